@@ -1,0 +1,37 @@
+"""The public contract between the host and its plugins.
+
+One module per slot holds a pluggy hook specification and the dataclasses that go in and come out. A plugin is a class derived from
+`Algorithm` (or `Program`) whose methods are marked with `hookimpl`. An implementation may take fewer arguments than the
+specification names, so a contract can grow without breaking anybody.
+"""
+
+from __future__ import annotations
+
+import pluggy
+
+from .base import Algorithm, Program, ProgramInputs, ProgramResult
+
+PROJECT_NAME = "spindle"
+
+hookspec = pluggy.HookspecMarker(PROJECT_NAME)
+hookimpl = pluggy.HookimplMarker(PROJECT_NAME)
+
+# Slot name -> module and class of its hook specification. Read lazily: naming a slot imports nothing.
+SLOTS: dict[str, str] = {
+    "format": "spindle.contracts.format:FormatSpec",
+    "threshold": "spindle.contracts.threshold:ThresholdSpec",
+    "indexing": "spindle.contracts.indexing:IndexingSpec",
+    "refiner": "spindle.contracts.refiner:RefinerSpec",
+    "outlier": "spindle.contracts.outlier:OutlierSpec",
+    "profile": "spindle.contracts.profile:ProfileSpec",
+    "background": "spindle.contracts.background:BackgroundSpec",
+    "centroid": "spindle.contracts.centroid:CentroidSpec",
+    "scaling": "spindle.contracts.scaling:ScalingSpec",
+    "error_model": "spindle.contracts.error_model:ErrorModelSpec",
+    "exporter": "spindle.contracts.exporter:ExporterSpec",
+    "executor": "spindle.contracts.executor:ExecutorSpec",
+    "program": "spindle.contracts.program:ProgramSpec",
+    "observer": "spindle.contracts.observer:ObserverSpec",
+}
+
+__all__ = ["PROJECT_NAME", "SLOTS", "Algorithm", "Program", "ProgramInputs", "ProgramResult", "hookimpl", "hookspec"]

@@ -1,0 +1,92 @@
+"""Base classes of plugins and what programs take and return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from spindle.models import Experiments
+    from spindle.report import Table
+    from spindle.table import ReflectionTable
+
+
+class Algorithm:
+    """One way of doing a slot's work.
+
+    Subclasses may define a nested ``class Params(spindle.params.Params)``; an instance of it arrives as ``self.params``. The host
+    constructs a plugin with its parameters and the context of the run; a plugin keeps no other state between calls.
+
+    Attributes
+    ----------
+    scope : str or None
+        Name of the parameter scope when it differs from the entry point's name.
+    """
+
+    scope: ClassVar[str | None] = None
+    Params: ClassVar[Any] = None
+
+    def __init__(self, params: Any = None, context: Any = None) -> None:
+        if params is None and self.Params is not None:
+            params = self.Params()
+        self.params = params
+        self.context = context
+
+    @classmethod
+    def from_params(cls, params: Any = None, context: Any = None) -> Algorithm:
+        """Make an instance; overridden by plugins that prepare something."""
+        return cls(params, context)
+
+
+class Program(Algorithm):
+    """A command of the `spindle` command line, and the function `spindle.run(name, ...)`.
+
+    The class docstring is the help page; ``run`` does the work and returns a `ProgramResult`; the host writes files.
+    """
+
+
+@dataclass(slots=True)
+class ProgramInputs:
+    """What a program works on.
+
+    Attributes
+    ----------
+    experiments : Experiments or None
+        All experiments of all experiment files, in the order given.
+    reflections : list of ReflectionTable
+        One per reflection file, in the order given.
+    files : list of Path
+        Files that are neither: images, masks, folders, text.
+    """
+
+    experiments: Experiments | None = None
+    reflections: list[ReflectionTable] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class ProgramResult:
+    """What a program returns; the host writes it.
+
+    Attributes
+    ----------
+    experiments, reflections : optional
+        Written to ``output.experiments`` and ``output.reflections``.
+    tables : list of spindle.report.Table
+        Tables for the log and for callers.
+    summary : dict
+        Key numbers (plain Python values).
+    files : dict of path to writer
+        Further outputs; each writer is called with a temporary path, which then replaces the target.
+    next_step : str
+        The command a user would run next.
+    """
+
+    experiments: Experiments | None = None
+    reflections: ReflectionTable | None = None
+    tables: list[Table] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
+    next_step: str = ""
