@@ -1,0 +1,112 @@
+"""Gaussian-weighted smoothing of a few sample values along a coordinate.
+
+A smooth function of one coordinate is held as values at equally spaced positions; its value anywhere is the mean of the nearest (at
+most three) samples weighted by a Gaussian of their distance. Used for models that vary with the scan and for scale factors that vary
+with dose. Evans (2006), Acta Cryst. D62, 72-82; Waterman et al. (2016), Acta Cryst. D72, 558-575.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spindle.errors import ShapeError
+
+
+def n_samples(n_intervals: int) -> int:
+    """Number of sample values for a number of intervals: 2 for one, 3 for two, else two more than intervals."""
+    if n_intervals < 1:
+        raise ValueError(f"a smoother needs at least one interval, not {n_intervals}")
+    return n_intervals + 1 if n_intervals < 3 else n_intervals + 2
+
+
+def sample_positions(n_values: int) -> np.ndarray:
+    """(n_values,) float64: positions of the samples in units of their spacing, from the start of the range."""
+    positions = np.arange(n_values, dtype=np.float64)
+    return positions if n_values <= 3 else positions - 0.5
+
+
+def smoother_weights(u: np.ndarray, n_values: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which samples make up the smoothed value at some coordinates, and with which weights.
+
+    Parameters
+    ----------
+    u : (n,) float64
+        Coordinates in units of the sample spacing, counted from the start of the range.
+    n_values : int, at least 2
+        Number of samples.
+
+    Returns
+    -------
+    indices : (n, m) int64, m = min(3, n_values)
+        Samples that take part.
+    weights : (n, m) float64
+        Their weights; each row sums to 1. The smoothed value is ``(values[indices] * weights).sum(axis=1)``; the weights are its
+        derivatives with respect to the samples.
+
+    Notes
+    -----
+    The weights are exp(-((u - position) / sigma)^2), sigma = 0.65 + 0.05 (m - 2), of the m samples about u.
+    """
+    u = np.asarray(u, dtype=np.float64)
+    if u.ndim != 1:
+        raise ShapeError(f"smoother coordinates must be one-dimensional, not {u.shape}")
+    if n_values < 2:
+        raise ValueError(f"a smoother needs at least two samples, not {n_values}")
+    m = min(3, n_values)
+    sigma = 0.65 + 0.05 * (m - 2)
+    if n_values <= 3:
+        first = np.zeros(len(u), dtype=np.int64)
+    else:
+        x = u - 0.5 * m
+        rounded = np.where(x >= 0, np.floor(x + 0.5), np.ceil(x - 0.5)).astype(np.int64)
+        first = np.clip(rounded + 1, 0, n_values - m)
+    indices = first[:, None] + np.arange(m)
+    distance = (u[:, None] - sample_positions(n_values)[indices]) / sigma
+    exponent = -(distance * distance)
+    exponent -= exponent.max(axis=1, keepdims=True) if len(u) else 0.0
+    weights = np.exp(exponent)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return indices, weights
+
+
+@dataclass(frozen=True)
+class Smoother:
+    """Samples spread over a range of a coordinate.
+
+    Attributes
+    ----------
+    start, stop : float
+        The range covered.
+    n_intervals : int
+        Number of intervals it is divided into.
+    """
+
+    start: float
+    stop: float
+    n_intervals: int
+
+    @property
+    def n_values(self) -> int:
+        """Number of samples."""
+        return n_samples(self.n_intervals)
+
+    @property
+    def spacing(self) -> float:
+        """Distance between samples, in units of the coordinate."""
+        return (self.stop - self.start) / self.n_intervals
+
+    @property
+    def positions(self) -> np.ndarray:
+        """(n_values,) float64: coordinates of the samples."""
+        return np.asarray(self.start + sample_positions(self.n_values) * self.spacing)
+
+    def weights(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Indices and weights of the samples at coordinates x (n,); see `smoother_weights`."""
+        return smoother_weights((np.asarray(x, dtype=np.float64) - self.start) / self.spacing, self.n_values)
+
+    def values(self, x: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """Smoothed values at x (n,), shape (n, ...), of samples (n_values, ...)."""
+        indices, weights = self.weights(x)
+        return np.asarray(np.einsum("nm,nm...->n...", weights, np.asarray(samples)[indices]))
