@@ -42,7 +42,7 @@ def smoother_weights(u: np.ndarray, n_values: int) -> tuple[np.ndarray, np.ndarr
     indices : (n, m) int64, m = min(3, n_values)
         Samples that take part.
     weights : (n, m) float64
-        Their weights; each row sums to 1. The smoothed value is ``(values[indices] * weights).sum(axis=1)``; the weights are its
+        Their weights (zero for a sample that takes no part); each row sums to 1. The smoothed value is ``(values[indices] * weights).sum(axis=1)``; the weights are its
         derivatives with respect to the samples.
 
     Notes
@@ -57,16 +57,19 @@ def smoother_weights(u: np.ndarray, n_values: int) -> tuple[np.ndarray, np.ndarr
     m = min(3, n_values)
     sigma = 0.65 + 0.05 * (m - 2)
     if n_values <= 3:
-        first = np.zeros(len(u), dtype=np.int64)
+        wanted = first = np.zeros(len(u), dtype=np.int64)
     else:
         x = u - 0.5 * m
         rounded = np.where(x >= 0, np.floor(x + 0.5), np.ceil(x - 0.5)).astype(np.int64)
-        first = np.clip(rounded + 1, 0, n_values - m)
+        wanted = rounded + 1
+        first = np.clip(wanted, 0, n_values - m)
     indices = first[:, None] + np.arange(m)
     distance = (u[:, None] - sample_positions(n_values)[indices]) / sigma
     exponent = -(distance * distance)
-    exponent -= exponent.max(axis=1, keepdims=True) if len(u) else 0.0
+    exponent -= exponent.max(axis=1, keepdims=True, initial=-np.inf) if len(u) else 0.0
     weights = np.exp(exponent)
+    # At and beyond the ends of the range only the two outermost samples count.
+    weights[(indices >= np.maximum(wanted + m, 2)[:, None]) | (indices < np.minimum(wanted, n_values - 2)[:, None])] = 0.0
     weights /= weights.sum(axis=1, keepdims=True)
     return indices, weights
 
