@@ -1,0 +1,186 @@
+"""Space groups, their Laue and Patterson groups and Bravais types, over gemmi."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import gemmi
+import numpy as np
+
+from spindle.errors import ParameterError
+
+#: Highest symmetric chiral symmorphic space group (number) of each Bravais type, lowest symmetry first.
+BRAVAIS_HIGHEST = {
+    "aP": 1, "mP": 3, "mC": 5, "oP": 16, "oC": 21, "oF": 22, "oI": 23,
+    "tP": 89, "tI": 97, "hR": 155, "hP": 177, "cP": 207, "cF": 209, "cI": 211,
+}  # fmt: skip
+#: Lowest chiral symmorphic space group of each Bravais type: what an unknown crystal of that lattice is given.
+BRAVAIS_LOWEST = {
+    "aP": "P 1", "mP": "P 1 2 1", "mC": "C 1 2 1", "mI": "I 1 2 1", "oP": "P 2 2 2", "oC": "C 2 2 2", "oF": "F 2 2 2",
+    "oI": "I 2 2 2", "tP": "P 4", "tI": "I 4", "hR": "R 3", "hP": "P 3", "cP": "P 2 3", "cF": "F 2 3", "cI": "I 2 3",
+}  # fmt: skip
+_SYSTEM_LETTER = {
+    "triclinic": "a", "monoclinic": "m", "orthorhombic": "o", "tetragonal": "t",
+    "trigonal": "h", "hexagonal": "h", "cubic": "c",
+}  # fmt: skip
+
+SpaceGroupLike = gemmi.SpaceGroup | gemmi.GroupOps | str | int
+
+
+def space_group(symbol: SpaceGroupLike) -> gemmi.SpaceGroup:
+    """The space group of a number, Hermann-Mauguin symbol (``P43212``, ``C 1 2 1``), Hall symbol or operators.
+
+    Raises
+    ------
+    ParameterError
+        If the symbol is unknown, or the operators are those of a setting that has no name.
+    """
+    if isinstance(symbol, gemmi.SpaceGroup):
+        return symbol
+    if isinstance(symbol, gemmi.GroupOps):
+        found = gemmi.find_spacegroup_by_ops(symbol)
+        if found is None:
+            raise ParameterError("space group: the operators are those of a setting without a standard symbol")
+        return found
+    if isinstance(symbol, (int, np.integer)) or str(symbol).strip().isdigit():
+        number = int(symbol)
+        if not 1 <= number <= 230:
+            raise ParameterError(f"space group: number {number} is not between 1 and 230")
+        return gemmi.get_spacegroup_reference_setting(number)
+    found = gemmi.find_spacegroup_by_name(str(symbol))
+    if found is None:
+        found = _by_hall_symbol(str(symbol))
+    if found is None:
+        raise ParameterError(
+            f"space group: {symbol!r} is no known symbol; give a number, a Hermann-Mauguin symbol such as P212121 or "
+            "'C 1 2 1', or a Hall symbol"
+        )
+    return found
+
+
+def _by_hall_symbol(symbol: str) -> gemmi.SpaceGroup | None:
+    try:
+        return gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(symbol))
+    except (RuntimeError, ValueError):
+        return None
+
+
+def group_operations(group: SpaceGroupLike) -> gemmi.GroupOps:
+    """Symmetry operators of a space group; operators pass through, so that unnamed settings work too."""
+    if isinstance(group, gemmi.GroupOps):
+        return group
+    return space_group(group).operations()
+
+
+def rotations(group: SpaceGroupLike) -> np.ndarray:
+    """Rotation parts of the operators without centring, in gemmi's order (identity first).
+
+    Returns
+    -------
+    (m, 3, 3) int32
+        Coordinates transform as R x, Miller indices as the row vector h R.
+    """
+    ops = group_operations(group).sym_ops
+    return np.array([op.rot for op in ops], dtype=np.int32) // gemmi.Op.DEN
+
+
+def translations(group: SpaceGroupLike) -> np.ndarray:
+    """Translations of the operators of `rotations`, fractions of the cell, (m, 3) float64."""
+    return np.array([op.tran for op in group_operations(group).sym_ops], dtype=float) / gemmi.Op.DEN
+
+
+def centring_vectors(group: SpaceGroupLike) -> np.ndarray:
+    """Lattice points of the cell, fractions, the origin first: (1..4, 3) float64."""
+    return np.array(group_operations(group).cen_ops, dtype=float) / gemmi.Op.DEN
+
+
+def laue_group_ops(group: SpaceGroupLike, proper: bool = False) -> np.ndarray:
+    """Operators of the Laue group: the point group of the space group and its inversion.
+
+    Parameters
+    ----------
+    group
+        Space group in its own setting.
+    proper
+        Leave the improper ones out: the pure rotations of the Laue group.
+
+    Returns
+    -------
+    (m, 3, 3) int32
+        Identity first, rotations before their negatives. Miller indices transform as the row vector h R.
+    """
+    found: dict[tuple[int, ...], np.ndarray] = {}
+    for r in rotations(group):
+        r = r if round(np.linalg.det(r)) > 0 else -r
+        found.setdefault(tuple(r.ravel().tolist()), r)
+    turned = np.array(list(found.values()), dtype=np.int32)
+    return turned if proper else np.concatenate([turned, -turned])
+
+
+def patterson_group(group: SpaceGroupLike) -> gemmi.SpaceGroup:
+    """The group without screw and glide translations and with an inversion: P 43 21 2 gives P 4/m m m.
+
+    Its absences are those of the lattice centring only.
+    """
+    named = group if isinstance(group, gemmi.GroupOps) else space_group(group)
+    return space_group(patterson_operations(named))
+
+
+def patterson_operations(group: SpaceGroupLike) -> gemmi.GroupOps:
+    """Operators of the Patterson group, also for settings that have no name."""
+    source = group_operations(group)
+    ops = gemmi.GroupOps([gemmi.Op(op.triplet()) for op in source.derive_symmorphic()])
+    ops.add_inversion()
+    return ops
+
+
+def laue_class(group: SpaceGroupLike) -> str:
+    """Symbol of the Laue class, such as ``4/mmm`` or ``-31m``."""
+    return space_group(group).laue_str()
+
+
+def crystal_system(group: SpaceGroupLike) -> str:
+    """Triclinic, monoclinic, orthorhombic, tetragonal, trigonal, hexagonal or cubic."""
+    return space_group(group).crystal_system_str()
+
+
+def bravais_type(group: SpaceGroupLike) -> str:
+    """Pearson symbol of the lattice: aP, mP, mC, oP, oC, oF, oI, tP, tI, hR, hP, cP, cF or cI.
+
+    A, B, C and monoclinic I count as C centred; R in either setting is hR.
+    """
+    reference = gemmi.get_spacegroup_reference_setting(space_group(group).number)
+    letter = reference.centring_type()
+    system = _SYSTEM_LETTER[reference.crystal_system_str()]
+    if letter in "AB":
+        letter = "C"
+    return system + letter
+
+
+def chiral_symmorphic_group(group: SpaceGroupLike) -> gemmi.SpaceGroup:
+    """The pure rotations of the Laue group with the lattice centring: what a lattice alone can tell."""
+    ops = gemmi.GroupOps([gemmi.Op(_triplet(r)) for r in laue_group_ops(group, proper=True)])
+    ops.add_missing_elements()
+    return space_group(_with_centring(ops, group))
+
+
+def _with_centring(ops: gemmi.GroupOps, group: SpaceGroupLike) -> gemmi.GroupOps:
+    centred = gemmi.GroupOps([op.translated(list(c)) for c in group_operations(group).cen_ops for op in ops.sym_ops])
+    return centred
+
+
+def _triplet(rotation: np.ndarray) -> str:
+    return ",".join(
+        "".join(f"{'+' if c > 0 else '-'}{'xyz'[j]}" for j, c in enumerate(row) if c).lstrip("+") for row in rotation
+    )
+
+
+@lru_cache(maxsize=64)
+def sohncke_groups(laue: str) -> tuple[str, ...]:
+    """Hall symbols of the reference settings of all Sohncke groups of a Laue class."""
+    names = []
+    for number in range(1, 231):
+        candidate = gemmi.get_spacegroup_reference_setting(number)
+        if candidate.is_sohncke() and candidate.laue_str() == laue:
+            names.append(candidate.hall)
+    return tuple(names)
