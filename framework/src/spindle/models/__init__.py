@@ -1,0 +1,25 @@
+"""Crystallography's nouns as frozen values: beam, detector, goniometer, scan, crystal, image set, experiment."""
+
+from __future__ import annotations
+
+from .beam import Beam
+from .crystal import Crystal
+from .detector import PARALLAX_CODES, Detector, Panel, PanelGeometry
+from .experiment import Experiment, Experiments
+from .goniometer import Goniometer
+from .imageset import ImageSet
+from .scan import Scan
+
+__all__ = [
+    "PARALLAX_CODES",
+    "Beam",
+    "Crystal",
+    "Detector",
+    "Experiment",
+    "Experiments",
+    "Goniometer",
+    "ImageSet",
+    "Panel",
+    "PanelGeometry",
+    "Scan",
+]

@@ -1,0 +1,68 @@
+"""The incident beam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from spindle.errors import ModelError
+
+from .arrays import fixed_array, unit_vector
+
+
+@dataclass(frozen=True, eq=False)
+class Beam:
+    """A monochromatic beam.
+
+    Attributes
+    ----------
+    direction : (3,) float64
+        Unit vector from the sample towards the source.
+    wavelength : float, angstrom
+    polarization_normal : (3,) float64
+        Unit normal of the polarisation plane.
+    polarization_fraction : float
+        1 is fully polarised, 0.5 unpolarised.
+    divergence_deg, sigma_divergence_deg : float, degrees
+    flux, transmission : float
+    probe : "x-ray", "electron" or "neutron"
+    s0_at_scan_points : (n_images + 1, 3) float64, 1/angstrom, or None
+        Beam vectors at image edges.
+    extra : dict
+        Unknown keys of the file, kept for writing.
+    """
+
+    direction: np.ndarray
+    wavelength: float
+    polarization_normal: np.ndarray = field(default_factory=lambda: np.array([0.0, 1.0, 0.0]))
+    polarization_fraction: float = 0.999
+    divergence_deg: float = 0.0
+    sigma_divergence_deg: float = 0.0
+    flux: float = 0.0
+    transmission: float = 1.0
+    probe: str = "x-ray"
+    s0_at_scan_points: np.ndarray | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "direction", unit_vector(self.direction, "beam direction"))
+        object.__setattr__(self, "polarization_normal", unit_vector(self.polarization_normal, "polarization_normal"))
+        if not self.wavelength > 0:
+            raise ModelError(f"the wavelength is {self.wavelength} A; it must be positive: set geometry.beam.wavelength=")
+        if self.s0_at_scan_points is not None:
+            points = fixed_array(self.s0_at_scan_points, (-1, 3), "s0_at_scan_points")
+            object.__setattr__(self, "s0_at_scan_points", points)
+
+    @property
+    def s0(self) -> np.ndarray:
+        """(3,) float64, 1/angstrom: wave vector of the incident beam, pointing from source to sample."""
+        return np.asarray(-self.direction / self.wavelength)
+
+    def with_s0(self, s0: np.ndarray, **changes: Any) -> Beam:
+        """The beam with another wave vector; sets direction and wavelength."""
+        from dataclasses import replace
+
+        length = float(np.linalg.norm(s0))
+        return replace(self, direction=-np.asarray(s0) / length, wavelength=1.0 / length, **changes)

@@ -1,0 +1,172 @@
+"""The crystal: cell, orientation, space group; static or varying with the scan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spindle.errors import ModelError
+
+from .arrays import fixed_array
+
+if TYPE_CHECKING:
+    import gemmi
+
+
+def orthogonalisation_matrix(cell: Any) -> np.ndarray:
+    """(3, 3) matrix O of a cell (a, b, c in angstrom, angles in degrees): a along x, b in the xy plane (PDB convention)."""
+    a, b, c, al, be, ga = (float(v) for v in cell)
+    al, be, ga = np.deg2rad([al, be, ga])
+    cos_a, cos_b, cos_g, sin_g = np.cos(al), np.cos(be), np.cos(ga), np.sin(ga)
+    volume2 = 1.0 - cos_a**2 - cos_b**2 - cos_g**2 + 2.0 * cos_a * cos_b * cos_g
+    if min(a, b, c) <= 0 or volume2 <= 0:
+        raise ModelError(f"no such unit cell: {tuple(float(v) for v in cell)}")
+    return np.array(
+        [
+            [a, b * cos_g, c * cos_b],
+            [0.0, b * sin_g, c * (cos_a - cos_b * cos_g) / sin_g],
+            [0.0, 0.0, c * np.sqrt(volume2) / sin_g],
+        ]
+    )
+
+
+def cell_from_real_space(vectors: np.ndarray) -> np.ndarray:
+    """(..., 6) cells (angstrom, degrees) from (..., 3, 3) matrices whose rows are a, b, c."""
+    g = vectors @ np.swapaxes(vectors, -1, -2)
+    lengths = np.sqrt(np.einsum("...ii->...i", g))
+    cosines = np.stack(
+        [
+            g[..., 1, 2] / (lengths[..., 1] * lengths[..., 2]),
+            g[..., 0, 2] / (lengths[..., 0] * lengths[..., 2]),
+            g[..., 0, 1] / (lengths[..., 0] * lengths[..., 1]),
+        ],
+        axis=-1,
+    )
+    return np.concatenate([lengths, np.rad2deg(np.arccos(np.clip(cosines, -1.0, 1.0)))], axis=-1)
+
+
+@lru_cache(maxsize=256)
+def space_group_from_symbol(symbol: str) -> gemmi.SpaceGroup:
+    """Space group from a Hall symbol (leading blank allowed), a Hermann-Mauguin symbol or a number given as text.
+
+    Raises
+    ------
+    ModelError
+        If there is no such space group in the tables of settings.
+    """
+    import gemmi
+
+    text = symbol.strip()
+    found = None
+    if text.isdigit():
+        try:
+            return gemmi.SpaceGroup(int(text))
+        except ValueError as error:
+            raise ModelError(f"no space group has number {text}: give 1 to 230") from error
+    if symbol.startswith(" "):
+        order = (_from_hall, gemmi.find_spacegroup_by_name)
+    else:
+        order = (gemmi.find_spacegroup_by_name, _from_hall)
+    for lookup in order:
+        found = lookup(text)
+        if found is not None:
+            return found
+    raise ModelError(f"'{symbol}' is no space group known to the tables: give a Hermann-Mauguin or Hall symbol or a number")
+
+
+def _from_hall(text: str) -> gemmi.SpaceGroup | None:
+    import gemmi
+
+    try:
+        return gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(text))
+    except (RuntimeError, ValueError):
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Crystal:
+    """A crystal in its goniometer's frame at zero angles.
+
+    Attributes
+    ----------
+    A : (3, 3) float64, 1/angstrom
+        Takes Miller indices to reciprocal lattice points: r = A h; A = U B.
+    hall : str
+        Hall symbol of the space group.
+    A_at_scan_points : (n_images + 1, 3, 3) float64 or None
+        A at image edges.
+    mosaicity_deg : float or None
+    cell_sd : (6,) float64 or None
+        Estimated standard deviations of the cell, angstrom and degrees.
+    extra : dict
+    """
+
+    A: np.ndarray
+    hall: str = " P 1"
+    A_at_scan_points: np.ndarray | None = None
+    mosaicity_deg: float | None = None
+    cell_sd: np.ndarray | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "A", fixed_array(self.A, (3, 3), "crystal A matrix"))
+        if abs(np.linalg.det(self.A)) < 1e-15:
+            raise ModelError("the crystal's A matrix is singular")
+        if self.A_at_scan_points is not None:
+            object.__setattr__(self, "A_at_scan_points", fixed_array(self.A_at_scan_points, (-1, 3, 3), "A_at_scan_points"))
+
+    @classmethod
+    def from_cell(cls, cell: Any, U: Any = None, space_group: str = "P 1", **fields: Any) -> Crystal:
+        """Crystal from a cell (angstrom, degrees), an orientation matrix and a space group symbol or number."""
+        B = np.linalg.inv(orthogonalisation_matrix(cell)).T
+        U = np.eye(3) if U is None else np.asarray(U, dtype=np.float64)
+        return cls(A=U @ B, hall=" " + space_group_from_symbol(str(space_group)).hall, **fields)
+
+    @property
+    def real_space(self) -> np.ndarray:
+        """(3, 3) float64, angstrom: rows a, b, c."""
+        return np.linalg.inv(self.A)
+
+    @property
+    def cell(self) -> np.ndarray:
+        """(6,) float64: a, b, c in angstrom, alpha, beta, gamma in degrees."""
+        return cell_from_real_space(self.real_space)
+
+    @property
+    def cells_at_scan_points(self) -> np.ndarray | None:
+        """(n_images + 1, 6) float64 or None."""
+        if self.A_at_scan_points is None:
+            return None
+        return cell_from_real_space(np.linalg.inv(self.A_at_scan_points))
+
+    @property
+    def volume(self) -> float:
+        """Cell volume in cubic angstrom."""
+        return float(abs(1.0 / np.linalg.det(self.A)))
+
+    @property
+    def B(self) -> np.ndarray:
+        """(3, 3) float64, 1/angstrom: inverse transpose of the orthogonalisation matrix, lower triangular."""
+        return np.linalg.inv(orthogonalisation_matrix(self.cell)).T
+
+    @property
+    def U(self) -> np.ndarray:
+        """(3, 3) float64: the orientation."""
+        return np.asarray(self.A @ np.linalg.inv(self.B))
+
+    @property
+    def space_group(self) -> gemmi.SpaceGroup:
+        """The space group."""
+        return space_group_from_symbol(self.hall)
+
+    def with_A(self, A: np.ndarray, A_at_scan_points: np.ndarray | None = None) -> Crystal:
+        """The crystal with another A; scan points are dropped unless given, and so are values derived from the old A."""
+        kept = {k: v for k, v in self.extra.items() if not k.startswith(("recalculated", "B_covariance"))}
+        return replace(self, A=A, A_at_scan_points=A_at_scan_points, cell_sd=None, extra=kept)
+
+    def with_space_group(self, symbol: str) -> Crystal:
+        """The crystal with another space group; the cell is not changed."""
+        return replace(self, hall=" " + space_group_from_symbol(symbol).hall)

@@ -1,0 +1,96 @@
+"""An experiment joins the models of one sweep or still; a list of them shares models by identity."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, overload
+
+from .beam import Beam
+from .crystal import Crystal
+from .detector import Detector
+from .goniometer import Goniometer
+from .imageset import ImageSet
+from .scan import Scan
+
+MODEL_NAMES = ("beam", "detector", "goniometer", "scan", "crystal", "profile", "imageset", "scaling_model")
+
+
+def new_identifier() -> str:
+    """A fresh identifier for an experiment."""
+    return str(uuid.uuid4())
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """One sweep (or still) and its models. `profile` and `scaling_model` are plain dictionaries as in the file."""
+
+    beam: Beam
+    detector: Detector
+    goniometer: Goniometer | None = None
+    scan: Scan | None = None
+    crystal: Crystal | None = None
+    profile: dict[str, Any] | None = None
+    imageset: ImageSet | None = None
+    scaling_model: dict[str, Any] | None = None
+    identifier: str = field(default_factory=new_identifier)
+
+    @property
+    def is_still(self) -> bool:
+        """True without goniometer, without scan or with a scan of zero width."""
+        return self.goniometer is None or self.scan is None or self.scan.is_still
+
+
+class Experiments(Sequence[Experiment]):
+    """An immutable list of experiments."""
+
+    def __init__(self, items: Iterable[Experiment] = ()) -> None:
+        self._items = tuple(items)
+
+    @overload
+    def __getitem__(self, index: int) -> Experiment: ...
+    @overload
+    def __getitem__(self, index: slice) -> Experiments: ...
+    def __getitem__(self, index: int | slice) -> Experiment | Experiments:
+        if isinstance(index, slice):
+            return Experiments(self._items[index])
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[Experiment]:
+        return iter(self._items)
+
+    def replace(self, index: int, **models: Any) -> Experiments:
+        """The list with some models of one experiment exchanged."""
+        items = list(self._items)
+        items[index] = replace(items[index], **models)
+        return Experiments(items)
+
+    def with_model(self, old: Any, new: Any) -> Experiments:
+        """The list with a model exchanged wherever it is shared (compared by identity)."""
+        items = []
+        for item in self._items:
+            changes = {name: new for name in MODEL_NAMES if getattr(item, name) is old}
+            items.append(replace(item, **changes) if changes else item)
+        return Experiments(items)
+
+    def unique(self, name: str) -> list[Any]:
+        """The distinct models of a kind ("beam", "detector", ...) in order of first use; None is left out."""
+        seen: dict[int, Any] = {}
+        for item in self._items:
+            model = getattr(item, name)
+            if model is not None:
+                seen.setdefault(id(model), model)
+        return list(seen.values())
+
+    def indices_with(self, name: str, model: Any) -> list[int]:
+        """Positions of the experiments that share a model."""
+        return [i for i, item in enumerate(self._items) if getattr(item, name) is model]
+
+    @property
+    def identifiers(self) -> dict[int, str]:
+        """Position of each experiment and its identifier."""
+        return {i: item.identifier for i, item in enumerate(self._items)}

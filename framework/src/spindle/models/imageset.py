@@ -1,0 +1,59 @@
+"""Where the images of an experiment are; a description, without any reading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images of one or several experiments.
+
+    Attributes
+    ----------
+    kind : "ImageSequence", "ImageSet", "ImageGrid" or "MemImageSet"
+    template : str
+        File name with ``#`` in place of the image number, or one file with many images (sequences only).
+    paths : tuple of str
+        File names of a plain image set.
+    image_range : (int, int) or None
+        Image numbers (inclusive) that `template` stands for; the union of the scans of the experiments that share it.
+    single_file_indices : tuple of int or None
+        0-based frames of a file with many images.
+    mask, gain, pedestal, dx, dy : str or None
+        Lookup files.
+    params : dict
+        Options of the format.
+    format : str or None
+        Name of the format plugin, when forced.
+    extra : dict
+        Unknown keys of the file.
+    """
+
+    kind: str = "ImageSequence"
+    template: str | None = None
+    paths: tuple[str, ...] = ()
+    image_range: tuple[int, int] | None = None
+    single_file_indices: tuple[int, ...] | None = None
+    mask: str | None = None
+    gain: str | None = None
+    pedestal: str | None = None
+    dx: str | None = None
+    dy: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    format: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def file_of_image(self, number: int) -> tuple[str, int]:
+        """File and 0-based frame in it of an image number (sequences) or 1-based position (image sets)."""
+        if self.template is not None and "#" in self.template:
+            first = self.template.index("#")
+            last = self.template.rindex("#")
+            width = last - first + 1
+            return f"{self.template[:first]}{number:0{width}d}{self.template[last + 1 :]}", 0
+        if self.template is not None:
+            return self.template, number - 1
+        position = number - 1
+        frame = self.single_file_indices[position] if self.single_file_indices else 0
+        return self.paths[position], frame
