@@ -1,31 +1,38 @@
-"""Errors that end a run with one message for the user, and those that point at a mistake in a plugin."""
+"""Errors that a user can do something about.
+
+Everything derived from `UserError` ends a command with exit code 2, one message and no traceback. Other exceptions are bugs.
+"""
 
 from __future__ import annotations
 
 
 class SpindleError(Exception):
-    """Root of all errors that Spindle raises on purpose."""
+    """Root of the errors that Spindle raises on purpose."""
 
 
 class UserError(SpindleError):
-    """Something the user can mend; shown as one message without a traceback, exit code 2."""
+    """The input, the parameters or the machine are at fault; the message says what to do."""
 
 
 class ParameterError(UserError):
-    """A parameter that does not exist, is ambiguous or has an impossible value."""
+    """A parameter is unknown, ambiguous or has a value that it cannot have."""
 
 
 class FileFormatError(UserError):
-    """A file that is not what it should be: names file, place, found, expected and the remedy."""
+    """A file is missing, damaged or of a kind that is not understood."""
 
 
 class PluginError(UserError):
-    """A plugin that is unknown, broken, incompatible or in conflict with another one."""
+    """A plugin is unknown, broken, incompatible or installed twice."""
 
 
 class ModelError(UserError):
-    """An experimental model that is impossible or does not fit the data."""
+    """Models are impossible or do not fit each other or the data."""
 
 
 class ShapeError(SpindleError, ValueError):
-    """An array with the wrong shape or type given to a public function."""
+    """An array does not have the shape that a function documents."""
+
+
+class Cancelled(SpindleError):
+    """The run was cancelled from outside."""
