@@ -1,0 +1,42 @@
+"""Outputs that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spindle.errors import UserError
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside `path` that replaces it when the block ends without an error.
+
+    Raises
+    ------
+    UserError
+        If the folder does not exist or cannot be written.
+    """
+    target = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror}; choose another folder or file name") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes private files; give the output the permissions that any new file would have.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, target)
+    except OSError as error:
+        if error.errno is not None and not isinstance(error, FileNotFoundError):
+            raise UserError(f"cannot write {target}: {error.strerror}") from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)

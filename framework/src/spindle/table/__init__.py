@@ -1,0 +1,21 @@
+"""The reflection table: named columns, flags, and shoeboxes as ragged arrays."""
+
+from __future__ import annotations
+
+from .flags import BAD_FOR_REFINEMENT, BAD_FOR_SCALING, BAD_SHOEBOX, INTEGRATED, Flag, MaskCode
+from .reflections import ReflectionTable
+from .schema import SCHEMA, ColumnSpec
+from .shoeboxes import Shoeboxes
+
+__all__ = [
+    "BAD_FOR_REFINEMENT",
+    "BAD_FOR_SCALING",
+    "BAD_SHOEBOX",
+    "INTEGRATED",
+    "SCHEMA",
+    "ColumnSpec",
+    "Flag",
+    "MaskCode",
+    "ReflectionTable",
+    "Shoeboxes",
+]

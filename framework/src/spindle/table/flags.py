@@ -1,0 +1,61 @@
+"""Bits of the column `flags` and of shoebox masks."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+
+class Flag(IntFlag):
+    """What has happened to a reflection."""
+
+    PREDICTED = 1 << 0
+    OBSERVED = 1 << 1
+    INDEXED = 1 << 2
+    USED_IN_REFINEMENT = 1 << 3
+    STRONG = 1 << 5
+    REFERENCE_SPOT = 1 << 6
+    DONT_INTEGRATE = 1 << 7
+    INTEGRATED_SUM = 1 << 8
+    INTEGRATED_PRF = 1 << 9
+    OVERLOADED = 1 << 10
+    OVERLAPPED_BG = 1 << 11
+    OVERLAPPED_FG = 1 << 12
+    IN_POWDER_RING = 1 << 13
+    FOREGROUND_INCLUDES_BAD_PIXELS = 1 << 14
+    BACKGROUND_INCLUDES_BAD_PIXELS = 1 << 15
+    USED_IN_MODELLING = 1 << 16
+    CENTROID_OUTLIER = 1 << 17
+    FAILED_DURING_BACKGROUND_MODELLING = 1 << 18
+    FAILED_DURING_SUMMATION = 1 << 19
+    FAILED_DURING_PROFILE_FITTING = 1 << 20
+    BAD_REFERENCE = 1 << 21
+    USER_EXCLUDED_IN_SCALING = 1 << 22
+    OUTLIER_IN_SCALING = 1 << 23
+    EXCLUDED_FOR_SCALING = 1 << 24
+    EXCLUDED_FOR_REFINEMENT = 1 << 25
+    SCALED = 1 << 26
+    NOT_SUITABLE_FOR_REFINEMENT = 1 << 27
+
+
+INTEGRATED = Flag.INTEGRATED_SUM | Flag.INTEGRATED_PRF
+BAD_FOR_SCALING = Flag.USER_EXCLUDED_IN_SCALING | Flag.OUTLIER_IN_SCALING | Flag.EXCLUDED_FOR_SCALING
+BAD_FOR_REFINEMENT = Flag.CENTROID_OUTLIER | Flag.EXCLUDED_FOR_REFINEMENT | Flag.NOT_SUITABLE_FOR_REFINEMENT
+BAD_SHOEBOX = (
+    Flag.OVERLOADED
+    | Flag.OVERLAPPED_BG
+    | Flag.OVERLAPPED_FG
+    | Flag.IN_POWDER_RING
+    | Flag.FOREGROUND_INCLUDES_BAD_PIXELS
+    | Flag.BACKGROUND_INCLUDES_BAD_PIXELS
+)
+
+
+class MaskCode:
+    """Bits of shoebox masks, plain integers so that kernels can use them."""
+
+    VALID = 1
+    BACKGROUND = 2
+    FOREGROUND = 4
+    STRONG = 8
+    BACKGROUND_USED = 16
+    OVERLAPPED = 32

@@ -1,0 +1,200 @@
+"""A column store for reflections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spindle.errors import ShapeError
+
+from .flags import Flag
+from .schema import SCHEMA
+from .shoeboxes import Shoeboxes
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class ReflectionTable:
+    """Columns of equal length, with the identifiers of the experiments they belong to.
+
+    Columns are numpy arrays with one row per reflection; the column ``shoebox`` is a `Shoeboxes`; text columns are object
+    arrays of str. Standard columns are converted to the dtype of `SCHEMA` when they are set.
+
+    Parameters
+    ----------
+    columns : mapping of str to array
+    identifiers : dict of int to str
+        Value of the column `id` and the identifier of that experiment.
+    """
+
+    def __init__(self, columns: Mapping[str, Any] | None = None, identifiers: Mapping[int, str] | None = None) -> None:
+        self._columns: dict[str, Any] = {}
+        self._length: int | None = None
+        self.identifiers: dict[int, str] = dict(identifiers or {})
+        for name, values in (columns or {}).items():
+            self[name] = values
+
+    @classmethod
+    def with_rows(cls, n: int, names: Sequence[str] = (), identifiers: Mapping[int, str] | None = None) -> ReflectionTable:
+        """A table of n rows with standard columns filled with zeros."""
+        table = cls(identifiers=identifiers)
+        table._length = n
+        for name in names:
+            table[name] = SCHEMA[name].zeros(n)
+        return table
+
+    def __len__(self) -> int:
+        return self._length or 0
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._columns[name]
+        except KeyError:
+            raise KeyError(f"the reflection table has no column '{name}'; it has {', '.join(sorted(self._columns))}") from None
+
+    def __setitem__(self, name: str, values: Any) -> None:
+        if not isinstance(values, Shoeboxes):
+            values = np.asarray(values)
+            spec = SCHEMA.get(name)
+            if spec is not None:
+                values = values.astype(spec.dtype, copy=False)
+                if values.shape[1:] != spec.shape:
+                    raise ShapeError(f"column {name} has shape {values.shape}, (n, {', '.join(map(str, spec.shape))}) expected")
+        if self._length is None:
+            self._length = len(values)
+        elif len(values) != self._length:
+            raise ShapeError(f"column {name} has {len(values)} rows, the table has {self._length}")
+        self._columns[name] = values
+
+    def __delitem__(self, name: str) -> None:
+        del self._columns[name]
+
+    def __repr__(self) -> str:
+        return f"ReflectionTable({len(self)} rows: {', '.join(sorted(self._columns))})"
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns by name (the table's own dictionary: do not add to it)."""
+        return self._columns
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A column or `default`."""
+        return self._columns.get(name, default)
+
+    def copy(self) -> ReflectionTable:
+        """A table with copies of all columns."""
+        return self.select(np.arange(len(self)))
+
+    def view(self) -> ReflectionTable:
+        """A table that shares the columns; setting a column of it leaves this one alone."""
+        table = ReflectionTable(identifiers=self.identifiers)
+        table._columns = dict(self._columns)
+        table._length = self._length
+        return table
+
+    def without(self, *names: str) -> ReflectionTable:
+        """A view that lacks some columns."""
+        table = self.view()
+        for name in names:
+            table._columns.pop(name, None)
+        return table
+
+    def select(self, rows: Any) -> ReflectionTable:
+        """The table of some rows, given as mask, indices or slice."""
+        if isinstance(rows, slice):
+            rows = np.arange(len(self))[rows]
+        rows = np.asarray(rows)
+        if rows.dtype == np.bool_:
+            if len(rows) != len(self):
+                raise ShapeError(f"a mask of {len(rows)} rows cannot select from a table of {len(self)}")
+            rows = np.flatnonzero(rows)
+        rows = rows.astype(np.int64, copy=False)
+        table = ReflectionTable(identifiers=self.identifiers)
+        table._length = len(rows)
+        for name, values in self._columns.items():
+            table._columns[name] = values.select(rows) if isinstance(values, Shoeboxes) else values[rows]
+        return table
+
+    @staticmethod
+    def concatenate(tables: Sequence[ReflectionTable]) -> ReflectionTable:
+        """All rows of several tables, in order.
+
+        Columns that one of them lacks are filled with zeros when they are standard ones, and dropped otherwise. Tables without
+        rows count only when all are empty.
+
+        Raises
+        ------
+        ValueError
+            If two tables give one id different identifiers.
+        """
+        identifiers: dict[int, str] = {}
+        for table in tables:
+            for key, value in table.identifiers.items():
+                if identifiers.setdefault(key, value) != value:
+                    raise ValueError(f"experiment {key} has two identifiers, {identifiers[key]} and {value}: renumber the tables first")
+        filled = [t for t in tables if len(t)] or list(tables[:1])
+        if not filled:
+            return ReflectionTable()
+        if len(filled) == 1:
+            result = filled[0].view()
+            result.identifiers = identifiers
+            return result
+        result = ReflectionTable(identifiers=identifiers)
+        result._length = sum(len(t) for t in filled)
+        for name in dict.fromkeys(n for t in filled for n in t):
+            parts = [t.get(name) for t in filled]
+            if any(p is None for p in parts):
+                if name not in SCHEMA:
+                    continue
+                parts = [SCHEMA[name].zeros(len(t)) if p is None else p for p, t in zip(parts, filled, strict=True)]
+            join = Shoeboxes.concatenate if isinstance(parts[0], Shoeboxes) else np.concatenate
+            result._columns[name] = join(parts)
+        return result
+
+    def has_flags(self, flags: int, all: bool = True) -> np.ndarray:
+        """(n,) bool: rows with all (or any) of the flags."""
+        found = self["flags"] & np.uint64(int(flags))
+        return np.asarray(found == np.uint64(int(flags)) if all else found != 0)
+
+    def set_flags(self, rows: Any, flags: int) -> None:
+        """Set flags of some rows (mask or indices)."""
+        column = self["flags"].copy()
+        column[rows] |= np.uint64(int(flags))
+        self["flags"] = column
+
+    def unset_flags(self, rows: Any, flags: int) -> None:
+        """Clear flags of some rows (mask or indices)."""
+        column = self["flags"].copy()
+        column[rows] &= ~np.uint64(int(flags))
+        self["flags"] = column
+
+    def of_experiment(self, index: int) -> ReflectionTable:
+        """The rows whose `id` is `index`."""
+        return self.select(self["id"] == index)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A pandas DataFrame; vector columns become one column per component. Needs pandas."""
+        import pandas
+
+        data: dict[str, Any] = {}
+        for name, values in self._columns.items():
+            if isinstance(values, Shoeboxes):
+                continue
+            if values.ndim == 1:
+                data[name] = values
+            else:
+                flat = values.reshape(len(values), -1)
+                data.update({f"{name}.{i}": flat[:, i] for i in range(flat.shape[1])})
+        return pandas.DataFrame(data)
+
+
+__all__ = ["Flag", "ReflectionTable"]
