@@ -1,0 +1,105 @@
+"""Symmetry equivalents: which observations are of the same reflection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from spindle.errors import ShapeError
+from spindle.symmetry import asu_indices, epsilon_factors, is_centric
+
+if TYPE_CHECKING:
+    from spindle.symmetry import SpaceGroupLike
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Observations sorted by unique reflection.
+
+    Attributes
+    ----------
+    order : (n,) int64
+        Observations, those of one reflection next to each other; the input order is kept within a reflection.
+    offsets : (m + 1,) int64
+        Reflection j has the observations ``order[offsets[j]:offsets[j + 1]]``.
+    hkl : (m, 3) int32
+        Index of each reflection in the asymmetric unit; with anomalous groups, I(-) has the negated index.
+    positive : (n,) bool
+        In input order: whether the observation is an I(+).
+    centric : (m,) bool
+    epsilon : (m,) float64
+        Factor of the mean intensity from symmetry.
+    """
+
+    order: np.ndarray
+    offsets: np.ndarray
+    hkl: np.ndarray
+    positive: np.ndarray
+    centric: np.ndarray
+    epsilon: np.ndarray
+
+    @property
+    def n_groups(self) -> int:
+        """Number of unique reflections."""
+        return len(self.offsets) - 1
+
+    @property
+    def multiplicity(self) -> np.ndarray:
+        """(m,) int64: observations per reflection."""
+        return np.diff(self.offsets)
+
+    @property
+    def index(self) -> np.ndarray:
+        """(n,) int64, in input order: the number of each observation's reflection."""
+        found = np.empty(len(self.order), dtype=np.int64)
+        found[self.order] = np.repeat(np.arange(self.n_groups), self.multiplicity)
+        return found
+
+
+def pack_indices(hkl: npt.ArrayLike) -> np.ndarray:
+    """One int64 per Miller index (n, 3), ordered as h, k, l are; indices must lie within +-1048575."""
+    h = np.asarray(hkl, dtype=np.int64)
+    if h.ndim != 2 or h.shape[1] != 3:
+        raise ShapeError(f"Miller indices: expected an array (n, 3), got {h.shape}")
+    shifted = h + (1 << 20)
+    return np.asarray((shifted[:, 0] << 42) | (shifted[:, 1] << 21) | shifted[:, 2], dtype=np.int64)
+
+
+def group_equivalents(hkl: npt.ArrayLike, space_group: SpaceGroupLike, anomalous: bool = False) -> Groups:
+    """Sort observations into unique reflections.
+
+    Parameters
+    ----------
+    hkl : (n, 3) int
+        Measured Miller indices.
+    space_group
+        Space group.
+    anomalous
+        Keep Friedel mates apart (except of centric reflections, which are their own).
+
+    Returns
+    -------
+    Groups
+        Sorted by index.
+    """
+    asu, isym = asu_indices(hkl, space_group)
+    positive = isym % 2 == 1
+    centric_observation = is_centric(asu, space_group) if len(asu) else np.zeros(0, bool)
+    positive = positive | centric_observation
+    keys = pack_indices(asu)
+    if anomalous:
+        keys = 2 * keys + ~positive
+    order = np.argsort(keys, kind="stable").astype(np.int64)
+    sorted_keys = keys[order]
+    starts = np.flatnonzero(np.concatenate([[True], sorted_keys[1:] != sorted_keys[:-1]])) if len(keys) else np.zeros(0)
+    offsets = np.append(starts, len(keys)).astype(np.int64)
+    first = order[offsets[:-1]]
+    unique = asu[first]
+    centric = centric_observation[first]
+    epsilon = epsilon_factors(unique, space_group) if len(unique) else np.zeros(0)
+    if anomalous:
+        unique = np.where(positive[first][:, None], unique, -unique)
+    return Groups(order, offsets, np.ascontiguousarray(unique, dtype=np.int32), positive, centric, epsilon)
