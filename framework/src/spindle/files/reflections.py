@@ -171,10 +171,10 @@ def read_reflections(path: str | os.PathLike[str]) -> ReflectionTable:
     if len(content) == 0:
         raise FileFormatError(f"{path}: the file is empty; run the step that wrote it again")
     try:
-        top = msgpack.unpackb(content, raw=True, strict_map_key=False, max_bin_len=MAX_BIN, max_buffer_size=0)
+        top = msgpack.unpackb(content, raw=True, strict_map_key=False, max_bin_len=MAX_BIN)
         signature, version, table = top
         signature = signature.decode()
-    except Exception as error:  # msgpack raises many kinds of errors, all mean the same to the user
+    except (ValueError, msgpack.exceptions.UnpackException, UnicodeDecodeError, AttributeError) as error:
         raise FileFormatError(f"{path}: not a reflection file, or damaged ({type(error).__name__}: {error})") from error
     if signature != SIGNATURE:
         raise FileFormatError(f"{path}: the file says it is '{signature}', '{SIGNATURE}' expected")
