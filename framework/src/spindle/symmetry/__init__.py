@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from .change_of_basis import ChangeOfBasis, change_crystal_basis
+from .lattice import LatticeSubgroup, lattice_group, lattice_subgroups, primitive_operator
+from .metric import average_metric, constrain_A, constrain_crystal, symmetrise_cell
 from .miller import (
     asu_indices,
     epsilon_factors,
@@ -11,6 +14,7 @@ from .miller import (
     original_indices,
     unique_indices,
 )
+from .reduction import cell_parameters, niggli_cell, niggli_reduce, orthogonalisation
 from .space_groups import (
     BRAVAIS_LOWEST,
     SpaceGroupLike,
@@ -31,11 +35,18 @@ from .space_groups import (
 
 __all__ = [
     "BRAVAIS_LOWEST",
+    "ChangeOfBasis",
+    "LatticeSubgroup",
     "SpaceGroupLike",
     "asu_indices",
+    "average_metric",
     "bravais_type",
+    "cell_parameters",
     "centring_vectors",
+    "change_crystal_basis",
     "chiral_symmorphic_group",
+    "constrain_A",
+    "constrain_crystal",
     "crystal_system",
     "epsilon_factors",
     "group_operations",
@@ -43,13 +54,20 @@ __all__ = [
     "is_centring_absent",
     "is_systematically_absent",
     "laue_class",
+    "lattice_group",
+    "lattice_subgroups",
     "laue_group_ops",
+    "niggli_cell",
+    "niggli_reduce",
     "original_indices",
+    "orthogonalisation",
     "patterson_group",
     "patterson_operations",
+    "primitive_operator",
     "rotations",
     "sohncke_groups",
     "space_group",
+    "symmetrise_cell",
     "translations",
     "unique_indices",
 ]

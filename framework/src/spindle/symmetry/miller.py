@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spindle.errors import ModelError, ShapeError
-from spindle.symmetry.space_groups import SpaceGroupLike, centring_vectors, group_operations, rotations, space_group
+from .space_groups import SpaceGroupLike, centring_vectors, group_operations, rotations, space_group
 
 #: gemmi's text of each region of the reciprocal asymmetric unit, in the order of `kernels.in_reciprocal_asu`.
 _REGIONS = (
@@ -54,7 +54,7 @@ def asu_indices(hkl: npt.ArrayLike, group: SpaceGroupLike) -> tuple[np.ndarray, 
     -----
     Same result as ``gemmi.ReciprocalAsu.to_asu``. Roughly 10 ns per index.
     """
-    from spindle.symmetry.kernels import empty_mapping, map_to_asu
+    from .kernels import empty_mapping, map_to_asu
 
     group = space_group(group)
     indices = _as_indices(hkl)
