@@ -1,0 +1,407 @@
+"""Robust Poisson regression (Cantoni & Ronchetti 2001) of the background pixels of ragged shoeboxes.
+
+The quasi-likelihood equation sum_i (psi((y_i - mu_i) / sqrt(mu_i)) - E[psi]) sqrt(mu_i) x_i = 0, mu = exp(x . beta), psi Huber's
+function with tuning constant c, is solved by Fisher scoring. E[psi] makes it unbiased for Poisson counts however few.
+
+Arrays: data (p,) float32 counts, used (p,) uint8, mask (p,) uint8, bbox (n, 6) int32 as x0 x1 y0 y1 z0 z1, offsets (n + 1,)
+int64. Results: background (p,) float32, mean (n,) float64, mean_variance (n,) float64, success (n,) bool.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+__all__ = ["fit_constant", "fit_loglinear", "huber_poisson_moments"]
+
+FOREGROUND = 4
+N_BINS = 4096  # counts below this go through a histogram
+TOLERANCE = 1e-3  # of the change of beta relative to beta
+MAX_ITERATIONS = 100
+MAX_ETA = 300.0
+
+
+@numba.njit(nogil=True, cache=True)
+def huber_poisson_moments(mu, c):
+    """Moments of Huber's psi of the standardised Poisson residual r = (Y - mu) / sqrt(mu).
+
+    Parameters
+    ----------
+    mu : float
+        Poisson mean, > 0.
+    c : float
+        Tuning constant; psi(r) = r clipped to -c .. c.
+
+    Returns
+    -------
+    first : float
+        E[psi].
+    information : float
+        E[psi (Y - mu) / mu].
+    variance : float
+        E[psi^2] - E[psi]^2.
+
+    Notes
+    -----
+    Between the clipping points the sums run over the counts themselves; beyond them sum_{k > j} (k - mu) p_k = mu p_j.
+    """
+    s = math.sqrt(mu)
+    j1 = int(math.floor(mu - c * s))
+    j2 = int(math.floor(mu + c * s))
+    k = max(j1 + 1, 0)
+    p = math.exp(k * math.log(mu) - mu - math.lgamma(k + 1.0))
+    p_j1 = 0.0
+    below = 0.0
+    if j1 >= 0:
+        p_j1 = p * k / mu
+        term = p_j1
+        j = j1
+        while j >= 0 and term > 1e-18 * (below + 1e-300):
+            below += term
+            term *= j / mu
+            j -= 1
+    middle = first = second = p_j2 = 0.0
+    while k <= j2:
+        r = (k - mu) / s
+        middle += p
+        first += r * p
+        second += r * r * p
+        p_j2 = p
+        k += 1
+        p *= mu / k
+    above = max(1.0 - below - middle, 0.0)
+    e1 = first + c * (above - below)
+    information = second / s + c * (p_j1 + p_j2)
+    variance = second + c * c * (above + below) - e1 * e1
+    return e1, information, variance
+
+
+@numba.njit(nogil=True, cache=True)
+def _huber_mean(values, counts, n_values, n, c):
+    """Robust Poisson mean of a histogram: mean, its variance, converged.
+
+    values (m,) float64 ascending, counts (m,) int64; the first n_values entries hold n data.
+    """
+    seen = 0
+    mu = values[n_values - 1]
+    for j in range(n_values):
+        seen += counts[j]
+        if seen > n // 2:  # the upper median
+            mu = values[j]
+            break
+    if mu <= 0.0:
+        mu = 1.0
+    beta = math.log(mu)
+    converged = False
+    for _ in range(MAX_ITERATIONS):
+        mu = math.exp(beta)
+        s = math.sqrt(mu)
+        e1, information, _variance = huber_poisson_moments(mu, c)
+        score = 0.0
+        for j in range(n_values):
+            r = (values[j] - mu) / s
+            score += counts[j] * min(max(r, -c), c)
+        curvature = n * information * mu * s
+        if not curvature > 0.0:
+            break
+        step = (score - n * e1) * s / curvature
+        beta += step
+        if not abs(beta) < MAX_ETA:
+            break
+        if abs(step) < TOLERANCE * abs(beta) or abs(step) < 1e-12:
+            converged = True
+            break
+    mu = math.exp(beta) if converged else 0.0
+    variance = 0.0
+    if converged:
+        _e1, information, psi_variance = huber_poisson_moments(mu, c)
+        # var(beta) = n var(psi) mu / (n information mu^1.5)^2, var(mu) = mu^2 var(beta)
+        variance = psi_variance / (n * information * information)
+    return mu, variance, converged
+
+
+@numba.njit(nogil=True, cache=True)
+def fit_constant(data, used, mask, bbox, offsets, per_slice, min_pixels, c, background, mean, mean_variance, success):
+    """One robust Poisson mean of each slice (``per_slice``) or of the whole shoebox.
+
+    Counts are sorted into a histogram first, so that an iteration costs the number of different counts, not of pixels.
+    """
+    largest = 1
+    for i in range(offsets.shape[0] - 1):
+        largest = max(largest, offsets[i + 1] - offsets[i])
+    histogram = np.zeros(N_BINS, np.int64)
+    values = np.empty(largest, np.float64)
+    counts = np.empty(largest, np.int64)
+    others = np.empty(largest, np.float64)  # counts too large for the histogram, or not whole
+    for i in range(success.shape[0]):
+        first, last = offsets[i], offsets[i + 1]
+        n_groups = bbox[i, 5] - bbox[i, 4] if per_slice else 1
+        step = (last - first) // max(n_groups, 1)
+        n_used = 0
+        n_foreground = 0
+        negative = False
+        for k in range(first, last):
+            if used[k] != 0:
+                n_used += 1
+                if not data[k] >= 0.0:
+                    negative = True
+            if mask[k] & FOREGROUND:
+                n_foreground += 1
+        if n_used < min_pixels or negative:
+            continue
+        good = True
+        level = 0.0
+        variance_of_mean = 0.0
+        for g in range(n_groups):
+            start = first + g * step
+            n = m = n_others = 0
+            highest = -1
+            whole = True
+            for k in range(start, start + step):
+                if mask[k] & FOREGROUND:
+                    m += 1
+                if used[k] != 0:
+                    n += 1
+                    value = data[k]
+                    if value < N_BINS:
+                        bin_ = int(value)
+                        if bin_ != value:
+                            whole = False
+                            break
+                        histogram[bin_] += 1
+                        highest = max(highest, bin_)
+                    else:
+                        others[n_others] = value
+                        n_others += 1
+            n_values = 0
+            for j in range(highest + 1):
+                if histogram[j] > 0:
+                    values[n_values] = j
+                    counts[n_values] = histogram[j]
+                    n_values += 1
+                    histogram[j] = 0
+            if not whole:  # corrected data: every pixel is a bin of its own
+                n = m = n_others = n_values = 0
+                for k in range(start, start + step):
+                    if mask[k] & FOREGROUND:
+                        m += 1
+                    if used[k] != 0:
+                        others[n] = data[k]
+                        n += 1
+                n_others = n
+            if n == 0:
+                good = False
+                break
+            if n_others > 0:
+                ordered = np.sort(others[:n_others])
+                for j in range(n_others):
+                    values[n_values] = ordered[j]
+                    counts[n_values] = 1
+                    n_values += 1
+            if values[n_values - 1] == 0.0:  # not one photon: mu -> 0; its variance is that of one photon in n pixels
+                mu = 0.0
+                variance = 1.0 / (float(n) * n)
+            else:
+                mu, variance, converged = _huber_mean(values, counts, n_values, n, c)
+                if not converged:
+                    good = False
+                    break
+            for k in range(start, start + step):
+                background[k] = mu
+            level += mu / n_groups
+            weight = m / n_foreground if n_foreground > 0 else 1.0 / n_groups
+            variance_of_mean += weight * weight * variance
+        success[i] = good
+        mean[i] = level
+        mean_variance[i] = variance_of_mean
+
+
+@numba.njit(nogil=True, cache=True)
+def fit_loglinear(data, used, mask, bbox, offsets, per_slice, min_pixels, c, background, mean, mean_variance, success):
+    """log mu = b0 + b1 x + b2 y of each slice (``per_slice``), or with b3 z of the whole shoebox.
+
+    Coordinates are centred on the used pixels. Where these lie in one slice the z term is left out; pixels on one line, negative
+    values and fits that do not converge are failures.
+    """
+    design = np.empty(4, np.float64)
+    beta = np.zeros(4, np.float64)
+    score = np.empty(4, np.float64)
+    curvature = np.empty((4, 4), np.float64)
+    meat = np.empty((4, 4), np.float64)
+    centre = np.empty(3, np.float64)
+    spread = np.empty(3, np.float64)
+    foreground = np.empty(4, np.float64)
+    largest = 1
+    for i in range(offsets.shape[0] - 1):
+        largest = max(largest, offsets[i + 1] - offsets[i])
+    values = np.empty(largest, np.float64)
+    for i in range(success.shape[0]):
+        first, last = offsets[i], offsets[i + 1]
+        nx = bbox[i, 1] - bbox[i, 0]
+        ny = bbox[i, 3] - bbox[i, 2]
+        n_groups = bbox[i, 5] - bbox[i, 4] if per_slice else 1
+        step = (last - first) // max(n_groups, 1)
+        n_used = 0
+        n_foreground = 0
+        negative = False
+        for k in range(first, last):
+            if used[k] != 0:
+                n_used += 1
+                if not data[k] >= 0.0:
+                    negative = True
+            if mask[k] & FOREGROUND:
+                n_foreground += 1
+        if n_used < min_pixels or negative:
+            continue
+        good = True
+        level = 0.0
+        variance_of_mean = 0.0
+        for g in range(n_groups):
+            start = first + g * step
+            n = m = 0
+            centre[:] = 0.0
+            spread[:] = 0.0
+            foreground[:] = 0.0
+            for k in range(start, start + step):
+                x = float((k - start) % nx)
+                y = float((k - start) // nx % ny)
+                z = float((k - start) // (nx * ny))
+                if mask[k] & FOREGROUND:
+                    m += 1
+                    foreground[1] += x
+                    foreground[2] += y
+                    foreground[3] += z
+                if used[k] != 0:
+                    values[n] = data[k]
+                    n += 1
+                    centre[0] += x
+                    centre[1] += y
+                    centre[2] += z
+                    spread[0] += x * x
+                    spread[1] += y * y
+                    spread[2] += z * z
+            if n < 4:
+                good = False
+                break
+            n_terms = 4
+            for j in range(3):
+                centre[j] /= n
+                spread[j] = math.sqrt(max(spread[j] / n - centre[j] * centre[j], 0.0))
+            if spread[2] < 1e-9:
+                n_terms = 3
+            if spread[0] < 1e-9 or spread[1] < 1e-9:
+                good = False
+                break
+            ordered = np.sort(values[:n])
+            if ordered[n - 1] == 0.0:  # not one photon
+                for k in range(start, start + step):
+                    background[k] = 0.0
+                weight = m / n_foreground if n_foreground > 0 else 1.0 / n_groups
+                variance_of_mean += weight * weight / (float(n) * n)
+                continue
+            start_value = ordered[n // 2]
+            beta[:] = 0.0
+            beta[0] = math.log(start_value) if start_value > 0.0 else 0.0
+            converged = False
+            for iteration in range(MAX_ITERATIONS + 1):
+                score[:] = 0.0
+                curvature[:, :] = 0.0
+                meat[:, :] = 0.0
+                sane = True
+                for k in range(start, start + step):
+                    if used[k] == 0:
+                        continue
+                    design[0] = 1.0
+                    design[1] = ((k - start) % nx - centre[0]) / spread[0]
+                    design[2] = ((k - start) // nx % ny - centre[1]) / spread[1]
+                    design[3] = ((k - start) // (nx * ny) - centre[2]) / spread[2] if n_terms == 4 else 0.0
+                    eta = 0.0
+                    for a in range(n_terms):
+                        eta += beta[a] * design[a]
+                    if not abs(eta) < MAX_ETA:
+                        sane = False
+                        break
+                    mu = math.exp(eta)
+                    s = math.sqrt(mu)
+                    e1, information, psi_variance = huber_poisson_moments(mu, c)
+                    psi = min(max((data[k] - mu) / s, -c), c)
+                    for a in range(n_terms):
+                        score[a] += (psi - e1) * s * design[a]
+                        for b in range(a + 1):
+                            curvature[a, b] += information * mu * s * design[a] * design[b]
+                            meat[a, b] += psi_variance * mu * design[a] * design[b]
+                # Cholesky in place, lower triangle
+                for a in range(n_terms):
+                    for b in range(a + 1):
+                        total = curvature[a, b]
+                        for j in range(b):
+                            total -= curvature[a, j] * curvature[b, j]
+                        if a == b:
+                            if not total > 0.0:
+                                sane = False
+                                total = 1.0
+                            curvature[a, a] = math.sqrt(total)
+                        else:
+                            curvature[a, b] = total / curvature[b, b]
+                if not sane:
+                    break
+                if converged:  # the matrices now belong to the solution
+                    break
+                _solve_cholesky(curvature, score, n_terms)
+                change = 0.0
+                size = 0.0
+                for a in range(n_terms):
+                    beta[a] += score[a]
+                    change = max(change, abs(score[a]))
+                    size = max(size, abs(beta[a]))
+                if change < TOLERANCE * size or change < 1e-12:
+                    converged = True
+                elif iteration == MAX_ITERATIONS - 1:
+                    break
+            if not converged or not sane:
+                good = False
+                break
+            total = 0.0
+            for k in range(start, start + step):
+                eta = beta[0]
+                eta += beta[1] * ((k - start) % nx - centre[0]) / spread[0]
+                eta += beta[2] * ((k - start) // nx % ny - centre[1]) / spread[1]
+                if n_terms == 4:
+                    eta += beta[3] * ((k - start) // (nx * ny) - centre[2]) / spread[2]
+                mu = math.exp(min(eta, 80.0))
+                background[k] = mu
+                total += mu
+            level += total / step / n_groups
+            # variance at the middle of the foreground: mu^2 x H^-1 M H^-1 x
+            foreground[0] = 1.0
+            eta = beta[0]
+            for j in range(1, 4):
+                foreground[j] = (foreground[j] / m - centre[j - 1]) / spread[j - 1] if m > 0 and j < n_terms else 0.0
+                eta += beta[j] * foreground[j]
+            _solve_cholesky(curvature, foreground, n_terms)
+            variance = 0.0
+            for a in range(n_terms):
+                for b in range(n_terms):
+                    variance += foreground[a] * meat[max(a, b), min(a, b)] * foreground[b]
+            weight = m / n_foreground if n_foreground > 0 else 1.0 / n_groups
+            variance_of_mean += weight * weight * variance * math.exp(2.0 * min(eta, 80.0))
+        success[i] = good
+        mean[i] = level
+        mean_variance[i] = variance_of_mean
+
+
+@numba.njit(nogil=True, cache=True)
+def _solve_cholesky(lower, vector, n):
+    """Solve L L^T x = vector in place, L the lower triangle of the first n rows and columns."""
+    for a in range(n):
+        total = vector[a]
+        for j in range(a):
+            total -= lower[a, j] * vector[j]
+        vector[a] = total / lower[a, a]
+    for a in range(n - 1, -1, -1):
+        total = vector[a]
+        for j in range(a + 1, n):
+            total -= lower[j, a] * vector[j]
+        vector[a] = total / lower[a, a]
