@@ -1,0 +1,155 @@
+"""The images of one experiment, in order, as raw pixel arrays."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from spindle.contracts.format import FormatOptions, ImageReader
+from spindle.errors import FileFormatError, ModelError
+from spindle.models import Experiment, ImageSet
+
+from .opening import open_image, reopen_image
+
+
+class ImageSequence:
+    """Reads the images of an experiment; may be used by several threads at once.
+
+    Images are counted by *array index within the image set*: 0 is the first image of the experiment's scan, or of its still.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Its image set says where the images are, its scan which of them belong to it, its detector how large they must be.
+
+    Raises
+    ------
+    ModelError
+        If the experiment has no images.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        imageset = experiment.imageset
+        if imageset is None or imageset.kind == "MemImageSet":
+            raise ModelError("the experiment has no images on disk; give an experiment file written by spindle import")
+        self.experiment = experiment
+        self.imageset: ImageSet = imageset
+        params = imageset.params
+        parallax = experiment.detector[0].parallax
+        self.options = FormatOptions(multi_panel=bool(params.get("multi_panel") or False), parallax=parallax)
+        self._format = imageset.format
+        self._lock = threading.Lock()
+        self._open: dict[str, ImageReader] = {}
+        if experiment.scan is not None and imageset.kind == "ImageSequence":
+            self._first, self.n_images = experiment.scan.image_range[0], experiment.scan.n_images
+        elif imageset.paths:
+            self._first, self.n_images = 1, len(imageset.paths)
+        else:
+            self._first, self.n_images = (imageset.image_range or (1, 1))[0], 1
+
+    def __len__(self) -> int:
+        return self.n_images
+
+    def file_of(self, index: int) -> tuple[str, int]:
+        """File and 0-based frame in it of image `index` (0-based within this experiment)."""
+        return self.imageset.file_of_image(self._first + index)
+
+    def reader(self, index: int) -> tuple[ImageReader, int]:
+        """Open reader of the file that holds image `index`, and the frame in it."""
+        path, frame = self.file_of(index)
+        with self._lock:
+            if path in self._open:
+                return self._open[path], frame
+            known = self._format
+        if not Path(path).exists():
+            raise FileFormatError(
+                f"{path}: no such file (image {self._first + index} of the experiment); were the images moved? run spindle import again"
+            )
+        reader = reopen_image(path, known, self.options) if known else open_image(path, options=self.options)
+        with self._lock:
+            self._format = reader.format
+            if reader.n_images > 1 or not self._open:
+                # Files with many images stay open; of single-image files only the first, whose header is asked for the mask.
+                self._open[path] = reader
+        return reader, frame
+
+    def read(self, index: int, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
+        """Raw pixels of image `index` (0-based within this experiment), one (slow, fast) int32 or float32 array per panel.
+
+        Parameters
+        ----------
+        index : int
+        out : list of arrays, optional
+            What an earlier call of the same thread returned; its memory is used again when it fits.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is missing, cut short or damaged, or its size is not that of the detector model.
+        """
+        reader, frame = self.reader(index)
+        panels = reader.read(frame, out)
+        detector = self.experiment.detector
+        if len(panels) != len(detector):
+            raise FileFormatError(
+                f"{reader.path}: the image has {len(panels)} panels, the detector model {len(detector)}; run spindle import again"
+            )
+        for i, (pixels, panel) in enumerate(zip(panels, detector, strict=True)):
+            if pixels.shape != (panel.image_size[1], panel.image_size[0]):
+                raise FileFormatError(
+                    f"{reader.path}: panel {i} of image {self._first + index} is {pixels.shape[1]}x{pixels.shape[0]}, the detector "
+                    f"model says {panel.image_size[0]}x{panel.image_size[1]}; run spindle import again"
+                )
+        return panels
+
+    @cached_property
+    def masks(self) -> list[np.ndarray]:
+        """Static mask of each panel, (slow, fast) bool, True is good.
+
+        Joins the pixels that the format declares bad, the panels' untrusted rectangles and the image set's mask file (.npz with one
+        array per panel). The trusted range is not in it.
+        """
+        detector = self.experiment.detector
+        reader, _ = self.reader(0)
+        declared = reader.mask()
+        masks = []
+        for i, panel in enumerate(detector):
+            good = np.ones((panel.image_size[1], panel.image_size[0]), dtype=np.bool_)
+            if declared is not None:
+                good &= declared[i]
+            for f0, s0, f1, s1 in panel.mask:
+                good[max(s0, 0) : max(s1, 0), max(f0, 0) : max(f1, 0)] = False
+            masks.append(good)
+        if self.imageset.mask:
+            for good, extra in zip(masks, read_mask(self.imageset.mask, detector), strict=True):
+                good &= extra
+        return masks
+
+    def mask(self, panel: int = 0) -> np.ndarray:
+        """Static mask of one panel; see `masks`."""
+        return self.masks[panel]
+
+
+def read_mask(path: str, detector: object) -> list[np.ndarray]:
+    """Masks (True is good) from a .npz file with one bool array per panel, in order.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is of another kind or its arrays do not fit the detector.
+    """
+    panels = list(detector)  # type: ignore[call-overload]
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            masks = [np.asarray(archive[name]) for name in archive.files]
+    except (OSError, ValueError) as error:
+        raise FileFormatError(
+            f"{path}: not a mask file (.npz with one True/False array per panel): {error}; pickled masks of DIALS are not read"
+        ) from error
+    shapes = [(p.image_size[1], p.image_size[0]) for p in panels]
+    if [m.shape for m in masks] != shapes:
+        raise FileFormatError(f"{path}: the mask has arrays {[m.shape for m in masks]}, the detector needs {shapes} (slow, fast)")
+    return [m.astype(np.bool_) for m in masks]
