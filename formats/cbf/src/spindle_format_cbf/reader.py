@@ -1,0 +1,255 @@
+"""A CBF file opened for reading: models from the header, pixels from the binary section."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
+from spindle.errors import FileFormatError
+from spindle.geometry.attenuation import attenuation_coefficient
+from spindle.images.compressed import read_all, read_head
+from spindle.models import Beam, Detector, Goniometer, Panel, Scan
+
+from .beamlines import P12M_SERIAL, goniometer_for, p12m_detector
+from .binary import START, BinaryHeader, check_readable, decode, find_binary
+from .header import MiniHeader, parse_epoch, parse_mini_header
+from .imgcif import ImgCif, beam_direction, goniometer_from, has_geometry, parse_imgcif
+from .modules import module_layout
+
+# Headers of detectors with hundreds of elements are longer than the head that formats are asked with.
+LONG_HEAD = 1 << 21
+
+
+class CbfReader(ImageReader):
+    """One CBF image.
+
+    Parameters
+    ----------
+    path : Path
+    head : bytes
+        First bytes of the decompressed file.
+    options : FormatOptions
+    """
+
+    format = "cbf"
+
+    def __init__(self, path: Path, head: bytes, options: FormatOptions | None = None) -> None:
+        self.path = Path(path)
+        self.options = options or FormatOptions()
+        if START not in head:
+            head = read_head(self.path, LONG_HEAD)
+        self.binary: BinaryHeader = find_binary(head, self.path)
+        check_readable(self.binary, self.path)
+        self._text = head[: self.binary.start]
+
+    @cached_property
+    def header(self) -> MiniHeader | None:
+        """The miniCBF lines, or None."""
+        return parse_mini_header(self._text)
+
+    @cached_property
+    def cif(self) -> ImgCif | None:
+        """The CIF part, or None when it places no detector."""
+        return parse_imgcif(self._text, self.path) if has_geometry(self._text) else None
+
+    @cached_property
+    def _models(self) -> ImageModels:
+        notes: list[str] = []
+        beam = self._beam(notes)
+        goniometer, scan = self._rotation(notes)
+        detector = self._detector(beam, notes)
+        return ImageModels(beam, detector, goniometer, scan, tuple(notes))
+
+    def models(self, index: int = 0) -> ImageModels:
+        """Models of the image; see `ImageReader.models`."""
+        if index != 0:
+            raise IndexError(f"{self.path} holds one image; image {index} was asked for")
+        return self._models
+
+    def _missing(self, what: str, line: str, remedy: str) -> FileFormatError:
+        return FileFormatError(f"{self.path}: the header gives no {what} (no '{line}' line); set {remedy}")
+
+    def _number(self, key: str) -> float | None:
+        return self.header.numbers.get(key) if self.header else None
+
+    def _beam(self, notes: list[str]) -> Beam:
+        wavelength = self.cif.wavelength if self.cif else None
+        if not wavelength:
+            wavelength = self._number("Wavelength")
+        if not wavelength:
+            wavelength = self.options.wavelength
+        if not wavelength or wavelength <= 0:
+            raise self._missing("wavelength", "# Wavelength 1.0 A", "geometry.beam.wavelength=<angstrom>")
+        fraction = self._number("Polarization")
+        if fraction is None or not 0.5 <= fraction <= 1.0:
+            if fraction is not None:
+                notes.append(f"the header's polarization of {fraction} is not between 0.5 and 1: 0.999 is taken")
+            fraction = 0.999
+        direction = beam_direction(self.cif) if self.cif else np.array([0.0, 0.0, 1.0])
+        return Beam(
+            direction=direction,
+            wavelength=wavelength,
+            polarization_fraction=fraction,
+            flux=self._number("Flux") or 0.0,
+        )
+
+    def _rotation(self, notes: list[str]) -> tuple[Goniometer | None, Scan | None]:
+        goniometer: Goniometer | None = None
+        oscillation: tuple[float, float] | None = None
+        if self.cif is not None:
+            goniometer, oscillation = goniometer_from(self.cif, self.path)
+        elif self.header is not None:
+            start, width = self._number("Start_angle"), self._number("Angle_increment")
+            if start is None:
+                start = self._number("Omega")
+            if width is None:
+                width = self._number("Omega_increment")
+            if start is None or width is None:
+                notes.append("the header gives no Start_angle and Angle_increment: taken as a still")
+                start, width = start or 0.0, width or 0.0
+            goniometer = goniometer_for(self.header, reverse=width < 0)
+            oscillation = (-start, -width) if width < 0 else (start, width)
+        if oscillation is None:
+            return goniometer, None
+        exposure = self.cif.exposure_time if self.cif else None
+        if exposure is None:
+            exposure = self._number("Exposure_period") or self._number("Exposure_time") or 0.0
+        epoch = parse_epoch(self.cif.date) if self.cif else 0.0
+        if not epoch and self.header:
+            epoch = self.header.epoch
+        return goniometer, Scan(
+            image_range=(1, 1), oscillation_deg=oscillation, exposure_times=np.array([exposure]), epochs=np.array([epoch])
+        )
+
+    def _sensor(self, beam: Beam, notes: list[str]) -> dict[str, object]:
+        """Fields of a panel that concern the sensor and its counting."""
+        header = self.header
+        cutoff = self.cif.overload if self.cif else None
+        if cutoff is None:
+            cutoff = self._number("Count_cutoff")
+        if cutoff is None:
+            cutoff = 1048575.0
+            notes.append("the header gives no Count_cutoff: counts up to 1048575 are trusted")
+        material = header.material if header else ""
+        thickness = header.thickness if header else 0.0
+        mu, parallax = 0.0, "none"
+        if material and thickness > 0:
+            mu = attenuation_coefficient(material, beam.wavelength)
+            parallax = self.options.parallax
+        elif self.options.parallax != "none":
+            notes.append(
+                "the header gives no sensor material and thickness: positions are not corrected for depth in the sensor; set "
+                "geometry.detector.panel.material= and thickness="
+            )
+        return {
+            "trusted_range": (0.0, float(cutoff)), "thickness": thickness, "material": material, "mu": mu, "parallax": parallax,
+            "identifier": header.detector if header else "", "gain": 1.0,
+        }  # fmt: skip
+
+    def _detector(self, beam: Beam, notes: list[str]) -> Detector:
+        sensor = self._sensor(beam, notes)
+        size = (self.binary.fast, self.binary.slow)
+        if self.header is not None and self.cif is None and self.header.serial == P12M_SERIAL and size == (2463, 5071):
+            return p12m_detector(self.header, self._distance(), **sensor)
+        if self.cif is not None:
+            if self.cif.image_size != size:
+                raise FileFormatError(
+                    f"{self.path}: the CIF header describes {self.cif.image_size[0]} x {self.cif.image_size[1]} pixels, the "
+                    f"image has {size[0]} x {size[1]}"
+                )
+            fast, slow, origin, pixel = self.cif.fast, self.cif.slow, self.cif.origin, self.cif.pixel_size
+        else:
+            fast, slow, origin, pixel = self._flat_frame(size, notes)
+        layout = module_layout(size, self.header is not None and self.header.is_eiger)
+        whole = Panel(
+            fast_axis=fast, slow_axis=slow, origin=origin, pixel_size=pixel, image_size=size,
+            mask=layout.gaps() if layout else (), **sensor,
+        )  # fmt: skip
+        if not self.options.multi_panel or layout is None:
+            return Detector([whole])
+        fields = {**sensor, "fast_axis": fast, "slow_axis": slow, "pixel_size": pixel}
+        return Detector(
+            [
+                Panel(
+                    origin=origin + f0 * pixel[0] * whole.fast_axis + s0 * pixel[1] * whole.slow_axis,
+                    image_size=(f1 - f0, s1 - s0),
+                    raw_image_offset=(f0, s0),
+                    name=f"Panel{i}",
+                    **fields,
+                )
+                for i, (f0, s0, f1, s1) in enumerate(layout.modules())
+            ]
+        )
+
+    def _distance(self) -> float:
+        """Detector distance in mm."""
+        distance = self._number("Detector_distance")
+        if distance:
+            return distance * 1e3
+        if self.options.distance:
+            return self.options.distance
+        raise self._missing("detector distance", "# Detector_distance 0.1 m", "geometry.detector.distance=<mm>")
+
+    def _flat_frame(
+        self, size: tuple[int, int], notes: list[str]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[float, float]]:
+        """Frame of a plain miniCBF: fast to +x, slow to -y, the beam along -z through the header's beam centre."""
+        header = self.header
+        if header is None or header.pixel_size is None:
+            raise FileFormatError(
+                f"{self.path}: the header has neither '# Pixel_size' nor the CIF categories _axis and _array_structure_list; the "
+                "detector cannot be placed. Give an experiment list with the geometry as reference_geometry="
+            )
+        pixel = header.pixel_size
+        beam_xy = header.beam_xy
+        if beam_xy is None:
+            beam_xy = (size[0] / 2.0, size[1] / 2.0)
+            notes.append(
+                "the header gives no Beam_xy: the centre of the detector is taken; set geometry.detector.fast_slow_beam_centre="
+            )
+        two_theta = header.numbers.get("Detector_2theta", 0.0)
+        if two_theta:
+            notes.append(
+                f"the header says Detector_2theta {two_theta} deg but not about which axis; the detector is left perpendicular "
+                "to the beam: set geometry.detector.panel.fast_axis=, slow_axis= and origin="
+            )
+        origin = np.array([-beam_xy[0] * pixel[0], beam_xy[1] * pixel[1], -self._distance()])
+        return np.array([1.0, 0.0, 0.0]), np.array([0.0, -1.0, 0.0]), origin, pixel
+
+    def read(self, index: int = 0, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
+        """Pixels; see `ImageReader.read`."""
+        if index != 0:
+            raise IndexError(f"{self.path} holds one image; image {index} was asked for")
+        shape = (self.binary.slow, self.binary.fast)
+        image = _base_image(out, shape)
+        data = read_all(self.path)
+        decode(data, self.binary, image, self.path, self.options.verify_checksum)
+        rectangles = self._rectangles()
+        if rectangles is None:
+            return [image]
+        return [image[s0:s1, f0:f1] for f0, s0, f1, s1 in rectangles]
+
+    def _rectangles(self) -> list[tuple[int, int, int, int]] | None:
+        """Parts of the image that are panels; None when the image is one panel."""
+        header = self.header
+        size = (self.binary.fast, self.binary.slow)
+        if header is not None and header.serial == P12M_SERIAL and self.cif is None and size == (2463, 5071):
+            return [(0, 212 * row, 2463, 212 * row + 195) for row in range(24)]
+        if not self.options.multi_panel:
+            return None
+        layout = module_layout(size, header is not None and header.is_eiger)
+        return layout.modules() if layout else None
+
+
+def _base_image(out: list[np.ndarray] | None, shape: tuple[int, int]) -> np.ndarray:
+    """The whole image behind the arrays of an earlier call when it fits, else fresh memory."""
+    if out:
+        base = out[0]
+        while isinstance(base.base, np.ndarray) and base.shape != shape:
+            base = base.base
+        if base.shape == shape and base.dtype == np.int32 and base.flags.c_contiguous and base.flags.writeable:
+            return base
+    return np.empty(shape, dtype=np.int32)

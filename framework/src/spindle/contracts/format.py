@@ -1,0 +1,177 @@
+"""Contract of the ``format`` slot: recognise an image file, give its models, read its pixels.
+
+Chosen by looking at the file (every installed format is asked) or by ``format=``; entry-point group ``spindle.format``. A format
+holds no state; the `ImageReader` that it opens may be used by several threads at once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import hookspec
+
+if TYPE_CHECKING:
+    from spindle.models import Beam, Detector, Goniometer, Scan
+
+__all__ = ["HEAD_SIZE", "FormatOptions", "FormatSpec", "ImageModels", "ImageReader"]
+
+# Bytes of the decompressed file that a format sees when it is asked whether it understands it.
+HEAD_SIZE = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class FormatOptions:
+    """What a user may ask of any format.
+
+    Attributes
+    ----------
+    multi_panel : bool
+        One panel per detector module instead of one per detector, where the format knows the modules.
+    parallax : "normalised", "dials" or "none"
+        Mean depth in the sensor that the panels allow for; see `spindle.models.Panel`.
+    verify_checksum : bool
+        Compare the checksum that the file carries with its pixels at every reading (slow).
+    wavelength : float or None, angstrom
+    distance : float or None, mm
+        Taken where the header gives none, so that a user can mend such files.
+    """
+
+    multi_panel: bool = False
+    parallax: str = "normalised"
+    verify_checksum: bool = False
+    wavelength: float | None = None
+    distance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageModels:
+    """What the header of one image says about the experiment.
+
+    Attributes
+    ----------
+    beam, detector : models
+    goniometer : Goniometer or None
+        None when the file knows nothing of a rotation.
+    scan : Scan or None
+        Of this single image. Formats with one image per file use image number 1; the importer numbers images by file name.
+    notes : tuple of str
+        What the user should know about the reading: defaults taken, header lines that contradict each other. Each is shown once.
+    """
+
+    beam: Beam
+    detector: Detector
+    goniometer: Goniometer | None = None
+    scan: Scan | None = None
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def exposure_time(self) -> float:
+        """Exposure time of the image, seconds; 0 when unknown."""
+        return 0.0 if self.scan is None or self.scan.exposure_times is None else float(self.scan.exposure_times[0])
+
+    @property
+    def epoch(self) -> float:
+        """Start of the exposure, seconds since 1970 (UTC); 0 when unknown."""
+        return 0.0 if self.scan is None or self.scan.epochs is None else float(self.scan.epochs[0])
+
+
+class ImageReader(ABC):
+    """An open image file with one or several images.
+
+    Opening reads no more than the header. All methods may be called from several threads at once.
+
+    Attributes
+    ----------
+    path : Path
+    format : str
+        Name of the format, as ``format=`` takes it.
+    """
+
+    path: Path
+    format: str
+
+    @property
+    def n_images(self) -> int:
+        """Number of images in the file."""
+        return 1
+
+    @abstractmethod
+    def models(self, index: int = 0) -> ImageModels:
+        """Models of image `index` (0-based).
+
+        Raises
+        ------
+        FileFormatError
+            If the header lacks something or contradicts itself: file, item, value found, remedy.
+        """
+
+    @abstractmethod
+    def read(self, index: int = 0, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
+        """Raw pixels of image `index` (0-based).
+
+        Parameters
+        ----------
+        index : int
+        out : list of (slow, fast) arrays, optional
+            What an earlier call returned; written over and returned when it fits, which spares the page faults of fresh memory.
+
+        Returns
+        -------
+        list of (slow, fast) int32 or float32 arrays
+            One per panel of the detector, C order (rows may be strided when panels are parts of one image).
+
+        Raises
+        ------
+        FileFormatError
+            If the file is truncated or corrupt: file, byte, expected, found.
+        """
+
+    def mask(self) -> list[np.ndarray] | None:
+        """Pixels that the file itself declares bad: one (slow, fast) bool array per panel, True is good; None if it says nothing.
+
+        Untrusted rectangles of the panels and the trusted range are not in it.
+        """
+        return None
+
+
+class FormatSpec:
+    """Hooks of a format plugin."""
+
+    @hookspec
+    def understand(self, path: Path, head: bytes) -> bool:
+        """Whether this format reads the file. Must not raise, must be quick, must look at `head` and not only at the name.
+
+        Parameters
+        ----------
+        path : Path
+            The file as the user gave it, perhaps ending in .gz or .bz2.
+        head : bytes
+            The first `HEAD_SIZE` bytes, already decompressed; the whole file when it is shorter.
+        """
+
+    @hookspec
+    def refusal(self, path: Path, head: bytes) -> str:
+        """Why `understand` said no, in a few words ("no '# Detector:' line in the header"); optional."""
+
+    @hookspec
+    def open_image(self, path: Path, head: bytes, options: FormatOptions) -> ImageReader:
+        """Open a file that `understand` accepted.
+
+        Parameters
+        ----------
+        path : Path
+        head : bytes
+            As for `understand`; saves a second reading. Empty when a further file of a series is opened, whose first file this
+            format understood: the reader then takes what it needs from the file itself, best together with the pixels.
+        options : FormatOptions
+
+        Raises
+        ------
+        FileFormatError
+            If the file cannot be used: file, what is wrong, remedy.
+        """
