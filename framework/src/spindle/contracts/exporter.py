@@ -1,0 +1,134 @@
+"""Slot ``exporter``: write integrated, scaled or merged data in the format of another program.
+
+Chosen by ``format=`` of `spindle export`; entry-point group ``spindle.exporter``. An exporter computes what goes into its files and
+returns writers; the host calls them with temporary paths, so that no file is ever half written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import hookspec
+
+if TYPE_CHECKING:
+    from spindle.models import Experiments
+    from spindle.table import ReflectionTable
+
+__all__ = ["Export", "ExporterSpec", "MergedColumn", "MergedData", "MergedDataset"]
+
+
+@dataclass(slots=True)
+class Export:
+    """What an exporter wants written.
+
+    Attributes
+    ----------
+    files : dict of path to writer
+        Paths as the user will see them (relative to the working folder); each writer is called once with a path to write to.
+    messages : list of str
+        What the user should know: above all which intensity the file holds, how many reflections, what was left out.
+    summary : dict
+        Key numbers.
+    """
+
+    files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MergedDataset:
+    """One data set of a merged file: the data of one wavelength.
+
+    Attributes
+    ----------
+    name, crystal, project : str
+    cell : (6,) float64, angstrom and degrees
+    wavelength : float, angstrom
+    """
+
+    name: str
+    crystal: str
+    project: str
+    cell: np.ndarray
+    wavelength: float
+
+
+@dataclass(frozen=True, slots=True)
+class MergedColumn:
+    """A column of merged data.
+
+    Attributes
+    ----------
+    label : str
+        As programs expect it: IMEAN, SIGIMEAN, I(+), F, ...
+    type : str
+        MTZ column type: J, Q, K, M, F, G, L, D, I, R ...
+    values : (n,) float
+        NaN is missing.
+    dataset : int
+        Position in `MergedData.datasets`.
+    """
+
+    label: str
+    type: str
+    values: np.ndarray
+    dataset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MergedData:
+    """Merged intensities and amplitudes, one row per unique index.
+
+    Attributes
+    ----------
+    miller_index : (n, 3) int
+        Inside CCP4's asymmetric unit.
+    columns : list of MergedColumn
+    datasets : list of MergedDataset
+        At least one.
+    space_group : str
+        Hall or Hermann-Mauguin symbol.
+    title : str
+    """
+
+    miller_index: np.ndarray
+    columns: list[MergedColumn]
+    datasets: list[MergedDataset]
+    space_group: str
+    title: str = "Merged by spindle"
+
+
+class ExporterSpec:
+    """Hooks of an exporter; an exporter implements one or both."""
+
+    @hookspec(firstresult=True)
+    def export(  # type: ignore[empty-body]
+        self, experiments: Experiments, reflections: ReflectionTable, intensity: str, path: str | None
+    ) -> Export:
+        """Unmerged data.
+
+        Parameters
+        ----------
+        experiments : Experiments
+        reflections : ReflectionTable
+            Integrated or scaled; `id` points into `experiments`.
+        intensity : "auto", "profile", "sum", "profile+sum" or "scale"
+            Which intensity is wanted; "auto" is scaled when the data are scaled, else profile-fitted and summed.
+        path : str or None
+            Output file or folder; None leaves it to the exporter's parameters.
+
+        Raises
+        ------
+        UserError
+            If the data lack what the format needs: what, which value, remedy.
+        """
+
+    @hookspec(firstresult=True)
+    def export_merged(self, merged: MergedData, path: str) -> Export:  # type: ignore[empty-body]
+        """Merged data."""
