@@ -1,0 +1,46 @@
+"""Spindle: rotation diffraction data processing in which every algorithm is a plugin.
+
+Importing this package is cheap; its names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spindle.contracts import ProgramResult
+    from spindle.execution import run
+    from spindle.files import read_experiments, read_reflections, write_experiments, write_reflections
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "run": "spindle.execution",
+    "ProgramResult": "spindle.contracts",
+    "read_experiments": "spindle.files",
+    "read_reflections": "spindle.files",
+    "write_experiments": "spindle.files",
+    "write_reflections": "spindle.files",
+}
+
+__all__ = [
+    "ProgramResult",
+    "__version__",
+    "read_experiments",
+    "read_reflections",
+    "run",
+    "write_experiments",
+    "write_reflections",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'spindle' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,36 @@
+"""Slot ``executor``: where the pieces of a run are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from . import hookspec
+
+
+class ExecutorSpec:
+    """Hooks of an executor."""
+
+    @hookspec(firstresult=True)
+    def map_ordered(  # type: ignore[empty-body]
+        self, function: Callable[[Any], Any], items: Iterable[Any], n_workers: int, cancelled: Callable[[], bool]
+    ) -> Iterator[Any]:
+        """Apply ``function`` to every item and yield the results in the order of the items.
+
+        Parameters
+        ----------
+        function : callable
+            Pure task. Executors that leave the process pickle it (dask, processes); threads call it as it is.
+        items : iterable
+            Read lazily: at most a few items per worker are taken ahead of the results.
+        n_workers : int
+            Number of workers, at least 1.
+        cancelled : callable
+            True once the run has been cancelled; an executor then starts nothing new.
+
+        Returns
+        -------
+        iterator
+            One result per item. Closing it early abandons what has not started. An exception of ``function`` is raised
+            where its result would have been, with a note that names the item (see `spindle.execution.name_item`).
+        """

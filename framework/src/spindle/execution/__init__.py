@@ -1,0 +1,21 @@
+"""Running programs: context, executors, progress, outputs and records."""
+
+from __future__ import annotations
+
+from .context import RunContext
+from .executor import Executor, available_cores, is_inside_worker, map_serial, name_item, run_item
+from .progress import Progress
+from .runner import execute, run
+
+__all__ = [
+    "Executor",
+    "Progress",
+    "RunContext",
+    "available_cores",
+    "execute",
+    "is_inside_worker",
+    "map_serial",
+    "name_item",
+    "run",
+    "run_item",
+]

@@ -1,0 +1,81 @@
+"""Where compiled kernels are kept between runs.
+
+numba stores what it compiles for a source file and forgets it when that file changes. A kernel that calls kernels of other files
+must be forgotten as well when those change, so each set of versions, each kind of processor and each state of the host's own
+kernels has a folder of its own; plugins get theirs from numba, by path and content of their files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+KERNEL_FOLDERS = ("geometry", "numerics", "symmetry", "models", "table", "images")
+MARKER = "spindle-cache"
+
+
+def cache_root() -> Path:
+    """Return the user's cache folder: SPINDLE_CACHE_DIR, else the system's usual place."""
+    chosen = os.environ.get("SPINDLE_CACHE_DIR")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "spindle"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "spindle" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spindle"
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:
+            for line in stream:
+                if line.startswith(("flags", "Features")):
+                    return line
+    except OSError:
+        pass
+    return platform.processor()
+
+
+def cache_key() -> str:
+    """Return a name that changes with everything that compiled kernels depend on, but for plugins' own files."""
+    from spindle import __version__
+
+    digest = hashlib.sha256()
+    parts = [sys.version, platform.machine(), _processor(), __version__]
+    for name in ("numba", "numpy", "llvmlite"):
+        try:
+            parts.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            parts.append(f"{name} missing")
+    digest.update("\n".join(parts).encode())
+    package = Path(__file__).parent.parent
+    for folder in KERNEL_FOLDERS:
+        for path in sorted((package / folder).glob("**/*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def prepare_compile_cache() -> None:
+    """Point numba to the cache, once per process and before numba is imported; say so when there is nothing in it yet."""
+    if os.environ.get("NUMBA_CACHE_DIR") or "numba" in sys.modules:
+        return
+    folder = cache_root() / "numba" / cache_key()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        marker = folder / MARKER
+        is_new = not marker.exists()
+        marker.touch()
+    except OSError as error:
+        log.warning("cannot keep compiled kernels in %s (%s): they are compiled in each run. Next: set SPINDLE_CACHE_DIR", folder, error)
+        return
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    if is_new:
+        print(f"compiling kernels, this happens once (kept in {folder})", file=sys.stderr, flush=True)

@@ -1,0 +1,215 @@
+"""What a program and its algorithms get from the host."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spindle.errors import Cancelled
+from spindle.params import Auto, Params
+from spindle.params.resolve import build
+from spindle.params.tree import scopes_of, walk
+from spindle.plugins.host import Handle, PluginHost
+
+from .executor import Executor, available_cores
+from .progress import Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from spindle.contracts import ProgramResult
+    from spindle.models import Experiments
+    from spindle.report import Table
+    from spindle.table import ReflectionTable
+
+DEFAULT_SEED = 42
+
+
+class RunContext:
+    """Services of the host during one run.
+
+    Parameters
+    ----------
+    program : str
+        Name of the program.
+    params : Params
+        Its effective parameters.
+    host : PluginHost
+        Plugins of the run.
+    show_progress : bool
+        Draw progress bars.
+
+    Attributes
+    ----------
+    log : logging.Logger
+        INFO is what the user reads.
+    tables : list of Table
+        What was reported so far.
+    seed : int
+    """
+
+    def __init__(
+        self,
+        program: str,
+        params: Params,
+        host: PluginHost | None = None,
+        show_progress: bool = False,
+        cancellation: threading.Event | None = None,
+    ) -> None:
+        self.program = program
+        self.params = params
+        self.host = host or PluginHost()
+        self.log = logging.getLogger(f"spindle.{program}")
+        self.tables: list[Table] = []
+        self.seed = _seed(params)
+        self._show_progress = show_progress
+        self._cancelled = cancellation or threading.Event()
+        self._executor: Executor | None = None
+        self._rng: np.random.Generator | None = None
+
+    # -- plugins ----------------------------------------------------------------------------------------------------------
+
+    def algorithm(self, slot: str, name: str, params: Params | None = None) -> Handle:
+        """Return a plugin, ready to be called.
+
+        Parameters
+        ----------
+        slot, name : str
+        params : Params, optional
+            Its parameters; by default those that the run's parameter tree holds for it, else its defaults.
+
+        Returns
+        -------
+        Handle
+            Call the hooks of the slot on it, with arguments by name or in the order of the specification.
+
+        Raises
+        ------
+        PluginError
+        """
+        plugin: Any = self.host.load(slot, name)
+        if params is None:
+            params = self.params_of(slot, name)
+        if params is None and getattr(plugin, "Params", None) is not None:
+            params = build(plugin.Params)
+        return self.host.add(slot, name, plugin.from_params(params, self))
+
+    def params_of(self, slot: str, name: str) -> Params | None:
+        """Return the parameters that the run's tree holds for a plugin, or None."""
+        for _, scope in scopes_of(self.params):
+            if scope.__dict__.get("_plugin") == (slot, name):
+                return scope
+        return None
+
+    def run_program(
+        self,
+        name: str,
+        experiments: Experiments | None = None,
+        reflections: ReflectionTable | Sequence[ReflectionTable] | None = None,
+        files: Sequence[Path | str] = (),
+        write: bool = False,
+        **params: Any,
+    ) -> ProgramResult:
+        """Run another program on in-memory objects.
+
+        Parameters
+        ----------
+        name : str
+        experiments, reflections, files : optional
+            Its input.
+        write : bool
+            Also write its output files and log, as its command does.
+        **params
+            Dotted names; a whole `Params` tree may be given as ``params=``.
+
+        Returns
+        -------
+        ProgramResult
+        """
+        from .runner import run_nested
+
+        return run_nested(self, name, experiments, reflections, files, write, params)
+
+    def nested(self, program: str, params: Params) -> RunContext:
+        """Return the context of a program inside this run: same plugins, workers, seed and cancellation."""
+        inner = RunContext(program, params, self.host, self._show_progress, self._cancelled)
+        inner._executor = self.executor
+        inner.seed = self.seed
+        return inner
+
+    # -- workers ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def n_workers(self) -> int:
+        """Number of workers of the run."""
+        return self.executor.n_workers
+
+    @property
+    def executor(self) -> Executor:
+        """The executor that ``mp.method`` and ``mp.nproc`` chose."""
+        if self._executor is None:
+            method, nproc, params = _workers(self.params)
+            plugin = self.algorithm("executor", method, params) if nproc > 1 else None
+            self._executor = Executor(plugin, nproc, self._cancelled.is_set)
+        return self._executor
+
+    def cancel(self) -> None:
+        """Ask the run to stop at the next opportunity; may be called from any thread."""
+        self._cancelled.set()
+
+    def check_cancelled(self) -> None:
+        """Raise `Cancelled` if somebody asked the run to stop."""
+        if self._cancelled.is_set():
+            raise Cancelled("the run was cancelled")
+
+    # -- reporting --------------------------------------------------------------------------------------------------------
+
+    def table(self, table: Table) -> None:
+        """Print a table and keep it for the report."""
+        self.tables.append(table)
+        self.log.info("%s", table)
+        self.notify("table_reported", table=table)
+
+    def progress(self, description: str, total: float | None = None) -> Progress:
+        """Return a context manager with ``advance(n)``."""
+        return Progress(description, total, self._progressed if self.host.observers else None, self._show_progress, self.check_cancelled)
+
+    def _progressed(self, description: str, completed: float, total: float | None) -> None:
+        self.notify("progressed", description=description, completed=completed, total=total)
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Tell all observers."""
+        self.host.notify(hook, arguments)
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """Random numbers of the run, seeded by ``run.seed``."""
+        if self._rng is None:
+            import numpy as np
+
+            self._rng = np.random.default_rng(self.seed)
+        return self._rng
+
+
+def _seed(params: Params) -> int:
+    for entry in walk(params):
+        if entry.path == "run.seed":
+            return int(entry.value)
+    return DEFAULT_SEED
+
+
+def _workers(params: Params) -> tuple[str, int, Params | None]:
+    """Return the executor's name, the number of workers and the executor's parameters."""
+    scopes = [("", params), *scopes_of(params)]
+    for path, scope in scopes:
+        if path == "mp" or path.endswith(".mp"):
+            nproc = getattr(scope, "nproc", Auto)
+            method = getattr(scope, "method", None)
+            count = available_cores() if nproc in (None, Auto) else int(nproc)
+            name = method if isinstance(method, str) and method != "none" else "threads"
+            own = next((s for s in scope._attached.values() if s._plugin == ("executor", name)), None)
+            return name, count, own
+    return "threads", available_cores(), None

@@ -1,0 +1,117 @@
+"""Writing what a program returned: checked before the run, atomic at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from spindle.contracts import ProgramResult
+from spindle.errors import UserError
+from spindle.files.atomic import atomic_write
+from spindle.params import Params, PathParam, Str
+from spindle.params.tree import find_scope, walk
+
+log = logging.getLogger(__name__)
+
+
+def output_path(params: Params, name: str, default: str | None) -> Path | None:
+    """Return ``output.<name>``, or ``default`` for a program that has no such parameter."""
+    scope = find_scope(params, "output")
+    if scope is None or not hasattr(scope, name):
+        return None if default is None else Path(default)
+    value = getattr(scope, name)
+    return Path(value) if isinstance(value, str | Path) and str(value) else None
+
+
+def log_path(program: str, params: Params) -> Path | None:
+    """Return where the log of the program goes."""
+    return output_path(params, "log", f"spindle.{program}.log")
+
+
+def check_outputs(program: str, params: Params) -> None:
+    """Raise `UserError` before the work when an output file could not be written after it."""
+    scope = find_scope(params, "output")
+    for entry in walk(scope) if scope is not None else ():
+        if not isinstance(entry.leaf, Str | PathParam) or not isinstance(entry.value, str | Path) or not str(entry.value):
+            continue
+        path = Path(entry.value)
+        if isinstance(entry.leaf, Str) and not path.suffix:
+            continue
+        check_writable(path, f"{program}: output.{entry.path}={entry.value}")
+
+
+def check_writable(path: Path, what: str) -> None:
+    """Raise `UserError` when ``path`` cannot be written."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise UserError(f"{what}: the folder {folder} does not exist. Next: mkdir -p {folder}")
+    if path.is_dir():
+        raise UserError(f"{what}: is a folder; give a file name")
+    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise UserError(f"{what}: cannot be written; check the permissions of {folder.resolve()} or choose another folder")
+
+
+def write_outputs(program: str, params: Params, result: ProgramResult) -> list[Path]:
+    """Write experiments, reflections and further files of a result; return what was written, in that order."""
+    written: list[Path] = []
+    if result.experiments is not None:
+        path = output_path(params, "experiments", f"{program}.expt")
+        if path is not None:
+            from spindle.files import write_experiments
+
+            _write(path, lambda p: write_experiments(result.experiments, p), written)
+    if result.reflections is not None:
+        path = output_path(params, "reflections", f"{program}.refl")
+        if path is not None:
+            from spindle.files import write_reflections
+
+            _write(path, lambda p: write_reflections(result.reflections, p), written)
+    for name, writer in result.files.items():
+        _write(Path(name), writer, written)
+    return written
+
+
+def _write(path: Path, writer: Callable[[Path], Any], written: list[Path]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary:
+        writer(temporary)
+    written.append(path)
+
+
+def report_outputs(logger: logging.Logger, written: list[Path], next_step: str) -> None:
+    """Say what was written and what to do next."""
+    for path in written:
+        logger.info("Wrote %s", path)
+    if next_step:
+        logger.info("Next: %s", next_step)
+
+
+class OursOnly(logging.Filter):
+    """Lets records of Spindle and its plugins pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.name.startswith("spindle") or record.levelno >= logging.WARNING
+
+
+@contextlib.contextmanager
+def log_file(program: str, params: Params) -> Iterator[None]:
+    """Copy the log of everything inside into the program's log file."""
+    path = log_path(program, params)
+    if path is None:
+        yield
+        return
+    check_writable(path, f"{program}: output.log={path}")
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.addFilter(OursOnly())
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()

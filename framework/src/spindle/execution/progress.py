@@ -1,0 +1,87 @@
+"""Progress of the work: a bar on a terminal, events for observers, nothing in files."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+Listener = Callable[[str, float, float | None], None]
+
+
+class Progress:
+    """Context manager that counts ``advance(n)`` up to ``total``.
+
+    Parameters
+    ----------
+    description : str
+        What is being done.
+    total : float or None
+        Number of units, None if unknown.
+    listener : callable (description, completed, total), optional
+        Told at most ten times a second, and at the end.
+    show : bool
+        Draw a bar on standard error.
+    check : callable, optional
+        Called with each advance; raises when the run was cancelled.
+    """
+
+    def __init__(
+        self,
+        description: str,
+        total: float | None = None,
+        listener: Listener | None = None,
+        show: bool = False,
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        self.description = description
+        self.total = total
+        self.completed = 0.0
+        self._listener = listener
+        self._show = show
+        self._check = check
+        self._bar: Any = None
+        self._task: Any = None
+        self._told = 0.0
+
+    def __enter__(self) -> Progress:
+        if self._show:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self.description, total=self.total)
+        self._tell()
+        return self
+
+    def advance(self, n: float = 1) -> None:
+        """Count ``n`` more units as done."""
+        self.completed += n
+        if self._check is not None:
+            self._check()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.completed)
+        if time.monotonic() - self._told > 0.1:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        if self._listener is not None:
+            self._listener(self.description, self.completed, self.total)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tell()
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def is_terminal() -> bool:
+    """Return whether standard error is a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()

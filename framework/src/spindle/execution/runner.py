@@ -1,0 +1,132 @@
+"""Running programs: on in-memory objects, or from another program."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spindle.contracts import ProgramInputs, ProgramResult
+from spindle.params import Assignment, HostParams, Params
+from spindle.params.resolve import Resolver, build
+from spindle.params.tree import walk
+from spindle.plugins.host import PluginHost
+
+from .compile_cache import prepare_compile_cache
+from .context import RunContext
+
+if TYPE_CHECKING:
+    from spindle.models import Experiments
+    from spindle.table import ReflectionTable
+
+
+def effective_params(name: str, assignments: Iterable[Assignment], host: PluginHost) -> Params:
+    """Return the effective parameters of a program."""
+    prepare_compile_cache()
+    program: Any = host.load("program", name)
+    return build(program.Params or Params, assignments, host.load, HostParams)
+
+
+def make_host(params: Params | None = None) -> PluginHost:
+    """Return a plugin host; with ``params``, one that holds the observers they name."""
+    host = PluginHost()
+    if params is not None:
+        for entry in walk(params):
+            if entry.path == "run.observers" and entry.value:
+                host.observers = tuple(_observer(host, name) for name in entry.value)
+    return host
+
+
+def _observer(host: PluginHost, name: str) -> Any:
+    plugin: Any = host.load("observer", name, "run.observers")
+    return plugin.from_params(plugin.Params() if plugin.Params else None, None)
+
+
+def run(
+    program: str,
+    experiments: Experiments | None = None,
+    reflections: ReflectionTable | Sequence[ReflectionTable] | None = None,
+    files: Sequence[Path | str] = (),
+    **params: Any,
+) -> ProgramResult:
+    """Run a program on in-memory objects; nothing is written.
+
+    Parameters
+    ----------
+    program : str
+        Its name, as on the command line.
+    experiments : Experiments, optional
+    reflections : ReflectionTable or sequence of them, optional
+    files : sequence of path, optional
+        Files that are neither experiments nor reflections, such as images.
+    **params
+        Parameters by dotted name or unique suffix (``**{"background.algorithm": "glm"}``, or with two underscores for a dot:
+        ``background__algorithm="glm"``); the name of a scope stands for the algorithm that is chosen in it
+        (``background="glm"``); a dict or a `Params` sets a whole scope.
+
+    Returns
+    -------
+    ProgramResult
+    """
+    assignments = [Assignment(key.replace("__", "."), value, "call") for key, value in params.items()]
+    tree = effective_params(program, assignments, PluginHost())
+    context = RunContext(program, tree, make_host(tree))
+    return execute(context, make_inputs(experiments, reflections, files))
+
+
+def make_inputs(
+    experiments: Experiments | None, reflections: Any, files: Sequence[Path | str] = ()
+) -> ProgramInputs:
+    """Return program inputs from what callers like to give."""
+    tables = [] if reflections is None else list(reflections) if isinstance(reflections, list | tuple) else [reflections]
+    return ProgramInputs(experiments=experiments, reflections=tables, files=[Path(f) for f in files])
+
+
+def execute(context: RunContext, inputs: ProgramInputs) -> ProgramResult:
+    """Run the program of ``context``."""
+    program = context.algorithm("program", context.program, context.params)
+    context.notify("step_started", program=context.program, params=context.params)
+    start = time.perf_counter()
+    result: ProgramResult = program.run(inputs=inputs, params=context.params, context=context)
+    if not isinstance(result, ProgramResult):
+        raise TypeError(f"the program {context.program!r} returned {result!r} instead of a ProgramResult")
+    context.notify("step_finished", program=context.program, result=result, seconds=time.perf_counter() - start)
+    known = [id(t) for t in result.tables]
+    result.tables[:0] = [t for t in context.tables if id(t) not in known]
+    return result
+
+
+def run_nested(
+    parent: RunContext,
+    name: str,
+    experiments: Experiments | None,
+    reflections: Any,
+    files: Sequence[Path | str],
+    write: bool,
+    params: dict[str, Any],
+) -> ProgramResult:
+    """Run a program inside the run of another; workers, observers and cancellation are shared."""
+    given = params.pop("params", None) if isinstance(params.get("params"), Params) else None
+    if given is None:
+        given = parent.params_of("program", name)
+    program: Any = parent.host.load("program", name)
+    assignments = [Assignment(key.replace("__", "."), value, parent.program) for key, value in params.items()]
+    if given is None:
+        tree = build(program.Params or Params, assignments, parent.host.load)
+    else:
+        tree = Resolver.on(given).build(assignments)
+    context = parent.nested(name, tree)
+    inputs = make_inputs(experiments, reflections, files)
+    if not write:
+        return execute(context, inputs)
+    from .outputs import check_outputs, log_file, report_outputs, write_outputs
+
+    check_outputs(name, tree)
+    with log_file(name, tree):
+        result = execute(context, inputs)
+        report_outputs(context.log, write_outputs(name, tree, result), "")
+    return result
+
+
+__all__ = ["effective_params", "execute", "make_host", "make_inputs", "run", "run_nested"]

@@ -1,0 +1,56 @@
+"""Typed parameter trees with dotted names, levels, files and help."""
+
+from __future__ import annotations
+
+from .host import HostParams, Multiprocessing
+from .leaves import (
+    Auto,
+    AutoType,
+    Bool,
+    Choice,
+    Float,
+    Floats,
+    Int,
+    Ints,
+    Leaf,
+    PathParam,
+    Plugin,
+    SpaceGroup,
+    Str,
+    Strings,
+    UnitCell,
+)
+from .resolve import build, make
+from .text import Assignment, parse_phil, read_parameter_file
+from .tree import Entry, Params, ScopeOf, find_scope, to_dict, walk
+
+__all__ = [
+    "Assignment",
+    "Auto",
+    "AutoType",
+    "Bool",
+    "Choice",
+    "Entry",
+    "Float",
+    "Floats",
+    "HostParams",
+    "Int",
+    "Ints",
+    "Leaf",
+    "Multiprocessing",
+    "Params",
+    "PathParam",
+    "Plugin",
+    "ScopeOf",
+    "SpaceGroup",
+    "Str",
+    "Strings",
+    "UnitCell",
+    "build",
+    "find_scope",
+    "make",
+    "parse_phil",
+    "read_parameter_file",
+    "to_dict",
+    "walk",
+]

@@ -1,0 +1,27 @@
+"""Parameters that every program has, whether it names them or not."""
+
+from __future__ import annotations
+
+from .leaves import Auto, Int, Plugin, Str, Strings
+from .tree import Params
+
+
+class Multiprocessing(Params):
+    """Where the work is done."""
+
+    method = Plugin("executor", default="threads", help="Executor that runs the pieces of the work.")
+    nproc = Int(Auto, min=1, help="Number of workers; Auto takes all cores that this process may use.")
+
+
+class HostParams(Params):
+    """Scopes that the host adds to a program that does not have them."""
+
+    class mp(Multiprocessing):
+        """Where the work is done."""
+
+    class run(Params, level=1):
+        """How the run is recorded."""
+
+        seed = Int(42, min=0, help="Seed of all random numbers of the run.")
+        record = Str(Auto, none=True, help="File name of the run record; Auto is spindle.<program>.json, None writes none.")
+        observers = Strings((), help="Names of observer plugins that watch the run.")

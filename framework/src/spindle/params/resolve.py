@@ -1,0 +1,341 @@
+"""From assignments to an effective parameter tree.
+
+Choices of plugins are settled first, because they decide which other parameters exist. Keys are dotted names or unique dotted
+suffixes of them; whatever else is an error that names the candidates.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from spindle.errors import ParameterError
+
+from .leaves import Auto, Leaf, Plugin
+from .text import Assignment
+from .tree import Entry, Params, ScopeOf, attach, fields_of, public_name, scopes_of, walk
+
+Loader = Callable[[str, str, str], type]
+
+
+def default_loader(slot: str, name: str, parameter: str) -> type:
+    """Load a plugin class from what is installed."""
+    from spindle.plugins import registry
+
+    return registry().load(slot, name, parameter)
+
+
+def build(
+    cls: type[Params], assignments: Iterable[Assignment] = (), loader: Loader = default_loader, host: type[Params] | None = None
+) -> Params:
+    """Make the effective tree of ``cls``.
+
+    Parameters
+    ----------
+    cls : subclass of Params
+    assignments : iterable of Assignment
+        Later ones win.
+    loader : callable (slot, name, parameter) -> class
+        Gives the class of a plugin; its ``Params`` is attached where it was chosen.
+    host : subclass of Params, optional
+        Scopes that are added unless ``cls`` has them.
+
+    Returns
+    -------
+    Params
+        An instance of ``cls``; scopes of chosen plugins are attached.
+
+    Raises
+    ------
+    ParameterError, PluginError
+    """
+    return Resolver(cls, loader, host).build(list(assignments))
+
+
+def make(cls: type[Params], /, **values: Any) -> Params:
+    """Make the effective tree of ``cls`` from dotted names: ``make(P, **{"background.algorithm": "glm"})``."""
+    return build(cls, [Assignment(k.replace("__", "."), v, "call") for k, v in values.items()])
+
+
+class Resolver:
+    """Builds one tree; see `build`."""
+
+    def __init__(self, cls: type[Params], loader: Loader, host: type[Params] | None) -> None:
+        self.root = cls()
+        self.loader = loader
+        if host is not None:
+            _add_missing(self.root, host())
+
+    @classmethod
+    def on(cls, tree: Params, loader: Loader = default_loader) -> Resolver:
+        """Return a resolver that changes a copy of ``tree``."""
+        resolver = cls(Params, loader, None)
+        resolver.root = copy.deepcopy(tree)
+        return resolver
+
+    def build(self, assignments: list[Assignment]) -> Params:
+        assignments = [a for given in assignments for a in _expand(given)]
+        settled: dict[int, str] = {}
+        while self._settle_choices(assignments, settled):
+            pass
+        while self._attach_defaults():
+            while self._settle_choices(assignments, settled):
+                pass
+        filler = _MultipleScopes()
+        for i, given in enumerate(assignments):
+            path = self._path_of(given)
+            if settled.get(i, path) != path:
+                self._fail(given, f"is ambiguous: {settled[i]} or {path}")
+            self._assign(path, given, filler)
+        for _, scope in list(scopes_of(self.root)):
+            self._attach_chosen(scope, "")
+        return self.root
+
+    # -- plugins ----------------------------------------------------------------------------------------------------------
+
+    def _settle_choices(self, assignments: list[Assignment], settled: dict[int, str]) -> bool:
+        """Set the plugin leaves that the present tree knows; return whether anything was new."""
+        entries = self._entries()
+        changed = False
+        for i, given in enumerate(assignments):
+            if i in settled:
+                continue
+            paths = _matches(given.key, entries)
+            if len(paths) != 1 or not isinstance(entries[paths[0]].leaf, Plugin):
+                continue
+            entry = entries[paths[0]]
+            settled[i] = paths[0]
+            self._set(entry, given)
+            changed = True
+        return changed
+
+    def _attach_defaults(self) -> bool:
+        """Attach the scopes of chosen plugins that are missing; return whether there were any."""
+        changed = self._attach_chosen(self.root, "")
+        for path, scope in list(scopes_of(self.root)):
+            changed = self._attach_chosen(scope, path + ".") or changed
+        return changed
+
+    def _attach_chosen(self, scope: Params, prefix: str) -> bool:
+        changed = False
+        for name, field in fields_of(type(scope)).items():
+            if isinstance(field, ScopeOf) and name not in scope._attached:
+                self._attach(scope, name, field.slot, field.name, prefix + public_name(name))
+                changed = True
+            elif isinstance(field, Plugin):
+                chosen = field.chosen(getattr(scope, name))
+                for old, inner in list(scope._attached.items()):
+                    if inner._plugin[0] == field.slot and inner._plugin[1] not in chosen:
+                        del scope._attached[old], scope._scopes[old], scope.__dict__[old]
+                have = {inner._plugin for inner in scope._attached.values()}
+                for plugin_name in chosen:
+                    if (field.slot, plugin_name) not in have:
+                        changed = self._attach(scope, None, field.slot, plugin_name, prefix + public_name(name)) or changed
+        return changed
+
+    def _attach(self, owner: Params, name: str | None, slot: str, plugin_name: str, parameter: str) -> bool:
+        plugin: Any = self.loader(slot, plugin_name, parameter)
+        params_class = getattr(plugin, "Params", None) or Params
+        params = params_class()
+        params.__dict__["_plugin"] = (slot, plugin_name)
+        attach(owner, name or getattr(plugin, "scope", None) or plugin_name, params)
+        return True
+
+    # -- keys -------------------------------------------------------------------------------------------------------------
+
+    def _entries(self) -> dict[str, Entry]:
+        return {e.path: e for e in walk(self.root, templates=True)}
+
+    def _path_of(self, given: Assignment) -> str:
+        entries = self._entries()
+        paths = _matches(given.key, entries)
+        if len(paths) == 1:
+            return paths[0]
+        if paths:
+            self._fail(given, "is ambiguous; write one of " + ", ".join(paths))
+        self._fail_unselected(given)
+        close = suggestions(given.key, list(entries))
+        hint = f"; did you mean {' or '.join(close)}?" if close else "; the help (-hh) lists all parameters"
+        self._fail(given, "is not a parameter" + hint)
+        raise AssertionError  # _fail raises
+
+    def _fail(self, given: Assignment, message: str) -> None:
+        raise ParameterError(f"{given.key}={_text(given.value)} ({given.source}): {given.key} {message}")
+
+    def _fail_unselected(self, given: Assignment) -> None:
+        """Raise when the key belongs to an algorithm that is installed but not chosen."""
+        from spindle.errors import PluginError
+        from spindle.plugins import registry
+
+        words = given.key.split(".")
+        for path, entry in self._entries().items():
+            if not isinstance(entry.leaf, Plugin):
+                continue
+            for name in entry.leaf.choices():
+                if name in entry.leaf.chosen(entry.value):
+                    continue
+                try:
+                    plugin: Any = registry().load(entry.leaf.slot, name)
+                except PluginError:
+                    if name not in words:
+                        continue
+                    raise
+                scope = getattr(plugin, "scope", None) or name
+                tree = (getattr(plugin, "Params", None) or Params)()
+                prefix = path.rpartition(".")[0]
+                inner = [f"{prefix}.{scope}.{e.path}".lstrip(".") for e in walk(tree, templates=True)]
+                if _matches(given.key, dict.fromkeys(inner)) or scope in words[:-1]:
+                    self._fail(
+                        given,
+                        f"belongs to the {entry.leaf.slot} {name!r}, but {path}={entry.text} is selected; "
+                        f"add {path}={name} to use it",
+                    )
+
+    # -- values -----------------------------------------------------------------------------------------------------------
+
+    def _set(self, entry: Entry, given: Assignment, path: str = "") -> None:
+        try:
+            if given.value is None and not entry.leaf.allows_none and entry.leaf.multiple:
+                setattr(entry.owner, entry.name, [])
+            else:
+                setattr(entry.owner, entry.name, _checked(entry.leaf, given.value))
+        except ValueError as error:
+            raise ParameterError(
+                f"{path or entry.path}={_text(given.value)} ({given.source}): {error}"
+                f" (expected {entry.leaf.describe()})"
+            ) from error
+
+    def _assign(self, path: str, given: Assignment, filler: _MultipleScopes) -> None:
+        entries = self._entries()
+        owner, name = filler.owner_of(self.root, path, given)
+        entry = Entry(path, owner, name, entries[path].leaf, 0)
+        if entry.leaf.multiple and isinstance(given.value, str):
+            if given.value.strip().lower() == "none":
+                setattr(owner, name, [])
+                return
+            fresh = filler.first_time(owner, name)
+            before = [] if fresh else list(getattr(owner, name))
+            try:
+                setattr(owner, name, [*before, entry.leaf.parse_one(given.value.strip())])
+            except ValueError as error:
+                raise ParameterError(f"{path}={given.value} ({given.source}): {error}") from error
+            return
+        self._set(entry, given, path)
+
+
+def _checked(leaf: Leaf, value: Any) -> Any:
+    if isinstance(value, str) and not leaf.multiple:
+        return leaf.parse(value)
+    if isinstance(value, list) and not leaf.multiple:
+        value = tuple(value)
+    return leaf._checked(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def _expand(given: Assignment) -> list[Assignment]:
+    """Split a dict or a `Params` given as a value into assignments of its leaves."""
+    if isinstance(given.value, dict):
+        inner = [(k, v) for k, v in given.value.items()]
+    elif isinstance(given.value, Params):
+        inner = [(e.path, e.value) for e in walk(given.value) if e.is_modified]
+    else:
+        return [given]
+    return [a for k, v in inner for a in _expand(Assignment(f"{given.key}.{k}", v, given.source, given.blocks))]
+
+
+def _matches(key: str, entries: Iterable[str]) -> list[str]:
+    """Return the paths that ``key`` names: itself, else those it is a dotted suffix of, else plugin choices of a scope."""
+    paths = list(entries)
+    if key in paths:
+        return [key]
+    found = [p for p in paths if p.endswith("." + key)]
+    if not found and isinstance(entries, dict):
+        found = [
+            p
+            for p, e in entries.items()
+            if e is not None and isinstance(e.leaf, Plugin) and ("." + p.rpartition(".")[0]).endswith("." + key)
+        ]
+    return found
+
+
+def suggestions(key: str, paths: list[str]) -> list[str]:
+    """Return up to three paths that look like ``key``."""
+    size = key.count(".") + 1
+    endings: dict[str, str] = {}
+    for path in paths:
+        endings.setdefault(".".join(path.split(".")[-size:]), path)
+        endings.setdefault(path, path)
+    close = difflib.get_close_matches(key, list(endings), 3, 0.6)
+    last = key.rpartition(".")[2]
+    close += [e for e in endings if e.rpartition(".")[2] == last][: 3 - len(close)]
+    return list(dict.fromkeys(endings[c] for c in close))
+
+
+def _add_missing(root: Params, host: Params) -> None:
+    for name, field in fields_of(type(host)).items():
+        if isinstance(field, Leaf):
+            continue
+        have_executor = any(isinstance(e.leaf, Plugin) and e.leaf.slot == "executor" for e in walk(root, templates=True))
+        if name in root._scopes or (name == "mp" and (have_executor or any(p.endswith("mp") for p, _ in scopes_of(root)))):
+            continue
+        scope = getattr(host, name)
+        scope.__dict__["_plugin"] = ("", "")
+        attach(root, name, scope)
+
+
+class _MultipleScopes:
+    """Finds, or makes, the element of a multiple scope that an assignment belongs to."""
+
+    def __init__(self) -> None:
+        self.by_block: dict[tuple[int, str, int], Params] = {}
+        self.open: dict[tuple[int, str], Params] = {}
+        self.touched: set[tuple[int, str]] = set()
+        self.keep: list[Params] = []
+
+    def first_time(self, owner: Params, name: str) -> bool:
+        """Return whether the leaf ``name`` of ``owner`` is set for the first time (its default is then replaced)."""
+        key = (id(owner), name)
+        if key in self.touched:
+            return False
+        self.touched.add(key)
+        return True
+
+    def owner_of(self, root: Params, path: str, given: Assignment) -> tuple[Params, str]:
+        parts = path.split(".")
+        owner = root
+        for depth, part in enumerate(parts[:-1]):
+            name = part if part in owner._scopes else part + "_"
+            current = owner.__dict__[name]
+            if not isinstance(current, list):
+                owner = current
+                continue
+            offset = len(parts) - 1 - len(given.blocks)
+            block = given.blocks[depth - offset] if 0 <= depth - offset < len(given.blocks) else 0
+            owner = self._element(owner, name, block, current, tuple(parts[depth + 1 :]))
+        name = parts[-1]
+        return owner, name if name in fields_of(type(owner)) else name + "_"
+
+    def _element(self, owner: Params, name: str, block: int, elements: list[Params], rest: tuple[str, ...]) -> Params:
+        key = (id(owner), name, block)
+        found = self.by_block.get(key) if block else self.open.get((id(owner), name))
+        if found is not None and not block and (id(found), ".".join(rest)) in self.touched:
+            found = None
+        if found is None:
+            template = owner._scopes[name]
+            found = type(template)()
+            elements.append(found)
+            self.keep.append(found)
+            if block:
+                self.by_block[key] = found
+            else:
+                self.open[id(owner), name] = found
+        self.touched.add((id(found), ".".join(rest)))
+        return found
+
+
+__all__ = ["Auto", "Loader", "Resolver", "build", "default_loader", "make", "suggestions"]

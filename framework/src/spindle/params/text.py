@@ -1,0 +1,180 @@
+"""Reading parameter files: TOML and PHIL text."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spindle.errors import ParameterError
+
+PARAMETER_FILE_SUFFIXES = (".toml", ".phil", ".params", ".eff", ".def")
+_blocks = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A value for a parameter, as somebody wrote it.
+
+    Attributes
+    ----------
+    key : str
+        Dotted name or unique suffix of one.
+    value : object
+        Text, or a Python value.
+    source : str
+        Where it was written, for messages: ``command line`` or ``run.toml``.
+    blocks : tuple of int
+        Identities of the scope blocks around it in a file; equal identities mean the same element of a multiple scope.
+    """
+
+    key: str
+    value: Any
+    source: str = "command line"
+    blocks: tuple[int, ...] = ()
+
+
+def read_parameter_file(path: Path) -> list[Assignment]:
+    """Read a TOML file (``.toml``) or PHIL text (any other suffix)."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParameterError(f"cannot read the parameter file {path}: {error}") from error
+    if path.suffix == ".toml":
+        try:
+            return list(_flatten(tomllib.loads(text), "", str(path), ()))
+        except tomllib.TOMLDecodeError as error:
+            raise ParameterError(f"{path}: not valid TOML: {error}") from error
+    return parse_phil(text, str(path), path.parent)
+
+
+def _flatten(table: dict[str, Any], prefix: str, source: str, blocks: tuple[int, ...]) -> Iterator[Assignment]:
+    for name, value in table.items():
+        key = prefix + name
+        if isinstance(value, dict):
+            yield from _flatten(value, key + ".", source, (*blocks, 0))
+        elif isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
+            for element in value:
+                yield from _flatten(element, key + ".", source, (*blocks, next(_blocks)))
+        elif isinstance(value, list) and value and all(isinstance(v, list) for v in value):
+            for inner in value:
+                yield Assignment(key, inner, source, blocks)
+        else:
+            yield Assignment(key, value, source, blocks)
+
+
+_token = re.compile(
+    r"""(?P<space>[ \t\r]+|\\\n)|(?P<comment>\#[^\n]*)|(?P<newline>\n|;)|(?P<open>\{)|(?P<close>\})
+    |(?P<equal>=)|(?P<quoted>\"\"\".*?\"\"\"|\"[^\"]*\"|'[^']*')|(?P<word>[^\s\#;{}=\"']+)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def parse_phil(text: str, source: str, folder: Path | None = None) -> list[Assignment]:
+    """Return the assignments of PHIL text: ``scope { name = value }`` or ``scope.name = value``.
+
+    Attributes such as ``.type`` are skipped, a leading ``!`` disables a definition or scope, ``#`` starts a comment and
+    ``include file NAME`` reads another file.
+    """
+    tokens = [(m.lastgroup or "", m.group(), m.start()) for m in _token.finditer(text)]
+    tokens = [t for t in tokens if t[0] not in ("space", "comment")]
+    reader = _PhilReader(tokens, text, source, folder)
+    return reader.read()
+
+
+class _PhilReader:
+    def __init__(self, tokens: list[tuple[str, str, int]], text: str, source: str, folder: Path | None) -> None:
+        self.tokens, self.text, self.source, self.folder = tokens, text, source, folder
+        self.at = 0
+        self.found: list[Assignment] = []
+
+    def fail(self, message: str) -> ParameterError:
+        position = self.tokens[min(self.at, len(self.tokens) - 1)][2] if self.tokens else 0
+        line = self.text.count("\n", 0, position) + 1
+        return ParameterError(f"{self.source}, line {line}: {message}")
+
+    def kind(self) -> str:
+        return self.tokens[self.at][0] if self.at < len(self.tokens) else "end"
+
+    def skip_newlines(self) -> None:
+        while self.kind() == "newline":
+            self.at += 1
+
+    def read(self) -> list[Assignment]:
+        stack: list[tuple[str, int, bool]] = []
+        while True:
+            self.skip_newlines()
+            kind = self.kind()
+            if kind == "end":
+                if stack:
+                    raise self.fail(f"the scope {stack[-1][0]} is not closed by '}}'")
+                return self.found
+            if kind == "close":
+                if not stack:
+                    raise self.fail("'}' without a scope to close")
+                stack.pop()
+                self.at += 1
+                continue
+            if kind != "word":
+                raise self.fail(f"expected a parameter name, found {self.tokens[self.at][1]!r}")
+            name = self.tokens[self.at][1]
+            self.at += 1
+            if name == "include":
+                self.include(stack)
+                continue
+            disabled = name.startswith("!")
+            name = name.lstrip("!")
+            if self.kind() == "equal":
+                self.at += 1
+                value = self.value()
+                if not (disabled or name.startswith(".") or any(s[2] for s in stack)):
+                    self.add(stack, name, value)
+            else:
+                self.skip_attributes()
+                if self.kind() != "open":
+                    raise self.fail(f"expected '=' or '{{' after {name}")
+                self.at += 1
+                stack.append((name, next(_blocks), disabled))
+
+    def add(self, stack: list[tuple[str, int, bool]], name: str, value: str) -> None:
+        key = ".".join([*(s[0] for s in stack), name])
+        blocks: list[int] = []
+        for scope in stack:
+            blocks += [0] * scope[0].count(".") + [scope[1]]
+        self.found.append(Assignment(key, value, self.source, tuple(blocks)))
+
+    def value(self) -> str:
+        start = end = None
+        while self.kind() in ("word", "quoted", "equal"):
+            _, word, position = self.tokens[self.at]
+            start = position if start is None else start
+            end = position + len(word)
+            self.at += 1
+        if start is None:
+            raise self.fail("a value is missing after '='")
+        return self.text[start:end].replace("\\\n", " ").replace('"""', '"')
+
+    def skip_attributes(self) -> None:
+        self.skip_newlines()
+        while self.kind() == "word" and self.tokens[self.at][1].startswith("."):
+            self.at += 1
+            if self.kind() == "equal":
+                self.at += 1
+                self.value()
+            self.skip_newlines()
+
+    def include(self, stack: list[tuple[str, int, bool]]) -> None:
+        words = []
+        while self.kind() in ("word", "quoted"):
+            words.append(self.tokens[self.at][1].strip("\"'"))
+            self.at += 1
+        if len(words) != 2 or words[0] != "file":
+            raise self.fail("only 'include file NAME' is understood")
+        path = (self.folder or Path()) / words[1]
+        for found in read_parameter_file(path):
+            prefix = "".join(s[0] + "." for s in stack)
+            self.found.append(Assignment(prefix + found.key, found.value, found.source, found.blocks))

@@ -1,0 +1,277 @@
+"""Parameter trees: classes whose nested classes are scopes and whose traits are leaves."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import traitlets
+
+from spindle.errors import ParameterError
+
+from .leaves import Auto, Leaf, Plugin
+
+
+class ScopeOf:
+    """A scope holding the whole parameter tree of another plugin, for example of a program that this one runs.
+
+    Parameters
+    ----------
+    slot, name : str
+        The plugin.
+    level : int
+        Level of the scope, as for `Params`.
+    """
+
+    def __init__(self, slot: str, name: str, level: int = 0) -> None:
+        self.slot, self.name, self.level = slot, name, level
+
+
+class Params(traitlets.HasTraits):
+    """A scope of parameters.
+
+    Nested classes are scopes, their docstring is the help of the scope, and their instances are attributes of the same name.
+    ``class untrusted(Params, multiple=True)`` makes a scope that may be given any number of times: the attribute is a list.
+    ``level=2`` hides the scope from ``-h`` and ``-hh``.
+    """
+
+    _multiple: ClassVar[bool] = False
+    _level: ClassVar[int] = 0
+
+    def __init_subclass__(cls, *, multiple: bool = False, level: int = 0, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._multiple = multiple
+        cls._level = level
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__()
+        scopes: dict[str, Params] = {}
+        self.__dict__["_scopes"] = scopes
+        self.__dict__["_attached"] = {}
+        for name, field in fields_of(type(self)).items():
+            if isinstance(field, type):
+                scopes[name] = field()
+                self.__dict__[name] = [] if field._multiple else scopes[name]
+        for name, value in values.items():
+            if isinstance(value, dict) and name in scopes and not scopes[name]._multiple:
+                for inner, content in value.items():
+                    setattr(self.__dict__[name], inner, content)
+            else:
+                setattr(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        field = fields_of(type(self)).get(name)
+        if isinstance(field, Leaf) or name.startswith("_"):
+            super().__setattr__(name, value)
+        elif name in self._scopes:
+            _replace_scope(self, name, value)
+        else:
+            raise ParameterError(f"there is no parameter {name!r} in {type(self).__qualname__}{_suggest(self, name)}")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AttributeError(f"no parameter {name!r} in {type(self).__qualname__}{_suggest(self, name)}")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__qualname__}: " + ", ".join(f"{e.path}={e.text}" for e in walk(self)) + ">"
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        mine = [(e.path, e.value) for e in walk(self)]
+        return mine == [(e.path, e.value) for e in walk(other)]  # type: ignore[arg-type]
+
+    __hash__ = object.__hash__
+
+    def __getstate__(self) -> dict[str, Any]:
+        leaves = {n: getattr(self, n) for n, f in fields_of(type(self)).items() if isinstance(f, Leaf)}
+        scopes = {n: self.__dict__.get(n, s) for n, s in self._scopes.items() if n not in self._attached}
+        return {"leaves": leaves, "scopes": scopes, "attached": dict(self._attached), "plugin": self.__dict__.get("_plugin")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Params.__init__(self)
+        for name, value in state["leaves"].items():
+            setattr(self, name, value)
+        for name, scope in state["scopes"].items():
+            if isinstance(scope, list):
+                self.__dict__[name] = scope
+            else:
+                self.__dict__[name] = self._scopes[name] = scope
+        for name, scope in state["attached"].items():
+            attach(self, name, scope)
+        if state["plugin"] is not None:
+            self.__dict__["_plugin"] = state["plugin"]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Params:
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return twin
+
+
+def _replace_scope(owner: Params, name: str, value: Any) -> None:
+    template = owner._scopes[name]
+    values = value if isinstance(value, list | tuple) else [value]
+    for one in values:
+        if not isinstance(one, type(template)):
+            raise ParameterError(f"{name}: expected {type(template).__qualname__}, got {type(one).__qualname__}")
+    if template._multiple:
+        owner.__dict__[name] = list(values)
+    else:
+        owner.__dict__[name] = owner._scopes[name] = value
+
+
+def _suggest(owner: Params, name: str) -> str:
+    known = [*fields_of(type(owner)), *owner.__dict__.get("_scopes", {})]
+    close = difflib.get_close_matches(name, known, 3)
+    return "; did you mean " + " or ".join(close) + "?" if close else ""
+
+
+def public_name(attribute: str) -> str:
+    """Return the parameter's name: a trailing underscore only dodges Python's keywords."""
+    return attribute.removesuffix("_")
+
+
+def fields_of(cls: type[Params]) -> dict[str, Any]:
+    """Return the leaves, scope classes and `ScopeOf` of ``cls`` in the order they were written, base classes first."""
+    cached = cls.__dict__.get("_fields_cache")
+    if cached is not None:
+        return cached
+    fields: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if base is Params or not issubclass(base, Params):
+            continue
+        for name, value in vars(base).items():
+            if name.startswith("_"):
+                continue
+            if isinstance(value, Leaf | ScopeOf) or (isinstance(value, type) and issubclass(value, Params)):
+                fields[name] = value
+    cls._fields_cache = fields  # type: ignore[attr-defined]
+    return fields
+
+
+def attach(owner: Params, name: str, scope: Params) -> None:
+    """Make ``scope`` the scope ``name`` of the instance ``owner``."""
+    if isinstance(fields_of(type(owner)).get(name), Leaf | type):
+        raise ParameterError(f"the scope {name!r} of a plugin would hide a parameter of {type(owner).__qualname__}")
+    owner._scopes[name] = scope
+    owner._attached[name] = scope
+    owner.__dict__[name] = scope
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One leaf of one instance of a tree.
+
+    Attributes
+    ----------
+    path : str
+        Dotted public name; elements of multiple scopes carry an index, ``untrusted[0].circle``.
+    owner : Params
+    name : str
+        Attribute name in the owner.
+    leaf : Leaf
+    level : int
+        Largest level of the leaf and the scopes around it.
+    """
+
+    path: str
+    owner: Params
+    name: str
+    leaf: Leaf
+    level: int
+
+    @property
+    def value(self) -> Any:
+        return getattr(self.owner, self.name)
+
+    @property
+    def text(self) -> str:
+        return self.leaf.render(self.value)
+
+    @property
+    def default(self) -> Any:
+        return default_of(self.leaf, self.name)
+
+    @property
+    def is_modified(self) -> bool:
+        return bool(self.value != self.default)
+
+
+def default_of(leaf: Leaf, name: str) -> Any:
+    """Return the checked default of ``leaf``."""
+    value = leaf.default_value
+    return [] if leaf.multiple and not value else leaf._checked(value)
+
+
+def walk(params: Params, prefix: str = "", level: int = 0, templates: bool = False) -> Iterator[Entry]:
+    """Yield every leaf in the order it was written, attached plugins after the leaf that chose them.
+
+    Parameters
+    ----------
+    params : Params
+    prefix : str
+        Put before each path, with its final dot.
+    level : int
+        Least level of what is yielded.
+    templates : bool
+        Show a multiple scope once, whatever it holds, under its plain name.
+    """
+    attached = dict(params._attached)
+    for name, field in fields_of(type(params)).items():
+        path = prefix + public_name(name)
+        if isinstance(field, Leaf):
+            yield Entry(path, params, name, field, max(level, field.level))
+            if isinstance(field, Plugin):
+                for chosen, scope in list(attached.items()):
+                    if getattr(scope, "_plugin", ("",))[0] == field.slot:
+                        del attached[chosen]
+                        yield from walk(scope, f"{prefix}{chosen}.", level, templates)
+        elif isinstance(field, type):
+            inner_level = max(level, field._level)
+            if not field._multiple:
+                yield from walk(params.__dict__[name], path + ".", inner_level, templates)
+            elif templates:
+                yield from walk(params._scopes[name], path + ".", inner_level, templates)
+            else:
+                for i, scope in enumerate(params.__dict__[name]):
+                    yield from walk(scope, f"{path}[{i}].", inner_level, templates)
+        elif name in attached:
+            yield from walk(attached.pop(name), path + ".", max(level, field.level), templates)
+    for name, scope in attached.items():
+        yield from walk(scope, f"{prefix}{public_name(name)}.", max(level, scope._level), templates)
+
+
+def scopes_of(params: Params, prefix: str = "") -> Iterator[tuple[str, Params]]:
+    """Yield (dotted name, instance) of every scope below ``params``, elements of multiple scopes included."""
+    for name, template in params._scopes.items():
+        path = prefix + public_name(name)
+        current = params.__dict__[name]
+        elements = [(f"{path}[{i}]", s) for i, s in enumerate(current)] if isinstance(current, list) else [(path, current)]
+        if isinstance(current, list):
+            elements.insert(0, (path, template))
+        for inner_path, scope in elements:
+            yield inner_path, scope
+            yield from scopes_of(scope, inner_path + ".")
+
+
+def to_dict(params: Params) -> dict[str, Any]:
+    """Return dotted name -> plain value for every leaf, as it goes into run records."""
+    return {e.path: e.leaf.plain(e.value) for e in walk(params)}
+
+
+def find_scope(params: Params, dotted: str) -> Params | None:
+    """Return the scope called ``dotted`` or None."""
+    scope: Any = params
+    for part in dotted.split(".") if dotted else []:
+        scope = scope.__dict__.get(part, scope.__dict__.get(part + "_"))
+        if not isinstance(scope, Params):
+            return None
+    return scope
+
+
+__all__ = ["Auto", "Entry", "Params", "ScopeOf", "attach", "fields_of", "find_scope", "scopes_of", "to_dict", "walk"]

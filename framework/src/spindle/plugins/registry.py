@@ -1,0 +1,138 @@
+"""The installed plugins by slot and name."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from dataclasses import asdict, dataclass
+
+from spindle.errors import PluginError
+
+from .discovery import PluginInfo, scan
+from .loading import BrokenPlugin, DuplicatePlugin, IncompatiblePlugin, UnknownPlugin, load, title
+
+PREFIX = "spindle-"
+
+
+class Registry:
+    """What one scan found.
+
+    Parameters
+    ----------
+    infos : list of PluginInfo
+    """
+
+    def __init__(self, infos: list[PluginInfo]) -> None:
+        self.infos = infos
+        self._by_slot: dict[str, dict[str, list[PluginInfo]]] = {}
+        for info in infos:
+            self._by_slot.setdefault(info.slot, {}).setdefault(info.name, []).append(info)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Slots with at least one plugin."""
+        return tuple(sorted(self._by_slot))
+
+    def names(self, slot: str) -> tuple[str, ...]:
+        """Return the names installed for ``slot``, sorted."""
+        return tuple(sorted(self._by_slot.get(slot, {})))
+
+    def named(self, name: str) -> list[PluginInfo]:
+        """Return all plugins called ``name`` or ``slot.name``."""
+        name = name.replace("-", "_")
+        return [i for i in self.infos if name in (i.name, f"{i.slot}.{i.name}")]
+
+    def find(self, slot: str, name: str, parameter: str = "") -> PluginInfo:
+        """Return the plugin ``name`` of ``slot``; raise `UnknownPlugin` or `DuplicatePlugin`."""
+        where = f"{parameter}={name}: " if parameter else ""
+        found = self._by_slot.get(slot, {}).get(name, [])
+        if not found:
+            names = self.names(slot)
+            close = difflib.get_close_matches(name, names, 2)
+            did_you_mean = f" Did you mean {' or '.join(close)}?" if close else ""
+            have = f"installed are: {', '.join(names)}" if names else "none is installed"
+            guess = f"{PREFIX}{slot}-{name}".replace("_", "-")
+            raise UnknownPlugin(
+                f"{where}there is no {slot} {name!r}; {have}.{did_you_mean} Next: `spindle plugins` lists everything, "
+                f"`pip install {guess}` may bring it"
+            )
+        if len(found) > 1:
+            both = " and ".join(f"{i.distribution} {i.version}" for i in found)
+            raise DuplicatePlugin(
+                f"{where}{slot} {name!r} is provided twice, by {both}. Next: pip uninstall one of them "
+                f"(pip uninstall {found[-1].distribution})"
+            )
+        return found[0]
+
+    def load(self, slot: str, name: str, parameter: str = "") -> type:
+        """Return the class of a plugin, imported and checked."""
+        return load(self.find(slot, name, parameter), parameter)
+
+    def state(self, info: PluginInfo, check: bool = False) -> str:
+        """Return ``ok``, ``duplicate``, ``incompatible`` or ``broken``; only with ``check`` is the plugin imported."""
+        return self.diagnose(info, check)[0]
+
+    def diagnose(self, info: PluginInfo, check: bool = True) -> tuple[str, str]:
+        """Return the state of a plugin and the message that explains it."""
+        from .loading import check_version
+
+        try:
+            self.find(info.slot, info.name)
+            if check:
+                load(info)
+            else:
+                check_version(info)
+        except DuplicatePlugin as error:
+            return "duplicate", str(error)
+        except IncompatiblePlugin as error:
+            return "incompatible", str(error)
+        except BrokenPlugin as error:
+            return "broken", str(error)
+        return "ok", f"{title(info)} is fine"
+
+    def check_all(self) -> None:
+        """Raise `PluginError` with all failures of all installed plugins (what SPINDLE_STRICT=1 asks for)."""
+        failures = [message for state, message in map(self.diagnose, self.infos) if state != "ok"]
+        if failures:
+            raise PluginError("SPINDLE_STRICT=1 and these plugins fail:\n  " + "\n  ".join(dict.fromkeys(failures)))
+
+    def rows(self, check: bool = False) -> list[dict[str, str]]:
+        """Return slot, name, distribution, version, state of every plugin, sorted by slot and name."""
+        return [asdict(PluginRow.of(self, i, check)) for i in sorted(self.infos, key=lambda i: (i.slot, i.name))]
+
+
+@dataclass(frozen=True, slots=True)
+class PluginRow:
+    """One line of `spindle plugins`."""
+
+    slot: str
+    name: str
+    distribution: str
+    version: str
+    state: str
+
+    @classmethod
+    def of(cls, registry: Registry, info: PluginInfo, check: bool) -> PluginRow:
+        return cls(info.slot, info.name, info.distribution, info.version, registry.state(info, check))
+
+
+_cache: dict[tuple[str, ...], Registry] = {}
+
+
+def registry() -> Registry:
+    """Return what is installed on the present `sys.path`; scanned once."""
+    key = tuple(sys.path)
+    if key not in _cache:
+        _cache[key] = Registry(scan(sys.path))
+    return _cache[key]
+
+
+def refresh() -> None:
+    """Forget what was scanned, after something was installed."""
+    _cache.clear()
+
+
+def is_strict() -> bool:
+    """Return whether SPINDLE_STRICT asks that any plugin failure be fatal."""
+    return os.environ.get("SPINDLE_STRICT", "") not in ("", "0")
