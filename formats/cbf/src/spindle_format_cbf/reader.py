@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
+from spindle.contracts.format import HEAD_SIZE, FormatOptions, ImageModels, ImageReader
 from spindle.errors import FileFormatError
 from spindle.geometry.attenuation import attenuation_coefficient
 from spindle.images.compressed import read_all, read_head
@@ -36,14 +36,25 @@ class CbfReader(ImageReader):
 
     format = "cbf"
 
-    def __init__(self, path: Path, head: bytes, options: FormatOptions | None = None) -> None:
+    def __init__(self, path: Path, head: bytes = b"", options: FormatOptions | None = None) -> None:
         self.path = Path(path)
         self.options = options or FormatOptions()
+        self._head = head
+        if head:
+            check_readable(self.binary, self.path)
+
+    @cached_property
+    def _text(self) -> bytes:
+        """The file up to its pixels."""
+        head = self._head or read_head(self.path)
         if START not in head:
             head = read_head(self.path, LONG_HEAD)
-        self.binary: BinaryHeader = find_binary(head, self.path)
-        check_readable(self.binary, self.path)
-        self._text = head[: self.binary.start]
+        return head[: head.find(START) + len(START)] if START in head else head
+
+    @cached_property
+    def binary(self) -> BinaryHeader:
+        """Where and how the pixels are stored."""
+        return find_binary(self._text, self.path)
 
     @cached_property
     def header(self) -> MiniHeader | None:
@@ -223,9 +234,12 @@ class CbfReader(ImageReader):
         """Pixels; see `ImageReader.read`."""
         if index != 0:
             raise IndexError(f"{self.path} holds one image; image {index} was asked for")
-        shape = (self.binary.slow, self.binary.fast)
-        image = _base_image(out, shape)
         data = read_all(self.path)
+        if not self._head and "_text" not in self.__dict__:
+            # A further file of a series: its header is in what was just read.
+            self._head = data[:HEAD_SIZE].tobytes()
+        check_readable(self.binary, self.path)
+        image = _base_image(out, (self.binary.slow, self.binary.fast))
         decode(data, self.binary, image, self.path, self.options.verify_checksum)
         rectangles = self._rectangles()
         if rectangles is None:
