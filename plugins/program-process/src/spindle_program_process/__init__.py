@@ -1,0 +1,7 @@
+"""The whole chain in one command."""
+
+from __future__ import annotations
+
+from .algorithm import Process
+
+__all__ = ["Process"]

@@ -1,0 +1,163 @@
+"""The program `process`."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import time
+from typing import Any
+
+from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.errors import UserError
+from spindle.models import Experiments
+from spindle.params import Bool, Choice, PathParam, ScopeOf
+from spindle.params import Params as BaseParams
+from spindle.report import Table
+
+from .steps import NAMES, STEPS, Step, inputs_of, last_finished
+
+
+class _Warnings(logging.Handler):
+    """Keeps the warnings of all steps for the summary."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[tuple[str, str]] = []
+        self.step = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name.startswith("spindle"):
+            self.messages.append((self.step, record.getMessage()))
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1024.0
+
+
+class Process(Program):
+    """Process rotation images from beginning to end.
+
+    Give image files (or an experiment file written by `spindle import`). The steps are those of the single programs, with their
+    parameters and their output files; tables are handed from step to step in memory.
+    """
+
+    class Params(BaseParams):
+        start_at = Choice(NAMES, default="import", help="First step; the files of the steps before it are taken from this folder.")
+        stop_after = Choice(NAMES, default="merge", help="Last step.")
+        resume = Bool(False, help="Go on after the last step whose files are there and up to date; start_at is then not used.")
+
+        import_ = ScopeOf("program", "import")
+        find_spots = ScopeOf("program", "find_spots")
+        index = ScopeOf("program", "index")
+        refine = ScopeOf("program", "refine")
+        integrate = ScopeOf("program", "integrate")
+        symmetry = ScopeOf("program", "symmetry")
+        scale = ScopeOf("program", "scale")
+        merge = ScopeOf("program", "merge")
+
+        class output(BaseParams):
+            """Files of the whole chain; those of the steps are below the steps' names."""
+
+            unmerged_mtz = PathParam("scaled_unmerged.mtz", none=True, help="Scaled unmerged intensities, written by the step scale.")
+            merged_mtz = PathParam("merged.mtz", none=True, help="Merged intensities and amplitudes, written by the step merge.")
+            json = PathParam("process.json", none=True, help="Time and key numbers of every step.")
+            log = PathParam("spindle.process.log", none=True, help="The logs of all steps in one file.")
+
+    @hookimpl
+    def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
+        """Run the chain; see `spindle.contracts.program.ProgramSpec`."""
+        start, stop = NAMES.index(params.start_at), NAMES.index(params.stop_after)
+        if params.resume:
+            start = last_finished(params)
+            context.log.info("Taking up after %s", NAMES[start - 1] if start else "nothing: no finished step was found")
+            if start > stop:
+                raise UserError(f"process: every step up to stop_after={params.stop_after} is finished; nothing is left to do")
+        experiments, reflections = self._begin(inputs, params, start, context)
+        if experiments is not None and start == 0:
+            start = 1
+        if stop < start:
+            raise UserError(f"process: stop_after={params.stop_after} comes before the first step, {NAMES[start]}")
+        warnings = _Warnings()
+        logging.getLogger().addHandler(warnings)
+        rows: list[list[Any]] = []
+        report: dict[str, Any] = {}
+        try:
+            for step in STEPS[start : stop + 1]:
+                warnings.step = step.program
+                context.log.info("\n%s\n%s", step.program, "=" * len(step.program))
+                began = time.perf_counter()
+                result = context.run_program(
+                    step.program, experiments, reflections, inputs.files if step.program == "import" else (), write=True,
+                    **self._extra(step, params),
+                )  # fmt: skip
+                seconds = time.perf_counter() - began
+                experiments = result.experiments if result.experiments is not None else experiments
+                reflections = result.reflections if result.reflections is not None else reflections
+                report[step.program] = {"seconds": round(seconds, 3), "peak_memory_mb": round(peak_memory_mb(), 1), **result.summary}
+                rows.append([step.program, round(seconds, 2), round(peak_memory_mb()), _in_short(result.summary)])
+        finally:
+            logging.getLogger().removeHandler(warnings)
+        table = Table("Summary", ["Step", "Seconds", "Peak memory (MB)", "Result"], rows, "process")
+        context.table(table)
+        for name, message in dict.fromkeys(warnings.messages):
+            context.log.info("Warning of %s: %s", name, message.splitlines()[0])
+        return self._result(params, report, [m for _, m in warnings.messages], stop)
+
+    def _begin(self, inputs: ProgramInputs, params: Any, start: int, context: Any) -> tuple[Experiments | None, Any]:
+        """Experiments and reflections that the first step takes."""
+        if start == 0:
+            if inputs.experiments is None and not inputs.files and not getattr(params.import_, "template", None):
+                raise UserError("process: give image files, or an experiment file: spindle process images/*.cbf")
+            return inputs.experiments, None
+        if inputs.experiments is not None or inputs.reflections:
+            given = inputs.reflections[0] if inputs.reflections else None
+            return inputs.experiments, given
+        from spindle.files import read_experiments, read_reflections
+
+        expt, refl = inputs_of(start, params)
+        context.log.info("Starting with %s", ", ".join(str(p) for p in (expt, refl) if p is not None))
+        return (
+            None if expt is None else read_experiments(expt),
+            None if refl is None else read_reflections(refl),
+        )
+
+    def _extra(self, step: Step, params: Any) -> dict[str, Any]:
+        """Output files that this program names for a step."""
+        if step.program == "scale" and params.output.unmerged_mtz is not None and params.scale.output.unmerged_mtz is None:
+            return {"output.unmerged_mtz": str(params.output.unmerged_mtz)}
+        if step.program == "merge" and params.output.merged_mtz is not None:
+            return {"output.mtz": str(params.output.merged_mtz)}
+        return {}
+
+    def _result(self, params: Any, report: dict[str, Any], warnings: list[str], stop: int) -> ProgramResult:
+        files = {}
+        if params.output.json is not None:
+            import json
+
+            text = json.dumps({"steps": report, "warnings": warnings}, indent=2, default=_plain)
+            files[str(params.output.json)] = lambda path: path.write_text(text) and None
+        following = {
+            "merge": "open merged.mtz in a structure solution program; spindle show scaled.expt scaled.refl looks at the data",
+        }
+        name = NAMES[stop]
+        next_step = following.get(name, f"spindle process start_at={NAMES[stop + 1]}" if stop + 1 < len(NAMES) else "")
+        return ProgramResult(summary=report, files=files, next_step=next_step)
+
+
+def _in_short(summary: dict[str, Any]) -> str:
+    """Scalars of a summary on one line."""
+    words = []
+    for key, value in summary.items():
+        value = _plain(value) if hasattr(value, "tolist") else value
+        if isinstance(value, bool | int | str):
+            words.append(f"{key}={value}")
+        elif isinstance(value, float):
+            words.append(f"{key}={value:.4g}")
+    return ", ".join(words[:6])
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
