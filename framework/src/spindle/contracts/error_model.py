@@ -1,0 +1,112 @@
+"""Contract of the ``error_model`` slot: what the scatter of equivalents says about the sigmas.
+
+Chosen by ``weighting.error_model.error_model``; entry-point group ``spindle.error_model``. An implementation is asked once per
+group of data sets, with all its observations sorted by unique reflection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import hookspec
+
+if TYPE_CHECKING:
+    from spindle.report import Table
+
+__all__ = ["ErrorModelFit", "ErrorModelObservations", "ErrorModelSpec"]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorModelObservations:
+    """Observations sorted by unique reflection; every array but `offsets` has one row per observation.
+
+    Attributes
+    ----------
+    intensity, variance : (n,) float64
+        Before division by the scale factor; the variance is that of integration.
+    scale : (n,) float64
+        Inverse scale factor g.
+    partiality : (n,) float64
+    offsets : (m + 1,) int64
+        Reflection j has the observations ``offsets[j]`` to ``offsets[j + 1]``.
+    """
+
+    intensity: np.ndarray
+    variance: np.ndarray
+    scale: np.ndarray
+    partiality: np.ndarray
+    offsets: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorModelFit:
+    """Result of a fit.
+
+    Attributes
+    ----------
+    kind : str
+        ``error_model_type`` in the ``.expt`` file.
+    parameters : tuple of float
+        ``error_model_parameters`` in the ``.expt`` file.
+    description : str
+        One line for the log.
+    tables : tuple of spindle.report.Table
+        How good it is.
+    details : dict
+        Plain values for reports.
+    """
+
+    kind: str
+    parameters: tuple[float, ...]
+    description: str = ""
+    tables: tuple[Table, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class ErrorModelSpec:
+    """Hooks of an error model."""
+
+    @hookspec(firstresult=True)
+    def fit_error_model(self, observations: ErrorModelObservations, start: ErrorModelFit | None) -> ErrorModelFit:
+        """Find the parameters from the scatter of equivalents.
+
+        Parameters
+        ----------
+        observations : ErrorModelObservations
+            Without outliers.
+        start : ErrorModelFit or None
+            An earlier fit; None asks for one from scratch.
+
+        Returns
+        -------
+        ErrorModelFit
+        """
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def default_error_model(self) -> ErrorModelFit:
+        """The error model assumed before anything was fitted."""
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def corrected_variance(
+        self, intensity: np.ndarray, variance: np.ndarray, expected: np.ndarray, model: ErrorModelFit
+    ) -> np.ndarray:
+        """Variances under an error model.
+
+        Parameters
+        ----------
+        intensity, variance : (n,) float64
+            Before division by the scale factor.
+        expected : (n,) float64
+            The intensity expected from the equivalents, g <I>; equals `intensity` where there are none.
+        model : ErrorModelFit
+
+        Returns
+        -------
+        (n,) float64
+        """
+        raise NotImplementedError

@@ -1,0 +1,190 @@
+"""Contract of the ``scaling`` slot: the form of the inverse scale factor of a data set.
+
+Chosen by ``model``; entry-point group ``spindle.scaling``. A plugin describes the form, g = product of terms, each a sparse linear
+combination of its parameters (or the exponential of one); the scale program finds the parameters. An implementation is asked once
+per data set and gets all its observations as arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spindle.errors import ShapeError
+
+from . import hookspec
+
+if TYPE_CHECKING:
+    from spindle.models import Experiment
+
+__all__ = ["Penalty", "ScaleTerm", "ScalingModel", "ScalingObservations", "ScalingSpec"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingObservations:
+    """The observations of one data set, as scaling models see them; every array has one row per observation.
+
+    Attributes
+    ----------
+    d : (n,) float64, angstrom
+        Resolution.
+    image : (n,) float64
+        Where the reflection was in the scan: calculated array index (image number i covers i - 1 to i); 0 for stills.
+    image_observed : (n,) float64
+        The same from the observed centroid.
+    source : (n, 3) float64
+        Unit vectors from the crystal to the source, in the frame of the crystal.
+    diffracted : (n, 3) float64
+        Unit vectors along the diffracted beams, in the frame of the crystal.
+    position : (n, 2) float64, pixels
+        Calculated position on the detector.
+    panel : (n,) int64
+    """
+
+    d: np.ndarray
+    image: np.ndarray
+    image_observed: np.ndarray
+    source: np.ndarray
+    diffracted: np.ndarray
+    position: np.ndarray
+    panel: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.d)
+
+
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """A quadratic restraint (x - target)' K (x - target) on the parameters of a term.
+
+    Attributes
+    ----------
+    matrix : (p, p) float64
+        K, symmetric and positive semidefinite.
+    weight : float or None
+        Factor of K in the target function. None: found from the data, as the weight that makes the data most probable when the
+        parameters vary by as much as the restraint then expects.
+    typical : float
+        Where the weight is found from the data: a first guess of the size of the restrained quantity.
+    """
+
+    matrix: np.ndarray
+    weight: float | None
+    typical: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleTerm:
+    """One factor of g: ``offset + sum_k weights[:, k] parameters[indices[:, k]]``, or the exponential of coefficient times that.
+
+    Attributes
+    ----------
+    name : str
+        Key of the term in the scaling model of the ``.expt`` file.
+    parameters : (p,) float64
+        Start values.
+    indices : (n, k) or (1, k) int32
+        Parameters that an observation depends on; one row where all depend on the same.
+    weights : (n, k) float64
+        Their weights.
+    null_value : float
+        Value of a parameter that does nothing.
+    offset : float
+        Added to the sum.
+    coefficient : (n,) float64 or None
+        None: the term is the sum itself. Otherwise the term is exp(coefficient * sum).
+    penalties : tuple of Penalty
+        Restraints on the deviations from ``null_value``.
+    fixed : bool
+        Keep the parameters as they are.
+    """
+
+    name: str
+    parameters: np.ndarray
+    indices: np.ndarray
+    weights: np.ndarray
+    null_value: float = 1.0
+    offset: float = 0.0
+    coefficient: np.ndarray | None = None
+    penalties: tuple[Penalty, ...] = ()
+    fixed: bool = False
+
+    def __post_init__(self) -> None:
+        n, k = self.weights.shape
+        if self.indices.shape not in ((n, k), (1, k)):
+            raise ShapeError(f"scaling term {self.name}: indices {self.indices.shape} do not fit weights {self.weights.shape}")
+        if self.coefficient is not None and self.coefficient.shape != (n,):
+            raise ShapeError(f"scaling term {self.name}: coefficient {self.coefficient.shape} does not fit {n} observations")
+        p = len(self.parameters)
+        if self.indices.size and not (0 <= self.indices.min() and self.indices.max() < p):
+            raise ShapeError(f"scaling term {self.name}: indices run from {self.indices.min()} to {self.indices.max()}, not within {p} parameters")
+        for penalty in self.penalties:
+            if penalty.matrix.shape != (p, p):
+                raise ShapeError(f"scaling term {self.name}: a penalty is {penalty.matrix.shape}, {(p, p)} expected")
+
+    def values(self, parameters: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """(n,) float64: the factor of some observations."""
+        total = self._sum(parameters, rows)
+        return np.exp(self.coefficient[rows] * total) if self.coefficient is not None else total
+
+    def log_slopes(self, parameters: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """(n, k) float64: derivatives of the logarithm of the factor with respect to ``parameters[indices]``."""
+        weights = self.weights[rows]
+        if self.coefficient is not None:
+            return np.asarray(weights * self.coefficient[rows][:, None])
+        return np.asarray(weights / self._sum(parameters, rows)[:, None])
+
+    def _sum(self, parameters: np.ndarray, rows: np.ndarray | slice) -> np.ndarray:
+        weights = self.weights[rows]
+        if len(self.indices) == 1 and len(self.weights) != 1:
+            return np.asarray(self.offset + weights @ parameters[self.indices[0]])
+        return np.asarray(self.offset + (weights * parameters[self.indices[rows]]).sum(axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingModel:
+    """The form of g of one data set.
+
+    Attributes
+    ----------
+    kind : str
+        ``__id__`` of the model in the ``.expt`` file.
+    terms : tuple of ScaleTerm
+        Factors of g.
+    configuration : dict
+        What a reader needs to rebuild the terms; becomes ``configuration_parameters``.
+    shared : tuple of str
+        Terms whose parameters all data sets have in common.
+    """
+
+    kind: str
+    terms: tuple[ScaleTerm, ...]
+    configuration: dict[str, Any] = field(default_factory=dict)
+    shared: tuple[str, ...] = ()
+
+
+class ScalingSpec:
+    """Hooks of a scaling model."""
+
+    @hookspec(firstresult=True)
+    def build_scaling_model(
+        self, experiment: Experiment, observations: ScalingObservations, existing: dict[str, Any] | None
+    ) -> ScalingModel:
+        """Describe the inverse scale factor of one data set.
+
+        Parameters
+        ----------
+        experiment : Experiment
+            Beam, goniometer, scan, crystal ... of the data set.
+        observations : ScalingObservations
+            Every observation that gets a scale factor.
+        existing : dict or None
+            The data set's model of an earlier run, as in the ``.expt`` file, when it is of this kind: start from its parameters.
+
+        Returns
+        -------
+        ScalingModel
+        """
+        raise NotImplementedError
