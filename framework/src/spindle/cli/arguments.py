@@ -1,0 +1,161 @@
+"""From the words of a command line to options, files and assignments."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+from spindle.errors import ParameterError, UserError
+from spindle.params.text import PARAMETER_FILE_SUFFIXES, Assignment, read_parameter_file
+
+OPTIONS = {
+    "-c": "show_config",
+    "--show-config": "show_config",
+    "-v": "verbose",
+    "--verbose": "verbose",
+    "-q": "quiet",
+    "--quiet": "quiet",
+}
+
+
+@dataclass(slots=True)
+class Arguments:
+    """What a command line said.
+
+    Attributes
+    ----------
+    assignments : list of Assignment
+        From parameter files and ``name=value``, in their order.
+    experiments, reflections, files : list of Path
+        Files by kind.
+    parameter_files : list of Path
+    help_level : int or None
+        Number of the letters h.
+    options : set of str
+        ``show_config``, ``verbose``, ``quiet``.
+    """
+
+    assignments: list[Assignment] = field(default_factory=list)
+    experiments: list[Path] = field(default_factory=list)
+    reflections: list[Path] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    parameter_files: list[Path] = field(default_factory=list)
+    help_level: int | None = None
+    options: set[str] = field(default_factory=set)
+
+    @property
+    def inputs(self) -> list[Path]:
+        """All input files, as they go into the run record."""
+        return [*self.experiments, *self.reflections, *self.files]
+
+
+def parse_arguments(program: str, words: Iterable[str]) -> Arguments:
+    """Sort the words of a command line.
+
+    Raises
+    ------
+    UserError
+        For an unknown option or a word without ``=`` that is not an existing file.
+    """
+    found = Arguments()
+    for word in words:
+        if word == "-":
+            add_files(found, program, read_standard_input())
+        elif word == "--help":
+            found.help_level = 0
+        elif word.startswith("-h") and set(word[1:]) == {"h"}:
+            found.help_level = len(word) - 2
+        elif word in OPTIONS:
+            found.options.add(OPTIONS[word])
+        elif word.startswith("-") and not Path(word).exists():
+            raise UserError(f"{program}: unknown option {word}; options are -h -hh -hhh -c -v -q, parameters are name=value")
+        elif "=" in word and not Path(word).exists():
+            add_assignment(found, program, word)
+        else:
+            add_files(found, program, [word])
+    return found
+
+
+def read_standard_input() -> list[str]:
+    """Return the file names on standard input, one per line."""
+    return [line.strip() for line in sys.stdin if line.strip()]
+
+
+def add_assignment(found: Arguments, program: str, word: str) -> None:
+    """Add ``name=value``; ``input.experiments=`` and ``input.reflections=`` name files."""
+    key, _, value = word.partition("=")
+    key = key.strip()
+    if not key:
+        raise ParameterError(f"{program}: {word!r} has no parameter name before '='")
+    kind = key.removeprefix("input.")
+    if key.startswith("input.") and kind in ("experiments", "reflections"):
+        for path in expand(program, value):
+            getattr(found, kind).append(path)
+        return
+    found.assignments.append(Assignment(key, value))
+
+
+def add_files(found: Arguments, program: str, words: Iterable[str]) -> None:
+    """Sort files by kind: experiments, reflections, parameters, others."""
+    for word in words:
+        for path in expand(program, word):
+            kind = kind_of(path)
+            if kind == "parameters":
+                found.parameter_files.append(path)
+                found.assignments += read_parameter_file(path)
+            else:
+                getattr(found, kind).append(path)
+
+
+def expand(program: str, word: str) -> list[Path]:
+    """Return the existing files that ``word`` means: a path, or a pattern with ``*``, ``?`` or ``[...]``."""
+    path = Path(word).expanduser()
+    if path.exists():
+        return [path]
+    matches = sorted(glob.glob(str(path)))
+    if matches:
+        return [Path(m) for m in matches]
+    if any(c in word for c in "*?["):
+        raise UserError(f"{program}: no file matches {word!r} in {Path.cwd()}")
+    raise UserError(f"{program}: {word!r} is neither an existing file nor name=value{_similar_files(path)}")
+
+
+def _similar_files(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"; there is no folder {folder}"
+    close = get_close_matches(path.name, os.listdir(folder), 3)
+    return f"; similar files are {', '.join(str(folder / c) for c in close)}" if close else ""
+
+
+def kind_of(path: Path) -> str:
+    """Return ``experiments``, ``reflections``, ``parameters`` or ``files``."""
+    if path.is_dir():
+        return "files"
+    if path.suffix == ".expt":
+        return "experiments"
+    if path.suffix == ".refl":
+        return "reflections"
+    if path.suffix in PARAMETER_FILE_SUFFIXES:
+        return "parameters"
+    if path.suffix == ".json" and is_experiment_list(path):
+        return "experiments"
+    return "files"
+
+
+def is_experiment_list(path: Path) -> bool:
+    """Return whether a JSON file is a list of experiments under an old name."""
+    with path.open("rb") as stream:
+        if b"ExperimentList" not in stream.read(4096):
+            return False
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return isinstance(content, dict) and content.get("__id__") == "ExperimentList"

@@ -1,0 +1,173 @@
+"""One program from the command line: parse, check, run, write, record."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from spindle.contracts import ProgramInputs
+from spindle.execution import RunContext, execute
+from spindle.execution.outputs import (
+    OursOnly,
+    check_outputs,
+    check_writable,
+    log_file,
+    log_path,
+    report_outputs,
+    write_outputs,
+)
+from spindle.execution.progress import is_terminal
+from spindle.execution.record import file_entry, make_record, write_record
+from spindle.execution.runner import effective_params, make_host
+from spindle.params import Auto, Params, walk
+from spindle.plugins import is_strict, registry
+
+from .arguments import Arguments, add_files, parse_arguments, read_standard_input
+
+
+def program_command(name: str, words: list[str]) -> int:
+    """Do what ``spindle <name> words...`` says; return the exit code."""
+    if is_strict():
+        registry().check_all()
+    arguments = parse_arguments(name, words)
+    host = make_host()
+    params = effective_params(name, arguments.assignments, host)
+    if arguments.help_level is not None:
+        from .help import program_help
+
+        print(program_help(name, params, arguments.help_level))
+        return 0
+    if "show_config" in arguments.options:
+        from .help import effective_text
+
+        print(effective_text(params))
+        return 0
+    program: Any = host.load("program", name)
+    if getattr(program, "reads_standard_input", False) and not arguments.inputs and not sys.stdin.isatty():
+        add_files(arguments, name, read_standard_input())
+    run_command(name, params, arguments)
+    return 0
+
+
+def run_command(name: str, params: Params, arguments: Arguments) -> None:
+    """Run a program with effective parameters on the files of a command line."""
+    check_outputs(name, params)
+    record_path = record_file(name, params)
+    if record_path is not None:
+        check_writable(record_path, f"{name}: run.record={record_path}")
+    check_overwrite(name, params, arguments)
+    console = set_up_console(arguments.options)
+    try:
+        with log_file(name, params):
+            _run(name, params, arguments, record_path)
+    finally:
+        logging.getLogger().removeHandler(console)
+
+
+def _run(name: str, params: Params, arguments: Arguments, record_path: Path | None) -> None:
+    context = RunContext(name, params, make_host(params), show_progress=is_terminal() and "quiet" not in arguments.options)
+    start = time.perf_counter()
+    print_modified(context.log, params)
+    # Inputs are hashed before the run: a program may replace its own input.
+    inputs = [file_entry(p) for p in (*arguments.experiments, *arguments.reflections)]
+    inputs += [file_entry(p, whole=False) for p in arguments.files]
+    try:
+        result = execute(context, read_inputs(arguments))
+    except Exception as error:
+        context.log.debug("stopped by %s: %s", type(error).__name__, error)
+        raise
+    written = write_outputs(name, params, result)
+    seconds = time.perf_counter() - start
+    if record_path is not None:
+        record = make_record(
+            name, params, _plugins(context), inputs, written, context.seed, ["spindle", name, *_words(arguments)], seconds, result.summary
+        )
+        write_record(record, record_path)
+        written.append(record_path)
+    log = log_path(name, params)
+    report_outputs(context.log, [*written, *([log] if log else [])], result.next_step)
+
+
+def _plugins(context: RunContext) -> list[dict[str, str]]:
+    """Return the plugins that the parameters chose or the run loaded."""
+    for _, scope in _chosen(context.params):
+        context.host.load(*scope)
+    return context.host.used()
+
+
+def _chosen(params: Params) -> list[tuple[str, tuple[str, str]]]:
+    from spindle.params.tree import scopes_of
+
+    return [(path, s._plugin) for path, s in scopes_of(params) if s.__dict__.get("_plugin", ("", ""))[0]]
+
+
+def _words(arguments: Arguments) -> list[str]:
+    files = [str(p) for p in (*arguments.inputs, *arguments.parameter_files)]
+    return files + [f"{a.key}={a.value}" for a in arguments.assignments if a.source == "command line"]
+
+
+def record_file(name: str, params: Params) -> Path | None:
+    """Return where the run record goes: ``run.record``, by default beside the log or in the current folder."""
+    value: Any = Auto
+    for entry in walk(params):
+        if entry.path == "run.record":
+            value = entry.value
+    if value is None:
+        return None
+    if value is not Auto:
+        return Path(value)
+    log = log_path(name, params)
+    return (log.parent if log else Path()) / f"spindle.{name}.json"
+
+
+def check_overwrite(name: str, params: Params, arguments: Arguments) -> None:
+    """Raise when the log or the record would replace an input."""
+    from spindle.errors import UserError
+
+    inputs = {p.resolve() for p in arguments.inputs}
+    for path, parameter in ((log_path(name, params), "output.log"), (record_file(name, params), "run.record")):
+        if path is not None and path.resolve() in inputs:
+            raise UserError(f"{name}: {parameter}={path} is one of the input files; choose another name")
+
+
+def read_inputs(arguments: Arguments) -> ProgramInputs:
+    """Read the experiment and reflection files of a command line."""
+    inputs = ProgramInputs(files=list(arguments.files))
+    if arguments.experiments:
+        from spindle.files import read_experiments
+        from spindle.models import Experiments
+
+        lists = [read_experiments(path) for path in arguments.experiments]
+        inputs.experiments = lists[0] if len(lists) == 1 else Experiments([e for found in lists for e in found])
+    if arguments.reflections:
+        from spindle.files import read_reflections
+
+        inputs.reflections = [read_reflections(path) for path in arguments.reflections]
+    return inputs
+
+
+def set_up_console(options: set[str]) -> logging.Handler:
+    """Send the log to standard output: what the user reads is INFO; ``-v`` adds DEBUG, ``-q`` leaves warnings."""
+    root = logging.getLogger()
+    level = logging.DEBUG if "verbose" in options else logging.INFO
+    root.setLevel(level)
+    logging.getLogger("numba").setLevel(logging.WARNING)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setLevel(logging.WARNING if "quiet" in options else level)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.addFilter(OursOnly())
+    root.addHandler(handler)
+    return handler
+
+
+def print_modified(log: logging.Logger, params: Params) -> None:
+    """Print the parameters that differ from their defaults."""
+    modified = [e for e in walk(params) if e.is_modified]
+    if modified:
+        log.info("The following parameters have been modified:\n")
+        for entry in modified:
+            log.info("  %s = %s", entry.path, entry.text)
+        log.info("")

@@ -1,0 +1,163 @@
+"""Help on programs and plugins, and the effective tree as text."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from typing import Any
+
+from spindle.errors import UserError
+from spindle.params import Entry, Params, walk
+from spindle.params.tree import fields_of
+
+WIDTH = 100
+
+
+def help_command(words: list[str]) -> int:
+    """``spindle help NAME [-hh]``: a program, a plugin (``background.glm`` or ``glm``) or a slot."""
+    from spindle.execution.compile_cache import prepare_compile_cache
+    from spindle.execution.runner import effective_params, make_host
+    from spindle.plugins import registry
+
+    level = max([1, *(w.count("h") - 1 for w in words if w.startswith("-h"))])
+    names = [w for w in words if not w.startswith("-")]
+    plugins = registry()
+    for name in names:
+        key = name.replace("-", "_")
+        if key in plugins.names("program"):
+            print(program_help(key, effective_params(key, [], make_host()), level))
+            continue
+        if key in plugins.slots:
+            print(slot_help(key))
+            continue
+        found = plugins.named(name)
+        if not found:
+            from difflib import get_close_matches
+
+            known = sorted({i.name for i in plugins.infos} | {f"{i.slot}.{i.name}" for i in plugins.infos} | set(plugins.slots))
+            close = get_close_matches(name, known, 3)
+            hint = f" Did you mean {' or '.join(close)}?" if close else ""
+            raise UserError(f"there is no program, plugin or slot {name!r}.{hint} Next: `spindle plugins` lists everything")
+        if len({(i.slot, i.distribution) for i in found}) > 1:
+            raise UserError(f"{name!r} is ambiguous; write one of " + ", ".join(f"{i.slot}.{i.name}" for i in found))
+        prepare_compile_cache()
+        info = found[0]
+        plugin: Any = plugins.load(info.slot, info.name)
+        scope = getattr(plugin, "scope", None) or info.name
+        print(f"{info.slot}.{info.name}: {info.summary}\n({info.distribution} {info.version})\n")
+        print(docstring(plugin) + "\n")
+        params = plugin.Params() if getattr(plugin, "Params", None) else Params()
+        print("parameters:\n" + (parameter_help(params, level, f"{scope}.") or "  none"))
+    if not names:
+        raise UserError("spindle help: name a program, a plugin such as background.glm, or a slot")
+    return 0
+
+
+def slot_help(slot: str) -> str:
+    """Return what a slot is for, its hooks and what is installed."""
+    from spindle.plugins import registry, spec_of
+    from spindle.plugins.loading import hooks_of
+
+    lines = []
+    spec = spec_of(slot)
+    if spec is not None:
+        lines += [docstring(spec), ""]
+        for name, function in hooks_of(spec).items():
+            lines.append(f"hook {name}{inspect.signature(function)}")
+            lines.append(textwrap.indent(inspect.cleandoc(function.__doc__ or ""), "    "))
+    lines.append("\ninstalled:")
+    width = max((len(n) for n in registry().names(slot)), default=0)
+    lines += [f"  {i.name:<{width}}  {i.summary}" for i in registry().infos if i.slot == slot]
+    return "\n".join(lines)
+
+
+def docstring(thing: Any) -> str:
+    """Return the docstring of a class, without one inherited from its bases."""
+    return inspect.cleandoc(thing.__dict__.get("__doc__") or "")
+
+
+def program_help(name: str, params: Params, level: int) -> str:
+    """Return the help page of a program."""
+    from spindle.plugins import registry
+
+    program = registry().load("program", name)
+    letters = "h" * (level + 2)
+    more = f"\nMore parameters: spindle {name} -{letters}" if level < 3 else ""
+    return (
+        f"usage: spindle {name} [files ...] [name=value ...]\n\n{docstring(program)}\n\n"
+        f"parameters (any unique ending of a dotted name will do):\n{parameter_help(params, level)}{more}"
+    )
+
+
+def parameter_help(params: Params, level: int, prefix: str = "") -> str:
+    """Return the leaves up to ``level``, grouped by scope."""
+    lines: list[str] = []
+    scope_shown = None
+    for entry in walk(params, prefix, templates=True):
+        if entry.level > level:
+            continue
+        scope = entry.path.rpartition(".")[0]
+        if scope != scope_shown:
+            about = _first_line(type(entry.owner)) if scope else ""
+            lines.append(f"\n  [{scope}]  {about}".rstrip() if scope else "")
+            scope_shown = scope
+        lines.append(f"  {entry.path.rpartition('.')[2]} = {entry.text}")
+        lines += _describe(entry)
+    return "\n".join(lines)
+
+
+def _describe(entry: Entry) -> list[str]:
+    facts = [entry.leaf.describe()]
+    if entry.leaf.units:
+        facts.append(entry.leaf.units)
+    if entry.leaf.multiple:
+        facts.append("may be repeated")
+    text = f"{entry.leaf.help} ({'; '.join(facts)})".strip()
+    return textwrap.wrap(text, WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8, break_on_hyphens=False)
+
+
+def _first_line(scope: type) -> str:
+    doc = scope.__dict__.get("__doc__") or ""
+    return doc.strip().split("\n")[0]
+
+
+def effective_text(params: Params) -> str:
+    """Return the effective tree as PHIL text that can be read again."""
+    return "\n".join(_lines(params, 0))
+
+
+def _lines(params: Params, depth: int) -> list[str]:
+    pad = "  " * depth
+    lines = []
+    shown = set()
+    for name, field in fields_of(type(params)).items():
+        shown.add(name)
+        if name in params._scopes:
+            lines += _scope_lines(params, name, depth)
+        elif not isinstance(field, type):
+            lines += [f"{pad}{e.path} = {value}" for e in [_entry(params, name)] for value in _values(e)]
+    for name in params._scopes:
+        if name not in shown:
+            lines += _scope_lines(params, name, depth)
+    return lines
+
+
+def _entry(params: Params, name: str) -> Entry:
+    return Entry(name.removesuffix("_"), params, name, fields_of(type(params))[name], 0)
+
+
+def _values(entry: Entry) -> list[str]:
+    if entry.leaf.multiple and entry.value:
+        return [entry.leaf.render_one(v) for v in entry.value]
+    return [entry.text]
+
+
+def _scope_lines(params: Params, name: str, depth: int) -> list[str]:
+    pad = "  " * depth
+    current = params.__dict__[name]
+    lines = []
+    for scope in current if isinstance(current, list) else [current]:
+        inner = _lines(scope, depth + 1)
+        if inner:
+            lines += [f"{pad}{name.removesuffix('_')} {{", *inner, f"{pad}}}"]
+    return lines

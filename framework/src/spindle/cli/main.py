@@ -1,0 +1,156 @@
+"""The command line: ``spindle <program> [files] [key=value]``.
+
+Nothing heavy is imported here: listing programs and plugins needs neither numpy nor a parameter tree.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+USAGE_ERROR = 2
+BUG = 1
+INTERRUPTED = 130
+
+USAGE = """usage: spindle <program> [files ...] [name=value ...]
+       spindle <program> -h | -hh | -hhh       help with the parameters of level 0, 1, 2
+       spindle <program> -c [name=value ...]   print the effective parameters
+       spindle help <program or plugin>        help on one program or plugin, for example background.glm
+       spindle plugins [--json] [--check NAME] list or check the installed plugins
+       spindle replay RECORD [name=value ...]  run again what a run record describes
+       spindle --version
+"""
+
+OPTIONS_OF_PROGRAMS = ("-h", "-hh", "-hhh", "-hhhh", "--help", "-c", "--show-config", "-v", "--verbose", "-q", "--quiet")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    0: done. 1: a bug, with a traceback. 2: something the user can mend, with one message. 130: interrupted.
+    """
+    from spindle.errors import UserError
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return dispatch(arguments)
+    except UserError as error:
+        return fail(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        from spindle.errors import Cancelled
+
+        if isinstance(error, Cancelled):
+            print(error, file=sys.stderr)
+            return INTERRUPTED
+        return report_bug(arguments)
+
+
+def fail(error: BaseException) -> int:
+    """Print what the user can mend."""
+    message = str(error)
+    for note in getattr(error, "__notes__", ()):
+        message += f" ({note})"
+    print(f"error: {message}", file=sys.stderr)
+    return USAGE_ERROR
+
+
+def report_bug(arguments: list[str]) -> int:
+    """Print the traceback and what to do with it."""
+    import traceback
+
+    from spindle import __version__
+
+    traceback.print_exc()
+    print(
+        f"\nThis is a bug in Spindle {__version__} or one of its plugins, not a mistake of yours. Please report it with the "
+        f"lines above and this command:\n  spindle {' '.join(arguments)}",
+        file=sys.stderr,
+    )
+    return BUG
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Hand the arguments to the command that they name."""
+    if not arguments or arguments[0] in ("-h", "-hh", "-hhh", "--help"):
+        print_overview()
+        return 0
+    command, rest = arguments[0], arguments[1:]
+    if command in ("--version", "-V"):
+        from spindle import __version__
+
+        print(f"spindle {__version__}")
+        return 0
+    if command == "plugins":
+        from .listing import plugins_command
+
+        return plugins_command(rest)
+    if command == "help":
+        if not rest:
+            print_overview()
+            return 0
+        from .help import help_command
+
+        return help_command(rest)
+    if command == "replay":
+        from .replay import replay_command
+
+        return replay_command(rest)
+    name = program_name(command)
+    from .command import program_command
+
+    return program_command(name, rest)
+
+
+def program_name(command: str) -> str:
+    """Return the installed program that ``command`` means; raise `UnknownPlugin` with close matches if there is none."""
+    from spindle.plugins import registry
+
+    name = command.replace("-", "_").removeprefix("spindle.").removeprefix("dials.")
+    plugins = registry()
+    if name not in plugins.names("program"):
+        from difflib import get_close_matches
+
+        from spindle.plugins import UnknownPlugin
+
+        if command.startswith("-"):
+            raise UnknownPlugin(f"{command} is not an option of spindle. Next: spindle --help")
+        close = get_close_matches(name, [*plugins.names("program"), "plugins", "help", "replay"], 3)
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        raise UnknownPlugin(f"there is no program {command!r}.{hint} Next: spindle --help lists the programs")
+    return name
+
+
+def print_overview() -> None:
+    """Print usage and the installed programs."""
+    from spindle.plugins import registry
+
+    print(USAGE)
+    summaries = {i.name: i.summary for i in registry().infos if i.slot == "program"}
+    if not summaries:
+        print("No program is installed. Next: pip install the spindle-program-... distributions")
+        return
+    print("programs:")
+    width = max(map(len, summaries))
+    for name in in_order_of_use(list(summaries)):
+        print(f"  {name:<{width}}  {summaries[name]}")
+
+
+ORDER_OF_USE = (
+    "simulate process import find_spots index refine integrate symmetry scale merge export show compare".split()
+)
+
+
+def in_order_of_use(names: list[str]) -> list[str]:
+    """Return programs in the order in which they are used, others after them by name."""
+    return sorted(names, key=lambda n: (ORDER_OF_USE.index(n) if n in ORDER_OF_USE else len(ORDER_OF_USE), n))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Run records: what is needed to understand a run and to repeat it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from spindle import __version__
+from spindle.errors import FileFormatError
+from spindle.files.atomic import atomic_write
+from spindle.params import Params, to_dict, walk
+
+RECORD_FORMAT = "spindle run record"
+RECORD_VERSION = 1
+HEAD_BYTES = 65536
+PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "gemmi", "pluggy", "traitlets", "msgpack", "h5py")
+
+
+def file_entry(path: Path, whole: bool = True) -> dict[str, Any]:
+    """Return path, size and SHA-256 of a file.
+
+    Parameters
+    ----------
+    path : Path
+        For a folder, the names and sizes inside are hashed.
+    whole : bool
+        Hash the whole file; images are told apart by their first 64 KiB and size, since hashing them would read every image twice.
+    """
+    digest = hashlib.sha256()
+    entry: dict[str, Any] = {"path": str(path)}
+    if path.is_dir():
+        for inner in sorted(path.iterdir()):
+            digest.update(f"{inner.name} {inner.stat().st_size}\n".encode())
+        return entry | {"sha256_of_listing": digest.hexdigest()}
+    with path.open("rb") as stream:
+        if whole:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+        else:
+            digest.update(stream.read(HEAD_BYTES))
+    entry["size"] = path.stat().st_size
+    entry["sha256" if whole else "sha256_of_head"] = digest.hexdigest()
+    return entry
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, Spindle and the packages that results depend on."""
+    found = {"python": platform.python_version(), "spindle": __version__}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def make_record(
+    program: str,
+    params: Params,
+    plugins: list[dict[str, str]],
+    inputs: list[dict[str, Any]],
+    outputs: Sequence[Path],
+    seed: int,
+    argv: Sequence[str],
+    seconds: float,
+    summary: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the record of a run as a dictionary for JSON."""
+    return {
+        "format": RECORD_FORMAT,
+        "format_version": RECORD_VERSION,
+        "program": program,
+        "argv": list(argv),
+        "working_folder": str(Path.cwd()),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "machine": {"system": platform.platform(), "processor": platform.machine()},
+        "versions": versions(),
+        "plugins": plugins,
+        "seed": seed,
+        "parameters": to_dict(params),
+        "modified": {e.path: e.leaf.plain(e.value) for e in walk(params) if e.is_modified},
+        "inputs": inputs,
+        "outputs": [file_entry(p) for p in outputs],
+        "summary": summary,
+    }
+
+
+def write_record(record: dict[str, Any], path: Path) -> None:
+    """Write a record atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2, default=_plain) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a record; raise `FileFormatError` for anything else."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"cannot read the run record {path}: {error}") from error
+    if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT:
+        raise FileFormatError(f"{path} is not a run record; programs write them as spindle.<program>.json")
+    if record["format_version"] > RECORD_VERSION:
+        raise FileFormatError(f"{path} was written by a newer Spindle ({record['versions']['spindle']}). Next: pip install --upgrade spindle")
+    return record
+
+
+def changed_inputs(record: dict[str, Any]) -> list[str]:
+    """Return what is different about the input files now, one line each."""
+    problems = []
+    for entry in record["inputs"]:
+        path = Path(entry["path"])
+        if not path.exists():
+            problems.append(f"{path} is gone")
+        elif file_entry(path, "sha256_of_head" not in entry) != entry:
+            problems.append(f"{path} has changed")
+    return problems
+
+
+def command_line() -> list[str]:
+    """Return the command line of this process with the plain name of the command."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]

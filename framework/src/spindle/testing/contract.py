@@ -1,0 +1,86 @@
+"""What every plugin must fulfil, whatever its slot."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any, ClassVar
+
+import pytest
+
+from spindle.params import Params, walk
+from spindle.params.resolve import build
+from spindle.plugins import PluginInfo, mandatory_hooks, registry, spec_of
+from spindle.plugins.host import Handle, PluginHost
+
+from .data import make_context
+
+
+class PluginContract:
+    """Checks of one plugin; subclass it (or the contract of a slot) and set ``slot`` and ``name``.
+
+    Attributes
+    ----------
+    slot, name : str
+        The plugin, found by its entry point.
+    parameters : dict
+        Dotted parameters of the plugin that its tests use.
+    """
+
+    slot: ClassVar[str] = ""
+    name: ClassVar[str] = ""
+    parameters: ClassVar[dict[str, Any]] = {}
+
+    @pytest.fixture
+    def info(self) -> PluginInfo:
+        """The plugin's entry point."""
+        return registry().find(self.slot, self.name)
+
+    @pytest.fixture
+    def plugin_class(self, info: PluginInfo) -> Any:
+        """The plugin's class, loaded through its entry point and checked against the slot."""
+        return registry().load(info.slot, info.name)
+
+    @pytest.fixture
+    def params(self, plugin_class: Any) -> Params:
+        """Parameters of the plugin."""
+        from spindle.params import Assignment
+
+        return build(plugin_class.Params or Params, [Assignment(k, v, "test") for k, v in self.parameters.items()])
+
+    @pytest.fixture
+    def plugin(self, plugin_class: Any, params: Params) -> Handle:
+        """The plugin behind the handle through which programs call it."""
+        context = make_context()
+        return PluginHost().add(self.slot, self.name, plugin_class.from_params(params, context))
+
+    def test_is_found_by_its_entry_point(self, info: PluginInfo) -> None:
+        assert info.slot == self.slot
+        assert info.version != "unknown"
+
+    def test_distribution_has_a_summary(self, info: PluginInfo) -> None:
+        assert info.summary, f"{info.distribution}: give the distribution a description, `spindle plugins` and help show it"
+
+    def test_implements_the_hooks_of_its_slot(self, plugin_class: Any) -> None:
+        spec = spec_of(self.slot)
+        assert spec is not None
+        for hook in mandatory_hooks(spec):
+            assert callable(getattr(plugin_class, hook))
+
+    def test_has_a_docstring(self, plugin_class: Any) -> None:
+        assert (plugin_class.__doc__ or "").strip(), f"{plugin_class.__name__} needs a docstring: the help page shows it"
+
+    def test_every_parameter_has_help(self, params: Params) -> None:
+        without = [entry.path for entry in walk(params, templates=True) if len(entry.leaf.help or "") < 4]
+        assert not without, f"parameters without help: {', '.join(without)}"
+
+    def test_defaults_are_read_back_from_their_text(self, params: Params) -> None:
+        for entry in walk(params, templates=True):
+            if entry.leaf.multiple:
+                continue
+            assert entry.leaf.parse(entry.text) == entry.value, f"{entry.path}={entry.text}"
+
+    def test_parameters_survive_pickling(self, params: Params) -> None:
+        assert pickle.loads(pickle.dumps(params)) == params
+
+    def test_plugin_class_survives_pickling(self, plugin_class: Any) -> None:
+        assert pickle.loads(pickle.dumps(plugin_class)) is plugin_class
