@@ -1,0 +1,41 @@
+"""Contract of the ``outlier`` slot: which observations do not belong to the bulk, by their residuals.
+
+Chosen by ``refinement.reflections.outlier.algorithm``; entry-point group ``spindle.outlier``. The caller divides the reflections into
+groups (experiments, panels, blocks of the scan) and asks once per group, perhaps from several threads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import hookspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+__all__ = ["OutlierSpec"]
+
+
+class OutlierSpec:
+    """Hooks of the ``outlier`` slot."""
+
+    @hookspec(firstresult=True)
+    def find_outliers(self, residuals: np.ndarray, names: Sequence[str], pixel_size: np.ndarray) -> np.ndarray:
+        """Tell outliers from the bulk of one group of reflections.
+
+        Parameters
+        ----------
+        residuals : (n, k) float64
+            Calculated minus observed: x and y in mm, then (for scans) the angle in radians. All finite.
+        names : sequence of k str
+            ``x_resid``, ``y_resid`` and perhaps ``phi_resid``.
+        pixel_size : (2,) float64, mm
+            Pixel size of the group's first panel.
+
+        Returns
+        -------
+        (n,) bool
+            True for outliers. The same input always gives the same answer.
+        """

@@ -1,0 +1,123 @@
+"""Contract of the ``refiner`` slot: better models from observed spot positions.
+
+Chosen by ``refinement.algorithm``; entry-point group ``spindle.refiner``. One call is one macrocycle: it selects reflections, rejects
+outliers, refines, and returns new models and updated predictions. It changes none of its arguments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spindle.errors import UserError
+
+from . import hookspec
+
+if TYPE_CHECKING:
+    from spindle.models import Experiments
+    from spindle.table import ReflectionTable
+
+    from .refinement_params import RefinementParams
+
+__all__ = ["RefinementError", "RefinementResult", "RefinementStep", "RefinerSpec"]
+
+
+class RefinementError(UserError):
+    """Refinement that cannot start, diverged or led to an absurd model; says why and what to try."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefinementStep:
+    """State of a refinement after a step; step 0 is the start.
+
+    Attributes
+    ----------
+    n_reflections : int
+        Reflections in the sums.
+    rmsd : (3,) float64
+        Unweighted RMSDs of x, y (mm) and angle (radians; delta-psi for stills).
+    objective : float
+        Half the weighted sum of squared residuals, restraints included.
+    journal : dict
+        What ``refinery.journal`` asks for.
+    """
+
+    n_reflections: int
+    rmsd: np.ndarray
+    objective: float
+    journal: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class RefinementResult:
+    """What a refiner returns.
+
+    Attributes
+    ----------
+    experiments : Experiments
+        Refined models, shared as in the input.
+    reflections : ReflectionTable
+        All rows of the input in their order; predictions (``xyzcal.px``, ``xyzcal.mm``, ``s1``) and flags (predicted,
+        used_in_refinement, centroid_outlier, excluded_for_refinement) of indexed rows are new.
+    steps : list of RefinementStep
+    reason : str
+        Why it stopped.
+    rmsd_px : (n_experiments, 3) float64
+        RMSDs per experiment in pixels, pixels and images.
+    n_reflections : (n_experiments,) int64
+        Reflections used per experiment.
+    parameter_names : list of str
+    parameter_values, parameter_esds : (p,) float64
+        Refined values and estimated standard deviations.
+    covariance : (p, p) float64
+    reduced_chi_squared : float
+    tables : list of spindle.report.Table
+        Summaries for the log, in the order they arose.
+    """
+
+    experiments: Experiments
+    reflections: ReflectionTable
+    steps: list[RefinementStep]
+    reason: str
+    rmsd_px: np.ndarray
+    n_reflections: np.ndarray
+    parameter_names: list[str]
+    parameter_values: np.ndarray
+    parameter_esds: np.ndarray
+    covariance: np.ndarray
+    reduced_chi_squared: float
+    tables: list[Any] = field(default_factory=list)
+
+
+class RefinerSpec:
+    """Hooks of the ``refiner`` slot."""
+
+    @hookspec(firstresult=True)
+    def refine(
+        self, experiments: Experiments, reflections: ReflectionTable, settings: RefinementParams, scan_varying: bool
+    ) -> RefinementResult:
+        """Refine models against observed centroids.
+
+        Parameters
+        ----------
+        experiments : Experiments
+            Models to start from; all scans or all stills, each with a crystal.
+        reflections : ReflectionTable
+            Columns ``id, panel, miller_index, flags, xyzobs.px.value, xyzobs.px.variance``; rows that are not indexed are passed
+            through.
+        settings : RefinementParams
+            The scope ``refinement.*``. Parameters of the refiner's own are in ``self.params``.
+        scan_varying : bool
+            Let models vary with the scan in this macrocycle; `settings` says which and how.
+
+        Returns
+        -------
+        RefinementResult
+
+        Raises
+        ------
+        RefinementError
+            If it cannot be done or the result is absurd.
+        """

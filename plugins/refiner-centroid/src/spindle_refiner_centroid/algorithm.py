@@ -1,0 +1,308 @@
+"""The refiner: one macrocycle from reflection selection to updated predictions."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts.refinement_params import IndexingRefinementParams, RefinementParams
+from spindle.contracts.refiner import RefinementError, RefinementResult
+from spindle.models import Experiments
+from spindle.params import Auto
+from spindle.table import Flag, ReflectionTable
+
+from . import selection, summaries
+from .centroid_analysis import CentroidAnalysis, analyse_centroids
+from .engines import Minimum, Recorder, minimise
+from .outliers import find_outliers, outlier_groups
+from .problem import Problem
+from .reduction import reduce_parameters
+from .restraints import build_restraints
+from .target import Evaluation, Observations, Target
+from .updating import refined_experiments
+
+log = logging.getLogger(__name__)
+
+# Observed mm positions depend on the geometry through the depth in the sensor; below this change it is not worth another round.
+DEPTH_TOLERANCE_MM = 2e-5
+DEPTH_ROUNDS = 3
+
+
+class CentroidRefiner(Algorithm):
+    """Refinement of crystal, beam, detector and goniometer against observed spot centroids."""
+
+    @hookimpl
+    def refine(
+        self, experiments: Experiments, reflections: ReflectionTable, settings: RefinementParams, scan_varying: bool = False
+    ) -> RefinementResult:
+        """Refine; see `spindle.contracts.refiner.RefinerSpec.refine`."""
+        return _Macrocycle(self, experiments, reflections, settings, bool(scan_varying)).run()
+
+
+class _Macrocycle:
+    """The work of one call."""
+
+    def __init__(
+        self, refiner: CentroidRefiner, experiments: Experiments, table: ReflectionTable, settings: Any, scan_varying: bool
+    ) -> None:
+        self.refiner, self.experiments, self.table = refiner, experiments, table
+        self.settings, self.scan_varying = settings, scan_varying
+        self.stills = self._kind()
+        if self.stills and scan_varying:
+            raise RefinementError("stills cannot be refined with scan-varying models: set refinement.parameterisation.scan_varying=False")
+        self.tables: list[Any] = []
+        self.analysis = cache(self._analyse)
+        self.n_threads = settings.mp.nproc or 1
+
+    def _kind(self) -> bool:
+        """True for stills; raise when scans and stills are mixed or a model is missing."""
+        still = []
+        single = self.settings.parameterisation.treat_single_image_as_still
+        for i, experiment in enumerate(self.experiments):
+            if experiment.crystal is None:
+                raise RefinementError(f"experiment {i} has no crystal: run spindle index first")
+            scan = experiment.scan
+            if experiment.goniometer is not None and scan is not None and scan.is_still and scan.n_images > 1:
+                raise RefinementError(
+                    f"experiment {i} has {scan.n_images} images of zero width: they are neither a scan nor one still; import them with "
+                    "the true oscillation width, or as separate stills"
+                )
+            still.append(experiment.is_still or (single and scan is not None and scan.n_images == 1))
+        if len(set(still)) > 1:
+            raise RefinementError("stills and scans cannot be refined together: split them into two files")
+        return still[0]
+
+    # -- reflections ------------------------------------------------------------------------------------------------------
+
+    def _observations(self) -> tuple[Observations, np.ndarray | None]:
+        """All indexed reflections, and for scans their closeness to the spindle."""
+        table = self.table
+        rows = selection.indexed_rows(self.experiments, table)
+        owner = table["id"][rows].astype(np.int64)
+        panel = table["panel"][rows].astype(np.int64)
+        xyz = table["xyzobs.px.value"][rows]
+        observed = selection.observed_positions(self.experiments, owner, panel, xyz, self.stills)
+        weights = selection.position_weights(
+            self.experiments, owner, panel, table["xyzobs.px.variance"][rows], table, rows, self.settings, self.stills
+        )
+        products, entering = None, np.zeros(len(rows), dtype=bool)
+        if not self.stills:
+            rays = selection.observed_rays(self.experiments, owner, panel, observed[:, :2])
+            products = selection.spindle_products(self.experiments, owner, rays)
+            entering = products < 0
+        hkl = np.ascontiguousarray(table["miller_index"][rows], dtype=np.float64)
+        z = np.ascontiguousarray(xyz[:, 2])
+        return Observations(rows, hkl, entering, owner, panel, z, observed, weights), products
+
+    def _analyse(self, i: int) -> CentroidAnalysis:
+        """Centroid analysis of one experiment with the residuals of the starting models."""
+        scan = self.experiments[i].scan
+        own = (self.start.observations.experiment == i) & self.start_evaluation.predicted
+        z0, z1 = scan.array_range
+        result = analyse_centroids(
+            self.start.observations.z[own], self.start_evaluation.residuals[own], z0, z1, abs(scan.oscillation_deg[1])
+        )
+        if self.settings.parameterisation.debug_centroid_analysis:
+            log.info(
+                "Centroid analysis of experiment %d: blocks of %.2f deg, intervals of %.2f deg", i, result.block_deg, result.interval_deg
+            )
+        return result
+
+    def _reject(self, observations: Observations, evaluation: Evaluation) -> np.ndarray:
+        """(n,) bool: outliers by the chosen algorithm."""
+        scope = self.settings.reflections.outlier
+        name = scope.algorithm
+        if name is Auto:
+            indexing = isinstance(self.settings, IndexingRefinementParams)
+            name = "sauter_poon" if self.stills else "tukey" if indexing else "mcd"
+        if name is None or name == "null":
+            return np.zeros(len(observations), dtype=bool)
+        if self.refiner.context is None:
+            raise RefinementError(f"refinement.reflections.outlier.algorithm={name}: the refiner was made without a run context; use null")
+        algorithm = self.refiner.context.algorithm("outlier", name, getattr(scope, name, None))
+        groups = outlier_groups(self.experiments, observations, scope, self.stills, lambda i: self.analysis(i).block_deg)
+        threads = scope.nproc if isinstance(scope.nproc, int) else self.n_threads
+        outliers, small = find_outliers(
+            algorithm, self.experiments, observations, evaluation.residuals, groups, scope, self.stills, threads
+        )
+        log.info("Detecting centroid outliers using the %s algorithm", name)
+        if small:
+            log.info(
+                "%d of %d groups have fewer than %s reflections and were rejected as a whole", small, len(groups),
+                scope.minimum_number_of_reflections,
+            )  # fmt: skip
+        log.info(
+            "%d reflections have been flagged as outliers, %d reflections remain",
+            np.count_nonzero(outliers), len(observations) - np.count_nonzero(outliers),
+        )  # fmt: skip
+        return outliers
+
+    # -- the macrocycle ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> RefinementResult:
+        """Do it."""
+        settings = self.settings
+        everything, products = self._observations()
+        usable = selection.suitable(self.experiments, everything, products, self.table["flags"][everything.rows], settings)
+        candidates = everything.select(usable)
+        constant = Problem(self.experiments, settings, False, self.stills)
+        self.start = Target(constant, candidates, block_size=settings.target.gradient_calculation_blocksize, n_threads=self.n_threads)
+        self.start_evaluation = self.start.evaluate(constant.x0, gradients=False)
+        matched = self.start_evaluation.predicted
+        if not matched.any():
+            raise RefinementError(
+                f"none of {len(everything)} indexed reflections can be used: {np.count_nonzero(~usable)} are excluded, the others are not "
+                "predicted by the starting models; index again, and check the rotation axis and the distance"
+            )
+        candidates = candidates.select(matched)
+        residuals = self.start_evaluation.residuals[matched]
+        self.tables.append(summaries.residual_quantiles(residuals, candidates.weights, self.stills))
+        outliers = self._reject(candidates, Evaluation(0.0, residuals, np.ones(len(candidates), dtype=bool)))
+        good = candidates.select(~outliers)
+        if outliers.any():
+            self.tables.append(summaries.residual_quantiles(residuals[~outliers], good.weights, self.stills))
+        work = selection.working_set(self.experiments, good.experiment, settings, self.stills)
+        problem = Problem(self.experiments, settings, self.scan_varying, self.stills, lambda i: self.analysis(i).interval_deg)
+        used = good.select(work)
+        minimum, target, free = self._minimise(problem, used, good.select(~work))
+        return self._result(problem, minimum, target, everything, usable, candidates.rows[outliers], free)
+
+    def _minimise(self, problem: Problem, used: Observations, spare: Observations) -> tuple[Minimum, Target, Observations]:
+        settings = self.settings
+        restraints = build_restraints(problem, settings.parameterisation.crystal.unit_cell.restraints)
+        options = {"block_size": settings.target.gradient_calculation_blocksize, "n_threads": self.n_threads}
+        problem, used = reduce_parameters(problem, used, settings, options, restraints)
+        if problem.n_parameters == 0:
+            raise RefinementError("there is nothing to refine: every parameter is fixed")
+        target = Target(problem, used, restraints, **options)
+        degrees = 3 * len(used) + target.n_restraints - problem.n_parameters
+        if degrees < 1:
+            raise RefinementError(
+                f"{len(used)} reflections cannot determine {problem.n_parameters} parameters: fix some (crystal.fix, detector.fix, beam.fix) "
+                "or use more reflections"
+            )
+        log.info("There are %d parameters to refine against %d reflections in 3 dimensions", problem.n_parameters, len(used))
+        x = problem.x0
+        steps: list[Any] = []
+        for _ in range(DEPTH_ROUNDS):
+            recorder = Recorder(target, settings, self._cutoff(), Target(problem, spare, **options) if len(spare) else None)
+            minimum = minimise(target, x, recorder, settings)
+            steps += minimum.steps if not steps else minimum.steps[1:]
+            x = minimum.x
+            if not self._depth_changes(problem, x, used):
+                break
+            target = Target(problem, used, restraints, **options)
+        minimum.steps = steps
+        return minimum, target, used
+
+    def _cutoff(self) -> np.ndarray:
+        """(3,) RMSDs that are good enough."""
+        scope = self.settings.target
+        if scope.rmsd_cutoff == "absolute":
+            if scope.absolute_cutoffs is None:
+                raise RefinementError("refinement.target.rmsd_cutoff=absolute needs refinement.target.absolute_cutoffs= (mm, mm, radians)")
+            cutoff = np.array(scope.absolute_cutoffs, dtype=np.float64)
+        else:
+            size = min((d.geometry.pixel_size.min(axis=0) for d in self.experiments.unique("detector")), key=lambda s: float(s[0]))
+            widths = [e.scan.oscillation[1] for e in self.experiments] if not self.stills else [np.inf]
+            cutoff = np.append(size, min(widths)) * (scope.bin_size_fraction or 0.0)
+            if self.stills:
+                cutoff[2] = np.inf if scope.bin_size_fraction else 0.0
+        return cutoff
+
+    def _depth_changes(self, problem: Problem, x: np.ndarray, used: Observations) -> bool:
+        """Convert observed pixels to mm with the refined detector; True when they move by more than the tolerance."""
+        if all(not d.geometry.parallax.any() for d in self.experiments.unique("detector")):
+            return False
+        refined = refined_experiments(problem, x, np.full((1, 1), np.nan))
+        xyz = self.table["xyzobs.px.value"][used.rows]
+        new = selection.observed_positions(refined, used.experiment, used.panel, xyz, self.stills)
+        change = float(np.abs(new[:, :2] - used.observed[:, :2]).max())
+        used.observed[:, :2] = new[:, :2]
+        return change > DEPTH_TOLERANCE_MM
+
+    # -- results ----------------------------------------------------------------------------------------------------------
+
+    def _result(
+        self, problem: Problem, minimum: Minimum, target: Target, everything: Observations, usable: np.ndarray,
+        outlier_rows: np.ndarray, used: Observations,
+    ) -> RefinementResult:  # fmt: skip
+        evaluation = minimum.evaluation
+        degrees = max(3 * evaluation.n_predicted + target.n_restraints - problem.n_parameters, 1)
+        chi = 2.0 * evaluation.objective / degrees
+        covariance = chi * _inverse(evaluation.N)
+        experiments = refined_experiments(problem, minimum.x, covariance)
+        rmsd_px, n = summaries.rmsds_in_pixels(experiments, used, evaluation.residuals, evaluation.predicted, self.stills)
+        self.tables.append(summaries.steps_table(minimum.steps, self.stills))
+        self.tables.append(summaries.rmsd_table(rmsd_px, n, self.stills))
+        self.tables += summaries.panel_table(experiments, used, evaluation.residuals, evaluation.predicted, self.stills)
+        table = self._predictions(problem, minimum.x, experiments, everything)
+        flags = table["flags"].copy()
+        flags[everything.rows[~usable]] |= np.uint64(int(Flag.EXCLUDED_FOR_REFINEMENT))
+        flags[outlier_rows] |= np.uint64(int(Flag.CENTROID_OUTLIER))
+        flags[used.rows[evaluation.predicted]] |= np.uint64(int(Flag.USED_IN_REFINEMENT))
+        table["flags"] = flags
+        return RefinementResult(
+            experiments=experiments, reflections=table, steps=minimum.steps, reason=minimum.reason, rmsd_px=rmsd_px, n_reflections=n,
+            parameter_names=list(problem.names), parameter_values=minimum.x,
+            parameter_esds=np.sqrt(np.maximum(np.diag(covariance), 0.0)), covariance=covariance, reduced_chi_squared=chi,
+            tables=self.tables,
+        )  # fmt: skip
+
+    def _predictions(
+        self, problem: Problem, x: np.ndarray, experiments: Experiments, everything: Observations
+    ) -> ReflectionTable:
+        """The table with predictions of all indexed rows and cleared flags."""
+        table = self.table.view()
+        layout = problem.layout(per_image=True)
+        evaluation = Target(problem, everything, layout=layout).evaluate(x, gradients=False)
+        hit = evaluation.predicted
+        rows = everything.rows
+        refined_mm = everything.observed + evaluation.residuals
+        refined_mm[~hit] = 0.0
+        cal_px = np.zeros_like(refined_mm)
+        s1 = np.zeros_like(refined_mm)
+        for i, experiment in enumerate(experiments):
+            own = hit & (everything.experiment == i) if len(experiments) > 1 else hit
+            panel, mm = everything.panel[own], refined_mm[own]
+            cal_px[own, :2] = experiment.detector.mm_to_pixel(panel, mm[:, :2])
+            if not self.stills:
+                cal_px[own, 2] = experiment.scan.array_index_from_angle(mm[:, 2])
+        s1[hit] = selection.observed_rays(experiments, everything.experiment[hit], everything.panel[hit], refined_mm[hit, :2])
+        observed = selection.observed_positions(
+            experiments, everything.experiment, everything.panel, table["xyzobs.px.value"][rows], self.stills
+        )
+
+        def put(name: str, values: np.ndarray, shape: tuple[int, ...] = ()) -> None:
+            column = table[name].copy() if name in table else np.zeros((len(table), *shape), dtype=values.dtype)
+            column[rows] = values
+            table[name] = column
+
+        if self.stills:
+            put("delpsical.rad", refined_mm[:, 2])
+            refined_mm[:, 2] = 0.0
+        else:
+            put("entering", everything.entering)
+        put("xyzcal.mm", refined_mm, (3,))
+        put("xyzcal.px", cal_px, (3,))
+        put("s1", s1, (3,))
+        put("xyzobs.mm.value", observed, (3,))
+        flags = table["flags"].copy()
+        clear = Flag.PREDICTED | Flag.USED_IN_REFINEMENT | Flag.CENTROID_OUTLIER | Flag.EXCLUDED_FOR_REFINEMENT
+        flags[rows] &= ~np.uint64(int(clear))
+        flags[rows[hit]] |= np.uint64(int(Flag.PREDICTED))
+        table["flags"] = flags
+        return table
+
+
+def _inverse(N: np.ndarray) -> np.ndarray:
+    """Inverse of a normal matrix through its scaled form; NaN when it is singular."""
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(N), 1e-300))
+    try:
+        return np.asarray(np.linalg.inv(N * np.outer(scale, scale)) * np.outer(scale, scale))
+    except np.linalg.LinAlgError:
+        return np.full_like(N, np.nan)

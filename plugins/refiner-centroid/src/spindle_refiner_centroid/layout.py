@@ -1,0 +1,236 @@
+"""Cells: sets of reflections that see the same state of every model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .problem import ModelBlock, Problem
+
+
+class ModelTables(NamedTuple):
+    """Models of the cells and of the panels, and derivatives with respect to their local parameters; see `kernels`."""
+
+    A: np.ndarray
+    s0: np.ndarray
+    S: np.ndarray
+    F: np.ndarray
+    axis: np.ndarray
+    D: np.ndarray
+    dA: np.ndarray
+    ds0: np.ndarray
+    dS: np.ndarray
+    dD: np.ndarray
+
+
+class Layout:
+    """Cells of a problem and the way from their local parameters to the refined ones.
+
+    Parameters
+    ----------
+    problem : Problem
+    per_image : bool
+        One cell per image for predictions, whatever ``compose_model_per`` says.
+
+    Attributes
+    ----------
+    first, count : (n_experiments,) int64
+        First cell and number of blocks of images of each experiment; each block has one cell per group of panels.
+    position : (c,) float64
+        Array index at the centre of each cell.
+    index : (c, k, m) int64, weight : (c, k, m) float64
+        Refined parameters that make up each local one, and the derivatives.
+    """
+
+    def __init__(self, problem: Problem, per_image: bool = False) -> None:
+        self.problem = problem
+        experiments = problem.experiments
+        varying = {i for b in problem.blocks if b.smoother is not None for i in b.experiments}
+        self.n_groups = [int(problem.group_of_panel[id(e.detector)].max()) + 1 for e in experiments]
+        scope = problem.settings.parameterisation
+        count, positions, owner, groups = [], [], [], []
+        for i, experiment in enumerate(experiments):
+            if i in varying:
+                scan = experiment.scan
+                blocks = scan.n_images
+                if scope.compose_model_per == "block" and scope.block_width and not per_image:
+                    blocks = int(np.clip(np.ceil(scan.n_images * scan.oscillation_deg[1] / scope.block_width - 1e-6), 1, blocks))
+                z0, z1 = scan.array_range
+                z = z0 + (np.arange(blocks) + 0.5) * (z1 - z0) / blocks
+            else:
+                z = np.zeros(1)
+            count.append(len(z))
+            positions.append(np.repeat(z, self.n_groups[i]))
+            owner.append(np.full(len(z) * self.n_groups[i], i))
+            groups.append(np.tile(np.arange(self.n_groups[i]), len(z)))
+        self.count = np.array(count, dtype=np.int64)
+        sizes = np.array([len(p) for p in positions], dtype=np.int64)
+        self.first = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+        self.position = np.concatenate(positions)
+        self.owner = np.concatenate(owner)
+        self.group = np.concatenate(groups)
+        self._cells: dict[int, np.ndarray] = {
+            i: np.arange(f, f + s) for i, (f, s) in enumerate(zip(self.first, sizes, strict=True))
+        }
+        self._number_columns()
+        self._number_rows()
+        self._fixed_tables()
+        self._map()
+
+    # -- numbering --------------------------------------------------------------------------------------------------------
+
+    def _number_columns(self) -> None:
+        """Local columns of each kind: parameters that are refined in at least one model of that kind."""
+        self.columns: dict[str, list[int]] = {}
+        for kind in ("orientation", "cell", "beam", "goniometer", "detector"):
+            kept: set[int] = set()
+            for block in self.problem.blocks:
+                if block.kind == kind:
+                    numbers = self.problem.number[block.offset : block.offset + block.size].reshape(-1, block.n_samples)
+                    kept |= set(np.flatnonzero((numbers >= 0).any(axis=1)).tolist())
+            self.columns[kind] = sorted(kept)
+        sizes = [len(self.columns[kind]) for kind in ("orientation", "cell", "beam", "goniometer", "detector")]
+        self.starts = dict(zip(self.columns, np.concatenate([[0], np.cumsum(sizes)[:-1]]).tolist(), strict=True))
+        self.n_local = int(sum(sizes))
+
+    def cells_of(self, block: ModelBlock) -> np.ndarray:
+        """(m,) int64: cells that use the model (for detectors: the group of panels) of a block."""
+        cells = np.concatenate([self._cells[i] for i in block.experiments])
+        return cells[self.group[cells] == block.group] if block.kind == "detector" else cells
+
+    def _number_rows(self) -> None:
+        """Rows of the panel table: the panels of every detector, once, or once per block of images when it varies."""
+        self.row_first = np.zeros(len(self.problem.experiments), dtype=np.int64)
+        self.row_step = np.zeros(len(self.problem.experiments), dtype=np.int64)
+        row = 0
+        self._rows: dict[int, tuple[int, int]] = {}
+        for block in self.problem.blocks:
+            if block.kind != "detector" or id(block.model) in self._rows:
+                continue
+            n = len(block.model)
+            states = 1
+            varies = any(b.smoother is not None for b in self.problem.blocks if b.kind == "detector" and b.model is block.model)
+            if varies:
+                states = int(self.count[block.experiments[0]])
+            self._rows[id(block.model)] = (row, states)
+            for i in block.experiments:
+                self.row_first[i] = row
+                self.row_step[i] = n if varies else 0
+            row += n * states
+        self.n_rows = row
+
+    def assign(self, experiment: np.ndarray, panel: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cell and row of reflections from experiment, panel and array index (n,)."""
+        count = self.count[experiment]
+        if self.count.max() == 1:
+            block = np.zeros(len(experiment), dtype=np.int64)
+        else:
+            ranges = np.array([e.scan.array_range if e.scan is not None else (0, 1) for e in self.problem.experiments], dtype=np.float64)
+            low, high = ranges[experiment].T
+            block = np.clip(((z - low) / (high - low) * count).astype(np.int64), 0, count - 1)
+        if max(self.n_groups) == 1:
+            cell = self.first[experiment] + block
+        else:
+            member = np.zeros(len(experiment), dtype=np.int64)
+            for i, e in enumerate(self.problem.experiments):
+                own = experiment == i
+                member[own] = np.maximum(self.problem.group_of_panel[id(e.detector)][panel[own]], 0)
+            cell = self.first[experiment] + block * np.array(self.n_groups)[experiment] + member
+        row = self.row_first[experiment] + block * self.row_step[experiment] + panel
+        return np.ascontiguousarray(cell, dtype=np.int64), np.ascontiguousarray(row, dtype=np.int64)
+
+    # -- tables -----------------------------------------------------------------------------------------------------------
+
+    def _fixed_tables(self) -> None:
+        experiments = self.problem.experiments
+        gonios = [e.goniometer if not self.problem.stills else None for e in experiments]
+        self._S = np.array([np.eye(3) if g is None else g.setting_rotation for g in gonios])[self.owner]
+        self._F = np.ascontiguousarray(np.array([np.eye(3) if g is None else g.fixed_rotation for g in gonios])[self.owner])
+        self._axis = np.ascontiguousarray(np.array([np.eye(3)[0] if g is None else g.rotation_axis for g in gonios])[self.owner])
+        d = np.zeros((self.n_rows, 3, 3))
+        for block in self.problem.blocks:
+            if block.kind == "detector":
+                row, states = self._rows[id(block.model)]
+                d[row : row + states * len(block.model)] = np.tile(block.model.d, (states, 1, 1))
+        self._d = d
+
+    def _map(self) -> None:
+        """Build `index` and `weight`."""
+        m = 3 if any(b.smoother is not None for b in self.problem.blocks) else 1
+        self.index = np.full((len(self.position), self.n_local, m), -1, dtype=np.int64)
+        self.weight = np.zeros((len(self.position), self.n_local, m))
+        for block in self.problem.blocks:
+            numbers = self.problem.number[block.offset : block.offset + block.size].reshape(-1, block.n_samples)
+            if not (numbers >= 0).any():
+                continue
+            cells = self.cells_of(block)
+            if block.smoother is not None:
+                samples, weights = block.smoother.weights(self.position[cells])
+            for local, j in enumerate(self.columns[block.kind], self.starts[block.kind]):
+                if j >= len(numbers):
+                    continue
+                if block.smoother is None:
+                    self.index[cells, local, 0] = numbers[j, 0]
+                    self.weight[cells, local, 0] = 1.0
+                else:
+                    self.index[cells, local, : samples.shape[1]] = numbers[j][samples]
+                    self.weight[cells, local, : samples.shape[1]] = weights
+
+    def compose(self, everything: np.ndarray, gradients: bool = True) -> ModelTables:
+        """Models of all cells at a vector of all values."""
+        cells_total = len(self.position)
+        A = np.zeros((cells_total, 3, 3))
+        s0 = np.zeros((cells_total, 3))
+        S = self._S.copy()
+        d = self._d.copy()
+        columns = self.columns
+        n_orientation = len(columns["orientation"])
+        dA = np.zeros((cells_total, n_orientation + len(columns["cell"]), 3, 3))
+        ds0 = np.zeros((cells_total, len(columns["beam"]), 3))
+        dS = np.zeros((cells_total, len(columns["goniometer"]), 3, 3))
+        dd = np.zeros((self.n_rows, len(columns["detector"]), 3, 3))
+        orientation: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        for block in self.problem.blocks:
+            cells = self.cells_of(block)
+            state, derivative = block.parameterisation.compose(block.at(everything, self.position[cells]))
+            if block.kind == "orientation":
+                orientation[id(block.model)] = state, derivative
+            elif block.kind == "cell":
+                U, dU = orientation[id(block.model)]
+                A[cells] = U @ state
+                if gradients:
+                    if n_orientation:
+                        dA[cells, :n_orientation] = dU[:, columns["orientation"]] @ state[:, None]
+                    present = [j for j in columns["cell"] if j < derivative.shape[1]]
+                    if present:
+                        dA[cells, n_orientation : n_orientation + len(present)] = U[:, None] @ derivative[:, present]
+            elif block.kind == "beam":
+                s0[cells] = state
+                if gradients and columns["beam"]:
+                    ds0[cells] = derivative[:, columns["beam"]]
+            elif block.kind == "goniometer":
+                S[cells] = state
+                if gradients and columns["goniometer"]:
+                    dS[cells] = derivative[:, columns["goniometer"]]
+            else:
+                self._set_rows(block, state, derivative, d, dd if gradients else None)
+        D = np.zeros_like(d)
+        usable = np.abs(np.linalg.det(d)) > 1e-12
+        D[usable] = np.linalg.inv(d[usable])
+        dD = -(D[:, None] @ dd) if gradients else dd
+        return ModelTables(A, s0, S, self._F, self._axis, D, dA, ds0, dS, dD)
+
+    def _set_rows(
+        self, block: ModelBlock, state: np.ndarray, derivative: np.ndarray, d: np.ndarray, dd: np.ndarray | None
+    ) -> None:
+        row, states = self._rows[id(block.model)]
+        assert block.panels is not None
+        rows = (row + np.arange(states)[:, None] * len(block.model) + block.panels).reshape(-1)
+        # A varying detector belongs to one experiment; its state has one row per block of images of this group.
+        repeat = states // len(state) if len(state) == 1 else 1
+        d[rows] = np.tile(state.reshape(-1, 3, 3), (repeat, 1, 1))
+        if dd is not None and self.columns["detector"]:
+            kept: Any = derivative[:, :, self.columns["detector"]]
+            dd[rows] = np.tile(kept.reshape(-1, kept.shape[2], 3, 3), (repeat, 1, 1, 1))

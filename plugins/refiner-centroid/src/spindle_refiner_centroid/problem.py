@@ -1,0 +1,311 @@
+"""The refinement problem: which models are refined, by which parameters, and how reflections depend on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts.refiner import RefinementError
+from spindle.models import Experiments
+from spindle.numerics.smoother import Smoother
+from spindle.params import Auto
+
+from .detector_groups import detector_groups
+from .layout import Layout, ModelTables
+from .parameterisations import (
+    BeamParameters,
+    CellParameters,
+    GoniometerParameters,
+    OrientationParameters,
+)
+
+KINDS = ("orientation", "cell", "beam", "goniometer", "detector")
+
+
+@dataclass
+class ModelBlock:
+    """One model (or rigid group of panels) with its parameters.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`.
+    label : str
+        "Crystal1", "Beam1", ...
+    model : object
+        The model itself; for a detector the panels concerned are in `panels`.
+    parameterisation : object
+        See `parameterisations`.
+    experiments : list of int
+        Experiments that use the model.
+    smoother : Smoother or None
+        Samples along the scan (array index) of a varying model.
+    fixed : (k,) bool
+        Parameters that are not refined.
+    panels : (p,) int64 or None
+        Panels moved, for detectors.
+    offset : int
+        First of its values in the vector of all values; parameter j, sample s is at ``offset + j * n_samples + s``.
+    """
+
+    kind: str
+    label: str
+    model: Any
+    parameterisation: Any
+    experiments: list[int]
+    smoother: Smoother | None
+    fixed: np.ndarray
+    panels: np.ndarray | None = None
+    group: int = 0
+    offset: int = 0
+
+    @property
+    def n_samples(self) -> int:
+        """Values per parameter: 1, or the number of samples along the scan."""
+        return 1 if self.smoother is None else self.smoother.n_values
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return len(self.parameterisation.initial) * self.n_samples
+
+    def values(self, everything: np.ndarray) -> np.ndarray:
+        """(k, n_samples) values of this block in the vector of all."""
+        return everything[self.offset : self.offset + self.size].reshape(-1, self.n_samples)
+
+    def at(self, everything: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """(m, k) values at array indices z (m,), or (1, k) for a constant model."""
+        own = self.values(everything)
+        return own.T if self.smoother is None else self.smoother.values(z, own.T)
+
+    def names(self) -> list[str]:
+        """Names of all values."""
+        base = [f"{self.label}{name}" for name in self.parameterisation.names]
+        if self.smoother is None:
+            return base
+        return [f"{name}_sample{s}" for name in base for s in range(self.n_samples)]
+
+
+def _fixed(names: Sequence[str], label: str, wanted: set[str], patterns: Sequence[str] | None, where: str) -> np.ndarray:
+    """Which parameters are fixed by name or by one of the regular expressions."""
+    fixed = np.array([name.removeprefix("Group1") in wanted or re.sub(r"^Group\d+", "", name) in wanted for name in names])
+    for pattern in patterns or ():
+        try:
+            expression = re.compile(pattern)
+        except re.error as error:
+            raise RefinementError(f"{where}.fix_list={pattern}: not a regular expression ({error})") from error
+        fixed |= np.array([bool(expression.search(label + name)) for name in names])
+    return fixed
+
+
+class Problem:
+    """All parameters of a set of experiments.
+
+    Parameters
+    ----------
+    experiments : Experiments
+    settings : RefinementParams
+        The scope ``refinement.*``.
+    scan_varying : bool
+    stills : bool
+    interval_deg : callable, optional
+        Width of intervals (degrees) for an experiment, for ``interval_width_degrees=Auto``.
+    """
+
+    def __init__(
+        self,
+        experiments: Experiments,
+        settings: Any,
+        scan_varying: bool,
+        stills: bool,
+        interval_deg: Callable[[int], float] | None = None,
+    ) -> None:
+        self.experiments = experiments
+        self.settings = settings
+        self.scan_varying = scan_varying and not stills
+        self.stills = stills
+        self._interval_deg = interval_deg
+        self.blocks: list[ModelBlock] = []
+        self._add_crystals()
+        self._add_beams()
+        if not stills:
+            self._add_goniometers()
+        self._add_detectors()
+        offset = 0
+        for block in self.blocks:
+            block.offset = offset
+            offset += block.size
+        self.start = np.concatenate(
+            [np.repeat(np.asarray(b.parameterisation.initial, dtype=np.float64), b.n_samples) for b in self.blocks]
+        )
+        self.all_names = [name for b in self.blocks for name in b.names()]
+        fixed = np.concatenate([np.repeat(b.fixed, b.n_samples) for b in self.blocks])
+        self._number(fixed)
+
+    # -- building ---------------------------------------------------------------------------------------------------------
+
+    def _smoother(self, scope: Any, users: list[int], what: str) -> Smoother | None:
+        if not self.scan_varying or scope.force_static:
+            return None
+        scans = {id(self.experiments[i].scan): self.experiments[i].scan for i in users}
+        if len(scans) > 1:
+            raise RefinementError(
+                f"a {what} shared by {len(scans)} scans cannot vary with the scan: set force_static=True for it, or give each scan its own"
+            )
+        scan = next(iter(scans.values()))
+        z0, z1 = scan.array_range
+        if scope.smoother.absolute_num_intervals is not None:
+            intervals = int(scope.smoother.absolute_num_intervals)
+        else:
+            width = scope.smoother.interval_width_degrees
+            if width is Auto or width is None:
+                width = self._interval_deg(users[0]) if self._interval_deg is not None else 36.0
+            extent = abs(scan.oscillation_deg[1]) * scan.n_images
+            intervals = max(int(extent / width), 1) if width > 0 else scan.n_images
+        return Smoother(float(z0), float(z1), intervals)
+
+    def _add_crystals(self) -> None:
+        scope = self.settings.parameterisation.crystal
+        for number, crystal in enumerate(self.experiments.unique("crystal"), 1):
+            users = self.experiments.indices_with("crystal", crystal)
+            for kind, make, own in (
+                ("orientation", OrientationParameters, scope.orientation),
+                ("cell", CellParameters, scope.unit_cell),
+            ):
+                parameters = make(crystal)
+                names = list(parameters.names)
+                wanted = set(names) if scope.fix in ("all", kind) else set()
+                fixed = _fixed(names, f"Crystal{number}", wanted, own.fix_list, f"refinement.parameterisation.crystal.{kind}")
+                smoother = None if fixed.all() else self._smoother(own, users, f"crystal {kind}")
+                self.blocks.append(ModelBlock(kind, f"Crystal{number}", crystal, parameters, users, smoother, fixed))
+
+    def _add_beams(self) -> None:
+        scope = self.settings.parameterisation.beam
+        codes = {"all": {"Mu1", "Mu2", "nu"}, "in_spindle_plane": {"Mu1"}, "out_spindle_plane": {"Mu2"}, "wavelength": {"nu"}}
+        wanted = {name for word in scope.fix or () for name in codes[word]}
+        for number, beam in enumerate(self.experiments.unique("beam"), 1):
+            users = self.experiments.indices_with("beam", beam)
+            parameters = BeamParameters(beam, None if self.stills else self.experiments[users[0]].goniometer)
+            fixed = _fixed(parameters.names, f"Beam{number}", wanted, scope.fix_list, "refinement.parameterisation.beam")
+            smoother = None if fixed.all() else self._smoother(scope, users, "beam")
+            self.blocks.append(ModelBlock("beam", f"Beam{number}", beam, parameters, users, smoother, fixed))
+
+    def _add_goniometers(self) -> None:
+        scope = self.settings.parameterisation.goniometer
+        codes = {"all": {"Gamma1", "Gamma2"}, "in_beam_plane": {"Gamma1"}, "out_beam_plane": {"Gamma2"}}
+        wanted = {name for word in scope.fix or () for name in codes[word]}
+        for number, goniometer in enumerate(self.experiments.unique("goniometer"), 1):
+            users = self.experiments.indices_with("goniometer", goniometer)
+            fixed = _fixed(
+                GoniometerParameters.names, f"Goniometer{number}", wanted, scope.fix_list,
+                "refinement.parameterisation.goniometer",
+            )  # fmt: skip
+            if fixed.all():
+                continue
+            parameters = GoniometerParameters(goniometer, self.experiments[users[0]].beam)
+            smoother = self._smoother(scope, users, "goniometer")
+            self.blocks.append(ModelBlock("goniometer", f"Goniometer{number}", goniometer, parameters, users, smoother, fixed))
+
+    def _add_detectors(self) -> None:
+        scope = self.settings.parameterisation.detector
+        position, tilts = {"Dist", "Shift1", "Shift2"}, {"Tau1", "Tau2", "Tau3"}
+        codes = {
+            None: set(), "all": position | tilts, "position": position, "orientation": tilts, "distance": {"Dist", "Tau2", "Tau3"},
+        }  # fmt: skip
+        self.group_of_panel: dict[int, np.ndarray] = {}
+        for number, detector in enumerate(self.experiments.unique("detector"), 1):
+            users = self.experiments.indices_with("detector", detector)
+            groups = detector_groups(detector, self.experiments[users[0]].beam.s0, scope.panels, scope.hierarchy_level)
+            membership = np.full(len(detector), -1, dtype=np.int64)
+            for k, (panels, parameters) in enumerate(groups):
+                membership[panels] = k
+                fixed = _fixed(
+                    parameters.names, f"Detector{number}", codes[scope.fix], scope.fix_list, "refinement.parameterisation.detector"
+                )
+                smoother = None if fixed.all() else self._smoother(scope, users, "detector")
+                self.blocks.append(
+                    ModelBlock("detector", f"Detector{number}", detector, parameters, users, smoother, fixed, panels, k)
+                )
+            self.group_of_panel[id(detector)] = membership
+
+    # -- numbering --------------------------------------------------------------------------------------------------------
+
+    def _number(self, fixed: np.ndarray) -> None:
+        """Number the refined parameters; tied values share a number."""
+        self.fixed = fixed
+        leader = np.arange(len(fixed))
+        for members in self._tied():
+            members = [m for m in members if not fixed[m]]
+            if len(members) > 1:
+                leader[members] = members[0]
+                self.start[members] = self.start[members].mean()
+        free = ~fixed
+        leaders = np.unique(leader[free])
+        number = np.full(len(fixed), -1, dtype=np.int64)
+        number[leaders] = np.arange(len(leaders))
+        self.number = np.where(free, number[leader], -1)
+        self.names = [self.all_names[i] for i in leaders]
+        self.n_parameters = len(leaders)
+
+    def _tied(self) -> list[list[int]]:
+        scope = self.settings.parameterisation
+        sources = (
+            ("orientation", scope.crystal.orientation), ("cell", scope.crystal.unit_cell), ("beam", scope.beam),
+            ("goniometer", scope.goniometer), ("detector", scope.detector),
+        )  # fmt: skip
+        tied = []
+        for kind, own in sources:
+            for constraint in own.constraints:
+                if not constraint.parameter:
+                    raise RefinementError(f"a constraint on the {kind} names no parameter: give constraints.parameter=")
+                pattern = re.compile(constraint.parameter)
+                chosen = None if constraint.id is None else set(constraint.id)
+                groups: dict[str, list[int]] = {}
+                for block in self.blocks:
+                    if block.kind != kind or (chosen is not None and not chosen & set(block.experiments)):
+                        continue
+                    for i, name in enumerate(block.names()):
+                        short = name.removeprefix(block.label)
+                        if pattern.search(short):
+                            groups.setdefault(short, []).append(block.offset + i)
+                members = [g for g in groups.values() if len(g) > 1]
+                if not members:
+                    raise RefinementError(
+                        f"constraint {constraint.parameter!r} on the {kind} ties nothing: no parameter of that name in two models; "
+                        f"there are {', '.join(sorted({n for b in self.blocks if b.kind == kind for n in b.parameterisation.names}))}"
+                    )
+                tied += members
+        return tied
+
+    def fix(self, parameters: Sequence[int]) -> None:
+        """Stop refining some parameters, given by number."""
+        self._number(self.fixed | np.isin(self.number, np.asarray(parameters, dtype=np.int64)))
+
+    def expand(self, x: np.ndarray) -> np.ndarray:
+        """Vector of all values from the refined ones x (p,)."""
+        everything = self.start.copy()
+        free = self.number >= 0
+        everything[free] = x[self.number[free]]
+        return everything
+
+    @property
+    def x0(self) -> np.ndarray:
+        """(p,) starting values of the refined parameters."""
+        x = np.zeros(self.n_parameters)
+        free = self.number >= 0
+        x[self.number[free]] = self.start[free]
+        return x
+
+    # -- cells ------------------------------------------------------------------------------------------------------------
+
+    def layout(self, per_image: bool = False) -> Layout:
+        """Cells of reflections that share all models: experiments, or blocks of images (images) of them where models vary."""
+        return Layout(self, per_image)
+
+    def tables(self, layout: Layout, x: np.ndarray, gradients: bool = True) -> ModelTables:
+        """Models of the cells of a layout at parameters x, and their derivatives."""
+        return layout.compose(self.expand(x), gradients)
