@@ -37,7 +37,7 @@ class CentroidRefiner(Algorithm):
 
     @hookimpl
     def refine(
-        self, experiments: Experiments, reflections: ReflectionTable, settings: RefinementParams, scan_varying: bool = False
+        self, experiments: Experiments, reflections: ReflectionTable, settings: RefinementParams, scan_varying: bool
     ) -> RefinementResult:
         """Refine; see `spindle.contracts.refiner.RefinerSpec.refine`."""
         return _Macrocycle(self, experiments, reflections, settings, bool(scan_varying)).run()
