@@ -1,0 +1,144 @@
+"""Keep the lists of distributions in step with the folders.
+
+``python tools/workspace.py`` writes workspace.txt and the marked parts of pyproject.toml; ``--check`` only tells what is wrong.
+The tests run the check.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A first-party distribution.
+
+    Attributes
+    ----------
+    folder : str
+        Relative to the root, ``plugins/background-glm``.
+    name, package : str
+        ``spindle-background-glm`` and ``spindle_background_glm``.
+    entry_points : dict
+        Group -> name -> target.
+    """
+
+    folder: str
+    name: str
+    package: str
+    entry_points: dict[str, dict[str, str]]
+
+
+def distributions(root: Path = ROOT) -> list[Distribution]:
+    """Return all first-party distributions, the framework first."""
+    files = [root / "framework" / "pyproject.toml", *sorted(root.glob("plugins/*/pyproject.toml")), *sorted(root.glob("formats/*/pyproject.toml"))]
+    found = []
+    for file in files:
+        settings = tomllib.loads(file.read_text(encoding="utf-8"))
+        packages = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+        project = settings["project"]
+        found.append(
+            Distribution(
+                folder=file.parent.relative_to(root).as_posix(),
+                name=project["name"],
+                package=packages[0].rpartition("/")[2],
+                entry_points=project.get("entry-points", {}),
+            )
+        )
+    return found
+
+
+def problems_of_names(found: list[Distribution], root: Path = ROOT) -> list[str]:
+    """Return where folder, distribution, entry point and import names are not in step."""
+    problems = []
+    for d in found[1:]:
+        kind, _, name = d.folder.partition("/")
+        slot_and_name = f"format-{name}" if kind == "formats" else name
+        if d.name != f"spindle-{slot_and_name}":
+            problems.append(f"{d.folder}: the distribution is called {d.name}, not spindle-{slot_and_name}")
+        if d.package != d.name.replace("-", "_"):
+            problems.append(f"{d.folder}: the package is called {d.package}, not {d.name.replace('-', '_')}")
+        if not (root / d.folder / "src" / d.package / "py.typed").exists():
+            problems.append(f"{d.folder}: src/{d.package}/py.typed is missing")
+        if not (root / d.folder / "README.md").exists():
+            problems.append(f"{d.folder}: README.md is missing")
+        if not d.entry_points:
+            problems.append(f"{d.folder}: no entry point")
+        for group, names in d.entry_points.items():
+            slot = group.removeprefix("spindle.")
+            prefix = f"spindle-{slot.replace('_', '-')}-"
+            if not d.name.startswith(prefix):
+                problems.append(f"{d.folder}: its entry point group is {group}")
+            first = d.name.removeprefix(prefix).replace("-", "_").lower()
+            if len(names) == 1 and next(iter(names)).lower() != first:
+                problems.append(f"{d.folder}: its entry point is called {next(iter(names))}, not {first}")
+            for target in names.values():
+                if not re.match(rf"{d.package}(\.|:)", target):
+                    problems.append(f"{d.folder}: the entry point {target} is not in {d.package}")
+    return problems
+
+
+def replaced(text: str, part: str, content: str) -> str:
+    """Return ``text`` with the lines between the markers of ``part`` replaced."""
+    pattern = re.compile(rf"(# begin {part} [^\n]*\n).*?(# end {part}\n)", re.DOTALL)
+    if not pattern.search(text):
+        raise SystemExit(f"pyproject.toml has no part '{part}'")
+    return pattern.sub(lambda m: m.group(1) + content + m.group(2), text)
+
+
+def wanted_files(found: list[Distribution], root: Path = ROOT) -> dict[Path, str]:
+    """Return the texts that workspace.txt and pyproject.toml should have."""
+    quoted = "".join(f'    "{d.name}",\n' for d in found)
+    packages = [d.package for d in found]
+    listed = "".join(f'    "{p}",\n' for p in packages)
+    plugins = "".join(f'    "{p}",\n' for p in packages[1:])
+    text = (root / "pyproject.toml").read_text(encoding="utf-8")
+    text = replaced(text, "dependencies", f"dependencies = [\n{quoted}]\n")
+    sources = "".join(f"{d.name} = {{ workspace = true }}\n" for d in found)
+    text = replaced(text, "sources", f"[tool.uv.sources]\n{sources}")
+    text = replaced(text, "root packages", f"root_packages = [\n{listed}]\n")
+    contract = (
+        "[[tool.importlinter.contracts]]\n"
+        'name = "a plugin never imports another plugin"\n'
+        'type = "independence"\n'
+        f"modules = [\n{plugins}]\n\n"
+        "[[tool.importlinter.contracts]]\n"
+        'name = "the framework imports no plugin"\n'
+        'type = "forbidden"\n'
+        'source_modules = ["spindle"]\n'
+        f"forbidden_modules = [\n{plugins}]\n"
+    )
+    text = replaced(text, "plugins", contract)
+    workspace = "# Every distribution of this repository, written by tools/workspace.py.\n"
+    workspace += "".join(f"-e ./{d.folder}\n" for d in found)
+    return {root / "workspace.txt": workspace, root / "pyproject.toml": text}
+
+
+def problems(root: Path = ROOT) -> list[str]:
+    """Return everything that is not in step."""
+    found = distributions(root)
+    wrong = problems_of_names(found, root)
+    for path, text in wanted_files(found, root).items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            wrong.append(f"{path.name} does not list every distribution; run python tools/workspace.py")
+    return wrong
+
+
+def main() -> int:
+    """Write or check; return the exit code."""
+    if "--check" not in sys.argv[1:]:
+        for path, text in wanted_files(distributions()).items():
+            path.write_text(text, encoding="utf-8")
+    found = problems()
+    print("\n".join(found) or "all lists are in step")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
