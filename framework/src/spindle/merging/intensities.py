@@ -1,0 +1,194 @@
+"""From integrated or scaled reflections to corrected intensities: the filters that every export, merge and symmetry test needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from spindle.errors import UserError
+from spindle.table import BAD_FOR_SCALING, Flag, ReflectionTable
+
+KINDS = ("auto", "profile", "sum", "profile+sum", "scale")
+
+# Where hexagonal ice scatters, as ranges of 1/d^2 (1/angstrom^2).
+ICE_RANGES = (
+    (0.0640, 0.0690), (0.0710, 0.0780), (0.0825, 0.0880), (0.138, 0.144), (0.190, 0.205), (0.228, 0.240), (0.262, 0.266),
+    (0.267, 0.278), (0.280, 0.288), (0.337, 0.341), (0.429, 0.435), (0.459, 0.466), (0.478, 0.486), (0.531, 0.537),
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Intensities:
+    """Corrected intensities, one row per observation.
+
+    Attributes
+    ----------
+    table : ReflectionTable
+        The rows that passed, parts of one reflection combined into its first row.
+    kind : "profile", "sum", "profile+sum" or "scale"
+    values, variances : dict of "prf", "sum" or "scale" to (n,) float64
+        Multiplied by lp / qe; sums divided by the partiality; scaled ones divided by the inverse scale factor.
+    dropped : dict of reason to number of rows
+    """
+
+    table: ReflectionTable
+    kind: str
+    values: dict[str, np.ndarray]
+    variances: dict[str, np.ndarray]
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def best(self) -> str:
+        """The one to use when one is needed: "scale", else "prf", else "sum"."""
+        return next(k for k in ("scale", "prf", "sum") if k in self.values)
+
+
+def is_scaled(table: ReflectionTable) -> bool:
+    """Whether the table has gone through scaling."""
+    return "intensity.scale.value" in table and "inverse_scale_factor" in table and bool(np.any(table["inverse_scale_factor"] > 0))
+
+
+def in_ice_ring(d: np.ndarray) -> np.ndarray:
+    """(n,) bool: resolutions (angstrom) at which hexagonal ice scatters."""
+    x = 1.0 / np.asarray(d) ** 2
+    return np.any([(x >= low) & (x <= high) for low, high in ICE_RANGES], axis=0)
+
+
+def prepare_intensities(
+    table: ReflectionTable,
+    intensity: str = "auto",
+    *,
+    combine_partials: bool = True,
+    partiality_threshold: float | None = 0.4,
+    min_isigi: float | None = -5.0,
+    d_min: float | None = None,
+    d_max: float | None = None,
+    filter_ice_rings: bool = False,
+) -> Intensities:
+    """Filter and correct the intensities of a table.
+
+    Parameters
+    ----------
+    table : ReflectionTable
+        Integrated or scaled.
+    intensity : str
+        One of `KINDS`; "auto" is scale for scaled data, else profile+sum, or sum where nothing was profile-fitted.
+    combine_partials : bool
+        Add the rows that share a `partial_id` in an experiment.
+    partiality_threshold : float or None
+        Rows (after combination) recorded to a smaller fraction are dropped.
+    min_isigi : float or None
+        Rows with a smaller I / sigma in any kind are dropped.
+    d_min, d_max : float or None, angstrom
+    filter_ice_rings : bool
+
+    Returns
+    -------
+    Intensities
+
+    Raises
+    ------
+    UserError
+        If the table lacks the intensity asked for, or nothing is left: which filter dropped how many.
+    """
+    kind = _choose(table, intensity)
+    names = {"scale": ["scale"], "profile+sum": ["prf", "sum"], "profile": ["prf"], "sum": ["sum"]}[kind]
+    dropped: dict[str, int] = {}
+
+    def keep(table: ReflectionTable, mask: np.ndarray, reason: str) -> ReflectionTable:
+        lost = int(len(mask) - np.count_nonzero(mask))
+        if lost:
+            dropped[reason] = dropped.get(reason, 0) + lost
+            return table.select(mask)
+        return table
+
+    table = table.without("shoebox")
+    table = keep(table, table["id"] >= 0, "without experiment")
+    if kind == "scale":
+        good = ~table.has_flags(BAD_FOR_SCALING, all=False) & table.has_flags(Flag.SCALED) & (table["inverse_scale_factor"] > 0)
+        table = keep(table, good, "not scaled, outliers or excluded")
+    if "prf" in names:
+        table = keep(table, table.has_flags(Flag.INTEGRATED_PRF), "not profile-fitted")
+    if "sum" in names:
+        table = keep(table, table.has_flags(Flag.INTEGRATED_SUM), "not summed")
+    for name in names:
+        table = keep(table, table[f"intensity.{name}.variance"] > 0, "variance not positive")
+    if min_isigi is not None:
+        for name in names:
+            ratio = table[f"intensity.{name}.value"] / np.sqrt(table[f"intensity.{name}.variance"])
+            table = keep(table, ratio >= min_isigi, f"I/sigma below {min_isigi}")
+    if "qe" in table:
+        table = keep(table, table["qe"] > 0, "efficiency not positive")
+    if combine_partials and "partial_id" in table:
+        table = combine_parts(table, [f"intensity.{n}" for n in names])
+    if partiality_threshold is not None and "partiality" in table:
+        table = keep(table, table["partiality"] >= partiality_threshold, f"partiality below {partiality_threshold}")
+    if d_min is not None:
+        table = keep(table, table["d"] >= d_min, f"beyond {d_min} A")
+    if d_max is not None:
+        table = keep(table, table["d"] <= d_max, f"below {d_max} A resolution")
+    if filter_ice_rings:
+        table = keep(table, ~in_ice_ring(table["d"]), "on ice rings")
+    if not len(table):
+        reasons = ", ".join(f"{n} {reason}" for reason, n in dropped.items())
+        raise UserError(f"no reflection with usable {kind} intensities is left ({reasons or 'the table is empty'})")
+    values, variances = {}, {}
+    correction = np.ones(len(table))
+    if "lp" in table:
+        correction = correction * table["lp"]
+    if "qe" in table:
+        correction = correction / table["qe"]
+    for name in names:
+        factor = correction
+        if name == "scale":
+            factor = 1.0 / table["inverse_scale_factor"]
+        elif name == "sum" and "partiality" in table:
+            factor = correction / table["partiality"]
+        values[name] = table[f"intensity.{name}.value"] * factor
+        variances[name] = table[f"intensity.{name}.variance"] * factor**2
+    return Intensities(table, kind, values, variances, dropped)
+
+
+def _choose(table: ReflectionTable, intensity: str) -> str:
+    if intensity not in KINDS:
+        raise UserError(f"intensity={intensity}: choose one of {', '.join(KINDS)}")
+    if intensity == "auto":
+        if is_scaled(table):
+            return "scale"
+        if "intensity.prf.value" in table and np.any(table.has_flags(Flag.INTEGRATED_PRF)):
+            return "profile+sum"
+        intensity = "sum"
+    needed = {"scale": "intensity.scale.value", "sum": "intensity.sum.value"}.get(intensity, "intensity.prf.value")
+    if needed not in table:
+        step = "spindle scale" if intensity == "scale" else "spindle integrate"
+        raise UserError(f"intensity={intensity}: the reflections have no column {needed}; run {step} first")
+    return intensity
+
+
+def combine_parts(table: ReflectionTable, stems: list[str]) -> ReflectionTable:
+    """Add the rows that share a `partial_id` within an experiment.
+
+    Values and variances of the `stems` (such as "intensity.sum"), background sums and partialities are added; positions are means
+    weighted by the partiality; everything else is that of the first part.
+    """
+    key = table["partial_id"].astype(np.int64) + (table["id"].astype(np.int64) << 40)
+    unique, first, inverse, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+    if len(unique) == len(table):
+        return table
+    weight = table["partiality"] if "partiality" in table else np.ones(len(table))
+    result = table.select(first)
+    added = [f"{s}.{v}" for s in [*stems, "background.sum"] for v in ("value", "variance")] + ["partiality"]
+    for name in added:
+        if name in table:
+            result[name] = np.bincount(inverse, table[name], len(unique))
+    total = np.bincount(inverse, weight, len(unique))
+    several = (counts > 1) & (total > 0)
+    for name in ("xyzobs.px.value", "xyzobs.mm.value"):
+        if name in table:
+            mean = np.stack([np.bincount(inverse, weight * table[name][:, i], len(unique)) for i in range(3)], axis=1)
+            result[name] = np.where(several[:, None], mean / np.where(total > 0, total, 1.0)[:, None], result[name])
+    return result
