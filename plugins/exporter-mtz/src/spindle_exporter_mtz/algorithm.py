@@ -1,0 +1,222 @@
+"""The MTZ exporter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts.exporter import Export, MergedData
+from spindle.errors import UserError
+from spindle.merging.intensities import Intensities, prepare_intensities
+from spindle.models import Experiments
+from spindle.models.crystal import space_group_from_symbol
+from spindle.params import Auto, Bool, Float, PathParam, Str, UnitCell
+from spindle.params import Params as BaseParams
+from spindle.symmetry import asu_indices
+from spindle.table import ReflectionTable
+
+from .frames import batch_headers, batch_integers, batch_offsets
+
+if TYPE_CHECKING:
+    import gemmi
+
+WAVELENGTH_TOLERANCE = 1e-4
+SORT_ORDER = [1, 2, 3, 4, 5]
+
+
+class MtzExporter(Algorithm):
+    """Unmerged and merged MTZ files, written with gemmi."""
+
+    class Params(BaseParams):
+        combine_partials = Bool(True, help="Add the parts of a reflection that was integrated in pieces.")
+        partiality_threshold = Float(0.4, none=True, help="Leave out reflections recorded to a smaller fraction.")
+        min_isigi = Float(-5.0, none=True, help="Leave out reflections with a smaller I / sigma.")
+        force_static_model = Bool(False, help="Write the same orientation for all images of a scan-varying crystal.")
+        filter_ice_rings = Bool(False, help="Leave out reflections at the resolutions of ice rings.")
+        d_min = Float(None, none=True, units="angstrom", help="Highest resolution to write.")
+        hklout = PathParam(Auto, help="Output file; Auto is scaled.mtz for scaled data, else integrated.mtz.")
+        crystal_name = Str("XTAL", help="Name of the crystal in the file.")
+        project_name = Str("SPINDLE", help="Name of the project in the file.")
+        best_unit_cell = UnitCell(None, none=True, help="Cell for the file, also for the resolution limit; else the mean cell.")
+
+    @hookimpl
+    def export(self, experiments: Experiments, reflections: ReflectionTable, intensity: str, path: str | None) -> Export:
+        """Unmerged MTZ; see `spindle.contracts.exporter.ExporterSpec`."""
+        p = self.params
+        space_group, cell = self._symmetry(experiments)
+        data = prepare_intensities(
+            _with_resolution(reflections, cell) if p.best_unit_cell is not None or "d" not in reflections else reflections,
+            intensity, combine_partials=p.combine_partials, partiality_threshold=p.partiality_threshold, min_isigi=p.min_isigi,
+            d_min=p.d_min, filter_ice_rings=p.filter_ice_rings,
+        )  # fmt: skip
+        target = path or (("scaled.mtz" if data.kind == "scale" else "integrated.mtz") if p.hklout is Auto else str(p.hklout))
+        mtz = self._unmerged(experiments, data, space_group, cell)
+        holds = {
+            "scale": "I = scaled intensity (already divided by SCALEUSED)",
+            "profile+sum": "IPR = profile-fitted intensity, I = summed intensity, not scaled",
+            "profile": "I = profile-fitted intensity, not scaled",
+            "sum": "I = summed intensity, not scaled",
+        }[data.kind]
+        messages = [f"{target}: {len(data)} observations; {holds}; XDET, YDET, ROT are calculated positions"]
+        messages += [f"{n} reflections left out: {reason}" for reason, n in data.dropped.items()]
+        summary = {"observations": len(data), "intensity": data.kind}
+        return Export(files={target: lambda file: mtz.write_to_file(str(file))}, messages=messages, summary=summary)
+
+    def _symmetry(self, experiments: Experiments) -> tuple[gemmi.SpaceGroup, np.ndarray]:
+        crystals = [e.crystal for e in experiments]
+        if not crystals or any(c is None for c in crystals):
+            raise UserError("export format=mtz: an experiment has no crystal; run spindle index and spindle integrate first")
+        symbols = {c.hall for c in crystals if c is not None}
+        if len(symbols) > 1:
+            names = ", ".join(sorted(space_group_from_symbol(s).hm for s in symbols))
+            raise UserError(f"export format=mtz: the experiments have different space groups ({names}); run spindle symmetry first")
+        if self.params.best_unit_cell is not None:
+            cell = np.array(getattr(self.params.best_unit_cell, "parameters", self.params.best_unit_cell), dtype=np.float64)
+        else:
+            cell = np.mean([c.cell for c in crystals if c is not None], axis=0)
+        return space_group_from_symbol(symbols.pop()), cell
+
+    def _unmerged(self, experiments: Experiments, data: Intensities, space_group: Any, cell: np.ndarray) -> gemmi.Mtz:
+        import gemmi
+
+        mtz = gemmi.Mtz(with_base=False)
+        mtz.title = "From spindle"
+        mtz.history = [f"From spindle {_version()}: {data.kind} intensities"]
+        mtz.spacegroup = space_group
+        mtz.set_cell_for_all(gemmi.UnitCell(*cell))
+        dataset_of = self._datasets(mtz, experiments, cell)
+        offsets = batch_offsets(experiments)
+        table = data.table
+        z = table["xyzcal.px"][:, 2]
+        which = table["id"].astype(np.int64)
+        first = np.array([e.scan.array_range[0] if e.scan is not None else i for i, e in enumerate(experiments)])
+        last = np.array([e.scan.array_range[1] - 1 if e.scan is not None else i for i, e in enumerate(experiments)])
+        image = np.clip(np.floor(z), first[which], last[which]) + 1
+        batch = image + np.array(offsets)[which]
+        angle = np.rad2deg(table["xyzcal.mm"][:, 2])
+        hkl, isym = asu_indices(table["miller_index"], space_group)
+        columns: list[tuple[str, str, np.ndarray]] = [("M/ISYM", "Y", isym), ("BATCH", "B", batch)]
+        if data.kind == "profile+sum":
+            columns += _pair(data, "prf", "IPR") + _pair(data, "sum", "I")
+        else:
+            columns += _pair(data, data.best, "I")
+        if data.kind == "scale":
+            g = table["inverse_scale_factor"]
+            g_variance = table.get("inverse_scale_factor_variance", np.zeros(len(table)))
+            columns += [("SCALEUSED", "R", g), ("SIGSCALEUSED", "R", np.sqrt(np.maximum(g_variance, 0.0)))]
+        if "background.sum.value" in table:
+            columns += [("BG", "R", table["background.sum.value"])]
+            columns += [("SIGBG", "R", np.sqrt(np.maximum(table["background.sum.variance"], 0.0)))]
+        columns.append(("FRACTIONCALC", "R", table.get("partiality", np.ones(len(table)))))
+        columns += [("XDET", "R", table["xyzcal.px"][:, 0]), ("YDET", "R", table["xyzcal.px"][:, 1]), ("ROT", "R", angle)]
+        if "lp" in table:
+            columns.append(("LP", "R", table["lp"]))
+        columns.append(("QE", "R", table.get("qe", np.ones(len(table)))))
+        _fill(mtz, hkl, [(label, kind, values, mtz.datasets[0].id) for label, kind, values in columns], unmerged=True)
+        mtz.sort_order = SORT_ORDER
+        for i, experiment in enumerate(experiments):
+            headers = batch_headers(experiment, self.params.force_static_model)
+            ints = batch_integers(dataset_of[i], self.params.force_static_model)
+            number = experiment.scan.image_range[0] if experiment.scan is not None else i + 1
+            for row, floats in enumerate(headers):
+                mtz.batches.append(_batch(number + row + offsets[i], floats, ints))
+        return mtz
+
+    def _datasets(self, mtz: gemmi.Mtz, experiments: Experiments, cell: np.ndarray) -> list[int]:
+        """One data set per wavelength; returns that of each experiment."""
+        import gemmi
+
+        wavelengths: list[float] = []
+        positions = []
+        for experiment in experiments:
+            wavelength = experiment.beam.wavelength
+            near = [i for i, w in enumerate(wavelengths) if abs(w - wavelength) < WAVELENGTH_TOLERANCE]
+            if not near:
+                wavelengths.append(wavelength)
+            positions.append(near[0] if near else len(wavelengths) - 1)
+        for i, wavelength in enumerate(wavelengths):
+            dataset = mtz.add_dataset("FROMSPINDLE" if len(wavelengths) == 1 else f"FROMSPINDLE_{i + 1}")
+            dataset.id = i + 1
+            dataset.project_name = self.params.project_name
+            dataset.crystal_name = self.params.crystal_name
+            dataset.wavelength = wavelength
+            dataset.cell = gemmi.UnitCell(*cell)
+        return [p + 1 for p in positions]
+
+    @hookimpl
+    def export_merged(self, merged: MergedData, path: str) -> Export:
+        """Merged MTZ; see `spindle.contracts.exporter.ExporterSpec`."""
+        import gemmi
+
+        mtz = gemmi.Mtz(with_base=False)
+        mtz.title = merged.title
+        mtz.history = [f"From spindle {_version()}: merged"]
+        mtz.spacegroup = space_group_from_symbol(merged.space_group)
+        mtz.set_cell_for_all(gemmi.UnitCell(*merged.datasets[0].cell))
+        for i, source in enumerate(merged.datasets):
+            dataset = mtz.add_dataset(source.name)
+            dataset.id = i + 1
+            dataset.crystal_name, dataset.project_name = source.crystal, source.project
+            dataset.wavelength, dataset.cell = source.wavelength, gemmi.UnitCell(*source.cell)
+        _fill(mtz, merged.miller_index, [(c.label, c.type, c.values, c.dataset + 1) for c in merged.columns], unmerged=False)
+        mtz.sort_order = [1, 2, 3, 0, 0]
+        labels = " ".join(c.label for c in merged.columns)
+        messages = [f"{path}: {len(merged.miller_index)} unique reflections, merged; columns {labels}"]
+        return Export(files={path: lambda file: mtz.write_to_file(str(file))}, messages=messages)
+
+
+def _pair(data: Intensities, kind: str, label: str) -> list[tuple[str, str, np.ndarray]]:
+    return [(label, "J", data.values[kind]), (f"SIG{label}", "Q", np.sqrt(data.variances[kind]))]
+
+
+def _with_resolution(table: ReflectionTable, cell: np.ndarray) -> ReflectionTable:
+    import gemmi
+
+    result = table.view()
+    inverse = gemmi.UnitCell(*cell).calculate_1_d2_array(np.ascontiguousarray(table["miller_index"]))
+    result["d"] = 1.0 / np.sqrt(np.maximum(inverse, 1e-12))
+    return result
+
+
+def _fill(mtz: gemmi.Mtz, hkl: np.ndarray, columns: list[tuple[str, str, np.ndarray, int]], unmerged: bool) -> None:
+    """Add H, K, L and the columns, sorted by H, K, L (and M/ISYM, BATCH)."""
+    dataset = mtz.datasets[0].id
+    for label in "HKL":
+        mtz.add_column(label, "H", dataset_id=dataset, expand_data=False)
+    for label, kind, _, owner in columns:
+        mtz.add_column(label, kind, dataset_id=owner, expand_data=False)
+    keys = [hkl[:, 2], hkl[:, 1], hkl[:, 0]]
+    if unmerged:
+        keys = [columns[1][2], columns[0][2], *keys]
+    order = np.lexsort(keys)
+    data = np.empty((len(hkl), 3 + len(columns)), dtype=np.float32)
+    data[:, :3] = hkl[order]
+    for i, (_, _, values, _) in enumerate(columns):
+        data[:, 3 + i] = np.asarray(values)[order]
+    mtz.set_data(data)
+    mtz.update_reso()
+
+
+def _batch(number: int, floats: np.ndarray, ints: list[int]) -> gemmi.Mtz.Batch:
+    import gemmi
+
+    batch = gemmi.Mtz.Batch()
+    batch.number = number
+    batch.title = f"Batch {number}"
+    for i, value in enumerate(ints):
+        batch.ints[i] = value
+    for i in np.flatnonzero(floats):
+        batch.floats[int(i)] = float(floats[i])
+    batch.axes = ["AXIS"]
+    return batch
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("spindle-exporter-mtz")
+
+
+

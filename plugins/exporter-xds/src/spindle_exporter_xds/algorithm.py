@@ -1,0 +1,186 @@
+"""XDS.INP, XPARM.XDS and SPOT.XDS."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts.exporter import Export
+from spindle.errors import UserError
+from spindle.models import Experiment, Experiments
+from spindle.params import Params as BaseParams
+from spindle.params import PathParam
+from spindle.table import ReflectionTable
+
+
+class XdsFrame:
+    """An experiment in the frame of its first panel: fast axis +x, slow axis +y.
+
+    Attributes
+    ----------
+    turn : (3, 3) float64
+        From the laboratory to this frame.
+    axis, s0 : (3,) float64
+    real_space : (3, 3) float64, angstrom, or None
+        Rows a, b, c at rotation angle 0.
+    origin_px : (2,) float64
+        Foot of the normal from the sample, pixels from the outer corner of the first pixel.
+    distance : float, mm
+        Signed: negative when the normal fast x slow points back to the sample.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        panel, goniometer = experiment.detector[0], experiment.goniometer
+        self.turn = np.stack([panel.fast_axis, panel.slow_axis, panel.normal])
+        axis = goniometer.axis_lab if goniometer is not None else np.array([1.0, 0.0, 0.0])
+        self.axis = self.turn @ axis
+        self.s0 = self.turn @ experiment.beam.s0
+        self.real_space = None
+        if experiment.crystal is not None:
+            A = experiment.crystal.A
+            if goniometer is not None:
+                A = goniometer.setting_rotation @ goniometer.fixed_rotation @ A
+            self.real_space = np.linalg.inv(self.turn @ A)
+        origin = self.turn @ panel.origin
+        self.origin_px = -origin[:2] / panel.pixel_size
+        self.distance = float(origin[2])
+
+
+def xparm_text(experiment: Experiment) -> str:
+    """Content of XPARM.XDS; needs crystal and scan."""
+    frame, scan, panel = XdsFrame(experiment), experiment.scan, experiment.detector[0]
+    crystal = experiment.crystal
+    assert scan is not None and crystal is not None and frame.real_space is not None
+    start, width = scan.oscillation_deg
+    nx, ny = panel.image_size
+    beam = frame.s0
+    lines = [
+        " XPARM.XDS    VERSION written by spindle",
+        f"{scan.image_range[0]:6d} {start:13.4f} {width:9.4f} " + _row(frame.axis, 9),
+        f"{experiment.beam.wavelength:15.6f} " + _row(beam, 14),
+        f"{crystal.space_group.number:6d} " + " ".join(f"{v:11.4f}" for v in crystal.cell[:3]) + " "
+        + " ".join(f"{v:7.3f}" for v in crystal.cell[3:]),
+        *(_row(v, 15) for v in frame.real_space),
+        f"{1:9d} {nx:9d} {ny:9d} {panel.pixel_size[0]:11.6f} {panel.pixel_size[1]:11.6f}",
+        f"{frame.origin_px[0] + 0.5:15.6f} {frame.origin_px[1] + 0.5:15.6f} {frame.distance:15.6f}",
+        _row((1, 0, 0), 15), _row((0, 1, 0), 15), _row((0, 0, 1), 15),
+        f"{1:10d} {1:9d} {nx:9d} {1:9d} {ny:9d}",
+        "    0.00    0.00    0.00  1.00000  0.00000  0.00000  0.00000  1.00000  0.00000",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _row(values: object, width: int) -> str:
+    return " ".join(f"{float(v):{width}.6f}" for v in values)  # type: ignore[attr-defined]
+
+
+def xds_inp_text(experiment: Experiment, folder: str) -> str:
+    """Content of XDS.INP, ready for the jobs from XYCORR to CORRECT."""
+    frame, scan, panel, beam = XdsFrame(experiment), experiment.scan, experiment.detector[0], experiment.beam
+    assert scan is not None
+    low, high = panel.trusted_range
+    nx, ny = panel.image_size
+    is_pilatus = panel.type == "SENSOR_PAD" and abs(panel.pixel_size[0] - 0.172) < 1e-6
+    is_eiger = panel.type == "SENSOR_PAD" and abs(panel.pixel_size[0] - 0.075) < 1e-6
+    name = "PILATUS" if is_pilatus else "EIGER" if is_eiger else "ADSC"
+    lines = [f"DETECTOR={name} MINIMUM_VALID_PIXEL_VALUE={max(int(low), 0)} OVERLOAD={int(high)}"]
+    if panel.thickness > 0:
+        lines.append(f"SENSOR_THICKNESS= {panel.thickness:.3f}")
+        lines.append(f"!SENSOR_MATERIAL / THICKNESS {panel.material} {panel.thickness:.3f}")
+        if panel.mu > 0:
+            lines.append(f"!SILICON= {panel.mu:.6f}" if panel.material != "Si" else f"SILICON= {panel.mu:.6f}")
+    lines += [f"UNTRUSTED_RECTANGLE= {f0} {f1 + 1} {s0} {s1 + 1}" for f0, s0, f1, s1 in panel.mask]
+    normal = frame.turn @ beam.polarization_normal
+    template = _template(experiment, folder)
+    start, width = scan.oscillation_deg
+    lines += [
+        "DIRECTION_OF_DETECTOR_X-AXIS= 1.00000 0.00000 0.00000",
+        "DIRECTION_OF_DETECTOR_Y-AXIS= 0.00000 1.00000 0.00000",
+        f"NX={nx} NY={ny} QX={panel.pixel_size[0]:.4f} QY={panel.pixel_size[1]:.4f}",
+        f"DETECTOR_DISTANCE= {frame.distance:.6f}",
+        f"ORGX= {frame.origin_px[0] + 0.5:.2f} ORGY= {frame.origin_px[1] + 0.5:.2f}",
+        "ROTATION_AXIS= " + " ".join(f"{v:.5f}" for v in frame.axis),
+        f"STARTING_ANGLE= {start:.3f}",
+        f"STARTING_FRAME= {scan.image_range[0]}",
+        f"OSCILLATION_RANGE= {width:.4f}",
+        f"X-RAY_WAVELENGTH= {beam.wavelength:.5f}",
+        "INCIDENT_BEAM_DIRECTION= " + " ".join(f"{v:.6f}" for v in frame.s0),
+        f"FRACTION_OF_POLARIZATION= {beam.polarization_fraction:.3f}",
+        "POLARIZATION_PLANE_NORMAL= " + " ".join(f"{v:.3f}" for v in normal),
+        f"NAME_TEMPLATE_OF_DATA_FRAMES= {template}",
+        "TRUSTED_REGION= 0.0 1.41",
+        f"DATA_RANGE= {scan.image_range[0]} {scan.image_range[1]}",
+        "JOB= XYCORR INIT DEFPIX INTEGRATE CORRECT",
+    ]
+    if experiment.crystal is not None and frame.real_space is not None:
+        lines.append(f"SPACE_GROUP_NUMBER= {experiment.crystal.space_group.number}")
+        lines.append("UNIT_CELL_CONSTANTS= " + " ".join(f"{v:.4f}" for v in experiment.crystal.cell))
+        lines += [f"UNIT_CELL_{n}-AXIS= " + " ".join(f"{v:.6f}" for v in row) for n, row in zip("ABC", frame.real_space, strict=True)]
+    else:
+        lines.append("SPACE_GROUP_NUMBER= 0")
+    return "\n".join(lines) + "\n"
+
+
+def _template(experiment: Experiment, folder: str) -> str:
+    imageset = experiment.imageset
+    if imageset is None or not imageset.template:
+        raise UserError("export format=xds: the experiment has no file name template; XDS reads images that are numbered by file name")
+    return re.sub("#", "?", os.path.relpath(imageset.template, folder))
+
+
+def spot_text(table: ReflectionTable) -> str:
+    """Content of SPOT.XDS: x, y, image, intensity, and h k l when the spots are indexed."""
+    position, intensity = table["xyzobs.px.value"], table["intensity.sum.value"]
+    lines = []
+    if "miller_index" in table:
+        for (x, y, z), value, (h, k, l) in zip(position, intensity, table["miller_index"], strict=True):
+            lines.append(f" {x:.2f} {y:.2f} {z:.2f} {value:.2f}  {h} {k} {l}")
+    else:
+        lines = [f" {x:.2f} {y:.2f} {z:.2f} {value:.2f}" for (x, y, z), value in zip(position, intensity, strict=True)]
+    return "\n".join(lines) + "\n"
+
+
+class XdsExporter(Algorithm):
+    """Input files for XDS from indexed or refined experiments."""
+
+    class Params(BaseParams):
+        directory = PathParam("xds", help="Folder for the files; several experiments get this name with a number added.")
+
+    @hookimpl
+    def export(
+        self, experiments: Experiments, reflections: ReflectionTable | None, intensity: str, path: str | None
+    ) -> Export:
+        """Files per experiment; see `spindle.contracts.exporter.ExporterSpec`."""
+        base = path or str(self.params.directory)
+        result = Export()
+        for i, experiment in enumerate(experiments):
+            if experiment.scan is None or experiment.is_still:
+                raise UserError(f"export format=xds: experiment {i} is a still; XDS processes rotation data only")
+            if len(experiment.detector) > 1:
+                raise UserError(
+                    f"export format=xds: the detector of experiment {i} has {len(experiment.detector)} panels; segmented detectors "
+                    "are not written for XDS: use format=mtz or xds_ascii after integration"
+                )
+            folder = base if len(experiments) == 1 else f"{base}_{i + 1}"
+            texts = {"XDS.INP": xds_inp_text(experiment, folder)}
+            if experiment.crystal is not None:
+                texts["XPARM.XDS"] = xparm_text(experiment)
+            if reflections is not None and "xyzobs.px.value" in reflections:
+                rows = reflections.of_experiment(i)
+                texts["SPOT.XDS"] = spot_text(rows)
+                result.messages.append(f"SPOT.XDS of experiment {i}: {len(rows)} spots, observed centroids, summed intensities")
+            for name, text in texts.items():
+                result.files[str(Path(folder) / name)] = _writer(text)
+        result.messages.append("XDS takes over with: cd " + base + " && xds")
+        return result
+
+
+def _writer(text: str):  # type: ignore[no-untyped-def]
+    def write(path: Path) -> None:
+        path.write_text(text)
+
+    return write

@@ -1,0 +1,7 @@
+"""Write processed data in the format of another program."""
+
+from __future__ import annotations
+
+from .algorithm import ExportProgram
+
+__all__ = ["ExportProgram"]
