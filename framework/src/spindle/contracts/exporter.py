@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -106,6 +106,8 @@ class MergedData:
 
 class ExporterSpec:
     """Hooks of an exporter; an exporter implements one or both."""
+
+    optional: ClassVar[frozenset[str]] = frozenset({"export", "export_merged"})
 
     @hookspec(firstresult=True)
     def export(  # type: ignore[empty-body]
