@@ -23,6 +23,7 @@ from spindle.execution.progress import is_terminal
 from spindle.execution.record import file_entry, make_record, write_record
 from spindle.execution.runner import effective_params, make_host
 from spindle.params import Auto, Params, walk
+from spindle.params.tree import scopes_of
 from spindle.plugins import is_strict, registry
 
 from .arguments import Arguments, add_files, parse_arguments, read_standard_input
@@ -74,11 +75,7 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
     # Inputs are hashed before the run: a program may replace its own input.
     inputs = [file_entry(p) for p in (*arguments.experiments, *arguments.reflections)]
     inputs += [file_entry(p, whole=False) for p in arguments.files]
-    try:
-        result = execute(context, read_inputs(arguments))
-    except Exception as error:
-        context.log.debug("stopped by %s: %s", type(error).__name__, error)
-        raise
+    result = execute(context, read_inputs(arguments))
     written = write_outputs(name, params, result)
     seconds = time.perf_counter() - start
     if record_path is not None:
@@ -93,15 +90,11 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
 
 def _plugins(context: RunContext) -> list[dict[str, str]]:
     """Return the plugins that the parameters chose or the run loaded."""
-    for _, scope in _chosen(context.params):
-        context.host.load(*scope)
+    for _, scope in scopes_of(context.params):
+        slot, name = scope.__dict__.get("_plugin", ("", ""))
+        if slot:
+            context.host.load(slot, name)
     return context.host.used()
-
-
-def _chosen(params: Params) -> list[tuple[str, tuple[str, str]]]:
-    from spindle.params.tree import scopes_of
-
-    return [(path, s._plugin) for path, s in scopes_of(params) if s.__dict__.get("_plugin", ("", ""))[0]]
 
 
 def _words(arguments: Arguments) -> list[str]:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from . import hookspec
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Executor(Protocol):
+    """What algorithms map with; `spindle.execution.Executor` is the host's, around the chosen plugin."""
+
+    n_workers: int
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Apply ``function`` to every item; yield results in the order of the items."""
 
 
 class ExecutorSpec:
     """Hooks of an executor."""
 
     @hookspec(firstresult=True)
-    def map_ordered(  # type: ignore[empty-body]
+    def map_ordered(
         self, function: Callable[[Any], Any], items: Iterable[Any], n_workers: int, cancelled: Callable[[], bool]
     ) -> Iterator[Any]:
         """Apply ``function`` to every item and yield the results in the order of the items.

@@ -15,7 +15,7 @@ class ProgramSpec:
     """Hooks of a program."""
 
     @hookspec(firstresult=True)
-    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:  # type: ignore[empty-body]
+    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
         """Do the work.
 
         Parameters

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spindle.errors import Cancelled
-from spindle.params import Auto, Params
+from spindle.params import Params
 from spindle.params.resolve import build
 from spindle.params.tree import scopes_of, walk
 from spindle.plugins.host import Handle, PluginHost
@@ -90,6 +90,7 @@ class RunContext:
         ------
         PluginError
         """
+        name = str(name)  # the value Auto of a parameter means the plugin that is called so
         plugin: Any = self.host.load(slot, name)
         if params is None:
             params = self.params_of(slot, name)
@@ -206,9 +207,9 @@ def _workers(params: Params) -> tuple[str, int, Params | None]:
     scopes = [("", params), *scopes_of(params)]
     for path, scope in scopes:
         if path == "mp" or path.endswith(".mp"):
-            nproc = getattr(scope, "nproc", Auto)
+            nproc = getattr(scope, "nproc", None)
             method = getattr(scope, "method", None)
-            count = available_cores() if nproc in (None, Auto) else int(nproc)
+            count = int(nproc) if isinstance(nproc, int) else available_cores()
             name = method if isinstance(method, str) and method != "none" else "threads"
             own = next((s for s in scope._attached.values() if s._plugin == ("executor", name)), None)
             return name, count, own

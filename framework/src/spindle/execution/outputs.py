@@ -58,18 +58,19 @@ def check_writable(path: Path, what: str) -> None:
 def write_outputs(program: str, params: Params, result: ProgramResult) -> list[Path]:
     """Write experiments, reflections and further files of a result; return what was written, in that order."""
     written: list[Path] = []
-    if result.experiments is not None:
+    experiments, reflections = result.experiments, result.reflections
+    if experiments is not None:
         path = output_path(params, "experiments", f"{program}.expt")
         if path is not None:
             from spindle.files import write_experiments
 
-            _write(path, lambda p: write_experiments(result.experiments, p), written)
-    if result.reflections is not None:
+            _write(path, lambda p: write_experiments(experiments, p), written)
+    if reflections is not None:
         path = output_path(params, "reflections", f"{program}.refl")
         if path is not None:
             from spindle.files import write_reflections
 
-            _write(path, lambda p: write_reflections(result.reflections, p), written)
+            _write(path, lambda p: write_reflections(reflections, p), written)
     for name, writer in result.files.items():
         _write(Path(name), writer, written)
     return written
@@ -112,6 +113,10 @@ def log_file(program: str, params: Params) -> Iterator[None]:
     root.addHandler(handler)
     try:
         yield
+    except BaseException as error:
+        record = logging.LogRecord("spindle", logging.ERROR, __file__, 0, f"stopped by {type(error).__name__}: {error}", None, None)
+        handler.handle(record)
+        raise
     finally:
         root.removeHandler(handler)
         handler.close()

@@ -51,7 +51,7 @@ def unquote(text: str) -> str:
     return text
 
 
-class Leaf(traitlets.TraitType):
+class Leaf(traitlets.TraitType[Any, Any]):
     """One parameter.
 
     Parameters
@@ -539,7 +539,7 @@ class Plugin(Choice):
             folded = [c for c in choices if c.lower() == word.lower()]
             if len(folded) == 1:
                 return folded[0]
-            registry().find(self.slot, word, parameter=self.name)  # raises with the remedy
+            registry().find(self.slot, word)  # raises with the remedy
         return word
 
     def _checked(self, value: Any) -> Any:
@@ -552,7 +552,7 @@ class Plugin(Choice):
         if value is None:
             return ()
         if value is Auto:
-            return tuple(n for n in self.in_scope_if_auto if n in self.choices())
+            return tuple(n for n in ("Auto", *self.in_scope_if_auto) if n in self.choices())
         if isinstance(value, str):
             return (value,)
         return tuple(value)

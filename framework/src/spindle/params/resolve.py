@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from spindle.errors import ParameterError
+from spindle.errors import ParameterError, PluginError
 
 from .leaves import Auto, Leaf, Plugin
 from .text import Assignment
@@ -136,6 +136,7 @@ class Resolver:
         return changed
 
     def _attach(self, owner: Params, name: str | None, slot: str, plugin_name: str, parameter: str) -> bool:
+        """Attach the parameters of a plugin to ``owner``, under the plugin's scope unless ``name`` is given."""
         plugin: Any = self.loader(slot, plugin_name, parameter)
         params_class = getattr(plugin, "Params", None) or Params
         params = params_class()
@@ -166,7 +167,6 @@ class Resolver:
 
     def _fail_unselected(self, given: Assignment) -> None:
         """Raise when the key belongs to an algorithm that is installed but not chosen."""
-        from spindle.errors import PluginError
         from spindle.plugins import registry
 
         words = given.key.split(".")
@@ -201,6 +201,8 @@ class Resolver:
                 setattr(entry.owner, entry.name, [])
             else:
                 setattr(entry.owner, entry.name, _checked(entry.leaf, given.value))
+        except PluginError as error:
+            raise type(error)(f"{path or entry.path}={_text(given.value)} ({given.source}): {error}") from error
         except ValueError as error:
             raise ParameterError(
                 f"{path or entry.path}={_text(given.value)} ({given.source}): {error}"

@@ -53,8 +53,8 @@ class Params(traitlets.HasTraits):
         self.__dict__["_attached"] = {}
         for name, field in fields_of(type(self)).items():
             if isinstance(field, type):
-                scopes[name] = field()
-                self.__dict__[name] = [] if field._multiple else scopes[name]
+                scopes[name] = scope = field()
+                self.__dict__[name] = [] if scope._multiple else scope
         for name, value in values.items():
             if isinstance(value, dict) and name in scopes and not scopes[name]._multiple:
                 for inner, content in value.items():
@@ -138,7 +138,7 @@ def public_name(attribute: str) -> str:
 
 def fields_of(cls: type[Params]) -> dict[str, Any]:
     """Return the leaves, scope classes and `ScopeOf` of ``cls`` in the order they were written, base classes first."""
-    cached = cls.__dict__.get("_fields_cache")
+    cached: dict[str, Any] | None = cls.__dict__.get("_fields_cache")
     if cached is not None:
         return cached
     fields: dict[str, Any] = {}
@@ -232,8 +232,8 @@ def walk(params: Params, prefix: str = "", level: int = 0, templates: bool = Fal
                         del attached[chosen]
                         yield from walk(scope, f"{prefix}{chosen}.", level, templates)
         elif isinstance(field, type):
-            inner_level = max(level, field._level)
-            if not field._multiple:
+            inner_level = max(level, params._scopes[name]._level)
+            if not params._scopes[name]._multiple:
                 yield from walk(params.__dict__[name], path + ".", inner_level, templates)
             elif templates:
                 yield from walk(params._scopes[name], path + ".", inner_level, templates)
@@ -266,11 +266,12 @@ def to_dict(params: Params) -> dict[str, Any]:
 
 def find_scope(params: Params, dotted: str) -> Params | None:
     """Return the scope called ``dotted`` or None."""
-    scope: Any = params
+    scope = params
     for part in dotted.split(".") if dotted else []:
-        scope = scope.__dict__.get(part, scope.__dict__.get(part + "_"))
-        if not isinstance(scope, Params):
+        inner = scope.__dict__.get(part, scope.__dict__.get(part + "_"))
+        if not isinstance(inner, Params):
             return None
+        scope = inner
     return scope
 
 

@@ -7,6 +7,7 @@ import re
 import traceback
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from spindle.errors import PluginError
@@ -95,6 +96,19 @@ def _load(info: PluginInfo) -> type:
         ) from error
     check_class(info, plugin)
     return plugin  # type: ignore[no-any-return]
+
+
+def check_module_exists(info: PluginInfo) -> None:
+    """Raise `BrokenPlugin` when there is no package for the entry point; nothing is imported."""
+    package = info.target.partition(":")[0].partition(".")[0]
+    try:
+        found = find_spec(package) is not None
+    except (ImportError, ValueError):
+        found = False
+    if not found:
+        raise BrokenPlugin(
+            f"{title(info)} is broken: its package {package} is not there. Next: pip install --force-reinstall {info.distribution}"
+        )
 
 
 def check_class(info: PluginInfo, plugin: Any) -> None:

@@ -75,7 +75,7 @@ class Registry:
 
     def diagnose(self, info: PluginInfo, check: bool = True) -> tuple[str, str]:
         """Return the state of a plugin and the message that explains it."""
-        from .loading import check_version
+        from .loading import check_module_exists, check_version
 
         try:
             self.find(info.slot, info.name)
@@ -83,6 +83,7 @@ class Registry:
                 load(info)
             else:
                 check_version(info)
+                check_module_exists(info)
         except DuplicatePlugin as error:
             return "duplicate", str(error)
         except IncompatiblePlugin as error:

@@ -39,7 +39,7 @@ def shared_data(name: str = "") -> Path:
         if (folder / name).exists():
             return folder / name
     looked = " or ".join(str(c) for c in candidates) or "no repository found"
-    pytest.skip(f"shared data {name!r} not found ({looked}); set {SHARED_DATA_VARIABLE} to the folder that holds it")
+    raise pytest.skip.Exception(f"shared data {name!r} not found ({looked}); set {SHARED_DATA_VARIABLE} to the folder that holds it")
 
 
 def make_context(program: str = "test", n_workers: int = 1, params: Any = None) -> Any:
