@@ -1,0 +1,7 @@
+"""`spindle import`."""
+
+from __future__ import annotations
+
+from .algorithm import Import
+
+__all__ = ["Import"]

@@ -1,0 +1,183 @@
+"""From groups of images to experiments."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spindle.errors import ModelError, ParameterError
+from spindle.models import Experiment, Experiments, ImageSet, Scan
+from spindle.params import Auto
+
+from .grouping import Frame, Run, Series, hidden_rotation, sweep_angles
+
+
+@dataclass(slots=True)
+class Builder:
+    """Makes experiments from runs of images.
+
+    Parameters
+    ----------
+    params : Params
+        Of the program.
+    notes : list of str
+        What the user should know; filled.
+    """
+
+    params: Any
+    notes: list[str] = field(default_factory=list)
+    _used: set[str] = field(default_factory=set)
+    _still_sets: dict[int, ImageSet] = field(default_factory=dict)
+
+    def experiments(self, runs: list[Run]) -> Experiments:
+        """Experiments of all runs, in order."""
+        items: list[Experiment] = []
+        for run in runs:
+            if self.params.input.as_grid_scan or self.params.geometry.convert_sequences_to_stills:
+                items += [self._image(run.series, frame) for frame in run.frames]
+            elif run.kind == "image":
+                items += [self._image(run.series, frame) for frame in run.frames]
+            else:
+                items.append(self._sequence(run))
+        if self.params.input.as_grid_scan:
+            items = self._grid(items)
+        self._hidden_rotations(runs)
+        return Experiments(items)
+
+    # -- images without a scan --------------------------------------------------------------------------------------------
+
+    def _image(self, series: Series, frame: Frame) -> Experiment:
+        header = frame.header
+        imageset = ImageSet(
+            kind="ImageSet",
+            paths=(header.path,),
+            single_file_indices=(header.index,) if series.is_container else None,
+            **self._imageset_fields(),
+        )
+        return Experiment(frame.beam, frame.detector, imageset=imageset, identifier=self._identifier(frame))
+
+    def _grid(self, items: list[Experiment]) -> list[Experiment]:
+        size = self.params.input.grid_size
+        if size is None:
+            raise ParameterError("input.as_grid_scan=True needs input.grid_size=<fast>,<slow>")
+        if size[0] * size[1] != len(items):
+            raise ParameterError(
+                f"input.grid_size={size[0]},{size[1]} makes {size[0] * size[1]} positions, but there are {len(items)} images"
+            )
+        placed = []
+        for i, item in enumerate(items):
+            extra = {"grid_size": list(size), "grid_position": [i % size[0], i // size[0]]}
+            assert item.imageset is not None
+            placed.append(replace(item, imageset=replace(item.imageset, extra=extra)))
+        return placed
+
+    # -- images with a scan -----------------------------------------------------------------------------------------------
+
+    def _sequence(self, run: Run) -> Experiment:
+        frames, series = run.frames, run.series
+        first, last = frames[0].number, frames[-1].number
+        angles = sweep_angles(frames)
+        self.notes += [f"{series.template}: {note}" for note in angles.notes]
+        wanted = self.params.geometry.scan
+        scan = Scan(
+            image_range=(first, last),
+            oscillation_deg=(angles.start, angles.width),
+            exposure_times=np.array([0.0 if f.scan is None else f.header.models.exposure_time for f in frames]),
+            epochs=np.array([0.0 if f.scan is None else f.header.models.epoch for f in frames]),
+            batch_offset=wanted.batch_offset or 0,
+        )
+        if wanted.image_range is not None and wanted.extrapolate_scan:
+            scan = extrapolated(scan, wanted.image_range)
+        imageset = self._shared_still_set(run) if run.kind == "still" else self._template_set(series, scan)
+        return Experiment(
+            frames[0].beam, frames[0].detector, frames[0].goniometer, scan, imageset=imageset, identifier=self._identifier(frames[0])
+        )
+
+    def _template_set(self, series: Series, scan: Scan) -> ImageSet:
+        indices = None
+        if series.is_container:
+            indices = tuple(range(*scan.array_range))
+        return ImageSet(
+            kind="ImageSequence",
+            template=series.template,
+            image_range=scan.image_range,
+            single_file_indices=indices,
+            **self._imageset_fields(),
+        )
+
+    def _shared_still_set(self, run: Run) -> ImageSet:
+        """One image set for all stills of a template, each of which has its own scan of one image."""
+        key = id(run.series)
+        if key not in self._still_sets:
+            numbers = [f.number for f in run.series.frames]
+            self._still_sets[key] = ImageSet(
+                kind="ImageSequence",
+                template=run.series.template,
+                image_range=(min(numbers), max(numbers)),
+                single_file_indices=tuple(n - 1 for n in numbers) if run.series.is_container else None,
+                **self._imageset_fields(),
+            )
+        return self._still_sets[key]
+
+    def _imageset_fields(self) -> dict[str, Any]:
+        params = self.params
+        shadowing = params.format.dynamic_shadowing
+        return {
+            "mask": str(Path(params.lookup.mask).expanduser().absolute()) if params.lookup.mask else None,
+            "params": {
+                "dynamic_shadowing": "Auto" if shadowing is Auto else bool(shadowing),
+                "multi_panel": params.format.multi_panel,
+            },
+            "format": params.format.name,
+        }
+
+    def _identifier(self, frame: Frame) -> str:
+        kind = self.params.identifier_type
+        if kind == "None":
+            return ""
+        if kind == "uuid":
+            return str(uuid.uuid4())
+        epoch = frame.header.models.epoch
+        if not epoch:
+            raise ModelError(
+                f"identifier_type=timestamp: the header of {frame.header.path} gives no time; choose identifier_type=uuid"
+            )
+        stamp = datetime.fromtimestamp(epoch, timezone.utc).strftime("%Y%m%d%H%M%S%f")[:-3]
+        name, n = stamp, 1
+        while name in self._used:
+            n += 1
+            name = f"{stamp}-{n}"
+        self._used.add(name)
+        return name
+
+    def _hidden_rotations(self, runs: list[Run]) -> None:
+        """Say when headers give a width of zero although the start angles advance."""
+        for series in {id(r.series): r.series for r in runs if r.kind == "still"}.values():
+            step = hidden_rotation(series.frames)
+            if step is not None:
+                start = series.frames[0].start
+                self.notes.append(
+                    f"{series.template}: the headers give an image width of 0 deg, but the start angles step by {step:g} deg. If this "
+                    f"is a rotation scan, import again with geometry.scan.oscillation={start:g},{abs(step):g}"
+                    + (" geometry.goniometer.invert_rotation_axis=True" if step < 0 else "")
+                )
+
+
+def extrapolated(scan: Scan, image_range: tuple[int, int]) -> Scan:
+    """The scan carried on, in both directions, to other image numbers."""
+    first, last = image_range
+    start, width = scan.oscillation_deg
+    numbers = np.arange(first, last + 1)
+    here = np.arange(scan.image_range[0], scan.image_range[1] + 1)
+    return replace(
+        scan,
+        image_range=(first, last),
+        oscillation_deg=(start + (first - scan.image_range[0]) * width, width),
+        exposure_times=np.interp(numbers, here, scan.exposure_times),
+        epochs=np.interp(numbers, here, scan.epochs),
+    )

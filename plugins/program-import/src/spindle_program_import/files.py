@@ -1,0 +1,167 @@
+"""Which files are meant, and how their names are numbered."""
+
+from __future__ import annotations
+
+import glob
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from spindle.errors import FileFormatError
+
+COMPRESSION_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedFile:
+    """A file and the number in its name.
+
+    Attributes
+    ----------
+    path : str
+        Absolute.
+    prefix, digits, suffix : str
+        The name in three parts; `digits` is empty when there is no number.
+    """
+
+    path: str
+    prefix: str
+    digits: str
+    suffix: str
+
+    @property
+    def series(self) -> tuple[str, str]:
+        """What files of one series have in common."""
+        return self.prefix, self.suffix
+
+
+def split_number(path: str) -> NumberedFile:
+    """Find the image number in a file name.
+
+    The number is the last run of digits of the stem (``t_1_0023.cbf.gz``: 23); failing that, an extension of digits
+    (``t.0026.bz2``); failing that, the last run of digits anywhere before the extension (``t_0023_corr.cbf``).
+    """
+    folder, slash, name = path.rpartition("/")
+    stem, tail = name, ""
+    for suffix in COMPRESSION_SUFFIXES:
+        if stem.endswith(suffix):
+            stem, tail = stem[: -len(suffix)], suffix
+    dot = stem.rfind(".")
+    base, extension = (stem[:dot], stem[dot:]) if dot > 0 else (stem, "")
+    if re.fullmatch(r"\.\d+", extension):
+        return NumberedFile(path, folder + slash + base + ".", extension[1:], tail)
+    match = re.search(r"(\d+)(\D*)$", base)
+    if match is None:
+        return NumberedFile(path, path, "", "")
+    return NumberedFile(path, folder + slash + base[: match.start()], match.group(1), match.group(2) + extension + tail)
+
+
+def template_of(files: list[NumberedFile]) -> str:
+    """Template of a series, ``#`` in place of digits; one ``#`` when numbers are not padded with zeros."""
+    widths = {len(f.digits) for f in files}
+    width = min(widths)
+    unpadded = len(widths) > 1 and not all(len(f.digits) == width or not f.digits.startswith("0") for f in files)
+    if len(widths) > 1 and not any(f.digits.startswith("0") for f in files):
+        width = 1
+    if unpadded:
+        names = ", ".join(Path(f.path).name for f in files[:3])
+        raise FileFormatError(
+            f"{files[0].prefix}*{files[0].suffix}: the numbers are padded to different widths ({names} ...); rename the files or "
+            "import each width on its own"
+        )
+    return f"{files[0].prefix}{'#' * width}{files[0].suffix}"
+
+
+def expand(files: Iterable[str | Path], templates: Iterable[str], folders: Iterable[str]) -> list[str]:
+    """All files that the user means, absolute, without doubles, in the order given (folders and templates sorted by number).
+
+    Parameters
+    ----------
+    files : iterable of path
+        Files, folders, wildcards, and ``-`` for a list of names on standard input.
+    templates : iterable of str
+        File names with ``#`` for digits.
+    folders : iterable of str
+
+    Raises
+    ------
+    FileFormatError
+        If something does not exist or matches nothing.
+    """
+    found: dict[str, None] = {}
+    for item in files:
+        for path in _one(str(item)):
+            found.setdefault(path)
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise FileFormatError(f"input.directory={folder}: no such folder")
+        for path in _folder(Path(folder)):
+            found.setdefault(path)
+    for template in templates:
+        for path in _template(template):
+            found.setdefault(path)
+    return list(found)
+
+
+def _one(item: str) -> list[str]:
+    if item == "-":
+        lines = [line.strip() for line in sys.stdin]
+        return [path for line in lines if line for path in _one(line)]
+    path = Path(item).expanduser()
+    if path.is_dir():
+        return _folder(path)
+    if path.exists():
+        return [str(path.absolute())]
+    if "#" in item:
+        return _template(item)
+    if any(c in item for c in "*?["):
+        names = sorted(glob.glob(str(path)), key=_by_number)
+        if not names:
+            raise FileFormatError(f"{item}: no file matches this pattern in {path.parent.absolute()}")
+        return [str(Path(n).absolute()) for n in names if Path(n).is_file()]
+    raise FileFormatError(f"{item}: no such file or folder{_similar(path)}")
+
+
+def _similar(path: Path) -> str:
+    """A hint for a misspelt name."""
+    import difflib
+
+    if not path.parent.is_dir():
+        return f" (the folder {path.parent} does not exist either)"
+    close = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], 1)
+    return f"; did you mean {path.parent / close[0]}?" if close else ""
+
+
+def _by_number(name: str) -> tuple[str, str, int, str]:
+    parts = split_number(name)
+    return parts.prefix, parts.suffix, int(parts.digits or 0), name
+
+
+def _folder(folder: Path) -> list[str]:
+    names = [str(p.absolute()) for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
+    if not names:
+        raise FileFormatError(f"{folder}: the folder holds no files")
+    return sorted(names, key=_by_number)
+
+
+def _template(template: str) -> list[str]:
+    path = str(Path(template).expanduser().absolute())
+    if path.count("#") == 0:
+        raise FileFormatError(f"template={template}: no # in it; write # in place of each digit, as in image_####.cbf")
+    first, last = path.index("#"), path.rindex("#")
+    if path[first : last + 1].strip("#"):
+        raise FileFormatError(f"template={template}: the # must be in one row")
+    prefix, suffix, width = path[:first], path[last + 1 :], last - first + 1
+    pattern = re.compile(re.escape(prefix) + r"(\d+)" + re.escape(suffix))
+    found = []
+    for name in glob.glob(glob.escape(prefix) + "*" + glob.escape(suffix)):
+        match = pattern.fullmatch(name)
+        if match and (len(match.group(1)) == width or (len(match.group(1)) > width and match.group(1)[0] != "0")):
+            found.append((int(match.group(1)), name))
+    if not found:
+        raise FileFormatError(
+            f"template={template}: no file matches {prefix}{'0' * (width - 1)}1{suffix} and so on in {Path(prefix).parent}"
+        )
+    return [name for _, name in sorted(found)]

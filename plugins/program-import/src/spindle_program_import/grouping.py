@@ -1,0 +1,239 @@
+"""From headers to sweeps, stills and grids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from spindle.models import Beam, Detector, Goniometer, Scan
+from spindle.models.scan import STILL_WIDTH_DEG
+
+from .compare import Difference, beam_differences, detector_differences, goniometer_differences
+from .files import NumberedFile, split_number, template_of
+from .headers import Header
+
+# Without a tolerance from the user: steps may differ from the width by this fraction of it.
+STEP_TOLERANCE = 0.03
+
+
+@dataclass(slots=True)
+class Frame:
+    """One image with its models, shared by identity between images that have the same."""
+
+    header: Header
+    number: int
+    beam: Beam
+    detector: Detector
+    goniometer: Goniometer | None
+    scan: Scan | None
+
+    @property
+    def width(self) -> float:
+        """Width in degrees; 0 without a scan."""
+        return 0.0 if self.scan is None else self.scan.oscillation_deg[1]
+
+    @property
+    def start(self) -> float:
+        """Start angle in degrees."""
+        return 0.0 if self.scan is None else self.scan.oscillation_deg[0]
+
+
+@dataclass(slots=True)
+class Run:
+    """Images that belong together.
+
+    Attributes
+    ----------
+    kind : "sweep", "still" or "image"
+        "still" has a scan of zero width and shares its template with its neighbours; "image" has no scan.
+    series : Series
+    frames : list of Frame
+    """
+
+    kind: str
+    series: Series
+    frames: list[Frame]
+
+
+@dataclass(slots=True)
+class Series:
+    """Images whose file names differ in the number only, or the images of one file."""
+
+    template: str
+    frames: list[Frame]
+    is_container: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Why two neighbouring images of a series are not in one sweep."""
+
+    template: str
+    before: int
+    after: int
+    reason: str
+    differences: tuple[Difference, ...] = ()
+
+
+class SharedModels:
+    """Replaces equal models by one and the same object."""
+
+    def __init__(self, tolerance: Any) -> None:
+        self.tolerance = tolerance
+        self._beams: list[Beam] = []
+        self._detectors: list[Detector] = []
+        self._goniometers: list[Goniometer] = []
+
+    def beam(self, model: Beam) -> Beam:
+        """The first beam that is the same as `model`."""
+        return self._find(self._beams, model, beam_differences)
+
+    def detector(self, model: Detector) -> Detector:
+        """The first detector that is the same as `model`."""
+        return self._find(self._detectors, model, detector_differences)
+
+    def goniometer(self, model: Goniometer | None) -> Goniometer | None:
+        """The first goniometer that is the same as `model`."""
+        return None if model is None else self._find(self._goniometers, model, goniometer_differences)
+
+    def _find(self, known: list[Any], model: Any, differences: Any) -> Any:
+        # Neighbours are most alike: look back from the last one.
+        for other in reversed(known):
+            if other is model or not differences(other, model, self.tolerance):
+                return other
+        known.append(model)
+        return model
+
+
+def make_series(headers: list[Header], shared: SharedModels) -> list[Series]:
+    """Sort images into series, each sorted by number; series come in the order of their first image."""
+    series: dict[tuple[str, ...], list[tuple[NumberedFile | None, Header]]] = {}
+    for header in headers:
+        if header.n_images > 1:
+            series.setdefault((header.path,), []).append((None, header))
+        else:
+            name = split_number(header.path)
+            series.setdefault((*name.series, header.format), []).append((name, header))
+    out = []
+    for members in series.values():
+        names = [name for name, _ in members if name is not None]
+        if not names:
+            frames = [_frame(h, h.index + 1, shared) for _, h in members]
+            out.append(Series(members[0][1].path, frames, True))
+            continue
+        template = template_of(names) if names[0].digits else names[0].path
+        frames = [_frame(h, int(n.digits or 1), shared) for n, h in members if n is not None]
+        frames.sort(key=lambda f: f.number)
+        out.append(Series(template, frames))
+    return out
+
+
+def _frame(header: Header, number: int, shared: SharedModels) -> Frame:
+    models = header.models
+    return Frame(
+        header, number, shared.beam(models.beam), shared.detector(models.detector), shared.goniometer(models.goniometer),
+        models.scan,
+    )  # fmt: skip
+
+
+def split_runs(series: Series, tolerance: Any, join_stills: bool) -> tuple[list[Run], list[Break]]:
+    """Cut a series where it is no longer one sweep.
+
+    Parameters
+    ----------
+    series : Series
+    tolerance : Params
+        ``scan.oscillation`` is used.
+    join_stills : bool
+        Images of zero width with equal models and consecutive numbers make one run.
+    """
+    runs: list[Run] = []
+    breaks: list[Break] = []
+    for frame in series.frames:
+        if frame.scan is None or frame.goniometer is None:
+            kind = "image"
+        else:
+            kind = "still" if abs(frame.width) < STILL_WIDTH_DEG and not join_stills else "sweep"
+        last = runs[-1] if runs else None
+        if last is None or kind == "still" or (kind == "image" and not join_stills) or last.kind != kind:
+            runs.append(Run(kind, series, [frame]))
+            continue
+        reason, differences = _why_apart(last.frames[-1], frame, tolerance)
+        if reason:
+            breaks.append(Break(series.template, last.frames[-1].number, frame.number, reason, tuple(differences)))
+            runs.append(Run(kind, series, [frame]))
+        else:
+            last.frames.append(frame)
+    return runs, breaks
+
+
+def _why_apart(before: Frame, after: Frame, tolerance: Any) -> tuple[str, list[Difference]]:
+    """Why `after` does not continue the sweep of `before`; ("", []) when it does."""
+    differences = [
+        *(() if before.beam is after.beam else beam_differences(before.beam, after.beam, tolerance)),
+        *(() if before.detector is after.detector else detector_differences(before.detector, after.detector, tolerance)),
+        *(
+            ()
+            if before.goniometer is after.goniometer
+            else goniometer_differences(before.goniometer, after.goniometer, tolerance)
+        ),
+    ]
+    if differences:
+        return "the headers describe different experiments", differences
+    if after.number == before.number:
+        return f"image {after.number} is there twice", []
+    if after.number != before.number + 1:
+        missing = after.number - before.number - 1
+        what = f"image {before.number + 1} is" if missing == 1 else f"images {before.number + 1} to {after.number - 1} are"
+        return f"{what} missing", []
+    fraction = tolerance.scan.oscillation
+    fraction = STEP_TOLERANCE if fraction is None else fraction
+    width = before.width
+    if abs(after.width - width) > fraction * max(width, STILL_WIDTH_DEG):
+        return f"the image width changes from {width:g} to {after.width:g} deg", []
+    step = (after.start - before.start - width + 180.0) % 360.0 - 180.0
+    if abs(step) > fraction * max(width, STILL_WIDTH_DEG) + 1e-4:
+        return f"the angle jumps from {before.start + width:.4f} to {after.start:.4f} deg", []
+    return "", []
+
+
+@dataclass(slots=True)
+class Angles:
+    """Angles of a sweep and what was noticed about them."""
+
+    start: float
+    width: float
+    notes: list[str] = field(default_factory=list)
+
+
+def sweep_angles(frames: list[Frame]) -> Angles:
+    """Start and width of a sweep, degrees.
+
+    The width is that of the headers unless the start angles of a long sweep say otherwise: a width rounded to 0.0333 deg is 3.6
+    images off after 3600 images.
+    """
+    start, width = frames[0].start, frames[0].width
+    angles = Angles(start, width)
+    n = len(frames)
+    if n < 3 or width < STILL_WIDTH_DEG:
+        return angles
+    starts = np.unwrap([f.start for f in frames], period=360.0)
+    mean = float(starts[-1] - starts[0]) / (n - 1)
+    if abs(mean - width) * (n - 1) > STEP_TOLERANCE * width and abs(mean - width) < STEP_TOLERANCE * width:
+        angles.width = mean
+        angles.notes.append(f"the start angles step by {mean:.6f} deg, the headers round the width to {width:g} deg: {mean:.6f} is taken")
+    return angles
+
+
+def hidden_rotation(frames: list[Frame]) -> float | None:
+    """Constant non-zero step, degrees, of the start angles of stills that are numbered in a row; None when there is none."""
+    if len(frames) < 2:
+        return None
+    steps = np.diff(np.unwrap([f.start for f in frames], period=360.0))
+    if any(f.scan is None for f in frames) or any(b.number != a.number + 1 for a, b in zip(frames, frames[1:], strict=False)):
+        return None
+    if abs(steps[0]) > 1e-3 and np.allclose(steps, steps[0], rtol=0.03, atol=1e-3):
+        return float(steps[0])
+    return None

@@ -1,0 +1,99 @@
+"""Read the headers of many files at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from spindle.contracts.format import FormatOptions, ImageModels
+from spindle.errors import FileFormatError
+from spindle.images import open_image
+
+# Files per task: enough that threads do not wait for each other, few enough that a bar moves.
+CHUNK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What was read of one image.
+
+    Attributes
+    ----------
+    path : str
+    format : str
+    index : int
+        0-based image in the file.
+    n_images : int
+        Images in the file.
+    models : ImageModels
+    """
+
+    path: str
+    format: str
+    index: int
+    n_images: int
+    models: ImageModels
+
+
+@dataclass(slots=True)
+class Headers:
+    """Headers in the order of the files, and the files that are none of ours with the reason."""
+
+    items: list[Header] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+
+
+def _read_chunk(paths: list[str], name: str | None, options: FormatOptions) -> list[list[Header] | tuple[str, str]]:
+    out: list[list[Header] | tuple[str, str]] = []
+    for path in paths:
+        try:
+            reader = open_image(path, name, options)
+            count = reader.n_images
+            out.append([Header(path, reader.format, i, count, reader.models(i)) for i in range(count)])
+            if options.verify_checksum:
+                for i in range(count):
+                    reader.read(i)
+        except FileFormatError as error:
+            out.append((path, str(error)))
+    return out
+
+
+def read_headers(
+    paths: list[str],
+    name: str | None,
+    options: FormatOptions,
+    mapper: Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]],
+    progressed: Callable[[int], None] = lambda n: None,
+) -> Headers:
+    """Open every file and read its models.
+
+    Parameters
+    ----------
+    paths : list of str
+    name : str or None
+        Format that all files must have; None asks the installed formats.
+    options : FormatOptions
+    mapper : callable (function, items) -> iterator
+        Ordered map, of an executor.
+    progressed : callable (number of files)
+        Told as files are done.
+
+    Returns
+    -------
+    Headers
+    """
+    headers = Headers()
+    chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
+    for chunk in mapper(lambda part: _read_chunk(part, name, options), chunks):
+        for found in chunk:
+            if isinstance(found, tuple):
+                headers.refused.append(found)
+                continue
+            headers.items.extend(found)
+            for header in found:
+                for note in header.models.notes:
+                    headers.notes.setdefault(note, []).append(header.path)
+        progressed(len(chunk))
+    return headers

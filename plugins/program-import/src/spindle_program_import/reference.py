@@ -1,0 +1,88 @@
+"""Geometry taken from another experiment list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spindle.errors import ModelError
+from spindle.files import read_experiments
+from spindle.models import Beam, Detector, Goniometer
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Models that replace those of the headers; None keeps the header's."""
+
+    path: Path
+    beam: Beam | None
+    detector: Detector | None
+    goniometer: Goniometer | None
+    is_checked: bool
+
+    def detector_for(self, detector: Detector) -> Detector:
+        """The reference's detector in place of one from a header.
+
+        Raises
+        ------
+        ModelError
+            If it has other panels: a table of what differs.
+        """
+        if self.detector is None:
+            return detector
+        problems = _panel_problems(detector, self.detector)
+        if problems and self.is_checked:
+            listing = "\n".join(f"  {what}: images {found}, reference {wanted}" for what, found, wanted in problems)
+            raise ModelError(
+                f"input.reference_geometry={self.path}: its detector is not the one of the images:\n{listing}\n"
+                "Take a reference of the same detector, or set input.check_reference_geometry=False"
+            )
+        return self.detector
+
+
+def _panel_problems(found: Detector, wanted: Detector) -> list[tuple[str, str, str]]:
+    if len(found) != len(wanted):
+        return [("number of panels", str(len(found)), str(len(wanted)))]
+    problems = []
+    for i, (a, b) in enumerate(zip(found, wanted, strict=True)):
+        if a.image_size != b.image_size:
+            problems.append((f"image size of panel {i}", str(a.image_size), str(b.image_size)))
+        if not np.allclose(a.pixel_size, b.pixel_size, rtol=1e-3):
+            problems.append((f"pixel size of panel {i} (mm)", str(tuple(a.pixel_size)), str(tuple(b.pixel_size))))
+        if a.identifier and b.identifier and a.identifier != b.identifier:
+            problems.append((f"identifier of panel {i}", a.identifier, b.identifier))
+    return problems
+
+
+def read_reference(path: Path, params: Any) -> Reference:
+    """Read the reference.
+
+    Parameters
+    ----------
+    path : Path
+    params : Params
+        Of ``input``.
+
+    Raises
+    ------
+    ModelError
+        If it does not hold exactly one of each model that is to be used.
+    """
+    experiments = read_experiments(path)
+    chosen: dict[str, Any] = {}
+    for name, wanted in (
+        ("beam", params.use_beam_reference),
+        ("detector", params.use_detector_reference),
+        ("goniometer", params.use_gonio_reference),
+    ):
+        models = experiments.unique(name)
+        if wanted and len(models) > 1:
+            raise ModelError(
+                f"input.reference_geometry={path}: it holds {len(models)} different {name}s; give a reference with one, or set "
+                f"input.use_{'gonio' if name == 'goniometer' else name}_reference=False"
+            )
+        chosen[name] = models[0] if wanted and models else None
+    return Reference(path, chosen["beam"], chosen["detector"], chosen["goniometer"], params.check_reference_geometry)
