@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from spindle.errors import UserError
+
+_umask_lock = threading.Lock()  # the mask belongs to the process and can only be read by setting it
 
 
 @contextmanager
@@ -30,8 +33,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         # mkstemp makes private files; give the output the permissions that any new file would have.
-        mask = os.umask(0)
-        os.umask(mask)
+        with _umask_lock:
+            mask = os.umask(0)
+            os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, target)
     except OSError as error:
