@@ -1,0 +1,7 @@
+"""Rotation images of a crystal whose intensities are known."""
+
+from __future__ import annotations
+
+from .algorithm import Simulate
+
+__all__ = ["Simulate"]

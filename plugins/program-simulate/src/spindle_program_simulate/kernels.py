@@ -1,0 +1,340 @@
+"""Photon tracing: every Bragg photon and every background count of a block of images.
+
+Random numbers are drawn from streams that belong to a reflection or to an image, never to a thread, so that the images are the
+same for any number of workers and any size of block.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+__all__ = ["draw_background", "trace_reflections"]
+
+# Bits of the pixel state
+LIVE = 1  # the pixel counts
+OPEN = 2  # no beamstop in front of it
+
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_U11, _U16, _U17, _U21, _U27, _U28, _U30, _U31, _U36, _U47, _U49, _U15, _U43 = (
+    np.uint64(n) for n in (11, 16, 17, 21, 27, 28, 30, 31, 36, 47, 49, 15, 43)
+)
+_MASK_16 = np.uint64(0xFFFF)
+_TO_UNIT = 1.0 / 9007199254740992.0  # 2^-53
+
+
+@numba.njit(nogil=True, cache=True)
+def _mix(x):
+    """One step of splitmix64."""
+    x = (x ^ (x >> _U30)) * _MIX_1
+    x = (x ^ (x >> _U27)) * _MIX_2
+    return x ^ (x >> _U31)
+
+
+@numba.njit(nogil=True, cache=True)
+def _start_stream(state, seed, kind, index):
+    """Seed a xoroshiro128++ state (2,) uint64 for stream number ``index`` of one kind."""
+    x = _mix(_mix(np.uint64(seed) + _GOLDEN) ^ _mix(np.uint64(kind) * _GOLDEN + np.uint64(1)))
+    x = _mix(x ^ _mix(np.uint64(index) + _GOLDEN))
+    state[0] = _mix(x + _GOLDEN)
+    state[1] = _mix(x + _GOLDEN + _GOLDEN)
+
+
+@numba.njit(nogil=True, cache=True)
+def _draw(state):
+    """64 random bits (xoroshiro128++ of Blackman & Vigna)."""
+    a = state[0]
+    b = state[1]
+    total = a + b
+    result = ((total << _U17) | (total >> _U47)) + a
+    b ^= a
+    state[0] = ((a << _U49) | (a >> _U15)) ^ b ^ (b << _U21)
+    state[1] = (b << _U28) | (b >> _U36)
+    return result
+
+
+@numba.njit(nogil=True, cache=True)
+def _uniform(state):
+    """Uniform in (0, 1)."""
+    return (np.float64(_draw(state) >> _U11) + 0.5) * _TO_UNIT
+
+
+@numba.njit(nogil=True, cache=True)
+def _poisson(state, mean):
+    """A Poisson deviate: products of uniforms below 15, transformed rejection (Hoermann 1993) above."""
+    if mean <= 0.0:
+        return 0
+    if mean < 15.0:
+        limit = math.exp(-mean)
+        product = _uniform(state)
+        k = 0
+        while product > limit:
+            product *= _uniform(state)
+            k += 1
+        return k
+    root = math.sqrt(mean)
+    b = 0.931 + 2.53 * root
+    a = -0.059 + 0.02483 * b
+    inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
+    v_r = 0.9277 - 3.6224 / (b - 2.0)
+    log_mean = math.log(mean)
+    while True:
+        u = _uniform(state) - 0.5
+        v = _uniform(state)
+        us = 0.5 - abs(u)
+        k = int(math.floor((2.0 * a / us + b) * u + mean + 0.43))
+        if us >= 0.07 and v <= v_r:
+            return k
+        if k < 0 or (us < 0.013 and v > us):
+            continue
+        if math.log(v * inverse_alpha / (a / (us * us) + b)) <= k * log_mean - mean - math.lgamma(k + 1.0):
+            return k
+
+
+@numba.njit(nogil=True, cache=True)
+def draw_background(images, first_frame, seed, expected, frame_scale, state_of_pixel, hot_pixels, hot_rate):
+    """Add Poisson counts of the background to a block of images.
+
+    Parameters
+    ----------
+    images : (m, ny, nx) int32
+        Images ``first_frame`` .. ``first_frame + m - 1``; counts are added.
+    seed : int
+    expected : (ny, nx) float32, counts
+        Expected background of one image at scale 1.
+    frame_scale : (n,) float64
+        Scale of every image of the sweep.
+    state_of_pixel : (ny, nx) uint8
+        Bits LIVE and OPEN.
+    hot_pixels : (h, 2) int64
+        y, x of pixels that count by themselves.
+    hot_rate : (h,) float64, counts
+        Their mean count per image.
+    """
+    n_frames, ny, nx = images.shape
+    state = np.empty(2, np.uint64)
+    for f in range(n_frames):
+        frame = first_frame + f
+        _start_stream(state, seed, 1, frame)
+        scale = frame_scale[frame]
+        for y in range(ny):
+            for x in range(nx):
+                if state_of_pixel[y, x] & LIVE:
+                    images[f, y, x] += _poisson(state, expected[y, x] * scale)
+        for h in range(hot_pixels.shape[0]):
+            images[f, hot_pixels[h, 0], hot_pixels[h, 1]] += _poisson(state, hot_rate[h])
+
+
+@numba.njit(nogil=True, cache=True)
+def trace_reflections(
+    images,
+    first_frame,
+    seed,
+    rows,
+    home,
+    q,
+    phi,
+    entering,
+    window,
+    photons,
+    d,
+    frame_scale,
+    frame_b,
+    beam,
+    axis,
+    spread,
+    panel,
+    pixel_size,
+    sensor,
+    scan,
+    normals,
+    state_of_pixel,
+    n_all,
+    n_live,
+    position,
+    spread_e,
+):
+    """Trace the Bragg photons of some reflections into a block of images.
+
+    A photon gets a mosaic block (two rotations about axes normal to q), an incident direction and a wavelength; the rotation angle at
+    which that block diffracts follows exactly; it leaves from a point of the illuminated crystal and is absorbed at an exponential
+    depth in the sensor.
+
+    Parameters
+    ----------
+    images : (m, ny, nx) int32
+        Images ``first_frame`` .. ``first_frame + m - 1``.
+    rows : (k,) int64
+        Reflections to trace.
+    home : (n,) bool
+        Reflections whose statistics are to be taken in this call (each in exactly one block).
+    q : (n, 3) float64, 1/angstrom
+        Reciprocal vectors at rotation angle 0.
+    phi : (n,) float64, rad
+        Rotation angle of diffraction.
+    entering : (n,) bool
+        The point enters the Ewald sphere.
+    window : (n,) float64, images
+        Photons further from phi than this are not traced.
+    photons : (n,) float64
+        Expected photons at frame scale 1.
+    d : (n,) float64, angstrom
+    frame_scale, frame_b : (f,) float64
+        Scale and B factor (angstrom^2) of every image.
+    beam : (7,) float64
+        Unit vector of the beam (source to sample), wavelength, sigma of divergence (rad), relative sigma of the wavelength, sigma
+        of the illuminated volume (mm).
+    axis : (3,) float64
+        Rotation axis.
+    spread : float, rad
+        Sigma of the mosaic rotations.
+    panel : (3, 3) float64, mm
+        Rows fast, slow, origin.
+    pixel_size : float, mm
+    sensor : (2,) float64
+        Absorption coefficient (1/mm) and thickness (mm).
+    scan : (2,) float64, rad
+        Start angle and width of an image.
+    normals : (65536,) float32
+        Quantiles of the normal distribution.
+    state_of_pixel : (ny, nx) uint8
+    n_all, n_live : (n,) int64
+        Photons that reached the detector plane; photons counted.
+    position : (n, 3) float64
+        Sum of x, y (px) and z (images) over n_all photons.
+    spread_e : (n, 3) float64
+        Sum of squares of the Kabsch coordinates e1, e2, e3 (rad) over n_all photons.
+    """
+    n_block, ny, nx = images.shape
+    n_frames = frame_scale.shape[0]
+    state = np.empty(2, np.uint64)
+    g = np.empty(8, np.float64)
+    largest_scale = frame_scale.max()
+    b0, b1, b2 = beam[0], beam[1], beam[2]
+    wavelength, divergence, bandpass, source = beam[3], beam[4], beam[5], beam[6]
+    m0, m1, m2 = axis[0], axis[1], axis[2]
+    # two directions across the beam
+    if abs(b0) < 0.9:
+        u0, u1, u2 = 0.0, b2, -b1
+    else:
+        u0, u1, u2 = -b2, 0.0, b0
+    norm = math.sqrt(u0 * u0 + u1 * u1 + u2 * u2)
+    u0, u1, u2 = u0 / norm, u1 / norm, u2 / norm
+    w0, w1, w2 = b1 * u2 - b2 * u1, b2 * u0 - b0 * u2, b0 * u1 - b1 * u0
+    f0, f1, f2 = panel[0, 0], panel[0, 1], panel[0, 2]
+    l0, l1, l2 = panel[1, 0], panel[1, 1], panel[1, 2]
+    n0, n1, n2 = f1 * l2 - f2 * l1, f2 * l0 - f0 * l2, f0 * l1 - f1 * l0
+    o0, o1, o2 = panel[2, 0], panel[2, 1], panel[2, 2]
+    distance = o0 * n0 + o1 * n1 + o2 * n2
+    for j in range(rows.shape[0]):
+        i = rows[j]
+        _start_stream(state, seed, 2, i)
+        n_photons = _poisson(state, photons[i] * largest_scale)
+        b_factor = 0.5 / (d[i] * d[i])
+        q0, q1, q2 = q[i, 0], q[i, 1], q[i, 2]
+        # two directions across q
+        length = math.sqrt(q0 * q0 + q1 * q1 + q2 * q2)
+        if abs(q0) < 0.8 * length:
+            a0, a1, a2 = 0.0, q2, -q1
+        else:
+            a0, a1, a2 = -q2, 0.0, q0
+        norm = math.sqrt(a0 * a0 + a1 * a1 + a2 * a2) / length
+        a0, a1, a2 = a0 / norm, a1 / norm, a2 / norm
+        c0, c1, c2 = (q1 * a2 - q2 * a1) / length, (q2 * a0 - q0 * a2) / length, (q0 * a1 - q1 * a0) / length
+        z_centre = (phi[i] - scan[0]) / scan[1]
+        # Kabsch frame of the central ray
+        cosine, sine = math.cos(phi[i]), math.sin(phi[i])
+        along = m0 * q0 + m1 * q1 + m2 * q2
+        r0 = along * m0 * (1 - cosine) + cosine * q0 + sine * (m1 * q2 - m2 * q1)
+        r1 = along * m1 * (1 - cosine) + cosine * q1 + sine * (m2 * q0 - m0 * q2)
+        r2 = along * m2 * (1 - cosine) + cosine * q2 + sine * (m0 * q1 - m1 * q0)
+        t0, t1, t2 = b0 + r0 * wavelength, b1 + r1 * wavelength, b2 + r2 * wavelength
+        e10, e11, e12 = t1 * b2 - t2 * b1, t2 * b0 - t0 * b2, t0 * b1 - t1 * b0
+        norm = math.sqrt(e10 * e10 + e11 * e11 + e12 * e12)
+        e10, e11, e12 = e10 / norm, e11 / norm, e12 / norm
+        e20, e21, e22 = t1 * e12 - t2 * e11, t2 * e10 - t0 * e12, t0 * e11 - t1 * e10
+        zeta = m0 * e10 + m1 * e11 + m2 * e12
+        for _ in range(n_photons):
+            for quad in range(2):
+                bits = _draw(state)
+                for piece in range(4):
+                    g[4 * quad + piece] = normals[bits & _MASK_16]
+                    bits >>= _U16
+            # mosaic block: q turned, its length kept to second order
+            x, y = spread * g[0], spread * g[1]
+            shrink = 1.0 - 0.5 * (x * x + y * y)
+            p0 = shrink * q0 + x * a0 + y * c0
+            p1 = shrink * q1 + x * a1 + y * c1
+            p2 = shrink * q2 + x * a2 + y * c2
+            # incident beam
+            x, y = divergence * g[2], divergence * g[3]
+            k = (1.0 - bandpass * g[4]) / wavelength
+            shrink = 1.0 - 0.5 * (x * x + y * y)
+            i0 = k * (shrink * b0 + x * u0 + y * w0)
+            i1 = k * (shrink * b1 + x * u1 + y * w1)
+            i2 = k * (shrink * b2 + x * u2 + y * w2)
+            # |i + R(angle) p| = |i|:  A cos + B sin + C = 0
+            along = m0 * p0 + m1 * p1 + m2 * p2
+            v0, v1, v2 = m1 * p2 - m2 * p1, m2 * p0 - m0 * p2, m0 * p1 - m1 * p0
+            i_axis = i0 * m0 + i1 * m1 + i2 * m2
+            cos_part = i0 * p0 + i1 * p1 + i2 * p2 - along * i_axis
+            sin_part = i0 * v0 + i1 * v1 + i2 * v2
+            constant = along * i_axis + 0.5 * (p0 * p0 + p1 * p1 + p2 * p2)
+            amplitude = math.sqrt(cos_part * cos_part + sin_part * sin_part)
+            if abs(constant) >= amplitude:
+                continue  # this block never diffracts this ray
+            angle = math.acos(-constant / amplitude)
+            angle = math.atan2(sin_part, cos_part) + (angle if entering[i] else -angle)
+            angle += 2.0 * math.pi * math.floor((phi[i] - angle) / (2.0 * math.pi) + 0.5)
+            z = (angle - scan[0]) / scan[1]
+            if abs(z - z_centre) > window[i]:
+                continue
+            frame = int(math.floor(z))
+            nearest = min(max(frame, 0), n_frames - 1)
+            weight = frame_scale[nearest] * math.exp(-frame_b[nearest] * b_factor)
+            # one draw for both: does the photon exist at this scale, and how deep does it go
+            u = _uniform(state) * largest_scale
+            if u >= weight:
+                continue
+            u /= weight
+            cosine, sine = math.cos(angle), math.sin(angle)
+            t0 = i0 + along * m0 * (1 - cosine) + cosine * p0 + sine * v0
+            t1 = i1 + along * m1 * (1 - cosine) + cosine * p1 + sine * v1
+            t2 = i2 + along * m2 * (1 - cosine) + cosine * p2 + sine * v2
+            t0, t1, t2 = t0 / k, t1 / k, t2 / k
+            toward = t0 * n0 + t1 * n1 + t2 * n2
+            if toward * distance <= 0.0:
+                continue
+            # origin of the ray: an isotropic Gaussian volume, of which only what lies across the ray matters
+            x0 = source * (g[5] * e10 + g[6] * e20)
+            x1 = source * (g[5] * e11 + g[6] * e21)
+            x2 = source * (g[5] * e12 + g[6] * e22)
+            path = (distance - (x0 * n0 + x1 * n1 + x2 * n2)) / toward
+            full = sensor[1] / abs(toward)
+            path += -math.log(1.0 - u * (1.0 - math.exp(-sensor[0] * full))) / sensor[0]
+            x0 += path * t0 - o0
+            x1 += path * t1 - o1
+            x2 += path * t2 - o2
+            px = (x0 * f0 + x1 * f1 + x2 * f2) / pixel_size
+            py = (x0 * l0 + x1 * l1 + x2 * l2) / pixel_size
+            column, row = int(math.floor(px)), int(math.floor(py))
+            counted = False
+            if 0 <= frame < n_frames and 0 <= column < nx and 0 <= row < ny:
+                counted = state_of_pixel[row, column] == LIVE | OPEN
+                if counted and first_frame <= frame < first_frame + n_block:
+                    images[frame - first_frame, row, column] += 1
+            if home[i]:
+                n_all[i] += 1
+                n_live[i] += counted
+                position[i, 0] += px
+                position[i, 1] += py
+                position[i, 2] += z
+                # Kabsch coordinates, |s1| = 1
+                x, y = t0 * e10 + t1 * e11 + t2 * e12, t0 * e20 + t1 * e21 + t2 * e22
+                spread_e[i, 0] += x * x
+                spread_e[i, 1] += y * y
+                spread_e[i, 2] += (zeta * (angle - phi[i])) ** 2

@@ -1,0 +1,262 @@
+"""Which reflections diffract during a sweep, where, when and with how many photons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .instrument import BEAM, POLARISATION_NORMAL, ROTATION_AXIS, Instrument
+from .structure import Structure
+
+__all__ = ["FrameSeries", "Reflections", "predict_reflections", "path_through_crystal"]
+
+# Reflections closer to the rotation axis than this cosine smear over tens of degrees and are left out.
+MIN_ZETA = 0.01
+# Photons further out than this many standard deviations are not traced.
+N_SIGMA = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSeries:
+    """What changes from image to image of a sweep of n images.
+
+    Attributes
+    ----------
+    start, width : float, rad
+        Angle at the start of the sweep and rotation per image.
+    scale : (n,) float64
+        Intensity of the beam.
+    b_factor : (n,) float64, angstrom^2
+        Added B factor.
+    drift : (n, 3) float64, rad
+        Small rotation vector of the crystal in its own frame at the middle of each image.
+    expansion : (n,) float64
+        Relative growth of the cell edges.
+    """
+
+    start: float
+    width: float
+    scale: np.ndarray
+    b_factor: np.ndarray
+    drift: np.ndarray
+    expansion: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Reflections:
+    """n events: an index may appear several times.
+
+    Attributes
+    ----------
+    hkl : (n, 3) int32
+    q : (n, 3) float64, 1/angstrom
+        Reciprocal vector at rotation angle 0, drift and expansion at the event included.
+    phi : (n,) float64, rad
+    z : (n,) float64, images
+        Rotation in image units, 0 at the start of the sweep.
+    xy : (n, 2) float64, px
+        Where the ray meets the front of the sensor.
+    s1 : (n, 3) float64
+        Unit vector of the diffracted ray.
+    entering : (n,) bool
+    zeta, d : (n,) float64
+    lorentz, polarisation, efficiency, absorption : (n,) float64
+    depth : (n,) float64, mm
+        Mean path in the sensor of the photons that it stops.
+    intensity : (n,) float64
+        |F|^2 on the scale of photons.
+    photons : (n,) float64
+        Expected photons at beam scale 1 and added B 0: the product of intensity and all factors.
+    window : (n,) float64, images
+        Half width of the range of rotation within which photons are traced.
+    """
+
+    hkl: np.ndarray
+    q: np.ndarray
+    phi: np.ndarray
+    z: np.ndarray
+    xy: np.ndarray
+    s1: np.ndarray
+    entering: np.ndarray
+    zeta: np.ndarray
+    d: np.ndarray
+    lorentz: np.ndarray
+    polarisation: np.ndarray
+    efficiency: np.ndarray
+    absorption: np.ndarray
+    depth: np.ndarray
+    intensity: np.ndarray
+    photons: np.ndarray
+    window: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.hkl)
+
+
+def rotate(vectors: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Rotate vectors (n, 3) about the rotation axis by angles (n,) rad."""
+    axis = ROTATION_AXIS
+    cosine, sine = np.cos(angles)[:, None], np.sin(angles)[:, None]
+    along = (vectors @ axis)[:, None] * axis
+    return along * (1 - cosine) + vectors * cosine + np.cross(axis, vectors) * sine
+
+
+def diffraction_angles(q: np.ndarray, wavelength: float) -> tuple[np.ndarray, np.ndarray]:
+    """Middle angle and half distance of the two angles at which each q diffracts, rad; nan where it never does.
+
+    |s0 + R(phi) q| = |s0| is A cos phi + B sin phi + C = 0; the point enters the sphere at middle + half, leaves at middle - half.
+    """
+    s0, axis = BEAM / wavelength, ROTATION_AXIS
+    along = q @ axis
+    cos_part = q @ s0 - along * (axis @ s0)
+    sin_part = np.cross(axis, q) @ s0
+    constant = along * (axis @ s0) + 0.5 * (q * q).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        half = np.arccos(-constant / np.hypot(cos_part, sin_part))
+    return np.arctan2(sin_part, cos_part), half
+
+
+def predict_reflections(
+    structure: Structure,
+    setting: np.ndarray,
+    fraction: float,
+    frames: FrameSeries,
+    instrument: Instrument,
+    polarisation_fraction: float,
+    sigma_m: float,
+    crystal_axes: np.ndarray,
+    crystal_mu: float,
+) -> Reflections:
+    """All events of one lattice that put photons on the detector during a sweep.
+
+    Parameters
+    ----------
+    structure : Structure
+    setting : (3, 3) float64, 1/angstrom
+        Matrix A at the start, A hkl = q at rotation angle 0.
+    fraction : float
+        Volume of this lattice relative to the first.
+    frames : FrameSeries
+    instrument : Instrument
+    polarisation_fraction : float
+    sigma_m : float, rad
+        Standard deviation along e3 of the spots.
+    crystal_axes : (3,) float64, mm
+        Half axes of the ellipsoidal crystal.
+    crystal_mu : float, 1/mm
+    """
+    wavelength = instrument.wavelength
+    q0 = structure.hkl @ setting.T
+    middle, half = diffraction_angles(q0, wavelength)
+    full_turn = 2 * np.pi
+    length = len(frames) * frames.width
+    hkl_rows, angles, entering = [], [], []
+    for enters in (True, False):
+        angle = middle + half if enters else middle - half
+        # every turn whose angle may matter; the exact test follows
+        margin = 1.0
+        first = angle + full_turn * np.ceil((frames.start - margin - angle) / full_turn)
+        for turn in range(int((length + 2 * margin) // full_turn) + 1):
+            phi = first + turn * full_turn
+            rows = np.flatnonzero(np.isfinite(phi) & (phi <= frames.start + length + margin))
+            hkl_rows.append(rows)
+            angles.append(phi[rows])
+            entering.append(np.full(len(rows), enters))
+    rows, phi, enters = np.concatenate(hkl_rows), np.concatenate(angles), np.concatenate(entering)
+    q, phi = _follow_changes(q0[rows], phi, enters, frames, wavelength)
+    s1 = BEAM + wavelength * rotate(q, phi)
+    s1 /= np.linalg.norm(s1, axis=1)[:, None]
+    z = (phi - frames.start) / frames.width
+    xy = instrument.intersect(s1)
+    e1 = np.cross(s1, BEAM)
+    zeta = e1 @ ROTATION_AXIS / np.maximum(np.linalg.norm(e1, axis=1), 1e-12)
+    window = N_SIGMA * sigma_m / (np.maximum(np.abs(zeta), MIN_ZETA) * frames.width) + 1.0
+    nx, ny = instrument.image_size
+    margin_px = 40.0
+    with np.errstate(invalid="ignore"):
+        keep = (np.abs(zeta) > MIN_ZETA) & np.isfinite(phi)
+        keep &= (z > -window) & (z < len(frames) + window)
+        keep &= (xy > -margin_px).all(axis=1) & (xy < np.array([nx, ny]) + margin_px).all(axis=1)
+        keep &= structure.intensity[rows] > 0
+    rows, q, phi, z, xy, s1, zeta, enters, window = (
+        a[keep] for a in (rows, q, phi, z, xy, s1, zeta, enters, window)
+    )
+    lorentz = 1.0 / np.abs(np.sum(s1 * np.cross(ROTATION_AXIS, BEAM), axis=1))
+    polarisation = (1 - 2 * polarisation_fraction) * (1 - (s1 @ POLARISATION_NORMAL) ** 2)
+    polarisation += polarisation_fraction * (1 + (s1 @ BEAM) ** 2)
+    efficiency = instrument.quantum_efficiency(s1)
+    paths = path_through_crystal(rotate(np.broadcast_to(-BEAM, s1.shape), -phi), rotate(s1, -phi), crystal_axes)
+    absorption = np.exp(-crystal_mu * paths).mean(axis=1)
+    intensity = structure.intensity[rows]
+    order = np.argsort(z, kind="stable")
+    table = Reflections(
+        hkl=structure.hkl[rows],
+        q=q,
+        phi=phi,
+        z=z,
+        xy=xy,
+        s1=s1,
+        entering=enters,
+        zeta=zeta,
+        d=1.0 / np.linalg.norm(q, axis=1),
+        lorentz=lorentz,
+        polarisation=polarisation,
+        efficiency=efficiency,
+        absorption=absorption,
+        depth=instrument.mean_depth(s1),
+        intensity=intensity,
+        photons=intensity * lorentz * polarisation * efficiency * absorption * fraction,
+        window=window,
+    )
+    return Reflections(*(np.ascontiguousarray(getattr(table, name)[order]) for name in Reflections.__slots__))
+
+
+def _follow_changes(
+    q: np.ndarray, phi: np.ndarray, entering: np.ndarray, frames: FrameSeries, wavelength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Apply drift and expansion at the moment of diffraction, and find that moment; returns q (n, 3) and phi (n,)."""
+    centres = np.arange(len(frames)) + 0.5
+    changed = q
+    for _ in range(3):
+        z = (phi - frames.start) / frames.width
+        turn = np.stack([np.interp(z, centres, frames.drift[:, k]) for k in range(3)], axis=1)
+        growth = np.interp(z, centres, frames.expansion)
+        changed = (q + np.cross(turn, q)) / (1.0 + growth)[:, None]
+        middle, half = diffraction_angles(changed, wavelength)
+        new = np.where(entering, middle + half, middle - half)
+        phi = new + 2 * np.pi * np.round((phi - new) / (2 * np.pi))
+    return changed, phi
+
+
+def path_through_crystal(towards_source: np.ndarray, outgoing: np.ndarray, half_axes: np.ndarray) -> np.ndarray:
+    """Paths through an ellipsoid from points in it to the source and out along the diffracted ray, summed.
+
+    Parameters
+    ----------
+    towards_source, outgoing : (n, 3) float64
+        Unit vectors in the frame of the crystal.
+    half_axes : (3,) float64, mm
+
+    Returns
+    -------
+    (n, 24) float64, mm
+        For 24 points spread evenly through the ellipsoid.
+    """
+    k = np.arange(24)
+    radius = ((k + 0.5) / 24) ** (1 / 3)
+    height = 1 - 2 * ((k * 0.618034) % 1.0)
+    turn = 2 * np.pi * ((k * 0.754878) % 1.0)
+    ring = np.sqrt(1 - height**2)
+    points = radius[:, None] * np.stack([ring * np.cos(turn), ring * np.sin(turn), height], axis=1)  # in the unit sphere
+    total = np.zeros((len(outgoing), len(points)))
+    for direction in (towards_source, outgoing):
+        scaled = direction / half_axes
+        a = np.sum(scaled**2, axis=1)[:, None]
+        b = scaled @ points.T
+        c = np.sum(points**2, axis=1) - 1.0
+        total += (-b + np.sqrt(b * b - a * c)) / a
+    return total

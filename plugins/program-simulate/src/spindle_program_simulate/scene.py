@@ -1,0 +1,198 @@
+"""Everything about a simulated sweep before the first photon is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gemmi
+import numpy as np
+from spindle.errors import ParameterError
+from spindle.params import Auto
+from spindle.symmetry import orthogonalisation
+
+from .kernels import OPEN
+from .instrument import BEAM, POLARISATION_NORMAL, Instrument, build_instrument, rotation
+from .parameters import SimulateParams
+from .reflections import FrameSeries, Reflections, predict_reflections
+from .structure import Structure, random_structure, structure_from_coordinates, structure_from_intensities
+
+__all__ = ["Lattice", "Sweep", "build_sweeps"]
+
+RANDOM_B = 22.0  # angstrom^2, of a well diffracting protein crystal
+LYSOZYME_CELL, LYSOZYME_GROUP = (78.9, 78.9, 37.95, 90.0, 90.0, 90.0), "P 43 21 2"
+
+
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """One crystal of a sweep.
+
+    Attributes
+    ----------
+    U, A : (3, 3) float64
+        Orientation, and the setting matrix at the start (1/angstrom).
+    fraction : float
+        Volume relative to the first crystal.
+    reflections : Reflections
+    """
+
+    U: np.ndarray
+    A: np.ndarray
+    fraction: float
+    reflections: Reflections
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One sweep.
+
+    Attributes
+    ----------
+    instrument : Instrument
+    structure : Structure
+        Intensities on the scale of photons.
+    frames : FrameSeries
+    background : (ny, nx) float32, counts
+        Expected background of an image at beam scale 1.
+    lattices : list of Lattice
+    sigma_mosaic, sigma_divergence : float, rad
+    seed : int
+        Of the photons of this sweep.
+    """
+
+    instrument: Instrument
+    structure: Structure
+    frames: FrameSeries
+    background: np.ndarray
+    lattices: list[Lattice]
+    sigma_mosaic: float
+    sigma_divergence: float
+    seed: int
+
+
+def build_sweeps(params: SimulateParams, seed: int) -> list[Sweep]:
+    """Make the crystal, the instrument and the sweeps that the parameters describe."""
+    rng = np.random.default_rng(seed)
+    instrument = build_instrument(params, rng)
+    d_min = instrument.corner_resolution() if params.structure.d_min is Auto else params.structure.d_min
+    if d_min <= params.beam.wavelength / 2:
+        raise ParameterError(f"structure.d_min={d_min}: must be larger than half the wavelength, {params.beam.wavelength / 2} A")
+    structure = _structure(params, d_min, rng)
+    orthogonal = orthogonalisation(structure.cell)
+    reciprocal = np.linalg.inv(orthogonal).T
+    orientations = [_orientation(params, number, rng) for number in range(params.crystal.lattices)]
+    sigma_mosaic, sigma_divergence = np.radians(params.crystal.mosaic_spread), np.radians(params.beam.divergence)
+    sigma_m = np.sqrt(sigma_mosaic**2 + sigma_divergence**2 + params.beam.bandpass**2)
+    half_axes = 0.5 * np.array(params.crystal.size)
+    series = [_frame_series(params, start, rng) for start in params.scan.start]
+
+    def lattices(structure: Structure, frames: FrameSeries) -> list[Lattice]:
+        made = []
+        for number, U in enumerate(orientations):
+            A = U @ reciprocal
+            fraction = params.crystal.weaker**number
+            reflections = predict_reflections(
+                structure, A, fraction, frames, instrument, params.beam.polarization_fraction, sigma_m, half_axes,
+                params.crystal.absorption,
+            )  # fmt: skip
+            made.append(Lattice(U, A, fraction, reflections))
+        return made
+
+    first = lattices(structure, series[0])[0].reflections
+    inside = (first.z > 0) & (first.z < len(series[0]))
+    if not inside.any():
+        raise ParameterError("simulate: no reflection meets the detector during the scan; check cell, distance, wavelength and scan")
+    scale = params.structure.mean_counts / first.photons[inside].mean()
+    structure = structure.scaled(scale)
+    background = background_image(instrument, params)
+    return [
+        Sweep(
+            instrument, structure, frames, background, lattices(structure, frames), sigma_mosaic, sigma_divergence,
+            seed * 1000 + number,
+        )
+        for number, frames in enumerate(series)
+    ]  # fmt: skip
+
+
+def _structure(params: SimulateParams, d_min: float, rng: np.random.Generator) -> Structure:
+    p, crystal = params.structure, params.crystal
+    cell = None if crystal.unit_cell is Auto else np.array(crystal.unit_cell)
+    group = None if crystal.space_group is Auto else gemmi.SpaceGroup(crystal.space_group)
+    b_added = 0.0 if p.b_factor is Auto else p.b_factor
+    if p.coordinates is not None and p.intensities is not None:
+        raise ParameterError("structure.coordinates and structure.intensities exclude each other: give one of them")
+    if p.coordinates is not None:
+        structure = structure_from_coordinates(p.coordinates, cell, group, d_min, b_added)
+    elif p.intensities is not None:
+        structure = structure_from_intensities(p.intensities, cell, group, d_min, b_added)
+    else:
+        if cell is None and group is None:
+            cell, group = np.array(LYSOZYME_CELL), gemmi.SpaceGroup(LYSOZYME_GROUP)
+        elif cell is None or group is None:
+            missing = "crystal.unit_cell" if cell is None else "crystal.space_group"
+            raise ParameterError(f"{missing} must be given too: a cell and a space group belong together")
+        structure = random_structure(cell, group, d_min, RANDOM_B if p.b_factor is Auto else p.b_factor, p.anomalous, rng)
+    if not gemmi.UnitCell(*structure.cell).is_compatible_with_spacegroup(structure.group):
+        raise ParameterError(
+            f"crystal.unit_cell={tuple(structure.cell)}: cannot have space group {structure.group.xhm()}; change one of them"
+        )
+    return structure
+
+
+def _orientation(params: SimulateParams, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Orientation matrix of one crystal; all but the first are random whatever was asked for."""
+    quaternion = rng.standard_normal(4)
+    if number == 0 and params.crystal.orientation is not Auto:
+        vector = np.radians(params.crystal.orientation)
+        angle = np.linalg.norm(vector)
+        return rotation(vector / angle, angle) if angle > 0 else np.eye(3)
+    w, x, y, z = quaternion / np.linalg.norm(quaternion)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def _frame_series(params: SimulateParams, start: float, rng: np.random.Generator) -> FrameSeries:
+    n = params.scan.n_images
+    time = (np.arange(n) + 0.5) / n
+    wave = np.sin(2 * np.pi * (1.3 * time + rng.random()))
+    scale = (1 + params.beam.wobble * wave) * (1 + params.beam.jitter * rng.standard_normal(n))
+    phases, waves = rng.random((2, 3)), rng.uniform(0.5, 2.0, (2, 3))
+    drift = np.stack([np.sin(2 * np.pi * (waves[k] * time[:, None] + phases[k])) for k in range(2)]).sum(axis=0)
+    return FrameSeries(
+        start=np.radians(start),
+        width=np.radians(params.scan.oscillation),
+        scale=np.maximum(scale, 0.01),
+        b_factor=params.crystal.decay * time,
+        drift=np.radians(params.crystal.drift) / np.sqrt(3) * drift,
+        expansion=params.crystal.expansion * time,
+    )
+
+
+def background_image(instrument: Instrument, params: SimulateParams) -> np.ndarray:
+    """Expected background of an image, (ny, nx) float32 counts.
+
+    Air scatter falls off with the angle, the solvent makes two diffuse rings; both are polarised and spread over the solid angle of
+    each pixel. The beamstop leaves 2 % of the scatter.
+    """
+    nx, ny = instrument.image_size
+    y, x = np.mgrid[0:ny, 0:nx]
+    centres = np.stack([x, y], axis=-1) + 0.5
+    points = instrument.laboratory(centres)
+    rays = points / np.linalg.norm(points, axis=-1, keepdims=True)
+    s = 1.0 / instrument.resolution(centres)  # 2 sin(theta) / lambda
+    fraction = params.beam.polarization_fraction
+    polarised = (1 - 2 * fraction) * (1 - (rays @ POLARISATION_NORMAL) ** 2) + fraction * (1 + (rays @ BEAM) ** 2)
+    nearest = abs(instrument.origin @ instrument.normal)
+    solid_angle = np.abs(rays @ instrument.normal) * (nearest / np.linalg.norm(points, axis=-1)) ** 2
+    efficiency = instrument.quantum_efficiency(rays) / instrument.quantum_efficiency(instrument.normal[None])
+    p = params.background
+    air = p.air / (1.0 + (s / 0.12) ** 2)
+    solvent = p.solvent * (np.exp(-0.5 * ((s - 0.30) / 0.055) ** 2) + 0.35 * np.exp(-0.5 * ((s - 0.47) / 0.08) ** 2))
+    expected = p.flat + (air + solvent) * polarised * solid_angle * efficiency
+    expected[(instrument.pixel_state & OPEN) == 0] *= 0.02
+    expected[instrument.dead] = 0.0
+    return expected.astype(np.float32)

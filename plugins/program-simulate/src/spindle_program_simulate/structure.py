@@ -1,0 +1,173 @@
+"""Intensities of all reflections to a resolution: random, from coordinates, or from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import gemmi
+import numpy as np
+from spindle.errors import FileFormatError, UserError
+from spindle.symmetry import asu_indices, epsilon_factors, is_centric, is_systematically_absent
+
+__all__ = ["Structure", "structure_from_coordinates", "structure_from_intensities", "random_structure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """True intensities.
+
+    Attributes
+    ----------
+    cell : (6,) float64, angstrom and deg
+    group : gemmi.SpaceGroup
+    hkl : (n, 3) int32
+        All indices of the sphere with d >= d_min, systematic absences included (their intensity is 0).
+    intensity : (n,) float64
+        |F|^2 on any scale.
+    source : str
+        In words.
+    """
+
+    cell: np.ndarray
+    group: gemmi.SpaceGroup
+    hkl: np.ndarray
+    intensity: np.ndarray
+    source: str
+
+    def scaled(self, factor: float) -> Structure:
+        """The same intensities on another scale."""
+        return Structure(self.cell, self.group, self.hkl, self.intensity * factor, self.source)
+
+
+def _sphere(cell: np.ndarray, d_min: float) -> tuple[np.ndarray, np.ndarray]:
+    """All indices (n, 3) int32 of the sphere but 0 0 0, and 1 / d^2 (n,)."""
+    unit_cell = gemmi.UnitCell(*cell)
+    half = np.asarray(gemmi.make_miller_array(unit_cell, gemmi.SpaceGroup("P 1"), d_min, 0.0, True), dtype=np.int32)
+    hkl = np.concatenate([half, -half])
+    return hkl, np.asarray(unit_cell.calculate_1_d2_array(hkl))
+
+
+def _unique(hkl: np.ndarray, group: gemmi.SpaceGroup) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unique indices of the asymmetric unit, the number of each in that list, and which are I(-)."""
+    mapped, isym = asu_indices(hkl, group)
+    unique, inverse = np.unique(mapped, axis=0, return_inverse=True)
+    return unique.astype(np.int32), inverse.ravel(), isym % 2 == 0
+
+
+def random_structure(
+    cell: np.ndarray, group: gemmi.SpaceGroup, d_min: float, b_factor: float, anomalous: float, rng: np.random.Generator
+) -> Structure:
+    """Intensities with Wilson's statistics that obey the symmetry.
+
+    Acentric intensities are exponential, centric ones chi^2 with one degree of freedom, times epsilon and exp(-B / (2 d^2)).
+
+    Parameters
+    ----------
+    cell : (6,) float64
+    group : gemmi.SpaceGroup
+    d_min : float, angstrom
+    b_factor : float, angstrom^2
+    anomalous : float
+        Rms relative difference between acentric Friedel mates.
+    rng : numpy.random.Generator
+    """
+    hkl, inverse_d2 = _sphere(cell, d_min)
+    unique, number, minus = _unique(hkl, group)
+    centric = is_centric(unique, group)
+    normalised = np.where(centric, rng.standard_normal(len(unique)) ** 2, rng.exponential(size=len(unique)))
+    normalised *= epsilon_factors(unique, group)
+    normalised[is_systematically_absent(unique, group)] = 0.0
+    difference = np.where(centric, 0.0, rng.standard_normal(len(unique)) * 0.5 * anomalous)
+    mate = 1.0 + np.clip(difference, -0.9, 0.9)[number] * np.where(minus, -1.0, 1.0)
+    intensity = normalised[number] * mate * np.exp(-0.5 * b_factor * inverse_d2)
+    return Structure(np.asarray(cell, float), group, hkl, intensity, f"random, Wilson B {b_factor:g} A^2")
+
+
+def structure_from_coordinates(
+    path: Path, cell: np.ndarray | None, group: gemmi.SpaceGroup | None, d_min: float, b_added: float
+) -> Structure:
+    """|F|^2 of a coordinate file: electron density of the model on a grid, and its Fourier transform.
+
+    The bulk solvent is left out, so low-resolution intensities are larger than in a crystal.
+    """
+    if not path.is_file():
+        raise FileFormatError(f"structure.coordinates={path}: no such file; give a PDB or mmCIF file")
+    try:
+        model = gemmi.read_structure(str(path))
+    except (RuntimeError, ValueError) as error:
+        raise FileFormatError(f"structure.coordinates={path}: gemmi cannot read it: {error}") from error
+    if len(model) == 0 or model[0].count_atom_sites() == 0:
+        raise FileFormatError(f"structure.coordinates={path}: holds no atoms")
+    if cell is not None:
+        model.cell = gemmi.UnitCell(*cell)
+    if group is not None:
+        model.spacegroup_hm = group.xhm()
+    model.setup_cell_images()
+    group = model.find_spacegroup()
+    if group is None or not model.cell.is_crystal():
+        raise UserError(
+            f"structure.coordinates={path}: names no cell or space group; set crystal.unit_cell= and crystal.space_group="
+        )
+    calculator = gemmi.DensityCalculatorX()
+    calculator.d_min = d_min
+    calculator.rate = 1.5
+    calculator.set_refmac_compatible_blur(model[0])
+    calculator.set_grid_cell_and_spacegroup(model)
+    calculator.put_model_density_on_grid(model[0])
+    factors = gemmi.transform_map_to_f_phi(calculator.grid).prepare_asu_data(dmin=d_min, unblur=calculator.blur)
+    known_hkl, known = np.asarray(factors.miller_array, dtype=np.int32), np.abs(np.asarray(factors.value_array)) ** 2
+    cell = np.array(model.cell.parameters)
+    hkl, inverse_d2 = _sphere(cell, d_min)
+    intensity = _expand(hkl, group, known_hkl, known)
+    return Structure(
+        cell, group, hkl, intensity * np.exp(-0.5 * b_added * inverse_d2), f"{model[0].count_atom_sites()} atoms of {path.name}"
+    )
+
+
+def structure_from_intensities(
+    path: Path, cell: np.ndarray | None, group: gemmi.SpaceGroup | None, d_min: float, b_added: float
+) -> Structure:
+    """|F|^2 from an MTZ file (a column of type J, else F squared) or from a text file of h k l I.
+
+    Friedel mates get their mean.
+    """
+    if not path.is_file():
+        raise FileFormatError(f"structure.intensities={path}: no such file; give an MTZ or a text file of h k l I")
+    if path.suffix.lower() == ".mtz":
+        try:
+            mtz = gemmi.read_mtz_file(str(path))
+        except (RuntimeError, ValueError) as error:
+            raise FileFormatError(f"structure.intensities={path}: gemmi cannot read it: {error}") from error
+        columns = mtz.columns_with_type("J") or mtz.columns_with_type("F")
+        if not columns:
+            raise FileFormatError(f"structure.intensities={path}: has no column of type J (intensity) or F (amplitude)")
+        values = np.array(columns[0], dtype=float)
+        known = values if columns[0].type == "J" else values**2
+        known_hkl = np.asarray(mtz.make_miller_array(), dtype=np.int32)
+        cell = np.array(mtz.cell.parameters) if cell is None else cell
+        group = mtz.spacegroup if group is None else group
+    else:
+        try:
+            rows = np.loadtxt(path, usecols=(0, 1, 2, 3), ndmin=2)
+        except (ValueError, IndexError) as error:
+            raise FileFormatError(f"structure.intensities={path}: expected lines of h k l I: {error}") from error
+        known_hkl, known = rows[:, :3].astype(np.int32), rows[:, 3]
+    if cell is None or group is None:
+        raise UserError(f"structure.intensities={path}: names no cell or space group; set crystal.unit_cell= and space_group=")
+    good = np.isfinite(known)
+    hkl, inverse_d2 = _sphere(cell, d_min)
+    intensity = _expand(hkl, group, known_hkl[good], np.maximum(known[good], 0.0)) * np.exp(-0.5 * b_added * inverse_d2)
+    return Structure(np.asarray(cell, float), group, hkl, intensity, f"{good.sum()} intensities of {path.name}")
+
+
+def _expand(hkl: np.ndarray, group: gemmi.SpaceGroup, known_hkl: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Intensities (n,) of ``hkl`` from a list of symmetry-unique or redundant ones; 0 where nothing is known."""
+    known_asu, _ = asu_indices(known_hkl, group)
+    asu, _ = asu_indices(hkl, group)
+    unique, number = np.unique(np.concatenate([known_asu, asu]), axis=0, return_inverse=True)
+    number = number.ravel()
+    total = np.bincount(number[: len(known)], weights=known, minlength=len(unique))
+    count = np.bincount(number[: len(known)], minlength=len(unique))
+    mean = total / np.maximum(count, 1)
+    return mean[number[len(known) :]]
