@@ -1,7 +1,7 @@
 """Keep the lists of distributions in step with the folders.
 
-``python tools/workspace.py`` writes workspace.txt and the marked parts of pyproject.toml; ``--check`` only tells what is wrong.
-The tests run the check.
+``python tools/workspace.py`` writes workspace.txt and the marked parts of pyproject.toml; ``--check`` only tells what
+is wrong. The tests run the check.
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ class Distribution:
 
 def distributions(root: Path = ROOT) -> list[Distribution]:
     """Return all first-party distributions, the framework first."""
-    files = [root / "framework" / "pyproject.toml", *sorted(root.glob("plugins/*/pyproject.toml")), *sorted(root.glob("formats/*/pyproject.toml"))]
+    files = [
+        root / "framework" / "pyproject.toml",
+        *sorted(root.glob("plugins/*/pyproject.toml")),
+        *sorted(root.glob("formats/*/pyproject.toml")),
+    ]
     found = []
     for file in files:
         settings = tomllib.loads(file.read_text(encoding="utf-8"))

@@ -74,7 +74,9 @@ def parse_arguments(program: str, words: Iterable[str]) -> Arguments:
         elif word in OPTIONS:
             found.options.add(OPTIONS[word])
         elif word.startswith("-") and not Path(word).exists():
-            raise UserError(f"{program}: unknown option {word}; options are -h -hh -hhh -c -v -q, parameters are name=value")
+            raise UserError(
+                f"{program}: unknown option {word}; options are -h -hh -hhh -c -v -q, parameters are name=value"
+            )
         elif "=" in word and not Path(word).exists():
             add_assignment(found, program, word)
         else:

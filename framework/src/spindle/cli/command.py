@@ -69,7 +69,9 @@ def run_command(name: str, params: Params, arguments: Arguments) -> None:
 
 
 def _run(name: str, params: Params, arguments: Arguments, record_path: Path | None) -> None:
-    context = RunContext(name, params, make_host(params), show_progress=is_terminal() and "quiet" not in arguments.options)
+    context = RunContext(
+        name, params, make_host(params), show_progress=is_terminal() and "quiet" not in arguments.options
+    )
     start = time.perf_counter()
     print_modified(context.log, params)
     # Inputs are hashed before the run: a program may replace its own input.
@@ -80,7 +82,15 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
     seconds = time.perf_counter() - start
     if record_path is not None:
         record = make_record(
-            name, params, _plugins(context), inputs, written, context.seed, ["spindle", name, *_words(arguments)], seconds, result.summary
+            name,
+            params,
+            _plugins(context),
+            inputs,
+            written,
+            context.seed,
+            ["spindle", name, *_words(arguments)],
+            seconds,
+            result.summary,
         )
         write_record(record, record_path)
         written.append(record_path)

@@ -34,10 +34,14 @@ def help_command(words: list[str]) -> int:
         if not found:
             from difflib import get_close_matches
 
-            known = sorted({i.name for i in plugins.infos} | {f"{i.slot}.{i.name}" for i in plugins.infos} | set(plugins.slots))
+            known = sorted(
+                {i.name for i in plugins.infos} | {f"{i.slot}.{i.name}" for i in plugins.infos} | set(plugins.slots)
+            )
             close = get_close_matches(name, known, 3)
             hint = f" Did you mean {' or '.join(close)}?" if close else ""
-            raise UserError(f"there is no program, plugin or slot {name!r}.{hint} Next: `spindle plugins` lists everything")
+            raise UserError(
+                f"there is no program, plugin or slot {name!r}.{hint} Next: `spindle plugins` lists everything"
+            )
         if len({(i.slot, i.distribution) for i in found}) > 1:
             raise UserError(f"{name!r} is ambiguous; write one of " + ", ".join(f"{i.slot}.{i.name}" for i in found))
         prepare_compile_cache()

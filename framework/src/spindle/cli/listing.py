@@ -32,7 +32,9 @@ def plugins_command(arguments: list[str]) -> int:
     if names:
         rows = [r for r in rows if r["slot"] in names or r["name"] in names or f"{r['slot']}.{r['name']}" in names]
         if not rows:
-            raise UserError(f"no plugin or slot is called {' or '.join(names)}. Next: `spindle plugins` lists everything")
+            raise UserError(
+                f"no plugin or slot is called {' or '.join(names)}. Next: `spindle plugins` lists everything"
+            )
     print_rows(rows, as_json)
     return 0
 

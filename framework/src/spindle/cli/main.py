@@ -22,7 +22,19 @@ USAGE = """usage: spindle <program> [files ...] [name=value ...]
        spindle --version
 """
 
-OPTIONS_OF_PROGRAMS = ("-h", "-hh", "-hhh", "-hhhh", "--help", "-c", "--show-config", "-v", "--verbose", "-q", "--quiet")
+OPTIONS_OF_PROGRAMS = (
+    "-h",
+    "-hh",
+    "-hhh",
+    "-hhhh",
+    "--help",
+    "-c",
+    "--show-config",
+    "-v",
+    "--verbose",
+    "-q",
+    "--quiet",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,8 +81,8 @@ def report_bug(arguments: list[str]) -> int:
 
     traceback.print_exc()
     print(
-        f"\nThis is a bug in Spindle {__version__} or one of its plugins, not a mistake of yours. Please report it with the "
-        f"lines above and this command:\n  spindle {' '.join(arguments)}",
+        f"\nThis is a bug in Spindle {__version__} or one of its plugins, not a mistake of yours. "
+        f"Please report it with the lines above and this command:\n  spindle {' '.join(arguments)}",
         file=sys.stderr,
     )
     return BUG
@@ -109,7 +121,8 @@ def dispatch(arguments: list[str]) -> int:
 
 
 def program_name(command: str) -> str:
-    """Return the installed program that ``command`` means; raise `UnknownPlugin` with close matches if there is none."""
+    """Return the installed program that ``command`` means; raise `UnknownPlugin` with close matches if there is
+    none."""
     from spindle.plugins import registry
 
     name = command.replace("-", "_").removeprefix("spindle.").removeprefix("dials.")
@@ -143,7 +156,19 @@ def print_overview() -> None:
 
 
 ORDER_OF_USE = (
-    "simulate process import find_spots index refine integrate symmetry scale merge export show compare".split()
+    "simulate",
+    "process",
+    "import",
+    "find_spots",
+    "index",
+    "refine",
+    "integrate",
+    "symmetry",
+    "scale",
+    "merge",
+    "export",
+    "show",
+    "compare",
 )
 
 

@@ -25,7 +25,9 @@ def replay_command(words: list[str]) -> int:
     name = program_name(record["program"])
     changed = changed_inputs(record)
     if changed and not force:
-        raise UserError(f"replay: {'; '.join(changed)}. Next: bring the files back, or spindle replay {paths[0]} --force")
+        raise UserError(
+            f"replay: {'; '.join(changed)}. Next: bring the files back, or spindle replay {paths[0]} --force"
+        )
     arguments = Arguments()
     for entry in record["inputs"]:
         path = Path(entry["path"])
@@ -67,6 +69,7 @@ def differences(record: dict) -> list[str]:  # type: ignore[type-arg]
     have = {(i.slot, i.name): (i.distribution, i.version) for i in registry().infos}
     for plugin in record["plugins"]:
         found = have.get((plugin["slot"], plugin["name"]))
-        if found is not None and found != (plugin["distribution"], plugin["version"]):
-            lines.append(f"{plugin['slot']} {plugin['name']} is from {' '.join(found)}, the record from {plugin['distribution']} {plugin['version']}")
+        recorded = (plugin["distribution"], plugin["version"])
+        if found is not None and found != recorded:
+            lines.append(f"{plugin['slot']} {plugin['name']} is from {' '.join(found)}, was from {' '.join(recorded)}")
     return lines

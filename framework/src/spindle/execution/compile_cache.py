@@ -1,8 +1,8 @@
 """Where compiled kernels are kept between runs.
 
-numba stores what it compiles for a source file and forgets it when that file changes. A kernel that calls kernels of other files
-must be forgotten as well when those change, so each set of versions, each kind of processor and each state of the host's own
-kernels has a folder of its own; plugins get theirs from numba, by path and content of their files.
+numba stores what it compiles for a source file and forgets it when that file changes. A kernel that calls kernels of
+other files must be forgotten as well when those change, so each set of versions, each kind of processor and each state
+of the host's own kernels has a folder of its own; plugins get theirs from numba, by path and content of their files.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def cache_key() -> str:
 
 
 def prepare_compile_cache() -> None:
-    """Point numba to the cache, once per process and before numba is imported; say so when there is nothing in it yet."""
+    """Point numba to the cache, once per process and before numba is imported; say so when there is nothing in it
+    yet."""
     if os.environ.get("NUMBA_CACHE_DIR") or "numba" in sys.modules:
         return
     folder = cache_root() / "numba" / cache_key()
@@ -74,7 +75,11 @@ def prepare_compile_cache() -> None:
         is_new = not marker.exists()
         marker.touch()
     except OSError as error:
-        log.warning("cannot keep compiled kernels in %s (%s): they are compiled in each run. Next: set SPINDLE_CACHE_DIR", folder, error)
+        log.warning(
+            "cannot keep compiled kernels in %s (%s): they are compiled in each run. Next: set SPINDLE_CACHE_DIR",
+            folder,
+            error,
+        )
         return
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     if is_new:

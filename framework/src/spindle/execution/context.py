@@ -70,7 +70,8 @@ class RunContext:
         self._executor: Executor | None = None
         self._rng: np.random.Generator | None = None
 
-    # -- plugins ----------------------------------------------------------------------------------------------------------
+    # -- plugins
+    # ----------------------------------------------------------------------------------------------------------
 
     def algorithm(self, slot: str, name: str, params: Params | None = None) -> Handle:
         """Return a plugin, ready to be called.
@@ -141,7 +142,8 @@ class RunContext:
         inner.seed = self.seed
         return inner
 
-    # -- workers ----------------------------------------------------------------------------------------------------------
+    # -- workers
+    # ----------------------------------------------------------------------------------------------------------
 
     @property
     def n_workers(self) -> int:
@@ -166,7 +168,8 @@ class RunContext:
         if self._cancelled.is_set():
             raise Cancelled("the run was cancelled")
 
-    # -- reporting --------------------------------------------------------------------------------------------------------
+    # -- reporting
+    # --------------------------------------------------------------------------------------------------------
 
     def table(self, table: Table) -> None:
         """Print a table and keep it for the report."""
@@ -176,7 +179,13 @@ class RunContext:
 
     def progress(self, description: str, total: float | None = None) -> Progress:
         """Return a context manager with ``advance(n)``."""
-        return Progress(description, total, self._progressed if self.host.observers else None, self._show_progress, self.check_cancelled)
+        return Progress(
+            description,
+            total,
+            self._progressed if self.host.observers else None,
+            self._show_progress,
+            self.check_cancelled,
+        )
 
     def _progressed(self, description: str, completed: float, total: float | None) -> None:
         self.notify("progressed", description=description, completed=completed, total=total)

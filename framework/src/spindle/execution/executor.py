@@ -79,8 +79,8 @@ class Executor:
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Apply ``function`` to every item; yield results in the order of the items.
 
-        Items are read lazily and only a few per worker are in flight, so results of any number of items need bounded memory.
-        A map inside the function of another map runs in the thread that called it.
+        Items are read lazily and only a few per worker are in flight, so results of any number of items need bounded
+        memory. A map inside the function of another map runs in the thread that called it.
 
         Raises
         ------

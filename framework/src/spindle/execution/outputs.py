@@ -36,7 +36,11 @@ def check_outputs(program: str, params: Params) -> None:
     """Raise `UserError` before the work when an output file could not be written after it."""
     scope = find_scope(params, "output")
     for entry in walk(scope) if scope is not None else ():
-        if not isinstance(entry.leaf, Str | PathParam) or not isinstance(entry.value, str | Path) or not str(entry.value):
+        if (
+            not isinstance(entry.leaf, Str | PathParam)
+            or not isinstance(entry.value, str | Path)
+            or not str(entry.value)
+        ):
             continue
         path = Path(entry.value)
         if isinstance(entry.leaf, Str) and not path.suffix:
@@ -52,7 +56,9 @@ def check_writable(path: Path, what: str) -> None:
     if path.is_dir():
         raise UserError(f"{what}: is a folder; give a file name")
     if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise UserError(f"{what}: cannot be written; check the permissions of {folder.resolve()} or choose another folder")
+        raise UserError(
+            f"{what}: cannot be written; check the permissions of {folder.resolve()} or choose another folder"
+        )
 
 
 def write_outputs(program: str, params: Params, result: ProgramResult) -> list[Path]:
@@ -114,7 +120,9 @@ def log_file(program: str, params: Params) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        record = logging.LogRecord("spindle", logging.ERROR, __file__, 0, f"stopped by {type(error).__name__}: {error}", None, None)
+        record = logging.LogRecord(
+            "spindle", logging.ERROR, __file__, 0, f"stopped by {type(error).__name__}: {error}", None, None
+        )
         handler.handle(record)
         raise
     finally:

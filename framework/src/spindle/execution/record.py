@@ -31,7 +31,8 @@ def file_entry(path: Path, whole: bool = True) -> dict[str, Any]:
     path : Path
         For a folder, the names and sizes inside are hashed.
     whole : bool
-        Hash the whole file; images are told apart by their first 64 KiB and size, since hashing them would read every image twice.
+        Hash the whole file; images are told apart by their first 64 KiB and size, since hashing them would read every
+        image twice.
     """
     digest = hashlib.sha256()
     entry: dict[str, Any] = {"path": str(path)}
@@ -112,7 +113,9 @@ def read_record(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT:
         raise FileFormatError(f"{path} is not a run record; programs write them as spindle.<program>.json")
     if record["format_version"] > RECORD_VERSION:
-        raise FileFormatError(f"{path} was written by a newer Spindle ({record['versions']['spindle']}). Next: pip install --upgrade spindle")
+        raise FileFormatError(
+            f"{path} was written by a newer Spindle, {record['versions']['spindle']}. Next: pip install --upgrade spindle"
+        )
     return record
 
 

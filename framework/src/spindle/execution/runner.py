@@ -61,8 +61,8 @@ def run(
     files : sequence of path, optional
         Files that are neither experiments nor reflections, such as images.
     **params
-        Parameters by dotted name or unique suffix (``**{"background.algorithm": "glm"}``, or with two underscores for a dot:
-        ``background__algorithm="glm"``); the name of a scope stands for the algorithm that is chosen in it
+        Parameters by dotted name or unique suffix (``**{"background.algorithm": "glm"}``, or with two underscores for
+        a dot: ``background__algorithm="glm"``); the name of a scope stands for the algorithm that is chosen in it
         (``background="glm"``); a dict or a `Params` sets a whole scope.
 
     Returns
@@ -75,11 +75,11 @@ def run(
     return execute(context, make_inputs(experiments, reflections, files))
 
 
-def make_inputs(
-    experiments: Experiments | None, reflections: Any, files: Sequence[Path | str] = ()
-) -> ProgramInputs:
+def make_inputs(experiments: Experiments | None, reflections: Any, files: Sequence[Path | str] = ()) -> ProgramInputs:
     """Return program inputs from what callers like to give."""
-    tables = [] if reflections is None else list(reflections) if isinstance(reflections, list | tuple) else [reflections]
+    tables = (
+        [] if reflections is None else list(reflections) if isinstance(reflections, list | tuple) else [reflections]
+    )
     return ProgramInputs(experiments=experiments, reflections=tables, files=[Path(f) for f in files])
 
 

@@ -3,24 +3,9 @@
 from __future__ import annotations
 
 from .host import HostParams, Multiprocessing
-from .leaves import (
-    Auto,
-    AutoType,
-    Bool,
-    Choice,
-    Float,
-    Floats,
-    Int,
-    Ints,
-    Leaf,
-    PathParam,
-    Plugin,
-    SpaceGroup,
-    Str,
-    Strings,
-    UnitCell,
-)
+from .leaves import Auto, AutoType, Bool, Float, Int, Leaf, PathParam, Str
 from .resolve import build, make
+from .structured import Choice, Floats, Ints, Plugin, SpaceGroup, Strings, UnitCell
 from .text import Assignment, parse_phil, read_parameter_file
 from .tree import Entry, Params, ScopeOf, find_scope, to_dict, walk
 

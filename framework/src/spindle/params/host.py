@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .leaves import Auto, Int, Plugin, Str, Strings
+from .leaves import Auto, Int, Str
+from .structured import Plugin, Strings
 from .tree import Params
 
 
@@ -23,5 +24,7 @@ class HostParams(Params):
         """How the run is recorded."""
 
         seed = Int(42, min=0, help="Seed of all random numbers of the run.")
-        record = Str(Auto, none=True, help="File name of the run record; Auto is spindle.<program>.json, None writes none.")
+        record = Str(
+            Auto, none=True, help="File name of the run record; Auto is spindle.<program>.json, None writes none."
+        )
         observers = Strings((), help="Names of observer plugins that watch the run.")

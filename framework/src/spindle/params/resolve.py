@@ -1,7 +1,7 @@
 """From assignments to an effective parameter tree.
 
-Choices of plugins are settled first, because they decide which other parameters exist. Keys are dotted names or unique dotted
-suffixes of them; whatever else is an error that names the candidates.
+Choices of plugins are settled first, because they decide which other parameters exist. Keys are dotted names or unique
+dotted suffixes of them; whatever else is an error that names the candidates.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 
 from spindle.errors import ParameterError, PluginError
 
-from .leaves import Auto, Leaf, Plugin
+from .leaves import Auto, Leaf
+from .structured import Plugin
 from .text import Assignment
 from .tree import Entry, Params, ScopeOf, attach, fields_of, public_name, scopes_of, walk
 
@@ -28,7 +29,10 @@ def default_loader(slot: str, name: str, parameter: str) -> type:
 
 
 def build(
-    cls: type[Params], assignments: Iterable[Assignment] = (), loader: Loader = default_loader, host: type[Params] | None = None
+    cls: type[Params],
+    assignments: Iterable[Assignment] = (),
+    loader: Loader = default_loader,
+    host: type[Params] | None = None,
 ) -> Params:
     """Make the effective tree of ``cls``.
 
@@ -93,7 +97,8 @@ class Resolver:
             self._attach_chosen(scope, "")
         return self.root
 
-    # -- plugins ----------------------------------------------------------------------------------------------------------
+    # -- plugins
+    # ----------------------------------------------------------------------------------------------------------
 
     def _settle_choices(self, assignments: list[Assignment], settled: dict[int, str]) -> bool:
         """Set the plugin leaves that the present tree knows; return whether anything was new."""
@@ -132,7 +137,9 @@ class Resolver:
                 have = {inner._plugin for inner in scope._attached.values()}
                 for plugin_name in chosen:
                     if (field.slot, plugin_name) not in have:
-                        changed = self._attach(scope, None, field.slot, plugin_name, prefix + public_name(name)) or changed
+                        changed = (
+                            self._attach(scope, None, field.slot, plugin_name, prefix + public_name(name)) or changed
+                        )
         return changed
 
     def _attach(self, owner: Params, name: str | None, slot: str, plugin_name: str, parameter: str) -> bool:
@@ -144,7 +151,8 @@ class Resolver:
         attach(owner, name or getattr(plugin, "scope", None) or plugin_name, params)
         return True
 
-    # -- keys -------------------------------------------------------------------------------------------------------------
+    # -- keys
+    # -------------------------------------------------------------------------------------------------------------
 
     def _entries(self) -> dict[str, Entry]:
         return {e.path: e for e in walk(self.root, templates=True)}
@@ -193,7 +201,8 @@ class Resolver:
                         f"add {path}={name} to use it",
                     )
 
-    # -- values -----------------------------------------------------------------------------------------------------------
+    # -- values
+    # -----------------------------------------------------------------------------------------------------------
 
     def _set(self, entry: Entry, given: Assignment, path: str = "") -> None:
         try:
@@ -251,7 +260,8 @@ def _expand(given: Assignment) -> list[Assignment]:
 
 
 def _matches(key: str, entries: Iterable[str]) -> list[str]:
-    """Return the paths that ``key`` names: itself, else those it is a dotted suffix of, else plugin choices of a scope."""
+    """Return the paths that ``key`` names: itself, else those it is a dotted suffix of, else plugin choices of a
+    scope."""
     paths = list(entries)
     if key in paths:
         return [key]
@@ -282,8 +292,12 @@ def _add_missing(root: Params, host: Params) -> None:
     for name, field in fields_of(type(host)).items():
         if isinstance(field, Leaf):
             continue
-        have_executor = any(isinstance(e.leaf, Plugin) and e.leaf.slot == "executor" for e in walk(root, templates=True))
-        if name in root._scopes or (name == "mp" and (have_executor or any(p.endswith("mp") for p, _ in scopes_of(root)))):
+        have_executor = any(
+            isinstance(e.leaf, Plugin) and e.leaf.slot == "executor" for e in walk(root, templates=True)
+        )
+        if name in root._scopes or (
+            name == "mp" and (have_executor or any(p.endswith("mp") for p, _ in scopes_of(root)))
+        ):
             continue
         scope = getattr(host, name)
         scope.__dict__["_plugin"] = ("", "")

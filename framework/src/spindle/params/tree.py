@@ -12,7 +12,8 @@ import traitlets
 
 from spindle.errors import ParameterError
 
-from .leaves import Auto, Leaf, Plugin
+from .leaves import Auto, Leaf
+from .structured import Plugin
 
 
 class ScopeOf:
@@ -33,9 +34,9 @@ class ScopeOf:
 class Params(traitlets.HasTraits):
     """A scope of parameters.
 
-    Nested classes are scopes, their docstring is the help of the scope, and their instances are attributes of the same name.
-    ``class untrusted(Params, multiple=True)`` makes a scope that may be given any number of times: the attribute is a list.
-    ``level=2`` hides the scope from ``-h`` and ``-hh``.
+    Nested classes are scopes, their docstring is the help of the scope, and their instances are attributes of the same
+    name. ``class untrusted(Params, multiple=True)`` makes a scope that may be given any number of times: the attribute
+    is a list. ``level=2`` hides the scope from ``-h`` and ``-hh``.
     """
 
     _multiple: ClassVar[bool] = False
@@ -90,7 +91,12 @@ class Params(traitlets.HasTraits):
     def __getstate__(self) -> dict[str, Any]:
         leaves = {n: getattr(self, n) for n, f in fields_of(type(self)).items() if isinstance(f, Leaf)}
         scopes = {n: self.__dict__.get(n, s) for n, s in self._scopes.items() if n not in self._attached}
-        return {"leaves": leaves, "scopes": scopes, "attached": dict(self._attached), "plugin": self.__dict__.get("_plugin")}
+        return {
+            "leaves": leaves,
+            "scopes": scopes,
+            "attached": dict(self._attached),
+            "plugin": self.__dict__.get("_plugin"),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Params.__init__(self)
@@ -251,7 +257,9 @@ def scopes_of(params: Params, prefix: str = "") -> Iterator[tuple[str, Params]]:
     for name, template in params._scopes.items():
         path = prefix + public_name(name)
         current = params.__dict__[name]
-        elements = [(f"{path}[{i}]", s) for i, s in enumerate(current)] if isinstance(current, list) else [(path, current)]
+        elements = (
+            [(f"{path}[{i}]", s) for i, s in enumerate(current)] if isinstance(current, list) else [(path, current)]
+        )
         if isinstance(current, list):
             elements.insert(0, (path, template))
         for inner_path, scope in elements:

@@ -1,7 +1,8 @@
 """Finding plugins without importing them.
 
-Installed distributions are found by reading ``*.dist-info`` folders on `sys.path`, exactly as `importlib.metadata.entry_points`
-does but without its start-up cost (a test asserts that both agree). Names, versions and one-line descriptions come from there.
+Installed distributions are found by reading ``*.dist-info`` folders on `sys.path`, exactly as
+`importlib.metadata.entry_points` does but without its start-up cost (a test asserts that both agree). Names, versions
+and one-line descriptions come from there.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ def _normalised(distribution: str) -> str:
 
 
 def scan(paths: list[str]) -> list[PluginInfo]:
-    """Return all plugins found in ``paths`` in their order; a distribution met again further on is hidden by the first."""
+    """Return all plugins found in ``paths`` in their order; a distribution met again further on is hidden by the
+    first."""
     found: list[PluginInfo] = []
     seen: set[str] = set()
     for folder in dict.fromkeys(p or os.curdir for p in paths):
@@ -119,7 +121,9 @@ def _read_distribution(folder: str, seen: set[str]) -> list[PluginInfo]:
     text = _read(os.path.join(folder, "entry_points.txt"))
     if text is None or GROUP_PREFIX not in text:
         return []
-    return _infos(text, _read(os.path.join(folder, "METADATA")) or _read(os.path.join(folder, "PKG-INFO")) or "", folder)
+    return _infos(
+        text, _read(os.path.join(folder, "METADATA")) or _read(os.path.join(folder, "PKG-INFO")) or "", folder
+    )
 
 
 def _infos(entry_points: str, metadata_text: str, location: str) -> list[PluginInfo]:

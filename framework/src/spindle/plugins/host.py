@@ -14,8 +14,9 @@ from .registry import Registry, registry
 class Handle:
     """A plugin as its callers see it.
 
-    Hooks are called through pluggy, so that an implementation may take fewer arguments than the specification and observers may
-    wrap it; arguments may be given by position in the order of the specification. All other attributes are the plugin's own.
+    Hooks are called through pluggy, so that an implementation may take fewer arguments than the specification and
+    observers may wrap it; arguments may be given by position in the order of the specification. All other attributes
+    are the plugin's own.
     """
 
     def __init__(self, plugin: Any, slot: str, name: str, callers: dict[str, Any]) -> None:
@@ -36,7 +37,9 @@ class _HookCall:
         self.caller = caller
         self.names = [p for p in inspect.signature(function).parameters if p != "self"]
         self.defaults = {
-            n: p.default for n, p in inspect.signature(function).parameters.items() if p.default is not inspect.Parameter.empty
+            n: p.default
+            for n, p in inspect.signature(function).parameters.items()
+            if p.default is not inspect.Parameter.empty
         }
         self.is_first = bool(function.spindle_spec.get("firstresult"))
         self.__doc__ = function.__doc__
@@ -109,6 +112,4 @@ class PluginHost:
     def used(self) -> list[dict[str, str]]:
         """Return slot, name, distribution and version of every plugin that this run has loaded."""
         infos = [self.registry.find(slot, name) for slot, name in sorted(self._used)]
-        return [
-            {"slot": i.slot, "name": i.name, "distribution": i.distribution, "version": i.version} for i in infos
-        ]
+        return [{"slot": i.slot, "name": i.name, "distribution": i.distribution, "version": i.version} for i in infos]

@@ -1,4 +1,5 @@
-"""Importing one plugin and checking it against its slot, with an error that names what is wrong and with which distribution."""
+"""Importing one plugin and checking it against its slot, with an error that names what is wrong and with which
+distribution."""
 
 from __future__ import annotations
 
@@ -91,8 +92,8 @@ def _load(info: PluginInfo) -> type:
         cause = traceback.extract_tb(error.__traceback__)[-1]
         raise BrokenPlugin(
             f"{title(info)} is broken: importing {info.target} failed with {type(error).__name__}: {error} "
-            f"({cause.filename}:{cause.lineno}). Next: pip install --force-reinstall {info.distribution}, or choose another "
-            f"{info.slot}; `spindle plugins --check {info.name}` tries again"
+            f"({cause.filename}:{cause.lineno}). Next: pip install --force-reinstall {info.distribution}, or choose "
+            f"another {info.slot}; `spindle plugins --check {info.name}` tries again"
         ) from error
     check_class(info, plugin)
     return plugin  # type: ignore[no-any-return]
@@ -107,7 +108,8 @@ def check_module_exists(info: PluginInfo) -> None:
         found = False
     if not found:
         raise BrokenPlugin(
-            f"{title(info)} is broken: its package {package} is not there. Next: pip install --force-reinstall {info.distribution}"
+            f"{title(info)} is broken: its package {package} is not there. "
+            f"Next: pip install --force-reinstall {info.distribution}"
         )
 
 
@@ -116,7 +118,9 @@ def check_class(info: PluginInfo, plugin: Any) -> None:
     import pluggy
 
     if not isinstance(plugin, type):
-        raise IncompatiblePlugin(f"{title(info)}: the entry point {info.target} is {plugin!r}, not a class{_remedy(info)}")
+        raise IncompatiblePlugin(
+            f"{title(info)}: the entry point {info.target} is {plugin!r}, not a class{_remedy(info)}"
+        )
     spec = spec_of(info.slot)
     if spec is None:
         return
@@ -143,7 +147,10 @@ def check_class(info: PluginInfo, plugin: Any) -> None:
 
 
 def _remedy(info: PluginInfo) -> str:
-    return f". Next: pip install --upgrade {info.distribution}, or ask its author; `spindle plugins --check {info.name}` tries again"
+    return (
+        f". Next: pip install --upgrade {info.distribution}, or ask its author; "
+        f"`spindle plugins --check {info.name}` tries again"
+    )
 
 
 def check_version(info: PluginInfo) -> None:

@@ -33,7 +33,9 @@ class Table:
         self.rows = [list(row) for row in self.rows]
         for row in self.rows:
             if self.headers and len(row) != len(self.headers):
-                raise ValueError(f"table {self.key or self.title!r}: a row has {len(row)} values for {len(self.headers)} headers")
+                raise ValueError(
+                    f"table {self.key or self.title!r}: a row has {len(row)} values for {len(self.headers)} headers"
+                )
 
     def column(self, header: str) -> list[Any]:
         """Return the values under ``header``."""

@@ -58,7 +58,9 @@ class PluginContract:
         assert info.version != "unknown"
 
     def test_distribution_has_a_summary(self, info: PluginInfo) -> None:
-        assert info.summary, f"{info.distribution}: give the distribution a description, `spindle plugins` and help show it"
+        assert info.summary, (
+            f"{info.distribution}: give the distribution a description, `spindle plugins` and help show it"
+        )
 
     def test_implements_the_hooks_of_its_slot(self, plugin_class: Any) -> None:
         spec = spec_of(self.slot)
@@ -67,7 +69,9 @@ class PluginContract:
             assert callable(getattr(plugin_class, hook))
 
     def test_has_a_docstring(self, plugin_class: Any) -> None:
-        assert (plugin_class.__doc__ or "").strip(), f"{plugin_class.__name__} needs a docstring: the help page shows it"
+        assert (plugin_class.__doc__ or "").strip(), (
+            f"{plugin_class.__name__} needs a docstring: the help page shows it"
+        )
 
     def test_every_parameter_has_help(self, params: Params) -> None:
         without = [entry.path for entry in walk(params, templates=True) if len(entry.leaf.help or "") < 4]

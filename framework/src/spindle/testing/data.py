@@ -23,8 +23,8 @@ def repository_root() -> Path | None:
 def shared_data(name: str = "") -> Path:
     """Return the folder ``name`` of the shared data; skip the test with the reason when it is not there.
 
-    Shared data are in the folder that the environment variable SPINDLE_SHARED_DATA names, else in ``../shared/data`` beside the
-    repository.
+    Shared data are in the folder that the environment variable SPINDLE_SHARED_DATA names, else in ``../shared/data``
+    beside the repository.
     """
     import pytest
 
@@ -39,7 +39,9 @@ def shared_data(name: str = "") -> Path:
         if (folder / name).exists():
             return folder / name
     looked = " or ".join(str(c) for c in candidates) or "no repository found"
-    raise pytest.skip.Exception(f"shared data {name!r} not found ({looked}); set {SHARED_DATA_VARIABLE} to the folder that holds it")
+    raise pytest.skip.Exception(
+        f"shared data {name!r} not found ({looked}); set {SHARED_DATA_VARIABLE} to the folder that holds it"
+    )
 
 
 def make_context(program: str = "test", n_workers: int = 1, params: Any = None) -> Any:

@@ -43,6 +43,6 @@ def _map_in_threads(
                 raise Cancelled("the run was cancelled")
             yield in_flight.popleft().result()
     finally:
-        # Reached at the end, on an error, on Ctrl-C and when the consumer stops early. Threads that are in the middle of an item
-        # finish it; waiting for them here would make an interrupt slow.
+        # Reached at the end, on an error, on Ctrl-C and when the consumer stops early. Threads that are in the middle
+        # of an item finish it; waiting for them here would make an interrupt slow.
         pool.shutdown(wait=False, cancel_futures=True)
