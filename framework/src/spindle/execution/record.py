@@ -112,9 +112,10 @@ def read_record(path: Path) -> dict[str, Any]:
         raise FileFormatError(f"cannot read the run record {path}: {error}") from error
     if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT:
         raise FileFormatError(f"{path} is not a run record; programs write them as spindle.<program>.json")
+    made_by = record.get("versions", {}).get("spindle", "unknown")
     if record["format_version"] > RECORD_VERSION:
         raise FileFormatError(
-            f"{path} was written by a newer Spindle, {record['versions']['spindle']}. Next: pip install --upgrade spindle"
+            f"{path} was written by a newer Spindle, {made_by}. Next: pip install --upgrade spindle"
         )
     return record
 

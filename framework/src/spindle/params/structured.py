@@ -1,0 +1,253 @@
+"""Leaves with structure: words to choose from, sequences, cells, space groups, plugins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from .leaves import Auto, Leaf, check_range, range_text, split_words, to_float, to_int, unquote
+
+
+class Choice(Leaf):
+    """One of several words, or several of them with ``multi=True`` (a tuple)."""
+
+    kind = "choice"
+
+    def __init__(self, choices: Sequence[str], default: Any = None, *, multi: bool = False, **options: Any) -> None:
+        self._choices = tuple(choices)
+        self.multi = multi
+        super().__init__(default, **options)
+
+    def choices(self) -> tuple[str, ...]:
+        """Return the words to choose from."""
+        return self._choices
+
+    def _special(self, text: str) -> Any:
+        return Leaf if text in self.choices() else super()._special(text)
+
+    def _match(self, word: str) -> str:
+        choices = self.choices()
+        if word in choices:
+            return word
+        folded = [c for c in choices if c.lower() == word.lower()]
+        if len(folded) == 1:
+            return folded[0]
+        raise ValueError("choose from " + ", ".join(choices))
+
+    def convert(self, value: Any) -> Any:
+        if self.multi:
+            words = [value] if isinstance(value, str) else list(value)
+            return tuple(self._match(str(w)) for w in words)
+        if not isinstance(value, str):
+            raise ValueError("choose from " + ", ".join(self.choices()))
+        return self._match(value)
+
+    def parse_one(self, text: str) -> Any:
+        words = [w for w in re.split(r"[\s,+]+", text) if w]
+        starred = [w[1:] for w in words if w.startswith("*")]
+        if self.multi:
+            return self.convert(starred or words)
+        if len(starred) == 1:
+            return self.convert(starred[0])
+        return self.convert(unquote(text))
+
+    def render_one(self, value: Any) -> str:
+        return "+".join(value) if self.multi else str(value)
+
+    def describe(self) -> str:
+        return ("any of: " if self.multi else "one of: ") + ", ".join(self.choices())
+
+
+class _Sequence(Leaf):
+    """A tuple of numbers."""
+
+    def __init__(
+        self,
+        default: Any = None,
+        *,
+        size: int | None = None,
+        size_min: int | None = None,
+        min: float | None = None,
+        max: float | None = None,
+        **options: Any,
+    ) -> None:
+        self.size, self.size_min, self.min, self.max = size, size_min, min, max
+        super().__init__(default, **options)
+
+    def element(self, value: Any) -> Any:
+        raise NotImplementedError
+
+    def convert(self, value: Any) -> tuple[Any, ...]:
+        if isinstance(value, str):
+            value = split_words(value)
+        elif not hasattr(value, "__iter__"):
+            value = (value,)
+        values = tuple(self.element(v) for v in value)
+        if self.size is not None and len(values) != self.size:
+            raise ValueError(f"expected {self.size} values, got {len(values)}")
+        if self.size_min is not None and len(values) < self.size_min:
+            raise ValueError(f"expected at least {self.size_min} values, got {len(values)}")
+        for number in values:
+            check_range(number, self.min, self.max)
+        return values
+
+    def _elements(self, value: Any) -> list[Any]:
+        if not isinstance(value, str) and value and not hasattr(next(iter(value)), "__iter__"):
+            return [tuple(value)]
+        return super()._elements(value)
+
+    def render_one(self, value: Any) -> str:
+        return ",".join(repr(v).removesuffix(".0") for v in value)
+
+    def describe(self) -> str:
+        count = f"{self.size} " if self.size is not None else ""
+        return count + self.kind + range_text(self.min, self.max)
+
+
+class Floats(_Sequence):
+    """A tuple of real numbers, ``size`` of them if given."""
+
+    kind = "floats"
+
+    def element(self, value: Any) -> float:
+        return to_float(value)
+
+
+class Ints(_Sequence):
+    """A tuple of whole numbers, ``size`` of them if given."""
+
+    kind = "ints"
+
+    def element(self, value: Any) -> int:
+        return to_int(value)
+
+    def convert(self, value: Any) -> tuple[Any, ...]:
+        if isinstance(value, str) and re.fullmatch(r"\s*\d+\s*[-:]\s*\d+\s*", value) and self.size == 2:
+            value = re.findall(r"\d+", value)
+        return super().convert(value)
+
+
+class Strings(Leaf):
+    """A tuple of words."""
+
+    kind = "strings"
+
+    def convert(self, value: Any) -> tuple[str, ...]:
+        if isinstance(value, str):
+            return tuple(split_words(value))
+        return tuple(str(v) for v in value)
+
+    def render_one(self, value: Any) -> str:
+        return ",".join(f'"{v}"' if re.search(r"[\s,]", v) else v for v in value)
+
+
+class UnitCell(Leaf):
+    """Six numbers: a b c in angstrom, alpha beta gamma in degrees (a tuple of floats)."""
+
+    kind = "unit cell"
+
+    def convert(self, value: Any) -> tuple[float, ...]:
+        if hasattr(value, "parameters"):
+            value = value.parameters
+        cell = tuple(to_float(v) for v in (split_words(value) if isinstance(value, str) else value))
+        if len(cell) != 6:
+            raise ValueError(f"expected a b c alpha beta gamma, got {len(cell)} values")
+        if min(cell) <= 0 or max(cell[3:]) >= 180:
+            raise ValueError("lengths must be positive and angles between 0 and 180 degrees")
+        return cell
+
+    def render_one(self, value: Any) -> str:
+        return ",".join(repr(v).removesuffix(".0") for v in value)
+
+
+class SpaceGroup(Leaf):
+    """A space group, given by number or symbol; the value is its extended Hermann-Mauguin symbol (text)."""
+
+    kind = "space group"
+
+    def _is_lazy(self) -> bool:
+        return True
+
+    def convert(self, value: Any) -> str:
+        import gemmi
+
+        if isinstance(value, gemmi.SpaceGroup):
+            return value.xhm()
+        text = str(value).strip()
+        if text.isdigit():
+            if not 1 <= int(text) <= 230:
+                raise ValueError("space group numbers run from 1 to 230")
+            found: gemmi.SpaceGroup | None = gemmi.find_spacegroup_by_number(int(text))
+        else:
+            found = gemmi.find_spacegroup_by_name(text)
+        if found is None:
+            raise ValueError("not a space group number or symbol, try for example P212121, 'P 21 21 21' or 19")
+        return found.xhm()
+
+    def parse_one(self, text: str) -> str:
+        return self.convert(unquote(text))
+
+    def render_one(self, value: Any) -> str:
+        return f'"{value}"'
+
+
+class Plugin(Choice):
+    """The name of an installed plugin of one slot.
+
+    The parameters of the chosen plugin appear beside this leaf, in a scope named after the plugin.
+
+    Parameters
+    ----------
+    slot : str
+        Entry point group without ``spindle.``.
+    default : str, None or Auto
+        Chosen name.
+    in_scope_if_auto : sequence of str
+        Plugins whose parameters are in scope while the value is `Auto`.
+    """
+
+    kind = "plugin"
+
+    def __init__(self, slot: str, default: Any = None, *, in_scope_if_auto: Sequence[str] = (), **options: Any) -> None:
+        self.slot = slot
+        self.in_scope_if_auto = tuple(in_scope_if_auto)
+        super().__init__((), default, **options)
+
+    def _is_lazy(self) -> bool:
+        return True
+
+    def choices(self) -> tuple[str, ...]:
+        from spindle.plugins import registry
+
+        return registry().names(self.slot)
+
+    def _match(self, word: str) -> str:
+        from spindle.plugins import registry
+
+        choices = self.choices()
+        if word not in choices:
+            folded = [c for c in choices if c.lower() == word.lower()]
+            if len(folded) == 1:
+                return folded[0]
+            registry().find(self.slot, word)  # raises with the remedy
+        return word
+
+    def _checked(self, value: Any) -> Any:
+        if value == self.default_value and isinstance(value, str):
+            return value  # a default that is not installed is reported when it is asked for
+        return super()._checked(value)
+
+    def chosen(self, value: Any) -> tuple[str, ...]:
+        """Return the plugins whose parameters are in scope for ``value`` of this leaf."""
+        if value is None:
+            return ()
+        if value is Auto:
+            return tuple(n for n in ("Auto", *self.in_scope_if_auto) if n in self.choices())
+        if isinstance(value, str):
+            return (value,)
+        return tuple(value)
+
+    def describe(self) -> str:
+        extra = [str(v) for v, allowed in ((None, self.allows_none), (Auto, self.allows_auto)) if allowed]
+        return "one of: " + ", ".join([*self.choices(), *extra])
