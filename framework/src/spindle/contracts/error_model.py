@@ -29,6 +29,8 @@ class ErrorModelObservations:
         Before division by the scale factor; the variance is that of integration.
     scale : (n,) float64
         Inverse scale factor g.
+    counting : (n,) float64
+        Variance that the counted photons of the reflection itself would have, (lp / qe) g <I>; 0 where it is not known.
     partiality : (n,) float64
     offsets : (m + 1,) int64
         Reflection j has the observations ``offsets[j]`` to ``offsets[j + 1]``.
@@ -37,6 +39,7 @@ class ErrorModelObservations:
     intensity: np.ndarray
     variance: np.ndarray
     scale: np.ndarray
+    counting: np.ndarray
     partiality: np.ndarray
     offsets: np.ndarray
 
@@ -93,7 +96,12 @@ class ErrorModelSpec:
 
     @hookspec(firstresult=True)
     def corrected_variance(
-        self, intensity: np.ndarray, variance: np.ndarray, expected: np.ndarray, model: ErrorModelFit
+        self,
+        intensity: np.ndarray,
+        variance: np.ndarray,
+        expected: np.ndarray,
+        counting: np.ndarray,
+        model: ErrorModelFit,
     ) -> np.ndarray:
         """Variances under an error model.
 
@@ -103,6 +111,8 @@ class ErrorModelSpec:
             Before division by the scale factor.
         expected : (n,) float64
             The intensity expected from the equivalents, g <I>; equals `intensity` where there are none.
+        counting : (n,) float64
+            As in `ErrorModelObservations`.
         model : ErrorModelFit
 
         Returns

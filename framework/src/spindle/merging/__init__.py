@@ -1,9 +1,21 @@
-"""Merging: grouping of equivalents, weighted means, merging statistics, amplitudes; shared by scale, merge, symmetry, export."""
+"""Merging: preparation and grouping of intensities, weighted means, merging statistics, amplitudes.
+
+Shared by the programs scale, symmetry, merge and export.
+"""
 
 from __future__ import annotations
 
 from .grouping import Groups, group_equivalents, pack_indices
 from .merge import AnomalousPairs, Merged, half_means, merge_equivalents, merge_groups, merge_pairs
+from .preparation import (
+    PreparedIntensities,
+    combine_partials,
+    correction_factor,
+    excluded_by_image,
+    is_scaled,
+    prepare_intensities,
+    resolutions,
+)
 from .statistics import (
     MergingStatistics,
     ShellStatistics,
@@ -20,17 +32,24 @@ __all__ = [
     "Groups",
     "Merged",
     "MergingStatistics",
+    "PreparedIntensities",
     "ShellStatistics",
+    "combine_partials",
+    "correction_factor",
     "correlation",
     "critical_correlation",
+    "excluded_by_image",
     "group_equivalents",
     "half_means",
+    "is_scaled",
     "merge_equivalents",
     "merge_groups",
     "merge_pairs",
     "merging_statistics",
     "pack_indices",
+    "prepare_intensities",
     "resolution_of",
     "resolution_shells",
+    "resolutions",
     "shell_numbers",
 ]

@@ -1,0 +1,153 @@
+"""The error model plugin: parameters, choice of fit, tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts.error_model import ErrorModelFit, ErrorModelObservations
+from spindle.params import Auto, Choice, Float, Int, Params
+from spindle.report import Table
+
+from .fit import bin_variances, fit_individually, fit_regression, intensity_bins, select
+from .likelihood import fit_likelihood
+
+DEFAULT_A, DEFAULT_B = 1.0, 0.02
+#: Least partiality of observations that count as fully recorded.
+FULL_ENOUGH = 0.95
+
+
+class BasicErrorModel(Algorithm):
+    """sigma'^2 = a^2 (sigma^2 + c N + (b I)^2), where N is the variance of the reflection's own photon counts."""
+
+    class Params(Params):
+        """The basic error model, sigma'^2 = a^2 (sigma^2 + c N + (b I)^2)."""
+
+        a = Float(None, min=1e-3, help="Keep a at this value.", level=2)
+        b = Float(None, min=0, help="Keep b at this value.", level=2)
+        c = Float(
+            Auto,
+            min=0,
+            help="Weight of the variance of the reflection's own counts; Auto fits it (minimisation=likelihood) or leaves it 0. "
+            "It mends integration errors that are right for strong and too large for weak reflections.",
+            level=2,
+        )
+        minimisation = Choice(
+            ["likelihood", "individual", "regression", "None"],
+            default="likelihood",
+            help="likelihood: all parameters together from the squared deviations of equivalents. individual: a from the normal "
+            "probability plot and b from intensity ranges, in turns, as DIALS does. regression: a straight line. None: no fit.",
+            level=3,
+        )
+        min_Ih = Float(25.0, help="Least expected intensity of reflections used by individual and regression.", level=2)
+        n_bins = Int(10, min=1, help="Number of intensity ranges.", level=2)
+
+    @hookimpl
+    def default_error_model(self) -> ErrorModelFit:
+        """See `spindle.contracts.error_model.ErrorModelSpec`."""
+        params = self.params
+        a = DEFAULT_A if params.a is None else params.a
+        b = DEFAULT_B if params.b is None else params.b
+        c = 0.0 if params.c is Auto else params.c
+        return _describe(a, b, c, (), {})
+
+    @hookimpl
+    def corrected_variance(
+        self, intensity: np.ndarray, variance: np.ndarray, expected: np.ndarray, counting: np.ndarray, model: ErrorModelFit
+    ) -> np.ndarray:
+        """See `spindle.contracts.error_model.ErrorModelSpec`."""
+        a, b = model.parameters[:2]
+        c = model.details.get("c", 0.0)
+        return np.asarray(a * a * (variance + c * counting + (b * intensity) ** 2))
+
+    @hookimpl
+    def fit_error_model(self, observations: ErrorModelObservations, start: ErrorModelFit | None) -> ErrorModelFit:
+        """See `spindle.contracts.error_model.ErrorModelSpec`."""
+        params = self.params
+        default = self.default_error_model()
+        if params.minimisation == "None":
+            return default
+        variance = observations.variance
+        if start is not None:
+            variance_now = self.corrected_variance(
+                observations.intensity, variance, observations.intensity, observations.counting, start
+            )
+        else:
+            variance_now = variance
+        c = 0.0 if params.c is Auto else params.c
+        found: tuple[float, ...] | None
+        if params.minimisation == "likelihood":
+            fixed_c = params.c if params.c is not Auto else (0.0 if not observations.counting.any() else None)
+            found = fit_likelihood(
+                observations.intensity, variance, observations.scale, observations.counting, observations.offsets,
+                (params.a, params.b, fixed_c),
+            )  # fmt: skip
+        else:
+            rows, offsets = _complete(observations)
+            sample = select(
+                observations.intensity[rows], variance[rows] + c * observations.counting[rows], observations.scale[rows],
+                offsets, params.min_Ih,
+            )  # fmt: skip
+            found = None
+            if sample is not None and params.minimisation == "individual":
+                found = fit_individually(sample, params.n_bins, params.a, params.b)
+                if found is None:  # a did not settle: only b is worth fitting
+                    found = fit_individually(sample, params.n_bins, DEFAULT_A, params.b)
+            elif sample is not None:
+                found = fit_regression(sample)
+            found = None if found is None else (*found, c)
+        if found is None:
+            return ErrorModelFit(
+                default.kind, default.parameters, "too few observations for an error model; " + default.description,
+                (), default.details,
+            )  # fmt: skip
+        a, b, c = found
+        tables, details = self._judge(observations, variance_now, a, b, c)
+        return _describe(a, b, c, tables, details)
+
+    def _judge(
+        self, observations: ErrorModelObservations, variance_now: np.ndarray, a: float, b: float, c: float
+    ) -> tuple[tuple[Table, ...], dict[str, Any]]:
+        """Variances of the normalised deviations per intensity range, before and after."""
+        rows, offsets = _complete(observations)
+        sample = select(
+            observations.intensity[rows], observations.variance[rows] + c * observations.counting[rows],
+            observations.scale[rows], offsets, self.params.min_Ih,
+        )  # fmt: skip
+        raw = select(
+            observations.intensity[rows], observations.variance[rows], observations.scale[rows], offsets, self.params.min_Ih
+        )
+        if sample is None or raw is None:
+            return (), {}
+        table_rows, variances = [], []
+        for data, (x, y) in ((raw, (1.0, 0.0)), (sample, (a, b))):
+            bins = intensity_bins(data.expected, self.params.n_bins)
+            variances.append(bin_variances(data.deviations(x, y), bins))
+        bins = intensity_bins(sample.expected, self.params.n_bins)
+        for k in range(bins.max() + 1):
+            values = sample.expected[bins == k]
+            before = float(variances[0][k]) if k < len(variances[0]) else None
+            table_rows.append([f"{values.max():.2f} - {values.min():.2f}", len(values), before, float(variances[1][k])])
+        table = Table(
+            "Variances of the normalised deviations of equivalents per intensity range: 1 when the sigmas are right",
+            ["Intensity range (<Ih>)", "n_refl", "Uncorrected variance", "Corrected variance"],
+            table_rows,
+            "error_model",
+        )
+        deviations = sample.deviations(a, b)
+        return (table,), {"deviations": np.sort(deviations)[:: max(1, len(deviations) // 1000)].tolist()}
+
+
+def _complete(observations: ErrorModelObservations) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of fully recorded observations and the offsets of their reflections."""
+    keep = observations.partiality > FULL_ENOUGH
+    group = np.repeat(np.arange(len(observations.offsets) - 1), np.diff(observations.offsets))[keep]
+    return np.flatnonzero(keep), np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(observations.offsets) - 1))])
+
+
+def _describe(a: float, b: float, c: float, tables: tuple[Table, ...], details: dict[str, Any]) -> ErrorModelFit:
+    limit = f"{1.0 / (a * b):.3f}" if a * b > 0 else "infinite"
+    text = f"a = {a:.5f}, b = {b:.5f}, c = {c:.5f}; sigma'^2 = a^2 (sigma^2 + c N + (b I)^2); I/sigma at most {limit}"
+    return ErrorModelFit("BasicErrorModel", (float(a), float(b)), text, tables, {"c": float(c), **details})

@@ -1,0 +1,106 @@
+"""Most likely error model: squared deviations regressed on the parts of the variance."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import nnls
+
+from .fit import MIN_OBSERVATIONS, means
+
+#: Squared normalised deviations above this count no more: 4 sigma.
+LIMIT = 16.0
+#: Mean of min(z^2, LIMIT) of a normal distribution is smaller than 1 by this factor.
+LIMITED_MEAN = 0.9988
+
+
+def fit_likelihood(
+    intensity: np.ndarray,
+    variance: np.ndarray,
+    scale: np.ndarray,
+    counting: np.ndarray,
+    offsets: np.ndarray,
+    fixed: tuple[float | None, float | None, float | None],
+) -> tuple[float, float, float] | None:
+    """Find a, b and c of sigma'^2 = a^2 (sigma^2 + c counting + (b I)^2).
+
+    Parameters
+    ----------
+    intensity, variance, scale, counting : (n,) float64, sorted by reflection
+    offsets : (m + 1,) int64
+    fixed : (a, b, c)
+        Values to keep, None for those to find. With a fixed, b and c follow from what a^2 sigma^2 leaves.
+
+    Returns
+    -------
+    (a, b, c), or None with fewer than 250 observations of reflections measured more than once.
+
+    Notes
+    -----
+    The squared deviation from the mean of the group has the expectation sigma_i'^2 (1 - w_i g_i^2 / sum w g^2), linear in a^2,
+    a^2 c and a^2 b^2. Its own variance is twice the square of that, so the likelihood of normal errors is maximised by weighted
+    linear least squares with weights 1 / expectation^2, iterated; the parameters cannot be negative.
+    """
+    n_groups = len(offsets) - 1
+    group = np.repeat(np.arange(n_groups), np.diff(offsets))
+    several = np.diff(offsets)[group] > 1
+    if several.sum() < MIN_OBSERVATIONS:
+        return None
+    a, b, c = (1.0, 0.02, 0.0)
+    a = fixed[0] or a
+    b = fixed[1] if fixed[1] is not None else b
+    c = fixed[2] if fixed[2] is not None else c
+    for _ in range(30):
+        model = a * a * (variance + c * counting + (b * intensity) ** 2)
+        weight = 1.0 / model
+        sums = np.bincount(group, weight * scale**2, n_groups)[group]
+        mean = means(intensity, model, scale, group, n_groups)[group]
+        expected = np.maximum(scale * mean, 0.0)
+        model = a * a * (variance + c * counting + (b * expected) ** 2)
+        leverage = np.clip(1.0 - weight * scale**2 / sums, 0.02, 1.0)
+        square = np.minimum((intensity - scale * mean) ** 2 / leverage, LIMIT * model) / LIMITED_MEAN
+        new = _step(square[several], model[several], variance[several], counting[several], expected[several], a, b, c, fixed)
+        change = max(abs(new[0] - a) / a, abs(new[1] - b) / 0.01, abs(new[2] - c))
+        a, b, c = new
+        if change < 1e-3:
+            break
+    return a, b, c
+
+
+def _step(
+    square: np.ndarray,
+    model: np.ndarray,
+    variance: np.ndarray,
+    counting: np.ndarray,
+    expected: np.ndarray,
+    a: float,
+    b: float,
+    c: float,
+    fixed: tuple[float | None, float | None, float | None],
+) -> tuple[float, float, float]:
+    """One weighted linear fit, with the part of fixed parameters held."""
+    fixed_a, fixed_b, fixed_c = fixed
+    base, rest = variance.copy(), square
+    columns = []
+    if fixed_b is not None:
+        base = base + (fixed_b * expected) ** 2
+    if fixed_c is not None:
+        base = base + fixed_c * counting
+    if fixed_a is None:
+        columns.append(base)
+    else:
+        rest = square - fixed_a**2 * base
+    if fixed_b is None:
+        columns.append(expected**2)
+    if fixed_c is None:
+        columns.append(counting)
+    if not columns:
+        return a, b, c
+    design = np.stack(columns, axis=1) / model[:, None]
+    normal, right = design.T @ design, design.T @ (rest / model)
+    size = 1.0 / np.sqrt(np.maximum(np.diag(normal), 1e-300))
+    lower = np.linalg.cholesky(normal * size[:, None] * size + 1e-12 * np.eye(len(size)))
+    found = list(nnls(lower.T, np.linalg.solve(lower, right * size))[0] * size)
+    a = fixed_a if fixed_a is not None else float(np.sqrt(max(found.pop(0), 1e-6)))
+    b = fixed_b if fixed_b is not None else float(np.sqrt(found.pop(0))) / a
+    c = fixed_c if fixed_c is not None else float(found.pop(0)) / a**2
+    return a, b, c

@@ -1,0 +1,239 @@
+"""The physical scaling model: g = S(z) exp(B(z) / (2 d^2)) A(directions)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts.scaling import Penalty, ScaleTerm, ScalingModel, ScalingObservations
+from spindle.errors import ParameterError
+from spindle.models import Experiment
+from spindle.numerics.smoother import Smoother, n_samples
+from spindle.params import Auto, Bool, Choice, Float, Int, Params, Strings
+
+from .kernels import real_spherical_harmonics
+
+#: Intervals in degrees of scale and decay by the width of the scan (upper limit of the width, scale, decay), for fixed restraints.
+INTERVALS = ((5.0, 1.0, 1.5), (10.0, 2.0, 3.0), (25.0, 4.0, 5.0), (90.0, 8.0, 10.0), (np.inf, 15.0, 20.0))
+#: lmax and restraint of absorption by its expected strength.
+ABSORPTION_LEVELS = {"low": (4, 5e5), "medium": (6, 5e4), "high": (6, 5e3)}
+#: With adaptive restraints: observations a scale sample should have, and most samples of a data set.
+OBSERVATIONS_PER_SAMPLE, MOST_SAMPLES = 60, 400
+#: With adaptive restraints: decay changes over degrees, not over images.
+DECAY_INTERVAL_DEG = 5.0
+#: Below this number of observations absorption is left out by default.
+ABSORPTION_OBSERVATIONS = 1000
+TERMS = ("scale", "decay", "absorption")
+
+
+class PhysicalScaling(Algorithm):
+    """Smooth scale and B factor along the scan, and an absorption surface of spherical harmonics."""
+
+    scope = "physical"
+
+    class Params(Params):
+        """The physical model: a scale and a relative B factor that vary along the scan, and absorption."""
+
+        restraint = Choice(
+            ["adaptive", "fixed"],
+            default="adaptive",
+            help="adaptive: fine sampling, and the data decide how smooth scale, decay and absorption are. fixed: coarse "
+            "sampling and the given restraints, as DIALS does.",
+            level=1,
+        )
+        scale_interval = Float(
+            Auto, min=0.01, units="degrees", help="Distance of the samples of the scale; Auto follows from the scan.", level=1
+        )
+        decay_correction = Bool(True, help="Correct for decay by a relative B factor.", level=1)
+        decay_interval = Float(
+            Auto, min=0.01, units="degrees", help="Distance of the samples of the B factor; Auto follows from the scan.", level=1
+        )
+        decay_restraint = Float(
+            0.1, min=0, help="Weight that draws each B factor to zero (fixed restraints).", level=2
+        )
+        absorption_correction = Bool(
+            Auto, help="Correct for absorption in crystal and mount; Auto: when the data can tell.", level=1
+        )
+        absorption_level = Choice(
+            ["low", "medium", "high"],
+            default=None,
+            help="Expected absorption: up to 1 %, 5 % or 25 %; sets lmax and surface_weight.",
+            level=1,
+        )
+        lmax = Int(Auto, min=2, help="Highest order of the spherical harmonics.", level=1)
+        surface_weight = Float(
+            Auto, min=0, help="Weight that draws the absorption surface to one (a number makes its restraint fixed).", level=1
+        )
+        fix_initial = Bool(True, help="Fix the overall scale when parameter errors are determined.", level=2)
+
+        class share(Params):
+            """What data sets have in common."""
+
+            absorption = Bool(False, help="One absorption surface for all data sets.")
+
+        class correction(Params):
+            """Which corrections to leave as they are."""
+
+            fix = Strings(None, help="Corrections (scale, decay, absorption) whose parameters stay as they are.")
+
+    @hookimpl
+    def build_scaling_model(
+        self, experiment: Experiment, observations: ScalingObservations, existing: dict[str, Any] | None
+    ) -> ScalingModel:
+        """See `spindle.contracts.scaling.ScalingSpec`."""
+        params = self.params
+        if experiment.is_still:
+            raise ParameterError("model=physical describes a rotation scan; use model=KB for stills")
+        if not params.fix_initial:
+            raise ParameterError("physical.fix_initial=False: the overall scale of a data set cannot be determined; leave it True")
+        fixed = set(params.correction.fix or [])
+        if fixed - set(TERMS):
+            raise ParameterError(f"physical.correction.fix: {', '.join(sorted(fixed - set(TERMS)))} is none of {', '.join(TERMS)}")
+        configuration, terms = _frame(experiment), []
+        setting = existing["configuration_parameters"] if existing else None
+        spacing, factor = self._sampling("scale", experiment, observations, setting)
+        configuration.update(s_norm_fac=factor, scale_rot_interval=spacing)
+        terms.append(self._smooth("scale", observations, factor, spacing, existing, fixed))
+        if self._uses("decay", observations, existing):
+            spacing, factor = self._sampling("decay", experiment, observations, setting)
+            configuration.update(d_norm_fac=factor, decay_rot_interval=spacing)
+            terms.append(self._smooth("decay", observations, factor, spacing, existing, fixed))
+        if self._uses("absorption", observations, existing):
+            term, lmax, weight = self._absorption(observations, existing, fixed)
+            configuration.update(lmax=lmax, abs_surface_weight=weight)
+            terms.append(term)
+        configuration["corrections"] = [t.name for t in terms]
+        shared = ("absorption",) if params.share.absorption else ()
+        return ScalingModel("physical", tuple(terms), configuration, shared)
+
+    def _uses(self, name: str, observations: ScalingObservations, existing: dict[str, Any] | None) -> bool:
+        wanted = self.params.decay_correction if name == "decay" else self.params.absorption_correction
+        if wanted is not Auto and not wanted:
+            return False
+        if existing:
+            return name in existing
+        if wanted is not Auto:
+            return True
+        if self.params.restraint == "fixed":
+            return self._width > 60.0
+        return len(observations) >= ABSORPTION_OBSERVATIONS
+
+    def _sampling(
+        self, name: str, experiment: Experiment, observations: ScalingObservations, setting: dict[str, Any] | None
+    ) -> tuple[float, float]:
+        """Spacing of the samples in degrees and the factor from image number to sample number."""
+        scan = experiment.scan
+        width = scan.oscillation_deg[1]
+        self._width = total = width * scan.n_images
+        short = name[0]
+        if setting and f"{short}_norm_fac" in setting:
+            return float(setting[f"{name}_rot_interval"]), float(setting[f"{short}_norm_fac"])
+        interval = getattr(self.params, f"{name}_interval")
+        if interval is Auto and self.params.restraint == "fixed":
+            interval = next(row[1 if name == "scale" else 2] for row in INTERVALS if total < row[0])
+        elif interval is Auto:
+            images = np.ceil(OBSERVATIONS_PER_SAMPLE * scan.n_images / max(len(observations), 1))
+            images = max(images, np.ceil(scan.n_images / MOST_SAMPLES), 1)
+            interval = images * width if name == "scale" else max(DECAY_INTERVAL_DEG, images * width, total / 50)
+        interval += 1e-5
+        if total > 2 * interval:
+            interval = total / max(np.floor(total / interval) + 1, 3)
+        elif total > interval:
+            interval = total / 2
+        else:
+            interval = total
+        return float(interval), float(0.999 * width / interval)
+
+    def _smooth(
+        self,
+        name: str,
+        observations: ScalingObservations,
+        factor: float,
+        spacing: float,
+        existing: dict[str, Any] | None,
+        fixed: set[str],
+    ) -> ScaleTerm:
+        """The scale or the B factor as a Gaussian smoother of samples along the scan."""
+        x = observations.image_observed * factor
+        start = x.min()
+        stop = max(np.ceil(round(float(x.max() - start), 10)), 1.0)
+        u = np.clip(observations.image * factor - start, 0.0, stop)
+        null = 1.0 if name == "scale" else 0.0
+        n_intervals = _n_intervals(stop, self._width, spacing)
+        if existing and name in existing:
+            parameters = np.array(existing[name]["parameters"], dtype=np.float64)
+            n_intervals = len(parameters) - 1 if len(parameters) <= 3 else len(parameters) - 2
+        else:
+            parameters = np.full(n_samples(n_intervals), null)
+        smoother = Smoother(0.0, float(stop), n_intervals)
+        indices, weights = smoother.weights(u)
+        p = len(parameters)
+        if self.params.restraint == "fixed":
+            penalties = (Penalty(np.eye(p), self.params.decay_restraint),) if name == "decay" else ()
+        elif name == "scale":
+            steps = np.diff(np.eye(p), axis=0)
+            penalties = (Penalty(steps.T @ steps, None, 0.01),)
+        else:
+            penalties = (Penalty(np.eye(p), self.params.decay_restraint), *_smooth_decay(p))
+        coefficient = None if name == "scale" else 0.5 / observations.d**2
+        return ScaleTerm(
+            name, parameters, indices.astype(np.int32), weights, null, 0.0, coefficient, penalties, name in fixed
+        )  # fmt: skip
+
+    def _absorption(
+        self, observations: ScalingObservations, existing: dict[str, Any] | None, fixed: set[str]
+    ) -> tuple[ScaleTerm, int, float]:
+        params = self.params
+        adaptive = params.restraint == "adaptive" and params.surface_weight is Auto and params.absorption_level is None
+        lmax, weight = ABSORPTION_LEVELS[params.absorption_level or "low"]
+        if params.lmax is not Auto:
+            lmax = params.lmax
+        if params.surface_weight is not Auto:
+            weight = params.surface_weight
+        if existing:
+            parameters = np.array(existing["absorption"]["parameters"], dtype=np.float64)
+            lmax = int(round(np.sqrt(len(parameters) + 1))) - 1
+        else:
+            parameters = np.zeros(lmax * (lmax + 2))
+        p = len(parameters)
+        weights = np.zeros((len(observations), p))
+        for directions in (observations.source, observations.diffracted):
+            real_spherical_harmonics(_harmonic_frame(directions), lmax, weights)
+        order = np.repeat(np.arange(1, lmax + 1), 2 * np.arange(1, lmax + 1) + 1)
+        if adaptive:
+            # a physical absorption surface is smooth: the expected coefficients fall with the order
+            penalties = (Penalty(np.diag(0.5 * order * (order + 1.0)), None, 0.01),)
+        else:
+            penalties = (Penalty(np.eye(p), float(weight)),)
+        indices = np.arange(p, dtype=np.int32)[None, :]
+        term = ScaleTerm("absorption", parameters, indices, weights, 0.0, 1.0, None, penalties, "absorption" in fixed)
+        return term, lmax, float(weight)
+
+
+def _frame(experiment: Experiment) -> dict[str, Any]:
+    scan = experiment.scan
+    start, width = scan.oscillation_deg
+    return {"valid_osc_range": [start, start + width * scan.n_images], "valid_image_range": list(scan.image_range)}
+
+
+def _smooth_decay(p: int) -> tuple[Penalty, ...]:
+    """Restraints whose weights the data choose: on the change of B over the scan and on its curvature."""
+    x = np.arange(p) - 0.5 * (p - 1)
+    slope = x * (p - 1) / (x @ x)
+    change = Penalty(np.outer(slope, slope), None, 1.0)
+    if p < 3:
+        return (change,)
+    bends = np.diff(np.eye(p), n=2, axis=0)
+    return change, Penalty(bends.T @ bends, None, 0.05)
+
+
+def _n_intervals(stop: float, total: float, spacing: float) -> int:
+    """Intervals of the smoother: as many as spacings in the scan, or in the part of it that has observations."""
+    return max(1, round(min(stop, total / spacing)))
+
+
+def _harmonic_frame(directions: np.ndarray) -> np.ndarray:
+    """Directions turned by 90 degrees about -y: the x axis, often the rotation axis, becomes the polar axis."""
+    return np.ascontiguousarray(np.stack([-directions[:, 2], directions[:, 1], directions[:, 0]], axis=1))
