@@ -1,0 +1,67 @@
+"""Candidate cells: triples of lattice vectors, reduced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from spindle.symmetry import niggli_reduce
+
+#: Candidates are made in blocks of this many triples.
+BLOCK = 2000
+
+
+def candidate_bases(
+    vectors: np.ndarray, max_combinations: int | None = None, accepted: int = 100, min_angle_deg: float = 20.0
+) -> Iterator[np.ndarray]:
+    """Reduced bases from triples of lattice vectors, the most trustworthy vectors first.
+
+    Parameters
+    ----------
+    vectors : (m, 3) float64, angstrom
+        Most trustworthy first; at most `accepted` are used.
+    max_combinations
+        Most triples to try; None tries all.
+    min_angle_deg
+        Triples with smaller angles between two vectors, or between the third and the plane of the others, are left out.
+
+    Yields
+    ------
+    (3, 3) float64, angstrom
+        Rows a, b, c of a right-handed Niggli-reduced basis.
+    """
+    vectors = vectors[:accepted]
+    m = len(vectors)
+    i, j, k = np.array(np.meshgrid(*[np.arange(1, m + 1)] * 3, indexing="ij")).reshape(3, -1)
+    ordered = (i < j) & (j < k)
+    triples = np.column_stack([i, j, k])[ordered]
+    triples = triples[np.argsort(np.sum(triples**2, axis=1), kind="stable")] - 1
+    if max_combinations is not None:
+        triples = triples[:max_combinations]
+    for start in range(0, len(triples), BLOCK):
+        yield from _reduced(vectors[triples[start : start + BLOCK]], min_angle_deg)
+
+
+def _reduced(bases: np.ndarray, min_angle_deg: float) -> Sequence[np.ndarray]:
+    """Right-handed reduced bases of those triples (n, 3, 3) that are far enough from flat."""
+    bases = bases.copy()
+    a, b, c = bases[:, 0], bases[:, 1], bases[:, 2]
+    cosine = _cosine(a, b)
+    limit = np.cos(np.radians(min_angle_deg))
+    good = np.abs(cosine) <= limit
+    b[cosine > 0] *= -1  # obtuse
+    normal = np.cross(a, b)
+    good &= np.abs(_cosine(normal, c)) >= np.sin(np.radians(min_angle_deg))
+    c[_cosine(b, c) > 0] *= -1
+    bases[np.sum(normal * c, axis=1) < 0] *= -1
+    bases = bases[good]
+    if len(bases) == 0:
+        return []
+    reduced, _ = niggli_reduce(bases)
+    volume = np.abs(np.linalg.det(reduced))
+    return reduced[volume > np.prod(np.linalg.norm(reduced, axis=2), axis=1) / 100]
+
+
+def _cosine(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return np.asarray(np.sum(u * v, axis=1) / (np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1)))

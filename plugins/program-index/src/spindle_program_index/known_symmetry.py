@@ -1,0 +1,187 @@
+"""What the user knows about the crystal: space group, unit cell, or both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gemmi
+import numpy as np
+
+from spindle.errors import ParameterError
+from spindle.symmetry import (
+    ChangeOfBasis,
+    bravais_type,
+    cell_parameters,
+    constrain_A,
+    lattice_subgroups,
+    niggli_reduce,
+    orthogonalisation,
+    primitive_operator,
+    rotations,
+    space_group,
+    symmetrise_cell,
+)
+from spindle.symmetry.lattice import possible_two_folds, two_fold_deviations
+
+#: Number of two-folds of the lattices of each crystal family.
+TWO_FOLDS = {"a": 0, "m": 1, "o": 3, "t": 5, "h": 7, "hR": 3, "c": 9}
+
+
+@dataclass(frozen=True)
+class KnownSymmetry:
+    """Space group and cell that candidates must be compatible with.
+
+    Attributes
+    ----------
+    group : gemmi.SpaceGroup
+    cell : (6,) float64 or None
+        In the setting of the group, symmetrised.
+    length_tolerance, angle_tolerance_deg, max_delta_deg : float
+    """
+
+    group: gemmi.SpaceGroup
+    cell: np.ndarray | None
+    length_tolerance: float
+    angle_tolerance_deg: float
+    max_delta_deg: float
+
+    @classmethod
+    def from_params(cls, params: Any) -> KnownSymmetry | None:
+        """From the scope ``indexing.known_symmetry``; None when nothing is known.
+
+        Raises
+        ------
+        ParameterError
+            If the cell does not have the symmetry of the space group.
+        """
+        if params.space_group is None and params.unit_cell is None:
+            return None
+        group = space_group("P 1" if params.space_group is None else params.space_group)
+        cell = None
+        if params.unit_cell is not None:
+            given = np.array(params.unit_cell, dtype=float)
+            cell = symmetrise_cell(given, group)
+            if np.any(np.abs(cell[:3] / given[:3] - 1) > 0.02) or np.any(np.abs(cell[3:] - given[3:]) > 1):
+                raise ParameterError(
+                    f"indexing.known_symmetry: the unit cell {given.tolist()} does not have the symmetry of {group.xhm()}; "
+                    f"the nearest that has is {np.round(cell, 2).tolist()}"
+                )
+        return cls(group, cell, params.relative_length_tolerance, params.absolute_angle_tolerance, params.max_delta)
+
+    @property
+    def reduced_cell(self) -> np.ndarray | None:
+        """Niggli cell, (6,) angstrom and degrees."""
+        if self.cell is None:
+            return None
+        primitive = primitive_operator(self.group).matrix @ orthogonalisation(self.cell).T
+        return cell_parameters(niggli_reduce(primitive)[0])
+
+    def longest_primitive_edge(self) -> float | None:
+        """Longest edge of the reduced cell, angstrom."""
+        reduced = self.reduced_cell
+        return None if reduced is None else float(reduced[:3].max())
+
+    def setting_of(self, basis: np.ndarray) -> ChangeOfBasis | None:
+        """How a reduced basis becomes the setting of the known group.
+
+        Parameters
+        ----------
+        basis : (3, 3) float64, angstrom
+            Rows of a Niggli-reduced primitive basis.
+
+        Returns
+        -------
+        ChangeOfBasis or None
+            None when the lattice is not compatible.
+        """
+        if not self._may_fit(basis):
+            return None
+        if self.cell is not None:
+            return self._setting_with_cell(basis)
+        return self._setting_without_cell(basis)
+
+    def constrained(self, basis: np.ndarray) -> np.ndarray | None:
+        """Matrix A (3, 3) in the known setting with the exact symmetry, or None."""
+        operator = self.setting_of(basis)
+        if operator is None:
+            return None
+        return constrain_A(np.linalg.inv(operator.matrix @ basis), self.group)
+
+    def _may_fit(self, basis: np.ndarray) -> bool:
+        """Quick test: enough two-folds and, if the cell is known, about the right volume."""
+        lattice = bravais_type(self.group)
+        needed = TWO_FOLDS.get(lattice, TWO_FOLDS[lattice[0]])
+        if needed and np.count_nonzero(two_fold_deviations(basis, possible_two_folds()) <= self.max_delta_deg) < needed:
+            return False
+        if self.cell is None:
+            return True
+        volume = gemmi.UnitCell(*self.cell).volume * abs(np.linalg.det(primitive_operator(self.group).matrix))
+        ratio = abs(np.linalg.det(basis)) / volume
+        largest = (1 + self.length_tolerance) ** 3
+        return bool(1 / largest <= ratio <= largest)
+
+    def _setting_without_cell(self, basis: np.ndarray) -> ChangeOfBasis | None:
+        """The lattice symmetry of the wanted type with the best metric fit, in the setting of the known group."""
+        wanted = bravais_type(self.group)
+        body_centred = wanted == "mC" and self.group.xhm() == "I 1 2 1"
+        best = None
+        for candidate in lattice_subgroups(basis, "P 1", self.max_delta_deg, best_monoclinic_beta=body_centred):
+            found = "mC" if candidate.bravais == "mI" else candidate.bravais
+            if found == wanted and (best is None or candidate.max_angular_difference < best.max_angular_difference):
+                best = candidate
+        if best is None:
+            return None
+        if best.bravais == "mI" or self.group.is_reference_setting():
+            return best.to_best
+        # gemmi: x_group = basisop x_reference, so the basis vectors are the rows of the inverse transpose
+        basisop = np.array(self.group.basisop.rot, dtype=float) / gemmi.Op.DEN
+        return ChangeOfBasis(np.linalg.inv(basisop.T)) @ best.to_best
+
+    def _setting_with_cell(self, basis: np.ndarray) -> ChangeOfBasis | None:
+        """The basis of lattice vectors nearest to the known cell that the space group allows."""
+        assert self.cell is not None
+        target = orthogonalisation(self.cell).T
+        target_metric = target @ target.T
+        centring = np.linalg.inv(primitive_operator(self.group).matrix)
+        n_points = round(abs(np.linalg.det(centring)))
+        grid = np.array(np.meshgrid(*[range(-4, 5)] * 3)).reshape(3, -1).T
+        vectors = grid @ basis
+        lengths = np.linalg.norm(vectors, axis=1)
+        like = [np.flatnonzero(np.abs(lengths / length - 1) < self.length_tolerance) for length in self.cell[:3]]
+        if any(len(rows) == 0 for rows in like):
+            return None
+        unit = vectors / np.maximum(lengths, 1e-9)[:, None]
+
+        def angle(rows_u: np.ndarray, rows_v: np.ndarray) -> np.ndarray:
+            return np.degrees(np.arccos(np.clip(unit[rows_u] @ unit[rows_v].T, -1, 1)))
+
+        a_rows = like[0]
+        a_rows = a_rows[_first_of_pairs(grid[a_rows])]
+        i, j = np.nonzero(np.abs(angle(a_rows, like[1]) - self.cell[5]) < self.angle_tolerance_deg)
+        a, b = a_rows[i], like[1][j]
+        if len(a) == 0 or len(a) > 20000:
+            return None
+        fits = np.abs(angle(a, like[2]) - self.cell[4]) < self.angle_tolerance_deg
+        fits &= np.abs(angle(b, like[2]) - self.cell[3]) < self.angle_tolerance_deg
+        row, k = np.nonzero(fits)
+        options = np.stack([grid[a[row]], grid[b[row]], grid[like[2][k]]], axis=1)
+        options = options[np.rint(np.linalg.det(options)) == n_points]
+        turn = rotations(self.group).astype(float)
+        best, best_misfit = None, np.inf
+        for matrix in options:
+            points = np.linalg.inv(centring) @ matrix
+            if np.any(np.abs(points - np.rint(points)) > 1e-6):
+                continue  # the lattice points of the centring are not lattice points of the crystal
+            metric = (matrix @ basis) @ (matrix @ basis).T
+            symmetric = np.mean(np.swapaxes(turn, 1, 2) @ metric @ turn, axis=0)
+            misfit = np.linalg.norm(metric - symmetric) + 0.1 * np.linalg.norm(metric - target_metric)
+            if misfit < best_misfit - 1e-9:
+                best, best_misfit = matrix, misfit
+        return None if best is None else ChangeOfBasis(best)
+
+
+def _first_of_pairs(vectors: np.ndarray) -> np.ndarray:
+    """Mask that keeps one of v and -v."""
+    first = vectors[np.arange(len(vectors)), np.argmax(vectors != 0, axis=1)]
+    return np.asarray(first > 0)

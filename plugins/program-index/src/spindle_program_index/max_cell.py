@@ -1,0 +1,128 @@
+"""The longest cell edge to be expected, from distances between neighbouring reciprocal lattice points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gemmi
+import numpy as np
+
+from spindle.contracts.indexing import IndexingError
+from spindle.table import ReflectionTable
+
+#: Hexagonal ice at 1 atm: cell (angstrom, degrees) and space group.
+ICE_CELL, ICE_GROUP = (4.498, 4.498, 7.338, 90.0, 90.0, 120.0), 194
+#: Full width of an ice ring in 1/d^2 (1/angstrom^2).
+ICE_WIDTH = 0.004
+
+
+def on_ice_ring(rlp: np.ndarray, width: float = ICE_WIDTH) -> np.ndarray:
+    """Whether each reciprocal lattice point (n, 3) lies on a powder ring of hexagonal ice, (n,) bool."""
+    d_star_sq = np.sum(rlp**2, axis=1)
+    if len(rlp) == 0:
+        return np.zeros(0, dtype=bool)
+    cell = gemmi.UnitCell(*ICE_CELL)
+    hkl = gemmi.make_miller_array(cell, gemmi.SpaceGroup(ICE_GROUP), max(0.3, 1 / np.sqrt(d_star_sq.max() + width)), 0.0, True)
+    rings = np.unique(np.round(cell.calculate_1_d2_array(np.asarray(hkl)), 9))
+    if len(rings) == 0:
+        return np.zeros(len(rlp), dtype=bool)
+    right = np.clip(np.searchsorted(rings, d_star_sq), 1, len(rings) - 1) if len(rings) > 1 else np.zeros(len(rlp), int)
+    nearest = np.minimum(np.abs(rings[right] - d_star_sq), np.abs(rings[np.maximum(right - 1, 0)] - d_star_sq))
+    return np.asarray(nearest < width / 2)
+
+
+def overlaps_another(table: ReflectionTable, border: int = 0) -> np.ndarray:
+    """Whether the box of each spot overlaps that of another one of the same sweep and panel, (n,) bool."""
+    from .kernels import overlapping_boxes
+
+    bbox = np.array(table["bbox"], dtype=np.int32, order="C")
+    bbox[:, 0::2] -= border
+    bbox[:, 1::2] += border
+    panel = table["panel"].astype(np.int64)
+    group = table["imageset_id"].astype(np.int64) * (int(panel.max(initial=0)) + 1) + panel
+    order = np.lexsort((bbox[:, 4], group))
+    result = np.zeros(len(table), dtype=bool)
+    overlapping_boxes(order, group, bbox, result)
+    return result
+
+
+def estimate_max_cell(table: ReflectionTable, params: Any) -> float:
+    """Longest primitive cell edge from nearest neighbours in reciprocal space.
+
+    Parameters
+    ----------
+    table : ReflectionTable
+        Columns rlp, entering, imageset_id, xyzobs.mm.value, and bbox and panel for the overlap filter.
+    params : Params
+        The scope ``indexing.max_cell_estimation``.
+
+    Returns
+    -------
+    float, angstrom
+
+    Raises
+    ------
+    IndexingError
+        If too few spots are left.
+
+    Notes
+    -----
+    Neighbours are looked for among spots that entered or left the Ewald sphere within the same ``step_size`` of rotation.
+    The histogram of 1 / distance is followed up to its last slot that is at least ``max_height_fraction`` of its highest.
+    """
+    keep = np.ones(len(table), dtype=bool)
+    if params.filter_overlaps and "bbox" in table:
+        keep &= ~overlaps_another(table, params.overlaps_border or 0)
+    if params.filter_ice:
+        keep &= ~on_ice_ring(table["rlp"])
+    if not keep.any():
+        raise IndexingError(
+            "index: no spots are left to estimate the largest cell edge from (all overlap or lie on ice rings). Give "
+            "indexing.max_cell=, or switch off indexing.max_cell_estimation.filter_overlaps and filter_ice"
+        )
+    direct = np.sort(_neighbour_distances(table.select(keep), float(params.step_size or 360.0)))
+    if len(direct) <= 10:
+        raise IndexingError(
+            f"index: only {len(direct)} distances between neighbouring spots, too few to estimate the largest cell edge. "
+            "Give indexing.max_cell=, or find more spots"
+        )
+    return float(params.multiplier * _longest(direct, params))
+
+
+def _longest(direct: np.ndarray, params: Any) -> float:
+    direct = direct[direct > 1.0]
+    percentile = params.nearest_neighbor_percentile
+    if percentile is not None:
+        return float(direct[min(int(percentile * len(direct)), len(direct) - 1)])
+    direct = direct[: int(np.floor(0.99 * len(direct)))]
+    n_slots = max(len(direct) // int(params.nn_per_bin or 5), 1)
+    if params.histogram_binning == "log":
+        low, high = np.log10(direct[0]), np.log10(direct[-1])
+        edges = 10 ** np.linspace(low, high, n_slots + 1)
+    else:
+        edges = np.linspace(direct[0], direct[-1], n_slots + 1)
+    counts, _ = np.histogram(direct, edges)
+    frequency = counts / np.diff(edges)
+    return float(edges[1 + np.flatnonzero(frequency > params.max_height_fraction * frequency.max())[-1]])
+
+
+def _neighbour_distances(table: ReflectionTable, step_deg: float) -> np.ndarray:
+    """1 / distance of the nearest neighbour of every spot, angstrom."""
+    from scipy.spatial import cKDTree
+
+    rlp, entering = table["rlp"], np.asarray(table["entering"], dtype=bool)
+    phi = np.degrees(table["xyzobs.mm.value"][:, 2])
+    direct = []
+    for sweep in np.unique(table["imageset_id"]):
+        here = table["imageset_id"] == sweep
+        start = phi[here].min()
+        n_steps = max(int(np.ceil((phi[here].max() - start) / step_deg)), 1)
+        for step in range(n_steps):
+            inside = here & (phi >= start + step * step_deg) & (phi < start + (step + 1) * step_deg)
+            for flag in (False, True):
+                points = rlp[inside & (entering == flag)]
+                if len(points) < 2:
+                    continue
+                distance, _ = cKDTree(points).query(points, k=2)
+                direct.append(1.0 / np.maximum(distance[:, 1], 1e-6))
+    return np.concatenate(direct) if direct else np.empty(0)

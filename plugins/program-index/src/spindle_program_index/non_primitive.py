@@ -1,0 +1,68 @@
+"""Cells that are too large by a small integer factor, told by systematically missing indices."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from spindle.symmetry import niggli_reduce
+
+
+@lru_cache(maxsize=1)
+def _conditions() -> tuple[tuple[np.ndarray, int, np.ndarray], ...]:
+    """Conditions v . h = 0 modulo m and the matrices that undo them: h' = T^-T ..., see `reduction_matrix`."""
+    grid = np.array(np.meshgrid(*[range(-2, 3)] * 3, indexing="ij")).reshape(3, -1).T
+    norms = np.sum(grid**2, axis=1)
+    grid = grid[(norms > 0) & (norms <= 6)]
+    grid = grid[np.argsort(np.sum(grid**2, axis=1), kind="stable")]
+    vectors: list[np.ndarray] = []
+    for v in grid:
+        if not any(np.all(np.cross(v, u) == 0) for u in vectors):
+            vectors.append(v)
+    conditions = []
+    for v in vectors:
+        for modulus in (2, 3, 5):
+            if np.any(v % modulus):
+                conditions.append((v, modulus, _three_shortest(v, modulus)))
+    return tuple(conditions)
+
+
+def _three_shortest(vector: np.ndarray, modulus: int) -> np.ndarray:
+    """Three short, not coplanar index vectors that satisfy the condition, spanning all that do: determinant = modulus."""
+    grid = np.array(np.meshgrid(*[range(-modulus, modulus + 1)] * 3, indexing="ij")).reshape(3, -1).T
+    grid = grid[np.any(grid != 0, axis=1)]
+    grid = grid[(grid @ vector) % modulus == 0]
+    grid = grid[np.argsort(np.sum(grid**2, axis=1), kind="stable")]
+    first = grid[0]
+    second = next(v for v in grid if np.any(np.cross(first, v)))
+    normal = np.cross(first, second)
+    third = next(v for v in grid if abs(normal @ v) == modulus)
+    matrix = np.array([first, second, third])
+    return matrix if np.linalg.det(matrix) > 0 else -matrix
+
+
+def smaller_cell(basis: np.ndarray, hkl: np.ndarray, threshold: float) -> np.ndarray | None:
+    """The reduced basis of a cell that explains the indices with a smaller volume.
+
+    Parameters
+    ----------
+    basis : (3, 3) float64, angstrom
+        Rows a, b, c.
+    hkl : (n, 3) int
+        Indices of the spots in that cell.
+    threshold : float
+        Smallest fraction of indices that must satisfy a condition.
+
+    Returns
+    -------
+    (3, 3) float64 or None
+        None when no condition holds.
+    """
+    if len(hkl) == 0:
+        return None
+    for vector, modulus, matrix in _conditions():
+        if np.count_nonzero((hkl @ vector) % modulus == 0) > threshold * len(hkl):
+            # The reciprocal basis becomes the indices of the three vectors: A' = A M^T, so direct' = M^-T direct.
+            return np.asarray(niggli_reduce(np.linalg.inv(matrix).T @ basis)[0])
+    return None

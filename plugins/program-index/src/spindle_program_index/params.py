@@ -1,0 +1,232 @@
+"""The parameters of ``spindle index``."""
+
+from __future__ import annotations
+
+from spindle.contracts.refinement_params import IndexingRefinementParams
+from spindle.params import (
+    Auto,
+    Bool,
+    Choice,
+    Float,
+    Floats,
+    Int,
+    Ints,
+    Multiprocessing,
+    Params,
+    PathParam,
+    Plugin,
+    SpaceGroup,
+    Str,
+    UnitCell,
+)
+
+
+class IndexingParams(Params):
+    """The search for the lattice."""
+
+    nproc = Int(Auto, auto=True, min=1, none=True, help="Threads that try candidate cells; Auto takes mp.nproc.")
+    mm_search_scope = Float(4.0, min=0, none=True, level=1, help="Belongs to search_beam_position; not used by index.")
+    wide_search_binning = Float(2, min=0, none=True, level=1, help="Belongs to search_beam_position; not used by index.")
+    min_cell_volume = Float(25, min=0, none=True, level=1, units="A^3", help="Smaller cells are not considered.")
+    min_cell = Float(3, min=0, none=True, level=1, units="A", help="Shorter lattice vectors are not considered.")
+    max_cell = Float(
+        Auto, min=0, none=True, auto=True, level=1, units="A",
+        help="Longest edge of a primitive cell to be expected. Auto: from the known cell, or from distances between spots.",
+    )  # fmt: skip
+
+    class max_cell_estimation(Params, level=1):
+        """How max_cell is estimated from neighbouring spots."""
+
+        filter_ice = Bool(True, level=1, help="Leave out spots on powder rings of hexagonal ice.")
+        filter_overlaps = Bool(True, level=1, help="Leave out spots whose boxes overlap.")
+        overlaps_border = Int(0, min=0, none=True, level=1, help="Pixels by which boxes are grown before.")
+        multiplier = Float(1.3, min=0, level=2, help="Safety factor on the estimate.")
+        step_size = Float(45, min=0, none=True, level=2, units="deg", help="Neighbours are sought within so much rotation.")
+        nearest_neighbor_percentile = Float(
+            None, min=0, max=1, none=True, level=2, help="Take this percentile of the distances instead of their histogram."
+        )
+        histogram_binning = Choice(["linear", "log"], default="log", level=1, help="Slots equal in length or in its logarithm.")
+        nn_per_bin = Int(5, min=1, none=True, level=1, help="Mean number of distances per slot.")
+        max_height_fraction = Float(
+            0.25, min=0, max=1, level=2, help="The last slot higher than this fraction of the highest sets the estimate."
+        )
+
+    sigma_phi_deg = Float(
+        None, min=0, none=True, level=2, units="deg", help="Standard deviation of all rotation angles, instead of the measured ones."
+    )
+
+    class known_symmetry(Params):
+        """What is known about the crystal."""
+
+        space_group = SpaceGroup(None, none=True, help="Space group; the lattice found gets its symmetry.")
+        unit_cell = UnitCell(None, none=True, help="Unit cell, a b c in angstrom and angles in degrees.")
+        relative_length_tolerance = Float(0.1, level=1, min=0, help="Tolerance on edges, as a fraction.")
+        absolute_angle_tolerance = Float(5, level=1, min=0, units="deg", help="Tolerance on angles.")
+        max_delta = Float(5, min=0, level=1, units="deg", help="Le Page tolerance of the lattice symmetry.")
+
+    class index_assignment(Params):
+        """How spots get their indices."""
+
+        method = Choice(
+            ["simple", "local"], default="simple", level=1,
+            help="simple: the nearest lattice point; local: from index differences of neighbours, for lattices that drift.",
+        )  # fmt: skip
+
+        class simple(Params):
+            """The nearest lattice point."""
+
+            hkl_tolerance = Float(0.3, min=0, max=0.5, help="Largest distance from it, in indices.")
+
+        class local(Params, level=1):
+            """Index differences along a tree of neighbours (Kabsch 2010)."""
+
+            epsilon = Float(0.05, level=1, help="Deviation of an index difference from a whole number that costs nothing.")
+            delta = Int(8, level=1, help="Largest index difference that costs nothing.")
+            l_min = Float(0.8, level=1, help="Edges of the tree with a larger penalty are cut.")
+            nearest_neighbours = Int(20, min=1, level=1, help="Neighbours of each spot.")
+
+    class check_misindexing(Params):
+        """Search for a constant offset of the indices."""
+
+        grid_search_scope = Int(0, help="Offsets to try; only 0 (off) is implemented.")
+
+    debug = Bool(False, level=1, help="Say more.")
+    combine_scans = Bool(False, level=1, help="Take all sweeps as one; not implemented.")
+
+    class refinement_protocol(Params):
+        """Refinement at rising resolution."""
+
+        mode = Choice(
+            ["refine_shells", "repredict_only"], default="refine_shells", none=True, level=1,
+            help="refine_shells refines in every macro-cycle; repredict_only and None index once and do not refine.",
+        )  # fmt: skip
+        n_macro_cycles = Int(5, min=1, help="Most rounds of indexing and refinement.")
+        d_min_step = Float(
+            Auto, min=0, none=True, auto=True, units="A", help="Resolution gained per round; Auto: evenly up to that of the spots."
+        )
+        d_min_start = Float(None, min=0, none=True, units="A", help="Resolution limit of the first round.")
+        d_min_final = Float(None, min=0, none=True, units="A", help="Resolution limit of the last round.")
+        disable_unit_cell_volume_sanity_check = Bool(
+            False, level=1, help="Accept a refinement that changes the volume of the cell by more than half."
+        )
+
+    class multiple_lattice_search(Params, level=1):
+        """Several lattices."""
+
+        recycle_unindexed_reflections_cutoff = Float(
+            0.1, min=0, max=1, none=True, level=1, help="Stop when less than this fraction of the spots is left."
+        )
+        minimum_angular_separation = Float(5, min=0, none=True, level=1, units="deg", help="Smallest angle between two lattices.")
+        max_lattices = Int(1, min=1, level=1, help="Most lattices to look for.")
+
+        class cluster_analysis(Params):
+            """Clustering of candidates; not implemented (nor used by dials.index)."""
+
+            method = Choice(["dbscan", "hcluster"], default="dbscan", level=1, help="Not implemented.")
+
+            class hcluster(Params):
+                """Hierarchical clustering; not implemented."""
+
+                class linkage(Params):
+                    """Linkage; not implemented."""
+
+                    method = Choice(["ward"], default="ward", level=1, help="Not implemented.")
+                    metric = Choice(["euclidean"], default="euclidean", level=1, help="Not implemented.")
+
+                cutoff = Float(15, min=0, none=True, level=1, help="Not implemented.")
+                cutoff_criterion = Choice(["distance", "inconsistent"], default="distance", level=1, help="Not implemented.")
+
+            class dbscan(Params):
+                """Density-based clustering; not implemented."""
+
+                eps = Float(0.05, min=0, none=True, level=1, help="Not implemented.")
+                min_samples = Int(30, min=1, none=True, level=1, help="Not implemented.")
+
+            min_cluster_size = Int(20, min=0, none=True, level=1, help="Not implemented.")
+            intersection_union_ratio_cutoff = Float(0.4, min=0, max=1, none=True, level=1, help="Not implemented.")
+
+    class stills(Params, level=1):
+        """Stills."""
+
+        indexer = Choice(
+            ["Auto", "stills", "sequences"], default="Auto", level=1,
+            help="sequences treats stills like rotation images without rotation; Auto does so too. stills, with its own model of "
+            "mosaicity, is not implemented.",
+        )  # fmt: skip
+        ewald_proximity_resolution_cutoff = Float(2.0, level=1, help="Not implemented.")
+        refine_all_candidates = Bool(True, level=1, help="Not implemented.")
+        candidate_outlier_rejection = Bool(True, level=1, help="Not implemented.")
+        refine_candidates_with_known_symmetry = Bool(False, level=2, help="Not implemented.")
+        rmsd_min_px = Float(2, level=1, help="Candidates for stills with a larger rmsd (pixels) are dropped.")
+        ewald_proximal_volume_max = Float(0.0025, level=1, help="Not implemented.")
+
+        class isoforms(Params, multiple=True):
+            """Alternative fixed cells; not implemented."""
+
+            name = Str(None, none=True, level=1, help="Not implemented.")
+            cell = UnitCell(None, none=True, level=1, help="Not implemented.")
+            lookup_symbol = Str(None, none=True, level=1, help="Not implemented.")
+            rmsd_target_mm = Float(None, none=True, level=1, help="Not implemented.")
+            beam_restraint = Floats(None, size=2, none=True, level=1, help="Not implemented.")
+
+        set_domain_size_ang_value = Float(None, none=True, level=1, help="Not implemented.")
+        set_mosaic_half_deg_value = Float(None, none=True, level=1, help="Not implemented.")
+
+    class basis_vector_combinations(Params, level=1):
+        """Candidate cells from lattice vectors, and their ranking."""
+
+        max_combinations = Int(None, min=1, none=True, level=1, help="Most triples of vectors to try.")
+        max_refine = Int(
+            Auto, min=1, auto=True, none=True, level=1, help="Most candidates to refine; Auto: 50, for stills 5."
+        )
+        sys_absent_threshold = Float(
+            0.9, min=0, max=1, none=True, level=1, help="Fraction of spots that must miss certain indices for a cell to be too large."
+        )
+        solution_scorer = Choice(["filter", "weighted"], default="weighted", level=1, help="How candidates are ranked.")
+
+        class filter(Params, level=1):
+            """Candidates must pass one test after another."""
+
+            check_doubled_cell = Bool(True, level=1, help="Drop cells with doubled edges that explain no more.")
+            likelihood_cutoff = Float(0.8, min=0, max=1, level=1, help="Smallest 1 - rmsd (mm), relative to the best.")
+            volume_cutoff = Float(1.25, min=1, level=1, help="Largest volume, relative to the smallest.")
+            n_indexed_cutoff = Float(0.9, min=0, max=1, level=1, help="Fewest indexed spots, relative to the most.")
+
+        class weighted(Params, level=1):
+            """Candidates are ranked by a sum of logarithms."""
+
+            power = Int(1, min=1, level=1, help="Power of each term.")
+            volume_weight = Float(1, min=0, level=1, help="Weight of a small volume.")
+            n_indexed_weight = Float(1, min=0, level=1, help="Weight of many indexed spots.")
+            rmsd_weight = Float(1, min=0, level=1, help="Weight of a small rmsd.")
+
+    method = Plugin("indexing", default="fft3d", help="How lattice vectors are found.")
+    optimise_initial_basis_vectors = Bool(False, level=2, help="Improve the vectors before they are combined.")
+    image_range = Ints(None, size=2, multiple=True, none=True, help="Use only spots of these images (first, last).")
+    joint_indexing = Bool(True, auto=True, help="Index all sweeps with one crystal; false: each sweep by itself.")
+
+
+class IndexParams(Params):
+    """Parameters of spindle index."""
+
+    class mp(Multiprocessing):
+        """Where the work is done."""
+
+    indexing = IndexingParams
+
+    refinement = IndexingRefinementParams
+
+    class diagnosis(Params, level=1):
+        """What is done when few spots can be indexed."""
+
+        warn_below = Float(0.5, min=0, max=1, level=1, help="Warn when a smaller fraction of the spots is indexed.")
+        test_geometry = Bool(
+            True, level=1, help="When few spots are indexed, test whether another rotation axis would index far more of them."
+        )
+
+    class output(Params):
+        """Files."""
+
+        experiments = PathParam("indexed.expt", help="Models with crystals.")
+        reflections = PathParam("indexed.refl", help="All spots, those without index too.")
+        log = PathParam("spindle.index.log", none=True, help="Log file.")

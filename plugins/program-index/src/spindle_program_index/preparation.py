@@ -1,0 +1,143 @@
+"""From the files given to spots in reciprocal space, with one list of sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts.indexing import IndexingError
+from spindle.geometry import add_observed_geometry
+from spindle.models import Experiments
+from spindle.table import Flag, ReflectionTable
+
+_RESET = (
+    Flag.PREDICTED | Flag.INDEXED | Flag.USED_IN_REFINEMENT | Flag.CENTROID_OUTLIER | Flag.EXCLUDED_FOR_REFINEMENT
+)  # fmt: skip
+_OUTDATED = ("xyzcal.px", "xyzcal.mm", "delpsical.rad")
+
+
+def sweeps_of(experiments: Experiments) -> tuple[Experiments, list[Any]]:
+    """One experiment without crystal per sweep, and the crystals that the input has.
+
+    Notes
+    -----
+    Experiments that share imageset and scan are lattices of one sweep.
+    """
+    seen: dict[tuple[int, int], None] = {}
+    sweeps = []
+    for number, experiment in enumerate(experiments):
+        key = (id(experiment.imageset) if experiment.imageset is not None else -number - 1, id(experiment.scan))
+        if key not in seen:
+            seen[key] = None
+            sweeps.append(replace(experiment, crystal=None, profile=None, scaling_model=None))
+    return share_similar_models(Experiments(sweeps)), experiments.unique("crystal")
+
+
+def share_similar_models(experiments: Experiments) -> Experiments:
+    """Beams, detectors and goniometers that are equal within the tolerances of file comparison become one model."""
+    for name, describe in (("beam", _describe_beam), ("detector", _describe_detector), ("goniometer", _describe_goniometer)):
+        models = experiments.unique(name)
+        for i, model in enumerate(models):
+            for earlier in models[:i]:
+                mine, other = describe(model), describe(earlier)
+                if mine.shape == other.shape and np.allclose(mine, other, rtol=0, atol=1e-6):
+                    experiments = experiments.with_model(model, earlier)
+                    break
+    return experiments
+
+
+def _describe_beam(beam: Any) -> np.ndarray:
+    return np.concatenate([beam.direction, [beam.wavelength], beam.polarization_normal, [beam.polarization_fraction]])
+
+
+def _describe_detector(detector: Any) -> np.ndarray:
+    geometry = detector.geometry
+    return np.concatenate([geometry.d.ravel(), geometry.pixel_size.ravel(), geometry.image_size.ravel().astype(float)])
+
+
+def _describe_goniometer(goniometer: Any) -> np.ndarray:
+    return np.concatenate(
+        [goniometer.rotation_axis, goniometer.fixed_rotation.ravel(), goniometer.setting_rotation.ravel()]
+    )
+
+
+def join_tables(tables: Sequence[ReflectionTable], experiments: Experiments) -> ReflectionTable:
+    """All spots in one table whose column imageset_id numbers the sweeps.
+
+    Raises
+    ------
+    IndexingError
+        If the tables do not belong to the experiments.
+    """
+    joined = []
+    offset = 0
+    n_sweeps = len(sweeps_of(experiments)[0])
+    for table in tables:
+        view = table.view()
+        if "imageset_id" not in view:
+            if "id" not in view:
+                view["imageset_id"] = np.zeros(len(view), dtype=np.int32)
+            else:
+                view["imageset_id"] = np.maximum(view["id"], 0)
+        if len(tables) > 1:
+            view["imageset_id"] = view["imageset_id"] + offset
+        offset = int(view["imageset_id"].max(initial=-1)) + 1
+        view.identifiers = {}
+        joined.append(view)
+    if not joined:
+        raise IndexingError("index: no reflections were given; run spindle find_spots and give its strong.refl")
+    result = ReflectionTable.concatenate(joined)
+    for name in ("xyzobs.px.value", "xyzobs.px.variance", "panel"):
+        if name not in result:
+            raise IndexingError(f"index: the reflections have no column {name}; give a file of spindle find_spots")
+    largest = int(result["imageset_id"].max(initial=-1))
+    if largest >= n_sweeps:
+        raise IndexingError(
+            f"index: the spots come from {largest + 1} sweeps, the experiments describe {n_sweeps}; give the experiments that "
+            "the spots were found with"
+        )
+    return result
+
+
+def prepare(table: ReflectionTable, sweeps: Experiments, params: Any) -> ReflectionTable:
+    """The strong spots, not indexed yet, with their place in reciprocal space.
+
+    Parameters
+    ----------
+    table : ReflectionTable
+    sweeps : Experiments
+    params : Params
+        The scope ``indexing``.
+    """
+    result = table.view()
+    if "flags" not in result:
+        result["flags"] = np.full(len(result), int(Flag.STRONG), dtype=np.uint64)
+    strong = result.has_flags(Flag.STRONG)
+    if strong.any() and not strong.all():
+        result = result.select(strong)
+    if params.image_range:
+        z = result["xyzobs.px.value"][:, 2]
+        inside = np.zeros(len(result), dtype=bool)
+        for first, last in params.image_range:
+            inside |= (z >= first - 1) & (z < last)
+        result = result.select(inside)
+    if len(result) == 0:
+        raise IndexingError("index: there are no strong spots to index; look at the images, and at the spot finder's threshold")
+    result = result.without(*_OUTDATED)
+    result["flags"] = result["flags"] & ~np.uint64(int(_RESET))
+    result["id"] = np.full(len(result), -1, dtype=np.int32)
+    result["miller_index"] = np.zeros((len(result), 3), dtype=np.int32)
+    return place_in_reciprocal_space(result, sweeps, params)
+
+
+def place_in_reciprocal_space(table: ReflectionTable, sweeps: Experiments, params: Any) -> ReflectionTable:
+    """Recompute positions in mm, s1, rlp and entering from the current models."""
+    result = add_observed_geometry(sweeps, table, "imageset_id")
+    if params.sigma_phi_deg is not None:
+        variance = np.array(result["xyzobs.mm.variance"])
+        variance[:, 2] = np.radians(params.sigma_phi_deg) ** 2
+        result["xyzobs.mm.variance"] = variance
+    return result

@@ -1,0 +1,114 @@
+"""Whether the result makes sense, and what to tell the user when it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from spindle.models import Experiments
+
+#: RMSDs above these (pixels, pixels, images) are suspicious: predicted spots miss the observed ones.
+SUSPICIOUS_RMSD_PX = 2.0
+SUSPICIOUS_RMSD_IMAGES = 3.0
+#: Another geometry must index this many times more spots, and this fraction more, to be named.
+MUCH_BETTER, MORE = 1.3, 0.15
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A geometry that was tried.
+
+    Attributes
+    ----------
+    description : str
+        What was changed, in words.
+    remedy : str
+        What to give to `spindle import`.
+    sweeps : Experiments
+    """
+
+    description: str
+    remedy: str
+    sweeps: Experiments
+
+
+def alternatives(sweeps: Experiments) -> list[Alternative]:
+    """Rotation axes that headers and beamlines confuse with the given one: its inverse, and those across it."""
+    if any(sweep.goniometer is None or sweep.is_still for sweep in sweeps):
+        return []
+    inverted = _with_axes(sweeps, lambda axis, beam: -axis)
+    across = _with_axes(sweeps, lambda axis, beam: _unit(np.cross(axis, beam)))
+    opposite = _with_axes(sweeps, lambda axis, beam: -_unit(np.cross(axis, beam)))
+    options = [
+        Alternative("the rotation axis inverted", "geometry.goniometer.invert_rotation_axis=True", inverted),
+    ]
+    for changed, name in ((across, "turned by 90 degrees about the beam"), (opposite, "turned by -90 degrees about the beam")):
+        axis = changed[0].goniometer.rotation_axis  # type: ignore[union-attr]
+        text = ",".join(f"{round(v, 4) + 0.0:g}" for v in axis)
+        options.append(Alternative(f"the rotation axis {name}", f"geometry.goniometer.axes={text}", changed))
+    return options
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return np.asarray(vector / np.linalg.norm(vector))
+
+
+def _with_axes(sweeps: Experiments, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Experiments:
+    changed = sweeps
+    for goniometer in sweeps.unique("goniometer"):
+        sweep = sweeps[sweeps.indices_with("goniometer", goniometer)[0]]
+        setting = goniometer.setting_rotation
+        axis = setting.T @ change(setting @ goniometer.rotation_axis, _unit(sweep.beam.s0))
+        fields: dict[str, Any] = {"rotation_axis": axis}
+        if getattr(goniometer, "axes", None) is not None:
+            axes = np.array(goniometer.axes)
+            axes[goniometer.scan_axis] = axis
+            fields["axes"] = axes
+        changed = changed.with_model(goniometer, replace(goniometer, **fields))
+    return changed
+
+
+def is_much_better(now: int, then: int, total: int) -> bool:
+    """Whether `now` indexed spots of `total` are so many more than `then` that the user must hear of it."""
+    return now > MUCH_BETTER * then and now - then > MORE * total
+
+
+def causes(sweeps: Experiments, n_spots: int, n_lattices: int, max_lattices: int) -> list[str]:
+    """What a low indexed fraction usually means, most likely first."""
+    hints = []
+    if any(sweep.scan is not None and sweep.scan.is_still and sweep.scan.n_images > 1 for sweep in sweeps):
+        hints.append(
+            "the header says that the images were not rotated (oscillation 0): give the true width to spindle import, "
+            "geometry.scan.oscillation=START,WIDTH"
+        )
+    hints.append(
+        "the beam centre is wrong: look at the centre of the rings, correct it with geometry.detector.slow_fast_beam_centre= "
+        "(or mosflm_beam_centre=) at spindle import"
+    )
+    hints.append("the rotation axis or its direction is wrong: geometry.goniometer.invert_rotation_axis=True, or geometry.goniometer.axes=")
+    hints.append("distance or wavelength are wrong: compare with the beamline's log; geometry.detector.distance=, geometry.beam.wavelength=")
+    if n_lattices >= max_lattices:
+        hints.append(f"there is more than one crystal: max_lattices={max(2, max_lattices + 1)}")
+    if n_spots < 100:
+        hints.append(f"{n_spots} spots are few: use more images, or a more sensitive threshold in spindle find_spots")
+    hints.append("many spots are ice, noise or a detector artefact: look at them, filter.ice_rings.filter=True or filter.d_min= in find_spots")
+    hints.append("the cell is wrong: give max_cell=, or unit_cell= and space_group= if they are known")
+    return hints
+
+
+def warning_text(fraction: float, threshold: float, hints: list[str], found: str | None) -> str:
+    """The warning about a low indexed fraction."""
+    lines = [
+        f"WARNING: only {100 * fraction:.1f} % of the spots are indexed (less than {100 * threshold:.0f} %): do not go on before "
+        "you know why.",
+    ]
+    if found is not None:
+        lines.append(found)
+        lines.append("Other possible causes:")
+    else:
+        lines.append("Possible causes, and what to try:")
+    lines += [f"  - {hint}" for hint in hints]
+    return "\n".join(lines)

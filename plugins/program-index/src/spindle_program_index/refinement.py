@@ -1,0 +1,78 @@
+"""Calls of the refiner: short ones for candidates, full ones for macro-cycles."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts.refiner import RefinementResult
+from spindle.models import Experiments
+from spindle.params import Auto
+from spindle.table import ReflectionTable
+
+#: Reflections per degree of rotation that suffice to refine a candidate.
+CANDIDATE_DENSITY = 20
+CANDIDATE_MINIMUM = 1000
+
+
+class Refinement:
+    """The refiner of a run with its two settings.
+
+    Parameters
+    ----------
+    params : Params
+        The scope ``refinement``.
+    context : RunContext
+    stills : bool
+        Whether the experiments are stills.
+    """
+
+    def __init__(self, params: Any, context: Any, stills: bool) -> None:
+        self.settings = copy.deepcopy(params)
+        outlier = self.settings.reflections.outlier
+        if outlier.algorithm is Auto:
+            outlier.algorithm = "sauter_poon" if stills else "tukey"
+        self.candidate_settings = self._for_candidates()
+        self.refiner = context.algorithm("refiner", params.algorithm)
+
+    def _for_candidates(self) -> Any:
+        settings = copy.deepcopy(self.settings)
+        settings.refinery.max_iterations = 4
+        settings.parameterisation.auto_reduction.action = "fix"
+        settings.reflections.reflections_per_degree = CANDIDATE_DENSITY
+        settings.reflections.outlier.separate_blocks = False
+        tukey = settings.reflections.outlier.__dict__.get("tukey")
+        if tukey is not None and tukey.iqr_multiplier is not None:
+            tukey.iqr_multiplier *= 2
+        return settings
+
+    def refine(self, experiments: Experiments, reflections: ReflectionTable) -> RefinementResult:
+        """One static refinement."""
+        return self.refiner.refine(
+            experiments=experiments, reflections=reflections, settings=self.settings, scan_varying=False
+        )
+
+    def refine_candidate(self, experiments: Experiments, reflections: ReflectionTable) -> RefinementResult:
+        """A few steps with as many reflections as a candidate deserves."""
+        return self.refiner.refine(
+            experiments=experiments,
+            reflections=thin(experiments, reflections),
+            settings=self.candidate_settings,
+            scan_varying=False,
+        )
+
+
+def thin(experiments: Experiments, reflections: ReflectionTable) -> ReflectionTable:
+    """A random part of the reflections of each experiment, always the same for the same input."""
+    rng = np.random.default_rng(42)
+    rows = []
+    for number, experiment in enumerate(experiments):
+        own = np.flatnonzero(reflections["id"] == number)
+        width = 1.0
+        if experiment.scan is not None and not experiment.is_still:
+            width = experiment.scan.n_images * experiment.scan.oscillation_deg[1]
+        wanted = max(int(1.5 * CANDIDATE_DENSITY * width), CANDIDATE_MINIMUM)
+        rows.append(own if len(own) <= wanted else np.sort(rng.choice(own, wanted, replace=False)))
+    return reflections.select(np.concatenate(rows) if rows else np.zeros(0, dtype=int))

@@ -1,0 +1,62 @@
+"""What the user reads about crystals and indexed spots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spindle.models import Crystal
+from spindle.report import Table
+from spindle.table import ReflectionTable
+
+
+def format_with_sd(value: float, sd: float | None) -> str:
+    """Value and its standard deviation in units of the last digit: 78.893(3)."""
+    if sd is None or not np.isfinite(sd) or sd <= 0:
+        return f"{value:.3f}" if value not in (90.0, 120.0) else f"{value:.1f}"
+    digits = max(0, 1 - int(np.floor(np.log10(sd))))
+    last = round(sd * 10**digits)
+    if last > 19:
+        digits = max(0, digits - 1)
+        last = round(sd * 10**digits)
+    return f"{value:.{digits}f}({last})"
+
+
+def crystal_text(crystal: Crystal) -> str:
+    """Cell, space group, U, B and A as lines."""
+    deviations = crystal.cell_sd if crystal.cell_sd is not None else [None] * 6
+    cell = ", ".join(format_with_sd(round(float(v), 6), s) for v, s in zip(crystal.cell, deviations, strict=True))
+    lines = ["Crystal:", f"    Unit cell: {cell}", f"    Space group: {crystal.space_group.xhm()}"]
+    for name, matrix in (("U matrix:", crystal.U), ("B matrix:", crystal.B), ("A = UB:", crystal.A)):
+        rows = ["{" + ", ".join(f"{v: .4f}" for v in row) + "}" for row in matrix]
+        lines.append(f"    {name:<10} {{{rows[0]},")
+        lines += [f"{'':16}{rows[1]},", f"{'':16}{rows[2]}}}"]
+    return "\n".join(lines)
+
+
+def models_text(title: str, crystals: Sequence[Crystal], counts: Sequence[int]) -> str:
+    """All crystal models with the number of spots of each."""
+    lines = [title]
+    for number, (crystal, count) in enumerate(zip(crystals, counts, strict=True), 1):
+        lines += [f"model {number} ({count} reflections):", crystal_text(crystal)]
+    return "\n".join(lines)
+
+
+def indexed_table(table: ReflectionTable, n_sweeps: int) -> Table:
+    """How many spots of each sweep are indexed."""
+    rows = []
+    for sweep in range(n_sweeps):
+        here = table["imageset_id"] == sweep
+        indexed = int(np.count_nonzero(here & (table["id"] >= 0)))
+        total = int(np.count_nonzero(here))
+        rows.append([sweep, indexed, total - indexed, f"{100 * indexed / total:.1f}%" if total else "--"])
+    return Table("", ["Imageset", "# indexed", "# unindexed", "% indexed"], rows, "indexed")
+
+
+def lattice_counts(table: ReflectionTable, n_lattices: int, n_sweeps: int) -> list[int]:
+    """Spots of each lattice."""
+    lattice = table["id"] // n_sweeps
+    return [int(np.count_nonzero((table["id"] >= 0) & (lattice == number))) for number in range(n_lattices)]
+
+

@@ -1,0 +1,234 @@
+"""The search for one lattice: vectors, candidates, ranking."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts.indexing import BasisVectors
+from spindle.contracts.refiner import RefinementError
+from spindle.models import Crystal, Experiments
+from spindle.params import Auto
+from spindle.table import Flag, ReflectionTable
+
+from .assignment import assign
+from .candidates import candidate_bases
+from .known_symmetry import KnownSymmetry
+from .non_primitive import smaller_cell
+from .orientation import misorientation_deg
+from .refinement import Refinement
+from .scoring import Solution, rank
+
+#: A candidate with fewer indexed spots says nothing.
+MIN_INDEXED = 5
+#: Candidates whose rmsd after refinement is larger (pixels) are dropped: scans and stills.
+MAX_RMSD_PX = {False: 6.0, True: 2.0}
+
+
+class LatticeSearch:
+    """Finds the lattice that explains most of the spots that have no index yet.
+
+    Parameters
+    ----------
+    sweeps : Experiments
+    params : Params
+        The whole tree of the program.
+    refinement : Refinement
+    context : RunContext
+    known : KnownSymmetry or None
+    max_cell : float, angstrom
+    """
+
+    def __init__(
+        self, params: Any, refinement: Refinement, context: Any, known: KnownSymmetry | None, max_cell: float
+    ) -> None:
+        self.params = params.indexing
+        self.refinement, self.context, self.known, self.max_cell = refinement, context, known, max_cell
+
+    def find(
+        self, sweeps: Experiments, table: ReflectionTable, existing: Sequence[Crystal]
+    ) -> tuple[Crystal, float] | None:
+        """The best new lattice and the resolution limit it was found at, or None.
+
+        Parameters
+        ----------
+        sweeps : Experiments
+        table : ReflectionTable
+            All spots; those with id -1 are looked at.
+        existing : sequence of Crystal
+            Lattices found before.
+        """
+        d = 1 / np.maximum(np.linalg.norm(table["rlp"], axis=1), 1e-9)
+        free = table["id"] < 0
+        d_min_start = self.params.refinement_protocol.d_min_start
+        if d_min_start is not None:
+            free &= d >= d_min_start
+        found = self.basis_vectors(table["rlp"][free])
+        d_min = d_min_start if d_min_start is not None else found.d_min
+        solutions = self._solutions(sweeps, table, free & (d > d_min), found.vectors, existing)
+        if not solutions:
+            return None
+        best, listing = rank(solutions, self.params.basis_vector_combinations)
+        self.context.table(listing)
+        return Crystal(A=best.A, hall=best.hall), d_min
+
+    def basis_vectors(self, rlp: np.ndarray) -> BasisVectors:
+        """Vectors by the chosen method, optimised if asked for."""
+        method = self.context.algorithm("indexing", self.params.method)
+        target = None if self.known is None else self.known.reduced_cell
+        found = method.find_basis_vectors(
+            rlp=np.ascontiguousarray(rlp), min_cell=float(self.params.min_cell or 0.0), max_cell=self.max_cell,
+            target_cell=target, executor=self.context.executor,
+        )  # fmt: skip
+        if self.params.optimise_initial_basis_vectors:
+            vectors = optimise_vectors(found.vectors, rlp[np.linalg.norm(rlp, axis=1) <= 1 / found.d_min])
+            found = BasisVectors(vectors, found.weights, found.d_min, found.n_points)
+        return found
+
+    def _solutions(
+        self, sweeps: Experiments, table: ReflectionTable, rows: np.ndarray, vectors: np.ndarray, existing: Sequence[Crystal]
+    ) -> list[Solution]:
+        """Candidates that could be indexed and refined, at most ``max_refine``."""
+        combinations = self.params.basis_vector_combinations
+        stills = sweeps[0].is_still
+        wanted = combinations.max_refine
+        if wanted in (Auto, None):
+            wanted = 5 if stills else 50
+        spots = table.select(rows & _first_turn(sweeps, table))
+        others = [np.linalg.inv(c.A) for c in existing]
+
+        def evaluate(basis: np.ndarray) -> Solution | None:
+            return self.evaluate(sweeps, spots, basis, others)
+
+        solutions: list[Solution] = []
+        n_tried = 0
+        with _quiet(), self.context.progress("Trying candidate cells", wanted) as progress:
+            for solution in self.context.executor.map(evaluate, candidate_bases(vectors, combinations.max_combinations)):
+                self.context.check_cancelled()
+                n_tried += 1
+                if solution is None:
+                    continue
+                solutions.append(solution)
+                progress.advance(1)
+                if len(solutions) >= wanted:
+                    break
+        self.context.log.debug("%d candidate cells tried, %d kept", n_tried, len(solutions))
+        if n_tried and not solutions and self.known is not None:
+            self.context.log.info("None of %d candidate cells is compatible with the known symmetry", n_tried)
+        return solutions
+
+    def evaluate(
+        self, sweeps: Experiments, spots: ReflectionTable, basis: np.ndarray, others: Sequence[np.ndarray]
+    ) -> Solution | None:
+        """Index the spots with a candidate and refine it; None if it is not acceptable."""
+        params = self.params
+        separation = params.multiple_lattice_search.minimum_angular_separation or 0.0
+        if any(misorientation_deg(other, basis) < separation for other in others):
+            return None
+        hall = " P 1"
+        A = np.linalg.inv(basis)
+        if self.known is not None:
+            known_A = self.known.constrained(basis)
+            if known_A is None:
+                return None
+            A, hall = known_A, " " + self.known.group.hall
+        indexed = self._assign(spots, A)
+        threshold = params.basis_vector_combinations.sys_absent_threshold
+        if threshold and (self.known is None or self.known.cell is None) and self.known is None:
+            while indexed.n_indexed >= MIN_INDEXED:
+                smaller = smaller_cell(np.linalg.inv(A), indexed.hkl[indexed.lattice >= 0], threshold)
+                if smaller is None:
+                    break
+                A = np.linalg.inv(smaller)
+                indexed = self._assign(spots, A)
+        if abs(1 / np.linalg.det(A)) < (params.min_cell_volume or 0) or indexed.n_indexed < MIN_INDEXED:
+            return None
+        crystal = Crystal(A=A, hall=hall)
+        experiments = Experiments([_with_crystal(sweep, crystal) for sweep in sweeps])
+        chosen = indexed.lattice >= 0
+        reflections = spots.select(chosen)
+        reflections["miller_index"] = indexed.hkl[chosen]
+        reflections["id"] = reflections["imageset_id"]
+        reflections.set_flags(slice(None), Flag.INDEXED)
+        try:
+            result = self.refinement.refine_candidate(experiments, reflections)
+        except (RefinementError, np.linalg.LinAlgError):
+            return None
+        rmsd = result.steps[-1].rmsd
+        rmsd_xy = float(np.hypot(rmsd[0], rmsd[1]))
+        pixel = float(np.mean(sweeps[0].detector[0].pixel_size))
+        limit = params.stills.rmsd_min_px if sweeps[0].is_still else MAX_RMSD_PX[False]
+        if not rmsd_xy / pixel <= limit:
+            return None
+        return Solution(A, hall, indexed.n_indexed, indexed.n_indexed / len(spots), rmsd_xy)
+
+    def _assign(self, spots: ReflectionTable, A: np.ndarray) -> Any:
+        return assign(
+            spots["rlp"], spots["xyzobs.mm.value"][:, 2], spots["imageset_id"], [A], self.params.index_assignment
+        )
+
+
+def _with_crystal(sweep: Any, crystal: Crystal) -> Any:
+    from dataclasses import replace
+
+    return replace(sweep, crystal=crystal)
+
+
+def _first_turn(sweeps: Experiments, table: ReflectionTable) -> np.ndarray:
+    """Spots of the first 360 degrees of their sweep."""
+    inside = np.ones(len(table), dtype=bool)
+    phi = table["xyzobs.mm.value"][:, 2]
+    for number, sweep in enumerate(sweeps):
+        if sweep.scan is None or sweep.is_still:
+            continue
+        start, end = sweep.scan.oscillation_range
+        if end - start > 2 * np.pi * 1.0001:
+            inside &= (table["imageset_id"] != number) | (phi < start + 2 * np.pi)
+    return inside
+
+
+@contextmanager
+def _quiet() -> Any:
+    """Keep the messages of candidate refinements out of the log."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.INFO))
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def optimise_vectors(vectors: np.ndarray, rlp: np.ndarray, n_steps: int = 10) -> np.ndarray:
+    """Vectors that maximise the sum of cos(2 pi r . v) near the given ones, by damped Newton steps.
+
+    Parameters
+    ----------
+    vectors : (m, 3) float64, angstrom
+    rlp : (n, 3) float64, 1/angstrom
+    """
+    best = np.array(vectors, dtype=float)
+    points = rlp if len(rlp) <= 5000 else rlp[:: len(rlp) // 5000 + 1]
+
+    def score(v: np.ndarray) -> np.ndarray:
+        return np.asarray(np.cos(2 * np.pi * (v @ points.T)).sum(axis=1))
+
+    value = score(best)
+    for _ in range(n_steps):
+        phase = 2 * np.pi * (best @ points.T)
+        gradient = -2 * np.pi * (np.sin(phase) @ points)
+        curvature = 4 * np.pi**2 * np.einsum("mn,ni,nj->mij", np.cos(phase), points, points)
+        damping = 0.1 * np.trace(curvature, axis1=1, axis2=2)[:, None, None] / 3 * np.eye(3)
+        trial = best + np.linalg.solve(np.maximum(curvature, 0) * np.eye(3) + np.abs(damping) + 1e-9 * np.eye(3), gradient[..., None])[..., 0]
+        improved = score(trial) > value
+        best[improved] = trial[improved]
+        value = score(best)
+        if not improved.any():
+            break
+    return best
+
+
+
