@@ -1,0 +1,183 @@
+"""Refinement of all experiments: constant models, then models that vary with the scan."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.contracts.refinement_params import RefinementParams
+from spindle.contracts.refiner import RefinementError, RefinementResult
+from spindle.errors import UserError
+from spindle.models import Experiments
+from spindle.params import Auto, Bool, Int, Ints, Params, Str, Strings
+from spindle.table import Flag, ReflectionTable
+
+from . import outputs
+from .scans import all_scans, trimmed, without_shared_crystals
+
+FEWEST_INDEXED_FRACTION = 0.2
+LARGEST_RMSD_IN_SPOTS = 1.5
+LARGEST_RMSD_IMAGES = 5.0
+
+
+class Refine(Program):
+    """Refine crystal, beam and detector against the observed positions of indexed spots.
+
+    First all models are constant; then, for scans, crystals may vary smoothly with the scan. Reflections whose residuals do not belong
+    to the bulk are left out. Give one .expt and one .refl file, as `spindle index` writes them.
+    """
+
+    class Params(Params):
+        """Refinement of experimental models."""
+
+        n_static_macrocycles = Int(1, min=1, none=True, help="How often constant models are refined, with new outlier rejection each time.")
+
+        refinement = RefinementParams
+
+        class output(Params):
+            """Files to write."""
+
+            experiments = Str("refined.expt", help="Refined models.")
+            reflections = Str("refined.refl", help="Reflections with new predictions.")
+            include_unused_reflections = Bool(True, level=1, help="Also write the reflections that were not used.")
+            matches = Str(None, none=True, level=2, help="Reflection file of the reflections used.")
+            centroids = Str(None, none=True, level=1, help="Text table of observed and calculated positions.")
+            parameter_table = Str(None, none=True, level=1, help="Text table of the refined parameters and their errors.")
+            log = Str("spindle.refine.log", none=True, help="Log file.")
+            history = Str(None, none=True, level=1, help="JSON file of all steps, with what refinery.journal asks for.")
+
+            class correlation_plot(Params, level=1):
+                """Correlations between parameters."""
+
+                filename = Str(None, none=True, level=1, help="File for the plot (.html) or the numbers (.json).")
+                col_select = Strings(None, none=True, level=1, help="Only parameters whose names start with one of these.")
+                steps = Ints(None, min=0, none=True, level=1, help="Steps to show; the last one when not given.")
+
+    @hookimpl
+    def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
+        """Run; see `spindle.contracts.program.ProgramSpec.run`."""
+        experiments, table = _inputs(inputs)
+        settings = _settings(params)
+        scan_varying = settings.parameterisation.scan_varying
+        scans = all_scans(experiments, settings.parameterisation.treat_single_image_as_still)
+        if scan_varying is True and not scans:
+            raise UserError("refine: refinement.parameterisation.scan_varying=True, but some experiments are stills; set it to False or Auto")
+        refiner = context.algorithm("refiner", settings.algorithm)
+        results: list[RefinementResult] = []
+
+        def cycle(varying: bool) -> None:
+            nonlocal experiments, table
+            context.check_cancelled()
+            if varying:
+                context.log.info("Scan-varying refinement")
+            result = refiner.refine(experiments=experiments, reflections=table, settings=settings, scan_varying=varying)
+            for shown in result.tables:
+                context.table(shown)
+            context.log.info("%s", result.reason)
+            experiments, table = result.experiments, result.reflections
+            results.append(result)
+
+        if scan_varying is not True:
+            for _ in range(params.n_static_macrocycles or 1):
+                cycle(False)
+        if scan_varying is True or (scan_varying is Auto and scans):
+            if settings.parameterisation.trim_scan_to_observations:
+                experiments = trimmed(experiments, table, context.log)
+            experiments = without_shared_crystals(experiments)
+            cycle(True)
+        _check_sanity(results[-1], experiments, table)
+        for number, crystal in enumerate(experiments.unique("crystal"), 1):
+            context.log.info("%s", outputs.describe_crystal(crystal, number if len(experiments) > 1 else 0))
+        return self._result(params, results, experiments, table, inputs)
+
+    def _result(
+        self, params: Any, results: list[RefinementResult], experiments: Experiments, table: ReflectionTable, inputs: ProgramInputs
+    ) -> ProgramResult:
+        output = params.output
+        files: dict[Any, Any] = {}
+        if output.matches:
+            files[output.matches] = outputs.matches_writer(table)
+        if output.centroids:
+            files[output.centroids] = outputs.centroid_writer(table)
+        if output.parameter_table:
+            files[output.parameter_table] = outputs.parameter_writer(results[-1])
+        if output.history:
+            files[output.history] = outputs.history_writer(results)
+        plot = output.correlation_plot
+        if plot.filename:
+            files.update(outputs.correlation_writer(results, plot.col_select, plot.steps, plot.filename))
+        written = table
+        if not output.include_unused_reflections:
+            written = table.select(table.has_flags(Flag.USED_IN_REFINEMENT))
+        last = results[-1]
+        summary = {
+            "rmsd_px": last.rmsd_px.tolist(), "n_reflections": last.n_reflections.tolist(), "reason": last.reason,
+            "reduced_chi_squared": last.reduced_chi_squared, "n_parameters": len(last.parameter_names),
+            "cells": [c.cell.tolist() for c in experiments.unique("crystal")],
+        }  # fmt: skip
+        step = f"spindle integrate {output.experiments} {output.reflections}"
+        tables = [t for r in results for t in r.tables]
+        return ProgramResult(experiments=experiments, reflections=written, tables=tables, summary=summary, files=files, next_step=step)
+
+
+def _settings(params: Any) -> Any:
+    """The scope ``refinement``, with the correlations kept when a plot of chosen steps asks for them."""
+    settings = params.refinement
+    if params.output.correlation_plot.filename and params.output.correlation_plot.steps is not None:
+        settings = copy.deepcopy(settings)
+        settings.refinery.journal.track_parameter_correlation = True
+    return settings
+
+
+def _inputs(inputs: ProgramInputs) -> tuple[Experiments, ReflectionTable]:
+    """The experiments and one reflection table.
+
+    Raises
+    ------
+    UserError
+        If something is missing.
+    """
+    if inputs.experiments is None or len(inputs.experiments) == 0:
+        raise UserError("refine: no experiments; give the .expt and .refl files of spindle index, e.g. indexed.expt indexed.refl")
+    if not inputs.reflections:
+        raise UserError("refine: no reflections; give the .refl file that belongs to the experiments, e.g. indexed.refl")
+    return inputs.experiments, ReflectionTable.concatenate(inputs.reflections)
+
+
+def _check_sanity(result: RefinementResult, experiments: Experiments, table: ReflectionTable) -> None:
+    """Raise when the models do not describe the spots.
+
+    Raises
+    ------
+    RefinementError
+        If residuals are larger than spots are.
+    """
+    rmsd = result.rmsd_px[result.n_reflections > 0]
+    if len(rmsd) == 0:
+        return
+    worst = rmsd.max(axis=0)
+    used = table.has_flags(Flag.USED_IN_REFINEMENT)
+    if "bbox" in table and used.any():
+        box = table["bbox"][used].astype(np.float64)
+        extent = np.maximum(np.median(box[:, 1::2] - box[:, 0::2], axis=0), 3.0)
+        limit = np.array([extent[0], extent[1], max(extent[2], LARGEST_RMSD_IMAGES)]) * LARGEST_RMSD_IN_SPOTS
+        if np.any(worst[:2] > limit[:2]) or (not any(e.is_still for e in experiments) and worst[2] > limit[2]):
+            raise RefinementError(
+                f"refine: predicted and observed positions differ by {worst[0]:.1f} x {worst[1]:.1f} px and {worst[2]:.1f} images (rms), "
+                f"while a spot is {extent[0]:.0f} x {extent[1]:.0f} px and {extent[2]:.0f} images large: the models do not describe the "
+                "images. A wrong rotation axis or its direction, distance, wavelength or beam centre, or a wrong lattice look like this; "
+                "check `spindle show`, import again with geometry.goniometer.axis= or geometry.detector..., and index again"
+            )
+    spots = int(np.count_nonzero((table["miller_index"] != 0).any(axis=1)))
+    fraction = result.n_reflections.sum() / max(spots, 1)
+    if spots >= 100 and fraction < FEWEST_INDEXED_FRACTION and "reflections_used" not in result.reason:
+        rejected = int(np.count_nonzero(table.has_flags(Flag.CENTROID_OUTLIER)))
+        if rejected > (1.0 - FEWEST_INDEXED_FRACTION) * spots:
+            raise RefinementError(
+                f"refine: {rejected} of {spots} indexed reflections were rejected as outliers: the models describe only a few spots. The "
+                "lattice is probably wrong, or there are several crystals; index again, perhaps with max_lattices=2, or keep the spots "
+                "with refinement.reflections.outlier.algorithm=null"
+            )

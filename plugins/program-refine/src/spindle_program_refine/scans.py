@@ -1,0 +1,86 @@
+"""Preparation of experiments for models that vary with the scan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from spindle.errors import UserError
+from spindle.models import Experiments
+from spindle.table import ReflectionTable
+
+MARGIN_DEG = 0.5
+
+
+def all_scans(experiments: Experiments, single_image_is_still: bool) -> bool:
+    """True when no experiment is a still."""
+    return not any(e.is_still or (single_image_is_still and e.scan is not None and e.scan.n_images == 1) for e in experiments)
+
+
+def without_shared_crystals(experiments: Experiments) -> Experiments:
+    """Every scan gets crystals of its own: a crystal shared by several scans cannot vary with each of them."""
+    seen: dict[int, Any] = {}
+    items = []
+    for experiment in experiments:
+        owner = seen.setdefault(id(experiment.crystal), experiment.scan)
+        items.append(experiment if owner is experiment.scan else replace(experiment, crystal=replace(experiment.crystal)))
+    return Experiments(items)
+
+
+def trimmed(experiments: Experiments, table: ReflectionTable, log: Any) -> Experiments:
+    """Experiments whose scans end where their indexed spots do.
+
+    The extent of spots is that of their bounding boxes, else of their centroids widened by half a degree.
+
+    Raises
+    ------
+    UserError
+        If an experiment has no spots.
+    """
+    exchange: dict[int, Any] = {}
+    indexed = (table["miller_index"] != 0).any(axis=1)
+    for scan in experiments.unique("scan"):
+        users = experiments.indices_with("scan", scan)
+        own = indexed & np.isin(table["id"], users)
+        if not own.any():
+            raise UserError(f"refine: experiment {users[0]} has no indexed spots; leave it out or index again")
+        z0, z1 = scan.array_range
+        z = table["xyzobs.px.value"][own, 2]
+        boxes = table["bbox"][own] if "bbox" in table else np.zeros((1, 6), dtype=np.int32)
+        if (boxes[:, 5] > boxes[:, 4]).all():
+            low, high = float(boxes[:, 4].min()), float(boxes[:, 5].max())
+        else:
+            margin = MARGIN_DEG / scan.oscillation_deg[1]
+            low, high = float(z.min() - margin), float(z.max() + margin)
+        first = max(int(np.floor(low + 1e-6)), z0)
+        last = min(int(np.ceil(high - 1e-6)), z1)
+        if (first, last) != (z0, z1) and last > first:
+            log.info("Images %d to %d have no indexed spots beyond %d to %d: the scan is trimmed", z0 + 1, z1, first + 1, last)
+            exchange[id(scan)] = scan.slice(first + 1, last)
+    if not exchange:
+        return experiments
+    items = []
+    for experiment in experiments:
+        scan = exchange.get(id(experiment.scan))
+        if scan is None:
+            items.append(experiment)
+            continue
+        begin = scan.array_range[0] - experiment.scan.array_range[0]
+        items.append(replace(experiment, scan=scan, **_sliced_models(experiment, begin, scan.n_images)))
+    return Experiments(items)
+
+
+def _sliced_models(experiment: Any, begin: int, n_images: int) -> dict[str, Any]:
+    """Scan points of models cut like the scan."""
+    part = slice(begin, begin + n_images + 1)
+    changes: dict[str, Any] = {}
+    if experiment.crystal.A_at_scan_points is not None:
+        changes["crystal"] = experiment.crystal.with_A(experiment.crystal.A, experiment.crystal.A_at_scan_points[part])
+    if experiment.beam.s0_at_scan_points is not None:
+        changes["beam"] = replace(experiment.beam, s0_at_scan_points=experiment.beam.s0_at_scan_points[part])
+    points = experiment.goniometer.setting_rotation_at_scan_points
+    if points is not None:
+        changes["goniometer"] = replace(experiment.goniometer, setting_rotation_at_scan_points=points[part])
+    return changes
