@@ -1,0 +1,1 @@
+executor = 7

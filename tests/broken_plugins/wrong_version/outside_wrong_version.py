@@ -1,0 +1,1 @@
+raise AssertionError("never imported: the version does not fit")

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+from spindle.errors import ParameterError
+from spindle.params import Assignment, Float, Int, Ints, Params, Str, build, make, parse_phil, to_dict, walk
+from spindle.plugins import UnknownPlugin
+
+
+class Tree(Params):
+    class filter(Params):
+        """Rules that drop spots."""
+
+        d_min = Float(None, min=0)
+
+        class untrusted(Params, multiple=True, level=2):
+            panel = Int(None)
+            circle = Ints(None, size=3)
+
+    class ice(Params):
+        d_min = Float(None, min=0)
+        width = Float(0.002)
+
+    class output(Params):
+        log = Str("a.log")
+
+    lambda_ = Float(1.0)
+    ranges = Ints([(1, 2)], size=2, multiple=True)
+
+
+def of(*words: str) -> Params:
+    return build(Tree, [Assignment(*w.split("=", 1)) for w in words])
+
+
+def test_unique_suffixes_are_names():
+    tree = of("width=0.1", "ice.d_min=2")
+    assert (tree.ice.width, tree.ice.d_min, tree.filter.d_min) == (0.1, 2, None)
+
+
+def test_whole_names_win_over_suffixes():
+    class Nested(Params):
+        n = Int(1)
+
+        class inner(Params):
+            n = Int(1)
+
+    tree = build(Nested, [Assignment("n", "5")])
+    assert (tree.n, tree.inner.n) == (5, 1)
+
+
+def test_ambiguous_keys_name_all_candidates():
+    with pytest.raises(ParameterError, match=r"ambiguous.*filter\.d_min, ice\.d_min"):
+        of("d_min=2")
+
+
+def test_unknown_keys_name_close_ones():
+    with pytest.raises(ParameterError, match=r"did you mean ice\.width"):
+        of("widht=2")
+
+
+def test_parts_of_names_are_not_suffixes():
+    with pytest.raises(ParameterError, match="is not a parameter"):
+        of("idth=2")
+
+
+def test_errors_tell_name_value_source_and_type():
+    with pytest.raises(ParameterError, match=r"ice\.width=wide \(command line\): expected a number \(expected float\)"):
+        of("width=wide")
+
+
+def test_last_assignment_wins():
+    assert of("width=1", "ice.width=2").ice.width == 2
+
+
+def test_keyword_names_lose_their_underscore():
+    assert of("lambda=2").lambda_ == 2
+    assert "lambda" in to_dict(of())
+
+
+def test_repeated_parameters_replace_the_default_and_add_up():
+    assert of().ranges == [(1, 2)]
+    assert of("ranges=3,4", "ranges=5,6").ranges == [(3, 4), (5, 6)]
+    assert of("ranges=None").ranges == []
+
+
+def test_multiple_scopes_begin_anew_when_a_key_repeats():
+    tree = of("untrusted.panel=1", "untrusted.circle=1,2,3", "untrusted.panel=2")
+    assert [(u.panel, u.circle) for u in tree.filter.untrusted] == [(1, (1, 2, 3)), (2, None)]
+
+
+def test_multiple_scopes_follow_the_blocks_of_a_file():
+    text = "filter { untrusted { panel=1 } untrusted { panel=2\n circle = 1 2 3 } }\nuntrusted.panel=3"
+    tree = build(Tree, parse_phil(text, "file"))
+    assert [(u.panel, u.circle) for u in tree.filter.untrusted] == [(1, None), (2, (1, 2, 3)), (3, None)]
+
+
+def test_levels_add_up_along_the_scopes():
+    levels = {e.path: e.level for e in walk(of(), templates=True)}
+    assert levels["filter.untrusted.panel"] == 2
+    assert levels["filter.d_min"] == 0
+
+
+def test_scopes_and_values_may_be_given_from_python():
+    tree = make(Tree, ice={"width": 0.5}, filter__d_min=3, **{"output.log": "b.log"})
+    assert (tree.ice.width, tree.filter.d_min, tree.output.log) == (0.5, 3, "b.log")
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_copies_are_equal_and_independent(duplicate):
+    tree = of("untrusted.panel=1", "width=1")
+    twin = duplicate(tree)
+    assert twin == tree
+    twin.ice.width = 2
+    twin.filter.untrusted[0].panel = 5
+    assert (tree.ice.width, tree.filter.untrusted[0].panel) == (1, 1)
+
+
+# -- plugins ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trial(install):
+    install("trial_plugins")
+    from trial_plugins import Trial
+
+    return lambda *words: build(Trial.Params, [Assignment(*w.split("=", 1)) for w in words])
+
+
+def test_parameters_of_the_chosen_algorithm_are_in_scope(trial):
+    assert trial("offset=3").squares.plain.offset == 3
+    tree = trial("squares.algorithm=fancy", "fancy.robust.tuning_constant=1.5")
+    assert tree.squares.fancy.robust.tuning_constant == 1.5
+    assert not hasattr(tree.squares, "plain")
+
+
+def test_the_order_of_choice_and_parameters_does_not_matter(trial):
+    assert trial("tuning_constant=1.5", "squares.algorithm=fancy").squares.fancy.robust.tuning_constant == 1.5
+
+
+def test_a_scope_stands_for_the_algorithm_chosen_in_it(trial):
+    assert trial("squares=fancy").squares.algorithm == "fancy"
+
+
+@pytest.mark.parametrize("key", ["fancy.robust.tuning_constant", "tuning_constant", "squares.fancy.nonsense"])
+def test_keys_of_an_unselected_algorithm_say_so(trial, key):
+    with pytest.raises(ParameterError, match=r"'fancy', but squares\.algorithm=plain is selected; add squares\.algorithm=fancy"):
+        trial(f"{key}=2")
+
+
+def test_unknown_algorithms_name_the_parameter_and_the_installed_ones(trial):
+    with pytest.raises(UnknownPlugin, match=r"squares\.algorithm=fance .*installed are: fancy, plain\. Did you mean fancy"):
+        trial("squares.algorithm=fance")
+
+
+def test_attached_scopes_survive_copying(trial):
+    tree = trial("squares=fancy", "curvature=2")
+    twin = pickle.loads(pickle.dumps(tree))
+    assert twin.squares.fancy.model.curvature == 2
+    assert twin == tree
