@@ -19,13 +19,18 @@ class _Smoother(Params, level=1):
 
     interval_width_degrees = Float(
         36.0, min=0, none=True, auto=True, units="deg",
-        help="Width between the samples of the smooth curve; Auto chooses it from the spectrum of the residuals.",
+        help="Width between the samples of the smooth curve; Auto is 36 degrees.",
     )  # fmt: skip
     absolute_num_intervals = Int(None, min=1, help="Number of intervals, instead of a width.")
 
 
-class _OrientationSmoother(_Smoother, level=1):
-    """How quickly the orientation may vary with the scan."""
+class _CrystalSmoother(_Smoother, level=1):
+    """How quickly the model may vary with the scan."""
+
+    interval_width_degrees = Float(
+        Auto, min=0, none=True, auto=True, units="deg",
+        help="Width between the samples of the smooth curve; Auto halves it from 36 degrees as long as the fit gains more than chance.",
+    )  # fmt: skip
 
 
 _FIX_LIST = "Regular expressions; parameters whose name matches one of them are not refined, for example Tau1."
@@ -121,7 +126,7 @@ class RefinementParams(Params):
 
                 constraints = _Constraint
                 force_static = Bool(False, level=1, help=_FORCE_STATIC)
-                smoother = _Smoother
+                smoother = _CrystalSmoother
 
             class orientation(Params, level=1):
                 """The orientation, three rotations about the laboratory axes."""
@@ -129,7 +134,7 @@ class RefinementParams(Params):
                 fix_list = Strings(None, none=True, level=1, help=_FIX_LIST)
                 constraints = _Constraint
                 force_static = Bool(False, level=1, help=_FORCE_STATIC)
-                smoother = _OrientationSmoother
+                smoother = _CrystalSmoother
 
         class detector(Params):
             """The detector."""

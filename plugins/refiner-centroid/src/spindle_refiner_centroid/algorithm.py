@@ -16,13 +16,13 @@ from spindle.params import Auto
 from spindle.table import Flag, ReflectionTable
 
 from . import selection, summaries
-from .centroid_analysis import CentroidAnalysis, analyse_centroids
+from .centroid_analysis import block_means
 from .engines import Minimum, Recorder, minimise
 from .outliers import find_outliers, outlier_groups
-from .problem import Problem
+from .problem import WIDEST_DEG, Problem
 from .reduction import reduce_parameters
 from .restraints import build_restraints
-from .target import Evaluation, Observations, Target
+from .target import Observations, Target
 from .updating import refined_experiments
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 # Observed mm positions depend on the geometry through the depth in the sensor; below this change it is not worth another round.
 DEPTH_TOLERANCE_MM = 2e-5
 DEPTH_ROUNDS = 3
+NARROWEST_DEG = 4.5
 
 
 class CentroidRefiner(Algorithm):
@@ -55,7 +56,7 @@ class _Macrocycle:
         if self.stills and scan_varying:
             raise RefinementError("stills cannot be refined with scan-varying models: set refinement.parameterisation.scan_varying=False")
         self.tables: list[Any] = []
-        self.analysis = cache(self._analyse)
+        self.block_deg = cache(self._block_deg)
         self.n_threads = settings.mp.nproc or 1
 
     def _kind(self) -> bool:
@@ -98,21 +99,19 @@ class _Macrocycle:
         z = np.ascontiguousarray(xyz[:, 2])
         return Observations(rows, hkl, entering, owner, panel, z, observed, weights), products
 
-    def _analyse(self, i: int) -> CentroidAnalysis:
-        """Centroid analysis of one experiment with the residuals of the starting models."""
+    def _block_deg(self, i: int) -> float:
+        """Width of the blocks of the centroid analysis of one experiment, with the residuals of the starting models."""
         scan = self.experiments[i].scan
         own = (self.start.observations.experiment == i) & self.start_evaluation.predicted
         z0, z1 = scan.array_range
-        result = analyse_centroids(
+        block_deg, counts, means = block_means(
             self.start.observations.z[own], self.start_evaluation.residuals[own], z0, z1, abs(scan.oscillation_deg[1])
         )
         if self.settings.parameterisation.debug_centroid_analysis:
-            log.info(
-                "Centroid analysis of experiment %d: blocks of %.2f deg, intervals of %.2f deg", i, result.block_deg, result.interval_deg
-            )
-        return result
+            self.tables.append(summaries.centroid_table(i, block_deg, counts, means))
+        return block_deg
 
-    def _reject(self, observations: Observations, evaluation: Evaluation) -> np.ndarray:
+    def _reject(self, observations: Observations, residuals: np.ndarray) -> np.ndarray:
         """(n,) bool: outliers by the chosen algorithm."""
         scope = self.settings.reflections.outlier
         name = scope.algorithm
@@ -124,10 +123,10 @@ class _Macrocycle:
         if self.refiner.context is None:
             raise RefinementError(f"refinement.reflections.outlier.algorithm={name}: the refiner was made without a run context; use null")
         algorithm = self.refiner.context.algorithm("outlier", name, getattr(scope, name, None))
-        groups = outlier_groups(self.experiments, observations, scope, self.stills, lambda i: self.analysis(i).block_deg)
+        groups = outlier_groups(self.experiments, observations, scope, self.stills, self.block_deg)
         threads = scope.nproc if isinstance(scope.nproc, int) else self.n_threads
         outliers, small = find_outliers(
-            algorithm, self.experiments, observations, evaluation.residuals, groups, scope, self.stills, threads
+            algorithm, self.experiments, observations, residuals, groups, scope, self.stills, threads
         )
         log.info("Detecting centroid outliers using the %s algorithm", name)
         if small:
@@ -161,17 +160,79 @@ class _Macrocycle:
         candidates = candidates.select(matched)
         residuals = self.start_evaluation.residuals[matched]
         self.tables.append(summaries.residual_quantiles(residuals, candidates.weights, self.stills))
-        outliers = self._reject(candidates, Evaluation(0.0, residuals, np.ones(len(candidates), dtype=bool)))
-        good = candidates.select(~outliers)
+        outliers = self._reject(candidates, residuals)
+        used, spare = self._divide(candidates, outliers)
         if outliers.any():
-            self.tables.append(summaries.residual_quantiles(residuals[~outliers], good.weights, self.stills))
-        work = selection.working_set(self.experiments, good.experiment, settings, self.stills)
-        problem = Problem(self.experiments, settings, self.scan_varying, self.stills, lambda i: self.analysis(i).interval_deg)
-        used = good.select(work)
-        minimum, target, free = self._minimise(problem, used, good.select(~work))
-        return self._result(problem, minimum, target, everything, usable, candidates.rows[outliers], free)
+            self.tables.append(summaries.residual_quantiles(residuals[~outliers], candidates.weights[~outliers], self.stills))
+        if not self.scan_varying:
+            problem = Problem(self.experiments, settings, False, self.stills)
+            minimum, target = self._minimise(problem, used, spare)
+        else:
+            widths = self._choose_widths(used, spare)
+            problem = Problem(self.experiments, settings, True, self.stills, widths)
+            minimum, target = self._minimise(problem, used, spare)
+            # Outliers of the constant models are not those of the varying ones.
+            candidates = self._seen_with(candidates, refined_experiments(problem, minimum.x, np.full((1, 1), np.nan)))
+            outliers = self._reject(candidates, Target(problem, candidates).evaluate(minimum.x, gradients=False).residuals)
+            used, spare = self._divide(candidates, outliers)
+            minimum, target = self._minimise(problem, used, spare, minimum)
+        return self._result(problem, minimum, target, everything, usable, candidates.rows[outliers])
 
-    def _minimise(self, problem: Problem, used: Observations, spare: Observations) -> tuple[Minimum, Target, Observations]:
+    def _divide(self, candidates: Observations, outliers: np.ndarray) -> tuple[Observations, Observations]:
+        """The working set, and what is left of the good reflections."""
+        good = candidates.select(~outliers)
+        work = selection.working_set(self.experiments, good.experiment, self.settings, self.stills)
+        return good.select(work), good.select(~work)
+
+    def _choose_widths(self, used: Observations, spare: Observations) -> dict[str, float]:
+        """Widths of intervals (degrees) of crystal models for which ``interval_width_degrees`` is Auto.
+
+        They are halved from 36 degrees as long as the Bayesian information criterion falls: M ln(sum of squares) + p ln M for M residuals
+        and p parameters (Schwarz 1978, Ann. Statist. 6, 461-464).
+        """
+        scope = self.settings.parameterisation.crystal
+        kinds = [
+            kind
+            for kind, own in (("orientation", scope.orientation), ("cell", scope.unit_cell))
+            if own.smoother.interval_width_degrees is Auto and own.smoother.absolute_num_intervals is None and not own.force_static
+        ]
+        widths = dict.fromkeys(kinds, WIDEST_DEG)
+        if not kinds or scope.fix == "all":
+            return widths
+        extent = max(abs(e.scan.oscillation_deg[1]) * e.scan.n_images for e in self.experiments)
+
+        def criterion(trial: dict[str, float]) -> float:
+            problem = Problem(self.experiments, self.settings, True, self.stills, trial)
+            minimum, target = self._minimise(problem, used.select(slice(None)), spare, quiet=True)
+            m = 3 * minimum.evaluation.n_predicted
+            return m * float(np.log(max(minimum.evaluation.objective, 1e-300))) + problem.n_parameters * float(np.log(m))
+
+        best = criterion(widths)
+        for kind in kinds:
+            width = min(WIDEST_DEG, extent)
+            while width / 2.0 >= NARROWEST_DEG:
+                width /= 2.0
+                try:
+                    value = criterion({**widths, kind: width})
+                except RefinementError:
+                    break
+                if value >= best:
+                    break
+                best, widths[kind] = value, width
+        log.info("Width of intervals along the scan: %s", ", ".join(f"{kind} {width:g} deg" for kind, width in widths.items()))
+        return widths
+
+    def _seen_with(self, observations: Observations, experiments: Experiments) -> Observations:
+        """Observations with mm positions freed from parallax by other models."""
+        xyz = self.table["xyzobs.px.value"][observations.rows]
+        moved = observations.select(slice(None))
+        moved.observed = selection.observed_positions(experiments, moved.experiment, moved.panel, xyz, self.stills)
+        return moved
+
+    def _minimise(
+        self, problem: Problem, used: Observations, spare: Observations, before: Minimum | None = None, quiet: bool = False
+    ) -> tuple[Minimum, Target]:
+        """Refine, from the starting models or from an earlier minimum; the steps of that one come first in the history."""
         settings = self.settings
         restraints = build_restraints(problem, settings.parameterisation.crystal.unit_cell.restraints)
         options = {"block_size": settings.target.gradient_calculation_blocksize, "n_threads": self.n_threads}
@@ -185,19 +246,21 @@ class _Macrocycle:
                 f"{len(used)} reflections cannot determine {problem.n_parameters} parameters: fix some (crystal.fix, detector.fix, beam.fix) "
                 "or use more reflections"
             )
-        log.info("There are %d parameters to refine against %d reflections in 3 dimensions", problem.n_parameters, len(used))
-        x = problem.x0
-        steps: list[Any] = []
+        if not quiet:
+            log.info("There are %d parameters to refine against %d reflections in 3 dimensions", problem.n_parameters, len(used))
+        x, steps = problem.x0, []
+        if before is not None and len(before.x) == problem.n_parameters:
+            x, steps = before.x, before.steps
         for _ in range(DEPTH_ROUNDS):
             recorder = Recorder(target, settings, self._cutoff(), Target(problem, spare, **options) if len(spare) else None)
             minimum = minimise(target, x, recorder, settings)
-            steps += minimum.steps if not steps else minimum.steps[1:]
+            steps = steps + (minimum.steps if not steps or steps[-1].n_reflections != minimum.steps[0].n_reflections else minimum.steps[1:])
             x = minimum.x
             if not self._depth_changes(problem, x, used):
                 break
             target = Target(problem, used, restraints, **options)
         minimum.steps = steps
-        return minimum, target, used
+        return minimum, target
 
     def _cutoff(self) -> np.ndarray:
         """(3,) RMSDs that are good enough."""
@@ -229,8 +292,9 @@ class _Macrocycle:
 
     def _result(
         self, problem: Problem, minimum: Minimum, target: Target, everything: Observations, usable: np.ndarray,
-        outlier_rows: np.ndarray, used: Observations,
+        outlier_rows: np.ndarray,
     ) -> RefinementResult:  # fmt: skip
+        used = target.observations
         evaluation = minimum.evaluation
         degrees = max(3 * evaluation.n_predicted + target.n_restraints - problem.n_parameters, 1)
         chi = 2.0 * evaluation.objective / degrees

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from .parameterisations import (
     OrientationParameters,
 )
 
+WIDEST_DEG = 36.0
 KINDS = ("orientation", "cell", "beam", "goniometer", "detector")
 
 
@@ -112,8 +113,8 @@ class Problem:
         The scope ``refinement.*``.
     scan_varying : bool
     stills : bool
-    interval_deg : callable, optional
-        Width of intervals (degrees) for an experiment, for ``interval_width_degrees=Auto``.
+    auto_widths : mapping of str to float, optional
+        Width of intervals (degrees) by kind of model, for ``interval_width_degrees=Auto``; `WIDEST_DEG` for a kind not given.
     """
 
     def __init__(
@@ -122,13 +123,13 @@ class Problem:
         settings: Any,
         scan_varying: bool,
         stills: bool,
-        interval_deg: Callable[[int], float] | None = None,
+        auto_widths: Mapping[str, float] | None = None,
     ) -> None:
         self.experiments = experiments
         self.settings = settings
         self.scan_varying = scan_varying and not stills
         self.stills = stills
-        self._interval_deg = interval_deg
+        self._auto_widths = dict(auto_widths or {})
         self.blocks: list[ModelBlock] = []
         self._add_crystals()
         self._add_beams()
@@ -148,13 +149,13 @@ class Problem:
 
     # -- building ---------------------------------------------------------------------------------------------------------
 
-    def _smoother(self, scope: Any, users: list[int], what: str) -> Smoother | None:
+    def _smoother(self, scope: Any, users: list[int], kind: str) -> Smoother | None:
         if not self.scan_varying or scope.force_static:
             return None
         scans = {id(self.experiments[i].scan): self.experiments[i].scan for i in users}
         if len(scans) > 1:
             raise RefinementError(
-                f"a {what} shared by {len(scans)} scans cannot vary with the scan: set force_static=True for it, or give each scan its own"
+                f"a {kind} shared by {len(scans)} scans cannot vary with the scan: set force_static=True for it, or give each scan its own"
             )
         scan = next(iter(scans.values()))
         z0, z1 = scan.array_range
@@ -163,7 +164,7 @@ class Problem:
         else:
             width = scope.smoother.interval_width_degrees
             if width is Auto or width is None:
-                width = self._interval_deg(users[0]) if self._interval_deg is not None else 36.0
+                width = self._auto_widths.get(kind, WIDEST_DEG)
             extent = abs(scan.oscillation_deg[1]) * scan.n_images
             intervals = max(int(extent / width), 1) if width > 0 else scan.n_images
         return Smoother(float(z0), float(z1), intervals)
@@ -180,7 +181,7 @@ class Problem:
                 names = list(parameters.names)
                 wanted = set(names) if scope.fix in ("all", kind) else set()
                 fixed = _fixed(names, f"Crystal{number}", wanted, own.fix_list, f"refinement.parameterisation.crystal.{kind}")
-                smoother = None if fixed.all() else self._smoother(own, users, f"crystal {kind}")
+                smoother = None if fixed.all() else self._smoother(own, users, kind)
                 self.blocks.append(ModelBlock(kind, f"Crystal{number}", crystal, parameters, users, smoother, fixed))
 
     def _add_beams(self) -> None:

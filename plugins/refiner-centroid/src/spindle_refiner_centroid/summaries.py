@@ -83,3 +83,11 @@ def panel_table(
         headers = ["Panel\nid", "Nref", "RMSD_X\n(px)", "RMSD_Y\n(px)", angle]
         tables.append(Table(f"Detector {k + 1} RMSDs by panel:", headers, rows, "rmsd_by_panel"))
     return tables
+
+
+def centroid_table(experiment: int, block_deg: float, counts: np.ndarray, means: np.ndarray) -> Table:
+    """Mean residuals along the scan."""
+    rows = [[f"{(k + 0.5) * block_deg:.2f}", str(n), *(f"{v:.5f}" for v in m[:2]), f"{np.rad2deg(m[2]):.5f}"] for k, (n, m) in
+            enumerate(zip(counts, means, strict=True))]  # fmt: skip
+    headers = ["Angle\n(deg)", "Nref", "<Xc - Xo>\n(mm)", "<Yc - Yo>\n(mm)", "<Phic - Phio>\n(deg)"]
+    return Table(f"Mean residuals along the scan of experiment {experiment}:", headers, rows, "centroid_analysis")
