@@ -1,0 +1,124 @@
+"""`spindle show`: models, reflections and image statistics as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.errors import ParameterError
+from spindle.params import Bool, HostParams, Int, Params, Str
+
+if TYPE_CHECKING:
+    from spindle.execution import RunContext
+
+
+class Show(Program):
+    """Print what is in experiment lists, reflection files and images.
+
+    Nothing is written. Images are imported on the fly, with their headers as they are.
+
+        spindle show indexed.expt indexed.refl
+        spindle show integrated.refl show_flags=True max_reflections=10
+        spindle show image_0001.cbf image_statistics.show_raw=True
+    """
+
+    class Params(Params):
+        """Print models, reflections and image statistics."""
+
+        show_scan_varying = Bool(False, help="Print crystal and beam at each scan point.")
+        show_shared_models = Bool(False, help="Print which experiments share which models.")
+        show_all_reflection_data = Bool(False, help="Print all columns of single reflections.")
+        show_intensities = Bool(False, help="Print the intensity columns of single reflections.")
+        show_centroids = Bool(False, help="Print the centroid columns of single reflections.")
+        show_profile_fit = Bool(False, help="Print the profile fitting columns of single reflections.")
+        show_flags = Bool(False, help="Print how many reflections have each flag.")
+        show_identifiers = Bool(False, help="Print the experiment identifiers that a reflection file knows.")
+        max_reflections = Int(None, min=0, help="How many single reflections to print; all by default.")
+
+        class image_statistics(Params):
+            """Minimum, quartiles and maximum of the pixels of each image."""
+
+            show_corrected = Bool(False, help="Of counts: pedestal taken off, divided by the gain.")
+            show_raw = Bool(False, help="Of values as stored.")
+
+        class output(Params, level=3):
+            """What is written."""
+
+            log = Str(None, help="Log; none by default.")
+
+        class run(HostParams.run, level=3):
+            """How the run is recorded."""
+
+            record = Str(None, help="File name of the run record; none by default.")
+
+    @hookimpl
+    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+        """Print; see `spindle.contracts.program.ProgramSpec`."""
+        experiments = inputs.experiments
+        if inputs.files:
+            found = context.run_program("import", files=inputs.files).experiments
+            experiments = found if not experiments else type(experiments)([*experiments, *(found or ())])
+        if not experiments and not inputs.reflections:
+            raise ParameterError("nothing to show: give experiment lists (.expt), reflection files (.refl) or images")
+        statistics = params.image_statistics
+        summary: dict[str, Any] = {}
+        if experiments:
+            from .models import describe_experiment, shared_models
+
+            for index, experiment in enumerate(experiments):
+                context.log.info("Experiment %d:\n%s\n", index, describe_experiment(experiment, params.show_scan_varying))
+            if params.show_shared_models:
+                context.table(shared_models(experiments))
+            summary["n_experiments"] = len(experiments)
+        if statistics.show_raw or statistics.show_corrected:
+            if not experiments:
+                raise ParameterError("image_statistics needs experiments or images; only reflections were given")
+            from .images import image_statistics
+
+            for is_raw in [r for r, wanted in ((True, statistics.show_raw), (False, statistics.show_corrected)) if wanted]:
+                context.table(image_statistics(experiments, is_raw, context.executor))
+        for table in inputs.reflections:
+            from .reflections import column_statistics, flag_counts, identifier_table, list_reflections
+
+            context.log.info("\nReflection list contains %d reflections", len(table))
+            context.table(column_statistics(table))
+            if params.show_flags:
+                context.table(flag_counts(table))
+            if params.show_identifiers:
+                context.table(identifier_table(table))
+            columns = _columns(params)
+            if columns or params.show_all_reflection_data or params.max_reflections:
+                context.table(list_reflections(table, columns, params.max_reflections))
+        if inputs.reflections:
+            summary["n_reflections"] = [len(t) for t in inputs.reflections]
+        return ProgramResult(experiments=None, summary=summary)
+
+
+_INTENSITIES = (
+    "id", "panel", "miller_index", "flags", "d", "intensity.prf.value", "intensity.prf.variance", "intensity.sum.value",
+    "intensity.sum.variance", "intensity.scale.value", "intensity.scale.variance", "inverse_scale_factor", "background.mean",
+    "partiality", "lp", "qe",
+)  # fmt: skip
+_CENTROIDS = (
+    "id", "panel", "miller_index", "xyzobs.px.value", "xyzobs.px.variance", "xyzobs.mm.value", "xyzobs.mm.variance", "xyzcal.px",
+    "xyzcal.mm", "rlp", "s1", "delpsical.rad",
+)  # fmt: skip
+_PROFILE = (
+    "id", "panel", "miller_index", "d", "intensity.prf.value", "intensity.prf.variance", "profile.correlation", "profile.rmsd",
+    "partiality", "num_pixels.foreground", "num_pixels.background", "num_pixels.background_used",
+)  # fmt: skip
+
+
+def _columns(params: Any) -> tuple[str, ...]:
+    """Columns of single reflections that the user asks for; () for all."""
+    if params.show_all_reflection_data:
+        return ()
+    names: dict[str, None] = {}
+    for wanted, group in (
+        (params.show_intensities, _INTENSITIES),
+        (params.show_centroids, _CENTROIDS),
+        (params.show_profile_fit, _PROFILE),
+    ):
+        if wanted:
+            names.update(dict.fromkeys(group))
+    return tuple(names)

@@ -1,0 +1,52 @@
+"""Statistics of the pixels of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spindle.images import ImageSequence
+from spindle.report import Table
+
+if TYPE_CHECKING:
+    from spindle.execution.executor import Executor
+    from spindle.models import Experiments
+
+
+def image_statistics(experiments: Experiments, is_raw: bool, executor: Executor) -> Table:
+    """Minimum, quartiles and maximum of each image.
+
+    Parameters
+    ----------
+    experiments : Experiments
+    is_raw : bool
+        Values as stored, of all pixels; otherwise (value - pedestal) / gain.
+    executor : Executor
+    """
+    tasks = []
+    for experiment in experiments:
+        sequence = ImageSequence(experiment)
+        tasks += [(sequence, i) for i in range(sequence.n_images)]
+
+    def one(task: tuple[ImageSequence, int]) -> list[object]:
+        sequence, i = task
+        parts = []
+        for pixels, panel in zip(sequence.read(i), sequence.experiment.detector, strict=True):
+            values = pixels.ravel()
+            if not is_raw and (panel.pedestal != 0.0 or panel.gain != 1.0):
+                values = (values - panel.pedestal) / panel.gain
+            parts.append(values)
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        path, frame = sequence.file_of(i)
+        name = Path(path).name + (f"[{frame}]" if frame else "")
+        # Plain order statistics: the value below which the fraction of pixels lies, no interpolation between counts.
+        n = values.size
+        places = [int(q * (n - 1)) for q in (0.25, 0.5, 0.75)]
+        ordered = np.partition(values, places)
+        return [name, float(values.min()), *(float(ordered[p]) for p in places), float(values.max())]
+
+    rows = list(executor.map(one, tasks))
+    title = "Raw pixel values" if is_raw else "Corrected pixel values"
+    return Table(title, ("Image", "Min", "Q1", "Median", "Q3", "Max"), rows, key="image_statistics")

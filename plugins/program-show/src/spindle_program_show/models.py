@@ -1,0 +1,229 @@
+"""Text about the models of an experiment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
+from spindle.report import Table
+
+from .resolution import inscribed_resolution
+
+
+def _vector(values: Any) -> str:
+    return "{" + ",".join(f"{v + 0.0:.6g}" for v in np.ravel(values)) + "}"
+
+
+def describe_experiment(experiment: Experiment, show_scan_varying: bool) -> str:
+    """All models of an experiment, line by line."""
+    lines = [f"Experiment identifier: {experiment.identifier}"]
+    imageset = experiment.imageset
+    if imageset is not None:
+        if imageset.template is not None:
+            lines.append(f"Image template: {imageset.template}")
+        elif len(imageset.paths) == 1:
+            lines.append(f"Image file: {imageset.paths[0]}")
+        elif imageset.paths:
+            lines.append(f"Image files: {len(imageset.paths)}, {imageset.paths[0]} to {imageset.paths[-1]}")
+        lines += [f"{kind} file: {getattr(imageset, kind)}" for kind in ("mask", "gain", "pedestal", "dx", "dy") if getattr(imageset, kind)]
+    lines += _detector(experiment.detector, experiment.beam)
+    lines += _beam(experiment.beam, experiment.detector, show_scan_varying)
+    if experiment.scan is not None:
+        lines += _scan(experiment.scan)
+    if experiment.goniometer is not None:
+        lines += _goniometer(experiment.goniometer)
+    if experiment.crystal is not None:
+        lines += _crystal(experiment.crystal, show_scan_varying)
+    if experiment.profile is not None:
+        lines += _profile(experiment.profile)
+    if experiment.scaling_model is not None:
+        lines += _scaling_model(experiment.scaling_model)
+    return "\n".join(lines)
+
+
+def _panel(panel: Panel) -> list[str]:
+    lines = [
+        "Panel:",
+        f"  name: {panel.name}",
+        f"  type: {panel.type}",
+        f"  identifier: {panel.identifier}",
+        f"  pixel_size: {_vector(panel.pixel_size)}",
+        f"  image_size: {_vector(panel.image_size)}",
+        f"  trusted_range: {{{panel.trusted_range[0]:g},{panel.trusted_range[1]:.10g}}}",
+        f"  thickness: {panel.thickness:g}",
+        f"  material: {panel.material}",
+        f"  mu: {panel.mu:.6g}",
+        f"  gain: {panel.gain:g}",
+        f"  pedestal: {panel.pedestal:g}",
+        f"  fast_axis: {_vector(panel.fast_axis)}",
+        f"  slow_axis: {_vector(panel.slow_axis)}",
+        f"  origin: {_vector(panel.origin)}",
+        f"  distance: {panel.distance:.6g}",
+        f"  depth in the sensor: {panel.parallax}",
+    ]
+    if panel.mask:
+        lines.append(f"  untrusted rectangles: {len(panel.mask)}")
+    return lines
+
+
+def _detector(detector: Detector, beam: Beam) -> list[str]:
+    lines = ["Detector:"]
+    for panel in detector:
+        lines += [*_panel(panel), ""]
+    lines.append(f"Max resolution (at corners): {detector.max_resolution(beam.s0):.6f}")
+    inscribed = inscribed_resolution(detector, beam)
+    if inscribed is not None:
+        lines.append(f"Max resolution (inscribed):  {inscribed:.6f}")
+    return [*lines, ""]
+
+
+def _beam(beam: Beam, detector: Detector, show_scan_varying: bool) -> list[str]:
+    lines = [
+        "Beam:",
+        f"    probe: {beam.probe}",
+        f"    wavelength: {beam.wavelength:.6g}",
+        f"    sample to source direction: {_vector(beam.direction)}",
+        f"    divergence: {beam.divergence_deg:g}",
+        f"    sigma divergence: {beam.sigma_divergence_deg:g}",
+        f"    polarization normal: {_vector(beam.polarization_normal)}",
+        f"    polarization fraction: {beam.polarization_fraction:g}",
+        f"    flux: {beam.flux:g}",
+        f"    transmission: {beam.transmission:g}",
+    ]
+    if beam.s0_at_scan_points is not None:
+        lines.append(f"    s0 sampled at {len(beam.s0_at_scan_points)} scan points")
+        if show_scan_varying:
+            lines += [f"      {i + 1:5d}: {_vector(s0)}" for i, s0 in enumerate(beam.s0_at_scan_points)]
+    lines.append("")
+    hit = detector.beam_centre(beam.s0)
+    if hit is not None:
+        panel, mm = hit
+        where = f"panel {panel}, " if len(detector) > 1 else ""
+        px = mm / detector[panel].pixel_size
+        lines += [
+            "Beam centre:",
+            f"    mm: {where}({mm[0]:.2f},{mm[1]:.2f})",
+            f"    px: {where}({px[0]:.2f},{px[1]:.2f})",
+        ]
+        if len(detector) > 1:
+            raw = px + np.array(detector[panel].raw_image_offset)
+            lines.append(f"    px in the image: ({raw[0]:.2f},{raw[1]:.2f})")
+        lines.append("")
+    else:
+        lines += ["Beam centre: the beam hits no panel", ""]
+    return lines
+
+
+def _scan(scan: Scan) -> list[str]:
+    lines = [
+        "Scan:",
+        f"    number of images:   {scan.n_images}",
+        f"    image range:   {{{scan.image_range[0]},{scan.image_range[1]}}}",
+        f"    oscillation:   {_vector(scan.oscillation_deg)}",
+    ]
+    if scan.exposure_times is not None and len(scan.exposure_times):
+        lines.append(f"    exposure time: {scan.exposure_times[0]:g}")
+    if scan.batch_offset:
+        lines.append(f"    batch offset: {scan.batch_offset}")
+    return [*lines, ""]
+
+
+def _goniometer(goniometer: Goniometer) -> list[str]:
+    lines = [
+        "Goniometer:",
+        f"    Rotation axis:   {_vector(goniometer.rotation_axis)}",
+        f"    Fixed rotation:  {_vector(goniometer.fixed_rotation)}",
+        f"    Setting rotation:{_vector(goniometer.setting_rotation)}",
+    ]
+    if goniometer.axes is not None and goniometer.names is not None and goniometer.scan_axis is not None:
+        lines += [
+            f"    Axis #{i} ({name}):  {_vector(axis)}"
+            for i, (name, axis) in enumerate(zip(goniometer.names, goniometer.axes, strict=True))
+        ]
+        lines.append("    Angles: " + ",".join(f"{a:.6g}" for a in np.ravel(goniometer.angles_deg)))
+        lines.append(f"    scan axis: #{goniometer.scan_axis} ({goniometer.names[goniometer.scan_axis]})")
+    return [*lines, ""]
+
+
+def _with_sd(value: float, sd: float) -> str:
+    """A value with its standard deviation in units of the last digit, two digits of it below 20."""
+    if not sd > 0:
+        return f"{value:.4f}" if value < 1000 else f"{value:.2f}"
+    decimals = max(0, int(np.ceil(-np.log10(sd))))
+    if round(sd * 10**decimals) < 2:
+        decimals += 1
+    return f"{value:.{decimals}f}({round(sd * 10**decimals)})"
+
+
+def _matrix(label: str, matrix: np.ndarray) -> list[str]:
+    rows = ["{" + ", ".join(f"{v + 0.0:7.4f}" for v in row) + "}" for row in matrix]
+    pad = " " * (len(label) + 1)
+    return [f"{label}{{{rows[0]},", f"{pad}{rows[1]},", f"{pad}{rows[2]}}}"]
+
+
+def _cell(cell: np.ndarray, sd: np.ndarray | None = None) -> str:
+    if sd is None:
+        return ", ".join([*(f"{v:.4f}" for v in cell[:3]), *(f"{v:.3f}" for v in cell[3:])])
+    return ", ".join(_with_sd(float(v), float(s)) if s > 0 else f"{v:.1f}" for v, s in zip(cell, sd, strict=True))
+
+
+def _crystal(crystal: Crystal, show_scan_varying: bool) -> list[str]:
+    lines = [
+        "Crystal:",
+        f"    Unit cell: {_cell(crystal.cell, crystal.cell_sd)}",
+        f"    Space group: {crystal.space_group.xhm()}",
+        *_matrix("    U matrix:  ", crystal.U),
+        *_matrix("    B matrix:  ", crystal.B),
+        *_matrix("    A = UB:    ", crystal.A),
+    ]
+    if crystal.mosaicity_deg is not None:
+        lines.append(f"    Mosaicity:  {crystal.mosaicity_deg:.6f}")
+    if crystal.A_at_scan_points is not None:
+        from spindle.models.crystal import cell_from_real_space
+
+        cells = cell_from_real_space(np.linalg.inv(crystal.A_at_scan_points))
+        lines.append(f"    A sampled at {len(crystal.A_at_scan_points)} scan points")
+        lines.append(f"    Average unit cell: {_cell(cells.mean(axis=0))}")
+        if show_scan_varying:
+            for i, (matrix, cell) in enumerate(zip(crystal.A_at_scan_points, cells, strict=True)):
+                lines += [f"  Scan point #{i + 1}: {_cell(cell)}", *_matrix("    A = UB:    ", matrix)]
+    return [*lines, ""]
+
+
+def _profile(profile: dict[str, Any]) -> list[str]:
+    lines = ["Profile model:", f"    type: {profile.get('__id__', 'unknown')}"]
+    n_sigma = float(profile.get("n_sigma", 3.0))
+    for name, label in (("sigma_b", "delta_b (sigma_b)"), ("sigma_m", "delta_m (sigma_m)")):
+        if name in profile:
+            values = np.atleast_1d(np.asarray(profile[name], dtype=np.float64))
+            mean = float(values.mean())
+            spread = f", from {values.min():.6f} to {values.max():.6f} over {values.size} points" if values.size > 1 else ""
+            lines.append(f"    {label}: {n_sigma * mean:.6f} ({mean:.6f}){spread}")
+    lines += [f"    {k}: {v}" for k, v in profile.items() if k not in ("__id__", "n_sigma", "sigma_b", "sigma_m")]
+    return [*lines, ""]
+
+
+def _scaling_model(model: dict[str, Any]) -> list[str]:
+    lines = ["Scaling model:", f"    type: {model.get('__id__', 'unknown')}"]
+    for name, part in model.items():
+        if not isinstance(part, dict) or "parameters" not in part:
+            continue
+        values = np.ravel(np.asarray(part["parameters"], dtype=np.float64))
+        errors = np.ravel(np.asarray(part.get("est_standard_devs", ()), dtype=np.float64))
+        lines.append(f"    {name}: {values.size} parameters (sigma)")
+        for i, value in enumerate(values):
+            lines.append(f"      {value:9.4f}" + (f"   ({errors[i]:.4f})" if i < errors.size else ""))
+    return [*lines, ""]
+
+
+def shared_models(experiments: Experiments) -> Table:
+    """Which experiments share which models: the number of each model."""
+    names = ("beam", "detector", "goniometer", "scan", "crystal", "imageset")
+    numbers = {name: {id(m): i for i, m in enumerate(experiments.unique(name))} for name in names}
+    rows = [
+        [i, *(None if getattr(e, name) is None else numbers[name][id(getattr(e, name))] for name in names)]
+        for i, e in enumerate(experiments)
+    ]
+    return Table("Shared models (equal numbers are one model)", ("Experiment", *names), rows, key="shared_models")
