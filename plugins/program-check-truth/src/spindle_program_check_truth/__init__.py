@@ -1,0 +1,7 @@
+"""Processed reflections against the truth of a simulated set."""
+
+from __future__ import annotations
+
+from .algorithm import CheckTruth
+
+__all__ = ["CheckTruth"]

@@ -1,0 +1,196 @@
+"""Matching processed reflections to the truth, and how well they agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+from spindle.errors import UserError
+from spindle.table import Flag, ReflectionTable
+
+from .truth import Truth
+
+__all__ = ["Agreement", "Matches", "compare_intensities", "match", "observed_intensities"]
+
+MAX_DISTANCE = 4.0  # px; images count alike unless they are thinner than 0.4 deg
+Z_LIMIT = 10.0  # a single wild value must not make the rms of z
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """m pairs of a processed and a true reflection.
+
+    Attributes
+    ----------
+    rows, truth_rows : (m,) int64
+        Rows of the table and of the truth.
+    reindex : (3, 3) float64
+        hkl of the truth = reindex @ hkl of the table.
+    n_candidates : int
+        Rows of the table that have a position and an index.
+    wrong_index : int
+        Pairs by position whose indices disagree; left out of the pairs.
+    """
+
+    rows: np.ndarray
+    truth_rows: np.ndarray
+    reindex: np.ndarray
+    n_candidates: int
+    wrong_index: int
+
+
+def match(table: ReflectionTable, truth: Truth, experiment: int) -> Matches:
+    """Pair reflections by predicted position, so that the choice of axes does not matter, and find that choice."""
+    for name in ("xyzcal.px", "miller_index"):
+        if name not in table:
+            raise UserError(f"check_truth: the reflections have no column {name}; give indexed, refined, integrated or scaled ones")
+    hkl = table["miller_index"].astype(np.int64)
+    usable = np.any(hkl != 0, axis=1) & np.isfinite(table["xyzcal.px"]).all(axis=1)
+    if "id" in table:
+        usable &= table["id"] == experiment
+    rows = np.flatnonzero(usable)
+    width = truth.models["osc_deg"]
+    weights = np.array([1.0, 1.0, min(1.0, width / 0.4)])
+    tree = cKDTree(truth.position * weights)
+    distance, partner = tree.query(table["xyzcal.px"][rows] * weights, distance_upper_bound=MAX_DISTANCE)
+    near = np.isfinite(distance)
+    rows, partner = rows[near], partner[near]
+    if len(rows) < 20:
+        raise UserError(
+            f"check_truth: only {len(rows)} of {usable.sum()} reflections of experiment {experiment} lie where the truth has one; "
+            "are these the reflections of the simulated sweep in that folder?"
+        )
+    reindex = _reindexing(hkl[rows], truth.hkl[partner])
+    agree = np.all(np.abs(hkl[rows] @ reindex.T - truth.hkl[partner]) < 0.01, axis=1)
+    return Matches(rows[agree], partner[agree], reindex, int(usable.sum()), int((~agree).sum()))
+
+
+def _reindexing(found: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Matrix (3, 3) of halves that takes found indices to true ones, by least squares on the pairs that agree best."""
+    chosen = np.arange(len(found))
+    matrix = np.eye(3)
+    for _ in range(6):
+        solution = np.linalg.lstsq(found[chosen].astype(float), true[chosen].astype(float), rcond=None)[0]
+        matrix = np.round(2 * solution.T) / 2
+        if np.mean(np.all(np.abs(found @ matrix.T - true) < 0.01, axis=1)) > 0.9:
+            break
+        residual = np.abs(found @ solution - true).sum(axis=1)
+        chosen = np.argsort(residual)[: max(20, int(0.6 * len(chosen)))]
+    return matrix if abs(np.linalg.det(matrix)) > 0.1 else np.eye(3)
+
+
+def observed_intensities(table: ReflectionTable, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Intensity, sigma and a mask of the usable rows, each (n,); None where the table has no such intensity.
+
+    Parameters
+    ----------
+    table : ReflectionTable
+    kind : "sum", "prf" or "scale"
+        Summed counts, profile-fitted counts, or scaled intensities divided by their inverse scale factor.
+    """
+    value, variance = f"intensity.{kind}.value", f"intensity.{kind}.variance"
+    if value not in table or variance not in table:
+        return None
+    intensity, sigma = table[value].copy(), np.sqrt(np.maximum(table[variance], 1e-12))
+    usable = table[variance] > 0
+    if kind == "scale":
+        if "inverse_scale_factor" not in table:
+            return None
+        factor = table["inverse_scale_factor"]
+        usable &= factor > 0
+        bad = Flag.USER_EXCLUDED_IN_SCALING | Flag.OUTLIER_IN_SCALING | Flag.EXCLUDED_FOR_SCALING
+        usable &= (table["flags"] & np.uint64(bad)) == 0
+        factor = np.where(factor > 0, factor, 1.0)
+        return intensity / factor, sigma / factor, usable
+    done = Flag.INTEGRATED_SUM if kind == "sum" else Flag.INTEGRATED_PRF
+    usable &= (table["flags"] & np.uint64(done)) != 0
+    if "partiality" in table:
+        usable &= table["partiality"] > 0.99
+    return intensity, sigma, usable
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Intensities against the truth, over all and per resolution shell (s shells of equal numbers).
+
+    Attributes
+    ----------
+    n : int
+    scale, relative_b : float
+        True intensities times scale exp(-relative_b / (2 d^2)) are compared with the found ones.
+    correlation, r_factor, rms_z : float
+    d_max, d_min, number, mean, signal, ratio, r, z_mean, z_rms : (s,) arrays
+        Limits (angstrom), number, mean true intensity, mean I / sigma, found / true, R, mean and rms of (found - true) / sigma.
+    """
+
+    n: int
+    scale: float
+    relative_b: float
+    correlation: float
+    r_factor: float
+    rms_z: float
+    d_max: np.ndarray
+    d_min: np.ndarray
+    number: np.ndarray
+    mean: np.ndarray
+    signal: np.ndarray
+    ratio: np.ndarray
+    r: np.ndarray
+    z_mean: np.ndarray
+    z_rms: np.ndarray
+
+
+def compare_intensities(
+    found: np.ndarray, sigma: np.ndarray, true: np.ndarray, d: np.ndarray, n_shells: int, fit_b: bool
+) -> Agreement:
+    """Compare found and true intensities, all (n,).
+
+    ``fit_b`` allows for a B factor between the two, which scaling cannot know; the overall scale is always free.
+    """
+    scale, relative_b = _relative_scale(found, sigma, true, d, fit_b)
+    model = scale * true * np.exp(-0.5 * relative_b / d**2)
+    z = np.clip((found - model) / sigma, -Z_LIMIT, Z_LIMIT)
+    order = np.argsort(-d, kind="stable")
+    parts = [p for p in np.array_split(order, n_shells) if len(p) > 0]
+
+    def per_shell(function: object) -> np.ndarray:
+        return np.array([function(p) for p in parts], dtype=float)  # type: ignore[operator]
+
+    return Agreement(
+        n=len(found),
+        scale=scale,
+        relative_b=relative_b,
+        correlation=float(np.corrcoef(found, model)[0, 1]),
+        r_factor=float(np.abs(found - model).sum() / model.sum()),
+        rms_z=float(np.sqrt(np.mean(z**2))),
+        d_max=per_shell(lambda p: d[p].max()),
+        d_min=per_shell(lambda p: d[p].min()),
+        number=per_shell(len),
+        mean=per_shell(lambda p: model[p].mean()),
+        signal=per_shell(lambda p: (found[p] / sigma[p]).mean()),
+        ratio=per_shell(lambda p: found[p].sum() / model[p].sum()),
+        r=per_shell(lambda p: np.abs(found[p] - model[p]).sum() / model[p].sum()),
+        z_mean=per_shell(lambda p: z[p].mean()),
+        z_rms=per_shell(lambda p: np.sqrt(np.mean(z[p] ** 2))),
+    )
+
+
+def _relative_scale(
+    found: np.ndarray, sigma: np.ndarray, true: np.ndarray, d: np.ndarray, fit_b: bool
+) -> tuple[float, float]:
+    """Scale and relative B of found against true intensities, from the strong ones."""
+    if not fit_b:
+        strong = (true > np.quantile(true, 0.75)) & (found > 3 * sigma)
+        return (float(np.median(found[strong] / true[strong])) if strong.sum() > 20 else float(found.sum() / true.sum())), 0.0
+    strong = (true > np.quantile(true, 0.5)) & (found > 5 * sigma)
+    if strong.sum() < 50:
+        return float(found.sum() / true.sum()), 0.0
+    x, y = 0.5 / d[strong] ** 2, np.log(found[strong] / true[strong])
+    slope = intercept = 0.0
+    for _ in range(4):  # outliers are left out step by step
+        slope, intercept = np.polyfit(x, y, 1)
+        residual = np.abs(y - slope * x - intercept)
+        keep = residual < 3 * 1.4826 * np.median(residual) + 1e-6
+        x, y = x[keep], y[keep]
+    return float(np.exp(intercept)), -float(slope)
