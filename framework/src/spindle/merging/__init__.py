@@ -5,6 +5,7 @@ Shared by the programs scale, symmetry, merge and export.
 
 from __future__ import annotations
 
+from .columns import amplitude_columns, intensity_columns
 from .grouping import Groups, group_equivalents, pack_indices
 from .merge import AnomalousPairs, Merged, half_means, merge_equivalents, merge_groups, merge_pairs
 from .preparation import (
@@ -26,21 +27,29 @@ from .statistics import (
     resolution_shells,
     shell_numbers,
 )
+from .truncation import Amplitudes, expected_intensity, french_wilson
+from .wilson import WilsonPlot, wilson_plot
 
 __all__ = [
+    "Amplitudes",
     "AnomalousPairs",
     "Groups",
     "Merged",
     "MergingStatistics",
     "PreparedIntensities",
     "ShellStatistics",
+    "WilsonPlot",
+    "amplitude_columns",
     "combine_partials",
     "correction_factor",
     "correlation",
     "critical_correlation",
     "excluded_by_image",
+    "expected_intensity",
+    "french_wilson",
     "group_equivalents",
     "half_means",
+    "intensity_columns",
     "is_scaled",
     "merge_equivalents",
     "merge_groups",
@@ -52,4 +61,5 @@ __all__ = [
     "resolution_shells",
     "resolutions",
     "shell_numbers",
+    "wilson_plot",
 ]
