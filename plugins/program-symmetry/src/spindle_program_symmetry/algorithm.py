@@ -1,0 +1,232 @@
+"""The program `symmetry`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gemmi
+import numpy as np
+
+from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.errors import UserError
+from spindle.merging import merge_equivalents
+from spindle.models import Experiments
+from spindle.params import Auto, Bool, Choice, Float, Int, PathParam, SpaceGroup, Str, Strings
+from spindle.params import Params as BaseParams
+from spindle.report import Table
+from spindle.symmetry import ChangeOfBasis, change_crystal_basis, constrain_crystal, laue_class, patterson_group, space_group
+from spindle.table import ReflectionTable
+
+from .absences import ENANTIOMORPHS, TABLES, score_axes, score_space_groups
+from .analysis import LaueAnalysis, analyse, stars
+from .prepare import Prepared, prepare
+
+
+class SymmetryProgram(Program):
+    """Find the Laue group and the space group of integrated (or scaled) data.
+
+    Every rotation that the lattice allows is scored by the correlation of the intensities that it would make equal; every subgroup
+    of the lattice symmetry gets a probability from the rotations inside and outside it. Then the axial reflections tell screw axes.
+    """
+
+    class Params(BaseParams):
+        exclude_images = Strings(None, none=True, multiple=True, level=1, help="Images to leave out, as experiment:first:last.")
+        d_min = Float(Auto, none=True, min=0, units="angstrom",
+                      help="Resolution limit of the analysis; Auto ends where <I>/<sigma> and CC1/2 fall below the two limits below.")  # fmt: skip
+        min_i_mean_over_sigma_mean = Float(4.0, min=0, none=True, help="Limit of <I>/<sigma> for d_min=Auto.")
+        min_cc_half = Float(0.6, min=0, max=1, none=True, help="Limit of CC1/2 for d_min=Auto.")
+        normalisation = Choice(["kernel", "quasi", "ml_iso", "ml_aniso"], default="ml_aniso",
+                               help="How the fall-off with resolution is taken out of the intensities.")  # fmt: skip
+        lattice_group = SpaceGroup(None, none=True, help="Symmetry of the lattice to take instead of the one found from the cell.")
+        seed = Int(230, min=0, none=True, help="Seed of the random pairs that say how correlations scatter.")
+        lattice_symmetry_max_delta = Float(2.0, min=0, units="degrees",
+                                           help="Tolerance on the angle between the direct and the reciprocal axis of a two-fold.")  # fmt: skip
+        relative_length_tolerance = Float(0.05, none=True, help="Cells may differ from the median cell by this fraction of a length.")
+        absolute_angle_tolerance = Float(2.0, none=True, units="degrees", help="Cells may differ from the median cell by this angle.")
+        partiality_threshold = Float(0.4, none=True, help="Leave out reflections recorded to a smaller fraction.")
+        laue_group = SpaceGroup(Auto, none=True, help="Laue group to take; None keeps the present one and looks at absences only.")
+        change_of_basis_op = Str(None, none=True, help="Operator to apply instead of the one found; needs laue_group.")
+        best_monoclinic_beta = Bool(True, help="Take I 1 2 1 rather than C 1 2 1 where its beta is closer to 90 degrees.")
+
+        class systematic_absences(BaseParams):
+            """Screw axes from axial reflections."""
+
+            check = Bool(True, help="Look for screw axes.")
+            method = Choice(["direct", "fourier"], default="direct", help="How axial reflections are judged.")
+            significance_level = Choice(["0.95", "0.975", "0.99"], default="0.95", help="How sure an axis must be.")
+
+        class output(BaseParams):
+            """Output files."""
+
+            log = PathParam("spindle.symmetry.log", none=True, help="Log file.")
+            experiments = PathParam("symmetrized.expt", none=True, help="Experiments in the space group found.")
+            reflections = PathParam("symmetrized.refl", none=True, help="Reflections with indices in its setting.")
+            json = PathParam("spindle.symmetry_scores.json", none=True, help="All scores.")
+
+    @hookimpl
+    def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
+        """Determine the symmetry; see `spindle.contracts.program.ProgramSpec`."""
+        experiments = inputs.experiments
+        if experiments is None or len(inputs.reflections) != 1:
+            raise UserError("symmetry: give one experiment file and one reflection file: spindle symmetry integrated.expt integrated.refl")
+        if params.change_of_basis_op is not None and (params.laue_group is Auto or params.laue_group is None):
+            raise UserError("symmetry: change_of_basis_op= needs laue_group=, the group in the setting that it leads to")
+        table = inputs.reflections[0]
+        rng = np.random.default_rng(params.seed)
+        data = prepare(experiments, table, params, context)
+        scores: dict[str, Any] = {}
+        if params.laue_group is None:
+            group = space_group(experiments[0].crystal.space_group)  # type: ignore[union-attr]
+            operators = [ChangeOfBasis.identity() for _ in experiments]
+            patterson = patterson_group(group)
+        else:
+            analysis = analyse(data, params, rng, context.log)
+            self._report(analysis, context)
+            patterson, operators = self._choose(analysis, data, params)
+            group = _chiral(patterson)
+            scores = analysis.to_dict()
+        changed = self._apply(experiments, operators, group)
+        reindexed, hkl = self._reindex(table, operators, context)
+        if params.systematic_absences.check:
+            group = self._absences(patterson, group, data, operators, params, context, scores)
+            changed = _with_group(changed, group)
+        cell = np.mean([e.crystal.cell for e in changed], axis=0)  # type: ignore[union-attr]
+        context.log.info("Space group %s, cell %s", group.hm, " ".join(f"{v:.4f}" for v in cell))
+        reindexed["miller_index"] = hkl
+        files = {}
+        if params.output.json is not None:
+            text = json.dumps(scores, indent=2)
+            files[str(params.output.json)] = _writer(text)
+        summary = {"space_group": group.hm, "unit_cell": [round(float(v), 4) for v in cell], "d_min": round(float(data.d_min), 3)}
+        if "laue_group_probability" in scores:
+            summary["probability"] = round(scores["laue_group_probability"], 3)
+        return ProgramResult(
+            experiments=changed, reflections=reindexed, summary=summary, files=files,
+            next_step=f"spindle scale {params.output.experiments} {params.output.reflections}",
+        )  # fmt: skip
+
+    def _choose(self, analysis: LaueAnalysis, data: Prepared, params: Any) -> tuple[gemmi.SpaceGroup, list[ChangeOfBasis]]:
+        """Patterson group and the operator of each experiment into its setting."""
+        if params.change_of_basis_op is not None:
+            operator = ChangeOfBasis.from_string(params.change_of_basis_op)
+            return patterson_group(space_group(str(params.laue_group))), [operator] * len(data.to_minimum)
+        chosen = analysis.subgroups[0].subgroup
+        if params.laue_group is not Auto:
+            wanted = space_group(str(params.laue_group))
+            fitting = [s.subgroup for s in analysis.subgroups if laue_class(s.subgroup.group) == laue_class(wanted)
+                       and s.subgroup.group.centring_type() == wanted.centring_type()]  # fmt: skip
+            if not fitting:
+                have = ", ".join(dict.fromkeys(patterson_group(s.subgroup.group).hm for s in analysis.subgroups))
+                raise UserError(
+                    f"symmetry: laue_group={wanted.hm} is no symmetry of this lattice within lattice_symmetry_max_delta="
+                    f"{params.lattice_symmetry_max_delta} deg; it has {have}"
+                )
+            chosen = fitting[0]
+        return patterson_group(chosen.group), [chosen.to_best @ op for op in data.to_minimum]
+
+    def _report(self, analysis: LaueAnalysis, context: Any) -> None:
+        context.log.info(
+            "CC of %d unrelated pairs: %.3f; sd(CC) = %.3f / sqrt(N); expected CC of a true symmetry %.3f, from identity %.3f",
+            analysis.n_unrelated, analysis.cc_unrelated, analysis.spread, analysis.expected_cc, analysis.cc_true,
+        )  # fmt: skip
+        rows = [
+            [round(e.likelihood, 3), round(e.z_cc, 2), round(e.cc, 3), e.n, stars(e.likelihood, (0.9, 0.7, 0.5)),
+             f"{e.order} |({', '.join(str(v) for v in e.axis)})"] for e in analysis.elements
+        ]  # fmt: skip
+        context.table(Table("Symmetry elements", ["Likelihood", "Z-CC", "CC", "N", "", "Operator"], rows, "symmetry_elements"))
+        rows = [
+            [patterson_group(s.subgroup.group).hm, stars(s.likelihood, (0.8, 0.6, 0.4)), round(s.likelihood, 3), round(s.z_net, 2),
+             round(s.z_for, 2), round(s.z_against, 2), round(s.cc_for, 3), round(s.cc_against, 3),
+             round(s.subgroup.max_angular_difference, 2), s.subgroup.to_best.as_abc()] for s in analysis.subgroups
+        ]  # fmt: skip
+        headers = ["Patterson group", "", "Likelihood", "NetZcc", "Zcc+", "Zcc-", "CC", "CC-", "Delta (deg)", "Reindex operator"]
+        context.table(Table("Subgroups of the lattice symmetry", headers, rows, "symmetry_subgroups"))
+        best = analysis.subgroups[0]
+        if best.likelihood < 0.5:
+            context.log.warning(
+                "The best Laue group, %s, has a probability of only %.2f: the data may be too few or too weak to decide, twinned or "
+                "wrongly indexed. Look at the table; laue_group= chooses another", patterson_group(best.subgroup.group).hm,
+                best.likelihood,
+            )  # fmt: skip
+
+    def _apply(self, experiments: Experiments, operators: list[ChangeOfBasis], group: gemmi.SpaceGroup) -> Experiments:
+        """Experiments in the new setting, cells symmetrised; shared crystals stay shared."""
+        made: dict[tuple[int, bytes], Any] = {}
+        items = list(experiments)
+        result = Experiments(items)
+        for i, (experiment, operator) in enumerate(zip(items, operators, strict=True)):
+            key = (id(experiment.crystal), operator.matrix.tobytes())
+            if key not in made:
+                moved = change_crystal_basis(experiment.crystal, operator, "P 1")
+                made[key] = constrain_crystal(moved, group)
+            result = result.replace(i, crystal=made[key])
+        return result
+
+    def _reindex(self, table: ReflectionTable, operators: list[ChangeOfBasis], context: Any) -> tuple[ReflectionTable, np.ndarray]:
+        """The table without rows whose new index is not whole, and the new indices."""
+        hkl = table["miller_index"].copy()
+        good = np.ones(len(table), dtype=np.bool_)
+        for i, operator in enumerate(operators):
+            rows = np.flatnonzero(table["id"] == i)
+            hkl[rows], good[rows] = operator.apply_to_indices(table["miller_index"][rows])
+        lost = int(np.count_nonzero(~good))
+        if lost:
+            context.log.warning("%d reflections have no whole index in the new setting and are left out", lost)
+        return table.select(good), hkl[good]
+
+    def _absences(
+        self, patterson: gemmi.SpaceGroup, group: gemmi.SpaceGroup, data: Prepared, operators: list[ChangeOfBasis], params: Any,
+        context: Any, scores: dict[str, Any],
+    ) -> gemmi.SpaceGroup:  # fmt: skip
+        """The space group after a look at screw axes."""
+        p = params.systematic_absences
+        if patterson.hm not in TABLES:
+            context.log.info("Space groups of the Laue group %s cannot be told apart by screw axes", patterson.hm)
+            return group
+        hkl = np.concatenate(
+            [op.apply_to_indices(data.original_hkl[data.experiment == i])[0] for i, op in enumerate(operators)]
+        )
+        order = np.argsort(data.experiment, kind="stable")
+        merged = merge_equivalents(hkl, data.intensity[order], data.variance[order], patterson)
+        axes = score_axes(patterson.hm, merged.hkl, merged.intensity, merged.sigma, p.method, p.significance_level)
+        rows = [
+            [a.axis.name, round(a.score, 3), a.n_present, a.n_absent, round(a.mean_present, 3), round(a.mean_absent, 3),
+             round(a.ratio_present, 2), round(a.ratio_absent, 2)] for a in axes
+        ]  # fmt: skip
+        headers = ["Screw axis", "Score", "No. present", "No. absent", "<I> present", "<I> absent", "<I/sig> present", "<I/sig> absent"]
+        context.table(Table("Systematic absences", headers, rows, "screw_axes"))
+        groups = score_space_groups(patterson.hm, axes)
+        context.table(Table("Space groups", ["Space group", "Score"], [[s, round(v, 4)] for s, v in groups], "space_groups"))
+        scores["space_group_scores"] = dict(groups)
+        symbol, best = max(groups, key=lambda g: g[1])
+        undecided = [a.axis.name for a in axes if not a.n_present or not a.n_absent]
+        if undecided:
+            context.log.warning(
+                "No axial reflections tell whether there is a screw axis %s: the sweep does not cover that axis; the space group may be "
+                "a screw-axis relative of the one written", " or ".join(undecided),
+            )  # fmt: skip
+        if symbol in ENANTIOMORPHS:
+            context.log.info("%s and %s cannot be told apart by intensities; %s is written", symbol, ENANTIOMORPHS[symbol], symbol)
+        return space_group(symbol) if best > 0 else group
+
+
+def _with_group(experiments: Experiments, group: gemmi.SpaceGroup) -> Experiments:
+    """Experiments in a space group; shared crystals stay shared."""
+    for crystal in experiments.unique("crystal"):
+        experiments = experiments.with_model(crystal, crystal.with_space_group(group.hall))
+    return experiments
+
+
+def _chiral(patterson: gemmi.SpaceGroup) -> gemmi.SpaceGroup:
+    from spindle.symmetry import chiral_symmorphic_group
+
+    return chiral_symmorphic_group(patterson)
+
+
+def _writer(text: str):  # type: ignore[no-untyped-def]
+    def write(path: Path) -> None:
+        path.write_text(text)
+
+    return write

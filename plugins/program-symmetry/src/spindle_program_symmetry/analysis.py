@@ -1,0 +1,165 @@
+"""The Laue group analysis on prepared data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spindle.errors import UserError
+from spindle.merging import correlation, group_equivalents, merge_groups, pack_indices
+from spindle.symmetry import patterson_group
+
+from .laue import (
+    ElementScore,
+    IntensityMap,
+    SubgroupScore,
+    correlation_spread,
+    likelihoods,
+    score_operator,
+    score_subgroups,
+    without_extremes,
+)
+from .prepare import Prepared
+
+
+@dataclass(slots=True)
+class LaueAnalysis:
+    """Scores of all symmetry elements and subgroups, the best subgroup first."""
+
+    elements: list[ElementScore]
+    subgroups: list[SubgroupScore]
+    cc_unrelated: float
+    n_unrelated: int
+    spread: float
+    expected_cc: float
+    cc_true: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "cc_unrelated_pairs": self.cc_unrelated,
+            "n_unrelated_pairs": self.n_unrelated,
+            "cc_sig_fac": self.spread,
+            "E_cc_true": self.expected_cc,
+            "cc_true": self.cc_true,
+            "laue_group": patterson_group(self.subgroups[0].subgroup.group).hm,
+            "laue_group_probability": self.subgroups[0].likelihood,
+            "sym_op_scores": [
+                {"operator": e.rotation.tolist(), "likelihood": e.likelihood, "cc": e.cc, "z_cc": e.z_cc, "n_ref": e.n}
+                for e in self.elements
+            ],
+            "subgroup_scores": [
+                {
+                    "patterson_group": patterson_group(s.subgroup.group).hm, "likelihood": s.likelihood, "confidence": s.confidence,
+                    "z_cc_net": s.z_net, "z_cc_for": s.z_for, "z_cc_against": s.z_against, "cc_for": s.cc_for,
+                    "cc_against": s.cc_against, "max_angular_difference": s.subgroup.max_angular_difference,
+                    "cb_op": s.subgroup.to_best.as_abc(),
+                } for s in self.subgroups
+            ],
+        }  # fmt: skip
+
+
+def stars(likelihood: float, limits: tuple[float, float, float]) -> str:
+    """Three, two, one or no stars."""
+    return "*" * sum(likelihood > limit for limit in limits)
+
+
+def analyse(data: Prepared, params: Any, rng: np.random.Generator, log: Any) -> LaueAnalysis:
+    """Score every rotation of the lattice and every subgroup.
+
+    Raises
+    ------
+    UserError
+        If there are too few reflections.
+    """
+    rows = np.flatnonzero(data.keep)
+    if len(rows) < 10:
+        raise UserError(
+            f"symmetry: only {len(rows)} reflections are left for the analysis; choose the group with laue_group=, or None to keep "
+            "the present one, or set d_min=None"
+        )
+    hkl, value, variance = data.hkl[rows], data.normalised[rows], data.normalised_sigma[rows] ** 2
+    groups = group_equivalents(hkl, "P -1")
+    merged = merge_groups(groups, value, variance)
+    table = IntensityMap(merged.hkl, merged.intensity)
+    d = data.d[rows][groups.order[groups.offsets[:-1]]]
+    orbit = _orbits(merged.hkl, data.rotations)
+    spread, cc_unrelated, n_unrelated = correlation_spread(merged.intensity, d, orbit, rng)
+    variance_of_i = float(np.var(merged.intensity))
+    expected = variance_of_i / (variance_of_i + float(np.mean(merged.sigma**2)))
+    cc_identity, n_identity = _identity(hkl, value, variance)
+    sigma_expected = max(0.05, spread / np.sqrt(200.0))
+    cc_true = expected
+    if n_identity > 10:
+        sigma_identity = max(0.05, spread / np.sqrt(n_identity))
+        weights = np.array([1.0 / sigma_expected**2, 1.0 / sigma_identity**2])
+        cc_true = float(np.sum(weights * [expected, cc_identity]) / weights.sum())
+    elements = []
+    for rotation, order, axis in _pairs(data.rotations):
+        if order == 1:
+            cc, n = cc_identity, n_identity
+        else:
+            cc, n = score_operator(table, rotation, order)
+        sigma = max(0.1, spread / np.sqrt(max(n, 1)))
+        present, absent = likelihoods(cc, sigma, cc_true)
+        likelihood = present / (present + absent) if n else 0.0
+        elements.append(ElementScore(rotation, order, axis, cc, n, sigma, likelihood, present, absent))
+    return LaueAnalysis(
+        elements, score_subgroups(data.subgroups, elements), cc_unrelated, n_unrelated, spread, expected, cc_true
+    )
+
+
+def _identity(hkl: np.ndarray, value: np.ndarray, variance: np.ndarray) -> tuple[float, int]:
+    """Correlation of I(h) and I(-h), and the number of pairs."""
+    split = group_equivalents(hkl, "P 1", anomalous=True)
+    merged = merge_groups(split, value, variance)
+    keys = pack_indices(merged.hkl)
+    order = np.argsort(keys)
+    mates = pack_indices(-merged.hkl)
+    place = np.minimum(np.searchsorted(keys[order], mates), len(keys) - 1)
+    partner = order[place]
+    pairs = np.flatnonzero((keys[partner] == mates) & (keys < mates))
+    if len(pairs) < 3:
+        return 0.0, len(pairs)
+    x, y = without_extremes(merged.intensity[pairs], merged.intensity[partner[pairs]])
+    return correlation(x, y), len(x)
+
+
+def _pairs(rotations: list[np.ndarray]) -> list[tuple[np.ndarray, int, tuple[int, int, int]]]:
+    """One rotation of each pair of inverses, with its order and axis; the identity first."""
+    seen: set[bytes] = set()
+    result = []
+    for rotation in rotations:
+        inverse = np.rint(np.linalg.inv(rotation)).astype(np.int64)
+        if inverse.tobytes() in seen:
+            continue
+        seen.add(rotation.astype(np.int64).tobytes())
+        order, power = 1, rotation
+        while not np.array_equal(power, np.eye(3)):
+            power = power @ rotation
+            order += 1
+        result.append((rotation, order, _axis_of(rotation)))
+    return sorted(result, key=lambda r: r[1] != 1)
+
+
+def _axis_of(rotation: np.ndarray) -> tuple[int, int, int]:
+    """Primitive lattice vector that a rotation leaves as it is."""
+    if np.array_equal(rotation, np.eye(3)):
+        return (0, 0, 0)
+    total = np.zeros((3, 3), dtype=np.int64)
+    power = np.eye(3, dtype=np.int64)
+    for _ in range(12):
+        total += power
+        power = power @ rotation
+    column = total[:, int(np.argmax(np.abs(total).sum(axis=0)))]
+    column = column // np.gcd.reduce(column)
+    column = column * np.sign(column[np.flatnonzero(column)[0]])
+    return int(column[0]), int(column[1]), int(column[2])
+
+
+def _orbits(hkl: np.ndarray, rotations: list[np.ndarray]) -> np.ndarray:
+    """A number for each index that its equivalents under the lattice group (and inversion) share."""
+    keys = [pack_indices(s * (hkl.astype(np.int64) @ r)) for r in rotations for s in (1, -1)]
+    return np.asarray(np.min(keys, axis=0))
