@@ -1,0 +1,229 @@
+"""The gaussian_rs profile model: Gaussian spots in Kabsch's frame."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts.profile import ForegroundMasks
+from spindle.errors import UserError
+from spindle.params import Bool, Choice, Float, Int
+from spindle.params import Params as ParamsBase
+
+from .fitter import EXTENT, PixelFitter
+from .geometry import SpotGeometry, growth
+from .kernels import bounding_boxes, foreground_masks, recorded_fractions
+from .samplers import make_sampler
+from .sigma import estimate_sigma_b, estimate_sigma_m, estimate_widths
+
+LEAST_SPOTS = 10
+BORDER_PIXELS = 2
+
+
+class GaussianRsProfile(Algorithm):
+    """Spots as Gaussians in Kabsch's frame, with reference profiles learned from the strong ones."""
+
+    class Params(ParamsBase):
+        """Gaussian model of spots in the local frame of each diffracted beam (Kabsch 2010)."""
+
+        scan_varying = Bool(False, help="Estimate a model for every image. Not available: only False is accepted.")
+
+        class min_spots(ParamsBase):
+            """With fewer spots than both numbers the model is called poor; below 10 spots there is none."""
+
+            overall = Int(50, min=0, help="Spots in all.")
+            per_degree = Int(20, min=0, help="Spots per degree of rotation.")
+
+        widths = Choice(
+            ["anisotropic", "isotropic", "dials"], "anisotropic",
+            help="Widths of spots across the detector. anisotropic: one for each of the directions e1 and e2, without the pixel, growing "
+            "with the diffraction angle as a mosaic crystal's do. isotropic: one width, without the pixel. dials: the root mean square "
+            "distance of counts from the predicted beam as DIALS takes it, boxes and foreground as there.",
+        )  # fmt: skip
+        sigma_m_algorithm = Choice(
+            ["basic", "extended"], "extended",
+            help="Likelihood for the reflecting range: by images on which a spot was seen, or by the counts on them.",
+        )  # fmt: skip
+        centroid_definition = Choice(["com", "s1"], "s1", help="Centre of a spot: its observed centre of mass or the predicted beam.")
+
+        class parameters(ParamsBase):
+            """The model itself."""
+
+            n_sigma = Float(3.0, min=0, help="Radius of the foreground in standard deviations.")
+            sigma_b = Float(None, min=0, units="degrees", help="Width across the detector, instead of an estimate; give sigma_m too.")
+            sigma_m = Float(None, min=0, units="degrees", help="Width along the rotation, instead of an estimate; give sigma_b too.")
+
+        class filter(ParamsBase):
+            """Spots for the estimate."""
+
+            min_zeta = Float(0.05, min=0, max=1, help="Least |zeta|: spots closer to the rotation axis are left out.")
+
+        class fitting(ParamsBase):
+            """Reference profiles and fits."""
+
+            scan_step = Float(5.0, min=0.01, units="degrees", help="Rotation that one set of reference profiles stands for.")
+            grid_size = Int(5, min=2, max=20, help="A reference profile has 2 grid_size + 1 points in each direction.")
+            threshold = Float(0.02, min=0, help="Kept for old parameter files: has no effect, here as in DIALS.", level=2)
+            grid_method = Choice(
+                ["single", "regular_grid", "circular_grid", "spherical_grid"], "regular_grid",
+                help="Where reference profiles stand on the detector: one; 3 x 3; one in the middle and eight around it. Detectors of "
+                "several panels have one.",
+            )  # fmt: skip
+            fit_method = Choice(
+                ["reciprocal_space", "detector_space"], "detector_space",
+                help="detector_space: profiles finer than a pixel, fitted to the pixels. reciprocal_space: pixels are spread over the "
+                "grid of the reference profile and fitted there.",
+            )  # fmt: skip
+
+            class detector_space(ParamsBase):
+                """Fits in detector space."""
+
+                deconvolution = Bool(False, help="Fit overlapping spots together. Not available: only False is accepted.")
+
+    def __init__(self, params: Any = None, context: Any = None) -> None:
+        super().__init__(params, context)
+        p = self.params
+        if p.scan_varying:
+            raise UserError(
+                "profile.gaussian_rs.scan_varying=True: estimating a model per image is not available; leave it False "
+                "(a scan-varying model already in the .expt is used as it is with create_profile_model=False)"
+            )
+        if p.fitting.detector_space.deconvolution:
+            raise UserError("profile.gaussian_rs.fitting.detector_space.deconvolution=True: not available; leave it False")
+        if p.fitting.grid_method == "spherical_grid":
+            raise UserError("profile.gaussian_rs.fitting.grid_method=spherical_grid: not available; use regular_grid, circular_grid or single")
+        if (p.parameters.sigma_b is None) != (p.parameters.sigma_m is None):
+            raise UserError("profile.gaussian_rs.parameters: give both sigma_b and sigma_m, or neither")
+
+    def _log(self, message: str, *values: Any) -> None:
+        if self.context is not None:
+            self.context.log.info(message, *values)
+
+    @hookimpl
+    def estimate_profiles(self, experiments, reflections) -> list[dict[str, Any]]:
+        """Widths from the pixels of strong spots."""
+        p = self.params
+        if p.parameters.sigma_b is not None:
+            if not (p.parameters.sigma_b > 0 and p.parameters.sigma_m > 0):
+                raise UserError("profile.gaussian_rs.parameters: sigma_b and sigma_m must be positive")
+            return [self._model(p.parameters.sigma_b, p.parameters.sigma_m) for _ in experiments]
+        if "shoebox" not in reflections:
+            raise UserError(
+                "profile.gaussian_rs: the reflections have no shoeboxes, from which the widths of spots are estimated; use reflections "
+                "that went through find_spots, index and refine with their shoeboxes, or give profile.gaussian_rs.parameters.sigma_b "
+                "and sigma_m, or create_profile_model=False for the model in the experiments"
+            )
+        return [self._estimate(experiments, i, reflections.select(reflections["id"] == i)) for i in range(len(experiments))]
+
+    def _model(self, sigma_b: float, sigma_m: float) -> dict[str, Any]:
+        return {"__id__": "gaussian_rs", "n_sigma": float(self.params.parameters.n_sigma), "sigma_b": sigma_b, "sigma_m": sigma_m}
+
+    def _estimate(self, experiments, index: int, spots) -> dict[str, Any]:
+        p = self.params
+        experiment = experiments[index]
+        n = len(spots)
+        degrees = 0.0 if experiment.is_still else abs(experiment.scan.oscillation_deg[1]) * experiment.scan.n_images
+        if n < LEAST_SPOTS:
+            raise UserError(
+                f"profile.gaussian_rs: {n} reference spots for experiment {index}, at least {LEAST_SPOTS} are needed to measure their "
+                "widths; find and index more spots, or give profile.gaussian_rs.parameters.sigma_b= and sigma_m= (degrees)"
+            )
+        if n < p.min_spots.overall and (degrees == 0 or n / degrees < p.min_spots.per_degree):
+            self._log(
+                " Only %d reference spots for experiment %d (min_spots.overall=%d, per_degree=%d): the profile model is poor; "
+                "reference profiles lean on the Gaussian shape", n, index, p.min_spots.overall, p.min_spots.per_degree,
+            )  # fmt: skip
+        geometry = SpotGeometry(experiments)
+        if p.centroid_definition == "com":
+            spots = spots.view()
+            lab = experiment.detector.lab_coordinate_of_pixel(spots["panel"].astype(np.int64), spots["xyzobs.px.value"][:, :2])
+            spots["s1"] = lab / np.linalg.norm(lab, axis=1)[:, None] / experiment.beam.wavelength
+            spots["xyzcal.px"] = spots["xyzobs.px.value"]
+        frames = geometry.unit_frames(spots)
+        boxes = spots["shoebox"]
+        edges = geometry.pixel_edges(frames, spots["xyzcal.px"])
+        pixels = (boxes.bbox, boxes.offsets, boxes.data, boxes.mask)
+        definition = "radial" if p.widths == "dials" else "deconvolved"
+        sigma_b = estimate_sigma_b(frames, *pixels, np.sqrt(np.mean(edges**2, axis=1)), definition)
+        if experiment.is_still:
+            model = self._model(math.degrees(sigma_b), 0.0)
+        else:
+            zeta = geometry.zeta(spots)
+            near = np.abs(zeta) >= p.filter.min_zeta
+            kept = boxes.select(near)
+            sigma_m = estimate_sigma_m(
+                np.ascontiguousarray(zeta[near] * experiment.scan.oscillation[1]), np.ascontiguousarray(spots["xyzcal.px"][near, 2]),
+                kept.bbox, kept.offsets, kept.data, kept.mask, p.sigma_m_algorithm,
+            )  # fmt: skip
+            model = self._model(math.degrees(sigma_b), math.degrees(sigma_m))
+        if p.widths == "anisotropic":
+            s0 = geometry._s0(experiment, spots["xyzcal.px"][:, 2])
+            grown = growth(experiment, spots["s1"], s0)
+            widths = np.degrees(estimate_widths(frames, *pixels, edges, grown))
+            model["sigma_e1"], model["sigma_e2"] = widths[0].tolist(), widths[1].tolist()
+            typical = widths[:, 0] ** 2 + widths[:, 1] ** 2 * np.median(grown, axis=0)
+            model["sigma_b"] = float(np.sqrt(np.mean(typical)))
+        self._log(" sigma b: %.6f degrees", model["sigma_b"])
+        self._log(" sigma m: %.6f degrees", model["sigma_m"])
+        if "sigma_e1" in model:
+            self._log(
+                " spots are sqrt(%.4f^2 + (%.4f t)^2) degrees wide along e1 and sqrt(%.4f^2 + (%.4f t)^2) along e2, t about 2 sin theta",
+                *model["sigma_e1"], *model["sigma_e2"],
+            )  # fmt: skip
+        return model
+
+    def _n_sigma(self, experiments) -> float:
+        """Radius of the foreground; one for all experiments."""
+        return float((experiments[0].profile or {}).get("n_sigma", self.params.parameters.n_sigma))
+
+    @hookimpl
+    def bounding_boxes(self, experiments, reflections, border: float) -> np.ndarray:
+        """Boxes of ``border`` times the foreground across the detector, of the foreground along the rotation."""
+        frames, kz = SpotGeometry(experiments).frames(reflections)
+        z = np.ascontiguousarray(reflections["xyzcal.px"][:, 2])
+        first, last = np.zeros(len(z), np.int64), np.ones(len(z), np.int64)
+        for i, experiment in enumerate(experiments):
+            if experiment.scan is not None:
+                rows = reflections["id"] == i
+                first[rows], last[rows] = experiment.scan.array_range
+        n_sigma = self._n_sigma(experiments)
+        boxes = bounding_boxes(frames, kz, z, n_sigma * border, n_sigma, first, last)
+        if self.params.widths != "dials":
+            # room for background around spots of the size of a pixel
+            inner = bounding_boxes(frames, kz, z, n_sigma * EXTENT, n_sigma, first, last)
+            hit = boxes[:, 1] > boxes[:, 0]
+            for k, shift in ((0, -BORDER_PIXELS), (1, BORDER_PIXELS), (2, -BORDER_PIXELS), (3, BORDER_PIXELS)):
+                join = np.minimum if shift < 0 else np.maximum
+                boxes[hit, k] = join(boxes[hit, k], inner[hit, k] + shift)
+        return boxes
+
+    @hookimpl
+    def foreground(self, experiments, reflections, bbox: np.ndarray) -> ForegroundMasks:
+        """Pixels with a corner within n_sigma widths of the predicted beam; beyond them a halo that is not background."""
+        frames, _ = SpotGeometry(experiments).frames(reflections)
+        n_sigma = self._n_sigma(experiments)
+        halo = 0.0 if self.params.widths == "dials" else EXTENT * n_sigma
+        offsets = ForegroundMasks.offsets_of(bbox)
+        return ForegroundMasks(offsets, foreground_masks(frames, bbox, offsets, n_sigma, halo))
+
+    @hookimpl
+    def partiality(self, experiments, reflections, bbox: np.ndarray) -> np.ndarray:
+        """Share of the Gaussian rocking curve within the box."""
+        _, kz = SpotGeometry(experiments).frames(reflections)
+        z = np.ascontiguousarray(reflections["xyzcal.px"][:, 2])
+        return recorded_fractions(kz, z, bbox[:, 4].astype(np.float64), bbox[:, 5].astype(np.float64))
+
+    @hookimpl
+    def make_fitter(self, experiments):
+        """The fitter of ``fitting.fit_method``; None for stills."""
+        for experiment in experiments:
+            if experiment.is_still or np.any(np.asarray(experiment.profile["sigma_m"]) <= 0):
+                return None
+        fitting = self.params.fitting
+        samplers = [make_sampler(fitting.grid_method, e.detector, e.scan, fitting.scan_step) for e in experiments]
+        if fitting.fit_method == "reciprocal_space":
+            raise UserError("profile.gaussian_rs.fitting.fit_method=reciprocal_space: not available; use detector_space")
+        return PixelFitter(SpotGeometry(experiments), samplers, self._n_sigma(experiments), fitting.grid_size)

@@ -1,0 +1,222 @@
+"""Reference profiles learned from strong spots, and the fits made with them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts.profile import ProfileFit
+from spindle.report import Table
+
+from .geometry import SpotGeometry
+from .pixel_kernels import accumulate_profile, fit_pixels
+from .samplers import Sampler
+
+EXTENT = 1.5  # half width of the grid of a reference profile in units of the radius of the foreground
+GLOBAL_STEPS = 12
+LOCAL_STEPS = 4
+SPOTS_PER_POSITION = 40
+SPOTS_OVERALL = 2500
+PRIOR_COUNTS = 2000.0  # a local profile of fewer counts leans on the profile of the whole scan
+MIN_COVERAGE = 0.1
+
+
+@dataclass
+class _Learned:
+    """Spots kept for learning: their geometry and pixels."""
+
+    frames: np.ndarray
+    kz: np.ndarray
+    xyz: np.ndarray
+    experiment: np.ndarray
+    bbox: np.ndarray
+    offsets: np.ndarray
+    data: np.ndarray
+    mask: np.ndarray
+    background: np.ndarray
+
+
+def gaussian_profile(size: int, step: float) -> np.ndarray:
+    """(size, size, size) float64: the model's own profile on the grid, axes e2, e1, e3, sum 1."""
+    u = (np.arange(size) - 0.5 * (size - 1)) * step
+    flat = np.exp(-0.5 * u * u)
+    edges = (np.arange(size + 1) - 0.5 * size) * step / math.sqrt(2.0)
+    slices = np.diff([math.erf(v) for v in edges])
+    profile = flat[:, None, None] * flat[None, :, None] * slices[None, None, :]
+    return np.ascontiguousarray(profile / profile.sum())
+
+
+class PixelFitter:
+    """Profiles finer than the pixel, learned by expectation maximisation and fitted to the pixels.
+
+    Parameters
+    ----------
+    geometry : SpotGeometry
+        Makes local frames.
+    samplers : list of Sampler
+        Positions of reference profiles, one per experiment.
+    n_sigma : float
+        Radius of the foreground in units of sigma_b.
+    grid_size : int
+        The grid has 2 grid_size + 1 points in each direction.
+    """
+
+    def __init__(self, geometry: SpotGeometry, samplers: list[Sampler], n_sigma: float, grid_size: int) -> None:
+        self.geometry = geometry
+        self.samplers = samplers
+        self.size = 2 * grid_size + 1
+        self.step = EXTENT * n_sigma / (grid_size + 0.5)
+        self.first = np.concatenate([[0], np.cumsum([len(s) for s in samplers])]).astype(np.int64)
+        self.counts = np.zeros(int(self.first[-1]), np.int64)
+        self.references: np.ndarray | None = None
+        self._parts: list[_Learned] = []
+
+    def position(self, reflections) -> np.ndarray:
+        """(n,) int64: index of the reference profile of each spot."""
+        out = np.zeros(len(reflections), np.int64)
+        for i, sampler in enumerate(self.samplers):
+            rows = reflections["id"] == i
+            out[rows] = self.first[i] + sampler.nearest(reflections["xyzcal.px"][rows])
+        return out
+
+    def choose(self, reflections) -> np.ndarray:
+        """The brightest spots of each position."""
+        position = self.position(reflections)
+        brightness = reflections["intensity.sum.value"]
+        order = np.lexsort((-brightness, position))
+        rank = np.arange(len(order)) - np.searchsorted(position[order], position[order])
+        chosen = np.zeros(len(order), bool)
+        chosen[order[rank < SPOTS_PER_POSITION]] = True
+        return chosen
+
+    def learn(self, reflections, shoeboxes) -> np.ndarray:
+        frames, kz = self.geometry.frames(reflections)
+        self._parts.append(
+            _Learned(
+                frames, kz, reflections["xyzcal.px"], reflections["id"], shoeboxes.bbox, shoeboxes.offsets, shoeboxes.data,
+                shoeboxes.mask, shoeboxes.background,
+            )
+        )  # fmt: skip
+        return np.ones(len(reflections), bool)
+
+    def _sub_samples(self, frames: np.ndarray) -> int:
+        """Sample points per pixel edge: about two per grid cell."""
+        e = frames[:: max(1, len(frames) // 100)]
+        edge = np.linalg.norm(e[:, 6:9], axis=1) * np.linalg.norm(e[:, 0:3], axis=1) / np.linalg.norm(e[:, 12:15], axis=1)
+        return int(np.clip(np.ceil(1.67 * np.median(edge) / self.step), 2, 8)) if len(e) else 4
+
+    def finish(self, map: Any = map) -> None:
+        start = gaussian_profile(self.size, self.step)
+        self.references = np.broadcast_to(start, (int(self.first[-1]), *start.shape)).copy()
+        self.n_sub = 4
+        parts = self._parts
+        self._parts = []
+        if not parts:
+            return
+        shift = np.cumsum([0] + [int(p.offsets[-1]) for p in parts])
+        spots = _Learned(
+            *(np.concatenate([getattr(p, n) for p in parts]) for n in ("frames", "kz", "xyz", "experiment", "bbox")),
+            np.concatenate([[0]] + [p.offsets[1:] + s for p, s in zip(parts, shift, strict=False)]).astype(np.int64),
+            *(np.concatenate([getattr(p, n) for p in parts]) for n in ("data", "mask", "background")),
+        )
+        self.n_sub = self._sub_samples(spots.frames)
+        z = np.ascontiguousarray(spots.xyz[:, 2])
+
+        def improve(job):
+            members, weights, profile, steps, prior_counts = job
+            prior = profile
+            total = 0.0
+            for _ in range(steps):
+                top = np.zeros_like(profile)
+                bottom = np.zeros_like(profile)
+                total = accumulate_profile(
+                    spots.frames, spots.kz, z, spots.bbox, spots.offsets, spots.data, spots.mask, spots.background, members,
+                    weights, profile, self.step, self.n_sub, top, bottom,
+                )  # fmt: skip
+                if total <= 0.0:
+                    return prior, 0.0
+                seen = bottom > 1e-6 * total
+                pull = prior_counts * prior
+                # Gamma prior whose mode is `prior` when there are no counts
+                new = (profile * top + pull) / np.where(seen, bottom + prior_counts, total + prior_counts)
+                new[~seen] = prior[~seen]
+                profile = np.ascontiguousarray(new / new.sum())
+            return profile, total
+
+        for i, sampler in enumerate(self.samplers):
+            mine = np.flatnonzero(spots.experiment == i)
+            if not len(mine):
+                continue
+            some = mine[:: max(1, -(-len(mine) // SPOTS_OVERALL))]
+            # the work is cut into fixed pieces, so that the sums do not depend on the number of workers
+            overall = start
+            for _ in range(GLOBAL_STEPS):
+                overall = self._overall_step(spots, z, some, overall, map)
+            jobs = []
+            for position in range(len(sampler)):
+                weights = sampler.weights(spots.xyz[mine], position)
+                order = np.argsort(-weights, kind="stable")[: 2 * SPOTS_PER_POSITION]
+                order = np.sort(order[weights[order] > 0.02])
+                self.counts[self.first[i] + position] = len(order)
+                jobs.append((mine[order], np.ascontiguousarray(weights[order]), overall, LOCAL_STEPS, PRIOR_COUNTS))
+            for position, (profile, _total) in enumerate(map(improve, jobs)):
+                self.references[self.first[i] + position] = profile
+
+    def _overall_step(self, spots, z, members, profile, map):
+        pieces = np.array_split(members, 8)
+
+        def one(piece):
+            top = np.zeros_like(profile)
+            bottom = np.zeros_like(profile)
+            total = accumulate_profile(
+                spots.frames, spots.kz, z, spots.bbox, spots.offsets, spots.data, spots.mask, spots.background, piece,
+                np.ones(len(piece)), profile, self.step, self.n_sub, top, bottom,
+            )  # fmt: skip
+            return top, bottom, total
+
+        top, bottom, total = np.zeros_like(profile), np.zeros_like(profile), 0.0
+        for a, b, c in map(one, pieces):
+            top += a
+            bottom += b
+            total += c
+        if total <= 0.0:
+            return profile
+        seen = bottom > 1e-6 * total
+        new = np.where(seen, profile * top / np.where(seen, bottom, 1.0), profile)
+        return np.ascontiguousarray(new / new.sum())
+
+    def fit(self, reflections, shoeboxes, expected, background_variance) -> ProfileFit:
+        frames, kz = self.geometry.frames(reflections)
+        n = len(reflections)
+        value, variance, correlation, coverage = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
+        fit_pixels(
+            frames, kz, np.ascontiguousarray(reflections["xyzcal.px"][:, 2]), shoeboxes.bbox, shoeboxes.offsets, shoeboxes.data,
+            shoeboxes.mask, shoeboxes.background, np.ascontiguousarray(background_variance, dtype=np.float64),
+            self.position(reflections), self.references, np.ascontiguousarray(expected, dtype=np.float64), self.step, self.n_sub,
+            MIN_COVERAGE, value, variance, correlation, coverage,
+        )  # fmt: skip
+        return ProfileFit(value, variance, correlation, variance > 0)
+
+    def tables(self) -> list[Table]:
+        """How many spots stand behind each reference profile."""
+        rows = []
+        for i, sampler in enumerate(self.samplers):
+            for k, (x, y, z) in enumerate(sampler.positions):
+                n = int(self.counts[self.first[i] + k])
+                rows.append([i, k, n > 0, round(x, 2), round(y, 2), round(z, 2), n])
+        headers = ["ID", "Profile", "Created", "X (px)", "Y (px)", "Z (im)", "# reflections"]
+        return [Table("Summary of profile model", headers, rows, "integrate_profiles")]
+
+    def reference_profiles(self) -> list[dict[str, Any]]:
+        """The profiles, axes e2, e1, e3."""
+        if self.references is None:
+            return []
+        out = []
+        for i, sampler in enumerate(self.samplers):
+            for k, position in enumerate(sampler.positions):
+                at = int(self.first[i]) + k
+                out.append({"experiment": i, "coord": position, "data": self.references[at], "n_reflections": int(self.counts[at])})
+        return out

@@ -1,0 +1,147 @@
+"""From models and tables to the arrays of the kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .kernels import local_frames
+
+
+def growth(experiment, s1: np.ndarray, s0: np.ndarray) -> np.ndarray:
+    """How the rotational spread of a mosaic crystal widens spots along e1 and e2.
+
+    A block turned by small angles w about three axes has its lattice point at p + w x p and diffracts when the goniometer has turned by
+    dphi = -w.e1 / zeta more. Its diffracted beam is then displaced along e1 by w.(p x e1) - (w.e1) m2.(p x e1) / zeta, whose variance
+    for isotropic w is g^2 (p^2 + (m2.(p x e1) / zeta)^2); |p| = 2 sin theta in units of 1 / wavelength. Nothing moves along e2; there
+    p^2 stands for what else grows with the diffraction angle, such as the depth in the sensor and the bandwidth.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    s1, s0 : (n, 3) float64, 1/angstrom
+
+    Returns
+    -------
+    (n, 2) float64
+        Factors of g^2 for the variances along e1 and e2.
+    """
+    length = np.linalg.norm(s0, axis=1)[:, None]
+    p = (s1 - s0) / length
+    squared = np.einsum("ij,ij->i", p, p)
+    turned = np.zeros(len(p))
+    if not experiment.is_still:
+        e1 = np.cross(s1, s0)
+        e1 /= np.linalg.norm(e1, axis=1)[:, None]
+        axis = experiment.goniometer.axis_lab
+        zeta = e1 @ axis
+        turned = (np.cross(p, e1) @ axis / np.where(np.abs(zeta) < 0.02, 0.02, zeta)) ** 2
+    return np.stack([squared + turned, squared], axis=1)
+
+
+class SpotGeometry:
+    """Makes local frames of spots from the models of a run.
+
+    Parameters
+    ----------
+    experiments : Experiments
+        Each with a profile dictionary holding ``sigma_b`` and ``sigma_m`` in degrees, numbers or one per image.
+    """
+
+    def __init__(self, experiments) -> None:
+        self.experiments = experiments
+
+    def sigma(self, index: int, name: str, z: np.ndarray) -> np.ndarray:
+        """(n,) float64, radian: sigma_b or sigma_m of an experiment at array indices z."""
+        value = np.radians(np.asarray(self.experiments[index].profile[name], dtype=np.float64))
+        if value.ndim == 0:
+            return np.full(len(z), float(value))
+        first = self.experiments[index].scan.array_range[0]
+        return value[np.clip(np.floor(z).astype(np.int64) - first, 0, len(value) - 1)]
+
+    def widths(self, index: int, s1: np.ndarray, s0: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """(n, 2) float64, radian: standard deviations along e1 and e2.
+
+        Where the profile has ``sigma_e1`` and ``sigma_e2`` (each two numbers s, g in degrees) the widths follow `growth`,
+        sqrt(s^2 + g^2 growth).
+        """
+        sigma_b = self.sigma(index, "sigma_b", z)
+        profile = self.experiments[index].profile or {}
+        if "sigma_e1" not in profile:
+            return np.ascontiguousarray(np.stack([sigma_b, sigma_b], axis=1))
+        grown = growth(self.experiments[index], s1, s0)
+        out = np.empty((len(z), 2))
+        for k, name in enumerate(("sigma_e1", "sigma_e2")):
+            s, g = np.radians(np.asarray(profile[name], dtype=np.float64))
+            out[:, k] = np.sqrt(s * s + g * g * grown[:, k])
+        return out
+
+    def pixel_edges(self, frames: np.ndarray, xy: np.ndarray) -> np.ndarray:
+        """(n, 2) float64: extent of a pixel along e1 and e2 in units of the widths that the frames hold."""
+        v = frames[:, 6:9] * xy[:, :1] + frames[:, 9:12] * xy[:, 1:2] + frames[:, 12:15]
+        length = np.linalg.norm(v, axis=1)
+        out = np.empty((len(frames), 2))
+        for k in range(2):
+            e = frames[:, 3 * k : 3 * k + 3]
+            along_fast = np.einsum("ij,ij->i", e, frames[:, 6:9]) / length
+            along_slow = np.einsum("ij,ij->i", e, frames[:, 9:12]) / length
+            out[:, k] = np.hypot(along_fast, along_slow)
+        return out
+
+    def zeta(self, reflections) -> np.ndarray:
+        """(n,) float64: cosine between rotation axis and e1; 0 for stills."""
+        out = np.zeros(len(reflections))
+        for i, experiment in enumerate(self.experiments):
+            rows = np.flatnonzero(reflections["id"] == i)
+            if experiment.is_still or not len(rows):
+                continue
+            e1 = np.cross(reflections["s1"][rows], self._s0(experiment, reflections["xyzcal.px"][rows, 2]))
+            e1 /= np.linalg.norm(e1, axis=1)[:, None]
+            out[rows] = e1 @ experiment.goniometer.axis_lab
+        return out
+
+    @staticmethod
+    def _s0(experiment, z: np.ndarray) -> np.ndarray:
+        points = experiment.beam.s0_at_scan_points
+        if points is None or experiment.scan is None:
+            return np.ascontiguousarray(np.broadcast_to(experiment.beam.s0, (len(z), 3)))
+        at = np.clip(z - experiment.scan.array_range[0], 0, len(points) - 1)
+        low = np.minimum(np.floor(at).astype(np.int64), len(points) - 2)
+        share = (at - low)[:, None]
+        return np.ascontiguousarray(points[low] * (1 - share) + points[low + 1] * share)
+
+    def unit_frames(self, reflections) -> np.ndarray:
+        """(n, 15) float64: local frames whose widths are 1 radian."""
+        frames = np.zeros((len(reflections), 15))
+        for i, experiment in enumerate(self.experiments):
+            rows = np.flatnonzero(reflections["id"] == i)
+            xyz = reflections["xyzcal.px"][rows]
+            g = experiment.detector.geometry
+            frames[rows] = local_frames(
+                np.ascontiguousarray(reflections["s1"][rows]), self._s0(experiment, xyz[:, 2]),
+                reflections["panel"][rows].astype(np.int64), np.ascontiguousarray(xyz[:, :2]), g.d, g.D, g.pixel_size,
+                np.ones((len(rows), 2)),
+            )  # fmt: skip
+        return frames
+
+    def frames(self, reflections) -> tuple[np.ndarray, np.ndarray]:
+        """Local frames (n, 15) and sigma_m per image (n,), signed like zeta, 0 for stills."""
+        n = len(reflections)
+        frames, kz = np.zeros((n, 15)), np.zeros(n)
+        for i, experiment in enumerate(self.experiments):
+            rows = np.flatnonzero(reflections["id"] == i)
+            if not len(rows):
+                continue
+            s1 = np.ascontiguousarray(reflections["s1"][rows])
+            xyz = reflections["xyzcal.px"][rows]
+            s0 = self._s0(experiment, xyz[:, 2])
+            g = experiment.detector.geometry
+            frames[rows] = local_frames(
+                s1, s0, reflections["panel"][rows].astype(np.int64), np.ascontiguousarray(xyz[:, :2]), g.d, g.D, g.pixel_size,
+                self.widths(i, s1, s0, xyz[:, 2]),
+            )  # fmt: skip
+            if not experiment.is_still:
+                e1 = np.cross(s1, s0)
+                e1 /= np.linalg.norm(e1, axis=1)[:, None]
+                zeta = e1 @ experiment.goniometer.axis_lab
+                kz[rows] = experiment.scan.oscillation[1] * zeta / self.sigma(i, "sigma_m", xyz[:, 2])
+        return frames, kz

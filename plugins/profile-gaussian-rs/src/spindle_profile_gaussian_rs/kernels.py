@@ -1,0 +1,239 @@
+"""Geometry of spots in Kabsch's frame: local frames, bounding boxes, foreground, partiality.
+
+Every spot carries one row of fifteen numbers, its *local frame*, from which all kernels of this package work:
+
+``E1 (3) | E2 (3) | f (3) | s (3) | o (3)``
+
+with ``E1 = e1 / sigma_1``, ``E2 = e2 / sigma_2`` (the widths of the spot along the two axes; equal to sigma_b when
+the model is isotropic) and the laboratory point of pixel (x, y) being ``v = f x + s y + o`` (mm). The
+coordinates of a pixel in units of the widths are then ``u = E1 . v / |v|`` and ``w = E2 . v / |v|``, because e1 and e2 are perpendicular
+to the diffracted beam. The offset ``o`` is chosen so that the predicted pixel maps onto the predicted diffracted beam exactly, whatever
+the detector does with the depth of its sensor.
+
+Along the rotation a spot has ``kz``: the distance of one image in units of sigma_m, with the sign of zeta.
+
+Kabsch (2010), Acta Cryst. D66, 133-144.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+FRAME_SIZE = 15
+
+
+@numba.njit(nogil=True, cache=True)
+def local_frames(s1, s0, panel, xy, d, d_inverse, pixel_size, sigma):
+    """Local frame of each spot.
+
+    Parameters
+    ----------
+    s1, s0 : (n, 3) float64, 1/angstrom
+        Diffracted and incident beams.
+    panel : (n,) int64
+    xy : (n, 2) float64, pixel
+        Predicted positions.
+    d, d_inverse : (p, 3, 3) float64
+        Panel matrices (columns fast, slow, origin) and their inverses.
+    pixel_size : (p, 2) float64, mm
+    sigma : (n, 2) float64, radian
+        Widths along e1 and e2.
+
+    Returns
+    -------
+    (n, 15) float64
+    """
+    n = s1.shape[0]
+    out = np.empty((n, 15))
+    for r in range(n):
+        p = panel[r]
+        ax, ay, az = s1[r, 0], s1[r, 1], s1[r, 2]
+        bx, by, bz = s0[r, 0], s0[r, 1], s0[r, 2]
+        length = math.sqrt(ax * ax + ay * ay + az * az)
+        e1x = ay * bz - az * by
+        e1y = az * bx - ax * bz
+        e1z = ax * by - ay * bx
+        norm = 1.0 / (math.sqrt(e1x * e1x + e1y * e1y + e1z * e1z) + 1e-300)
+        e1x *= norm
+        e1y *= norm
+        e1z *= norm
+        e2x = (ay * e1z - az * e1y) / length
+        e2y = (az * e1x - ax * e1z) / length
+        e2z = (ax * e1y - ay * e1x) / length
+        w = 1.0 / sigma[r, 0]
+        out[r, 0] = e1x * w
+        out[r, 1] = e1y * w
+        out[r, 2] = e1z * w
+        w = 1.0 / sigma[r, 1]
+        out[r, 3] = e2x * w
+        out[r, 4] = e2y * w
+        out[r, 5] = e2z * w
+        m0 = d_inverse[p, 0, 0] * ax + d_inverse[p, 0, 1] * ay + d_inverse[p, 0, 2] * az
+        m1 = d_inverse[p, 1, 0] * ax + d_inverse[p, 1, 1] * ay + d_inverse[p, 1, 2] * az
+        m2 = d_inverse[p, 2, 0] * ax + d_inverse[p, 2, 1] * ay + d_inverse[p, 2, 2] * az
+        dx = m0 / m2 - xy[r, 0] * pixel_size[p, 0]
+        dy = m1 / m2 - xy[r, 1] * pixel_size[p, 1]
+        for i in range(3):
+            out[r, 6 + i] = d[p, i, 0] * pixel_size[p, 0]
+            out[r, 9 + i] = d[p, i, 1] * pixel_size[p, 1]
+            out[r, 12 + i] = d[p, i, 2] + d[p, i, 0] * dx + d[p, i, 1] * dy
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def bounding_boxes(frames, kz, z, half_b, half_m, first, last):
+    """Bounding box of each spot: half widths ``half_b`` (units of the widths across) and ``half_m`` (units of sigma_m).
+
+    Parameters
+    ----------
+    frames : (n, 15) float64
+    kz : (n,) float64
+        Sigma_m per image, signed; 0 means a still: one image.
+    z : (n,) float64
+        Predicted array index.
+    first, last : (n,) int64
+        Array range of the scan of each spot.
+
+    Returns
+    -------
+    (n, 6) int32
+        x0, x1, y0, y1, z0, z1, half open. A box whose corner beams miss the panel plane is empty in x and y.
+    """
+    n = frames.shape[0]
+    out = np.zeros((n, 6), np.int32)
+    for r in range(n):
+        e = frames[r]
+        sigma_1 = 1.0 / math.sqrt(e[0] * e[0] + e[1] * e[1] + e[2] * e[2])
+        sigma_2 = 1.0 / math.sqrt(e[3] * e[3] + e[4] * e[4] + e[5] * e[5])
+        # inverse of the matrix with columns f, s, o: rows are cross products over the determinant
+        fx, fy, fz, sx, sy, sz, ox, oy, oz = e[6], e[7], e[8], e[9], e[10], e[11], e[12], e[13], e[14]
+        r0x, r0y, r0z = sy * oz - sz * oy, sz * ox - sx * oz, sx * oy - sy * ox
+        r1x, r1y, r1z = oy * fz - oz * fy, oz * fx - ox * fz, ox * fy - oy * fx
+        r2x, r2y, r2z = fy * sz - fz * sy, fz * sx - fx * sz, fx * sy - fy * sx
+        det = fx * r0x + fy * r0y + fz * r0z
+        # e1 x e2 is the direction of the diffracted beam up to sign: (s1 x s0) x (s1 x (s1 x s0)) || s1
+        nx = (e[1] * e[5] - e[2] * e[4]) * sigma_1 * sigma_2
+        ny = (e[2] * e[3] - e[0] * e[5]) * sigma_1 * sigma_2
+        nz = (e[0] * e[4] - e[1] * e[3]) * sigma_1 * sigma_2
+        delta = half_b * half_b * (sigma_1 * sigma_1 + sigma_2 * sigma_2)
+        bad = delta >= 1.0
+        x_low, x_high, y_low, y_high = 1e18, -1e18, 1e18, -1e18
+        if not bad:
+            along = math.sqrt(1.0 - delta)
+            for i in range(4):
+                a = half_b * sigma_1 * sigma_1 * (1.0 if i & 1 else -1.0)
+                b = half_b * sigma_2 * sigma_2 * (1.0 if i & 2 else -1.0)
+                vx = e[0] * a + e[3] * b + nx * along
+                vy = e[1] * a + e[4] * b + ny * along
+                vz = e[2] * a + e[5] * b + nz * along
+                t = (r2x * vx + r2y * vy + r2z * vz) / det
+                if t <= 0:
+                    bad = True
+                    break
+                px = (r0x * vx + r0y * vy + r0z * vz) / det / t
+                py = (r1x * vx + r1y * vy + r1z * vz) / det / t
+                x_low, x_high = min(x_low, px), max(x_high, px)
+                y_low, y_high = min(y_low, py), max(y_high, py)
+            if x_low < -1e9 or x_high > 1e9 or y_low < -1e9 or y_high > 1e9:
+                bad = True
+        if not bad:
+            out[r, 0] = math.floor(x_low)
+            out[r, 1] = math.ceil(x_high)
+            out[r, 2] = math.floor(y_low)
+            out[r, 3] = math.ceil(y_high)
+        if kz[r] == 0.0:
+            z0 = int(math.floor(z[r]))
+            z1 = z0 + 1
+        else:
+            half = min(half_m / abs(kz[r]), 1e8)
+            z0 = int(math.floor(z[r] - half))
+            z1 = int(math.ceil(z[r] + half))
+        z0 = min(max(z0, first[r]), last[r] - 1)
+        z1 = min(max(z1, first[r] + 1), last[r])
+        out[r, 4] = z0
+        out[r, 5] = max(z1, z0 + 1)
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def foreground_masks(frames, bbox, offsets, radius, halo):
+    """Which pixels of each box belong to the spot: those with a corner within ``radius`` widths of the predicted beam.
+
+    Parameters
+    ----------
+    frames : (n, 15) float64
+    bbox : (n, 6) int32
+    offsets : (n + 1,) int64
+        Start of each spot's (ny, nx) rectangle in the result.
+    radius, halo : float
+        In units of the widths; no larger halo than radius: no halo.
+
+    Returns
+    -------
+    (offsets[-1],) uint8
+        1 inside, 2 in the halo, 0 outside; y slow, x fast.
+    """
+    n = frames.shape[0]
+    out = np.zeros(offsets[n], np.uint8)
+    near = radius * radius
+    far = max(halo * halo, near)
+    for r in range(n):
+        nx = bbox[r, 1] - bbox[r, 0]
+        ny = bbox[r, 3] - bbox[r, 2]
+        e = frames[r]
+        start = offsets[r]
+        found = False
+        for j in range(ny + 1):
+            y = float(bbox[r, 2] + j)
+            for i in range(nx + 1):
+                x = float(bbox[r, 0] + i)
+                vx = e[6] * x + e[9] * y + e[12]
+                vy = e[7] * x + e[10] * y + e[13]
+                vz = e[8] * x + e[11] * y + e[14]
+                u = e[0] * vx + e[1] * vy + e[2] * vz
+                w = e[3] * vx + e[4] * vy + e[5] * vz
+                squared = (u * u + w * w) / (vx * vx + vy * vy + vz * vz)
+                if squared > far:
+                    continue
+                code = 1 if squared <= near else 2
+                # a corner marks its (up to four) pixels
+                for b in range(max(j - 1, 0), min(j + 1, ny)):
+                    for a in range(max(i - 1, 0), min(i + 1, nx)):
+                        k = start + b * nx + a
+                        if code == 1:
+                            out[k] = 1
+                            found = True
+                        elif out[k] == 0:
+                            out[k] = 2
+        # a spot smaller than a pixel may have no corner inside: its own pixel still belongs to it
+        if not found and nx > 0 and ny > 0:
+            out[start + (ny // 2) * nx + nx // 2] = 1
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def recorded_fractions(kz, z, z0, z1):
+    """Fraction of a Gaussian reflection recorded between two array indices.
+
+    Parameters
+    ----------
+    kz : (n,) float64
+        Sigma_m per image; 0 means a still.
+    z, z0, z1 : (n,) float64
+        Centre and limits, array index.
+
+    Returns
+    -------
+    (n,) float64
+        1/2 [erf((z1 - z) |kz| / sqrt 2) - erf((z0 - z) |kz| / sqrt 2)]; 1 for stills.
+    """
+    n = kz.shape[0]
+    out = np.ones(n)
+    for r in range(n):
+        c = abs(kz[r]) * 0.7071067811865476
+        if c > 0.0:
+            out[r] = 0.5 * (math.erf(c * (z1[r] - z[r])) - math.erf(c * (z0[r] - z[r])))
+    return out

@@ -1,0 +1,374 @@
+"""Reference profiles finer than a pixel, and fits to the pixels themselves.
+
+A reference profile is a density on a grid of nodes in Kabsch's frame, ``P[j, i, k]`` (e2, e1, e3), of sum 1. Across the detector it is
+interpolated bilinearly between nodes and integrated over each pixel; along the rotation every slice is spread as the normal
+distribution of the model is within that slice. So the expected share of a spot's photons in a pixel of an image is linear in P, whatever
+the position of the spot relative to the pixel raster:
+
+``p[z, pixel] = sum_jik W[pixel, j, i] F[z, k] P[j, i, k]``
+
+which is what makes P learnable from spots at all positions (expectation maximisation for Poisson counts: Shepp & Vardi 1982;
+Richardson 1972, Lucy 1974) and the fit unbiased for any coverage by masked pixels.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+VALID, FOREGROUND, OVERLAPPED = 1, 4, 32
+
+
+@numba.njit(nogil=True, cache=True)
+def _lattice(e, x0, y0, nx, ny, scale, centre, cu, cw):
+    """Grid coordinates of the corners of all pixels of a box."""
+    for j in range(ny + 1):
+        y = float(y0 + j)
+        for i in range(nx + 1):
+            x = float(x0 + i)
+            vx = e[6] * x + e[9] * y + e[12]
+            vy = e[7] * x + e[10] * y + e[13]
+            vz = e[8] * x + e[11] * y + e[14]
+            s = scale / math.sqrt(vx * vx + vy * vy + vz * vz)
+            cu[j, i] = centre + (e[0] * vx + e[1] * vy + e[2] * vz) * s
+            cw[j, i] = centre + (e[3] * vx + e[4] * vy + e[5] * vz) * s
+
+
+@numba.njit(nogil=True, cache=True)
+def _pixel_weights(cu, cw, y, x, n_sub, size, weights):
+    """Integral of each node's bilinear hat over one pixel.
+
+    Returns the window j0, j1, i0, i1 of ``weights`` that was filled (empty when the pixel is outside the grid).
+    """
+    u00, u01, u10, u11 = cu[y, x], cu[y, x + 1], cu[y + 1, x], cu[y + 1, x + 1]
+    w00, w01, w10, w11 = cw[y, x], cw[y, x + 1], cw[y + 1, x], cw[y + 1, x + 1]
+    i0 = max(int(math.floor(min(min(u00, u01), min(u10, u11)))), 0)
+    i1 = min(int(math.floor(max(max(u00, u01), max(u10, u11)))) + 2, size)
+    j0 = max(int(math.floor(min(min(w00, w01), min(w10, w11)))), 0)
+    j1 = min(int(math.floor(max(max(w00, w01), max(w10, w11)))) + 2, size)
+    if i1 <= i0 or j1 <= j0:
+        return 0, 0, 0, 0
+    for j in range(j0, j1):
+        for i in range(i0, i1):
+            weights[j, i] = 0.0
+    area = 0.5 * abs((u11 - u00) * (w10 - w01) - (w11 - w00) * (u10 - u01))
+    share = area / (n_sub * n_sub)
+    for b in range(n_sub):
+        t = (b + 0.5) / n_sub
+        for a in range(n_sub):
+            s = (a + 0.5) / n_sub
+            u = (1.0 - t) * ((1.0 - s) * u00 + s * u01) + t * ((1.0 - s) * u10 + s * u11)
+            w = (1.0 - t) * ((1.0 - s) * w00 + s * w01) + t * ((1.0 - s) * w10 + s * w11)
+            fi = math.floor(u)
+            fj = math.floor(w)
+            i = int(fi)
+            j = int(fj)
+            du = u - fi
+            dw = w - fj
+            if j >= 0 and j < size:
+                if i >= 0 and i < size:
+                    weights[j, i] += share * (1.0 - du) * (1.0 - dw)
+                if i + 1 >= 0 and i + 1 < size:
+                    weights[j, i + 1] += share * du * (1.0 - dw)
+            if j + 1 >= 0 and j + 1 < size:
+                if i >= 0 and i < size:
+                    weights[j + 1, i] += share * (1.0 - du) * dw
+                if i + 1 >= 0 and i + 1 < size:
+                    weights[j + 1, i + 1] += share * du * dw
+    return j0, j1, i0, i1
+
+
+@numba.njit(nogil=True, cache=True)
+def _slice_shares(kz, z, z0, nz, size, step, shares):
+    """Share F[j, k] of slice k of the profile that falls into image z0 + j."""
+    half = 0.5 * size
+    root = 0.7071067811865476
+    for k in range(size):
+        a = (k - half) * step
+        b = a + step
+        whole = math.erf(b * root) - math.erf(a * root)
+        for j in range(nz):
+            ta = (z0 + j - z) * kz
+            tb = (z0 + j + 1 - z) * kz
+            if tb < ta:
+                ta, tb = tb, ta
+            lo = max(a, ta)
+            hi = min(b, tb)
+            if hi <= lo or whole <= 0.0:
+                shares[j, k] = 0.0
+            else:
+                shares[j, k] = (math.erf(hi * root) - math.erf(lo * root)) / whole
+
+
+@numba.njit(nogil=True, cache=True)
+def accumulate_profile(
+    frames, kz, z, bbox, offsets, data, mask, background, members, weights, profile, step, n_sub, numerator, denominator
+):
+    """One expectation-maximisation step over the members of a reference position.
+
+    Parameters
+    ----------
+    frames : (n, 15) float64; kz, z : (n,) float64
+        Local frames, sigma_m per image and predicted array index of the spots of a block.
+    bbox : (n, 6) int32; offsets : (n + 1,) int64
+        Boxes and the first pixel of each in the flat arrays (z, y, x).
+    data, background : (p,) float32; mask : (p,) uint8
+        Counts, background and mask bits.
+    members : (m,) int64
+        Which spots contribute; ``weights`` (m,) float64 how much.
+    profile : (s, s, s) float64
+        Current density, axes e2, e1, e3.
+    step : float
+        Width of a grid cell in units of sigma.
+    n_sub : int
+        Sample points per pixel edge.
+    numerator, denominator : (s, s, s) float64
+        Added to: the new density is profile * numerator / denominator. Also returned: the sum of weighted counts used.
+    """
+    size = profile.shape[0]
+    centre = 0.5 * (size - 1)
+    max_xy, max_z, max_row = 1, 1, 1
+    for m in range(members.shape[0]):
+        r = members[m]
+        nx, ny = bbox[r, 1] - bbox[r, 0], bbox[r, 3] - bbox[r, 2]
+        max_xy = max(max_xy, nx * ny)
+        max_row = max(max_row, max(nx, ny) + 1)
+        max_z = max(max_z, bbox[r, 5] - bbox[r, 4])
+    cu = np.empty((max_row, max_row))
+    cw = np.empty((max_row, max_row))
+    q = np.zeros((max_xy, size))
+    shares = np.zeros((max_z, size))
+    wts = np.zeros((size, size))
+    ratio = np.zeros(size)
+    sens = np.zeros(size)
+    total = 0.0
+    for m in range(members.shape[0]):
+        r = members[m]
+        nx, ny = bbox[r, 1] - bbox[r, 0], bbox[r, 3] - bbox[r, 2]
+        nz = bbox[r, 5] - bbox[r, 4]
+        start = offsets[r]
+        plane = nx * ny
+        _lattice(frames[r], bbox[r, 0], bbox[r, 2], nx, ny, 1.0 / step, centre, cu, cw)
+        _slice_shares(kz[r], z[r], bbox[r, 4], nz, size, step, shares)
+        # expected share per pixel, and the spot's intensity from the pixels that are used
+        counts, covered = 0.0, 0.0
+        for y in range(ny):
+            for x in range(nx):
+                pixel = y * nx + x
+                use = False
+                for j in range(nz):
+                    if mask[start + j * plane + pixel] & FOREGROUND:
+                        use = True
+                if not use:
+                    q[pixel, 0] = -1.0
+                    continue
+                j0, j1, i0, i1 = _pixel_weights(cu, cw, y, x, n_sub, size, wts)
+                for k in range(size):
+                    q[pixel, k] = 0.0
+                for j in range(j0, j1):
+                    for i in range(i0, i1):
+                        w = wts[j, i]
+                        if w != 0.0:
+                            for k in range(size):
+                                q[pixel, k] += w * profile[j, i, k]
+                for j in range(nz):
+                    at = start + j * plane + pixel
+                    bits = mask[at]
+                    if bits & VALID and bits & FOREGROUND and not bits & OVERLAPPED:
+                        p = 0.0
+                        for k in range(size):
+                            p += shares[j, k] * q[pixel, k]
+                        counts += data[at] - background[at]
+                        covered += p
+        if covered < 0.5 or counts <= 0.0:
+            continue
+        intensity = counts / covered
+        weight = weights[m]
+        total += weight * counts
+        for y in range(ny):
+            for x in range(nx):
+                pixel = y * nx + x
+                if q[pixel, 0] < 0.0:
+                    continue
+                for k in range(size):
+                    ratio[k] = 0.0
+                    sens[k] = 0.0
+                for j in range(nz):
+                    at = start + j * plane + pixel
+                    bits = mask[at]
+                    if bits & VALID and bits & FOREGROUND and not bits & OVERLAPPED:
+                        p = 0.0
+                        for k in range(size):
+                            p += shares[j, k] * q[pixel, k]
+                        expected = intensity * p + max(background[at], 1e-3)
+                        f = data[at] / expected
+                        for k in range(size):
+                            ratio[k] += shares[j, k] * f
+                            sens[k] += shares[j, k]
+                j0, j1, i0, i1 = _pixel_weights(cu, cw, y, x, n_sub, size, wts)
+                for j in range(j0, j1):
+                    for i in range(i0, i1):
+                        w = wts[j, i] * weight * intensity
+                        if w != 0.0:
+                            for k in range(size):
+                                numerator[j, i, k] += w * ratio[k]
+                                denominator[j, i, k] += w * sens[k]
+    return total
+
+
+@numba.njit(nogil=True, cache=True)
+def fit_pixels(
+    frames, kz, z, bbox, offsets, data, mask, background, background_variance, reference, references, expected, step, n_sub, min_coverage,
+    value, variance, correlation, coverage,
+):
+    """Fit each spot's intensity to its foreground pixels with its reference profile.
+
+    Parameters
+    ----------
+    frames ... background
+        As in `accumulate_profile`.
+    background_variance : (n,) float64, counts^2 per pixel^2
+        Variance of the mean background under the spot.
+    reference : (n,) int64
+        Which reference profile each spot uses; negative: none, the fit fails.
+    references : (m, s, s, s) float64
+    expected : (n,) float64, counts
+        Mean intensity expected at this place of reciprocal space, or a negative number: not known.
+    step, n_sub
+        As in `accumulate_profile`.
+    min_coverage : float
+        Least share of the profile that usable pixels must hold.
+    value, variance, correlation, coverage : (n,) float64, output
+        Intensity on the whole profile, its variance (-1: failed), Pearson correlation of data and model, share of the profile used.
+
+    Notes
+    -----
+    Weighted least squares, I = sum(p (d - b) / v) / sum(p^2 / v), with v = b + J p. J is never the estimate itself, which would tie the
+    weights to the noise: it is the mean of the posterior distribution of the intensity given a first fit (with J = expected) and the
+    exponential (acentric Wilson) prior of mean ``expected``. The variance is that of the estimate for Poisson counts of mean b + J p,
+    sum(w^2 (b + J p)), plus what the background's own uncertainty adds, (sum w)^2 var(b).
+    French & Wilson (1978), Acta Cryst. A34, 517-525; Diamond (1969), Acta Cryst. A25, 43-55.
+    """
+    n = bbox.shape[0]
+    size = references.shape[1]
+    centre = 0.5 * (size - 1)
+    max_xy, max_z, max_row = 1, 1, 1
+    for r in range(n):
+        nx, ny = bbox[r, 1] - bbox[r, 0], bbox[r, 3] - bbox[r, 2]
+        max_xy = max(max_xy, nx * ny)
+        max_row = max(max_row, max(nx, ny) + 1)
+        max_z = max(max_z, bbox[r, 5] - bbox[r, 4])
+    cu = np.empty((max_row, max_row))
+    cw = np.empty((max_row, max_row))
+    q = np.zeros(size)
+    shares = np.zeros((max_z, size))
+    wts = np.zeros((size, size))
+    p_list = np.empty(max_xy * max_z)
+    d_list = np.empty(max_xy * max_z)
+    b_list = np.empty(max_xy * max_z)
+    for r in range(n):
+        value[r] = 0.0
+        variance[r] = -1.0
+        correlation[r] = 0.0
+        coverage[r] = 0.0
+        if reference[r] < 0:
+            continue
+        profile = references[reference[r]]
+        nx, ny = bbox[r, 1] - bbox[r, 0], bbox[r, 3] - bbox[r, 2]
+        nz = bbox[r, 5] - bbox[r, 4]
+        start = offsets[r]
+        plane = nx * ny
+        _lattice(frames[r], bbox[r, 0], bbox[r, 2], nx, ny, 1.0 / step, centre, cu, cw)
+        _slice_shares(kz[r], z[r], bbox[r, 4], nz, size, step, shares)
+        count = 0
+        covered = 0.0
+        b_sum = 0.0
+        for y in range(ny):
+            for x in range(nx):
+                pixel = y * nx + x
+                use = False
+                for j in range(nz):
+                    bits = mask[start + j * plane + pixel]
+                    if bits & VALID and bits & FOREGROUND:
+                        use = True
+                if not use:
+                    continue
+                j0, j1, i0, i1 = _pixel_weights(cu, cw, y, x, n_sub, size, wts)
+                for k in range(size):
+                    q[k] = 0.0
+                for j in range(j0, j1):
+                    for i in range(i0, i1):
+                        w = wts[j, i]
+                        if w != 0.0:
+                            for k in range(size):
+                                q[k] += w * profile[j, i, k]
+                for j in range(nz):
+                    at = start + j * plane + pixel
+                    bits = mask[at]
+                    if bits & VALID and bits & FOREGROUND:
+                        p = 0.0
+                        for k in range(size):
+                            p += shares[j, k] * q[k]
+                        p_list[count] = p
+                        d_list[count] = data[at]
+                        b_list[count] = background[at]
+                        covered += p
+                        b_sum += background[at]
+                        count += 1
+        coverage[r] = covered
+        if count == 0 or covered < min_coverage:
+            continue
+        # an estimated background of 0 still leaves room for a fraction of a count over the whole spot
+        floor = max(b_sum / count, 0.5 / count) * 0.05
+        prior = expected[r]
+        if prior < 0.0:
+            total = 0.0
+            for m in range(count):
+                total += d_list[m] - b_list[m]
+            prior = max(total / covered, 1.0)
+        scale = max(prior, 1e-3)
+        for cycle in range(2):
+            top, bottom = 0.0, 0.0
+            for m in range(count):
+                v = max(b_list[m], floor) + scale * p_list[m]
+                f = p_list[m] / v
+                top += f * (d_list[m] - b_list[m])
+                bottom += f * p_list[m]
+            estimate = top / bottom
+            s2, sw = 0.0, 0.0
+            for m in range(count):
+                v = max(b_list[m], floor) + scale * p_list[m]
+                w = p_list[m] / v / bottom
+                s2 += w * w * v
+                sw += w
+            s2 += sw * sw * background_variance[r]
+            if cycle == 0:
+                # mean of the normal likelihood times the exponential prior: a normal distribution cut off at 0
+                sigma = math.sqrt(s2)
+                mean = estimate - s2 / max(prior, 1e-3)
+                t = mean / sigma
+                if t < -6.0:
+                    scale = sigma / (-t + 1.0 / -t)
+                else:
+                    scale = mean + sigma * math.exp(-0.5 * t * t) / (1.2533141373155003 * math.erfc(-t * 0.7071067811865476))
+                scale = max(scale, 1e-3)
+        value[r] = estimate
+        variance[r] = s2
+        # Pearson correlation of observed and modelled pixels
+        md, mm = 0.0, 0.0
+        for m in range(count):
+            md += d_list[m]
+            mm += estimate * p_list[m] + b_list[m]
+        md /= count
+        mm /= count
+        sdd, smm, sdm = 0.0, 0.0, 0.0
+        for m in range(count):
+            a = d_list[m] - md
+            b = estimate * p_list[m] + b_list[m] - mm
+            sdd += a * a
+            smm += b * b
+            sdm += a * b
+        if sdd > 0.0 and smm > 0.0:
+            correlation[r] = sdm / math.sqrt(sdd * smm)

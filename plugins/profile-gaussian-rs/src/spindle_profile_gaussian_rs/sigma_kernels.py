@@ -1,0 +1,116 @@
+"""Kernels that measure the width of observed spots."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+VALID, FOREGROUND = 1, 4
+
+
+@numba.njit(nogil=True, cache=True)
+def spot_moments(frames, bbox, offsets, data, mask, subtract):
+    """Counts and second moments of spots about their predicted beams.
+
+    Parameters
+    ----------
+    frames : (n, 15) float64
+        Local frames made with sigma_b = 1 radian.
+    bbox : (n, 6) int32; offsets : (n + 1,) int64
+    data : (p,) float32; mask : (p,) uint8
+    subtract : (n,) float64
+        Background per pixel to take off.
+
+    Returns
+    -------
+    (n, 5) float64
+        Sum of counts; sums of counts times e1^2, e2^2, e1, e2 (radian).
+    """
+    n = bbox.shape[0]
+    out = np.zeros((n, 5))
+    for r in range(n):
+        e = frames[r]
+        k = offsets[r]
+        if offsets[r + 1] == k:
+            continue
+        for _z in range(bbox[r, 4], bbox[r, 5]):
+            for y in range(bbox[r, 2], bbox[r, 3]):
+                for x in range(bbox[r, 0], bbox[r, 1]):
+                    if (mask[k] & (VALID | FOREGROUND)) == (VALID | FOREGROUND):
+                        c = data[k] - subtract[r]
+                        px, py = x + 0.5, y + 0.5
+                        vx = e[6] * px + e[9] * py + e[12]
+                        vy = e[7] * px + e[10] * py + e[13]
+                        vz = e[8] * px + e[11] * py + e[14]
+                        norm = 1.0 / math.sqrt(vx * vx + vy * vy + vz * vz)
+                        u = (e[0] * vx + e[1] * vy + e[2] * vz) * norm
+                        w = (e[3] * vx + e[4] * vy + e[5] * vz) * norm
+                        out[r, 0] += c
+                        out[r, 1] += c * u * u
+                        out[r, 2] += c * w * w
+                        out[r, 3] += c * u
+                        out[r, 4] += c * w
+                    k += 1
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def image_counts(bbox, offsets, data, mask, first, counts):
+    """Counts of the valid foreground pixels of each spot on each of its images.
+
+    Parameters
+    ----------
+    bbox : (n, 6) int32; offsets : (n + 1,) int64; data : (p,) float32; mask : (p,) uint8
+    first : (n + 1,) int64
+        First image of each spot in ``counts``.
+    counts : (first[n],) float64, output
+        Images without such pixels get 0.
+    """
+    for r in range(bbox.shape[0]):
+        k = offsets[r]
+        plane = (bbox[r, 1] - bbox[r, 0]) * (bbox[r, 3] - bbox[r, 2])
+        for j in range(first[r + 1] - first[r]):
+            total = 0.0
+            for _i in range(plane):
+                if (mask[k] & (VALID | FOREGROUND)) == (VALID | FOREGROUND):
+                    total += data[k]
+                k += 1
+            counts[first[r] + j] = total
+
+
+@numba.njit(nogil=True, cache=True)
+def rocking_likelihood(sigma, extended, first, counts, low, high):
+    """Log likelihood of sigma_m.
+
+    Parameters
+    ----------
+    sigma : float, radian
+    extended : bool
+        False: every image on which a spot was seen counts once (Kabsch 2010, equation for the reflecting range); True: images
+        count with their counts, given the total of the spot.
+    first : (n + 1,) int64
+        First image of each spot.
+    counts, low, high : (first[n],) float64
+        Counts, and the limits of each image as angles from the spot times \\|zeta\\| / sqrt 2, radian.
+    """
+    total = 0.0
+    inverse = 1.0 / sigma
+    for r in range(first.shape[0] - 1):
+        weighted, recorded, n_counts = 0.0, 0.0, 0.0
+        for m in range(first[r], first[r + 1]):
+            if counts[m] <= 0.0:
+                continue
+            share = 0.5 * (math.erf(high[m] * inverse) - math.erf(low[m] * inverse))
+            if share < 1e-10:
+                share = 1e-10
+            if extended:
+                weighted += counts[m] * math.log(share)
+                n_counts += counts[m]
+                recorded += share
+            else:
+                total += math.log(share)
+        if extended and n_counts > 0.0:
+            total += weighted - (n_counts - 1.0) * math.log(recorded)
+    return total

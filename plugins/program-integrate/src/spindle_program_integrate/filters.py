@@ -1,0 +1,105 @@
+"""Rules that leave out or flag reflections."""
+
+from __future__ import annotations
+
+import operator
+import re
+
+import numpy as np
+
+from spindle.errors import UserError
+from spindle.report import Table
+
+# Ice rings: ranges of 1/d^2 (1/A^2) of hexagonal ice, as tabulated by DIALS.
+ICE_RINGS = np.array(
+    [
+        (0.0640, 0.0690), (0.0710, 0.0780), (0.0825, 0.0880), (0.138, 0.144), (0.190, 0.205), (0.228, 0.240), (0.262, 0.266),
+        (0.267, 0.278), (0.280, 0.288), (0.337, 0.341), (0.429, 0.435), (0.459, 0.466), (0.478, 0.486), (0.531, 0.537),
+    ]
+)  # fmt: skip
+
+OPERATORS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq, "!=": operator.ne, "<": operator.lt, ">": operator.gt}
+
+
+def on_ice_ring(d: np.ndarray) -> np.ndarray:
+    """(n,) bool: resolutions d (angstrom) within an ice ring."""
+    x = 1.0 / d**2
+    return np.any((x[:, None] >= ICE_RINGS[:, 0]) & (x[:, None] <= ICE_RINGS[:, 1]), axis=1)
+
+
+def sample(ids: np.ndarray, degrees: list[float], params) -> np.ndarray:
+    """(n,) bool: a random sample of the predictions of each experiment."""
+    keep = np.zeros(len(ids), bool)
+    rng = np.random.default_rng(params.random_seed or 0)
+    for i, width in enumerate(degrees):
+        rows = np.flatnonzero(ids == i)
+        wanted = len(rows) if params.integrate_all_reflections else int((params.reflections_per_degree or 0) * width)
+        if not params.integrate_all_reflections:
+            wanted = max(wanted, params.minimum_sample_size or 0)
+        if params.maximum_sample_size is not None:
+            wanted = min(wanted, params.maximum_sample_size)
+        keep[rows if wanted >= len(rows) else rng.choice(rows, wanted, replace=False)] = True
+    return keep
+
+
+def select_rows(table, expression: str) -> np.ndarray:
+    """(n,) bool of a rule '<column> <operator> <number>'; '&' tests flags bits."""
+    found = re.fullmatch(r"\s*([\w.]+)\s*(<=|>=|==|!=|<|>|&)\s*([-+.\deE]+)\s*", expression)
+    if not found:
+        raise UserError(f"integration.debug.select='{expression}': expected '<column> <operator> <number>', e.g. 'd<2.5'")
+    name, symbol, number = found[1], found[2], float(found[3])
+    virtual = re.fullmatch(r"intensity\.(sum|prf)\.i_over_sigma", name)
+    if virtual:
+        variance = table[f"intensity.{virtual[1]}.variance"]
+        values = table[f"intensity.{virtual[1]}.value"] / np.sqrt(np.maximum(variance, 1e-12))
+    elif name in table and getattr(table[name], "ndim", 0) == 1:
+        values = table[name]
+    else:
+        raise UserError(f"integration.debug.select='{expression}': the integrated reflections have no column of numbers '{name}'")
+    if symbol == "&":
+        return (values.astype(np.uint64) & np.uint64(int(number))) != 0
+    return OPERATORS[symbol](values, number)
+
+
+def significance(table, n_experiments: int, params) -> tuple[np.ndarray, list[Table]]:
+    """Cut each experiment where the mean of positive I / sigma of a bin falls below the cutoff.
+
+    Returns
+    -------
+    keep : (n,) bool
+    tables : list of Table
+    """
+    keep = np.zeros(len(table), bool)
+    tables = []
+    d_all, n_bins, cutoff = table["d"], params.n_bins or 20, params.isigi_cutoff if params.isigi_cutoff is not None else 1.0
+    value, variance = table["intensity.sum.value"], table["intensity.sum.variance"]
+    for i in range(n_experiments):
+        rows = np.flatnonzero(table["id"] == i)
+        if not len(rows):
+            continue
+        d = d_all[rows]
+        high = d.min() if params.d_min is None else params.d_min
+        edges = np.linspace(1.0 / d.max() ** 3, 1.0 / high**3, n_bins + 1)
+        limits = np.cbrt(1.0 / np.maximum(edges, 1e-30))
+        where = np.clip(np.searchsorted(edges, 1.0 / d**3, "right") - 1, 0, n_bins)
+        limit = np.inf
+        content = []
+        passing = True
+        for b in range(n_bins):
+            mine = rows[(where == b) | ((b == n_bins - 1) & (1.0 / d**3 == edges[-1]))]
+            good = mine[(value[mine] > 0) & (variance[mine] > 0)]
+            ratio = float(np.mean(value[good] / np.sqrt(variance[good]))) if len(good) else 0.0
+            passing = passing and ratio >= cutoff
+            if passing:
+                limit = float(limits[b + 1])
+            content.append(
+                [b + 1, f"{limits[b]:.3f}-{limits[b + 1]:.3f}", len(mine), float(np.mean(value[good])) if len(good) else 0.0, ratio, "X" if passing else ""]
+            )
+        tables.append(
+            Table(
+                f"Significance filter for experiment {i}", ["Bin", "Resolution range", "N", "<I>", "<I/sigI>", "Kept"], content,
+                f"significance_{i}",
+            )
+        )  # fmt: skip
+        keep[rows] = d >= limit * (1 - 1e-9)
+    return keep, tables

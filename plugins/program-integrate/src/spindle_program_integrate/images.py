@@ -1,0 +1,78 @@
+"""Which images: ranges, exclusions, groups of experiments on the same images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from spindle.errors import UserError
+from spindle.models import Experiments
+from spindle.models.experiment import new_identifier
+
+
+def restrict_scan(experiments, ranges, reference):
+    """Experiments cut to ranges of array indices, one per experiment and range, and the reference spots within.
+
+    Parameters
+    ----------
+    experiments : Experiments
+    ranges : sequence of (int, int)
+        Half-open ranges of array indices.
+    reference : ReflectionTable or None
+    """
+    items, parts = [], []
+    for i, experiment in enumerate(experiments):
+        if experiment.scan is None:
+            raise UserError("integrate: scan_range needs experiments with a scan")
+        r0, r1 = experiment.scan.array_range
+        for a, b in ranges:
+            if not r0 <= a < b <= r1:
+                raise UserError(f"integrate: scan_range={a},{b} is not within the array range {r0},{r1} of experiment {i}")
+            cut = slice(a - r0, b - r0 + 1)
+            crystal, beam = experiment.crystal, experiment.beam
+            if crystal is not None and crystal.A_at_scan_points is not None:
+                extra = {k: v for k, v in crystal.extra.items() if not k.startswith("B_covariance_at_scan_points")}
+                crystal = replace(crystal, A_at_scan_points=crystal.A_at_scan_points[cut], extra=extra)
+            if beam.s0_at_scan_points is not None:
+                beam = replace(beam, s0_at_scan_points=beam.s0_at_scan_points[cut])
+            items.append(
+                replace(experiment, scan=experiment.scan.slice(a + 1, b), crystal=crystal, beam=beam, identifier=new_identifier())
+            )
+            if reference is not None:
+                z = reference["xyzobs.px.value"][:, 2]
+                part = reference.select((reference["id"] == i) & (z >= a) & (z < b))
+                part["id"] = np.full(len(part), len(items) - 1, np.int32)
+                part.identifiers = {len(items) - 1: items[-1].identifier}
+                parts.append(part)
+    joined = type(reference).concatenate(parts) if parts else reference
+    return Experiments(items), joined
+
+
+def excluded_images(words, experiments) -> list[set[int]]:
+    """Array indices that each experiment leaves out, from words such as 7, 3:5 or 0:3:5 (image numbers, inclusive)."""
+    out: list[set[int]] = [set() for _ in experiments]
+    for word in words or ():
+        try:
+            numbers = [int(v) for v in str(word).split(":")]
+        except ValueError as error:
+            raise UserError(f"integrate: exclude_images={word}: expected an image, first:last or experiment:first:last") from error
+        if len(numbers) == 3 and not 0 <= numbers[0] < len(out):
+            raise UserError(f"integrate: exclude_images={word}: there is no experiment {numbers[0]}, they count from 0 to {len(out) - 1}")
+        if not 1 <= len(numbers) <= 3:
+            raise UserError(f"integrate: exclude_images={word}: expected an image, first:last or experiment:first:last")
+        which = [numbers[0]] if len(numbers) == 3 else range(len(out))
+        first, last = (numbers[0], numbers[0]) if len(numbers) == 1 else (numbers[-2], numbers[-1])
+        for i in which:
+            out[i].update(range(first - 1, last))
+    return out
+
+
+def image_groups(experiments) -> list[list[int]]:
+    """Indices of experiments that are on the same images, so that their spots are treated together."""
+    groups: dict[tuple, list[int]] = {}
+    for i, experiment in enumerate(experiments):
+        images = experiment.imageset
+        key = (images.template, images.paths, experiment.scan.array_range if experiment.scan else None) if images else (i,)
+        groups.setdefault(key, []).append(i)
+    return list(groups.values())

@@ -1,0 +1,116 @@
+"""What is done with a block of filled shoeboxes: background, centroids, sums, profile fits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spindle.table import Flag, MaskCode, Shoeboxes
+
+from .kernels import free_crowded, sum_pixels
+from .stream import Block
+
+LEAST_BACKGROUND = 20
+
+
+@dataclass
+class Measured:
+    """Results of a block: rows of the table, their columns, their flags to set, and their shoeboxes where wanted."""
+
+    rows: np.ndarray
+    columns: dict[str, np.ndarray]
+    flags: np.ndarray
+    background_variance: np.ndarray
+    shoeboxes: Shoeboxes | None = None
+
+
+class Measurer:
+    """Measures blocks; called from several threads.
+
+    Parameters
+    ----------
+    table : ReflectionTable
+        All predictions; only read.
+    detector : Detector
+    background, centroid : Handle
+        Plugins.
+    params : IntegrateParams.integration
+    """
+
+    def __init__(self, table, detector, background, centroid, params) -> None:
+        self.table = table
+        self.detector = detector
+        self.background = background
+        self.centroid = centroid
+        self.gain = float(params.summation.detector_gain or 1.0)
+        self.threshold = params.profile.valid_foreground_threshold or 0.0
+        self.panel_gain = np.array([p.gain for p in detector], dtype=np.float32)
+        self.panel_pedestal = np.array([p.pedestal for p in detector], dtype=np.float32)
+        self.raw_is_counts = bool(np.all(self.panel_gain == 1) and np.all(self.panel_pedestal == 0))
+
+    def measure(self, block: Block, fitter: Any = None, expected: Any = None, keep: bool = False) -> Measured:
+        """Background, sums, centroids and, with a fitter, profile fits of a block."""
+        boxes = block.shoeboxes
+        n = len(boxes)
+        if not self.raw_is_counts:
+            owner = np.repeat(block.panel, np.diff(boxes.offsets))
+            boxes.data[:] = (boxes.data - self.panel_pedestal[owner]) / self.panel_gain[owner]
+        free_crowded(boxes.offsets, boxes.mask, LEAST_BACKGROUND)
+        estimate = self.background.estimate_background(shoeboxes=boxes, detector=self.detector)
+        boxes.background = np.ascontiguousarray(estimate.background, dtype=np.float32)
+        boxes.mask[estimate.used] |= np.uint8(MaskCode.BACKGROUND_USED)
+        counts, sums = np.zeros((n, 8), np.int64), np.zeros((n, 2))
+        sum_pixels(boxes.offsets, boxes.data, boxes.mask, boxes.background, counts, sums)
+        m, used = counts[:, 1], counts[:, 3]
+        mean_variance = estimate.mean_variance
+        if mean_variance is None:
+            mean_variance = np.where(used > 0, np.abs(estimate.mean) / np.maximum(used, 1), 0.0)
+        value = sums[:, 0] - sums[:, 1]
+        background_variance = np.abs(sums[:, 1]) + m.astype(np.float64) ** 2 * mean_variance
+        flags = np.zeros(n, np.uint64)
+
+        def mark(rows: np.ndarray, flag: Flag) -> None:
+            flags[rows] |= np.uint64(int(flag))
+
+        good_background = np.asarray(estimate.success, bool)
+        enough = counts[:, 1] >= self.threshold * np.maximum(counts[:, 4], 1)
+        whole = (counts[:, 5] == 0) & (counts[:, 4] > 0)
+        summed = good_background & whole
+        mark(block.overloaded, Flag.OVERLOADED)
+        mark((counts[:, 7] & 1) != 0, Flag.OVERLAPPED_FG)
+        mark((counts[:, 7] & 2) != 0, Flag.OVERLAPPED_BG)
+        mark(counts[:, 5] > 0, Flag.FOREGROUND_INCLUDES_BAD_PIXELS)
+        mark(counts[:, 6] > 0, Flag.BACKGROUND_INCLUDES_BAD_PIXELS)
+        mark(~good_background, Flag.FAILED_DURING_BACKGROUND_MODELLING)
+        mark(~good_background | ~enough, Flag.DONT_INTEGRATE)
+        mark(summed, Flag.INTEGRATED_SUM)
+        mark(~summed, Flag.FAILED_DURING_SUMMATION)
+        columns = {
+            "intensity.sum.value": np.where(good_background, value, 0.0),
+            "intensity.sum.variance": np.where(good_background, (np.abs(value) + background_variance) * self.gain, 0.0),
+            "background.sum.value": sums[:, 1],
+            "background.sum.variance": background_variance * self.gain,
+            "background.mean": np.asarray(estimate.mean, np.float64),
+            "background.mse": np.asarray(estimate.mse, np.float64),
+            "background.dispersion": np.asarray(estimate.dispersion, np.float64),
+            "num_pixels.valid": counts[:, 0].astype(np.int32),
+            "num_pixels.foreground": counts[:, 1].astype(np.int32),
+            "num_pixels.background": counts[:, 2].astype(np.int32),
+            "num_pixels.background_used": counts[:, 3].astype(np.int32),
+        }
+        centroids = self.centroid.compute_centroids(shoeboxes=boxes)
+        calculated = self.table["xyzcal.px"][block.rows]
+        found = np.asarray(centroids.success, bool)[:, None]
+        columns["xyzobs.px.value"] = np.where(found, centroids.position, calculated)
+        columns["xyzobs.px.variance"] = np.where(found, centroids.variance, 0.0)
+        if fitter is not None:
+            fit = fitter.fit(self.table.select(block.rows), boxes, expected[block.rows], mean_variance)
+            fitted = fit.success & good_background & enough
+            mark(fitted, Flag.INTEGRATED_PRF)
+            mark(~fitted, Flag.FAILED_DURING_PROFILE_FITTING)
+            columns["intensity.prf.value"] = np.where(fitted, fit.value, 0.0)
+            columns["intensity.prf.variance"] = np.where(fitted, fit.variance * self.gain, -1.0)
+            columns["profile.correlation"] = np.where(fitted, fit.correlation, 0.0)
+        return Measured(block.rows, columns, flags, mean_variance, boxes if keep else None)

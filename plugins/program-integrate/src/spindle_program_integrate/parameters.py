@@ -1,0 +1,226 @@
+"""Parameters of `spindle integrate`."""
+
+from __future__ import annotations
+
+from spindle.errors import UserError
+from spindle.params import Auto, Bool, Choice, Float, Int, Ints, Params, PathParam, Plugin, Str, Strings
+from spindle.params.host import Multiprocessing
+
+
+class IntegrateParams(Params):
+    """Parameters of `spindle integrate`."""
+
+    class output(Params):
+        """Files."""
+
+        experiments = Str("integrated.expt", help="Experiments with the profile model.")
+        reflections = Str("integrated.refl", help="Integrated reflections.")
+        output_unintegrated_reflections = Bool(False, help="Also write predictions without any intensity.", level=2)
+        log = Str("spindle.integrate.log", help="Log file.")
+        report = Str(None, help="Write the tables to this .json file.")
+        include_bad_reference = Bool(False, help="Append the observed spots that no prediction was found for, flagged bad_reference.")
+
+    scan_range = Ints(None, size=2, multiple=True, help="Range of array indices (first, end) to integrate; may be given several times.")
+    create_profile_model = Bool(True, help="Measure the profile model from the spots; False takes the one in the experiments.")
+
+    class sampling(Params, level=1):
+        """Integrating a part of the predictions only."""
+
+        reflections_per_degree = Float(50.0, min=0, none=True, help="Reflections per degree of rotation to keep.")
+        minimum_sample_size = Int(1000, none=True, help="At least so many.")
+        maximum_sample_size = Int(None, min=1, help="At most so many.")
+        integrate_all_reflections = Bool(True, help="Keep all; False keeps a random sample.")
+        random_seed = Int(0, none=True, help="Seed of the sample.")
+
+    exclude_images = Strings(
+        None, none=True,
+        help="Images to leave out: numbers (7), ranges (3:5) or ranges of one experiment (0:3:5), image numbers from 1, inclusive.",
+    )  # fmt: skip
+
+    class integration(Params):
+        """How intensities are measured."""
+
+        class lookup(Params):
+            """Files about the detector."""
+
+            mask = PathParam(None, help="Mask file (.npz, True is good) in addition to that of the images.")
+
+        class block(Params):
+            """Memory. Images are streamed: there are no blocks of images to size."""
+
+            size = Float(Auto, none=True, help="Only Auto: reflections are measured as their last image passes.")
+            units = Choice(["degrees", "radians", "frames"], "degrees", help="Unit of the size: no effect without a size.")
+            threshold = Float(0.95, min=0, max=1, none=True, help="Only the default: there are no blocks.")
+            force = Bool(False, help="Only False: there are no blocks.")
+            max_memory_usage = Float(
+                0.90, min=0, max=1, none=True,
+                help="Share of the available memory that pixels of reflections may take, at most 1 GB; beyond it the images are read "
+                "several times.",
+            )  # fmt: skip
+
+        use_dynamic_mask = Bool(True, help="Mask goniometer shadows where the format of the images describes them.")
+
+        class debug(Params):
+            """Intermediate results."""
+
+            class reference(Params):
+                """Reference profiles."""
+
+                filename = Str("reference_profiles.npz", help="Where to.")
+                output = Bool(False, help="Write the reference profiles.")
+
+            during = Choice(["modelling", "integration"], "integration", help="Pass whose shoeboxes are kept.")
+            output = Bool(False, help="Keep the shoeboxes.")
+            separate_files = Bool(True, help="Write them to shoeboxes.refl; False keeps them in the integrated reflections.")
+            delete_shoeboxes = Bool(False, help="Drop the shoeboxes from the integrated reflections before writing.")
+            select = Str(None, help="Only reflections for which '<column> <operator> <number>' holds, e.g. 'd<2.5'.")
+            split_experiments = Bool(True, help="One shoebox file per experiment, shoeboxes_<n>.refl.")
+
+        integrator = Choice(
+            ["auto", "3d", "flat3d", "2d", "single2d", "stills", "3d_threaded"], "auto", level=3,
+            help="auto, 3d and 3d_threaded are the same. The others are not available.",
+        )  # fmt: skip
+
+        class profile(Params):
+            """Profile fitting."""
+
+            fitting = Bool(True, help="Fit profiles.")
+            valid_foreground_threshold = Float(0.75, min=0, max=1, none=True, level=2, help="Least share of good foreground pixels.")
+            sigma_b_multiplier = Float(2.0, min=1, none=True, level=3, help="Size of the shoebox in units of the foreground.")
+
+            class validation(Params):
+                """Cross-validation of reference profiles. Not available: only 1 partition is accepted."""
+
+                number_of_partitions = Int(1, min=1, none=True, help="Number of parts.")
+                min_partition_size = Int(100, min=1, none=True, help="Least spots of a part.")
+
+        class filter(Params, level=1):
+            """Reflections that are left out or flagged."""
+
+            min_zeta = Float(0.05, min=0, max=1, none=True, help="Least |zeta| (cosine between rotation axis and e1).")
+            ice_rings = Bool(False, help="Flag reflections within the resolution of ice rings.")
+
+        class overlaps_filter(Params):
+            """Remove overlapping reflections."""
+
+            class foreground_foreground(Params):
+                """Foregrounds that share pixels."""
+
+                enable = Bool(False, help="Remove reflections whose foreground is touched by another's.")
+
+            class foreground_background(Params):
+                """Foreground on another's background."""
+
+                enable = Bool(False, help="Remove reflections whose shoebox is touched by another's foreground.")
+
+        class mp(Multiprocessing):
+            """Where the work is done."""
+
+            njobs = Int(1, min=1, none=True, help="Only 1: choose an executor with method to use several machines.")
+
+            class multiprocessing(Params):
+                """Splitting."""
+
+                n_subset_split = Int(None, min=1, help="Measure the reflections in so many parts, reading the images for each.")
+
+        class summation(Params):
+            """Summation."""
+
+            detector_gain = Float(1.0, none=True, help="Counts per photon beyond the panels' gain: variances are multiplied by it.")
+
+        class background(Params):
+            """Background under spots."""
+
+            algorithm = Plugin("background", default="Auto", help="Background model.")
+
+        class centroid(Params):
+            """Centroids."""
+
+            algorithm = Plugin("centroid", default="simple", help="Centroid algorithm.")
+
+    class profile(Params):
+        """Profile model."""
+
+        algorithm = Plugin("profile", default="gaussian_rs", help="Model of the shape of spots.")
+
+    class prediction(Params):
+        """Prediction."""
+
+        d_min = Float(None, help="High resolution limit (A); None: the corners of the detector.")
+        d_max = Float(None, help="Low resolution limit (A).")
+        margin = Int(1, none=True, help="Only the default: all indices to d_min are tried, there is nothing to widen.")
+        force_static = Bool(False, help="Predict with the static crystal although scan-varying models are there.")
+        padding = Float(1.0, min=0, none=True, units="degrees", help="Rotation beyond the scan for which reflections are predicted.")
+
+    class significance_filter(Params, level=1):
+        """Cut where the mean I / sigma falls too low."""
+
+        enable = Bool(False, help="Apply the filter.")
+        d_min = Float(None, help="High resolution limit of the bins; None: that of the data.")
+        n_bins = Int(20, none=True, help="Number of resolution bins.")
+        isigi_cutoff = Float(1.0, none=True, help="Least mean I / sigma of a bin.")
+
+    class absorption_correction(Params, multiple=True):
+        """Absorption by a sample support. Not available: apply=True is refused."""
+
+        apply = Bool(False, help="Apply the correction.")
+        algorithm = Choice(["fuller_kapton", "kapton_2019", "other"], "fuller_kapton", help="Kind of correction.")
+
+        class fuller_kapton(Params):
+            """A flat tape beside the crystal."""
+
+            class xtal_height_above_kapton_mm(Params):
+                """Height of the crystal."""
+
+                value = Float(0.02, none=True)
+                sigma = Float(0.01, none=True)
+
+            class rotation_angle_deg(Params):
+                """Angle of the tape."""
+
+                value = Float(1.15, none=True)
+                sigma = Float(0.1, none=True)
+
+            class kapton_half_width_mm(Params):
+                """Half width of the tape."""
+
+                value = Float(1.5875, none=True)
+                sigma = Float(0.5, none=True)
+
+            class kapton_thickness_mm(Params):
+                """Thickness of the tape."""
+
+                value = Float(0.05, none=True)
+                sigma = Float(0.005, none=True)
+
+            smart_sigmas = Bool(False, help="Include the uncertainty of the geometry.")
+            within_spot_sigmas = Bool(True, help="Include the variation within a spot.")
+
+
+def refuse_unavailable(params: IntegrateParams) -> None:
+    """Raise for settings that mean something here is not able to do; nothing is ignored silently."""
+    p = params.integration
+    if p.block.size is not Auto and p.block.size is not None:
+        _refuse("integration.block.size", p.block.size, "images are streamed and reflections measured as their last image passes")
+    if p.block.threshold not in (0.95, None):
+        _refuse("integration.block.threshold", p.block.threshold, "images are streamed: there are no blocks")
+    if p.block.force:
+        _refuse("integration.block.force", True, "images are streamed: there are no blocks")
+    if p.integrator not in ("auto", "3d", "3d_threaded"):
+        _refuse("integration.integrator", p.integrator, "only the 3d integrator exists; use auto")
+    if (p.profile.validation.number_of_partitions or 1) > 1:
+        _refuse(
+            "integration.profile.validation.number_of_partitions", p.profile.validation.number_of_partitions,
+            "cross-validation of profiles is not available; leave it 1",
+        )  # fmt: skip
+    if p.mp.njobs not in (1, None):
+        _refuse("integration.mp.njobs", p.mp.njobs, "choose an executor with integration.mp.method to use several machines")
+    if params.prediction.margin not in (1, None):
+        _refuse("prediction.margin", params.prediction.margin, "all indices to d_min are tried; leave it 1")
+    for scope in params.absorption_correction:
+        if scope.apply:
+            _refuse("absorption_correction.apply", True, "absorption by a sample support is not available")
+
+
+def _refuse(name: str, value: object, reason: str) -> None:
+    raise UserError(f"integrate: {name}={value} is not possible: {reason}")

@@ -1,0 +1,251 @@
+"""The two passes over the images: learn profiles from strong spots, then measure everything."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts.profile import ForegroundMasks
+from spindle.errors import UserError
+from spindle.images import ImageSequence
+from spindle.images.sequence import read_mask
+from spindle.models import Experiments
+from spindle.table import Flag, ReflectionTable
+
+from .expected import ExpectedIntensity, choose_sample
+from .images import image_groups
+from .measure import Measurer
+from .stream import Plan, stream_blocks
+
+PIXEL_MEMORY = 1_000_000_000
+MAX_SUBSETS = 32
+FULLY_RECORDED = 0.99
+GEOMETRY = ("id", "panel", "s1", "xyzcal.px")
+
+RESULT_COLUMNS = (
+    "intensity.sum.value", "intensity.sum.variance", "background.sum.value", "background.sum.variance", "background.mean",
+    "background.mse", "background.dispersion", "num_pixels.valid", "num_pixels.foreground", "num_pixels.background",
+    "num_pixels.background_used", "xyzobs.px.value", "xyzobs.px.variance",
+)  # fmt: skip
+FIT_COLUMNS = ("intensity.prf.value", "intensity.prf.variance", "profile.correlation")
+
+
+class Integrator:
+    """Measures all predictions.
+
+    Parameters
+    ----------
+    context : RunContext
+    experiments : Experiments
+        With profile models.
+    table : ReflectionTable
+        Predictions with bbox, zeta, d, partiality.
+    profile : Handle
+        The profile plugin.
+    params : IntegrateParams
+    excluded : list of set of int
+        Array indices that each experiment leaves out.
+    """
+
+    def __init__(self, context, experiments: Experiments, table, profile, params, excluded) -> None:
+        self.context, self.experiments, self.profile, self.params = context, experiments, profile, params
+        self.excluded = excluded
+        names = [n for n in RESULT_COLUMNS if n not in table]
+        blank = ReflectionTable.with_rows(len(table), names)
+        table = table.view()
+        for name in names:
+            table[name] = blank[name]
+        table["flags"] = table["flags"].copy()
+        self.table = table
+        self.geometry = ReflectionTable({n: table[n] for n in GEOMETRY})
+        self.background = context.algorithm("background", params.integration.background.algorithm)
+        self.centroid = context.algorithm("centroid", params.integration.centroid.algorithm)
+        self.fitter: Any = None
+        self.tables: list[Any] = []
+
+    def run(self, brightness: np.ndarray) -> tuple[ReflectionTable, Any]:
+        """Both passes. Returns the table and, if asked for, a table of kept shoeboxes."""
+        groups = [self._prepare(group) for group in image_groups(self.experiments)]
+        debug = self.params.integration.debug
+        kept: list[ReflectionTable] = []
+        expected = np.full(len(self.table), -1.0)
+        if self.params.integration.profile.fitting:
+            self.fitter = self.profile.make_fitter(experiments=self.experiments)
+        if self.fitter is not None:
+            self.context.log.info("Modelling reflection profiles")
+            for name in FIT_COLUMNS:
+                self.table[name] = np.zeros(len(self.table))
+            expected = self._learn(groups, brightness, kept if debug.output and debug.during == "modelling" else None)
+        self.context.log.info("Integrating reflections")
+        keep = debug.output and debug.during == "integration"
+        for group in groups:
+            for subset in self._subsets(group):
+                for measured in self._pass(group, subset, "integrating", self.fitter, expected, lambda block: keep):
+                    self._store(measured)
+                    if keep:
+                        kept.append(self._kept(measured))
+        self._observed_mm()
+        if not debug.output:
+            return self.table, None
+        return self.table, (None, ReflectionTable.concatenate(kept))
+
+    # -- preparation ------------------------------------------------------------------------------------------------------
+
+    def _prepare(self, members: list[int]) -> dict[str, Any]:
+        """What a pass needs to know about one set of images."""
+        experiment = self.experiments[members[0]]
+        sequence = ImageSequence(experiment)
+        masks = [sequence.mask(i) for i in range(len(experiment.detector))]
+        lookup = self.params.integration.lookup.mask
+        if lookup is not None:
+            masks = [a & b for a, b in zip(masks, read_mask(str(lookup), experiment.detector), strict=True)]
+        masks = [np.ascontiguousarray(m, dtype=np.bool_) for m in masks]
+        wanted = np.isin(self.table["id"], members) & ~self.table.has_flags(Flag.DONT_INTEGRATE)
+        bbox = self.table["bbox"]
+        size = np.array([p.image_size for p in experiment.detector])[self.table["panel"].astype(np.int64)]
+        inside = (bbox[:, 0] < size[:, 0]) & (bbox[:, 1] > 0) & (bbox[:, 2] < size[:, 1]) & (bbox[:, 3] > 0) & (bbox[:, 1] > bbox[:, 0])
+        rows = np.flatnonzero(wanted & inside)
+        self._check_sizes(rows, size, members[0])
+        plan = Plan(bbox, rows)
+        excluded = set.union(*(self.excluded[i] for i in members))
+        return {
+            "members": members, "experiment": experiment, "sequence": sequence, "masks": masks, "rows": rows, "plan": plan,
+            "excluded": excluded, "first": experiment.scan.array_range[0],
+            "measurer": Measurer(self.table, experiment.detector, self.background, self.centroid, self.params.integration),
+        }  # fmt: skip
+
+    def _check_sizes(self, rows: np.ndarray, image_size: np.ndarray, index: int) -> None:
+        """Refuse models whose spots are as large as the detector."""
+        if not len(rows):
+            return
+        box = self.table["bbox"][rows]
+        width = np.median(np.maximum(box[:, 1] - box[:, 0], box[:, 3] - box[:, 2]))
+        limit = 0.5 * float(image_size[rows].min())
+        if width > limit and width > 60:
+            raise UserError(
+                f"integrate: shoeboxes of experiment {index} are {width:.0f} pixels wide, half of the detector: sigma_b is "
+                f"{np.max(self.experiments[index].profile.get('sigma_b', 0)):.3f} degrees. The predictions do not follow the spots; "
+                "check the indexing and the refinement"
+            )
+
+    def _budget(self) -> float:
+        """Bytes that pixels may take at once."""
+        share = self.params.integration.block.max_memory_usage
+        try:
+            available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, ValueError, OSError):
+            available = 4 * PIXEL_MEMORY
+        return min((0.9 if share is None else share) * available, PIXEL_MEMORY)
+
+    def _subsets(self, group) -> list[np.ndarray]:
+        """Rows to extract, cut into parts that fit into memory."""
+        rows, peak, budget = group["rows"], group["plan"].peak_bytes(), max(self._budget(), 1.0)
+        n = max(int(np.ceil(peak / budget)), self.params.integration.mp.multiprocessing.n_subset_split or 1)
+        if n > MAX_SUBSETS:
+            boxes = self.table["bbox"][rows]
+            raise UserError(
+                f"integrate: pixels of {peak / 1e9:.1f} GB would be needed at once, {budget / 1e9:.2f} GB are allowed; the median "
+                f"spot covers {np.median(np.diff(boxes[:, :2])):.0f} x {np.median(np.diff(boxes[:, 2:4])):.0f} pixels on "
+                f"{np.median(np.diff(boxes[:, 4:])):.0f} images. Such a model is hardly right: check the indexing, the rotation axis and "
+                "sigma_m; or raise integration.block.max_memory_usage, or limit the resolution with prediction.d_min"
+            )
+        if n > 1:
+            self.context.log.info(
+                " %.2f GB of pixels would be alive at once: measuring the reflections in %d parts, reading the images for each",
+                peak / 1e9, n,
+            )  # fmt: skip
+        parts = []
+        for i in range(n):
+            extract = np.zeros(len(self.table), bool)
+            extract[rows[i::n]] = True
+            parts.append(extract)
+        return parts
+
+    # -- passes -----------------------------------------------------------------------------------------------------------
+
+    def _foreground(self, rows: np.ndarray) -> ForegroundMasks:
+        part = self.geometry.select(rows)
+        return self.profile.foreground(experiments=self.experiments, reflections=part, bbox=np.ascontiguousarray(self.table["bbox"][rows]))
+
+    def _pass(self, group, extract, description, fitter, expected, keep):
+        """Stream the images once; yield what was measured, block by block."""
+        sequence = group["sequence"]
+        panel = self.table["panel"].astype(np.int64)
+        executor = self.context.executor
+
+        with self.context.progress(description, sequence.n_images) as progress:
+            blocks = stream_blocks(
+                group["plan"], extract, panel, self._foreground, sequence, group["first"], group["masks"], group["excluded"],
+                executor, progress.advance,
+            )  # fmt: skip
+            yield from executor.map(lambda block: group["measurer"].measure(block, fitter, expected, keep(block)), blocks)
+
+    def _store(self, measured) -> None:
+        rows = measured.rows
+        for name, values in measured.columns.items():
+            self.table[name][rows] = values
+        self.table["flags"][rows] |= measured.flags
+
+    def _kept(self, measured) -> ReflectionTable:
+        part = ReflectionTable({"partial_id": self.table["partial_id"][measured.rows]})
+        part["shoebox"] = measured.shoeboxes
+        return part
+
+    def _learn(self, groups, brightness: np.ndarray, debug: list | None) -> np.ndarray:
+        """First pass. Returns the expected intensity of every row."""
+        table = self.table
+        full = table["partiality"] > FULLY_RECORDED
+        strong = (brightness > 0) & full & ~table.has_flags(Flag.DONT_INTEGRATE)
+        candidates = np.flatnonzero(strong)
+        choose = getattr(self.fitter, "choose", None)
+        if choose is not None and len(candidates):
+            part = table.select(candidates)
+            part["intensity.sum.value"] = brightness[candidates]
+            candidates = candidates[choose(part)]
+        teach = np.zeros(len(table), bool)
+        teach[candidates] = True
+        sampled = np.zeros(len(table), bool)
+        used = np.zeros(len(table), bool)
+        ids, x, intensity = [], [], []
+        for group in groups:
+            rows = group["rows"]
+            sampled[choose_sample(rows[full[rows]])] = True
+            extract = np.zeros(len(table), bool)
+            extract[rows] = (teach | sampled)[rows]
+            for measured in self._pass(group, extract, "modelling", None, None, lambda block: True):
+                summed = (measured.flags & np.uint64(int(Flag.INTEGRATED_SUM))) != 0
+                summed &= (measured.flags & np.uint64(int(Flag.OVERLOADED))) == 0
+                of_sample = summed & sampled[measured.rows]
+                chosen = measured.rows[of_sample]
+                ids.append(table["id"][chosen])
+                x.append(1.0 / table["d"][chosen] ** 2)
+                intensity.append(measured.columns["intensity.sum.value"][of_sample])
+                good = summed & teach[measured.rows] & (measured.columns["intensity.sum.value"] > 0)
+                if debug is not None:
+                    debug.append(self._kept(measured))
+                if good.any():
+                    taught = measured.rows[good]
+                    used[taught] = self.fitter.learn(table.select(taught), measured.shoeboxes.select(good))
+        self.fitter.finish(self.context.executor.map)
+        table["flags"][used] |= np.uint64(int(Flag.USED_IN_MODELLING))
+        self.context.log.info(" %d spots used for reference profiles", np.count_nonzero(used))
+        self.tables += self.fitter.tables()
+        curve = ExpectedIntensity(*(np.concatenate(v) if v else np.zeros(0) for v in (ids, x, intensity)), len(self.experiments))
+        return curve(table["id"], 1.0 / table["d"] ** 2)
+
+    def _observed_mm(self) -> None:
+        """Observed positions in mm and radians."""
+        table = self.table
+        n = len(table)
+        value, variance = np.zeros((n, 3)), np.zeros((n, 3))
+        for i, e in enumerate(self.experiments):
+            rows = np.flatnonzero(table["id"] == i)
+            panel = table["panel"][rows].astype(np.int64)
+            px, spread = table["xyzobs.px.value"][rows], table["xyzobs.px.variance"][rows]
+            value[rows, :2] = e.detector.pixel_to_mm(panel, px[:, :2])
+            value[rows, 2] = e.scan.angle_from_array_index(px[:, 2])
+            variance[rows, :2] = spread[:, :2] * e.detector.geometry.pixel_size[panel] ** 2
+            variance[rows, 2] = spread[:, 2] * e.scan.oscillation[1] ** 2
+        table["xyzobs.mm.value"], table["xyzobs.mm.variance"] = value, variance

@@ -1,0 +1,303 @@
+"""`spindle integrate`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts import Program, ProgramResult, hookimpl
+from spindle.errors import UserError
+from spindle.geometry import lorentz_polarisation, predict, predict_for_indexed, quantum_efficiency
+from spindle.models import Experiments
+from spindle.table import Flag, ReflectionTable
+
+from .filters import on_ice_ring, sample, select_rows, significance
+from .images import excluded_images, restrict_scan
+from .parameters import IntegrateParams, refuse_unavailable
+from .passes import Integrator
+from .reference import INHERITED, match, split_reference
+from .tables import summary_tables
+
+MAX_SIGMA_DEG = 5.0
+
+
+class Integrate(Program):
+    """Predict every reflection of the scan and measure its intensity.
+
+    Takes refined experiments and, with them, the indexed spots from which the shape of spots is learned. Images are read twice:
+    strong spots teach the reference profiles, then all predictions are summed and profile fitted.
+    """
+
+    Params = IntegrateParams
+
+    @hookimpl
+    def run(self, inputs, params, context) -> ProgramResult:
+        experiments, reference = self._inputs(inputs, params)
+        refuse_unavailable(params)
+        log = context.log
+        rubbish = None
+        if params.scan_range:
+            experiments, reference = restrict_scan(experiments, params.scan_range, reference)
+        if reference is not None:
+            log.info("Processing reference reflections")
+            reference, rubbish = split_reference(reference, len(experiments), log)
+            reference = predict_for_indexed(experiments, reference)
+            reference = reference.select(reference.has_flags(Flag.PREDICTED))
+
+        predicted = self._predict(experiments, params, log)
+        partner = None
+        if reference is not None:
+            rows, partner = match(predicted, reference)
+            log.info("Matching reference spots with predicted reflections")
+            log.info(" %d observed reflections input", len(reference))
+            log.info(" %d reflections predicted", len(predicted))
+            log.info(" %d reflections matched", len(rows))
+            if not len(rows):
+                raise UserError(
+                    f"integrate: none of {len(reference)} observed spots matches a prediction within 2 pixels and images; the "
+                    "reflections seem not to belong to these experiments: give those of the same refinement"
+                )
+            matched = np.zeros(len(reference), bool)
+            matched[rows] = True
+            unmatched = reference.select(~matched)
+            rubbish = ReflectionTable.concatenate([rubbish, unmatched]) if rubbish is not None and len(unmatched) else rubbish
+            reference = reference.select(rows)
+            predicted = self._inherit(predicted, reference, partner)
+
+        profile = context.algorithm("profile", params.profile.algorithm)
+        experiments = self._profiles(experiments, reference, profile, params, log)
+        predicted, brightness = self._columns(experiments, predicted, reference, partner, profile, params)
+
+        integrator = Integrator(context, experiments, predicted, profile, params, excluded_images(params.exclude_images, experiments))
+        table, debug = integrator.run(brightness)
+        tables = list(integrator.tables)
+        return self._finish(experiments, table, debug, integrator, rubbish, tables, params, context)
+
+    @staticmethod
+    def _inputs(inputs, params) -> tuple[Experiments, ReflectionTable | None]:
+        experiments = inputs.experiments
+        if experiments is None or not len(experiments):
+            raise UserError("integrate: give experiments, e.g. spindle integrate refined.expt refined.refl")
+        for i, experiment in enumerate(experiments):
+            if experiment.crystal is None:
+                raise UserError(f"integrate: experiment {i} has no crystal; run spindle index first")
+            if experiment.is_still:
+                raise UserError(
+                    f"integrate: experiment {i} is a still; only rotation data can be integrated. If the images were rotated, say so at "
+                    "import with geometry.scan.oscillation="
+                )
+            if experiment.imageset is None:
+                raise UserError(f"integrate: experiment {i} has no images; run spindle import")
+        if not inputs.reflections:
+            if params.create_profile_model:
+                raise UserError(
+                    "integrate: give the indexed reflections too, from which the profile model is made, or create_profile_model=False"
+                )
+            return experiments, None
+        return experiments, ReflectionTable.concatenate(inputs.reflections)
+
+    @staticmethod
+    def _predict(experiments, params, log) -> ReflectionTable:
+        p = params.prediction
+        padding = np.deg2rad(p.padding if p.padding is not None else 1.0)
+        parts = []
+        for i, experiment in enumerate(experiments):
+            varying = experiment.crystal.A_at_scan_points is not None and not p.force_static
+            log.info("Prediction type: %s crystal prediction", "scan varying" if varying else "scan static")
+            parts.append(predict(experiment, i, p.d_min, p.d_max, padding, p.force_static))
+            log.info("Predicted %d reflections", len(parts[-1]))
+        table = ReflectionTable.concatenate(parts)
+        if not len(table):
+            raise UserError("integrate: no reflection is predicted; check the cell, the scan and prediction.d_min")
+        return table
+
+    @staticmethod
+    def _inherit(predicted, reference, partner) -> ReflectionTable:
+        flags = predicted["flags"].copy()
+        flags[partner] |= np.uint64(int(Flag.REFERENCE_SPOT)) | (reference["flags"] & np.uint64(int(INHERITED)))
+        predicted = predicted.view()
+        predicted["flags"] = flags
+        return predicted
+
+    @staticmethod
+    def _profiles(experiments, reference, profile, params, log) -> Experiments:
+        if params.create_profile_model:
+            log.info("Using %d reflections for the profile model", len(reference))
+            models = profile.estimate_profiles(experiments=experiments, reflections=reference)
+            for i, model in enumerate(models):
+                experiments = experiments.replace(i, profile=model)
+        for i, experiment in enumerate(experiments):
+            model = experiment.profile
+            if not model:
+                raise UserError(f"integrate: experiment {i} has no profile model; use create_profile_model=True")
+            if model.get("__id__") != params.profile.algorithm:
+                raise UserError(
+                    f"integrate: the profile model of experiment {i} is {model.get('__id__')}, profile.algorithm is "
+                    f"{params.profile.algorithm}; make them agree or use create_profile_model=True"
+                )
+            for name in ("sigma_b", "sigma_m"):
+                value = float(np.max(model.get(name, 0.0)))
+                if value > MAX_SIGMA_DEG:
+                    raise UserError(
+                        f"integrate: {name} of experiment {i} is {value:.2f} degrees, more than any crystal's ({MAX_SIGMA_DEG:g}): the "
+                        "predictions do not follow the spots. A wrong rotation axis or cell is the usual reason: check the fraction of "
+                        "indexed spots, the direction of the rotation axis (import: geometry.goniometer.axis=) and the refinement"
+                    )
+        return experiments
+
+    @staticmethod
+    def _columns(experiments, predicted, reference, partner, profile, params) -> tuple[ReflectionTable, np.ndarray]:
+        """Resolution, zeta, corrections, boxes and partiality; the summed counts of the strong spots (0 elsewhere)."""
+        brightness = np.zeros(len(predicted))
+        if reference is not None and partner is not None:
+            if "intensity.sum.value" in reference:
+                brightness[partner] = np.maximum(reference["intensity.sum.value"], 1e-6)
+            else:
+                brightness[partner] = 1.0
+        degrees = [abs(e.scan.oscillation_deg[1]) * e.scan.n_images for e in experiments]
+        keep = sample(predicted["id"], degrees, params.sampling)
+        if not keep.all():
+            predicted, brightness = predicted.select(keep), brightness[keep]
+        n = len(predicted)
+        table = predicted.view()
+        d, zeta, lp, qe = np.zeros(n), np.zeros(n), np.zeros(n), np.ones(n)
+        with_efficiency = False
+        for i, e in enumerate(experiments):
+            rows = np.flatnonzero(table["id"] == i)
+            if not len(rows):
+                continue
+            s1 = table["s1"][rows]
+            d[rows] = 1.0 / np.linalg.norm(table["miller_index"][rows] @ e.crystal.A.T, axis=1)
+            e1 = np.cross(s1, e.beam.s0)
+            zeta[rows] = (e1 / np.linalg.norm(e1, axis=1)[:, None]) @ e.goniometer.axis_lab
+            lp[rows] = lorentz_polarisation(e.beam, e.goniometer, s1)
+            if e.detector[0].mu > 0:
+                with_efficiency = True
+                qe[rows] = quantum_efficiency(e.detector, table["panel"][rows], s1)
+        table["d"], table["zeta"], table["lp"] = d, zeta, lp
+        if with_efficiency:
+            table["qe"] = qe
+        flags = table["flags"].copy()
+        near_axis = np.abs(zeta) < (params.integration.filter.min_zeta or 0.0)
+        flags[near_axis] |= np.uint64(int(Flag.DONT_INTEGRATE))
+        if params.integration.filter.ice_rings:
+            flags[on_ice_ring(d)] |= np.uint64(int(Flag.IN_POWDER_RING))
+        table["flags"] = flags
+        border = params.integration.profile.sigma_b_multiplier or 2.0
+        bbox = np.asarray(profile.bounding_boxes(experiments=experiments, reflections=table, border=border), np.int32)
+        table["bbox"] = bbox
+        table["partiality"] = profile.partiality(experiments=experiments, reflections=table, bbox=bbox)
+        table["partial_id"] = np.arange(n, dtype=np.uint64)
+        table["imageset_id"] = np.zeros(n, np.int32)
+        images = experiments.unique("imageset")
+        number = np.array([next(k for k, s in enumerate(images) if s is e.imageset) for e in experiments], np.int32)
+        table["imageset_id"] = number[table["id"]]
+        return table, brightness
+
+    def _finish(self, experiments, table, debug, integrator, rubbish, tables, params, context) -> ProgramResult:
+        log = context.log
+        files: dict[str, Any] = {}
+        done = table.has_flags(Flag.INTEGRATED_SUM | Flag.INTEGRATED_PRF, all=False)
+        tables += summary_tables(table, experiments)
+        p = params.integration
+        keep = np.ones(len(table), bool)
+        if not params.output.output_unintegrated_reflections:
+            log.info("Removing %d unintegrated reflections of %d total", np.count_nonzero(~done), len(table))
+            keep &= done
+        if p.overlaps_filter.foreground_foreground.enable:
+            keep &= ~table.has_flags(Flag.OVERLAPPED_FG)
+        if p.overlaps_filter.foreground_background.enable:
+            keep &= ~table.has_flags(Flag.OVERLAPPED_BG)
+        if not keep.all():
+            table = table.select(keep)
+        if params.significance_filter.enable:
+            kept, more = significance(table, len(experiments), params.significance_filter)
+            tables += more
+            log.info("Significance filter: %d of %d reflections kept", np.count_nonzero(kept), len(kept))
+            table = table.select(kept)
+        if not len(table):
+            raise UserError(
+                "integrate: no reflection could be integrated; see the table 'Summary for experiment' in the log for the reasons"
+            )
+        if debug is not None:
+            table = self._debug(table, debug, experiments, files, params)
+        if params.output.include_bad_reference and rubbish is not None and len(rubbish):
+            rubbish = rubbish.without("shoebox")
+            rubbish.set_flags(slice(None), Flag.BAD_REFERENCE)
+            table = ReflectionTable.concatenate([table, rubbish])
+        if p.debug.reference.output and integrator.fitter is not None:
+            files[p.debug.reference.filename] = _writer_of_profiles(integrator.fitter.reference_profiles())
+        for one in tables:
+            context.table(one)
+        if params.output.report:
+            files[params.output.report] = _writer_of_report(tables)
+        table.identifiers = experiments.identifiers
+        flags = table["flags"]
+        summary = {
+            "n_integrated": len(table),
+            "n_summed": int(np.count_nonzero(flags & np.uint64(int(Flag.INTEGRATED_SUM)))),
+            "n_profile_fitted": int(np.count_nonzero(flags & np.uint64(int(Flag.INTEGRATED_PRF)))),
+            "d_min": float(table["d"][table["d"] > 0].min()),
+            "sigma_b": [float(np.mean(e.profile["sigma_b"])) for e in experiments],
+            "sigma_m": [float(np.mean(e.profile["sigma_m"])) for e in experiments],
+        }
+        return ProgramResult(
+            experiments=experiments, reflections=table, tables=tables, summary=summary, files=files,
+            next_step=f"spindle symmetry {params.output.experiments} {params.output.reflections}",
+        )  # fmt: skip
+
+    @staticmethod
+    def _debug(table, shoeboxes, experiments, files, params) -> ReflectionTable:
+        """Attach kept shoeboxes: to the table, or to files of their own."""
+        p = params.integration.debug
+        rows, boxes = shoeboxes
+        held = ReflectionTable.concatenate([boxes])
+        where = np.full(int(max(held["partial_id"].max(), table["partial_id"].max())) + 1, -1, np.int64)
+        where[held["partial_id"].astype(np.int64)] = np.arange(len(held))
+        found = where[table["partial_id"].astype(np.int64)]
+        chosen = found >= 0
+        if p.select:
+            chosen &= select_rows(table, p.select)
+        if not p.separate_files:
+            if p.delete_shoeboxes:
+                return table
+            table = table.select(chosen)
+            table["shoebox"] = held["shoebox"].select(found[chosen])
+            return table
+        part = table.select(chosen)
+        part["shoebox"] = held["shoebox"].select(found[chosen])
+        names = [f"shoeboxes_{i}.refl" for i in range(len(experiments))] if p.split_experiments else ["shoeboxes.refl"]
+        for i, name in enumerate(names):
+            files[name] = _writer_of_table(part.select(part["id"] == i) if p.split_experiments else part)
+        return table
+
+
+def _writer_of_table(table):
+    def write(path) -> None:
+        from spindle.files import write_reflections
+
+        write_reflections(table, path)
+
+    return write
+
+
+def _writer_of_profiles(profiles):
+    def write(path) -> None:
+        with open(path, "wb") as stream:
+            np.savez_compressed(
+                stream, data=np.array([p["data"] for p in profiles]), coord=np.array([p["coord"] for p in profiles]),
+                experiment=np.array([p["experiment"] for p in profiles]), n_reflections=np.array([p["n_reflections"] for p in profiles]),
+            )  # fmt: skip
+
+    return write
+
+
+def _writer_of_report(tables):
+    def write(path) -> None:
+        import json
+
+        with open(path, "w") as stream:
+            json.dump({"tables": [t.to_dict() for t in tables]}, stream, indent=1)
+
+    return write

@@ -1,0 +1,78 @@
+"""Observed spots: which to trust, and which prediction each belongs to."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spindle.errors import UserError
+from spindle.table import Flag, ReflectionTable
+from spindle.table.flags import BAD_FOR_REFINEMENT
+
+MAX_DISTANCE = 2.0
+INHERITED = Flag.STRONG | Flag.INDEXED | Flag.USED_IN_REFINEMENT
+
+
+def split_reference(table: ReflectionTable, n_experiments: int, log) -> tuple[ReflectionTable, ReflectionTable]:
+    """Spots to use, and the rest: unindexed, rejected by refinement, index (0, 0, 0)."""
+    log.info(" read %d strong spots", len(table))
+    indexed = table.has_flags(Flag.INDEXED)
+    bad = indexed & table.has_flags(int(BAD_FOR_REFINEMENT), all=False)
+    zero = indexed & ~bad & np.all(table["miller_index"] == 0, axis=1)
+    for rows, why in ((~indexed, "unindexed"), (bad, "marked as bad for refinement"), (zero, "with index 0 0 0")):
+        if rows.any():
+            log.info(" removing %d reflections %s", np.count_nonzero(rows), why)
+    good = indexed & ~bad & ~zero
+    ids = table["id"][good]
+    if np.any(ids < 0) or np.any(ids >= n_experiments):
+        raise UserError(
+            f"integrate: indexed spots have ids {ids.min()} to {ids.max()}, there are {n_experiments} experiments; give the "
+            "experiments and reflections of the same step"
+        )
+    log.info(" using %d indexed reflections", np.count_nonzero(good))
+    return table.select(good), table.select(~good)
+
+
+def match(predicted: ReflectionTable, reference: ReflectionTable) -> tuple[np.ndarray, np.ndarray]:
+    """Pair reference spots with predictions of the same index, experiment, panel and direction, nearest first, within 2.
+
+    Distances are Euclidean in (pixel, pixel, image) between calculated positions.
+
+    Parameters
+    ----------
+    predicted, reference : ReflectionTable
+        With miller_index, id, panel, entering, xyzcal.px.
+
+    Returns
+    -------
+    rows, partner : (m,) int64
+        Reference rows and their predictions; each prediction at most once.
+    """
+
+    def key(table: ReflectionTable) -> np.ndarray:
+        return np.column_stack(
+            [table["miller_index"], table["id"], table["panel"].astype(np.int64), table["entering"].astype(np.int64)]
+        ).astype(np.int64)
+
+    keys = np.concatenate([key(predicted), key(reference)])
+    low, span = keys.min(axis=0), np.ptp(keys, axis=0) + 1
+    packed = np.zeros(len(keys), np.int64)
+    for k in range(keys.shape[1]):
+        packed = packed * span[k] + (keys[:, k] - low[k])
+    mine, theirs = packed[: len(predicted)], packed[len(predicted) :]
+    order = np.argsort(mine, kind="stable")
+    ordered = mine[order]
+    first, last = np.searchsorted(ordered, theirs, "left"), np.searchsorted(ordered, theirs, "right")
+    best = np.full(len(reference), -1, np.int64)
+    distance = np.full(len(reference), np.inf)
+    positions, wanted = predicted["xyzcal.px"], reference["xyzcal.px"]
+    for turn in range(int(np.max(last - first, initial=0))):
+        rows = np.flatnonzero(first + turn < last)
+        candidate = order[first[rows] + turn]
+        d = np.linalg.norm(positions[candidate] - wanted[rows], axis=1)
+        closer = d < distance[rows]
+        best[rows[closer]], distance[rows[closer]] = candidate[closer], d[closer]
+    rows = np.flatnonzero(distance < MAX_DISTANCE)
+    nearest_first = rows[np.lexsort((distance[rows], best[rows]))]
+    _, unique = np.unique(best[nearest_first], return_index=True)
+    rows = np.sort(nearest_first[unique])
+    return rows, best[rows]

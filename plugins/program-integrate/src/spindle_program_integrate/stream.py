@@ -1,0 +1,208 @@
+"""Shoeboxes filled while images pass by, each image read once; pixels live only until their block has been measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from spindle.contracts.profile import ForegroundMasks
+from spindle.table import Shoeboxes
+
+from .kernels import extract_pixels, paint_spots
+
+SPOTS_PER_BLOCK = 2048
+BYTES_PER_BLOCK = 24_000_000
+BYTES_PER_PIXEL = 9
+MARGIN = 1  # images before and after its box on which a spot still disturbs others
+BLOCKS_IN_FLIGHT = 8
+
+
+@dataclass
+class Block:
+    """Some spots that are measured together.
+
+    Attributes
+    ----------
+    rows : (m,) int64
+        Rows of the table.
+    panel : (m,) int64; bbox : (m, 6) int32
+    masks : ForegroundMasks
+    shoeboxes : Shoeboxes
+        Empty boxes for spots that only disturb others.
+    overloaded : (m,) bool
+    first, last : int
+        Array indices of the images of the boxes, half open.
+    """
+
+    rows: np.ndarray
+    panel: np.ndarray
+    bbox: np.ndarray
+    masks: ForegroundMasks
+    shoeboxes: Shoeboxes
+    overloaded: np.ndarray
+    first: int
+    last: int
+
+
+class Plan:
+    """Spots cut into blocks that live on few images.
+
+    Parameters
+    ----------
+    bbox : (n, 6) int32
+        Boxes of all rows of the table.
+    rows : (m,) int64
+        Rows to treat.
+    """
+
+    def __init__(self, bbox: np.ndarray, rows: np.ndarray) -> None:
+        self.bbox = bbox
+        boxes = bbox[rows].astype(np.int64)
+        depth = boxes[:, 5] - boxes[:, 4]
+        self.size = np.prod(np.diff(boxes.reshape(-1, 3, 2), axis=2)[..., 0], axis=1)
+        # spots of similar depth share a block, so that a few long ones do not keep many short ones in memory
+        kind = np.ceil(np.log2(np.maximum(depth, 4))).astype(np.int64)
+        order = np.lexsort((rows, boxes[:, 5], boxes[:, 4], kind))
+        rows, kind, start, self.size = rows[order], kind[order], boxes[order, 4], self.size[order]
+        self.blocks: list[np.ndarray] = []
+        self.bytes: list[int] = []
+        begin, volume = 0, 0
+        for i in self._cuts(kind, start):
+            self.blocks.append(rows[begin:i])
+            volume = int(self.size[begin:i].sum())
+            self.bytes.append(volume * BYTES_PER_PIXEL)
+            begin = i
+        first = [int(bbox[b, 4].min()) for b in self.blocks]
+        last = [int(bbox[b, 5].max()) for b in self.blocks]
+        in_order = np.lexsort((np.arange(len(first)), first))
+        self.blocks = [self.blocks[i] for i in in_order]
+        self.bytes = [self.bytes[i] for i in in_order]
+        self.first = [first[i] for i in in_order]
+        self.last = [last[i] for i in in_order]
+
+    def _cuts(self, kind: np.ndarray, start: np.ndarray) -> list[int]:
+        """Ends of the blocks: at most so many spots and bytes, and starts within the depth of the kind or 8 images."""
+        cuts: list[int] = []
+        total = np.concatenate([[0], np.cumsum(self.size * BYTES_PER_PIXEL)])
+        n, begin = len(kind), 0
+        while begin < n:
+            span = max(8, 2 ** int(kind[begin]))
+            same = int(np.searchsorted(kind, kind[begin], "right"))
+            end = begin + int(np.searchsorted(start[begin:same], start[begin] + span, "left"))
+            by_bytes = int(np.searchsorted(total, total[begin] + BYTES_PER_BLOCK, "right")) - 1
+            end = max(min(end, begin + SPOTS_PER_BLOCK, by_bytes), begin + 1)
+            cuts.append(end)
+            begin = end
+        return cuts
+
+    def peak_bytes(self) -> int:
+        """Most memory that pixels take at once when all spots are extracted."""
+        if not self.blocks:
+            return 0
+        first, last = np.array(self.first), np.array(self.last)
+        low = int(first.min())
+        change = np.zeros(int(last.max()) - low + 2 + 2 * MARGIN)
+        np.add.at(change, np.maximum(first - low - MARGIN, 0), self.bytes)
+        np.add.at(change, last - low + MARGIN, -np.array(self.bytes, dtype=np.float64))
+        return int(np.cumsum(change).max() + BLOCKS_IN_FLIGHT * max(self.bytes))
+
+
+def stream_blocks(
+    plan: Plan,
+    extract: np.ndarray,
+    panel: np.ndarray,
+    foreground: Callable[[np.ndarray], ForegroundMasks],
+    sequence,
+    first_image: int,
+    masks: list[np.ndarray],
+    excluded: set[int],
+    executor,
+    advance: Callable[[int], None],
+) -> Iterator[Block]:
+    """Yield blocks as their last image has passed.
+
+    Parameters
+    ----------
+    plan : Plan
+    extract : (n,) bool
+        Rows of the table whose pixels are wanted; the others only mark their foreground.
+    panel : (n,) int64
+        Panel of all rows.
+    foreground : callable
+        Rows -> their ForegroundMasks.
+    sequence : spindle.images.ImageSequence
+        Read in order, image i standing for array index first_image + i.
+    masks : list of (slow, fast) bool
+        Static mask per panel.
+    excluded : set of int
+        Array indices of images that are not read; their pixels are invalid.
+    executor
+        Reads images and prepares blocks ahead.
+    advance : callable
+        Told about each image.
+    """
+    if not plan.blocks:
+        return
+
+    def prepare(index: int) -> Block:
+        rows = plan.blocks[index]
+        bbox = np.ascontiguousarray(plan.bbox[rows])
+        boxes = bbox.copy()
+        boxes[~extract[rows], 5] = boxes[~extract[rows], 4]
+        shoeboxes = Shoeboxes.empty(panel[rows], boxes)
+        shoeboxes.bbox = bbox
+        return Block(
+            rows, shoeboxes.panel, bbox, foreground(rows), shoeboxes, np.zeros(len(rows), bool), plan.first[index], plan.last[index]
+        )
+
+    detector = sequence.experiment.detector
+    first = max(min(plan.first) - MARGIN, first_image)
+    last = min(max(plan.last) + MARGIN, first_image + sequence.n_images)
+    counts = [np.zeros(m.shape, np.uint8) for m in masks]
+    alive: list[Block] = []
+    waiting = executor.map(prepare, range(len(plan.blocks)))
+    begun = 0
+
+    def read(z: int):
+        return None if z in excluded else sequence.read(z - first_image)
+
+    for z, image in zip(range(first, last), executor.map(read, range(first, last)), strict=True):
+        while begun < len(plan.blocks) and plan.first[begun] - MARGIN <= z:
+            alive.append(next(waiting))
+            begun += 1
+        touched = sorted({int(p) for b in alive for p in np.unique(b.panel)})
+        for p in touched:
+            counts[p][:] = 0
+            mine = [b for b in alive if (b.panel == p).any()]
+            for b in mine:
+                paint_spots(p, z, b.panel, b.bbox, b.masks.offsets, b.masks.inside, MARGIN, counts[p])
+            low, high = detector[p].trusted_range
+            pixels = image[p] if image is not None else np.zeros(masks[p].shape, np.int32)
+            good = masks[p] if image is not None else np.zeros(masks[p].shape, bool)
+            for b in mine:
+                if b.first <= z < b.last:
+                    s = b.shoeboxes
+                    extract_pixels(
+                        pixels, good, float(low), float(high), p, z, b.panel, b.bbox, b.masks.offsets, b.masks.inside, counts[p],
+                        s.offsets, s.data, s.mask, b.overloaded,
+                    )  # fmt: skip
+        advance(1)
+        for b in alive:
+            if b.last == z + 1 and len(b.shoeboxes.data):
+                yield _completed(b)
+        alive = [b for b in alive if z + 1 < b.last + MARGIN]
+
+
+def _completed(block: Block) -> Block:
+    """The spots of a block that have pixels; the block itself keeps its masks for the next images only."""
+    with_pixels = np.diff(block.shoeboxes.offsets) > 0
+    full = block.shoeboxes
+    if with_pixels.all():
+        done, overloaded, rows = full, block.overloaded, block.rows
+    else:
+        done, overloaded, rows = full.select(with_pixels), block.overloaded[with_pixels], block.rows[with_pixels]
+    none = np.zeros(0, np.int64)
+    block.shoeboxes = Shoeboxes.empty(none, np.zeros((0, 6), np.int32))
+    return Block(rows, done.panel, done.bbox, block.masks, done, overloaded, block.first, block.last)
