@@ -4,7 +4,7 @@ import pickle
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from spindle.errors import ParameterError
 from spindle.params import (
@@ -131,6 +131,7 @@ def test_unknown_attributes_are_errors_with_a_suggestion():
         Tree().swich  # noqa: B018
 
 
+@settings(deadline=None)
 @given(st.floats(min_value=0, max_value=10), st.lists(st.floats(allow_nan=False), min_size=2, max_size=2), st.text("abcdefg XYZ_.-", min_size=1))
 def test_rendered_values_are_read_back(number, pair, text):
     tree = Tree()

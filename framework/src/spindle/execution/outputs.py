@@ -11,7 +11,6 @@ from typing import Any
 
 from spindle.contracts import ProgramResult
 from spindle.errors import UserError
-from spindle.files.atomic import atomic_write
 from spindle.params import Params, PathParam, Str
 from spindle.params.tree import find_scope, walk
 
@@ -83,6 +82,8 @@ def write_outputs(program: str, params: Params, result: ProgramResult) -> list[P
 
 
 def _write(path: Path, writer: Callable[[Path], Any], written: list[Path]) -> None:
+    from spindle.files import atomic_write
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         writer(temporary)

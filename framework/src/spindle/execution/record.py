@@ -14,7 +14,6 @@ from typing import Any
 
 from spindle import __version__
 from spindle.errors import FileFormatError
-from spindle.files.atomic import atomic_write
 from spindle.params import Params, to_dict, walk
 
 RECORD_FORMAT = "spindle run record"
@@ -96,6 +95,8 @@ def make_record(
 
 def write_record(record: dict[str, Any], path: Path) -> None:
     """Write a record atomically."""
+    from spindle.files import atomic_write
+
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(record, indent=2, default=_plain) + "\n", encoding="utf-8")
 

@@ -91,9 +91,9 @@ def execute(context: RunContext, inputs: ProgramInputs) -> ProgramResult:
     result: ProgramResult = program.run(inputs=inputs, params=context.params, context=context)
     if not isinstance(result, ProgramResult):
         raise TypeError(f"the program {context.program!r} returned {result!r} instead of a ProgramResult")
-    context.notify("step_finished", program=context.program, result=result, seconds=time.perf_counter() - start)
     known = [id(t) for t in result.tables]
     result.tables[:0] = [t for t in context.tables if id(t) not in known]
+    context.notify("step_finished", program=context.program, result=result, seconds=time.perf_counter() - start)
     return result
 
 

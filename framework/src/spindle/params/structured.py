@@ -135,11 +135,11 @@ class Strings(Leaf):
 
     def convert(self, value: Any) -> tuple[str, ...]:
         if isinstance(value, str):
-            return tuple(split_words(value))
+            return () if value.strip().lower() == "none" else tuple(split_words(value))
         return tuple(str(v) for v in value)
 
     def render_one(self, value: Any) -> str:
-        return ",".join(f'"{v}"' if re.search(r"[\s,]", v) else v for v in value)
+        return ",".join(f'"{v}"' if re.search(r"[\s,]", v) else v for v in value) or "None"
 
 
 class UnitCell(Leaf):

@@ -168,7 +168,7 @@ def check_version(info: PluginInfo) -> None:
 
 def satisfies(version: str, clause: str) -> bool:
     """Return whether ``version`` fulfils a clause such as ``>=0.1`` or ``~=0.2.1``; only numbers count."""
-    match = re.fullmatch(r"(~=|===?|!=|<=|>=|<|>)\s*([0-9][0-9.]*)(\.\*)?.*", clause)
+    match = re.fullmatch(r"(~=|===?|!=|<=|>=|<|>)\s*(\d+(?:\.\d+)*)(\.\*)?.*", clause)
     if not match:
         return True
     operator, wanted_text, star = match.groups()

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+from spindle.errors import PluginError
+from spindle.plugins import BrokenPlugin, IncompatiblePlugin, registry
+from spindle.plugins.loading import satisfies
+
+BROKEN = [
+    ("import_error", BrokenPlugin, ["outside-import-error 1.2", "ModuleNotFoundError", "a_library_that_nobody_has", "pip install"]),
+    ("missing_package", BrokenPlugin, ["outside-missing-package 1.0", "outside_package_that_went_away", "pip install"]),
+    ("wrong_signature", IncompatiblePlugin, ["outside-wrong-signature 0.3", "priority", "n_workers", "pip install --upgrade"]),
+    ("unknown_hook", IncompatiblePlugin, ["outside-unknown-hook 0.5", "map_orderly", "map_ordered", "pip install --upgrade"]),
+    ("missing_hook", IncompatiblePlugin, ["outside-missing-hook 0.4", "does not implement map_ordered", "@hookimpl"]),
+    ("wrong_version", IncompatiblePlugin, ["outside-wrong-version 9.0", "needs spindle <100,>=99", "pip install --upgrade"]),
+    ("not_a_class", IncompatiblePlugin, ["outside-not-a-class 1.0", "not a class"]),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "parts"), BROKEN, ids=[b[0] for b in BROKEN])
+def test_each_failure_has_its_own_message(install, name, kind, parts):
+    install(f"broken_plugins/{name}")
+    with pytest.raises(kind) as error:
+        registry().load("executor", name, "mp.method")
+    for part in [f"mp.method={name}", f"executor '{name}'", *parts]:
+        assert part in str(error.value)
+
+
+def test_states_tell_the_failures_apart(install):
+    install(*(f"broken_plugins/{name}" for name, _, _ in BROKEN), "broken_plugins/duplicate")
+    states = {r["name"]: r["state"] for r in registry().rows(check=True) if r["slot"] == "executor"}
+    expected = {name: "broken" if kind is BrokenPlugin else "incompatible" for name, kind, _ in BROKEN}
+    for name, state in {**expected, "twin": "duplicate", "serial": "ok", "threads": "ok"}.items():
+        assert states[name] == state, name
+
+
+def test_what_needs_no_import_is_known_without_one(install):
+    install("broken_plugins/missing_package", "broken_plugins/wrong_version", "broken_plugins/import_error")
+    states = {r["name"]: r["state"] for r in registry().rows() if r["slot"] == "executor"}
+    assert (states["missing_package"], states["wrong_version"], states["import_error"]) == ("broken", "incompatible", "ok")
+
+
+def test_strictness_reports_all_failures(install):
+    install("broken_plugins/import_error", "broken_plugins/missing_hook")
+    with pytest.raises(PluginError, match=r"(?s)outside-import-error.*outside-missing-hook|outside-missing-hook.*outside-import-error"):
+        registry().check_all()
+
+
+@pytest.mark.parametrize(
+    ("version", "clause", "answer"),
+    [
+        ("0.1.0", ">=0.1", True),
+        ("0.1.0", "<0.1", False),
+        ("0.10.0", ">=0.9", True),
+        ("1.2.3", "~=1.2", True),
+        ("2.0", "~=1.2", False),
+        ("1.3", "~=1.2.1", False),
+        ("1.2.3", "==1.2.*", True),
+        ("1.2.3", "!=1.2.*", False),
+        ("1.2", "==1.2.0", True),
+    ],
+)
+def test_version_ranges(version, clause, answer):
+    assert satisfies(version, clause) is answer
