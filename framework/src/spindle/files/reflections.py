@@ -100,15 +100,18 @@ def _write_shoeboxes(panel, bbox, offsets, data, mask, background, out):
                 out[position] = (value >> (8 * k)) & 255
                 position += 1
         size = offsets[i + 1] - offsets[i]
-        out[position] = 2 if size > 0 else 0
+        out[position] = 1 if size > 0 else 0
         position += 1
         first = offsets[i]
         for j in range(4 * size):
             out[position + j] = data[4 * first + j]
         position += 4 * size
-        for j in range(size):
-            out[position + j] = mask[first + j]
-        position += size
+        for j in range(size):  # int32, little endian
+            out[position + 4 * j] = mask[first + j]
+            out[position + 4 * j + 1] = 0
+            out[position + 4 * j + 2] = 0
+            out[position + 4 * j + 3] = 0
+        position += 4 * size
         for j in range(4 * size):
             out[position + j] = background[4 * first + j]
         position += 4 * size
@@ -130,7 +133,7 @@ def _decode_shoeboxes(payload: bytes, n: int, version: int, where: str) -> Shoeb
 
 
 def _encode_shoeboxes(shoeboxes: Shoeboxes) -> np.ndarray:
-    out = np.empty(29 * len(shoeboxes) + 9 * len(shoeboxes.data), np.uint8)
+    out = np.empty(29 * len(shoeboxes) + 12 * len(shoeboxes.data), np.uint8)
     _write_shoeboxes(
         np.ascontiguousarray(shoeboxes.panel, dtype=np.int64), np.ascontiguousarray(shoeboxes.bbox, dtype=np.int32),
         shoeboxes.offsets, np.ascontiguousarray(shoeboxes.data, np.float32).view(np.uint8), shoeboxes.mask,
@@ -212,7 +215,9 @@ def _typed(name: str, values: np.ndarray) -> tuple[str, np.ndarray]:
 
 
 def write_reflections(table: ReflectionTable, path: str | os.PathLike[str]) -> None:
-    """Write a reflection file (version 2, columns sorted by name), atomically; ``.gz`` is compressed.
+    """Write a reflection file (columns sorted by name), atomically; ``.gz`` is compressed.
+
+    The file has version 1 of the layout, which every DIALS reads; those before 3.13 refuse version 2 (smaller shoebox masks).
 
     Raises
     ------
@@ -227,7 +232,7 @@ def write_reflections(table: ReflectionTable, path: str | os.PathLike[str]) -> N
     with atomic_write(path) as temporary, _open(temporary, "wb") as file:
         file.write(packer.pack_array_header(3))
         file.write(packer.pack(SIGNATURE))
-        file.write(packer.pack(2))
+        file.write(packer.pack(1))
         file.write(packer.pack_map_header(3))
         file.write(packer.pack("identifiers"))
         file.write(packer.pack({int(k): v for k, v in sorted(table.identifiers.items())}))
