@@ -9,9 +9,18 @@ import numpy as np
 from spindle.symmetry import niggli_reduce
 
 
+#: Indices that are looked at first, and by how much their fraction may fall short before the rest is looked at.
+SAMPLE, SAMPLE_MARGIN = 1000, 0.1
+
+
+def _fraction(hkl: np.ndarray, vector: np.ndarray, modulus: int) -> float:
+    total = hkl[:, 0] * vector[0] + hkl[:, 1] * vector[1] + hkl[:, 2] * vector[2]
+    return float(np.count_nonzero(total % modulus == 0) / len(hkl))
+
+
 @lru_cache(maxsize=1)
 def _conditions() -> tuple[tuple[np.ndarray, int, np.ndarray], ...]:
-    """Conditions v . h = 0 modulo m and the matrices that undo them: h' = T^-T ..., see `reduction_matrix`."""
+    """Conditions v . h = 0 modulo m, each with index vectors that span the indices satisfying it."""
     grid = np.array(np.meshgrid(*[range(-2, 3)] * 3, indexing="ij")).reshape(3, -1).T
     norms = np.sum(grid**2, axis=1)
     grid = grid[(norms > 0) & (norms <= 6)]
@@ -61,8 +70,12 @@ def smaller_cell(basis: np.ndarray, hkl: np.ndarray, threshold: float) -> np.nda
     """
     if len(hkl) == 0:
         return None
+    indices = np.asarray(hkl, dtype=np.int64)
+    sample = indices[:: len(indices) // SAMPLE + 1]
     for vector, modulus, matrix in _conditions():
-        if np.count_nonzero((hkl @ vector) % modulus == 0) > threshold * len(hkl):
+        if _fraction(sample, vector, modulus) <= threshold - SAMPLE_MARGIN:
+            continue
+        if _fraction(indices, vector, modulus) > threshold:
             # The reciprocal basis becomes the indices of the three vectors: A' = A M^T, so direct' = M^-T direct.
             return np.asarray(niggli_reduce(np.linalg.inv(matrix).T @ basis)[0])
     return None

@@ -157,7 +157,7 @@ class IndexingParams(Params):
         refine_all_candidates = Bool(True, level=1, help="Not implemented.")
         candidate_outlier_rejection = Bool(True, level=1, help="Not implemented.")
         refine_candidates_with_known_symmetry = Bool(False, level=2, help="Not implemented.")
-        rmsd_min_px = Float(2, level=1, help="Candidates for stills with a larger rmsd (pixels) are dropped.")
+        rmsd_min_px = Float(2, level=1, help="Not implemented.")
         ewald_proximal_volume_max = Float(0.0025, level=1, help="Not implemented.")
 
         class isoforms(Params, multiple=True):

@@ -55,24 +55,31 @@ class Refinement:
         )
 
     def refine_candidate(self, experiments: Experiments, reflections: ReflectionTable) -> RefinementResult:
-        """A few steps with as many reflections as a candidate deserves."""
+        """A few steps; give it as many reflections as a candidate deserves (`thin`)."""
         return self.refiner.refine(
             experiments=experiments,
-            reflections=thin(experiments, reflections),
+            reflections=reflections,
             settings=self.candidate_settings,
             scan_varying=False,
         )
 
 
-def thin(experiments: Experiments, reflections: ReflectionTable) -> ReflectionTable:
-    """A random part of the reflections of each experiment, always the same for the same input."""
+def thin(experiments: Experiments, number: np.ndarray) -> np.ndarray:
+    """Rows of a random part of the reflections of each experiment, always the same for the same input.
+
+    Parameters
+    ----------
+    experiments : Experiments
+    number : (n,) int
+        The experiment of each reflection, -1 for none.
+    """
     rng = np.random.default_rng(42)
     rows = []
-    for number, experiment in enumerate(experiments):
-        own = np.flatnonzero(reflections["id"] == number)
+    for i, experiment in enumerate(experiments):
+        own = np.flatnonzero(number == i)
         width = 1.0
         if experiment.scan is not None and not experiment.is_still:
             width = experiment.scan.n_images * experiment.scan.oscillation_deg[1]
         wanted = max(int(1.5 * CANDIDATE_DENSITY * width), CANDIDATE_MINIMUM)
         rows.append(own if len(own) <= wanted else np.sort(rng.choice(own, wanted, replace=False)))
-    return reflections.select(np.concatenate(rows) if rows else np.zeros(0, dtype=int))
+    return np.concatenate(rows) if rows else np.zeros(0, dtype=int)

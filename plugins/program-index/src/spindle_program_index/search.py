@@ -20,13 +20,20 @@ from .candidates import candidate_bases
 from .known_symmetry import KnownSymmetry
 from .non_primitive import smaller_cell
 from .orientation import misorientation_deg
-from .refinement import Refinement
+from .refinement import Refinement, thin
 from .scoring import Solution, rank
 
 #: A candidate with fewer indexed spots says nothing.
 MIN_INDEXED = 5
-#: Candidates whose rmsd after refinement is larger (pixels) are dropped: scans and stills.
-MAX_RMSD_PX = {False: 6.0, True: 2.0}
+#: Candidates whose rmsd after refinement is larger (pixels) are dropped.
+MAX_RMSD_PX = 6.0
+#: Columns that indexing and refining a candidate need.
+_NEEDED = frozenset(
+    {
+        "id", "imageset_id", "panel", "flags", "miller_index", "entering", "rlp", "s1", "bbox",
+        "xyzobs.px.value", "xyzobs.px.variance", "xyzobs.mm.value", "xyzobs.mm.variance",
+    }
+)  # fmt: skip
 
 
 class LatticeSearch:
@@ -98,7 +105,8 @@ class LatticeSearch:
         wanted = combinations.max_refine
         if wanted in (Auto, None):
             wanted = 5 if stills else 50
-        spots = table.select(rows & _first_turn(sweeps, table))
+        rows = rows & _first_turn(sweeps, table)
+        spots = table.without(*[name for name in table if name not in _NEEDED]).select(rows)
         others = [np.linalg.inv(c.A) for c in existing]
 
         def evaluate(basis: np.ndarray) -> Solution | None:
@@ -149,9 +157,9 @@ class LatticeSearch:
             return None
         crystal = Crystal(A=A, hall=hall)
         experiments = Experiments([_with_crystal(sweep, crystal) for sweep in sweeps])
-        chosen = indexed.lattice >= 0
-        reflections = spots.select(chosen)
-        reflections["miller_index"] = indexed.hkl[chosen]
+        rows = thin(experiments, np.where(indexed.lattice >= 0, spots["imageset_id"], -1))
+        reflections = spots.select(rows)
+        reflections["miller_index"] = indexed.hkl[rows]
         reflections["id"] = reflections["imageset_id"]
         reflections.set_flags(slice(None), Flag.INDEXED)
         try:
@@ -161,8 +169,7 @@ class LatticeSearch:
         rmsd = result.steps[-1].rmsd
         rmsd_xy = float(np.hypot(rmsd[0], rmsd[1]))
         pixel = float(np.mean(sweeps[0].detector[0].pixel_size))
-        limit = params.stills.rmsd_min_px if sweeps[0].is_still else MAX_RMSD_PX[False]
-        if not rmsd_xy / pixel <= limit:
+        if not rmsd_xy / pixel <= MAX_RMSD_PX:
             return None
         return Solution(A, hall, indexed.n_indexed, indexed.n_indexed / len(spots), rmsd_xy)
 

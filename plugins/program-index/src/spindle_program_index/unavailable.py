@@ -19,6 +19,7 @@ NOT_AVAILABLE = {
     "indexing.stills.candidate_outlier_rejection": "the model of stills is not implemented",
     "indexing.stills.refine_candidates_with_known_symmetry": "the model of stills is not implemented",
     "indexing.stills.ewald_proximal_volume_max": "the model of stills is not implemented",
+    "indexing.stills.rmsd_min_px": "the model of stills is not implemented",
     "indexing.stills.isoforms": "alternative cells are not implemented; index once with each unit_cell=",
     "indexing.stills.set_": "the model of stills is not implemented",
 }
