@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from spindle.testing.background import BackgroundContract
 from spindle_background_glm import GlmBackground
 from spindle_background_median import MedianBackground
 from spindle_background_null import NullBackground
 from spindle_background_simple import SimpleBackground
+
+from spindle.testing.background import BackgroundContract
 
 
 class TestGlm(BackgroundContract):

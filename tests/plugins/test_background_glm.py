@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import poisson
-from spindle.table import MaskCode
-from spindle.testing.background import flat_shoeboxes
 from spindle_background_glm import GlmBackground
 from spindle_background_glm.kernels import huber_poisson_moments
+
+from spindle.table import MaskCode
+from spindle.testing.background import flat_shoeboxes
 
 C = 1.345
 

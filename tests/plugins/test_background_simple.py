@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import erfinv
+from spindle_background_simple import SimpleBackground
+
 from spindle.table import MaskCode
 from spindle.testing.background import flat_shoeboxes
-from spindle_background_simple import SimpleBackground
 
 
 def simple(model="constant3d", outlier="null"):

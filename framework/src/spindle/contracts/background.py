@@ -1,7 +1,8 @@
 """Contract of the ``background`` slot: the background under every pixel of a block of shoeboxes.
 
-Chosen by ``integration.background.algorithm``; entry-point group ``spindle.background``. An implementation gets a whole block of
-ragged shoeboxes at once and may be called from several threads with different blocks: it keeps no state between calls.
+Chosen by ``integration.background.algorithm``; entry-point group ``spindle.background``. An implementation gets a whole
+block of ragged shoeboxes at once and may be called from several threads with different blocks: it keeps no state
+between calls.
 """
 
 from __future__ import annotations
@@ -49,14 +50,14 @@ class BackgroundEstimate:
     used : (p,) bool
         Pixels that took part in the estimate; becomes the mask bit ``BACKGROUND_USED``.
     mean, mse, dispersion : (n,) float64
-        Columns ``background.mean`` (counts per pixel), ``background.mse`` (mean squared residual of the used pixels) and
-        ``background.dispersion`` (sample variance / mean of the used pixels; near 1 for photon counts).
+        Columns ``background.mean`` (counts per pixel), ``background.mse`` (mean squared residual of the used pixels)
+        and ``background.dispersion`` (sample variance / mean of the used pixels; near 1 for photon counts).
     success : (n,) bool
-        False where no background could be estimated: the integrator then sets ``failed_during_background_modelling`` and
-        ``dont_integrate`` and writes no intensity.
+        False where no background could be estimated: the integrator then sets ``failed_during_background_modelling``
+        and ``dont_integrate`` and writes no intensity.
     mean_variance : (n,) float64 or None, counts^2
-        Variance of the mean background per pixel under the foreground, as the estimator itself knows it. Profile fitting and
-        summation need it for honest sigmas; where it is None they take mean / number of used pixels.
+        Variance of the mean background per pixel under the foreground, as the estimator itself knows it. Profile
+        fitting and summation need it for honest sigmas; where it is None they take mean / number of used pixels.
     """
 
     background: np.ndarray
@@ -118,7 +119,8 @@ class BackgroundSpec:
         Parameters
         ----------
         shoeboxes : Shoeboxes
-            n ragged shoeboxes, pixels ordered z, y, x; not to be changed. Only pixels of `usable_pixels` may be looked at.
+            n ragged shoeboxes, pixels ordered z, y, x; not to be changed. Only pixels of `usable_pixels` may be looked
+            at.
         detector : Detector or None
             The detector of the experiment (panel types, gains); shoeboxes name its panels.
 

@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 def choose_background(detector: Detector) -> tuple[str, str]:
     """Name of the background model for a detector, and the reason in words.
 
-    Photon-counting pixel detectors (panel type with ``PAD``, gain 1) record Poisson counts, which ``glm`` is made for; the values
-    of all others are not counts.
+    Photon-counting pixel detectors (panel type with ``PAD``, gain 1) record Poisson counts, which ``glm`` is made for;
+    the values of all others are not counts.
     """
     other = [panel for panel in detector if "PAD" not in panel.type or panel.gain != 1.0]
     if not other:

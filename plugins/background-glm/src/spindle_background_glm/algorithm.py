@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.background import BackgroundEstimate, usable_pixels
 from spindle.params import Choice, Float, Int
@@ -17,8 +18,8 @@ __all__ = ["GlmBackground"]
 class GlmBackground(Algorithm):
     """Robust Poisson regression of the background pixels.
 
-    Unbiased for photon counts however few, and hardly moved by bright pixels of neighbours, ice or cosmic rays. Needs counts
-    (gain 1); a shoebox with negative background pixels fails.
+    Unbiased for photon counts however few, and hardly moved by bright pixels of neighbours, ice or cosmic rays. Needs
+    counts (gain 1); a shoebox with negative background pixels fails.
 
     References
     ----------

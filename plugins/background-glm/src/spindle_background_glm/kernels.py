@@ -1,10 +1,11 @@
 """Robust Poisson regression (Cantoni & Ronchetti 2001) of the background pixels of ragged shoeboxes.
 
-The quasi-likelihood equation sum_i (psi((y_i - mu_i) / sqrt(mu_i)) - E[psi]) sqrt(mu_i) x_i = 0, mu = exp(x . beta), psi Huber's
-function with tuning constant c, is solved by Fisher scoring. E[psi] makes it unbiased for Poisson counts however few.
+The quasi-likelihood equation sum_i (psi((y_i - mu_i) / sqrt(mu_i)) - E[psi]) sqrt(mu_i) x_i = 0, mu = exp(x . beta),
+psi Huber's function with tuning constant c, is solved by Fisher scoring. E[psi] makes it unbiased for Poisson counts
+however few.
 
-Arrays: data (p,) float32 counts, used (p,) uint8, mask (p,) uint8, bbox (n, 6) int32 as x0 x1 y0 y1 z0 z1, offsets (n + 1,)
-int64. Results: background (p,) float32, mean (n,) float64, mean_variance (n,) float64, success (n,) bool.
+Arrays: data (p,) float32 counts, used (p,) uint8, mask (p,) uint8, bbox (n, 6) int32 as x0 x1 y0 y1 z0 z1, offsets (n +
+1,) int64. Results: background (p,) float32, mean (n,) float64, mean_variance (n,) float64, success (n,) bool.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def huber_poisson_moments(mu, c):
     Between the clipping points the sums run over the counts themselves; beyond them sum_{k > j} (k - mu) p_k = mu p_j.
     """
     s = math.sqrt(mu)
-    j1 = int(math.floor(mu - c * s))
-    j2 = int(math.floor(mu + c * s))
+    j1 = math.floor(mu - c * s)
+    j2 = math.floor(mu + c * s)
     k = max(j1 + 1, 0)
     p = math.exp(k * math.log(mu) - mu - math.lgamma(k + 1.0))
     p_j1 = 0.0
@@ -222,8 +223,8 @@ def fit_constant(data, used, mask, bbox, offsets, per_slice, min_pixels, c, back
 def fit_loglinear(data, used, mask, bbox, offsets, per_slice, min_pixels, c, background, mean, mean_variance, success):
     """log mu = b0 + b1 x + b2 y of each slice (``per_slice``), or with b3 z of the whole shoebox.
 
-    Coordinates are centred on the used pixels. Where these lie in one slice the z term is left out; pixels on one line, negative
-    values and fits that do not converge are failures.
+    Coordinates are centred on the used pixels. Where these lie in one slice the z term is left out; pixels on one line,
+    negative values and fits that do not converge are failures.
     """
     design = np.empty(4, np.float64)
     beta = np.zeros(4, np.float64)

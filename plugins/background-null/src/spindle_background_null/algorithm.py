@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.background import BackgroundEstimate
 from spindle.table import Shoeboxes

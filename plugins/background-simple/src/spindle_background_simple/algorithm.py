@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.background import BackgroundEstimate, usable_pixels
 from spindle.params import Choice, Float, Int

@@ -1,14 +1,13 @@
 """Least-squares background models of ragged shoeboxes.
 
-Arrays: data (p,) float32 counts, used (p,) uint8, mask (p,) uint8, bbox (n, 6) int32 as x0 x1 y0 y1 z0 z1, offsets (n + 1,)
-int64. Results: background (p,) float32, mean_variance (n,) float64 (variance of the mean background under the foreground),
-success (n,) bool.
+Arrays: data (p,) float32 counts, used (p,) uint8, mask (p,) uint8, bbox (n, 6) int32 as x0 x1 y0 y1 z0 z1, offsets (n +
+1,) int64. Results: background (p,) float32, mean_variance (n,) float64 (variance of the mean background under the
+foreground), success (n,) bool.
 """
 
 from __future__ import annotations
 
 import numba
-import numpy as np
 
 __all__ = ["fit_constant", "fit_linear"]
 
@@ -63,8 +62,8 @@ def fit_constant(data, used, mask, bbox, offsets, per_slice, min_pixels, backgro
 def fit_linear(data, used, mask, bbox, offsets, per_slice, min_pixels, background, mean_variance, success):
     """Plane a + b x + c y of each slice (``per_slice``), or a + b x + c y + d z of the whole shoebox.
 
-    Coordinates are centred on the used pixels, so the normal equations reduce to a 2 x 2 or 3 x 3 covariance. Where the used
-    pixels all lie in one slice, d cannot be known and the plane is taken. Pixels on one line: failure.
+    Coordinates are centred on the used pixels, so the normal equations reduce to a 2 x 2 or 3 x 3 covariance. Where the
+    used pixels all lie in one slice, d cannot be known and the plane is taken. Pixels on one line: failure.
     """
     for i in range(success.shape[0]):
         first, last = offsets[i], offsets[i + 1]

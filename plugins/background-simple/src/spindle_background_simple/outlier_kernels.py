@@ -41,7 +41,7 @@ def reject_nsigma(data, used, offsets, lower, upper):
 
 @numba.njit(nogil=True, cache=True)
 def reject_truncated(data, used, offsets, lower, upper):
-    """Drop the int(lower n / 2) smallest and the int(upper n / 2) largest values; of equal values the first pixels go."""
+    """Drop the int(lower n / 2) smallest and int(upper n / 2) largest values; of equal values the first pixels go."""
     values = np.empty(_largest(offsets), np.float64)
     for i in range(offsets.shape[0] - 1):
         n = 0
@@ -158,8 +158,8 @@ def reject_tukey(data, used, offsets, lower, upper):
 def reject_plane(data, used, bbox, offsets, fraction, n_sigma):
     """Per slice: plane through the lowest ``fraction`` of the pixels, then drop |value - plane| > n_sigma sqrt|level|.
 
-    The level is raised by k sqrt(level) for the bias of taking the lowest pixels, k by fraction as in Mosflm (Leslie 1999,
-    Acta Cryst. D55, 1696).
+    The level is raised by k sqrt(level) for the bias of taking the lowest pixels, k by fraction as in Mosflm (Leslie
+    1999, Acta Cryst. D55, 1696).
     """
     if fraction >= 0.999:
         raise_by = 0.0

@@ -8,6 +8,7 @@ from typing import Any
 
 import gemmi
 import numpy as np
+
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.models import Experiments
@@ -32,15 +33,18 @@ KINDS = (
 class CheckTruth(Program):
     """Compare processed reflections with the truth of a simulated set.
 
-    Give the folder that `spindle simulate` wrote, or any of its images, and the reflections (indexed, refined, integrated or scaled):
-    `spindle check_truth simulated scaled.refl scaled.expt`. Reflections are matched by their predicted positions, so the choice of
-    axes does not matter. A ratio of 1 is an unbiased intensity, an rms z of 1 an honest sigma.
+    Give the folder that `spindle simulate` wrote, or any of its images, and the reflections (indexed, refined,
+    integrated or scaled): `spindle check_truth simulated scaled.refl scaled.expt`. Reflections are matched by their
+    predicted positions, so the choice of axes does not matter. A ratio of 1 is an unbiased intensity, an rms z of 1 an
+    honest sigma.
     """
 
     class Params(ParamsBase):
         """Comparison with the truth."""
 
-        truth = PathParam(None, none=True, help="Folder with truth.json and truth.npz, when it is not given among the files.")
+        truth = PathParam(
+            None, none=True, help="Folder with truth.json and truth.npz, when it is not given among the files."
+        )
         lattice = Int(0, min=0, help="Which of several simulated lattices.", level=1)
         experiment = Int(0, min=0, help="Which experiment of the reflections.", level=1)
         n_shells = Int(10, min=1, max=100, help="Number of resolution shells.")
@@ -79,7 +83,9 @@ class CheckTruth(Program):
         result.tables = tables
         if compared is not None and params.output.picture:
             title, found, true, agreement = compared
-            svg = draw_picture(f"{title}: {agreement.n} reflections, CC {agreement.correlation:.5f}", found, true, agreement)
+            svg = draw_picture(
+                f"{title}: {agreement.n} reflections, CC {agreement.correlation:.5f}", found, true, agreement
+            )
             result.files[params.output.picture] = lambda path: path.write_text(svg)
         return result
 
@@ -113,7 +119,10 @@ def _overview(
     if experiments is not None and number < len(experiments) and experiments[number].crystal is not None:
         crystal = experiments[number].crystal
         rows += [
-            ["Cell (A, deg), in the true setting", " ".join(f"{v:.3f}" for v in _cell_in_true_setting(crystal.A, matches.reindex))],
+            [
+                "Cell (A, deg), in the true setting",
+                " ".join(f"{v:.3f}" for v in _cell_in_true_setting(crystal.A, matches.reindex)),
+            ],
             ["True cell", " ".join(f"{v:.3f}" for v in truth.models["cell"])],
             ["Space group", crystal.space_group.xhm()],
             ["True space group", truth.group.xhm() + _hand(crystal.space_group, truth.group)],

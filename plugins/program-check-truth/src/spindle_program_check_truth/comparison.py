@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
+
 from spindle.errors import UserError
 from spindle.table import Flag, ReflectionTable
 
@@ -44,7 +45,9 @@ def match(table: ReflectionTable, truth: Truth, experiment: int) -> Matches:
     """Pair reflections by predicted position, so that the choice of axes does not matter, and find that choice."""
     for name in ("xyzcal.px", "miller_index"):
         if name not in table:
-            raise UserError(f"check_truth: the reflections have no column {name}; give indexed, refined, integrated or scaled ones")
+            raise UserError(
+                f"check_truth: the reflections have no column {name}; give indexed, refined, integrated or scaled ones"
+            )
     hkl = table["miller_index"].astype(np.int64)
     usable = np.any(hkl != 0, axis=1) & np.isfinite(table["xyzcal.px"]).all(axis=1)
     if "id" in table:
@@ -58,8 +61,8 @@ def match(table: ReflectionTable, truth: Truth, experiment: int) -> Matches:
     rows, partner = rows[near], partner[near]
     if len(rows) < 20:
         raise UserError(
-            f"check_truth: only {len(rows)} of {usable.sum()} reflections of experiment {experiment} lie where the truth has one; "
-            "are these the reflections of the simulated sweep in that folder?"
+            f"check_truth: only {len(rows)} of {usable.sum()} reflections of experiment {experiment} lie where "
+            "the truth has one; are these the reflections of the simulated sweep in that folder?"
         )
     reindex = _reindexing(hkl[rows], truth.hkl[partner])
     agree = np.all(np.abs(hkl[rows] @ reindex.T - truth.hkl[partner]) < 0.01, axis=1)
@@ -121,7 +124,8 @@ class Agreement:
         True intensities times scale exp(-relative_b / (2 d^2)) are compared with the found ones.
     correlation, r_factor, rms_z : float
     d_max, d_min, number, mean, signal, ratio, r, z_mean, z_rms : (s,) arrays
-        Limits (angstrom), number, mean true intensity, mean I / sigma, found / true, R, mean and rms of (found - true) / sigma.
+        Limits (angstrom), number, mean true intensity, mean I / sigma, found / true, R, mean and rms of (found - true)
+        / sigma.
     """
 
     n: int
@@ -182,7 +186,9 @@ def _relative_scale(
     """Scale and relative B of found against true intensities, from the strong ones."""
     if not fit_b:
         strong = (true > np.quantile(true, 0.75)) & (found > 3 * sigma)
-        return (float(np.median(found[strong] / true[strong])) if strong.sum() > 20 else float(found.sum() / true.sum())), 0.0
+        return (
+            float(np.median(found[strong] / true[strong])) if strong.sum() > 20 else float(found.sum() / true.sum())
+        ), 0.0
     strong = (true > np.quantile(true, 0.5)) & (found > 5 * sigma)
     if strong.sum() < 50:
         return float(found.sum() / true.sum()), 0.0

@@ -55,8 +55,8 @@ def _density(found: np.ndarray, true: np.ndarray) -> str:
     for i, j in np.argwhere(counts > 0):
         shade = 0.15 + 0.85 * np.log1p(counts[i, j]) / top
         shapes.append(
-            f'<rect x="{i * cell:.1f}" y="{SIZE - (j + 1) * cell:.1f}" width="{cell:.1f}" height="{cell:.1f}" fill="{GOOD}" '
-            f'fill-opacity="{shade:.2f}"/>'
+            f'<rect x="{i * cell:.1f}" y="{SIZE - (j + 1) * cell:.1f}" width="{cell:.1f}" height="{cell:.1f}" '
+            f'fill="{GOOD}" fill-opacity="{shade:.2f}"/>'
         )
     shapes.append(f'<path d="M0 {SIZE}L{SIZE} 0" stroke="{LINE}" stroke-dasharray="5 4"/>')
     shapes.append(_text(SIZE / 2, SIZE + 40, "true intensity"))
@@ -78,11 +78,20 @@ def _shells(agreement: Agreement) -> str:
         shapes.append(_text(-8, height(value) + 4, f"{value:.1f}", anchor="end"))
     shapes.append(f'<path d="M0 {height(1.0):.1f}H{SIZE}" stroke="{INK}" stroke-dasharray="5 4"/>')
     places = [SIZE * (k + 0.5) / n for k in range(n)]
-    for values, colour, name, row in ((agreement.ratio, GOOD, "recovered / true", 0), (agreement.z_rms, LINE, "rms z", 1)):
+    for values, colour, name, row in (
+        (agreement.ratio, GOOD, "recovered / true", 0),
+        (agreement.z_rms, LINE, "rms z", 1),
+    ):
         points = " ".join(f"{x:.1f},{height(v):.1f}" for x, v in zip(places, values, strict=True))
         shapes.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        shapes.extend(f'<circle cx="{x:.1f}" cy="{height(v):.1f}" r="3.5" fill="{colour}"/>' for x, v in zip(places, values, strict=True))
-        shapes.append(f'<circle cx="16" cy="{18 + 20 * row}" r="4" fill="{colour}"/>' + _text(26, 22 + 20 * row, name, anchor="start"))
+        shapes.extend(
+            f'<circle cx="{x:.1f}" cy="{height(v):.1f}" r="3.5" fill="{colour}"/>'
+            for x, v in zip(places, values, strict=True)
+        )
+        shapes.append(
+            f'<circle cx="16" cy="{18 + 20 * row}" r="4" fill="{colour}"/>'
+            + _text(26, 22 + 20 * row, name, anchor="start")
+        )
     for x, d in zip(places, agreement.d_min, strict=True):
         shapes.append(_text(x, SIZE + 18, f"{d:.2f}", size=10))
     shapes.append(_text(SIZE / 2, SIZE + 40, "resolution limit of the shell (angstrom)"))

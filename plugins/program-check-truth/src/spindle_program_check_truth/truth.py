@@ -9,6 +9,7 @@ from typing import Any
 
 import gemmi
 import numpy as np
+
 from spindle.errors import FileFormatError
 
 __all__ = ["Truth", "read_truth"]
@@ -78,13 +79,19 @@ def read_truth(folder: Path, lattice: int = 0) -> Truth:
     """Read truth.json and truth.npz of a folder that `spindle simulate` made."""
     for name in ("truth.json", "truth.npz"):
         if not (folder / name).is_file():
-            raise FileFormatError(f"{folder / name}: no such file; give the folder that `spindle simulate` wrote its images to")
+            raise FileFormatError(
+                f"{folder / name}: no such file; give the folder that `spindle simulate` wrote its images to"
+            )
     models = json.loads((folder / "truth.json").read_text())
     if not 0 <= lattice < len(models["lattices"]):
-        raise FileFormatError(f"lattice={lattice}: {folder} was simulated with {len(models['lattices'])} lattice(s), counted from 0")
+        raise FileFormatError(
+            f"lattice={lattice}: {folder} was simulated with {len(models['lattices'])} lattice(s), counted from 0"
+        )
     with np.load(folder / "truth.npz") as arrays:
         column = {name: arrays[name] for name in arrays.files if not name[-1].isdigit()}
-        column.update({name.removesuffix(f"_{lattice}"): arrays[name] for name in arrays.files if name.endswith(f"_{lattice}")})
+        column.update(
+            {name.removesuffix(f"_{lattice}"): arrays[name] for name in arrays.files if name.endswith(f"_{lattice}")}
+        )
     counts, scale = _expected(column, models, lattice)
     return Truth(
         models=models,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.report import Table
@@ -25,12 +26,14 @@ CUTOFF = 1048500  # counts; the range of a Pilatus counter
 class Simulate(Program):
     """Render rotation images of a crystal whose intensities are known.
 
-    Photons are traced one by one: mosaic block, direction and wavelength of the incident beam, the rotation angle at which they diffract,
-    the place in the crystal, and the depth at which the sensor stops them. Lorentz and polarisation factors, absorption in the crystal,
-    decay, changes of the beam, drift of the crystal, air and solvent scatter, module gaps, dead and hot pixels and the beamstop are
-    included. The headers hold a slightly wrong distance and beam centre, as at a beamline.
+    Photons are traced one by one: mosaic block, direction and wavelength of the incident beam, the rotation angle at
+    which they diffract, the place in the crystal, and the depth at which the sensor stops them. Lorentz and
+    polarisation factors, absorption in the crystal, decay, changes of the beam, drift of the crystal, air and solvent
+    scatter, module gaps, dead and hot pixels and the beamstop are included. The headers hold a slightly wrong distance
+    and beam centre, as at a beamline.
 
-    Next to the images, truth.json and truth.npz say what was simulated; `spindle check_truth` compares processed data with them.
+    Next to the images, truth.json and truth.npz say what was simulated; `spindle check_truth` compares processed data
+    with them.
     """
 
     Params = SimulateParams
@@ -49,14 +52,30 @@ class Simulate(Program):
             write_truth(folder, params.output.prefix, sweep, statistics, params)
             rows.append(_count(folder, sweep, statistics, params, sizes))
             context.log.info("Wrote %d images, truth.json and truth.npz to %s", len(sizes), folder)
-        headers = ["Folder", "Images", "Reflections", "Photons", "Mean counts", "Background", "sigma_b (deg)", "sigma_m (deg)", "MB"]
+        headers = [
+            "Folder",
+            "Images",
+            "Reflections",
+            "Photons",
+            "Mean counts",
+            "Background",
+            "sigma_b (deg)",
+            "sigma_m (deg)",
+            "MB",
+        ]
         table = Table("Simulated sweeps", headers, [[row[h] for h in headers] for row in rows], "simulated")
         context.table(table)
-        summary = {"folders": [str(folder) for folder in folders], "sweeps": rows, "space_group": sweeps[0].structure.group.xhm()}
+        summary = {
+            "folders": [str(folder) for folder in folders],
+            "sweeps": rows,
+            "space_group": sweeps[0].structure.group.xhm(),
+        }
         images = " ".join(str(folder / "*.cbf") for folder in folders)
         return ProgramResult(tables=[table], summary=summary, next_step=f"spindle process {images}")
 
-    def _render(self, sweep: Sweep, folder: Path, params: SimulateParams, context: Any) -> tuple[list[PhotonStatistics], list[int]]:
+    def _render(
+        self, sweep: Sweep, folder: Path, params: SimulateParams, context: Any
+    ) -> tuple[list[PhotonStatistics], list[int]]:
         """Draw and write the images of one sweep; returns statistics by lattice and the sizes of the files in bytes."""
         write = _image_writer(sweep, folder, params)
         sigmas = (sweep.sigma_divergence, params.beam.bandpass, params.beam.size)
@@ -78,12 +97,14 @@ def _folders(params: SimulateParams, n_sweeps: int) -> list[Path]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"simulate: cannot make the folder {folder}: {error.strerror}; set output.directory=") from error
+            raise UserError(
+                f"simulate: cannot make the folder {folder}: {error.strerror}; set output.directory="
+            ) from error
         old = sorted(folder.glob(f"{params.output.prefix}_*.cbf"))
         if old and not params.output.overwrite:
             raise UserError(
-                f"simulate: {folder} holds {len(old)} images already ({old[0].name} ...); choose another output.directory=, or set "
-                "output.overwrite=True to replace them"
+                f"simulate: {folder} holds {len(old)} images already ({old[0].name} ...); choose another "
+                "output.directory=, or set output.overwrite=True to replace them"
             )
         for image in old:  # a longer sweep of an earlier run must not leave images behind
             image.unlink()
@@ -121,12 +142,14 @@ def _describe(sweep: Sweep) -> str:
     """What is simulated, in a few lines."""
     s, i = sweep.structure, sweep.instrument
     nx, ny = i.image_size
+    cell = " ".join(f"{v:g}" for v in s.cell)
+    n = sum(len(lattice.reflections) for lattice in sweep.lattices)
     return (
-        f"Crystal: {s.group.xhm()}, cell {' '.join(f'{v:g}' for v in s.cell)}, {len(sweep.lattices)} lattice(s), intensities: {s.source}\n"
-        f"Detector: {i.name}, {nx} x {ny} pixels of {i.pixel_size:g} mm at {i.origin @ i.normal / (np.array([0, 0, -1.0]) @ i.normal):.2f} mm "
-        f"(headers say {i.header_distance:.2f}); resolution {i.edge_resolution():.2f} A at the edge, {i.corner_resolution():.2f} A in the corner\n"
-        f"Sweep: {len(sweep.frames)} images of {np.degrees(sweep.frames.width):g} deg, "
-        f"{sum(len(x.reflections) for x in sweep.lattices)} reflections"
+        f"Crystal: {s.group.xhm()}, cell {cell}, {len(sweep.lattices)} lattice(s), intensities: {s.source}\n"
+        f"Detector: {i.name}, {nx} x {ny} pixels of {i.pixel_size:g} mm, {i.distance:.2f} mm away (the headers say "
+        f"{i.header_distance:.2f}); resolution {i.edge_resolution():.2f} A at the nearest edge, "
+        f"{i.corner_resolution():.2f} A in the corner\n"
+        f"Sweep: {len(sweep.frames)} images of {np.degrees(sweep.frames.width):g} deg, {n} reflections reach it"
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numba
 import numpy as np
+
 from spindle.files import atomic_write
 
 __all__ = ["encode_byte_offset", "mini_cbf_header", "write_mini_cbf"]

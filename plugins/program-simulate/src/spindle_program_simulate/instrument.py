@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from spindle.errors import ParameterError
 from spindle.geometry.attenuation import attenuation_coefficient
 from spindle.params import Auto
@@ -91,13 +92,18 @@ class Instrument:
     def normal(self) -> np.ndarray:
         return np.cross(self.fast, self.slow)
 
+    @property
+    def distance(self) -> float:
+        """Distance along the beam, mm."""
+        return float((self.origin @ self.normal) / (BEAM @ self.normal))
+
     def laboratory(self, xy: np.ndarray) -> np.ndarray:
         """Laboratory points (..., 3) in mm of pixel coordinates (..., 2)."""
         mm = np.asarray(xy) * self.pixel_size
         return self.origin + mm[..., :1] * self.fast + mm[..., 1:] * self.slow
 
     def intersect(self, s1: np.ndarray) -> np.ndarray:
-        """Pixel coordinates (n, 2) where rays (n, 3) meet the front of the sensor; nan for rays that go away from it."""
+        """Pixel coordinates (n, 2) where rays (n, 3) meet the front of the sensor; nan where they go away from it."""
         toward = s1 @ self.normal
         distance = self.origin @ self.normal
         with np.errstate(divide="ignore", invalid="ignore"):

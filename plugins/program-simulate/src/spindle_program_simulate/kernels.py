@@ -1,7 +1,7 @@
 """Photon tracing: every Bragg photon and every background count of a block of images.
 
-Random numbers are drawn from streams that belong to a reflection or to an image, never to a thread, so that the images are the
-same for any number of workers and any size of block.
+Random numbers are drawn from streams that belong to a reflection or to an image, never to a thread, so that the images
+are the same for any number of workers and any size of block.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _poisson(state, mean):
         u = _uniform(state) - 0.5
         v = _uniform(state)
         us = 0.5 - abs(u)
-        k = int(math.floor((2.0 * a / us + b) * u + mean + 0.43))
+        k = math.floor((2.0 * a / us + b) * u + mean + 0.43)
         if us >= 0.07 and v <= v_r:
             return k
         if k < 0 or (us < 0.013 and v > us):
@@ -160,9 +160,9 @@ def trace_reflections(
 ):
     """Trace the Bragg photons of some reflections into a block of images.
 
-    A photon gets a mosaic block (two rotations about axes normal to q), an incident direction and a wavelength; the rotation angle at
-    which that block diffracts follows exactly; it leaves from a point of the illuminated crystal and is absorbed at an exponential
-    depth in the sensor.
+    A photon gets a mosaic block (two rotations about axes normal to q), an incident direction and a wavelength; the
+    rotation angle at which that block diffracts follows exactly; it leaves from a point of the illuminated crystal and
+    is absorbed at an exponential depth in the sensor.
 
     Parameters
     ----------
@@ -186,8 +186,8 @@ def trace_reflections(
     frame_scale, frame_b : (f,) float64
         Scale and B factor (angstrom^2) of every image.
     beam : (7,) float64
-        Unit vector of the beam (source to sample), wavelength, sigma of divergence (rad), relative sigma of the wavelength, sigma
-        of the illuminated volume (mm).
+        Unit vector of the beam (source to sample), wavelength, sigma of divergence (rad), relative sigma of the
+        wavelength, sigma of the illuminated volume (mm).
     axis : (3,) float64
         Rotation axis.
     spread : float, rad
@@ -293,7 +293,7 @@ def trace_reflections(
             z = (angle - scan[0]) / scan[1]
             if abs(z - z_centre) > window[i]:
                 continue
-            frame = int(math.floor(z))
+            frame = math.floor(z)
             nearest = min(max(frame, 0), n_frames - 1)
             weight = frame_scale[nearest] * math.exp(-frame_b[nearest] * b_factor)
             # one draw for both: does the photon exist at this scale, and how deep does it go
@@ -321,7 +321,7 @@ def trace_reflections(
             x2 += path * t2 - o2
             px = (x0 * f0 + x1 * f1 + x2 * f2) / pixel_size
             py = (x0 * l0 + x1 * l1 + x2 * l2) / pixel_size
-            column, row = int(math.floor(px)), int(math.floor(py))
+            column, row = math.floor(px), math.floor(py)
             counted = False
             if 0 <= frame < n_frames and 0 <= column < nx and 0 <= row < ny:
                 counted = state_of_pixel[row, column] == LIVE | OPEN

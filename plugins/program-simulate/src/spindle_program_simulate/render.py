@@ -14,7 +14,8 @@ from .scene import Lattice, Sweep
 
 __all__ = ["PhotonStatistics", "block_ranges", "normal_quantiles", "render"]
 
-# Memory of the images of one block. Spots at the border of two blocks are traced twice, so blocks are not too small either.
+# Memory of the images of one block. Spots at the border of two blocks are traced twice, so blocks are not too small
+# either.
 BLOCK_BYTES = 120e6
 MIN_BLOCK, MAX_BLOCK = 4, 32
 
@@ -75,7 +76,8 @@ def render(
     map_blocks : callable
         Ordered map over blocks of images, such as ``context.executor.map``.
     finish : callable
-        Called with the number of an image (from 0) and its pixels (ny, nx) int32, in the worker; what it returns is collected.
+        Called with the number of an image (from 0) and its pixels (ny, nx) int32, in the worker; what it returns is
+        collected.
 
     Returns
     -------

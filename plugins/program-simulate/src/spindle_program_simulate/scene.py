@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gemmi
 import numpy as np
+
 from spindle.errors import ParameterError
 from spindle.params import Auto
 from spindle.symmetry import orthogonalisation
 
-from .kernels import OPEN
 from .instrument import BEAM, POLARISATION_NORMAL, Instrument, build_instrument, rotation
+from .kernels import OPEN
 from .parameters import SimulateParams
 from .reflections import FrameSeries, Reflections, predict_reflections
 from .structure import Structure, random_structure, structure_from_coordinates, structure_from_intensities
@@ -75,7 +76,9 @@ def build_sweeps(params: SimulateParams, seed: int) -> list[Sweep]:
     instrument = build_instrument(params, rng)
     d_min = instrument.corner_resolution() if params.structure.d_min is Auto else params.structure.d_min
     if d_min <= params.beam.wavelength / 2:
-        raise ParameterError(f"structure.d_min={d_min}: must be larger than half the wavelength, {params.beam.wavelength / 2} A")
+        raise ParameterError(
+            f"structure.d_min={d_min}: must be larger than half the wavelength, {params.beam.wavelength / 2} A"
+        )
     structure = _structure(params, d_min, rng)
     orthogonal = orthogonalisation(structure.cell)
     reciprocal = np.linalg.inv(orthogonal).T
@@ -85,32 +88,37 @@ def build_sweeps(params: SimulateParams, seed: int) -> list[Sweep]:
     half_axes = 0.5 * np.array(params.crystal.size)
     series = [_frame_series(params, start, rng) for start in params.scan.start]
 
-    def lattices(structure: Structure, frames: FrameSeries) -> list[Lattice]:
-        made = []
-        for number, U in enumerate(orientations):
-            A = U @ reciprocal
-            fraction = params.crystal.weaker**number
-            reflections = predict_reflections(
-                structure, A, fraction, frames, instrument, params.beam.polarization_fraction, sigma_m, half_axes,
-                params.crystal.absorption,
-            )  # fmt: skip
-            made.append(Lattice(U, A, fraction, reflections))
-        return made
+    def lattice(number: int, frames: FrameSeries) -> Lattice:
+        fraction = params.crystal.weaker**number
+        A = orientations[number] @ reciprocal
+        reflections = predict_reflections(
+            structure, A, fraction, frames, instrument, params.beam.polarization_fraction, sigma_m, half_axes,
+            params.crystal.absorption,
+        )  # fmt: skip
+        return Lattice(orientations[number], A, fraction, reflections)
 
-    first = lattices(structure, series[0])[0].reflections
+    predicted = [[lattice(number, frames) for number in range(len(orientations))] for frames in series]
+    first = predicted[0][0].reflections
     inside = (first.z > 0) & (first.z < len(series[0]))
     if not inside.any():
-        raise ParameterError("simulate: no reflection meets the detector during the scan; check cell, distance, wavelength and scan")
+        raise ParameterError(
+            "simulate: no reflection meets the detector during the scan; check cell, distance, wavelength, scan"
+        )
     scale = params.structure.mean_counts / first.photons[inside].mean()
-    structure = structure.scaled(scale)
     background = background_image(instrument, params)
     return [
         Sweep(
-            instrument, structure, frames, background, lattices(structure, frames), sigma_mosaic, sigma_divergence,
-            seed * 1000 + number,
+            instrument=instrument,
+            structure=structure.scaled(scale),
+            frames=frames,
+            background=background,
+            lattices=[replace(x, reflections=x.reflections.scaled(scale)) for x in lattices],
+            sigma_mosaic=sigma_mosaic,
+            sigma_divergence=sigma_divergence,
+            seed=seed * 1000 + number,
         )
-        for number, frames in enumerate(series)
-    ]  # fmt: skip
+        for number, (frames, lattices) in enumerate(zip(series, predicted, strict=True))
+    ]
 
 
 def _structure(params: SimulateParams, d_min: float, rng: np.random.Generator) -> Structure:
@@ -130,10 +138,13 @@ def _structure(params: SimulateParams, d_min: float, rng: np.random.Generator) -
         elif cell is None or group is None:
             missing = "crystal.unit_cell" if cell is None else "crystal.space_group"
             raise ParameterError(f"{missing} must be given too: a cell and a space group belong together")
-        structure = random_structure(cell, group, d_min, RANDOM_B if p.b_factor is Auto else p.b_factor, p.anomalous, rng)
+        structure = random_structure(
+            cell, group, d_min, RANDOM_B if p.b_factor is Auto else p.b_factor, p.anomalous, rng
+        )
     if not gemmi.UnitCell(*structure.cell).is_compatible_with_spacegroup(structure.group):
         raise ParameterError(
-            f"crystal.unit_cell={tuple(structure.cell)}: cannot have space group {structure.group.xhm()}; change one of them"
+            f"crystal.unit_cell={tuple(structure.cell)}: cannot have space group {structure.group.xhm()}; "
+            "change one of them"
         )
     return structure
 
@@ -175,8 +186,8 @@ def _frame_series(params: SimulateParams, start: float, rng: np.random.Generator
 def background_image(instrument: Instrument, params: SimulateParams) -> np.ndarray:
     """Expected background of an image, (ny, nx) float32 counts.
 
-    Air scatter falls off with the angle, the solvent makes two diffuse rings; both are polarised and spread over the solid angle of
-    each pixel. The beamstop leaves 2 % of the scatter.
+    Air scatter falls off with the angle, the solvent makes two diffuse rings; both are polarised and spread over the
+    solid angle of each pixel. The beamstop leaves 2 % of the scatter.
     """
     nx, ny = instrument.image_size
     y, x = np.mgrid[0:ny, 0:nx]

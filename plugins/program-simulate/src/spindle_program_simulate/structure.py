@@ -7,10 +7,11 @@ from pathlib import Path
 
 import gemmi
 import numpy as np
+
 from spindle.errors import FileFormatError, UserError
 from spindle.symmetry import asu_indices, epsilon_factors, is_centric, is_systematically_absent
 
-__all__ = ["Structure", "structure_from_coordinates", "structure_from_intensities", "random_structure"]
+__all__ = ["Structure", "random_structure", "structure_from_coordinates", "structure_from_intensities"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,14 @@ def _sphere(cell: np.ndarray, d_min: float) -> tuple[np.ndarray, np.ndarray]:
 def _unique(hkl: np.ndarray, group: gemmi.SpaceGroup) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unique indices of the asymmetric unit, the number of each in that list, and which are I(-)."""
     mapped, isym = asu_indices(hkl, group)
-    unique, inverse = np.unique(mapped, axis=0, return_inverse=True)
-    return unique.astype(np.int32), inverse.ravel(), isym % 2 == 0
+    _, first, number = np.unique(_keys(mapped), return_index=True, return_inverse=True)
+    return mapped[first], number, isym % 2 == 0
+
+
+def _keys(hkl: np.ndarray) -> np.ndarray:
+    """One int64 per index (n, 3): sorting whole rows is ten times slower."""
+    h, k, l = (hkl.astype(np.int64) + (1 << 15)).T
+    return (h << 32) + (k << 16) + l
 
 
 def random_structure(
@@ -60,7 +67,8 @@ def random_structure(
 ) -> Structure:
     """Intensities with Wilson's statistics that obey the symmetry.
 
-    Acentric intensities are exponential, centric ones chi^2 with one degree of freedom, times epsilon and exp(-B / (2 d^2)).
+    Acentric intensities are exponential, centric ones chi^2 with one degree of freedom, times epsilon and exp(-B / (2
+    d^2)).
 
     Parameters
     ----------
@@ -107,7 +115,8 @@ def structure_from_coordinates(
     group = model.find_spacegroup()
     if group is None or not model.cell.is_crystal():
         raise UserError(
-            f"structure.coordinates={path}: names no cell or space group; set crystal.unit_cell= and crystal.space_group="
+            f"structure.coordinates={path}: names no cell or space group; set crystal.unit_cell= and "
+            "crystal.space_group="
         )
     calculator = gemmi.DensityCalculatorX()
     calculator.d_min = d_min
@@ -121,7 +130,11 @@ def structure_from_coordinates(
     hkl, inverse_d2 = _sphere(cell, d_min)
     intensity = _expand(hkl, group, known_hkl, known)
     return Structure(
-        cell, group, hkl, intensity * np.exp(-0.5 * b_added * inverse_d2), f"{model[0].count_atom_sites()} atoms of {path.name}"
+        cell,
+        group,
+        hkl,
+        intensity * np.exp(-0.5 * b_added * inverse_d2),
+        f"{model[0].count_atom_sites()} atoms of {path.name}",
     )
 
 
@@ -154,7 +167,9 @@ def structure_from_intensities(
             raise FileFormatError(f"structure.intensities={path}: expected lines of h k l I: {error}") from error
         known_hkl, known = rows[:, :3].astype(np.int32), rows[:, 3]
     if cell is None or group is None:
-        raise UserError(f"structure.intensities={path}: names no cell or space group; set crystal.unit_cell= and space_group=")
+        raise UserError(
+            f"structure.intensities={path}: names no cell or space group; set crystal.unit_cell= and space_group="
+        )
     good = np.isfinite(known)
     hkl, inverse_d2 = _sphere(cell, d_min)
     intensity = _expand(hkl, group, known_hkl[good], np.maximum(known[good], 0.0)) * np.exp(-0.5 * b_added * inverse_d2)
@@ -165,8 +180,7 @@ def _expand(hkl: np.ndarray, group: gemmi.SpaceGroup, known_hkl: np.ndarray, kno
     """Intensities (n,) of ``hkl`` from a list of symmetry-unique or redundant ones; 0 where nothing is known."""
     known_asu, _ = asu_indices(known_hkl, group)
     asu, _ = asu_indices(hkl, group)
-    unique, number = np.unique(np.concatenate([known_asu, asu]), axis=0, return_inverse=True)
-    number = number.ravel()
+    unique, number = np.unique(_keys(np.concatenate([known_asu, asu])), return_inverse=True)
     total = np.bincount(number[: len(known)], weights=known, minlength=len(unique))
     count = np.bincount(number[: len(known)], minlength=len(unique))
     mean = total / np.maximum(count, 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from spindle.files import atomic_write
 from spindle.params import to_dict
 
@@ -27,16 +28,19 @@ def effective_sigmas(statistics: PhotonStatistics, zeta: np.ndarray) -> dict[str
     return {"e1": float(e1), "e2": float(e2), "e3": float(e3)}
 
 
-def write_truth(folder: Path, name: str, sweep: Sweep, statistics: list[PhotonStatistics], params: SimulateParams) -> None:
+def write_truth(
+    folder: Path, name: str, sweep: Sweep, statistics: list[PhotonStatistics], params: SimulateParams
+) -> None:
     """Write truth.json and truth.npz into ``folder``.
 
     Notes
     -----
-    Arrays of lattice k end in ``_k``: hkl, I_true (|F|^2, photons before all factors), lorentz, polarisation, qe (fraction of photons
-    that the sensor stops), absorption, d, xy_pred (px, front of the sensor), phi_pred (deg), z_pred (images), n_mean (expected
-    photons at beam scale 1: the product of I_true, the factors and frac), n_all, n_live (photons drawn, photons counted),
-    xyz_photon_mean (px, px, images), var_e123 (rad^2), zeta, depth_mean (mm along the ray). frame_scale, frame_B, drift (rad,
-    crystal frame), cell_exp belong to images; background, bad, hot to pixels.
+    Arrays of lattice k end in ``_k``: hkl, I_true (|F|^2, photons before all factors), lorentz, polarisation, qe
+    (fraction of photons that the sensor stops), absorption, d, xy_pred (px, front of the sensor), phi_pred (deg),
+    z_pred (images), n_mean (expected photons at beam scale 1: the product of I_true, the factors and frac), n_all,
+    n_live (photons drawn, photons counted), xyz_photon_mean (px, px, images), var_e123 (rad^2), zeta, depth_mean (mm
+    along the ray). frame_scale, frame_B, drift (rad, crystal frame), cell_exp belong to images; background, bad, hot to
+    pixels.
     """
     with atomic_write(folder / "truth.npz") as temporary, open(temporary, "wb") as stream:
         np.savez(stream, **_arrays(sweep, statistics))
@@ -92,7 +96,6 @@ def _models(name: str, sweep: Sweep, statistics: list[PhotonStatistics], params:
     i = sweep.instrument
     sigmas = effective_sigmas(statistics[0], sweep.lattices[0].reflections.zeta)
     sigma_b = float(np.sqrt(0.5 * (sigmas["e1"] ** 2 + sigmas["e2"] ** 2)))
-    distance = float((i.origin @ i.normal) / (BEAM @ i.normal))
     orthogonal = np.linalg.inv(sweep.lattices[0].U.T @ sweep.lattices[0].A)
     return {
         "name": name,
@@ -125,7 +128,7 @@ def _models(name: str, sweep: Sweep, statistics: list[PhotonStatistics], params:
             "fast": i.fast.tolist(),
             "slow": i.slow.tolist(),
             "origin": i.origin.tolist(),
-            "distance_along_beam": distance,
+            "distance_along_beam": i.distance,
             "beam_centre_px": i.beam_centre.tolist(),
             "thickness_mm": i.thickness,
             "mu_per_mm": i.mu,
@@ -141,7 +144,7 @@ def _models(name: str, sweep: Sweep, statistics: list[PhotonStatistics], params:
             "note": "rms over reflections with >100 photons and |zeta|>0.3 of the photon spread in Kabsch coordinates",
             "sigma_b": sigma_b,
             "sigma_m": sigmas["e3"],
-            "pixel_sigma": float(np.degrees(i.pixel_size / np.sqrt(12) / distance)),
+            "pixel_sigma": float(np.degrees(i.pixel_size / np.sqrt(12) / i.distance)),
         },
         "n_reflections": [len(x.reflections) for x in sweep.lattices],
     }
