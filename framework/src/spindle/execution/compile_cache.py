@@ -1,8 +1,9 @@
 """Where compiled kernels are kept between runs.
 
 numba stores what it compiles for a source file and forgets it when that file changes. A kernel that calls kernels of
-other files must be forgotten as well when those change, so each set of versions, each kind of processor and each state
-of the host's own kernels has a folder of its own; plugins get theirs from numba, by path and content of their files.
+other files must be forgotten as well when those change. So each set of versions, each kind of processor and each state
+of the host's kernels has a folder of its own, and inside it the kernels of a plugin are valid for one state of all
+kernels of its package (`spindle.execution.kernel_locator`).
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import hashlib
 import logging
 import os
 import platform
+import shutil
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-KERNEL_FOLDERS = ("geometry", "numerics", "symmetry", "models", "table", "images")
+LOCATORS = "spindle.execution.kernel_locator.PackageCacheLocator,InTreeCacheLocator,UserWideCacheLocator"
+UNUSED_DAYS = 60
 MARKER = "spindle-cache"
 
 
@@ -56,11 +60,27 @@ def cache_key() -> str:
         except metadata.PackageNotFoundError:
             parts.append(f"{name} missing")
     digest.update("\n".join(parts).encode())
-    package = Path(__file__).parent.parent
-    for folder in KERNEL_FOLDERS:
-        for path in sorted((package / folder).glob("**/*.py")):
-            digest.update(path.read_bytes())
+    digest.update(kernel_sources(Path(__file__).parent.parent))
     return digest.hexdigest()[:16]
+
+
+def kernel_sources(package: Path) -> bytes:
+    """Return a digest of all files of a package that hold kernels."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        text = path.read_bytes()
+        if b"njit" in text:
+            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + text)
+    return digest.digest()
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove the caches of other versions beside ``folder`` that nobody has used for two months."""
+    limit = time.time() - UNUSED_DAYS * 86400
+    for other in folder.parent.iterdir():
+        marker = other / MARKER
+        if other != folder and marker.exists() and marker.stat().st_mtime < limit:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def prepare_compile_cache() -> None:
@@ -74,6 +94,8 @@ def prepare_compile_cache() -> None:
         marker = folder / MARKER
         is_new = not marker.exists()
         marker.touch()
+        if is_new:
+            remove_unused(folder)
     except OSError as error:
         log.warning(
             "cannot keep compiled kernels in %s (%s): they are compiled in each run. Next: set SPINDLE_CACHE_DIR",
@@ -82,5 +104,6 @@ def prepare_compile_cache() -> None:
         )
         return
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", LOCATORS)
     if is_new:
         print(f"compiling kernels, this happens once (kept in {folder})", file=sys.stderr, flush=True)
