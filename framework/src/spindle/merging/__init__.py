@@ -7,16 +7,8 @@ from __future__ import annotations
 
 from .columns import amplitude_columns, intensity_columns
 from .grouping import Groups, group_equivalents, pack_indices
+from .intensities import Intensities, in_ice_ring, is_scaled, prepare_intensities
 from .merge import AnomalousPairs, Merged, half_means, merge_equivalents, merge_groups, merge_pairs
-from .preparation import (
-    PreparedIntensities,
-    combine_partials,
-    correction_factor,
-    excluded_by_image,
-    is_scaled,
-    prepare_intensities,
-    resolutions,
-)
 from .statistics import (
     MergingStatistics,
     ShellStatistics,
@@ -34,21 +26,19 @@ __all__ = [
     "Amplitudes",
     "AnomalousPairs",
     "Groups",
+    "Intensities",
     "Merged",
     "MergingStatistics",
-    "PreparedIntensities",
     "ShellStatistics",
     "WilsonPlot",
     "amplitude_columns",
-    "combine_partials",
-    "correction_factor",
     "correlation",
     "critical_correlation",
-    "excluded_by_image",
     "expected_intensity",
     "french_wilson",
     "group_equivalents",
     "half_means",
+    "in_ice_ring",
     "intensity_columns",
     "is_scaled",
     "merge_equivalents",
@@ -59,7 +49,6 @@ __all__ = [
     "prepare_intensities",
     "resolution_of",
     "resolution_shells",
-    "resolutions",
     "shell_numbers",
     "wilson_plot",
 ]
