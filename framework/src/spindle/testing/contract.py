@@ -48,13 +48,13 @@ class PluginContract:
         return build(plugin_class.Params or Params, [Assignment(k, v, "test") for k, v in self.parameters.items()])
 
     @pytest.fixture
-    def plugin(self, plugin_class: Any, params: Params) -> Handle:
+    def plugin(self, info: PluginInfo, plugin_class: Any, params: Params) -> Handle:
         """The plugin behind the handle through which programs call it."""
         context = make_context()
-        return PluginHost().add(self.slot, self.name, plugin_class.from_params(params, context))
+        return PluginHost().add(info.slot, info.name, plugin_class.from_params(params, context))
 
     def test_is_found_by_its_entry_point(self, info: PluginInfo) -> None:
-        assert info.slot == self.slot
+        assert registry().find(info.slot, info.name) == info
         assert info.version != "unknown"
 
     def test_distribution_has_a_summary(self, info: PluginInfo) -> None:
@@ -62,9 +62,9 @@ class PluginContract:
             f"{info.distribution}: give the distribution a description, `spindle plugins` and help show it"
         )
 
-    def test_implements_the_hooks_of_its_slot(self, plugin_class: Any) -> None:
-        spec = spec_of(self.slot)
-        assert spec is not None
+    def test_implements_the_hooks_of_its_slot(self, info: PluginInfo, plugin_class: Any) -> None:
+        spec = spec_of(info.slot)
+        assert spec is not None, f"this host has no slot {info.slot!r}"
         for hook in mandatory_hooks(spec):
             assert callable(getattr(plugin_class, hook))
 
