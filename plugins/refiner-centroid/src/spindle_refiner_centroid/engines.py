@@ -16,6 +16,11 @@ from .target import Evaluation, Target
 
 DEGENERATE = 1e-13
 SPARSE_FROM = 1500
+# Combinations of parameters with a smaller relative curvature are hardly determined (cell and distance in electron diffraction): they
+# move only when that gains more than chance, half a unit of chi-squared.
+WEAK_CURVATURE = 1e-4
+FEWEST_GAINED = 0.5
+MOST_DECOMPOSED = 200
 
 
 @dataclass
@@ -108,8 +113,13 @@ def correlation(covariance: np.ndarray) -> np.ndarray:
     return np.asarray(covariance / np.outer(sd, sd))
 
 
-def solve_damped(N: np.ndarray, g: np.ndarray, damping: float, names: list[str], sparse: bool) -> np.ndarray:
+def solve_damped(N: np.ndarray, g: np.ndarray, damping: float, names: list[str], sparse: bool, variance: float = 0.0) -> np.ndarray:
     """Step h of (N + damping diag N) h = -g.
+
+    Parameters
+    ----------
+    variance : float
+        Reduced chi-squared: weak combinations of parameters whose gain is within the noise stay where they are; 0 moves all.
 
     Raises
     ------
@@ -125,13 +135,22 @@ def solve_damped(N: np.ndarray, g: np.ndarray, damping: float, names: list[str],
         )  # fmt: skip
     scale = 1.0 / np.sqrt(diagonal)
     scaled = N * scale[:, None] * scale[None, :]
-    scaled[np.diag_indices_from(scaled)] += max(damping, DEGENERATE)
+    right = -g * scale
     if sparse:
         from scipy.sparse import csc_matrix
         from scipy.sparse.linalg import splu
 
-        step = splu(csc_matrix(scaled), permc_spec="COLAMD").solve(-g * scale)
+        scaled[np.diag_indices_from(scaled)] += max(damping, DEGENERATE)
+        step = splu(csc_matrix(scaled), permc_spec="COLAMD").solve(right)
+    elif variance > 0 and len(g) <= MOST_DECOMPOSED:
+        curvature, directions = np.linalg.eigh(scaled)
+        curvature = np.maximum(curvature, DEGENERATE)
+        along = directions.T @ right
+        chance = (curvature < WEAK_CURVATURE) & (0.5 * along**2 / curvature < FEWEST_GAINED * variance)
+        along[chance] = 0.0
+        step = directions @ (along / (curvature + damping))
     else:
+        scaled[np.diag_indices_from(scaled)] += max(damping, DEGENERATE)
         try:
             factor = np.linalg.cholesky(scaled)
         except np.linalg.LinAlgError as error:
@@ -139,9 +158,7 @@ def solve_damped(N: np.ndarray, g: np.ndarray, damping: float, names: list[str],
                 "the normal equations are singular: some parameters cannot be told apart with these reflections; fix some of them, for "
                 "example refinement.parameterisation.detector.fix=distance or beam.fix=all"
             ) from error
-        from scipy.linalg import cho_solve
-
-        step = cho_solve((factor, True), -g * scale, check_finite=False)
+        step = np.linalg.solve(factor.T, np.linalg.solve(factor, right))
     if not np.isfinite(step).all():
         raise RefinementError("the normal equations have no finite solution; fix some parameters or use more reflections")
     return np.asarray(step * scale)
@@ -154,7 +171,8 @@ def levenberg_marquardt(target: Target, x: np.ndarray, recorder: Recorder, max_i
     recorder.record(x, here)
     damping, growth = 1e-4, 2.0
     for _ in range(max_iterations):
-        step = solve_damped(here.N, here.g, damping, names, sparse)
+        degrees = max(3 * here.n_predicted + target.n_restraints - len(x), 1)
+        step = solve_damped(here.N, here.g, damping, names, sparse, 2.0 * here.objective / degrees)
         expected = 0.5 * float(step @ (damping * np.diag(here.N) * step - here.g))
         if expected <= 1e-14 * here.objective:
             return Minimum(x, here, recorder.steps, "step too small")

@@ -16,20 +16,29 @@ from spindle.contracts.refiner import RefinementError
 from spindle.models import Beam, Crystal, Goniometer
 
 METRIC_SCALE = 1e5
+IDENTITY = np.eye(3)
 METRIC_INDICES = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 CELL_NAMES = ("G11", "G22", "G33", "G12", "G13", "G23")
 _ROWS = np.array([i for i, _ in METRIC_INDICES])
 _COLUMNS = np.array([j for _, j in METRIC_INDICES])
 
 
-def rotations_with_derivatives(axis: np.ndarray, angles_mrad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation matrices (m, 3, 3) about a unit axis by angles (m,) in milliradians and their derivatives (m, 3, 3) per milliradian."""
-    x, y, z = axis
-    K = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    K2 = K @ K
-    angle = np.asarray(angles_mrad) * 1e-3
-    cosine, sine = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
-    return np.eye(3) + sine * K + (1.0 - cosine) * K2, (cosine * K + sine * K2) * 1e-3
+class Turn:
+    """Rotations about a fixed unit axis."""
+
+    def __init__(self, axis: np.ndarray) -> None:
+        x, y, z = axis
+        self.K = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+        self.K2 = self.K @ self.K
+
+    def __call__(self, angles_mrad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Matrices (m, 3, 3) for angles (m,) in milliradians and their derivatives (m, 3, 3) per milliradian."""
+        angle = angles_mrad.reshape(-1, 1, 1) * 1e-3
+        cosine, sine = np.cos(angle), np.sin(angle)
+        return IDENTITY + sine * self.K + (1.0 - cosine) * self.K2, (1e-3 * cosine) * self.K + (1e-3 * sine) * self.K2
+
+
+LABORATORY_TURNS = tuple(Turn(axis) for axis in IDENTITY)
 
 
 class OrientationParameters:
@@ -43,8 +52,7 @@ class OrientationParameters:
 
     def compose(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """U (m, 3, 3) and dU (m, 3, 3, 3), the parameter second."""
-        axes = np.eye(3)
-        (R1, d1), (R2, d2), (R3, d3) = (rotations_with_derivatives(axes[i], values[:, i]) for i in range(3))
+        (R1, d1), (R2, d2), (R3, d3) = (turn(values[:, i]) for i, turn in enumerate(LABORATORY_TURNS))
         R1U, R32 = R1 @ self.U0, R3 @ R2
         return R32 @ R1U, np.stack([R32 @ (d1 @ self.U0), R3 @ d2 @ R1U, d3 @ R2 @ R1U], axis=1)
 
@@ -162,20 +170,21 @@ class BeamParameters:
         self.dir2 = across / np.linalg.norm(across)
         within = np.cross(self.dir2, self.unit)
         self.dir1 = within / np.linalg.norm(within)
+        self.turn1, self.turn2 = Turn(self.dir1), Turn(self.dir2)
         self.initial = np.array([0.0, 0.0, nu])
 
     def compose(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """s0 (m, 3) and ds0 (m, 3, 3), the parameter second."""
-        R1, d1 = rotations_with_derivatives(self.dir1, values[:, 0])
-        R2, d2 = rotations_with_derivatives(self.dir2, values[:, 1])
+        R1, d1 = self.turn1(values[:, 0])
+        R2, d2 = self.turn2(values[:, 1])
         nu = values[:, 2:3]
         direction = R2 @ R1 @ self.unit
         return nu * direction, np.stack([nu * (R2 @ d1 @ self.unit), nu * (d2 @ R1 @ self.unit), direction], axis=1)
 
     def rotation(self, values: np.ndarray) -> np.ndarray:
         """(3, 3) rotation of the beam for one set of values (3,): it also turns the polarisation."""
-        R1, _ = rotations_with_derivatives(self.dir1, values[None, 0])
-        R2, _ = rotations_with_derivatives(self.dir2, values[None, 1])
+        R1, _ = self.turn1(values[:1])
+        R2, _ = self.turn2(values[1:2])
         return np.asarray(R2[0] @ R1[0])
 
 
@@ -193,12 +202,13 @@ class GoniometerParameters:
         self.dir2 = across / np.linalg.norm(across)
         within = np.cross(self.dir2, axis)
         self.dir1 = within / np.linalg.norm(within)
+        self.turn1, self.turn2 = Turn(self.dir1), Turn(self.dir2)
         self.initial = np.zeros(2)
 
     def compose(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """S (m, 3, 3) and dS (m, 2, 3, 3)."""
-        G1, d1 = rotations_with_derivatives(self.dir1, values[:, 0])
-        G2, d2 = rotations_with_derivatives(self.dir2, values[:, 1])
+        G1, d1 = self.turn1(values[:, 0])
+        G2, d2 = self.turn2(values[:, 1])
         return G2 @ G1 @ self.S0, np.stack([G2 @ d1 @ self.S0, d2 @ G1 @ self.S0], axis=1)
 
 
@@ -225,6 +235,7 @@ class PanelGroupParameters:
     def __init__(self, panels: np.ndarray, frame: np.ndarray, reference: np.ndarray, prefix: str = "") -> None:
         self.names = tuple(prefix + name for name in ("Dist", "Shift1", "Shift2", "Tau1", "Tau2", "Tau3"))
         self.frame = frame
+        self.turns = Turn(frame[2]), Turn(frame[0]), Turn(frame[1])
         offsets = panels.copy()
         offsets[:, :, 2] -= reference
         self.offsets = offsets
@@ -235,9 +246,7 @@ class PanelGroupParameters:
     def compose(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """d (m, p, 3, 3) and dd (m, p, 6, 3, 3)."""
         fast, slow, normal = self.frame
-        T1, d1 = rotations_with_derivatives(normal, values[:, 3])
-        T2, d2 = rotations_with_derivatives(fast, values[:, 4])
-        T3, d3 = rotations_with_derivatives(slow, values[:, 5])
+        (T1, d1), (T2, d2), (T3, d3) = (turn(values[:, 3 + i]) for i, turn in enumerate(self.turns))
         P0 = values[:, 0:1] * normal
         C = P0 + values[:, 1:2] * fast + values[:, 2:3] * slow
         T32, T21 = T3 @ T2, T2 @ T1
@@ -262,9 +271,7 @@ class PanelGroupParameters:
     def rigid_motion(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rotation (3, 3) and position (3,) of the reference point for one set of values (6,)."""
         fast, slow, normal = self.frame
-        T1, _ = rotations_with_derivatives(normal, values[None, 3])
-        T2, _ = rotations_with_derivatives(fast, values[None, 4])
-        T3, _ = rotations_with_derivatives(slow, values[None, 5])
+        T1, T2, T3 = (turn(values[3 + i : 4 + i])[0] for i, turn in enumerate(self.turns))
         P0 = values[0] * normal
         C = P0 + values[1] * fast + values[2] * slow
         T32 = T3[0] @ T2[0]
