@@ -2,48 +2,70 @@
 
 from __future__ import annotations
 
-import pytest
-from spindle_background_glm import GlmBackground
-from spindle_background_median import MedianBackground
-from spindle_background_null import NullBackground
-from spindle_background_simple import SimpleBackground
-
 from spindle.testing.background import BackgroundContract
 
 
-class TestGlm(BackgroundContract):
-    @pytest.fixture(params=["constant2d", "constant3d", "loglinear2d", "loglinear3d"])
-    def plugin(self, request):
-        params = GlmBackground.Params()
-        params.model.algorithm = request.param
-        return GlmBackground(params)
+class TestGlmConstant3d(BackgroundContract):
+    name = "glm"
 
 
-class TestSimple(BackgroundContract):
-    @pytest.fixture(params=["constant2d", "constant3d", "linear2d", "linear3d"])
-    def plugin(self, request):
-        params = SimpleBackground.Params()
-        params.model.algorithm = request.param
-        return SimpleBackground(params)
+class TestGlmConstant2d(BackgroundContract):
+    name = "glm"
+    parameters = {"model.algorithm": "constant2d"}
 
 
-class TestSimpleWithOutlierRejection(BackgroundContract):
-    @pytest.fixture(params=["nsigma", "truncated", "normal", "plane", "tukey"])
-    def plugin(self, request):
-        params = SimpleBackground.Params()
-        params.outlier.algorithm = request.param
-        return SimpleBackground(params)
+class TestGlmLoglinear2d(BackgroundContract):
+    name = "glm"
+    parameters = {"model.algorithm": "loglinear2d"}
+
+
+class TestGlmLoglinear3d(BackgroundContract):
+    name = "glm"
+    parameters = {"model.algorithm": "loglinear3d"}
+
+
+class TestSimpleConstant3d(BackgroundContract):
+    name = "simple"
+
+
+class TestSimpleConstant2d(BackgroundContract):
+    name = "simple"
+    parameters = {"model.algorithm": "constant2d"}
+
+
+class TestSimpleLinear2d(BackgroundContract):
+    name = "simple"
+    parameters = {"model.algorithm": "linear2d", "outlier.algorithm": "plane"}
+
+
+class TestSimpleLinear3d(BackgroundContract):
+    name = "simple"
+    parameters = {"model.algorithm": "linear3d", "outlier.algorithm": "normal"}
+
+
+class TestSimpleNsigma(BackgroundContract):
+    name = "simple"
+    parameters = {"outlier.algorithm": "nsigma"}
+
+
+class TestSimpleTruncated(BackgroundContract):
+    name = "simple"
+    parameters = {"outlier.algorithm": "truncated"}
+
+
+class TestSimpleTukey(BackgroundContract):
+    name = "simple"
+    parameters = {"outlier.algorithm": "tukey"}
 
 
 class TestMedian(BackgroundContract):
-    @pytest.fixture
-    def plugin(self):
-        return MedianBackground()
+    name = "median"
 
 
 class TestNull(BackgroundContract):
+    name = "null"
     models_background = False
 
-    @pytest.fixture
-    def plugin(self):
-        return NullBackground()
+
+class TestAuto(BackgroundContract):
+    name = "Auto"

@@ -1,23 +1,24 @@
-"""What every background model must do. Subclass `BackgroundContract` and give it one fixture.
+"""What every background model must do. Subclass `BackgroundContract` and name the model.
 
->>> class TestMyBackground(BackgroundContract):
-...     @pytest.fixture
-...     def plugin(self):
-...         return MyBackground()
+>>> class TestMine(BackgroundContract):
+...     name = "mine"
+...     parameters = {"min_pixels": 5}
 """
 
 from __future__ import annotations
 
 import threading
+from typing import ClassVar
 
 import numpy as np
-import pluggy
 import pytest
 
-from spindle.contracts import PROJECT_NAME, Algorithm
-from spindle.contracts.background import BackgroundEstimate, BackgroundSpec
+from spindle.contracts.background import BackgroundEstimate
 from spindle.models import Detector, Panel
+from spindle.plugins.host import Handle
 from spindle.table import MaskCode, Shoeboxes
+
+from .contract import PluginContract
 
 __all__ = ["BackgroundContract", "flat_shoeboxes", "pixel_detector"]
 
@@ -74,8 +75,8 @@ def flat_shoeboxes(
     return shoeboxes
 
 
-class BackgroundContract:
-    """Conformance tests of the ``background`` slot.
+class BackgroundContract(PluginContract):
+    """Conformance tests of the ``background`` slot; see `PluginContract` for ``name`` and ``parameters``.
 
     Attributes
     ----------
@@ -83,20 +84,12 @@ class BackgroundContract:
         False for a model that does not try to estimate anything (``null``): the tests of values are then skipped.
     """
 
-    models_background = True
+    slot = "background"
+    models_background: ClassVar[bool] = True
 
-    @pytest.fixture
-    def plugin(self) -> Algorithm:
-        """The background model under test, constructed."""
-        raise NotImplementedError("a subclass of BackgroundContract has to define the fixture `plugin`")
-
-    def estimate(self, plugin: Algorithm, shoeboxes: Shoeboxes) -> BackgroundEstimate:
-        """Call the hook as a host does."""
-        manager = pluggy.PluginManager(PROJECT_NAME)
-        manager.add_hookspecs(BackgroundSpec)
-        manager.register(plugin)
-        manager.check_pending()
-        result = manager.hook.estimate_background(shoeboxes=shoeboxes, detector=pixel_detector())
+    def estimate(self, plugin: Handle, shoeboxes: Shoeboxes) -> BackgroundEstimate:
+        """Call the hook as programs do."""
+        result = plugin.estimate_background(shoeboxes=shoeboxes, detector=pixel_detector())
         assert isinstance(result, BackgroundEstimate), "estimate_background must return a BackgroundEstimate"
         return result
 
@@ -105,7 +98,7 @@ class BackgroundContract:
         if not self.models_background:
             pytest.skip("this model does not estimate a background")
 
-    def test_arrays_have_the_declared_shapes_and_types(self, plugin: Algorithm) -> None:
+    def test_arrays_have_the_declared_shapes_and_types(self, plugin: Handle) -> None:
         shoeboxes = flat_shoeboxes()
         result = self.estimate(plugin, shoeboxes)
         n, n_pixels = len(shoeboxes), len(shoeboxes.data)
@@ -120,18 +113,18 @@ class BackgroundContract:
             assert result.mean_variance.shape == (n,)
             assert (result.mean_variance >= 0).all()
 
-    def test_no_shoeboxes_are_no_trouble(self, plugin: Algorithm) -> None:
+    def test_no_shoeboxes_are_no_trouble(self, plugin: Handle) -> None:
         result = self.estimate(plugin, Shoeboxes.empty(np.zeros(0, np.int64), np.zeros((0, 6), np.int32)))
         assert len(result.background) == len(result.success) == 0
 
-    def test_input_is_left_alone(self, plugin: Algorithm) -> None:
+    def test_input_is_left_alone(self, plugin: Handle) -> None:
         shoeboxes = flat_shoeboxes(50)
         data, mask = shoeboxes.data.copy(), shoeboxes.mask.copy()
         self.estimate(plugin, shoeboxes)
         assert np.array_equal(data, shoeboxes.data) and np.array_equal(mask, shoeboxes.mask)
         assert not shoeboxes.background.any()
 
-    def test_flat_background_is_recovered(self, plugin: Algorithm) -> None:
+    def test_flat_background_is_recovered(self, plugin: Handle) -> None:
         self.need_values()
         mean = 30.0  # 5 % of it is far more than the error of any sane estimator of 200 x 70 pixels
         result = self.estimate(plugin, flat_shoeboxes(mean=mean))
@@ -140,7 +133,7 @@ class BackgroundContract:
         assert result.mean.mean() == pytest.approx(mean, rel=0.05)
         assert result.dispersion.mean() == pytest.approx(1.0, abs=0.3)
 
-    def test_only_usable_pixels_are_used(self, plugin: Algorithm) -> None:
+    def test_only_usable_pixels_are_used(self, plugin: Handle) -> None:
         shoeboxes = flat_shoeboxes()
         rng = np.random.default_rng(5)
         shoeboxes.mask[rng.random(len(shoeboxes.mask)) < 0.1] &= 0xFF - MaskCode.VALID
@@ -151,7 +144,7 @@ class BackgroundContract:
         assert not (used & ((mask & MaskCode.BACKGROUND) == 0)).any(), "a foreground pixel was used"
         assert not (used & ((mask & MaskCode.OVERLAPPED) != 0)).any(), "a pixel under a neighbour was used"
 
-    def test_values_of_unusable_pixels_do_not_matter(self, plugin: Algorithm) -> None:
+    def test_values_of_unusable_pixels_do_not_matter(self, plugin: Handle) -> None:
         shoeboxes = flat_shoeboxes()
         rng = np.random.default_rng(6)
         bad = rng.random(len(shoeboxes.mask)) < 0.1
@@ -163,7 +156,7 @@ class BackgroundContract:
         assert np.array_equal(before.background, after.background)
         assert np.array_equal(before.success, after.success)
 
-    def test_too_few_pixels_are_a_failure_not_an_error(self, plugin: Algorithm) -> None:
+    def test_too_few_pixels_are_a_failure_not_an_error(self, plugin: Handle) -> None:
         self.need_values()
         shoeboxes = flat_shoeboxes(20)
         shoeboxes.mask[shoeboxes.offsets[3] : shoeboxes.offsets[4]] = 0
@@ -172,7 +165,7 @@ class BackgroundContract:
         part = slice(shoeboxes.offsets[3], shoeboxes.offsets[4])
         assert not result.background[part].any() and not result.used[part].any()
 
-    def test_shoeboxes_do_not_influence_each_other(self, plugin: Algorithm) -> None:
+    def test_shoeboxes_do_not_influence_each_other(self, plugin: Handle) -> None:
         shoeboxes = flat_shoeboxes(60)
         order = np.random.default_rng(1).permutation(60)
         result = self.estimate(plugin, shoeboxes)
@@ -180,7 +173,7 @@ class BackgroundContract:
         assert np.array_equal(result.mean[order], shuffled.mean)
         assert np.array_equal(result.success[order], shuffled.success)
 
-    def test_blocks_may_be_treated_by_several_threads(self, plugin: Algorithm) -> None:
+    def test_blocks_may_be_treated_by_several_threads(self, plugin: Handle) -> None:
         blocks = [flat_shoeboxes(40, seed=seed) for seed in range(4)]
         serial = [self.estimate(plugin, block).background for block in blocks]
         results: list[np.ndarray] = [np.empty(0)] * len(blocks)

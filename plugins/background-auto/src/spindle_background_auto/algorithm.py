@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.background import BackgroundEstimate
@@ -36,7 +37,7 @@ class AutoBackground(Algorithm):
 
     def __init__(self, params: object = None, context: object = None) -> None:
         super().__init__(params, context)
-        self._models: dict[str, Algorithm] = {}
+        self._models: dict[str, Any] = {}
 
     @hookimpl
     def estimate_background(self, shoeboxes: Shoeboxes, detector: Detector) -> BackgroundEstimate:
@@ -46,11 +47,16 @@ class AutoBackground(Algorithm):
                 "background.algorithm=Auto chooses by the detector, and none was given: name a model, e.g. glm"
             )
         name, reason = choose_background(detector)
+        return self._model(name, reason).estimate_background(shoeboxes=shoeboxes, detector=detector)
+
+    def _model(self, name: str, reason: str) -> Any:
+        """The chosen model; said once in the log, however many threads ask."""
         if name not in self._models:
             if self.context is None:
                 raise UserError(
                     f"background.algorithm=Auto needs the context of a run to ask for {name!r}: name a model instead"
                 )
-            self._models[name] = self.context.algorithm("background", name)
-            log.info("Background: Auto chose %s because %s", name, reason)
-        return self._models[name].estimate_background(shoeboxes=shoeboxes, detector=detector)
+            model = self.context.algorithm("background", name)
+            if self._models.setdefault(name, model) is model:
+                log.info("Background: Auto chose %s because %s", name, reason)
+        return self._models[name]
