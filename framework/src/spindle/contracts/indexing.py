@@ -1,7 +1,7 @@
 """Contract of the ``indexing`` slot: vectors of the crystal lattice from reciprocal lattice points.
 
-Chosen by ``indexing.method``; entry-point group ``spindle.indexing``. One call per lattice that is looked for; the program makes
-cells of triples of the vectors, indexes and ranks them.
+Chosen by ``indexing.method``; entry-point group ``spindle.indexing``. One call per lattice that is looked for; the
+program makes cells of triples of the vectors, indexes and ranks them.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class IndexingSpec:
         Parameters
         ----------
         rlp : (n, 3) float64, 1/angstrom
-            Reciprocal lattice points of the spots, turned back to zero rotation angle. There may be several lattices, noise,
-            and few points.
+            Reciprocal lattice points of the spots, turned back to zero rotation angle. There may be several lattices,
+            noise, and few points.
         min_cell, max_cell : float, angstrom
             Shortest and longest edge of a primitive cell to be expected.
         target_cell : (6,) float64 or None

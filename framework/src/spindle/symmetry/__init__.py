@@ -1,4 +1,4 @@
-"""Space groups, asymmetric units, reindexing and lattice symmetry: a thin layer over gemmi, vectorised where it counts."""
+"""Space groups, asymmetric units, reindexing and lattice symmetry: a thin layer over gemmi, fast for large arrays."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ __all__ = [
     "is_centric",
     "is_centring_absent",
     "is_systematically_absent",
-    "laue_class",
     "lattice_group",
     "lattice_subgroups",
+    "laue_class",
     "laue_group_ops",
     "niggli_cell",
     "niggli_reduce",

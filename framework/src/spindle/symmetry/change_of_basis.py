@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spindle.errors import ModelError, ParameterError
+
 from .space_groups import SpaceGroupLike, group_operations, space_group
 
 CrystalT = TypeVar("CrystalT")
@@ -182,7 +183,8 @@ def change_crystal_basis(crystal: CrystalT, operator: ChangeOfBasis, group: Spac
         group = operator.apply_to_group(model.space_group)
     scan = None if model.A_at_scan_points is None else model.A_at_scan_points @ back
     changed = model.with_A(model.A @ back, scan)
-    return replace(changed, hall=" " + space_group(group).hall)
+    result: CrystalT = replace(changed, hall=" " + space_group(group).hall)
+    return result
 
 
 def _format(matrix: np.ndarray, letters: str, shift: np.ndarray | None = None) -> str:

@@ -7,7 +7,7 @@ from numba import njit
 
 
 @njit(nogil=True, cache=True)
-def in_reciprocal_asu(h, k, l, code):  # noqa: E741 (h, k, l are the names of the indices)
+def in_reciprocal_asu(h, k, l, code):
     """Whether an index of a reference setting lies in the CCP4 asymmetric unit numbered `code`.
 
     The ten regions are those of CCP4's ``symlib`` (one per Laue class and choice of axes).
@@ -53,7 +53,7 @@ def map_to_asu(hkl, rotations, test_rotations, code, hkl_asu, isym):
     """
     n_ops = rotations.shape[0]
     for i in range(hkl.shape[0]):
-        h, k, l = hkl[i, 0], hkl[i, 1], hkl[i, 2]  # noqa: E741
+        h, k, l = hkl[i, 0], hkl[i, 1], hkl[i, 2]
         isym[i] = 0
         for m in range(n_ops):
             t = test_rotations[m]

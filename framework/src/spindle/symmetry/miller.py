@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spindle.errors import ModelError, ShapeError
+
 from .space_groups import SpaceGroupLike, centring_vectors, group_operations, rotations, space_group
 
 #: gemmi's text of each region of the reciprocal asymmetric unit, in the order of `kernels.in_reciprocal_asu`.
@@ -78,7 +79,7 @@ def original_indices(hkl_asu: npt.ArrayLike, isym: npt.ArrayLike, group: SpaceGr
     inverse = np.rint(np.linalg.inv(rotations(group).astype(float))).astype(np.int64)
     sign = np.where(number % 2 == 0, 1, -1)
     back = np.einsum("ni,nij->nj", indices.astype(np.int64), inverse[number // 2]) * sign[:, None]
-    return back.astype(np.int32)
+    return np.asarray(back, dtype=np.int32)
 
 
 def epsilon_factors(hkl: npt.ArrayLike, group: SpaceGroupLike, with_centring: bool = False) -> np.ndarray:

@@ -83,7 +83,7 @@ def conventional_setting(
 def _axis(rotation: np.ndarray) -> np.ndarray:
     """Primitive lattice vector along the axis."""
     order = rotation_order(rotation)
-    total = sum(np.linalg.matrix_power(rotation, n) for n in range(order))
+    total = np.sum([np.linalg.matrix_power(rotation, n) for n in range(order)], axis=0)
     column = total[:, np.argmax(np.abs(total).sum(axis=0))]
     return np.asarray(column // np.gcd.reduce(column))
 
@@ -159,7 +159,7 @@ def _monoclinic_cells(rotation: np.ndarray, metric: np.ndarray, allow_i: bool) -
     p = short[0]
     q = next(v for v in short if np.any(np.cross(v, p) != 0))
     volume = abs(round(np.linalg.det(np.array([p, b, q]))))
-    options = []
+    options: list[tuple[float, int, bool, float, int, np.ndarray]] = []
     for i, j, k, m in np.array(np.meshgrid(*[range(-2, 3)] * 4)).reshape(4, -1).T:
         if abs(i * m - j * k) != 1:
             continue

@@ -26,18 +26,28 @@ class Fft3dIndexing(Algorithm):
             Auto, min=0, none=True, auto=True, level=2, units="A^2",
             help="Points are weighted with exp(-b_iso / (4 d^2)). Auto: 0.05 at the resolution limit of the grid.",
         )  # fmt: skip
-        rmsd_cutoff = Float(15, min=0, none=True, level=1, help="Peaks are higher than this many times the rms of the map.")
+        rmsd_cutoff = Float(
+            15, min=0, none=True, level=1, help="Peaks are higher than this many times the rms of the map."
+        )
         peak_search = Choice(
-            ["flood_fill", "clean"], default="flood_fill", level=2, help="How peaks are found; clean is not implemented."
+            ["flood_fill", "clean"],
+            default="flood_fill",
+            level=2,
+            help="How peaks are found; clean is not implemented.",
         )
         peak_volume_cutoff = Float(
-            0.15, none=True, level=2, help="Peaks with less than this fraction of the largest peak's voxels are dropped."
+            0.15,
+            none=True,
+            level=2,
+            help="Peaks with less than this fraction of the largest peak's voxels are dropped.",
         )
 
         class reciprocal_space_grid(Params):
             """The grid in reciprocal space."""
 
-            n_points = Int(256, min=0, none=True, level=1, help="Points along an edge; raised to a product of 2, 3 and 5.")
+            n_points = Int(
+                256, min=0, none=True, level=1, help="Points along an edge; raised to a product of 2, 3 and 5."
+            )
             d_min = Float(
                 Auto, min=0, none=True, auto=True, units="A",
                 help="Resolution limit of the grid. Auto: 5 max_cell / n_points, or that of the spots.",
@@ -71,7 +81,7 @@ class Fft3dIndexing(Algorithm):
         return BasisVectors(vectors=vectors, weights=weights, d_min=float(d_min), n_points=n_used)
 
     def _map(self, rlp: np.ndarray, d_min: float, n: int, workers: int) -> tuple[np.ndarray, int]:
-        """Squared real part of the transform, the half that a real input leaves independent, (n, n, n / 2 + 1) float32."""
+        """Squared real part of the transform, its independent half, (n, n, n / 2 + 1) float32; and points used."""
         from scipy.fft import rfftn
 
         b_iso = self.params.b_iso

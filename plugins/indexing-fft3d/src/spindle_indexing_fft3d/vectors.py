@@ -51,7 +51,7 @@ def group_vectors(
 
 
 def drop_multiples(vectors: np.ndarray, weights: np.ndarray, tolerance: float = 0.2, angle: float = 5.0) -> np.ndarray:
-    """Which vectors are not integer multiples of a shorter one with more weight, (m,) bool; sorted by length on input."""
+    """Which vectors are not multiples of a shorter one with more weight, (m,) bool; give them sorted by length."""
     lengths = np.linalg.norm(vectors, axis=1)
     unit = vectors / lengths[:, None]
     kept = np.zeros(len(vectors), dtype=bool)

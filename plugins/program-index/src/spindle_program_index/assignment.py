@@ -32,7 +32,9 @@ class Assignment:
         return int(np.count_nonzero(self.lattice >= 0))
 
 
-def assign(rlp: np.ndarray, phi: np.ndarray, sweep: np.ndarray, lattices: Sequence[np.ndarray], params: Any) -> Assignment:
+def assign(
+    rlp: np.ndarray, phi: np.ndarray, sweep: np.ndarray, lattices: Sequence[np.ndarray], params: Any
+) -> Assignment:
     """Give spots their indices by the chosen method.
 
     Parameters
@@ -62,7 +64,7 @@ def assign(rlp: np.ndarray, phi: np.ndarray, sweep: np.ndarray, lattices: Sequen
 def assign_simple(
     rlp: np.ndarray, phi: np.ndarray, sweep: np.ndarray, lattices: Sequence[np.ndarray], tolerance: float
 ) -> Assignment:
-    """The nearest lattice point, if it is within `tolerance` (in indices) and no spot nearby in angle fits it better."""
+    """The nearest lattice point, if within `tolerance` (in indices) and no spot nearby in angle fits it better."""
     n = len(rlp)
     hkl, distance = np.zeros((n, 3), np.int32), np.empty(n)
     inverse = np.ascontiguousarray(np.linalg.inv(np.array(lattices)))

@@ -14,7 +14,7 @@ from .assignment import assign
 from .candidates import candidate_bases
 from .max_cell import estimate_max_cell
 from .preparation import prepare
-from .search import LatticeSearch
+from .search import LatticeSearch, quiet
 
 #: Candidates that are indexed, without refinement.
 N_CANDIDATES = 50
@@ -36,7 +36,8 @@ def count_indexed(sweeps: Experiments, spots: ReflectionTable, params: Any, cont
         table = prepare(spots, sweeps, params.indexing)
         max_cell = estimate_max_cell(table, params.indexing.max_cell_estimation)
         search = LatticeSearch(params, None, context, None, max_cell)  # type: ignore[arg-type]
-        vectors = search.basis_vectors(table["rlp"]).vectors
+        with quiet():
+            vectors = search.basis_vectors(table["rlp"]).vectors
     except UserError:
         return 0
     phi, sweep = table["xyzobs.mm.value"][:, 2], table["imageset_id"]

@@ -76,7 +76,12 @@ class Indexer:
     """
 
     def __init__(
-        self, sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any, crystals: list[Crystal] | None = None
+        self,
+        sweeps: Experiments,
+        spots: ReflectionTable,
+        params: Any,
+        context: Any,
+        crystals: list[Crystal] | None = None,
     ) -> None:
         self.sweeps, self.params, self.context = sweeps, params, context
         self.given = list(crystals or [])
@@ -118,7 +123,7 @@ class Indexer:
                 break
         return self._finish()
 
-    # -- pieces -----------------------------------------------------------------------------------------------------------
+    # -- pieces ----------------------------------------------------------------------------------------------
 
     def _max_cell(self) -> float:
         params = self.params.indexing
@@ -137,11 +142,13 @@ class Indexer:
         text = "index: no suitable lattice could be found."
         if self.known is not None:
             text += (
-                " None of the candidates agrees with indexing.known_symmetry: leave unit_cell and space_group out to see which "
+                " None of the candidates agrees with indexing.known_symmetry: leave unit_cell and space_group "
+                "out to see which "
                 "cell the spots have, or loosen max_delta, relative_length_tolerance and absolute_angle_tolerance."
             )
         return text + (
-            " Look at the spots (ice, several crystals), check beam centre, distance, wavelength and rotation axis, or give max_cell="
+            " Look at the spots (ice, several crystals), check beam centre, distance, wavelength and rotation "
+            "axis, or give max_cell="
         )
 
     def _finest(self) -> float:
@@ -227,7 +234,9 @@ class Indexer:
             last = cycle == cycles - 1 and final is None
             self._index_all(0.0 if last else d_min)
             if len(self.crystals) > 1 and self._coincides():
-                self.context.log.info("The newest lattice is too close to an earlier one: it is dropped, the search ends")
+                self.context.log.info(
+                    "The newest lattice is too close to an earlier one: it is dropped, the search ends"
+                )
                 return self._without_newest(d_min)
             self._report_indexed("Indexed crystal models:")
             if protocol.mode != "refine_shells":
@@ -308,7 +317,9 @@ class Indexer:
         experiments = self.experiments()
         table = self.table
         if self.known is not None and self.params.indexing.refinement_protocol.mode != "refine_shells":
-            experiments = Experiments([replace(e, crystal=constrain_crystal(e.crystal, self.known.group)) for e in experiments])
+            experiments = Experiments(
+                [replace(e, crystal=constrain_crystal(e.crystal, self.known.group)) for e in experiments]
+            )
         table.identifiers = {i: e.identifier for i, e in enumerate(experiments)}
         return Indexed(experiments, table, len(self.sweeps), self.last, self.max_cell)
 
@@ -317,7 +328,8 @@ def _check_volume(before: float, after: float) -> None:
     change = after / before - 1
     if abs(change) > MAX_VOLUME_CHANGE:
         raise RefinementError(
-            f"refinement changed the volume of the cell by {100 * change:.1f} %, which is not believable. Refine fewer parameters: "
+            f"refinement changed the volume of the cell by {100 * change:.1f} %, which is not believable. Refine "
+            "fewer parameters: "
             "give space_group=, or detector.fix=all beam.fix=all; or the lattice is wrong (unit_cell=, max_cell=). "
             "indexing.refinement_protocol.disable_unit_cell_volume_sanity_check=True switches this check off"
         )

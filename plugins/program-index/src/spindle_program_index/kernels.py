@@ -36,7 +36,7 @@ def nearest_indices(rlp, A_inverse, hkl, distance):
             a = A_inverse[m]
             h = a[0, 0] * x + a[0, 1] * y + a[0, 2] * z
             k = a[1, 0] * x + a[1, 1] * y + a[1, 2] * z
-            l = a[2, 0] * x + a[2, 1] * y + a[2, 2] * z  # noqa: E741
+            l = a[2, 0] * x + a[2, 1] * y + a[2, 2] * z
             rh, rk, rl = math.floor(h + 0.5), math.floor(k + 0.5), math.floor(l + 0.5)
             e = (h - rh) ** 2 + (k - rk) ** 2 + (l - rl) ** 2
             if e < best:

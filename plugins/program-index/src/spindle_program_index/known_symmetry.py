@@ -64,7 +64,8 @@ class KnownSymmetry:
             cell = symmetrise_cell(given, group)
             if np.any(np.abs(cell[:3] / given[:3] - 1) > 0.02) or np.any(np.abs(cell[3:] - given[3:]) > 1):
                 raise ParameterError(
-                    f"indexing.known_symmetry: the unit cell {given.tolist()} does not have the symmetry of {group.xhm()}; "
+                    f"indexing.known_symmetry: the unit cell {given.tolist()} does not have the symmetry of "
+                    f"{group.xhm()}; "
                     f"the nearest that has is {np.round(cell, 2).tolist()}"
                 )
         return cls(group, cell, params.relative_length_tolerance, params.absolute_angle_tolerance, params.max_delta)

@@ -17,8 +17,8 @@ def assign_local(
 
     Notes
     -----
-    Kabsch (2010), Acta Cryst. D66, 133-144, section 2.2.2. A spot that several lattices claim goes to the one from whose
-    lattice point it is least distant.
+    Kabsch (2010), Acta Cryst. D66, 133-144, section 2.2.2. A spot that several lattices
+    claim goes to the one from whose lattice point it is least distant.
     """
     n = len(rlp)
     hkl = np.zeros((n, 3), np.int32)
@@ -73,7 +73,9 @@ def _one_lattice(rlp: np.ndarray, phi: np.ndarray, A: np.ndarray, params: Any) -
     members = np.flatnonzero(part == largest)
     # The tree knows differences only: its lowest-resolution spots, least sensitive to errors of A, fix the offset.
     by_resolution = members[np.argsort(np.sum(rlp[members] ** 2, axis=1))][: max(1, min(20, len(members)))]
-    offset = np.rint(np.median(rlp[by_resolution] @ np.linalg.inv(A).T - indices[by_resolution], axis=0)).astype(np.int64)
+    offset = np.rint(np.median(rlp[by_resolution] @ np.linalg.inv(A).T - indices[by_resolution], axis=0)).astype(
+        np.int64
+    )
     indices[members] += offset
     return part == largest, indices.astype(np.int32)
 

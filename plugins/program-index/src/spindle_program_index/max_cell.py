@@ -22,7 +22,9 @@ def on_ice_ring(rlp: np.ndarray, width: float = ICE_WIDTH) -> np.ndarray:
     if len(rlp) == 0:
         return np.zeros(0, dtype=bool)
     cell = gemmi.UnitCell(*ICE_CELL)
-    hkl = gemmi.make_miller_array(cell, gemmi.SpaceGroup(ICE_GROUP), max(0.3, 1 / np.sqrt(d_star_sq.max() + width)), 0.0, True)
+    hkl = gemmi.make_miller_array(
+        cell, gemmi.SpaceGroup(ICE_GROUP), max(0.3, 1 / np.sqrt(d_star_sq.max() + width)), 0.0, True
+    )
     rings = np.unique(np.round(cell.calculate_1_d2_array(np.asarray(hkl)), 9))
     if len(rings) == 0:
         return np.zeros(len(rlp), dtype=bool)
@@ -67,8 +69,9 @@ def estimate_max_cell(table: ReflectionTable, params: Any) -> float:
 
     Notes
     -----
-    Neighbours are looked for among spots that entered or left the Ewald sphere within the same ``step_size`` of rotation.
-    The histogram of 1 / distance is followed up to its last slot that is at least ``max_height_fraction`` of its highest.
+    Neighbours are looked for among spots that entered or left the Ewald sphere within the same ``step_size`` of
+    rotation. The histogram of 1 / distance is followed up to its last slot that is at least ``max_height_fraction``
+    of its highest.
     """
     keep = np.ones(len(table), dtype=bool)
     if params.filter_overlaps and "bbox" in table:
@@ -83,7 +86,8 @@ def estimate_max_cell(table: ReflectionTable, params: Any) -> float:
     direct = np.sort(_neighbour_distances(table.select(keep), float(params.step_size or 360.0)))
     if len(direct) <= 10:
         raise IndexingError(
-            f"index: only {len(direct)} distances between neighbouring spots, too few to estimate the largest cell edge. "
+            f"index: only {len(direct)} distances between neighbouring spots, too few to estimate the largest "
+            "cell edge. "
             "Give indexing.max_cell=, or find more spots"
         )
     return float(params.multiplier * _longest(direct, params))

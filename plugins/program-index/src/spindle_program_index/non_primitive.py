@@ -8,7 +8,6 @@ import numpy as np
 
 from spindle.symmetry import niggli_reduce
 
-
 #: Indices that are looked at first, and by how much their fraction may fall short before the rest is looked at.
 SAMPLE, SAMPLE_MARGIN = 1000, 0.1
 
@@ -38,7 +37,8 @@ def _conditions() -> tuple[tuple[np.ndarray, int, np.ndarray], ...]:
 
 
 def _three_shortest(vector: np.ndarray, modulus: int) -> np.ndarray:
-    """Three short, not coplanar index vectors that satisfy the condition, spanning all that do: determinant = modulus."""
+    """Three short, not coplanar index vectors that satisfy the condition, spanning all that do: determinant = "
+    "modulus."""
     grid = np.array(np.meshgrid(*[range(-modulus, modulus + 1)] * 3, indexing="ij")).reshape(3, -1).T
     grid = grid[np.any(grid != 0, axis=1)]
     grid = grid[(grid @ vector) % modulus == 0]

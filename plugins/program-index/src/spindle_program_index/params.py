@@ -26,12 +26,15 @@ class IndexingParams(Params):
 
     nproc = Int(Auto, auto=True, min=1, none=True, help="Threads that try candidate cells; Auto takes mp.nproc.")
     mm_search_scope = Float(4.0, min=0, none=True, level=1, help="Belongs to search_beam_position; not used by index.")
-    wide_search_binning = Float(2, min=0, none=True, level=1, help="Belongs to search_beam_position; not used by index.")
+    wide_search_binning = Float(
+        2, min=0, none=True, level=1, help="Belongs to search_beam_position; not used by index."
+    )
     min_cell_volume = Float(25, min=0, none=True, level=1, units="A^3", help="Smaller cells are not considered.")
     min_cell = Float(3, min=0, none=True, level=1, units="A", help="Shorter lattice vectors are not considered.")
     max_cell = Float(
         Auto, min=0, none=True, auto=True, level=1, units="A",
-        help="Longest edge of a primitive cell to be expected. Auto: from the known cell, or from distances between spots.",
+        help="Longest edge of a primitive cell to be expected. Auto: from the known cell, or from distances "
+        "between spots.",
     )  # fmt: skip
 
     class max_cell_estimation(Params, level=1):
@@ -41,18 +44,36 @@ class IndexingParams(Params):
         filter_overlaps = Bool(True, level=1, help="Leave out spots whose boxes overlap.")
         overlaps_border = Int(0, min=0, none=True, level=1, help="Pixels by which boxes are grown before.")
         multiplier = Float(1.3, min=0, level=2, help="Safety factor on the estimate.")
-        step_size = Float(45, min=0, none=True, level=2, units="deg", help="Neighbours are sought within so much rotation.")
-        nearest_neighbor_percentile = Float(
-            None, min=0, max=1, none=True, level=2, help="Take this percentile of the distances instead of their histogram."
+        step_size = Float(
+            45, min=0, none=True, level=2, units="deg", help="Neighbours are sought within so much rotation."
         )
-        histogram_binning = Choice(["linear", "log"], default="log", level=1, help="Slots equal in length or in its logarithm.")
+        nearest_neighbor_percentile = Float(
+            None,
+            min=0,
+            max=1,
+            none=True,
+            level=2,
+            help="Take this percentile of the distances instead of their histogram.",
+        )
+        histogram_binning = Choice(
+            ["linear", "log"], default="log", level=1, help="Slots equal in length or in its logarithm."
+        )
         nn_per_bin = Int(5, min=1, none=True, level=1, help="Mean number of distances per slot.")
         max_height_fraction = Float(
-            0.25, min=0, max=1, level=2, help="The last slot higher than this fraction of the highest sets the estimate."
+            0.25,
+            min=0,
+            max=1,
+            level=2,
+            help="The last slot higher than this fraction of the highest sets the estimate.",
         )
 
     sigma_phi_deg = Float(
-        None, min=0, none=True, level=2, units="deg", help="Standard deviation of all rotation angles, instead of the measured ones."
+        None,
+        min=0,
+        none=True,
+        level=2,
+        units="deg",
+        help="Standard deviation of all rotation angles, instead of the measured ones.",
     )
 
     class known_symmetry(Params):
@@ -69,7 +90,8 @@ class IndexingParams(Params):
 
         method = Choice(
             ["simple", "local"], default="simple", level=1,
-            help="simple: the nearest lattice point; local: from index differences of neighbours, for lattices that drift.",
+            help="simple: the nearest lattice point; local: from index differences of neighbours, for lattices "
+            "that drift.",
         )  # fmt: skip
 
         class simple(Params):
@@ -80,7 +102,9 @@ class IndexingParams(Params):
         class local(Params, level=1):
             """Index differences along a tree of neighbours (Kabsch 2010)."""
 
-            epsilon = Float(0.05, level=1, help="Deviation of an index difference from a whole number that costs nothing.")
+            epsilon = Float(
+                0.05, level=1, help="Deviation of an index difference from a whole number that costs nothing."
+            )
             delta = Int(8, level=1, help="Largest index difference that costs nothing.")
             l_min = Float(0.8, level=1, help="Edges of the tree with a larger penalty are cut.")
             nearest_neighbours = Int(20, min=1, level=1, help="Neighbours of each spot.")
@@ -102,7 +126,12 @@ class IndexingParams(Params):
         )  # fmt: skip
         n_macro_cycles = Int(5, min=1, help="Most rounds of indexing and refinement.")
         d_min_step = Float(
-            Auto, min=0, none=True, auto=True, units="A", help="Resolution gained per round; Auto: evenly up to that of the spots."
+            Auto,
+            min=0,
+            none=True,
+            auto=True,
+            units="A",
+            help="Resolution gained per round; Auto: evenly up to that of the spots.",
         )
         d_min_start = Float(None, min=0, none=True, units="A", help="Resolution limit of the first round.")
         d_min_final = Float(None, min=0, none=True, units="A", help="Resolution limit of the last round.")
@@ -116,7 +145,9 @@ class IndexingParams(Params):
         recycle_unindexed_reflections_cutoff = Float(
             0.1, min=0, max=1, none=True, level=1, help="Stop when less than this fraction of the spots is left."
         )
-        minimum_angular_separation = Float(5, min=0, none=True, level=1, units="deg", help="Smallest angle between two lattices.")
+        minimum_angular_separation = Float(
+            5, min=0, none=True, level=1, units="deg", help="Smallest angle between two lattices."
+        )
         max_lattices = Int(1, min=1, level=1, help="Most lattices to look for.")
 
         class cluster_analysis(Params):
@@ -134,7 +165,9 @@ class IndexingParams(Params):
                     metric = Choice(["euclidean"], default="euclidean", level=1, help="Not implemented.")
 
                 cutoff = Float(15, min=0, none=True, level=1, help="Not implemented.")
-                cutoff_criterion = Choice(["distance", "inconsistent"], default="distance", level=1, help="Not implemented.")
+                cutoff_criterion = Choice(
+                    ["distance", "inconsistent"], default="distance", level=1, help="Not implemented."
+                )
 
             class dbscan(Params):
                 """Density-based clustering; not implemented."""
@@ -150,7 +183,8 @@ class IndexingParams(Params):
 
         indexer = Choice(
             ["Auto", "stills", "sequences"], default="Auto", level=1,
-            help="sequences treats stills like rotation images without rotation; Auto does so too. stills, with its own model of "
+            help="sequences treats stills like rotation images without rotation; Auto does so too. stills, with "
+            "its own model of "
             "mosaicity, is not implemented.",
         )  # fmt: skip
         ewald_proximity_resolution_cutoff = Float(2.0, level=1, help="Not implemented.")
@@ -180,7 +214,12 @@ class IndexingParams(Params):
             Auto, min=1, auto=True, none=True, level=1, help="Most candidates to refine; Auto: 50, for stills 5."
         )
         sys_absent_threshold = Float(
-            0.9, min=0, max=1, none=True, level=1, help="Fraction of spots that must miss certain indices for a cell to be too large."
+            0.9,
+            min=0,
+            max=1,
+            none=True,
+            level=1,
+            help="Fraction of spots that must miss certain indices for a cell to be too large.",
         )
         solution_scorer = Choice(["filter", "weighted"], default="weighted", level=1, help="How candidates are ranked.")
 
@@ -221,7 +260,9 @@ class IndexParams(Params):
 
         warn_below = Float(0.5, min=0, max=1, level=1, help="Warn when a smaller fraction of the spots is indexed.")
         test_geometry = Bool(
-            True, level=1, help="When few spots are indexed, test whether another rotation axis would index far more of them."
+            True,
+            level=1,
+            help="When few spots are indexed, test whether another rotation axis would index far more of them.",
         )
 
     class output(Params):

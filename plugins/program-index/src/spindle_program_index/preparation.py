@@ -38,7 +38,11 @@ def sweeps_of(experiments: Experiments) -> tuple[Experiments, list[Any]]:
 
 def share_similar_models(experiments: Experiments) -> Experiments:
     """Beams, detectors and goniometers that are equal within the tolerances of file comparison become one model."""
-    for name, describe in (("beam", _describe_beam), ("detector", _describe_detector), ("goniometer", _describe_goniometer)):
+    for name, describe in (
+        ("beam", _describe_beam),
+        ("detector", _describe_detector),
+        ("goniometer", _describe_goniometer),
+    ):
         models = experiments.unique(name)
         for i, model in enumerate(models):
             for earlier in models[:i]:
@@ -96,7 +100,8 @@ def join_tables(tables: Sequence[ReflectionTable], experiments: Experiments) -> 
     largest = int(result["imageset_id"].max(initial=-1))
     if largest >= n_sweeps:
         raise IndexingError(
-            f"index: the spots come from {largest + 1} sweeps, the experiments describe {n_sweeps}; give the experiments that "
+            f"index: the spots come from {largest + 1} sweeps, the experiments describe {n_sweeps}; give the "
+            "experiments that "
             "the spots were found with"
         )
     return result
@@ -125,7 +130,9 @@ def prepare(table: ReflectionTable, sweeps: Experiments, params: Any) -> Reflect
             inside |= (z >= first - 1) & (z < last)
         result = result.select(inside)
     if len(result) == 0:
-        raise IndexingError("index: there are no strong spots to index; look at the images, and at the spot finder's threshold")
+        raise IndexingError(
+            "index: there are no strong spots to index; look at the images, and at the spot finder's threshold"
+        )
     result = result.without(*_OUTDATED)
     result["flags"] = result["flags"] & ~np.uint64(int(_RESET))
     result["id"] = np.full(len(result), -1, dtype=np.int32)

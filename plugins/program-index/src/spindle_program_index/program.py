@@ -16,15 +16,16 @@ from spindle.table import ReflectionTable
 from .indexer import Indexed, Indexer
 from .params import IndexParams
 from .preparation import join_tables, sweeps_of
-from .quality import alternatives, causes, is_much_better, warning_text
+from .quality import alternatives, causes, is_absurd, is_much_better, warning_text
 from .unavailable import refuse_unavailable
 
 
 class Index(Program):
     """Find the lattice of the crystal and give every strong spot its Miller index.
 
-    Give experiments (imported.expt) and spots (strong.refl). The result is in P 1 unless a space group is given; the models are
-    refined. Several sweeps are indexed with one crystal. When few spots can be indexed, the reason is looked for and told.
+    Give experiments (imported.expt) and spots (strong.refl). The result is in P 1 unless a space group is given; the
+    models are refined. Several sweeps are indexed with one crystal. When few spots can be indexed, the reason is looked
+    for and told.
     """
 
     Params = IndexParams
@@ -76,7 +77,7 @@ class Index(Program):
         """Warn about a result that makes no sense; returns the warning."""
         total = max(len(part.reflections), 1)
         fraction = part.n_indexed / total
-        suspicious = part.last is not None and self._absurd(part)
+        suspicious = part.last is not None and is_absurd(part.experiments, part.last.rmsd_px)
         if fraction >= params.diagnosis.warn_below and not suspicious:
             return None
         sweeps = Experiments([replace(e, crystal=None) for e in list(part.experiments)[: part.n_sweeps]])
@@ -96,15 +97,6 @@ class Index(Program):
         context.log.warning("%s", text)
         return text
 
-    @staticmethod
-    def _absurd(part: Indexed) -> bool:
-        from .quality import SUSPICIOUS_RMSD_IMAGES, SUSPICIOUS_RMSD_PX
-
-        assert part.last is not None
-        rmsd = part.last.rmsd_px
-        images = 0.0 if part.experiments[0].is_still else float(rmsd[:, 2].max(initial=0.0))
-        return bool(rmsd[:, :2].max(initial=0.0) > SUSPICIOUS_RMSD_PX or images > SUSPICIOUS_RMSD_IMAGES)
-
     def _better_geometry(self, sweeps: Experiments, part: Indexed, params: Any, context: Any) -> str | None:
         """Whether another rotation axis indexes far more spots: what to tell, or None."""
         from .diagnosis import count_indexed
@@ -120,7 +112,8 @@ class Index(Program):
             return None
         option = options[best]
         return (
-            f"With {option.description}, {100 * counts[best] / total:.0f} % of the spots can be indexed: most likely the axis in the "
+            f"With {option.description}, {100 * counts[best] / total:.0f} % of the spots can be indexed: most "
+            "likely the axis in the "
             f"images' header is wrong. Import again with {option.remedy}"
         )
 
@@ -157,5 +150,3 @@ def key_numbers(parts: list[Indexed], experiments: Experiments, table: Reflectio
         mean = np.mean(np.concatenate(rmsds), axis=0)
         numbers.update(rmsd_x=float(mean[0]), rmsd_y=float(mean[1]), rmsd_z=float(mean[2]))
     return numbers
-
-

@@ -10,9 +10,9 @@ import numpy as np
 
 from spindle.models import Experiments
 
-#: RMSDs above these (pixels, pixels, images) are suspicious: predicted spots miss the observed ones.
-SUSPICIOUS_RMSD_PX = 2.0
-SUSPICIOUS_RMSD_IMAGES = 3.0
+#: RMSDs above these are suspicious: predicted spots miss the observed ones. In angle both must be exceeded.
+SUSPICIOUS_RMSD_PX = 3.0
+SUSPICIOUS_RMSD_IMAGES, SUSPICIOUS_RMSD_DEG = 3.0, 0.7
 #: Another geometry must index this many times more spots, and this fraction more, to be named.
 MUCH_BETTER, MORE = 1.3, 0.15
 
@@ -45,7 +45,10 @@ def alternatives(sweeps: Experiments) -> list[Alternative]:
     options = [
         Alternative("the rotation axis inverted", "geometry.goniometer.invert_rotation_axis=True", inverted),
     ]
-    for changed, name in ((across, "turned by 90 degrees about the beam"), (opposite, "turned by -90 degrees about the beam")):
+    for changed, name in (
+        (across, "turned by 90 degrees about the beam"),
+        (opposite, "turned by -90 degrees about the beam"),
+    ):
         axis = changed[0].goniometer.rotation_axis  # type: ignore[union-attr]
         text = ",".join(f"{round(v, 4) + 0.0:g}" for v in axis)
         options.append(Alternative(f"the rotation axis {name}", f"geometry.goniometer.axes={text}", changed))
@@ -85,24 +88,54 @@ def causes(sweeps: Experiments, n_spots: int, n_lattices: int, max_lattices: int
             "geometry.scan.oscillation=START,WIDTH"
         )
     hints.append(
-        "the beam centre is wrong: look at the centre of the rings, correct it with geometry.detector.slow_fast_beam_centre= "
+        "the beam centre is wrong: look at the centre of the rings, correct it with "
+        "geometry.detector.slow_fast_beam_centre= "
         "(or mosflm_beam_centre=) at spindle import"
     )
-    hints.append("the rotation axis or its direction is wrong: geometry.goniometer.invert_rotation_axis=True, or geometry.goniometer.axes=")
-    hints.append("distance or wavelength are wrong: compare with the beamline's log; geometry.detector.distance=, geometry.beam.wavelength=")
+    if not any(sweep.is_still for sweep in sweeps):
+        hints.append(
+            "the rotation axis or its direction is wrong: geometry.goniometer.invert_rotation_axis=True, or "
+            "geometry.goniometer.axes="
+        )
+    hints.append(
+        "distance or wavelength are wrong: compare with the beamline's log; geometry.detector.distance=, "
+        "geometry.beam.wavelength="
+    )
     if n_lattices >= max_lattices:
         hints.append(f"there is more than one crystal: max_lattices={max(2, max_lattices + 1)}")
     if n_spots < 100:
         hints.append(f"{n_spots} spots are few: use more images, or a more sensitive threshold in spindle find_spots")
-    hints.append("many spots are ice, noise or a detector artefact: look at them, filter.ice_rings.filter=True or filter.d_min= in find_spots")
+    hints.append(
+        "many spots are ice, noise or a detector artefact: look at them, filter.ice_rings.filter=True or "
+        "filter.d_min= in find_spots"
+    )
     hints.append("the cell is wrong: give max_cell=, or unit_cell= and space_group= if they are known")
     return hints
+
+
+def is_absurd(experiments: Experiments, rmsd: np.ndarray) -> bool:
+    """Whether predictions miss the spots by more than a right model could.
+
+    Parameters
+    ----------
+    experiments : Experiments
+    rmsd : (n, 3) float64
+        Pixels, pixels, and images (degrees for stills).
+    """
+    if rmsd[:, :2].max(initial=0.0) > SUSPICIOUS_RMSD_PX:
+        return True
+    for experiment, (_, _, images) in zip(experiments, rmsd, strict=True):
+        width = 1.0 if experiment.is_still else experiment.scan.oscillation_deg[1]  # type: ignore[union-attr]
+        if images * width > SUSPICIOUS_RMSD_DEG and (experiment.is_still or images > SUSPICIOUS_RMSD_IMAGES):
+            return True
+    return False
 
 
 def warning_text(fraction: float, threshold: float, hints: list[str], found: str | None) -> str:
     """The warning about a low indexed fraction."""
     lines = [
-        f"WARNING: only {100 * fraction:.1f} % of the spots are indexed (less than {100 * threshold:.0f} %): do not go on before "
+        f"WARNING: only {100 * fraction:.1f} % of the spots are indexed (less than {100 * threshold:.0f} %): do "
+        "not go on before "
         "you know why.",
     ]
     if found is not None:

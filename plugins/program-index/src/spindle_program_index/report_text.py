@@ -58,5 +58,3 @@ def lattice_counts(table: ReflectionTable, n_lattices: int, n_sweeps: int) -> li
     """Spots of each lattice."""
     lattice = table["id"] // n_sweeps
     return [int(np.count_nonzero((table["id"] >= 0) & (lattice == number))) for number in range(n_lattices)]
-
-

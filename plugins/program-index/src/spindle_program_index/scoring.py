@@ -83,8 +83,9 @@ def _rank_by_weight(solutions: Sequence[Solution], params: Any) -> tuple[Solutio
         s = solutions[i]
         rows.append(
             [
-                _cell_text(s.cell), f"{s.volume:.0f}", f"{parts[0, i]:.2f}", s.n_indexed, f"{100 * s.fraction_indexed:.0f}",
-                f"{parts[1, i]:.2f}", f"{s.rmsd_xy:.3f}", f"{parts[2, i]:.2f}", f"{total[i]:.2f}",
+                _cell_text(s.cell), f"{s.volume:.0f}", f"{parts[0, i]:.2f}",
+                s.n_indexed, f"{100 * s.fraction_indexed:.0f}", f"{parts[1, i]:.2f}",
+                f"{s.rmsd_xy:.3f}", f"{parts[2, i]:.2f}", f"{total[i]:.2f}",
             ]
         )  # fmt: skip
     headers = [

@@ -97,7 +97,12 @@ class LatticeSearch:
         return found
 
     def _solutions(
-        self, sweeps: Experiments, table: ReflectionTable, rows: np.ndarray, vectors: np.ndarray, existing: Sequence[Crystal]
+        self,
+        sweeps: Experiments,
+        table: ReflectionTable,
+        rows: np.ndarray,
+        vectors: np.ndarray,
+        existing: Sequence[Crystal],
     ) -> list[Solution]:
         """Candidates that could be indexed and refined, at most ``max_refine``."""
         combinations = self.params.basis_vector_combinations
@@ -114,8 +119,10 @@ class LatticeSearch:
 
         solutions: list[Solution] = []
         n_tried = 0
-        with _quiet(), self.context.progress("Trying candidate cells", wanted) as progress:
-            for solution in self.context.executor.map(evaluate, candidate_bases(vectors, combinations.max_combinations)):
+        with quiet(), self.context.progress("Trying candidate cells", wanted) as progress:
+            for solution in self.context.executor.map(
+                evaluate, candidate_bases(vectors, combinations.max_combinations)
+            ):
                 self.context.check_cancelled()
                 n_tried += 1
                 if solution is None:
@@ -199,8 +206,8 @@ def _first_turn(sweeps: Experiments, table: ReflectionTable) -> np.ndarray:
 
 
 @contextmanager
-def _quiet() -> Any:
-    """Keep the messages of candidate refinements out of the log."""
+def quiet() -> Any:
+    """Keep the messages of trials out of the log."""
     before = logging.root.manager.disable
     logging.disable(max(before, logging.INFO))
     try:
@@ -229,13 +236,15 @@ def optimise_vectors(vectors: np.ndarray, rlp: np.ndarray, n_steps: int = 10) ->
         gradient = -2 * np.pi * (np.sin(phase) @ points)
         curvature = 4 * np.pi**2 * np.einsum("mn,ni,nj->mij", np.cos(phase), points, points)
         damping = 0.1 * np.trace(curvature, axis1=1, axis2=2)[:, None, None] / 3 * np.eye(3)
-        trial = best + np.linalg.solve(np.maximum(curvature, 0) * np.eye(3) + np.abs(damping) + 1e-9 * np.eye(3), gradient[..., None])[..., 0]
+        trial = (
+            best
+            + np.linalg.solve(
+                np.maximum(curvature, 0) * np.eye(3) + np.abs(damping) + 1e-9 * np.eye(3), gradient[..., None]
+            )[..., 0]
+        )
         improved = score(trial) > value
         best[improved] = trial[improved]
         value = score(best)
         if not improved.any():
             break
     return best
-
-
-

@@ -13,7 +13,8 @@ NOT_AVAILABLE = {
     "indexing.wide_search_binning": "the beam position is searched by search_beam_position, not by index",
     "indexing.check_misindexing.": "the search for index offsets is not implemented; check the beam centre instead",
     "indexing.combine_scans": "sweeps are indexed together with joint_indexing=True",
-    "indexing.multiple_lattice_search.cluster_analysis.": "clustering of candidates is not implemented; use max_lattices=",
+    "indexing.multiple_lattice_search.cluster_analysis.": "clustering of candidates is not implemented; use "
+    "max_lattices=",
     "indexing.stills.ewald_proximity_resolution_cutoff": "the model of stills is not implemented",
     "indexing.stills.refine_all_candidates": "the model of stills is not implemented",
     "indexing.stills.candidate_outlier_rejection": "the model of stills is not implemented",
@@ -39,10 +40,12 @@ def refuse_unavailable(params: Any) -> None:
                 raise ParameterError(f"{entry.path}={entry.text}: {reason}")
     if params.indexing.stills.indexer == "stills":
         raise ParameterError(
-            "indexing.stills.indexer=stills: the model of stills is not implemented; indexer=sequences indexes stills like "
+            "indexing.stills.indexer=stills: the model of stills is not implemented; indexer=sequences indexes "
+            "stills like "
             "rotation images without rotation"
         )
     if params.refinement.parameterisation.scan_varying is True:
         raise ParameterError(
-            "refinement.parameterisation.scan_varying=True: models vary with the scan only in spindle refine, after indexing"
+            "refinement.parameterisation.scan_varying=True: models vary with the scan only in spindle refine, "
+            "after indexing"
         )
