@@ -70,7 +70,7 @@ def batch_headers(experiment: Experiment, force_static: bool) -> np.ndarray:
 
     The rotation axis is (0, 0, 1); the crystal's orientation is that at rotation angle zero; angles in degrees, distance in mm.
     """
-    from spindle.models.crystal import cell_from_real_space, orthogonalisation_matrix
+    from spindle.models.crystal import cell_from_real_space
 
     beam, goniometer, scan = experiment.beam, experiment.goniometer, experiment.scan
     n = scan.n_images if scan is not None else 1
@@ -84,7 +84,8 @@ def batch_headers(experiment: Experiment, force_static: bool) -> np.ndarray:
     floats = np.zeros((n, N_FLOATS))
     floats[:, 0:6] = cells
     for i in range(n):
-        B = np.linalg.inv(orthogonalisation_matrix(cells[i])).T
+        # B after Busing & Levy (1967), Acta Cryst. 22, 457: a* along x, b* in the xy plane.
+        B = np.linalg.cholesky(matrices[i].T @ matrices[i]).T
         U = to_lab @ matrices[i] @ np.linalg.inv(B)
         floats[i, 6:15] = U.T.ravel()  # column by column
     start, width = scan.oscillation_deg if scan is not None else (0.0, 0.0)

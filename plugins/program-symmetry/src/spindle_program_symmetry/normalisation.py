@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 WILSON_OUTLIER = 16.0
+MAX_B = 300.0
 # Mean composition of a residue of protein, hydrogen bound to heavier atoms left out.
 RESIDUE = {"C": 5.0, "N": 1.35, "O": 1.5, "S": 0.04, "H": 8.0}
 
@@ -86,7 +87,9 @@ def maximum_likelihood(
         ratio = value * np.exp(-eta)
         return float(np.mean(eta + ratio)), np.asarray(design.T @ (1.0 - ratio)) / len(x)
 
-    fit = minimize(target, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    # Bounds keep intensities that are all noise from driving the fall-off away.
+    bounds = [(-10.0, 10.0)] + [(-MAX_B, MAX_B)] * (design.shape[1] - 1)
+    fit = minimize(target, np.zeros(len(bounds)), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200})
     p = fit.x
     expected = curve * scale * np.exp(np.clip(design @ p, -50.0, 50.0))
     if anisotropic:

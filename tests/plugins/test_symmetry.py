@@ -1,0 +1,127 @@
+"""Laue group and space group from intensities with known symmetry."""
+
+from __future__ import annotations
+
+import gemmi
+import numpy as np
+import pytest
+
+import spindle
+from spindle.errors import UserError
+from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
+from spindle.models.arrays import rotation
+from spindle.symmetry import ChangeOfBasis, asu_indices, is_systematically_absent
+from spindle.table import Flag, ReflectionTable
+
+CELLS = {
+    "P 1": (41.0, 53.0, 62.0, 82.0, 95.0, 101.0),
+    "P 1 21 1": (41.0, 53.0, 62.0, 90.0, 104.0, 90.0),
+    "C 1 2 1": (91.0, 53.0, 62.0, 90.0, 104.0, 90.0),
+    "P 21 21 21": (41.0, 53.0, 62.0, 90.0, 90.0, 90.0),
+    "P 43 21 2": (61.0, 61.0, 40.0, 90.0, 90.0, 90.0),
+    "P 4": (61.0, 61.0, 40.0, 90.0, 90.0, 90.0),
+    "P 61": (61.0, 61.0, 80.0, 90.0, 90.0, 120.0),
+    "P 31 2 1": (61.0, 61.0, 80.0, 90.0, 90.0, 120.0),
+    "I 2 3": (70.0, 70.0, 70.0, 90.0, 90.0, 90.0),
+    "R 3 2:H": (70.0, 70.0, 95.0, 90.0, 90.0, 120.0),
+}
+ALSO = {"P 43 21 2": "P 41 21 2", "P 65": "P 61", "P 32 2 1": "P 31 2 1", "I 2 3": "I 2 3"}
+
+
+def intensities(symbol, d_min=3.2, noise=0.05, seed=1):
+    """An experiment in the primitive reduced cell, in P 1, whose intensities have the symmetry of `symbol`."""
+    from spindle.symmetry import niggli_reduce, primitive_operator
+
+    group = gemmi.find_spacegroup_by_name(symbol)
+    cell = gemmi.UnitCell(*CELLS[symbol])
+    hkl = gemmi.make_miller_array(cell, gemmi.SpaceGroup("P 1"), d_min, 30.0)
+    hkl = np.concatenate([hkl, -hkl]).astype(np.int32)
+    hkl = hkl[~np.asarray(group.operations().systematic_absences(hkl))] if group.centring_type() != "P" else hkl
+    asu, _ = asu_indices(hkl, group)
+    keys, number = np.unique(asu, axis=0, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    truth = rng.exponential(1000.0, len(keys))
+    truth[is_systematically_absent(keys, group)] = 0.0
+    d = np.asarray(cell.calculate_d_array(hkl))
+    value = truth[number] * np.exp(-20.0 / (2 * d**2))
+    sigma = noise * value + 3.0
+    primitive = primitive_operator(group)
+    crystal = Crystal.from_cell(CELLS[symbol], rotation(np.array([0.36, 0.48, 0.8]), 0.7))
+    _, transform = niggli_reduce(primitive.matrix @ crystal.real_space)
+    to_minimum = ChangeOfBasis(transform) @ primitive
+    reduced, whole = to_minimum.apply_to_indices(hkl)
+    assert whole.all()
+    n = len(hkl)
+    table = ReflectionTable({
+        "miller_index": reduced, "id": np.zeros(n, int), "flags": np.full(n, int(Flag.INTEGRATED_SUM)), "d": d,
+        "intensity.sum.value": value + rng.normal(0, sigma), "intensity.sum.variance": sigma**2, "partiality": np.ones(n),
+        "partial_id": np.arange(n), "xyzcal.px": np.full((n, 3), 5.0), "xyzcal.mm": np.zeros((n, 3)),
+    })  # fmt: skip
+    panel = Panel([1, 0, 0], [0, -1, 0], [-50.0, 52.0, -90.0], [0.172, 0.172], (600, 610))
+    A = crystal.A @ np.linalg.inv(to_minimum.matrix)
+    experiment = Experiment(Beam([0, 0, 1], 1.0), Detector([panel]), Goniometer([1, 0, 0]), Scan((1, 180), (0.0, 1.0)), Crystal(A))
+    return Experiments([experiment]), table
+
+
+@pytest.mark.parametrize("symbol", list(CELLS))
+def test_the_space_group_of_simulated_intensities_is_found(symbol):
+    experiments, table = intensities(symbol)
+    result = spindle.run("symmetry", experiments, table)
+    found = result.experiments[0].crystal.space_group
+    expected = gemmi.find_spacegroup_by_name(ALSO.get(symbol, symbol))
+    assert (found.number, found.hm) == (expected.number, expected.hm)
+    np.testing.assert_allclose(np.sort(result.experiments[0].crystal.cell[:3]), np.sort(CELLS[symbol][:3]), rtol=1e-6)
+    # The new indices with the new A give the reciprocal lattice points of the old ones.
+    before = table["miller_index"] @ experiments[0].crystal.A.T
+    after = result.reflections["miller_index"] @ result.experiments[0].crystal.A.T
+    np.testing.assert_allclose(after, before, atol=1e-9)
+
+
+def test_a_lattice_of_higher_symmetry_than_the_intensities_is_not_believed():
+    """An orthorhombic lattice with monoclinic intensities."""
+    CELLS["P 1 2 1"] = (41.0, 53.0, 62.0, 90.0, 90.0, 90.0)
+    experiments, table = intensities("P 1 2 1")
+    assert spindle.run("symmetry", experiments, table).experiments[0].crystal.space_group.hm == "P 1 2 1"
+
+
+@pytest.mark.parametrize("normalisation", ["kernel", "quasi", "ml_iso"])
+def test_every_normalisation_finds_the_group(normalisation):
+    experiments, table = intensities("P 21 21 21")
+    result = spindle.run("symmetry", experiments, table, normalisation=normalisation)
+    assert result.experiments[0].crystal.space_group.hm == "P 21 21 21"
+
+
+def test_fourier_method_finds_the_screw_axes():
+    experiments, table = intensities("P 21 21 21", d_min=2.2)
+    result = spindle.run("symmetry", experiments, table, **{"systematic_absences.method": "fourier"})
+    assert result.experiments[0].crystal.space_group.hm == "P 21 21 21"
+
+
+def test_a_laue_group_can_be_asked_for():
+    experiments, table = intensities("P 43 21 2")
+    result = spindle.run("symmetry", experiments, table, laue_group="P 2 2 2")
+    assert result.experiments[0].crystal.space_group.point_group_hm() == "222"
+    with pytest.raises(UserError, match="no symmetry of this lattice"):
+        spindle.run("symmetry", experiments, table, laue_group="P 6 2 2")
+
+
+def test_weak_data_warn_of_an_unsure_choice(caplog):
+    experiments, table = intensities("P 21 21 21", d_min=6.0, noise=30.0)
+    spindle.run("symmetry", experiments, table, d_min=None)
+    assert "probability" in caplog.text or "screw" in caplog.text
+
+
+def test_images_can_be_left_out():
+    experiments, table = intensities("P 21 21 21")
+    with pytest.raises(UserError, match="exclude_images"):
+        spindle.run("symmetry", experiments, table, exclude_images=["a:b"])
+    with pytest.raises(UserError, match="table is empty|is left"):
+        spindle.run("symmetry", experiments, table, exclude_images=["0:1:20"])
+
+
+def test_operator_scores_follow_the_published_formula():
+    """The l-cysteine example of DIALS: CC and expectation give these likelihoods (1e-3)."""
+    from spindle_program_symmetry.laue import likelihoods
+
+    present, absent = likelihoods(0.98, 0.1, 1.0)
+    assert present / (present + absent) == pytest.approx(0.938, abs=5e-3)
