@@ -49,6 +49,18 @@ def gaussian_profile(size: int, step: float) -> np.ndarray:
     return np.ascontiguousarray(profile / profile.sum())
 
 
+def _next_profile(profile, top, bottom, total, prior, prior_counts):
+    """The profile after one step of expectation maximisation, drawn towards ``prior`` as by so many counts.
+
+    Points of the grid that the foreground covers by less than half are taken as empty: what lies there is not measured, and mass
+    without evidence would raise all intensities.
+    """
+    covered = bottom > 0.5 * total
+    new = np.where(covered, (profile * top + prior_counts * prior) / (np.where(covered, bottom, 1.0) + prior_counts), 0.0)
+    sum_of_new = new.sum()
+    return np.ascontiguousarray(new / sum_of_new) if sum_of_new > 0 else profile
+
+
 class PixelFitter:
     """Profiles finer than the pixel, learned by expectation maximisation and fitted to the pixels.
 
@@ -126,9 +138,8 @@ class PixelFitter:
         z = np.ascontiguousarray(spots.xyz[:, 2])
 
         def improve(job):
-            members, weights, profile, steps, prior_counts = job
+            members, weights, profile, steps = job
             prior = profile
-            total = 0.0
             for _ in range(steps):
                 top = np.zeros_like(profile)
                 bottom = np.zeros_like(profile)
@@ -137,14 +148,9 @@ class PixelFitter:
                     weights, profile, self.step, self.n_sub, top, bottom,
                 )  # fmt: skip
                 if total <= 0.0:
-                    return prior, 0.0
-                seen = bottom > 1e-6 * total
-                pull = prior_counts * prior
-                # Gamma prior whose mode is `prior` when there are no counts
-                new = (profile * top + pull) / np.where(seen, bottom + prior_counts, total + prior_counts)
-                new[~seen] = prior[~seen]
-                profile = np.ascontiguousarray(new / new.sum())
-            return profile, total
+                    return prior
+                profile = _next_profile(profile, top, bottom, total, prior, PRIOR_COUNTS)
+            return profile
 
         for i, sampler in enumerate(self.samplers):
             mine = np.flatnonzero(spots.experiment == i)
@@ -161,8 +167,8 @@ class PixelFitter:
                 order = np.argsort(-weights, kind="stable")[: 2 * SPOTS_PER_POSITION]
                 order = np.sort(order[weights[order] > 0.02])
                 self.counts[self.first[i] + position] = len(order)
-                jobs.append((mine[order], np.ascontiguousarray(weights[order]), overall, LOCAL_STEPS, PRIOR_COUNTS))
-            for position, (profile, _total) in enumerate(map(improve, jobs)):
+                jobs.append((mine[order], np.ascontiguousarray(weights[order]), overall, LOCAL_STEPS))
+            for position, profile in enumerate(map(improve, jobs)):
                 self.references[self.first[i] + position] = profile
 
     def _overall_step(self, spots, z, members, profile, map):
@@ -182,11 +188,7 @@ class PixelFitter:
             top += a
             bottom += b
             total += c
-        if total <= 0.0:
-            return profile
-        seen = bottom > 1e-6 * total
-        new = np.where(seen, profile * top / np.where(seen, bottom, 1.0), profile)
-        return np.ascontiguousarray(new / new.sum())
+        return profile if total <= 0.0 else _next_profile(profile, top, bottom, total, profile, 0.0)
 
     def fit(self, reflections, shoeboxes, expected, background_variance) -> ProfileFit:
         frames, kz = self.geometry.frames(reflections)

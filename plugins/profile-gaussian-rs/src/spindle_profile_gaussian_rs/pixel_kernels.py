@@ -125,7 +125,12 @@ def accumulate_profile(
     n_sub : int
         Sample points per pixel edge.
     numerator, denominator : (s, s, s) float64
-        Added to: the new density is profile * numerator / denominator. Also returned: the sum of weighted counts used.
+        Added to: the new density is profile * numerator / denominator.
+
+    Returns
+    -------
+    float
+        Sum of weighted intensities: what ``denominator`` would be for a point that the foreground always covers.
     """
     size = profile.shape[0]
     centre = 0.5 * (size - 1)
@@ -186,7 +191,7 @@ def accumulate_profile(
             continue
         intensity = counts / covered
         weight = weights[m]
-        total += weight * counts
+        total += weight * intensity
         for y in range(ny):
             for x in range(nx):
                 pixel = y * nx + x
