@@ -23,7 +23,7 @@ class CbfFormat(Algorithm):
     @hookimpl
     def refusal(self, path: Path, head: bytes) -> str:
         """Why a file is not read; "" when it is."""
-        if not head.lstrip()[: len(_MAGIC)] == _MAGIC:
+        if not head.lstrip().startswith(_MAGIC):
             return "does not start with ###CBF"
         if b"# Detector:" not in head and b"# Pixel_size" not in head and not has_geometry(head):
             return "a CBF, but without a miniCBF header ('# Detector:', '# Pixel_size') and without imgCIF axes"

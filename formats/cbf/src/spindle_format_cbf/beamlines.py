@@ -1,8 +1,8 @@
 """What headers of certain detectors leave out.
 
-A plain miniCBF does not say which way its rotation axis points. Without better knowledge it is taken along +x (the fast axis). The
-detectors below stand where it is known to be otherwise; the directions are those under which their images are processed at the
-facilities. ``geometry.goniometer.axis=`` overrides all of it.
+A plain miniCBF does not say which way its rotation axis points. Without better knowledge it is taken along +x (the fast
+axis). The detectors below stand where it is known to be otherwise; the directions are those under which their images
+are processed at the facilities. ``geometry.goniometer.axis=`` overrides all of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ X = (1.0, 0.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class MultiAxis:
-    """A goniometer whose axes are fixed and whose angles are in the header, from crystal to base; omega is the scan axis."""
+    """A goniometer whose axes are fixed and whose angles are in the header, from crystal to base; omega is the scan
+    axis."""
 
     axes: tuple[tuple[float, float, float], ...]
     names: tuple[str, ...]
@@ -72,8 +73,8 @@ def goniometer_for(header: MiniHeader, reverse: bool) -> Goniometer:
 def p12m_detector(header: MiniHeader, distance: float, **panel_fields: object) -> Detector:
     """The curved Pilatus 12M of Diamond I23: 24 rows of modules on a cylinder about the x axis.
 
-    Radius 250 mm, 8.344 deg from row to row, the first at -8.2485 deg; each row starts 16.8 mm before and 184.9 mm beside the
-    foot of its normal. The header's beam centre is relative to pixel (1075, 2594).
+    Radius 250 mm, 8.344 deg from row to row, the first at -8.2485 deg; each row starts 16.8 mm before and 184.9 mm
+    beside the foot of its normal. The header's beam centre is relative to pixel (1075, 2594).
 
     Parameters
     ----------

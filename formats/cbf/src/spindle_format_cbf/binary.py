@@ -65,25 +65,31 @@ def find_binary(head: bytes, path: Path) -> BinaryHeader:
     start = head.find(START, max(section, 0))
     if section < 0 or start < 0:
         raise FileFormatError(
-            f"{path}: no pixels in the first {len(head)} bytes (expected '{SECTION.decode()}' and the bytes 0C 1A 04 D5); "
+            f"{path}: no pixels in the first {len(head)} bytes (expected '{SECTION.decode()}' and the bytes 0C 1A 04 "
+            "D5); "
             "the file is cut short or is not an image: copy it again"
         )
     block = head[section:start]
     conversion = _CONVERSIONS.search(block)
     numbers = {}
     for name in (
-        "X-Binary-Size", "X-Binary-Number-of-Elements", "X-Binary-Size-Fastest-Dimension", "X-Binary-Size-Second-Dimension"
-    ):  # fmt: skip
+        "X-Binary-Size",
+        "X-Binary-Number-of-Elements",
+        "X-Binary-Size-Fastest-Dimension",
+        "X-Binary-Size-Second-Dimension",
+    ):
         text = _field(block, name)
         if not text.isdigit():
             raise FileFormatError(
-                f"{path}, byte {section}: the header of the pixels has no usable '{name}' (found '{text}', expected a number)"
+                f"{path}, byte {section}: the header of the pixels has no usable '{name}' (found '{text}', expected a "
+                "number)"
             )
         numbers[name] = int(text)
     third = _field(block, "X-Binary-Size-Third-Dimension")
     if third.isdigit() and int(third) > 1:
         raise FileFormatError(
-            f"{path}, byte {section}: the pixels have a third dimension of {third}; only flat images are read from CBF files"
+            f"{path}, byte {section}: the pixels have a third dimension of {third}; only flat images are read from "
+            "CBF files"
         )
     fast, slow = numbers["X-Binary-Size-Fastest-Dimension"], numbers["X-Binary-Size-Second-Dimension"]
     if fast * slow != numbers["X-Binary-Number-of-Elements"]:
@@ -107,7 +113,8 @@ def check_readable(header: BinaryHeader, path: Path) -> None:
     """Raise FileFormatError when the pixels are stored in a way that is not read here."""
     if header.compression.upper() not in ("X-CBF_BYTE_OFFSET", "", "X-CBF_NONE"):
         raise FileFormatError(
-            f"{path}: the pixels are compressed with {header.compression}; x-CBF_BYTE_OFFSET and no compression are read. "
+            f"{path}: the pixels are compressed with {header.compression}; x-CBF_BYTE_OFFSET and no compression are "
+            "read. "
             "Convert the file to byte offset (cbflib: convert_image, cif2cbf) and import it again"
         )
     if "32-bit integer" not in header.element_type:
@@ -154,8 +161,10 @@ def decode(data: np.ndarray, header: BinaryHeader, out: np.ndarray, path: Path, 
     if not complete:
         verify_checksum(pixels, header, path)
         raise FileFormatError(
-            f"{path}: the pixels are corrupt: {n_pixels} pixels came out of {n_bytes} bytes, expected {header.n_elements} pixels "
-            f"({header.fast} x {header.slow}) from {header.size} bytes starting at byte {header.start}; copy the file again"
+            f"{path}: the pixels are corrupt: {n_pixels} pixels came out of {n_bytes} bytes, expected "
+            f"{header.n_elements} pixels "
+            f"({header.fast} x {header.slow}) from {header.size} bytes starting at byte {header.start}; copy the file "
+            "again"
         )
 
 
@@ -172,6 +181,7 @@ def verify_checksum(pixels: np.ndarray, header: BinaryHeader, path: Path) -> Non
     found = base64.b64encode(hashlib.md5(memoryview(pixels), usedforsecurity=False).digest()).decode()
     if found != header.md5:
         raise FileFormatError(
-            f"{path}: the checksum of the {header.size} bytes of pixels from byte {header.start} is {found}, the header says "
+            f"{path}: the checksum of the {header.size} bytes of pixels from byte {header.start} is {found}, the "
+            "header says "
             f"{header.md5}; the file is corrupt: copy it again"
         )

@@ -63,7 +63,7 @@ class MiniHeader:
 
 
 def parse_epoch(text: str) -> float:
-    """Seconds since 1970 of ``2016-03-05T09:04:57.090`` or ``2026/Nov/20 12:00:00.000`` (taken as UTC); 0 when it is neither."""
+    """Seconds since 1970 of a header time in either style, taken as UTC; 0 when it is neither."""
     text = text.strip().replace("/", "-").replace(" ", "T")
     whole, _, fraction = text.partition(".")
     for pattern in ("%Y-%m-%dT%H:%M:%S", "%Y-%b-%dT%H:%M:%S"):

@@ -1,7 +1,8 @@
 """Geometry from the CIF categories of a full CBF: chains of axes, detector elements, goniometer.
 
-imgCIF dictionary, Hammersley, Bernstein & Westbrook (2006), Int. Tables Cryst. G, 3.7. Each axis has a vector and an offset in the
-frame of the axis that it depends on, all at zero settings; a point fixed to an axis moves with it and with all axes below it.
+imgCIF dictionary, Hammersley, Bernstein & Westbrook (2006), Int. Tables Cryst. G, 3.7. Each axis has a vector and an
+offset in the frame of the axis that it depends on, all at zero settings; a point fixed to an axis moves with it and
+with all axes below it.
 """
 
 from __future__ import annotations
@@ -124,7 +125,8 @@ def parse_imgcif(text: bytes, path: Path) -> ImgCif:
     arrays = {row.get("array_id", "") for row in lists}
     if len(arrays) != 1 or len(lists) != 2:
         raise FileFormatError(
-            f"{path}: {len(arrays)} detector arrays with {len(lists)} dimensions are described; CBF files with one flat array "
+            f"{path}: {len(arrays)} detector arrays with {len(lists)} dimensions are described; CBF files with one "
+            "flat array "
             "are read. For detectors of several elements import the NeXus file of the same run"
         )
     steps = {row.get("axis_id", ""): row for row in _rows(block, "_array_structure_list_axis.")}
@@ -135,20 +137,26 @@ def parse_imgcif(text: bytes, path: Path) -> ImgCif:
         size, increment = _number(row.get("dimension")), _number(step.get("displacement_increment"))
         if axis is None or size is None or increment is None:
             raise FileFormatError(
-                f"{path}: array dimension {row.get('index')} runs along axis '{row.get('axis_set_id')}', which has no entry in "
+                f"{path}: array dimension {row.get('index')} runs along axis '{row.get('axis_set_id')}', which has no "
+                "entry in "
                 "_axis, no _array_structure_list.dimension or no _array_structure_list_axis.displacement_increment"
             )
-        frames[row.get("precedence", row.get("index", ""))] = (axis, int(size), increment, step, row.get("direction", ""))
+        frames[row.get("precedence", row.get("index", ""))] = (
+            axis,
+            int(size),
+            increment,
+            step,
+            row.get("direction", ""),
+        )
     if set(frames) != {"1", "2"} or any(frame[4] == "decreasing" for frame in frames.values()):
         raise FileFormatError(
-            f"{path}: array precedences {sorted(frames)} and directions {[f[4] for f in frames.values()]} are not those of an "
+            f"{path}: array precedences {sorted(frames)} and directions {[f[4] for f in frames.values()]} are not "
+            "those of an "
             "image stored fast axis first with increasing pixels"
         )
     fast_axis, slow_axis = frames["1"][0], frames["2"][0]
     deepest = fast_axis if slow_axis.name in _chain(axes, fast_axis.name, path) else slow_axis
-    start = {
-        frames[k][0].name: (_number(frames[k][3].get("displacement")) or 0.0) for k in frames
-    }
+    start = {frames[k][0].name: (_number(frames[k][3].get("displacement")) or 0.0) for k in frames}
     origin = _locate(axes, deepest.name, start, path)
     radiation = _rows(block, "_diffrn_radiation_wavelength.")
     intensities = _rows(block, "_array_intensities.")
@@ -201,7 +209,8 @@ def _chain(axes: dict[str, Axis], name: str, path: Path) -> list[str]:
     while name not in (".", "?", ""):
         if name not in axes or name in chain:
             raise FileFormatError(
-                f"{path}: axis '{name}' in the chain {' > '.join(chain) or '(start)'} is missing from _axis or depends on itself"
+                f"{path}: axis '{name}' in the chain {' > '.join(chain) or '(start)'} is missing from _axis or "
+                "depends on itself"
             )
         chain.append(name)
         name = axes[name].depends_on
@@ -219,7 +228,7 @@ def _direction(axes: dict[str, Axis], name: str, path: Path) -> np.ndarray:
 
 
 def _locate(axes: dict[str, Axis], name: str, displacements: dict[str, float], path: Path) -> np.ndarray:
-    """(3,) laboratory position, mm, of the zero point of an axis; `displacements` replace the settings of the axes named."""
+    """(3,) laboratory position, mm, of the zero of an axis; `displacements` replace settings of the axes named."""
     point = np.zeros(3)
     for key in _chain(axes, name, path):
         axis = axes[key]
@@ -235,8 +244,8 @@ def _locate(axes: dict[str, Axis], name: str, displacements: dict[str, float], p
 def goniometer_from(cif: ImgCif, path: Path) -> tuple[Goniometer | None, tuple[float, float] | None]:
     """Goniometer and (start, width) of this image in degrees.
 
-    Axes are ordered from crystal to base; the scan axis is the one that moves, or the one nearest the base when none moves. A
-    decreasing angle turns the axis round. (None, None) without a goniometer.
+    Axes are ordered from crystal to base; the scan axis is the one that moves, or the one nearest the base when none
+    moves. A decreasing angle turns the axis round. (None, None) without a goniometer.
     """
     rotations = [a for a in cif.axes.values() if a.equipment == "goniometer" and a.type == "rotation"]
     if not rotations:
@@ -266,4 +275,3 @@ def beam_direction(cif: ImgCif) -> np.ndarray:
         if axis.equipment == "source" and axis.vector.any():
             return axis.vector / np.linalg.norm(axis.vector)
     return np.array([0.0, 0.0, 1.0])
-

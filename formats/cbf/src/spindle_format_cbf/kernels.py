@@ -9,7 +9,8 @@ import numba
 def decode_byte_offset(data, out):
     """Decode the CBF byte-offset compression.
 
-    Each pixel is the previous one plus a signed difference of 1 byte; -128 announces 2 bytes, -32768 in those announces 4, and
+    Each pixel is the previous one plus a signed difference of 1 byte; -128 announces 2 bytes, -32768 in those announces
+    4, and
     -2**31 in those announces 8 (all little endian). Bernstein & Hammersley (2006), Int. Tables Cryst. G, 2.3.
 
     Parameters
@@ -40,11 +41,18 @@ def decode_byte_offset(data, out):
             wide = (data[at] & 255) | (data[at + 1] << 8)
             at += 2
             if wide == -32768:
-                wide = (data[at] & 255) | ((data[at + 1] & 255) << 8) | ((data[at + 2] & 255) << 16) | (data[at + 3] << 24)
+                wide = (
+                    (data[at] & 255) | ((data[at + 1] & 255) << 8) | ((data[at + 2] & 255) << 16) | (data[at + 3] << 24)
+                )
                 at += 4
                 if wide == -2147483648:
                     # Only the low half of an 8 byte difference can matter to 32-bit pixels.
-                    wide = (data[at] & 255) | ((data[at + 1] & 255) << 8) | ((data[at + 2] & 255) << 16) | (data[at + 3] << 24)
+                    wide = (
+                        (data[at] & 255)
+                        | ((data[at + 1] & 255) << 8)
+                        | ((data[at + 2] & 255) << 16)
+                        | (data[at + 3] << 24)
+                    )
                     at += 8
             value += wide
         out[i] = value
@@ -58,7 +66,13 @@ def decode_byte_offset(data, out):
             if at + 3 <= n_bytes and data[at + 1] == 0 and data[at + 2] == -128:
                 size = 7
                 start = at + 3
-                if at + 7 <= n_bytes and data[at + 3] == 0 and data[at + 4] == 0 and data[at + 5] == 0 and data[at + 6] == -128:
+                if (
+                    at + 7 <= n_bytes
+                    and data[at + 3] == 0
+                    and data[at + 4] == 0
+                    and data[at + 5] == 0
+                    and data[at + 6] == -128
+                ):
                     size = 15
                     start = at + 7
         if at + size > n_bytes:
@@ -69,7 +83,10 @@ def decode_byte_offset(data, out):
             value += (data[start] & 255) | (data[start + 1] << 8)
         else:
             value += (
-                (data[start] & 255) | ((data[start + 1] & 255) << 8) | ((data[start + 2] & 255) << 16) | (data[start + 3] << 24)
+                (data[start] & 255)
+                | ((data[start + 1] & 255) << 8)
+                | ((data[start + 2] & 255) << 16)
+                | (data[start + 3] << 24)
             )
         at += size
         out[i] = value

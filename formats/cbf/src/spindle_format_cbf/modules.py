@@ -38,7 +38,7 @@ _EIGER = (((1028, 512), (12, 38)), ((1030, 514), (10, 37)))
 
 
 def module_layout(image_size: tuple[int, int], is_eiger: bool) -> ModuleLayout | None:
-    """Layout of a detector of this size (fast, slow pixels); None when it is no whole number of modules (a region of interest)."""
+    """Layout of a detector of this size (fast, slow pixels); None when it is no whole number of modules."""
     for module, gap in _EIGER if is_eiger else _PILATUS:
         counts = []
         for axis in (0, 1):

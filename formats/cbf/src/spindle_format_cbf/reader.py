@@ -132,7 +132,10 @@ class CbfReader(ImageReader):
         if not epoch and self.header:
             epoch = self.header.epoch
         return goniometer, Scan(
-            image_range=(1, 1), oscillation_deg=oscillation, exposure_times=np.array([exposure]), epochs=np.array([epoch])
+            image_range=(1, 1),
+            oscillation_deg=oscillation,
+            exposure_times=np.array([exposure]),
+            epochs=np.array([epoch]),
         )
 
     def _sensor(self, beam: Beam, notes: list[str]) -> dict[str, object]:
@@ -152,13 +155,19 @@ class CbfReader(ImageReader):
             parallax = self.options.parallax
         elif self.options.parallax != "none":
             notes.append(
-                "the header gives no sensor material and thickness: positions are not corrected for depth in the sensor; set "
+                "the header gives no sensor material and thickness: positions are not corrected for depth in the "
+                "sensor; set "
                 "geometry.detector.panel.material= and thickness="
             )
         return {
-            "trusted_range": (0.0, float(cutoff)), "thickness": thickness, "material": material, "mu": mu, "parallax": parallax,
-            "identifier": header.detector if header else "", "gain": 1.0,
-        }  # fmt: skip
+            "trusted_range": (0.0, float(cutoff)),
+            "thickness": thickness,
+            "material": material,
+            "mu": mu,
+            "parallax": parallax,
+            "identifier": header.detector if header else "",
+            "gain": 1.0,
+        }
 
     def _detector(self, beam: Beam, notes: list[str]) -> Detector:
         sensor = self._sensor(beam, notes)
@@ -168,7 +177,8 @@ class CbfReader(ImageReader):
         if self.cif is not None:
             if self.cif.image_size != size:
                 raise FileFormatError(
-                    f"{self.path}: the CIF header describes {self.cif.image_size[0]} x {self.cif.image_size[1]} pixels, the "
+                    f"{self.path}: the CIF header describes {self.cif.image_size[0]} x {self.cif.image_size[1]} "
+                    "pixels, the "
                     f"image has {size[0]} x {size[1]}"
                 )
             fast, slow, origin, pixel = self.cif.fast, self.cif.slow, self.cif.origin, self.cif.pixel_size
@@ -176,9 +186,14 @@ class CbfReader(ImageReader):
             fast, slow, origin, pixel = self._flat_frame(size, notes)
         layout = module_layout(size, self.header is not None and self.header.is_eiger)
         whole = Panel(
-            fast_axis=fast, slow_axis=slow, origin=origin, pixel_size=pixel, image_size=size,
-            mask=layout.gaps() if layout else (), **sensor,
-        )  # fmt: skip
+            fast_axis=fast,
+            slow_axis=slow,
+            origin=origin,
+            pixel_size=pixel,
+            image_size=size,
+            mask=layout.gaps() if layout else (),
+            **sensor,
+        )
         if not self.options.multi_panel or layout is None:
             return Detector([whole])
         fields = {**sensor, "fast_axis": fast, "slow_axis": slow, "pixel_size": pixel}
@@ -211,7 +226,8 @@ class CbfReader(ImageReader):
         header = self.header
         if header is None or header.pixel_size is None:
             raise FileFormatError(
-                f"{self.path}: the header has neither '# Pixel_size' nor the CIF categories _axis and _array_structure_list; the "
+                f"{self.path}: the header has neither '# Pixel_size' nor the CIF categories _axis and "
+                "_array_structure_list; the "
                 "detector cannot be placed. Give an experiment list with the geometry as reference_geometry="
             )
         pixel = header.pixel_size
@@ -219,12 +235,14 @@ class CbfReader(ImageReader):
         if beam_xy is None:
             beam_xy = (size[0] / 2.0, size[1] / 2.0)
             notes.append(
-                "the header gives no Beam_xy: the centre of the detector is taken; set geometry.detector.fast_slow_beam_centre="
+                "the header gives no Beam_xy: the centre of the detector is taken; set "
+                "geometry.detector.fast_slow_beam_centre="
             )
         two_theta = header.numbers.get("Detector_2theta", 0.0)
         if two_theta:
             notes.append(
-                f"the header says Detector_2theta {two_theta} deg but not about which axis; the detector is left perpendicular "
+                f"the header says Detector_2theta {two_theta} deg but not about which axis; the detector is left "
+                "perpendicular "
                 "to the beam: set geometry.detector.panel.fast_axis=, slow_axis= and origin="
             )
         origin = np.array([-beam_xy[0] * pixel[0], beam_xy[1] * pixel[1], -self._distance()])

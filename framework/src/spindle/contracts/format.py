@@ -1,7 +1,7 @@
 """Contract of the ``format`` slot: recognise an image file, give its models, read its pixels.
 
-Chosen by looking at the file (every installed format is asked) or by ``format=``; entry-point group ``spindle.format``. A format
-holds no state; the `ImageReader` that it opens may be used by several threads at once.
+Chosen by looking at the file (every installed format is asked) or by ``format=``; entry-point group ``spindle.format``.
+A format holds no state; the `ImageReader` that it opens may be used by several threads at once.
 """
 
 from __future__ import annotations
@@ -58,9 +58,11 @@ class ImageModels:
     goniometer : Goniometer or None
         None when the file knows nothing of a rotation.
     scan : Scan or None
-        Of this single image. Formats with one image per file use image number 1; the importer numbers images by file name.
+        Of this single image. Formats with one image per file use image number 1; the importer numbers images by file
+        name.
     notes : tuple of str
-        What the user should know about the reading: defaults taken, header lines that contradict each other. Each is shown once.
+        What the user should know about the reading: defaults taken, header lines that contradict each other. Each is
+        shown once.
     """
 
     beam: Beam
@@ -118,7 +120,8 @@ class ImageReader(ABC):
         ----------
         index : int
         out : list of (slow, fast) arrays, optional
-            What an earlier call returned; written over and returned when it fits, which spares the page faults of fresh memory.
+            What an earlier call returned; written over and returned when it fits, which spares the page faults of fresh
+            memory.
 
         Returns
         -------
@@ -132,7 +135,8 @@ class ImageReader(ABC):
         """
 
     def mask(self) -> list[np.ndarray] | None:
-        """Pixels that the file itself declares bad: one (slow, fast) bool array per panel, True is good; None if it says nothing.
+        """Pixels that the file itself declares bad: one (slow, fast) bool array per panel, True is good; None if it
+        says nothing.
 
         Untrusted rectangles of the panels and the trusted range are not in it.
         """
@@ -142,9 +146,12 @@ class ImageReader(ABC):
 class FormatSpec:
     """Hooks of a format plugin."""
 
+    optional = ("refusal",)
+
     @hookspec
     def understand(self, path: Path, head: bytes) -> bool:
-        """Whether this format reads the file. Must not raise, must be quick, must look at `head` and not only at the name.
+        """Whether this format reads the file. Must not raise, must be quick, must look at `head` and not only at the
+        name.
 
         Parameters
         ----------
@@ -166,8 +173,9 @@ class FormatSpec:
         ----------
         path : Path
         head : bytes
-            As for `understand`; saves a second reading. Empty when a further file of a series is opened, whose first file this
-            format understood: the reader then takes what it needs from the file itself, best together with the pixels.
+            As for `understand`; saves a second reading. Empty when a further file of a series is opened, whose first
+            file this format understood: the reader then takes what it needs from the file itself, best together with
+            the pixels.
         options : FormatOptions
 
         Raises

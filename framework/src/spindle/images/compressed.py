@@ -63,7 +63,7 @@ def read_head(path: Path | str, size: int = HEAD_SIZE) -> bytes:
         raise FileFormatError(f"{path}: {_reason(error)}") from error
     head = b"".join(parts)
     if not head:
-        raise FileFormatError(f"{path}: the {kind} file ends before its first byte of content; copy it again")
+        raise FileFormatError(f"{path}: the {kind} file is cut short before its first byte of content; copy it again")
     return head
 
 
@@ -89,7 +89,7 @@ def read_all(path: Path | str) -> np.ndarray:
             if size == 0:
                 raise FileFormatError(f"{path}: the file is empty (0 bytes); copy it again or leave it out")
             buffer = _buffer("raw", size)
-            view = memoryview(buffer)[:size]
+            view = buffer.data[:size]
             got = 0
             while got < size:
                 n = stream.readinto(view[got:])

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class Import(Program):
     """Make an experiment list from images.
 
-    Give image files, folders, wildcards, `template=image_####.cbf`, or `-` for a list of files on standard input. Headers are read
-    and images sorted into sweeps, stills and grid scans. An existing experiment list can be given instead of images, to change its
-    geometry.
+    Give image files, folders, wildcards, `template=image_####.cbf`, or `-` for a list of files on standard input.
+    Headers are read and images sorted into sweeps, stills and grid scans. An existing experiment list can be given
+    instead of images, to change its geometry.
 
         spindle import data/*.cbf.bz2
         spindle import template=data/lyso_####.cbf geometry.detector.distance=101.5
@@ -45,7 +45,9 @@ class Import(Program):
         from .reference import read_reference
 
         _check_params(params)
-        reference = read_reference(params.input.reference_geometry, params.input) if params.input.reference_geometry else None
+        reference = (
+            read_reference(params.input.reference_geometry, params.input) if params.input.reference_geometry else None
+        )
         has_images = bool(inputs.files or params.input.template or params.input.directory)
         if inputs.experiments and has_images:
             raise ParameterError("give either images or an existing experiment list, not both")
@@ -63,7 +65,10 @@ class Import(Program):
             "n_images": sum(e.scan.n_images if e.scan is not None else 1 for e in experiments),
         }
         return ProgramResult(
-            experiments=experiments, tables=tables, summary=summary, next_step=f"spindle find_spots {params.output.experiments}"
+            experiments=experiments,
+            tables=tables,
+            summary=summary,
+            next_step=f"spindle find_spots {params.output.experiments}",
         )
 
 
@@ -72,24 +77,31 @@ def _check_params(params: Any) -> None:
     for name in ("gain", "pedestal", "dx", "dy"):
         if getattr(params.lookup, name):
             remedy = f"use geometry.detector.panel.{name}=" if name in ("gain", "pedestal") else "leave it out"
-            raise ParameterError(f"lookup.{name}={getattr(params.lookup, name)}: per-pixel maps of this kind are not supported; {remedy}")
+            raise ParameterError(
+                f"lookup.{name}={getattr(params.lookup, name)}: per-pixel maps of this kind are not supported; {remedy}"
+            )
     if params.lookup.mask and Path(params.lookup.mask).suffix != ".npz":
         raise ParameterError(
-            f"lookup.mask={params.lookup.mask}: masks are .npz files with one True/False array per panel, in order (numpy.savez); pickled "
+            f"lookup.mask={params.lookup.mask}: masks are .npz files with one True/False array per panel, in order "
+            "(numpy.savez); pickled "
             "masks of DIALS are not read"
         )
     if params.lookup.mask and not Path(params.lookup.mask).expanduser().exists():
         raise ParameterError(f"lookup.mask={params.lookup.mask}: no such file")
     if params.format.dynamic_shadowing is True:
         raise ParameterError(
-            "format.dynamic_shadowing=True: no installed format has a model of the goniometer's shadow; mask the shadow with lookup.mask="
+            "format.dynamic_shadowing=True: no installed format has a model of the goniometer's shadow; mask the "
+            "shadow with lookup.mask="
         )
     geometry = params.geometry
     if geometry.convert_stills_to_sequences and geometry.convert_sequences_to_stills:
-        raise ParameterError("geometry.convert_stills_to_sequences and convert_sequences_to_stills contradict each other")
+        raise ParameterError(
+            "geometry.convert_stills_to_sequences and convert_sequences_to_stills contradict each other"
+        )
     if geometry.scan.oscillation is not None and geometry.scan.oscillation[1] < 0:
         raise ParameterError(
-            f"geometry.scan.oscillation={geometry.scan.oscillation[0]:g},{geometry.scan.oscillation[1]:g}: the width must not be negative; "
+            f"geometry.scan.oscillation={geometry.scan.oscillation[0]:g},{geometry.scan.oscillation[1]:g}: the width "
+            "must not be negative; "
             "use geometry.goniometer.invert_rotation_axis=True with the signs of both angles changed"
         )
     if geometry.scan.extrapolate_scan and geometry.scan.image_range is None:
@@ -107,7 +119,8 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
     files = list(inputs.files)
     if not files and not params.input.template and not params.input.directory:
         raise ParameterError(
-            "no images given: name image files or folders, template=image_####.cbf, or - for a list of files on standard input"
+            "no images given: name image files or folders, template=image_####.cbf, or - for a list of files on "
+            "standard input"
         )
     paths = expand(files, params.input.template, params.input.directory)
     geometry = params.geometry
@@ -160,8 +173,16 @@ def _report_refused(headers: Headers, params: Any, context: RunContext) -> None:
             "`spindle plugins` lists the installed formats"
         )
     if not params.input.ignore_unhandled:
-        raise FileFormatError(f"input.ignore_unhandled=False and {len(headers.refused)} files cannot be read:\n{shown}{more}")
-    context.log.warning("%d of %d files are left out:\n%s%s", len(headers.refused), len(headers.refused) + len(headers.items), shown, more)
+        raise FileFormatError(
+            f"input.ignore_unhandled=False and {len(headers.refused)} files cannot be read:\n{shown}{more}"
+        )
+    context.log.warning(
+        "%d of %d files are left out:\n%s%s",
+        len(headers.refused),
+        len(headers.refused) + len(headers.items),
+        shown,
+        more,
+    )
 
 
 def _change_models(all_series: list[Series], params: Any, reference: Reference | None, shared: Any) -> None:
@@ -187,7 +208,11 @@ def _change_models(all_series: list[Series], params: Any, reference: Reference |
                 detectors[key] = (shared.detector(detector), old_detector, old_beam)
             frame.detector = detectors[key][0]
             if id(old_goniometer) not in goniometers:
-                base = reference.goniometer if reference is not None and reference.goniometer is not None else old_goniometer
+                base = (
+                    reference.goniometer
+                    if reference is not None and reference.goniometer is not None
+                    else old_goniometer
+                )
                 goniometers[id(old_goniometer)] = (
                     shared.goniometer(changed_goniometer(base, geometry.goniometer)),
                     old_goniometer,
@@ -208,7 +233,8 @@ def _select_images(all_series: list[Series], params: Any) -> None:
         is_beyond = first < min(numbers) or last > max(numbers)
         if is_beyond and not params.geometry.scan.extrapolate_scan:
             raise ParameterError(
-                f"geometry.scan.image_range={first},{last}: the images of {series.template} are {min(numbers)} to {max(numbers)}; choose "
+                f"geometry.scan.image_range={first},{last}: the images of {series.template} are {min(numbers)} to "
+                f"{max(numbers)}; choose "
                 "a range within, or set geometry.scan.extrapolate_scan=True to describe images that are not there"
             )
         series.frames = [f for f in series.frames if first <= f.number <= last]
@@ -240,7 +266,8 @@ def _set_oscillation(series: Series, params: Any) -> None:
                 frame.goniometer = default
             else:
                 raise ParameterError(
-                    f"geometry.scan.oscillation=: the images of {series.template} have no goniometer; give geometry.goniometer.axis= too, "
+                    f"geometry.scan.oscillation=: the images of {series.template} have no goniometer; give "
+                    "geometry.goniometer.axis= too, "
                     "or geometry.convert_stills_to_sequences=True for an axis along +x"
                 )
 
@@ -262,7 +289,8 @@ def _report_breaks(breaks: Sequence[Break], context: RunContext) -> None:
         if len(breaks) > 20:
             context.log.warning("and %d more such places", len(breaks) - 20)
         context.log.warning(
-            "If this is one sweep: copy missing images, set what the headers say differently (geometry.*), or widen input.tolerance.*"
+            "If this is one sweep: copy missing images, set what the headers say differently (geometry.*), or widen "
+            "input.tolerance.*"
         )
 
 
@@ -288,7 +316,9 @@ def _overview(experiments: Experiments) -> Table:
     shared: dict[int, list[Any]] = {}
     for experiment in experiments:
         imageset, scan = experiment.imageset, experiment.scan
-        where = "" if imageset is None else Path(imageset.template or (imageset.paths[0] if imageset.paths else "")).name
+        where = (
+            "" if imageset is None else Path(imageset.template or (imageset.paths[0] if imageset.paths else "")).name
+        )
         distance = f"{experiment.detector[0].distance:.2f}"
         wavelength = f"{experiment.beam.wavelength:.5f}"
         if scan is not None and not experiment.is_still:
@@ -301,7 +331,9 @@ def _overview(experiments: Experiments) -> Table:
             shared[key][1] = f"{shared[key][1].split('-')[0]}-{scan.image_range[1] if scan else ''}"
             continue
         number = f"{scan.image_range[0]}-{scan.image_range[1]}" if scan else "1"
-        rows.append([where, number, "still" if scan is None else f"{scan.oscillation_deg[0]:g}", "0", wavelength, distance])
+        rows.append(
+            [where, number, "still" if scan is None else f"{scan.oscillation_deg[0]:g}", "0", wavelength, distance]
+        )
         shared[key] = rows[-1]
     extra = []
     if len(rows) > 25:
@@ -322,7 +354,8 @@ def _changed_experiments(experiments: Experiments, params: Any, reference: Refer
     geometry = params.geometry
     if params.input.as_grid_scan or geometry.convert_stills_to_sequences or geometry.convert_sequences_to_stills:
         raise ParameterError(
-            "input.as_grid_scan and geometry.convert_* regroup images: give the images themselves, not an experiment list"
+            "input.as_grid_scan and geometry.convert_* regroup images: give the images themselves, not an experiment "
+            "list"
         )
     for beam in experiments.unique("beam"):
         base = reference.beam if reference is not None and reference.beam is not None else beam

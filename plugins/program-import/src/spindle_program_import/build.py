@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,11 @@ class Builder:
         """Experiments of all runs, in order."""
         items: list[Experiment] = []
         for run in runs:
-            if self.params.input.as_grid_scan or self.params.geometry.convert_sequences_to_stills:
-                items += [self._image(run.series, frame) for frame in run.frames]
-            elif run.kind == "image":
+            if (
+                self.params.input.as_grid_scan
+                or self.params.geometry.convert_sequences_to_stills
+                or run.kind == "image"
+            ):
                 items += [self._image(run.series, frame) for frame in run.frames]
             else:
                 items.append(self._sequence(run))
@@ -49,7 +51,7 @@ class Builder:
         self._hidden_rotations(runs)
         return Experiments(items)
 
-    # -- images without a scan --------------------------------------------------------------------------------------------
+    # -- images without a scan -----------------------------------------------------------------------------------------
 
     def _image(self, series: Series, frame: Frame) -> Experiment:
         header = frame.header
@@ -67,7 +69,8 @@ class Builder:
             raise ParameterError("input.as_grid_scan=True needs input.grid_size=<fast>,<slow>")
         if size[0] * size[1] != len(items):
             raise ParameterError(
-                f"input.grid_size={size[0]},{size[1]} makes {size[0] * size[1]} positions, but there are {len(items)} images"
+                f"input.grid_size={size[0]},{size[1]} makes {size[0] * size[1]} positions, but there are {len(items)} "
+                "images"
             )
         placed = []
         for i, item in enumerate(items):
@@ -76,7 +79,7 @@ class Builder:
             placed.append(replace(item, imageset=replace(item.imageset, extra=extra)))
         return placed
 
-    # -- images with a scan -----------------------------------------------------------------------------------------------
+    # -- images with a scan --------------------------------------------------------------------------------------------
 
     def _sequence(self, run: Run) -> Experiment:
         frames, series = run.frames, run.series
@@ -95,7 +98,12 @@ class Builder:
             scan = extrapolated(scan, wanted.image_range)
         imageset = self._shared_still_set(run) if run.kind == "still" else self._template_set(series, scan)
         return Experiment(
-            frames[0].beam, frames[0].detector, frames[0].goniometer, scan, imageset=imageset, identifier=self._identifier(frames[0])
+            frames[0].beam,
+            frames[0].detector,
+            frames[0].goniometer,
+            scan,
+            imageset=imageset,
+            identifier=self._identifier(frames[0]),
         )
 
     def _template_set(self, series: Series, scan: Scan) -> ImageSet:
@@ -145,9 +153,10 @@ class Builder:
         epoch = frame.header.models.epoch
         if not epoch:
             raise ModelError(
-                f"identifier_type=timestamp: the header of {frame.header.path} gives no time; choose identifier_type=uuid"
+                f"identifier_type=timestamp: the header of {frame.header.path} gives no time; choose "
+                "identifier_type=uuid"
             )
-        stamp = datetime.fromtimestamp(epoch, timezone.utc).strftime("%Y%m%d%H%M%S%f")[:-3]
+        stamp = datetime.fromtimestamp(epoch, UTC).strftime("%Y%m%d%H%M%S%f")[:-3]
         name, n = stamp, 1
         while name in self._used:
             n += 1
@@ -162,7 +171,8 @@ class Builder:
             if step is not None:
                 start = series.frames[0].start
                 self.notes.append(
-                    f"{series.template}: the headers give an image width of 0 deg, but the start angles step by {step:g} deg. If this "
+                    f"{series.template}: the headers give an image width of 0 deg, but the start angles step by "
+                    f"{step:g} deg. If this "
                     f"is a rotation scan, import again with geometry.scan.oscillation={start:g},{abs(step):g}"
                     + (" geometry.goniometer.invert_rotation_axis=True" if step < 0 else "")
                 )

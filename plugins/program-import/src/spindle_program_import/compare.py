@@ -47,7 +47,7 @@ def beam_differences(a: Beam, b: Beam, tolerance: Any) -> list[Difference]:
 
 
 def detector_differences(a: Detector, b: Detector, tolerance: Any) -> list[Difference]:
-    """Rows of what differs between two detectors by more than ``tolerance.detector``; fixed properties must be equal."""
+    """Rows of what differs between two detectors: frames by ``tolerance.detector``, all else must be equal."""
     out: list[Difference] = []
     if a is b:
         return out
@@ -61,6 +61,8 @@ def detector_differences(a: Detector, b: Detector, tolerance: Any) -> list[Diffe
                 out.append((where + name.replace("_", " "), _show(getattr(p, name)), _show(getattr(q, name))))
         if not np.allclose(p.pixel_size, q.pixel_size, rtol=1e-6, atol=0):
             out.append((where + "pixel size (mm)", _show(p.pixel_size), _show(q.pixel_size)))
+        if abs(p.mu - q.mu) > 1e-6 * max(p.mu, q.mu):
+            out.append((where + "mu (1/mm)", _show(p.mu), _show(q.mu)))
         for name in ("thickness", "gain", "pedestal"):
             if abs(getattr(p, name) - getattr(q, name)) > 1e-6:
                 out.append((where + name, _show(getattr(p, name)), _show(getattr(q, name))))

@@ -68,14 +68,16 @@ def template_of(files: list[NumberedFile]) -> str:
     if unpadded:
         names = ", ".join(Path(f.path).name for f in files[:3])
         raise FileFormatError(
-            f"{files[0].prefix}*{files[0].suffix}: the numbers are padded to different widths ({names} ...); rename the files or "
+            f"{files[0].prefix}*{files[0].suffix}: the numbers are padded to different widths ({names} ...); rename "
+            "the files or "
             "import each width on its own"
         )
     return f"{files[0].prefix}{'#' * width}{files[0].suffix}"
 
 
 def expand(files: Iterable[str | Path], templates: Iterable[str], folders: Iterable[str]) -> list[str]:
-    """All files that the user means, absolute, without doubles, in the order given (folders and templates sorted by number).
+    """All files that the user means, absolute, without doubles, in the order given (folders and templates sorted by
+    number).
 
     Parameters
     ----------
@@ -162,6 +164,7 @@ def _template(template: str) -> list[str]:
             found.append((int(match.group(1)), name))
     if not found:
         raise FileFormatError(
-            f"template={template}: no file matches {prefix}{'0' * (width - 1)}1{suffix} and so on in {Path(prefix).parent}"
+            f"template={template}: no file matches {prefix}{'0' * (width - 1)}1{suffix} and so on in "
+            f"{Path(prefix).parent}"
         )
     return [name for _, name in sorted(found)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -133,9 +134,13 @@ def make_series(headers: list[Header], shared: SharedModels) -> list[Series]:
 def _frame(header: Header, number: int, shared: SharedModels) -> Frame:
     models = header.models
     return Frame(
-        header, number, shared.beam(models.beam), shared.detector(models.detector), shared.goniometer(models.goniometer),
+        header,
+        number,
+        shared.beam(models.beam),
+        shared.detector(models.detector),
+        shared.goniometer(models.goniometer),
         models.scan,
-    )  # fmt: skip
+    )
 
 
 def split_runs(series: Series, tolerance: Any, join_stills: bool) -> tuple[list[Run], list[Break]]:
@@ -173,7 +178,11 @@ def _why_apart(before: Frame, after: Frame, tolerance: Any) -> tuple[str, list[D
     """Why `after` does not continue the sweep of `before`; ("", []) when it does."""
     differences = [
         *(() if before.beam is after.beam else beam_differences(before.beam, after.beam, tolerance)),
-        *(() if before.detector is after.detector else detector_differences(before.detector, after.detector, tolerance)),
+        *(
+            ()
+            if before.detector is after.detector
+            else detector_differences(before.detector, after.detector, tolerance)
+        ),
         *(
             ()
             if before.goniometer is after.goniometer
@@ -186,7 +195,9 @@ def _why_apart(before: Frame, after: Frame, tolerance: Any) -> tuple[str, list[D
         return f"image {after.number} is there twice", []
     if after.number != before.number + 1:
         missing = after.number - before.number - 1
-        what = f"image {before.number + 1} is" if missing == 1 else f"images {before.number + 1} to {after.number - 1} are"
+        what = (
+            f"image {before.number + 1} is" if missing == 1 else f"images {before.number + 1} to {after.number - 1} are"
+        )
         return f"{what} missing", []
     fraction = tolerance.scan.oscillation
     fraction = STEP_TOLERANCE if fraction is None else fraction
@@ -211,8 +222,8 @@ class Angles:
 def sweep_angles(frames: list[Frame]) -> Angles:
     """Start and width of a sweep, degrees.
 
-    The width is that of the headers unless the start angles of a long sweep say otherwise: a width rounded to 0.0333 deg is 3.6
-    images off after 3600 images.
+    The width is that of the headers unless the start angles of a long sweep say otherwise: a width rounded to 0.0333
+    deg is 3.6 images off after 3600 images.
     """
     start, width = frames[0].start, frames[0].width
     angles = Angles(start, width)
@@ -223,16 +234,19 @@ def sweep_angles(frames: list[Frame]) -> Angles:
     mean = float(starts[-1] - starts[0]) / (n - 1)
     if abs(mean - width) * (n - 1) > STEP_TOLERANCE * width and abs(mean - width) < STEP_TOLERANCE * width:
         angles.width = mean
-        angles.notes.append(f"the start angles step by {mean:.6f} deg, the headers round the width to {width:g} deg: {mean:.6f} is taken")
+        angles.notes.append(
+            f"the start angles step by {mean:.6f} deg, the headers round the width to {width:g} deg: {mean:.6f} is "
+            "taken"
+        )
     return angles
 
 
 def hidden_rotation(frames: list[Frame]) -> float | None:
-    """Constant non-zero step, degrees, of the start angles of stills that are numbered in a row; None when there is none."""
+    """Constant non-zero step, degrees, of the start angles of stills numbered in a row; None when there is none."""
     if len(frames) < 2:
         return None
     steps = np.diff(np.unwrap([f.start for f in frames], period=360.0))
-    if any(f.scan is None for f in frames) or any(b.number != a.number + 1 for a, b in zip(frames, frames[1:], strict=False)):
+    if any(f.scan is None for f in frames) or any(b.number != a.number + 1 for a, b in pairwise(frames)):
         return None
     if abs(steps[0]) > 1e-3 and np.allclose(steps, steps[0], rtol=0.03, atol=1e-3):
         return float(steps[0])

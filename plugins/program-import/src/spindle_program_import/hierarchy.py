@@ -20,7 +20,9 @@ def _frame_of(node: Any, name: str) -> Frame:
     slow = np.array(node.slow_axis if node.slow_axis is not None else (0.0, 1.0, 0.0))
     origin = np.array(node.origin if node.origin is not None else (0.0, 0.0, 0.0))
     if not fast.any() or not slow.any() or abs(float(fast @ slow)) > 1e-4 * np.linalg.norm(fast) * np.linalg.norm(slow):
-        raise ParameterError(f"geometry.detector.hierarchy: fast_axis and slow_axis of {name} are not perpendicular directions")
+        raise ParameterError(
+            f"geometry.detector.hierarchy: fast_axis and slow_axis of {name} are not perpendicular directions"
+        )
     fast, slow = fast / np.linalg.norm(fast), slow / np.linalg.norm(slow)
     return np.stack([fast, slow, np.cross(fast, slow)], axis=1), origin
 
@@ -67,15 +69,17 @@ def _local(panel: Panel, frame: Frame) -> Panel:
 def apply_hierarchy(detector: Detector, params: Any) -> Detector:
     """Detector with ``geometry.detector.hierarchy`` applied.
 
-    Panels keep the frames that they have (from the header or from ``panel.*``) as frames local to their new group, so the
-    parameters move them.
+    Panels keep the frames that they have (from the header or from ``panel.*``) as frames local to their new group, so
+    the parameters move them.
     """
     root = params.hierarchy
     is_set = any(getattr(root, name) is not None for name in ("name", "fast_axis", "slow_axis", "origin"))
     if not is_set and not root.group:
         return detector
     if detector.hierarchy is not None and any(node.get("children") for node in detector.hierarchy.get("children", ())):
-        raise ParameterError("geometry.detector.hierarchy: the detector of these images already has groups; they cannot be replaced")
+        raise ParameterError(
+            "geometry.detector.hierarchy: the detector of these images already has groups; they cannot be replaced"
+        )
     frames: dict[tuple[int, ...], Frame] = {(): _frame_of(root, "the root")}
     tree = _entry(root.name, frames[()])
     nodes: dict[tuple[int, ...], dict[str, Any]] = {(): tree}
@@ -84,7 +88,8 @@ def apply_hierarchy(detector: Detector, params: Any) -> Detector:
         place = tuple(group.id) if group.id is not None else (len(tree["children"]),)
         if place in nodes or place[:-1] not in nodes:
             raise ParameterError(
-                f"geometry.detector.hierarchy.group.id={','.join(map(str, place))}: each group needs its own place in the tree, below "
+                f"geometry.detector.hierarchy.group.id={','.join(map(str, place))}: each group needs its own place in "
+                "the tree, below "
                 "a group that exists"
             )
         local = _frame_of(group, f"group {place}")

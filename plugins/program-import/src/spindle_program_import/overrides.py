@@ -32,10 +32,13 @@ def changed_goniometer(goniometer: Goniometer | None, params: Any) -> Goniometer
         If single- and multi-axis parameters are mixed or do not fit each other.
     """
     single = params.axis is not None or params.fixed_rotation is not None or params.setting_rotation is not None
-    multi = params.axes is not None or params.angles is not None or params.names is not None or params.scan_axis is not None
+    multi = (
+        params.axes is not None or params.angles is not None or params.names is not None or params.scan_axis is not None
+    )
     if params.axis is not None and params.axes is not None:
         raise ParameterError(
-            "geometry.goniometer.axis= describes a goniometer with one axis and geometry.goniometer.axes= one with several: "
+            "geometry.goniometer.axis= describes a goniometer with one axis and geometry.goniometer.axes= one with "
+            "several: "
             "give one of them"
         )
     if multi:
@@ -44,7 +47,9 @@ def changed_goniometer(goniometer: Goniometer | None, params: Any) -> Goniometer
         goniometer = _single_axis(goniometer, params)
     if params.invert_rotation_axis:
         if goniometer is None:
-            raise ParameterError("geometry.goniometer.invert_rotation_axis=True: the images have no goniometer; give axis= too")
+            raise ParameterError(
+                "geometry.goniometer.invert_rotation_axis=True: the images have no goniometer; give axis= too"
+            )
         goniometer = _inverted(goniometer)
     return goniometer
 
@@ -54,7 +59,8 @@ def _single_axis(goniometer: Goniometer | None, params: Any) -> Goniometer:
     if axis is None:
         if goniometer is None:
             raise ParameterError(
-                "geometry.goniometer: fixed_rotation and setting_rotation need a goniometer, and the images have none; give axis="
+                "geometry.goniometer: fixed_rotation and setting_rotation need a goniometer, and the images have "
+                "none; give axis="
             )
         axis = goniometer.rotation_axis
     fixed = goniometer.fixed_rotation if goniometer is not None and params.axis is None else np.eye(3)
@@ -70,7 +76,8 @@ def _rotation(values: tuple[float, ...], name: str) -> np.ndarray:
     matrix = np.array(values).reshape(3, 3)
     if not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-4) or np.linalg.det(matrix) < 0:
         raise ParameterError(
-            f"geometry.goniometer.{name}={','.join(f'{v:g}' for v in values)} is no rotation (rows must be orthogonal unit vectors)"
+            f"geometry.goniometer.{name}={','.join(f'{v:g}' for v in values)} is no rotation (rows must be orthogonal "
+            "unit vectors)"
         )
     return matrix
 
@@ -78,7 +85,9 @@ def _rotation(values: tuple[float, ...], name: str) -> np.ndarray:
 def _multi_axis(goniometer: Goniometer | None, params: Any) -> Goniometer:
     if params.axes is not None:
         if len(params.axes) % 3 or not params.axes:
-            raise ParameterError(f"geometry.goniometer.axes: {len(params.axes)} numbers given, a multiple of 3 expected")
+            raise ParameterError(
+                f"geometry.goniometer.axes: {len(params.axes)} numbers given, a multiple of 3 expected"
+            )
         axes = np.array(params.axes).reshape(-1, 3)
         angles = params.angles if params.angles is not None else (0.0,) * len(axes)
         names = _names(params.names) if params.names else tuple(f"AXIS_{i}" for i in range(len(axes)))
@@ -86,7 +95,8 @@ def _multi_axis(goniometer: Goniometer | None, params: Any) -> Goniometer:
     else:
         if goniometer is None or goniometer.axes is None or goniometer.angles_deg is None or goniometer.names is None:
             raise ParameterError(
-                "geometry.goniometer.angles=, names= and scan_axis= change a goniometer of several axes, and the images have none; "
+                "geometry.goniometer.angles=, names= and scan_axis= change a goniometer of several axes, and the "
+                "images have none; "
                 "give axes= too"
             )
         axes = np.array(goniometer.axes)
@@ -122,11 +132,16 @@ def changed_detector(detector: Detector, beam: Beam, params: Any, parallax: str,
     has_new_beam : bool
         The wavelength differs from that of the header: the attenuation is worked out again.
     """
-    panels = [replace(p, mu=attenuation_coefficient(p.material, beam.wavelength)) if has_new_beam and p.mu > 0 else p for p in detector]
+    panels = [
+        replace(p, mu=attenuation_coefficient(p.material, beam.wavelength)) if has_new_beam and p.mu > 0 else p
+        for p in detector
+    ]
     for change in params.panel:
         index = change.id or 0
         if index >= len(panels):
-            raise ParameterError(f"geometry.detector.panel.id={index}: the detector has {len(panels)} panels, counted from 0")
+            raise ParameterError(
+                f"geometry.detector.panel.id={index}: the detector has {len(panels)} panels, counted from 0"
+            )
         panels[index] = _changed_panel(panels[index], beam, change, parallax)
     if any(new is not old for new, old in zip(panels, detector, strict=True)):
         detector = detector.replace_panels(panels)
@@ -139,9 +154,18 @@ def changed_detector(detector: Detector, beam: Beam, params: Any, parallax: str,
 def _changed_panel(panel: Panel, beam: Beam, change: Any, parallax: str) -> Panel:
     fields: dict[str, Any] = {}
     for name in (
-        "name", "gain", "pedestal", "pixel_size", "image_size", "trusted_range", "thickness", "material", "fast_axis", "slow_axis",
+        "name",
+        "gain",
+        "pedestal",
+        "pixel_size",
+        "image_size",
+        "trusted_range",
+        "thickness",
+        "material",
+        "fast_axis",
+        "slow_axis",
         "origin",
-    ):  # fmt: skip
+    ):
         if getattr(change, name) is not None:
             fields[name] = getattr(change, name)
     if change.type is not None:
@@ -157,10 +181,13 @@ def _changed_panel(panel: Panel, beam: Beam, change: Any, parallax: str) -> Pane
     fast, slow = fields.get("fast_axis", panel.fast_axis), fields.get("slow_axis", panel.slow_axis)
     if abs(float(np.dot(fast, slow))) > 1e-4:
         raise ParameterError(
-            f"geometry.detector.panel: fast_axis {np.round(fast, 6)} and slow_axis {np.round(slow, 6)} are not perpendicular; give both"
+            f"geometry.detector.panel: fast_axis {np.round(fast, 6)} and slow_axis {np.round(slow, 6)} are not "
+            "perpendicular; give both"
         )
     if fields.get("trusted_range") and fields["trusted_range"][0] > fields["trusted_range"][1]:
-        raise ParameterError(f"geometry.detector.panel.trusted_range={fields['trusted_range']}: the first must not exceed the second")
+        raise ParameterError(
+            f"geometry.detector.panel.trusted_range={fields['trusted_range']}: the first must not exceed the second"
+        )
     thickness = fields.get("thickness", panel.thickness)
     material = fields.get("material", panel.material)
     if "thickness" in fields or "material" in fields:
@@ -172,7 +199,8 @@ def _changed_panel(panel: Panel, beam: Beam, change: Any, parallax: str) -> Pane
     elif change.parallax_correction and mode == "none":
         if not (fields.get("mu", panel.mu) > 0 and thickness > 0):
             raise ParameterError(
-                "geometry.detector.panel.parallax_correction=True needs the sensor's material= and thickness=, which the header does "
+                "geometry.detector.panel.parallax_correction=True needs the sensor's material= and thickness=, which "
+                "the header does "
                 "not give"
             )
         fields["parallax"] = parallax if parallax != "none" else "normalised"
@@ -183,7 +211,9 @@ def _at_distance(detector: Detector, distance: float) -> Detector:
     """The detector moved along the normal of its first panel to the distance wanted (mm); all panels move together."""
     first = detector[0]
     if first.directed_distance == 0:
-        raise ParameterError("geometry.detector.distance=: the plane of the first panel passes through the sample; set panel.origin=")
+        raise ParameterError(
+            "geometry.detector.distance=: the plane of the first panel passes through the sample; set panel.origin="
+        )
     shift = (np.sign(first.directed_distance) * distance - first.directed_distance) * first.normal
     return detector.replace_panels([replace(p, origin=p.origin + shift) for p in detector])
 
@@ -208,7 +238,9 @@ def _with_beam_centre(detector: Detector, beam: Beam, params: Any) -> Detector:
         hit = detector.beam_centre(beam.s0)
         index = hit[0] if hit is not None else 0
     if not 0 <= index < len(detector):
-        raise ParameterError(f"geometry.detector.{given[0]}: there is no panel {index}; the detector has {len(detector)}")
+        raise ParameterError(
+            f"geometry.detector.{given[0]}: there is no panel {index}; the detector has {len(detector)}"
+        )
     panel = detector[index]
     first, second = float(values[0]), float(values[1])
     if given[0] == "mosflm_beam_centre":
@@ -219,7 +251,9 @@ def _with_beam_centre(detector: Detector, beam: Beam, params: Any) -> Detector:
         wanted = np.array([second, first]) * panel.pixel_size
     centre = detector.beam_centre_px(beam.s0, index)
     if centre is None:
-        raise ModelError(f"geometry.detector.{given[0]}: the beam is parallel to panel {index}, which has no beam centre")
+        raise ModelError(
+            f"geometry.detector.{given[0]}: the beam is parallel to panel {index}, which has no beam centre"
+        )
     move = centre * panel.pixel_size - wanted
     shift = move[0] * panel.fast_axis + move[1] * panel.slow_axis
     return detector.replace_panels([replace(p, origin=p.origin + shift) for p in detector])

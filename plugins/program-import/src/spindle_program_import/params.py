@@ -27,8 +27,12 @@ class Tolerances(Params, level=2):
         """Goniometers."""
 
         rotation_axis = Float(1e-6, min=0, none=True, units="rad", help="Angle between rotation axes.")
-        fixed_rotation = Float(1e-6, min=0, none=True, help="Largest difference of the elements of the fixed rotations.")
-        setting_rotation = Float(1e-6, min=0, none=True, help="Largest difference of the elements of the setting rotations.")
+        fixed_rotation = Float(
+            1e-6, min=0, none=True, help="Largest difference of the elements of the fixed rotations."
+        )
+        setting_rotation = Float(
+            1e-6, min=0, none=True, help="Largest difference of the elements of the setting rotations."
+        )
 
     class scan(Params):
         """Scans."""
@@ -89,11 +93,18 @@ class DetectorOverrides(Params):
     mosflm_beam_centre = Floats(
         None, size=2, units="mm", help="Beam centre in the convention of mosflm: slow, then fast, from the first pixel."
     )
-    distance = Float(None, min=0, units="mm", help="Distance along the detector normal; also mends headers that give none.")
-    fast_slow_beam_centre = Floats(
-        None, size_min=2, units="px", help="Beam centre, fast then slow, on a panel (third number; the one that it hits by default)."
+    distance = Float(
+        None, min=0, units="mm", help="Distance along the detector normal; also mends headers that give none."
     )
-    slow_fast_beam_centre = Floats(None, size_min=2, units="px", help="Beam centre, slow then fast, and optionally the panel.")
+    fast_slow_beam_centre = Floats(
+        None,
+        size_min=2,
+        units="px",
+        help="Beam centre, fast then slow, on a panel (third number; the one that it hits by default).",
+    )
+    slow_fast_beam_centre = Floats(
+        None, size_min=2, units="px", help="Beam centre, slow then fast, and optionally the panel."
+    )
 
 
 class GoniometerOverrides(Params):
@@ -115,7 +126,10 @@ class ScanOverrides(Params):
     image_range = Ints(None, size=2, help="First and last image number to import.")
     extrapolate_scan = Bool(False, help="Let image_range reach beyond the images that exist.")
     oscillation = Floats(
-        None, size=2, units="deg", help="Start angle of the first image and width of each; joins images that are numbered in a row."
+        None,
+        size=2,
+        units="deg",
+        help="Start angle of the first image and width of each; joins images that are numbered in a row.",
     )
     batch_offset = Int(None, min=0, help="Offset of batch numbers.")
 
@@ -124,7 +138,9 @@ class ImportParams(Params):
     """Make an experiment list from images."""
 
     identifier_type = Choice(
-        ["uuid", "timestamp", "None"], default="uuid", help="How experiments are named: at random, by time of collection, not at all."
+        ["uuid", "timestamp", "None"],
+        default="uuid",
+        help="How experiments are named: at random, by time of collection, not at all.",
     )
 
     class output(Params):
@@ -155,9 +171,14 @@ class ImportParams(Params):
     class format(Params, level=1):
         """How files are read."""
 
-        name = Plugin("format", default=None, help="Read all files with this format instead of asking each (format=cbf).")
+        name = Plugin(
+            "format", default=None, help="Read all files with this format instead of asking each (format=cbf)."
+        )
         dynamic_shadowing = Bool(
-            Auto, auto=True, level=2, help="Mask shadows of the goniometer; no installed format knows any, so only False and Auto work."
+            Auto,
+            auto=True,
+            level=2,
+            help="Mask shadows of the goniometer; no installed format knows any, so only False and Auto work.",
         )
         multi_panel = Bool(False, level=2, help="One panel per detector module.")
         verify_checksum = Bool(False, help="Read every image and compare its checksum, to find damaged files at once.")
@@ -168,8 +189,8 @@ class ImportParams(Params):
         parallax = Choice(
             ["normalised", "dials", "none"],
             default="normalised",
-            help="Mean depth in the sensor where spots are taken to arise: of the photons that it stops (normalised), of all photons "
-            "(dials), or no correction (none).",
+            help="Mean depth in the sensor where spots are taken to arise: of the photons that it stops (normalised), "
+            "of all photons (dials), or no correction (none).",
         )
 
         class beam(BeamOverrides, level=1):
@@ -184,8 +205,12 @@ class ImportParams(Params):
         class scan(ScanOverrides, level=1):
             """Replace what the headers say of the scan."""
 
-        convert_stills_to_sequences = Bool(False, level=2, help="Join stills that are numbered in a row into one sequence.")
-        convert_sequences_to_stills = Bool(False, level=2, help="Make a still, without goniometer and scan, of each image.")
+        convert_stills_to_sequences = Bool(
+            False, level=2, help="Join stills that are numbered in a row into one sequence."
+        )
+        convert_sequences_to_stills = Bool(
+            False, level=2, help="Make a still, without goniometer and scan, of each image."
+        )
 
     class lookup(Params):
         """Corrections that hold for every image."""

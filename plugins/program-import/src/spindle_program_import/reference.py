@@ -81,7 +81,8 @@ def read_reference(path: Path, params: Any) -> Reference:
         models = experiments.unique(name)
         if wanted and len(models) > 1:
             raise ModelError(
-                f"input.reference_geometry={path}: it holds {len(models)} different {name}s; give a reference with one, or set "
+                f"input.reference_geometry={path}: it holds {len(models)} different {name}s; give a reference with "
+                "one, or set "
                 f"input.use_{'gonio' if name == 'goniometer' else name}_reference=False"
             )
         chosen[name] = models[0] if wanted and models else None

@@ -66,7 +66,9 @@ class Show(Program):
             from .models import describe_experiment, shared_models
 
             for index, experiment in enumerate(experiments):
-                context.log.info("Experiment %d:\n%s\n", index, describe_experiment(experiment, params.show_scan_varying))
+                context.log.info(
+                    "Experiment %d:\n%s\n", index, describe_experiment(experiment, params.show_scan_varying)
+                )
             if params.show_shared_models:
                 context.table(shared_models(experiments))
             summary["n_experiments"] = len(experiments)
@@ -75,7 +77,9 @@ class Show(Program):
                 raise ParameterError("image_statistics needs experiments or images; only reflections were given")
             from .images import image_statistics
 
-            for is_raw in [r for r, wanted in ((True, statistics.show_raw), (False, statistics.show_corrected)) if wanted]:
+            for is_raw in [
+                r for r, wanted in ((True, statistics.show_raw), (False, statistics.show_corrected)) if wanted
+            ]:
                 context.table(image_statistics(experiments, is_raw, context.executor))
         for table in inputs.reflections:
             from .reflections import column_statistics, flag_counts, identifier_table, list_reflections
@@ -95,18 +99,51 @@ class Show(Program):
 
 
 _INTENSITIES = (
-    "id", "panel", "miller_index", "flags", "d", "intensity.prf.value", "intensity.prf.variance", "intensity.sum.value",
-    "intensity.sum.variance", "intensity.scale.value", "intensity.scale.variance", "inverse_scale_factor", "background.mean",
-    "partiality", "lp", "qe",
-)  # fmt: skip
+    "id",
+    "panel",
+    "miller_index",
+    "flags",
+    "d",
+    "intensity.prf.value",
+    "intensity.prf.variance",
+    "intensity.sum.value",
+    "intensity.sum.variance",
+    "intensity.scale.value",
+    "intensity.scale.variance",
+    "inverse_scale_factor",
+    "background.mean",
+    "partiality",
+    "lp",
+    "qe",
+)
 _CENTROIDS = (
-    "id", "panel", "miller_index", "xyzobs.px.value", "xyzobs.px.variance", "xyzobs.mm.value", "xyzobs.mm.variance", "xyzcal.px",
-    "xyzcal.mm", "rlp", "s1", "delpsical.rad",
-)  # fmt: skip
+    "id",
+    "panel",
+    "miller_index",
+    "xyzobs.px.value",
+    "xyzobs.px.variance",
+    "xyzobs.mm.value",
+    "xyzobs.mm.variance",
+    "xyzcal.px",
+    "xyzcal.mm",
+    "rlp",
+    "s1",
+    "delpsical.rad",
+)
 _PROFILE = (
-    "id", "panel", "miller_index", "d", "intensity.prf.value", "intensity.prf.variance", "profile.correlation", "profile.rmsd",
-    "partiality", "num_pixels.foreground", "num_pixels.background", "num_pixels.background_used",
-)  # fmt: skip
+    "id",
+    "panel",
+    "miller_index",
+    "d",
+    "intensity.prf.value",
+    "intensity.prf.variance",
+    "profile.correlation",
+    "profile.rmsd",
+    "partiality",
+    "num_pixels.foreground",
+    "num_pixels.background",
+    "num_pixels.background_used",
+)
 
 
 def _columns(params: Any) -> tuple[str, ...]:

@@ -27,7 +27,11 @@ def describe_experiment(experiment: Experiment, show_scan_varying: bool) -> str:
             lines.append(f"Image file: {imageset.paths[0]}")
         elif imageset.paths:
             lines.append(f"Image files: {len(imageset.paths)}, {imageset.paths[0]} to {imageset.paths[-1]}")
-        lines += [f"{kind} file: {getattr(imageset, kind)}" for kind in ("mask", "gain", "pedestal", "dx", "dy") if getattr(imageset, kind)]
+        lines += [
+            f"{kind} file: {getattr(imageset, kind)}"
+            for kind in ("mask", "gain", "pedestal", "dx", "dy")
+            if getattr(imageset, kind)
+        ]
     lines += _detector(experiment.detector, experiment.beam)
     lines += _beam(experiment.beam, experiment.detector, show_scan_varying)
     if experiment.scan is not None:
@@ -199,7 +203,9 @@ def _profile(profile: dict[str, Any]) -> list[str]:
         if name in profile:
             values = np.atleast_1d(np.asarray(profile[name], dtype=np.float64))
             mean = float(values.mean())
-            spread = f", from {values.min():.6f} to {values.max():.6f} over {values.size} points" if values.size > 1 else ""
+            spread = (
+                f", from {values.min():.6f} to {values.max():.6f} over {values.size} points" if values.size > 1 else ""
+            )
             lines.append(f"    {label}: {n_sigma * mean:.6f} ({mean:.6f}){spread}")
     lines += [f"    {k}: {v}" for k, v in profile.items() if k not in ("__id__", "n_sigma", "sigma_b", "sigma_m")]
     return [*lines, ""]

@@ -12,9 +12,22 @@ from spindle.table.flags import BAD_FOR_REFINEMENT, BAD_FOR_SCALING, BAD_SHOEBOX
 
 # Decimals of columns; others follow from the type and the size of the values.
 _DECIMALS = {
-    "miller_index": 0, "background": 1, "intensity": 1, "d": 2, "lp": 3, "qe": 3, "zeta": 3, "partiality": 4, "s1": 4, "rlp": 4,
-    "profile": 3, "xyzobs": 2, "xyzcal": 2, "inverse_scale_factor": 3, "delpsical": 4,
-}  # fmt: skip
+    "miller_index": 0,
+    "background": 1,
+    "intensity": 1,
+    "d": 2,
+    "lp": 3,
+    "qe": 3,
+    "zeta": 3,
+    "partiality": 4,
+    "s1": 4,
+    "rlp": 4,
+    "profile": 3,
+    "xyzobs": 2,
+    "xyzcal": 2,
+    "inverse_scale_factor": 3,
+    "delpsical": 4,
+}
 _COMBINATIONS = {
     "integrated": INTEGRATED,
     "includes_bad_pixels": Flag.FOREGROUND_INCLUDES_BAD_PIXELS | Flag.BACKGROUND_INCLUDES_BAD_PIXELS,

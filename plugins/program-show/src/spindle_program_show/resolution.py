@@ -8,10 +8,11 @@ from spindle.models import Beam, Detector
 
 
 def inscribed_resolution(detector: Detector, beam: Beam) -> float | None:
-    """Resolution (angstrom) of the largest cone about the beam that lies wholly on the detector; None when the beam misses it.
+    """Resolution (angstrom) of the largest cone about the beam that lies wholly on the detector; None when the beam
+    misses it.
 
-    For one panel the largest d of the four points where the cross through the beam centre leaves it; for several, the corners are
-    projected stereographically and the nearest edge of their convex hull counts.
+    For one panel the largest d of the four points where the cross through the beam centre leaves it; for several, the
+    corners are projected stereographically and the nearest edge of their convex hull counts.
     """
     s0 = beam.s0
     if len(detector) == 1:
@@ -24,7 +25,9 @@ def inscribed_resolution(detector: Detector, beam: Beam) -> float | None:
     corners = []
     for panel in detector:
         w, h = panel.size_mm
-        corners += [panel.origin + x * panel.fast_axis + y * panel.slow_axis for x, y in ((0, 0), (w, 0), (0, h), (w, h))]
+        corners += [
+            panel.origin + x * panel.fast_axis + y * panel.slow_axis for x, y in ((0, 0), (w, 0), (0, h), (w, h))
+        ]
     rays = np.array(corners)
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     forward = s0 / np.linalg.norm(s0)

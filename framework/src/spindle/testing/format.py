@@ -1,0 +1,279 @@
+"""What every image format must do, and tiny images to try things with.
+
+>>> class TestMine(FormatContract):
+...     name = "mine"
+...
+...     @pytest.fixture
+...     def image_file(self, tmp_path):
+...         return write_an_image_of_my_format(tmp_path / "image_0001.mine")
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
+from spindle.errors import FileFormatError, SpindleError
+from spindle.images.compressed import read_head
+from spindle.models import Beam, Detector, Goniometer, Scan
+
+from .contract import PluginContract
+
+__all__ = ["FormatContract", "byte_offset", "mini_cbf_header", "write_mini_cbf"]
+
+
+def byte_offset(pixels: np.ndarray) -> bytes:
+    """Encode int32 pixels with the CBF byte-offset compression (for small test images)."""
+    out = bytearray()
+    previous = 0
+    for value in np.ravel(pixels).tolist():
+        step = value - previous
+        previous = value
+        if -127 <= step <= 127:
+            out += step.to_bytes(1, "little", signed=True)
+        elif -32767 <= step <= 32767:
+            out += b"\x80" + step.to_bytes(2, "little", signed=True)
+        elif -(2**31) < step < 2**31:
+            out += b"\x80\x00\x80" + step.to_bytes(4, "little", signed=True)
+        else:
+            out += b"\x80\x00\x80\x00\x00\x00\x80" + step.to_bytes(8, "little", signed=True)
+    return bytes(out)
+
+
+def mini_cbf_header(**changes: str | None) -> list[str]:
+    """Comment lines of a miniCBF by key; a change replaces the text after the key, None leaves the line out.
+
+    Keys that are given and not among the usual ones are added.
+    """
+    lines: dict[str, str] = {
+        "Detector:": "PILATUS 300K, S/N 3-0101",
+        "2026-01-02T03:04:05.500": "",
+        "Pixel_size": "172e-6 m x 172e-6 m",
+        "Silicon": "sensor, thickness 0.000320 m",
+        "Exposure_time": "0.0970000 s",
+        "Exposure_period": "0.1000000 s",
+        "Count_cutoff": "1048500 counts",
+        "Wavelength": "1.00000 A",
+        "Detector_distance": "0.10000 m",
+        "Beam_xy": "(10.50, 8.25) pixels",
+        "Start_angle": "0.0000 deg.",
+        "Angle_increment": "0.5000 deg.",
+        "Detector_2theta": "0.0000 deg.",
+        "Polarization": "0.990",
+    }
+    for key, text in changes.items():
+        key = "Detector:" if key == "Detector" else key
+        if text is None:
+            lines.pop(key, None)
+        else:
+            lines[key] = text
+    return [f"# {key} {text}".rstrip() for key, text in lines.items()]
+
+
+def write_mini_cbf(
+    path: Path, pixels: np.ndarray, header: list[str] | None = None, cif: str = "", compress: bool = True
+) -> Path:
+    """Write a small CBF image.
+
+    Parameters
+    ----------
+    path : Path
+        A name ending in .gz or .bz2 compresses the file.
+    pixels : (slow, fast) int
+    header : list of str, optional
+        Comment lines; those of `mini_cbf_header` by default.
+    cif : str
+        CIF categories for a full CBF.
+    compress : bool
+        Byte-offset compression of the pixels; otherwise stored as they are.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    data = byte_offset(pixels) if compress else np.ascontiguousarray(pixels, "<i4").tobytes()
+    conversion = '\r\n     conversions="x-CBF_BYTE_OFFSET"' if compress else ""
+    text = "\r\n".join(
+        [
+            "###CBF: VERSION 1.5",
+            "",
+            "data_image",
+            "",
+            '_array_data.header_convention "PILATUS_1.2"',
+            "_array_data.header_contents",
+            ";",
+            *(mini_cbf_header() if header is None else header),
+            ";",
+            "",
+            cif,
+            "_array_data.data",
+            ";",
+            "--CIF-BINARY-FORMAT-SECTION--",
+            f"Content-Type: application/octet-stream;{conversion}",
+            "Content-Transfer-Encoding: BINARY",
+            f"X-Binary-Size: {len(data)}",
+            "X-Binary-ID: 1",
+            'X-Binary-Element-Type: "signed 32-bit integer"',
+            "X-Binary-Element-Byte-Order: LITTLE_ENDIAN",
+            f"Content-MD5: {base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()}",
+            f"X-Binary-Number-of-Elements: {pixels.size}",
+            f"X-Binary-Size-Fastest-Dimension: {pixels.shape[1]}",
+            f"X-Binary-Size-Second-Dimension: {pixels.shape[0]}",
+            "X-Binary-Size-Padding: 4095",
+            "",
+            "",
+        ]
+    )
+    content = text.encode() + b"\x0c\x1a\x04\xd5" + data + bytes(4095) + b"\r\n--CIF-BINARY-FORMAT-SECTION----\r\n;\r\n"
+    if path.suffix == ".gz":
+        import gzip
+
+        content = gzip.compress(content)
+    elif path.suffix == ".bz2":
+        import bz2
+
+        content = bz2.compress(content)
+    path.write_bytes(content)
+    return path
+
+
+class FormatContract(PluginContract):
+    """Conformance tests of the ``format`` slot; needs the fixture `image_file`.
+
+    Attributes
+    ----------
+    has_checked_end : bool
+        False for a format whose pixels cannot be seen to be cut short.
+    """
+
+    slot: ClassVar[str] = "format"
+    has_checked_end: ClassVar[bool] = True
+
+    @pytest.fixture
+    def image_file(self, tmp_path: Path) -> Path:
+        """A small image file of the format."""
+        raise NotImplementedError("a subclass of FormatContract has to define the fixture `image_file`")
+
+    @pytest.fixture
+    def reader(self, plugin: Any, image_file: Path) -> ImageReader:
+        """The image, opened as the host does."""
+        reader = plugin.open_image(path=image_file, head=read_head(image_file), options=FormatOptions())
+        assert isinstance(reader, ImageReader)
+        return reader
+
+    def test_understands_its_own_file(self, plugin: Any, image_file: Path) -> None:
+        assert plugin.understand(path=image_file, head=read_head(image_file)) is True
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            b"",
+            b"\x00" * 1000,
+            bytes(range(256)) * 8,
+            b"hello\n",
+            b"\xff\xd8\xff\xe0JFIF",
+            "grün".encode("latin-1") * 100,
+        ],
+        ids=["empty", "zeros", "all bytes", "text", "jpeg", "no utf-8"],
+    )
+    def test_refuses_what_it_does_not_know_without_raising(self, plugin: Any, head: bytes) -> None:
+        assert plugin.understand(path=Path("anything_0001.dat"), head=head) is False
+        if hasattr(plugin, "refusal"):
+            assert isinstance(plugin.refusal(path=Path("anything_0001.dat"), head=head), str)
+
+    def test_any_beginning_of_a_file_is_judged_without_raising(self, plugin: Any, image_file: Path) -> None:
+        head = read_head(image_file)
+        for length in (1, 7, 20, 100, 500, 1000, 2000):
+            assert plugin.understand(path=image_file, head=head[:length]) in (True, False)
+
+    def test_does_not_look_at_the_file_name_alone(self, plugin: Any, image_file: Path) -> None:
+        assert plugin.understand(path=image_file, head=b"something else altogether") is False
+
+    def test_models_are_complete(self, reader: ImageReader) -> None:
+        for index in range(reader.n_images):
+            models = reader.models(index)
+            assert isinstance(models, ImageModels)
+            assert isinstance(models.beam, Beam) and isinstance(models.detector, Detector)
+            assert models.goniometer is None or isinstance(models.goniometer, Goniometer)
+            assert models.scan is None or isinstance(models.scan, Scan)
+            if models.scan is not None:
+                assert models.scan.n_images == 1
+            assert models.exposure_time >= 0 and models.epoch >= 0
+            for panel in models.detector:
+                assert min(panel.image_size) > 0 and np.all(panel.pixel_size > 0)
+                assert panel.trusted_range[0] <= panel.trusted_range[1]
+
+    def test_models_are_the_same_when_asked_again(self, reader: ImageReader) -> None:
+        first, second = reader.models(0), reader.models(0)
+        assert first.beam.wavelength == second.beam.wavelength
+        assert np.array_equal(first.detector.geometry.d, second.detector.geometry.d)
+
+    def test_pixels_fit_the_panels(self, reader: ImageReader) -> None:
+        panels = reader.models(0).detector
+        arrays = reader.read(0)
+        assert len(arrays) == len(panels)
+        for array, panel in zip(arrays, panels, strict=True):
+            assert array.shape == (panel.image_size[1], panel.image_size[0])
+            assert array.dtype in (np.int32, np.float32)
+
+    def test_memory_is_used_again(self, reader: ImageReader) -> None:
+        first = reader.read(0)
+        expected = [a.copy() for a in first]
+        for array in first:
+            array[...] = 77
+        again = reader.read(0, first)
+        for one, other, wanted in zip(first, again, expected, strict=True):
+            assert np.array_equal(other, wanted)
+            assert np.shares_memory(one, other), "read(out=...) should fill the arrays that it is given when they fit"
+
+    def test_wrong_memory_is_left_alone(self, reader: ImageReader) -> None:
+        expected = reader.read(0)
+        wrong = [np.full((2, 3), 5, dtype=np.int32)]
+        found = reader.read(0, wrong)
+        assert np.all(wrong[0] == 5)
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+    def test_several_threads_may_read_at_once(self, reader: ImageReader) -> None:
+        expected = reader.read(0)
+        results: list[list[np.ndarray]] = [[] for _ in range(8)]
+
+        def work(i: int) -> None:
+            for _ in range(3):
+                results[i] = reader.read(0)
+
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(len(results))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for found in results:
+            assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+    def test_mask_fits_the_panels(self, reader: ImageReader) -> None:
+        masks = reader.mask()
+        if masks is None:
+            return
+        for mask, panel in zip(masks, reader.models(0).detector, strict=True):
+            assert mask.shape == (panel.image_size[1], panel.image_size[0]) and mask.dtype == np.bool_
+
+    def test_a_file_cut_short_is_an_error_that_names_it(self, plugin: Any, image_file: Path) -> None:
+        if not self.has_checked_end:
+            pytest.skip("this format cannot tell that its pixels are cut short")
+        content = image_file.read_bytes()
+        short = image_file.with_name("short_" + image_file.name)
+        short.write_bytes(content[: len(content) // 2])
+        with pytest.raises(SpindleError, match="short_"):
+            plugin.open_image(path=short, head=read_head(short), options=FormatOptions()).read(0)
+
+    def test_a_missing_file_is_an_error_that_names_it(self, plugin: Any, image_file: Path, tmp_path: Path) -> None:
+        gone = tmp_path / "gone" / image_file.name
+        with pytest.raises(FileFormatError, match="gone"):
+            plugin.open_image(path=gone, head=read_head(image_file), options=FormatOptions()).read(0)

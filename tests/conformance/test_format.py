@@ -1,0 +1,26 @@
+"""The first-party formats pass the contract that strangers' formats have to pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spindle.testing.format import FormatContract, write_mini_cbf
+
+PIXELS = np.random.default_rng(3).integers(-2, 40000, size=(60, 97)).astype(np.int32)
+
+
+class TestCbf(FormatContract):
+    name = "cbf"
+
+    @pytest.fixture(params=["", ".gz", ".bz2"])
+    def image_file(self, request, tmp_path):
+        return write_mini_cbf(tmp_path / f"image_0001.cbf{request.param}", PIXELS)
+
+
+class TestUncompressedPixels(FormatContract):
+    name = "cbf"
+
+    @pytest.fixture
+    def image_file(self, tmp_path):
+        return write_mini_cbf(tmp_path / "image_0001.cbf", PIXELS, compress=False)
