@@ -19,7 +19,7 @@ _PIXELS_PER_BLOCK = 2_000_000
 
 
 @njit(nogil=True, cache=True)
-def strong_list(words, strong, image, index):
+def strong_list(words, strong, index):
     """List the marked pixels of a flat image.
 
     Parameters
@@ -28,8 +28,6 @@ def strong_list(words, strong, image, index):
         `strong` seen as words, so that eight unmarked pixels cost one comparison.
     strong : (n,) uint8
         0 or 1.
-    image : (n,) any number
-        Not used but for its length.
     index : (capacity,) int32
         Receives the positions of the marked pixels, ascending.
 
@@ -47,7 +45,7 @@ def strong_list(words, strong, image, index):
                     if n < capacity:
                         index[n] = k
                     n += 1
-    for k in range(8 * words.shape[0], image.shape[0]):
+    for k in range(8 * words.shape[0], strong.shape[0]):
         if strong[k] != 0:
             if n < capacity:
                 index[n] = k

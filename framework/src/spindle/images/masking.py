@@ -1,0 +1,207 @@
+"""Masks that a user asks for: edges, resolution limits, ice rings and untrusted shapes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from spindle.errors import ParameterError
+from spindle.models import Beam, Detector
+from spindle.params import Bool, Float, Floats, Int, Ints, Params, SpaceGroup, UnitCell
+
+__all__ = ["MaskingParams", "generate_masks", "ice_ring_intervals", "resolution_map"]
+
+# Rows of a panel whose resolutions are computed at once.
+_ROWS = 64
+
+
+class MaskingParams(Params):
+    """Which pixels are left out."""
+
+    border = Int(0, min=0, units="px", help="Width of the frame of pixels that is masked along the edges of each panel.")
+    d_min = Float(None, min=0, units="angstrom", help="Mask pixels of this resolution and higher (smaller d).")
+    d_max = Float(None, min=0, units="angstrom", help="Mask pixels of this resolution and lower (larger d).")
+    disable_parallax_correction = Bool(False, help="Compute the resolution of pixels without allowing for depth in the sensor.")
+    resolution_range = Floats(None, size=2, multiple=True, units="angstrom", help="Mask pixels in this range of d; may be repeated.")
+
+    class untrusted(Params, multiple=True):
+        """A part of a panel that is not to be used; may be repeated."""
+
+        panel = Int(None, min=0, help="Number of the panel; 0 when not given. Without a shape, the whole panel is masked.")
+        circle = Ints(None, size=3, units="px", help="Centre x, y and radius.")
+        rectangle = Ints(None, size=4, units="px", help="x0, x1, y0, y1, half open.")
+        polygon = Ints(None, min=0, units="px", help="Corners x1, y1, x2, y2, x3, y3, ...")
+        pixel = Ints(None, size=2, min=0, units="px", help="One pixel: y, x.")
+
+    class ice_rings(Params):
+        """Leave out the powder rings of ice."""
+
+        filter = Bool(False, help="Mask the rings.")
+        unit_cell = UnitCell((4.498, 4.498, 7.338, 90, 90, 120), help="Cell of the ice; hexagonal by default.", level=1)
+        space_group = SpaceGroup("P 63/m m c", help="Its space group.", level=1)
+        width = Float(0.002, min=0, units="1/angstrom^2", help="Width of a ring in 1/d^2.", level=1)
+        d_min = Float(None, min=0, units="angstrom", help="Highest resolution of the rings; that of the detector by default.", level=1)
+
+
+def resolution_map(detector: Detector, panel: int, beam: Beam) -> np.ndarray:
+    """Resolution at the centre of each pixel of a panel.
+
+    Returns
+    -------
+    (slow, fast) float64, angstrom
+    """
+    width, height = detector[panel].image_size
+    out = np.empty((height, width))
+    x = np.arange(width) + 0.5
+    for top in range(0, height, _ROWS):
+        rows = np.arange(top, min(top + _ROWS, height)) + 0.5
+        xy = np.empty((len(rows), width, 2))
+        xy[..., 0] = x
+        xy[..., 1] = rows[:, None]
+        out[top : top + len(rows)] = detector.resolution_at(panel, xy.reshape(-1, 2), beam.s0).reshape(len(rows), width)
+    return out
+
+
+def ice_ring_intervals(
+    unit_cell: tuple[float, ...], space_group: str, width: float, d_min: float
+) -> np.ndarray:
+    """Ranges of 1/d^2 that the powder rings of a crystal cover.
+
+    Parameters
+    ----------
+    unit_cell : six float
+        Angstrom, degrees.
+    space_group : str
+        Any symbol that gemmi knows.
+    width : float, 1/angstrom^2
+        Width of a ring.
+    d_min : float, angstrom
+        Highest resolution.
+
+    Returns
+    -------
+    (n, 2) float64, 1/angstrom^2
+        Ascending, without overlaps.
+    """
+    import gemmi
+
+    cell = gemmi.UnitCell(*unit_cell)
+    group = gemmi.find_spacegroup_by_name(space_group)
+    indices = gemmi.make_miller_array(cell, group, d_min, 0, unique=True)
+    absent = group.operations().systematic_absences(indices)
+    squares = np.unique(np.round(cell.calculate_1_d2_array(indices[~absent]), 9))
+    ends = np.stack([squares - width / 2, squares + width / 2], axis=1)
+    merged: list[list[float]] = []
+    for low, high in ends:
+        if merged and low <= merged[-1][1]:
+            merged[-1][1] = high
+        else:
+            merged.append([low, high])
+    return np.array(merged).reshape(-1, 2)
+
+
+def in_intervals(values: np.ndarray, intervals: np.ndarray) -> np.ndarray:
+    """Whether each value lies in one of the ascending, disjoint intervals (n, 2)."""
+    return np.asarray(np.searchsorted(intervals.ravel(), values) % 2 == 1)
+
+
+def _mask_shape(shape: Any, where: str, good: np.ndarray) -> None:
+    """Mask one untrusted shape in place."""
+    height, width = good.shape
+    given = [n for n in ("circle", "rectangle", "polygon", "pixel") if getattr(shape, n) is not None]
+    if not given:
+        good[:] = False
+        return
+    if shape.circle is not None:
+        x, y, radius = shape.circle
+        rows, columns = np.ogrid[:height, :width]
+        good[(columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2 <= radius**2] = False
+    if shape.rectangle is not None:
+        x0, x1, y0, y1 = shape.rectangle
+        if x1 <= x0 or y1 <= y0:
+            raise ParameterError(f"{where}.rectangle={x0},{x1},{y0},{y1}: the order is x0,x1,y0,y1 with x0 < x1 and y0 < y1")
+        good[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = False
+    if shape.polygon is not None:
+        if len(shape.polygon) < 6 or len(shape.polygon) % 2:
+            raise ParameterError(f"{where}.polygon has {len(shape.polygon)} numbers: give x, y of at least three corners")
+        good[_inside_polygon(np.array(shape.polygon, dtype=np.float64).reshape(-1, 2), width, height)] = False
+    if shape.pixel is not None:
+        y, x = shape.pixel
+        if y >= height or x >= width:
+            raise ParameterError(f"{where}.pixel={y},{x}: the panel has {height} rows and {width} columns; the order is y,x")
+        good[y, x] = False
+
+
+def _inside_polygon(corners: np.ndarray, width: int, height: int) -> np.ndarray:
+    """(slow, fast) bool: pixels whose centre lies in a polygon (even-odd rule)."""
+    x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
+    inside = np.zeros((height, width), np.bool_)
+    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        crosses = (y1 > y) != (y2 > y)
+        if y1 != y2:
+            at = x1 + (y[crosses] - y1) * (x2 - x1) / (y2 - y1)
+            inside[crosses] ^= x[None, :] < at[:, None]
+    return inside
+
+
+def generate_masks(params: MaskingParams, detector: Detector, beam: Beam, scope: str = "") -> list[np.ndarray] | None:
+    """Masks of all panels that the parameters ask for.
+
+    Parameters
+    ----------
+    params : MaskingParams
+    detector : Detector
+    beam : Beam
+    scope : str
+        Dotted name of `params` for error messages.
+
+    Returns
+    -------
+    list of (slow, fast) bool, or None
+        True is good; None when nothing is asked for.
+
+    Raises
+    ------
+    ParameterError
+        If a shape or a range makes no sense for this detector.
+    """
+    ice = params.ice_rings
+    needs_resolution = params.d_min is not None or params.d_max is not None or params.resolution_range or ice.filter
+    if not (needs_resolution or params.border or params.untrusted):
+        return None
+    masks = [np.ones((p.image_size[1], p.image_size[0]), np.bool_) for p in detector]
+    for k, shape in enumerate(params.untrusted):
+        where = f"{scope}untrusted[{k}]"
+        panel = shape.panel or 0
+        if panel >= len(detector):
+            raise ParameterError(f"{where}.panel={panel}: the detector has {len(detector)} panels, counted from 0")
+        _mask_shape(shape, where, masks[panel])
+    if params.border:
+        for good in masks:
+            b = params.border
+            good[:b], good[-b:], good[:, :b], good[:, -b:] = False, False, False, False
+    if needs_resolution:
+        geometry = detector
+        if params.disable_parallax_correction:
+            geometry = detector.replace_panels([replace(p, parallax="none") for p in detector])
+        intervals = np.empty((0, 2))
+        if ice.filter:
+            # Beyond half the wavelength nothing diffracts; near it the list of rings would be endless and of no use.
+            d_min = ice.d_min or max(detector.max_resolution(beam.s0), 0.5 * beam.wavelength)
+            intervals = ice_ring_intervals(ice.unit_cell, ice.space_group, ice.width, d_min)
+        for k, good in enumerate(masks):
+            d = resolution_map(geometry, k, beam)
+            if params.d_min is not None:
+                good &= d > params.d_min
+            if params.d_max is not None:
+                good &= d < params.d_max
+            for low, high in params.resolution_range or ():
+                low, high = min(low, high), max(low, high)
+                good &= (d < low) | (d > high)
+            if len(intervals):
+                good &= ~in_intervals(1.0 / d**2, intervals)
+    if not any(good.any() for good in masks):
+        raise ParameterError(f"{scope or 'the mask parameters '}mask every pixel of the detector; check d_min, d_max, border and untrusted")
+    return masks

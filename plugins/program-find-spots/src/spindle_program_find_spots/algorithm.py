@@ -1,0 +1,264 @@
+"""The program `spindle find_spots`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.errors import ParameterError
+from spindle.params import Auto
+from spindle.report import Table
+from spindle.table import ReflectionTable
+
+from .params import FindSpotsParams
+
+if TYPE_CHECKING:
+    from spindle.execution import RunContext
+    from spindle.models import Experiments
+
+    from .search import Job
+    from .spots import SpotMaker
+
+__all__ = ["FindSpots"]
+
+
+class FindSpots(Program):
+    """Find the spots of a sequence of images.
+
+    Pixels that stand out from their surroundings are gathered to spots that may extend over neighbouring images; each spot gets a
+    centroid, an intensity and the shoebox of its pixels.
+
+        spindle find_spots imported.expt
+        spindle find_spots imported.expt spotfinder.filter.d_min=2 threshold.algorithm=dispersion
+    """
+
+    class Params(FindSpotsParams):
+        """Find the spots of a sequence of images."""
+
+    @hookimpl
+    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+        """Search all images; see `spindle.contracts.program.ProgramSpec`."""
+        _check_params(params)
+        experiments = inputs.experiments
+        if inputs.files:
+            if experiments:
+                raise ParameterError("give either images or an experiment list, not both")
+            experiments = context.run_program("import", files=inputs.files).experiments
+        if not experiments:
+            raise ParameterError("no images: give an experiment file (spindle import writes imported.expt) or image files")
+        return _Run(experiments, params, context).result()
+
+
+def _check_params(params: Any) -> None:
+    mp = params.spotfinder.mp
+    if mp.njobs != 1:
+        raise ParameterError(f"spotfinder.mp.njobs={mp.njobs}: several machines are used through an executor; leave njobs=1, set mp.method=")
+    if mp.chunksize not in (None, Auto) or mp.min_chunksize not in (None, 20):
+        raise ParameterError("spotfinder.mp.chunksize and min_chunksize: images are handed to the workers one by one; leave them out")
+    smallest = params.spotfinder.filter.min_spot_size
+    largest = params.spotfinder.filter.max_spot_size
+    if smallest is not Auto and smallest > largest:
+        raise ParameterError(f"spotfinder.filter.min_spot_size={smallest} is larger than max_spot_size={largest}")
+
+
+class _Run:
+    """One run of the program."""
+
+    def __init__(self, experiments: Experiments, params: Any, context: RunContext) -> None:
+        from .jobs import make_jobs
+        from .search import ImageSearch
+
+        self.experiments, self.params, self.context = experiments, params, context
+        spotfinder = params.spotfinder
+        self.jobs: list[Job] = make_jobs(experiments, params)
+        self.centroid = context.algorithm("centroid", "simple")
+        fraction = spotfinder.filter.max_strong_pixel_fraction
+        self.search = ImageSearch(
+            context.algorithm("threshold", spotfinder.threshold.algorithm),
+            spotfinder.region_of_interest,
+            1.0 if fraction is None else fraction,
+            params.maximum_trusted_value,
+            spotfinder.compute_mean_background,
+        )
+        self.n_strong: dict[tuple[int, int], int] = {}
+        self.backgrounds: dict[tuple[int, int], float] = {}
+        self.files: dict[str, Any] = {}
+        self.makers: dict[int, list[SpotMaker]] = {}
+
+    def items(self) -> Iterator[tuple[Job, int]]:
+        """All images to search, in order."""
+        for job in self.jobs:
+            for first, last in job.blocks:
+                for z in range(first, last):
+                    yield job, z
+
+    def result(self) -> ProgramResult:
+        """Search, filter, report."""
+        table = self._join(self._tables())
+        table.identifiers = dict(self.experiments.identifiers)
+        tables = self._report(table)
+        searched = sum(job.n_images for job in self.jobs)
+        summary = {
+            "n_spots": len(table),
+            "n_images": searched,
+            "n_strong_pixels": sum(self.n_strong.values()),
+            "spots_per_image": len(table) / searched if searched else 0.0,
+        }
+        name = self.params.output.experiments or "imported.expt"
+        return ProgramResult(
+            experiments=self.experiments, reflections=table, tables=tables, summary=summary, files=self.files,
+            next_step=f"spindle index {name} {self.params.output.reflections}" if len(table) else "",
+        )  # fmt: skip
+
+    def _min_size(self, job: Job) -> int:
+        size = self.params.spotfinder.filter.min_spot_size
+        if size is not Auto:
+            return int(size)
+        return 3 if job.experiment.detector[0].type == "SENSOR_PAD" else 6
+
+    def _new_makers(self, job: Job) -> list[SpotMaker]:
+        from .spots import SpotMaker
+
+        f = self.params.spotfinder.filter
+        makers = []
+        for p, panel in enumerate(job.experiment.detector):
+            high = panel.trusted_range[1] if self.params.maximum_trusted_value is None else self.params.maximum_trusted_value
+            makers.append(
+                SpotMaker(
+                    job.number, p, panel.image_size[0], self.centroid, self._min_size(job), f.max_spot_size, f.max_separation,
+                    (high - panel.pedestal) / (panel.gain or 1.0), self.params.output.shoeboxes,
+                )  # fmt: skip
+            )
+        return makers
+
+    def _tables(self) -> list[ReflectionTable]:
+        """Spots of each job."""
+        from spindle.numerics.connected_components import ComponentStream
+
+        from .spots import join_spots
+
+        keep = self.params.output.shoeboxes
+        tables = []
+        results = self.context.executor.map(self.search, self.items())
+        total = sum(job.n_images for job in self.jobs)
+        with self.context.progress("finding spots", total) as progress:
+            for job in self.jobs:
+                makers = self.makers[job.number] = self._new_makers(job)
+                always: list[np.ndarray] | None = None
+                for first, last in job.blocks:
+                    streams = [ComponentStream(m.width, job.is_linked) for m in makers]
+                    for z in range(first, last):
+                        pixels = next(results)
+                        self.n_strong[job.number, z] = pixels.n_strong
+                        self.backgrounds[job.number, z] = pixels.mean_background
+                        self.context.log.debug("Found %d strong pixels on image %d", pixels.n_strong, z + 1)
+                        for maker, stream, index, value in zip(makers, streams, pixels.index, pixels.value, strict=True):
+                            maker.take(stream.add(z, index, value))
+                        if self.params.spotfinder.write_hot_mask and z not in job.excluded:
+                            always = pixels.index if always is None else [
+                                np.intersect1d(a, b, assume_unique=True) for a, b in zip(always, pixels.index, strict=True)
+                            ]  # fmt: skip
+                        progress.advance()
+                    for maker, stream in zip(makers, streams, strict=True):
+                        maker.take(stream.finish())
+                if always is not None:
+                    self._keep_hot_mask(job, always)
+                tables.append(join_spots(makers, keep))
+        for _ in results:  # lets the executor end its work
+            pass
+        return [self._filtered(job, table) for job, table in zip(self.jobs, tables, strict=True)]
+
+    def _filtered(self, job: Job, table: ReflectionTable) -> ReflectionTable:
+        """The spots that pass the filters of their surroundings."""
+        from .filters import steep_background, uncrowded
+
+        f = self.params.spotfinder.filter
+        counts = self.makers[job.number][0].counts
+        if f.background_gradient.filter and len(table):
+            items = [(job, z) for first, last in job.blocks for z in range(first, last) if z not in job.excluded]
+            steep = steep_background(
+                job, table, f.background_gradient.background_size, f.background_gradient.gradient_cutoff,
+                self.context.executor.map, items,
+            )  # fmt: skip
+            counts.on_gradient = int(steep.sum())
+            table = table.select(~steep)
+        if f.spot_density.filter and len(table):
+            kept = uncrowded(table)
+            counts.in_crowd = int(len(table) - kept.sum())
+            table = table.select(kept)
+        return table
+
+    def _join(self, tables: list[ReflectionTable]) -> ReflectionTable:
+        return ReflectionTable.concatenate(tables)
+
+    def _keep_hot_mask(self, job: Job, always: list[np.ndarray]) -> None:
+        """Remember to write a mask of the pixels that were strong on every image of a job."""
+        masks = []
+        for panel, index in zip(job.experiment.detector, always, strict=True):
+            good = np.ones((panel.image_size[1], panel.image_size[0]), np.bool_)
+            good.reshape(-1)[index] = False
+            masks.append(good)
+        path = f"{self.params.spotfinder.hot_mask_prefix}_{job.number}.npz"
+        n_images = job.n_images - len(job.excluded)
+        n_hot = sum(len(i) for i in always)
+        self.context.log.info("%d pixels are strong on all %d images of experiment %d: %s", n_hot, n_images, job.number, path)
+
+        def write(target: Path) -> None:
+            with target.open("wb") as stream:
+                np.savez_compressed(stream, *masks)
+
+        self.files[path] = write
+
+    # -- reporting
+
+    def _report(self, table: ReflectionTable) -> list[Table]:
+        from .report import advice, counts_table, histogram, image_table
+        from .spots import SpotCounts
+
+        log = self.context.log
+        groups: dict[object, list[Job]] = {}
+        for job in self.jobs:
+            groups.setdefault(job.group, []).append(job)
+        rows, warnings, tables = [], [], []
+        z = np.floor(table["xyzobs.px.value"][:, 2]).astype(np.int64)
+        for k, jobs in enumerate(groups.values()):
+            images = [(job.number, i) for job in jobs for first, last in job.blocks for i in range(first, last)]
+            if not images:
+                continue
+            mine = np.isin(table["id"], [job.number for job in jobs])
+            # Images are ordered by experiment and array index, so one sorted key finds the image of each spot.
+            keys = np.array(images, dtype=np.int64) @ (1 << 32, 1)
+            where = np.searchsorted(keys, table["id"][mine].astype(np.int64) * (1 << 32) + z[mine])
+            per_image = np.bincount(where, minlength=len(images))
+            is_sequence = jobs[0].images.imageset.kind == "ImageSequence"
+            numbers = np.array([i + 1 for _, i in images]) if is_sequence else np.arange(1, len(images) + 1)
+            counts = SpotCounts()
+            for maker in (m for job in jobs for m in self.makers[job.number]):
+                for field in counts.__slots__:
+                    setattr(counts, field, getattr(counts, field) + getattr(maker.counts, field))
+            name = Path(jobs[0].images.imageset.template or jobs[0].images.file_of(0)[0]).name
+            name = name if is_sequence or len(jobs) == 1 else f"{name} and others"
+            n_strong = sum(self.n_strong[image] for image in images)
+            rows.append((name, len(images), n_strong, counts, int(mine.sum())))
+            good = sum(int(m.sum()) for m in jobs[0].masks)
+            is_sweep = not jobs[0].experiment.is_still
+            warnings += advice(name, is_sweep, len(images), int(mine.sum()), n_strong, good, counts)
+            if len(images) > 1:
+                log.info("%s\n", histogram(f"\nHistogram of per-image spot count for imageset {k}:", per_image, numbers))
+            if self.params.per_image_statistics:
+                named = [(a, b, str(n)) for (a, b), n in zip(images, numbers, strict=True)]
+                tables.append(image_table(f"Number of centroids per image for imageset {k}:", table, self.experiments, named))
+            if self.params.spotfinder.compute_mean_background:
+                values = [[int(n), self.backgrounds[image]] for n, image in zip(numbers, images, strict=True)]
+                title = f"Mean background per image for imageset {k}:"
+                tables.append(Table(title, ["image", "mean background (counts)"], values, key="mean_background"))
+        tables.insert(0, counts_table(rows, self.params))
+        for one in tables:
+            self.context.table(one)
+        for warning in warnings:
+            log.warning("Warning: %s", warning)
+        return tables

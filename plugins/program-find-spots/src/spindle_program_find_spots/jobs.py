@@ -1,0 +1,160 @@
+"""What is to be searched: one job per experiment, with its masks and ranges of images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spindle.errors import FileFormatError, ParameterError
+from spindle.images import ImageSequence
+from spindle.images.masking import generate_masks
+from spindle.images.sequence import read_mask
+from spindle.models import Experiment, Experiments
+
+from .search import Job
+
+__all__ = ["make_jobs"]
+
+
+def make_jobs(experiments: Experiments, params: Any) -> list[Job]:
+    """Jobs of all experiments that have images of their own; crystals that share images are searched once.
+
+    Raises
+    ------
+    UserError
+        If ranges, regions or masks do not fit the images.
+    """
+    spotfinder = params.spotfinder
+    masks = _Masks(spotfinder)
+    jobs: list[Job] = []
+    seen: set[tuple[int, Any]] = set()
+    excluded = _excluded_images(spotfinder, experiments)
+    for number, experiment in enumerate(experiments):
+        z0 = experiment.scan.array_range[0] if experiment.scan is not None else 0
+        key = (id(experiment.imageset), (z0, experiment.scan.n_images) if experiment.scan is not None else number)
+        if experiment.imageset is not None and key in seen:
+            continue
+        seen.add(key)
+        _check_lookups(experiment, number)
+        images = ImageSequence(experiment)
+        blocks = _blocks(spotfinder.scan_range, z0, images.n_images, number)
+        is_sequence = images.imageset.kind == "ImageSequence"
+        jobs.append(
+            Job(
+                number=number,
+                experiment=experiment,
+                images=images,
+                masks=masks.of(images),
+                blocks=blocks,
+                excluded=excluded(number, z0, images.n_images),
+                z0=z0,
+                is_linked=not (experiment.is_still or spotfinder.force_2d),
+                group=id(images.imageset) if is_sequence else "stills",
+            )
+        )
+    if spotfinder.scan_range and not any(job.blocks for job in jobs):
+        ranges = ", ".join(f"{a} to {b}" for a, b in spotfinder.scan_range)
+        have = ", ".join(f"{job.z0 + 1} to {job.z0 + job.images.n_images}" for job in jobs)
+        raise ParameterError(f"spotfinder.scan_range={ranges}: no such images; the experiments have {have}")
+    return jobs
+
+
+def _check_lookups(experiment: Experiment, number: int) -> None:
+    for name in ("gain", "pedestal"):
+        value = getattr(experiment.imageset, name, None)
+        if value:
+            raise FileFormatError(
+                f"experiment {number} names a {name} map ({value}); per-pixel {name} maps are not supported. Give the detector one "
+                f"{name} at import (geometry.detector.panel.{name}=) and images without the map"
+            )
+
+
+def _blocks(ranges: Any, z0: int, n_images: int, number: int) -> list[tuple[int, int]]:
+    """Half-open ranges of array indices to search in an experiment."""
+    if not ranges:
+        return [(z0, z0 + n_images)]
+    blocks = []
+    for first, last in ranges:
+        if last < first:
+            raise ParameterError(f"spotfinder.scan_range={first},{last}: the first image comes after the last")
+        low, high = max(first - 1, z0), min(last, z0 + n_images)
+        if low < high:
+            blocks.append((low, high))
+    blocks.sort()
+    for (_, end), (start, _) in zip(blocks, blocks[1:], strict=False):
+        if start < end:
+            raise ParameterError(f"spotfinder.scan_range: the ranges overlap in experiment {number} at image {start + 1}")
+    return blocks
+
+
+def _excluded_images(spotfinder: Any, experiments: Experiments) -> Any:
+    """Function (experiment, z0, n_images) -> set of array indices to leave out."""
+    rules: list[tuple[int | None, int, int]] = []
+    given = spotfinder.exclude_images or []
+    for text in (word for words in given for word in ([words] if isinstance(words, str) else words)):
+        try:
+            numbers = [int(part) for part in str(text).split(":")]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (2, 3) or numbers[-1] < numbers[-2]:
+            raise ParameterError(f"spotfinder.exclude_images={text}: write experiment:first:last or first:last, for example 0:1:10")
+        which = numbers[0] if len(numbers) == 3 else None
+        if which is not None and not 0 <= which < len(experiments):
+            raise ParameterError(f"spotfinder.exclude_images={text}: there is no experiment {which}, only 0 to {len(experiments) - 1}")
+        rules.append((which, numbers[-2], numbers[-1]))
+    every = spotfinder.exclude_images_multiple
+
+    def excluded(number: int, z0: int, n_images: int) -> set[int]:
+        chosen = {z for which, a, b in rules if which in (None, number) for z in range(max(a - 1, z0), min(b, z0 + n_images))}
+        if every:
+            chosen |= {z for z in range(z0, z0 + n_images) if (z + 1) % every == 0}
+        return chosen
+
+    return excluded
+
+
+class _Masks:
+    """Static masks, made once for experiments that share detector, beam and images."""
+
+    def __init__(self, spotfinder: Any) -> None:
+        self.spotfinder = spotfinder
+        self._known: dict[tuple[Any, ...], list[np.ndarray]] = {}
+        self._keep: list[Any] = []
+        self._user: dict[int, list[np.ndarray]] = {}
+
+    def of(self, images: ImageSequence) -> list[np.ndarray]:
+        """Masks of all panels, True is good, cut to the region of interest."""
+        experiment = images.experiment
+        detector, beam = experiment.detector, experiment.beam
+        by_set = id(experiment.imageset) if images.imageset.kind == "ImageSequence" else (images.imageset.mask, images.imageset.format)
+        key = (id(detector), id(beam), by_set)
+        if key in self._known:
+            return self._known[key]
+        masks = images.masks
+        lookup = self.spotfinder.lookup.mask
+        if lookup:
+            if id(detector) not in self._user:
+                self._user[id(detector)] = read_mask(lookup, detector)
+            masks = [a & b for a, b in zip(masks, self._user[id(detector)], strict=True)]
+        asked = generate_masks(self.spotfinder.filter, detector, beam, "spotfinder.filter.")
+        if asked is not None:
+            masks = [a & b for a, b in zip(masks, asked, strict=True)]
+        region = self.spotfinder.region_of_interest
+        if region is not None:
+            masks = [_cut(m, region, p) for p, m in enumerate(masks)]
+        masks = [np.ascontiguousarray(m) for m in masks]
+        self._known[key] = masks
+        self._keep.append((detector, beam, images.imageset))
+        return masks
+
+
+def _cut(mask: np.ndarray, region: tuple[int, int, int, int], panel: int) -> np.ndarray:
+    x0, x1, y0, y1 = region
+    height, width = mask.shape
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise ParameterError(
+            f"spotfinder.region_of_interest={x0},{x1},{y0},{y1}: not inside panel {panel} of {width} x {height} pixels; the order is "
+            "x0,x1,y0,y1, half open"
+        )
+    return mask[y0:y1, x0:x1]

@@ -1,0 +1,195 @@
+"""One image: read it, mask it, find its strong pixels. Many images are searched at once."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from spindle.errors import UserError
+from spindle.images import ImageSequence
+from spindle.models import Experiment
+from spindle.numerics.connected_components import strong_list
+from spindle.numerics.trusted import trusted_mask
+
+__all__ = ["ImageSearch", "Job", "StrongPixels"]
+
+
+@dataclass(slots=True)
+class Job:
+    """The images of one experiment and what is to be done with them.
+
+    Attributes
+    ----------
+    number : int
+        Position of the experiment; becomes the column ``id``.
+    experiment : Experiment
+    images : ImageSequence
+    masks : list of (slow, fast) bool
+        Static mask of each panel, already cut to the region of interest.
+    blocks : list of (first, last)
+        Array indices z, half open, that are searched; spots never cross a border of them.
+    excluded : set of int
+        Array indices that are left out.
+    z0 : int
+        Array index of the first image of the experiment.
+    is_linked : bool
+        Spots may extend over images.
+    group : object
+        Jobs of one group share their statistics.
+    """
+
+    number: int
+    experiment: Experiment
+    images: ImageSequence
+    masks: list[np.ndarray]
+    blocks: list[tuple[int, int]]
+    excluded: set[int]
+    z0: int
+    is_linked: bool
+    group: object
+
+    @property
+    def n_images(self) -> int:
+        """Images to search, those left out included."""
+        return sum(last - first for first, last in self.blocks)
+
+
+@dataclass(slots=True)
+class StrongPixels:
+    """Strong pixels of one image.
+
+    Attributes
+    ----------
+    z : int
+        Array index of the image.
+    index : list of (n,) int32
+        Per panel, positions y * width + x, ascending.
+    value : list of (n,) float32
+        Per panel, their values (pedestal subtracted, divided by gain).
+    mean_background : float
+        Mean of the good pixels that are not strong, if asked for, else NaN.
+    """
+
+    z: int
+    index: list[np.ndarray]
+    value: list[np.ndarray]
+    mean_background: float = float("nan")
+
+    @property
+    def n_strong(self) -> int:
+        """Number of strong pixels."""
+        return sum(len(i) for i in self.index)
+
+
+@dataclass
+class _Buffers:
+    """Memory of one thread."""
+
+    images: list[np.ndarray] | None = None
+    by_shape: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
+    corrected: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+
+
+class ImageSearch:
+    """Finds the strong pixels of images; may be called from several threads at once.
+
+    Parameters
+    ----------
+    threshold : plugin of the slot ``threshold``
+    region : (x0, x1, y0, y1) or None
+        Part of each panel that is searched.
+    max_fraction : float
+        Largest fraction of strong pixels of an image; 1 allows all.
+    max_value : float or None
+        Highest value to use, in place of that of the panel.
+    with_background : bool
+        Also compute the mean background.
+    """
+
+    def __init__(
+        self,
+        threshold: Any,
+        region: tuple[int, int, int, int] | None,
+        max_fraction: float,
+        max_value: float | None,
+        with_background: bool,
+    ) -> None:
+        self.threshold = threshold
+        self.region = region
+        self.max_fraction = max_fraction
+        self.max_value = max_value
+        self.with_background = with_background
+        self._local = threading.local()
+
+    def __call__(self, item: tuple[Job, int]) -> StrongPixels:
+        """Search image z of a job."""
+        job, z = item
+        n_panels = len(job.experiment.detector)
+        if z in job.excluded:
+            empty = [np.empty(0, np.int32)] * n_panels
+            return StrongPixels(z, empty, [np.empty(0, np.float32)] * n_panels)
+        if not hasattr(self._local, "buffers"):
+            self._local.buffers = _Buffers()
+        buffers = self._local.buffers
+        buffers.images = job.images.read(z - job.z0, buffers.images)
+        result = StrongPixels(z, [], [])
+        total, count = 0.0, 0
+        for p in range(n_panels):
+            index, value, background = self._search_panel(job, p, z, buffers.images[p], buffers)
+            result.index.append(index)
+            result.value.append(value)
+            total, count = total + background[0], count + background[1]
+        if self.with_background and count:
+            result.mean_background = total / count
+        return result
+
+    def _search_panel(
+        self, job: Job, p: int, z: int, raw: np.ndarray, buffers: _Buffers
+    ) -> tuple[np.ndarray, np.ndarray, tuple[float, int]]:
+        panel = job.experiment.detector[p]
+        width = raw.shape[1]
+        corner = (0, 0)
+        if self.region is not None:
+            x0, x1, y0, y1 = self.region
+            raw, corner = raw[y0:y1, x0:x1], (x0, y0)
+        raw = np.ascontiguousarray(raw)
+        shape = raw.shape
+        if shape not in buffers.by_shape:
+            buffers.by_shape[shape] = (np.empty(shape, np.bool_), np.empty(shape, np.bool_), np.empty(raw.size, np.int32))
+        good, out, list_of_strong = buffers.by_shape[shape]
+        low, high = panel.trusted_range
+        trusted_mask(raw, job.masks[p], low, high if self.max_value is None else self.max_value, good)
+        image = raw
+        if panel.pedestal != 0.0 or panel.gain not in (0.0, 1.0):
+            image = buffers.corrected.setdefault(shape, np.empty(shape, np.float32))
+            np.subtract(raw, panel.pedestal, out=image, casting="unsafe")
+            if panel.gain != 0.0:
+                image /= panel.gain
+        strong = self.threshold.find_strong(
+            image=image, mask=good, gain=1.0, panel=panel, beam=job.experiment.beam, corner=corner, out=out
+        )
+        flat = np.ascontiguousarray(strong).reshape(-1).view(np.uint8)
+        pixels = image.reshape(-1)
+        n = strong_list(flat[: flat.size // 8 * 8].view(np.uint64), flat, list_of_strong)
+        limit = int(np.ceil(self.max_fraction * flat.size))
+        if self.max_fraction < 1 and n > limit:
+            path, _ = job.images.file_of(z - job.z0)
+            raise UserError(
+                f"find_spots: {n} of {flat.size} pixels of panel {p} of {path} are strong, more than "
+                f"spotfinder.filter.max_strong_pixel_fraction={self.max_fraction:g} allows; is the image blank or damaged, or does a "
+                "photon make more than one count (spotfinder.threshold.dispersion.gain=)? Leave it out with "
+                "spotfinder.exclude_images=, or raise the limit"
+            )
+        index = list_of_strong[:n].copy()
+        value = pixels[index].astype(np.float32)
+        background = (0.0, 0)
+        if self.with_background:
+            rest = good & ~strong
+            background = (float(image.sum(where=rest, dtype=np.float64)), int(np.count_nonzero(rest)))
+        if self.region is not None:
+            y, x = np.divmod(index, shape[1])
+            index = ((y + corner[1]) * width + (x + corner[0])).astype(np.int32)
+        return index, value, background
