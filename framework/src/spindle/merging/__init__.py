@@ -15,10 +15,12 @@ from .statistics import (
     correlation,
     critical_correlation,
     merging_statistics,
+    resolution_limit,
     resolution_of,
     resolution_shells,
     shell_numbers,
 )
+from .tables import shell_table, summary_table
 from .truncation import Amplitudes, expected_intensity, french_wilson
 from .wilson import WilsonPlot, wilson_plot
 
@@ -47,8 +49,11 @@ __all__ = [
     "merging_statistics",
     "pack_indices",
     "prepare_intensities",
+    "resolution_limit",
     "resolution_of",
     "resolution_shells",
     "shell_numbers",
+    "shell_table",
+    "summary_table",
     "wilson_plot",
 ]

@@ -337,3 +337,43 @@ def _shell(data: _Data, low: float, high: float, shown: np.ndarray | None = None
         delta_f_over_f=df_over_f,
         delta_i_over_sigma=di_over_sigma,
     )
+
+
+def resolution_limit(statistics: MergingStatistics, cc_half: float = 0.3) -> float | None:
+    """Resolution in angstrom at which CC1/2 falls to a limit, from a smooth fit over the shells.
+
+    Parameters
+    ----------
+    statistics : MergingStatistics
+    cc_half
+        The limit.
+
+    Returns
+    -------
+    float or None
+        The resolution of the data where CC1/2 stays above the limit; None with fewer than four significant shells.
+
+    Notes
+    -----
+    Fits 1/2 (1 - tanh((s - s0) / r)), s = 1/d^2, weighted by the number of pairs; Brewster (2018), J. Appl. Cryst. 51, 1.
+    """
+    use = [s for s in statistics.shells if s.cc_half_significant]
+    if len(use) < 4:
+        return None
+    from scipy.optimize import curve_fit
+
+    s = np.array([0.5 * (x.d_max**-2 + x.d_min**-2) for x in use])
+    cc = np.array([x.cc_half for x in use])
+    error = np.array([1.0 / np.sqrt(x.n_half - 3) if x.n_half > 4 else 100.0 for x in use])
+
+    def fall(x: np.ndarray, centre: float, width: float) -> np.ndarray:
+        return np.asarray(0.5 * (1.0 - np.tanh((x - centre) / width)))
+
+    try:
+        (centre, width), _ = curve_fit(fall, s, cc, p0=(1.2 * s.max(), 0.4 * s.max()), sigma=error, maxfev=2000)
+    except RuntimeError:
+        return None
+    if width <= 0:
+        return statistics.overall.d_min
+    limit = centre + width * np.arctanh(1.0 - 2.0 * cc_half)
+    return max(float(1.0 / np.sqrt(limit)), statistics.overall.d_min) if limit > 0 else None

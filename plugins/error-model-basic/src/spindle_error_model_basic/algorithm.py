@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from spindle.contracts.error_model import ErrorModelFit, ErrorModelObservations
 from spindle.params import Auto, Choice, Float, Int, Params
 from spindle.report import Table
 
-from .fit import bin_variances, fit_individually, fit_regression, intensity_bins, select
+from .fit import bin_variances, fit_individually, fit_regression, intensity_bins, means, select
 from .likelihood import fit_likelihood
 
 DEFAULT_A, DEFAULT_B = 1.0, 0.02
@@ -70,12 +71,6 @@ class BasicErrorModel(Algorithm):
         if params.minimisation == "None":
             return default
         variance = observations.variance
-        if start is not None:
-            variance_now = self.corrected_variance(
-                observations.intensity, variance, observations.intensity, observations.counting, start
-            )
-        else:
-            variance_now = variance
         c = 0.0 if params.c is Auto else params.c
         found: tuple[float, ...] | None
         if params.minimisation == "likelihood":
@@ -104,39 +99,37 @@ class BasicErrorModel(Algorithm):
                 (), default.details,
             )  # fmt: skip
         a, b, c = found
-        tables, details = self._judge(observations, variance_now, a, b, c)
+        tables, details = self._judge(observations, a, b, c)
         return _describe(a, b, c, tables, details)
 
     def _judge(
-        self, observations: ErrorModelObservations, variance_now: np.ndarray, a: float, b: float, c: float
+        self, observations: ErrorModelObservations, a: float, b: float, c: float
     ) -> tuple[tuple[Table, ...], dict[str, Any]]:
         """Variances of the normalised deviations per intensity range, before and after."""
         rows, offsets = _complete(observations)
-        sample = select(
-            observations.intensity[rows], observations.variance[rows] + c * observations.counting[rows],
-            observations.scale[rows], offsets, self.params.min_Ih,
-        )  # fmt: skip
-        raw = select(
-            observations.intensity[rows], observations.variance[rows], observations.scale[rows], offsets, self.params.min_Ih
-        )
-        if sample is None or raw is None:
+        intensity, scale = observations.intensity[rows], observations.scale[rows]
+        before = select(intensity, observations.variance[rows], scale, offsets, self.params.min_Ih)
+        if before is None:
             return (), {}
-        table_rows, variances = [], []
-        for data, (x, y) in ((raw, (1.0, 0.0)), (sample, (a, b))):
-            bins = intensity_bins(data.expected, self.params.n_bins)
-            variances.append(bin_variances(data.deviations(x, y), bins))
-        bins = intensity_bins(sample.expected, self.params.n_bins)
+        counting = observations.counting[rows][before.rows]
+        after = replace(before, variance=before.variance + c * counting)
+        weighted = a * a * (after.variance + (b * after.intensity) ** 2)
+        after.mean = means(after.intensity, weighted, after.scale, after.group, int(after.group[-1]) + 1)[after.group]
+        bins = intensity_bins(before.expected, self.params.n_bins)
+        deviations = after.deviations(a, b)
+        uncorrected, corrected = bin_variances(before.deviations(1.0, 0.0), bins), bin_variances(deviations, bins)
+        table_rows = []
         for k in range(bins.max() + 1):
-            values = sample.expected[bins == k]
-            before = float(variances[0][k]) if k < len(variances[0]) else None
-            table_rows.append([f"{values.max():.2f} - {values.min():.2f}", len(values), before, float(variances[1][k])])
+            values = before.expected[bins == k]
+            table_rows.append(
+                [f"{values.max():.2f} - {values.min():.2f}", len(values), float(uncorrected[k]), float(corrected[k])]
+            )
         table = Table(
             "Variances of the normalised deviations of equivalents per intensity range: 1 when the sigmas are right",
             ["Intensity range (<Ih>)", "n_refl", "Uncorrected variance", "Corrected variance"],
             table_rows,
             "error_model",
         )
-        deviations = sample.deviations(a, b)
         return (table,), {"deviations": np.sort(deviations)[:: max(1, len(deviations) // 1000)].tolist()}
 
 

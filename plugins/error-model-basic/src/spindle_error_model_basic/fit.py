@@ -32,6 +32,8 @@ class Sample:
         Observations of the reflection.
     mean : (n,) float64
         <I> of the reflection.
+    rows : (n,) int64
+        Where the observations are in the arrays they were selected from.
     """
 
     intensity: np.ndarray
@@ -40,6 +42,7 @@ class Sample:
     group: np.ndarray
     multiplicity: np.ndarray
     mean: np.ndarray
+    rows: np.ndarray
 
     def __len__(self) -> int:
         return len(self.intensity)
@@ -50,9 +53,9 @@ class Sample:
         return self.scale * self.mean
 
     def deviations(self, a: float, b: float) -> np.ndarray:
-        """(n,) float64: sqrt((n - 1) / n) (I / g - <I>) / (sigma' / g)."""
+        """(n,) float64: (I / g - <I>) / (sigma' / g) times sqrt(n / (n - 1)), as the observation is part of its mean."""
         sigma = a * np.sqrt(self.variance + (b * self.intensity) ** 2)
-        return np.sqrt((self.multiplicity - 1) / self.multiplicity) * (self.intensity - self.expected) / sigma
+        return np.sqrt(self.multiplicity / (self.multiplicity - 1)) * (self.intensity - self.expected) / sigma
 
 
 def means(
@@ -78,11 +81,11 @@ def select(
     mean = means(intensity, variance, scale, group, len(offsets) - 1)[group]
     keep = _group_mean(intensity / variance, group)[group] > MIN_SIGNAL
     keep &= (scale * mean > min_expected) & (intensity > 0.001)
-    columns = [intensity, variance, scale, group, mean]
+    columns = [intensity, variance, scale, group, mean, np.arange(len(intensity))]
     columns = _several([c[keep] for c in columns])
     if len(columns[0]) < MIN_OBSERVATIONS:
         return None
-    intensity, variance, scale, group, mean = columns
+    intensity, variance, scale, group, mean, rows = columns
     n = np.bincount(group)[group]
     scatter = np.bincount(group, (intensity / scale - mean) ** 2)[group] / (n - 1)
     ratio = scatter / _group_mean(variance / scale**2, group)[group]
@@ -90,9 +93,9 @@ def select(
     columns = _several([c[keep] for c in columns])
     if len(columns[0]) < MIN_OBSERVATIONS:
         return None
-    intensity, variance, scale, group, mean = columns
+    intensity, variance, scale, group, mean, rows = columns
     group = np.unique(group, return_inverse=True)[1]
-    return Sample(intensity, variance, scale, group, np.bincount(group)[group], mean)
+    return Sample(intensity, variance, scale, group, np.bincount(group)[group], mean, rows)
 
 
 def _group_mean(values: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -1,0 +1,244 @@
+"""The observations of all data sets as arrays, with what the filters made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spindle.contracts.scaling import ScalingObservations
+from spindle.errors import ModelError, ParameterError
+from spindle.geometry import rotate_about
+from spindle.merging import Groups, group_equivalents, resolution_of
+from spindle.models import Experiment, Experiments
+from spindle.params import Params
+from spindle.table import Flag, ReflectionTable
+
+
+@dataclass(slots=True)
+class Observations:
+    """Observations that get a scale factor, those of one data set next to each other.
+
+    Attributes
+    ----------
+    rows : (n,) int64
+        Row of the reflection table.
+    number : (n,) int64
+        Data set.
+    bounds : (n_sets + 1,) int64
+        Data set k has the observations ``bounds[k]`` to ``bounds[k + 1]``.
+    profile, profile_variance, summed, summed_variance : (n,) float64
+        Corrected intensities; NaN where there is none.
+    raw_sum : (n,) float64
+        Summed counts.
+    factor : (n,) float64
+        lp / qe.
+    d, zeta, partiality : (n,) float64
+    intensity, variance : (n,) float64
+        The intensity in use, not divided by the scale factor; variance of integration.
+    groups : Groups
+    outlier : (n,) bool
+    g : (n,) float64
+        Inverse scale factors.
+    """
+
+    rows: np.ndarray
+    number: np.ndarray
+    bounds: np.ndarray
+    profile: np.ndarray
+    profile_variance: np.ndarray
+    summed: np.ndarray
+    summed_variance: np.ndarray
+    raw_sum: np.ndarray
+    factor: np.ndarray
+    d: np.ndarray
+    zeta: np.ndarray
+    partiality: np.ndarray
+    intensity: np.ndarray
+    variance: np.ndarray
+    groups: Groups
+    outlier: np.ndarray
+    g: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def n_sets(self) -> int:
+        """Number of data sets."""
+        return len(self.bounds) - 1
+
+
+@dataclass(slots=True)
+class Filtered:
+    """What the filters say about every row of the table."""
+
+    user_excluded: np.ndarray
+    excluded: np.ndarray
+    counts: dict[str, int]
+
+
+def parse_exclusions(texts: Sequence[Sequence[str] | str] | None, experiments: Experiments) -> list[tuple[int, int, int]]:
+    """Ranges (experiment, first, last) of ``experiment:first:last`` texts; ``first:last`` is enough for one experiment."""
+    found = []
+    for given in texts or []:
+        for text in [given] if isinstance(given, str) else given:
+            try:
+                parts = [int(p) for p in text.split(":")]
+            except ValueError:
+                parts = []
+            if len(parts) == 2 and len(experiments) == 1:
+                parts = [0, *parts]
+            if len(parts) != 3 or not 0 <= parts[0] < len(experiments) or parts[1] > parts[2]:
+                raise ParameterError(f"exclude_images={text}: write experiment:first:last, for example 0:120:140")
+            found.append((parts[0], parts[1], parts[2]))
+    return found
+
+
+def excluded_by_image(table: ReflectionTable, ranges: Sequence[tuple[int, int, int]]) -> np.ndarray:
+    """(n,) bool: reflections centred on images (experiment, first, last; image numbers, inclusive) to leave out."""
+    z = np.asarray(table["xyzobs.px.value"][:, 2])
+    bad = np.zeros(len(table), dtype=bool)
+    for number, first, last in ranges:
+        bad |= (table["id"] == number) & (z >= first - 1) & (z < last)
+    return bad
+
+
+def correction_factor(table: ReflectionTable) -> np.ndarray:
+    """lp / qe per reflection, (n,) float64; a missing column counts as 1."""
+    factor = np.array(table["lp"], dtype=np.float64) if "lp" in table else np.ones(len(table))
+    if "qe" in table:
+        factor = factor / np.where(table["qe"] > 0, table["qe"], np.inf)
+    return factor
+
+
+def apply_filters(experiments: Experiments, table: ReflectionTable, params: Params, d: np.ndarray) -> Filtered:
+    """Find the reflections that are not scaled, and why."""
+    flags = table["flags"].astype(np.uint64)
+    choice = params.reflection_selection.intensity_choice
+    counts: dict[str, int] = {}
+    has_profile, has_sum = usable_kinds(table, flags)
+    integrated = {"profile": has_profile, "sum": has_sum, "combine": has_profile | has_sum}[choice]
+    excluded = ~integrated
+    counts["not integrated, or without positive variance"] = int(excluded.sum())
+    cut = params.cut_data
+    if cut.partiality_cutoff is not None and "partiality" in table:
+        low = table["partiality"] < cut.partiality_cutoff
+        counts[f"partiality < {cut.partiality_cutoff:g}"] = int((low & ~excluded).sum())
+        excluded |= low
+    if cut.min_isigi is not None:
+        weak = np.zeros(len(table), bool)
+        for has, names in ((has_profile, ("prf",)), (has_sum, ("sum",))):
+            if not has.any():
+                continue
+            value, variance = table[f"intensity.{names[0]}.value"], table[f"intensity.{names[0]}.variance"]
+            weak |= has & (value < cut.min_isigi * np.sqrt(np.maximum(variance, 0)))
+        counts[f"I/sigma < {cut.min_isigi:g}"] = int((weak & ~excluded).sum())
+        excluded |= weak
+    user = np.zeros(len(table), bool)
+    if cut.d_min is not None:
+        user |= d < cut.d_min
+    if cut.d_max is not None:
+        user |= d > cut.d_max
+    ranges = parse_exclusions(params.exclude_images, experiments)
+    if ranges:
+        user |= excluded_by_image(table, ranges)
+    counts["excluded by the user (resolution, images)"] = int((user & ~excluded).sum())
+    return Filtered(user, excluded, counts)
+
+
+def usable_kinds(table: ReflectionTable, flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) bool each: a profile-fitted, a summed intensity of positive variance."""
+    found = []
+    indexed = np.any(table["miller_index"] != 0, axis=1) & (table["id"] >= 0)
+    for flag, name in ((Flag.INTEGRATED_PRF, "prf"), (Flag.INTEGRATED_SUM, "sum")):
+        has = indexed & ((flags & np.uint64(int(flag))) != 0)
+        if f"intensity.{name}.value" in table:
+            variance = table[f"intensity.{name}.variance"]
+            has &= (variance > 0) & np.isfinite(variance) & np.isfinite(table[f"intensity.{name}.value"])
+        else:
+            has &= False
+        found.append(has)
+    if "qe" in table:
+        found = [has & (table["qe"] > 0) for has in found]
+    return found[0], found[1]
+
+
+def resolution_column(experiments: Experiments, table: ReflectionTable, params: Params) -> np.ndarray:
+    """(n,) float64: resolution of every row."""
+    cell = params.reflection_selection.best_unit_cell
+    if cell is not None:
+        return resolution_of(table["miller_index"], np.asarray(cell, dtype=float))
+    if "d" in table and len(table) and np.all(table["d"] > 0):
+        return np.asarray(table["d"], dtype=np.float64)
+    d = np.zeros(len(table))
+    for number, experiment in enumerate(experiments):
+        rows = np.flatnonzero(table["id"] == number)
+        d[rows] = resolution_of(table["miller_index"][rows], experiment.crystal.cell)
+    return d
+
+
+def collect(
+    experiments: Experiments, table: ReflectionTable, filtered: Filtered, params: Params, d: np.ndarray
+) -> Observations:
+    """The observations that passed the filters."""
+    flags = table["flags"].astype(np.uint64)
+    rows = np.flatnonzero(~(filtered.excluded | filtered.user_excluded))
+    rows = rows[np.argsort(table["id"][rows], kind="stable")]
+    if len(rows) == 0:
+        raise ModelError("scale: no reflection passed the filters; see cut_data and exclude_images")
+    number = table["id"][rows].astype(np.int64)
+    bounds = np.searchsorted(number, np.arange(len(experiments) + 1))
+    empty = [k for k in range(len(experiments)) if bounds[k] == bounds[k + 1]]
+    if empty:
+        raise ModelError(
+            f"scale: data set {empty[0]} has no usable reflection; leave it out with dataset_selection.exclude_datasets={empty[0]}"
+        )
+    has_profile, has_sum = usable_kinds(table, flags)
+    factor = correction_factor(table)
+    partiality = np.asarray(table["partiality"], float) if "partiality" in table else np.ones(len(table))
+    columns = {}
+    for name, has, scale in (
+        ("prf", has_profile, factor),
+        ("sum", has_sum, factor / np.where(partiality > 0, partiality, 1.0)),
+    ):
+        if f"intensity.{name}.value" in table:
+            value = np.where(has, table[f"intensity.{name}.value"] * scale, np.nan)[rows]
+            variance = np.where(has, table[f"intensity.{name}.variance"] * scale**2, np.nan)[rows]
+        else:
+            value, variance = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+        columns[name] = (value, variance)
+    raw_sum = np.asarray(table["intensity.sum.value"], float)[rows] if "intensity.sum.value" in table else np.zeros(len(rows))
+    groups = group_equivalents(table["miller_index"][rows], experiments[0].crystal.space_group, params.anomalous)
+    zeta = np.abs(table["zeta"][rows]) if "zeta" in table else np.ones(len(rows))
+    nothing = np.zeros(len(rows))
+    return Observations(
+        rows, number, bounds.astype(np.int64), *columns["prf"], *columns["sum"], raw_sum, factor[rows], d[rows], zeta,
+        partiality[rows], nothing, nothing, groups, np.zeros(len(rows), bool), np.ones(len(rows)),
+    )  # fmt: skip
+
+
+def scaling_observations(
+    experiment: Experiment, table: ReflectionTable, rows: np.ndarray, d: np.ndarray
+) -> ScalingObservations:
+    """What a scaling model of one data set gets; `d` is that of the rows."""
+    n = len(rows)
+    beam, goniometer, scan = experiment.beam, experiment.goniometer, experiment.scan
+    source = np.tile(-beam.s0 / np.linalg.norm(beam.s0), (n, 1))
+    s1 = np.asarray(table["s1"], dtype=np.float64)[rows]
+    diffracted = s1 / np.linalg.norm(s1, axis=1, keepdims=True)
+    calculated = np.asarray(table["xyzcal.px"], dtype=np.float64)[rows]
+    observed = np.asarray(table["xyzobs.px.value"] if "xyzobs.px.value" in table else table["xyzcal.px"], float)[rows]
+    image, image_observed = np.zeros(n), np.zeros(n)
+    if goniometer is not None and scan is not None and not scan.is_still:
+        image, image_observed = calculated[:, 2].copy(), observed[:, 2].copy()
+        phi = np.ascontiguousarray(scan.angle_from_array_index(image))
+        axis = np.array(goniometer.rotation_axis)
+        source, diffracted = (
+            rotate_about(np.ascontiguousarray(v @ goniometer.setting_rotation), axis, -phi) @ goniometer.fixed_rotation
+            for v in (source, diffracted)
+        )
+    return ScalingObservations(
+        d, image, image_observed, source, diffracted, calculated[:, :2].copy(), table["panel"][rows].astype(np.int64)
+    )

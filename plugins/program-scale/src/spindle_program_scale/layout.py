@@ -1,0 +1,130 @@
+"""One parameter vector for the scaling models of all data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spindle.contracts.scaling import Penalty, ScalingModel
+
+
+@dataclass(slots=True)
+class Restraint:
+    """A penalty at its place in the parameter vector.
+
+    Attributes
+    ----------
+    where : slice
+        Parameters of the term.
+    penalty : Penalty
+    null : float
+        Value the parameters are drawn to.
+    rank : int
+        Rank of the penalty's matrix.
+    weight : float
+        Weight now in use.
+    """
+
+    where: slice
+    penalty: Penalty
+    null: float
+    rank: int
+    weight: float
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the data choose the weight."""
+        return self.penalty.weight is None
+
+
+class Layout:
+    """Where the parameters of each data set's terms are in the common vector.
+
+    Parameters
+    ----------
+    models : sequence of ScalingModel
+        One per data set. Shared terms of several data sets use the same parameters.
+    """
+
+    def __init__(self, models: Sequence[ScalingModel]) -> None:
+        self.models = tuple(models)
+        self.slices: list[dict[str, slice]] = []
+        self.restraints: list[Restraint] = []
+        start, free = [], []
+        shared: dict[str, slice] = {}
+        n = 0
+        for model in self.models:
+            places: dict[str, slice] = {}
+            for term in model.terms:
+                p = len(term.parameters)
+                if term.name in model.shared and term.name in shared and shared[term.name].stop - shared[term.name].start == p:
+                    places[term.name] = shared[term.name]
+                    continue
+                where = slice(n, n + p)
+                places[term.name] = where
+                if term.name in model.shared:
+                    shared[term.name] = where
+                start.append(term.parameters)
+                free.append(np.full(p, not term.fixed))
+                n += p
+                for penalty in term.penalties:
+                    rank = int(np.linalg.matrix_rank(penalty.matrix))
+                    weight = penalty.weight
+                    if weight is None:
+                        weight = 1.0 / penalty.typical**2
+                    self.restraints.append(Restraint(where, penalty, term.null_value, rank, weight))
+            self.slices.append(places)
+        self.start = np.concatenate(start) if start else np.zeros(0)
+        self.free = np.concatenate(free) if free else np.zeros(0, dtype=bool)
+        self.width = max((sum(t.weights.shape[1] for t in m.terms) for m in self.models), default=0)
+
+    @property
+    def n_parameters(self) -> int:
+        """Length of the parameter vector."""
+        return len(self.start)
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the data choose the weight of any restraint."""
+        return any(r.adaptive for r in self.restraints)
+
+    def scales(self, number: int, parameters: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """(n,) float64: inverse scale factors g of some observations of a data set."""
+        model = self.models[number]
+        n = len(model.terms[0].weights[rows])
+        g = np.ones(n)
+        for term in model.terms:
+            g *= term.values(parameters[self.slices[number][term.name]], rows)
+        return g
+
+    def slopes(
+        self, number: int, parameters: np.ndarray, rows: np.ndarray | slice = slice(None)
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Parameters (n, width) int32 that each g depends on, -1 for none, and the derivatives (n, width) of ln g."""
+        model = self.models[number]
+        n = len(model.terms[0].weights[rows])
+        columns = np.full((n, self.width), -1, dtype=np.int32)
+        slopes = np.zeros((n, self.width))
+        place = 0
+        for term in model.terms:
+            where = self.slices[number][term.name]
+            k = term.weights.shape[1]
+            indices = term.indices if len(term.indices) == 1 else term.indices[rows]
+            columns[:, place : place + k] = indices + where.start
+            slopes[:, place : place + k] = term.log_slopes(parameters[where], rows)
+            place += k
+        return columns, slopes
+
+    def penalty(self, parameters: np.ndarray) -> float:
+        """Value of all restraints."""
+        total = 0.0
+        for restraint in self.restraints:
+            x = parameters[restraint.where] - restraint.null
+            total += restraint.weight * float(x @ restraint.penalty.matrix @ x)
+        return total
+
+    def has_overall_decay(self) -> bool:
+        """Whether a B factor common to all data sets is among the parameters, and so cannot be told from the data."""
+        return all(any(t.coefficient is not None and not t.fixed for t in m.terms) for m in self.models)

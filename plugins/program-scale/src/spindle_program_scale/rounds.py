@@ -1,0 +1,322 @@
+"""The course of scaling: rounds of fits, outlier rejection, choice of intensities, error models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spindle.contracts.error_model import ErrorModelFit, ErrorModelObservations
+from spindle.contracts.scaling import ScalingModel
+from spindle.params import Params
+from spindle.report import Table
+
+from . import combine
+from .data import Observations
+from .kernels import reject_outliers
+from .layout import Layout
+from .select import choose_groups, free_groups, normalised_intensities, preselect
+from .solver import FitData, ScaleFit, fit_scales
+
+if TYPE_CHECKING:
+    from spindle.execution.context import RunContext
+
+#: Before scales are known, equivalents may differ by this fraction.
+UNSCALED_SPREAD = 0.15
+BLOCK = 20000
+
+
+class Scaler:
+    """Scales the observations of all data sets together.
+
+    Parameters
+    ----------
+    obs : Observations
+        Changed in place: intensity, variance, outlier, g.
+    models : sequence of ScalingModel
+        One per data set.
+    params : Params
+        Of the scale program.
+    context : RunContext
+    """
+
+    def __init__(self, obs: Observations, models: Sequence[ScalingModel], params: Params, context: RunContext) -> None:
+        self.obs = obs
+        self.params = params
+        self.context = context
+        self.layout = Layout(models)
+        self.parameters = self.layout.start.copy()
+        name = params.weighting.error_model.error_model
+        self.error_plugin = context.algorithm("error_model", name or "basic")
+        self.use_error_model = name is not None
+        self.error_groups = _error_groups(obs.n_sets, params)
+        self.errors: list[ErrorModelFit] = [self.error_plugin.default_error_model() for _ in self.error_groups]
+        self.middles = np.zeros(obs.n_sets)
+        self.fit: ScaleFit | None = None
+        self.free = np.zeros(obs.groups.n_groups, bool)
+        options = params.scaling_options
+        if options.use_free_set:
+            self.free = free_groups(obs.groups.n_groups, options.free_set_percentage, options.free_set_offset)
+        self.expand()
+
+    # -- the course -------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """All rounds."""
+        params, log = self.params, self.context.log
+        choice = params.reflection_selection.intensity_choice
+        middle = {"profile": combine.PROFILE_ONLY, "sum": combine.SUM_ONLY, "combine": combine.PROFILE_ONLY}[choice]
+        self.set_intensities(np.full(self.obs.n_sets, middle))
+        self.reject(spread=UNSCALED_SPREAD)
+        if params.scaling_refinery.refinement_order == "consecutive":
+            self.refine_consecutively()
+        self.refine("first round", tolerance=max(1e-3, params.scaling_refinery.rmsd_tolerance))
+        self.reject()
+        if choice == "combine":
+            self.combine_intensities()
+            self.reject()
+        self.refine("second round")
+        self.reject()
+        if self.use_error_model:
+            self.refine_errors()
+            self.reject()
+        self.refine("with the final weights", final=True)
+        self.reject()
+        self.reject_impossible()
+        if self.use_error_model:
+            tables = self.refine_errors()
+            for table in tables:
+                self.context.table(table)
+        log.info("%d of %d observations are outliers", int(self.obs.outlier.sum()), len(self.obs))
+
+    # -- pieces -----------------------------------------------------------------------------------------------------------
+
+    def set_intensities(self, middles: np.ndarray) -> None:
+        """Take the mixture of profile fitting and summation of each data set's Imid."""
+        obs = self.obs
+        self.middles = np.asarray(middles, dtype=float)
+        obs.intensity, obs.variance = np.empty(len(obs)), np.empty(len(obs))
+        for k in range(obs.n_sets):
+            rows = slice(obs.bounds[k], obs.bounds[k + 1])
+            obs.intensity[rows], obs.variance[rows] = combine.mixture(obs, float(self.middles[k]), rows)
+
+    def combine_intensities(self) -> None:
+        """Choose the mixture that agrees best, for all data sets or each."""
+        obs, given = self.obs, self.params.reflection_selection.combine
+        joint = given.joint_analysis or obs.n_sets == 1
+        middles = np.zeros(obs.n_sets)
+        for k in range(1 if joint else obs.n_sets):
+            use = ~obs.outlier if joint else ~obs.outlier & (obs.number == k)
+            best, results = combine.choose(obs, use, given.Imid)
+            rows = [[_combination(m), cc, r] for m, cc, r in results]
+            title = "Profile-fitted and summed intensities" + ("" if joint else f" of data set {k}")
+            self.context.table(Table(title, ["Combination", "CC1/2", "Rmeas"], rows, "intensity_combination"))
+            middles[slice(None) if joint else k] = best
+        self.set_intensities(middles)
+
+    def corrected_variance(self) -> np.ndarray:
+        """(n,) float64: variances under the present error models, not divided by g^2."""
+        obs = self.obs
+        expected = self.expected()
+        variance = np.empty(len(obs))
+        for model, sets in zip(self.errors, self.error_groups, strict=True):
+            rows = np.isin(obs.number, sets) if len(sets) < obs.n_sets else slice(None)
+            variance[rows] = self.error_plugin.corrected_variance(
+                intensity=obs.intensity[rows], variance=obs.variance[rows], expected=expected[rows],
+                counting=np.maximum(expected[rows], 0.0) * obs.factor[rows], model=model,
+            )  # fmt: skip
+        return np.maximum(variance, 1e-30)
+
+    def expected(self) -> np.ndarray:
+        """(n,) float64: g <I> from the equivalents that are no outliers; the intensity itself where there is no other."""
+        obs = self.obs
+        index = obs.groups.index
+        weight = ~obs.outlier / np.maximum(obs.variance, 1e-30)
+        m = obs.groups.n_groups
+        top = np.bincount(index, weight * obs.g * obs.intensity, m)
+        bottom = np.bincount(index, weight * obs.g**2, m)
+        known = bottom > 0
+        mean = np.divide(top, bottom, out=np.zeros(m), where=known)
+        return np.where(known[index], obs.g * mean[index], obs.intensity)
+
+    def reject(self, spread: float = 0.0) -> None:
+        """Find outliers afresh; `spread` allows for relative differences that scaling will remove."""
+        obs, options = self.obs, self.params.scaling_options
+        order = obs.groups.order
+        variance = self.corrected_variance()
+        if spread:
+            variance = variance + (spread * obs.intensity) ** 2
+        rejected = np.zeros(len(obs), bool)
+        reject_outliers(
+            obs.groups.offsets, obs.intensity[order], 1.0 / variance[order], obs.g[order], options.outlier_zmax,
+            options.outlier_rejection == "standard", rejected,
+        )  # fmt: skip
+        obs.outlier = np.zeros(len(obs), bool)
+        obs.outlier[order[rejected]] = True
+
+    def reject_impossible(self) -> None:
+        """Reject observations far above what Wilson's distribution allows."""
+        limit = self.params.scaling_options.emax
+        if limit is not None and limit > 0:
+            impossible = (normalised_intensities(self.obs) > limit**2) & ~self.obs.outlier
+            self.obs.outlier |= impossible
+            if impossible.any():
+                self.context.log.info("%d observations have E > %g and are outliers", int(impossible.sum()), limit)
+
+    def refine_errors(self) -> tuple[Table, ...]:
+        """Fit the error models; returns the tables of the last one of each group."""
+        obs = self.obs
+        tables: list[Table] = []
+        expected = self.expected()
+        for k, sets in enumerate(self.error_groups):
+            keep = ~obs.outlier & np.isin(obs.number, sets)
+            groups = combine.several_of(obs.groups, keep)
+            rows = groups.order
+            fit = self.error_plugin.fit_error_model(
+                observations=ErrorModelObservations(
+                    obs.intensity[rows], obs.variance[rows], obs.g[rows],
+                    np.maximum(expected[rows], 0.0) * obs.factor[rows], obs.partiality[rows], groups.offsets,
+                ),
+                start=self.errors[k],
+            )  # fmt: skip
+            self.errors[k] = fit
+            where = "" if len(self.error_groups) == 1 else f" of data sets {', '.join(map(str, sets))}"
+            self.context.log.info("error model%s: %s", where, fit.description)
+            tables.extend(fit.tables)
+        return tuple(tables)
+
+    def refine_consecutively(self) -> None:
+        """One more term at a time."""
+        names = list(dict.fromkeys(t.name for m in self.layout.models for t in m.terms))
+        everything = self.layout.free.copy()
+        for n in range(1, len(names)):
+            self.layout.free = everything.copy()
+            for places in self.layout.slices:
+                for name in names[n:]:
+                    if name in places:
+                        self.layout.free[places[name]] = False
+            self.refine(" and ".join(names[:n]))
+        self.layout.free = everything
+
+    def refine(self, title: str, tolerance: float | None = None, final: bool = False) -> None:
+        """Fit the scale parameters to a selection of observations and apply them to all."""
+        refinery = self.params.scaling_refinery
+        engine = refinery.full_matrix_engine if final else refinery.engine
+        limit = refinery.full_matrix_max_iterations if final else refinery.max_iterations
+        data, free_data = self.fit_data()
+        with self.context.progress(f"scaling, {title}") as progress:
+            self.fit = fit_scales(
+                self.layout, data, self.parameters, max_iterations=limit or 20,
+                tolerance=tolerance or refinery.rmsd_tolerance, damping=1e-3 if engine == "LevMar" else 0.0,
+                check=lambda: progress.advance(1),
+            )  # fmt: skip
+        self.parameters = self.fit.parameters
+        self.expand()
+        rows = [[i, len(data.intensity), rmsd] for i, (rmsd, _) in enumerate(self.fit.history)]
+        text = f"scaling, {title}: {len(data.intensity)} observations of {len(data.offsets) - 1} reflections, "
+        text += f"{self.layout.n_parameters} parameters, RMSD {rows[0][2]:.5f} -> {rows[-1][2]:.5f} in {len(rows) - 1} steps; "
+        text += self.fit.reason
+        if free_data is not None:
+            text += f"; free RMSD {_rmsd(self.obs, free_data):.5f}"
+        self.context.log.info("%s", text)
+
+    def fit_data(self) -> tuple[FitData, np.ndarray | None]:
+        """The selected observations, and the rows of the free set."""
+        obs = self.obs
+        variance = self.corrected_variance()
+        sigma = np.sqrt(variance)
+        usable = preselect(obs, sigma, self.params) & ~obs.outlier
+        index = obs.groups.index
+        free_rows = None
+        if self.free.any():
+            free_rows = np.flatnonzero(usable & self.free[index])
+            usable &= ~self.free[index]
+        rng = np.random.default_rng(self.context.seed)
+        chosen = choose_groups(obs, usable, sigma, self.params, rng)
+        groups = combine.several_of(obs.groups, usable & chosen[index])
+        rows = groups.order
+        number = obs.number[rows]
+        places = [np.flatnonzero(number == k) for k in range(obs.n_sets)]
+        local = [rows[p] - obs.bounds[k] for k, p in enumerate(places)]
+        return FitData(groups.offsets, obs.intensity[rows], 1.0 / variance[rows], places, local), free_rows
+
+    def expand(self) -> None:
+        """Scale factors of all observations from the parameters."""
+        obs = self.obs
+        for k in range(obs.n_sets):
+            obs.g[obs.bounds[k] : obs.bounds[k + 1]] = self.layout.scales(k, self.parameters)
+
+    def scale_variances(self) -> np.ndarray:
+        """(n,) float64: variances of the scale factors from the covariance of the parameters."""
+        obs = self.obs
+        assert self.fit is not None
+        covariance = self.fit.inverse * self.fit.variance_factor
+        found = np.empty(len(obs))
+        for k in range(obs.n_sets):
+            for begin in range(obs.bounds[k], obs.bounds[k + 1], BLOCK):
+                end = min(begin + BLOCK, obs.bounds[k + 1])
+                rows = np.arange(begin, end) - obs.bounds[k]
+                columns, slopes = self.layout.slopes(k, self.parameters, rows)
+                found[begin:end] = _quadratic_forms(columns, slopes, covariance)
+        return np.maximum(found, 0.0) * obs.g**2
+
+
+def _quadratic_forms(columns: np.ndarray, slopes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """u' M u of sparse rows u, (n,) float64."""
+    n, p = len(columns), len(matrix)
+    dense = np.zeros((n, p))
+    rows, places = np.nonzero(columns >= 0)
+    dense[rows, columns[rows, places]] = slopes[rows, places]
+    return np.asarray(np.einsum("ij,ij->i", dense @ matrix, dense))
+
+
+def _error_groups(n_sets: int, params: Params) -> list[list[int]]:
+    """Data sets that share an error model."""
+    choice = params.weighting.error_model.grouping
+    if choice == "individual":
+        return [[k] for k in range(n_sets)]
+    if choice == "combined":
+        return [list(range(n_sets))]
+    given = [list(g) for g in params.weighting.error_model.error_model_group or []]
+    rest = [k for k in range(n_sets) if not any(k in g for g in given)]
+    return given + ([rest] if rest else [])
+
+
+def _combination(middle: float) -> str:
+    return {0.0: "profile only", 1.0: "sum only"}.get(middle, f"Imid = {middle:.2f}")
+
+
+def _rmsd(obs: Observations, rows: np.ndarray) -> float:
+    """RMSD of the normalised residuals of some observations."""
+    index = np.unique(obs.groups.index[rows], return_inverse=True)[1]
+    weight = 1.0 / obs.variance[rows]
+    g, value = obs.g[rows], obs.intensity[rows]
+    mean = np.bincount(index, weight * g * value) / np.bincount(index, weight * g * g)
+    return float(np.sqrt((weight * (value - g * mean[index]) ** 2).mean()))
+
+
+def model_dictionary(
+    layout: Layout, number: int, parameters: np.ndarray, fit: ScaleFit | None, errors: ErrorModelFit, middle: float
+) -> dict[str, Any]:
+    """The scaling model of a data set as the ``.expt`` file holds it."""
+    model = layout.models[number]
+    found: dict[str, Any] = {"__id__": model.kind}
+    for term in model.terms:
+        where = layout.slices[number][term.name]
+        values = parameters[where]
+        found[term.name] = {
+            "n_parameters": len(values), "parameters": values.tolist(), "null_parameter_value": term.null_value,
+        }  # fmt: skip
+        if fit is not None:
+            variances = np.diag(fit.inverse)[where] * fit.variance_factor
+            found[term.name]["est_standard_devs"] = np.sqrt(np.maximum(variances, 0.0)).tolist()
+    found["configuration_parameters"] = {
+        **model.configuration,
+        "shared": list(model.shared),
+        "error_model_type": errors.kind,
+        "error_model_parameters": list(errors.parameters),
+        "error_model_counting": errors.details.get("c", 0.0),
+        "Imid": middle,
+    }
+    return found

@@ -1,0 +1,284 @@
+"""Determination of the scale parameters by Gauss-Newton steps with the mean intensities eliminated.
+
+The weights of adaptive restraints are those of greatest evidence: with H the restrained normal matrix and K a restraint, gamma =
+rank(K) - weight tr(K H^-1) parameters are determined by the data rather than by the restraint, and weight = s^2 gamma / (x' K x),
+where s^2 = chi^2 / (observations - reflections - all gamma). MacKay (1992), Neural Computation 4, 415-447.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from spindle.errors import ModelError
+
+from .kernels import chi_square_of, normal_equations
+from .layout import Layout
+
+#: Updates of the adaptive weights per step.
+ADAPTATIONS = 4
+#: Adaptive weights stay within these factors of the first guess, so that a term can vanish but the matrix stays sound.
+WEIGHT_RANGE = (1e-6, 1e6)
+
+
+@dataclass(slots=True)
+class FitData:
+    """Observations used for the fit, sorted by unique reflection.
+
+    Attributes
+    ----------
+    offsets : (m + 1,) int64
+    intensity, weight : (n,) float64
+    places : list of (n_i,) int64
+        For each data set, where its observations are in the arrays above.
+    rows : list of (n_i,) int64
+        For each data set, the rows of its scaling model's arrays, parallel to `places`.
+    """
+
+    offsets: np.ndarray
+    intensity: np.ndarray
+    weight: np.ndarray
+    places: list[np.ndarray]
+    rows: list[np.ndarray]
+
+
+@dataclass(slots=True)
+class ScaleFit:
+    """Result of a fit.
+
+    Attributes
+    ----------
+    parameters : (p,) float64
+    inverse : (p, p) float64
+        Inverse of the restrained normal matrix; times `variance_factor` it is the covariance of the parameters.
+    variance_factor : float
+        chi^2 per degree of freedom.
+    history : list of (float, float)
+        RMSD of the normalised residuals and the value of the restraints, per step.
+    reason : str
+        Why the fit ended.
+    """
+
+    parameters: np.ndarray
+    inverse: np.ndarray
+    variance_factor: float
+    history: list[tuple[float, float]] = field(default_factory=list)
+    reason: str = ""
+
+
+def gather(layout: Layout, parameters: np.ndarray, data: FitData) -> np.ndarray:
+    """(n,) float64: inverse scale factors of the observations of a fit."""
+    g = np.empty(len(data.intensity))
+    for number, (places, rows) in enumerate(zip(data.places, data.rows, strict=True)):
+        g[places] = layout.scales(number, parameters, rows)
+    return g
+
+
+def fit_scales(
+    layout: Layout,
+    data: FitData,
+    parameters: np.ndarray,
+    *,
+    max_iterations: int = 20,
+    tolerance: float = 1e-4,
+    damping: float = 0.0,
+    adapt: bool = True,
+    check: Callable[[], None] = lambda: None,
+) -> ScaleFit:
+    """Refine scale parameters.
+
+    Parameters
+    ----------
+    layout : Layout
+        Its adaptive restraints' weights are updated.
+    data : FitData
+    parameters : (p,) float64
+        Start values.
+    max_iterations
+        Most steps.
+    tolerance
+        Stop when the RMSD changes by less than this fraction.
+    damping
+        Initial Levenberg-Marquardt damping; 0 for Gauss-Newton with halved steps.
+    adapt
+        Update the weights of adaptive restraints.
+    check
+        Called before every step; raises to cancel.
+
+    Returns
+    -------
+    ScaleFit
+    """
+    n, n_groups = len(data.intensity), len(data.offsets) - 1
+    if n == 0:
+        raise ModelError("scaling: no reflection was measured more than once, so there is nothing to scale against")
+    x = parameters.copy()
+    free = layout.free
+    means = np.empty(n_groups)
+    history: list[tuple[float, float]] = []
+    mu, reason = damping, "the greatest number of steps was reached"
+    inverse, factor = np.zeros((0, 0)), 1.0
+    for step in range(max_iterations + 1):
+        check()
+        g = gather(layout, x, data)
+        columns, slopes = _derivatives(layout, x, data)
+        normal, right, chi_square = _equations(data, g, columns, slopes, means, len(x))
+        pins = _pins(layout, data, columns, slopes, g, float(np.trace(normal)), len(x))
+        value = chi_square + layout.penalty(x)
+        history.append((float(np.sqrt(chi_square / n)), layout.penalty(x)))
+        for _ in range(ADAPTATIONS if adapt and layout.is_adaptive else 1):
+            matrix, push = _restrained(layout, x, normal, right, pins, free)
+            inverse = _inverse(matrix)
+            if adapt and layout.is_adaptive:
+                factor = _adapt(layout, x + inverse @ push, inverse, chi_square, n - n_groups)
+        value = chi_square + layout.penalty(x)
+        if step and abs(history[-2][0] - history[-1][0]) < tolerance * history[-1][0]:
+            reason = "RMSD no longer decreasing"
+            break
+        if step == max_iterations:
+            break
+        accepted = False
+        for _ in range(12):
+            move = inverse @ push if mu == 0 else np.linalg.solve(matrix + mu * np.diag(np.diag(matrix)), push)
+            trial = x + move
+            if _value(layout, data, trial, means) <= value * (1 + 1e-9):
+                accepted = True
+                break
+            if damping:
+                mu *= 10.0
+            else:
+                push = push * 0.5
+        if not accepted:
+            reason = "no step lowers the target function any more"
+            break
+        x = trial
+        mu *= 0.1
+    factor = chi_square / max(n - n_groups - _determined(layout, inverse, int(free.sum())), 1.0)
+    return ScaleFit(x, inverse, float(factor), history, reason)
+
+
+def _derivatives(layout: Layout, x: np.ndarray, data: FitData) -> tuple[np.ndarray, np.ndarray]:
+    if len(data.places) == 1:
+        return layout.slopes(0, x, data.rows[0])
+    n = len(data.intensity)
+    columns = np.empty((n, layout.width), dtype=np.int32)
+    slopes = np.empty((n, layout.width))
+    for number, (places, rows) in enumerate(zip(data.places, data.rows, strict=True)):
+        columns[places], slopes[places] = layout.slopes(number, x, rows)
+    return columns, slopes
+
+
+def _equations(
+    data: FitData, g: np.ndarray, columns: np.ndarray, slopes: np.ndarray, means: np.ndarray, p: int
+) -> tuple[np.ndarray, np.ndarray, float]:
+    normal, right = np.zeros((p, p)), np.zeros(p)
+    chi_square = normal_equations(data.offsets, data.intensity, data.weight, g, columns, slopes, normal, right, means)
+    diagonal = np.diag(normal).copy()
+    normal += normal.T
+    normal[np.diag_indices(p)] = diagonal
+    return normal, right, float(chi_square)
+
+
+def _value(layout: Layout, data: FitData, x: np.ndarray, means: np.ndarray) -> float:
+    g = gather(layout, x, data)
+    if not (np.isfinite(g).all() and g.min() > 0):
+        return float("inf")
+    return float(chi_square_of(data.offsets, data.intensity, data.weight, g, means)) + layout.penalty(x)
+
+
+def _restrained(
+    layout: Layout,
+    x: np.ndarray,
+    normal: np.ndarray,
+    right: np.ndarray,
+    pins: list[tuple[float, np.ndarray, float]],
+    free: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Normal matrix and right-hand side with restraints, pins and fixed parameters."""
+    matrix, right = normal.copy(), right.copy()
+    for restraint in layout.restraints:
+        where, k = restraint.where, restraint.weight * restraint.penalty.matrix
+        matrix[where, where] += k
+        right[where] -= k @ (x[where] - restraint.null)
+    for strength, direction, value in pins:
+        matrix += strength * np.outer(direction, direction)
+        right -= strength * direction * value
+    ridge = 1e-9 * max(float(np.diag(normal).max(initial=0.0)), 1e-30)
+    matrix[np.diag_indices(len(x))] += ridge
+    matrix[~free, :] = 0.0
+    matrix[:, ~free] = 0.0
+    matrix[~free, ~free] = 1.0
+    right[~free] = 0.0
+    return matrix, right
+
+
+def _pins(
+    layout: Layout, data: FitData, columns: np.ndarray, slopes: np.ndarray, g: np.ndarray, strength: float, p: int
+) -> list[tuple[float, np.ndarray, float]]:
+    """What the data cannot tell: the mean of ln g and, where decay is refined everywhere, its slope against 1/d^2.
+
+    Returns
+    -------
+    list of (strength, (p,) derivatives, present value)
+    """
+    n = len(g)
+    ln_g = np.log(g)
+    coefficients = [np.ones(n)]
+    if layout.has_overall_decay():
+        s = np.empty(n)
+        for number, (places, rows) in enumerate(zip(data.places, data.rows, strict=True)):
+            term = next(t for t in layout.models[number].terms if t.coefficient is not None)
+            s[places] = term.coefficient[rows]
+        coefficients.append((s - s.mean()) / max(float(s.std()), 1e-30))
+    bins = (columns + 1).ravel()
+    found = []
+    for c in coefficients:
+        direction = np.bincount(bins, (slopes * c[:, None]).ravel(), p + 1)[1 : p + 1] / n
+        found.append((strength, direction, float(c @ ln_g / n)))
+    return found
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """Inverse of a symmetric positive matrix, scaled to a unit diagonal first."""
+    size = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    scaled = matrix * size[:, None] * size[None, :]
+    try:
+        lower = np.linalg.cholesky(scaled)
+        half = np.linalg.solve(lower, np.eye(len(matrix)))
+        inverse = half.T @ half
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(scaled)
+        keep = values > 1e-10 * values.max()
+        inverse = (vectors[:, keep] / values[keep]) @ vectors[:, keep].T
+    return np.asarray(inverse * size[:, None] * size[None, :])
+
+
+def _gammas(layout: Layout, inverse: np.ndarray) -> list[float]:
+    found = []
+    for r in layout.restraints:
+        block = inverse[r.where, r.where]
+        found.append(min(max(r.rank - r.weight * float((r.penalty.matrix * block).sum()), 1e-3), float(r.rank)))
+    return found
+
+
+def _determined(layout: Layout, inverse: np.ndarray, n_free: int) -> float:
+    """Number of parameters that the data determine."""
+    lost = sum(r.rank - gamma for r, gamma in zip(layout.restraints, _gammas(layout, inverse), strict=True))
+    return n_free - lost
+
+
+def _adapt(layout: Layout, x: np.ndarray, inverse: np.ndarray, chi_square: float, freedom: int) -> float:
+    """Update the weights of adaptive restraints; returns the variance factor."""
+    gammas = _gammas(layout, inverse)
+    factor = chi_square / max(freedom - _determined(layout, inverse, int(layout.free.sum())), 1.0)
+    for restraint, gamma in zip(layout.restraints, gammas, strict=True):
+        if not restraint.adaptive:
+            continue
+        deviation = x[restraint.where] - restraint.null
+        size = float(deviation @ restraint.penalty.matrix @ deviation)
+        guess = 1.0 / restraint.penalty.typical**2
+        weight = factor * gamma / max(size, 1e-300)
+        restraint.weight = float(np.clip(weight, WEIGHT_RANGE[0] * guess, WEIGHT_RANGE[1] * guess))
+    return float(factor)
