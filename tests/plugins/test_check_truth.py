@@ -1,0 +1,106 @@
+"""Comparison with the truth: perfect data look perfect, and known faults are found with their size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from spindle_program_check_truth.truth import read_truth
+
+import spindle
+from spindle.errors import UserError
+from spindle.table import Flag, ReflectionTable
+from spindle.testing.simulated import simulate_sweep
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    return simulate_sweep(tmp_path_factory.mktemp("sweep"), scan__n_images=40)
+
+
+def processed(sweep, reindex=None, seed=0, bias=1.0, sigma_factor=1.0):
+    """A table as a program would make that knows the truth but for counting statistics."""
+    truth = read_truth(sweep.folder)
+    rows = np.flatnonzero(truth.observable())
+    rng = np.random.default_rng(seed)
+    background = 20.0
+    counts = rng.poisson(truth.counts[rows] + background) - background
+    variance = truth.counts[rows] + background
+    hkl = truth.hkl[rows] @ (np.eye(3, dtype=int) if reindex is None else reindex).T
+    n = len(rows)
+    factor = truth.counts[rows] / np.maximum(truth.intensity[rows], 1e-9) * 2.0
+    return ReflectionTable(
+        {
+            "miller_index": hkl.astype(np.int32),
+            "id": np.zeros(n, np.int32),
+            "flags": np.full(n, Flag.INTEGRATED_SUM | Flag.SCALED, np.uint64),
+            "xyzcal.px": truth.position[rows] + rng.normal(0, 0.02, (n, 3)),
+            "intensity.sum.value": counts * bias,
+            "intensity.sum.variance": variance * (sigma_factor * bias) ** 2,
+            "intensity.scale.value": counts * 1.0,
+            "intensity.scale.variance": variance,
+            "inverse_scale_factor": factor,
+        }
+    )
+
+
+def check(sweep, table, **parameters):
+    return spindle.run("check_truth", reflections=table, files=[sweep.folder], n_shells=5, **parameters)
+
+
+def test_perfect_data_look_perfect(sweep):
+    summary = check(sweep, processed(sweep)).summary
+    assert summary["found of these (%)"] == 100
+    assert summary["matched by place but with another index"] == 0
+    assert summary["sum"]["rms_z"] == pytest.approx(1.0, abs=0.05)
+    assert summary["sum"]["ratio"] == pytest.approx([1.0] * 5, abs=0.05)
+    assert summary["scale"]["scale"] == pytest.approx(0.5, rel=0.02)
+    assert summary["scale"]["relative_b"] == pytest.approx(0.0, abs=0.5)
+
+
+def test_positions_have_their_error(sweep):
+    rows = dict(check(sweep, processed(sweep)).tables[0].rows)
+    x, y = map(float, rows["Predicted - true x, y (px, rms)"].split())
+    assert x == pytest.approx(0.02, abs=0.002) and y == pytest.approx(0.02, abs=0.002)
+
+
+@pytest.mark.parametrize("reindex", [[[0, 1, 0], [0, 0, 1], [1, 0, 0]], [[0, -1, 0], [1, 0, 0], [0, 0, 1]]])
+def test_other_axes_are_recognised(sweep, reindex):
+    rows = dict(check(sweep, processed(sweep, np.array(reindex))).tables[0].rows)
+    found = np.array([float(v) for v in rows["True hkl = M hkl, M"].split()]).reshape(3, 3)
+    assert np.allclose(found, np.linalg.inv(reindex))
+    assert rows["found of these (%)"] == 100
+
+
+def test_wrong_sigmas_are_seen(sweep):
+    summary = check(sweep, processed(sweep, sigma_factor=2.0)).summary
+    assert summary["sum"]["rms_z"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_wrong_indices_are_counted(sweep):
+    table = processed(sweep)
+    table["miller_index"] = table["miller_index"].copy()
+    table["miller_index"][:7] += 1
+    assert check(sweep, table).summary["matched by place but with another index"] == 7
+
+
+def test_picture_is_svg(sweep):
+    import xml.etree.ElementTree as ElementTree
+
+    result = check(sweep, processed(sweep))
+    path = sweep.folder / "picture.svg"
+    result.files["check_truth.svg"](path)
+    root = ElementTree.parse(path).getroot()
+    assert root.tag.endswith("svg") and len(root.findall(".//{*}rect")) > 100
+    assert not check(sweep, processed(sweep), **{"output.picture": ""}).files
+
+
+def test_reflections_of_another_set_are_refused(sweep):
+    table = processed(sweep)
+    table["xyzcal.px"] = table["xyzcal.px"] + 5000.0
+    with pytest.raises(UserError, match="are these the"):
+        check(sweep, table)
+
+
+def test_a_folder_without_truth_is_refused(sweep, tmp_path):
+    with pytest.raises(UserError, match="give the folder that `spindle simulate` wrote"):
+        spindle.run("check_truth", reflections=processed(sweep), files=[tmp_path])
