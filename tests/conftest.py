@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from spindle.execution.compile_cache import prepare_compile_cache
 from spindle.plugins import refresh
 

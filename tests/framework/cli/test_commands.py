@@ -122,7 +122,10 @@ def test_parameter_files_and_the_command_line_are_read_in_order(spindle, tmp_pat
 
 def test_errors_in_parameter_files_name_the_file(spindle, tmp_path):
     (tmp_path / "run.phil").write_text("squares { offzet = 3 }")
-    assert "(run.phil): squares.offzet is not a parameter; did you mean squares.plain.offset" in spindle("trial", "run.phil").stderr
+    assert (
+        "(run.phil): squares.offzet is not a parameter; did you mean squares.plain.offset"
+        in spindle("trial", "run.phil").stderr
+    )
 
 
 def test_files_are_given_as_paths_patterns_and_on_standard_input(spindle, tmp_path):
@@ -156,7 +159,7 @@ def test_inputs_are_not_replaced_by_the_log(spindle, tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "precious"
 
 
-# -- records ----------------------------------------------------------------------------------------------------------------
+# -- records
 
 
 def test_the_record_tells_what_was_run(spindle, tmp_path):
@@ -203,7 +206,7 @@ def test_replay_refuses_changed_inputs(spindle, tmp_path):
     assert spindle("replay", "spindle.trial.json", "--force").returncode == 0
 
 
-# -- plugins ----------------------------------------------------------------------------------------------------------------
+# -- plugins
 
 
 def test_plugins_are_listed(spindle):
@@ -234,7 +237,12 @@ def test_a_selected_broken_plugin_stops_the_run_with_its_message(spindle):
     plugins = ("broken_plugins/import_error", "trial_plugins")
     done = spindle("trial", "mp.method=import_error", plugins=plugins)
     assert done.returncode == 2
-    for part in ("mp.method=import_error", "outside-import-error 1.2", "a_library_that_nobody_has", "spindle plugins --check"):
+    for part in (
+        "mp.method=import_error",
+        "outside-import-error 1.2",
+        "a_library_that_nobody_has",
+        "spindle plugins --check",
+    ):
         assert part in done.stderr
     assert "Traceback" not in done.stderr
 

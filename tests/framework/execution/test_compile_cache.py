@@ -38,7 +38,8 @@ def test_a_change_in_a_kernel_reaches_kernels_of_other_files_that_call_it(tmp_pa
     (package / "__init__.py").touch()
     write_inner(package, 10.0)
     (package / "outer.py").write_text(
-        "from numba import njit\nfrom .inner import inner\n\n@njit(cache=True)\ndef outer(x):\n    return inner(x) + 1.0\n"
+        "from numba import njit\nfrom .inner import inner\n\n"
+        "@njit(cache=True)\ndef outer(x):\n    return inner(x) + 1.0\n"
     )
     assert run(tmp_path) == (["21.0", "0"], True)
     assert run(tmp_path) == (["21.0", "1"], False)

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+
 from spindle.errors import Cancelled
 from spindle.execution import Executor, RunContext, is_inside_worker
 from spindle.params import HostParams, make

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 import spindle
 from spindle.errors import ParameterError, UserError
 from spindle.execution import RunContext

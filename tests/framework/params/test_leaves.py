@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from spindle.errors import ParameterError
 from spindle.params import (
     Auto,
@@ -132,7 +133,11 @@ def test_unknown_attributes_are_errors_with_a_suggestion():
 
 
 @settings(deadline=None)
-@given(st.floats(min_value=0, max_value=10), st.lists(st.floats(allow_nan=False), min_size=2, max_size=2), st.text("abcdefg XYZ_.-", min_size=1))
+@given(
+    st.floats(min_value=0, max_value=10),
+    st.lists(st.floats(allow_nan=False), min_size=2, max_size=2),
+    st.text("abcdefg XYZ_.-", min_size=1),
+)
 def test_rendered_values_are_read_back(number, pair, text):
     tree = Tree()
     tree.number, tree.pair, tree.text = number, tuple(pair), f"'{text}'"

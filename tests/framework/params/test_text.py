@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from spindle.errors import ParameterError
 from spindle.params import Float, Params, Str, build, parse_phil, read_parameter_file
 
@@ -38,7 +39,10 @@ def test_phil_values_keep_words_quotes_and_continued_lines():
     assert found["e"] == '"img_####.cbf"'
 
 
-@pytest.mark.parametrize(("text", "reason"), [("a {", "not closed"), ("}", "without a scope"), ("a =\nb=1", "value is missing"), ("a b", "expected '='")])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("a {", "not closed"), ("}", "without a scope"), ("a =\nb=1", "value is missing"), ("a b", "expected '='")],
+)
 def test_phil_errors_name_file_and_line(text, reason):
     with pytest.raises(ParameterError, match=f"f, line 1.*{reason}"):
         parse_phil(text, "f")

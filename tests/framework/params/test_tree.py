@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import pytest
+
 from spindle.errors import ParameterError
 from spindle.params import Assignment, Float, Int, Ints, Params, Str, build, make, parse_phil, to_dict, walk
 from spindle.plugins import UnknownPlugin
@@ -117,7 +118,7 @@ def test_copies_are_equal_and_independent(duplicate):
     assert (tree.ice.width, tree.filter.untrusted[0].panel) == (1, 1)
 
 
-# -- plugins ----------------------------------------------------------------------------------------------------------------
+# -- plugins
 
 
 @pytest.fixture
@@ -145,12 +146,16 @@ def test_a_scope_stands_for_the_algorithm_chosen_in_it(trial):
 
 @pytest.mark.parametrize("key", ["fancy.robust.tuning_constant", "tuning_constant", "squares.fancy.nonsense"])
 def test_keys_of_an_unselected_algorithm_say_so(trial, key):
-    with pytest.raises(ParameterError, match=r"'fancy', but squares\.algorithm=plain is selected; add squares\.algorithm=fancy"):
+    with pytest.raises(
+        ParameterError, match=r"'fancy', but squares\.algorithm=plain is selected; add squares\.algorithm=fancy"
+    ):
         trial(f"{key}=2")
 
 
 def test_unknown_algorithms_name_the_parameter_and_the_installed_ones(trial):
-    with pytest.raises(UnknownPlugin, match=r"squares\.algorithm=fance .*installed are: fancy, plain\. Did you mean fancy"):
+    with pytest.raises(
+        UnknownPlugin, match=r"squares\.algorithm=fance .*installed are: fancy, plain\. Did you mean fancy"
+    ):
         trial("squares.algorithm=fance")
 
 

@@ -4,6 +4,7 @@ import sys
 from importlib import metadata
 
 import pytest
+
 from spindle.plugins import DuplicatePlugin, UnknownPlugin, registry, scan
 from spindle.plugins.discovery import parse_entry_points, parse_metadata
 
@@ -43,7 +44,10 @@ def test_entry_points_of_other_groups_are_left_alone():
 
 
 def test_metadata_gives_the_range_of_spindle_only():
-    text = "Name: x\nVersion: 1\nSummary: does it\nRequires-Dist: spindle-background-glm>=2\nRequires-Dist: spindle (>=0.1,<2)\n\nbody"
+    text = (
+        "Name: x\nVersion: 1\nSummary: does it\n"
+        "Requires-Dist: spindle-background-glm>=2\nRequires-Dist: spindle (>=0.1,<2)\n\nbody"
+    )
     found = parse_metadata(text)
     assert (found.name, found.version, found.summary, found.requires) == ("x", "1", "does it", [">=0.1,<2"])
 
@@ -51,11 +55,19 @@ def test_metadata_gives_the_range_of_spindle_only():
 def test_unknown_names_list_what_is_installed_and_what_to_do():
     with pytest.raises(UnknownPlugin) as error:
         registry().find("executor", "thread", "mp.method")
-    for part in ("mp.method=thread", "serial, threads", "Did you mean threads", "spindle plugins", "pip install spindle-executor-thread"):
+    for part in (
+        "mp.method=thread",
+        "serial, threads",
+        "Did you mean threads",
+        "spindle plugins",
+        "pip install spindle-executor-thread",
+    ):
         assert part in str(error.value)
 
 
 def test_duplicates_name_both_distributions(install):
     install("broken_plugins/duplicate")
-    with pytest.raises(DuplicatePlugin, match=r"x=twin: .*outside-twin-one 1\.0 and outside-twin-two 2\.0.*pip uninstall"):
+    with pytest.raises(
+        DuplicatePlugin, match=r"x=twin: .*outside-twin-one 1\.0 and outside-twin-two 2\.0.*pip uninstall"
+    ):
         registry().find("executor", "twin", "x")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from spindle.contracts import Algorithm, hookimpl
 from spindle.plugins.host import PluginHost
 
@@ -31,7 +32,9 @@ def test_arguments_may_be_given_by_position():
 
 def test_wrong_arguments_name_the_right_ones():
     handle = PluginHost().add("executor", "few", TakesFew())
-    with pytest.raises(TypeError, match=r"does not take speed; its arguments are function, items, n_workers, cancelled"):
+    with pytest.raises(
+        TypeError, match=r"does not take speed; its arguments are function, items, n_workers, cancelled"
+    ):
         handle.map_ordered(abs, [], 2, bool, speed=3)
     with pytest.raises(TypeError, match="needs n_workers, cancelled"):
         handle.map_ordered(abs, [])

@@ -1,17 +1,34 @@
 from __future__ import annotations
 
 import pytest
+
 from spindle.errors import PluginError
 from spindle.plugins import BrokenPlugin, IncompatiblePlugin, registry
 from spindle.plugins.loading import satisfies
 
 BROKEN = [
-    ("import_error", BrokenPlugin, ["outside-import-error 1.2", "ModuleNotFoundError", "a_library_that_nobody_has", "pip install"]),
+    (
+        "import_error",
+        BrokenPlugin,
+        ["outside-import-error 1.2", "ModuleNotFoundError", "a_library_that_nobody_has", "pip install"],
+    ),
     ("missing_package", BrokenPlugin, ["outside-missing-package 1.0", "outside_package_that_went_away", "pip install"]),
-    ("wrong_signature", IncompatiblePlugin, ["outside-wrong-signature 0.3", "priority", "n_workers", "pip install --upgrade"]),
-    ("unknown_hook", IncompatiblePlugin, ["outside-unknown-hook 0.5", "map_orderly", "map_ordered", "pip install --upgrade"]),
+    (
+        "wrong_signature",
+        IncompatiblePlugin,
+        ["outside-wrong-signature 0.3", "priority", "n_workers", "pip install --upgrade"],
+    ),
+    (
+        "unknown_hook",
+        IncompatiblePlugin,
+        ["outside-unknown-hook 0.5", "map_orderly", "map_ordered", "pip install --upgrade"],
+    ),
     ("missing_hook", IncompatiblePlugin, ["outside-missing-hook 0.4", "does not implement map_ordered", "@hookimpl"]),
-    ("wrong_version", IncompatiblePlugin, ["outside-wrong-version 9.0", "needs spindle <100,>=99", "pip install --upgrade"]),
+    (
+        "wrong_version",
+        IncompatiblePlugin,
+        ["outside-wrong-version 9.0", "needs spindle <100,>=99", "pip install --upgrade"],
+    ),
     ("not_a_class", IncompatiblePlugin, ["outside-not-a-class 1.0", "not a class"]),
 ]
 
@@ -36,12 +53,18 @@ def test_states_tell_the_failures_apart(install):
 def test_what_needs_no_import_is_known_without_one(install):
     install("broken_plugins/missing_package", "broken_plugins/wrong_version", "broken_plugins/import_error")
     states = {r["name"]: r["state"] for r in registry().rows() if r["slot"] == "executor"}
-    assert (states["missing_package"], states["wrong_version"], states["import_error"]) == ("broken", "incompatible", "ok")
+    assert (states["missing_package"], states["wrong_version"], states["import_error"]) == (
+        "broken",
+        "incompatible",
+        "ok",
+    )
 
 
 def test_strictness_reports_all_failures(install):
     install("broken_plugins/import_error", "broken_plugins/missing_hook")
-    with pytest.raises(PluginError, match=r"(?s)outside-import-error.*outside-missing-hook|outside-missing-hook.*outside-import-error"):
+    with pytest.raises(
+        PluginError, match=r"(?s)outside-import-error.*outside-missing-hook|outside-missing-hook.*outside-import-error"
+    ):
         registry().check_all()
 
 
