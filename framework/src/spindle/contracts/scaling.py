@@ -139,8 +139,8 @@ class ScaleTerm:
     def _sum(self, parameters: np.ndarray, rows: np.ndarray | slice) -> np.ndarray:
         weights = self.weights[rows]
         if len(self.indices) == 1 and len(self.weights) != 1:
-            return np.asarray(self.offset + weights @ parameters[self.indices[0]])
-        return np.asarray(self.offset + (weights * parameters[self.indices[rows]]).sum(axis=1))
+            return np.asarray(self.offset + np.einsum("nk,k->n", weights, parameters[self.indices[0]]))
+        return np.asarray(self.offset + np.einsum("nk,nk->n", weights, parameters[self.indices[rows]]))
 
 
 @dataclass(frozen=True, slots=True)

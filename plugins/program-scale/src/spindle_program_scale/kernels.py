@@ -7,7 +7,7 @@ from numba import njit
 
 
 @njit(nogil=True, cache=True)
-def normal_equations(offsets, intensity, weight, scale, columns, slopes, normal, gradient, means):
+def normal_equations(offsets, intensity, weight, scale, columns, slopes, probes, normal, gradient, directions, means):
     """Accumulate the Gauss-Newton equations of scaling with the means of the reflections eliminated.
 
     Parameters
@@ -20,10 +20,14 @@ def normal_equations(offsets, intensity, weight, scale, columns, slopes, normal,
         Parameters on which each g depends; -1 marks an unused place.
     slopes : (n, k) float64
         Derivatives of ln g with respect to them.
+    probes : (n, q) float64
+        Coefficients of sums of ln g whose derivatives are wanted.
     normal : (p, p) float64
         Output, added to: the normal matrix.
     gradient : (p,) float64
         Output, added to: the right-hand side.
+    directions : (q, p) float64
+        Output, added to: derivatives of sum_i probes[i, q] ln g_i.
     means : (m,) float64
         Output: <I> = sum w g I / sum w g^2.
 
@@ -38,6 +42,7 @@ def normal_equations(offsets, intensity, weight, scale, columns, slopes, normal,
     v = sum w g^2 u, to the matrix and <I> sum w g r u to the right-hand side (variable projection: the mean follows g).
     """
     n_places = columns.shape[1]
+    n_probes = probes.shape[1]
     n_parameters = normal.shape[0]
     total = np.zeros(n_parameters)
     touched = np.empty(n_parameters, dtype=np.int64)
@@ -69,6 +74,8 @@ def normal_equations(offsets, intensity, weight, scale, columns, slopes, normal,
                 if p < 0:
                     continue
                 ua = slopes[i, a]
+                for c in range(n_probes):
+                    directions[c, p] += probes[i, c] * ua
                 if not seen[p]:
                     seen[p] = True
                     touched[n_touched] = p
@@ -179,3 +186,80 @@ def reject_outliers(offsets, intensity, weight, scale, z_max, leave_one_out, rej
                 break
             rejected[begin + worst] = True
             left -= 1
+
+
+@njit(nogil=True, cache=True)
+def invert_positive(matrix, inverse):
+    """Invert a symmetric positive definite matrix by its Cholesky factor.
+
+    Parameters
+    ----------
+    matrix : (p, p) float64
+        Destroyed: its lower triangle becomes the factor.
+    inverse : (p, p) float64
+        Output.
+
+    Returns
+    -------
+    bool
+        False if the matrix is not positive definite.
+    """
+    p = matrix.shape[0]
+    for j in range(p):
+        for k in range(j):
+            factor = matrix[j, k]
+            if factor != 0.0:
+                for i in range(j, p):  # column j of the factor, kept as row j of the upper triangle
+                    matrix[j, i] -= factor * matrix[k, i]
+        pivot = matrix[j, j]
+        if not pivot > 0.0:
+            return False
+        root = np.sqrt(pivot)
+        for i in range(j, p):
+            matrix[j, i] /= root
+            matrix[i, j] = matrix[j, i]
+    # rows of L^-1, transposed: inverse[k, i] = (L^-1)[i, k] for i >= k
+    for i in range(p):
+        for k in range(i + 1):
+            inverse[i, k] = 0.0
+        inverse[i, i] = 1.0
+        for j in range(i):
+            factor = matrix[i, j]
+            if factor != 0.0:
+                for k in range(j + 1):
+                    inverse[i, k] -= factor * inverse[j, k]
+        for k in range(i + 1):
+            inverse[i, k] /= matrix[i, i]
+    # matrix <- L^-T L^-1
+    for i in range(p):
+        for k in range(p):
+            matrix[i, k] = 0.0
+    for i in range(p):
+        for j in range(i + 1):
+            factor = inverse[i, j]
+            if factor != 0.0:
+                for k in range(j + 1):
+                    matrix[j, k] += factor * inverse[i, k]
+    for i in range(p):
+        for k in range(i + 1):
+            inverse[i, k] = matrix[i, k]
+            inverse[k, i] = matrix[i, k]
+    return True
+
+
+@njit(nogil=True, cache=True)
+def quadratic_forms(columns, slopes, matrix, out):
+    """u' M u of sparse rows u: `slopes` (n, k) at `columns` (n, k) int32, -1 for none; M (p, p) symmetric; out (n,)."""
+    k = columns.shape[1]
+    for i in range(columns.shape[0]):
+        total = 0.0
+        for a in range(k):
+            p = columns[i, a]
+            if p < 0:
+                continue
+            total += slopes[i, a] * slopes[i, a] * matrix[p, p]
+            for b in range(a + 1, k):
+                q = columns[i, b]
+                if q >= 0:
+                    total += 2.0 * slopes[i, a] * slopes[i, b] * matrix[p, q]
+        out[i] = total

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spindle.contracts.scaling import Penalty, ScalingModel
+from spindle.contracts.scaling import Penalty, ScaleTerm, ScalingModel
 
 
 @dataclass(slots=True)
@@ -90,6 +91,15 @@ class Layout:
         """Whether the data choose the weight of any restraint."""
         return any(r.adaptive for r in self.restraints)
 
+    def restricted(self, rows: Sequence[np.ndarray]) -> Layout:
+        """The same parameters and restraints, for some observations of each data set (rows per data set)."""
+        part = copy.copy(self)
+        part.models = tuple(
+            replace(model, terms=tuple(_rows_of(term, chosen) for term in model.terms))
+            for model, chosen in zip(self.models, rows, strict=True)
+        )
+        return part
+
     def scales(self, number: int, parameters: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """(n,) float64: inverse scale factors g of some observations of a data set."""
         model = self.models[number]
@@ -128,3 +138,12 @@ class Layout:
     def has_overall_decay(self) -> bool:
         """Whether a B factor common to all data sets is among the parameters, and so cannot be told from the data."""
         return all(any(t.coefficient is not None and not t.fixed for t in m.terms) for m in self.models)
+
+
+def _rows_of(term: ScaleTerm, rows: np.ndarray) -> ScaleTerm:
+    return replace(
+        term,
+        indices=term.indices if len(term.indices) == 1 and len(term.weights) != 1 else term.indices[rows],
+        weights=term.weights[rows],
+        coefficient=None if term.coefficient is None else term.coefficient[rows],
+    )

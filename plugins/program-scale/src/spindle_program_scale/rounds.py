@@ -14,7 +14,7 @@ from spindle.report import Table
 
 from . import combine
 from .data import Observations
-from .kernels import reject_outliers
+from .kernels import quadratic_forms, reject_outliers
 from .layout import Layout
 from .select import choose_groups, free_groups, normalised_intensities, preselect
 from .solver import FitData, ScaleFit, fit_scales
@@ -258,17 +258,8 @@ class Scaler:
                 end = min(begin + BLOCK, obs.bounds[k + 1])
                 rows = np.arange(begin, end) - obs.bounds[k]
                 columns, slopes = self.layout.slopes(k, self.parameters, rows)
-                found[begin:end] = _quadratic_forms(columns, slopes, covariance)
+                quadratic_forms(columns, slopes, covariance, found[begin:end])
         return np.maximum(found, 0.0) * obs.g**2
-
-
-def _quadratic_forms(columns: np.ndarray, slopes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """u' M u of sparse rows u, (n,) float64."""
-    n, p = len(columns), len(matrix)
-    dense = np.zeros((n, p))
-    rows, places = np.nonzero(columns >= 0)
-    dense[rows, columns[rows, places]] = slopes[rows, places]
-    return np.asarray(np.einsum("ij,ij->i", dense @ matrix, dense))
 
 
 def _error_groups(n_sets: int, params: Params) -> list[list[int]]:

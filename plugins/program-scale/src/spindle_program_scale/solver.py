@@ -14,13 +14,17 @@ import numpy as np
 
 from spindle.errors import ModelError
 
-from .kernels import chi_square_of, normal_equations
+from .kernels import chi_square_of, invert_positive, normal_equations
 from .layout import Layout
 
 #: Updates of the adaptive weights per step.
-ADAPTATIONS = 4
+ADAPTATIONS = 3
 #: Adaptive weights stay within these factors of the first guess, so that a term can vanish but the matrix stays sound.
 WEIGHT_RANGE = (1e-6, 1e6)
+
+
+#: A combination of parameters that is kept at zero: strength, derivatives (p,), present value.
+Pin = tuple[float, np.ndarray, float]
 
 
 @dataclass(slots=True)
@@ -69,10 +73,10 @@ class ScaleFit:
 
 
 def gather(layout: Layout, parameters: np.ndarray, data: FitData) -> np.ndarray:
-    """(n,) float64: inverse scale factors of the observations of a fit."""
+    """(n,) float64: inverse scale factors of the observations of a fit, to whose rows the layout is restricted."""
     g = np.empty(len(data.intensity))
-    for number, (places, rows) in enumerate(zip(data.places, data.rows, strict=True)):
-        g[places] = layout.scales(number, parameters, rows)
+    for number, places in enumerate(data.places):
+        g[places] = layout.scales(number, parameters)
     return g
 
 
@@ -116,16 +120,17 @@ def fit_scales(
         raise ModelError("scaling: no reflection was measured more than once, so there is nothing to scale against")
     x = parameters.copy()
     free = layout.free
+    layout = layout.restricted(data.rows)
     means = np.empty(n_groups)
     history: list[tuple[float, float]] = []
+    probes = _probes(layout, data)
     mu, reason = damping, "the greatest number of steps was reached"
     inverse, factor = np.zeros((0, 0)), 1.0
     for step in range(max_iterations + 1):
         check()
         g = gather(layout, x, data)
         columns, slopes = _derivatives(layout, x, data)
-        normal, right, chi_square = _equations(data, g, columns, slopes, means, len(x))
-        pins = _pins(layout, data, columns, slopes, g, float(np.trace(normal)), len(x))
+        normal, right, chi_square, pins = _equations(data, g, columns, slopes, probes, means, len(x))
         value = chi_square + layout.penalty(x)
         history.append((float(np.sqrt(chi_square / n)), layout.penalty(x)))
         for _ in range(ADAPTATIONS if adapt and layout.is_adaptive else 1):
@@ -141,7 +146,7 @@ def fit_scales(
             break
         accepted = False
         for _ in range(12):
-            move = inverse @ push if mu == 0 else np.linalg.solve(matrix + mu * np.diag(np.diag(matrix)), push)
+            move = (inverse if mu == 0 else _inverse(matrix + mu * np.diag(np.diag(matrix)))) @ push
             trial = x + move
             if _value(layout, data, trial, means) <= value * (1 + 1e-9):
                 accepted = True
@@ -161,24 +166,43 @@ def fit_scales(
 
 def _derivatives(layout: Layout, x: np.ndarray, data: FitData) -> tuple[np.ndarray, np.ndarray]:
     if len(data.places) == 1:
-        return layout.slopes(0, x, data.rows[0])
+        return layout.slopes(0, x)
     n = len(data.intensity)
     columns = np.empty((n, layout.width), dtype=np.int32)
     slopes = np.empty((n, layout.width))
-    for number, (places, rows) in enumerate(zip(data.places, data.rows, strict=True)):
-        columns[places], slopes[places] = layout.slopes(number, x, rows)
+    for number, places in enumerate(data.places):
+        columns[places], slopes[places] = layout.slopes(number, x)
     return columns, slopes
 
 
 def _equations(
-    data: FitData, g: np.ndarray, columns: np.ndarray, slopes: np.ndarray, means: np.ndarray, p: int
-) -> tuple[np.ndarray, np.ndarray, float]:
-    normal, right = np.zeros((p, p)), np.zeros(p)
-    chi_square = normal_equations(data.offsets, data.intensity, data.weight, g, columns, slopes, normal, right, means)
+    data: FitData, g: np.ndarray, columns: np.ndarray, slopes: np.ndarray, probes: np.ndarray, means: np.ndarray, p: int
+) -> tuple[np.ndarray, np.ndarray, float, list[Pin]]:
+    normal, right, directions = np.zeros((p, p)), np.zeros(p), np.zeros((probes.shape[1], p))
+    chi_square = normal_equations(
+        data.offsets, data.intensity, data.weight, g, columns, slopes, probes, normal, right, directions, means
+    )
     diagonal = np.diag(normal).copy()
     normal += normal.T
     normal[np.diag_indices(p)] = diagonal
-    return normal, right, float(chi_square)
+    strength, ln_g = float(diagonal.sum()), np.log(g)
+    pins = [(strength, directions[c], float((probes[:, c] * ln_g).sum())) for c in range(probes.shape[1])]
+    return normal, right, float(chi_square), pins
+
+
+def _probes(layout: Layout, data: FitData) -> np.ndarray:
+    """(n, 1 or 2) float64: weights of ln g in the sums that the data cannot tell and that are therefore kept at zero.
+
+    They are the mean of ln g and, where decay is refined everywhere, its slope against 1/d^2.
+    """
+    n = len(data.intensity)
+    columns = [np.full(n, 1.0 / n)]
+    if layout.has_overall_decay():
+        s = np.empty(n)
+        for number, places in enumerate(data.places):
+            s[places] = next(t.coefficient for t in layout.models[number].terms if t.coefficient is not None)
+        columns.append((s - s.mean()) / max(float(s.std()), 1e-30) / n)
+    return np.ascontiguousarray(np.stack(columns, axis=1))
 
 
 def _value(layout: Layout, data: FitData, x: np.ndarray, means: np.ndarray) -> float:
@@ -193,7 +217,7 @@ def _restrained(
     x: np.ndarray,
     normal: np.ndarray,
     right: np.ndarray,
-    pins: list[tuple[float, np.ndarray, float]],
+    pins: list[Pin],
     free: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Normal matrix and right-hand side with restraints, pins and fixed parameters."""
@@ -214,41 +238,12 @@ def _restrained(
     return matrix, right
 
 
-def _pins(
-    layout: Layout, data: FitData, columns: np.ndarray, slopes: np.ndarray, g: np.ndarray, strength: float, p: int
-) -> list[tuple[float, np.ndarray, float]]:
-    """What the data cannot tell: the mean of ln g and, where decay is refined everywhere, its slope against 1/d^2.
-
-    Returns
-    -------
-    list of (strength, (p,) derivatives, present value)
-    """
-    n = len(g)
-    ln_g = np.log(g)
-    coefficients = [np.ones(n)]
-    if layout.has_overall_decay():
-        s = np.empty(n)
-        for number, (places, rows) in enumerate(zip(data.places, data.rows, strict=True)):
-            term = next(t for t in layout.models[number].terms if t.coefficient is not None)
-            s[places] = term.coefficient[rows]
-        coefficients.append((s - s.mean()) / max(float(s.std()), 1e-30))
-    bins = (columns + 1).ravel()
-    found = []
-    for c in coefficients:
-        direction = np.bincount(bins, (slopes * c[:, None]).ravel(), p + 1)[1 : p + 1] / n
-        found.append((strength, direction, float(c @ ln_g / n)))
-    return found
-
-
 def _inverse(matrix: np.ndarray) -> np.ndarray:
     """Inverse of a symmetric positive matrix, scaled to a unit diagonal first."""
     size = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
     scaled = matrix * size[:, None] * size[None, :]
-    try:
-        lower = np.linalg.cholesky(scaled)
-        half = np.linalg.solve(lower, np.eye(len(matrix)))
-        inverse = half.T @ half
-    except np.linalg.LinAlgError:
+    inverse = np.empty_like(scaled)
+    if not invert_positive(scaled.copy(), inverse):
         values, vectors = np.linalg.eigh(scaled)
         keep = values > 1e-10 * values.max()
         inverse = (vectors[:, keep] / values[keep]) @ vectors[:, keep].T
