@@ -42,7 +42,7 @@ def test_byte_offset_escapes_follow_the_definition():
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.integers(-(2**31), 2**31 - 1) | st.integers(-200, 200), max_size=80))
+@given(st.lists(st.integers(-(2**31), 2**31 - 1) | st.integers(-200, 200), max_size=400))
 def test_any_pixels_survive_encoding_and_decoding(values):
     pixels = np.array(values, dtype=np.int32)
     data = byte_offset(pixels)
@@ -52,7 +52,7 @@ def test_any_pixels_survive_encoding_and_decoding(values):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.binary(max_size=60), st.integers(0, 40))
+@given(st.binary(max_size=900), st.integers(0, 400))
 def test_decoding_never_reads_beyond_its_bytes(data, n):
     _, n_pixels, n_bytes = decoded(data, n)
     assert n_pixels <= n and n_bytes <= len(data)

@@ -48,6 +48,7 @@ _SINGLE: dict[str, tuple[float, float, float]] = {
 _MULTI: dict[str, MultiAxis] = {"60-0100": _KAPPA_I04, "160-0001": _SMARGON, "120-0100": _KAPPA_I23}
 
 P12M_SERIAL = "120-0100"
+P12M_SIZE = (2463, 5071)
 
 
 def goniometer_for(header: MiniHeader, reverse: bool) -> Goniometer:

@@ -17,6 +17,7 @@ from .kernels import decode_byte_offset
 SECTION = b"--CIF-BINARY-FORMAT-SECTION--"
 START = b"\x0c\x1a\x04\xd5"
 
+_FIELD = re.compile(rb"^([\w-]+):[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
 _CONVERSIONS = re.compile(rb'conversions\s*=\s*"?(x-CBF_[A-Za-z0-9_]+)', re.IGNORECASE)
 
 
@@ -48,11 +49,6 @@ class BinaryHeader:
     md5: str
 
 
-def _field(block: bytes, name: str) -> str:
-    match = re.search(rb"^" + re.escape(name.encode()) + rb":[ \t]*(.*?)\s*$", block, re.MULTILINE | re.IGNORECASE)
-    return match.group(1).decode("latin-1").strip('"') if match else ""
-
-
 def find_binary(head: bytes, path: Path) -> BinaryHeader:
     """Header of the first binary section.
 
@@ -71,6 +67,7 @@ def find_binary(head: bytes, path: Path) -> BinaryHeader:
         )
     block = head[section:start]
     conversion = _CONVERSIONS.search(block)
+    fields = {key.decode().lower(): value.decode("latin-1").strip('"') for key, value in _FIELD.findall(block)}
     numbers = {}
     for name in (
         "X-Binary-Size",
@@ -78,14 +75,14 @@ def find_binary(head: bytes, path: Path) -> BinaryHeader:
         "X-Binary-Size-Fastest-Dimension",
         "X-Binary-Size-Second-Dimension",
     ):
-        text = _field(block, name)
+        text = fields.get(name.lower(), "")
         if not text.isdigit():
             raise FileFormatError(
                 f"{path}, byte {section}: the header of the pixels has no usable '{name}' (found '{text}', expected a "
                 "number)"
             )
         numbers[name] = int(text)
-    third = _field(block, "X-Binary-Size-Third-Dimension")
+    third = fields.get("x-binary-size-third-dimension", "")
     if third.isdigit() and int(third) > 1:
         raise FileFormatError(
             f"{path}, byte {section}: the pixels have a third dimension of {third}; only flat images are read from "
@@ -104,8 +101,8 @@ def find_binary(head: bytes, path: Path) -> BinaryHeader:
         n_elements=fast * slow,
         fast=fast,
         slow=slow,
-        element_type=_field(block, "X-Binary-Element-Type") or "signed 32-bit integer",
-        md5=_field(block, "Content-MD5"),
+        element_type=fields.get("x-binary-element-type", "") or "signed 32-bit integer",
+        md5=fields.get("content-md5", ""),
     )
 
 

@@ -13,7 +13,7 @@ from spindle.geometry.attenuation import attenuation_coefficient
 from spindle.images.compressed import read_all, read_head
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 
-from .beamlines import P12M_SERIAL, goniometer_for, p12m_detector
+from .beamlines import P12M_SERIAL, P12M_SIZE, goniometer_for, p12m_detector
 from .binary import START, BinaryHeader, check_readable, decode, find_binary
 from .header import MiniHeader, parse_epoch, parse_mini_header
 from .imgcif import ImgCif, beam_direction, goniometer_from, has_geometry, parse_imgcif
@@ -172,7 +172,7 @@ class CbfReader(ImageReader):
     def _detector(self, beam: Beam, notes: list[str]) -> Detector:
         sensor = self._sensor(beam, notes)
         size = (self.binary.fast, self.binary.slow)
-        if self.header is not None and self.cif is None and self.header.serial == P12M_SERIAL and size == (2463, 5071):
+        if self.header is not None and self.cif is None and self.header.serial == P12M_SERIAL and size == P12M_SIZE:
             return p12m_detector(self.header, self._distance(), **sensor)
         if self.cif is not None:
             if self.cif.image_size != size:
@@ -266,13 +266,13 @@ class CbfReader(ImageReader):
 
     def _rectangles(self) -> list[tuple[int, int, int, int]] | None:
         """Parts of the image that are panels; None when the image is one panel."""
-        header = self.header
+        # The header is parsed only where it can matter: this runs for every image.
         size = (self.binary.fast, self.binary.slow)
-        if header is not None and header.serial == P12M_SERIAL and self.cif is None and size == (2463, 5071):
+        if size == P12M_SIZE and self.cif is None and self.header is not None and self.header.serial == P12M_SERIAL:
             return [(0, 212 * row, 2463, 212 * row + 195) for row in range(24)]
         if not self.options.multi_panel:
             return None
-        layout = module_layout(size, header is not None and header.is_eiger)
+        layout = module_layout(size, self.header is not None and self.header.is_eiger)
         return layout.modules() if layout else None
 
 
