@@ -79,6 +79,7 @@ class Refine(Program):
             context.log.info("%s", result.reason)
             experiments, table = result.experiments, result.reflections
             results.append(result)
+            _check_sanity(result, experiments, table)
 
         if scan_varying is not True:
             for _ in range(params.n_static_macrocycles or 1):
@@ -88,7 +89,6 @@ class Refine(Program):
                 experiments = trimmed(experiments, table, context.log)
             experiments = without_shared_crystals(experiments)
             cycle(True)
-        _check_sanity(results[-1], experiments, table)
         for number, crystal in enumerate(experiments.unique("crystal"), 1):
             context.log.info("%s", outputs.describe_crystal(crystal, number if len(experiments) > 1 else 0))
         return self._result(params, results, experiments, table, inputs)
@@ -173,7 +173,7 @@ def _check_sanity(result: RefinementResult, experiments: Experiments, table: Ref
             )
     spots = int(np.count_nonzero((table["miller_index"] != 0).any(axis=1)))
     fraction = result.n_reflections.sum() / max(spots, 1)
-    if spots >= 100 and fraction < FEWEST_INDEXED_FRACTION and "reflections_used" not in result.reason:
+    if spots >= 100 and fraction < FEWEST_INDEXED_FRACTION:
         rejected = int(np.count_nonzero(table.has_flags(Flag.CENTROID_OUTLIER)))
         if rejected > (1.0 - FEWEST_INDEXED_FRACTION) * spots:
             raise RefinementError(

@@ -93,7 +93,7 @@ class ModelBlock:
 
 def _fixed(names: Sequence[str], label: str, wanted: set[str], patterns: Sequence[str] | None, where: str) -> np.ndarray:
     """Which parameters are fixed by name or by one of the regular expressions."""
-    fixed = np.array([name.removeprefix("Group1") in wanted or re.sub(r"^Group\d+", "", name) in wanted for name in names])
+    fixed = np.array([re.sub(r"^Group\d+", "", name) in wanted for name in names])
     for pattern in patterns or ():
         try:
             expression = re.compile(pattern)

@@ -56,10 +56,13 @@ def refined_experiments(problem: Problem, x: np.ndarray, covariance: np.ndarray)
 
 
 def _by_model(problem: Problem) -> dict[int, list[ModelBlock]]:
+    """Blocks of each model of which something is refined."""
     out: dict[int, list[ModelBlock]] = {}
     for block in problem.blocks:
         out.setdefault(id(block.model), []).append(block)
-    return {key: blocks for key, blocks in out.items() if not all(b.fixed.all() for b in blocks)}
+    return {
+        key: blocks for key, blocks in out.items() if any((problem.number[b.offset : b.offset + b.size] >= 0).any() for b in blocks)
+    }
 
 
 def _edges(problem: Problem, block: ModelBlock) -> np.ndarray:

@@ -1,0 +1,359 @@
+"""The refiner: known answers, engines, constraints, restraints, failures; and the program around it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from spindle_refiner_centroid import CentroidRefiner
+
+import spindle
+from spindle.contracts.refiner import RefinementError, RefinementResult
+from spindle.errors import ParameterError, UserError
+from spindle.files import read_experiments, read_reflections
+from spindle.models import Crystal, Detector, Experiment, Experiments
+from spindle.models.arrays import rotation
+from spindle.table import Flag, ReflectionTable
+from spindle.testing import make_context, shared_data
+from spindle.testing.refiner import disturbed, plain_settings, rotation_experiment, spots_of
+
+
+def refine(experiments: Any, table: ReflectionTable, scan_varying: bool = False, **changes: Any) -> RefinementResult:
+    if isinstance(experiments, Experiment):
+        experiments = Experiments([experiments])
+    return CentroidRefiner(None, make_context()).refine(experiments, table, plain_settings(**changes), scan_varying)
+
+
+def noisy(table: ReflectionTable, sigma_px: float = 0.1, sigma_z: float = 0.1, seed: int = 0) -> ReflectionTable:
+    rng = np.random.default_rng(seed)
+    out = table.view()
+    out["xyzobs.px.value"] = table["xyzobs.px.value"] + rng.normal(size=(len(table), 3)) * [sigma_px, sigma_px, sigma_z]
+    out["xyzobs.px.variance"] = np.tile(np.array([sigma_px, sigma_px, sigma_z]) ** 2, (len(table), 1))
+    return out
+
+
+# -- known answers ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("folder", "n", "objective", "rmsd"),
+    [
+        # dials.refine 3.12.1 with scan_varying=False outlier.algorithm=null reflections_per_degree=None close_to_spindle_cutoff=0,
+        # and an independent numpy implementation with scipy's Levenberg-Marquardt.
+        ("quartz_processed", 444, 10286.3, (0.031851, 0.039658, 0.22433)),
+        ("centroid_test_data", 567, 18768.1, (0.14508, 0.18298, 0.3983)),
+    ],
+)
+@pytest.mark.parametrize("engine", ["LevMar", "SparseLevMar"])
+def test_objective_agrees_with_dials(folder: str, n: int, objective: float, rmsd: tuple[float, float, float], engine: str) -> None:
+    data = shared_data("dials_processed") / folder
+    result = refine(
+        read_experiments(data / "indexed.expt"), read_reflections(data / "indexed.refl"),
+        reflections__reflections_per_degree=None, reflections__close_to_spindle_cutoff=0.0, refinery__engine=engine,
+        refinery__max_iterations=60,
+    )  # fmt: skip
+    assert len(result.parameter_names) == 12
+    assert result.n_reflections.tolist() == [n]
+    # LevMar leaves hardly determined directions where they are: that costs at most half a unit of reduced chi-squared (16 and 22) each.
+    assert result.steps[-1].objective == pytest.approx(objective, rel=1e-3 if engine == "LevMar" else 2e-5)
+    assert np.append(result.steps[-1].rmsd[:2], np.rad2deg(result.steps[-1].rmsd[2])) == pytest.approx(rmsd, rel=0.02)
+
+
+def test_exact_data_are_recovered_quadratically() -> None:
+    truth = rotation_experiment()
+    result = refine(disturbed(truth), spots_of(truth))
+    objectives = np.array([s.objective for s in result.steps])
+    assert result.experiments[0].crystal.cell == pytest.approx(truth.crystal.cell, rel=1e-6)
+    assert objectives[3] < 1e-14 * objectives[0]
+
+
+def test_errors_are_honest() -> None:
+    truth = rotation_experiment()
+    spots = spots_of(truth)
+    pulls = []
+    for seed in range(12):
+        result = refine(truth, noisy(spots, seed=seed))
+        crystal = result.experiments[0].crystal
+        pulls.append((crystal.cell[[0, 2]] - truth.crystal.cell[[0, 2]]) / crystal.cell_sd[[0, 2]])
+        assert result.reduced_chi_squared == pytest.approx(1.0, abs=0.15)
+    assert 0.6 < np.sqrt(np.mean(np.square(pulls))) < 1.5  # 24 values: 1 +- 0.15
+
+
+@pytest.mark.parametrize("engine", ["GaussNewton", "SparseLevMar", "SimpleLBFGS", "LBFGScurvs"])
+def test_engines_find_the_same_minimum(engine: str) -> None:
+    truth = rotation_experiment(40)
+    spots = noisy(spots_of(truth, 3.5))
+    reference = refine(disturbed(truth), spots)
+    result = refine(disturbed(truth), spots, refinery__engine=engine, refinery__max_iterations=2000)
+    assert result.steps[-1].objective == pytest.approx(reference.steps[-1].objective, rel=2e-3)
+
+
+def test_turning_the_laboratory_changes_nothing() -> None:
+    truth = rotation_experiment(30)
+    spots = noisy(spots_of(truth, 3.5))
+    R = rotation(np.array([0.36, 0.48, 0.8]), 1.1)
+    moved = replace(
+        truth,
+        beam=replace(truth.beam, direction=R @ truth.beam.direction, polarization_normal=R @ truth.beam.polarization_normal),
+        goniometer=replace(truth.goniometer, rotation_axis=R @ truth.goniometer.rotation_axis),
+        crystal=truth.crystal.with_A(R @ truth.crystal.A),
+        detector=truth.detector.with_frames(R @ truth.detector.d),
+    )
+    one, two = refine(truth, spots), refine(moved, spots)
+    assert two.steps[-1].objective == pytest.approx(one.steps[-1].objective, rel=1e-6)
+    assert two.experiments[0].crystal.cell == pytest.approx(one.experiments[0].crystal.cell, rel=1e-6)
+
+
+# -- models that vary ---------------------------------------------------------------------------------------------------------
+
+
+def drifting(amplitude_deg: float = 0.1, periods: float = 1.5) -> tuple[Experiment, ReflectionTable]:
+    """A crystal that turns back and forth, and its spots: pieces of static scans, one per two images."""
+    base = rotation_experiment(90)
+    pieces = []
+    for z in range(0, 90, 2):
+        tilt = np.deg2rad(amplitude_deg) * np.sin(2 * np.pi * periods * (z + 1) / 90)
+        crystal = base.crystal.with_A(rotation(np.array([0.0, 1.0, 0.0]), tilt) @ base.crystal.A)
+        table = spots_of(replace(base, crystal=crystal), 3.5)
+        inside = np.floor(table["xyzobs.px.value"][:, 2] / 2) == z // 2
+        pieces.append(table.select(inside))
+    return base, ReflectionTable.concatenate(pieces)
+
+
+def test_intervals_are_narrowed_where_the_crystal_moves() -> None:
+    experiment, spots = drifting()
+    spots = noisy(spots, 0.02, 0.02)
+    wide = refine(experiment, spots, True, **{"parameterisation__crystal__orientation__smoother__interval_width_degrees": 36.0})
+    automatic = refine(experiment, spots, True)
+    assert len(automatic.parameter_names) > len(wide.parameter_names)
+    assert automatic.rmsd_px[0, 2] < 0.6 * wide.rmsd_px[0, 2]
+    assert automatic.rmsd_px[0].max() < 0.03
+
+
+def test_intervals_stay_wide_where_it_does_not() -> None:
+    truth = rotation_experiment()
+    result = refine(truth, noisy(spots_of(truth)), True)
+    # 90 degrees: two intervals of 36 to 45 degrees, three samples of 3 + 2 crystal parameters, and 7 of beam and detector.
+    assert len(result.parameter_names) == 22
+
+
+def test_scan_points_follow_the_drift() -> None:
+    experiment, spots = drifting(amplitude_deg=0.05, periods=1.0)
+    result = refine(experiment, spots, True)
+    points = result.experiments[0].crystal.A_at_scan_points
+    for z in (20, 45, 70):
+        tilt = np.deg2rad(0.05) * np.sin(2 * np.pi * z / 90)
+        expected = rotation(np.array([0.0, 1.0, 0.0]), tilt) @ experiment.crystal.A
+        middle = points[z] @ np.linalg.inv(expected)
+        # Beam and detector may take up a common rotation; what varies with the scan must be right.
+        reference = points[0] @ np.linalg.inv(experiment.crystal.A)
+        assert np.abs(middle - reference).max() < 2.5e-4
+
+
+# -- what is refined ----------------------------------------------------------------------------------------------------------
+
+
+def test_fixed_models_stay() -> None:
+    truth = rotation_experiment(40)
+    start = disturbed(truth)
+    result = refine(
+        start, spots_of(truth, 3.5), parameterisation__crystal__fix="all", parameterisation__detector__fix="orientation",
+        parameterisation__beam__fix=("all",), reflections__close_to_spindle_cutoff=0.05,
+    )  # fmt: skip
+    assert result.parameter_names == ["Detector1Dist", "Detector1Shift1", "Detector1Shift2"]
+    assert result.experiments[0].crystal is start.crystal
+    assert result.experiments[0].beam is start.beam
+    assert result.experiments[0].detector[0].normal == pytest.approx(start.detector[0].normal)
+
+
+def test_fix_list_takes_regular_expressions() -> None:
+    truth = rotation_experiment(40)
+    result = refine(
+        truth, noisy(spots_of(truth, 3.5)), parameterisation__detector__fix_list=["Tau[23]", "Dist"],
+        parameterisation__crystal__orientation__fix_list=["Crystal1Phi2"],
+    )  # fmt: skip
+    assert "Crystal1Phi2" not in result.parameter_names
+    assert [n for n in result.parameter_names if n.startswith("Detector")] == ["Detector1Shift1", "Detector1Shift2", "Detector1Tau1"]
+
+
+def two_crystals() -> tuple[Experiments, ReflectionTable]:
+    first = rotation_experiment(60)
+    tilt = rotation(np.array([0.0, 0.6, 0.8]), 0.4)
+    second = replace(first, crystal=Crystal.from_cell((58.4, 58.4, 41.3, 90, 90, 90), tilt @ first.crystal.U, "P 4"), identifier="second")
+    tables = [noisy(spots_of(first, 4.0), seed=1), noisy(spots_of(second, 4.0, index=1), seed=2)]
+    return Experiments([first, second]), ReflectionTable.concatenate(tables)
+
+
+def test_two_crystals_share_beam_and_detector() -> None:
+    experiments, table = two_crystals()
+    result = refine(experiments, table)
+    assert result.experiments[0].detector is result.experiments[1].detector
+    assert result.experiments[1].crystal.cell[:3] == pytest.approx([58.4, 58.4, 41.3], rel=6e-4)
+    assert (result.n_reflections > 100).all()
+
+
+def test_constraints_share_parameters() -> None:
+    experiments, table = two_crystals()
+    settings = plain_settings()
+    scope = settings.parameterisation.crystal.unit_cell
+    constraint = type(scope._scopes["constraints"])()
+    constraint.parameter = "G"
+    scope.constraints = [constraint]
+    result = CentroidRefiner(None, make_context()).refine(experiments, table, settings, False)
+    a, b = (e.crystal.cell for e in result.experiments)
+    assert a == pytest.approx(b)
+    assert not any(n.startswith("Crystal2G") for n in result.parameter_names)
+    constraint.parameter = "Nonsense"
+    with pytest.raises(RefinementError, match="ties nothing"):
+        CentroidRefiner(None, make_context()).refine(experiments, table, settings, False)
+
+
+@pytest.mark.parametrize("target", ["mean", "low_memory_mean", "median"])
+def test_group_restraints_pull_cells_together(target: str) -> None:
+    experiments, table = two_crystals()
+    settings = plain_settings()
+    scope = settings.parameterisation.crystal.unit_cell.restraints
+    tie = type(scope._scopes["tie_to_group"])()
+    tie.sigmas = (1e-4,) * 3 + (0.0,) * 3
+    tie.target = target
+    scope.tie_to_group = [tie]
+    result = CentroidRefiner(None, make_context()).refine(experiments, table, settings, False)
+    cells = np.array([e.crystal.cell for e in result.experiments])
+    assert np.abs(np.diff(cells, axis=0)).max() < 0.02  # 0.4 angstrom apart without
+
+
+def test_target_restraint_pulls_the_cell() -> None:
+    truth = rotation_experiment(60)
+    settings = plain_settings()
+    scope = settings.parameterisation.crystal.unit_cell.restraints
+    tie = type(scope._scopes["tie_to_target"])()
+    tie.values, tie.sigmas = (58.2, 58.2, 41.1, 90.0, 90.0, 90.0), (1e-5,) * 3 + (0.0,) * 3
+    scope.tie_to_target = [tie]
+    result = CentroidRefiner(None, make_context()).refine(Experiments([truth]), noisy(spots_of(truth, 4.0)), settings, False)
+    assert result.experiments[0].crystal.cell[:3] == pytest.approx([58.2, 58.2, 41.1], abs=1e-3)
+
+
+# -- failures -----------------------------------------------------------------------------------------------------------------
+
+
+def test_too_few_reflections_are_said_or_mended() -> None:
+    truth = rotation_experiment(60)
+    spots = spots_of(truth, 4.0)
+    few = spots.select(np.sort(np.random.default_rng(0).choice(len(spots), 4, replace=False)))
+    with pytest.raises(RefinementError, match="fewer than 5 reflections determine"):
+        refine(truth, few)
+    with pytest.raises(RefinementError, match="determined by too few"):
+        refine(truth, few, parameterisation__auto_reduction__action="fix")
+    with pytest.raises(RefinementError, match="choose fix"):
+        refine(truth, few, parameterisation__auto_reduction__action="remove")
+
+
+def test_remove_drops_the_crystal_with_too_few_reflections() -> None:
+    experiments, table = two_crystals()
+    keep = (table["id"] == 0) | (np.cumsum(table["id"] == 1) <= 3)
+    result = refine(experiments, table.select(keep), parameterisation__auto_reduction__action="remove")
+    assert result.n_reflections[1] == 0
+    assert not any(n.startswith("Crystal2") for n in result.parameter_names)
+    assert result.experiments[1].crystal is experiments[1].crystal
+
+
+def test_wavelength_cannot_be_refined_with_cell_and_distance() -> None:
+    truth = rotation_experiment(40)
+    result = refine(truth, noisy(spots_of(truth, 3.5)), parameterisation__beam__fix=("in_spindle_plane",))
+    # The common scale of wavelength and cell is free: its combination stays where it was, within chance.
+    scale = result.experiments[0].crystal.cell[0] / truth.crystal.cell[0] * truth.beam.wavelength / result.experiments[0].beam.wavelength
+    assert scale == pytest.approx(1.0, abs=5e-3)
+
+
+def test_a_wrong_detector_choice_is_said() -> None:
+    truth = rotation_experiment(20)
+    double = replace(truth, detector=Detector((truth.detector[0], truth.detector[0])))
+    with pytest.raises(RefinementError, match="choose multiple or hierarchical"):
+        refine(double, spots_of(truth, 4.0), parameterisation__detector__panels="single")
+
+
+def test_missing_column_and_missing_experiment_are_said() -> None:
+    truth = rotation_experiment(20)
+    spots = spots_of(truth, 4.0)
+    with pytest.raises(RefinementError, match="miller_index"):
+        refine(truth, spots.without("miller_index"))
+    spots["id"] = np.full(len(spots), 3)
+    with pytest.raises(RefinementError, match="only 1 experiments"):
+        refine(truth, spots)
+
+
+# -- the program --------------------------------------------------------------------------------------------------------------
+
+
+def test_program_refines_static_then_varying() -> None:
+    truth = rotation_experiment()
+    result = spindle.run("refine", Experiments([disturbed(truth)]), noisy(spots_of(truth)), **{"outlier.algorithm": "tukey"})
+    crystal = result.experiments[0].crystal
+    assert crystal.A_at_scan_points.shape == (91, 3, 3)
+    assert crystal.cell[:3] == pytest.approx([58.0, 58.0, 41.0], rel=1e-3)
+    assert max(result.summary["rmsd_px"][0]) < 0.2
+    keys = [t.key for t in result.tables]
+    assert keys.count("refinement_steps") == 2 and "rmsd_by_experiment" in keys
+
+
+def test_program_trims_the_scan_to_its_spots() -> None:
+    truth = rotation_experiment()
+    spots = spots_of(truth)
+    z = spots["xyzobs.px.value"][:, 2]
+    result = spindle.run("refine", Experiments([truth]), noisy(spots.select((z > 20) & (z < 60))), **{"outlier.algorithm": "null"})
+    first, last = result.experiments[0].scan.image_range
+    assert (first, last) == (20, 61)  # half a degree beyond the centroids
+    assert result.experiments[0].crystal.A_at_scan_points.shape == (last - first + 2, 3, 3)
+    assert result.experiments[0].scan.oscillation_deg[0] == pytest.approx(19.0)
+
+
+def test_program_writes_what_is_asked_for(tmp_path: Path) -> None:
+    truth = rotation_experiment(40)
+    result = spindle.run(
+        "refine", Experiments([truth]), noisy(spots_of(truth, 3.5)),
+        **{"outlier.algorithm": "null", "output.history": "h.json", "output.parameter_table": "p.txt", "output.centroids": "c.txt",
+           "output.correlation_plot.filename": "r.json", "output.correlation_plot.steps": (0, 1), "scan_varying": False},
+    )  # fmt: skip
+    assert {"h.json", "p.txt", "c.txt", "r_0.json", "r_1.json"} <= set(map(str, result.files))
+    for name, writer in result.files.items():
+        writer(tmp_path / str(name))
+    history = json.loads((tmp_path / "h.json").read_text())
+    assert len(history["macrocycles"][0]["steps"]) >= 2
+    matrix = np.array(json.loads((tmp_path / "r_0.json").read_text())["correlation"])
+    assert np.diag(matrix) == pytest.approx(1.0)
+    assert "Detector1Tau3" in (tmp_path / "p.txt").read_text()
+    used = result.reflections.has_flags(Flag.USED_IN_REFINEMENT).sum()
+    assert len((tmp_path / "c.txt").read_text().splitlines()) == used + 1
+    with pytest.raises(ParameterError, match=r"only \.html"):
+        spindle.run(
+            "refine", Experiments([truth]), noisy(spots_of(truth, 3.5)),
+            **{"outlier.algorithm": "null", "output.correlation_plot.filename": "r.png", "scan_varying": False},
+        )  # fmt: skip
+
+
+def test_program_stops_when_the_models_do_not_describe_the_spots() -> None:
+    truth = rotation_experiment()
+    spots = noisy(spots_of(truth), 40.0, 0.1)
+    box = np.zeros((len(spots), 6), dtype=np.int32)
+    box[:, 1::2] = 5
+    spots["bbox"] = box
+    with pytest.raises(UserError, match="wrong rotation axis"):
+        spindle.run("refine", Experiments([truth]), spots, **{"outlier.algorithm": "null"})
+
+
+def test_program_needs_both_files() -> None:
+    with pytest.raises(UserError, match="no reflections"):
+        spindle.run("refine", Experiments([rotation_experiment()]), None)
+
+
+def test_quartz_rmsds_agree_with_dials() -> None:
+    data = shared_data("dials_processed") / "quartz_processed"
+    result = spindle.run(
+        "refine", read_experiments(data / "indexed.expt"), read_reflections(data / "indexed.refl"), scan_varying=False
+    )
+    # dials.refine 3.12.1 with default parameters, after its static macrocycle.
+    assert result.summary["rmsd_px"][0] == pytest.approx([0.91586, 1.2345, 0.20142], rel=0.02)
