@@ -17,7 +17,9 @@ def test_a_run_prints_changes_results_files_and_the_next_step(spindle, tmp_path)
     ):
         assert part in done.stdout
     assert (tmp_path / "squares.txt").read_text() == "0 1 4 9"
-    assert (tmp_path / "spindle.trial.log").read_text() == done.stdout
+    header, log = (tmp_path / "spindle.trial.log").read_text().split("\n", 1)
+    assert header.startswith("# spindle 0.1.0, trial, 2")
+    assert log == done.stdout
 
 
 def test_defaults_are_not_printed(spindle):

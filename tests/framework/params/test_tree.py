@@ -164,3 +164,14 @@ def test_attached_scopes_survive_copying(trial):
     twin = pickle.loads(pickle.dumps(tree))
     assert twin.squares.fancy.model.curvature == 2
     assert twin == tree
+
+
+def test_own_parameters_come_before_those_of_programs_that_are_run(install):
+    install("trial_plugins")
+    from trial_plugins import TrialChain
+
+    class Own(TrialChain.Params):
+        n = Int(1)
+
+    tree = build(Own, [Assignment("n", "7"), Assignment("first.n", "8"), Assignment("offset", "2")])
+    assert (tree.n, tree.first.n, tree.first.squares.plain.offset) == (7, 8, 2)

@@ -79,6 +79,7 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
     inputs += [file_entry(p, whole=False) for p in arguments.files]
     result = execute(context, read_inputs(arguments))
     written = write_outputs(name, params, result)
+    context.written += written
     seconds = time.perf_counter() - start
     if record_path is not None:
         record = make_record(
@@ -86,7 +87,7 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
             params,
             _plugins(context),
             inputs,
-            written,
+            list(dict.fromkeys(p for p in context.written if p.exists())),
             context.seed,
             ["spindle", name, *_words(arguments)],
             seconds,

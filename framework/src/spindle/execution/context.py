@@ -48,6 +48,8 @@ class RunContext:
         INFO is what the user reads.
     tables : list of Table
         What was reported so far.
+    written : list of Path
+        Files that the run has written, those of programs inside it included.
     seed : int
     """
 
@@ -64,6 +66,7 @@ class RunContext:
         self.host = host or PluginHost()
         self.log = logging.getLogger(f"spindle.{program}")
         self.tables: list[Table] = []
+        self.written: list[Path] = []
         self.seed = _seed(params)
         self._show_progress = show_progress
         self._cancelled = cancellation or threading.Event()
@@ -140,6 +143,7 @@ class RunContext:
         inner = RunContext(program, params, self.host, self._show_progress, self._cancelled)
         inner._executor = self.executor
         inner.seed = self.seed
+        inner.written = self.written
         return inner
 
     # -- workers

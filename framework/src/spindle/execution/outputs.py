@@ -6,9 +6,11 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from spindle import __version__
 from spindle.contracts import ProgramResult
 from spindle.errors import UserError
 from spindle.params import Params, PathParam, Str
@@ -116,6 +118,7 @@ def log_file(program: str, params: Params) -> Iterator[None]:
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
     handler.addFilter(OursOnly())
     handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.stream.write(f"# spindle {__version__}, {program}, {datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}\n")
     root = logging.getLogger()
     root.addHandler(handler)
     try:

@@ -115,9 +115,7 @@ def read_record(path: Path) -> dict[str, Any]:
         raise FileFormatError(f"{path} is not a run record; programs write them as spindle.<program>.json")
     made_by = record.get("versions", {}).get("spindle", "unknown")
     if record["format_version"] > RECORD_VERSION:
-        raise FileFormatError(
-            f"{path} was written by a newer Spindle, {made_by}. Next: pip install --upgrade spindle"
-        )
+        raise FileFormatError(f"{path} was written by a newer Spindle, {made_by}. Next: pip install --upgrade spindle")
     return record
 
 

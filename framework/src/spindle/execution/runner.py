@@ -125,7 +125,9 @@ def run_nested(
     check_outputs(name, tree)
     with log_file(name, tree):
         result = execute(context, inputs)
-        report_outputs(context.log, write_outputs(name, tree, result), "")
+        written = write_outputs(name, tree, result)
+        context.written += written
+        report_outputs(context.log, written, "")
     return result
 
 

@@ -107,7 +107,7 @@ class Resolver:
         for i, given in enumerate(assignments):
             if i in settled:
                 continue
-            paths = _matches(given.key, entries)
+            paths = self._matches(given.key, entries)
             if len(paths) != 1 or not isinstance(entries[paths[0]].leaf, Plugin):
                 continue
             entry = entries[paths[0]]
@@ -157,9 +157,21 @@ class Resolver:
     def _entries(self) -> dict[str, Entry]:
         return {e.path: e for e in walk(self.root, templates=True)}
 
+    def _matches(self, key: str, entries: dict[str, Entry]) -> list[str]:
+        """Return the paths that ``key`` may mean; a program's own come before those of programs that it runs."""
+        paths = _matches(key, entries)
+        if len(paths) > 1:
+            others = tuple(
+                f"{public_name(n)}." for n, f in fields_of(type(self.root)).items() if isinstance(f, ScopeOf)
+            )
+            own = [p for p in paths if not p.startswith(others)] if others else []
+            if len(own) == 1:
+                return own
+        return paths
+
     def _path_of(self, given: Assignment) -> str:
         entries = self._entries()
-        paths = _matches(given.key, entries)
+        paths = self._matches(given.key, entries)
         if len(paths) == 1:
             return paths[0]
         if paths:
