@@ -18,15 +18,19 @@ def _correlation(value: float, significant: bool) -> str | None:
     return None if text is None else text + ("*" if significant else "")
 
 
-def shell_table(statistics: MergingStatistics) -> Table:
-    """One line per resolution shell and one for all; an asterisk marks correlations significant at 1 %."""
+def shell_table(statistics: MergingStatistics, anomalous: bool = False) -> Table:
+    """One line per resolution shell and one for all; an asterisk marks correlations significant at 1 %.
+
+    With `anomalous` the R factors keep Friedel mates apart.
+    """
+    kind = "_anomalous" if anomalous else ""
     rows = []
     for s in (*statistics.shells, statistics.overall):
         rows.append(
             [
                 f"{s.d_max:.2f}", f"{s.d_min:.2f}", s.n_observations, s.n_unique, _number(s.multiplicity, 2),
                 _number(100 * s.completeness, 2), _number(s.mean_intensity, 1), _number(s.i_over_sigma, 1),
-                _number(s.r_merge, 3), _number(s.r_meas, 3), _number(s.r_pim, 3), _number(s.r_anomalous, 3),
+                *(_number(getattr(s, name + kind), 3) for name in ("r_merge", "r_meas", "r_pim")), _number(s.r_anomalous, 3),
                 _correlation(s.cc_half, s.cc_half_significant), _correlation(s.cc_anomalous, s.cc_anomalous_significant),
             ]
         )  # fmt: skip

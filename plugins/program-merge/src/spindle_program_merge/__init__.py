@@ -1,0 +1,7 @@
+"""The program `merge`."""
+
+from __future__ import annotations
+
+from .algorithm import Merge
+
+__all__ = ["Merge"]

@@ -1,0 +1,228 @@
+"""The program `merge`."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.contracts.exporter import MergedColumn, MergedData, MergedDataset
+from spindle.errors import ModelError, ParameterError, PluginError, UserError
+from spindle.merging import (
+    AnomalousPairs,
+    MergingStatistics,
+    amplitude_columns,
+    expected_intensity,
+    french_wilson,
+    intensity_columns,
+    is_scaled,
+    merge_pairs,
+    merging_statistics,
+    pack_indices,
+    prepare_intensities,
+    resolution_of,
+    shell_table,
+    summary_table,
+    wilson_plot,
+)
+from spindle.models import Experiments
+from spindle.table import ReflectionTable
+
+from .params import MergeParams
+
+
+@dataclass(slots=True)
+class Wave:
+    """The data of one wavelength."""
+
+    wavelength: float
+    statistics: MergingStatistics
+    pairs: AnomalousPairs
+    columns: list[tuple[str, str, np.ndarray]]
+
+
+class Merge(Program):
+    """Merge scaled intensities and write an MTZ file with amplitudes.
+
+    Equivalents are averaged with weights 1 / sigma^2, with and without Friedel's law; French and Wilson's method turns intensities
+    into amplitudes. Prints merging statistics and the Wilson B factor. Give scaled.expt and scaled.refl.
+    """
+
+    Params = MergeParams
+
+    @hookimpl
+    def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
+        """Merge; see `spindle.contracts.program.ProgramSpec`."""
+        experiments, table = self._check(inputs, params)
+        crystal = experiments[0].crystal
+        group = crystal.space_group  # type: ignore[union-attr]
+        if params.best_unit_cell is not None:
+            cell = np.asarray(params.best_unit_cell, dtype=float)
+        else:
+            cell = np.mean([e.crystal.cell for e in experiments if e.crystal is not None], axis=0)
+        if params.assess_space_group:
+            self._assess(experiments, table, context)
+        table = table.without("shoebox")
+        table["d"] = resolution_of(table["miller_index"], cell)
+        data = prepare_intensities(
+            table, "scale", combine_partials=params.combine_partials, partiality_threshold=params.partiality_threshold,
+            d_min=params.d_min, d_max=params.d_max,
+        )  # fmt: skip
+        context.log.info("%d scaled reflections in %s are merged", len(data), group.hm)
+        for reason, n in data.dropped.items():
+            context.log.info("  %d left out: %s", n, reason)
+        wavelengths, which = _wavelengths(experiments, params.wavelength_tolerance)
+        waves = []
+        for k, wavelength in enumerate(wavelengths):
+            rows = which[data.table["id"].astype(np.int64)] == k
+            if not rows.any():
+                raise UserError(f"merge: wavelength {wavelength:.5f} A has no scaled reflection; leave out its experiments")
+            suffix = f"_WAVE{k + 1}" if len(wavelengths) > 1 else ""
+            waves.append(
+                self._wave(
+                    data.table["miller_index"][rows], data.values["scale"][rows], data.variances["scale"][rows], cell, group,
+                    wavelength, suffix, params, context,
+                )
+            )  # fmt: skip
+        merged = _join(waves, cell, group.xhm(), params)
+        export = context.algorithm("exporter", "mtz").export_merged(merged=merged, path=params.output.mtz)
+        for message in export.messages:
+            context.log.info("%s", message)
+        files = dict(export.files)
+        first = waves[0].statistics.overall
+        report = {f"wavelength_{k + 1}": w.statistics.as_dict() for k, w in enumerate(waves)}
+        if params.output.json:
+            files[params.output.json] = lambda path: Path(path).write_text(json.dumps(report), encoding="utf-8")
+        if params.output.html:
+            texts = [str(t) for t in context.tables]
+            files[params.output.html] = lambda path: Path(path).write_text(_page(texts), encoding="utf-8")
+        summary = {
+            "n_observations": first.n_observations, "n_unique": first.n_unique, "d_min": first.d_min,
+            "completeness": first.completeness, "multiplicity": first.multiplicity, "r_pim": first.r_pim,
+            "cc_half": first.cc_half, "i_over_sigma": first.i_over_sigma, "space_group": group.hm,
+        }  # fmt: skip
+        return ProgramResult(None, None, [], summary, files, "")
+
+    def _check(self, inputs: ProgramInputs, params: Any) -> tuple[Experiments, ReflectionTable]:
+        if inputs.experiments is None or len(inputs.reflections) != 1:
+            raise UserError("merge: give one experiment file and one reflection file: spindle merge scaled.expt scaled.refl")
+        if params.french_wilson.implementation == "cctbx":
+            raise ParameterError("french_wilson.implementation=cctbx is not available: choose dials")
+        experiments, table = inputs.experiments, inputs.reflections[0]
+        for k, experiment in enumerate(experiments):
+            if experiment.crystal is None:
+                raise ModelError(f"merge: experiment {k} has no crystal")
+        if len({e.crystal.space_group.xhm() for e in experiments if e.crystal is not None}) > 1:
+            raise ModelError("merge: the experiments are in different space groups; run spindle symmetry and scale on all of them")
+        if not is_scaled(table):
+            raise ModelError("merge: the reflections are not scaled; run spindle scale first")
+        return experiments, table
+
+    def _assess(self, experiments: Experiments, table: ReflectionTable, context: Any) -> None:
+        """Let the symmetry program look at axial reflections; say what it finds."""
+        try:
+            found = context.run_program("symmetry", experiments, table, laue_group=None)
+        except PluginError as error:
+            context.log.warning("the space group was not assessed: %s", error)
+            return
+        except UserError as error:
+            context.log.warning("the space group could not be assessed: %s", error)
+            return
+        present = experiments[0].crystal.space_group  # type: ignore[union-attr]
+        best = found.experiments[0].crystal.space_group
+        if best.hm != present.hm:
+            context.log.warning(
+                "the axial reflections speak for %s rather than %s; run spindle symmetry on the scaled data to change it",
+                best.hm, present.hm,
+            )  # fmt: skip
+
+    def _wave(
+        self, hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, cell: np.ndarray, group: Any, wavelength: float,
+        suffix: str, params: Any, context: Any,
+    ) -> Wave:  # fmt: skip
+        internal = params.merging.use_internal_variance
+        statistics = merging_statistics(hkl, intensity, variance, cell, group, params.merging.n_bins, internal)
+        pairs = merge_pairs(hkl, intensity, variance, group, internal)
+        columns = intensity_columns(pairs, params.anomalous, suffix)
+        if params.truncate:
+            columns += self._amplitudes(pairs, cell, suffix, params, context)
+        if params.n_residues is not None:
+            mean = pairs.mean
+            n_symmetry = len(group.operations())
+            wilson = wilson_plot(mean.intensity, resolution_of(mean.hkl, cell), mean.epsilon, params.n_residues, n_symmetry)
+            if wilson is None:
+                context.log.info("too few reflections for a Wilson plot")
+            else:
+                context.log.info("Wilson B factor %.2f A^2, -ln(scale) %.2f", wilson.b_factor, -np.log(wilson.scale))
+        shown = shell_table(statistics, params.merging.anomalous)
+        context.table(shown)
+        ten = merging_statistics(hkl, intensity, variance, cell, group, 10, internal)
+        context.table(summary_table(statistics.overall, ten.shells[0], ten.shells[-1]))
+        return Wave(wavelength, statistics, pairs, columns)
+
+    def _amplitudes(
+        self, pairs: AnomalousPairs, cell: np.ndarray, suffix: str, params: Any, context: Any
+    ) -> list[tuple[str, str, np.ndarray]]:
+        mean = pairs.mean
+        expected = None
+        if len(mean) >= params.french_wilson.min_reflections:
+            expected = expected_intensity(mean.intensity, resolution_of(mean.hkl, cell), mean.epsilon, mean.centric)
+        elif not params.french_wilson.fallback_to_flat_prior:
+            context.log.warning(
+                "%d reflections are too few to know the mean intensity: no amplitudes are written "
+                "(french_wilson.fallback_to_flat_prior=True writes them)", len(mean),
+            )  # fmt: skip
+            return []
+        kinds = [(mean.intensity, mean.sigma)]
+        if params.anomalous:
+            kinds += [(pairs.plus, pairs.sigma_plus), (pairs.minus, pairs.sigma_minus)]
+        amplitudes = [french_wilson(value, sigma, mean.centric, expected) for value, sigma in kinds]
+        n_rejected = int((amplitudes[0].rejected & np.isfinite(mean.intensity)).sum())
+        context.log.info("French-Wilson: %d intensities are too negative and have no amplitude", n_rejected)
+        return amplitude_columns(pairs, *amplitudes, suffix=suffix)
+
+
+def _wavelengths(experiments: Experiments, tolerance: float) -> tuple[list[float], np.ndarray]:
+    """Distinct wavelengths, ascending as first met, and the number of each experiment's."""
+    found: list[float] = []
+    which = np.zeros(len(experiments), dtype=np.int64)
+    for k, experiment in enumerate(experiments):
+        near = [i for i, w in enumerate(found) if abs(w - experiment.beam.wavelength) <= tolerance]
+        if not near:
+            found.append(experiment.beam.wavelength)
+            near = [len(found) - 1]
+        which[k] = near[0]
+    return found, which
+
+
+def _join(waves: list[Wave], cell: np.ndarray, symbol: str, params: Any) -> MergedData:
+    """All wavelengths' columns on the union of their indices."""
+    crystals, names = list(params.output.crystal_names), list(params.output.dataset_names)
+    n = len(waves)
+    for label, given in (("crystal_names", crystals), ("dataset_names", names)):
+        if len(given) not in (1, n):
+            raise ParameterError(f"output.{label}: {len(given)} names for {n} wavelength(s); give one, or one per wavelength")
+    if n > 1 and len(names) == 1:
+        names = [f"WAVE{k + 1}" for k in range(n)]
+    crystals = crystals * n if len(crystals) == 1 else crystals
+    hkl = np.unique(np.concatenate([w.pairs.mean.hkl for w in waves]), axis=0)
+    keys = pack_indices(hkl)
+    columns, datasets = [], []
+    for k, wave in enumerate(waves):
+        rows = np.searchsorted(keys, pack_indices(wave.pairs.mean.hkl))
+        for label, kind, values in wave.columns:
+            full = np.full(len(hkl), np.nan)
+            full[rows] = values
+            columns.append(MergedColumn(label, kind, full, k))
+        datasets.append(MergedDataset(names[k], crystals[k], params.output.project_name, cell, wave.wavelength))
+    return MergedData(hkl, columns, datasets, symbol)
+
+
+def _page(texts: list[str]) -> str:
+    body = "".join(f"<pre>{html.escape(t)}</pre>" for t in texts)
+    return f"<!DOCTYPE html><html><head><meta charset='utf-8'><title>Merging</title></head><body><h1>Merging</h1>{body}</body></html>"

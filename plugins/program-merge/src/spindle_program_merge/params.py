@@ -1,0 +1,47 @@
+"""Parameters of the merge program."""
+
+from __future__ import annotations
+
+from spindle.params import Bool, Choice, Float, Int, Params, Str, Strings, UnitCell
+
+
+class MergeParams(Params):
+    """Parameters of spindle merge."""
+
+    assess_space_group = Bool(True, help="Look for screw axes in the axial reflections and say so; nothing is changed.")
+    anomalous = Bool(True, help="Write I(+) and I(-) too.")
+    truncate = Bool(True, help="Write amplitudes, from intensities by the method of French and Wilson.")
+    d_min = Float(None, min=0, units="angstrom", help="High resolution limit.")
+    d_max = Float(None, min=0, units="angstrom", help="Low resolution limit.")
+    wavelength_tolerance = Float(1e-4, min=0, units="angstrom", help="Wavelengths closer than this are one data set of the file.")
+    combine_partials = Bool(True, help="Join the parts of reflections that were integrated in parts.")
+    partiality_threshold = Float(0.4, none=True, help="Least partiality.")
+    best_unit_cell = UnitCell(None, help="Cell for resolutions and the file; by default the mean of the crystals'.")
+    n_residues = Int(200, min=1, none=True, help="Residues in the asymmetric unit, for the Wilson plot.")
+
+    class french_wilson(Params):
+        """Amplitudes from intensities."""
+
+        implementation = Choice(["dials", "cctbx"], default="dials", help="cctbx is not available.")
+        min_reflections = Int(200, min=1, help="Fewer reflections than this do not tell the mean intensity.")
+        fallback_to_flat_prior = Bool(
+            True, help="With too few reflections take any positive intensity as equally likely; otherwise write no amplitudes."
+        )
+
+    class merging(Params):
+        """Merging."""
+
+        use_internal_variance = Bool(False, help="Sigmas at least as large as the scatter of the equivalents says.")
+        n_bins = Int(20, min=5, help="Resolution shells of the tables.")
+        anomalous = Bool(False, help="Tables of shells with Friedel mates kept apart.")
+
+    class output(Params):
+        """What is written."""
+
+        log = Str("spindle.merge.log", none=True, help="Log file.")
+        mtz = Str("merged.mtz", help="Merged MTZ file.")
+        html = Str("spindle.merge.html", none=True, help="Report.")
+        json = Str(None, help="Merging statistics as JSON.")
+        crystal_names = Strings(("XTAL",), help="Crystal names, one or one per wavelength.")
+        project_name = Str("AUTOMATIC", help="Project name.")
+        dataset_names = Strings(("NATIVE",), help="Data set names, one or one per wavelength.")
