@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""From an empty clone to a processed data set, or to a passed test suite, with Python 3.11 or newer and pip alone.
+
+    python3 run.py demo     install into .venv, simulate a data set, process it, compare with the truth (in the folder demo)
+    python3 run.py test     install into .venv, run the test suite; further arguments go to pytest
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+VENV = HERE / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+TEST_TOOLS = ["pytest", "pytest-xdist", "hypothesis"]
+
+
+def call(*command: str | Path, cwd: Path = HERE) -> None:
+    """Run a command; end with its exit code when it fails."""
+    done = subprocess.run([str(c) for c in command], cwd=cwd, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def pip(*arguments: str) -> None:
+    """Run the pip of the environment, or the caller's on it where the environment could not be given one."""
+    has_pip = subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
+    command = [PYTHON, "-m", "pip"] if has_pip else [sys.executable, "-m", "pip", "--python", PYTHON]
+    call(*command, "--disable-pip-version-check", "-q", *arguments)
+
+
+def fingerprint() -> str:
+    """Hash of everything that decides what is installed."""
+    files = [HERE / "workspace.txt", HERE / "constraints.txt", *sorted(HERE.glob("*/pyproject.toml")), *sorted(HERE.glob("*/*/pyproject.toml"))]
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
+
+
+def install() -> None:
+    """Put all distributions of this repository into .venv, unless they are there."""
+    stamp = VENV / "installed"
+    if stamp.exists() and stamp.read_text() == fingerprint():
+        return
+    print("Installing into .venv (a minute or so)", flush=True)
+    if not PYTHON.exists():
+        made = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, check=False)
+        if made.returncode:
+            call(sys.executable, "-m", "venv", "--without-pip", "--clear", VENV)
+    pip("install", "-c", "constraints.txt", "hatchling", "editables")
+    pip("install", "--no-build-isolation", "-c", "constraints.txt", "-r", "workspace.txt", *TEST_TOOLS)
+    stamp.write_text(fingerprint())
+
+
+def demo() -> None:
+    """Simulate, process, compare."""
+    folder = HERE / "demo"
+    folder.mkdir(exist_ok=True)
+    spindle = BIN / "spindle"
+
+    def step(*arguments: str) -> None:
+        shown = [a if len(arguments) < 10 else a for a in arguments[:3]]
+        print(f"\n$ spindle {' '.join(shown)}{' ...' if len(arguments) > 3 else ''}", flush=True)
+        call(spindle, *arguments, cwd=folder)
+
+    step("simulate")
+    images = sorted(str(p.relative_to(folder)) for p in (folder / "simulated").glob("*.cbf"))
+    step("process", *images)
+    step("check_truth", "simulated", "scaled.expt", "scaled.refl")
+    print("\nEverything is in the folder demo; open demo/check_truth.svg to see recovered against true intensities.")
+
+
+def main() -> None:
+    """Read the one argument."""
+    if sys.version_info < (3, 11):
+        sys.exit(f"Spindle needs Python 3.11 or newer; this is {sys.version.split()[0]}")
+    task = sys.argv[1] if len(sys.argv) > 1 else ""
+    if task not in ("demo", "test"):
+        sys.exit(__doc__)
+    install()
+    if task == "demo":
+        demo()
+    else:
+        call(PYTHON, "-m", "pytest", *sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
