@@ -116,14 +116,14 @@ def add_files(found: Arguments, program: str, words: Iterable[str]) -> None:
 
 
 def expand(program: str, word: str) -> list[Path]:
-    """Return the existing files that ``word`` means: a path, or a pattern with ``*``, ``?`` or ``[...]``."""
+    """Return the existing files that ``word`` means: a path, or a pattern with ``*``, ``?``, ``[...]`` or ``####``."""
     path = Path(word).expanduser()
     if path.exists():
         return [path]
-    matches = sorted(glob.glob(str(path)))
+    matches = sorted(glob.glob(str(path).replace("#", "[0-9]")))
     if matches:
         return [Path(m) for m in matches]
-    if any(c in word for c in "*?["):
+    if any(c in word for c in "*?[#"):
         raise UserError(f"{program}: no file matches {word!r} in {Path.cwd()}")
     raise UserError(f"{program}: {word!r} is neither an existing file nor name=value{_similar_files(path)}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -26,7 +27,7 @@ from spindle.params import Auto, Params, walk
 from spindle.params.tree import scopes_of
 from spindle.plugins import is_strict, registry
 
-from .arguments import Arguments, add_files, parse_arguments, read_standard_input
+from .arguments import Arguments, parse_arguments
 
 
 def program_command(name: str, words: list[str]) -> int:
@@ -46,9 +47,6 @@ def program_command(name: str, words: list[str]) -> int:
 
         print(effective_text(params))
         return 0
-    program: Any = host.load("program", name)
-    if getattr(program, "reads_standard_input", False) and not arguments.inputs and not sys.stdin.isatty():
-        add_files(arguments, name, read_standard_input())
     run_command(name, params, arguments)
     return 0
 
@@ -153,13 +151,24 @@ def read_inputs(arguments: Arguments) -> ProgramInputs:
     return inputs
 
 
+class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Log lines on standard output; goes silent when nobody reads them any more (``spindle show x.expt | head``)."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            logging.getLogger().removeHandler(self)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        else:
+            super().handleError(record)
+
+
 def set_up_console(options: set[str]) -> logging.Handler:
     """Send the log to standard output: what the user reads is INFO; ``-v`` adds DEBUG, ``-q`` leaves warnings."""
     root = logging.getLogger()
     level = logging.DEBUG if "verbose" in options else logging.INFO
     root.setLevel(level)
     logging.getLogger("numba").setLevel(logging.WARNING)
-    handler = logging.StreamHandler(sys.stdout)
+    handler = ConsoleHandler(sys.stdout)
     handler.setLevel(logging.WARNING if "quiet" in options else level)
     handler.setFormatter(logging.Formatter("%(message)s"))
     handler.addFilter(OursOnly())
