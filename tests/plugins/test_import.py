@@ -234,12 +234,13 @@ def test_other_files_are_left_out_and_named(tmp_path, caplog):
     )
     with pytest.raises(FileFormatError, match="ignore_unhandled=False and 2 files"):
         load([tmp_path], ignore_unhandled=False)
-    with pytest.raises(FileFormatError, match="none of the 1 files is an image"):
+    with pytest.raises(FileFormatError, match="the file is no image that can be read"):
         load([tmp_path / "notes.md"])
     assert len(paths) == 2
 
 
-def test_no_images_is_an_error():
+def test_no_images_is_an_error(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(ParameterError, match="no images given"):
         load([])
 

@@ -112,11 +112,13 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
     from spindle.contracts.format import FormatOptions
 
     from .build import Builder
-    from .files import expand
+    from .files import expand, piped_names
     from .grouping import SharedModels, make_series, split_runs
     from .headers import read_headers
 
-    files = list(inputs.files)
+    files: list[Path | str] = list(inputs.files)
+    if not files and not params.input.template and not params.input.directory:
+        files = list(piped_names())
     if not files and not params.input.template and not params.input.directory:
         raise ParameterError(
             "no images given: name image files or folders, template=image_####.cbf, or - for a list of files on "
@@ -165,24 +167,28 @@ def _report_refused(headers: Headers, params: Any, context: RunContext) -> None:
     """Name the files that are not read; stop when none is left or the user wants every file read."""
     if not headers.refused:
         return
-    shown = "\n".join(f"  {reason}" for _, reason in headers.refused[:10])
-    more = f"\n  and {len(headers.refused) - 10} more" if len(headers.refused) > 10 else ""
+    n = len(headers.refused)
+    listing = _by_reason(headers.refused)
     if not headers.items:
-        raise FileFormatError(
-            f"none of the {len(headers.refused)} files is an image that can be read:\n{shown}{more}\n"
-            "`spindle plugins` lists the installed formats"
-        )
+        what = "the file is no image" if n == 1 else f"none of the {n} files is an image"
+        raise FileFormatError(f"{what} that can be read:\n{listing}\n`spindle plugins` lists the installed formats")
     if not params.input.ignore_unhandled:
-        raise FileFormatError(
-            f"input.ignore_unhandled=False and {len(headers.refused)} files cannot be read:\n{shown}{more}"
-        )
-    context.log.warning(
-        "%d of %d files are left out:\n%s%s",
-        len(headers.refused),
-        len(headers.refused) + len(headers.items),
-        shown,
-        more,
-    )
+        raise FileFormatError(f"input.ignore_unhandled=False and {n} files cannot be read:\n{listing}")
+    context.log.warning("%d of %d files are left out:\n%s", n, n + len({h.path for h in headers.items}), listing)
+
+
+def _by_reason(refused: Sequence[tuple[str, str]], most: int = 10) -> str:
+    """Lines that name files with equal reasons together."""
+    groups: dict[str, list[str]] = {}
+    for path, reason in refused:
+        groups.setdefault(reason.removeprefix(path).lstrip(":, "), []).append(path)
+    lines = []
+    for reason, paths in list(groups.items())[:most]:
+        names = ", ".join([paths[0], *(Path(p).name for p in paths[1:3])])
+        lines.append(f"  {names}{f' and {len(paths) - 3} more' if len(paths) > 3 else ''}: {reason}")
+    if len(groups) > most:
+        lines.append(f"  and {len(groups) - most} more reasons")
+    return "\n".join(lines)
 
 
 def _change_models(all_series: list[Series], params: Any, reference: Reference | None, shared: Any) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
+import stat
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -105,6 +107,17 @@ def expand(files: Iterable[str | Path], templates: Iterable[str], folders: Itera
         for path in _template(template):
             found.setdefault(path)
     return list(found)
+
+
+def piped_names() -> list[str]:
+    """File names on standard input when it is a pipe or a file (``ls | spindle import``); [] otherwise."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError, AttributeError):
+        return []
+    if not (stat.S_ISFIFO(mode) or stat.S_ISREG(mode)):
+        return []
+    return [line.strip() for line in sys.stdin if line.strip()]
 
 
 def _one(item: str) -> list[str]:
