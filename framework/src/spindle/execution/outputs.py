@@ -71,7 +71,8 @@ def write_outputs(program: str, params: Params, result: ProgramResult) -> list[P
         if path is not None:
             from spindle.files import write_experiments
 
-            _write(path, lambda p: write_experiments(experiments, p), written)
+            compact = bool(getattr(find_scope(params, "output"), "compact", False))
+            _write(path, lambda p: write_experiments(experiments, p, compact), written)
     if reflections is not None:
         path = output_path(params, "reflections", f"{program}.refl")
         if path is not None:
