@@ -16,11 +16,14 @@ from .pixel_kernels import accumulate_profile, fit_pixels
 from .samplers import Sampler
 
 EXTENT = 1.5  # half width of the grid of a reference profile in units of the radius of the foreground
-GLOBAL_STEPS = 12
+FREE_STEPS = 6
+HELD_STEPS = 6
 LOCAL_STEPS = 4
 SPOTS_PER_POSITION = 40
 SPOTS_OVERALL = 2500
-PRIOR_COUNTS = 2000.0  # a local profile of fewer counts leans on the profile of the whole scan
+SPOT_COUNTS = 2000.0  # brighter spots weigh as much as this: a profile is the mean of many spots, not the shape of one
+GLOBAL_PRIOR = 5 * SPOT_COUNTS  # the profile of the whole scan leans on a Gaussian of its own widths as on five spots
+LOCAL_PRIOR = 10 * SPOT_COUNTS  # that of a position on the profile of the whole scan as on ten
 MIN_COVERAGE = 0.1
 
 
@@ -39,14 +42,22 @@ class _Learned:
     background: np.ndarray
 
 
-def gaussian_profile(size: int, step: float) -> np.ndarray:
-    """(size, size, size) float64: the model's own profile on the grid, axes e2, e1, e3, sum 1."""
+def gaussian_profile(size: int, step: float, widths: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> np.ndarray:
+    """(size, size, size) float64: a Gaussian on the grid, axes e2, e1, e3, sum 1; widths in units of the model's."""
     u = (np.arange(size) - 0.5 * (size - 1)) * step
-    flat = np.exp(-0.5 * u * u)
-    edges = (np.arange(size + 1) - 0.5 * size) * step / math.sqrt(2.0)
-    slices = np.diff([math.erf(v) for v in edges])
-    profile = flat[:, None, None] * flat[None, :, None] * slices[None, None, :]
+    e2, e1 = (np.exp(-0.5 * (u / w) ** 2) for w in widths[:2])
+    edges = (np.arange(size + 1) - 0.5 * size) * step / (math.sqrt(2.0) * widths[2])
+    e3 = np.diff([math.erf(v) for v in edges])
+    profile = e2[:, None, None] * e1[None, :, None] * e3[None, None, :]
     return np.ascontiguousarray(profile / profile.sum())
+
+
+def profile_widths(profile: np.ndarray, step: float) -> tuple[float, float, float]:
+    """Root mean square extent along e2, e1, e3, in units of the model's widths."""
+    u2 = ((np.arange(profile.shape[0]) - 0.5 * (profile.shape[0] - 1)) * step) ** 2
+    whole = profile.sum()
+    out = [math.sqrt(float(np.tensordot(profile.sum(axis=other), u2, 1)) / whole) for other in ((1, 2), (0, 2), (0, 1))]
+    return out[0], out[1], out[2]
 
 
 def _next_profile(profile, top, bottom, total, prior, prior_counts):
@@ -145,11 +156,11 @@ class PixelFitter:
                 bottom = np.zeros_like(profile)
                 total = accumulate_profile(
                     spots.frames, spots.kz, z, spots.bbox, spots.offsets, spots.data, spots.mask, spots.background, members,
-                    weights, profile, self.step, self.n_sub, top, bottom,
+                    weights, SPOT_COUNTS, profile, self.step, self.n_sub, top, bottom,
                 )  # fmt: skip
                 if total <= 0.0:
                     return prior
-                profile = _next_profile(profile, top, bottom, total, prior, PRIOR_COUNTS)
+                profile = _next_profile(profile, top, bottom, total, prior, LOCAL_PRIOR)
             return profile
 
         for i, sampler in enumerate(self.samplers):
@@ -159,8 +170,11 @@ class PixelFitter:
             some = mine[:: max(1, -(-len(mine) // SPOTS_OVERALL))]
             # the work is cut into fixed pieces, so that the sums do not depend on the number of workers
             overall = start
-            for _ in range(GLOBAL_STEPS):
-                overall = self._overall_step(spots, z, some, overall, map)
+            for _ in range(FREE_STEPS):
+                overall = self._overall_step(spots, z, some, overall, overall, 0.0, map)
+            prior = gaussian_profile(self.size, self.step, profile_widths(overall, self.step))
+            for _ in range(HELD_STEPS):
+                overall = self._overall_step(spots, z, some, overall, prior, GLOBAL_PRIOR, map)
             jobs = []
             for position in range(len(sampler)):
                 weights = sampler.weights(spots.xyz[mine], position)
@@ -171,7 +185,7 @@ class PixelFitter:
             for position, profile in enumerate(map(improve, jobs)):
                 self.references[self.first[i] + position] = profile
 
-    def _overall_step(self, spots, z, members, profile, map):
+    def _overall_step(self, spots, z, members, profile, prior, prior_counts, map):
         pieces = np.array_split(members, 8)
 
         def one(piece):
@@ -179,7 +193,7 @@ class PixelFitter:
             bottom = np.zeros_like(profile)
             total = accumulate_profile(
                 spots.frames, spots.kz, z, spots.bbox, spots.offsets, spots.data, spots.mask, spots.background, piece,
-                np.ones(len(piece)), profile, self.step, self.n_sub, top, bottom,
+                np.ones(len(piece)), SPOT_COUNTS, profile, self.step, self.n_sub, top, bottom,
             )  # fmt: skip
             return top, bottom, total
 
@@ -188,7 +202,7 @@ class PixelFitter:
             top += a
             bottom += b
             total += c
-        return profile if total <= 0.0 else _next_profile(profile, top, bottom, total, profile, 0.0)
+        return profile if total <= 0.0 else _next_profile(profile, top, bottom, total, prior, prior_counts)
 
     def fit(self, reflections, shoeboxes, expected, background_variance) -> ProfileFit:
         frames, kz = self.geometry.frames(reflections)

@@ -104,7 +104,8 @@ def _slice_shares(kz, z, z0, nz, size, step, shares):
 
 @numba.njit(nogil=True, cache=True)
 def accumulate_profile(
-    frames, kz, z, bbox, offsets, data, mask, background, members, weights, profile, step, n_sub, numerator, denominator
+    frames, kz, z, bbox, offsets, data, mask, background, members, weights, spot_counts, profile, step, n_sub, numerator,
+    denominator,
 ):
     """One expectation-maximisation step over the members of a reference position.
 
@@ -118,6 +119,8 @@ def accumulate_profile(
         Counts, background and mask bits.
     members : (m,) int64
         Which spots contribute; ``weights`` (m,) float64 how much.
+    spot_counts : float
+        Brighter spots weigh as much as spots of so many counts.
     profile : (s, s, s) float64
         Current density, axes e2, e1, e3.
     step : float
@@ -190,7 +193,7 @@ def accumulate_profile(
         if covered < 0.5 or counts <= 0.0:
             continue
         intensity = counts / covered
-        weight = weights[m]
+        weight = weights[m] * min(1.0, spot_counts / intensity)
         total += weight * intensity
         for y in range(ny):
             for x in range(nx):
