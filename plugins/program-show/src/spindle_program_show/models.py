@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
+from spindle.models.crystal import cell_from_real_space
 from spindle.report import Table
 
 from .resolution import inscribed_resolution
@@ -152,12 +153,10 @@ def _goniometer(goniometer: Goniometer) -> list[str]:
 
 
 def _with_sd(value: float, sd: float) -> str:
-    """A value with its standard deviation in units of the last digit, two digits of it below 20."""
+    """A value with its standard deviation in units of the last digit: 2 to 19 of them."""
     if not sd > 0:
         return f"{value:.4f}" if value < 1000 else f"{value:.2f}"
-    decimals = max(0, int(np.ceil(-np.log10(sd))))
-    if round(sd * 10**decimals) < 2:
-        decimals += 1
+    decimals = max(0, int(np.floor(np.log10(19.5 / sd))))
     return f"{value:.{decimals}f}({round(sd * 10**decimals)})"
 
 
@@ -173,10 +172,30 @@ def _cell(cell: np.ndarray, sd: np.ndarray | None = None) -> str:
     return ", ".join(_with_sd(float(v), float(s)) if s > 0 else f"{v:.1f}" for v, s in zip(cell, sd, strict=True))
 
 
+def cell_sd(crystal: Crystal) -> np.ndarray | None:
+    """(6,) standard deviations of the cell, angstrom and degrees, from the file or the covariance of B; None without.
+
+    First-order propagation with numerical derivatives; variances that vanish by symmetry come out as 0.
+    """
+    if crystal.cell_sd is not None:
+        return crystal.cell_sd
+    covariance = crystal.extra.get("B_covariance")
+    if covariance is None or len(covariance) != 81:
+        return None
+    matrix = np.asarray(covariance, dtype=np.float64).reshape(9, 9)
+    step = 1e-6 * float(np.abs(crystal.B).max())
+    shifts = step * np.eye(9).reshape(9, 3, 3)
+    above = cell_from_real_space(np.linalg.inv(crystal.B + shifts))
+    below = cell_from_real_space(np.linalg.inv(crystal.B - shifts))
+    jacobian = ((above - below) / (2.0 * step)).T
+    variances = np.einsum("ij,jk,ik->i", jacobian, matrix, jacobian)
+    return np.sqrt(np.where(variances > 1e-14, variances, 0.0))
+
+
 def _crystal(crystal: Crystal, show_scan_varying: bool) -> list[str]:
     lines = [
         "Crystal:",
-        f"    Unit cell: {_cell(crystal.cell, crystal.cell_sd)}",
+        f"    Unit cell: {_cell(crystal.cell, cell_sd(crystal))}",
         f"    Space group: {crystal.space_group.xhm()}",
         *_matrix("    U matrix:  ", crystal.U),
         *_matrix("    B matrix:  ", crystal.B),
@@ -185,8 +204,6 @@ def _crystal(crystal: Crystal, show_scan_varying: bool) -> list[str]:
     if crystal.mosaicity_deg is not None:
         lines.append(f"    Mosaicity:  {crystal.mosaicity_deg:.6f}")
     if crystal.A_at_scan_points is not None:
-        from spindle.models.crystal import cell_from_real_space
-
         cells = cell_from_real_space(np.linalg.inv(crystal.A_at_scan_points))
         lines.append(f"    A sampled at {len(crystal.A_at_scan_points)} scan points")
         lines.append(f"    Average unit cell: {_cell(cells.mean(axis=0))}")
