@@ -13,7 +13,7 @@ from spindle.numerics.global_threshold import estimate_global_threshold
 from spindle.params import Auto, Bool, Float, Int, Ints
 from spindle.params import Params as ParamsBase
 
-from .kernels import dispersion_extended
+from .kernels import dispersion_limits, find_blocks, mark_cores, mark_strong
 
 __all__ = ["DispersionExtendedThreshold"]
 
@@ -53,6 +53,7 @@ class DispersionExtendedThreshold(Algorithm):
             raise ParameterError(f"threshold.dispersion.min_local={wanted}: choose 2 to {full} (the window's pixels), or 0 for all")
         self._min_local = full if wanted <= 0 else wanted
         self._is_narrow = (2 * ky + 5) * (2 * kx + 5) <= _LARGEST_NARROW_WINDOW
+        self._limits = dispersion_limits(full, self.params.sigma_background)
         if self.params.gain is not None and self.params.gain <= 0:
             raise ParameterError(f"threshold.dispersion.gain={self.params.gain}: the gain must be positive")
 
@@ -66,10 +67,10 @@ class DispersionExtendedThreshold(Algorithm):
             narrow = (np.int32 if self._is_narrow else np.int64) if is_integer else np.float64
             self._local.arrays = (
                 np.zeros((-(-height // size), -(-width // size)), np.uint8),
-                np.zeros((width, 2), np.int64),
-                np.zeros(padded, narrow),
-                np.zeros(padded, np.int64 if is_integer else np.float64),
-                np.zeros(padded, np.int32),
+                np.zeros((2, width, 2), np.int64),
+                np.zeros((2, padded), narrow),
+                np.zeros((2, padded), np.int64 if is_integer else np.float64),
+                np.zeros((2, padded), np.int32),
                 np.zeros(width, np.int64),
                 np.zeros((size, width), np.uint8),
             )
@@ -83,8 +84,13 @@ class DispersionExtendedThreshold(Algorithm):
         p = self.params
         gains = np.atleast_2d(np.asarray(gain, dtype=np.float64) * (1.0 if p.gain is None else p.gain))
         limit = estimate_global_threshold(image, mask) if p.global_threshold is Auto else p.global_threshold
-        dispersion_extended(
-            image, mask.view(np.uint8), gains, self._kernel, p.sigma_background, p.sigma_strong, self._min_local, float(limit),
-            p.legacy_erosion, image.dtype == np.int32, *self._workspace(image), out.view(np.uint8),
-        )  # fmt: skip
+        good, strong, exact = mask.view(np.uint8), out.view(np.uint8), image.dtype == np.int32
+        blocks, spans, sums_x, sums_y, sums_m, summed_row, eroded = self._workspace(image)
+        test = (image, good, gains, self._kernel, self._limits, self._min_local, p.legacy_erosion)
+        find_blocks(*test, sums_x, sums_y, sums_m, blocks)
+        columns = tuple(sums[0, : image.shape[1]] for sums in (sums_x, sums_y, sums_m))
+        mark_cores(*test, exact, blocks, spans, *columns, summed_row, eroded, strong)
+        mark_strong(
+            image, good, gains, self._kernel, p.sigma_strong, float(limit), exact, blocks, spans, columns[0], columns[2], summed_row, strong
+        )
         return out

@@ -4,6 +4,9 @@ The first step of the algorithm keeps a pixel only if the dispersion test holds 
 e = min(kernel) - 1. If the image is divided into blocks of that size, the square around any pixel of a block contains the block's
 centre: where the test fails at the centre, the block holds no such pixel. So the test is evaluated at one pixel in 25 (kernel 3),
 and only blocks whose centre passes, few on a normal diffraction image, are looked at closely.
+
+Three kernels are called one after the other: `find_blocks`, `mark_cores`, `mark_strong`. Sums of integers are exact, so windows may
+slide (``exact``); sums of floats are made afresh for each pixel.
 """
 
 from __future__ import annotations
@@ -11,12 +14,18 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["dispersion_extended"]
+__all__ = ["dispersion_limits", "find_blocks", "mark_cores", "mark_strong"]
 
 # Pixels at or above this value take no part in window sums (2^24, as in DIALS: counts stay exact in float32).
 _CEILING = 16777216
 _CORE = np.uint8(2)
 _STRONG = np.uint8(1)
+
+
+def dispersion_limits(full: int, sigma_background: float) -> np.ndarray:
+    """m - 1 + n_b sqrt(2 (m - 1)) for windows of m = 0 to ``full`` pixels, the limit of the dispersion test over gain and sum."""
+    n = np.maximum(np.arange(full + 1) - 1.0, 0.0)
+    return n + sigma_background * np.sqrt(2.0 * n)
 
 
 @njit(nogil=True, cache=True)
@@ -32,68 +41,88 @@ def _add_row(pixels, mask, column_x, column_y, column_m):
 
 
 @njit(nogil=True, cache=True)
-def _dispersed(m, x, y, gain, sigma_background, min_local):
-    """m y - x^2 > g x (m - 1 + n_b sqrt(2 (m - 1))), with enough pixels and no negative sum."""
-    if m < min_local or x < 0:
-        return False
-    m = np.float64(m)
-    x = np.float64(x)
-    return m * np.float64(y) - x * x > gain * x * (m - 1.0 + sigma_background * np.sqrt(2.0 * (m - 1.0)))
+def _window_sums(column, half, window):
+    """Sums of ``2 half + 1`` neighbouring entries of a padded row, two shifted copies at a time."""
+    n = window.shape[0]
+    first = column[0:n]
+    for j in range(n):
+        window[j] = first[j]
+    for d in range(1, 2 * half + 1, 2):
+        one = column[d : d + n]
+        two = column[d + 1 : d + 1 + n]
+        for j in range(n):
+            window[j] += one[j] + two[j]
 
 
 @njit(nogil=True, cache=True)
-def _dispersed_at(image, mask, i, j, kernel_y, kernel_x, gain, sigma_background, min_local, zero):
-    """The dispersion test of one pixel, summed directly."""
-    height, width = image.shape
-    m = 0
-    x = zero * zero
-    y = zero * zero
-    for row in range(max(0, i - kernel_y), min(height, i + kernel_y + 1)):
-        for c in range(max(0, j - kernel_x), min(width, j + kernel_x + 1)):
-            if mask[row, c] != 0 and image[row, c] < _CEILING:
-                value = zero + image[row, c]
-                x += value
-                y += value * value
-                m += 1
-    return _dispersed(m, x, y, gain, sigma_background, min_local)
+def find_blocks(image, mask, gain, kernel, limits, min_local, legacy_erosion, sums_x, sums_y, sums_m, blocks):
+    """Set ``blocks`` to 1 where a block may hold a core pixel, because the dispersion test passes at its centre.
 
+    The test is ``m y - x^2 > g x limits[m]`` for the m good pixels of the window, their sum x and sum of squares y; Winter et al.
+    (2018), Acta Cryst. D74, 85.
 
-@njit(nogil=True, cache=True)
-def _find_blocks(
-    image, mask, gain, kernel_y, kernel_x, sigma_background, min_local, legacy_erosion, reach, sums_x, sums_y, sums_m, blocks
-):
-    """Set ``blocks`` to 1 where the dispersion test passes at the centre of a block, so that it may hold a core pixel."""
+    Parameters
+    ----------
+    image : (slow, fast) int32 or float32, counts
+        Pixel values.
+    mask : (slow, fast) uint8
+        1 = good, 0 = bad.
+    gain : (1, 1) or (slow, fast) float64
+        Counts per photon, one for all pixels or one each.
+    kernel : (int, int)
+        Half sizes of the window, slow and fast; at least 1.
+    limits : (full + 1,) float64
+        See `dispersion_limits`.
+    min_local : int
+        Fewest good pixels of a window.
+    legacy_erosion : bool
+        True: masked pixels fail the test (DIALS to 3.12). False: they pass it.
+    sums_x, sums_y, sums_m : (2, fast + 2 kernel_x) int32 or float64, int64 or float64, int32
+        Workspace: sums of columns and of windows; int32 serves windows of at most 127 pixels.
+    blocks : (ceil(slow / size), ceil(fast / size)) uint8, size = 2 min(kernel) - 1
+        Result.
+    """
     height, width = image.shape
+    kernel_y, kernel_x = kernel
+    reach = min(kernel_y, kernel_x) - 1
     size = 2 * reach + 1
     gain_step = 0 if gain.shape[0] == 1 else 1
     zero = sums_y.dtype.type(0)
-    column_x = sums_x[kernel_x : kernel_x + width]
-    column_y = sums_y[kernel_x : kernel_x + width]
-    column_m = sums_m[kernel_x : kernel_x + width]
+    sums_x[:] = 0
+    sums_y[:] = 0
+    sums_m[:] = 0
+    column_x = sums_x[0, kernel_x : kernel_x + width]
+    column_y = sums_y[0, kernel_x : kernel_x + width]
+    column_m = sums_m[0, kernel_x : kernel_x + width]
+    window_x = sums_x[1, :width]
+    window_y = sums_y[1, :width]
+    window_m = sums_m[1, :width]
     for b in range(blocks.shape[0]):
         top = b * size
         i = min(top + reach, height - 1)
-        sums_x[:] = 0
-        sums_y[:] = 0
-        sums_m[:] = 0
+        column_x[:] = 0
+        column_y[:] = 0
+        column_m[:] = 0
         for row in range(max(0, i - kernel_y), min(height, i + kernel_y + 1)):
             _add_row(image[row], mask[row], column_x, column_y, column_m)
+        _window_sums(sums_x[0], kernel_x, window_x)
+        _window_sums(sums_y[0], kernel_x, window_y)
+        _window_sums(sums_m[0], kernel_x, window_m)
         for k in range(blocks.shape[1]):
             left = k * size
-            j = min(left + reach, width - 1)
+            p = i
+            q = min(left + reach, width - 1)
             blocks[b, k] = 0
-            if mask[i, j] != 0:
-                x = zero
-                y = zero
-                m = 0
-                for c in range(j, j + 2 * kernel_x + 1):
-                    x += sums_x[c]
-                    y += sums_y[c]
-                    m += sums_m[c]
-                g = gain[i * gain_step, j * gain_step]
-                if _dispersed(m, x, y, g, sigma_background, min_local):
-                    blocks[b, k] = 1
-            elif not legacy_erosion:
+            x = zero
+            y = zero
+            m = 0
+            if mask[p, q] != 0:
+                x += window_x[q]
+                y += window_y[q]
+                m += window_m[q]
+            elif legacy_erosion:
+                continue
+            else:
                 # A masked centre counts as passed. The square around a good pixel also holds the centre of the good pixels' box.
                 first_row = height
                 last_row = -1
@@ -106,14 +135,25 @@ def _find_blocks(
                             last_row = max(last_row, row)
                             first_column = min(first_column, c)
                             last_column = max(last_column, c)
-                if last_row >= 0:
-                    p = (first_row + last_row) // 2
-                    q = (first_column + last_column) // 2
-                    g = gain[p * gain_step, q * gain_step]
-                    if mask[p, q] == 0 or _dispersed_at(
-                        image, mask, p, q, kernel_y, kernel_x, g, sigma_background, min_local, zero
-                    ):
-                        blocks[b, k] = 1
+                if last_row < 0:
+                    continue
+                p = (first_row + last_row) // 2
+                q = (first_column + last_column) // 2
+                if mask[p, q] == 0:
+                    blocks[b, k] = 1
+                    continue
+                for row in range(max(0, p - kernel_y), min(height, p + kernel_y + 1)):
+                    for c in range(max(0, q - kernel_x), min(width, q + kernel_x + 1)):
+                        if mask[row, c] != 0 and image[row, c] < _CEILING:
+                            value = zero + image[row, c]
+                            x += value
+                            y += value * value
+                            m += 1
+            if m >= min_local and x >= 0:
+                fx = np.float64(x)
+                g = gain[p * gain_step, q * gain_step]
+                if np.float64(m) * np.float64(y) - fx * fx > g * fx * limits[m]:
+                    blocks[b, k] = 1
 
 
 @njit(nogil=True, cache=True)
@@ -121,7 +161,7 @@ def _spans(flags, other, gap, size, margin, width, spans):
     """Column ranges covered by flagged blocks of one or two rows of blocks, widened by ``margin``; returns their number."""
     n = 0
     for k in range(flags.shape[0]):
-        if flags[k] != 0 or other[k] != 0:
+        if flags[k] | other[k]:
             start = max(0, k * size - margin)
             stop = min(width, (k + 1) * size + margin)
             if n > 0 and start <= spans[n - 1, 1] + gap:
@@ -134,214 +174,221 @@ def _spans(flags, other, gap, size, margin, width, spans):
 
 
 @njit(nogil=True, cache=True)
-def _erode_row(
-    image, mask, gain, i, spans, n_spans, kernel_y, kernel_x, sigma_background, min_local, legacy_erosion, reach, exact,
-    sums_x, sums_y, sums_m, summed_row, eroded
-):  # fmt: skip
-    """Dispersion test of row i in the given column ranges, and its erosion along the row, as 0 and 1 in ``eroded``."""
-    height, width = image.shape
-    gain_step = 0 if gain.shape[0] == 1 else 1
-    zero = sums_y.dtype.type(0)
-    enters = i + kernel_y
-    leaves = i - kernel_y - 1
-    for s in range(n_spans):
-        start = spans[s, 0]
-        stop = spans[s, 1]
-        for c in range(max(0, start - kernel_x), min(width, stop + kernel_x)):
-            at = c + kernel_x
-            if exact and summed_row[c] == i - 1:
-                if enters < height and mask[enters, c] != 0 and image[enters, c] < _CEILING:
-                    value = zero + image[enters, c]
-                    sums_x[at] += value
-                    sums_y[at] += value * value
-                    sums_m[at] += 1
-                if leaves >= 0 and mask[leaves, c] != 0 and image[leaves, c] < _CEILING:
-                    value = zero + image[leaves, c]
-                    sums_x[at] -= value
-                    sums_y[at] -= value * value
-                    sums_m[at] -= 1
-            elif summed_row[c] != i:
-                x = zero
-                y = zero
-                m = 0
-                for row in range(max(0, i - kernel_y), min(height, i + kernel_y + 1)):
-                    if mask[row, c] != 0 and image[row, c] < _CEILING:
-                        value = zero + image[row, c]
-                        x += value
-                        y += value * value
-                        m += 1
-                sums_x[at] = x
-                sums_y[at] = y
-                sums_m[at] = m
-            summed_row[c] = i
-        run = reach if start == 0 else 0
-        for j in range(start, stop):
-            if mask[i, j] == 0:
-                passed = not legacy_erosion
-            else:
-                x = zero
-                y = zero
-                m = 0
-                for c in range(max(j, kernel_x), min(j + 2 * kernel_x + 1, width + kernel_x)):
-                    x += sums_x[c]
-                    y += sums_y[c]
-                    m += sums_m[c]
-                g = gain[i * gain_step, j * gain_step]
-                passed = _dispersed(m, x, y, g, sigma_background, min_local)
-            # eroded[j - reach] looks back over the 2 reach + 1 pixels that end at j; outside the image counts as passed.
-            run = run + 1 if passed else 0
-            if j - reach >= start:
-                eroded[j - reach] = 1 if run >= 2 * reach + 1 else 0
-        if stop == width:
-            for j in range(max(width - reach, start), width):
-                run = run + 1 if run > 0 else 0
-                eroded[j] = 1 if run >= 2 * reach + 1 else 0
-
-
-@njit(nogil=True, cache=True)
-def _strong_row(image, mask, gain, r, spans, n_spans, half_y, half_x, sigma_strong, global_threshold, exact, sums_x, sums_m, summed_row, out):
-    """Compare the core pixels of row r with the mean of the good pixels around them that are in no core."""
-    height, width = image.shape
-    gain_step = 0 if gain.shape[0] == 1 else 1
-    zero = sums_x.dtype.type(0)
-    enters = r + half_y
-    leaves = r - half_y - 1
-    for s in range(n_spans):
-        for j in range(spans[s, 0], spans[s, 1]):
-            if out[r, j] == 0 or mask[r, j] == 0 or image[r, j] <= global_threshold:
-                continue
-            x = zero
-            m = 0
-            for c in range(max(0, j - half_x), min(width, j + half_x + 1)):
-                if summed_row[c] != r:
-                    if exact and summed_row[c] == r - 1:
-                        if enters < height and mask[enters, c] != 0 and out[enters, c] == 0 and image[enters, c] < _CEILING:
-                            sums_x[c] += image[enters, c]
-                            sums_m[c] += 1
-                        if leaves >= 0 and mask[leaves, c] != 0 and out[leaves, c] == 0 and image[leaves, c] < _CEILING:
-                            sums_x[c] -= image[leaves, c]
-                            sums_m[c] -= 1
-                    else:
-                        column_x = zero
-                        column_m = 0
-                        for row in range(max(0, r - half_y), min(height, r + half_y + 1)):
-                            if mask[row, c] != 0 and out[row, c] == 0 and image[row, c] < _CEILING:
-                                column_x += image[row, c]
-                                column_m += 1
-                        sums_x[c] = column_x
-                        sums_m[c] = column_m
-                    summed_row[c] = r
-                x += sums_x[c]
-                m += sums_m[c]
-            if x < 0:
-                continue
-            mean = np.float64(x) / m if m >= 2 else 0.0
-            g = gain[r * gain_step, j * gain_step]
-            if image[r, j] >= mean + sigma_strong * np.sqrt(g * mean):
-                out[r, j] = _CORE | _STRONG
-
-
-@njit(nogil=True, cache=True)
-def dispersion_extended(
-    image, mask, gain, kernel, sigma_background, sigma_strong, min_local, global_threshold, legacy_erosion, exact,
-    blocks, spans, sums_x, sums_y, sums_m, summed_row, eroded, out
-):  # fmt: skip
-    """Mark the strong pixels of one image.
-
-    1. The dispersion test of Winter et al. (2018), Acta Cryst. D74, 85, in a window of half sizes ``kernel``. 2. Its result is eroded
-    to the *core* pixels. 3. Good pixels outside the cores are background; a core pixel is strong if it is at least n_s standard
-    deviations above the mean background of a window that is two pixels larger on each side.
+def mark_cores(
+    image, mask, gain, kernel, limits, min_local, legacy_erosion, exact, blocks, spans, sums_x, sums_y, sums_m, summed_row, eroded, out
+):
+    """Mark the core pixels: the dispersion test passes in the whole square of half size min(kernel) - 1 around them.
 
     Parameters
     ----------
-    image : (slow, fast) int32 or float32, counts
-        Pixel values.
-    mask : (slow, fast) uint8
-        1 = good, 0 = bad.
-    gain : (1, 1) or (slow, fast) float64
-        Counts per photon, one for all pixels or one each.
-    kernel : (int, int)
-        Half sizes of the window, slow and fast; at least 1.
-    sigma_background, sigma_strong : float
-        n_b and n_s.
-    min_local : int
-        Fewest good pixels of a window.
-    global_threshold : float, counts
-        A strong pixel is above it.
-    legacy_erosion : bool
-        True: masked pixels start an erosion (DIALS to 3.12). False: they do not.
+    image, mask, gain, kernel, limits, min_local, legacy_erosion, blocks
+        As for `find_blocks`.
     exact : bool
-        Sums are exact (integers), so rows may be added and subtracted; otherwise columns are summed afresh.
-    blocks : (ceil(slow / size), ceil(fast / size)) uint8, size = 2 min(kernel) - 1
+        The sums are exact (integers), so windows may slide.
+    spans : (2, fast, 2) int64
         Workspace.
-    spans : (fast, 2) int64
-        Workspace.
-    sums_x : (fast + 2 kernel_x) int32, or float64 for float images
-        Workspace; int32 serves windows of at most 127 pixels.
-    sums_y : (fast + 2 kernel_x) int64, or float64 for float images
-        Workspace.
-    sums_m : (fast + 2 kernel_x) int32
-        Workspace.
+    sums_x, sums_y, sums_m : (fast,) int32 or float64, int64 or float64, int32
+        Workspace: sums of columns.
     summed_row : (fast,) int64
         Workspace.
     eroded : (size, fast) uint8
         Workspace.
     out : (slow, fast) uint8
-        Result, 0 or 1; every pixel is written.
+        2 at core pixels, else 0; every pixel is written.
     """
     height, width = image.shape
     kernel_y, kernel_x = kernel
     reach = min(kernel_y, kernel_x) - 1
     size = 2 * reach + 1
+    gain_step = 0 if gain.shape[0] == 1 else 1
+    zero = sums_y.dtype.type(0)
+    near = spans[0]
+    own = spans[1]
+    n_near = 0
+    n_own = 0
     out[:] = 0
-    _find_blocks(
-        image, mask, gain, kernel_y, kernel_x, sigma_background, min_local, legacy_erosion, reach, sums_x, sums_y, sums_m, blocks
-    )
-    # Rows of cores: row i of the test completes the core row i - reach.
     summed_row[:] = -2
     eroded[:] = 1
+    # Row i of the test completes the core row i - reach.
     for i in range(height + reach):
         b = i // size
         offset = i - b * size
-        slot = i % size
-        if i < height:
-            other = b
-            if offset < reach and b > 0:
-                other = b - 1
-            elif offset > reach and b + 1 < blocks.shape[0]:
-                other = b + 1
-            n = _spans(blocks[b], blocks[other], 2 * kernel_x, size, reach, width, spans)
-            _erode_row(
-                image, mask, gain, i, spans, n, kernel_y, kernel_x, sigma_background, min_local, legacy_erosion, reach, exact,
-                sums_x, sums_y, sums_m, summed_row, eroded[slot]
-            )  # fmt: skip
+        tested = eroded[i % size]
+        if i >= height:
+            tested[:] = 1
         else:
-            eroded[slot] = 1
+            # A row of the test serves the blocks of its own row and of the next or the one before, if these are in reach.
+            if (offset == 0 and b == 0) or offset == reach or offset == reach + 1:
+                other = min(b + 1, blocks.shape[0] - 1) if offset > reach else b
+                n_near = _spans(blocks[b], blocks[other], 2 * kernel_x, size, reach, width, near)
+            enters = i + kernel_y
+            leaves = i - kernel_y - 1
+            for s in range(n_near):
+                start = near[s, 0]
+                stop = near[s, 1]
+                for c in range(max(0, start - kernel_x), min(width, stop + kernel_x)):
+                    if exact and summed_row[c] == i - 1:
+                        if enters < height and mask[enters, c] != 0 and image[enters, c] < _CEILING:
+                            value = zero + image[enters, c]
+                            sums_x[c] += value
+                            sums_y[c] += value * value
+                            sums_m[c] += 1
+                        if leaves >= 0 and mask[leaves, c] != 0 and image[leaves, c] < _CEILING:
+                            value = zero + image[leaves, c]
+                            sums_x[c] -= value
+                            sums_y[c] -= value * value
+                            sums_m[c] -= 1
+                    elif summed_row[c] != i:
+                        x = zero
+                        y = zero
+                        m = 0
+                        for row in range(max(0, i - kernel_y), min(height, enters + 1)):
+                            if mask[row, c] != 0 and image[row, c] < _CEILING:
+                                value = zero + image[row, c]
+                                x += value
+                                y += value * value
+                                m += 1
+                        sums_x[c] = x
+                        sums_y[c] = y
+                        sums_m[c] = m
+                    summed_row[c] = i
+                # `run` counts the pixels that have passed in a row; outside the image they count as passed.
+                run = reach if start == 0 else 0
+                x = zero
+                y = zero
+                m = 0
+                for j in range(start, stop + (reach if stop == width else 0)):
+                    if j < width:
+                        low = j - kernel_x
+                        high = j + kernel_x
+                        if exact and j > start:
+                            if high < width:
+                                x += sums_x[high]
+                                y += sums_y[high]
+                                m += sums_m[high]
+                            if low > 0:
+                                x -= sums_x[low - 1]
+                                y -= sums_y[low - 1]
+                                m -= sums_m[low - 1]
+                        else:
+                            x = zero
+                            y = zero
+                            m = 0
+                            for c in range(max(0, low), min(width, high + 1)):
+                                x += sums_x[c]
+                                y += sums_y[c]
+                                m += sums_m[c]
+                        if mask[i, j] == 0:
+                            passed = not legacy_erosion
+                        else:
+                            fx = np.float64(x)
+                            g = gain[i * gain_step, j * gain_step]
+                            passed = (
+                                m >= min_local
+                                and x >= 0
+                                and np.float64(m) * np.float64(y) - fx * fx > g * fx * limits[m]
+                            )
+                        run = run + 1 if passed else 0
+                    else:
+                        run += 1 if run > 0 or reach == 0 else 0
+                    if j - reach >= start:
+                        tested[j - reach] = run >= size
         r = i - reach
         if r >= 0:
-            flags = blocks[r // size]
-            n = _spans(flags, flags, 0, size, 0, width, spans)
-            for s in range(n):
-                for j in range(spans[s, 0], spans[s, 1]):
-                    core = np.uint8(1)
+            if r % size == 0:
+                flags = blocks[r // size]
+                n_own = _spans(flags, flags, 0, size, 0, width, own)
+            for s in range(n_own):
+                for j in range(own[s, 0], own[s, 1]):
+                    core = mask[r, j]
                     for k in range(size):
                         core &= eroded[k, j]
-                    if core != 0 and mask[r, j] != 0:
-                        out[r, j] = _CORE
-    half_y = kernel_y + 2
-    half_x = kernel_x + 2
+                    out[r, j] = core << 1
+
+
+@njit(nogil=True, cache=True)
+def mark_strong(
+    image, mask, gain, kernel, sigma_strong, global_threshold, exact, blocks, spans, sums_x, sums_m, summed_row, out
+):
+    """Turn core pixels into strong pixels where they stand out from the background around them.
+
+    The background of a core pixel is the mean of the good pixels outside all cores in a window that is two pixels larger on each side
+    than that of the dispersion test; a strong pixel has at least mean + n_s sqrt(g mean).
+
+    Parameters
+    ----------
+    image, mask, gain, kernel, exact, blocks, spans, sums_x, sums_m, summed_row
+        As for `mark_cores`.
+    sigma_strong : float
+        n_s.
+    global_threshold : float, counts
+        A strong pixel is above it.
+    out : (slow, fast) uint8
+        Core pixels; changed to 1 at strong pixels, else 0.
+    """
+    height, width = image.shape
+    half_y = kernel[0] + 2
+    half_x = kernel[1] + 2
+    size = 2 * min(kernel[0], kernel[1]) - 1
+    gain_step = 0 if gain.shape[0] == 1 else 1
+    zero = sums_x.dtype.type(0)
+    own = spans[1]
+    n_own = 0
     summed_row[:] = -2
-    for r in range(height):
-        flags = blocks[r // size]
-        n = _spans(flags, flags, 0, size, 0, width, spans)
-        if n > 0:
-            _strong_row(
-                image, mask, gain, r, spans, n, half_y, half_x, sigma_strong, global_threshold, exact, sums_x, sums_m, summed_row, out
-            )
-        done = r - half_y - 1
-        if done >= 0:
+    for r in range(height + half_y + 1):
+        if r < height and r % size == 0:
+            flags = blocks[r // size]
+            n_own = _spans(flags, flags, 0, size, 0, width, own)
+        if r >= height:
+            n_own = 0
+        enters = r + half_y
+        leaves = r - half_y - 1
+        x = zero
+        m = 0
+        window_low = 0
+        window_high = 0
+        for s in range(n_own):
+            for j in range(own[s, 0], own[s, 1]):
+                if out[r, j] == 0 or image[r, j] <= global_threshold:
+                    continue
+                low = max(0, j - half_x)
+                high = min(width, j + half_x + 1)
+                if not exact or low >= window_high:
+                    x = zero
+                    m = 0
+                    window_low = low
+                    window_high = low
+                for c in range(window_low, low):
+                    x -= sums_x[c]
+                    m -= sums_m[c]
+                for c in range(window_high, high):
+                    if exact and summed_row[c] == r - 1:
+                        if enters < height and (mask[enters, c] != 0) & (out[enters, c] == 0) & (image[enters, c] < _CEILING):
+                            sums_x[c] += image[enters, c]
+                            sums_m[c] += 1
+                        if leaves >= 0 and (mask[leaves, c] != 0) & (out[leaves, c] == 0) & (image[leaves, c] < _CEILING):
+                            sums_x[c] -= image[leaves, c]
+                            sums_m[c] -= 1
+                    elif summed_row[c] != r:
+                        column_x = zero
+                        column_m = 0
+                        for row in range(max(0, r - half_y), min(height, enters + 1)):
+                            good = (mask[row, c] != 0) & (out[row, c] == 0) & (image[row, c] < _CEILING)
+                            column_x += image[row, c] if good else zero
+                            column_m += np.int64(good)
+                        sums_x[c] = column_x
+                        sums_m[c] = column_m
+                    summed_row[c] = r
+                    x += sums_x[c]
+                    m += sums_m[c]
+                window_low = low
+                window_high = high
+                if x >= 0:
+                    mean = np.float64(x) / m if m >= 2 else 0.0
+                    g = gain[r * gain_step, j * gain_step]
+                    if image[r, j] >= mean + sigma_strong * np.sqrt(g * mean):
+                        out[r, j] = _CORE | _STRONG
+        # Rows that no window will see again.
+        if leaves >= 0:
             for j in range(width):
-                out[done, j] &= _STRONG
-    for r in range(max(0, height - half_y - 1), height):
-        for j in range(width):
-            out[r, j] &= _STRONG
+                out[leaves, j] &= _STRONG
