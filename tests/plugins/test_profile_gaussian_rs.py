@@ -1,0 +1,207 @@
+"""The gaussian_rs profile model against DIALS's columns of a real data set and against simulated truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from spindle_profile_gaussian_rs import GaussianRsProfile
+from spindle_profile_gaussian_rs.fitter import gaussian_profile, profile_widths
+from spindle_profile_gaussian_rs.geometry import SpotGeometry, growth
+from spindle_profile_gaussian_rs.kernels import recorded_fractions
+from spindle_profile_gaussian_rs.samplers import Sampler
+
+from spindle.errors import UserError
+from spindle.files import read_experiments, read_reflections
+from spindle.models import Experiments
+from spindle.table import Flag, ReflectionTable
+from spindle.testing import shared_data
+from spindle.testing.profile import crop_shoeboxes, rotation_experiment, simulate_spots
+
+
+@pytest.fixture(scope="module")
+def quartz():
+    """Integrated by DIALS 3.12: 1653 reflections of an electron diffraction scan, model in the .expt."""
+    folder = shared_data("dials_processed/quartz_processed")
+    return read_experiments(folder / "integrated.expt"), read_reflections(folder / "integrated.refl")
+
+
+@pytest.fixture
+def as_dials():
+    return GaussianRsProfile(GaussianRsProfile.Params(widths="dials"))
+
+
+def test_bounding_boxes_are_those_of_dials(quartz, as_dials):
+    experiments, table = quartz
+    bbox = as_dials.bounding_boxes(experiments, table, 2.0)
+    assert np.array_equal(bbox[:, :4], table["bbox"][:, :4])
+    # 69 rows are pieces of the 31 reflections that DIALS split at the borders of its jobs
+    whole = np.all(bbox[:, 4:] == table["bbox"][:, 4:], axis=1)
+    assert np.count_nonzero(~whole) <= 100
+
+
+def test_partiality_is_that_of_dials(quartz, as_dials):
+    experiments, table = quartz
+    partiality = as_dials.partiality(experiments, table, table["bbox"])
+    np.testing.assert_allclose(partiality, table["partiality"], atol=1e-12)
+
+
+def test_foreground_is_that_of_dials(quartz, as_dials):
+    experiments, table = quartz
+    bbox = np.ascontiguousarray(table["bbox"])
+    masks = as_dials.foreground(experiments, table, bbox)
+    size = experiments[0].detector[0].image_size
+    # DIALS counts foreground pixels on the detector, on every image of the box
+    nx = (bbox[:, 1] - bbox[:, 0]).astype(np.int64)
+    owner = np.repeat(np.arange(len(table)), np.diff(masks.offsets))
+    k = np.arange(len(owner)) - masks.offsets[owner]
+    x, y = bbox[owner, 0] + k % nx[owner], bbox[owner, 2] + k // nx[owner]
+    inside = (masks.inside == 1) & (x >= 0) & (x < size[0]) & (y >= 0) & (y < size[1])
+    count = np.bincount(owner[inside], minlength=len(table)) * (bbox[:, 5] - bbox[:, 4])
+    assert np.mean(count == table["num_pixels.foreground"]) > 0.995
+
+
+@pytest.mark.parametrize(("algorithm", "sigma_m"), [("basic", 0.461373), ("extended", 0.332043)])
+def test_widths_are_those_of_dials(algorithm, sigma_m):
+    """sigma_b 0.012436789, sigma_m as printed by DIALS 3.12 for these files."""
+    folder = shared_data("dials_processed/quartz_processed")
+    experiments, spots = read_experiments(folder / "refined.expt"), read_reflections(folder / "refined.refl")
+    bad = Flag.CENTROID_OUTLIER | Flag.EXCLUDED_FOR_REFINEMENT
+    spots = spots.select(spots.has_flags(Flag.INDEXED) & ~spots.has_flags(bad, all=False))
+    model = GaussianRsProfile(GaussianRsProfile.Params(widths="dials", sigma_m_algorithm=algorithm))
+    found = model.estimate_profiles(experiments, spots)[0]
+    assert found["sigma_b"] == pytest.approx(0.012436789, rel=1e-6)
+    assert found["sigma_m"] == pytest.approx(sigma_m, rel=1e-5)
+
+
+def test_sigma_m_of_simulated_spots_is_recovered():
+    spots, table = _seen_spots(mean=2000.0, background=0.02, seed=3)
+    found = GaussianRsProfile().estimate_profiles(spots.experiments, table)[0]
+    assert found["sigma_m"] == pytest.approx(0.15, rel=0.03)
+
+
+def test_sigma_b_is_freed_from_the_pixel():
+    """0.05 degrees are half a pixel here; the pixel alone would add 16 %."""
+    spots, table = _seen_spots(mean=2000.0, background=0.02, seed=4)
+    found = GaussianRsProfile(GaussianRsProfile.Params(widths="isotropic")).estimate_profiles(spots.experiments, table)[0]
+    assert found["sigma_b"] == pytest.approx(0.05, rel=0.04)
+
+
+def _seen_spots(**options):
+    """Bright simulated spots with the boxes that spot finding would give."""
+    from spindle.contracts.profile import ForegroundMasks
+
+    spots = simulate_spots(**options)
+    z = spots.table["xyzcal.px"][:, 2]
+    spots.table = spots.table.select((spots.intensity > 500) & (z > 4) & (z < 20))
+    xyz = np.floor(spots.table["xyzcal.px"]).astype(np.int32)
+    bbox = np.ascontiguousarray(np.stack([xyz - 3, xyz + 4], axis=2).reshape(-1, 6))
+    offsets = ForegroundMasks.offsets_of(bbox)
+    boxes = crop_shoeboxes(spots, bbox, ForegroundMasks(offsets, np.ones(int(offsets[-1]), np.uint8)))
+    table = spots.table.view()
+    table["shoebox"], table["xyzobs.px.value"] = boxes, table["xyzcal.px"]
+    return spots, table
+
+
+def test_recorded_fraction_of_the_whole_is_the_sum_of_its_pieces():
+    kz, z = np.array([0.7, -0.7]), np.array([10.3, 10.3])
+    edges = np.array([5.0, 9.0, 11.0, 16.0])
+    pieces = sum(recorded_fractions(kz, z, np.full(2, a), np.full(2, b)) for a, b in zip(edges[:-1], edges[1:], strict=True))
+    np.testing.assert_allclose(pieces, recorded_fractions(kz, z, np.full(2, 5.0), np.full(2, 16.0)), atol=1e-14)
+
+
+def test_mosaic_spread_widens_spots_as_random_rotations_do():
+    """Turn blocks by small random angles, bring each to diffraction, and look where its beam goes."""
+    experiment = rotation_experiment()
+    from spindle.geometry import predict_static
+
+    table = predict_static(experiment, 0, 3.5)
+    rng = np.random.default_rng(5)
+    s0, axis, spread = experiment.beam.s0, experiment.goniometer.axis_lab, 1e-5
+    s1 = table["s1"]
+    expected = growth(experiment, s1, np.broadcast_to(s0, s1.shape))[:, 0]
+    e1 = np.cross(s1, s0)
+    e1 /= np.linalg.norm(e1, axis=1)[:, None]
+    zeta = e1 @ axis
+    for i in np.flatnonzero(np.abs(zeta) > 0.2)[::40]:
+        p = s1[i] - s0
+        turn = rng.normal(0.0, spread, (20000, 3))
+        moved = np.cross(turn, p)
+        # further rotation until the point is on the sphere again: (s0 + p).dp = 0
+        rate = np.cross(axis, p)
+        phi = -(moved @ s1[i]) / (rate @ s1[i])
+        shift = (moved + phi[:, None] * rate) @ e1[i] / np.linalg.norm(s0)
+        assert np.std(shift) / spread == pytest.approx(np.sqrt(expected[i]), rel=0.03)
+
+
+def test_learned_profile_has_the_true_widths():
+    spots = simulate_spots(mean=1500.0, background=0.2, seed=8)
+    plugin = GaussianRsProfile(GaussianRsProfile.Params())
+    plugin.params.fitting.grid_method = "single"
+    model = {"__id__": "gaussian_rs", "n_sigma": 3.0, "sigma_b": 0.06, "sigma_m": 0.17}
+    experiments = spots.experiments.replace(0, profile=model)
+    bbox = plugin.bounding_boxes(experiments, spots.table, 2.0)
+    boxes = crop_shoeboxes(spots, bbox, plugin.foreground(experiments, spots.table, bbox))
+    z = spots.table["xyzcal.px"][:, 2]
+    rows = np.flatnonzero((z > 5) & (z < 19))
+    fitter = plugin.make_fitter(experiments)
+    fitter.learn(spots.table.select(rows), boxes.select(rows))
+    fitter.finish()
+    e2, e1, e3 = profile_widths(fitter.references[0], fitter.step)
+    # bilinear interpolation between points adds the variance of a triangle of half width `step`
+    hat = fitter.step**2 / 6.0
+    assert np.hypot(e1, np.sqrt(hat)) * 0.06 == pytest.approx(0.05, rel=0.03)
+    assert np.hypot(e2, np.sqrt(hat)) * 0.06 == pytest.approx(0.05, rel=0.03)
+    assert e3 * 0.17 == pytest.approx(0.15, rel=0.05)
+
+
+def test_gaussian_profile_is_normalised_and_as_wide_as_asked():
+    profile = gaussian_profile(31, 0.4, (1.0, 1.2, 0.8))
+    assert profile.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(profile_widths(profile, 0.4), (1.0, 1.2, 0.8), rtol=0.02)
+
+
+@pytest.mark.parametrize("method", ["single", "regular_grid", "circular_grid"])
+def test_positions_are_nearest_to_themselves_and_weigh_one(method):
+    sampler = Sampler(method, (487.0, 619.0), (0, 180), 18)
+    positions = sampler.positions
+    assert len(positions) == len(sampler)
+    assert np.array_equal(sampler.nearest(positions), np.arange(len(sampler)))
+    for k in (0, len(sampler) // 2):
+        assert sampler.weights(positions, k)[k] == pytest.approx(1.0)
+
+
+def test_local_frames_put_the_predicted_beam_at_the_predicted_pixel():
+    experiment = rotation_experiment()
+    experiments = Experiments([experiment]).replace(0, profile={"sigma_b": 0.05, "sigma_m": 0.1})
+    from spindle.geometry import predict_static
+
+    table = predict_static(experiment, 0, 3.0)
+    frames, _ = SpotGeometry(experiments).frames(table)
+    xy = table["xyzcal.px"]
+    v = frames[:, 6:9] * xy[:, :1] + frames[:, 9:12] * xy[:, 1:2] + frames[:, 12:15]
+    v /= np.linalg.norm(v, axis=1)[:, None]
+    np.testing.assert_allclose(v, table["s1"] / np.linalg.norm(table["s1"], axis=1)[:, None], atol=1e-12)
+    np.testing.assert_allclose(np.einsum("ij,ij->i", v, frames[:, :3]), 0.0, atol=1e-9)
+
+
+def test_few_spots_are_refused_with_the_remedy():
+    experiments = Experiments([rotation_experiment()])
+    table = ReflectionTable.with_rows(3, ["id", "panel", "s1", "xyzcal.px", "xyzobs.px.value"])
+    _, seen = _seen_spots(seed=1)
+    table["shoebox"] = seen["shoebox"].select(np.arange(3))
+    with pytest.raises(UserError, match=r"3 reference spots.*sigma_b"):
+        GaussianRsProfile().estimate_profiles(experiments, table)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("scan_varying", True), ("fitting.detector_space.deconvolution", True), ("fitting.grid_method", "spherical_grid"), ("parameters.sigma_b", 0.1)],
+)
+def test_what_is_not_available_is_refused(path, value):
+    params = GaussianRsProfile.Params()
+    scope = params
+    for name in path.split(".")[:-1]:
+        scope = getattr(scope, name)
+    setattr(scope, path.split(".")[-1], value)
+    with pytest.raises(UserError, match=r"profile\.gaussian_rs"):
+        GaussianRsProfile(params)
