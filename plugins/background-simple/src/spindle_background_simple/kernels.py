@@ -70,7 +70,8 @@ def fit_linear(data, used, mask, bbox, offsets, per_slice, min_pixels, backgroun
         nx = bbox[i, 1] - bbox[i, 0]
         ny = bbox[i, 3] - bbox[i, 2]
         n_groups = bbox[i, 5] - bbox[i, 4] if per_slice else 1
-        step = (last - first) // max(n_groups, 1)
+        nz = 1 if per_slice else bbox[i, 5] - bbox[i, 4]
+        step = nz * ny * nx
         n_used = 0
         n_foreground = 0
         for k in range(first, last):
@@ -78,7 +79,7 @@ def fit_linear(data, used, mask, bbox, offsets, per_slice, min_pixels, backgroun
                 n_used += 1
             if mask[k] & FOREGROUND:
                 n_foreground += 1
-        if n_used < min_pixels:
+        if n_used < max(min_pixels, 1):
             continue
         good = True
         variance_of_mean = 0.0
@@ -87,21 +88,22 @@ def fit_linear(data, used, mask, bbox, offsets, per_slice, min_pixels, backgroun
             n = m = 0
             mx = my = mz = mv = 0.0  # means over the used pixels
             fx = fy = fz = 0.0  # means over the foreground
-            for k in range(start, start + step):
-                x = float((k - start) % nx)
-                y = float((k - start) // nx % ny)
-                z = float((k - start) // (nx * ny))
-                if mask[k] & FOREGROUND:
-                    m += 1
-                    fx += x
-                    fy += y
-                    fz += z
-                if used[k] != 0:
-                    n += 1
-                    mx += x
-                    my += y
-                    mz += z
-                    mv += data[k]
+            k = start
+            for iz in range(nz):
+                for iy in range(ny):
+                    for ix in range(nx):
+                        if mask[k] & FOREGROUND:
+                            m += 1
+                            fx += ix
+                            fy += iy
+                            fz += iz
+                        if used[k] != 0:
+                            n += 1
+                            mx += ix
+                            my += iy
+                            mz += iz
+                            mv += data[k]
+                        k += 1
             if n < 4:
                 good = False
                 break
@@ -110,22 +112,26 @@ def fit_linear(data, used, mask, bbox, offsets, per_slice, min_pixels, backgroun
             mz /= n
             mv /= n
             cxx = cxy = cxz = cyy = cyz = czz = cxv = cyv = czv = cvv = 0.0
-            for k in range(start, start + step):
-                if used[k] != 0:
-                    x = (k - start) % nx - mx
-                    y = (k - start) // nx % ny - my
-                    z = (k - start) // (nx * ny) - mz
-                    v = data[k] - mv
-                    cxx += x * x
-                    cxy += x * y
-                    cyy += y * y
-                    cxz += x * z
-                    cyz += y * z
-                    czz += z * z
-                    cxv += x * v
-                    cyv += y * v
-                    czv += z * v
-                    cvv += v * v
+            k = start
+            for iz in range(nz):
+                z = iz - mz
+                for iy in range(ny):
+                    y = iy - my
+                    for ix in range(nx):
+                        if used[k] != 0:
+                            x = ix - mx
+                            v = data[k] - mv
+                            cxx += x * x
+                            cxy += x * y
+                            cyy += y * y
+                            cxz += x * z
+                            cyz += y * z
+                            czz += z * z
+                            cxv += x * v
+                            cyv += y * v
+                            czv += z * v
+                            cvv += v * v
+                        k += 1
             det2 = cxx * cyy - cxy * cxy
             if det2 <= 1e-9 * cxx * cyy or det2 <= 0.0:
                 good = False
@@ -142,11 +148,13 @@ def fit_linear(data, used, mask, bbox, offsets, per_slice, min_pixels, backgroun
             c = ((cyv - d * cyz) * cxx - (cxv - d * cxz) * cxy) / det2
             n_parameters = 4 if sloped else 3
             residual = max(cvv - b * cxv - c * cyv - d * czv, 0.0) / max(n - n_parameters, 1)
-            for k in range(start, start + step):
-                x = (k - start) % nx - mx
-                y = (k - start) // nx % ny - my
-                z = (k - start) // (nx * ny) - mz
-                background[k] = mv + b * x + c * y + d * z
+            k = start
+            for iz in range(nz):
+                for iy in range(ny):
+                    level = mv + c * (iy - my) + d * (iz - mz) - b * mx
+                    for ix in range(nx):
+                        background[k] = level + b * ix
+                        k += 1
             leverage = 1.0 / n
             if m > 0:
                 x = fx / m - mx

@@ -125,7 +125,7 @@ class SimulateParams(ParamsBase):
         )
         image_size = Floats((1024, 1024), size=2, units="px", help="Pixels, fast and slow, of model=custom.", level=1)
         pixel_size = Float(0.172, min=0.001, units="mm", help="Pixel size.", level=1)
-        distance = Float(110.0, min=1, units="mm", help="True distance along the beam.")
+        distance = Float(140.0, min=1, units="mm", help="True distance along the beam.")
         beam_centre = Floats(
             Auto,
             size=2,
