@@ -199,6 +199,7 @@ def lattice_subgroups(
     max_delta: float = 5.0,
     best_monoclinic_beta: bool = True,
     holohedries_only: bool = True,
+    order: int | None = None,
 ) -> list[LatticeSubgroup]:
     """All symmetries that a lattice has within a tolerance, each in its conventional setting.
 
@@ -214,6 +215,8 @@ def lattice_subgroups(
         Take I 1 2 1 rather than C 1 2 1 where its beta is closer to 90 degrees.
     holohedries_only
         Leave out groups that are not the full symmetry of a Bravais lattice, such as P 4.
+    order
+        Only groups of that many rotations, for example 8 for P 4 2 2.
 
     Returns
     -------
@@ -228,6 +231,8 @@ def lattice_subgroups(
     metric = reduced @ reduced.T
     found = []
     for rotations in subgroups(lattice_group(reduced, max_delta)):
+        if order is not None and len(rotations) != order:
+            continue
         setting = conventional_setting(rotations, metric, best_monoclinic_beta)
         if setting is None or (holohedries_only and setting.group.number not in HOLOHEDRIES):
             continue

@@ -159,32 +159,33 @@ def _monoclinic_cells(rotation: np.ndarray, metric: np.ndarray, allow_i: bool) -
     p = short[0]
     q = next(v for v in short if np.any(np.cross(v, p) != 0))
     volume = abs(round(np.linalg.det(np.array([p, b, q]))))
-    options: list[tuple[float, int, bool, float, int, np.ndarray]] = []
-    for i, j, k, m in np.array(np.meshgrid(*[range(-2, 3)] * 4)).reshape(4, -1).T:
-        if abs(i * m - j * k) != 1:
-            continue
-        a, c = i * p + j * q, k * p + m * q
-        cell = np.array([a, b, c])
-        dot = a @ average @ c
-        if dot > 1e-6 * volume or (volume == 2 and not _is_c_or_i(cell, allow_i)):
-            continue
-        length_a, length_c = _length(a, average), _length(c, average)
-        cosine = abs(dot) / (length_a * length_c)
-        if np.linalg.det(cell) < 0:
-            cell = np.array([a, -b, c])
-        preference = 0 if volume == 1 or _centred(cell, (1, 1, 0)) else 1
-        longer_a = length_a > length_c * (1 + 1e-6) if volume == 1 or preference else False
-        options.append((round(cosine, 5), preference, longer_a, round(length_a + length_c, 4), len(options), cell))
-    options.sort(key=lambda o: o[:5])
-    return [o[5] for o in options[:4]]
+    combinations = _plane_bases()
+    a = combinations[:, :1] * p + combinations[:, 1:2] * q
+    c = combinations[:, 2:3] * p + combinations[:, 3:] * q
+    dot = np.einsum("ni,ij,nj->n", a, average, c)
+    a_length = np.sqrt(np.einsum("ni,ij,nj->n", a, average, a))
+    c_length = np.sqrt(np.einsum("ni,ij,nj->n", c, average, c))
+    keep = dot <= 1e-6 * volume
+    in_c = np.all((a + b) % 2 == 0, axis=1) if volume == 2 else np.ones(len(a), dtype=bool)
+    if volume == 2:
+        keep &= in_c | (np.all((a + b + c) % 2 == 0, axis=1) & allow_i)
+    cosine = np.round(np.abs(dot) / (a_length * c_length), 5)
+    longer_a = (a_length > c_length * (1 + 1e-6)) & ((volume == 1) | ~in_c)
+    total = np.round(a_length + c_length, 4)
+    rows = np.flatnonzero(keep)
+    order = rows[np.lexsort((total[rows], longer_a[rows], ~in_c[rows], cosine[rows]))]
+    cells = []
+    for i in order[:4]:
+        cell = np.array([a[i], b, c[i]])
+        cells.append(cell if np.linalg.det(cell) > 0 else np.array([a[i], -b, c[i]]))
+    return cells
 
 
-def _centred(cell: np.ndarray, twice_point: tuple[int, int, int]) -> bool:
-    return bool(np.all((np.array(twice_point) @ cell) % 2 == 0))
-
-
-def _is_c_or_i(cell: np.ndarray, allow_i: bool) -> bool:
-    return _centred(cell, (1, 1, 0)) or (allow_i and _centred(cell, (1, 1, 1)))
+@lru_cache(maxsize=1)
+def _plane_bases() -> np.ndarray:
+    """Coefficients (i, j, k, m) of all bases i p + j q, k p + m q of a plane lattice, up to 2 in size."""
+    grid = np.array(np.meshgrid(*[range(-2, 3)] * 4)).reshape(4, -1).T
+    return np.asarray(grid[np.abs(grid[:, 0] * grid[:, 3] - grid[:, 1] * grid[:, 2]) == 1])
 
 
 def _group_in_cell(rotations: Sequence[np.ndarray], matrix: np.ndarray) -> gemmi.SpaceGroup | None:

@@ -24,8 +24,9 @@ from spindle.symmetry import (
 )
 from spindle.symmetry.lattice import possible_two_folds, two_fold_deviations
 
-#: Number of two-folds of the lattices of each crystal family.
+#: Number of two-folds, and of all rotations, of the lattices of each crystal family.
 TWO_FOLDS = {"a": 0, "m": 1, "o": 3, "t": 5, "h": 7, "hR": 3, "c": 9}
+ROTATIONS = {"a": 1, "m": 2, "o": 4, "t": 8, "h": 12, "hR": 6, "c": 24}
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ class KnownSymmetry:
         wanted = bravais_type(self.group)
         body_centred = wanted == "mC" and self.group.xhm() == "I 1 2 1"
         best = None
-        for candidate in lattice_subgroups(basis, "P 1", self.max_delta_deg, best_monoclinic_beta=body_centred):
+        order = ROTATIONS.get(wanted, ROTATIONS[wanted[0]])
+        for candidate in lattice_subgroups(basis, "P 1", self.max_delta_deg, body_centred, order=order):
             found = "mC" if candidate.bravais == "mI" else candidate.bravais
             if found == wanted and (best is None or candidate.max_angular_difference < best.max_angular_difference):
                 best = candidate

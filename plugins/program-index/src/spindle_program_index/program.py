@@ -13,6 +13,7 @@ from spindle.errors import UserError
 from spindle.models import Experiments
 from spindle.table import ReflectionTable
 
+from .diagnosis import count_indexed
 from .indexer import Indexed, Indexer
 from .params import IndexParams
 from .preparation import join_tables, sweeps_of
@@ -84,7 +85,8 @@ class Index(Program):
         n_lattices = len(part.experiments) // part.n_sweeps
         found = None
         if params.diagnosis.test_geometry:
-            found = self._better_geometry(sweeps, part, params, context)
+            found = self._without_symmetry(sweeps, part, params, context)
+            found = found or self._better_geometry(sweeps, part, params, context)
         if fraction >= params.diagnosis.warn_below:
             assert part.last is not None
             text = "WARNING: predicted and observed spots disagree by " + ", ".join(
@@ -97,10 +99,21 @@ class Index(Program):
         context.log.warning("%s", text)
         return text
 
+    def _without_symmetry(self, sweeps: Experiments, part: Indexed, params: Any, context: Any) -> str | None:
+        """Whether the lattice is fine but for the symmetry that the user gave: what to tell, or None."""
+        if params.indexing.known_symmetry.space_group is None and params.indexing.known_symmetry.unit_cell is None:
+            return None
+        free = count_indexed(sweeps, part.reflections, params, context)
+        total = len(part.reflections)
+        if not is_much_better(free, part.n_indexed, total):
+            return None
+        return (
+            f"Without the given space group and unit cell {100 * free / total:.0f} % of the spots can be indexed: the "
+            "crystal does not have this symmetry. Leave indexing.known_symmetry out, or correct it"
+        )
+
     def _better_geometry(self, sweeps: Experiments, part: Indexed, params: Any, context: Any) -> str | None:
         """Whether another rotation axis indexes far more spots: what to tell, or None."""
-        from .diagnosis import count_indexed
-
         options = alternatives(sweeps)
         if not options:
             return None

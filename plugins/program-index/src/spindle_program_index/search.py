@@ -27,6 +27,8 @@ from .scoring import Solution, rank
 MIN_INDEXED = 5
 #: Candidates whose rmsd after refinement is larger (pixels) are dropped.
 MAX_RMSD_PX = 6.0
+#: The search ends when this many times max_refine candidates were refined in vain.
+PATIENCE = 4
 #: Columns that indexing and refining a candidate need.
 _NEEDED = frozenset(
     {
@@ -114,22 +116,23 @@ class LatticeSearch:
         spots = table.without(*[name for name in table if name not in _NEEDED]).select(rows)
         others = [np.linalg.inv(c.A) for c in existing]
 
-        def evaluate(basis: np.ndarray) -> Solution | None:
+        def evaluate(basis: np.ndarray) -> Solution | bool:
             return self.evaluate(sweeps, spots, basis, others)
 
         solutions: list[Solution] = []
-        n_tried = 0
+        n_tried, n_poor = 0, 0
         with quiet(), self.context.progress("Trying candidate cells", wanted) as progress:
             for solution in self.context.executor.map(
                 evaluate, candidate_bases(vectors, combinations.max_combinations)
             ):
                 self.context.check_cancelled()
                 n_tried += 1
-                if solution is None:
-                    continue
-                solutions.append(solution)
-                progress.advance(1)
-                if len(solutions) >= wanted:
+                if isinstance(solution, Solution):
+                    solutions.append(solution)
+                    progress.advance(1)
+                else:
+                    n_poor += solution
+                if len(solutions) >= wanted or n_poor >= PATIENCE * wanted:
                     break
         self.context.log.debug("%d candidate cells tried, %d kept", n_tried, len(solutions))
         if n_tried and not solutions and self.known is not None:
@@ -138,18 +141,24 @@ class LatticeSearch:
 
     def evaluate(
         self, sweeps: Experiments, spots: ReflectionTable, basis: np.ndarray, others: Sequence[np.ndarray]
-    ) -> Solution | None:
-        """Index the spots with a candidate and refine it; None if it is not acceptable."""
+    ) -> Solution | bool:
+        """Index the spots with a candidate and refine it.
+
+        Returns
+        -------
+        Solution or bool
+            Not a solution: True if it was refined in vain, False if it was excluded before.
+        """
         params = self.params
         separation = params.multiple_lattice_search.minimum_angular_separation or 0.0
         if any(misorientation_deg(other, basis) < separation for other in others):
-            return None
+            return False
         hall = " P 1"
         A = np.linalg.inv(basis)
         if self.known is not None:
             known_A = self.known.constrained(basis)
             if known_A is None:
-                return None
+                return False
             A, hall = known_A, " " + self.known.group.hall
         indexed = self._assign(spots, A)
         threshold = params.basis_vector_combinations.sys_absent_threshold
@@ -161,7 +170,7 @@ class LatticeSearch:
                 A = np.linalg.inv(smaller)
                 indexed = self._assign(spots, A)
         if abs(1 / np.linalg.det(A)) < (params.min_cell_volume or 0) or indexed.n_indexed < MIN_INDEXED:
-            return None
+            return False
         crystal = Crystal(A=A, hall=hall)
         experiments = Experiments([_with_crystal(sweep, crystal) for sweep in sweeps])
         rows = thin(experiments, np.where(indexed.lattice >= 0, spots["imageset_id"], -1))
@@ -172,12 +181,12 @@ class LatticeSearch:
         try:
             result = self.refinement.refine_candidate(experiments, reflections)
         except (RefinementError, np.linalg.LinAlgError):
-            return None
+            return True
         rmsd = result.steps[-1].rmsd
         rmsd_xy = float(np.hypot(rmsd[0], rmsd[1]))
         pixel = float(np.mean(sweeps[0].detector[0].pixel_size))
         if not rmsd_xy / pixel <= MAX_RMSD_PX:
-            return None
+            return True
         return Solution(A, hall, indexed.n_indexed, indexed.n_indexed / len(spots), rmsd_xy)
 
     def _assign(self, spots: ReflectionTable, A: np.ndarray) -> Any:

@@ -1,0 +1,14 @@
+"""The first-party indexing methods pass the contract that strangers' methods have to pass."""
+
+from __future__ import annotations
+
+from spindle.testing.indexing import IndexingContract
+
+
+class TestFft3dIndexing(IndexingContract):
+    name = "fft3d"
+
+
+class TestFft3dIndexingOnASmallGrid(IndexingContract):
+    name = "fft3d"
+    parameters = {"reciprocal_space_grid.n_points": 150, "rmsd_cutoff": 12.0}

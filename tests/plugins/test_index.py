@@ -1,0 +1,280 @@
+"""The index program on simulated sweeps with known truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from spindle_program_index.orientation import misorientation_deg
+
+import spindle
+from spindle.contracts.indexing import IndexingError
+from spindle.errors import ParameterError, PluginError
+from spindle.execution import run
+from spindle.models import Crystal, Experiments
+from spindle.symmetry import niggli_cell
+from spindle.table import Flag, ReflectionTable
+from spindle.testing.indexing import random_rotation, rotation_experiment, spots_of, without_crystals
+
+TRICLINIC = (31.2, 37.5, 44.1, 81.0, 77.0, 68.0)
+TETRAGONAL = (57.8, 57.8, 75.1, 90.0, 90.0, 90.0)
+
+
+def index(truth, spots, **params):
+    params = {"max_refine": 8, **params}
+    return run("index", without_crystals(truth), spots, **params)
+
+
+@pytest.fixture(scope="module")
+def triclinic():
+    truth = [rotation_experiment(TRICLINIC, seed=3)]
+    spots = spots_of(truth, seed=1)
+    return truth, spots, index(truth, spots)
+
+
+def test_recovers_cell_orientation_and_indices(triclinic):
+    truth, _, result = triclinic
+    crystal = result.experiments[0].crystal
+    np.testing.assert_allclose(crystal.cell, niggli_cell(TRICLINIC), rtol=1e-3)
+    assert misorientation_deg(truth[0].crystal.real_space, crystal.real_space) < 0.02
+    assert result.summary["fraction_indexed"] > 0.99
+    # the found indices differ from the true ones by one change of basis
+    change = np.rint(crystal.real_space @ truth[0].crystal.A)
+    indexed = result.reflections["id"] == 0
+    np.testing.assert_array_equal(
+        result.reflections["miller_index"][indexed], result.reflections["true_index"][indexed] @ change.T
+    )
+
+
+def test_models_are_refined_to_the_noise(triclinic):
+    _, _, result = triclinic
+    assert result.summary["rmsd_x"] == pytest.approx(0.2, rel=0.1)
+    assert result.summary["rmsd_z"] == pytest.approx(0.06, rel=0.3)
+
+
+def test_output_columns_are_those_of_the_field(triclinic):
+    truth, spots, result = triclinic
+    table = result.reflections
+    assert len(table) == len(spots)
+    for name in ("rlp", "s1", "entering", "xyzcal.px", "xyzcal.mm", "xyzobs.mm.value", "xyzobs.mm.variance"):
+        assert name in table
+    indexed = table["id"] >= 0
+    np.testing.assert_array_equal(table.has_flags(Flag.INDEXED), indexed)
+    np.testing.assert_array_equal(np.any(table["miller_index"] != 0, axis=1), indexed)
+    np.testing.assert_allclose(np.linalg.norm(table["s1"][indexed], axis=1), 1 / truth[0].beam.wavelength, rtol=1e-9)
+    assert table.identifiers == {0: result.experiments[0].identifier}
+
+
+def test_calculated_positions_are_those_of_the_true_model(triclinic):
+    truth, _, result = triclinic
+    from spindle.geometry import predict_for_indexed
+
+    table = result.reflections.view()
+    table["miller_index"] = table["true_index"]
+    true = predict_for_indexed(truth, table)["xyzcal.px"]
+    indexed = result.reflections["id"] >= 0
+    difference = (result.reflections["xyzcal.px"] - true)[indexed]
+    assert np.sqrt(np.mean(difference[:, :2] ** 2)) < 0.05
+
+
+def test_noise_spots_stay_without_index():
+    truth = [rotation_experiment(TRICLINIC, seed=5)]
+    spots = spots_of(truth, seed=2, keep=0.3)
+    noise = spots.select(np.arange(len(spots) // 4))
+    rng = np.random.default_rng(0)
+    position = rng.uniform(0, 1, (len(noise), 3)) * (1000, 1000, 60)
+    noise["xyzobs.px.value"] = position
+    noise["true_index"] = np.zeros((len(noise), 3), dtype=np.int32)
+    result = index(truth, ReflectionTable.concatenate([spots, noise]))
+    np.testing.assert_allclose(result.experiments[0].crystal.cell, niggli_cell(TRICLINIC), rtol=2e-3)
+    indexed = result.reflections["id"] >= 0
+    is_noise = ~np.any(result.reflections["true_index"] != 0, axis=1)
+    assert np.mean(indexed[~is_noise]) > 0.98
+    assert np.mean(indexed[is_noise]) < 0.25  # 4/3 pi 0.3^3 = 0.11 by chance, a little more with duplicates
+
+
+@pytest.mark.parametrize(
+    ("space_group", "cell", "volume_per_lattice_point"),
+    [("C 1 2 1", (61.2, 37.5, 42.1, 90, 101, 90), 0.5), ("I 4 2 2", (58, 58, 41, 90, 90, 90), 0.5)],
+)
+def test_centred_lattices_are_indexed_in_their_primitive_cell(space_group, cell, volume_per_lattice_point):
+    truth = [rotation_experiment(cell, space_group, seed=7)]
+    result = index(truth, spots_of(truth, seed=3))
+    volume = truth[0].crystal.volume * volume_per_lattice_point
+    assert result.experiments[0].crystal.volume == pytest.approx(volume, rel=5e-3)
+    assert result.summary["fraction_indexed"] > 0.98
+
+
+def test_known_space_group_constrains_the_cell_in_its_setting():
+    truth = [rotation_experiment(TETRAGONAL, "P 43 21 2", seed=9)]
+    result = index(truth, spots_of(truth, seed=4), space_group="P43212")
+    crystal = result.experiments[0].crystal
+    assert crystal.space_group.xhm() == "P 43 21 2"
+    assert crystal.cell[0] == pytest.approx(crystal.cell[1], abs=1e-9)
+    np.testing.assert_allclose(crystal.cell[3:], 90, atol=1e-9)
+    np.testing.assert_allclose(crystal.cell, TETRAGONAL, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("space_group", "cell"),
+    [
+        ("C 1 2 1", (61.2, 37.5, 42.1, 90, 101, 90)),
+        ("I 1 2 1", (42.1, 37.5, 61.2, 90, 97, 90)),
+        ("P 2 21 21", (51.2, 37.5, 42.1, 90, 90, 90)),
+        ("R 3:H", (61.2, 61.2, 82.1, 90, 90, 120)),
+        ("F 2 3", (81.2, 81.2, 81.2, 90, 90, 90)),
+    ],
+)
+def test_known_cell_and_space_group_give_that_setting(space_group, cell):
+    truth = [rotation_experiment(cell, space_group, seed=11)]
+    result = index(truth, spots_of(truth, seed=5), space_group=space_group, unit_cell=cell)
+    crystal = result.experiments[0].crystal
+    assert crystal.space_group.xhm() == space_group
+    np.testing.assert_allclose(crystal.cell, cell, rtol=2e-3)
+    assert result.summary["fraction_indexed"] > 0.98
+
+
+def test_space_group_that_the_lattice_does_not_have_is_an_error_with_the_remedy(triclinic):
+    truth, spots, _ = triclinic
+    with pytest.raises(IndexingError, match=r"known_symmetry.*max_delta"):
+        index(truth, spots, space_group="F23", max_combinations=200)
+
+
+def test_wrong_space_group_that_fits_a_few_spots_is_noticed(triclinic):
+    truth, spots, _ = triclinic
+    result = index(truth, spots, space_group="P4", max_refine=5)
+    assert result.summary["fraction_indexed"] < 0.5
+    assert "Without the given space group" in result.summary["warning"]
+
+
+def test_cell_that_contradicts_the_space_group_is_refused(triclinic):
+    truth, spots, _ = triclinic
+    with pytest.raises(ParameterError, match="nearest"):
+        index(truth, spots, space_group="P4", unit_cell=(50, 60, 70, 90, 90, 90))
+
+
+def test_two_lattices_are_both_found():
+    first = rotation_experiment(TRICLINIC, seed=13)
+    turned = random_rotation(17)
+    second = replace(first, crystal=first.crystal.with_A(turned @ first.crystal.A))
+    spots = spots_of([first, second], seed=6, keep=0.3)
+    result = index([first, second], spots, max_lattices=2)
+    assert len(result.experiments) == 2
+    assert result.summary["fraction_indexed"] > 0.9
+    for truth in (first, second):
+        angles = [misorientation_deg(truth.crystal.real_space, e.crystal.real_space) for e in result.experiments]
+        assert min(angles) < 0.05
+    assert len({e.identifier for e in result.experiments}) == 2
+
+
+def test_a_single_crystal_is_not_found_twice(triclinic):
+    truth, spots, _ = triclinic
+    assert len(index(truth, spots, max_lattices=3).experiments) == 1
+
+
+def test_sweeps_are_indexed_with_one_crystal():
+    first = rotation_experiment(TRICLINIC, seed=15, n_images=20)
+    second = replace(rotation_experiment(TRICLINIC, seed=15, n_images=20, axis=(0.0, 1.0, 0.0)), crystal=first.crystal)
+    second = replace(second, beam=first.beam, detector=first.detector)
+    spots = spots_of([first, second], seed=7, keep=0.3)
+    result = index([first, second], spots)
+    assert result.experiments[0].crystal is result.experiments[1].crystal
+    assert set(np.unique(result.reflections["id"])) <= {-1, 0, 1}
+    assert result.summary["fraction_indexed"] > 0.98
+    apart = index([first, second], spots, joint_indexing=False)
+    assert apart.experiments[0].crystal is not apart.experiments[1].crystal
+    assert set(apart.reflections.identifiers) == {0, 1}
+
+
+def test_inverted_rotation_axis_is_noticed_and_named():
+    truth = [rotation_experiment(TRICLINIC, seed=19)]
+    spots = spots_of(truth, seed=8)
+    goniometer = replace(truth[0].goniometer, rotation_axis=-truth[0].goniometer.rotation_axis)
+    wrong = Experiments([replace(truth[0], goniometer=goniometer, crystal=None)])
+    result = run("index", wrong, spots, max_refine=8)
+    assert result.summary["fraction_indexed"] < 0.5
+    assert "invert_rotation_axis=True" in result.summary["warning"]
+
+
+def test_good_result_has_no_warning(triclinic):
+    assert "warning" not in triclinic[2].summary
+
+
+def test_local_assignment_agrees_with_simple(triclinic):
+    truth, spots, simple = triclinic
+    local = index(truth, spots, **{"index_assignment.method": "local"})
+    both = (simple.reflections["id"] >= 0) & (local.reflections["id"] >= 0)
+    assert np.mean(both) > 0.95
+    np.testing.assert_array_equal(simple.reflections["miller_index"][both], local.reflections["miller_index"][both])
+
+
+def test_filter_scorer_finds_the_same_lattice(triclinic):
+    truth, spots, _ = triclinic
+    result = index(truth, spots, solution_scorer="filter")
+    np.testing.assert_allclose(result.experiments[0].crystal.cell, niggli_cell(TRICLINIC), rtol=1e-3)
+
+
+def test_same_result_for_any_number_of_workers(triclinic):
+    truth, spots, result = triclinic
+    again = index(truth, spots, **{"mp.nproc": 2})
+    np.testing.assert_array_equal(again.reflections["miller_index"], result.reflections["miller_index"])
+    np.testing.assert_array_equal(again.experiments[0].crystal.A, result.experiments[0].crystal.A)
+
+
+def test_crystal_of_the_input_is_used_instead_of_a_search(triclinic):
+    truth, spots, _ = triclinic
+    disturbed = truth[0].crystal.with_A(truth[0].crystal.A * 1.002)
+    given = Experiments([replace(truth[0], crystal=disturbed)])
+    result = run("index", given, spots)
+    np.testing.assert_allclose(result.experiments[0].crystal.cell, TRICLINIC, rtol=1e-3)
+    assert not [t for t in result.tables if t.key == "candidate_solutions"]
+
+
+def test_without_refinement_the_lattice_is_only_predicted(triclinic):
+    truth, spots, _ = triclinic
+    result = index(truth, spots, mode="None")
+    assert not [t for t in result.tables if t.key == "refinement_steps"]
+    assert np.any(result.reflections["xyzcal.px"] != 0)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"combine_scans": True},
+        {"grid_search_scope": 1},
+        {"dbscan.eps": 0.1},
+        {"stills.indexer": "stills"},
+        {"wide_search_binning": 3},
+        {"scan_varying": True},
+    ],
+)
+def test_what_is_not_there_is_an_error_that_says_so(triclinic, params):
+    truth, spots, _ = triclinic
+    with pytest.raises(ParameterError, match=next(iter(params))):
+        index(truth, spots, **params)
+
+
+def test_method_that_is_not_installed_is_an_error_with_those_that_are(triclinic):
+    truth, spots, _ = triclinic
+    with pytest.raises((ParameterError, PluginError), match="fft3d"):
+        index(truth, spots, **{"indexing.method": "no_such_method"})
+
+
+def test_spots_of_other_sweeps_are_refused(triclinic):
+    truth, spots, _ = triclinic
+    other = spots.view()
+    other["imageset_id"] = np.full(len(spots), 2, dtype=np.int32)
+    with pytest.raises(IndexingError, match="3 sweeps"):
+        index(truth, other)
+
+
+def test_no_spots_is_an_error_in_words(triclinic):
+    truth, spots, _ = triclinic
+    with pytest.raises(IndexingError, match="no strong spots"):
+        index(truth, spots.select(np.zeros(len(spots), dtype=bool)))
+
+
+def test_spindle_run_is_the_same_function(triclinic):
+    assert getattr(spindle, "run", run) is run
+    assert isinstance(triclinic[2].experiments[0].crystal, Crystal)

@@ -1,0 +1,56 @@
+"""The index program on real spots, against DIALS 3.12.1 on the same files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from spindle_program_index.max_cell import estimate_max_cell
+from spindle_program_index.params import IndexParams
+from spindle_program_index.preparation import join_tables, prepare, sweeps_of
+
+from spindle.execution import run
+from spindle.files import read_experiments, read_reflections
+from spindle.testing import shared_data
+
+
+def read(folder, experiments, spots):
+    data = shared_data("dials_processed") / folder
+    return read_experiments(data / experiments), read_reflections(data / spots)
+
+
+@pytest.mark.parametrize(
+    ("folder", "experiments", "spots", "log", "linear"),
+    [
+        ("quartz_processed", "imported.expt", "strong.refl", 7.19719, 7.16562),
+        ("centroid_test_data", "indexed.expt", "indexed.refl", 58.49317, 57.62118),
+    ],
+)
+def test_max_cell_is_that_of_dials(folder, experiments, spots, log, linear):
+    models, table = read(folder, experiments, spots)
+    params = IndexParams()
+    sweeps, _ = sweeps_of(models)
+    prepared = prepare(join_tables([table], models), sweeps, params.indexing)
+    assert estimate_max_cell(prepared, params.indexing.max_cell_estimation) == pytest.approx(log, abs=1e-5)
+    params.indexing.max_cell_estimation.histogram_binning = "linear"
+    assert estimate_max_cell(prepared, params.indexing.max_cell_estimation) == pytest.approx(linear, abs=1e-5)
+
+
+def test_quartz_by_electron_diffraction():
+    """DIALS: 443 of 504 spots, 4.924 4.930 5.399 89.97 89.85 59.99, with the same parameters."""
+    models, table = read("quartz_processed", "imported.expt", "strong.refl")
+    result = run("index", models, table, **{"detector.fix": "distance"})
+    np.testing.assert_allclose(result.experiments[0].crystal.cell[:3], (4.924, 4.930, 5.399), rtol=5e-3)
+    np.testing.assert_allclose(result.experiments[0].crystal.cell[3:], (90, 90, 60), atol=0.3)
+    assert result.summary["n_indexed"] >= 443
+
+
+def test_thaumatin_like_lattice_is_found_anew_and_with_its_known_crystal():
+    """DIALS with the crystal of the file: 569 of 654 spots, 42.193 42.193 39.680 in P 4 2 2."""
+    models, table = read("centroid_test_data", "indexed.expt", "indexed.refl")
+    known = run("index", models, table)
+    np.testing.assert_allclose(known.experiments[0].crystal.cell, (42.193, 42.193, 39.680, 90, 90, 90), rtol=5e-3)
+    assert known.summary["n_indexed"] >= 569
+    assert known.experiments[0].crystal.space_group.xhm() == "P 4 2 2"
+    searched = run("index", sweeps_of(models)[0], table, space_group="P422")
+    np.testing.assert_allclose(searched.experiments[0].crystal.cell, (42.193, 42.193, 39.680, 90, 90, 90), rtol=5e-3)
+    assert searched.summary["n_indexed"] >= 560
