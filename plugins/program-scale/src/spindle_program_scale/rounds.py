@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: Before scales are known, equivalents may differ by this fraction.
 UNSCALED_SPREAD = 0.15
 BLOCK = 20000
+#: Observations further than this from their equivalents, in sigma, pull no more than those at this limit (Huber 1964).
+ROBUST_LIMIT = 2.5
 
 
 class Scaler:
@@ -218,7 +220,7 @@ class Scaler:
         text += f"{self.layout.n_parameters} parameters, RMSD {rows[0][2]:.5f} -> {rows[-1][2]:.5f} in {len(rows) - 1} steps; "
         text += self.fit.reason
         if free_data is not None:
-            text += f"; free RMSD {_rmsd(self.obs, free_data):.5f}"
+            text += f"; free RMSD {_rmsd(self.obs, free_data, self.corrected_variance()):.5f}"
         self.context.log.info("%s", text)
 
     def fit_data(self) -> tuple[FitData, np.ndarray | None]:
@@ -239,7 +241,9 @@ class Scaler:
         number = obs.number[rows]
         places = [np.flatnonzero(number == k) for k in range(obs.n_sets)]
         local = [rows[p] - obs.bounds[k] for k, p in enumerate(places)]
-        return FitData(groups.offsets, obs.intensity[rows], 1.0 / variance[rows], places, local), free_rows
+        deviation = np.abs(obs.intensity - self.expected())[rows] / sigma[rows]
+        weight = np.minimum(1.0, ROBUST_LIMIT / np.maximum(deviation, 1e-30)) / variance[rows]
+        return FitData(groups.offsets, obs.intensity[rows], weight, places, local), free_rows
 
     def expand(self) -> None:
         """Scale factors of all observations from the parameters."""
@@ -278,10 +282,10 @@ def _combination(middle: float) -> str:
     return {0.0: "profile only", 1.0: "sum only"}.get(middle, f"Imid = {middle:.2f}")
 
 
-def _rmsd(obs: Observations, rows: np.ndarray) -> float:
+def _rmsd(obs: Observations, rows: np.ndarray, variance: np.ndarray) -> float:
     """RMSD of the normalised residuals of some observations."""
     index = np.unique(obs.groups.index[rows], return_inverse=True)[1]
-    weight = 1.0 / obs.variance[rows]
+    weight = 1.0 / variance[rows]
     g, value = obs.g[rows], obs.intensity[rows]
     mean = np.bincount(index, weight * g * value) / np.bincount(index, weight * g * g)
     return float(np.sqrt((weight * (value - g * mean[index]) ** 2).mean()))

@@ -19,8 +19,10 @@ from .layout import Layout
 
 #: Updates of the adaptive weights per step.
 ADAPTATIONS = 3
-#: Adaptive weights stay within these factors of the first guess, so that a term can vanish but the matrix stays sound.
-WEIGHT_RANGE = (1e-6, 1e6)
+#: How much firmer than the data the pins hold what the data cannot tell.
+PIN_STRENGTH = 100.0
+#: Adaptive weights stay within these factors of the first guess: a term can vanish, but not run away.
+WEIGHT_RANGE = (1e-3, 1e6)
 
 
 #: A combination of parameters that is kept at zero: strength, derivatives (p,), present value.
@@ -185,7 +187,7 @@ def _equations(
     diagonal = np.diag(normal).copy()
     normal += normal.T
     normal[np.diag_indices(p)] = diagonal
-    strength, ln_g = float(diagonal.sum()), np.log(g)
+    strength, ln_g = PIN_STRENGTH * (float(diagonal.sum()) + len(g)), np.log(g)
     pins = [(strength, directions[c], float((probes[:, c] * ln_g).sum())) for c in range(probes.shape[1])]
     return normal, right, float(chi_square), pins
 

@@ -24,7 +24,7 @@ OBSERVATIONS_PER_SAMPLE, MOST_SAMPLES = 60, 400
 #: With adaptive restraints: decay changes over degrees, not over images.
 DECAY_INTERVAL_DEG = 5.0
 #: Below this number of observations absorption is left out by default.
-ABSORPTION_OBSERVATIONS = 1000
+ABSORPTION_OBSERVATIONS = 2500
 TERMS = ("scale", "decay", "absorption")
 
 
