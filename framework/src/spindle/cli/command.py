@@ -151,8 +151,18 @@ def read_inputs(arguments: Arguments) -> ProgramInputs:
     return inputs
 
 
-class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Log lines on standard output; goes silent when nobody reads them any more (``spindle show x.expt | head``)."""
+class ConsoleHandler(logging.StreamHandler[Any]):
+    """Writes to what `sys.stdout` is at the moment, since a progress bar puts itself between; falls silent when nobody
+    reads any more (``spindle ... | head``): the run goes on and its log file is complete.
+    """
+
+    @property
+    def stream(self) -> Any:
+        return sys.stdout
+
+    @stream.setter
+    def stream(self, value: Any) -> None:
+        """Ignore the stream that the base class wants to keep."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if isinstance(sys.exc_info()[1], BrokenPipeError):
@@ -168,7 +178,7 @@ def set_up_console(options: set[str]) -> logging.Handler:
     level = logging.DEBUG if "verbose" in options else logging.INFO
     root.setLevel(level)
     logging.getLogger("numba").setLevel(logging.WARNING)
-    handler = ConsoleHandler(sys.stdout)
+    handler = ConsoleHandler()
     handler.setLevel(logging.WARNING if "quiet" in options else level)
     handler.setFormatter(logging.Formatter("%(message)s"))
     handler.addFilter(OursOnly())

@@ -14,7 +14,7 @@ from spindle import __version__
 from spindle.contracts import ProgramResult
 from spindle.errors import UserError
 from spindle.params import Params, PathParam, Str
-from spindle.params.tree import find_scope, walk
+from spindle.params.tree import find_scope, scopes_of, walk
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,13 @@ def log_path(program: str, params: Params) -> Path | None:
 
 def check_outputs(program: str, params: Params) -> None:
     """Raise `UserError` before the work when an output file could not be written after it."""
-    scope = find_scope(params, "output")
-    for entry in walk(scope) if scope is not None else ():
+    for dotted, scope in scopes_of(params):
+        if dotted == "output" or dotted.endswith(".output"):
+            _check_scope(scope, f"{program}: {dotted}")
+
+
+def _check_scope(scope: Params, dotted: str) -> None:
+    for entry in walk(scope):
         if (
             not isinstance(entry.leaf, Str | PathParam)
             or not isinstance(entry.value, str | Path)
@@ -46,7 +51,7 @@ def check_outputs(program: str, params: Params) -> None:
         path = Path(entry.value)
         if isinstance(entry.leaf, Str) and not path.suffix:
             continue
-        check_writable(path, f"{program}: output.{entry.path}={entry.value}")
+        check_writable(path, f"{dotted}.{entry.path}={entry.value}")
 
 
 def check_writable(path: Path, what: str) -> None:
@@ -119,7 +124,9 @@ def log_file(program: str, params: Params) -> Iterator[None]:
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
     handler.addFilter(OursOnly())
     handler.setFormatter(logging.Formatter("%(message)s"))
-    handler.stream.write(f"# spindle {__version__}, {program}, {datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}\n")
+    started = datetime.now().astimezone()
+    header = f"# spindle {__version__}, {program}, {started:%Y-%m-%d %H:%M:%S %z}"
+    handler.handle(logging.LogRecord("spindle", logging.INFO, __file__, 0, header, None, None))
     root = logging.getLogger()
     root.addHandler(handler)
     try:

@@ -48,19 +48,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self._show:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
-
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-            )
-            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
-            self._bar.start()
+            self._bar = _open_display()
             self._task = self._bar.add_task(self.description, total=self.total)
         self._tell()
         return self
@@ -85,7 +73,42 @@ class Progress:
     ) -> None:
         self._tell()
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.update(self._task, visible=False)
+            _close_display()
+
+
+_displays: list[Any] = []
+
+
+def _open_display() -> Any:
+    """Return the one bar display of the process; nested progress adds lines to it."""
+    if not _displays:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            # Lines that are printed meanwhile go above the bar; a redirected standard output is left alone.
+            redirect_stdout=sys.stdout.isatty(),
+        )
+        bar.start()
+        _displays.append(bar)
+    else:
+        _displays.append(_displays[0])
+    return _displays[0]
+
+
+def _close_display() -> None:
+    bar = _displays.pop()
+    if not _displays:
+        bar.stop()
 
 
 def is_terminal() -> bool:
