@@ -46,6 +46,7 @@ def load(files, **params):
         ("/d/x.0026.bz2", ("/d/x.", "0026", ".bz2")),
         ("/d/t_0023_corr.cbf", ("/d/t_", "0023", "_corr.cbf")),
         ("/d/t7.img", ("/d/t", "7", ".img")),
+        ("/d/hit-20181213155134902.cbf", ("/d/hit-20181213155134902.cbf", "", "")),
         ("/d/image.cbf", ("/d/image.cbf", "", "")),
         ("/d/run2/image.cbf", ("/d/run2/image.cbf", "", "")),
     ],

@@ -11,10 +11,11 @@ from spindle.contracts.format import HEAD_SIZE, FormatOptions, ImageModels, Imag
 from spindle.errors import FileFormatError
 from spindle.geometry.attenuation import attenuation_coefficient
 from spindle.images.compressed import read_all, read_head
-from spindle.models import Beam, Detector, Goniometer, Panel, Scan
+from spindle.models import Beam, Detector, Goniometer, Scan
 
 from .beamlines import P12M_SERIAL, P12M_SIZE, goniometer_for, p12m_detector
 from .binary import START, BinaryHeader, check_readable, decode, find_binary
+from .detectors import Frame, Sensor, flat_detector
 from .header import MiniHeader, parse_epoch, parse_mini_header
 from .imgcif import ImgCif, beam_direction, goniometer_from, has_geometry, parse_imgcif
 from .modules import module_layout
@@ -138,8 +139,8 @@ class CbfReader(ImageReader):
             epochs=np.array([epoch]),
         )
 
-    def _sensor(self, beam: Beam, notes: list[str]) -> dict[str, object]:
-        """Fields of a panel that concern the sensor and its counting."""
+    def _sensor(self, beam: Beam, notes: list[str]) -> Sensor:
+        """What the header says of the sensor and its counting."""
         header = self.header
         cutoff = self.cif.overload if self.cif else None
         if cutoff is None:
@@ -156,59 +157,36 @@ class CbfReader(ImageReader):
         elif self.options.parallax != "none":
             notes.append(
                 "the header gives no sensor material and thickness: positions are not corrected for depth in the "
-                "sensor; set "
-                "geometry.detector.panel.material= and thickness="
+                "sensor; "
+                "set geometry.detector.panel.material= and thickness="
             )
-        return {
-            "trusted_range": (0.0, float(cutoff)),
-            "thickness": thickness,
-            "material": material,
-            "mu": mu,
-            "parallax": parallax,
-            "identifier": header.detector if header else "",
-            "gain": 1.0,
-        }
+        return Sensor(
+            trusted_range=(0.0, float(cutoff)),
+            thickness=thickness,
+            material=material,
+            mu=mu,
+            parallax=parallax,
+            identifier=header.detector if header else "",
+        )
 
     def _detector(self, beam: Beam, notes: list[str]) -> Detector:
         sensor = self._sensor(beam, notes)
         size = (self.binary.fast, self.binary.slow)
         if self.header is not None and self.cif is None and self.header.serial == P12M_SERIAL and size == P12M_SIZE:
-            return p12m_detector(self.header, self._distance(), **sensor)
-        if self.cif is not None:
-            if self.cif.image_size != size:
-                raise FileFormatError(
-                    f"{self.path}: the CIF header describes {self.cif.image_size[0]} x {self.cif.image_size[1]} "
-                    "pixels, the "
-                    f"image has {size[0]} x {size[1]}"
-                )
-            fast, slow, origin, pixel = self.cif.fast, self.cif.slow, self.cif.origin, self.cif.pixel_size
+            return p12m_detector(self.header, self._distance(), **sensor._asdict())
+        if self.cif is None:
+            frame = self._flat_frame(size, notes)
+        elif self.cif.image_size == size:
+            cif = self.cif
+            fast, slow, origin = (tuple(v.tolist()) for v in (cif.fast, cif.slow, cif.origin))
+            frame = Frame(fast, slow, origin, cif.pixel_size)
         else:
-            fast, slow, origin, pixel = self._flat_frame(size, notes)
-        layout = module_layout(size, self.header is not None and self.header.is_eiger)
-        whole = Panel(
-            fast_axis=fast,
-            slow_axis=slow,
-            origin=origin,
-            pixel_size=pixel,
-            image_size=size,
-            mask=layout.gaps() if layout else (),
-            **sensor,
-        )
-        if not self.options.multi_panel or layout is None:
-            return Detector([whole])
-        fields = {**sensor, "fast_axis": fast, "slow_axis": slow, "pixel_size": pixel}
-        return Detector(
-            [
-                Panel(
-                    origin=origin + f0 * pixel[0] * whole.fast_axis + s0 * pixel[1] * whole.slow_axis,
-                    image_size=(f1 - f0, s1 - s0),
-                    raw_image_offset=(f0, s0),
-                    name=f"Panel{i}",
-                    **fields,
-                )
-                for i, (f0, s0, f1, s1) in enumerate(layout.modules())
-            ]
-        )
+            described = " x ".join(map(str, self.cif.image_size))
+            raise FileFormatError(
+                f"{self.path}: the CIF header describes {described} pixels, the image has {size[0]} x {size[1]}"
+            )
+        is_eiger = self.header is not None and self.header.is_eiger
+        return flat_detector(frame, size, sensor, is_eiger, self.options.multi_panel)
 
     def _distance(self) -> float:
         """Detector distance in mm."""
@@ -219,9 +197,7 @@ class CbfReader(ImageReader):
             return self.options.distance
         raise self._missing("detector distance", "# Detector_distance 0.1 m", "geometry.detector.distance=<mm>")
 
-    def _flat_frame(
-        self, size: tuple[int, int], notes: list[str]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[float, float]]:
+    def _flat_frame(self, size: tuple[int, int], notes: list[str]) -> Frame:
         """Frame of a plain miniCBF: fast to +x, slow to -y, the beam along -z through the header's beam centre."""
         header = self.header
         if header is None or header.pixel_size is None:
@@ -245,8 +221,8 @@ class CbfReader(ImageReader):
                 "perpendicular "
                 "to the beam: set geometry.detector.panel.fast_axis=, slow_axis= and origin="
             )
-        origin = np.array([-beam_xy[0] * pixel[0], beam_xy[1] * pixel[1], -self._distance()])
-        return np.array([1.0, 0.0, 0.0]), np.array([0.0, -1.0, 0.0]), origin, pixel
+        origin = (-beam_xy[0] * pixel[0], beam_xy[1] * pixel[1], -self._distance())
+        return Frame((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), origin, pixel)
 
     def read(self, index: int = 0, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
         """Pixels; see `ImageReader.read`."""

@@ -8,6 +8,7 @@ as the tables advise. Densities (g/cm^3) as in the same tables.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from spindle.errors import ModelError
 
@@ -47,6 +48,7 @@ _TABLES = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=256)
 def attenuation_coefficient(material: str, wavelength: float) -> float:
     """Linear attenuation coefficient of a sensor material.
 

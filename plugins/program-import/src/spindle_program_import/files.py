@@ -43,7 +43,8 @@ def split_number(path: str) -> NumberedFile:
     """Find the image number in a file name.
 
     The number is the last run of digits of the stem (``t_1_0023.cbf.gz``: 23); failing that, an extension of digits
-    (``t.0026.bz2``); failing that, the last run of digits anywhere before the extension (``t_0023_corr.cbf``).
+    (``t.0026.bz2``); failing that, the last run of digits anywhere before the extension (``t_0023_corr.cbf``). More
+    than nine digits are a time stamp, not a number.
     """
     folder, slash, name = path.rpartition("/")
     stem, tail = name, ""
@@ -55,7 +56,7 @@ def split_number(path: str) -> NumberedFile:
     if re.fullmatch(r"\.\d+", extension):
         return NumberedFile(path, folder + slash + base + ".", extension[1:], tail)
     match = re.search(r"(\d+)(\D*)$", base)
-    if match is None:
+    if match is None or len(match.group(1)) > 9:
         return NumberedFile(path, path, "", "")
     return NumberedFile(path, folder + slash + base[: match.start()], match.group(1), match.group(2) + extension + tail)
 

@@ -45,7 +45,8 @@ def _number(value: float, name: str) -> str:
     if name.endswith("variance") and name.startswith("xyz"):
         return f"{value:.4g}"
     decimals = _DECIMALS.get(name, _DECIMALS.get(name.split(".")[0]))
-    if decimals is None or (value != 0 and abs(value) < 0.5 * 10.0**-decimals):
+    is_tiny_or_huge = value != 0 and decimals is not None and not 0.5 * 10.0**-decimals <= abs(value) < 1e10
+    if decimals is None or is_tiny_or_huge:
         return f"{value:.4g}"
     return f"{value:.{decimals}f}"
 
