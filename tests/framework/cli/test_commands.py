@@ -59,8 +59,8 @@ def test_user_errors_are_one_message_and_exit_code_2(spindle, words, message):
     assert "Traceback" not in done.stderr + done.stdout
 
 
-def test_bugs_have_a_traceback_and_ask_for_a_report(spindle, tmp_path):
-    done = spindle("trial", "fail=bug")
+def test_bugs_have_a_traceback_and_ask_for_a_report(spindle_process, tmp_path):
+    done = spindle_process("trial", "fail=bug")
     assert done.returncode == 1
     assert "RuntimeError: something impossible" in done.stderr
     assert "Please report it" in done.stderr
@@ -68,8 +68,8 @@ def test_bugs_have_a_traceback_and_ask_for_a_report(spindle, tmp_path):
     assert "stopped by RuntimeError" in (tmp_path / "spindle.trial.log").read_text()
 
 
-def test_an_interrupt_ends_quietly_with_130(spindle):
-    done = spindle("trial", "fail=interrupt")
+def test_an_interrupt_ends_quietly_with_130(spindle_process):
+    done = spindle_process("trial", "fail=interrupt")
     assert done.returncode == 130
     assert done.stderr == "interrupted\n"
 
@@ -258,8 +258,8 @@ def test_strictness_makes_any_failure_fatal(spindle):
         assert "outside-import-error" in done.stderr
 
 
-def test_kernels_are_cached_where_asked_and_said_once(spindle, tmp_path):
+def test_kernels_are_cached_where_asked_and_said_once(spindle_process, tmp_path):
     cache = {"SPINDLE_CACHE_DIR": str(tmp_path / "cache"), "NUMBA_CACHE_DIR": ""}
-    assert "compiling kernels, this happens once" in spindle("trial", **cache).stderr
-    assert spindle("trial", **cache).stderr == ""
+    assert "compiling kernels, this happens once" in spindle_process("trial", **cache).stderr
+    assert spindle_process("trial", **cache).stderr == ""
     assert list((tmp_path / "cache" / "numba").iterdir())
