@@ -29,9 +29,10 @@ def test_positions_lie_half_a_spacing_beyond_the_ends() -> None:
 
 
 def test_known_weights_between_two_samples() -> None:
-    # Halfway between samples 1 and 2 of five (positions -0.5, 0.5, 1.5, ...), u = 1: distances 1.5, 0.5, 0.5, sigma = 0.7.
+    # Halfway between samples 1 and 2 of five (positions -0.5, 0.5, 1.5, ...), u = 1: distances 1.5, 0.5, 0.5, sigma =
+    # 0.7.
     indices, weights = smoother_weights(np.array([1.0]), 6)
-    raw = np.exp(-(np.array([1.5, 0.5, 0.5]) / 0.7) ** 2)
+    raw = np.exp(-((np.array([1.5, 0.5, 0.5]) / 0.7) ** 2))
     assert indices[0].tolist() == [0, 1, 2]
     assert weights[0] == pytest.approx(raw / raw.sum())
 

@@ -17,9 +17,7 @@ PARAMS = McdOutlier.Params()
 def test_smallest_determinant_of_small_data_is_found(p: int) -> None:
     data = np.random.default_rng(p).standard_t(3, size=(14, p))
     h = subset_size(14, p, 0.5)
-    exact = min(
-        float(np.linalg.det(np.atleast_2d(np.cov(data[list(rows)].T)))) for rows in combinations(range(14), h)
-    )
+    exact = min(float(np.linalg.det(np.atleast_2d(np.cov(data[list(rows)].T)))) for rows in combinations(range(14), h))
     found = minimum_covariance_determinant(data, PARAMS)
     assert found is not None and found.h == h
     assert found.determinant == pytest.approx(exact, rel=1e-9)
@@ -51,7 +49,8 @@ def test_a_third_of_gross_outliers_does_not_mask_itself() -> None:
 
 
 def test_corrections_have_published_values() -> None:
-    # Croux & Haesbroeck (1999): for p = 2 and half the data the factor is 0.5 / P(chi2_4 <= chi2_2 quantile 1.386) = 3.2589.
+    # Croux & Haesbroeck (1999): for p = 2 and half the data the factor is 0.5 / P(chi2_4 <= chi2_2 quantile 1.386) =
+    # 3.2589.
     assert chi_squared_quantile(0.5, 2) == pytest.approx(2 * np.log(2))
     assert consistency_factor(0.5, 2) == pytest.approx(0.5 / (1 - 0.5 * (1 + np.log(2))), rel=1e-12)
     assert consistency_factor(1.0, 3) == 1.0

@@ -27,7 +27,9 @@ def test_fence_is_a_multiple_of_the_interquartile_range() -> None:
     values = np.arange(1.0, 10.0)  # hinges 3 and 7: fences at -3 and 13
     residuals = np.column_stack([np.append(values, [13.0, -3.1, 13.1]), np.zeros(12)])[:, :1]
     low, high = hinges(residuals)
-    expected = (residuals[:, 0] < low[0] - 1.5 * (high[0] - low[0])) | (residuals[:, 0] > high[0] + 1.5 * (high[0] - low[0]))
+    expected = (residuals[:, 0] < low[0] - 1.5 * (high[0] - low[0])) | (
+        residuals[:, 0] > high[0] + 1.5 * (high[0] - low[0])
+    )
     assert np.array_equal(TukeyOutlier().find_outliers(residuals), expected)
 
 

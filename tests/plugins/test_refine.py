@@ -36,29 +36,37 @@ def noisy(table: ReflectionTable, sigma_px: float = 0.1, sigma_z: float = 0.1, s
     return out
 
 
-# -- known answers ------------------------------------------------------------------------------------------------------------
+# -- known answers
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("folder", "n", "objective", "rmsd"),
     [
-        # dials.refine 3.12.1 with scan_varying=False outlier.algorithm=null reflections_per_degree=None close_to_spindle_cutoff=0,
+        # dials.refine 3.12.1 with scan_varying=False outlier.algorithm=null reflections_per_degree=None
+        # close_to_spindle_cutoff=0,
         # and an independent numpy implementation with scipy's Levenberg-Marquardt.
         ("quartz_processed", 444, 10286.3, (0.031851, 0.039658, 0.22433)),
         ("centroid_test_data", 567, 18768.1, (0.14508, 0.18298, 0.3983)),
     ],
 )
 @pytest.mark.parametrize("engine", ["LevMar", "SparseLevMar"])
-def test_objective_agrees_with_dials(folder: str, n: int, objective: float, rmsd: tuple[float, float, float], engine: str) -> None:
+def test_objective_agrees_with_dials(
+    folder: str, n: int, objective: float, rmsd: tuple[float, float, float], engine: str
+) -> None:
     data = shared_data("dials_processed") / folder
     result = refine(
-        read_experiments(data / "indexed.expt"), read_reflections(data / "indexed.refl"),
-        reflections__reflections_per_degree=None, reflections__close_to_spindle_cutoff=0.0, refinery__engine=engine,
+        read_experiments(data / "indexed.expt"),
+        read_reflections(data / "indexed.refl"),
+        reflections__reflections_per_degree=None,
+        reflections__close_to_spindle_cutoff=0.0,
+        refinery__engine=engine,
         refinery__max_iterations=60,
-    )  # fmt: skip
+    )
     assert len(result.parameter_names) == 12
     assert result.n_reflections.tolist() == [n]
-    # LevMar leaves hardly determined directions where they are: that costs at most half a unit of reduced chi-squared (16 and 22) each.
+    # LevMar leaves hardly determined directions where they are: that costs at most half a unit of reduced chi-squared
+    # (16 and 22) each.
     assert result.steps[-1].objective == pytest.approx(objective, rel=1e-3 if engine == "LevMar" else 2e-5)
     assert np.append(result.steps[-1].rmsd[:2], np.rad2deg(result.steps[-1].rmsd[2])) == pytest.approx(rmsd, rel=0.02)
 
@@ -98,7 +106,9 @@ def test_turning_the_laboratory_changes_nothing() -> None:
     R = rotation(np.array([0.36, 0.48, 0.8]), 1.1)
     moved = replace(
         truth,
-        beam=replace(truth.beam, direction=R @ truth.beam.direction, polarization_normal=R @ truth.beam.polarization_normal),
+        beam=replace(
+            truth.beam, direction=R @ truth.beam.direction, polarization_normal=R @ truth.beam.polarization_normal
+        ),
         goniometer=replace(truth.goniometer, rotation_axis=R @ truth.goniometer.rotation_axis),
         crystal=truth.crystal.with_A(R @ truth.crystal.A),
         detector=truth.detector.with_frames(R @ truth.detector.d),
@@ -108,7 +118,8 @@ def test_turning_the_laboratory_changes_nothing() -> None:
     assert two.experiments[0].crystal.cell == pytest.approx(one.experiments[0].crystal.cell, rel=1e-6)
 
 
-# -- models that vary ---------------------------------------------------------------------------------------------------------
+# -- models that vary
+# ---------------------------------------------------------------------------------------------------------
 
 
 def drifting(amplitude_deg: float = 0.1, periods: float = 1.5) -> tuple[Experiment, ReflectionTable]:
@@ -127,7 +138,9 @@ def drifting(amplitude_deg: float = 0.1, periods: float = 1.5) -> tuple[Experime
 def test_intervals_are_narrowed_where_the_crystal_moves() -> None:
     experiment, spots = drifting()
     spots = noisy(spots, 0.02, 0.02)
-    wide = refine(experiment, spots, True, **{"parameterisation__crystal__orientation__smoother__interval_width_degrees": 36.0})
+    wide = refine(
+        experiment, spots, True, parameterisation__crystal__orientation__smoother__interval_width_degrees=36.0
+    )
     automatic = refine(experiment, spots, True)
     assert len(automatic.parameter_names) > len(wide.parameter_names)
     assert automatic.rmsd_px[0, 2] < 0.6 * wide.rmsd_px[0, 2]
@@ -137,7 +150,8 @@ def test_intervals_are_narrowed_where_the_crystal_moves() -> None:
 def test_intervals_stay_wide_where_it_does_not() -> None:
     truth = rotation_experiment()
     result = refine(truth, noisy(spots_of(truth)), True)
-    # 90 degrees: two intervals of 36 to 45 degrees, three samples of 3 + 2 crystal parameters, and 7 of beam and detector.
+    # 90 degrees: two intervals of 36 to 45 degrees, three samples of 3 + 2 crystal parameters, and 7 of beam and
+    # detector.
     assert len(result.parameter_names) == 22
 
 
@@ -154,16 +168,21 @@ def test_scan_points_follow_the_drift() -> None:
         assert np.abs(middle - reference).max() < 2.5e-4
 
 
-# -- what is refined ----------------------------------------------------------------------------------------------------------
+# -- what is refined
+# ----------------------------------------------------------------------------------------------------------
 
 
 def test_fixed_models_stay() -> None:
     truth = rotation_experiment(40)
     start = disturbed(truth)
     result = refine(
-        start, spots_of(truth, 3.5), parameterisation__crystal__fix="all", parameterisation__detector__fix="orientation",
-        parameterisation__beam__fix=("all",), reflections__close_to_spindle_cutoff=0.05,
-    )  # fmt: skip
+        start,
+        spots_of(truth, 3.5),
+        parameterisation__crystal__fix="all",
+        parameterisation__detector__fix="orientation",
+        parameterisation__beam__fix=("all",),
+        reflections__close_to_spindle_cutoff=0.05,
+    )
     assert result.parameter_names == ["Detector1Dist", "Detector1Shift1", "Detector1Shift2"]
     assert result.experiments[0].crystal is start.crystal
     assert result.experiments[0].beam is start.beam
@@ -173,17 +192,27 @@ def test_fixed_models_stay() -> None:
 def test_fix_list_takes_regular_expressions() -> None:
     truth = rotation_experiment(40)
     result = refine(
-        truth, noisy(spots_of(truth, 3.5)), parameterisation__detector__fix_list=["Tau[23]", "Dist"],
+        truth,
+        noisy(spots_of(truth, 3.5)),
+        parameterisation__detector__fix_list=["Tau[23]", "Dist"],
         parameterisation__crystal__orientation__fix_list=["Crystal1Phi2"],
-    )  # fmt: skip
+    )
     assert "Crystal1Phi2" not in result.parameter_names
-    assert [n for n in result.parameter_names if n.startswith("Detector")] == ["Detector1Shift1", "Detector1Shift2", "Detector1Tau1"]
+    assert [n for n in result.parameter_names if n.startswith("Detector")] == [
+        "Detector1Shift1",
+        "Detector1Shift2",
+        "Detector1Tau1",
+    ]
 
 
 def two_crystals() -> tuple[Experiments, ReflectionTable]:
     first = rotation_experiment(60)
     tilt = rotation(np.array([0.0, 0.6, 0.8]), 0.4)
-    second = replace(first, crystal=Crystal.from_cell((58.4, 58.4, 41.3, 90, 90, 90), tilt @ first.crystal.U, "P 4"), identifier="second")
+    second = replace(
+        first,
+        crystal=Crystal.from_cell((58.4, 58.4, 41.3, 90, 90, 90), tilt @ first.crystal.U, "P 4"),
+        identifier="second",
+    )
     tables = [noisy(spots_of(first, 4.0), seed=1), noisy(spots_of(second, 4.0, index=1), seed=2)]
     return Experiments([first, second]), ReflectionTable.concatenate(tables)
 
@@ -233,11 +262,14 @@ def test_target_restraint_pulls_the_cell() -> None:
     tie = type(scope._scopes["tie_to_target"])()
     tie.values, tie.sigmas = (58.2, 58.2, 41.1, 90.0, 90.0, 90.0), (1e-5,) * 3 + (0.0,) * 3
     scope.tie_to_target = [tie]
-    result = CentroidRefiner(None, make_context()).refine(Experiments([truth]), noisy(spots_of(truth, 4.0)), settings, False)
+    result = CentroidRefiner(None, make_context()).refine(
+        Experiments([truth]), noisy(spots_of(truth, 4.0)), settings, False
+    )
     assert result.experiments[0].crystal.cell[:3] == pytest.approx([58.2, 58.2, 41.1], abs=1e-3)
 
 
-# -- failures -----------------------------------------------------------------------------------------------------------------
+# -- failures
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def test_too_few_reflections_are_said_or_mended() -> None:
@@ -265,7 +297,12 @@ def test_wavelength_cannot_be_refined_with_cell_and_distance() -> None:
     truth = rotation_experiment(40)
     result = refine(truth, noisy(spots_of(truth, 3.5)), parameterisation__beam__fix=("in_spindle_plane",))
     # The common scale of wavelength and cell is free: its combination stays where it was, within chance.
-    scale = result.experiments[0].crystal.cell[0] / truth.crystal.cell[0] * truth.beam.wavelength / result.experiments[0].beam.wavelength
+    scale = (
+        result.experiments[0].crystal.cell[0]
+        / truth.crystal.cell[0]
+        * truth.beam.wavelength
+        / result.experiments[0].beam.wavelength
+    )
     assert scale == pytest.approx(1.0, abs=5e-3)
 
 
@@ -286,12 +323,15 @@ def test_missing_column_and_missing_experiment_are_said() -> None:
         refine(truth, spots)
 
 
-# -- the program --------------------------------------------------------------------------------------------------------------
+# -- the program
+# --------------------------------------------------------------------------------------------------------------
 
 
 def test_program_refines_static_then_varying() -> None:
     truth = rotation_experiment()
-    result = spindle.run("refine", Experiments([disturbed(truth)]), noisy(spots_of(truth)), **{"outlier.algorithm": "tukey"})
+    result = spindle.run(
+        "refine", Experiments([disturbed(truth)]), noisy(spots_of(truth)), **{"outlier.algorithm": "tukey"}
+    )
     crystal = result.experiments[0].crystal
     assert crystal.A_at_scan_points.shape == (91, 3, 3)
     assert crystal.cell[:3] == pytest.approx([58.0, 58.0, 41.0], rel=1e-3)
@@ -304,7 +344,9 @@ def test_program_trims_the_scan_to_its_spots() -> None:
     truth = rotation_experiment()
     spots = spots_of(truth)
     z = spots["xyzobs.px.value"][:, 2]
-    result = spindle.run("refine", Experiments([truth]), noisy(spots.select((z > 20) & (z < 60))), **{"outlier.algorithm": "null"})
+    result = spindle.run(
+        "refine", Experiments([truth]), noisy(spots.select((z > 20) & (z < 60))), **{"outlier.algorithm": "null"}
+    )
     first, last = result.experiments[0].scan.image_range
     assert (first, last) == (20, 61)  # half a degree beyond the centroids
     assert result.experiments[0].crystal.A_at_scan_points.shape == (last - first + 2, 3, 3)
@@ -314,10 +356,19 @@ def test_program_trims_the_scan_to_its_spots() -> None:
 def test_program_writes_what_is_asked_for(tmp_path: Path) -> None:
     truth = rotation_experiment(40)
     result = spindle.run(
-        "refine", Experiments([truth]), noisy(spots_of(truth, 3.5)),
-        **{"outlier.algorithm": "null", "output.history": "h.json", "output.parameter_table": "p.txt", "output.centroids": "c.txt",
-           "output.correlation_plot.filename": "r.json", "output.correlation_plot.steps": (0, 1), "scan_varying": False},
-    )  # fmt: skip
+        "refine",
+        Experiments([truth]),
+        noisy(spots_of(truth, 3.5)),
+        **{
+            "outlier.algorithm": "null",
+            "output.history": "h.json",
+            "output.parameter_table": "p.txt",
+            "output.centroids": "c.txt",
+            "output.correlation_plot.filename": "r.json",
+            "output.correlation_plot.steps": (0, 1),
+            "scan_varying": False,
+        },
+    )
     assert {"h.json", "p.txt", "c.txt", "r_0.json", "r_1.json"} <= set(map(str, result.files))
     for name, writer in result.files.items():
         writer(tmp_path / str(name))
@@ -330,9 +381,11 @@ def test_program_writes_what_is_asked_for(tmp_path: Path) -> None:
     assert len((tmp_path / "c.txt").read_text().splitlines()) == used + 1
     with pytest.raises(ParameterError, match=r"only \.html"):
         spindle.run(
-            "refine", Experiments([truth]), noisy(spots_of(truth, 3.5)),
+            "refine",
+            Experiments([truth]),
+            noisy(spots_of(truth, 3.5)),
             **{"outlier.algorithm": "null", "output.correlation_plot.filename": "r.png", "scan_varying": False},
-        )  # fmt: skip
+        )
 
 
 def test_program_stops_when_the_models_do_not_describe_the_spots() -> None:

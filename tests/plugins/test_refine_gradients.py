@@ -39,15 +39,22 @@ def _models() -> list[Any]:
     frame = np.array([panel.fast_axis, panel.slow_axis, panel.normal])
     beam = Beam(direction=np.array([0.02, -0.01, 1.0]), wavelength=1.1)
     return [
-        OrientationParameters(crystal), CellParameters(crystal), BeamParameters(beam, TILTED), BeamParameters(beam, None),
-        GoniometerParameters(TILTED, beam), PanelGroupParameters(d, frame, np.array([3.0, -2.0, -108.0])),
-    ]  # fmt: skip
+        OrientationParameters(crystal),
+        CellParameters(crystal),
+        BeamParameters(beam, TILTED),
+        BeamParameters(beam, None),
+        GoniometerParameters(TILTED, beam),
+        PanelGroupParameters(d, frame, np.array([3.0, -2.0, -108.0])),
+    ]
 
 
 @pytest.mark.parametrize("number", range(6))
 def test_state_derivatives(number: int) -> None:
     model = _models()[number]
-    values = np.asarray(model.initial) + RNG.normal(size=len(model.initial)) * 1e-2 * np.maximum(np.abs(model.initial), 100) ** 0.5
+    values = (
+        np.asarray(model.initial)
+        + RNG.normal(size=len(model.initial)) * 1e-2 * np.maximum(np.abs(model.initial), 100) ** 0.5
+    )
     _, derivative = model.compose(values[None])
     axis = 2 if isinstance(model, PanelGroupParameters) else 1
     for k in range(len(values)):
@@ -62,8 +69,20 @@ def test_state_derivatives(number: int) -> None:
 
 @pytest.mark.parametrize(
     ("symbol", "free"),
-    [("P 1", 6), ("P 1 2 1", 4), ("P 1 1 2", 4), ("P 2 2 2", 3), ("P 4", 2), ("P 3", 2), ("R 3 :R", 2), ("R 3 :H", 2), ("P 6", 2), ("P 2 3", 1), ("F 2 3", 1)],
-)  # fmt: skip
+    [
+        ("P 1", 6),
+        ("P 1 2 1", 4),
+        ("P 1 1 2", 4),
+        ("P 2 2 2", 3),
+        ("P 4", 2),
+        ("P 3", 2),
+        ("R 3 :R", 2),
+        ("R 3 :H", 2),
+        ("P 6", 2),
+        ("P 2 3", 1),
+        ("F 2 3", 1),
+    ],
+)
 def test_symmetry_leaves_as_many_cell_parameters_as_the_lattice_has(symbol: str, free: int) -> None:
     E, chosen = metric_constraints(Crystal.from_cell((10, 10, 10, 90, 90, 90), None, symbol).hall)
     assert E.shape == (6, free)
@@ -95,19 +114,29 @@ def _observations(experiment: Experiment, stills: bool = False) -> Observations:
     table = spots_of(experiment, d_min=4.0)
     n = len(table)
     px = table["xyzobs.px.value"]
-    observed = np.column_stack([experiment.detector.pixel_to_mm(table["panel"], px[:, :2]), experiment.scan.angle_from_array_index(px[:, 2])])
+    observed = np.column_stack(
+        [experiment.detector.pixel_to_mm(table["panel"], px[:, :2]), experiment.scan.angle_from_array_index(px[:, 2])]
+    )
     if stills:
         observed[:, 2] = 0.0
     observed[:, :2] += RNG.normal(size=(n, 2)) * 0.05
     weights = np.tile([100.0, 120.0, 5e4], (n, 1)) * RNG.uniform(0.5, 1.5, (n, 1))
     return Observations(
-        np.arange(n), np.ascontiguousarray(table["miller_index"], dtype=np.float64), table["entering"].copy(),
-        np.zeros(n, dtype=np.int64), table["panel"].astype(np.int64), px[:, 2].copy(), observed, weights,
-    )  # fmt: skip
+        np.arange(n),
+        np.ascontiguousarray(table["miller_index"], dtype=np.float64),
+        table["entering"].copy(),
+        np.zeros(n, dtype=np.int64),
+        table["panel"].astype(np.int64),
+        px[:, 2].copy(),
+        observed,
+        weights,
+    )
 
 
 def _check(problem: Problem, observations: Observations, scale: float = 1.0) -> None:
-    """Gradient of the objective against differences, and the normal matrix against J^T W J from differences of residuals."""
+    """Gradient of the objective against differences, and the normal matrix against J^T W J from differences of
+    residuals.
+    """
     target = Target(problem, observations, block_size=500)
     x = problem.x0 + RNG.normal(size=problem.n_parameters) * 0.05 * scale
     here = target.evaluate(x)
@@ -162,10 +191,17 @@ def test_normal_equations_of_groups_of_panels() -> None:
         origin = panel.origin + (k % 2) * 61.0 * panel.fast_axis + (k // 2) * 60.5 * panel.slow_axis
         halves.append(type(panel)(panel.fast_axis, panel.slow_axis, origin, panel.pixel_size, (295, 290)))
     identity = {"fast_axis": [1, 0, 0], "slow_axis": [0, 1, 0], "origin": [0, 0, 0]}
-    tree = {**identity, "origin": [0, 0, -110], "children": [
-        {**identity, "children": [{"panel": 0}, {"panel": 1}]}, {**identity, "children": [{"panel": 2}, {"panel": 3}]},
-    ]}  # fmt: skip
-    grouped = Experiment(experiment.beam, Detector(halves, tree), experiment.goniometer, experiment.scan, experiment.crystal)
+    tree = {
+        **identity,
+        "origin": [0, 0, -110],
+        "children": [
+            {**identity, "children": [{"panel": 0}, {"panel": 1}]},
+            {**identity, "children": [{"panel": 2}, {"panel": 3}]},
+        ],
+    }
+    grouped = Experiment(
+        experiment.beam, Detector(halves, tree), experiment.goniometer, experiment.scan, experiment.crystal
+    )
     for level, n in ((0, 6), (1, 12)):
         settings = plain_settings(parameterisation__detector__hierarchy_level=level)
         problem = Problem(Experiments([grouped]), settings, False, False)

@@ -1,6 +1,7 @@
 """Contract of the ``outlier`` slot: which observations do not belong to the bulk, by their residuals.
 
-Chosen by ``refinement.reflections.outlier.algorithm``; entry-point group ``spindle.outlier``. The caller divides the reflections into
+Chosen by ``refinement.reflections.outlier.algorithm``; entry-point group ``spindle.outlier``. The caller divides the
+reflections into
 groups (experiments, panels, blocks of the scan) and asks once per group, perhaps from several threads.
 """
 
@@ -38,4 +39,5 @@ class OutlierSpec:
         -------
         (n,) bool
             True for outliers. The same input always gives the same answer.
+
         """

@@ -11,16 +11,22 @@ class _Constraint(Params, multiple=True, level=2):
     """Parameters that several experiments share: one value (the mean of the starting values) for all of them."""
 
     id = Ints(None, min=0, help="Experiments whose models are tied; all of them when not given.")
-    parameter = Str(None, none=True, help="Regular expression for the names of the parameters to tie, for example Phi1.")
+    parameter = Str(
+        None, none=True, help="Regular expression for the names of the parameters to tie, for example Phi1."
+    )
 
 
 class _Smoother(Params, level=1):
     """How quickly a model may vary with the scan."""
 
     interval_width_degrees = Float(
-        36.0, min=0, none=True, auto=True, units="deg",
+        36.0,
+        min=0,
+        none=True,
+        auto=True,
+        units="deg",
         help="Width between the samples of the smooth curve; Auto is 36 degrees.",
-    )  # fmt: skip
+    )
     absolute_num_intervals = Int(None, min=1, help="Number of intervals, instead of a width.")
 
 
@@ -28,9 +34,14 @@ class _CrystalSmoother(_Smoother, level=1):
     """How quickly the model may vary with the scan."""
 
     interval_width_degrees = Float(
-        Auto, min=0, none=True, auto=True, units="deg",
-        help="Width between the samples of the smooth curve; Auto halves it from 36 degrees as long as the fit gains more than chance.",
-    )  # fmt: skip
+        Auto,
+        min=0,
+        none=True,
+        auto=True,
+        units="deg",
+        help="Width between the samples of the smooth curve; Auto halves it from 36 degrees as long as the fit "
+        "gains more than chance.",
+    )
 
 
 _FIX_LIST = "Regular expressions; parameters whose name matches one of them are not refined, for example Tau1."
@@ -45,7 +56,9 @@ class RefinementParams(Params):
     class mp(Params, level=2):
         """Parallel work."""
 
-        nproc = Int(1, min=1, none=True, help="Threads over which the sums of the normal equations are spread.", level=2)
+        nproc = Int(
+            1, min=1, none=True, help="Threads over which the sums of the normal equations are spread.", level=2
+        )
 
     class parameterisation(Params):
         """Which models are refined and how they are expressed by parameters."""
@@ -57,20 +70,32 @@ class RefinementParams(Params):
                 5, min=1, none=True, level=1, help="Fewest reflections that must depend on a parameter."
             )
             action = Choice(
-                ["fail", "fix", "remove"], default="fail", level=1,
-                help="fail: stop and name the parameters; fix: do not refine them; remove: also leave out the reflections that "
+                ["fail", "fix", "remove"],
+                default="fail",
+                level=1,
+                help="fail: stop and name the parameters; fix: do not refine them; remove: also leave out the "
+                "reflections that "
                 "depend on them.",
-            )  # fmt: skip
+            )
 
         scan_varying = Bool(
-            Auto, auto=True,
-            help="Let models vary smoothly with the scan. Auto: first constant, then varying when every experiment is a scan.",
-        )  # fmt: skip
-        compose_model_per = Choice(
-            ["image", "block"], default="block", level=1, help="Evaluate varying models once per image or once per block of images."
+            Auto,
+            auto=True,
+            help="Let models vary smoothly with the scan. Auto: first constant, then varying when every experiment "
+            "is a scan.",
         )
-        block_width = Float(1.0, min=0, none=True, level=1, units="deg", help="Width of the blocks of compose_model_per=block.")
-        set_scan_varying_errors = Bool(False, help="Estimate the cell's errors at every image; takes longer and larger files.")
+        compose_model_per = Choice(
+            ["image", "block"],
+            default="block",
+            level=1,
+            help="Evaluate varying models once per image or once per block of images.",
+        )
+        block_width = Float(
+            1.0, min=0, none=True, level=1, units="deg", help="Width of the blocks of compose_model_per=block."
+        )
+        set_scan_varying_errors = Bool(
+            False, help="Estimate the cell's errors at every image; takes longer and larger files."
+        )
         trim_scan_to_observations = Bool(
             True, level=1, help="Shorten a scan to the images with spots before scan-varying refinement."
         )
@@ -81,9 +106,11 @@ class RefinementParams(Params):
 
             fix = Choice(
                 ["all", "in_spindle_plane", "out_spindle_plane", "wavelength"],
-                default=("in_spindle_plane", "wavelength"), multi=True,
-                help="What of the beam is not refined; in_spindle_plane cannot be told from a rotation of everything else.",
-            )  # fmt: skip
+                default=("in_spindle_plane", "wavelength"),
+                multi=True,
+                help="What of the beam is not refined; in_spindle_plane cannot be told from a rotation of "
+                "everything else.",
+            )
             fix_list = Strings(None, none=True, level=1, help=_FIX_LIST)
             constraints = _Constraint
             force_static = Bool(True, level=1, help=_FORCE_STATIC)
@@ -92,7 +119,9 @@ class RefinementParams(Params):
         class crystal(Params):
             """The crystals."""
 
-            fix = Choice(["all", "cell", "orientation"], default=None, none=True, help="What of the crystals is not refined.")
+            fix = Choice(
+                ["all", "cell", "orientation"], default=None, none=True, help="What of the crystals is not refined."
+            )
 
             class unit_cell(Params, level=1):
                 """The cell, expressed by the independent elements of the reciprocal metric."""
@@ -105,9 +134,15 @@ class RefinementParams(Params):
                     class tie_to_target(Params, multiple=True):
                         """Pull cells towards given values."""
 
-                        values = Floats(None, size=6, none=True, help="a, b, c in angstrom and alpha, beta, gamma in degrees.")
+                        values = Floats(
+                            None, size=6, none=True, help="a, b, c in angstrom and alpha, beta, gamma in degrees."
+                        )
                         sigmas = Floats(
-                            None, size=6, min=0, none=True, help="Strength of the pull: its standard deviations; 0 is no pull."
+                            None,
+                            size=6,
+                            min=0,
+                            none=True,
+                            help="Strength of the pull: its standard deviations; 0 is no pull.",
                         )
                         id = Ints(None, min=0, none=True, help="Experiments concerned; all when not given.")
 
@@ -115,12 +150,18 @@ class RefinementParams(Params):
                         """Pull the cells of several crystals towards each other."""
 
                         target = Choice(
-                            ["mean", "low_memory_mean", "median"], default="mean",
-                            help="Pull towards the mean or the median of the group; low_memory_mean takes the mean as constant "
+                            ["mean", "low_memory_mean", "median"],
+                            default="mean",
+                            help="Pull towards the mean or the median of the group; low_memory_mean takes the mean "
+                            "as constant "
                             "within a step.",
-                        )  # fmt: skip
+                        )
                         sigmas = Floats(
-                            None, size=6, min=0, none=True, help="Strength of the pull: its standard deviations; 0 is no pull."
+                            None,
+                            size=6,
+                            min=0,
+                            none=True,
+                            help="Strength of the pull: its standard deviations; 0 is no pull.",
                         )
                         id = Ints(None, min=0, none=True, help="Experiments concerned; all when not given.")
 
@@ -140,15 +181,22 @@ class RefinementParams(Params):
             """The detector."""
 
             panels = Choice(
-                ["automatic", "single", "multiple", "hierarchical"], default="automatic", level=1,
-                help="Move one panel, all panels as one rigid body, or the rigid groups of the detector's tree. automatic: single "
+                ["automatic", "single", "multiple", "hierarchical"],
+                default="automatic",
+                level=1,
+                help="Move one panel, all panels as one rigid body, or the rigid groups of the detector's tree. "
+                "automatic: single "
                 "for one panel, else hierarchical.",
-            )  # fmt: skip
-            hierarchy_level = Int(0, min=0, none=True, level=1, help="Level of the tree whose groups move; 0 is the whole detector.")
+            )
+            hierarchy_level = Int(
+                0, min=0, none=True, level=1, help="Level of the tree whose groups move; 0 is the whole detector."
+            )
             fix = Choice(
-                ["all", "position", "orientation", "distance"], default=None, none=True,
+                ["all", "position", "orientation", "distance"],
+                default=None,
+                none=True,
                 help="What of the detector is not refined; distance also fixes the two tilts that look like it.",
-            )  # fmt: skip
+            )
             fix_list = Strings(None, none=True, level=1, help=_FIX_LIST)
             constraints = _Constraint
             force_static = Bool(True, level=1, help=_FORCE_STATIC)
@@ -158,28 +206,39 @@ class RefinementParams(Params):
             """The goniometer's setting rotation."""
 
             fix = Choice(
-                ["all", "in_beam_plane", "out_beam_plane"], default=("all",), multi=True, none=True,
+                ["all", "in_beam_plane", "out_beam_plane"],
+                default=("all",),
+                multi=True,
+                none=True,
                 help="What of the goniometer is not refined.",
-            )  # fmt: skip
+            )
             fix_list = Strings(None, none=True, level=1, help=_FIX_LIST)
             constraints = _Constraint
             force_static = Bool(True, level=1, help=_FORCE_STATIC)
             smoother = _Smoother
 
-        sparse = Bool(Auto, auto=True, level=1, help="Solve with sparse matrices; Auto: when there are very many parameters.")
+        sparse = Bool(
+            Auto, auto=True, level=1, help="Solve with sparse matrices; Auto: when there are very many parameters."
+        )
         treat_single_image_as_still = Bool(False, level=1, help="Take a scan of one image for a still.")
         spherical_relp_model = Bool(
-            False, level=1, help="Stills: move reciprocal lattice points along s0 + q to the sphere instead of rotating them."
+            False,
+            level=1,
+            help="Stills: move reciprocal lattice points along s0 + q to the sphere instead of rotating them.",
         )
 
     class refinery(Params, level=1):
         """The minimiser."""
 
         engine = Choice(
-            ["SimpleLBFGS", "LBFGScurvs", "GaussNewton", "LevMar", "SparseLevMar"], default="LevMar", level=1,
+            ["SimpleLBFGS", "LBFGScurvs", "GaussNewton", "LevMar", "SparseLevMar"],
+            default="LevMar",
+            level=1,
             help="Minimiser; the BFGS engines need gradients only, the others solve the normal equations.",
-        )  # fmt: skip
-        max_iterations = Int(None, min=1, level=1, help="Most steps; 20 for GaussNewton, 100 otherwise, when not given.")
+        )
+        max_iterations = Int(
+            None, min=1, level=1, help="Most steps; 20 for GaussNewton, 100 otherwise, when not given."
+        )
         log = PathParam(None, level=1, help="File that gets one JSON line per step.")
 
         class journal(Params, level=1):
@@ -197,51 +256,89 @@ class RefinementParams(Params):
         """When the result is good enough."""
 
         rmsd_cutoff = Choice(
-            ["fraction_of_bin_size", "absolute"], default="fraction_of_bin_size", level=1,
+            ["fraction_of_bin_size", "absolute"],
+            default="fraction_of_bin_size",
+            level=1,
             help="Stop when all RMSDs are below a fraction of pixel and image, or below absolute values.",
-        )  # fmt: skip
-        bin_size_fraction = Float(0.0, min=0, none=True, level=1, help="That fraction; 0 refines until nothing improves.")
+        )
+        bin_size_fraction = Float(
+            0.0, min=0, none=True, level=1, help="That fraction; 0 refines until nothing improves."
+        )
         absolute_cutoffs = Floats(None, size=3, min=0, none=True, level=1, help="RMSDs in mm, mm and radians.")
         gradient_calculation_blocksize = Int(
-            None, min=1, level=1, help="Reflections per task when the sums are spread over threads; 20000 when not given."
+            None,
+            min=1,
+            level=1,
+            help="Reflections per task when the sums are spread over threads; 20000 when not given.",
         )
 
     class reflections(Params):
         """Which reflections take part, and with which weights."""
 
         reflections_per_degree = Float(
-            Auto, min=0, none=True, auto=True, level=1,
+            Auto,
+            min=0,
+            none=True,
+            auto=True,
+            level=1,
             help="Size of the working set; None takes all, Auto all up to one full turn and 100 per degree beyond.",
-        )  # fmt: skip
+        )
         minimum_sample_size = Int(1000, none=True, level=1, help="Smallest working set per experiment.")
         maximum_sample_size = Int(None, min=1, level=1, help="Largest working set per experiment.")
         random_seed = Int(42, none=True, level=1, help="Seed of the random choice of the working set.")
         close_to_spindle_cutoff = Float(
-            0.02, min=0, none=True, level=1, help="Leave out reflections with |(s1 x s0) . axis| (1/angstrom^2) below this."
+            0.02,
+            min=0,
+            none=True,
+            level=1,
+            help="Leave out reflections with |(s1 x s0) . axis| (1/angstrom^2) below this.",
         )
         scan_margin = Float(
-            0.0, min=0, max=5, none=True, level=1, units="deg", help="Leave out reflections this close to the ends of the scan."
+            0.0,
+            min=0,
+            max=5,
+            none=True,
+            level=1,
+            units="deg",
+            help="Leave out reflections this close to the ends of the scan.",
         )
 
         class weighting_strategy(Params, level=1):
             """Weights of the residuals."""
 
             override = Choice(
-                ["statistical", "stills", "constant", "external_deltapsi"], default=None, none=True, level=1,
-                help="statistical: 1/variance; stills: that in x, y and delpsi_constant; constant: constants; external_deltapsi: "
+                ["statistical", "stills", "constant", "external_deltapsi"],
+                default=None,
+                none=True,
+                level=1,
+                help="statistical: 1/variance; stills: that in x, y and delpsi_constant; constant: constants; "
+                "external_deltapsi: "
                 "from the column delpsical.weights.",
-            )  # fmt: skip
+            )
             delpsi_constant = Float(1000000, min=0, none=True, level=1, help="Weight of delta-psi for stills.")
-            constants = Floats((1.0, 1.0, 1.0), size=3, min=0, level=1, help="Constant weights of x, y (mm) and angle (radians).")
+            constants = Floats(
+                (1.0, 1.0, 1.0), size=3, min=0, level=1, help="Constant weights of x, y (mm) and angle (radians)."
+            )
 
         class outlier(Params):
             """Rejection of outliers by their residuals."""
 
             algorithm = Plugin(
-                "outlier", default=Auto, auto=True, none=True, in_scope_if_auto=("mcd", "tukey", "sauter_poon"),
+                "outlier",
+                default=Auto,
+                auto=True,
+                none=True,
+                in_scope_if_auto=("mcd", "tukey", "sauter_poon"),
                 help="How outliers are told. Auto: mcd for scans, sauter_poon for stills.",
-            )  # fmt: skip
-            nproc = Int(Auto, min=1, auto=True, none=True, level=1, help="Threads over which the groups of reflections are spread.")
+            )
+            nproc = Int(
+                Auto,
+                min=1,
+                auto=True,
+                none=True,
+                level=1,
+                help="Threads over which the groups of reflections are spread.",
+            )
             minimum_number_of_reflections = Int(
                 20, min=0, none=True, level=1, help="Groups with fewer reflections are rejected as a whole."
             )
@@ -249,9 +346,14 @@ class RefinementParams(Params):
             separate_panels = Bool(False, level=1, help="Look at each panel by itself.")
             separate_blocks = Bool(True, level=1, help="Look at each block of a scan by itself.")
             block_width = Float(
-                Auto, min=1, auto=True, none=True, level=1, units="deg",
+                Auto,
+                min=1,
+                auto=True,
+                none=True,
+                level=1,
+                units="deg",
                 help="Width of the blocks; Auto: 18 degrees, or wider where spots are few.",
-            )  # fmt: skip
+            )
             separate_images = Bool(False, level=2, help="Look at each image by itself.")
 
 
@@ -267,15 +369,25 @@ class IndexingRefinementParams(RefinementParams):
         """Which reflections take part, and with which weights."""
 
         reflections_per_degree = Float(
-            100, min=0, none=True, auto=True, level=1,
+            100,
+            min=0,
+            none=True,
+            auto=True,
+            level=1,
             help="Size of the working set; None takes all, Auto all up to one full turn and 100 per degree beyond.",
-        )  # fmt: skip
+        )
 
         class outlier(RefinementParams.reflections.outlier):
             """Rejection of outliers by their residuals."""
 
             algorithm = Plugin(
-                "outlier", default=Auto, auto=True, none=True, in_scope_if_auto=("tukey", "mcd", "sauter_poon"),
+                "outlier",
+                default=Auto,
+                auto=True,
+                none=True,
+                in_scope_if_auto=("tukey", "mcd", "sauter_poon"),
                 help="How outliers are told. Auto: tukey for scans, sauter_poon for stills.",
-            )  # fmt: skip
-            nproc = Int(1, min=1, auto=True, none=True, level=1, help="Threads over which the groups of reflections are spread.")
+            )
+            nproc = Int(
+                1, min=1, auto=True, none=True, level=1, help="Threads over which the groups of reflections are spread."
+            )

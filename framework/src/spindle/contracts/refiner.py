@@ -1,6 +1,7 @@
 """Contract of the ``refiner`` slot: better models from observed spot positions.
 
-Chosen by ``refinement.algorithm``; entry-point group ``spindle.refiner``. One call is one macrocycle: it selects reflections, rejects
+Chosen by ``refinement.algorithm``; entry-point group ``spindle.refiner``. One call is one macrocycle: it selects
+reflections, rejects
 outliers, refines, and returns new models and updated predictions. It changes none of its arguments.
 """
 
@@ -42,6 +43,7 @@ class RefinementStep:
         Half the weighted sum of squared residuals, restraints included.
     journal : dict
         What ``refinery.journal`` asks for.
+
     """
 
     n_reflections: int
@@ -75,6 +77,7 @@ class RefinementResult:
     reduced_chi_squared : float
     tables : list of spindle.report.Table
         Summaries for the log, in the order they arose.
+
     """
 
     experiments: Experiments
@@ -105,7 +108,8 @@ class RefinerSpec:
         experiments : Experiments
             Models to start from; all scans or all stills, each with a crystal.
         reflections : ReflectionTable
-            Columns ``id, panel, miller_index, flags, xyzobs.px.value, xyzobs.px.variance``; rows that are not indexed are passed
+            Columns ``id, panel, miller_index, flags, xyzobs.px.value, xyzobs.px.variance``; rows that are not indexed
+            are passed
             through.
         settings : RefinementParams
             The scope ``refinement.*``. Parameters of the refiner's own are in ``self.params``.
@@ -120,4 +124,5 @@ class RefinerSpec:
         ------
         RefinementError
             If it cannot be done or the result is absurd.
+
         """

@@ -1,7 +1,9 @@
 """Gaussian-weighted smoothing of a few sample values along a coordinate.
 
-A smooth function of one coordinate is held as values at equally spaced positions; its value anywhere is the mean of the nearest (at
-most three) samples weighted by a Gaussian of their distance. Used for models that vary with the scan and for scale factors that vary
+A smooth function of one coordinate is held as values at equally spaced positions; its value anywhere is the mean of
+the nearest (at
+most three) samples weighted by a Gaussian of their distance. Used for models that vary with the scan and for scale
+factors that vary
 with dose. Evans (2006), Acta Cryst. D62, 72-82; Waterman et al. (2016), Acta Cryst. D72, 558-575.
 """
 
@@ -42,12 +44,14 @@ def smoother_weights(u: np.ndarray, n_values: int) -> tuple[np.ndarray, np.ndarr
     indices : (n, m) int64, m = min(3, n_values)
         Samples that take part.
     weights : (n, m) float64
-        Their weights (zero for a sample that takes no part); each row sums to 1. The smoothed value is ``(values[indices] * weights).sum(axis=1)``; the weights are its
+        Their weights (zero for a sample that takes no part); each row sums to 1. The smoothed value is
+        ``(values[indices] * weights).sum(axis=1)``; the weights are its
         derivatives with respect to the samples.
 
     Notes
     -----
     The weights are exp(-((u - position) / sigma)^2), sigma = 0.65 + 0.05 (m - 2), of the m samples about u.
+
     """
     u = np.asarray(u, dtype=np.float64)
     if u.ndim != 1:
@@ -69,7 +73,9 @@ def smoother_weights(u: np.ndarray, n_values: int) -> tuple[np.ndarray, np.ndarr
     exponent -= exponent.max(axis=1, keepdims=True, initial=-np.inf) if len(u) else 0.0
     weights = np.exp(exponent)
     # At and beyond the ends of the range only the two outermost samples count.
-    weights[(indices >= np.maximum(wanted + m, 2)[:, None]) | (indices < np.minimum(wanted, n_values - 2)[:, None])] = 0.0
+    weights[(indices >= np.maximum(wanted + m, 2)[:, None]) | (indices < np.minimum(wanted, n_values - 2)[:, None])] = (
+        0.0
+    )
     weights /= weights.sum(axis=1, keepdims=True)
     return indices, weights
 
@@ -84,6 +90,7 @@ class Smoother:
         The range covered.
     n_intervals : int
         Number of intervals it is divided into.
+
     """
 
     start: float

@@ -21,7 +21,9 @@ PIXEL_SIZE = np.array([0.172, 0.172])
 
 
 def contaminated_residuals(n: int = 1000, n_bad: int = 50, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Normal residuals (n, 3) in mm, mm, radians, and which rows (n,) were moved 20 standard deviations away in x and y."""
+    """Normal residuals (n, 3) in mm, mm, radians, and which rows (n,) were moved 20 standard deviations away in x
+    and y.
+    """
     rng = np.random.default_rng(seed)
     sd = np.array([0.02, 0.02, 0.001])
     residuals = rng.normal(size=(n, 3)) * sd
@@ -39,6 +41,7 @@ class OutlierContract(PluginContract):
     ----------
     rejects : bool
         False for an algorithm that by design rejects nothing.
+
     """
 
     slot: ClassVar[str] = "outlier"
@@ -78,5 +81,7 @@ class OutlierContract(PluginContract):
 
     def test_few_and_two_dimensional_residuals_are_taken(self, plugin: Handle) -> None:
         residuals, _ = contaminated_residuals(20, 1)
-        flags = plugin.find_outliers(residuals=np.ascontiguousarray(residuals[:, :2]), names=NAMES[:2], pixel_size=PIXEL_SIZE)
+        flags = plugin.find_outliers(
+            residuals=np.ascontiguousarray(residuals[:, :2]), names=NAMES[:2], pixel_size=PIXEL_SIZE
+        )
         assert flags.shape == (20,)

@@ -28,9 +28,13 @@ __all__ = ["RefinerContract", "plain_settings", "rotation_experiment", "spots_of
 def rotation_experiment(n_images: int = 90, width_deg: float = 1.0, space_group: str = "P 4") -> Experiment:
     """A tetragonal crystal on one panel of 600 x 600 pixels of 0.2 mm at 110 mm, rotated about x."""
     panel = Panel(
-        fast_axis=np.array([1.0, 0.0, 0.0]), slow_axis=np.array([0.0, -1.0, 0.0]), origin=np.array([-61.0, 59.0, -110.0]),
-        pixel_size=np.array([0.2, 0.2]), image_size=(600, 600), trusted_range=(0.0, 1e6),
-    )  # fmt: skip
+        fast_axis=np.array([1.0, 0.0, 0.0]),
+        slow_axis=np.array([0.0, -1.0, 0.0]),
+        origin=np.array([-61.0, 59.0, -110.0]),
+        pixel_size=np.array([0.2, 0.2]),
+        image_size=(600, 600),
+        trusted_range=(0.0, 1e6),
+    )
     U = rotation(np.array([0.6, 0.0, 0.8]), 0.7)
     return Experiment(
         beam=Beam(direction=np.array([0.0, 0.0, 1.0]), wavelength=1.0),
@@ -44,8 +48,10 @@ def rotation_experiment(n_images: int = 90, width_deg: float = 1.0, space_group:
 def spots_of(experiment: Experiment, d_min: float = 2.6, index: int = 0) -> ReflectionTable:
     """Noise-free indexed spots of a static scan, straight from the Laue equation.
 
-    Each index is turned about the spindle on to the sphere by solving a cos(phi) + b sin(phi) = c, an independent route from the one that
+    Each index is turned about the spindle on to the sphere by solving a cos(phi) + b sin(phi) = c, an independent
+    route from the one that
     refiners take.
+
     """
     crystal, beam, scan, goniometer = experiment.crystal, experiment.beam, experiment.scan, experiment.goniometer
     assert crystal is not None and scan is not None and goniometer is not None
@@ -91,12 +97,17 @@ def spots_of(experiment: Experiment, d_min: float = 2.6, index: int = 0) -> Refl
     position = np.column_stack([experiment.detector.mm_to_pixel(panels, xy), scan.array_index_from_angle(phi)])
     return ReflectionTable(
         {
-            "id": np.full(n, index), "panel": panels, "miller_index": hkl, "xyzobs.px.value": position,
-            "xyzobs.px.variance": np.full((n, 3), 0.1), "flags": np.full(n, int(Flag.INDEXED | Flag.STRONG)),
-            "s1": s1, "entering": s1 @ np.cross(beam.s0, axis) < 0,
+            "id": np.full(n, index),
+            "panel": panels,
+            "miller_index": hkl,
+            "xyzobs.px.value": position,
+            "xyzobs.px.variance": np.full((n, 3), 0.1),
+            "flags": np.full(n, int(Flag.INDEXED | Flag.STRONG)),
+            "s1": s1,
+            "entering": s1 @ np.cross(beam.s0, axis) < 0,
         },
         {index: experiment.identifier},
-    )  # fmt: skip
+    )
 
 
 def plain_settings(**changes: Any) -> Any:
@@ -112,6 +123,12 @@ def plain_settings(**changes: Any) -> Any:
     return settings
 
 
+def crystal_of(experiment: Experiment) -> Crystal:
+    """The experiment's crystal, which must be there."""
+    assert experiment.crystal is not None
+    return experiment.crystal
+
+
 def disturbed(experiment: Experiment) -> Experiment:
     """The experiment with crystal and detector a little off: 0.2 degrees, 0.3 % in the cell, 0.5 mm, 2 mrad."""
     crystal, panel = experiment.crystal, experiment.detector[0]
@@ -119,7 +136,12 @@ def disturbed(experiment: Experiment) -> Experiment:
     turn = rotation(np.array([0.0, 0.6, 0.8]), 0.0035)
     tilt = rotation(np.array([0.0, 1.0, 0.0]), 0.002)
     stretch = np.diag([0.997, 0.997, 1.002])
-    moved = replace(panel, fast_axis=tilt @ panel.fast_axis, slow_axis=tilt @ panel.slow_axis, origin=panel.origin + [0.3, -0.2, -0.5])
+    moved = replace(
+        panel,
+        fast_axis=tilt @ panel.fast_axis,
+        slow_axis=tilt @ panel.slow_axis,
+        origin=panel.origin + np.array([0.3, -0.2, -0.5]),
+    )
     others = experiment.detector[1:]
     return replace(
         experiment,
@@ -143,13 +165,16 @@ class RefinerContract(PluginContract):
         start = Experiments([disturbed(truth)])
         result = plugin.refine(experiments=start, reflections=spots, settings=plain_settings(), scan_varying=False)
         assert result.rmsd_px.max() < 2e-3
-        assert result.experiments[0].crystal.cell == pytest.approx(truth.crystal.cell, rel=2e-5)
+        assert result.experiments[0].crystal.cell == pytest.approx(crystal_of(truth).cell, rel=2e-5)
         assert result.n_reflections.sum() == len(spots)
 
     def test_predictions_are_those_of_the_refined_models(self, plugin: Handle, truth: Experiment) -> None:
         spots = spots_of(truth)
         result = plugin.refine(
-            experiments=Experiments([disturbed(truth)]), reflections=spots, settings=plain_settings(), scan_varying=False
+            experiments=Experiments([disturbed(truth)]),
+            reflections=spots,
+            settings=plain_settings(),
+            scan_varying=False,
         )
         table = result.reflections
         assert np.array_equal(table["miller_index"], spots["miller_index"])
@@ -161,18 +186,20 @@ class RefinerContract(PluginContract):
     def test_arguments_are_not_changed(self, plugin: Handle, truth: Experiment) -> None:
         spots, experiments = spots_of(truth), Experiments([disturbed(truth)])
         before = {name: np.array(column, copy=True) for name, column in spots.columns.items()}
-        A = experiments[0].crystal.A.copy()
+        A = crystal_of(experiments[0]).A.copy()
         plugin.refine(experiments=experiments, reflections=spots, settings=plain_settings(), scan_varying=False)
         assert set(before) == set(spots.columns)
         assert all(np.array_equal(before[name], spots[name]) for name in before)
-        assert np.array_equal(experiments[0].crystal.A, A)
+        assert np.array_equal(crystal_of(experiments[0]).A, A)
 
     def test_order_of_reflections_does_not_matter(self, plugin: Handle, truth: Experiment) -> None:
         spots, experiments = spots_of(truth), Experiments([disturbed(truth)])
         order = np.random.default_rng(1).permutation(len(spots))
         one = plugin.refine(experiments=experiments, reflections=spots, settings=plain_settings(), scan_varying=False)
-        two = plugin.refine(experiments=experiments, reflections=spots.select(order), settings=plain_settings(), scan_varying=False)
-        assert two.experiments[0].crystal.A == pytest.approx(one.experiments[0].crystal.A, abs=1e-9)
+        two = plugin.refine(
+            experiments=experiments, reflections=spots.select(order), settings=plain_settings(), scan_varying=False
+        )
+        assert pytest.approx(one.experiments[0].crystal.A, abs=1e-9) == two.experiments[0].crystal.A
 
     def test_rows_that_are_not_indexed_pass_through(self, plugin: Handle, truth: Experiment) -> None:
         spots = spots_of(truth)
@@ -180,20 +207,27 @@ class RefinerContract(PluginContract):
         owner[::10] = -1
         spots["id"] = owner
         result = plugin.refine(
-            experiments=Experiments([disturbed(truth)]), reflections=spots, settings=plain_settings(), scan_varying=False
+            experiments=Experiments([disturbed(truth)]),
+            reflections=spots,
+            settings=plain_settings(),
+            scan_varying=False,
         )
         assert len(result.reflections) == len(spots)
         assert not result.reflections.has_flags(Flag.USED_IN_REFINEMENT)[::10].any()
 
     def test_scan_varying_crystals_have_a_state_at_every_image_edge(self, plugin: Handle, truth: Experiment) -> None:
         spots = spots_of(truth)
-        result = plugin.refine(experiments=Experiments([truth]), reflections=spots, settings=plain_settings(), scan_varying=True)
+        result = plugin.refine(
+            experiments=Experiments([truth]), reflections=spots, settings=plain_settings(), scan_varying=True
+        )
         points = result.experiments[0].crystal.A_at_scan_points
-        assert points.shape == (truth.scan.n_images + 1, 3, 3)
-        assert np.abs(points - truth.crystal.A).max() < 1e-6
+        assert points.shape == (91, 3, 3)
+        assert np.abs(points - crystal_of(truth).A).max() < 1e-6
 
     def test_nothing_indexed_is_said(self, plugin: Handle, truth: Experiment) -> None:
         spots = spots_of(truth)
         spots["id"] = np.full(len(spots), -1)
         with pytest.raises(RefinementError):
-            plugin.refine(experiments=Experiments([truth]), reflections=spots, settings=plain_settings(), scan_varying=False)
+            plugin.refine(
+                experiments=Experiments([truth]), reflections=spots, settings=plain_settings(), scan_varying=False
+            )

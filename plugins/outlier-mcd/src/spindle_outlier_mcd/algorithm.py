@@ -27,6 +27,7 @@ class RobustCovariance(NamedTuple):
     determinant : float
     h : int
         Size of the subset.
+
     """
 
     mean: np.ndarray
@@ -56,17 +57,27 @@ class _Trials:
     def run(self, data: np.ndarray, h: int, steps: int, starts: np.ndarray | None = None) -> None:
         empty = np.zeros((0, 0), dtype=np.int64)
         concentrate(
-            data, empty if starts is None else starts, starts is not None, h, steps, self.means, self.covariances, self.determinants
+            data,
+            empty if starts is None else starts,
+            starts is not None,
+            h,
+            steps,
+            self.means,
+            self.covariances,
+            self.determinants,
         )
 
 
 def minimum_covariance_determinant(data: np.ndarray, params: Any) -> RobustCovariance | None:
-    """Mean and covariance of the h rows of data (n, p) with the smallest covariance determinant found; None if all are singular.
+    """Mean and covariance of the h rows of data (n, p) with the smallest covariance determinant found; None if all are
+    singular.
 
     Notes
     -----
-    Small samples: random starts, `k1` steps, the best ten to convergence. Large ones: the same within groups, then on their union, then
+    Small samples: random starts, `k1` steps, the best ten to convergence. Large ones: the same within groups, then on
+    their union, then
     on everything. Rousseeuw & van Driessen (1999), Technometrics 41, 212-223.
+
     """
     data = np.ascontiguousarray(data, dtype=np.float64)
     n, p = data.shape
@@ -75,7 +86,11 @@ def minimum_covariance_determinant(data: np.ndarray, params: Any) -> RobustCovar
 
     def random_starts(size: int, count: int) -> np.ndarray:
         length = min(size, p + 11)
-        return np.argsort(rng.random((count, size)), axis=1)[:, :length] if size <= 64 else _distinct(rng, size, count, length)
+        return (
+            np.argsort(rng.random((count, size)), axis=1)[:, :length]
+            if size <= 64
+            else _distinct(rng, size, count, length)
+        )
 
     if n < 2 * params.min_group_size:
         trials = _Trials(params.n_trials, p)
@@ -84,7 +99,11 @@ def minimum_covariance_determinant(data: np.ndarray, params: Any) -> RobustCovar
         trials.run(data, h, params.k3)
     else:
         n_groups = min(n // params.min_group_size, params.max_n_groups)
-        sample = rng.permutation(n)[: n_groups * params.min_group_size] if n > n_groups * params.min_group_size else rng.permutation(n)
+        sample = (
+            rng.permutation(n)[: n_groups * params.min_group_size]
+            if n > n_groups * params.min_group_size
+            else rng.permutation(n)
+        )
         gathered = _Trials(0, p)
         per_group = max(params.n_trials // n_groups, 1)
         for members in np.array_split(sample, n_groups):
@@ -128,7 +147,11 @@ class McdOutlier(Algorithm):
         """Rejection by robust Mahalanobis distance."""
 
         alpha = Float(
-            0.5, min=0, max=1, level=1, help="Fraction of the data that the centre and covariance come from: 0.5 is most robust."
+            0.5,
+            min=0,
+            max=1,
+            level=1,
+            help="Fraction of the data that the centre and covariance come from: 0.5 is most robust.",
         )
         max_n_groups = Int(5, min=1, level=1, help="Most groups that large samples are divided into at first.")
         min_group_size = Int(300, min=100, level=1, help="Size of those groups.")

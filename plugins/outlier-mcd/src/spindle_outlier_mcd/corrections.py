@@ -14,13 +14,17 @@ def chi_squared_quantile(probability: float, degrees: int) -> float:
 
 
 def subset_size(n: int, p: int, alpha: float) -> int:
-    """Number of rows h whose covariance determinant is made small: from (n + p + 1) // 2 at alpha = 0.5 to n at alpha = 1."""
+    """Number of rows h whose covariance determinant is made small: from (n + p + 1) // 2 at alpha = 0.5 to n at
+    alpha = 1.
+    """
     middle = (n + p + 1) // 2
-    return int(math.floor(2 * middle - n + 2 * (n - middle) * alpha))
+    return math.floor(2 * middle - n + 2 * (n - middle) * alpha)
 
 
 def consistency_factor(fraction: float, p: int) -> float:
-    """Factor for the fraction h / n of normal data in p dimensions. Croux & Haesbroeck (1999), J. Multivar. Anal. 71, 161."""
+    """Factor for the fraction h / n of normal data in p dimensions. Croux & Haesbroeck (1999), J. Multivar. Anal.
+    71, 161.
+    """
     from scipy.special import gammainc
 
     if fraction >= 1.0:
@@ -28,7 +32,8 @@ def consistency_factor(fraction: float, p: int) -> float:
     return fraction / float(gammainc(0.5 * p + 1.0, 0.5 * chi_squared_quantile(fraction, p)))
 
 
-# Coefficients of Pison, Van Aelst & Willems (2002), Metrika 55, 111-123: bias of small samples at alpha = 0.5 and 0.875.
+# Coefficients of Pison, Van Aelst & Willems (2002), Metrika 55, 111-123: bias of small samples at alpha = 0.5 and
+# 0.875.
 _ONE_DIMENSION = ((0.262024211897096, 0.604756680630497), (-0.351584646688712, 1.01646567502486))
 _TWO_DIMENSIONS = ((0.673292623522027, 0.691365864961895), (0.446537815635445, 1.06690782995919))
 _MORE_DIMENSIONS = (

@@ -12,14 +12,16 @@ from numba import njit
 def concentrate(data, starts, from_points, h, n_steps, means, covariances, determinants):
     """Concentration steps from several starts.
 
-    Each step takes the `h` rows with the smallest Mahalanobis distances and their mean and covariance. The determinant of the covariance
+    Each step takes the `h` rows with the smallest Mahalanobis distances and their mean and covariance. The determinant
+    of the covariance
     never grows (Rousseeuw & van Driessen 1999, theorem 1).
 
     Parameters
     ----------
     data : (n, p) float64
     starts : (m, n_start) int64
-        With `from_points`: random orders of rows; the first p + 1 start, more are taken until their covariance is not singular.
+        With `from_points`: random orders of rows; the first p + 1 start, more are taken until their covariance is not
+        singular.
     from_points : bool
         False starts from `means` and `covariances` as given.
     h : int
@@ -27,6 +29,7 @@ def concentrate(data, starts, from_points, h, n_steps, means, covariances, deter
         Steps at most; it stops when the determinant no longer falls.
     means : (m, p), covariances : (m, p, p), determinants : (m,) float64, in and out
         The determinant is infinite where no start was found.
+
     """
     n, p = data.shape
     distances = np.empty(n)
@@ -51,7 +54,9 @@ def concentrate(data, starts, from_points, h, n_steps, means, covariances, deter
                 for i in range(taken):
                     for a in range(p):
                         for b in range(p):
-                            cov[a, b] += (data[starts[m, i], a] - mean[a]) * (data[starts[m, i], b] - mean[b]) / (taken - 1)
+                            cov[a, b] += (
+                                (data[starts[m, i], a] - mean[a]) * (data[starts[m, i], b] - mean[b]) / (taken - 1)
+                            )
                 found = True
                 for a in range(p):
                     for b in range(a + 1):

@@ -21,6 +21,7 @@ def fit_rayleigh(distances: np.ndarray, cdf: np.ndarray) -> float:
     """Width sigma for which 1 - exp(-r^2 / 2 sigma^2) is closest to `cdf` (least squares) at sorted distances (n,).
 
     Gauss-Newton on log sigma from the moment estimate, halving steps that go astray.
+
     """
     t = math.log(math.sqrt(0.5 * float((distances**2).mean()) / max(float(-np.log1p(-cdf).mean()), 1e-3)) + 1e-300)
 
@@ -54,6 +55,7 @@ def rejection_distance(distances: np.ndarray) -> tuple[float, float]:
     ----------
     distances : (n,) float64
         Lengths of the residuals, in any order.
+
     """
     ordered = np.sort(distances)
     n = len(ordered)
@@ -75,9 +77,14 @@ class SauterPoonOutlier(Algorithm):
         """Rejection by comparison with a Rayleigh distribution."""
 
         px_sz = Floats(
-            Auto, size=2, min=0.001, auto=True, level=1, units="mm",
+            Auto,
+            size=2,
+            min=0.001,
+            auto=True,
+            level=1,
+            units="mm",
             help="Pixel size with which residuals in pixels are weighed against each other; Auto: that of the panel.",
-        )  # fmt: skip
+        )
         verbose = Bool(False, level=1, help="Log the fitted width and the limit.")
         pdf = Str(None, none=True, level=1, help="File for a plot of the distributions; not available.")
 
@@ -86,7 +93,8 @@ class SauterPoonOutlier(Algorithm):
         """Outliers by distance on the detector; see `spindle.contracts.outlier.OutlierSpec.find_outliers`."""
         if self.params.pdf is not None:
             raise ParameterError(
-                f"sauter_poon.pdf={self.params.pdf}: plots of the distributions are not drawn; leave it out and use verbose=True"
+                f"sauter_poon.pdf={self.params.pdf}: plots of the distributions are not drawn; leave it out and use "
+                f"verbose=True"
             )
         xy = residuals[:, :2]
         if self.params.px_sz is not Auto:

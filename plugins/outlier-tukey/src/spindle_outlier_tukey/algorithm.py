@@ -9,7 +9,9 @@ from spindle.params import Float, Params
 
 
 def hinges(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Tukey's hinges (k,), (k,) of the columns of values (n, k): medians of the lower and upper half, the middle one in both."""
+    """Tukey's hinges (k,), (k,) of the columns of values (n, k): medians of the lower and upper half, the middle
+    one in both.
+    """
     ordered = np.sort(values, axis=0)
     half = (len(ordered) + 1) // 2
     return np.median(ordered[:half], axis=0), np.median(ordered[len(ordered) - half :], axis=0)
@@ -22,7 +24,10 @@ class TukeyOutlier(Algorithm):
         """Rejection by distance from the quartiles."""
 
         iqr_multiplier = Float(
-            1.5, min=0, level=1, help="Reject beyond this many interquartile ranges from the quartiles (1.5: Tukey's inner fence)."
+            1.5,
+            min=0,
+            level=1,
+            help="Reject beyond this many interquartile ranges from the quartiles (1.5: Tukey's inner fence).",
         )
 
     @hookimpl

@@ -26,14 +26,18 @@ LARGEST_RMSD_IMAGES = 5.0
 class Refine(Program):
     """Refine crystal, beam and detector against the observed positions of indexed spots.
 
-    First all models are constant; then, for scans, crystals may vary smoothly with the scan. Reflections whose residuals do not belong
+    First all models are constant; then, for scans, crystals may vary smoothly with the scan. Reflections whose
+    residuals do not belong
     to the bulk are left out. Give one .expt and one .refl file, as `spindle index` writes them.
+
     """
 
     class Params(Params):
         """Refinement of experimental models."""
 
-        n_static_macrocycles = Int(1, min=1, none=True, help="How often constant models are refined, with new outlier rejection each time.")
+        n_static_macrocycles = Int(
+            1, min=1, none=True, help="How often constant models are refined, with new outlier rejection each time."
+        )
 
         refinement = RefinementParams
 
@@ -45,7 +49,9 @@ class Refine(Program):
             include_unused_reflections = Bool(True, level=1, help="Also write the reflections that were not used.")
             matches = Str(None, none=True, level=2, help="Reflection file of the reflections used.")
             centroids = Str(None, none=True, level=1, help="Text table of observed and calculated positions.")
-            parameter_table = Str(None, none=True, level=1, help="Text table of the refined parameters and their errors.")
+            parameter_table = Str(
+                None, none=True, level=1, help="Text table of the refined parameters and their errors."
+            )
             log = Str("spindle.refine.log", none=True, help="Log file.")
             history = Str(None, none=True, level=1, help="JSON file of all steps, with what refinery.journal asks for.")
 
@@ -53,7 +59,9 @@ class Refine(Program):
                 """Correlations between parameters."""
 
                 filename = Str(None, none=True, level=1, help="File for the plot (.html) or the numbers (.json).")
-                col_select = Strings(None, none=True, level=1, help="Only parameters whose names start with one of these.")
+                col_select = Strings(
+                    None, none=True, level=1, help="Only parameters whose names start with one of these."
+                )
                 steps = Ints(None, min=0, none=True, level=1, help="Steps to show; the last one when not given.")
 
     @hookimpl
@@ -64,7 +72,10 @@ class Refine(Program):
         scan_varying = settings.parameterisation.scan_varying
         scans = all_scans(experiments, settings.parameterisation.treat_single_image_as_still)
         if scan_varying is True and not scans:
-            raise UserError("refine: refinement.parameterisation.scan_varying=True, but some experiments are stills; set it to False or Auto")
+            raise UserError(
+                "refine: refinement.parameterisation.scan_varying=True, but some experiments are stills; set it to "
+                "False or Auto"
+            )
         refiner = context.algorithm("refiner", settings.algorithm)
         results: list[RefinementResult] = []
 
@@ -94,7 +105,12 @@ class Refine(Program):
         return self._result(params, results, experiments, table, inputs)
 
     def _result(
-        self, params: Any, results: list[RefinementResult], experiments: Experiments, table: ReflectionTable, inputs: ProgramInputs
+        self,
+        params: Any,
+        results: list[RefinementResult],
+        experiments: Experiments,
+        table: ReflectionTable,
+        inputs: ProgramInputs,
     ) -> ProgramResult:
         output = params.output
         files: dict[Any, Any] = {}
@@ -114,13 +130,18 @@ class Refine(Program):
             written = table.select(table.has_flags(Flag.USED_IN_REFINEMENT))
         last = results[-1]
         summary = {
-            "rmsd_px": last.rmsd_px.tolist(), "n_reflections": last.n_reflections.tolist(), "reason": last.reason,
-            "reduced_chi_squared": last.reduced_chi_squared, "n_parameters": len(last.parameter_names),
+            "rmsd_px": last.rmsd_px.tolist(),
+            "n_reflections": last.n_reflections.tolist(),
+            "reason": last.reason,
+            "reduced_chi_squared": last.reduced_chi_squared,
+            "n_parameters": len(last.parameter_names),
             "cells": [c.cell.tolist() for c in experiments.unique("crystal")],
-        }  # fmt: skip
+        }
         step = f"spindle integrate {output.experiments} {output.reflections}"
         tables = [t for r in results for t in r.tables]
-        return ProgramResult(experiments=experiments, reflections=written, tables=tables, summary=summary, files=files, next_step=step)
+        return ProgramResult(
+            experiments=experiments, reflections=written, tables=tables, summary=summary, files=files, next_step=step
+        )
 
 
 def _settings(params: Any) -> Any:
@@ -139,11 +160,16 @@ def _inputs(inputs: ProgramInputs) -> tuple[Experiments, ReflectionTable]:
     ------
     UserError
         If something is missing.
+
     """
     if inputs.experiments is None or len(inputs.experiments) == 0:
-        raise UserError("refine: no experiments; give the .expt and .refl files of spindle index, e.g. indexed.expt indexed.refl")
+        raise UserError(
+            "refine: no experiments; give the .expt and .refl files of spindle index, e.g. indexed.expt indexed.refl"
+        )
     if not inputs.reflections:
-        raise UserError("refine: no reflections; give the .refl file that belongs to the experiments, e.g. indexed.refl")
+        raise UserError(
+            "refine: no reflections; give the .refl file that belongs to the experiments, e.g. indexed.refl"
+        )
     return inputs.experiments, ReflectionTable.concatenate(inputs.reflections)
 
 
@@ -154,6 +180,7 @@ def _check_sanity(result: RefinementResult, experiments: Experiments, table: Ref
     ------
     RefinementError
         If residuals are larger than spots are.
+
     """
     rmsd = result.rmsd_px[result.n_reflections > 0]
     if len(rmsd) == 0:
@@ -166,10 +193,14 @@ def _check_sanity(result: RefinementResult, experiments: Experiments, table: Ref
         limit = np.array([extent[0], extent[1], max(extent[2], LARGEST_RMSD_IMAGES)]) * LARGEST_RMSD_IN_SPOTS
         if np.any(worst[:2] > limit[:2]) or (not any(e.is_still for e in experiments) and worst[2] > limit[2]):
             raise RefinementError(
-                f"refine: predicted and observed positions differ by {worst[0]:.1f} x {worst[1]:.1f} px and {worst[2]:.1f} images (rms), "
-                f"while a spot is {extent[0]:.0f} x {extent[1]:.0f} px and {extent[2]:.0f} images large: the models do not describe the "
-                "images. A wrong rotation axis or its direction, distance, wavelength or beam centre, or a wrong lattice look like this; "
-                "check `spindle show`, import again with geometry.goniometer.axis= or geometry.detector..., and index again"
+                f"refine: predicted and observed positions differ by {worst[0]:.1f} x {worst[1]:.1f} px and "
+                f"{worst[2]:.1f} images (rms), "
+                f"while a spot is {extent[0]:.0f} x {extent[1]:.0f} px and {extent[2]:.0f} images large: the models "
+                f"do not describe the "
+                "images. A wrong rotation axis or its direction, distance, wavelength or beam centre, or a wrong "
+                "lattice look like this; "
+                "check `spindle show`, import again with geometry.goniometer.axis= or geometry.detector..., and "
+                "index again"
             )
     spots = int(np.count_nonzero((table["miller_index"] != 0).any(axis=1)))
     fraction = result.n_reflections.sum() / max(spots, 1)
@@ -177,7 +208,9 @@ def _check_sanity(result: RefinementResult, experiments: Experiments, table: Ref
         rejected = int(np.count_nonzero(table.has_flags(Flag.CENTROID_OUTLIER)))
         if rejected > (1.0 - FEWEST_INDEXED_FRACTION) * spots:
             raise RefinementError(
-                f"refine: {rejected} of {spots} indexed reflections were rejected as outliers: the models describe only a few spots. The "
-                "lattice is probably wrong, or there are several crystals; index again, perhaps with max_lattices=2, or keep the spots "
+                f"refine: {rejected} of {spots} indexed reflections were rejected as outliers: the models describe "
+                f"only a few spots. The "
+                "lattice is probably wrong, or there are several crystals; index again, perhaps with "
+                "max_lattices=2, or keep the spots "
                 "with refinement.reflections.outlier.algorithm=null"
             )

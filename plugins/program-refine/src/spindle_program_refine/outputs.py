@@ -22,7 +22,9 @@ def describe_crystal(crystal: Crystal, number: int) -> str:
     cell = crystal.cell
     sd = crystal.cell_sd
     lines = [f"Crystal {number}:"] if number else ["Crystal:"]
-    lines.append("    Unit cell: " + ", ".join(with_error(v, None if sd is None else sd[i]) for i, v in enumerate(cell)))
+    lines.append(
+        "    Unit cell: " + ", ".join(with_error(v, None if sd is None else sd[i]) for i, v in enumerate(cell))
+    )
     lines.append(f"    Space group: {crystal.space_group.xhm()}")
     for name, matrix in (("U matrix:  ", crystal.U), ("B matrix:  ", crystal.B), ("A = UB:    ", crystal.A)):
         rows = ["{" + ", ".join(f"{v:7.4f}" for v in row) + "}" for row in matrix]
@@ -31,7 +33,11 @@ def describe_crystal(crystal: Crystal, number: int) -> str:
         lines.append(f"    A sampled at {len(crystal.A_at_scan_points)} scan points")
         cells = crystal.cells_at_scan_points
         assert cells is not None
-        spans = [f"{low:.4f} - {high:.4f}" for low, high in zip(cells.min(axis=0), cells.max(axis=0), strict=True) if high - low > 5e-5]
+        spans = [
+            f"{low:.4f} - {high:.4f}"
+            for low, high in zip(cells.min(axis=0), cells.max(axis=0), strict=True)
+            if high - low > 5e-5
+        ]
         if spans:
             lines.append("    Cell elements that vary over the scan: " + ", ".join(spans))
     return "\n".join(lines)
@@ -63,14 +69,16 @@ def history_writer(results: list[RefinementResult]) -> Writer:
             "esds": r.parameter_esds.tolist(),
             "steps": [
                 {
-                    "n_reflections": s.n_reflections, "rmsd": s.rmsd.tolist(), "objective": s.objective,
+                    "n_reflections": s.n_reflections,
+                    "rmsd": s.rmsd.tolist(),
+                    "objective": s.objective,
                     **{k: plain(v) for k, v in s.journal.items()},
                 }
                 for s in r.steps
             ],
         }
         for r in results
-    ]  # fmt: skip
+    ]
 
     def write(path: Path) -> None:
         path.write_text(json.dumps({"rmsd_units": ["mm", "mm", "rad"], "macrocycles": content}, indent=1) + "\n")
@@ -84,9 +92,13 @@ def parameter_writer(result: RefinementResult) -> Writer:
     def write(path: Path) -> None:
         width = max(len(n) for n in result.parameter_names)
         lines = [f"{'Parameter':<{width}}  {'Value':>16}  {'Sigma':>14}"]
-        for name, value, esd in zip(result.parameter_names, result.parameter_values, result.parameter_esds, strict=True):
+        for name, value, esd in zip(
+            result.parameter_names, result.parameter_values, result.parameter_esds, strict=True
+        ):
             lines.append(f"{name:<{width}}  {value:16.8f}  {esd:14.8f}")
-        lines.append("Angles in mrad, shifts and distances in mm, elements of the reciprocal metric in 1e-5/A^2, nu in 1/A")
+        lines.append(
+            "Angles in mrad, shifts and distances in mm, elements of the reciprocal metric in 1e-5/A^2, nu in 1/A"
+        )
         path.write_text("\n".join(lines) + "\n")
 
     return write
@@ -105,19 +117,23 @@ def centroid_writer(table: ReflectionTable) -> Writer:
     return write
 
 
-def correlation_writer(results: list[RefinementResult], columns: list[str] | None, steps: list[int] | None, name: str) -> dict[str, Writer]:
+def correlation_writer(
+    results: list[RefinementResult], columns: list[str] | None, steps: list[int] | None, name: str
+) -> dict[str, Writer]:
     """Correlation matrices: one JSON file, or one picture (HTML) per step asked for.
 
     Raises
     ------
     ParameterError
         If the file type is none of these, or columns or steps do not exist.
+
     """
     result = results[-1]
     suffix = Path(name).suffix.lower()
     if suffix not in (".json", ".html"):
         raise ParameterError(
-            f"output.correlation_plot.filename={name}: only .html (interactive picture) and .json (numbers) are written; pictures as "
+            f"output.correlation_plot.filename={name}: only .html (interactive picture) and .json (numbers) are "
+            f"written; pictures as "
             "pixels can be saved from the .html"
         )
     keep = list(range(len(result.parameter_names)))
@@ -125,7 +141,8 @@ def correlation_writer(results: list[RefinementResult], columns: list[str] | Non
         keep = [i for i in keep if any(result.parameter_names[i].startswith(c) for c in columns)]
         if not keep:
             raise ParameterError(
-                f"output.correlation_plot.col_select={' '.join(columns)}: no parameter starts so; there are {', '.join(result.parameter_names)}"
+                f"output.correlation_plot.col_select={' '.join(columns)}: no parameter starts so; there are "
+                f"{', '.join(result.parameter_names)}"
             )
     last = len(result.steps) - 1
     wanted = [last] if steps is None else list(steps)

@@ -16,7 +16,9 @@ MARGIN_DEG = 0.5
 
 def all_scans(experiments: Experiments, single_image_is_still: bool) -> bool:
     """True when no experiment is a still."""
-    return not any(e.is_still or (single_image_is_still and e.scan is not None and e.scan.n_images == 1) for e in experiments)
+    return not any(
+        e.is_still or (single_image_is_still and e.scan is not None and e.scan.n_images == 1) for e in experiments
+    )
 
 
 def without_shared_crystals(experiments: Experiments) -> Experiments:
@@ -25,7 +27,9 @@ def without_shared_crystals(experiments: Experiments) -> Experiments:
     items = []
     for experiment in experiments:
         owner = seen.setdefault(id(experiment.crystal), experiment.scan)
-        items.append(experiment if owner is experiment.scan else replace(experiment, crystal=replace(experiment.crystal)))
+        items.append(
+            experiment if owner is experiment.scan else replace(experiment, crystal=replace(experiment.crystal))
+        )
     return Experiments(items)
 
 
@@ -38,6 +42,7 @@ def trimmed(experiments: Experiments, table: ReflectionTable, log: Any) -> Exper
     ------
     UserError
         If an experiment has no spots.
+
     """
     exchange: dict[int, Any] = {}
     indexed = (table["miller_index"] != 0).any(axis=1)
@@ -57,7 +62,13 @@ def trimmed(experiments: Experiments, table: ReflectionTable, log: Any) -> Exper
         first = max(int(np.floor(low + 1e-6)), z0)
         last = min(int(np.ceil(high - 1e-6)), z1)
         if (first, last) != (z0, z1) and last > first:
-            log.info("Images %d to %d have no indexed spots beyond %d to %d: the scan is trimmed", z0 + 1, z1, first + 1, last)
+            log.info(
+                "Images %d to %d have no indexed spots beyond %d to %d: the scan is trimmed",
+                z0 + 1,
+                z1,
+                first + 1,
+                last,
+            )
             exchange[id(scan)] = scan.slice(first + 1, last)
     if not exchange:
         return experiments

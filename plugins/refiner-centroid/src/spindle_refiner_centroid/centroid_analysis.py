@@ -9,7 +9,9 @@ FEWEST_PER_BLOCK = 5
 WANTED_PER_BLOCK = 50
 
 
-def block_means(z: np.ndarray, residuals: np.ndarray, z0: float, z1: float, width_deg: float) -> tuple[float, np.ndarray, np.ndarray]:
+def block_means(
+    z: np.ndarray, residuals: np.ndarray, z0: float, z1: float, width_deg: float
+) -> tuple[float, np.ndarray, np.ndarray]:
     """Mean residuals in blocks wide enough to hold about 50 reflections, and at least 1 degree.
 
     Parameters
@@ -28,6 +30,7 @@ def block_means(z: np.ndarray, residuals: np.ndarray, z0: float, z1: float, widt
         Width of the blocks.
     counts : (m,) int64
     means : (m, 3) float64
+
     """
     extent = (z1 - z0) * width_deg
     block = SMALLEST_BLOCK_DEG

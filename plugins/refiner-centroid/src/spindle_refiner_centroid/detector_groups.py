@@ -35,18 +35,23 @@ def detector_groups(
         panels = "single" if len(detector) == 1 else "hierarchical"
     if panels == "single" and len(detector) != 1:
         raise RefinementError(
-            f"refinement.parameterisation.detector.panels=single: the detector has {len(detector)} panels; choose multiple or hierarchical"
+            f"refinement.parameterisation.detector.panels=single: the detector has {len(detector)} panels; choose "
+            f"multiple or hierarchical"
         )
     everything = np.arange(len(detector), dtype=np.int64)
     if panels in ("single", "multiple"):
         return [(everything, _about_panel(detector, _closest_panel(detector, s0)))]
     if detector.hierarchy is None or not detector.hierarchy.get("children"):
         if level:
-            raise RefinementError(f"refinement.parameterisation.detector.hierarchy_level={level}: the detector has no groups")
+            raise RefinementError(
+                f"refinement.parameterisation.detector.hierarchy_level={level}: the detector has no groups"
+            )
         return [(everything, _about_panel(detector, _closest_panel(detector, s0), "Group1"))]
     nodes = _nodes_at_level(detector.hierarchy, int(level or 0))
     if not nodes:
-        raise RefinementError(f"refinement.parameterisation.detector.hierarchy_level={level}: the tree is not that deep")
+        raise RefinementError(
+            f"refinement.parameterisation.detector.hierarchy_level={level}: the tree is not that deep"
+        )
     return [_about_group(detector, node, frame, k) for k, (node, frame) in enumerate(nodes, 1)]
 
 

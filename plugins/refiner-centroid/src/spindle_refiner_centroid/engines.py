@@ -16,7 +16,8 @@ from .target import Evaluation, Target
 
 DEGENERATE = 1e-13
 SPARSE_FROM = 1500
-# Combinations of parameters with a smaller relative curvature are hardly determined (cell and distance in electron diffraction): they
+# Combinations of parameters with a smaller relative curvature are hardly determined (cell and distance in electron
+# diffraction): they
 # move only when that gains more than chance, half a unit of chi-squared.
 WEAK_CURVATURE = 1e-4
 FEWEST_GAINED = 0.5
@@ -34,6 +35,7 @@ class Minimum:
         The target there, with normal equations.
     steps : list of RefinementStep
     reason : str
+
     """
 
     x: np.ndarray
@@ -53,6 +55,7 @@ class Recorder:
         RMSDs that are good enough; 0 for never.
     free_set : Target or None
         Reflections outside the working set, for their RMSDs.
+
     """
 
     def __init__(self, target: Target, settings: Any, cutoff: np.ndarray, free_set: Target | None = None) -> None:
@@ -113,26 +116,31 @@ def correlation(covariance: np.ndarray) -> np.ndarray:
     return np.asarray(covariance / np.outer(sd, sd))
 
 
-def solve_damped(N: np.ndarray, g: np.ndarray, damping: float, names: list[str], sparse: bool, variance: float = 0.0) -> np.ndarray:
+def solve_damped(
+    N: np.ndarray, g: np.ndarray, damping: float, names: list[str], sparse: bool, variance: float = 0.0
+) -> np.ndarray:
     """Step h of (N + damping diag N) h = -g.
 
     Parameters
     ----------
     variance : float
-        Reduced chi-squared: weak combinations of parameters whose gain is within the noise stay where they are; 0 moves all.
+        Reduced chi-squared: weak combinations of parameters whose gain is within the noise stay where they are; 0
+        moves all.
 
     Raises
     ------
     RefinementError
         If some parameter has no influence, or a combination of them has none.
+
     """
     diagonal = np.diag(N)
     dead = np.flatnonzero(diagonal <= 0)
     if len(dead):
         raise RefinementError(
-            "refinement is indeterminate: no residual depends on " + ", ".join(names[i] for i in dead[:10])
+            "refinement is indeterminate: no residual depends on "
+            + ", ".join(names[i] for i in dead[:10])
             + "; fix these parameters (fix_list=) or use more reflections"
-        )  # fmt: skip
+        )
     scale = 1.0 / np.sqrt(diagonal)
     scaled = N * scale[:, None] * scale[None, :]
     right = -g * scale
@@ -155,17 +163,24 @@ def solve_damped(N: np.ndarray, g: np.ndarray, damping: float, names: list[str],
             factor = np.linalg.cholesky(scaled)
         except np.linalg.LinAlgError as error:
             raise RefinementError(
-                "the normal equations are singular: some parameters cannot be told apart with these reflections; fix some of them, for "
+                "the normal equations are singular: some parameters cannot be told apart with these reflections; "
+                "fix some of them, for "
                 "example refinement.parameterisation.detector.fix=distance or beam.fix=all"
             ) from error
         step = np.linalg.solve(factor.T, np.linalg.solve(factor, right))
     if not np.isfinite(step).all():
-        raise RefinementError("the normal equations have no finite solution; fix some parameters or use more reflections")
+        raise RefinementError(
+            "the normal equations have no finite solution; fix some parameters or use more reflections"
+        )
     return np.asarray(step * scale)
 
 
-def levenberg_marquardt(target: Target, x: np.ndarray, recorder: Recorder, max_iterations: int, sparse: bool) -> Minimum:
-    """Levenberg-Marquardt with the damping rule of Nielsen (1999), IMM-REP-1999-05, on variables scaled by their curvature."""
+def levenberg_marquardt(
+    target: Target, x: np.ndarray, recorder: Recorder, max_iterations: int, sparse: bool
+) -> Minimum:
+    """Levenberg-Marquardt with the damping rule of Nielsen (1999), IMM-REP-1999-05, on variables scaled by their
+    curvature.
+    """
     names = target.problem.names
     here = target.evaluate(x)
     recorder.record(x, here)
@@ -223,6 +238,7 @@ def lbfgs(target: Target, x: np.ndarray, recorder: Recorder, max_iterations: int
     """Limited-memory BFGS (memory 5) with backtracking (Nocedal & Wright 2006, algorithms 7.4 and 3.1).
 
     With `curvatures` the inverse diagonal of the normal matrix starts each two-loop recursion.
+
     """
     here = target.evaluate(x)
     recorder.record(x, here)

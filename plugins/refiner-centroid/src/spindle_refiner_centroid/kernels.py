@@ -1,7 +1,10 @@
-"""Kernels: residuals of predicted centroids, their derivatives and the normal equations, in one pass over the reflections.
+"""Kernels: residuals of predicted centroids, their derivatives and the normal equations, in one pass over the
+reflections.
 
-Reflections that share the state of all models form a *cell* (an experiment, or a block of images of it when a model varies with the
-scan, and a rigid group of panels). Derivatives are taken with respect to the local parameters of a cell, in the order crystal, beam,
+Reflections that share the state of all models form a *cell* (an experiment, or a block of images of it when a model
+varies with the
+scan, and a rigid group of panels). Derivatives are taken with respect to the local parameters of a cell, in the order
+crystal, beam,
 goniometer, detector; the caller maps local to refined parameters.
 """
 
@@ -17,9 +20,29 @@ TWO_PI = 2.0 * math.pi
 
 @njit(nogil=True, cache=True)
 def scan_normal_equations(
-    hkl, entering, observed, weights, cell, row, A, s0, S, F, axis, D, dA, ds0, dS, dD, with_gradients,
-    residuals, predicted, N, g, touched,
-):  # fmt: skip
+    hkl,
+    entering,
+    observed,
+    weights,
+    cell,
+    row,
+    A,
+    s0,
+    S,
+    F,
+    axis,
+    D,
+    dA,
+    ds0,
+    dS,
+    dD,
+    with_gradients,
+    residuals,
+    predicted,
+    N,
+    g,
+    touched,
+):
     """Residuals of rotation scans and the normal equations of every cell.
 
     Parameters
@@ -57,8 +80,10 @@ def scan_normal_equations(
 
     Notes
     -----
-    Waterman et al. (2016), Acta Cryst. D72, 558-575. With p = R F A h conserved along the axis, the crossing is at p.m1 = +-root; the
+    Waterman et al. (2016), Acta Cryst. D72, 558-575. With p = R F A h conserved along the axis, the crossing is at
+    p.m1 = +-root; the
     sign is the side of the sphere, hence the `entering` flag.
+
     """
     ka, kb, kg, kd = dA.shape[1], ds0.shape[1], dS.shape[1], dD.shape[1]
     k = ka + kb + kg + kd
@@ -195,18 +220,37 @@ def scan_normal_equations(
 
 @njit(nogil=True, cache=True)
 def stills_normal_equations(
-    hkl, observed, weights, cell, row, A, s0, D, dA, ds0, dD, spherical, with_gradients,
-    residuals, predicted, N, g, touched,
-):  # fmt: skip
+    hkl,
+    observed,
+    weights,
+    cell,
+    row,
+    A,
+    s0,
+    D,
+    dA,
+    ds0,
+    dD,
+    spherical,
+    with_gradients,
+    residuals,
+    predicted,
+    N,
+    g,
+    touched,
+):
     """Residuals of stills in x, y (mm) and delta-psi (radians) and the normal equations of every cell.
 
     Parameters and outputs as in `scan_normal_equations`; the third residual is delta-psi, whose observed value is 0.
 
     Notes
     -----
-    q = A h is split into the component q_par along the beam and the length q_per across it (direction c0). Rotated onto the sphere it
-    is r = -a s0/|s0| + b c0, a = |q|^2 / (2 |s0|), and delta-psi = -(atan2(a, b) + atan2(q_par, q_per)). With `spherical` the point
+    q = A h is split into the component q_par along the beam and the length q_per across it (direction c0). Rotated
+    onto the sphere it
+    is r = -a s0/|s0| + b c0, a = |q|^2 / (2 |s0|), and delta-psi = -(atan2(a, b) + atan2(q_par, q_per)). With
+    `spherical` the point
     is moved along s0 + q to the sphere instead; delta-psi keeps its meaning.
+
     """
     ka, kb, kd = dA.shape[1], ds0.shape[1], dD.shape[1]
     k = ka + kb + kd
@@ -331,6 +375,7 @@ def sum_cells(N_cells, g_cells, index, weight, N, g):
         Derivative of the local parameter with respect to each of them.
     N : (p, p), g : (p,) float64, output
         Full symmetric matrix and vector, added to.
+
     """
     for c in range(N_cells.shape[0]):
         for a in range(N_cells.shape[1]):

@@ -42,6 +42,7 @@ class Layout:
         Array index at the centre of each cell.
     index : (c, k, m) int64, weight : (c, k, m) float64
         Refined parameters that make up each local one, and the derivatives.
+
     """
 
     def __init__(self, problem: Problem, per_image: bool = False) -> None:
@@ -56,7 +57,9 @@ class Layout:
                 scan = experiment.scan
                 blocks = scan.n_images
                 if scope.compose_model_per == "block" and scope.block_width and not per_image:
-                    blocks = int(np.clip(np.ceil(scan.n_images * scan.oscillation_deg[1] / scope.block_width - 1e-6), 1, blocks))
+                    blocks = int(
+                        np.clip(np.ceil(scan.n_images * scan.oscillation_deg[1] / scope.block_width - 1e-6), 1, blocks)
+                    )
                 z0, z1 = scan.array_range
                 z = z0 + (np.arange(blocks) + 0.5) * (z1 - z0) / blocks
             else:
@@ -79,7 +82,8 @@ class Layout:
         self._fixed_tables()
         self._map()
 
-    # -- numbering --------------------------------------------------------------------------------------------------------
+    # -- numbering
+    # --------------------------------------------------------------------------------------------------------
 
     def _number_columns(self) -> None:
         """Local columns of each kind: parameters that are refined in at least one model of that kind."""
@@ -111,7 +115,9 @@ class Layout:
                 continue
             n = len(block.model)
             states = 1
-            varies = any(b.smoother is not None for b in self.problem.blocks if b.kind == "detector" and b.model is block.model)
+            varies = any(
+                b.smoother is not None for b in self.problem.blocks if b.kind == "detector" and b.model is block.model
+            )
             if varies:
                 states = int(self.count[block.experiments[0]])
             self._rows[id(block.model)] = (row, states)
@@ -127,7 +133,10 @@ class Layout:
         if self.count.max() == 1:
             block = np.zeros(len(experiment), dtype=np.int64)
         else:
-            ranges = np.array([e.scan.array_range if e.scan is not None else (0, 1) for e in self.problem.experiments], dtype=np.float64)
+            ranges = np.array(
+                [e.scan.array_range if e.scan is not None else (0, 1) for e in self.problem.experiments],
+                dtype=np.float64,
+            )
             low, high = ranges[experiment].T
             block = np.clip(((z - low) / (high - low) * count).astype(np.int64), 0, count - 1)
         if max(self.n_groups) == 1:
@@ -141,14 +150,19 @@ class Layout:
         row = self.row_first[experiment] + block * self.row_step[experiment] + panel
         return np.ascontiguousarray(cell, dtype=np.int64), np.ascontiguousarray(row, dtype=np.int64)
 
-    # -- tables -----------------------------------------------------------------------------------------------------------
+    # -- tables
+    # -----------------------------------------------------------------------------------------------------------
 
     def _fixed_tables(self) -> None:
         experiments = self.problem.experiments
         gonios = [e.goniometer if not self.problem.stills else None for e in experiments]
         self._S = np.array([np.eye(3) if g is None else g.setting_rotation for g in gonios])[self.owner]
-        self._F = np.ascontiguousarray(np.array([np.eye(3) if g is None else g.fixed_rotation for g in gonios])[self.owner])
-        self._axis = np.ascontiguousarray(np.array([np.eye(3)[0] if g is None else g.rotation_axis for g in gonios])[self.owner])
+        self._F = np.ascontiguousarray(
+            np.array([np.eye(3) if g is None else g.fixed_rotation for g in gonios])[self.owner]
+        )
+        self._axis = np.ascontiguousarray(
+            np.array([np.eye(3)[0] if g is None else g.rotation_axis for g in gonios])[self.owner]
+        )
         d = np.zeros((self.n_rows, 3, 3))
         for block in self.problem.blocks:
             if block.kind == "detector":

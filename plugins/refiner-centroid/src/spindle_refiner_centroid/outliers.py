@@ -17,7 +17,11 @@ BLOCK_DEG = 18.0
 
 
 def outlier_groups(
-    experiments: Experiments, observations: Observations, scope: Any, stills: bool, analysis_block_deg: Callable[[int], float]
+    experiments: Experiments,
+    observations: Observations,
+    scope: Any,
+    stills: bool,
+    analysis_block_deg: Callable[[int], float],
 ) -> list[np.ndarray]:
     """Index arrays of the groups of reflections whose residuals are looked at together.
 
@@ -27,6 +31,7 @@ def outlier_groups(
         ``refinement.reflections.outlier``.
     analysis_block_deg : callable
         Width of the blocks of the centroid analysis of an experiment, for ``block_width=Auto``.
+
     """
     groups = [np.arange(len(observations))]
     if scope.separate_experiments:
@@ -61,9 +66,15 @@ def _split(groups: list[np.ndarray], label: np.ndarray) -> list[np.ndarray]:
 
 
 def find_outliers(
-    algorithm: Any, experiments: Experiments, observations: Observations, residuals: np.ndarray, groups: list[np.ndarray],
-    scope: Any, stills: bool, n_threads: int,
-) -> tuple[np.ndarray, int]:  # fmt: skip
+    algorithm: Any,
+    experiments: Experiments,
+    observations: Observations,
+    residuals: np.ndarray,
+    groups: list[np.ndarray],
+    scope: Any,
+    stills: bool,
+    n_threads: int,
+) -> tuple[np.ndarray, int]:
     """(n,) bool: outliers by the chosen algorithm; and the number of groups rejected because they are too small."""
     names = ["x_resid", "y_resid"] if stills else ["x_resid", "y_resid", "phi_resid"]
     data = residuals[:, : len(names)]
@@ -74,7 +85,9 @@ def find_outliers(
     def look(group: np.ndarray) -> np.ndarray:
         first = group[0]
         size = experiments[int(observations.experiment[first])].detector[int(observations.panel[first])].pixel_size
-        return np.asarray(algorithm.find_outliers(residuals=np.ascontiguousarray(data[group]), names=names, pixel_size=size))
+        return np.asarray(
+            algorithm.find_outliers(residuals=np.ascontiguousarray(data[group]), names=names, pixel_size=size)
+        )
 
     large = [g for g in groups if len(g) >= max(fewest, 1)]
     for group in groups:

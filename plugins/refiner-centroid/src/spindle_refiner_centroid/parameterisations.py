@@ -1,8 +1,11 @@
 """Models as functions of a few parameters, with their derivatives.
 
-Every parameterisation takes values (m, k), one row per state (a state is the whole scan, or a block of it when the model varies), and
-returns the states and their derivatives with respect to the k parameters. Angles are in milliradians, elements of the reciprocal
-metric in 1e-5 / angstrom^2, lengths in mm, wave numbers in 1/angstrom. Waterman et al. (2016), Acta Cryst. D72, 558-575.
+Every parameterisation takes values (m, k), one row per state (a state is the whole scan, or a block of it when the
+model varies), and
+returns the states and their derivatives with respect to the k parameters. Angles are in milliradians, elements of the
+reciprocal
+metric in 1e-5 / angstrom^2, lengths in mm, wave numbers in 1/angstrom. Waterman et al. (2016), Acta Cryst. D72,
+558-575.
 """
 
 from __future__ import annotations
@@ -75,12 +78,16 @@ def metric_constraints(hall: str) -> tuple[np.ndarray, tuple[int, ...]]:
 
     Notes
     -----
-    A metric that the rotations W leave alone, W G W^T = G, is one that the mean over the group does not change. The row-echelon form
+    A metric that the rotations W leave alone, W G W^T = G, is one that the mean over the group does not change. The
+    row-echelon form
     of that projector gives the independent elements.
+
     """
     from spindle.models.crystal import space_group_from_symbol
 
-    operations = np.array([op.rot for op in space_group_from_symbol(hall).operations().sym_ops], dtype=np.float64) / 24.0
+    operations = (
+        np.array([op.rot for op in space_group_from_symbol(hall).operations().sym_ops], dtype=np.float64) / 24.0
+    )
     basis = np.zeros((6, 3, 3))
     for k, (i, j) in enumerate(METRIC_INDICES):
         basis[k, i, j] = basis[k, j, i] = 1.0
@@ -110,6 +117,7 @@ def B_from_metric(g6: np.ndarray) -> np.ndarray:
     ------
     RefinementError
         If the metric is not positive definite.
+
     """
     g11, g22, g33, g12, g13, g23 = np.moveaxis(g6, -1, 0)
     B = np.zeros((len(g6), 3, 3))
@@ -122,8 +130,10 @@ def B_from_metric(g6: np.ndarray) -> np.ndarray:
         B[:, 0, 0] = np.sqrt(g11 - B[:, 1, 0] ** 2 - B[:, 2, 0] ** 2)
     if not np.isfinite(B).all() or np.any(B[:, [0, 1, 2], [0, 1, 2]] <= 0):
         raise RefinementError(
-            "the refined reciprocal metric is that of no cell (not positive definite): the starting model is too far off or there "
-            "are too few reflections; check the indexing, or fix the cell with refinement.parameterisation.crystal.fix=cell"
+            "the refined reciprocal metric is that of no cell (not positive definite): the starting model is too "
+            "far off or there "
+            "are too few reflections; check the indexing, or fix the cell with "
+            "refinement.parameterisation.crystal.fix=cell"
         )
     return B
 
@@ -228,8 +238,10 @@ class PanelGroupParameters:
 
     Notes
     -----
-    With P0 = Dist n and C = P0 + Shift1 f + Shift2 s the reference point moves to T3 T2 T1 C - T3 T2 P0 + P0; T1 turns about the
-    normal, T2 about fast and T3 about slow. The tilts are thus about the point where the normal from the sample meets the plane.
+    With P0 = Dist n and C = P0 + Shift1 f + Shift2 s the reference point moves to T3 T2 T1 C - T3 T2 P0 + P0; T1 turns
+    about the
+    normal, T2 about fast and T3 about slow. The tilts are thus about the point where the normal from the sample meets
+    the plane.
     """
 
     def __init__(self, panels: np.ndarray, frame: np.ndarray, reference: np.ndarray, prefix: str = "") -> None:

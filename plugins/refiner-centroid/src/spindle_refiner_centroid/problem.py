@@ -91,7 +91,9 @@ class ModelBlock:
         return [f"{name}_sample{s}" for name in base for s in range(self.n_samples)]
 
 
-def _fixed(names: Sequence[str], label: str, wanted: set[str], patterns: Sequence[str] | None, where: str) -> np.ndarray:
+def _fixed(
+    names: Sequence[str], label: str, wanted: set[str], patterns: Sequence[str] | None, where: str
+) -> np.ndarray:
     """Which parameters are fixed by name or by one of the regular expressions."""
     fixed = np.array([re.sub(r"^Group\d+", "", name) in wanted for name in names])
     for pattern in patterns or ():
@@ -114,7 +116,9 @@ class Problem:
     scan_varying : bool
     stills : bool
     auto_widths : mapping of str to float, optional
-        Width of intervals (degrees) by kind of model, for ``interval_width_degrees=Auto``; `WIDEST_DEG` for a kind not given.
+        Width of intervals (degrees) by kind of model, for ``interval_width_degrees=Auto``; `WIDEST_DEG` for a kind not
+        given.
+
     """
 
     def __init__(
@@ -147,7 +151,8 @@ class Problem:
         fixed = np.concatenate([np.repeat(b.fixed, b.n_samples) for b in self.blocks])
         self._number(fixed)
 
-    # -- building ---------------------------------------------------------------------------------------------------------
+    # -- building
+    # ---------------------------------------------------------------------------------------------------------
 
     def _smoother(self, scope: Any, users: list[int], kind: str) -> Smoother | None:
         if not self.scan_varying or scope.force_static:
@@ -155,7 +160,8 @@ class Problem:
         scans = {id(self.experiments[i].scan): self.experiments[i].scan for i in users}
         if len(scans) > 1:
             raise RefinementError(
-                f"a {kind} shared by {len(scans)} scans cannot vary with the scan: set force_static=True for it, or give each scan its own"
+                f"a {kind} shared by {len(scans)} scans cannot vary with the scan: set force_static=True for it, or "
+                f"give each scan its own"
             )
         scan = next(iter(scans.values()))
         z0, z1 = scan.array_range
@@ -180,18 +186,27 @@ class Problem:
                 parameters = make(crystal)
                 names = list(parameters.names)
                 wanted = set(names) if scope.fix in ("all", kind) else set()
-                fixed = _fixed(names, f"Crystal{number}", wanted, own.fix_list, f"refinement.parameterisation.crystal.{kind}")
+                fixed = _fixed(
+                    names, f"Crystal{number}", wanted, own.fix_list, f"refinement.parameterisation.crystal.{kind}"
+                )
                 smoother = None if fixed.all() else self._smoother(own, users, kind)
                 self.blocks.append(ModelBlock(kind, f"Crystal{number}", crystal, parameters, users, smoother, fixed))
 
     def _add_beams(self) -> None:
         scope = self.settings.parameterisation.beam
-        codes = {"all": {"Mu1", "Mu2", "nu"}, "in_spindle_plane": {"Mu1"}, "out_spindle_plane": {"Mu2"}, "wavelength": {"nu"}}
+        codes = {
+            "all": {"Mu1", "Mu2", "nu"},
+            "in_spindle_plane": {"Mu1"},
+            "out_spindle_plane": {"Mu2"},
+            "wavelength": {"nu"},
+        }
         wanted = {name for word in scope.fix or () for name in codes[word]}
         for number, beam in enumerate(self.experiments.unique("beam"), 1):
             users = self.experiments.indices_with("beam", beam)
             parameters = BeamParameters(beam, None if self.stills else self.experiments[users[0]].goniometer)
-            fixed = _fixed(parameters.names, f"Beam{number}", wanted, scope.fix_list, "refinement.parameterisation.beam")
+            fixed = _fixed(
+                parameters.names, f"Beam{number}", wanted, scope.fix_list, "refinement.parameterisation.beam"
+            )
             smoother = None if fixed.all() else self._smoother(scope, users, "beam")
             self.blocks.append(ModelBlock("beam", f"Beam{number}", beam, parameters, users, smoother, fixed))
 
@@ -202,21 +217,30 @@ class Problem:
         for number, goniometer in enumerate(self.experiments.unique("goniometer"), 1):
             users = self.experiments.indices_with("goniometer", goniometer)
             fixed = _fixed(
-                GoniometerParameters.names, f"Goniometer{number}", wanted, scope.fix_list,
+                GoniometerParameters.names,
+                f"Goniometer{number}",
+                wanted,
+                scope.fix_list,
                 "refinement.parameterisation.goniometer",
-            )  # fmt: skip
+            )
             if fixed.all():
                 continue
             parameters = GoniometerParameters(goniometer, self.experiments[users[0]].beam)
             smoother = self._smoother(scope, users, "goniometer")
-            self.blocks.append(ModelBlock("goniometer", f"Goniometer{number}", goniometer, parameters, users, smoother, fixed))
+            self.blocks.append(
+                ModelBlock("goniometer", f"Goniometer{number}", goniometer, parameters, users, smoother, fixed)
+            )
 
     def _add_detectors(self) -> None:
         scope = self.settings.parameterisation.detector
         position, tilts = {"Dist", "Shift1", "Shift2"}, {"Tau1", "Tau2", "Tau3"}
         codes = {
-            None: set(), "all": position | tilts, "position": position, "orientation": tilts, "distance": {"Dist", "Tau2", "Tau3"},
-        }  # fmt: skip
+            None: set(),
+            "all": position | tilts,
+            "position": position,
+            "orientation": tilts,
+            "distance": {"Dist", "Tau2", "Tau3"},
+        }
         self.group_of_panel: dict[int, np.ndarray] = {}
         for number, detector in enumerate(self.experiments.unique("detector"), 1):
             users = self.experiments.indices_with("detector", detector)
@@ -225,7 +249,11 @@ class Problem:
             for k, (panels, parameters) in enumerate(groups):
                 membership[panels] = k
                 fixed = _fixed(
-                    parameters.names, f"Detector{number}", codes[scope.fix], scope.fix_list, "refinement.parameterisation.detector"
+                    parameters.names,
+                    f"Detector{number}",
+                    codes[scope.fix],
+                    scope.fix_list,
+                    "refinement.parameterisation.detector",
                 )
                 smoother = None if fixed.all() else self._smoother(scope, users, "detector")
                 self.blocks.append(
@@ -233,7 +261,8 @@ class Problem:
                 )
             self.group_of_panel[id(detector)] = membership
 
-    # -- numbering --------------------------------------------------------------------------------------------------------
+    # -- numbering
+    # --------------------------------------------------------------------------------------------------------
 
     def _number(self, fixed: np.ndarray) -> None:
         """Number the refined parameters; tied values share a number."""
@@ -255,9 +284,12 @@ class Problem:
     def _tied(self) -> list[list[int]]:
         scope = self.settings.parameterisation
         sources = (
-            ("orientation", scope.crystal.orientation), ("cell", scope.crystal.unit_cell), ("beam", scope.beam),
-            ("goniometer", scope.goniometer), ("detector", scope.detector),
-        )  # fmt: skip
+            ("orientation", scope.crystal.orientation),
+            ("cell", scope.crystal.unit_cell),
+            ("beam", scope.beam),
+            ("goniometer", scope.goniometer),
+            ("detector", scope.detector),
+        )
         tied = []
         for kind, own in sources:
             for constraint in own.constraints:
@@ -275,9 +307,10 @@ class Problem:
                             groups.setdefault(short, []).append(block.offset + i)
                 members = [g for g in groups.values() if len(g) > 1]
                 if not members:
+                    known = sorted({n for b in self.blocks if b.kind == kind for n in b.parameterisation.names})
                     raise RefinementError(
-                        f"constraint {constraint.parameter!r} on the {kind} ties nothing: no parameter of that name in two models; "
-                        f"there are {', '.join(sorted({n for b in self.blocks if b.kind == kind for n in b.parameterisation.names}))}"
+                        f"constraint {constraint.parameter!r} on the {kind} ties nothing: no parameter of that name in "
+                        f"two models; there are {', '.join(known)}"
                     )
                 tied += members
         return tied
@@ -301,10 +334,13 @@ class Problem:
         x[self.number[free]] = self.start[free]
         return x
 
-    # -- cells ------------------------------------------------------------------------------------------------------------
+    # -- cells
+    # ------------------------------------------------------------------------------------------------------------
 
     def layout(self, per_image: bool = False) -> Layout:
-        """Cells of reflections that share all models: experiments, or blocks of images (images) of them where models vary."""
+        """Cells of reflections that share all models: experiments, or blocks of images (images) of them where
+        models vary.
+        """
         return Layout(self, per_image)
 
     def tables(self, layout: Layout, x: np.ndarray, gradients: bool = True) -> ModelTables:

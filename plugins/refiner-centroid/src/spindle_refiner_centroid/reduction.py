@@ -21,6 +21,7 @@ def reduce_parameters(
     ------
     RefinementError
         With ``action=fail``, naming the parameters; or when nothing is left.
+
     """
     scope = settings.parameterisation.auto_reduction
     fewest = scope.min_nref_per_parameter or 0
@@ -33,13 +34,15 @@ def reduce_parameters(
         named = ", ".join(problem.names[i] for i in poor[:12]) + (", ..." if len(poor) > 12 else "")
         if scope.action == "fail":
             raise RefinementError(
-                f"fewer than {fewest} reflections determine {named}: refine fewer parameters (fix=, fix_list=, wider intervals of scan-varying "
+                f"fewer than {fewest} reflections determine {named}: refine fewer parameters (fix=, fix_list=, "
+                f"wider intervals of scan-varying "
                 "models) or set refinement.parameterisation.auto_reduction.action=fix or remove"
             )
         if scope.action == "remove":
             if len(problem.experiments) == 1 and len(problem.experiments[0].detector) == 1:
                 raise RefinementError(
-                    "refinement.parameterisation.auto_reduction.action=remove makes no sense for one experiment with one panel: choose fix"
+                    "refinement.parameterisation.auto_reduction.action=remove makes no sense for one experiment "
+                    "with one panel: choose fix"
                 )
             bad_cells = (np.isin(target.layout.index, poor) & (target.layout.weight > 0)).any(axis=(1, 2))
             observations = observations.select(~bad_cells[target.cell])

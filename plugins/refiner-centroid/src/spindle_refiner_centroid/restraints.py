@@ -20,6 +20,7 @@ def cell_and_gradient(B: np.ndarray, dB: np.ndarray) -> tuple[np.ndarray, np.nda
     Notes
     -----
     With the real-space vectors as rows of M = B^-1, dM = -M dB M; lengths and angles follow from the metric M M^T.
+
     """
     M = np.linalg.inv(B)
     cell = cell_from_real_space(M)
@@ -33,7 +34,9 @@ def cell_and_gradient(B: np.ndarray, dB: np.ndarray) -> tuple[np.ndarray, np.nda
     gradient[:, :3] = d_lengths
     for k, (i, j) in enumerate(((1, 2), (0, 2), (0, 1)), 3):
         cosine = G[i, j] / (lengths[i] * lengths[j])
-        d_cosine = dG[:, i, j] / (lengths[i] * lengths[j]) - cosine * (d_lengths[:, i] / lengths[i] + d_lengths[:, j] / lengths[j])
+        d_cosine = dG[:, i, j] / (lengths[i] * lengths[j]) - cosine * (
+            d_lengths[:, i] / lengths[i] + d_lengths[:, j] / lengths[j]
+        )
         gradient[:, k] = np.rad2deg(-d_cosine / np.sqrt(max(1.0 - cosine * cosine, 1e-12)))
     return cell, gradient
 
@@ -130,5 +133,7 @@ def _members(cells: list[ModelBlock], ids: Any, problem: Problem, where: str) ->
         return cells
     unknown = [i for i in ids if i >= len(problem.experiments)]
     if unknown:
-        raise RefinementError(f"{where}.id={unknown[0]}: there are {len(problem.experiments)} experiments, numbered from 0")
+        raise RefinementError(
+            f"{where}.id={unknown[0]}: there are {len(problem.experiments)} experiments, numbered from 0"
+        )
     return [b for b in cells if set(ids) & set(b.experiments)]

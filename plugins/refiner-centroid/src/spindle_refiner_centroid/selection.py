@@ -23,10 +23,13 @@ def indexed_rows(experiments: Experiments, table: ReflectionTable) -> np.ndarray
     ------
     RefinementError
         If a needed column is missing, or an id has no experiment.
+
     """
     for name in ("id", "panel", "miller_index", "flags", "xyzobs.px.value", "xyzobs.px.variance"):
         if name not in table:
-            raise RefinementError(f"refinement needs the column {name}; the table has {', '.join(sorted(table))}. Run spindle index first")
+            raise RefinementError(
+                f"refinement needs the column {name}; the table has {', '.join(sorted(table))}. Run spindle index first"
+            )
     owner = table["id"]
     if len(owner) and owner.max() >= len(experiments):
         raise RefinementError(
@@ -63,35 +66,49 @@ def observed_rays(experiments: Experiments, owner: np.ndarray, panel: np.ndarray
 
 
 def spindle_products(experiments: Experiments, owner: np.ndarray, s1: np.ndarray) -> np.ndarray:
-    """(n,) float64, 1/angstrom^2: s1 . (s0 x axis); negative for reflections that enter the sphere, near 0 next to the spindle."""
+    """(n,) float64, 1/angstrom^2: s1 . (s0 x axis); negative for reflections that enter the sphere, near 0 next to
+    the spindle.
+    """
     normals = np.array([np.cross(e.beam.s0, e.goniometer.axis_lab) for e in experiments])
     return np.asarray(np.einsum("ij,ij->i", s1, normals[owner]))
 
 
 def position_weights(
-    experiments: Experiments, owner: np.ndarray, panel: np.ndarray, variance_px: np.ndarray, table: ReflectionTable,
-    rows: np.ndarray, settings: Any, stills: bool,
-) -> np.ndarray:  # fmt: skip
+    experiments: Experiments,
+    owner: np.ndarray,
+    panel: np.ndarray,
+    variance_px: np.ndarray,
+    table: ReflectionTable,
+    rows: np.ndarray,
+    settings: Any,
+    stills: bool,
+) -> np.ndarray:
     """(n, 3) float64: weights of the residuals in x, y (1/mm^2) and angle (1/radian^2).
 
     Raises
     ------
     RefinementError
         If an indexed reflection has no variance, or a column is missing.
+
     """
     scope = settings.reflections.weighting_strategy
     choice = scope.override or ("stills" if stills else "statistical")
     if choice == "constant":
         return np.tile(np.asarray(scope.constants, dtype=np.float64), (len(rows), 1))
     if stills and choice == "statistical":
-        raise RefinementError("weighting_strategy.override=statistical: stills have no observed angle; choose stills or external_deltapsi")
+        raise RefinementError(
+            "weighting_strategy.override=statistical: stills have no observed angle; choose stills or external_deltapsi"
+        )
     if not stills and choice in ("stills", "external_deltapsi"):
-        raise RefinementError(f"weighting_strategy.override={choice} is for stills; these are scans: choose statistical or constant")
+        raise RefinementError(
+            f"weighting_strategy.override={choice} is for stills; these are scans: choose statistical or constant"
+        )
     n = 2 if stills else 3
     bad = np.flatnonzero(~(variance_px[:, :n] > 0).all(axis=1))
     if len(bad):
         raise RefinementError(
-            f"{len(bad)} indexed reflections have no variance of their observed position (first in row {int(rows[bad[0]])}): run spindle "
+            f"{len(bad)} indexed reflections have no variance of their observed position (first in row "
+            f"{int(rows[bad[0]])}): run spindle "
             "find_spots again, or set refinement.reflections.weighting_strategy.override=constant"
         )
     weights = np.zeros((len(rows), 3))

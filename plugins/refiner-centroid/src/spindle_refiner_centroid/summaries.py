@@ -16,16 +16,23 @@ def residual_quantiles(residuals: np.ndarray, weights: np.ndarray, stills: bool)
     angle = "DeltaPsi (deg)" if stills else "Phic - Phio (deg)"
     rows = []
     data = [
-        ("Xc - Xo (mm)", residuals[:, 0]), ("Yc - Yo (mm)", residuals[:, 1]), (angle, np.rad2deg(residuals[:, 2])),
-        ("X weights", weights[:, 0]), ("Y weights", weights[:, 1]),
+        ("Xc - Xo (mm)", residuals[:, 0]),
+        ("Yc - Yo (mm)", residuals[:, 1]),
+        (angle, np.rad2deg(residuals[:, 2])),
+        ("X weights", weights[:, 0]),
+        ("Y weights", weights[:, 1]),
         ("DeltaPsi weights" if stills else "Phi weights", weights[:, 2] * np.deg2rad(1.0) ** 2),
-    ]  # fmt: skip
+    ]
     for name, values in data:
-        rows.append([name, *np.percentile(values, [0, 25, 50, 75, 100]).tolist()] if len(values) else [name] + [None] * 5)
+        rows.append(
+            [name, *np.percentile(values, [0, 25, 50, 75, 100]).tolist()] if len(values) else [name] + [None] * 5
+        )
     return Table(
         f"Summary statistics for {len(residuals)} observations matched to predictions:",
-        ["", "Min", "Q1", "Med", "Q3", "Max"], rows, "residual_quantiles",
-    )  # fmt: skip
+        ["", "Min", "Q1", "Med", "Q3", "Max"],
+        rows,
+        "residual_quantiles",
+    )
 
 
 def steps_table(steps: list[RefinementStep], stills: bool) -> Table:
@@ -41,7 +48,9 @@ def steps_table(steps: list[RefinementStep], stills: bool) -> Table:
 def rmsds_in_pixels(
     experiments: Experiments, observations: Observations, residuals: np.ndarray, predicted: np.ndarray, stills: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """RMSDs per experiment (n_experiments, 3) in pixels, pixels, images (degrees for stills), and numbers of reflections."""
+    """RMSDs per experiment (n_experiments, 3) in pixels, pixels, images (degrees for stills), and numbers of
+    reflections.
+    """
     n = np.bincount(observations.experiment[predicted], minlength=len(experiments))
     out = np.zeros((len(experiments), 3))
     for i, experiment in enumerate(experiments):
@@ -59,7 +68,9 @@ def rmsd_table(rmsd_px: np.ndarray, n: np.ndarray, stills: bool) -> Table:
     """RMSDs by experiment."""
     angle = "RMSD_DeltaPsi\n(deg)" if stills else "RMSD_Z\n(images)"
     rows = [[str(i), str(n[i]), *(f"{v:.5g}" for v in rmsd)] for i, rmsd in enumerate(rmsd_px)]
-    return Table("RMSDs by experiment:", ["Exp\nid", "Nref", "RMSD_X\n(px)", "RMSD_Y\n(px)", angle], rows, "rmsd_by_experiment")
+    return Table(
+        "RMSDs by experiment:", ["Exp\nid", "Nref", "RMSD_X\n(px)", "RMSD_Y\n(px)", angle], rows, "rmsd_by_experiment"
+    )
 
 
 def panel_table(
@@ -87,7 +98,9 @@ def panel_table(
 
 def centroid_table(experiment: int, block_deg: float, counts: np.ndarray, means: np.ndarray) -> Table:
     """Mean residuals along the scan."""
-    rows = [[f"{(k + 0.5) * block_deg:.2f}", str(n), *(f"{v:.5f}" for v in m[:2]), f"{np.rad2deg(m[2]):.5f}"] for k, (n, m) in
-            enumerate(zip(counts, means, strict=True))]  # fmt: skip
+    rows = [
+        [f"{(k + 0.5) * block_deg:.2f}", str(n), *(f"{v:.5f}" for v in m[:2]), f"{np.rad2deg(m[2]):.5f}"]
+        for k, (n, m) in enumerate(zip(counts, means, strict=True))
+    ]
     headers = ["Angle\n(deg)", "Nref", "<Xc - Xo>\n(mm)", "<Yc - Yo>\n(mm)", "<Phic - Phio>\n(deg)"]
     return Table(f"Mean residuals along the scan of experiment {experiment}:", headers, rows, "centroid_analysis")

@@ -32,6 +32,7 @@ class Observations:
         Observed array index.
     observed, weights : (n, 3) float64
         x, y in mm, angle in radians (0 for stills), and 1/variance.
+
     """
 
     rows: np.ndarray
@@ -65,6 +66,7 @@ class Evaluation:
         Normal matrix and gradient; empty when residuals only were asked for.
     touched : (p,) int64
         Reflections that depend on each parameter.
+
     """
 
     objective: float
@@ -95,6 +97,7 @@ class Target:
     block_size : int
         Reflections per task.
     n_threads : int
+
     """
 
     def __init__(
@@ -138,19 +141,50 @@ class Target:
             g = np.zeros((n_cells, k))
             touched = np.zeros((n_cells, k), dtype=np.int64)
             common = (
-                o.weights[task], self.cell[task], self.row[task], t.A, t.s0,
-            )  # fmt: skip
+                o.weights[task],
+                self.cell[task],
+                self.row[task],
+                t.A,
+                t.s0,
+            )
             if self.problem.stills:
                 objective = kernels.stills_normal_equations(
-                    o.hkl[task], o.observed[task], *common, t.D, t.dA, t.ds0, t.dD,
-                    self.problem.settings.parameterisation.spherical_relp_model, gradients,
-                    residuals[task], predicted[task], N, g, touched,
-                )  # fmt: skip
+                    o.hkl[task],
+                    o.observed[task],
+                    *common,
+                    t.D,
+                    t.dA,
+                    t.ds0,
+                    t.dD,
+                    self.problem.settings.parameterisation.spherical_relp_model,
+                    gradients,
+                    residuals[task],
+                    predicted[task],
+                    N,
+                    g,
+                    touched,
+                )
             else:
                 objective = kernels.scan_normal_equations(
-                    o.hkl[task], o.entering[task], o.observed[task], *common, t.S, t.F, t.axis, t.D,
-                    t.dA, t.ds0, t.dS, t.dD, gradients, residuals[task], predicted[task], N, g, touched,
-                )  # fmt: skip
+                    o.hkl[task],
+                    o.entering[task],
+                    o.observed[task],
+                    *common,
+                    t.S,
+                    t.F,
+                    t.axis,
+                    t.D,
+                    t.dA,
+                    t.ds0,
+                    t.dS,
+                    t.dD,
+                    gradients,
+                    residuals[task],
+                    predicted[task],
+                    N,
+                    g,
+                    touched,
+                )
             return objective, N, g, touched
 
         parts = self._map(run)
@@ -159,7 +193,14 @@ class Target:
         if gradients:
             n = self.problem.n_parameters
             result.N, result.g = np.zeros((n, n)), np.zeros(n)
-            kernels.sum_cells(sum(p[1] for p in parts), sum(p[2] for p in parts), self.layout.index, self.layout.weight, result.N, result.g)
+            kernels.sum_cells(
+                sum(p[1] for p in parts),
+                sum(p[2] for p in parts),
+                self.layout.index,
+                self.layout.weight,
+                result.N,
+                result.g,
+            )
             touched = sum(p[3] for p in parts)
             index = self.layout.index
             valid = (index >= 0) & (self.layout.weight > 1e-10)

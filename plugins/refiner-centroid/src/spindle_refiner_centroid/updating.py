@@ -30,6 +30,7 @@ def refined_experiments(problem: Problem, x: np.ndarray, covariance: np.ndarray)
     ------
     RefinementError
         If a cell volume has changed absurdly.
+
     """
     everything = problem.expand(x)
     experiments = problem.experiments
@@ -61,7 +62,9 @@ def _by_model(problem: Problem) -> dict[int, list[ModelBlock]]:
     for block in problem.blocks:
         out.setdefault(id(block.model), []).append(block)
     return {
-        key: blocks for key, blocks in out.items() if any((problem.number[b.offset : b.offset + b.size] >= 0).any() for b in blocks)
+        key: blocks
+        for key, blocks in out.items()
+        if any((problem.number[b.offset : b.offset + b.size] >= 0).any() for b in blocks)
     }
 
 
@@ -74,7 +77,9 @@ def _constant(block: ModelBlock, everything: np.ndarray, z: np.ndarray | None = 
     """(1, k) values of a constant model, or the means of a varying one over the scan."""
     if block.smoother is None:
         return block.at(everything, np.zeros(1))
-    return np.asarray(block.at(everything, z if z is not None else block.smoother.positions).mean(axis=0, keepdims=True))
+    return np.asarray(
+        block.at(everything, z if z is not None else block.smoother.positions).mean(axis=0, keepdims=True)
+    )
 
 
 def _crystal(problem: Problem, everything: np.ndarray, covariance: np.ndarray, blocks: list[ModelBlock]) -> Any:
@@ -89,7 +94,8 @@ def _crystal(problem: Problem, everything: np.ndarray, covariance: np.ndarray, b
     if not 1.0 / LARGEST_VOLUME_CHANGE < ratio < LARGEST_VOLUME_CHANGE:
         raise RefinementError(
             f"the volume of the cell of {orientation.label.lower()} changed from {crystal.volume:.0f} to "
-            f"{abs(1.0 / np.linalg.det(A)):.0f} cubic angstrom: the reflections are not indexed by this lattice, or the geometry (rotation "
+            f"{abs(1.0 / np.linalg.det(A)):.0f} cubic angstrom: the reflections are not indexed by this lattice, or "
+            f"the geometry (rotation "
             "axis, distance, wavelength) is wrong; check it with spindle show and index again"
         )
     at_points = None
@@ -154,7 +160,13 @@ def _goniometer(problem: Problem, everything: np.ndarray, block: ModelBlock) -> 
     points = block.parameterisation.compose(block.at(everything, z))[0] if z is not None else None
     # The axes of a multi-axis goniometer cannot express a refined setting rotation: keep the rotations they amount to.
     return replace(
-        block.model, setting_rotation=S[0], setting_rotation_at_scan_points=points, axes=None, angles_deg=None, names=None, scan_axis=None
+        block.model,
+        setting_rotation=S[0],
+        setting_rotation_at_scan_points=points,
+        axes=None,
+        angles_deg=None,
+        names=None,
+        scan_axis=None,
     )
 
 
@@ -194,8 +206,11 @@ def _moved(
         local = parent[:, :3].T @ new
         local[:, 3] = parent[:, :3].T @ (new[:, 3] - parent[:, 3])
         return {
-            **node, "fast_axis": local[:, 0].tolist(), "slow_axis": local[:, 1].tolist(), "origin": local[:, 3].tolist(),
-        }  # fmt: skip
+            **node,
+            "fast_axis": local[:, 0].tolist(),
+            "slow_axis": local[:, 1].tolist(),
+            "origin": local[:, 3].tolist(),
+        }
     if not panels <= below:
         return node
     children = [_moved(child, frame, panels, R, before, after) for child in node.get("children", ())]

@@ -1,0 +1,389 @@
+"""One macrocycle of refinement, from the selection of reflections to updated predictions."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts.refinement_params import IndexingRefinementParams
+from spindle.contracts.refiner import RefinementError, RefinementResult
+from spindle.models import Experiments
+from spindle.params import Auto
+from spindle.table import Flag, ReflectionTable
+
+from . import selection, summaries
+from .centroid_analysis import block_means
+from .engines import Minimum, Recorder, minimise
+from .outliers import find_outliers, outlier_groups
+from .predictions import predicted_table
+from .problem import WIDEST_DEG, Problem
+from .reduction import reduce_parameters
+from .restraints import build_restraints
+from .target import Observations, Target
+from .updating import refined_experiments
+
+log = logging.getLogger(__name__)
+
+# Observed mm positions depend on the geometry through the depth in the sensor; below this change it is not worth
+# another round.
+DEPTH_TOLERANCE_MM = 2e-5
+DEPTH_ROUNDS = 3
+NARROWEST_DEG = 4.5
+
+
+class Macrocycle:
+    """The work of one call."""
+
+    def __init__(
+        self,
+        context: Any,
+        experiments: Experiments,
+        table: ReflectionTable,
+        settings: Any,
+        scan_varying: bool,
+    ) -> None:
+        self.context, self.experiments, self.table = context, experiments, table
+        self.settings, self.scan_varying = settings, scan_varying
+        self.stills = self._kind()
+        if self.stills and scan_varying:
+            raise RefinementError(
+                "stills cannot be refined with scan-varying models: set refinement.parameterisation.scan_varying=False"
+            )
+        self.tables: list[Any] = []
+        self.block_deg = cache(self._block_deg)
+        self.n_threads = settings.mp.nproc or 1
+
+    def _kind(self) -> bool:
+        """True for stills; raise when scans and stills are mixed or a model is missing."""
+        still = []
+        single = self.settings.parameterisation.treat_single_image_as_still
+        for i, experiment in enumerate(self.experiments):
+            if experiment.crystal is None:
+                raise RefinementError(f"experiment {i} has no crystal: run spindle index first")
+            scan = experiment.scan
+            if experiment.goniometer is not None and scan is not None and scan.is_still and scan.n_images > 1:
+                raise RefinementError(
+                    f"experiment {i} has {scan.n_images} images of zero width: they are neither a scan nor one "
+                    f"still; import them with "
+                    "the true oscillation width, or as separate stills"
+                )
+            still.append(experiment.is_still or (single and scan is not None and scan.n_images == 1))
+        if len(set(still)) > 1:
+            raise RefinementError("stills and scans cannot be refined together: split them into two files")
+        return still[0]
+
+    # -- reflections
+    # ------------------------------------------------------------------------------------------------------
+
+    def _observations(self) -> tuple[Observations, np.ndarray | None]:
+        """All indexed reflections, and for scans their closeness to the spindle."""
+        table = self.table
+        rows = selection.indexed_rows(self.experiments, table)
+        owner = table["id"][rows].astype(np.int64)
+        panel = table["panel"][rows].astype(np.int64)
+        xyz = table["xyzobs.px.value"][rows]
+        observed = selection.observed_positions(self.experiments, owner, panel, xyz, self.stills)
+        weights = selection.position_weights(
+            self.experiments, owner, panel, table["xyzobs.px.variance"][rows], table, rows, self.settings, self.stills
+        )
+        products, entering = None, np.zeros(len(rows), dtype=bool)
+        if not self.stills:
+            rays = selection.observed_rays(self.experiments, owner, panel, observed[:, :2])
+            products = selection.spindle_products(self.experiments, owner, rays)
+            entering = products < 0
+        hkl = np.ascontiguousarray(table["miller_index"][rows], dtype=np.float64)
+        z = np.ascontiguousarray(xyz[:, 2])
+        return Observations(rows, hkl, entering, owner, panel, z, observed, weights), products
+
+    def _block_deg(self, i: int) -> float:
+        """Width of the blocks of the centroid analysis of one experiment, with the residuals of the starting models."""
+        scan = self.experiments[i].scan
+        own = (self.start.observations.experiment == i) & self.start_evaluation.predicted
+        z0, z1 = scan.array_range
+        block_deg, counts, means = block_means(
+            self.start.observations.z[own], self.start_evaluation.residuals[own], z0, z1, abs(scan.oscillation_deg[1])
+        )
+        if self.settings.parameterisation.debug_centroid_analysis:
+            self.tables.append(summaries.centroid_table(i, block_deg, counts, means))
+        return block_deg
+
+    def _reject(self, observations: Observations, residuals: np.ndarray) -> np.ndarray:
+        """(n,) bool: outliers by the chosen algorithm."""
+        scope = self.settings.reflections.outlier
+        name = scope.algorithm
+        if name is Auto:
+            indexing = isinstance(self.settings, IndexingRefinementParams)
+            name = "sauter_poon" if self.stills else "tukey" if indexing else "mcd"
+        if name is None or name == "null":
+            return np.zeros(len(observations), dtype=bool)
+        if self.context is None:
+            raise RefinementError(
+                f"refinement.reflections.outlier.algorithm={name}: the refiner was made without a run context; use null"
+            )
+        algorithm = self.context.algorithm("outlier", name, getattr(scope, name, None))
+        groups = outlier_groups(self.experiments, observations, scope, self.stills, self.block_deg)
+        threads = scope.nproc if isinstance(scope.nproc, int) else self.n_threads
+        outliers, small = find_outliers(
+            algorithm, self.experiments, observations, residuals, groups, scope, self.stills, threads
+        )
+        log.info("Detecting centroid outliers using the %s algorithm", name)
+        if small:
+            log.info(
+                "%d of %d groups have fewer than %s reflections and were rejected as a whole",
+                small,
+                len(groups),
+                scope.minimum_number_of_reflections,
+            )
+        log.info(
+            "%d reflections have been flagged as outliers, %d reflections remain",
+            np.count_nonzero(outliers),
+            len(observations) - np.count_nonzero(outliers),
+        )
+        return outliers
+
+    # -- the macrocycle
+    # ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> RefinementResult:
+        """Do it."""
+        settings = self.settings
+        everything, products = self._observations()
+        usable = selection.suitable(
+            self.experiments, everything, products, self.table["flags"][everything.rows], settings
+        )
+        candidates = everything.select(usable)
+        constant = Problem(self.experiments, settings, False, self.stills)
+        self.start = Target(
+            constant, candidates, block_size=settings.target.gradient_calculation_blocksize, n_threads=self.n_threads
+        )
+        self.start_evaluation = self.start.evaluate(constant.x0, gradients=False)
+        matched = self.start_evaluation.predicted
+        if not matched.any():
+            raise RefinementError(
+                f"none of {len(everything)} indexed reflections can be used: {np.count_nonzero(~usable)} are "
+                f"excluded, the others are not "
+                "predicted by the starting models; index again, and check the rotation axis and the distance"
+            )
+        candidates = candidates.select(matched)
+        residuals = self.start_evaluation.residuals[matched]
+        self.tables.append(summaries.residual_quantiles(residuals, candidates.weights, self.stills))
+        outliers = self._reject(candidates, residuals)
+        used, spare = self._divide(candidates, outliers)
+        if outliers.any():
+            self.tables.append(
+                summaries.residual_quantiles(residuals[~outliers], candidates.weights[~outliers], self.stills)
+            )
+        if not self.scan_varying:
+            problem = Problem(self.experiments, settings, False, self.stills)
+            minimum, target = self._minimise(problem, used, spare)
+        else:
+            widths = self._choose_widths(used, spare)
+            problem = Problem(self.experiments, settings, True, self.stills, widths)
+            minimum, target = self._minimise(problem, used, spare)
+            # Outliers of the constant models are not those of the varying ones.
+            candidates = self._seen_with(candidates, refined_experiments(problem, minimum.x, np.full((1, 1), np.nan)))
+            outliers = self._reject(
+                candidates, Target(problem, candidates).evaluate(minimum.x, gradients=False).residuals
+            )
+            used, spare = self._divide(candidates, outliers)
+            minimum, target = self._minimise(problem, used, spare, minimum)
+        return self._result(problem, minimum, target, everything, usable, candidates.rows[outliers])
+
+    def _divide(self, candidates: Observations, outliers: np.ndarray) -> tuple[Observations, Observations]:
+        """The working set, and what is left of the good reflections."""
+        good = candidates.select(~outliers)
+        work = selection.working_set(self.experiments, good.experiment, self.settings, self.stills)
+        return good.select(work), good.select(~work)
+
+    def _choose_widths(self, used: Observations, spare: Observations) -> dict[str, float]:
+        """Widths of intervals (degrees) of crystal models for which ``interval_width_degrees`` is Auto.
+
+        They are halved from 36 degrees as long as the Bayesian information criterion falls: M ln(sum of squares) + p
+        ln M for M residuals
+        and p parameters (Schwarz 1978, Ann. Statist. 6, 461-464).
+
+        """
+        scope = self.settings.parameterisation.crystal
+        kinds = [
+            kind
+            for kind, own in (("orientation", scope.orientation), ("cell", scope.unit_cell))
+            if own.smoother.interval_width_degrees is Auto
+            and own.smoother.absolute_num_intervals is None
+            and not own.force_static
+        ]
+        widths = dict.fromkeys(kinds, WIDEST_DEG)
+        if not kinds or scope.fix == "all":
+            return widths
+        extent = max(abs(e.scan.oscillation_deg[1]) * e.scan.n_images for e in self.experiments)
+
+        def criterion(trial: dict[str, float]) -> float:
+            problem = Problem(self.experiments, self.settings, True, self.stills, trial)
+            minimum, _ = self._minimise(problem, used.select(slice(None)), spare, quiet=True)
+            m = 3 * minimum.evaluation.n_predicted
+            return m * float(np.log(max(minimum.evaluation.objective, 1e-300))) + problem.n_parameters * float(
+                np.log(m)
+            )
+
+        best = criterion(widths)
+        for kind in kinds:
+            width = min(WIDEST_DEG, extent)
+            while width / 2.0 >= NARROWEST_DEG:
+                width /= 2.0
+                try:
+                    value = criterion({**widths, kind: width})
+                except RefinementError:
+                    break
+                if value >= best:
+                    break
+                best, widths[kind] = value, width
+        log.info(
+            "Width of intervals along the scan: %s",
+            ", ".join(f"{kind} {width:g} deg" for kind, width in widths.items()),
+        )
+        return widths
+
+    def _seen_with(self, observations: Observations, experiments: Experiments) -> Observations:
+        """Observations with mm positions freed from parallax by other models."""
+        xyz = self.table["xyzobs.px.value"][observations.rows]
+        moved = observations.select(slice(None))
+        moved.observed = selection.observed_positions(experiments, moved.experiment, moved.panel, xyz, self.stills)
+        return moved
+
+    def _minimise(
+        self,
+        problem: Problem,
+        used: Observations,
+        spare: Observations,
+        before: Minimum | None = None,
+        quiet: bool = False,
+    ) -> tuple[Minimum, Target]:
+        """Refine, from the starting models or from an earlier minimum; the steps of that one come first in the
+        history.
+        """
+        settings = self.settings
+        restraints = build_restraints(problem, settings.parameterisation.crystal.unit_cell.restraints)
+        options = {"block_size": settings.target.gradient_calculation_blocksize, "n_threads": self.n_threads}
+        problem, used = reduce_parameters(problem, used, settings, options, restraints)
+        if problem.n_parameters == 0:
+            raise RefinementError("there is nothing to refine: every parameter is fixed")
+        target = Target(problem, used, restraints, **options)
+        degrees = 3 * len(used) + target.n_restraints - problem.n_parameters
+        if degrees < 1:
+            raise RefinementError(
+                f"{len(used)} reflections cannot determine {problem.n_parameters} parameters: fix some "
+                f"(crystal.fix, detector.fix, beam.fix) "
+                "or use more reflections"
+            )
+        if not quiet:
+            log.info(
+                "There are %d parameters to refine against %d reflections in 3 dimensions",
+                problem.n_parameters,
+                len(used),
+            )
+        x, steps = problem.x0, []
+        if before is not None and len(before.x) == problem.n_parameters:
+            x, steps = before.x, before.steps
+        for _ in range(DEPTH_ROUNDS):
+            recorder = Recorder(
+                target, settings, self._cutoff(), Target(problem, spare, **options) if len(spare) else None
+            )
+            minimum = minimise(target, x, recorder, settings)
+            steps = steps + (
+                minimum.steps
+                if not steps or steps[-1].n_reflections != minimum.steps[0].n_reflections
+                else minimum.steps[1:]
+            )
+            x = minimum.x
+            if not self._depth_changes(problem, x, used):
+                break
+            target = Target(problem, used, restraints, **options)
+        minimum.steps = steps
+        return minimum, target
+
+    def _cutoff(self) -> np.ndarray:
+        """(3,) RMSDs that are good enough."""
+        scope = self.settings.target
+        if scope.rmsd_cutoff == "absolute":
+            if scope.absolute_cutoffs is None:
+                raise RefinementError(
+                    "refinement.target.rmsd_cutoff=absolute needs refinement.target.absolute_cutoffs= (mm, mm, radians)"
+                )
+            cutoff = np.array(scope.absolute_cutoffs, dtype=np.float64)
+        else:
+            size = min(
+                (d.geometry.pixel_size.min(axis=0) for d in self.experiments.unique("detector")),
+                key=lambda s: float(s[0]),
+            )
+            widths = [e.scan.oscillation[1] for e in self.experiments] if not self.stills else [np.inf]
+            cutoff = np.append(size, min(widths)) * (scope.bin_size_fraction or 0.0)
+            if self.stills:
+                cutoff[2] = np.inf if scope.bin_size_fraction else 0.0
+        return cutoff
+
+    def _depth_changes(self, problem: Problem, x: np.ndarray, used: Observations) -> bool:
+        """Convert observed pixels to mm with the refined detector; True when they move by more than the tolerance."""
+        if all(not d.geometry.parallax.any() for d in self.experiments.unique("detector")):
+            return False
+        refined = refined_experiments(problem, x, np.full((1, 1), np.nan))
+        xyz = self.table["xyzobs.px.value"][used.rows]
+        new = selection.observed_positions(refined, used.experiment, used.panel, xyz, self.stills)
+        change = float(np.abs(new[:, :2] - used.observed[:, :2]).max())
+        used.observed[:, :2] = new[:, :2]
+        return change > DEPTH_TOLERANCE_MM
+
+    # -- results
+    # ----------------------------------------------------------------------------------------------------------
+
+    def _result(
+        self,
+        problem: Problem,
+        minimum: Minimum,
+        target: Target,
+        everything: Observations,
+        usable: np.ndarray,
+        outlier_rows: np.ndarray,
+    ) -> RefinementResult:
+        used = target.observations
+        evaluation = minimum.evaluation
+        degrees = max(3 * evaluation.n_predicted + target.n_restraints - problem.n_parameters, 1)
+        chi = 2.0 * evaluation.objective / degrees
+        covariance = chi * _inverse(evaluation.N)
+        experiments = refined_experiments(problem, minimum.x, covariance)
+        rmsd_px, n = summaries.rmsds_in_pixels(
+            experiments, used, evaluation.residuals, evaluation.predicted, self.stills
+        )
+        self.tables.append(summaries.steps_table(minimum.steps, self.stills))
+        self.tables.append(summaries.rmsd_table(rmsd_px, n, self.stills))
+        self.tables += summaries.panel_table(experiments, used, evaluation.residuals, evaluation.predicted, self.stills)
+        table = predicted_table(self.table, problem, minimum.x, experiments, everything)
+        flags = table["flags"].copy()
+        flags[everything.rows[~usable]] |= np.uint64(int(Flag.EXCLUDED_FOR_REFINEMENT))
+        flags[outlier_rows] |= np.uint64(int(Flag.CENTROID_OUTLIER))
+        flags[used.rows[evaluation.predicted]] |= np.uint64(int(Flag.USED_IN_REFINEMENT))
+        table["flags"] = flags
+        return RefinementResult(
+            experiments=experiments,
+            reflections=table,
+            steps=minimum.steps,
+            reason=minimum.reason,
+            rmsd_px=rmsd_px,
+            n_reflections=n,
+            parameter_names=list(problem.names),
+            parameter_values=minimum.x,
+            parameter_esds=np.sqrt(np.maximum(np.diag(covariance), 0.0)),
+            covariance=covariance,
+            reduced_chi_squared=chi,
+            tables=self.tables,
+        )
+
+
+def _inverse(N: np.ndarray) -> np.ndarray:
+    """Inverse of a normal matrix through its scaled form; NaN when it is singular."""
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(N), 1e-300))
+    try:
+        return np.asarray(np.linalg.inv(N * np.outer(scale, scale)) * np.outer(scale, scale))
+    except np.linalg.LinAlgError:
+        return np.full_like(N, np.nan)
