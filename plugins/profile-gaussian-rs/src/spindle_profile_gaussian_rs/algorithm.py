@@ -15,6 +15,7 @@ from spindle.params import Params as ParamsBase
 
 from .fitter import EXTENT, PixelFitter
 from .geometry import SpotGeometry, growth
+from .grid_fitter import GridFitter
 from .kernels import bounding_boxes, foreground_masks, recorded_fractions
 from .samplers import make_sampler
 from .sigma import estimate_sigma_b, estimate_sigma_m, estimate_widths
@@ -76,6 +77,13 @@ class GaussianRsProfile(Algorithm):
                 ["reciprocal_space", "detector_space"], "detector_space",
                 help="detector_space: profiles finer than a pixel, fitted to the pixels. reciprocal_space: pixels are spread over the "
                 "grid of the reference profile and fitted there.",
+            )  # fmt: skip
+
+            weights = Choice(
+                ["expected", "dials"], "expected",
+                help="Variances of pixels in the fit. expected: background plus the intensity to be expected, so that weights do not "
+                "follow the noise, and sigmas from the weights themselves. dials: background plus the iterated estimate, and sigma^2 = "
+                "|I| + background under the profile.",
             )  # fmt: skip
 
             class detector_space(ParamsBase):
@@ -224,6 +232,6 @@ class GaussianRsProfile(Algorithm):
                 return None
         fitting = self.params.fitting
         samplers = [make_sampler(fitting.grid_method, e.detector, e.scan, fitting.scan_step) for e in experiments]
-        if fitting.fit_method == "reciprocal_space":
-            raise UserError("profile.gaussian_rs.fitting.fit_method=reciprocal_space: not available; use detector_space")
-        return PixelFitter(SpotGeometry(experiments), samplers, self._n_sigma(experiments), fitting.grid_size)
+        fitter = GridFitter if fitting.fit_method == "reciprocal_space" else PixelFitter
+        as_dials = fitting.weights == "dials"
+        return fitter(SpotGeometry(experiments), samplers, self._n_sigma(experiments), fitting.grid_size, as_dials)

@@ -72,8 +72,8 @@ def _next_profile(profile, top, bottom, total, prior, prior_counts):
     return np.ascontiguousarray(new / sum_of_new) if sum_of_new > 0 else profile
 
 
-class PixelFitter:
-    """Profiles finer than the pixel, learned by expectation maximisation and fitted to the pixels.
+class ReferenceFitter:
+    """Reference profiles at positions over the detector and the scan.
 
     Parameters
     ----------
@@ -85,9 +85,11 @@ class PixelFitter:
         Radius of the foreground in units of sigma_b.
     grid_size : int
         The grid has 2 grid_size + 1 points in each direction.
+    as_dials : bool
+        Weights and variances of fits in DIALS's form.
     """
 
-    def __init__(self, geometry: SpotGeometry, samplers: list[Sampler], n_sigma: float, grid_size: int) -> None:
+    def __init__(self, geometry: SpotGeometry, samplers: list[Sampler], n_sigma: float, grid_size: int, as_dials: bool) -> None:
         self.geometry = geometry
         self.samplers = samplers
         self.size = 2 * grid_size + 1
@@ -95,7 +97,7 @@ class PixelFitter:
         self.first = np.concatenate([[0], np.cumsum([len(s) for s in samplers])]).astype(np.int64)
         self.counts = np.zeros(int(self.first[-1]), np.int64)
         self.references: np.ndarray | None = None
-        self._parts: list[_Learned] = []
+        self.as_dials = as_dials
 
     def position(self, reflections) -> np.ndarray:
         """(n,) int64: index of the reference profile of each spot."""
@@ -114,6 +116,36 @@ class PixelFitter:
         chosen = np.zeros(len(order), bool)
         chosen[order[rank < SPOTS_PER_POSITION]] = True
         return chosen
+
+    def tables(self) -> list[Table]:
+        """How many spots stand behind each reference profile."""
+        rows = []
+        for i, sampler in enumerate(self.samplers):
+            for k, (x, y, z) in enumerate(sampler.positions):
+                n = int(self.counts[self.first[i] + k])
+                rows.append([i, k, n > 0, round(x, 2), round(y, 2), round(z, 2), n])
+        headers = ["ID", "Profile", "Created", "X (px)", "Y (px)", "Z (im)", "# reflections"]
+        return [Table("Summary of profile model", headers, rows, "integrate_profiles")]
+
+    def reference_profiles(self) -> list[dict[str, Any]]:
+        """The profiles, axes e2, e1, e3."""
+        if self.references is None:
+            return []
+        out = []
+        for i, sampler in enumerate(self.samplers):
+            for k, position in enumerate(sampler.positions):
+                at = int(self.first[i]) + k
+                out.append({"experiment": i, "coord": position, "data": self.references[at], "n_reflections": int(self.counts[at])})
+        return out
+
+
+class PixelFitter(ReferenceFitter):
+    """Profiles finer than the pixel, learned by expectation maximisation and fitted to the pixels."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.n_sub = 4
+        self._parts: list[_Learned] = []
 
     def learn(self, reflections, shoeboxes) -> np.ndarray:
         frames, kz = self.geometry.frames(reflections)
@@ -212,27 +244,6 @@ class PixelFitter:
             frames, kz, np.ascontiguousarray(reflections["xyzcal.px"][:, 2]), shoeboxes.bbox, shoeboxes.offsets, shoeboxes.data,
             shoeboxes.mask, shoeboxes.background, np.ascontiguousarray(background_variance, dtype=np.float64),
             self.position(reflections), self.references, np.ascontiguousarray(expected, dtype=np.float64), self.step, self.n_sub,
-            MIN_COVERAGE, value, variance, correlation, coverage,
+            MIN_COVERAGE, self.as_dials, value, variance, correlation, coverage,
         )  # fmt: skip
         return ProfileFit(value, variance, correlation, variance > 0)
-
-    def tables(self) -> list[Table]:
-        """How many spots stand behind each reference profile."""
-        rows = []
-        for i, sampler in enumerate(self.samplers):
-            for k, (x, y, z) in enumerate(sampler.positions):
-                n = int(self.counts[self.first[i] + k])
-                rows.append([i, k, n > 0, round(x, 2), round(y, 2), round(z, 2), n])
-        headers = ["ID", "Profile", "Created", "X (px)", "Y (px)", "Z (im)", "# reflections"]
-        return [Table("Summary of profile model", headers, rows, "integrate_profiles")]
-
-    def reference_profiles(self) -> list[dict[str, Any]]:
-        """The profiles, axes e2, e1, e3."""
-        if self.references is None:
-            return []
-        out = []
-        for i, sampler in enumerate(self.samplers):
-            for k, position in enumerate(sampler.positions):
-                at = int(self.first[i]) + k
-                out.append({"experiment": i, "coord": position, "data": self.references[at], "n_reflections": int(self.counts[at])})
-        return out

@@ -229,7 +229,7 @@ def accumulate_profile(
 @numba.njit(nogil=True, cache=True)
 def fit_pixels(
     frames, kz, z, bbox, offsets, data, mask, background, background_variance, reference, references, expected, step, n_sub, min_coverage,
-    value, variance, correlation, coverage,
+    as_dials, value, variance, correlation, coverage,
 ):
     """Fit each spot's intensity to its foreground pixels with its reference profile.
 
@@ -248,6 +248,8 @@ def fit_pixels(
         As in `accumulate_profile`.
     min_coverage : float
         Least share of the profile that usable pixels must hold.
+    as_dials : bool
+        DIALS's form instead of what the notes say: v = b + |I| p from the iterated estimate, variance |I| + |sum b|.
     value, variance, correlation, coverage : (n,) float64, output
         Intensity on the whole profile, its variance (-1: failed), Pearson correlation of data and model, share of the profile used.
 
@@ -337,7 +339,9 @@ def fit_pixels(
                 total += d_list[m] - b_list[m]
             prior = max(total / covered, 1.0)
         scale = max(prior, 1e-3)
-        for cycle in range(2):
+        estimate, s2 = 0.0, 0.0
+        for cycle in range(100 if as_dials else 2):
+            last = estimate
             top, bottom = 0.0, 0.0
             for m in range(count):
                 v = max(b_list[m], floor) + scale * p_list[m]
@@ -345,6 +349,12 @@ def fit_pixels(
                 top += f * (d_list[m] - b_list[m])
                 bottom += f * p_list[m]
             estimate = top / bottom
+            if as_dials:
+                s2 = abs(estimate) + abs(b_sum)
+                scale = abs(estimate)
+                if cycle > 0 and abs(estimate - last) < 1e-3:
+                    break
+                continue
             s2, sw = 0.0, 0.0
             for m in range(count):
                 v = max(b_list[m], floor) + scale * p_list[m]
