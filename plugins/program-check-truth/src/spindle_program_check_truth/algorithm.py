@@ -130,12 +130,22 @@ def _overview(
     return Table("Against the truth", ["What", "Value"], rows, "truth_overview")
 
 
+# Space groups that are each other's mirror image (International Tables A, 3.3.3).
+MIRROR_IMAGES = {
+    frozenset(pair)
+    for pair in (
+        (76, 78), (91, 95), (92, 96), (144, 145), (151, 153), (152, 154), (169, 170), (171, 172), (178, 179), (180, 181),
+        (212, 213),
+    )
+}  # fmt: skip
+
+
 def _hand(found: gemmi.SpaceGroup, true: gemmi.SpaceGroup) -> str:
     """A remark where the two differ only in what a diffraction pattern shows hardly or not at all."""
-    if found.number == true.number:
-        return ""
-    if found.point_group_hm() == true.point_group_hm():
-        return " (same point group: screw axes need axial reflections, and mirror images look alike)"
+    if frozenset((found.number, true.number)) in MIRROR_IMAGES:
+        return " (its mirror image: intensities alone do not tell which)"
+    if found.number != true.number and found.point_group_hm() == true.point_group_hm():
+        return " (same point group: only axial reflections tell screw axes)"
     return ""
 
 
