@@ -50,18 +50,46 @@ class Refinement:
 
     def refine(self, experiments: Experiments, reflections: ReflectionTable) -> RefinementResult:
         """One static refinement."""
+        settings = for_few_reflections(self.settings, reflections["id"], len(experiments))
         return self.refiner.refine(
-            experiments=experiments, reflections=reflections, settings=self.settings, scan_varying=False
+            experiments=experiments, reflections=reflections, settings=settings, scan_varying=False
         )
 
     def refine_candidate(self, experiments: Experiments, reflections: ReflectionTable) -> RefinementResult:
         """A few steps; give it as many reflections as a candidate deserves (`thin`)."""
+        settings = for_few_reflections(self.candidate_settings, reflections["id"], len(experiments))
         return self.refiner.refine(
-            experiments=experiments,
-            reflections=reflections,
-            settings=self.candidate_settings,
-            scan_varying=False,
+            experiments=experiments, reflections=reflections, settings=settings, scan_varying=False
         )
+
+
+def for_few_reflections(settings: Any, number: np.ndarray, n_experiments: int) -> Any:
+    """Settings whose outlier rejection does not throw a whole sweep away.
+
+    Parameters
+    ----------
+    settings : Params
+        The scope ``refinement``; returned as it is where every experiment has enough reflections.
+    number : (n,) int
+        The experiment of each reflection, -1 for none.
+    n_experiments : int
+
+    Notes
+    -----
+    A refiner rejects groups smaller than ``minimum_number_of_reflections`` as a whole. While indexing, a sweep with a
+    handful of spots would then never be refined: it is judged together with the others, or not at all if all are few.
+    """
+    outlier = settings.reflections.outlier
+    few = outlier.minimum_number_of_reflections or 0
+    counts = np.bincount(number[number >= 0], minlength=n_experiments)
+    if not outlier.separate_experiments or counts.min() >= few:
+        return settings
+    settings = copy.deepcopy(settings)
+    settings.reflections.outlier.separate_experiments = False
+    settings.reflections.outlier.separate_blocks = False
+    if counts.sum() < few:
+        settings.reflections.outlier.algorithm = "null"
+    return settings
 
 
 def thin(experiments: Experiments, number: np.ndarray) -> np.ndarray:
