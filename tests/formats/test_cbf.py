@@ -321,6 +321,13 @@ def test_truncated_pixels_name_byte_and_expectation(tmp_path):
         open_image(path).read(0)
 
 
+def test_truncated_pixels_are_seen_without_reading_them(tmp_path):
+    path = write_mini_cbf(tmp_path / "a_0001.cbf", np.arange(5000, dtype=np.int32).reshape(50, 100))
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(FileFormatError, match="cut short at byte 2000"):
+        open_image(path)
+
+
 def test_truncated_header_is_an_error(tmp_path):
     path = write_mini_cbf(tmp_path / "a_0001.cbf", SMALL)
     path.write_bytes(path.read_bytes()[:600])

@@ -118,6 +118,14 @@ def check_readable(header: BinaryHeader, path: Path) -> None:
         raise FileFormatError(f"{path}: the pixels are '{header.element_type}'; 32-bit integers are read")
 
 
+def cut_short(path: Path, length: int, header: BinaryHeader) -> FileFormatError:
+    """The error of a file of `length` bytes that should hold more."""
+    return FileFormatError(
+        f"{path}: cut short at byte {length}: the pixels should reach byte {header.start + header.size} ({header.size} "
+        f"bytes from byte {header.start}); copy the file again"
+    )
+
+
 def decode(data: np.ndarray, header: BinaryHeader, out: np.ndarray, path: Path, verify: bool) -> None:
     """Decode the pixels of a file.
 
@@ -139,10 +147,7 @@ def decode(data: np.ndarray, header: BinaryHeader, out: np.ndarray, path: Path, 
     """
     end = header.start + header.size
     if data.size < end:
-        raise FileFormatError(
-            f"{path}: cut short at byte {data.size}: the pixels should reach byte {end} ({header.size} bytes from byte "
-            f"{header.start}); copy the file again"
-        )
+        raise cut_short(path, data.size, header)
     pixels = data[header.start : end]
     if verify:
         verify_checksum(pixels, header, path)

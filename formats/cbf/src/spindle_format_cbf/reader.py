@@ -10,11 +10,11 @@ import numpy as np
 from spindle.contracts.format import HEAD_SIZE, FormatOptions, ImageModels, ImageReader
 from spindle.errors import FileFormatError
 from spindle.geometry.attenuation import attenuation_coefficient
-from spindle.images.compressed import read_all, read_head
+from spindle.images.compressed import is_compressed, read_all, read_head
 from spindle.models import Beam, Detector, Goniometer, Scan
 
 from .beamlines import P12M_SERIAL, P12M_SIZE, goniometer_for, p12m_detector
-from .binary import START, BinaryHeader, check_readable, decode, find_binary
+from .binary import START, BinaryHeader, check_readable, cut_short, decode, find_binary
 from .detectors import Frame, Sensor, flat_detector
 from .header import MiniHeader, parse_epoch, parse_mini_header
 from .imgcif import ImgCif, beam_direction, goniometer_from, has_geometry, parse_imgcif
@@ -43,6 +43,7 @@ class CbfReader(ImageReader):
         self._head = head
         if head:
             check_readable(self.binary, self.path)
+            self._check_length()
 
     @cached_property
     def _text(self) -> bytes:
@@ -56,6 +57,15 @@ class CbfReader(ImageReader):
     def binary(self) -> BinaryHeader:
         """Where and how the pixels are stored."""
         return find_binary(self._text, self.path)
+
+    def _check_length(self) -> None:
+        """Raise for a plain file that ends before its pixels do, which costs no reading."""
+        try:
+            length = self.path.stat().st_size
+        except OSError as error:
+            raise FileFormatError(f"{self.path}: {error.strerror or error}") from error
+        if length < self.binary.start + self.binary.size and not is_compressed(self.path):
+            raise cut_short(self.path, length, self.binary)
 
     @cached_property
     def header(self) -> MiniHeader | None:

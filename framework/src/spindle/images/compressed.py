@@ -28,6 +28,15 @@ def compression_of(start: bytes) -> str:
     return ""
 
 
+def is_compressed(path: Path) -> bool:
+    """Whether a file begins like a compressed one. Raises FileFormatError when it cannot be opened."""
+    try:
+        with path.open("rb", buffering=0) as stream:
+            return bool(compression_of(stream.read(4)))
+    except OSError as error:
+        raise FileFormatError(f"{path}: {_reason(error)}") from error
+
+
 def read_head(path: Path | str, size: int = HEAD_SIZE) -> bytes:
     """First bytes of a file after decompression; fewer when the file is shorter.
 
