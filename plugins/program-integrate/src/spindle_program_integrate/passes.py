@@ -141,7 +141,7 @@ class Integrator:
 
     def _subsets(self, group) -> list[np.ndarray]:
         """Rows to extract, cut into parts that fit into memory."""
-        rows, peak, budget = group["rows"], group["plan"].peak_bytes(), max(self._budget(), 1.0)
+        rows, peak, budget = group["rows"], group["plan"].peak_bytes(self.context.n_workers), max(self._budget(), 1.0)
         n = max(int(np.ceil(peak / budget)), self.params.integration.mp.multiprocessing.n_subset_split or 1)
         if n > MAX_SUBSETS:
             boxes = self.table["bbox"][rows]

@@ -20,6 +20,7 @@ from .reference import INHERITED, match, split_reference
 from .tables import summary_tables
 
 MAX_SIGMA_DEG = 5.0
+MAX_DISTANCE_PX = 15.0
 
 
 class Integrate(Program):
@@ -44,6 +45,7 @@ class Integrate(Program):
             reference, rubbish = split_reference(reference, len(experiments), log)
             reference = predict_for_indexed(experiments, reference)
             reference = reference.select(reference.has_flags(Flag.PREDICTED))
+            self._check_distance(reference)
 
         predicted = self._predict(experiments, params, log)
         partner = None
@@ -111,6 +113,22 @@ class Integrate(Program):
         if not len(table):
             raise UserError("integrate: no reflection is predicted; check the cell, the scan and prediction.d_min")
         return table
+
+    @staticmethod
+    def _check_distance(reference) -> None:
+        """Refuse spots that are not where the models say."""
+        if not len(reference):
+            raise UserError(
+                "integrate: the models predict none of the indexed spots; the reflections seem not to belong to these experiments: give "
+                "those of the same refinement"
+            )
+        away = np.linalg.norm(reference["xyzobs.px.value"][:, :2] - reference["xyzcal.px"][:, :2], axis=1)
+        if np.median(away) > MAX_DISTANCE_PX:
+            raise UserError(
+                f"integrate: half of the {len(reference)} indexed spots are more than {np.median(away):.0f} pixels from where the models "
+                "predict them; the reflections seem not to belong to these experiments, or the refinement failed: give experiments and "
+                "reflections of the same refinement"
+            )
 
     @staticmethod
     def _inherit(predicted, reference, partner) -> ReflectionTable:

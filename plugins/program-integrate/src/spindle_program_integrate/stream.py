@@ -13,10 +13,9 @@ from spindle.table import Shoeboxes
 from .kernels import extract_pixels, paint_spots
 
 SPOTS_PER_BLOCK = 2048
-BYTES_PER_BLOCK = 24_000_000
+BYTES_PER_BLOCK = 8_000_000
 BYTES_PER_PIXEL = 9
 MARGIN = 1  # images before and after its box on which a spot still disturbs others
-BLOCKS_IN_FLIGHT = 8
 
 
 @dataclass
@@ -97,8 +96,8 @@ class Plan:
             begin = end
         return cuts
 
-    def peak_bytes(self) -> int:
-        """Most memory that pixels take at once when all spots are extracted."""
+    def peak_bytes(self, n_workers: int = 1) -> int:
+        """Most memory that pixels take at once when all spots are extracted; the executor holds 2 n_workers + 1 blocks."""
         if not self.blocks:
             return 0
         first, last = np.array(self.first), np.array(self.last)
@@ -106,7 +105,7 @@ class Plan:
         change = np.zeros(int(last.max()) - low + 2 + 2 * MARGIN)
         np.add.at(change, np.maximum(first - low - MARGIN, 0), self.bytes)
         np.add.at(change, last - low + MARGIN, -np.array(self.bytes, dtype=np.float64))
-        return int(np.cumsum(change).max() + BLOCKS_IN_FLIGHT * max(self.bytes))
+        return int(np.cumsum(change).max() + (2 * n_workers + 1) * max(self.bytes))
 
 
 def stream_blocks(

@@ -1,0 +1,324 @@
+"""`spindle integrate` on simulated images of known intensities, and its pieces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from spindle_program_integrate import Integrate, passes
+from spindle_program_integrate.filters import on_ice_ring, sample, select_rows, significance
+from spindle_program_integrate.images import excluded_images, image_groups
+from spindle_program_integrate.kernels import extract_pixels, free_crowded, paint_spots, sum_pixels
+from spindle_program_integrate.reference import match
+from spindle_program_integrate.stream import Plan
+
+from spindle.contracts import ProgramInputs
+from spindle.contracts.profile import ForegroundMasks
+from spindle.errors import UserError
+from spindle.files import read_experiments, read_reflections
+from spindle.geometry import lorentz_polarisation, zeta_factor
+from spindle.models import Experiments, ImageSet
+from spindle.params.resolve import build
+from spindle.table import Flag, MaskCode, ReflectionTable
+from spindle.testing import make_context, shared_data
+from spindle.testing.profile import crop_shoeboxes, simulate_spots
+
+IMAGES = {}
+
+
+class StoredImages:
+    """Stands in for the images of an experiment."""
+
+    def __init__(self, experiment):
+        self.experiment = experiment
+        self.images = IMAGES[experiment.imageset.template]
+        self.offset = experiment.scan.array_range[0]
+        self.n_images = experiment.scan.n_images
+
+    def read(self, index, out=None):
+        return [self.images[index + self.offset].astype(np.int32)]
+
+    def mask(self, panel=0):
+        return np.ones(self.images.shape[1:], bool)
+
+
+@pytest.fixture(autouse=True)
+def stored_images(monkeypatch):
+    monkeypatch.setattr(passes, "ImageSequence", StoredImages)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Simulated spots, and the strong ones as indexed reflections with shoeboxes."""
+    spots = simulate_spots(mean=400.0, background=0.5, seed=11)
+    IMAGES["simulated"] = spots.images
+    experiments = spots.experiments.replace(0, imageset=ImageSet(template="simulated"))
+    strong = np.flatnonzero(spots.intensity > 300)
+    table = spots.table.select(strong)
+    xyz = np.floor(table["xyzcal.px"]).astype(np.int32)
+    bbox = np.stack([xyz - 3, xyz + 4], axis=2).reshape(-1, 6)
+    bbox[:, 4:] = np.clip(bbox[:, 4:], 0, len(spots.images))
+    bbox = np.ascontiguousarray(bbox)
+    offsets = ForegroundMasks.offsets_of(bbox)
+    seen = type(spots)(experiments, table, spots.intensity, spots.images, spots.background)
+    boxes = crop_shoeboxes(seen, bbox, ForegroundMasks(offsets, np.ones(int(offsets[-1]), np.uint8)))
+    boxes.mask[boxes.data < 4] = 0
+    table["shoebox"], table["bbox"] = boxes, bbox
+    table["xyzobs.px.value"], table["xyzobs.px.variance"] = table["xyzcal.px"], np.full((len(table), 3), 0.1)
+    table["xyzobs.mm.value"] = table["xyzcal.mm"]
+    table["intensity.sum.value"] = spots.intensity[strong]
+    table["flags"] = np.full(len(table), int(Flag.INDEXED | Flag.STRONG | Flag.OBSERVED), np.uint64)
+    return experiments, table, spots
+
+
+def run(data, n_workers=1, **changes):
+    """Integrate with parameters given as dotted names with double underscores for dots."""
+    experiments, table, _ = data
+    params = build(Integrate.Params)
+    params.prediction.d_min = 2.6
+    for name, value in changes.items():
+        scope = params
+        *path, last = name.split("__")
+        for part in path:
+            scope = getattr(scope, part)
+        setattr(scope, last, value)
+    context = make_context("integrate", n_workers, params)
+    return Integrate(params, context).run(ProgramInputs(experiments, [table.copy()]), params, context)
+
+
+def compare(result, spots):
+    """Rows of the result and of the truth that are the same reflection."""
+    table = result.reflections
+    keys = {(*map(int, h), bool(e)): i for i, (h, e) in enumerate(zip(spots.table["miller_index"], spots.table["entering"], strict=True))}
+    found = np.array([keys.get((*map(int, h), bool(e)), -1) for h, e in zip(table["miller_index"], table["entering"], strict=True)])
+    z = table["xyzcal.px"][:, 2]
+    good = (found >= 0) & (z > 3) & (z < len(spots.images) - 3)
+    return np.flatnonzero(good), found[good]
+
+
+@pytest.fixture(scope="module")
+def result(data):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes, "ImageSequence", StoredImages)
+        return run(data)
+
+
+@pytest.mark.parametrize(("kind", "flag"), [("sum", Flag.INTEGRATED_SUM), ("prf", Flag.INTEGRATED_PRF)])
+def test_intensities_are_unbiased_and_sigmas_honest(data, result, kind, flag):
+    spots = data[2]
+    rows, truth = compare(result, spots)
+    table = result.reflections.select(rows)
+    ok = table.has_flags(flag) & (table["partiality"] > 0.99)
+    assert ok.sum() > 200
+    true = spots.intensity[truth][ok]
+    error = table[f"intensity.{kind}.value"][ok] - true
+    z = error / np.sqrt(table[f"intensity.{kind}.variance"][ok])
+    assert abs(error.sum() / true.sum()) < 0.02
+    assert 0.85 < np.sqrt(np.mean(np.clip(z, -6, 6) ** 2)) < 1.2
+
+
+def test_profile_fitting_is_more_precise_than_summation_for_weak_spots(data, result):
+    spots = data[2]
+    rows, truth = compare(result, spots)
+    table = result.reflections.select(rows)
+    both = table.has_flags(Flag.INTEGRATED_SUM | Flag.INTEGRATED_PRF) & (spots.intensity[truth] < 100)
+    rms = [np.sqrt(np.mean((table[f"intensity.{k}.value"][both] - spots.intensity[truth][both]) ** 2)) for k in ("sum", "prf")]
+    assert rms[1] < rms[0]
+
+
+def test_all_columns_of_the_file_are_there(result):
+    expected = (
+        "miller_index id imageset_id panel entering flags d s1 bbox partiality partial_id zeta lp xyzcal.px xyzcal.mm xyzobs.px.value "
+        "xyzobs.px.variance xyzobs.mm.value xyzobs.mm.variance intensity.sum.value intensity.sum.variance intensity.prf.value "
+        "intensity.prf.variance background.mean background.sum.value background.sum.variance background.mse background.dispersion "
+        "num_pixels.valid num_pixels.foreground num_pixels.background num_pixels.background_used profile.correlation"
+    )
+    assert set(expected.split()) <= set(result.reflections)
+    assert "shoebox" not in result.reflections
+    assert result.experiments[0].profile["__id__"] == "gaussian_rs"
+
+
+@pytest.mark.parametrize("changes", [{"n_workers": 2}, {"integration__mp__multiprocessing__n_subset_split": 3}])
+def test_results_do_not_depend_on_workers_or_parts(data, result, changes):
+    other = run(data, **changes)
+    assert len(other.reflections) == len(result.reflections)
+    for name in ("intensity.sum.value", "intensity.prf.value", "intensity.prf.variance", "flags"):
+        assert np.array_equal(other.reflections[name], result.reflections[name]), name
+
+
+def test_a_constant_added_to_all_pixels_leaves_the_sums(data, result):
+    IMAGES["raised"] = data[2].images + 7
+    raised = run((data[0].replace(0, imageset=ImageSet(template="raised")), *data[1:]), integration__background__algorithm="simple")
+    plain = run(data, integration__background__algorithm="simple")
+    np.testing.assert_allclose(
+        raised.reflections["intensity.sum.value"], plain.reflections["intensity.sum.value"], atol=0.02
+    )
+    assert np.all(raised.reflections["intensity.sum.variance"] > plain.reflections["intensity.sum.variance"])
+
+
+def test_excluded_images_are_not_used(data):
+    table = run(data, exclude_images=["10:12"], output__output_unintegrated_reflections=True).reflections
+    hit = (table["bbox"][:, 4] < 12) & (table["bbox"][:, 5] > 9)
+    assert hit.any()
+    assert not np.any(table.has_flags(Flag.INTEGRATED_SUM)[hit])
+    assert np.any(table.has_flags(Flag.INTEGRATED_SUM)[~hit])
+
+
+def test_scan_range_cuts_the_scan(data):
+    result = run(data, scan_range=[(6, 18)])
+    assert result.experiments[0].scan.image_range == (7, 18)
+    assert result.reflections["bbox"][:, 4].min() >= 6
+    assert result.reflections["bbox"][:, 5].max() <= 18
+
+
+def test_reciprocal_space_fits_agree_with_detector_space(data, result):
+    other = run(data, profile__gaussian_rs__fitting__fit_method="reciprocal_space")
+    a, b = result.reflections, other.reflections
+    both = a.has_flags(Flag.INTEGRATED_PRF) & b.has_flags(Flag.INTEGRATED_PRF) & (a["intensity.prf.value"] > 200)
+    ratio = b["intensity.prf.value"][both] / a["intensity.prf.value"][both]
+    assert abs(np.median(ratio) - 1.0) < 0.03
+
+
+def test_kept_shoeboxes_hold_data_and_background(data):
+    table = run(data, integration__debug__output=True, integration__debug__separate_files=False).reflections
+    boxes = table["shoebox"]
+    assert np.array_equal(boxes.bbox, table["bbox"])
+    used = (boxes.mask & MaskCode.BACKGROUND_USED) != 0
+    assert boxes.data[used].mean() == pytest.approx(boxes.background[used].mean(), rel=0.02)
+
+
+def test_absurd_model_is_refused_with_an_explanation(data):
+    with pytest.raises(UserError, match=r"sigma_m.*rotation axis"):
+        run(data, profile__gaussian_rs__parameters__sigma_b=0.05, profile__gaussian_rs__parameters__sigma_m=7.0)
+    with pytest.raises(UserError, match="pixels wide"):
+        run(data, profile__gaussian_rs__parameters__sigma_b=3.0, profile__gaussian_rs__parameters__sigma_m=0.1)
+
+
+def test_memory_is_bounded_by_measuring_in_parts(data, result, monkeypatch):
+    monkeypatch.setattr(passes, "PIXEL_MEMORY", 3_000_000)
+    other = run(data)
+    assert np.array_equal(other.reflections["intensity.prf.value"], result.reflections["intensity.prf.value"])
+    monkeypatch.setattr(passes, "PIXEL_MEMORY", 10_000)
+    with pytest.raises(UserError, match="GB"):
+        run(data)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"integration__block__force": True}, {"integration__integrator": "2d"}, {"integration__mp__njobs": 2}, {"prediction__margin": 3},
+        {"integration__profile__validation__number_of_partitions": 2}, {"exclude_images": ["x"]}, {"scan_range": [(3, 99)]},
+    ],
+)  # fmt: skip
+def test_what_is_not_possible_is_refused(data, changes):
+    with pytest.raises(UserError, match="integrate"):
+        run(data, **changes)
+
+
+def test_spots_of_another_experiment_are_refused(data):
+    experiments, table, spots = data
+    other = table.copy()
+    other["miller_index"] = -other["miller_index"]
+    with pytest.raises(UserError, match="not to belong"):
+        run((experiments, other, spots))
+
+
+def test_matching_takes_the_nearest_turn_and_each_prediction_once():
+    predicted = ReflectionTable.with_rows(3, ["miller_index", "id", "panel", "entering", "xyzcal.px"])
+    predicted["miller_index"] = np.array([[1, 2, 3]] * 3)
+    predicted["xyzcal.px"] = np.array([[10.0, 10, 5], [10, 10, 725], [50, 50, 5]])
+    reference = ReflectionTable.with_rows(3, ["miller_index", "id", "panel", "entering", "xyzcal.px"])
+    reference["miller_index"] = np.array([[1, 2, 3]] * 3)
+    reference["xyzcal.px"] = np.array([[10.0, 10, 724.5], [10, 11, 724.5], [10, 10, 5.2]])
+    rows, partner = match(predicted, reference)
+    assert rows.tolist() == [0, 2]
+    assert partner.tolist() == [1, 0]
+
+
+def test_lp_and_zeta_are_those_of_dials():
+    """Columns of a set integrated by DIALS 3.12, whose lp holds L / P and zeta m2.e1."""
+    folder = shared_data("dials_processed/quartz_processed")
+    experiment, table = read_experiments(folder / "integrated.expt")[0], read_reflections(folder / "integrated.refl")
+    zeta = zeta_factor(experiment.beam.s0, table["s1"], experiment.goniometer.axis_lab)
+    np.testing.assert_allclose(zeta, table["zeta"], atol=1e-12)
+    lp = lorentz_polarisation(experiment.beam, experiment.goniometer, table["s1"])
+    np.testing.assert_allclose(lp, table["lp"], rtol=1e-9)
+
+
+def test_painting_and_extraction_know_neighbours():
+    bbox = np.array([[0, 4, 0, 1, 0, 1], [2, 6, 0, 1, 0, 1]], np.int32)
+    offsets, inside = np.array([0, 4, 8]), np.array([0, 1, 2, 0, 1, 2, 0, 0], np.uint8)
+    panel = np.zeros(2, np.int64)
+    count = np.zeros((1, 8), np.uint8)
+    paint_spots(0, 0, panel, bbox, offsets, inside, 1, count)
+    assert count[0].tolist() == [0, 16, 17, 1, 0, 0, 0, 0]
+    image, good = np.arange(8, dtype=np.int32)[None], np.ones((1, 8), bool)
+    good[0, 0] = False
+    data, mask, over = np.zeros(8, np.float32), np.zeros(8, np.uint8), np.zeros(2, bool)
+    extract_pixels(image, good, 0.0, 4.0, 0, 0, panel, bbox, offsets, inside, count, np.array([0, 4, 8]), data, mask, over)
+    V, B, F, O = MaskCode.VALID, MaskCode.BACKGROUND, MaskCode.FOREGROUND, MaskCode.OVERLAPPED
+    assert data.tolist() == [0, 1, 2, 3, 2, 3, 4, 5]
+    assert mask.tolist() == [B, F | V, V | O, B | V | O, F | V, V, B | V, B]
+    assert over.tolist() == [False, True]
+
+
+def test_crowded_spots_get_their_background_back():
+    mask = np.array([3 | 32] * 5 + [5] + [3] * 5 + [3 | 32], np.uint8)
+    free_crowded(np.array([0, 6, 12]), mask, 3)
+    assert np.all(mask[:5] == 3)
+    assert mask[11] == 35
+
+
+def test_sums_count_pixels_by_kind():
+    mask = np.array([1 | 4, 4, 1 | 2 | 16, 2, 1 | 2 | 32, 1], np.uint8)
+    counts, sums = np.zeros((1, 8), np.int64), np.zeros((1, 2))
+    sum_pixels(np.array([0, 6]), np.arange(6, dtype=np.float32) + 1, mask, np.full(6, 0.5, np.float32), counts, sums)
+    assert counts[0].tolist() == [4, 1, 2, 1, 2, 1, 1, 2]
+    assert sums[0].tolist() == [1.0, 0.5]
+
+
+def test_blocks_hold_every_spot_once_and_live_shortly():
+    rng = np.random.default_rng(1)
+    z0 = rng.integers(0, 3000, 20000)
+    depth = np.where(rng.random(20000) < 0.02, 300, rng.integers(2, 8, 20000))
+    bbox = np.column_stack([np.zeros((20000, 1)), np.full((20000, 1), 10), np.zeros((20000, 1)), np.full((20000, 1), 10), z0, z0 + depth]).astype(np.int32)
+    plan = Plan(bbox, np.arange(20000))
+    assert np.array_equal(np.sort(np.concatenate(plan.blocks)), np.arange(20000))
+    for rows, first, last in zip(plan.blocks, plan.first, plan.last, strict=True):
+        assert last - first <= 3 * max(8, 2 * int((bbox[rows, 5] - bbox[rows, 4]).max()))
+    assert plan.peak_bytes() < 0.4 * 9 * np.sum(100.0 * depth)
+
+
+def test_image_exclusions_and_groups(data):
+    experiments = Experiments([data[0][0], data[0][0]])
+    assert excluded_images(["7", "3:5", "1:9:9"], experiments) == [{6, 2, 3, 4}, {6, 2, 3, 4, 8}]
+    assert image_groups(experiments) == [[0, 1]]
+
+
+def test_ice_ring_at_3_67_angstrom():
+    assert on_ice_ring(np.array([3.67, 4.5])).tolist() == [True, False]
+
+
+def test_sampling_keeps_the_asked_number():
+    params = Integrate.Params().sampling
+    params.integrate_all_reflections, params.reflections_per_degree, params.minimum_sample_size = False, 10, 50
+    ids = np.repeat([0, 1], 1000)
+    assert np.bincount(ids[sample(ids, [20.0, 1.0], params)]).tolist() == [200, 50]
+
+
+def test_significance_filter_cuts_at_the_first_weak_bin():
+    d = np.cbrt(1.0 / np.linspace(0.01, 0.1, 1000))
+    table = ReflectionTable({"id": np.zeros(1000, np.int32), "d": d})
+    table["intensity.sum.value"] = np.where(d > np.cbrt(1 / 0.055), 10.0, 0.5)
+    table["intensity.sum.variance"] = np.ones(1000)
+    params = Integrate.Params().significance_filter
+    keep, tables = significance(table, 1, params)
+    assert d[keep].min() == pytest.approx(np.cbrt(1 / 0.055), rel=0.01)
+    assert len(tables[0].rows) == 20
+
+
+def test_rules_select_rows():
+    table = ReflectionTable({"d": np.array([1.0, 2.0, 3.0]), "flags": np.array([1, 2, 3], np.uint64)})
+    assert select_rows(table, "d<2.5").tolist() == [True, True, False]
+    assert select_rows(table, "flags&2").tolist() == [False, True, True]
+    with pytest.raises(UserError, match="select"):
+        select_rows(table, "nonsense")
