@@ -62,7 +62,7 @@ def experiments_from_dict(data: dict[str, Any], folder: Path | None = None) -> E
             imagesets[number] = replace(imageset, image_range=union)
     items = []
     for number, entry in enumerate(entries):
-        models = {}
+        models: dict[str, Any] = {}
         for key in MODEL_KEYS:
             index = entry.get(key)
             if isinstance(index, str):
@@ -130,7 +130,7 @@ def experiments_to_dict(experiments: Experiments) -> dict[str, Any]:
                 continue
             if id(model) not in places[key]:
                 places[key][id(model)] = len(out[key])
-                encode = _imageset_to_dict if key == "imageset" else TO_DICT.get(key, lambda d: d)
+                encode: Any = _imageset_to_dict if key == "imageset" else TO_DICT.get(key, lambda d: d)
                 out[key].append(encode(model))
             entry[key] = places[key][id(model)]
         out["experiment"].append(entry)
