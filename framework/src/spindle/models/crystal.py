@@ -13,6 +13,8 @@ from spindle.errors import ModelError
 from .arrays import fixed_array
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import gemmi
 
 
@@ -60,7 +62,7 @@ def space_group_from_symbol(symbol: str) -> gemmi.SpaceGroup:
     import gemmi
 
     text = symbol.strip()
-    found = None
+    order: tuple[Callable[[str], gemmi.SpaceGroup | None], ...]
     if text.isdigit():
         try:
             return gemmi.SpaceGroup(int(text))
