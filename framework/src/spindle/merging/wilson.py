@@ -77,9 +77,9 @@ def wilson_plot(
         error = values[part].std() / np.sqrt(len(part))
         if mean <= 0 or mean < 2 * error:
             continue
-        s2 = float((spacing[part] ** -2.0).mean())
-        x.append(s2)
-        y.append(np.log(mean / (n_symmetry * n_residues * _residue_scattering(0.25 * s2))))
+        mean_s2 = float((spacing[part] ** -2.0).mean())
+        x.append(mean_s2)
+        y.append(np.log(mean / (n_symmetry * n_residues * _residue_scattering(0.25 * mean_s2))))
         weight.append((mean / error) ** 2)
     if len(x) < 3:
         return None
