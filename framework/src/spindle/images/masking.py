@@ -146,7 +146,7 @@ def _inside_polygon(corners: np.ndarray, width: int, height: int) -> np.ndarray:
     return inside
 
 
-def generate_masks(params: MaskingParams, detector: Detector, beam: Beam, scope: str = "") -> list[np.ndarray] | None:
+def generate_masks(params: Any, detector: Detector, beam: Beam, scope: str = "") -> list[np.ndarray] | None:
     """Masks of all panels that the parameters ask for.
 
     Parameters
