@@ -297,6 +297,12 @@ def test_distance_moves_the_detector_along_its_normal(tmp_path):
     assert after.origin[:2] == pytest.approx(before.origin[:2])
 
 
+def test_small_changes_are_made_in_spite_of_tolerances(tmp_path):
+    paths = write_sweep(tmp_path, 2)
+    assert load(paths, **{"geometry.detector.distance": 100.01})[0].detector[0].distance == pytest.approx(100.01)
+    assert load(paths, **{"geometry.beam.wavelength": 1.0000001})[0].beam.wavelength == 1.0000001
+
+
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     # DIALS 3.12.1 with the same parameters: {1} is slow, {0} fast for mosflm; pixels for the others.
@@ -372,6 +378,17 @@ def test_unknown_material_is_an_error(tmp_path):
 @pytest.mark.parametrize("mode", ["normalised", "dials", "none"])
 def test_depth_in_the_sensor(tmp_path, mode):
     assert load(write_sweep(tmp_path, 2), parallax=mode)[0].detector[0].parallax == mode
+
+
+def test_depth_correction_of_lists_and_references_changes_on_demand_only(tmp_path):
+    paths = write_sweep(tmp_path, 2)
+    theirs = load(paths, parallax="dials")
+    write_experiments(theirs, tmp_path / "reference.expt")
+    name = str(tmp_path / "reference.expt")
+    for given in ({"experiments": theirs}, {"files": paths, "reference_geometry": name}):
+        for wanted in ({}, {"parallax": "normalised"}, {"parallax": "none"}):
+            (found,) = spindle.run("import", **given, **wanted).experiments
+            assert found.detector[0].parallax == wanted.get("parallax", "dials")
 
 
 def test_parallax_can_be_switched_off_by_panel(tmp_path):

@@ -62,8 +62,7 @@ def find_binary(head: bytes, path: Path) -> BinaryHeader:
     if section < 0 or start < 0:
         raise FileFormatError(
             f"{path}: no pixels in the first {len(head)} bytes (expected '{SECTION.decode()}' and the bytes 0C 1A 04 "
-            "D5); "
-            "the file is cut short or is not an image: copy it again"
+            "D5); the file is cut short or is not an image: copy it again"
         )
     block = head[section:start]
     conversion = _CONVERSIONS.search(block)
@@ -111,8 +110,7 @@ def check_readable(header: BinaryHeader, path: Path) -> None:
     if header.compression.upper() not in ("X-CBF_BYTE_OFFSET", "", "X-CBF_NONE"):
         raise FileFormatError(
             f"{path}: the pixels are compressed with {header.compression}; x-CBF_BYTE_OFFSET and no compression are "
-            "read. "
-            "Convert the file to byte offset (cbflib: convert_image, cif2cbf) and import it again"
+            "read. Convert the file to byte offset (cbflib: convert_image, cif2cbf) and import it again"
         )
     if "32-bit integer" not in header.element_type:
         raise FileFormatError(f"{path}: the pixels are '{header.element_type}'; 32-bit integers are read")
@@ -121,8 +119,8 @@ def check_readable(header: BinaryHeader, path: Path) -> None:
 def cut_short(path: Path, length: int, header: BinaryHeader) -> FileFormatError:
     """The error of a file of `length` bytes that should hold more."""
     return FileFormatError(
-        f"{path}: cut short at byte {length}: the pixels should reach byte {header.start + header.size} ({header.size} "
-        f"bytes from byte {header.start}); copy the file again"
+        f"{path}: cut short at byte {length}: the pixels should reach byte {header.start + header.size} "
+        f"({header.size} bytes from byte {header.start}); copy the file again"
     )
 
 
@@ -164,9 +162,8 @@ def decode(data: np.ndarray, header: BinaryHeader, out: np.ndarray, path: Path, 
         verify_checksum(pixels, header, path)
         raise FileFormatError(
             f"{path}: the pixels are corrupt: {n_pixels} pixels came out of {n_bytes} bytes, expected "
-            f"{header.n_elements} pixels "
-            f"({header.fast} x {header.slow}) from {header.size} bytes starting at byte {header.start}; copy the file "
-            "again"
+            f"{header.n_elements} pixels ({header.fast} x {header.slow}) from {header.size} bytes starting at byte "
+            f"{header.start}; copy the file again"
         )
 
 
@@ -184,6 +181,5 @@ def verify_checksum(pixels: np.ndarray, header: BinaryHeader, path: Path) -> Non
     if found != header.md5:
         raise FileFormatError(
             f"{path}: the checksum of the {header.size} bytes of pixels from byte {header.start} is {found}, the "
-            "header says "
-            f"{header.md5}; the file is corrupt: copy it again"
+            f"header says {header.md5}; the file is corrupt: copy it again"
         )

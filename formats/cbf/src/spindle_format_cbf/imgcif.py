@@ -126,8 +126,7 @@ def parse_imgcif(text: bytes, path: Path) -> ImgCif:
     if len(arrays) != 1 or len(lists) != 2:
         raise FileFormatError(
             f"{path}: {len(arrays)} detector arrays with {len(lists)} dimensions are described; CBF files with one "
-            "flat array "
-            "are read. For detectors of several elements import the NeXus file of the same run"
+            "flat array are read. For detectors of several elements import the NeXus file of the same run"
         )
     steps = {row.get("axis_id", ""): row for row in _rows(block, "_array_structure_list_axis.")}
     frames = {}
@@ -138,8 +137,8 @@ def parse_imgcif(text: bytes, path: Path) -> ImgCif:
         if axis is None or size is None or increment is None:
             raise FileFormatError(
                 f"{path}: array dimension {row.get('index')} runs along axis '{row.get('axis_set_id')}', which has no "
-                "entry in "
-                "_axis, no _array_structure_list.dimension or no _array_structure_list_axis.displacement_increment"
+                "entry in _axis, no _array_structure_list.dimension or no "
+                "_array_structure_list_axis.displacement_increment"
             )
         frames[row.get("precedence", row.get("index", ""))] = (
             axis,
@@ -151,8 +150,7 @@ def parse_imgcif(text: bytes, path: Path) -> ImgCif:
     if set(frames) != {"1", "2"} or any(frame[4] == "decreasing" for frame in frames.values()):
         raise FileFormatError(
             f"{path}: array precedences {sorted(frames)} and directions {[f[4] for f in frames.values()]} are not "
-            "those of an "
-            "image stored fast axis first with increasing pixels"
+            "those of an image stored fast axis first with increasing pixels"
         )
     fast_axis, slow_axis = frames["1"][0], frames["2"][0]
     deepest = fast_axis if slow_axis.name in _chain(axes, fast_axis.name, path) else slow_axis

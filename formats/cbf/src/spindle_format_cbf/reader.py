@@ -167,8 +167,7 @@ class CbfReader(ImageReader):
         elif self.options.parallax != "none":
             notes.append(
                 "the header gives no sensor material and thickness: positions are not corrected for depth in the "
-                "sensor; "
-                "set geometry.detector.panel.material= and thickness="
+                "sensor; set geometry.detector.panel.material= and thickness="
             )
         return Sensor(
             trusted_range=(0.0, float(cutoff)),
@@ -213,8 +212,8 @@ class CbfReader(ImageReader):
         if header is None or header.pixel_size is None:
             raise FileFormatError(
                 f"{self.path}: the header has neither '# Pixel_size' nor the CIF categories _axis and "
-                "_array_structure_list; the "
-                "detector cannot be placed. Give an experiment list with the geometry as reference_geometry="
+                "_array_structure_list; the detector cannot be placed. Give an experiment list with the geometry as "
+                "reference_geometry="
             )
         pixel = header.pixel_size
         beam_xy = header.beam_xy
@@ -228,8 +227,7 @@ class CbfReader(ImageReader):
         if two_theta:
             notes.append(
                 f"the header says Detector_2theta {two_theta} deg but not about which axis; the detector is left "
-                "perpendicular "
-                "to the beam: set geometry.detector.panel.fast_axis=, slow_axis= and origin="
+                "perpendicular to the beam: set geometry.detector.panel.fast_axis=, slow_axis= and origin="
             )
         origin = (-beam_xy[0] * pixel[0], beam_xy[1] * pixel[1], -self._distance())
         return Frame((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), origin, pixel)

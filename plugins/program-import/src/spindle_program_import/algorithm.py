@@ -11,6 +11,7 @@ import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import FileFormatError, ModelError, ParameterError
+from spindle.params import Auto
 from spindle.report import Table
 
 from .params import ImportParams
@@ -83,8 +84,7 @@ def _check_params(params: Any) -> None:
     if params.lookup.mask and Path(params.lookup.mask).suffix != ".npz":
         raise ParameterError(
             f"lookup.mask={params.lookup.mask}: masks are .npz files with one True/False array per panel, in order "
-            "(numpy.savez); pickled "
-            "masks of DIALS are not read"
+            "(numpy.savez); pickled masks of DIALS are not read"
         )
     if params.lookup.mask and not Path(params.lookup.mask).expanduser().exists():
         raise ParameterError(f"lookup.mask={params.lookup.mask}: no such file")
@@ -101,8 +101,8 @@ def _check_params(params: Any) -> None:
     if geometry.scan.oscillation is not None and geometry.scan.oscillation[1] < 0:
         raise ParameterError(
             f"geometry.scan.oscillation={geometry.scan.oscillation[0]:g},{geometry.scan.oscillation[1]:g}: the width "
-            "must not be negative; "
-            "use geometry.goniometer.invert_rotation_axis=True with the signs of both angles changed"
+            "must not be negative; use geometry.goniometer.invert_rotation_axis=True with the signs of both angles "
+            "changed"
         )
     if geometry.scan.extrapolate_scan and geometry.scan.image_range is None:
         raise ParameterError("geometry.scan.extrapolate_scan=True needs geometry.scan.image_range=<first>,<last>")
@@ -128,7 +128,7 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
     geometry = params.geometry
     options = FormatOptions(
         multi_panel=params.format.multi_panel,
-        parallax=geometry.parallax,
+        parallax="normalised" if geometry.parallax is Auto else geometry.parallax,
         verify_checksum=params.format.verify_checksum,
         wavelength=geometry.beam.wavelength,
         distance=geometry.detector.distance,
@@ -138,7 +138,8 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
     _report_refused(headers, params, context)
     shared = SharedModels(params.input.tolerance)
     all_series = make_series(headers.items, shared)
-    _change_models(all_series, params, reference, shared)
+    # A fresh start: a parameter that changes little must not be taken for the header's model again.
+    _change_models(all_series, params, reference, SharedModels(params.input.tolerance))
     _select_images(all_series, params)
     runs: list[Run] = []
     breaks: list[Break] = []
@@ -210,7 +211,9 @@ def _change_models(all_series: list[Series], params: Any, reference: Reference |
             if key not in detectors:
                 base = reference.detector_for(old_detector) if reference is not None else old_detector
                 new_wavelength = base is old_detector and frame.beam.wavelength != old_beam.wavelength
-                detector = changed_detector(base, frame.beam, geometry.detector, geometry.parallax, new_wavelength)
+                detector = changed_detector(
+                    base, frame.beam, geometry.detector, _wanted_parallax(params), new_wavelength
+                )
                 detectors[key] = (shared.detector(detector), old_detector, old_beam)
             frame.detector = detectors[key][0]
             if id(old_goniometer) not in goniometers:
@@ -224,6 +227,11 @@ def _change_models(all_series: list[Series], params: Any, reference: Reference |
                     old_goniometer,
                 )
             frame.goniometer = goniometers[id(old_goniometer)][0]
+
+
+def _wanted_parallax(params: Any) -> str | None:
+    """The depth correction that the user asks for; None for none in particular."""
+    return None if params.geometry.parallax is Auto else params.geometry.parallax
 
 
 def _select_images(all_series: list[Series], params: Any) -> None:
@@ -240,8 +248,8 @@ def _select_images(all_series: list[Series], params: Any) -> None:
         if is_beyond and not params.geometry.scan.extrapolate_scan:
             raise ParameterError(
                 f"geometry.scan.image_range={first},{last}: the images of {series.template} are {min(numbers)} to "
-                f"{max(numbers)}; choose "
-                "a range within, or set geometry.scan.extrapolate_scan=True to describe images that are not there"
+                f"{max(numbers)}; choose a range within, or set geometry.scan.extrapolate_scan=True to describe "
+                "images that are not there"
             )
         series.frames = [f for f in series.frames if first <= f.number <= last]
         if not series.frames:
@@ -273,8 +281,7 @@ def _set_oscillation(series: Series, params: Any) -> None:
             else:
                 raise ParameterError(
                     f"geometry.scan.oscillation=: the images of {series.template} have no goniometer; give "
-                    "geometry.goniometer.axis= too, "
-                    "or geometry.convert_stills_to_sequences=True for an axis along +x"
+                    "geometry.goniometer.axis= too, or geometry.convert_stills_to_sequences=True for an axis along +x"
                 )
 
 
@@ -370,7 +377,7 @@ def _changed_experiments(experiments: Experiments, params: Any, reference: Refer
         beam = experiments[experiments.indices_with("detector", detector)[0]].beam
         base = reference.detector_for(detector) if reference is not None else detector
         has_new_beam = geometry.beam.wavelength is not None and base is detector
-        changed = changed_detector(base, beam, geometry.detector, geometry.parallax, has_new_beam)
+        changed = changed_detector(base, beam, geometry.detector, _wanted_parallax(params), has_new_beam)
         experiments = experiments.with_model(detector, changed)
     for goniometer in experiments.unique("goniometer"):
         base = reference.goniometer if reference is not None and reference.goniometer is not None else goniometer

@@ -172,8 +172,8 @@ class Builder:
                 start = series.frames[0].start
                 self.notes.append(
                     f"{series.template}: the headers give an image width of 0 deg, but the start angles step by "
-                    f"{step:g} deg. If this "
-                    f"is a rotation scan, import again with geometry.scan.oscillation={start:g},{abs(step):g}"
+                    f"{step:g} deg. If this is a rotation scan, import again with "
+                    f"geometry.scan.oscillation={start:g},{abs(step):g}"
                     + (" geometry.goniometer.invert_rotation_axis=True" if step < 0 else "")
                 )
 

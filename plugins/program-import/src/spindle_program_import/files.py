@@ -72,8 +72,7 @@ def template_of(files: list[NumberedFile]) -> str:
         names = ", ".join(Path(f.path).name for f in files[:3])
         raise FileFormatError(
             f"{files[0].prefix}*{files[0].suffix}: the numbers are padded to different widths ({names} ...); rename "
-            "the files or "
-            "import each width on its own"
+            "the files or import each width on its own"
         )
     return f"{files[0].prefix}{'#' * width}{files[0].suffix}"
 

@@ -89,8 +89,7 @@ def apply_hierarchy(detector: Detector, params: Any) -> Detector:
         if place in nodes or place[:-1] not in nodes:
             raise ParameterError(
                 f"geometry.detector.hierarchy.group.id={','.join(map(str, place))}: each group needs its own place in "
-                "the tree, below "
-                "a group that exists"
+                "the tree, below a group that exists"
             )
         local = _frame_of(group, f"group {place}")
         frames[place] = _joined(frames[place[:-1]], local)

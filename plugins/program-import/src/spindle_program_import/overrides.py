@@ -38,8 +38,7 @@ def changed_goniometer(goniometer: Goniometer | None, params: Any) -> Goniometer
     if params.axis is not None and params.axes is not None:
         raise ParameterError(
             "geometry.goniometer.axis= describes a goniometer with one axis and geometry.goniometer.axes= one with "
-            "several: "
-            "give one of them"
+            "several: give one of them"
         )
     if multi:
         goniometer = _multi_axis(goniometer, params)
@@ -96,8 +95,7 @@ def _multi_axis(goniometer: Goniometer | None, params: Any) -> Goniometer:
         if goniometer is None or goniometer.axes is None or goniometer.angles_deg is None or goniometer.names is None:
             raise ParameterError(
                 "geometry.goniometer.angles=, names= and scan_axis= change a goniometer of several axes, and the "
-                "images have none; "
-                "give axes= too"
+                "images have none; give axes= too"
             )
         axes = np.array(goniometer.axes)
         angles = params.angles if params.angles is not None else goniometer.angles_deg
@@ -118,7 +116,7 @@ def _inverted(goniometer: Goniometer) -> Goniometer:
     return Goniometer.multi_axis(axes, goniometer.angles_deg, goniometer.names, goniometer.scan_axis, goniometer.extra)
 
 
-def changed_detector(detector: Detector, beam: Beam, params: Any, parallax: str, has_new_beam: bool) -> Detector:
+def changed_detector(detector: Detector, beam: Beam, params: Any, parallax: str | None, has_new_beam: bool) -> Detector:
     """Detector with ``geometry.detector`` applied.
 
     Parameters
@@ -127,8 +125,8 @@ def changed_detector(detector: Detector, beam: Beam, params: Any, parallax: str,
         The beam is already changed.
     params : Params
         Of ``geometry.detector``.
-    parallax : str
-        For panels whose sensor becomes known through the parameters.
+    parallax : str or None
+        For all panels whose sensor is known; None leaves those that have a correction as they are.
     has_new_beam : bool
         The wavelength differs from that of the header: the attenuation is worked out again.
     """
@@ -136,13 +134,15 @@ def changed_detector(detector: Detector, beam: Beam, params: Any, parallax: str,
         replace(p, mu=attenuation_coefficient(p.material, beam.wavelength)) if has_new_beam and p.mu > 0 else p
         for p in detector
     ]
+    if parallax is not None:
+        panels = [replace(p, parallax=parallax) if p.mu > 0 and p.parallax != parallax else p for p in panels]
     for change in params.panel:
         index = change.id or 0
         if index >= len(panels):
             raise ParameterError(
                 f"geometry.detector.panel.id={index}: the detector has {len(panels)} panels, counted from 0"
             )
-        panels[index] = _changed_panel(panels[index], beam, change, parallax)
+        panels[index] = _changed_panel(panels[index], beam, change, parallax or "normalised")
     if any(new is not old for new, old in zip(panels, detector, strict=True)):
         detector = detector.replace_panels(panels)
     detector = apply_hierarchy(detector, params)
@@ -200,8 +200,7 @@ def _changed_panel(panel: Panel, beam: Beam, change: Any, parallax: str) -> Pane
         if not (fields.get("mu", panel.mu) > 0 and thickness > 0):
             raise ParameterError(
                 "geometry.detector.panel.parallax_correction=True needs the sensor's material= and thickness=, which "
-                "the header does "
-                "not give"
+                "the header does not give"
             )
         fields["parallax"] = parallax if parallax != "none" else "normalised"
     return replace(panel, **fields)

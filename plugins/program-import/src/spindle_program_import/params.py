@@ -188,9 +188,10 @@ class ImportParams(Params):
 
         parallax = Choice(
             ["normalised", "dials", "none"],
-            default="normalised",
+            default=Auto,
             help="Mean depth in the sensor where spots are taken to arise: of the photons that it stops (normalised), "
-            "of all photons (dials), or no correction (none).",
+            "of all photons (dials), or no correction (none). Auto is normalised for images, and leaves experiment "
+            "lists and reference geometries as they are.",
         )
 
         class beam(BeamOverrides, level=1):

@@ -37,8 +37,8 @@ class Reference:
         if problems and self.is_checked:
             listing = "\n".join(f"  {what}: images {found}, reference {wanted}" for what, found, wanted in problems)
             raise ModelError(
-                f"input.reference_geometry={self.path}: its detector is not the one of the images:\n{listing}\n"
-                "Take a reference of the same detector, or set input.check_reference_geometry=False"
+                f"input.reference_geometry={self.path}: its detector is not the one of the images:\n{listing}\nTake a "
+                "reference of the same detector, or set input.check_reference_geometry=False"
             )
         return self.detector
 
@@ -82,8 +82,7 @@ def read_reference(path: Path, params: Any) -> Reference:
         if wanted and len(models) > 1:
             raise ModelError(
                 f"input.reference_geometry={path}: it holds {len(models)} different {name}s; give a reference with "
-                "one, or set "
-                f"input.use_{'gonio' if name == 'goniometer' else name}_reference=False"
+                f"one, or set input.use_{'gonio' if name == 'goniometer' else name}_reference=False"
             )
         chosen[name] = models[0] if wanted and models else None
     return Reference(path, chosen["beam"], chosen["detector"], chosen["goniometer"], params.check_reference_geometry)
