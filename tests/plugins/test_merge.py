@@ -1,0 +1,140 @@
+"""The merge program: columns, amplitudes, wavelengths."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import pytest
+import spindle
+from spindle.errors import ModelError, ParameterError
+from spindle.files import read_experiments, read_reflections
+from spindle.models import Experiments
+from spindle.testing import shared_data
+from spindle.testing.scaling import simulated_scan
+
+INTENSITIES = ["IMEAN", "SIGIMEAN", "I(+)", "SIGI(+)", "I(-)", "SIGI(-)", "N(+)", "N(-)"]
+AMPLITUDES = ["F", "SIGF", "F(+)", "SIGF(+)", "F(-)", "SIGF(-)", "DANO", "SIGDANO"]
+
+
+@pytest.fixture(scope="module")
+def scaled():
+    experiment, table, _ = simulated_scan(scale=lambda z, d: 1 + 0.1 * np.sin(z / 20))
+    result = spindle.run("scale", Experiments([experiment]), table)
+    return result.experiments, result.reflections
+
+
+def written(result, path: Path, name: str = "merged.mtz") -> gemmi.Mtz:
+    result.files[name](path / name)
+    return gemmi.read_mtz_file(str(path / name))
+
+
+def column(mtz: gemmi.Mtz, label: str) -> np.ndarray:
+    return np.array(mtz.column_with_label(label).array)
+
+
+def test_columns_are_those_of_dials(scaled, tmp_path: Path) -> None:
+    mtz = written(spindle.run("merge", *scaled), tmp_path)
+    assert mtz.column_labels() == ["H", "K", "L", *INTENSITIES, *AMPLITUDES]
+    assert "".join(c.type for c in mtz.columns) == "HHHJQKMKMIIFQGLGLDQ"
+
+
+def test_without_anomalous_and_amplitudes(scaled, tmp_path: Path) -> None:
+    mtz = written(spindle.run("merge", *scaled, anomalous=False, truncate=False), tmp_path)
+    assert mtz.column_labels() == ["H", "K", "L", "IMEAN", "SIGIMEAN"]
+
+
+def test_mean_is_the_weighted_mean_of_the_mates(scaled, tmp_path: Path) -> None:
+    mtz = written(spindle.run("merge", *scaled), tmp_path)
+    plus, minus = column(mtz, "I(+)"), column(mtz, "I(-)")
+    s_plus, s_minus = column(mtz, "SIGI(+)"), column(mtz, "SIGI(-)")
+    both = np.isfinite(plus) & np.isfinite(minus) & (plus != minus)
+    weights = s_plus[both] ** -2, s_minus[both] ** -2
+    mean = (plus[both] * weights[0] + minus[both] * weights[1]) / (weights[0] + weights[1])
+    np.testing.assert_allclose(column(mtz, "IMEAN")[both], mean, rtol=1e-4, atol=1e-2)
+
+
+def test_every_observation_is_counted(scaled, tmp_path: Path) -> None:
+    result = spindle.run("merge", *scaled)
+    mtz = written(result, tmp_path)
+    plus, minus = column(mtz, "N(+)"), column(mtz, "N(-)")
+    centric = np.array(mtz.spacegroup.operations().centric_flag_array(mtz.make_miller_array()))
+    total = np.nansum(plus) + np.nansum(minus[~centric])
+    assert total == result.summary["n_observations"]
+
+
+def test_strong_amplitudes_are_roots(scaled, tmp_path: Path) -> None:
+    mtz = written(spindle.run("merge", *scaled), tmp_path)
+    mean, sigma, f = column(mtz, "IMEAN"), column(mtz, "SIGIMEAN"), column(mtz, "F")
+    strong = mean > 10 * sigma
+    np.testing.assert_allclose(f[strong], np.sqrt(mean[strong]), rtol=0.02)
+    assert np.nanmin(f) > 0
+
+
+def test_file_is_in_the_ccp4_asymmetric_unit(scaled, tmp_path: Path) -> None:
+    mtz = written(spindle.run("merge", *scaled), tmp_path)
+    asu = gemmi.ReciprocalAsu(mtz.spacegroup)
+    assert all(asu.is_in(list(h)) for h in mtz.make_miller_array())
+
+
+def test_each_wavelength_has_its_own_columns(scaled, tmp_path: Path) -> None:
+    experiments, table = scaled
+    other = replace(experiments[0], beam=replace(experiments[0].beam, wavelength=1.1), identifier="other")
+    second = table.copy()
+    second["id"] = np.ones(len(second), np.int32)
+    table = table.view()
+    table.identifiers, second.identifiers = {0: experiments[0].identifier}, {1: "other"}
+    joined = type(table).concatenate([table, second])
+    result = spindle.run("merge", Experiments([experiments[0], other]), joined, assess_space_group=False)
+    mtz = written(result, tmp_path)
+    assert {"IMEAN_WAVE1", "IMEAN_WAVE2", "F(+)_WAVE2"} <= set(mtz.column_labels())
+    assert [round(d.wavelength, 3) for d in mtz.datasets] == [1.0, 1.1]
+
+
+def test_resolution_limits_are_kept(scaled, tmp_path: Path) -> None:
+    mtz = written(spindle.run("merge", *scaled, d_min=3.0, d_max=10.0), tmp_path)
+    d = np.array(mtz.make_d_array())
+    assert d.min() >= 3.0 and d.max() <= 10.0
+
+
+def test_unscaled_data_are_refused() -> None:
+    experiment, table, _ = simulated_scan(n_unique=50)
+    with pytest.raises(ModelError, match="run spindle scale first"):
+        spindle.run("merge", Experiments([experiment]), table)
+
+
+def test_cctbx_is_not_available(scaled) -> None:
+    with pytest.raises(ParameterError, match="not available"):
+        spindle.run("merge", *scaled, implementation="cctbx")
+
+
+def test_few_reflections_take_the_flat_prior_or_none(scaled, tmp_path: Path) -> None:
+    few = written(spindle.run("merge", *scaled, **{"french_wilson.min_reflections": 100000}), tmp_path)
+    assert "F" in few.column_labels()
+    none = spindle.run(
+        "merge", *scaled, **{"french_wilson.min_reflections": 100000, "fallback_to_flat_prior": False}
+    )
+    assert "F" not in written(none, tmp_path).column_labels()
+
+
+def test_scale_writes_the_same_merged_file(scaled, tmp_path: Path) -> None:
+    experiment, table, _ = simulated_scan(scale=lambda z, d: 1 + 0.1 * np.sin(z / 20))
+    result = spindle.run("scale", Experiments([experiment]), table, merged_mtz="m.mtz", unmerged_mtz="u.mtz")
+    ours = written(result, tmp_path, "m.mtz")
+    other = written(spindle.run("merge", *scaled), tmp_path)
+    np.testing.assert_allclose(column(ours, "IMEAN"), column(other, "IMEAN"), rtol=1e-5)
+    unmerged = written(result, tmp_path, "u.mtz")
+    assert unmerged.nreflections == result.summary["n_observations"]
+
+
+def test_scaled_files_of_dials_are_merged(tmp_path: Path) -> None:
+    """Quartz: DIALS reports 1401 observations of 298 reflections."""
+    folder = shared_data("dials_processed") / "quartz_processed"
+    result = spindle.run(
+        "merge", read_experiments(folder / "scaled.expt"), read_reflections(folder / "scaled.refl"),
+        assess_space_group=False,
+    )  # fmt: skip
+    assert result.summary["n_observations"] == 1401
+    assert written(result, tmp_path).nreflections == 298

@@ -1,0 +1,291 @@
+"""The scale program on simulated data of known scale factors and errors, and on DIALS's files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import spindle
+from spindle.errors import ModelError, ParameterError, UserError
+from spindle.files import read_experiments, read_reflections
+from spindle.merging import merging_statistics
+from spindle.models import Experiments
+from spindle.table import Flag, ReflectionTable
+from spindle.testing import shared_data
+from spindle.testing.scaling import simulated_scan
+
+
+def drifting(z: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """Illuminated volume and decay along 90 images."""
+    return (1 + 0.15 * np.sin(z / 20.0)) * np.exp(-0.02 * z / (2 * d**2))
+
+
+def scale_error(table: ReflectionTable, truth: dict[str, np.ndarray]) -> float:
+    """Rms of ln(g / g_true), overall scale and B taken out."""
+    good = table.has_flags(Flag.SCALED)
+    difference = np.log(table["inverse_scale_factor"][good] / truth["scale"][good])
+    x = 0.5 / table["d"][good] ** 2
+    return float((difference - np.polyval(np.polyfit(x, difference, 1), x)).std())
+
+
+@pytest.fixture(scope="module")
+def drift():
+    experiment, table, truth = simulated_scan(scale=drifting)
+    return Experiments([experiment]), table, truth
+
+
+@pytest.fixture(scope="module")
+def scaled(drift):
+    return spindle.run("scale", drift[0], drift[1])
+
+
+def test_true_scale_factors_are_found(drift, scaled) -> None:
+    _, _, truth = drift
+    assert np.log(truth["scale"]).std() > 0.1
+    assert scale_error(scaled.reflections, truth) < 0.01
+
+
+def test_fixed_restraints_find_them_too(drift) -> None:
+    experiments, table, truth = drift
+    result = spindle.run("scale", experiments, table, **{"physical.restraint": "fixed"})
+    assert scale_error(result.reflections, truth) < 0.015
+
+
+def test_sigmas_after_scaling_are_right(drift, scaled) -> None:
+    table, truth = scaled.reflections, drift[2]
+    good = table.has_flags(Flag.SCALED)
+    g = table["inverse_scale_factor"][good]
+    value, sigma = table["intensity.scale.value"][good] / g, np.sqrt(table["intensity.scale.variance"][good]) / g
+    true = truth["intensity"][good]
+    k = np.exp(np.polyfit(0.5 / table["d"][good] ** 2, np.log(truth["scale"][good] / g), 1))
+    x = 0.5 / table["d"][good] ** 2
+    slope, intercept = np.polyfit(x, np.log(truth["scale"][good] / g), 1)
+    z = (value - true * np.exp(intercept + slope * x)) / sigma
+    assert k.shape == (2,)
+    for part in np.array_split(np.argsort(true), 4):
+        assert np.sqrt((z[part] ** 2).mean()) == pytest.approx(1.0, abs=0.1)
+
+
+def test_error_model_of_the_data_is_found() -> None:
+    experiment, table, _ = simulated_scan(scale=drifting, a=1.3, b=0.03, n_unique=2500)
+    result = spindle.run("scale", Experiments([experiment]), table, **{"basic.c": 0})
+    a, b = result.summary["error_models"][0]
+    assert a == pytest.approx(1.3, rel=0.05)
+    assert b == pytest.approx(0.03, rel=0.12)
+
+
+def test_statistics_improve(drift, scaled) -> None:
+    experiments, table, _ = drift
+    raw = merging_statistics(
+        table["miller_index"], table["intensity.prf.value"], table["intensity.prf.variance"],
+        experiments[0].crystal.cell, experiments[0].crystal.space_group,
+    ).overall  # fmt: skip
+    assert scaled.summary["r_meas"] < 0.7 * raw.r_meas
+    assert scaled.summary["cc_half"] > 0.99
+
+
+def test_flat_data_stay_flat() -> None:
+    experiment, table, truth = simulated_scan()
+    result = spindle.run("scale", Experiments([experiment]), table)
+    assert scale_error(result.reflections, truth) < 0.005
+
+
+def test_planted_outliers_are_flagged(drift) -> None:
+    experiments, table, _ = drift
+    table = table.copy()
+    strong = np.flatnonzero(table["intensity.prf.value"] > 500)[::50]
+    for name in ("intensity.prf.value", "intensity.sum.value"):
+        column = table[name].copy()
+        column[strong] *= 3.0
+        table[name] = column
+    result = spindle.run("scale", experiments, table)
+    assert result.reflections.has_flags(Flag.OUTLIER_IN_SCALING)[strong].mean() > 0.97
+    others = np.setdiff1d(np.arange(len(table)), strong)
+    assert result.reflections.has_flags(Flag.OUTLIER_IN_SCALING)[others].mean() < 0.005
+
+
+@pytest.mark.parametrize("rejection", ["standard", "simple"])
+def test_both_rejections_work(drift, rejection: str) -> None:
+    result = spindle.run("scale", drift[0], drift[1], outlier_rejection=rejection)
+    assert result.summary["n_outliers"] < 0.005 * len(drift[1])
+
+
+def test_columns_and_flags_are_complete(scaled) -> None:
+    table = scaled.reflections
+    good = table.has_flags(Flag.SCALED)
+    bad = table.has_flags(
+        Flag.OUTLIER_IN_SCALING | Flag.EXCLUDED_FOR_SCALING | Flag.USER_EXCLUDED_IN_SCALING, all=False
+    )
+    assert np.all(good ^ bad)
+    assert np.all(table["inverse_scale_factor"][good] > 0)
+    assert np.all(table["intensity.scale.variance"][good] > 0)
+    assert np.all(table["inverse_scale_factor_variance"][good] >= 0)
+    assert table["inverse_scale_factor_variance"][good].max() < 0.01
+
+
+def test_model_is_written_as_dials_has_it(scaled) -> None:
+    model = scaled.experiments[0].scaling_model
+    assert model["__id__"] == "physical"
+    settings = model["configuration_parameters"]
+    assert settings["corrections"] == ["scale", "decay", "absorption"]
+    for name in settings["corrections"]:
+        term = model[name]
+        assert term["n_parameters"] == len(term["parameters"]) == len(term["est_standard_devs"])
+    assert settings["error_model_type"] == "BasicErrorModel"
+    assert len(settings["error_model_parameters"]) == 2
+    assert {"s_norm_fac", "d_norm_fac", "lmax", "valid_osc_range", "Imid"} <= set(settings)
+
+
+def test_scaling_again_changes_little(scaled) -> None:
+    again = spindle.run("scale", scaled.experiments, scaled.reflections)
+    good = scaled.reflections.has_flags(Flag.SCALED) & again.reflections.has_flags(Flag.SCALED)
+    ratio = again.reflections["inverse_scale_factor"][good] / scaled.reflections["inverse_scale_factor"][good]
+    assert np.log(ratio).std() < 0.003
+
+
+def test_factor_on_all_intensities_changes_no_scale(drift, scaled) -> None:
+    experiments, table, _ = drift
+    table = table.copy()
+    for name in ("intensity.prf", "intensity.sum"):
+        table[f"{name}.value"] = 10 * table[f"{name}.value"]
+        table[f"{name}.variance"] = 100 * table[f"{name}.variance"]
+    again = spindle.run("scale", experiments, table, **{"basic.c": 0})
+    once = spindle.run("scale", experiments, drift[1], **{"basic.c": 0})
+    ratio = again.reflections["inverse_scale_factor"] / once.reflections["inverse_scale_factor"]
+    np.testing.assert_allclose(ratio, 1.0, atol=2e-3)
+    assert scaled.summary["n_unique"] == again.summary["n_unique"]
+
+
+def two_sets(b: float = 3.0):
+    first, table_1, truth_1 = simulated_scan(n_unique=600, multiplicity=6, n_images=30)
+    second, table_2, truth_2 = simulated_scan(
+        n_unique=600, multiplicity=6, n_images=30, scale=lambda z, d: 0.5 * np.exp(-b / (2 * d**2))
+    )
+    return Experiments([first, second]), [table_1, table_2]
+
+
+def test_kb_finds_the_relative_scale_and_b_of_two_sets() -> None:
+    experiments, tables = two_sets()
+    result = spindle.run("scale", experiments, tables, model="KB")
+    k = [e.scaling_model["scale"]["parameters"][0] for e in result.experiments]
+    b = [e.scaling_model["decay"]["parameters"][0] for e in result.experiments]
+    assert k[1] / k[0] == pytest.approx(0.5, rel=0.02)
+    assert b[1] - b[0] == pytest.approx(-3.0, abs=0.3)
+
+
+def test_order_of_data_sets_does_not_matter() -> None:
+    experiments, tables = two_sets()
+    a = spindle.run("scale", experiments, tables, model="KB")
+    b = spindle.run("scale", Experiments([experiments[1], experiments[0]]), tables[::-1], model="KB")
+    for k in range(2):
+        x, y = a.experiments[k].scaling_model, b.experiments[1 - k].scaling_model
+        assert x["scale"]["parameters"][0] == pytest.approx(y["scale"]["parameters"][0], rel=1e-3)
+
+
+def test_tables_are_told_by_their_identifiers() -> None:
+    experiments, tables = two_sets()
+    a = spindle.run("scale", experiments, tables, model="KB")
+    b = spindle.run("scale", experiments, tables[::-1], model="KB")
+    x, y = a.experiments[1].scaling_model, b.experiments[1].scaling_model
+    assert x["scale"]["parameters"][0] == pytest.approx(y["scale"]["parameters"][0], rel=1e-3)
+
+
+def test_data_sets_can_be_left_out() -> None:
+    experiments, tables = two_sets()
+    result = spindle.run("scale", experiments, tables, exclude_datasets=[0])
+    assert [e.identifier for e in result.experiments] == [experiments[1].identifier]
+    assert set(result.reflections["id"]) == {0}
+
+
+def test_excluded_images_and_resolution_are_flagged(drift) -> None:
+    experiments, table, _ = drift
+    result = spindle.run("scale", experiments, table, exclude_images=["0:11:20"], d_min=3.0)
+    z = table["xyzobs.px.value"][:, 2]
+    expected = ((z >= 10) & (z < 20)) | (table["d"] < 3.0)
+    np.testing.assert_array_equal(result.reflections.has_flags(Flag.USER_EXCLUDED_IN_SCALING), expected)
+    assert not np.any(result.reflections.has_flags(Flag.SCALED) & expected)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"engine": "LevMar"}, {"refinement_order": "consecutive"}, {"intensity_choice": "sum"}, {"use_free_set": True},
+        {"reflection_selection.method": "intensity_ranges"}, {"error_model": None}, {"full_matrix": False},
+        {"weighting.scale_error": "dials"}, {"physical.correction.fix": ["decay"]}, {"absorption_level": "high"},
+        {"basic.minimisation": "individual"}, {"basic.minimisation": "regression"}, {"basic.minimisation": "None"},
+        {"anomalous": True}, {"min_reflections": 3000, "min_groups": 300}, {"share.absorption": True},
+    ],
+)  # fmt: skip
+def test_choices_run_and_scale(drift, parameters) -> None:
+    experiments, table, truth = drift
+    result = spindle.run("scale", experiments, table, **parameters)
+    limit = 0.08 if "physical.correction.fix" in parameters else 0.015
+    assert scale_error(result.reflections, truth) < limit
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"only_target": True}, {"scaling_refinery.engine": "SimpleLBFGS"}, {"filtering.method": "deltacchalf"}, {"reference": "x.mtz"}],
+)
+def test_what_is_not_available_says_so(drift, parameters) -> None:
+    with pytest.raises(ParameterError, match="not available yet"):
+        spindle.run("scale", drift[0], drift[1], **parameters)
+
+
+def test_wrong_input_is_explained(drift) -> None:
+    experiments, table, _ = drift
+    with pytest.raises(UserError, match="give experiments and reflections"):
+        spindle.run("scale", experiments)
+    with pytest.raises(ModelError, match="no column s1"):
+        spindle.run("scale", experiments, table.without("s1"))
+    with pytest.raises(ParameterError, match="exclude_images"):
+        spindle.run("scale", experiments, table, exclude_images=["1:2:3:4"])
+    nothing = table.copy()
+    nothing["flags"] = np.zeros(len(table), np.uint64)
+    with pytest.raises(ModelError, match="no reflection passed"):
+        spindle.run("scale", experiments, nothing)
+
+
+def test_single_observations_only_are_refused() -> None:
+    experiment, table, _ = simulated_scan(n_unique=300, multiplicity=1)
+    with pytest.raises(ModelError, match="more than once"):
+        spindle.run("scale", Experiments([experiment]), table)
+
+
+def test_quartz_scales_no_worse_than_dials() -> None:
+    """Electron diffraction of quartz, from the same integrated reflections: CC1/2 as good, and more of them kept."""
+    folder = shared_data("dials_processed") / "quartz_processed"
+    experiments = read_experiments(folder / "integrated.expt")
+    result = spindle.run("scale", experiments, read_reflections(folder / "integrated.refl"))
+    theirs = read_reflections(folder / "scaled.refl")
+    good = theirs.has_flags(Flag.SCALED)
+    g = theirs["inverse_scale_factor"][good]
+    crystal = experiments[0].crystal
+    dials = merging_statistics(
+        theirs["miller_index"][good], theirs["intensity.scale.value"][good] / g,
+        theirs["intensity.scale.variance"][good] / g**2, crystal.cell, crystal.space_group,
+    ).overall  # fmt: skip
+    assert result.summary["cc_half"] > dials.cc_half - 0.002
+    assert result.summary["n_observations"] > dials.n_observations
+    assert result.summary["n_unique"] == dials.n_unique
+
+
+def test_scale_factors_of_a_dials_model_are_reproduced() -> None:
+    """The physical terms built from DIALS's scaling model give the inverse scale factors of its reflection file."""
+    from dataclasses import replace
+
+    from spindle.testing import make_context
+    from spindle_program_scale.data import scaling_observations
+
+    folder = shared_data("dials_processed") / "quartz_processed"
+    experiment = read_experiments(folder / "scaled.expt")[0]
+    table = read_reflections(folder / "scaled.refl")
+    table = table.select(~table.has_flags(Flag.EXCLUDED_FOR_SCALING) & (table["inverse_scale_factor"] != 1.0))
+    view = table.view()
+    view["xyzcal.px"] = table["xyzobs.px.value"]
+    observations = scaling_observations(experiment, view, np.arange(len(table)), table["d"])
+    observations = replace(observations, image=observations.image_observed)
+    model = make_context().algorithm("scaling", "physical").build_scaling_model(
+        experiment=experiment, observations=observations, existing=experiment.scaling_model
+    )
+    g = np.prod([t.values(t.parameters) for t in model.terms], axis=0)
+    np.testing.assert_allclose(g, table["inverse_scale_factor"], rtol=1e-9)
