@@ -139,7 +139,11 @@ def test_xds_ascii_is_read_alike_by_gemmi(data, tmp_path):
 def test_xds_ascii_header_gives_back_the_beam_centre(data, tmp_path):
     experiments, table = data
     text = export(experiments, table, tmp_path, format="xds_ascii")["XDS_ASCII.HKL"].read_text()
-    words = {line[1:].split("=")[0]: line.split("=", 1)[1].split() for line in text.splitlines() if line.startswith("!") and "=" in line}
+    words = {
+        line[1:].split("=")[0]: line.split("=", 1)[1].split()
+        for line in text.splitlines()
+        if line.startswith("!") and "=" in line
+    }
     orgx, _, orgy = words["ORGX"]
     distance = float(words["DETECTOR_DISTANCE"][0])
     s0 = np.array([float(v) for v in words["INCIDENT_BEAM_DIRECTION"]])
@@ -199,7 +203,9 @@ def test_intensities_equal_those_that_dials_exports(tmp_path):
         pytest.skip(f"{reference.name} of DIALS is not here")
     mtz = gemmi.read_mtz_file(str(reference))
     assert len(data) == mtz.nreflections
-    np.testing.assert_allclose(np.sort(data.values["scale"]), np.sort(np.array(mtz.column_with_label("I"))), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        np.sort(data.values["scale"]), np.sort(np.array(mtz.column_with_label("I"))), rtol=1e-4, atol=1e-4
+    )
     experiments = read_experiments(f"{stem}.expt")
     ours = gemmi.read_mtz_file(str(export(experiments, read_reflections(f"{stem}.refl"), tmp_path)["scaled.mtz"]))
     for i in range(156):

@@ -59,7 +59,9 @@ def intensities(symbol, d_min=3.2, noise=0.05, seed=1):
     })  # fmt: skip
     panel = Panel([1, 0, 0], [0, -1, 0], [-50.0, 52.0, -90.0], [0.172, 0.172], (600, 610))
     A = crystal.A @ np.linalg.inv(to_minimum.matrix)
-    experiment = Experiment(Beam([0, 0, 1], 1.0), Detector([panel]), Goniometer([1, 0, 0]), Scan((1, 180), (0.0, 1.0)), Crystal(A))
+    experiment = Experiment(
+        Beam([0, 0, 1], 1.0), Detector([panel]), Goniometer([1, 0, 0]), Scan((1, 180), (0.0, 1.0)), Crystal(A)
+    )
     return Experiments([experiment]), table
 
 

@@ -1,6 +1,7 @@
 """Errors that a user can do something about.
 
-Everything derived from `UserError` ends a command with exit code 2, one message and no traceback. Other exceptions are bugs.
+Everything derived from `UserError` ends a command with exit code 2, one message and no traceback. Other exceptions are
+bugs.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-import a_library_that_nobody_has  # noqa: F401
+import a_library_that_nobody_has

@@ -110,7 +110,9 @@ def test_pickled_experiments_are_refused(tmp_path):
         read_experiments(path)
 
 
-@pytest.mark.parametrize("text", ["{", '{"__id__": "Something"}', '{"__id__": "ExperimentList", "experiment": [{"beam": 3}], "beam": []}'])
+@pytest.mark.parametrize(
+    "text", ["{", '{"__id__": "Something"}', '{"__id__": "ExperimentList", "experiment": [{"beam": 3}], "beam": []}']
+)
 def test_damaged_experiment_files_are_refused(tmp_path, text):
     path = tmp_path / "x.expt"
     path.write_text(text)
@@ -131,7 +133,9 @@ def differences(a, b, place=""):
     return [] if a == b else [f"{place}: {a} {b}"]
 
 
-@pytest.mark.parametrize("folder", ["quartz_processed", "l_cysteine_narrow_wedge", "ssx_CuNiR_test_data", "vmxi_thaumatin_grid_index"])
+@pytest.mark.parametrize(
+    "folder", ["quartz_processed", "l_cysteine_narrow_wedge", "ssx_CuNiR_test_data", "vmxi_thaumatin_grid_index"]
+)
 def test_real_experiment_files_survive_a_round_trip(tmp_path, folder):
     for path in sorted((shared_data("dials_processed") / folder).glob("*.expt")):
         write_experiments(read_experiments(path), tmp_path / "y.expt")
@@ -153,7 +157,14 @@ def test_real_reflection_files_survive_a_round_trip(tmp_path):
 
 def test_unknown_keys_of_models_survive():
     beam = {"direction": [0, 0, 1], "wavelength": 1.0, "colour": "blue"}
-    panel = {"fast_axis": [1, 0, 0], "slow_axis": [0, 1, 0], "origin": [0, 0, 100], "pixel_size": [1, 1], "image_size": [2, 2], "x": 1}
+    panel = {
+        "fast_axis": [1, 0, 0],
+        "slow_axis": [0, 1, 0],
+        "origin": [0, 0, 100],
+        "pixel_size": [1, 1],
+        "image_size": [2, 2],
+        "x": 1,
+    }
     data = {
         "__id__": "ExperimentList", "experiment": [{"identifier": "a", "beam": 0, "detector": 0}, {"beam": 0, "detector": 0}],
         "beam": [beam], "detector": [{"panels": [panel]}], "imageset": [],
@@ -166,13 +177,21 @@ def test_unknown_keys_of_models_survive():
 
 
 def test_panels_of_a_group_are_local_in_the_file_and_global_in_memory():
-    panel = {"fast_axis": [1, 0, 0], "slow_axis": [0, 1, 0], "origin": [1, 2, 3], "pixel_size": [1, 1], "image_size": [2, 2]}
+    panel = {
+        "fast_axis": [1, 0, 0],
+        "slow_axis": [0, 1, 0],
+        "origin": [1, 2, 3],
+        "pixel_size": [1, 1],
+        "image_size": [2, 2],
+    }
     group = {"fast_axis": [0, 1, 0], "slow_axis": [-1, 0, 0], "origin": [10, 0, 0], "children": [{"panel": 0}]}
     data = {"__id__": "ExperimentList", "experiment": [{"beam": 0, "detector": 0}],
             "beam": [{"direction": [0, 0, 1], "wavelength": 1.0}], "detector": [{"panels": [panel], "hierarchy": group}]}  # fmt: skip
     experiments = experiments_from_dict(data)
     np.testing.assert_allclose(experiments[0].detector[0].origin, [8, 1, 3])
-    np.testing.assert_allclose(experiments_to_dict(experiments)["detector"][0]["panels"][0]["origin"], [1, 2, 3], atol=1e-12)
+    np.testing.assert_allclose(
+        experiments_to_dict(experiments)["detector"][0]["panels"][0]["origin"], [1, 2, 3], atol=1e-12
+    )
 
 
 def test_nothing_is_left_behind_when_writing_fails(tmp_path):

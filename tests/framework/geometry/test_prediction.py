@@ -61,7 +61,9 @@ def test_rotating_the_laboratory_changes_no_pixel():
 def test_centred_lattices_lack_their_absences_and_screw_axes_do_not_matter():
     hkl = predict_static(experiment("C 1 2 1"), d_min=3.0)["miller_index"]
     assert np.all((hkl[:, 0] + hkl[:, 1]) % 2 == 0)
-    assert len(predict_static(experiment("P 1 21 1"), d_min=3.0)) == len(predict_static(experiment("P 1 2 1"), d_min=3.0))
+    assert len(predict_static(experiment("P 1 21 1"), d_min=3.0)) == len(
+        predict_static(experiment("P 1 2 1"), d_min=3.0)
+    )
 
 
 def test_more_than_a_turn_predicts_again():
@@ -80,7 +82,10 @@ def test_scan_varying_prediction_of_a_constant_crystal_is_the_static_one():
     # Reflections that enter and leave within one image cannot be seen from its edges.
     assert len(static) - len(varying) <= 0.002 * len(static)
     a = {(*h, bool(n)): p for h, n, p in zip(static[key[0]].tolist(), static[key[1]], static["xyzcal.px"], strict=True)}
-    deviation = [p - a[(*h, bool(n))] for h, n, p in zip(varying[key[0]].tolist(), varying[key[1]], varying["xyzcal.px"], strict=True)]
+    deviation = [
+        p - a[(*h, bool(n))]
+        for h, n, p in zip(varying[key[0]].tolist(), varying[key[1]], varying["xyzcal.px"], strict=True)
+    ]
     assert np.percentile(np.abs(deviation), 99) < 2e-3 and order[0] is not None
 
 
@@ -91,8 +96,13 @@ def test_scan_varying_prediction_follows_a_drifting_crystal():
     points = np.array([rotation(np.array([1.0, 0, 0]), drift * i) @ e.crystal.A for i in range(301)])
     varying = predict_scan_varying(replace(e, crystal=replace(e.crystal, A_at_scan_points=points)), d_min=2.5)
     static = predict_static(e, d_min=2.5, padding=np.deg2rad(1.0))
-    a = {(*h, bool(n)): p for h, n, p in zip(static["miller_index"].tolist(), static["entering"], static["xyzcal.px"], strict=True)}
-    z = np.array([a[(*h, bool(n))][2] for h, n in zip(varying["miller_index"].tolist(), varying["entering"], strict=True)])
+    a = {
+        (*h, bool(n)): p
+        for h, n, p in zip(static["miller_index"].tolist(), static["entering"], static["xyzcal.px"], strict=True)
+    }
+    z = np.array(
+        [a[(*h, bool(n))][2] for h, n in zip(varying["miller_index"].tolist(), varying["entering"], strict=True)]
+    )
     assert np.percentile(np.abs(varying["xyzcal.px"][:, 2] - z / 1.001), 99) < 2e-3
 
 
@@ -141,7 +151,9 @@ def test_positions_zeta_and_lp_equal_those_of_dials(name):
     stem = shared_data("dials_processed") / name
     e, r = read_experiments(f"{stem}.expt"), read_reflections(f"{stem}.refl")
     p = predict(e[0], padding=np.deg2rad(1.0))
-    places = {(*h, bool(n)): x for h, n, x in zip(p["miller_index"].tolist(), p["entering"], p["xyzcal.px"], strict=True)}
+    places = {
+        (*h, bool(n)): x for h, n, x in zip(p["miller_index"].tolist(), p["entering"], p["xyzcal.px"], strict=True)
+    }
     ours = np.array([places[(*h, bool(n))] for h, n in zip(r["miller_index"].tolist(), r["entering"], strict=True)])
     np.testing.assert_allclose(ours, r["xyzcal.px"], atol=1e-10)
     np.testing.assert_allclose(zeta_factor(e[0].beam.s0, r["s1"], e[0].goniometer.axis_lab), r["zeta"], atol=1e-14)

@@ -1,8 +1,8 @@
 """The public contract between the host and its plugins.
 
-One module per slot holds a pluggy hook specification and the dataclasses that go in and come out. A plugin is a class derived from
-`Algorithm` (or `Program`) whose methods are marked with `hookimpl`. An implementation may take fewer arguments than the
-specification names, so a contract can grow without breaking anybody.
+One module per slot holds a pluggy hook specification and the dataclasses that go in and come out. A plugin is a class
+derived from `Algorithm` (or `Program`) whose methods are marked with `hookimpl`. An implementation may take fewer
+arguments than the specification names, so a contract can grow without breaking anybody.
 """
 
 from __future__ import annotations

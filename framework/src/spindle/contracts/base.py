@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class Algorithm:
     """One way of doing a slot's work.
 
-    Subclasses may define a nested ``class Params(spindle.params.Params)``; an instance of it arrives as ``self.params``. The host
-    constructs a plugin with its parameters and the context of the run; a plugin keeps no other state between calls.
+    Subclasses may define a nested ``class Params(spindle.params.Params)``; an instance of it arrives as
+    ``self.params``. The host constructs a plugin with its parameters and the context of the run; a plugin keeps no
+    other state between calls.
 
     Attributes
     ----------

@@ -1,7 +1,8 @@
 """Contract of the ``centroid`` slot: positions of spots and their variances.
 
-Chosen by ``integration.centroid.algorithm``, and used for the spots of spot finding; entry-point group ``spindle.centroid``. An
-implementation gets a whole block of ragged shoeboxes at once and may be called from several threads with different blocks.
+Chosen by ``integration.centroid.algorithm``, and used for the spots of spot finding; entry-point group
+``spindle.centroid``. An implementation gets a whole block of ragged shoeboxes at once and may be called from several
+threads with different blocks.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class Centroids:
     Attributes
     ----------
     position : (n, 3) float64, pixels, pixels, images
-        x, y in pixels of the panel ((0, 0) is the outer corner of the first pixel) and z as array index; 0 where it failed.
+        x, y in pixels of the panel ((0, 0) is the outer corner of the first pixel) and z as array index; 0 where it
+        failed.
     variance : (n, 3) float64, pixels^2, pixels^2, images^2
         Variance of each coordinate, 1/12 of the square of a pixel included; 0 where it failed.
     success : (n,) bool
@@ -48,8 +50,8 @@ class CentroidSpec:
         Parameters
         ----------
         shoeboxes : Shoeboxes
-            n ragged shoeboxes. The intensity of a pixel is its data less its background; pixels count where they are valid,
-            foreground and not overlapped.
+            n ragged shoeboxes. The intensity of a pixel is its data less its background; pixels count where they are
+            valid, foreground and not overlapped.
 
         Returns
         -------

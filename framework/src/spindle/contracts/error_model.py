@@ -1,7 +1,7 @@
 """Contract of the ``error_model`` slot: what the scatter of equivalents says about the sigmas.
 
-Chosen by ``weighting.error_model.error_model``; entry-point group ``spindle.error_model``. An implementation is asked once per
-group of data sets, with all its observations sorted by unique reflection.
+Chosen by ``weighting.error_model.error_model``; entry-point group ``spindle.error_model``. An implementation is asked
+once per group of data sets, with all its observations sorted by unique reflection.
 """
 
 from __future__ import annotations

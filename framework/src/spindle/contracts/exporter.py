@@ -1,7 +1,7 @@
 """Slot ``exporter``: write integrated, scaled or merged data in the format of another program.
 
-Chosen by ``format=`` of `spindle export`; entry-point group ``spindle.exporter``. An exporter computes what goes into its files and
-returns writers; the host calls them with temporary paths, so that no file is ever half written.
+Chosen by ``format=`` of `spindle export`; entry-point group ``spindle.exporter``. An exporter computes what goes into
+its files and returns writers; the host calls them with temporary paths, so that no file is ever half written.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Export:
     Attributes
     ----------
     files : dict of path to writer
-        Paths as the user will see them (relative to the working folder); each writer is called once with a path to write to.
+        Paths as the user will see them (relative to the working folder); each writer is called once with a path to
+        write to.
     messages : list of str
         What the user should know: above all which intensity the file holds, how many reflections, what was left out.
     summary : dict

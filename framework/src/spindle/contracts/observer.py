@@ -1,6 +1,7 @@
 """Slot ``observer``: watches a run without changing it. Any number may be active; their order does not matter.
 
-An observer may also wrap the hook of any other slot with ``@hookimpl(wrapper=True)``, to time, log or compare algorithms.
+An observer may also wrap the hook of any other slot with ``@hookimpl(wrapper=True)``, to time, log or compare
+algorithms.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Contract of the ``profile`` slot: the shape of spots, from bounding boxes to profile-fitted intensities.
 
-Chosen by ``profile.algorithm``; entry-point group ``spindle.profile``. All hooks take the experiments of a run and a reflection table
-whose column ``id`` points into them, so that spots of several lattices on the same images are treated together. Hooks may be called
-from several threads with different blocks and keep no state; what is learned from the images lives in the `ProfileFitter` that
-`ProfileSpec.make_fitter` returns.
+Chosen by ``profile.algorithm``; entry-point group ``spindle.profile``. All hooks take the experiments of a run and a
+reflection table whose column ``id`` points into them, so that spots of several lattices on the same images are treated
+together. Hooks may be called from several threads with different blocks and keep no state; what is learned from the
+images lives in the `ProfileFitter` that `ProfileSpec.make_fitter` returns.
 """
 
 from __future__ import annotations
@@ -150,7 +150,8 @@ class ProfileSpec:
         reflections : ReflectionTable
             Predictions: ``id``, ``panel``, ``s1``, ``xyzcal.px``.
         border : float
-            Width of the box across the detector in units of the width of the foreground, at least 1: room for background.
+            Width of the box across the detector in units of the width of the foreground, at least 1: room for
+            background.
         """
 
     @hookspec(firstresult=True)

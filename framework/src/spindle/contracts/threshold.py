@@ -1,7 +1,8 @@
 """Contract of the ``threshold`` slot: which pixels of an image are stronger than their surroundings.
 
-Chosen by ``spotfinder.threshold.algorithm``; entry-point group ``spindle.threshold``. One instance serves all images of a run and
-is called from several threads at once: it may keep workspace per thread and maps per panel, never anything of another image.
+Chosen by ``spotfinder.threshold.algorithm``; entry-point group ``spindle.threshold``. One instance serves all images of
+a run and is called from several threads at once: it may keep workspace per thread and maps per panel, never anything of
+another image.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class ThresholdSpec:
         Parameters
         ----------
         image : (slow, fast) int32 or float32, counts
-            Pixel values, C order, free of pedestal and divided by the panel's gain. Integers where nothing had to be corrected.
+            Pixel values, C order, free of pedestal and divided by the panel's gain. Integers where nothing had to be
+            corrected.
         mask : (slow, fast) bool
             True where a pixel can be used; the trusted range is in it.
         gain : float or (slow, fast) float64

@@ -1,8 +1,8 @@
 """Each model to and from its dictionary in the experiment file.
 
-Two conventions differ between file and memory. Trusted ranges of the form [-1, N] come from writers that exclude both ends; in
-memory the range is inclusive and begins at 0, and it is written as [-1, N] again so that those readers accept it. Panels are stored
-local to their group; in memory they are in the laboratory frame.
+Two conventions differ between file and memory. Trusted ranges of the form [-1, N] come from writers that exclude both
+ends; in memory the range is inclusive and begins at 0, and it is written as [-1, N] again so that those readers accept
+it. Panels are stored local to their group; in memory they are in the laboratory frame.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def beam_from_dict(data: dict[str, Any]) -> Beam:
         "transmission", "probe", "s0_at_scan_points",
     }  # fmt: skip
     if "wavelength" not in data and "wavelength_range" in data:
-        raise ValueError("the beam is polychromatic (it has a wavelength range); only monochromatic beams can be processed")
+        raise ValueError(
+            "the beam is polychromatic (it has a wavelength range); only monochromatic beams can be processed"
+        )
     points = data.get("s0_at_scan_points")
     return Beam(
         direction=data.get("direction", (0.0, 0.0, 1.0)),
@@ -69,7 +71,9 @@ def _frame(data: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     if "fast_axis" not in data:
         return np.eye(3), np.zeros(3)
     fast, slow = (np.array(data[k], dtype=np.float64) for k in ("fast_axis", "slow_axis"))
-    return np.stack([fast, slow, np.cross(fast, slow)], axis=1), np.array(data.get("origin", (0, 0, 0)), dtype=np.float64)
+    return np.stack([fast, slow, np.cross(fast, slow)], axis=1), np.array(
+        data.get("origin", (0, 0, 0)), dtype=np.float64
+    )
 
 
 def _parent_frames(hierarchy: dict[str, Any] | None, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -108,7 +112,11 @@ def _panel_from_dict(data: dict[str, Any], parent: tuple[np.ndarray, np.ndarray]
     strategy = data.get("px_mm_strategy") or {}
     mu, thickness = float(data.get("mu", 0.0)), float(data.get("thickness", 0.0))
     parallax = "none"
-    if strategy.get("type", "").startswith(("ParallaxCorrected", "OffsetParallaxCorrected")) and mu > 0 and thickness > 0:
+    if (
+        strategy.get("type", "").startswith(("ParallaxCorrected", "OffsetParallaxCorrected"))
+        and mu > 0
+        and thickness > 0
+    ):
         parallax = strategy.get("depth", "dials")
     return Panel(
         fast_axis=fast, slow_axis=slow, origin=origin, pixel_size=data["pixel_size"], image_size=data["image_size"],
@@ -173,7 +181,16 @@ def detector_to_dict(detector: Detector) -> dict[str, Any]:
 
 def goniometer_from_dict(data: dict[str, Any]) -> Goniometer:
     """Goniometer of an experiment file; with axes, angles and scan_axis it is a multi-axis one."""
-    known = {"rotation_axis", "fixed_rotation", "setting_rotation", "axes", "angles", "names", "scan_axis", "setting_rotation_at_scan_points"}
+    known = {
+        "rotation_axis",
+        "fixed_rotation",
+        "setting_rotation",
+        "axes",
+        "angles",
+        "names",
+        "scan_axis",
+        "setting_rotation_at_scan_points",
+    }
     extra = {k: v for k, v in data.items() if k not in known}
     if {"axes", "angles", "scan_axis"} <= data.keys():
         names = data.get("names") or [f"axis_{i}" for i in range(len(data["axes"]))]
@@ -261,7 +278,9 @@ def scan_to_dict(scan: Scan) -> dict[str, Any]:
         out["properties"] = properties
     else:
         out.update(
-            oscillation=list(scan.oscillation_deg), exposure_time=scan.exposure_times.tolist(), epochs=scan.epochs.tolist()
+            oscillation=list(scan.oscillation_deg),
+            exposure_time=scan.exposure_times.tolist(),
+            epochs=scan.epochs.tolist(),
         )
     out["valid_image_ranges"] = scan.valid_image_ranges
     return {**out, **extra}

@@ -170,7 +170,9 @@ def read_reflections(path: str | os.PathLike[str]) -> ReflectionTable:
             "(flex.reflection_table.from_file(...).as_file(...)) and give the new file"
         )
     if content[:8] == HDF5_MAGIC:
-        raise FileFormatError(f"{path}: this is an HDF5 file; write the table in DIALS as MessagePack (.refl) and give that file")
+        raise FileFormatError(
+            f"{path}: this is an HDF5 file; write the table in DIALS as MessagePack (.refl) and give that file"
+        )
     if len(content) == 0:
         raise FileFormatError(f"{path}: the file is empty; run the step that wrote it again")
     try:
@@ -209,7 +211,9 @@ def _typed(name: str, values: np.ndarray) -> tuple[str, np.ndarray]:
     kind, shape = values.dtype.kind, values.shape[1:]
     file_type = _TO_FILE.get((kind, shape))
     if file_type is None:
-        raise FileFormatError(f"column {name} of type {values.dtype} and shape {values.shape} has no place in a reflection file")
+        raise FileFormatError(
+            f"column {name} of type {values.dtype} and shape {values.shape} has no place in a reflection file"
+        )
     dtype = _FROM_FILE[file_type][0]
     return file_type, np.ascontiguousarray(values, dtype=dtype)
 
@@ -217,7 +221,8 @@ def _typed(name: str, values: np.ndarray) -> tuple[str, np.ndarray]:
 def write_reflections(table: ReflectionTable, path: str | os.PathLike[str]) -> None:
     """Write a reflection file (columns sorted by name), atomically; ``.gz`` is compressed.
 
-    The file has version 1 of the layout, which every DIALS reads; those before 3.13 refuse version 2 (smaller shoebox masks).
+    The file has version 1 of the layout, which every DIALS reads; those before 3.13 refuse version 2 (smaller shoebox
+    masks).
 
     Raises
     ------

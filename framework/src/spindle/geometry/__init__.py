@@ -1,8 +1,8 @@
 """Kernels of diffraction geometry and thin typed functions around them.
 
-`panels` converts between pixels, mm and rays; `reflections` holds per-reflection quantities (zeta, Lorentz-polarisation, frames);
-`prediction` finds where and when reciprocal lattice points diffract. The functions on models and tables are in `observed` and
-`prediction`; they are imported on first use.
+`panels` converts between pixels, mm and rays; `reflections` holds per-reflection quantities (zeta,
+Lorentz-polarisation, frames); `prediction` finds where and when reciprocal lattice points diffract. The functions on
+models and tables are in `observed` and `prediction`; they are imported on first use.
 """
 
 from __future__ import annotations

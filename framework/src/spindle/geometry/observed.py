@@ -1,4 +1,6 @@
-"""What the models make of observed spots: positions in mm, reciprocal lattice points, and calculated positions of indexed spots."""
+"""What the models make of observed spots: positions in mm, reciprocal lattice points, and calculated positions of
+indexed spots.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,8 @@ def add_observed_geometry(experiments: Experiments, table: ReflectionTable, id_c
     table : ReflectionTable
         With panel, xyzobs.px.value and xyzobs.px.variance.
     id_column : str
-        The column that says which experiment's beam, detector, goniometer and scan to use (`id`, or `imageset_id` for spots that
-        are not indexed). Rows outside the list keep zeros.
+        The column that says which experiment's beam, detector, goniometer and scan to use (`id`, or `imageset_id` for
+        spots that are not indexed). Rows outside the list keep zeros.
     """
     result = table.view()
     n = len(table)
@@ -112,8 +114,9 @@ def _predict_rows(hkl, A_points, F, S, s0, axis, entering, phi_obs, z_obs, z0, p
 def predict_for_indexed(experiments: Experiments, table: ReflectionTable) -> ReflectionTable:
     """A view of the table with xyzcal.mm, xyzcal.px, s1 and the flag PREDICTED for indexed rotation spots.
 
-    For each row the crossing with the observed `entering`, on the observed panel (also outside its edges), in the observed turn is
-    taken; a scan-varying crystal is used at the observed image. Rows that cannot be predicted get zeros and lose the flag.
+    For each row the crossing with the observed `entering`, on the observed panel (also outside its edges), in the
+    observed turn is taken; a scan-varying crystal is used at the observed image. Rows that cannot be predicted get
+    zeros and lose the flag.
 
     Parameters
     ----------

@@ -47,8 +47,8 @@ def mm_to_pixel(d, pixel_size, mu, thickness, parallax, panel, xy, out):
 def pixel_to_mm(d, pixel_size, mu, thickness, parallax, panel, xy, out):
     """Plane points (n, 2) mm of the rays seen at pixels (n, 2).
 
-    With parallax code 1 the shift is taken at the uncorrected point (one step, as the files of that convention mean it); with
-    code 2 the conversion is the exact inverse of `mm_to_pixel` (fixed point, converged to 1e-12 mm).
+    With parallax code 1 the shift is taken at the uncorrected point (one step, as the files of that convention mean
+    it); with code 2 the conversion is the exact inverse of `mm_to_pixel` (fixed point, converged to 1e-12 mm).
     """
     for i in range(panel.shape[0]):
         p = panel[i]

@@ -58,12 +58,20 @@ def _limits(experiment: Experiment, d_min: float | None) -> float:
     beam, detector = experiment.beam, experiment.detector
     limit = detector.max_resolution(beam.s0) if d_min is None else float(d_min)
     if limit < beam.wavelength / 2:
-        raise ModelError(f"prediction.d_min={limit} A is below half the wavelength ({beam.wavelength / 2:.4f} A); raise it")
+        raise ModelError(
+            f"prediction.d_min={limit} A is below half the wavelength ({beam.wavelength / 2:.4f} A); raise it"
+        )
     return limit
 
 
 def _table(
-    experiment: Experiment, index: int, hkl: np.ndarray, s1: np.ndarray, phi: np.ndarray, z: np.ndarray, entering: np.ndarray
+    experiment: Experiment,
+    index: int,
+    hkl: np.ndarray,
+    s1: np.ndarray,
+    phi: np.ndarray,
+    z: np.ndarray,
+    entering: np.ndarray,
 ) -> ReflectionTable:
     """Rays that hit a panel, as a table."""
     from spindle.table import Flag, ReflectionTable
@@ -73,8 +81,8 @@ def _table(
     panel = np.empty(len(s1), np.int64)
     xy = np.empty((len(s1), 2))
     ray_intersections(np.ascontiguousarray(s1), detector.geometry.D, size, panel, xy)
-    # With a thick sensor a ray that crosses the front plane just outside the edge may be seen inside, and the reverse; only the
-    # panel is chosen by the front plane, as the files' convention has it.
+    # With a thick sensor a ray that crosses the front plane just outside the edge may be seen inside, and the reverse;
+    # only the panel is chosen by the front plane, as the files' convention has it.
     hit = panel >= 0
     panel, xy, phi, z = panel[hit], xy[hit], phi[hit], z[hit]
     pixels = detector.mm_to_pixel(panel, xy)
@@ -109,7 +117,8 @@ def predict_static(
     Returns
     -------
     ReflectionTable
-        miller_index, id, panel, entering, s1, xyzcal.mm, xyzcal.px, flags; one row per crossing, every turn of the scan.
+        miller_index, id, panel, entering, s1, xyzcal.mm, xyzcal.px, flags; one row per crossing, every turn of the
+        scan.
 
     Raises
     ------
@@ -139,8 +148,8 @@ def predict_scan_varying(
 ) -> ReflectionTable:
     """Predict reflections of a lattice (and beam, and setting rotation) that changes along the scan.
 
-    Parameters and returns as `predict_static`; models without scan points stay constant. Within an image the path of a reciprocal
-    lattice point is its chord; the error is of order (image width)^2 |r| / 8.
+    Parameters and returns as `predict_static`; models without scan points stay constant. Within an image the path of a
+    reciprocal lattice point is its chord; the error is of order (image width)^2 |r| / 8.
     """
     limit = _limits(experiment, d_min)
     beam, goniometer, scan, crystal = experiment.beam, experiment.goniometer, experiment.scan, experiment.crystal
@@ -151,7 +160,9 @@ def predict_scan_varying(
         if values is None:
             return np.ascontiguousarray(np.broadcast_to(constant, (n_points, *constant.shape)))
         if len(values) != n_points:
-            raise ModelError(f"{name} has {len(values)} scan points, the scan of {scan.n_images} images needs {n_points}")
+            raise ModelError(
+                f"{name} has {len(values)} scan points, the scan of {scan.n_images} images needs {n_points}"
+            )
         return np.ascontiguousarray(values)
 
     A = points(crystal.A_at_scan_points, crystal.A, "the crystal")
@@ -159,7 +170,9 @@ def predict_scan_varying(
     s0 = points(beam.s0_at_scan_points, beam.s0, "the beam")
     A_mean, S_mean, s0_mean = A.mean(axis=0), goniometer.setting_rotation, s0.mean(axis=0)
     relative = np.linalg.norm(A @ np.linalg.inv(A_mean) - np.eye(3), axis=(1, 2)).max()
-    turned = np.linalg.norm(S - S_mean, axis=(1, 2)).max() + np.linalg.norm(s0 - s0_mean, axis=1).max() * beam.wavelength
+    turned = (
+        np.linalg.norm(S - S_mean, axis=(1, 2)).max() + np.linalg.norm(s0 - s0_mean, axis=1).max() * beam.wavelength
+    )
     from dataclasses import replace
 
     margin = 1.0 - float(relative)

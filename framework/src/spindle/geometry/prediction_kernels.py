@@ -1,7 +1,7 @@
 """Kernels that find where and when reciprocal lattice points cross the Ewald sphere.
 
-All work on lattice vectors r in the laboratory frame. Static prediction solves for both crossings exactly; scan-varying prediction
-follows r along the chord between the edges of each image (Waterman et al. 2016, Acta Cryst. D72, 558-575).
+All work on lattice vectors r in the laboratory frame. Static prediction solves for both crossings exactly; scan-varying
+prediction follows r along the chord between the edges of each image (Waterman et al. 2016, Acta Cryst. D72, 558-575).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ TWO_PI = 2.0 * math.pi
 
 @numba.njit(nogil=True, cache=True)
 def list_indices(A, d_min, d_max, limits, centring, out):
-    """Miller indices with d_min <= d <= d_max that the lattice's centring allows; counts them, and fills `out` if it has rows.
+    """Miller indices with d_min <= d <= d_max that the lattice's centring allows; counts them, and fills `out` if it
+    has rows.
 
     Parameters
     ----------
@@ -60,12 +61,14 @@ def list_indices(A, d_min, d_max, limits, centring, out):
 
 @numba.njit(nogil=True, cache=True)
 def crossing_angles(p, s, axis, slack):
-    """Angles at which p, rotated about `axis`, crosses the Ewald sphere of s (all in the frame before the setting rotation).
+    """Angles at which p, rotated about `axis`, crosses the Ewald sphere of s (all in the frame before the setting
+    rotation).
 
     Returns
     -------
-    (status, angle1, angle2) : status 2 with both angles in radians, in (-pi, pi]; 1 when the point misses or touches the sphere by
-    less than `slack` (relative to |p| squared), so that a slightly different lattice could cross; 0 otherwise.
+    (status, angle1, angle2) : status 2 with both angles in radians, in (-pi, pi]; 1 when the point misses or touches
+    the sphere by less than `slack` (relative to |p| squared), so that a slightly different lattice could cross; 0
+    otherwise.
     """
     m1x = axis[1] * s[2] - axis[2] * s[1]
     m1y = axis[2] * s[0] - axis[0] * s[2]
@@ -102,7 +105,8 @@ def crossing_angles(p, s, axis, slack):
 
 @numba.njit(nogil=True, cache=True)
 def predict_static_kernel(hkl, A, F, S, s0, s, axis, phi_start, phi_end, out_row, out_phi, out_s1, out_entering):
-    """Crossings of all indices within [phi_start, phi_end], every turn; fills the outputs and returns how many there are.
+    """Crossings of all indices within [phi_start, phi_end], every turn; fills the outputs and returns how many there
+    are.
 
     Parameters
     ----------
@@ -161,7 +165,9 @@ def predict_static_kernel(hkl, A, F, S, s0, s, axis, phi_start, phi_end, out_row
 
 @numba.njit(nogil=True, cache=True)
 def _cross_image(r, s, i, j, alpha_out):
-    """Fraction of the way from edge i to edge j at which the chord of r crosses the sphere; returns 0 none, 1 leaves, 2 enters."""
+    """Fraction of the way from edge i to edge j at which the chord of r crosses the sphere; returns 0 none, 1 leaves, 2
+    enters.
+    """
     r1x, r1y, r1z = r[i, 0], r[i, 1], r[i, 2]
     dx, dy, dz = r[j, 0] - r1x, r[j, 1] - r1y, r[j, 2] - r1z
     s1x, s1y, s1z = s[i, 0], s[i, 1], s[i, 2]
@@ -192,9 +198,9 @@ def predict_scan_varying_kernel(
 ):  # fmt: skip
     """Crossings of all indices, following the lattice from image edge to image edge.
 
-    Images run from `first` to `last` - 1, counted from the scan's first as 0; outside [0, n_images) the matrices of the first or
-    last image are used. `spread` is the largest relative change of A over the scan; it says how far from the static crossing a
-    crossing is looked for. Points close to tangency are followed through all images.
+    Images run from `first` to `last` - 1, counted from the scan's first as 0; outside [0, n_images) the matrices of the
+    first or last image are used. `spread` is the largest relative change of A over the scan; it says how far from the
+    static crossing a crossing is looked for. Points close to tangency are followed through all images.
     """
     count = 0
     capacity = out_row.shape[0]

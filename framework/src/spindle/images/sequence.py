@@ -18,12 +18,14 @@ from .opening import open_image, reopen_image
 class ImageSequence:
     """Reads the images of an experiment; may be used by several threads at once.
 
-    Images are counted by *array index within the image set*: 0 is the first image of the experiment's scan, or of its still.
+    Images are counted by *array index within the image set*: 0 is the first image of the experiment's scan, or of its
+    still.
 
     Parameters
     ----------
     experiment : Experiment
-        Its image set says where the images are, its scan which of them belong to it, its detector how large they must be.
+        Its image set says where the images are, its scan which of them belong to it, its detector how large they must
+        be.
 
     Raises
     ------
@@ -72,12 +74,14 @@ class ImageSequence:
         with self._lock:
             self._format = reader.format
             if reader.n_images > 1 or not self._open:
-                # Files with many images stay open; of single-image files only the first, whose header is asked for the mask.
+                # Files with many images stay open; of single-image files only the first, whose header is asked for the
+                # mask.
                 self._open[path] = reader
         return reader, frame
 
     def read(self, index: int, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
-        """Raw pixels of image `index` (0-based within this experiment), one (slow, fast) int32 or float32 array per panel.
+        """Raw pixels of image `index` (0-based within this experiment), one (slow, fast) int32 or float32 array per
+        panel.
 
         Parameters
         ----------
@@ -109,8 +113,8 @@ class ImageSequence:
     def masks(self) -> list[np.ndarray]:
         """Static mask of each panel, (slow, fast) bool, True is good.
 
-        Joins the pixels that the format declares bad, the panels' untrusted rectangles and the image set's mask file (.npz with one
-        array per panel). The trusted range is not in it.
+        Joins the pixels that the format declares bad, the panels' untrusted rectangles and the image set's mask file
+        (.npz with one array per panel). The trusted range is not in it.
         """
         detector = self.experiment.detector
         reader, _ = self.reader(0)
@@ -151,5 +155,7 @@ def read_mask(path: str, detector: object) -> list[np.ndarray]:
         ) from error
     shapes = [(p.image_size[1], p.image_size[0]) for p in panels]
     if [m.shape for m in masks] != shapes:
-        raise FileFormatError(f"{path}: the mask has arrays {[m.shape for m in masks]}, the detector needs {shapes} (slow, fast)")
+        raise FileFormatError(
+            f"{path}: the mask has arrays {[m.shape for m in masks]}, the detector needs {shapes} (slow, fast)"
+        )
     return [m.astype(np.bool_) for m in masks]

@@ -28,7 +28,11 @@ def intensity_columns(pairs: AnomalousPairs, anomalous: bool = True, suffix: str
 
 
 def amplitude_columns(
-    pairs: AnomalousPairs, mean: Amplitudes, plus: Amplitudes | None = None, minus: Amplitudes | None = None, suffix: str = ""
+    pairs: AnomalousPairs,
+    mean: Amplitudes,
+    plus: Amplitudes | None = None,
+    minus: Amplitudes | None = None,
+    suffix: str = "",
 ) -> list[Column]:
     """F SIGF, and F(+) SIGF(+) F(-) SIGF(-) DANO SIGDANO where the mates' amplitudes are given."""
     columns: list[Column] = [("F", "F", mean.amplitude), ("SIGF", "Q", mean.sigma_amplitude)]

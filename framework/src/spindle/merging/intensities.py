@@ -1,4 +1,6 @@
-"""From integrated or scaled reflections to corrected intensities: the filters that every export, merge and symmetry test needs."""
+"""From integrated or scaled reflections to corrected intensities: the filters that every export, merge and symmetry
+test needs.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,11 @@ class Intensities:
 
 def is_scaled(table: ReflectionTable) -> bool:
     """Whether the table has gone through scaling."""
-    return "intensity.scale.value" in table and "inverse_scale_factor" in table and bool(np.any(table["inverse_scale_factor"] > 0))
+    return (
+        "intensity.scale.value" in table
+        and "inverse_scale_factor" in table
+        and bool(np.any(table["inverse_scale_factor"] > 0))
+    )
 
 
 def in_ice_ring(d: np.ndarray) -> np.ndarray:
@@ -109,7 +115,11 @@ def prepare_intensities(
     table = table.without("shoebox")
     table = keep(table, table["id"] >= 0, "without experiment")
     if kind == "scale":
-        good = ~table.has_flags(BAD_FOR_SCALING, all=False) & table.has_flags(Flag.SCALED) & (table["inverse_scale_factor"] > 0)
+        good = (
+            ~table.has_flags(BAD_FOR_SCALING, all=False)
+            & table.has_flags(Flag.SCALED)
+            & (table["inverse_scale_factor"] > 0)
+        )
         table = keep(table, good, "not scaled, outliers or excluded")
     if "prf" in names:
         table = keep(table, table.has_flags(Flag.INTEGRATED_PRF), "not profile-fitted")
@@ -172,8 +182,8 @@ def _choose(table: ReflectionTable, intensity: str) -> str:
 def combine_parts(table: ReflectionTable, stems: list[str]) -> ReflectionTable:
     """Add the rows that share a `partial_id` within an experiment.
 
-    Values and variances of the `stems` (such as "intensity.sum"), background sums and partialities are added; positions are means
-    weighted by the partiality; everything else is that of the first part.
+    Values and variances of the `stems` (such as "intensity.sum"), background sums and partialities are added; positions
+    are means weighted by the partiality; everything else is that of the first part.
     """
     key = table["partial_id"].astype(np.int64) + (table["id"].astype(np.int64) << 40)
     unique, first, inverse, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True)

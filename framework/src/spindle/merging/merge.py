@@ -55,7 +55,9 @@ def checked(intensity: npt.ArrayLike, variance: npt.ArrayLike, n: int) -> tuple[
     values = np.ascontiguousarray(intensity, dtype=np.float64)
     variances = np.ascontiguousarray(variance, dtype=np.float64)
     if values.shape != (n,) or variances.shape != (n,):
-        raise ShapeError(f"merging: {n} indices, {values.shape} intensities and {variances.shape} variances do not match")
+        raise ShapeError(
+            f"merging: {n} indices, {values.shape} intensities and {variances.shape} variances do not match"
+        )
     if n and not variances.min() > 0:
         raise ValueError("merging: every variance must be positive; filter the observations first")
     return values, variances
@@ -69,7 +71,16 @@ def merge_groups(groups: Groups, intensity: npt.ArrayLike, variance: npt.ArrayLi
     merge_sorted(groups.offsets, values[groups.order], variances[groups.order], internal, *out)
     mean, sigma, deviation, total, spread, plain_mean = out
     return Merged(
-        groups.hkl, mean, sigma, groups.multiplicity, groups.centric, groups.epsilon, deviation, total, spread, plain_mean
+        groups.hkl,
+        mean,
+        sigma,
+        groups.multiplicity,
+        groups.centric,
+        groups.epsilon,
+        deviation,
+        total,
+        spread,
+        plain_mean,
     )
 
 

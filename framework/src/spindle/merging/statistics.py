@@ -1,7 +1,8 @@
 """Merging statistics, overall and per resolution shell.
 
 Definitions: Diederichs & Karplus (1997) Nat. Struct. Biol. 4, 269 (Rmeas); Weiss (2001) J. Appl. Cryst. 34, 130 (Rpim);
-Karplus & Diederichs (2012) Science 336, 1030 (CC1/2); Assmann, Brehm & Diederichs (2016) J. Appl. Cryst. 49, 1021 (sigma-tau).
+Karplus & Diederichs (2012) Science 336, 1030 (CC1/2); Assmann, Brehm & Diederichs (2016) J. Appl. Cryst. 49, 1021
+(sigma-tau).
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ class MergingStatistics:
 
 
 def resolution_shells(d: npt.ArrayLike, n_shells: int) -> np.ndarray:
-    """Edges (n_shells + 1,) in angstrom, from low to high resolution, of shells of equal reciprocal volume that hold all d."""
+    """Edges (n_shells + 1,) in angstrom, from low to high resolution, of shells of equal reciprocal volume that hold
+    all d.
+    """
     spacing = np.asarray(d, dtype=np.float64)
     cubes = np.linspace(spacing.max() ** -3, spacing.min() ** -3, n_shells + 1)
     cubes[0] *= 1 - 1e-6
@@ -355,7 +358,8 @@ def resolution_limit(statistics: MergingStatistics, cc_half: float = 0.3) -> flo
 
     Notes
     -----
-    Fits 1/2 (1 - tanh((s - s0) / r)), s = 1/d^2, weighted by the number of pairs; Brewster (2018), J. Appl. Cryst. 51, 1.
+    Fits 1/2 (1 - tanh((s - s0) / r)), s = 1/d^2, weighted by the number of pairs; Brewster (2018), J. Appl. Cryst. 51,
+    1.
     """
     use = [s for s in statistics.shells if s.cc_half_significant]
     if len(use) < 4:

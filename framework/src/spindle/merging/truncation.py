@@ -11,7 +11,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-
 #: Below these values of h the measurement is too negative to be an intensity.
 LOWEST_H = -4.0
 LOWEST_RATIO_ACENTRIC = -3.7
@@ -47,8 +46,8 @@ class Amplitudes:
 def _table(centric: bool) -> tuple[np.ndarray, np.ndarray]:
     """Posterior means of J and F = sqrt(J), and their standard deviations, in units of sigma and sqrt(sigma).
 
-    The density is proportional to J^q exp(-(J - h)^2 / 2), q = -1/2 (centric) or 0 (acentric); with F = sqrt(J) the integrand
-    is smooth, so that the trapezium rule converges exponentially.
+    The density is proportional to J^q exp(-(J - h)^2 / 2), q = -1/2 (centric) or 0 (acentric); with F = sqrt(J) the
+    integrand is smooth, so that the trapezium rule converges exponentially.
 
     Returns
     -------
@@ -68,7 +67,8 @@ def _table(centric: bool) -> tuple[np.ndarray, np.ndarray]:
     mean_j, mean_f = (density * j).sum(axis=1) / norm, (density * f).sum(axis=1) / norm
     square_j, square_f = (density * j * j).sum(axis=1) / norm, mean_j
     moments = np.stack(
-        [mean_j, np.sqrt(np.maximum(square_j - mean_j**2, 0)), mean_f, np.sqrt(np.maximum(square_f - mean_f**2, 0))], axis=1
+        [mean_j, np.sqrt(np.maximum(square_j - mean_j**2, 0)), mean_f, np.sqrt(np.maximum(square_f - mean_f**2, 0))],
+        axis=1,
     )
     return h, moments
 
@@ -92,7 +92,11 @@ def _posterior(h: np.ndarray, centric: bool) -> tuple[np.ndarray, np.ndarray, np
 
 
 def expected_intensity(
-    intensity: npt.ArrayLike, d: npt.ArrayLike, epsilon: npt.ArrayLike, centric: npt.ArrayLike, n_bins: int | None = None
+    intensity: npt.ArrayLike,
+    d: npt.ArrayLike,
+    epsilon: npt.ArrayLike,
+    centric: npt.ArrayLike,
+    n_bins: int | None = None,
 ) -> np.ndarray:
     """Mean intensity at the resolution of every reflection, epsilon included.
 

@@ -50,7 +50,9 @@ class Beam:
         object.__setattr__(self, "direction", unit_vector(self.direction, "beam direction"))
         object.__setattr__(self, "polarization_normal", unit_vector(self.polarization_normal, "polarization_normal"))
         if not self.wavelength > 0:
-            raise ModelError(f"the wavelength is {self.wavelength} A; it must be positive: set geometry.beam.wavelength=")
+            raise ModelError(
+                f"the wavelength is {self.wavelength} A; it must be positive: set geometry.beam.wavelength="
+            )
         if self.s0_at_scan_points is not None:
             points = fixed_array(self.s0_at_scan_points, (-1, 3), "s0_at_scan_points")
             object.__setattr__(self, "s0_at_scan_points", points)

@@ -62,8 +62,8 @@ class Panel:
     mask : tuple of (f0, s0, f1, s1)
         Untrusted rectangles, half open, pixels.
     parallax : "none", "dials" or "normalised"
-        Which mean depth in the sensor the conversion between pixels and mm allows for. "dials" averages the depth over all
-        photons, "normalised" over those that the sensor stops, which is what the image shows.
+        Which mean depth in the sensor the conversion between pixels and mm allows for. "dials" averages the depth over
+        all photons, "normalised" over those that the sensor stops, which is what the image shows.
     """
 
     fast_axis: np.ndarray
@@ -132,7 +132,8 @@ class Detector(Sequence[Panel]):
     ----------
     panels : sequence of Panel
     hierarchy : dict or None
-        The tree of the file: frames of groups (local to their parent) and ``children``, leaves being ``{"panel": index}``.
+        The tree of the file: frames of groups (local to their parent) and ``children``, leaves being ``{"panel":
+        index}``.
     """
 
     def __init__(self, panels: Sequence[Panel], hierarchy: dict[str, Any] | None = None) -> None:
@@ -266,6 +267,7 @@ class Detector(Sequence[Panel]):
     def with_frames(self, d: np.ndarray) -> Detector:
         """The detector with its panels moved to the frames `d` (n, 3, 3), columns fast, slow, origin."""
         moved = [
-            replace(p, fast_axis=m[:, 0], slow_axis=m[:, 1], origin=m[:, 2]) for p, m in zip(self.panels, d, strict=True)
+            replace(p, fast_axis=m[:, 0], slow_axis=m[:, 1], origin=m[:, 2])
+            for p, m in zip(self.panels, d, strict=True)
         ]
         return Detector(moved, self.hierarchy)

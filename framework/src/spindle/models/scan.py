@@ -16,8 +16,8 @@ STILL_WIDTH_DEG = 1e-7
 class Scan:
     """A series of images.
 
-    Image numbers count from 1 (`image_range` is inclusive). The array index z is real and 0-based: image number i covers
-    z in [i - 1, i), its centre is i - 0.5.
+    Image numbers count from 1 (`image_range` is inclusive). The array index z is real and 0-based: image number i
+    covers z in [i - 1, i), its centre is i - 0.5.
 
     Attributes
     ----------
@@ -100,7 +100,9 @@ class Scan:
             If the images asked for lie outside the scan.
         """
         if first < self.image_range[0] or last > self.image_range[1] or last < first:
-            raise ModelError(f"images {first} to {last} are not within the scan's {self.image_range[0]} to {self.image_range[1]}")
+            raise ModelError(
+                f"images {first} to {last} are not within the scan's {self.image_range[0]} to {self.image_range[1]}"
+            )
         from dataclasses import replace
 
         begin, end = first - self.image_range[0], last - self.image_range[0] + 1

@@ -1,7 +1,8 @@
 """Strong pixels of a series of images, gathered into connected components while the images pass by.
 
-Pixels that share a face (left and right, above and below, and the same pixel of the next image) belong together. Only components
-that reach the latest image are kept open, so memory depends on what is alive at once and not on the number of images.
+Pixels that share a face (left and right, above and below, and the same pixel of the next image) belong together. Only
+components that reach the latest image are kept open, so memory depends on what is alive at once and not on the number
+of images.
 """
 
 from __future__ import annotations

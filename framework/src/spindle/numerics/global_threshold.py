@@ -22,14 +22,16 @@ def estimate_global_threshold(image: np.ndarray, mask: np.ndarray) -> int:
 
     Notes
     -----
-    Levels are int(1.5^i), i = 1 to 19. The curve is cut where the line to its last point is steepest; the knee is the point
-    farthest from the line from there to the end, and the level two entries before it is taken.
+    Levels are int(1.5^i), i = 1 to 19. The curve is cut where the line to its last point is steepest; the knee is the
+    point farthest from the line from there to the end, and the level two entries before it is taken.
     """
     levels = np.array([int(1.5**i) for i in range(1, 20)], dtype=np.float64)
     counts = np.array([np.count_nonzero(mask & (image > level)) for level in levels], dtype=np.float64)
     slopes = (counts[-1] - counts[:-1]) / (levels[-1] - levels[:-1])
     start = int(np.argmin(slopes))
     run, rise = levels[-1] - levels[start], counts[-1] - counts[start]
-    distance = np.abs(rise * (levels[start:] - levels[start]) - run * (counts[start:] - counts[start])) / np.hypot(run, rise)
+    distance = np.abs(rise * (levels[start:] - levels[start]) - run * (counts[start:] - counts[start])) / np.hypot(
+        run, rise
+    )
     knee = start + int(np.argmax(distance))
     return int(levels[max(knee - 2, 0)])

@@ -34,7 +34,10 @@ def trusted_mask(image: np.ndarray, static: np.ndarray, low: float, high: float,
     """
     if image.dtype == np.int32:
         info = np.iinfo(np.int32)
-        ends = (np.int32(np.clip(np.ceil(low), info.min, info.max)), np.int32(np.clip(np.floor(high), info.min, info.max)))
+        ends = (
+            np.int32(np.clip(np.ceil(low), info.min, info.max)),
+            np.int32(np.clip(np.floor(high), info.min, info.max)),
+        )
     else:
         ends = (np.float32(low), np.float32(high))
     _trusted(image, static.view(np.uint8), *ends, out.view(np.uint8))

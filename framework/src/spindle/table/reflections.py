@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class ReflectionTable:
     """Columns of equal length, with the identifiers of the experiments they belong to.
 
-    Columns are numpy arrays with one row per reflection; the column ``shoebox`` is a `Shoeboxes`; text columns are object
-    arrays of str. Standard columns are converted to the dtype of `SCHEMA` when they are set.
+    Columns are numpy arrays with one row per reflection; the column ``shoebox`` is a `Shoeboxes`; text columns are
+    object arrays of str. Standard columns are converted to the dtype of `SCHEMA` when they are set.
 
     Parameters
     ----------
@@ -38,7 +38,9 @@ class ReflectionTable:
             self[name] = values
 
     @classmethod
-    def with_rows(cls, n: int, names: Sequence[str] = (), identifiers: Mapping[int, str] | None = None) -> ReflectionTable:
+    def with_rows(
+        cls, n: int, names: Sequence[str] = (), identifiers: Mapping[int, str] | None = None
+    ) -> ReflectionTable:
         """A table of n rows with standard columns filled with zeros."""
         table = cls(identifiers=identifiers)
         table._length = n
@@ -59,7 +61,9 @@ class ReflectionTable:
         try:
             return self._columns[name]
         except KeyError:
-            raise KeyError(f"the reflection table has no column '{name}'; it has {', '.join(sorted(self._columns))}") from None
+            raise KeyError(
+                f"the reflection table has no column '{name}'; it has {', '.join(sorted(self._columns))}"
+            ) from None
 
     def __setitem__(self, name: str, values: Any) -> None:
         if not isinstance(values, Shoeboxes):
@@ -68,7 +72,9 @@ class ReflectionTable:
             if spec is not None:
                 values = values.astype(spec.dtype, copy=False)
                 if values.shape[1:] != spec.shape:
-                    raise ShapeError(f"column {name} has shape {values.shape}, (n, {', '.join(map(str, spec.shape))}) expected")
+                    raise ShapeError(
+                        f"column {name} has shape {values.shape}, (n, {', '.join(map(str, spec.shape))}) expected"
+                    )
         if self._length is None:
             self._length = len(values)
         elif len(values) != self._length:
@@ -128,8 +134,8 @@ class ReflectionTable:
     def concatenate(tables: Sequence[ReflectionTable]) -> ReflectionTable:
         """All rows of several tables, in order.
 
-        Columns that one of them lacks are filled with zeros when they are standard ones, and dropped otherwise. Tables without
-        rows count only when all are empty.
+        Columns that one of them lacks are filled with zeros when they are standard ones, and dropped otherwise. Tables
+        without rows count only when all are empty.
 
         Raises
         ------
@@ -140,7 +146,9 @@ class ReflectionTable:
         for table in tables:
             for key, value in table.identifiers.items():
                 if identifiers.setdefault(key, value) != value:
-                    raise ValueError(f"experiment {key} has two identifiers, {identifiers[key]} and {value}: renumber the tables first")
+                    raise ValueError(
+                        f"experiment {key} has two identifiers, {identifiers[key]} and {value}: renumber the tables first"
+                    )
         filled = [t for t in tables if len(t)] or list(tables[:1])
         if not filled:
             return ReflectionTable()

@@ -96,7 +96,9 @@ class Shoeboxes:
     def concatenate(parts: list[Shoeboxes]) -> Shoeboxes:
         """All shoeboxes of several blocks, in order."""
         shift = np.cumsum([0] + [int(p.offsets[-1]) for p in parts])
-        offsets = np.concatenate([[0]] + [p.offsets[1:] + s for p, s in zip(parts, shift, strict=False)]).astype(np.int64)
+        offsets = np.concatenate([[0]] + [p.offsets[1:] + s for p, s in zip(parts, shift, strict=False)]).astype(
+            np.int64
+        )
         return Shoeboxes(
             np.concatenate([p.panel for p in parts]), np.concatenate([p.bbox for p in parts]), offsets,
             np.concatenate([p.data for p in parts]), np.concatenate([p.mask for p in parts]),

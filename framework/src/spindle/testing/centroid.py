@@ -130,7 +130,9 @@ class CentroidContract(PluginContract):
     def test_order_of_shoeboxes_does_not_matter(self, plugin: Any) -> None:
         boxes, _ = gaussian_shoeboxes(30)
         order = np.random.default_rng(1).permutation(30)
-        assert np.array_equal(self.compute(plugin, boxes).position[order], self.compute(plugin, boxes.select(order)).position)
+        assert np.array_equal(
+            self.compute(plugin, boxes).position[order], self.compute(plugin, boxes.select(order)).position
+        )
 
     def test_input_is_left_alone(self, plugin: Any) -> None:
         boxes, _ = gaussian_shoeboxes(10)

@@ -1,4 +1,5 @@
-"""What every profile model must do. Subclass `ProfileContract` and give it one fixture, and simulated spots to try it on.
+"""What every profile model must do. Subclass `ProfileContract` and give it one fixture, and simulated spots to try it
+on.
 
 >>> class TestMyProfile(ProfileContract):
 ...     @pytest.fixture
@@ -25,7 +26,9 @@ __all__ = ["ProfileContract", "SimulatedSpots", "crop_shoeboxes", "rotation_expe
 SIGMA_B_DEG, SIGMA_M_DEG = 0.05, 0.15
 
 
-def rotation_experiment(n_images: int = 24, cell: tuple[float, ...] = (45.0, 55.0, 65.0, 90.0, 90.0, 90.0)) -> Experiment:
+def rotation_experiment(
+    n_images: int = 24, cell: tuple[float, ...] = (45.0, 55.0, 65.0, 90.0, 90.0, 90.0)
+) -> Experiment:
     """A crystal turning about x before a panel of 280 x 300 pixels 100 mm behind it, 0.25 degrees per image."""
     panel = Panel(
         fast_axis=np.array([1.0, 0.0, 0.0]), slow_axis=np.array([0.0, -1.0, 0.0]), origin=np.array([-24.08, 25.8, -100.0]),
@@ -92,7 +95,10 @@ def simulate_spots(
     v = ray @ experiment.detector.D[0].T
     xy = v[:, :2] / v[:, 2:] / 0.172
     width = experiment.scan.oscillation[1]
-    image = table["xyzcal.px"][owner, 2] + rng.normal(0.0, np.deg2rad(sigma_m_deg), len(owner)) / np.abs(table["zeta"][owner]) / width
+    image = (
+        table["xyzcal.px"][owner, 2]
+        + rng.normal(0.0, np.deg2rad(sigma_m_deg), len(owner)) / np.abs(table["zeta"][owner]) / width
+    )
     images = rng.poisson(background, (n_images, 300, 280)).astype(np.float32)
     i, j, k = (np.floor(t).astype(int) for t in (xy[:, 0], xy[:, 1], image))
     good = (i >= 0) & (i < 280) & (j >= 0) & (j < 300) & (k >= 0) & (k < n_images)
@@ -134,7 +140,10 @@ class ProfileContract:
         """The spots with the plugin's model estimated from their pixels above the background."""
         table = spots.table.select(spots.intensity > 50)
         x, y, z = table["xyzcal.px"].T
-        bbox = np.stack([np.floor(x) - 4, np.floor(x) + 5, np.floor(y) - 4, np.floor(y) + 5, np.floor(z) - 3, np.floor(z) + 4], axis=1)
+        bbox = np.stack(
+            [np.floor(x) - 4, np.floor(x) + 5, np.floor(y) - 4, np.floor(y) + 5, np.floor(z) - 3, np.floor(z) + 4],
+            axis=1,
+        )
         bbox[:, 4:] = np.clip(bbox[:, 4:], 0, len(spots.images))
         bbox = bbox.astype(np.int32)
         offsets = ForegroundMasks.offsets_of(bbox)
@@ -182,7 +191,9 @@ class ProfileContract:
         bbox = self.boxes(plugin, modelled)
         order = np.random.default_rng(0).permutation(len(modelled.table))
         shuffled = modelled.table.select(order)
-        assert np.array_equal(plugin.bounding_boxes(experiments=modelled.experiments, reflections=shuffled, border=2.0), bbox[order])
+        assert np.array_equal(
+            plugin.bounding_boxes(experiments=modelled.experiments, reflections=shuffled, border=2.0), bbox[order]
+        )
 
     def test_partiality_is_a_fraction_and_whole_spots_are_whole(self, plugin, modelled: SimulatedSpots) -> None:
         bbox = self.boxes(plugin, modelled)
@@ -212,7 +223,9 @@ class ProfileContract:
         for rows in np.array_split(np.arange(len(table)), pieces):
             expected = np.full(len(rows), float(spots.intensity.mean()))
             parts.append(fitter.fit(table.select(rows), boxes.select(rows), expected, np.zeros(len(rows))))
-        joined = {n: np.concatenate([getattr(p, n) for p in parts]) for n in ("value", "variance", "correlation", "success")}
+        joined = {
+            n: np.concatenate([getattr(p, n) for p in parts]) for n in ("value", "variance", "correlation", "success")
+        }
         return joined, whole
 
     def test_fitted_intensities_are_unbiased_and_sigmas_honest(self, plugin, modelled: SimulatedSpots) -> None:

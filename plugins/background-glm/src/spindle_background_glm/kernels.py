@@ -80,20 +80,51 @@ def huber_poisson_moments(mu, c):
 
 
 @numba.njit(nogil=True, cache=True)
-def _huber_mean(values, counts, n_values, n, c):
-    """Robust Poisson mean of a histogram: mean, its variance, converged.
+def _collect(data, used, first, last, exact, floors, values, counts):
+    """Sort the used pixels first .. last - 1 into bins: number of pixels, of bins, their sum, their upper median.
 
-    values (m,) float64 ascending, counts (m,) int64; the first n_values entries hold n data.
+    Whole counts below N_BINS share a bin, any other value has one of its own; bins go to values (m,) float64 and counts
+    (m,) int64. The median is rounded down to a whole number; beyond the histogram it is the mean, good enough to start
+    from. exact, floors (N_BINS,) int64 are zero before and after.
     """
+    n = n_bins = 0
+    highest = -1
+    total = 0.0
+    for k in range(first, last):
+        if used[k] == 0:
+            continue
+        value = np.float64(data[k])
+        n += 1
+        total += value
+        if value < N_BINS:
+            floor = int(value)
+            floors[floor] += 1
+            highest = max(highest, floor)
+            if floor == value:
+                exact[floor] += 1
+                continue
+        values[n_bins] = value
+        counts[n_bins] = 1
+        n_bins += 1
+    median = total / max(n, 1)
     seen = 0
-    mu = values[n_values - 1]
-    for j in range(n_values):
-        seen += counts[j]
-        if seen > n // 2:  # the upper median
-            mu = values[j]
-            break
-    if mu <= 0.0:
-        mu = 1.0
+    for j in range(highest + 1):
+        if exact[j] > 0:
+            values[n_bins] = j
+            counts[n_bins] = exact[j]
+            n_bins += 1
+            exact[j] = 0
+        if seen <= n // 2 < seen + floors[j]:
+            median = float(j)
+        seen += floors[j]
+        floors[j] = 0
+    return n, n_bins, total, median
+
+
+@numba.njit(nogil=True, cache=True)
+def _huber_mean(values, counts, n_bins, n, start, c):
+    """Robust Poisson mean of n data in bins, from a first guess: mean, its variance, converged."""
+    mu = start if start > 0.0 else 1.0
     beta = math.log(mu)
     converged = False
     for _ in range(MAX_ITERATIONS):
@@ -101,7 +132,7 @@ def _huber_mean(values, counts, n_values, n, c):
         s = math.sqrt(mu)
         e1, information, _variance = huber_poisson_moments(mu, c)
         score = 0.0
-        for j in range(n_values):
+        for j in range(n_bins):
             r = (values[j] - mu) / s
             score += counts[j] * min(max(r, -c), c)
         curvature = n * information * mu * s
@@ -132,10 +163,8 @@ def fit_constant(data, used, mask, bbox, offsets, per_slice, min_pixels, c, back
     largest = 1
     for i in range(offsets.shape[0] - 1):
         largest = max(largest, offsets[i + 1] - offsets[i])
-    histogram = np.zeros(N_BINS, np.int64)
-    values = np.empty(largest, np.float64)
-    counts = np.empty(largest, np.int64)
-    others = np.empty(largest, np.float64)  # counts too large for the histogram, or not whole
+    exact, floors = np.zeros(N_BINS, np.int64), np.zeros(N_BINS, np.int64)
+    values, counts = np.empty(largest, np.float64), np.empty(largest, np.int64)
     for i in range(success.shape[0]):
         first, last = offsets[i], offsets[i + 1]
         n_groups = bbox[i, 5] - bbox[i, 4] if per_slice else 1
@@ -157,60 +186,23 @@ def fit_constant(data, used, mask, bbox, offsets, per_slice, min_pixels, c, back
         variance_of_mean = 0.0
         for g in range(n_groups):
             start = first + g * step
-            n = m = n_others = 0
-            highest = -1
-            whole = True
-            for k in range(start, start + step):
-                if mask[k] & FOREGROUND:
-                    m += 1
-                if used[k] != 0:
-                    n += 1
-                    value = data[k]
-                    if value < N_BINS:
-                        bin_ = int(value)
-                        if bin_ != value:
-                            whole = False
-                            break
-                        histogram[bin_] += 1
-                        highest = max(highest, bin_)
-                    else:
-                        others[n_others] = value
-                        n_others += 1
-            n_values = 0
-            for j in range(highest + 1):
-                if histogram[j] > 0:
-                    values[n_values] = j
-                    counts[n_values] = histogram[j]
-                    n_values += 1
-                    histogram[j] = 0
-            if not whole:  # corrected data: every pixel is a bin of its own
-                n = m = n_others = n_values = 0
-                for k in range(start, start + step):
-                    if mask[k] & FOREGROUND:
-                        m += 1
-                    if used[k] != 0:
-                        others[n] = data[k]
-                        n += 1
-                n_others = n
+            n, n_bins, total, median = _collect(data, used, start, start + step, exact, floors, values, counts)
             if n == 0:
                 good = False
                 break
-            if n_others > 0:
-                ordered = np.sort(others[:n_others])
-                for j in range(n_others):
-                    values[n_values] = ordered[j]
-                    counts[n_values] = 1
-                    n_values += 1
-            if values[n_values - 1] == 0.0:  # not one photon: mu -> 0; its variance is that of one photon in n pixels
+            if total == 0.0:  # not one photon: mu -> 0; its variance is that of one photon in n pixels
                 mu = 0.0
                 variance = 1.0 / (float(n) * n)
             else:
-                mu, variance, converged = _huber_mean(values, counts, n_values, n, c)
+                mu, variance, converged = _huber_mean(values, counts, n_bins, n, median, c)
                 if not converged:
                     good = False
                     break
+            m = 0
             for k in range(start, start + step):
                 background[k] = mu
+                if mask[k] & FOREGROUND:
+                    m += 1
             level += mu / n_groups
             weight = m / n_foreground if n_foreground > 0 else 1.0 / n_groups
             variance_of_mean += weight * weight * variance
@@ -237,7 +229,8 @@ def fit_loglinear(data, used, mask, bbox, offsets, per_slice, min_pixels, c, bac
     largest = 1
     for i in range(offsets.shape[0] - 1):
         largest = max(largest, offsets[i + 1] - offsets[i])
-    values = np.empty(largest, np.float64)
+    exact, floors = np.zeros(N_BINS, np.int64), np.zeros(N_BINS, np.int64)
+    values, counts = np.empty(largest, np.float64), np.empty(largest, np.int64)
     for i in range(success.shape[0]):
         first, last = offsets[i], offsets[i + 1]
         nx = bbox[i, 1] - bbox[i, 0]
@@ -275,7 +268,6 @@ def fit_loglinear(data, used, mask, bbox, offsets, per_slice, min_pixels, c, bac
                     foreground[2] += y
                     foreground[3] += z
                 if used[k] != 0:
-                    values[n] = data[k]
                     n += 1
                     centre[0] += x
                     centre[1] += y
@@ -295,16 +287,15 @@ def fit_loglinear(data, used, mask, bbox, offsets, per_slice, min_pixels, c, bac
             if spread[0] < 1e-9 or spread[1] < 1e-9:
                 good = False
                 break
-            ordered = np.sort(values[:n])
-            if ordered[n - 1] == 0.0:  # not one photon
+            n, _n_bins, total, median = _collect(data, used, start, start + step, exact, floors, values, counts)
+            if total == 0.0:  # not one photon
                 for k in range(start, start + step):
                     background[k] = 0.0
                 weight = m / n_foreground if n_foreground > 0 else 1.0 / n_groups
                 variance_of_mean += weight * weight / (float(n) * n)
                 continue
-            start_value = ordered[n // 2]
             beta[:] = 0.0
-            beta[0] = math.log(start_value) if start_value > 0.0 else 0.0
+            beta[0] = math.log(median) if median > 0.0 else 0.0
             converged = False
             for iteration in range(MAX_ITERATIONS + 1):
                 score[:] = 0.0

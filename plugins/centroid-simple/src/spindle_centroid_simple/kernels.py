@@ -37,7 +37,8 @@ def centroids(bbox, offsets, data, mask, background, wanted, unwanted, position,
         sum_x = 0.0
         sum_y = 0.0
         sum_z = 0.0
-        # Two passes: the second takes distances from the mean, so that nothing is lost in a difference of large numbers.
+        # Two passes: the second takes distances from the mean, so that nothing is lost in a difference of large
+        # numbers.
         for second in range(2):
             sxx = 0.0
             syy = 0.0

@@ -56,7 +56,12 @@ class BasicErrorModel(Algorithm):
 
     @hookimpl
     def corrected_variance(
-        self, intensity: np.ndarray, variance: np.ndarray, expected: np.ndarray, counting: np.ndarray, model: ErrorModelFit
+        self,
+        intensity: np.ndarray,
+        variance: np.ndarray,
+        expected: np.ndarray,
+        counting: np.ndarray,
+        model: ErrorModelFit,
     ) -> np.ndarray:
         """See `spindle.contracts.error_model.ErrorModelSpec`."""
         a, b = model.parameters[:2]
@@ -137,7 +142,9 @@ def _complete(observations: ErrorModelObservations) -> tuple[np.ndarray, np.ndar
     """Rows of fully recorded observations and the offsets of their reflections."""
     keep = observations.partiality > FULL_ENOUGH
     group = np.repeat(np.arange(len(observations.offsets) - 1), np.diff(observations.offsets))[keep]
-    return np.flatnonzero(keep), np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(observations.offsets) - 1))])
+    return np.flatnonzero(keep), np.concatenate(
+        [[0], np.cumsum(np.bincount(group, minlength=len(observations.offsets) - 1))]
+    )
 
 
 def _describe(a: float, b: float, c: float, tables: tuple[Table, ...], details: dict[str, Any]) -> ErrorModelFit:

@@ -157,7 +157,9 @@ def bin_variances(deviations: np.ndarray, bins: np.ndarray) -> np.ndarray:
 
 
 def minimise_b(sample: Sample, a: float, bins: np.ndarray) -> float:
-    """The b that makes the variances of the normalised deviations in all bins closest to one, strong bins weighing most."""
+    """The b that makes the variances of the normalised deviations in all bins closest to one, strong bins weighing
+    most.
+    """
     use = bins >= 0
     weight = np.bincount(bins[use], sample.expected[use]) / np.bincount(bins[use])
 

@@ -36,9 +36,10 @@ def fit_likelihood(
 
     Notes
     -----
-    The squared deviation from the mean of the group has the expectation sigma_i'^2 (1 - w_i g_i^2 / sum w g^2), linear in a^2,
-    a^2 c and a^2 b^2. Its own variance is twice the square of that, so the likelihood of normal errors is maximised by weighted
-    linear least squares with weights 1 / expectation^2, iterated; the parameters cannot be negative.
+    The squared deviation from the mean of the group has the expectation sigma_i'^2 (1 - w_i g_i^2 / sum w g^2), linear
+    in a^2, a^2 c and a^2 b^2. Its own variance is twice the square of that, so the likelihood of normal errors is
+    maximised by weighted linear least squares with weights 1 / expectation^2, iterated; the parameters cannot be
+    negative.
     """
     n_groups = len(offsets) - 1
     group = np.repeat(np.arange(n_groups), np.diff(offsets))
@@ -58,7 +59,9 @@ def fit_likelihood(
         model = a * a * (variance + c * counting + (b * expected) ** 2)
         leverage = np.clip(1.0 - weight * scale**2 / sums, 0.02, 1.0)
         square = np.minimum((intensity - scale * mean) ** 2 / leverage, LIMIT * model) / LIMITED_MEAN
-        new = _step(square[several], model[several], variance[several], counting[several], expected[several], a, b, c, fixed)
+        new = _step(
+            square[several], model[several], variance[several], counting[several], expected[several], a, b, c, fixed
+        )
         change = max(abs(new[0] - a) / a, abs(new[1] - b) / 0.01, abs(new[2] - c))
         a, b, c = new
         if change < 1e-3:

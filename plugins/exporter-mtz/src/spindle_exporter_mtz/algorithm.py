@@ -39,10 +39,14 @@ class MtzExporter(Algorithm):
         hklout = PathParam(Auto, help="Output file; Auto is scaled.mtz for scaled data, else integrated.mtz.")
         crystal_name = Str("XTAL", help="Name of the crystal in the file.")
         project_name = Str("SPINDLE", help="Name of the project in the file.")
-        best_unit_cell = UnitCell(None, none=True, help="Cell for the file, also for the resolution limit; else the mean cell.")
+        best_unit_cell = UnitCell(
+            None, none=True, help="Cell for the file, also for the resolution limit; else the mean cell."
+        )
 
     @hookimpl
-    def export(self, experiments: Experiments, reflections: ReflectionTable, intensity: str, path: str | None) -> Export:
+    def export(
+        self, experiments: Experiments, reflections: ReflectionTable, intensity: str, path: str | None
+    ) -> Export:
         """Unmerged MTZ; see `spindle.contracts.exporter.ExporterSpec`."""
         p = self.params
         space_group, cell = self._symmetry(experiments)
@@ -51,7 +55,9 @@ class MtzExporter(Algorithm):
             intensity, combine_partials=p.combine_partials, partiality_threshold=p.partiality_threshold, min_isigi=p.min_isigi,
             d_min=p.d_min, filter_ice_rings=p.filter_ice_rings,
         )  # fmt: skip
-        target = path or (("scaled.mtz" if data.kind == "scale" else "integrated.mtz") if p.hklout is Auto else str(p.hklout))
+        target = path or (
+            ("scaled.mtz" if data.kind == "scale" else "integrated.mtz") if p.hklout is Auto else str(p.hklout)
+        )
         mtz = self._unmerged(experiments, data, space_group, cell)
         holds = {
             "scale": "I = scaled intensity (already divided by SCALEUSED)",
@@ -67,13 +73,19 @@ class MtzExporter(Algorithm):
     def _symmetry(self, experiments: Experiments) -> tuple[gemmi.SpaceGroup, np.ndarray]:
         crystals = [e.crystal for e in experiments]
         if not crystals or any(c is None for c in crystals):
-            raise UserError("export format=mtz: an experiment has no crystal; run spindle index and spindle integrate first")
+            raise UserError(
+                "export format=mtz: an experiment has no crystal; run spindle index and spindle integrate first"
+            )
         symbols = {c.hall for c in crystals if c is not None}
         if len(symbols) > 1:
             names = ", ".join(sorted(space_group_from_symbol(s).hm for s in symbols))
-            raise UserError(f"export format=mtz: the experiments have different space groups ({names}); run spindle symmetry first")
+            raise UserError(
+                f"export format=mtz: the experiments have different space groups ({names}); run spindle symmetry first"
+            )
         if self.params.best_unit_cell is not None:
-            cell = np.array(getattr(self.params.best_unit_cell, "parameters", self.params.best_unit_cell), dtype=np.float64)
+            cell = np.array(
+                getattr(self.params.best_unit_cell, "parameters", self.params.best_unit_cell), dtype=np.float64
+            )
         else:
             cell = np.mean([c.cell for c in crystals if c is not None], axis=0)
         return space_group_from_symbol(symbols.pop()), cell
@@ -110,7 +122,11 @@ class MtzExporter(Algorithm):
             columns += [("BG", "R", table["background.sum.value"])]
             columns += [("SIGBG", "R", np.sqrt(np.maximum(table["background.sum.variance"], 0.0)))]
         columns.append(("FRACTIONCALC", "R", table.get("partiality", np.ones(len(table)))))
-        columns += [("XDET", "R", table["xyzcal.px"][:, 0]), ("YDET", "R", table["xyzcal.px"][:, 1]), ("ROT", "R", angle)]
+        columns += [
+            ("XDET", "R", table["xyzcal.px"][:, 0]),
+            ("YDET", "R", table["xyzcal.px"][:, 1]),
+            ("ROT", "R", angle),
+        ]
         if "lp" in table:
             columns.append(("LP", "R", table["lp"]))
         columns.append(("QE", "R", table.get("qe", np.ones(len(table)))))
@@ -160,7 +176,12 @@ class MtzExporter(Algorithm):
             dataset.id = i + 1
             dataset.crystal_name, dataset.project_name = source.crystal, source.project
             dataset.wavelength, dataset.cell = source.wavelength, gemmi.UnitCell(*source.cell)
-        _fill(mtz, merged.miller_index, [(c.label, c.type, c.values, c.dataset + 1) for c in merged.columns], unmerged=False)
+        _fill(
+            mtz,
+            merged.miller_index,
+            [(c.label, c.type, c.values, c.dataset + 1) for c in merged.columns],
+            unmerged=False,
+        )
         mtz.sort_order = [1, 2, 3, 0, 0]
         labels = " ".join(c.label for c in merged.columns)
         messages = [f"{path}: {len(merged.miller_index)} unique reflections, merged; columns {labels}"]
@@ -217,6 +238,3 @@ def _version() -> str:
     from importlib.metadata import version
 
     return version("spindle-exporter-mtz")
-
-
-

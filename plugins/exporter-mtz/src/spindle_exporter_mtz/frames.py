@@ -12,8 +12,8 @@ N_INTS, N_FLOATS = 29, 156
 def batch_offsets(experiments: Experiments) -> list[int]:
     """What to add to the image numbers of each experiment so that no two share a batch number.
 
-    Offsets that the scans carry already are kept when they are all different; image ranges that do not overlap need none. Otherwise
-    each experiment starts at the next number that ends in 01 and leaves at least one number free.
+    Offsets that the scans carry already are kept when they are all different; image ranges that do not overlap need
+    none. Otherwise each experiment starts at the next number that ends in 01 and leaves at least one number free.
 
     Raises
     ------
@@ -68,7 +68,8 @@ def image_matrices(experiment: Experiment, force_static: bool) -> np.ndarray:
 def batch_headers(experiment: Experiment, force_static: bool) -> np.ndarray:
     """The 156 floats of each image's batch header, (n_images, 156) float64.
 
-    The rotation axis is (0, 0, 1); the crystal's orientation is that at rotation angle zero; angles in degrees, distance in mm.
+    The rotation axis is (0, 0, 1); the crystal's orientation is that at rotation angle zero; angles in degrees,
+    distance in mm.
     """
     from spindle.models.crystal import cell_from_real_space
 

@@ -29,7 +29,9 @@ class XdsAsciiExporter(Algorithm):
         hklout = PathParam("XDS_ASCII.HKL", help="Output file; several experiments get this name with a number added.")
 
     @hookimpl
-    def export(self, experiments: Experiments, reflections: ReflectionTable, intensity: str, path: str | None) -> Export:
+    def export(
+        self, experiments: Experiments, reflections: ReflectionTable, intensity: str, path: str | None
+    ) -> Export:
         """XDS_ASCII; see `spindle.contracts.exporter.ExporterSpec`."""
         target = Path(path or str(self.params.hklout))
         result = Export()
@@ -47,7 +49,9 @@ class XdsAsciiExporter(Algorithm):
             body = _rows(experiment, data, kind)
             header = _header(experiment, HOLDS[kind])
             result.files[name] = _writer(header, body)
-            result.messages.append(f"{name}: {len(data)} observations; IOBS = {HOLDS[kind]} intensity; XD, YD, ZD are calculated positions")
+            result.messages.append(
+                f"{name}: {len(data)} observations; IOBS = {HOLDS[kind]} intensity; XD, YD, ZD are calculated positions"
+            )
             result.messages += [f"{n} reflections left out: {reason}" for reason, n in data.dropped.items()]
         return result
 

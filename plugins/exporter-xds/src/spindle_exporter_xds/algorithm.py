@@ -119,7 +119,10 @@ def xds_inp_text(experiment: Experiment, folder: str) -> str:
     if experiment.crystal is not None and frame.real_space is not None:
         lines.append(f"SPACE_GROUP_NUMBER= {experiment.crystal.space_group.number}")
         lines.append("UNIT_CELL_CONSTANTS= " + " ".join(f"{v:.4f}" for v in experiment.crystal.cell))
-        lines += [f"UNIT_CELL_{n}-AXIS= " + " ".join(f"{v:.6f}" for v in row) for n, row in zip("ABC", frame.real_space, strict=True)]
+        lines += [
+            f"UNIT_CELL_{n}-AXIS= " + " ".join(f"{v:.6f}" for v in row)
+            for n, row in zip("ABC", frame.real_space, strict=True)
+        ]
     else:
         lines.append("SPACE_GROUP_NUMBER= 0")
     return "\n".join(lines) + "\n"
@@ -128,7 +131,9 @@ def xds_inp_text(experiment: Experiment, folder: str) -> str:
 def _template(experiment: Experiment, folder: str) -> str:
     imageset = experiment.imageset
     if imageset is None or not imageset.template:
-        raise UserError("export format=xds: the experiment has no file name template; XDS reads images that are numbered by file name")
+        raise UserError(
+            "export format=xds: the experiment has no file name template; XDS reads images that are numbered by file name"
+        )
     return re.sub("#", "?", os.path.relpath(imageset.template, folder))
 
 
@@ -148,7 +153,9 @@ class XdsExporter(Algorithm):
     """Input files for XDS from indexed or refined experiments."""
 
     class Params(BaseParams):
-        directory = PathParam("xds", help="Folder for the files; several experiments get this name with a number added.")
+        directory = PathParam(
+            "xds", help="Folder for the files; several experiments get this name with a number added."
+        )
 
     @hookimpl
     def export(
@@ -172,7 +179,9 @@ class XdsExporter(Algorithm):
             if reflections is not None and "xyzobs.px.value" in reflections:
                 rows = reflections.of_experiment(i)
                 texts["SPOT.XDS"] = spot_text(rows)
-                result.messages.append(f"SPOT.XDS of experiment {i}: {len(rows)} spots, observed centroids, summed intensities")
+                result.messages.append(
+                    f"SPOT.XDS of experiment {i}: {len(rows)} spots, observed centroids, summed intensities"
+                )
             for name, text in texts.items():
                 result.files[str(Path(folder) / name)] = _writer(text)
         result.messages.append("XDS takes over with: cd " + base + " && xds")

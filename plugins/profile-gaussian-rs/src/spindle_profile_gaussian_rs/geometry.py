@@ -10,10 +10,11 @@ from .kernels import local_frames
 def growth(experiment, s1: np.ndarray, s0: np.ndarray) -> np.ndarray:
     """How the rotational spread of a mosaic crystal widens spots along e1 and e2.
 
-    A block turned by small angles w about three axes has its lattice point at p + w x p and diffracts when the goniometer has turned by
-    dphi = -w.e1 / zeta more. Its diffracted beam is then displaced along e1 by w.(p x e1) - (w.e1) m2.(p x e1) / zeta, whose variance
-    for isotropic w is g^2 (p^2 + (m2.(p x e1) / zeta)^2); |p| = 2 sin theta in units of 1 / wavelength. Nothing moves along e2; there
-    p^2 stands for what else grows with the diffraction angle, such as the depth in the sensor and the bandwidth.
+    A block turned by small angles w about three axes has its lattice point at p + w x p and diffracts when the
+    goniometer has turned by dphi = -w.e1 / zeta more. Its diffracted beam is then displaced along e1 by w.(p x e1) -
+    (w.e1) m2.(p x e1) / zeta, whose variance for isotropic w is g^2 (p^2 + (m2.(p x e1) / zeta)^2); |p| = 2 sin theta
+    in units of 1 / wavelength. Nothing moves along e2; there p^2 stands for what else grows with the diffraction angle,
+    such as the depth in the sensor and the bandwidth.
 
     Parameters
     ----------
@@ -61,8 +62,8 @@ class SpotGeometry:
     def widths(self, index: int, s1: np.ndarray, s0: np.ndarray, z: np.ndarray) -> np.ndarray:
         """(n, 2) float64, radian: standard deviations along e1 and e2.
 
-        Where the profile has ``sigma_e1`` and ``sigma_e2`` (each two numbers s, g in degrees) the widths follow `growth`,
-        sqrt(s^2 + g^2 growth).
+        Where the profile has ``sigma_e1`` and ``sigma_e2`` (each two numbers s, g in degrees) the widths follow
+        `growth`, sqrt(s^2 + g^2 growth).
         """
         sigma_b = self.sigma(index, "sigma_b", z)
         profile = self.experiments[index].profile or {}
@@ -74,6 +75,17 @@ class SpotGeometry:
             s, g = np.radians(np.asarray(profile[name], dtype=np.float64))
             out[:, k] = np.sqrt(s * s + g * g * grown[:, k])
         return out
+
+    def set_widths(self, index: int, widths: np.ndarray) -> None:
+        """Replace s and g (radian) of e1 and e2 in the model of an experiment."""
+        in_degrees = np.degrees(widths)
+        profile = dict(self.experiments[index].profile)
+        old = [np.asarray(profile[name]) for name in ("sigma_e1", "sigma_e2")]
+        profile["sigma_e1"], profile["sigma_e2"] = in_degrees[0].tolist(), in_degrees[1].tolist()
+        # sigma_b stays what it is: the typical width, scaled alike
+        ratio = np.sqrt(np.mean([w @ w / (o @ o) for w, o in zip(in_degrees, old, strict=True)]))
+        profile["sigma_b"] = float(profile["sigma_b"] * ratio)
+        self.experiments = self.experiments.replace(index, profile=profile)
 
     def pixel_edges(self, frames: np.ndarray, xy: np.ndarray) -> np.ndarray:
         """(n, 2) float64: extent of a pixel along e1 and e2 in units of the widths that the frames hold."""
@@ -94,13 +106,14 @@ class SpotGeometry:
             rows = np.flatnonzero(reflections["id"] == i)
             if experiment.is_still or not len(rows):
                 continue
-            e1 = np.cross(reflections["s1"][rows], self._s0(experiment, reflections["xyzcal.px"][rows, 2]))
+            e1 = np.cross(reflections["s1"][rows], self.incident(experiment, reflections["xyzcal.px"][rows, 2]))
             e1 /= np.linalg.norm(e1, axis=1)[:, None]
             out[rows] = e1 @ experiment.goniometer.axis_lab
         return out
 
     @staticmethod
-    def _s0(experiment, z: np.ndarray) -> np.ndarray:
+    def incident(experiment, z: np.ndarray) -> np.ndarray:
+        """(n, 3) float64, 1/angstrom: incident beams at array indices z."""
         points = experiment.beam.s0_at_scan_points
         if points is None or experiment.scan is None:
             return np.ascontiguousarray(np.broadcast_to(experiment.beam.s0, (len(z), 3)))
@@ -117,7 +130,7 @@ class SpotGeometry:
             xyz = reflections["xyzcal.px"][rows]
             g = experiment.detector.geometry
             frames[rows] = local_frames(
-                np.ascontiguousarray(reflections["s1"][rows]), self._s0(experiment, xyz[:, 2]),
+                np.ascontiguousarray(reflections["s1"][rows]), self.incident(experiment, xyz[:, 2]),
                 reflections["panel"][rows].astype(np.int64), np.ascontiguousarray(xyz[:, :2]), g.d, g.D, g.pixel_size,
                 np.ones((len(rows), 2)),
             )  # fmt: skip
@@ -133,7 +146,7 @@ class SpotGeometry:
                 continue
             s1 = np.ascontiguousarray(reflections["s1"][rows])
             xyz = reflections["xyzcal.px"][rows]
-            s0 = self._s0(experiment, xyz[:, 2])
+            s0 = self.incident(experiment, xyz[:, 2])
             g = experiment.detector.geometry
             frames[rows] = local_frames(
                 s1, s0, reflections["panel"][rows].astype(np.int64), np.ascontiguousarray(xyz[:, :2]), g.d, g.D, g.pixel_size,

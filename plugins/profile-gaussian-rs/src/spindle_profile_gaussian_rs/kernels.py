@@ -6,9 +6,9 @@ Every spot carries one row of fifteen numbers, its *local frame*, from which all
 
 with ``E1 = e1 / sigma_1``, ``E2 = e2 / sigma_2`` (the widths of the spot along the two axes; equal to sigma_b when
 the model is isotropic) and the laboratory point of pixel (x, y) being ``v = f x + s y + o`` (mm). The
-coordinates of a pixel in units of the widths are then ``u = E1 . v / |v|`` and ``w = E2 . v / |v|``, because e1 and e2 are perpendicular
-to the diffracted beam. The offset ``o`` is chosen so that the predicted pixel maps onto the predicted diffracted beam exactly, whatever
-the detector does with the depth of its sensor.
+coordinates of a pixel in units of the widths are then ``u = E1 . v / |v|`` and ``w = E2 . v / |v|``, because e1 and e2
+are perpendicular to the diffracted beam. The offset ``o`` is chosen so that the predicted pixel maps onto the predicted
+diffracted beam exactly, whatever the detector does with the depth of its sensor.
 
 Along the rotation a spot has ``kz``: the distance of one image in units of sigma_m, with the sign of zeta.
 

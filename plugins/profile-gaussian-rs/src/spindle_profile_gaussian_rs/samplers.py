@@ -54,7 +54,10 @@ class Sampler:
             radius = 0.5 * min(w, h)
             ring = 0.5 * (radius / 3.0 + radius / 3.0 * np.sqrt(5.0))
             angle = np.arange(8) * np.pi / 4.0
-            xy = np.concatenate([[[0.0, 0.0]], ring * np.stack([np.cos(angle), np.sin(angle)], axis=1)]) + [0.5 * w, 0.5 * h]
+            xy = np.concatenate([[[0.0, 0.0]], ring * np.stack([np.cos(angle), np.sin(angle)], axis=1)]) + [
+                0.5 * w,
+                0.5 * h,
+            ]
         z = self.array_range[0] + (np.arange(self.n_z) + 0.5) * self.step_z
         return np.column_stack([np.tile(xy, (self.n_z, 1)), np.repeat(z, len(xy))])
 
@@ -74,7 +77,9 @@ class Sampler:
         return block * 9 + np.where(inner, 0, 1 + sector)
 
     def weights(self, xyz: np.ndarray, position: int) -> np.ndarray:
-        """(n,) float64: how much spots (n, 3) count for a position: exp(-4 ln 2 d^2), d in units of the spacing; 0 beyond neighbours."""
+        """(n,) float64: how much spots (n, 3) count for a position: exp(-4 ln 2 d^2), d in units of the spacing; 0
+        beyond neighbours.
+        """
         centre = self.positions[position]
         w, h = self.image_size
         spacing = {"single": np.inf, "regular_grid": (w / 3.0, h / 3.0), "circular_grid": min(w, h) / 3.0}[self.method]

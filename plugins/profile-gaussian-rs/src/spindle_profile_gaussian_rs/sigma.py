@@ -13,7 +13,9 @@ from .sigma_kernels import image_counts, rocking_likelihood, spot_moments
 GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 
 
-def estimate_sigma_b(frames, bbox, offsets, data, mask, pixel_angle, definition: str = "deconvolved", subtract=None) -> float:
+def estimate_sigma_b(
+    frames, bbox, offsets, data, mask, pixel_angle, definition: str = "deconvolved", subtract=None
+) -> float:
     """Angular width of spots across the detector.
 
     Parameters
@@ -25,8 +27,9 @@ def estimate_sigma_b(frames, bbox, offsets, data, mask, pixel_angle, definition:
     pixel_angle : (n,) float64, radian
         Root of the mean of the squares of the angles under which the two pixel edges are seen.
     definition : "deconvolved" or "radial"
-        "radial" is the root mean square *distance* from the predicted beam, as DIALS takes it: it holds the pixel and is sqrt 2 times
-        the standard deviation along one direction. "deconvolved" is that standard deviation without the pixel.
+        "radial" is the root mean square *distance* from the predicted beam, as DIALS takes it: it holds the pixel and
+        is sqrt 2 times the standard deviation along one direction. "deconvolved" is that standard deviation without the
+        pixel.
     subtract : (n,) float64, optional
         Background per pixel.
 
@@ -40,11 +43,15 @@ def estimate_sigma_b(frames, bbox, offsets, data, mask, pixel_angle, definition:
     if definition == "radial":
         good = total > 1
         if not good.any():
-            raise UserError("integrate: no spot has counts, sigma_b cannot be estimated; give profile.gaussian_rs.parameters.sigma_b")
+            raise UserError(
+                "integrate: no spot has counts, sigma_b cannot be estimated; give profile.gaussian_rs.parameters.sigma_b"
+            )
         return float(np.sqrt(np.mean((moments[good, 1] + moments[good, 2]) / (total[good] - 1))))
     good = total > 10
     if not good.any():
-        raise UserError("integrate: no spot has counts, sigma_b cannot be estimated; give profile.gaussian_rs.parameters.sigma_b")
+        raise UserError(
+            "integrate: no spot has counts, sigma_b cannot be estimated; give profile.gaussian_rs.parameters.sigma_b"
+        )
     per_axis = 0.5 * (moments[good, 1] + moments[good, 2]) / total[good]
     # weak spots show only their tops, a few are disturbed by neighbours: the median of the brighter half
     bright = total[good] >= np.median(total[good])
@@ -78,21 +85,75 @@ def estimate_widths(frames, bbox, offsets, data, mask, pixel_edges, growth, subt
         good = total > min(float(np.median(total)), 30.0)
     out = np.zeros((2, 2))
     for k in range(2):
-        variance = moments[good, 1 + k] / total[good] - pixel_edges[good, k] ** 2 / 12.0
-        x = growth[good, k]
-        # medians in bins of equal population, then a straight line: insensitive to spots with neighbours
-        n_bins = int(np.clip(len(x) // 50, 1, 20))
-        order = np.array_split(np.argsort(x, kind="stable"), n_bins)
-        xs = np.array([np.median(x[o]) for o in order])
-        ys = np.array([np.median(variance[o]) for o in order])
-        floor = 0.04 * float(np.median(moments[good, 1 + k] / total[good]))
-        slope, start = 0.0, float(np.median(ys))
-        if n_bins >= 4 and np.ptp(xs) > 0:
-            slope, start = np.polyfit(xs, ys, 1)
-            if slope < 0 or start < floor:
-                slope, start = 0.0, float(np.median(ys))
-        out[k] = math.sqrt(max(start, floor)), math.sqrt(max(slope, 0.0))
+        measured = moments[good, 1 + k] / total[good]
+        # medians in bins of equal population: insensitive to spots with neighbours
+        variance, x = measured - pixel_edges[good, k] ** 2 / 12.0, growth[good, k]
+        bins = _bins(x)
+        ys = np.array([np.median(variance[o]) for o in bins])
+        xs = np.array([np.median(x[o]) for o in bins])
+        out[k] = _line(xs, ys, 0.04 * float(np.median(measured)))
     return out
+
+
+def refine_widths(frames, bbox, offsets, data, mask, subtract, widths, growth, spot_counts: float):
+    """Widths as `estimate_widths`, from whole spots free of background.
+
+    Parameters
+    ----------
+    frames, bbox, offsets, data, mask, subtract
+        Spots whose foreground reaches well beyond them; frames in units of ``widths``.
+    widths : (n, 2) float64, radian
+    growth : (n, 2) float64
+    spot_counts : float
+        Brighter spots weigh as much as spots of so many counts.
+
+    Returns
+    -------
+    (2, 2) float64, radian, or None when the spots are too few
+    """
+    moments = spot_moments(frames, bbox, offsets, data, mask, subtract)
+    total = moments[:, 0]
+    good = total > 0
+    if np.count_nonzero(good) < 100:
+        return None
+    weight = np.minimum(1.0, spot_counts / total[good])
+    pixel = np.stack([_edges(frames, bbox, k) for k in range(2)], axis=1)[good] * widths[good]
+    out = np.zeros((2, 2))
+    for k in range(2):
+        scaled = weight * moments[good, 1 + k] * widths[good, k] ** 2
+        counts = weight * total[good]
+        x = growth[good, k]
+        bins = _bins(x)
+        ys = np.array(
+            [scaled[o].sum() / counts[o].sum() - np.average(pixel[o, k] ** 2, weights=counts[o]) / 12.0 for o in bins]
+        )
+        xs = np.array([np.average(x[o], weights=counts[o]) for o in bins])
+        out[k] = _line(xs, ys, 0.04 * float(scaled.sum() / counts.sum()))
+    return out
+
+
+def _edges(frames: np.ndarray, bbox: np.ndarray, k: int) -> np.ndarray:
+    """(n,) float64: extent of a pixel in the middle of each box along e1 or e2, in units of the frames."""
+    x, y = 0.5 * (bbox[:, 0] + bbox[:, 1]), 0.5 * (bbox[:, 2] + bbox[:, 3])
+    v = frames[:, 6:9] * x[:, None] + frames[:, 9:12] * y[:, None] + frames[:, 12:15]
+    e = frames[:, 3 * k : 3 * k + 3]
+    along = [np.einsum("ij,ij->i", e, frames[:, i : i + 3]) for i in (6, 9)]
+    return np.hypot(*along) / np.linalg.norm(v, axis=1)
+
+
+def _bins(x: np.ndarray) -> list[np.ndarray]:
+    """Rows in bins of equal population, at most 20."""
+    return np.array_split(np.argsort(x, kind="stable"), int(np.clip(len(x) // 50, 1, 20)))
+
+
+def _line(x: np.ndarray, y: np.ndarray, floor: float) -> tuple[float, float]:
+    """s and g of y = s^2 + g^2 x; g = 0 where the points say nothing about it or fall."""
+    slope, start = 0.0, float(np.median(y))
+    if len(x) >= 4 and np.ptp(x) > 0:
+        slope, start = np.polyfit(x, y, 1)
+        if slope < 0 or start < floor:
+            slope, start = 0.0, float(np.median(y))
+    return math.sqrt(max(start, floor)), math.sqrt(max(slope, 0.0))
 
 
 def estimate_sigma_m(kappa, z, bbox, offsets, data, mask, algorithm: str = "extended") -> float:

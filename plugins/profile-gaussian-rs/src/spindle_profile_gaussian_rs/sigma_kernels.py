@@ -33,8 +33,6 @@ def spot_moments(frames, bbox, offsets, data, mask, subtract):
     for r in range(n):
         e = frames[r]
         k = offsets[r]
-        if offsets[r + 1] == k:
-            continue
         for _z in range(bbox[r, 4], bbox[r, 5]):
             for y in range(bbox[r, 2], bbox[r, 3]):
                 for x in range(bbox[r, 0], bbox[r, 1]):
@@ -88,8 +86,8 @@ def rocking_likelihood(sigma, extended, first, counts, low, high):
     ----------
     sigma : float, radian
     extended : bool
-        False: every image on which a spot was seen counts once (Kabsch 2010, equation for the reflecting range); True: images
-        count with their counts, given the total of the spot.
+        False: every image on which a spot was seen counts once (Kabsch 2010, equation for the reflecting range); True:
+        images count with their counts, given the total of the spot.
     first : (n + 1,) int64
         First image of each spot.
     counts, low, high : (first[n],) float64

@@ -34,9 +34,13 @@ class ExportProgram(Program):
     def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
         """Export; see `spindle.contracts.program.ProgramSpec`."""
         if inputs.files:
-            raise UserError(f"export: {inputs.files[0]} is neither an experiment file nor a reflection file; give scaled.expt scaled.refl")
+            raise UserError(
+                f"export: {inputs.files[0]} is neither an experiment file nor a reflection file; give scaled.expt scaled.refl"
+            )
         if inputs.experiments is None:
-            raise UserError("export: no experiments; give an experiment file too: spindle export scaled.expt scaled.refl")
+            raise UserError(
+                "export: no experiments; give an experiment file too: spindle export scaled.expt scaled.refl"
+            )
         if len(inputs.reflections) > 1:
             raise UserError(
                 f"export: {len(inputs.reflections)} reflection files; give one, which holds all reflections of the experiments"

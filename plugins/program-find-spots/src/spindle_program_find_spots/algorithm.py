@@ -29,8 +29,8 @@ __all__ = ["FindSpots"]
 class FindSpots(Program):
     """Find the spots of a sequence of images.
 
-    Pixels that stand out from their surroundings are gathered to spots that may extend over neighbouring images; each spot gets a
-    centroid, an intensity and the shoebox of its pixels.
+    Pixels that stand out from their surroundings are gathered to spots that may extend over neighbouring images; each
+    spot gets a centroid, an intensity and the shoebox of its pixels.
 
         spindle find_spots imported.expt
         spindle find_spots imported.expt spotfinder.filter.d_min=2 threshold.algorithm=dispersion
@@ -49,16 +49,22 @@ class FindSpots(Program):
                 raise ParameterError("give either images or an experiment list, not both")
             experiments = context.run_program("import", files=inputs.files).experiments
         if not experiments:
-            raise ParameterError("no images: give an experiment file (spindle import writes imported.expt) or image files")
+            raise ParameterError(
+                "no images: give an experiment file (spindle import writes imported.expt) or image files"
+            )
         return _Run(experiments, params, context).result()
 
 
 def _check_params(params: Any) -> None:
     mp = params.spotfinder.mp
     if mp.njobs != 1:
-        raise ParameterError(f"spotfinder.mp.njobs={mp.njobs}: several machines are used through an executor; leave njobs=1, set mp.method=")
+        raise ParameterError(
+            f"spotfinder.mp.njobs={mp.njobs}: several machines are used through an executor; leave njobs=1, set mp.method="
+        )
     if mp.chunksize not in (None, Auto) or mp.min_chunksize not in (None, 20):
-        raise ParameterError("spotfinder.mp.chunksize and min_chunksize: images are handed to the workers one by one; leave them out")
+        raise ParameterError(
+            "spotfinder.mp.chunksize and min_chunksize: images are handed to the workers one by one; leave them out"
+        )
     smallest = params.spotfinder.filter.min_spot_size
     largest = params.spotfinder.filter.max_spot_size
     if smallest is not Auto and smallest > largest:
@@ -126,11 +132,22 @@ class _Run:
         f = self.params.spotfinder.filter
         makers = []
         for p, panel in enumerate(job.experiment.detector):
-            high = panel.trusted_range[1] if self.params.maximum_trusted_value is None else self.params.maximum_trusted_value
+            high = (
+                panel.trusted_range[1]
+                if self.params.maximum_trusted_value is None
+                else self.params.maximum_trusted_value
+            )
             makers.append(
                 SpotMaker(
-                    job.number, p, panel.image_size[0], self.centroid, self._min_size(job), f.max_spot_size, f.max_separation,
-                    (high - panel.pedestal) / (panel.gain or 1.0), self.params.output.shoeboxes,
+                    job.number,
+                    p,
+                    panel.image_size[0],
+                    self.centroid,
+                    self._min_size(job),
+                    f.max_spot_size,
+                    f.max_separation,
+                    (high - panel.pedestal) / (panel.gain or 1.0),
+                    self.params.output.shoeboxes,
                 )  # fmt: skip
             )
         return makers
@@ -156,7 +173,9 @@ class _Run:
                         self.n_strong[job.number, z] = pixels.n_strong
                         self.backgrounds[job.number, z] = pixels.mean_background
                         self.context.log.debug("Found %d strong pixels on image %d", pixels.n_strong, z + 1)
-                        for maker, stream, index, value in zip(makers, streams, pixels.index, pixels.value, strict=True):
+                        for maker, stream, index, value in zip(
+                            makers, streams, pixels.index, pixels.value, strict=True
+                        ):
                             maker.take(stream.add(z, index, value))
                         if self.params.spotfinder.write_hot_mask and z not in job.excluded:
                             always = pixels.index if always is None else [
@@ -205,7 +224,9 @@ class _Run:
         path = f"{self.params.spotfinder.hot_mask_prefix}_{job.number}.npz"
         n_images = job.n_images - len(job.excluded)
         n_hot = sum(len(i) for i in always)
-        self.context.log.info("%d pixels are strong on all %d images of experiment %d: %s", n_hot, n_images, job.number, path)
+        self.context.log.info(
+            "%d pixels are strong on all %d images of experiment %d: %s", n_hot, n_images, job.number, path
+        )
 
         def write(target: Path) -> None:
             with target.open("wb") as stream:
@@ -248,10 +269,14 @@ class _Run:
             is_sweep = not jobs[0].experiment.is_still
             warnings += advice(name, is_sweep, len(images), int(mine.sum()), n_strong, good, counts)
             if len(images) > 1:
-                log.info("%s\n", histogram(f"\nHistogram of per-image spot count for imageset {k}:", per_image, numbers))
+                log.info(
+                    "%s\n", histogram(f"\nHistogram of per-image spot count for imageset {k}:", per_image, numbers)
+                )
             if self.params.per_image_statistics:
                 named = [(a, b, str(n)) for (a, b), n in zip(images, numbers, strict=True)]
-                tables.append(image_table(f"Number of centroids per image for imageset {k}:", table, self.experiments, named))
+                tables.append(
+                    image_table(f"Number of centroids per image for imageset {k}:", table, self.experiments, named)
+                )
             if self.params.spotfinder.compute_mean_background:
                 values = [[int(n), self.backgrounds[image]] for n, image in zip(numbers, images, strict=True)]
                 title = f"Mean background per image for imageset {k}:"

@@ -18,8 +18,8 @@ __all__ = ["steep_background", "uncrowded"]
 def uncrowded(table: ReflectionTable, bins: int = 50) -> np.ndarray:
     """Whether each spot lies in a part of the detector that is not unusually full of spots.
 
-    Spots are counted in ``bins`` x ``bins`` parts of the detector. The limit is where the cumulative histogram of these counts
-    stays flat (two steps below 0.002 in a row); without such a place nothing is dropped.
+    Spots are counted in ``bins`` x ``bins`` parts of the detector. The limit is where the cumulative histogram of these
+    counts stays flat (two steps below 0.002 in a row); without such a place nothing is dropped.
 
     Returns
     -------
@@ -61,7 +61,9 @@ def add_surroundings(image, good, rows, bbox, margin, offsets, total, count):
 
 @njit(nogil=True, cache=True)
 def plane_gradients(bbox, margin, buffer, offsets, total, count, gradient):
-    """Slopes of the least-squares plane through the frame of each widened box, ``buffer`` pixels around the spot left out."""
+    """Slopes of the least-squares plane through the frame of each widened box, ``buffer`` pixels around the spot left
+    out.
+    """
     for s in range(bbox.shape[0]):
         nx = bbox[s, 1] - bbox[s, 0] + 2 * margin
         ny = bbox[s, 3] - bbox[s, 2] + 2 * margin
@@ -115,7 +117,8 @@ def steep_background(
 ) -> np.ndarray:
     """Whether the background around each spot of one job is steeper than a limit along x or y.
 
-    The images of a spot are summed; a plane is fitted to a frame of ``size`` pixels, one pixel away from the spot's box.
+    The images of a spot are summed; a plane is fitted to a frame of ``size`` pixels, one pixel away from the spot's
+    box.
 
     Parameters
     ----------

@@ -84,7 +84,9 @@ def _blocks(ranges: Any, z0: int, n_images: int, number: int) -> list[tuple[int,
     blocks.sort()
     for (_, end), (start, _) in zip(blocks, blocks[1:], strict=False):
         if start < end:
-            raise ParameterError(f"spotfinder.scan_range: the ranges overlap in experiment {number} at image {start + 1}")
+            raise ParameterError(
+                f"spotfinder.scan_range: the ranges overlap in experiment {number} at image {start + 1}"
+            )
     return blocks
 
 
@@ -98,15 +100,21 @@ def _excluded_images(spotfinder: Any, experiments: Experiments) -> Any:
         except ValueError:
             numbers = []
         if len(numbers) not in (2, 3) or numbers[-1] < numbers[-2]:
-            raise ParameterError(f"spotfinder.exclude_images={text}: write experiment:first:last or first:last, for example 0:1:10")
+            raise ParameterError(
+                f"spotfinder.exclude_images={text}: write experiment:first:last or first:last, for example 0:1:10"
+            )
         which = numbers[0] if len(numbers) == 3 else None
         if which is not None and not 0 <= which < len(experiments):
-            raise ParameterError(f"spotfinder.exclude_images={text}: there is no experiment {which}, only 0 to {len(experiments) - 1}")
+            raise ParameterError(
+                f"spotfinder.exclude_images={text}: there is no experiment {which}, only 0 to {len(experiments) - 1}"
+            )
         rules.append((which, numbers[-2], numbers[-1]))
     every = spotfinder.exclude_images_multiple
 
     def excluded(number: int, z0: int, n_images: int) -> set[int]:
-        chosen = {z for which, a, b in rules if which in (None, number) for z in range(max(a - 1, z0), min(b, z0 + n_images))}
+        chosen = {
+            z for which, a, b in rules if which in (None, number) for z in range(max(a - 1, z0), min(b, z0 + n_images))
+        }
         if every:
             chosen |= {z for z in range(z0, z0 + n_images) if (z + 1) % every == 0}
         return chosen
@@ -127,7 +135,11 @@ class _Masks:
         """Masks of all panels, True is good, cut to the region of interest."""
         experiment = images.experiment
         detector, beam = experiment.detector, experiment.beam
-        by_set = id(experiment.imageset) if images.imageset.kind == "ImageSequence" else (images.imageset.mask, images.imageset.format)
+        by_set = (
+            id(experiment.imageset)
+            if images.imageset.kind == "ImageSequence"
+            else (images.imageset.mask, images.imageset.format)
+        )
         key = (id(detector), id(beam), by_set)
         if key in self._known:
             return self._known[key]

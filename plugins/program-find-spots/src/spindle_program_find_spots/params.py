@@ -15,14 +15,20 @@ class FindSpotsParams(Params):
         """What is written."""
 
         reflections = Str("strong.refl", help="The spots.")
-        shoeboxes = Bool(True, help="Keep the pixels of each spot in the file; needed by image viewers, not by indexing.")
-        experiments = Str(None, help="Also write the experiment list, which is wanted when images were given instead of one.")
+        shoeboxes = Bool(
+            True, help="Keep the pixels of each spot in the file; needed by image viewers, not by indexing."
+        )
+        experiments = Str(
+            None, help="Also write the experiment list, which is wanted when images were given instead of one."
+        )
         log = Str("spindle.find_spots.log", help="Log file.")
 
     maximum_trusted_value = Float(
         None, units="counts", help="Highest pixel value to use, in place of the detector's.", level=2
     )
-    per_image_statistics = Bool(False, help="Print a table of spots, spots outside ice rings and total intensity per image.")
+    per_image_statistics = Bool(
+        False, help="Print a table of spots, spots outside ice rings and total intensity per image."
+    )
 
     class spotfinder(Params):
         """How spots are found."""
@@ -30,37 +36,64 @@ class FindSpotsParams(Params):
         class lookup(Params):
             """Files with a value for each pixel."""
 
-            mask = Str(None, help="Mask file (.npz with one True/False array per panel, True is good), on top of the images' own.")
+            mask = Str(
+                None,
+                help="Mask file (.npz with one True/False array per panel, True is good), on top of the images' own.",
+            )
 
         write_hot_mask = Bool(False, help="Write a mask of the pixels that are strong on every image.")
         hot_mask_prefix = Str("hot_mask", help="Beginning of the names of those mask files; a number and .npz follow.")
         force_2d = Bool(False, help="Do not join spots of neighbouring images.")
         scan_range = Ints(None, size=2, multiple=True, help="First and last image number to search; may be repeated.")
-        region_of_interest = Ints(None, size=4, units="px", help="Search only x0, x1, y0, y1 (half open) of each panel.")
-        exclude_images = Strings(
-            None, none=True, multiple=True, help="Images to leave out, as experiment:first:last or first:last; may be repeated."
+        region_of_interest = Ints(
+            None, size=4, units="px", help="Search only x0, x1, y0, y1 (half open) of each panel."
         )
-        exclude_images_multiple = Int(None, min=2, help="Leave out every image whose number is a multiple of this.", level=2)
-        compute_mean_background = Bool(False, help="Print the mean of the good pixels that are not strong, for each image.")
+        exclude_images = Strings(
+            None,
+            none=True,
+            multiple=True,
+            help="Images to leave out, as experiment:first:last or first:last; may be repeated.",
+        )
+        exclude_images_multiple = Int(
+            None, min=2, help="Leave out every image whose number is a multiple of this.", level=2
+        )
+        compute_mean_background = Bool(
+            False, help="Print the mean of the good pixels that are not strong, for each image."
+        )
 
         class filter(MaskingParams):
             """Which spots and pixels are dropped."""
 
-            min_spot_size = Int(Auto, min=1, help="Fewest strong pixels of a spot; Auto is 3 for pixel-array detectors, else 6.")
+            min_spot_size = Int(
+                Auto, min=1, help="Fewest strong pixels of a spot; Auto is 3 for pixel-array detectors, else 6."
+            )
             max_spot_size = Int(1000, min=1, help="Most strong pixels of a spot.")
             max_separation = Float(
-                2.0, min=0, none=True, units="px", help="Drop spots whose brightest pixel is farther from the centroid.", level=1
+                2.0,
+                min=0,
+                none=True,
+                units="px",
+                help="Drop spots whose brightest pixel is farther from the centroid.",
+                level=1,
             )
             max_strong_pixel_fraction = Float(
-                0.25, min=0, max=1, none=True, help="Stop when more than this fraction of an image is strong; 1 never stops."
+                0.25,
+                min=0,
+                max=1,
+                none=True,
+                help="Stop when more than this fraction of an image is strong; 1 never stops.",
             )
 
             class background_gradient(Params, level=2):
                 """Drop spots on a steep background."""
 
-                filter = Bool(False, help="Fit a plane to the surroundings of each spot; the images are read a second time.")
+                filter = Bool(
+                    False, help="Fit a plane to the surroundings of each spot; the images are read a second time."
+                )
                 background_size = Int(2, min=1, units="px", help="Width of the frame around the spot that is fitted.")
-                gradient_cutoff = Float(4.0, min=0, units="counts/px", help="Drop the spot if the plane is steeper along x or y.")
+                gradient_cutoff = Float(
+                    4.0, min=0, units="counts/px", help="Drop the spot if the plane is steeper along x or y."
+                )
 
             class spot_density(Params, level=2):
                 """Drop spots in crowded parts of the detector."""
@@ -72,7 +105,9 @@ class FindSpotsParams(Params):
 
             njobs = Int(1, min=1, help="Only 1: choose an executor with method to use several machines.", level=2)
             chunksize = Int(Auto, min=1, none=True, help="Only Auto: images are handed out one by one.", level=2)
-            min_chunksize = Int(20, min=1, none=True, help="Only the default: images are handed out one by one.", level=2)
+            min_chunksize = Int(
+                20, min=1, none=True, help="Only the default: images are handed out one by one.", level=2
+            )
 
         class threshold(Params):
             """How strong pixels are told from the background."""

@@ -19,7 +19,9 @@ _WIDTH = 60
 _HEIGHT = 10
 
 
-def histogram(title: str, per_image: np.ndarray, numbers: np.ndarray, width: int = _WIDTH, height: int = _HEIGHT) -> str:
+def histogram(
+    title: str, per_image: np.ndarray, numbers: np.ndarray, width: int = _WIDTH, height: int = _HEIGHT
+) -> str:
     """ASCII histogram of spot counts per image.
 
     Parameters
@@ -56,18 +58,33 @@ def counts_table(rows: list[tuple[str, int, int, SpotCounts, int]], params: Any)
         The program's parameters.
     """
     f = params.spotfinder.filter
-    optional = [("Crowded", "in_crowd", f.spot_density.filter), ("Steep\nbackground", "on_gradient", f.background_gradient.filter)]
+    optional = [
+        ("Crowded", "in_crowd", f.spot_density.filter),
+        ("Steep\nbackground", "on_gradient", f.background_gradient.filter),
+    ]
     extra = [(head, name) for head, name, used in optional if used]
     headers = ["Images of", "Images", "Strong\npixels", "Extracted", "Too\nsmall", "Too\nlarge", "Peak off\ncentroid"]
     headers += [head for head, _ in extra] + ["Spots"]
     cells = [
-        [name, n_images, strong, c.extracted, c.too_small, c.too_large, c.off_centre, *(getattr(c, a) for _, a in extra), spots]
+        [
+            name,
+            n_images,
+            strong,
+            c.extracted,
+            c.too_small,
+            c.too_large,
+            c.off_centre,
+            *(getattr(c, a) for _, a in extra),
+            spots,
+        ]
         for name, n_images, strong, c, spots in rows
     ]
     return Table("Spots found", headers, cells, key="spots_found")
 
 
-def image_table(title: str, table: ReflectionTable, experiments: Experiments, images: list[tuple[int, int, str]]) -> Table:
+def image_table(
+    title: str, table: ReflectionTable, experiments: Experiments, images: list[tuple[int, int, str]]
+) -> Table:
     """Spots, spots outside ice rings and total intensity of each image.
 
     Parameters
@@ -86,8 +103,12 @@ def image_table(title: str, table: ReflectionTable, experiments: Experiments, im
         if not len(mine):
             continue
         e = experiments[number]
-        d = e.detector.resolution_at(table["panel"][mine].astype(np.int64), table["xyzobs.px.value"][mine, :2], e.beam.s0)
-        rings = ice_ring_intervals((4.498, 4.498, 7.338, 90, 90, 120), "P 63/m m c", width, max(float(d.min()) * 0.99, 0.4))
+        d = e.detector.resolution_at(
+            table["panel"][mine].astype(np.int64), table["xyzobs.px.value"][mine, :2], e.beam.s0
+        )
+        rings = ice_ring_intervals(
+            (4.498, 4.498, 7.338, 90, 90, 120), "P 63/m m c", width, max(float(d.min()) * 0.99, 0.4)
+        )
         is_ice[mine] = in_intervals(1.0 / d**2, rings) if len(rings) else False
     for number, index, name in images:
         mine = (table["id"] == number) & (z == index)

@@ -158,7 +158,11 @@ class ImageSearch:
         raw = np.ascontiguousarray(raw)
         shape = raw.shape
         if shape not in buffers.by_shape:
-            buffers.by_shape[shape] = (np.empty(shape, np.bool_), np.empty(shape, np.bool_), np.empty(raw.size, np.int32))
+            buffers.by_shape[shape] = (
+                np.empty(shape, np.bool_),
+                np.empty(shape, np.bool_),
+                np.empty(raw.size, np.int32),
+            )
         good, out, list_of_strong = buffers.by_shape[shape]
         low, high = panel.trusted_range
         trusted_mask(raw, job.masks[p], low, high if self.max_value is None else self.max_value, good)

@@ -46,7 +46,8 @@ class SpotCounts:
     extracted : int
         Connected components.
     too_small, too_large, no_centroid, off_centre, in_crowd, on_gradient : int
-        Dropped by min_spot_size, max_spot_size, for lack of intensity, by max_separation, spot_density, background_gradient.
+        Dropped by min_spot_size, max_spot_size, for lack of intensity, by max_separation, spot_density,
+        background_gradient.
     """
 
     extracted: int = 0

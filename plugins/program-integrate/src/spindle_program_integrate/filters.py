@@ -18,7 +18,14 @@ ICE_RINGS = np.array(
     ]
 )  # fmt: skip
 
-OPERATORS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq, "!=": operator.ne, "<": operator.lt, ">": operator.gt}
+OPERATORS = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+}
 
 
 def on_ice_ring(d: np.ndarray) -> np.ndarray:
@@ -46,7 +53,9 @@ def select_rows(table, expression: str) -> np.ndarray:
     """(n,) bool of a rule '<column> <operator> <number>'; '&' tests flags bits."""
     found = re.fullmatch(r"\s*([\w.]+)\s*(<=|>=|==|!=|<|>|&)\s*([-+.\deE]+)\s*", expression)
     if not found:
-        raise UserError(f"integration.debug.select='{expression}': expected '<column> <operator> <number>', e.g. 'd<2.5'")
+        raise UserError(
+            f"integration.debug.select='{expression}': expected '<column> <operator> <number>', e.g. 'd<2.5'"
+        )
     name, symbol, number = found[1], found[2], float(found[3])
     virtual = re.fullmatch(r"intensity\.(sum|prf)\.i_over_sigma", name)
     if virtual:
@@ -55,7 +64,9 @@ def select_rows(table, expression: str) -> np.ndarray:
     elif name in table and getattr(table[name], "ndim", 0) == 1:
         values = table[name]
     else:
-        raise UserError(f"integration.debug.select='{expression}': the integrated reflections have no column of numbers '{name}'")
+        raise UserError(
+            f"integration.debug.select='{expression}': the integrated reflections have no column of numbers '{name}'"
+        )
     if symbol == "&":
         return (values.astype(np.uint64) & np.uint64(int(number))) != 0
     return OPERATORS[symbol](values, number)
@@ -71,7 +82,11 @@ def significance(table, n_experiments: int, params) -> tuple[np.ndarray, list[Ta
     """
     keep = np.zeros(len(table), bool)
     tables = []
-    d_all, n_bins, cutoff = table["d"], params.n_bins or 20, params.isigi_cutoff if params.isigi_cutoff is not None else 1.0
+    d_all, n_bins, cutoff = (
+        table["d"],
+        params.n_bins or 20,
+        params.isigi_cutoff if params.isigi_cutoff is not None else 1.0,
+    )
     value, variance = table["intensity.sum.value"], table["intensity.sum.variance"]
     for i in range(n_experiments):
         rows = np.flatnonzero(table["id"] == i)
@@ -93,7 +108,14 @@ def significance(table, n_experiments: int, params) -> tuple[np.ndarray, list[Ta
             if passing:
                 limit = float(limits[b + 1])
             content.append(
-                [b + 1, f"{limits[b]:.3f}-{limits[b + 1]:.3f}", len(mine), float(np.mean(value[good])) if len(good) else 0.0, ratio, "X" if passing else ""]
+                [
+                    b + 1,
+                    f"{limits[b]:.3f}-{limits[b + 1]:.3f}",
+                    len(mine),
+                    float(np.mean(value[good])) if len(good) else 0.0,
+                    ratio,
+                    "X" if passing else "",
+                ]
             )
         tables.append(
             Table(

@@ -28,7 +28,9 @@ def restrict_scan(experiments, ranges, reference):
         r0, r1 = experiment.scan.array_range
         for a, b in ranges:
             if not r0 <= a < b <= r1:
-                raise UserError(f"integrate: scan_range={a},{b} is not within the array range {r0},{r1} of experiment {i}")
+                raise UserError(
+                    f"integrate: scan_range={a},{b} is not within the array range {r0},{r1} of experiment {i}"
+                )
             cut = slice(a - r0, b - r0 + 1)
             crystal, beam = experiment.crystal, experiment.beam
             if crystal is not None and crystal.A_at_scan_points is not None:
@@ -37,7 +39,13 @@ def restrict_scan(experiments, ranges, reference):
             if beam.s0_at_scan_points is not None:
                 beam = replace(beam, s0_at_scan_points=beam.s0_at_scan_points[cut])
             items.append(
-                replace(experiment, scan=experiment.scan.slice(a + 1, b), crystal=crystal, beam=beam, identifier=new_identifier())
+                replace(
+                    experiment,
+                    scan=experiment.scan.slice(a + 1, b),
+                    crystal=crystal,
+                    beam=beam,
+                    identifier=new_identifier(),
+                )
             )
             if reference is not None:
                 z = reference["xyzobs.px.value"][:, 2]
@@ -56,9 +64,13 @@ def excluded_images(words, experiments) -> list[set[int]]:
         try:
             numbers = [int(v) for v in str(word).split(":")]
         except ValueError as error:
-            raise UserError(f"integrate: exclude_images={word}: expected an image, first:last or experiment:first:last") from error
+            raise UserError(
+                f"integrate: exclude_images={word}: expected an image, first:last or experiment:first:last"
+            ) from error
         if len(numbers) == 3 and not 0 <= numbers[0] < len(out):
-            raise UserError(f"integrate: exclude_images={word}: there is no experiment {numbers[0]}, they count from 0 to {len(out) - 1}")
+            raise UserError(
+                f"integrate: exclude_images={word}: there is no experiment {numbers[0]}, they count from 0 to {len(out) - 1}"
+            )
         if not 1 <= len(numbers) <= 3:
             raise UserError(f"integrate: exclude_images={word}: expected an image, first:last or experiment:first:last")
         which = [numbers[0]] if len(numbers) == 3 else range(len(out))
@@ -73,6 +85,10 @@ def image_groups(experiments) -> list[list[int]]:
     groups: dict[tuple, list[int]] = {}
     for i, experiment in enumerate(experiments):
         images = experiment.imageset
-        key = (images.template, images.paths, experiment.scan.array_range if experiment.scan else None) if images else (i,)
+        key = (
+            (images.template, images.paths, experiment.scan.array_range if experiment.scan else None)
+            if images
+            else (i,)
+        )
         groups.setdefault(key, []).append(i)
     return list(groups.values())

@@ -103,7 +103,8 @@ def extract_pixels(
 def free_crowded(starts, mask, least):
     """Give a spot whose surroundings are all under neighbours its background pixels back.
 
-    Where fewer than ``least`` usable background pixels remain the bit OVERLAPPED is taken off all of its background pixels.
+    Where fewer than ``least`` usable background pixels remain the bit OVERLAPPED is taken off all of its background
+    pixels.
     """
     for r in range(starts.shape[0] - 1):
         free = 0
@@ -124,8 +125,8 @@ def sum_pixels(starts, data, mask, background, counts, sums):
     ----------
     starts : (n + 1,) int64; data, background : (m,) float32; mask : (m,) uint8
     counts : (n, 8) int64, output
-        Valid, valid foreground, valid background, background used, all foreground, invalid foreground, invalid background,
-        overlapped (bit 1: foreground, bit 2: background).
+        Valid, valid foreground, valid background, background used, all foreground, invalid foreground, invalid
+        background, overlapped (bit 1: foreground, bit 2: background).
     sums : (n, 2) float64, output
         Data and background summed over the valid foreground.
     """

@@ -18,10 +18,19 @@ class IntegrateParams(Params):
         output_unintegrated_reflections = Bool(False, help="Also write predictions without any intensity.", level=2)
         log = Str("spindle.integrate.log", help="Log file.")
         report = Str(None, help="Write the tables to this .json file.")
-        include_bad_reference = Bool(False, help="Append the observed spots that no prediction was found for, flagged bad_reference.")
+        include_bad_reference = Bool(
+            False, help="Append the observed spots that no prediction was found for, flagged bad_reference."
+        )
 
-    scan_range = Ints(None, size=2, multiple=True, help="Range of array indices (first, end) to integrate; may be given several times.")
-    create_profile_model = Bool(True, help="Measure the profile model from the spots; False takes the one in the experiments.")
+    scan_range = Ints(
+        None,
+        size=2,
+        multiple=True,
+        help="Range of array indices (first, end) to integrate; may be given several times.",
+    )
+    create_profile_model = Bool(
+        True, help="Measure the profile model from the spots; False takes the one in the experiments."
+    )
 
     class sampling(Params, level=1):
         """Integrating a part of the predictions only."""
@@ -49,7 +58,9 @@ class IntegrateParams(Params):
             """Memory. Images are streamed: there are no blocks of images to size."""
 
             size = Float(Auto, none=True, help="Only Auto: reflections are measured as their last image passes.")
-            units = Choice(["degrees", "radians", "frames"], "degrees", help="Unit of the size: no effect without a size.")
+            units = Choice(
+                ["degrees", "radians", "frames"], "degrees", help="Unit of the size: no effect without a size."
+            )
             threshold = Float(0.95, min=0, max=1, none=True, help="Only the default: there are no blocks.")
             force = Bool(False, help="Only False: there are no blocks.")
             max_memory_usage = Float(
@@ -71,7 +82,9 @@ class IntegrateParams(Params):
 
             during = Choice(["modelling", "integration"], "integration", help="Pass whose shoeboxes are kept.")
             output = Bool(False, help="Keep the shoeboxes.")
-            separate_files = Bool(True, help="Write them to shoeboxes.refl; False keeps them in the integrated reflections.")
+            separate_files = Bool(
+                True, help="Write them to shoeboxes.refl; False keeps them in the integrated reflections."
+            )
             delete_shoeboxes = Bool(False, help="Drop the shoeboxes from the integrated reflections before writing.")
             select = Str(None, help="Only reflections for which '<column> <operator> <number>' holds, e.g. 'd<2.5'.")
             split_experiments = Bool(True, help="One shoebox file per experiment, shoeboxes_<n>.refl.")
@@ -85,8 +98,12 @@ class IntegrateParams(Params):
             """Profile fitting."""
 
             fitting = Bool(True, help="Fit profiles.")
-            valid_foreground_threshold = Float(0.75, min=0, max=1, none=True, level=2, help="Least share of good foreground pixels.")
-            sigma_b_multiplier = Float(2.0, min=1, none=True, level=3, help="Size of the shoebox in units of the foreground.")
+            valid_foreground_threshold = Float(
+                0.75, min=0, max=1, none=True, level=2, help="Least share of good foreground pixels."
+            )
+            sigma_b_multiplier = Float(
+                2.0, min=1, none=True, level=3, help="Size of the shoebox in units of the foreground."
+            )
 
             class validation(Params):
                 """Cross-validation of reference profiles. Not available: only 1 partition is accepted."""
@@ -121,12 +138,16 @@ class IntegrateParams(Params):
             class multiprocessing(Params):
                 """Splitting."""
 
-                n_subset_split = Int(None, min=1, help="Measure the reflections in so many parts, reading the images for each.")
+                n_subset_split = Int(
+                    None, min=1, help="Measure the reflections in so many parts, reading the images for each."
+                )
 
         class summation(Params):
             """Summation."""
 
-            detector_gain = Float(1.0, none=True, help="Counts per photon beyond the panels' gain: variances are multiplied by it.")
+            detector_gain = Float(
+                1.0, none=True, help="Counts per photon beyond the panels' gain: variances are multiplied by it."
+            )
 
         class background(Params):
             """Background under spots."""
@@ -150,7 +171,9 @@ class IntegrateParams(Params):
         d_max = Float(None, help="Low resolution limit (A).")
         margin = Int(1, none=True, help="Only the default: all indices to d_min are tried, there is nothing to widen.")
         force_static = Bool(False, help="Predict with the static crystal although scan-varying models are there.")
-        padding = Float(1.0, min=0, none=True, units="degrees", help="Rotation beyond the scan for which reflections are predicted.")
+        padding = Float(
+            1.0, min=0, none=True, units="degrees", help="Rotation beyond the scan for which reflections are predicted."
+        )
 
     class significance_filter(Params, level=1):
         """Cut where the mean I / sigma falls too low."""
@@ -201,7 +224,11 @@ def refuse_unavailable(params: IntegrateParams) -> None:
     """Raise for settings that mean something here is not able to do; nothing is ignored silently."""
     p = params.integration
     if p.block.size is not Auto and p.block.size is not None:
-        _refuse("integration.block.size", p.block.size, "images are streamed and reflections measured as their last image passes")
+        _refuse(
+            "integration.block.size",
+            p.block.size,
+            "images are streamed and reflections measured as their last image passes",
+        )
     if p.block.threshold not in (0.95, None):
         _refuse("integration.block.threshold", p.block.threshold, "images are streamed: there are no blocks")
     if p.block.force:
@@ -214,7 +241,9 @@ def refuse_unavailable(params: IntegrateParams) -> None:
             "cross-validation of profiles is not available; leave it 1",
         )  # fmt: skip
     if p.mp.njobs not in (1, None):
-        _refuse("integration.mp.njobs", p.mp.njobs, "choose an executor with integration.mp.method to use several machines")
+        _refuse(
+            "integration.mp.njobs", p.mp.njobs, "choose an executor with integration.mp.method to use several machines"
+        )
     if params.prediction.margin not in (1, None):
         _refuse("prediction.margin", params.prediction.margin, "all indices to d_min are tried; leave it 1")
     for scope in params.absorption_correction:

@@ -33,7 +33,8 @@ def split_reference(table: ReflectionTable, n_experiments: int, log) -> tuple[Re
 
 
 def match(predicted: ReflectionTable, reference: ReflectionTable) -> tuple[np.ndarray, np.ndarray]:
-    """Pair reference spots with predictions of the same index, experiment, panel and direction, nearest first, within 2.
+    """Pair reference spots with predictions of the same index, experiment, panel and direction, nearest first, within
+    2.
 
     Distances are Euclidean in (pixel, pixel, image) between calculated positions.
 

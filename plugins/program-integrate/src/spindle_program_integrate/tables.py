@@ -9,7 +9,19 @@ from spindle.table import Flag
 
 FULL = 0.997300203936740
 N_SHELLS = 20
-HEADERS = ["# full", "# part", "# over", "# ice", "# sum", "# prf", "Ibg", "I/sigI (sum)", "I/sigI (prf)", "CC prf", "RMSD XY"]
+HEADERS = [
+    "# full",
+    "# part",
+    "# over",
+    "# ice",
+    "# sum",
+    "# prf",
+    "Ibg",
+    "I/sigI (sum)",
+    "I/sigI (prf)",
+    "CC prf",
+    "RMSD XY",
+]
 
 
 class _Columns:
@@ -49,7 +61,9 @@ class _Columns:
         def mean(values: np.ndarray, of: np.ndarray) -> float | None:
             return round(float(values[rows & of].mean()), 2) if np.any(rows & of) else None
 
-        count = [int(np.count_nonzero(rows & f)) for f in (self.full, ~self.full, self.over, self.ice, self.sum, self.prf)]
+        count = [
+            int(np.count_nonzero(rows & f)) for f in (self.full, ~self.full, self.over, self.ice, self.sum, self.prf)
+        ]
         shift = mean(self.shift2, self.strong)
         exact = float(np.sqrt(self.shift2[rows & self.strong].mean())) if shift is not None else None
         return [
@@ -135,4 +149,6 @@ def _overall(index: int, c: _Columns, shells) -> Table:
         ["cc_pearson sum/prf", *[_correlation(c.sum_value[b], c.prf_value[b], False) for b in both]],
         ["cc_spearman sum/prf", *[_correlation(c.sum_value[b], c.prf_value[b], True) for b in both]],
     ]
-    return Table(f"Summary for experiment {index}", ["Item", "Overall", "Low", "High"], rows, f"integrate_summary_{index}")
+    return Table(
+        f"Summary for experiment {index}", ["Item", "Overall", "Low", "High"], rows, f"integrate_summary_{index}"
+    )

@@ -40,14 +40,18 @@ def peak_memory_mb() -> float:
 class Process(Program):
     """Process rotation images from beginning to end.
 
-    Give image files (or an experiment file written by `spindle import`). The steps are those of the single programs, with their
-    parameters and their output files; tables are handed from step to step in memory.
+    Give image files (or an experiment file written by `spindle import`). The steps are those of the single programs,
+    with their parameters and their output files; tables are handed from step to step in memory.
     """
 
     class Params(BaseParams):
-        start_at = Choice(NAMES, default="import", help="First step; the files of the steps before it are taken from this folder.")
+        start_at = Choice(
+            NAMES, default="import", help="First step; the files of the steps before it are taken from this folder."
+        )
         stop_after = Choice(NAMES, default="merge", help="Last step.")
-        resume = Bool(False, help="Go on after the last step whose files are there and up to date; start_at is then not used.")
+        resume = Bool(
+            False, help="Go on after the last step whose files are there and up to date; start_at is then not used."
+        )
 
         import_ = ScopeOf("program", "import")
         find_spots = ScopeOf("program", "find_spots")
@@ -61,8 +65,12 @@ class Process(Program):
         class output(BaseParams):
             """Files of the whole chain; those of the steps are below the steps' names."""
 
-            unmerged_mtz = PathParam("scaled_unmerged.mtz", none=True, help="Scaled unmerged intensities, written by the step scale.")
-            merged_mtz = PathParam("merged.mtz", none=True, help="Merged intensities and amplitudes, written by the step merge.")
+            unmerged_mtz = PathParam(
+                "scaled_unmerged.mtz", none=True, help="Scaled unmerged intensities, written by the step scale."
+            )
+            merged_mtz = PathParam(
+                "merged.mtz", none=True, help="Merged intensities and amplitudes, written by the step merge."
+            )
             json = PathParam("process.json", none=True, help="Time and key numbers of every step.")
             log = PathParam("spindle.process.log", none=True, help="The logs of all steps in one file.")
 
@@ -74,7 +82,9 @@ class Process(Program):
             start = last_finished(params)
             context.log.info("Taking up after %s", NAMES[start - 1] if start else "nothing: no finished step was found")
             if start > stop:
-                raise UserError(f"process: every step up to stop_after={params.stop_after} is finished; nothing is left to do")
+                raise UserError(
+                    f"process: every step up to stop_after={params.stop_after} is finished; nothing is left to do"
+                )
         experiments, reflections = self._begin(inputs, params, start, context)
         if experiments is not None and start == 0:
             start = 1
@@ -96,7 +106,11 @@ class Process(Program):
                 seconds = time.perf_counter() - began
                 experiments = result.experiments if result.experiments is not None else experiments
                 reflections = result.reflections if result.reflections is not None else reflections
-                report[step.program] = {"seconds": round(seconds, 3), "peak_memory_mb": round(peak_memory_mb(), 1), **result.summary}
+                report[step.program] = {
+                    "seconds": round(seconds, 3),
+                    "peak_memory_mb": round(peak_memory_mb(), 1),
+                    **result.summary,
+                }
                 rows.append([step.program, round(seconds, 2), round(peak_memory_mb()), _in_short(result.summary)])
         finally:
             logging.getLogger().removeHandler(warnings)
@@ -126,7 +140,11 @@ class Process(Program):
 
     def _extra(self, step: Step, params: Any) -> dict[str, Any]:
         """Output files that this program names for a step."""
-        if step.program == "scale" and params.output.unmerged_mtz is not None and params.scale.output.unmerged_mtz is None:
+        if (
+            step.program == "scale"
+            and params.output.unmerged_mtz is not None
+            and params.scale.output.unmerged_mtz is None
+        ):
             return {"output.unmerged_mtz": str(params.output.unmerged_mtz)}
         if step.program == "merge" and params.output.merged_mtz is not None:
             return {"output.mtz": str(params.output.merged_mtz)}

@@ -13,7 +13,7 @@ from spindle.contracts.scaling import ScalingModel
 from spindle.errors import UserError
 from spindle.merging import MergingStatistics, merging_statistics, resolution_limit, shell_table, summary_table
 from spindle.models import Experiment, Experiments
-from spindle.params import Auto
+from spindle.params import Auto, make
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 
@@ -33,9 +33,10 @@ CC_HALF_LIMIT = 0.3
 class Scale(Program):
     """Put integrated intensities on a common scale and find their errors.
 
-    Scale factors follow the crystal through the beam (illuminated volume, decay, absorption). They are determined from symmetry
-    equivalents; outliers are rejected, profile-fitted and summed intensities are combined, sigmas are corrected by the scatter of
-    equivalents. Give the experiments and reflections of spindle symmetry or integrate, of one or several data sets.
+    Scale factors follow the crystal through the beam (illuminated volume, decay, absorption). They are determined from
+    symmetry equivalents; outliers are rejected, profile-fitted and summed intensities are combined, sigmas are
+    corrected by the scatter of equivalents. Give the experiments and reflections of spindle symmetry or integrate, of
+    one or several data sets.
     """
 
     Params = ScaleParams
@@ -72,7 +73,14 @@ class Scale(Program):
         return self._result(experiments, table, scaler, statistics, suggestion, params, context)
 
     def _model(
-        self, k: int, experiment: Experiment, table: ReflectionTable, obs: Observations, d: np.ndarray, params: Any, context: Any
+        self,
+        k: int,
+        experiment: Experiment,
+        table: ReflectionTable,
+        obs: Observations,
+        d: np.ndarray,
+        params: Any,
+        context: Any,
     ) -> ScalingModel:
         rows = obs.rows[obs.bounds[k] : obs.bounds[k + 1]]
         name = params.model
@@ -84,7 +92,9 @@ class Scale(Program):
             context.log.info("data set %d: the earlier %s model is replaced", k, existing.get("__id__"))
             existing = None
         model: ScalingModel = context.algorithm("scaling", name).build_scaling_model(
-            experiment=experiment, observations=scaling_observations(experiment, table, rows, d[rows]), existing=existing
+            experiment=experiment,
+            observations=scaling_observations(experiment, table, rows, d[rows]),
+            existing=existing,
         )
         return model
 
@@ -138,7 +148,11 @@ class Scale(Program):
         files: dict[str, Any] = {}
         output = params.output
         if output.unmerged_mtz:
-            export = context.algorithm("exporter", "mtz").export(
+            names = make(
+                context.host.load("exporter", "mtz").Params,
+                crystal_name=output.crystal_name, project_name=output.project_name,
+            )  # fmt: skip
+            export = context.algorithm("exporter", "mtz", names).export(
                 experiments=experiments, reflections=unmerged_table(table), intensity="scale", path=output.unmerged_mtz
             )
             files.update(export.files)

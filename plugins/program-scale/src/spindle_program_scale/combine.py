@@ -24,7 +24,8 @@ def mixture(obs: Observations, middle: float, rows: np.ndarray | slice = slice(N
     ----------
     obs : Observations
     middle : float
-        Raw summed intensity of equal parts; 0 is profile only, 1 sum only. The other kind fills in where one is missing.
+        Raw summed intensity of equal parts; 0 is profile only, 1 sum only. The other kind fills in where one is
+        missing.
     rows
         Which observations.
     """
@@ -78,7 +79,9 @@ def several_of(groups: Groups, keep: np.ndarray) -> Groups:
     several = n > 1
     order = order[several[index]]
     offsets = np.concatenate([[0], np.cumsum(n[several])]).astype(np.int64)
-    return Groups(order, offsets, groups.hkl[several], groups.positive, groups.centric[several], groups.epsilon[several])
+    return Groups(
+        order, offsets, groups.hkl[several], groups.positive, groups.centric[several], groups.epsilon[several]
+    )
 
 
 def _r_meas(merged: Merged) -> float:
@@ -87,7 +90,9 @@ def _r_meas(merged: Merged) -> float:
     return float((np.sqrt(n / (n - 1)) * merged.deviation).sum() / total) if total else float("nan")
 
 
-def choose(obs: Observations, use: np.ndarray, given: Sequence[float] | None) -> tuple[float, list[tuple[float, float, float]]]:
+def choose(
+    obs: Observations, use: np.ndarray, given: Sequence[float] | None
+) -> tuple[float, list[tuple[float, float, float]]]:
     """The Imid of lowest Rmeas.
 
     Returns

@@ -79,7 +79,9 @@ class Filtered:
     counts: dict[str, int]
 
 
-def parse_exclusions(texts: Sequence[Sequence[str] | str] | None, experiments: Experiments) -> list[tuple[int, int, int]]:
+def parse_exclusions(
+    texts: Sequence[Sequence[str] | str] | None, experiments: Experiments
+) -> list[tuple[int, int, int]]:
     """Ranges (experiment, first, last) of ``experiment:first:last`` texts; ``first:last`` is enough for one experiment."""
     found = []
     for given in texts or []:
@@ -209,7 +211,9 @@ def collect(
         else:
             value, variance = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
         columns[name] = (value, variance)
-    raw_sum = np.asarray(table["intensity.sum.value"], float)[rows] if "intensity.sum.value" in table else np.zeros(len(rows))
+    raw_sum = (
+        np.asarray(table["intensity.sum.value"], float)[rows] if "intensity.sum.value" in table else np.zeros(len(rows))
+    )
     groups = group_equivalents(table["miller_index"][rows], experiments[0].crystal.space_group, params.anomalous)
     zeta = np.abs(table["zeta"][rows]) if "zeta" in table else np.ones(len(rows))
     nothing = np.zeros(len(rows))

@@ -18,15 +18,17 @@ NEEDED = ("id", "miller_index", "flags", "s1", "xyzcal.px", "panel")
 def join_tables(experiments: Experiments, tables: Sequence[ReflectionTable]) -> ReflectionTable:
     """All reflections in one table whose column ``id`` numbers the experiments.
 
-    Tables tell their experiments by identifiers; without them, table k belongs to experiment k, or a single table's own numbers
-    are taken as they are.
+    Tables tell their experiments by identifiers; without them, table k belongs to experiment k, or a single table's own
+    numbers are taken as they are.
     """
     position = {identifier: k for k, identifier in enumerate(experiments.identifiers.values())}
     joined = []
     for k, table in enumerate(tables):
         for name in NEEDED:
             if name not in table:
-                raise ModelError(f"scale: the reflections have no column {name}; give files of spindle integrate or symmetry")
+                raise ModelError(
+                    f"scale: the reflections have no column {name}; give files of spindle integrate or symmetry"
+                )
         view = table.view()
         ids = np.full(len(table), -1, dtype=np.int32)
         if table.identifiers:
@@ -61,7 +63,9 @@ def select_datasets(
     for name, given in (("use_datasets", use), ("exclude_datasets", leave)):
         wrong = [k for k in given or () if not 0 <= k < len(experiments)]
         if wrong:
-            raise ParameterError(f"dataset_selection.{name}: there is no data set {wrong[0]}; there are 0 to {len(experiments) - 1}")
+            raise ParameterError(
+                f"dataset_selection.{name}: there is no data set {wrong[0]}; there are 0 to {len(experiments) - 1}"
+            )
     kept = [k for k in range(len(experiments)) if (use is None or k in use) and k not in (leave or ())]
     if not kept:
         raise ParameterError("dataset_selection: no data set is left")
@@ -91,7 +95,12 @@ def check_experiments(experiments: Experiments) -> None:
 
 def clean_table(table: ReflectionTable, delete_shoeboxes: bool) -> ReflectionTable:
     """The table as scaling starts from it: parts combined, flags and columns of an earlier scaling removed."""
-    drop = ["intensity.scale.value", "intensity.scale.variance", "inverse_scale_factor", "inverse_scale_factor_variance"]
+    drop = [
+        "intensity.scale.value",
+        "intensity.scale.variance",
+        "inverse_scale_factor",
+        "inverse_scale_factor_variance",
+    ]
     if delete_shoeboxes:
         drop.append("shoebox")
     table = table.without(*drop)

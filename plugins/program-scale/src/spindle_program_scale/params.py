@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from spindle.errors import ParameterError
-from spindle.params import Auto, Bool, Choice, Float, Floats, Int, Ints, Params, PathParam, Plugin, Str, Strings, UnitCell
+from spindle.params import (
+    Auto,
+    Bool,
+    Choice,
+    Float,
+    Floats,
+    Int,
+    Ints,
+    Params,
+    PathParam,
+    Plugin,
+    Str,
+    Strings,
+    UnitCell,
+)
 
 
 class ScaleParams(Params):
@@ -18,7 +32,10 @@ class ScaleParams(Params):
     anomalous = Bool(False, help="Keep Friedel mates apart when equivalents are compared.")
     overwrite_existing_models = Bool(False, help="Start afresh although the data were scaled before.")
     exclude_images = Strings(
-        None, multiple=True, help="Images to leave out, experiment:first:last with image numbers, both included.", level=1
+        None,
+        multiple=True,
+        help="Images to leave out, experiment:first:last with image numbers, both included.",
+        level=1,
     )
 
     class output(Params):
@@ -34,7 +51,9 @@ class ScaleParams(Params):
         crystal_name = Str("XTAL", help="Crystal name in the MTZ files.", level=1)
         project_name = Str("SPINDLE", help="Project name in the MTZ files.", level=1)
         use_internal_variance = Bool(
-            False, help="Sigmas of merged intensities at least as large as the scatter of the equivalents says.", level=1
+            False,
+            help="Sigmas of merged intensities at least as large as the scatter of the equivalents says.",
+            level=1,
         )
         delete_integration_shoeboxes = Bool(True, help="Leave the shoeboxes out of the output.", level=2)
 
@@ -111,7 +130,9 @@ class ScaleParams(Params):
                 help="One error model per data set, per error_model_group, or for all.",
                 level=2,
             )
-            error_model_group = Ints(None, multiple=True, help="Data sets of one group; give it once per group.", level=2)
+            error_model_group = Ints(
+                None, multiple=True, help="Data sets of one group; give it once per group.", level=2
+            )
 
     class cut_data(Params):
         """Data that are left out altogether."""
@@ -125,7 +146,9 @@ class ScaleParams(Params):
     class scaling_options(Params):
         """How scaling goes about it."""
 
-        check_consistent_indexing = Bool(False, help="Compare indexing choices of the data sets first (not available yet).")
+        check_consistent_indexing = Bool(
+            False, help="Compare indexing choices of the data sets first (not available yet)."
+        )
         target_cycle = Bool(True, help="Scale new data sets against scaled ones first (not available yet).", level=2)
         only_target = Bool(False, help="Scale against a target only (not available yet).", level=2)
         only_save_targeted = Bool(True, help="Save only what was scaled against a target (not available yet).", level=2)
@@ -163,11 +186,16 @@ class ScaleParams(Params):
             help="Minimiser. GaussNewton converges in a few steps; LevMar damps them; SimpleLBFGS is not available yet.",
         )
         refinement_order = Choice(
-            ["concurrent", "consecutive"], default="concurrent", help="All terms at once, or one after the other first.", level=2
+            ["concurrent", "consecutive"],
+            default="concurrent",
+            help="All terms at once, or one after the other first.",
+            level=2,
         )
         max_iterations = Int(None, min=1, help="Most steps; None is 20.")
         rmsd_tolerance = Float(1e-4, min=1e-6, help="Relative change of the RMSD at which to stop.")
-        full_matrix_engine = Choice(["GaussNewton", "LevMar"], default="GaussNewton", help="Minimiser of the last round.")
+        full_matrix_engine = Choice(
+            ["GaussNewton", "LevMar"], default="GaussNewton", help="Minimiser of the last round."
+        )
         full_matrix_max_iterations = Int(None, min=1, help="Most steps of the last round; None is 20.")
 
     class filtering(Params):
@@ -207,7 +235,10 @@ UNAVAILABLE = {
     "scaling_options.target_mtz": (None, "scaling against a target is not available yet"),
     "scaling_options.reference": (None, "scaling against a target is not available yet"),
     "scaling_options.nproc": (1, "use mp.nproc"),
-    "cross_validation.cross_validation_mode": (None, "use scaling_options.use_free_set=True with different free_set_offset"),
+    "cross_validation.cross_validation_mode": (
+        None,
+        "use scaling_options.use_free_set=True with different free_set_offset",
+    ),
     "filtering.method": (None, "leave data sets out with dataset_selection.exclude_datasets"),
     "scaling_refinery.engine": ("GaussNewton", "choose GaussNewton or LevMar"),
 }

@@ -72,12 +72,23 @@ def html_report(data: dict[str, Any], tables: Sequence[Table]) -> str:
         _plot("Completeness", "1/d^2 (1/A^2)", "fraction", [("", x, [s["completeness"] for s in shells])]),
     ]  # fmt: skip
     images = [(f"data set {k}", s["per_image"]) for k, s in enumerate(data["datasets"]) if s["per_image"]]
-    plots.append(_plot("Scale factors", "image", "mean inverse scale factor", [(n, p["image"], p["scale"]) for n, p in images]))
-    plots.append(_plot("Signal along the scan", "image", "mean I/sigma", [(n, p["image"], p["i_over_sigma"]) for n, p in images]))
+    plots.append(
+        _plot("Scale factors", "image", "mean inverse scale factor", [(n, p["image"], p["scale"]) for n, p in images])
+    )
+    plots.append(
+        _plot("Signal along the scan", "image", "mean I/sigma", [(n, p["image"], p["i_over_sigma"]) for n, p in images])
+    )
     for k, s in enumerate(data["datasets"]):
         if "decay" in s["terms"]:
             values = s["terms"]["decay"]
-            plots.append(_plot(f"Decay of data set {k}", "sample along the scan", "relative B (A^2)", [("", list(range(len(values))), values)]))
+            plots.append(
+                _plot(
+                    f"Decay of data set {k}",
+                    "sample along the scan",
+                    "relative B (A^2)",
+                    [("", list(range(len(values))), values)],
+                )
+            )
     for k, model in enumerate(data["error_models"]):
         if model.get("deviations"):
             values = model["deviations"]
@@ -97,13 +108,19 @@ def _normal_quantiles(n: int) -> list[float]:
     return [float(v) for v in ndtri((np.arange(n) + 0.5) / n)]
 
 
-def _plot(title: str, x_title: str, y_title: str, curves: Sequence[tuple[str, list[float], list[float]]]) -> dict[str, Any]:
+def _plot(
+    title: str, x_title: str, y_title: str, curves: Sequence[tuple[str, list[float], list[float]]]
+) -> dict[str, Any]:
     return {
         "data": [
             {"x": x, "y": [None if y != y else y for y in ys], "name": name, "mode": "lines+markers", "type": "scatter"}
             for name, x, ys in curves
         ],
-        "layout": {"title": {"text": title}, "xaxis": {"title": {"text": x_title}}, "yaxis": {"title": {"text": y_title}}},
+        "layout": {
+            "title": {"text": title},
+            "xaxis": {"title": {"text": x_title}},
+            "yaxis": {"title": {"text": y_title}},
+        },
     }
 
 
@@ -112,7 +129,9 @@ def _page(title: str, texts: Sequence[str], plots: Sequence[dict[str, Any]]) -> 
 
     body = "".join(f"<pre>{html.escape(t)}</pre>" for t in texts)
     divisions = "".join(f'<div id="p{i}" class="plot"></div>' for i in range(len(plots)))
-    calls = "".join(f"Plotly.newPlot('p{i}',{json.dumps(p['data'])},{json.dumps(p['layout'])});" for i, p in enumerate(plots))
+    calls = "".join(
+        f"Plotly.newPlot('p{i}',{json.dumps(p['data'])},{json.dumps(p['layout'])});" for i, p in enumerate(plots)
+    )
     return (
         f"<!DOCTYPE html><html><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
         "<style>body{font-family:sans-serif;margin:2em}.plot{width:900px;height:420px}</style>"

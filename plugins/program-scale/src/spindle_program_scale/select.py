@@ -45,7 +45,9 @@ def normalised_intensities(obs: Observations) -> np.ndarray:
     return e2
 
 
-def choose_groups(obs: Observations, usable: np.ndarray, sigma: np.ndarray, params: Params, rng: np.random.Generator) -> np.ndarray:
+def choose_groups(
+    obs: Observations, usable: np.ndarray, sigma: np.ndarray, params: Params, rng: np.random.Generator
+) -> np.ndarray:
     """(m,) bool: unique reflections to use.
 
     Parameters

@@ -16,7 +16,14 @@ from spindle.models import Experiments
 from spindle.params import Auto, Bool, Choice, Float, Int, PathParam, SpaceGroup, Str, Strings
 from spindle.params import Params as BaseParams
 from spindle.report import Table
-from spindle.symmetry import ChangeOfBasis, change_crystal_basis, constrain_crystal, laue_class, patterson_group, space_group
+from spindle.symmetry import (
+    ChangeOfBasis,
+    change_crystal_basis,
+    constrain_crystal,
+    laue_class,
+    patterson_group,
+    space_group,
+)
 from spindle.table import ReflectionTable
 
 from .absences import ENANTIOMORPHS, TABLES, score_axes, score_space_groups
@@ -27,28 +34,41 @@ from .prepare import Prepared, prepare
 class SymmetryProgram(Program):
     """Find the Laue group and the space group of integrated (or scaled) data.
 
-    Every rotation that the lattice allows is scored by the correlation of the intensities that it would make equal; every subgroup
-    of the lattice symmetry gets a probability from the rotations inside and outside it. Then the axial reflections tell screw axes.
+    Every rotation that the lattice allows is scored by the correlation of the intensities that it would make equal;
+    every subgroup of the lattice symmetry gets a probability from the rotations inside and outside it. Then the axial
+    reflections tell screw axes.
     """
 
     class Params(BaseParams):
-        exclude_images = Strings(None, none=True, multiple=True, level=1, help="Images to leave out, as experiment:first:last.")
+        exclude_images = Strings(
+            None, none=True, multiple=True, level=1, help="Images to leave out, as experiment:first:last."
+        )
         d_min = Float(Auto, none=True, min=0, units="angstrom",
                       help="Resolution limit of the analysis; Auto ends where <I>/<sigma> and CC1/2 fall below the two limits below.")  # fmt: skip
         min_i_mean_over_sigma_mean = Float(4.0, min=0, none=True, help="Limit of <I>/<sigma> for d_min=Auto.")
         min_cc_half = Float(0.6, min=0, max=1, none=True, help="Limit of CC1/2 for d_min=Auto.")
         normalisation = Choice(["kernel", "quasi", "ml_iso", "ml_aniso"], default="ml_aniso",
                                help="How the fall-off with resolution is taken out of the intensities.")  # fmt: skip
-        lattice_group = SpaceGroup(None, none=True, help="Symmetry of the lattice to take instead of the one found from the cell.")
+        lattice_group = SpaceGroup(
+            None, none=True, help="Symmetry of the lattice to take instead of the one found from the cell."
+        )
         seed = Int(230, min=0, none=True, help="Seed of the random pairs that say how correlations scatter.")
         lattice_symmetry_max_delta = Float(2.0, min=0, units="degrees",
                                            help="Tolerance on the angle between the direct and the reciprocal axis of a two-fold.")  # fmt: skip
-        relative_length_tolerance = Float(0.05, none=True, help="Cells may differ from the median cell by this fraction of a length.")
-        absolute_angle_tolerance = Float(2.0, none=True, units="degrees", help="Cells may differ from the median cell by this angle.")
+        relative_length_tolerance = Float(
+            0.05, none=True, help="Cells may differ from the median cell by this fraction of a length."
+        )
+        absolute_angle_tolerance = Float(
+            2.0, none=True, units="degrees", help="Cells may differ from the median cell by this angle."
+        )
         partiality_threshold = Float(0.4, none=True, help="Leave out reflections recorded to a smaller fraction.")
-        laue_group = SpaceGroup(Auto, none=True, help="Laue group to take; None keeps the present one and looks at absences only.")
+        laue_group = SpaceGroup(
+            Auto, none=True, help="Laue group to take; None keeps the present one and looks at absences only."
+        )
         change_of_basis_op = Str(None, none=True, help="Operator to apply instead of the one found; needs laue_group.")
-        best_monoclinic_beta = Bool(True, help="Take I 1 2 1 rather than C 1 2 1 where its beta is closer to 90 degrees.")
+        best_monoclinic_beta = Bool(
+            True, help="Take I 1 2 1 rather than C 1 2 1 where its beta is closer to 90 degrees."
+        )
 
         class systematic_absences(BaseParams):
             """Screw axes from axial reflections."""
@@ -70,9 +90,13 @@ class SymmetryProgram(Program):
         """Determine the symmetry; see `spindle.contracts.program.ProgramSpec`."""
         experiments = inputs.experiments
         if experiments is None or len(inputs.reflections) != 1:
-            raise UserError("symmetry: give one experiment file and one reflection file: spindle symmetry integrated.expt integrated.refl")
+            raise UserError(
+                "symmetry: give one experiment file and one reflection file: spindle symmetry integrated.expt integrated.refl"
+            )
         if params.change_of_basis_op is not None and (params.laue_group is Auto or params.laue_group is None):
-            raise UserError("symmetry: change_of_basis_op= needs laue_group=, the group in the setting that it leads to")
+            raise UserError(
+                "symmetry: change_of_basis_op= needs laue_group=, the group in the setting that it leads to"
+            )
         table = inputs.reflections[0]
         rng = np.random.default_rng(params.seed)
         data = prepare(experiments, table, params, context)
@@ -99,7 +123,11 @@ class SymmetryProgram(Program):
         if params.output.json is not None:
             text = json.dumps(scores, indent=2)
             files[str(params.output.json)] = _writer(text)
-        summary = {"space_group": group.hm, "unit_cell": [round(float(v), 4) for v in cell], "d_min": round(float(data.d_min), 3)}
+        summary = {
+            "space_group": group.hm,
+            "unit_cell": [round(float(v), 4) for v in cell],
+            "d_min": round(float(data.d_min), 3),
+        }
         if "laue_group_probability" in scores:
             summary["probability"] = round(scores["laue_group_probability"], 3)
         return ProgramResult(
@@ -107,7 +135,9 @@ class SymmetryProgram(Program):
             next_step=f"spindle scale {params.output.experiments} {params.output.reflections}",
         )  # fmt: skip
 
-    def _choose(self, analysis: LaueAnalysis, data: Prepared, params: Any) -> tuple[gemmi.SpaceGroup, list[ChangeOfBasis]]:
+    def _choose(
+        self, analysis: LaueAnalysis, data: Prepared, params: Any
+    ) -> tuple[gemmi.SpaceGroup, list[ChangeOfBasis]]:
         """Patterson group and the operator of each experiment into its setting."""
         if params.change_of_basis_op is not None:
             operator = ChangeOfBasis.from_string(params.change_of_basis_op)
@@ -135,13 +165,26 @@ class SymmetryProgram(Program):
             [round(e.likelihood, 3), round(e.z_cc, 2), round(e.cc, 3), e.n, stars(e.likelihood, (0.9, 0.7, 0.5)),
              f"{e.order} |({', '.join(str(v) for v in e.axis)})"] for e in analysis.elements
         ]  # fmt: skip
-        context.table(Table("Symmetry elements", ["Likelihood", "Z-CC", "CC", "N", "", "Operator"], rows, "symmetry_elements"))
+        context.table(
+            Table("Symmetry elements", ["Likelihood", "Z-CC", "CC", "N", "", "Operator"], rows, "symmetry_elements")
+        )
         rows = [
             [patterson_group(s.subgroup.group).hm, stars(s.likelihood, (0.8, 0.6, 0.4)), round(s.likelihood, 3), round(s.z_net, 2),
              round(s.z_for, 2), round(s.z_against, 2), round(s.cc_for, 3), round(s.cc_against, 3),
              round(s.subgroup.max_angular_difference, 2), s.subgroup.to_best.as_abc()] for s in analysis.subgroups
         ]  # fmt: skip
-        headers = ["Patterson group", "", "Likelihood", "NetZcc", "Zcc+", "Zcc-", "CC", "CC-", "Delta (deg)", "Reindex operator"]
+        headers = [
+            "Patterson group",
+            "",
+            "Likelihood",
+            "NetZcc",
+            "Zcc+",
+            "Zcc-",
+            "CC",
+            "CC-",
+            "Delta (deg)",
+            "Reindex operator",
+        ]
         context.table(Table("Subgroups of the lattice symmetry", headers, rows, "symmetry_subgroups"))
         best = analysis.subgroups[0]
         if best.likelihood < 0.5:
@@ -164,7 +207,9 @@ class SymmetryProgram(Program):
             result = result.replace(i, crystal=made[key])
         return result
 
-    def _reindex(self, table: ReflectionTable, operators: list[ChangeOfBasis], context: Any) -> tuple[ReflectionTable, np.ndarray]:
+    def _reindex(
+        self, table: ReflectionTable, operators: list[ChangeOfBasis], context: Any
+    ) -> tuple[ReflectionTable, np.ndarray]:
         """The table without rows whose new index is not whole, and the new indices."""
         hkl = table["miller_index"].copy()
         good = np.ones(len(table), dtype=np.bool_)
@@ -195,10 +240,21 @@ class SymmetryProgram(Program):
             [a.axis.name, round(a.score, 3), a.n_present, a.n_absent, round(a.mean_present, 3), round(a.mean_absent, 3),
              round(a.ratio_present, 2), round(a.ratio_absent, 2)] for a in axes
         ]  # fmt: skip
-        headers = ["Screw axis", "Score", "No. present", "No. absent", "<I> present", "<I> absent", "<I/sig> present", "<I/sig> absent"]
+        headers = [
+            "Screw axis",
+            "Score",
+            "No. present",
+            "No. absent",
+            "<I> present",
+            "<I> absent",
+            "<I/sig> present",
+            "<I/sig> absent",
+        ]
         context.table(Table("Systematic absences", headers, rows, "screw_axes"))
         groups = score_space_groups(patterson.hm, axes)
-        context.table(Table("Space groups", ["Space group", "Score"], [[s, round(v, 4)] for s, v in groups], "space_groups"))
+        context.table(
+            Table("Space groups", ["Space group", "Score"], [[s, round(v, 4)] for s, v in groups], "space_groups")
+        )
         scores["space_group_scores"] = dict(groups)
         symbol, best = max(groups, key=lambda g: g[1])
         undecided = [a.axis.name for a in axes if not a.n_present or not a.n_absent]
@@ -208,7 +264,9 @@ class SymmetryProgram(Program):
                 "a screw-axis relative of the one written", " or ".join(undecided),
             )  # fmt: skip
         if symbol in ENANTIOMORPHS:
-            context.log.info("%s and %s cannot be told apart by intensities; %s is written", symbol, ENANTIOMORPHS[symbol], symbol)
+            context.log.info(
+                "%s and %s cannot be told apart by intensities; %s is written", symbol, ENANTIOMORPHS[symbol], symbol
+            )
         return space_group(symbol) if best > 0 else group
 
 

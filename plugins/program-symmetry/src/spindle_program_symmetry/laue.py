@@ -185,7 +185,9 @@ def score_subgroups(subgroups: list[LatticeSubgroup], elements: list[ElementScor
     for subgroup in subgroups:
         inside = [any(np.array_equal(e.rotation, r) for r in subgroup.rotations) for e in used]
         members.append(inside)
-        logs.append(sum(np.log(max(e.p_present if i else e.p_absent, 1e-300)) for e, i in zip(used, inside, strict=True)))
+        logs.append(
+            sum(np.log(max(e.p_present if i else e.p_absent, 1e-300)) for e, i in zip(used, inside, strict=True))
+        )
     weights = np.exp(np.array(logs) - max(logs))
     weights /= weights.sum()
     scores = []
@@ -193,7 +195,9 @@ def score_subgroups(subgroups: list[LatticeSubgroup], elements: list[ElementScor
         within = [e for e, i in zip(used, inside, strict=True) if i]
         outside = [e for e, i in zip(used, inside, strict=True) if not i]
         scores.append(
-            SubgroupScore(subgroup, float(weight), 0.0, _rms_z(within), _rms_z(outside), _mean_cc(within), _mean_cc(outside))
+            SubgroupScore(
+                subgroup, float(weight), 0.0, _rms_z(within), _rms_z(outside), _mean_cc(within), _mean_cc(outside)
+            )
         )
     scores.sort(key=lambda s: (-s.likelihood, -s.subgroup.group.number))
     for i, score in enumerate(scores):

@@ -1,4 +1,6 @@
-"""Intensities for symmetry tests: filtered, in the minimum cell, normalised, to a resolution at which they still tell something."""
+"""Intensities for symmetry tests: filtered, in the minimum cell, normalised, to a resolution at which they still tell
+something.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ from spindle.merging import group_equivalents, merge_groups
 from spindle.merging.intensities import is_scaled, prepare_intensities
 from spindle.models import Experiments
 from spindle.params import Auto
-from spindle.symmetry import ChangeOfBasis, LatticeSubgroup, lattice_group, lattice_subgroups, niggli_reduce, primitive_operator
+from spindle.symmetry import (
+    ChangeOfBasis,
+    LatticeSubgroup,
+    lattice_group,
+    lattice_subgroups,
+    niggli_reduce,
+    primitive_operator,
+)
 from spindle.table import ReflectionTable
 
 from . import normalisation as norm
@@ -201,20 +210,26 @@ def _normalise(
         else:
             aniso = params.normalisation == "ml_aniso"
             expected[mine], scale, B = norm.maximum_likelihood(intensity[mine], q[mine], one, aniso)
-            log.info("Experiment %d: B of the fall-off (A^2) %s", i, " ".join(f"{v:.2f}" for v in B[np.triu_indices(3)]))
+            log.info(
+                "Experiment %d: B of the fall-off (A^2) %s", i, " ".join(f"{v:.2f}" for v in B[np.triu_indices(3)])
+            )
     if params.normalisation == "quasi":
         intensity = np.maximum(intensity, 0.0)
     return intensity / expected, np.sqrt(variance) / expected
 
 
-def _resolution(hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, d: np.ndarray, params: Any, log: Any) -> float:
+def _resolution(
+    hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, d: np.ndarray, params: Any, log: Any
+) -> float:
     """Resolution limit of the analysis, angstrom."""
     end = float(d.min())
     if params.d_min is None:
         return end
     if params.d_min is not Auto:
         return float(params.d_min)
-    by_ratio, by_cc = resolution_limits(hkl, intensity, variance, d, params.min_i_mean_over_sigma_mean, params.min_cc_half)
+    by_ratio, by_cc = resolution_limits(
+        hkl, intensity, variance, d, params.min_i_mean_over_sigma_mean, params.min_cc_half
+    )
     found = []
     for limit, what in ((by_ratio, "<I>/<sigma>"), (by_cc, "CC1/2")):
         if limit is not None:
@@ -223,12 +238,18 @@ def _resolution(hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, d:
     return max(min(found), end) if found else end
 
 
-def _restrict(basis: np.ndarray, subgroups: list[LatticeSubgroup], params: Any) -> tuple[list[LatticeSubgroup], list[np.ndarray]]:
+def _restrict(
+    basis: np.ndarray, subgroups: list[LatticeSubgroup], params: Any
+) -> tuple[list[LatticeSubgroup], list[np.ndarray]]:
     """The subgroups below a lattice group that the user asks for."""
     from spindle.symmetry import laue_class, space_group
 
     wanted = space_group(str(params.lattice_group))
-    tops = [s for s in subgroups if laue_class(s.group) == laue_class(wanted) and s.group.centring_type() == wanted.centring_type()]
+    tops = [
+        s
+        for s in subgroups
+        if laue_class(s.group) == laue_class(wanted) and s.group.centring_type() == wanted.centring_type()
+    ]
     if not tops:
         raise UserError(
             f"symmetry: the lattice does not have lattice_group={wanted.hm} within lattice_symmetry_max_delta="

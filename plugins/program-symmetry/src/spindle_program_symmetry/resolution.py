@@ -11,7 +11,12 @@ SIGNIFICANCE = 0.1
 
 
 def resolution_limits(
-    hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, d: np.ndarray, min_ratio: float | None, min_cc: float | None
+    hkl: np.ndarray,
+    intensity: np.ndarray,
+    variance: np.ndarray,
+    d: np.ndarray,
+    min_ratio: float | None,
+    min_cc: float | None,
 ) -> tuple[float | None, float | None]:
     """Resolutions (angstrom) at which <I>/<sigma> and CC1/2 of data merged in P -1 fall below their limits.
 

@@ -36,7 +36,9 @@ class KBScaling(Algorithm):
         n = len(observations)
         fixed = set(self.params.correction.fix or [])
         if fixed - {"scale", "decay"}:
-            raise ParameterError(f"KB.correction.fix: {', '.join(sorted(fixed - {'scale', 'decay'}))} is none of scale, decay")
+            raise ParameterError(
+                f"KB.correction.fix: {', '.join(sorted(fixed - {'scale', 'decay'}))} is none of scale, decay"
+            )
         index, ones = np.zeros((1, 1), dtype=np.int32), np.ones((n, 1))
         terms = [ScaleTerm("scale", _start(existing, "scale", 1.0), index, ones, 1.0, fixed="scale" in fixed)]
         if self.params.decay_correction:

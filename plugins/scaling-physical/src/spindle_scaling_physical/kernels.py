@@ -20,8 +20,9 @@ def real_spherical_harmonics(directions, lmax, out):
 
     Notes
     -----
-    Orthonormal with the Condon-Shortley phase: Y_l0 = N P_l0, Y_l,+m = sqrt(2) (-1)^m N P_lm cos(m phi), Y_l,-m the same with
-    sin(m phi); N^2 = (2l + 1)/(4 pi) (l - m)!/(l + m)!. The normalised Legendre functions come from the stable recurrences in l.
+    Orthonormal with the Condon-Shortley phase: Y_l0 = N P_l0, Y_l,+m = sqrt(2) (-1)^m N P_lm cos(m phi), Y_l,-m the
+    same with sin(m phi); N^2 = (2l + 1)/(4 pi) (l - m)!/(l + m)!. The normalised Legendre functions come from the
+    stable recurrences in l.
     """
     legendre = np.empty((lmax + 1, lmax + 1))
     for i in range(directions.shape[0]):
@@ -35,18 +36,18 @@ def real_spherical_harmonics(directions, lmax, out):
             legendre[m, m] = -np.sqrt((2.0 * m + 1.0) / (2.0 * m)) * s * legendre[m - 1, m - 1]
         for m in range(lmax):
             legendre[m + 1, m] = np.sqrt(2.0 * m + 3.0) * z * legendre[m, m]
-            for l in range(m + 2, lmax + 1):  # noqa: E741 (l and m are the names of the orders)
+            for l in range(m + 2, lmax + 1):
                 a = np.sqrt((4.0 * l * l - 1.0) / (l * l - m * m))
                 b = np.sqrt(((l - 1.0) * (l - 1.0) - m * m) / (4.0 * (l - 1.0) * (l - 1.0) - 1.0))
                 legendre[l, m] = a * (z * legendre[l - 1, m] - b * legendre[l - 2, m])
-        for l in range(1, lmax + 1):  # noqa: E741
+        for l in range(1, lmax + 1):
             out[i, l * l - 1 + l] += 0.5 * legendre[l, 0]
         cos_m, sin_m = 1.0, 0.0
         sign = 1.0
         for m in range(1, lmax + 1):
             cos_m, sin_m = cos_m * cos_phi - sin_m * sin_phi, sin_m * cos_phi + cos_m * sin_phi
             sign = -sign
-            for l in range(m, lmax + 1):  # noqa: E741
+            for l in range(m, lmax + 1):
                 value = 0.5 * np.sqrt(2.0) * sign * legendre[l, m]
                 centre = l * l - 1 + l
                 out[i, centre + m] += value * cos_m

@@ -37,7 +37,9 @@ class DispersionThreshold(Algorithm):
         gain = Float(None, min=0, help="Counts per photon, where the images hold more or less than one.")
         kernel_size = Ints((3, 3), size=2, min=1, help="Half sizes of the window (slow, fast): 3 is 7 pixels.", level=1)
         sigma_background = Float(6.0, help="The window varies too much above this many standard deviations.", level=1)
-        sigma_strong = Float(3.0, min=0, help="A strong pixel is above the mean by this many standard deviations.", level=1)
+        sigma_strong = Float(
+            3.0, min=0, help="A strong pixel is above the mean by this many standard deviations.", level=1
+        )
         min_local = Int(2, help="Fewest good pixels of a window; 0 demands the whole window.", level=1)
         global_threshold = Float(0.0, auto=True, help="Strong pixels are above it; Auto estimates it for each image.")
 
@@ -48,7 +50,9 @@ class DispersionThreshold(Algorithm):
         full = (2 * self._kernel[0] + 1) * (2 * self._kernel[1] + 1)
         wanted = self.params.min_local
         if wanted > full or wanted == 1:
-            raise ParameterError(f"threshold.dispersion.min_local={wanted}: choose 2 to {full} (the window's pixels), or 0 for all")
+            raise ParameterError(
+                f"threshold.dispersion.min_local={wanted}: choose 2 to {full} (the window's pixels), or 0 for all"
+            )
         self._min_local = full if wanted <= 0 else wanted
         self._is_narrow = full <= _LARGEST_NARROW_WINDOW
         if self.params.gain is not None and self.params.gain <= 0:

@@ -1,8 +1,8 @@
 """The dispersion test as one pass over an image: column sums, window sums, and the variance only where it can matter.
 
-One row of window sums costs a few additions per pixel: the sums of each column over the window's rows are kept, and shifted copies of
-them add up to the windows. The test "is this pixel stronger than its surroundings" is evaluated for a whole row in a loop without
-branches; the few pixels that pass it pay for the variance of their own window.
+One row of window sums costs a few additions per pixel: the sums of each column over the window's rows are kept, and
+shifted copies of them add up to the windows. The test "is this pixel stronger than its surroundings" is evaluated for a
+whole row in a loop without branches; the few pixels that pass it pay for the variance of their own window.
 """
 
 from __future__ import annotations
@@ -59,12 +59,26 @@ def _flag_row(image, mask, window, count, screen, flags):
 
 @njit(nogil=True, cache=True)
 def dispersion(
-    image, mask, gain, kernel, sigma_background, sigma_strong, min_local, global_threshold, row_sums, row_counts, rows, rows_good, flags, out
+    image,
+    mask,
+    gain,
+    kernel,
+    sigma_background,
+    sigma_strong,
+    min_local,
+    global_threshold,
+    row_sums,
+    row_counts,
+    rows,
+    rows_good,
+    flags,
+    out,
 ):
     """Mark the strong pixels of one image.
 
     A pixel is strong where, over the good pixels of the window around it (m pixels, sum x, sum of squares y),
-    ``m y - x^2 > g x (m - 1 + n_b sqrt(2 (m - 1)))`` and ``m I - x > n_s sqrt(g x m)``; Winter et al. (2018), Acta Cryst. D74, 85.
+    ``m y - x^2 > g x (m - 1 + n_b sqrt(2 (m - 1)))`` and ``m I - x > n_s sqrt(g x m)``; Winter et al. (2018), Acta
+    Cryst. D74, 85.
 
     Parameters
     ----------
