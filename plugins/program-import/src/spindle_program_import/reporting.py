@@ -1,0 +1,119 @@
+"""What the user reads about an import: counts, what was left out, why sweeps were cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spindle.errors import FileFormatError
+from spindle.report import Table
+
+if TYPE_CHECKING:
+    from spindle.execution import RunContext
+    from spindle.models import Experiments
+
+    from .grouping import Break, Run
+    from .headers import Headers
+
+
+def report_refused(headers: Headers, params: Any, context: RunContext) -> None:
+    """Name the files that are not read; stop when none is left or the user wants every file read."""
+    if not headers.refused:
+        return
+    n = len(headers.refused)
+    listing = _by_reason(headers.refused)
+    if not headers.items:
+        what = "the file is no image" if n == 1 else f"none of the {n} files is an image"
+        raise FileFormatError(f"{what} that can be read:\n{listing}\n`spindle plugins` lists the installed formats")
+    if not params.input.ignore_unhandled:
+        raise FileFormatError(f"input.ignore_unhandled=False and {n} files cannot be read:\n{listing}")
+    context.log.warning("%d of %d files are left out:\n%s", n, n + len({h.path for h in headers.items}), listing)
+
+
+def _by_reason(refused: Sequence[tuple[str, str]], most: int = 10) -> str:
+    """Lines that name files with equal reasons together."""
+    groups: dict[str, list[str]] = {}
+    for path, reason in refused:
+        groups.setdefault(reason.removeprefix(path).lstrip(":, "), []).append(path)
+    lines = []
+    for reason, paths in list(groups.items())[:most]:
+        names = ", ".join([paths[0], *(Path(p).name for p in paths[1:3])])
+        lines.append(f"  {names}{f' and {len(paths) - 3} more' if len(paths) > 3 else ''}: {reason}")
+    if len(groups) > most:
+        lines.append(f"  and {len(groups) - most} more reasons")
+    return "\n".join(lines)
+
+
+def report_breaks(breaks: Sequence[Break], context: RunContext) -> None:
+    """Say why images with one template make several sweeps."""
+    for b in breaks[:20]:
+        context.log.warning("%s: a new sweep begins at image %d: %s", b.template, b.after, b.reason)
+        if b.differences:
+            context.table(
+                Table(
+                    title=f"Differences between images {b.before} and {b.after}",
+                    headers=("Item", f"Image {b.before}", f"Image {b.after}"),
+                    rows=[list(d) for d in b.differences],
+                    key="geometry_conflict",
+                )
+            )
+    if breaks:
+        if len(breaks) > 20:
+            context.log.warning("and %d more such places", len(breaks) - 20)
+        context.log.warning(
+            "If this is one sweep: copy missing images, set what the headers say differently (geometry.*), or widen "
+            "input.tolerance.*"
+        )
+
+
+def report_counts(headers: Headers, runs: Sequence[Run], context: RunContext) -> None:
+    """The counts that users look at first."""
+    formats = sorted({h.format for h in headers.items})
+    sequences = [r for r in runs if r.kind != "image"]
+    still_series = {id(r.series) for r in runs if r.kind == "still"}
+    line = "-" * 80
+    context.log.info("%s", line)
+    context.log.info("  format: %s", ", ".join(formats))
+    context.log.info("  num images: %d", len(headers.items))
+    context.log.info("  sequences:")
+    context.log.info("    still:    %d", len(still_series))
+    context.log.info("    sweep:    %d", sum(1 for r in sequences if r.kind == "sweep"))
+    context.log.info("  num stills: %d", sum(len(r.frames) for r in runs if r.kind == "image"))
+    context.log.info("%s", line)
+
+
+def overview(experiments: Experiments) -> Table:
+    """One line per sweep; stills of one template share a line."""
+    rows: list[list[Any]] = []
+    shared: dict[int, list[Any]] = {}
+    for experiment in experiments:
+        imageset, scan = experiment.imageset, experiment.scan
+        where = (
+            "" if imageset is None else Path(imageset.template or (imageset.paths[0] if imageset.paths else "")).name
+        )
+        distance = f"{experiment.detector[0].distance:.2f}"
+        wavelength = f"{experiment.beam.wavelength:.5f}"
+        if scan is not None and not experiment.is_still:
+            first, last = scan.image_range
+            start, width = scan.oscillation_deg
+            rows.append([where, f"{first}-{last}", f"{start:g}", f"{width:g}", wavelength, distance])
+            continue
+        key = id(imageset)
+        if key in shared:
+            shared[key][1] = f"{shared[key][1].split('-')[0]}-{scan.image_range[1] if scan else ''}"
+            continue
+        number = f"{scan.image_range[0]}-{scan.image_range[1]}" if scan else "1"
+        rows.append(
+            [where, number, "still" if scan is None else f"{scan.oscillation_deg[0]:g}", "0", wavelength, distance]
+        )
+        shared[key] = rows[-1]
+    extra = []
+    if len(rows) > 25:
+        extra = [["...", f"{len(rows) - 25} more", "", "", "", ""]]
+    return Table(
+        title="Imported",
+        headers=("Images", "Numbers", "Start (deg)", "Width (deg)", "Wavelength (A)", "Distance (mm)"),
+        rows=rows[:25] + extra,
+        key="imported",
+    )
