@@ -21,7 +21,8 @@ def data():
     """A small integrated data set with a tilted axis, predicted, with intensities that are functions of the index."""
     from spindle.geometry import lorentz_polarisation, predict_static
 
-    panel = Panel([1, 0, 0], [0, -1, 0], [-50.0, 52.0, -90.0], [0.172, 0.172], (600, 610), thickness=0.32, mu=4.2, material="Si",
+    panel = Panel([1, 0, 0], [0, -1, 0], [-50.0, 52.0, -90.0], [0.172, 0.172], (600, 610), thickness=0.32, mu=4.2,
+    material="Si",
                   parallax="normalised", mask=((0, 195, 600, 212),))  # fmt: skip
     experiment = Experiment(
         Beam([0, 0, 1], 1.0), Detector([panel]), Goniometer([0.8, 0.6, 0.0]), Scan((3, 62), (10.0, 0.5)),
@@ -177,8 +178,10 @@ def test_xds_inp_names_gaps_overload_and_template(data, tmp_path):
 
 def test_parts_of_a_reflection_are_added():
     table = ReflectionTable({
-        "id": [0, 0, 0], "partial_id": [7, 8, 7], "partiality": [0.3, 1.0, 0.6], "flags": [768] * 3, "miller_index": [[1, 0, 0]] * 3,
-        "intensity.sum.value": [30.0, 5.0, 60.0], "intensity.sum.variance": [1.0, 1.0, 2.0], "xyzobs.px.value": [[0, 0, 1.0], [0, 0, 5], [0, 0, 4]],
+        "id": [0, 0, 0], "partial_id": [7, 8, 7], "partiality": [0.3, 1.0, 0.6], "flags": [768] * 3,
+        "miller_index": [[1, 0, 0]] * 3,
+        "intensity.sum.value": [30.0, 5.0, 60.0], "intensity.sum.variance": [1.0, 1.0, 2.0], "xyzobs.px.value": [[0, 0,
+        1.0], [0, 0, 5], [0, 0, 4]],
     })  # fmt: skip
     whole = combine_parts(table, ["intensity.sum"])
     assert whole["partial_id"].tolist() == [7, 8]

@@ -54,7 +54,8 @@ def intensities(symbol, d_min=3.2, noise=0.05, seed=1):
     n = len(hkl)
     table = ReflectionTable({
         "miller_index": reduced, "id": np.zeros(n, int), "flags": np.full(n, int(Flag.INTEGRATED_SUM)), "d": d,
-        "intensity.sum.value": value + rng.normal(0, sigma), "intensity.sum.variance": sigma**2, "partiality": np.ones(n),
+        "intensity.sum.value": value + rng.normal(0, sigma), "intensity.sum.variance": sigma**2,
+        "partiality": np.ones(n),
         "partial_id": np.arange(n), "xyzcal.px": np.full((n, 3), 5.0), "xyzcal.mm": np.zeros((n, 3)),
     })  # fmt: skip
     panel = Panel([1, 0, 0], [0, -1, 0], [-50.0, 52.0, -90.0], [0.172, 0.172], (600, 610))

@@ -166,7 +166,8 @@ def test_unknown_keys_of_models_survive():
         "x": 1,
     }
     data = {
-        "__id__": "ExperimentList", "experiment": [{"identifier": "a", "beam": 0, "detector": 0}, {"beam": 0, "detector": 0}],
+        "__id__": "ExperimentList", "experiment": [{"identifier": "a", "beam": 0, "detector": 0}, {"beam": 0,
+        "detector": 0}],
         "beam": [beam], "detector": [{"panels": [panel]}], "imageset": [],
     }  # fmt: skip
     experiments = experiments_from_dict(data)
@@ -186,7 +187,8 @@ def test_panels_of_a_group_are_local_in_the_file_and_global_in_memory():
     }
     group = {"fast_axis": [0, 1, 0], "slow_axis": [-1, 0, 0], "origin": [10, 0, 0], "children": [{"panel": 0}]}
     data = {"__id__": "ExperimentList", "experiment": [{"beam": 0, "detector": 0}],
-            "beam": [{"direction": [0, 0, 1], "wavelength": 1.0}], "detector": [{"panels": [panel], "hierarchy": group}]}  # fmt: skip
+            "beam": [{"direction": [0, 0, 1], "wavelength": 1.0}], "detector": [{"panels": [panel],
+            "hierarchy": group}]}  # fmt: skip
     experiments = experiments_from_dict(data)
     np.testing.assert_allclose(experiments[0].detector[0].origin, [8, 1, 3])
     np.testing.assert_allclose(

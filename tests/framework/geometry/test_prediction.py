@@ -29,7 +29,8 @@ U = rotation(np.array([0.36, 0.48, 0.8]), 0.7)
 
 def experiment(space_group="P 1", width=0.5, n=60, turn=None, cell=(40.0, 50.0, 60.0, 90.0, 100.0, 90.0)):
     R = np.eye(3) if turn is None else turn
-    panel = Panel(R @ [1, 0, 0], R @ [0, -1, 0], R @ [-50.0, 52.0, -90.0], [0.172, 0.172], (600, 610), thickness=0.32, mu=4.2,
+    panel = Panel(R @ [1, 0, 0], R @ [0, -1, 0], R @ [-50.0, 52.0, -90.0], [0.172, 0.172], (600, 610), thickness=0.32,
+    mu=4.2,
                   parallax="normalised")  # fmt: skip
     return Experiment(
         beam=Beam(R @ [0, 0, 1], 1.0, R @ [0, 1, 0]), detector=Detector([panel]),

@@ -129,7 +129,7 @@ def test_unknown_attributes_are_errors_with_a_suggestion():
     with pytest.raises(ParameterError, match="did you mean number"):
         Tree().nummber = 3
     with pytest.raises(AttributeError, match="did you mean switch"):
-        Tree().swich
+        getattr(Tree(), "swich")  # noqa: B009
 
 
 @settings(deadline=None)

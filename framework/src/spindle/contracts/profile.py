@@ -107,6 +107,10 @@ class ProfileFitter(Protocol):
         """
         ...
 
+    def models(self) -> list[dict[str, Any]]:
+        """The models of the experiments as `finish` left them, which may have improved them; for the output."""
+        ...
+
     def tables(self) -> list[Table]:
         """Tables about the reference profiles for the log."""
         ...

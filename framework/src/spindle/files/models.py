@@ -23,7 +23,8 @@ _INCLUSIVE = "_trusted_range_is_inclusive"
 def beam_from_dict(data: dict[str, Any]) -> Beam:
     """Beam of an experiment file."""
     known = {
-        "direction", "wavelength", "divergence", "sigma_divergence", "polarization_normal", "polarization_fraction", "flux",
+        "direction", "wavelength", "divergence", "sigma_divergence", "polarization_normal", "polarization_fraction",
+        "flux",
         "transmission", "probe", "s0_at_scan_points",
     }  # fmt: skip
     if "wavelength" not in data and "wavelength_range" in data:
@@ -120,8 +121,10 @@ def _panel_from_dict(data: dict[str, Any], parent: tuple[np.ndarray, np.ndarray]
         parallax = strategy.get("depth", "dials")
     return Panel(
         fast_axis=fast, slow_axis=slow, origin=origin, pixel_size=data["pixel_size"], image_size=data["image_size"],
-        name=data.get("name", "Panel"), type=data.get("type", "SENSOR_UNKNOWN"), trusted_range=(low, high), thickness=thickness,
-        material=data.get("material", ""), mu=mu, gain=float(data.get("gain", 1.0)), pedestal=float(data.get("pedestal", 0.0)),
+        name=data.get("name", "Panel"), type=data.get("type", "SENSOR_UNKNOWN"), trusted_range=(low, high),
+        thickness=thickness,
+        material=data.get("material", ""), mu=mu, gain=float(data.get("gain", 1.0)), pedestal=float(data.get("pedestal",
+        0.0)),
         mask=tuple(tuple(int(v) for v in r) for r in data.get("mask", [])),  # type: ignore[misc]
         identifier=data.get("identifier", ""), raw_image_offset=tuple(data.get("raw_image_offset", (0, 0))),
         parallax=parallax, extra=extra,
@@ -289,7 +292,8 @@ def scan_to_dict(scan: Scan) -> dict[str, Any]:
 def crystal_from_dict(data: dict[str, Any]) -> Crystal:
     """Crystal of an experiment file."""
     known = {
-        "__id__", "real_space_a", "real_space_b", "real_space_c", "space_group_hall_symbol", "A_at_scan_points", "mosaicity",
+        "__id__", "real_space_a", "real_space_b", "real_space_c", "space_group_hall_symbol", "A_at_scan_points",
+        "mosaicity",
         "recalculated_cell_parameter_sd",
     }  # fmt: skip
     real = np.array([data["real_space_a"], data["real_space_b"], data["real_space_c"]], dtype=np.float64)

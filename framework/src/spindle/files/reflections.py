@@ -166,7 +166,8 @@ def read_reflections(path: str | os.PathLike[str]) -> ReflectionTable:
         raise FileFormatError(f"{path}: cannot be read as a reflection file: {error}") from error
     if content[:1] == b"\x80":
         raise FileFormatError(
-            f"{path}: this is a Python pickle of old DIALS, which can run code and needs cctbx to read; convert it with DIALS once "
+            f"{path}: this is a Python pickle of old DIALS, which can run code and needs cctbx to read; convert it "
+            "with DIALS once "
             "(flex.reflection_table.from_file(...).as_file(...)) and give the new file"
         )
     if content[:8] == HDF5_MAGIC:
@@ -259,7 +260,8 @@ def write_reflections(table: ReflectionTable, path: str | os.PathLike[str]) -> N
                 file_type, payload = _typed(name, values)
             if payload.nbytes > MAX_BIN:
                 raise FileFormatError(
-                    f"{path}: column {name} needs {payload.nbytes / 2**30:.1f} GiB, the format holds 4; write it without shoeboxes "
+                    f"{path}: column {name} needs {payload.nbytes / 2**30:.1f} GiB, the format holds 4; write it "
+                    "without shoeboxes "
                     "(output.shoeboxes=False) or process fewer images at a time"
                 )
             file.write(packer.pack(file_type))

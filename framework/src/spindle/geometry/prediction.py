@@ -38,7 +38,8 @@ def indices_to_resolution(experiment: Experiment, d_min: float, d_max: float | N
     limits = np.floor(np.linalg.norm(crystal.real_space, axis=1) / d_min + 1e-9).astype(np.int64)
     if np.prod(2.0 * limits + 1.0) > MAX_INDICES:
         raise ModelError(
-            f"a cell of {np.array2string(crystal.cell, precision=1)} to {d_min:.2f} A has too many reflections: check the cell and "
+            f"a cell of {np.array2string(crystal.cell, precision=1)} to {d_min:.2f} A has too many reflections: check "
+            "the cell and "
             "the indexing, or set prediction.d_min="
         )
     centring = centring_translations(experiment)
@@ -187,7 +188,8 @@ def predict_scan_varying(
         s1, entering = np.empty((m, 3)), np.empty(m, np.bool_)
         n = kernels.predict_scan_varying_kernel(
             hkl, A_mean, A, S, s0, goniometer.fixed_rotation, S_mean, s0_mean, goniometer.rotation_axis, start, width,
-            float(scan.array_range[0]), scan.n_images, first, last, float(relative + turned), limit, row, z, s1, entering,
+            float(scan.array_range[0]), scan.n_images, first, last, float(relative + turned), limit, row, z, s1,
+            entering,
         )  # fmt: skip
         if n <= m:
             break
@@ -199,7 +201,8 @@ def predict_scan_varying(
 
 
 def predict(
-    experiment: Experiment, index: int = 0, d_min: float | None = None, d_max: float | None = None, padding: float = 0.0,
+    experiment: Experiment, index: int = 0, d_min: float | None = None, d_max: float | None = None,
+    padding: float = 0.0,
     force_static: bool = False,
 ) -> ReflectionTable:  # fmt: skip
     """Predict with scan-varying models where there are any, static otherwise (`padding` in radians)."""

@@ -73,7 +73,9 @@ def lorentz_factor(s0: np.ndarray, s1: np.ndarray, axis: np.ndarray | None) -> n
 
 
 def polarisation_factor(s0: np.ndarray, s1: np.ndarray, normal: np.ndarray, fraction: float) -> np.ndarray:
-    """(n,) float64: P = (1 - 2p)(1 - (n.s1)^2) + p(1 + (s1.s0)^2), of unit vectors, with the normal n and fraction p."""
+    """(n,) float64: P = (1 - 2p)(1 - (n.s1)^2) + p(1 + (s1.s0)^2), of unit vectors, with the normal n and fraction
+    p.
+    """
     u1 = _unit(_rays(s1))
     u0 = _unit(np.asarray(s0, dtype=np.float64))
     return np.asarray(

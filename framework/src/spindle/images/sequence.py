@@ -68,7 +68,8 @@ class ImageSequence:
             known = self._format
         if not Path(path).exists():
             raise FileFormatError(
-                f"{path}: no such file (image {self._first + index} of the experiment); were the images moved? run spindle import again"
+                f"{path}: no such file (image {self._first + index} of the experiment); were the images moved? run "
+                "spindle import again"
             )
         reader = reopen_image(path, known, self.options) if known else open_image(path, options=self.options)
         with self._lock:
@@ -99,12 +100,14 @@ class ImageSequence:
         detector = self.experiment.detector
         if len(panels) != len(detector):
             raise FileFormatError(
-                f"{reader.path}: the image has {len(panels)} panels, the detector model {len(detector)}; run spindle import again"
+                f"{reader.path}: the image has {len(panels)} panels, the detector model {len(detector)}; run spindle "
+                "import again"
             )
         for i, (pixels, panel) in enumerate(zip(panels, detector, strict=True)):
             if pixels.shape != (panel.image_size[1], panel.image_size[0]):
                 raise FileFormatError(
-                    f"{reader.path}: panel {i} of image {self._first + index} is {pixels.shape[1]}x{pixels.shape[0]}, the detector "
+                    f"{reader.path}: panel {i} of image {self._first + index} is {pixels.shape[1]}x{pixels.shape[0]}, "
+                    "the detector "
                     f"model says {panel.image_size[0]}x{panel.image_size[1]}; run spindle import again"
                 )
         return panels
@@ -151,7 +154,8 @@ def read_mask(path: str, detector: object) -> list[np.ndarray]:
             masks = [np.asarray(archive[name]) for name in archive.files]
     except (OSError, ValueError) as error:
         raise FileFormatError(
-            f"{path}: not a mask file (.npz with one True/False array per panel): {error}; pickled masks of DIALS are not read"
+            f"{path}: not a mask file (.npz with one True/False array per panel): {error}; pickled masks of DIALS are "
+            "not read"
         ) from error
     shapes = [(p.image_size[1], p.image_size[0]) for p in panels]
     if [m.shape for m in masks] != shapes:

@@ -96,7 +96,8 @@ class Panel:
         if self.parallax != "none" and not (self.mu > 0 and self.thickness > 0):
             raise ModelError(
                 f"panel {self.name}: a parallax correction needs mu > 0 and thickness > 0, found mu={self.mu}/mm and "
-                f"thickness={self.thickness} mm; set geometry.detector.panel.thickness= and material=, or geometry.parallax=none"
+                f"thickness={self.thickness} mm; set geometry.detector.panel.thickness= and material=, or "
+                "geometry.parallax=none"
             )
 
     @property
@@ -249,7 +250,9 @@ class Detector(Sequence[Panel]):
         return None if found is None else (found[0], found[1])
 
     def beam_centre_px(self, s0: np.ndarray, panel: int | None = None) -> np.ndarray | None:
-        """(2,) float64, pixels: where the beam crosses a panel's plane (given, or the one it hits), without parallax."""
+        """(2,) float64, pixels: where the beam crosses a panel's plane (given, or the one it hits), without
+        parallax.
+        """
         if panel is None:
             hit = self.beam_centre(s0)
             if hit is None:

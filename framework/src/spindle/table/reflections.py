@@ -147,7 +147,8 @@ class ReflectionTable:
             for key, value in table.identifiers.items():
                 if identifiers.setdefault(key, value) != value:
                     raise ValueError(
-                        f"experiment {key} has two identifiers, {identifiers[key]} and {value}: renumber the tables first"
+                        f"experiment {key} has two identifiers, {identifiers[key]} and {value}: renumber the tables "
+                        "first"
                     )
         filled = [t for t in tables if len(t)] or list(tables[:1])
         if not filled:

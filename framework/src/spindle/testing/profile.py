@@ -31,7 +31,8 @@ def rotation_experiment(
 ) -> Experiment:
     """A crystal turning about x before a panel of 280 x 300 pixels 100 mm behind it, 0.25 degrees per image."""
     panel = Panel(
-        fast_axis=np.array([1.0, 0.0, 0.0]), slow_axis=np.array([0.0, -1.0, 0.0]), origin=np.array([-24.08, 25.8, -100.0]),
+        fast_axis=np.array([1.0, 0.0, 0.0]), slow_axis=np.array([0.0, -1.0, 0.0]), origin=np.array([-24.08, 25.8,
+        -100.0]),
         pixel_size=(0.172, 0.172), image_size=(280, 300), trusted_range=(0.0, 1e6),
     )  # fmt: skip
     angles = np.deg2rad([20.0, 30.0, 40.0])
@@ -42,7 +43,8 @@ def rotation_experiment(
     return Experiment(
         beam=Beam(direction=np.array([0.0, 0.0, 1.0]), wavelength=1.0), detector=Detector((panel,)),
         goniometer=Goniometer(rotation_axis=np.array([1.0, 0.0, 0.0])),
-        scan=Scan(image_range=(1, n_images), oscillation_deg=(0.0, 0.25)), crystal=Crystal.from_cell(cell, rx @ ry @ rz, "P 1"),
+        scan=Scan(image_range=(1, n_images), oscillation_deg=(0.0, 0.25)),
+        crystal=Crystal.from_cell(cell, rx @ ry @ rz, "P 1"),
     )  # fmt: skip
 
 
@@ -212,7 +214,8 @@ class ProfileContract:
             pytest.skip("this model has no profile fitting")
         z = spots.table["xyzcal.px"][:, 2]
         whole = (np.abs(z - 0.5 * len(spots.images)) < 0.5 * len(spots.images) - 4) & (np.add.reduceat(
-            (boxes.mask & (MaskCode.VALID | MaskCode.FOREGROUND)) == MaskCode.FOREGROUND, boxes.offsets[:-1]) == 0)  # fmt: skip
+            (boxes.mask & (MaskCode.VALID | MaskCode.FOREGROUND)) == MaskCode.FOREGROUND,
+            boxes.offsets[:-1]) == 0)  # fmt: skip
         strong = np.flatnonzero(whole & (spots.intensity > 200))
         table = spots.table.view()
         table["flags"] = table["flags"] | np.uint64(int(Flag.REFERENCE_SPOT))

@@ -24,6 +24,7 @@ class SimpleCentroid(Algorithm):
         if n:
             centroids(
                 shoeboxes.bbox, shoeboxes.offsets, shoeboxes.data, shoeboxes.mask, shoeboxes.background,
-                MaskCode.VALID | MaskCode.FOREGROUND, MaskCode.OVERLAPPED, result.position, result.variance, result.success,
+                MaskCode.VALID | MaskCode.FOREGROUND, MaskCode.OVERLAPPED, result.position, result.variance,
+                result.success,
             )  # fmt: skip
         return result

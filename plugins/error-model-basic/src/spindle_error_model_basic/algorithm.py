@@ -31,15 +31,18 @@ class BasicErrorModel(Algorithm):
         c = Float(
             Auto,
             min=0,
-            help="Weight of the variance of the reflection's own counts; Auto fits it (minimisation=likelihood) or leaves it 0. "
+            help="Weight of the variance of the reflection's own counts; Auto fits it (minimisation=likelihood) or "
+            "leaves it 0. "
             "It mends integration errors that are right for strong and too large for weak reflections.",
             level=2,
         )
         minimisation = Choice(
             ["likelihood", "individual", "regression", "None"],
             default="likelihood",
-            help="likelihood: all parameters together from the squared deviations of equivalents. individual: a from the normal "
-            "probability plot and b from intensity ranges, in turns, as DIALS does. regression: a straight line. None: no fit.",
+            help="likelihood: all parameters together from the squared deviations of equivalents. individual: a from "
+            "the normal "
+            "probability plot and b from intensity ranges, in turns, as DIALS does. regression: a straight line. None: "
+            "no fit.",
             level=3,
         )
         min_Ih = Float(25.0, help="Least expected intensity of reflections used by individual and regression.", level=2)
@@ -87,7 +90,8 @@ class BasicErrorModel(Algorithm):
         else:
             rows, offsets = _complete(observations)
             sample = select(
-                observations.intensity[rows], variance[rows] + c * observations.counting[rows], observations.scale[rows],
+                observations.intensity[rows], variance[rows] + c * observations.counting[rows],
+                observations.scale[rows],
                 offsets, params.min_Ih,
             )  # fmt: skip
             found = None

@@ -53,7 +53,9 @@ class Sample:
         return self.scale * self.mean
 
     def deviations(self, a: float, b: float) -> np.ndarray:
-        """(n,) float64: (I / g - <I>) / (sigma' / g) times sqrt(n / (n - 1)), as the observation is part of its mean."""
+        """(n,) float64: (I / g - <I>) / (sigma' / g) times sqrt(n / (n - 1)), as the observation is part of its
+        mean.
+        """
         sigma = a * np.sqrt(self.variance + (b * self.intensity) ** 2)
         return np.sqrt(self.multiplicity / (self.multiplicity - 1)) * (self.intensity - self.expected) / sigma
 

@@ -51,8 +51,10 @@ class MtzExporter(Algorithm):
         p = self.params
         space_group, cell = self._symmetry(experiments)
         data = prepare_intensities(
-            _with_resolution(reflections, cell) if p.best_unit_cell is not None or "d" not in reflections else reflections,
-            intensity, combine_partials=p.combine_partials, partiality_threshold=p.partiality_threshold, min_isigi=p.min_isigi,
+            _with_resolution(reflections,
+            cell) if p.best_unit_cell is not None or "d" not in reflections else reflections,
+            intensity, combine_partials=p.combine_partials, partiality_threshold=p.partiality_threshold,
+            min_isigi=p.min_isigi,
             d_min=p.d_min, filter_ice_rings=p.filter_ice_rings,
         )  # fmt: skip
         target = path or (

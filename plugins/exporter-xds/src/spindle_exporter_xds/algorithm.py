@@ -132,7 +132,8 @@ def _template(experiment: Experiment, folder: str) -> str:
     imageset = experiment.imageset
     if imageset is None or not imageset.template:
         raise UserError(
-            "export format=xds: the experiment has no file name template; XDS reads images that are numbered by file name"
+            "export format=xds: the experiment has no file name template; XDS reads images that are numbered by file "
+            "name"
         )
     return re.sub("#", "?", os.path.relpath(imageset.template, folder))
 
@@ -169,7 +170,8 @@ class XdsExporter(Algorithm):
                 raise UserError(f"export format=xds: experiment {i} is a still; XDS processes rotation data only")
             if len(experiment.detector) > 1:
                 raise UserError(
-                    f"export format=xds: the detector of experiment {i} has {len(experiment.detector)} panels; segmented detectors "
+                    f"export format=xds: the detector of experiment {i} has {len(experiment.detector)} panels; "
+                    "segmented detectors "
                     "are not written for XDS: use format=mtz or xds_ascii after integration"
                 )
             folder = base if len(experiments) == 1 else f"{base}_{i + 1}"

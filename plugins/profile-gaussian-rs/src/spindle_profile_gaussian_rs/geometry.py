@@ -149,7 +149,8 @@ class SpotGeometry:
             s0 = self.incident(experiment, xyz[:, 2])
             g = experiment.detector.geometry
             frames[rows] = local_frames(
-                s1, s0, reflections["panel"][rows].astype(np.int64), np.ascontiguousarray(xyz[:, :2]), g.d, g.D, g.pixel_size,
+                s1, s0, reflections["panel"][rows].astype(np.int64), np.ascontiguousarray(xyz[:, :2]), g.d, g.D,
+                g.pixel_size,
                 self.widths(i, s1, s0, xyz[:, 2]),
             )  # fmt: skip
             if not experiment.is_still:

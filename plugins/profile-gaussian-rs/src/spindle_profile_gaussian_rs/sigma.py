@@ -38,7 +38,7 @@ def estimate_sigma_b(
     float, radian
     """
     subtract = np.zeros(len(bbox)) if subtract is None else subtract
-    moments = spot_moments(frames, bbox, offsets, data, mask, subtract)
+    moments = _moments(frames, bbox, offsets, data, mask, subtract)
     total = moments[:, 0]
     if definition == "radial":
         good = total > 1
@@ -60,6 +60,10 @@ def estimate_sigma_b(
     return math.sqrt(max(measured - pixel, 0.04 * measured))
 
 
+def _moments(frames, bbox, offsets, data, mask, subtract) -> np.ndarray:
+    return spot_moments(frames, bbox, offsets[:-1].copy(), offsets[1:].copy(), data, mask, subtract)
+
+
 def estimate_widths(frames, bbox, offsets, data, mask, pixel_edges, growth, subtract=None):
     """Widths along e1 and e2 and how they grow with the diffraction angle.
 
@@ -78,7 +82,7 @@ def estimate_widths(frames, bbox, offsets, data, mask, pixel_edges, growth, subt
         s and g of each axis: width = sqrt(s^2 + g^2 growth), g may be 0.
     """
     subtract = np.zeros(len(bbox)) if subtract is None else subtract
-    moments = spot_moments(frames, bbox, offsets, data, mask, subtract)
+    moments = _moments(frames, bbox, offsets, data, mask, subtract)
     total = moments[:, 0]
     good = total > max(100.0, float(np.median(total)))
     if np.count_nonzero(good) < 20:
@@ -95,13 +99,13 @@ def estimate_widths(frames, bbox, offsets, data, mask, pixel_edges, growth, subt
     return out
 
 
-def refine_widths(frames, bbox, offsets, data, mask, subtract, widths, growth, spot_counts: float):
+def refine_widths(frames, bbox, starts, ends, data, mask, subtract, widths, growth, spot_counts: float):
     """Widths as `estimate_widths`, from whole spots free of background.
 
     Parameters
     ----------
-    frames, bbox, offsets, data, mask, subtract
-        Spots whose foreground reaches well beyond them; frames in units of ``widths``.
+    frames, bbox, starts, ends, data, mask, subtract
+        As in `spot_moments`: spots whose foreground reaches well beyond them; frames in units of ``widths``.
     widths : (n, 2) float64, radian
     growth : (n, 2) float64
     spot_counts : float
@@ -111,7 +115,7 @@ def refine_widths(frames, bbox, offsets, data, mask, subtract, widths, growth, s
     -------
     (2, 2) float64, radian, or None when the spots are too few
     """
-    moments = spot_moments(frames, bbox, offsets, data, mask, subtract)
+    moments = spot_moments(frames, bbox, starts, ends, data, mask, subtract)
     total = moments[:, 0]
     good = total > 0
     if np.count_nonzero(good) < 100:

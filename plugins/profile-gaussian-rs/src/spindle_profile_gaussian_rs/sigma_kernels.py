@@ -11,14 +11,15 @@ VALID, FOREGROUND = 1, 4
 
 
 @numba.njit(nogil=True, cache=True)
-def spot_moments(frames, bbox, offsets, data, mask, subtract):
+def spot_moments(frames, bbox, starts, ends, data, mask, subtract):
     """Counts and second moments of spots about their predicted beams.
 
     Parameters
     ----------
     frames : (n, 15) float64
-        Local frames made with sigma_b = 1 radian.
-    bbox : (n, 6) int32; offsets : (n + 1,) int64
+        Local frames; moments are in units of their widths.
+    bbox : (n, 6) int32; starts, ends : (n,) int64
+        Boxes and their pixels in the flat arrays; a box may have none.
     data : (p,) float32; mask : (p,) uint8
     subtract : (n,) float64
         Background per pixel to take off.
@@ -26,13 +27,15 @@ def spot_moments(frames, bbox, offsets, data, mask, subtract):
     Returns
     -------
     (n, 5) float64
-        Sum of counts; sums of counts times e1^2, e2^2, e1, e2 (radian).
+        Sum of counts; sums of counts times e1^2, e2^2, e1, e2.
     """
     n = bbox.shape[0]
     out = np.zeros((n, 5))
     for r in range(n):
         e = frames[r]
-        k = offsets[r]
+        k = starts[r]
+        if ends[r] == k:
+            continue
         for _z in range(bbox[r, 4], bbox[r, 5]):
             for y in range(bbox[r, 2], bbox[r, 3]):
                 for x in range(bbox[r, 0], bbox[r, 1]):

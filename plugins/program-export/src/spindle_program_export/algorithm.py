@@ -22,7 +22,8 @@ class ExportProgram(Program):
         intensity = Choice(
             ["auto", "profile", "sum", "profile+sum", "scale"],
             default="auto",
-            help="Which intensity to write; auto is the scaled one when the data are scaled, else profile-fitted and summed.",
+            help="Which intensity to write; auto is the scaled one when the data are scaled, else profile-fitted and "
+            "summed.",
         )
 
         class output(BaseParams):
@@ -35,7 +36,8 @@ class ExportProgram(Program):
         """Export; see `spindle.contracts.program.ProgramSpec`."""
         if inputs.files:
             raise UserError(
-                f"export: {inputs.files[0]} is neither an experiment file nor a reflection file; give scaled.expt scaled.refl"
+                f"export: {inputs.files[0]} is neither an experiment file nor a reflection file; give scaled.expt "
+                "scaled.refl"
             )
         if inputs.experiments is None:
             raise UserError(
@@ -43,7 +45,8 @@ class ExportProgram(Program):
             )
         if len(inputs.reflections) > 1:
             raise UserError(
-                f"export: {len(inputs.reflections)} reflection files; give one, which holds all reflections of the experiments"
+                f"export: {len(inputs.reflections)} reflection files; give one, which holds all reflections of the "
+                "experiments"
             )
         table: ReflectionTable | None = inputs.reflections[0] if inputs.reflections else None
         exporter = context.algorithm("exporter", params.format)

@@ -59,7 +59,8 @@ def _check_params(params: Any) -> None:
     mp = params.spotfinder.mp
     if mp.njobs != 1:
         raise ParameterError(
-            f"spotfinder.mp.njobs={mp.njobs}: several machines are used through an executor; leave njobs=1, set mp.method="
+            f"spotfinder.mp.njobs={mp.njobs}: several machines are used through an executor; leave njobs=1, set "
+            "mp.method="
         )
     if mp.chunksize not in (None, Auto) or mp.min_chunksize not in (None, 20):
         raise ParameterError(
@@ -179,7 +180,8 @@ class _Run:
                             maker.take(stream.add(z, index, value))
                         if self.params.spotfinder.write_hot_mask and z not in job.excluded:
                             always = pixels.index if always is None else [
-                                np.intersect1d(a, b, assume_unique=True) for a, b in zip(always, pixels.index, strict=True)
+                                np.intersect1d(a, b, assume_unique=True) for a, b in zip(always, pixels.index,
+                                strict=True)
                             ]  # fmt: skip
                         progress.advance()
                     for maker, stream in zip(makers, streams, strict=True):

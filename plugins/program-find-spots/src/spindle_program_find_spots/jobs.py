@@ -65,7 +65,8 @@ def _check_lookups(experiment: Experiment, number: int) -> None:
         value = getattr(experiment.imageset, name, None)
         if value:
             raise FileFormatError(
-                f"experiment {number} names a {name} map ({value}); per-pixel {name} maps are not supported. Give the detector one "
+                f"experiment {number} names a {name} map ({value}); per-pixel {name} maps are not supported. Give the "
+                "detector one "
                 f"{name} at import (geometry.detector.panel.{name}=) and images without the map"
             )
 
@@ -166,7 +167,8 @@ def _cut(mask: np.ndarray, region: tuple[int, int, int, int], panel: int) -> np.
     height, width = mask.shape
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         raise ParameterError(
-            f"spotfinder.region_of_interest={x0},{x1},{y0},{y1}: not inside panel {panel} of {width} x {height} pixels; the order is "
+            f"spotfinder.region_of_interest={x0},{x1},{y0},{y1}: not inside panel {panel} of {width} x {height} "
+            "pixels; the order is "
             "x0,x1,y0,y1, half open"
         )
     return mask[y0:y1, x0:x1]

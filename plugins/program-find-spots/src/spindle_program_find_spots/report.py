@@ -138,13 +138,15 @@ def advice(
     per_image = n_spots / max(n_images, 1)
     if n_spots == 0 and counts.extracted > 0:
         found.append(
-            f"no spots are left on {name} although {counts.extracted} groups of strong pixels were found: {counts.too_small} too small, "
+            f"no spots are left on {name} although {counts.extracted} groups of strong pixels were found: "
+            f"{counts.too_small} too small, "
             f"{counts.too_large} too large, {counts.off_centre} with the peak off the centroid; try a smaller "
             "spotfinder.filter.min_spot_size, or a larger max_spot_size or max_separation"
         )
     elif n_spots == 0:
         found.append(
-            f"no spots on {name}: look at an image for diffraction; try spotfinder.threshold.dispersion.sigma_strong=2 or, for a detector "
+            f"no spots on {name}: look at an image for diffraction; try spotfinder.threshold.dispersion.sigma_strong=2 "
+            "or, for a detector "
             "with less than one count per photon, dispersion.gain="
         )
     elif is_sweep and n_spots < 30:
@@ -156,22 +158,26 @@ def advice(
     if fraction > 0.03:
         found.append(
             f"{100 * fraction:.1f} % of the pixels of {name} are strong: if a photon makes more than one count, set "
-            "spotfinder.threshold.dispersion.gain=; ice, powder rings or a shadow can be masked (spotfinder.filter.ice_rings.filter=True, "
+            "spotfinder.threshold.dispersion.gain=; ice, powder rings or a shadow can be masked "
+            "(spotfinder.filter.ice_rings.filter=True, "
             "d_min=, d_max=, untrusted)"
         )
     elif per_image > 5000:
         found.append(
-            f"{per_image:.0f} spots per image on {name}: more than a crystal normally gives; check spotfinder.threshold.dispersion.gain, or "
+            f"{per_image:.0f} spots per image on {name}: more than a crystal normally gives; check "
+            "spotfinder.threshold.dispersion.gain, or "
             "search only some images (spotfinder.scan_range=)"
         )
     if counts.too_small > 20 * max(n_spots, 1) and counts.too_small > 1000:
         found.append(
-            f"{counts.too_small} groups of strong pixels on {name} are smaller than a spot: noise, or a gain that is not 1 "
+            f"{counts.too_small} groups of strong pixels on {name} are smaller than a spot: noise, or a gain that is "
+            "not 1 "
             "(spotfinder.threshold.dispersion.gain=)"
         )
     if counts.too_large > max(n_spots, 10):
         found.append(
-            f"{counts.too_large} groups of strong pixels on {name} are larger than spotfinder.filter.max_spot_size: merged spots, rings or "
+            f"{counts.too_large} groups of strong pixels on {name} are larger than spotfinder.filter.max_spot_size: "
+            "merged spots, rings or "
             "shadows"
         )
     return found

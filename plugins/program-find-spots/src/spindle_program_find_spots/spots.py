@@ -109,7 +109,8 @@ class SpotMaker:
         # Pixels of open components carry the label -1: the last entry says that they have no shoebox.
         target = np.append(target, -1)
         fill_shoeboxes(
-            components.starts, components.frames, components.index, components.value, self.width, components.label, target,
+            components.starts, components.frames, components.index, components.value, self.width, components.label,
+            target,
             boxes.bbox, boxes.offsets, MaskCode.VALID | MaskCode.FOREGROUND, boxes.data, boxes.mask,
         )  # fmt: skip
         peak, total, highest = np.empty((n, 3)), np.empty(n), np.empty(n, np.float32)

@@ -69,7 +69,8 @@ def excluded_images(words, experiments) -> list[set[int]]:
             ) from error
         if len(numbers) == 3 and not 0 <= numbers[0] < len(out):
             raise UserError(
-                f"integrate: exclude_images={word}: there is no experiment {numbers[0]}, they count from 0 to {len(out) - 1}"
+                f"integrate: exclude_images={word}: there is no experiment {numbers[0]}, they count from 0 to "
+                f"{len(out) - 1}"
             )
         if not 1 <= len(numbers) <= 3:
             raise UserError(f"integrate: exclude_images={word}: expected an image, first:last or experiment:first:last")

@@ -43,7 +43,8 @@ class IntegrateParams(Params):
 
     exclude_images = Strings(
         None, none=True,
-        help="Images to leave out: numbers (7), ranges (3:5) or ranges of one experiment (0:3:5), image numbers from 1, inclusive.",
+        help="Images to leave out: numbers (7), ranges (3:5) or ranges of one experiment (0:3:5), image numbers from "
+             "1, inclusive.",
     )  # fmt: skip
 
     class integration(Params):
@@ -65,7 +66,8 @@ class IntegrateParams(Params):
             force = Bool(False, help="Only False: there are no blocks.")
             max_memory_usage = Float(
                 0.90, min=0, max=1, none=True,
-                help="Share of the available memory that pixels of reflections may take, at most 1 GB; beyond it the images are read "
+                help="Share of the available memory that pixels of reflections may take, at most 1 GB; beyond it the "
+                     "images are read "
                 "several times.",
             )  # fmt: skip
 

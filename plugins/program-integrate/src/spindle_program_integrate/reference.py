@@ -25,7 +25,8 @@ def split_reference(table: ReflectionTable, n_experiments: int, log) -> tuple[Re
     ids = table["id"][good]
     if np.any(ids < 0) or np.any(ids >= n_experiments):
         raise UserError(
-            f"integrate: indexed spots have ids {ids.min()} to {ids.max()}, there are {n_experiments} experiments; give the "
+            f"integrate: indexed spots have ids {ids.min()} to {ids.max()}, there are {n_experiments} experiments; "
+            "give the "
             "experiments and reflections of the same step"
         )
     log.info(" using %d indexed reflections", np.count_nonzero(good))

@@ -100,7 +100,8 @@ class Process(Program):
                 context.log.info("\n%s\n%s", step.program, "=" * len(step.program))
                 began = time.perf_counter()
                 result = context.run_program(
-                    step.program, experiments, reflections, inputs.files if step.program == "import" else (), write=True,
+                    step.program, experiments, reflections, inputs.files if step.program == "import" else (),
+                    write=True,
                     **self._extra(step, params),
                 )  # fmt: skip
                 seconds = time.perf_counter() - began
@@ -158,7 +159,8 @@ class Process(Program):
             text = json.dumps({"steps": report, "warnings": warnings}, indent=2, default=_plain)
             files[str(params.output.json)] = lambda path: path.write_text(text) and None
         following = {
-            "merge": "open merged.mtz in a structure solution program; spindle show scaled.expt scaled.refl looks at the data",
+            "merge": "open merged.mtz in a structure solution program; spindle show scaled.expt scaled.refl looks at "
+            "the data",
         }
         name = NAMES[stop]
         next_step = following.get(name, f"spindle process start_at={NAMES[stop + 1]}" if stop + 1 < len(NAMES) else "")

@@ -85,7 +85,8 @@ def inputs_of(start: int, params: Params) -> tuple[Path | None, Path | None]:
     for path in (experiments, reflections):
         if path is not None and not path.is_file():
             raise UserError(
-                f"process: start_at={NAMES[start]} needs {path}, which is not in this folder; start at an earlier step or run "
+                f"process: start_at={NAMES[start]} needs {path}, which is not in this folder; start at an earlier step "
+                "or run "
                 "spindle process in the folder of the earlier run"
             )
     return experiments, reflections

@@ -82,7 +82,9 @@ class Filtered:
 def parse_exclusions(
     texts: Sequence[Sequence[str] | str] | None, experiments: Experiments
 ) -> list[tuple[int, int, int]]:
-    """Ranges (experiment, first, last) of ``experiment:first:last`` texts; ``first:last`` is enough for one experiment."""
+    """Ranges (experiment, first, last) of ``experiment:first:last`` texts; ``first:last`` is enough for one
+    experiment.
+    """
     found = []
     for given in texts or []:
         for text in [given] if isinstance(given, str) else given:
@@ -195,7 +197,8 @@ def collect(
     empty = [k for k in range(len(experiments)) if bounds[k] == bounds[k + 1]]
     if empty:
         raise ModelError(
-            f"scale: data set {empty[0]} has no usable reflection; leave it out with dataset_selection.exclude_datasets={empty[0]}"
+            f"scale: data set {empty[0]} has no usable reflection; leave it out with "
+            f"dataset_selection.exclude_datasets={empty[0]}"
         )
     has_profile, has_sum = usable_kinds(table, flags)
     factor = correction_factor(table)

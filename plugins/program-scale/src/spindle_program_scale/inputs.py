@@ -89,7 +89,8 @@ def check_experiments(experiments: Experiments) -> None:
     if len(set(groups)) > 1:
         other = next(k for k, g in enumerate(groups) if g != groups[0])
         raise ModelError(
-            f"scale: experiment 0 is in {groups[0]}, experiment {other} in {groups[other]}; run spindle symmetry on all of them"
+            f"scale: experiment 0 is in {groups[0]}, experiment {other} in {groups[other]}; run spindle symmetry on "
+            "all of them"
         )
 
 

@@ -68,7 +68,8 @@ class ScaleParams(Params):
         method = Choice(
             ["quasi_random", "intensity_ranges", "use_all", "random"],
             default="quasi_random",
-            help="quasi_random: enough reflections that connect all data sets. random: any reflections. intensity_ranges: those "
+            help="quasi_random: enough reflections that connect all data sets. random: any reflections. "
+            "intensity_ranges: those "
             "of E^2 in E2_range. use_all: everything.",
         )
         best_unit_cell = UnitCell(None, help="Cell for resolutions; by default each crystal's own.")
@@ -80,7 +81,8 @@ class ScaleParams(Params):
             0.3,
             min=0,
             max=1,
-            help="Least |zeta|: reflections near the rotation axis are recorded over many images and tell little about scales. "
+            help="Least |zeta|: reflections near the rotation axis are recorded over many images and tell little about "
+            "scales. "
             "0 takes all, as DIALS does.",
             level=2,
         )
@@ -115,7 +117,8 @@ class ScaleParams(Params):
         scale_error = Choice(
             ["exact", "dials"],
             default="exact",
-            help="How the error of the scale factor enters the variance: V + (I sg / g)^2, or V (1 + sg / g) as DIALS has it.",
+            help="How the error of the scale factor enters the variance: V + (I sg / g)^2, or V (1 + sg / g) as DIALS "
+            "has it.",
             level=2,
         )
 
@@ -183,7 +186,8 @@ class ScaleParams(Params):
         engine = Choice(
             ["SimpleLBFGS", "GaussNewton", "LevMar"],
             default="GaussNewton",
-            help="Minimiser. GaussNewton converges in a few steps; LevMar damps them; SimpleLBFGS is not available yet.",
+            help="Minimiser. GaussNewton converges in a few steps; LevMar damps them; SimpleLBFGS is not available "
+            "yet.",
         )
         refinement_order = Choice(
             ["concurrent", "consecutive"],

@@ -54,7 +54,8 @@ def _per_image(table: ReflectionTable, rows: np.ndarray) -> dict[str, list[float
     ratio = table["intensity.scale.value"][rows] / np.sqrt(table["intensity.scale.variance"][rows])
     signal = np.bincount(z - first, ratio)[used] / n[used]
     return {
-        "image": (used + first + 1).tolist(), "scale": g.tolist(), "i_over_sigma": signal.tolist(), "n": n[used].tolist()
+        "image": (used + first + 1).tolist(), "scale": g.tolist(), "i_over_sigma": signal.tolist(),
+        "n": n[used].tolist()
     }  # fmt: skip
 
 
@@ -64,10 +65,12 @@ def html_report(data: dict[str, Any], tables: Sequence[Table]) -> str:
     x = [0.5 * (s["d_max"] ** -2 + s["d_min"] ** -2) for s in shells]
     plots = [
         _plot("CC1/2", "1/d^2 (1/A^2)", "CC1/2", [("CC1/2", x, [s["cc_half"] for s in shells])]),
-        _plot("Signal", "1/d^2 (1/A^2)", "I/sigma of merged intensities", [("", x, [s["i_over_sigma"] for s in shells])]),
+        _plot("Signal", "1/d^2 "
+                        "(1/A^2)", "I/sigma of merged intensities", [("", x, [s["i_over_sigma"] for s in shells])]),
         _plot(
             "R factors", "1/d^2 (1/A^2)", "R",
-            [(n, x, [s[k] for s in shells]) for n, k in (("Rmerge", "r_merge"), ("Rmeas", "r_meas"), ("Rpim", "r_pim"))],
+            [(n, x, [s[k] for s in shells]) for n, k in (("Rmerge", "r_merge"), ("Rmeas", "r_meas"), ("Rpim",
+            "r_pim"))],
         ),
         _plot("Completeness", "1/d^2 (1/A^2)", "fraction", [("", x, [s["completeness"] for s in shells])]),
     ]  # fmt: skip

@@ -59,7 +59,10 @@ TABLES: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     "F m -3 m": (("41a",), (("F 4 3 2", "F"), ("F 41 3 2", "T"))),
 }  # fmt: skip
 ENANTIOMORPHS = {
-    "P 41": "P 43", "P 41 2 2": "P 43 2 2", "P 41 21 2": "P 43 21 2", "P 61": "P 65", "P 62": "P 64", "P 61 2 2": "P 65 2 2",
+    "P "
+    "41": "P "
+          "43", "P 41 2 "
+                "2": "P 43 2 2", "P 41 21 2": "P 43 21 2", "P 61": "P 65", "P 62": "P 64", "P 61 2 2": "P 65 2 2",
     "P 62 2 2": "P 64 2 2", "P 31": "P 32", "P 31 1 2": "P 32 1 2", "P 31 2 1": "P 32 2 1", "P 41 3 2": "P 43 3 2",
 }  # fmt: skip
 
@@ -99,7 +102,9 @@ def axial_rows(hkl: np.ndarray, axis: ScrewAxis, equivalent: bool) -> tuple[np.n
 
 
 def direct_score(ratio: np.ndarray, present: np.ndarray, cutoff: float) -> float:
-    """Probability of a screw axis from I / sigma of reflections that it lets through (`present`) and that it forbids."""
+    """Probability of a screw axis from I / sigma of reflections that it lets through (`present`) and that it
+    forbids.
+    """
     inside, outside = ratio[present], ratio[~present]
     if not len(inside) or not len(outside):
         return 0.0

@@ -44,7 +44,8 @@ class SymmetryProgram(Program):
             None, none=True, multiple=True, level=1, help="Images to leave out, as experiment:first:last."
         )
         d_min = Float(Auto, none=True, min=0, units="angstrom",
-                      help="Resolution limit of the analysis; Auto ends where <I>/<sigma> and CC1/2 fall below the two limits below.")  # fmt: skip
+                      help="Resolution limit of the analysis; Auto ends where <I>/<sigma> and CC1/2 fall below the two "
+                           "limits below.")  # fmt: skip
         min_i_mean_over_sigma_mean = Float(4.0, min=0, none=True, help="Limit of <I>/<sigma> for d_min=Auto.")
         min_cc_half = Float(0.6, min=0, max=1, none=True, help="Limit of CC1/2 for d_min=Auto.")
         normalisation = Choice(["kernel", "quasi", "ml_iso", "ml_aniso"], default="ml_aniso",
@@ -54,7 +55,8 @@ class SymmetryProgram(Program):
         )
         seed = Int(230, min=0, none=True, help="Seed of the random pairs that say how correlations scatter.")
         lattice_symmetry_max_delta = Float(2.0, min=0, units="degrees",
-                                           help="Tolerance on the angle between the direct and the reciprocal axis of a two-fold.")  # fmt: skip
+                                           help="Tolerance on the angle between the direct and the reciprocal axis of "
+                                                "a two-fold.")  # fmt: skip
         relative_length_tolerance = Float(
             0.05, none=True, help="Cells may differ from the median cell by this fraction of a length."
         )
@@ -91,7 +93,8 @@ class SymmetryProgram(Program):
         experiments = inputs.experiments
         if experiments is None or len(inputs.reflections) != 1:
             raise UserError(
-                "symmetry: give one experiment file and one reflection file: spindle symmetry integrated.expt integrated.refl"
+                "symmetry: give one experiment file and one reflection file: spindle symmetry integrated.expt "
+                "integrated.refl"
             )
         if params.change_of_basis_op is not None and (params.laue_group is Auto or params.laue_group is None):
             raise UserError(
@@ -150,7 +153,8 @@ class SymmetryProgram(Program):
             if not fitting:
                 have = ", ".join(dict.fromkeys(patterson_group(s.subgroup.group).hm for s in analysis.subgroups))
                 raise UserError(
-                    f"symmetry: laue_group={wanted.hm} is no symmetry of this lattice within lattice_symmetry_max_delta="
+                    f"symmetry: laue_group={wanted.hm} is no symmetry of this lattice within "
+                    "lattice_symmetry_max_delta="
                     f"{params.lattice_symmetry_max_delta} deg; it has {have}"
                 )
             chosen = fitting[0]
@@ -158,7 +162,8 @@ class SymmetryProgram(Program):
 
     def _report(self, analysis: LaueAnalysis, context: Any) -> None:
         context.log.info(
-            "CC of %d unrelated pairs: %.3f; sd(CC) = %.3f / sqrt(N); expected CC of a true symmetry %.3f, from identity %.3f",
+            "CC of %d unrelated pairs: %.3f; sd(CC) = %.3f / sqrt(N); expected CC of a true symmetry %.3f, from "
+            "identity %.3f",
             analysis.n_unrelated, analysis.cc_unrelated, analysis.spread, analysis.expected_cc, analysis.cc_true,
         )  # fmt: skip
         rows = [
@@ -169,7 +174,8 @@ class SymmetryProgram(Program):
             Table("Symmetry elements", ["Likelihood", "Z-CC", "CC", "N", "", "Operator"], rows, "symmetry_elements")
         )
         rows = [
-            [patterson_group(s.subgroup.group).hm, stars(s.likelihood, (0.8, 0.6, 0.4)), round(s.likelihood, 3), round(s.z_net, 2),
+            [patterson_group(s.subgroup.group).hm, stars(s.likelihood, (0.8, 0.6, 0.4)), round(s.likelihood, 3),
+            round(s.z_net, 2),
              round(s.z_for, 2), round(s.z_against, 2), round(s.cc_for, 3), round(s.cc_against, 3),
              round(s.subgroup.max_angular_difference, 2), s.subgroup.to_best.as_abc()] for s in analysis.subgroups
         ]  # fmt: skip
@@ -189,8 +195,10 @@ class SymmetryProgram(Program):
         best = analysis.subgroups[0]
         if best.likelihood < 0.5:
             context.log.warning(
-                "The best Laue group, %s, has a probability of only %.2f: the data may be too few or too weak to decide, twinned or "
-                "wrongly indexed. Look at the table; laue_group= chooses another", patterson_group(best.subgroup.group).hm,
+                "The best Laue group, %s, has a probability of only %.2f: the data may be too few or too weak to "
+                "decide, twinned or "
+                "wrongly indexed. Look at the table; laue_group= chooses "
+                "another", patterson_group(best.subgroup.group).hm,
                 best.likelihood,
             )  # fmt: skip
 
@@ -222,7 +230,8 @@ class SymmetryProgram(Program):
         return table.select(good), hkl[good]
 
     def _absences(
-        self, patterson: gemmi.SpaceGroup, group: gemmi.SpaceGroup, data: Prepared, operators: list[ChangeOfBasis], params: Any,
+        self, patterson: gemmi.SpaceGroup, group: gemmi.SpaceGroup, data: Prepared, operators: list[ChangeOfBasis],
+        params: Any,
         context: Any, scores: dict[str, Any],
     ) -> gemmi.SpaceGroup:  # fmt: skip
         """The space group after a look at screw axes."""
@@ -260,7 +269,8 @@ class SymmetryProgram(Program):
         undecided = [a.axis.name for a in axes if not a.n_present or not a.n_absent]
         if undecided:
             context.log.warning(
-                "No axial reflections tell whether there is a screw axis %s: the sweep does not cover that axis; the space group may be "
+                "No axial reflections tell whether there is a screw axis %s: the sweep does not cover that axis; the "
+                "space group may be "
                 "a screw-axis relative of the one written", " or ".join(undecided),
             )  # fmt: skip
         if symbol in ENANTIOMORPHS:

@@ -52,7 +52,8 @@ class LaueAnalysis:
             ],
             "subgroup_scores": [
                 {
-                    "patterson_group": patterson_group(s.subgroup.group).hm, "likelihood": s.likelihood, "confidence": s.confidence,
+                    "patterson_group": patterson_group(s.subgroup.group).hm, "likelihood": s.likelihood,
+                    "confidence": s.confidence,
                     "z_cc_net": s.z_net, "z_cc_for": s.z_for, "z_cc_against": s.z_against, "cc_for": s.cc_for,
                     "cc_against": s.cc_against, "max_angular_difference": s.subgroup.max_angular_difference,
                     "cb_op": s.subgroup.to_best.as_abc(),
@@ -77,7 +78,8 @@ def analyse(data: Prepared, params: Any, rng: np.random.Generator, log: Any) -> 
     rows = np.flatnonzero(data.keep)
     if len(rows) < 10:
         raise UserError(
-            f"symmetry: only {len(rows)} reflections are left for the analysis; choose the group with laue_group=, or None to keep "
+            f"symmetry: only {len(rows)} reflections are left for the analysis; choose the group with laue_group=, or "
+            "None to keep "
             "the present one, or set d_min=None"
         )
     hkl, value, variance = data.hkl[rows], data.normalised[rows], data.normalised_sigma[rows] ** 2

@@ -143,7 +143,9 @@ def _truncated_cauchy(cc: float, location: np.ndarray | float, scale: float) -> 
 
 
 def likelihoods(cc: float, sigma: float, cc_true: float) -> tuple[float, float]:
-    """p(CC | symmetry present) and p(CC | absent); the latter averages over expectations m with weight sqrt(1 - m^2)."""
+    """p(CC | symmetry present) and p(CC | absent); the latter averages over expectations m with weight sqrt(1 -
+    m^2).
+    """
     nodes, weights = np.polynomial.legendre.leggauss(64)
     m, w = 0.5 * (nodes + 1.0), 0.5 * weights
     prior = np.sqrt(1.0 - m**2) * w
@@ -164,7 +166,9 @@ def without_extremes(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def score_operator(table: IntensityMap, rotation: np.ndarray, order: int) -> tuple[float, int]:
-    """Correlation of the intensities of h and h R (and h R^-1) and the number of pairs; axial reflections are left out."""
+    """Correlation of the intensities of h and h R (and h R^-1) and the number of pairs; axial reflections are left
+    out.
+    """
     operators = [rotation] if order == 2 else [rotation, np.rint(np.linalg.inv(rotation)).astype(np.int64)]
     xs, ys = [], []
     number = np.arange(len(table.hkl))

@@ -43,7 +43,8 @@ def expected_scattering(x: np.ndarray) -> np.ndarray:
     total = np.zeros_like(x)
     for symbol, number in RESIDUE.items():
         coefficients = gemmi.Element(symbol).it92
-        total += number * np.array(coefficients.calculate_sf_array(0.25 * x) if hasattr(coefficients, "calculate_sf_array")
+        total += number * np.array(coefficients.calculate_sf_array(0.25 * x) if hasattr(coefficients,
+        "calculate_sf_array")
                                    else [coefficients.calculate_sf(float(v)) for v in 0.25 * x]) ** 2  # fmt: skip
     return total
 

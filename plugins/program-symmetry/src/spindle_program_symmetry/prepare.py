@@ -118,7 +118,8 @@ def prepare(experiments: Experiments, table: ReflectionTable, params: Any, conte
     select = np.flatnonzero(d >= d_min - 1e-6)
     log.info("High resolution limit of the analysis: %.2f A (%d observations)", d_min, len(select))
     return Prepared(
-        experiment[select], original[select], intensity[select], variance[select], hkl[select], normalised[select], sigma[select],
+        experiment[select], original[select], intensity[select], variance[select], hkl[select], normalised[select],
+        sigma[select],
         d[select], good[select], to_minimum, basis, subgroups, rotations, d_min,
     )  # fmt: skip
 
@@ -146,7 +147,8 @@ def _minimum_cells(experiments: Experiments, params: Any) -> tuple[list[ChangeOf
         )
         if far:
             raise UserError(
-                f"symmetry: the minimum cell of experiment {i}, {np.array2string(cell, precision=2)}, differs from the median cell "
+                f"symmetry: the minimum cell of experiment {i}, {np.array2string(cell, precision=2)}, differs from the "
+                "median cell "
                 f"{np.array2string(median, precision=2)} by more than relative_length_tolerance={lengths} or "
                 f"absolute_angle_tolerance={angles}; leave it out or widen the tolerances"
             )
@@ -191,7 +193,8 @@ def _simple_outliers(hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarra
 
 
 def _normalise(
-    experiment: np.ndarray, hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, basis: np.ndarray, n: int, params: Any,
+    experiment: np.ndarray, hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, basis: np.ndarray, n: int,
+    params: Any,
     log: Any,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Intensities and sigmas over their expectation, experiment by experiment."""

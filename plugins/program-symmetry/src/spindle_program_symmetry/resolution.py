@@ -47,7 +47,9 @@ def resolution_limits(
 
 
 def _crossing(x: np.ndarray, y: np.ndarray, limit: float) -> float | None:
-    """Resolution at which a smooth curve (polynomial of degree 6 at most) through (x, y) first falls below the limit."""
+    """Resolution at which a smooth curve (polynomial of degree 6 at most) through (x, y) first falls below the
+    limit.
+    """
     if len(x) < 4:
         return None
     degree = min(6, len(x) - 2)
@@ -62,7 +64,9 @@ def _crossing(x: np.ndarray, y: np.ndarray, limit: float) -> float | None:
 
 
 def _tanh_crossing(x: np.ndarray, cc: np.ndarray, weight: np.ndarray, limit: float) -> float | None:
-    """Resolution at which (1 - tanh((x - s) / r)) / 2, fitted to CC1/2 (Evans & Murshudov 2013), falls below the limit."""
+    """Resolution at which (1 - tanh((x - s) / r)) / 2, fitted to CC1/2 (Evans & Murshudov 2013), falls below the
+    limit.
+    """
     from scipy.optimize import least_squares
 
     used = weight > 0
