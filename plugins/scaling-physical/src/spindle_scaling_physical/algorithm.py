@@ -127,6 +127,7 @@ class PhysicalScaling(Algorithm):
         scan = experiment.scan
         width = scan.oscillation_deg[1]
         self._width = total = width * scan.n_images
+        self._images = scan.array_range
         short = name[0]
         if setting and f"{short}_norm_fac" in setting:
             return float(setting[f"{name}_rot_interval"]), float(setting[f"{short}_norm_fac"])
@@ -156,7 +157,7 @@ class PhysicalScaling(Algorithm):
         fixed: set[str],
     ) -> ScaleTerm:
         """The scale or the B factor as a Gaussian smoother of samples along the scan."""
-        x = observations.image_observed * factor
+        x = np.clip(observations.image_observed, *self._images) * factor  # centroids of weak reflections can lie anywhere
         start = x.min()
         stop = max(np.ceil(round(float(x.max() - start), 10)), 1.0)
         u = np.clip(observations.image * factor - start, 0.0, stop)
