@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
-from spindle.contracts.indexing import IndexingError
-from spindle.errors import UserError
-from spindle.models import Experiments
-from spindle.table import ReflectionTable
 
-from .diagnosis import count_indexed
-from .indexer import Indexed, Indexer
 from .params import IndexParams
-from .preparation import join_tables, sweeps_of
-from .quality import alternatives, causes, is_absurd, is_much_better, warning_text
-from .unavailable import refuse_unavailable
 
 
 class Index(Program):
@@ -34,132 +22,6 @@ class Index(Program):
     @hookimpl
     def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
         """Index; see the class."""
-        refuse_unavailable(params)
-        if inputs.experiments is None or len(inputs.experiments) == 0:
-            raise IndexingError("index: no experiments were given; run spindle import and give its imported.expt")
-        spots = join_tables(inputs.reflections, inputs.experiments)
-        sweeps, crystals = sweeps_of(inputs.experiments)
-        if len({sweep.is_still for sweep in sweeps}) > 1:
-            raise IndexingError("index: stills and rotation images cannot be indexed together: index them one by one")
-        if params.indexing.debug:
-            context.log.setLevel("DEBUG")
-        if params.indexing.joint_indexing is False and len(sweeps) > 1:
-            parts = self._one_by_one(sweeps, spots, params, context)
-        else:
-            parts = [Indexer(sweeps, spots, params, context, crystals).run()]
-        summary: dict[str, Any] = {}
-        for part in parts:
-            warning = self._judge(part, spots, params, context)
-            if warning:
-                summary["warning"] = warning
-        experiments, reflections = join_parts(parts)
-        summary.update(key_numbers(parts, experiments, reflections))
-        return ProgramResult(
-            experiments=experiments, reflections=reflections, summary=summary,
-            next_step=f"spindle refine {params.output.experiments} {params.output.reflections}",
-        )  # fmt: skip
+        from .workflow import index  # compiled kernels: not wanted by the help page
 
-    def _one_by_one(self, sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any) -> list[Indexed]:
-        """Each sweep with a crystal of its own; a sweep that cannot be indexed is left out."""
-        parts = []
-        for number, sweep in enumerate(sweeps):
-            context.log.info("Indexing sweep %d of %d", number + 1, len(sweeps))
-            own = spots.select(spots["imageset_id"] == number)
-            own["imageset_id"] = np.zeros(len(own), dtype=np.int32)
-            try:
-                parts.append(Indexer(Experiments([sweep]), own, params, context).run())
-            except UserError as error:
-                context.log.warning("Sweep %d cannot be indexed and is left out: %s", number, error)
-        if not parts:
-            raise IndexingError("index: none of the sweeps could be indexed; see the messages above")
-        return parts
-
-    def _judge(self, part: Indexed, spots: ReflectionTable, params: Any, context: Any) -> str | None:
-        """Warn about a result that makes no sense; returns the warning."""
-        total = max(len(part.reflections), 1)
-        fraction = part.n_indexed / total
-        suspicious = part.last is not None and is_absurd(part.experiments, part.last.rmsd_px)
-        if fraction >= params.diagnosis.warn_below and not suspicious:
-            return None
-        sweeps = Experiments([replace(e, crystal=None) for e in list(part.experiments)[: part.n_sweeps]])
-        n_lattices = len(part.experiments) // part.n_sweeps
-        found = None
-        if params.diagnosis.test_geometry:
-            found = self._without_symmetry(sweeps, part, params, context)
-            found = found or self._better_geometry(sweeps, part, params, context)
-        if fraction >= params.diagnosis.warn_below:
-            assert part.last is not None
-            text = "WARNING: predicted and observed spots disagree by " + ", ".join(
-                f"{v:.1f} {unit}" for v, unit in zip(part.last.rmsd_px.max(axis=0), ("px", "px", "images"), strict=True)
-            )
-            text += ": the lattice or the geometry is wrong." + ("" if found is None else "\n" + found)
-        else:
-            hints = causes(sweeps, total, n_lattices, params.indexing.multiple_lattice_search.max_lattices)
-            text = warning_text(fraction, params.diagnosis.warn_below, hints, found)
-        context.log.warning("%s", text)
-        return text
-
-    def _without_symmetry(self, sweeps: Experiments, part: Indexed, params: Any, context: Any) -> str | None:
-        """Whether the lattice is fine but for the symmetry that the user gave: what to tell, or None."""
-        if params.indexing.known_symmetry.space_group is None and params.indexing.known_symmetry.unit_cell is None:
-            return None
-        free = count_indexed(sweeps, part.reflections, params, context)
-        total = len(part.reflections)
-        if not is_much_better(free, part.n_indexed, total):
-            return None
-        return (
-            f"Without the given space group and unit cell {100 * free / total:.0f} % of the spots can be indexed: the "
-            "crystal does not have this symmetry. Leave indexing.known_symmetry out, or correct it"
-        )
-
-    def _better_geometry(self, sweeps: Experiments, part: Indexed, params: Any, context: Any) -> str | None:
-        """Whether another rotation axis indexes far more spots: what to tell, or None."""
-        options = alternatives(sweeps)
-        if not options:
-            return None
-        context.log.info("Few spots are indexed: trying other rotation axes")
-        counts = [count_indexed(o.sweeps, part.reflections, params, context) for o in options]
-        best = int(np.argmax(counts))
-        total = len(part.reflections)
-        if not is_much_better(counts[best], part.n_indexed, total):
-            return None
-        option = options[best]
-        return (
-            f"With {option.description}, {100 * counts[best] / total:.0f} % of the spots can be indexed: most "
-            "likely the axis in the "
-            f"images' header is wrong. Import again with {option.remedy}"
-        )
-
-
-def join_parts(parts: list[Indexed]) -> tuple[Experiments, ReflectionTable]:
-    """One list of experiments and one table from sweeps that were indexed separately."""
-    if len(parts) == 1:
-        return parts[0].experiments, parts[0].reflections
-    experiments, tables = [], []
-    for number, part in enumerate(parts):
-        table = part.reflections.view()
-        table["id"] = np.where(table["id"] >= 0, table["id"] + len(experiments), -1).astype(np.int32)
-        table["imageset_id"] = np.full(len(table), number, dtype=np.int32)
-        table.identifiers = {len(experiments) + i: e.identifier for i, e in enumerate(part.experiments)}
-        experiments += list(part.experiments)
-        tables.append(table)
-    return Experiments(experiments), ReflectionTable.concatenate(tables)
-
-
-def key_numbers(parts: list[Indexed], experiments: Experiments, table: ReflectionTable) -> dict[str, Any]:
-    """Numbers for scripts and for the summary of a chain."""
-    n_indexed = int(np.count_nonzero(table["id"] >= 0))
-    rmsds = [p.last.rmsd_px for p in parts if p.last is not None]
-    numbers: dict[str, Any] = {
-        "n_spots": len(table),
-        "n_indexed": n_indexed,
-        "fraction_indexed": n_indexed / max(len(table), 1),
-        "n_lattices": max(len(p.experiments) // p.n_sweeps for p in parts),
-        "max_cell": parts[0].max_cell,
-        "unit_cell": [round(float(v), 4) for v in experiments[0].crystal.cell],  # type: ignore[union-attr]
-        "space_group": experiments[0].crystal.space_group.xhm(),  # type: ignore[union-attr]
-    }
-    if rmsds:
-        mean = np.mean(np.concatenate(rmsds), axis=0)
-        numbers.update(rmsd_x=float(mean[0]), rmsd_y=float(mean[1]), rmsd_z=float(mean[2]))
-    return numbers
+        return index(inputs, params, context)
