@@ -78,6 +78,7 @@ class Refine(Program):
             )
         refiner = context.algorithm("refiner", settings.algorithm)
         results: list[RefinementResult] = []
+        _warn_of_few_indexed(table, context.log)
 
         def cycle(varying: bool) -> None:
             nonlocal experiments, table
@@ -171,6 +172,19 @@ def _inputs(inputs: ProgramInputs) -> tuple[Experiments, ReflectionTable]:
             "refine: no reflections; give the .refl file that belongs to the experiments, e.g. indexed.refl"
         )
     return inputs.experiments, ReflectionTable.concatenate(inputs.reflections)
+
+
+def _warn_of_few_indexed(table: ReflectionTable, log: Any) -> None:
+    """Say when most spots of the table have no indices."""
+    spots = int(np.count_nonzero(table.has_flags(Flag.STRONG)))
+    indexed = int(np.count_nonzero(table.has_flags(Flag.STRONG | Flag.INDEXED)))
+    if spots >= 100 and indexed < 0.5 * spots:
+        log.warning(
+            "WARNING: only %.1f %% of %d spots are indexed. Another crystal, ice, or a wrong rotation axis, distance or beam "
+            "centre are likely: refinement cannot mend that; look at the output of spindle index",
+            100.0 * indexed / spots,
+            spots,
+        )
 
 
 def _check_sanity(result: RefinementResult, experiments: Experiments, table: ReflectionTable) -> None:
