@@ -11,6 +11,7 @@ import numpy as np
 
 from spindle.contracts.indexing import BasisVectors
 from spindle.contracts.refiner import RefinementError
+from spindle.execution import Executor
 from spindle.models import Crystal, Experiments
 from spindle.params import Auto
 from spindle.table import Flag, ReflectionTable
@@ -122,9 +123,7 @@ class LatticeSearch:
         solutions: list[Solution] = []
         n_tried, n_poor = 0, 0
         with quiet(), self.context.progress("Trying candidate cells", wanted) as progress:
-            for solution in self.context.executor.map(
-                evaluate, candidate_bases(vectors, combinations.max_combinations)
-            ):
+            for solution in self._executor().map(evaluate, candidate_bases(vectors, combinations.max_combinations)):
                 self.context.check_cancelled()
                 n_tried += 1
                 if isinstance(solution, Solution):
@@ -138,6 +137,13 @@ class LatticeSearch:
         if n_tried and not solutions and self.known is not None:
             self.context.log.info("None of %d candidate cells is compatible with the known symmetry", n_tried)
         return solutions
+
+    def _executor(self) -> Executor:
+        """The run's executor, with as many workers as ``indexing.nproc`` says."""
+        executor, nproc = self.context.executor, self.params.nproc
+        if nproc in (Auto, None) or executor.plugin is None:
+            return executor
+        return Executor(executor.plugin, int(nproc), executor.cancelled)
 
     def evaluate(
         self, sweeps: Experiments, spots: ReflectionTable, basis: np.ndarray, others: Sequence[np.ndarray]
