@@ -80,6 +80,15 @@ def test_compression_is_told_by_content_not_by_name(tmp_path):
     assert np.array_equal(open_image(renamed).read(0)[0], SMALL)
 
 
+@pytest.mark.parametrize(("order", "code"), [(b"LITTLE_ENDIAN", "<i4"), (b"BIG_ENDIAN", ">i4")])
+def test_uncompressed_pixels_of_both_byte_orders(tmp_path, order, code):
+    path = write_mini_cbf(tmp_path / "a_0001.cbf", SMALL, compress=False)
+    content = path.read_bytes().replace(b"LITTLE_ENDIAN", order)
+    content = content.replace(SMALL.astype("<i4").tobytes(), SMALL.astype(code).tobytes())
+    path.write_bytes(content)
+    assert np.array_equal(open_image(path).read(0)[0], SMALL)
+
+
 def test_gzip_members_are_joined(tmp_path):
     path = tmp_path / "two.gz"
     path.write_bytes(gzip.compress(b"abc") + gzip.compress(b"defg"))
@@ -273,6 +282,14 @@ def test_axis_chain_places_the_detector(tmp_path):
     assert panel.slow_axis == pytest.approx(turn @ [0, -1, 0])
     assert panel.origin == pytest.approx(turn @ [-2.0, 1.5, -120.0])
     assert models.beam.wavelength == 0.5
+
+
+def test_full_cbf_without_detector_comments(tmp_path):
+    cif = CIF.replace("{width}", "0.2").replace("{fast}", "4")
+    path = write_mini_cbf(tmp_path / "full_0001.cbf", SMALL, header=[], cif=cif)
+    models = open_image(path).models(0)
+    assert models.detector[0].distance == pytest.approx(120.0) and models.detector[0].parallax == "none"
+    assert any("sensor material" in note for note in models.notes)
 
 
 def test_goniometer_of_an_axis_chain(tmp_path):

@@ -37,6 +37,8 @@ class BinaryHeader:
     element_type : str
     md5 : str
         Base64 of the checksum of the compressed bytes; "" when not given.
+    is_big_endian : bool
+        Of uncompressed pixels; byte offset is little endian by definition.
     """
 
     start: int
@@ -47,6 +49,7 @@ class BinaryHeader:
     slow: int
     element_type: str
     md5: str
+    is_big_endian: bool = False
 
 
 def find_binary(head: bytes, path: Path) -> BinaryHeader:
@@ -102,6 +105,7 @@ def find_binary(head: bytes, path: Path) -> BinaryHeader:
         slow=slow,
         element_type=fields.get("x-binary-element-type", "") or "signed 32-bit integer",
         md5=fields.get("content-md5", ""),
+        is_big_endian=fields.get("x-binary-element-byte-order", "").upper().startswith("BIG"),
     )
 
 
@@ -157,7 +161,8 @@ def decode(data: np.ndarray, header: BinaryHeader, out: np.ndarray, path: Path, 
         n_pixels = header.size // 4
         complete = header.size == expected
         if complete:
-            out.reshape(-1)[:] = pixels.view("<i4") if pixels.ctypes.data % 4 == 0 else pixels.copy().view("<i4")
+            # numpy reads from any address; the header before the pixels leaves them at odd ones.
+            out.reshape(-1)[:] = pixels.view(">i4" if header.is_big_endian else "<i4")
     if not complete:
         verify_checksum(pixels, header, path)
         raise FileFormatError(
