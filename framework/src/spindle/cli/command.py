@@ -12,6 +12,7 @@ from typing import Any
 from spindle.contracts import ProgramInputs
 from spindle.execution import RunContext, execute
 from spindle.execution.outputs import (
+    NotMuted,
     OursOnly,
     check_outputs,
     check_writable,
@@ -182,6 +183,7 @@ def set_up_console(options: set[str]) -> logging.Handler:
     handler.setLevel(logging.WARNING if "quiet" in options else level)
     handler.setFormatter(logging.Formatter("%(message)s"))
     handler.addFilter(OursOnly())
+    handler.addFilter(NotMuted())
     root.addHandler(handler)
     return handler
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,7 @@ class RunContext:
         reflections: ReflectionTable | Sequence[ReflectionTable] | None = None,
         files: Sequence[Path | str] = (),
         write: bool = False,
+        brief: bool = False,
         **params: Any,
     ) -> ProgramResult:
         """Run another program on in-memory objects.
@@ -127,6 +129,8 @@ class RunContext:
             Its input.
         write : bool
             Also write its output files and log, as its command does.
+        brief : bool
+            Keep what it prints, warnings apart, from the console; its log has it.
         **params
             Dotted names; a whole `Params` tree may be given as ``params=``.
 
@@ -134,9 +138,11 @@ class RunContext:
         -------
         ProgramResult
         """
+        from .outputs import brief_console
         from .runner import run_nested
 
-        return run_nested(self, name, experiments, reflections, files, write, params)
+        with brief_console(self.program) if brief else nullcontext():
+            return run_nested(self, name, experiments, reflections, files, write, params)
 
     def nested(self, program: str, params: Params) -> RunContext:
         """Return the context of a program inside this run: same plugins, workers, seed and cancellation."""

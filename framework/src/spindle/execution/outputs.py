@@ -106,6 +106,26 @@ def report_outputs(logger: logging.Logger, written: list[Path], next_step: str) 
         logger.info("Next: %s", next_step)
 
 
+_brief: list[str] = []
+
+
+@contextlib.contextmanager
+def brief_console(program: str) -> Iterator[None]:
+    """Inside, the console shows what ``program`` itself logs, and warnings; log files get everything."""
+    _brief.append(f"spindle.{program}")
+    try:
+        yield
+    finally:
+        _brief.pop()
+
+
+class NotMuted(logging.Filter):
+    """The console's filter; see `brief_console`."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _brief or record.name == _brief[-1] or record.levelno >= logging.WARNING
+
+
 class OursOnly(logging.Filter):
     """Lets records of Spindle and its plugins pass."""
 

@@ -18,6 +18,10 @@ from spindle.report import Table
 from .steps import NAMES, STEPS, Step, inputs_of, last_finished
 
 
+# What everybody wants to see at the end.
+FINAL_TABLES = ("space_groups", "merging_statistics_summary")
+
+
 class _Warnings(logging.Handler):
     """Keeps the warnings of all steps for the summary."""
 
@@ -62,6 +66,8 @@ class Process(Program):
         scale = ScopeOf("program", "scale")
         merge = ScopeOf("program", "merge")
 
+        details = Bool(False, help="Print everything that the steps print; without it, their logs have it.")
+
         class output(BaseParams):
             """Files of the whole chain; those of the steps are below the steps' names."""
 
@@ -94,10 +100,11 @@ class Process(Program):
         logging.getLogger().addHandler(warnings)
         rows: list[list[Any]] = []
         report: dict[str, Any] = {}
+        tables: dict[str, Table] = {}
         try:
             for step in STEPS[start : stop + 1]:
                 warnings.step = step.program
-                context.log.info("\n%s\n%s", step.program, "=" * len(step.program))
+                context.log.info("%s ...", step.program)
                 began = time.perf_counter()
                 result = context.run_program(
                     step.program, experiments, reflections, inputs.files if step.program == "import" else (),
@@ -107,6 +114,7 @@ class Process(Program):
                 seconds = time.perf_counter() - began
                 experiments = result.experiments if result.experiments is not None else experiments
                 reflections = result.reflections if result.reflections is not None else reflections
+                tables.update({t.key: t for t in result.tables if t.key})
                 report[step.program] = {
                     "seconds": round(seconds, 3),
                     "peak_memory_mb": round(peak_memory_mb(), 1),
@@ -115,8 +123,10 @@ class Process(Program):
                 rows.append([step.program, round(seconds, 2), round(peak_memory_mb()), _in_short(result.summary)])
         finally:
             logging.getLogger().removeHandler(warnings)
-        table = Table("Summary", ["Step", "Seconds", "Peak memory (MB)", "Result"], rows, "process")
-        context.table(table)
+        for key in FINAL_TABLES:
+            if key in tables and not params.details:
+                context.log.info("%s", tables[key])
+        context.table(Table("Summary", ["Step", "Seconds", "Peak memory (MB)", "Result"], rows, "process"))
         for name, message in dict.fromkeys(warnings.messages):
             context.log.info("Warning of %s: %s", name, message.splitlines()[0])
         return self._result(params, report, [m for _, m in warnings.messages], stop)
