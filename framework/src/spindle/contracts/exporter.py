@@ -134,4 +134,17 @@ class ExporterSpec:
 
     @hookspec(firstresult=True)
     def export_merged(self, merged: MergedData, path: str) -> Export:  # type: ignore[empty-body]
-        """Merged data."""
+        """Merged data.
+
+        Parameters
+        ----------
+        merged : MergedData
+            One row per unique index, with columns as programs expect them.
+        path : str
+            Output file as the user named it.
+
+        Raises
+        ------
+        UserError
+            If the format cannot hold these data.
+        """
