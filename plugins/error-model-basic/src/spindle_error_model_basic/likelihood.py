@@ -7,10 +7,10 @@ from scipy.optimize import nnls
 
 from .fit import MIN_OBSERVATIONS, means
 
-#: Squared normalised deviations above this count no more: 4 sigma.
-LIMIT = 16.0
+#: Squared normalised deviations above this count no more: 3 sigma.
+LIMIT = 9.0
 #: Mean of min(z^2, LIMIT) of a normal distribution is smaller than 1 by this factor.
-LIMITED_MEAN = 0.9988
+LIMITED_MEAN = 0.9950
 
 
 def fit_likelihood(

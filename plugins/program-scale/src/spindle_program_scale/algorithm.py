@@ -184,9 +184,10 @@ def write_columns(
     full_matrix = params.scaling_options.full_matrix
     scale_variance = scaler.scale_variances() if full_matrix else np.zeros(len(obs))
     if full_matrix:
-        if params.weighting.scale_error == "dials":
+        way = params.weighting.scale_error
+        if way == "dials":
             variance = variance * (1.0 + np.sqrt(scale_variance) / obs.g)
-        else:
+        elif way == "exact" or not scaler.use_error_model:
             variance = variance + (obs.intensity / obs.g) ** 2 * scale_variance
     for name, start, values in (
         ("intensity.scale.value", np.zeros(n), obs.intensity),
