@@ -197,26 +197,26 @@ class IntegrateParams(Params):
             class xtal_height_above_kapton_mm(Params):
                 """Height of the crystal."""
 
-                value = Float(0.02, none=True)
-                sigma = Float(0.01, none=True)
+                value = Float(0.02, none=True, help="Value, in the unit of the name.")
+                sigma = Float(0.01, none=True, help="Its uncertainty.")
 
             class rotation_angle_deg(Params):
                 """Angle of the tape."""
 
-                value = Float(1.15, none=True)
-                sigma = Float(0.1, none=True)
+                value = Float(1.15, none=True, help="Value, in the unit of the name.")
+                sigma = Float(0.1, none=True, help="Its uncertainty.")
 
             class kapton_half_width_mm(Params):
                 """Half width of the tape."""
 
-                value = Float(1.5875, none=True)
-                sigma = Float(0.5, none=True)
+                value = Float(1.5875, none=True, help="Value, in the unit of the name.")
+                sigma = Float(0.5, none=True, help="Its uncertainty.")
 
             class kapton_thickness_mm(Params):
                 """Thickness of the tape."""
 
-                value = Float(0.05, none=True)
-                sigma = Float(0.005, none=True)
+                value = Float(0.05, none=True, help="Value, in the unit of the name.")
+                sigma = Float(0.005, none=True, help="Its uncertainty.")
 
             smart_sigmas = Bool(False, help="Include the uncertainty of the geometry.")
             within_spot_sigmas = Bool(True, help="Include the variation within a spot.")
