@@ -168,7 +168,7 @@ class GaussianRsProfile(Algorithm):
             )  # fmt: skip
             model = self._model(math.degrees(sigma_b), math.degrees(sigma_m))
         if p.widths == "anisotropic":
-            s0 = geometry._s0(experiment, spots["xyzcal.px"][:, 2])
+            s0 = geometry.incident(experiment, spots["xyzcal.px"][:, 2])
             grown = growth(experiment, spots["s1"], s0)
             widths = np.degrees(estimate_widths(frames, *pixels, edges, grown))
             model["sigma_e1"], model["sigma_e2"] = widths[0].tolist(), widths[1].tolist()

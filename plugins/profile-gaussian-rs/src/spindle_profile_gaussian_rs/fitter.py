@@ -11,15 +11,16 @@ import numpy as np
 from spindle.contracts.profile import ProfileFit
 from spindle.report import Table
 
-from .geometry import SpotGeometry
+from .geometry import SpotGeometry, growth
 from .pixel_kernels import accumulate_profile, fit_pixels
 from .samplers import Sampler
+from .sigma import refine_widths
 
 EXTENT = 1.5  # half width of the grid of a reference profile in units of the radius of the foreground
 FREE_STEPS = 6
 HELD_STEPS = 6
 LOCAL_STEPS = 4
-SPOTS_PER_POSITION = 40
+SPOTS_PER_POSITION = 60
 SPOTS_OVERALL = 2500
 SPOT_COUNTS = 2000.0  # brighter spots weigh as much as this: a profile is the mean of many spots, not the shape of one
 GLOBAL_PRIOR = 5 * SPOT_COUNTS  # the profile of the whole scan leans on a Gaussian of its own widths as on five spots
@@ -34,6 +35,7 @@ class _Learned:
     frames: np.ndarray
     kz: np.ndarray
     xyz: np.ndarray
+    s1: np.ndarray
     experiment: np.ndarray
     bbox: np.ndarray
     offsets: np.ndarray
@@ -108,14 +110,22 @@ class ReferenceFitter:
         return out
 
     def choose(self, reflections) -> np.ndarray:
-        """The brightest spots of each position."""
+        """The brightest spots of each position, a third of them from each third of its resolution range."""
         position = self.position(reflections)
-        brightness = reflections["intensity.sum.value"]
-        order = np.lexsort((-brightness, position))
-        rank = np.arange(len(order)) - np.searchsorted(position[order], position[order])
+        by_resolution = np.lexsort((reflections["d"], position))
+        first = np.searchsorted(position[by_resolution], position[by_resolution])
+        number = np.bincount(position)[position[by_resolution]]
+        cell = np.empty(len(position), np.int64)
+        cell[by_resolution] = 3 * position[by_resolution] + 3 * (np.arange(len(first)) - first) // number
+        order = np.lexsort((-reflections["intensity.sum.value"], cell))
+        rank = np.arange(len(order)) - np.searchsorted(cell[order], cell[order])
         chosen = np.zeros(len(order), bool)
-        chosen[order[rank < SPOTS_PER_POSITION]] = True
+        chosen[order[rank < -(-SPOTS_PER_POSITION // 3)]] = True
         return chosen
+
+    def models(self) -> list[dict[str, Any]]:
+        """The models of the experiments, as learning left them."""
+        return [dict(e.profile) for e in self.geometry.experiments]
 
     def tables(self) -> list[Table]:
         """How many spots stand behind each reference profile."""
@@ -151,7 +161,7 @@ class PixelFitter(ReferenceFitter):
         frames, kz = self.geometry.frames(reflections)
         self._parts.append(
             _Learned(
-                frames, kz, reflections["xyzcal.px"], reflections["id"], shoeboxes.bbox, shoeboxes.offsets, shoeboxes.data,
+                frames, kz, reflections["xyzcal.px"], reflections["s1"], reflections["id"], shoeboxes.bbox, shoeboxes.offsets, shoeboxes.data,
                 shoeboxes.mask, shoeboxes.background,
             )
         )  # fmt: skip
@@ -173,10 +183,12 @@ class PixelFitter(ReferenceFitter):
             return
         shift = np.cumsum([0] + [int(p.offsets[-1]) for p in parts])
         spots = _Learned(
-            *(np.concatenate([getattr(p, n) for p in parts]) for n in ("frames", "kz", "xyz", "experiment", "bbox")),
+            *(np.concatenate([getattr(p, n) for p in parts]) for n in ("frames", "kz", "xyz", "s1", "experiment", "bbox")),
             np.concatenate([[0]] + [p.offsets[1:] + s for p, s in zip(parts, shift, strict=False)]).astype(np.int64),
             *(np.concatenate([getattr(p, n) for p in parts]) for n in ("data", "mask", "background")),
         )
+        for i in range(len(self.samplers)):
+            self._refine_widths(i, spots)
         self.n_sub = self._sub_samples(spots.frames)
         z = np.ascontiguousarray(spots.xyz[:, 2])
 
@@ -210,12 +222,33 @@ class PixelFitter(ReferenceFitter):
             jobs = []
             for position in range(len(sampler)):
                 weights = sampler.weights(spots.xyz[mine], position)
-                order = np.argsort(-weights, kind="stable")[: 2 * SPOTS_PER_POSITION]
+                order = np.argsort(-weights, kind="stable")[: SPOTS_PER_POSITION]
                 order = np.sort(order[weights[order] > 0.02])
                 self.counts[self.first[i] + position] = len(order)
                 jobs.append((mine[order], np.ascontiguousarray(weights[order]), overall, LOCAL_STEPS))
             for position, profile in enumerate(map(improve, jobs)):
                 self.references[self.first[i] + position] = profile
+
+    def _refine_widths(self, index: int, spots: _Learned) -> None:
+        """Measure how widths grow with the diffraction angle once more, on whole spots, and rescale the spots kept."""
+        experiment = self.geometry.experiments[index]
+        rows = np.flatnonzero(spots.experiment == index)
+        if "sigma_e1" not in (experiment.profile or {}) or not len(rows):
+            return
+        z, s1 = spots.xyz[rows, 2], spots.s1[rows]
+        s0 = self.geometry.incident(experiment, z)
+        old = self.geometry.widths(index, s1, s0, z)
+        refined = refine_widths(
+            spots.frames[rows], spots.bbox[rows], spots.offsets[rows], spots.offsets[rows + 1], spots.data, spots.mask,
+            spots.background[spots.offsets[rows]].astype(np.float64), old,
+            growth(experiment, s1, s0), SPOT_COUNTS,
+        )  # fmt: skip
+        if refined is None:
+            return
+        self.geometry.set_widths(index, refined)
+        new = self.geometry.widths(index, s1, s0, z)
+        spots.frames[rows, 0:3] *= (old[:, 0] / new[:, 0])[:, None]
+        spots.frames[rows, 3:6] *= (old[:, 1] / new[:, 1])[:, None]
 
     def _overall_step(self, spots, z, members, profile, prior, prior_counts, map):
         pieces = np.array_split(members, 8)

@@ -229,6 +229,8 @@ class Integrator:
                     taught = measured.rows[good]
                     used[taught] = self.fitter.learn(table.select(taught), measured.shoeboxes.select(good))
         self.fitter.finish(self.context.executor.map)
+        for i, model in enumerate(self.fitter.models()):
+            self.experiments = self.experiments.replace(i, profile=model)
         table["flags"][used] |= np.uint64(int(Flag.USED_IN_MODELLING))
         self.context.log.info(" %d spots used for reference profiles", np.count_nonzero(used))
         self.tables += self.fitter.tables()

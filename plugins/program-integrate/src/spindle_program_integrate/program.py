@@ -73,6 +73,7 @@ class Integrate(Program):
 
         integrator = Integrator(context, experiments, predicted, profile, params, excluded_images(params.exclude_images, experiments))
         table, debug = integrator.run(brightness)
+        experiments = integrator.experiments
         tables = list(integrator.tables)
         return self._finish(experiments, table, debug, integrator, rubbish, tables, params, context)
 
