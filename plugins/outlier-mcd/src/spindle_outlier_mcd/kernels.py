@@ -86,7 +86,8 @@ def _moments(data, distances, limit, mean, cov):
 def concentrate(data, starts, from_points, h, n_steps, means, covariances, determinants):
     """Concentration steps from several starts.
 
-    Each step takes the `h` rows with the smallest Mahalanobis distances and their mean and covariance. The determinant of
+    Each step takes the `h` rows with the smallest Mahalanobis distances and their mean and covariance. The determinant
+    of
     the covariance never grows (Rousseeuw & van Driessen 1999, theorem 1).
 
     Parameters

@@ -180,7 +180,8 @@ def _warn_of_few_indexed(table: ReflectionTable, log: Any) -> None:
     indexed = int(np.count_nonzero(table.has_flags(Flag.STRONG | Flag.INDEXED)))
     if spots >= 100 and indexed < 0.5 * spots:
         log.warning(
-            "WARNING: only %.1f %% of %d spots are indexed. Another crystal, ice, or a wrong rotation axis, distance or beam "
+            "WARNING: only %.1f %% of %d spots are indexed. Another crystal, ice, or a wrong rotation axis, "
+            "distance or beam "
             "centre are likely: refinement cannot mend that; look at the output of spindle index",
             100.0 * indexed / spots,
             spots,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.refinement_params import RefinementParams
-from spindle.contracts.refiner import RefinementResult
+from spindle.contracts.refiner import RefinementError, RefinementResult
 from spindle.models import Experiments
 from spindle.table import ReflectionTable
 
@@ -19,4 +21,15 @@ class CentroidRefiner(Algorithm):
         self, experiments: Experiments, reflections: ReflectionTable, settings: RefinementParams, scan_varying: bool
     ) -> RefinementResult:
         """Refine; see `spindle.contracts.refiner.RefinerSpec.refine`."""
-        return Macrocycle(self.context, experiments, reflections, settings, bool(scan_varying)).run()
+        return Macrocycle(self._outlier_algorithm, experiments, reflections, settings, bool(scan_varying)).run()
+
+    def _outlier_algorithm(self, name: str, params: Any) -> Any:
+        """The plugin of the slot ``outlier``, made once: refinement is called very often while indexing."""
+        if self.context is None:
+            raise RefinementError(
+                f"refinement.reflections.outlier.algorithm={name}: the refiner was made without a run context; use null"
+            )
+        known = self.__dict__.setdefault("_outlier_algorithms", {})
+        if (name, id(params)) not in known:
+            known[name, id(params)] = (self.context.algorithm("outlier", name, params), params)
+        return known[name, id(params)][0]

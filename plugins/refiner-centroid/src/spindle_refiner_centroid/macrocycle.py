@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -39,13 +40,13 @@ class Macrocycle:
 
     def __init__(
         self,
-        context: Any,
+        outlier_algorithm: Callable[[str, Any], Any],
         experiments: Experiments,
         table: ReflectionTable,
         settings: Any,
         scan_varying: bool,
     ) -> None:
-        self.context, self.experiments, self.table = context, experiments, table
+        self.outlier_algorithm, self.experiments, self.table = outlier_algorithm, experiments, table
         self.settings, self.scan_varying = settings, scan_varying
         self.stills = self._kind()
         if self.stills and scan_varying:
@@ -119,11 +120,7 @@ class Macrocycle:
             name = "sauter_poon" if self.stills else "tukey" if indexing else "mcd"
         if name is None or name == "null":
             return np.zeros(len(observations), dtype=bool)
-        if self.context is None:
-            raise RefinementError(
-                f"refinement.reflections.outlier.algorithm={name}: the refiner was made without a run context; use null"
-            )
-        algorithm = self.context.algorithm("outlier", name, getattr(scope, name, None))
+        algorithm = self.outlier_algorithm(name, getattr(scope, name, None))
         groups = outlier_groups(self.experiments, observations, scope, self.stills, self.block_deg)
         threads = scope.nproc if isinstance(scope.nproc, int) else self.n_threads
         outliers, small = find_outliers(
@@ -177,14 +174,14 @@ class Macrocycle:
                 summaries.residual_quantiles(residuals[~outliers], candidates.weights[~outliers], self.stills)
             )
         if not self.scan_varying:
-            problem = Problem(self.experiments, settings, False, self.stills)
+            problem = constant
             minimum, target = self._minimise(problem, used, spare)
         else:
             widths = self._choose_widths(used, spare)
             problem = Problem(self.experiments, settings, True, self.stills, widths)
             minimum, target = self._minimise(problem, used, spare)
             # Outliers of the constant models are not those of the varying ones.
-            candidates = self._seen_with(candidates, refined_experiments(problem, minimum.x, np.full((1, 1), np.nan)))
+            candidates = self._seen_with(candidates, refined_experiments(problem, minimum.x, kinds=("detector",)))
             outliers = self._reject(
                 candidates, Target(problem, candidates).evaluate(minimum.x, gradients=False).residuals
             )
@@ -266,10 +263,10 @@ class Macrocycle:
         settings = self.settings
         restraints = build_restraints(problem, settings.parameterisation.crystal.unit_cell.restraints)
         options = {"block_size": settings.target.gradient_calculation_blocksize, "n_threads": self.n_threads}
-        problem, used = reduce_parameters(problem, used, settings, options, restraints)
         if problem.n_parameters == 0:
             raise RefinementError("there is nothing to refine: every parameter is fixed")
-        target = Target(problem, used, restraints, **options)
+        target = reduce_parameters(Target(problem, used, restraints, **options), settings)
+        used = target.observations
         degrees = 3 * len(used) + target.n_restraints - problem.n_parameters
         if degrees < 1:
             raise RefinementError(
@@ -327,7 +324,7 @@ class Macrocycle:
         """Convert observed pixels to mm with the refined detector; True when they move by more than the tolerance."""
         if all(not d.geometry.parallax.any() for d in self.experiments.unique("detector")):
             return False
-        refined = refined_experiments(problem, x, np.full((1, 1), np.nan))
+        refined = refined_experiments(problem, x, kinds=("detector",))
         xyz = self.table["xyzobs.px.value"][used.rows]
         new = selection.observed_positions(refined, used.experiment, used.panel, xyz, self.stills)
         change = float(np.abs(new[:, :2] - used.observed[:, :2]).max())

@@ -267,6 +267,7 @@ class Problem:
     def _number(self, fixed: np.ndarray) -> None:
         """Number the refined parameters; tied values share a number."""
         self.fixed = fixed
+        self._layouts: dict[bool, Layout] = {}
         leader = np.arange(len(fixed))
         for members in self._tied():
             members = [m for m in members if not fixed[m]]
@@ -341,7 +342,11 @@ class Problem:
         """Cells of reflections that share all models: experiments, or blocks of images (images) of them where
         models vary.
         """
-        return Layout(self, per_image)
+        if per_image and not any(b.smoother is not None for b in self.blocks):
+            per_image = False
+        if per_image not in self._layouts:
+            self._layouts[per_image] = Layout(self, per_image)
+        return self._layouts[per_image]
 
     def tables(self, layout: Layout, x: np.ndarray, gradients: bool = True) -> ModelTables:
         """Models of the cells of a layout at parameters x, and their derivatives."""

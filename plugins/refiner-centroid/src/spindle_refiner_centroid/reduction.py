@@ -8,14 +8,13 @@ import numpy as np
 
 from spindle.contracts.refiner import RefinementError
 
-from .problem import Problem
-from .target import Observations, Target
+from .target import Target
 
 
-def reduce_parameters(
-    problem: Problem, observations: Observations, settings: Any, options: dict[str, Any], restraints: list[Any]
-) -> tuple[Problem, Observations]:
+def reduce_parameters(target: Target, settings: Any) -> Target:
     """Fix parameters, or fix them and drop reflections, until every one is determined by enough reflections.
+
+    The parameters of ``target.problem`` are fixed in place; the target returned is a new one unless nothing was fixed.
 
     Raises
     ------
@@ -25,12 +24,13 @@ def reduce_parameters(
     """
     scope = settings.parameterisation.auto_reduction
     fewest = scope.min_nref_per_parameter or 0
+    problem = target.problem
     while True:
-        target = Target(problem, observations, restraints, **options)
+        observations = target.observations
         touched = target.evaluate(problem.x0).touched
         poor = np.flatnonzero(touched < fewest)
         if len(poor) == 0:
-            return problem, observations
+            return target
         named = ", ".join(problem.names[i] for i in poor[:12]) + (", ..." if len(poor) > 12 else "")
         if scope.action == "fail":
             raise RefinementError(
@@ -51,3 +51,4 @@ def reduce_parameters(
         problem.fix(poor)
         if problem.n_parameters == 0:
             raise RefinementError("every parameter is determined by too few reflections")
+        target = target.with_observations(observations)

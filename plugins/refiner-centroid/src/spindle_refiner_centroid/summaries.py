@@ -14,19 +14,12 @@ from .target import Observations
 def residual_quantiles(residuals: np.ndarray, weights: np.ndarray, stills: bool) -> Table:
     """Quantiles of residuals and weights."""
     angle = "DeltaPsi (deg)" if stills else "Phic - Phio (deg)"
-    rows = []
-    data = [
-        ("Xc - Xo (mm)", residuals[:, 0]),
-        ("Yc - Yo (mm)", residuals[:, 1]),
-        (angle, np.rad2deg(residuals[:, 2])),
-        ("X weights", weights[:, 0]),
-        ("Y weights", weights[:, 1]),
-        ("DeltaPsi weights" if stills else "Phi weights", weights[:, 2] * np.deg2rad(1.0) ** 2),
-    ]
-    for name, values in data:
-        rows.append(
-            [name, *np.percentile(values, [0, 25, 50, 75, 100]).tolist()] if len(values) else [name] + [None] * 5
-        )
+    names = ["Xc - Xo (mm)", "Yc - Yo (mm)", angle, "X weights", "Y weights"]
+    names.append("DeltaPsi weights" if stills else "Phi weights")
+    degree = np.deg2rad(1.0)
+    data = np.hstack([residuals / [1.0, 1.0, degree], weights * [1.0, 1.0, degree**2]])
+    values = np.percentile(data, [0, 25, 50, 75, 100], axis=0).T.tolist() if len(data) else [[None] * 5] * 6
+    rows = [[name, *row] for name, row in zip(names, values, strict=True)]
     return Table(
         f"Summary statistics for {len(residuals)} observations matched to predictions:",
         ["", "Min", "Q1", "Med", "Q3", "Max"],

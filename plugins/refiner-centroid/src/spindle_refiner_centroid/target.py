@@ -117,6 +117,12 @@ class Target:
         self.observations = observations
         self.cell, self.row = self.layout.assign(observations.experiment, observations.panel, observations.z)
 
+        self._last: tuple[np.ndarray, Evaluation] | None = None
+
+    def with_observations(self, observations: Observations) -> Target:
+        """The same target with other reflections, or after parameters of the problem were fixed."""
+        return Target(self.problem, observations, self.restraints, self.block_size, self.n_threads)
+
     def _tasks(self) -> Iterator[slice]:
         for start in range(0, max(len(self.observations), 1), self.block_size):
             yield slice(start, start + self.block_size)
@@ -129,7 +135,15 @@ class Target:
             return list(pool.map(function, tasks))
 
     def evaluate(self, x: np.ndarray, gradients: bool = True) -> Evaluation:
-        """Residuals, and with `gradients` the normal equations, at parameters x (p,)."""
+        """Residuals, and with `gradients` the normal equations, at parameters x (p,); the last answer is remembered."""
+        if self._last is not None and np.array_equal(x, self._last[0]):
+            return self._last[1]
+        result = self._evaluate(x, gradients)
+        if gradients:
+            self._last = x.copy(), result
+        return result
+
+    def _evaluate(self, x: np.ndarray, gradients: bool) -> Evaluation:
         t = self.problem.tables(self.layout, x, gradients)
         o = self.observations
         n_cells, k = len(self.layout.position), self.layout.n_local

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,14 +18,22 @@ from .restraints import cell_and_gradient
 LARGEST_VOLUME_CHANGE = 4.0
 
 
-def refined_experiments(problem: Problem, x: np.ndarray, covariance: np.ndarray) -> Experiments:
+def refined_experiments(
+    problem: Problem,
+    x: np.ndarray,
+    covariance: np.ndarray | None = None,
+    kinds: Sequence[str] = ("orientation", "beam", "goniometer", "detector"),
+) -> Experiments:
     """Experiments with refined models, shared as before.
 
     Parameters
     ----------
     problem : Problem
     x : (p,) float64
-    covariance : (p, p) float64
+    covariance : (p, p) float64 or None
+        None gives cells without errors.
+    kinds : sequence of str
+        Models to exchange; "orientation" stands for the crystal.
 
     Raises
     ------
@@ -37,6 +46,8 @@ def refined_experiments(problem: Problem, x: np.ndarray, covariance: np.ndarray)
     exchange: dict[int, Any] = {}
     for model_id, blocks in _by_model(problem).items():
         kind = blocks[0].kind
+        if kind not in kinds:
+            continue
         if kind == "orientation":
             exchange[model_id] = _crystal(problem, everything, covariance, blocks)
         elif kind == "beam":
@@ -82,7 +93,7 @@ def _constant(block: ModelBlock, everything: np.ndarray, z: np.ndarray | None = 
     )
 
 
-def _crystal(problem: Problem, everything: np.ndarray, covariance: np.ndarray, blocks: list[ModelBlock]) -> Any:
+def _crystal(problem: Problem, everything: np.ndarray, covariance: np.ndarray | None, blocks: list[ModelBlock]) -> Any:
     orientation, cell = blocks
     crystal = orientation.model
     varying = orientation.smoother is not None or cell.smoother is not None
@@ -105,7 +116,7 @@ def _crystal(problem: Problem, everything: np.ndarray, covariance: np.ndarray, b
         at_points = np.ascontiguousarray(np.broadcast_to(U_points @ B_points, (len(z), 3, 3)))
     new = crystal.with_A(A, at_points)
     numbers = problem.number[cell.offset : cell.offset + cell.size].reshape(-1, cell.n_samples)
-    if not (numbers >= 0).any() or not np.isfinite(covariance).all():
+    if not (numbers >= 0).any() or covariance is None or not np.isfinite(covariance).all():
         return new
     weights = np.full((1, cell.n_samples), 1.0 / cell.n_samples)
     extra = dict(new.extra)
