@@ -109,6 +109,7 @@ class Process(Program):
                 result = context.run_program(
                     step.program, experiments, reflections, inputs.files if step.program == "import" else (),
                     write=True,
+                    brief=not params.details,
                     **self._extra(step, params),
                 )  # fmt: skip
                 seconds = time.perf_counter() - began
