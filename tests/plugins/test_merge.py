@@ -8,6 +8,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
+
 import spindle
 from spindle.errors import ModelError, ParameterError
 from spindle.files import read_experiments, read_reflections
@@ -113,9 +114,7 @@ def test_cctbx_is_not_available(scaled) -> None:
 def test_few_reflections_take_the_flat_prior_or_none(scaled, tmp_path: Path) -> None:
     few = written(spindle.run("merge", *scaled, **{"french_wilson.min_reflections": 100000}), tmp_path)
     assert "F" in few.column_labels()
-    none = spindle.run(
-        "merge", *scaled, **{"french_wilson.min_reflections": 100000, "fallback_to_flat_prior": False}
-    )
+    none = spindle.run("merge", *scaled, **{"french_wilson.min_reflections": 100000, "fallback_to_flat_prior": False})
     assert "F" not in written(none, tmp_path).column_labels()
 
 

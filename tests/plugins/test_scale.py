@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 import spindle
 from spindle.errors import ModelError, ParameterError, UserError
 from spindle.files import read_experiments, read_reflections
@@ -156,8 +157,8 @@ def test_factor_on_all_intensities_changes_no_scale(drift, scaled) -> None:
 
 
 def two_sets(b: float = 3.0):
-    first, table_1, truth_1 = simulated_scan(n_unique=600, multiplicity=6, n_images=30)
-    second, table_2, truth_2 = simulated_scan(
+    first, table_1, _ = simulated_scan(n_unique=600, multiplicity=6, n_images=30)
+    second, table_2, _ = simulated_scan(
         n_unique=600, multiplicity=6, n_images=30, scale=lambda z, d: 0.5 * np.exp(-b / (2 * d**2))
     )
     return Experiments([first, second]), [table_1, table_2]
@@ -224,7 +225,12 @@ def test_choices_run_and_scale(drift, parameters) -> None:
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"only_target": True}, {"scaling_refinery.engine": "SimpleLBFGS"}, {"filtering.method": "deltacchalf"}, {"reference": "x.mtz"}],
+    [
+        {"only_target": True},
+        {"scaling_refinery.engine": "SimpleLBFGS"},
+        {"filtering.method": "deltacchalf"},
+        {"reference": "x.mtz"},
+    ],
 )
 def test_what_is_not_available_says_so(drift, parameters) -> None:
     with pytest.raises(ParameterError, match="not available yet"):
@@ -273,8 +279,9 @@ def test_scale_factors_of_a_dials_model_are_reproduced() -> None:
     """The physical terms built from DIALS's scaling model give the inverse scale factors of its reflection file."""
     from dataclasses import replace
 
-    from spindle.testing import make_context
     from spindle_program_scale.data import scaling_observations
+
+    from spindle.testing import make_context
 
     folder = shared_data("dials_processed") / "quartz_processed"
     experiment = read_experiments(folder / "scaled.expt")[0]
@@ -284,8 +291,10 @@ def test_scale_factors_of_a_dials_model_are_reproduced() -> None:
     view["xyzcal.px"] = table["xyzobs.px.value"]
     observations = scaling_observations(experiment, view, np.arange(len(table)), table["d"])
     observations = replace(observations, image=observations.image_observed)
-    model = make_context().algorithm("scaling", "physical").build_scaling_model(
-        experiment=experiment, observations=observations, existing=experiment.scaling_model
+    model = (
+        make_context()
+        .algorithm("scaling", "physical")
+        .build_scaling_model(experiment=experiment, observations=observations, existing=experiment.scaling_model)
     )
     g = np.prod([t.values(t.parameters) for t in model.terms], axis=0)
     np.testing.assert_allclose(g, table["inverse_scale_factor"], rtol=1e-9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import integrate
+
 from spindle.merging import expected_intensity, french_wilson, wilson_plot
 from spindle.merging.wilson import _residue_scattering
 
@@ -53,7 +54,9 @@ def test_weak_wilson_distributed_intensities_are_recovered_without_bias() -> Non
     """The posterior mean averages to the true mean when the prior is right."""
     rng = np.random.default_rng(0)
     true = rng.exponential(1.0, 100000)
-    a = french_wilson(true + rng.normal(size=len(true)), np.ones(len(true)), np.zeros(len(true), bool), np.ones(len(true)))
+    a = french_wilson(
+        true + rng.normal(size=len(true)), np.ones(len(true)), np.zeros(len(true), bool), np.ones(len(true))
+    )
     keep = ~a.rejected
     assert a.intensity[keep].mean() == pytest.approx(true[keep].mean(), rel=0.01)
     assert a.amplitude[keep].mean() == pytest.approx(np.sqrt(true[keep]).mean(), rel=0.01)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import gemmi
 import numpy as np
 import pytest
-from spindle.merging import group_equivalents, half_means, merge_equivalents, merge_groups, merge_pairs, merging_statistics
+
+from spindle.merging import (
+    group_equivalents,
+    half_means,
+    merge_equivalents,
+    merge_groups,
+    merge_pairs,
+    merging_statistics,
+)
 from spindle.testing import shared_data
 
 
@@ -101,7 +109,8 @@ def test_real_unmerged_data_merge_and_rate_as_gemmi_has_it() -> None:
     value, sigma = np.array(reader.value_array), np.array(reader.sigma_array)
     group, cell = mtz.spacegroup.hm, mtz.cell.parameters
     ours = merge_equivalents(hkl, value, sigma**2, group)
-    # gemmi divides by the sum of weighted means, Spindle and cctbx by the sum of the observations: compare without weights
+    # gemmi divides by the sum of weighted means, Spindle and cctbx by the sum of the observations: compare without
+    # weights
     stats = merging_statistics(hkl, value, np.ones(len(hkl)), cell, group, n_shells=1).overall
     reader.prepare_for_merging(gemmi.DataType.Mean)
     theirs = reader.calculate_merging_stats(None, "U")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from spindle.merging import critical_correlation, merging_statistics, resolution_limit, resolution_shells
 
 CELL = (40.0, 50.0, 60.0, 90.0, 90.0, 90.0)
@@ -39,7 +40,7 @@ def test_cc_half_follows_signal_and_noise() -> None:
 
 
 def test_pure_noise_is_not_significant() -> None:
-    hkl, value, variance = simulated(1.0)
+    hkl, value, _ = simulated(1.0)
     noise = np.random.default_rng(3).normal(size=len(value))
     s = merging_statistics(hkl, noise, np.ones(len(value)), CELL, "P 2 2 2", n_shells=5).overall
     assert abs(s.cc_half) < 0.1

@@ -1,8 +1,8 @@
 """Contract of the ``scaling`` slot: the form of the inverse scale factor of a data set.
 
-Chosen by ``model``; entry-point group ``spindle.scaling``. A plugin describes the form, g = product of terms, each a sparse linear
-combination of its parameters (or the exponential of one); the scale program finds the parameters. An implementation is asked once
-per data set and gets all its observations as arrays.
+Chosen by ``model``; entry-point group ``spindle.scaling``. A plugin describes the form, g = product of terms, each a
+sparse linear combination of its parameters (or the exponential of one); the scale program finds the parameters. An
+implementation is asked once per data set and gets all its observations as arrays.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Penalty:
     matrix : (p, p) float64
         K, symmetric and positive semidefinite.
     weight : float or None
-        Factor of K in the target function. None: found from the data, as the weight that makes the data most probable when the
-        parameters vary by as much as the restraint then expects.
+        Factor of K in the target function. None: found from the data, as the weight that makes the data most probable
+        when the parameters vary by as much as the restraint then expects.
     typical : float
         Where the weight is found from the data: a first guess of the size of the restrained quantity.
     """
@@ -77,7 +77,7 @@ class Penalty:
 
 @dataclass(frozen=True, slots=True)
 class ScaleTerm:
-    """One factor of g: ``offset + sum_k weights[:, k] parameters[indices[:, k]]``, or the exponential of coefficient times that.
+    """One factor of g: ``offset + sum_k weights[:, k] parameters[indices[:, k]]``, or exp of a multiple of it.
 
     Attributes
     ----------
@@ -114,12 +114,18 @@ class ScaleTerm:
     def __post_init__(self) -> None:
         n, k = self.weights.shape
         if self.indices.shape not in ((n, k), (1, k)):
-            raise ShapeError(f"scaling term {self.name}: indices {self.indices.shape} do not fit weights {self.weights.shape}")
+            raise ShapeError(
+                f"scaling term {self.name}: indices {self.indices.shape} do not fit weights {self.weights.shape}"
+            )
         if self.coefficient is not None and self.coefficient.shape != (n,):
-            raise ShapeError(f"scaling term {self.name}: coefficient {self.coefficient.shape} does not fit {n} observations")
+            raise ShapeError(
+                f"scaling term {self.name}: coefficient {self.coefficient.shape} does not fit {n} observations"
+            )
         p = len(self.parameters)
-        if self.indices.size and not (0 <= self.indices.min() and self.indices.max() < p):
-            raise ShapeError(f"scaling term {self.name}: indices run from {self.indices.min()} to {self.indices.max()}, not within {p} parameters")
+        if self.indices.size and not (self.indices.min() >= 0 and self.indices.max() < p):
+            raise ShapeError(
+                f"scaling term {self.name}: indices {self.indices.min()} to {self.indices.max()} of {p} parameters"
+            )
         for penalty in self.penalties:
             if penalty.matrix.shape != (p, p):
                 raise ShapeError(f"scaling term {self.name}: a penalty is {penalty.matrix.shape}, {(p, p)} expected")
@@ -181,7 +187,8 @@ class ScalingSpec:
         observations : ScalingObservations
             Every observation that gets a scale factor.
         existing : dict or None
-            The data set's model of an earlier run, as in the ``.expt`` file, when it is of this kind: start from its parameters.
+            The data set's model of an earlier run, as in the ``.expt`` file, when it is of this kind: start from its
+            parameters.
 
         Returns
         -------

@@ -30,12 +30,31 @@ def shell_table(statistics: MergingStatistics, anomalous: bool = False) -> Table
             [
                 f"{s.d_max:.2f}", f"{s.d_min:.2f}", s.n_observations, s.n_unique, _number(s.multiplicity, 2),
                 _number(100 * s.completeness, 2), _number(s.mean_intensity, 1), _number(s.i_over_sigma, 1),
-                *(_number(getattr(s, name + kind), 3) for name in ("r_merge", "r_meas", "r_pim")), _number(s.r_anomalous, 3),
-                _correlation(s.cc_half, s.cc_half_significant), _correlation(s.cc_anomalous, s.cc_anomalous_significant),
+                *(_number(getattr(s, name + kind), 3) for name in ("r_merge", "r_meas", "r_pim")),
+                _number(s.r_anomalous, 3),
+                _correlation(s.cc_half, s.cc_half_significant), _correlation(s.cc_anomalous,
+                s.cc_anomalous_significant),
             ]
         )  # fmt: skip
-    headers = "d_max d_min #obs #uniq mult. %comp <I> <I/sI> r_mrg r_meas r_pim r_anom cc1/2 cc_ano".split()
-    return Table("Merging statistics by resolution shell (last line: overall)", headers, rows, "merging_statistics_by_shell")
+    headers = [
+        "d_max",
+        "d_min",
+        "#obs",
+        "#uniq",
+        "mult.",
+        "%comp",
+        "<I>",
+        "<I/sI>",
+        "r_mrg",
+        "r_meas",
+        "r_pim",
+        "r_anom",
+        "cc1/2",
+        "cc_ano",
+    ]
+    return Table(
+        "Merging statistics by resolution shell (last line: overall)", headers, rows, "merging_statistics_by_shell"
+    )
 
 
 #: Lines of the summary: label, attribute, digits, factor.
@@ -71,6 +90,7 @@ def summary_table(
     columns = [overall, low, high] if suggested is None else [suggested, low, high, overall]
     headers = ["", "Overall", "Low", "High"] if suggested is None else ["", "Suggested", "Low", "High", "Overall"]
     rows = [
-        [label, *(_number(factor * getattr(c, name), digits) for c in columns)] for label, name, digits, factor in SUMMARY
+        [label, *(_number(factor * getattr(c, name), digits) for c in columns)]
+        for label, name, digits, factor in SUMMARY
     ]
     return Table("Summary of merging statistics", headers, rows, "merging_statistics_summary")

@@ -1,4 +1,7 @@
-"""The Wilson plot: overall scale and B factor from the fall of intensities with resolution. Wilson (1942), Nature 150, 152."""
+"""The Wilson plot: overall scale and B factor from the fall of intensities with resolution.
+
+Wilson (1942), Nature 150, 152.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,9 @@ class ErrorModelContract(PluginContract):
     def test_says_what_it_found(self, fit: ErrorModelFit) -> None:
         assert fit.kind and fit.description and fit.parameters
 
-    def test_variances_are_positive(self, plugin: Handle, observations: ErrorModelObservations, fit: ErrorModelFit) -> None:
+    def test_variances_are_positive(
+        self, plugin: Handle, observations: ErrorModelObservations, fit: ErrorModelFit
+    ) -> None:
         assert self.corrected(plugin, observations, fit).min() > 0
 
     def test_default_model_gives_variances(self, plugin: Handle, observations: ErrorModelObservations) -> None:

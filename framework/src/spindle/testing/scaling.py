@@ -119,7 +119,8 @@ def simulated_scan(
         "flags": np.full(n, int(Flag.INTEGRATED_PRF | Flag.INTEGRATED_SUM | Flag.PREDICTED)),
         "intensity.prf.value": measured, "intensity.prf.variance": sigma**2,
         "intensity.sum.value": measured, "intensity.sum.variance": sigma**2,
-        "partiality": np.ones(n), "lp": np.ones(n), "qe": np.ones(n), "partial_id": np.arange(n), "zeta": np.full(n, 0.8),
+        "partiality": np.ones(n), "lp": np.ones(n), "qe": np.ones(n), "partial_id": np.arange(n),
+        "zeta": np.full(n, 0.8),
     }.items():  # fmt: skip
         table[name] = values
     return experiment, table, {"intensity": true, "scale": g}
@@ -144,7 +145,9 @@ class ScalingContract(PluginContract):
     @pytest.fixture
     def model(self, plugin: Handle, experiment: Experiment, observations: ScalingObservations) -> ScalingModel:
         """The model at its start."""
-        built: ScalingModel = plugin.build_scaling_model(experiment=experiment, observations=observations, existing=None)
+        built: ScalingModel = plugin.build_scaling_model(
+            experiment=experiment, observations=observations, existing=None
+        )
         return built
 
     def test_has_terms_of_different_names(self, model: ScalingModel) -> None:

@@ -49,7 +49,8 @@ class Wave:
 class Merge(Program):
     """Merge scaled intensities and write an MTZ file with amplitudes.
 
-    Equivalents are averaged with weights 1 / sigma^2, with and without Friedel's law; French and Wilson's method turns intensities
+    Equivalents are averaged with weights 1 / sigma^2, with and without Friedel's law; French and Wilson's method
+    turns intensities
     into amplitudes. Prints merging statistics and the Wilson B factor. Give scaled.expt and scaled.refl.
     """
 
@@ -81,11 +82,14 @@ class Merge(Program):
         for k, wavelength in enumerate(wavelengths):
             rows = which[data.table["id"].astype(np.int64)] == k
             if not rows.any():
-                raise UserError(f"merge: wavelength {wavelength:.5f} A has no scaled reflection; leave out its experiments")
+                raise UserError(
+                    f"merge: wavelength {wavelength:.5f} A has no scaled reflection; leave out its experiments"
+                )
             suffix = f"_WAVE{k + 1}" if len(wavelengths) > 1 else ""
             waves.append(
                 self._wave(
-                    data.table["miller_index"][rows], data.values["scale"][rows], data.variances["scale"][rows], cell, group,
+                    data.table["miller_index"][rows], data.values["scale"][rows], data.variances["scale"][rows], cell,
+                    group,
                     wavelength, suffix, params, context,
                 )
             )  # fmt: skip
@@ -110,7 +114,9 @@ class Merge(Program):
 
     def _check(self, inputs: ProgramInputs, params: Any) -> tuple[Experiments, ReflectionTable]:
         if inputs.experiments is None or len(inputs.reflections) != 1:
-            raise UserError("merge: give one experiment file and one reflection file: spindle merge scaled.expt scaled.refl")
+            raise UserError(
+                "merge: give one experiment file and one reflection file: spindle merge scaled.expt scaled.refl"
+            )
         if params.french_wilson.implementation == "cctbx":
             raise ParameterError("french_wilson.implementation=cctbx is not available: choose dials")
         experiments, table = inputs.experiments, inputs.reflections[0]
@@ -118,7 +124,9 @@ class Merge(Program):
             if experiment.crystal is None:
                 raise ModelError(f"merge: experiment {k} has no crystal")
         if len({e.crystal.space_group.xhm() for e in experiments if e.crystal is not None}) > 1:
-            raise ModelError("merge: the experiments are in different space groups; run spindle symmetry and scale on all of them")
+            raise ModelError(
+                "merge: the experiments are in different space groups; run spindle symmetry and scale on all of them"
+            )
         if not is_scaled(table):
             raise ModelError("merge: the reflections are not scaled; run spindle scale first")
         return experiments, table
@@ -137,12 +145,13 @@ class Merge(Program):
         best = found.experiments[0].crystal.space_group
         if best.hm != present.hm:
             context.log.warning(
-                "the axial reflections speak for %s rather than %s; run spindle symmetry on the scaled data to change it",
+                "the axial reflections speak for %s, not %s; run spindle symmetry on the scaled data to change it",
                 best.hm, present.hm,
             )  # fmt: skip
 
     def _wave(
-        self, hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, cell: np.ndarray, group: Any, wavelength: float,
+        self, hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, cell: np.ndarray, group: Any, wavelength:
+        float,
         suffix: str, params: Any, context: Any,
     ) -> Wave:  # fmt: skip
         internal = params.merging.use_internal_variance
@@ -154,7 +163,9 @@ class Merge(Program):
         if params.n_residues is not None:
             mean = pairs.mean
             n_symmetry = len(group.operations())
-            wilson = wilson_plot(mean.intensity, resolution_of(mean.hkl, cell), mean.epsilon, params.n_residues, n_symmetry)
+            wilson = wilson_plot(
+                mean.intensity, resolution_of(mean.hkl, cell), mean.epsilon, params.n_residues, n_symmetry
+            )
             if wilson is None:
                 context.log.info("too few reflections for a Wilson plot")
             else:
@@ -206,7 +217,9 @@ def _join(waves: list[Wave], cell: np.ndarray, symbol: str, params: Any) -> Merg
     n = len(waves)
     for label, given in (("crystal_names", crystals), ("dataset_names", names)):
         if len(given) not in (1, n):
-            raise ParameterError(f"output.{label}: {len(given)} names for {n} wavelength(s); give one, or one per wavelength")
+            raise ParameterError(
+                f"output.{label}: {len(given)} names for {n} wavelength(s); give one, or one per wavelength"
+            )
     if n > 1 and len(names) == 1:
         names = [f"WAVE{k + 1}" for k in range(n)]
     crystals = crystals * n if len(crystals) == 1 else crystals
@@ -225,4 +238,5 @@ def _join(waves: list[Wave], cell: np.ndarray, symbol: str, params: Any) -> Merg
 
 def _page(texts: list[str]) -> str:
     body = "".join(f"<pre>{html.escape(t)}</pre>" for t in texts)
-    return f"<!DOCTYPE html><html><head><meta charset='utf-8'><title>Merging</title></head><body><h1>Merging</h1>{body}</body></html>"
+    head = "<head><meta charset='utf-8'><title>Merging</title></head>"
+    return f"<!DOCTYPE html><html>{head}<body><h1>Merging</h1>{body}</body></html>"

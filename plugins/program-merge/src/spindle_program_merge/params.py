@@ -13,7 +13,9 @@ class MergeParams(Params):
     truncate = Bool(True, help="Write amplitudes, from intensities by the method of French and Wilson.")
     d_min = Float(None, min=0, units="angstrom", help="High resolution limit.")
     d_max = Float(None, min=0, units="angstrom", help="Low resolution limit.")
-    wavelength_tolerance = Float(1e-4, min=0, units="angstrom", help="Wavelengths closer than this are one data set of the file.")
+    wavelength_tolerance = Float(
+        1e-4, min=0, units="angstrom", help="Wavelengths closer than this are one data set of the file."
+    )
     combine_partials = Bool(True, help="Join the parts of reflections that were integrated in parts.")
     partiality_threshold = Float(0.4, none=True, help="Least partiality.")
     best_unit_cell = UnitCell(None, help="Cell for resolutions and the file; by default the mean of the crystals'.")
@@ -25,7 +27,8 @@ class MergeParams(Params):
         implementation = Choice(["dials", "cctbx"], default="dials", help="cctbx is not available.")
         min_reflections = Int(200, min=1, help="Fewer reflections than this do not tell the mean intensity.")
         fallback_to_flat_prior = Bool(
-            True, help="With too few reflections take any positive intensity as equally likely; otherwise write no amplitudes."
+            True,
+            help="With too few reflections take any positive intensity as equally likely; else write no amplitudes.",
         )
 
     class merging(Params):

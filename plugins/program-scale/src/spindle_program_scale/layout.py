@@ -60,7 +60,11 @@ class Layout:
             places: dict[str, slice] = {}
             for term in model.terms:
                 p = len(term.parameters)
-                if term.name in model.shared and term.name in shared and shared[term.name].stop - shared[term.name].start == p:
+                if (
+                    term.name in model.shared
+                    and term.name in shared
+                    and shared[term.name].stop - shared[term.name].start == p
+                ):
                     places[term.name] = shared[term.name]
                     continue
                 where = slice(n, n + p)

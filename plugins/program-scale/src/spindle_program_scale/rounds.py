@@ -62,7 +62,8 @@ class Scaler:
             self.free = free_groups(obs.groups.n_groups, options.free_set_percentage, options.free_set_offset)
         self.expand()
 
-    # -- the course -------------------------------------------------------------------------------------------------------
+    # -- the course
+    # -------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """All rounds."""
@@ -92,7 +93,8 @@ class Scaler:
                 self.context.table(table)
         log.info("%d of %d observations are outliers", int(self.obs.outlier.sum()), len(self.obs))
 
-    # -- pieces -----------------------------------------------------------------------------------------------------------
+    # -- pieces
+    # -----------------------------------------------------------------------------------------------------------
 
     def set_intensities(self, middles: np.ndarray) -> None:
         """Take the mixture of profile fitting and summation of each data set's Imid."""
@@ -131,7 +133,7 @@ class Scaler:
         return np.maximum(variance, 1e-30)
 
     def expected(self) -> np.ndarray:
-        """(n,) float64: g <I> from the equivalents that are no outliers; the intensity itself where there is no other."""
+        """(n,) float64: g <I> from the equivalents that are no outliers; the intensity itself where there is none."""
         obs = self.obs
         index = obs.groups.index
         weight = ~obs.outlier / np.maximum(obs.variance, 1e-30)
@@ -217,7 +219,8 @@ class Scaler:
         self.expand()
         rows = [[i, len(data.intensity), rmsd] for i, (rmsd, _) in enumerate(self.fit.history)]
         text = f"scaling, {title}: {len(data.intensity)} observations of {len(data.offsets) - 1} reflections, "
-        text += f"{self.layout.n_parameters} parameters, RMSD {rows[0][2]:.5f} -> {rows[-1][2]:.5f} in {len(rows) - 1} steps; "
+        text += f"{self.layout.n_parameters} parameters, RMSD {rows[0][2]:.5f} -> {rows[-1][2]:.5f} in "
+        text += f"{len(rows) - 1} steps; "
         text += self.fit.reason
         if free_data is not None:
             text += f"; free RMSD {_rmsd(self.obs, free_data, self.corrected_variance()):.5f}"

@@ -1,8 +1,9 @@
 """Determination of the scale parameters by Gauss-Newton steps with the mean intensities eliminated.
 
-The weights of adaptive restraints are those of greatest evidence: with H the restrained normal matrix and K a restraint, gamma =
-rank(K) - weight tr(K H^-1) parameters are determined by the data rather than by the restraint, and weight = s^2 gamma / (x' K x),
-where s^2 = chi^2 / (observations - reflections - all gamma). MacKay (1992), Neural Computation 4, 415-447.
+The weights of adaptive restraints are those of greatest evidence: with H the restrained normal matrix and K a
+restraint, gamma = rank(K) - weight tr(K H^-1) parameters are determined by the data rather than by the restraint, and
+weight = s^2 gamma / (x' K x), where s^2 = chi^2 / (observations - reflections - all gamma).
+MacKay (1992), Neural Computation 4, 415-447.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from spindle.params import Auto, Bool, Choice, Float, Int, Params, Strings
 
 from .kernels import real_spherical_harmonics
 
-#: Intervals in degrees of scale and decay by the width of the scan (upper limit of the width, scale, decay), for fixed restraints.
+#: Intervals in degrees of scale and decay by the width of the scan (upper limit of the width, scale, decay), for
+#: fixed restraints.
 INTERVALS = ((5.0, 1.0, 1.5), (10.0, 2.0, 3.0), (25.0, 4.0, 5.0), (90.0, 8.0, 10.0), (np.inf, 15.0, 20.0))
 #: lmax and restraint of absorption by its expected strength.
 ABSORPTION_LEVELS = {"low": (4, 5e5), "medium": (6, 5e4), "high": (6, 5e3)}
@@ -39,20 +40,26 @@ class PhysicalScaling(Algorithm):
         restraint = Choice(
             ["adaptive", "fixed"],
             default="adaptive",
-            help="adaptive: fine sampling, and the data decide how smooth scale, decay and absorption are. fixed: coarse "
-            "sampling and the given restraints, as DIALS does.",
+            help="adaptive: fine sampling, and the data decide how smooth scale, decay and absorption are. "
+            "fixed: coarse sampling and the given restraints, as DIALS does.",
             level=1,
         )
         scale_interval = Float(
-            Auto, min=0.01, units="degrees", help="Distance of the samples of the scale; Auto follows from the scan.", level=1
+            Auto,
+            min=0.01,
+            units="degrees",
+            help="Distance of the samples of the scale; Auto follows from the scan.",
+            level=1,
         )
         decay_correction = Bool(True, help="Correct for decay by a relative B factor.", level=1)
         decay_interval = Float(
-            Auto, min=0.01, units="degrees", help="Distance of the samples of the B factor; Auto follows from the scan.", level=1
+            Auto,
+            min=0.01,
+            units="degrees",
+            help="Distance of the samples of the B factor; Auto follows from the scan.",
+            level=1,
         )
-        decay_restraint = Float(
-            0.1, min=0, help="Weight that draws each B factor to zero (fixed restraints).", level=2
-        )
+        decay_restraint = Float(0.1, min=0, help="Weight that draws each B factor to zero (fixed restraints).", level=2)
         absorption_correction = Bool(
             Auto, help="Correct for absorption in crystal and mount; Auto: when the data can tell.", level=1
         )
@@ -64,7 +71,10 @@ class PhysicalScaling(Algorithm):
         )
         lmax = Int(Auto, min=2, help="Highest order of the spherical harmonics.", level=1)
         surface_weight = Float(
-            Auto, min=0, help="Weight that draws the absorption surface to one (a number makes its restraint fixed).", level=1
+            Auto,
+            min=0,
+            help="Weight that draws the absorption surface to one (a number makes its restraint fixed).",
+            level=1,
         )
         fix_initial = Bool(True, help="Fix the overall scale when parameter errors are determined.", level=2)
 
@@ -87,10 +97,14 @@ class PhysicalScaling(Algorithm):
         if experiment.is_still:
             raise ParameterError("model=physical describes a rotation scan; use model=KB for stills")
         if not params.fix_initial:
-            raise ParameterError("physical.fix_initial=False: the overall scale of a data set cannot be determined; leave it True")
+            raise ParameterError(
+                "physical.fix_initial=False: the overall scale of a data set cannot be determined; leave it True"
+            )
         fixed = set(params.correction.fix or [])
         if fixed - set(TERMS):
-            raise ParameterError(f"physical.correction.fix: {', '.join(sorted(fixed - set(TERMS)))} is none of {', '.join(TERMS)}")
+            raise ParameterError(
+                f"physical.correction.fix: {', '.join(sorted(fixed - set(TERMS)))} is none of {', '.join(TERMS)}"
+            )
         configuration, terms = _frame(experiment), []
         setting = existing["configuration_parameters"] if existing else None
         spacing, factor = self._sampling("scale", experiment, observations, setting)
@@ -157,7 +171,9 @@ class PhysicalScaling(Algorithm):
         fixed: set[str],
     ) -> ScaleTerm:
         """The scale or the B factor as a Gaussian smoother of samples along the scan."""
-        x = np.clip(observations.image_observed, *self._images) * factor  # centroids of weak reflections can lie anywhere
+        x = (
+            np.clip(observations.image_observed, *self._images) * factor
+        )  # centroids of weak reflections can lie anywhere
         start = x.min()
         stop = max(np.ceil(round(float(x.max() - start), 10)), 1.0)
         u = np.clip(observations.image * factor - start, 0.0, stop)
