@@ -10,11 +10,13 @@ from typing import Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
+from spindle.files import write_experiments
 from spindle.models import Experiments
 from spindle.params import Bool, Choice, PathParam, ScopeOf
 from spindle.params import Params as BaseParams
 from spindle.report import Table
 
+from .resymmetrise import refine_in_symmetry
 from .steps import NAMES, STEPS, Step, inputs_of, last_finished
 
 
@@ -66,6 +68,7 @@ class Process(Program):
         scale = ScopeOf("program", "scale")
         merge = ScopeOf("program", "merge")
 
+        refine_in_symmetry = Bool(True, help="Refine the models again under the constraints of the space group found.")
         details = Bool(False, help="Print everything that the steps print; without it, their logs have it.")
 
         class output(BaseParams):
@@ -98,6 +101,7 @@ class Process(Program):
             raise UserError(f"process: stop_after={params.stop_after} comes before the first step, {NAMES[start]}")
         warnings = _Warnings()
         logging.getLogger().addHandler(warnings)
+        refined: tuple[Any, Any] = (None, None)
         rows: list[list[Any]] = []
         report: dict[str, Any] = {}
         tables: dict[str, Table] = {}
@@ -115,6 +119,10 @@ class Process(Program):
                 seconds = time.perf_counter() - began
                 experiments = result.experiments if result.experiments is not None else experiments
                 reflections = result.reflections if result.reflections is not None else reflections
+                if step.program == "refine":
+                    refined = (experiments, reflections)
+                elif step.program == "symmetry" and params.refine_in_symmetry and refined[0] is not None:
+                    experiments = self._improve(context, refined, experiments, params)
                 tables.update({t.key: t for t in result.tables if t.key})
                 report[step.program] = {
                     "seconds": round(seconds, 3),
@@ -149,6 +157,19 @@ class Process(Program):
             None if expt is None else read_experiments(expt),
             None if refl is None else read_reflections(refl),
         )
+
+    def _improve(self, context: Any, refined: tuple[Any, Any], experiments: Any, params: Any) -> Any:
+        """Models refined in the space group found, written in place of those of the step symmetry."""
+        improved = refine_in_symmetry(context, *refined, experiments)
+        if improved is None:
+            return experiments
+        crystal = improved[0].crystal
+        assert crystal is not None
+        cell = " ".join(f"{v:.3f}" for v in crystal.cell)
+        context.log.info("refined again in %s: cell %s", crystal.space_group.hm, cell)
+        if params.symmetry.output.experiments is not None:
+            write_experiments(improved, params.symmetry.output.experiments)
+        return improved
 
     def _extra(self, step: Step, params: Any) -> dict[str, Any]:
         """Output files that this program names for a step."""
