@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from spindle_format_cbf import CbfFormat
 from spindle_format_cbf.header import parse_epoch, parse_mini_header
 from spindle_format_cbf.kernels import decode_byte_offset
 from spindle_format_cbf.modules import module_layout
+from spindle_format_cbf.reader import PIECE
 
 from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError
@@ -26,7 +28,7 @@ SMALL = np.arange(12, dtype=np.int32).reshape(3, 4)
 
 def decoded(data: bytes, n: int) -> tuple[np.ndarray, int, int]:
     out = np.full(n, -99, dtype=np.int32)
-    n_pixels, n_bytes = decode_byte_offset(np.frombuffer(bytearray(data), np.int8), out)
+    n_pixels, n_bytes, _ = decode_byte_offset(np.frombuffer(bytearray(data), np.int8), out, 0, 0)
     return out, n_pixels, n_bytes
 
 
@@ -51,6 +53,19 @@ def test_any_pixels_survive_encoding_and_decoding(values):
     assert (n_pixels, n_bytes) == (len(values), len(data))
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.integers(-(2**31), 2**31 - 1) | st.integers(-200, 200), max_size=300), st.integers(15, 700))
+def test_pixels_can_be_decoded_piece_by_piece(values, size):
+    pixels = np.array(values, dtype=np.int32)
+    data = np.frombuffer(bytearray(byte_offset(pixels)), np.int8)
+    out = np.zeros_like(pixels)
+    done = at = value = 0
+    while at < len(data):
+        done, used, value = decode_byte_offset(data[at : at + size], out, done, value)
+        at += used
+    assert done == len(values) and np.array_equal(out, pixels)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=900), st.integers(0, 400))
 def test_decoding_never_reads_beyond_its_bytes(data, n):
@@ -72,6 +87,19 @@ def test_pixels_are_the_same_plain_and_compressed(tmp_path, suffix):
     pixels = np.random.default_rng(0).poisson(3, (50, 70)).astype(np.int32)
     path = write_mini_cbf(tmp_path / f"a_0001.cbf{suffix}", pixels)
     assert np.array_equal(open_image(path).read(0)[0], pixels)
+
+
+@pytest.mark.parametrize("extra", [0, 1, 300])
+def test_images_larger_than_a_piece_are_read_whole(tmp_path, extra):
+    rng = np.random.default_rng(extra)
+    pixels = rng.integers(0, 300, (900, 800 + extra)).astype(np.int32)
+    pixels[rng.random(pixels.shape) < 0.01] = 1_000_000
+    path = write_mini_cbf(tmp_path / "a_0001.cbf", pixels)
+    assert path.stat().st_size > 2 * PIECE
+    reader = open_image(path)
+    assert np.array_equal(reader.read(0)[0], pixels)
+    # A further file of a series is opened without its head.
+    assert np.array_equal(CbfFormat().open_image(path, b"", FormatOptions()).read(0)[0], pixels)
 
 
 def test_compression_is_told_by_content_not_by_name(tmp_path):

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +155,7 @@ def decode(data: np.ndarray, header: BinaryHeader, out: np.ndarray, path: Path, 
     if verify:
         verify_checksum(pixels, header, path)
     if header.compression.upper() == "X-CBF_BYTE_OFFSET":
-        n_pixels, n_bytes = decode_byte_offset(pixels, out.reshape(-1))
+        n_pixels, n_bytes, _ = decode_byte_offset(pixels, out.reshape(-1), 0, 0)
         complete = n_pixels == header.n_elements and n_bytes == header.size
     else:
         n_bytes, expected = header.size, 4 * header.n_elements
@@ -170,6 +171,49 @@ def decode(data: np.ndarray, header: BinaryHeader, out: np.ndarray, path: Path, 
             f"{header.n_elements} pixels ({header.fast} x {header.slow}) from {header.size} bytes starting at byte "
             f"{header.start}; copy the file again"
         )
+
+
+def decode_stream(stream: FileIO, buffer: np.ndarray, filled: int, header: BinaryHeader, out: np.ndarray) -> bool:
+    """Decode byte-offset pixels while reading them, piece by piece: a piece stays in the processor's cache.
+
+    Parameters
+    ----------
+    stream : binary file, not buffered
+        Positioned after what is in the buffer.
+    buffer : (n,) int8
+        Room for a piece.
+    filled : int
+        Bytes at the beginning of the buffer that are the beginning of the file.
+    header : BinaryHeader
+    out : (slow, fast) int32, C contiguous
+
+    Returns
+    -------
+    bool
+        False when the file holds something else than the image that the header describes.
+    """
+    flat = out.reshape(-1)
+    if header.start < filled:
+        left = filled - header.start
+        buffer[:left] = buffer[header.start : filled].copy()
+    else:
+        stream.seek(header.start)
+        left = 0
+    pixels = value = used = 0
+    room = buffer.data
+    while True:
+        n = min(left, header.size - used)
+        pixels, step, value = decode_byte_offset(buffer[:n], flat, pixels, value)
+        used += step
+        if pixels == flat.size or used + left - step >= header.size:
+            return bool(pixels == flat.size and used == header.size)
+        left -= step
+        if left:
+            buffer[:left] = buffer[step : step + left].copy()
+        got = stream.readinto(room[left:])
+        if not got:
+            return False
+        left += got
 
 
 def verify_checksum(pixels: np.ndarray, header: BinaryHeader, path: Path) -> None:

@@ -12,7 +12,7 @@ MARGIN = 15 * BLOCK
 
 
 @numba.njit(nogil=True, cache=True)
-def decode_byte_offset(data, out):
+def decode_byte_offset(data, out, first, value):
     """Decode the CBF byte-offset compression.
 
     Each pixel is the previous one plus a signed difference of 1 byte; -128 announces 2 bytes, -32768 in those announces
@@ -21,25 +21,31 @@ def decode_byte_offset(data, out):
     Parameters
     ----------
     data : (n_bytes,) int8
-        Compressed bytes.
+        Compressed bytes, all or a piece of them.
     out : (n_pixels,) int32
-        Filled with the pixels.
+        Filled with the pixels from `first` on.
+    first, value : int
+        Number and value of the pixels decoded from earlier pieces; 0, 0 at the beginning.
 
     Returns
     -------
-    n_pixels, n_bytes : int
-        Pixels decoded and bytes read; fewer pixels than ``out.size`` when the data end too early.
+    n_pixels : int
+        Pixels decoded in all; fewer than ``out.size`` when the data end too early.
+    n_bytes : int
+        Bytes of `data` used; a step that is cut off at its end is left for the next piece.
+    value : int
+        Value of the last pixel.
     """
     n_bytes = data.shape[0]
     n_pixels = out.shape[0]
     last_block = U(max(n_pixels - BLOCK + 1, 0))
     last_start = U(max(n_bytes - MARGIN + 1, 0))
     one = U(1)
-    value = np.int32(0)
+    value = np.int32(value)
     # Unsigned positions need no test for negative indices, and 16 pixels at a time are looked at with vector
     # instructions: a block without any escape, as most are, is added up without a branch.
     at = U(0)
-    i = U(0)
+    i = U(first)
     while i < last_block and at < last_start:
         has_escape = False
         for k in range(BLOCK):
@@ -103,4 +109,4 @@ def decode_byte_offset(data, out):
         j += size
         out[p] = value
         p += 1
-    return p, j
+    return p, j, np.int64(value)

@@ -10,11 +10,11 @@ import numpy as np
 from spindle.contracts.format import HEAD_SIZE, FormatOptions, ImageModels, ImageReader
 from spindle.errors import FileFormatError
 from spindle.geometry.attenuation import attenuation_coefficient
-from spindle.images.compressed import is_compressed, read_all, read_head
+from spindle.images.compressed import compression_of, is_compressed, read_all, read_head, thread_buffer
 from spindle.models import Beam, Detector, Goniometer, Scan
 
 from .beamlines import P12M_SERIAL, P12M_SIZE, goniometer_for, p12m_detector
-from .binary import START, BinaryHeader, check_readable, cut_short, decode, find_binary
+from .binary import START, BinaryHeader, check_readable, cut_short, decode, decode_stream, find_binary
 from .detectors import Frame, Sensor, flat_detector
 from .header import MiniHeader, parse_epoch, parse_mini_header
 from .imgcif import ImgCif, beam_direction, goniometer_from, has_geometry, parse_imgcif
@@ -22,6 +22,8 @@ from .modules import module_layout
 
 # Headers of detectors with hundreds of elements are longer than the head that formats are asked with.
 LONG_HEAD = 1 << 21
+# Bytes read and decoded at a time, about the size of a core's cache.
+PIECE = 1 << 19
 
 
 class CbfReader(ImageReader):
@@ -236,17 +238,42 @@ class CbfReader(ImageReader):
         """Pixels; see `ImageReader.read`."""
         if index != 0:
             raise IndexError(f"{self.path} holds one image; image {index} was asked for")
-        data = read_all(self.path)
-        if not self._head and "_text" not in self.__dict__:
-            # A further file of a series: its header is in what was just read.
-            self._head = data[:HEAD_SIZE].tobytes()
-        check_readable(self.binary, self.path)
-        image = _base_image(out, (self.binary.slow, self.binary.fast))
-        decode(data, self.binary, image, self.path, self.options.verify_checksum)
+        image = self._read_plain(out)
+        if image is None:
+            data = read_all(self.path)
+            self._take_head(data[:HEAD_SIZE])
+            check_readable(self.binary, self.path)
+            image = _base_image(out, (self.binary.slow, self.binary.fast))
+            decode(data, self.binary, image, self.path, self.options.verify_checksum)
         rectangles = self._rectangles()
         if rectangles is None:
             return [image]
         return [image[s0:s1, f0:f1] for f0, s0, f1, s1 in rectangles]
+
+    def _take_head(self, data: np.ndarray) -> None:
+        """Use the beginning of a further file of a series, which was read together with its pixels."""
+        if not self._head and "_text" not in self.__dict__:
+            self._head = data.tobytes()
+
+    def _read_plain(self, out: list[np.ndarray] | None) -> np.ndarray | None:
+        """Pixels of a plain byte-offset file, decoded while reading; None when the file is of another kind or damaged."""
+        if self.options.verify_checksum:
+            return None
+        try:
+            with self.path.open("rb", buffering=0) as stream:
+                buffer = thread_buffer("piece", PIECE)[:PIECE]
+                filled = stream.readinto(buffer.data) or 0
+                head = buffer[: min(filled, HEAD_SIZE)]
+                if compression_of(head[:4].tobytes()) or START not in head.tobytes():
+                    return None
+                self._take_head(head)
+                if self.binary.compression.upper() != "X-CBF_BYTE_OFFSET":
+                    return None
+                image = _base_image(out, (self.binary.slow, self.binary.fast))
+                is_whole = decode_stream(stream, buffer, filled, self.binary, image)
+        except OSError as error:
+            raise FileFormatError(f"{self.path}: {error.strerror or error}") from error
+        return image if is_whole else None
 
     def _rectangles(self) -> list[tuple[int, int, int, int]] | None:
         """Parts of the image that are panels; None when the image is one panel."""

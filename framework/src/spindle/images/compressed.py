@@ -97,7 +97,7 @@ def read_all(path: Path | str) -> np.ndarray:
             stream.seek(0)
             if size == 0:
                 raise FileFormatError(f"{path}: the file is empty (0 bytes); copy it again or leave it out")
-            buffer = _buffer("raw", size)
+            buffer = thread_buffer("raw", size)
             view = buffer.data[:size]
             got = 0
             while got < size:
@@ -111,7 +111,7 @@ def read_all(path: Path | str) -> np.ndarray:
         content = _inflate(view[:got], kind)
     except (OSError, EOFError, zlib.error) as error:
         raise FileFormatError(f"{path}: {_reason(error)}") from error
-    target = _buffer("content", len(content))
+    target = thread_buffer("content", len(content))
     target[: len(content)] = np.frombuffer(content, dtype=np.int8)
     return target[: len(content)]
 
@@ -131,8 +131,15 @@ def _inflate(data: memoryview, kind: str) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _buffer(name: str, size: int) -> np.ndarray:
-    """Byte buffer of this thread, grown when needed: fresh memory for every file costs more than decoding it."""
+def thread_buffer(name: str, size: int) -> np.ndarray:
+    """Bytes of this thread, at least `size` of them, kept under `name` and grown when needed.
+
+    Fresh memory for every file costs more than decoding it.
+
+    Returns
+    -------
+    (n,) int8
+    """
     buffer = getattr(_buffers, name, None)
     if buffer is None or buffer.size < size:
         buffer = np.empty(int(size * 1.1) + 64, dtype=np.int8)
