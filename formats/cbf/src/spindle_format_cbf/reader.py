@@ -256,7 +256,7 @@ class CbfReader(ImageReader):
             self._head = data.tobytes()
 
     def _read_plain(self, out: list[np.ndarray] | None) -> np.ndarray | None:
-        """Pixels of a plain byte-offset file, decoded while reading; None when the file is of another kind or damaged."""
+        """Pixels of a plain byte-offset file, decoded while reading; None if it is of another kind or damaged."""
         if self.options.verify_checksum:
             return None
         try:
