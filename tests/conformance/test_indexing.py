@@ -5,10 +5,20 @@ from __future__ import annotations
 from spindle.testing.indexing import IndexingContract
 
 
-class TestFft3dIndexing(IndexingContract):
+class TestFft3d(IndexingContract):
+    """`Fft3dIndexing`."""
+
     name = "fft3d"
 
 
-class TestFft3dIndexingOnASmallGrid(IndexingContract):
+class TestFft3dOnASmallGrid(IndexingContract):
+    """`Fft3dIndexing` with other parameters."""
+
     name = "fft3d"
     parameters = {"reciprocal_space_grid.n_points": 150, "rmsd_cutoff": 12.0}
+
+
+class TestRealSpaceGridSearch(IndexingContract):
+    """`RealSpaceGridSearchIndexing`."""
+
+    name = "real_space_grid_search"

@@ -79,6 +79,11 @@ class KnownSymmetry:
         primitive = primitive_operator(self.group).matrix @ orthogonalisation(self.cell).T
         return cell_parameters(niggli_reduce(primitive)[0])
 
+    @property
+    def volume(self) -> float | None:
+        """Volume of the known cell, cubic angstrom."""
+        return None if self.cell is None else float(gemmi.UnitCell(*self.cell).volume)
+
     def longest_primitive_edge(self) -> float | None:
         """Longest edge of the reduced cell, angstrom."""
         reduced = self.reduced_cell

@@ -210,9 +210,7 @@ class IndexingParams(Params):
         """Candidate cells from lattice vectors, and their ranking."""
 
         max_combinations = Int(None, min=1, none=True, level=1, help="Most triples of vectors to try.")
-        max_refine = Int(
-            Auto, min=1, auto=True, none=True, level=1, help="Most candidates to refine; Auto: 50, for stills 5."
-        )
+        max_refine = Int(Auto, min=1, auto=True, none=True, level=1, help="Most candidates to refine; Auto: 50.")
         sys_absent_threshold = Float(
             0.9,
             min=0,

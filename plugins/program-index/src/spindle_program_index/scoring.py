@@ -45,7 +45,7 @@ class Solution:
         return float(abs(1 / np.linalg.det(self.A)))
 
 
-def rank(solutions: Sequence[Solution], params: Any) -> tuple[Solution, Table]:
+def rank(solutions: Sequence[Solution], params: Any, known_volume: float | None = None) -> tuple[Solution, Table]:
     """The best solution and a table of all, by the chosen scorer.
 
     Parameters
@@ -54,19 +54,24 @@ def rank(solutions: Sequence[Solution], params: Any) -> tuple[Solution, Table]:
         Not empty.
     params : Params
         The scope ``indexing.basis_vector_combinations``.
+    known_volume : float or None, cubic angstrom
+        Volume of the cell that the user knows, in the setting of the solutions: the nearest to it, not the smallest, is
+        then the best.
     """
     if params.solution_scorer == "filter":
         return _rank_by_filter(solutions, params.filter)
-    return _rank_by_weight(solutions, params.weighted)
+    return _rank_by_weight(solutions, params.weighted, known_volume)
 
 
 def _cell_text(cell: np.ndarray) -> str:
     return " ".join([f"{x:.2f}" for x in cell[:3]] + [f"{x:.1f}" for x in cell[3:]])
 
 
-def _rank_by_weight(solutions: Sequence[Solution], params: Any) -> tuple[Solution, Table]:
+def _rank_by_weight(solutions: Sequence[Solution], params: Any, known_volume: float | None) -> tuple[Solution, Table]:
     """Small volume, many spots and small rmsd, each as a distance from the best in powers of two."""
     volume = np.log2([s.volume for s in solutions])
+    if known_volume is not None:
+        volume = np.abs(volume - np.log2(known_volume))
     fraction = np.log2([max(s.fraction_indexed, 1e-9) for s in solutions])
     rmsd = np.log2([max(s.rmsd_xy, 1e-6) for s in solutions])
     parts = np.array(

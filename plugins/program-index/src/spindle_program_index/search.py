@@ -26,8 +26,10 @@ from .scoring import Solution, rank
 
 #: A candidate with fewer indexed spots says nothing.
 MIN_INDEXED = 5
-#: Candidates whose rmsd after refinement is larger (pixels) are dropped.
+#: Candidates for scans whose rmsd after refinement is larger (pixels) are dropped; that of stills is not reliable.
 MAX_RMSD_PX = 6.0
+#: Candidates that are refined by default.
+MAX_REFINE = 50
 #: The search ends when this many times max_refine candidates were refined in vain.
 PATIENCE = 4
 #: Columns that indexing and refining a candidate need.
@@ -82,7 +84,8 @@ class LatticeSearch:
         solutions = self._solutions(sweeps, table, free & (d > d_min), found.vectors, existing)
         if not solutions:
             return None
-        best, listing = rank(solutions, self.params.basis_vector_combinations)
+        volume = None if self.known is None else self.known.volume
+        best, listing = rank(solutions, self.params.basis_vector_combinations, volume)
         self.context.table(listing)
         return Crystal(A=best.A, hall=best.hall), d_min
 
@@ -109,10 +112,9 @@ class LatticeSearch:
     ) -> list[Solution]:
         """Candidates that could be indexed and refined, at most ``max_refine``."""
         combinations = self.params.basis_vector_combinations
-        stills = sweeps[0].is_still
         wanted = combinations.max_refine
         if wanted in (Auto, None):
-            wanted = 5 if stills else 50
+            wanted = MAX_REFINE
         rows = rows & _first_turn(sweeps, table)
         spots = table.without(*[name for name in table if name not in _NEEDED]).select(rows)
         others = [np.linalg.inv(c.A) for c in existing]
@@ -191,7 +193,7 @@ class LatticeSearch:
         rmsd = result.steps[-1].rmsd
         rmsd_xy = float(np.hypot(rmsd[0], rmsd[1]))
         pixel = float(np.mean(sweeps[0].detector[0].pixel_size))
-        if not rmsd_xy / pixel <= MAX_RMSD_PX:
+        if not rmsd_xy / pixel <= MAX_RMSD_PX and not sweeps[0].is_still:
             return True
         return Solution(A, hall, indexed.n_indexed, indexed.n_indexed / len(spots), rmsd_xy)
 
