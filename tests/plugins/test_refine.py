@@ -150,9 +150,8 @@ def test_intervals_are_narrowed_where_the_crystal_moves() -> None:
 def test_intervals_stay_wide_where_it_does_not() -> None:
     truth = rotation_experiment()
     result = refine(truth, noisy(spots_of(truth)), True)
-    # 90 degrees: two intervals of 36 to 45 degrees, three samples of 3 + 2 crystal parameters, and 7 of beam and
-    # detector.
-    assert len(result.parameter_names) == 22
+    # Two intervals of 45 degrees, three samples of three angles; a constant cell (2), beam and detector (7).
+    assert len(result.parameter_names) == 18
 
 
 def test_scan_points_follow_the_drift() -> None:
@@ -203,6 +202,26 @@ def test_fix_list_takes_regular_expressions() -> None:
         "Detector1Shift2",
         "Detector1Tau1",
     ]
+
+
+def test_a_single_image_can_be_taken_for_a_still() -> None:
+    wide = replace(
+        rotation_experiment(1, 0.2),
+        goniometer=replace(rotation_experiment().goniometer, setting_rotation=rotation(np.array([0.0, 1.0, 0.0]), 0.3)),
+    )
+    truth = replace(wide, scan=replace(wide.scan, oscillation_deg=(35.0, 0.2)))
+    spots = spots_of(truth, 2.0)
+    assert len(spots) > 30
+    result = refine(
+        truth,
+        spots,
+        parameterisation__treat_single_image_as_still=True,
+        parameterisation__detector__fix="all",
+        parameterisation__beam__fix=("all",),
+    )
+    assert result.rmsd_px[0, :2].max() < 0.1
+    assert result.rmsd_px[0, 2] < 0.1  # degrees: half the width of the image, over sqrt(3)
+    assert result.experiments[0].crystal.cell == pytest.approx(truth.crystal.cell, rel=3e-3)
 
 
 def two_crystals() -> tuple[Experiments, ReflectionTable]:
@@ -338,6 +357,16 @@ def test_program_refines_static_then_varying() -> None:
     assert max(result.summary["rmsd_px"][0]) < 0.2
     keys = [t.key for t in result.tables]
     assert keys.count("refinement_steps") == 2 and "rmsd_by_experiment" in keys
+
+
+def test_program_keeps_crystals_constant_when_spots_are_few() -> None:
+    truth = rotation_experiment(20)
+    spots = noisy(spots_of(truth, 3.5))
+    few = spots.select(np.sort(np.random.default_rng(0).choice(len(spots), 50, replace=False)))
+    result = spindle.run("refine", Experiments([truth]), few, **{"outlier.algorithm": "null"})
+    assert result.experiments[0].crystal.A_at_scan_points is None
+    forced = spindle.run("refine", Experiments([truth]), few, **{"outlier.algorithm": "null", "scan_varying": True})
+    assert forced.experiments[0].crystal.A_at_scan_points is not None
 
 
 def test_program_trims_the_scan_to_its_spots() -> None:

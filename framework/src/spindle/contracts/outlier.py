@@ -1,8 +1,8 @@
 """Contract of the ``outlier`` slot: which observations do not belong to the bulk, by their residuals.
 
 Chosen by ``refinement.reflections.outlier.algorithm``; entry-point group ``spindle.outlier``. The caller divides the
-reflections into
-groups (experiments, panels, blocks of the scan) and asks once per group, perhaps from several threads.
+reflections into groups (experiments, panels, blocks of the scan) and asks once per group, perhaps from several
+threads.
 """
 
 from __future__ import annotations

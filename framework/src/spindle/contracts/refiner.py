@@ -1,8 +1,8 @@
 """Contract of the ``refiner`` slot: better models from observed spot positions.
 
 Chosen by ``refinement.algorithm``; entry-point group ``spindle.refiner``. One call is one macrocycle: it selects
-reflections, rejects
-outliers, refines, and returns new models and updated predictions. It changes none of its arguments.
+reflections, rejects outliers, refines, and returns new models and updated predictions. It changes none of its
+arguments.
 """
 
 from __future__ import annotations
@@ -109,8 +109,7 @@ class RefinerSpec:
             Models to start from; all scans or all stills, each with a crystal.
         reflections : ReflectionTable
             Columns ``id, panel, miller_index, flags, xyzobs.px.value, xyzobs.px.variance``; rows that are not indexed
-            are passed
-            through.
+            are passed through.
         settings : RefinementParams
             The scope ``refinement.*``. Parameters of the refiner's own are in ``self.params``.
         scan_varying : bool

@@ -1,10 +1,9 @@
 """Gaussian-weighted smoothing of a few sample values along a coordinate.
 
 A smooth function of one coordinate is held as values at equally spaced positions; its value anywhere is the mean of
-the nearest (at
-most three) samples weighted by a Gaussian of their distance. Used for models that vary with the scan and for scale
-factors that vary
-with dose. Evans (2006), Acta Cryst. D62, 72-82; Waterman et al. (2016), Acta Cryst. D72, 558-575.
+the nearest (at most three) samples weighted by a Gaussian of their distance. Used for models that vary with the scan
+and for scale factors that vary with dose. Evans (2006), Acta Cryst. D62, 72-82; Waterman et al. (2016), Acta Cryst.
+D72, 558-575.
 """
 
 from __future__ import annotations

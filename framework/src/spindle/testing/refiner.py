@@ -49,8 +49,7 @@ def spots_of(experiment: Experiment, d_min: float = 2.6, index: int = 0) -> Refl
     """Noise-free indexed spots of a static scan, straight from the Laue equation.
 
     Each index is turned about the spindle on to the sphere by solving a cos(phi) + b sin(phi) = c, an independent
-    route from the one that
-    refiners take.
+    route from the one that refiners take.
 
     """
     crystal, beam, scan, goniometer = experiment.crystal, experiment.beam, experiment.scan, experiment.goniometer

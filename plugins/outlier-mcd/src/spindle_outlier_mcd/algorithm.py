@@ -75,8 +75,7 @@ def minimum_covariance_determinant(data: np.ndarray, params: Any) -> RobustCovar
     Notes
     -----
     Small samples: random starts, `k1` steps, the best ten to convergence. Large ones: the same within groups, then on
-    their union, then
-    on everything. Rousseeuw & van Driessen (1999), Technometrics 41, 212-223.
+    their union, then on everything. Rousseeuw & van Driessen (1999), Technometrics 41, 212-223.
 
     """
     data = np.ascontiguousarray(data, dtype=np.float64)

@@ -87,8 +87,7 @@ def concentrate(data, starts, from_points, h, n_steps, means, covariances, deter
     """Concentration steps from several starts.
 
     Each step takes the `h` rows with the smallest Mahalanobis distances and their mean and covariance. The determinant
-    of
-    the covariance never grows (Rousseeuw & van Driessen 1999, theorem 1).
+    of the covariance never grows (Rousseeuw & van Driessen 1999, theorem 1).
 
     Parameters
     ----------

@@ -21,14 +21,17 @@ from .scans import all_scans, trimmed, without_shared_crystals
 FEWEST_INDEXED_FRACTION = 0.2
 LARGEST_RMSD_IN_SPOTS = 1.5
 LARGEST_RMSD_IMAGES = 5.0
+WIDEST_INTERVAL_DEG = 36.0
+ORIENTATION_PARAMETERS = 3
+FEWEST_PER_PARAMETER = 10
 
 
 class Refine(Program):
     """Refine crystal, beam and detector against the observed positions of indexed spots.
 
     First all models are constant; then, for scans, crystals may vary smoothly with the scan. Reflections whose
-    residuals do not belong
-    to the bulk are left out. Give one .expt and one .refl file, as `spindle index` writes them.
+    residuals do not belong to the bulk are left out. Give one .expt and one .refl file, as `spindle index` writes
+    them.
 
     """
 
@@ -96,7 +99,9 @@ class Refine(Program):
         if scan_varying is not True:
             for _ in range(params.n_static_macrocycles or 1):
                 cycle(False)
-        if scan_varying is True or (scan_varying is Auto and scans):
+        if scan_varying is True or (
+            scan_varying is Auto and scans and _enough_to_vary(results[-1], experiments, context.log)
+        ):
             if settings.parameterisation.trim_scan_to_observations:
                 experiments = trimmed(experiments, table, context.log)
             experiments = without_shared_crystals(experiments)
@@ -172,6 +177,23 @@ def _inputs(inputs: ProgramInputs) -> tuple[Experiments, ReflectionTable]:
             "refine: no reflections; give the .refl file that belongs to the experiments, e.g. indexed.refl"
         )
     return inputs.experiments, ReflectionTable.concatenate(inputs.reflections)
+
+
+def _enough_to_vary(result: RefinementResult, experiments: Experiments, log: Any) -> bool:
+    """True when every scan has enough reflections for crystals that vary; say so when not."""
+    for i, experiment in enumerate(experiments):
+        intervals = int(experiment.scan.n_images * experiment.scan.oscillation_deg[1] / WIDEST_INTERVAL_DEG)
+        n = ORIENTATION_PARAMETERS * (max(intervals, 1) + (1 if intervals < 3 else 2))
+        if result.n_reflections[i] < FEWEST_PER_PARAMETER * n:
+            log.info(
+                "Scan-varying refinement is left out: %d reflections of experiment %d are too few for %d parameters of "
+                "its orientation; set refinement.parameterisation.scan_varying=True to do it all the same",
+                result.n_reflections[i],
+                i,
+                n,
+            )
+            return False
+    return True
 
 
 def _warn_of_few_indexed(table: ReflectionTable, log: Any) -> None:

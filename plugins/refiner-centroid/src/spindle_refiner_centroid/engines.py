@@ -17,8 +17,7 @@ from .target import Evaluation, Target
 DEGENERATE = 1e-13
 SPARSE_FROM = 1500
 # Combinations of parameters with a smaller relative curvature are hardly determined (cell and distance in electron
-# diffraction): they
-# move only when that gains more than chance, half a unit of chi-squared.
+# diffraction): they move only when that gains more than chance, half a unit of chi-squared.
 WEAK_CURVATURE = 1e-4
 FEWEST_GAINED = 0.5
 MOST_DECOMPOSED = 200
@@ -66,8 +65,6 @@ class Recorder:
         self.log = settings.refinery.log
         self.steps: list[RefinementStep] = []
         self._last: np.ndarray | None = None
-        if self.log is not None:
-            self.log.write_text("")
 
     def record(self, x: np.ndarray, evaluation: Evaluation) -> None:
         """Keep the state after a step."""

@@ -2,10 +2,8 @@
 reflections.
 
 Reflections that share the state of all models form a *cell* (an experiment, or a block of images of it when a model
-varies with the
-scan, and a rigid group of panels). Derivatives are taken with respect to the local parameters of a cell, in the order
-crystal, beam,
-goniometer, detector; the caller maps local to refined parameters.
+varies with the scan, and a rigid group of panels). Derivatives are taken with respect to the local parameters of a
+cell, in the order crystal, beam, goniometer, detector; the caller maps local to refined parameters.
 """
 
 from __future__ import annotations
@@ -246,10 +244,8 @@ def stills_normal_equations(
     Notes
     -----
     q = A h is split into the component q_par along the beam and the length q_per across it (direction c0). Rotated
-    onto the sphere it
-    is r = -a s0/|s0| + b c0, a = |q|^2 / (2 |s0|), and delta-psi = -(atan2(a, b) + atan2(q_par, q_per)). With
-    `spherical` the point
-    is moved along s0 + q to the sphere instead; delta-psi keeps its meaning.
+    onto the sphere it is r = -a s0/|s0| + b c0, a = |q|^2 / (2 |s0|), and delta-psi = -(atan2(a, b) + atan2(q_par,
+    q_per)). With `spherical` the point is moved along s0 + q to the sphere instead; delta-psi keeps its meaning.
 
     """
     ka, kb, kd = dA.shape[1], ds0.shape[1], dD.shape[1]

@@ -163,6 +163,16 @@ class Layout:
         self._axis = np.ascontiguousarray(
             np.array([np.eye(3)[0] if g is None else g.rotation_axis for g in gonios])[self.owner]
         )
+        # A scan of one image that is taken for a still: its crystal as it stands at the middle of the image.
+        self._turned: np.ndarray | None = None
+        if self.problem.stills and any(not e.is_still for e in experiments):
+            middles = [
+                np.eye(3)
+                if e.is_still
+                else e.goniometer.rotation(e.scan.angle_from_array_index(e.scan.array_range[0] + 0.5))
+                for e in experiments
+            ]
+            self._turned = np.array(middles)[self.owner]
         d = np.zeros((self.n_rows, 3, 3))
         for block in self.problem.blocks:
             if block.kind == "detector":
@@ -230,6 +240,9 @@ class Layout:
                     dS[cells] = derivative[:, columns["goniometer"]]
             else:
                 self._set_rows(block, state, derivative, d, dd if gradients else None)
+        if self._turned is not None:
+            A = self._turned @ A
+            dA = self._turned[:, None] @ dA
         D = np.zeros_like(d)
         usable = np.abs(np.linalg.det(d)) > 1e-12
         D[usable] = np.linalg.inv(d[usable])

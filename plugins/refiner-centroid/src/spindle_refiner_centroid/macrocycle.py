@@ -198,21 +198,18 @@ class Macrocycle:
     def _choose_widths(self, used: Observations, spare: Observations) -> dict[str, float]:
         """Widths of intervals (degrees) of crystal models for which ``interval_width_degrees`` is Auto.
 
-        They are halved from 36 degrees as long as the Bayesian information criterion falls: M ln(sum of squares) + p
-        ln M for M residuals
-        and p parameters (Schwarz 1978, Ann. Statist. 6, 461-464).
-
+        Orientations vary with intervals of 36 degrees at most; cells start constant (infinite width). Intervals are
+        narrowed as long as the Bayesian information criterion falls: M ln(sum of squares) + p ln M for M residuals and
+        p parameters (Schwarz 1978, Ann. Statist. 6, 461-464).
         """
         scope = self.settings.parameterisation.crystal
-        kinds = [
-            kind
-            for kind, own in (("orientation", scope.orientation), ("cell", scope.unit_cell))
-            if own.smoother.interval_width_degrees is Auto
-            and own.smoother.absolute_num_intervals is None
-            and not own.force_static
-        ]
-        widths = dict.fromkeys(kinds, WIDEST_DEG)
-        if not kinds or scope.fix == "all":
+        widths: dict[str, float] = {}
+        for kind, own, start in (("orientation", scope.orientation, WIDEST_DEG), ("cell", scope.unit_cell, np.inf)):
+            smoother = own.smoother
+            chosen = smoother.interval_width_degrees is Auto and smoother.absolute_num_intervals is None
+            if chosen and not own.force_static and scope.fix not in ("all", kind):
+                widths[kind] = start
+        if not widths:
             return widths
         extent = max(abs(e.scan.oscillation_deg[1]) * e.scan.n_images for e in self.experiments)
 
@@ -220,26 +217,23 @@ class Macrocycle:
             problem = Problem(self.experiments, self.settings, True, self.stills, trial)
             minimum, _ = self._minimise(problem, used.select(slice(None)), spare, quiet=True)
             m = 3 * minimum.evaluation.n_predicted
-            return m * float(np.log(max(minimum.evaluation.objective, 1e-300))) + problem.n_parameters * float(
-                np.log(m)
-            )
+            misfit = max(minimum.evaluation.objective, 1e-300)
+            return m * float(np.log(misfit)) + problem.n_parameters * float(np.log(m))
 
         best = criterion(widths)
-        for kind in kinds:
-            width = min(WIDEST_DEG, extent)
-            while width / 2.0 >= NARROWEST_DEG:
-                width /= 2.0
+        for kind, width in tuple(widths.items()):
+            trial = WIDEST_DEG if width == np.inf else min(WIDEST_DEG, extent) / 2.0
+            while trial >= NARROWEST_DEG:
                 try:
-                    value = criterion({**widths, kind: width})
+                    value = criterion({**widths, kind: trial})
                 except RefinementError:
                     break
                 if value >= best:
                     break
-                best, widths[kind] = value, width
-        log.info(
-            "Width of intervals along the scan: %s",
-            ", ".join(f"{kind} {width:g} deg" for kind, width in widths.items()),
-        )
+                best, widths[kind] = value, trial
+                trial = min(trial, extent) / 2.0
+        described = [f"{kind} {'constant' if width == np.inf else f'{width:g} deg'}" for kind, width in widths.items()]
+        log.info("Width of intervals along the scan: %s", ", ".join(described))
         return widths
 
     def _seen_with(self, observations: Observations, experiments: Experiments) -> Observations:
@@ -315,9 +309,8 @@ class Macrocycle:
                 key=lambda s: float(s[0]),
             )
             widths = [e.scan.oscillation[1] for e in self.experiments] if not self.stills else [np.inf]
-            cutoff = np.append(size, min(widths)) * (scope.bin_size_fraction or 0.0)
-            if self.stills:
-                cutoff[2] = np.inf if scope.bin_size_fraction else 0.0
+            fraction = scope.bin_size_fraction or 0.0
+            cutoff = np.append(size, min(widths)) * fraction if fraction else np.zeros(3)
         return cutoff
 
     def _depth_changes(self, problem: Problem, x: np.ndarray, used: Observations) -> bool:

@@ -3,9 +3,8 @@
 Every parameterisation takes values (m, k), one row per state (a state is the whole scan, or a block of it when the
 model varies), and
 returns the states and their derivatives with respect to the k parameters. Angles are in milliradians, elements of the
-reciprocal
-metric in 1e-5 / angstrom^2, lengths in mm, wave numbers in 1/angstrom. Waterman et al. (2016), Acta Cryst. D72,
-558-575.
+reciprocal metric in 1e-5 / angstrom^2, lengths in mm, wave numbers in 1/angstrom. Waterman et al. (2016), Acta Cryst.
+D72, 558-575.
 """
 
 from __future__ import annotations
@@ -79,8 +78,7 @@ def metric_constraints(hall: str) -> tuple[np.ndarray, tuple[int, ...]]:
     Notes
     -----
     A metric that the rotations W leave alone, W G W^T = G, is one that the mean over the group does not change. The
-    row-echelon form
-    of that projector gives the independent elements.
+    row-echelon form of that projector gives the independent elements.
 
     """
     from spindle.models.crystal import space_group_from_symbol
@@ -239,9 +237,8 @@ class PanelGroupParameters:
     Notes
     -----
     With P0 = Dist n and C = P0 + Shift1 f + Shift2 s the reference point moves to T3 T2 T1 C - T3 T2 P0 + P0; T1 turns
-    about the
-    normal, T2 about fast and T3 about slow. The tilts are thus about the point where the normal from the sample meets
-    the plane.
+    about the normal, T2 about fast and T3 about slow. The tilts are thus about the point where the normal from the
+    sample meets the plane.
     """
 
     def __init__(self, panels: np.ndarray, frame: np.ndarray, reference: np.ndarray, prefix: str = "") -> None:

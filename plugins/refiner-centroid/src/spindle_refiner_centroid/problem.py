@@ -171,6 +171,8 @@ class Problem:
             width = scope.smoother.interval_width_degrees
             if width is Auto or width is None:
                 width = self._auto_widths.get(kind, WIDEST_DEG)
+                if width == np.inf:
+                    return None
             extent = abs(scan.oscillation_deg[1]) * scan.n_images
             intervals = max(int(extent / width), 1) if width > 0 else scan.n_images
         return Smoother(float(z0), float(z1), intervals)
