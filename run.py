@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """From an empty clone to a processed data set, or to a passed test suite, with Python 3.11 or newer and pip alone.
 
-    python3 run.py demo     install into .venv, simulate a data set, process it, compare with the truth (in the folder demo)
-    python3 run.py test     install into .venv, run the test suite; further arguments go to pytest
+python3 run.py demo     install into .venv, simulate a data set, process it, compare with the truth (in the folder demo)
+python3 run.py test     install into .venv, run the test suite; further arguments go to pytest
 """
 
 from __future__ import annotations
@@ -36,7 +36,12 @@ def pip(*arguments: str) -> None:
 
 def fingerprint() -> str:
     """Hash of everything that decides what is installed."""
-    files = [HERE / "workspace.txt", HERE / "constraints.txt", *sorted(HERE.glob("*/pyproject.toml")), *sorted(HERE.glob("*/*/pyproject.toml"))]
+    files = [
+        HERE / "workspace.txt",
+        HERE / "constraints.txt",
+        *sorted(HERE.glob("*/pyproject.toml")),
+        *sorted(HERE.glob("*/*/pyproject.toml")),
+    ]
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
 
 

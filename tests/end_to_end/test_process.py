@@ -25,7 +25,9 @@ def run(folder: Path, *arguments: object, code: int = 0) -> subprocess.Completed
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "spindle.cli.main", *map(str, arguments)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode == code, f"{arguments[0]} ended with {done.returncode}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == code, (
+        f"{arguments[0]} ended with {done.returncode}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    )
     return done
 
 
@@ -45,9 +47,23 @@ def processed(simulated, tmp_path_factory):
 
 def test_all_the_usual_files_are_written(processed):
     names = {p.name for p in processed.iterdir()}
-    expected = {f"{stem}.{kind}" for stem in ("indexed", "refined", "integrated", "symmetrized", "scaled") for kind in ("expt", "refl")}
-    expected |= {"imported.expt", "strong.refl", "scaled_unmerged.mtz", "merged.mtz", "process.json", "spindle.process.log"}
-    expected |= {f"spindle.{step}.log" for step in ("import", "find_spots", "index", "refine", "integrate", "symmetry", "scale", "merge")}
+    expected = {
+        f"{stem}.{kind}"
+        for stem in ("indexed", "refined", "integrated", "symmetrized", "scaled")
+        for kind in ("expt", "refl")
+    }
+    expected |= {
+        "imported.expt",
+        "strong.refl",
+        "scaled_unmerged.mtz",
+        "merged.mtz",
+        "process.json",
+        "spindle.process.log",
+    }
+    expected |= {
+        f"spindle.{step}.log"
+        for step in ("import", "find_spots", "index", "refine", "integrate", "symmetry", "scale", "merge")
+    }
     assert expected <= names, expected - names
     assert not [n for n in names if n.startswith(".")], "temporary files were left behind"
 
@@ -145,7 +161,11 @@ def test_a_truncated_image_is_named(simulated, tmp_path):
 def test_a_missing_image_in_the_middle_is_named(simulated, tmp_path):
     images = [p for p in sorted(simulated.glob("*.cbf")) if not p.name.endswith("0017.cbf")]
     done = subprocess.run(
-        [sys.executable, "-m", "spindle.cli.main", "import", *map(str, images)], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "spindle.cli.main", "import", *map(str, images)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "17" in done.stdout + done.stderr
 

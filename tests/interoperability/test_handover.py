@@ -22,7 +22,8 @@ ELSEWHERE = os.pathsep.join(
     p for p in [*os.environ.get("PATH", "").split(os.pathsep), "/usr/bin", "/bin"] if p and not p.startswith(sys.prefix)
 )
 pytestmark = pytest.mark.skipif(
-    shutil.which("dials.index", path=ELSEWHERE) is None, reason="DIALS is not installed: the hand-over to it cannot be tested"
+    shutil.which("dials.index", path=ELSEWHERE) is None,
+    reason="DIALS is not installed: the hand-over to it cannot be tested",
 )
 CELL = (37.95, 78.9, 78.9)
 
@@ -33,7 +34,13 @@ def dials(folder: Path, program: str, *arguments: object) -> str:
     environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")}
     environment["PATH"] = ELSEWHERE
     done = subprocess.run(
-        [f"dials.{program}", *map(str, arguments)], cwd=folder, env=environment, capture_output=True, text=True, timeout=500, check=False
+        [f"dials.{program}", *map(str, arguments)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
     )
     assert done.returncode == 0, f"dials.{program}: {done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     return done.stdout

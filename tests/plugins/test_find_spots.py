@@ -1,4 +1,4 @@
-"""`spindle find_spots`: simulated sweeps with known spots, its parameters, its errors, and what DIALS finds on the same images."""
+"""`spindle find_spots`: simulated sweeps with known spots, its parameters, its errors, and what DIALS finds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 import spindle.execution
 from spindle.errors import FileFormatError, ParameterError, UserError
 from spindle.files import read_experiments
@@ -16,8 +17,8 @@ from spindle.testing.format import write_mini_cbf
 
 WIDTH, HEIGHT, N_IMAGES = 120, 90, 24
 COLUMNS = [
-    "bbox", "flags", "id", "intensity.sum.value", "intensity.sum.variance", "n_signal", "panel", "shoebox", "xyzobs.px.value",
-    "xyzobs.px.variance",
+    "bbox", "flags", "id", "intensity.sum.value", "intensity.sum.variance", "n_signal", "panel", "shoebox",
+    "xyzobs.px.value", "xyzobs.px.variance",
 ]  # fmt: skip
 
 
@@ -41,8 +42,8 @@ def write_sweep(folder, images, name="sweep"):
     for i, image in enumerate(images):
         write_mini_cbf(folder / f"{name}_{i + 1:04d}.cbf", image, compress=False)
     panel = Panel(
-        fast_axis=[1, 0, 0], slow_axis=[0, -1, 0], origin=[-10, 8, -100], pixel_size=[0.172, 0.172], image_size=(WIDTH, HEIGHT),
-        trusted_range=(0, 1e6),
+        fast_axis=[1, 0, 0], slow_axis=[0, -1, 0], origin=[-10, 8, -100], pixel_size=[0.172, 0.172],
+        image_size=(WIDTH, HEIGHT), trusted_range=(0, 1e6),
     )  # fmt: skip
     return Experiments(
         [
@@ -223,7 +224,7 @@ def test_statistics_of_images_add_up(sweep):
 
 
 def test_steep_background_is_recognised(tmp_path):
-    images, centres = render(background=3.0)
+    images, _ = render(background=3.0)
     slope = np.random.default_rng(5).poisson(12.0 * np.arange(60), (N_IMAGES, HEIGHT, 60)).astype(np.int32)
     images[:, :, 60:] += slope
     experiments = write_sweep(tmp_path, images)
@@ -237,8 +238,9 @@ def test_steep_background_is_recognised(tmp_path):
 
 
 def test_crowded_parts_are_dropped():
-    from spindle.table import ReflectionTable
     from spindle_program_find_spots.filters import uncrowded
+
+    from spindle.table import ReflectionTable
 
     rng = np.random.default_rng(0)
     spread, crowd = rng.uniform(0, 1000, (4000, 3)), rng.uniform(500, 518, (600, 3))

@@ -1,4 +1,4 @@
-"""The dispersion thresholds against the formula written out, against properties, and against counts of DIALS on real images."""
+"""The dispersion thresholds against the formula written out, properties, and counts of DIALS on real images."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion, convolve
+from spindle_threshold_dispersion import DispersionThreshold
+from spindle_threshold_dispersion_extended import DispersionExtendedThreshold
+
 from spindle.errors import ParameterError
 from spindle.images import open_image
 from spindle.numerics.trusted import trusted_mask
 from spindle.testing import shared_data
 from spindle.testing.threshold import image_with_spots
-from spindle_threshold_dispersion import DispersionThreshold
-from spindle_threshold_dispersion_extended import DispersionExtendedThreshold
 
 CEILING = 2**24
 
@@ -72,7 +73,9 @@ def find(plugin, image, mask, gain=1.0):
 def spotty_image(seed, shape=(70, 90)):
     """Spots, a hot pixel, a gap of masked pixels, single bad pixels, a saturated pixel and an empty corner."""
     rng = np.random.default_rng(seed)
-    image, mask, _ = image_with_spots(shape, mean=rng.uniform(0.2, 30), height=rng.uniform(20, 3000), n_spots=8, seed=seed)
+    image, mask, _ = image_with_spots(
+        shape, mean=rng.uniform(0.2, 30), height=rng.uniform(20, 3000), n_spots=8, seed=seed
+    )
     for _ in range(5):
         y, x, h, w = rng.integers(0, shape[0]), rng.integers(0, shape[1]), rng.integers(2, 9), rng.integers(2, 9)
         image[y : y + h, x : x + w] += rng.poisson(rng.uniform(1, 500), image[y : y + h, x : x + w].shape)
@@ -92,7 +95,11 @@ def spotty_image(seed, shape=(70, 90)):
 def test_agrees_with_the_formula_written_out(cls, naive, kernel, seed):
     image, mask = spotty_image(seed)
     gain = 1.0 + 0.4 * (seed == 1)
-    options = {"kernel_size": kernel, "min_local": [2, 0, 20, 3][seed] if kernel != (1, 1) else 2, "global_threshold": [0, 0, 3.0, 0][seed]}
+    options = {
+        "kernel_size": kernel,
+        "min_local": [2, 0, 20, 3][seed] if kernel != (1, 1) else 2,
+        "global_threshold": [0, 0, 3.0, 0][seed],
+    }
     plugin = make(cls, **options)
     expected = naive(image, mask, plugin.params, gain)
     assert expected.any() or options["min_local"] != 2
@@ -161,7 +168,9 @@ def test_pedestal_in_float_images_leaves_the_variance_alone():
     image[30:33, 30:33] += 3e5
     mask = np.ones(image.shape, np.bool_)
     plugin = make(DispersionThreshold)
-    assert np.array_equal(find(plugin, image, mask), naive_dispersion(image.astype(np.float64), mask, plugin.params, 1.0))
+    assert np.array_equal(
+        find(plugin, image, mask), naive_dispersion(image.astype(np.float64), mask, plugin.params, 1.0)
+    )
 
 
 def test_false_positives_on_poisson_noise_are_rare():
@@ -180,7 +189,9 @@ def test_estimated_threshold_is_applied(cls):
     image, mask = spotty_image(4)
     limit = estimate_global_threshold(image, mask)
     assert limit > 0
-    assert np.array_equal(find(make(cls, global_threshold=Auto), image, mask), find(make(cls, global_threshold=limit), image, mask))
+    assert np.array_equal(
+        find(make(cls, global_threshold=Auto), image, mask), find(make(cls, global_threshold=limit), image, mask)
+    )
 
 
 @pytest.mark.parametrize("cls", [cls for cls, _ in KINDS])
@@ -193,7 +204,8 @@ def test_impossible_parameters_are_refused(cls):
 
 @pytest.mark.parametrize(
     ("number", "dispersion", "extended", "extended_new"),
-    # Strong pixels of DIALS 3.12.1 (dials.algorithms.image.threshold, defaults); the last column is the newer masking rule.
+    # Strong pixels of DIALS 3.12.1 (dials.algorithms.image.threshold, defaults); the last column is the newer masking
+    # rule.
     [(1, 2172, 3601, 3727), (2, 11368, 23491, 24351), (3, 13188, 29868, 31061)],
 )
 def test_strong_pixels_of_real_thaumatin_images_are_those_of_dials(number, dispersion, extended, extended_new):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from spindle.errors import ParameterError
 from spindle.images.masking import MaskingParams, generate_masks, ice_ring_intervals, resolution_map
 from spindle.models import Detector
@@ -40,7 +41,9 @@ def test_resolution_limits():
     d = resolution_map(DETECTOR, 0, BEAM)
     assert np.array_equal(masks(d_min=15)[0], d > 15)
     assert np.array_equal(masks(d_max=40)[0], d < 40)
-    assert np.array_equal(masks(resolution_range=[(20, 15), (40, 50)])[0], ~(((d >= 15) & (d <= 20)) | ((d >= 40) & (d <= 50))))
+    assert np.array_equal(
+        masks(resolution_range=[(20, 15), (40, 50)])[0], ~(((d >= 15) & (d <= 20)) | ((d >= 40) & (d <= 50)))
+    )
 
 
 def test_untrusted_shapes():
@@ -68,7 +71,8 @@ def test_untrusted_shapes():
 
 
 def test_ice_rings_are_where_ice_diffracts():
-    # First powder lines of ice Ih: 3.90, 3.67, 3.44, 2.67, 2.25, 2.07 angstrom (Thorn et al. 2017, Acta Cryst. D73, 729).
+    # First powder lines of ice Ih: 3.90, 3.67, 3.44, 2.67, 2.25, 2.07 angstrom (Thorn et al. 2017, Acta Cryst. D73,
+    # 729).
     rings = ice_ring_intervals((4.498, 4.498, 7.338, 90, 90, 120), "P 63/m m c", 0.002, 2.05)
     middles = 1 / np.sqrt(rings.mean(axis=1))
     assert np.allclose(middles, [3.895, 3.661, 3.44, 2.67, 2.249, 2.072], atol=0.01)
@@ -78,6 +82,13 @@ def test_ice_rings_are_where_ice_diffracts():
 def test_ice_rings_are_masked():
     d = resolution_map(DETECTOR, 0, BEAM)
     # A cell whose (100) ring at 20 angstrom lies on this detector.
-    (good,) = masks(**{"ice_rings.filter": True, "ice_rings.unit_cell": (20, 20, 20, 90, 90, 90), "ice_rings.space_group": "P1",
-                       "ice_rings.width": 2e-4, "ice_rings.d_min": 17})
+    (good,) = masks(
+        **{
+            "ice_rings.filter": True,
+            "ice_rings.unit_cell": (20, 20, 20, 90, 90, 90),
+            "ice_rings.space_group": "P1",
+            "ice_rings.width": 2e-4,
+            "ice_rings.d_min": 17,
+        }
+    )
     assert np.array_equal(good, np.abs(1 / d**2 - 1 / 400) >= 1e-4)

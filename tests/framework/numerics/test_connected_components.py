@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import generate_binary_structure, label
+
 from spindle.numerics import connected_components
 from spindle.numerics.connected_components import ComponentStream, strong_list
 
@@ -41,7 +42,9 @@ def stream(volume, is_linked, skip=()):
             assert min(pixels) == (c.first[k, 0] - 7, c.first[k, 1])
             z, y, x = np.array([(z, *divmod(i, volume.shape[2])) for z, i in pixels]).T
             assert c.bbox[k].tolist() == [x.min(), x.max() + 1, y.min(), y.max() + 1, z.min() + 7, z.max() + 8]
-            assert all(v == i + 1000 * (f - 7) for v, i, f in zip(c.value[mine], c.index[mine], frame[mine], strict=True))
+            assert all(
+                v == i + 1000 * (f - 7) for v, i, f in zip(c.value[mine], c.index[mine], frame[mine], strict=True)
+            )
             found.append(frozenset(pixels))
     return found
 

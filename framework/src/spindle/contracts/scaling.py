@@ -41,6 +41,8 @@ class ScalingObservations:
     position : (n, 2) float64, pixels
         Calculated position on the detector.
     panel : (n,) int64
+    n_datasets : int
+        How many data sets are scaled together: with many, each can afford fewer parameters.
     """
 
     d: np.ndarray
@@ -50,6 +52,7 @@ class ScalingObservations:
     diffracted: np.ndarray
     position: np.ndarray
     panel: np.ndarray
+    n_datasets: int = 1
 
     def __len__(self) -> int:
         return len(self.d)

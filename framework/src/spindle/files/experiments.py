@@ -32,7 +32,9 @@ def read_experiments(path: str | os.PathLike[str]) -> Experiments:
     except OSError as error:
         raise FileFormatError(f"{path}: cannot be read: {error.strerror}") from error
     if content[:1] == b"\x80":
-        raise FileFormatError(f"{path}: this is a Python pickle of old DIALS; write it as .expt in DIALS and give that file")
+        raise FileFormatError(
+            f"{path}: this is a Python pickle of old DIALS; write it as .expt in DIALS and give that file"
+        )
     try:
         data = json.loads(content)
     except (ValueError, UnicodeDecodeError) as error:

@@ -204,9 +204,7 @@ def predict_scan_varying_kernel(
     """
     count = 0
     capacity = out_row.shape[0]
-    n_edges = last - first + 1
     M = F @ A_mean
-    axis_lab = S_mean @ axis
     s_static = S_mean.T @ s0_mean
     p = np.empty(3)
     r = np.empty((2, 3))

@@ -20,16 +20,24 @@ _ROWS = 64
 class MaskingParams(Params):
     """Which pixels are left out."""
 
-    border = Int(0, min=0, units="px", help="Width of the frame of pixels that is masked along the edges of each panel.")
+    border = Int(
+        0, min=0, units="px", help="Width of the frame of pixels that is masked along the edges of each panel."
+    )
     d_min = Float(None, min=0, units="angstrom", help="Mask pixels of this resolution and higher (smaller d).")
     d_max = Float(None, min=0, units="angstrom", help="Mask pixels of this resolution and lower (larger d).")
-    disable_parallax_correction = Bool(False, help="Compute the resolution of pixels without allowing for depth in the sensor.")
-    resolution_range = Floats(None, size=2, multiple=True, units="angstrom", help="Mask pixels in this range of d; may be repeated.")
+    disable_parallax_correction = Bool(
+        False, help="Compute the resolution of pixels without allowing for depth in the sensor."
+    )
+    resolution_range = Floats(
+        None, size=2, multiple=True, units="angstrom", help="Mask pixels in this range of d; may be repeated."
+    )
 
     class untrusted(Params, multiple=True):
         """A part of a panel that is not to be used; may be repeated."""
 
-        panel = Int(None, min=0, help="Number of the panel; 0 when not given. Without a shape, the whole panel is masked.")
+        panel = Int(
+            None, min=0, help="Number of the panel; 0 when not given. Without a shape, the whole panel is masked."
+        )
         circle = Ints(None, size=3, units="px", help="Centre x, y and radius.")
         rectangle = Ints(None, size=4, units="px", help="x0, x1, y0, y1, half open.")
         polygon = Ints(None, min=0, units="px", help="Corners x1, y1, x2, y2, x3, y3, ...")
@@ -42,7 +50,13 @@ class MaskingParams(Params):
         unit_cell = UnitCell((4.498, 4.498, 7.338, 90, 90, 120), help="Cell of the ice; hexagonal by default.", level=1)
         space_group = SpaceGroup("P 63/m m c", help="Its space group.", level=1)
         width = Float(0.002, min=0, units="1/angstrom^2", help="Width of a ring in 1/d^2.", level=1)
-        d_min = Float(None, min=0, units="angstrom", help="Highest resolution of the rings; that of the detector by default.", level=1)
+        d_min = Float(
+            None,
+            min=0,
+            units="angstrom",
+            help="Highest resolution of the rings; that of the detector by default.",
+            level=1,
+        )
 
 
 def resolution_map(detector: Detector, panel: int, beam: Beam) -> np.ndarray:
@@ -64,9 +78,7 @@ def resolution_map(detector: Detector, panel: int, beam: Beam) -> np.ndarray:
     return out
 
 
-def ice_ring_intervals(
-    unit_cell: tuple[float, ...], space_group: str, width: float, d_min: float
-) -> np.ndarray:
+def ice_ring_intervals(unit_cell: tuple[float, ...], space_group: str, width: float, d_min: float) -> np.ndarray:
     """Ranges of 1/d^2 that the powder rings of a crystal cover.
 
     Parameters
@@ -121,16 +133,22 @@ def _mask_shape(shape: Any, where: str, good: np.ndarray) -> None:
     if shape.rectangle is not None:
         x0, x1, y0, y1 = shape.rectangle
         if x1 <= x0 or y1 <= y0:
-            raise ParameterError(f"{where}.rectangle={x0},{x1},{y0},{y1}: the order is x0,x1,y0,y1 with x0 < x1 and y0 < y1")
+            raise ParameterError(
+                f"{where}.rectangle={x0},{x1},{y0},{y1}: the order is x0,x1,y0,y1 with x0 < x1 and y0 < y1"
+            )
         good[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = False
     if shape.polygon is not None:
         if len(shape.polygon) < 6 or len(shape.polygon) % 2:
-            raise ParameterError(f"{where}.polygon has {len(shape.polygon)} numbers: give x, y of at least three corners")
+            raise ParameterError(
+                f"{where}.polygon has {len(shape.polygon)} numbers: give x, y of at least three corners"
+            )
         good[_inside_polygon(np.array(shape.polygon, dtype=np.float64).reshape(-1, 2), width, height)] = False
     if shape.pixel is not None:
         y, x = shape.pixel
         if y >= height or x >= width:
-            raise ParameterError(f"{where}.pixel={y},{x}: the panel has {height} rows and {width} columns; the order is y,x")
+            raise ParameterError(
+                f"{where}.pixel={y},{x}: the panel has {height} rows and {width} columns; the order is y,x"
+            )
         good[y, x] = False
 
 
@@ -203,5 +221,7 @@ def generate_masks(params: Any, detector: Detector, beam: Beam, scope: str = "")
             if len(intervals):
                 good &= ~in_intervals(1.0 / d**2, intervals)
     if not any(good.any() for good in masks):
-        raise ParameterError(f"{scope or 'the mask parameters '}mask every pixel of the detector; check d_min, d_max, border and untrusted")
+        raise ParameterError(
+            f"{scope or 'the mask parameters '}mask every pixel of the detector; check d_min, d_max, border, untrusted"
+        )
     return masks

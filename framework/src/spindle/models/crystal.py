@@ -76,7 +76,9 @@ def space_group_from_symbol(symbol: str) -> gemmi.SpaceGroup:
         found = lookup(text)
         if found is not None:
             return found
-    raise ModelError(f"'{symbol}' is no space group known to the tables: give a Hermann-Mauguin or Hall symbol or a number")
+    raise ModelError(
+        f"'{symbol}' is no space group known to the tables: give a Hermann-Mauguin or Hall symbol or a number"
+    )
 
 
 def _from_hall(text: str) -> gemmi.SpaceGroup | None:
@@ -118,7 +120,9 @@ class Crystal:
         if abs(np.linalg.det(self.A)) < 1e-15:
             raise ModelError("the crystal's A matrix is singular")
         if self.A_at_scan_points is not None:
-            object.__setattr__(self, "A_at_scan_points", fixed_array(self.A_at_scan_points, (-1, 3, 3), "A_at_scan_points"))
+            object.__setattr__(
+                self, "A_at_scan_points", fixed_array(self.A_at_scan_points, (-1, 3, 3), "A_at_scan_points")
+            )
 
     @classmethod
     def from_cell(cls, cell: Any, U: Any = None, space_group: str = "P 1", **fields: Any) -> Crystal:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from spindle.models import Experiment, Experiments
@@ -25,7 +27,7 @@ def batch_offsets(experiments: Experiments) -> list[int]:
     if len(set(given)) == len(given) and len(given) > 1:
         return given
     ordered = sorted(ranges)
-    if all(a[1] < b[0] for a, b in zip(ordered, ordered[1:], strict=False)):
+    if all(a[1] < b[0] for a, b in pairwise(ordered)):
         return [0] * len(ranges)
     offsets, last = [], 0
     for first, end in ranges:

@@ -149,7 +149,7 @@ class _Run:
                     f.max_separation,
                     (high - panel.pedestal) / (panel.gain or 1.0),
                     self.params.output.shoeboxes,
-                )  # fmt: skip
+                )
             )
         return makers
 

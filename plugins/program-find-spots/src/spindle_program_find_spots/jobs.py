@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ def _blocks(ranges: Any, z0: int, n_images: int, number: int) -> list[tuple[int,
         if low < high:
             blocks.append((low, high))
     blocks.sort()
-    for (_, end), (start, _) in zip(blocks, blocks[1:], strict=False):
+    for (_, end), (start, _) in pairwise(blocks):
         if start < end:
             raise ParameterError(
                 f"spotfinder.scan_range: the ranges overlap in experiment {number} at image {start + 1}"

@@ -19,7 +19,6 @@ from spindle.report import Table
 from .resymmetrise import refine_in_symmetry
 from .steps import NAMES, STEPS, Step, inputs_of, last_finished
 
-
 # What everybody wants to see at the end.
 FINAL_TABLES = ("space_groups", "merging_statistics_summary")
 

@@ -93,7 +93,7 @@ class Scale(Program):
             existing = None
         model: ScalingModel = context.algorithm("scaling", name).build_scaling_model(
             experiment=experiment,
-            observations=scaling_observations(experiment, table, rows, d[rows]),
+            observations=scaling_observations(experiment, table, rows, d[rows], obs.n_sets),
             existing=existing,
         )
         return model

@@ -227,7 +227,7 @@ def collect(
 
 
 def scaling_observations(
-    experiment: Experiment, table: ReflectionTable, rows: np.ndarray, d: np.ndarray
+    experiment: Experiment, table: ReflectionTable, rows: np.ndarray, d: np.ndarray, n_datasets: int = 1
 ) -> ScalingObservations:
     """What a scaling model of one data set gets; `d` is that of the rows."""
     n = len(rows)
@@ -247,5 +247,6 @@ def scaling_observations(
             for v in (source, diffracted)
         )
     return ScalingObservations(
-        d, image, image_observed, source, diffracted, calculated[:, :2].copy(), table["panel"][rows].astype(np.int64)
-    )
+        d, image, image_observed, source, diffracted, calculated[:, :2].copy(), table["panel"][rows].astype(np.int64),
+        n_datasets,
+    )  # fmt: skip

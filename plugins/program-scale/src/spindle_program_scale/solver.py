@@ -20,6 +20,8 @@ from .layout import Layout
 
 #: Updates of the adaptive weights per step.
 ADAPTATIONS = 3
+#: Larger matrices are inverted by LAPACK, smaller ones by a kernel that needs no threads.
+LARGE_MATRIX = 400
 #: How much firmer than the data the pins hold what the data cannot tell.
 PIN_STRENGTH = 100.0
 #: Adaptive weights stay within these factors of the first guess: a term can vanish, but not run away.
@@ -136,7 +138,7 @@ def fit_scales(
         normal, right, chi_square, pins = _equations(data, g, columns, slopes, probes, means, len(x))
         value = chi_square + layout.penalty(x)
         history.append((float(np.sqrt(chi_square / n)), layout.penalty(x)))
-        for _ in range(ADAPTATIONS if adapt and layout.is_adaptive else 1):
+        for _ in range(ADAPTATIONS if adapt and layout.is_adaptive and step < 2 else 1):
             matrix, push = _restrained(layout, x, normal, right, pins, free)
             inverse = _inverse(matrix)
             if adapt and layout.is_adaptive:
@@ -245,6 +247,15 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
     """Inverse of a symmetric positive matrix, scaled to a unit diagonal first."""
     size = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
     scaled = matrix * size[:, None] * size[None, :]
+    if len(matrix) > LARGE_MATRIX:
+        from scipy.linalg.lapack import dpotrf, dpotri
+
+        factor, failed = dpotrf(scaled, lower=1)
+        if not failed:
+            half, failed = dpotri(factor, lower=1)
+        if not failed:
+            full = np.tril(half) + np.tril(half, -1).T
+            return np.asarray(full * size[:, None] * size[None, :])
     inverse = np.empty_like(scaled)
     if not invert_positive(scaled.copy(), inverse):
         values, vectors = np.linalg.eigh(scaled)

@@ -22,6 +22,8 @@ INTERVALS = ((5.0, 1.0, 1.5), (10.0, 2.0, 3.0), (25.0, 4.0, 5.0), (90.0, 8.0, 10
 ABSORPTION_LEVELS = {"low": (4, 5e5), "medium": (6, 5e4), "high": (6, 5e3)}
 #: With adaptive restraints: observations a scale sample should have, and most samples of a data set.
 OBSERVATIONS_PER_SAMPLE, MOST_SAMPLES = 60, 400
+#: With many data sets: most samples of all together, and fewest of each.
+MOST_SAMPLES_TOGETHER, FEWEST_SAMPLES = 800, 12
 #: With adaptive restraints: decay changes over degrees, not over images.
 DECAY_INTERVAL_DEG = 5.0
 #: Below this number of observations absorption is left out by default.
@@ -150,7 +152,8 @@ class PhysicalScaling(Algorithm):
             interval = next(row[1 if name == "scale" else 2] for row in INTERVALS if total < row[0])
         elif interval is Auto:
             images = np.ceil(OBSERVATIONS_PER_SAMPLE * scan.n_images / max(len(observations), 1))
-            images = max(images, np.ceil(scan.n_images / MOST_SAMPLES), 1)
+            most = min(MOST_SAMPLES, max(FEWEST_SAMPLES, MOST_SAMPLES_TOGETHER // observations.n_datasets))
+            images = max(images, np.ceil(scan.n_images / most), 1)
             interval = images * width if name == "scale" else max(DECAY_INTERVAL_DEG, images * width, total / 50)
         interval += 1e-5
         if total > 2 * interval:

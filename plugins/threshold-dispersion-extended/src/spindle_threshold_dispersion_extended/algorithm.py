@@ -17,7 +17,8 @@ from .kernels import dispersion_limits, find_blocks, mark_cores, mark_strong
 
 __all__ = ["DispersionExtendedThreshold"]
 
-# Windows of more pixels need wider sums than int32: 127 (2^24 - 1) < 2^31. The second window is two pixels larger on each side.
+# Windows of more pixels need wider sums than int32: 127 (2^24 - 1) < 2^31. The second window is two pixels larger on
+# each side.
 _LARGEST_NARROW_WINDOW = 127
 
 
@@ -37,10 +38,14 @@ class DispersionExtendedThreshold(Algorithm):
         gain = Float(None, min=0, help="Counts per photon, where the images hold more or less than one.")
         kernel_size = Ints((3, 3), size=2, min=1, help="Half sizes of the window (slow, fast): 3 is 7 pixels.", level=1)
         sigma_background = Float(6.0, help="The window varies too much above this many standard deviations.", level=1)
-        sigma_strong = Float(3.0, min=0, help="A strong pixel is above the mean by this many standard deviations.", level=1)
+        sigma_strong = Float(
+            3.0, min=0, help="A strong pixel is above the mean by this many standard deviations.", level=1
+        )
         min_local = Int(2, help="Fewest good pixels of a window; 0 demands the whole window.", level=1)
         global_threshold = Float(0.0, auto=True, help="Strong pixels are above it; Auto estimates it for each image.")
-        legacy_erosion = Bool(False, help="Masked pixels cut into the spots beside them, as in DIALS to version 3.12.", level=2)
+        legacy_erosion = Bool(
+            False, help="Masked pixels cut into the spots beside them, as in DIALS to version 3.12.", level=2
+        )
 
     def __init__(self, params: Any = None, context: Any = None) -> None:
         super().__init__(params, context)
@@ -50,10 +55,13 @@ class DispersionExtendedThreshold(Algorithm):
         full = (2 * ky + 1) * (2 * kx + 1)
         wanted = self.params.min_local
         if wanted > full or wanted == 1:
-            raise ParameterError(f"threshold.dispersion.min_local={wanted}: choose 2 to {full} (the window's pixels), or 0 for all")
-        self._min_local = full if wanted <= 0 else wanted
+            raise ParameterError(
+                f"threshold.dispersion.min_local={wanted}: choose 2 to {full} (the window's pixels), or 0 for all"
+            )
+        # Squares up to this one are summed in int32 without overflow.
+        self._cap = int(np.sqrt((2**31 - 1) // full))
         self._is_narrow = (2 * ky + 5) * (2 * kx + 5) <= _LARGEST_NARROW_WINDOW
-        self._limits = dispersion_limits(full, self.params.sigma_background)
+        self._limits = dispersion_limits(full, self.params.sigma_background, full if wanted <= 0 else wanted)
         if self.params.gain is not None and self.params.gain <= 0:
             raise ParameterError(f"threshold.dispersion.gain={self.params.gain}: the gain must be positive")
 
@@ -68,9 +76,13 @@ class DispersionExtendedThreshold(Algorithm):
             self._local.arrays = (
                 np.zeros((-(-height // size), -(-width // size)), np.uint8),
                 np.zeros((2, width, 2), np.int64),
+                narrow(self._cap if is_integer else np.inf),
                 np.zeros((2, padded), narrow),
-                np.zeros((2, padded), np.int64 if is_integer else np.float64),
+                np.zeros((2, padded), narrow),
                 np.zeros((2, padded), np.int32),
+                np.zeros(width),
+                np.zeros(width, np.uint8),
+                np.zeros(width, np.int64 if is_integer else np.float64),
                 np.zeros(width, np.int64),
                 np.zeros((size, width), np.uint8),
             )
@@ -85,12 +97,26 @@ class DispersionExtendedThreshold(Algorithm):
         gains = np.atleast_2d(np.asarray(gain, dtype=np.float64) * (1.0 if p.gain is None else p.gain))
         limit = estimate_global_threshold(image, mask) if p.global_threshold is Auto else p.global_threshold
         good, strong, exact = mask.view(np.uint8), out.view(np.uint8), image.dtype == np.int32
-        blocks, spans, sums_x, sums_y, sums_m, summed_row, eroded = self._workspace(image)
-        test = (image, good, gains, self._kernel, self._limits, self._min_local, p.legacy_erosion)
-        find_blocks(*test, sums_x, sums_y, sums_m, blocks)
-        columns = tuple(sums[0, : image.shape[1]] for sums in (sums_x, sums_y, sums_m))
-        mark_cores(*test, exact, blocks, spans, *columns, summed_row, eroded, strong)
+        blocks, spans, cap, sums_x, sums_y, sums_m, row_limits, flags, column_y, summed_row, eroded = self._workspace(
+            image
+        )
+        test = (image, good, gains, self._kernel, self._limits, p.legacy_erosion)
+        find_blocks(*test, float(gains.min()), cap, sums_x, sums_y, sums_m, row_limits, flags, blocks)
+        column_x, column_m = sums_x[0, : image.shape[1]], sums_m[0, : image.shape[1]]
+        mark_cores(*test, exact, blocks, spans, column_x, column_y, column_m, summed_row, eroded, strong)
         mark_strong(
-            image, good, gains, self._kernel, p.sigma_strong, float(limit), exact, blocks, spans, columns[0], columns[2], summed_row, strong
+            image,
+            good,
+            gains,
+            self._kernel,
+            p.sigma_strong,
+            float(limit),
+            exact,
+            blocks,
+            spans,
+            column_x,
+            column_m,
+            summed_row,
+            strong,
         )
         return out

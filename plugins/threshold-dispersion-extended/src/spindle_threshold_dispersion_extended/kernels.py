@@ -1,12 +1,13 @@
 """The extended dispersion threshold, with the work done only where a spot can be.
 
-The first step of the algorithm keeps a pixel only if the dispersion test holds in the whole square of ``2 e + 1`` pixels around it,
-e = min(kernel) - 1. If the image is divided into blocks of that size, the square around any pixel of a block contains the block's
-centre: where the test fails at the centre, the block holds no such pixel. So the test is evaluated at one pixel in 25 (kernel 3),
-and only blocks whose centre passes, few on a normal diffraction image, are looked at closely.
+The first step of the algorithm keeps a pixel only if the dispersion test holds in the whole square of ``2 e + 1``
+pixels around it, e = min(kernel) - 1. If the image is divided into blocks of that size, the square around any pixel
+of a block contains the block's centre: where the test fails at the centre, the block holds no such pixel. So the test
+is evaluated at one pixel in 25 (kernel 3), and only blocks whose centre passes, few on a normal diffraction image,
+are looked at closely.
 
-Three kernels are called one after the other: `find_blocks`, `mark_cores`, `mark_strong`. Sums of integers are exact, so windows may
-slide (``exact``); sums of floats are made afresh for each pixel.
+Three kernels are called one after the other: `find_blocks`, `mark_cores`, `mark_strong`. Sums of integers are exact,
+so windows may slide (``exact``); sums of floats are made afresh for each pixel.
 """
 
 from __future__ import annotations
@@ -22,21 +23,28 @@ _CORE = np.uint8(2)
 _STRONG = np.uint8(1)
 
 
-def dispersion_limits(full: int, sigma_background: float) -> np.ndarray:
-    """m - 1 + n_b sqrt(2 (m - 1)) for windows of m = 0 to ``full`` pixels, the limit of the dispersion test over gain and sum."""
+def dispersion_limits(full: int, sigma_background: float, min_local: int) -> np.ndarray:
+    """Limit of the dispersion test over gain and sum, for windows of m = 0 to ``full`` good pixels.
+
+    m - 1 + n_b sqrt(2 (m - 1)); infinite where m is less than ``min_local``, so that such windows never pass.
+    """
     n = np.maximum(np.arange(full + 1) - 1.0, 0.0)
-    return n + sigma_background * np.sqrt(2.0 * n)
+    limits = n + sigma_background * np.sqrt(2.0 * n)
+    limits[:min_local] = np.inf
+    return limits
 
 
 @njit(nogil=True, cache=True)
-def _add_row(pixels, mask, column_x, column_y, column_m):
-    """Add the good pixels of a row to the sums of the columns."""
+def _add_row(pixels, mask, cap, column_x, column_y, column_m):
+    """Add the good pixels of a row, and their squares up to that of ``cap``, to the sums of the columns."""
     zero = column_x.dtype.type(0)
     for j in range(pixels.shape[0]):
         good = (mask[j] != 0) & (pixels[j] < _CEILING)
         value = column_x.dtype.type(pixels[j]) if good else zero
         column_x[j] += value
-        column_y[j] += value * value
+        limited = value if value < cap else cap
+        limited = limited if limited > -cap else -cap
+        column_y[j] += limited * limited
         column_m[j] += np.int32(good)
 
 
@@ -55,11 +63,27 @@ def _window_sums(column, half, window):
 
 
 @njit(nogil=True, cache=True)
-def find_blocks(image, mask, gain, kernel, limits, min_local, legacy_erosion, sums_x, sums_y, sums_m, blocks):
+def find_blocks(
+    image,
+    mask,
+    gain,
+    kernel,
+    limits,
+    legacy_erosion,
+    least_gain,
+    cap,
+    sums_x,
+    sums_y,
+    sums_m,
+    row_limits,
+    flags,
+    blocks,
+):
     """Set ``blocks`` to 1 where a block may hold a core pixel, because the dispersion test passes at its centre.
 
-    The test is ``m y - x^2 > g x limits[m]`` for the m good pixels of the window, their sum x and sum of squares y; Winter et al.
-    (2018), Acta Cryst. D74, 85.
+    The test is ``m y - x^2 > g x limits[m]`` for the m good pixels of the window, their sum x and sum of squares y;
+    Winter et al. (2018), Acta Cryst. D74, 85. Whole rows are screened first, in narrow numbers and without branches;
+    what passes is tested with exact sums.
 
     Parameters
     ----------
@@ -73,12 +97,19 @@ def find_blocks(image, mask, gain, kernel, limits, min_local, legacy_erosion, su
         Half sizes of the window, slow and fast; at least 1.
     limits : (full + 1,) float64
         See `dispersion_limits`.
-    min_local : int
-        Fewest good pixels of a window.
     legacy_erosion : bool
         True: masked pixels fail the test (DIALS to 3.12). False: they pass it.
-    sums_x, sums_y, sums_m : (2, fast + 2 kernel_x) int32 or float64, int64 or float64, int32
+    least_gain : float
+        Minimum of `gain`.
+    cap : number of the type of the sums
+        Squares are summed up to that of this value; full cap^2 fits into the type. A window with a larger value is
+        tested exactly.
+    sums_x, sums_y, sums_m : (2, fast + 2 kernel_x) int32, or float64 for float images; sums_m always int32
         Workspace: sums of columns and of windows; int32 serves windows of at most 127 pixels.
+    row_limits : (fast,) float64
+        Workspace.
+    flags : (fast,) uint8
+        Workspace.
     blocks : (ceil(slow / size), ceil(fast / size)) uint8, size = 2 min(kernel) - 1
         Result.
     """
@@ -87,16 +118,19 @@ def find_blocks(image, mask, gain, kernel, limits, min_local, legacy_erosion, su
     reach = min(kernel_y, kernel_x) - 1
     size = 2 * reach + 1
     gain_step = 0 if gain.shape[0] == 1 else 1
-    zero = sums_y.dtype.type(0)
+    least = least_gain * (1.0 - 1e-9)
+    largest = np.float64(cap) * np.float64(cap)
     sums_x[:] = 0
     sums_y[:] = 0
     sums_m[:] = 0
+    row_limits[:] = np.inf
     column_x = sums_x[0, kernel_x : kernel_x + width]
     column_y = sums_y[0, kernel_x : kernel_x + width]
     column_m = sums_m[0, kernel_x : kernel_x + width]
     window_x = sums_x[1, :width]
     window_y = sums_y[1, :width]
     window_m = sums_m[1, :width]
+    last_m = np.zeros(width, np.int32)
     for b in range(blocks.shape[0]):
         top = b * size
         i = min(top + reach, height - 1)
@@ -104,26 +138,35 @@ def find_blocks(image, mask, gain, kernel, limits, min_local, legacy_erosion, su
         column_y[:] = 0
         column_m[:] = 0
         for row in range(max(0, i - kernel_y), min(height, i + kernel_y + 1)):
-            _add_row(image[row], mask[row], column_x, column_y, column_m)
+            _add_row(image[row], mask[row], cap, column_x, column_y, column_m)
         _window_sums(sums_x[0], kernel_x, window_x)
         _window_sums(sums_y[0], kernel_x, window_y)
         _window_sums(sums_m[0], kernel_x, window_m)
+        changed = np.int32(0)
+        for j in range(width):
+            changed |= window_m[j] ^ last_m[j]
+            last_m[j] = window_m[j]
+        if changed != 0:
+            for j in range(width):
+                row_limits[j] = limits[window_m[j]]
+        for j in range(width):
+            x = np.float64(window_x[j])
+            y = np.float64(window_y[j])
+            my = np.float64(window_m[j]) * y * (1.0 + 1e-12)
+            flags[j] = (my - x * x > least * x * row_limits[j]) | (y >= largest)
         for k in range(blocks.shape[1]):
             left = k * size
             p = i
             q = min(left + reach, width - 1)
             blocks[b, k] = 0
-            x = zero
-            y = zero
-            m = 0
             if mask[p, q] != 0:
-                x += window_x[q]
-                y += window_y[q]
-                m += window_m[q]
+                if flags[q] == 0:
+                    continue
             elif legacy_erosion:
                 continue
             else:
-                # A masked centre counts as passed. The square around a good pixel also holds the centre of the good pixels' box.
+                # A masked centre counts as passed. The square around a good pixel also holds the centre of the good
+                # pixels' box.
                 first_row = height
                 last_row = -1
                 first_column = width
@@ -142,23 +185,23 @@ def find_blocks(image, mask, gain, kernel, limits, min_local, legacy_erosion, su
                 if mask[p, q] == 0:
                     blocks[b, k] = 1
                     continue
-                for row in range(max(0, p - kernel_y), min(height, p + kernel_y + 1)):
-                    for c in range(max(0, q - kernel_x), min(width, q + kernel_x + 1)):
-                        if mask[row, c] != 0 and image[row, c] < _CEILING:
-                            value = zero + image[row, c]
-                            x += value
-                            y += value * value
-                            m += 1
-            if m >= min_local and x >= 0:
-                fx = np.float64(x)
-                g = gain[p * gain_step, q * gain_step]
-                if np.float64(m) * np.float64(y) - fx * fx > g * fx * limits[m]:
-                    blocks[b, k] = 1
+            x = 0.0
+            y = 0.0
+            m = 0
+            for row in range(max(0, p - kernel_y), min(height, p + kernel_y + 1)):
+                for c in range(max(0, q - kernel_x), min(width, q + kernel_x + 1)):
+                    good = (mask[row, c] != 0) & (image[row, c] < _CEILING)
+                    value = np.float64(image[row, c]) if good else 0.0
+                    x += value
+                    y += value * value
+                    m += np.int64(good)
+            if x >= 0.0 and m * y - x * x > gain[p * gain_step, q * gain_step] * x * limits[m]:
+                blocks[b, k] = 1
 
 
 @njit(nogil=True, cache=True)
 def _spans(flags, other, gap, size, margin, width, spans):
-    """Column ranges covered by flagged blocks of one or two rows of blocks, widened by ``margin``; returns their number."""
+    """Column ranges of the flagged blocks of one or two rows of blocks, widened by ``margin``; returns their number."""
     n = 0
     for k in range(flags.shape[0]):
         if flags[k] | other[k]:
@@ -175,13 +218,27 @@ def _spans(flags, other, gap, size, margin, width, spans):
 
 @njit(nogil=True, cache=True)
 def mark_cores(
-    image, mask, gain, kernel, limits, min_local, legacy_erosion, exact, blocks, spans, sums_x, sums_y, sums_m, summed_row, eroded, out
+    image,
+    mask,
+    gain,
+    kernel,
+    limits,
+    legacy_erosion,
+    exact,
+    blocks,
+    spans,
+    sums_x,
+    sums_y,
+    sums_m,
+    summed_row,
+    eroded,
+    out,
 ):
     """Mark the core pixels: the dispersion test passes in the whole square of half size min(kernel) - 1 around them.
 
     Parameters
     ----------
-    image, mask, gain, kernel, limits, min_local, legacy_erosion, blocks
+    image, mask, gain, kernel, limits, legacy_erosion, blocks
         As for `find_blocks`.
     exact : bool
         The sums are exact (integers), so windows may slide.
@@ -217,7 +274,8 @@ def mark_cores(
         if i >= height:
             tested[:] = 1
         else:
-            # A row of the test serves the blocks of its own row and of the next or the one before, if these are in reach.
+            # A row of the test serves the blocks of its own row and of the next or the one before, if these are in
+            # reach.
             if (offset == 0 and b == 0) or offset == reach or offset == reach + 1:
                 other = min(b + 1, blocks.shape[0] - 1) if offset > reach else b
                 n_near = _spans(blocks[b], blocks[other], 2 * kernel_x, size, reach, width, near)
@@ -278,17 +336,11 @@ def mark_cores(
                                 x += sums_x[c]
                                 y += sums_y[c]
                                 m += sums_m[c]
-                        if mask[i, j] == 0:
-                            passed = not legacy_erosion
-                        else:
-                            fx = np.float64(x)
-                            g = gain[i * gain_step, j * gain_step]
-                            passed = (
-                                m >= min_local
-                                and x >= 0
-                                and np.float64(m) * np.float64(y) - fx * fx > g * fx * limits[m]
-                            )
-                        run = run + 1 if passed else 0
+                        fx = np.float64(x)
+                        g = gain[i * gain_step, j * gain_step]
+                        wild = (x >= 0) & (np.float64(m) * np.float64(y) - fx * fx > g * fx * limits[m])
+                        masked = mask[i, j] == 0
+                        run = (run + 1) * np.int64((wild & (not masked)) | (masked & (not legacy_erosion)))
                     else:
                         run += 1 if run > 0 or reach == 0 else 0
                     if j - reach >= start:
@@ -312,8 +364,8 @@ def mark_strong(
 ):
     """Turn core pixels into strong pixels where they stand out from the background around them.
 
-    The background of a core pixel is the mean of the good pixels outside all cores in a window that is two pixels larger on each side
-    than that of the dispersion test; a strong pixel has at least mean + n_s sqrt(g mean).
+    The background of a core pixel is the mean of the good pixels outside all cores in a window that is two pixels
+    larger on each side than that of the dispersion test; a strong pixel has at least mean + n_s sqrt(g mean).
 
     Parameters
     ----------
@@ -363,10 +415,14 @@ def mark_strong(
                     m -= sums_m[c]
                 for c in range(window_high, high):
                     if exact and summed_row[c] == r - 1:
-                        if enters < height and (mask[enters, c] != 0) & (out[enters, c] == 0) & (image[enters, c] < _CEILING):
+                        if enters < height and (mask[enters, c] != 0) & (out[enters, c] == 0) & (
+                            image[enters, c] < _CEILING
+                        ):
                             sums_x[c] += image[enters, c]
                             sums_m[c] += 1
-                        if leaves >= 0 and (mask[leaves, c] != 0) & (out[leaves, c] == 0) & (image[leaves, c] < _CEILING):
+                        if leaves >= 0 and (mask[leaves, c] != 0) & (out[leaves, c] == 0) & (
+                            image[leaves, c] < _CEILING
+                        ):
                             sums_x[c] -= image[leaves, c]
                             sums_m[c] -= 1
                     elif summed_row[c] != r:

@@ -85,8 +85,7 @@ class DispersionThreshold(Algorithm):
         gains = np.atleast_2d(np.asarray(gain, dtype=np.float64) * (1.0 if p.gain is None else p.gain))
         limit = estimate_global_threshold(image, mask) if p.global_threshold is Auto else p.global_threshold
         dispersion(
-            image, mask.view(np.uint8), gains, self._kernel, p.sigma_background, p.sigma_strong, self._min_local,
-            float(limit),
-            *self._workspace(image), out,
+            image, mask.view(np.uint8), gains, float(gains.min()), self._kernel, p.sigma_background, p.sigma_strong,
+            self._min_local, float(limit), *self._workspace(image), out,
         )  # fmt: skip
         return out

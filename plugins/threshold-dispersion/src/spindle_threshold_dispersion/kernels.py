@@ -62,6 +62,7 @@ def dispersion(
     image,
     mask,
     gain,
+    least_gain,
     kernel,
     sigma_background,
     sigma_strong,
@@ -88,6 +89,8 @@ def dispersion(
         1 = good, 0 = bad.
     gain : (1, 1) or (slow, fast) float64
         Counts per photon, one for all pixels or one each.
+    least_gain : float
+        Minimum of `gain`.
     kernel : (int, int)
         Half sizes of the window, slow and fast.
     sigma_background, sigma_strong : float
@@ -121,11 +124,8 @@ def dispersion(
     column_count = row_counts[0, kernel_x : kernel_x + width]
     window_count = row_counts[1, :width]
     gain_step = 0 if gain.shape[0] == 1 else 1
-    gain_min = gain[0, 0]
-    if gain_step == 1:
-        gain_min = gain.min()
     # Screening only: a little below the true limit, so that rounding loses no pixel.
-    screen = np.float32(sigma_strong * sigma_strong * gain_min * 0.999)
+    screen = np.float32(sigma_strong * sigma_strong * least_gain * 0.999)
     no_good = np.zeros(width, np.uint8)
     zero = rows.dtype.type(0)
     stale = True
