@@ -82,7 +82,9 @@ def test_sigma_m_of_simulated_spots_is_recovered():
 def test_sigma_b_is_freed_from_the_pixel():
     """0.05 degrees are half a pixel here; the pixel alone would add 16 %."""
     spots, table = _seen_spots(mean=2000.0, background=0.02, seed=4)
-    found = GaussianRsProfile(GaussianRsProfile.Params(widths="isotropic")).estimate_profiles(spots.experiments, table)[0]
+    found = GaussianRsProfile(GaussianRsProfile.Params(widths="isotropic")).estimate_profiles(spots.experiments, table)[
+        0
+    ]
     assert found["sigma_b"] == pytest.approx(0.05, rel=0.04)
 
 
@@ -105,7 +107,9 @@ def _seen_spots(**options):
 def test_recorded_fraction_of_the_whole_is_the_sum_of_its_pieces():
     kz, z = np.array([0.7, -0.7]), np.array([10.3, 10.3])
     edges = np.array([5.0, 9.0, 11.0, 16.0])
-    pieces = sum(recorded_fractions(kz, z, np.full(2, a), np.full(2, b)) for a, b in zip(edges[:-1], edges[1:], strict=True))
+    pieces = sum(
+        recorded_fractions(kz, z, np.full(2, a), np.full(2, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)
+    )
     np.testing.assert_allclose(pieces, recorded_fractions(kz, z, np.full(2, 5.0), np.full(2, 16.0)), atol=1e-14)
 
 
@@ -195,7 +199,12 @@ def test_few_spots_are_refused_with_the_remedy():
 
 @pytest.mark.parametrize(
     ("path", "value"),
-    [("scan_varying", True), ("fitting.detector_space.deconvolution", True), ("fitting.grid_method", "spherical_grid"), ("parameters.sigma_b", 0.1)],
+    [
+        ("scan_varying", True),
+        ("fitting.detector_space.deconvolution", True),
+        ("fitting.grid_method", "spherical_grid"),
+        ("parameters.sigma_b", 0.1),
+    ],
 )
 def test_what_is_not_available_is_refused(path, value):
     params = GaussianRsProfile.Params()

@@ -63,7 +63,9 @@ class Integrate(Program):
             matched = np.zeros(len(reference), bool)
             matched[rows] = True
             unmatched = reference.select(~matched)
-            rubbish = ReflectionTable.concatenate([rubbish, unmatched]) if rubbish is not None and len(unmatched) else rubbish
+            rubbish = (
+                ReflectionTable.concatenate([rubbish, unmatched]) if rubbish is not None and len(unmatched) else rubbish
+            )
             reference = reference.select(rows)
             predicted = self._inherit(predicted, reference, partner)
 
@@ -71,7 +73,9 @@ class Integrate(Program):
         experiments = self._profiles(experiments, reference, profile, params, log)
         predicted, brightness = self._columns(experiments, predicted, reference, partner, profile, params)
 
-        integrator = Integrator(context, experiments, predicted, profile, params, excluded_images(params.exclude_images, experiments))
+        integrator = Integrator(
+            context, experiments, predicted, profile, params, excluded_images(params.exclude_images, experiments)
+        )
         table, debug = integrator.run(brightness)
         experiments = integrator.experiments
         tables = list(integrator.tables)
