@@ -269,6 +269,21 @@ def test_spots_of_other_sweeps_are_refused(triclinic):
         index(truth, other)
 
 
+def test_images_without_rotation_width_are_refused_with_the_remedy(triclinic):
+    truth, spots, _ = triclinic
+    still = replace(truth[0], scan=replace(truth[0].scan, oscillation_deg=(0.0, 0.0)), crystal=None)
+    with pytest.raises(IndexingError, match=r"geometry.scan.oscillation"):
+        run("index", Experiments([still]), spots)
+
+
+def test_lattice_symmetries_are_listed():
+    truth = [rotation_experiment(TETRAGONAL, seed=9)]
+    result = index(truth, spots_of(truth, seed=4), max_refine=2)
+    table = next(t for t in result.tables if t.key == "lattice_symmetries")
+    assert table.column("Lattice")[0] == "tP"
+    assert table.column("Lattice")[-1] == "aP"
+
+
 def test_no_spots_is_an_error_in_words(triclinic):
     truth, spots, _ = triclinic
     with pytest.raises(IndexingError, match="no strong spots"):

@@ -54,6 +54,11 @@ class Indexed:
     max_cell: float
 
     @property
+    def n_lattices(self) -> int:
+        """Number of crystals."""
+        return len(self.experiments) // self.n_sweeps
+
+    @property
     def n_indexed(self) -> int:
         """Number of spots with an index."""
         return int(np.count_nonzero(self.reflections["id"] >= 0))
@@ -116,7 +121,7 @@ class Indexer:
             if found is None:
                 if self.crystals:
                     break
-                raise IndexingError(self._nothing_found())
+                raise IndexingError(self._nothing_found(search.last_error))
             crystal, d_min = found
             self._add([crystal])
             if not self._macro_cycles(d_min):
@@ -138,8 +143,10 @@ class Indexer:
         self.context.log.info("%s max_cell: %.1f Angstrom", how, value)
         return float(value)
 
-    def _nothing_found(self) -> str:
+    def _nothing_found(self, last_error: str) -> str:
         text = "index: no suitable lattice could be found."
+        if last_error:
+            text += f" The last candidate could not be refined: {last_error}."
         if self.known is not None:
             text += (
                 " None of the candidates agrees with indexing.known_symmetry: leave unit_cell and space_group "

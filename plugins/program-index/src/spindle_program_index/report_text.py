@@ -8,6 +8,7 @@ import numpy as np
 
 from spindle.models import Crystal
 from spindle.report import Table
+from spindle.symmetry import lattice_subgroups
 from spindle.table import ReflectionTable
 
 
@@ -52,6 +53,28 @@ def indexed_table(table: ReflectionTable, n_sweeps: int) -> Table:
         total = int(np.count_nonzero(here))
         rows.append([sweep, indexed, total - indexed, f"{100 * indexed / total:.1f}%" if total else "--"])
     return Table("", ["Imageset", "# indexed", "# unindexed", "% indexed"], rows, "indexed")
+
+
+def lattice_table(crystal: Crystal, max_delta: float = 1.0) -> Table:
+    """Symmetries that the lattice of a crystal has within a tolerance: what the space group could be.
+
+    Parameters
+    ----------
+    crystal : Crystal
+    max_delta : float, degrees
+        Largest Le Page deviation of a two-fold axis.
+    """
+    rows = []
+    for symmetry in lattice_subgroups(crystal.cell, crystal.space_group, max_delta):
+        cell = " ".join([f"{v:.2f}" for v in symmetry.best_cell[:3]] + [f"{v:.1f}" for v in symmetry.best_cell[3:]])
+        metric_fit = f"{symmetry.max_angular_difference:.4f}"
+        rows.append([metric_fit, symmetry.bravais, cell, symmetry.to_best.as_abc()])
+    return Table(
+        "Symmetries that the lattice has (intensities decide between them, in spindle symmetry):",
+        ["Metric fit\n(deg)", "Lattice", "Unit cell", "Change of basis"],
+        rows,
+        "lattice_symmetries",
+    )
 
 
 def lattice_counts(table: ReflectionTable, n_lattices: int, n_sweeps: int) -> list[int]:

@@ -60,6 +60,7 @@ class LatticeSearch:
     ) -> None:
         self.params = params.indexing
         self.refinement, self.context, self.known, self.max_cell = refinement, context, known, max_cell
+        self.last_error = ""
 
     def find(
         self, sweeps: Experiments, table: ReflectionTable, existing: Sequence[Crystal]
@@ -188,7 +189,8 @@ class LatticeSearch:
         reflections.set_flags(slice(None), Flag.INDEXED)
         try:
             result = self.refinement.refine_candidate(experiments, reflections)
-        except (RefinementError, np.linalg.LinAlgError):
+        except (RefinementError, np.linalg.LinAlgError) as error:
+            self.last_error = str(error)
             return True
         rmsd = result.steps[-1].rmsd
         rmsd_xy = float(np.hypot(rmsd[0], rmsd[1]))

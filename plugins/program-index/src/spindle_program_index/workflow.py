@@ -17,6 +17,7 @@ from .diagnosis import count_indexed
 from .indexer import Indexed, Indexer
 from .preparation import join_tables, sweeps_of
 from .quality import alternatives, causes, is_absurd, is_much_better, warning_text
+from .report_text import lattice_table
 from .unavailable import refuse_unavailable
 
 
@@ -29,6 +30,12 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
     sweeps, crystals = sweeps_of(inputs.experiments)
     if len({sweep.is_still for sweep in sweeps}) > 1:
         raise IndexingError("index: stills and rotation images cannot be indexed together: index them one by one")
+    for number, sweep in enumerate(sweeps):
+        if sweep.goniometer is not None and sweep.scan is not None and sweep.scan.is_still and sweep.scan.n_images > 1:
+            raise IndexingError(
+                f"index: sweep {number} has {sweep.scan.n_images} images of oscillation width 0. If the crystal was rotated, "
+                "import again with the true values, geometry.scan.oscillation=START,WIDTH; if not, import the images as stills"
+            )
     if params.indexing.debug:
         context.log.setLevel("DEBUG")
     if params.indexing.joint_indexing is False and len(sweeps) > 1:
@@ -40,6 +47,8 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
         warning = _judge(part, spots, params, context)
         if warning:
             summary["warning"] = warning
+        if part.n_lattices == 1:
+            context.table(lattice_table(part.experiments[0].crystal))
     experiments, reflections = join_parts(parts)
     summary.update(key_numbers(parts, experiments, reflections))
     return ProgramResult(
@@ -72,7 +81,6 @@ def _judge(part: Indexed, spots: ReflectionTable, params: Any, context: Any) -> 
     if fraction >= params.diagnosis.warn_below and not suspicious:
         return None
     sweeps = Experiments([replace(e, crystal=None) for e in list(part.experiments)[: part.n_sweeps]])
-    n_lattices = len(part.experiments) // part.n_sweeps
     found = None
     if params.diagnosis.test_geometry:
         found = _without_symmetry(sweeps, part, params, context)
@@ -84,7 +92,7 @@ def _judge(part: Indexed, spots: ReflectionTable, params: Any, context: Any) -> 
         )
         text += ": the lattice or the geometry is wrong." + ("" if found is None else "\n" + found)
     else:
-        hints = causes(sweeps, total, n_lattices, params.indexing.multiple_lattice_search.max_lattices)
+        hints = causes(sweeps, total, part.n_lattices, params.indexing.multiple_lattice_search.max_lattices)
         text = warning_text(fraction, params.diagnosis.warn_below, hints, found)
     context.log.warning("%s", text)
     return text
@@ -146,7 +154,7 @@ def key_numbers(parts: list[Indexed], experiments: Experiments, table: Reflectio
         "n_spots": len(table),
         "n_indexed": n_indexed,
         "fraction_indexed": n_indexed / max(len(table), 1),
-        "n_lattices": max(len(p.experiments) // p.n_sweeps for p in parts),
+        "n_lattices": max(p.n_lattices for p in parts),
         "max_cell": parts[0].max_cell,
         "unit_cell": [round(float(v), 4) for v in experiments[0].crystal.cell],  # type: ignore[union-attr]
         "space_group": experiments[0].crystal.space_group.xhm(),  # type: ignore[union-attr]
