@@ -12,7 +12,7 @@ MARGIN = 15 * BLOCK
 
 
 @numba.njit(nogil=True, cache=True)
-def decode_byte_offset(data, out, first, value):
+def decode_byte_offset(data, out, first, previous):
     """Decode the CBF byte-offset compression.
 
     Each pixel is the previous one plus a signed difference of 1 byte; -128 announces 2 bytes, -32768 in those announces
@@ -24,7 +24,7 @@ def decode_byte_offset(data, out, first, value):
         Compressed bytes, all or a piece of them.
     out : (n_pixels,) int32
         Filled with the pixels from `first` on.
-    first, value : int
+    first, previous : int
         Number and value of the pixels decoded from earlier pieces; 0, 0 at the beginning.
 
     Returns
@@ -41,7 +41,7 @@ def decode_byte_offset(data, out, first, value):
     last_block = U(max(n_pixels - BLOCK + 1, 0))
     last_start = U(max(n_bytes - MARGIN + 1, 0))
     one = U(1)
-    value = np.int32(value)
+    value = np.int32(previous)
     # Unsigned positions need no test for negative indices, and 16 pixels at a time are looked at with vector
     # instructions: a block without any escape, as most are, is added up without a branch.
     at = U(0)
