@@ -199,7 +199,7 @@ def test_panels_of_a_group_are_local_in_the_file_and_global_in_memory():
 def test_nothing_is_left_behind_when_writing_fails(tmp_path):
     target = tmp_path / "x.txt"
     target.write_text("old")
-    with pytest.raises(ZeroDivisionError), atomic_write(target) as temporary:
+    with pytest.raises(ZeroDivisionError), atomic_write(target) as temporary:  # noqa: PT012
         temporary.write_text("half")
         raise ZeroDivisionError
     assert target.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["x.txt"]

@@ -116,7 +116,7 @@ def crop_shoeboxes(spots: SimulatedSpots, bbox: np.ndarray, masks: ForegroundMas
     nx, ny = wide[:, 1] - wide[:, 0], wide[:, 3] - wide[:, 2]
     k = np.arange(len(owner)) - boxes.offsets[owner]
     x, y, z = wide[:, 0] + k % nx, wide[:, 2] + k // nx % ny, wide[:, 4] + k // (nx * ny)
-    n_images, height, width = spots.images.shape
+    _, height, width = spots.images.shape
     valid = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     boxes.data[valid] = spots.images[z[valid], y[valid], x[valid]]
     code = masks.inside[masks.offsets[owner] + k % (nx * ny)]

@@ -212,7 +212,7 @@ def _normalise(
             expected[mine] = norm.kernel(intensity[mine], x[mine], one)
         else:
             aniso = params.normalisation == "ml_aniso"
-            expected[mine], scale, B = norm.maximum_likelihood(intensity[mine], q[mine], one, aniso)
+            expected[mine], _, B = norm.maximum_likelihood(intensity[mine], q[mine], one, aniso)
             log.info(
                 "Experiment %d: B of the fall-off (A^2) %s", i, " ".join(f"{v:.2f}" for v in B[np.triu_indices(3)])
             )
