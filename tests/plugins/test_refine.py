@@ -14,7 +14,7 @@ from spindle_refiner_centroid import CentroidRefiner
 import spindle
 from spindle.contracts.refiner import RefinementError, RefinementResult
 from spindle.errors import ParameterError, UserError
-from spindle.files import read_experiments, read_reflections
+from spindle.files import read_experiments, read_reflections, write_experiments
 from spindle.models import Crystal, Detector, Experiment, Experiments
 from spindle.models.arrays import rotation
 from spindle.table import Flag, ReflectionTable
@@ -34,10 +34,6 @@ def noisy(table: ReflectionTable, sigma_px: float = 0.1, sigma_z: float = 0.1, s
     out["xyzobs.px.value"] = table["xyzobs.px.value"] + rng.normal(size=(len(table), 3)) * [sigma_px, sigma_px, sigma_z]
     out["xyzobs.px.variance"] = np.tile(np.array([sigma_px, sigma_px, sigma_z]) ** 2, (len(table), 1))
     return out
-
-
-# -- known answers
-# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -118,10 +114,6 @@ def test_turning_the_laboratory_changes_nothing() -> None:
     assert two.experiments[0].crystal.cell == pytest.approx(one.experiments[0].crystal.cell, rel=1e-6)
 
 
-# -- models that vary
-# ---------------------------------------------------------------------------------------------------------
-
-
 def drifting(amplitude_deg: float = 0.1, periods: float = 1.5) -> tuple[Experiment, ReflectionTable]:
     """A crystal that turns back and forth, and its spots: pieces of static scans, one per two images."""
     base = rotation_experiment(90)
@@ -165,10 +157,6 @@ def test_scan_points_follow_the_drift() -> None:
         # Beam and detector may take up a common rotation; what varies with the scan must be right.
         reference = points[0] @ np.linalg.inv(experiment.crystal.A)
         assert np.abs(middle - reference).max() < 2.5e-4
-
-
-# -- what is refined
-# ----------------------------------------------------------------------------------------------------------
 
 
 def test_fixed_models_stay() -> None:
@@ -287,8 +275,55 @@ def test_target_restraint_pulls_the_cell() -> None:
     assert result.experiments[0].crystal.cell[:3] == pytest.approx([58.2, 58.2, 41.1], abs=1e-3)
 
 
-# -- failures
-# -----------------------------------------------------------------------------------------------------------------
+def quartered() -> Experiment:
+    """The experiment with its panel cut into four, in two groups."""
+    experiment = rotation_experiment(40)
+    panel = experiment.detector[0]
+    parts = []
+    for k in range(4):
+        origin = panel.origin + (k % 2) * 60.4 * panel.fast_axis + (k // 2) * 60.2 * panel.slow_axis
+        parts.append(replace(panel, origin=origin, image_size=(298, 299), name=f"p{k}"))
+    identity = {"fast_axis": [1, 0, 0], "slow_axis": [0, 1, 0], "origin": [0, 0, 0]}
+    pairs = ([{"panel": 0}, {"panel": 1}], [{"panel": 2}, {"panel": 3}])
+    groups = [{**identity, "children": pair} for pair in pairs]
+    tree = {"fast_axis": [1, 0, 0], "slow_axis": [0, -1, 0], "origin": [0, 0, -110.0], "children": groups}
+    return replace(experiment, detector=Detector(parts, tree))
+
+
+def only_detector(experiment: Experiment, spots: ReflectionTable, **changes: Any) -> RefinementResult:
+    return refine(
+        experiment,
+        spots,
+        parameterisation__crystal__fix="all",
+        parameterisation__beam__fix=("all",),
+        **{f"parameterisation__detector__{name}": value for name, value in changes.items()},
+    )
+
+
+@pytest.mark.parametrize(
+    ("panels", "level"), [("hierarchical", 0), ("hierarchical", 1), ("multiple", 0), ("automatic", 0)]
+)
+def test_groups_of_panels_move_rigidly(panels: str, level: int, tmp_path: Path) -> None:
+    truth = quartered()
+    moved = rotation(np.array([0.6, 0.8, 0.0]), 0.002) @ truth.detector.d
+    moved[:, :, 2] += [0.2, -0.3, 0.4]
+    start = replace(truth, detector=truth.detector.with_frames(moved))
+    result = only_detector(start, spots_of(truth, 3.0), panels=panels, hierarchy_level=level)
+    assert len(result.parameter_names) == (12 if level else 6)
+    assert result.rmsd_px.max() < 1e-5
+    detector = result.experiments[0].detector
+    assert detector.d == pytest.approx(truth.detector.d, abs=2e-5)
+    write_experiments(result.experiments, tmp_path / "refined.expt")
+    assert read_experiments(tmp_path / "refined.expt")[0].detector.d == pytest.approx(detector.d, abs=1e-9)
+
+
+def test_the_frame_of_a_group_moves_with_its_panels() -> None:
+    truth = quartered()
+    moved = truth.detector.d.copy()
+    moved[:, :, 2] += [0.0, 0.0, 0.5]
+    start = replace(truth, detector=truth.detector.with_frames(moved))
+    root = only_detector(start, spots_of(truth, 3.0)).experiments[0].detector.hierarchy
+    assert np.asarray(root["origin"]) == pytest.approx([0.0, 0.0, -110.5], abs=1e-4)  # the panels went back by 0.5
 
 
 def test_too_few_reflections_are_said_or_mended() -> None:
@@ -340,10 +375,6 @@ def test_missing_column_and_missing_experiment_are_said() -> None:
     spots["id"] = np.full(len(spots), 3)
     with pytest.raises(RefinementError, match="only 1 experiments"):
         refine(truth, spots)
-
-
-# -- the program
-# --------------------------------------------------------------------------------------------------------------
 
 
 def test_program_refines_static_then_varying() -> None:

@@ -82,9 +82,6 @@ class Layout:
         self._fixed_tables()
         self._map()
 
-    # -- numbering
-    # --------------------------------------------------------------------------------------------------------
-
     def _number_columns(self) -> None:
         """Local columns of each kind: parameters that are refined in at least one model of that kind."""
         self.columns: dict[str, list[int]] = {}
@@ -149,9 +146,6 @@ class Layout:
             cell = self.first[experiment] + block * np.array(self.n_groups)[experiment] + member
         row = self.row_first[experiment] + block * self.row_step[experiment] + panel
         return np.ascontiguousarray(cell, dtype=np.int64), np.ascontiguousarray(row, dtype=np.int64)
-
-    # -- tables
-    # -----------------------------------------------------------------------------------------------------------
 
     def _fixed_tables(self) -> None:
         experiments = self.problem.experiments

@@ -11,6 +11,7 @@ import numpy as np
 
 from spindle.contracts.refinement_params import IndexingRefinementParams
 from spindle.contracts.refiner import RefinementError, RefinementResult
+from spindle.execution.executor import available_cores
 from spindle.models import Experiments
 from spindle.params import Auto
 from spindle.table import Flag, ReflectionTable
@@ -76,9 +77,6 @@ class Macrocycle:
             raise RefinementError("stills and scans cannot be refined together: split them into two files")
         return still[0]
 
-    # -- reflections
-    # ------------------------------------------------------------------------------------------------------
-
     def _observations(self) -> tuple[Observations, np.ndarray | None]:
         """All indexed reflections, and for scans their closeness to the spindle."""
         table = self.table
@@ -122,7 +120,7 @@ class Macrocycle:
             return np.zeros(len(observations), dtype=bool)
         algorithm = self.outlier_algorithm(name, getattr(scope, name, None))
         groups = outlier_groups(self.experiments, observations, scope, self.stills, self.block_deg)
-        threads = scope.nproc if isinstance(scope.nproc, int) else self.n_threads
+        threads = available_cores() if scope.nproc is Auto else scope.nproc or 1
         outliers, small = find_outliers(
             algorithm, self.experiments, observations, residuals, groups, scope, self.stills, threads
         )
@@ -140,9 +138,6 @@ class Macrocycle:
             len(observations) - np.count_nonzero(outliers),
         )
         return outliers
-
-    # -- the macrocycle
-    # ---------------------------------------------------------------------------------------------------
 
     def run(self) -> RefinementResult:
         """Do it."""
@@ -323,9 +318,6 @@ class Macrocycle:
         change = float(np.abs(new[:, :2] - used.observed[:, :2]).max())
         used.observed[:, :2] = new[:, :2]
         return change > DEPTH_TOLERANCE_MM
-
-    # -- results
-    # ----------------------------------------------------------------------------------------------------------
 
     def _result(
         self,

@@ -151,9 +151,6 @@ class Problem:
         fixed = np.concatenate([np.repeat(b.fixed, b.n_samples) for b in self.blocks])
         self._number(fixed)
 
-    # -- building
-    # ---------------------------------------------------------------------------------------------------------
-
     def _smoother(self, scope: Any, users: list[int], kind: str) -> Smoother | None:
         if not self.scan_varying or scope.force_static:
             return None
@@ -263,9 +260,6 @@ class Problem:
                 )
             self.group_of_panel[id(detector)] = membership
 
-    # -- numbering
-    # --------------------------------------------------------------------------------------------------------
-
     def _number(self, fixed: np.ndarray) -> None:
         """Number the refined parameters; tied values share a number."""
         self.fixed = fixed
@@ -336,9 +330,6 @@ class Problem:
         free = self.number >= 0
         x[self.number[free]] = self.start[free]
         return x
-
-    # -- cells
-    # ------------------------------------------------------------------------------------------------------------
 
     def layout(self, per_image: bool = False) -> Layout:
         """Cells of reflections that share all models: experiments, or blocks of images (images) of them where
