@@ -88,8 +88,13 @@ def run(data, n_workers=1, **changes):
 def compare(result, spots):
     """Rows of the result and of the truth that are the same reflection."""
     table = result.reflections
-    keys = {(*map(int, h), bool(e)): i for i, (h, e) in enumerate(zip(spots.table["miller_index"], spots.table["entering"], strict=True))}
-    found = np.array([keys.get((*map(int, h), bool(e)), -1) for h, e in zip(table["miller_index"], table["entering"], strict=True)])
+    keys = {
+        (*map(int, h), bool(e)): i
+        for i, (h, e) in enumerate(zip(spots.table["miller_index"], spots.table["entering"], strict=True))
+    }
+    found = np.array(
+        [keys.get((*map(int, h), bool(e)), -1) for h, e in zip(table["miller_index"], table["entering"], strict=True)]
+    )
     z = table["xyzcal.px"][:, 2]
     good = (found >= 0) & (z > 3) & (z < len(spots.images) - 3)
     return np.flatnonzero(good), found[good]
@@ -121,7 +126,10 @@ def test_profile_fitting_is_more_precise_than_summation_for_weak_spots(data, res
     rows, truth = compare(result, spots)
     table = result.reflections.select(rows)
     both = table.has_flags(Flag.INTEGRATED_SUM | Flag.INTEGRATED_PRF) & (spots.intensity[truth] < 100)
-    rms = [np.sqrt(np.mean((table[f"intensity.{k}.value"][both] - spots.intensity[truth][both]) ** 2)) for k in ("sum", "prf")]
+    rms = [
+        np.sqrt(np.mean((table[f"intensity.{k}.value"][both] - spots.intensity[truth][both]) ** 2))
+        for k in ("sum", "prf")
+    ]
     assert rms[1] < rms[0]
 
 
@@ -147,7 +155,10 @@ def test_results_do_not_depend_on_workers_or_parts(data, result, changes):
 
 def test_a_constant_added_to_all_pixels_leaves_the_sums(data, result):
     IMAGES["raised"] = data[2].images + 7
-    raised = run((data[0].replace(0, imageset=ImageSet(template="raised")), *data[1:]), integration__background__algorithm="simple")
+    raised = run(
+        (data[0].replace(0, imageset=ImageSet(template="raised")), *data[1:]),
+        integration__background__algorithm="simple",
+    )
     plain = run(data, integration__background__algorithm="simple")
     np.testing.assert_allclose(
         raised.reflections["intensity.sum.value"], plain.reflections["intensity.sum.value"], atol=0.02
@@ -206,10 +217,15 @@ def test_memory_is_bounded_by_measuring_in_parts(data, result, monkeypatch):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"integration__block__force": True}, {"integration__integrator": "2d"}, {"integration__mp__njobs": 2}, {"prediction__margin": 3},
-        {"integration__profile__validation__number_of_partitions": 2}, {"exclude_images": ["x"]}, {"scan_range": [(3, 99)]},
+        {"integration__block__force": True},
+        {"integration__integrator": "2d"},
+        {"integration__mp__njobs": 2},
+        {"prediction__margin": 3},
+        {"integration__profile__validation__number_of_partitions": 2},
+        {"exclude_images": ["x"]},
+        {"scan_range": [(3, 99)]},
     ],
-)  # fmt: skip
+)
 def test_what_is_not_possible_is_refused(data, changes):
     with pytest.raises(UserError, match="integrate"):
         run(data, **changes)
@@ -255,7 +271,9 @@ def test_painting_and_extraction_know_neighbours():
     image, good = np.arange(8, dtype=np.int32)[None], np.ones((1, 8), bool)
     good[0, 0] = False
     data, mask, over = np.zeros(8, np.float32), np.zeros(8, np.uint8), np.zeros(2, bool)
-    extract_pixels(image, good, 0.0, 4.0, 0, 0, panel, bbox, offsets, inside, count, np.array([0, 4, 8]), data, mask, over)
+    extract_pixels(
+        image, good, 0.0, 4.0, 0, 0, panel, bbox, offsets, inside, count, np.array([0, 4, 8]), data, mask, over
+    )
     V, B, F, O = MaskCode.VALID, MaskCode.BACKGROUND, MaskCode.FOREGROUND, MaskCode.OVERLAPPED
     assert data.tolist() == [0, 1, 2, 3, 2, 3, 4, 5]
     assert mask.tolist() == [B, F | V, V | O, B | V | O, F | V, V, B | V, B]
@@ -281,7 +299,9 @@ def test_blocks_hold_every_spot_once_and_live_shortly():
     rng = np.random.default_rng(1)
     z0 = rng.integers(0, 3000, 20000)
     depth = np.where(rng.random(20000) < 0.02, 300, rng.integers(2, 8, 20000))
-    bbox = np.column_stack([np.zeros((20000, 1)), np.full((20000, 1), 10), np.zeros((20000, 1)), np.full((20000, 1), 10), z0, z0 + depth]).astype(np.int32)
+    bbox = np.column_stack(
+        [np.zeros((20000, 1)), np.full((20000, 1), 10), np.zeros((20000, 1)), np.full((20000, 1), 10), z0, z0 + depth]
+    ).astype(np.int32)
     plan = Plan(bbox, np.arange(20000))
     assert np.array_equal(np.sort(np.concatenate(plan.blocks)), np.arange(20000))
     for rows, first, last in zip(plan.blocks, plan.first, plan.last, strict=True):

@@ -109,9 +109,7 @@ def _seen_spots(**options):
 def test_recorded_fraction_of_the_whole_is_the_sum_of_its_pieces():
     kz, z = np.array([0.7, -0.7]), np.array([10.3, 10.3])
     edges = np.array([5.0, 9.0, 11.0, 16.0])
-    pieces = sum(
-        recorded_fractions(kz, z, np.full(2, a), np.full(2, b)) for a, b in pairwise(edges)
-    )
+    pieces = sum(recorded_fractions(kz, z, np.full(2, a), np.full(2, b)) for a, b in pairwise(edges))
     np.testing.assert_allclose(pieces, recorded_fractions(kz, z, np.full(2, 5.0), np.full(2, 16.0)), atol=1e-14)
 
 

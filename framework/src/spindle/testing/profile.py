@@ -31,21 +31,25 @@ def rotation_experiment(
 ) -> Experiment:
     """A crystal turning about x before a panel of 280 x 300 pixels 100 mm behind it, 0.25 degrees per image."""
     panel = Panel(
-        fast_axis=np.array([1.0, 0.0, 0.0]), slow_axis=np.array([0.0, -1.0, 0.0]), origin=np.array([-24.08, 25.8,
-        -100.0]),
-        pixel_size=(0.172, 0.172), image_size=(280, 300), trusted_range=(0.0, 1e6),
-    )  # fmt: skip
+        fast_axis=np.array([1.0, 0.0, 0.0]),
+        slow_axis=np.array([0.0, -1.0, 0.0]),
+        origin=np.array([-24.08, 25.8, -100.0]),
+        pixel_size=(0.172, 0.172),
+        image_size=(280, 300),
+        trusted_range=(0.0, 1e6),
+    )
     angles = np.deg2rad([20.0, 30.0, 40.0])
     rx, ry, rz = (np.eye(3) for _ in range(3))
     for matrix, (a, b), angle in ((rx, (1, 2), angles[0]), (ry, (0, 2), angles[1]), (rz, (0, 1), angles[2])):
         matrix[a, a] = matrix[b, b] = np.cos(angle)
         matrix[a, b], matrix[b, a] = -np.sin(angle), np.sin(angle)
     return Experiment(
-        beam=Beam(direction=np.array([0.0, 0.0, 1.0]), wavelength=1.0), detector=Detector((panel,)),
+        beam=Beam(direction=np.array([0.0, 0.0, 1.0]), wavelength=1.0),
+        detector=Detector((panel,)),
         goniometer=Goniometer(rotation_axis=np.array([1.0, 0.0, 0.0])),
         scan=Scan(image_range=(1, n_images), oscillation_deg=(0.0, 0.25)),
         crystal=Crystal.from_cell(cell, rx @ ry @ rz, "P 1"),
-    )  # fmt: skip
+    )
 
 
 @dataclass
@@ -74,9 +78,13 @@ class SimulatedSpots:
 
 
 def simulate_spots(
-    mean: float = 300.0, background: float = 0.5, seed: int = 1, n_images: int = 24,
-    sigma_b_deg: float = SIGMA_B_DEG, sigma_m_deg: float = SIGMA_M_DEG,
-) -> SimulatedSpots:  # fmt: skip
+    mean: float = 300.0,
+    background: float = 0.5,
+    seed: int = 1,
+    n_images: int = 24,
+    sigma_b_deg: float = SIGMA_B_DEG,
+    sigma_m_deg: float = SIGMA_M_DEG,
+) -> SimulatedSpots:
     """Photons of Gaussian spots in Kabsch's frame, intensities distributed exponentially about ``mean``."""
     experiment = rotation_experiment(n_images)
     rng = np.random.default_rng(seed)
@@ -213,9 +221,12 @@ class ProfileContract:
         if fitter is None:
             pytest.skip("this model has no profile fitting")
         z = spots.table["xyzcal.px"][:, 2]
-        whole = (np.abs(z - 0.5 * len(spots.images)) < 0.5 * len(spots.images) - 4) & (np.add.reduceat(
-            (boxes.mask & (MaskCode.VALID | MaskCode.FOREGROUND)) == MaskCode.FOREGROUND,
-            boxes.offsets[:-1]) == 0)  # fmt: skip
+        whole = (np.abs(z - 0.5 * len(spots.images)) < 0.5 * len(spots.images) - 4) & (
+            np.add.reduceat(
+                (boxes.mask & (MaskCode.VALID | MaskCode.FOREGROUND)) == MaskCode.FOREGROUND, boxes.offsets[:-1]
+            )
+            == 0
+        )
         strong = np.flatnonzero(whole & (spots.intensity > 200))
         table = spots.table.view()
         table["flags"] = table["flags"] | np.uint64(int(Flag.REFERENCE_SPOT))

@@ -39,23 +39,34 @@ class GaussianRsProfile(Algorithm):
             per_degree = Int(20, min=0, help="Spots per degree of rotation.")
 
         widths = Choice(
-            ["anisotropic", "isotropic", "dials"], "anisotropic",
+            ["anisotropic", "isotropic", "dials"],
+            "anisotropic",
             help="Widths of spots across the detector. anisotropic: one for each of the directions e1 and e2, without the pixel, growing "
             "with the diffraction angle as a mosaic crystal's do. isotropic: one width, without the pixel. dials: the root mean square "
             "distance of counts from the predicted beam as DIALS takes it, boxes and foreground as there.",
-        )  # fmt: skip
+        )
         sigma_m_algorithm = Choice(
-            ["basic", "extended"], "extended",
+            ["basic", "extended"],
+            "extended",
             help="Likelihood for the reflecting range: by images on which a spot was seen, or by the counts on them.",
-        )  # fmt: skip
-        centroid_definition = Choice(["com", "s1"], "s1", help="Centre of a spot: its observed centre of mass or the predicted beam.")
+        )
+        centroid_definition = Choice(
+            ["com", "s1"], "s1", help="Centre of a spot: its observed centre of mass or the predicted beam."
+        )
 
         class parameters(ParamsBase):
             """The model itself."""
 
             n_sigma = Float(3.0, min=0, help="Radius of the foreground in standard deviations.")
-            sigma_b = Float(None, min=0, units="degrees", help="Width across the detector, instead of an estimate; give sigma_m too.")
-            sigma_m = Float(None, min=0, units="degrees", help="Width along the rotation, instead of an estimate; give sigma_b too.")
+            sigma_b = Float(
+                None,
+                min=0,
+                units="degrees",
+                help="Width across the detector, instead of an estimate; give sigma_m too.",
+            )
+            sigma_m = Float(
+                None, min=0, units="degrees", help="Width along the rotation, instead of an estimate; give sigma_b too."
+            )
 
         class filter(ParamsBase):
             """Spots for the estimate."""
@@ -65,31 +76,40 @@ class GaussianRsProfile(Algorithm):
         class fitting(ParamsBase):
             """Reference profiles and fits."""
 
-            scan_step = Float(5.0, min=0.01, units="degrees", help="Rotation that one set of reference profiles stands for.")
+            scan_step = Float(
+                5.0, min=0.01, units="degrees", help="Rotation that one set of reference profiles stands for."
+            )
             grid_size = Int(5, min=2, max=20, help="A reference profile has 2 grid_size + 1 points in each direction.")
-            threshold = Float(0.02, min=0, help="Kept for old parameter files: has no effect, here as in DIALS.", level=2)
+            threshold = Float(
+                0.02, min=0, help="Kept for old parameter files: has no effect, here as in DIALS.", level=2
+            )
             grid_method = Choice(
-                ["single", "regular_grid", "circular_grid", "spherical_grid"], "regular_grid",
+                ["single", "regular_grid", "circular_grid", "spherical_grid"],
+                "regular_grid",
                 help="Where reference profiles stand on the detector: one; 3 x 3; one in the middle and eight around it. Detectors of "
                 "several panels have one.",
-            )  # fmt: skip
+            )
             fit_method = Choice(
-                ["reciprocal_space", "detector_space"], "detector_space",
+                ["reciprocal_space", "detector_space"],
+                "detector_space",
                 help="detector_space: profiles finer than a pixel, fitted to the pixels. reciprocal_space: pixels are spread over the "
                 "grid of the reference profile and fitted there.",
-            )  # fmt: skip
+            )
 
             weights = Choice(
-                ["expected", "dials"], "expected",
+                ["expected", "dials"],
+                "expected",
                 help="Variances of pixels in the fit. expected: background plus the intensity to be expected, so that weights do not "
                 "follow the noise, and sigmas from the weights themselves. dials: background plus the iterated estimate, and sigma^2 = "
                 "|I| + background under the profile.",
-            )  # fmt: skip
+            )
 
             class detector_space(ParamsBase):
                 """Fits in detector space."""
 
-                deconvolution = Bool(False, help="Fit overlapping spots together. Not available: only False is accepted.")
+                deconvolution = Bool(
+                    False, help="Fit overlapping spots together. Not available: only False is accepted."
+                )
 
     def __init__(self, params: Any = None, context: Any = None) -> None:
         super().__init__(params, context)
@@ -100,9 +120,13 @@ class GaussianRsProfile(Algorithm):
                 "(a scan-varying model already in the .expt is used as it is with create_profile_model=False)"
             )
         if p.fitting.detector_space.deconvolution:
-            raise UserError("profile.gaussian_rs.fitting.detector_space.deconvolution=True: not available; leave it False")
+            raise UserError(
+                "profile.gaussian_rs.fitting.detector_space.deconvolution=True: not available; leave it False"
+            )
         if p.fitting.grid_method == "spherical_grid":
-            raise UserError("profile.gaussian_rs.fitting.grid_method=spherical_grid: not available; use regular_grid, circular_grid or single")
+            raise UserError(
+                "profile.gaussian_rs.fitting.grid_method=spherical_grid: not available; use regular_grid, circular_grid or single"
+            )
         if (p.parameters.sigma_b is None) != (p.parameters.sigma_m is None):
             raise UserError("profile.gaussian_rs.parameters: give both sigma_b and sigma_m, or neither")
 
@@ -124,10 +148,17 @@ class GaussianRsProfile(Algorithm):
                 "that went through find_spots, index and refine with their shoeboxes, or give profile.gaussian_rs.parameters.sigma_b "
                 "and sigma_m, or create_profile_model=False for the model in the experiments"
             )
-        return [self._estimate(experiments, i, reflections.select(reflections["id"] == i)) for i in range(len(experiments))]
+        return [
+            self._estimate(experiments, i, reflections.select(reflections["id"] == i)) for i in range(len(experiments))
+        ]
 
     def _model(self, sigma_b: float, sigma_m: float) -> dict[str, Any]:
-        return {"__id__": "gaussian_rs", "n_sigma": float(self.params.parameters.n_sigma), "sigma_b": sigma_b, "sigma_m": sigma_m}
+        return {
+            "__id__": "gaussian_rs",
+            "n_sigma": float(self.params.parameters.n_sigma),
+            "sigma_b": sigma_b,
+            "sigma_m": sigma_m,
+        }
 
     def _estimate(self, experiments, index: int, spots) -> dict[str, Any]:
         p = self.params
@@ -142,12 +173,18 @@ class GaussianRsProfile(Algorithm):
         if n < p.min_spots.overall and (degrees == 0 or n / degrees < p.min_spots.per_degree):
             self._log(
                 " Only %d reference spots for experiment %d (min_spots.overall=%d, per_degree=%d): the profile model is poor; "
-                "reference profiles lean on the Gaussian shape", n, index, p.min_spots.overall, p.min_spots.per_degree,
-            )  # fmt: skip
+                "reference profiles lean on the Gaussian shape",
+                n,
+                index,
+                p.min_spots.overall,
+                p.min_spots.per_degree,
+            )
         geometry = SpotGeometry(experiments)
         if p.centroid_definition == "com":
             spots = spots.view()
-            lab = experiment.detector.lab_coordinate_of_pixel(spots["panel"].astype(np.int64), spots["xyzobs.px.value"][:, :2])
+            lab = experiment.detector.lab_coordinate_of_pixel(
+                spots["panel"].astype(np.int64), spots["xyzobs.px.value"][:, :2]
+            )
             spots["s1"] = lab / np.linalg.norm(lab, axis=1)[:, None] / experiment.beam.wavelength
             spots["xyzcal.px"] = spots["xyzobs.px.value"]
         frames = geometry.unit_frames(spots)
@@ -163,9 +200,14 @@ class GaussianRsProfile(Algorithm):
             near = np.abs(zeta) >= p.filter.min_zeta
             kept = boxes.select(near)
             sigma_m = estimate_sigma_m(
-                np.ascontiguousarray(zeta[near] * experiment.scan.oscillation[1]), np.ascontiguousarray(spots["xyzcal.px"][near, 2]),
-                kept.bbox, kept.offsets, kept.data, kept.mask, p.sigma_m_algorithm,
-            )  # fmt: skip
+                np.ascontiguousarray(zeta[near] * experiment.scan.oscillation[1]),
+                np.ascontiguousarray(spots["xyzcal.px"][near, 2]),
+                kept.bbox,
+                kept.offsets,
+                kept.data,
+                kept.mask,
+                p.sigma_m_algorithm,
+            )
             model = self._model(math.degrees(sigma_b), math.degrees(sigma_m))
         if p.widths == "anisotropic":
             s0 = geometry.incident(experiment, spots["xyzcal.px"][:, 2])
@@ -179,8 +221,9 @@ class GaussianRsProfile(Algorithm):
         if "sigma_e1" in model:
             self._log(
                 " spots are sqrt(%.4f^2 + (%.4f t)^2) degrees wide along e1 and sqrt(%.4f^2 + (%.4f t)^2) along e2, t about 2 sin theta",
-                *model["sigma_e1"], *model["sigma_e2"],
-            )  # fmt: skip
+                *model["sigma_e1"],
+                *model["sigma_e2"],
+            )
         return model
 
     def _n_sigma(self, experiments) -> float:

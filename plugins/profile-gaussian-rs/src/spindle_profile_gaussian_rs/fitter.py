@@ -69,7 +69,9 @@ def _next_profile(profile, top, bottom, total, prior, prior_counts):
     without evidence would raise all intensities.
     """
     covered = bottom > 0.5 * total
-    new = np.where(covered, (profile * top + prior_counts * prior) / (np.where(covered, bottom, 1.0) + prior_counts), 0.0)
+    new = np.where(
+        covered, (profile * top + prior_counts * prior) / (np.where(covered, bottom, 1.0) + prior_counts), 0.0
+    )
     sum_of_new = new.sum()
     return np.ascontiguousarray(new / sum_of_new) if sum_of_new > 0 else profile
 
@@ -91,7 +93,9 @@ class ReferenceFitter:
         Weights and variances of fits in DIALS's form.
     """
 
-    def __init__(self, geometry: SpotGeometry, samplers: list[Sampler], n_sigma: float, grid_size: int, as_dials: bool) -> None:
+    def __init__(
+        self, geometry: SpotGeometry, samplers: list[Sampler], n_sigma: float, grid_size: int, as_dials: bool
+    ) -> None:
         self.geometry = geometry
         self.samplers = samplers
         self.size = 2 * grid_size + 1
@@ -145,7 +149,14 @@ class ReferenceFitter:
         for i, sampler in enumerate(self.samplers):
             for k, position in enumerate(sampler.positions):
                 at = int(self.first[i]) + k
-                out.append({"experiment": i, "coord": position, "data": self.references[at], "n_reflections": int(self.counts[at])})
+                out.append(
+                    {
+                        "experiment": i,
+                        "coord": position,
+                        "data": self.references[at],
+                        "n_reflections": int(self.counts[at]),
+                    }
+                )
         return out
 
 
@@ -161,16 +172,26 @@ class PixelFitter(ReferenceFitter):
         frames, kz = self.geometry.frames(reflections)
         self._parts.append(
             _Learned(
-                frames, kz, reflections["xyzcal.px"], reflections["s1"], reflections["id"], shoeboxes.bbox, shoeboxes.offsets, shoeboxes.data,
-                shoeboxes.mask, shoeboxes.background,
+                frames,
+                kz,
+                reflections["xyzcal.px"],
+                reflections["s1"],
+                reflections["id"],
+                shoeboxes.bbox,
+                shoeboxes.offsets,
+                shoeboxes.data,
+                shoeboxes.mask,
+                shoeboxes.background,
             )
-        )  # fmt: skip
+        )
         return np.ones(len(reflections), bool)
 
     def _sub_samples(self, frames: np.ndarray) -> int:
         """Sample points per pixel edge: about two per grid cell."""
         e = frames[:: max(1, len(frames) // 100)]
-        edge = np.linalg.norm(e[:, 6:9], axis=1) * np.linalg.norm(e[:, 0:3], axis=1) / np.linalg.norm(e[:, 12:15], axis=1)
+        edge = (
+            np.linalg.norm(e[:, 6:9], axis=1) * np.linalg.norm(e[:, 0:3], axis=1) / np.linalg.norm(e[:, 12:15], axis=1)
+        )
         return int(np.clip(np.ceil(1.67 * np.median(edge) / self.step), 2, 8)) if len(e) else 4
 
     def finish(self, map: Any = map) -> None:
@@ -183,7 +204,10 @@ class PixelFitter(ReferenceFitter):
             return
         shift = np.cumsum([0] + [int(p.offsets[-1]) for p in parts])
         spots = _Learned(
-            *(np.concatenate([getattr(p, n) for p in parts]) for n in ("frames", "kz", "xyz", "s1", "experiment", "bbox")),
+            *(
+                np.concatenate([getattr(p, n) for p in parts])
+                for n in ("frames", "kz", "xyz", "s1", "experiment", "bbox")
+            ),
             np.concatenate([[0]] + [p.offsets[1:] + s for p, s in zip(parts, shift, strict=False)]).astype(np.int64),
             *(np.concatenate([getattr(p, n) for p in parts]) for n in ("data", "mask", "background")),
         )
@@ -199,9 +223,23 @@ class PixelFitter(ReferenceFitter):
                 top = np.zeros_like(profile)
                 bottom = np.zeros_like(profile)
                 total = accumulate_profile(
-                    spots.frames, spots.kz, z, spots.bbox, spots.offsets, spots.data, spots.mask, spots.background, members,
-                    weights, SPOT_COUNTS, profile, self.step, self.n_sub, top, bottom,
-                )  # fmt: skip
+                    spots.frames,
+                    spots.kz,
+                    z,
+                    spots.bbox,
+                    spots.offsets,
+                    spots.data,
+                    spots.mask,
+                    spots.background,
+                    members,
+                    weights,
+                    SPOT_COUNTS,
+                    profile,
+                    self.step,
+                    self.n_sub,
+                    top,
+                    bottom,
+                )
                 if total <= 0.0:
                     return prior
                 profile = _next_profile(profile, top, bottom, total, prior, LOCAL_PRIOR)
@@ -222,7 +260,7 @@ class PixelFitter(ReferenceFitter):
             jobs = []
             for position in range(len(sampler)):
                 weights = sampler.weights(spots.xyz[mine], position)
-                order = np.argsort(-weights, kind="stable")[: SPOTS_PER_POSITION]
+                order = np.argsort(-weights, kind="stable")[:SPOTS_PER_POSITION]
                 order = np.sort(order[weights[order] > 0.02])
                 self.counts[self.first[i] + position] = len(order)
                 jobs.append((mine[order], np.ascontiguousarray(weights[order]), overall, LOCAL_STEPS))
@@ -239,10 +277,17 @@ class PixelFitter(ReferenceFitter):
         s0 = self.geometry.incident(experiment, z)
         old = self.geometry.widths(index, s1, s0, z)
         refined = refine_widths(
-            spots.frames[rows], spots.bbox[rows], spots.offsets[rows], spots.offsets[rows + 1], spots.data, spots.mask,
-            spots.background[spots.offsets[rows]].astype(np.float64), old,
-            growth(experiment, s1, s0), SPOT_COUNTS,
-        )  # fmt: skip
+            spots.frames[rows],
+            spots.bbox[rows],
+            spots.offsets[rows],
+            spots.offsets[rows + 1],
+            spots.data,
+            spots.mask,
+            spots.background[spots.offsets[rows]].astype(np.float64),
+            old,
+            growth(experiment, s1, s0),
+            SPOT_COUNTS,
+        )
         if refined is None:
             return
         self.geometry.set_widths(index, refined)
@@ -257,9 +302,23 @@ class PixelFitter(ReferenceFitter):
             top = np.zeros_like(profile)
             bottom = np.zeros_like(profile)
             total = accumulate_profile(
-                spots.frames, spots.kz, z, spots.bbox, spots.offsets, spots.data, spots.mask, spots.background, piece,
-                np.ones(len(piece)), SPOT_COUNTS, profile, self.step, self.n_sub, top, bottom,
-            )  # fmt: skip
+                spots.frames,
+                spots.kz,
+                z,
+                spots.bbox,
+                spots.offsets,
+                spots.data,
+                spots.mask,
+                spots.background,
+                piece,
+                np.ones(len(piece)),
+                SPOT_COUNTS,
+                profile,
+                self.step,
+                self.n_sub,
+                top,
+                bottom,
+            )
             return top, bottom, total
 
         top, bottom, total = np.zeros_like(profile), np.zeros_like(profile), 0.0
@@ -274,9 +333,25 @@ class PixelFitter(ReferenceFitter):
         n = len(reflections)
         value, variance, correlation, coverage = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
         fit_pixels(
-            frames, kz, np.ascontiguousarray(reflections["xyzcal.px"][:, 2]), shoeboxes.bbox, shoeboxes.offsets, shoeboxes.data,
-            shoeboxes.mask, shoeboxes.background, np.ascontiguousarray(background_variance, dtype=np.float64),
-            self.position(reflections), self.references, np.ascontiguousarray(expected, dtype=np.float64), self.step, self.n_sub,
-            MIN_COVERAGE, self.as_dials, value, variance, correlation, coverage,
-        )  # fmt: skip
+            frames,
+            kz,
+            np.ascontiguousarray(reflections["xyzcal.px"][:, 2]),
+            shoeboxes.bbox,
+            shoeboxes.offsets,
+            shoeboxes.data,
+            shoeboxes.mask,
+            shoeboxes.background,
+            np.ascontiguousarray(background_variance, dtype=np.float64),
+            self.position(reflections),
+            self.references,
+            np.ascontiguousarray(expected, dtype=np.float64),
+            self.step,
+            self.n_sub,
+            MIN_COVERAGE,
+            self.as_dials,
+            value,
+            variance,
+            correlation,
+            coverage,
+        )
         return ProfileFit(value, variance, correlation, variance > 0)

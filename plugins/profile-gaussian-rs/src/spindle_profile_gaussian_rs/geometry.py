@@ -130,10 +130,15 @@ class SpotGeometry:
             xyz = reflections["xyzcal.px"][rows]
             g = experiment.detector.geometry
             frames[rows] = local_frames(
-                np.ascontiguousarray(reflections["s1"][rows]), self.incident(experiment, xyz[:, 2]),
-                reflections["panel"][rows].astype(np.int64), np.ascontiguousarray(xyz[:, :2]), g.d, g.D, g.pixel_size,
+                np.ascontiguousarray(reflections["s1"][rows]),
+                self.incident(experiment, xyz[:, 2]),
+                reflections["panel"][rows].astype(np.int64),
+                np.ascontiguousarray(xyz[:, :2]),
+                g.d,
+                g.D,
+                g.pixel_size,
                 np.ones((len(rows), 2)),
-            )  # fmt: skip
+            )
         return frames
 
     def frames(self, reflections) -> tuple[np.ndarray, np.ndarray]:
@@ -149,10 +154,15 @@ class SpotGeometry:
             s0 = self.incident(experiment, xyz[:, 2])
             g = experiment.detector.geometry
             frames[rows] = local_frames(
-                s1, s0, reflections["panel"][rows].astype(np.int64), np.ascontiguousarray(xyz[:, :2]), g.d, g.D,
+                s1,
+                s0,
+                reflections["panel"][rows].astype(np.int64),
+                np.ascontiguousarray(xyz[:, :2]),
+                g.d,
+                g.D,
                 g.pixel_size,
                 self.widths(i, s1, s0, xyz[:, 2]),
-            )  # fmt: skip
+            )
             if not experiment.is_still:
                 e1 = np.cross(s1, s0)
                 e1 /= np.linalg.norm(e1, axis=1)[:, None]

@@ -26,11 +26,26 @@ class GridFitter(ReferenceFitter):
         value, variance, correlation = np.zeros(n), np.zeros(n), np.zeros(n)
         grids = np.zeros((n if only_transform else 0, self.size, self.size, self.size), np.float32)
         fit_grid(
-            frames, kz, np.ascontiguousarray(reflections["xyzcal.px"][:, 2]), shoeboxes.bbox, shoeboxes.offsets, shoeboxes.data,
-            shoeboxes.mask, shoeboxes.background, np.ascontiguousarray(background_variance, dtype=np.float64),
-            self.position(reflections), references, np.ascontiguousarray(expected, dtype=np.float64), self.step, self.as_dials,
-            only_transform, grids, value, variance, correlation,
-        )  # fmt: skip
+            frames,
+            kz,
+            np.ascontiguousarray(reflections["xyzcal.px"][:, 2]),
+            shoeboxes.bbox,
+            shoeboxes.offsets,
+            shoeboxes.data,
+            shoeboxes.mask,
+            shoeboxes.background,
+            np.ascontiguousarray(background_variance, dtype=np.float64),
+            self.position(reflections),
+            references,
+            np.ascontiguousarray(expected, dtype=np.float64),
+            self.step,
+            self.as_dials,
+            only_transform,
+            grids,
+            value,
+            variance,
+            correlation,
+        )
         return grids, value, variance, correlation
 
     def learn(self, reflections, shoeboxes) -> np.ndarray:
@@ -62,6 +77,8 @@ class GridFitter(ReferenceFitter):
         self._sums = np.zeros((0, 1, 1, 1))
 
     def fit(self, reflections, shoeboxes, expected, background_variance) -> ProfileFit:
-        _, value, variance, correlation = self._call(reflections, shoeboxes, self.references, expected, background_variance, False)
+        _, value, variance, correlation = self._call(
+            reflections, shoeboxes, self.references, expected, background_variance, False
+        )
         success = (variance > 0) & self._made[self.position(reflections)]
         return ProfileFit(np.where(success, value, 0.0), np.where(success, variance, -1.0), correlation, success)

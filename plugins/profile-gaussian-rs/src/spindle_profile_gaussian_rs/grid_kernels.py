@@ -12,7 +12,7 @@ import math
 import numba
 import numpy as np
 
-from .pixel_kernels import _lattice, _slice_shares
+from .spread_kernels import pixel_lattice, slice_shares
 
 VALID, FOREGROUND = 1, 4
 PARTS = 5
@@ -65,8 +65,25 @@ def _cell_shares(cu, cw, y, x, size, cells):
 
 @numba.njit(nogil=True, cache=True)
 def fit_grid(
-    frames, kz, z, bbox, offsets, data, mask, background, background_variance, reference, references, expected, step, as_dials,
-    only_transform, grids, value, variance, correlation,
+    frames,
+    kz,
+    z,
+    bbox,
+    offsets,
+    data,
+    mask,
+    background,
+    background_variance,
+    reference,
+    references,
+    expected,
+    step,
+    as_dials,
+    only_transform,
+    grids,
+    value,
+    variance,
+    correlation,
 ):
     """Spread spots over the grid and, unless ``only_transform``, fit them there.
 
@@ -111,7 +128,7 @@ def fit_grid(
         nz = bbox[r, 5] - bbox[r, 4]
         start = offsets[r]
         plane = nx * ny
-        _lattice(frames[r], bbox[r, 0], bbox[r, 2], nx, ny, 1.0 / step, centre, cu, cw)
+        pixel_lattice(frames[r], bbox[r, 0], bbox[r, 2], nx, ny, 1.0 / step, centre, cu, cw)
         _image_shares(kz[r], z[r], bbox[r, 4], nz, size, step, forward)
         c[:] = 0.0
         b[:] = 0.0
@@ -145,7 +162,7 @@ def fit_grid(
                         grids[r, j, i, k] = c[j, i, k] - b[j, i, k]
             continue
         # slices that the box does not reach are left out
-        _slice_shares(kz[r], z[r], bbox[r, 4], nz, size, step, reverse)
+        slice_shares(kz[r], z[r], bbox[r, 4], nz, size, step, reverse)
         any_slice = False
         for k in range(size):
             total = 0.0
@@ -233,7 +250,9 @@ def fit_grid(
                 if t < -6.0:
                     scale = sigma / (-t + 1.0 / -t)
                 else:
-                    scale = mean + sigma * math.exp(-0.5 * t * t) / (1.2533141373155003 * math.erfc(-t * 0.7071067811865476))
+                    scale = mean + sigma * math.exp(-0.5 * t * t) / (
+                        1.2533141373155003 * math.erfc(-t * 0.7071067811865476)
+                    )
                 scale = max(scale, 1e-3)
         if as_dials:
             if not converged:

@@ -18,93 +18,28 @@ import math
 import numba
 import numpy as np
 
+from .spread_kernels import pixel_lattice, pixel_weights, slice_shares
+
 VALID, FOREGROUND, OVERLAPPED = 1, 4, 32
 
 
 @numba.njit(nogil=True, cache=True)
-def _lattice(e, x0, y0, nx, ny, scale, centre, cu, cw):
-    """Grid coordinates of the corners of all pixels of a box."""
-    for j in range(ny + 1):
-        y = float(y0 + j)
-        for i in range(nx + 1):
-            x = float(x0 + i)
-            vx = e[6] * x + e[9] * y + e[12]
-            vy = e[7] * x + e[10] * y + e[13]
-            vz = e[8] * x + e[11] * y + e[14]
-            s = scale / math.sqrt(vx * vx + vy * vy + vz * vz)
-            cu[j, i] = centre + (e[0] * vx + e[1] * vy + e[2] * vz) * s
-            cw[j, i] = centre + (e[3] * vx + e[4] * vy + e[5] * vz) * s
-
-
-@numba.njit(nogil=True, cache=True)
-def _pixel_weights(cu, cw, y, x, n_sub, size, weights):
-    """Integral of each node's bilinear hat over one pixel.
-
-    Returns the window j0, j1, i0, i1 of ``weights`` that was filled (empty when the pixel is outside the grid).
-    """
-    u00, u01, u10, u11 = cu[y, x], cu[y, x + 1], cu[y + 1, x], cu[y + 1, x + 1]
-    w00, w01, w10, w11 = cw[y, x], cw[y, x + 1], cw[y + 1, x], cw[y + 1, x + 1]
-    i0 = max(int(math.floor(min(min(u00, u01), min(u10, u11)))), 0)
-    i1 = min(int(math.floor(max(max(u00, u01), max(u10, u11)))) + 2, size)
-    j0 = max(int(math.floor(min(min(w00, w01), min(w10, w11)))), 0)
-    j1 = min(int(math.floor(max(max(w00, w01), max(w10, w11)))) + 2, size)
-    if i1 <= i0 or j1 <= j0:
-        return 0, 0, 0, 0
-    for j in range(j0, j1):
-        for i in range(i0, i1):
-            weights[j, i] = 0.0
-    area = 0.5 * abs((u11 - u00) * (w10 - w01) - (w11 - w00) * (u10 - u01))
-    share = area / (n_sub * n_sub)
-    for b in range(n_sub):
-        t = (b + 0.5) / n_sub
-        for a in range(n_sub):
-            s = (a + 0.5) / n_sub
-            u = (1.0 - t) * ((1.0 - s) * u00 + s * u01) + t * ((1.0 - s) * u10 + s * u11)
-            w = (1.0 - t) * ((1.0 - s) * w00 + s * w01) + t * ((1.0 - s) * w10 + s * w11)
-            fi = math.floor(u)
-            fj = math.floor(w)
-            i = int(fi)
-            j = int(fj)
-            du = u - fi
-            dw = w - fj
-            if j >= 0 and j < size:
-                if i >= 0 and i < size:
-                    weights[j, i] += share * (1.0 - du) * (1.0 - dw)
-                if i + 1 >= 0 and i + 1 < size:
-                    weights[j, i + 1] += share * du * (1.0 - dw)
-            if j + 1 >= 0 and j + 1 < size:
-                if i >= 0 and i < size:
-                    weights[j + 1, i] += share * (1.0 - du) * dw
-                if i + 1 >= 0 and i + 1 < size:
-                    weights[j + 1, i + 1] += share * du * dw
-    return j0, j1, i0, i1
-
-
-@numba.njit(nogil=True, cache=True)
-def _slice_shares(kz, z, z0, nz, size, step, shares):
-    """Share F[j, k] of slice k of the profile that falls into image z0 + j."""
-    half = 0.5 * size
-    root = 0.7071067811865476
-    for k in range(size):
-        a = (k - half) * step
-        b = a + step
-        whole = math.erf(b * root) - math.erf(a * root)
-        for j in range(nz):
-            ta = (z0 + j - z) * kz
-            tb = (z0 + j + 1 - z) * kz
-            if tb < ta:
-                ta, tb = tb, ta
-            lo = max(a, ta)
-            hi = min(b, tb)
-            if hi <= lo or whole <= 0.0:
-                shares[j, k] = 0.0
-            else:
-                shares[j, k] = (math.erf(hi * root) - math.erf(lo * root)) / whole
-
-
-@numba.njit(nogil=True, cache=True)
 def accumulate_profile(
-    frames, kz, z, bbox, offsets, data, mask, background, members, weights, spot_counts, profile, step, n_sub, numerator,
+    frames,
+    kz,
+    z,
+    bbox,
+    offsets,
+    data,
+    mask,
+    background,
+    members,
+    weights,
+    spot_counts,
+    profile,
+    step,
+    n_sub,
+    numerator,
     denominator,
 ):
     """One expectation-maximisation step over the members of a reference position.
@@ -158,8 +93,8 @@ def accumulate_profile(
         nz = bbox[r, 5] - bbox[r, 4]
         start = offsets[r]
         plane = nx * ny
-        _lattice(frames[r], bbox[r, 0], bbox[r, 2], nx, ny, 1.0 / step, centre, cu, cw)
-        _slice_shares(kz[r], z[r], bbox[r, 4], nz, size, step, shares)
+        pixel_lattice(frames[r], bbox[r, 0], bbox[r, 2], nx, ny, 1.0 / step, centre, cu, cw)
+        slice_shares(kz[r], z[r], bbox[r, 4], nz, size, step, shares)
         # expected share per pixel, and the spot's intensity from the pixels that are used
         counts, covered = 0.0, 0.0
         for y in range(ny):
@@ -172,7 +107,7 @@ def accumulate_profile(
                 if not use:
                     q[pixel, 0] = -1.0
                     continue
-                j0, j1, i0, i1 = _pixel_weights(cu, cw, y, x, n_sub, size, wts)
+                j0, j1, i0, i1 = pixel_weights(cu, cw, y, x, n_sub, size, wts)
                 for k in range(size):
                     q[pixel, k] = 0.0
                 for j in range(j0, j1):
@@ -215,7 +150,7 @@ def accumulate_profile(
                         for k in range(size):
                             ratio[k] += shares[j, k] * f
                             sens[k] += shares[j, k]
-                j0, j1, i0, i1 = _pixel_weights(cu, cw, y, x, n_sub, size, wts)
+                j0, j1, i0, i1 = pixel_weights(cu, cw, y, x, n_sub, size, wts)
                 for j in range(j0, j1):
                     for i in range(i0, i1):
                         w = wts[j, i] * weight * intensity
@@ -228,8 +163,26 @@ def accumulate_profile(
 
 @numba.njit(nogil=True, cache=True)
 def fit_pixels(
-    frames, kz, z, bbox, offsets, data, mask, background, background_variance, reference, references, expected, step, n_sub, min_coverage,
-    as_dials, value, variance, correlation, coverage,
+    frames,
+    kz,
+    z,
+    bbox,
+    offsets,
+    data,
+    mask,
+    background,
+    background_variance,
+    reference,
+    references,
+    expected,
+    step,
+    n_sub,
+    min_coverage,
+    as_dials,
+    value,
+    variance,
+    correlation,
+    coverage,
 ):
     """Fit each spot's intensity to its foreground pixels with its reference profile.
 
@@ -290,8 +243,8 @@ def fit_pixels(
         nz = bbox[r, 5] - bbox[r, 4]
         start = offsets[r]
         plane = nx * ny
-        _lattice(frames[r], bbox[r, 0], bbox[r, 2], nx, ny, 1.0 / step, centre, cu, cw)
-        _slice_shares(kz[r], z[r], bbox[r, 4], nz, size, step, shares)
+        pixel_lattice(frames[r], bbox[r, 0], bbox[r, 2], nx, ny, 1.0 / step, centre, cu, cw)
+        slice_shares(kz[r], z[r], bbox[r, 4], nz, size, step, shares)
         count = 0
         covered = 0.0
         b_sum = 0.0
@@ -305,7 +258,7 @@ def fit_pixels(
                         use = True
                 if not use:
                     continue
-                j0, j1, i0, i1 = _pixel_weights(cu, cw, y, x, n_sub, size, wts)
+                j0, j1, i0, i1 = pixel_weights(cu, cw, y, x, n_sub, size, wts)
                 for k in range(size):
                     q[k] = 0.0
                 for j in range(j0, j1):
@@ -370,7 +323,9 @@ def fit_pixels(
                 if t < -6.0:
                     scale = sigma / (-t + 1.0 / -t)
                 else:
-                    scale = mean + sigma * math.exp(-0.5 * t * t) / (1.2533141373155003 * math.erfc(-t * 0.7071067811865476))
+                    scale = mean + sigma * math.exp(-0.5 * t * t) / (
+                        1.2533141373155003 * math.erfc(-t * 0.7071067811865476)
+                    )
                 scale = max(scale, 1e-3)
         value[r] = estimate
         variance[r] = s2

@@ -13,11 +13,22 @@ from spindle.report import Table
 # Ice rings: ranges of 1/d^2 (1/A^2) of hexagonal ice, as tabulated by DIALS.
 ICE_RINGS = np.array(
     [
-        (0.0640, 0.0690), (0.0710, 0.0780), (0.0825, 0.0880), (0.138, 0.144), (0.190, 0.205), (0.228, 0.240), (0.262,
-        0.266),
-        (0.267, 0.278), (0.280, 0.288), (0.337, 0.341), (0.429, 0.435), (0.459, 0.466), (0.478, 0.486), (0.531, 0.537),
+        (0.0640, 0.0690),
+        (0.0710, 0.0780),
+        (0.0825, 0.0880),
+        (0.138, 0.144),
+        (0.190, 0.205),
+        (0.228, 0.240),
+        (0.262, 0.266),
+        (0.267, 0.278),
+        (0.280, 0.288),
+        (0.337, 0.341),
+        (0.429, 0.435),
+        (0.459, 0.466),
+        (0.478, 0.486),
+        (0.531, 0.537),
     ]
-)  # fmt: skip
+)
 
 OPERATORS = {
     "<=": operator.le,
@@ -120,10 +131,11 @@ def significance(table, n_experiments: int, params) -> tuple[np.ndarray, list[Ta
             )
         tables.append(
             Table(
-                "Significance filter for experiment "
-                f"{i}", ["Bin", "Resolution range", "N", "<I>", "<I/sigI>", "Kept"], content,
+                f"Significance filter for experiment {i}",
+                ["Bin", "Resolution range", "N", "<I>", "<I/sigI>", "Kept"],
+                content,
                 f"significance_{i}",
             )
-        )  # fmt: skip
+        )
         keep[rows] = d >= limit * (1 - 1e-9)
     return keep, tables

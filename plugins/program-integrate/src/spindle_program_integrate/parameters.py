@@ -42,10 +42,11 @@ class IntegrateParams(Params):
         random_seed = Int(0, none=True, help="Seed of the sample.")
 
     exclude_images = Strings(
-        None, none=True,
+        None,
+        none=True,
         help="Images to leave out: numbers (7), ranges (3:5) or ranges of one experiment (0:3:5), image numbers from "
-             "1, inclusive.",
-    )  # fmt: skip
+        "1, inclusive.",
+    )
 
     class integration(Params):
         """How intensities are measured."""
@@ -65,11 +66,14 @@ class IntegrateParams(Params):
             threshold = Float(0.95, min=0, max=1, none=True, help="Only the default: there are no blocks.")
             force = Bool(False, help="Only False: there are no blocks.")
             max_memory_usage = Float(
-                0.90, min=0, max=1, none=True,
-                help="Share of the available memory that pixels of reflections may take, at most 1 GB; beyond it the "
-                     "images are read "
+                0.90,
+                min=0,
+                max=1,
+                none=True,
+                help="Share of the available memory that pixels of reflections may take, at most 0.7 GB; beyond it the "
+                "images are read "
                 "several times.",
-            )  # fmt: skip
+            )
 
         use_dynamic_mask = Bool(True, help="Mask goniometer shadows where the format of the images describes them.")
 
@@ -92,9 +96,11 @@ class IntegrateParams(Params):
             split_experiments = Bool(True, help="One shoebox file per experiment, shoeboxes_<n>.refl.")
 
         integrator = Choice(
-            ["auto", "3d", "flat3d", "2d", "single2d", "stills", "3d_threaded"], "auto", level=3,
+            ["auto", "3d", "flat3d", "2d", "single2d", "stills", "3d_threaded"],
+            "auto",
+            level=3,
             help="auto, 3d and 3d_threaded are the same. The others are not available.",
-        )  # fmt: skip
+        )
 
         class profile(Params):
             """Profile fitting."""
@@ -239,9 +245,10 @@ def refuse_unavailable(params: IntegrateParams) -> None:
         _refuse("integration.integrator", p.integrator, "only the 3d integrator exists; use auto")
     if (p.profile.validation.number_of_partitions or 1) > 1:
         _refuse(
-            "integration.profile.validation.number_of_partitions", p.profile.validation.number_of_partitions,
+            "integration.profile.validation.number_of_partitions",
+            p.profile.validation.number_of_partitions,
             "cross-validation of profiles is not available; leave it 1",
-        )  # fmt: skip
+        )
     if p.mp.njobs not in (1, None):
         _refuse(
             "integration.mp.njobs", p.mp.njobs, "choose an executor with integration.mp.method to use several machines"

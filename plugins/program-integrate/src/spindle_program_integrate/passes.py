@@ -17,18 +17,29 @@ from spindle.table import Flag, ReflectionTable
 from .expected import ExpectedIntensity, choose_sample
 from .images import image_groups
 from .measure import Measurer
-from .stream import Plan, stream_blocks
+from .stream import BYTES_PER_PIXEL, Plan, stream_blocks
 
-PIXEL_MEMORY = 1_000_000_000
+PIXEL_MEMORY = 700_000_000
+LEARNING_MEMORY = 150_000_000
 MAX_SUBSETS = 32
 FULLY_RECORDED = 0.99
 GEOMETRY = ("id", "panel", "s1", "xyzcal.px")
 
 RESULT_COLUMNS = (
-    "intensity.sum.value", "intensity.sum.variance", "background.sum.value", "background.sum.variance", "background.mean",
-    "background.mse", "background.dispersion", "num_pixels.valid", "num_pixels.foreground", "num_pixels.background",
-    "num_pixels.background_used", "xyzobs.px.value", "xyzobs.px.variance",
-)  # fmt: skip
+    "intensity.sum.value",
+    "intensity.sum.variance",
+    "background.sum.value",
+    "background.sum.variance",
+    "background.mean",
+    "background.mse",
+    "background.dispersion",
+    "num_pixels.valid",
+    "num_pixels.foreground",
+    "num_pixels.background",
+    "num_pixels.background_used",
+    "xyzobs.px.value",
+    "xyzobs.px.variance",
+)
 FIT_COLUMNS = ("intensity.prf.value", "intensity.prf.variance", "profile.correlation")
 
 
@@ -105,16 +116,30 @@ class Integrator:
         wanted = np.isin(self.table["id"], members) & ~self.table.has_flags(Flag.DONT_INTEGRATE)
         bbox = self.table["bbox"]
         size = np.array([p.image_size for p in experiment.detector])[self.table["panel"].astype(np.int64)]
-        inside = (bbox[:, 0] < size[:, 0]) & (bbox[:, 1] > 0) & (bbox[:, 2] < size[:, 1]) & (bbox[:, 3] > 0) & (bbox[:, 1] > bbox[:, 0])
+        inside = (
+            (bbox[:, 0] < size[:, 0])
+            & (bbox[:, 1] > 0)
+            & (bbox[:, 2] < size[:, 1])
+            & (bbox[:, 3] > 0)
+            & (bbox[:, 1] > bbox[:, 0])
+        )
         rows = np.flatnonzero(wanted & inside)
         self._check_sizes(rows, size, members[0])
         plan = Plan(bbox, rows)
         excluded = set.union(*(self.excluded[i] for i in members))
         return {
-            "members": members, "experiment": experiment, "sequence": sequence, "masks": masks, "rows": rows, "plan": plan,
-            "excluded": excluded, "first": experiment.scan.array_range[0],
-            "measurer": Measurer(self.table, experiment.detector, self.background, self.centroid, self.params.integration),
-        }  # fmt: skip
+            "members": members,
+            "experiment": experiment,
+            "sequence": sequence,
+            "masks": masks,
+            "rows": rows,
+            "plan": plan,
+            "excluded": excluded,
+            "first": experiment.scan.array_range[0],
+            "measurer": Measurer(
+                self.table, experiment.detector, self.background, self.centroid, self.params.integration
+            ),
+        }
 
     def _check_sizes(self, rows: np.ndarray, image_size: np.ndarray, index: int) -> None:
         """Refuse models whose spots are as large as the detector."""
@@ -154,8 +179,9 @@ class Integrator:
         if n > 1:
             self.context.log.info(
                 " %.2f GB of pixels would be alive at once: measuring the reflections in %d parts, reading the images for each",
-                peak / 1e9, n,
-            )  # fmt: skip
+                peak / 1e9,
+                n,
+            )
         parts = []
         for i in range(n):
             extract = np.zeros(len(self.table), bool)
@@ -167,7 +193,9 @@ class Integrator:
 
     def _foreground(self, rows: np.ndarray) -> ForegroundMasks:
         part = self.geometry.select(rows)
-        return self.profile.foreground(experiments=self.experiments, reflections=part, bbox=np.ascontiguousarray(self.table["bbox"][rows]))
+        return self.profile.foreground(
+            experiments=self.experiments, reflections=part, bbox=np.ascontiguousarray(self.table["bbox"][rows])
+        )
 
     def _pass(self, group, extract, description, fitter, expected, keep):
         """Stream the images once; yield what was measured, block by block."""
@@ -177,10 +205,20 @@ class Integrator:
 
         with self.context.progress(description, sequence.n_images) as progress:
             blocks = stream_blocks(
-                group["plan"], extract, panel, self._foreground, sequence, group["first"], group["masks"], group["excluded"],
-                executor, progress.advance,
-            )  # fmt: skip
-            yield from executor.map(lambda block: group["measurer"].measure(block, fitter, expected, keep(block)), blocks)
+                group["plan"],
+                extract,
+                panel,
+                self._foreground,
+                sequence,
+                group["first"],
+                group["masks"],
+                group["excluded"],
+                executor,
+                progress.advance,
+            )
+            yield from executor.map(
+                lambda block: group["measurer"].measure(block, fitter, expected, keep(block)), blocks
+            )
 
     def _store(self, measured) -> None:
         rows = measured.rows
@@ -204,6 +242,7 @@ class Integrator:
             part = table.select(candidates)
             part["intensity.sum.value"] = brightness[candidates]
             candidates = candidates[choose(part)]
+        candidates = self._affordable(candidates, LEARNING_MEMORY)
         teach = np.zeros(len(table), bool)
         teach[candidates] = True
         sampled = np.zeros(len(table), bool)
@@ -211,7 +250,7 @@ class Integrator:
         ids, x, intensity = [], [], []
         for group in groups:
             rows = group["rows"]
-            sampled[choose_sample(rows[full[rows]])] = True
+            sampled[self._affordable(choose_sample(rows[full[rows]]), LEARNING_MEMORY)] = True
             extract = np.zeros(len(table), bool)
             extract[rows] = (teach | sampled)[rows]
             for measured in self._pass(group, extract, "modelling", None, None, lambda block: True):
@@ -234,8 +273,18 @@ class Integrator:
         table["flags"][used] |= np.uint64(int(Flag.USED_IN_MODELLING))
         self.context.log.info(" %d spots used for reference profiles", np.count_nonzero(used))
         self.tables += self.fitter.tables()
-        curve = ExpectedIntensity(*(np.concatenate(v) if v else np.zeros(0) for v in (ids, x, intensity)), len(self.experiments))
+        curve = ExpectedIntensity(
+            *(np.concatenate(v) if v else np.zeros(0) for v in (ids, x, intensity)), len(self.experiments)
+        )
         return curve(table["id"], 1.0 / table["d"] ** 2)
+
+    def _affordable(self, rows: np.ndarray, limit: float) -> np.ndarray:
+        """As many of the rows, evenly taken, as have pixels for ``limit`` bytes."""
+        if not len(rows):
+            return rows
+        edges = np.diff(self.table["bbox"][rows].astype(np.int64).reshape(-1, 3, 2), axis=2)[..., 0]
+        total = float(np.prod(edges, axis=1).sum()) * BYTES_PER_PIXEL
+        return rows[:: max(1, int(np.ceil(total / limit)))]
 
     def _observed_mm(self) -> None:
         """Observed positions in mm and radians."""

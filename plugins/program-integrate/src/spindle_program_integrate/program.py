@@ -266,9 +266,13 @@ class Integrate(Program):
             "sigma_m": [float(np.mean(e.profile["sigma_m"])) for e in experiments],
         }
         return ProgramResult(
-            experiments=experiments, reflections=table, tables=tables, summary=summary, files=files,
+            experiments=experiments,
+            reflections=table,
+            tables=tables,
+            summary=summary,
+            files=files,
             next_step=f"spindle symmetry {params.output.experiments} {params.output.reflections}",
-        )  # fmt: skip
+        )
 
     @staticmethod
     def _debug(table, shoeboxes, experiments, files, params) -> ReflectionTable:
@@ -309,9 +313,12 @@ def _writer_of_profiles(profiles):
     def write(path) -> None:
         with open(path, "wb") as stream:
             np.savez_compressed(
-                stream, data=np.array([p["data"] for p in profiles]), coord=np.array([p["coord"] for p in profiles]),
-                experiment=np.array([p["experiment"] for p in profiles]), n_reflections=np.array([p["n_reflections"] for p in profiles]),
-            )  # fmt: skip
+                stream,
+                data=np.array([p["data"] for p in profiles]),
+                coord=np.array([p["coord"] for p in profiles]),
+                experiment=np.array([p["experiment"] for p in profiles]),
+                n_reflections=np.array([p["n_reflections"] for p in profiles]),
+            )
 
     return write
 

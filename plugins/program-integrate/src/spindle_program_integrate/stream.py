@@ -153,7 +153,14 @@ def stream_blocks(
         shoeboxes = Shoeboxes.empty(panel[rows], boxes)
         shoeboxes.bbox = bbox
         return Block(
-            rows, shoeboxes.panel, bbox, foreground(rows), shoeboxes, np.zeros(len(rows), bool), plan.first[index], plan.last[index]
+            rows,
+            shoeboxes.panel,
+            bbox,
+            foreground(rows),
+            shoeboxes,
+            np.zeros(len(rows), bool),
+            plan.first[index],
+            plan.last[index],
         )
 
     detector = sequence.experiment.detector
@@ -184,9 +191,22 @@ def stream_blocks(
                 if b.first <= z < b.last:
                     s = b.shoeboxes
                     extract_pixels(
-                        pixels, good, float(low), float(high), p, z, b.panel, b.bbox, b.masks.offsets, b.masks.inside, counts[p],
-                        s.offsets, s.data, s.mask, b.overloaded,
-                    )  # fmt: skip
+                        pixels,
+                        good,
+                        float(low),
+                        float(high),
+                        p,
+                        z,
+                        b.panel,
+                        b.bbox,
+                        b.masks.offsets,
+                        b.masks.inside,
+                        counts[p],
+                        s.offsets,
+                        s.data,
+                        s.mask,
+                        b.overloaded,
+                    )
         advance(1)
         for b in alive:
             if b.last == z + 1 and len(b.shoeboxes.data):

@@ -67,10 +67,13 @@ class _Columns:
         shift = mean(self.shift2, self.strong)
         exact = float(np.sqrt(self.shift2[rows & self.strong].mean())) if shift is not None else None
         return [
-            *count, mean(self.background, self.sum | self.prf), mean(self.ios_sum, self.sum_ok), mean(self.ios_prf,
-            self.prf_ok),
-            mean(self.cc, self.prf_ok), None if exact is None else round(exact, 2),
-        ]  # fmt: skip
+            *count,
+            mean(self.background, self.sum | self.prf),
+            mean(self.ios_sum, self.sum_ok),
+            mean(self.ios_prf, self.prf_ok),
+            mean(self.cc, self.prf_ok),
+            None if exact is None else round(exact, 2),
+        ]
 
 
 def _correlation(a: np.ndarray, b: np.ndarray, ranks: bool) -> float | None:
