@@ -71,11 +71,14 @@ class Penalty:
         when the parameters vary by as much as the restraint then expects.
     typical : float
         Where the weight is found from the data: a first guess of the size of the restrained quantity.
+    rank : int or None
+        Rank of the matrix, where it is known.
     """
 
     matrix: np.ndarray
     weight: float | None
     typical: float = 0.01
+    rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,6 +192,7 @@ class ScalingContract(PluginContract):
             for penalty in term.penalties:
                 assert np.linalg.eigvalsh(penalty.matrix).min() > -1e-9
                 np.testing.assert_allclose(penalty.matrix, penalty.matrix.T)
+                assert penalty.rank in (None, np.linalg.matrix_rank(penalty.matrix))
 
     def test_starts_from_an_existing_model(
         self, plugin: Handle, experiment: Experiment, observations: ScalingObservations, model: ScalingModel

@@ -75,7 +75,7 @@ class Layout:
                 free.append(np.full(p, not term.fixed))
                 n += p
                 for penalty in term.penalties:
-                    rank = int(np.linalg.matrix_rank(penalty.matrix))
+                    rank = penalty.rank if penalty.rank is not None else int(np.linalg.matrix_rank(penalty.matrix))
                     weight = penalty.weight
                     if weight is None:
                         weight = 1.0 / penalty.typical**2

@@ -21,7 +21,7 @@ from .layout import Layout
 #: Updates of the adaptive weights per step.
 ADAPTATIONS = 3
 #: Larger matrices are inverted by LAPACK, smaller ones by a kernel that needs no threads.
-LARGE_MATRIX = 400
+LARGE_MATRIX = 1500
 #: How much firmer than the data the pins hold what the data cannot tell.
 PIN_STRENGTH = 100.0
 #: Adaptive weights stay within these factors of the first guess: a term can vanish, but not run away.
@@ -138,7 +138,7 @@ def fit_scales(
         normal, right, chi_square, pins = _equations(data, g, columns, slopes, probes, means, len(x))
         value = chi_square + layout.penalty(x)
         history.append((float(np.sqrt(chi_square / n)), layout.penalty(x)))
-        for _ in range(ADAPTATIONS if adapt and layout.is_adaptive and step < 2 else 1):
+        for _ in range(ADAPTATIONS if adapt and layout.is_adaptive and step == 0 else 1):
             matrix, push = _restrained(layout, x, normal, right, pins, free)
             inverse = _inverse(matrix)
             if adapt and layout.is_adaptive:

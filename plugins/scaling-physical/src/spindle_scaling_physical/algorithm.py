@@ -191,12 +191,12 @@ class PhysicalScaling(Algorithm):
         indices, weights = smoother.weights(u)
         p = len(parameters)
         if self.params.restraint == "fixed":
-            penalties = (Penalty(np.eye(p), self.params.decay_restraint),) if name == "decay" else ()
+            penalties = (Penalty(np.eye(p), self.params.decay_restraint, rank=p),) if name == "decay" else ()
         elif name == "scale":
             steps = np.diff(np.eye(p), axis=0)
-            penalties = (Penalty(steps.T @ steps, None, 0.01),)
+            penalties = (Penalty(steps.T @ steps, None, 0.01, p - 1),)
         else:
-            penalties = (Penalty(np.eye(p), self.params.decay_restraint), *_smooth_decay(p))
+            penalties = (Penalty(np.eye(p), self.params.decay_restraint, rank=p), *_smooth_decay(p))
         coefficient = None if name == "scale" else 0.5 / observations.d**2
         return ScaleTerm(
             name, parameters, indices.astype(np.int32), weights, null, 0.0, coefficient, penalties, name in fixed
@@ -224,9 +224,9 @@ class PhysicalScaling(Algorithm):
         order = np.repeat(np.arange(1, lmax + 1), 2 * np.arange(1, lmax + 1) + 1)
         if adaptive:
             # a physical absorption surface is smooth: the expected coefficients fall with the order
-            penalties = (Penalty(np.diag(0.5 * order * (order + 1.0)), None, 0.01),)
+            penalties = (Penalty(np.diag(0.5 * order * (order + 1.0)), None, 0.01, p),)
         else:
-            penalties = (Penalty(np.eye(p), float(weight)),)
+            penalties = (Penalty(np.eye(p), float(weight), rank=p),)
         indices = np.arange(p, dtype=np.int32)[None, :]
         term = ScaleTerm("absorption", parameters, indices, weights, 0.0, 1.0, None, penalties, "absorption" in fixed)
         return term, lmax, float(weight)
@@ -242,11 +242,11 @@ def _smooth_decay(p: int) -> tuple[Penalty, ...]:
     """Restraints whose weights the data choose: on the change of B over the scan and on its curvature."""
     x = np.arange(p) - 0.5 * (p - 1)
     slope = x * (p - 1) / (x @ x)
-    change = Penalty(np.outer(slope, slope), None, 1.0)
+    change = Penalty(np.outer(slope, slope), None, 1.0, 1)
     if p < 3:
         return (change,)
     bends = np.diff(np.eye(p), n=2, axis=0)
-    return change, Penalty(bends.T @ bends, None, 0.05)
+    return change, Penalty(bends.T @ bends, None, 0.05, p - 2)
 
 
 def _n_intervals(stop: float, total: float, spacing: float) -> int:
