@@ -197,6 +197,15 @@ def test_inverted_rotation_axis_is_noticed_and_named():
     assert "invert_rotation_axis=True" in result.summary["warning"]
 
 
+def test_failure_names_the_inverted_axis_too():
+    truth = [rotation_experiment(TRICLINIC, seed=19)]
+    spots = spots_of(truth, seed=8)
+    goniometer = replace(truth[0].goniometer, rotation_axis=-truth[0].goniometer.rotation_axis)
+    wrong = Experiments([replace(truth[0], goniometer=goniometer, crystal=None)])
+    with pytest.raises(IndexingError, match="invert_rotation_axis=True"):
+        run("index", wrong, spots, space_group="F23", max_combinations=50)
+
+
 def test_good_result_has_no_warning(triclinic):
     assert "warning" not in triclinic[2].summary
 

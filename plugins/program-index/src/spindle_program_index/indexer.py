@@ -41,7 +41,8 @@ class Indexed:
     experiments : Experiments
         Lattice by lattice, each with all sweeps.
     reflections : ReflectionTable
-    n_sweeps : int
+    given : Experiments
+        The sweeps as they were before refinement, without crystals.
     last : RefinementResult or None
         The last refinement.
     max_cell : float, angstrom
@@ -49,9 +50,14 @@ class Indexed:
 
     experiments: Experiments
     reflections: ReflectionTable
-    n_sweeps: int
+    given: Experiments
     last: RefinementResult | None
     max_cell: float
+
+    @property
+    def n_sweeps(self) -> int:
+        """Number of sweeps."""
+        return len(self.given)
 
     @property
     def n_lattices(self) -> int:
@@ -89,6 +95,7 @@ class Indexer:
         crystals: list[Crystal] | None = None,
     ) -> None:
         self.sweeps, self.params, self.context = sweeps, params, context
+        self.given_sweeps = sweeps
         self.given = list(crystals or [])
         self.known = KnownSymmetry.from_params(params.indexing.known_symmetry)
         self.stills = sweeps[0].is_still
@@ -328,7 +335,7 @@ class Indexer:
                 [replace(e, crystal=constrain_crystal(e.crystal, self.known.group)) for e in experiments]
             )
         table.identifiers = {i: e.identifier for i, e in enumerate(experiments)}
-        return Indexed(experiments, table, len(self.sweeps), self.last, self.max_cell)
+        return Indexed(experiments, table, self.given_sweeps, self.last, self.max_cell)
 
 
 def _check_volume(before: float, after: float) -> None:

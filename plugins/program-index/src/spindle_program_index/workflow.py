@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from spindle.contracts import ProgramInputs, ProgramResult
 from spindle.contracts.indexing import IndexingError
+from spindle.contracts.refiner import RefinementError
 from spindle.errors import UserError
-from spindle.models import Experiments
+from spindle.models import Crystal, Experiments
 from spindle.table import ReflectionTable
 
 from .diagnosis import count_indexed
@@ -41,10 +41,10 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
     if params.indexing.joint_indexing is False and len(sweeps) > 1:
         parts = _one_by_one(sweeps, spots, params, context)
     else:
-        parts = [Indexer(sweeps, spots, params, context, crystals).run()]
+        parts = [_together(sweeps, spots, params, context, crystals)]
     summary: dict[str, Any] = {}
     for part in parts:
-        warning = _judge(part, spots, params, context)
+        warning = _judge(part, params, context)
         if warning:
             summary["warning"] = warning
         if part.n_lattices == 1:
@@ -55,6 +55,21 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
         experiments=experiments, reflections=reflections, summary=summary,
         next_step=f"spindle refine {params.output.experiments} {params.output.reflections}",
     )  # fmt: skip
+
+
+def _together(
+    sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any, crystals: list[Crystal]
+) -> Indexed:
+    """All sweeps with the same crystals; a failure is explained if its reason can be found."""
+    try:
+        return Indexer(sweeps, spots, params, context, crystals).run()
+    except (IndexingError, RefinementError) as error:
+        if not params.diagnosis.test_geometry:
+            raise
+        found = _reason(sweeps, spots, 0, params, context)
+        if found is None:
+            raise
+        raise type(error)(f"{error}\n{found}") from error
 
 
 def _one_by_one(sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any) -> list[Indexed]:
@@ -73,18 +88,17 @@ def _one_by_one(sweeps: Experiments, spots: ReflectionTable, params: Any, contex
     return parts
 
 
-def _judge(part: Indexed, spots: ReflectionTable, params: Any, context: Any) -> str | None:
+def _judge(part: Indexed, params: Any, context: Any) -> str | None:
     """Warn about a result that makes no sense; returns the warning."""
     total = max(len(part.reflections), 1)
     fraction = part.n_indexed / total
     suspicious = part.last is not None and is_absurd(part.experiments, part.last.rmsd_px)
     if fraction >= params.diagnosis.warn_below and not suspicious:
         return None
-    sweeps = Experiments([replace(e, crystal=None) for e in list(part.experiments)[: part.n_sweeps]])
+    sweeps = part.given
     found = None
     if params.diagnosis.test_geometry:
-        found = _without_symmetry(sweeps, part, params, context)
-        found = found or _better_geometry(sweeps, part, params, context)
+        found = _reason(sweeps, part.reflections, part.n_indexed, params, context)
     if fraction >= params.diagnosis.warn_below:
         assert part.last is not None
         text = "WARNING: predicted and observed spots disagree by " + ", ".join(
@@ -98,13 +112,22 @@ def _judge(part: Indexed, spots: ReflectionTable, params: Any, context: Any) -> 
     return text
 
 
-def _without_symmetry(sweeps: Experiments, part: Indexed, params: Any, context: Any) -> str | None:
+def _reason(sweeps: Experiments, spots: ReflectionTable, n_indexed: int, params: Any, context: Any) -> str | None:
+    """What hinders indexing, if a trial shows it."""
+    return _better_geometry(sweeps, spots, n_indexed, params, context) or _without_symmetry(
+        sweeps, spots, n_indexed, params, context
+    )
+
+
+def _without_symmetry(
+    sweeps: Experiments, spots: ReflectionTable, n_indexed: int, params: Any, context: Any
+) -> str | None:
     """Whether the lattice is fine but for the symmetry that the user gave: what to tell, or None."""
     if params.indexing.known_symmetry.space_group is None and params.indexing.known_symmetry.unit_cell is None:
         return None
-    free = count_indexed(sweeps, part.reflections, params, context)
-    total = len(part.reflections)
-    if not is_much_better(free, part.n_indexed, total):
+    free = count_indexed(sweeps, spots, params, context)
+    total = len(spots)
+    if not is_much_better(free, n_indexed, total):
         return None
     return (
         f"Without the given space group and unit cell {100 * free / total:.0f} % of the spots can be indexed: the "
@@ -112,16 +135,19 @@ def _without_symmetry(sweeps: Experiments, part: Indexed, params: Any, context: 
     )
 
 
-def _better_geometry(sweeps: Experiments, part: Indexed, params: Any, context: Any) -> str | None:
+def _better_geometry(
+    sweeps: Experiments, spots: ReflectionTable, n_indexed: int, params: Any, context: Any
+) -> str | None:
     """Whether another rotation axis indexes far more spots: what to tell, or None."""
     options = alternatives(sweeps)
     if not options:
         return None
     context.log.info("Few spots are indexed: trying other rotation axes")
-    counts = [count_indexed(o.sweeps, part.reflections, params, context) for o in options]
+    now = max(n_indexed, count_indexed(sweeps, spots, params, context))
+    counts = [count_indexed(o.sweeps, spots, params, context) for o in options]
     best = int(np.argmax(counts))
-    total = len(part.reflections)
-    if not is_much_better(counts[best], part.n_indexed, total):
+    total = len(spots)
+    if not is_much_better(counts[best], now, total):
         return None
     option = options[best]
     return (
