@@ -166,6 +166,13 @@ def test_a_constant_added_to_all_pixels_leaves_the_sums(data, result):
     assert np.all(raised.reflections["intensity.sum.variance"] > plain.reflections["intensity.sum.variance"])
 
 
+def test_neighbours_are_left_in_the_background_on_request(data, result):
+    other = run(data, integration__mask_neighbours=False).reflections
+    assert not np.any(other.has_flags(Flag.OVERLAPPED_BG | Flag.OVERLAPPED_FG, all=False))
+    assert np.any(result.reflections.has_flags(Flag.OVERLAPPED_BG))
+    assert other["num_pixels.background_used"].mean() > result.reflections["num_pixels.background_used"].mean()
+
+
 def test_excluded_images_are_not_used(data):
     table = run(data, exclude_images=["10:12"], output__output_unintegrated_reflections=True).reflections
     hit = (table["bbox"][:, 4] < 12) & (table["bbox"][:, 5] > 9)

@@ -77,6 +77,12 @@ class IntegrateParams(Params):
 
         use_dynamic_mask = Bool(True, help="Mask goniometer shadows where the format of the images describes them.")
 
+        mask_neighbours = Bool(
+            True,
+            level=1,
+            help="Keep pixels under predicted neighbours out of the background, and flag overlaps. False is what DIALS does.",
+        )
+
         class debug(Params):
             """Intermediate results."""
 
@@ -255,6 +261,9 @@ def refuse_unavailable(params: IntegrateParams) -> None:
         )
     if params.prediction.margin not in (1, None):
         _refuse("prediction.margin", params.prediction.margin, "all indices to d_min are tried; leave it 1")
+    filters = p.overlaps_filter
+    if not p.mask_neighbours and (filters.foreground_foreground.enable or filters.foreground_background.enable):
+        _refuse("integration.mask_neighbours", False, "the overlaps filter needs the neighbours marked")
     for scope in params.absorption_correction:
         if scope.apply:
             _refuse("absorption_correction.apply", True, "absorption by a sample support is not available")

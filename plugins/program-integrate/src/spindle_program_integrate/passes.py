@@ -215,6 +215,7 @@ class Integrator:
                 group["excluded"],
                 executor,
                 progress.advance,
+                self.params.integration.mask_neighbours,
             )
             yield from executor.map(
                 lambda block: group["measurer"].measure(block, fitter, expected, keep(block)), blocks

@@ -119,6 +119,7 @@ def stream_blocks(
     excluded: set[int],
     executor,
     advance: Callable[[int], None],
+    mark_neighbours: bool = True,
 ) -> Iterator[Block]:
     """Yield blocks as their last image has passed.
 
@@ -141,6 +142,8 @@ def stream_blocks(
         Reads images and prepares blocks ahead.
     advance : callable
         Told about each image.
+    mark_neighbours : bool
+        Give pixels under other spots the bit OVERLAPPED.
     """
     if not plan.blocks:
         return
@@ -182,7 +185,7 @@ def stream_blocks(
         for p in touched:
             counts[p][:] = 0
             mine = [b for b in alive if (b.panel == p).any()]
-            for b in mine:
+            for b in mine if mark_neighbours else ():
                 paint_spots(p, z, b.panel, b.bbox, b.masks.offsets, b.masks.inside, MARGIN, counts[p])
             low, high = detector[p].trusted_range
             pixels = image[p] if image is not None else np.zeros(masks[p].shape, np.int32)
