@@ -251,10 +251,13 @@ def test_wrong_input_is_explained(drift) -> None:
         spindle.run("scale", experiments, nothing)
 
 
-def test_single_observations_only_are_refused() -> None:
+def test_single_observations_keep_the_scale_one(caplog) -> None:
     experiment, table, _ = simulated_scan(n_unique=300, multiplicity=1)
-    with pytest.raises(ModelError, match="more than once"):
-        spindle.run("scale", Experiments([experiment]), table)
+    with caplog.at_level("WARNING"):
+        result = spindle.run("scale", Experiments([experiment]), table)
+    assert "measured more than once" in caplog.text
+    np.testing.assert_allclose(result.reflections["inverse_scale_factor"], 1.0, rtol=1e-12)
+    assert result.summary["n_observations"] == result.summary["n_unique"]
 
 
 def test_quartz_scales_no_worse_than_dials() -> None:

@@ -209,6 +209,13 @@ class Scaler:
         engine = refinery.full_matrix_engine if final else refinery.engine
         limit = refinery.full_matrix_max_iterations if final else refinery.max_iterations
         data, free_data = self.fit_data()
+        if len(data.intensity) == 0:
+            if title.startswith("first"):
+                self.context.log.warning(
+                    "no reflection was measured more than once: the scale factors cannot be determined and stay as they are"
+                )
+            self.fit = None
+            return
         with self.context.progress(f"scaling, {title}") as progress:
             self.fit = fit_scales(
                 self.layout, data, self.parameters, max_iterations=limit or 20,
@@ -257,7 +264,8 @@ class Scaler:
     def scale_variances(self) -> np.ndarray:
         """(n,) float64: variances of the scale factors from the covariance of the parameters."""
         obs = self.obs
-        assert self.fit is not None
+        if self.fit is None:
+            return np.zeros(len(obs))
         covariance = self.fit.inverse * self.fit.variance_factor
         found = np.empty(len(obs))
         for k in range(obs.n_sets):
