@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from spindle_program_index.beam_shift import shifted
 from spindle_program_index.orientation import misorientation_deg
 
 import spindle
@@ -195,6 +197,18 @@ def test_inverted_rotation_axis_is_noticed_and_named():
     result = run("index", wrong, spots, max_refine=8)
     assert result.summary["fraction_indexed"] < 0.5
     assert "invert_rotation_axis=True" in result.summary["warning"]
+
+
+def test_wrong_beam_centre_is_noticed_and_the_right_one_named():
+    truth = [rotation_experiment((78.0, 79.5, 95.0, 90, 90, 90), seed=21)]
+    spots = spots_of(truth, seed=9, d_min=3.0, keep=0.3)
+    wrong = without_crystals(shifted(Experiments(truth), (2.4, -1.6)))
+    result = run("index", wrong, spots, max_refine=8)
+    assert result.summary["fraction_indexed"] < 0.5
+    named = re.search(r"fast_slow_beam_centre=([\d.]+),([\d.]+)", result.summary["warning"])
+    assert named is not None
+    expected = truth[0].detector.beam_centre_px(truth[0].beam.s0)
+    np.testing.assert_allclose([float(v) for v in named.groups()], expected, atol=1.5)
 
 
 def test_failure_names_the_inverted_axis_too():

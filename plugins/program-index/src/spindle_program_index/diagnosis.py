@@ -11,6 +11,7 @@ from spindle.models import Experiments
 from spindle.table import ReflectionTable
 
 from .assignment import assign
+from .beam_shift import best_shift, shifted
 from .candidates import candidate_bases
 from .max_cell import estimate_max_cell
 from .preparation import prepare
@@ -32,19 +33,46 @@ def count_indexed(sweeps: Experiments, spots: ReflectionTable, params: Any, cont
         The whole tree of the program.
     context : RunContext
     """
-    try:
-        table = prepare(spots, sweeps, params.indexing)
-        max_cell = estimate_max_cell(table, params.indexing.max_cell_estimation)
-        search = LatticeSearch(params, None, context, None, max_cell)  # type: ignore[arg-type]
-        with quiet():
-            vectors = search.basis_vectors(table["rlp"]).vectors
-    except UserError:
+    found = _vectors(sweeps, spots, params, context)
+    if found is None:
         return 0
+    table, vectors = found
     phi, sweep = table["xyzobs.mm.value"][:, 2], table["imageset_id"]
     best = 0
     for number, basis in enumerate(candidate_bases(vectors)):
         if number == N_CANDIDATES:
             break
-        found = assign(table["rlp"], phi, sweep, [np.linalg.inv(basis)], params.indexing.index_assignment)
-        best = max(best, found.n_indexed)
+        indexed = assign(table["rlp"], phi, sweep, [np.linalg.inv(basis)], params.indexing.index_assignment)
+        best = max(best, indexed.n_indexed)
     return best
+
+
+def moved_beam(sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any) -> Experiments | None:
+    """The sweeps with the detector moved to the beam centre that fits the spots best, or None.
+
+    Parameters
+    ----------
+    sweeps : Experiments
+    spots : ReflectionTable
+    params : Params
+        The whole tree of the program.
+    context : RunContext
+    """
+    found = _vectors(sweeps, spots, params, context)
+    if found is None or sweeps[0].is_still or len(found[1]) == 0:
+        return None
+    return shifted(sweeps, best_shift(sweeps, *found))
+
+
+def _vectors(
+    sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any
+) -> tuple[ReflectionTable, np.ndarray] | None:
+    """Prepared spots and lattice vectors without regard to what is known; None where the method fails."""
+    try:
+        table = prepare(spots, sweeps, params.indexing)
+        max_cell = estimate_max_cell(table, params.indexing.max_cell_estimation)
+        search = LatticeSearch(params, None, context, None, max_cell)  # type: ignore[arg-type]
+        with quiet():
+            return table, search.basis_vectors(table["rlp"]).vectors
+    except UserError:
+        return None

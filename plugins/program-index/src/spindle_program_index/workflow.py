@@ -13,7 +13,7 @@ from spindle.errors import UserError
 from spindle.models import Crystal, Experiments
 from spindle.table import ReflectionTable
 
-from .diagnosis import count_indexed
+from .diagnosis import count_indexed, moved_beam
 from .indexer import Indexed, Indexer
 from .preparation import join_tables, sweeps_of
 from .quality import alternatives, causes, is_absurd, is_much_better, warning_text
@@ -114,9 +114,8 @@ def _judge(part: Indexed, params: Any, context: Any) -> str | None:
 
 def _reason(sweeps: Experiments, spots: ReflectionTable, n_indexed: int, params: Any, context: Any) -> str | None:
     """What hinders indexing, if a trial shows it."""
-    return _better_geometry(sweeps, spots, n_indexed, params, context) or _without_symmetry(
-        sweeps, spots, n_indexed, params, context
-    )
+    trials = (_better_axis, _better_beam_centre, _without_symmetry)
+    return next((text for trial in trials if (text := trial(sweeps, spots, n_indexed, params, context))), None)
 
 
 def _without_symmetry(
@@ -135,9 +134,7 @@ def _without_symmetry(
     )
 
 
-def _better_geometry(
-    sweeps: Experiments, spots: ReflectionTable, n_indexed: int, params: Any, context: Any
-) -> str | None:
+def _better_axis(sweeps: Experiments, spots: ReflectionTable, n_indexed: int, params: Any, context: Any) -> str | None:
     """Whether another rotation axis indexes far more spots: what to tell, or None."""
     options = alternatives(sweeps)
     if not options:
@@ -154,6 +151,27 @@ def _better_geometry(
         f"With {option.description}, {100 * counts[best] / total:.0f} % of the spots can be indexed: most "
         "likely the axis in the "
         f"images' header is wrong. Import again with {option.remedy}"
+    )
+
+
+def _better_beam_centre(
+    sweeps: Experiments, spots: ReflectionTable, n_indexed: int, params: Any, context: Any
+) -> str | None:
+    """Whether another beam centre indexes far more spots: what to tell, or None."""
+    moved = moved_beam(sweeps, spots, params, context)
+    if moved is None:
+        return None
+    now = max(n_indexed, count_indexed(sweeps, spots, params, context))
+    then, total = count_indexed(moved, spots, params, context), len(spots)
+    if not is_much_better(then, now, total):
+        return None
+    old, new = (s[0].detector.beam_centre_px(s[0].beam.s0, panel=0) for s in (sweeps, moved))
+    if old is None or new is None:
+        return None
+    return (
+        f"With the beam centre at {new[0]:.1f}, {new[1]:.1f} instead of {old[0]:.1f}, {old[1]:.1f} pixels (fast, slow), "
+        f"{100 * then / total:.0f} % of the spots can be indexed: most likely the beam centre in the images' header is wrong. "
+        f"Import again with geometry.detector.fast_slow_beam_centre={new[0]:.1f},{new[1]:.1f}"
     )
 
 
