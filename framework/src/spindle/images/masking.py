@@ -129,7 +129,8 @@ def _mask_shape(shape: Any, where: str, good: np.ndarray) -> None:
     if shape.circle is not None:
         x, y, radius = shape.circle
         rows, columns = np.ogrid[:height, :width]
-        good[(columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2 <= radius**2] = False
+        # Measured to the corner of a pixel, not to its centre, as in DIALS: masks of both programs are the same.
+        good[(columns - x) ** 2 + (rows - y) ** 2 < radius**2] = False
     if shape.rectangle is not None:
         x0, x1, y0, y1 = shape.rectangle
         if x1 <= x0 or y1 <= y0:
