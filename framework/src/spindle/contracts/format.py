@@ -38,6 +38,7 @@ class FormatOptions:
         Compare the checksum that the file carries with its pixels at every reading (slow).
     wavelength : float or None, angstrom
     distance : float or None, mm
+    pixel_size : (float, float) or None, mm
         Taken where the header gives none, so that a user can mend such files.
     """
 
@@ -46,6 +47,7 @@ class FormatOptions:
     verify_checksum: bool = False
     wavelength: float | None = None
     distance: float | None = None
+    pixel_size: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,7 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
         verify_checksum=params.format.verify_checksum,
         wavelength=geometry.beam.wavelength,
         distance=geometry.detector.distance,
+        pixel_size=next((tuple(p.pixel_size) for p in geometry.detector.panel if p.pixel_size is not None), None),
     )
     with context.progress("reading headers", len(paths)) as progress:
         headers = read_headers(paths, params.format.name, options, context.executor.map, progress.advance)

@@ -1,0 +1,191 @@
+"""What readers of files with one image have in common."""
+
+from __future__ import annotations
+
+import calendar
+from abc import abstractmethod
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from spindle.contracts.format import HEAD_SIZE, FormatOptions, ImageModels, ImageReader
+from spindle.errors import FileFormatError, SpindleError
+
+from .compressed import read_all, read_head
+
+__all__ = ["SingleImageReader", "epoch_of", "fill"]
+
+_DATES = (
+    "%a %b %d %H:%M:%S %Y", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y:%m:%d %H:%M:%S", "%m/%d/%y %H:%M:%S",
+    "%d-%b-%Y %H:%M:%S",
+)  # fmt: skip
+
+
+def epoch_of(text: str) -> float:
+    """Seconds since 1970 of a date in one of the usual styles, taken as UTC; 0 when it is none of them."""
+    words = " ".join(text.split())
+    for pattern in _DATES:
+        try:
+            return float(max(calendar.timegm(datetime.strptime(words, pattern).timetuple()), 0))
+        except ValueError:
+            continue
+    return 0.0
+
+
+def fill(pixels: list[np.ndarray], out: list[np.ndarray] | None = None) -> list[np.ndarray]:
+    """Pixels as a format has to give them: int32 or float32, in the memory of an earlier call when it fits.
+
+    Parameters
+    ----------
+    pixels : list of (slow, fast) arrays
+        Any integer or floating type; integers beyond 32 bits become the largest or smallest that fits.
+    out : list of arrays, optional
+        As `ImageReader.read` takes it.
+
+    Returns
+    -------
+    list of (slow, fast) int32 or float32 arrays
+    """
+    kinds = [np.float32 if p.dtype.kind == "f" else np.int32 for p in pixels]
+    if (
+        out is None
+        or len(out) != len(pixels)
+        or any(o.shape != p.shape or o.dtype != k for o, p, k in zip(out, pixels, kinds, strict=True))
+    ):
+        out = [np.empty(p.shape, k) for p, k in zip(pixels, kinds, strict=True)]
+    limits = np.iinfo(np.int32)
+    for target, source in zip(out, pixels, strict=True):
+        if source.dtype.kind in "ui" and not np.can_cast(source.dtype, np.int32):
+            source = np.clip(source, limits.min if source.dtype.kind == "i" else 0, limits.max)
+        target[...] = source
+    return out
+
+
+class SingleImageReader(ImageReader):
+    """A file with one image; a format adds `make_models` and `decode`.
+
+    Parameters
+    ----------
+    path : Path
+    head : bytes
+        First bytes of the decompressed file; empty for a further file of a series.
+    options : FormatOptions, optional
+    """
+
+    def __init__(self, path: Path, head: bytes = b"", options: FormatOptions | None = None) -> None:
+        self.path = Path(path)
+        self.options = options or FormatOptions()
+        self._head = head
+
+    @property
+    def head(self) -> bytes:
+        """First bytes of the decompressed file."""
+        if not self._head:
+            self._head = read_head(self.path)
+        return self._head
+
+    @abstractmethod
+    def make_models(self) -> ImageModels:
+        """Models from the header."""
+
+    @abstractmethod
+    def decode(self, data: np.ndarray) -> list[np.ndarray]:
+        """Pixels of each panel, (slow, fast), of any integer or floating type.
+
+        Parameters
+        ----------
+        data : (n_bytes,) int8
+            The whole file, decompressed; it lies in a buffer that the next file overwrites.
+        """
+
+    @cached_property
+    def _models(self) -> ImageModels:
+        return self.make_models()
+
+    def _check(self, index: int) -> None:
+        if index != 0:
+            raise IndexError(f"{self.path} holds one image; image {index} was asked for")
+
+    def models(self, index: int = 0) -> ImageModels:
+        """Models of the image; see `ImageReader.models`."""
+        self._check(index)
+        return self._models
+
+    def read(self, index: int = 0, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
+        """Pixels; see `ImageReader.read`."""
+        self._check(index)
+        data = read_all(self.path)
+        if not self._head:
+            self._head = data[:HEAD_SIZE].tobytes()
+        try:
+            pixels = self.decode(data)
+        except SpindleError:
+            raise
+        except Exception as error:  # the decoders of other libraries raise whatever they like on damaged files
+            raise FileFormatError(
+                f"{self.path}: the pixels cannot be read ({type(error).__name__}: {error}); copy the file again"
+            ) from error
+        return fill(pixels, out)
+
+    def stored(self, data: np.ndarray, start: int, dtype: str, shape: tuple[int, int]) -> np.ndarray:
+        """(slow, fast) view of pixels that are stored as they are.
+
+        Parameters
+        ----------
+        data : (n_bytes,) int8
+        start : int
+            First byte of the pixels.
+        dtype : str
+            numpy's name with the byte order, "<u2".
+        shape : (slow, fast)
+
+        Raises
+        ------
+        FileFormatError
+            If the file ends before the pixels do.
+        """
+        size = np.dtype(dtype).itemsize * shape[0] * shape[1]
+        if data.size < start + size:
+            raise FileFormatError(
+                f"{self.path}: cut short at byte {data.size}: the pixels ({shape[1]} x {shape[0]}, {dtype}) should "
+                f"reach byte {start + size}; copy the file again"
+            )
+        return data[start : start + size].view(dtype).reshape(shape)
+
+    def wavelength(self, found: float | None, item: str) -> float:
+        """Wavelength of the header, else of the options, in angstrom.
+
+        Parameters
+        ----------
+        found : float or None
+        item : str
+            The header's name for it, for the error.
+        """
+        if found is not None and found > 0:
+            return found
+        if self.options.wavelength:
+            return self.options.wavelength
+        raise self.missing("wavelength", item, found, "geometry.beam.wavelength=<angstrom>")
+
+    def distance(self, found: float | None, item: str) -> float:
+        """Distance of the header, else of the options, in mm; as `wavelength`."""
+        if found is not None and found > 0:
+            return found
+        if self.options.distance:
+            return self.options.distance
+        raise self.missing("detector distance", item, found, "geometry.detector.distance=<mm>")
+
+    def pixel_size(self, found: tuple[float, float] | None, item: str) -> tuple[float, float]:
+        """Pixel size (fast, slow) of the header, else of the options, in mm; as `wavelength`."""
+        if found is not None and min(found) > 0:
+            return found
+        if self.options.pixel_size:
+            return self.options.pixel_size
+        raise self.missing("pixel size", item, found, "geometry.detector.panel.pixel_size=<fast mm>,<slow mm>")
+
+    def missing(self, what: str, item: str, found: object, remedy: str) -> FileFormatError:
+        """The error of a header without something that is needed."""
+        value = "it is absent" if found is None else f"found {found}"
+        return FileFormatError(f"{self.path}: the header gives no {what} ({item}: {value}); set {remedy}")
