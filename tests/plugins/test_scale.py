@@ -209,7 +209,7 @@ def test_excluded_images_and_resolution_are_flagged(drift) -> None:
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"engine": "LevMar"}, {"refinement_order": "consecutive"}, {"intensity_choice": "sum"}, {"use_free_set": True},
+        {"engine": "LevMar"}, {"scaling_refinery.engine": "SimpleLBFGS"}, {"refinement_order": "consecutive"}, {"intensity_choice": "sum"}, {"use_free_set": True},
         {"reflection_selection.method": "intensity_ranges"}, {"error_model": None}, {"full_matrix": False},
         {"weighting.scale_error": "dials"}, {"physical.correction.fix": ["decay"]}, {"absorption_level": "high"},
         {"basic.minimisation": "individual"}, {"basic.minimisation": "regression"}, {"basic.minimisation": "None"},
@@ -227,8 +227,7 @@ def test_choices_run_and_scale(drift, parameters) -> None:
     "parameters",
     [
         {"only_target": True},
-        {"scaling_refinery.engine": "SimpleLBFGS"},
-        {"filtering.method": "deltacchalf"},
+        {"check_consistent_indexing": True},
         {"reference": "x.mtz"},
     ],
 )
@@ -301,3 +300,71 @@ def test_scale_factors_of_a_dials_model_are_reproduced() -> None:
     )
     g = np.prod([t.values(t.parameters) for t in model.terms], axis=0)
     np.testing.assert_allclose(g, table["inverse_scale_factor"], rtol=1e-9)
+
+
+def test_a_data_set_of_noise_is_filtered_out() -> None:
+    parts = []
+    for seed in range(6):
+        experiment, table, truth = simulated_scan(n_unique=500, multiplicity=5, n_images=20)
+        rng = np.random.default_rng(seed)
+        sigma = np.sqrt(table["intensity.prf.variance"])
+        value = truth["intensity"] + sigma * rng.normal(size=len(table))
+        if seed == 2:
+            value = rng.permutation(value)
+        for name in ("intensity.prf.value", "intensity.sum.value"):
+            table[name] = value
+        parts.append((experiment, table))
+    result = spindle.run(
+        "scale", Experiments(p[0] for p in parts), [p[1] for p in parts], model="KB", error_model=None,
+        outlier_zmax=1000, emax=None,
+        **{"filtering.method": "deltacchalf", "stdcutoff": 1.5, "max_percent_removed": 40, "max_cycles": 1},
+    )  # fmt: skip
+    kept = [e.identifier for e in result.experiments]
+    assert kept == [p[0].identifier for k, p in enumerate(parts) if k != 2]
+    assert set(np.unique(result.reflections["id"])) == set(range(5))
+    assert "scale_and_filter_results.json" in result.files
+
+
+def test_bad_images_at_the_end_are_filtered_out(drift) -> None:
+    experiments, table, _ = drift
+    table = table.copy()
+    late = np.flatnonzero(table["xyzobs.px.value"][:, 2] >= 80)
+    rng = np.random.default_rng(0)
+    for name in ("intensity.prf.value", "intensity.sum.value"):
+        column = table[name].copy()
+        column[late] = rng.permutation(column[late])
+        table[name] = column
+    result = spindle.run(
+        "scale", experiments, table, error_model=None, outlier_zmax=1000, emax=None,
+        **{"filtering.method": "deltacchalf", "mode": "image_group", "stdcutoff": 2.0, "max_percent_removed": 30},
+    )  # fmt: skip
+    excluded = result.reflections.has_flags(Flag.USER_EXCLUDED_IN_SCALING)
+    assert excluded[late].all()
+    assert not excluded[table["xyzobs.px.value"][:, 2] < 70].any()
+
+
+def test_delta_cc_half_is_the_difference_of_two_calculations() -> None:
+    from spindle_program_scale.filtering import delta_cc_half
+
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(300), 6)
+    value = rng.normal(100, 30, 300)[group] + rng.normal(0, 15, len(group))
+    unit, shell = rng.integers(0, 5, len(group)), (np.arange(300) % 10)[group]
+    total, delta = delta_cc_half(value, group, shell, unit, 5)
+    for k in range(5):
+        keep = unit != k
+        without, _ = delta_cc_half(value[keep], group[keep], shell[keep], unit[keep], 5)
+        assert delta[k] == pytest.approx(total - without, abs=1e-10)
+
+
+def test_cross_validation_prefers_the_model_that_the_data_need(drift) -> None:
+    experiments, table, _ = drift
+    result = spindle.run(
+        "scale", experiments, table, cross_validation_mode="multi", **{"cross_validation.parameter": "physical.decay_correction"},
+        nfolds=2,
+    )  # fmt: skip
+    found = next(t for t in result.tables if t.key == "cross_validation")
+    rmsd = {row[0]: row[3] for row in found.rows if row[1] == "mean"}
+    r_meas = {row[0]: row[5] for row in found.rows if row[1] == "mean"}
+    assert set(rmsd) == {"True", "False"}
+    assert r_meas["True"] < r_meas["False"]

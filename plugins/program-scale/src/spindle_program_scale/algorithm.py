@@ -9,23 +9,22 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
-from spindle.contracts.scaling import ScalingModel
 from spindle.errors import UserError
 from spindle.merging import MergingStatistics, merging_statistics, resolution_limit, shell_table, summary_table
-from spindle.models import Experiment, Experiments
-from spindle.params import Auto, make
-from spindle.report import Table
+from spindle.models import Experiments
+from spindle.params import make
 from spindle.table import Flag, ReflectionTable
 
-from .data import Filtered, Observations, apply_filters, collect, resolution_column, scaling_observations
+from .course import scale_once
+from .data import parse_exclusions, resolution_column
+from .filtering import scale_and_filter
 from .inputs import check_experiments, clean_table, join_tables, select_datasets
 from .outputs import merged_data, unmerged_table
 from .params import ScaleParams, check_available
 from .report import html_report, report_data
-from .rounds import Scaler, model_dictionary
+from .rounds import Scaler
+from .validation import cross_validate
 
-#: Scans narrower than this get one scale per data set.
-NARROW_SCAN_DEG = 1.0
 #: Resolution limit suggested where CC1/2 falls below this.
 CC_HALF_LIMIT = 0.3
 
@@ -54,49 +53,22 @@ class Scale(Program):
         d = resolution_column(experiments, table, params)
         if "d" not in table or params.reflection_selection.best_unit_cell is not None:
             table["d"] = d
-        filtered = apply_filters(experiments, table, params, d)
-        obs = collect(experiments, table, filtered, params, d)
         crystal = experiments[0].crystal
         context.log.info("space group %s; %d data set(s)", crystal.space_group.hm, len(experiments))
-        context.log.info("%d of %d reflections are scaled", len(obs), len(table))
-        for reason, n in filtered.counts.items():
-            if n:
-                context.log.info("  %d left out: %s", n, reason)
-        models = [self._model(k, e, table, obs, d, params, context) for k, e in enumerate(experiments)]
-        rows = [[k, m.kind, t.name, len(t.parameters)] for k, m in enumerate(models) for t in m.terms]
-        context.table(Table("Scaling models", ["Data set", "Model", "Term", "Parameters"], rows, "scaling_models"))
-        scaler = Scaler(obs, models, params, context)
-        scaler.run()
-        table = write_columns(table, obs, filtered, scaler, params)
-        experiments = with_models(experiments, scaler, params)
-        statistics, suggestion = self._statistics(experiments, table, params, context)
-        return self._result(experiments, table, scaler, statistics, suggestion, params, context)
-
-    def _model(
-        self,
-        k: int,
-        experiment: Experiment,
-        table: ReflectionTable,
-        obs: Observations,
-        d: np.ndarray,
-        params: Any,
-        context: Any,
-    ) -> ScalingModel:
-        rows = obs.rows[obs.bounds[k] : obs.bounds[k + 1]]
-        name = params.model
-        existing = experiment.scaling_model if not params.overwrite_existing_models else None
-        if name in (Auto, None):
-            width = 0.0 if experiment.is_still else experiment.scan.oscillation_deg[1] * experiment.scan.n_images
-            name = "physical" if width >= NARROW_SCAN_DEG else "KB"
-        if existing is not None and existing.get("__id__") != name:
-            context.log.info("data set %d: the earlier %s model is replaced", k, existing.get("__id__"))
-            existing = None
-        model: ScalingModel = context.algorithm("scaling", name).build_scaling_model(
-            experiment=experiment,
-            observations=scaling_observations(experiment, table, rows, d[rows], obs.n_sets),
-            existing=existing,
-        )
-        return model
+        exclusions = parse_exclusions(params.exclude_images, experiments)
+        files: dict[str, Any] = {}
+        if params.cross_validation.cross_validation_mode is not None:
+            cross_validate(experiments, table, params, context, exclusions)
+        if params.filtering.method is not None:
+            scaled, record = scale_and_filter(experiments, table, params, context, exclusions)
+            name = params.filtering.output.scale_and_filter_results
+            files[name] = lambda path: Path(path).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        else:
+            scaled = scale_once(experiments, table, params, context, exclusions)
+        statistics, suggestion = self._statistics(scaled.experiments, scaled.table, params, context)
+        result = self._result(scaled.experiments, scaled.table, scaled.scaler, statistics, suggestion, params, context)
+        result.files.update(files)
+        return result
 
     def _statistics(
         self, experiments: Experiments, table: ReflectionTable, params: Any, context: Any
@@ -172,49 +144,3 @@ class Scale(Program):
         return ProgramResult(
             experiments, table, [], summary, files, f"spindle merge {output.experiments} {output.reflections}"
         )
-
-
-def write_columns(
-    table: ReflectionTable, obs: Observations, filtered: Filtered, scaler: Scaler, params: Any
-) -> ReflectionTable:
-    """The table with scaled intensities, scale factors and flags."""
-    result = table.view()
-    n = len(table)
-    variance = scaler.corrected_variance()
-    full_matrix = params.scaling_options.full_matrix
-    scale_variance = scaler.scale_variances() if full_matrix else np.zeros(len(obs))
-    if full_matrix:
-        way = params.weighting.scale_error
-        if way == "dials":
-            variance = variance * (1.0 + np.sqrt(scale_variance) / obs.g)
-        elif way == "exact" or not scaler.use_error_model:
-            variance = variance + (obs.intensity / obs.g) ** 2 * scale_variance
-    for name, start, values in (
-        ("intensity.scale.value", np.zeros(n), obs.intensity),
-        ("intensity.scale.variance", np.zeros(n), variance),
-        ("inverse_scale_factor", np.ones(n), obs.g),
-        ("inverse_scale_factor_variance", np.zeros(n), scale_variance),
-    ):
-        column = np.array(start, dtype=np.float64)
-        column[obs.rows] = values
-        result[name] = column
-    flags = np.array(table["flags"], dtype=np.uint64)
-    cutoff = params.cut_data.small_scale_cutoff
-    small = obs.g < cutoff if cutoff is not None else np.zeros(len(obs), bool)
-    flags[filtered.excluded] |= np.uint64(int(Flag.EXCLUDED_FOR_SCALING))
-    flags[filtered.user_excluded] |= np.uint64(int(Flag.USER_EXCLUDED_IN_SCALING))
-    flags[obs.rows[small]] |= np.uint64(int(Flag.EXCLUDED_FOR_SCALING))
-    flags[obs.rows[obs.outlier]] |= np.uint64(int(Flag.OUTLIER_IN_SCALING))
-    flags[obs.rows[~obs.outlier & ~small]] |= np.uint64(int(Flag.SCALED))
-    result["flags"] = flags
-    return result
-
-
-def with_models(experiments: Experiments, scaler: Scaler, params: Any) -> Experiments:
-    """Experiments with their new scaling models."""
-    fit = scaler.fit if params.scaling_options.full_matrix else None
-    for k in range(len(experiments)):
-        errors = next(e for e, sets in zip(scaler.errors, scaler.error_groups, strict=True) if k in sets)
-        model = model_dictionary(scaler.layout, k, scaler.parameters, fit, errors, float(scaler.middles[k]))
-        experiments = experiments.replace(k, scaling_model=model)
-    return experiments

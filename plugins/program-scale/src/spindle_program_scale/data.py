@@ -117,7 +117,9 @@ def correction_factor(table: ReflectionTable) -> np.ndarray:
     return factor
 
 
-def apply_filters(experiments: Experiments, table: ReflectionTable, params: Params, d: np.ndarray) -> Filtered:
+def apply_filters(
+    table: ReflectionTable, params: Params, d: np.ndarray, exclusions: Sequence[tuple[int, int, int]]
+) -> Filtered:
     """Find the reflections that are not scaled, and why."""
     flags = table["flags"].astype(np.uint64)
     choice = params.reflection_selection.intensity_choice
@@ -145,9 +147,8 @@ def apply_filters(experiments: Experiments, table: ReflectionTable, params: Para
         user |= d < cut.d_min
     if cut.d_max is not None:
         user |= d > cut.d_max
-    ranges = parse_exclusions(params.exclude_images, experiments)
-    if ranges:
-        user |= excluded_by_image(table, ranges)
+    if exclusions:
+        user |= excluded_by_image(table, exclusions)
     counts["excluded by the user (resolution, images)"] = int((user & ~excluded).sum())
     return Filtered(user, excluded, counts)
 

@@ -18,6 +18,7 @@ from spindle.params import (
     Strings,
     UnitCell,
 )
+from spindle.params.tree import scopes_of
 
 
 class ScaleParams(Params):
@@ -205,7 +206,9 @@ class ScaleParams(Params):
     class filtering(Params):
         """Removal of bad data sets by CC1/2."""
 
-        method = Choice(["deltacchalf"], default=None, help="Kind of filter (not available yet).")
+        method = Choice(
+            ["deltacchalf"], default=None, help="deltacchalf: remove what lowers CC1/2, scale again, and so on."
+        )
 
         class deltacchalf(Params):
             """Removal of what lowers CC1/2."""
@@ -229,6 +232,11 @@ class ScaleParams(Params):
         exclude_datasets = Ints(None, help="Not these experiments, counted from 0.", level=2)
 
 
+def plugin_params(params: Params, slot: str, name: str) -> Params | None:
+    """The parameters of a chosen plugin in a tree of the scale program."""
+    return next((scope for _, scope in scopes_of(params) if scope.__dict__.get("_plugin") == (slot, name)), None)
+
+
 #: Parameters that have no effect yet, and what to do instead.
 UNAVAILABLE = {
     "scaling_options.check_consistent_indexing": (False, "run spindle symmetry on all data sets together instead"),
@@ -239,12 +247,6 @@ UNAVAILABLE = {
     "scaling_options.target_mtz": (None, "scaling against a target is not available yet"),
     "scaling_options.reference": (None, "scaling against a target is not available yet"),
     "scaling_options.nproc": (1, "use mp.nproc"),
-    "cross_validation.cross_validation_mode": (
-        None,
-        "use scaling_options.use_free_set=True with different free_set_offset",
-    ),
-    "filtering.method": (None, "leave data sets out with dataset_selection.exclude_datasets"),
-    "scaling_refinery.engine": ("GaussNewton", "choose GaussNewton or LevMar"),
 }
 
 
@@ -254,6 +256,5 @@ def check_available(params: Params) -> None:
         value = params
         for name in path.split("."):
             value = getattr(value, name)
-        allowed = (default, "LevMar") if path.endswith("engine") else (default,)
-        if value not in allowed:
+        if value != default:
             raise ParameterError(f"{path}={value} is not available yet: {remedy}")

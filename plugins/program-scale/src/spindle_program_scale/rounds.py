@@ -16,8 +16,9 @@ from . import combine
 from .data import Observations
 from .kernels import quadratic_forms, reject_outliers
 from .layout import Layout
+from .params import plugin_params
 from .select import choose_groups, free_groups, normalised_intensities, preselect
-from .solver import FitData, ScaleFit, fit_scales
+from .solver import FitData, ScaleFit, fit_scales, fit_scales_lbfgs
 
 if TYPE_CHECKING:
     from spindle.execution.context import RunContext
@@ -41,16 +42,31 @@ class Scaler:
     params : Params
         Of the scale program.
     context : RunContext
+    free_offset : int, optional
+        Leave out this free set whatever the parameters say.
+
+    Attributes
+    ----------
+    free_rmsd : float or None
+        RMSD of the normalised residuals of the free set after the last round.
     """
 
-    def __init__(self, obs: Observations, models: Sequence[ScalingModel], params: Params, context: RunContext) -> None:
+    def __init__(
+        self,
+        obs: Observations,
+        models: Sequence[ScalingModel],
+        params: Params,
+        context: RunContext,
+        free_offset: int | None = None,
+    ) -> None:
         self.obs = obs
         self.params = params
         self.context = context
         self.layout = Layout(models)
         self.parameters = self.layout.start.copy()
         name = params.weighting.error_model.error_model
-        self.error_plugin = context.algorithm("error_model", name or "basic")
+        chosen = name or "basic"
+        self.error_plugin = context.algorithm("error_model", chosen, plugin_params(params, "error_model", chosen))
         self.use_error_model = name is not None
         self.error_groups = _error_groups(obs.n_sets, params)
         self.errors: list[ErrorModelFit] = [self.error_plugin.default_error_model() for _ in self.error_groups]
@@ -58,12 +74,11 @@ class Scaler:
         self.fit: ScaleFit | None = None
         self.free = np.zeros(obs.groups.n_groups, bool)
         options = params.scaling_options
-        if options.use_free_set:
-            self.free = free_groups(obs.groups.n_groups, options.free_set_percentage, options.free_set_offset)
+        self.free_rmsd: float | None = None
+        if options.use_free_set or free_offset is not None:
+            offset = options.free_set_offset if free_offset is None else free_offset
+            self.free = free_groups(obs.groups.n_groups, options.free_set_percentage, offset)
         self.expand()
-
-    # -- the course
-    # -------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """All rounds."""
@@ -92,9 +107,6 @@ class Scaler:
             for table in tables:
                 self.context.table(table)
         log.info("%d of %d observations are outliers", int(self.obs.outlier.sum()), len(self.obs))
-
-    # -- pieces
-    # -----------------------------------------------------------------------------------------------------------
 
     def set_intensities(self, middles: np.ndarray) -> None:
         """Take the mixture of profile fitting and summation of each data set's Imid."""
@@ -217,11 +229,17 @@ class Scaler:
             self.fit = None
             return
         with self.context.progress(f"scaling, {title}") as progress:
-            self.fit = fit_scales(
-                self.layout, data, self.parameters, max_iterations=limit or 20,
-                tolerance=tolerance or refinery.rmsd_tolerance, damping=1e-3 if engine == "LevMar" else 0.0,
-                check=lambda: progress.advance(1),
-            )  # fmt: skip
+            if engine == "SimpleLBFGS":
+                self.fit = fit_scales_lbfgs(
+                    self.layout, data, self.parameters, max_iterations=limit or 200,
+                    tolerance=tolerance or refinery.rmsd_tolerance, check=lambda: progress.advance(1),
+                )  # fmt: skip
+            else:
+                self.fit = fit_scales(
+                    self.layout, data, self.parameters, max_iterations=limit or 20,
+                    tolerance=tolerance or refinery.rmsd_tolerance, damping=1e-3 if engine == "LevMar" else 0.0,
+                    check=lambda: progress.advance(1),
+                )  # fmt: skip
         self.parameters = self.fit.parameters
         self.expand()
         rows = [[i, len(data.intensity), rmsd] for i, (rmsd, _) in enumerate(self.fit.history)]
@@ -230,7 +248,8 @@ class Scaler:
         text += f"{len(rows) - 1} steps; "
         text += self.fit.reason
         if free_data is not None:
-            text += f"; free RMSD {_rmsd(self.obs, free_data, self.corrected_variance()):.5f}"
+            self.free_rmsd = _rmsd(self.obs, free_data, self.corrected_variance())
+            text += f"; free RMSD {self.free_rmsd:.5f}"
         self.context.log.info("%s", text)
 
     def fit_data(self) -> tuple[FitData, np.ndarray | None]:

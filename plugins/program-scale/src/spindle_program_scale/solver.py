@@ -169,6 +169,54 @@ def fit_scales(
     return ScaleFit(x, inverse, float(factor), history, reason)
 
 
+def fit_scales_lbfgs(
+    layout: Layout,
+    data: FitData,
+    parameters: np.ndarray,
+    *,
+    max_iterations: int = 200,
+    tolerance: float = 1e-4,
+    check: Callable[[], None] = lambda: None,
+) -> ScaleFit:
+    """Refine scale parameters by L-BFGS, preconditioned by the diagonal of the normal matrix.
+
+    The weights of adaptive restraints stay as they are. Arguments and result as those of `fit_scales`.
+    """
+    from scipy.optimize import minimize
+
+    n = len(data.intensity)
+    if n == 0:
+        raise ModelError("scaling: no reflection was measured more than once, so there is nothing to scale against")
+    part = layout.restricted(data.rows)
+    means, probes, free = np.empty(len(data.offsets) - 1), _probes(part, data), layout.free
+    size = np.ones(len(parameters))
+    history: list[tuple[float, float]] = []
+
+    def evaluate(step: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        x = parameters + size * step
+        g = gather(part, x, data)
+        if not (np.isfinite(g).all() and g.min() > 0):
+            return 1e30, np.zeros_like(step), np.ones_like(step)
+        columns, slopes = _derivatives(part, x, data)
+        normal, right, chi_square, pins = _equations(data, g, columns, slopes, probes, means, len(x))
+        matrix, push = _restrained(part, x, normal, right, pins, free)
+        value = chi_square + part.penalty(x) + sum(s * v * v for s, _, v in pins)
+        history.append((float(np.sqrt(chi_square / n)), part.penalty(x)))
+        check()
+        return value, -2.0 * push * size, np.diag(matrix)
+
+    diagonal = evaluate(np.zeros(len(parameters)))[2]
+    size = np.where(free, 1.0 / np.sqrt(np.maximum(diagonal, 1e-30)), 0.0)
+    found = minimize(
+        lambda y: evaluate(y)[:2], np.zeros(len(parameters)), jac=True, method="L-BFGS-B",
+        options={"maxiter": max_iterations, "ftol": tolerance * 1e-2},
+    )  # fmt: skip
+    end = fit_scales(layout, data, parameters + size * found.x, max_iterations=0, adapt=False)
+    end.history = [history[0], *end.history]
+    end.reason = f"L-BFGS ended after {found.nit} iterations"
+    return end
+
+
 def _derivatives(layout: Layout, x: np.ndarray, data: FitData) -> tuple[np.ndarray, np.ndarray]:
     if len(data.places) == 1:
         return layout.slopes(0, x)

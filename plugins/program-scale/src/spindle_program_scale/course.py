@@ -1,0 +1,156 @@
+"""One complete scaling of some data sets, from filters to flags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spindle.contracts.scaling import ScalingModel
+from spindle.models import Experiment, Experiments
+from spindle.params import Auto, Params
+from spindle.report import Table
+from spindle.table import Flag, ReflectionTable
+
+from .data import Filtered, Observations, apply_filters, collect, resolution_column, scaling_observations
+from .params import plugin_params
+from .rounds import Scaler, model_dictionary
+
+if TYPE_CHECKING:
+    from spindle.execution.context import RunContext
+
+#: Scans narrower than this get one scale per data set.
+NARROW_SCAN_DEG = 1.0
+
+
+@dataclass(slots=True)
+class Scaled:
+    """Scaled data sets.
+
+    Attributes
+    ----------
+    experiments : Experiments
+        With scaling models.
+    table : ReflectionTable
+        With scaled intensities, scale factors and flags.
+    scaler : Scaler
+    """
+
+    experiments: Experiments
+    table: ReflectionTable
+    scaler: Scaler
+
+
+def scale_once(
+    experiments: Experiments,
+    table: ReflectionTable,
+    params: Params,
+    context: RunContext,
+    exclusions: Sequence[tuple[int, int, int]] = (),
+    free_offset: int | None = None,
+) -> Scaled:
+    """Scale.
+
+    Parameters
+    ----------
+    experiments : Experiments
+    table : ReflectionTable
+        Cleaned of an earlier scaling; its ``id`` numbers the experiments.
+    params : Params
+        Of the scale program.
+    context : RunContext
+    exclusions : sequence of (experiment, first, last)
+        Image numbers to leave out.
+    free_offset : int, optional
+        Leave out this free set whatever the parameters say.
+    """
+    d = resolution_column(experiments, table, params)
+    filtered = apply_filters(table, params, d, exclusions)
+    obs = collect(experiments, table, filtered, params, d)
+    context.log.info("%d of %d reflections are scaled", len(obs), len(table))
+    for reason, n in filtered.counts.items():
+        if n:
+            context.log.info("  %d left out: %s", n, reason)
+    models = [build_model(k, e, table, obs, d, params, context) for k, e in enumerate(experiments)]
+    rows = [[k, m.kind, t.name, len(t.parameters)] for k, m in enumerate(models) for t in m.terms]
+    context.table(Table("Scaling models", ["Data set", "Model", "Term", "Parameters"], rows, "scaling_models"))
+    scaler = Scaler(obs, models, params, context, free_offset)
+    scaler.run()
+    return Scaled(with_models(experiments, scaler, params), write_columns(table, obs, filtered, scaler, params), scaler)
+
+
+def build_model(
+    k: int,
+    experiment: Experiment,
+    table: ReflectionTable,
+    obs: Observations,
+    d: np.ndarray,
+    params: Params,
+    context: RunContext,
+) -> ScalingModel:
+    """Ask the scaling model of a data set for its terms."""
+    rows = obs.rows[obs.bounds[k] : obs.bounds[k + 1]]
+    name = params.model
+    existing = experiment.scaling_model if not params.overwrite_existing_models else None
+    if name in (Auto, None):
+        width = 0.0 if experiment.is_still else experiment.scan.oscillation_deg[1] * experiment.scan.n_images
+        name = "physical" if width >= NARROW_SCAN_DEG else "KB"
+    if existing is not None and existing.get("__id__") != name:
+        context.log.info("data set %d: the earlier %s model is replaced", k, existing.get("__id__"))
+        existing = None
+    model: ScalingModel = context.algorithm(
+        "scaling", name, plugin_params(params, "scaling", name)
+    ).build_scaling_model(
+        experiment=experiment,
+        observations=scaling_observations(experiment, table, rows, d[rows], obs.n_sets),
+        existing=existing,
+    )
+    return model
+
+
+def write_columns(
+    table: ReflectionTable, obs: Observations, filtered: Filtered, scaler: Scaler, params: Any
+) -> ReflectionTable:
+    """The table with scaled intensities, scale factors and flags."""
+    result = table.view()
+    n = len(table)
+    variance = scaler.corrected_variance()
+    full_matrix = params.scaling_options.full_matrix
+    scale_variance = scaler.scale_variances() if full_matrix else np.zeros(len(obs))
+    if full_matrix:
+        way = params.weighting.scale_error
+        if way == "dials":
+            variance = variance * (1.0 + np.sqrt(scale_variance) / obs.g)
+        elif way == "exact" or not scaler.use_error_model:
+            variance = variance + (obs.intensity / obs.g) ** 2 * scale_variance
+    for name, start, values in (
+        ("intensity.scale.value", np.zeros(n), obs.intensity),
+        ("intensity.scale.variance", np.zeros(n), variance),
+        ("inverse_scale_factor", np.ones(n), obs.g),
+        ("inverse_scale_factor_variance", np.zeros(n), scale_variance),
+    ):
+        column = np.array(start, dtype=np.float64)
+        column[obs.rows] = values
+        result[name] = column
+    flags = np.array(table["flags"], dtype=np.uint64)
+    cutoff = params.cut_data.small_scale_cutoff
+    small = obs.g < cutoff if cutoff is not None else np.zeros(len(obs), bool)
+    flags[filtered.excluded] |= np.uint64(int(Flag.EXCLUDED_FOR_SCALING))
+    flags[filtered.user_excluded] |= np.uint64(int(Flag.USER_EXCLUDED_IN_SCALING))
+    flags[obs.rows[small]] |= np.uint64(int(Flag.EXCLUDED_FOR_SCALING))
+    flags[obs.rows[obs.outlier]] |= np.uint64(int(Flag.OUTLIER_IN_SCALING))
+    flags[obs.rows[~obs.outlier & ~small]] |= np.uint64(int(Flag.SCALED))
+    result["flags"] = flags
+    return result
+
+
+def with_models(experiments: Experiments, scaler: Scaler, params: Any) -> Experiments:
+    """Experiments with their new scaling models."""
+    fit = scaler.fit if params.scaling_options.full_matrix else None
+    for k in range(len(experiments)):
+        errors = next(e for e, sets in zip(scaler.errors, scaler.error_groups, strict=True) if k in sets)
+        model = model_dictionary(scaler.layout, k, scaler.parameters, fit, errors, float(scaler.middles[k]))
+        experiments = experiments.replace(k, scaling_model=model)
+    return experiments
