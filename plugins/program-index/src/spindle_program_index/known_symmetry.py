@@ -165,7 +165,6 @@ class KnownSymmetry:
             return np.degrees(np.arccos(np.clip(unit[rows_u] @ unit[rows_v].T, -1, 1)))
 
         a_rows = like[0]
-        a_rows = a_rows[_first_of_pairs(grid[a_rows])]
         i, j = np.nonzero(np.abs(angle(a_rows, like[1]) - self.cell[5]) < self.angle_tolerance_deg)
         a, b = a_rows[i], like[1][j]
         if len(a) == 0 or len(a) > 20000:
@@ -187,9 +186,3 @@ class KnownSymmetry:
             if misfit < best_misfit - 1e-9:
                 best, best_misfit = matrix, misfit
         return None if best is None else ChangeOfBasis(best)
-
-
-def _first_of_pairs(vectors: np.ndarray) -> np.ndarray:
-    """Mask that keeps one of v and -v."""
-    first = vectors[np.arange(len(vectors)), np.argmax(vectors != 0, axis=1)]
-    return np.asarray(first > 0)

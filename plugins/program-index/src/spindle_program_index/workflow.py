@@ -90,8 +90,10 @@ def _one_by_one(sweeps: Experiments, spots: ReflectionTable, params: Any, contex
 
 def _judge(part: Indexed, params: Any, context: Any) -> str | None:
     """Warn about a result that makes no sense; returns the warning."""
-    total = max(len(part.reflections), 1)
-    fraction = part.n_indexed / total
+    total = len(part.reflections)
+    limit = params.indexing.refinement_protocol.d_min_final
+    within = np.linalg.norm(part.reflections["rlp"], axis=1) <= (1 / limit if limit else np.inf)
+    fraction = part.n_indexed / max(np.count_nonzero(within), 1)
     suspicious = part.last is not None and is_absurd(part.experiments, part.last.rmsd_px)
     if fraction >= params.diagnosis.warn_below and not suspicious:
         return None

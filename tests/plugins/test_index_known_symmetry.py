@@ -1,0 +1,72 @@
+"""A reduced lattice is brought into the setting that the user knows, for every Sohncke group that gemmi tabulates."""
+
+from __future__ import annotations
+
+import gemmi
+import numpy as np
+import pytest
+from spindle_program_index.known_symmetry import KnownSymmetry
+
+from spindle.symmetry import (
+    ChangeOfBasis,
+    cell_parameters,
+    centring_vectors,
+    niggli_reduce,
+    orthogonalisation,
+    primitive_operator,
+)
+from spindle.testing.indexing import random_rotation
+
+CELLS = {
+    "triclinic": (31.2, 37.5, 42.1, 81, 77, 68),
+    "monoclinic": (61.2, 37.5, 42.1, 90, 101, 90),
+    "orthorhombic": (31.2, 47.5, 62.1, 90, 90, 90),
+    "tetragonal": (51.2, 51.2, 33.3, 90, 90, 90),
+    "trigonal": (51.2, 51.2, 93.3, 90, 90, 120),
+    "hexagonal": (51.2, 51.2, 33.3, 90, 90, 120),
+    "cubic": (51.2, 51.2, 51.2, 90, 90, 90),
+}
+GROUPS = [group for group in gemmi.spacegroup_table() if group.is_sohncke()]
+
+
+def cell_in(group):
+    cell = np.array(CELLS[group.crystal_system_str()], dtype=float)
+    if group.is_reference_setting():
+        return cell
+    to_reference = np.array(group.basisop.rot, dtype=float).T / gemmi.Op.DEN
+    return ChangeOfBasis(np.linalg.inv(to_reference)).apply_to_cell(cell)
+
+
+def disturbed_reduced_basis(group):
+    basis = orthogonalisation(cell_in(group)).T @ random_rotation(3).T
+    reduced = niggli_reduce(primitive_operator(group).matrix @ basis)[0]
+    return reduced * (1 + np.random.default_rng(group.number).normal(0, 1e-3, (3, 3)))
+
+
+def assert_is_that_lattice(A, reduced, group):
+    coordinates = np.linalg.inv(A) @ np.linalg.inv(reduced)
+    whole = np.rint(coordinates)
+    assert np.abs(coordinates - whole).max() < 0.05
+    n_points = len(centring_vectors(group))
+    assert round(np.linalg.det(whole)) == n_points
+    points = centring_vectors(group) @ whole
+    np.testing.assert_allclose(points, np.rint(points), atol=1e-6)
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda g: g.xhm())
+def test_with_cell(group):
+    reduced, cell = disturbed_reduced_basis(group), cell_in(group)
+    A = KnownSymmetry(group, cell, 0.1, 5.0, 5.0).constrained(reduced)
+    assert A is not None
+    found = cell_parameters(np.linalg.inv(A))
+    np.testing.assert_allclose(found[:3], cell[:3], rtol=0.01)
+    np.testing.assert_allclose(found[3:], cell[3:], atol=0.5)
+    assert_is_that_lattice(A, reduced, group)
+
+
+@pytest.mark.parametrize("group", [g for g in GROUPS if g.number > 1], ids=lambda g: g.xhm())
+def test_without_cell(group):
+    reduced = disturbed_reduced_basis(group)
+    A = KnownSymmetry(group, None, 0.1, 5.0, 5.0).constrained(reduced)
+    assert A is not None
+    assert_is_that_lattice(A, reduced, group)
