@@ -161,6 +161,16 @@ def test_masks_take_pixels_out(sweep, tmp_path):
     assert (run(sweep[0], border=20).reflections["bbox"][:, 2] >= 20).all()
 
 
+def test_automatic_mask_removes_a_hot_pixel(tmp_path):
+    images, centres = render(background=5.0)
+    images[:, 5:7, 100:102] = 5000
+    experiments = write_sweep(tmp_path, images)
+    experiments = experiments.replace(0, scan=replace(experiments[0].scan, oscillation_deg=(0.0, 0.5)))
+    plain = run(experiments, max_separation=None)
+    masked = run(experiments, max_separation=None, automatic_mask=True)
+    assert len(plain.reflections) == len(masked.reflections) + 1 == len(centres) + 1
+
+
 def test_size_limits_are_inclusive(sweep):
     table = run(sweep[0]).reflections
     smallest, largest = int(table["n_signal"].min()), int(table["n_signal"].max())

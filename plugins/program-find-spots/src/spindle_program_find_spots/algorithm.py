@@ -91,6 +91,8 @@ class _Run:
             params.maximum_trusted_value,
             spotfinder.compute_mean_background,
         )
+        if spotfinder.filter.automatic_mask:
+            self._mask_automatically()
         self.n_strong: dict[tuple[int, int], int] = {}
         self.backgrounds: dict[tuple[int, int], float] = {}
         self.files: dict[str, Any] = {}
@@ -120,6 +122,33 @@ class _Run:
             experiments=self.experiments, reflections=table, tables=tables, summary=summary, files=self.files,
             next_step=f"spindle index {name} {self.params.output.reflections}" if len(table) else "",
         )  # fmt: skip
+
+    def _mask_automatically(self) -> None:
+        """Take pixels out of the masks that the images themselves show to be bad."""
+        from spindle.images.automatic_mask import automatic_mask
+
+        from .jobs import cut
+
+        for job in self.jobs:
+            found = automatic_mask(job.images, job.images.masks, self.context.executor)
+            if not found.n_images:
+                self.context.log.warning(
+                    "Warning: spotfinder.filter.automatic_mask=True leaves experiment %d as it is: %d images are too few",
+                    job.number,
+                    job.images.n_images,
+                )
+                continue
+            region = self.params.spotfinder.region_of_interest
+            new = found.masks if region is None else [cut(m, region, p) for p, m in enumerate(found.masks)]
+            job.masks = [np.ascontiguousarray(a & b) for a, b in zip(job.masks, new, strict=True)]
+            self.context.log.info(
+                "Automatic mask of experiment %d, from %d images: %d pixels in shadow, %d dead, %d hot",
+                job.number,
+                found.n_images,
+                found.n_shadowed,
+                found.n_dead,
+                found.n_hot,
+            )
 
     def _min_size(self, job: Job) -> int:
         size = self.params.spotfinder.filter.min_spot_size

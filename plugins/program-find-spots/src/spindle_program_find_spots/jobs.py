@@ -15,7 +15,7 @@ from spindle.models import Experiment, Experiments
 
 from .search import Job
 
-__all__ = ["make_jobs"]
+__all__ = ["cut", "make_jobs"]
 
 
 def make_jobs(experiments: Experiments, params: Any) -> list[Job]:
@@ -156,14 +156,15 @@ class _Masks:
             masks = [a & b for a, b in zip(masks, asked, strict=True)]
         region = self.spotfinder.region_of_interest
         if region is not None:
-            masks = [_cut(m, region, p) for p, m in enumerate(masks)]
+            masks = [cut(m, region, p) for p, m in enumerate(masks)]
         masks = [np.ascontiguousarray(m) for m in masks]
         self._known[key] = masks
         self._keep.append((detector, beam, images.imageset))
         return masks
 
 
-def _cut(mask: np.ndarray, region: tuple[int, int, int, int], panel: int) -> np.ndarray:
+def cut(mask: np.ndarray, region: tuple[int, int, int, int], panel: int) -> np.ndarray:
+    """The part of a panel's mask that lies in the region of interest."""
     x0, x1, y0, y1 = region
     height, width = mask.shape
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):

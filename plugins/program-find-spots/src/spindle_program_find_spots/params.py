@@ -84,6 +84,12 @@ class FindSpotsParams(Params):
                 help="Stop when more than this fraction of an image is strong; 1 never stops.",
             )
 
+            automatic_mask = Bool(
+                False,
+                help="Also mask shadows, dead and hot pixels that some 60 images of each sweep reveal (not in DIALS).",
+                level=1,
+            )
+
             class background_gradient(Params, level=2):
                 """Drop spots on a steep background."""
 

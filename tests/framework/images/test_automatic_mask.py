@@ -1,0 +1,96 @@
+"""Shadows, dead and hot pixels are recognised, and nothing else is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spindle.images import ImageSequence
+from spindle.images.automatic_mask import PixelSums, automatic_mask, judge_pixels, ring_numbers
+from spindle.models import Beam, Detector, Experiment, Goniometer, ImageSet, Scan
+from spindle.testing import make_context, shared_data
+from spindle.testing.threshold import threshold_beam, threshold_panel
+
+SHAPE = (200, 300)
+EXPERIMENT = Experiment(beam=threshold_beam(), detector=Detector([threshold_panel(SHAPE[1], SHAPE[0])]))
+Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]]
+RADIUS = np.hypot(X + 0.5 - SHAPE[1] / 2, Y + 0.5 - SHAPE[0] / 2)
+
+
+def sums_of(expected, n_images, seed=0):
+    rng = np.random.default_rng(seed)
+    total = rng.poisson(expected * n_images).astype(np.float64)
+    return PixelSums(total, np.full(SHAPE, n_images, np.int32), np.zeros(SHAPE, np.int32))
+
+
+def background(level=2.0):
+    """Falls with the angle, and by half from the vertical to the horizontal, as polarisation makes it."""
+    azimuth = np.arctan2(Y - SHAPE[0] / 2, X - SHAPE[1] / 2)
+    return level * np.exp(-RADIUS / 150) * (0.75 - 0.25 * np.cos(2 * azimuth))
+
+
+def test_rings_are_about_two_pixels_wide():
+    (ring,) = ring_numbers(EXPERIMENT)
+    assert ring.min() == 0
+    assert np.abs(ring - RADIUS / 2).max() < 4  # 100 mm away, 0.172 mm pixels: tan and sin hardly differ yet
+
+
+@pytest.mark.parametrize("level", [0.2, 2.0, 200.0])
+def test_a_clean_background_has_no_bad_pixels(level):
+    found = judge_pixels(ring_numbers(EXPERIMENT), [sums_of(background(level), 60)], 60)
+    assert found.masks[0].all()
+    assert found.n_shadowed == found.n_dead == found.n_hot == 0
+
+
+def test_beamstop_arm_dead_and_hot_pixels_are_found():
+    expected = background(5.0)
+    shadow = (RADIUS < 12) | ((np.abs(X - 150) < 5) & (Y > 100))
+    expected[shadow] *= 0.03
+    expected[40, 50], expected[150, 250] = 0.0, 60.0
+    found = judge_pixels(ring_numbers(EXPERIMENT), [sums_of(expected, 60)], 60)
+    bad = ~found.masks[0]
+    assert bad[shadow].mean() > 0.99
+    assert bad[40, 50] and bad[150, 250]
+    assert found.n_hot == found.n_dead == 1
+    near = (RADIUS < 16) | ((np.abs(X - 150) < 9) & (Y > 100))
+    assert bad[~near].sum() == 2
+
+
+def test_hot_pixels_are_not_judged_when_the_crystal_hardly_turned():
+    expected = background()
+    expected[150, 250] = 30.0
+    found = judge_pixels(ring_numbers(EXPERIMENT), [sums_of(expected, 60)], 60, find_hot=False)
+    assert found.masks[0].all()
+
+
+def test_few_images_are_not_judged(tmp_path):
+    sequence = ImageSequence(
+        Experiment(
+            beam=Beam(direction=[0, 0, 1], wavelength=1.0),
+            detector=EXPERIMENT.detector,
+            goniometer=Goniometer(rotation_axis=np.array([1.0, 0.0, 0.0])),
+            scan=Scan((1, 5), (0.0, 1.0)),
+            imageset=ImageSet(template=str(tmp_path / "a_##.cbf"), image_range=(1, 5)),
+        )
+    )
+    found = automatic_mask(sequence, [np.ones(SHAPE, np.bool_)], make_context().executor)
+    assert found.n_images == 0
+    assert found.masks[0].all()
+
+
+def test_lyso_small_shows_its_beamstop_and_four_hot_pixels():
+    """Truth: 4 hot pixels that the file does not flag, a round beamstop with an arm, no background below either."""
+    import spindle.execution
+
+    folder = shared_data("lyso_small")
+    experiments = spindle.execution.run("import", files=sorted(folder.glob("*.cbf.bz2"))).experiments
+    sequence = ImageSequence(experiments[0])
+    found = automatic_mask(sequence, sequence.masks, make_context(n_workers=2).executor, max_images=20)
+    truth = np.load(folder / "truth.npz")
+    bad = ~found.masks[0]
+    assert found.n_hot == 4 and bad[truth["hot"]].all()
+    dark = (truth["background"] == 0) & sequence.masks[0] & ~truth["bad"]
+    assert bad[dark].all()
+    from scipy.ndimage import binary_dilation
+
+    assert not (bad & ~binary_dilation(dark, iterations=6) & ~truth["hot"]).any()
