@@ -61,7 +61,7 @@ class PhysicalScaling(Algorithm):
             help="Distance of the samples of the B factor; Auto follows from the scan.",
             level=1,
         )
-        decay_restraint = Float(0.1, min=0, help="Weight that draws each B factor to zero (fixed restraints).", level=2)
+        decay_restraint = Float(0.1, min=0, help="Weight that draws each relative B factor to zero.", level=2)
         absorption_correction = Bool(
             Auto, help="Correct for absorption in crystal and mount; Auto: when the data can tell.", level=1
         )
