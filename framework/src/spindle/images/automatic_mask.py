@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numba import njit
 
 from spindle.models import Experiment
+from spindle.numerics.pixel_sums import add_image
 from spindle.numerics.trusted import trusted_mask
 
 from .masking import resolution_map
@@ -39,19 +39,6 @@ _SHADOW_BOX = 5
 
 class _Maps(Protocol):
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]: ...
-
-
-@njit(nogil=True, cache=True)
-def _add_image(image, good, ring, cap, total, count, high):
-    """Add the good pixels of an image to the sums, capped; count them and those at the cap."""
-    for i in range(image.shape[0]):
-        for j in range(image.shape[1]):
-            if good[i, j]:
-                limit = cap[ring[i, j]]
-                value = np.float64(image[i, j])
-                total[i, j] += min(value, limit)
-                count[i, j] += 1
-                high[i, j] += value >= limit
 
 
 @dataclass(slots=True)
@@ -259,7 +246,7 @@ def automatic_mask(
             low, high = experiment.detector[p].trusted_range
             good = trusted_mask(image, masks[p], low, high, np.empty(image.shape, np.bool_))
             one = local.sums[p]
-            _add_image(image, good, rings[p], caps, one.total, one.count, one.high)
+            add_image(image, good, rings[p], caps, one.total, one.count, one.high)
 
     for _ in executor.map(look, chosen):
         pass
