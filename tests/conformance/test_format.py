@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spindle.testing.format import FormatContract, write_mini_cbf
+from spindle.testing.images import write_marccd, write_smv
 
 PIXELS = np.random.default_rng(3).integers(-2, 40000, size=(60, 97)).astype(np.int32)
 
@@ -24,3 +25,19 @@ class TestUncompressedPixels(FormatContract):
     @pytest.fixture
     def image_file(self, tmp_path):
         return write_mini_cbf(tmp_path / "image_0001.cbf", PIXELS, compress=False)
+
+
+class TestSmv(FormatContract):
+    name = "smv"
+
+    @pytest.fixture(params=["", ".bz2"])
+    def image_file(self, request, tmp_path):
+        return write_smv(tmp_path / f"image_0001.img{request.param}", PIXELS)
+
+
+class TestMar(FormatContract):
+    name = "mar"
+
+    @pytest.fixture
+    def image_file(self, tmp_path):
+        return write_marccd(tmp_path / "image_0001.mccd", PIXELS)

@@ -1,0 +1,81 @@
+"""Small image files of many kinds, for tests."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["write_bytes", "write_marccd", "write_smv"]
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write a file, compressed when its name ends in .gz or .bz2; return its path."""
+    if path.suffix == ".gz":
+        import gzip
+
+        content = gzip.compress(content)
+    elif path.suffix == ".bz2":
+        import bz2
+
+        content = bz2.compress(content)
+    path.write_bytes(content)
+    return path
+
+
+def write_smv(path: Path, pixels: np.ndarray, **changes: object) -> Path:
+    """Write an SMV image of unsigned 16-bit pixels.
+
+    Parameters
+    ----------
+    path : Path
+    pixels : (slow, fast) int
+    changes : values of header items
+        Items are replaced or added; None leaves one out.
+    """
+    items: dict[str, object] = {
+        "DIM": 2,
+        "BYTE_ORDER": "little_endian",
+        "TYPE": "unsigned_short",
+        "PIXEL_SIZE": 0.1,
+        "DETECTOR_SN": 10,
+        "DATE": "Thu May 15 13:17:42 2008",
+        "TIME": 2.5,
+        "DISTANCE": 80.5,
+        "OSC_RANGE": 0.5,
+        "PHI": 10,
+        "OSC_START": 10,
+        "WAVELENGTH": 0.9,
+        "BEAM_CENTER_X": 3.0,
+        "BEAM_CENTER_Y": 4.5,
+        "SIZE1": pixels.shape[1],
+        "SIZE2": pixels.shape[0],
+    } | changes
+    text = "{\nHEADER_BYTES= 1024;\n" + "".join(f"{k}={v};\n" for k, v in items.items() if v is not None) + "}"
+    order = ">" if str(items["BYTE_ORDER"]).startswith("big") else "<"
+    return write_bytes(path, text.encode().ljust(1024) + pixels.astype(f"{order}u2").tobytes())
+
+
+def write_marccd(path: Path, pixels: np.ndarray, **changes: int) -> Path:
+    """Write a marCCD image of unsigned 16-bit pixels.
+
+    Parameters
+    ----------
+    path : Path
+    pixels : (slow, fast) int
+    changes : int
+        Integers of the frame header, by "at" and their place: ``at640=120000``.
+    """
+    frame = bytearray(3072)
+    numbers = {
+        28: 1234, 32: 1234, 80: pixels.shape[1], 84: pixels.shape[0], 88: 2, 104: 65535, 640: 120000, 644: 50000,
+        648: 52000, 656: 1500, 684: 10000, 716: 11000, 732: 4, 772: 79000, 776: 79000, 780: 10000, 908: 97900,
+    } | {int(k[2:]): v for k, v in changes.items()}  # fmt: skip
+    for place, value in numbers.items():
+        struct.pack_into("<i", frame, place, value)
+    frame[1344:1359] = b"041621332005.17"
+    tags = [(256, 4, pixels.shape[1]), (257, 4, pixels.shape[0]), (258, 3, 16), (259, 3, 1), (273, 4, 4096)]
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", t, k, 1, v) for t, k, v in tags) + bytes(4)
+    head = (b"II*\0" + struct.pack("<I", 8) + directory).ljust(1024, b"\0")
+    return write_bytes(path, head + bytes(frame) + pixels.astype("<u2").tobytes())
