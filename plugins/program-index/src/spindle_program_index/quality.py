@@ -49,8 +49,10 @@ def alternatives(sweeps: Experiments) -> list[Alternative]:
         (across, "turned by 90 degrees about the beam"),
         (opposite, "turned by -90 degrees about the beam"),
     ):
-        axis = changed[0].goniometer.rotation_axis  # type: ignore[union-attr]
-        text = ",".join(f"{round(v, 4) + 0.0:g}" for v in axis)
+        goniometer = changed[0].goniometer
+        assert goniometer is not None
+        axes = goniometer.rotation_axis if goniometer.axes is None else np.ravel(goniometer.axes)
+        text = ",".join(f"{round(float(v), 4) + 0.0:g}" for v in axes)
         options.append(Alternative(f"the rotation axis {name}", f"geometry.goniometer.axes={text}", changed))
     return options
 
@@ -88,9 +90,8 @@ def causes(sweeps: Experiments, n_spots: int, n_lattices: int, max_lattices: int
             "geometry.scan.oscillation=START,WIDTH"
         )
     hints.append(
-        "the beam centre is wrong: look at the centre of the rings, correct it with "
-        "geometry.detector.slow_fast_beam_centre= "
-        "(or mosflm_beam_centre=) at spindle import"
+        "the beam centre is wrong by more than the refinement can mend: look at the centre of the rings, and give "
+        "geometry.detector.fast_slow_beam_centre= to spindle import"
     )
     if not any(sweep.is_still for sweep in sweeps):
         hints.append(
@@ -132,16 +133,11 @@ def is_absurd(experiments: Experiments, rmsd: np.ndarray) -> bool:
 
 
 def warning_text(fraction: float, threshold: float, hints: list[str], found: str | None) -> str:
-    """The warning about a low indexed fraction."""
-    lines = [
-        f"WARNING: only {100 * fraction:.1f} % of the spots are indexed (less than {100 * threshold:.0f} %): do "
-        "not go on before "
-        "you know why.",
-    ]
+    """The warning about a low indexed fraction: what a trial found, or else the usual causes."""
+    first = (
+        f"WARNING: only {100 * fraction:.1f} % of the spots are indexed (less than {100 * threshold:.0f} %): do not go "
+        "on before you know why."
+    )
     if found is not None:
-        lines.append(found)
-        lines.append("Other possible causes:")
-    else:
-        lines.append("Possible causes, and what to try:")
-    lines += [f"  - {hint}" for hint in hints]
-    return "\n".join(lines)
+        return f"{first}\n{found}"
+    return "\n".join([first, "Possible causes, and what to try:", *(f"  - {hint}" for hint in hints)])
