@@ -201,7 +201,6 @@ def test_few_spots_are_refused_with_the_remedy():
     ("path", "value"),
     [
         ("scan_varying", True),
-        ("fitting.detector_space.deconvolution", True),
         ("fitting.grid_method", "spherical_grid"),
         ("parameters.sigma_b", 0.1),
     ],

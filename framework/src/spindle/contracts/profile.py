@@ -66,7 +66,12 @@ class ProfileFit:
 
 
 class ProfileFitter(Protocol):
-    """Reference profiles of a run: first all calls of `learn`, in order, then `finish`, then any number of `fit`."""
+    """Reference profiles of a run: first all calls of `learn`, in order, then `finish`, then any number of `fit`.
+
+    Two things are optional. ``choose(reflections) -> (n,) bool`` picks, before images are read, the strong spots (with
+    ``intensity.sum.value``) that are worth learning from. Where an attribute ``deconvolution`` is True, overlapping spots are fitted
+    once more with ``expected_counts(reflections, shoeboxes, intensity) -> (p,) float32`` of the others as background.
+    """
 
     def learn(self, reflections: ReflectionTable, shoeboxes: Shoeboxes) -> np.ndarray:
         """Take in strong spots.

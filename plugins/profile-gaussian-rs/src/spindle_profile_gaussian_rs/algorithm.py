@@ -10,7 +10,7 @@ import numpy as np
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.profile import ForegroundMasks
 from spindle.errors import UserError
-from spindle.params import Bool, Choice, Float, Int
+from spindle.params import Auto, Bool, Choice, Float, Int
 from spindle.params import Params as ParamsBase
 
 from .fitter import EXTENT, PixelFitter
@@ -108,7 +108,9 @@ class GaussianRsProfile(Algorithm):
                 """Fits in detector space."""
 
                 deconvolution = Bool(
-                    False, help="Fit overlapping spots together. Not available: only False is accepted."
+                    Auto,
+                    help="Separate overlapping spots: each is fitted again with the fits of the others as background. Auto does "
+                    "so when several lattices are on the same images.",
                 )
 
     def __init__(self, params: Any = None, context: Any = None) -> None:
@@ -119,9 +121,9 @@ class GaussianRsProfile(Algorithm):
                 "profile.gaussian_rs.scan_varying=True: estimating a model per image is not available; leave it False "
                 "(a scan-varying model already in the .expt is used as it is with create_profile_model=False)"
             )
-        if p.fitting.detector_space.deconvolution:
+        if p.fitting.detector_space.deconvolution is True and p.fitting.fit_method != "detector_space":
             raise UserError(
-                "profile.gaussian_rs.fitting.detector_space.deconvolution=True: not available; leave it False"
+                "profile.gaussian_rs.fitting.detector_space.deconvolution=True needs fitting.fit_method=detector_space"
             )
         if p.fitting.grid_method == "spherical_grid":
             raise UserError(
@@ -275,6 +277,13 @@ class GaussianRsProfile(Algorithm):
                 return None
         fitting = self.params.fitting
         samplers = [make_sampler(fitting.grid_method, e.detector, e.scan, fitting.scan_step) for e in experiments]
-        fitter = GridFitter if fitting.fit_method == "reciprocal_space" else PixelFitter
+        kind = GridFitter if fitting.fit_method == "reciprocal_space" else PixelFitter
         as_dials = fitting.weights == "dials"
-        return fitter(SpotGeometry(experiments), samplers, self._n_sigma(experiments), fitting.grid_size, as_dials)
+        fitter = kind(SpotGeometry(experiments), samplers, self._n_sigma(experiments), fitting.grid_size, as_dials)
+        if kind is PixelFitter:
+            together = fitting.detector_space.deconvolution
+            if together is Auto:
+                images = [(e.imageset.template, e.imageset.paths) for e in experiments if e.imageset is not None]
+                together = len(set(images)) < len(images)
+            fitter.deconvolution = bool(together)
+        return fitter

@@ -12,7 +12,7 @@ from spindle.contracts.profile import ProfileFit
 from spindle.report import Table
 
 from .geometry import SpotGeometry, growth
-from .pixel_kernels import accumulate_profile, fit_pixels
+from .pixel_kernels import accumulate_profile, fit_pixels, model_counts
 from .samplers import Sampler
 from .sigma import refine_widths
 
@@ -26,6 +26,7 @@ SPOT_COUNTS = 2000.0  # brighter spots weigh as much as this: a profile is the m
 GLOBAL_PRIOR = 5 * SPOT_COUNTS  # the profile of the whole scan leans on a Gaussian of its own widths as on five spots
 LOCAL_PRIOR = 10 * SPOT_COUNTS  # that of a position on the profile of the whole scan as on ten
 MIN_COVERAGE = 0.1
+MIN_ALONE = 0.15
 
 
 @dataclass
@@ -166,6 +167,7 @@ class PixelFitter(ReferenceFitter):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.n_sub = 4
+        self.deconvolution = False
         self._parts: list[_Learned] = []
 
     def learn(self, reflections, shoeboxes) -> np.ndarray:
@@ -348,6 +350,7 @@ class PixelFitter(ReferenceFitter):
             self.step,
             self.n_sub,
             MIN_COVERAGE,
+            MIN_ALONE,
             self.as_dials,
             value,
             variance,
@@ -355,3 +358,22 @@ class PixelFitter(ReferenceFitter):
             coverage,
         )
         return ProfileFit(value, variance, correlation, variance > 0)
+
+    def expected_counts(self, reflections, shoeboxes, intensity: np.ndarray) -> np.ndarray:
+        """(p,) float32: counts of spots of given intensities in the pixels of their shoeboxes."""
+        frames, kz = self.geometry.frames(reflections)
+        out = np.zeros(len(shoeboxes.data), np.float32)
+        model_counts(
+            frames,
+            kz,
+            np.ascontiguousarray(reflections["xyzcal.px"][:, 2]),
+            shoeboxes.bbox,
+            shoeboxes.offsets,
+            self.position(reflections),
+            self.references,
+            np.ascontiguousarray(intensity, dtype=np.float64),
+            self.step,
+            self.n_sub,
+            out,
+        )
+        return out

@@ -178,6 +178,7 @@ def fit_pixels(
     step,
     n_sub,
     min_coverage,
+    min_alone,
     as_dials,
     value,
     variance,
@@ -201,6 +202,8 @@ def fit_pixels(
         As in `accumulate_profile`.
     min_coverage : float
         Least share of the profile that usable pixels must hold.
+    min_alone : float
+        Pixels in the foreground of other spots are left out when those outside hold at least this share of the profile.
     as_dials : bool
         DIALS's form instead of what the notes say: v = b + |I| p from the iterated estimate, variance |I| + |sum b|.
     value, variance, correlation, coverage : (n,) float64, output
@@ -231,6 +234,7 @@ def fit_pixels(
     p_list = np.empty(max_xy * max_z)
     d_list = np.empty(max_xy * max_z)
     b_list = np.empty(max_xy * max_z)
+    shared = np.empty(max_xy * max_z, np.bool_)
     for r in range(n):
         value[r] = 0.0
         variance[r] = -1.0
@@ -247,6 +251,7 @@ def fit_pixels(
         slice_shares(kz[r], z[r], bbox[r, 4], nz, size, step, shares)
         count = 0
         covered = 0.0
+        alone = 0.0
         b_sum = 0.0
         for y in range(ny):
             for x in range(nx):
@@ -277,9 +282,22 @@ def fit_pixels(
                         p_list[count] = p
                         d_list[count] = data[at]
                         b_list[count] = background[at]
+                        shared[count] = (bits & OVERLAPPED) != 0
+                        if not shared[count]:
+                            alone += p
                         covered += p
-                        b_sum += background[at]
                         count += 1
+        if alone < covered and alone >= min_alone:
+            # enough of the spot lies where no other spot does
+            kept = 0
+            for m in range(count):
+                if not shared[m]:
+                    p_list[kept], d_list[kept], b_list[kept] = p_list[m], d_list[m], b_list[m]
+                    kept += 1
+            count = kept
+            covered = alone
+        for m in range(count):
+            b_sum += b_list[m]
         coverage[r] = covered
         if count == 0 or covered < min_coverage:
             continue
@@ -345,3 +363,53 @@ def fit_pixels(
             sdm += a * b
         if sdd > 0.0 and smm > 0.0:
             correlation[r] = sdm / math.sqrt(sdd * smm)
+
+
+@numba.njit(nogil=True, cache=True)
+def model_counts(frames, kz, z, bbox, offsets, reference, references, intensity, step, n_sub, out):
+    """Expected counts of spots of known intensity in all pixels of their boxes.
+
+    Parameters
+    ----------
+    frames, kz, z, bbox, offsets, reference, references, step, n_sub
+        As in `fit_pixels`; a spot without pixels is passed over.
+    intensity : (n,) float64, counts
+    out : (p,) float32, output
+    """
+    size = references.shape[1]
+    centre = 0.5 * (size - 1)
+    max_z, max_row = 1, 1
+    for r in range(bbox.shape[0]):
+        max_row = max(max_row, max(bbox[r, 1] - bbox[r, 0], bbox[r, 3] - bbox[r, 2]) + 1)
+        max_z = max(max_z, bbox[r, 5] - bbox[r, 4])
+    cu = np.empty((max_row, max_row))
+    cw = np.empty((max_row, max_row))
+    q = np.zeros(size)
+    shares = np.zeros((max_z, size))
+    wts = np.zeros((size, size))
+    for r in range(bbox.shape[0]):
+        if offsets[r + 1] == offsets[r] or intensity[r] <= 0.0:
+            continue
+        nx, ny = bbox[r, 1] - bbox[r, 0], bbox[r, 3] - bbox[r, 2]
+        nz = bbox[r, 5] - bbox[r, 4]
+        profile = references[reference[r]]
+        pixel_lattice(frames[r], bbox[r, 0], bbox[r, 2], nx, ny, 1.0 / step, centre, cu, cw)
+        slice_shares(kz[r], z[r], bbox[r, 4], nz, size, step, shares)
+        for y in range(ny):
+            for x in range(nx):
+                j0, j1, i0, i1 = pixel_weights(cu, cw, y, x, n_sub, size, wts)
+                if j1 == j0:
+                    continue
+                for k in range(size):
+                    q[k] = 0.0
+                for j in range(j0, j1):
+                    for i in range(i0, i1):
+                        w = wts[j, i] * intensity[r]
+                        if w != 0.0:
+                            for k in range(size):
+                                q[k] += w * profile[j, i, k]
+                for m in range(nz):
+                    value = 0.0
+                    for k in range(size):
+                        value += shares[m, k] * q[k]
+                    out[offsets[r] + (m * ny + y) * nx + x] = value

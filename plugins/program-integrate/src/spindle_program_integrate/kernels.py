@@ -100,6 +100,37 @@ def extract_pixels(
 
 
 @numba.njit(nogil=True, cache=True)
+def paint_model(panel_index, z, panel, bbox, starts, model, total):
+    """Add the modelled counts of the extracted spots of a block on one image to ``total`` (slow, fast) float64."""
+    height, width = total.shape
+    for r in range(panel.shape[0]):
+        if panel[r] != panel_index or z < bbox[r, 4] or z >= bbox[r, 5] or starts[r + 1] == starts[r]:
+            continue
+        x0, x1, y0, y1 = bbox[r, 0], bbox[r, 1], bbox[r, 2], bbox[r, 3]
+        nx = x1 - x0
+        base = starts[r] + (z - bbox[r, 4]) * nx * (y1 - y0)
+        for y in range(max(y0, 0), min(y1, height)):
+            for x in range(max(x0, 0), min(x1, width)):
+                total[y, x] += model[base + (y - y0) * nx + x - x0]
+
+
+@numba.njit(nogil=True, cache=True)
+def take_neighbours(panel_index, z, panel, bbox, starts, model, total, neighbours):
+    """What the other spots of ``total`` add to each pixel of the shoeboxes: total less the spot's own model."""
+    height, width = total.shape
+    for r in range(panel.shape[0]):
+        if panel[r] != panel_index or z < bbox[r, 4] or z >= bbox[r, 5] or starts[r + 1] == starts[r]:
+            continue
+        x0, x1, y0, y1 = bbox[r, 0], bbox[r, 1], bbox[r, 2], bbox[r, 3]
+        nx = x1 - x0
+        base = starts[r] + (z - bbox[r, 4]) * nx * (y1 - y0)
+        for y in range(max(y0, 0), min(y1, height)):
+            for x in range(max(x0, 0), min(x1, width)):
+                i = base + (y - y0) * nx + x - x0
+                neighbours[i] = max(total[y, x] - model[i], 0.0)
+
+
+@numba.njit(nogil=True, cache=True)
 def free_crowded(starts, mask, least):
     """Give a spot whose surroundings are all under neighbours its background pixels back.
 

@@ -57,10 +57,15 @@ class Measurer:
         if not self.raw_is_counts:
             owner = np.repeat(block.panel, np.diff(boxes.offsets))
             boxes.data[:] = (boxes.data - self.panel_pedestal[owner]) / self.panel_gain[owner]
+        neighbours = boxes.background if block.model is not None else None
         free_crowded(boxes.offsets, boxes.mask, LEAST_BACKGROUND)
         estimate = self.background.estimate_background(shoeboxes=boxes, detector=self.detector)
         boxes.background = np.ascontiguousarray(estimate.background, dtype=np.float32)
         boxes.mask[estimate.used] |= np.uint8(MaskCode.BACKGROUND_USED)
+        if neighbours is not None:
+            # what the other spots put under this one is known by now: it counts as background
+            boxes.background += neighbours
+            boxes.mask[(boxes.mask & MaskCode.FOREGROUND) != 0] &= np.uint8(255 - MaskCode.OVERLAPPED)
         counts, sums = np.zeros((n, 8), np.int64), np.zeros((n, 2))
         sum_pixels(boxes.offsets, boxes.data, boxes.mask, boxes.background, counts, sums)
         m, used = counts[:, 1], counts[:, 3]

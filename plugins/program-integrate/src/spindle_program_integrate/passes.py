@@ -22,6 +22,7 @@ from .stream import BYTES_PER_PIXEL, Plan, stream_blocks
 PIXEL_MEMORY = 700_000_000
 LEARNING_MEMORY = 150_000_000
 MAX_SUBSETS = 32
+SEPARATION_ROUNDS = 2
 FULLY_RECORDED = 0.99
 GEOMETRY = ("id", "panel", "s1", "xyzcal.px")
 
@@ -97,6 +98,8 @@ class Integrator:
                     self._store(measured)
                     if keep:
                         kept.append(self._kept(measured))
+            if self.fitter is not None and getattr(self.fitter, "deconvolution", False):
+                self._separate(group, expected)
         self._observed_mm()
         if not debug.output:
             return self.table, None
@@ -197,7 +200,27 @@ class Integrator:
             experiments=self.experiments, reflections=part, bbox=np.ascontiguousarray(self.table["bbox"][rows])
         )
 
-    def _pass(self, group, extract, description, fitter, expected, keep):
+    def _separate(self, group, expected: np.ndarray) -> None:
+        """Measure overlapping spots again, each with what the fits of the others put under it as background."""
+        overlapped = self.table.has_flags(Flag.OVERLAPPED_FG | Flag.INTEGRATED_PRF)
+        extract = np.zeros(len(self.table), bool)
+        extract[group["rows"]] = overlapped[group["rows"]]
+        if not extract.any():
+            return
+        if len(self._subsets(group)) > 1:
+            self.context.log.info(" Overlapping spots are not separated: their pixels do not fit into memory at once")
+            return
+        self.context.log.info(" Separating %d overlapping spots", np.count_nonzero(extract))
+        for _ in range(SEPARATION_ROUNDS):
+            intensity = np.maximum(self.table["intensity.prf.value"], 0.0)
+
+            def model(rows: np.ndarray, shoeboxes, intensity=intensity) -> np.ndarray:
+                return self.fitter.expected_counts(self.geometry.select(rows), shoeboxes, intensity[rows])
+
+            for measured in self._pass(group, extract, "separating", self.fitter, expected, lambda block: False, model):
+                self._store(measured)
+
+    def _pass(self, group, extract, description, fitter, expected, keep, model=None):
         """Stream the images once; yield what was measured, block by block."""
         sequence = group["sequence"]
         panel = self.table["panel"].astype(np.int64)
@@ -216,6 +239,7 @@ class Integrator:
                 executor,
                 progress.advance,
                 self.params.integration.mask_neighbours,
+                model,
             )
             yield from executor.map(
                 lambda block: group["measurer"].measure(block, fitter, expected, keep(block)), blocks

@@ -10,7 +10,7 @@ import numpy as np
 from spindle.contracts.profile import ForegroundMasks
 from spindle.table import Shoeboxes
 
-from .kernels import extract_pixels, paint_spots
+from .kernels import extract_pixels, paint_model, paint_spots, take_neighbours
 
 SPOTS_PER_BLOCK = 2048
 BYTES_PER_BLOCK = 8_000_000
@@ -33,6 +33,8 @@ class Block:
     overloaded : (m,) bool
     first, last : int
         Array indices of the images of the boxes, half open.
+    model : (m,) float32 or None
+        Modelled counts of each spot in its own pixels. The background of the shoeboxes then holds what the others add.
     """
 
     rows: np.ndarray
@@ -43,6 +45,7 @@ class Block:
     overloaded: np.ndarray
     first: int
     last: int
+    model: np.ndarray | None = None
 
 
 class Plan:
@@ -120,6 +123,7 @@ def stream_blocks(
     executor,
     advance: Callable[[int], None],
     mark_neighbours: bool = True,
+    model: Callable[[np.ndarray, Shoeboxes], np.ndarray] | None = None,
 ) -> Iterator[Block]:
     """Yield blocks as their last image has passed.
 
@@ -144,6 +148,8 @@ def stream_blocks(
         Told about each image.
     mark_neighbours : bool
         Give pixels under other spots the bit OVERLAPPED.
+    model : callable, optional
+        Rows and their (empty) shoeboxes -> modelled counts of their pixels; makes the blocks know what neighbours add.
     """
     if not plan.blocks:
         return
@@ -164,12 +170,14 @@ def stream_blocks(
             np.zeros(len(rows), bool),
             plan.first[index],
             plan.last[index],
+            model(rows, shoeboxes) if model is not None else None,
         )
 
     detector = sequence.experiment.detector
     first = max(min(plan.first) - MARGIN, first_image)
     last = min(max(plan.last) + MARGIN, first_image + sequence.n_images)
     counts = [np.zeros(m.shape, np.uint8) for m in masks]
+    totals = [np.zeros(m.shape) for m in masks] if model is not None else []
     alive: list[Block] = []
     waiting = executor.map(prepare, range(len(plan.blocks)))
     begun = 0
@@ -187,6 +195,13 @@ def stream_blocks(
             mine = [b for b in alive if (b.panel == p).any()]
             for b in mine if mark_neighbours else ():
                 paint_spots(p, z, b.panel, b.bbox, b.masks.offsets, b.masks.inside, MARGIN, counts[p])
+            if model is not None:
+                totals[p][:] = 0.0
+                for b in mine:
+                    paint_model(p, z, b.panel, b.bbox, b.shoeboxes.offsets, b.model, totals[p])
+                for b in mine:
+                    s = b.shoeboxes
+                    take_neighbours(p, z, b.panel, b.bbox, s.offsets, b.model, totals[p], s.background)
             low, high = detector[p].trusted_range
             pixels = image[p] if image is not None else np.zeros(masks[p].shape, np.int32)
             good = masks[p] if image is not None else np.zeros(masks[p].shape, bool)
@@ -227,4 +242,6 @@ def _completed(block: Block) -> Block:
         done, overloaded, rows = full.select(with_pixels), block.overloaded[with_pixels], block.rows[with_pixels]
     none = np.zeros(0, np.int64)
     block.shoeboxes = Shoeboxes.empty(none, np.zeros((0, 6), np.int32))
-    return Block(rows, done.panel, done.bbox, block.masks, done, overloaded, block.first, block.last)
+    finished = Block(rows, done.panel, done.bbox, block.masks, done, overloaded, block.first, block.last, block.model)
+    block.shoeboxes.offsets = np.zeros(len(block.rows) + 1, np.int64)
+    return finished
