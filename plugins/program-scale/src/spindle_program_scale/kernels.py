@@ -144,12 +144,20 @@ def reject_outliers(offsets, intensity, weight, scale, z_max, leave_one_out, rej
     for j in range(offsets.shape[0] - 1):
         longest = max(longest, offsets[j + 1] - offsets[j])
     capped = np.empty(longest)
+    ranked = np.empty(longest)
     for j in range(offsets.shape[0] - 1):
         begin, end = offsets[j], offsets[j + 1]
         n = end - begin
         if n < 2:
             continue
-        limit = 10.0 * np.median(weight[begin:end])
+        for i in range(n):  # the median by insertion: groups are small
+            value = weight[begin + i]
+            k = i
+            while k > 0 and ranked[k - 1] > value:
+                ranked[k] = ranked[k - 1]
+                k -= 1
+            ranked[k] = value
+        limit = 5.0 * (ranked[n // 2] + ranked[(n - 1) // 2])
         for i in range(n):
             capped[i] = min(weight[begin + i], limit)
         left = n
