@@ -1,0 +1,87 @@
+"""Spots of `spindle find_spots` against those of dials.find_spots 3.12, value by value. Skipped without DIALS.
+
+DIALS 3.12 has the older rule for masked pixels, so that ours runs with ``legacy_erosion``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+import spindle
+from spindle.files import read_reflections, write_experiments
+from spindle.testing import shared_data
+
+SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/bin", "/usr/bin"])
+CASES = [
+    (),
+    ("spotfinder.threshold.algorithm=dispersion", "spotfinder.threshold.dispersion.kernel_size=4,5"),
+    ("spotfinder.threshold.dispersion.gain=1.3", "spotfinder.threshold.dispersion.min_local=0"),
+    (
+        "spotfinder.filter.d_min=3",
+        "spotfinder.filter.d_max=20",
+        "spotfinder.filter.border=5",
+        "spotfinder.scan_range=2,4",
+    ),
+    ("spotfinder.filter.ice_rings.filter=True", "spotfinder.region_of_interest=100,300,50,400"),
+    ("spotfinder.filter.untrusted.circle=240,300,60", "spotfinder.filter.min_spot_size=5"),
+]
+
+
+def dials(program, *words, cwd):
+    """Run a DIALS program outside of our own environment; return its output."""
+    path = shutil.which(program, path=SEARCH)
+    if path is None:
+        pytest.skip(f"{program} is not installed")
+    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    environment["PATH"] = os.pathsep.join([os.path.dirname(path), "/usr/bin", "/bin"])
+    done = subprocess.run(
+        [path, *map(str, words)], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def compare(files, words, folder):
+    """Both programs on the same images: everything in both tables must be the same."""
+    experiments = spindle.run("import", files=files).experiments
+    write_experiments(experiments, folder / "imported.expt")
+    text = dials("dials.find_spots", "imported.expt", "nproc=1", *words, cwd=folder)
+    theirs = read_reflections(folder / "strong.refl")
+    options = dict(word.split("=") for word in words)
+    if options.get("spotfinder.threshold.algorithm") != "dispersion":
+        options["legacy_erosion"] = "True"
+    result = spindle.run("find_spots", experiments, **options)
+    ours = result.reflections
+    counts = [int(n) for n in re.findall(r"Found (\d+) strong pixels on image", text)]
+    assert result.summary["n_strong_pixels"] == sum(counts)
+    assert sorted(ours.columns) == sorted(theirs.columns)
+    assert ours.identifiers == theirs.identifiers
+    for name in ours.columns:
+        if name == "shoebox":
+            for part in ("panel", "bbox", "offsets", "data", "mask", "background"):
+                assert np.array_equal(getattr(ours[name], part), getattr(theirs[name], part)), part
+        else:
+            assert ours[name].dtype == theirs[name].dtype, name
+            assert np.allclose(ours[name], theirs[name], rtol=1e-9, atol=1e-9), name
+    return len(ours)
+
+
+@pytest.mark.parametrize("words", CASES, ids=lambda words: words[0] if words else "defaults")
+def test_rotation_images(words, tmp_path):
+    files = sorted(shared_data("lyso_small").glob("*.cbf.bz2"))[:5]
+    assert compare(files, words, tmp_path) > 100
+
+
+def test_stills_of_a_grid_scan(tmp_path):
+    files = sorted(shared_data("thaumatin_grid").glob("*.cbf.bz2"))[:2]
+    assert compare(files, (), tmp_path) > 1000
+
+
+def test_detector_of_many_panels(tmp_path):
+    assert compare([shared_data("images") / "DLS_I23_P12M_thau_00001.cbf.gz"], (), tmp_path) > 100
