@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from spindle.testing.format import FormatContract, write_mini_cbf
-from spindle.testing.images import write_marccd, write_smv
+from spindle.testing.images import write_bruker, write_marccd, write_smv
+from spindle.testing.nexus import write_nxmx
 
 PIXELS = np.random.default_rng(3).integers(-2, 40000, size=(60, 97)).astype(np.int32)
 
@@ -41,3 +42,27 @@ class TestMar(FormatContract):
     @pytest.fixture
     def image_file(self, tmp_path):
         return write_marccd(tmp_path / "image_0001.mccd", PIXELS)
+
+
+class TestNexus(FormatContract):
+    name = "nexus"
+
+    @pytest.fixture(params=["bitshuffle", "LZ4", "gzip", "plain"])
+    def image_file(self, request, tmp_path):
+        hdf5plugin = pytest.importorskip("hdf5plugin")
+        options = {
+            "bitshuffle": hdf5plugin.Bitshuffle(),
+            "LZ4": hdf5plugin.LZ4(),
+            "gzip": {"compression": "gzip"},
+            "plain": {},
+        }
+        pixels = np.stack([PIXELS, PIXELS + 1, PIXELS.max() - PIXELS])
+        return write_nxmx(tmp_path / "image_0001_master.h5", pixels, **options[request.param])
+
+
+class TestBruker(FormatContract):
+    name = "bruker"
+
+    @pytest.fixture
+    def image_file(self, tmp_path):
+        return write_bruker(tmp_path / "image_0001.sfrm", PIXELS[:48, :64])

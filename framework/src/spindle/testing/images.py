@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["write_bytes", "write_marccd", "write_smv"]
+__all__ = ["write_bruker", "write_bytes", "write_edf", "write_marccd", "write_smv"]
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
@@ -79,3 +79,52 @@ def write_marccd(path: Path, pixels: np.ndarray, **changes: int) -> Path:
     directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", t, k, 1, v) for t, k, v in tags) + bytes(4)
     head = (b"II*\0" + struct.pack("<I", 8) + directory).ljust(1024, b"\0")
     return write_bytes(path, head + bytes(frame) + pixels.astype("<u2").tobytes())
+
+
+def write_bruker(path: Path, pixels: np.ndarray, **changes: str) -> Path:
+    """Write a Bruker frame of format 86 with unsigned 16-bit pixels.
+
+    Parameters
+    ----------
+    path : Path
+    pixels : (slow, fast) int
+        Both sizes multiples of 16.
+    changes : str
+        Values of header lines.
+    """
+    items = {
+        "FORMAT": "86", "VERSION": "9", "HDRBLKS": "15", "CREATED": "12/12/03   11:45:47", "CUMULAT": "5.5",
+        "INCREME": "0.5", "START": "12.0", "ANGLES": "30.0 12.0 40.0 54.7", "NOVERFL": "0", "NPIXELB": "2",
+        "NROWS": str(pixels.shape[0]), "NCOLS": str(pixels.shape[1]), "WORDORD": "0", "LONGORD": "0", "TARGET": "Mo",
+        "CENTER": "8.0 20.0", "DISTANC": "5.0", "LINEAR": "1.0 0.0", "WAVELEN": "0.71073 0.0 0.0", "AXIS": "2",
+        "DETTYPE": "CCD-PXL 32.0 1.5 0.0", "CCDPARM": "0.0 0.0 0.0 0.0 65535.0",
+    } | changes  # fmt: skip
+    text = "".join(f"{k:<7}:{v}".ljust(80)[:80] for k, v in items.items())
+    return write_bytes(path, text.encode().ljust(7680, b".") + pixels.astype("<u2").tobytes())
+
+
+def write_edf(path: Path, pixels: np.ndarray, frames: int = 1, **items: object) -> Path:
+    """Write an EDF file.
+
+    Parameters
+    ----------
+    path : Path
+    pixels : (slow, fast) uint16, int32 or float32
+    frames : int
+        Number of images; image i (from 0) has `i` added to its pixels.
+    items : values of further header items
+    """
+    kinds = {"u2": "UnsignedShort", "i4": "SignedInteger", "f4": "FloatValue"}
+    content = b""
+    for i in range(frames):
+        header: dict[str, object] = {
+            "EDF_DataBlockID": f"{i + 1}.Image.Psd",
+            "ByteOrder": "LowByteFirst",
+            "DataType": kinds[pixels.dtype.str[1:]],
+            "Dim_1": pixels.shape[1],
+            "Dim_2": pixels.shape[0],
+            "Size": pixels.nbytes,
+        }
+        text = "{\n" + "".join(f"{k} = {v} ;\n" for k, v in (header | items).items())
+        content += text.encode().ljust(1022) + b"}\n" + (pixels + pixels.dtype.type(i)).tobytes()
+    return write_bytes(path, content)
