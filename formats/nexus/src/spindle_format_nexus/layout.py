@@ -1,0 +1,188 @@
+"""Where things are in a NeXus file: entries, detectors, beams, samples and the datasets that hold the images."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+
+from spindle.errors import FileFormatError
+
+from .hdf import attribute, find_class, get, open_file, place
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One NXentry with images.
+
+    Attributes
+    ----------
+    group, detector : Group
+    instrument, sample, beam : Group or None
+    """
+
+    group: h5py.Group
+    instrument: h5py.Group | None
+    detector: h5py.Group
+    sample: h5py.Group | None
+    beam: h5py.Group | None
+
+
+def describe_missing(file: h5py.File) -> str:
+    """Why a file is none with images and their geometry; "" when it is one."""
+    groups = find_class(file, "NXentry")
+    if not groups:
+        return "an HDF5 file without a NeXus entry (no group with NX_class NXentry)"
+    for group in groups:
+        if _detectors(group):
+            return ""
+    names = ", ".join(g.name for g in groups)
+    if any(find_class(g, "NXdata") for g in groups):
+        return f"images without a detector (no NXdetector below {names}): import the master file that refers to them"
+    return f"NeXus, but without an NXdetector below {names}"
+
+
+def _detectors(entry: h5py.Group) -> list[h5py.Group]:
+    return [d for i in find_class(entry, "NXinstrument") for d in find_class(i, "NXdetector")]
+
+
+def find_entries(file: h5py.File) -> list[Entry]:
+    """Entries with a detector, in the order of the file.
+
+    Raises
+    ------
+    FileFormatError
+        If there is none.
+    """
+    found = []
+    for group in find_class(file, "NXentry"):
+        detectors = _detectors(group)
+        if not detectors:
+            continue
+        # Of several detectors the one with modules is described best.
+        detector = next((d for d in detectors if find_class(d, "NXdetector_module")), detectors[0])
+        instruments = find_class(group, "NXinstrument")
+        samples = find_class(group, "NXsample")
+        beams = [b for parent in (*instruments, *samples, group) for b in find_class(parent, "NXbeam")]
+        instrument = next((i for i in instruments if find_class(i, "NXdetector")), None)
+        found.append(Entry(group, instrument, detector, samples[0] if samples else None, beams[0] if beams else None))
+    if not found:
+        raise FileFormatError(f"{file.filename}: {describe_missing(file)}")
+    return found
+
+
+def image_datasets(entry: Entry) -> list[h5py.Dataset]:
+    """The datasets that hold the images of an entry, in order; axis 0 counts images.
+
+    The attribute ``signal`` decides. Where it names one of several numbered datasets (``data_000001``), or is missing,
+    all of them are taken, by their attribute ``image_nr_low`` or their number.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no such dataset, if several could be meant, or if a link leads to a file that is not there.
+    """
+    groups = find_class(entry.group, "NXdata") or [g for g in (get(entry.group, "data"),) if isinstance(g, h5py.Group)]
+    default = attribute(entry.group, "default")
+    groups.sort(key=lambda g: g.name.rpartition("/")[2] != default)
+    tried = []
+    for group in groups:
+        names = _image_names(group)
+        if names:
+            return sorted_by_image([_resolve(group, name) for name in names])
+        tried.append(group.name)
+    inside = get(entry.detector, "data")
+    if isinstance(inside, h5py.Dataset) and inside.ndim >= 2:
+        return [inside]
+    looked = ", ".join(tried) or "no group with NX_class NXdata"
+    raise FileFormatError(
+        f"{place(entry.group)}: expected an NXdata group whose attribute 'signal' names the images, found none "
+        f"(looked in {looked}; and for {entry.detector.name}/data)"
+    )
+
+
+def _image_names(group: h5py.Group) -> list[str]:
+    """Names of the datasets with images in an NXdata group."""
+    signal = attribute(group, "signal")
+    links = {name: group.get(name, getlink=True) for name in group}
+    if signal is not None:
+        if signal not in links:
+            raise FileFormatError(
+                f"{place(group)}: the attribute signal names '{signal}', which is not in the group; found "
+                f"{', '.join(links) or 'nothing'}"
+            )
+        return _numbered(signal, links) or [signal]
+    marked = [n for n in links if isinstance(get(group, n), h5py.Dataset) and attribute(group[n], "signal") == "1"]
+    if marked:
+        return marked[:1]
+    families = {}
+    for name, link in links.items():
+        if isinstance(link, h5py.ExternalLink) or getattr(get(group, name), "ndim", 0) >= 3:
+            families.setdefault(tuple(_numbered(name, links)) or (name,), None)
+    if len(families) > 1:
+        raise FileFormatError(
+            f"{place(group)}: several datasets may hold the images ({', '.join(f[0] for f in families)}) and no "
+            f'attribute tells which; add it: h5py.File(file, "r+")["{group.name}"].attrs["signal"] = "<name>"'
+        )
+    return list(next(iter(families), ()))
+
+
+def _numbered(name: str, links: dict[str, object]) -> list[str]:
+    """All names that differ from `name` in the number at their end only; [] when it has none."""
+    match = re.fullmatch(r"(.*?)(\d+)", name)
+    if match is None:
+        return []
+    members = [(int(m.group(1)), n) for n in links if (m := re.fullmatch(re.escape(match.group(1)) + r"(\d+)", n))]
+    return [n for _, n in sorted(members)]
+
+
+def _resolve(group: h5py.Group, name: str) -> h5py.Dataset:
+    """The dataset behind a link; external files are opened by themselves so that their faults can be named."""
+    link = group.get(name, getlink=True)
+    where = f"{place(group)}/{name}"
+    if isinstance(link, h5py.ExternalLink):
+        return external_dataset(where, Path(group.file.filename), link.filename, link.path)
+    node = get(group, name)
+    if not isinstance(node, h5py.Dataset):
+        target = getattr(link, "path", "")
+        raise FileFormatError(
+            f"{where}: expected a dataset with images, found "
+            + (f"a link to {target}, which does not exist" if target and node is None else f"{node!r}")
+        )
+    return node
+
+
+def external_dataset(where: str, source: Path, filename: str, path: str) -> h5py.Dataset:
+    """A dataset of another file, which is looked for where HDF5 looks: as it is named, then beside the file that names
+    it.
+
+    Raises
+    ------
+    FileFormatError
+        If the file or the dataset is not there.
+    """
+    folder = source.absolute().parent
+    candidates = [folder / filename, folder / Path(filename).name]
+    target = next((c for c in candidates if c.exists()), None)
+    if target is None:
+        raise FileFormatError(
+            f"{where}: a link to {path} in {filename}, expected as {candidates[0]}, found no such file; copy it "
+            f"into {folder}, or delete the link to go on without its images"
+        )
+    file = open_file(target)
+    node = get(file, path)
+    if not isinstance(node, h5py.Dataset):
+        raise FileFormatError(
+            f"{where}: a link to {path} in {target}, found no such dataset there (the file has "
+            f"{', '.join(file) or 'nothing'}); is it the file of another data set?"
+        )
+    return node
+
+
+def sorted_by_image(datasets: list[h5py.Dataset]) -> list[h5py.Dataset]:
+    """Datasets in the order of their attribute ``image_nr_low`` when all of them have it."""
+    if len(datasets) > 1 and all("image_nr_low" in d.attrs for d in datasets):
+        return sorted(datasets, key=lambda d: int(d.attrs["image_nr_low"]))
+    return datasets

@@ -1,0 +1,291 @@
+"""Reading frames of datasets: chunks decoded here, outside the lock of HDF5, and everything else by h5py."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from typing import Any
+
+import h5py
+import numpy as np
+
+from spindle.errors import FileFormatError
+from spindle.images.compressed import thread_buffer
+
+from . import kernels
+from .hdf import place
+from .virtual import Box, Mapping, mappings
+
+BITSHUFFLE, LZ4, GZIP = 32008, 32004, 1
+_BITSHUFFLE_LZ4 = 2
+_FILTER_NAMES = {
+    BITSHUFFLE: "bitshuffle", LZ4: "LZ4", GZIP: "gzip", 2: "shuffle", 3: "Fletcher checksum", 32015: "Zstandard",
+    32001: "Blosc", 32000: "LZF", 32013: "ZFP", 32026: "Blosc2",
+}  # fmt: skip
+
+
+def temporary(name: str, count: int, dtype: Any) -> np.ndarray:
+    """(count,) array in a buffer of this thread."""
+    dtype = np.dtype(dtype)
+    return thread_buffer(f"nexus {name}", count * dtype.itemsize)[: count * dtype.itemsize].view(dtype)
+
+
+class StoredFrames:
+    """Frames of a dataset that is stored in its file.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Axis 0 counts frames; a dataset of two axes is one frame.
+    """
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self.dataset = dataset
+        self.is_single = dataset.ndim == 2
+        self.shape: tuple[int, ...] = dataset.shape if self.is_single else dataset.shape[1:]
+        self.dtype = dataset.dtype
+        self.codec = self._codec()
+
+    def count(self) -> int:
+        """Number of frames now; a growing dataset is looked at again."""
+        if self.is_single:
+            return 1
+        if self.dataset.file.swmr_mode:
+            self.dataset.id.refresh()
+        return int(self.dataset.shape[0])
+
+    def _filters(self) -> list[tuple[int, tuple[int, ...]]]:
+        plist = self.dataset.id.get_create_plist()
+        return [(f[0], f[2]) for f in (plist.get_filter(i) for i in range(plist.get_nfilters()))]
+
+    def _codec(self) -> str:
+        """How chunks are decoded: "bitshuffle", "lz4", "gzip", "plain", or "hdf5" when that must do it."""
+        dataset = self.dataset
+        is_ours = (
+            dataset.chunks is not None
+            and not self.is_single
+            and dataset.chunks[0] == 1
+            and dataset.dtype.kind in "iu"
+            and dataset.dtype.itemsize in (1, 2, 4)
+            and (dataset.dtype.byteorder in "=|<" and np.little_endian)
+        )
+        if not is_ours:
+            return "hdf5"
+        filters = self._filters()
+        if not filters:
+            return "plain"
+        if len(filters) > 1:
+            return "hdf5"
+        identifier, values = filters[0]
+        if identifier == BITSHUFFLE and len(values) > 4 and values[4] == _BITSHUFFLE_LZ4:
+            return "bitshuffle"
+        return {LZ4: "lz4", GZIP: "gzip"}.get(identifier, "hdf5")
+
+    def read(self, frame: int, out: np.ndarray) -> None:
+        """Fill `out` with a frame.
+
+        Parameters
+        ----------
+        frame : int
+        out : int32 or float32 array of the shape of a frame, C order
+
+        Raises
+        ------
+        FileFormatError
+            If a chunk is missing, cut short or damaged.
+        """
+        if self.codec == "hdf5" or out.dtype != np.int32:
+            self._read_by_hdf5(frame, out)
+            return
+        chunk = self.dataset.chunks[1:]
+        for number in np.ndindex(*(-(-n // c) for n, c in zip(self.shape, chunk, strict=True))):
+            start = tuple(i * c for i, c in zip(number, chunk, strict=True))
+            used = tuple(min(c, n - s) for c, n, s in zip(chunk, self.shape, start, strict=True))
+            flat = _flat_range(start, used, chunk, self.shape)
+            if flat is not None:
+                is_done = self._decode(frame, start, out.reshape(-1)[flat[0] : flat[1]])
+            else:
+                tile = temporary("tile", int(np.prod(chunk)), np.int32)
+                is_done = self._decode(frame, start, tile)
+                inside = tile.reshape(chunk)[tuple(slice(0, u) for u in used)]
+                out[tuple(slice(s, s + u) for s, u in zip(start, used, strict=True))] = inside
+            if not is_done:
+                self._read_by_hdf5(frame, out)
+                return
+
+    def _decode(self, frame: int, start: tuple[int, ...], out: np.ndarray) -> bool:
+        """Decode one chunk into `out` (n,) int32; False when a filter was left out for it and HDF5 must read it."""
+        kind = self.dtype
+        n_bytes = out.size * kind.itemsize
+        where = (frame, *start)
+        try:
+            info = self.dataset.id.get_chunk_info_by_coord(where)
+            if info.byte_offset is None or not info.size:
+                raise self._unwritten(frame)
+            if info.filter_mask:
+                return False
+            stored = temporary("chunk", info.size, np.uint8)
+            self.dataset.id.read_direct_chunk(where, out=stored)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise self._broken(frame, start, f"{error}") from error
+        sign = 0 if kind.kind == "u" or kind.itemsize == 4 else 1 << (8 * kind.itemsize - 1)
+        if self.codec == "bitshuffle":
+            status, at = kernels.decode_bitshuffle_lz4(stored, info.size, kind.itemsize, sign, out)
+            self._check(status, at, frame, start, info.size, n_bytes, stored)
+            return True
+        content = stored
+        if self.codec == "lz4":
+            content = temporary("content", n_bytes, np.uint8)
+            status, at = kernels.decode_lz4(stored, info.size, content)
+            self._check(status, at, frame, start, info.size, n_bytes, stored)
+        elif self.codec == "gzip":
+            try:
+                content = np.frombuffer(zlib.decompress(stored.data), dtype=np.uint8)
+            except zlib.error as error:
+                raise self._broken(frame, start, f"gzip says {error}") from error
+        if content.size != n_bytes:
+            raise self._broken(frame, start, f"expected {n_bytes} bytes of pixels, found {content.size}")
+        np.copyto(out, content.view(kind), casting="unsafe")
+        return True
+
+    def _check(
+        self, status: int, at: int, frame: int, start: tuple[int, ...], size: int, n_bytes: int, stored: np.ndarray
+    ) -> None:
+        """Raise for what a decoder found."""
+        if status == kernels.OK:
+            return
+        if status == kernels.WRONG_SIZE:
+            found = int.from_bytes(stored[:8].tobytes(), "big")
+            raise self._broken(frame, start, f"expected {n_bytes} bytes of pixels, the chunk announces {found}")
+        if status == kernels.CUT_SHORT:
+            raise self._broken(frame, start, f"it ends at byte {size}, inside the block that begins at byte {at}")
+        raise self._broken(frame, start, f"the LZ4 block at its byte {at} of {size} is damaged")
+
+    def _broken(self, frame: int, start: tuple[int, ...], reason: str) -> FileFormatError:
+        return FileFormatError(
+            f"{place(self.dataset)}: chunk of image {frame + 1} at {', '.join(map(str, start))} cannot be decoded: "
+            f"{reason}; copy the file again, or leave the image out with geometry.scan.image_range="
+        )
+
+    def _unwritten(self, frame: int) -> FileFormatError:
+        return FileFormatError(
+            f"{place(self.dataset)}: image {frame + 1} of {self.dataset.shape[0]} was never written (it has no chunk); "
+            "is the file still being written, or was the measurement stopped? Import the images before it with "
+            "geometry.scan.image_range="
+        )
+
+    def _read_by_hdf5(self, frame: int, out: np.ndarray) -> None:
+        import hdf5plugin  # noqa: F401 (registers its filters)
+
+        dataset = self.dataset
+        raw = temporary("hdf5", int(np.prod(self.shape)), self.dtype).reshape(self.shape)
+        try:
+            if self.is_single:
+                dataset.read_direct(raw)
+            else:
+                dataset.read_direct(raw, np.s_[frame])
+        except (OSError, RuntimeError, ValueError) as error:
+            filters = " + ".join(_FILTER_NAMES.get(f, f"filter {f}") for f, _ in self._filters()) or "none"
+            raise FileFormatError(
+                f"{place(dataset)}: image {frame + 1} cannot be read (compression: {filters}): {error}; copy the file "
+                "again, or leave the image out with geometry.scan.image_range="
+            ) from error
+        if self.dtype.kind in "iu" and self.dtype.itemsize == 8:
+            limits = np.iinfo(np.int32)
+            np.clip(raw, 0 if self.dtype.kind == "u" else limits.min, limits.max, out=raw)
+        np.copyto(out, raw, casting="unsafe")
+
+
+class VirtualFrames:
+    """Frames of a virtual dataset, put together from their sources.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    depth : int
+        Virtual datasets that this one is a source of, one inside the other.
+    """
+
+    def __init__(self, dataset: h5py.Dataset, depth: int = 0) -> None:
+        self.dataset = dataset
+        self.shape: tuple[int, ...] = dataset.shape[1:]
+        self.dtype = dataset.dtype
+        self._depth = depth
+        self._sources: dict[tuple[str, str], Frames] = {}
+        self._lock = threading.Lock()
+        self._pieces: dict[int, list[tuple[Frames, int, Box, Box]]] = {}
+        found = mappings(dataset) if dataset.ndim > 2 else None
+        self._plain = None if found is not None else StoredFrames(dataset)
+        self._arrange(found or [])
+
+    def _arrange(self, found: list[Mapping]) -> None:
+        """Sort the mappings by frame."""
+        pieces: dict[int, list[tuple[Frames, int, Box, Box]]] = {}
+        for mapping in found:
+            key = (mapping.source.file.filename, mapping.source.name)
+            if key not in self._sources:
+                self._sources[key] = open_frames(mapping.source, self._depth + 1)
+            source = self._sources[key]
+            for frame, inner in zip(mapping.frames.tolist(), mapping.source_frames.tolist(), strict=True):
+                pieces.setdefault(frame, []).append((source, inner, mapping.box, mapping.source_box))
+        self._pieces = pieces
+
+    def count(self) -> int:
+        """Number of frames now."""
+        if self.dataset.file.swmr_mode:
+            self.dataset.id.refresh()
+            with self._lock:
+                if self._plain is None and self.dataset.shape[0] > max(self._pieces, default=-1) + 1:
+                    self._arrange(mappings(self.dataset) or [])
+        return int(self.dataset.shape[0])
+
+    def read(self, frame: int, out: np.ndarray) -> None:
+        """Fill `out` with a frame; see `StoredFrames.read`."""
+        if self._plain is not None:
+            self._plain.read(frame, out)
+            return
+        pieces = self._pieces.get(frame, [])
+        if not pieces:
+            raise FileFormatError(
+                f"{place(self.dataset)}: image {frame + 1} of {self.dataset.shape[0]} has no source in the virtual "
+                "dataset; import the other images with geometry.scan.image_range="
+            )
+        covered = 0
+        for source, inner, box, _ in pieces:
+            whole = tuple(slice(0, n) for n in self.shape)
+            if box == whole and source.shape == self.shape:
+                source.read(inner, out)
+                return
+            covered += int(np.prod([b.stop - b.start for b in box]))
+        if covered < out.size:
+            out[...] = np.asarray(self.dataset.fillvalue).astype(out.dtype)
+        for source, inner, box, source_box in pieces:
+            part = temporary(f"part {self._depth} {out.dtype}", int(np.prod(source.shape)), out.dtype).reshape(
+                source.shape
+            )
+            source.read(inner, part)
+            out[box] = part[source_box]
+
+
+Frames = StoredFrames | VirtualFrames
+
+
+def open_frames(dataset: h5py.Dataset, depth: int = 0) -> Frames:
+    """Frames of a dataset of any layout."""
+    return VirtualFrames(dataset, depth) if dataset.is_virtual else StoredFrames(dataset)
+
+
+def _flat_range(
+    start: tuple[int, ...], used: tuple[int, ...], chunk: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[int, int] | None:
+    """Where a chunk lies in the flattened image, when it lies there in one piece."""
+    if used != chunk:
+        return None
+    is_open = True  # axes so far are of length one
+    for axis in range(len(shape)):
+        if not is_open and chunk[axis] != shape[axis]:
+            return None
+        if chunk[axis] != 1:
+            is_open = False
+    first = int(np.ravel_multi_index(start, shape))
+    return first, first + int(np.prod(chunk))
