@@ -44,6 +44,14 @@ class TestMar(FormatContract):
         return write_marccd(tmp_path / "image_0001.mccd", PIXELS)
 
 
+class TestBruker(FormatContract):
+    name = "bruker"
+
+    @pytest.fixture
+    def image_file(self, tmp_path):
+        return write_bruker(tmp_path / "image_0001.sfrm", PIXELS[:48, :64])
+
+
 class TestNexus(FormatContract):
     name = "nexus"
 
@@ -58,11 +66,3 @@ class TestNexus(FormatContract):
         }
         pixels = np.stack([PIXELS, PIXELS + 1, PIXELS.max() - PIXELS])
         return write_nxmx(tmp_path / "image_0001_master.h5", pixels, **options[request.param])
-
-
-class TestBruker(FormatContract):
-    name = "bruker"
-
-    @pytest.fixture
-    def image_file(self, tmp_path):
-        return write_bruker(tmp_path / "image_0001.sfrm", PIXELS[:48, :64])
