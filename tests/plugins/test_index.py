@@ -189,6 +189,19 @@ def test_sweeps_are_indexed_with_one_crystal():
     assert set(apart.reflections.identifiers) == {0, 1}
 
 
+def test_spots_of_several_files_find_their_sweeps_by_identifier():
+    first = rotation_experiment(TRICLINIC, seed=15, n_images=20)
+    second = replace(rotation_experiment(TRICLINIC, seed=15, n_images=20, axis=(0.0, 1.0, 0.0)), crystal=first.crystal)
+    tables = []
+    for experiment in (second, first):  # the files in another order than the experiments
+        table = spots_of([experiment], seed=7, keep=0.3)
+        table.identifiers = {0: experiment.identifier}
+        tables.append(table)
+    result = index([first, second], tables)
+    assert result.summary["fraction_indexed"] > 0.98
+    assert len(result.reflections) == len(tables[0]) + len(tables[1])
+
+
 def test_inverted_rotation_axis_is_noticed_and_named():
     truth = [rotation_experiment(TRICLINIC, seed=19)]
     spots = spots_of(truth, seed=8)

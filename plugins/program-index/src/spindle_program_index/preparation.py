@@ -19,20 +19,23 @@ _RESET = (
 _OUTDATED = ("xyzcal.px", "xyzcal.mm", "delpsical.rad")
 
 
-def sweeps_of(experiments: Experiments) -> tuple[Experiments, list[Any]]:
-    """One experiment without crystal per sweep, and the crystals that the input has.
-
-    Notes
-    -----
-    Experiments that share imageset and scan are lattices of one sweep.
-    """
-    seen: dict[tuple[int, int], None] = {}
-    sweeps = []
+def sweep_numbers(experiments: Experiments) -> list[int]:
+    """Which sweep each experiment belongs to; experiments that share imageset and scan are lattices of one sweep."""
+    seen: dict[tuple[int, int], int] = {}
+    numbers = []
     for number, experiment in enumerate(experiments):
         key = (id(experiment.imageset) if experiment.imageset is not None else -number - 1, id(experiment.scan))
-        if key not in seen:
-            seen[key] = None
-            sweeps.append(replace(experiment, crystal=None, profile=None, scaling_model=None))
+        numbers.append(seen.setdefault(key, len(seen)))
+    return numbers
+
+
+def sweeps_of(experiments: Experiments) -> tuple[Experiments, list[Any]]:
+    """One experiment without crystal per sweep, and the crystals that the input has."""
+    numbers = sweep_numbers(experiments)
+    sweeps = [
+        replace(experiments[numbers.index(sweep)], crystal=None, profile=None, scaling_model=None)
+        for sweep in range(max(numbers) + 1)
+    ]
     return share_similar_models(Experiments(sweeps)), experiments.unique("crystal")
 
 
@@ -76,18 +79,13 @@ def join_tables(tables: Sequence[ReflectionTable], experiments: Experiments) -> 
     IndexingError
         If the tables do not belong to the experiments.
     """
+    numbers = np.array(sweep_numbers(experiments))
+    known = {experiment.identifier: sweep for experiment, sweep in zip(experiments, numbers, strict=True)}
     joined = []
     offset = 0
-    n_sweeps = len(sweeps_of(experiments)[0])
     for table in tables:
         view = table.view()
-        if "imageset_id" not in view:
-            if "id" not in view:
-                view["imageset_id"] = np.zeros(len(view), dtype=np.int32)
-            else:
-                view["imageset_id"] = np.maximum(view["id"], 0)
-        if len(tables) > 1:
-            view["imageset_id"] = view["imageset_id"] + offset
+        view["imageset_id"] = _sweeps_of_rows(view, known, numbers, offset)
         offset = int(view["imageset_id"].max(initial=-1)) + 1
         view.identifiers = {}
         joined.append(view)
@@ -97,14 +95,32 @@ def join_tables(tables: Sequence[ReflectionTable], experiments: Experiments) -> 
     for name in ("xyzobs.px.value", "xyzobs.px.variance", "panel"):
         if name not in result:
             raise IndexingError(f"index: the reflections have no column {name}; give a file of spindle find_spots")
-    largest = int(result["imageset_id"].max(initial=-1))
-    if largest >= n_sweeps:
+    n_found, n_sweeps = int(result["imageset_id"].max(initial=-1)) + 1, int(numbers.max()) + 1
+    if n_found > n_sweeps:
         raise IndexingError(
-            f"index: the spots come from {largest + 1} sweeps, the experiments describe {n_sweeps}; give the "
-            "experiments that "
+            f"index: the spots come from {n_found} sweeps, the experiments describe {n_sweeps}; give the experiments that "
             "the spots were found with"
         )
     return result
+
+
+def _sweeps_of_rows(table: ReflectionTable, known: dict[str, int], numbers: np.ndarray, offset: int) -> np.ndarray:
+    """The sweep of each spot: by the identifiers of the table where they tell, else by its own numbers plus `offset`."""
+    ids = table.get("id")
+    identified = bool(table.identifiers) and all(i in known for i in table.identifiers.values())
+    if ids is not None and identified and np.isin(ids, list(table.identifiers)).all():
+        lookup = np.full(max(table.identifiers) + 1, -1)
+        for number, identifier in table.identifiers.items():
+            lookup[number] = known[identifier]
+        return np.asarray(lookup[ids], dtype=np.int32)
+    if "imageset_id" in table:
+        return np.asarray(table["imageset_id"] + offset, dtype=np.int32)
+    if ids is None:
+        return np.full(len(table), offset, dtype=np.int32)
+    experiment = np.maximum(ids, 0)
+    if len(ids) and experiment.max() < len(numbers) and offset == 0:
+        return np.asarray(numbers[experiment], dtype=np.int32)
+    return np.asarray(experiment + offset, dtype=np.int32)
 
 
 def prepare(table: ReflectionTable, sweeps: Experiments, params: Any) -> ReflectionTable:
