@@ -60,11 +60,24 @@ def run_command(name: str, params: Params, arguments: Arguments) -> None:
         check_writable(record_path, f"{name}: run.record={record_path}")
     check_overwrite(name, params, arguments)
     console = set_up_console(arguments.options)
+    compile_ahead(params)
     try:
         with log_file(name, params):
             _run(name, params, arguments, record_path)
     finally:
         logging.getLogger().removeHandler(console)
+
+
+def compile_ahead(params: Params) -> None:
+    """Compile the kernels of later steps beside the first ones, when a run of several programs begins with nothing compiled."""
+    from spindle.execution.compile_cache import is_cold
+    from spindle.execution.executor import available_cores
+
+    chains = any(scope.__dict__.get("_plugin", ("",))[0] == "program" for _, scope in scopes_of(params))
+    if chains and is_cold() and available_cores() > 1:
+        from spindle.execution.precompile import compile_beside, packages_of
+
+        compile_beside(packages_of(params))
 
 
 def _run(name: str, params: Params, arguments: Arguments, record_path: Path | None) -> None:

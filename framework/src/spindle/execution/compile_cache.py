@@ -24,6 +24,13 @@ LOCATORS = "spindle.execution.kernel_locator.PackageCacheLocator,InTreeCacheLoca
 UNUSED_DAYS = 60
 MARKER = "spindle-cache"
 
+_state = {"cold": False}
+
+
+def is_cold() -> bool:
+    """Return whether this process began with an empty cache."""
+    return _state["cold"]
+
 
 def cache_root() -> Path:
     """Return the user's cache folder: SPINDLE_CACHE_DIR, else the system's usual place."""
@@ -105,5 +112,6 @@ def prepare_compile_cache() -> None:
         return
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", LOCATORS)
+    _state["cold"] = is_new
     if is_new:
         print(f"compiling kernels, this happens once (kept in {folder})", file=sys.stderr, flush=True)
