@@ -368,3 +368,49 @@ def test_cross_validation_prefers_the_model_that_the_data_need(drift) -> None:
     r_meas = {row[0]: row[5] for row in found.rows if row[1] == "mean"}
     assert set(rmsd) == {"True", "False"}
     assert r_meas["True"] < r_meas["False"]
+
+
+def test_strong_absorption_is_followed_by_itself() -> None:
+    """Absorption of 25 % without a hint; restraints of a fixed strength are too tight for it."""
+    from spindle_program_scale.data import scaling_observations
+    from spindle_scaling_physical.algorithm import _harmonic_frame
+    from spindle_scaling_physical.kernels import real_spherical_harmonics
+
+    experiment, table, truth = simulated_scan(multiplicity=10)
+    observations = scaling_observations(experiment, table, np.arange(len(table)), table["d"])
+    surface = np.zeros((len(table), 15))
+    for directions in (observations.source, observations.diffracted):
+        real_spherical_harmonics(_harmonic_frame(directions), 3, surface)
+    rng = np.random.default_rng(1)
+    g = np.exp(surface @ rng.normal(0, 0.3, 15))
+    expected = truth["intensity"] * g
+    for name in ("intensity.prf", "intensity.sum"):
+        table[f"{name}.value"] = expected + np.sqrt(expected + 25) * np.random.default_rng(2).normal(size=len(g))
+        table[f"{name}.variance"] = expected + 25
+    assert np.log(g).std() > 0.1
+    result = spindle.run("scale", Experiments([experiment]), table)
+    assert scale_error(result.reflections, {"scale": g}) < 0.012
+
+
+def test_narrow_sweeps_do_not_invent_decay() -> None:
+    """Without decay, in 10 degrees: the B factor of the fixed restraints wanders, that of the adaptive ones stays flat."""
+    experiment, table, _ = simulated_scan(n_unique=400, multiplicity=4, n_images=20, width_deg=0.5)
+    ranges = {}
+    for restraint in ("adaptive", "fixed"):
+        result = spindle.run("scale", Experiments([experiment]), table, **{"physical.restraint": restraint})
+        ranges[restraint] = np.ptp(result.experiments[0].scaling_model["decay"]["parameters"])
+    assert ranges["adaptive"] < 0.5 * ranges["fixed"]
+    assert ranges["adaptive"] < 0.5
+
+
+def test_flicker_of_single_images_is_followed() -> None:
+    """The beam changes by 5 % from image to image: samples of the scale go down to single images where the data allow."""
+    flicker = 1 + 0.05 * np.random.default_rng(3).normal(size=60)
+    experiment, table, truth = simulated_scan(
+        n_unique=1600, multiplicity=8, n_images=60, scale=lambda z, d: flicker[z.astype(int)]
+    )
+    errors = {}
+    for restraint in ("adaptive", "fixed"):
+        result = spindle.run("scale", Experiments([experiment]), table, **{"physical.restraint": restraint})
+        errors[restraint] = scale_error(result.reflections, truth)
+    assert errors["adaptive"] < 0.5 * errors["fixed"]
