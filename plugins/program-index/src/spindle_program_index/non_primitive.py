@@ -72,9 +72,11 @@ def smaller_cell(basis: np.ndarray, hkl: np.ndarray, threshold: float) -> np.nda
         return None
     indices = np.asarray(hkl, dtype=np.int64)
     sample = indices[:: len(indices) // SAMPLE + 1]
-    for vector, modulus, matrix in _conditions():
-        if _fraction(sample, vector, modulus) <= threshold - SAMPLE_MARGIN:
-            continue
+    vectors = np.array([c[0] for c in _conditions()])
+    moduli = np.array([c[1] for c in _conditions()])
+    likely = np.mean((sample @ vectors.T) % moduli == 0, axis=0) > threshold - SAMPLE_MARGIN
+    for number in np.flatnonzero(likely):
+        vector, modulus, matrix = _conditions()[number]
         if _fraction(indices, vector, modulus) > threshold:
             # The reciprocal basis becomes the indices of the three vectors: A' = A M^T, so direct' = M^-T direct.
             return np.asarray(niggli_reduce(np.linalg.inv(matrix).T @ basis)[0])
