@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spindle.execution import RunContext
     from spindle.models import Experiments
 
-    from .search import Job
+    from .search import Item, Job
     from .spots import SpotMaker
 
 __all__ = ["FindSpots"]
@@ -52,7 +52,7 @@ class FindSpots(Program):
             raise ParameterError(
                 "no images: give an experiment file (spindle import writes imported.expt) or image files"
             )
-        return _Run(experiments, params, context).result()
+        return _Run(experiments, params, context, bool(inputs.files)).result()
 
 
 def _check_params(params: Any) -> None:
@@ -75,11 +75,12 @@ def _check_params(params: Any) -> None:
 class _Run:
     """One run of the program."""
 
-    def __init__(self, experiments: Experiments, params: Any, context: RunContext) -> None:
+    def __init__(self, experiments: Experiments, params: Any, context: RunContext, images_given: bool) -> None:
         from .jobs import make_jobs
         from .search import ImageSearch
 
         self.experiments, self.params, self.context = experiments, params, context
+        self.images_given = images_given
         spotfinder = params.spotfinder
         self.jobs: list[Job] = make_jobs(experiments, params)
         self.centroid = context.algorithm("centroid", "simple")
@@ -98,12 +99,14 @@ class _Run:
         self.files: dict[str, Any] = {}
         self.makers: dict[int, list[SpotMaker]] = {}
 
-    def items(self) -> Iterator[tuple[Job, int]]:
+    def items(self) -> Iterator[Item]:
         """All images to search, in order."""
+        from .search import Item
+
         for job in self.jobs:
             for first, last in job.blocks:
                 for z in range(first, last):
-                    yield job, z
+                    yield Item(job, z)
 
     def result(self) -> ProgramResult:
         """Search, filter, report."""
@@ -117,10 +120,15 @@ class _Run:
             "n_strong_pixels": sum(self.n_strong.values()),
             "spots_per_image": len(table) / searched if searched else 0.0,
         }
-        name = self.params.output.experiments or "imported.expt"
+        name = self.params.output.experiments or ("imported.expt" if not self.images_given else "")
+        next_step = f"spindle index {name} {self.params.output.reflections}"
+        if not name:
+            next_step = (
+                "run this again with output.experiments=imported.expt: spindle index needs the experiment list too"
+            )
         return ProgramResult(
             experiments=self.experiments, reflections=table, tables=tables, summary=summary, files=self.files,
-            next_step=f"spindle index {name} {self.params.output.reflections}" if len(table) else "",
+            next_step=next_step if len(table) else "",
         )  # fmt: skip
 
     def _mask_automatically(self) -> None:
@@ -225,11 +233,12 @@ class _Run:
     def _filtered(self, job: Job, table: ReflectionTable) -> ReflectionTable:
         """The spots that pass the filters of their surroundings."""
         from .filters import steep_background, uncrowded
+        from .search import Item
 
         f = self.params.spotfinder.filter
         counts = self.makers[job.number][0].counts
         if f.background_gradient.filter and len(table):
-            items = [(job, z) for first, last in job.blocks for z in range(first, last) if z not in job.excluded]
+            items = [Item(job, z) for first, last in job.blocks for z in range(first, last) if z not in job.excluded]
             steep = steep_background(
                 job, table, f.background_gradient.background_size, f.background_gradient.gradient_cutoff,
                 self.context.executor.map, items,

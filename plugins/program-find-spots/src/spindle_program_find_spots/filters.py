@@ -10,7 +10,7 @@ from numba import njit
 
 from spindle.table import ReflectionTable
 
-from .search import Job
+from .search import Item, Job
 
 __all__ = ["steep_background", "uncrowded"]
 
@@ -113,7 +113,7 @@ def plane_gradients(bbox, margin, buffer, offsets, total, count, gradient):
 
 
 def steep_background(
-    job: Job, table: ReflectionTable, size: int, cutoff: float, read: Any, images: Iterable[Any]
+    job: Job, table: ReflectionTable, size: int, cutoff: float, read: Any, images: Iterable[Item]
 ) -> np.ndarray:
     """Whether the background around each spot of one job is steeper than a limit along x or y.
 
@@ -129,7 +129,7 @@ def steep_background(
     cutoff : float, counts per pixel
     read : function (function, items) -> results in order
         The map of the run's executor.
-    images : iterable of (Job, int)
+    images : iterable of Item
         Images to read, as for the search.
 
     Returns
@@ -144,7 +144,7 @@ def steep_background(
     offsets = np.concatenate([[0], np.cumsum(extent)]).astype(np.int64)
     total, count = np.zeros(int(offsets[-1])), np.zeros(int(offsets[-1]), np.int32)
 
-    def load(item: tuple[Job, int]) -> tuple[int, list[np.ndarray]]:
+    def load(item: Item) -> tuple[int, list[np.ndarray]]:
         return item[1], [np.ascontiguousarray(a).copy() for a in job.images.read(item[1] - job.z0)]
 
     for z, pixels in read(load, images):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from spindle.models import Experiment
 from spindle.numerics.connected_components import strong_list
 from spindle.numerics.trusted import trusted_mask
 
-__all__ = ["ImageSearch", "Job", "StrongPixels"]
+__all__ = ["ImageSearch", "Item", "Job", "StrongPixels"]
 
 
 @dataclass(slots=True)
@@ -55,6 +55,16 @@ class Job:
     def n_images(self) -> int:
         """Images to search, those left out included."""
         return sum(last - first for first, last in self.blocks)
+
+
+class Item(NamedTuple):
+    """One image of a job, by its array index z."""
+
+    job: Job
+    z: int
+
+    def __repr__(self) -> str:
+        return f"image {self.z + 1} of experiment {self.job.number}"
 
 
 @dataclass(slots=True)
@@ -124,7 +134,7 @@ class ImageSearch:
         self.with_background = with_background
         self._local = threading.local()
 
-    def __call__(self, item: tuple[Job, int]) -> StrongPixels:
+    def __call__(self, item: Item) -> StrongPixels:
         """Search image z of a job."""
         job, z = item
         n_panels = len(job.experiment.detector)
