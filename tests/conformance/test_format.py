@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spindle.testing.format import FormatContract, write_mini_cbf
-from spindle.testing.images import write_bruker, write_marccd, write_smv
+from spindle.testing.images import write_bruker, write_edf, write_marccd, write_smv
 from spindle.testing.nexus import write_nxmx
 
 PIXELS = np.random.default_rng(3).integers(-2, 40000, size=(60, 97)).astype(np.int32)
@@ -66,3 +66,23 @@ class TestNexus(FormatContract):
         }
         pixels = np.stack([PIXELS, PIXELS + 1, PIXELS.max() - PIXELS])
         return write_nxmx(tmp_path / "image_0001_master.h5", pixels, **options[request.param])
+
+
+class TestEdf(FormatContract):
+    name = "edf"
+
+    @pytest.fixture(params=["", ".gz"])
+    def image_file(self, request, tmp_path):
+        geometry = {"PSize_1": "1e-4", "PSize_2": "1e-4", "SampleDistance": 0.1, "WaveLength": "1e-10"}
+        return write_edf(tmp_path / f"image_0001.edf{request.param}", PIXELS, **geometry)
+
+
+class TestTiff(FormatContract):
+    name = "tiff"
+
+    @pytest.fixture
+    def image_file(self, tmp_path):
+        tifffile = pytest.importorskip("tifffile")
+        text = "# Pixel_size 1e-4 m x 1e-4 m\n# Wavelength 1.0 A\n# Detector_distance 0.1 m\n"
+        tifffile.imwrite(tmp_path / "image_0001.tif", PIXELS, description=text)
+        return tmp_path / "image_0001.tif"

@@ -1,0 +1,7 @@
+"""EDF images."""
+
+from __future__ import annotations
+
+from .algorithm import EdfFormat
+
+__all__ = ["EdfFormat"]

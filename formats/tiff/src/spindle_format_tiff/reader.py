@@ -1,0 +1,158 @@
+"""A TIFF file opened for reading."""
+
+from __future__ import annotations
+
+import io
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import tifffile
+
+from spindle.contracts.format import ImageModels
+from spindle.errors import FileFormatError
+from spindle.geometry.attenuation import attenuation_coefficient
+from spindle.images.compressed import is_compressed, read_all
+from spindle.images.single import SingleImageReader, epoch_of, fill
+from spindle.models import Beam, Detector, Goniometer, Panel, Scan
+
+from .header import Description
+
+
+class Page(NamedTuple):
+    """Facts of the first image of a file, and how many images of its size there are."""
+
+    shape: tuple[int, int]
+    dtype: np.dtype
+    description: str
+    date: str
+    count: int
+
+
+class TiffReader(SingleImageReader):
+    """A file with one or several images of one size; see `SingleImageReader`."""
+
+    format = "tiff"
+
+    def _open(self) -> tifffile.TiffFile:
+        try:
+            if is_compressed(self.path):
+                return tifffile.TiffFile(io.BytesIO(read_all(self.path).tobytes()))
+            return tifffile.TiffFile(self.path)
+        except (OSError, ValueError, tifffile.TiffFileError) as error:
+            raise FileFormatError(f"{self.path}: not a TIFF file that can be read ({error}); copy it again") from error
+
+    @cached_property
+    def page(self) -> Page:
+        """The first image."""
+        with self._open() as file:
+            try:
+                first = file.pages[0]
+                shape, dtype = first.shape, first.dtype
+                count = sum(1 for page in file.pages if page.keyframe.shape == shape)
+                description = "\n".join(
+                    str(tag.value)
+                    for name in ("ImageDescription", "Model", "Software")
+                    if (tag := first.tags.get(name))
+                )
+                date = str(first.tags["DateTime"].value) if "DateTime" in first.tags else ""
+            except FileFormatError:
+                raise
+            except Exception as error:  # damaged files fail anywhere in the library
+                raise FileFormatError(
+                    f"{self.path}: the first directory of the TIFF file cannot be read ({error}); copy the file again"
+                ) from error
+        if len(shape) != 2 or dtype is None or dtype.kind not in "uif":
+            raise FileFormatError(
+                f"{self.path}: the image has the shape {shape} and pixels of type {dtype}; grey images of integers or "
+                "floating-point numbers are read, colour pictures are not data"
+            )
+        return Page((int(shape[0]), int(shape[1])), dtype, description, date, count)
+
+    @property
+    def n_images(self) -> int:
+        """Number of images of the size of the first one."""
+        return self.page.count
+
+    def models(self, index: int = 0) -> ImageModels:
+        """Models of an image: those of the first one."""
+        self._check(index)
+        return self._models
+
+    def _check(self, index: int) -> None:
+        if index != 0 and not 0 <= index < self.n_images:
+            raise IndexError(f"{self.path} holds {self.n_images} images; image {index} was asked for")
+
+    def make_models(self) -> ImageModels:
+        """Models of the description of the first image, as far as it goes."""
+        notes: list[str] = []
+        page, words = self.page, Description(self.page.description)
+        numbers = words.numbers
+        beam = Beam((0.0, 0.0, 1.0), self.wavelength(numbers.get("Wavelength"), "Wavelength in the description"))
+        metres = numbers.get("Detector_distance")
+        distance = self.distance(metres * 1e3 if metres else None, "Detector_distance in the description")
+        pixel = self.pixel_size(words.pixel_size, "Pixel_size in the description")
+        slow, fast = page.shape
+        centre = words.beam
+        if centre is None:
+            centre = (0.5 * fast, 0.5 * slow)
+            notes.append(
+                "the file gives no Beam_xy: the centre of the detector is taken; set "
+                "geometry.detector.fast_slow_beam_centre="
+            )
+        start, width = numbers.get("Start_angle", 0.0), numbers.get("Angle_increment", 0.0)
+        if not width:
+            notes.append(
+                "the file gives no Angle_increment: taken as a still; set geometry.scan.oscillation=<start>,<width>"
+            )
+        sign = -1.0 if width < 0 else 1.0
+        scan = Scan(
+            image_range=(1, 1),
+            oscillation_deg=(sign * start, sign * width),
+            exposure_times=np.array([numbers.get("Exposure_time", 0.0)]),
+            epochs=np.array([epoch_of(page.date)]),
+        )
+        kind = page.dtype
+        limit = float(np.iinfo(kind).max - 1) if kind.kind in "ui" else float(np.finfo(np.float32).max)
+        mu = attenuation_coefficient(words.material, beam.wavelength) if words.thickness > 0 else 0.0
+        panel = Panel(
+            fast_axis=(1.0, 0.0, 0.0),
+            slow_axis=(0.0, -1.0, 0.0),
+            origin=(-centre[0] * pixel[0], centre[1] * pixel[1], -distance),
+            pixel_size=pixel,
+            image_size=(fast, slow),
+            type="SENSOR_PAD" if words.material else "SENSOR_UNKNOWN",
+            trusted_range=(0.0, min(numbers.get("Count_cutoff", limit), limit, 2.0**31 - 2)),
+            material=words.material,
+            thickness=words.thickness,
+            mu=mu,
+            parallax=self.options.parallax if mu > 0 else "none",
+        )
+        return ImageModels(beam, Detector([panel]), Goniometer((sign, 0.0, 0.0)), scan, tuple(notes))
+
+    def decode(self, data: np.ndarray) -> list[np.ndarray]:
+        """Pixels of the first image of a file in memory."""
+        with tifffile.TiffFile(io.BytesIO(data.tobytes())) as file:
+            return [file.pages[0].asarray()]
+
+    def read(self, index: int = 0, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
+        """Pixels; see `ImageReader.read`."""
+        self._check(index)
+        shape = self.page.shape
+        with self._open() as file:
+            try:
+                page = [p for p in file.pages if p.keyframe.shape == shape][index] if index else file.pages[0]
+                size = file.filehandle.size
+                end = max(a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True))
+                if end > size:
+                    raise FileFormatError(
+                        f"{self.path}: cut short at byte {size}: the pixels should reach byte {end}; copy the file again"
+                    )
+                image = page.asarray(maxworkers=1)
+            except FileFormatError:
+                raise
+            except Exception as error:  # damaged files fail anywhere in the library
+                raise FileFormatError(
+                    f"{self.path}: the pixels cannot be read ({type(error).__name__}: {error}); copy the file again"
+                ) from error
+        return fill([image], out)
