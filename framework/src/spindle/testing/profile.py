@@ -27,9 +27,12 @@ SIGMA_B_DEG, SIGMA_M_DEG = 0.05, 0.15
 
 
 def rotation_experiment(
-    n_images: int = 24, cell: tuple[float, ...] = (45.0, 55.0, 65.0, 90.0, 90.0, 90.0)
+    n_images: int = 24, cell: tuple[float, ...] = (45.0, 55.0, 65.0, 90.0, 90.0, 90.0), turn_deg: float = 0.0
 ) -> Experiment:
-    """A crystal turning about x before a panel of 280 x 300 pixels 100 mm behind it, 0.25 degrees per image."""
+    """A crystal turning about x before a panel of 280 x 300 pixels 100 mm behind it, 0.25 degrees per image.
+
+    ``turn_deg`` turns the crystal about the beam.
+    """
     panel = Panel(
         fast_axis=np.array([1.0, 0.0, 0.0]),
         slow_axis=np.array([0.0, -1.0, 0.0]),
@@ -38,9 +41,14 @@ def rotation_experiment(
         image_size=(280, 300),
         trusted_range=(0.0, 1e6),
     )
-    angles = np.deg2rad([20.0, 30.0, 40.0])
-    rx, ry, rz = (np.eye(3) for _ in range(3))
-    for matrix, (a, b), angle in ((rx, (1, 2), angles[0]), (ry, (0, 2), angles[1]), (rz, (0, 1), angles[2])):
+    angles = np.deg2rad([20.0, 30.0, 40.0, turn_deg])
+    rx, ry, rz, turn = (np.eye(3) for _ in range(4))
+    for matrix, (a, b), angle in (
+        (rx, (1, 2), angles[0]),
+        (ry, (0, 2), angles[1]),
+        (rz, (0, 1), angles[2]),
+        (turn, (0, 1), angles[3]),
+    ):
         matrix[a, a] = matrix[b, b] = np.cos(angle)
         matrix[a, b], matrix[b, a] = -np.sin(angle), np.sin(angle)
     return Experiment(
@@ -48,7 +56,7 @@ def rotation_experiment(
         detector=Detector((panel,)),
         goniometer=Goniometer(rotation_axis=np.array([1.0, 0.0, 0.0])),
         scan=Scan(image_range=(1, n_images), oscillation_deg=(0.0, 0.25)),
-        crystal=Crystal.from_cell(cell, rx @ ry @ rz, "P 1"),
+        crystal=Crystal.from_cell(cell, turn @ rx @ ry @ rz, "P 1"),
     )
 
 
@@ -84,9 +92,10 @@ def simulate_spots(
     n_images: int = 24,
     sigma_b_deg: float = SIGMA_B_DEG,
     sigma_m_deg: float = SIGMA_M_DEG,
+    turn_deg: float = 0.0,
 ) -> SimulatedSpots:
     """Photons of Gaussian spots in Kabsch's frame, intensities distributed exponentially about ``mean``."""
-    experiment = rotation_experiment(n_images)
+    experiment = rotation_experiment(n_images, turn_deg=turn_deg)
     rng = np.random.default_rng(seed)
     table = predict_static(experiment, 0, 2.6)
     table["zeta"] = zeta_factor(experiment.beam.s0, table["s1"], experiment.goniometer.axis_lab)

@@ -46,7 +46,7 @@ def paint_spots(panel_index, z, panel, bbox, offsets, inside, margin, count):
 
 @numba.njit(nogil=True, cache=True)
 def extract_pixels(
-    image, good, low, high, panel_index, z, panel, bbox, offsets, inside, count, starts, data, mask, overloaded
+    image, good, low, high, panel_index, z, panel, bbox, offsets, inside, count, starts, data, mask, marks
 ):
     """Copy one image into the shoeboxes of a block.
 
@@ -65,8 +65,9 @@ def extract_pixels(
         First pixel of each shoebox in ``data`` (z, y, x); a spot of size 0 is not extracted.
     data : (m,) float32; mask : (m,) uint8
         Filled. Pixels of a spot's own halo are neither foreground nor background.
-    overloaded : (n,) bool
-        Set where a pixel that the mask allows exceeds the trusted range.
+    marks : (n,) uint8
+        Bit 1 is set where a pixel that the mask allows exceeds the trusted range, bit 2 where the foreground of another
+        spot reaches into the background.
     """
     height, width = image.shape
     for r in range(panel.shape[0]):
@@ -88,12 +89,14 @@ def extract_pixels(
                     if own == 1:
                         others -= 1
                     elif own == 0:
+                        if others > 0:
+                            marks[r] |= 2
                         others += count[y, x] & 15
                     if others > 0:
                         bits |= OVERLAPPED
                     if good[y, x]:
                         if value > high:
-                            overloaded[r] = True
+                            marks[r] |= 1
                         elif value >= low:
                             bits |= VALID
                 mask[base + i] = bits

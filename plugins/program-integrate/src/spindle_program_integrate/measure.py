@@ -83,9 +83,9 @@ class Measurer:
         enough = counts[:, 1] >= self.threshold * np.maximum(counts[:, 4], 1)
         whole = (counts[:, 5] == 0) & (counts[:, 4] > 0)
         summed = good_background & whole
-        mark(block.overloaded, Flag.OVERLOADED)
+        mark((block.marks & 1) != 0, Flag.OVERLOADED)
         mark((counts[:, 7] & 1) != 0, Flag.OVERLAPPED_FG)
-        mark((counts[:, 7] & 2) != 0, Flag.OVERLAPPED_BG)
+        mark((block.marks & 2) != 0, Flag.OVERLAPPED_BG)
         mark(counts[:, 5] > 0, Flag.FOREGROUND_INCLUDES_BAD_PIXELS)
         mark(counts[:, 6] > 0, Flag.BACKGROUND_INCLUDES_BAD_PIXELS)
         mark(~good_background, Flag.FAILED_DURING_BACKGROUND_MODELLING)

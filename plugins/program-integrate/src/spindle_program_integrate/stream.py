@@ -30,7 +30,8 @@ class Block:
     masks : ForegroundMasks
     shoeboxes : Shoeboxes
         Empty boxes for spots that only disturb others.
-    overloaded : (m,) bool
+    marks : (m,) uint8
+        See `extract_pixels`: 1 overloaded, 2 another foreground in the background.
     first, last : int
         Array indices of the images of the boxes, half open.
     model : (m,) float32 or None
@@ -42,7 +43,7 @@ class Block:
     bbox: np.ndarray
     masks: ForegroundMasks
     shoeboxes: Shoeboxes
-    overloaded: np.ndarray
+    marks: np.ndarray
     first: int
     last: int
     model: np.ndarray | None = None
@@ -167,7 +168,7 @@ def stream_blocks(
             bbox,
             foreground(rows),
             shoeboxes,
-            np.zeros(len(rows), bool),
+            np.zeros(len(rows), np.uint8),
             plan.first[index],
             plan.last[index],
             model(rows, shoeboxes) if model is not None else None,
@@ -223,7 +224,7 @@ def stream_blocks(
                         s.offsets,
                         s.data,
                         s.mask,
-                        b.overloaded,
+                        b.marks,
                     )
         advance(1)
         for b in alive:
@@ -237,11 +238,11 @@ def _completed(block: Block) -> Block:
     with_pixels = np.diff(block.shoeboxes.offsets) > 0
     full = block.shoeboxes
     if with_pixels.all():
-        done, overloaded, rows = full, block.overloaded, block.rows
+        done, marks, rows = full, block.marks, block.rows
     else:
-        done, overloaded, rows = full.select(with_pixels), block.overloaded[with_pixels], block.rows[with_pixels]
+        done, marks, rows = full.select(with_pixels), block.marks[with_pixels], block.rows[with_pixels]
     none = np.zeros(0, np.int64)
     block.shoeboxes = Shoeboxes.empty(none, np.zeros((0, 6), np.int32))
-    finished = Block(rows, done.panel, done.bbox, block.masks, done, overloaded, block.first, block.last, block.model)
+    finished = Block(rows, done.panel, done.bbox, block.masks, done, marks, block.first, block.last, block.model)
     block.shoeboxes.offsets = np.zeros(len(block.rows) + 1, np.int64)
     return finished
