@@ -39,6 +39,7 @@ def run(arguments: list[str]) -> None:
 def write() -> None:
     """Ask numba and write one file per package."""
     from numba.core.dispatcher import Dispatcher
+
     from spindle.execution.precompile import FILE, type_from_text
 
     lists: dict[str, dict[str, list[list[str]]]] = {}
