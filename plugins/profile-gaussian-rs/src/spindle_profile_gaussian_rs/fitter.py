@@ -12,7 +12,8 @@ from spindle.contracts.profile import ProfileFit
 from spindle.report import Table
 
 from .geometry import SpotGeometry, growth
-from .pixel_kernels import accumulate_profile, fit_pixels, model_counts
+from .model_kernels import model_counts
+from .pixel_kernels import accumulate_profile, fit_pixels
 from .samplers import Sampler
 from .sigma import refine_widths
 
