@@ -414,3 +414,24 @@ def test_flicker_of_single_images_is_followed() -> None:
         result = spindle.run("scale", Experiments([experiment]), table, **{"physical.restraint": restraint})
         errors[restraint] = scale_error(result.reflections, truth)
     assert errors["adaptive"] < 0.5 * errors["fixed"]
+
+
+def test_scale_error_of_the_fitted_model_is_not_counted_twice(drift) -> None:
+    experiments, table, _ = drift
+    variances = {}
+    for way in ("fitted", "exact"):
+        result = spindle.run("scale", experiments, table, **{"weighting.scale_error": way})
+        variances[way] = result.reflections["intensity.scale.variance"]
+    good = result.reflections.has_flags(Flag.SCALED)
+    assert np.all(variances["exact"][good] >= variances["fitted"][good])
+    assert np.any(variances["exact"][good] > 1.001 * variances["fitted"][good])
+
+
+def test_data_sets_that_share_nothing_keep_sensible_scales() -> None:
+    """Two data sets with no reflection in common, and hardly an equivalent: weak restraints hold K and B."""
+    parts = [simulated_scan(n_unique=40, multiplicity=1, n_images=2, seed=seed) for seed in (1, 2)]
+    result = spindle.run("scale", Experiments(p[0] for p in parts), [p[1] for p in parts], model="KB")
+    for experiment in result.experiments:
+        model = experiment.scaling_model
+        assert 0.2 < model["scale"]["parameters"][0] < 5
+        assert abs(model["decay"]["parameters"][0]) < 10

@@ -116,10 +116,11 @@ class ScaleParams(Params):
 
         weighting_scheme = Choice(["invvar"], default="invvar", help="Weights 1 / sigma^2.", level=2)
         scale_error = Choice(
-            ["exact", "dials"],
-            default="exact",
-            help="How the error of the scale factor enters the variance: V + (I sg / g)^2, or V (1 + sg / g) as DIALS "
-            "has it.",
+            ["fitted", "exact", "dials"],
+            default="fitted",
+            help="How errors of scale factors enter the variances. fitted: through the error model, as they are part of "
+            "the scatter of equivalents (exact, when there is no error model). exact: V + (I sg / g)^2. dials: "
+            "V (1 + sg / g).",
             level=2,
         )
 

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.contracts.scaling import ScaleTerm, ScalingModel, ScalingObservations
+from spindle.contracts.scaling import Penalty, ScaleTerm, ScalingModel, ScalingObservations
 from spindle.errors import ParameterError
 from spindle.models import Experiment
 from spindle.params import Bool, Params, Strings
+
+#: Weak restraints for data sets that share too few reflections with the others: standard deviations of 1 and 3.2 A^2.
+SCALE_RESTRAINT, DECAY_RESTRAINT = 1.0, 0.1
 
 
 class KBScaling(Algorithm):
@@ -40,11 +43,14 @@ class KBScaling(Algorithm):
                 f"KB.correction.fix: {', '.join(sorted(fixed - {'scale', 'decay'}))} is none of scale, decay"
             )
         index, ones = np.zeros((1, 1), dtype=np.int32), np.ones((n, 1))
-        terms = [ScaleTerm("scale", _start(existing, "scale", 1.0), index, ones, 1.0, fixed="scale" in fixed)]
+        weak = (Penalty(np.eye(1), SCALE_RESTRAINT, rank=1),)
+        start = _start(existing, "scale", 1.0)
+        terms = [ScaleTerm("scale", start, index, ones, 1.0, penalties=weak, fixed="scale" in fixed)]
         if self.params.decay_correction:
             coefficient = 0.5 / observations.d**2
             start = _start(existing, "decay", 0.0)
-            terms.append(ScaleTerm("decay", start, index, ones, 0.0, 0.0, coefficient, fixed="decay" in fixed))
+            weak = (Penalty(np.eye(1), DECAY_RESTRAINT, rank=1),)
+            terms.append(ScaleTerm("decay", start, index, ones, 0.0, 0.0, coefficient, weak, "decay" in fixed))
         configuration: dict[str, Any] = {"corrections": [t.name for t in terms]}
         if experiment.scan is not None:
             configuration["valid_image_range"] = list(experiment.scan.image_range)
