@@ -246,24 +246,27 @@ class DetectorReader:
         return [m.region for m in self.modules]
 
     def map_of_image(self, name: str, notes: list[str]) -> np.ndarray | None:
-        """A dataset of the detector with a number per pixel (pixel_mask, flatfield); None when there is none.
-
-        One that does not fit the images is left out, which is noted.
-        """
-        node = get(self.entry.detector, name)
-        if node is None and name in self.entry.detector:
-            notes.append(f"{self.entry.detector.name}/{name} is a link that leads nowhere: it is left out")
-        if not isinstance(node, h5py.Dataset):
+        """A dataset of the detector with a number per pixel (pixel_mask, flatfield); None when there is none that fits."""
+        node = self.find_map(name, notes)
+        if node is None:
             return None
         values = np.asarray(node[()])
-        if values.ndim == len(self.shape) + 1 and values.shape[0] == 1:
-            values = values[0]
-        if values.shape == self.shape:
-            return values
-        hint = ", slow and fast are swapped" if values.shape == self.shape[::-1] else ""
+        return values[0] if values.ndim == len(self.shape) + 1 else values
+
+    def find_map(self, name: str, notes: list[str]) -> h5py.Dataset | None:
+        """The dataset of `map_of_image`, unread; one that does not fit the images is left out, which is noted."""
+        node = get(self.entry.detector, name)
+        remedy = "; give a mask with lookup.mask=" if "mask" in name else ""
+        if node is None and name in self.entry.detector:
+            notes.append(f"{self.entry.detector.name}/{name} is a link that leads nowhere: it is left out{remedy}")
+        if not isinstance(node, h5py.Dataset):
+            return None
+        if node.shape in (self.shape, (1, *self.shape)):
+            return node
+        hint = ", slow and fast are swapped" if node.shape == self.shape[::-1] else ""
         notes.append(
-            f"{node.name} is {' x '.join(map(str, values.shape))}, the images are {' x '.join(map(str, self.shape))}"
-            f"{hint}: it is left out" + ("; give a mask with lookup.mask=" if "mask" in name else "")
+            f"{node.name} is {' x '.join(map(str, node.shape))}, the images are {' x '.join(map(str, self.shape))}"
+            f"{hint}: it is left out{remedy}"
         )
         return None
 
