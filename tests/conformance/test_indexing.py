@@ -22,3 +22,9 @@ class TestRealSpaceGridSearch(IndexingContract):
     """`RealSpaceGridSearchIndexing`."""
 
     name = "real_space_grid_search"
+
+
+class TestFft1d(IndexingContract):
+    """`Fft1dIndexing`."""
+
+    name = "fft1d"

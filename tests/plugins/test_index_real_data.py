@@ -66,3 +66,11 @@ def test_thaumatin_of_a_grid_scan_by_its_known_cell():
     np.testing.assert_allclose(result.experiments[0].crystal.cell, (58.54, 58.54, 151.26, 90, 90, 90), rtol=5e-3)
     assert result.summary["n_indexed"] >= 126
     assert "max_lattices" in result.summary["warning"]  # there are several
+
+
+def test_quartz_by_one_dimensional_transforms():
+    """The same 443 spots as DIALS with fft3d."""
+    models, table = read("quartz_processed", "imported.expt", "strong.refl")
+    result = run("index", models, table, **{"detector.fix": "distance", "indexing.method": "fft1d", "max_refine": 10})
+    np.testing.assert_allclose(result.experiments[0].crystal.cell[:3], (4.924, 4.930, 5.399), rtol=5e-3)
+    assert result.summary["n_indexed"] >= 443

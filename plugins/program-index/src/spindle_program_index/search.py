@@ -171,11 +171,13 @@ class LatticeSearch:
             A, hall = known_A, " " + self.known.group.hall
         indexed = self._assign(spots, A)
         threshold = params.basis_vector_combinations.sys_absent_threshold
-        if threshold and (self.known is None or self.known.cell is None) and self.known is None:
+        if threshold and self.known is None:
             while indexed.n_indexed >= MIN_INDEXED:
                 smaller = smaller_cell(np.linalg.inv(A), indexed.hkl[indexed.lattice >= 0], threshold)
                 if smaller is None:
                     break
+                if abs(np.linalg.det(smaller)) < max(params.min_cell_volume or 0.0, 1.0):
+                    return False
                 A = np.linalg.inv(smaller)
                 indexed = self._assign(spots, A)
         if abs(1 / np.linalg.det(A)) < (params.min_cell_volume or 0) or indexed.n_indexed < MIN_INDEXED:

@@ -1,0 +1,56 @@
+"""The fft1d method and its pieces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from spindle_indexing_fft1d import Fft1dIndexing
+from spindle_indexing_fft1d.directions import hemisphere, local_grid, separated
+from spindle_indexing_fft1d.kernels import project
+
+from spindle.contracts.indexing import IndexingError
+from spindle.execution import Executor
+from spindle.testing.indexing import reciprocal_points
+
+
+def find(rlp, max_cell=60.0):
+    return Fft1dIndexing().find_basis_vectors(rlp=rlp, min_cell=3.0, max_cell=max_cell, executor=Executor())
+
+
+@pytest.mark.parametrize(("step", "number"), [(0.029, 7557), (0.014, 32227)])
+def test_as_many_directions_as_the_published_grid(step, number):
+    """Counts of rstbx for these steps."""
+    assert len(hemisphere(step)) == number
+
+
+def test_separated_directions_keep_one_of_opposites():
+    directions = np.array([[1.0, 0, 0], [-1.0, 0, 0], [0, 1.0, 0], [0.999, 0.0447, 0]])
+    assert separated(directions, 0.1, 10) == [0, 2]
+    assert separated(directions, 0.1, 1) == [0]
+
+
+def test_neighbours_are_a_step_away():
+    near = local_grid(np.array([[0.0, 0.6, 0.8], [1.0, 0.0, 0.0]]), 0.01)
+    angles = np.degrees(np.arccos(np.einsum("mij,mj->mi", near, [[0.0, 0.6, 0.8], [1.0, 0.0, 0.0]])))
+    assert near.shape == (2, 8, 3)
+    np.testing.assert_allclose(np.sort(angles[0])[[0, -1]], np.degrees([0.01, 0.01 * np.sqrt(2)]), rtol=1e-3)
+
+
+def test_histogram_counts_every_point_once():
+    rlp, _ = reciprocal_points(seed=3)
+    directions = hemisphere(0.5)
+    histograms, spacing = np.zeros((len(directions), 400), np.float32), np.empty(len(directions))
+    project(rlp, directions, 300.0, histograms, spacing)
+    assert np.all(histograms.sum(axis=1) == len(rlp))
+    assert np.all(spacing >= 1 / 300.0)
+
+
+def test_refined_vectors_are_lattice_vectors_to_a_hundredth():
+    rlp, basis = reciprocal_points(seed=12, d_min=2.5)
+    coordinates = find(rlp).vectors[:3] @ np.linalg.inv(basis)
+    assert np.abs(coordinates - np.rint(coordinates)).max() < 0.02
+
+
+def test_needs_eight_spots():
+    with pytest.raises(IndexingError, match="at least 8"):
+        find(np.ones((7, 3)))
