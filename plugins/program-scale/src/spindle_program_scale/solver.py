@@ -161,7 +161,8 @@ def fit_scales(
             else:
                 push = push * 0.5
         if not accepted:
-            reason = "no step lowers the target function any more"
+            gain = abs(float(push @ inverse @ push)) / max(value, 1e-300)
+            reason = "converged" if gain < tolerance else "no step lowers the target function any more"
             break
         x = trial
         mu *= 0.1
