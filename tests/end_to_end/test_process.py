@@ -145,16 +145,33 @@ def test_results_do_not_depend_on_the_number_of_workers(processed, tmp_path):
                 np.testing.assert_array_equal(one[column], seven[column], err_msg=f"{name}: {column}")
 
 
-def test_a_truncated_image_is_named(simulated, tmp_path):
-    images = tmp_path / "images"
-    images.mkdir()
+def cut_short(path):
+    """Replace an image by its first half."""
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def links_to(simulated, folder):
+    """A folder with links to all images; returns it and the seventeenth image."""
+    folder.mkdir()
     for path in simulated.glob("*.cbf"):
-        (images / path.name).symlink_to(path)
-    victim = images / f"{next(iter(simulated.glob('*.cbf'))).name[:-8]}0017.cbf"
-    content = victim.read_bytes()
-    victim.unlink()
-    victim.write_bytes(content[: len(content) // 2])
-    done = run(tmp_path, "process", *sorted(images.glob("*.cbf")), code=2)
+        (folder / path.name).symlink_to(path)
+    return folder, sorted(folder.glob("*.cbf"))[16]
+
+
+def test_an_image_that_is_cut_short_is_named_by_import(simulated, tmp_path):
+    images, victim = links_to(simulated, tmp_path / "images")
+    cut_short(victim)
+    done = run(tmp_path, "process", *sorted(images.glob("*.cbf")), "stop_after=import")
+    assert victim.name in done.stdout + done.stderr and "cut short" in done.stdout + done.stderr
+
+
+def test_an_image_that_is_cut_short_later_stops_the_run_and_leaves_nothing_half_done(simulated, tmp_path):
+    images, victim = links_to(simulated, tmp_path / "images")
+    run(tmp_path, "import", *sorted(images.glob("*.cbf")))
+    cut_short(victim)
+    done = run(tmp_path, "find_spots", "imported.expt", code=2)
     assert victim.name in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "strong.refl").exists()
