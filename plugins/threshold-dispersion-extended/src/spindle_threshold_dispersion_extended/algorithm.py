@@ -13,7 +13,8 @@ from spindle.numerics.global_threshold import estimate_global_threshold
 from spindle.params import Auto, Bool, Float, Int, Ints
 from spindle.params import Params as ParamsBase
 
-from .kernels import dispersion_limits, find_blocks, mark_cores, mark_strong
+from .blocks import dispersion_limits, find_blocks
+from .kernels import mark_cores, mark_strong
 
 __all__ = ["DispersionExtendedThreshold"]
 

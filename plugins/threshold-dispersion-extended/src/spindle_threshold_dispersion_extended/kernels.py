@@ -6,8 +6,8 @@ of a block contains the block's centre: where the test fails at the centre, the 
 is evaluated at one pixel in 25 (kernel 3), and only blocks whose centre passes, few on a normal diffraction image,
 are looked at closely.
 
-Three kernels are called one after the other: `find_blocks`, `mark_cores`, `mark_strong`. Sums of integers are exact,
-so windows may slide (``exact``); sums of floats are made afresh for each pixel.
+Three kernels are called one after the other: `find_blocks` of blocks.py, `mark_cores`, `mark_strong`. Sums of integers
+are exact, so windows may slide (``exact``); sums of floats are made afresh for each pixel.
 """
 
 from __future__ import annotations
@@ -15,188 +15,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["dispersion_limits", "find_blocks", "mark_cores", "mark_strong"]
+__all__ = ["mark_cores", "mark_strong"]
 
 # Pixels at or above this value take no part in window sums (2^24, as in DIALS: counts stay exact in float32).
 _CEILING = 16777216
 _CORE = np.uint8(2)
 _STRONG = np.uint8(1)
-
-
-def dispersion_limits(full: int, sigma_background: float, min_local: int) -> np.ndarray:
-    """Limit of the dispersion test over gain and sum, for windows of m = 0 to ``full`` good pixels.
-
-    m - 1 + n_b sqrt(2 (m - 1)); infinite where m is less than ``min_local``, so that such windows never pass.
-    """
-    n = np.maximum(np.arange(full + 1) - 1.0, 0.0)
-    limits = n + sigma_background * np.sqrt(2.0 * n)
-    limits[:min_local] = np.inf
-    return limits
-
-
-@njit(nogil=True, cache=True)
-def _add_row(pixels, mask, cap, column_x, column_y, column_m):
-    """Add the good pixels of a row, and their squares up to that of ``cap``, to the sums of the columns."""
-    zero = column_x.dtype.type(0)
-    for j in range(pixels.shape[0]):
-        good = (mask[j] != 0) & (pixels[j] < _CEILING)
-        value = column_x.dtype.type(pixels[j]) if good else zero
-        column_x[j] += value
-        limited = value if value < cap else cap
-        limited = limited if limited > -cap else -cap
-        column_y[j] += limited * limited
-        column_m[j] += np.int32(good)
-
-
-@njit(nogil=True, cache=True)
-def _window_sums(column, half, window):
-    """Sums of ``2 half + 1`` neighbouring entries of a padded row, two shifted copies at a time."""
-    n = window.shape[0]
-    first = column[0:n]
-    for j in range(n):
-        window[j] = first[j]
-    for d in range(1, 2 * half + 1, 2):
-        one = column[d : d + n]
-        two = column[d + 1 : d + 1 + n]
-        for j in range(n):
-            window[j] += one[j] + two[j]
-
-
-@njit(nogil=True, cache=True)
-def find_blocks(
-    image,
-    mask,
-    gain,
-    kernel,
-    limits,
-    legacy_erosion,
-    least_gain,
-    cap,
-    sums_x,
-    sums_y,
-    sums_m,
-    row_limits,
-    flags,
-    blocks,
-):
-    """Set ``blocks`` to 1 where a block may hold a core pixel, because the dispersion test passes at its centre.
-
-    The test is ``m y - x^2 > g x limits[m]`` for the m good pixels of the window, their sum x and sum of squares y;
-    Winter et al. (2018), Acta Cryst. D74, 85. Whole rows are screened first, in narrow numbers and without branches;
-    what passes is tested with exact sums.
-
-    Parameters
-    ----------
-    image : (slow, fast) int32 or float32, counts
-        Pixel values.
-    mask : (slow, fast) uint8
-        1 = good, 0 = bad.
-    gain : (1, 1) or (slow, fast) float64
-        Counts per photon, one for all pixels or one each.
-    kernel : (int, int)
-        Half sizes of the window, slow and fast; at least 1.
-    limits : (full + 1,) float64
-        See `dispersion_limits`.
-    legacy_erosion : bool
-        True: masked pixels fail the test (DIALS to 3.12). False: they pass it.
-    least_gain : float
-        Minimum of `gain`.
-    cap : number of the type of the sums
-        Squares are summed up to that of this value; full cap^2 fits into the type. A window with a larger value is
-        tested exactly.
-    sums_x, sums_y, sums_m : (2, fast + 2 kernel_x) int32, or float64 for float images; sums_m always int32
-        Workspace: sums of columns and of windows; int32 serves windows of at most 127 pixels.
-    row_limits : (fast,) float64
-        Workspace.
-    flags : (fast,) uint8
-        Workspace.
-    blocks : (ceil(slow / size), ceil(fast / size)) uint8, size = 2 min(kernel) - 1
-        Result.
-    """
-    height, width = image.shape
-    kernel_y, kernel_x = kernel
-    reach = min(kernel_y, kernel_x) - 1
-    size = 2 * reach + 1
-    gain_step = 0 if gain.shape[0] == 1 else 1
-    least = least_gain * (1.0 - 1e-9)
-    largest = np.float64(cap) * np.float64(cap)
-    sums_x[:] = 0
-    sums_y[:] = 0
-    sums_m[:] = 0
-    row_limits[:] = np.inf
-    column_x = sums_x[0, kernel_x : kernel_x + width]
-    column_y = sums_y[0, kernel_x : kernel_x + width]
-    column_m = sums_m[0, kernel_x : kernel_x + width]
-    window_x = sums_x[1, :width]
-    window_y = sums_y[1, :width]
-    window_m = sums_m[1, :width]
-    last_m = np.zeros(width, np.int32)
-    for b in range(blocks.shape[0]):
-        top = b * size
-        i = min(top + reach, height - 1)
-        column_x[:] = 0
-        column_y[:] = 0
-        column_m[:] = 0
-        for row in range(max(0, i - kernel_y), min(height, i + kernel_y + 1)):
-            _add_row(image[row], mask[row], cap, column_x, column_y, column_m)
-        _window_sums(sums_x[0], kernel_x, window_x)
-        _window_sums(sums_y[0], kernel_x, window_y)
-        _window_sums(sums_m[0], kernel_x, window_m)
-        changed = np.int32(0)
-        for j in range(width):
-            changed |= window_m[j] ^ last_m[j]
-            last_m[j] = window_m[j]
-        if changed != 0:
-            for j in range(width):
-                row_limits[j] = limits[window_m[j]]
-        for j in range(width):
-            x = np.float64(window_x[j])
-            y = np.float64(window_y[j])
-            my = np.float64(window_m[j]) * y * (1.0 + 1e-12)
-            flags[j] = (my - x * x > least * x * row_limits[j]) | (y >= largest)
-        for k in range(blocks.shape[1]):
-            left = k * size
-            p = i
-            q = min(left + reach, width - 1)
-            blocks[b, k] = 0
-            if mask[p, q] != 0:
-                if flags[q] == 0:
-                    continue
-            elif legacy_erosion:
-                continue
-            else:
-                # A masked centre counts as passed. The square around a good pixel also holds the centre of the good
-                # pixels' box.
-                first_row = height
-                last_row = -1
-                first_column = width
-                last_column = -1
-                for row in range(top, min(top + size, height)):
-                    for c in range(left, min(left + size, width)):
-                        if mask[row, c] != 0:
-                            first_row = min(first_row, row)
-                            last_row = max(last_row, row)
-                            first_column = min(first_column, c)
-                            last_column = max(last_column, c)
-                if last_row < 0:
-                    continue
-                p = (first_row + last_row) // 2
-                q = (first_column + last_column) // 2
-                if mask[p, q] == 0:
-                    blocks[b, k] = 1
-                    continue
-            x = 0.0
-            y = 0.0
-            m = 0
-            for row in range(max(0, p - kernel_y), min(height, p + kernel_y + 1)):
-                for c in range(max(0, q - kernel_x), min(width, q + kernel_x + 1)):
-                    good = (mask[row, c] != 0) & (image[row, c] < _CEILING)
-                    value = np.float64(image[row, c]) if good else 0.0
-                    x += value
-                    y += value * value
-                    m += np.int64(good)
-            if x >= 0.0 and m * y - x * x > gain[p * gain_step, q * gain_step] * x * limits[m]:
-                blocks[b, k] = 1
 
 
 @njit(nogil=True, cache=True)
@@ -239,7 +63,7 @@ def mark_cores(
     Parameters
     ----------
     image, mask, gain, kernel, limits, legacy_erosion, blocks
-        As for `find_blocks`.
+        As for `spindle_threshold_dispersion_extended.blocks.find_blocks`.
     exact : bool
         The sums are exact (integers), so windows may slide.
     spans : (2, fast, 2) int64

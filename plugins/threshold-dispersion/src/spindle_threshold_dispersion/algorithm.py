@@ -67,12 +67,14 @@ class DispersionThreshold(Algorithm):
                 dtype = np.int32 if self._is_narrow else np.int64
             else:
                 dtype = np.float64
+            flags = np.zeros(-(-width // 8) * 8, np.uint8)
             self._local.arrays = (
                 np.zeros((2, width + 2 * kx), dtype),
                 np.zeros((2, width + 2 * kx), np.int32),
                 np.zeros((2 * ky + 1, width + 2 * kx), dtype),
                 np.zeros((2 * ky + 1, width), np.uint8),
-                np.zeros(width, np.uint8),
+                flags,
+                flags.view(np.uint64),
             )
             self._local.key = key
         arrays: tuple[np.ndarray, ...] = self._local.arrays

@@ -50,7 +50,7 @@ def _window_sums(column, half, window):
 def _flag_row(image, mask, window, count, screen, flags):
     """Flag the pixels of a row that may be stronger than their surroundings: (m I - x)^2 > screen x m."""
     zero = np.float32(0.0)
-    for j in range(flags.shape[0]):
+    for j in range(window.shape[0]):
         x = np.float32(window[j])
         m = np.float32(count[j])
         excess = m * np.float32(image[j]) - x
@@ -73,6 +73,7 @@ def dispersion(
     rows,
     rows_good,
     flags,
+    flag_words,
     out,
 ):
     """Mark the strong pixels of one image.
@@ -107,8 +108,10 @@ def dispersion(
         Workspace: the rows of the window, bad pixels and margins 0.
     rows_good : (2 kernel_y + 1, fast) uint8
         Workspace.
-    flags : (fast,) uint8
+    flags : (8 ceil(fast / 8),) uint8
         Workspace.
+    flag_words : (ceil(fast / 8),) uint64
+        The same memory seen as words: eight unflagged pixels cost one comparison.
     out : (slow, fast) bool
         Result; every pixel is written.
     """
@@ -151,20 +154,23 @@ def dispersion(
         _flag_row(image[i], mask[i], window, window_count, screen, flags)
         for j in range(width):
             out[i, j] = False
-        for j in range(width):
-            if flags[j] == 0 or window_count[j] < min_local or image[i, j] <= global_threshold:
+        for w in range(flag_words.shape[0]):
+            if flag_words[w] == 0:
                 continue
-            sum_x = zero
-            sum_y = zero
-            for s in range(n_rows):
-                for c in range(j, j + 2 * kernel_x + 1):
-                    value = rows[s, c]
-                    sum_x += value
-                    sum_y += value * value
-            if sum_x < 0:
-                continue
-            x = np.float64(sum_x)
-            m = np.float64(window_count[j])
-            g = gain[i * gain_step, j * gain_step]
-            if m * np.float64(sum_y) - x * x > g * x * (m - 1.0 + sigma_background * np.sqrt(2.0 * (m - 1.0))):
-                out[i, j] = m * np.float64(image[i, j]) - x > sigma_strong * np.sqrt(g * x * m)
+            for j in range(8 * w, min(8 * w + 8, width)):
+                if flags[j] == 0 or window_count[j] < min_local or image[i, j] <= global_threshold:
+                    continue
+                sum_x = zero
+                sum_y = zero
+                for s in range(n_rows):
+                    for c in range(j, j + 2 * kernel_x + 1):
+                        value = rows[s, c]
+                        sum_x += value
+                        sum_y += value * value
+                if sum_x < 0:
+                    continue
+                x = np.float64(sum_x)
+                m = np.float64(window_count[j])
+                g = gain[i * gain_step, j * gain_step]
+                if m * np.float64(sum_y) - x * x > g * x * (m - 1.0 + sigma_background * np.sqrt(2.0 * (m - 1.0))):
+                    out[i, j] = m * np.float64(image[i, j]) - x > sigma_strong * np.sqrt(g * x * m)
