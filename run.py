@@ -18,6 +18,7 @@ VENV = HERE / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 TEST_TOOLS = ["pytest", "pytest-xdist", "hypothesis"]
+LINT_TOOLS = ["ruff", "mypy", "import-linter"]
 
 
 def call(*command: str | Path, cwd: Path = HERE) -> None:
@@ -78,18 +79,30 @@ def demo() -> None:
     print("\nEverything is in the folder demo; open demo/check_truth.svg to see recovered against true intensities.")
 
 
+def lint() -> None:
+    """Everything that is checked without running the code."""
+    pip("install", "-c", "constraints.txt", *LINT_TOOLS)
+    call(PYTHON, "tools/workspace.py", "--check")
+    call(BIN / "ruff", "check", ".")
+    call(BIN / "ruff", "format", "--check", ".")
+    call(BIN / "mypy")
+    call(BIN / "lint-imports")
+
+
 def main() -> None:
     """Read the one argument."""
     if sys.version_info < (3, 11):
         sys.exit(f"Spindle needs Python 3.11 or newer; this is {sys.version.split()[0]}")
     task = sys.argv[1] if len(sys.argv) > 1 else ""
-    if task not in ("demo", "test"):
+    if task not in ("demo", "test", "lint"):
         sys.exit(__doc__)
     install()
     if task == "demo":
         demo()
+    elif task == "lint":
+        lint()
     else:
-        call(PYTHON, "-m", "pytest", *sys.argv[2:])
+        call(PYTHON, "-m", "pytest", *(sys.argv[2:] or ["-n", "auto", "--dist", "loadfile"]))
 
 
 if __name__ == "__main__":

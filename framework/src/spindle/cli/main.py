@@ -9,6 +9,10 @@ import os
 import sys
 from collections.abc import Sequence
 
+# Threads of the linear algebra library would fight with ours; its matrices are small here. Must be set before numpy is imported.
+for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
 USAGE_ERROR = 2
 BUG = 1
 INTERRUPTED = 130
