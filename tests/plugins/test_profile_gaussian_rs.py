@@ -213,3 +213,26 @@ def test_what_is_not_available_is_refused(path, value):
     setattr(scope, path.split(".")[-1], value)
     with pytest.raises(UserError, match=r"profile\.gaussian_rs"):
         GaussianRsProfile(params)
+
+
+def test_a_hot_pixel_does_not_change_the_fit():
+    spots = simulate_spots(mean=100.0, background=0.3, seed=21)
+    plugin = GaussianRsProfile()
+    experiments = spots.experiments.replace(
+        0, profile={"__id__": "gaussian_rs", "n_sigma": 3.0, "sigma_b": 0.05, "sigma_m": 0.15}
+    )
+    bbox = plugin.bounding_boxes(experiments, spots.table, 2.0)
+    boxes = crop_shoeboxes(spots, bbox, plugin.foreground(experiments, spots.table, bbox))
+    fitter = plugin.make_fitter(experiments)
+    fitter.finish()
+    n = len(spots.table)
+    arguments = np.full(n, 100.0), np.zeros(n)
+    before = fitter.fit(spots.table, boxes, *arguments)
+    foreground = np.flatnonzero((boxes.mask & 5) == 5)
+    owner = np.searchsorted(boxes.offsets, foreground, "right") - 1
+    first = foreground[np.unique(owner, return_index=True)[1]]
+    boxes.data[first] += 500.0
+    after = fitter.fit(spots.table, boxes, *arguments)
+    both = before.success & after.success & (spots.intensity < 300)
+    change = np.abs(after.value - before.value)[both] / np.sqrt(before.variance[both])
+    assert np.mean(change < 1.0) > 0.97

@@ -21,6 +21,9 @@ import numpy as np
 from .spread_kernels import pixel_lattice, pixel_weights, slice_shares
 
 VALID, FOREGROUND, OVERLAPPED = 1, 4, 32
+# A pixel is an outlier when it exceeds the fit by 6 standard deviations (one in 1e9), a tenth of the spot (what a profile may be
+# wrong by in one pixel) and 3 counts (where counts are too few for the normal distribution) together.
+OUTLIER_SIGMAS, OUTLIER_SHARE, OUTLIER_COUNTS = 6.0, 0.1, 3.0
 
 
 @numba.njit(nogil=True, cache=True)
@@ -215,6 +218,7 @@ def fit_pixels(
     weights to the noise: it is the mean of the posterior distribution of the intensity given a first fit (with J = expected) and the
     exponential (acentric Wilson) prior of mean ``expected``. The variance is that of the estimate for Poisson counts of mean b + J p,
     sum(w^2 (b + J p)), plus what the background's own uncertainty adds, (sum w)^2 var(b).
+    Pixels far above the fit (hot pixels, zingers) are left out and the fit made again, at most twice.
     French & Wilson (1978), Acta Cryst. A34, 517-525; Diamond (1969), Acta Cryst. A25, 43-55.
     """
     n = bbox.shape[0]
@@ -309,42 +313,64 @@ def fit_pixels(
             for m in range(count):
                 total += d_list[m] - b_list[m]
             prior = max(total / covered, 1.0)
-        scale = max(prior, 1e-3)
         estimate, s2 = 0.0, 0.0
-        for cycle in range(100 if as_dials else 2):
-            last = estimate
-            top, bottom = 0.0, 0.0
-            for m in range(count):
-                v = max(b_list[m], floor) + scale * p_list[m]
-                f = p_list[m] / v
-                top += f * (d_list[m] - b_list[m])
-                bottom += f * p_list[m]
-            estimate = top / bottom
+        for _attempt in range(3):
+            scale = max(prior, 1e-3)
+            for cycle in range(100 if as_dials else 2):
+                last = estimate
+                top, bottom = 0.0, 0.0
+                for m in range(count):
+                    v = max(b_list[m], floor) + scale * p_list[m]
+                    f = p_list[m] / v
+                    top += f * (d_list[m] - b_list[m])
+                    bottom += f * p_list[m]
+                estimate = top / bottom
+                if as_dials:
+                    s2 = abs(estimate) + abs(b_sum)
+                    scale = abs(estimate)
+                    if cycle > 0 and abs(estimate - last) < 1e-3:
+                        break
+                    continue
+                s2, sw = 0.0, 0.0
+                for m in range(count):
+                    v = max(b_list[m], floor) + scale * p_list[m]
+                    w = p_list[m] / v / bottom
+                    s2 += w * w * v
+                    sw += w
+                s2 += sw * sw * background_variance[r]
+                if cycle == 0:
+                    # mean of the normal likelihood times the exponential prior: a normal distribution cut off at 0
+                    sigma = math.sqrt(s2)
+                    mean = estimate - s2 / max(prior, 1e-3)
+                    t = mean / sigma
+                    if t < -6.0:
+                        scale = sigma / (-t + 1.0 / -t)
+                    else:
+                        scale = mean + sigma * math.exp(-0.5 * t * t) / (
+                            1.2533141373155003 * math.erfc(-t * 0.7071067811865476)
+                        )
+                    scale = max(scale, 1e-3)
             if as_dials:
-                s2 = abs(estimate) + abs(b_sum)
-                scale = abs(estimate)
-                if cycle > 0 and abs(estimate - last) < 1e-3:
-                    break
-                continue
-            s2, sw = 0.0, 0.0
+                break
+            # hot pixels and zingers: far above what counting and an imperfect profile explain
+            kept, kept_share = 0, 0.0
             for m in range(count):
                 v = max(b_list[m], floor) + scale * p_list[m]
-                w = p_list[m] / v / bottom
-                s2 += w * w * v
-                sw += w
-            s2 += sw * sw * background_variance[r]
-            if cycle == 0:
-                # mean of the normal likelihood times the exponential prior: a normal distribution cut off at 0
-                sigma = math.sqrt(s2)
-                mean = estimate - s2 / max(prior, 1e-3)
-                t = mean / sigma
-                if t < -6.0:
-                    scale = sigma / (-t + 1.0 / -t)
-                else:
-                    scale = mean + sigma * math.exp(-0.5 * t * t) / (
-                        1.2533141373155003 * math.erfc(-t * 0.7071067811865476)
-                    )
-                scale = max(scale, 1e-3)
+                limit = OUTLIER_SIGMAS * math.sqrt(v) + OUTLIER_SHARE * max(estimate, 0.0) + OUTLIER_COUNTS
+                if d_list[m] - b_list[m] - estimate * p_list[m] <= limit:
+                    kept += 1
+                    kept_share += p_list[m]
+            if kept == count or kept_share < 0.5 * covered:
+                break
+            kept = 0
+            for m in range(count):
+                v = max(b_list[m], floor) + scale * p_list[m]
+                limit = OUTLIER_SIGMAS * math.sqrt(v) + OUTLIER_SHARE * max(estimate, 0.0) + OUTLIER_COUNTS
+                if d_list[m] - b_list[m] - estimate * p_list[m] <= limit:
+                    p_list[kept], d_list[kept], b_list[kept] = p_list[m], d_list[m], b_list[m]
+                    kept += 1
+            count = kept
+            coverage[r] = kept_share
         value[r] = estimate
         variance[r] = s2
         # Pearson correlation of observed and modelled pixels
