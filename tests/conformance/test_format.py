@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spindle.testing.format import FormatContract, write_mini_cbf
-from spindle.testing.images import write_bruker, write_edf, write_marccd, write_smv
+from spindle.testing.images import write_bruker, write_dtrek, write_edf, write_marccd, write_smv
 from spindle.testing.nexus import write_nxmx
 
 PIXELS = np.random.default_rng(3).integers(-2, 40000, size=(60, 97)).astype(np.int32)
@@ -81,3 +81,11 @@ class TestTiff(FormatContract):
         text = "# Pixel_size 1e-4 m x 1e-4 m\n# Wavelength 1.0 A\n# Detector_distance 0.1 m\n"
         tifffile.imwrite(tmp_path / "image_0001.tif", PIXELS, description=text)
         return tmp_path / "image_0001.tif"
+
+
+class TestRigaku(FormatContract):
+    name = "rigaku"
+
+    @pytest.fixture
+    def image_file(self, tmp_path):
+        return write_dtrek(tmp_path / "image_0001.img", PIXELS)

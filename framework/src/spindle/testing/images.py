@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["write_bruker", "write_bytes", "write_edf", "write_marccd", "write_smv"]
+__all__ = ["write_bruker", "write_bytes", "write_dtrek", "write_edf", "write_marccd", "write_smv"]
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
@@ -128,3 +128,27 @@ def write_edf(path: Path, pixels: np.ndarray, frames: int = 1, **items: object) 
         text = "{\n" + "".join(f"{k} = {v} ;\n" for k, v in (header | items).items())
         content += text.encode().ljust(1022) + b"}\n" + (pixels + pixels.dtype.type(i)).tobytes()
     return write_bytes(path, content)
+
+
+def write_dtrek(path: Path, pixels: np.ndarray, **changes: str) -> Path:
+    """Write a d*TREK image of unsigned 16-bit pixels, as of a Saturn CCD.
+
+    Parameters
+    ----------
+    path : Path
+    pixels : (slow, fast) int
+    changes : str
+        Values of header items.
+    """
+    items = {
+        "DIM": "2", "BYTE_ORDER": "little_endian", "Data_type": "unsigned short int", "COMPRESSION": "None",
+        "SIZE1": str(pixels.shape[1]), "SIZE2": str(pixels.shape[0]), "SATURATED_VALUE": "65535",
+        "DETECTOR_NAMES": "CCD_", "CCD_GONIO_VALUES": "0 20 0 0 0 45",
+        "CCD_GONIO_VECTORS": "0 0 1 1 0 0 0 1 0 1 0 0 0 1 0 0 0 -1",
+        "CCD_SPATIAL_DISTORTION_INFO": "10 12 0.09 0.09", "CCD_SPATIAL_DISTORTION_VECTORS": "1 0 0 -1",
+        "DTREK_DATE_TIME": "01-Feb-2010 10:11:12", "ROTATION": "20 20.5 0.5 10 0 0 0 0 0 0",
+        "ROTATION_VECTOR": "1 0 0", "SCAN_WAVELENGTH": "0.71", "SOURCE_POLARZ": "0.5 1 0 0",
+        "SOURCE_WAVELENGTH": "1 0.71073",
+    } | changes  # fmt: skip
+    text = "{\nHEADER_BYTES= 4096;\n" + "".join(f"{k}={v};\n" for k, v in items.items()) + "}"
+    return write_bytes(path, text.encode().ljust(4096) + pixels.astype("<u2").tobytes())

@@ -1,0 +1,144 @@
+"""Oxford Diffraction (CrysAlis) images: .img of Sapphire CCDs, .rodhypix; text of 256 bytes, then binary sections."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import struct
+from functools import cached_property
+
+import numpy as np
+
+from spindle.contracts.format import ImageModels
+from spindle.errors import FileFormatError
+from spindle.images.single import SingleImageReader, epoch_of
+from spindle.models import Beam, Detector, Goniometer, Panel, Scan
+
+_SIZES = re.compile(rb"NX=\s*(\d{1,5})\s+NY=\s*(\d{1,5})")
+_SECTIONS = re.compile(
+    rb"NHEADER=\s*(\d{1,6})\s+NG=\s*(\d{1,5})\s+NS=\s*(\d{1,5})\s+NK=\s*(\d{1,5})\s+NS=\s*(\d{1,5})\s+NH=\s*(\d{1,5})"
+)
+_READ = (b"NO", b"TY1", b"TY5")
+_PIXEL_LIMIT = 2.0**31 - 2
+
+
+def is_oxford(head: bytes) -> bool:
+    """Whether a file begins like a CrysAlis image."""
+    return head.startswith(b"OD SAPPHIRE") and bool(_SIZES.search(head[:256]) and _SECTIONS.search(head[:256]))
+
+
+class OxfordReader(SingleImageReader):
+    """One CrysAlis image; see `SingleImageReader`."""
+
+    format = "rigaku"
+
+    @cached_property
+    def _places(self) -> tuple[int, int, int, int]:
+        """First bytes of the general, special and goniometer sections and of the pixels."""
+        match = _SECTIONS.search(self.head[:256])
+        if match is None:
+            raise FileFormatError(f"{self.path}: no 'NHEADER= ... NG= ...' line; copy the file again")
+        total, general, special, kuma, statistics, history = (int(v) for v in match.groups())
+        first = max(total - general - special - kuma - statistics - history, 256)
+        if len(self.head) < first + general + special + kuma or kuma < 720 or special < 584:
+            raise FileFormatError(f"{self.path}: the header is cut short at byte {len(self.head)}; copy the file again")
+        return first, first + general, first + general + special, total
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(fast, slow) pixels."""
+        match = _SIZES.search(self.head[:256])
+        if match is None or not int(match.group(1)) or not int(match.group(2)):
+            raise FileFormatError(f"{self.path}: no image size (NX=, NY=); copy the file again")
+        return int(match.group(1)), int(match.group(2))
+
+    def _real(self, section: int, place: int) -> float:
+        value = float(struct.unpack_from("<d", self.head, self._places[section] + place)[0])
+        return value if math.isfinite(value) else 0.0
+
+    def _angles(self, place: int) -> list[float]:
+        """Omega, theta, kappa and phi in degrees; stored as steps of motors."""
+        kuma = self._places[2]
+        steps = struct.unpack_from("<4i", self.head, kuma + place)
+        scale = struct.unpack_from("<4d", self.head, kuma + 368)
+        return [math.degrees(n * s) for n, s in zip(steps, scale, strict=True)]
+
+    def make_models(self) -> ImageModels:
+        """Models of the header."""
+        notes = [
+            "CrysAlis headers do not say how their axes lie: omega and theta are taken to turn about +y. If nothing can "
+            "be indexed, set geometry.goniometer.invert_rotation_axis=True or geometry.detector.panel.fast_axis= and "
+            "origin="
+        ]
+        beam = Beam(
+            (0.0, 0.0, 1.0), self.wavelength(self._real(2, 584), "wavelength of the goniometer section"),
+            polarization_fraction=0.5,
+        )  # fmt: skip
+        fast, slow = self.size
+        pixel = self.pixel_size((self._real(1, 568), self._real(1, 576)), "pixel size of the special section")
+        distance = self.distance(self._real(2, 712), "distance of the goniometer section")
+        binning = [max(v, 1) for v in struct.unpack_from("<2H", self.head, self._places[0])]
+        centre = (self._real(2, 664) / binning[0], self._real(2, 672) / binning[1])
+        start, end = self._angles(284), self._angles(324)
+        turn = math.radians(start[1])
+        s, c = math.sin(turn), math.cos(turn)
+        rotation = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+        panel = Panel(
+            fast_axis=rotation @ np.array([1.0, 0.0, 0.0]),
+            slow_axis=(0.0, -1.0, 0.0),
+            origin=rotation @ np.array([-centre[0] * pixel[0], centre[1] * pixel[1], -distance]),
+            pixel_size=pixel,
+            image_size=(fast, slow),
+            type="SENSOR_CCD" if self.head.startswith(b"OD SAPPHIRE  3") else "SENSOR_PAD",
+            # Dark current has been taken off: noise goes below 0.
+            trusted_range=(-1000.0, self._overflow()),
+            gain=max(self._real(1, 56), 0.0) or 1.0,
+        )
+        goniometer, scan = self._rotation(start, end, notes)
+        return ImageModels(beam, Detector([panel]), goniometer, scan, tuple(notes))
+
+    def _overflow(self) -> float:
+        """Largest value that is trusted."""
+        threshold = struct.unpack_from("<i", self.head, self._places[1] + 472)[0]
+        return float(threshold) if threshold > 0 else _PIXEL_LIMIT
+
+    def _rotation(self, start: list[float], end: list[float], notes: list[str]) -> tuple[Goniometer, Scan]:
+        width, begin = end[0] - start[0], start[0]
+        if abs(width) < 1e-6:
+            width = 0.0
+            if abs(end[3] - start[3]) > 1e-6:
+                notes.append(
+                    f"phi was turned from {start[3]:g} to {end[3]:g} deg, about an axis that depends on kappa: taken as a "
+                    "still; set geometry.goniometer.axis= and geometry.scan.oscillation=<start>,<width>"
+                )
+        sign = -1.0 if width < 0 else 1.0
+        text = re.search(rb"TIME=([^\r\n]{24})", self.head[:256])
+        scan = Scan(
+            image_range=(1, 1),
+            oscillation_deg=(sign * begin, sign * width),
+            exposure_times=np.array([max(self._real(1, 480), 0.0)]),
+            epochs=np.array([epoch_of(text.group(1).decode("latin-1")) if text else 0.0]),
+        )
+        return Goniometer((0.0, sign, 0.0)), scan
+
+    def decode(self, data: np.ndarray) -> list[np.ndarray]:
+        """Pixels, decoded by fabio."""
+        from fabio.OXDimage import OXDimage
+
+        match = re.search(rb"COMPRESSION=\s*(\w+)", self.head[:256])
+        packing = match.group(1) if match else b"?"
+        if packing not in _READ:
+            raise FileFormatError(
+                f"{self.path}: COMPRESSION={packing.decode('latin-1')}: NO, TY1 and TY5 are read; write the images with "
+                "another compression in CrysAlis (or as Esperanto)"
+            )
+        fast, slow = self.size
+        each = 4 if packing == b"NO" else 1
+        needed = self._places[3] + each * fast * slow
+        if data.size < needed:
+            raise FileFormatError(
+                f"{self.path}: cut short at byte {data.size}: the pixels ({fast} x {slow}) should reach byte {needed}; "
+                "copy the file again"
+            )
+        return [OXDimage().read(io.BytesIO(data.tobytes())).data]
