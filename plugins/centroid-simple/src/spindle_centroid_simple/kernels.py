@@ -68,7 +68,9 @@ def centroids(bbox, offsets, data, mask, background, wanted, unwanted, position,
                 sum_x /= total
                 sum_y /= total
                 sum_z /= total
-        success[i] = total > 0.0
+        # With negative weights the mean may fall outside the box: then there is no spot whose place could be told.
+        inside = 0.0 <= sum_x <= x1 - x0 and 0.0 <= sum_y <= y1 - y0 and 0.0 <= sum_z <= z1 - z0
+        success[i] = total > 0.0 and inside
         if not success[i]:
             position[i, :] = 0.0
             variance[i, :] = 0.0
