@@ -6,14 +6,39 @@ filter 32008 (bitshuffle; Masui et al. (2015), Astronomy and Computing 12, 181-1
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 # What a decoder returns besides the byte where it stopped.
 OK, WRONG_SIZE, CUT_SHORT, DAMAGED = 0, 1, 2, 3
 
 # Bytes of an uncompressed bitshuffle block that are expected at most; Dectris and h5py use 8192.
 LARGEST_BLOCK = 1 << 20
+
+# What copies of eight bytes may write beyond the end of a block.
+SLACK = 16
+
+
+@intrinsic
+def _copy8(typingctx: Any, dst: Any, d: Any, src: Any, s: Any) -> Any:
+    """Copy eight bytes from src[s:] to dst[d:], which may lie anywhere; numba has no unaligned loads."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        places = []
+        for kind, array, index in zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True):
+            data = context.make_array(kind)(context, builder, array).data
+            places.append(builder.bitcast(builder.gep(data, [index]), word.as_pointer()))
+        value = builder.load(places[1])
+        value.align = 1
+        builder.store(value, places[0]).align = 1
+        return context.get_dummy_value()
+
+    return types.void(dst, types.int64, src, types.int64), codegen
 
 
 @njit(nogil=True, cache=True)
@@ -34,8 +59,14 @@ def _lz4_block(src, s, end, dst, d, stop):
                 n += more
         if s + n > end or d + n > stop:
             return np.int64(-1)
-        for k in range(n):
-            dst[d + k] = src[s + k]
+        if d + n + 8 <= dst.size and s + n + 8 <= src.size:
+            k = np.int64(0)
+            while k < n:
+                _copy8(dst, d + k, src, s + k)
+                k += 8
+        else:
+            for k in range(n):
+                dst[d + k] = src[s + k]
         d += n
         s += n
         if s == end:
@@ -59,14 +90,24 @@ def _lz4_block(src, s, end, dst, d, stop):
         if d + n > stop:
             return np.int64(-1)
         m = d - offset
-        if offset == 1:
-            value = dst[m]
-            for k in range(n):
-                dst[d + k] = value
+        k = np.int64(0)
+        if d + n + 8 <= dst.size:
+            # Periodic: what is written becomes source. Any multiple of the period is one, and from 8 on words can be
+            # copied.
+            reach = offset
+            if offset < 8:
+                reach = offset * ((7 + offset) // offset)
+                while k < reach - offset and k < n:
+                    dst[d + k] = dst[m + k]
+                    k += 1
+            m = d - reach
+            while k < n:
+                _copy8(dst, d + k, dst, m + k)
+                k += 8
         else:
-            # Periodic: what is written becomes source, as the format demands.
-            for k in range(n):
+            while k < n:
                 dst[d + k] = dst[m + k]
+                k += 1
         d += n
     return np.int64(-1)
 
@@ -123,22 +164,25 @@ def decode_lz4(chunk, n_stored, out):
 
 
 @njit(nogil=True, cache=True)
-def _transpose_bits(words, first, n):
-    """Turn eight rows of n words each, one bit of every element per row, into eight rows of bytes, in place.
+def _sort_bytes(words, first, n, sorted_words):
+    """Bytes of elements, in their order, from eight rows of n words each that hold one bit of every element per row.
 
-    Row j afterwards holds, byte by byte, one byte of the elements j, 8 + j, 16 + j, ... Whether any bit is set is
-    returned.
+    Returns whether any bit is set; `sorted_words` (8 n,) is filled only then. Two transpositions of eight by eight by
+    exchanging halves, quarters and eighths: of bits between rows, then of bytes between words.
     """
     m4, m2, m1 = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x3333333333333333), np.uint64(0x5555555555555555)
+    m32, m16, m8 = np.uint64(0x00000000FFFFFFFF), np.uint64(0x0000FFFF0000FFFF), np.uint64(0x00FF00FF00FF00FF)
     s4, s2, s1 = np.uint64(4), np.uint64(2), np.uint64(1)
+    s32, s16, s8 = np.uint64(32), np.uint64(16), np.uint64(8)
     seen = np.uint64(0)
     for i in range(first, first + 8 * n):
         seen |= words[i]
     if seen == 0:
         return False
-    for i in range(first, first + n):
-        a, b, c, d = words[i], words[i + n], words[i + 2 * n], words[i + 3 * n]
-        e, f, g, h = words[i + 4 * n], words[i + 5 * n], words[i + 6 * n], words[i + 7 * n]
+    for i in range(n):
+        k = first + i
+        a, b, c, d = words[k], words[k + n], words[k + 2 * n], words[k + 3 * n]
+        e, f, g, h = words[k + 4 * n], words[k + 5 * n], words[k + 6 * n], words[k + 7 * n]
         t = ((a >> s4) ^ e) & m4
         e ^= t
         a ^= t << s4
@@ -175,47 +219,75 @@ def _transpose_bits(words, first, n):
         t = ((g >> s1) ^ h) & m1
         h ^= t
         g ^= t << s1
-        words[i], words[i + n], words[i + 2 * n], words[i + 3 * n] = a, b, c, d
-        words[i + 4 * n], words[i + 5 * n], words[i + 6 * n], words[i + 7 * n] = e, f, g, h
+        t = ((a >> s32) ^ e) & m32
+        e ^= t
+        a ^= t << s32
+        t = ((b >> s32) ^ f) & m32
+        f ^= t
+        b ^= t << s32
+        t = ((c >> s32) ^ g) & m32
+        g ^= t
+        c ^= t << s32
+        t = ((d >> s32) ^ h) & m32
+        h ^= t
+        d ^= t << s32
+        t = ((a >> s16) ^ c) & m16
+        c ^= t
+        a ^= t << s16
+        t = ((b >> s16) ^ d) & m16
+        d ^= t
+        b ^= t << s16
+        t = ((e >> s16) ^ g) & m16
+        g ^= t
+        e ^= t << s16
+        t = ((f >> s16) ^ h) & m16
+        h ^= t
+        f ^= t << s16
+        t = ((a >> s8) ^ b) & m8
+        b ^= t
+        a ^= t << s8
+        t = ((c >> s8) ^ d) & m8
+        d ^= t
+        c ^= t << s8
+        t = ((e >> s8) ^ f) & m8
+        f ^= t
+        e ^= t << s8
+        t = ((g >> s8) ^ h) & m8
+        h ^= t
+        g ^= t << s8
+        k = 8 * i
+        sorted_words[k], sorted_words[k + 1], sorted_words[k + 2], sorted_words[k + 3] = a, b, c, d
+        sorted_words[k + 4], sorted_words[k + 5], sorted_words[k + 6], sorted_words[k + 7] = e, f, g, h
     return True
 
 
 @njit(nogil=True, cache=True)
-def _join_bytes(rows, base, n, out, at):
-    """Elements at 8 i + j of `out` from byte i of row j; whole rows are one byte of the elements."""
-    for i in range(n):
-        for j in range(8):
-            out[at + 8 * i + j] = np.int32(rows[base + j * n + i])
+def _unshuffle(words, rows, sorted_words, sorted_bytes, element, out):
+    """All elements of `out` (n,) int32 from a bitshuffled block; n is a multiple of 8.
 
-
-@njit(nogil=True, cache=True)
-def _add_bytes(rows, base, n, shift, out, at):
-    """Like `_join_bytes`, for a higher byte."""
-    for i in range(n):
-        for j in range(8):
-            out[at + 8 * i + j] |= np.int32(rows[base + j * n + i]) << shift
-
-
-@njit(nogil=True, cache=True)
-def _unshuffle(words, rows, element, n, out, at):
-    """Elements at:at + n of `out` from a bitshuffled block, which is overwritten; n is a multiple of 8."""
+    `rows` are the bytes of `words`, `sorted_bytes` those of `sorted_words`.
+    """
+    n = out.size
     length = n // 8
     if length % 8 == 0:
         for plane in range(element):
-            is_set = _transpose_bits(words, plane * length, length // 8)
+            is_set = _sort_bytes(words, plane * length, length // 8, sorted_words)
             if plane == 0:
                 if is_set:
-                    _join_bytes(rows, 0, length, out, at)
+                    for i in range(n):
+                        out[i] = np.int32(sorted_bytes[i])
                 else:
-                    out[at : at + n] = 0
+                    out[:] = 0
             elif is_set:
-                _add_bytes(rows, plane * 8 * length, length, np.int32(8 * plane), out, at)
+                shift = np.int32(8 * plane)
+                for i in range(n):
+                    out[i] |= np.int32(sorted_bytes[i]) << shift
         return
     for i in range(n):
         value = np.int64(0)
         for bit in range(8 * element):
             value |= np.int64((rows[bit * length + i // 8] >> np.uint8(i % 8)) & np.uint8(1)) << np.int64(bit)
-        out[at + i] = np.int32(value)
+        out[i] = np.int32(value)
 
 
 @njit(nogil=True, cache=True)
@@ -246,9 +318,11 @@ def decode_bitshuffle_lz4(chunk, n_stored, element, sign, out):
         return WRONG_SIZE, np.int64(0)
     if block <= 0 or block > LARGEST_BLOCK or block % (8 * element):
         return DAMAGED, np.int64(8)
-    words = np.empty(block // 8 + 1, dtype=np.uint64)
+    words = np.empty((block + SLACK) // 8, dtype=np.uint64)
     rows = words.view(np.uint8)
     per_block = block // element
+    sorted_words = np.empty(per_block // 8, dtype=np.uint64)
+    sorted_bytes = sorted_words.view(np.uint8)
     s, at = np.int64(12), np.int64(0)
     whole = out.size - out.size % 8
     while at < whole:
@@ -262,7 +336,7 @@ def decode_bitshuffle_lz4(chunk, n_stored, element, sign, out):
         size = n * element
         if _lz4_block(chunk, s, s + stored, rows, np.int64(0), size) != size:
             return DAMAGED, s
-        _unshuffle(words, rows, element, n, out, at)
+        _unshuffle(words, rows, sorted_words, sorted_bytes, element, out[at : at + n])
         s += stored
         at += n
     # Less than eight numbers at the end are stored as they are.
