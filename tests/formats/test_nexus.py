@@ -363,6 +363,17 @@ def test_an_eiger_master_file_without_transformations(nxmx):
     assert "goniometer.axis=" in "".join(reader.models(0).notes)
 
 
+def test_the_first_eigers_keep_mask_and_cutoff_among_their_own_values(nxmx):
+    with h5py.File(nxmx, "r+") as file:
+        detector = file[DETECTOR]
+        del detector["saturation_value"]
+        detector["detectorSpecific/countrate_correction_count_cutoff"] = 12000
+        detector.move("pixel_mask", "detectorSpecific/pixel_mask")
+    reader = open_image(nxmx)
+    assert reader.models().notes == () and reader.models().detector[0].trusted_range == (0, 12000)
+    assert not reader.mask()[0][2, 3]
+
+
 # -- beam --------------------------------------------------------------------------------------------------------------
 
 

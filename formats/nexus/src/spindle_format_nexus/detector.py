@@ -256,6 +256,8 @@ class DetectorReader:
     def find_map(self, name: str, notes: list[str]) -> h5py.Dataset | None:
         """The dataset of `map_of_image`, unread; one that does not fit the images is left out, which is noted."""
         node = get(self.entry.detector, name)
+        if node is None:
+            node = get(self.entry.detector, f"detectorSpecific/{name}")  # the first Eigers
         remedy = "; give a mask with lookup.mask=" if "mask" in name else ""
         if node is None and name in self.entry.detector:
             notes.append(f"{self.entry.detector.name}/{name} is a link that leads nowhere: it is left out{remedy}")

@@ -88,7 +88,8 @@ class NexusReader(ImageReader):
         rotation = RotationReader(entry, count, notes)
         self._check_count(entry, count, notes)
         flatfield = self._flatfield(entry, detector, notes)
-        if detector.find_map("pixel_mask", notes) is None and "pixel_mask" not in entry.detector:
+        known = [n for n in ("pixel_mask", "detectorSpecific/pixel_mask") if n in entry.detector]
+        if detector.find_map("pixel_mask", notes) is None and not known:
             notes.append(
                 f"{entry.detector.name} has no pixel_mask: all pixels are taken as good; give a mask with lookup.mask="
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
-from .hdf import get, number
+from .hdf import number
 
 _LARGEST = 2**31 - 1
 
@@ -24,7 +24,7 @@ def trusted_range(detector: h5py.Group, dtype: np.dtype, notes: list[str]) -> tu
         Filled.
     """
     low = number(detector, "underload_value")
-    high = number(detector, "saturation_value")
+    high = number(detector, "saturation_value", "detectorSpecific/countrate_correction_count_cutoff")
     remedy = "set geometry.detector.panel.trusted_range="
     limit = float(_LARGEST)
     if dtype.kind == "u":
@@ -36,7 +36,7 @@ def trusted_range(detector: h5py.Group, dtype: np.dtype, notes: list[str]) -> tu
     if (high is not None and low is not None and high < low) or (high is not None and high <= 0):
         notes.append(f"{detector.name}/saturation_value is {high:g}: counts up to {limit:g} are trusted; {remedy}")
         high = None
-    if high is None and get(detector, "saturation_value") is None:
+    elif high is None:
         notes.append(f"{detector.name} has no saturation_value: counts up to {limit:g} are trusted; {remedy}")
     return 0.0 if low is None else low, limit if high is None else min(high, limit)
 
