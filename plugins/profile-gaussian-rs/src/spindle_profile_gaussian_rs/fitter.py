@@ -252,7 +252,7 @@ class PixelFitter(ReferenceFitter):
             mine = np.flatnonzero(spots.experiment == i)
             if not len(mine):
                 continue
-            some = mine[:: max(1, -(-len(mine) // SPOTS_OVERALL))]
+            some = np.ascontiguousarray(mine[:: max(1, -(-len(mine) // SPOTS_OVERALL))])
             # the work is cut into fixed pieces, so that the sums do not depend on the number of workers
             overall = start
             for _ in range(FREE_STEPS):
