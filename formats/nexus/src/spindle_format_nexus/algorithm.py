@@ -43,8 +43,8 @@ class NexusFormat(Algorithm):
         try:
             with open_file(path) as file:
                 return describe_missing(file)
-        except FileFormatError:
-            # Opening it again says what is wrong, in full.
+        except (FileFormatError, OSError, RuntimeError, KeyError, ValueError):
+            # HDF5 reports damage in many ways. Opening it again says what is wrong, in full.
             return ""
 
     @hookimpl
