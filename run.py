@@ -68,8 +68,7 @@ def demo() -> None:
     spindle = BIN / "spindle"
 
     def step(*arguments: str) -> None:
-        shown = [a if len(arguments) < 10 else a for a in arguments[:3]]
-        print(f"\n$ spindle {' '.join(shown)}{' ...' if len(arguments) > 3 else ''}", flush=True)
+        print(f"\n$ spindle {' '.join(arguments[:3])}{' ...' if len(arguments) > 3 else ''}", flush=True)
         call(spindle, *arguments, cwd=folder)
 
     step("simulate")

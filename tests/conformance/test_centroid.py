@@ -12,6 +12,7 @@ class TestSimple(CentroidContract):
 def test_a_mean_outside_its_box_is_no_centroid():
     """Counts below and above the background that nearly cancel put the weighted mean far away."""
     import numpy as np
+
     import spindle.plugins.host
     from spindle.table import MaskCode, Shoeboxes
 

@@ -12,7 +12,7 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.files import write_experiments
 from spindle.models import Experiments
-from spindle.params import Bool, Choice, PathParam, ScopeOf
+from spindle.params import Bool, Choice, Float, PathParam, ScopeOf
 from spindle.params import Params as BaseParams
 from spindle.report import Table
 
@@ -67,6 +67,12 @@ class Process(Program):
         scale = ScopeOf("program", "scale")
         merge = ScopeOf("program", "merge")
 
+        min_fraction_indexed = Float(
+            0.25,
+            min=0,
+            max=1,
+            help="Stop after index when a smaller fraction of the spots is indexed: it would go wrong later.",
+        )
         refine_in_symmetry = Bool(True, help="Refine the models again under the constraints of the space group found.")
         details = Bool(False, help="Print everything that the steps print; without it, their logs have it.")
 
@@ -118,7 +124,9 @@ class Process(Program):
                 seconds = time.perf_counter() - began
                 experiments = result.experiments if result.experiments is not None else experiments
                 reflections = result.reflections if result.reflections is not None else reflections
-                if step.program == "refine":
+                if step.program == "index":
+                    self._check_indexed(result.summary, params)
+                elif step.program == "refine":
                     refined = (experiments, reflections)
                 elif step.program == "symmetry" and params.refine_in_symmetry and refined[0] is not None:
                     experiments = self._improve(context, refined, experiments, params)
@@ -156,6 +164,16 @@ class Process(Program):
             None if expt is None else read_experiments(expt),
             None if refl is None else read_reflections(refl),
         )
+
+    def _check_indexed(self, summary: dict[str, Any], params: Any) -> None:
+        """Stop where going on would only cost time and memory."""
+        fraction = summary.get("fraction_indexed")
+        if fraction is not None and fraction < params.min_fraction_indexed:
+            raise UserError(
+                f"process: only {100 * fraction:.0f} % of the spots are indexed (min_fraction_indexed="
+                f"{params.min_fraction_indexed}). {summary.get('warning') or ''} The files of the steps so far are written; "
+                "mend the geometry, or go on with start_at=refine".replace("  ", " ")
+            )
 
     def _improve(self, context: Any, refined: tuple[Any, Any], experiments: Any, params: Any) -> Any:
         """Models refined in the space group found, written in place of those of the step symmetry."""
