@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spindle.contracts.format import FormatOptions
 from spindle.testing.format import FormatContract, write_mini_cbf
-from spindle.testing.images import write_bruker, write_dtrek, write_edf, write_marccd, write_smv
+from spindle.testing.images import write_bruker, write_dtrek, write_edf, write_ge, write_marccd, write_smv
 from spindle.testing.nexus import write_nxmx
 
 PIXELS = np.random.default_rng(3).integers(-2, 40000, size=(60, 97)).astype(np.int32)
@@ -89,3 +90,23 @@ class TestRigaku(FormatContract):
     @pytest.fixture
     def image_file(self, tmp_path):
         return write_dtrek(tmp_path / "image_0001.img", PIXELS)
+
+
+class TestImageio(FormatContract):
+    name = "imageio"
+    options = FormatOptions(wavelength=1.0, distance=100.0, pixel_size=(0.1, 0.1))
+
+    @pytest.fixture
+    def image_file(self, tmp_path):
+        iio = pytest.importorskip("imageio.v3")
+        iio.imwrite(tmp_path / "image_0001.png", np.abs(PIXELS).astype(np.uint16))
+        return tmp_path / "image_0001.png"
+
+
+class TestFabio(FormatContract):
+    name = "fabio"
+    options = FormatOptions(wavelength=1.0, distance=100.0, pixel_size=(0.1, 0.1))
+
+    @pytest.fixture
+    def image_file(self, tmp_path):
+        return write_ge(tmp_path / "image_0001.ge", np.abs(PIXELS))

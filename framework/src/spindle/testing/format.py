@@ -152,10 +152,13 @@ class FormatContract(PluginContract):
     ----------
     has_checked_end : bool
         False for a format whose pixels cannot be seen to be cut short.
+    options : FormatOptions
+        What a user would have to give for `image_file`.
     """
 
     slot: ClassVar[str] = "format"
     has_checked_end: ClassVar[bool] = True
+    options: ClassVar[FormatOptions] = FormatOptions()
 
     @pytest.fixture
     def image_file(self, tmp_path: Path) -> Path:
@@ -165,7 +168,7 @@ class FormatContract(PluginContract):
     @pytest.fixture
     def reader(self, plugin: Any, image_file: Path) -> ImageReader:
         """The image, opened as the host does."""
-        reader = plugin.open_image(path=image_file, head=read_head(image_file), options=FormatOptions())
+        reader = plugin.open_image(path=image_file, head=read_head(image_file), options=self.options)
         assert isinstance(reader, ImageReader)
         return reader
 
@@ -271,9 +274,9 @@ class FormatContract(PluginContract):
         short = image_file.with_name("short_" + image_file.name)
         short.write_bytes(content[: len(content) // 2])
         with pytest.raises(SpindleError, match="short_"):
-            plugin.open_image(path=short, head=read_head(short), options=FormatOptions()).read(0)
+            plugin.open_image(path=short, head=read_head(short), options=self.options).read(0)
 
     def test_a_missing_file_is_an_error_that_names_it(self, plugin: Any, image_file: Path, tmp_path: Path) -> None:
         gone = tmp_path / "gone" / image_file.name
         with pytest.raises(FileFormatError, match="gone"):
-            plugin.open_image(path=gone, head=read_head(image_file), options=FormatOptions()).read(0)
+            plugin.open_image(path=gone, head=read_head(image_file), options=self.options).read(0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["write_bruker", "write_bytes", "write_dtrek", "write_edf", "write_marccd", "write_smv"]
+__all__ = ["write_bruker", "write_bytes", "write_dtrek", "write_edf", "write_ge", "write_marccd", "write_smv"]
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
@@ -152,3 +152,11 @@ def write_dtrek(path: Path, pixels: np.ndarray, **changes: str) -> Path:
     } | changes  # fmt: skip
     text = "{\nHEADER_BYTES= 4096;\n" + "".join(f"{k}={v};\n" for k, v in items.items()) + "}"
     return write_bytes(path, text.encode().ljust(4096) + pixels.astype("<u2").tobytes())
+
+
+def write_ge(path: Path, pixels: np.ndarray, frames: int = 1) -> Path:
+    """Write a file of a GE detector with unsigned 16-bit pixels; image i (from 0) has `i` added to its pixels."""
+    head = bytearray(8192)
+    slow, fast = pixels.shape
+    struct.pack_into("<10sHIHI4H", head, 0, b"ADEPT", 8001, 6144, 0, 2048, frames, slow, fast, 16)
+    return write_bytes(path, bytes(head) + b"".join((pixels + i).astype("<u2").tobytes() for i in range(frames)))
