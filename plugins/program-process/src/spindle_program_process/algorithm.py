@@ -170,9 +170,9 @@ class Process(Program):
         fraction = summary.get("fraction_indexed")
         if fraction is not None and fraction < params.min_fraction_indexed:
             raise UserError(
-                f"process: only {100 * fraction:.0f} % of the spots are indexed (min_fraction_indexed="
-                f"{params.min_fraction_indexed}). {summary.get('warning') or ''} The files of the steps so far are written; "
-                "mend the geometry, or go on with start_at=refine".replace("  ", " ")
+                f"process: only {100 * fraction:.0f} % of the spots are indexed, less than min_fraction_indexed="
+                f"{params.min_fraction_indexed}; the warning above says what it may mean. The files of the steps so far are "
+                "written: mend the geometry and begin again, or go on with start_at=refine"
             )
 
     def _improve(self, context: Any, refined: tuple[Any, Any], experiments: Any, params: Any) -> Any:
