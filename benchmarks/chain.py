@@ -45,15 +45,27 @@ def timed(command: list[str], folder: Path, environment: dict[str, str]) -> tupl
     return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def run_chain(prefix: list[str], images: list[str], folder: Path, environment: dict[str, str], steps: set[str], extra: dict[str, list[str]]):
+def run_chain(
+    prefix: list[str],
+    images: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    steps: set[str],
+    extra: dict[str, list[str]],
+):
     """Time every step; returns {step: (wall, cpu, memory)}."""
     result = {}
     for step, inputs in CHAIN:
         command = [f"{prefix[0]}.{step}"] if prefix[0] == "dials" else [*prefix, step]
-        figures = timed([*command, *(images if step == "import" else inputs), *extra.get(step, [])], folder, environment)
+        figures = timed(
+            [*command, *(images if step == "import" else inputs), *extra.get(step, [])], folder, environment
+        )
         if step in steps:
             result[step] = figures
-            print(f"  {prefix[-1]:>8s} {step:12s} {figures[0]:8.2f} s wall {figures[1]:8.2f} s cpu {figures[2]:7.0f} MB", flush=True)
+            print(
+                f"  {prefix[-1]:>8s} {step:12s} {figures[0]:8.2f} s wall {figures[1]:8.2f} s cpu {figures[2]:7.0f} MB",
+                flush=True,
+            )
         if step == list(steps_in_order(steps))[-1]:
             break
     return result
@@ -96,13 +108,19 @@ def main() -> None:
         spindle = str(Path(sys.executable).parent / "spindle")
         cold = None
         if options.cold:
-            cold = run_chain([spindle], images, ours, {**environment, "SPINDLE_CACHE_DIR": str(root / "cache")}, steps, {})
+            cold = run_chain(
+                [spindle], images, ours, {**environment, "SPINDLE_CACHE_DIR": str(root / "cache")}, steps, {}
+            )
             environment["SPINDLE_CACHE_DIR"] = str(root / "cache")
         else:
             run_chain([spindle], images, ours, environment, steps, {})  # a warm-up: compiles what is not in the cache
         warm = run_chain([spindle], images, ours, environment, steps, {})
-        outside = [p for p in [*os.environ["PATH"].split(os.pathsep), "/usr/bin", "/bin"] if not p.startswith(sys.prefix)]
-        foreign = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")} | {"PATH": os.pathsep.join(outside)}
+        outside = [
+            p for p in [*os.environ["PATH"].split(os.pathsep), "/usr/bin", "/bin"] if not p.startswith(sys.prefix)
+        ]
+        foreign = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")} | {
+            "PATH": os.pathsep.join(outside)
+        }
         peer: dict[str, tuple[float, float, float]] = {}
         if options.dials_steps:
             peer = read_steps(options.dials_steps)
