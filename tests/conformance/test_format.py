@@ -7,7 +7,7 @@ import pytest
 
 from spindle.contracts.format import FormatOptions
 from spindle.testing.format import FormatContract, write_mini_cbf
-from spindle.testing.images import write_bruker, write_dtrek, write_edf, write_ge, write_marccd, write_smv
+from spindle.testing.images import write_bruker, write_dm, write_dtrek, write_edf, write_ge, write_marccd, write_smv
 from spindle.testing.nexus import write_nxmx
 
 PIXELS = np.random.default_rng(3).integers(-2, 40000, size=(60, 97)).astype(np.int32)
@@ -110,3 +110,12 @@ class TestFabio(FormatContract):
     @pytest.fixture
     def image_file(self, tmp_path):
         return write_ge(tmp_path / "image_0001.ge", np.abs(PIXELS))
+
+
+class TestDm(FormatContract):
+    name = "dm"
+    options = FormatOptions(distance=1000.0)
+
+    @pytest.fixture(params=["", ".gz"])
+    def image_file(self, request, tmp_path):
+        return write_dm(tmp_path / f"image_0001.dm4{request.param}", PIXELS)

@@ -17,6 +17,7 @@ EXPECTED = {
     "DLS_I03_smargon_0001.cbf.gz": "cbf",
     "F2K_Seb_Lyso0675.edf.bz2": "edf",
     "GE_aSI_detector_image_1529.bz2": "fabio",
+    "Gatan_float32_zero_array_001.dm4.gz": "dm",
     "TIMEPIX_SU_512-stdgoni_0001.img.bz2": "smv",
     "TIMEPIX_SU_516-stdgoni_0001.img.bz2": "smv",
     "b191_1_9_1.img.bz2": "rigaku",
@@ -53,7 +54,7 @@ def test_truncated_and_damaged_heads_never_raise():
     rng = random.Random(7)
     heads = [b"{\nHEADER_BYTES= 512;\nSIZE1=4;SIZE2=", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"FORMAT :100", b"RAXIS",
              b"OD SAPPHIRE  3.0", b"ADEPT", b"No", b"\xd2\x04\0\0", b"{\nDim_1 = 3; DataType =", b"P5 ", b"BM",
-             b"\x89PNG\r\n\x1a\n"]  # fmt: skip
+             b"\x89PNG\r\n\x1a\n", b"\0\0\0\4"]  # fmt: skip
     cases = [h + rng.randbytes(rng.randrange(0, 3000)) for h in heads for _ in range(20)]
     cases += [rng.randbytes(rng.randrange(0, 3000)) for _ in range(300)]
     for path in sorted(shared_data("images").iterdir()):

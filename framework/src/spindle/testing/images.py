@@ -7,7 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["write_bruker", "write_bytes", "write_dtrek", "write_edf", "write_ge", "write_marccd", "write_smv"]
+__all__ = [
+    "write_bruker",
+    "write_bytes",
+    "write_dm",
+    "write_dtrek",
+    "write_edf",
+    "write_ge",
+    "write_marccd",
+    "write_smv",
+]
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
@@ -160,3 +169,48 @@ def write_ge(path: Path, pixels: np.ndarray, frames: int = 1) -> Path:
     slow, fast = pixels.shape
     struct.pack_into("<10sHIHI4H", head, 0, b"ADEPT", 8001, 6144, 0, 2048, frames, slow, fast, 16)
     return write_bytes(path, bytes(head) + b"".join((pixels + i).astype("<u2").tobytes() for i in range(frames)))
+
+
+def write_dm(path: Path, pixels: np.ndarray, version: int = 4, voltage: float = 200000.0) -> Path:
+    """Write a Digital Micrograph file.
+
+    Parameters
+    ----------
+    path : Path
+    pixels : (slow, fast) or (n, slow, fast) int32, uint16 or float32
+    version : 3 or 4
+    voltage : float, V
+    """
+    kinds = {"i4": 3, "u2": 4, "f4": 6, "f8": 7, "u4": 5, "i2": 2}
+    word = ">I" if version == 3 else ">Q"
+
+    def words(*values: int) -> bytes:
+        return b"".join(struct.pack(word, v) for v in values)
+
+    def directory(tags: dict[str, object]) -> bytes:
+        content = b"\1\0" + words(len(tags))
+        for name, value in tags.items():
+            body = directory(value) if isinstance(value, dict) else data(value)
+            label = b"" if name.isdigit() else name.encode()
+            size = words(len(body)) if version == 4 else b""
+            content += (
+                bytes([20 if isinstance(value, dict) else 21]) + struct.pack(">H", len(label)) + label + size + body
+            )
+        return content
+
+    def data(value: object) -> bytes:
+        if isinstance(value, np.ndarray):
+            return b"%%%%" + words(3, 20, kinds[value.dtype.str[1:]], value.size) + value.tobytes()
+        if isinstance(value, float):
+            return b"%%%%" + words(1, 7) + struct.pack("<d", value)
+        return b"%%%%" + words(1, 5) + struct.pack("<I", value)
+
+    sizes = {str(i): n for i, n in enumerate(reversed(pixels.shape))}
+    tags = {
+        "Microscope Info": {"Voltage": voltage},
+        "Acquisition": {"Device": {"CCD": {"Pixel Size (um)": np.array([15.0, 15.0])}}},
+    }
+    thumbnail = {"ImageData": {"Data": np.zeros(4, np.uint16), "Dimensions": {"0": 2, "1": 2}}}
+    image = {"ImageData": {"Data": pixels, "Dimensions": sizes}, "ImageTags": tags}
+    root = directory({"ImageList": {"0": thumbnail, "1": image}})
+    return write_bytes(path, struct.pack(">I", version) + words(len(root)) + struct.pack(">I", 1) + root)

@@ -1,0 +1,56 @@
+"""Digital Micrograph files. DIALS's numbers are those of dxtbx 3.12."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from spindle_format_dm.reader import electron_wavelength
+
+from spindle.contracts.format import FormatOptions
+from spindle.errors import FileFormatError
+from spindle.images import open_image
+from spindle.testing import shared_data
+from spindle.testing.images import write_dm
+
+PIXELS = np.arange(30 * 40, dtype=np.int32).reshape(30, 40)
+GIVEN = FormatOptions(distance=1000.0)
+
+
+@pytest.mark.parametrize(("voltage", "expected"), [(100e3, 0.037014), (200e3, 0.025079), (300e3, 0.019687)])
+def test_wavelengths_of_electrons(voltage, expected):
+    # The usual table of relativistic wavelengths, such as Reimer & Kohl, Transmission Electron Microscopy.
+    assert electron_wavelength(voltage) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("version", [3, 4])
+@pytest.mark.parametrize("kind", ["i4", "u2", "f4"])
+def test_pixels_and_tags(tmp_path, version, kind):
+    reader = open_image(write_dm(tmp_path / "a_001.dm", PIXELS.astype(kind), version), options=GIVEN)
+    models = reader.models()
+    assert reader.format == "dm" and np.array_equal(reader.read()[0], PIXELS)
+    assert models.beam.wavelength == pytest.approx(0.025079, abs=1e-6) and models.beam.probe == "electron"
+    assert np.allclose(models.detector[0].pixel_size, 0.015)
+    assert np.allclose(models.detector[0].origin, [-0.3, 0.225, -1000])
+
+
+def test_stacks(tmp_path):
+    stack = np.stack([PIXELS + i for i in range(3)])
+    reader = open_image(write_dm(tmp_path / "a.dm4", stack), options=GIVEN)
+    assert reader.n_images == 3
+    for i in (2, 0, 1):
+        assert np.array_equal(reader.read(i)[0], stack[i])
+
+
+def test_a_distance_is_needed(tmp_path):
+    with pytest.raises(FileFormatError, match=r"a\.dm4.*geometry\.detector\.distance="):
+        open_image(write_dm(tmp_path / "a.dm4", PIXELS)).models()
+
+
+def test_oneview():
+    reader = open_image(shared_data("images") / "Gatan_float32_zero_array_001.dm4.gz", options=GIVEN)
+    models = reader.models()
+    assert models.detector[0].image_size == (4096, 4096) and models.exposure_time == 3.0
+    assert np.allclose(models.detector[0].origin, [-30.72, 30.72, -1000])  # DIALS: the same x and y, 2000 mm
+    assert models.beam.wavelength == pytest.approx(0.019687, abs=1e-6)  # 300 kV
+    image = reader.read()[0]
+    assert image.dtype == np.float32 and not image.any()
