@@ -15,6 +15,8 @@ _QUANTUM_4 = {401, 402, 414, 423, 428, 429}
 _QUANTUM_2XX = {
     441, 442, 443, 444, 445, 446, 447, 448, 457, 458, 901, 905, 907, 913, 914, 917, 923, 925, 926, 928, 931, 933,
 }  # fmt: skip
+# Offsets that headers keep quiet about, by serial number.
+_PEDESTALS = {442: 40}
 # Detectors whose beam centre DENZO_X_BEAM gives better than BEAM_CENTER_X.
 _DENZO_X = {907, 926}
 
@@ -40,7 +42,7 @@ def gain(header: SmvHeader) -> float:
 
 def pedestal(header: SmvHeader) -> int:
     """Offset that was added to the pixels before they were written."""
-    return int(header.number("IMAGE_PEDESTAL") or 0)
+    return int(header.number("IMAGE_PEDESTAL") or _PEDESTALS.get(serial_number(header), 0))
 
 
 def beam_centre(header: SmvHeader) -> tuple[float, float] | None:
