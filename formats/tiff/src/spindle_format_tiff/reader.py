@@ -26,7 +26,7 @@ class Page(NamedTuple):
     dtype: np.dtype
     description: str
     date: str
-    count: int
+    n_images: int
 
 
 class TiffReader(SingleImageReader):
@@ -72,7 +72,7 @@ class TiffReader(SingleImageReader):
     @property
     def n_images(self) -> int:
         """Number of images of the size of the first one."""
-        return self.page.count
+        return self.page.n_images
 
     def models(self, index: int = 0) -> ImageModels:
         """Models of an image: those of the first one."""
