@@ -71,15 +71,15 @@ class FabioReader(SingleImageReader):
         first, second, ratio = (self._number(k) for k in ("Alpha1", "Alpha2", "Alpha1/Alpha2 ratio"))
         if first and second and ratio:
             first = (ratio * first + second) / (ratio + 1.0)
-        beam = Beam((0.0, 0.0, 1.0), self.wavelength(first, "the wavelength"), polarization_fraction=0.5)
-        distance = self.distance(self._number("Dx start"), "the distance")
+        beam = Beam((0.0, 0.0, 1.0), self.wavelength(first, "such files have none"), polarization_fraction=0.5)
+        distance = self.distance(self._number("Dx start"), "such files have none")
         x, y = self._number("pixel X-size (um)"), self._number("pixel Y-size (um)")
         # A KappaCCD header gives the size of pixels that are not binned, and bins them two by two.
         found = None
         if x and y:
             binning = 2.0 if fast <= _BINNED_WIDTH else 1.0
             found = (x * binning * 1e-3, y * binning * 1e-3)
-        pixel = self.pixel_size(found, "the size of the pixels")
+        pixel = self.pixel_size(found, "such files have none")
         notes = (
             "read by fabio: the beam is taken through the middle of the image, fast pixels along +x, slow along -y, no "
             "rotation; set geometry.detector.fast_slow_beam_centre=, geometry.scan.oscillation= and "
