@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gemmi
 import numpy as np
 import pytest
@@ -128,3 +130,15 @@ def test_operator_scores_follow_the_published_formula():
 
     present, absent = likelihoods(0.98, 0.1, 1.0)
     assert present / (present + absent) == pytest.approx(0.938, abs=5e-3)
+
+
+def test_a_known_space_group_is_kept_where_intensities_cannot_tell():
+    """P 43 21 2 that was given is not turned into its mirror image; nor is a group that contradicts the intensities kept."""
+    experiments, table = intensities("P 43 21 2")
+    known = Experiments([replace(e, crystal=e.crystal.with_space_group("P 1")) for e in experiments])
+    first = spindle.run("symmetry", known, table)
+    assert first.experiments[0].crystal.space_group.hm == "P 41 21 2"
+    told = Experiments([replace(e, crystal=e.crystal.with_space_group("P 43 21 2")) for e in first.experiments])
+    assert spindle.run("symmetry", told, first.reflections).experiments[0].crystal.space_group.hm == "P 43 21 2"
+    wrong = Experiments([replace(e, crystal=e.crystal.with_space_group("P 42 21 2")) for e in first.experiments])
+    assert spindle.run("symmetry", wrong, first.reflections).experiments[0].crystal.space_group.hm == "P 41 21 2"

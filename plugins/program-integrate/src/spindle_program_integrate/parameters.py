@@ -129,6 +129,11 @@ class IntegrateParams(Params):
             """Reflections that are left out or flagged."""
 
             min_zeta = Float(0.05, min=0, max=1, none=True, help="Least |zeta| (cosine between rotation axis and e1).")
+            automatic_mask = Bool(
+                True,
+                help="Mask shadows, dead and hot pixels that some dozens of images of each sweep reveal (not in DIALS).",
+                level=1,
+            )
             ice_rings = Bool(False, help="Flag reflections within the resolution of ice rings.")
 
         class overlaps_filter(Params):

@@ -10,6 +10,7 @@ import numpy as np
 from spindle.contracts.profile import ForegroundMasks
 from spindle.errors import UserError
 from spindle.images import ImageSequence
+from spindle.images.automatic_mask import automatic_mask
 from spindle.images.sequence import read_mask
 from spindle.models import Experiments
 from spindle.table import Flag, ReflectionTable
@@ -107,6 +108,18 @@ class Integrator:
 
     # -- preparation ------------------------------------------------------------------------------------------------------
 
+    def _mask_automatically(self, sequence: ImageSequence, masks: list[np.ndarray], number: int) -> list[np.ndarray]:
+        """The masks without pixels that the images themselves show to be shadowed, dead or hot."""
+        found = automatic_mask(sequence, masks, self.context.executor)
+        if not found.n_images:
+            return masks
+        self.context.log.info(
+            "Automatic mask of experiment %d, from %d images: %d pixels in shadow, %d dead, %d hot "
+            "(integration.filter.automatic_mask=False leaves them in)",
+            number, found.n_images, found.n_shadowed, found.n_dead, found.n_hot,
+        )  # fmt: skip
+        return [a & b for a, b in zip(masks, found.masks, strict=True)]
+
     def _prepare(self, members: list[int]) -> dict[str, Any]:
         """What a pass needs to know about one set of images."""
         experiment = self.experiments[members[0]]
@@ -115,6 +128,8 @@ class Integrator:
         lookup = self.params.integration.lookup.mask
         if lookup is not None:
             masks = [a & b for a, b in zip(masks, read_mask(str(lookup), experiment.detector), strict=True)]
+        if self.params.integration.filter.automatic_mask:
+            masks = self._mask_automatically(sequence, masks, members[0])
         masks = [np.ascontiguousarray(m, dtype=np.bool_) for m in masks]
         wanted = np.isin(self.table["id"], members) & ~self.table.has_flags(Flag.DONT_INTEGRATE)
         bbox = self.table["bbox"]

@@ -117,7 +117,8 @@ class SymmetryProgram(Program):
         changed = self._apply(experiments, operators, group)
         reindexed, hkl = self._reindex(table, operators, context)
         if params.systematic_absences.check:
-            group = self._absences(patterson, group, data, operators, params, context, scores)
+            given = experiments[0].crystal.space_group.hm  # type: ignore[union-attr]
+            group = self._absences(patterson, group, data, operators, params, context, scores, given)
             changed = _with_group(changed, group)
         cell = np.mean([e.crystal.cell for e in changed], axis=0)  # type: ignore[union-attr]
         context.log.info("Space group %s, cell %s", group.hm, " ".join(f"{v:.4f}" for v in cell))
@@ -232,7 +233,7 @@ class SymmetryProgram(Program):
     def _absences(
         self, patterson: gemmi.SpaceGroup, group: gemmi.SpaceGroup, data: Prepared, operators: list[ChangeOfBasis],
         params: Any,
-        context: Any, scores: dict[str, Any],
+        context: Any, scores: dict[str, Any], given: str,
     ) -> gemmi.SpaceGroup:  # fmt: skip
         """The space group after a look at screw axes."""
         p = params.systematic_absences
@@ -273,6 +274,13 @@ class SymmetryProgram(Program):
                 "space group may be "
                 "a screw-axis relative of the one written", " or ".join(undecided),
             )  # fmt: skip
+        mirror = {v: k for k, v in ENANTIOMORPHS.items()}
+        candidates = [g for g, _ in groups]
+        if mirror.get(given) == symbol or (undecided and mirror.get(given, given) in candidates):
+            context.log.info(
+                "The space group %s that the data came with agrees with the intensities and is kept", given
+            )
+            return space_group(given)
         if symbol in ENANTIOMORPHS:
             context.log.info(
                 "%s and %s cannot be told apart by intensities; %s is written", symbol, ENANTIOMORPHS[symbol], symbol
