@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return leave_interrupted() if argv is None else INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -64,8 +64,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if isinstance(error, Cancelled):
             print(error, file=sys.stderr)
-            return INTERRUPTED
+            return leave_interrupted() if argv is None else INTERRUPTED
         return report_bug(arguments)
+
+
+def leave_interrupted() -> int:
+    """End the process with the exit code of an interruption.
+
+    Where the interrupt has passed through ``exec``, Python would not return our exit code but end itself by the signal.
+    """
+    import atexit
+
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
 
 
 def fail(error: BaseException) -> int:
