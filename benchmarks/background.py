@@ -7,14 +7,13 @@ Both run on one thread, warm; the largest relative difference of the background 
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from timing import CommandError, best_of, dials_python, run_in_dials
 
 from spindle.table import Shoeboxes
 from spindle.testing import make_context
@@ -43,7 +42,7 @@ LOGLINEAR = [
 ]
 
 DIALS_SCRIPT = """
-import sys, time
+import json, sys, time
 import numpy as np
 import dials.algorithms.background.simple as S, dials.algorithms.background.glm as G
 from dials.array_family import flex
@@ -59,12 +58,14 @@ def boxes():
         s.mask = flex.int(np.ascontiguousarray(mask[part].reshape(shape)))
         out[i] = s
     return out
+result = []
 for k, text in enumerate(eval(sys.argv[3])):
     creator = eval(text); work = boxes()
     extra = (flex.double(len(bbox), 0), flex.double(len(bbox), 0)) if text[0] == "S" else ()
     start = time.perf_counter(); creator(work, *extra); seconds = time.perf_counter() - start
     np.save(sys.argv[2] + f"/{k}.npy", np.array([b.background[0] for b in work]))
-    print(seconds, flush=True)
+    result.append(seconds)
+print("RESULT", json.dumps(result))
 """
 
 
@@ -84,12 +85,12 @@ def dials_times(python: str | None, shoeboxes: Shoeboxes, texts: list[str]) -> l
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "shoeboxes.npz"
         np.savez(source, data=shoeboxes.data, mask=shoeboxes.mask, bbox=shoeboxes.bbox, offsets=shoeboxes.offsets)
-        command = [python, "-c", DIALS_SCRIPT, str(source), folder, repr(texts)]
-        run = subprocess.run(command, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
-        if run.returncode != 0:
-            print("DIALS did not run:", run.stderr.strip().splitlines()[-1:])
+        try:
+            seconds = run_in_dials(python, DIALS_SCRIPT, str(source), folder, repr(texts))
+        except CommandError as error:
+            print("DIALS did not run:", str(error).strip().splitlines()[-1:])
             return []
-        return [(float(s), np.load(Path(folder) / f"{k}.npy")) for k, s in enumerate(run.stdout.split())]
+        return [(s, np.load(Path(folder) / f"{k}.npy")) for k, s in enumerate(seconds)]
 
 
 def measure(models: list, shoeboxes: Shoeboxes, python: str | None) -> None:
@@ -104,11 +105,7 @@ def measure(models: list, shoeboxes: Shoeboxes, python: str | None) -> None:
             setattr(getattr(params, scope), leaf, value)
         plugin = context.algorithm("background", name, params)
         plugin.estimate_background(shoeboxes.select(np.arange(10)), pixel_detector())  # compiles
-        seconds = np.inf
-        for _ in range(3):
-            start = time.perf_counter()
-            result = plugin.estimate_background(shoeboxes, pixel_detector())
-            seconds = min(seconds, time.perf_counter() - start)
+        seconds, result = best_of(partial(plugin.estimate_background, shoeboxes, pixel_detector()), 3)
         line = f"{name:8s}{next(iter(values.values()), ''):14s}{seconds:8.3f} s"
         dials = next(theirs, None) if text else None
         if dials is not None:
@@ -123,9 +120,7 @@ def measure(models: list, shoeboxes: Shoeboxes, python: str | None) -> None:
 def main() -> None:
     """Measure all models."""
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    python = sys.argv[2] if len(sys.argv) > 2 else shutil.which("dials.python")
-    if python is None and Path("/usr/bin/python3.11").exists():
-        python = "/usr/bin/python3.11"
+    python = sys.argv[2] if len(sys.argv) > 2 else dials_python()
     shoeboxes = make_shoeboxes(n)
     print(f"{n} shoeboxes, {len(shoeboxes.data) / 1e6:.1f} million pixels")
     measure(MODELS, shoeboxes, python)

@@ -13,11 +13,10 @@ import argparse
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
+
+from timing import CommandError, dials_environment, spindle_program, timed
 
 CHAIN = [
     ("import", []),
@@ -32,19 +31,6 @@ CHAIN = [
 WITH_NPROC = {"find_spots", "index", "integrate"}
 
 
-def timed(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, float, float]:
-    """Wall seconds, processor seconds and peak memory in MB of a command that must succeed."""
-    start = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            output.seek(0)
-            raise RuntimeError(f"{' '.join(command[:3])} failed:\n{output.read()[-1500:]}")
-    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
-
-
 def run_chain(
     prefix: list[str],
     images: list[str],
@@ -57,9 +43,8 @@ def run_chain(
     result = {}
     for step, inputs in CHAIN:
         command = [f"{prefix[0]}.{step}"] if prefix[0] == "dials" else [*prefix, step]
-        figures = timed(
-            [*command, *(images if step == "import" else inputs), *extra.get(step, [])], folder, environment
-        )
+        command += [*(images if step == "import" else inputs), *extra.get(step, [])]
+        figures = timed(command, folder, environment)[:3]
         if step in steps:
             result[step] = figures
             print(
@@ -105,7 +90,7 @@ def main() -> None:
         for folder in (ours, theirs):
             folder.mkdir(parents=True, exist_ok=True)
         environment = dict(os.environ)
-        spindle = str(Path(sys.executable).parent / "spindle")
+        spindle = spindle_program()
         cold = None
         if options.cold:
             cold = run_chain(
@@ -115,20 +100,15 @@ def main() -> None:
         else:
             run_chain([spindle], images, ours, environment, steps, {})  # a warm-up: compiles what is not in the cache
         warm = run_chain([spindle], images, ours, environment, steps, {})
-        outside = [
-            p for p in [*os.environ["PATH"].split(os.pathsep), "/usr/bin", "/bin"] if not p.startswith(sys.prefix)
-        ]
-        foreign = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")} | {
-            "PATH": os.pathsep.join(outside)
-        }
+        dials = shutil.which("dials.import") or shutil.which("dials.import", path="/usr/bin:/bin")
         peer: dict[str, tuple[float, float, float]] = {}
         if options.dials_steps:
             peer = read_steps(options.dials_steps)
-        elif shutil.which("dials.import", path=foreign["PATH"]):
+        elif dials:
             extra = {step: [f"nproc={options.nproc}"] for step in WITH_NPROC}
             try:
-                peer = run_chain(["dials"], images, theirs, foreign, steps, extra)
-            except RuntimeError as error:
+                peer = run_chain(["dials"], images, theirs, dials_environment(Path(dials).parent), steps, extra)
+            except CommandError as error:
                 print(error)
         header = f"{'step':12s} {'ours (s)':>9s} {'cold (s)':>9s} {'DIALS (s)':>10s} {'ratio':>7s} {'ours (MB)':>10s} {'DIALS (MB)':>11s}"
         print(header)

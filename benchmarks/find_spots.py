@@ -11,17 +11,16 @@ rule for masked pixels, ``legacy_erosion``). One run of each program that is not
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
-import subprocess
-import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from timing import best_of, dials_environment, dials_python, first_and_best, run_in_dials, spindle_program
 
 DIALS_THRESHOLDS = """
 import json, sys, time
@@ -71,36 +70,14 @@ def our_thresholds(files: list[Path], repeat: int) -> dict[str, list[tuple[float
         plugin = context.algorithm("threshold", name, params)
         rows = []
         for pixels, mask in images:
-            out, best = np.empty(pixels.shape, np.bool_), float("inf")
-            for _ in range(repeat + 1):
-                start = time.process_time()
-                plugin.find_strong(image=pixels, mask=mask, gain=1.0, panel=None, beam=None, corner=(0, 0), out=out)
-                best = min(best, time.process_time() - start)
+            out = np.empty(pixels.shape, np.bool_)
+            find = partial(
+                plugin.find_strong, image=pixels, mask=mask, gain=1.0, panel=None, beam=None, corner=(0, 0), out=out
+            )
+            best, _ = best_of(find, repeat + 1, time.process_time)
             rows.append((best, int(out.sum())))
         result[name] = rows
     return result
-
-
-# A small process of its own starts the command: the peak memory of a child is never less than its parent's.
-WATCH = """
-import json, resource, subprocess, sys, time
-start = time.perf_counter()
-code = subprocess.call(sys.argv[2:], stdout=open(sys.argv[1], "w"), stderr=subprocess.STDOUT)
-wall = time.perf_counter() - start
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([code, wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
-"""
-
-
-def run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, float, float, str]:
-    """Wall time (s), processor time (s), peak memory (MB) and output of a command."""
-    watch = [sys.executable, "-c", WATCH, "output.txt", *command]
-    line = subprocess.run(watch, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
-    code, wall, processor, memory = json.loads(line)
-    text = (folder / "output.txt").read_text()
-    if code:
-        raise SystemExit(f"{' '.join(command)} failed:\n{text[-2000:]}")
-    return wall, processor, memory, text
 
 
 def make_sweep(files: list[Path], n_frames: int, folder: Path) -> Path:
@@ -130,13 +107,9 @@ def main() -> None:
 
     print(f"{len(options.images)} images, best of {options.repeat}, processor time; load {os.getloadavg()[0]:.1f}")
     theirs: dict[str, Any] = {}
-    clean = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")}
     if options.dials:
-        clean["PATH"] = f"{options.dials}:/bin"
-        python = next(p for p in (options.dials / "dials.python", options.dials / "python3.11") if p.exists())
-        command = [str(python), "-c", DIALS_THRESHOLDS, str(options.repeat), *map(str, options.images)]
-        text = subprocess.run(command, env=clean, capture_output=True, text=True, check=True).stdout
-        theirs = json.loads(next(line for line in text.splitlines() if line.startswith("RESULT"))[7:])
+        python = dials_python(options.dials) or str(options.dials / "dials.python")
+        theirs = run_in_dials(python, DIALS_THRESHOLDS, str(options.repeat), *map(str, options.images))
     for name, rows in our_thresholds(options.images, options.repeat).items():
         mean = 1e3 * float(np.mean([r[0] for r in rows]))
         line = f"{name:20s} {mean:7.2f} ms/frame"
@@ -152,31 +125,22 @@ def main() -> None:
         folder = Path(name)
         make_sweep(options.images, options.frames, folder)
         workers = f"spotfinder.mp.nproc={options.workers}"
-        environment = dict(os.environ)
-        ours = [
-            str(Path(sys.executable).parent / "spindle"),
-            "find_spots",
-            "imported.expt",
-            "legacy_erosion=True",
-            workers,
-        ]
-        run(ours, folder, environment)
-        best = min((run(ours, folder, environment) for _ in range(2)), key=lambda r: r[0])
-        n_ours = int(re.findall(r"^(\d+) spots found", best[3], re.M)[0])
+        ours = [spindle_program(), "find_spots", "imported.expt", "legacy_erosion=True", workers]
+        _, best = first_and_best(ours, folder, 2)
+        n_ours = int(re.findall(r"^(\d+) spots found", best.text, re.M)[0])
         print(
-            f"find_spots, {options.frames} frames, {options.workers} workers, warm: {best[0]:.2f} s wall, {best[1]:.2f} s "
-            f"processor, {1e3 * best[0] / options.frames:.1f} ms/frame, {best[2]:.0f} MB, {n_ours} spots"
+            f"find_spots, {options.frames} frames, {options.workers} workers, warm: {best.wall:.2f} s wall, {best.processor:.2f} s "
+            f"processor, {1e3 * best.wall / options.frames:.1f} ms/frame, {best.memory:.0f} MB, {n_ours} spots"
         )
         if options.dials:
-            command = ["dials.find_spots", "imported.expt", f"nproc={options.workers}", "output.log=d.log"]
-            command[0] = str(options.dials / command[0])
-            run(command, folder, clean)
-            dials = run(command, folder, clean)
-            n_dials = int(re.findall(r"Saved (\d+) reflections", dials[3])[0])
+            command = [str(options.dials.absolute() / "dials.find_spots"), "imported.expt"]
+            command += [f"nproc={options.workers}", "output.log=d.log"]
+            _, dials = first_and_best(command, folder, 1, dials_environment(options.dials))
+            n_dials = int(re.findall(r"Saved (\d+) reflections", dials.text)[0])
             print(
-                f"dials.find_spots: {dials[0]:.2f} s wall, {dials[1]:.2f} s processor, "
-                f"{1e3 * dials[0] / options.frames:.1f} ms/frame, {dials[2]:.0f} MB, {n_dials} spots; ratio "
-                f"{dials[0] / best[0]:.1f} wall, {dials[1] / best[1]:.1f} processor"
+                f"dials.find_spots: {dials.wall:.2f} s wall, {dials.processor:.2f} s processor, "
+                f"{1e3 * dials.wall / options.frames:.1f} ms/frame, {dials.memory:.0f} MB, {n_dials} spots; ratio "
+                f"{dials.wall / best.wall:.1f} wall, {dials.processor / best.processor:.1f} processor"
             )
 
 

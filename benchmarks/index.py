@@ -9,29 +9,13 @@ apart (it may compile), the best of the others, and what each found.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-
-def timed(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> tuple[float, float, str]:
-    """Wall seconds, peak memory in MB and output of a command."""
-    start = time.perf_counter()
-    with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        text = process.stdout.read() if process.stdout else ""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{text[-2000:]}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024, text
+from timing import dials_environment, first_and_best, spindle_program, timed
 
 
 def found(text: str) -> str:
@@ -53,19 +37,17 @@ def main() -> None:
     options = parser.parse_args()
     files = [str(options.experiments.resolve()), str(options.spots.resolve())]
     further = shlex.split(options.args)
-    spindle = shutil.which("spindle") or str(Path(sys.executable).parent / "spindle")
+    ours = [spindle_program(), "index", *files, *further]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runs = [timed([spindle, "index", *files, *further], folder) for _ in range(options.repeat + 1)]
-        best = min(runs[1:], key=lambda run: run[0])
-        print(f"spindle, first run {runs[0][0]:7.2f} s")
-        print(f"spindle            {best[0]:7.2f} s {best[1]:6.0f} MB   {found(best[2])}")
+        first, best = first_and_best(ours, folder, options.repeat)
+        print(f"spindle, first run {first.wall:7.2f} s")
+        print(f"spindle            {best.wall:7.2f} s {best.memory:6.0f} MB   {found(best.text)}")
         if options.dials:
-            clean = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
-            clean["PATH"] = "/usr/bin:/bin"
-            seconds, memory, text = timed([options.dials, *files, *further], folder, clean)
-            print(f"dials              {seconds:7.2f} s {memory:6.0f} MB   {found(text)}")
-            print(f"ratio              {seconds / best[0]:7.1f}   {memory / best[1]:6.2f}")
+            environment = dials_environment(Path(options.dials).parent)
+            dials = timed([options.dials, *files, *further], folder, environment)
+            print(f"dials              {dials.wall:7.2f} s {dials.memory:6.0f} MB   {found(dials.text)}")
+            print(f"ratio              {dials.wall / best.wall:7.1f}   {dials.memory / best.memory:6.2f}")
 
 
 if __name__ == "__main__":

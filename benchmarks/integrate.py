@@ -11,27 +11,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-
-def timed(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, float, float]:
-    """Wall seconds, processor seconds and peak memory (MB, largest of all children so far) of a command."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.perf_counter()
-    with (folder / "output.txt").open("w") as stream:
-        done = subprocess.run(
-            command, cwd=folder, env=environment, stdout=stream, stderr=subprocess.STDOUT, check=False
-        )
-    wall = time.perf_counter() - start
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n" + (folder / "output.txt").read_text()[-2000:])
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1024
+from timing import dials_environment, first_and_best, spindle_program, timed
 
 
 def main() -> None:
@@ -46,29 +30,26 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, help="folder of a simulated set")
     options = parser.parse_args()
     inputs = [str(options.experiments.resolve()), str(options.reflections.resolve())]
-    spindle = str(Path(sys.executable).with_name("spindle"))
+    spindle = spindle_program()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         environment = dict(os.environ)
         if options.cold:
             environment["XDG_CACHE_HOME"] = environment["NUMBA_CACHE_DIR"] = str(folder / "cache")
         command = [spindle, "integrate", *inputs, f"mp.nproc={options.workers}"]
-        runs = [timed(command, folder, environment) for _ in range(1 + options.repeat)]
-        warm = min(runs[1:], default=runs[0])
-        print(f"spindle first: {runs[0][0]:7.2f} s wall {runs[0][1]:7.2f} s processor {runs[0][2]:6.0f} MB")
-        print(f"spindle warm:  {warm[0]:7.2f} s wall {warm[1]:7.2f} s processor {warm[2]:6.0f} MB")
+        first, warm = first_and_best(command, folder, options.repeat, environment)
+        print(f"spindle first: {first.wall:7.2f} s wall {first.processor:7.2f} s processor {first.memory:6.0f} MB")
+        print(f"spindle warm:  {warm.wall:7.2f} s wall {warm.processor:7.2f} s processor {warm.memory:6.0f} MB")
         if options.truth:
             print(_quality(spindle, options.truth, folder, folder / "integrated.refl"))
         if options.dials:
             other = folder / "dials"
             other.mkdir()
-            plain = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
-            plain["PATH"] = f"{options.dials}:/usr/bin:/bin"
-            dials = [str(options.dials / "dials.integrate"), *inputs, f"nproc={options.workers}"]
-            found = timed(dials, other, plain)
-            print(f"DIALS:         {found[0]:7.2f} s wall {found[1]:7.2f} s processor {found[2]:6.0f} MB")
+            dials = [str(options.dials.absolute() / "dials.integrate"), *inputs, f"nproc={options.workers}"]
+            found = timed(dials, other, dials_environment(options.dials))
+            print(f"DIALS:         {found.wall:7.2f} s wall {found.processor:7.2f} s processor {found.memory:6.0f} MB")
             print(
-                f"DIALS / spindle warm: {found[0] / warm[0]:.1f} in wall time, {found[1] / warm[1]:.1f} in processor time"
+                f"DIALS / spindle warm: {found.wall / warm.wall:.1f} in wall time, {found.processor / warm.processor:.1f} in processor time"
             )
             if options.truth:
                 print(_quality(spindle, options.truth, folder, other / "integrated.refl"))

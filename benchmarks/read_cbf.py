@@ -10,12 +10,11 @@ as DIALS programs do: ``ImageSet.get_raw_data``. Give at least two images then: 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+
+from timing import best_of, run_in_dials
 
 DIALS_CODE = """
 import json, sys, time
@@ -50,13 +49,9 @@ def ours(files: list[Path], repeat: int, threads: int) -> float:
     def read(path: Path) -> None:
         local.out = reopen_image(path, name, FormatOptions()).read(0, getattr(local, "out", None))
 
-    best = float("inf")
     with ThreadPoolExecutor(threads) as pool:
-        for _ in range(repeat + 1):
-            start = time.perf_counter()
-            list(pool.map(read, files))
-            best = min(best, (time.perf_counter() - start) / len(files))
-    return best
+        seconds, _ = best_of(lambda: list(pool.map(read, files)), repeat + 1)
+    return seconds / len(files)
 
 
 def decoding_only(path: Path, repeat: int) -> float:
@@ -69,12 +64,7 @@ def decoding_only(path: Path, repeat: int) -> float:
     data = read_all(path).copy()
     header = find_binary(read_head(path), path)
     out = np.empty((header.slow, header.fast), np.int32)
-    best = float("inf")
-    for _ in range(repeat + 3):
-        start = time.perf_counter()
-        decode(data, header, out, path, False)
-        best = min(best, time.perf_counter() - start)
-    return best
+    return best_of(partial(decode, data, header, out, path, False), repeat + 3)[0]
 
 
 def main() -> None:
@@ -94,12 +84,7 @@ def main() -> None:
         several = ours(options.images, options.repeat, cores)
         print(f"  spindle, {cores} threads            {1e3 * several:9.2f} ms per frame")
     if options.dials and len(options.images) > 1:
-        command = [options.dials, "-c", DIALS_CODE, str(options.repeat), *map(str, options.images)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
-        if not lines:
-            sys.exit(f"DIALS failed:\n{done.stderr[-2000:]}")
-        best, version = json.loads(lines[0].removeprefix("RESULT"))
+        best, version = run_in_dials(options.dials, DIALS_CODE, str(options.repeat), *map(str, options.images))
         print(f"  {version:<29} {1e3 * best:9.2f} ms per frame, {best / single:.1f} times one thread of ours")
 
 

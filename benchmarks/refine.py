@@ -10,31 +10,14 @@ reflections inside a running process, the work that indexing repeats for every c
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-
-
-def timed(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> tuple[float, float, str]:
-    """Wall seconds, peak memory in MB and output of a command."""
-    start = time.perf_counter()
-    with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        text = process.stdout.read() if process.stdout else ""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{text[-2000:]}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024, text
+from timing import best_of, dials_environment, first_and_best, spindle_program, timed
 
 
 def rmsds(text: str) -> str:
@@ -58,13 +41,10 @@ def one_call(experiments: Path, reflections: Path) -> float:
     settings.reflections.outlier.algorithm = "tukey"
     refiner = make_context().algorithm("refiner", "centroid")
 
-    def call() -> float:
-        start = time.perf_counter()
-        refiner.refine(experiments=models, reflections=table, settings=settings, scan_varying=False)
-        return time.perf_counter() - start
+    def call() -> object:
+        return refiner.refine(experiments=models, reflections=table, settings=settings, scan_varying=False)
 
-    call()
-    return min(call() for _ in range(10))
+    return best_of(call, 11)[0]
 
 
 def main() -> None:
@@ -78,19 +58,17 @@ def main() -> None:
     options = parser.parse_args()
     files = [str(options.experiments.resolve()), str(options.reflections.resolve())]
     further = shlex.split(options.args)
-    spindle = shutil.which("spindle") or str(Path(sys.executable).parent / "spindle")
+    ours = [spindle_program(), "refine", *files, *further]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runs = [timed([spindle, "refine", *files, *further], folder) for _ in range(options.repeat + 1)]
-        best = min(runs[1:], key=lambda run: run[0])
-        print(f"spindle, first run {runs[0][0]:7.2f} s")
-        print(f"spindle            {best[0]:7.2f} s {best[1]:6.0f} MB   {rmsds(best[2])}")
+        first, best = first_and_best(ours, folder, options.repeat)
+        print(f"spindle, first run {first.wall:7.2f} s")
+        print(f"spindle            {best.wall:7.2f} s {best.memory:6.0f} MB   {rmsds(best.text)}")
         if options.dials:
-            clean = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
-            clean["PATH"] = "/usr/bin:/bin"
-            seconds, memory, text = timed([options.dials, *files, *further], folder, clean)
-            print(f"dials              {seconds:7.2f} s {memory:6.0f} MB   {rmsds(text)}")
-            print(f"ratio              {seconds / best[0]:7.1f}   {memory / best[1]:6.2f}")
+            environment = dials_environment(Path(options.dials).parent)
+            dials = timed([options.dials, *files, *further], folder, environment)
+            print(f"dials              {dials.wall:7.2f} s {dials.memory:6.0f} MB   {rmsds(dials.text)}")
+            print(f"ratio              {dials.wall / best.wall:7.1f}   {dials.memory / best.memory:6.2f}")
     print(f"500 reflections    {1e3 * one_call(options.experiments, options.reflections):7.1f} ms a call")
 
 

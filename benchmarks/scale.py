@@ -9,29 +9,13 @@ apart (it may compile), the best of the others, and the merging statistics of ea
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-
-def timed(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> tuple[float, float, str]:
-    """Wall seconds, peak memory in MB and output of a command."""
-    start = time.perf_counter()
-    with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        text = process.stdout.read() if process.stdout else ""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{text[-2000:]}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024, text
+from timing import dials_environment, first_and_best, spindle_program, timed
 
 
 def found(text: str) -> str:
@@ -56,18 +40,17 @@ def main() -> None:
     options = parser.parse_args()
     files = [str(options.experiments.resolve()), str(options.reflections.resolve())]
     further = shlex.split(options.args)
-    spindle = shutil.which("spindle") or str(Path(sys.executable).parent / "spindle")
+    ours = [spindle_program(), "scale", *files, *further]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runs = [timed([spindle, "scale", *files, *further], folder) for _ in range(options.repeat + 1)]
-        best = min(runs[1:], key=lambda run: run[0])
-        print(f"spindle, first run   {runs[0][0]:8.2f} s {runs[0][1]:8.0f} MB")
-        print(f"spindle, best of {options.repeat}   {best[0]:8.2f} s {best[1]:8.0f} MB   {found(best[2])}")
+        first, best = first_and_best(ours, folder, options.repeat)
+        print(f"spindle, first run   {first.wall:8.2f} s {first.memory:8.0f} MB")
+        print(f"spindle, best of {options.repeat}   {best.wall:8.2f} s {best.memory:8.0f} MB   {found(best.text)}")
         if options.dials:
-            environment = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"} | {"PATH": "/usr/bin:/bin"}
+            environment = dials_environment(Path(options.dials).parent)
             other = timed([options.dials, *files, *further], folder, environment)
-            print(f"DIALS                {other[0]:8.2f} s {other[1]:8.0f} MB   {found(other[2])}")
-            print(f"ratio                {other[0] / best[0]:8.1f}")
+            print(f"DIALS                {other.wall:8.2f} s {other.memory:8.0f} MB   {found(other.text)}")
+            print(f"ratio                {other.wall / best.wall:8.1f}")
 
 
 if __name__ == "__main__":
