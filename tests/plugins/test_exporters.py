@@ -213,3 +213,13 @@ def test_intensities_equal_those_that_dials_exports(tmp_path):
     ours = gemmi.read_mtz_file(str(export(experiments, read_reflections(f"{stem}.refl"), tmp_path)["scaled.mtz"]))
     for i in range(156):
         assert ours.batches[0].floats[i] == pytest.approx(mtz.batches[0].floats[i], abs=2e-4), i
+
+
+def test_spot_xds_lists_observed_centroids_with_their_indices(data, tmp_path):
+    experiments, table = data
+    lines = export(experiments, table, tmp_path, format="xds")["xds/SPOT.XDS"].read_text().splitlines()
+    assert len(lines) == len(table)
+    x, y, z, intensity, h, k, l = (float(v) for v in lines[7].split())
+    np.testing.assert_allclose([x, y, z], table["xyzobs.px.value"][7], atol=0.006)
+    assert intensity == pytest.approx(table["intensity.sum.value"][7], abs=0.01)
+    assert [h, k, l] == table["miller_index"][7].tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from pathlib import Path
@@ -140,14 +141,14 @@ def _template(experiment: Experiment, folder: str) -> str:
 
 def spot_text(table: ReflectionTable) -> str:
     """Content of SPOT.XDS: x, y, image, intensity, and h k l when the spots are indexed."""
-    position, intensity = table["xyzobs.px.value"], table["intensity.sum.value"]
-    lines = []
+    columns = [table["xyzobs.px.value"], table["intensity.sum.value"][:, None]]
+    formats = [" %.2f", "%.2f", "%.2f", "%.2f"]
     if "miller_index" in table:
-        for (x, y, z), value, (h, k, l) in zip(position, intensity, table["miller_index"], strict=True):
-            lines.append(f" {x:.2f} {y:.2f} {z:.2f} {value:.2f}  {h} {k} {l}")
-    else:
-        lines = [f" {x:.2f} {y:.2f} {z:.2f} {value:.2f}" for (x, y, z), value in zip(position, intensity, strict=True)]
-    return "\n".join(lines) + "\n"
+        columns.append(table["miller_index"])
+        formats += [" %d", "%d", "%d"]
+    text = io.StringIO()
+    np.savetxt(text, np.concatenate(columns, axis=1), fmt=formats)
+    return text.getvalue()
 
 
 class XdsExporter(Algorithm):
