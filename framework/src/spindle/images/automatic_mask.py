@@ -276,4 +276,5 @@ def _caps(
         medians.append(_ring_medians(np.concatenate(ring_parts), np.concatenate(value_parts), n_rings))
     level = np.max(medians, axis=0)
     # The median of few counts is a whole number, often 0: allow for the one above.
-    return np.asarray(level + 1.0 + _SIGMA * np.sqrt(level + 1.0))
+    # Whole numbers, so that sums are exact and do not depend on the order in which workers add.
+    return np.ceil(level + 1.0 + _SIGMA * np.sqrt(level + 1.0))

@@ -29,7 +29,8 @@ def add_image(image, good, ring, cap, total, count, high):
         for j in range(image.shape[1]):
             if good[i, j]:
                 limit = cap[ring[i, j]]
-                value = np.float64(image[i, j])
+                # In 256ths of a count, so that sums of images with fractions are exact in any order, too.
+                value = np.rint(np.float64(image[i, j]) * 256.0) / 256.0
                 total[i, j] += min(value, limit)
                 count[i, j] += 1
                 high[i, j] += value >= limit
