@@ -30,21 +30,24 @@ __all__ = ["FormatContract", "byte_offset", "mini_cbf_header", "write_mini_cbf"]
 
 
 def byte_offset(pixels: np.ndarray) -> bytes:
-    """Encode int32 pixels with the CBF byte-offset compression (for small test images)."""
-    out = bytearray()
-    previous = 0
-    for value in np.ravel(pixels).tolist():
-        step = value - previous
-        previous = value
-        if -127 <= step <= 127:
-            out += step.to_bytes(1, "little", signed=True)
-        elif -32767 <= step <= 32767:
-            out += b"\x80" + step.to_bytes(2, "little", signed=True)
-        elif -(2**31) < step < 2**31:
-            out += b"\x80\x00\x80" + step.to_bytes(4, "little", signed=True)
-        else:
-            out += b"\x80\x00\x80\x00\x00\x00\x80" + step.to_bytes(8, "little", signed=True)
-    return bytes(out)
+    """Encode int32 pixels with the CBF byte-offset compression.
+
+    Each step from one pixel to the next takes 1 byte, else a mark and 2, 4 or 8 bytes, as few as hold it.
+    """
+    steps = np.diff(np.ravel(pixels).astype(np.int64), prepend=0)
+    size = np.abs(steps)
+    kind = (size > 127).astype(np.int64) + (size > 32767) + (size >= 2**31)
+    marks = (b"", b"\x80", b"\x80\x00\x80", b"\x80\x00\x80\x00\x00\x00\x80")
+    length = np.array([len(mark) + (1 << k) for k, mark in enumerate(marks)])[kind]
+    start = np.cumsum(length) - length
+    out = np.zeros(int(length.sum()), np.uint8)
+    for k, mark in enumerate(marks):
+        code = np.frombuffer(mark + bytes(1 << k), np.uint8)
+        at = start[kind == k][:, None] + np.arange(len(code))
+        out[at] = code
+        number = steps[kind == k].astype(f"<i{1 << k}").view(np.uint8).reshape(-1, 1 << k)
+        out[at[:, len(mark) :]] = number
+    return out.tobytes()
 
 
 def mini_cbf_header(**changes: str | None) -> list[str]:
