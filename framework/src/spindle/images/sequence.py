@@ -12,6 +12,7 @@ from spindle.contracts.format import FormatOptions, ImageReader
 from spindle.errors import FileFormatError, ModelError
 from spindle.models import Experiment, ImageSet
 
+from .maps import read_mask
 from .opening import open_image, reopen_image
 
 
@@ -117,7 +118,7 @@ class ImageSequence:
         """Static mask of each panel, (slow, fast) bool, True is good.
 
         Joins the pixels that the format declares bad, the panels' untrusted rectangles and the image set's mask file
-        (.npz with one array per panel). The trusted range is not in it.
+        (see `spindle.images.maps`). The trusted range is not in it.
         """
         detector = self.experiment.detector
         reader, _ = self.reader(0)
@@ -138,28 +139,3 @@ class ImageSequence:
     def mask(self, panel: int = 0) -> np.ndarray:
         """Static mask of one panel; see `masks`."""
         return self.masks[panel]
-
-
-def read_mask(path: str, detector: object) -> list[np.ndarray]:
-    """Masks (True is good) from a .npz file with one bool array per panel, in order.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is of another kind or its arrays do not fit the detector.
-    """
-    panels = list(detector)  # type: ignore[call-overload]
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            masks = [np.asarray(archive[name]) for name in archive.files]
-    except (OSError, ValueError) as error:
-        raise FileFormatError(
-            f"{path}: not a mask file (.npz with one True/False array per panel): {error}; pickled masks of DIALS are "
-            "not read"
-        ) from error
-    shapes = [(p.image_size[1], p.image_size[0]) for p in panels]
-    if [m.shape for m in masks] != shapes:
-        raise FileFormatError(
-            f"{path}: the mask has arrays {[m.shape for m in masks]}, the detector needs {shapes} (slow, fast)"
-        )
-    return [m.astype(np.bool_) for m in masks]

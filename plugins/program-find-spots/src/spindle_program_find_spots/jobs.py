@@ -10,7 +10,7 @@ import numpy as np
 from spindle.errors import FileFormatError, ParameterError
 from spindle.images import ImageSequence
 from spindle.images.masking import generate_masks
-from spindle.images.sequence import read_mask
+from spindle.images.maps import read_mask
 from spindle.models import Experiment, Experiments
 
 from .search import Job

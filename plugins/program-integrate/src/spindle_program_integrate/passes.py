@@ -11,7 +11,7 @@ from spindle.contracts.profile import ForegroundMasks
 from spindle.errors import UserError
 from spindle.images import ImageSequence
 from spindle.images.automatic_mask import automatic_mask
-from spindle.images.sequence import read_mask
+from spindle.images.maps import read_mask
 from spindle.models import Experiments
 from spindle.table import Flag, ReflectionTable
 
