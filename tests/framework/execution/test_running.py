@@ -88,5 +88,5 @@ def test_programs_get_the_experiments_or_those_of_the_images(tmp_path):
     assert context.experiments_of(ProgramInputs(experiments=experiments)) is experiments
     with pytest.raises(ParameterError, match="show: no images: give an experiment file"):
         context.experiments_of(ProgramInputs())
-    with pytest.raises(ParameterError, match="t_0001.cbf and an experiment list were given"):
+    with pytest.raises(ParameterError, match=r"t_0001\.cbf and an experiment list were given"):
         context.experiments_of(ProgramInputs(experiments=experiments, files=files))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spindle.errors import ParameterError
-from spindle.images.masking import MaskingParams, generate_masks, ice_ring_intervals, resolution_map
+from spindle.images.masking import MaskingParams, generate_masks, ice_ring_intervals, masked_by_rule, resolution_map
 from spindle.models import Detector
 from spindle.params.resolve import make
 from spindle.testing.threshold import threshold_beam, threshold_panel
@@ -92,3 +92,18 @@ def test_ice_rings_are_masked():
         }
     )
     assert np.array_equal(good, np.abs(1 / d**2 - 1 / 400) >= 1e-4)
+
+
+def test_each_rule_tells_what_it_masks():
+    params = make(MaskingParams, border=3, d_min=15, resolution_range=[(20, 15), (40, 50)])
+    found = {rule: masked for rule, _, masked in masked_by_rule(params, DETECTOR, BEAM)}
+    assert list(found) == ["border", "d_min", "resolution_range[0]", "resolution_range[1]"]
+    d = resolution_map(DETECTOR, 0, BEAM)
+    assert np.array_equal(found["resolution_range[1]"], (d >= 40) & (d <= 50))
+    together = np.logical_or.reduce(list(found.values()))
+    assert np.array_equal(generate_masks(params, DETECTOR, BEAM)[0], ~together)
+
+
+def test_border_wider_than_a_panel_masks_all_of_it():
+    with pytest.raises(ParameterError, match="mask every pixel"):
+        masks(border=40)

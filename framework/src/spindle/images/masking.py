@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from spindle.errors import ParameterError
 from spindle.models import Beam, Detector
 from spindle.params import Bool, Float, Floats, Int, Ints, Params, SpaceGroup, UnitCell
 
-__all__ = ["MaskingParams", "generate_masks", "ice_ring_intervals", "resolution_map"]
+__all__ = ["MaskingParams", "generate_masks", "ice_ring_intervals", "masked_by_rule", "resolution_map"]
 
 # Rows of a panel whose resolutions are computed at once.
 _ROWS = 64
@@ -119,38 +120,39 @@ def in_intervals(values: np.ndarray, intervals: np.ndarray) -> np.ndarray:
     return np.asarray(np.searchsorted(intervals.ravel(), values) % 2 == 1)
 
 
-def _mask_shape(shape: Any, where: str, good: np.ndarray) -> None:
-    """Mask one untrusted shape in place."""
-    height, width = good.shape
+def _shape_pixels(shape: Any, where: str, size: tuple[int, int]) -> np.ndarray:
+    """(slow, fast) bool: pixels of one untrusted shape on a panel of `size` (slow, fast)."""
+    height, width = size
+    inside = np.zeros(size, np.bool_)
     given = [n for n in ("circle", "rectangle", "polygon", "pixel") if getattr(shape, n) is not None]
     if not given:
-        good[:] = False
-        return
+        inside[:] = True
     if shape.circle is not None:
         x, y, radius = shape.circle
         rows, columns = np.ogrid[:height, :width]
         # Measured to the corner of a pixel, not to its centre, as in DIALS: masks of both programs are the same.
-        good[(columns - x) ** 2 + (rows - y) ** 2 < radius**2] = False
+        inside |= (columns - x) ** 2 + (rows - y) ** 2 < radius**2
     if shape.rectangle is not None:
         x0, x1, y0, y1 = shape.rectangle
         if x1 <= x0 or y1 <= y0:
             raise ParameterError(
                 f"{where}.rectangle={x0},{x1},{y0},{y1}: the order is x0,x1,y0,y1 with x0 < x1 and y0 < y1"
             )
-        good[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = False
+        inside[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = True
     if shape.polygon is not None:
         if len(shape.polygon) < 6 or len(shape.polygon) % 2:
             raise ParameterError(
                 f"{where}.polygon has {len(shape.polygon)} numbers: give x, y of at least three corners"
             )
-        good[_inside_polygon(np.array(shape.polygon, dtype=np.float64).reshape(-1, 2), width, height)] = False
+        inside |= _inside_polygon(np.array(shape.polygon, dtype=np.float64).reshape(-1, 2), width, height)
     if shape.pixel is not None:
         y, x = shape.pixel
         if y >= height or x >= width:
             raise ParameterError(
                 f"{where}.pixel={y},{x}: the panel has {height} rows and {width} columns; the order is y,x"
             )
-        good[y, x] = False
+        inside[y, x] = True
+    return inside
 
 
 def _inside_polygon(corners: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -163,6 +165,67 @@ def _inside_polygon(corners: np.ndarray, width: int, height: int) -> np.ndarray:
             at = x1 + (y[crosses] - y1) * (x2 - x1) / (y2 - y1)
             inside[crosses] ^= x[None, :] < at[:, None]
     return inside
+
+
+def masked_by_rule(
+    params: Any, detector: Detector, beam: Beam, scope: str = ""
+) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Pixels that each rule of the parameters masks, rule by rule within each panel.
+
+    Parameters
+    ----------
+    params : MaskingParams
+    detector : Detector
+    beam : Beam
+    scope : str
+        Dotted name of `params` for error messages.
+
+    Yields
+    ------
+    rule : str
+        Name of the parameter, with its number where it may be repeated ("untrusted[0]").
+    panel : int
+    masked : (slow, fast) bool
+        True is masked. Nothing is yielded for a panel that a rule does not speak of.
+
+    Raises
+    ------
+    ParameterError
+        If a shape makes no sense for this detector.
+    """
+    for k, shape in enumerate(params.untrusted):
+        where, number = f"{scope}untrusted[{k}]", shape.panel or 0
+        if number >= len(detector):
+            raise ParameterError(f"{where}.panel={number}: the detector has {len(detector)} panels, counted from 0")
+        size = detector[number].image_size
+        yield f"untrusted[{k}]", number, _shape_pixels(shape, where, (size[1], size[0]))
+    if params.border:
+        b = params.border
+        for number, panel in enumerate(detector):
+            edge = np.ones((panel.image_size[1], panel.image_size[0]), np.bool_)
+            edge[b:-b, b:-b] = False
+            yield "border", number, edge
+    ice = params.ice_rings
+    if params.d_min is None and params.d_max is None and not params.resolution_range and not ice.filter:
+        return
+    geometry = detector
+    if params.disable_parallax_correction:
+        geometry = detector.replace_panels([replace(p, parallax="none") for p in detector])
+    intervals = np.empty((0, 2))
+    if ice.filter:
+        # Beyond half the wavelength nothing diffracts; near it the list of rings would be endless and of no use.
+        d_min = ice.d_min or max(detector.max_resolution(beam.s0), 0.5 * beam.wavelength)
+        intervals = ice_ring_intervals(ice.unit_cell, ice.space_group, ice.width, d_min)
+    for number in range(len(detector)):
+        d = resolution_map(geometry, number, beam)
+        if params.d_min is not None:
+            yield "d_min", number, d <= params.d_min
+        if params.d_max is not None:
+            yield "d_max", number, d >= params.d_max
+        for k, ends in enumerate(params.resolution_range or ()):
+            yield f"resolution_range[{k}]", number, (d >= min(ends)) & (d <= max(ends))
+        if ice.filter:
+            yield "ice_rings", number, in_intervals(1.0 / d**2, intervals)
 
 
 def generate_masks(params: Any, detector: Detector, beam: Beam, scope: str = "") -> list[np.ndarray] | None:
@@ -184,44 +247,14 @@ def generate_masks(params: Any, detector: Detector, beam: Beam, scope: str = "")
     Raises
     ------
     ParameterError
-        If a shape or a range makes no sense for this detector.
+        If a shape or a range makes no sense for this detector, or nothing is left.
     """
-    ice = params.ice_rings
-    needs_resolution = params.d_min is not None or params.d_max is not None or params.resolution_range or ice.filter
-    if not (needs_resolution or params.border or params.untrusted):
-        return None
-    masks = [np.ones((p.image_size[1], p.image_size[0]), np.bool_) for p in detector]
-    for k, shape in enumerate(params.untrusted):
-        where = f"{scope}untrusted[{k}]"
-        panel = shape.panel or 0
-        if panel >= len(detector):
-            raise ParameterError(f"{where}.panel={panel}: the detector has {len(detector)} panels, counted from 0")
-        _mask_shape(shape, where, masks[panel])
-    if params.border:
-        for good in masks:
-            b = params.border
-            good[:b], good[-b:], good[:, :b], good[:, -b:] = False, False, False, False
-    if needs_resolution:
-        geometry = detector
-        if params.disable_parallax_correction:
-            geometry = detector.replace_panels([replace(p, parallax="none") for p in detector])
-        intervals = np.empty((0, 2))
-        if ice.filter:
-            # Beyond half the wavelength nothing diffracts; near it the list of rings would be endless and of no use.
-            d_min = ice.d_min or max(detector.max_resolution(beam.s0), 0.5 * beam.wavelength)
-            intervals = ice_ring_intervals(ice.unit_cell, ice.space_group, ice.width, d_min)
-        for k, good in enumerate(masks):
-            d = resolution_map(geometry, k, beam)
-            if params.d_min is not None:
-                good &= d > params.d_min
-            if params.d_max is not None:
-                good &= d < params.d_max
-            for low, high in params.resolution_range or ():
-                low, high = min(low, high), max(low, high)
-                good &= (d < low) | (d > high)
-            if len(intervals):
-                good &= ~in_intervals(1.0 / d**2, intervals)
-    if not any(good.any() for good in masks):
+    masks: list[np.ndarray] | None = None
+    for _, panel, masked in masked_by_rule(params, detector, beam, scope):
+        if masks is None:
+            masks = [np.ones((p.image_size[1], p.image_size[0]), np.bool_) for p in detector]
+        masks[panel] &= ~masked
+    if masks is not None and not any(good.any() for good in masks):
         raise ParameterError(
             f"{scope or 'the mask parameters '}mask every pixel of the detector; check d_min, d_max, border, untrusted"
         )
