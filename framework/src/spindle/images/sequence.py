@@ -12,6 +12,7 @@ from spindle.contracts.format import FormatOptions, ImageReader
 from spindle.errors import FileFormatError, ModelError
 from spindle.models import Experiment, ImageSet
 
+from .correction import Correction, corrections_of
 from .maps import read_mask
 from .opening import open_image, reopen_image
 
@@ -117,8 +118,8 @@ class ImageSequence:
     def masks(self) -> list[np.ndarray]:
         """Static mask of each panel, (slow, fast) bool, True is good.
 
-        Joins the pixels that the format declares bad, the panels' untrusted rectangles and the image set's mask file
-        (see `spindle.images.maps`). The trusted range is not in it.
+        Joins the pixels that the format declares bad, the panels' untrusted rectangles, the image set's mask file and
+        the pixels without a number in its gain and pedestal maps. The trusted range is not in it.
         """
         detector = self.experiment.detector
         reader, _ = self.reader(0)
@@ -134,7 +135,15 @@ class ImageSequence:
         if self.imageset.mask:
             for good, extra in zip(masks, read_mask(self.imageset.mask, detector), strict=True):
                 good &= extra
+        if self.imageset.gain or self.imageset.pedestal:
+            for good, correction in zip(masks, self.corrections, strict=True):
+                good &= correction.usable(good.shape)
         return masks
+
+    @cached_property
+    def corrections(self) -> list[Correction]:
+        """How raw values of each panel become counts."""
+        return corrections_of(self.imageset, self.experiment.detector)
 
     def mask(self, panel: int = 0) -> np.ndarray:
         """Static mask of one panel; see `masks`."""
