@@ -106,6 +106,20 @@ class TrialChain(Program):
         return ProgramResult(summary={"a": a.summary["values"], "b": b.summary["values"]})
 
 
+class TrialWords(Program):
+    """Repeats what it was told."""
+
+    takes_words = True
+
+    class Params(Params):
+        n = Int(3, help="A number.")
+
+    @hookimpl
+    def run(self, inputs, params, context):
+        context.log.info("%d %s %d", params.n, inputs.words, len(inputs.files))
+        return ProgramResult()
+
+
 class Listener(Algorithm):
     """Notes what happens."""
 

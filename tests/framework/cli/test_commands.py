@@ -146,6 +146,14 @@ def test_files_are_given_as_paths_patterns_and_on_standard_input(spindle, tmp_pa
     assert n_files(".") == 1
 
 
+def test_words_reach_a_program_that_takes_them_unread(spindle, tmp_path):
+    (tmp_path / "here.cbf").touch()
+    done = spindle("trial_words", "n=4", "stop", "here.cbf", "gone_##.cbf:1:3", "d_min=2", "-", stdin="a b\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 ['stop', 'here.cbf', 'gone_##.cbf:1:3', 'd_min=2', 'a b'] 0" in done.stdout
+    assert "unknown option --fast" in spindle("trial_words", "--fast").stderr
+
+
 def test_a_similar_file_is_suggested(spindle, tmp_path):
     (tmp_path / "strong.refl").touch()
     assert "similar files are strong.refl" in spindle("trial", "strng.refl").stderr

@@ -6,7 +6,7 @@ import glob
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -34,6 +34,8 @@ class Arguments:
         From parameter files and ``name=value``, in their order.
     experiments, reflections, files : list of Path
         Files by kind.
+    words : list of str
+        Left unread for the program.
     parameter_files : list of Path
     help_level : int or None
         Number of the letters h.
@@ -45,6 +47,7 @@ class Arguments:
     experiments: list[Path] = field(default_factory=list)
     reflections: list[Path] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
     parameter_files: list[Path] = field(default_factory=list)
     help_level: int | None = None
     options: set[str] = field(default_factory=set)
@@ -55,8 +58,15 @@ class Arguments:
         return [*self.experiments, *self.reflections, *self.files]
 
 
-def parse_arguments(program: str, words: Iterable[str]) -> Arguments:
+def parse_arguments(program: str, words: Iterable[str], is_parameter: Callable[[str], bool] | None = None) -> Arguments:
     """Sort the words of a command line.
+
+    Parameters
+    ----------
+    program : str
+    words : iterable of str
+    is_parameter : callable, optional
+        Given for a program with ``takes_words``: whether it has a parameter of this name.
 
     Raises
     ------
@@ -65,7 +75,9 @@ def parse_arguments(program: str, words: Iterable[str]) -> Arguments:
     """
     found = Arguments()
     for word in words:
-        if word == "-":
+        if word == "-" and is_parameter is not None:
+            found.words += read_standard_input()
+        elif word == "-":
             add_files(found, program, read_standard_input())
         elif word == "--help":
             found.help_level = 0
@@ -77,6 +89,8 @@ def parse_arguments(program: str, words: Iterable[str]) -> Arguments:
             raise UserError(
                 f"{program}: unknown option {word}; options are -h -hh -hhh -c -v -q, parameters are name=value"
             )
+        elif is_parameter is not None and not is_parameter(word.partition("=")[0] if "=" in word else ""):
+            found.words.append(word)
         elif "=" in word and not Path(word).exists():
             add_assignment(found, program, word)
         else:

@@ -6,11 +6,13 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from spindle.contracts import ProgramInputs
 from spindle.execution import RunContext, execute
+from spindle.execution.compile_cache import prepare_compile_cache
 from spindle.execution.outputs import (
     NotMuted,
     OursOnly,
@@ -27,6 +29,7 @@ from spindle.execution.runner import effective_params, make_host
 from spindle.params import Auto, Params, walk
 from spindle.params.tree import scopes_of
 from spindle.plugins import is_strict, registry
+from spindle.plugins.host import PluginHost
 
 from .arguments import Arguments, parse_arguments
 
@@ -35,8 +38,12 @@ def program_command(name: str, words: list[str]) -> int:
     """Do what ``spindle <name> words...`` says; return the exit code."""
     if is_strict():
         registry().check_all()
-    arguments = parse_arguments(name, words)
     host = make_host()
+    prepare_compile_cache()
+    program: Any = host.load("program", name)
+    arguments = parse_arguments(
+        name, words, is_parameter_of(name, host) if getattr(program, "takes_words", False) else None
+    )
     params = effective_params(name, arguments.assignments, host)
     if arguments.help_level is not None:
         from .help import program_help
@@ -50,6 +57,12 @@ def program_command(name: str, words: list[str]) -> int:
         return 0
     run_command(name, params, arguments)
     return 0
+
+
+def is_parameter_of(name: str, host: PluginHost) -> Callable[[str], bool]:
+    """Return a function that tells whether a program has a parameter of some name, which may be an ending of it."""
+    paths = ["." + entry.path for entry in walk(effective_params(name, [], host), templates=True)]
+    return lambda key: any(path.endswith("." + key.strip()) for path in paths)
 
 
 def run_command(name: str, params: Params, arguments: Arguments) -> None:
@@ -151,7 +164,7 @@ def check_overwrite(name: str, params: Params, arguments: Arguments) -> None:
 
 def read_inputs(arguments: Arguments) -> ProgramInputs:
     """Read the experiment and reflection files of a command line."""
-    inputs = ProgramInputs(files=list(arguments.files))
+    inputs = ProgramInputs(files=list(arguments.files), words=list(arguments.words))
     if arguments.experiments:
         from spindle.files import read_experiments
         from spindle.models import Experiments

@@ -45,7 +45,15 @@ class Program(Algorithm):
     """A command of the `spindle` command line, and the function `spindle.run(name, ...)`.
 
     The class docstring is the help page; ``run`` does the work and returns a `ProgramResult`; the host writes files.
+
+    Attributes
+    ----------
+    takes_words : bool
+        Words of the command line that are neither options nor parameters of the program are not looked up as files but
+        reach it unread, as `ProgramInputs.words`: for a program that hands them to another machine.
     """
+
+    takes_words: ClassVar[bool] = False
 
 
 @dataclass(slots=True)
@@ -60,11 +68,14 @@ class ProgramInputs:
         One per reflection file, in the order given.
     files : list of Path
         Files that are neither: images, masks, folders, text.
+    words : list of str
+        What the command line said beside parameters, for a program with ``takes_words``.
     """
 
     experiments: Experiments | None = None
     reflections: list[ReflectionTable] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
