@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from spindle_program_index.max_cell import estimate_max_cell
 from spindle_program_index.params import IndexParams
-from spindle_program_index.preparation import join_tables, prepare, sweeps_of
+from spindle_program_index.preparation import prepare
 
 from spindle.execution import run
 from spindle.files import read_experiments, read_reflections
+from spindle.spots.max_cell import estimate_max_cell
+from spindle.spots.sweeps import join_tables, sweeps_of
 from spindle.testing import shared_data
 
 

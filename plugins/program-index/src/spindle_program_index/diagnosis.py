@@ -8,12 +8,12 @@ import numpy as np
 
 from spindle.errors import UserError
 from spindle.models import Experiments
+from spindle.spots.max_cell import estimate_max_cell
 from spindle.table import ReflectionTable
 
 from .assignment import assign
 from .beam_shift import best_shift, shifted
 from .candidates import candidate_bases
-from .max_cell import estimate_max_cell
 from .preparation import prepare
 from .search import LatticeSearch, quiet
 

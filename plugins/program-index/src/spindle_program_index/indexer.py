@@ -13,12 +13,12 @@ from spindle.geometry import predict_for_indexed
 from spindle.models import Crystal, Experiments
 from spindle.models.experiment import new_identifier
 from spindle.params import Auto
+from spindle.spots.max_cell import estimate_max_cell
 from spindle.symmetry import ChangeOfBasis, constrain_crystal, primitive_operator
 from spindle.table import Flag, ReflectionTable
 
 from .assignment import assign
 from .known_symmetry import KnownSymmetry
-from .max_cell import estimate_max_cell
 from .orientation import misorientation_deg
 from .preparation import place_in_reciprocal_space, prepare
 from .refinement import Refinement

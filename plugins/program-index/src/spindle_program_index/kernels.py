@@ -1,4 +1,4 @@
-"""Loops over spots: index assignment and overlapping boxes."""
+"""Loops over spots: index assignment."""
 
 from __future__ import annotations
 
@@ -76,34 +76,3 @@ def drop_duplicates(order, starts, phi, distance, accepted):
                     accepted[a] = False
                     break
                 accepted[b] = False
-
-
-@njit(nogil=True, cache=True)
-def overlapping_boxes(order, group, bbox, overlaps):
-    """Mark spots whose boxes overlap.
-
-    Parameters
-    ----------
-    order : (n,) int64
-        Spots by group, then by first image.
-    group : (n,) int64
-        Boxes of different groups (sweep and panel) never overlap.
-    bbox : (n, 6) int32
-        x0, x1, y0, y1, z0, z1, half open.
-    overlaps : (n,) bool
-        Output.
-    """
-    for i in range(len(order)):
-        a = order[i]
-        for j in range(i + 1, len(order)):
-            b = order[j]
-            if group[b] != group[a] or bbox[b, 4] >= bbox[a, 5]:
-                break
-            if (
-                bbox[a, 0] < bbox[b, 1]
-                and bbox[b, 0] < bbox[a, 1]
-                and bbox[a, 2] < bbox[b, 3]
-                and bbox[b, 2] < bbox[a, 3]
-            ):
-                overlaps[a] = True
-                overlaps[b] = True

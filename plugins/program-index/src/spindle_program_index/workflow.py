@@ -11,11 +11,11 @@ from spindle.contracts.indexing import IndexingError
 from spindle.contracts.refiner import RefinementError
 from spindle.errors import UserError
 from spindle.models import Crystal, Experiments
+from spindle.spots.sweeps import join_tables, sweeps_of
 from spindle.table import ReflectionTable
 
 from .diagnosis import count_indexed, moved_beam
 from .indexer import Indexed, Indexer
-from .preparation import join_tables, sweeps_of
 from .quality import alternatives, causes, is_absurd, is_much_better, warning_text
 from .report_text import lattice_table
 from .unavailable import refuse_unavailable

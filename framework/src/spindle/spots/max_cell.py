@@ -56,7 +56,7 @@ def estimate_max_cell(table: ReflectionTable, params: Any) -> float:
     table : ReflectionTable
         Columns rlp, entering, imageset_id, xyzobs.mm.value, and bbox and panel for the overlap filter.
     params : Params
-        The scope ``indexing.max_cell_estimation``.
+        The scope ``max_cell_estimation``, see `spindle.spots.params.MaxCellParams`.
 
     Returns
     -------
@@ -80,15 +80,15 @@ def estimate_max_cell(table: ReflectionTable, params: Any) -> float:
         keep &= ~on_ice_ring(table["rlp"])
     if not keep.any():
         raise IndexingError(
-            "index: no spots are left to estimate the largest cell edge from (all overlap or lie on ice rings). Give "
-            "indexing.max_cell=, or switch off indexing.max_cell_estimation.filter_overlaps and filter_ice"
+            "no spots are left to estimate the largest cell edge from (all overlap or lie on ice rings). Give "
+            "max_cell=, or switch off max_cell_estimation.filter_overlaps and filter_ice"
         )
     direct = np.sort(_neighbour_distances(table.select(keep), float(params.step_size or 360.0)))
     if len(direct) <= 10:
         raise IndexingError(
-            f"index: only {len(direct)} distances between neighbouring spots, too few to estimate the largest "
+            f"only {len(direct)} distances between neighbouring spots, too few to estimate the largest "
             "cell edge. "
-            "Give indexing.max_cell=, or find more spots"
+            "Give max_cell=, or find more spots"
         )
     return float(params.multiplier * _longest(direct, params))
 

@@ -1,0 +1,160 @@
+"""Sweeps without crystals, and the spots of all of them in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts.indexing import IndexingError
+from spindle.models import Experiments
+from spindle.table import Flag, ReflectionTable
+
+_RESET = (
+    Flag.PREDICTED | Flag.INDEXED | Flag.USED_IN_REFINEMENT | Flag.CENTROID_OUTLIER | Flag.EXCLUDED_FOR_REFINEMENT
+)  # fmt: skip
+_OUTDATED = ("xyzcal.px", "xyzcal.mm", "delpsical.rad")
+
+
+def sweep_numbers(experiments: Experiments) -> list[int]:
+    """Which sweep each experiment belongs to; experiments that share imageset and scan are lattices of one sweep."""
+    seen: dict[tuple[int, int], int] = {}
+    numbers = []
+    for number, experiment in enumerate(experiments):
+        key = (id(experiment.imageset) if experiment.imageset is not None else -number - 1, id(experiment.scan))
+        numbers.append(seen.setdefault(key, len(seen)))
+    return numbers
+
+
+def sweeps_of(experiments: Experiments) -> tuple[Experiments, list[Any]]:
+    """One experiment without crystal per sweep, and the crystals that the input has."""
+    numbers = sweep_numbers(experiments)
+    sweeps = [
+        replace(experiments[numbers.index(sweep)], crystal=None, profile=None, scaling_model=None)
+        for sweep in range(max(numbers) + 1)
+    ]
+    return share_similar_models(Experiments(sweeps)), experiments.unique("crystal")
+
+
+def share_similar_models(experiments: Experiments) -> Experiments:
+    """Beams, detectors and goniometers that are equal within the tolerances of file comparison become one model."""
+    for name, describe in (
+        ("beam", _describe_beam),
+        ("detector", _describe_detector),
+        ("goniometer", _describe_goniometer),
+    ):
+        models = experiments.unique(name)
+        for i, model in enumerate(models):
+            for earlier in models[:i]:
+                mine, other = describe(model), describe(earlier)
+                if mine.shape == other.shape and np.allclose(mine, other, rtol=0, atol=1e-6):
+                    experiments = experiments.with_model(model, earlier)
+                    break
+    return experiments
+
+
+def _describe_beam(beam: Any) -> np.ndarray:
+    return np.concatenate([beam.direction, [beam.wavelength], beam.polarization_normal, [beam.polarization_fraction]])
+
+
+def _describe_detector(detector: Any) -> np.ndarray:
+    geometry = detector.geometry
+    return np.concatenate([geometry.d.ravel(), geometry.pixel_size.ravel(), geometry.image_size.ravel().astype(float)])
+
+
+def _describe_goniometer(goniometer: Any) -> np.ndarray:
+    return np.concatenate(
+        [goniometer.rotation_axis, goniometer.fixed_rotation.ravel(), goniometer.setting_rotation.ravel()]
+    )
+
+
+def join_tables(tables: Sequence[ReflectionTable], experiments: Experiments) -> ReflectionTable:
+    """All spots in one table whose column imageset_id numbers the sweeps.
+
+    Raises
+    ------
+    IndexingError
+        If the tables do not belong to the experiments.
+    """
+    numbers = np.array(sweep_numbers(experiments))
+    known = {experiment.identifier: sweep for experiment, sweep in zip(experiments, numbers, strict=True)}
+    joined = []
+    offset = 0
+    for table in tables:
+        view = table.view()
+        view["imageset_id"] = _sweeps_of_rows(view, known, numbers, offset)
+        offset = int(view["imageset_id"].max(initial=-1)) + 1
+        view.identifiers = {}
+        joined.append(view)
+    if not joined:
+        raise IndexingError("no reflections were given; run spindle find_spots and give its strong.refl")
+    result = ReflectionTable.concatenate(joined)
+    for name in ("xyzobs.px.value", "xyzobs.px.variance", "panel"):
+        if name not in result:
+            raise IndexingError(f"the reflections have no column {name}; give a file of spindle find_spots")
+    n_found, n_sweeps = int(result["imageset_id"].max(initial=-1)) + 1, int(numbers.max()) + 1
+    if n_found > n_sweeps:
+        raise IndexingError(
+            f"the spots come from {n_found} sweeps, the experiments describe {n_sweeps}; give the experiments that "
+            "the spots were found with"
+        )
+    return result
+
+
+def _sweeps_of_rows(table: ReflectionTable, known: dict[str, int], numbers: np.ndarray, offset: int) -> np.ndarray:
+    """The sweep of each spot: by the identifiers of the table where they tell, else by its own numbers plus `offset`."""
+    ids = table.get("id")
+    identified = bool(table.identifiers) and all(i in known for i in table.identifiers.values())
+    if ids is not None and identified and np.isin(ids, list(table.identifiers)).all():
+        lookup = np.full(max(table.identifiers) + 1, -1)
+        for number, identifier in table.identifiers.items():
+            lookup[number] = known[identifier]
+        return np.asarray(lookup[ids], dtype=np.int32)
+    if "imageset_id" in table:
+        return np.asarray(table["imageset_id"] + offset, dtype=np.int32)
+    if ids is None:
+        return np.full(len(table), offset, dtype=np.int32)
+    experiment = np.maximum(ids, 0)
+    if len(ids) and experiment.max() < len(numbers) and offset == 0:
+        return np.asarray(numbers[experiment], dtype=np.int32)
+    return np.asarray(experiment + offset, dtype=np.int32)
+
+
+def strong_spots(table: ReflectionTable, image_range: Sequence[tuple[int, int]] | None = None) -> ReflectionTable:
+    """The strong spots of some images, without what an earlier indexing said about them.
+
+    Parameters
+    ----------
+    table : ReflectionTable
+        When no row has the flag STRONG, all rows are taken.
+    image_range : sequence of (first, last), optional
+        Image numbers, both ends included; all images when empty.
+
+    Raises
+    ------
+    IndexingError
+        If no spot is left.
+    """
+    result = table.view()
+    if "flags" not in result:
+        result["flags"] = np.full(len(result), int(Flag.STRONG), dtype=np.uint64)
+    strong = result.has_flags(Flag.STRONG)
+    if strong.any() and not strong.all():
+        result = result.select(strong)
+    if image_range:
+        z = result["xyzobs.px.value"][:, 2]
+        inside = np.zeros(len(result), dtype=bool)
+        for first, last in image_range:
+            inside |= (z >= first - 1) & (z < last)
+        result = result.select(inside)
+    if len(result) == 0:
+        raise IndexingError(
+            "there are no strong spots to work with; look at the images, and at the spot finder's threshold"
+        )
+    result = result.without(*_OUTDATED)
+    result["flags"] = result["flags"] & ~np.uint64(int(_RESET))
+    result["id"] = np.full(len(result), -1, dtype=np.int32)
+    result["miller_index"] = np.zeros((len(result), 3), dtype=np.int32)
+    return result

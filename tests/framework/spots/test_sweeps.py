@@ -1,0 +1,52 @@
+"""Joining spots of several sweeps, and the longest cell edge from their distances."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spindle.contracts.indexing import IndexingError
+from spindle.geometry import add_observed_geometry
+from spindle.models import Experiments, ImageSet
+from spindle.spots.max_cell import estimate_max_cell
+from spindle.spots.params import MaxCellParams
+from spindle.spots.sweeps import join_tables, strong_spots, sweeps_of
+from spindle.table import Flag
+from spindle.testing.indexing import rotation_experiment, spots_of, without_crystals
+
+
+def test_lattices_of_one_scan_are_one_sweep():
+    first = replace(rotation_experiment(n_images=5), imageset=ImageSet())
+    second = replace(first, crystal=rotation_experiment(seed=3).crystal, identifier="second")
+    other = rotation_experiment(n_images=6)
+    sweeps, crystals = sweeps_of(Experiments([first, second, other]))
+    assert len(sweeps) == 2 and all(s.crystal is None for s in sweeps)
+    assert len(crystals) == 3
+    assert sweeps[0].detector is sweeps[1].detector, "equal detectors become one model"
+
+
+def test_spots_without_their_experiments_are_refused():
+    experiment = rotation_experiment(n_images=5)
+    spots = spots_of([experiment])
+    spots["imageset_id"] = np.full(len(spots), 2, dtype=np.int32)
+    with pytest.raises(IndexingError, match="3 sweeps"):
+        join_tables([spots], without_crystals([experiment]))
+
+
+def test_strong_spots_of_some_images_forget_their_indices():
+    spots = spots_of([rotation_experiment(n_images=20)])
+    spots["flags"] |= np.uint64(int(Flag.INDEXED))
+    spots["flags"][::2] = 0
+    kept = strong_spots(spots, [(3, 5), (9, 9)])
+    image = np.floor(kept["xyzobs.px.value"][:, 2]) + 1
+    assert set(image) == {3, 4, 5, 9}
+    assert not kept.has_flags(Flag.INDEXED).any() and np.all(kept["id"] == -1)
+
+
+def test_longest_edge_is_within_the_margin():
+    experiment = rotation_experiment(cell=(40, 50, 60, 90, 90, 90), n_images=60)
+    spots = strong_spots(spots_of([experiment], keep=0.9))
+    points = add_observed_geometry(without_crystals([experiment]), spots, "imageset_id")
+    assert 50 < estimate_max_cell(points, MaxCellParams()) < 2 * 60
