@@ -23,6 +23,41 @@ class FileFormatError(UserError):
     """A file is missing, damaged or of a kind that is not understood."""
 
 
+def fault(place: str, expected: str, found: object, remedy: str) -> str:
+    """One sentence about what is wrong in a file and how to go on.
+
+    Parameters
+    ----------
+    place : str
+        Where in the file: path of a dataset, line or item of a header, byte.
+    expected : str
+    found : object
+        The value there; None for nothing.
+    remedy : str
+        The parameter that mends it, or else what to do.
+    """
+    return f"{place}: expected {expected}, found {'none' if found is None else found}; {remedy}"
+
+
+class HeaderError(FileFormatError):
+    """Something in a file is missing or wrong.
+
+    Parameters
+    ----------
+    file : path
+    place, expected, found, remedy
+        As `fault` takes them.
+    """
+
+    def __init__(self, file: object, place: str, expected: str, found: object, remedy: str) -> None:
+        # All of them are arguments of the exception, so that it can be pickled.
+        super().__init__(str(file), place, expected, found, remedy)
+        self.file, self.place, self.expected, self.found, self.remedy = str(file), place, expected, found, remedy
+
+    def __str__(self) -> str:
+        return f"{self.file}: {fault(self.place, self.expected, self.found, self.remedy)}"
+
+
 class PluginError(UserError):
     """A plugin is unknown, broken, incompatible or installed twice."""
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts.format import ImageModels
-from spindle.errors import FileFormatError
-from spindle.images.single import SingleImageReader, epoch_of
+from spindle.errors import HeaderError, fault
+from spindle.images.single import SingleImageReader, epoch_of, no_beam_centre
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 
 from .header import BrukerHeader, parse_bruker
@@ -42,10 +42,8 @@ class BrukerReader(SingleImageReader):
         """(fast, slow) pixels."""
         slow, fast = self.header.number("NROWS"), self.header.number("NCOLS")
         if not slow or not fast or not (0 < slow < 1e5 and 0 < fast < 1e5):
-            raise FileFormatError(
-                f"{self.path}: NROWS={self.header.text('NROWS')} and NCOLS={self.header.text('NCOLS')} are no image "
-                "size; copy the file again"
-            )
+            found = f"NROWS:{self.header.text('NROWS')} and NCOLS:{self.header.text('NCOLS')}"
+            raise HeaderError(self.path, "header, NROWS: and NCOLS:", "the size of the image", found, "copy it again")
         return int(fast), int(slow)
 
     def make_models(self) -> ImageModels:
@@ -66,7 +64,9 @@ class BrukerReader(SingleImageReader):
         angles = [*header.numbers("ANGLES"), 0.0, 0.0, 0.0, 0.0][:4]
         moved = int(header.number("AXIS") or 2)
         if moved not in _AXIS_NAMES:
-            notes.append(f"the header says that axis {moved} was turned, which is no axis of the crystal: a still")
+            remedy = "taken as a still; if the crystal was turned set geometry.scan.oscillation=<start>,<width>"
+            expected = "the number of the axis that was turned (2 omega, 3 phi, 4 chi)"
+            notes.append(fault("header, AXIS:", expected, moved, remedy))
         name = _AXIS_NAMES.get(moved, "OMEGA")
         start = header.number("START")
         if start is None:
@@ -102,10 +102,7 @@ class BrukerReader(SingleImageReader):
         centre = header.numbers("CENTER")
         if len(centre) < 2:
             centre = [0.5 * fast, 0.5 * slow]
-            notes.append(
-                "the header gives no CENTER: the centre of the detector is taken; set "
-                "geometry.detector.fast_slow_beam_centre="
-            )
+            notes.append(no_beam_centre("CENTER:"))
         two_theta = math.radians((header.numbers("ANGLES") or [0.0])[0])
         s, c = math.sin(two_theta), math.cos(two_theta)
         rotation = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
@@ -139,10 +136,7 @@ class BrukerReader(SingleImageReader):
         numbers = self.header.numbers("NPIXELB")
         needed = 15 * 512 + int((numbers or [1])[0]) * fast * slow
         if data.size < needed:
-            raise FileFormatError(
-                f"{self.path}: cut short at byte {data.size}: the pixels ({fast} x {slow}) should reach byte {needed}; "
-                "copy the file again"
-            )
+            raise self.cut_short(data.size, needed, (slow, fast))
         is_new = self.header.number("FORMAT") == 100
         image = (Bruker100Image if is_new else BrukerImage)().read(io.BytesIO(data.tobytes()))
         return [image.data]

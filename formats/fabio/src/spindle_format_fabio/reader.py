@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts.format import ImageModels
-from spindle.errors import FileFormatError
+from spindle.errors import HeaderError
 from spindle.images.compressed import read_all
 from spindle.images.single import SingleImageReader, fill
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
@@ -30,18 +30,17 @@ class FabioReader(SingleImageReader):
         """fabio's image object of a file in memory, with image `index` in it."""
         kind = kind_of(data[:65536].tobytes())
         if kind is None:
-            raise FileFormatError(f"{self.path}: no file of a kind that is left to fabio")
+            raise HeaderError(self.path, "byte 0", "a kind of file that is left to fabio", None, "copy the file again")
         cls = getattr(importlib.import_module(f"fabio.{kind.module}"), kind.cls)
         try:
             image = cls().read(io.BytesIO(data.tobytes()), frame=index)
             pixels = image.data
         except Exception as error:  # fabio raises whatever it likes on damaged files
-            raise FileFormatError(
-                f"{self.path}: fabio cannot read this {kind.name} file ({type(error).__name__}: {error}); copy it again"
-            ) from error
+            found = f"what fabio cannot read ({type(error).__name__}: {error})"
+            raise HeaderError(self.path, "pixels", f"those of a {kind.name} file", found, "copy it again") from error
         if pixels is None or pixels.ndim != 2 or pixels.size == 0:
             shape = None if pixels is None else pixels.shape
-            raise FileFormatError(f"{self.path}: fabio found no flat image in the {kind.name} file (shape {shape})")
+            raise HeaderError(self.path, "pixels", f"a flat image of {kind.name}", f"shape {shape}", "copy it again")
         return image
 
     @cached_property
@@ -71,15 +70,15 @@ class FabioReader(SingleImageReader):
         first, second, ratio = (self._number(k) for k in ("Alpha1", "Alpha2", "Alpha1/Alpha2 ratio"))
         if first and second and ratio:
             first = (ratio * first + second) / (ratio + 1.0)
-        beam = Beam((0.0, 0.0, 1.0), self.wavelength(first, "such files have none"), polarization_fraction=0.5)
-        distance = self.distance(self._number("Dx start"), "such files have none")
+        beam = Beam((0.0, 0.0, 1.0), self.wavelength(first, "of which such files have none"), polarization_fraction=0.5)
+        distance = self.distance(self._number("Dx start"), "of which such files have none")
         x, y = self._number("pixel X-size (um)"), self._number("pixel Y-size (um)")
         # A KappaCCD header gives the size of pixels that are not binned, and bins them two by two.
         found = None
         if x and y:
             binning = 2.0 if fast <= _BINNED_WIDTH else 1.0
             found = (x * binning * 1e-3, y * binning * 1e-3)
-        pixel = self.pixel_size(found, "such files have none")
+        pixel = self.pixel_size(found, "of which such files have none")
         notes = (
             "read by fabio: the beam is taken through the middle of the image, fast pixels along +x, slow along -y, no "
             "rotation; set geometry.detector.fast_slow_beam_centre=, geometry.scan.oscillation= and "

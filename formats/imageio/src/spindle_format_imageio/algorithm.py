@@ -11,7 +11,7 @@ import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
-from spindle.errors import FileFormatError
+from spindle.errors import HeaderError
 from spindle.images.compressed import read_all
 from spindle.images.single import SingleImageReader
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
@@ -43,12 +43,11 @@ class ImageioReader(SingleImageReader):
         try:
             pixels = iio.imread(io.BytesIO(data.tobytes()), extension=extension_of(data[:1024].tobytes()))
         except Exception as error:  # the libraries behind imageio raise whatever they like on damaged files
-            raise FileFormatError(f"{self.path}: the picture cannot be read ({error}); copy it again") from error
+            raise HeaderError(self.path, "pixels", "a whole picture", error, "copy the file again") from error
         if pixels.ndim != 2 or pixels.dtype.kind not in "uif":
-            raise FileFormatError(
-                f"{self.path}: the picture has the shape {pixels.shape} and type {pixels.dtype}; grey pictures are read, "
-                "colours are not data"
-            )
+            found = f"{' x '.join(map(str, pixels.shape))} of {pixels.dtype}"
+            remedy = "write it again as a grey one: colours are not data"
+            raise HeaderError(self.path, "pixels", "a grey picture, slow x fast", found, remedy)
         return [pixels]
 
     @cached_property
@@ -59,9 +58,9 @@ class ImageioReader(SingleImageReader):
     def make_models(self) -> ImageModels:
         """Models from parameters."""
         (slow, fast), kind = self._facts
-        beam = Beam((0.0, 0.0, 1.0), self.wavelength(None, "a picture has none"), polarization_fraction=0.5)
-        distance = self.distance(None, "a picture has none")
-        pixel = self.pixel_size(None, "a picture has none")
+        beam = Beam((0.0, 0.0, 1.0), self.wavelength(None, "of which a picture has none"), polarization_fraction=0.5)
+        distance = self.distance(None, "of which a picture has none")
+        pixel = self.pixel_size(None, "of which a picture has none")
         highest = float(np.iinfo(kind).max) - 1.0 if kind.kind in "ui" else float(np.finfo(np.float32).max)
         panel = Panel(
             fast_axis=(1.0, 0.0, 0.0),

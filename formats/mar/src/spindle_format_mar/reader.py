@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from spindle.contracts.format import ImageModels
-from spindle.errors import FileFormatError
-from spindle.images.single import SingleImageReader, epoch_of
+from spindle.errors import HeaderError, fault
+from spindle.images.single import SingleImageReader, epoch_of, no_axis_of_two_theta, no_beam_centre, no_rotation
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 
 from .header import PIXELS, FrameHeader, Mar345Header, parse_mar345, parse_marccd
@@ -40,7 +40,7 @@ class MarCcdReader(SingleImageReader):
         """The frame header."""
         header = parse_marccd(self.head)
         if header is None:
-            raise FileFormatError(f"{self.path}: no marCCD frame header at byte 1024; copy the file again")
+            raise HeaderError(self.path, "byte 1024", "the frame header of a marCCD", None, "copy the file again")
         return header
 
     def make_models(self) -> ImageModels:
@@ -49,10 +49,9 @@ class MarCcdReader(SingleImageReader):
         beam = Beam((0.0, 0.0, 1.0), self.wavelength(h.wavelength or None, "source wavelength at byte 1932"))
         other = _LAMBDA.search(h.comment)
         if other and abs(float(other.group(1)) - beam.wavelength) > 1e-4 * beam.wavelength:
-            notes.append(
-                f"the header says {beam.wavelength:g} A and its comment lambda={other.group(1)}: the header's is taken; "
-                "set geometry.beam.wavelength= if the comment is right"
-            )
+            remedy = "the header's is taken; set geometry.beam.wavelength= if the comment is right"
+            expected = f"lambda={beam.wavelength:g}, the wavelength of the header"
+            notes.append(fault("header, comment at byte 2464", expected, f"lambda={other.group(1)}", remedy))
         distance = self.distance(h.distance or None, "xtal_to_detector at bytes 1664 and 1720")
         pixel = self.pixel_size(h.pixel_size if min(h.pixel_size) > 0 else None, "pixel size at byte 1796")
         centre = self._beam_centre(pixel, notes)
@@ -64,9 +63,7 @@ class MarCcdReader(SingleImageReader):
         saturated = float(h.saturated or 65535)
         goniometer, scan = _scan(h.start, h.width, h.exposure_time, _epoch(h.date))
         if not h.width:
-            notes.append(
-                "the header gives no rotation: taken as a still; set geometry.scan.oscillation=<start>,<width>"
-            )
+            notes.append(no_rotation("rotation range at byte 1760"))
         panel = Panel(
             fast_axis=rotation @ np.array([1.0, 0.0, 0.0]),
             slow_axis=rotation @ np.array([0.0, -1.0, 0.0]),
@@ -89,17 +86,16 @@ class MarCcdReader(SingleImageReader):
         as_pixels = (h.beam[0] * pixel[0], h.beam[1] * pixel[1])
         half = (0.5 * h.size[0] * pixel[0], 0.5 * h.size[1] * pixel[1])
         if not any(h.beam):
-            notes.append(
-                "the header gives no beam centre: the centre of the detector is taken; set "
-                "geometry.detector.fast_slow_beam_centre="
-            )
+            notes.append(no_beam_centre("beam_x and beam_y at byte 1668"))
             return half
 
         def off(centre: tuple[float, float]) -> float:
             return math.hypot(centre[0] / half[0] - 1.0, centre[1] / half[1] - 1.0)
 
         if off(h.beam) < 0.2 and off(h.beam) < off(as_pixels):
-            notes.append("the beam centre of the header is near the middle when read as mm, not as pixels: it is mm")
+            found = f"{h.beam[0]:g}, {h.beam[1]:g}, which is near the middle of the detector in mm only"
+            remedy = "taken as mm; set geometry.detector.fast_slow_beam_centre= if these are pixels"
+            notes.append(fault("header, beam_x and beam_y at byte 1668", "a beam centre in pixels", found, remedy))
             return h.beam
         return as_pixels
 
@@ -136,15 +132,12 @@ class Mar345Reader(SingleImageReader):
         pixel = self.pixel_size(found, "PIXEL LENGTH")
         n = int(h.number("FORMAT") or 0)
         if n <= 0:
-            raise FileFormatError(f"{self.path}: the header gives no image size (FORMAT); copy the file again")
+            raise HeaderError(self.path, "header, FORMAT", "the size of the image", None, "copy the file again")
         distance = self.distance(h.number("DISTANCE"), "DISTANCE")
         x, y = h.number("CENTER", "X"), h.number("CENTER", "Y")
         if x is None or y is None:
             x = y = 0.5 * n
-            notes.append(
-                "the header gives no CENTER: the centre of the detector is taken; set "
-                "geometry.detector.fast_slow_beam_centre="
-            )
+            notes.append(no_beam_centre("CENTER"))
         axis = "PHI"
         if (h.number("PHI", "START") or 0.0) == (h.number("PHI", "END") or 0.0) and (
             (h.number("OMEGA", "START") or 0.0) != (h.number("OMEGA", "END") or 0.0)
@@ -153,10 +146,7 @@ class Mar345Reader(SingleImageReader):
         start, end = h.number(axis, "START") or 0.0, h.number(axis, "END") or 0.0
         goniometer, scan = _scan(start, end - start, h.number("TIME") or 0.0, epoch_of(h.lines.get("DATE", "")[:24]))
         if h.number("TWOTHETA"):
-            notes.append(
-                f"the header says TWOTHETA {h.lines['TWOTHETA']} but not about which axis; the detector is left "
-                "perpendicular to the beam: set geometry.detector.panel.fast_axis=, slow_axis= and origin="
-            )
+            notes.append(no_axis_of_two_theta("TWOTHETA", h.lines["TWOTHETA"]))
         panel = Panel(
             fast_axis=(1.0, 0.0, 0.0),
             slow_axis=(0.0, -1.0, 0.0),
@@ -178,10 +168,8 @@ class Mar345Reader(SingleImageReader):
         n, n_high = (int(v) for v in np.frombuffer(content, f"{order}i4", 2, 4))
         packed = content.find(b"CCP4 packed image", PIXELS)
         if packed < 0 or not 0 < n < 100000:
-            raise FileFormatError(
-                f"{self.path}: no 'CCP4 packed image' after byte {PIXELS}; packed (PCK) mar345 images are read. Copy the "
-                "file again, or convert a spiral image with mar's own program"
-            )
+            remedy = "copy the file again, or pack a spiral image with mar's own program"
+            raise HeaderError(self.path, f"after byte {PIXELS}", "the line 'CCP4 packed image'", None, remedy)
         # The decoder looks for the line with its preceding line feed, and must not see the overflows before it.
         image = np.ascontiguousarray(
             uncompress_pck(b"\n" + content[packed:], dim1=n, dim2=n, overflowPix=0), dtype=np.uint32

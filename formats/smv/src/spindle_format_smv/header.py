@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from spindle.errors import FileFormatError
+from spindle.errors import HeaderError
 
 _START = re.compile(rb"\s*\{\s*HEADER_BYTES\s*=\s*(\d{1,8})\s*;")
 _ITEM = re.compile(r"([A-Za-z_][\w.]*)\s*=\s*([^;\n]*)")
@@ -56,19 +56,16 @@ class SmvHeader:
         """(slow, fast) number of pixels."""
         fast, slow = self.number("SIZE1"), self.number("SIZE2")
         if not fast or not slow or not (0 < fast < 1e5 and 0 < slow < 1e5):
-            raise FileFormatError(
-                f"{path}: SIZE1={self.text('SIZE1')} and SIZE2={self.text('SIZE2')} are no image size; copy the file "
-                "again"
-            )
+            found = f"SIZE1={self.text('SIZE1')} and SIZE2={self.text('SIZE2')}"
+            raise HeaderError(path, "header, SIZE1= and SIZE2=", "the size of the image", found, "copy the file again")
         return int(slow), int(fast)
 
     def dtype(self, path: Path) -> str:
         """numpy's name of the type of the pixels."""
         kind = self.text("TYPE", "Data_type").lower().replace(" ", "_") or "unsigned_short"
         if kind not in _TYPES:
-            raise FileFormatError(
-                f"{path}: TYPE={kind} is not a type of pixels that is read; known are {', '.join(sorted(_TYPES))}"
-            )
+            known = f"a known type of pixels ({', '.join(sorted(_TYPES))})"
+            raise HeaderError(path, "header, TYPE=", known, kind, "write the type that the pixels have")
         return (">" if self.text("BYTE_ORDER").lower().startswith("big") else "<") + _TYPES[kind]
 
 
@@ -87,7 +84,7 @@ def parse_smv(head: bytes, path: Path) -> SmvHeader:
     """
     match = _START.match(head)
     if not match:
-        raise FileFormatError(f"{path}: the file does not begin with {{ and HEADER_BYTES=; it is no SMV image")
+        raise HeaderError(path, "byte 0", "{ and HEADER_BYTES=", head[:16], "copy the file again, or leave it out")
     start = int(match.group(1))
     text = head[match.start() : start].decode("latin-1")
     text = text[text.index("{") + 1 :].partition("}")[0]

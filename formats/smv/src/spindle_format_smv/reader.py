@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from spindle.contracts.format import ImageModels
-from spindle.images.single import SingleImageReader, epoch_of
+from spindle.images.single import SingleImageReader, epoch_of, no_axis_of_two_theta, no_beam_centre, no_rotation
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 
 from . import dialects
@@ -45,14 +45,9 @@ class SmvReader(SingleImageReader):
         header = self.header
         start, width = header.number("OSC_START", "PHI"), header.number("OSC_RANGE")
         if width is None:
-            notes.append(
-                "the header gives no OSC_RANGE: taken as a still; set geometry.scan.oscillation=<start>,<width>"
-            )
+            notes.append(no_rotation("OSC_RANGE="))
         elif width == 0 and header.number("PHI", "OSC_START") is not None:
-            notes.append(
-                "the header says OSC_RANGE=0: taken as a still. If PHI differs from image to image, the crystal was "
-                "turned all the same: set geometry.scan.oscillation=<start>,<width>"
-            )
+            notes.append(no_rotation("OSC_RANGE=", "0"))
         start, width = start or 0.0, width or 0.0
         axis = np.array(dialects.rotation_axis(header))
         if width < 0:
@@ -72,19 +67,13 @@ class SmvReader(SingleImageReader):
         distance = self.distance(header.number("DISTANCE"), "DISTANCE=")
         slow, fast = header.shape(self.path)
         if header.number("TWOTHETA"):
-            notes.append(
-                f"the header says TWOTHETA={header.text('TWOTHETA')} but not about which axis; the detector is left "
-                "perpendicular to the beam: set geometry.detector.panel.fast_axis=, slow_axis= and origin="
-            )
+            notes.append(no_axis_of_two_theta("TWOTHETA=", header.text("TWOTHETA")))
         if dialects.is_timepix(header):
             return dialects.timepix_detector(header, size[0], distance)
         centre = dialects.beam_centre(header)
         if centre is None:
             centre = (0.5 * fast * size[0], 0.5 * slow * size[1])
-            notes.append(
-                "the header gives no BEAM_CENTER_X and BEAM_CENTER_Y: the centre of the detector is taken; set "
-                "geometry.detector.fast_slow_beam_centre="
-            )
+            notes.append(no_beam_centre("BEAM_CENTER_X= and BEAM_CENTER_Y="))
         pedestal = dialects.pedestal(header)
         saturation = header.number("CCD_IMAGE_SATURATION", "SATURATED_VALUE") or SATURATION
         return Detector(

@@ -10,10 +10,10 @@ import numpy as np
 import tifffile
 
 from spindle.contracts.format import ImageModels
-from spindle.errors import FileFormatError
+from spindle.errors import FileFormatError, HeaderError
 from spindle.geometry.attenuation import attenuation_coefficient
 from spindle.images.compressed import is_compressed, read_all
-from spindle.images.single import SingleImageReader, epoch_of, fill
+from spindle.images.single import SingleImageReader, epoch_of, fill, no_beam_centre, no_rotation
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 
 from .header import Description
@@ -40,7 +40,7 @@ class TiffReader(SingleImageReader):
                 return tifffile.TiffFile(io.BytesIO(read_all(self.path).tobytes()))
             return tifffile.TiffFile(self.path)
         except (OSError, ValueError, tifffile.TiffFileError) as error:
-            raise FileFormatError(f"{self.path}: not a TIFF file that can be read ({error}); copy it again") from error
+            raise HeaderError(self.path, "beginning of the file", "a TIFF file", error, "copy it again") from error
 
     @cached_property
     def page(self) -> Page:
@@ -59,14 +59,12 @@ class TiffReader(SingleImageReader):
             except FileFormatError:
                 raise
             except Exception as error:  # damaged files fail anywhere in the library
-                raise FileFormatError(
-                    f"{self.path}: the first directory of the TIFF file cannot be read ({error}); copy the file again"
-                ) from error
+                found = f"one that cannot be read ({error})"
+                raise HeaderError(self.path, "first directory", "tags of TIFF", found, "copy the file again") from error
         if len(shape) != 2 or dtype is None or dtype.kind not in "uif":
-            raise FileFormatError(
-                f"{self.path}: the image has the shape {shape} and pixels of type {dtype}; grey images of integers or "
-                "floating-point numbers are read, colour pictures are not data"
-            )
+            found = f"{' x '.join(map(str, shape))} pixels of type {dtype}"
+            remedy = "write it again as such an image: a colour picture is not data"
+            raise HeaderError(self.path, "first directory", "a grey image of integers or floating-point", found, remedy)
         return Page((int(shape[0]), int(shape[1])), dtype, description, date, count)
 
     @property
@@ -96,15 +94,10 @@ class TiffReader(SingleImageReader):
         centre = words.beam
         if centre is None:
             centre = (0.5 * fast, 0.5 * slow)
-            notes.append(
-                "the file gives no Beam_xy: the centre of the detector is taken; set "
-                "geometry.detector.fast_slow_beam_centre="
-            )
+            notes.append(no_beam_centre("Beam_xy in the description"))
         start, width = numbers.get("Start_angle", 0.0), numbers.get("Angle_increment", 0.0)
         if not width:
-            notes.append(
-                "the file gives no Angle_increment: taken as a still; set geometry.scan.oscillation=<start>,<width>"
-            )
+            notes.append(no_rotation("Angle_increment in the description"))
         sign = -1.0 if width < 0 else 1.0
         scan = Scan(
             image_range=(1, 1),
@@ -145,9 +138,7 @@ class TiffReader(SingleImageReader):
                 size = file.filehandle.size
                 end = max(a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True))
                 if end > size:
-                    raise FileFormatError(
-                        f"{self.path}: cut short at byte {size}: the pixels should reach byte {end}; copy the file again"
-                    )
+                    raise self.cut_short(size, end, shape)
                 image = page.asarray(maxworkers=1)
             except FileFormatError:
                 raise

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import bz2
+import gzip
+import shutil
+import tempfile
 import threading
 import zlib
 from pathlib import Path
@@ -10,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from spindle.contracts.format import HEAD_SIZE
-from spindle.errors import FileFormatError
+from spindle.errors import FileFormatError, HeaderError
 
 GZIP_MAGIC = b"\x1f\x8b"
 BZIP2_MAGIC = b"BZh"
@@ -34,7 +37,7 @@ def is_compressed(path: Path) -> bool:
         with path.open("rb", buffering=0) as stream:
             return bool(compression_of(stream.read(4)))
     except OSError as error:
-        raise FileFormatError(f"{path}: {_reason(error)}") from error
+        raise _unreadable(path, error) from error
 
 
 def read_head(path: Path | str, size: int = HEAD_SIZE) -> bytes:
@@ -52,7 +55,7 @@ def read_head(path: Path | str, size: int = HEAD_SIZE) -> bytes:
             kind = compression_of(chunk)
             if not kind:
                 if not chunk:
-                    raise FileFormatError(f"{path}: the file is empty (0 bytes); copy it again or leave it out")
+                    raise _empty(path)
                 return chunk
             inflater = zlib.decompressobj(31) if kind == "gzip" else bz2.BZ2Decompressor()
             parts, found = [], 0
@@ -69,10 +72,11 @@ def read_head(path: Path | str, size: int = HEAD_SIZE) -> bytes:
                 if not chunk and not part:
                     break
     except (OSError, EOFError, zlib.error) as error:
-        raise FileFormatError(f"{path}: {_reason(error)}") from error
+        raise _unreadable(path, error) from error
     head = b"".join(parts)
     if not head:
-        raise FileFormatError(f"{path}: the {kind} file is cut short before its first byte of content; copy it again")
+        remedy = "the file is cut short: copy it again"
+        raise HeaderError(path, "end of the file", f"a whole {kind} file", "no content", remedy)
     return head
 
 
@@ -96,7 +100,7 @@ def read_all(path: Path | str) -> np.ndarray:
             size = stream.seek(0, 2)
             stream.seek(0)
             if size == 0:
-                raise FileFormatError(f"{path}: the file is empty (0 bytes); copy it again or leave it out")
+                raise _empty(path)
             buffer = thread_buffer("raw", size)
             view = buffer.data[:size]
             got = 0
@@ -110,10 +114,44 @@ def read_all(path: Path | str) -> np.ndarray:
             return buffer[:got]
         content = _inflate(view[:got], kind)
     except (OSError, EOFError, zlib.error) as error:
-        raise FileFormatError(f"{path}: {_reason(error)}") from error
+        raise _unreadable(path, error) from error
     target = thread_buffer("content", len(content))
     target[: len(content)] = np.frombuffer(content, dtype=np.int8)
     return target[: len(content)]
+
+
+def map_file(path: Path | str) -> np.ndarray:
+    """The bytes of a file, mapped into memory so that only what is looked at is read.
+
+    A compressed file is unpacked once, into a temporary file without a name that goes with the array.
+
+    Returns
+    -------
+    (n_bytes,) int8, read only
+
+    Raises
+    ------
+    FileFormatError
+        If the file cannot be read, is empty, or is cut short or damaged inside its compression.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+            stream.seek(0)
+            kind = compression_of(start)
+            if start and not kind:
+                return np.asarray(np.memmap(stream, dtype=np.int8, mode="r"))
+            source = gzip.GzipFile(fileobj=stream) if kind == "gzip" else bz2.BZ2File(stream)
+            with tempfile.TemporaryFile() as unpacked:
+                if kind:
+                    shutil.copyfileobj(source, unpacked, CHUNK)
+                if not unpacked.tell():
+                    raise _empty(path)
+                unpacked.flush()
+                return np.asarray(np.memmap(unpacked, dtype=np.int8, mode="r"))
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(path, error) from error
 
 
 def _inflate(data: memoryview, kind: str) -> bytes:
@@ -147,13 +185,23 @@ def thread_buffer(name: str, size: int) -> np.ndarray:
     return buffer
 
 
-def _reason(error: Exception) -> str:
+def _empty(path: Path) -> HeaderError:
+    return HeaderError(path, "the file is empty", "an image", "0 bytes", "copy it again, or leave it out")
+
+
+def _unreadable(path: Path, error: Exception) -> FileFormatError:
     """What went wrong, in words."""
     text = str(error)
+    test = "copy it again (gzip -t and bzip2 -t test a file)"
     if isinstance(error, EOFError) or "end-of-stream" in text or "incomplete" in text:
-        return "the compressed file is cut short; copy it again (gzip -t and bzip2 -t test a file)"
+        return HeaderError(
+            path, "end of the file", "the end of the compression", None, f"the file is cut short: {test}"
+        )
     if isinstance(error, FileNotFoundError):
-        return "no such file"
+        return FileFormatError(f"{path}: no such file")
+    if isinstance(error, PermissionError):
+        remedy = f"ask its owner, or: chmod u+r {path.name}"
+        return HeaderError(path, "permissions", "a file that may be read", error.strerror, remedy)
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"the compressed file is damaged ({text}); copy it again (gzip -t and bzip2 -t test a file)"
+        return FileFormatError(f"{path}: {error.strerror}")
+    return HeaderError(path, "compression", "a whole file", f"damage ({text})", test)

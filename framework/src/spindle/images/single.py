@@ -1,4 +1,4 @@
-"""What readers of files with one image have in common."""
+"""What readers of image files have in common; the stacks among them are in `spindle.images.stack`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from spindle.contracts.format import HEAD_SIZE, FormatOptions, ImageModels, ImageReader
-from spindle.errors import FileFormatError, SpindleError
+from spindle.errors import FileFormatError, HeaderError, SpindleError, fault
 
 from .compressed import read_all, read_head
 
-__all__ = ["SingleImageReader", "epoch_of", "fill"]
+__all__ = ["HeaderReader", "SingleImageReader", "epoch_of", "fill"]
 
 _DATES = (
     "%a %b %d %H:%M:%S %Y", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y:%m:%d %H:%M:%S", "%m/%d/%y %H:%M:%S",
@@ -63,8 +63,29 @@ def fill(pixels: list[np.ndarray], out: list[np.ndarray] | None = None) -> list[
     return out
 
 
-class SingleImageReader(ImageReader):
-    """A file with one image; a format adds `make_models` and `decode`.
+def no_beam_centre(item: str) -> str:
+    """Note of a header without a beam centre; `item` is what holds it in such headers."""
+    remedy = "the centre of the detector is taken; set geometry.detector.fast_slow_beam_centre=<fast px>,<slow px>"
+    return fault(f"header, {item}", "the beam centre", None, remedy)
+
+
+def no_rotation(item: str, found: object = None) -> str:
+    """Note of a header without the rotation during the image, or with one of zero; `item` as `no_beam_centre`."""
+    remedy = "taken as a still; if the crystal was turned set geometry.scan.oscillation=<start>,<width>"
+    return fault(f"header, {item}", "the rotation during the image", found, remedy)
+
+
+def no_axis_of_two_theta(item: str, found: object) -> str:
+    """Note of a header with a detector angle but without its axis; `item` as `no_beam_centre`."""
+    remedy = (
+        "left perpendicular to the beam; set geometry.detector.panel.fast_axis=, geometry.detector.panel.slow_axis= and "
+        "geometry.detector.panel.origin="
+    )
+    return fault(f"header, {item}", "the axis that the detector is turned about", f"its angle alone, {found}", remedy)
+
+
+class HeaderReader(ImageReader):
+    """A file whose header is turned into models, with the options of the user where it lacks something.
 
     Parameters
     ----------
@@ -90,44 +111,20 @@ class SingleImageReader(ImageReader):
     def make_models(self) -> ImageModels:
         """Models from the header."""
 
-    @abstractmethod
-    def decode(self, data: np.ndarray) -> list[np.ndarray]:
-        """Pixels of each panel, (slow, fast), of any integer or floating type.
-
-        Parameters
-        ----------
-        data : (n_bytes,) int8
-            The whole file, decompressed; it lies in a buffer that the next file overwrites.
-        """
-
     @cached_property
     def _models(self) -> ImageModels:
         return self.make_models()
 
     def _check(self, index: int) -> None:
-        if index != 0:
-            raise IndexError(f"{self.path} holds one image; image {index} was asked for")
+        if index != 0 and not 0 <= index < self.n_images:
+            raise IndexError(
+                f"{self.path}: image {index} was asked for, the file holds {self.n_images}, counted from 0"
+            )
 
     def models(self, index: int = 0) -> ImageModels:
         """Models of the image; see `ImageReader.models`."""
         self._check(index)
         return self._models
-
-    def read(self, index: int = 0, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
-        """Pixels; see `ImageReader.read`."""
-        self._check(index)
-        data = read_all(self.path)
-        if not self._head:
-            self._head = data[:HEAD_SIZE].tobytes()
-        try:
-            pixels = self.decode(data)
-        except SpindleError:
-            raise
-        except Exception as error:  # the decoders of other libraries raise whatever they like on damaged files
-            raise FileFormatError(
-                f"{self.path}: the pixels cannot be read ({type(error).__name__}: {error}); copy the file again"
-            ) from error
-        return fill(pixels, out)
 
     def stored(self, data: np.ndarray, start: int, dtype: str, shape: tuple[int, int]) -> np.ndarray:
         """(slow, fast) view of pixels that are stored as they are.
@@ -148,10 +145,7 @@ class SingleImageReader(ImageReader):
         """
         size = np.dtype(dtype).itemsize * shape[0] * shape[1]
         if data.size < start + size:
-            raise FileFormatError(
-                f"{self.path}: cut short at byte {data.size}: the pixels ({shape[1]} x {shape[0]}, {dtype}) should "
-                f"reach byte {start + size}; copy the file again"
-            )
+            raise self.cut_short(data.size, start + size, shape)
         return data[start : start + size].view(dtype).reshape(shape)
 
     def wavelength(self, found: float | None, item: str) -> float:
@@ -185,7 +179,43 @@ class SingleImageReader(ImageReader):
             return self.options.pixel_size
         raise self.missing("pixel size", item, found, "geometry.detector.panel.pixel_size=<fast mm>,<slow mm>")
 
-    def missing(self, what: str, item: str, found: object, remedy: str) -> FileFormatError:
+    def missing(self, what: str, item: str, found: object, remedy: str) -> HeaderError:
         """The error of a header without something that is needed."""
-        value = "it is absent" if found is None else f"found {found}"
-        return FileFormatError(f"{self.path}: the header gives no {what} ({item}: {value}); set {remedy}")
+        return HeaderError(self.path, f"header, {item}", f"the {what}", found, f"set {remedy}")
+
+    def cut_short(self, size: int, needed: int, shape: tuple[int, int]) -> HeaderError:
+        """The error of a file of `size` bytes that should have `needed` for its (slow, fast) pixels."""
+        pixels = f"{needed} bytes to hold {shape[1]} x {shape[0]} pixels"
+        return HeaderError(
+            self.path, "end of the file", pixels, f"{size} bytes", "the file is cut short: copy it again"
+        )
+
+
+class SingleImageReader(HeaderReader):
+    """A file with one image; a format adds `make_models` and `decode`; see `HeaderReader`."""
+
+    @abstractmethod
+    def decode(self, data: np.ndarray) -> list[np.ndarray]:
+        """Pixels of each panel, (slow, fast), of any integer or floating type.
+
+        Parameters
+        ----------
+        data : (n_bytes,) int8
+            The whole file, decompressed; it lies in a buffer that the next file overwrites.
+        """
+
+    def read(self, index: int = 0, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
+        """Pixels; see `ImageReader.read`."""
+        self._check(index)
+        data = read_all(self.path)
+        if not self._head:
+            self._head = data[:HEAD_SIZE].tobytes()
+        try:
+            pixels = self.decode(data)
+        except SpindleError:
+            raise
+        except Exception as error:  # the decoders of other libraries raise whatever they like on damaged files
+            raise FileFormatError(
+                f"{self.path}: the pixels cannot be read ({type(error).__name__}: {error}); copy the file again"
+            ) from error
+        return fill(pixels, out)
