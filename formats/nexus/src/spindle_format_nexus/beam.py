@@ -8,14 +8,16 @@ import h5py
 import numpy as np
 
 from spindle.contracts.format import FormatOptions
-from spindle.errors import FileFormatError
+from spindle.errors import HeaderError, fault
 from spindle.models import Beam
 
-from .hdf import attribute, factor, find_class, get, number, numbers, place, text
+from .hdf import attribute, factor, fault_at, find_class, get, number, numbers, text
 from .layout import Entry
 
 # h c / e in eV angstrom, CODATA 2018 (exact).
 EV_ANGSTROM = 12398.419843320026
+# Wavelengths beyond these are no diffraction experiment but a wrong unit, angstrom: electrons of 1 MeV, cold neutrons.
+_SHORTEST, _LONGEST = 0.008, 30.0
 
 
 class BeamReader:
@@ -37,7 +39,7 @@ class BeamReader:
 
     def __init__(self, entry: Entry, n_images: int, options: FormatOptions, notes: list[str]) -> None:
         self.entry = entry
-        self.wavelengths = self._wavelengths(n_images, options)
+        self.wavelengths = self._wavelengths(n_images, options, notes)
         self.normal, self.fraction = self._polarisation(notes)
         self.flux = (number(entry.beam, "total_flux", "flux") if entry.beam is not None else None) or 0.0
         self.probe = self._probe()
@@ -47,9 +49,19 @@ class BeamReader:
         wavelength = self.wavelengths[image if image < len(self.wavelengths) else -1]
         return _beam(float(wavelength), self.normal, self.fraction, self.flux, self.probe)
 
-    def _wavelengths(self, n_images: int, options: FormatOptions) -> np.ndarray:
+    def _wavelengths(self, n_images: int, options: FormatOptions, notes: list[str]) -> np.ndarray:
         """(n_images,) or (1,) float64, angstrom."""
         beam = self.entry.beam
+        try:
+            return self._stated(beam, n_images, notes)
+        except HeaderError as error:
+            if options.wavelength:
+                return np.array([options.wavelength])
+            remedy = "set geometry.beam.wavelength=<angstrom>"
+            raise HeaderError(error.file, error.place, error.expected, error.found, remedy) from error
+
+    def _stated(self, beam: h5py.Group | None, n_images: int, notes: list[str]) -> np.ndarray:
+        """What the file says of the wavelength; `_wavelengths` adds what to do."""
         found = None
         if beam is not None:
             for name, kind in (("incident_wavelength", "wavelength"), ("incident_energy", "energy")):
@@ -58,29 +70,25 @@ class BeamReader:
                     values = numbers(node) * factor(node, kind, default="angstrom" if kind == "wavelength" else None)
                     values = self._weighted(beam, name, values, n_images)
                     found = values if kind == "wavelength" else EV_ANGSTROM / np.where(values > 0, values, np.nan)
-                    where = place(node)
                     break
-        if found is None:
-            if options.wavelength:
-                return np.array([options.wavelength])
-            where = f"{place(beam)}" if beam is not None else f"{place(self.entry.group)}: no group of NX_class NXbeam"
-            raise FileFormatError(
-                f"{where}: expected incident_wavelength (or incident_energy), found none; set "
-                "geometry.beam.wavelength=<angstrom>"
-            )
+        if beam is None or found is None:
+            where = self.entry.group if beam is None else beam
+            what = "incident_wavelength or incident_energy" + (" in a group of NX_class NXbeam" if beam is None else "")
+            raise fault_at(where, what, None, "")
         if not np.all(np.isfinite(found) & (found > 0)):
-            bad = found[~(np.isfinite(found) & (found > 0))][0]
-            if options.wavelength:
-                return np.array([options.wavelength])
-            raise FileFormatError(
-                f"{where}: expected positive wavelengths, found {bad:g}; set geometry.beam.wavelength=<angstrom>"
-            )
+            bad = numbers(node)[np.flatnonzero(~(np.isfinite(found) & (found > 0)))[0] % node.size]
+            raise fault_at(node, f"{kind}s above zero", f"{bad:g}", "")
         if len(found) not in (1, n_images) and len(found) < n_images:
-            if options.wavelength:
-                return np.array([options.wavelength])
-            raise FileFormatError(
-                f"{where}: expected one wavelength, or one for each of the {n_images} images, found {len(found)}; set "
-                "geometry.beam.wavelength=<angstrom>"
+            raise fault_at(node, f"one {kind}, or one for each of the {n_images} images", len(found), "")
+        if found.min() < _SHORTEST or found.max() > _LONGEST:
+            bad = found.min() if found.min() < _SHORTEST else found.max()
+            notes.append(
+                fault(
+                    node.name,
+                    f"a wavelength of {_SHORTEST:g} to {_LONGEST:g} A",
+                    f"{numbers(node)[0]:g} {attribute(node, 'units')}, which is {bad:.4g} A",
+                    "taken as it is; if the unit is wrong set geometry.beam.wavelength=<angstrom>",
+                )
             )
         return found
 
@@ -110,8 +118,12 @@ class BeamReader:
         linear = float(np.hypot(q, u))
         if not total > 0 or linear > 1.001 * total:
             notes.append(
-                f"{node.name} is {numbers(node)[:4].tolist()}, which no beam can have: a horizontal polarisation of "
-                "0.999 is taken; set geometry.beam.polarization_fraction="
+                fault(
+                    node.name,
+                    "Stokes parameters that a beam can have",
+                    numbers(node)[:4].tolist(),
+                    "a horizontal polarisation of 0.999 is taken; set geometry.beam.polarization_fraction=",
+                )
             )
             return usual
         # Plane of polarisation at half the angle of (Q, U) from x (horizontal); x changes its sign in the laboratory.

@@ -6,11 +6,11 @@ import h5py
 import numpy as np
 
 from spindle.contracts.format import FormatOptions
-from spindle.errors import FileFormatError
+from spindle.errors import HeaderError, fault
 from spindle.geometry.attenuation import DENSITIES, attenuation_coefficient
 from spindle.models import Beam, Detector, Panel
 
-from .hdf import get, number, place, quantity, text
+from .hdf import fault_at, find_class, get, number, quantity, text
 from .layout import Entry
 from .modules import Frame, Module, Region, read_modules
 from .trusted import trusted_range
@@ -18,6 +18,10 @@ from .trusted import trusted_range
 _MATERIALS = {"silicon": "Si", "si": "Si", "cdte": "CdTe", "cadmium telluride": "CdTe", "gaas": "GaAs"}
 # Modules whose corners are that close to the grid of the first one are one panel, pixels.
 _ON_GRID_PX = 1e-3
+_PLACE_BY_DISTANCE = "set geometry.detector.distance=<mm> to place the detector by beam_center_x and beam_center_y"
+_PLACED_BY_DISTANCE = (
+    "placed by beam_center_x, beam_center_y and the geometry.detector.distance= that is given, across the beam"
+)
 
 
 class DetectorReader:
@@ -69,30 +73,28 @@ class DetectorReader:
     def _modules(self, notes: list[str]) -> list[Module]:
         try:
             modules = read_modules(self.entry, self.shape, notes)
-        except FileFormatError as error:
-            if self.options.distance is None or len(self.shape) != 2:
-                raise FileFormatError(
-                    f"{error}; or set geometry.detector.distance=<mm> to place the detector by beam_center_x, "
-                    "beam_center_y and x_pixel_size"
-                ) from error
-            notes.append(f"{error}: the detector is placed by its beam centre and the distance given")
+        except HeaderError as error:
+            if len(self.shape) != 2:
+                raise
+            if self.options.distance is None:
+                remedy = f"{error.remedy}, or {_PLACE_BY_DISTANCE}"
+                raise HeaderError(error.file, error.place, error.expected, error.found, remedy) from error
+            notes.append(fault(error.place, error.expected, error.found, _PLACED_BY_DISTANCE))
             return []
         for module in modules:
             frame = module.frame(0)
             if abs(float(np.cross(frame.fast, frame.slow) @ frame.origin)) > 1e-3:
                 continue
-            if self.options.distance is not None and len(self.shape) == 2:
-                notes.append(
-                    f"{module.name} stands in the sample: it is placed by its beam centre and the distance given"
-                )
-                return []
             stated = quantity(self.entry.detector, "distance", "length", "m")
             chain = " -> ".join(a.path for a in module.origin_chain) or "nothing"
-            raise FileFormatError(
-                f"{self.entry.group.file.filename}: {module.name}: expected a chain of depends_on that moves the "
-                f"detector away from the sample{f' by {stated:g} mm' if stated else ''}, found one that leaves it in "
-                f"the sample ({chain}): a depends_on is missing or wrong; set geometry.detector.distance=<mm> to place "
-                "the detector by beam_center_x, beam_center_y and x_pixel_size instead"
+            away = f" by {stated:g} mm" if stated else ""
+            expected = f"a chain of depends_on that moves the detector away from the sample{away}"
+            found = f"one that leaves it in the sample ({chain}): a depends_on is missing or wrong"
+            if self.options.distance is not None and len(self.shape) == 2:
+                notes.append(fault(module.name, expected, found, _PLACED_BY_DISTANCE))
+                return []
+            raise HeaderError(
+                self.entry.group.file.filename, module.name, expected, found, f"correct it, or {_PLACE_BY_DISTANCE}"
             )
         return modules
 
@@ -100,36 +102,42 @@ class DetectorReader:
         """A detector across the beam, fast to +x and slow to -y, as Dectris master files describe it."""
         detector = self.entry.detector
         if len(self.shape) != 2:
-            raise FileFormatError(
-                f"{place(detector)}: expected an NXdetector_module for each of the {self.shape[0]} modules of the "
-                "images, found none"
-            )
-        sizes = [quantity(detector, f"{axis}_pixel_size", "length", "m") for axis in "xy"]
-        if not sizes[0] or not sizes[1]:
-            raise FileFormatError(
-                f"{place(detector)}: expected NXdetector_module groups, or x_pixel_size and y_pixel_size, found neither; "
-                "give an experiment list with the geometry as reference_geometry="
-            )
+            expected = f"an NXdetector_module for each of the {self.shape[0]} modules of the images"
+            raise fault_at(detector, expected, None, "add them as the definition NXmx says")
+        sizes = self._pixel_size()
+        if sizes is None:
+            remedy = "set geometry.detector.panel.pixel_size=<fast mm>,<slow mm>"
+            raise fault_at(detector, "NXdetector_module groups, or x_pixel_size and y_pixel_size", None, remedy)
         distance = quantity(detector, "detector_distance", "length", "m") or quantity(
             detector, "distance", "length", "m"
         )
         if self.options.distance is not None and not distance:
             distance = self.options.distance
         if not distance:
-            raise FileFormatError(
-                f"{place(detector)}: expected NXdetector_module groups, or a detector_distance, found neither; set "
-                "geometry.detector.distance=<mm>"
-            )
+            remedy = "set geometry.detector.distance=<mm>"
+            raise fault_at(detector, "NXdetector_module groups, or a detector_distance", None, remedy)
         centre = [number(detector, f"beam_center_{axis}") for axis in "xy"]
         if centre[0] is None or centre[1] is None:
             centre = [self.shape[1] / 2.0, self.shape[0] / 2.0]
-            notes.append(
-                f"{detector.name} has no beam_center_x and beam_center_y: the centre of the detector is taken; set "
-                "geometry.detector.fast_slow_beam_centre="
-            )
+            remedy = "the centre of the detector is taken; set geometry.detector.fast_slow_beam_centre="
+            notes.append(fault(detector.name, "beam_center_x and beam_center_y", None, remedy))
         if self.options.distance is not None:
             distance = self.options.distance
         return _FlatModule(detector.name, self.shape, (sizes[0], sizes[1]), (centre[0], centre[1]), distance)
+
+    def _pixel_size(self) -> tuple[float, float] | None:
+        """Fast and slow size in mm, from the detector, from a module that is faulty otherwise, or from the user."""
+        detector = self.entry.detector
+        stated = [quantity(detector, f"{axis}_pixel_size", "length", "m") for axis in "xy"]
+        if stated[0] and stated[1]:
+            return stated[0], stated[1]
+        if self.options.pixel_size:
+            return self.options.pixel_size
+        for module in find_class(detector, "NXdetector_module"):
+            lengths = [quantity(module, f"{name}_pixel_direction", "length") for name in ("fast", "slow")]
+            if lengths[0] and lengths[1]:
+                return abs(lengths[0]), abs(lengths[1])
+        return None
 
     def _is_one_panel(self) -> bool:
         """Whether all modules are parts of one plane on one grid of pixels, and the user wants no module alone."""
@@ -160,15 +168,13 @@ class DetectorReader:
             self.entry.detector, "detector_distance", "length", "m"
         )
         if stated and abs(stated - found) > 0.02 * found and not isinstance(self.modules[0], _FlatModule):
-            notes.append(
-                f"{self.entry.detector.name}: the distance is given as {stated:g} mm, its transformations put it at "
-                f"{found:g} mm, which is taken; set geometry.detector.distance= if that is wrong"
-            )
+            remedy = "the transformations are taken; set geometry.detector.distance= if they are wrong"
+            expected = f"transformations to the distance that the file gives, {stated:g} mm"
+            notes.append(fault(self.entry.detector.name, expected, f"{found:g} mm", remedy))
         if self._is_upstream(frame):
-            notes.append(
-                f"{self.entry.detector.name}: its transformations put it between source and sample: it is moved to the "
-                "other side, at the same distance; set geometry.detector.panel.origin= if it stands there"
-            )
+            expected = "transformations that put the detector behind the sample (z along the beam, above zero)"
+            remedy = "moved to the other side, same distance; set geometry.detector.panel.origin= if it stands there"
+            notes.append(fault(self.entry.detector.name, expected, f"z = {-frame.origin[2]:g} mm", remedy))
 
     def _is_upstream(self, frame: Frame) -> bool:
         normal = np.cross(frame.fast, frame.slow)
@@ -226,7 +232,8 @@ class DetectorReader:
         name = text(node)
         material = _MATERIALS.get(name.lower(), name)
         if material not in DENSITIES:
-            notes.append(f"{node.name} is '{name}'; known are {', '.join(DENSITIES)}")
+            remedy = "taken as unknown; set geometry.detector.panel.material= and thickness="
+            notes.append(fault(node.name, f"a known material ({', '.join(DENSITIES)})", f"'{name}'", remedy))
             return "", 0.0
         return material, quantity(detector, "sensor_thickness", "length", "m") or 0.0
 
@@ -258,18 +265,18 @@ class DetectorReader:
         node = get(self.entry.detector, name)
         if node is None:
             node = get(self.entry.detector, f"detectorSpecific/{name}")  # the first Eigers
-        remedy = "; give a mask with lookup.mask=" if "mask" in name else ""
+        remedy = "; give a mask with lookup.mask=" if "mask" in name else "; give a gain map with lookup.gain="
         if node is None and name in self.entry.detector:
-            notes.append(f"{self.entry.detector.name}/{name} is a link that leads nowhere: it is left out{remedy}")
+            where = f"{self.entry.detector.name}/{name}"
+            notes.append(fault(where, "a dataset", "a link that leads nowhere", f"it is left out{remedy}"))
         if not isinstance(node, h5py.Dataset):
             return None
         if node.shape in (self.shape, (1, *self.shape)):
             return node
-        hint = ", slow and fast are swapped" if node.shape == self.shape[::-1] else ""
-        notes.append(
-            f"{node.name} is {' x '.join(map(str, node.shape))}, the images are {' x '.join(map(str, self.shape))}"
-            f"{hint}: it is left out{remedy}"
-        )
+        hint = " (slow and fast are swapped)" if node.shape == self.shape[::-1] else ""
+        expected = f"the shape of the images, {' x '.join(map(str, self.shape))} (slow x fast)"
+        found = f"{' x '.join(map(str, node.shape))}{hint}"
+        notes.append(fault(node.name, expected, found, f"it is left out{remedy}"))
         return None
 
     def outside_modules(self) -> np.ndarray | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from spindle.errors import FileFormatError
+from spindle.errors import FileFormatError, HeaderError
 
 # Factors to mm, degrees, seconds, angstrom and electronvolts.
 _LENGTHS_MM = {
@@ -51,26 +52,31 @@ def open_file(path: Path | str) -> h5py.File:
         try:
             return h5py.File(path, "r", swmr=True, locking="best-effort")
         except OSError as error:
-            raise FileFormatError(
-                f"{path}: another program has the file open for writing, and not in SWMR mode ({error}); wait until it "
-                "is closed. If its writer died, h5clear -s <file> makes it readable"
-            ) from error
-    if "truncated file" in reason:
-        reason = f"the file is cut short ({_inside(reason)}); copy it again"
-    elif "signature not found" in reason:
-        reason = "not an HDF5 file (no HDF5 signature); copy it again or leave it out"
+            remedy = f"wait until it is closed, or, when its writer died: h5clear -s {path.name}"
+            found = f"one that another program has open for writing, not in SWMR mode ({error})"
+            raise HeaderError(path, "flags of the superblock", "a file that can be shared", found, remedy) from error
+    cut = re.search(r"eof = (\d+).*stored_eof = (\d+)", reason)
+    if cut:
+        remedy = "the file is cut short: copy it again"
+        raise HeaderError(path, "end of the file", f"{cut.group(2)} bytes", f"{cut.group(1)} bytes", remedy)
+    if "signature not found" in reason:
+        raise HeaderError(path, "first bytes", "the signature of HDF5", None, "copy the file again, or leave it out")
     raise FileFormatError(f"{path}: {reason}")
-
-
-def _inside(reason: str) -> str:
-    """The part of an HDF5 message that is in brackets, without the call that failed."""
-    start, end = reason.find("("), reason.rfind(")")
-    return reason[start + 1 : end] if 0 <= start < end else reason
 
 
 def place(node: Any) -> str:
     """File and path inside it, for messages."""
     return f"{node.file.filename}: {node.name}"
+
+
+def fault_at(node: Any, expected: str, found: object, remedy: str) -> HeaderError:
+    """The error of a group or dataset that is not what it should be."""
+    return HeaderError(node.file.filename, node.name, expected, found, remedy)
+
+
+def line_to_set(node: Any, name: str, value: str) -> str:
+    """Python that writes an attribute, for messages."""
+    return f"add it with Python: h5py.File('{Path(node.file.filename).name}', 'r+')['{node.name}'].attrs['{name}'] = {value}"
 
 
 def text(value: Any) -> str:
@@ -118,7 +124,7 @@ def numbers(node: h5py.Dataset) -> np.ndarray:
     try:
         return np.atleast_1d(np.asarray(node[()], dtype=np.float64)).ravel()
     except (TypeError, ValueError) as error:
-        raise FileFormatError(f"{place(node)}: expected numbers, found {text(node)!r}") from error
+        raise fault_at(node, "numbers", repr(text(node)), "write numbers there") from error
 
 
 def number(group: h5py.Group, *names: str) -> float | None:
@@ -151,13 +157,12 @@ def factor(node: Any, kind: str, attribute_name: str = "units", default: str | N
     unit = attribute(node, attribute_name) or default
     known = ", ".join(table)
     if not unit:
-        raise FileFormatError(
-            f"{place(node)}: expected an attribute '{attribute_name}' with a unit of {kind} ({known}), found none; "
-            f'add it: h5py.File(file, "r+")[place].attrs["{attribute_name}"] = "{standard}"'
-        )
+        remedy = line_to_set(node, attribute_name, f"'{standard}'")
+        raise fault_at(node, f"an attribute '{attribute_name}' with a unit of {kind} ({known})", None, remedy)
     value = table.get(unit) or table.get(unit.lower())
     if value is None:
-        raise FileFormatError(f"{place(node)}: expected a unit of {kind} ({known}), found '{unit}'")
+        remedy = f"correct the attribute '{attribute_name}'"
+        raise fault_at(node, f"a unit of {kind} ({known})", f"'{unit}'", remedy)
     return value
 
 

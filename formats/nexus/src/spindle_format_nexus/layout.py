@@ -8,9 +8,9 @@ from pathlib import Path
 
 import h5py
 
-from spindle.errors import FileFormatError
+from spindle.errors import FileFormatError, HeaderError
 
-from .hdf import attribute, find_class, get, open_file, place
+from .hdf import attribute, fault_at, find_class, get, line_to_set, open_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +97,11 @@ def image_datasets(entry: Entry) -> list[h5py.Dataset]:
     if isinstance(inside, h5py.Dataset) and inside.ndim >= 2:
         return [inside]
     looked = ", ".join(tried) or "no group with NX_class NXdata"
-    raise FileFormatError(
-        f"{place(entry.group)}: expected an NXdata group whose attribute 'signal' names the images, found none "
-        f"(looked in {looked}; and for {entry.detector.name}/data)"
+    raise fault_at(
+        entry.group,
+        "an NXdata group whose attribute 'signal' names the images",
+        f"none (looked in {looked}; and for {entry.detector.name}/data)",
+        "import the master file that refers to the images, or add links to them",
     )
 
 
@@ -109,10 +111,10 @@ def _image_names(group: h5py.Group) -> list[str]:
     links = {name: group.get(name, getlink=True) for name in group}
     if signal is not None:
         if signal not in links:
-            raise FileFormatError(
-                f"{place(group)}: the attribute signal names '{signal}', which is not in the group; found "
-                f"{', '.join(links) or 'nothing'}"
-            )
+            expected = f"'{signal}', which the attribute 'signal' names"
+            names = [n for n in links if isinstance(get(group, n), h5py.Dataset)]
+            remedy = line_to_set(group, "signal", f"'{names[0] if names else 'data'}'")
+            raise fault_at(group, expected, ", ".join(links) or None, remedy)
         return _numbered(signal, links) or [signal]
     marked = [n for n in links if isinstance(get(group, n), h5py.Dataset) and attribute(group[n], "signal") == "1"]
     if marked:
@@ -122,10 +124,9 @@ def _image_names(group: h5py.Group) -> list[str]:
         if isinstance(link, h5py.ExternalLink) or getattr(get(group, name), "ndim", 0) >= 3:
             families.setdefault(tuple(_numbered(name, links)) or (name,), None)
     if len(families) > 1:
-        raise FileFormatError(
-            f"{place(group)}: several datasets may hold the images ({', '.join(f[0] for f in families)}) and no "
-            f'attribute tells which; add it: h5py.File(file, "r+")["{group.name}"].attrs["signal"] = "<name>"'
-        )
+        names = ", ".join(f[0] for f in families)
+        remedy = line_to_set(group, "signal", "'<name>'")
+        raise fault_at(group, "an attribute 'signal' that tells which dataset holds the images", names, remedy)
     return list(next(iter(families), ()))
 
 
@@ -141,16 +142,14 @@ def _numbered(name: str, links: dict[str, object]) -> list[str]:
 def _resolve(group: h5py.Group, name: str) -> h5py.Dataset:
     """The dataset behind a link; external files are opened by themselves so that their faults can be named."""
     link = group.get(name, getlink=True)
-    where = f"{place(group)}/{name}"
     if isinstance(link, h5py.ExternalLink):
-        return external_dataset(where, Path(group.file.filename), link.filename, link.path)
+        return external_dataset(f"{group.name}/{name}", Path(group.file.filename), link.filename, link.path)
     node = get(group, name)
     if not isinstance(node, h5py.Dataset):
         target = getattr(link, "path", "")
-        raise FileFormatError(
-            f"{where}: expected a dataset with images, found "
-            + (f"a link to {target}, which does not exist" if target and node is None else f"{node!r}")
-        )
+        found = f"a link to {target}, which does not exist" if target and node is None else f"{node!r}"
+        where = f"{group.name}/{name}"
+        raise HeaderError(group.file.filename, where, "a dataset with images", found, "correct or delete the link")
     return node
 
 
@@ -167,17 +166,19 @@ def external_dataset(where: str, source: Path, filename: str, path: str) -> h5py
     candidates = [folder / filename, folder / Path(filename).name]
     target = next((c for c in candidates if c.exists()), None)
     if target is None:
-        raise FileFormatError(
-            f"{where}: a link to {path} in {filename}, expected as {candidates[0]}, found no such file; copy it "
-            f"into {folder}, or delete the link to go on without its images"
+        raise HeaderError(
+            source,
+            where,
+            f"{path} in {candidates[0]}",
+            "no such file",
+            f"copy {Path(filename).name} into {folder}, or delete the link to go on without its images",
         )
     file = open_file(target)
     node = get(file, path)
     if not isinstance(node, h5py.Dataset):
-        raise FileFormatError(
-            f"{where}: a link to {path} in {target}, found no such dataset there (the file has "
-            f"{', '.join(file) or 'nothing'}); is it the file of another data set?"
-        )
+        found = f"no such dataset there, but {', '.join(file) or 'nothing'}"
+        remedy = "copy the file again; this may be the one of another data set"
+        raise HeaderError(source, where, f"{path} in {target}", found, remedy)
     return node
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
-from spindle.errors import FileFormatError
+from spindle.errors import fault
 
-from .hdf import factor, find_class, get, numbers, place
+from .hdf import factor, fault_at, find_class, get, numbers
 from .layout import Entry
 from .transformations import TO_LAB, Axis, follow, joined, read_axis, unit_vector
 
@@ -94,15 +94,14 @@ def read_modules(entry: Entry, shape: tuple[int, ...], notes: list[str]) -> list
         vectors = [get(group, f"{name}_pixel_direction") for name in ("fast", "slow")]
         for name, node in zip(("fast", "slow"), vectors, strict=True):
             if not isinstance(node, h5py.Dataset):
-                raise FileFormatError(
-                    f"{place(group)}: expected {name}_pixel_direction, found {', '.join(group) or 'nothing'}"
-                )
+                found = ", ".join(group) or None
+                raise fault_at(group, f"{name}_pixel_direction", found, "add it")
         start, size = _hyperslab(group, number, len(groups), shape, notes)
         pixel, directions = [], []
         for node in vectors:
             length = float(numbers(node)[0]) * factor(node, "length")
             if length == 0:
-                raise FileFormatError(f"{place(node)}: expected the size of a pixel, found 0")
+                raise fault_at(node, "the size of a pixel", "0", "write it there")
             pixel.append(abs(length))
             directions.append(unit_vector(node) * np.sign(length))
         chains = [follow(node, f"module {group.name}", notes) for node in vectors]
@@ -129,15 +128,18 @@ def _hyperslab(
             return (number, 0, 0), (1, *shape[1:])
         if n_modules == 1 and len(shape) == 2:
             return (0, 0), shape
-        raise FileFormatError(
-            f"{place(group)}: expected data_origin and data_size of each of the {n_modules} modules, found "
-            f"{'neither' if start is None and size is None else 'one of them'}"
-        )
+        found = None if start is None and size is None else "one of them"
+        raise fault_at(group, f"data_origin and data_size of each of the {n_modules} modules", found, "add them")
     text_shape = " x ".join(map(str, shape))
     if n_modules == 1 and len(shape) == 2 and size != shape and size == shape[::-1] and not any(start):
         notes.append(
-            f"{group.name}/data_size is {size[0]} x {size[1]}, the images are {text_shape} (slow x fast): it was "
-            "written as fast, slow; the shape of the images is taken. Compare with an image whether they are turned"
+            fault(
+                f"{group.name}/data_size",
+                f"the shape of the images, {text_shape} (slow x fast)",
+                f"{size[0]} x {size[1]} (slow and fast are swapped)",
+                "the shape of the images is taken; if these are turned set geometry.detector.panel.fast_axis= and "
+                "slow_axis=",
+            )
         )
         return start, shape
     is_inside = (
@@ -146,9 +148,10 @@ def _hyperslab(
         and all(n == 1 for n in size[:-2])
     )
     if not is_inside:
-        raise FileFormatError(
-            f"{place(group)}: expected data_origin and data_size (slow before fast) within the image of "
-            f"{text_shape} pixels, found data_origin {', '.join(map(str, start))} and data_size "
-            f"{', '.join(map(str, size))}; are slow and fast swapped?"
+        raise fault_at(
+            group,
+            f"data_origin and data_size (slow before fast) within the image of {text_shape} pixels",
+            f"data_origin {', '.join(map(str, start))} and data_size {', '.join(map(str, size))}",
+            "correct them (are slow and fast swapped?)",
         )
     return start, size

@@ -11,11 +11,11 @@ import h5py
 import numpy as np
 
 from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
-from spindle.errors import FileFormatError
+from spindle.errors import FileFormatError, fault
 
 from .beam import BeamReader
 from .detector import DetectorReader
-from .hdf import get, number, open_file, place
+from .hdf import fault_at, get, number, open_file
 from .layout import Entry, find_entries, image_datasets
 from .rotation import RotationReader
 from .stored import Frames, open_frames
@@ -79,9 +79,7 @@ class NexusReader(ImageReader):
         stacks = [open_frames(d) for d in datasets]
         count = sum(stack.count() for stack in stacks)
         if not count:
-            raise FileFormatError(
-                f"{place(datasets[0])}: expected images, found none yet; import again when the first is written"
-            )
+            raise fault_at(datasets[0], "images", "none yet", "import again when the first is written")
         shape = stacks[0].shape
         beam = BeamReader(entry, count, self.options, notes)
         detector = DetectorReader(entry, shape, stacks[0].dtype, self.options, notes)
@@ -90,24 +88,20 @@ class NexusReader(ImageReader):
         flatfield = self._flatfield(entry, detector, notes)
         known = [n for n in ("pixel_mask", "detectorSpecific/pixel_mask") if n in entry.detector]
         if detector.find_map("pixel_mask", notes) is None and not known:
-            notes.append(
-                f"{entry.detector.name} has no pixel_mask: all pixels are taken as good; give a mask with lookup.mask="
-            )
+            remedy = "all pixels are taken as good; give a mask with lookup.mask="
+            notes.append(fault(entry.detector.name, "a pixel_mask", None, remedy))
         return _Measurement(entry, stacks, detector, beam, rotation, flatfield, notes)
 
     @staticmethod
     def _check_shape(dataset: h5py.Dataset, first: h5py.Dataset) -> None:
         if dataset.ndim not in (2, 3, 4) or dataset.dtype.kind not in "iuf":
-            raise FileFormatError(
-                f"{place(dataset)}: expected images, numbers with the axes (image, slow, fast) or (image, module, slow, "
-                f"fast), found {dataset.dtype} of {' x '.join(map(str, dataset.shape))}"
-            )
+            found = f"{dataset.dtype} of {' x '.join(map(str, dataset.shape)) or 'no axes'}"
+            expected = "images, numbers with the axes (image, slow, fast) or (image, module, slow, fast)"
+            raise fault_at(dataset, expected, found, "name the right dataset in the attribute 'signal' of its group")
         if dataset.shape[-2:] != first.shape[-2:] or dataset.dtype != first.dtype:
-            raise FileFormatError(
-                f"{place(dataset)}: expected images as in {first.name} ({first.dtype}, "
-                f"{' x '.join(map(str, first.shape[1:]))}), found {dataset.dtype}, "
-                f"{' x '.join(map(str, dataset.shape[1:]))}; does the file belong to another measurement?"
-            )
+            expected = f"images as in {first.name}, {first.dtype} of {' x '.join(map(str, first.shape[1:]))}"
+            found = f"{dataset.dtype} of {' x '.join(map(str, dataset.shape[1:]))}"
+            raise fault_at(dataset, expected, found, "copy it again; this may be the file of another measurement")
 
     @staticmethod
     def _check_count(entry: Entry, count: int, notes: list[str]) -> None:
@@ -117,7 +111,8 @@ class NexusReader(ImageReader):
             return
         images, triggers = number(special, "nimages"), number(special, "ntrigger") or 1.0
         if images and round(images * triggers) != count:
-            notes.append(f"{special.name} announces {round(images * triggers)} images, the file has {count}")
+            remedy = "those that are there are imported; copy missing files, or choose with geometry.scan.image_range="
+            notes.append(fault(f"{special.name}/nimages", f"{count} images", f"{round(images * triggers)}", remedy))
 
     @staticmethod
     def _flatfield(entry: Entry, detector: DetectorReader, notes: list[str]) -> np.ndarray | None:

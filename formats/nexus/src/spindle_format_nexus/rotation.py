@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import h5py
 import numpy as np
 
-from spindle.errors import FileFormatError
+from spindle.errors import HeaderError, fault
 from spindle.models import Goniometer, Scan
 
 from .hdf import factor, get, numbers, quantity, text
@@ -54,19 +54,21 @@ class RotationReader:
 
     def _chain(self, notes: list[str]) -> list[Axis]:
         sample = self.entry.sample
-        remedy = "set geometry.goniometer.axis= and geometry.scan.oscillation=<start>,<width>"
+        remedy = (
+            "the rotation is not known: set geometry.goniometer.axis= and geometry.scan.oscillation=<start>,<width>"
+        )
         if sample is None:
-            notes.append(f"no NXsample in {self.entry.group.name}: the rotation is not known; {remedy}")
+            notes.append(fault(self.entry.group.name, "a group of NX_class NXsample", None, remedy))
             return []
         if get(sample, "depends_on") is None:
             axes = self._plain_axes(sample, notes)
             if not axes:
-                notes.append(f"{sample.name}/depends_on is missing: the rotation is not known; {remedy}")
+                notes.append(fault(sample.name, "depends_on with the axis next to the crystal", None, remedy))
             return axes
         try:
             return follow(sample, "the sample", notes)
-        except FileFormatError as error:
-            notes.append(f"{error}. The rotation is not known; {remedy}")
+        except HeaderError as error:
+            notes.append(fault(error.place, error.expected, error.found, f"{error.remedy}. Without it {remedy}"))
             return []
 
     def _plain_axes(self, sample: h5py.Group, notes: list[str]) -> list[Axis]:
@@ -74,10 +76,8 @@ class RotationReader:
         node = get(sample, "goniometer/omega")
         if not isinstance(node, h5py.Dataset) or not node.size:
             return []
-        notes.append(
-            f"{node.name} is no transformation with a vector: the axis is taken along +x; set "
-            "geometry.goniometer.axis= if it is not"
-        )
+        remedy = "the axis is taken along +x; set geometry.goniometer.axis= if it is not"
+        notes.append(fault(node.name, "a transformation with a vector", "angles alone", remedy))
         values = numbers(node) * factor(node, "angle", default="deg")
         return [Axis("omega", node.name, True, np.array([-1.0, 0.0, 0.0]), np.zeros(3), values)]
 
@@ -91,19 +91,18 @@ class RotationReader:
             increments = self._increments(axis)
             width = increments[0] if increments is not None and len(increments) else 0.0
             if n > 1 and width:
-                notes.append(
-                    f"{axis.path} has one angle for {n} images: the others are taken to follow in steps of {width:g} "
-                    "deg; set geometry.scan.oscillation= if not"
+                remedy = (
+                    f"the others are taken to follow in steps of {width:g} deg; set geometry.scan.oscillation= if not"
                 )
+                notes.append(fault(axis.path, f"an angle for each of the {n} images", "one", remedy))
             return _Moving(values[0] + width * np.arange(n), np.full(n, width))
         if len(values) < n:
-            notes.append(
-                f"{axis.path} has {len(values)} angles for {n} images: the rotation is not known; set "
-                "geometry.scan.oscillation=<start>,<width>"
-            )
+            remedy = "the rotation is not known: set geometry.scan.oscillation=<start>,<width>"
+            notes.append(fault(axis.path, f"an angle for each of the {n} images", len(values), remedy))
             return None
         if len(values) > n + 1:
-            notes.append(f"{axis.path} has {len(values)} angles for {n} images: the first {n} are taken")
+            remedy = f"the first {n} are taken; set geometry.scan.oscillation=<start>,<width> if these are others"
+            notes.append(fault(axis.path, f"an angle for each of the {n} images", len(values), remedy))
         steps = np.diff(values)
         start = values[:n]
         increments = self._increments(axis)
@@ -184,7 +183,7 @@ class RotationReader:
         try:
             moment = datetime.fromisoformat(text(node))
         except ValueError:
-            notes.append(f"{node.name} is '{text(node)}', not a time such as 2026-01-02T03:04:05Z: it is left out")
+            notes.append(fault(node.name, "a time such as 2026-01-02T03:04:05Z", f"'{text(node)}'", "it is left out"))
             return exposure, period, 0.0
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)

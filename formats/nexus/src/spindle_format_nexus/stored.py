@@ -9,11 +9,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from spindle.errors import FileFormatError
+from spindle.errors import HeaderError
 from spindle.images.compressed import thread_buffer
 
 from . import kernels
-from .hdf import place
+from .hdf import fault_at
 from .virtual import Box, Mapping, mappings
 
 BITSHUFFLE, LZ4, GZIP = 32008, 32004, 1
@@ -22,6 +22,14 @@ _FILTER_NAMES = {
     BITSHUFFLE: "bitshuffle", LZ4: "LZ4", GZIP: "gzip", 2: "shuffle", 3: "Fletcher checksum", 32015: "Zstandard",
     32001: "Blosc", 32000: "LZF", 32013: "ZFP", 32026: "Blosc2",
 }  # fmt: skip
+LEAVE_OUT = "geometry.scan.image_range=<first>,<last>"
+
+
+def _remedy(reason: str) -> str:
+    """What to do when HDF5 cannot read an image."""
+    if "filter" in reason and ("not registered" in reason or "not available" in reason or "plugin" in reason):
+        return "install the filter (HDF5_PLUGIN_PATH names the folder of further ones)"
+    return "copy the file again"
 
 
 def temporary(name: str, count: int, dtype: Any) -> np.ndarray:
@@ -127,7 +135,7 @@ class StoredFrames:
             stored = temporary("chunk", info.size, np.uint8)
             self.dataset.id.read_direct_chunk(where, out=stored)
         except (OSError, RuntimeError, ValueError) as error:
-            raise self._broken(frame, start, f"{error}") from error
+            raise self._broken(frame, start, "a chunk that HDF5 can read", str(error)) from error
         sign = 0 if kind.kind == "u" or kind.itemsize == 4 else 1 << (8 * kind.itemsize - 1)
         if self.codec == "bitshuffle":
             status, at = kernels.decode_bitshuffle_lz4(stored, info.size, kind.itemsize, sign, out)
@@ -142,9 +150,9 @@ class StoredFrames:
             try:
                 content = np.frombuffer(zlib.decompress(stored.data), dtype=np.uint8)
             except zlib.error as error:
-                raise self._broken(frame, start, f"gzip says {error}") from error
+                raise self._broken(frame, start, f"{n_bytes} bytes of pixels", f"damaged gzip ({error})") from error
         if content.size != n_bytes:
-            raise self._broken(frame, start, f"expected {n_bytes} bytes of pixels, found {content.size}")
+            raise self._broken(frame, start, f"{n_bytes} bytes of pixels", f"{content.size}")
         np.copyto(out, content.view(kind), casting="unsafe")
         return True
 
@@ -156,22 +164,26 @@ class StoredFrames:
             return
         if status == kernels.WRONG_SIZE:
             found = int.from_bytes(stored[:8].tobytes(), "big")
-            raise self._broken(frame, start, f"expected {n_bytes} bytes of pixels, the chunk announces {found}")
+            raise self._broken(frame, start, f"{n_bytes} bytes of pixels", f"a header that announces {found}")
         if status == kernels.CUT_SHORT:
-            raise self._broken(frame, start, f"it ends at byte {size}, inside the block that begins at byte {at}")
-        raise self._broken(frame, start, f"the LZ4 block at its byte {at} of {size} is damaged")
+            found = f"its end at byte {size}, inside the block that begins at byte {at}"
+            raise self._broken(frame, start, f"{n_bytes} bytes of pixels", found)
+        raise self._broken(frame, start, "blocks of LZ4", f"a damaged one at its byte {at} of {size}")
 
-    def _broken(self, frame: int, start: tuple[int, ...], reason: str) -> FileFormatError:
-        return FileFormatError(
-            f"{place(self.dataset)}: chunk of image {frame + 1} at {', '.join(map(str, start))} cannot be decoded: "
-            f"{reason}; copy the file again, or leave the image out with geometry.scan.image_range="
-        )
+    def _fault(self, where: str, expected: str, found: str, remedy: str) -> HeaderError:
+        error = fault_at(self.dataset, expected, found, f"{remedy}, or leave the image out with {LEAVE_OUT}")
+        return HeaderError(error.file, f"{error.place}, {where}", error.expected, error.found, error.remedy)
 
-    def _unwritten(self, frame: int) -> FileFormatError:
-        return FileFormatError(
-            f"{place(self.dataset)}: image {frame + 1} of {self.dataset.shape[0]} was never written (it has no chunk); "
-            "is the file still being written, or was the measurement stopped? Import the images before it with "
-            "geometry.scan.image_range="
+    def _broken(self, frame: int, start: tuple[int, ...], expected: str, found: str) -> HeaderError:
+        where = f"chunk of image {frame + 1} at {', '.join(map(str, start))}"
+        return self._fault(where, expected, found, "copy the file again")
+
+    def _unwritten(self, frame: int) -> HeaderError:
+        return self._fault(
+            f"image {frame + 1} of {self.dataset.shape[0]}",
+            "a chunk with its pixels",
+            "none: it was never written",
+            "wait if the file is still being written",
         )
 
     def _read_by_hdf5(self, frame: int, out: np.ndarray) -> None:
@@ -186,9 +198,9 @@ class StoredFrames:
                 dataset.read_direct(raw, np.s_[frame])
         except (OSError, RuntimeError, ValueError) as error:
             filters = " + ".join(_FILTER_NAMES.get(f, f"filter {f}") for f, _ in self._filters()) or "none"
-            raise FileFormatError(
-                f"{place(dataset)}: image {frame + 1} cannot be read (compression: {filters}): {error}; copy the file "
-                "again, or leave the image out with geometry.scan.image_range="
+            what = "a filter that is installed, and whole chunks" if filters != "none" else "whole chunks"
+            raise self._fault(
+                f"image {frame + 1} (compression: {filters})", what, str(error), _remedy(str(error))
             ) from error
         if self.dtype.kind in "iu" and self.dtype.itemsize == 8:
             limits = np.iinfo(np.int32)
@@ -246,9 +258,12 @@ class VirtualFrames:
             return
         pieces = self._pieces.get(frame, [])
         if not pieces:
-            raise FileFormatError(
-                f"{place(self.dataset)}: image {frame + 1} of {self.dataset.shape[0]} has no source in the virtual "
-                "dataset; import the other images with geometry.scan.image_range="
+            raise HeaderError(
+                self.dataset.file.filename,
+                f"{self.dataset.name}, image {frame + 1} of {self.dataset.shape[0]}",
+                "a source in the virtual dataset",
+                None,
+                f"leave the image out with {LEAVE_OUT}",
             )
         covered = 0
         for source, inner, box, _ in pieces:

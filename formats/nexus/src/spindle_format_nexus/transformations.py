@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
-from spindle.errors import FileFormatError
+from spindle.errors import fault
 from spindle.models.arrays import rotation
 
-from .hdf import attribute, factor, get, is_angle, numbers, place, text
+from .hdf import attribute, factor, fault_at, get, is_angle, line_to_set, numbers, text
 
 # McStas to laboratory.
 TO_LAB = np.diag([-1.0, 1.0, -1.0])
@@ -83,21 +83,35 @@ def follow(node: h5py.Group | h5py.Dataset, what: str, notes: list[str]) -> list
         target = depends_on(current)
         if target is None:
             if isinstance(current, h5py.Dataset):
-                notes.append(f"{current.name} has no attribute depends_on: it is taken as the last of {what}")
+                known = [a for a in known_axes(current.file, current.parent) if a != current.name]
+                notes.append(
+                    fault(
+                        current.name,
+                        "an attribute 'depends_on' ('.' for the last of a chain)",
+                        None,
+                        f"it is taken as the last that {what} stands on. If it is not: "
+                        + line_to_set(current, "depends_on", f"'{known[0] if known else '.'}'"),
+                    )
+                )
             return axes
         if target == ".":
             return axes
         found = resolve(current, target)
         if found is None:
             folder = current if isinstance(current, h5py.Group) else current.parent
-            raise FileFormatError(
-                f"{place(current)}: depends_on (of {what}) names '{target}', which does not exist; found "
-                f"{', '.join(known_axes(folder.file, folder)) or 'no transformation in its entry'}"
+            known = ", ".join(known_axes(folder.file, folder)) or "no transformation"
+            raise fault_at(
+                current,
+                f"depends_on (of {what}) to name a transformation; the entry has {known}",
+                f"'{target}', which does not exist",
+                "correct depends_on",
             )
         if found.name in seen:
-            raise FileFormatError(
-                f"{place(current)}: depends_on (of {what}) leads in a circle: {found.name} was already met; the last "
-                "transformation must have depends_on '.'"
+            raise fault_at(
+                current,
+                f"depends_on (of {what}) to lead to a transformation with depends_on '.'",
+                f"a circle back to {found.name}",
+                "correct depends_on",
             )
         seen.add(found.name)
         if isinstance(found, h5py.Dataset):
@@ -146,13 +160,12 @@ def read_axis(node: h5py.Dataset) -> Axis:
     """
     kind = attribute(node, "transformation_type")
     if kind not in ("rotation", "translation", None):
-        raise FileFormatError(
-            f"{place(node)}: expected transformation_type 'rotation' or 'translation', found '{kind}'"
-        )
+        remedy = "correct the attribute 'transformation_type'"
+        raise fault_at(node, "transformation_type 'rotation' or 'translation'", f"'{kind}'", remedy)
     is_rotation = is_angle(node) if kind is None else kind == "rotation"
     values = numbers(node) * factor(node, "angle" if is_rotation else "length")
     if not values.size:
-        raise FileFormatError(f"{place(node)}: expected one value, or one per image, found none")
+        raise fault_at(node, "one value, or one per image", None, "write the value there")
     # Writers give no direction to translations of no length.
     is_idle = not is_rotation and not values.any()
     vector = np.zeros(3) if is_idle else unit_vector(node)
@@ -162,13 +175,13 @@ def read_axis(node: h5py.Dataset) -> Axis:
 def unit_vector(node: h5py.Dataset) -> np.ndarray:
     """The attribute ``vector``, normalised."""
     if "vector" not in node.attrs:
-        raise FileFormatError(f"{place(node)}: expected an attribute 'vector' of three numbers, found none")
+        remedy = line_to_set(node, "vector", "[x, y, z]")
+        raise fault_at(node, "an attribute 'vector' of three numbers", None, remedy)
     vector = np.asarray(node.attrs["vector"], dtype=np.float64).ravel()
     length = float(np.linalg.norm(vector))
-    if vector.shape != (3,) or not length > 0:
-        raise FileFormatError(
-            f"{place(node)}: expected an attribute 'vector' of three numbers, not all zero, found {vector.tolist()}"
-        )
+    if vector.shape != (3,) or not 0 < length < np.inf:
+        expected = "an attribute 'vector' of three numbers, not all zero"
+        raise fault_at(node, expected, vector.tolist(), "correct the attribute 'vector'")
     return np.asarray(vector / length)
 
 
@@ -178,9 +191,8 @@ def read_offset(node: h5py.Dataset, is_rotation: bool) -> np.ndarray:
         return np.zeros(3)
     offset = np.asarray(node.attrs["offset"], dtype=np.float64).ravel()
     if offset.shape != (3,):
-        raise FileFormatError(
-            f"{place(node)}: expected an attribute 'offset' of three numbers, found {offset.tolist()}"
-        )
+        expected = "an attribute 'offset' of three numbers"
+        raise fault_at(node, expected, offset.tolist(), "correct the attribute 'offset'")
     if not offset.any():
         return offset
     default = None if is_rotation else attribute(node, "units")

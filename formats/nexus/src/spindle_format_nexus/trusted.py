@@ -5,6 +5,8 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
+from spindle.errors import fault
+
 from .hdf import number
 
 _LARGEST = 2**31 - 1
@@ -34,10 +36,12 @@ def trusted_range(detector: h5py.Group, dtype: np.dtype, notes: list[str]) -> tu
     elif dtype.kind == "f" and high is not None:
         limit = high
     if (high is not None and low is not None and high < low) or (high is not None and high <= 0):
-        notes.append(f"{detector.name}/saturation_value is {high:g}: counts up to {limit:g} are trusted; {remedy}")
+        expected = "a count above zero" if low is None else f"a count above the underload_value, {low:g}"
+        where = f"{detector.name}/saturation_value"
+        notes.append(fault(where, expected, f"{high:g}", f"counts up to {limit:g} are trusted; {remedy}"))
         high = None
     elif high is None:
-        notes.append(f"{detector.name} has no saturation_value: counts up to {limit:g} are trusted; {remedy}")
+        notes.append(fault(detector.name, "a saturation_value", None, f"counts up to {limit:g} are trusted; {remedy}"))
     return 0.0 if low is None else low, limit if high is None else min(high, limit)
 
 
@@ -46,14 +50,13 @@ def _depth(detector: h5py.Group, bits: int, high: float | None, remedy: str, not
     depth = number(detector, "bit_depth_image")
     if depth is None:
         return bits
-    where = f"{detector.name}/bit_depth_image is {depth:g}"
+    expected = ""
     if depth != int(depth) or not 1 < depth <= bits:
-        notes.append(f"{where}, the images are stored with {bits} bits, which is taken; {remedy} if that is wrong")
-        return bits
-    if high is not None and high > 2**depth:
-        notes.append(
-            f"{where}, but saturation_value is {high:g}, which does not fit: the {bits} bits of the images are taken; "
-            f"{remedy} if that is wrong"
-        )
+        expected = f"at most the {bits} bits that the images are stored with"
+    elif high is not None and high > 2**depth:
+        expected = f"enough bits for the saturation_value, {high:g}"
+    if expected:
+        remedy = f"{bits} bits are taken; {remedy} if that is wrong"
+        notes.append(fault(f"{detector.name}/bit_depth_image", expected, f"{depth:g}", remedy))
         return bits
     return int(depth)

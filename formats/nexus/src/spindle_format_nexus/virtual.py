@@ -14,9 +14,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from spindle.errors import FileFormatError
+from spindle.errors import HeaderError
 
-from .hdf import get, place
+from .hdf import get
 from .layout import external_dataset
 
 # What HDF5 gives for the count of a selection without end.
@@ -71,12 +71,12 @@ def mappings(dataset: h5py.Dataset, opened: Callable[[str, str], h5py.Dataset] |
 
 def source_dataset(dataset: h5py.Dataset, filename: str, path: str) -> h5py.Dataset:
     """The dataset that a mapping names; "." is the same file."""
-    where = f"{place(dataset)} (virtual)"
+    where = f"{dataset.name} (virtual)"
     if filename == ".":
         node = get(dataset.file, path)
         if isinstance(node, h5py.Dataset):
             return node
-        raise FileFormatError(f"{where}: its source {path} does not exist in the file")
+        raise HeaderError(dataset.file.filename, where, f"its source {path} in the same file", None, "copy it again")
     return external_dataset(where, Path(dataset.file.filename), filename, path)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["add_axis", "write_nxmx"]
+__all__ = ["add_axis", "change", "link_data", "write_nxmx"]
 
 
 def add_axis(
@@ -112,3 +112,72 @@ def write_nxmx(path: Path, pixels: np.ndarray | None, omega: Any = None, **datas
         turns = _group(sample, "transformations", "NXtransformations")
         add_axis(turns, "omega", angles, (-1, 0, 0), ".", "deg", "rotation")
     return Path(path)
+
+
+def change(path: Path, **nodes: Any) -> Path:
+    """Replace or delete datasets and attributes of an HDF5 file.
+
+    Parameters
+    ----------
+    path : Path
+    nodes : by path in the file
+        ``/`` may be written ``__``; an attribute has ``@`` before its name (``entry/data@signal``). Attributes of
+        replaced datasets stay; None deletes; h5py links are put in as they are.
+
+    Returns
+    -------
+    Path
+        `path`.
+    """
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        for name, value in nodes.items():
+            place, _, attribute = name.replace("__", "/").partition("@")
+            if attribute:
+                if value is None:
+                    del file[place].attrs[attribute]
+                else:
+                    file[place].attrs[attribute] = value
+                continue
+            attributes = dict(file[place].attrs) if place in file else {}
+            if place in file:
+                del file[place]
+            if value is not None:
+                file[place] = value
+            if value is not None and not isinstance(value, h5py.SoftLink | h5py.ExternalLink):
+                file[place].attrs.update(attributes)
+    return path
+
+
+def link_data(path: Path, pixels: np.ndarray, names: list[str], **attributes: Any) -> Path:
+    """Take the images of a file of `write_nxmx` out into files of their own, linked as Dectris detectors do.
+
+    Parameters
+    ----------
+    path : Path
+    pixels : (image, slow, fast) array
+    names : list of str
+        Of the links, ``data_000001`` ...; each file, ``<stem of path>_<name>.h5``, gets as many images.
+    attributes : one value per file
+        Of the datasets.
+
+    Returns
+    -------
+    Path
+        `path`.
+    """
+    import h5py
+
+    per_file = -(-len(pixels) // len(names))
+    with h5py.File(path, "r+") as file:
+        del file["entry/data/data"]
+        file["entry/data"].attrs["signal"] = names[0]
+        for k, name in enumerate(names):
+            target = f"{path.stem}_{name}.h5"
+            part = pixels[k * per_file : (k + 1) * per_file]
+            with h5py.File(path.parent / target, "w") as other:
+                data = other.create_dataset("entry/data/data", data=part, chunks=(1, *part.shape[1:]))
+                data.attrs.update({key: value[k] for key, value in attributes.items()})
+            file[f"entry/data/{name}"] = h5py.ExternalLink(target, "entry/data/data")
+    return path
