@@ -11,6 +11,8 @@ import pytest
 import spindle.execution
 from spindle.errors import FileFormatError, ParameterError, UserError
 from spindle.files import read_experiments
+from spindle.images import ImageSequence
+from spindle.images.maps import write_map
 from spindle.models import Beam, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
 from spindle.testing import shared_data
 from spindle.testing.format import write_mini_cbf
@@ -349,3 +351,53 @@ def test_quartz_strong_spots_of_dials_have_our_centroids():
     assert found.success.all()
     assert np.abs(found.position - table["xyzobs.px.value"]).max() < 1e-9
     assert np.abs(found.variance - table["xyzobs.px.variance"]).max() < 1e-9
+
+
+def test_maps_of_gain_and_pedestal_are_corrected_for(sweep, tmp_path):
+    experiments, _ = sweep
+    rng = np.random.default_rng(8)
+    gain = rng.uniform(2, 6, (HEIGHT, WIDTH))
+    pedestal = rng.integers(10, 90, (HEIGHT, WIDTH)).astype(float)
+    photons = ImageSequence(experiments[0])
+    raw = [np.rint(photons.read(i)[0] * gain + pedestal) for i in range(photons.n_images)]
+    distorted = write_sweep(tmp_path, [r.astype(np.int32) for r in raw])
+    write_map(tmp_path / "gain.npz", [gain])
+    write_map(tmp_path / "pedestal.h5", [pedestal])
+    imageset = replace(distorted[0].imageset, gain=str(tmp_path / "gain.npz"), pedestal=str(tmp_path / "pedestal.h5"))
+    found = run(distorted.replace(0, imageset=imageset)).reflections
+    true = run(experiments).reflections
+    assert len(found) == len(true)
+    # Values are rounded to whole counts of a half to a sixth of a photon.
+    assert np.abs(found["intensity.sum.value"] / true["intensity.sum.value"] - 1).max() < 0.03
+    assert np.abs(found["xyzobs.px.value"] - true["xyzobs.px.value"]).max() < 0.1
+    cut = run(distorted.replace(0, imageset=imageset), region_of_interest=(30, 90, 20, 60)).reflections
+    assert 0 < len(cut) < len(found)
+    assert nearest(found["xyzobs.px.value"], cut["xyzobs.px.value"]).min() == 0
+
+
+def test_overload_is_judged_on_raw_values(sweep, tmp_path):
+    experiments, _ = sweep
+    low = replace(experiments[0].detector[0], trusted_range=(0, 1e6), gain=2.0)
+    experiments = experiments.replace(0, detector=Detector([low]))
+    raw_peak = 2 * run(experiments).reflections["shoebox"].data.max()
+    for limit, number in ((raw_peak, 1), (raw_peak + 1, 0)):
+        flags = run(experiments, maximum_trusted_value=float(limit)).reflections["flags"]
+        assert np.count_nonzero(flags & 1024) == number
+    gain = np.full((HEIGHT, WIDTH), 2.0)
+    write_map(tmp_path / "gain.npz", [gain])
+    imageset = replace(experiments[0].imageset, gain=str(tmp_path / "gain.npz"))
+    flags = run(experiments.replace(0, imageset=imageset), maximum_trusted_value=float(raw_peak)).reflections["flags"]
+    assert np.count_nonzero(flags & 1024) == 1
+
+
+def test_gain_is_estimated_when_asked_for(sweep, tmp_path, caplog):
+    experiments, centres = sweep
+    photons = ImageSequence(experiments[0])
+    loud = write_sweep(tmp_path, [photons.read(i)[0] * 10 for i in range(photons.n_images)])
+    given = run(loud, threshold__dispersion__gain=10.0).reflections
+    with caplog.at_level("INFO"):
+        estimated = run(loud, threshold__dispersion__gain="Auto").reflections
+    (text,) = [m for m in caplog.messages if m.startswith("Gain of experiment 0")]
+    assert float(text.split(":")[1].split()[0]) == pytest.approx(10, rel=0.05)
+    assert len(given) == len(centres)
+    assert abs(len(estimated) - len(given)) <= 1

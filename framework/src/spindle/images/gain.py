@@ -18,7 +18,7 @@ from spindle.numerics.windows import window_statistics
 
 from .sequence import ImageSequence
 
-__all__ = ["GainEstimate", "chosen_images", "estimate_gain", "gain_of_windows"]
+__all__ = ["GAIN_IMAGES", "GainEstimate", "chosen_images", "estimate_gain", "gain_of_windows"]
 
 # A window counts when at least this part of its pixels is good ...
 _LEAST_COVERAGE = 0.5
@@ -27,6 +27,8 @@ _LEAST_PHOTONS = 20.0
 # Windows farther from the gain than this many standard deviations hold spots, edges or shadows.
 _SIGMA = 4.0
 _LEAST_WINDOWS = 20
+# Images that are enough where a program needs the gain on the way.
+GAIN_IMAGES = 5
 
 _Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 

@@ -94,6 +94,8 @@ class _Run:
         )
         if spotfinder.filter.automatic_mask:
             self._mask_automatically()
+        if getattr(self.search.threshold.params, "gain", None) is Auto:
+            self._estimate_gains()
         self.n_strong: dict[tuple[int, int], int] = {}
         self.backgrounds: dict[tuple[int, int], float] = {}
         self.files: dict[str, Any] = {}
@@ -158,6 +160,31 @@ class _Run:
                 found.n_hot,
             )
 
+    def _estimate_gains(self) -> None:
+        """Counts per photon of each detector, from some of its images."""
+        from spindle.images.gain import GAIN_IMAGES, chosen_images, estimate_gain
+
+        by_detector: dict[int, list[Job]] = {}
+        for job in self.jobs:
+            by_detector.setdefault(id(job.experiment.detector), []).append(job)
+        for jobs in by_detector.values():
+            chosen = [jobs[i] for i in chosen_images(len(jobs), GAIN_IMAGES)]
+            gains = []
+            for job in chosen:
+                indices = chosen_images(job.images.n_images, -(-GAIN_IMAGES // len(chosen)))
+                gains.append(
+                    estimate_gain(job.images, indices=indices, corrected=True, executor=self.context.executor).gain
+                )
+            gain = float(np.median(gains))
+            for job in jobs:
+                job.gain = gain
+            self.context.log.info(
+                "Gain of experiment %d, from the scatter of neighbouring pixels: %.3f counts per photon%s",
+                jobs[0].number,
+                gain,
+                " after the correction for the known gain" if any(c.is_needed for c in jobs[0].corrections) else "",
+            )
+
     def _min_size(self, job: Job) -> int:
         size = self.params.spotfinder.filter.min_spot_size
         if size is not Auto:
@@ -184,7 +211,7 @@ class _Run:
                     self._min_size(job),
                     f.max_spot_size,
                     f.max_separation,
-                    (high - panel.pedestal) / (panel.gain or 1.0),
+                    job.images.corrections[p].of_value(high),
                     self.params.output.shoeboxes,
                 )
             )

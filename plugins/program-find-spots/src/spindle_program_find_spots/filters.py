@@ -144,16 +144,22 @@ def steep_background(
     offsets = np.concatenate([[0], np.cumsum(extent)]).astype(np.int64)
     total, count = np.zeros(int(offsets[-1])), np.zeros(int(offsets[-1]), np.int32)
 
-    def load(item: Item) -> tuple[int, list[np.ndarray]]:
-        return item[1], [np.ascontiguousarray(a).copy() for a in job.images.read(item[1] - job.z0)]
+    detector, corrections = job.experiment.detector, job.images.corrections
+
+    def load(item: Item) -> tuple[int, list[tuple[np.ndarray, np.ndarray]]]:
+        panels = []
+        for p, raw in enumerate(job.images.read(item[1] - job.z0)):
+            low, high = detector[p].trusted_range
+            image = np.ascontiguousarray(raw)
+            good = trusted_mask(image, job.images.masks[p], low, high, np.empty(image.shape, np.bool_))
+            panels.append((corrections[p].apply(image, np.empty(image.shape, np.float32)), good))
+        return item[1], panels
 
     for z, pixels in read(load, images):
         present = (bbox[:, 4] <= z) & (z < bbox[:, 5])
-        for p, image in enumerate(pixels):
+        for p, (image, good) in enumerate(pixels):
             rows = np.flatnonzero(present & (panel == p))
             if len(rows):
-                low, high = job.experiment.detector[p].trusted_range
-                good = trusted_mask(image, job.images.masks[p], low, high, np.empty(image.shape, np.bool_))
                 add_surroundings(image, good, rows, bbox, margin, offsets, total, count)
     gradient = np.zeros((len(table), 2))
     plane_gradients(bbox, margin, 1, offsets, total, count, gradient)

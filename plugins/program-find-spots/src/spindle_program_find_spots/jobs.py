@@ -9,8 +9,9 @@ import numpy as np
 
 from spindle.errors import FileFormatError, ParameterError
 from spindle.images import ImageSequence
-from spindle.images.masking import generate_masks
+from spindle.images.correction import Correction
 from spindle.images.maps import read_mask
+from spindle.images.masking import generate_masks
 from spindle.models import Experiment, Experiments
 
 from .search import Job
@@ -37,7 +38,7 @@ def make_jobs(experiments: Experiments, params: Any) -> list[Job]:
         if experiment.imageset is not None and key in seen:
             continue
         seen.add(key)
-        _check_lookups(experiment, number)
+        _check_distortion(experiment, number)
         images = ImageSequence(experiment)
         blocks = _blocks(spotfinder.scan_range, z0, images.n_images, number)
         is_sequence = images.imageset.kind == "ImageSequence"
@@ -52,6 +53,7 @@ def make_jobs(experiments: Experiments, params: Any) -> list[Job]:
                 z0=z0,
                 is_linked=not (experiment.is_still or spotfinder.force_2d),
                 group=id(images.imageset) if is_sequence else "stills",
+                corrections=[_cut_correction(c, spotfinder.region_of_interest) for c in images.corrections],
             )
         )
     if spotfinder.scan_range and not any(job.blocks for job in jobs):
@@ -61,14 +63,12 @@ def make_jobs(experiments: Experiments, params: Any) -> list[Job]:
     return jobs
 
 
-def _check_lookups(experiment: Experiment, number: int) -> None:
-    for name in ("gain", "pedestal"):
+def _check_distortion(experiment: Experiment, number: int) -> None:
+    for name in ("dx", "dy"):
         value = getattr(experiment.imageset, name, None)
         if value:
             raise FileFormatError(
-                f"experiment {number} names a {name} map ({value}); per-pixel {name} maps are not supported. Give the "
-                "detector one "
-                f"{name} at import (geometry.detector.panel.{name}=) and images without the map"
+                f"experiment {number} names a distortion map ({name}: {value}); distortion maps are not supported"
             )
 
 
@@ -161,6 +161,10 @@ class _Masks:
         self._known[key] = masks
         self._keep.append((detector, beam, images.imageset))
         return masks
+
+
+def _cut_correction(correction: Correction, region: tuple[int, int, int, int] | None) -> Correction:
+    return correction if region is None else correction.cut(*region)
 
 
 def cut(mask: np.ndarray, region: tuple[int, int, int, int], panel: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from spindle.errors import UserError
 from spindle.images import ImageSequence
+from spindle.images.correction import Correction
 from spindle.models import Experiment
 from spindle.numerics.connected_components import strong_list
 from spindle.numerics.trusted import trusted_mask
@@ -39,6 +40,10 @@ class Job:
         Spots may extend over images.
     group : object
         Jobs of one group share their statistics.
+    corrections : list of Correction
+        From raw values to counts, of each panel, cut to the region of interest.
+    gain : float
+        Counts per photon that the corrections leave.
     """
 
     number: int
@@ -50,6 +55,8 @@ class Job:
     z0: int
     is_linked: bool
     group: object
+    corrections: list[Correction]
+    gain: float = 1.0
 
     @property
     def n_images(self) -> int:
@@ -177,13 +184,11 @@ class ImageSearch:
         low, high = panel.trusted_range
         trusted_mask(raw, job.masks[p], low, high if self.max_value is None else self.max_value, good)
         image = raw
-        if panel.pedestal != 0.0 or panel.gain not in (0.0, 1.0):
-            image = buffers.corrected.setdefault(shape, np.empty(shape, np.float32))
-            np.subtract(raw, panel.pedestal, out=image, casting="unsafe")
-            if panel.gain != 0.0:
-                image /= panel.gain
+        correction = job.corrections[p]
+        if correction.is_needed:
+            image = correction.apply(raw, buffers.corrected.setdefault(shape, np.empty(shape, np.float32)))
         strong = self.threshold.find_strong(
-            image=image, mask=good, gain=1.0, panel=panel, beam=job.experiment.beam, corner=corner, out=out
+            image=image, mask=good, gain=job.gain, panel=panel, beam=job.experiment.beam, corner=corner, out=out
         )
         flat = np.ascontiguousarray(strong).reshape(-1).view(np.uint8)
         pixels = image.reshape(-1)

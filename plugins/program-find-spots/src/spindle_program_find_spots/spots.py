@@ -15,18 +15,41 @@ __all__ = ["SpotCounts", "SpotMaker", "join_spots"]
 
 
 @njit(nogil=True, cache=True)
-def peak_and_sum(bbox, offsets, data, mask, peak, total, highest):
-    """Centre of the first brightest pixel, sum and maximum of the valid pixels of each shoebox."""
+def peak_and_sum(bbox, offsets, data, mask, limit, peak, total, overloaded):
+    """Centre of the first brightest pixel and sum of the valid pixels of each shoebox, and whether one reaches a limit.
+
+    Parameters
+    ----------
+    bbox : (n, 6) int32
+    offsets : (n + 1,) int64
+    data : (n_pixels,) float32, counts
+    mask : (n_pixels,) uint8
+    limit : (1, 1) or (slow, fast) float32, counts
+        Lowest overloaded value of all pixels or of each.
+    peak : (n, 3) float64, pixels and images
+        Result.
+    total : (n,) float64, counts
+        Result.
+    overloaded : (n,) bool
+        Result.
+    """
+    step = 0 if limit.size == 1 else 1
     for i in range(bbox.shape[0]):
         nx = bbox[i, 1] - bbox[i, 0]
         ny = bbox[i, 3] - bbox[i, 2]
         best = -1
         total[i] = 0.0
+        overloaded[i] = False
         for k in range(offsets[i], offsets[i + 1]):
             if mask[k] & 1:
                 total[i] += data[k]
                 if best < 0 or data[k] > data[best]:
                     best = k
+                if data[k] >= limit[0, 0] or step == 1:
+                    at = (k - offsets[i]) % (nx * ny)
+                    y = bbox[i, 2] + at // nx
+                    x = bbox[i, 0] + at % nx
+                    overloaded[i] |= data[k] >= limit[y * step, x * step]
         k = best - offsets[i]
         z = k // (nx * ny)
         y = (k - z * nx * ny) // nx
@@ -34,7 +57,6 @@ def peak_and_sum(bbox, offsets, data, mask, peak, total, highest):
         peak[i, 0] = bbox[i, 0] + x + 0.5
         peak[i, 1] = bbox[i, 2] + y + 0.5
         peak[i, 2] = bbox[i, 4] + z + 0.5
-        highest[i] = data[best]
 
 
 @dataclass(slots=True)
@@ -74,7 +96,7 @@ class SpotMaker:
     min_size, max_size : int
         Strong pixels of a spot.
     max_separation : float or None, pixels
-    overload : float, counts
+    overload : (1, 1) or (slow, fast) float32, counts
         A spot with a pixel of this value or more is overloaded.
     keep_shoeboxes : bool
     """
@@ -86,7 +108,7 @@ class SpotMaker:
     min_size: int
     max_size: int
     max_separation: float | None
-    overload: float
+    overload: np.ndarray
     keep_shoeboxes: bool
     counts: SpotCounts = field(default_factory=SpotCounts)
     parts: list[ReflectionTable] = field(default_factory=list)
@@ -113,8 +135,8 @@ class SpotMaker:
             target,
             boxes.bbox, boxes.offsets, MaskCode.VALID | MaskCode.FOREGROUND, boxes.data, boxes.mask,
         )  # fmt: skip
-        peak, total, highest = np.empty((n, 3)), np.empty(n), np.empty(n, np.float32)
-        peak_and_sum(boxes.bbox, boxes.offsets, boxes.data, boxes.mask, peak, total, highest)
+        peak, total, overloaded = np.empty((n, 3)), np.empty(n), np.empty(n, np.bool_)
+        peak_and_sum(boxes.bbox, boxes.offsets, boxes.data, boxes.mask, self.overload, peak, total, overloaded)
         found = self.centroid.compute_centroids(shoeboxes=boxes)
         good = found.success.copy()
         self.counts.no_centroid += int(np.count_nonzero(~good))
@@ -123,7 +145,7 @@ class SpotMaker:
             self.counts.off_centre += int(np.count_nonzero(good & ~near))
             good &= near
         flags = np.full(n, int(Flag.STRONG), np.uint64)
-        flags[highest >= self.overload] |= np.uint64(int(Flag.OVERLOADED))
+        flags[overloaded] |= np.uint64(int(Flag.OVERLOADED))
         table = ReflectionTable(
             {
                 "bbox": boxes.bbox,

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.errors import ParameterError
-from spindle.numerics.global_threshold import estimate_global_threshold
-from spindle.params import Auto, Bool, Float, Int, Ints
-from spindle.params import Params as ParamsBase
+from spindle.contracts.dispersion_params import DispersionParams, DispersionSettings
+from spindle.params import Bool
 
 from .blocks import dispersion_limits, find_blocks
 from .kernels import mark_cores, mark_strong
@@ -33,17 +31,9 @@ class DispersionExtendedThreshold(Algorithm):
 
     scope = "dispersion"
 
-    class Params(ParamsBase):
+    class Params(DispersionParams):
         """Strong pixels by variance and mean of a window."""
 
-        gain = Float(None, min=0, help="Counts per photon, where the images hold more or less than one.")
-        kernel_size = Ints((3, 3), size=2, min=1, help="Half sizes of the window (slow, fast): 3 is 7 pixels.", level=1)
-        sigma_background = Float(6.0, help="The window varies too much above this many standard deviations.", level=1)
-        sigma_strong = Float(
-            3.0, min=0, help="A strong pixel is above the mean by this many standard deviations.", level=1
-        )
-        min_local = Int(2, help="Fewest good pixels of a window; 0 demands the whole window.", level=1)
-        global_threshold = Float(0.0, auto=True, help="Strong pixels are above it; Auto estimates it for each image.")
         legacy_erosion = Bool(
             False, help="Masked pixels cut into the spots beside them, as in DIALS to version 3.12.", level=2
         )
@@ -51,27 +41,20 @@ class DispersionExtendedThreshold(Algorithm):
     def __init__(self, params: Any = None, context: Any = None) -> None:
         super().__init__(params, context)
         self._local = threading.local()
-        self._kernel = tuple(int(k) for k in self.params.kernel_size)
-        ky, kx = self._kernel
-        full = (2 * ky + 1) * (2 * kx + 1)
-        wanted = self.params.min_local
-        if wanted > full or wanted == 1:
-            raise ParameterError(
-                f"threshold.dispersion.min_local={wanted}: choose 2 to {full} (the window's pixels), or 0 for all"
-            )
+        self._settings = DispersionSettings.of(self.params)
+        (ky, kx), full = self._settings.kernel, self._settings.full
         # Squares up to this one are summed in int32 without overflow.
         self._cap = int(np.sqrt((2**31 - 1) // full))
         self._is_narrow = (2 * ky + 5) * (2 * kx + 5) <= _LARGEST_NARROW_WINDOW
-        self._limits = dispersion_limits(full, self.params.sigma_background, full if wanted <= 0 else wanted)
-        if self.params.gain is not None and self.params.gain <= 0:
-            raise ParameterError(f"threshold.dispersion.gain={self.params.gain}: the gain must be positive")
+        self._limits = dispersion_limits(full, self.params.sigma_background, self._settings.min_local)
 
     def _workspace(self, image: np.ndarray) -> tuple[np.ndarray, ...]:
         """Arrays of this thread for images of this shape and type."""
         key = (image.shape, image.dtype)
         if getattr(self._local, "key", None) != key:
             height, width = image.shape
-            size, padded = 2 * min(self._kernel) - 1, width + 2 * self._kernel[1]
+            kernel = self._settings.kernel
+            size, padded = 2 * min(kernel) - 1, width + 2 * kernel[1]
             is_integer = image.dtype == np.int32
             narrow = (np.int32 if self._is_narrow else np.int64) if is_integer else np.float64
             self._local.arrays = (
@@ -94,14 +77,14 @@ class DispersionExtendedThreshold(Algorithm):
     @hookimpl
     def find_strong(self, image: np.ndarray, mask: np.ndarray, gain: float | np.ndarray, out: np.ndarray) -> np.ndarray:
         """Find strong pixels; see `spindle.contracts.threshold.ThresholdSpec`."""
-        p = self.params
-        gains = np.atleast_2d(np.asarray(gain, dtype=np.float64) * (1.0 if p.gain is None else p.gain))
-        limit = estimate_global_threshold(image, mask) if p.global_threshold is Auto else p.global_threshold
+        p, kernel = self.params, self._settings.kernel
+        gains = self._settings.gains(gain)
+        limit = self._settings.limit(image, mask)
         good, strong, exact = mask.view(np.uint8), out.view(np.uint8), image.dtype == np.int32
         blocks, spans, cap, sums_x, sums_y, sums_m, row_limits, flags, column_y, summed_row, eroded = self._workspace(
             image
         )
-        test = (image, good, gains, self._kernel, self._limits, p.legacy_erosion)
+        test = (image, good, gains, kernel, self._limits, p.legacy_erosion)
         find_blocks(*test, float(gains.min()), cap, sums_x, sums_y, sums_m, row_limits, flags, blocks)
         column_x, column_m = sums_x[0, : image.shape[1]], sums_m[0, : image.shape[1]]
         mark_cores(*test, exact, blocks, spans, column_x, column_y, column_m, summed_row, eroded, strong)
@@ -109,9 +92,9 @@ class DispersionExtendedThreshold(Algorithm):
             image,
             good,
             gains,
-            self._kernel,
+            kernel,
             p.sigma_strong,
-            float(limit),
+            limit,
             exact,
             blocks,
             spans,
