@@ -211,10 +211,13 @@ def analyse_together(experiments: Experiments, reflections: ReflectionTable) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Spots:
-    """Arrays over spots: image coordinate, resolution (angstrom), intensity, its variance, within an ice ring."""
+    """Arrays over spots: image coordinate, resolution (angstrom), volume within it outside of ice rings (1/angstrom^3),
+    intensity, its variance, within an ice ring.
+    """
 
     z: np.ndarray
     d: np.ndarray
+    volume: np.ndarray
     intensity: np.ndarray
     variance: np.ndarray
     ice: np.ndarray
@@ -230,9 +233,8 @@ class _Spots:
                 "0): give the experiments that belong to them"
             )
         d = experiment.detector.resolution_at(panel, xyz[:, :2], experiment.beam.s0)
-        return cls(
-            xyz[:, 2], d, table["intensity.sum.value"][rows], table["intensity.sum.variance"][rows], _in_ice_rings(d)
-        )
+        volume, ice = _around_ice(d)
+        return cls(xyz[:, 2], d, volume, table["intensity.sum.value"][rows], table["intensity.sum.variance"][rows], ice)
 
     @classmethod
     def join(cls, parts: list[_Spots]) -> _Spots:
@@ -272,13 +274,18 @@ def _rows_of(table: ReflectionTable, sweep: Sweep, index: int) -> np.ndarray:
     return np.flatnonzero(chosen)
 
 
-def _in_ice_rings(d: np.ndarray) -> np.ndarray:
-    """(n,) bool: within a powder ring of hexagonal ice."""
+def _around_ice(d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Volume (n,) of reciprocal space within each d and outside the rings of hexagonal ice, and whether d is in a ring."""
     if not len(d):
-        return np.zeros(0, np.bool_)
+        return np.zeros(0), np.zeros(0, np.bool_)
     ice = MaskingParams.ice_rings()
-    intervals = ice_ring_intervals(ice.unit_cell, ice.space_group, _ICE_WIDTH, max(float(d.min()), 0.3))
-    return in_intervals(1.0 / d**2, intervals)
+    rings = ice_ring_intervals(ice.unit_cell, ice.space_group, _ICE_WIDTH, max(float(d.min()), 0.3))
+    square = 1.0 / d**2
+    knots = np.concatenate([[0.0], rings.ravel(), [max(square.max(), rings.max(initial=0.0)) + 1.0]])
+    gained = np.diff(knots**1.5)
+    gained[1::2] = 0.0
+    volume = np.interp(square**1.5, knots**1.5, np.concatenate([[0.0], np.cumsum(gained)]))
+    return volume, in_intervals(square, rings)
 
 
 def _analyse(spots: _Spots, resolution_analysis: bool) -> dict[str, int | float]:
@@ -292,8 +299,8 @@ def _analyse(spots: _Spots, resolution_analysis: bool) -> dict[str, int | float]
     result["total_intensity"] = float(spots.intensity[plain].sum())
     if not resolution_analysis or n_plain < _FEWEST_SPOTS:
         return result
-    d = spots.d[plain]
+    d, volume = spots.d[plain], spots.volume[plain]
     result["estimated_d_min"] = limit_by_signal(d, spots.intensity[plain], spots.variance[plain])
-    result["d_min_distl_method_1"], result["noisiness_method_1"] = distl_method_1(d)
-    result["d_min_distl_method_2"], result["noisiness_method_2"] = distl_method_2(d)
+    result["d_min_distl_method_1"], result["noisiness_method_1"] = distl_method_1(d, volume)
+    result["d_min_distl_method_2"], result["noisiness_method_2"] = distl_method_2(d, volume)
     return result

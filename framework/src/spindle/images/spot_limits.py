@@ -1,6 +1,7 @@
 """Resolution limits of an image from its spots: from the fall of their signal, or from their places alone.
 
-All three take the spots of one image that lie outside ice rings. They are meant to rank images and to notice trends;
+All three take the spots of one image that lie outside ice rings; the volume of these rings does not count, or shells
+across them would seem empty. They are meant to rank images and to notice trends;
 none of them replaces a limit from merged intensities.
 """
 
@@ -63,15 +64,15 @@ def limit_by_signal(d: np.ndarray, intensity: np.ndarray, variance: np.ndarray) 
     high = np.take_along_axis(ranked, (0.9 * (kept.sum(axis=1) - 1) + 0.5).astype(np.int64)[:, None], axis=1)
     x_high, y_high = np.take_along_axis(x, high, axis=1)[:, 0], np.take_along_axis(y, high, axis=1)[:, 0]
     spread = x_high - x_high.mean()
-    if not np.any(spread):
+    if np.ptp(x_high) == 0.0:
         return NOT_ESTIMATED
     slope = float(spread @ (y_high - y_high.mean()) / (spread @ spread))
     below = kept & (y <= y_high.mean() + slope * (x - x_high.mean()))
     return float(1.0 / np.sqrt(x[below].max())) if below.any() else NOT_ESTIMATED
 
 
-def distl_method_1(d: np.ndarray) -> tuple[float, float]:
-    """Resolution at the knee of d*^3 against the rank of the spots.
+def distl_method_1(d: np.ndarray, volume: np.ndarray) -> tuple[float, float]:
+    """Resolution at the knee of the volume of reciprocal space against the rank of the spots.
 
     Spots that fill reciprocal space evenly lie on a straight line; beyond the limit, where only few remain, the curve
     turns up.
@@ -79,6 +80,8 @@ def distl_method_1(d: np.ndarray) -> tuple[float, float]:
     Parameters
     ----------
     d : (n,) float64, angstrom
+    volume : (n,) float64
+        Volume within d in which spots count, in any unit: d^-3, less that of ice rings.
 
     Returns
     -------
@@ -93,27 +96,28 @@ def distl_method_1(d: np.ndarray) -> tuple[float, float]:
     n = len(d)
     if n < 10:
         return NOT_ESTIMATED, NOT_ESTIMATED
-    ordered = np.sort(d)[::-1]
     step = max(2, -(-n // 40))
-    cubes = ordered[::step] ** -3.0
-    rank = np.arange(1, len(cubes))
-    slopes = (cubes[1:] - cubes[0]) / rank
+    chosen = np.argsort(volume, kind="stable")[: n // step * step : step]
+    sampled = volume[chosen]
+    slopes = (sampled[1:] - sampled[0]) / np.arange(1, len(sampled))
     skipped = min(3, len(slopes) - 1)
     end = int(np.argmax(slopes[skipped:])) + skipped + 1
     # Depth of the curve below the chord to the steepest point.
     i = np.arange(end)
-    gaps = slopes[end - 1] * i - (cubes[:end] - cubes[0])
+    gaps = slopes[end - 1] * i - (sampled[:end] - sampled[0])
     knee = int(np.argmax(gaps))
-    late = np.flatnonzero(gaps > gaps[knee] - 0.5 * gaps.std())
-    return float(ordered[late[-1] * step]), _share_of_pairs(slopes[:-1, None] >= slopes[None, 1:])
+    late = np.flatnonzero(gaps > gaps[knee] - 0.5 * gaps.std(ddof=1))
+    return float(d[chosen[late[-1]]]), _share_of_pairs(slopes[:-1, None] >= slopes[None, 1:])
 
 
-def distl_method_2(d: np.ndarray) -> tuple[float, float]:
+def distl_method_2(d: np.ndarray, volume: np.ndarray) -> tuple[float, float]:
     """Resolution at which shells of equal volume hold less than 15 % of the spots of the innermost.
 
     Parameters
     ----------
     d : (n,) float64, angstrom
+    volume : (n,) float64
+        Volume within d in which spots count, in any unit: d^-3, less that of ice rings.
 
     Returns
     -------
@@ -128,17 +132,18 @@ def distl_method_2(d: np.ndarray) -> tuple[float, float]:
     n = len(d)
     if n < 10:
         return NOT_ESTIMATED, NOT_ESTIMATED
-    cubes = np.sort(d**-3.0)
+    order = np.argsort(volume, kind="stable")
+    inside = volume[order]
     low_resolution = int(np.ceil(min(max(25, 0.05 * n), 0.25 * n)))
-    extent = cubes[-1] - cubes[0]
-    step = cubes[low_resolution] - cubes[0]
+    extent = inside[-1] - inside[0]
+    step = inside[low_resolution] - inside[0]
     n_shells = 40 if step <= 0 else int(np.clip(np.ceil(extent / step), 20, 40))
-    edges = cubes[0] + extent * np.arange(n_shells + 1) / n_shells
-    count = np.bincount(np.minimum(np.searchsorted(edges, cubes, side="right") - 1, n_shells - 1), minlength=n_shells)
+    edges = inside[0] + extent * np.arange(n_shells + 1) / n_shells
+    count = np.bincount(np.minimum(np.searchsorted(edges, inside, side="right") - 1, n_shells - 1), minlength=n_shells)
     few = count < 0.15 * 0.5 * (count[0] + count[1])
     ends = np.flatnonzero(few[:-1] & few[1:])
-    limit = edges[ends[0] + 1] if len(ends) else cubes[-1]
-    return float(limit ** (-1.0 / 3.0)), _share_of_pairs(count[:-1, None] <= count[None, 1:])
+    limit = edges[ends[0] + 1] if len(ends) else inside[-1]
+    return float(np.interp(limit, inside, d[order])), _share_of_pairs(count[:-1, None] <= count[None, 1:])
 
 
 def _share_of_pairs(holds: np.ndarray) -> float:
