@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from spindle.errors import FileFormatError
+from spindle.errors import FileFormatError, HeaderError
 
 COMPRESSION_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 
@@ -61,6 +61,22 @@ def split_number(path: str) -> NumberedFile:
     return NumberedFile(path, folder + slash + base[: match.start()], match.group(1), match.group(2) + extension + tail)
 
 
+def refuse_doubles(files: Iterable[NumberedFile]) -> None:
+    """Raise FileFormatError when an image is there twice, once compressed and once not, say."""
+    seen: dict[tuple[str, int, str], NumberedFile] = {}
+    for file in files:
+        if not file.digits:
+            continue
+        plain = file.suffix
+        for suffix in COMPRESSION_SUFFIXES:
+            plain = plain.removesuffix(suffix)
+        other = seen.setdefault((file.prefix, int(file.digits), plain), file)
+        if other is not file and other.suffix != file.suffix:
+            one = f"template={file.prefix}{'#' * len(file.digits)}{file.suffix}"
+            found = f"{Path(other.path).name} too"
+            raise HeaderError(file.path, f"image {int(file.digits)}", "each image once", found, f"give one set: {one}")
+
+
 def template_of(files: list[NumberedFile]) -> str:
     """Template of a series, ``#`` in place of digits; one ``#`` when numbers are not padded with zeros."""
     widths = {len(f.digits) for f in files}
@@ -69,10 +85,14 @@ def template_of(files: list[NumberedFile]) -> str:
     if len(widths) > 1 and not any(f.digits.startswith("0") for f in files):
         width = 1
     if unpadded:
-        names = ", ".join(Path(f.path).name for f in files[:3])
-        raise FileFormatError(
-            f"{files[0].prefix}*{files[0].suffix}: the numbers are padded to different widths ({names} ...); rename "
-            "the files or import each width on its own"
+        names = ", ".join(Path(next(f for f in files if len(f.digits) == w).path).name for w in sorted(widths))
+        one = f"template={files[0].prefix}{'#' * width}{files[0].suffix}"
+        raise HeaderError(
+            f"{files[0].prefix}*{files[0].suffix}",
+            "file names",
+            "image numbers padded to one width",
+            f"different widths ({names})",
+            f"rename the files, or import each width on its own: {one}",
         )
     return f"{files[0].prefix}{'#' * width}{files[0].suffix}"
 

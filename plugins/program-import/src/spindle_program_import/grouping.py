@@ -12,7 +12,7 @@ from spindle.models import Beam, Detector, Goniometer, Scan
 from spindle.models.scan import STILL_WIDTH_DEG
 
 from .compare import Difference, beam_differences, detector_differences, goniometer_differences
-from .files import NumberedFile, split_number, template_of
+from .files import NumberedFile, refuse_doubles, split_number, template_of
 from .headers import Header
 
 # Without a tolerance from the user: steps may differ from the width by this fraction of it.
@@ -69,12 +69,24 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """Why two neighbouring images of a series are not in one sweep."""
+    """Why two neighbouring images of a series are not in one sweep.
+
+    Attributes
+    ----------
+    template : str
+    before, after : int
+        Image numbers.
+    expected, found, remedy : str
+        As `spindle.errors.fault` takes them.
+    differences : tuple of Difference
+    """
 
     template: str
     before: int
     after: int
-    reason: str
+    expected: str
+    found: str
+    remedy: str
     differences: tuple[Difference, ...] = ()
 
 
@@ -111,6 +123,7 @@ class SharedModels:
 def make_series(headers: list[Header], shared: SharedModels) -> list[Series]:
     """Sort images into series, each sorted by number; series come in the order of their first image."""
     series: dict[tuple[str, ...], list[tuple[NumberedFile | None, Header]]] = {}
+    refuse_doubles([split_number(h.path) for h in headers if h.n_images == 1])
     for header in headers:
         if header.n_images > 1:
             series.setdefault((header.path,), []).append((None, header))
@@ -165,49 +178,55 @@ def split_runs(series: Series, tolerance: Any, join_stills: bool) -> tuple[list[
         if last is None or kind == "still" or (kind == "image" and not join_stills) or last.kind != kind:
             runs.append(Run(kind, series, [frame]))
             continue
-        reason, differences = _why_apart(last.frames[-1], frame, tolerance)
-        if reason:
-            breaks.append(Break(series.template, last.frames[-1].number, frame.number, reason, tuple(differences)))
+        reason = _why_apart(series.template, last.frames[-1], frame, tolerance)
+        if reason is not None:
+            breaks.append(reason)
             runs.append(Run(kind, series, [frame]))
         else:
             last.frames.append(frame)
     return runs, breaks
 
 
-def _why_apart(before: Frame, after: Frame, tolerance: Any) -> tuple[str, list[Difference]]:
-    """Why `after` does not continue the sweep of `before`; ("", []) when it does."""
-    differences = [
-        *(() if before.beam is after.beam else beam_differences(before.beam, after.beam, tolerance)),
-        *(
-            ()
-            if before.detector is after.detector
-            else detector_differences(before.detector, after.detector, tolerance)
-        ),
-        *(
-            ()
-            if before.goniometer is after.goniometer
-            else goniometer_differences(before.goniometer, after.goniometer, tolerance)
-        ),
-    ]
-    if differences:
-        return "the headers describe different experiments", differences
-    if after.number == before.number:
-        return f"image {after.number} is there twice", []
+def _why_apart(template: str, before: Frame, after: Frame, tolerance: Any) -> Break | None:
+    """Why `after` does not continue the sweep of `before`; None when it does."""
+
+    def apart(expected: str, found: str, remedy: str, differences: tuple[Difference, ...] = ()) -> Break:
+        return Break(template, before.number, after.number, expected, found, remedy, differences)
+
+    models = (
+        ("beam", before.beam, after.beam, beam_differences),
+        ("detector", before.detector, after.detector, detector_differences),
+        ("goniometer", before.goniometer, after.goniometer, goniometer_differences),
+    )
+    different = [(name, d) for name, a, b, compare in models if a is not b for d in compare(a, b, tolerance)]
+    if different:
+        name, (item, first, second) = different[0]
+        remedy = f"set what is wrong (geometry.{name}.*) or widen input.tolerance.{name}.*"
+        if item.startswith("wavelength"):
+            remedy = "set geometry.beam.wavelength=<angstrom> or widen input.tolerance.beam.wavelength="
+        elif "image size" in item or "panels" in item:
+            remedy = "these are images of several detectors: import them one by one with template="
+        elif any("distance" in d[0] for _, d in different):
+            remedy = "set geometry.detector.distance=<mm> or widen input.tolerance.detector.origin="
+            item, first, second = next(d for _, d in different if "distance" in d[0])
+        same = f"the {item} of image {before.number}, {first}"
+        return apart(same, second, remedy, tuple(d for _, d in different))
     if after.number != before.number + 1:
-        missing = after.number - before.number - 1
-        what = (
-            f"image {before.number + 1} is" if missing == 1 else f"images {before.number + 1} to {after.number - 1} are"
-        )
-        return f"{what} missing", []
+        one, last = before.number + 1, after.number - 1
+        missing = f"image {one} is missing" if one == last else f"images {one} to {last} are missing"
+        remedy = f"{missing}: copy, or choose a part with geometry.scan.image_range=<first>,<last>"
+        return apart(f"image {one}", f"image {after.number}", remedy)
     fraction = tolerance.scan.oscillation
     fraction = STEP_TOLERANCE if fraction is None else fraction
     width = before.width
+    remedy = "if the headers are wrong set geometry.scan.oscillation=<start>,<width>, or widen input.tolerance.scan.oscillation="
     if abs(after.width - width) > fraction * max(width, STILL_WIDTH_DEG):
-        return f"the image width changes from {width:g} to {after.width:g} deg", []
-    step = (after.start - before.start - width + 180.0) % 360.0 - 180.0
+        return apart(f"an image width of {width:g} deg as before", f"{after.width:g} deg", remedy)
+    end = before.start + width
+    step = (after.start - end + 180.0) % 360.0 - 180.0
     if abs(step) > fraction * max(width, STILL_WIDTH_DEG) + 1e-4:
-        return f"the angle jumps from {before.start + width:.4f} to {after.start:.4f} deg", []
-    return "", []
+        return apart(f"to start at {end:.4f} deg, where image {before.number} ends", f"{after.start:.4f} deg", remedy)
+    return None
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spindle.errors import FileFormatError
+from spindle.errors import FileFormatError, fault
 from spindle.report import Table
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ def report_refused(headers: Headers, params: Any, context: RunContext) -> None:
     n = len(headers.refused)
     listing = _by_reason(headers.refused)
     if not headers.items:
-        what = "the file is no image" if n == 1 else f"none of the {n} files is an image"
-        raise FileFormatError(f"{what} that can be read:\n{listing}\n`spindle plugins` lists the installed formats")
+        what = "the file cannot be imported" if n == 1 else f"none of the {n} files can be imported"
+        is_foreign = any("no installed format" in reason for _, reason in headers.refused)
+        hint = "\n`spindle plugins` lists the installed formats" if is_foreign else ""
+        raise FileFormatError(f"{what}:\n{listing}{hint}")
     if not params.input.ignore_unhandled:
         raise FileFormatError(f"input.ignore_unhandled=False and {n} files cannot be read:\n{listing}")
     context.log.warning("%d of %d files are left out:\n%s", n, n + len({h.path for h in headers.items}), listing)
@@ -48,7 +50,8 @@ def _by_reason(refused: Sequence[tuple[str, str]], most: int = 10) -> str:
 def report_breaks(breaks: Sequence[Break], context: RunContext) -> None:
     """Say why images with one template make several sweeps."""
     for b in breaks[:20]:
-        context.log.warning("%s: a new sweep begins at image %d: %s", b.template, b.after, b.reason)
+        where = f"image {b.after}, where a new sweep begins"
+        context.log.warning("%s: %s", b.template, fault(where, b.expected, b.found, b.remedy))
         if b.differences:
             context.table(
                 Table(
@@ -58,13 +61,8 @@ def report_breaks(breaks: Sequence[Break], context: RunContext) -> None:
                     key="geometry_conflict",
                 )
             )
-    if breaks:
-        if len(breaks) > 20:
-            context.log.warning("and %d more such places", len(breaks) - 20)
-        context.log.warning(
-            "If this is one sweep: copy missing images, set what the headers say differently (geometry.*), or widen "
-            "input.tolerance.*"
-        )
+    if len(breaks) > 20:
+        context.log.warning("and %d more such places", len(breaks) - 20)
 
 
 def report_counts(headers: Headers, runs: Sequence[Run], context: RunContext) -> None:
