@@ -1,0 +1,7 @@
+"""The program `spindle generate_mask`."""
+
+from __future__ import annotations
+
+from .algorithm import GenerateMask
+
+__all__ = ["GenerateMask"]

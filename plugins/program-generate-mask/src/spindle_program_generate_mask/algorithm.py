@@ -1,0 +1,163 @@
+"""`spindle generate_mask`: mask files from rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.errors import ParameterError
+from spindle.images.masking import MaskingParams
+from spindle.params import Bool, Params, PathParam, Str
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from spindle.execution import RunContext
+    from spindle.models import Experiment, Experiments
+
+__all__ = ["GenerateMask"]
+
+_SUFFIXES = (".npz", ".h5", ".hdf5")
+
+
+class GenerateMask(Program):
+    """Make a mask file from edges, resolution limits, shapes, ice rings and bad pixels.
+
+    The mask has one array per panel; True is a pixel that may be used. Several sets of images get one numbered file
+    each. A mask file that the experiments have already is joined with the new one.
+
+        spindle generate_mask imported.expt border=2 d_min=1.5 output.experiments=masked.expt
+        spindle generate_mask imported.expt untrusted.circle=1230,1260,40 'untrusted.polygon=1230 1200 2463 1180 2463 1215'
+        spindle generate_mask imported.expt ice_rings.filter=True output.mask=ice.h5
+        spindle generate_mask imported.expt use_trusted_range=True automatic_mask=True
+    """
+
+    class Params(MaskingParams):
+        """Which pixels are masked."""
+
+        use_trusted_range = Bool(
+            False,
+            help="Also write down what is left out in any case: pixels that the image format declares bad, untrusted "
+            "rectangles of the panels, and pixels whose value lies outside the trusted range in each of up to ten "
+            "images. For use outside of Spindle.",
+        )
+        automatic_mask = Bool(
+            False,
+            help="Also look at up to 60 images for pixels that are in shadow, dead or hot: far darker or brighter than "
+            "others at the same scattering angle, image after image.",
+        )
+
+        class output(Params):
+            """What is written."""
+
+            mask = PathParam(
+                "pixels.npz",
+                none=True,
+                help="Mask file, .npz or .h5 by its name; numbered when there are several sets of images.",
+            )
+            experiments = PathParam(None, help="Experiment list that uses the mask; none by default.")
+            log = Str("spindle.generate_mask.log", none=True, help="Log file.")
+
+    @hookimpl
+    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+        """Make the masks; see `spindle.contracts.program.ProgramSpec`."""
+        from .rules import apply_rules
+
+        if inputs.reflections:
+            raise ParameterError("generate_mask: masks are made from experiments; leave the reflection file out")
+        experiments = context.experiments_of(inputs)
+        path = _path(params, context)
+        sets = _sets(experiments)
+        files: dict[str, Callable[[Path], None]] = {}
+        summary: dict[str, Any] = {"n_masked": [], "fraction": []}
+        attached: dict[int, Any] = {}
+        with context.progress("masking", len(sets)) as progress:
+            for number, members in enumerate(sets, 1):
+                experiment = experiments[members[0]]
+                found = apply_rules(experiment, params, context)
+                target = path
+                if len(sets) > 1:
+                    target = path.with_name(f"{path.stem}_{number:0{len(str(len(sets)))}d}{path.suffix}")
+                context.table(found.table(_title(experiment, target), [p.name for p in experiment.detector]))
+                _judge(found.counts, found.n_masked, found.n_pixels, context)
+                files[str(target)] = _writer(found.masks)
+                summary["n_masked"].append(found.n_masked)
+                summary["fraction"].append(found.n_masked / found.n_pixels)
+                for member in members:
+                    imageset = experiments[member].imageset
+                    if imageset is not None and id(imageset) not in attached:
+                        attached[id(imageset)] = replace(imageset, mask=str(target.absolute()))
+                progress.advance()
+        name = params.output.experiments
+        if name is None:
+            next_step = f"spindle apply_mask <experiments> {' '.join(files)}"
+            return ProgramResult(summary=summary, files=files, next_step=next_step)
+        if not attached:
+            raise ParameterError(
+                f"output.experiments={name}: the experiments have no images to which a mask could belong; leave it out"
+            )
+        masked = type(experiments)(
+            [e if e.imageset is None else replace(e, imageset=attached[id(e.imageset)]) for e in experiments]
+        )
+        return ProgramResult(experiments=masked, summary=summary, files=files, next_step=f"spindle find_spots {name}")
+
+
+def _path(params: Any, context: RunContext) -> Path:
+    """Where the mask goes; says so when the name promises another kind of file."""
+    path = params.output.mask
+    if path is None:
+        raise ParameterError("output.mask=None: a mask needs a file; give a name that ends in .npz or .h5")
+    if path.suffix not in _SUFFIXES:
+        context.log.warning(
+            "Warning: output.mask=%s is written as .npz, which is what Spindle reads; DIALS writes Python pickles under "
+            "such names and does not read this file",
+            path,
+        )
+    return Path(path)
+
+
+def _sets(experiments: Experiments) -> list[list[int]]:
+    """Positions of the experiments that share a mask, set by set.
+
+    A sequence of images has a mask of its own; stills share one as long as they share detector, beam and mask.
+    """
+    groups: dict[object, list[int]] = {}
+    for position, experiment in enumerate(experiments):
+        imageset = experiment.imageset
+        key: object = id(imageset)
+        if imageset is None or imageset.kind != "ImageSequence":
+            key = (id(experiment.detector), id(experiment.beam), imageset and imageset.mask)
+        groups.setdefault(key, []).append(position)
+    return list(groups.values())
+
+
+def _title(experiment: Experiment, target: Path) -> str:
+    imageset = experiment.imageset
+    name = "" if imageset is None else imageset.template or (imageset.paths[0] if imageset.paths else "")
+    images = f", images {Path(name).name}" if name else ""
+    return f"Pixels that are masked{images}, in {target}:"
+
+
+def _judge(counts: dict[str, np.ndarray], n_masked: int, n_pixels: int, context: RunContext) -> None:
+    """Say when a rule does nothing, and stop when nothing is left."""
+    if n_masked == n_pixels:
+        raise ParameterError(
+            f"generate_mask: {' and '.join(counts)} mask every pixel of the detector; change their values"
+        )
+    if not counts:
+        context.log.warning("Warning: no rule was given, so that all pixels are good; see spindle generate_mask -h")
+    for rule, number in counts.items():
+        if not number.sum() and rule not in ("declared bad", "out of range", "automatic"):
+            context.log.warning("Warning: %s masks no pixel", rule)
+
+
+def _writer(masks: list[np.ndarray]) -> Callable[[Path], None]:
+    def write(target: Path) -> None:
+        from spindle.images.maps import write_mask
+
+        write_mask(target, masks)
+
+    return write

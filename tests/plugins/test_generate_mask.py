@@ -1,0 +1,200 @@
+"""`spindle generate_mask` and `spindle apply_mask`: masks with known pixels, and what later steps make of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import spindle
+from spindle.cli.main import main
+from spindle.errors import ParameterError, UserError
+from spindle.files import read_experiments, write_experiments
+from spindle.images import ImageSequence
+from spindle.images.maps import read_mask, write_mask
+from spindle.models import Beam, Detector, Experiment, Experiments, Panel
+from spindle.testing.format import mini_cbf_header, write_mini_cbf
+
+PIXELS = np.full((40, 60), 5, np.int32)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def imported(here):
+    """Experiments of three images with a gap of -1, a dead pixel of -2 and one overload."""
+    files = []
+    for i in range(3):
+        pixels = PIXELS.copy()
+        pixels[:, 30:33] = -1
+        pixels[7, 9] = -2
+        pixels[20, i] = 2_000_000
+        header = mini_cbf_header(Start_angle=f"{0.5 * i} deg.")
+        files.append(write_mini_cbf(here / f"t_{i + 1:04d}.cbf", pixels, header))
+    experiments = spindle.run("import", files=files).experiments
+    write_experiments(experiments, "imported.expt")
+    return experiments
+
+
+def panels_of(path, experiments):
+    return read_mask(path, experiments[0].detector)
+
+
+def test_masks_are_written_counted_and_attached(imported, capsys):
+    words = ["generate_mask", "imported.expt", "border=2", "untrusted.rectangle=10,20,5,15", "d_min=0.1"]
+    assert main([*words, "output.experiments=masked.expt"]) == 0
+    expected = np.zeros((40, 60), np.bool_)
+    expected[2:-2, 2:-2] = True
+    expected[5:15, 10:20] = False
+    (good,) = panels_of("pixels.npz", imported)
+    assert np.array_equal(good, expected)
+    text = capsys.readouterr().out
+    assert "untrusted[0]" in text and "Warning: d_min masks no pixel" in text
+    assert "spindle find_spots masked.expt" in text
+    assert np.array_equal(ImageSequence(read_experiments("masked.expt")[0]).mask(), expected)
+
+
+def test_a_second_mask_is_joined_with_the_first(imported):
+    assert main(["generate_mask", "imported.expt", "border=2", "output.experiments=masked.expt"]) == 0
+    assert main(["generate_mask", "masked.expt", "untrusted.pixel=20,30", "output.mask=more.h5"]) == 0
+    (good,) = panels_of("more.h5", imported)
+    assert not good[20, 30] and not good[0, 0] and good.sum() == 36 * 56 - 1
+
+
+def test_what_the_images_say_is_bad_may_be_written_down(imported):
+    assert main(["generate_mask", "imported.expt", "use_trusted_range=True"]) == 0
+    (good,) = panels_of("pixels.npz", imported)
+    expected = np.ones((40, 60), np.bool_)
+    expected[:, 30:33] = False
+    expected[7, 9] = False
+    assert np.array_equal(good, expected)  # the overload is on another pixel of each image
+
+
+def test_images_in_place_of_experiments(imported):
+    result = spindle.run("generate_mask", files=["t_0001.cbf"], border=1)
+    assert result.summary["n_masked"] == [2 * 60 + 2 * 38]
+    assert list(result.files) == ["pixels.npz"]
+    assert result.experiments is None
+
+
+def test_several_sets_of_images_get_numbered_masks(here, imported):
+    other = spindle.run("import", files=[write_mini_cbf(here / "u_0001.cbf", PIXELS[:20])]).experiments
+    write_experiments(Experiments([*imported, *other]), "two.expt")
+    assert main(["generate_mask", "two.expt", "border=3", "output.experiments=masked.expt"]) == 0
+    assert panels_of("pixels_1.npz", imported)[0].shape == (40, 60)
+    assert panels_of("pixels_2.npz", other)[0].shape == (20, 60)
+    assert [e.imageset.mask for e in read_experiments("masked.expt")] == [
+        str(here / "pixels_1.npz"), str(here / "pixels_2.npz")
+    ]  # fmt: skip
+
+
+def test_each_panel_has_its_rules(capsys):
+    panel = Panel(
+        fast_axis=(1, 0, 0), slow_axis=(0, -1, 0), origin=(-2, 2, -100), pixel_size=(0.1, 0.1), image_size=(40, 20)
+    )
+    detector = Detector([replace(panel, name=f"p{i}", origin=(5 * i, 2, -100)) for i in range(3)])
+    experiments = Experiments([Experiment(Beam(direction=(0, 0, 1), wavelength=1.0), detector)])
+    write_experiments(experiments, "three.expt")
+    with open("rules.phil", "w") as stream:
+        stream.write("untrusted { panel = 1 }\nuntrusted { panel = 2\n circle = 10 10 3\n }\n")
+    assert main(["generate_mask", "three.expt", "rules.phil"]) == 0
+    masks = panels_of("pixels.npz", experiments)
+    assert [int((~m).sum()) for m in masks] == [0, 800, 25]
+    assert "| all   | 3 panels |" in capsys.readouterr().out
+    with pytest.raises(ParameterError, match="have no images to which a mask could belong"):
+        spindle.run("generate_mask", experiments, border=1, output__experiments="masked.expt")
+
+
+def test_shadows_and_hot_pixels_are_found(here):
+    rng = np.random.default_rng(3)
+    files = []
+    for i in range(12):
+        pixels = rng.poisson(20.0, (80, 90)).astype(np.int32)
+        pixels[30:40, 60:75] = rng.poisson(1.0, (10, 15))
+        pixels[70, 10] = 3000
+        header = mini_cbf_header(Start_angle=f"{i} deg.", Angle_increment="1.0 deg.", Beam_xy="(45, 40) pixels")
+        files.append(write_mini_cbf(here / f"t_{i + 1:04d}.cbf", pixels, header))
+    experiments = spindle.run("import", files=files).experiments
+    result = spindle.run("generate_mask", experiments, automatic_mask=True)
+    result.files["pixels.npz"](here / "pixels.npz")
+    (good,) = panels_of("pixels.npz", experiments)
+    expected = np.ones_like(good)
+    expected[30:40, 60:75] = False
+    expected[70, 10] = False
+    assert not good[31:39, 61:74].any() and not good[70, 10]
+    assert (good != expected).sum() < 50
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["border=30"], "mask every pixel of the detector"),
+        (["untrusted.polygon=1,2,3,4"], "at least three corners"),
+        (["untrusted.panel=4"], "the detector has 1 panels"),
+        (["output.mask=no/pixels.npz"], "the folder no does not exist"),
+        (["t_0001.cbf"], "not both"),
+        (["output.mask=None"], "a mask needs a file"),
+    ],
+)
+def test_wrong_requests_are_errors(imported, words, message, capsys):
+    assert main(["generate_mask", "imported.expt", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_other_suffixes_are_explained(imported, capsys):
+    assert main(["generate_mask", "imported.expt", "border=1", "output.mask=pixels.mask"]) == 0
+    assert "pixels.mask is written as .npz" in capsys.readouterr().out
+    assert panels_of("pixels.mask", imported)[0].sum() == 38 * 58
+
+
+def test_masks_are_attached(here, imported, capsys):
+    good = np.ones((40, 60), np.bool_)
+    good[3, 4:7] = False
+    write_mask(here / "mine.npz", [good])
+    assert main(["apply_mask", "imported.expt", "mine.npz"]) == 0
+    text = capsys.readouterr().out
+    assert "mine.npz" in text and "Next: spindle find_spots masked.expt" in text
+    masked = read_experiments("masked.expt")[0]
+    assert masked.imageset.mask == str(here / "mine.npz")
+    assert np.array_equal(ImageSequence(masked).mask(), good)
+    again = spindle.run("apply_mask", read_experiments("masked.expt"), input__mask="mine.npz")
+    assert again.tables[0].column("note") == ["replaces mine.npz"]
+
+
+def test_experiments_that_share_images_keep_sharing(here, imported):
+    write_mask(here / "mine.npz", [np.eye(40, 60) == 0])
+    two = Experiments([imported[0], replace(imported[0], identifier="other")])
+    result = spindle.run("apply_mask", two, files=["mine.npz"])
+    assert result.experiments[0].imageset is result.experiments[1].imageset
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ([np.ones((60, 40), np.bool_)], "transposed"),
+        ([np.ones((40, 60), np.bool_)] * 2, "the mask has 2 arrays"),
+        ([np.zeros((40, 60), np.bool_)], "leaves no pixel"),
+        ([np.full((40, 60), 3)], "not True and False"),
+    ],
+)
+def test_masks_that_do_not_fit_are_errors(imported, arrays, message):
+    np.savez("bad.npz", *arrays)
+    with pytest.raises(UserError, match=message):
+        spindle.run("apply_mask", imported, files=["bad.npz"])
+
+
+def test_numbers_of_masks_that_do_not_fit_are_errors(here, imported):
+    write_mask(here / "a.npz", [np.ones((40, 60), np.bool_)])
+    with pytest.raises(ParameterError, match="2 masks for 1 sets"):
+        spindle.run("apply_mask", imported, files=["a.npz", "a.npz"])
+    with pytest.raises(ParameterError, match="no mask"):
+        spindle.run("apply_mask", imported)
+    with pytest.raises(ParameterError, match="give an experiment file"):
+        spindle.run("apply_mask", files=["a.npz"])
+    with pytest.raises(UserError, match=r"gone\.npz"):
+        spindle.run("apply_mask", imported, input__mask="gone.npz")
