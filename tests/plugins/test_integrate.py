@@ -18,6 +18,8 @@ from spindle.contracts.profile import ForegroundMasks
 from spindle.errors import UserError
 from spindle.files import read_experiments, read_reflections
 from spindle.geometry import lorentz_polarisation, zeta_factor
+from spindle.images.correction import corrections_of
+from spindle.images.maps import write_map
 from spindle.models import Experiments, ImageSet
 from spindle.params.resolve import build
 from spindle.table import Flag, MaskCode, ReflectionTable
@@ -41,6 +43,10 @@ class StoredImages:
 
     def mask(self, panel=0):
         return np.ones(self.images.shape[1:], bool)
+
+    @property
+    def corrections(self):
+        return corrections_of(self.experiment.imageset, self.experiment.detector)
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +173,27 @@ def test_a_constant_added_to_all_pixels_leaves_the_sums(data, result):
         raised.reflections["intensity.sum.value"], plain.reflections["intensity.sum.value"], atol=0.02
     )
     assert np.all(raised.reflections["intensity.sum.variance"] > plain.reflections["intensity.sum.variance"])
+
+
+def test_maps_of_gain_and_pedestal_are_corrected_for(data, tmp_path):
+    images = data[2].images
+    rng = np.random.default_rng(4)
+    gain, pedestal = rng.integers(2, 9, images.shape[1:]), rng.integers(-5, 50, images.shape[1:])
+    IMAGES["distorted"] = images * gain + pedestal
+    write_map(tmp_path / "gain.npz", [gain])
+    write_map(tmp_path / "pedestal.h5", [pedestal])
+    lookups = {"gain": str(tmp_path / "gain.npz"), "pedestal": str(tmp_path / "pedestal.h5")}
+    fixed = {
+        "integration__background__algorithm": "simple",
+        "integration__filter__automatic_mask": False,
+    }
+    (panel,) = data[0][0].detector
+    wide = data[0][0].detector.replace_panels([replace(panel, trusted_range=(-5, 1e7))])
+    plain = run((data[0].replace(0, detector=wide), *data[1:]), **fixed).reflections
+    imageset = ImageSet(template="distorted", **lookups)
+    corrected = run((data[0].replace(0, detector=wide, imageset=imageset), *data[1:]), **fixed).reflections
+    for name in ("intensity.sum.value", "intensity.sum.variance", "intensity.prf.value"):
+        np.testing.assert_allclose(corrected[name], plain[name], rtol=1e-4, atol=0.02)
 
 
 def test_neighbours_are_left_in_the_background_on_request(data):

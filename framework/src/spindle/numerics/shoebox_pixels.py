@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 __all__ = ["subtract_and_divide"]
@@ -20,6 +21,7 @@ def subtract_and_divide(rows, bbox, offsets, pedestal, gain, data):
     offsets : (n + 1,) int64
         First pixel of each shoebox in `data`; a shoebox may be empty.
     pedestal, gain : (1, 1) or (slow, fast) float32
+        Pixels without a pedestal or a positive gain become 0.
     data : (n_pixels,) float32
         Changed in place; z slowest, x fastest.
     """
@@ -38,5 +40,6 @@ def subtract_and_divide(rows, bbox, offsets, pedestal, gain, data):
                 for x in range(bbox[i, 0], bbox[i, 1]):
                     if not bounded or (0 <= y < height and 0 <= x < width):
                         zero = pedestal[y * pedestal_step, x * pedestal_step]
-                        data[at] = (data[at] - zero) / gain[y * gain_step, x * gain_step]
+                        factor = gain[y * gain_step, x * gain_step]
+                        data[at] = (data[at] - zero) / factor if factor > 0 and np.isfinite(zero) else 0
                     at += 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spindle.images.correction import correct_shoeboxes
 from spindle.table import Flag, MaskCode, Shoeboxes
 
 from .kernels import free_crowded, sum_pixels
@@ -34,29 +35,27 @@ class Measurer:
     table : ReflectionTable
         All predictions; only read.
     detector : Detector
+    corrections : list of Correction
+        From raw values to counts, of each panel.
     background, centroid : Handle
         Plugins.
     params : IntegrateParams.integration
     """
 
-    def __init__(self, table, detector, background, centroid, params) -> None:
+    def __init__(self, table, detector, corrections, background, centroid, params) -> None:
         self.table = table
         self.detector = detector
         self.background = background
         self.centroid = centroid
         self.gain = float(params.summation.detector_gain or 1.0)
         self.threshold = params.profile.valid_foreground_threshold or 0.0
-        self.panel_gain = np.array([p.gain for p in detector], dtype=np.float32)
-        self.panel_pedestal = np.array([p.pedestal for p in detector], dtype=np.float32)
-        self.raw_is_counts = bool(np.all(self.panel_gain == 1) and np.all(self.panel_pedestal == 0))
+        self.corrections = corrections
 
     def measure(self, block: Block, fitter: Any = None, expected: Any = None, keep: bool = False) -> Measured:
         """Background, sums, centroids and, with a fitter, profile fits of a block."""
         boxes = block.shoeboxes
         n = len(boxes)
-        if not self.raw_is_counts:
-            owner = np.repeat(block.panel, np.diff(boxes.offsets))
-            boxes.data[:] = (boxes.data - self.panel_pedestal[owner]) / self.panel_gain[owner]
+        correct_shoeboxes(self.corrections, block.panel, boxes.bbox, boxes.offsets, boxes.data)
         neighbours = boxes.background if block.model is not None else None
         free_crowded(boxes.offsets, boxes.mask, LEAST_BACKGROUND)
         estimate = self.background.estimate_background(shoeboxes=boxes, detector=self.detector)

@@ -155,7 +155,12 @@ class Integrator:
             "excluded": excluded,
             "first": experiment.scan.array_range[0],
             "measurer": Measurer(
-                self.table, experiment.detector, self.background, self.centroid, self.params.integration
+                self.table,
+                experiment.detector,
+                sequence.corrections,
+                self.background,
+                self.centroid,
+                self.params.integration,
             ),
         }
 

@@ -33,11 +33,10 @@ def image_statistics(experiments: Experiments, is_raw: bool, executor: Executor)
     def one(task: tuple[ImageSequence, int]) -> list[object]:
         sequence, i = task
         parts = []
-        for pixels, panel in zip(sequence.read(i), sequence.experiment.detector, strict=True):
-            values = pixels.ravel()
-            if not is_raw and (panel.pedestal != 0.0 or panel.gain != 1.0):
-                values = (values - panel.pedestal) / panel.gain
-            parts.append(values)
+        for pixels, correction in zip(sequence.read(i), sequence.corrections, strict=True):
+            if not is_raw and correction.is_needed:
+                pixels = correction.apply(pixels, np.empty(pixels.shape, np.float32))
+            parts.append(pixels.ravel())
         values = parts[0] if len(parts) == 1 else np.concatenate(parts)
         path, frame = sequence.file_of(i)
         name = Path(path).name + (f"[{frame}]" if frame else "")
