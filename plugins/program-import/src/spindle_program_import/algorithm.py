@@ -41,6 +41,7 @@ class Import(Program):
     @hookimpl
     def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
         """Read headers, group images, change models; see `spindle.contracts.program.ProgramSpec`."""
+        from .lookups import check_lookups
         from .reference import read_reference
 
         _check_params(params)
@@ -54,6 +55,7 @@ class Import(Program):
             experiments = _changed_experiments(inputs.experiments, params, reference)
         else:
             experiments = _import_images(inputs, params, context, reference)
+        check_lookups(experiments)
         tables = [overview(experiments)]
         context.table(tables[0])
         sweeps = sum(1 for e in experiments if not e.is_still)
@@ -73,19 +75,14 @@ class Import(Program):
 
 def _check_params(params: Any) -> None:
     """Stop for what is not supported, before anything long."""
-    for name in ("gain", "pedestal", "dx", "dy"):
+    from .lookups import lookup_files
+
+    lookup_files(params)
+    for name in ("dx", "dy"):
         if getattr(params.lookup, name):
-            remedy = f"use geometry.detector.panel.{name}=" if name in ("gain", "pedestal") else "leave it out"
             raise ParameterError(
-                f"lookup.{name}={getattr(params.lookup, name)}: per-pixel maps of this kind are not supported; {remedy}"
+                f"lookup.{name}={getattr(params.lookup, name)}: distortion maps are not supported; leave it out"
             )
-    if params.lookup.mask and Path(params.lookup.mask).suffix != ".npz":
-        raise ParameterError(
-            f"lookup.mask={params.lookup.mask}: masks are .npz files with one True/False array per panel, in order "
-            "(numpy.savez); pickled masks of DIALS are not read"
-        )
-    if params.lookup.mask and not Path(params.lookup.mask).expanduser().exists():
-        raise ParameterError(f"lookup.mask={params.lookup.mask}: no such file")
     if params.format.dynamic_shadowing is True:
         raise ParameterError(
             "format.dynamic_shadowing=True: no installed format has a model of the goniometer's shadow; mask the "
@@ -259,6 +256,7 @@ def _set_oscillation(series: Series, params: Any) -> None:
 def _changed_experiments(experiments: Experiments, params: Any, reference: Reference | None) -> Experiments:
     """Existing experiments with reference, overrides and lookup applied; shared models stay shared."""
     from .build import extrapolated
+    from .lookups import lookup_files
     from .overrides import changed_beam, changed_detector, changed_goniometer
 
     geometry = params.geometry
@@ -293,8 +291,9 @@ def _changed_experiments(experiments: Experiments, params: Any, reference: Refer
                 changed_scan = changed_scan.slice(*wanted.image_range)
         if changed_scan is not scan:
             experiments = experiments.with_model(scan, changed_scan)
-    if params.lookup.mask:
-        mask = str(Path(params.lookup.mask).expanduser().absolute())
+    lookups = lookup_files(params)
+    if any(lookups.values()):
+        given = {name: path for name, path in lookups.items() if path}
         for imageset in experiments.unique("imageset"):
-            experiments = experiments.with_model(imageset, replace(imageset, mask=mask))
+            experiments = experiments.with_model(imageset, replace(imageset, **given))
     return experiments

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from spindle.models import Experiment, Experiments, ImageSet, Scan
 from spindle.params import Auto
 
 from .grouping import Frame, Run, Series, hidden_rotation, sweep_angles
+from .lookups import lookup_files
 
 
 @dataclass(slots=True)
@@ -136,7 +136,7 @@ class Builder:
         params = self.params
         shadowing = params.format.dynamic_shadowing
         return {
-            "mask": str(Path(params.lookup.mask).expanduser().absolute()) if params.lookup.mask else None,
+            **lookup_files(params),
             "params": {
                 "dynamic_shadowing": "Auto" if shadowing is Auto else bool(shadowing),
                 "multi_panel": params.format.multi_panel,

@@ -214,10 +214,10 @@ class ImportParams(Params):
         )
 
     class lookup(Params):
-        """Corrections that hold for every image."""
+        """Corrections that hold for every image: files with an array for each panel (.npz or .h5)."""
 
-        mask = Str(None, help="Mask file (.npz with one True/False array per panel, True is good).")
-        gain = Str(None, help="Gain map; not supported yet, use geometry.detector.panel.gain.")
-        pedestal = Str(None, help="Pedestal map; not supported yet, use geometry.detector.panel.pedestal.")
+        mask = Str(None, help="True and False for each pixel; True is good.")
+        gain = Str(None, help="Counts per photon of each pixel, in place of the panel's gain.")
+        pedestal = Str(None, help="Pedestal of each pixel, in place of the panel's.")
         dx = Str(None, help="Map of shifts along fast; not supported yet.")
         dy = Str(None, help="Map of shifts along slow; not supported yet.")
