@@ -1,0 +1,7 @@
+"""`spindle spot_counts_per_image`."""
+
+from __future__ import annotations
+
+from .algorithm import SpotCountsPerImage
+
+__all__ = ["SpotCountsPerImage"]
