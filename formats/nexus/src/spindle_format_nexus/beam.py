@@ -39,7 +39,7 @@ class BeamReader:
 
     def __init__(self, entry: Entry, n_images: int, options: FormatOptions, notes: list[str]) -> None:
         self.entry = entry
-        self.wavelengths = self._wavelengths(n_images, options, notes)
+        self.wavelengths = self._wavelengths(n_images, options)
         self.normal, self.fraction = self._polarisation(notes)
         self.flux = (number(entry.beam, "total_flux", "flux") if entry.beam is not None else None) or 0.0
         self.probe = self._probe()
@@ -49,18 +49,18 @@ class BeamReader:
         wavelength = self.wavelengths[image if image < len(self.wavelengths) else -1]
         return _beam(float(wavelength), self.normal, self.fraction, self.flux, self.probe)
 
-    def _wavelengths(self, n_images: int, options: FormatOptions, notes: list[str]) -> np.ndarray:
+    def _wavelengths(self, n_images: int, options: FormatOptions) -> np.ndarray:
         """(n_images,) or (1,) float64, angstrom."""
         beam = self.entry.beam
         try:
-            return self._stated(beam, n_images, notes)
+            return self._stated(beam, n_images)
         except HeaderError as error:
             if options.wavelength:
                 return np.array([options.wavelength])
             remedy = "set geometry.beam.wavelength=<angstrom>"
             raise HeaderError(error.file, error.place, error.expected, error.found, remedy) from error
 
-    def _stated(self, beam: h5py.Group | None, n_images: int, notes: list[str]) -> np.ndarray:
+    def _stated(self, beam: h5py.Group | None, n_images: int) -> np.ndarray:
         """What the file says of the wavelength; `_wavelengths` adds what to do."""
         found = None
         if beam is not None:
@@ -82,14 +82,8 @@ class BeamReader:
             raise fault_at(node, f"one {kind}, or one for each of the {n_images} images", len(found), "")
         if found.min() < _SHORTEST or found.max() > _LONGEST:
             bad = found.min() if found.min() < _SHORTEST else found.max()
-            notes.append(
-                fault(
-                    node.name,
-                    f"a wavelength of {_SHORTEST:g} to {_LONGEST:g} A",
-                    f"{numbers(node)[0]:g} {attribute(node, 'units')}, which is {bad:.4g} A",
-                    "taken as it is; if the unit is wrong set geometry.beam.wavelength=<angstrom>",
-                )
-            )
+            stated = f"{numbers(node)[0]:g} {attribute(node, 'units') or 'angstrom'}, which is {bad:.4g} A"
+            raise fault_at(node, f"a wavelength of {_SHORTEST:g} to {_LONGEST:g} A", stated, "")
         return found
 
     @staticmethod

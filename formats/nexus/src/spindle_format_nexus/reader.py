@@ -18,7 +18,7 @@ from .detector import DetectorReader
 from .hdf import fault_at, get, number, open_file
 from .layout import Entry, find_entries, image_datasets
 from .rotation import RotationReader
-from .stored import Frames, open_frames
+from .stored import Frames, StoredFrames, open_frames
 
 # Bits of pixel_mask that tell of a pixel not to be used; the upper half are properties (NXdetector, NeXus).
 _BAD_BITS = 0x0000FFFF
@@ -85,6 +85,7 @@ class NexusReader(ImageReader):
         detector = DetectorReader(entry, shape, stacks[0].dtype, self.options, notes)
         rotation = RotationReader(entry, count, notes)
         self._check_count(entry, count, notes)
+        self._check_written(stacks, notes)
         flatfield = self._flatfield(entry, detector, notes)
         known = [n for n in ("pixel_mask", "detectorSpecific/pixel_mask") if n in entry.detector]
         if detector.find_map("pixel_mask", notes) is None and not known:
@@ -113,6 +114,20 @@ class NexusReader(ImageReader):
         if images and round(images * triggers) != count:
             remedy = "those that are there are imported; copy missing files, or choose with geometry.scan.image_range="
             notes.append(fault(f"{special.name}/nimages", f"{count} images", f"{round(images * triggers)}", remedy))
+
+    @staticmethod
+    def _check_written(stacks: list[Frames], notes: list[str]) -> None:
+        """Say when a measurement was stopped before all images were written."""
+        for stack in stacks:
+            if not isinstance(stack, StoredFrames) or stack.dataset.file.swmr_mode:
+                continue
+            count, written = stack.count(), stack.written()
+            if written < count:
+                remedy = (
+                    "the others were never written: leave them out with geometry.scan.image_range=<first>,<last>, or "
+                    "copy the file again"
+                )
+                notes.append(fault(stack.dataset.name, f"chunks of {count} images", f"those of {written}", remedy))
 
     @staticmethod
     def _flatfield(entry: Entry, detector: DetectorReader, notes: list[str]) -> np.ndarray | None:

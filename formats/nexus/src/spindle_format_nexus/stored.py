@@ -27,7 +27,7 @@ LEAVE_OUT = "geometry.scan.image_range=<first>,<last>"
 
 def _remedy(reason: str) -> str:
     """What to do when HDF5 cannot read an image."""
-    if "filter" in reason and ("not registered" in reason or "not available" in reason or "plugin" in reason):
+    if "plugin" in reason or "not registered" in reason or ("filter" in reason and "available" in reason):
         return "install the filter (HDF5_PLUGIN_PATH names the folder of further ones)"
     return "copy the file again"
 
@@ -61,6 +61,14 @@ class StoredFrames:
         if self.dataset.file.swmr_mode:
             self.dataset.id.refresh()
         return int(self.dataset.shape[0])
+
+    def written(self) -> int:
+        """Number of frames that have their chunks, of those that are stored one per chunk; else all of them."""
+        count, dataset = self.count(), self.dataset
+        if self.is_single or dataset.chunks is None or dataset.chunks[0] != 1:
+            return count
+        per_frame = int(np.prod([-(-n // c) for n, c in zip(self.shape, dataset.chunks[1:], strict=True)]))
+        return min(count, int(dataset.id.get_num_chunks()) // per_frame)
 
     def _filters(self) -> list[tuple[int, tuple[int, ...]]]:
         plist = self.dataset.id.get_create_plist()

@@ -83,7 +83,11 @@ def follow(node: h5py.Group | h5py.Dataset, what: str, notes: list[str]) -> list
         target = depends_on(current)
         if target is None:
             if isinstance(current, h5py.Dataset):
-                known = [a for a in known_axes(current.file, current.parent) if a != current.name]
+                known = [
+                    a
+                    for a in known_axes(current.file, current.parent)
+                    if a not in seen and a.startswith(current.parent.name)
+                ]
                 notes.append(
                     fault(
                         current.name,
