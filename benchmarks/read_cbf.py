@@ -57,7 +57,8 @@ def ours(files: list[Path], repeat: int, threads: int) -> float:
 def decoding_only(path: Path, repeat: int) -> float:
     """Best time, seconds, of decoding one image that is in memory."""
     import numpy as np
-    from spindle_format_cbf.binary import decode, find_binary
+    from spindle_format_cbf.binary import find_binary
+    from spindle_format_cbf.decoding import decode
 
     from spindle.images.compressed import read_all, read_head
 

@@ -7,17 +7,17 @@ from pathlib import Path
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.format import FormatOptions, ImageReader
 
-from .imgcif import has_geometry
+from .imgcif import begins_with_geometry
 
 _MAGIC = b"###CBF"
 
 
 class CbfFormat(Algorithm):
-    """CBF images of pixel-array detectors: miniCBF and full (imgCIF) headers, byte-offset compression."""
+    """CBF images: miniCBF and full (imgCIF) headers, detectors of many elements, all compressions of CBFlib."""
 
     @hookimpl
     def understand(self, path: Path, head: bytes) -> bool:
-        """A CBF with one byte-offset image and a header that places the detector."""
+        """A CBF with a header that places the detector."""
         return not self.refusal(path, head)
 
     @hookimpl
@@ -25,7 +25,7 @@ class CbfFormat(Algorithm):
         """Why a file is not read; "" when it is."""
         if not head.lstrip().startswith(_MAGIC):
             return "does not start with ###CBF"
-        if b"# Detector:" not in head and b"# Pixel_size" not in head and not has_geometry(head):
+        if b"# Detector:" not in head and b"# Pixel_size" not in head and not begins_with_geometry(head):
             return "a CBF, but without a miniCBF header ('# Detector:', '# Pixel_size') and without imgCIF axes"
         return ""
 

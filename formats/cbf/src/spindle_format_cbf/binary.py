@@ -1,30 +1,31 @@
-"""The binary section of a CBF file: its header and its pixels."""
+"""Binary sections of a CBF file: where the pixels of each array are and how they are stored."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 
 import numpy as np
 
-from spindle.errors import FileFormatError
-
-from .kernels import decode_byte_offset
+from spindle.errors import FileFormatError, HeaderError
 
 SECTION = b"--CIF-BINARY-FORMAT-SECTION--"
 START = b"\x0c\x1a\x04\xd5"
+COPY_AGAIN = "copy the file again"
 
+# The closing line of a section is its opening line with two more dashes.
+_OPENING = re.compile(re.escape(SECTION) + rb"(?!--)")
 _FIELD = re.compile(rb"^([\w-]+):[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
-_CONVERSIONS = re.compile(rb'conversions\s*=\s*"?(x-CBF_[A-Za-z0-9_]+)', re.IGNORECASE)
+_CONVERSIONS = re.compile(rb'conversions\s*=\s*"?(x-CBF_[A-Za-z0-9_]+)"?([^\r\n]*)', re.IGNORECASE)
+_ELEMENT = re.compile(r"(un)?signed (8|16|32)-bit integer|signed (32|64)-bit real", re.IGNORECASE)
+# Bytes that the header of a section and the padding before it take at most.
+_HEADER_ROOM = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
 class BinaryHeader:
-    """What precedes the pixels.
+    """What precedes the pixels of one array.
 
     Attributes
     ----------
@@ -34,12 +35,19 @@ class BinaryHeader:
         Bytes of compressed pixels.
     compression : str
         As in the file, such as "x-CBF_BYTE_OFFSET"; "" for none.
-    n_elements, fast, slow : int
+    n_elements, fast, slow, layers : int
+        Pixels in all and along each dimension.
     element_type : str
     md5 : str
         Base64 of the checksum of the compressed bytes; "" when not given.
     is_big_endian : bool
-        Of uncompressed pixels; byte offset is little endian by definition.
+        Of uncompressed pixels; compressed ones are little endian by definition.
+    is_flat, is_correlated : bool
+        Variants of the packed compressions.
+    number : int
+        The file's number for the section; 0 when it gives none.
+    encoding : str
+        How the bytes are written: "BINARY" unless it is a pure text file.
     """
 
     start: int
@@ -51,25 +59,65 @@ class BinaryHeader:
     element_type: str
     md5: str
     is_big_endian: bool = False
+    layers: int = 1
+    is_flat: bool = False
+    is_correlated: bool = True
+    number: int = 0
+    encoding: str = "BINARY"
+
+    @property
+    def stored_type(self) -> str:
+        """numpy's name of the type of the pixels; "" for one that is not read."""
+        match = _ELEMENT.fullmatch(self.element_type.replace("IEEE", "").strip())
+        if match is None:
+            return ""
+        order = ">" if self.is_big_endian else "<"
+        if match.group(3):
+            return f"{order}f{int(match.group(3)) // 8}"
+        return f"{order}{'u' if match.group(1) else 'i'}{int(match.group(2)) // 8}"
+
+    @property
+    def packing(self) -> str:
+        """Name of the compression in capitals, without its prefix; "NONE" for none."""
+        return self.compression.upper().removeprefix("X-CBF_") or "NONE"
+
+    @property
+    def out_type(self) -> type[np.int32] | type[np.float32]:
+        """Type of the pixels in memory."""
+        return np.float32 if self.stored_type[1:2] == "f" else np.int32
 
 
-def find_binary(head: bytes, path: Path) -> BinaryHeader:
+def find_binary(head: bytes, path: Path, first: int = 0) -> BinaryHeader:
     """Header of the first binary section.
+
+    Parameters
+    ----------
+    head : bytes
+        A piece of the file in which the section begins.
+    path : Path
+        For messages.
+    first : int
+        Where the piece begins in the file.
 
     Raises
     ------
     FileFormatError
-        If there is none in `head`, or it lacks a size, or it describes something other than one image.
+        If there is none in `head`, or it lacks a size, or its sizes contradict each other.
     """
-    section = head.find(SECTION)
+    opening = _OPENING.search(head)
+    section = opening.start() if opening else -1
     start = head.find(START, max(section, 0))
     if section < 0 or start < 0:
+        if section >= 0 and b"BINARY" not in head[section : section + 2000].upper():
+            raise _as_text(path, first + section, head[section : section + 2000])
         raise FileFormatError(
-            f"{path}: no pixels in the first {len(head)} bytes (expected '{SECTION.decode()}' and the bytes 0C 1A 04 "
-            "D5); the file is cut short or is not an image: copy it again"
+            f"{path}: no pixels in the first {first + len(head)} bytes (expected '{SECTION.decode()}' and the bytes 0C 1A "
+            "04 D5); the file is cut short or is not an image: copy it again"
         )
     block = head[section:start]
+    place = f"binary section at byte {first + section}"
     conversion = _CONVERSIONS.search(block)
+    variant = conversion.group(2).decode("latin-1").lower() if conversion else ""
     fields = {key.decode().lower(): value.decode("latin-1").strip('"') for key, value in _FIELD.findall(block)}
     numbers = {}
     for name in (
@@ -80,45 +128,70 @@ def find_binary(head: bytes, path: Path) -> BinaryHeader:
     ):
         text = fields.get(name.lower(), "")
         if not text.isdigit():
-            raise FileFormatError(
-                f"{path}, byte {section}: the header of the pixels has no usable '{name}' (found '{text}', expected a "
-                "number)"
-            )
+            raise HeaderError(path, place, f"a number as {name}", f"'{text}'", COPY_AGAIN)
         numbers[name] = int(text)
     third = fields.get("x-binary-size-third-dimension", "")
-    if third.isdigit() and int(third) > 1:
-        raise FileFormatError(
-            f"{path}, byte {section}: the pixels have a third dimension of {third}; only flat images are read from "
-            "CBF files"
-        )
+    layers = max(int(third), 1) if third.isdigit() else 1
     fast, slow = numbers["X-Binary-Size-Fastest-Dimension"], numbers["X-Binary-Size-Second-Dimension"]
-    if fast * slow != numbers["X-Binary-Number-of-Elements"]:
-        raise FileFormatError(
-            f"{path}, byte {section}: the header says {fast} x {slow} = {fast * slow} pixels and also "
-            f"{numbers['X-Binary-Number-of-Elements']} elements; the file is corrupt"
-        )
+    if fast * slow * layers != numbers["X-Binary-Number-of-Elements"]:
+        sizes = f"{fast} x {slow}" + (f" x {layers}" if layers > 1 else "")
+        raise HeaderError(
+            path, place, f"{sizes} = {fast * slow * layers} pixels", f"{numbers['X-Binary-Number-of-Elements']} elements",
+            COPY_AGAIN,
+        )  # fmt: skip
+    number = fields.get("x-binary-id", "")
     return BinaryHeader(
-        start=start + len(START),
+        start=first + start + len(START),
         size=numbers["X-Binary-Size"],
         compression=conversion.group(1).decode() if conversion else "",
-        n_elements=fast * slow,
+        n_elements=fast * slow * layers,
         fast=fast,
         slow=slow,
         element_type=fields.get("x-binary-element-type", "") or "signed 32-bit integer",
         md5=fields.get("content-md5", ""),
         is_big_endian=fields.get("x-binary-element-byte-order", "").upper().startswith("BIG"),
+        layers=layers,
+        is_flat="flat" in variant,
+        is_correlated="uncorrelated_sections" not in variant,
+        number=int(number) if number.isdigit() else 0,
+        encoding=fields.get("content-transfer-encoding", "BINARY").upper(),
     )
 
 
-def check_readable(header: BinaryHeader, path: Path) -> None:
-    """Raise FileFormatError when the pixels are stored in a way that is not read here."""
-    if header.compression.upper() not in ("X-CBF_BYTE_OFFSET", "", "X-CBF_NONE"):
-        raise FileFormatError(
-            f"{path}: the pixels are compressed with {header.compression}; x-CBF_BYTE_OFFSET and no compression are "
-            "read. Convert the file to byte offset (cbflib: convert_image, cif2cbf) and import it again"
-        )
-    if "32-bit integer" not in header.element_type:
-        raise FileFormatError(f"{path}: the pixels are '{header.element_type}'; 32-bit integers are read")
+def _as_text(path: Path, place: int, block: bytes) -> HeaderError:
+    encoding = re.search(rb"Content-Transfer-Encoding:\s*(\S+)", block)
+    return HeaderError(
+        path, f"binary section at byte {place}", "pixels written as bytes (BINARY)",
+        encoding.group(1).decode("latin-1") if encoding else "text",
+        "write the file as CBF instead of imgCIF (cbflib: cif2cbf -e none)",
+    )  # fmt: skip
+
+
+def find_sections(data: np.ndarray, first: BinaryHeader, n: int, path: Path) -> list[BinaryHeader]:
+    """Headers of the binary sections of a file with several arrays.
+
+    Parameters
+    ----------
+    data : (n_bytes,) int8
+        The whole file.
+    first : BinaryHeader
+    n : int
+        How many there should be.
+    path : Path
+        For messages.
+    """
+    found = [first]
+    while len(found) < n:
+        at = found[-1].start + found[-1].size
+        piece = data[at : at + _HEADER_ROOM].tobytes()
+        if at >= data.size:
+            raise cut_short(path, data.size, found[-1])
+        if _OPENING.search(piece) is None:
+            raise HeaderError(
+                path, f"after byte {at}", f"binary section {len(found) + 1} of {n}", "none", "the file is cut short: copy it again"
+            )  # fmt: skip
+        found.append(find_binary(piece, path, at))
+    return found
 
 
 def cut_short(path: Path, length: int, header: BinaryHeader) -> FileFormatError:
@@ -127,108 +200,3 @@ def cut_short(path: Path, length: int, header: BinaryHeader) -> FileFormatError:
         f"{path}: cut short at byte {length}: the pixels should reach byte {header.start + header.size} "
         f"({header.size} bytes from byte {header.start}); copy the file again"
     )
-
-
-def decode(data: np.ndarray, header: BinaryHeader, out: np.ndarray, path: Path, verify: bool) -> None:
-    """Decode the pixels of a file.
-
-    Parameters
-    ----------
-    data : (n_bytes,) int8
-        The whole file.
-    header : BinaryHeader
-    out : (slow, fast) int32, C contiguous
-    path : Path
-        For messages.
-    verify : bool
-        Compare the checksum first.
-
-    Raises
-    ------
-    FileFormatError
-        If the file ends too early, the checksum differs or the compressed bytes do not decode to the image.
-    """
-    end = header.start + header.size
-    if data.size < end:
-        raise cut_short(path, data.size, header)
-    pixels = data[header.start : end]
-    if verify:
-        verify_checksum(pixels, header, path)
-    if header.compression.upper() == "X-CBF_BYTE_OFFSET":
-        n_pixels, n_bytes, _ = decode_byte_offset(pixels, out.reshape(-1), 0, 0)
-        complete = n_pixels == header.n_elements and n_bytes == header.size
-    else:
-        n_bytes, expected = header.size, 4 * header.n_elements
-        n_pixels = header.size // 4
-        complete = header.size == expected
-        if complete:
-            # numpy reads from any address; the header before the pixels leaves them at odd ones.
-            out.reshape(-1)[:] = pixels.view(">i4" if header.is_big_endian else "<i4")
-    if not complete:
-        verify_checksum(pixels, header, path)
-        raise FileFormatError(
-            f"{path}: the pixels are corrupt: {n_pixels} pixels came out of {n_bytes} bytes, expected "
-            f"{header.n_elements} pixels ({header.fast} x {header.slow}) from {header.size} bytes starting at byte "
-            f"{header.start}; copy the file again"
-        )
-
-
-def decode_stream(stream: FileIO, buffer: np.ndarray, filled: int, header: BinaryHeader, out: np.ndarray) -> bool:
-    """Decode byte-offset pixels while reading them, piece by piece: a piece stays in the processor's cache.
-
-    Parameters
-    ----------
-    stream : binary file, not buffered
-        Positioned after what is in the buffer.
-    buffer : (n,) int8
-        Room for a piece.
-    filled : int
-        Bytes at the beginning of the buffer that are the beginning of the file.
-    header : BinaryHeader
-    out : (slow, fast) int32, C contiguous
-
-    Returns
-    -------
-    bool
-        False when the file holds something else than the image that the header describes.
-    """
-    flat = out.reshape(-1)
-    if header.start < filled:
-        left = filled - header.start
-        buffer[:left] = buffer[header.start : filled].copy()
-    else:
-        stream.seek(header.start)
-        left = 0
-    pixels = value = used = 0
-    room = buffer.data
-    while True:
-        n = min(left, header.size - used)
-        pixels, step, value = decode_byte_offset(buffer[:n], flat, pixels, value)
-        used += step
-        if pixels == flat.size or used + left - step >= header.size:
-            return bool(pixels == flat.size and used == header.size)
-        left -= step
-        if left:
-            buffer[:left] = buffer[step : step + left].copy()
-        got = stream.readinto(room[left:])
-        if not got:
-            return False
-        left += got
-
-
-def verify_checksum(pixels: np.ndarray, header: BinaryHeader, path: Path) -> None:
-    """Compare the MD5 checksum of the compressed bytes with the one in the header, when there is one.
-
-    Raises
-    ------
-    FileFormatError
-        If they differ.
-    """
-    if not header.md5:
-        return
-    found = base64.b64encode(hashlib.md5(memoryview(pixels), usedforsecurity=False).digest()).decode()
-    if found != header.md5:
-        raise FileFormatError(
-            f"{path}: the checksum of the {header.size} bytes of pixels from byte {header.start} is {found}, the "
-            f"header says {header.md5}; the file is corrupt: copy it again"
-        )

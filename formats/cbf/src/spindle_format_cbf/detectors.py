@@ -1,4 +1,4 @@
-"""Flat detectors, whole or module by module; images of one sweep share the object."""
+"""Detectors, whole, module by module or element by element; images of one sweep share the object."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from spindle.models import Detector, Panel
 
+from .imgcif import Element
 from .modules import module_layout
 
 Vector = tuple[float, float, float]
@@ -23,6 +24,8 @@ class Sensor(NamedTuple):
     mu: float
     parallax: str
     identifier: str
+    type: str = "SENSOR_PAD"
+    gain: float = 1.0
 
 
 class Frame(NamedTuple):
@@ -78,5 +81,31 @@ def flat_detector(
                 **fields,
             )
             for i, (f0, s0, f1, s1) in enumerate(layout.modules())
+        ]
+    )
+
+
+@lru_cache(maxsize=64)
+def tiled_detector(elements: tuple[Element, ...], sensors: tuple[Sensor, ...]) -> Detector:
+    """Detector with a panel for each element of an imgCIF header.
+
+    Parameters
+    ----------
+    elements : tuple of Element
+    sensors : tuple of Sensor
+        One for each element.
+    """
+    return Detector(
+        [
+            Panel(
+                fast_axis=np.array(element.fast),
+                slow_axis=np.array(element.slow),
+                origin=np.array(element.origin),
+                pixel_size=np.array(element.pixel_size),
+                image_size=element.size,
+                name=element.name,
+                **sensor._asdict(),
+            )
+            for element, sensor in zip(elements, sensors, strict=True)
         ]
     )

@@ -1,9 +1,4 @@
-"""Geometry from the CIF categories of a full CBF: chains of axes, detector elements, goniometer.
-
-imgCIF dictionary, Hammersley, Bernstein & Westbrook (2006), Int. Tables Cryst. G, 3.7. Each axis has a vector and an
-offset in the frame of the axis that it depends on, all at zero settings; a point fixed to an axis moves with it and
-with all axes below it.
-"""
+"""Detector elements and settings from the CIF categories of a full CBF; see `axes` for the geometry."""
 
 from __future__ import annotations
 
@@ -13,35 +8,74 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spindle.errors import FileFormatError
-from spindle.geometry import rotation_matrix
-from spindle.models import Goniometer
+from spindle.errors import FileFormatError, HeaderError
+
+from .axes import REFERENCE, Axis, chain, direction, locate, make_axis, number_of
 
 if TYPE_CHECKING:
     import gemmi
 
+Rows = list[dict[str, str]]
+_KINDS = {
+    "SENSOR_CCD": ("ccd", "rayonix", "adsc", "quantum", "saturn"),
+    "SENSOR_PAD": ("pilatus", "eiger", "jungfrau", "pad", "medipix", "timepix", "epix", "agipd"),
+    "SENSOR_IMAGE_PLATE": ("plate", "mar345", "raxis", "r-axis"),
+}
+
 
 @dataclass(frozen=True, slots=True)
-class Axis:
-    """A row of the ``_axis`` category with its setting in this frame.
+class Element:
+    """A flat part of the detector: an array, or a section of one.
 
     Attributes
     ----------
-    angle_deg, displacement : float
-        Setting in degrees (rotations) and mm (translations).
-    angle_range, angle_increment : float, degrees
-        From the scan, 0 when the axis stands still.
+    name : str
+    array_id : str
+    box : (f0, s0, f1, s1)
+        Pixels of the array, half open.
+    layer : int
+        Of an array with three dimensions.
+    fast, slow : (float, float, float)
+        Unit vectors in the laboratory.
+    origin : (float, float, float), mm
+    pixel_size : (float, float), mm
     """
 
     name: str
-    type: str
-    equipment: str
-    depends_on: str
-    vector: np.ndarray
-    offset: np.ndarray
-    angle_deg: float = 0.0
-    displacement: float = 0.0
-    angle_increment: float = 0.0
+    array_id: str
+    box: tuple[int, int, int, int]
+    layer: int
+    fast: tuple[float, float, float]
+    slow: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    pixel_size: tuple[float, float]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Pixels, fast and slow."""
+        return self.box[2] - self.box[0], self.box[3] - self.box[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """What the header says of one array of pixels.
+
+    Attributes
+    ----------
+    size : (int, int, int)
+        Pixels along the fast, the slow and the third dimension.
+    number : int
+        Of its binary section; 0 when the header gives none.
+    gain : float
+    overload, undefined : float or None
+        Value of saturated and of unknown pixels.
+    """
+
+    size: tuple[int, int, int]
+    number: int
+    gain: float
+    overload: float | None
+    undefined: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,39 +85,47 @@ class ImgCif:
     Attributes
     ----------
     axes : dict of str to Axis
+    arrays : dict of str to Array
+        In the order of the header, which is that of the binary sections unless they have numbers.
+    elements : tuple of Element
     wavelength : float or None, angstrom
-    fast, slow, origin : (3,) float64
-        Frame of the detector, mm.
-    pixel_size : (float, float), mm
-    image_size : (int, int)
-    overload : float or None
+    kind : str
+        "SENSOR_CCD" and so on; "" when the header does not tell.
     exposure_time : float or None, seconds
     date : str
     """
 
     axes: dict[str, Axis]
+    arrays: dict[str, Array]
+    elements: tuple[Element, ...]
     wavelength: float | None
-    fast: np.ndarray
-    slow: np.ndarray
-    origin: np.ndarray
-    pixel_size: tuple[float, float]
-    image_size: tuple[int, int]
-    overload: float | None
+    kind: str
     exposure_time: float | None
     date: str
 
 
-def _number(text: str | None) -> float | None:
-    """Number of a CIF value; None for '.', '?', text and nothing."""
-    if text is None or text in (".", "?", ""):
-        return None
-    try:
-        return float(text.partition("(")[0])
-    except ValueError:
-        return None
+def has_geometry(text: bytes) -> bool:
+    """Whether a header has the categories that place a detector."""
+    return b"_axis.id" in text and b"_array_structure_list" in text
 
 
-def _rows(block: gemmi.cif.Block, category: str) -> list[dict[str, str]]:
+def begins_with_geometry(head: bytes) -> bool:
+    """Whether the beginning of a file, perhaps not of all categories, is that of a header which places a detector."""
+    return has_geometry(head) or b"_diffrn_detector_axis." in head or b"_diffrn_detector_element." in head
+
+
+def has_one_array(text: bytes) -> bool:
+    """Whether a header describes no more than one array of two dimensions; much quicker than reading it as CIF."""
+    start = text.find(b"_array_structure_list.")
+    if start < 0:
+        return True
+    words = text[start:].split(b"loop_", 1)[0].split()
+    tags = [i for i, word in enumerate(words) if word.startswith(b"_array_structure_list.")]
+    values = next((i for i, word in enumerate(words) if i > tags[-1] and word[:1] in b"_#;"), len(words)) - tags[-1] - 1
+    return values <= 2 * len(tags)
+
+
+def _rows(block: gemmi.cif.Block, category: str) -> Rows:
     """Rows of a category as dictionaries from item name (without the category) to string."""
     from gemmi import cif
 
@@ -92,9 +134,8 @@ def _rows(block: gemmi.cif.Block, category: str) -> list[dict[str, str]]:
     return [{tag: cif.as_string(value) for tag, value in zip(tags, row, strict=True)} for row in table]
 
 
-def has_geometry(text: bytes) -> bool:
-    """Whether a header has the categories that place a detector."""
-    return b"_axis.id" in text and b"_array_structure_list" in text
+def _first(rows: Rows, name: str) -> str:
+    return rows[0].get(name, "") if rows else ""
 
 
 def parse_imgcif(text: bytes, path: Path) -> ImgCif:
@@ -103,173 +144,194 @@ def parse_imgcif(text: bytes, path: Path) -> ImgCif:
     Parameters
     ----------
     text : bytes
-        The file up to its binary section.
+        The file up to its first binary section.
     path : Path
         For messages.
 
     Raises
     ------
     FileFormatError
-        If it is no CIF, describes several detector elements, or lacks what a detector needs.
+        If it is no CIF, describes several frames, or lacks what a detector needs.
     """
     from gemmi import cif
 
-    end = text.rfind(b"_array_data.data")
+    # The category of the pixels is left out: it is not finished here.
+    end = text.rfind(b"_array_data.")
+    while end >= 0 and (before := text[:end].rstrip()).rpartition(b"\n")[2].strip().startswith(b"_array_data."):
+        end = before.rfind(b"_array_data.")
+    if end >= 0:
+        text = text[:end].rstrip().removesuffix(b"loop_")
     try:
-        document = cif.read_string(text[:end].decode("latin-1") if end >= 0 else text.decode("latin-1"))
+        document = cif.read_string(text.decode("latin-1"))
         block = document[0]
     except (ValueError, RuntimeError, IndexError) as error:
         raise FileFormatError(f"{path}: the CIF header cannot be read: {error}") from error
-    axes = _axes(block, path)
-    lists = _rows(block, "_array_structure_list.")
-    arrays = {row.get("array_id", "") for row in lists}
-    if len(arrays) != 1 or len(lists) != 2:
-        raise FileFormatError(
-            f"{path}: {len(arrays)} detector arrays with {len(lists)} dimensions are described; CBF files with one "
-            "flat array are read. For detectors of several elements import the NeXus file of the same run"
-        )
-    steps = {row.get("axis_id", ""): row for row in _rows(block, "_array_structure_list_axis.")}
-    frames = {}
-    for row in lists:
-        axis = axes.get(row.get("axis_set_id", ""))
-        step = steps.get(row.get("axis_set_id", ""), {})
-        size, increment = _number(row.get("dimension")), _number(step.get("displacement_increment"))
-        if axis is None or size is None or increment is None:
-            raise FileFormatError(
-                f"{path}: array dimension {row.get('index')} runs along axis '{row.get('axis_set_id')}', which has no "
-                "entry in _axis, no _array_structure_list.dimension or no "
-                "_array_structure_list_axis.displacement_increment"
-            )
-        frames[row.get("precedence", row.get("index", ""))] = (
-            axis,
-            int(size),
-            increment,
-            step,
-            row.get("direction", ""),
-        )
-    if set(frames) != {"1", "2"} or any(frame[4] == "decreasing" for frame in frames.values()):
-        raise FileFormatError(
-            f"{path}: array precedences {sorted(frames)} and directions {[f[4] for f in frames.values()]} are not "
-            "those of an image stored fast axis first with increasing pixels"
-        )
-    fast_axis, slow_axis = frames["1"][0], frames["2"][0]
-    deepest = fast_axis if slow_axis.name in _chain(axes, fast_axis.name, path) else slow_axis
-    start = {frames[k][0].name: (_number(frames[k][3].get("displacement")) or 0.0) for k in frames}
-    origin = _locate(axes, deepest.name, start, path)
-    radiation = _rows(block, "_diffrn_radiation_wavelength.")
-    intensities = _rows(block, "_array_intensities.")
+    scan = {row.get("axis_id", ""): row for row in _rows(block, "_diffrn_scan_axis.")}
+    frame = {row.get("axis_id", ""): row for row in _rows(block, "_diffrn_scan_frame_axis.")}
+    axes: dict[str, Axis] = {}
+    for row in _rows(block, "_axis."):
+        name = row.get("id", "")
+        axes[name] = make_axis(row, scan.get(name, {}), frame.get(name, {}), path)
+    arrays = _arrays(block, path)
     scan_frames = _rows(block, "_diffrn_scan_frame.")
+    described = " ".join(
+        _first(_rows(block, "_diffrn_detector."), name).lower() for name in ("detector", "type", "details")
+    )
     return ImgCif(
         axes=axes,
-        wavelength=_number(radiation[0].get("wavelength")) if radiation else None,
-        fast=np.sign(frames["1"][2]) * _direction(axes, fast_axis.name, path),
-        slow=np.sign(frames["2"][2]) * _direction(axes, slow_axis.name, path),
-        origin=origin,
-        pixel_size=(abs(frames["1"][2]), abs(frames["2"][2])),
-        image_size=(frames["1"][1], frames["2"][1]),
-        overload=_number(intensities[0].get("overload")) if intensities else None,
-        exposure_time=_number(scan_frames[0].get("integration_time")) if scan_frames else None,
-        date=scan_frames[0].get("date", "") if scan_frames else "",
+        arrays=arrays,
+        elements=_elements(block, axes, arrays, path),
+        wavelength=number_of(_first(_rows(block, "_diffrn_radiation_wavelength."), "wavelength")),
+        kind=next((kind for kind, words in _KINDS.items() if any(word in described for word in words)), ""),
+        exposure_time=number_of(_first(scan_frames, "integration_time")),
+        date=_first(scan_frames, "date"),
     )
 
 
-def _axes(block: gemmi.cif.Block, path: Path) -> dict[str, Axis]:
-    """All axes with their settings; the frame's own settings count before those of the scan."""
-    scan = {row.get("axis_id", ""): row for row in _rows(block, "_diffrn_scan_axis.")}
-    frame = {row.get("axis_id", ""): row for row in _rows(block, "_diffrn_scan_frame_axis.")}
-    axes = {}
-    for row in _rows(block, "_axis."):
-        name = row.get("id", "")
-        moved, here = scan.get(name, {}), frame.get(name, {})
-        angle = _number(here.get("angle"))
-        shift = _number(here.get("displacement"))
-        increment = _number(moved.get("angle_increment"))
-        vector = np.array([_number(row.get(f"vector[{i}]")) or 0.0 for i in (1, 2, 3)])
-        axes[name] = Axis(
-            name=name,
-            type=row.get("type", ""),
-            equipment=row.get("equipment", ""),
-            depends_on=row.get("depends_on", "."),
-            vector=vector,
-            offset=np.array([_number(row.get(f"offset[{i}]")) or 0.0 for i in (1, 2, 3)]),
-            angle_deg=angle if angle is not None else (_number(moved.get("angle_start")) or 0.0),
-            displacement=shift if shift is not None else (_number(moved.get("displacement_start")) or 0.0),
-            angle_increment=increment if increment is not None else (_number(moved.get("angle_range")) or 0.0),
-        )
-        if axes[name].type in ("rotation", "translation") and not vector.any():
-            raise FileFormatError(f"{path}: axis '{name}' has no _axis.vector")
-    return axes
-
-
-def _chain(axes: dict[str, Axis], name: str, path: Path) -> list[str]:
-    """Names from an axis down to the base, itself first."""
-    chain: list[str] = []
-    while name not in (".", "?", ""):
-        if name not in axes or name in chain:
-            raise FileFormatError(
-                f"{path}: axis '{name}' in the chain {' > '.join(chain) or '(start)'} is missing from _axis or "
-                "depends on itself"
+def _dimensions(rows: Rows, what: str, path: Path) -> dict[int, dict[str, str]]:
+    """Rows of one array or section by precedence: 1 is the fast dimension."""
+    found: dict[int, dict[str, str]] = {}
+    for row in rows:
+        place, size = number_of(row.get("precedence", row.get("index"))), number_of(row.get("dimension"))
+        if place is None or int(place) in found or size is None or size < 1:
+            raise HeaderError(
+                path, f"_array_structure_list of '{what}'", "a precedence and a dimension for each index",
+                f"precedence {row.get('precedence')}, dimension {row.get('dimension')} for index {row.get('index')}", REFERENCE,
+            )  # fmt: skip
+        if row.get("direction", "increasing") == "decreasing":
+            raise HeaderError(
+                path, f"_array_structure_list.direction of '{what}'", "increasing", "decreasing", REFERENCE
             )
-        chain.append(name)
-        name = axes[name].depends_on
-    return chain
+        found[int(place)] = row
+    if sorted(found) not in ([1, 2], [1, 2, 3]):
+        raise HeaderError(
+            path, f"_array_structure_list of '{what}'", "the precedences 1 and 2 of an image", sorted(found), REFERENCE
+        )
+    return found
 
 
-def _direction(axes: dict[str, Axis], name: str, path: Path) -> np.ndarray:
-    """(3,) unit vector of an axis in the laboratory."""
-    vector = axes[name].vector / np.linalg.norm(axes[name].vector)
-    for parent in _chain(axes, name, path)[1:]:
-        axis = axes[parent]
-        if axis.type == "rotation":
-            vector = rotation_matrix(axis.vector / np.linalg.norm(axis.vector), np.deg2rad(axis.angle_deg)) @ vector
-    return vector
+def _arrays(block: gemmi.cif.Block, path: Path) -> dict[str, Array]:
+    """The arrays of pixels in the order of the header."""
+    frames = _rows(block, "_diffrn_data_frame.")
+    names = {row.get("id", "") for row in frames}
+    if len(names) > 1:
+        raise HeaderError(
+            path, "_diffrn_data_frame.id", "one frame", f"{len(names)} frames", "write one file per frame"
+        )
+    numbers = {row.get("array_id", ""): number_of(row.get("binary_id")) for row in frames}
+    intensities = {row.get("array_id", ""): row for row in _rows(block, "_array_intensities.")}
+    by_array: dict[str, Rows] = {}
+    for row in _rows(block, "_array_structure_list."):
+        if not row.get("array_section_id", "").strip(".?"):
+            by_array.setdefault(row.get("array_id", ""), []).append(row)
+    if not by_array:
+        raise HeaderError(path, "_array_structure_list", "the dimensions of an array of pixels", None, REFERENCE)
+    arrays = {}
+    for name, rows in by_array.items():
+        sizes = {place: int(float(row["dimension"])) for place, row in _dimensions(rows, name, path).items()}
+        said = intensities.get(name, {})
+        arrays[name] = Array(
+            size=(sizes[1], sizes[2], sizes.get(3, 1)),
+            number=int(numbers.get(name) or 0),
+            gain=number_of(said.get("gain")) or 1.0,
+            overload=number_of(said.get("overload")),
+            undefined=number_of(said.get("undefined_value")),
+        )
+    return arrays
 
 
-def _locate(axes: dict[str, Axis], name: str, displacements: dict[str, float], path: Path) -> np.ndarray:
-    """(3,) laboratory position, mm, of the zero of an axis; `displacements` replace settings of the axes named."""
-    point = np.zeros(3)
-    for key in _chain(axes, name, path):
-        axis = axes[key]
-        if axis.type == "rotation":
-            point = rotation_matrix(axis.vector / np.linalg.norm(axis.vector), np.deg2rad(axis.angle_deg)) @ point
-        elif axis.type == "translation":
-            shift = displacements.get(key, axis.displacement)
-            point = point + shift * axis.vector / np.linalg.norm(axis.vector)
-        point = point + axis.offset
-    return point
+def _elements(
+    block: gemmi.cif.Block, axes: dict[str, Axis], arrays: dict[str, Array], path: Path
+) -> tuple[Element, ...]:
+    """Sections of the arrays where there are any, else the arrays themselves."""
+    steps = {
+        row.get("axis_set_id") or row.get("axis_id", ""): row for row in _rows(block, "_array_structure_list_axis.")
+    }
+    whole: dict[str, dict[str, str]] = {}  # index of an array to its precedence
+    parts: dict[tuple[str, str], Rows] = {}
+    for row in _rows(block, "_array_structure_list."):
+        array = row.get("array_id", "")
+        section = row.get("array_section_id", "").strip(".?")
+        if section:
+            parts.setdefault((array, section), []).append(row)
+        else:
+            index = row.get("index", "")
+            whole.setdefault(array, {})[index] = row.get("precedence", index)
+            parts.setdefault((array, ""), []).append(row)
+    with_sections = {array for array, section in parts if section}
+    limits: dict[tuple[str, str], dict[int, tuple[int, int]]] = {}
+    for row in _rows(block, "_array_structure_list_section."):
+        array, section = row.get("array_id", ""), row.get("id", "")
+        start, end = number_of(row.get("start")), number_of(row.get("end"))
+        place = number_of(whole.get(array, {}).get(row.get("index", "")))
+        stride = number_of(row.get("stride"))
+        if start is None or end is None or place is None or end < start or start < 1 or (stride or 1) != 1:
+            raise HeaderError(
+                path, f"_array_structure_list_section of '{section}'", "start and end of an index of its array, ascending",
+                f"index {row.get('index')} from {row.get('start')} to {row.get('end')}, stride {stride or 1:g}", REFERENCE,
+            )  # fmt: skip
+        limits.setdefault((array, section), {})[int(place)] = (int(start) - 1, int(end))
+    elements = []
+    for (array, section), rows in parts.items():
+        if array not in arrays:
+            raise HeaderError(
+                path, f"_array_structure_list of '{section}'", "rows of its array", f"none for '{array}'", REFERENCE
+            )
+        if section or array not in with_sections:
+            limit = limits.get((array, section), {})
+            elements.append(_element(array, section, rows, arrays[array].size, limit, axes, steps, path))
+    return tuple(elements)
 
 
-def goniometer_from(cif: ImgCif, path: Path) -> tuple[Goniometer | None, tuple[float, float] | None]:
-    """Goniometer and (start, width) of this image in degrees.
-
-    Axes are ordered from crystal to base; the scan axis is the one that moves, or the one nearest the base when none
-    moves. A decreasing angle turns the axis round. (None, None) without a goniometer.
-    """
-    rotations = [a for a in cif.axes.values() if a.equipment == "goniometer" and a.type == "rotation"]
-    if not rotations:
-        return None, None
-    rotations.sort(key=lambda a: -len(_chain(cif.axes, a.name, path)))
-    moving = [i for i, a in enumerate(rotations) if a.angle_increment != 0.0]
-    if len(moving) > 1:
-        names = ", ".join(rotations[i].name for i in moving)
-        raise FileFormatError(f"{path}: the goniometer axes {names} move together; one scan axis is expected")
-    scan_axis = moving[0] if moving else len(rotations) - 1
-    axes = np.array([a.vector / np.linalg.norm(a.vector) if abs(np.linalg.norm(a.vector) - 1) > 1e-3 else a.vector
-                     for a in rotations])  # fmt: skip
-    angles = [a.angle_deg for a in rotations]
-    start, width = rotations[scan_axis].angle_deg, rotations[scan_axis].angle_increment
-    if width < 0:
-        axes[scan_axis] *= -1.0
-        start, width = -start, -width
-        angles[scan_axis] = start
-    if len(rotations) == 1:
-        return Goniometer(rotation_axis=axes[0]), (start, width)
-    return Goniometer.multi_axis(axes, angles, [a.name for a in rotations], scan_axis), (start, width)
-
-
-def beam_direction(cif: ImgCif) -> np.ndarray:
-    """(3,) direction from sample to source."""
-    for axis in cif.axes.values():
-        if axis.equipment == "source" and axis.vector.any():
-            return axis.vector / np.linalg.norm(axis.vector)
-    return np.array([0.0, 0.0, 1.0])
+def _element(
+    array: str,
+    section: str,
+    rows: Rows,
+    size: tuple[int, int, int],
+    limits: dict[int, tuple[int, int]],
+    axes: dict[str, Axis],
+    steps: dict[str, dict[str, str]],
+    path: Path,
+) -> Element:
+    """One element with its place in the laboratory and in its array."""
+    name = section or array
+    frames = _dimensions(rows, name, path)
+    found: list[Axis] = []
+    increments: list[float] = []
+    starts: dict[str, float] = {}
+    for place in (1, 2):
+        row = frames[place]
+        given = row.get("axis_set_id", "")
+        step = steps.get(given, {})
+        axis = axes.get(step.get("axis_id", given))
+        increment = number_of(step.get("displacement_increment"))
+        if axis is None or not increment:
+            raise HeaderError(
+                path, f"array dimension {row.get('index')} of '{name}', axis set '{given}'",
+                "an axis of _axis with a displacement_increment in _array_structure_list_axis",
+                f"axis '{step.get('axis_id', given)}' {'that is not in _axis' if axis is None else 'without increment'}", REFERENCE,
+            )  # fmt: skip
+        found.append(axis)
+        increments.append(increment)
+        starts[axis.name] = number_of(step.get("displacement")) or 0.0
+    fast, slow = found
+    deepest = fast if slow.name in chain(axes, fast.name, path) else slow
+    ranges = [limits.get(place, (0, size[place - 1])) for place in (1, 2, 3)]
+    box = (ranges[0][0], ranges[1][0], ranges[0][1], ranges[1][1])
+    expected = tuple(int(float(frames[place]["dimension"])) for place in (1, 2))
+    if box[2] > size[0] or box[3] > size[1] or ranges[2][1] > size[2] or (box[2] - box[0], box[3] - box[1]) != expected:
+        raise HeaderError(
+            path, f"section '{name}'", f"{expected[0]} x {expected[1]} pixels of an array of {' x '.join(map(str, size))}",
+            f"pixels {box[0] + 1} to {box[2]} and {box[1] + 1} to {box[3]} of layer {ranges[2][0] + 1}", REFERENCE,
+        )  # fmt: skip
+    if ranges[2][1] - ranges[2][0] != 1:
+        raise HeaderError(
+            path, f"array '{name}'", "an image of two dimensions", f"{ranges[2][1] - ranges[2][0]} layers without sections",
+            REFERENCE,
+        )  # fmt: skip
+    vectors = [np.sign(i) * direction(axes, a.name, path) for i, a in zip(increments, found, strict=True)]
+    first, second = (tuple(v.tolist()) for v in vectors)
+    origin = tuple(locate(axes, deepest.name, starts, path).tolist())
+    return Element(
+        name, array, box, ranges[2][0], first, second, origin, (abs(increments[0]), abs(increments[1]))
+    )  # fmt: skip

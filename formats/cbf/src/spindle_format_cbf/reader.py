@@ -13,11 +13,13 @@ from spindle.geometry.attenuation import attenuation_coefficient
 from spindle.images.compressed import compression_of, is_compressed, read_all, read_head, thread_buffer
 from spindle.models import Beam, Detector, Goniometer, Scan
 
+from .axes import beam_direction, goniometer_of
 from .beamlines import P12M_SERIAL, P12M_SIZE, goniometer_for, p12m_detector
-from .binary import START, BinaryHeader, check_readable, cut_short, decode, decode_stream, find_binary
-from .detectors import Frame, Sensor, flat_detector
+from .binary import START, BinaryHeader, cut_short, find_binary, find_sections
+from .decoding import check_readable, decode, decode_stream
+from .detectors import Frame, Sensor, flat_detector, tiled_detector
 from .header import MiniHeader, parse_epoch, parse_mini_header
-from .imgcif import ImgCif, beam_direction, goniometer_from, has_geometry, parse_imgcif
+from .imgcif import Array, ImgCif, has_geometry, has_one_array, parse_imgcif
 from .modules import module_layout
 
 # Headers of detectors with hundreds of elements are longer than the head that formats are asked with.
@@ -112,7 +114,7 @@ class CbfReader(ImageReader):
             if fraction is not None:
                 notes.append(f"the header's polarization of {fraction} is not between 0.5 and 1: 0.999 is taken")
             fraction = 0.999
-        direction = beam_direction(self.cif) if self.cif else np.array([0.0, 0.0, 1.0])
+        direction = beam_direction(self.cif.axes) if self.cif else np.array([0.0, 0.0, 1.0])
         return Beam(
             direction=direction,
             wavelength=wavelength,
@@ -124,7 +126,7 @@ class CbfReader(ImageReader):
         goniometer: Goniometer | None = None
         oscillation: tuple[float, float] | None = None
         if self.cif is not None:
-            goniometer, oscillation = goniometer_from(self.cif, self.path)
+            goniometer, oscillation = goniometer_of(self.cif.axes, self.path)
         elif self.header is not None:
             start, width = self._number("Start_angle"), self._number("Angle_increment")
             if start is None:
@@ -151,15 +153,17 @@ class CbfReader(ImageReader):
             epochs=np.array([epoch]),
         )
 
-    def _sensor(self, beam: Beam, notes: list[str]) -> Sensor:
-        """What the header says of the sensor and its counting."""
+    def _sensor(self, beam: Beam, notes: list[str], array: Array | None = None) -> Sensor:
+        """What the header says of the sensor and its counting, for one array of an imgCIF header."""
         header = self.header
-        cutoff = self.cif.overload if self.cif else None
+        cutoff = array.overload if array else None
         if cutoff is None:
             cutoff = self._number("Count_cutoff")
         if cutoff is None:
             cutoff = 1048575.0
-            notes.append("the header gives no Count_cutoff: counts up to 1048575 are trusted")
+            _note(notes, "the header gives no Count_cutoff: counts up to 1048575 are trusted")
+        # Detectors without counts below 0 mark pixels that know nothing by a negative value, others by one far below.
+        lowest = array.undefined + 1.0 if array and array.undefined is not None and array.undefined < 0 else 0.0
         material = header.material if header else ""
         thickness = header.thickness if header else 0.0
         mu, parallax = 0.0, "none"
@@ -167,37 +171,55 @@ class CbfReader(ImageReader):
             mu = attenuation_coefficient(material, beam.wavelength)
             parallax = self.options.parallax
         elif self.options.parallax != "none":
-            notes.append(
+            _note(
+                notes,
                 "the header gives no sensor material and thickness: positions are not corrected for depth in the "
-                "sensor; set geometry.detector.panel.material= and thickness="
+                "sensor; set geometry.detector.panel.material= and thickness=",
             )
         return Sensor(
-            trusted_range=(0.0, float(cutoff)),
+            trusted_range=(lowest, float(cutoff)),
             thickness=thickness,
             material=material,
             mu=mu,
             parallax=parallax,
             identifier=header.detector if header else "",
+            type=(self.cif.kind if self.cif else "") or ("SENSOR_PAD" if header else "SENSOR_UNKNOWN"),
+            gain=array.gain if array else 1.0,
         )
 
     def _detector(self, beam: Beam, notes: list[str]) -> Detector:
-        sensor = self._sensor(beam, notes)
         size = (self.binary.fast, self.binary.slow)
+        if self.cif is not None:
+            self._check_sizes(self.cif, [self.binary])
+        if self.cif is not None and (len(self.cif.elements) > 1 or self.cif.elements[0].layer):
+            sensors = {name: self._sensor(beam, notes, array) for name, array in self.cif.arrays.items()}
+            return tiled_detector(self.cif.elements, tuple(sensors[e.array_id] for e in self.cif.elements))
+        array = next(iter(self.cif.arrays.values())) if self.cif else None
+        sensor = self._sensor(beam, notes, array)
         if self.header is not None and self.cif is None and self.header.serial == P12M_SERIAL and size == P12M_SIZE:
             return p12m_detector(self.header, self._distance(), **sensor._asdict())
         if self.cif is None:
             frame = self._flat_frame(size, notes)
-        elif self.cif.image_size == size:
-            cif = self.cif
-            fast, slow, origin = (tuple(v.tolist()) for v in (cif.fast, cif.slow, cif.origin))
-            frame = Frame(fast, slow, origin, cif.pixel_size)
         else:
-            described = " x ".join(map(str, self.cif.image_size))
-            raise FileFormatError(
-                f"{self.path}: the CIF header describes {described} pixels, the image has {size[0]} x {size[1]}"
-            )
+            element = self.cif.elements[0]
+            frame = Frame(element.fast, element.slow, element.origin, element.pixel_size)
+            size = element.size
         is_eiger = self.header is not None and self.header.is_eiger
         return flat_detector(frame, size, sensor, is_eiger, self.options.multi_panel)
+
+    def _check_sizes(self, cif: ImgCif, sections: list[BinaryHeader]) -> None:
+        """Raise when the binary sections, or the first of them, do not fit the arrays of the header."""
+        for name, array, section in zip(cif.arrays, cif.arrays.values(), sections, strict=False):
+            found = (section.fast, section.slow, section.layers)
+            if found != array.size:
+                described, has = (
+                    " x ".join(str(n) for n in sizes[: 2 if array.size[2] == found[2] == 1 else 3])
+                    for sizes in (array.size, found)
+                )
+                raise FileFormatError(
+                    f"{self.path}: the CIF header describes {described} pixels, the image has {has} (array '{name}', "
+                    f"binary section at byte {section.start}); copy the file again"
+                )
 
     def _distance(self) -> float:
         """Detector distance in mm."""
@@ -243,12 +265,57 @@ class CbfReader(ImageReader):
             data = read_all(self.path)
             self._take_head(data[:HEAD_SIZE])
             check_readable(self.binary, self.path)
-            image = _base_image(out, (self.binary.slow, self.binary.fast))
+            if self._is_tiled:
+                return self._read_elements(data, out)
+            image = _base_image(out, (self.binary.slow, self.binary.fast), self.binary.out_type)
+            if self.binary.layers > 1:
+                raise FileFormatError(
+                    f"{self.path}: the pixels have a third dimension of {self.binary.layers} that the header does not "
+                    "divide into elements (category _array_structure_list); write one file per image"
+                )
             decode(data, self.binary, image, self.path, self.options.verify_checksum)
         rectangles = self._rectangles()
         if rectangles is None:
             return [image]
         return [image[s0:s1, f0:f1] for f0, s0, f1, s1 in rectangles]
+
+    @property
+    def _is_tiled(self) -> bool:
+        """Whether the image is put together from elements of an imgCIF header; asked for every image."""
+        if self.binary.layers == 1 and has_one_array(self._text):
+            return False
+        cif = self.cif
+        return cif is not None and (len(cif.elements) > 1 or cif.elements[0].layer > 0)
+
+    def _read_elements(self, data: np.ndarray, out: list[np.ndarray] | None) -> list[np.ndarray]:
+        """Pixels of all elements, which are views of one block of memory."""
+        cif = self.cif
+        if cif is None:
+            raise FileFormatError(f"{self.path}: no imgCIF header; copy the file again")
+        sections = find_sections(data, self.binary, len(cif.arrays), self.path)
+        by_number = {section.number: section for section in sections}
+        wanted = [array.number for array in cif.arrays.values()]
+        if len(by_number) == len(sections) and set(wanted) == set(by_number):
+            sections = [by_number[number] for number in wanted]
+        self._check_sizes(cif, sections)
+        block = _base_image(out, (sum(section.n_elements for section in sections),), self.binary.out_type)
+        arrays: dict[str, np.ndarray] = {}
+        at = 0
+        for name, section in zip(cif.arrays, sections, strict=True):
+            check_readable(section, self.path)
+            if section.out_type is not self.binary.out_type:
+                raise FileFormatError(
+                    f"{self.path}: array '{name}' holds '{section.element_type}', the first one "
+                    f"'{self.binary.element_type}'; one type of pixels is expected"
+                )
+            pixels = block[at : at + section.n_elements]
+            decode(data, section, pixels, self.path, self.options.verify_checksum)
+            arrays[name] = pixels.reshape(section.layers, section.slow, section.fast)
+            at += section.n_elements
+        return [
+            arrays[element.array_id][element.layer, element.box[1] : element.box[3], element.box[0] : element.box[2]]
+            for element in cif.elements
+        ]
 
     def _take_head(self, data: np.ndarray) -> None:
         """Use the beginning of a further file of a series, which was read together with its pixels."""
@@ -267,9 +334,9 @@ class CbfReader(ImageReader):
                 if compression_of(head[:4].tobytes()) or START not in head.tobytes():
                     return None
                 self._take_head(head)
-                if self.binary.compression.upper() != "X-CBF_BYTE_OFFSET":
+                if self.binary.packing != "BYTE_OFFSET" or not self.binary.stored_type or self._is_tiled:
                     return None
-                image = _base_image(out, (self.binary.slow, self.binary.fast))
+                image = _base_image(out, (self.binary.slow, self.binary.fast), np.int32)
                 is_whole = decode_stream(stream, buffer, filled, self.binary, image)
         except OSError as error:
             raise FileFormatError(f"{self.path}: {error.strerror or error}") from error
@@ -287,12 +354,18 @@ class CbfReader(ImageReader):
         return layout.modules() if layout else None
 
 
-def _base_image(out: list[np.ndarray] | None, shape: tuple[int, int]) -> np.ndarray:
+def _base_image(out: list[np.ndarray] | None, shape: tuple[int, ...], dtype: type) -> np.ndarray:
     """The whole image behind the arrays of an earlier call when it fits, else fresh memory."""
     if out:
         base = out[0]
         while isinstance(base.base, np.ndarray) and base.shape != shape:
             base = base.base
-        if base.shape == shape and base.dtype == np.int32 and base.flags.c_contiguous and base.flags.writeable:
+        if base.shape == shape and base.dtype == dtype and base.flags.c_contiguous and base.flags.writeable:
             return base
-    return np.empty(shape, dtype=np.int32)
+    return np.empty(shape, dtype=dtype)
+
+
+def _note(notes: list[str], text: str) -> None:
+    """Add a note that is not there yet."""
+    if text not in notes:
+        notes.append(text)
