@@ -1,0 +1,139 @@
+"""Which files the server may read, and which image of a file is meant."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .refusal import Refusal
+
+__all__ = ["AllowedFolders", "ImageName"]
+
+_NUMBERED = re.compile(r"^(?P<file>.*[^/])[:#](?P<number>[0-9]{1,9})$", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageName:
+    """One image.
+
+    Attributes
+    ----------
+    path : str
+        File, as the client wrote it.
+    number : int or None
+        Number of the image in a file of many, counted from 1.
+    """
+
+    path: str
+    number: int | None = None
+
+
+class AllowedFolders:
+    """The folders below which files may be read; symbolic links are followed before the check.
+
+    Parameters
+    ----------
+    folders : iterable of path
+    """
+
+    def __init__(self, folders: Iterable[str | Path]) -> None:
+        self.roots = [os.path.realpath(f) for f in folders]
+
+    def __contains__(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        return any(real == root or real.startswith(root.rstrip("/") + "/") for root in self.roots)
+
+    def image(self, text: str) -> ImageName:
+        """The image that ``text`` names: a file, ``file:12``, ``file#12`` or ``name_####.cbf:12``.
+
+        Raises
+        ------
+        Refusal
+            If it is not an absolute path of a readable file below the folders.
+        """
+        if "\0" in text or not text.startswith("/"):
+            raise Refusal(400, f"image {text!r}: not an absolute path; write it from the root, /data/image_0001.cbf")
+        if len(os.fsencode(text)) > 4096:
+            raise Refusal(414, f"the name of the image has {len(text)} characters; 4096 bytes are the limit")
+        self.check(text, "image")
+        match = _NUMBERED.match(text)
+        if match is None or os.path.exists(text):
+            return ImageName(self.file(text))
+        path, number = match["file"], int(match["number"])
+        if "#" in path and not os.path.exists(path):
+            width = len(path) - len(path.replace("#", ""))
+            first = path.index("#")
+            if path[first : first + width] != "#" * width:
+                raise Refusal(400, f"image {text}: the # of a template must stand together, name_####.cbf:12")
+            return ImageName(self.file(f"{path[:first]}{number:0{width}d}{path[first + width :]}"))
+        return ImageName(self.file(path), number)
+
+    def check(self, path: str, what: str) -> None:
+        """Raise `Refusal` unless ``path`` is below the folders; says nothing about what else exists."""
+        if path not in self:
+            raise Refusal(
+                403,
+                f"{what} {path}: outside of the folders that this server reads ({', '.join(self.roots)}); the server "
+                "is told of others by allow=",
+            )
+
+    def file(self, path: str, what: str = "image") -> str:
+        """``path`` again; raises `Refusal` unless it is a readable ordinary file below the folders."""
+        self.check(path, what)
+        try:
+            mode = os.stat(path).st_mode
+        except OSError as error:
+            status = 404 if isinstance(error, FileNotFoundError | NotADirectoryError) else 403
+            raise Refusal(status, f"{what} {path}: {error.strerror or error}") from error
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "not an ordinary file"
+            raise Refusal(400, f"{what} {path}: is {kind}; name an image file")
+        if not os.access(path, os.R_OK):
+            raise Refusal(403, f"{what} {path}: the server has no permission to read it")
+        return path
+
+    def linked_files(self, path: str) -> None:
+        """Raise `Refusal` if an HDF5 file refers to files outside of the folders."""
+        to_do, seen = [os.path.realpath(path)], set()
+        while to_do:
+            name = to_do.pop()
+            if name in seen or not os.path.isfile(name) or not _is_hdf5(name):
+                continue
+            seen.add(name)
+            import h5py
+
+            with h5py.File(name, "r") as file:
+                for other in _referred(file):
+                    target = os.path.join(os.path.dirname(name), other)
+                    self.check(target, f"{path} refers to")
+                    to_do.append(os.path.realpath(target))
+
+
+def _is_hdf5(path: str) -> bool:
+    with open(path, "rb") as stream:
+        return stream.read(8) == b"\x89HDF\r\n\x1a\n"
+
+
+def _referred(group: Any) -> set[str]:
+    """Names of the files that external links, virtual datasets and external storage below a group refer to."""
+    import h5py
+
+    found: set[str] = set()
+
+    def visit(name: str, link: Any) -> None:
+        if isinstance(link, h5py.ExternalLink):
+            found.add(link.filename)
+        elif isinstance(link, h5py.HardLink):
+            node = group[name]
+            if isinstance(node, h5py.Dataset):
+                if node.is_virtual:
+                    found.update(source.file_name for source in node.virtual_sources() if source.file_name != ".")
+                found.update(storage[0] for storage in node.external or ())
+
+    group.visititems_links(visit)
+    return found

@@ -1,0 +1,302 @@
+"""What a worker does: find the spots of one image with the very programs of the command line, and judge them."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from spindle.errors import FileFormatError, ParameterError, PluginError, UserError
+
+from .allowed import AllowedFolders, ImageName
+from .refusal import Refusal
+
+if TYPE_CHECKING:
+    from spindle.contracts import ProgramResult
+    from spindle.execution import RunContext
+    from spindle.models import Experiments
+    from spindle.params import Params
+    from spindle.table import ReflectionTable
+
+__all__ = ["Analyst"]
+
+log = logging.getLogger(__name__)
+
+# Parameters of the two programs that mean nothing here, with the reason.
+_WRITES = "this server writes nothing"
+_WORKERS = "the server decides how the work is shared; leave it out"
+_ONE_IMAGE = "a request is about one image, which its address names; leave it out"
+_REFUSED = {
+    "output.": _WRITES,
+    "index.output.": _WRITES,
+    "spotfinder.write_hot_mask": _WRITES,
+    "spotfinder.hot_mask_prefix": _WRITES,
+    "spotfinder.mp.": _WORKERS,
+    "index.indexing.nproc": _WORKERS,
+    "index.refinement.mp.": _WORKERS,
+    "spotfinder.scan_range": _ONE_IMAGE,
+    "spotfinder.exclude_images": _ONE_IMAGE,
+    "per_image_statistics": "the answer is just that; leave it out",
+    "spotfinder.compute_mean_background": "it changes no number of the answer; leave it out",
+}
+
+_MANY = 8
+"""How many parameter trees and opened series are kept."""
+
+
+class Analyst:
+    """Answers questions about images, one after the other.
+
+    Parameters
+    ----------
+    allowed : AllowedFolders
+        What may be read.
+    """
+
+    def __init__(self, allowed: AllowedFolders) -> None:
+        self.allowed = allowed
+        self._trees: OrderedDict[Hashable, Params] = OrderedDict()
+        self._series: OrderedDict[Hashable, Experiments] = OrderedDict()
+
+    def answer(self, question: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Answer one question.
+
+        Parameters
+        ----------
+        question : dict
+            `Question.to_dict`.
+
+        Returns
+        -------
+        status : int
+            HTTP status.
+        content : dict
+            The analysis, or ``error``.
+        """
+        try:
+            return 200, self._analyse(question)
+        except Refusal as refusal:
+            return refusal.status, {"image": question["image"], "error": refusal.reason}
+        except (ParameterError, PluginError) as error:
+            return 400, {"image": question["image"], "error": _message(error)}
+        except UserError as error:
+            return 422, {"image": question["image"], "error": _message(error)}
+        except Exception as error:
+            log.exception("%s", question["image"])
+            return 500, {
+                "image": question["image"],
+                "error": f"{type(error).__name__}: {error}. This is a bug; the server's output has the traceback",
+            }
+
+    def _analyse(self, question: dict[str, Any]) -> dict[str, Any]:
+        from spindle.images.spot_analysis import analyse_image
+
+        start = time.perf_counter()
+        params = self._params(question["parameters"], question["index"])
+        image = self.allowed.image(question["image"])
+        timings: dict[str, float] = {}
+        with _Warnings() as warnings:
+            found, number, context = self._find_spots(image, params)
+            timings["find_spots"] = time.perf_counter() - start
+            lap = time.perf_counter()
+            assert found.experiments is not None and found.reflections is not None
+            spots = found.reflections
+            content: dict[str, Any] = {"image": question["image"]}
+            content |= analyse_image(found.experiments[number], spots)
+            timings["analysis"] = time.perf_counter() - lap
+            if question["index"]:
+                lap = time.perf_counter()
+                content |= _indexed(found.experiments, number, image, spots, context)
+                timings["index"] = time.perf_counter() - lap
+        if warnings.messages:
+            content["warnings"] = warnings.messages
+        timings["total"] = time.perf_counter() - start
+        content["timings"] = {name: round(seconds, 6) for name, seconds in timings.items()}
+        return content
+
+    def _find_spots(self, image: ImageName, params: Params) -> tuple[ProgramResult, int, RunContext]:
+        """Result of find_spots, position of the experiment that holds the image, context of the run."""
+        from spindle.execution import RunContext, execute
+        from spindle.execution.runner import make_host, make_inputs
+
+        context = RunContext("find_spots", params, make_host())
+        experiments = self._experiments(image, context)
+        position = _position(experiments, image)
+        if image.number is not None:
+            params = copy.deepcopy(params)
+            params.spotfinder.scan_range = [(image.number, image.number)]
+            context = RunContext("find_spots", params, context.host)
+        return execute(context, make_inputs(experiments, None)), position, context
+
+    def _experiments(self, image: ImageName, context: RunContext) -> Experiments:
+        """Experiments of a file; those of a file of many images are kept.
+
+        Raises
+        ------
+        Refusal
+            If the file has many images and none was named.
+        """
+        state = os.stat(image.path)
+        key = (os.path.realpath(image.path), state.st_mtime_ns, state.st_size)
+        experiments = self._series.get(key)
+        if experiments is None:
+            self.allowed.linked_files(image.path)
+            experiments = context.run_program("import", files=[image.path]).experiments
+            assert experiments is not None
+        n = sum(e.scan.n_images if e.scan is not None else 1 for e in experiments)
+        if n > 1:
+            _remember(self._series, key, experiments)
+        if n > 1 and image.number is None:
+            raise Refusal(
+                400, f"image {image.path}: holds {n} images; say which one, {image.path}:1 to {image.path}:{n}"
+            )
+        return experiments
+
+    def _params(self, given: list[list[Any]], index: bool) -> Params:
+        """Effective parameters of a question; those of find_spots come before those of index.
+
+        Raises
+        ------
+        ParameterError, PluginError, Refusal
+        """
+        key = repr((given, index))
+        tree = self._trees.get(key)
+        if tree is None:
+            tree = _effective(given, index)
+        _remember(self._trees, key, tree)
+        self._check_files(tree)
+        return tree
+
+    def _check_files(self, tree: Params) -> None:
+        """Raise `Refusal` when a parameter names a file that may not be read."""
+        from spindle.params import PathParam, walk
+
+        for entry in walk(tree):
+            if entry.is_modified and (isinstance(entry.leaf, PathParam) or ".lookup." in f".{entry.path}"):
+                if not str(entry.value).startswith("/"):
+                    raise Refusal(400, f"{entry.path}={entry.value}: must be an absolute path")
+                self.allowed.file(str(entry.value), f"{entry.path}=")
+
+
+def _effective(given: list[list[Any]], index: bool) -> Params:
+    from spindle.params import Assignment, ScopeOf, walk
+    from spindle.params.resolve import build
+    from spindle.plugins import registry
+
+    cls: Any = registry().load("program", "find_spots").Params  # type: ignore[attr-defined]
+    if index:
+        cls = type("FindSpotsAndIndex", (cls,), {"index": ScopeOf("program", "index"), "__doc__": cls.__doc__})
+    own = [Assignment("spotfinder.mp.nproc", 1, "server")]
+    assignments = [Assignment(_unambiguous(cls, name), value, "request") for name, value in given]
+    tree = build(cls, [*own, *assignments])
+    for entry in walk(tree):
+        reason = next((r for path, r in _REFUSED.items() if (entry.path + ".").startswith(path)), None)
+        if reason and entry.is_modified and not (entry.path == "spotfinder.mp.nproc" and entry.value == 1):
+            raise ParameterError(f"{entry.path}={entry.text}: {reason}")
+    return tree
+
+
+def _unambiguous(cls: type[Params], name: str) -> str:
+    """``d_min`` is spotfinder.filter.d_min rather than that of the ice rings inside, as clients of DIALS expect."""
+    from spindle.params import walk
+
+    paths = [e.path for e in walk(cls(), templates=True)]
+    found = [p for p in paths if p == name or p.endswith("." + name)]
+    if len(found) > 1 and name not in found:
+        outermost = [p for p in found if p.count(".") == min(q.count(".") for q in found)]
+        if len(outermost) == 1:
+            return outermost[0]
+    return name
+
+
+def _position(experiments: Experiments, image: ImageName) -> int:
+    """Position of the experiment that holds the image; raises `Refusal` when none does."""
+    if image.number is None:
+        return 0
+    ranges = [e.scan.image_range if e.scan is not None else (i + 1, i + 1) for i, e in enumerate(experiments)]
+    for i, (first, last) in enumerate(ranges):
+        if first <= image.number <= last:
+            return i
+    raise Refusal(
+        404,
+        f"image {image.path}:{image.number}: there is no such image; the file has "
+        f"{min(r[0] for r in ranges)} to {max(r[1] for r in ranges)}",
+    )
+
+
+def _indexed(
+    experiments: Experiments, number: int, image: ImageName, spots: ReflectionTable, context: RunContext
+) -> dict[str, Any]:
+    """Lattices of the spots of an image, with what could not be indexed said in ``indexing_error``."""
+    from spindle.files.models import crystal_to_dict
+    from spindle.models import Experiments
+    from spindle.table import Flag
+
+    nothing = {"n_indexed": 0, "fraction_indexed": 0.0, "lattices": []}
+    if not len(spots):
+        return {**nothing, "indexing_error": "there are no spots"}
+    experiment = experiments[number]
+    if experiment.scan is not None and image.number is not None:
+        scan = experiment.scan
+        experiment = replace(experiment, scan=scan.slice(image.number, image.number))
+    table = spots.copy()
+    table["id"] = table["id"] * 0
+    table.identifiers = {}
+    try:
+        result = context.run_program("index", experiments=Experiments([experiment]), reflections=table)
+    except (ParameterError, PluginError, FileFormatError):
+        raise
+    except UserError as error:
+        return {**nothing, "indexing_error": _message(error)}
+    assert result.experiments is not None and result.reflections is not None
+    is_indexed = (result.reflections["flags"] & int(Flag.INDEXED)) != 0
+    lattices = []
+    for i, found in enumerate(result.experiments):
+        n = int((is_indexed & (result.reflections["id"] == i)).sum())
+        assert found.crystal is not None
+        lattices.append(
+            {
+                "crystal": crystal_to_dict(found.crystal),
+                "unit_cell": found.crystal.cell.tolist(),
+                "space_group": found.crystal.space_group.hm,
+                "n_indexed": n,
+                "fraction_indexed": n / len(spots),
+            }
+        )
+    total = int(is_indexed.sum())
+    return {"n_indexed": total, "fraction_indexed": total / len(spots), "lattices": lattices}
+
+
+def _message(error: BaseException) -> str:
+    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+    return f"{error}{notes}"
+
+
+def _remember(store: OrderedDict[Hashable, Any], key: Hashable, value: Any) -> None:
+    store[key] = value
+    store.move_to_end(key)
+    while len(store) > _MANY:
+        store.popitem(last=False)
+
+
+class _Warnings(logging.Handler):
+    """Collects what programs warn of while they run."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+    def __enter__(self) -> _Warnings:
+        logging.getLogger("spindle").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("spindle").removeHandler(self)

@@ -1,0 +1,222 @@
+"""The addresses of the server and what they answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from spindle import __version__
+
+from .answer import to_json, to_xml
+from .pool import WorkerPool
+from .refusal import Refusal
+from .request import Question, from_json, from_path, from_query, wants_xml
+
+__all__ = ["BODY_LIMIT", "URL_LIMIT", "SpotServer"]
+
+log = logging.getLogger("spindle.find_spots_server")
+
+URL_LIMIT = 16 * 1024
+BODY_LIMIT = 256 * 1024
+_BODY_SECONDS = 15.0
+
+_ADDRESSES = {
+    "GET /path/of/image.cbf;name=value;name=value": "analyse one image",
+    "POST /find_spots": 'analyse one image: {"image": "/path/of/image.cbf", "parameters": {}, "index": false}',
+    "GET /find_spots?image=/path/of/image.cbf&name=value": "analyse one image",
+    "GET /health": "state of the workers and the queue",
+    "GET /plugins": "thresholds and image formats that are installed",
+    "POST /stop": "finish what was asked, then end",
+}
+
+
+class SpotServer:
+    """The web application.
+
+    Parameters
+    ----------
+    pool : WorkerPool
+    stop : callable
+        Makes the server end once the running requests are answered.
+
+    Attributes
+    ----------
+    app : Starlette
+    n_answered : dict of int
+        Number of answers by HTTP status.
+    """
+
+    def __init__(self, pool: WorkerPool, stop: Callable[[], None]) -> None:
+        self.pool = pool
+        self.stop = stop
+        self.started = time.monotonic()
+        self.n_answered: dict[int, int] = {}
+        self.app = Starlette(
+            routes=[
+                Route("/", self._overview),
+                Route("/health", self._health),
+                Route("/plugins", self._plugins),
+                Route("/stop", self._stop, methods=["POST"]),
+                Route("/Ctrl-C", self._stop),
+                Route("/find_spots", self._post, methods=["POST"]),
+                Route("/find_spots", self._query),
+                Route("/{path:path}", self._path),
+            ],
+            lifespan=self._lifespan,
+            exception_handlers={HTTPException: self._http_error, Exception: self._bug},
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        self.pool.start()
+        yield
+        await self.pool.stop()
+
+    # -- addresses
+    # --------------------------------------------------------------------------------------------------------
+
+    async def _overview(self, request: Request) -> Response:
+        return self._reply(request, 200, {"server": f"spindle find_spots_server {__version__}", "requests": _ADDRESSES})
+
+    async def _health(self, request: Request) -> Response:
+        pool = self.pool
+        content = {
+            "status": "ok" if pool.ready else "failing" if pool.failure else "starting",
+            "version": __version__,
+            "workers": pool.n_workers,
+            "workers_ready": len(pool.ready),
+            "workers_busy": len(pool.busy),
+            "workers_lost": pool.n_lost,
+            "worker_processes": sorted(p.pid for p in pool.processes.values()),
+            "waiting": pool.n_waiting,
+            "queue": pool.queue_limit,
+            "answers": {str(status): n for status, n in sorted(self.n_answered.items())},
+            "allow": pool.settings["allow"],
+            "seconds_up": round(time.monotonic() - self.started, 3),
+        }
+        if pool.failure:
+            content["error"] = pool.failure
+        return self._reply(request, 200, content)
+
+    async def _plugins(self, request: Request) -> Response:
+        from spindle.plugins import registry
+
+        found = registry()
+        return self._reply(
+            request, 200, {"threshold": sorted(found.names("threshold")), "format": sorted(found.names("format"))}
+        )
+
+    async def _stop(self, request: Request) -> Response:
+        if request.method == "HEAD":
+            raise HTTPException(405)
+        log.info("Asked to stop by %s", _client(request))
+        self.stop()
+        return self._reply(request, 200, {"stopping": True, "waiting": self.pool.n_waiting + len(self.pool.busy)})
+
+    async def _path(self, request: Request) -> Response:
+        return await self._analyse(request, lambda: from_path(request.scope["raw_path"], request.scope["query_string"]))
+
+    async def _query(self, request: Request) -> Response:
+        return await self._analyse(request, lambda: from_query(request.scope["query_string"]))
+
+    async def _post(self, request: Request) -> Response:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            reason = f"content-type {kind or '(none)'}: must be application/json"
+            return self._reply(request, 415, {"error": reason})
+        try:
+            body = await _body(request)
+        except Refusal as refusal:
+            return self._reply(request, refusal.status, {"error": refusal.reason}, headers={"Connection": "close"})
+        return await self._analyse(request, lambda: from_json(body))
+
+    # -- answers
+    # ----------------------------------------------------------------------------------------------------------
+
+    async def _analyse(self, request: Request, read: Callable[[], Question]) -> Response:
+        start = time.perf_counter()
+        style, image = "", ""
+        headers: dict[str, str] = {}
+        try:
+            _check_origin(request)
+            if len(request.scope["raw_path"]) + len(request.scope["query_string"]) > URL_LIMIT:
+                raise Refusal(414, f"the address is longer than {URL_LIMIT} bytes; send the parameters by POST")
+            question = read()
+            style, image = question.style, question.image
+            status, content = await self.pool.ask(question.to_dict(), request.is_disconnected)
+        except Refusal as refusal:
+            status, content, headers = refusal.status, {"error": refusal.reason}, refusal.headers
+            if image:
+                content = {"image": image, **content}
+        seconds = time.perf_counter() - start
+        what = content.get("error", f"{content.get('n_spots_total')} spots")
+        log.info("%s  %d  %.3f s  %s: %s", _client(request), status, seconds, _plain(image) or "-", _plain(what))
+        return self._reply(request, status, content, style, headers)
+
+    def _reply(
+        self,
+        request: Request,
+        status: int,
+        content: dict[str, Any],
+        style: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> Response:
+        self.n_answered[status] = self.n_answered.get(status, 0) + 1
+        if wants_xml(request.headers.get("accept", ""), style):
+            return Response(to_xml(content), status, headers, "application/xml")
+        return Response(to_json(content), status, headers, "application/json")
+
+    async def _http_error(self, request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        reason = {405: f"method {_plain(request.method)}: not for this address; GET / lists what is understood"}
+        headers = dict(getattr(error, "headers", None) or {})
+        return self._reply(request, status, {"error": reason.get(status, str(error))}, headers=headers)
+
+    async def _bug(self, request: Request, error: Exception) -> Response:
+        return self._reply(request, 500, {"error": f"{type(error).__name__}: {error}. This is a bug of the server"})
+
+
+async def _body(request: Request) -> bytes:
+    """The body of a request; raises `Refusal` when it is too large, too slow or cut short."""
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size > BODY_LIMIT:
+                    raise Refusal(413, f"body: larger than {BODY_LIMIT} bytes")
+                parts.append(part)
+    except TimeoutError:
+        raise Refusal(408, f"body: not complete after {_BODY_SECONDS:g} s") from None
+    except ClientDisconnect:
+        raise Refusal(400, "body: the connection was closed before its end") from None
+    return b"".join(parts)
+
+
+def _check_origin(request: Request) -> None:
+    """Refuse what a web page of another site makes a browser ask."""
+    if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        raise Refusal(403, "requests of web pages of other sites are not answered")
+
+
+def _client(request: Request) -> str:
+    return f"{request.client.host}:{request.client.port}" if request.client else "-"
+
+
+def _plain(text: str) -> str:
+    """Text for a log line: control characters are escaped."""
+    return quote(text, safe="".join(chr(c) for c in range(32, 127))) if not text.isprintable() else text
+
+
+Handler = Callable[[Request], Awaitable[Response]]
