@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from spindle.contracts.format import FormatOptions
+from spindle.testing.electrons import write_mib, write_mrc, write_ser, write_tvips
 from spindle.testing.format import FormatContract, write_mini_cbf
 from spindle.testing.images import write_bruker, write_dm, write_dtrek, write_edf, write_ge, write_marccd, write_smv
 from spindle.testing.nexus import write_nxmx
 
 PIXELS = np.random.default_rng(3).integers(-2, 40000, size=(60, 97)).astype(np.int32)
+STACK = np.random.default_rng(3).integers(0, 4095, size=(3, 60, 96)).astype(np.uint16)
+CHIPS = np.random.default_rng(4).integers(0, 2, size=(3, 512, 512)).astype(np.uint16)
 
 
 class TestCbf(FormatContract):
@@ -119,3 +122,50 @@ class TestDm(FormatContract):
     @pytest.fixture(params=["", ".gz"])
     def image_file(self, request, tmp_path):
         return write_dm(tmp_path / f"image_0001.dm4{request.param}", PIXELS)
+
+
+class TestDmStack(FormatContract):
+    name = "dm"
+    options = FormatOptions(distance=1000.0)
+
+    @pytest.fixture(params=[3, 4])
+    def image_file(self, request, tmp_path):
+        return write_dm(tmp_path / f"image_0001.dm{request.param}", STACK, request.param)
+
+
+class TestMrc(FormatContract):
+    name = "mrc"
+    options = FormatOptions(wavelength=0.0251, distance=1000.0, pixel_size=(0.014, 0.014))
+
+    @pytest.fixture(params=["", ".gz", ".bz2"])
+    def image_file(self, request, tmp_path):
+        return write_mrc(tmp_path / f"image_0001.mrc{request.param}", STACK)
+
+
+class TestSer(FormatContract):
+    name = "ser"
+    options = FormatOptions(wavelength=0.0251, pixel_size=(0.014, 0.014))
+
+    @pytest.fixture(params=["", ".gz"])
+    def image_file(self, request, tmp_path):
+        return write_ser(tmp_path / f"image_1.ser{request.param}", STACK)
+
+
+class TestTvips(FormatContract):
+    name = "tvips"
+    options = FormatOptions(distance=1000.0)
+
+    @pytest.fixture(params=[None, 2])
+    def image_file(self, request, tmp_path):
+        return write_tvips(tmp_path / "image_000.tvips", STACK, per_file=request.param)
+
+
+class TestMib(FormatContract):
+    name = "mib"
+    options = FormatOptions(wavelength=0.0251, distance=1000.0)
+
+    @pytest.fixture(params=["1x1", "2x2", "raw 2x2"])
+    def image_file(self, request, tmp_path):
+        layout = request.param.split()[-1]
+        images = CHIPS if layout == "2x2" else CHIPS[:, :256, :256]
+        return write_mib(tmp_path / "image_0001.mib", images, 1, layout, raw="raw" in request.param)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from spindle_format_dm.reader import electron_wavelength
 
 from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError
 from spindle.images import open_image
+from spindle.images.electrons import electron_wavelength
 from spindle.testing import shared_data
 from spindle.testing.images import write_dm
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -10,20 +9,19 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import FileFormatError
-from spindle.images.compressed import is_compressed, read_all
-from spindle.images.single import SingleImageReader, fill
-from spindle.models import Beam, Detector, Goniometer, Panel, Scan
+from spindle.images.electrons import (
+    NO_AXIS,
+    camera_limits,
+    centred_panel,
+    electron_models,
+    electron_wavelength,
+    tilt_axis,
+)
+from spindle.images.single import no_beam_centre, no_rotation
+from spindle.images.stack import StackReader, still
+from spindle.models import Scan
 
 from .tags import Stored, TagTree, find
-
-# Planck constant, electron mass and charge, speed of light; CODATA 2018, SI.
-_H, _M, _E, _C = 6.62607015e-34, 9.1093837015e-31, 1.602176634e-19, 299792458.0
-
-
-def electron_wavelength(voltage: float) -> float:
-    """Wavelength in angstrom of electrons accelerated by a voltage in V, relativistic."""
-    energy = _E * voltage
-    return 1e10 * _H / math.sqrt(2.0 * _M * energy * (1.0 + energy / (2.0 * _M * _C**2)))
 
 
 class Image(NamedTuple):
@@ -42,27 +40,18 @@ class Image(NamedTuple):
     tags: dict[str, Any]
 
 
-class DmReader(SingleImageReader):
-    """A file with an image or a stack of them; see `SingleImageReader`."""
+class DmReader(StackReader):
+    """A file with an image or a stack of them; see `StackReader`."""
 
     format = "dm"
-
-    def _content(self) -> np.ndarray:
-        """(n_bytes,) int8: the file; mapped when it is plain, so that only the parts looked at are read."""
-        if is_compressed(self.path):
-            return read_all(self.path)
-        try:
-            return np.memmap(self.path, dtype=np.int8, mode="r")
-        except (OSError, ValueError) as error:
-            raise FileFormatError(f"{self.path}: {error}") from error
 
     @cached_property
     def image(self) -> Image:
         """The largest image of the file; others are thumbnails."""
         try:
-            tree = TagTree(self._content()).root
+            tree = TagTree(self.content).root
         except (ValueError, UnicodeDecodeError, OverflowError) as error:
-            raise FileFormatError(f"{self.path}: the tags cannot be read: {error}; copy the file again") from error
+            raise FileFormatError(f"{self.path}: {error}") from error
         best: Image | None = None
         images = tree.get("ImageList")
         for entry in images.values() if isinstance(images, dict) else ():
@@ -84,10 +73,6 @@ class DmReader(SingleImageReader):
         """Number of images of the stack."""
         return self.image.shape[0]
 
-    def _check(self, index: int) -> None:
-        if index != 0 and not 0 <= index < self.n_images:
-            raise IndexError(f"{self.path} holds {self.n_images} images; image {index} was asked for")
-
     def make_models(self) -> ImageModels:
         """Models of the tags, as far as they go."""
         _, slow, fast = self.image.shape
@@ -95,7 +80,6 @@ class DmReader(SingleImageReader):
         voltage = find(tags, "Microscope Info", "Voltage")
         found = electron_wavelength(float(voltage)) if isinstance(voltage, (int, float)) and voltage > 0 else None
         wavelength = self.wavelength(found, "Microscope Info.Voltage")
-        beam = Beam((0.0, 0.0, 1.0), wavelength, polarization_fraction=0.5, probe="electron")
         metres = find(tags, "Acquisition", "Device", "CCD", "Pixel Size (um)")
         binning = find(tags, "Acquisition", "Parameters", "Detector", "hbin")
         size = None
@@ -104,42 +88,19 @@ class DmReader(SingleImageReader):
             size = (metres[0] * 1e-3 * factor, metres[1] * 1e-3 * factor)
         pixel = self.pixel_size(size, "Acquisition.Device.CCD.Pixel Size (um)")
         distance = self.distance(None, "the tags have no calibrated camera length")
-        exposure = find(tags, "DataBar", "Exposure Time (s)")
-        scan = Scan(
-            image_range=(1, 1),
-            oscillation_deg=(0.0, 0.0),
-            exposure_times=np.array([float(exposure) if isinstance(exposure, (int, float)) else 0.0]),
-        )
         kind = np.dtype(self.image.stored.dtype)
-        limit = float(np.iinfo(kind).max) - 1.0 if kind.kind in "ui" else float(np.finfo(np.float32).max)
-        panel = Panel(
-            fast_axis=(1.0, 0.0, 0.0),
-            slow_axis=(0.0, -1.0, 0.0),
-            origin=(-0.5 * fast * pixel[0], 0.5 * slow * pixel[1], -distance),
-            pixel_size=pixel,
-            image_size=(fast, slow),
-            type="SENSOR_PAD",
-            trusted_range=(0.0, limit),
-        )
-        notes = (
-            "the beam is taken through the middle of the image and the crystal as still; set "
-            "geometry.detector.fast_slow_beam_centre=, geometry.scan.oscillation= and geometry.goniometer.axis=",
-        )
-        return ImageModels(beam, Detector([panel]), Goniometer((1.0, 0.0, 0.0)), scan, notes)
+        limits, gain, notes = camera_limits("", 1.0, kind)
+        notes += (NO_AXIS, no_beam_centre("ImageTags"), no_rotation("ImageTags"))
+        panel = centred_panel((fast, slow), pixel, distance, limits, gain)
+        return electron_models(wavelength, panel, tilt_axis(), notes)
 
-    def decode(self, data: np.ndarray) -> list[np.ndarray]:
-        """Pixels of the first image."""
-        return [self._pixels(data, 0)]
+    def scan(self, index: int) -> Scan:
+        """A still."""
+        exposure = find(self.image.tags, "DataBar", "Exposure Time (s)")
+        return still(exposure_time=float(exposure) if isinstance(exposure, (int, float)) else 0.0)
 
-    def _pixels(self, data: np.ndarray, index: int) -> np.ndarray:
-        image = self.image
-        _, slow, fast = image.shape
-        size = np.dtype(image.stored.dtype).itemsize * slow * fast
-        return self.stored(data, image.stored.start + index * size, image.stored.dtype, (slow, fast))
-
-    def read(self, index: int = 0, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
-        """Pixels; see `ImageReader.read`."""
-        self._check(index)
-        # The tags are read first: a compressed file lies in a buffer that the next reading overwrites.
-        _ = self.image
-        return fill([self._pixels(self._content(), index)], out)
+    def frame(self, index: int) -> list[np.ndarray]:
+        """Pixels of an image."""
+        stored, (_, slow, fast) = self.image.stored, self.image.shape
+        size = np.dtype(stored.dtype).itemsize * slow * fast
+        return [self.stored(self.content, stored.start + index * size, stored.dtype, (slow, fast))]

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from spindle.errors import fault
+
 _NUMBERS = {
     2: "i2", 3: "i4", 4: "u2", 5: "u4", 6: "f4", 7: "f8", 8: "u1", 9: "i1", 10: "u1", 11: "i8", 12: "u8",
 }  # fmt: skip
@@ -71,16 +73,24 @@ class TagTree:
         self._at = 0
         version = int(self._unpack(">I"))
         if version not in (3, 4):
-            raise ValueError(f"version {version} is not known (3 and 4 are)")
+            raise self._error("version 3 or 4", version)
         self._word = ">I" if version == 3 else ">Q"
         self._is_four = version == 4
         self._unpack(self._word)
         self._order = "<" if self._unpack(">I") else ">"
         self.root: dict[str, Any] = self._directory(0)
 
-    def _take(self, size: int) -> bytes:
+    def _reach(self, size: int) -> None:
         if size < 0 or self._at + size > self._data.size:
-            raise ValueError(f"the file ends at byte {self._data.size}, byte {self._at + size} is needed")
+            raise self._error(
+                f"{self._at + size} bytes to hold what begins here", f"{self._data.size} bytes, the file is cut short"
+            )
+
+    def _error(self, expected: str, found: object) -> ValueError:
+        return ValueError(fault(f"tags, byte {self._at}", expected, found, "copy the file again"))
+
+    def _take(self, size: int) -> bytes:
+        self._reach(size)
         found = self._data[self._at : self._at + size].tobytes()
         self._at += size
         return found
@@ -90,7 +100,7 @@ class TagTree:
 
     def _directory(self, depth: int) -> dict[str, Any]:
         if depth > _DEEPEST:
-            raise ValueError(f"tags are nested more than {_DEEPEST} deep")
+            raise self._error(f"at most {_DEEPEST} directories in each other", "more")
         self._take(2)
         found: dict[str, Any] = {}
         for number in range(self._unpack(self._word)):
@@ -103,10 +113,10 @@ class TagTree:
 
     def _value(self) -> Any:
         if self._take(4) != b"%%%%":
-            raise ValueError(f"no %%%% before byte {self._at}")
+            raise self._error("%%%% before it", "something else")
         count = self._unpack(self._word)
         if not 0 < count < 10000:
-            raise ValueError(f"a type is described by {count} numbers at byte {self._at}")
+            raise self._error("a type described by 1 to 9999 numbers", count)
         info = [self._unpack(self._word) for _ in range(count)]
         kind = info[0]
         if kind in _NUMBERS:
@@ -117,7 +127,7 @@ class TagTree:
             return self._take(2 * info[1]).decode("utf-16-le" if self._order == "<" else "utf-16-be", "replace")
         if kind == _ARRAY:
             return self._array(info[1:-1], info[-1])
-        raise ValueError(f"type {kind} at byte {self._at} is not known")
+        raise self._error("a type of data that is known", kind)
 
     def _numbers(self, kinds: list[int]) -> list[float]:
         return [
@@ -128,7 +138,7 @@ class TagTree:
         ]
 
     def _unknown(self, kind: int) -> float:
-        raise ValueError(f"type {kind} at byte {self._at} is not known")
+        raise self._error("a type of data that is known", kind)
 
     def _array(self, info: list[int], count: int) -> Any:
         kinds = info[4::2] if info[0] == _STRUCT else info[:1]
@@ -138,8 +148,7 @@ class TagTree:
         size = count * sum(np.dtype(_NUMBERS[k]).itemsize for k in kinds)
         start, plain = self._at, self._order + _NUMBERS[kinds[0]] if len(kinds) == 1 else ""
         if size > _LONG or not plain:
-            if start + size > self._data.size:
-                raise ValueError(f"the file ends at byte {self._data.size}, an array reaches byte {start + size}")
+            self._reach(size)
             self._at += size
             return Stored(start, count, plain)
         values = np.frombuffer(self._take(size), plain)

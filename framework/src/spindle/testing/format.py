@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import threading
 from pathlib import Path
 from typing import Any, ClassVar
@@ -247,21 +248,57 @@ class FormatContract(PluginContract):
         assert np.all(wrong[0] == 5)
         assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
-    def test_several_threads_may_read_at_once(self, reader: ImageReader) -> None:
-        expected = reader.read(0)
-        results: list[list[np.ndarray]] = [[] for _ in range(8)]
+    def test_images_keep_their_values_when_others_are_read(
+        self, plugin: Any, reader: ImageReader, image_file: Path
+    ) -> None:
+        first = reader.read(0)
+        expected = [a.copy() for a in first]
+        other = image_file.with_name("other_" + image_file.name)
+        other.write_bytes(image_file.read_bytes())
+        plugin.open_image(path=other, head=read_head(other), options=self.options).read(0)
+        reader.read(reader.n_images - 1)
+        assert all(np.array_equal(a, b) for a, b in zip(first, expected, strict=True))
 
-        def work(i: int) -> None:
-            for _ in range(3):
-                results[i] = reader.read(0)
+    def test_the_order_of_reading_does_not_matter(self, plugin: Any, reader: ImageReader, image_file: Path) -> None:
+        numbers = list(range(reader.n_images))
+        expected = [reader.read(i) for i in numbers]
+        again = plugin.open_image(path=image_file, head=b"", options=self.options)
+        out: list[np.ndarray] | None = None
+        for i in [*reversed(numbers), *numbers[1::2], *numbers[::2]]:
+            out = again.read(i, out)
+            assert all(np.array_equal(a, b) for a, b in zip(out, expected[i], strict=True)), f"image {i}"
 
-        threads = [threading.Thread(target=work, args=(i,)) for i in range(len(results))]
+    def test_several_threads_may_read_at_once(self, plugin: Any, reader: ImageReader, image_file: Path) -> None:
+        numbers = list(range(reader.n_images))
+        expected = [reader.read(i) for i in numbers]
+        shared = plugin.open_image(path=image_file, head=b"", options=self.options)
+        wrong: list[str] = []
+
+        def work(first: int) -> None:
+            out: list[np.ndarray] | None = None
+            for turn in range(3):
+                for i in numbers[first % len(numbers) :] + numbers[: first % len(numbers)]:
+                    try:
+                        out = shared.read(i, out)
+                    except Exception as error:  # shown by the test, not by the thread
+                        wrong.append(f"image {i}: {error!r}")
+                    else:
+                        if not all(np.array_equal(a, b) for a, b in zip(out, expected[i], strict=True)):
+                            wrong.append(f"image {i}, turn {turn}")
+
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        for found in results:
-            assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+        assert not wrong
+
+    def test_images_beyond_the_last_are_refused(self, reader: ImageReader) -> None:
+        for index in (reader.n_images, -1):
+            with pytest.raises(IndexError):
+                reader.read(index)
+            with pytest.raises(IndexError):
+                reader.models(index)
 
     def test_mask_fits_the_panels(self, reader: ImageReader) -> None:
         masks = reader.mask()
@@ -270,14 +307,38 @@ class FormatContract(PluginContract):
         for mask, panel in zip(masks, reader.models(0).detector, strict=True):
             assert mask.shape == (panel.image_size[1], panel.image_size[0]) and mask.dtype == np.bool_
 
-    def test_a_file_cut_short_is_an_error_that_names_it(self, plugin: Any, image_file: Path) -> None:
+    def _last_of(self, plugin: Any, path: Path, index: int) -> list[np.ndarray]:
+        """Image `index` of a file, or the last one, opened as the host does."""
+        reader: ImageReader = plugin.open_image(path=path, head=read_head(path), options=self.options)
+        index = min(index, reader.n_images - 1)
+        reader.models(index)
+        return reader.read(index)
+
+    def test_a_file_cut_short_is_an_error_that_names_it(
+        self, plugin: Any, reader: ImageReader, image_file: Path
+    ) -> None:
         if not self.has_checked_end:
             pytest.skip("this format cannot tell that its pixels are cut short")
-        content = image_file.read_bytes()
+        content, last = image_file.read_bytes(), reader.n_images - 1
         short = image_file.with_name("short_" + image_file.name)
         short.write_bytes(content[: len(content) // 2])
-        with pytest.raises(SpindleError, match="short_"):
-            plugin.open_image(path=short, head=read_head(short), options=self.options).read(0)
+        with pytest.raises(SpindleError, match="short_") as found:
+            self._last_of(plugin, short, last)
+        assert re.search("expected.*found|cut short", str(found.value)), found.value
+
+    def test_a_file_cut_anywhere_is_read_or_a_clear_error(
+        self, plugin: Any, reader: ImageReader, image_file: Path
+    ) -> None:
+        content, last = image_file.read_bytes(), reader.n_images - 1
+        short = image_file.with_name("short_" + image_file.name)
+        for part in (0.01, 0.1, 0.3, 0.7, 0.97):
+            short.write_bytes(content[: max(int(part * len(content)), 1)])
+            message = "short_"
+            try:
+                self._last_of(plugin, short, last)
+            except SpindleError as error:
+                message = str(error)
+            assert "short_" in message
 
     def test_a_missing_file_is_an_error_that_names_it(self, plugin: Any, image_file: Path, tmp_path: Path) -> None:
         gone = tmp_path / "gone" / image_file.name

@@ -1,0 +1,174 @@
+"""An MRC file opened for reading."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts.format import ImageModels
+from spindle.errors import HeaderError
+from spindle.images.electrons import (
+    NO_AXIS,
+    TiltSeries,
+    calibrated_distance,
+    camera_limits,
+    centred_panel,
+    electron_models,
+    electron_wavelength,
+    tilt_axis,
+    tilt_series,
+)
+from spindle.images.single import no_beam_centre
+from spindle.images.stack import StackReader, still
+from spindle.models import Scan
+
+from .header import AXIS_BIT, DAYS_TO_1970, FEI_SIZES, HEADER_SIZE, MrcHeader, byte_order, fei_dtype, read_header
+
+# Pixels of Ceta and Falcon cameras without binning, mm; the header has no physical size.
+_PHYSICAL_PIXEL = 0.014
+
+
+class MrcReader(StackReader):
+    """An image or a stack; see `StackReader`."""
+
+    format = "mrc"
+
+    @cached_property
+    def header(self) -> MrcHeader:
+        """The main header."""
+        head = self.head
+        if not byte_order(head):
+            raise HeaderError(
+                self.path, f"bytes 0 to {HEADER_SIZE}", "an MRC header", f"{len(head)} bytes of another kind",
+                "copy the file again",
+            )  # fmt: skip
+        header = read_header(head)
+        if not header.dtype:
+            raise HeaderError(
+                self.path, "header, mode", "0, 1, 2, 6 or 12 (plain numbers)", header.mode,
+                "convert the file to one of them",
+            )  # fmt: skip
+        return header
+
+    @property
+    def n_images(self) -> int:
+        """Number of sections."""
+        return self.header.shape[0]
+
+    @cached_property
+    def records(self) -> np.ndarray | None:
+        """Records of the extended header of Thermo Fisher, one for each image (or fewer); None in other files."""
+        header = self.header
+        least = FEI_SIZES.get(header.extended_type)
+        if least is None or header.extended_size < least:
+            return None
+        self.reach(header.start, header.shape[1:])
+        data = self.content[HEADER_SIZE : header.start]
+        pitch = int(data[:4].view(header.order + "i4")[0])
+        if not least <= pitch <= header.extended_size:
+            pitch = least
+        count = min(header.extended_size // pitch, header.shape[0])
+        return data[: count * pitch].view(fei_dtype(header, pitch))
+
+    def _record(self, index: int) -> np.void | None:
+        records = self.records
+        return None if records is None else records[min(index, len(records) - 1)]
+
+    def _item(self, name: str) -> float | None:
+        """A number of the first image; None where there is none or it is not set."""
+        record = self._record(0)
+        value = None if record is None else float(record[name])
+        return value if value is not None and np.isfinite(value) and value > 0 else None
+
+    @cached_property
+    def tilt(self) -> TiltSeries:
+        """Angles of the images."""
+        records, n = self.records, self.n_images
+        if records is None:
+            return TiltSeries(np.zeros(n), 0.0)
+        step = 0.0
+        if self.header.extended_type == "FEI2":
+            first = records[0]
+            step = float(first["tilt_per_image"]) if np.isfinite(first["tilt_per_image"]) else 0.0
+            if step > 0 > first["tilt_end"] - first["tilt_start"]:
+                step = -step
+        series = tilt_series(records["alpha"], step, "extended header, Alpha tilt")
+        if len(records) < n:  # FEI's files have at most 1024 records
+            starts = series.starts[0] + series.width * np.arange(n)
+            starts[: len(records)] = series.starts
+            series = replace(series, starts=starts)
+        return series
+
+    def make_models(self) -> ImageModels:
+        """Models of the header, as far as it goes."""
+        _, slow, fast = self.header.shape
+        kind = "extended header of FEI1 or FEI2" + (
+            "" if self.records is not None else ", which the file does not have"
+        )
+        voltage = self._item("voltage")
+        wavelength = self.wavelength(electron_wavelength(voltage) if voltage else None, f"HT of the {kind}")
+        record = self._record(0)
+        camera = "" if record is None else record["camera"].decode("latin-1").strip(" \0")
+        binning = self._item("binning") or 1.0
+        size = _PHYSICAL_PIXEL * binning if any(name in camera.lower() for name in ("ceta", "falcon")) else None
+        pixel = self.pixel_size(self.options.pixel_size or (size and (size, size)), f"camera of the {kind}")
+        distance = self.distance(self._distance(pixel[0], wavelength), f"Pixel size X and Camera length of the {kind}")
+        limits, gain, notes = camera_limits(camera, binning, np.dtype(self.header.dtype))
+        panel = centred_panel((fast, slow), pixel, distance, limits, gain)
+        notes += self._notes(record, None if self.options.pixel_size else size)
+        axis = tilt_axis(0.0 if record is None else float(np.nan_to_num(record["axis"])))
+        sense = self.tilt.sense
+        return electron_models(wavelength, panel, tuple(sense * v for v in axis), notes + self.tilt.notes)  # type: ignore[arg-type]
+
+    def _distance(self, pixel: float, wavelength: float) -> float | None:
+        """From the calibrated size of a pixel in 1/m, else the nominal camera length; mm."""
+        spacing, length = self._item("pixel_x"), self._item("camera_length")
+        if spacing is not None and spacing > 1.0:
+            return calibrated_distance(pixel, spacing, wavelength)
+        return None if length is None else 1000.0 * length
+
+    def _notes(self, record: Any, size: float | None) -> tuple[str, ...]:
+        notes = []
+        if size is not None:
+            notes.append(
+                f"the pixels of the camera are taken as {size:g} mm, as Ceta and Falcon have them; set "
+                "geometry.detector.panel.pixel_size= otherwise"
+            )
+        spacing = self._item("pixel_x")
+        if spacing is not None and spacing <= 1.0:
+            notes.append(
+                f"extended header, Pixel size X: {spacing:g} m is that of an image, not of a diffraction pattern; the "
+                "distance is the nominal camera length"
+            )
+        has_axis = record is not None and (record["axis"] != 0.0 or int(record["mask"]) >> AXIS_BIT & 1)
+        if not has_axis:
+            notes.append(NO_AXIS)
+        notes.append(no_beam_centre("centre of the diffraction pattern"))
+        return tuple(notes)
+
+    def scan(self, index: int) -> Scan:
+        """Angle and exposure of an image."""
+        self.reach(self._place(index + 1), self.header.shape[1:])
+        record = self._record(index)
+        if record is None:
+            return still(0.0)
+        exposure, days = (float(np.nan_to_num(record[name])) for name in ("exposure", "time"))
+        return still(
+            float(self.tilt.starts[index]),
+            max(exposure, 0.0),
+            max((days - DAYS_TO_1970) * 86400.0, 0.0),
+            self.tilt.width,
+        )
+
+    def _place(self, index: int) -> int:
+        """First byte of an image."""
+        header = self.header
+        _, slow, fast = header.shape
+        return header.start + index * slow * fast * np.dtype(header.dtype).itemsize
+
+    def frame(self, index: int) -> list[np.ndarray]:
+        """Pixels of an image."""
+        return [self.stored(self.content, self._place(index), self.header.dtype, self.header.shape[1:])]

@@ -1,0 +1,7 @@
+"""TVIPS TemCam series (.tvips)."""
+
+from __future__ import annotations
+
+from .algorithm import TvipsFormat
+
+__all__ = ["TvipsFormat"]

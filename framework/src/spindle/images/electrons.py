@@ -1,0 +1,195 @@
+"""Models of electron diffraction: what the files of transmission electron microscopes leave to be worked out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from spindle.contracts.format import ImageModels
+from spindle.models import Beam, Detector, Goniometer, Panel
+
+__all__ = [
+    "NO_AXIS",
+    "TiltSeries",
+    "calibrated_distance",
+    "camera_limits",
+    "centred_panel",
+    "electron_models",
+    "electron_wavelength",
+    "tilt_axis",
+    "tilt_series",
+]
+
+# Planck constant, electron mass and charge, speed of light; CODATA 2018, SI.
+_H, _M, _E, _C = 6.62607015e-34, 9.1093837015e-31, 1.602176634e-19, 299792458.0
+# Images are corrected for the dark current, so that pixels without electrons scatter about zero; none is this negative.
+LOWEST_VALUE = -1000.0
+# The full well of Ceta and Falcon cameras in the units of their pixels, and the gain of a Ceta-D, as processing
+# programs of electron diffraction take them (dxtbx names Thermo Fisher as the source).
+_FULL_WELL, _CETA_GAIN = 8000.0, 26.0
+NO_AXIS = (
+    "the file does not say how the tilt axis lies: down the image is taken; set geometry.goniometer.axis=<x>,<y>,<z>"
+)
+# Angles closer than this are the same angle, deg.
+_RESOLUTION = 1e-3
+
+
+def electron_wavelength(voltage: float) -> float:
+    """Wavelength in angstrom of electrons accelerated by a voltage in V, relativistic."""
+    energy = _E * voltage
+    return 1e10 * _H / math.sqrt(2.0 * _M * energy * (1.0 + energy / (2.0 * _M * _C**2)))
+
+
+def calibrated_distance(pixel_mm: float, per_metre: float, wavelength: float) -> float:
+    """Distance in mm at which a pixel subtends what the calibration of the image says.
+
+    Parameters
+    ----------
+    pixel_mm : float
+        Size of a pixel of the image.
+    per_metre : float
+        Its size in reciprocal space, 1/m, small angles.
+    wavelength : float, angstrom
+    """
+    return pixel_mm / (per_metre * wavelength * 1e-10)
+
+
+def camera_limits(name: str, binning: float, kind: np.dtype) -> tuple[tuple[float, float], float, tuple[str, ...]]:
+    """Trusted range, gain and notes for the pixels of a camera.
+
+    Parameters
+    ----------
+    name : str
+        Of the camera, as the file has it.
+    binning : float
+    kind : dtype
+        Type of the pixels in the file.
+
+    Returns
+    -------
+    ((low, high), gain, notes)
+    """
+    low = 0.0 if kind.kind == "u" else LOWEST_VALUE
+    known = name.lower()
+    if "ceta" in known:
+        note = (
+            f"camera {name}: the gain is taken as {_CETA_GAIN:g} counts per electron, that of a Ceta-D, and saturation "
+            f"as {_FULL_WELL * binning**2:g}; other cameras need geometry.detector.panel.gain= and trusted_range="
+        )
+        return (low, _FULL_WELL * binning**2), _CETA_GAIN, (note,)
+    if "falcon" in known:
+        return (low, _FULL_WELL * binning**2), 1.0, ()
+    high = float(np.iinfo(kind).max) - 1.0 if kind.kind in "ui" else float(np.finfo(np.float32).max)
+    return (low, high), 1.0, ()
+
+
+def tilt_axis(angle_deg: float = 0.0) -> tuple[float, float, float]:
+    """Direction of the tilt axis in the laboratory: down the image at 0 deg, turned about the direction to the source."""
+    angle = math.radians(angle_deg)
+    return (math.sin(angle), -math.cos(angle), 0.0)
+
+
+def electron_models(
+    wavelength: float,
+    detector: Detector | Panel,
+    axis: tuple[float, float, float],
+    notes: tuple[str, ...] = (),
+) -> ImageModels:
+    """Models of an image of a microscope, without a scan: unpolarised electrons along -z."""
+    beam = Beam((0.0, 0.0, 1.0), wavelength, polarization_fraction=0.5, probe="electron")
+    return ImageModels(
+        beam, detector if isinstance(detector, Detector) else Detector([detector]), Goniometer(axis), None, notes
+    )
+
+
+def centred_panel(
+    size: tuple[int, int],
+    pixel: tuple[float, float],
+    distance: float,
+    trusted_range: tuple[float, float],
+    gain: float = 1.0,
+) -> Panel:
+    """A camera of (fast, slow) pixels that the beam meets in the middle, perpendicular to it; lengths in mm."""
+    return Panel(
+        fast_axis=(1.0, 0.0, 0.0),
+        slow_axis=(0.0, -1.0, 0.0),
+        origin=(-0.5 * size[0] * pixel[0], 0.5 * size[1] * pixel[1], -distance),
+        pixel_size=pixel,
+        image_size=size,
+        type="SENSOR_PAD",
+        trusted_range=trusted_range,
+        gain=gain,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TiltSeries:
+    """Angles of the images of a stack.
+
+    Attributes
+    ----------
+    starts : (n,) float64, degrees
+        About the axis, or about the opposite one when `sense` is -1.
+    width : float, degrees
+        Of an image, not negative; 0 for stills.
+    sense : 1 or -1
+        Which way the crystal turns about the tilt axis; the axis is to be turned round when it is -1.
+    notes : tuple of str
+    """
+
+    starts: np.ndarray
+    width: float
+    sense: int = 1
+    notes: tuple[str, ...] = ()
+
+
+def tilt_series(angles: np.ndarray, per_image: float = 0.0, place: str = "header") -> TiltSeries:
+    """A sweep or stills, as the tilt angles of the images say.
+
+    Parameters
+    ----------
+    angles : (n,) float64, degrees
+        Of the stage, one for each image.
+    per_image : float, degrees
+        Rotation during an image; 0 when the file does not say. Then it is the mean step of angles that advance
+        evenly: no image is further from the straight line than half a step.
+    place : str
+        Where the angles are, for the notes.
+    """
+    angles = np.nan_to_num(np.asarray(angles, dtype=np.float64))
+    n = len(angles)
+    number = np.arange(n, dtype=np.float64)
+    span = float(angles[-1] - angles[0])
+    if abs(per_image) > _RESOLUTION:
+        notes: tuple[str, ...] = ()
+        step = math.copysign(per_image, span) if abs(span) > 0.5 * abs(per_image) else per_image
+        expected = angles[0] + step * number
+        if n > 1 and abs(span) > _RESOLUTION and abs(span - step * (n - 1)) > 0.5 * abs(step):
+            notes = (
+                f"{place}: {per_image:g} deg per image, but the stage goes from {angles[0]:g} to {angles[-1]:g} deg in "
+                f"{n} images ({span / (n - 1):g} deg each); the first is taken, set geometry.scan.oscillation= "
+                "otherwise",
+            )
+        return _turned(expected, step, notes)
+    if n < 2 or abs(angles - angles[0]).max() < _RESOLUTION:
+        return TiltSeries(angles, 0.0)
+    step, first = (float(v) for v in np.polyfit(number, angles, 1))
+    line = first + step * number
+    if abs(step) < _RESOLUTION or abs(angles - line).max() > 0.5 * abs(step):
+        note = (
+            f"{place}: the stage goes from {angles[0]:g} to {angles[-1]:g} deg, not evenly; taken as stills, set "
+            "geometry.scan.oscillation=<start>,<width> if it is one rotation"
+        )
+        return TiltSeries(angles, 0.0, 1, (note,))
+    note = (
+        f"{place}: the stage goes from {angles[0]:g} to {angles[-1]:g} deg in {n} images; taken as a rotation of "
+        f"{abs(step):.5g} deg per image, set geometry.scan.oscillation= otherwise"
+    )
+    return _turned(line, step, (note,))
+
+
+def _turned(starts: np.ndarray, step: float, notes: tuple[str, ...]) -> TiltSeries:
+    sense = 1 if step > 0 else -1
+    return TiltSeries(starts * sense, abs(step), sense, notes)
