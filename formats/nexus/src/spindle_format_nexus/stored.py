@@ -13,6 +13,7 @@ from spindle.errors import HeaderError
 from spindle.images.compressed import thread_buffer
 
 from . import kernels
+from .chunks import ChunkSizes, tiles_of
 from .hdf import fault_at
 from .virtual import Box, Mapping, mappings
 
@@ -53,6 +54,9 @@ class StoredFrames:
         self.shape: tuple[int, ...] = dataset.shape if self.is_single else dataset.shape[1:]
         self.dtype = dataset.dtype
         self.codec = self._codec()
+        if self.codec != "hdf5":
+            self._tiles = tiles_of(dataset.chunks[1:], self.shape)
+            self._chunks = ChunkSizes(dataset, len(self._tiles))
 
     def count(self) -> int:
         """Number of frames now; a growing dataset is looked at again."""
@@ -114,46 +118,43 @@ class StoredFrames:
             self._read_by_hdf5(frame, out)
             return
         chunk = self.dataset.chunks[1:]
-        for number in np.ndindex(*(-(-n // c) for n, c in zip(self.shape, chunk, strict=True))):
-            start = tuple(i * c for i, c in zip(number, chunk, strict=True))
-            used = tuple(min(c, n - s) for c, n, s in zip(chunk, self.shape, start, strict=True))
-            flat = _flat_range(start, used, chunk, self.shape)
+        for number, (start, used, flat) in enumerate(self._tiles):
             if flat is not None:
-                is_done = self._decode(frame, start, out.reshape(-1)[flat[0] : flat[1]])
+                is_done = self._decode(frame, number, start, out.reshape(-1)[flat[0] : flat[1]])
             else:
                 tile = temporary("tile", int(np.prod(chunk)), np.int32)
-                is_done = self._decode(frame, start, tile)
+                is_done = self._decode(frame, number, start, tile)
                 inside = tile.reshape(chunk)[tuple(slice(0, u) for u in used)]
                 out[tuple(slice(s, s + u) for s, u in zip(start, used, strict=True))] = inside
             if not is_done:
                 self._read_by_hdf5(frame, out)
                 return
 
-    def _decode(self, frame: int, start: tuple[int, ...], out: np.ndarray) -> bool:
+    def _decode(self, frame: int, number: int, start: tuple[int, ...], out: np.ndarray) -> bool:
         """Decode one chunk into `out` (n,) int32; False when a filter was left out for it and HDF5 must read it."""
         kind = self.dtype
         n_bytes = out.size * kind.itemsize
         where = (frame, *start)
         try:
-            info = self.dataset.id.get_chunk_info_by_coord(where)
-            if info.byte_offset is None or not info.size:
+            size, left_out = self._chunks.of(frame, number)
+            if not size:
                 raise self._unwritten(frame)
-            if info.filter_mask:
+            if left_out:
                 return False
-            stored = temporary("chunk", info.size, np.uint8)
+            stored = temporary("chunk", size, np.uint8)
             self.dataset.id.read_direct_chunk(where, out=stored)
         except (OSError, RuntimeError, ValueError) as error:
             raise self._broken(frame, start, "a chunk that HDF5 can read", str(error)) from error
         sign = 0 if kind.kind == "u" or kind.itemsize == 4 else 1 << (8 * kind.itemsize - 1)
         if self.codec == "bitshuffle":
-            status, at = kernels.decode_bitshuffle_lz4(stored, info.size, kind.itemsize, sign, out)
-            self._check(status, at, frame, start, info.size, n_bytes, stored)
+            status, at = kernels.decode_bitshuffle_lz4(stored, size, kind.itemsize, sign, out)
+            self._check(status, at, frame, start, size, n_bytes, stored)
             return True
         content = stored
         if self.codec == "lz4":
             content = temporary("content", n_bytes, np.uint8)
-            status, at = kernels.decode_lz4(stored, info.size, content)
-            self._check(status, at, frame, start, info.size, n_bytes, stored)
+            status, at = kernels.decode_lz4(stored, size, content)
+            self._check(status, at, frame, start, size, n_bytes, stored)
         elif self.codec == "gzip":
             try:
                 content = np.frombuffer(zlib.decompress(stored.data), dtype=np.uint8)
@@ -296,19 +297,3 @@ Frames = StoredFrames | VirtualFrames
 def open_frames(dataset: h5py.Dataset, depth: int = 0) -> Frames:
     """Frames of a dataset of any layout."""
     return VirtualFrames(dataset, depth) if dataset.is_virtual else StoredFrames(dataset)
-
-
-def _flat_range(
-    start: tuple[int, ...], used: tuple[int, ...], chunk: tuple[int, ...], shape: tuple[int, ...]
-) -> tuple[int, int] | None:
-    """Where a chunk lies in the flattened image, when it lies there in one piece."""
-    if used != chunk:
-        return None
-    is_open = True  # axes so far are of length one
-    for axis in range(len(shape)):
-        if not is_open and chunk[axis] != shape[axis]:
-            return None
-        if chunk[axis] != 1:
-            is_open = False
-    first = int(np.ravel_multi_index(start, shape))
-    return first, first + int(np.prod(chunk))
