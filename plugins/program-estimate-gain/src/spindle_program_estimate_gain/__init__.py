@@ -1,0 +1,7 @@
+"""The program `spindle estimate_gain`."""
+
+from __future__ import annotations
+
+from .algorithm import EstimateGain
+
+__all__ = ["EstimateGain"]
