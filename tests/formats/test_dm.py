@@ -41,6 +41,13 @@ def test_stacks(tmp_path):
         assert np.array_equal(reader.read(i)[0], stack[i])
 
 
+def test_calibration_and_stage(tmp_path):
+    # A pixel of 15 um that subtends 0.02 1/nm with 0.025079 angstrom: 0.015 / (2e7 * 2.5079e-12) mm.
+    models = open_image(write_dm(tmp_path / "a.dm3", PIXELS, 3, per_nm=0.02, alpha=-12.5)).models()
+    assert models.detector[0].distance == pytest.approx(299.05, abs=0.01)
+    assert models.scan.oscillation_deg == (-12.5, 0.0)
+
+
 def test_a_distance_is_needed(tmp_path):
     with pytest.raises(FileFormatError, match=r"a\.dm4.*geometry\.detector\.distance="):
         open_image(write_dm(tmp_path / "a.dm4", PIXELS)).models()
@@ -50,7 +57,10 @@ def test_oneview():
     reader = open_image(shared_data("images") / "Gatan_float32_zero_array_001.dm4.gz", options=GIVEN)
     models = reader.models()
     assert models.detector[0].image_size == (4096, 4096) and models.exposure_time == 3.0
-    assert np.allclose(models.detector[0].origin, [-30.72, 30.72, -1000])  # DIALS: the same x and y, 2000 mm
+    # DIALS: the same x and y, 2000 mm. The file: 0.0156 1/nm per pixel, "Actual Magnification" 488.343.
+    assert np.allclose(models.detector[0].origin, [-30.72, 30.72, -488.383], atol=0.01)
+    assert models.scan.oscillation_deg[0] == pytest.approx(-40.97)  # "image_0, angle_-40.97"
+    assert models.detector[0].gain == pytest.approx(25.185, abs=1e-3)  # 0.0397063 electrons per count
     assert models.beam.wavelength == pytest.approx(0.019687, abs=1e-6)  # 300 kV
     image = reader.read()[0]
     assert image.dtype == np.float32 and not image.any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from spindle.contracts.format import ImageModels
 from spindle.errors import FileFormatError
 from spindle.images.electrons import (
     NO_AXIS,
+    calibrated_distance,
     camera_limits,
     centred_panel,
     electron_models,
@@ -23,6 +25,9 @@ from spindle.models import Scan
 
 from .tags import Stored, TagTree, find
 
+# Units that images of diffraction are calibrated in.
+_PER_METRE = {"1/nm": 1e9, "1/A": 1e10, "1/\u00c5": 1e10, "1/m": 1.0}
+
 
 class Image(NamedTuple):
     """The image of a file.
@@ -33,11 +38,26 @@ class Image(NamedTuple):
     shape : (n, slow, fast)
     tags : dict
         Its ImageTags.
+    calibrations : dict
+        Of its axes and its brightness.
     """
 
     stored: Stored
     shape: tuple[int, int, int]
     tags: dict[str, Any]
+    calibrations: dict[str, Any]
+
+    def number(self, *names: str) -> float:
+        """A number of the tags; 0 where there is none."""
+        value = find(self.tags, *names)
+        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
+
+    def scale(self, *names: str) -> tuple[float, str]:
+        """Scale and units of a calibration; (0, "") where there is none."""
+        scale, units = find(self.calibrations, *names, "Scale"), find(self.calibrations, *names, "Units")
+        if not isinstance(scale, (int, float)) or not isinstance(units, str) or not scale > 0:
+            return 0.0, ""
+        return float(scale), units
 
 
 class DmReader(StackReader):
@@ -61,7 +81,8 @@ class DmReader(StackReader):
             fast, slow, count = ([int(v) for v in sizes.values()] + [1, 1])[:3]
             is_whole = fast > 1 and slow > 1 and count > 0 and fast * slow * count == stored.count
             if is_whole and (best is None or stored.count > best.stored.count):
-                best = Image(stored, (count, slow, fast), find(entry, "ImageTags") or {})
+                tags, calibrations = find(entry, "ImageTags"), find(entry, "ImageData", "Calibrations")
+                best = Image(stored, (count, slow, fast), tags or {}, calibrations or {})
         if best is None:
             raise FileFormatError(
                 f"{self.path}: no image of plain numbers in ImageList; complex and colour ones are not read"
@@ -75,29 +96,33 @@ class DmReader(StackReader):
 
     def make_models(self) -> ImageModels:
         """Models of the tags, as far as they go."""
-        _, slow, fast = self.image.shape
-        tags = self.image.tags
-        voltage = find(tags, "Microscope Info", "Voltage")
-        found = electron_wavelength(float(voltage)) if isinstance(voltage, (int, float)) and voltage > 0 else None
+        image = self.image
+        _, slow, fast = image.shape
+        voltage = image.number("Microscope Info", "Voltage")
+        found = electron_wavelength(voltage) if voltage > 0 else None
         wavelength = self.wavelength(found, "Microscope Info.Voltage")
-        metres = find(tags, "Acquisition", "Device", "CCD", "Pixel Size (um)")
-        binning = find(tags, "Acquisition", "Parameters", "Detector", "hbin")
+        metres = find(image.tags, "Acquisition", "Device", "CCD", "Pixel Size (um)")
         size = None
         if isinstance(metres, list) and len(metres) == 2 and min(metres) > 0:
-            factor = float(binning) if isinstance(binning, (int, float)) and binning >= 1 else 1.0
-            size = (metres[0] * 1e-3 * factor, metres[1] * 1e-3 * factor)
-        pixel = self.pixel_size(size, "Acquisition.Device.CCD.Pixel Size (um)")
-        distance = self.distance(None, "the tags have no calibrated camera length")
-        kind = np.dtype(self.image.stored.dtype)
-        limits, gain, notes = camera_limits("", 1.0, kind)
+            factor = 1e-3 * max(image.number("Acquisition", "Parameters", "Detector", "hbin"), 1.0)
+            size = (metres[0] * factor, metres[1] * factor)
+        pixel = self.pixel_size(self.options.pixel_size or size, "Acquisition.Device.CCD.Pixel Size (um)")
+        scale, units = image.scale("Dimension", "0")
+        per_metre = scale * _PER_METRE.get(units, 0.0)
+        item = f"Calibrations.Dimension.0, {scale:g} {units}" if units else "Calibrations.Dimension.0"
+        calibrated = calibrated_distance(pixel[0], per_metre, wavelength) if per_metre else None
+        distance = self.distance(calibrated, item)
+        limits, gain, notes = camera_limits("", 1.0, np.dtype(image.stored.dtype))
+        electrons, units = image.scale("Brightness")
+        gain = 1.0 / electrons if units.startswith("e") else gain
         notes += (NO_AXIS, no_beam_centre("ImageTags"), no_rotation("ImageTags"))
         panel = centred_panel((fast, slow), pixel, distance, limits, gain)
         return electron_models(wavelength, panel, tilt_axis(), notes)
 
     def scan(self, index: int) -> Scan:
-        """A still."""
-        exposure = find(self.image.tags, "DataBar", "Exposure Time (s)")
-        return still(exposure_time=float(exposure) if isinstance(exposure, (int, float)) else 0.0)
+        """A still at the angle of the stage."""
+        angle = self.image.number("Microscope Info", "Stage Position", "Stage Alpha")
+        return still(angle, max(self.image.number("DataBar", "Exposure Time (s)"), 0.0))
 
     def frame(self, index: int) -> list[np.ndarray]:
         """Pixels of an image."""

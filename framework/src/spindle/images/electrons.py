@@ -98,9 +98,13 @@ def electron_models(
     notes: tuple[str, ...] = (),
 ) -> ImageModels:
     """Models of an image of a microscope, without a scan: unpolarised electrons along -z."""
-    beam = Beam((0.0, 0.0, 1.0), wavelength, polarization_fraction=0.5, probe="electron")
+    beam = Beam(np.array([0.0, 0.0, 1.0]), wavelength, polarization_fraction=0.5, probe="electron")
     return ImageModels(
-        beam, detector if isinstance(detector, Detector) else Detector([detector]), Goniometer(axis), None, notes
+        beam,
+        detector if isinstance(detector, Detector) else Detector([detector]),
+        Goniometer(np.array(axis)),
+        None,
+        notes,
     )
 
 
@@ -113,10 +117,10 @@ def centred_panel(
 ) -> Panel:
     """A camera of (fast, slow) pixels that the beam meets in the middle, perpendicular to it; lengths in mm."""
     return Panel(
-        fast_axis=(1.0, 0.0, 0.0),
-        slow_axis=(0.0, -1.0, 0.0),
-        origin=(-0.5 * size[0] * pixel[0], 0.5 * size[1] * pixel[1], -distance),
-        pixel_size=pixel,
+        fast_axis=np.array([1.0, 0.0, 0.0]),
+        slow_axis=np.array([0.0, -1.0, 0.0]),
+        origin=np.array([-0.5 * size[0] * pixel[0], 0.5 * size[1] * pixel[1], -distance]),
+        pixel_size=np.array(pixel),
         image_size=size,
         type="SENSOR_PAD",
         trusted_range=trusted_range,

@@ -171,7 +171,14 @@ def write_ge(path: Path, pixels: np.ndarray, frames: int = 1) -> Path:
     return write_bytes(path, bytes(head) + b"".join((pixels + i).astype("<u2").tobytes() for i in range(frames)))
 
 
-def write_dm(path: Path, pixels: np.ndarray, version: int = 4, voltage: float = 200000.0) -> Path:
+def write_dm(
+    path: Path,
+    pixels: np.ndarray,
+    version: int = 4,
+    voltage: float = 200000.0,
+    per_nm: float | None = None,
+    alpha: float = 0.0,
+) -> Path:
     """Write a Digital Micrograph file.
 
     Parameters
@@ -180,6 +187,10 @@ def write_dm(path: Path, pixels: np.ndarray, version: int = 4, voltage: float = 
     pixels : (slow, fast) or (n, slow, fast) int32, uint16 or float32
     version : 3 or 4
     voltage : float, V
+    per_nm : float, 1/nm, optional
+        Calibrated size of a pixel.
+    alpha : float, degrees
+        Angle of the stage.
     """
     kinds = {"i4": 3, "u2": 4, "f4": 6, "f8": 7, "u4": 5, "i2": 2}
     word = ">I" if version == 3 else ">Q"
@@ -207,10 +218,12 @@ def write_dm(path: Path, pixels: np.ndarray, version: int = 4, voltage: float = 
 
     sizes = {str(i): n for i, n in enumerate(reversed(pixels.shape))}
     tags = {
-        "Microscope Info": {"Voltage": voltage},
+        "Microscope Info": {"Voltage": voltage, "Stage Position": {"Stage Alpha": alpha}},
         "Acquisition": {"Device": {"CCD": {"Pixel Size (um)": np.array([15.0, 15.0])}}},
     }
     thumbnail = {"ImageData": {"Data": np.zeros(4, np.uint16), "Dimensions": {"0": 2, "1": 2}}}
-    image = {"ImageData": {"Data": pixels, "Dimensions": sizes}, "ImageTags": tags}
+    units = np.frombuffer("1/nm".encode("utf-16-le"), np.uint16)
+    axes = {} if per_nm is None else {"Dimension": {"0": {"Scale": per_nm, "Units": units}}}
+    image = {"ImageData": {"Calibrations": axes, "Data": pixels, "Dimensions": sizes}, "ImageTags": tags}
     root = directory({"ImageList": {"0": thumbnail, "1": image}})
     return write_bytes(path, struct.pack(">I", version) + words(len(root)) + struct.pack(">I", 1) + root)
