@@ -128,3 +128,13 @@ def test_a_map_of_another_detector_is_refused(tmp_path):
     imageset = ImageSet(template="x_####.cbf", gain=str(tmp_path / "gain.npz"))
     with pytest.raises(FileFormatError, match=r"gain map has 1 array of 3 x 4.*200 x 300"):
         corrections_of(imageset, Detector([threshold_panel(300, 200)]))
+
+
+def test_windows_without_spots_decide_even_where_most_have_spots():
+    rng = np.random.default_rng(5)
+    clean = 3.0 * rng.chisquare(440, 60) / 440
+    spots = 10.0 ** rng.uniform(1.0, 3.5, 300)
+    count = np.full(360, 441)
+    gain, used = gain_of_windows(count, np.full(360, 90.0), np.concatenate([clean, spots]))
+    assert gain == pytest.approx(3.0, abs=0.05)
+    assert used[:60].all() and not used[60:].any()
