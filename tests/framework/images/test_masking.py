@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,18 @@ def test_resolution_limits():
     assert np.array_equal(
         masks(resolution_range=[(20, 15), (40, 50)])[0], ~(((d >= 15) & (d <= 20)) | ((d >= 40) & (d <= 50)))
     )
+
+
+def test_masks_of_an_equal_detector_are_the_same_and_may_be_changed(monkeypatch):
+    first = masks(d_min=15)
+    first[0][:] = False
+    twin = Detector([threshold_panel(120, 80)])
+    monkeypatch.setattr("spindle.images.masking.resolution_map", None)  # nothing is computed again
+    (again,) = generate_masks(make(MaskingParams, d_min=15), twin, threshold_beam())
+    assert again.any()
+    monkeypatch.undo()
+    (farther,) = generate_masks(make(MaskingParams, d_min=15), twin, replace(BEAM, wavelength=1.1))
+    assert farther.sum() > again.sum()
 
 
 def test_untrusted_shapes():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,12 +12,17 @@ import numpy as np
 
 from spindle.errors import ParameterError
 from spindle.models import Beam, Detector
-from spindle.params import Bool, Float, Floats, Int, Ints, Params, SpaceGroup, UnitCell
+from spindle.params import Bool, Float, Floats, Int, Ints, Params, SpaceGroup, UnitCell, walk
 
 __all__ = ["MaskingParams", "generate_masks", "ice_ring_intervals", "masked_by_rule", "resolution_map"]
 
 # Rows of a panel whose resolutions are computed at once.
 _ROWS = 64
+
+# The latest masks, since one detector is asked for again and again: by every still, by every request to a server.
+_latest: OrderedDict[tuple[Any, ...], list[np.ndarray] | None] = OrderedDict()
+_latest_lock = threading.Lock()
+_LATEST = 4
 
 
 class MaskingParams(Params):
@@ -249,13 +256,23 @@ def generate_masks(params: Any, detector: Detector, beam: Beam, scope: str = "")
     ParameterError
         If a shape or a range makes no sense for this detector, or nothing is left.
     """
-    masks: list[np.ndarray] | None = None
-    for _, panel, masked in masked_by_rule(params, detector, beam, scope):
-        if masks is None:
-            masks = [np.ones((p.image_size[1], p.image_size[0]), np.bool_) for p in detector]
-        masks[panel] &= ~masked
+    geometry = tuple(array.tobytes() for array in detector.geometry)
+    key = (repr([(e.path, e.value) for e in walk(params)]), geometry, beam.s0.tobytes())
+    with _latest_lock:
+        known = key in _latest
+        masks = _latest.get(key)
+    if not known:
+        for _, panel, masked in masked_by_rule(params, detector, beam, scope):
+            if masks is None:
+                masks = [np.ones((p.image_size[1], p.image_size[0]), np.bool_) for p in detector]
+            masks[panel] &= ~masked
+    with _latest_lock:
+        _latest[key] = masks
+        _latest.move_to_end(key)
+        if len(_latest) > _LATEST:
+            _latest.popitem(last=False)
     if masks is not None and not any(good.any() for good in masks):
         raise ParameterError(
             f"{scope or 'the mask parameters '}mask every pixel of the detector; check d_min, d_max, border, untrusted"
         )
-    return masks
+    return None if masks is None else [good.copy() for good in masks]
