@@ -51,9 +51,11 @@ def test_spots_and_gaps_bias_the_median_only(here):
     summary = spindle.run("estimate_gain", imported(here, 3.0, gap=True, spots=300), max_images=3).summary
     assert summary["gain"][0] == pytest.approx(3.0, abs=0.1)
     assert all(m > 3.3 for m in summary["median_dispersion"][0])
-    edges = spindle.run("estimate_gain", imported(here, 3.0, gap=True, name="u"), kernel_size=(45, 45)).summary
+    edges = spindle.run(
+        "estimate_gain", imported(here, 3.0, gap=True, name="u"), kernel_size=(30, 30), max_images=3
+    ).summary
     assert edges["gain"][0] == pytest.approx(3.0, abs=0.15)
-    assert edges["median_dispersion"][0] == [1.0]  # most windows of that size touch an edge or the gap
+    assert edges["median_dispersion"][0] == [1.0] * 3  # most windows of that size touch an edge or the gap
 
 
 def test_median_counts_cut_windows_as_one(here):
