@@ -114,7 +114,7 @@ def _serve(
     from .protocol import HttpServer, SpotProtocol
 
     pool = WorkerPool(n_workers, {"allow": folders}, params.queue, params.timeout)
-    spots = SpotServer(pool, lambda: setattr(server, "should_exit", True))
+    spots = SpotServer(pool, lambda: server.stop())
     config = uvicorn.Config(
         spots.app, http=SpotProtocol, ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
         h11_max_incomplete_event_size=4 * URL_LIMIT, timeout_keep_alive=30,

@@ -109,6 +109,12 @@ class HttpServer(uvicorn.Server):
         self.should_exit = True
         self.interrupted |= sig == signal.SIGINT
 
+    def stop(self) -> None:
+        """Answer what was asked, then end; nobody new is let in from now on."""
+        self.should_exit = True
+        for server in self.servers:
+            server.close()
+
     @contextlib.contextmanager
     def without_noise(self) -> Iterator[None]:
         """Within, uvicorn's own log stays silent."""

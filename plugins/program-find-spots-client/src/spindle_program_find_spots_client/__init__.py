@@ -1,0 +1,7 @@
+"""Asks a server to find the spots of images."""
+
+from __future__ import annotations
+
+from .algorithm import FindSpotsClient
+
+__all__ = ["FindSpotsClient"]
