@@ -26,3 +26,22 @@ class TestDispersionWithLargeWindow(ThresholdContract):
 class TestDispersionExtendedWithUnequalWindow(ThresholdContract):
     name = "dispersion_extended"
     parameters = {"kernel_size": (4, 6)}
+
+
+class TestRadialProfile(ThresholdContract):
+    name = "radial_profile"
+
+
+class TestRadialProfileWithNarrowBlur(ThresholdContract):
+    name = "radial_profile"
+    parameters = {"blur": "narrow"}
+
+
+class TestRadialProfileWithWideBlur(ThresholdContract):
+    name = "radial_profile"
+    parameters = {"blur": "wide", "n_bins": 20}
+
+
+class TestRadialProfileOfDials(ThresholdContract):
+    name = "radial_profile"
+    parameters = {"legacy_pixels": True}
