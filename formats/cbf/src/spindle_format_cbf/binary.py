@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spindle.errors import FileFormatError, HeaderError
+from spindle.errors import HeaderError
 
 SECTION = b"--CIF-BINARY-FORMAT-SECTION--"
 START = b"\x0c\x1a\x04\xd5"
@@ -110,10 +110,9 @@ def find_binary(head: bytes, path: Path, first: int = 0) -> BinaryHeader:
     if section < 0 or start < 0:
         if section >= 0 and b"BINARY" not in head[section : section + 2000].upper():
             raise _as_text(path, first + section, head[section : section + 2000])
-        raise FileFormatError(
-            f"{path}: no pixels in the first {first + len(head)} bytes (expected '{SECTION.decode()}' and the bytes 0C 1A "
-            "04 D5); the file is cut short or is not an image: copy it again"
-        )
+        expected = f"pixels ('{SECTION.decode()}' and the bytes 0C 1A 04 D5)"
+        remedy = "the file is cut short or no image: copy it again"
+        raise HeaderError(path, f"bytes 0 to {first + len(head)}", expected, None, remedy)
     block = head[section:start]
     place = f"binary section at byte {first + section}"
     conversion = _CONVERSIONS.search(block)
@@ -194,9 +193,8 @@ def find_sections(data: np.ndarray, first: BinaryHeader, n: int, path: Path) -> 
     return found
 
 
-def cut_short(path: Path, length: int, header: BinaryHeader) -> FileFormatError:
+def cut_short(path: Path, length: int, header: BinaryHeader) -> HeaderError:
     """The error of a file of `length` bytes that should hold more."""
-    return FileFormatError(
-        f"{path}: cut short at byte {length}: the pixels should reach byte {header.start + header.size} "
-        f"({header.size} bytes from byte {header.start}); copy the file again"
-    )
+    needed = f"{header.start + header.size} bytes ({header.size} of pixels from byte {header.start})"
+    remedy = "the file is cut short: copy it again"
+    return HeaderError(path, "end of the file", needed, f"{length} bytes", remedy)

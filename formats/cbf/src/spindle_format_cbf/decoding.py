@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from spindle.errors import FileFormatError
+from spindle.errors import HeaderError
 
 from .binary import BinaryHeader, cut_short
 from .kernels import decode_byte_offset
+
+LEAVE_OUT = "copy the file again, or leave the image out with geometry.scan.image_range=<first>,<last>"
 
 PACKINGS = ("BYTE_OFFSET", "PACKED", "PACKED_V2", "NIBBLE_OFFSET", "CANONICAL", "NONE")
 _LARGEST = np.iinfo(np.int32).max
@@ -21,14 +23,16 @@ _LARGEST = np.iinfo(np.int32).max
 def check_readable(header: BinaryHeader, path: Path) -> None:
     """Raise FileFormatError when the pixels are stored in a way that is not read here."""
     if header.packing not in PACKINGS:
-        raise FileFormatError(
-            f"{path}: the pixels are compressed with {header.compression}; {', '.join(PACKINGS)} are read. Convert the "
-            "file to byte offset (cbflib: convert_image, cif2cbf) and import it again"
-        )
+        remedy = "convert the file to byte offset (cbflib: convert_image, cif2cbf) and import it again"
+        where = f"binary section at byte {header.start}"
+        raise HeaderError(path, where, f"one of the compressions {', '.join(PACKINGS)}", header.compression, remedy)
     if not header.stored_type or (header.stored_type[1] == "f" and header.packing != "NONE"):
-        raise FileFormatError(
-            f"{path}: the pixels are '{header.element_type}', compression {header.packing}; integers of 8, 16 and 32 bits "
-            "are read, and uncompressed reals. Convert the file to 32-bit integers (cbflib: cif2cbf) and import it again"
+        raise HeaderError(
+            path,
+            f"binary section at byte {header.start}",
+            "integers of 8, 16 and 32 bits, or uncompressed reals",
+            f"'{header.element_type}', compression {header.packing}",
+            "convert the file to 32-bit integers (cbflib: cif2cbf) and import it again",
         )
 
 
@@ -64,10 +68,12 @@ def decode(data: np.ndarray, header: BinaryHeader, out: np.ndarray, path: Path, 
     if n_pixels != header.n_elements or not is_whole:
         verify_checksum(pixels, header, path)
         sizes = " x ".join(str(n) for n in (header.fast, header.slow, header.layers)[: 2 + (header.layers > 1)])
-        raise FileFormatError(
-            f"{path}: the pixels are corrupt: {n_pixels} pixels came out of {n_bytes} bytes, expected "
-            f"{header.n_elements} pixels ({sizes}) from {header.size} bytes starting at byte "
-            f"{header.start}; copy the file again"
+        raise HeaderError(
+            path,
+            f"pixels from byte {header.start}",
+            f"{header.n_elements} pixels ({sizes}) from {header.size} bytes",
+            f"{n_pixels} pixels from {n_bytes} bytes: they are corrupt",
+            LEAVE_OUT,
         )
 
 
@@ -170,7 +176,5 @@ def verify_checksum(pixels: np.ndarray, header: BinaryHeader, path: Path) -> Non
         return
     found = base64.b64encode(hashlib.md5(memoryview(pixels), usedforsecurity=False).digest()).decode()
     if found != header.md5:
-        raise FileFormatError(
-            f"{path}: the checksum of the {header.size} bytes of pixels from byte {header.start} is {found}, the "
-            f"header says {header.md5}; the file is corrupt: copy it again"
-        )
+        where = f"Content-MD5, the checksum of the {header.size} bytes of pixels from byte {header.start}"
+        raise HeaderError(path, where, header.md5, f"{found}: they are corrupt", LEAVE_OUT)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from spindle.contracts.format import HEAD_SIZE, FormatOptions, ImageModels, ImageReader
-from spindle.errors import FileFormatError
+from spindle.errors import FileFormatError, HeaderError, fault
 from spindle.geometry.attenuation import attenuation_coefficient
 from spindle.images.compressed import compression_of, is_compressed, read_all, read_head, thread_buffer
+from spindle.images.single import no_axis_of_two_theta, no_beam_centre, no_rotation
 from spindle.models import Beam, Detector, Goniometer, Scan
 
 from .axes import beam_direction, goniometer_of
@@ -95,24 +96,26 @@ class CbfReader(ImageReader):
             raise IndexError(f"{self.path} holds one image; image {index} was asked for")
         return self._models
 
-    def _missing(self, what: str, line: str, remedy: str) -> FileFormatError:
-        return FileFormatError(f"{self.path}: the header gives no {what} (no '{line}' line); set {remedy}")
+    def _missing(self, what: str, line: str, remedy: str, found: object = None) -> HeaderError:
+        return HeaderError(self.path, f"header, line '{line}'", f"the {what}", found, f"set {remedy}")
 
     def _number(self, key: str) -> float | None:
         return self.header.numbers.get(key) if self.header else None
 
     def _beam(self, notes: list[str]) -> Beam:
         wavelength = self.cif.wavelength if self.cif else None
+        stated = self._number("Wavelength")
         if not wavelength:
-            wavelength = self._number("Wavelength")
-        if not wavelength:
-            wavelength = self.options.wavelength
+            wavelength = stated
         if not wavelength or wavelength <= 0:
-            raise self._missing("wavelength", "# Wavelength 1.0 A", "geometry.beam.wavelength=<angstrom>")
+            wavelength = self.options.wavelength
+        if not wavelength:
+            raise self._missing("wavelength", "# Wavelength 1.0 A", "geometry.beam.wavelength=<angstrom>", stated)
         fraction = self._number("Polarization")
         if fraction is None or not 0.5 <= fraction <= 1.0:
             if fraction is not None:
-                notes.append(f"the header's polarization of {fraction} is not between 0.5 and 1: 0.999 is taken")
+                remedy = "0.999 is taken; set geometry.beam.polarization_fraction="
+                notes.append(fault("header, line '# Polarization'", "0.5 to 1", fraction, remedy))
             fraction = 0.999
         direction = beam_direction(self.cif.axes) if self.cif else np.array([0.0, 0.0, 1.0])
         return Beam(
@@ -134,7 +137,8 @@ class CbfReader(ImageReader):
             if width is None:
                 width = self._number("Omega_increment")
             if start is None or width is None:
-                notes.append("the header gives no Start_angle and Angle_increment: taken as a still")
+                missing = "Start_angle" if start is None else "Angle_increment"
+                notes.append(no_rotation(f"line '# {missing} 0.1 deg.'"))
                 start, width = start or 0.0, width or 0.0
             goniometer = goniometer_for(self.header, reverse=width < 0)
             oscillation = (-start, -width) if width < 0 else (start, width)
@@ -216,43 +220,41 @@ class CbfReader(ImageReader):
                     " x ".join(str(n) for n in sizes[: 2 if array.size[2] == found[2] == 1 else 3])
                     for sizes in (array.size, found)
                 )
-                raise FileFormatError(
-                    f"{self.path}: the CIF header describes {described} pixels, the image has {has} (array '{name}', "
-                    f"binary section at byte {section.start}); copy the file again"
+                where = f"array '{name}', binary section at byte {section.start}"
+                raise HeaderError(
+                    self.path, where, f"{described} pixels as the CIF header says", has, "copy the file again"
                 )
 
     def _distance(self) -> float:
         """Detector distance in mm."""
         distance = self._number("Detector_distance")
-        if distance:
+        if distance and distance > 0:
             return distance * 1e3
         if self.options.distance:
             return self.options.distance
-        raise self._missing("detector distance", "# Detector_distance 0.1 m", "geometry.detector.distance=<mm>")
+        remedy = "geometry.detector.distance=<mm>"
+        raise self._missing("detector distance", "# Detector_distance 0.1 m", remedy, distance)
 
     def _flat_frame(self, size: tuple[int, int], notes: list[str]) -> Frame:
         """Frame of a plain miniCBF: fast to +x, slow to -y, the beam along -z through the header's beam centre."""
         header = self.header
-        if header is None or header.pixel_size is None:
-            raise FileFormatError(
-                f"{self.path}: the header has neither '# Pixel_size' nor the CIF categories _axis and "
-                "_array_structure_list; the detector cannot be placed. Give an experiment list with the geometry as "
-                "reference_geometry="
+        pixel = header.pixel_size if header is not None else None
+        if pixel is None or min(pixel) <= 0:
+            pixel = self.options.pixel_size
+        if pixel is None:
+            remedy = (
+                "set geometry.detector.panel.pixel_size=<fast mm>,<slow mm>, or give an experiment list with the geometry "
+                "as reference_geometry="
             )
-        pixel = header.pixel_size
-        beam_xy = header.beam_xy
+            line = "header, line '# Pixel_size 172e-6 m x 172e-6 m' or the categories _axis and _array_structure_list"
+            raise HeaderError(self.path, line, "the pixel size", None, remedy)
+        beam_xy = header.beam_xy if header is not None else None
         if beam_xy is None:
             beam_xy = (size[0] / 2.0, size[1] / 2.0)
-            notes.append(
-                "the header gives no Beam_xy: the centre of the detector is taken; set "
-                "geometry.detector.fast_slow_beam_centre="
-            )
-        two_theta = header.numbers.get("Detector_2theta", 0.0)
+            notes.append(no_beam_centre("line '# Beam_xy (1.0, 1.0) pixels'"))
+        two_theta = self._number("Detector_2theta")
         if two_theta:
-            notes.append(
-                f"the header says Detector_2theta {two_theta} deg but not about which axis; the detector is left "
-                "perpendicular to the beam: set geometry.detector.panel.fast_axis=, slow_axis= and origin="
-            )
+            notes.append(no_axis_of_two_theta("line '# Detector_2theta'", f"{two_theta} deg"))
         origin = (-beam_xy[0] * pixel[0], beam_xy[1] * pixel[1], -self._distance())
         return Frame((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), origin, pixel)
 
