@@ -16,6 +16,7 @@ from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError, ModelError, ParameterError
 from spindle.files import read_experiments, write_experiments
 from spindle.images import ImageSequence
+from spindle.images.maps import write_map
 from spindle.models import Scan
 from spindle.testing import shared_data
 from spindle.testing.format import mini_cbf_header, write_mini_cbf
@@ -141,7 +142,7 @@ def test_a_jump_of_the_angle_makes_two_sweeps(tmp_path, caplog):
     write_sweep(tmp_path, 3)
     write_sweep(tmp_path, 3, first=4, start=90.0)
     assert [e.scan.image_range for e in load([tmp_path])] == [(1, 3), (4, 6)]
-    assert "angle jumps from 1.5000 to 90.0000" in caplog.text
+    assert "expected to start at 1.5000 deg, where image 3 ends, found 90.0000 deg" in caplog.text
 
 
 def test_a_full_turn_is_one_sweep(tmp_path):
@@ -230,12 +231,12 @@ def test_other_files_are_left_out_and_named(tmp_path, caplog):
     assert "2 of 4 files are left out" in caplog.text
     assert (
         "notes.md" in caplog.text
-        and "cbf: does not start with ###CBF" in caplog.text
+        and "expected those of an image of an installed format, found b'not an image'" in caplog.text
         and "the file is empty" in caplog.text
     )
     with pytest.raises(FileFormatError, match="ignore_unhandled=False and 2 files"):
         load([tmp_path], ignore_unhandled=False)
-    with pytest.raises(FileFormatError, match="the file is no image that can be read"):
+    with pytest.raises(FileFormatError, match="the file cannot be imported"):
         load([tmp_path / "notes.md"])
     assert len(paths) == 2
 
@@ -259,7 +260,7 @@ def test_damaged_pixels_are_found_on_demand(tmp_path):
     content[content.index(b"\x0c\x1a\x04\xd5") + 6] += 1
     paths[1].write_bytes(bytes(content))
     assert len(load(paths)) == 1
-    with pytest.raises(FileFormatError, match=r"t_0002.cbf: the checksum"):
+    with pytest.raises(FileFormatError, match=r"t_0002.cbf: Content-MD5, the checksum"):
         load(paths, verify_checksum=True, ignore_unhandled=False)
 
 
@@ -357,8 +358,7 @@ def test_panel_parameters(tmp_path):
         ({"geometry.scan.oscillation": (0, -1)}, "must not be negative"),
         ({"image_range": (1, 9)}, "the images of .* are 1 to 2"),
         ({"extrapolate_scan": True}, "needs geometry.scan.image_range"),
-        ({"lookup.gain": "gain.npz"}, "not supported; use geometry.detector.panel.gain"),
-        ({"lookup.mask": "pixels.mask"}, r"masks are .npz files"),
+        ({"lookup.gain": "gain.npz"}, r"lookup.gain=gain.npz: no such file"),
         ({"lookup.mask": "nothing.npz"}, "no such file"),
         ({"dynamic_shadowing": True}, "no installed format has a model"),
         ({"convert_stills_to_sequences": True, "convert_sequences_to_stills": True}, "contradict"),
@@ -456,6 +456,19 @@ def test_mask_is_used_by_readers(tmp_path):
     np.savez(tmp_path / "mask.npz", mask)
     (experiment,) = load(write_sweep(tmp_path, 2), **{"lookup.mask": str(tmp_path / "mask.npz")})
     assert np.array_equal(ImageSequence(experiment).mask(0), mask)
+
+
+def test_maps_are_checked_and_kept_in_the_file(tmp_path):
+    images = write_sweep(tmp_path, 2)
+    write_map(tmp_path / "gain.h5", [np.full((3, 4), 2.0)])
+    write_map(tmp_path / "wrong.npz", [np.full((4, 3), 2.0)])
+    experiments = load(images, **{"lookup.gain": str(tmp_path / "gain.h5")})
+    write_experiments(experiments, tmp_path / "i.expt")
+    (experiment,) = read_experiments(tmp_path / "i.expt")
+    assert experiment.imageset.gain == str(tmp_path / "gain.h5")
+    assert ImageSequence(experiment).corrections[0].gain.mean() == 2
+    with pytest.raises(FileFormatError, match="transposed"):
+        load(images, **{"lookup.pedestal": str(tmp_path / "wrong.npz")})
 
 
 # -- references and existing lists -------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spindle.contracts.format import FormatOptions, ImageReader
-from spindle.errors import FileFormatError, PluginError
+from spindle.errors import FileFormatError, HeaderError, PluginError
 from spindle.plugins import registry
 from spindle.plugins.host import PluginHost
 
@@ -64,7 +64,16 @@ def choose_format(path: str | Path, head: bytes, name: str | None = None) -> str
         raise FileFormatError(f"{path}: several formats read this file ({', '.join(found)}); choose one with format=")
     if not names:
         raise FileFormatError(f"{path}: no image format is installed; pip install spindle-format-cbf, for example")
-    raise FileFormatError(f"{path}: no installed format reads this file ({'; '.join(reasons)})")
+    near = [r for r in reasons if _may_be_meant(r.partition(":")[0], path, head)] if len(reasons) > 1 else reasons
+    begins = f"{head[:12]!r} ({'; '.join(near)})" if near else repr(head[:24])
+    remedy = f"leave it out, or ask one format for its reason with format=<name> ({', '.join(names)})"
+    raise HeaderError(path, "first bytes", "those of an image of an installed format", begins, remedy)
+
+
+def _may_be_meant(name: str, path: Path, head: bytes) -> bool:
+    """Whether a user may have thought that a format reads a file, by the extension or the signature of HDF5."""
+    endings = path.name.lower().removesuffix(".gz").removesuffix(".bz2").split(".")[1:]
+    return name in endings or (name == "tiff" and "tif" in endings) or (name == "nexus" and head.startswith(b"\x89HDF"))
 
 
 def open_image(

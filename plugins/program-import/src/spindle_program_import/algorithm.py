@@ -107,6 +107,7 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
     from spindle.contracts.format import FormatOptions
 
     from .build import Builder
+    from .checks import centre_faults
     from .files import expand, piped_names
     from .grouping import SharedModels, make_series, split_runs
     from .headers import read_headers
@@ -125,12 +126,17 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
         multi_panel=params.format.multi_panel,
         parallax="normalised" if geometry.parallax is Auto else geometry.parallax,
         verify_checksum=params.format.verify_checksum,
-        wavelength=geometry.beam.wavelength,
-        distance=geometry.detector.distance,
-        pixel_size=next((tuple(p.pixel_size) for p in geometry.detector.panel if p.pixel_size is not None), None),
+        **_given(params, reference),
     )
     with context.progress("reading headers", len(paths)) as progress:
-        headers = read_headers(paths, params.format.name, options, context.executor.map, progress.advance)
+        headers = read_headers(
+            paths,
+            params.format.name,
+            options,
+            context.executor.map,
+            progress.advance,
+            geometry.scan.image_range,
+        )
     report_refused(headers, params, context)
     shared = SharedModels(params.input.tolerance)
     all_series = make_series(headers.items, shared)
@@ -154,10 +160,28 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
     experiments = builder.experiments(runs)
     for note, where in headers.notes.items():
         context.log.warning("%s%s: %s", where[0], f" and {len(where) - 1} more" if len(where) > 1 else "", note)
-    for note in builder.notes:
+    for note in (*builder.notes, *centre_faults(experiments)):
         context.log.warning("%s", note)
     report_counts(headers, runs, context)
     return experiments
+
+
+def _given(params: Any, reference: Reference | None) -> dict[str, Any]:
+    """What headers need not say because the user does, or the reference geometry."""
+    geometry = params.geometry
+    sizes = [p.pixel_size for p in geometry.detector.panel if p.pixel_size is not None]
+    given = {
+        "wavelength": geometry.beam.wavelength,
+        "distance": geometry.detector.distance,
+        "pixel_size": tuple(sizes[0]) if sizes else None,
+    }
+    if reference is not None and reference.beam is not None:
+        given["wavelength"] = given["wavelength"] or reference.beam.wavelength
+    if reference is not None and reference.detector is not None:
+        panel = reference.detector[0]
+        given["distance"] = given["distance"] or panel.distance
+        given["pixel_size"] = given["pixel_size"] or tuple(panel.pixel_size.tolist())
+    return given
 
 
 def _change_models(all_series: list[Series], params: Any, reference: Reference | None, shared: Any) -> None:

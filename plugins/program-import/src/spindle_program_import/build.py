@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.errors import ModelError, ParameterError
+from spindle.errors import ModelError, ParameterError, fault
 from spindle.models import Experiment, Experiments, ImageSet, Scan
 from spindle.params import Auto
 
@@ -169,13 +169,16 @@ class Builder:
         for series in {id(r.series): r.series for r in runs if r.kind == "still"}.values():
             step = hidden_rotation(series.frames)
             if step is not None:
-                start = series.frames[0].start
-                self.notes.append(
-                    f"{series.template}: the headers give an image width of 0 deg, but the start angles step by "
-                    f"{step:g} deg. If this is a rotation scan, import again with "
-                    f"geometry.scan.oscillation={start:g},{abs(step):g}"
-                    + (" geometry.goniometer.invert_rotation_axis=True" if step < 0 else "")
+                start = series.frames[0].start * (-1.0 if step < 0 else 1.0)
+                turned = " geometry.goniometer.invert_rotation_axis=True" if step < 0 else ""
+                text = fault(
+                    "headers, angles",
+                    f"a width of {abs(step):g} deg, by which the start angles advance",
+                    "a width of 0 deg",
+                    "taken as stills; if the crystal was turned import again with "
+                    f"geometry.scan.oscillation={start:g},{abs(step):g}{turned}",
                 )
+                self.notes.append(f"{series.template}: {text}")
 
 
 def extrapolated(scan: Scan, image_range: tuple[int, int]) -> Scan:

@@ -177,7 +177,7 @@ def _by_number(name: str) -> tuple[str, str, int, str]:
 def _folder(folder: Path) -> list[str]:
     names = [str(p.absolute()) for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
     if not names:
-        raise FileFormatError(f"{folder}: the folder holds no files")
+        raise HeaderError(folder, "the folder", "image files", None, "name another folder, or files with template=")
     return sorted(names, key=_by_number)
 
 

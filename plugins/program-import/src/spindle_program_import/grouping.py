@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from spindle.errors import fault
 from spindle.models import Beam, Detector, Goniometer, Scan
 from spindle.models.scan import STILL_WIDTH_DEG
 
@@ -205,7 +206,9 @@ def _why_apart(template: str, before: Frame, after: Frame, tolerance: Any) -> Br
         if item.startswith("wavelength"):
             remedy = "set geometry.beam.wavelength=<angstrom> or widen input.tolerance.beam.wavelength="
         elif "image size" in item or "panels" in item:
-            remedy = "these are images of several detectors: import them one by one with template="
+            remedy = (
+                "these are images of several detectors: take those of one with template= or geometry.scan.image_range="
+            )
         elif any("distance" in d[0] for _, d in different):
             remedy = "set geometry.detector.distance=<mm> or widen input.tolerance.detector.origin="
             item, first, second = next(d for _, d in different if "distance" in d[0])
@@ -254,8 +257,12 @@ def sweep_angles(frames: list[Frame]) -> Angles:
     if abs(mean - width) * (n - 1) > STEP_TOLERANCE * width and abs(mean - width) < STEP_TOLERANCE * width:
         angles.width = mean
         angles.notes.append(
-            f"the start angles step by {mean:.6f} deg, the headers round the width to {width:g} deg: {mean:.6f} is "
-            "taken"
+            fault(
+                "headers, angles",
+                f"a width of {mean:.6f} deg, by which the start angles advance",
+                f"one rounded to {width:g} deg",
+                f"{mean:.6f} deg is taken; set geometry.scan.oscillation=<start>,<width> if it is not right",
+            )
         )
     return angles
 

@@ -10,6 +10,8 @@ from spindle.contracts.format import FormatOptions, ImageModels
 from spindle.errors import FileFormatError
 from spindle.images import open_image
 
+from .files import split_number
+
 # Files per task: enough that threads do not wait for each other, few enough that a bar moves.
 CHUNK = 8
 
@@ -45,16 +47,21 @@ class Headers:
     notes: dict[str, list[str]] = field(default_factory=dict)
 
 
-def _read_chunk(paths: list[str], name: str | None, options: FormatOptions) -> list[list[Header] | tuple[str, str]]:
+def _read_chunk(
+    paths: list[str], name: str | None, options: FormatOptions, numbers: tuple[int, int] | None
+) -> list[list[Header] | tuple[str, str]]:
     out: list[list[Header] | tuple[str, str]] = []
     for path in paths:
         try:
             reader = open_image(path, name, options)
             count = reader.n_images
-            out.append([Header(path, reader.format, i, count, reader.models(i)) for i in range(count)])
+            found = [Header(path, reader.format, i, count, reader.models(i)) for i in range(count)]
             if options.verify_checksum:
                 for i in range(count):
-                    reader.read(i)
+                    number = i + 1 if count > 1 else int(split_number(path).digits or 1)
+                    if numbers is None or numbers[0] <= number <= numbers[1]:
+                        reader.read(i)
+            out.append(found)
         except FileFormatError as error:
             out.append((path, str(error)))
     return out
@@ -66,6 +73,7 @@ def read_headers(
     options: FormatOptions,
     mapper: Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]],
     progressed: Callable[[int], None] = lambda n: None,
+    numbers: tuple[int, int] | None = None,
 ) -> Headers:
     """Open every file and read its models.
 
@@ -79,6 +87,8 @@ def read_headers(
         Ordered map, of an executor.
     progressed : callable (number of files)
         Told as files are done.
+    numbers : (int, int), optional
+        First and last image of those whose pixels are read too, with ``options.verify_checksum``.
 
     Returns
     -------
@@ -86,7 +96,7 @@ def read_headers(
     """
     headers = Headers()
     chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
-    for chunk in mapper(lambda part: _read_chunk(part, name, options), chunks):
+    for chunk in mapper(lambda part: _read_chunk(part, name, options, numbers), chunks):
         for found in chunk:
             if isinstance(found, tuple):
                 headers.refused.append(found)

@@ -25,7 +25,7 @@ def report_refused(headers: Headers, params: Any, context: RunContext) -> None:
     listing = _by_reason(headers.refused)
     if not headers.items:
         what = "the file cannot be imported" if n == 1 else f"none of the {n} files can be imported"
-        is_foreign = any("no installed format" in reason for _, reason in headers.refused)
+        is_foreign = any("of an installed format" in reason for _, reason in headers.refused)
         hint = "\n`spindle plugins` lists the installed formats" if is_foreign else ""
         raise FileFormatError(f"{what}:\n{listing}{hint}")
     if not params.input.ignore_unhandled:

@@ -1,0 +1,63 @@
+"""What headers of any format can have wrong, seen from the models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from spindle.errors import fault
+from spindle.models import Beam, Detector, Experiments
+
+# Cosine between beam and detector normal from which on a detector faces the beam.
+_FACING = np.cos(np.radians(3.0))
+# A beam centre within this fraction of the half size from the middle is near it; beyond the other it is far off.
+_NEAR, _FAR = 0.06, 0.5
+
+
+def centre_faults(experiments: Experiments) -> Iterator[str]:
+    """Faults of beam centres: beside a detector that faces the beam, or written in mm and taken for pixels.
+
+    Yields
+    ------
+    str
+        One line per detector, with the images that it belongs to.
+    """
+    seen = set()
+    for experiment in experiments:
+        key = (id(experiment.detector), id(experiment.beam))
+        if key in seen:
+            continue
+        seen.add(key)
+        text = _centre_fault(experiment.detector, experiment.beam)
+        if text:
+            images = experiment.imageset
+            name = "" if images is None else images.template or images.paths[0]
+            yield f"{name}: {text}"
+
+
+def _centre_fault(detector: Detector, beam: Beam) -> str:
+    """The fault of a detector's beam centre; "" when there is none or the detector has several panels."""
+    panel = detector[0]
+    if len(detector) > 1 or abs(float(panel.normal @ beam.direction)) < _FACING:
+        return ""
+    centre = detector.beam_centre_px(beam.s0, 0)
+    if centre is None:
+        return ""
+    size = np.array(panel.image_size)
+    off = np.abs(centre / (0.5 * size) - 1.0)
+    # What stands in the header as pixels is in mm when it would be the middle then.
+    in_mm = np.abs(centre / panel.pixel_size / (0.5 * size) - 1.0)
+    where = "header, the beam centre"
+    if off.max() > _FAR and in_mm.max() < _NEAR:
+        middle, likely = 0.5 * size, centre / panel.pixel_size
+        found = f"({centre[0]:g}, {centre[1]:g}) px, which would be near it in mm: {centre[0]:g} mm, {centre[1]:g} mm"
+        remedy = (
+            f"taken as it is; if it is mm set geometry.detector.fast_slow_beam_centre={likely[0]:.6g},{likely[1]:.6g}"
+        )
+        return fault(where, f"one near the middle of the detector ({middle[0]:g}, {middle[1]:g}) px", found, remedy)
+    if off.max() > 1.0:
+        found = f"({centre[0]:g}, {centre[1]:g}) px"
+        remedy = "taken as it is; if it is wrong set geometry.detector.fast_slow_beam_centre=<fast px>,<slow px>"
+        return fault(where, f"one within {size[0]} x {size[1]} px, for a detector that faces the beam", found, remedy)
+    return ""
