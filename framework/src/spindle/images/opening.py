@@ -13,6 +13,14 @@ from spindle.plugins.host import PluginHost
 from .compressed import read_head
 
 _loaded: dict[str, Any] = {}
+# Extensions of files that are usually of a format of another name; they only choose which reasons a user reads.
+_ENDINGS = {
+    "imageio": ("png", "jpg", "jpeg", "bmp", "pgm"),
+    "mar": ("mccd", "mar2300", "mar3450"),
+    "nexus": ("nxs", "h5", "hdf5"),
+    "smv": ("img",),
+    "tiff": ("tif",),
+}
 
 
 def _format(name: str) -> Any:
@@ -71,9 +79,10 @@ def choose_format(path: str | Path, head: bytes, name: str | None = None) -> str
 
 
 def _may_be_meant(name: str, path: Path, head: bytes) -> bool:
-    """Whether a user may have thought that a format reads a file, by the extension or the signature of HDF5."""
+    """Whether a user may have thought that a format reads a file, by its extension or the signature of HDF5."""
     endings = path.name.lower().removesuffix(".gz").removesuffix(".bz2").split(".")[1:]
-    return name in endings or (name == "tiff" and "tif" in endings) or (name == "nexus" and head.startswith(b"\x89HDF"))
+    usual = {name, *_ENDINGS.get(name, ())}
+    return not usual.isdisjoint(endings) or (name == "nexus" and head.startswith(b"\x89HDF"))
 
 
 def open_image(
