@@ -18,6 +18,7 @@ COPY_AGAIN = "copy the file again"
 _OPENING = re.compile(re.escape(SECTION) + rb"(?!--)")
 _FIELD = re.compile(rb"^([\w-]+):[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
 _CONVERSIONS = re.compile(rb'conversions\s*=\s*"?(x-CBF_[A-Za-z0-9_]+)"?([^\r\n]*)', re.IGNORECASE)
+_ENCODING = re.compile(rb"^Content-Transfer-Encoding:\s*([\w-]+)", re.MULTILINE | re.IGNORECASE)
 _ELEMENT = re.compile(r"(un)?signed (8|16|32)-bit integer|signed (32|64)-bit real", re.IGNORECASE)
 # Bytes that the header of a section and the padding before it take at most.
 _HEADER_ROOM = 1 << 17
@@ -46,8 +47,6 @@ class BinaryHeader:
         Variants of the packed compressions.
     number : int
         The file's number for the section; 0 when it gives none.
-    encoding : str
-        How the bytes are written: "BINARY" unless it is a pure text file.
     """
 
     start: int
@@ -63,7 +62,6 @@ class BinaryHeader:
     is_flat: bool = False
     is_correlated: bool = True
     number: int = 0
-    encoding: str = "BINARY"
 
     @property
     def stored_type(self) -> str:
@@ -108,8 +106,15 @@ def find_binary(head: bytes, path: Path, first: int = 0) -> BinaryHeader:
     section = opening.start() if opening else -1
     start = head.find(START, max(section, 0))
     if section < 0 or start < 0:
-        if section >= 0 and b"BINARY" not in head[section : section + 2000].upper():
-            raise _as_text(path, first + section, head[section : section + 2000])
+        encoding = _ENCODING.search(head, section) if section >= 0 else None
+        if encoding and encoding.group(1).upper() != b"BINARY":
+            raise HeaderError(
+                path,
+                f"binary section at byte {first + section}",
+                "pixels written as bytes (BINARY)",
+                encoding.group(1).decode("latin-1"),
+                "write the file as CBF instead of imgCIF (cbflib: cif2cbf -e none) and import it again",
+            )
         expected = f"pixels ('{SECTION.decode()}' and the bytes 0C 1A 04 D5)"
         remedy = "the file is cut short or no image: copy it again"
         raise HeaderError(path, f"bytes 0 to {first + len(head)}", expected, None, remedy)
@@ -153,17 +158,7 @@ def find_binary(head: bytes, path: Path, first: int = 0) -> BinaryHeader:
         is_flat="flat" in variant,
         is_correlated="uncorrelated_sections" not in variant,
         number=int(number) if number.isdigit() else 0,
-        encoding=fields.get("content-transfer-encoding", "BINARY").upper(),
     )
-
-
-def _as_text(path: Path, place: int, block: bytes) -> HeaderError:
-    encoding = re.search(rb"Content-Transfer-Encoding:\s*(\S+)", block)
-    return HeaderError(
-        path, f"binary section at byte {place}", "pixels written as bytes (BINARY)",
-        encoding.group(1).decode("latin-1") if encoding else "text",
-        "write the file as CBF instead of imgCIF (cbflib: cif2cbf -e none)",
-    )  # fmt: skip
 
 
 def find_sections(data: np.ndarray, first: BinaryHeader, n: int, path: Path) -> list[BinaryHeader]:
