@@ -8,7 +8,6 @@ import gemmi
 import numpy as np
 import pytest
 from scipy.stats import poisson
-from spindle_program_simulate.cbf import encode_byte_offset
 from spindle_program_simulate.kernels import _poisson, _start_stream
 from spindle_program_simulate.render import normal_quantiles
 from spindle_program_simulate.structure import random_structure, structure_from_coordinates, structure_from_intensities
@@ -242,27 +241,6 @@ def test_import_reads_the_images_without_an_option(steady):
     )
     assert experiment.goniometer.axis_lab == pytest.approx(m["rotation_axis"])
     assert experiment.detector[0].mu == pytest.approx(m["detector"]["mu_per_mm"], rel=1e-6)
-
-
-def decode(data, n):
-    """Byte offset as its definition has it: small steps in 1, 3 or 7 bytes."""
-    values, at, value = [], 0, 0
-    for _ in range(n):
-        for size in (1, 2, 4):
-            step = int.from_bytes(data[at : at + size], "little", signed=True)
-            at += size
-            if step != -(1 << (8 * size - 1)):
-                break
-        value += step
-        values.append(value)
-    assert at == len(data)
-    return np.array(values)
-
-
-def test_byte_offset_survives_all_sizes_of_steps():
-    steps = np.array([0, 1, -127, 127, -128, 128, 32767, -32767, 32768, -32768, 1 << 20, -(1 << 20), -1, -2])
-    image = np.concatenate([np.cumsum(steps), steps, steps[::-1]]).astype(np.int32).reshape(3, -1)
-    assert np.array_equal(decode(encode_byte_offset(image), image.size), image.ravel())
 
 
 def test_another_program_reads_the_images(dark):

@@ -1,52 +1,14 @@
-"""Writing miniCBF images with byte-offset compression, as Pilatus detectors do."""
+"""The header of a simulated miniCBF image, as Pilatus detectors write it."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from pathlib import Path
 
-import numba
 import numpy as np
 
-from spindle.files import atomic_write
+from spindle.images.cbf_writing import write_cbf
 
-__all__ = ["encode_byte_offset", "mini_cbf_header", "write_mini_cbf"]
-
-PADDING = 4095
-BINARY_START = b"\x0c\x1a\x04\xd5"
-
-
-@numba.njit(nogil=True, cache=True)
-def _encode(values, out):
-    """Byte-offset code of int32 values into ``out`` (uint8, 7 bytes per value suffice); returns the number of bytes."""
-    n = 0
-    previous = np.int64(0)
-    for i in range(values.shape[0]):
-        difference = np.int64(values[i]) - previous
-        previous = np.int64(values[i])
-        if -127 <= difference <= 127:
-            out[n] = np.uint8(difference & 0xFF)
-            n += 1
-        elif -32767 <= difference <= 32767:
-            out[n] = 0x80
-            out[n + 1] = np.uint8(difference & 0xFF)
-            out[n + 2] = np.uint8((difference >> 8) & 0xFF)
-            n += 3
-        else:
-            out[n] = 0x80
-            out[n + 1] = 0x00
-            out[n + 2] = 0x80
-            for k in range(4):
-                out[n + 3 + k] = np.uint8((difference >> (8 * k)) & 0xFF)
-            n += 7
-    return n
-
-
-def encode_byte_offset(image: np.ndarray) -> bytes:
-    """Compress an image (ny, nx) int32 with values within +-2^30."""
-    out = np.empty(7 * image.size, np.uint8)
-    return out[: _encode(np.ascontiguousarray(image).reshape(-1), out)].tobytes()
+__all__ = ["mini_cbf_header", "write_mini_cbf"]
 
 
 def mini_cbf_header(
@@ -111,41 +73,14 @@ def mini_cbf_header(
 
 def write_mini_cbf(path: Path, name: str, header: str, image: np.ndarray) -> int:
     """Write one image (ny, nx) int32 and return the size of the file in bytes; the file appears whole or not at all."""
-    data = encode_byte_offset(image)
-    checksum = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-    text = "\n".join(
-        [
-            "###CBF: VERSION 1.5, CBFlib v0.7.8 - PILATUS detectors",
-            "",
-            f"data_{name}",
-            "",
-            '_array_data.header_convention "PILATUS_1.2"',
-            "_array_data.header_contents",
-            ";",
-            header,
-            ";",
-            "",
-            "_array_data.data",
-            ";",
-            "--CIF-BINARY-FORMAT-SECTION--",
-            "Content-Type: application/octet-stream;",
-            '     conversions="x-CBF_BYTE_OFFSET"',
-            "Content-Transfer-Encoding: BINARY",
-            f"X-Binary-Size: {len(data)}",
-            "X-Binary-ID: 1",
-            'X-Binary-Element-Type: "signed 32-bit integer"',
-            "X-Binary-Element-Byte-Order: LITTLE_ENDIAN",
-            f"Content-MD5: {checksum}",
-            f"X-Binary-Number-of-Elements: {image.size}",
-            f"X-Binary-Size-Fastest-Dimension: {image.shape[1]}",
-            f"X-Binary-Size-Second-Dimension: {image.shape[0]}",
-            f"X-Binary-Size-Padding: {PADDING}",
-            "",
-            "",
-        ]
-    )
-    end = b"\r\n--CIF-BINARY-FORMAT-SECTION----\r\n;\r\n\r\n"
-    content = text.replace("\n", "\r\n").encode("ascii") + BINARY_START + data + bytes(PADDING) + end
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content)
-    return len(content)
+    text = f"""###CBF: VERSION 1.5, CBFlib v0.7.8 - PILATUS detectors
+
+data_{name}
+
+_array_data.header_convention "PILATUS_1.2"
+_array_data.header_contents
+;
+{header}
+;
+"""
+    return write_cbf(path, text, image)
