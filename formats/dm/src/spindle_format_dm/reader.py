@@ -17,7 +17,6 @@ from spindle.images.electrons import (
     centred_panel,
     electron_models,
     electron_wavelength,
-    tilt_axis,
 )
 from spindle.images.single import no_beam_centre, no_rotation
 from spindle.images.stack import StackReader, still
@@ -117,7 +116,7 @@ class DmReader(StackReader):
         gain = 1.0 / electrons if units.startswith("e") else gain
         notes += (NO_AXIS, no_beam_centre("ImageTags"), no_rotation("ImageTags"))
         panel = centred_panel((fast, slow), pixel, distance, limits, gain)
-        return electron_models(wavelength, panel, tilt_axis(), notes)
+        return electron_models(wavelength, panel, notes)
 
     def scan(self, index: int) -> Scan:
         """A still at the angle of the stage."""

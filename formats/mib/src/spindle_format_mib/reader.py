@@ -9,7 +9,7 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import FileFormatError, HeaderError
-from spindle.images.electrons import NO_AXIS, centred_panel, electron_models, tilt_axis
+from spindle.images.electrons import NO_AXIS, centred_panel, electron_models
 from spindle.images.single import epoch_of, no_beam_centre, no_rotation
 from spindle.images.stack import StackReader, still
 from spindle.models import Beam, Detector, Scan
@@ -162,7 +162,7 @@ class MibReader(StackReader):
         promised = self.hdr.get("Frames in Acquisition (Number)", "")
         if promised.isdigit() and 0 < self.n_images < int(promised):
             notes.append(f".hdr file, Frames in Acquisition: {promised}, the .mib file holds {self.n_images}")
-        models = electron_models(wavelength, self._detector(pixel, distance), tilt_axis(), tuple(notes))
+        models = electron_models(wavelength, self._detector(pixel, distance), tuple(notes))
         if wavelength < _LONGEST_OF_ELECTRONS:
             return models
         return replace(models, beam=Beam((0.0, 0.0, 1.0), wavelength))
@@ -185,6 +185,7 @@ class MibReader(StackReader):
         """Pixels of an image, a chip after the other."""
         header = self.header
         start = self._place(index) + header.size
+        self.reach(start + self._n_bytes, self.shape)
         data = self.content[start : start + self._n_bytes]
         if header.dtype:
             image = data.view(header.dtype).reshape(header.stored)

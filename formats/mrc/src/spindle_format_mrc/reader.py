@@ -18,7 +18,6 @@ from spindle.images.electrons import (
     centred_panel,
     electron_models,
     electron_wavelength,
-    tilt_axis,
     tilt_series,
 )
 from spindle.images.single import no_beam_centre
@@ -29,6 +28,9 @@ from .header import AXIS_BIT, DAYS_TO_1970, FEI_SIZES, HEADER_SIZE, MrcHeader, b
 
 # Pixels of Ceta and Falcon cameras without binning, mm; the header has no physical size.
 _PHYSICAL_PIXEL = 0.014
+# No item of the extended header is larger; some files have junk in it.
+_LARGEST = 1e12
+_LONGEST, _LAST_DAY = 1e5, 1e5
 
 
 class MrcReader(StackReader):
@@ -81,7 +83,7 @@ class MrcReader(StackReader):
         """A number of the first image; None where there is none or it is not set."""
         record = self._record(0)
         value = None if record is None else float(record[name])
-        return value if value is not None and np.isfinite(value) and value > 0 else None
+        return value if value is not None and 0 < value < _LARGEST else None
 
     @cached_property
     def tilt(self) -> TiltSeries:
@@ -92,7 +94,7 @@ class MrcReader(StackReader):
         step = 0.0
         if self.header.extended_type == "FEI2":
             first = records[0]
-            step = float(first["tilt_per_image"]) if np.isfinite(first["tilt_per_image"]) else 0.0
+            step = float(first["tilt_per_image"]) if abs(first["tilt_per_image"]) < 180.0 else 0.0
             if step > 0 > first["tilt_end"] - first["tilt_start"]:
                 step = -step
         series = tilt_series(records["alpha"], step, "extended header, Alpha tilt")
@@ -119,9 +121,7 @@ class MrcReader(StackReader):
         limits, gain, notes = camera_limits(camera, binning, np.dtype(self.header.dtype))
         panel = centred_panel((fast, slow), pixel, distance, limits, gain)
         notes += self._notes(record, None if self.options.pixel_size else size)
-        axis = tilt_axis(0.0 if record is None else float(np.nan_to_num(record["axis"])))
-        sense = self.tilt.sense
-        return electron_models(wavelength, panel, tuple(sense * v for v in axis), notes + self.tilt.notes)  # type: ignore[arg-type]
+        return electron_models(wavelength, panel, notes + self.tilt.notes, self.tilt.sense)
 
     def _distance(self, pixel: float, wavelength: float) -> float | None:
         """From the calibrated size of a pixel in 1/m, else the nominal camera length; mm."""
@@ -143,8 +143,14 @@ class MrcReader(StackReader):
                 f"extended header, Pixel size X: {spacing:g} m is that of an image, not of a diffraction pattern; the "
                 "distance is the nominal camera length"
             )
-        has_axis = record is not None and (record["axis"] != 0.0 or int(record["mask"]) >> AXIS_BIT & 1)
-        if not has_axis:
+        angle = 0.0 if record is None or not abs(record["axis"]) <= 360.0 else float(record["axis"])
+        is_set = record is not None and int(record["mask"]) >> AXIS_BIT & 1
+        if angle or is_set:
+            notes.append(
+                f"extended header, Tilt axis angle: {angle:g} deg, from which direction is not documented; down the image "
+                "is taken, set geometry.goniometer.axis=<x>,<y>,<z>"
+            )
+        else:
             notes.append(NO_AXIS)
         notes.append(no_beam_centre("centre of the diffraction pattern"))
         return tuple(notes)
@@ -155,11 +161,11 @@ class MrcReader(StackReader):
         record = self._record(index)
         if record is None:
             return still(0.0)
-        exposure, days = (float(np.nan_to_num(record[name])) for name in ("exposure", "time"))
+        exposure, days = float(record["exposure"]), float(record["time"])
         return still(
             float(self.tilt.starts[index]),
-            max(exposure, 0.0),
-            max((days - DAYS_TO_1970) * 86400.0, 0.0),
+            exposure if 0.0 < exposure < _LONGEST else 0.0,
+            (days - DAYS_TO_1970) * 86400.0 if DAYS_TO_1970 < days < _LAST_DAY else 0.0,
             self.tilt.width,
         )
 

@@ -16,7 +16,6 @@ from spindle.images.electrons import (
     centred_panel,
     electron_models,
     electron_wavelength,
-    tilt_axis,
 )
 from spindle.images.single import epoch_of, no_beam_centre, no_rotation
 from spindle.images.stack import StackReader, still
@@ -139,9 +138,7 @@ class SerReader(StackReader):
                 "otherwise",
             )
         notes += (NO_AXIS, no_beam_centre("centre of the diffraction pattern"), no_rotation("rotation per image"))
-        return electron_models(
-            wavelength, centred_panel((fast, slow), pixel, distance, limits, gain), tilt_axis(), notes
-        )
+        return electron_models(wavelength, centred_panel((fast, slow), pixel, distance, limits, gain), notes)
 
     def scan(self, index: int) -> Scan:
         """A still at the angle of the stage when the series was begun."""

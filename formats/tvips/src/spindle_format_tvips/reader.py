@@ -17,7 +17,6 @@ from spindle.images.electrons import (
     centred_panel,
     electron_models,
     electron_wavelength,
-    tilt_axis,
     tilt_series,
 )
 from spindle.images.single import no_beam_centre
@@ -127,9 +126,7 @@ class TvipsReader(StackReader):
         limits, gain, more = camera_limits("", 1.0, np.dtype(header.dtype))
         panel = centred_panel((header.shape[1], header.shape[0]), pixel, distance, limits, gain)
         notes += (*more, NO_AXIS, no_beam_centre("centre of the diffraction pattern"), *self.tilt.notes)
-        axis = tilt_axis()
-        sense = self.tilt.sense
-        return electron_models(wavelength, panel, (sense * axis[0], sense * axis[1], sense * axis[2]), notes)
+        return electron_models(wavelength, panel, notes, self.tilt.sense)
 
     def scan(self, index: int) -> Scan:
         """Angle and time of an image."""

@@ -12,13 +12,13 @@ from spindle.models import Beam, Detector, Goniometer, Panel
 
 __all__ = [
     "NO_AXIS",
+    "TILT_AXIS",
     "TiltSeries",
     "calibrated_distance",
     "camera_limits",
     "centred_panel",
     "electron_models",
     "electron_wavelength",
-    "tilt_axis",
     "tilt_series",
 ]
 
@@ -29,6 +29,8 @@ LOWEST_VALUE = -1000.0
 # The full well of Ceta and Falcon cameras in the units of their pixels, and the gain of a Ceta-D, as processing
 # programs of electron diffraction take them (dxtbx names Thermo Fisher as the source).
 _FULL_WELL, _CETA_GAIN = 8000.0, 26.0
+# Down the image, where no file says how the tilt axis lies; that of DIALS for such files.
+TILT_AXIS = (0.0, -1.0, 0.0)
 NO_AXIS = (
     "the file does not say how the tilt axis lies: down the image is taken; set geometry.goniometer.axis=<x>,<y>,<z>"
 )
@@ -85,24 +87,28 @@ def camera_limits(name: str, binning: float, kind: np.dtype) -> tuple[tuple[floa
     return (low, high), 1.0, ()
 
 
-def tilt_axis(angle_deg: float = 0.0) -> tuple[float, float, float]:
-    """Direction of the tilt axis in the laboratory: down the image at 0 deg, turned about the direction to the source."""
-    angle = math.radians(angle_deg)
-    return (math.sin(angle), -math.cos(angle), 0.0)
-
-
 def electron_models(
     wavelength: float,
     detector: Detector | Panel,
-    axis: tuple[float, float, float],
     notes: tuple[str, ...] = (),
+    sense: int = 1,
 ) -> ImageModels:
-    """Models of an image of a microscope, without a scan: unpolarised electrons along -z."""
+    """Models of an image of a microscope, without a scan.
+
+    Parameters
+    ----------
+    wavelength : float, angstrom
+        Of electrons that fly along -z.
+    detector : Detector or Panel
+    notes : tuple of str
+    sense : 1 or -1
+        Whether angles are counted about `TILT_AXIS` or the opposite axis; see `TiltSeries`.
+    """
     beam = Beam(np.array([0.0, 0.0, 1.0]), wavelength, polarization_fraction=0.5, probe="electron")
     return ImageModels(
         beam,
         detector if isinstance(detector, Detector) else Detector([detector]),
-        Goniometer(np.array(axis)),
+        Goniometer(sense * np.array(TILT_AXIS)),
         None,
         notes,
     )
@@ -162,8 +168,10 @@ def tilt_series(angles: np.ndarray, per_image: float = 0.0, place: str = "header
     place : str
         Where the angles are, for the notes.
     """
-    angles = np.nan_to_num(np.asarray(angles, dtype=np.float64))
+    angles = np.asarray(angles, dtype=np.float64)
     n = len(angles)
+    if not np.all(np.abs(angles) <= 360.0):  # some files have junk there
+        angles = np.zeros(n)
     number = np.arange(n, dtype=np.float64)
     span = float(angles[-1] - angles[0])
     if abs(per_image) > _RESOLUTION:

@@ -59,6 +59,8 @@ def write_mrc(
         } | record
         for name, value in items.items():
             place, code = _FEI[name]
+            if place >= size:  # FEI1 ends before the fields of FEI2
+                continue
             struct.pack_into(("<" if name == "bitmask_1" else order) + code, block, place, value)
         extended += block
     mode = changes.get("mode", _MODES[stack.dtype.str[1:]])
