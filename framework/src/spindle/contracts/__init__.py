@@ -23,6 +23,7 @@ SLOTS: dict[str, str] = {
     "indexing": "spindle.contracts.indexing:IndexingSpec",
     "refiner": "spindle.contracts.refiner:RefinerSpec",
     "outlier": "spindle.contracts.outlier:OutlierSpec",
+    "beam_position": "spindle.contracts.beam_position:BeamPositionSpec",
     "profile": "spindle.contracts.profile:ProfileSpec",
     "background": "spindle.contracts.background:BackgroundSpec",
     "centroid": "spindle.contracts.centroid:CentroidSpec",

@@ -1,0 +1,262 @@
+"""What every way to find the beam must do: spots of a moved detector, images with a known centre, and the contracts.
+
+Subclass the contract of the plugin's kind and name the plugin:
+
+>>> class TestMySearch(SpotBeamPositionContract):
+...     name = "my_search"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from spindle.contracts.beam_position import AxisCentre, BeamPositionError, DetectorShift, ImageSummary
+from spindle.execution import Executor
+from spindle.geometry import add_observed_geometry
+from spindle.models import Experiments
+from spindle.plugins import spec_of
+from spindle.plugins.host import Handle
+from spindle.table import ReflectionTable
+
+from .contract import PluginContract
+from .data import make_context
+from .indexing import rotation_experiment, spots_of, without_crystals
+
+__all__ = [
+    "ImageBeamPositionContract",
+    "SpotBeamPositionContract",
+    "diffuse_image",
+    "misplaced_sweep",
+    "summary_of",
+]
+
+PIXEL_MM = 0.2  # of `rotation_experiment`
+
+
+def misplaced_sweep(
+    offset_px: Sequence[float], n_images: int = 40, width_deg: float = 1.0, jitter_px: float = 0.1, seed: int = 0
+) -> tuple[Experiments, ReflectionTable, np.ndarray]:
+    """A sweep whose detector is thought to be elsewhere than it was when the spots were recorded.
+
+    Parameters
+    ----------
+    offset_px : (float, float)
+        Error of the detector's place along fast and slow.
+    n_images, width_deg, jitter_px, seed
+        See `spindle.testing.indexing`.
+
+    Returns
+    -------
+    sweeps : Experiments
+        One sweep without crystal, with the wrong detector.
+    spots : ReflectionTable
+        As `spindle.contracts.beam_position.BeamPositionSpec.find_detector_shift` takes them.
+    shift : (3,) float64, mm
+        What brings the detector to its true place.
+    """
+    truth = rotation_experiment((38.2, 44.9, 57.3, 90.0, 90.0, 90.0), "P 1", n_images, width_deg, seed)
+    spots = spots_of([truth], keep=0.7, jitter_px=jitter_px, seed=seed)
+    panel = truth.detector[0]
+    shift = -PIXEL_MM * (offset_px[0] * panel.fast_axis + offset_px[1] * panel.slow_axis)
+    wrong = truth.detector.replace_panels([replace(panel, origin=panel.origin - shift)])
+    sweeps = without_crystals([replace(truth, detector=wrong)])
+    return sweeps, add_observed_geometry(sweeps, spots, "imageset_id"), shift
+
+
+def diffuse_image(
+    centre: Sequence[float] = (312.4, 208.7),
+    shape: tuple[int, int] = (420, 600),
+    beam_stop: bool = True,
+    direct_beam: float = 0.0,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A diffraction image with a known centre: a falling background, two rings, Friedel pairs of spots, a gap.
+
+    Parameters
+    ----------
+    centre : (x, y), pixels
+    shape : (slow, fast)
+    beam_stop : bool
+        Shade the centre and an arm to one side.
+    direct_beam : float, counts
+        Height of the beam itself.
+    seed : int
+
+    Returns
+    -------
+    image : (slow, fast) float32
+    good : (slow, fast) bool
+        False in the gap between two modules.
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+    dx, dy = x - centre[0], y - centre[1]
+    r = np.hypot(dx, dy)
+    expected = 60.0 * np.exp(-r / 90.0) + 2.0
+    for radius, height in ((70.0, 25.0), (120.0, 12.0)):
+        expected += height * np.exp(-0.5 * ((r - radius) / 4.0) ** 2)
+    angles, radii = rng.uniform(0, np.pi, 60), rng.uniform(30, 190, 60)
+    for angle, radius, height in zip(angles, radii, rng.exponential(300.0, 60), strict=True):
+        for sign in (-1.0, 1.0):
+            px, py = sign * radius * np.cos(angle), sign * radius * np.sin(angle)
+            expected += height * np.exp(-0.5 * ((dx - px) ** 2 + (dy - py) ** 2) / 1.2**2)
+    if beam_stop:
+        expected[(r < 14) | ((np.abs(dx) < 3) & (dy > 0))] *= 0.02
+    expected += direct_beam * np.exp(-0.5 * (r / 2.0) ** 2)
+    good = np.ones(shape, np.bool_)
+    good[:, 250:257] = False
+    image = rng.poisson(expected).astype(np.float32)
+    image[~good] = 0.0
+    return image, good
+
+
+def summary_of(image: np.ndarray, good: np.ndarray, expected: Sequence[float] | None = None) -> ImageSummary:
+    """One image as image-based methods get it; the models know the middle unless `expected` says otherwise."""
+    middle = np.array([image.shape[1] / 2, image.shape[0] / 2])
+    return ImageSummary(image, image.copy(), good, middle if expected is None else np.asarray(expected, float), 1)
+
+
+class _BeamPositionContract(PluginContract):
+    """What both kinds have in common."""
+
+    slot: ClassVar[str] = "beam_position"
+    hook: ClassVar[str] = ""
+
+    def test_implements_the_hook_of_its_kind(self, plugin: Handle) -> None:
+        assert hasattr(plugin, self.hook)
+        others = set(spec_of(self.slot).optional) - {self.hook}  # type: ignore[union-attr]
+        assert not any(hasattr(plugin, other) for other in others), "a plugin is of one kind"
+
+
+class SpotBeamPositionContract(_BeamPositionContract):
+    """Checks of a method that looks at spots.
+
+    Attributes
+    ----------
+    tolerance_px : float
+        Largest error along either axis with spots that scatter by 0.1 pixel.
+    """
+
+    hook: ClassVar[str] = "find_detector_shift"
+    tolerance_px: ClassVar[float] = 0.1
+
+    def find(
+        self, plugin: Any, sweeps: Experiments, spots: ReflectionTable, n_workers: int = 1, seed: int = 1
+    ) -> DetectorShift:
+        """Call the method as the program does."""
+        executor = Executor(None, n_workers)
+        if n_workers > 1:
+            executor = Executor(make_context().algorithm("executor", "threads"), n_workers)
+        found: DetectorShift = plugin.find_detector_shift(
+            sweeps=sweeps, spots=spots, executor=executor, rng=np.random.default_rng(seed)
+        )
+        return found
+
+    @pytest.mark.parametrize("offset_px", [(0.0, 0.0), (0.5, -0.4), (3.0, 2.0)])
+    def test_finds_a_wrong_position(self, plugin: Handle, offset_px: tuple[float, float]) -> None:
+        sweeps, spots, shift = misplaced_sweep(offset_px)
+        found = self.find(plugin, sweeps, spots)
+        assert np.abs(found.shift - shift).max() < self.tolerance_px * PIXEL_MM
+        assert abs(found.shift @ sweeps[0].beam.s0) < 1e-6, "the shift is normal to the beam"
+        assert 0 <= found.quality_before <= found.quality + 1e-9 <= 1 + 1e-6
+        assert len(found.rivals) == 0
+
+    def test_same_result_for_any_number_of_workers(self, plugin: Handle) -> None:
+        sweeps, spots, _ = misplaced_sweep((2.0, -1.0))
+        one, two = self.find(plugin, sweeps, spots), self.find(plugin, sweeps, spots, n_workers=2)
+        np.testing.assert_array_equal(one.shift, two.shift)
+
+    def test_leaves_its_input_alone(self, plugin: Handle) -> None:
+        sweeps, spots, _ = misplaced_sweep((1.0, 0.0), n_images=20)
+        before = {name: np.array(spots[name]) for name in spots.columns}
+        self.find(plugin, sweeps, spots)
+        for name, values in before.items():
+            np.testing.assert_array_equal(spots[name], values)
+
+    def test_a_handful_of_spots_is_refused(self, plugin: Handle) -> None:
+        sweeps, spots, _ = misplaced_sweep((0.0, 0.0), n_images=20)
+        with pytest.raises(BeamPositionError):
+            self.find(plugin, sweeps, spots.select(np.arange(6)))
+
+    def test_noise_is_refused(self, plugin: Handle) -> None:
+        sweeps, spots, _ = misplaced_sweep((0.0, 0.0), n_images=20)
+        rng = np.random.default_rng(3)
+        pixels = np.array(spots["xyzobs.px.value"])
+        pixels[:, :2] = rng.uniform(0, 1000, (len(spots), 2))
+        noise = spots.view()
+        noise["xyzobs.px.value"] = pixels
+        with pytest.raises(BeamPositionError):
+            self.find(plugin, sweeps, add_observed_geometry(sweeps, noise, "imageset_id"))
+
+
+class ImageBeamPositionContract(_BeamPositionContract):
+    """Checks of a method that looks at images.
+
+    Attributes
+    ----------
+    tolerance_px : float
+        Largest error of the centre of `diffuse_image`.
+    needs_direct_beam : bool
+        The method looks for the beam itself, which must then be in the image.
+    """
+
+    hook: ClassVar[str] = "find_centre_along"
+    tolerance_px: ClassVar[float] = 2.0
+    needs_direct_beam: ClassVar[bool] = False
+
+    def image(self, centre: Sequence[float] = (312.4, 208.7), seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """An image that this kind of method can work with."""
+        if self.needs_direct_beam:
+            return diffuse_image(centre, beam_stop=False, direct_beam=1e5, seed=seed)
+        return diffuse_image(centre, seed=seed)
+
+    def find(self, plugin: Any, summary: ImageSummary) -> tuple[AxisCentre, AxisCentre]:
+        """Both axes."""
+        return tuple(plugin.find_centre_along(image=summary, axis=axis) for axis in (0, 1))  # type: ignore[return-value]
+
+    @pytest.mark.parametrize("centre", [(312.4, 208.7), (290.0, 215.5), (331.3, 190.2)])
+    def test_finds_the_centre(self, plugin: Handle, centre: tuple[float, float]) -> None:
+        image, good = self.image(centre)
+        for found, true in zip(self.find(plugin, summary_of(image, good)), centre, strict=True):
+            assert abs(found.position - true) < self.tolerance_px
+            assert 0 < found.quality <= 1
+
+    def test_returns_what_the_contract_says(self, plugin: Handle) -> None:
+        image, good = self.image()
+        for axis, found in enumerate(self.find(plugin, summary_of(image, good))):
+            assert isinstance(found, AxisCentre)
+            assert found.profile.shape == (image.shape[1 - axis],)
+            assert np.isnan(found.uncertainty) or found.uncertainty >= 0
+
+    def test_axes_are_alike(self, plugin: Handle) -> None:
+        image, good = self.image()
+        x, y = self.find(plugin, summary_of(image, good))
+        turned = summary_of(np.ascontiguousarray(image.T), np.ascontiguousarray(good.T))
+        y_turned, x_turned = self.find(plugin, turned)
+        assert (x.position, y.position) == pytest.approx((x_turned.position, y_turned.position), abs=1e-6)
+
+    def test_values_under_the_mask_do_not_matter(self, plugin: Handle) -> None:
+        image, good = self.image()
+        before = self.find(plugin, summary_of(image, good))
+        image[~good] = 1e7
+        for one, two in zip(before, self.find(plugin, summary_of(image, good)), strict=True):
+            assert one.position == two.position
+
+    def test_an_empty_image_is_refused(self, plugin: Handle) -> None:
+        for good in (True, False):
+            mask = np.full((80, 90), good)
+            with pytest.raises(BeamPositionError):
+                plugin.find_centre_along(image=summary_of(np.zeros((80, 90), np.float32), mask), axis=0)
+
+    def test_input_is_left_alone(self, plugin: Handle) -> None:
+        image, good = self.image()
+        summary = summary_of(image, good)
+        before = summary.mean.copy(), summary.maximum.copy(), summary.good.copy()
+        self.find(plugin, summary)
+        for old, new in zip(before, (summary.mean, summary.maximum, summary.good), strict=True):
+            assert np.array_equal(old, new)
