@@ -172,6 +172,23 @@ def test_uncompressed_pixels_of_any_type(kind):
     assert np.array_equal(decoded_section(pixels.tobytes(), (2, 3), "", kind), pixels)
 
 
+@pytest.mark.parametrize(("element", "code"), [("signed 32-bit real IEEE", "f4"), ("signed 64-bit real IEEE", "f8")])
+def test_packed_reals(element, code):
+    pixels = np.array(
+        [[[0.0, 1.5, -3e7, 1e-30], [12.0, 13.0, 12.5, 1e30]], [[0.0, -0.5, 7.0, 8.0], [1, 2, 3, 4]]], code
+    )
+    bits = 8 * pixels.itemsize
+    data = packed(pixels.view(f"i{pixels.itemsize}"), 2, bits)
+    assert np.array_equal(decoded_section(data, pixels.shape, "x-CBF_PACKED_V2", element), pixels.astype(np.float32))
+
+
+def test_integers_of_64_bits_become_the_nearest_of_32():
+    pixels = np.array([[5, -(2**40)], [2**40, -6]])
+    for data, conversion in ((pixels.astype("<i8").tobytes(), ""), (packed(pixels, 1, 64), "x-CBF_PACKED")):
+        found = decoded_section(data, (2, 2), conversion, "signed 64-bit integer")
+        assert found.tolist() == [[5, -(2**31)], [2**31 - 1, -6]]
+
+
 @pytest.mark.parametrize("conversion", ["", "x-CBF_BYTE_OFFSET", "x-CBF_PACKED", "x-CBF_NIBBLE_OFFSET"])
 def test_unsigned_pixels_beyond_31_bits_become_the_largest_number(conversion):
     pixels = np.array([[5, 2**32 - 1], [2**31, 2**31 - 1]], np.uint32)
@@ -220,7 +237,7 @@ def test_junk_is_an_error_not_a_crash(conversion, data):
     ("conversion", "element", "says"),
     [
         ("x-CBF_PREDICTOR", LONG, "x-CBF_PREDICTOR.*convert"),
-        ("x-CBF_PACKED", "signed 32-bit real IEEE", "real IEEE.*compression PACKED.*convert"),
+        ("x-CBF_BYTE_OFFSET", "signed 32-bit real IEEE", "real IEEE.*compression BYTE_OFFSET.*convert"),
         ("", "signed 64-bit complex IEEE", "complex"),
     ],
 )

@@ -19,7 +19,7 @@ _OPENING = re.compile(re.escape(SECTION) + rb"(?!--)")
 _FIELD = re.compile(rb"^([\w-]+):[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
 _CONVERSIONS = re.compile(rb'conversions\s*=\s*"?(x-CBF_[A-Za-z0-9_]+)"?([^\r\n]*)', re.IGNORECASE)
 _ENCODING = re.compile(rb"^Content-Transfer-Encoding:\s*([\w-]+)", re.MULTILINE | re.IGNORECASE)
-_ELEMENT = re.compile(r"(un)?signed (8|16|32)-bit integer|signed (32|64)-bit real", re.IGNORECASE)
+_ELEMENT = re.compile(r"(un)?signed (8|16|32|64)-bit integer|signed (32|64)-bit real", re.IGNORECASE)
 # Bytes that the header of a section and the padding before it take at most.
 _HEADER_ROOM = 1 << 17
 

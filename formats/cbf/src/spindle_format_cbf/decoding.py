@@ -17,6 +17,8 @@ from .kernels import decode_byte_offset
 LEAVE_OUT = "copy the file again, or leave the image out with geometry.scan.image_range=<first>,<last>"
 
 PACKINGS = ("BYTE_OFFSET", "PACKED", "PACKED_V2", "NIBBLE_OFFSET", "CANONICAL", "NONE")
+# Those that hold reals and 64-bit integers, too: reals are packed as if their bits were integers.
+_WIDE = ("PACKED", "PACKED_V2", "NONE")
 _LARGEST = np.iinfo(np.int32).max
 
 
@@ -26,11 +28,12 @@ def check_readable(header: BinaryHeader, path: Path) -> None:
         remedy = "convert the file to byte offset (cbflib: convert_image, cif2cbf) and import it again"
         where = f"binary section at byte {header.start}"
         raise HeaderError(path, where, f"one of the compressions {', '.join(PACKINGS)}", header.compression, remedy)
-    if not header.stored_type or (header.stored_type[1] == "f" and header.packing != "NONE"):
+    kind = header.stored_type
+    if not kind or (header.packing not in _WIDE and (kind[1] == "f" or kind[2] == "8")):
         raise HeaderError(
             path,
             f"binary section at byte {header.start}",
-            "integers of 8, 16 and 32 bits, or uncompressed reals",
+            f"integers of 8, 16 and 32 bits, or reals and 64-bit integers with {', '.join(_WIDE)}",
             f"'{header.element_type}', compression {header.packing}",
             "convert the file to 32-bit integers (cbflib: cif2cbf) and import it again",
         )
@@ -84,8 +87,7 @@ def _unpack(pixels: np.ndarray, header: BinaryHeader, flat: np.ndarray) -> tuple
         n = header.size // kind.itemsize
         if header.size == kind.itemsize * header.n_elements:
             # numpy reads from any address; the header before the pixels leaves them at odd ones.
-            values = pixels.view(kind)
-            flat[:] = np.minimum(values, _LARGEST) if kind.str[1:] == "u4" else values
+            _convert(pixels.view(kind), flat)
         return n, header.size
     bits = 8 * kind.itemsize
     if header.packing == "BYTE_OFFSET":
@@ -102,11 +104,23 @@ def _unpack(pixels: np.ndarray, header: BinaryHeader, flat: np.ndarray) -> tuple
         from .packed_kernels import decode_packed
 
         version = 2 if header.packing == "PACKED_V2" else 1
+        wide = flat if bits <= 32 and kind.kind != "f" else np.empty(flat.size, np.int32 if bits == 32 else np.int64)
         n, n_bytes = decode_packed(
-            pixels, flat, header.fast, header.slow, version, bits, header.is_flat, header.is_correlated
+            pixels, wide, header.fast, header.slow, version, bits, header.is_flat, header.is_correlated
         )
+        if wide is not flat:
+            _convert(wide.view(kind.newbyteorder("=")), flat)
+            return n, n_bytes
     _complete_unsigned(flat, kind)
     return n, n_bytes
+
+
+def _convert(values: np.ndarray, flat: np.ndarray) -> None:
+    """Copy pixels of any type; integers beyond int32 become the largest or smallest that fits."""
+    if values.dtype.kind != "f" and values.dtype.str[1:] in ("u4", "i8", "u8"):
+        values = np.clip(values, 0 if values.dtype.kind == "u" else -_LARGEST - 1, _LARGEST)
+    with np.errstate(over="ignore", invalid="ignore"):
+        flat[:] = values
 
 
 def _complete_unsigned(flat: np.ndarray, kind: np.dtype) -> None:

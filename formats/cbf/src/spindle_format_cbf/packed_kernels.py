@@ -23,13 +23,13 @@ def decode_packed(data, out, fast, slow, version, element_bits, is_flat, is_corr
     ----------
     data : (n_bytes,) int8
         Compressed bytes, with the 32 bytes that precede the stream.
-    out : (n_pixels,) int32
+    out : (n_pixels,) int32, or int64 for elements of 64 bits
         Filled with the pixels, as signed numbers of `element_bits`.
     fast, slow : int
         Pixels of a row and rows of a section.
     version : 1 or 2
     element_bits : int
-        8, 16 or 32: length of the pixels and of the longest offset.
+        8, 16, 32 or 64: length of the pixels and of the longest offset.
     is_flat : bool
     is_correlated : bool
         Average over the section before, too.
@@ -70,29 +70,40 @@ def decode_packed(data, out, fast, slow, version, element_bits, is_flat, is_corr
         length = lengths[(word >> U(3)) & ((U(1) << kind_bits) - U(1))]
         word >>= head_bits
         have -= head_bits
-        # Only the low half of a long offset can matter to 32-bit pixels.
-        taken = U(min(length, 32))
-        sign = U(1) << (taken - U(1)) if taken else U(0)
+        low_bits = U(min(length, 32))
+        high_bits = U(min(max(length - 32, 0), 32))
+        sign = U(1) << (low_bits + high_bits - U(1)) if length else U(0)
         for _ in range(min(count, n_pixels - k)):
-            while have < taken:
+            while have < low_bits:
                 if at >= n_bytes:
                     return k, at
                 word |= U(data[at] & 255) << have
                 have += U(8)
                 at += 1
-            bits = word & ((U(1) << taken) - U(1))
-            step = np.int64(bits ^ sign) - np.int64(sign)
-            word >>= taken
-            have -= taken
-            for _ in range(length - 32):
-                if have == U(0):
+            bits = word & ((U(1) << low_bits) - U(1))
+            word >>= low_bits
+            have -= low_bits
+            if length > 32:
+                while have < high_bits:
                     if at >= n_bytes:
                         return k, at
-                    word = U(data[at] & 255)
-                    have = U(8)
+                    word |= U(data[at] & 255) << have
+                    have += U(8)
                     at += 1
-                word >>= U(1)
-                have -= U(1)
+                bits |= (word & ((U(1) << high_bits) - U(1))) << U(32)
+                word >>= high_bits
+                have -= high_bits
+                if length == 65:
+                    # The sign once more.
+                    if have == U(0):
+                        if at >= n_bytes:
+                            return k, at
+                        word = U(data[at] & 255)
+                        have = U(8)
+                        at += 1
+                    word >>= U(1)
+                    have -= U(1)
+            step = np.int64((bits ^ sign) - sign)
             if k - row_start == fast:
                 row_start = k
                 if k - section_start == section:
@@ -140,6 +151,6 @@ def decode_packed(data, out, fast, slow, version, element_bits, is_flat, is_corr
                     # Sums overflow as numbers of the pixels' length do; shifts round down.
                     base = ((base + (n >> 1)) << unused) >> unused
                     base >>= 1 if n == 2 else 2 if n == 4 else 3
-            out[k] = np.int32(((base + step) << unused) >> unused)
+            out[k] = ((base + step) << unused) >> unused
             k += 1
     return k, at

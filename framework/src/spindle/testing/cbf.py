@@ -113,7 +113,7 @@ def packed(
     pixels : (slow, fast) or (layers, slow, fast) int
         At least two pixels in a row; unsigned pixels as signed numbers of the same bits.
     version : 1 or 2
-    bits : 8, 16 or 32
+    bits : 8, 16, 32 or 64
         Length of a pixel.
     flat, correlated : bool
     first_block : int
