@@ -236,7 +236,8 @@ class _Run:
                     for z in range(first, last):
                         pixels = next(results)
                         self.n_strong[job.number, z] = pixels.n_strong
-                        self.backgrounds[job.number, z] = pixels.mean_background
+                        if self.params.spotfinder.compute_mean_background:
+                            self.backgrounds[job.number, z] = pixels.mean_background
                         self.context.log.debug("Found %d strong pixels on image %d", pixels.n_strong, z + 1)
                         for maker, stream, index, value in zip(
                             makers, streams, pixels.index, pixels.value, strict=True

@@ -13,6 +13,9 @@ from spindle.table import Flag, MaskCode, ReflectionTable, Shoeboxes
 
 __all__ = ["SpotCounts", "SpotMaker", "join_spots"]
 
+# Tables of single images that wait to be joined.
+_RECENT = 256
+
 
 @njit(nogil=True, cache=True)
 def peak_and_sum(bbox, offsets, data, mask, limit, peak, total, overloaded):
@@ -113,6 +116,8 @@ class SpotMaker:
     counts: SpotCounts = field(default_factory=SpotCounts)
     parts: list[ReflectionTable] = field(default_factory=list)
     order: list[np.ndarray] = field(default_factory=list)
+    _recent: list[ReflectionTable] = field(default_factory=list)
+    _recent_order: list[np.ndarray] = field(default_factory=list)
 
     def take(self, components: Components | None) -> None:
         """Make spots of finished components."""
@@ -165,14 +170,24 @@ class SpotMaker:
         if not good.all():
             table, first = table.select(good), first[good]
         if len(table):
-            self.parts.append(table)
-            self.order.append(first)
+            self._recent.append(table)
+            self._recent_order.append(first)
+            if len(self._recent) == _RECENT:
+                self.gather()
+
+    def gather(self) -> None:
+        """Join the tables of recent images: many small tables take far more memory than one large one."""
+        if self._recent:
+            self.parts.append(ReflectionTable.concatenate(self._recent))
+            self.order.append(np.concatenate(self._recent_order))
+            self._recent, self._recent_order = [], []
 
 
 def join_spots(makers: list[SpotMaker], keep_shoeboxes: bool) -> ReflectionTable:
     """Spots of all panels of one experiment: panel by panel, in the order of their first pixels."""
     tables = []
     for maker in makers:
+        maker.gather()
         if maker.parts:
             first = np.concatenate(maker.order)
             tables.append(ReflectionTable.concatenate(maker.parts).select(np.lexsort((first[:, 1], first[:, 0]))))
