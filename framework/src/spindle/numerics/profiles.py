@@ -26,7 +26,7 @@ def mean_profile(image: np.ndarray, good: np.ndarray, axis: int) -> np.ndarray:
         NaN where no pixel is good.
     """
     count = np.count_nonzero(good, axis=axis)
-    total = np.sum(image, axis=axis, where=good, dtype=np.float64)
+    total = np.asarray(np.sum(image, axis=axis, where=good, dtype=np.float64))
     return np.asarray(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
 
 

@@ -1,6 +1,8 @@
-"""The method ``inversion``: the place about which the image looks the same when mirrored."""
+"""The method ``inversion``: the place about which the image looks the same when inverted."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,15 +10,32 @@ from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.beam_position import AxisCentre, BeamPositionError, ImageSummary
 from spindle.params import Floats, Int, Params
 
-#: A mirror must leave at least this part of the profile with a partner.
-LEAST_OVERLAP = 0.3
+from .correlation import best_inversion, binned, prepared
+
+#: The first look is at an image of at most so many pixels along an axis; the second at this half width, unbinned.
+COARSE_SIZE, FINE_HALF_WIDTH = 700, 480
+#: The second look goes this many coarse pixels to either side of what the first found.
+FINE_REACH = 2.0
+#: Correlation that is asked for.
+LEAST_CORRELATION = 0.05
+#: Pairs of opposite sectors whose centres are compared.
+N_SECTORS = 4
+
+
+class Inversion(NamedTuple):
+    """Centre (x, y) in pixels, with the correlation there and the uncertainty along both axes."""
+
+    centre: np.ndarray
+    correlation: float
+    uncertainty: np.ndarray
 
 
 class InversionBeamPosition(Algorithm):
-    """Place about which the images look the same when mirrored: Friedel pairs, rings and background alike.
+    """Place about which the images look the same when inverted: Friedel pairs, rings and background alike.
 
-    The highest value of every column (or row) over all images is compared with itself mirrored about each place within a
-    window. The score is the correlation of the pairs, in half pixels, so that it does not matter how bright they are.
+    The sum of the images is correlated with itself, inverted about every half pixel of a window around the expected
+    position. Every pixel is compared with its mate, only pairs of two good pixels count, and the logarithm is taken, so
+    that beam stop, gaps and single bright spots do little harm.
     """
 
     class Params(Params):
@@ -27,80 +46,62 @@ class InversionBeamPosition(Algorithm):
             help="Where to look, fast and slow; where the models say the beam is when not given.",
         )  # fmt: skip
         inversion_window_width = Int(400, min=1, units="pixels", help="How far from there, to either side.")
-        convolution_width = Int(
-            1, min=1, units="pixels", help="Width of a running mean; 1 leaves the profile as it is."
-        )
+        convolution_width = Int(1, min=1, units="pixels", help="Width of a running mean; 1 leaves the image as it is.")
 
     @hookimpl
     def find_centre_along(self, image: ImageSummary, axis: int) -> AxisCentre:
-        """Mirror the profile about every half pixel; see the class."""
-        from spindle.numerics.profiles import max_profile, strip_uncertainty
+        """Invert the image about every half pixel; see the class."""
+        from spindle.numerics.profiles import mean_profile
 
-        name = ("fast", "slow")[axis]
+        found = self._find(image)
+        return AxisCentre(
+            float(found.centre[axis]),
+            float(found.uncertainty[axis]),
+            float(np.clip(found.correlation, 0.0, 1.0)),
+            np.log1p(np.maximum(mean_profile(image.mean, image.good, axis), 0.0)),
+        )
 
-        def profile_of(part: slice) -> np.ndarray:
-            index = (part, slice(None)) if axis == 0 else (slice(None), part)
-            return self._prepared(max_profile(image.maximum[index], image.good[index], axis))
-
-        other = image.maximum.shape[axis]
-        profile = profile_of(slice(0, other))
-        guess = self._guess(image, axis, len(profile))
-        found = self._best(profile, guess)
-        if found is None:
+    def _find(self, image: ImageSummary) -> Inversion:
+        if not image.good.any() or not np.ptp(image.mean[image.good]) > 0:
+            raise BeamPositionError("inversion: the image is the same everywhere: there is nothing to compare")
+        values, good = prepared(image.mean, image.good, self.params.convolution_width)
+        size = np.array(image.mean.shape[::-1])
+        guess, reach = self._guess(image, size), float(self.params.inversion_window_width)
+        factor = int(np.ceil(size.max() / COARSE_SIZE))
+        coarse = best_inversion(*binned(values, good, factor), guess / factor, reach / factor)
+        if coarse is None or coarse[1] < LEAST_CORRELATION:
+            best = "" if coarse is None else f" (best correlation {coarse[1]:.2f})"
             raise BeamPositionError(
-                f"inversion: no place along {name} within {self.params.inversion_window_width} pixels of {guess:.0f} has "
-                "enough of the image on both sides; give inversion.guess_position= or a larger inversion_window_width="
+                f"inversion: about no place within {reach:.0f} pixels of {guess[0]:.0f}, {guess[1]:.0f} does the image look "
+                f"the same when inverted{best}. Give more images, inversion.guess_position= or a larger "
+                "inversion_window_width="
             )
+        centre = coarse[0] * factor
+        low = np.maximum(np.rint(centre).astype(int) - FINE_HALF_WIDTH, 0)
+        high = np.rint(centre).astype(int) + FINE_HALF_WIDTH
+        cut = slice(low[1], high[1]), slice(low[0], high[0])
+        values, good = values[cut], good[cut]
+        fine = best_inversion(values, good, centre - low, FINE_REACH * factor)
+        if fine is None:
+            return Inversion(centre, coarse[1], np.full(2, float(factor)))
+        return Inversion(fine[0] + low, fine[1], self._scatter(values, good, fine[0], FINE_REACH * factor))
 
-        def in_strip(part: slice) -> float:
-            result = self._best(profile_of(part), guess)
-            return float("nan") if result is None else result[0]
-
-        return AxisCentre(found[0], strip_uncertainty(in_strip, other), max(0.0, found[1]), profile)
-
-    def _guess(self, image: ImageSummary, axis: int, length: int) -> float:
+    def _guess(self, image: ImageSummary, size: np.ndarray) -> np.ndarray:
         if self.params.guess_position is not None:
-            return float(self.params.guess_position[axis])
-        expected = float(image.expected[axis])
-        return expected if 0 <= expected <= length else 0.5 * length
+            return np.array(self.params.guess_position, dtype=np.float64)
+        inside = np.all(np.isfinite(image.expected)) and np.all((image.expected >= 0) & (image.expected <= size))
+        return image.expected if inside else 0.5 * size
 
-    def _prepared(self, profile: np.ndarray) -> np.ndarray:
-        """The logarithm of the profile, so that one bright spot does not decide; gaps stay gaps."""
-        from spindle.numerics.profiles import box_smooth
-
-        if self.params.convolution_width > 1 and np.isfinite(profile).any():
-            profile = np.where(np.isfinite(profile), box_smooth(profile, self.params.convolution_width), np.nan)
-        return np.asarray(np.log1p(np.maximum(profile, 0.0)))
-
-    def _best(self, profile: np.ndarray, guess: float) -> tuple[float, float] | None:
-        """Centre in pixels and correlation there, or None where no place has enough pairs."""
-        n = len(profile)
-        reach = self.params.inversion_window_width
-        # Pixels i and j are mirrored about (i + j + 1) / 2: sums of indices are twice the centre.
-        sums = np.arange(max(0, int(2 * (guess - reach)) - 1), min(2 * n - 2, int(2 * (guess + reach)) - 1) + 1)
-        known = np.isfinite(profile)
-        if len(sums) == 0 or known.sum() < 10:
-            return None
-        value = np.where(known, profile - np.mean(profile[known]), 0.0)
-        # Correlations of all pairs at once: a profile with itself mirrored is a convolution with itself.
-        pairs = np.convolve(known.astype(float), known.astype(float))[sums]
-        total = np.convolve(value, known.astype(float))[sums]
-        product = np.convolve(value, value)[sums]
-        square = np.convolve(value**2, known.astype(float))[sums]
-        pairs = np.rint(pairs)
-        enough = pairs >= LEAST_OVERLAP * known.sum()
-        if not enough.any():
-            return None
-        pairs = np.maximum(pairs, 1.0)
-        covariance, variance = product / pairs - (total / pairs) ** 2, square / pairs - (total / pairs) ** 2
-        valid = enough & (variance > 1e-9)
-        if not valid.any():
-            return None
-        score = np.where(valid, covariance / np.where(valid, variance, 1.0), -np.inf)
-        best = int(np.argmax(score))
-        offset = 0.0
-        if 0 < best < len(score) - 1 and np.all(np.isfinite(score[best - 1 : best + 2])):
-            a, b, c = score[best - 1 : best + 2]
-            if a - 2 * b + c < 0:
-                offset = 0.5 * (a - c) / (a - 2 * b + c)
-        return 0.5 * (sums[best] + offset + 1.0), float(score[best])
+    @staticmethod
+    def _scatter(values: np.ndarray, good: np.ndarray, centre: np.ndarray, reach: float) -> np.ndarray:
+        """Standard uncertainty (2,) from the centres that pairs of opposite sectors have."""
+        y, x = np.indices(values.shape) + 0.5
+        angle = np.arctan2(y - centre[1], x - centre[0]) % np.pi
+        sector = np.minimum((angle * (N_SECTORS / np.pi)).astype(int), N_SECTORS - 1)
+        found = [best_inversion(values, good & (sector == k), centre, reach, 0.05) for k in range(N_SECTORS)]
+        centres = np.array([f[0] for f in found if f is not None])
+        if len(centres) < 3:
+            return np.full(2, np.nan)
+        return np.asarray(
+            1.4826 * np.median(np.abs(centres - np.median(centres, axis=0)), axis=0) / np.sqrt(len(centres))
+        )

@@ -144,8 +144,8 @@ def _by_spots(
             f"How {result.n_spots} spots fit a lattice" + _of_sweeps(group, len(sweeps)),
             ["", "fit (1 is perfect)", "on the lattice (%)"],
             [
-                ["before", result.quality_before, 100 * result.on_lattice_before],
-                ["after", result.quality, 100 * result.on_lattice],
+                ["before", f"{result.quality_before:.3f}", f"{100 * result.on_lattice_before:.1f}"],
+                ["after", f"{result.quality:.3f}", f"{100 * result.on_lattice:.1f}"],
             ],
             "lattice_fit",
         )
@@ -196,7 +196,7 @@ def _by_images(
                 f"Centre of {centre.n_images} images{_of_sweeps(group, len(sweeps))}, panel {centre.panel}",
                 ["axis", "method", "centre (px)", "uncertainty (px)", "quality (0 to 1)"],
                 [
-                    [axis, name, a.position, a.uncertainty, a.quality]
+                    [axis, name, f"{a.position:.2f}", f"{a.uncertainty:.2f}", f"{a.quality:.2f}"]
                     for axis, name, a in zip(("fast", "slow"), names, centre.axes, strict=True)
                 ],
                 "centres",
