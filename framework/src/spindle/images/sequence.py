@@ -41,9 +41,15 @@ class ImageSequence:
             raise ModelError("the experiment has no images on disk; give an experiment file written by spindle import")
         self.experiment = experiment
         self.imageset: ImageSet = imageset
-        params = imageset.params
-        parallax = experiment.detector[0].parallax
-        self.options = FormatOptions(multi_panel=bool(params.get("multi_panel") or False), parallax=parallax)
+        first = experiment.detector[0]
+        # What the importer was told in place of a header's is told again to readers that cannot open a file without.
+        self.options = FormatOptions(
+            multi_panel=bool(imageset.params.get("multi_panel") or False),
+            parallax=first.parallax,
+            wavelength=experiment.beam.wavelength,
+            distance=first.distance,
+            pixel_size=(float(first.pixel_size[0]), float(first.pixel_size[1])),
+        )
         self._format = imageset.format
         self._lock = threading.Lock()
         self._open: dict[str, ImageReader] = {}

@@ -11,6 +11,7 @@ import pytest
 
 import spindle
 from spindle.errors import UserError
+from spindle.images import ImageSequence
 
 __all__ = ["Defect", "assert_explained_and_mended"]
 
@@ -53,7 +54,7 @@ class Defect:
 
 
 def assert_explained_and_mended(defect: Defect, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Import the defective data set, look for the message, and import again as the message says.
+    """Import the defective data set, look for the message, import again as the message says, and read an image.
 
     Parameters
     ----------
@@ -78,6 +79,7 @@ def assert_explained_and_mended(defect: Defect, folder: Path, caplog: pytest.Log
     assert any(key in defect.remedy for key in mend), f"{defect.name}: mended by another parameter than the one named"
     experiments = spindle.run("import", files=files, **{**defect.given, **mend}).experiments
     assert experiments is not None and defect.check(experiments), f"not mended by {mend}"
+    ImageSequence(experiments[0]).read(0)
 
 
 def _explains(line: str, defect: Defect) -> bool:

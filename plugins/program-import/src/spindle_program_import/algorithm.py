@@ -252,17 +252,20 @@ def _set_oscillation(series: Series, params: Any) -> None:
     """Give the images of a series the angles that the user wants."""
     from spindle.models import Goniometer, Scan
 
+    from .grouping import hidden_rotation
+
     default = Goniometer(rotation_axis=np.array([1.0, 0.0, 0.0]))
     wanted = params.geometry.scan.oscillation
     is_sequence = params.geometry.convert_stills_to_sequences
     if wanted is None and not is_sequence:
         return
     first = series.frames[0].number
+    step = hidden_rotation(series.frames) or 0.0
     for frame in series.frames:
         if wanted is not None:
             start, width = wanted[0] + (frame.number - first) * wanted[1], wanted[1]
         else:
-            start, width = frame.start, frame.width
+            start, width = frame.start, frame.width or max(step, 0.0)
         if frame.scan is None:
             frame.scan = Scan(image_range=(1, 1), oscillation_deg=(start, width))
         else:

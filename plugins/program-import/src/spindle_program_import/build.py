@@ -38,12 +38,12 @@ class Builder:
         """Experiments of all runs, in order."""
         items: list[Experiment] = []
         for run in runs:
-            if (
-                self.params.input.as_grid_scan
-                or self.params.geometry.convert_sequences_to_stills
-                or run.kind == "image"
-            ):
+            if self.params.geometry.convert_sequences_to_stills or run.kind == "image":
                 items += [self._image(run.series, frame) for frame in run.frames]
+            elif self.params.input.as_grid_scan:
+                items += [
+                    replace(self._image(run.series, f), goniometer=f.goniometer, scan=_own_scan(f)) for f in run.frames
+                ]
             else:
                 items.append(self._sequence(run))
         if self.params.input.as_grid_scan:
@@ -179,6 +179,13 @@ class Builder:
                     f"geometry.scan.oscillation={start:g},{abs(step):g}{turned}",
                 )
                 self.notes.append(f"{series.template}: {text}")
+
+
+def _own_scan(frame: Frame) -> Scan | None:
+    """The scan of one image, with its number."""
+    if frame.scan is None:
+        return None
+    return replace(frame.scan, image_range=(frame.number, frame.number))
 
 
 def extrapolated(scan: Scan, image_range: tuple[int, int]) -> Scan:
