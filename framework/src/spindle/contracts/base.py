@@ -40,6 +40,14 @@ class Algorithm:
         """Make an instance; overridden by plugins that prepare something."""
         return cls(params, context)
 
+    @classmethod
+    def unavailable(cls) -> str:
+        """Why this machine cannot run the plugin and what to do about it, a sentence or two; empty when it can.
+
+        Overridden by plugins that need more than Python packages: a graphics processor, a licence, another program.
+        """
+        return ""
+
 
 class Program(Algorithm):
     """A command of the `spindle` command line, and the function `spindle.run(name, ...)`.

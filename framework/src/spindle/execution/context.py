@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spindle.errors import Cancelled, ParameterError
+from spindle.errors import Cancelled, ParameterError, PluginError
 from spindle.params import Params
 from spindle.params.resolve import build
 from spindle.params.tree import scopes_of, walk
@@ -97,6 +97,9 @@ class RunContext:
         """
         name = str(name)  # the value Auto of a parameter means the plugin that is called so
         plugin: Any = self.host.load(slot, name)
+        reason = plugin.unavailable() if hasattr(plugin, "unavailable") else ""
+        if reason:
+            raise PluginError(f"the {slot} {name!r} cannot be used on this machine: {reason}")
         if params is None:
             params = self.params_of(slot, name)
         if params is None and getattr(plugin, "Params", None) is not None:

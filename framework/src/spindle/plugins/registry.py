@@ -80,7 +80,10 @@ class Registry:
         try:
             self.find(info.slot, info.name)
             if check:
-                load(info)
+                plugin = load(info)
+                reason = plugin.unavailable() if hasattr(plugin, "unavailable") else ""
+                if reason:
+                    return "ok", f"{title(info)} is fine, but cannot be used on this machine: {reason}"
             else:
                 check_version(info)
                 check_module_exists(info)

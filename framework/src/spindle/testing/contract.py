@@ -50,6 +50,8 @@ class PluginContract:
     @pytest.fixture
     def plugin(self, info: PluginInfo, plugin_class: Any, params: Params) -> Handle:
         """The plugin behind the handle through which programs call it."""
+        if reason := plugin_class.unavailable():
+            pytest.skip(reason)
         context = make_context()
         return PluginHost().add(info.slot, info.name, plugin_class.from_params(params, context))
 
