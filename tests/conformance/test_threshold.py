@@ -45,3 +45,7 @@ class TestRadialProfileWithWideBlur(ThresholdContract):
 class TestRadialProfileOfDials(ThresholdContract):
     name = "radial_profile"
     parameters = {"legacy_pixels": True}
+
+
+class TestDispersionCuda(ThresholdContract):
+    name = "dispersion_cuda"
