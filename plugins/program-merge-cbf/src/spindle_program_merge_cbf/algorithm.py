@@ -1,0 +1,148 @@
+"""`spindle merge_cbf`: sums of successive images."""
+
+from __future__ import annotations
+
+import glob
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.errors import ParameterError, UserError
+from spindle.params import Bool, Int, Params, PathParam, Str
+
+if TYPE_CHECKING:
+    from spindle.execution import RunContext
+
+    from .summing import Group, Series
+
+__all__ = ["MergeCbf"]
+
+
+class MergeCbf(Program):
+    """Sum successive images into new CBF files, whose headers say so: n times the exposure and the width of rotation.
+
+    Images of any format that is read may be given; CBF images keep their header, others get one from their models. Pixels
+    that are bad (negative) in one of the images are bad in the sum, overloaded ones overloaded. Images at the end that do
+    not make a full sum are left out.
+
+        spindle merge_cbf image_*.cbf
+        spindle merge_cbf imported.expt merge_n_images=10 output.image_prefix=tenths_
+    """
+
+    class Params(Params):
+        """What is summed."""
+
+        merge_n_images = Int(2, min=1, help="Images that make one sum.")
+        get_raw_data_from_imageset = Bool(
+            True, help="Read pixels through the image format, which is the only way here; False is refused.", level=2
+        )
+
+        class output(Params):
+            """What is written."""
+
+            image_prefix = PathParam(
+                "sum_", help="Beginning of the file names, folder included; numbers and .cbf follow."
+            )
+            log = Str("spindle.merge_cbf.log", none=True, help="Log file.")
+
+    @hookimpl
+    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+        """Sum and write the images; see `spindle.contracts.program.ProgramSpec`."""
+        from spindle.report import Table
+
+        from .summing import Summer, make_series
+
+        if not params.get_raw_data_from_imageset:
+            raise ParameterError(
+                "get_raw_data_from_imageset=False: pixels are always read through the image format, which does not change "
+                "them; leave it out"
+            )
+        if inputs.reflections:
+            raise ParameterError("merge_cbf: images are summed; leave the reflection file out")
+        n = params.merge_n_images
+        series = make_series(context.experiments_of(inputs))
+        short = [s for s in series if len(s) < n]
+        if len(short) == len(series):
+            longest = max(series, key=len)
+            raise ParameterError(
+                f"merge_n_images={n}: {longest.name} has {len(longest)} image{'s' if len(longest) > 1 else ''} in one sweep; "
+                "give a smaller number or more images"
+            )
+        groups = _groups(series, n, str(params.output.image_prefix))
+        _check_files(groups, series, str(params.output.image_prefix))
+        over = []
+        with context.progress("summing images", len(groups)) as progress:
+            for count in context.executor.map(Summer(n), groups):
+                over.append(count)
+                progress.advance()
+        rows = []
+        for one in series:
+            mine = [(g, o) for g, o in zip(groups, over, strict=True) if g.series is one]
+            left = len(one) - n * len(mine)
+            scan = one.items[0][0].experiment.scan
+            width = n * scan.oscillation_deg[1] if scan is not None else None
+            files = f"{mine[0][0].path.name} to {mine[-1][0].path.name}" if mine else "none"
+            rows.append([one.name, len(one), len(mine), left, width, sum(o for _, o in mine), files])
+            if left:
+                context.log.warning(
+                    "Warning: the last %d of %d images of %s make no full sum and are left out",
+                    left,
+                    len(one),
+                    one.name,
+                )
+            _warn(one, n, context)
+        headers = ["images", "number", "sums", "left out", "width (deg)", "overloaded\npixels", "files"]
+        context.table(Table(f"Sums of {n} images:", headers, rows, "sums"))
+        return ProgramResult(
+            summary={"n_sums": len(groups), "files": [str(g.path) for g in groups], "n_overloaded": sum(over)},
+            next_step=f"spindle import {params.output.image_prefix}*.cbf",
+        )
+
+
+def _groups(series: list[Series], n: int, prefix: str) -> list[Group]:
+    """What is summed into which file."""
+    from .summing import Group
+
+    groups = []
+    for number, one in enumerate(series, 1):
+        sweep = f"{number}_" if len(series) > 1 else ""
+        for i in range(len(one) // n):
+            groups.append(Group(one, i * n, Path(f"{prefix}{sweep}{i + 1:04d}.cbf")))
+    return groups
+
+
+def _check_files(groups: list[Group], series: list[Series], prefix: str) -> None:
+    """Raise when a sum would replace an image that is read, or files of an earlier run would stay among the new ones."""
+    targets = {g.path.resolve() for g in groups}
+    for one in series:
+        for images, index in one.items:
+            path = Path(images.file_of(index)[0])
+            if path.resolve() in targets:
+                raise UserError(
+                    f"output.image_prefix={prefix}: {path} would be replaced, but is one of the images to be summed; "
+                    "choose another prefix"
+                )
+    pattern = re.compile(re.escape(prefix) + r"(\d+_)?\d{4,}\.cbf")
+    old = [
+        p for p in glob.glob(f"{glob.escape(prefix)}*.cbf") if pattern.fullmatch(p) and Path(p).resolve() not in targets
+    ]
+    if old:
+        raise UserError(
+            f"output.image_prefix={prefix}: {len(old)} images of that name ({sorted(old)[0]} ...) would stay beside the new "
+            "ones and be taken for part of them; remove them or choose another prefix"
+        )
+
+
+def _warn(series: Series, n: int, context: RunContext) -> None:
+    """Say what the headers of the sums cannot."""
+    experiment = series.items[0][0].experiment
+    pedestal = experiment.detector[0].pedestal
+    if pedestal:
+        context.log.warning(
+            "Warning: the sums of %s have a pedestal of %g, which CBF headers do not tell; import them with "
+            "geometry.detector.panel.pedestal=%g",
+            series.name,
+            n * pedestal,
+            n * pedestal,
+        )
