@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 import pytest
+from spindle_format_mar.kernels import packed_end
 from spindle_format_mar.reader import _put_overflows
 
 from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError
 from spindle.images import open_image
+from spindle.images.compressed import read_all
 from spindle.testing import shared_data
 from spindle.testing.images import write_marccd
 
@@ -67,6 +69,29 @@ def test_mar345():
     assert models.scan.oscillation_deg == (0, 1) and models.exposure_time == 20
     assert models.epoch == 881231028  # date -u -d '1997-12-04 10:23:48' +%s
     assert reader.read()[0].sum(dtype=np.int64) == 950724595
+
+
+@pytest.mark.parametrize("part", [0.3, 0.9999])
+def test_a_short_mar345_is_an_error(tmp_path, part):
+    content = read_all(shared_data("images") / "example.mar2300.bz2").tobytes()
+    path = tmp_path / "a.mar2300"
+    path.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(
+        FileFormatError, match=rf"a\.mar2300: end of the file: expected.*found {int(part * len(content))}"
+    ):
+        open_image(path).read()
+
+
+@pytest.mark.parametrize("width", [3, 4])
+def test_the_end_of_packed_pixels(width):
+    # Two blocks: 4 pixels of 5 (3) bits, 8 pixels of 0 bits; 2 * 6 + 20 = 32 bits, or 2 * 8 + 12 = 28 bits.
+    sizes = np.array([0, 4, 5, 6] if width == 3 else [0, 3, 3, 3], dtype=np.int64)
+    block = 2 | 2 << width
+    place = 2 * width + 4 * int(sizes[2])
+    data = np.frombuffer((block | 3 << place).to_bytes(8, "little"), np.uint8).copy()
+    assert packed_end(data, 12, width, sizes) == 4
+    assert packed_end(data[:4], 12, width, sizes) == 4
+    assert packed_end(data[:2], 12, width, sizes) == -1
 
 
 @pytest.mark.parametrize("first", [0, 1])

@@ -15,6 +15,9 @@ from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 
 from .header import PIXELS, FrameHeader, Mar345Header, parse_mar345, parse_marccd
 
+# Bits of a packed pixel in both versions of the packing.
+_FIRST_SIZES = (0, 4, 5, 6, 7, 8, 16, 32)
+_SECOND_SIZES = (0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 32)
 # The largest value that a mar345 measures; larger ones are saturated.
 MAR345_SATURATION = 249862.0
 _LAMBDA = re.compile(r"\blambda=([\d.]+)")
@@ -170,6 +173,7 @@ class Mar345Reader(SingleImageReader):
         if packed < 0 or not 0 < n < 100000:
             remedy = "copy the file again, or pack a spiral image with mar's own program"
             raise HeaderError(self.path, f"after byte {PIXELS}", "the line 'CCP4 packed image'", None, remedy)
+        self._check_end(data, content.index(b"\n", packed + 1) + 1, n * n, content[packed : packed + 20])
         # The decoder looks for the line with its preceding line feed, and must not see the overflows before it.
         image = np.ascontiguousarray(
             uncompress_pck(b"\n" + content[packed:], dim1=n, dim2=n, overflowPix=0), dtype=np.uint32
@@ -177,6 +181,17 @@ class Mar345Reader(SingleImageReader):
         pairs = np.frombuffer(content, f"{order}i4", 2 * max(n_high, 0), PIXELS).reshape(-1, 2)
         _put_overflows(image.reshape(-1), pairs)
         return [image.reshape(n, n)]
+
+    def _check_end(self, data: np.ndarray, start: int, n_pixels: int, line: bytes) -> None:
+        """Raise an error when the packed pixels go on after the end of the file: fabio leaves zeros there."""
+        from .kernels import packed_end
+
+        width, sizes = (4, _SECOND_SIZES) if b"V2" in line else (3, _FIRST_SIZES)
+        if packed_end(data[start:].view(np.uint8), n_pixels, width, np.array(sizes, dtype=np.int64)) < 0:
+            expected = f"the packed bits of {n_pixels} pixels from byte {start}"
+            raise HeaderError(
+                self.path, "end of the file", expected, f"{data.size} bytes", "the file is cut short: copy it again"
+            )
 
 
 def _put_overflows(flat: np.ndarray, pairs: np.ndarray) -> None:
