@@ -130,6 +130,7 @@ def _serve(
         context.log.warning(
             "Warning: host=%s lets every machine that reaches this one ask for images and stop the server", host
         )
+    _compile_indexing()
     with server.without_noise():
         asyncio.run(server.serve(sockets=[listener]))
     answers = sum(spots.n_answered.values())
@@ -139,6 +140,17 @@ def _serve(
     return ProgramResult(
         summary={"port": port, "answers": {str(k): n for k, n in sorted(spots.n_answered.items())}},
     )
+
+
+def _compile_indexing() -> None:
+    """On a machine where nothing is compiled yet, compile what indexing needs beside the first requests."""
+    from spindle.execution.compile_cache import is_cold
+
+    if is_cold():
+        from spindle.execution.precompile import compile_beside, packages_of
+        from spindle.execution.runner import effective_params, make_host
+
+        compile_beside(packages_of(effective_params("index", [], make_host())))
 
 
 def _is_loopback(host: str) -> bool:

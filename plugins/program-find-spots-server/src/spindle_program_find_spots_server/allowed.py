@@ -15,6 +15,7 @@ from .refusal import Refusal
 __all__ = ["AllowedFolders", "ImageName"]
 
 _NUMBERED = re.compile(r"^(?P<file>.*[^/])[:#](?P<number>[0-9]{1,9})$", re.DOTALL)
+_LONGEST_NAME = 4096  # PATH_MAX of Linux
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,12 @@ class AllowedFolders:
         """
         if "\0" in text or not text.startswith("/"):
             raise Refusal(400, f"image {text!r}: not an absolute path; write it from the root, /data/image_0001.cbf")
-        if len(os.fsencode(text)) > 4096:
-            raise Refusal(414, f"the name of the image has {len(text)} characters; 4096 bytes are the limit")
+        try:
+            size = len(os.fsencode(text))
+        except UnicodeEncodeError as error:
+            raise Refusal(400, f"image {text!r}: not a possible name of a file") from error
+        if size > _LONGEST_NAME:
+            raise Refusal(414, f"the name of the image has {size} bytes; {_LONGEST_NAME} are the limit")
         self.check(text, "image")
         match = _NUMBERED.match(text)
         if match is None or os.path.exists(text):

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -29,7 +28,11 @@ log = logging.getLogger("spindle.find_spots_server")
 
 URL_LIMIT = 16 * 1024
 BODY_LIMIT = 256 * 1024
+_PATIENCE_LIMIT = 32 * BODY_LIMIT
 _BODY_SECONDS = 15.0
+_CLOSE = {"Connection": "close"}
+
+_Endpoint = Callable[[Request], Awaitable[Response]]
 
 _ADDRESSES = {
     "GET /path/of/image.cbf;name=value;name=value": "analyse one image",
@@ -64,17 +67,17 @@ class SpotServer:
         self.n_answered: dict[int, int] = {}
         self.app = Starlette(
             routes=[
-                Route("/", self._overview),
-                Route("/health", self._health),
-                Route("/plugins", self._plugins),
-                Route("/stop", self._stop, methods=["POST"]),
-                Route("/Ctrl-C", self._stop),
-                Route("/find_spots", self._post, methods=["POST"]),
-                Route("/find_spots", self._query),
-                Route("/{path:path}", self._path),
+                Route("/", _guarded(self._overview)),
+                Route("/health", _guarded(self._health)),
+                Route("/plugins", _guarded(self._plugins)),
+                Route("/stop", _guarded(self._stop), methods=["POST"]),
+                Route("/Ctrl-C", _guarded(self._stop)),
+                Route("/find_spots", _guarded(self._post), methods=["POST"]),
+                Route("/find_spots", _guarded(self._query)),
+                Route("/{path:path}", _guarded(self._path)),
             ],
             lifespan=self._lifespan,
-            exception_handlers={HTTPException: self._http_error, Exception: self._bug},
+            exception_handlers={Refusal: self._refused, HTTPException: self._http_error, Exception: self._bug},
         )
 
     @asynccontextmanager
@@ -133,12 +136,8 @@ class SpotServer:
     async def _post(self, request: Request) -> Response:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
-            reason = f"content-type {kind or '(none)'}: must be application/json"
-            return self._reply(request, 415, {"error": reason})
-        try:
-            body = await _body(request)
-        except Refusal as refusal:
-            return self._reply(request, refusal.status, {"error": refusal.reason}, headers={"Connection": "close"})
+            raise Refusal(415, f"content-type {kind or '(none)'}: must be application/json")
+        body = await _body(request)
         return await self._analyse(request, lambda: from_json(body))
 
     # -- answers
@@ -149,7 +148,6 @@ class SpotServer:
         style, image = "", ""
         headers: dict[str, str] = {}
         try:
-            _check_origin(request)
             if len(request.scope["raw_path"]) + len(request.scope["query_string"]) > URL_LIMIT:
                 raise Refusal(414, f"the address is longer than {URL_LIMIT} bytes; send the parameters by POST")
             question = read()
@@ -177,6 +175,11 @@ class SpotServer:
             return Response(to_xml(content), status, headers, "application/xml")
         return Response(to_json(content), status, headers, "application/json")
 
+    async def _refused(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refusal)
+        log.info("%s  %d  %s", _client(request), error.status, _plain(error.reason))
+        return self._reply(request, error.status, {"error": error.reason}, headers=error.headers)
+
     async def _http_error(self, request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         reason = {405: f"method {_plain(request.method)}: not for this address; GET / lists what is understood"}
@@ -194,20 +197,28 @@ async def _body(request: Request) -> bytes:
         async with asyncio.timeout(_BODY_SECONDS):
             async for part in request.stream():
                 size += len(part)
-                if size > BODY_LIMIT:
-                    raise Refusal(413, f"body: larger than {BODY_LIMIT} bytes")
-                parts.append(part)
+                if size <= BODY_LIMIT:
+                    parts.append(part)
+                elif size > _PATIENCE_LIMIT:  # a little more is read and dropped, so that the client sees the answer
+                    break
     except TimeoutError:
-        raise Refusal(408, f"body: not complete after {_BODY_SECONDS:g} s") from None
+        raise Refusal(408, f"body: not complete after {_BODY_SECONDS:g} s", _CLOSE) from None
     except ClientDisconnect:
         raise Refusal(400, "body: the connection was closed before its end") from None
+    if size > BODY_LIMIT:
+        raise Refusal(413, f"body: larger than {BODY_LIMIT} bytes", _CLOSE)
     return b"".join(parts)
 
 
-def _check_origin(request: Request) -> None:
-    """Refuse what a web page of another site makes a browser ask."""
-    if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-        raise Refusal(403, "requests of web pages of other sites are not answered")
+def _guarded(endpoint: _Endpoint) -> _Endpoint:
+    """An endpoint that does not do what a web page of another site makes a browser ask."""
+
+    async def guarded(request: Request) -> Response:
+        if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            raise Refusal(403, "requests of web pages of other sites are not answered", _CLOSE)
+        return await endpoint(request)
+
+    return guarded
 
 
 def _client(request: Request) -> str:
@@ -215,8 +226,5 @@ def _client(request: Request) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text for a log line: control characters are escaped."""
-    return quote(text, safe="".join(chr(c) for c in range(32, 127))) if not text.isprintable() else text
-
-
-Handler = Callable[[Request], Awaitable[Response]]
+    """Text for a log line: what cannot be printed is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

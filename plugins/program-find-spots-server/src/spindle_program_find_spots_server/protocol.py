@@ -21,6 +21,7 @@ __all__ = ["HttpServer", "SpotProtocol"]
 REQUEST_SECONDS = 15.0
 """How long a client may take to send the head of a request."""
 
+LINGER_SECONDS = 2.0
 MAX_CONNECTIONS = 512
 
 
@@ -28,6 +29,7 @@ class SpotProtocol(H11Protocol):
     """One connection."""
 
     _patience: asyncio.TimerHandle | None = None
+    _is_refused = False
 
     def connection_made(self, transport: Any) -> None:
         """Greet a client."""
@@ -39,10 +41,14 @@ class SpotProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
+        if self._is_refused:
+            return
         try:
             super().data_received(data)
         except h11.LocalProtocolError:  # an error in what follows a request that is answered already
             self.transport.close()
+        if self._is_refused:
+            return
         has_request = self.cycle is not None and not self.cycle.response_complete
         if has_request and self._patience is not None:
             self._patience.cancel()
@@ -52,6 +58,8 @@ class SpotProtocol(H11Protocol):
 
     def eof_received(self) -> Any:
         """Keep the way back open for a client that has said everything and waits for its answer."""
+        if self._is_refused:
+            return None
         is_waiting = self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
         if is_waiting:
             self.cycle.keep_alive = False
@@ -78,18 +86,38 @@ class SpotProtocol(H11Protocol):
             self._refuse(408, f"no complete request within {REQUEST_SECONDS:g} s")
 
     def _refuse(self, status: int, reason: str) -> None:
-        """Send a last answer and hang up."""
-        if self.transport.is_closing():
+        """Send a last answer; hang up once the client has had time to read it."""
+        if self.transport.is_closing() or self._is_refused:
             return
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-        with contextlib.suppress(h11.LocalProtocolError):
+        self._is_refused = True
+        body = to_json({"error": reason})
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        try:
             for event in (
                 h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status]),
-                h11.Data(data=to_json({"error": reason})),
+                h11.Data(data=body),
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        except h11.LocalProtocolError:  # another answer is on its way already
+            self.transport.close()
+            return
+        # Closing at once would reset the connection where bytes of the client are still unread, and lose the answer.
+        self.transport.write_eof()
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def shutdown(self) -> None:
+        """Let an idle client go because the server stops."""
+        try:
+            super().shutdown()
+        except h11.LocalProtocolError:
+            self.transport.close()
 
 
 class HttpServer(uvicorn.Server):
