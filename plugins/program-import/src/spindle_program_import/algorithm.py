@@ -99,6 +99,13 @@ def _check_params(params: Any) -> None:
             "must not be negative; use geometry.goniometer.invert_rotation_axis=True with the signs of both angles "
             "changed"
         )
+    given = params.input
+    if given.grid_size is not None and not given.as_grid_scan:
+        raise ParameterError("input.grid_size= is for grid scans; set input.as_grid_scan=True too, or leave it out")
+    if given.reference_geometry is None:
+        for name in ("check_reference_geometry", "use_beam_reference", "use_gonio_reference", "use_detector_reference"):
+            if not getattr(given, name):
+                raise ParameterError(f"input.{name}=False has no meaning without input.reference_geometry=")
     if geometry.scan.extrapolate_scan and geometry.scan.image_range is None:
         raise ParameterError("geometry.scan.extrapolate_scan=True needs geometry.scan.image_range=<first>,<last>")
 
@@ -227,7 +234,18 @@ def _wanted_parallax(params: Any) -> str | None:
 
 
 def _select_images(all_series: list[Series], params: Any) -> None:
-    """Keep the images of ``geometry.scan.image_range``."""
+    """Keep the images of ``geometry.scan.image_range`` and of ``input.template=file.h5:<first>:<last>``."""
+    from .files import container_ranges
+
+    ranges = container_ranges(params.input.template)
+    for series in [s for s in all_series if s.template in ranges]:
+        first, last = ranges[series.template]
+        count = len(series.frames)
+        series.frames = [f for f in series.frames if first <= f.number <= last]
+        if not series.frames:
+            raise ParameterError(
+                f"input.template={series.template}:{first}:{last}: the images of the file are 1 to {count}"
+            )
     wanted = params.geometry.scan.image_range
     if wanted is None:
         return

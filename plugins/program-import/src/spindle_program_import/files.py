@@ -181,9 +181,30 @@ def _folder(folder: Path) -> list[str]:
     return sorted(names, key=_by_number)
 
 
+def split_range(template: str) -> tuple[str, tuple[int, int] | None]:
+    """A template and the first and last image number after it (``image_####.cbf:1:90``); None without them."""
+    match = re.fullmatch(r"(.+):(\d+):(\d+)", template)
+    if match is None:
+        return template, None
+    return match.group(1), (int(match.group(2)), int(match.group(3)))
+
+
+def container_ranges(templates: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """First and last image of the files with many images that are given as ``template=x_master.h5:1:90``, by path."""
+    found = {}
+    for template in templates:
+        name, numbers = split_range(template)
+        if "#" not in name and numbers is not None:
+            found[str(Path(name).expanduser().absolute())] = numbers
+    return found
+
+
 def _template(template: str) -> list[str]:
-    path = str(Path(template).expanduser().absolute())
+    name, numbers = split_range(template)
+    path = str(Path(name).expanduser().absolute())
     if path.count("#") == 0:
+        if Path(path).is_file():
+            return [path]
         raise FileFormatError(f"template={template}: no # in it; write # in place of each digit, as in image_####.cbf")
     first, last = path.index("#"), path.rindex("#")
     if path[first : last + 1].strip("#"):
@@ -191,13 +212,15 @@ def _template(template: str) -> list[str]:
     prefix, suffix, width = path[:first], path[last + 1 :], last - first + 1
     pattern = re.compile(re.escape(prefix) + r"(\d+)" + re.escape(suffix))
     found = []
-    for name in glob.glob(glob.escape(prefix) + "*" + glob.escape(suffix)):
-        match = pattern.fullmatch(name)
+    for file in glob.glob(glob.escape(prefix) + "*" + glob.escape(suffix)):
+        match = pattern.fullmatch(file)
         if match and (len(match.group(1)) == width or (len(match.group(1)) > width and match.group(1)[0] != "0")):
-            found.append((int(match.group(1)), name))
+            found.append((int(match.group(1)), file))
+    there = sorted(n for n, _ in found)
+    if numbers is not None:
+        found = [(n, file) for n, file in found if numbers[0] <= n <= numbers[1]]
     if not found:
-        raise FileFormatError(
-            f"template={template}: no file matches {prefix}{'0' * (width - 1)}1{suffix} and so on in "
-            f"{Path(prefix).parent}"
-        )
-    return [name for _, name in sorted(found)]
+        place = f"of {there[0]} to {there[-1]} is within {template}" if there else f"matches in {Path(prefix).parent}"
+        example = f"{Path(prefix).name}{(numbers or (1, 1))[0]:0{width}d}{suffix}"
+        raise FileFormatError(f"template={template}: no file {place}; expected {example} and so on")
+    return [file for _, file in sorted(found)]

@@ -154,7 +154,9 @@ class ImportParams(Params):
         """What is read."""
 
         ignore_unhandled = Bool(True, help="Leave out files that are no images; otherwise they are an error.")
-        template = Str(None, multiple=True, help="Images by template, with # for the digits of the number.")
+        template = Str(
+            None, multiple=True, help="Images by template, # for each digit of the number: t_####.cbf, t_####.cbf:1:90."
+        )
         directory = Str(None, multiple=True, help="Folder with images.")
         reference_geometry = PathParam(None, help="Experiment list whose geometry replaces that of the headers.")
         check_reference_geometry = Bool(True, level=2, help="Refuse a reference whose detector has other panels.")
