@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from spindle.contracts.format import HEAD_SIZE, FormatOptions, ImageModels, ImageReader
-from spindle.errors import FileFormatError, HeaderError, SpindleError, fault
+from spindle.errors import HeaderError, SpindleError, fault
 
 from .compressed import read_all, read_head
 
@@ -140,7 +140,7 @@ class HeaderReader(ImageReader):
 
         Raises
         ------
-        FileFormatError
+        HeaderError
             If the file ends before the pixels do.
         """
         size = np.dtype(dtype).itemsize * shape[0] * shape[1]
@@ -215,7 +215,8 @@ class SingleImageReader(HeaderReader):
         except SpindleError:
             raise
         except Exception as error:  # the decoders of other libraries raise whatever they like on damaged files
-            raise FileFormatError(
-                f"{self.path}: the pixels cannot be read ({type(error).__name__}: {error}); copy the file again"
+            found = f"what cannot be decoded ({type(error).__name__}: {error}) in {data.size} bytes"
+            raise HeaderError(
+                self.path, "pixels", "as many as the header says", found, "the file is damaged: copy it again"
             ) from error
         return fill(pixels, out)
