@@ -40,6 +40,8 @@ def spotty(seed: int, size: int = 121) -> np.ndarray:
 class Server:
     """A running server; ``folder`` is what it may read."""
 
+    is_interrupted = False
+
     def __init__(self, folder: Path, *words: str) -> None:
         self.folder = folder
         command = [
@@ -98,10 +100,12 @@ class Server:
             return answer
 
     def end(self) -> int:
-        if self.process.poll() is None:
+        """Wait for the end, which SIGTERM brings about unless Ctrl-C has already; return the exit code."""
+        if not self.is_interrupted:
             self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(30)
         self.reader.join(10)
+        self.process.stdout.close()
         return code
 
 
@@ -433,6 +437,7 @@ def test_many_clients_get_the_same_answers(server):
             content = json.loads(response.read())
             if response.status != 200 or content["n_spots_total"] != truth[i % N_IMAGES]:
                 wrong.append(content)
+        connection.close()
 
     threads = [threading.Thread(target=client, args=(i,)) for i in range(8)]
     for thread in threads:
@@ -457,8 +462,9 @@ def test_a_stopped_server_answers_what_it_was_asked(tmp_path):
     )  # fmt: skip
     assert busy.returncode == 2
     assert f"cannot listen on port={server.port} of host=127.0.0.1: Address already in use. Next:" in busy.stderr
+    server.is_interrupted = True
     server.process.send_signal(signal.SIGINT)
     for thread in asking:
         thread.join()
     assert [a["n_spots_total"] > 30 for a in answers] == 4 * [True]
-    assert server.process.wait(30) == 130
+    assert server.end() == 130
