@@ -234,7 +234,7 @@ def test_an_array_for_each_element(tmp_path):
     left, right = models.detector
     assert models.beam.wavelength == 1.25 and models.goniometer is None and models.scan is None
     assert (left.name, right.name) == ("ARRAY_LEFT", "ARRAY_RIGHT") and left.type == "SENSOR_PAD"
-    assert left.trusted_range == (-39.0, 9000.0) and right.trusted_range == (0.0, 8000.0) and left.gain == 1.5
+    assert left.trusted_range == (-39.0, 8999.0) and right.trusted_range == (0.0, 7999.0) and left.gain == 1.5
     # The first element is turned by 90 deg about the beam, (-1, 2) to (-2, -1).
     assert left.origin == pytest.approx([10 - 2, 20 - 1, -100]) and left.pixel_size.tolist() == [0.11, 0.12]
     assert left.fast_axis == pytest.approx([0, 1, 0]) and left.slow_axis == pytest.approx([1, 0, 0])

@@ -1,4 +1,7 @@
-"""Our experiment lists against dials.import on the same images, and DIALS reading ours. Skipped without DIALS."""
+"""Our experiment lists of series against dials.import, and DIALS reading ours. Skipped without DIALS.
+
+Single images of all kinds are compared in test_images_dials.py.
+"""
 
 from __future__ import annotations
 
@@ -67,8 +70,6 @@ def assert_same(ours, theirs, where=""):
     [
         ("l_cysteine", "*.cbf.bz2"),
         ("thaumatin_grid", "*_000[1-3].cbf.bz2"),
-        ("images", "DLS_I03_smargon_0001.cbf.gz"),
-        ("images", "dlsnxs2cbf_therm_0001.cbf.gz"),
     ],
 )
 def test_same_experiments_as_dials(tmp_path, folder, pattern):

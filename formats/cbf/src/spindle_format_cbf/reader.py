@@ -163,6 +163,9 @@ class CbfReader(ImageReader):
         cutoff = array.overload if array else None
         if cutoff is None:
             cutoff = self._number("Count_cutoff")
+        elif header is None:
+            # The dictionary's overload is the value of saturated pixels; Dectris puts the highest good count there.
+            cutoff -= 1.0
         if cutoff is None:
             cutoff = 1048575.0
             _note(notes, "the header gives no Count_cutoff: counts up to 1048575 are trusted")
