@@ -32,8 +32,8 @@ RIVAL = 0.05
 WEDGE_DEG, N_WEDGES, WEDGE_SPOTS = 8.0, 6, 40
 #: A spot within this part of a turn of the lattice for three vectors lies on it.
 ON_LATTICE = 0.2
-#: Spots with which candidates are compared.
-SCREEN_SPOTS = 1500
+#: Spots with which candidates are compared, and with which vectors are found; the last fit has them all.
+SCREEN_SPOTS, VECTOR_SPOTS = 1500, 2500
 
 
 class LatticeBeamPosition(Algorithm):

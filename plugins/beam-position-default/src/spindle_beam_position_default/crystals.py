@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class LatticeSpots:
     back: np.ndarray
     s0: np.ndarray
     vectors: np.ndarray
+    _turned: np.ndarray | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(cls, sweep: Experiment, spots: ReflectionTable, vectors: np.ndarray) -> LatticeSpots:
@@ -68,11 +69,13 @@ class LatticeSpots:
         """Reciprocal lattice points (n, 3), 1/angstrom, with the detector shifted by `shift` (3,) mm."""
         moved = self.lab + shift
         q = moved / np.linalg.norm(moved, axis=1)[:, None] - self.s0
-        return np.asarray(np.einsum("nij,nj->ni", self.back, q))
+        return np.asarray((self.back @ q[:, :, None])[:, :, 0])
 
     def sums(self, shifts: np.ndarray) -> np.ndarray:
         """Fourier sums (m, k) complex, divided by the number of spots, for shifts (k, 3) mm."""
-        turned = np.ascontiguousarray(np.einsum("nij,mi->nmj", self.back, self.vectors))
+        turned = self._turned
+        if turned is None:
+            turned = self._turned = np.ascontiguousarray(self.vectors @ self.back)
         shape = (len(self.vectors), len(shifts))
         real, imaginary = np.empty(shape), np.empty(shape)
         for first in range(0, len(shifts), BLOCK):

@@ -24,6 +24,7 @@ from .algorithm import (
     ON_LATTICE,
     RIVAL,
     SCREEN_SPOTS,
+    VECTOR_SPOTS,
     WEDGE_DEG,
     WEDGE_SPOTS,
     logger,
@@ -156,7 +157,7 @@ class ShiftFinder:
     def _lattices(self, bases: list[LatticeSpots], xy: np.ndarray) -> list[LatticeSpots]:
         """The spots with vectors found at a place; those without three vectors are left out."""
         shift = xy @ self.axes
-        found = [base.with_vectors(self.find_vectors(base.points(shift), self.max_cell)) for base in bases]
+        found = [base.with_vectors(self.find_vectors(_some(base.points(shift)), self.max_cell)) for base in bases]
         return [lattice for lattice in found if len(lattice.vectors) >= 3]
 
     # -- places
@@ -237,6 +238,11 @@ class ShiftFinder:
             f"beyond {scope:g}, or max_cell= if {self.max_cell:.0f} Angstrom is absurd. If that does not help, the rotation "
             "axis or its direction may be wrong, there may be several crystals; method=midpoint looks at the images instead"
         )
+
+
+def _some(points: np.ndarray) -> np.ndarray:
+    """Every so many points, about `VECTOR_SPOTS` of them."""
+    return points[:: max(1, len(points) // VECTOR_SPOTS)]
 
 
 def _thinned(lattices: list[LatticeSpots], limit: int) -> list[LatticeSpots]:
