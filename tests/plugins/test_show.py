@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from spindle_program_show.images import image_format
 from spindle_program_show.models import describe_experiment
 from spindle_program_show.resolution import inscribed_resolution
 
@@ -104,7 +105,28 @@ def test_crystal_and_scan_points_are_printed():
     text = describe_experiment(an_experiment(crystal=crystal), False)
     assert "Unit cell: 10.0000, 20.0000, 30.0000, 90.000, 90.000, 90.000" in text and "P 21 21 21" in text
     assert "A sampled at 2 scan points" in text and "Scan point #2" not in text
-    assert "Scan point #2: 9.9010" in describe_experiment(an_experiment(crystal=crystal), True)
+    lines = describe_experiment(an_experiment(crystal=crystal), True).splitlines()
+    at = lines.index("  Scan point #2:")
+    assert lines[at + 1].startswith("    Unit cell: 9.9010, 19.8020") and lines[at + 2].startswith("    U matrix:")
+
+
+def test_what_crystals_of_stills_have_in_addition_is_printed():
+    crystal = Crystal.from_cell((10, 20, 30, 90, 90, 90), np.eye(3), "P 1")
+    crystal = replace(crystal, extra={"ML_half_mosaicity_deg": 0.15, "ML_domain_size_ang": 5000.0})
+    text = describe_experiment(an_experiment(crystal=crystal), False)
+    assert "Half mosaic angle (degrees):  0.150000" in text and "Domain size (Angstroms):  5000.000000" in text
+
+
+def test_scans_say_when_they_started_and_which_images_are_valid():
+    scan = Scan((1, 2), (0.0, 0.5), epochs=np.array([1767323045.5, 0]), valid_image_ranges={"abc": [[1, 1]]})
+    text = describe_experiment(an_experiment(scan=scan), False)
+    assert "started:       2026-01-02T03:04:05.500 UTC" in text and "valid images of abc: 1 to 1" in text
+
+
+def test_the_beam_centre_in_pixels_allows_for_the_depth_in_the_sensor():
+    # dials.show 3.12.1 of a detector turned by 30 degrees.
+    folder = shared_data("dials_processed") / "l_cysteine_narrow_wedge"
+    assert "px: (190.20,866.05)" in describe_experiment(read_experiments(folder / "11_integrated.expt")[0], False)
 
 
 def test_standard_deviations_of_the_cell():
@@ -139,6 +161,7 @@ def test_single_reflections_and_identifiers():
     assert "xyzobs.px.value" not in result["reflections"].headers
     assert result["identifiers"].rows == [[0, "abc"]]
     everything = tables_of(spindle.run("show", reflections=a_table(), show_all_reflection_data=True, max_reflections=1))
+    assert everything["reflections"].headers[:4] == ["d", "flags", "id", "miller_index"]
     assert set(everything["reflections"].headers) == set(a_table().columns)
 
 
@@ -176,6 +199,12 @@ def test_images_are_imported_on_the_fly(tmp_path, caplog):
     write_mini_cbf(tmp_path / "t_0001.cbf", np.zeros((3, 4), dtype=np.int32))
     result = spindle.run("show", files=[tmp_path / "t_0001.cbf"])
     assert result.summary["n_experiments"] == 1 and result.experiments is None
+
+
+def test_the_format_of_images_is_named(tmp_path):
+    write_mini_cbf(tmp_path / "t_0001.cbf", np.zeros((3, 4), dtype=np.int32))
+    (experiment,) = spindle.run("import", files=[tmp_path / "t_0001.cbf"]).experiments
+    assert "Image format: cbf" in describe_experiment(experiment, False, image_format(experiment))
 
 
 def test_nothing_to_show_is_an_error():

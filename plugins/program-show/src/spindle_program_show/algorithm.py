@@ -55,6 +55,7 @@ class Show(Program):
     def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
         """Print; see `spindle.contracts.program.ProgramSpec`."""
         experiments = inputs.experiments
+        known = len(experiments or ())
         if inputs.files:
             found = context.run_program("import", files=inputs.files).experiments
             experiments = found if not experiments else type(experiments)([*experiments, *(found or ())])
@@ -63,12 +64,13 @@ class Show(Program):
         statistics = params.image_statistics
         summary: dict[str, Any] = {}
         if experiments:
+            from .images import image_format
             from .models import describe_experiment, shared_models
 
             for index, experiment in enumerate(experiments):
-                context.log.info(
-                    "Experiment %d:\n%s\n", index, describe_experiment(experiment, params.show_scan_varying)
-                )
+                name = image_format(experiment) if index >= known else ""
+                text = describe_experiment(experiment, params.show_scan_varying, name)
+                context.log.info("Experiment %d:\n%s\n", index, text)
             if params.show_shared_models:
                 context.table(shared_models(experiments))
             summary["n_experiments"] = len(experiments)

@@ -12,7 +12,12 @@ from spindle.report import Table
 
 if TYPE_CHECKING:
     from spindle.execution.executor import Executor
-    from spindle.models import Experiments
+    from spindle.models import Experiment, Experiments
+
+
+def image_format(experiment: Experiment) -> str:
+    """Name of the format that reads an experiment's first image."""
+    return ImageSequence(experiment).reader(0)[0].format
 
 
 def image_statistics(experiments: Experiments, is_raw: bool, executor: Executor) -> Table:
@@ -22,7 +27,7 @@ def image_statistics(experiments: Experiments, is_raw: bool, executor: Executor)
     ----------
     experiments : Experiments
     is_raw : bool
-        Values as stored, of all pixels; otherwise (value - pedestal) / gain.
+        Values as stored, of all pixels; otherwise (value - pedestal) / gain, of those with a usable gain.
     executor : Executor
     """
     tasks = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,22 @@ from spindle.report import Table
 
 from .resolution import inscribed_resolution
 
+# What crystals of stills have in addition (Sauter and Nave), by its name in the file.
+_STILL_CRYSTAL = {
+    "ML_half_mosaicity_deg": "Half mosaic angle (degrees)",
+    "ML_domain_size_ang": "Domain size (Angstroms)",
+}
+
 
 def _vector(values: Any) -> str:
     return "{" + ",".join(f"{v + 0.0:.6g}" for v in np.ravel(values)) + "}"
 
 
-def describe_experiment(experiment: Experiment, show_scan_varying: bool) -> str:
+def describe_experiment(experiment: Experiment, show_scan_varying: bool, image_format: str = "") -> str:
     """All models of an experiment, line by line."""
     lines = [f"Experiment identifier: {experiment.identifier}"]
+    if image_format:
+        lines.append(f"Image format: {image_format}")
     imageset = experiment.imageset
     if imageset is not None:
         if imageset.template is not None:
@@ -38,7 +47,7 @@ def describe_experiment(experiment: Experiment, show_scan_varying: bool) -> str:
     if experiment.scan is not None:
         lines += _scan(experiment.scan)
     if experiment.goniometer is not None:
-        lines += _goniometer(experiment.goniometer)
+        lines += _goniometer(experiment.goniometer, show_scan_varying)
     if experiment.crystal is not None:
         lines += _crystal(experiment.crystal, show_scan_varying)
     if experiment.profile is not None:
@@ -106,7 +115,8 @@ def _beam(beam: Beam, detector: Detector, show_scan_varying: bool) -> list[str]:
     if hit is not None:
         panel, mm = hit
         where = f"panel {panel}, " if len(detector) > 1 else ""
-        px = mm / detector[panel].pixel_size
+        # The pixel that it lights, so with the depth in the sensor.
+        px = np.ravel(detector.mm_to_pixel(panel, mm))
         lines += [
             "Beam centre:",
             f"    mm: {where}({mm[0]:.2f},{mm[1]:.2f})",
@@ -130,12 +140,17 @@ def _scan(scan: Scan) -> list[str]:
     ]
     if scan.exposure_times is not None and len(scan.exposure_times):
         lines.append(f"    exposure time: {scan.exposure_times[0]:g}")
+    if scan.epochs is not None and len(scan.epochs) and scan.epochs[0] > 0:
+        start = datetime.fromtimestamp(float(scan.epochs[0]), UTC)
+        lines.append(f"    started:       {start.isoformat(timespec='milliseconds').removesuffix('+00:00')} UTC")
     if scan.batch_offset:
         lines.append(f"    batch offset: {scan.batch_offset}")
+    for name, ranges in scan.valid_image_ranges.items():
+        lines.append(f"    valid images of {name}: {', '.join(f'{a} to {b}' for a, b in ranges)}")
     return [*lines, ""]
 
 
-def _goniometer(goniometer: Goniometer) -> list[str]:
+def _goniometer(goniometer: Goniometer, show_scan_varying: bool) -> list[str]:
     lines = [
         "Goniometer:",
         f"    Rotation axis:   {_vector(goniometer.rotation_axis)}",
@@ -149,6 +164,11 @@ def _goniometer(goniometer: Goniometer) -> list[str]:
         ]
         lines.append("    Angles: " + ",".join(f"{a:.6g}" for a in np.ravel(goniometer.angles_deg)))
         lines.append(f"    scan axis: #{goniometer.scan_axis} ({goniometer.names[goniometer.scan_axis]})")
+    points = goniometer.setting_rotation_at_scan_points
+    if points is not None:
+        lines.append(f"    Setting rotation sampled at {len(points)} scan points")
+        if show_scan_varying:
+            lines += [f"      {i + 1:5d}: {_vector(matrix)}" for i, matrix in enumerate(points)]
     return [*lines, ""]
 
 
@@ -203,13 +223,23 @@ def _crystal(crystal: Crystal, show_scan_varying: bool) -> list[str]:
     ]
     if crystal.mosaicity_deg is not None:
         lines.append(f"    Mosaicity:  {crystal.mosaicity_deg:.6f}")
+    for key, label in _STILL_CRYSTAL.items():
+        if key in crystal.extra:
+            lines.append(f"    {label}:  {float(crystal.extra[key]):.6f}")
     if crystal.A_at_scan_points is not None:
         cells = cell_from_real_space(np.linalg.inv(crystal.A_at_scan_points))
         lines.append(f"    A sampled at {len(crystal.A_at_scan_points)} scan points")
         lines.append(f"    Average unit cell: {_cell(cells.mean(axis=0))}")
         if show_scan_varying:
             for i, (matrix, cell) in enumerate(zip(crystal.A_at_scan_points, cells, strict=True)):
-                lines += [f"  Scan point #{i + 1}: {_cell(cell)}", *_matrix("    A = UB:    ", matrix)]
+                point = crystal.with_A(matrix)
+                lines += [
+                    f"  Scan point #{i + 1}:",
+                    f"    Unit cell: {_cell(cell)}",
+                    *_matrix("    U matrix:  ", point.U),
+                    *_matrix("    B matrix:  ", point.B),
+                    *_matrix("    A = UB:    ", matrix),
+                ]
     return [*lines, ""]
 
 

@@ -78,13 +78,13 @@ def column_statistics(table: ReflectionTable) -> Table:
 
 def _shoebox_rows(name: str, boxes: Shoeboxes) -> list[list[str]]:
     """Sums over the pixels of each shoebox."""
-    rows = [[name, "", "", ""]]
-    if len(boxes) == 0 or boxes.data.size == 0:
-        return rows
     starts, sizes = boxes.offsets[:-1], np.diff(boxes.offsets)
-    if np.any(sizes == 0):
-        keep = sizes > 0
-        starts, sizes = starts[keep], sizes[keep]
+    keep = sizes > 0
+    number = int(np.count_nonzero(keep))
+    rows = [[name if number == len(boxes) else f"{name} (of {number} with pixels)", "", "", ""]]
+    if number == 0:
+        return rows
+    starts, sizes = starts[keep], sizes[keep]
     is_signal = (boxes.mask & (MaskCode.VALID | MaskCode.FOREGROUND)) == (MaskCode.VALID | MaskCode.FOREGROUND)
     for label, values in (
         ("  summed counts", np.add.reduceat(boxes.data.astype(np.float64), starts)),
@@ -116,7 +116,8 @@ def identifier_table(table: ReflectionTable) -> Table:
 def list_reflections(table: ReflectionTable, columns: tuple[str, ...], limit: int | None) -> Table:
     """The first reflections, one per line."""
     n = len(table) if limit is None else min(limit, len(table))
-    names = [name for name in (columns or sorted(table.columns)) if name in table]
+    first = ("id", "panel", "miller_index", "d", "flags")
+    names = [name for name in (columns or sorted(table.columns, key=lambda c: (c not in first, c))) if name in table]
     cells: list[list[str]] = []
     for name in names:
         values = table[name]
