@@ -27,7 +27,7 @@ def server():
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append(self.path)
-            image, *words = unquote(self.path).split(";")
+            image, *words = (unquote(part) for part in self.path.split(";"))
             if image == "/Ctrl-C":
                 self.say(200, b"")
             elif "busy" in image and asked.count(self.path) == 1:
