@@ -206,11 +206,11 @@ HEADERS = [
     ),
     Defect(
         "TIFF without wavelength", tiff(),
-        "a_001.tif", "Wavelength in the description", "the wavelength", "none", WAVELENGTH, TIFF, wavelength_is(1),
+        "a_001.tif", "description", "the wavelength and the distance and the pixel size", "none", PIXEL_SIZE, TIFF, wavelength_is(1),
     ),
     Defect(
         "TIFF without distance", tiff(description="# Wavelength 0.9 A"),
-        "a_001.tif", "Detector_distance in the description", "the detector distance", "none", DISTANCE, TIFF,
+        "a_001.tif", "description", "the distance and the pixel size", "none", DISTANCE, TIFF,
         distance_is(150),
     ),
     Defect(

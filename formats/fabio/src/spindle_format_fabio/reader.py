@@ -70,15 +70,18 @@ class FabioReader(SingleImageReader):
         first, second, ratio = (self._number(k) for k in ("Alpha1", "Alpha2", "Alpha1/Alpha2 ratio"))
         if first and second and ratio:
             first = (ratio * first + second) / (ratio + 1.0)
-        beam = Beam((0.0, 0.0, 1.0), self.wavelength(first, "of which such files have none"), polarization_fraction=0.5)
-        distance = self.distance(self._number("Dx start"), "of which such files have none")
+        self.require(
+            "header", wavelength=first, distance=self._number("Dx start"), pixel_size=self._number("pixel X-size (um)")
+        )
+        beam = Beam((0.0, 0.0, 1.0), self.wavelength(first, "which has none"), polarization_fraction=0.5)
+        distance = self.distance(self._number("Dx start"), "which has none")
         x, y = self._number("pixel X-size (um)"), self._number("pixel Y-size (um)")
         # A KappaCCD header gives the size of pixels that are not binned, and bins them two by two.
         found = None
         if x and y:
             binning = 2.0 if fast <= _BINNED_WIDTH else 1.0
             found = (x * binning * 1e-3, y * binning * 1e-3)
-        pixel = self.pixel_size(found, "of which such files have none")
+        pixel = self.pixel_size(found, "which has none")
         notes = (
             "read by fabio: the beam is taken through the middle of the image, fast pixels along +x, slow along -y, no "
             "rotation; set geometry.detector.fast_slow_beam_centre=, geometry.scan.oscillation= and "

@@ -58,9 +58,10 @@ class ImageioReader(SingleImageReader):
     def make_models(self) -> ImageModels:
         """Models from parameters."""
         (slow, fast), kind = self._facts
-        beam = Beam((0.0, 0.0, 1.0), self.wavelength(None, "of which a picture has none"), polarization_fraction=0.5)
-        distance = self.distance(None, "of which a picture has none")
-        pixel = self.pixel_size(None, "of which a picture has none")
+        self.require("a picture, which has no geometry")
+        beam = Beam((0.0, 0.0, 1.0), self.wavelength(None, "a picture"), polarization_fraction=0.5)
+        distance = self.distance(None, "a picture")
+        pixel = self.pixel_size(None, "a picture")
         highest = float(np.iinfo(kind).max) - 1.0 if kind.kind in "ui" else float(np.finfo(np.float32).max)
         panel = Panel(
             fast_axis=(1.0, 0.0, 0.0),

@@ -86,6 +86,8 @@ class TiffReader(SingleImageReader):
         notes: list[str] = []
         page, words = self.page, Description(self.page.description)
         numbers = words.numbers
+        found = {"distance": numbers.get("Detector_distance"), "pixel_size": words.pixel_size}
+        self.require("description", wavelength=numbers.get("Wavelength"), **found)
         beam = Beam((0.0, 0.0, 1.0), self.wavelength(numbers.get("Wavelength"), "Wavelength in the description"))
         metres = numbers.get("Detector_distance")
         distance = self.distance(metres * 1e3 if metres else None, "Detector_distance in the description")

@@ -63,6 +63,14 @@ def fill(pixels: list[np.ndarray], out: list[np.ndarray] | None = None) -> list[
     return out
 
 
+# Parameters that give what a header lacks, by their name in `FormatOptions`.
+_REMEDIES = {
+    "wavelength": "geometry.beam.wavelength=<angstrom>",
+    "distance": "geometry.detector.distance=<mm>",
+    "pixel_size": "geometry.detector.panel.pixel_size=<fast mm>,<slow mm>",
+}
+
+
 def no_beam_centre(item: str) -> str:
     """Note of a header without a beam centre; `item` is what holds it in such headers."""
     remedy = "the centre of the detector is taken; set geometry.detector.fast_slow_beam_centre=<fast px>,<slow px>"
@@ -161,7 +169,7 @@ class HeaderReader(ImageReader):
             return found
         if self.options.wavelength:
             return self.options.wavelength
-        raise self.missing("wavelength", item, found, "geometry.beam.wavelength=<angstrom>")
+        raise self.missing("wavelength", item, found, _REMEDIES["wavelength"])
 
     def distance(self, found: float | None, item: str) -> float:
         """Distance of the header, else of the options, in mm; as `wavelength`."""
@@ -169,7 +177,7 @@ class HeaderReader(ImageReader):
             return found
         if self.options.distance:
             return self.options.distance
-        raise self.missing("detector distance", item, found, "geometry.detector.distance=<mm>")
+        raise self.missing("detector distance", item, found, _REMEDIES["distance"])
 
     def pixel_size(self, found: tuple[float, float] | None, item: str) -> tuple[float, float]:
         """Pixel size (fast, slow) of the header, else of the options, in mm; as `wavelength`."""
@@ -177,11 +185,26 @@ class HeaderReader(ImageReader):
             return found
         if self.options.pixel_size:
             return self.options.pixel_size
-        raise self.missing("pixel size", item, found, "geometry.detector.panel.pixel_size=<fast mm>,<slow mm>")
+        raise self.missing("pixel size", item, found, _REMEDIES["pixel_size"])
 
     def missing(self, what: str, item: str, found: object, remedy: str) -> HeaderError:
         """The error of a header without something that is needed."""
         return HeaderError(self.path, f"header, {item}", f"the {what}", found, f"set {remedy}")
+
+    def require(self, item: str, **found: object) -> None:
+        """Raise one error for all that a header without geometry lacks and the user has not given.
+
+        Parameters
+        ----------
+        item : str
+            Where such headers would have it.
+        found : object
+            What the header has of wavelength, distance and pixel_size; None or zero for nothing.
+        """
+        lacking = [name for name in _REMEDIES if not found.get(name) and not getattr(self.options, name)]
+        if lacking:
+            what = " and ".join(f"the {name.replace('_', ' ')}" for name in lacking)
+            raise HeaderError(self.path, item, what, None, f"set {' '.join(_REMEDIES[name] for name in lacking)}")
 
     def cut_short(self, size: int, needed: int, shape: tuple[int, int]) -> HeaderError:
         """The error of a file of `size` bytes that should have `needed` for its (slow, fast) pixels."""
