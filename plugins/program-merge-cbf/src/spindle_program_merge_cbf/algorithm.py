@@ -135,14 +135,36 @@ def _check_files(groups: list[Group], series: list[Series], prefix: str) -> None
 
 
 def _warn(series: Series, n: int, context: RunContext) -> None:
-    """Say what the headers of the sums cannot."""
-    experiment = series.items[0][0].experiment
-    pedestal = experiment.detector[0].pedestal
+    """Say what the headers of the sums do not tell."""
+    images, index = series.items[0]
+    experiment = images.experiment
+    pedestal = n * experiment.detector[0].pedestal
     if pedestal:
         context.log.warning(
             "Warning: the sums of %s have a pedestal of %g, which CBF headers do not tell; import them with "
             "geometry.detector.panel.pedestal=%g",
             series.name,
-            n * pedestal,
-            n * pedestal,
+            pedestal,
+            pedestal,
+        )
+    if not series.is_cbf:
+        return
+    reader, frame = images.reader(index)
+    said = reader.models(frame)
+    changed = []
+    if abs(said.beam.wavelength - experiment.beam.wavelength) > 1e-6:
+        changed.append("wavelength")
+    if abs(said.detector[0].origin - experiment.detector[0].origin).max() > 1e-3:
+        changed.append("detector position")
+    if said.scan is not None and experiment.scan is not None:
+        angle = experiment.scan.oscillation_deg[0] + index * experiment.scan.oscillation_deg[1]
+        step = experiment.scan.oscillation_deg[1] - said.scan.oscillation_deg[1]
+        if max(abs(angle - said.scan.oscillation_deg[0]), abs(step)) > 1e-3:
+            changed.append("rotation angles")
+    if changed:
+        context.log.warning(
+            "Warning: %s: the experiments have another %s than the headers of the images, which the sums keep; import the "
+            "sums with the same options as the images",
+            series.name,
+            " and ".join(changed),
         )

@@ -15,7 +15,7 @@ _TYPES = {"SENSOR_CCD": "CCD", "SENSOR_PAD": "PAD", "SENSOR_IMAGE_PLATE": "image
 
 
 def _row(*values: object) -> str:
-    return " ".join(f"{v:.9g}" if isinstance(v, float) else str(v) for v in values)
+    return " ".join(f"{v:.12g}" if isinstance(v, float) else str(v) for v in values)
 
 
 def _loop(category: str, items: str, rows: list[str]) -> list[str]:
@@ -99,7 +99,6 @@ def model_header(experiment: Experiment, index: int, n: int, cutoff: int, name: 
         "",
         f"data_{name}",
         "",
-        '_array_data.header_convention "PILATUS_1.2"',
         "_array_data.header_contents",
         ";",
         f"# Detector: {panel.identifier or panel.name or 'unknown'} (written by Spindle)",
@@ -107,7 +106,7 @@ def model_header(experiment: Experiment, index: int, n: int, cutoff: int, name: 
         f"# Pixel_size {fast_size * 1e-3:.6g} m x {slow_size * 1e-3:.6g} m",
         *(
             [f"# {_MATERIALS[panel.material]} sensor, thickness {panel.thickness * 1e-3:.7f} m"]
-            if panel.material in _MATERIALS and panel.thickness > 0
+            if panel.material in _MATERIALS and panel.mu > 0
             else []
         ),
         f"# Exposure_time {exposure:.7f} s",
@@ -124,6 +123,8 @@ def model_header(experiment: Experiment, index: int, n: int, cutoff: int, name: 
         "_diffrn.id DIFFRN",
         "",
     ]
+    # DXTBX tells a full CBF from a miniCBF by the category of the source.
+    lines += _loop("diffrn_source", "diffrn_id source type", ["DIFFRN unknown unknown"])
     lines += _loop("diffrn_radiation_wavelength", "id wavelength wt", [_row("WAVELENGTH1", float(beam.wavelength), 1)])
     lines += _loop("diffrn_radiation", "diffrn_id wavelength_id", ["DIFFRN WAVELENGTH1"])
     kind = _TYPES.get(panel.type, "unknown")

@@ -99,12 +99,6 @@ def _check(series: Series) -> None:
                 f"{path}: a detector of {len(detector)} panels that are not parts of one flat CBF image; such images "
                 "cannot be summed into a CBF (import with format.multi_panel=False where the format knows it)"
             )
-    lowest = detector[0].trusted_range[0]
-    if lowest < -2:
-        raise ModelError(
-            f"{path}: counts from {lowest:g} are valid, but negative values of a CBF mean bad pixels; such images cannot "
-            "be summed into a CBF"
-        )
 
 
 @dataclass
@@ -162,7 +156,14 @@ class Summer:
         buffers = self._local.buffers
         buffers.pixels = panels = images.read(index, buffers.pixels)
         if len(panels) == 1:
-            return _whole_numbers(panels[0], images.file_of(index)[0])
+            path = images.file_of(index)[0]
+            pixels = _whole_numbers(panels[0], path)
+            if not is_cbf and images.experiment.detector[0].trusted_range[0] < 0 and pixels.min() < 0:
+                raise FileFormatError(
+                    f"{path}: a count of {pixels.min()} is valid in this format, but negative values of a CBF mean bad "
+                    "pixels; such images cannot be summed into a CBF"
+                )
+            return pixels
         corners = [p.raw_image_offset for p in images.experiment.detector]
         shape = (
             max(y + a.shape[0] for a, (_, y) in zip(panels, corners, strict=True)),
