@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from functools import cached_property
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -15,6 +16,12 @@ from spindle.models import Experiment, ImageSet
 from .correction import Correction, corrections_of
 from .maps import read_mask
 from .opening import open_image, reopen_image
+
+# Open files with many images, for as long as their image set lives: whoever looks at it again need not open them again.
+# Each with the time of change and the size that it had.
+_Opened = tuple[tuple[int, int], ImageReader]
+_open_files: WeakKeyDictionary[ImageSet, dict[tuple[str, FormatOptions], _Opened]] = WeakKeyDictionary()
+_open_files_lock = threading.Lock()
 
 
 class ImageSequence:
@@ -79,7 +86,7 @@ class ImageSequence:
                 f"{path}: no such file (image {self._first + index} of the experiment); were the images moved? run "
                 "spindle import again"
             )
-        reader = reopen_image(path, known, self.options) if known else open_image(path, options=self.options)
+        reader = self._open_file(path, known)
         with self._lock:
             self._format = reader.format
             if reader.n_images > 1 or not self._open:
@@ -87,6 +94,20 @@ class ImageSequence:
                 # mask.
                 self._open[path] = reader
         return reader, frame
+
+    def _open_file(self, path: str, known: str | None) -> ImageReader:
+        state = Path(path).stat()
+        version = (state.st_mtime_ns, state.st_size)
+        with _open_files_lock:
+            shared = _open_files.setdefault(self.imageset, {})
+            found = shared.get((path, self.options))
+        if found is not None and found[0] == version:
+            return found[1]
+        reader = reopen_image(path, known, self.options) if known else open_image(path, options=self.options)
+        if reader.n_images > 1:
+            with _open_files_lock:
+                shared[path, self.options] = (version, reader)
+        return reader
 
     def read(self, index: int, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
         """Raw pixels of image `index` (0-based within this experiment), one (slow, fast) int32 or float32 array per
