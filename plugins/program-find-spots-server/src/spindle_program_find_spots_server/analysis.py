@@ -144,7 +144,7 @@ class Analyst:
         state = os.stat(image.path)
         key = (os.path.realpath(image.path), state.st_mtime_ns, state.st_size)
         experiments = self._series.get(key)
-        if experiments is None:
+        if experiments is None or _find(experiments, image) is None:  # the series may have grown meanwhile
             self.allowed.linked_files(image.path)
             experiments = context.run_program("import", files=[image.path]).experiments
             assert experiments is not None
@@ -214,19 +214,26 @@ def _unambiguous(cls: type[Params], name: str) -> str:
     return name
 
 
-def _position(experiments: Experiments, image: ImageName) -> int:
-    """Position of the experiment that holds the image; raises `Refusal` when none does."""
+def _ranges(experiments: Experiments) -> list[tuple[int, int]]:
+    """First and last image number of each experiment."""
+    return [e.scan.image_range if e.scan is not None else (i + 1, i + 1) for i, e in enumerate(experiments)]
+
+
+def _find(experiments: Experiments, image: ImageName) -> int | None:
+    """Position of the experiment that holds the image."""
     if image.number is None:
         return 0
-    ranges = [e.scan.image_range if e.scan is not None else (i + 1, i + 1) for i, e in enumerate(experiments)]
-    for i, (first, last) in enumerate(ranges):
-        if first <= image.number <= last:
-            return i
-    raise Refusal(
-        404,
-        f"image {image.path}:{image.number}: there is no such image; the file has "
-        f"{min(r[0] for r in ranges)} to {max(r[1] for r in ranges)}",
-    )
+    return next((i for i, (a, b) in enumerate(_ranges(experiments)) if a <= image.number <= b), None)
+
+
+def _position(experiments: Experiments, image: ImageName) -> int:
+    """As `_find`; raises `Refusal` when no experiment holds the image."""
+    found = _find(experiments, image)
+    if found is None:
+        ranges = _ranges(experiments)
+        first, last = min(r[0] for r in ranges), max(r[1] for r in ranges)
+        raise Refusal(404, f"image {image.path}:{image.number}: there is no such image; the file has {first} to {last}")
+    return found
 
 
 def _indexed(
