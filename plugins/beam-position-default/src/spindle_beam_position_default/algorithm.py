@@ -26,8 +26,11 @@ MAX_STILLS = 30
 CONVINCING = 0.8
 #: What a fit must reach at least, and in units of what chance gives.
 LEAST_QUALITY, ABOVE_CHANCE = 0.25, 5.0
-#: Places nearly as good as the best are rivals.
-RIVAL = 0.05
+#: Places nearly as good as the best are rivals, by the fit and by what lacks to a perfect one, so many times that of the
+#: best (plus what few spots let it vary by chance); places that might be, so many at most, get vectors of their own first.
+RIVAL, RIVAL_MISFIT, MAYBE, MAX_RIVALS = 0.1, 1.5, 0.25, 6
+#: Vectors whose phases fit this much worse than those of the best are dropped in the end.
+WEAKEST_FIT = 0.8
 #: Parts of the rotation for far shifts: width (degrees), number, and fewest spots in each.
 WEDGE_DEG, N_WEDGES, WEDGE_SPOTS = 8.0, 6, 40
 #: A spot within this part of a turn of the lattice for three vectors lies on it.

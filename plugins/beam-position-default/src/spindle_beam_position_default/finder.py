@@ -18,18 +18,22 @@ from .algorithm import (
     ABOVE_CHANCE,
     CONVINCING,
     LEAST_QUALITY,
+    MAX_RIVALS,
     MAX_STILLS,
+    MAYBE,
     MIN_SPOTS,
     N_WEDGES,
     ON_LATTICE,
     RIVAL,
+    RIVAL_MISFIT,
     SCREEN_SPOTS,
     VECTOR_SPOTS,
+    WEAKEST_FIT,
     WEDGE_DEG,
     WEDGE_SPOTS,
     logger,
 )
-from .crystals import LatticeSpots
+from .crystals import LatticeSpots, independent
 from .search import Place, fit, polish, search_axes, uncertainty, wide_search
 
 
@@ -62,6 +66,7 @@ class ShiftFinder:
         self.spots = self._chosen(spots, rng)
         self.axes = search_axes(sweeps[0].beam.s0)
         self.bases, self.phi = self._bases()
+        self.step = float(sweeps[0].detector[0].pixel_size[0]) * (params.wide_search_binning or 2.0)
         self.score_map: ScoreMap | None = None
 
     def run(self) -> DetectorShift:
@@ -76,10 +81,15 @@ class ShiftFinder:
         least = max(LEAST_QUALITY, ABOVE_CHANCE / np.sqrt(n))
         if not places or places[0].quality < least:
             raise BeamPositionError(self._failure(n, places[0].quality if places else None, least))
-        rivals = [p for p in places[1:] if p.quality >= (1 - RIVAL) * places[0].quality]
-        nearest = min([places[0], *rivals], key=lambda p: float(np.linalg.norm(p.xy)))
-        rivals = [p for p in places if p is not nearest and p.quality >= (1 - RIVAL) * nearest.quality]
-        place = self._again(nearest)
+        close = [p for p in places if p.quality >= (1 - MAYBE) * places[0].quality][:MAX_RIVALS]
+        close = sorted((self._again(p) for p in close), key=lambda p: -p.quality)
+        best = close[0].quality
+        worst = 1 - (1 - best) * (RIVAL_MISFIT + 8 / np.sqrt(n))
+        rivals = [p for p in close if p.quality >= max(worst, (1 - RIVAL) * best)]
+        place = min(rivals, key=lambda p: float(np.linalg.norm(p.xy)))
+        rivals = [p for p in rivals if np.linalg.norm(p.xy - place.xy) > self.step]
+        n_vectors = sum(len(lattice.vectors) for lattice in place.lattices)
+        self.notes.append(f"{n_vectors} lattice vectors of {len(place.lattices)} sweeps or stills, {n} spots")
         if before is not None and before.quality > place.quality:
             raise BeamPositionError(
                 f"default: the best place found fits the spots worse ({place.quality:.3f}) than where the beam is now "
@@ -164,8 +174,7 @@ class ShiftFinder:
 
     def _search(self, lattices: list[LatticeSpots], adapt: bool = False) -> list[Place]:
         """Places in the scope of the search, best first; `adapt` for parts of a rotation."""
-        size = float(self.sweeps[0].detector[0].pixel_size[0])
-        step = size * (self.params.wide_search_binning or 2.0)
+        step = self.step
         thin = _thinned(lattices, SCREEN_SPOTS)
         self.score_map, starts = wide_search(thin, self.axes, self.params.mm_search_scope, step, self.executor, adapt)
 
@@ -208,16 +217,14 @@ class ShiftFinder:
         return sorted(found, key=lambda p: -p.quality)
 
     def _again(self, place: Place) -> Place:
-        """Find the vectors anew at a place, and the place with these."""
+        """Find the vectors anew at a place, and the place with those of them that the spots bear out."""
         for _ in range(self.params.n_macro_cycles):
             lattices = self._lattices(self.bases, place.xy)
             if not lattices:
                 break
-            place = fit(lattices, self.axes, place.xy)
-        n_vectors = sum(len(lattice.vectors) for lattice in place.lattices)
-        self.notes.append(
-            f"{n_vectors} lattice vectors of {len(place.lattices)} sweeps or stills, {len(self.spots)} spots"
-        )
+            found = fit(lattices, self.axes, place.xy)
+            found = fit([_pruned(lattice, found.xy @ self.axes) for lattice in found.lattices], self.axes, found.xy)
+            place = max(found, place, key=lambda p: p.quality)
         return place
 
     def _on_lattice(self, place: Place) -> float:
@@ -234,10 +241,17 @@ class ShiftFinder:
             f"least {least:.2f} of 1 is asked for)"
         )
         return (
-            f"{head}; nothing is written. Give more spots (image_range= covers all images by default), mm_search_scope= "
+            f"{head}. Give more spots (image_range= covers all images by default), mm_search_scope= "
             f"beyond {scope:g}, or max_cell= if {self.max_cell:.0f} Angstrom is absurd. If that does not help, the rotation "
             "axis or its direction may be wrong, there may be several crystals; method=midpoint looks at the images instead"
         )
+
+
+def _pruned(lattice: LatticeSpots, shift: np.ndarray) -> LatticeSpots:
+    """The spots without vectors that fit them far worse than others do, as long as vectors in all directions are left."""
+    fits = lattice.sums(shift[None])[:, 0].real
+    good = lattice.vectors[fits >= WEAKEST_FIT * fits.max()]
+    return lattice.with_vectors(good) if len(good) >= 3 and len(independent(good)) == 3 else lattice
 
 
 def _some(points: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from spindle.geometry import add_observed_geometry
 from spindle.models import Detector, Experiments
 from spindle.params import Auto
 from spindle.report import Table
-from spindle.spots.sweeps import join_tables, share_similar_models, strong_spots, sweep_numbers, sweeps_of
+from spindle.spots.sweeps import join_tables, strong_spots, sweep_numbers, sweeps_of
 from spindle.table import ReflectionTable
 
 from . import plots
@@ -59,16 +59,28 @@ def search(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
     groups = [sweeps.indices_with("detector", d) for d in sweeps.unique("detector")]
     files: dict[str, Callable[[Path], None]] = {}
     summary: dict[str, Any] = {"method": params.method}
-    if methods is None:
-        tables = _spots_of(inputs, experiments)
-        found = [_by_spots(sweeps, tables, group, params, context, executor) for group in groups]
-    else:
-        found = []
-        listed: list[dict[str, Any]] = []
-        for group in groups:
-            found.append(_by_images(sweeps, group, params, methods, context, executor, listed))
-        if params.projection.per_image:
-            files[str(params.output.json)] = lambda path: _write_json(path, listed)
+    listed: list[dict[str, Any]] = []
+    table = _spots_of(inputs, experiments) if methods is None else None
+    found, failures = [], []
+    for group in groups:
+        try:
+            if table is not None:
+                found.append(_by_spots(sweeps, table, group, params, context, executor))
+            else:
+                found.append(_by_images(sweeps, group, params, methods, context, executor, listed))
+        except BeamPositionError as error:
+            if len(groups) == 1:
+                raise
+            failures.append(f"Detector{_of_sweeps(group, len(sweeps))}: {error}")
+    if not found:
+        raise BeamPositionError(
+            f"search_beam_position: the beam position is found for none of {len(groups)} detectors:\n"
+            + "\n".join(failures)
+        )
+    for failure in failures:
+        context.log.warning("WARNING: this detector is left where it is. %s", failure)
+    if methods is not None and params.projection.per_image:
+        files[str(params.output.json)] = lambda path: _write_json(path, listed)
     moved, rows = _moved(experiments, sweeps, found, context)
     summary["detectors"] = rows
     if params.plot_search_scope:
@@ -281,8 +293,9 @@ def _moved(
         )
     for detector in experiments.unique("detector"):
         sweep_number = numbers[experiments.indices_with("detector", detector)[0]]
-        experiments = experiments.with_model(detector, _shifted(detector, of_sweep[sweep_number].shift))
-    return share_similar_models(experiments) if len(found) == 1 else experiments, rows
+        if sweep_number in of_sweep:
+            experiments = experiments.with_model(detector, _shifted(detector, of_sweep[sweep_number].shift))
+    return experiments, rows
 
 
 def _of_sweeps(group: list[int], n_sweeps: int) -> str:
