@@ -183,6 +183,16 @@ def test_tolerances_join_what_differs_little(tmp_path):
     assert len(load([tmp_path], **{"tolerance.detector.origin": 0.5})) == 1
 
 
+def test_a_wavelength_that_jitters_is_one_when_the_user_says_so(tmp_path, caplog):
+    for i in range(1, 9):
+        header = mini_cbf_header(Start_angle=f"{0.5 * i} deg.", Wavelength=f"{1.0 + 2e-5 * (i % 2)} A")
+        write_mini_cbf(tmp_path / f"t_{i}.cbf", PIXELS, header)
+    assert len(load([tmp_path])) == 8
+    assert "and 4 more places of this kind" in caplog.text
+    (experiment,) = load([tmp_path], **{"tolerance.beam.wavelength": 1e-4})
+    assert experiment.scan.n_images == 8
+
+
 def test_several_sweeps_can_be_refused(tmp_path):
     paths = write_sweep(tmp_path, 6)
     with pytest.raises(ModelError, match="the images make 2 sequences"):

@@ -54,6 +54,9 @@ def detector_differences(a: Detector, b: Detector, tolerance: Any) -> list[Diffe
     if len(a) != len(b):
         return [("number of panels", str(len(a)), str(len(b)))]
     limit = tolerance.detector
+    # Attenuation goes with the third power of the wavelength: it may differ as much as that lets it.
+    wavelength = tolerance.beam.wavelength
+    mu_limit = None if wavelength is None else max(1e-6, 4.0 * wavelength)
     for i, (p, q) in enumerate(zip(a, b, strict=True)):
         where = f"panel {i} " if len(a) > 1 else ""
         for name in ("image_size", "trusted_range", "material", "type", "identifier", "parallax"):
@@ -61,7 +64,7 @@ def detector_differences(a: Detector, b: Detector, tolerance: Any) -> list[Diffe
                 out.append((where + name.replace("_", " "), _show(getattr(p, name)), _show(getattr(q, name))))
         if not np.allclose(p.pixel_size, q.pixel_size, rtol=1e-6, atol=0):
             out.append((where + "pixel size (mm)", _show(p.pixel_size), _show(q.pixel_size)))
-        if abs(p.mu - q.mu) > 1e-6 * max(p.mu, q.mu):
+        if mu_limit is not None and abs(p.mu - q.mu) > mu_limit * max(p.mu, q.mu):
             out.append((where + "mu (1/mm)", _show(p.mu), _show(q.mu)))
         for name in ("thickness", "gain", "pedestal"):
             if abs(getattr(p, name) - getattr(q, name)) > 1e-6:

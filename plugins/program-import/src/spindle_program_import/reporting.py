@@ -48,21 +48,25 @@ def _by_reason(refused: Sequence[tuple[str, str]], most: int = 10) -> str:
 
 
 def report_breaks(breaks: Sequence[Break], context: RunContext) -> None:
-    """Say why images with one template make several sweeps."""
-    for b in breaks[:20]:
-        where = f"image {b.after}, where a new sweep begins"
-        context.log.warning("%s: %s", b.template, fault(where, b.expected, b.found, b.remedy))
-        if b.differences:
-            context.table(
-                Table(
-                    title=f"Differences between images {b.before} and {b.after}",
-                    headers=("Item", f"Image {b.before}", f"Image {b.after}"),
-                    rows=[list(d) for d in b.differences],
-                    key="geometry_conflict",
+    """Say why images with one template make several sweeps; the first few places of each kind."""
+    kinds: dict[tuple[str, str], list[Break]] = {}
+    for b in breaks:
+        kinds.setdefault((b.template, b.remedy if b.differences else b.expected.split()[0]), []).append(b)
+    for found in kinds.values():
+        for b in found[:3]:
+            where = f"image {b.after}, where a new sweep begins"
+            context.log.warning("%s: %s", b.template, fault(where, b.expected, b.found, b.remedy))
+            if b.differences:
+                context.table(
+                    Table(
+                        title=f"Differences between images {b.before} and {b.after}",
+                        headers=("Item", f"Image {b.before}", f"Image {b.after}"),
+                        rows=[list(d) for d in b.differences],
+                        key="geometry_conflict",
+                    )
                 )
-            )
-    if len(breaks) > 20:
-        context.log.warning("and %d more such places", len(breaks) - 20)
+        if len(found) > 3:
+            context.log.warning("%s: and %d more places of this kind", found[0].template, len(found) - 3)
 
 
 def report_counts(headers: Headers, runs: Sequence[Run], context: RunContext) -> None:
