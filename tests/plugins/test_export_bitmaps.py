@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from spindle_program_export_bitmaps import params as of_the_program
 from spindle_program_export_bitmaps.params import ExportBitmapsParams
 from spindle_program_export_bitmaps.picture import save_picture
 
 import spindle
 from spindle.errors import ModelError, ParameterError, SpindleError, UserError
+from spindle.images import display as framework
 from spindle.images.display import palette
 from spindle.models import Experiments
 from spindle.params.resolve import build
@@ -175,3 +177,8 @@ def test_more_colours_than_a_table_holds_are_kept(tmp_path):
     codes = np.arange(259, dtype=np.uint16)[None]
     save_picture(codes, palette("rainbow"), tmp_path / "a.png", "png", build(ExportBitmapsParams))
     assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png"))[0], palette("rainbow"))
+
+
+def test_choices_are_those_of_the_framework():
+    assert of_the_program.DISPLAYS == framework.DISPLAYS
+    assert of_the_program.COLOUR_SCHEMES == framework.COLOUR_SCHEMES

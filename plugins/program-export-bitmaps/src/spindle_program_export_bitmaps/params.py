@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from spindle.images.display import COLOUR_SCHEMES, DISPLAYS
 from spindle.params import Auto, Bool, Choice, Float, Int, Ints, Params, PathParam, Str
 
 __all__ = ["ExportBitmapsParams"]
+
+# Those of spindle.images.display, whose import would make the help slow; a test keeps them in step.
+COLOUR_SCHEMES = ("greyscale", "rainbow", "heatmap", "inverse_greyscale")
+DISPLAYS = ("image", "mean", "variance", "dispersion", "sigma_b", "sigma_s", "threshold", "global_threshold")
 
 
 class ExportBitmapsParams(Params):

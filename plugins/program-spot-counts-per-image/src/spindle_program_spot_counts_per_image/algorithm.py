@@ -8,16 +8,16 @@ import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError
-from spindle.models import Experiments
 from spindle.params import Bool, Int, PathParam
 from spindle.params import Params as ParamsBase
 from spindle.report import Table
-from spindle.table import ReflectionTable
 
 from .outputs import check_suffix, json_files, plot_writer
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
+    from spindle.models import Experiments
+    from spindle.table import ReflectionTable
 
 __all__ = ["SpotCountsPerImage"]
 
@@ -109,6 +109,8 @@ def _inputs(inputs: ProgramInputs, number: int | None) -> tuple[Experiments, Ref
         raise ParameterError(f"id={number}: there are {len(experiments)} experiments, counted from 0")
     if "id" not in table and len(table):
         raise ParameterError(f"id={number}: the reflections do not say which experiment they belong to (no column id)")
+    from spindle.models import Experiments
+
     chosen = table.of_experiment(number).without("imageset_id") if len(table) else table
     chosen["id"] = np.zeros(len(chosen), np.int32)
     return Experiments([experiments[number]]), chosen
