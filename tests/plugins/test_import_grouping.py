@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from spindle_program_import.compare import beam_differences, detector_differences, goniometer_differences
 from spindle_program_import.files import expand, split_number, template_of
 from spindle_program_import.grouping import SharedModels, make_series, sweep_angles
 from spindle_program_import.headers import read_headers
@@ -15,7 +16,7 @@ import spindle
 from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError, ModelError, ParameterError
 from spindle.images import ImageSequence
-from spindle.models import Scan
+from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 from spindle.testing.format import mini_cbf_header, write_mini_cbf
 
 PIXELS = np.arange(12, dtype=np.int32).reshape(3, 4)
@@ -191,6 +192,40 @@ def test_a_wavelength_that_jitters_is_one_when_the_user_says_so(tmp_path, caplog
     assert "and 4 more places of this kind" in caplog.text
     (experiment,) = load([tmp_path], **{"tolerance.beam.wavelength": 1e-4})
     assert experiment.scan.n_images == 8
+
+
+BEAM = Beam(direction=(0, 0, 1), wavelength=1.0)
+PANEL = Panel(fast_axis=(1, 0, 0), slow_axis=(0, -1, 0), origin=(-1, 1, -9), pixel_size=(1, 1), image_size=(2, 2))
+AXIS = Goniometer(rotation_axis=(1, 0, 0))
+TILT = np.array([[1, 0, 0], [0, np.cos(1e-3), -np.sin(1e-3)], [0, np.sin(1e-3), np.cos(1e-3)]])
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("beam.wavelength", BEAM, replace(BEAM, wavelength=1.001)),
+        ("beam.direction", BEAM, replace(BEAM, direction=np.array([0, 1e-3, 1]))),
+        ("beam.polarization_normal", BEAM, replace(BEAM, polarization_normal=np.array([1e-3, 1, 0]))),
+        ("beam.polarization_fraction", BEAM, replace(BEAM, polarization_fraction=0.998)),
+        ("detector.fast_axis", PANEL, replace(PANEL, fast_axis=np.array([1, 0, 1e-3]))),
+        ("detector.slow_axis", PANEL, replace(PANEL, slow_axis=np.array([0, -1, 1e-3]))),
+        ("detector.origin", PANEL, replace(PANEL, origin=np.array([-1, 1, -9.1]))),
+        ("goniometer.rotation_axis", AXIS, replace(AXIS, rotation_axis=np.array([1, 1e-3, 0]))),
+        ("goniometer.fixed_rotation", AXIS, replace(AXIS, fixed_rotation=TILT)),
+        ("goniometer.setting_rotation", AXIS, replace(AXIS, setting_rotation=TILT)),
+    ],
+)
+def test_each_tolerance_decides_whether_models_are_the_same(name, one, other):
+    kind, _, leaf = name.partition(".")
+    compare = {"beam": beam_differences, "detector": detector_differences, "goniometer": goniometer_differences}[kind]
+    if kind == "detector":
+        one, other = Detector([one]), Detector([other])
+    tolerances = Tolerances()
+    assert compare(one, other, tolerances)
+    setattr(getattr(tolerances, kind), leaf, 0.2)
+    assert not compare(one, other, tolerances)
+    setattr(getattr(tolerances, kind), leaf, None)
+    assert not compare(one, other, tolerances)
 
 
 def test_several_sweeps_can_be_refused(tmp_path):
