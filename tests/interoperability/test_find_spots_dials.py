@@ -1,6 +1,6 @@
 """Spots of `spindle find_spots` against those of dials.find_spots 3.12, value by value. Skipped without DIALS.
 
-DIALS 3.12 has the older rule for masked pixels, so that ours runs with ``legacy_erosion``.
+DIALS 3.12 has the older rules for masked pixels, so that ours runs with ``legacy_erosion`` or ``legacy_pixels``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ CASES = [
     ),
     ("spotfinder.filter.ice_rings.filter=True", "spotfinder.region_of_interest=100,300,50,400"),
     ("spotfinder.filter.untrusted.circle=240,300,60", "spotfinder.filter.min_spot_size=5"),
+    ("spotfinder.threshold.algorithm=radial_profile", "spotfinder.threshold.radial_profile.blur=wide"),
 ]
 
 
@@ -55,8 +56,11 @@ def compare(files, words, folder):
     text = dials("dials.find_spots", "imported.expt", "nproc=1", *words, cwd=folder)
     theirs = read_reflections(folder / "strong.refl")
     options = dict(word.split("=") for word in words)
-    if options.get("spotfinder.threshold.algorithm") != "dispersion":
-        options["legacy_erosion"] = "True"
+    legacy = {"dispersion": None, "radial_profile": "legacy_pixels"}.get(
+        options.get("spotfinder.threshold.algorithm", ""), "legacy_erosion"
+    )
+    if legacy:
+        options[legacy] = "True"
     result = spindle.run("find_spots", experiments, **options)
     ours = result.reflections
     counts = [int(n) for n in re.findall(r"Found (\d+) strong pixels on image", text)]
@@ -86,3 +90,8 @@ def test_stills_of_a_grid_scan(tmp_path):
 
 def test_detector_of_many_panels(tmp_path):
     assert compare([shared_data("images") / "DLS_I23_P12M_thau_00001.cbf.gz"], (), tmp_path) > 100
+
+
+@pytest.mark.parametrize("name", ["TIMEPIX_SU_512-stdgoni_0001.img.bz2", "dlsnxs2cbf_therm_0001.cbf.gz"])
+def test_images_of_other_detectors(name, tmp_path):
+    assert compare([shared_data("images") / name], (), tmp_path) > 10

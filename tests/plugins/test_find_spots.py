@@ -13,58 +13,23 @@ from spindle.errors import FileFormatError, ParameterError, UserError
 from spindle.files import read_experiments
 from spindle.images import ImageSequence
 from spindle.images.maps import write_map
-from spindle.models import Beam, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
+from spindle.models import Detector, Experiments
 from spindle.testing import shared_data
 from spindle.testing.format import write_mini_cbf
+from spindle.testing.spots import SWEEP_SHAPE, render_spots, write_spot_sweep
 
-WIDTH, HEIGHT, N_IMAGES = 120, 90, 24
+N_IMAGES, HEIGHT, WIDTH = SWEEP_SHAPE
 COLUMNS = [
     "bbox", "flags", "id", "intensity.sum.value", "intensity.sum.variance", "n_signal", "panel", "shoebox",
     "xyzobs.px.value", "xyzobs.px.variance",
 ]  # fmt: skip
 
 
-def render(seed=0, counts=4000.0, background=1.0):
-    """A sweep of Gaussian spots on a flat background: (images, height, width) int32 and centres (n, 3) x, y, z."""
-    from scipy.special import ndtr
-
-    rng = np.random.default_rng(seed)
-    x, y = np.meshgrid(np.arange(12, WIDTH - 12, 16), np.arange(12, HEIGHT - 12, 16))
-    centres = np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], axis=1) + rng.uniform(-2, 2, (x.size, 3))
-    centres[:, 2] = rng.uniform(3, N_IMAGES - 3, len(centres))
-    share = [
-        np.diff(ndtr((np.arange(n + 1) - centres[:, k, None]) / s), axis=1)
-        for k, n, s in ((0, WIDTH, 0.9), (1, HEIGHT, 0.9), (2, N_IMAGES, 0.8))
-    ]
-    expected = background + counts * np.einsum("nz,ny,nx->zyx", share[2], share[1], share[0])
-    return rng.poisson(expected).astype(np.int32), centres
-
-
-def write_sweep(folder, images, name="sweep"):
-    for i, image in enumerate(images):
-        write_mini_cbf(folder / f"{name}_{i + 1:04d}.cbf", image, compress=False)
-    panel = Panel(
-        fast_axis=[1, 0, 0], slow_axis=[0, -1, 0], origin=[-10, 8, -100], pixel_size=[0.172, 0.172],
-        image_size=(WIDTH, HEIGHT), trusted_range=(0, 1e6),
-    )  # fmt: skip
-    return Experiments(
-        [
-            Experiment(
-                beam=Beam(direction=[0, 0, 1], wavelength=1.0),
-                detector=Detector([panel]),
-                goniometer=Goniometer(rotation_axis=np.array([1.0, 0.0, 0.0])),
-                scan=Scan((1, len(images)), (0.0, 0.1)),
-                imageset=ImageSet(template=str(folder / f"{name}_####.cbf"), image_range=(1, len(images))),
-            )
-        ]
-    )
-
-
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
-    images, centres = render()
+    images, centres = render_spots()
     images[:, 5, 100] = 5000  # a hot pixel
-    return write_sweep(tmp_path_factory.mktemp("sweep"), images), centres
+    return write_spot_sweep(tmp_path_factory.mktemp("sweep"), images), centres
 
 
 def run(experiments, **params):
@@ -164,9 +129,9 @@ def test_masks_take_pixels_out(sweep, tmp_path):
 
 
 def test_automatic_mask_removes_a_hot_pixel(tmp_path):
-    images, centres = render(background=5.0)
+    images, centres = render_spots(background=5.0)
     images[:, 5:7, 100:102] = 5000
-    experiments = write_sweep(tmp_path, images)
+    experiments = write_spot_sweep(tmp_path, images)
     experiments = experiments.replace(0, scan=replace(experiments[0].scan, oscillation_deg=(0.0, 0.5)))
     plain = run(experiments, max_separation=None)
     masked = run(experiments, max_separation=None, automatic_mask=True)
@@ -192,7 +157,7 @@ def test_hot_mask_can_be_used_as_a_mask(sweep, tmp_path):
     path = tmp_path / "hot.npz"
     result.files["hot_mask_0.npz"](path)
     with np.load(path) as archive:
-        assert np.argwhere(~archive["arr_0"]).tolist() == [[5, 100]]
+        assert np.argwhere(~archive["panel_0"]).tolist() == [[5, 100]]
     # The brightest pixel of a spot through all images is not at its centre.
     options = {"threshold": "dispersion", "min_spot_size": 1, "max_separation": None}
     everything = run(sweep[0], **options).reflections
@@ -217,11 +182,11 @@ def test_shoeboxes_can_be_left_out(sweep):
 
 
 def test_gain_of_the_detector_is_divided_out(sweep, tmp_path):
-    images, _ = render()
-    experiments = write_sweep(tmp_path, images * 2 + 10)
+    images, _ = render_spots()
+    experiments = write_spot_sweep(tmp_path, images * 2 + 10)
     panel = replace(experiments[0].detector[0], gain=2.0, pedestal=10.0)
     experiments = experiments.replace(0, detector=Detector([panel]))
-    plain, scaled = run(write_sweep(tmp_path, images, "plain")).reflections, run(experiments).reflections
+    plain, scaled = run(write_spot_sweep(tmp_path, images, "plain")).reflections, run(experiments).reflections
     assert np.array_equal(plain["xyzobs.px.value"], scaled["xyzobs.px.value"])
     assert np.array_equal(plain["intensity.sum.value"], scaled["intensity.sum.value"])
 
@@ -236,10 +201,10 @@ def test_statistics_of_images_add_up(sweep):
 
 
 def test_steep_background_is_recognised(tmp_path):
-    images, _ = render(background=3.0)
+    images, _ = render_spots(background=3.0)
     slope = np.random.default_rng(5).poisson(12.0 * np.arange(60), (N_IMAGES, HEIGHT, 60)).astype(np.int32)
     images[:, :, 60:] += slope
-    experiments = write_sweep(tmp_path, images)
+    experiments = write_spot_sweep(tmp_path, images)
     options = {"min_spot_size": 6, "background_gradient.gradient_cutoff": 15.0}
     before = run(experiments, **options).reflections
     after = run(experiments, **options, **{"background_gradient.filter": True}).reflections
@@ -264,8 +229,8 @@ def test_crowded_parts_are_dropped():
 
 
 def test_truncated_image_is_named(tmp_path):
-    images, _ = render()
-    experiments = write_sweep(tmp_path, images)
+    images, _ = render_spots()
+    experiments = write_spot_sweep(tmp_path, images)
     path = tmp_path / "sweep_0017.cbf"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(FileFormatError, match=r"sweep_0017.cbf"):
@@ -273,16 +238,16 @@ def test_truncated_image_is_named(tmp_path):
 
 
 def test_image_of_another_size_is_named(tmp_path):
-    images, _ = render()
-    experiments = write_sweep(tmp_path, images)
+    images, _ = render_spots()
+    experiments = write_spot_sweep(tmp_path, images)
     write_mini_cbf(tmp_path / "sweep_0020.cbf", np.zeros((50, 60), np.int32), compress=False)
     with pytest.raises(FileFormatError, match=r"sweep_0020.cbf.*60x50.*120x90"):
         run(experiments)
 
 
 def test_missing_image_is_named(tmp_path):
-    images, _ = render()
-    experiments = write_sweep(tmp_path, images)
+    images, _ = render_spots()
+    experiments = write_spot_sweep(tmp_path, images)
     (tmp_path / "sweep_0003.cbf").unlink()
     with pytest.raises(FileFormatError, match=r"sweep_0003.cbf: no such file"):
         run(experiments)
@@ -290,7 +255,7 @@ def test_missing_image_is_named(tmp_path):
 
 def test_several_sweeps_and_crystals_that_share_images(sweep, tmp_path):
     first = sweep[0]
-    second = write_sweep(tmp_path, render(seed=4)[0], "other")
+    second = write_spot_sweep(tmp_path, render_spots(seed=4)[0], "other")
     both = Experiments([first[0], second[0], replace(first[0], identifier="a second crystal")])
     table = run(both).reflections
     assert np.unique(table["id"]).tolist() == [0, 1]
@@ -304,7 +269,7 @@ def test_stills_are_not_linked(sweep):
 
 
 def test_empty_images_give_an_empty_table_and_advice(tmp_path, caplog):
-    experiments = write_sweep(tmp_path, np.zeros((3, HEIGHT, WIDTH), np.int32))
+    experiments = write_spot_sweep(tmp_path, np.zeros((3, HEIGHT, WIDTH), np.int32))
     with caplog.at_level(logging.WARNING):
         result = run(experiments)
     assert len(result.reflections) == 0
@@ -360,7 +325,7 @@ def test_maps_of_gain_and_pedestal_are_corrected_for(sweep, tmp_path):
     pedestal = rng.integers(10, 90, (HEIGHT, WIDTH)).astype(float)
     photons = ImageSequence(experiments[0])
     raw = [np.rint(photons.read(i)[0] * gain + pedestal) for i in range(photons.n_images)]
-    distorted = write_sweep(tmp_path, [r.astype(np.int32) for r in raw])
+    distorted = write_spot_sweep(tmp_path, [r.astype(np.int32) for r in raw])
     write_map(tmp_path / "gain.npz", [gain])
     write_map(tmp_path / "pedestal.h5", [pedestal])
     imageset = replace(distorted[0].imageset, gain=str(tmp_path / "gain.npz"), pedestal=str(tmp_path / "pedestal.h5"))
@@ -393,7 +358,7 @@ def test_overload_is_judged_on_raw_values(sweep, tmp_path):
 def test_gain_is_estimated_when_asked_for(sweep, tmp_path, caplog):
     experiments, centres = sweep
     photons = ImageSequence(experiments[0])
-    loud = write_sweep(tmp_path, [photons.read(i)[0] * 10 for i in range(photons.n_images)])
+    loud = write_spot_sweep(tmp_path, [photons.read(i)[0] * 10 for i in range(photons.n_images)])
     given = run(loud, threshold__dispersion__gain=10.0).reflections
     with caplog.at_level("INFO"):
         estimated = run(loud, threshold__dispersion__gain="Auto").reflections

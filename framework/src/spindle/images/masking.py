@@ -29,7 +29,11 @@ class MaskingParams(Params):
     """Which pixels are left out."""
 
     border = Int(
-        0, min=0, units="px", help="Width of the frame of pixels that is masked along the edges of each panel."
+        0,
+        min=0,
+        none=True,
+        units="px",
+        help="Width of the frame of pixels that is masked along the edges of each panel.",
     )
     d_min = Float(None, min=0, units="angstrom", help="Mask pixels of this resolution and higher (smaller d).")
     d_max = Float(None, min=0, units="angstrom", help="Mask pixels of this resolution and lower (larger d).")
@@ -273,6 +277,7 @@ def generate_masks(params: Any, detector: Detector, beam: Beam, scope: str = "")
             _latest.popitem(last=False)
     if masks is not None and not any(good.any() for good in masks):
         raise ParameterError(
-            f"{scope or 'the mask parameters '}mask every pixel of the detector; check d_min, d_max, border, untrusted"
+            f"{f'the parameters of {scope[:-1]}' if scope else 'the mask parameters'} mask every pixel of the detector; "
+            "check d_min, d_max, border, untrusted"
         )
     return None if masks is None else [good.copy() for good in masks]

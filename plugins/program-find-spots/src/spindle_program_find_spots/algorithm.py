@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -284,6 +285,8 @@ class _Run:
 
     def _keep_hot_mask(self, job: Job, always: list[np.ndarray]) -> None:
         """Remember to write a mask of the pixels that were strong on every image of a job."""
+        from spindle.images.maps import write_mask
+
         masks = []
         for panel, index in zip(job.experiment.detector, always, strict=True):
             good = np.ones((panel.image_size[1], panel.image_size[0]), np.bool_)
@@ -296,11 +299,7 @@ class _Run:
             "%d pixels are strong on all %d images of experiment %d: %s", n_hot, n_images, job.number, path
         )
 
-        def write(target: Path) -> None:
-            with target.open("wb") as stream:
-                np.savez_compressed(stream, *masks)
-
-        self.files[path] = write
+        self.files[path] = partial(write_mask, masks=masks)
 
     # -- reporting
 

@@ -38,7 +38,7 @@ class FindSpotsParams(Params):
 
             mask = Str(
                 None,
-                help="Mask file (.npz with one True/False array per panel, True is good), on top of the images' own.",
+                help="Mask file (.npz or .h5, True is good), on top of the images' own; see spindle generate_mask.",
             )
 
         write_hot_mask = Bool(False, help="Write a mask of the pixels that are strong on every image.")
@@ -109,7 +109,7 @@ class FindSpotsParams(Params):
         class mp(Multiprocessing):
             """Where the work is done."""
 
-            njobs = Int(1, min=1, help="Only 1: choose an executor with method to use several machines.", level=2)
+            njobs = Int(1, min=1, help="Only 1: for several machines choose an executor with method.", level=2)
             chunksize = Int(Auto, min=1, none=True, help="Only Auto: images are handed out one by one.", level=2)
             min_chunksize = Int(
                 20, min=1, none=True, help="Only the default: images are handed out one by one.", level=2

@@ -85,7 +85,7 @@ class RadialProfileThreshold(Algorithm):
             image = self._smoothed(image, good)
         median, spread = self._quartiles(image, good, rings)
         # With few counts the quartiles may coincide; a strong pixel has at least two photons more than the median.
-        photon = float(np.median(gain))
+        photon = 1.0 / (panel.gain or 1.0) if self.params.legacy_pixels else float(np.median(gain))
         excess = self.params.n_iqr * spread
         excess[excess <= photon] = 2.0 * photon
         mark_above(image, good, rings.bins, median + excess, out)
