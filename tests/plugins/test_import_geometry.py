@@ -11,18 +11,9 @@ from spindle.files import read_experiments, write_experiments
 from spindle.images import ImageSequence
 from spindle.images.maps import write_map
 from spindle.testing import shared_data
-from spindle.testing.format import mini_cbf_header, write_mini_cbf
+from spindle.testing.format import write_sweep
 
 PIXELS = np.arange(12, dtype=np.int32).reshape(3, 4)
-
-
-def write_sweep(folder, n=5, name="t_{:04d}.cbf", first=1, start=0.0, width=0.5, pixels=PIXELS, **changes):
-    paths = []
-    for i in range(first, first + n):
-        angles = {"Start_angle": f"{start + (i - first) * width:.4f} deg.", "Angle_increment": f"{width:.4f} deg."}
-        header = mini_cbf_header(**{**angles, **changes})
-        paths.append(write_mini_cbf(folder / name.format(i), pixels, header))
-    return paths
 
 
 def load(files, **params):

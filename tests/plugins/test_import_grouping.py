@@ -17,18 +17,9 @@ from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError, ModelError, ParameterError
 from spindle.images import ImageSequence
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
-from spindle.testing.format import mini_cbf_header, write_mini_cbf
+from spindle.testing.format import mini_cbf_header, write_mini_cbf, write_sweep
 
 PIXELS = np.arange(12, dtype=np.int32).reshape(3, 4)
-
-
-def write_sweep(folder, n=5, name="t_{:04d}.cbf", first=1, start=0.0, width=0.5, pixels=PIXELS, **changes):
-    paths = []
-    for i in range(first, first + n):
-        angles = {"Start_angle": f"{start + (i - first) * width:.4f} deg.", "Angle_increment": f"{width:.4f} deg."}
-        header = mini_cbf_header(**{**angles, **changes})
-        paths.append(write_mini_cbf(folder / name.format(i), pixels, header))
-    return paths
 
 
 def load(files, **params):

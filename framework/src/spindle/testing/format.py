@@ -27,7 +27,7 @@ from spindle.models import Beam, Detector, Goniometer, Scan
 
 from .contract import PluginContract
 
-__all__ = ["FormatContract", "byte_offset", "mini_cbf_header", "write_mini_cbf"]
+__all__ = ["FormatContract", "byte_offset", "mini_cbf_header", "write_mini_cbf", "write_sweep"]
 
 
 def byte_offset(pixels: np.ndarray) -> bytes:
@@ -147,6 +147,43 @@ def write_mini_cbf(
         content = bz2.compress(content)
     path.write_bytes(content)
     return path
+
+
+def write_sweep(
+    folder: Path,
+    n: int = 5,
+    name: str = "t_{:04d}.cbf",
+    first: int = 1,
+    start: float = 0.0,
+    width: float = 0.5,
+    pixels: np.ndarray | None = None,
+    **changes: str | None,
+) -> list[Path]:
+    """Write a sweep of small CBF images, the same pixels in each.
+
+    Parameters
+    ----------
+    folder : Path
+    n, first : int
+        How many, and the number of the first.
+    name : str
+        With a place for the number.
+    start, width : float, degrees
+        Angle of the first image, and of each.
+    pixels : (slow, fast) int, optional
+        0 to 11 in three rows by default.
+    changes : as `mini_cbf_header` takes them
+
+    Returns
+    -------
+    list of Path
+    """
+    pixels = np.arange(12, dtype=np.int32).reshape(3, 4) if pixels is None else pixels
+    paths = []
+    for i in range(first, first + n):
+        angles = {"Start_angle": f"{start + (i - first) * width:.4f} deg.", "Angle_increment": f"{width:.4f} deg."}
+        paths.append(write_mini_cbf(folder / name.format(i), pixels, mini_cbf_header(**{**angles, **changes})))
+    return paths
 
 
 class FormatContract(PluginContract):
