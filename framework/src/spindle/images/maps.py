@@ -28,9 +28,12 @@ from spindle.errors import FileFormatError, ShapeError
 if TYPE_CHECKING:
     from spindle.models import Panel
 
-__all__ = ["MAPS", "read_map", "read_mask", "write_map", "write_mask"]
+__all__ = ["DIALS_SCRIPT", "MAPS", "read_map", "read_mask", "write_map", "write_mask"]
 
 MAPS = ("gain", "pedestal", "dx", "dy")
+
+# Converts between DIALS's pickles and our files; run by the Python of DIALS.
+DIALS_SCRIPT = Path(__file__).parent / "for_dials" / "dials_mask_to_npz.py"
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _ZIP_MAGIC = b"PK"
@@ -158,9 +161,10 @@ def _read(path: Path, what: str, detector: Iterable[Panel]) -> list[np.ndarray]:
         raise FileFormatError(f"{path}: the {what} cannot be read: {error.strerror}") from error
     if _PICKLE.match(head):
         raise FileFormatError(
-            f"{path}: this is a Python pickle, as DIALS writes its masks and maps, and pickles can run any program; "
-            f'convert it where DIALS is installed: dials.python -c "import pickle, numpy; numpy.savez_compressed('
-            f"'{path.stem}.npz', *[a.as_numpy_array() for a in pickle.load(open('{path.name}', 'rb'))])\""
+            f"{path}: this is a Python pickle, as DIALS writes its masks and maps, and pickles can run any program. Convert "
+            f"it where DIALS is installed: dials.python {DIALS_SCRIPT} {path} {path.with_suffix('.npz').name}; then give "
+            f"{path.with_suffix('.npz').name} (spindle apply_mask experiments.expt {path.with_suffix('.npz').name} attaches "
+            "a mask)"
         )
     if not head.startswith((_ZIP_MAGIC, _HDF5_MAGIC)):
         raise FileFormatError(f"{path}: not a {what}: {_LAYOUT}")
