@@ -5,10 +5,7 @@ DIALS 3.12 has the older rules for masked pixels, so that ours runs with ``legac
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -16,8 +13,8 @@ import pytest
 import spindle
 from spindle.files import read_reflections, write_experiments
 from spindle.testing import shared_data
+from spindle.testing.dials import dials
 
-SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/bin", "/usr/bin"])
 CASES = [
     (),
     ("spotfinder.threshold.algorithm=dispersion", "spotfinder.threshold.dispersion.kernel_size=4,5"),
@@ -32,20 +29,6 @@ CASES = [
     ("spotfinder.filter.untrusted.circle=240,300,60", "spotfinder.filter.min_spot_size=5"),
     ("spotfinder.threshold.algorithm=radial_profile", "spotfinder.threshold.radial_profile.blur=wide"),
 ]
-
-
-def dials(program, *words, cwd):
-    """Run a DIALS program outside of our own environment; return its output."""
-    path = shutil.which(program, path=SEARCH)
-    if path is None:
-        pytest.skip(f"{program} is not installed")
-    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
-    environment["PATH"] = os.pathsep.join([os.path.dirname(path), "/usr/bin", "/bin"])
-    done = subprocess.run(
-        [path, *map(str, words)], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return done.stdout
 
 
 def compare(files, words, folder):

@@ -6,9 +6,6 @@ Single images of all kinds are compared in test_images_dials.py.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -16,22 +13,7 @@ import pytest
 import spindle
 from spindle.files import write_experiments
 from spindle.testing import shared_data
-
-SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/bin", "/usr/bin"])
-
-
-def dials(program, *words, cwd):
-    """Run a DIALS program outside of our own environment; return its output."""
-    path = shutil.which(program, path=SEARCH)
-    if path is None:
-        pytest.skip(f"{program} is not installed")
-    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
-    environment["PATH"] = os.pathsep.join([os.path.dirname(path), "/usr/bin", "/bin"])
-    done = subprocess.run(
-        [path, *map(str, words)], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return done.stdout
+from spindle.testing.dials import dials
 
 
 def comparable(path):

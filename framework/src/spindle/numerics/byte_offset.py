@@ -62,8 +62,6 @@ def encode_byte_offset(image: np.ndarray) -> bytes:
     values = np.ascontiguousarray(image, dtype=np.int32).reshape(-1)
     if not values.flags.writeable:  # the kernel has one signature
         values = values.copy()
-    steps = np.abs(np.diff(values.astype(np.int64), prepend=0))
-    # Most pixels take one byte, few take all: memory for what there is, not for the worst.
-    room = values.size + (_LONGEST - 1) * int(np.count_nonzero(steps > 127))
-    out = np.empty(room, np.uint8)
+    # Memory for the worst case costs nothing as long as it is not touched.
+    out = np.empty(_LONGEST * values.size, np.uint8)
     return out[: _encode(values, out)].tobytes()
