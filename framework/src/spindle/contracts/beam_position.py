@@ -2,8 +2,8 @@
 
 Chosen by ``method`` of the program search_beam_position; entry-point group ``spindle.beam_position``. There are two kinds
 of methods, and a plugin implements the hook of its kind: those that look at spots move the detector until the spots make a
-lattice; those that look at images find the centre of what surrounds the beam, for the two axes of a panel one by one, so
-that each axis may have a method of its own.
+lattice; those that look at images find the centre of what surrounds the beam, along one axis of a panel or both, so that
+each axis may have a method of its own.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class AxisCentre:
 class BeamPositionSpec:
     """Hooks of the ``beam_position`` slot; a plugin implements one of them."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"find_detector_shift", "find_centre_along"})
+    optional: ClassVar[frozenset[str]] = frozenset({"find_detector_shift", "find_centre"})
 
     @hookspec(firstresult=True)
     def find_detector_shift(  # type: ignore[empty-body]
@@ -162,18 +162,19 @@ class BeamPositionSpec:
         """
 
     @hookspec(firstresult=True)
-    def find_centre_along(self, image: ImageSummary, axis: int) -> AxisCentre:  # type: ignore[empty-body]
-        """Find the centre of an image along one axis.
+    def find_centre(self, image: ImageSummary, axes: tuple[int, ...]) -> tuple[AxisCentre, ...]:  # type: ignore[empty-body]
+        """Find the centre of an image along one axis or both.
 
         Parameters
         ----------
         image : ImageSummary
-        axis : int
-            0 for fast (x), 1 for slow (y).
+        axes : tuple of int
+            Those that are asked for: 0 for fast (x), 1 for slow (y).
 
         Returns
         -------
-        AxisCentre
+        tuple of AxisCentre
+            In the order of `axes`.
 
         Raises
         ------

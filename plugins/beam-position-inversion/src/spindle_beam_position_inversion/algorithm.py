@@ -12,8 +12,8 @@ from spindle.params import Floats, Int, Params
 
 from .correlation import best_inversion, binned, prepared
 
-#: The first look is at an image of at most so many pixels along an axis; the second at this half width, unbinned.
-COARSE_SIZE, FINE_HALF_WIDTH = 700, 480
+#: Sizes to which images are binned: for the first look and the uncertainty, and for the second look.
+COARSE_SIZE, FINE_SIZE = 700, 1400
 #: The second look goes this many coarse pixels to either side of what the first found.
 FINE_REACH = 2.0
 #: Correlation that is asked for.
@@ -49,16 +49,19 @@ class InversionBeamPosition(Algorithm):
         convolution_width = Int(1, min=1, units="pixels", help="Width of a running mean; 1 leaves the image as it is.")
 
     @hookimpl
-    def find_centre_along(self, image: ImageSummary, axis: int) -> AxisCentre:
+    def find_centre(self, image: ImageSummary, axes: tuple[int, ...]) -> tuple[AxisCentre, ...]:
         """Invert the image about every half pixel; see the class."""
         from spindle.numerics.profiles import mean_profile
 
         found = self._find(image)
-        return AxisCentre(
-            float(found.centre[axis]),
-            float(found.uncertainty[axis]),
-            float(np.clip(found.correlation, 0.0, 1.0)),
-            np.log1p(np.maximum(mean_profile(image.mean, image.good, axis), 0.0)),
+        return tuple(
+            AxisCentre(
+                float(found.centre[axis]),
+                float(found.uncertainty[axis]),
+                float(np.clip(found.correlation, 0.0, 1.0)),
+                np.log1p(np.maximum(mean_profile(image.mean, image.good, axis), 0.0)),
+            )
+            for axis in axes
         )
 
     def _find(self, image: ImageSummary) -> Inversion:
@@ -67,24 +70,23 @@ class InversionBeamPosition(Algorithm):
         values, good = prepared(image.mean, image.good, self.params.convolution_width)
         size = np.array(image.mean.shape[::-1])
         guess, reach = self._guess(image, size), float(self.params.inversion_window_width)
-        factor = int(np.ceil(size.max() / COARSE_SIZE))
-        coarse = best_inversion(*binned(values, good, factor), guess / factor, reach / factor)
-        if coarse is None or coarse[1] < LEAST_CORRELATION:
-            best = "" if coarse is None else f" (best correlation {coarse[1]:.2f})"
+        coarse_factor, fine_factor = (int(np.ceil(size.max() / limit)) for limit in (COARSE_SIZE, FINE_SIZE))
+        coarse = binned(values, good, coarse_factor)
+        first = best_inversion(*coarse, guess / coarse_factor, reach / coarse_factor)
+        if first is None or first[1] < LEAST_CORRELATION:
+            best = "" if first is None else f" (best correlation {first[1]:.2f})"
             raise BeamPositionError(
                 f"inversion: about no place within {reach:.0f} pixels of {guess[0]:.0f}, {guess[1]:.0f} does the image look "
                 f"the same when inverted{best}. Give more images, inversion.guess_position= or a larger "
                 "inversion_window_width="
             )
-        centre = coarse[0] * factor
-        low = np.maximum(np.rint(centre).astype(int) - FINE_HALF_WIDTH, 0)
-        high = np.rint(centre).astype(int) + FINE_HALF_WIDTH
-        cut = slice(low[1], high[1]), slice(low[0], high[0])
-        values, good = values[cut], good[cut]
-        fine = best_inversion(values, good, centre - low, FINE_REACH * factor)
-        if fine is None:
-            return Inversion(centre, coarse[1], np.full(2, float(factor)))
-        return Inversion(fine[0] + low, fine[1], self._scatter(values, good, fine[0], FINE_REACH * factor))
+        scatter = self._scatter(*coarse, first[0], FINE_REACH) * coarse_factor
+        if coarse_factor > fine_factor:
+            ratio = coarse_factor / fine_factor
+            second = best_inversion(*binned(values, good, fine_factor), first[0] * ratio, FINE_REACH * ratio)
+            if second is not None:
+                return Inversion(second[0] * fine_factor, second[1], scatter)
+        return Inversion(first[0] * coarse_factor, first[1], scatter)
 
     def _guess(self, image: ImageSummary, size: np.ndarray) -> np.ndarray:
         if self.params.guess_position is not None:

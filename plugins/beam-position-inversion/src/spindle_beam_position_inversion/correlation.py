@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+#: Brighter pixels than this part of all count as bright as these.
+BRIGHTEST = 0.995
+
 
 def prepared(image: np.ndarray, good: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     """The logarithm of an image, smoothed by a running mean over `width` pixels; bad pixels are 0.
+
+    What is brighter than nearly all pixels counts as bright as these: spots are no better than background.
 
     Parameters
     ----------
@@ -26,7 +31,10 @@ def prepared(image: np.ndarray, good: np.ndarray, width: int) -> tuple[np.ndarra
         values = np.divide(
             uniform_filter(values, width, mode="constant"), share, out=np.zeros_like(values), where=share > 1e-6
         )
-    return np.where(good, np.log1p(values), np.float32(0.0)).astype(np.float32), good
+    values = np.log1p(values)
+    rank = int(BRIGHTEST * np.count_nonzero(good))
+    limit = np.partition(values[good], rank)[rank]
+    return np.where(good, np.minimum(values, limit), np.float32(0.0)).astype(np.float32), good
 
 
 def binned(values: np.ndarray, good: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:

@@ -29,8 +29,11 @@ class MaximumBeamPosition(Algorithm):
         convolution_width = Int(1, min=1, units="pixels", help="Width of the running mean; 1 leaves it as it is.")
 
     @hookimpl
-    def find_centre_along(self, image: ImageSummary, axis: int) -> AxisCentre:
+    def find_centre(self, image: ImageSummary, axes: tuple[int, ...]) -> tuple[AxisCentre, ...]:
         """Brightest part, then its highest peak; see the class."""
+        return tuple(self._along(image, axis) for axis in axes)
+
+    def _along(self, image: ImageSummary, axis: int) -> AxisCentre:
         from spindle.numerics.profiles import box_smooth, fill_gaps, max_profile, mean_profile
 
         name = ("fast", "slow")[axis]
@@ -63,7 +66,6 @@ class MaximumBeamPosition(Algorithm):
 def _centre_of_peak(profile: np.ndarray, peak: int) -> tuple[float, float]:
     """Centre of mass of what is above half the height of a peak, and its full width there, in pixels."""
     half = 0.5 * (profile[peak] + np.median(profile))
-    low = high = peak
     below = np.flatnonzero(profile < half)
     left, right = below[below < peak], below[below > peak]
     low = int(left[-1]) + 1 if len(left) else 0

@@ -35,8 +35,11 @@ class MidpointBeamPosition(Algorithm):
         intersection_min_width = Int(10, min=1, units="pixels", help="Narrower stretches do not count.")
 
     @hookimpl
-    def find_centre_along(self, image: ImageSummary, axis: int) -> AxisCentre:
+    def find_centre(self, image: ImageSummary, axes: tuple[int, ...]) -> tuple[AxisCentre, ...]:
         """Cut the profile at many levels; see the class."""
+        return tuple(self._along(image, axis) for axis in axes)
+
+    def _along(self, image: ImageSummary, axis: int) -> AxisCentre:
         from spindle.numerics.profiles import box_smooth, fill_gaps, mean_profile, strip_uncertainty
 
         good = image.good & (image.mean <= self._limit(image))

@@ -180,5 +180,9 @@ class ImageSearch:
         return ImageSummary(mean, maximum, seen, np.full(2, np.nan) if expected is None else expected, len(chosen))
 
     def _centre(self, summary: ImageSummary) -> ImageCentre:
-        x, y = (method.find_centre_along(image=summary, axis=axis) for axis, method in enumerate(self.methods))
+        first, second = self.methods
+        if first.name == second.name:
+            x, y = first.find_centre(image=summary, axes=(0, 1))
+        else:
+            (x,), (y,) = first.find_centre(image=summary, axes=(0,)), second.find_centre(image=summary, axes=(1,))
         return ImageCentre(self.panel, (x, y), summary.n_images)

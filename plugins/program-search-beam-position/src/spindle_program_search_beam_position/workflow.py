@@ -110,7 +110,7 @@ def _methods(params: Any, context: Any) -> tuple[Any, Any] | None:
         return None
     chosen = tuple(context.algorithm("beam_position", name) for name in names)
     for axis, name, plugin in zip("xy", names, chosen, strict=True):
-        if not hasattr(plugin, "find_centre_along"):
+        if not hasattr(plugin, "find_centre"):
             raise ParameterError(
                 f"search_beam_position: projection.method_{axis}={name}: this method looks at spots, not at images; give "
                 "method= or both projection.method_x= and projection.method_y= a method that looks at images"
