@@ -211,6 +211,11 @@ def test_xml_has_the_elements_that_clients_know(server):
     assert "gone<&?.cbf" in ElementTree.fromstring(text).findtext("error")
 
 
+def test_warnings_are_in_the_answer(server):
+    warnings = server.get(f"{server.folder}/x_0001.cbf;threshold.dispersion.sigma_strong=0")["warnings"]
+    assert any(re.match(r"[\d.]+ % of the pixels of \S+ are strong", w) for w in warnings)
+
+
 def test_names_with_blanks_and_accents(server):
     assert server.post({"image": f"{server.folder}/ünï .cbf"})["n_spots_total"] > 30
     assert server.get(f"{server.folder}/%C3%BCn%C3%AF%20.cbf")["n_spots_total"] > 30

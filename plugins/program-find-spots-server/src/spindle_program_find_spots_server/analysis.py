@@ -299,7 +299,7 @@ class _Warnings(logging.Handler):
         self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
+        self.messages.append(record.getMessage().removeprefix("Warning: "))
 
     def __enter__(self) -> _Warnings:
         logging.getLogger("spindle").addHandler(self)

@@ -36,7 +36,8 @@ def main() -> None:
         answers.write(json.dumps(content) + "\n")
         answers.flush()
 
-    logging.basicConfig(level=logging.ERROR, format="worker %(process)d: %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="worker %(process)d: %(message)s")
+    logging.getLogger().handlers[0].setLevel(logging.ERROR)  # warnings go into the answer
     start = time.perf_counter()
     analyst = _warm_analyst(settings)
     say({"ready": True, "seconds": time.perf_counter() - start})
