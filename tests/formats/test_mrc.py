@@ -113,9 +113,9 @@ def test_junk_in_the_extended_header_is_not_taken(tmp_path):
 @pytest.mark.parametrize(
     ("options", "item"),
     [
-        (FormatOptions(), "wavelength.*geometry.beam.wavelength="),
-        (FormatOptions(wavelength=0.0251), "pixel size.*panel.pixel_size="),
-        (FormatOptions(wavelength=0.0251, pixel_size=(0.014, 0.014)), "detector distance.*geometry.detector.distance="),
+        (FormatOptions(), "beam.wavelength=.*detector.distance=.*panel.pixel_size="),
+        (FormatOptions(wavelength=0.0251), "expected the distance and the pixel size"),
+        (FormatOptions(wavelength=0.0251, pixel_size=(0.014, 0.014)), "the distance, found none.*detector.distance="),
     ],
 )
 def test_what_a_plain_header_lacks_has_to_be_given(tmp_path, options, item):

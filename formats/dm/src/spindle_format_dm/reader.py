@@ -98,19 +98,20 @@ class DmReader(StackReader):
         image = self.image
         _, slow, fast = image.shape
         voltage = image.number("Microscope Info", "Voltage")
-        found = electron_wavelength(voltage) if voltage > 0 else None
-        wavelength = self.wavelength(found, "Microscope Info.Voltage")
         metres = find(image.tags, "Acquisition", "Device", "CCD", "Pixel Size (um)")
         size = None
         if isinstance(metres, list) and len(metres) == 2 and min(metres) > 0:
             factor = 1e-3 * max(image.number("Acquisition", "Parameters", "Detector", "hbin"), 1.0)
             size = (metres[0] * factor, metres[1] * factor)
-        pixel = self.pixel_size(self.options.pixel_size or size, "Acquisition.Device.CCD.Pixel Size (um)")
         scale, units = image.scale("Dimension", "0")
         per_metre = scale * _PER_METRE.get(units, 0.0)
-        item = f"Calibrations.Dimension.0, {scale:g} {units}" if units else "Calibrations.Dimension.0"
-        calibrated = calibrated_distance(pixel[0], per_metre, wavelength) if per_metre else None
-        distance = self.distance(calibrated, item)
+        item = (
+            "tags Microscope Info.Voltage, Calibrations.Dimension.0 (1/nm) and Acquisition.Device.CCD.Pixel Size (um)"
+        )
+        self.require(item, wavelength=voltage > 0, distance=per_metre, pixel_size=size)
+        wavelength = self.wavelength(electron_wavelength(voltage) if voltage > 0 else None, item)
+        pixel = self.pixel_size(self.options.pixel_size or size, item)
+        distance = self.distance(calibrated_distance(pixel[0], per_metre, wavelength) if per_metre else None, item)
         limits, gain, notes = camera_limits("", 1.0, np.dtype(image.stored.dtype))
         electrons, units = image.scale("Brightness")
         gain = 1.0 / electrons if units.startswith("e") else gain

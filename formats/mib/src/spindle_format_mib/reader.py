@@ -155,10 +155,11 @@ class MibReader(StackReader):
 
     def make_models(self) -> ImageModels:
         """Models of the header, as far as it goes."""
-        wavelength = self.wavelength(None, "Merlin does not know the voltage of the microscope")
+        item = "header of Merlin, which knows nothing of the microscope"
+        self.require(item, wavelength=None, distance=None, pixel_size=_PIXEL)
+        wavelength, distance = self.wavelength(None, item), self.distance(None, item)
         pixel = self.options.pixel_size or (_PIXEL, _PIXEL)
-        distance = self.distance(None, "Merlin does not know the camera length")
-        notes = [NO_AXIS, no_beam_centre("Merlin's header has none"), no_rotation("Merlin's header has none")]
+        notes = [NO_AXIS, no_beam_centre("which Merlin does not know"), no_rotation("which Merlin does not know")]
         promised = self.hdr.get("Frames in Acquisition (Number)", "")
         if promised.isdigit() and 0 < self.n_images < int(promised):
             notes.append(f".hdr file, Frames in Acquisition: {promised}, the .mib file holds {self.n_images}")

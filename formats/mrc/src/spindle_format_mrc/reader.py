@@ -107,17 +107,16 @@ class MrcReader(StackReader):
     def make_models(self) -> ImageModels:
         """Models of the header, as far as it goes."""
         _, slow, fast = self.header.shape
-        kind = "extended header of FEI1 or FEI2" + (
-            "" if self.records is not None else ", which the file does not have"
-        )
-        voltage = self._item("voltage")
-        wavelength = self.wavelength(electron_wavelength(voltage) if voltage else None, f"HT of the {kind}")
-        record = self._record(0)
+        record, voltage = self._record(0), self._item("voltage")
         camera = "" if record is None else record["camera"].decode("latin-1").strip(" \0")
         binning = self._item("binning") or 1.0
         size = _PHYSICAL_PIXEL * binning if any(name in camera.lower() for name in ("ceta", "falcon")) else None
-        pixel = self.pixel_size(self.options.pixel_size or (size and (size, size)), f"camera of the {kind}")
-        distance = self.distance(self._distance(pixel[0], wavelength), f"Pixel size X and Camera length of the {kind}")
+        length = self._item("pixel_x") or self._item("camera_length")
+        item = "extended header of FEI1 or FEI2" + ("" if record is not None else ", which is not in the file")
+        self.require(item, wavelength=voltage, distance=length, pixel_size=size)
+        wavelength = self.wavelength(electron_wavelength(voltage) if voltage else None, item)
+        pixel = self.pixel_size(self.options.pixel_size or (size and (size, size)), item)
+        distance = self.distance(self._distance(pixel[0], wavelength), item)
         limits, gain, notes = camera_limits(camera, binning, np.dtype(self.header.dtype))
         panel = centred_panel((fast, slow), pixel, distance, limits, gain)
         notes += self._notes(record, None if self.options.pixel_size else size)

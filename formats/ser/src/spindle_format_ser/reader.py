@@ -117,20 +117,19 @@ class SerReader(StackReader):
         """Models of both files, as far as they go."""
         element = self.element(0)
         slow, fast = element.shape
-        kind = "of the .emi file" if self.conditions else "of a .emi file, which is not beside it"
-        voltage = self._number("AcceleratingVoltage")
-        wavelength = self.wavelength(
-            electron_wavelength(voltage) if voltage and voltage > 0 else None, f"AcceleratingVoltage {kind}"
-        )
+        item = ".emi file" + ("" if self.conditions else ", which is not beside it")
+        voltage, length = self._number("AcceleratingVoltage") or 0.0, self._number("Camera length [m]") or 0.0
         camera, binning = self.conditions.get("CameraNamePath", ""), self._number("Binning") or 1.0
         size = _PHYSICAL_PIXEL * binning if any(name in camera.lower() for name in ("ceta", "falcon")) else None
-        pixel = self.pixel_size(self.options.pixel_size or (size and (size, size)), f"CameraNamePath {kind}")
         # In diffraction the calibration is in 1/m and large, of an image in m and tiny.
-        length = self._number("Camera length [m]")
-        if element.delta > 1.0:
+        is_calibrated = element.delta > 1.0
+        self.require(item, wavelength=voltage > 0, distance=is_calibrated or length > 0, pixel_size=size)
+        wavelength = self.wavelength(electron_wavelength(voltage) if voltage > 0 else None, item)
+        pixel = self.pixel_size(self.options.pixel_size or (size and (size, size)), item)
+        if is_calibrated:
             distance = calibrated_distance(pixel[0], element.delta, wavelength)
         else:
-            distance = self.distance(length and 1000.0 * length, f"Camera length {kind}")
+            distance = self.distance(1000.0 * length, item)
         limits, gain, notes = camera_limits(camera, binning, np.dtype(element.dtype))
         if size is not None and not self.options.pixel_size:
             notes += (

@@ -39,7 +39,9 @@ class TiffReader(SingleImageReader):
             if is_compressed(self.path):
                 return tifffile.TiffFile(io.BytesIO(read_all(self.path).tobytes()))
             return tifffile.TiffFile(self.path)
-        except (OSError, ValueError, tifffile.TiffFileError) as error:
+        except FileFormatError:
+            raise
+        except Exception as error:  # damaged files fail anywhere in the library
             raise HeaderError(self.path, "beginning of the file", "a TIFF file", error, "copy it again") from error
 
     @cached_property

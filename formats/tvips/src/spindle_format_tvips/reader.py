@@ -103,21 +103,20 @@ class TvipsReader(StackReader):
     def make_models(self) -> ImageModels:
         """Models of the headers, as far as they go."""
         header, first = self.header, self.parts[0].images
-        wavelength = self.wavelength(
-            electron_wavelength(1000.0 * header.kilovolt) if header.kilovolt else None, "high tension"
-        )
         size = None
         if _PIXEL_RANGE[0] <= header.pixel_nm <= _PIXEL_RANGE[1]:
-            size = tuple(header.pixel_nm * 1e-6 * b for b in header.binning)
-        pixel = self.pixel_size(self.options.pixel_size or size, f"pixel size of {header.pixel_nm} nm")  # type: ignore[arg-type]
-        item = "camera length"
+            size = (header.pixel_nm * 1e-6 * header.binning[0], header.pixel_nm * 1e-6 * header.binning[1])
+        item = f"header: {header.kilovolt} kV, pixel size of {header.pixel_nm} nm"
         notes: tuple[str, ...] = ()
         if header.has_angle:
-            item += f", which is {int(first['length'][0])} in units that are not documented"
+            item += f", camera length of {int(first['length'][0])} in units that are not documented"
             mode = int(first["mode"][0])
             if mode and mode != DIFFRACTION:
                 notes += (f"header of the first image: taken in mode {mode}, {DIFFRACTION} is diffraction",)
-        distance = self.distance(self.options.distance, item)
+        self.require(item, wavelength=header.kilovolt, distance=None, pixel_size=size)
+        wavelength = self.wavelength(electron_wavelength(1000.0 * header.kilovolt) if header.kilovolt else None, item)
+        pixel = self.pixel_size(self.options.pixel_size or size, item)
+        distance = self.distance(None, item)
         if max(header.binning) > 1 and not self.options.pixel_size:
             notes += (
                 f"the camera's pixel of {header.pixel_nm} nm is taken as that without the binning of {header.binning[0]}: "
