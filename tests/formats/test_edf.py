@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import bz2
+import gzip
+import zlib
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError
 from spindle.images import open_image
 from spindle.testing import shared_data
+from spindle.testing.format import byte_offset
 from spindle.testing.images import write_edf
 
 PIXELS = np.arange(12, dtype=np.uint16).reshape(3, 4)
@@ -51,9 +54,44 @@ def test_what_is_missing_is_named_and_can_be_given(tmp_path):
     assert np.allclose(panel.pixel_size, [0.05, 0.06]) and panel.distance == pytest.approx(100)
 
 
-def test_compressed_blocks_are_refused(tmp_path):
-    with pytest.raises(FileFormatError, match="GzipCompression"):
-        open_image(write_edf(tmp_path / "a.edf", PIXELS, Compression="GzipCompression"), options=GIVEN).read()
+def compressed(path, packed, name):
+    """An EDF file of packed images."""
+    content = b""
+    for data in packed:
+        items = {"ByteOrder": "LowByteFirst", "DataType": "SignedInteger", "Dim_1": 4, "Dim_2": 3, "Size": len(data),
+                 "Compression": name, **HEADER}  # fmt: skip
+        content += ("{\n" + "".join(f"{k} = {v} ;\n" for k, v in items.items())).encode().ljust(1022) + b"}\n" + data
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("GzipCompression", lambda p: gzip.compress(p.tobytes())),
+        ("ZCompression", lambda p: zlib.compress(p.tobytes())),
+        ("Bzip2Compression", lambda p: bz2.compress(p.tobytes())),
+        ("ByteOffsetCompression", byte_offset),
+    ],
+)
+def test_compressed_blocks(tmp_path, name, pack):
+    images = [PIXELS.astype("<i4") - 5, PIXELS.astype("<i4") * 70000]
+    packed = [pack(image) for image in images]
+    reader = open_image(compressed(tmp_path / "a_0001.edf", packed, name))
+    assert reader.n_images == 2
+    for i in (1, 0):
+        assert np.array_equal(reader.read(i)[0], images[i])
+    with pytest.raises(FileFormatError, match=r"b_0001\.edf.*expected 48 bytes.*corrupt"):
+        open_image(compressed(tmp_path / "b_0001.edf", [packed[0][: len(packed[0]) // 2]], name)).read()
+    short = compressed(tmp_path / "c_0001.edf", packed[:1], name)
+    short.write_bytes(short.read_bytes()[:-4])
+    with pytest.raises(FileFormatError, match=r"c_0001\.edf.*cut short"):
+        open_image(short).read()
+
+
+def test_unknown_compression_is_named(tmp_path):
+    with pytest.raises(FileFormatError, match=r"a_0001\.edf.*Compression.*found lz9"):
+        open_image(compressed(tmp_path / "a_0001.edf", [b"1234"], "lz9")).read()
 
 
 def test_frelon():

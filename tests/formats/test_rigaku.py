@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import struct
-
 import numpy as np
 import pytest
+from fabio.compression import agi_bitfield
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spindle_format_rigaku.kernels import decode_bit_fields
 
 from spindle.errors import FileFormatError
 from spindle.images import open_image
 from spindle.testing import shared_data
-from spindle.testing.images import write_dtrek
+from spindle.testing.images import write_dtrek, write_raxis
 
 PIXELS = np.arange(24 * 20, dtype=np.int32).reshape(24, 20)
 
@@ -33,30 +35,28 @@ def test_dtrek_with_broken_items_names_them(tmp_path):
         open_image(write_dtrek(tmp_path / "a.img", PIXELS, CCD_GONIO_VALUES="0 0")).models()
 
 
-def raxis(tmp_path, raw: np.ndarray):
-    head = bytearray(1400)
-    head[:5] = b"RAXIS"
-    floats = {292: 1.5418, 344: 100, 524: 10, 528: 10.5, 536: 2, 540: 10, 544: 12, 776: 0.1, 780: 0.1, 800: 8}
-    for place, value in floats.items():
-        struct.pack_into(">f", head, place, value)
-    for place, value in {768: raw.shape[1], 772: raw.shape[0], 784: 2000}.items():
-        struct.pack_into(">i", head, place, value)
-    lines = [row.astype(">u2").tobytes().ljust(2000, b"\0") for row in raw]
-    (tmp_path / "a_0001.osc").write_bytes(bytes(head).ljust(2000, b"\0") + b"".join(lines))
-    return tmp_path / "a_0001.osc"
-
-
-def test_raxis(tmp_path):
+@pytest.mark.parametrize("order", [">", "<"])
+def test_raxis(tmp_path, order):
     raw = PIXELS.copy()
     raw[3, 4] = 32768 + 5000
-    reader = open_image(raxis(tmp_path, raw))
+    reader = open_image(write_raxis(tmp_path / "a_0001.osc", raw, order, padding=4))
     models = reader.models()
     expected = PIXELS.copy()
     expected[3, 4] = 8 * 5000
     assert np.array_equal(reader.read()[0], expected)
-    assert np.allclose(models.detector[0].origin, [-1, 1.2, -100])
+    assert np.allclose(models.detector[0].origin, [1.8, -1, -100])
     assert models.beam.wavelength == pytest.approx(1.5418)
     assert models.scan.oscillation_deg == pytest.approx((10, 0.5)) and models.exposure_time == 120
+
+
+def test_raxis_says_what_it_cannot_place(tmp_path):
+    reader = open_image(write_raxis(tmp_path / "a_0001.osc", PIXELS, at556=20.0))
+    assert "byte 556" in reader.models().notes[0]
+    content = bytearray(write_raxis(tmp_path / "b_0001.osc", PIXELS).read_bytes())
+    content[448:452] = b"\0\0\0\1"
+    (tmp_path / "b_0001.osc").write_bytes(bytes(content))
+    with pytest.raises(FileFormatError, match=r"b_0001\.osc.*cylinder"):
+        open_image(tmp_path / "b_0001.osc").models()
 
 
 def test_crysalis():
@@ -75,3 +75,47 @@ def test_crysalis():
     angle = np.degrees(np.arctan2(centre[0], centre[2]))
     assert abs(centre[1]) < 1e-4 and angle == pytest.approx(180 - 20, abs=1e-3)
     assert "invert_rotation_axis" in models.notes[0]
+
+
+def ty6(tmp_path, pixels, shift=0):
+    """A CrysAlis image of compression TY6 with an empty header."""
+    lines = ["OD SAPPHIRE  4.0", "COMPRESSION=TY6 ( 25.1)", f"NX={pixels.shape[1]:4d} NY={pixels.shape[0]:4d} OI=      0 OL=      0",
+             "NHEADER=   5120 NG=    512 NS=    768 NK=   1024 NS=    512 NH=   2048", ""]  # fmt: skip
+    head = "\r\n".join(lines).encode().ljust(5120, b"\0")
+    packed = agi_bitfield.compress(pixels)
+    n = int.from_bytes(packed[:4], "little") + shift
+    path = tmp_path / "a_1_1.rodhypix"
+    path.write_bytes(head + n.to_bytes(4, "little") + packed[4:])
+    return path
+
+
+@pytest.mark.parametrize("shape", [(5, 1), (7, 16), (9, 17), (40, 70)])
+def test_bit_fields_as_fabio_writes_them(tmp_path, shape):
+    rng = np.random.default_rng(shape[1])
+    pixels = rng.poisson(2.0, shape).astype(np.int32)
+    pixels[rng.random(shape) < 0.1] = 300
+    pixels[rng.random(shape) < 0.05] = -(2**20)
+    assert np.array_equal(open_image(ty6(tmp_path, pixels)).read()[0], pixels)
+    # Rows of equal pixels take no bits at all.
+    assert np.array_equal(open_image(ty6(tmp_path, np.full(shape, 9, np.int32))).read()[0], np.full(shape, 9))
+
+
+def test_damaged_bit_fields_are_named(tmp_path):
+    pixels = np.arange(400, dtype=np.int32).reshape(20, 20)
+    with pytest.raises(FileFormatError, match=r"a_1_1\.rodhypix.*expected 20 rows.*corrupt"):
+        open_image(ty6(tmp_path, pixels, -4)).read()
+    path = ty6(tmp_path, pixels)
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(FileFormatError, match=r"a_1_1\.rodhypix.*cut short"):
+        open_image(path).read()
+    path.write_bytes(path.read_bytes().replace(b"TY6", b"TY9"))
+    with pytest.raises(FileFormatError, match=r"COMPRESSION=.*TY6, found TY9"):
+        open_image(path).read()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.binary(min_size=1, max_size=200))
+def test_junk_bit_fields_never_crash(data):
+    out = np.zeros((3, 40), np.int32)
+    n_rows, n_bytes = decode_bit_fields(np.frombuffer(bytearray(data), np.uint8), np.zeros(3, np.int64), out)
+    assert 0 <= n_rows <= 1 and n_bytes <= len(data) + 4

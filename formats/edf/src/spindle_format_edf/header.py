@@ -59,10 +59,21 @@ class EdfBlock:
         return order + kind if kind else ""
 
     @property
+    def compression(self) -> str:
+        """Name of the compression in lower case; "" for none."""
+        name = self.text("compression").lower()
+        return "" if name in ("none", "nocompression") else name
+
+    @property
+    def n_pixel_bytes(self) -> int:
+        """Bytes of pixels in memory; 0 for an unknown type."""
+        return self.shape[0] * self.shape[1] * (np.dtype(self.dtype).itemsize if self.dtype else 0)
+
+    @property
     def n_bytes(self) -> int:
-        """Bytes of pixels: what the header says, or what its size and type need."""
-        needed = self.shape[0] * self.shape[1] * (np.dtype(self.dtype).itemsize if self.dtype else 0)
-        return max(int(self.number("size", "edf_binarysize") or 0), needed)
+        """Bytes of pixels in the file: what the header says, or what its size and type need."""
+        said = int(self.number("size", "edf_binarysize") or 0)
+        return said if said and self.compression else max(said, self.n_pixel_bytes)
 
 
 def is_edf(head: bytes) -> bool:

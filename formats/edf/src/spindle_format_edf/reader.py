@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
 from spindle.contracts.format import ImageModels
-from spindle.errors import FileFormatError
+from spindle.errors import FileFormatError, HeaderError
 from spindle.images.compressed import is_compressed, read_all
-from spindle.images.single import SingleImageReader, epoch_of, fill
+from spindle.images.single import SingleImageReader, epoch_of, fill, no_beam_centre, no_rotation
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 
 from .header import LONGEST, EdfBlock, parse_block
+from .packing import PACKINGS, unpacked
 
 
 class EdfReader(SingleImageReader):
@@ -36,7 +38,7 @@ class EdfReader(SingleImageReader):
         if block is None:
             block = parse_block(self._content()[:LONGEST].tobytes())
         if block is None:
-            raise FileFormatError(f"{self.path}: the header has no end (no '}}'); copy the file again")
+            raise HeaderError(self.path, "header", "its end, '}'", None, "copy the file again")
         return block
 
     @cached_property
@@ -55,7 +57,9 @@ class EdfReader(SingleImageReader):
                 found.append(replace(block, start=start))
             place = start + block.n_bytes
         if not found:
-            raise FileFormatError(f"{self.path}: no image with Dim_1 and Dim_2 in the file; copy it again")
+            raise HeaderError(
+                self.path, "headers, Dim_1 and Dim_2", "the size of an image", None, "copy the file again"
+            )
         return tuple(found)
 
     @property
@@ -94,11 +98,8 @@ class EdfReader(SingleImageReader):
         x, y = block.number("center_1"), block.number("center_2")
         if x is None or y is None:
             x, y = 0.5 * fast, 0.5 * slow
-            notes.append(
-                "the header gives no Center_1 and Center_2: the centre of the detector is taken; set "
-                "geometry.detector.fast_slow_beam_centre="
-            )
-        notes.append("EDF headers give no rotation: taken as a still; set geometry.scan.oscillation=<start>,<width>")
+            notes.append(no_beam_centre("Center_1 and Center_2"))
+        notes.append(no_rotation("of which EDF headers have none"))
         scan = Scan(
             image_range=(1, 1),
             oscillation_deg=(0.0, 0.0),
@@ -123,16 +124,27 @@ class EdfReader(SingleImageReader):
         return [self._pixels(data, self.blocks[0])]
 
     def _pixels(self, data: np.ndarray, block: EdfBlock) -> np.ndarray:
-        packing = block.text("compression")
-        if packing.lower() not in ("", "none", "nocompression"):
-            raise FileFormatError(
-                f"{self.path}: the pixels are compressed ({packing}); plain pixels are read. Convert the file with fabio"
-            )
         if not block.dtype:
-            raise FileFormatError(
-                f"{self.path}: DataType={block.text('datatype')} is not a type of pixels that is read"
+            kinds = "integers or floating numbers, signed or not"
+            remedy = "convert the file with fabio"
+            raise HeaderError(self.path, "header, DataType", kinds, block.text("datatype"), remedy)
+        if not block.compression:
+            return self.stored(data, block.start, block.dtype, block.shape)
+        if data.size < block.start + block.n_bytes:
+            raise self.cut_short(data.size, block.start + block.n_bytes, block.shape)
+        packed = data[block.start : block.start + block.n_bytes].tobytes()
+        try:
+            pixels = unpacked(packed, block)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            found = f"'{error}' from {block.compression}: they are corrupt"
+            where = f"pixels from byte {block.start}"
+            raise HeaderError(self.path, where, f"{block.n_pixel_bytes} bytes", found, "copy the file again") from error
+        if pixels is None:
+            remedy = "convert the file with fabio"
+            raise HeaderError(
+                self.path, "header, Compression", f"one of {', '.join(PACKINGS)}", block.compression, remedy
             )
-        return self.stored(data, block.start, block.dtype, block.shape)
+        return pixels
 
     def read(self, index: int = 0, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
         """Pixels; see `ImageReader.read`."""

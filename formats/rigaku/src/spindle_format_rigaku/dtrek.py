@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from spindle.contracts.format import ImageModels
-from spindle.errors import FileFormatError
+from spindle.errors import HeaderError
 from spindle.geometry import rotation_matrix
 from spindle.images.single import SingleImageReader, epoch_of
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
@@ -39,7 +39,7 @@ class DtrekReader(SingleImageReader):
         """Items of the header."""
         match = _START.match(self.head)
         if not match:
-            raise FileFormatError(f"{self.path}: no d*TREK header; copy the file again")
+            raise HeaderError(self.path, "header", "a d*TREK header, HEADER_BYTES=", None, "copy the file again")
         text = self.head[: int(match.group(1))].decode("latin-1").partition("}")[0]
         return {k: v.strip() for k, v in _ITEM.findall(text.partition("{")[2])}
 
@@ -54,9 +54,12 @@ class DtrekReader(SingleImageReader):
     def _needed(self, name: str, n: int) -> list[float]:
         numbers = self._numbers(name, n)
         if numbers is None:
-            raise FileFormatError(
-                f"{self.path}: the d*TREK header has no usable {name} (found '{self.items.get(name, '')}', expected {n} "
-                "numbers); give an experiment list with the geometry as reference_geometry= and mend the header"
+            raise HeaderError(
+                self.path,
+                f"header, {name}=",
+                f"{n} numbers",
+                self.items.get(name),
+                "mend the header, or give an experiment list with the geometry as reference_geometry=",
             )
         return numbers
 
@@ -119,12 +122,11 @@ class DtrekReader(SingleImageReader):
         """Pixels."""
         kind = self.items.get("Data_type", self.items.get("TYPE", "unsigned_short")).lower()
         if kind not in _TYPES:
-            raise FileFormatError(f"{self.path}: Data_type={kind} is not a type of pixels that is read")
+            raise HeaderError(self.path, "header, Data_type=", f"one of {', '.join(_TYPES)}", kind, "convert the file")
         packing = self.items.get("COMPRESSION", "none").lower()
         if packing not in ("none", ""):
-            raise FileFormatError(
-                f"{self.path}: COMPRESSION={packing}: plain pixels are read; write the image without it"
-            )
+            remedy = "write the image without compression"
+            raise HeaderError(self.path, "header, COMPRESSION=", "plain pixels (None)", packing, remedy)
         order = ">" if self.items.get("BYTE_ORDER", "").lower().startswith("big") else "<"
         fast, slow = (int(v) for v in self._needed("SIZE1", 1) + self._needed("SIZE2", 1))
         match = _START.match(self.head)

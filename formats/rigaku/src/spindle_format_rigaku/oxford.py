@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from spindle.contracts.format import ImageModels
-from spindle.errors import FileFormatError
+from spindle.errors import HeaderError
 from spindle.images.single import SingleImageReader, epoch_of
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 
@@ -19,7 +19,7 @@ _SIZES = re.compile(rb"NX=\s*(\d{1,5})\s+NY=\s*(\d{1,5})")
 _SECTIONS = re.compile(
     rb"NHEADER=\s*(\d{1,6})\s+NG=\s*(\d{1,5})\s+NS=\s*(\d{1,5})\s+NK=\s*(\d{1,5})\s+NS=\s*(\d{1,5})\s+NH=\s*(\d{1,5})"
 )
-_READ = (b"NO", b"TY1", b"TY5")
+_READ = (b"NO", b"TY1", b"TY5", b"TY6")
 _PIXEL_LIMIT = 2.0**31 - 2
 
 
@@ -38,11 +38,13 @@ class OxfordReader(SingleImageReader):
         """First bytes of the general, special and goniometer sections and of the pixels."""
         match = _SECTIONS.search(self.head[:256])
         if match is None:
-            raise FileFormatError(f"{self.path}: no 'NHEADER= ... NG= ...' line; copy the file again")
+            expected = "the sizes of the sections, NHEADER= NG= NS= NK= NS= NH="
+            raise HeaderError(self.path, "header", expected, None, "copy the file again")
         total, general, special, kuma, statistics, history = (int(v) for v in match.groups())
         first = max(total - general - special - kuma - statistics - history, 256)
         if len(self.head) < first + general + special + kuma or kuma < 720 or special < 584:
-            raise FileFormatError(f"{self.path}: the header is cut short at byte {len(self.head)}; copy the file again")
+            needed = f"sections of {general}, {special} and {kuma} bytes from byte {first}"
+            raise HeaderError(self.path, "header", needed, f"{len(self.head)} bytes", "copy the file again")
         return first, first + general, first + general + special, total
 
     @property
@@ -50,7 +52,7 @@ class OxfordReader(SingleImageReader):
         """(fast, slow) pixels."""
         match = _SIZES.search(self.head[:256])
         if match is None or not int(match.group(1)) or not int(match.group(2)):
-            raise FileFormatError(f"{self.path}: no image size (NX=, NY=); copy the file again")
+            raise HeaderError(self.path, "header, NX= and NY=", "the size of the image", None, "copy the file again")
         return int(match.group(1)), int(match.group(2))
 
     def _real(self, section: int, place: int) -> float:
@@ -123,22 +125,37 @@ class OxfordReader(SingleImageReader):
         return Goniometer((0.0, sign, 0.0)), scan
 
     def decode(self, data: np.ndarray) -> list[np.ndarray]:
-        """Pixels, decoded by fabio."""
-        from fabio.OXDimage import OXDimage
-
+        """Pixels; compression TY6 is decoded here, the others by fabio."""
         match = re.search(rb"COMPRESSION=\s*(\w+)", self.head[:256])
         packing = match.group(1) if match else b"?"
         if packing not in _READ:
-            raise FileFormatError(
-                f"{self.path}: COMPRESSION={packing.decode('latin-1')}: NO, TY1 and TY5 are read; write the images with "
-                "another compression in CrysAlis (or as Esperanto)"
-            )
+            names = ", ".join(name.decode() for name in _READ)
+            remedy = "write the images with another compression in CrysAlis"
+            raise HeaderError(self.path, "header, COMPRESSION=", f"one of {names}", packing.decode("latin-1"), remedy)
+        if packing == b"TY6":
+            return [self._bit_fields(data)]
+        from fabio.OXDimage import OXDimage
+
         fast, slow = self.size
-        each = 4 if packing == b"NO" else 1
-        needed = self._places[3] + each * fast * slow
+        needed = self._places[3] + (4 if packing == b"NO" else 1) * fast * slow
         if data.size < needed:
-            raise FileFormatError(
-                f"{self.path}: cut short at byte {data.size}: the pixels ({fast} x {slow}) should reach byte {needed}; "
-                "copy the file again"
-            )
+            raise self.cut_short(data.size, needed, (slow, fast))
         return [OXDimage().read(io.BytesIO(data.tobytes())).data]
+
+    def _bit_fields(self, data: np.ndarray) -> np.ndarray:
+        """Pixels of compression TY6: the number of compressed bytes, these bytes, the first byte of each row."""
+        from .kernels import decode_bit_fields
+
+        fast, slow = self.size
+        at = self._places[3] + 4
+        n = int(data[at - 4 : at].view("<u4")[0]) if data.size >= at else 0
+        if data.size < at + n + 4 * slow:
+            raise self.cut_short(data.size, at + n + 4 * slow, (slow, fast))
+        starts = data[at + n : at + n + 4 * slow].view("<u4").astype(np.int64)
+        image = np.empty((slow, fast), np.int32)
+        n_rows, n_bytes = decode_bit_fields(np.ascontiguousarray(data[at : at + n]).view(np.uint8), starts, image)
+        if n_rows != slow or n_bytes != n:
+            found = f"{n_rows} rows from {n_bytes} bytes: they are corrupt"
+            remedy = "copy the file again, or leave the image out with geometry.scan.image_range=<first>,<last>"
+            raise HeaderError(self.path, f"pixels from byte {at}", f"{slow} rows from {n} bytes", found, remedy)
+        return image

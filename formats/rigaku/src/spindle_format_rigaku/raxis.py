@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from spindle.contracts.format import ImageModels
-from spindle.errors import FileFormatError
-from spindle.images.single import SingleImageReader
+from spindle.errors import HeaderError
+from spindle.images.single import SingleImageReader, no_axis_of_two_theta
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 
 # Places of numbers in the header (Rigaku's header of 1400 bytes).
@@ -19,6 +19,7 @@ _FLOATS = {
 }  # fmt: skip
 _INTEGERS = {"shape": 448, "fast": 768, "slow": 772, "record": 784}
 _MINUTE = 60.0
+_HEADER = 1400
 
 
 def _values(head: bytes, order: str) -> dict[str, float]:
@@ -29,7 +30,7 @@ def _values(head: bytes, order: str) -> dict[str, float]:
 
 def _order(head: bytes) -> str:
     """Byte order in which the header makes sense; "" for none."""
-    if len(head) < 1400 or not head.startswith((b"RAXIS", b"R-AXIS")):
+    if len(head) < _HEADER or not head.startswith((b"RAXIS", b"R-AXIS")):
         return ""
     for order in "><":
         v = _values(head, order)
@@ -53,7 +54,9 @@ class RaxisReader(SingleImageReader):
         """Byte order, "<" or ">"."""
         order = _order(self.head)
         if not order:
-            raise FileFormatError(f"{self.path}: the R-AXIS header has no sensible image size; copy the file again")
+            raise HeaderError(
+                self.path, "bytes 768 to 788", "the size of the image and of its lines", "none", "copy the file again"
+            )
         return order
 
     @cached_property
@@ -65,10 +68,8 @@ class RaxisReader(SingleImageReader):
         """Models of the header."""
         h = self.header
         if int(h["shape"]) == 1:
-            raise FileFormatError(
-                f"{self.path}: a cylindrical image plate; flat ones are read. Give an experiment list with the geometry "
-                "as reference_geometry= after converting the image"
-            )
+            remedy = "convert the image, and give an experiment list with the geometry as reference_geometry="
+            raise HeaderError(self.path, "byte 448", "0, a flat image plate", "1, a cylinder", remedy)
         notes: list[str] = []
         beam = Beam(
             (0.0, 0.0, 1.0), self.wavelength(h["wavelength"], "wavelength at byte 292"), polarization_fraction=0.5
@@ -76,10 +77,7 @@ class RaxisReader(SingleImageReader):
         distance = self.distance(h["distance"], "distance at byte 344")
         pixel = self.pixel_size((h["pixel_x"], h["pixel_y"]), "pixel size at byte 776")
         if h["two_theta"]:
-            notes.append(
-                f"the header says 2Theta {h['two_theta']:g} but not about which axis; the detector is left perpendicular "
-                "to the beam: set geometry.detector.panel.fast_axis=, slow_axis= and origin="
-            )
+            notes.append(no_axis_of_two_theta("byte 556", f"{h['two_theta']:g} deg"))
         start, width = h["phi_start"], h["phi_end"] - h["phi_start"]
         sign = -1.0 if width < 0 else 1.0
         scan = Scan(
@@ -88,9 +86,10 @@ class RaxisReader(SingleImageReader):
             exposure_times=np.array([max(h["exposure"], 0.0) * _MINUTE]),
         )
         panel = Panel(
-            fast_axis=(1.0, 0.0, 0.0),
-            slow_axis=(0.0, -1.0, 0.0),
-            origin=(-h["beam_x"] * pixel[0], h["beam_y"] * pixel[1], -distance),
+            # The laser reads along the spindle line by line: lines run across it, and the next line is further to -x.
+            fast_axis=(0.0, 1.0, 0.0),
+            slow_axis=(-1.0, 0.0, 0.0),
+            origin=(h["beam_y"] * pixel[1], -h["beam_x"] * pixel[0], -distance),
             pixel_size=pixel,
             image_size=(int(h["fast"]), int(h["slow"])),
             type="SENSOR_IMAGE_PLATE",
@@ -102,7 +101,8 @@ class RaxisReader(SingleImageReader):
         """Pixels; the highest bit says that a value is to be multiplied by the ratio of the photomultipliers."""
         h = self.header
         fast, slow, record = int(h["fast"]), int(h["slow"]), int(h["record"])
-        lines = self.stored(data, record, "u1", (slow, record))
+        # The header takes whole lines.
+        lines = self.stored(data, -(-_HEADER // record) * record, "u1", (slow, record))
         raw = np.ascontiguousarray(lines[:, : 2 * fast]).view(f"{self.order}u2").astype(np.int32)
         high = raw >= 32768
         raw[high] = ((raw[high] - 32768) * max(h["ratio"], 1.0)).astype(np.int32)

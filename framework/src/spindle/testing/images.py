@@ -15,6 +15,7 @@ __all__ = [
     "write_edf",
     "write_ge",
     "write_marccd",
+    "write_raxis",
     "write_smv",
 ]
 
@@ -161,6 +162,32 @@ def write_dtrek(path: Path, pixels: np.ndarray, **changes: str) -> Path:
     } | changes  # fmt: skip
     text = "{\nHEADER_BYTES= 4096;\n" + "".join(f"{k}={v};\n" for k, v in items.items()) + "}"
     return write_bytes(path, text.encode().ljust(4096) + pixels.astype("<u2").tobytes())
+
+
+def write_raxis(path: Path, raw: np.ndarray, order: str = ">", padding: int = 0, **changes: float) -> Path:
+    """Write an R-AXIS image.
+
+    Parameters
+    ----------
+    path : Path
+    raw : (slow, fast) int
+        As stored: values from 32768 on are (value - 32768) times 8.
+    order : ">" or "<"
+    padding : int
+        Bytes at the end of each line.
+    changes : float
+        Floats of the header, by "at" and their place: ``at344=120``.
+    """
+    record = 2 * raw.shape[1] + padding
+    head = bytearray(-(-1400 // record) * record)
+    head[:5], head[256:268], head[812:822] = b"RAXIS", b"2005-01-12  ", (b"SGI" if order == ">" else b"PC").ljust(10)
+    floats = {292: 1.5418, 344: 100, 524: 10, 528: 10.5, 536: 2, 540: 10, 544: 12, 776: 0.1, 780: 0.15, 800: 8}
+    for place, value in (floats | {int(k[2:]): v for k, v in changes.items()}).items():
+        struct.pack_into(f"{order}f", head, place, value)
+    for place, number in {768: raw.shape[1], 772: raw.shape[0], 784: record, 788: raw.shape[0]}.items():
+        struct.pack_into(f"{order}i", head, place, number)
+    lines = [row.astype(f"{order}u2").tobytes().ljust(record, b"\0") for row in raw]
+    return write_bytes(path, bytes(head) + b"".join(lines))
 
 
 def write_ge(path: Path, pixels: np.ndarray, frames: int = 1) -> Path:
