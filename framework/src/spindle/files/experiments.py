@@ -13,6 +13,7 @@ from spindle.errors import FileFormatError, ModelError
 from spindle.models import Experiment, Experiments, ImageSet
 
 from .atomic import atomic_write
+from .maps import with_distortion
 from .models import FROM_DICT, TO_DICT
 
 MODEL_KEYS = ("beam", "detector", "goniometer", "scan", "crystal", "profile", "scaling_model")
@@ -78,7 +79,7 @@ def experiments_from_dict(data: dict[str, Any], folder: Path | None = None) -> E
             raise ModelError(f"experiment {number} has no beam or no detector")
         identifier = entry.get("identifier") or ""
         items.append(Experiment(identifier=identifier, **models))
-    return Experiments(items)
+    return with_distortion(Experiments(items))
 
 
 def _imageset_from_dict(data: dict[str, Any], folder: Path) -> ImageSet:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .beam import Beam
 from .crystal import Crystal
 from .detector import PARALLAX_CODES, Detector, Panel, PanelGeometry
+from .distortion import Distortion
 from .experiment import Experiment, Experiments
 from .goniometer import Goniometer
 from .imageset import ImageSet
@@ -15,6 +16,7 @@ __all__ = [
     "Beam",
     "Crystal",
     "Detector",
+    "Distortion",
     "Experiment",
     "Experiments",
     "Goniometer",

@@ -13,6 +13,7 @@ from spindle.errors import ModelError
 from spindle.geometry import panels as kernels
 
 from .arrays import fixed_array, unit_vector
+from .distortion import Distortion
 
 PARALLAX_CODES = {"none": 0, "dials": 1, "normalised": 2}
 
@@ -64,6 +65,8 @@ class Panel:
     parallax : "none", "dials" or "normalised"
         Which mean depth in the sensor the conversion between pixels and mm allows for. "dials" averages the depth over
         all photons, "normalised" over those that the sensor stops, which is what the image shows.
+    distortion : Distortion or None
+        Shifts of pixels that the conversion between pixels and mm allows for, too.
     """
 
     fast_axis: np.ndarray
@@ -84,6 +87,7 @@ class Panel:
     raw_image_offset: tuple[int, int] = (0, 0)
     parallax: str = "none"
     extra: dict[str, Any] = field(default_factory=dict)
+    distortion: Distortion | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fast_axis", unit_vector(self.fast_axis, f"fast_axis of panel {self.name}"))
@@ -205,11 +209,22 @@ class Detector(Sequence[Panel]):
         -------
         (n, 2) float64, mm
         """
-        return self._call(kernels.pixel_to_mm, panel, xy)
+        return self._call(kernels.pixel_to_mm, panel, self._shifted(panel, xy, -1.0))
 
     def mm_to_pixel(self, panel: Any, xy: Any) -> np.ndarray:
         """Pixel positions where rays that cross the panels' front plane at `xy` (n, 2) mm are seen."""
-        return self._call(kernels.mm_to_pixel, panel, xy)
+        return self._shifted(panel, self._call(kernels.mm_to_pixel, panel, xy), 1.0)
+
+    def _shifted(self, panel: Any, xy: Any, sign: float) -> Any:
+        """Pixel positions (n, 2) with the panels' distortion added (`sign` 1) or taken away (-1)."""
+        if all(p.distortion is None for p in self.panels):
+            return xy
+        xy = np.array(xy, dtype=np.float64).reshape(-1, 2)
+        panel = np.broadcast_to(np.asarray(panel, dtype=np.int64), len(xy))
+        for number, one in enumerate(self.panels):
+            if one.distortion is not None and (rows := np.flatnonzero(panel == number)).size:
+                xy[rows] += sign * one.distortion.at(xy[rows])
+        return xy
 
     def lab_coordinate(self, panel: Any, xy: Any) -> np.ndarray:
         """(n, 3) float64, mm: laboratory positions of points (n, 2) mm on the panels."""

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from spindle.errors import FileFormatError, ParameterError
+from spindle.errors import ParameterError
 from spindle.images import ImageSequence
 from spindle.images.correction import Correction
 from spindle.images.maps import read_mask
 from spindle.images.masking import generate_masks
-from spindle.models import Experiment, Experiments
+from spindle.models import Experiments
 
 from .search import Job
 
@@ -38,7 +38,6 @@ def make_jobs(experiments: Experiments, params: Any) -> list[Job]:
         if experiment.imageset is not None and key in seen:
             continue
         seen.add(key)
-        _check_distortion(experiment, number)
         images = ImageSequence(experiment)
         blocks = _blocks(spotfinder.scan_range, z0, images.n_images, number)
         is_sequence = images.imageset.kind == "ImageSequence"
@@ -61,15 +60,6 @@ def make_jobs(experiments: Experiments, params: Any) -> list[Job]:
         have = ", ".join(f"{job.z0 + 1} to {job.z0 + job.images.n_images}" for job in jobs)
         raise ParameterError(f"spotfinder.scan_range={ranges}: no such images; the experiments have {have}")
     return jobs
-
-
-def _check_distortion(experiment: Experiment, number: int) -> None:
-    for name in ("dx", "dy"):
-        value = getattr(experiment.imageset, name, None)
-        if value:
-            raise FileFormatError(
-                f"experiment {number} names a distortion map ({name}: {value}); distortion maps are not supported"
-            )
 
 
 def _blocks(ranges: Any, z0: int, n_images: int, number: int) -> list[tuple[int, int]]:

@@ -55,7 +55,7 @@ class Import(Program):
             experiments = _changed_experiments(inputs.experiments, params, reference)
         else:
             experiments = _import_images(inputs, params, context, reference)
-        check_lookups(experiments)
+        experiments = check_lookups(experiments)
         tables = [overview(experiments)]
         context.table(tables[0])
         sweeps = sum(1 for e in experiments if not e.is_still)
@@ -78,11 +78,6 @@ def _check_params(params: Any) -> None:
     from .lookups import lookup_files
 
     lookup_files(params)
-    for name in ("dx", "dy"):
-        if getattr(params.lookup, name):
-            raise ParameterError(
-                f"lookup.{name}={getattr(params.lookup, name)}: distortion maps are not supported; leave it out"
-            )
     if params.format.dynamic_shadowing is True:
         raise ParameterError(
             "format.dynamic_shadowing=True: no installed format has a model of the goniometer's shadow; mask the "

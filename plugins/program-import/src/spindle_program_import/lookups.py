@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spindle.errors import ParameterError
-from spindle.images.maps import MAPS, read_map, read_mask
+from spindle.files.maps import MAPS, read_map, read_mask, with_distortion
 from spindle.models import Experiments
 
 __all__ = ["check_lookups", "lookup_files"]
@@ -30,8 +30,13 @@ def lookup_files(params: Any) -> dict[str, str | None]:
     return paths
 
 
-def check_lookups(experiments: Experiments) -> None:
+def check_lookups(experiments: Experiments) -> Experiments:
     """Read the files once, so that one that does not fit the detector is found now and not in the middle of the work.
+
+    Returns
+    -------
+    Experiments
+        With the distortion maps, if there are any, in the detectors.
 
     Raises
     ------
@@ -49,3 +54,4 @@ def check_lookups(experiments: Experiments) -> None:
                     read_mask(path, experiment.detector)
                 else:
                     read_map(path, experiment.detector, name)
+    return with_distortion(experiments)

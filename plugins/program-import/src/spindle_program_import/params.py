@@ -221,5 +221,5 @@ class ImportParams(Params):
         mask = Str(None, help="True and False for each pixel; True is good.")
         gain = Str(None, help="Counts per photon of each pixel, in place of the panel's gain.")
         pedestal = Str(None, help="Pedestal of each pixel, in place of the panel's.")
-        dx = Str(None, help="Map of shifts along fast; not supported yet.")
-        dy = Str(None, help="Map of shifts along slow; not supported yet.")
+        dx = Str(None, help="Shifts along fast: a ray is seen so far from where it meets the panel.")
+        dy = Str(None, help="Shifts along slow.")

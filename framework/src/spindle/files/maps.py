@@ -1,0 +1,261 @@
+"""Files with one number for each pixel of a detector: masks and maps of gain, pedestal and distortion.
+
+One layout in two containers. A .npz file holds the arrays ``panel_0``, ``panel_1``, ... in the order of the detector's
+panels; an HDF5 file (.h5, .hdf5) holds data sets of the same names in its root. Each array is (slow, fast). In a mask
+True is good. Arrays of other names are taken in the order of the file (.npz) or of the numbers in their names (HDF5), so
+that ``numpy.savez("mask.npz", *arrays)`` makes a mask file too.
+
+=========  =============================================================================================
+mask       bool; True where a pixel may be used
+gain       float; counts per photon, divides the pixel values; a pixel without a positive gain is not used
+pedestal   float; counts that are subtracted from the pixel values before the division
+dx, dy     float, pixels; added to the position where a ray meets the panel to get where it is seen
+=========  =============================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spindle.errors import FileFormatError, ShapeError
+
+if TYPE_CHECKING:
+    from spindle.models import Detector, Experiments, Panel
+
+__all__ = ["DIALS_SCRIPT", "MAPS", "read_map", "read_mask", "write_map", "write_mask"]
+
+MAPS = ("gain", "pedestal", "dx", "dy")
+
+# Converts between DIALS's pickles and our files; run by the Python of DIALS.
+DIALS_SCRIPT = Path(__file__).parent / "for_dials" / "dials_mask_to_npz.py"
+
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_ZIP_MAGIC = b"PK"
+_LAYOUT = "a .npz or .h5 file with one (slow, fast) array per panel, named panel_0, panel_1, ..."
+# Python pickles: protocol 2 and later begin with 0x80, protocol 0 with a mark and an opcode.
+_PICKLE = re.compile(rb"\x80|\((dp|lp|tp|c)|c[\w.]+\n")
+
+
+def read_mask(path: str | os.PathLike[str], detector: Iterable[Panel]) -> list[np.ndarray]:
+    """Read the mask of each panel.
+
+    Parameters
+    ----------
+    path : path
+        See the module for the layout.
+    detector : Detector or other iterable of Panel
+        What the arrays have to fit.
+
+    Returns
+    -------
+    list of (slow, fast) bool
+        True is good.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, damaged, of another kind (a Python pickle, for example), or if its arrays are not masks
+        or do not fit the panels.
+    """
+    masks = _read(Path(path), "mask", detector)
+    for number, mask in enumerate(masks):
+        if mask.dtype == np.bool_:
+            continue
+        if mask.dtype.kind not in "ui" or (mask.size and (mask.min() < 0 or mask.max() > 1)):
+            raise FileFormatError(
+                f"{path}: the array of panel {number} is {mask.dtype}, not True and False; a mask has True where a "
+                "pixel is good"
+            )
+        masks[number] = mask.astype(np.bool_)
+    return masks
+
+
+def read_map(path: str | os.PathLike[str], detector: Iterable[Panel], quantity: str) -> list[np.ndarray]:
+    """Read the map of a quantity on each panel.
+
+    Parameters
+    ----------
+    path : path
+        See the module for the layout.
+    detector : Detector or other iterable of Panel
+        What the arrays have to fit.
+    quantity : "gain", "pedestal", "dx" or "dy"
+
+    Returns
+    -------
+    list of (slow, fast) float64
+        For "gain" and "pedestal", a pixel may hold no number (or a gain that is not positive); it is not to be used.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, damaged, of another kind, if its arrays do not fit the panels, or if it holds nothing
+        that can be used.
+    """
+    maps = _read(Path(path), f"{quantity} map", detector)
+    for number, values in enumerate(maps):
+        if values.dtype.kind not in "fui":
+            raise FileFormatError(
+                f"{path}: the array of panel {number} is {values.dtype}; a {quantity} map holds numbers"
+            )
+        maps[number] = values = values.astype(np.float64)
+        usable = np.isfinite(values)
+        if quantity == "gain":
+            usable &= values > 0
+        if not usable.any() or (quantity in ("dx", "dy") and not usable.all()):
+            bad = f"{np.count_nonzero(~usable)} of {values.size} values of panel {number} are not "
+            raise FileFormatError(f"{path}: {bad}{'positive ' if quantity == 'gain' else ''}numbers; repair the map")
+    return maps
+
+
+def write_mask(path: str | os.PathLike[str], masks: Sequence[np.ndarray]) -> None:
+    """Write the mask of each panel, to HDF5 if the name ends in .h5 or .hdf5, else to .npz whatever the name.
+
+    Parameters
+    ----------
+    path : path
+    masks : sequence of (slow, fast) bool
+        One per panel, True is good.
+
+    Raises
+    ------
+    spindle.errors.ShapeError
+        If an array is not two-dimensional.
+    """
+    _write(Path(path), [np.asarray(m, dtype=np.bool_) for m in masks])
+
+
+def write_map(path: str | os.PathLike[str], maps: Sequence[np.ndarray]) -> None:
+    """Write the map of a quantity on each panel (float64); as `write_mask`."""
+    _write(Path(path), [np.asarray(m, dtype=np.float64) for m in maps])
+
+
+@dataclass(frozen=True, eq=False)
+class _DistortionFiles:
+    """The files dx and dy of a detector, read when the first of its panels asks for them."""
+
+    dx: str | None
+    dy: str | None
+    detector: Detector
+
+    @cached_property
+    def maps(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        read = [
+            read_map(path, self.detector, name)
+            if path
+            else [np.zeros((p.image_size[1], p.image_size[0])) for p in self.detector]
+            for name, path in (("dx", self.dx), ("dy", self.dy))
+        ]
+        return list(zip(*read, strict=True))
+
+    def of_panel(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.maps[number]
+
+
+def with_distortion(experiments: Experiments) -> Experiments:
+    """Experiments whose detectors know the distortion maps that their image sets name.
+
+    The files are read when a position is converted between pixels and mm for the first time. Detectors of image sets
+    without distortion maps stay the same objects.
+    """
+    from spindle.models import Distortion, Experiments
+
+    known: dict[tuple[int, str | None, str | None], Detector] = {}
+    items = []
+    for experiment in experiments:
+        images, detector = experiment.imageset, experiment.detector
+        if images is not None and (images.dx or images.dy):
+            key = (id(detector), images.dx, images.dy)
+            if key not in known:
+                files = _DistortionFiles(images.dx, images.dy, detector)
+                known[key] = detector.replace_panels(
+                    [replace(p, distortion=Distortion(partial(files.of_panel, i))) for i, p in enumerate(detector)]
+                )
+            experiment = replace(experiment, detector=known[key])
+        items.append(experiment)
+    return Experiments(items) if known else experiments
+
+
+def _write(path: Path, arrays: Sequence[np.ndarray]) -> None:
+    if not arrays or any(a.ndim != 2 for a in arrays):
+        raise ShapeError(f"one (slow, fast) array per panel is needed, not {[a.shape for a in arrays]}")
+    named = {f"panel_{number}": array for number, array in enumerate(arrays)}
+    if path.suffix in (".h5", ".hdf5"):
+        import h5py
+
+        with h5py.File(path, "w") as file:
+            for name, array in named.items():
+                file.create_dataset(name, data=array, compression="gzip", compression_opts=1, shuffle=True)
+        return
+    with path.open("wb") as stream:  # savez adds .npz to names
+        np.savez_compressed(stream, **named)  # type: ignore[arg-type]
+
+
+def _read(path: Path, what: str, detector: Iterable[Panel]) -> list[np.ndarray]:
+    """Arrays of all panels of a file, their number and shapes checked."""
+    path = path.expanduser()
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(256)
+    except OSError as error:
+        raise FileFormatError(f"{path}: the {what} cannot be read: {error.strerror}") from error
+    if _PICKLE.match(head):
+        raise FileFormatError(
+            f"{path}: this is a Python pickle, as DIALS writes its masks and maps, and pickles can run any program. Convert "
+            f"it where DIALS is installed: dials.python {DIALS_SCRIPT} {path} {path.with_suffix('.npz').name}; then give "
+            f"{path.with_suffix('.npz').name} (spindle apply_mask experiments.expt {path.with_suffix('.npz').name} attaches "
+            "a mask)"
+        )
+    if not head.startswith((_ZIP_MAGIC, _HDF5_MAGIC)):
+        raise FileFormatError(f"{path}: not a {what}: {_LAYOUT}")
+    try:
+        named = _read_hdf5(path) if head.startswith(_HDF5_MAGIC) else _read_npz(path)
+    except Exception as error:  # numpy, zipfile and h5py each have errors of their own for damaged files
+        raise FileFormatError(f"{path}: the {what} is damaged ({error}); write it again") from error
+    if all(_number(name) is not None for name in named):
+        named = dict(sorted(named.items(), key=lambda item: _number(item[0]) or 0))
+    shapes = [(p.image_size[1], p.image_size[0]) for p in detector]
+    found = [a.shape for a in named.values()]
+    if found != shapes:
+        turned = " (the arrays seem to be transposed)" if found == [s[::-1] for s in shapes] else ""
+        raise FileFormatError(
+            f"{path}: the {what} has {_listed(found)}, the detector needs {_listed(shapes)} (slow, fast){turned}"
+        )
+    return list(named.values())
+
+
+def _listed(shapes: Sequence[tuple[int, ...]]) -> str:
+    """ "2 arrays of 100 x 120" or, where they differ, each."""
+    if not shapes:
+        return "no arrays"
+    texts = [" x ".join(map(str, s)) or "a single number" for s in shapes]
+    if len(set(texts)) == 1:
+        return f"{len(texts)} array{'s' if len(texts) > 1 else ''} of {texts[0]}"
+    return f"{len(texts)} arrays of {', '.join(texts[:8])}{' ...' if len(texts) > 8 else ''}"
+
+
+def _number(name: str) -> int | None:
+    """The number at the end of a name."""
+    found = re.search(r"(\d+)$", name)
+    return int(found.group(1)) if found else None
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    # np.load leaves a damaged file open that it opened itself.
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        return {name: np.asarray(archive[name]) for name in archive.files}
+
+
+def _read_hdf5(path: Path) -> dict[str, np.ndarray]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return {name: np.asarray(item[()]) for name, item in file.items() if isinstance(item, h5py.Dataset)}
