@@ -157,3 +157,28 @@ def test_empty_table_and_foreign_tables():
     table["panel"] = np.array([0, 4, 0])
     with pytest.raises(ModelError, match="panel 4"):
         list(analyse_images(experiments, table))
+
+
+def test_stills_of_one_file_and_of_many():
+    one = experiment()
+    still = Experiment(beam=one.beam, detector=one.detector, imageset=ImageSet("ImageSet", paths=("s.cbf",)))
+    files = ("g_1.cbf", "g_2.cbf", "g_3.cbf")
+    grid = Experiment(beam=one.beam, detector=one.detector, imageset=ImageSet("ImageSet", paths=files))
+    late = Experiment(
+        beam=one.beam,
+        detector=one.detector,
+        scan=Scan((7, 7), (0.0, 0.0)),
+        imageset=ImageSet("ImageSet", paths=("m.h5",), single_file_indices=(6,)),
+    )
+    table = spots(np.full(5, 5.0), np.array([0.0, 0.5, 2.5, 6.5, 2.5]))
+    table["id"] = np.array([0, 1, 1, 2, 1])
+    found = list(analyse_images(Experiments([still, grid, late]), table))
+    assert [counts.n_spots_total.tolist() for _, counts in found] == [[1], [1, 0, 2], [1]]
+    assert [sweep.names() for sweep, _ in found] == [["s.cbf"], list(files), ["m.h5[6]"]]
+
+
+def test_reflections_that_were_not_observed_do_not_count():
+    table = spots(np.full(3, 5.0))
+    table["xyzobs.px.value"][1] = 0.0
+    ((_, found),) = analyse_images(Experiments([experiment()]), table)
+    assert found.n_spots_total.tolist() == [2, 0, 0]

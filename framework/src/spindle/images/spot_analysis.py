@@ -110,8 +110,10 @@ class Sweep:
         if imageset is None or not (imageset.template or imageset.paths):
             return []
         names = []
-        for z in range(self.first, self.last):
-            path, frame = imageset.file_of_image(z + 1)
+        # Sequences count images by the scan, other image sets by position; see `ImageSequence`.
+        start = self.first if imageset.kind == "ImageSequence" else 0
+        for number in range(start + 1, start + 1 + self.last - self.first):
+            path, frame = imageset.file_of_image(number)
             is_series = imageset.template is not None and "#" not in imageset.template
             names.append(Path(path).name + (f"[{frame}]" if frame or is_series else ""))
         return names
@@ -130,11 +132,18 @@ def sweeps_of(experiments: Experiments) -> list[Sweep]:
         groups.setdefault(key, []).append(number)
     sweeps = []
     for numbers in groups.values():
-        ranges = [e.scan.array_range if e.scan is not None else (0, 1) for e in (experiments[n] for n in numbers)]
+        ranges = [_array_range(experiments[n]) for n in numbers]
         sweeps.append(
             Sweep(experiments[numbers[0]], tuple(numbers), min(r[0] for r in ranges), max(r[1] for r in ranges))
         )
     return sweeps
+
+
+def _array_range(experiment: Experiment) -> tuple[int, int]:
+    """Array indices of the images of an experiment, half open; those of a still count from 0."""
+    if experiment.scan is not None:
+        return experiment.scan.array_range
+    return 0, max(1, len(experiment.imageset.paths) if experiment.imageset is not None else 1)
 
 
 def analyse_images(
@@ -166,7 +175,10 @@ def analyse_images(
         rows = _rows_of(reflections, sweep, index)
         spots = _Spots.of(sweep.experiment, reflections, rows)
         n = sweep.last - sweep.first
-        image = np.floor(spots.z).astype(np.int64) - sweep.first if sweep.experiment.scan is not None else spots.zeros()
+        if sweep.experiment.scan is None and n == 1:
+            image = np.zeros(len(spots.z), np.int64)  # a still, whatever its spots have for z
+        else:
+            image = np.floor(spots.z).astype(np.int64) - sweep.first
         order = np.argsort(image, kind="stable")
         bounds = np.searchsorted(image[order], np.arange(n + 1))
         analysis = SpotAnalysis.empty(n)
@@ -245,10 +257,6 @@ class _Spots:
         """Some of the spots."""
         return _Spots(*(getattr(self, f.name)[rows] for f in fields(self)))
 
-    def zeros(self) -> np.ndarray:
-        """An image number of 0 for each spot."""
-        return np.zeros(len(self.z), np.int64)
-
 
 def _check_columns(table: ReflectionTable) -> None:
     needed = ("panel", "xyzobs.px.value", "intensity.sum.value", "intensity.sum.variance")
@@ -271,6 +279,8 @@ def _rows_of(table: ReflectionTable, sweep: Sweep, index: int) -> np.ndarray:
     if "imageset_id" in table:
         unknown = np.ones(len(table), np.bool_) if number is None else number < 0
         chosen |= unknown & (table["imageset_id"] == index)
+    # Predicted reflections that were not observed have no place.
+    chosen &= np.any(table["xyzobs.px.value"][:, :2] != 0, axis=1)
     return np.flatnonzero(chosen)
 
 
