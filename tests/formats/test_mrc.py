@@ -137,3 +137,38 @@ def test_an_extended_header_beyond_the_end_is_an_error(tmp_path):
     path = write_mrc(tmp_path / "a.mrc", STACK.astype(np.int16), fei=[CETA] * 4, nsymbt=10**6)
     with pytest.raises(FileFormatError, match=r"a\.mrc: end of the file: expected"):
         open_image(path).models()
+
+
+def write_mdoc(path, angles):
+    lines = [
+        "PixelSpacing = 2.71",
+        "Voltage = 200",
+        "ImageFile = a.mrc",
+        "",
+        "[T = SerialEM: Tilt axis angle = 85.4]",
+        "",
+    ]
+    for i, angle in enumerate(angles):
+        lines += [f"[ZValue = {i}]", f"TiltAngle = {angle:.4f}", "StagePosition = 1.2 -3.4", "ExposureTime = 0.5", ""]
+    path.write_text("\n".join(lines))
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_the_mdoc_file_of_serialem(tmp_path, ending):
+    path = write_mrc(tmp_path / f"a.mrc{ending}", STACK.astype(np.int16))
+    write_mdoc(tmp_path / "a.mrc.mdoc", 10.0 - 0.5 * np.arange(4))
+    reader = open_image(path, options=FormatOptions(distance=1000.0, pixel_size=(0.014, 0.014)))
+    models = reader.models(1)
+    assert models.beam.wavelength == pytest.approx(0.025079, abs=1e-6) and models.exposure_time == 0.5
+    assert np.allclose(angles(reader), [(-10.0 + 0.5 * i, 0.5) for i in range(4)])
+    assert np.allclose(models.goniometer.rotation_axis, [0, 1, 0])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Voltage = x\n[ZValue = 0]\nTiltAngle = \n", "[ZValue = 99999999999]\nTiltAngle = 3\n"]
+)
+def test_an_mdoc_file_without_sense_is_as_none(tmp_path, text):
+    path = write_mrc(tmp_path / "a.mrc", STACK.astype(np.int16))
+    (tmp_path / "a.mrc.mdoc").write_text(text)
+    reader = open_image(path, options=GIVEN)
+    assert angles(reader) == [(0, 0)] * 4 and reader.models().beam.wavelength == 0.0251

@@ -25,6 +25,7 @@ from spindle.images.stack import StackReader, still
 from spindle.models import Scan
 
 from .header import AXIS_BIT, DAYS_TO_1970, FEI_SIZES, HEADER_SIZE, MrcHeader, byte_order, fei_dtype, read_header
+from .mdoc import Mdoc, read_mdoc
 
 # Pixels of Ceta and Falcon cameras without binning, mm; the header has no physical size.
 _PHYSICAL_PIXEL = 0.014
@@ -86,11 +87,20 @@ class MrcReader(StackReader):
         return value if value is not None and 0 < value < _LARGEST else None
 
     @cached_property
+    def mdoc(self) -> Mdoc | None:
+        """What SerialEM's file says; None without it, or when the extended header is there."""
+        return None if self.records is not None else read_mdoc(self.path, self.n_images)
+
+    @cached_property
     def tilt(self) -> TiltSeries:
         """Angles of the images."""
         records, n = self.records, self.n_images
         if records is None:
-            return TiltSeries(np.zeros(n), 0.0)
+            return (
+                tilt_series(self.mdoc.angles, place=".mdoc file, TiltAngle")
+                if self.mdoc
+                else TiltSeries(np.zeros(n), 0.0)
+            )
         step = 0.0
         if self.header.extended_type == "FEI2":
             first = records[0]
@@ -107,7 +117,7 @@ class MrcReader(StackReader):
     def make_models(self) -> ImageModels:
         """Models of the header, as far as it goes."""
         _, slow, fast = self.header.shape
-        record, voltage = self._record(0), self._item("voltage")
+        record, voltage = self._record(0), self.mdoc.voltage if self.mdoc else self._item("voltage")
         camera = "" if record is None else record["camera"].decode("latin-1").strip(" \0")
         binning = self._item("binning") or 1.0
         size = _PHYSICAL_PIXEL * binning if any(name in camera.lower() for name in ("ceta", "falcon")) else None
@@ -159,7 +169,8 @@ class MrcReader(StackReader):
         self.reach(self._place(index + 1), self.header.shape[1:])
         record = self._record(index)
         if record is None:
-            return still(0.0)
+            exposure = max(float(self.mdoc.exposures[index]), 0.0) if self.mdoc else 0.0
+            return still(float(self.tilt.starts[index]), exposure, 0.0, self.tilt.width)
         exposure, days = float(record["exposure"]), float(record["time"])
         return still(
             float(self.tilt.starts[index]),
