@@ -6,7 +6,21 @@ import pickle
 import pytest
 
 from spindle.errors import ParameterError
-from spindle.params import Assignment, Float, Int, Ints, Params, Str, build, make, parse_phil, to_dict, walk
+from spindle.params import (
+    Assignment,
+    Float,
+    HostParams,
+    Int,
+    Ints,
+    Params,
+    Str,
+    UnrecordedParams,
+    build,
+    make,
+    parse_phil,
+    to_dict,
+    walk,
+)
 from spindle.plugins import UnknownPlugin
 
 
@@ -175,3 +189,12 @@ def test_own_parameters_come_before_those_of_programs_that_are_run(install):
 
     tree = build(Own, [Assignment("n", "7"), Assignment("first.n", "8"), Assignment("offset", "2")])
     assert (tree.n, tree.first.n, tree.first.squares.plain.offset) == (7, 8, 2)
+
+
+def test_programs_may_leave_no_log_and_no_record_by_default():
+    class Quiet(UnrecordedParams):
+        n = Int(1, help="A number.")
+
+    tree = build(Quiet, [], host=HostParams)
+    assert (tree.output.log, tree.run.record, tree.run.seed) == (None, None, 42)
+    assert build(Quiet, [Assignment("record", "a.json")], host=HostParams).run.record == "a.json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .host import HostParams, Multiprocessing
+from .host import HostParams, Multiprocessing, UnrecordedParams
 from .leaves import Auto, AutoType, Bool, Float, Int, Leaf, PathParam, Str
 from .resolve import build, make
 from .structured import Choice, Floats, Ints, Plugin, SpaceGroup, Strings, UnitCell
@@ -31,6 +31,7 @@ __all__ = [
     "Str",
     "Strings",
     "UnitCell",
+    "UnrecordedParams",
     "build",
     "find_scope",
     "make",

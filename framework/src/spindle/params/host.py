@@ -28,3 +28,17 @@ class HostParams(Params):
             Auto, none=True, help="File name of the run record; Auto is spindle.<program>.json, None writes none."
         )
         observers = Strings((), help="Names of observer plugins that watch the run.")
+
+
+class UnrecordedParams(Params):
+    """Base of the parameters of programs that leave no log and no run record behind unless asked to."""
+
+    class output(Params, level=3):
+        """What is written."""
+
+        log = Str(None, help="Log; none by default.")
+
+    class run(HostParams.run, level=3):
+        """How the run is recorded."""
+
+        record = Str(None, help="File name of the run record; none by default.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
-from spindle.params import Auto, Choice, Float, HostParams, Int, Params, PathParam, Str
+from spindle.params import Auto, Choice, Float, Int, Params, PathParam, Str, UnrecordedParams
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -43,7 +43,7 @@ class FindSpotsClient(Program):
 
     takes_words = True
 
-    class Params(Params):
+    class Params(UnrecordedParams):
         """Ask a server to find the spots of images."""
 
         host = Str("127.0.0.1", help="Machine on which the server runs.")
@@ -52,16 +52,6 @@ class FindSpotsClient(Program):
         json = PathParam(None, help="Also write all answers, in the order of the images, to this JSON file.")
         style = Choice(("table", "xml", "json"), "table", help="How answers are printed: a line, XML or JSON.")
         patience = Float(60.0, min=0, units="s", help="How long to come again while the server is busy.", level=1)
-
-        class output(Params, level=3):
-            """What is written."""
-
-            log = Str(None, help="Log; none by default.")
-
-        class run(HostParams.run, level=3):
-            """How the run is recorded."""
-
-            record = Str(None, help="File name of the run record; none by default.")
 
         class mp(Params, level=3):
             """Nothing: nproc says how many images are asked for at a time."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
-from spindle.params import Auto, Float, HostParams, Int, Params, PathParam, Str
+from spindle.params import Auto, Float, Int, Params, PathParam, Str, UnrecordedParams
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -31,7 +31,7 @@ class FindSpotsServer(Program):
         spindle find_spots_client stop
     """
 
-    class Params(Params):
+    class Params(UnrecordedParams):
         """Find spots on request."""
 
         nproc = Int(Auto, min=1, none=True, help="Worker processes; Auto and None take all cores of this machine.")
@@ -42,16 +42,6 @@ class FindSpotsServer(Program):
         )
         queue = Int(256, min=0, help="How many images may wait for a worker; more are told to come again (503).")
         timeout = Float(60.0, min=0.1, units="s", help="Longest time for one image; its worker is then replaced.")
-
-        class output(Params, level=3):
-            """What is written."""
-
-            log = Str(None, help="Log; none by default.")
-
-        class run(HostParams.run, level=3):
-            """How the run is recorded."""
-
-            record = Str(None, help="File name of the run record; none by default.")
 
         class mp(Params, level=3):
             """Nothing: nproc says how many workers there are."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError
-from spindle.params import Bool, HostParams, Int, Params, Str
+from spindle.params import Bool, Int, Params, UnrecordedParams
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -22,7 +22,7 @@ class Show(Program):
         spindle show image_0001.cbf image_statistics.show_raw=True
     """
 
-    class Params(Params):
+    class Params(UnrecordedParams):
         """Print models, reflections and image statistics."""
 
         show_scan_varying = Bool(False, help="Print crystal and beam at each scan point.")
@@ -40,16 +40,6 @@ class Show(Program):
 
             show_corrected = Bool(False, help="Of counts: pedestal taken off, divided by the gain.")
             show_raw = Bool(False, help="Of values as stored.")
-
-        class output(Params, level=3):
-            """What is written."""
-
-            log = Str(None, help="Log; none by default.")
-
-        class run(HostParams.run, level=3):
-            """How the run is recorded."""
-
-            record = Str(None, help="File name of the run record; none by default.")
 
     @hookimpl
     def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
