@@ -10,7 +10,7 @@ import pytest
 
 from spindle.errors import FileFormatError
 from spindle.images.compressed import map_file
-from spindle.images.electrons import calibrated_distance, camera_limits, electron_wavelength, tilt_series
+from spindle.images.electrons import calibrated_distance, camera_named, electron_wavelength, tilt_series
 
 
 @pytest.mark.parametrize(("voltage", "expected"), [(100e3, 0.037014), (200e3, 0.025079), (300e3, 0.019687)])
@@ -50,10 +50,10 @@ def test_a_rotation_per_image_that_the_stage_contradicts_is_said():
     assert found.width == 0.5 and "1 deg each" in found.notes[0]
 
 
-def test_limits_of_cameras():
-    assert camera_limits("BM-Ceta", 2, np.dtype("i2"))[:2] == ((-1000, 32000), 26)
-    assert camera_limits("EF-Falcon", 1, np.dtype("u2"))[:2] == ((0, 8000), 1)
-    assert camera_limits("", 1, np.dtype("u2"))[:2] == ((0, 65534), 1)
+def test_what_is_known_of_cameras():
+    assert camera_named("BM-Ceta", 2, "<i2")[:3] == (0.028, (-1000, 32000), 26)
+    assert camera_named("EF-Falcon", 1, ">u2")[:3] == (0.014, (0, 8000), 1)
+    assert camera_named("", 1, "u2")[:3] == (None, (0, 65534), 1)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress])

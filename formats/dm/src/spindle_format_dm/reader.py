@@ -13,7 +13,7 @@ from spindle.errors import FileFormatError
 from spindle.images.electrons import (
     NO_AXIS,
     calibrated_distance,
-    camera_limits,
+    camera_named,
     centred_panel,
     electron_models,
     electron_wavelength,
@@ -112,11 +112,11 @@ class DmReader(StackReader):
         wavelength = self.wavelength(electron_wavelength(voltage) if voltage > 0 else None, item)
         pixel = self.pixel_size(self.options.pixel_size or size, item)
         distance = self.distance(calibrated_distance(pixel[0], per_metre, wavelength) if per_metre else None, item)
-        limits, gain, notes = camera_limits("", 1.0, np.dtype(image.stored.dtype))
+        camera = camera_named("", 1.0, image.stored.dtype)
         electrons, units = image.scale("Brightness")
-        gain = 1.0 / electrons if units.startswith("e") else gain
-        notes += (NO_AXIS, no_beam_centre("ImageTags"), no_rotation("ImageTags"))
-        panel = centred_panel((fast, slow), pixel, distance, limits, gain)
+        gain = 1.0 / electrons if units.startswith("e") else camera.gain
+        panel = centred_panel((fast, slow), pixel, distance, camera.trusted_range, gain)
+        notes = (NO_AXIS, no_beam_centre("ImageTags"), no_rotation("ImageTags"))
         return electron_models(wavelength, panel, notes)
 
     def scan(self, index: int) -> Scan:

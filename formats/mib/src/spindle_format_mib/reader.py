@@ -74,18 +74,7 @@ class MibReader(StackReader):
     @cached_property
     def n_images(self) -> int:  # type: ignore[override]
         """Whole images of the file."""
-        pitch = self.header.size + self._n_bytes
-        count, rest = divmod(self.content.size, pitch)
-        if rest or not count:
-            raise HeaderError(
-                self.path, "end of the file",
-                f"whole images of {self.shape[1]} x {self.shape[0]} pixels, so {(count + 1) * pitch} bytes after {count} "
-                "of them",
-                f"{self.content.size} bytes",
-                f"the file is cut short: copy it again, or drop what follows the last whole image in a copy: truncate -s "
-                f"{count * pitch}",
-            )  # fmt: skip
-        return count
+        return self.whole_images(self.path, self.content.size, 0, self.header.size + self._n_bytes, self.shape)
 
     @cached_property
     def _tiles(self) -> list[tuple[slice, slice]]:

@@ -14,7 +14,7 @@ from spindle.images.electrons import (
     NO_AXIS,
     TiltSeries,
     calibrated_distance,
-    camera_limits,
+    camera_named,
     centred_panel,
     electron_models,
     electron_wavelength,
@@ -27,8 +27,6 @@ from spindle.models import Scan
 from .header import AXIS_BIT, DAYS_TO_1970, FEI_SIZES, HEADER_SIZE, MrcHeader, byte_order, fei_dtype, read_header
 from .mdoc import Mdoc, read_mdoc
 
-# Pixels of Ceta and Falcon cameras without binning, mm; the header has no physical size.
-_PHYSICAL_PIXEL = 0.014
 # No item of the extended header is larger; some files have junk in it.
 _LARGEST = 1e12
 _LONGEST, _LAST_DAY = 1e5, 1e5
@@ -118,19 +116,17 @@ class MrcReader(StackReader):
         """Models of the header, as far as it goes."""
         _, slow, fast = self.header.shape
         record, voltage = self._record(0), self.mdoc.voltage if self.mdoc else self._item("voltage")
-        camera = "" if record is None else record["camera"].decode("latin-1").strip(" \0")
-        binning = self._item("binning") or 1.0
-        size = _PHYSICAL_PIXEL * binning if any(name in camera.lower() for name in ("ceta", "falcon")) else None
+        name = "" if record is None else record["camera"].decode("latin-1").strip(" \0")
+        camera = camera_named(name, self._item("binning") or 1.0, self.header.dtype)
         length = self._item("pixel_x") or self._item("camera_length")
         item = "extended header of FEI1 or FEI2" + ("" if record is not None else ", which is not in the file")
-        self.require(item, wavelength=voltage, distance=length, pixel_size=size)
+        self.require(item, wavelength=voltage, distance=length, pixel_size=camera.pixel)
         wavelength = self.wavelength(electron_wavelength(voltage) if voltage else None, item)
-        pixel = self.pixel_size(self.options.pixel_size or (size and (size, size)), item)
+        pixel = self.pixel_size(self.options.pixel_size or (camera.pixel and (camera.pixel, camera.pixel)), item)
         distance = self.distance(self._distance(pixel[0], wavelength), item)
-        limits, gain, notes = camera_limits(camera, binning, np.dtype(self.header.dtype))
-        panel = centred_panel((fast, slow), pixel, distance, limits, gain)
-        notes += self._notes(record, None if self.options.pixel_size else size)
-        return electron_models(wavelength, panel, notes + self.tilt.notes, self.tilt.sense)
+        panel = centred_panel((fast, slow), pixel, distance, camera.trusted_range, camera.gain)
+        notes = (*camera.notes, *self._notes(record), *self.tilt.notes)
+        return electron_models(wavelength, panel, notes, self.tilt.sense)
 
     def _distance(self, pixel: float, wavelength: float) -> float | None:
         """From the calibrated size of a pixel in 1/m, else the nominal camera length; mm."""
@@ -139,13 +135,8 @@ class MrcReader(StackReader):
             return calibrated_distance(pixel, spacing, wavelength)
         return None if length is None else 1000.0 * length
 
-    def _notes(self, record: Any, size: float | None) -> tuple[str, ...]:
+    def _notes(self, record: Any) -> tuple[str, ...]:
         notes = []
-        if size is not None:
-            notes.append(
-                f"the pixels of the camera are taken as {size:g} mm, as Ceta and Falcon have them; set "
-                "geometry.detector.panel.pixel_size= otherwise"
-            )
         spacing = self._item("pixel_x")
         if spacing is not None and spacing <= 1.0:
             notes.append(

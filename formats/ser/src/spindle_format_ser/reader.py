@@ -12,7 +12,7 @@ from spindle.errors import FileFormatError, HeaderError
 from spindle.images.electrons import (
     NO_AXIS,
     calibrated_distance,
-    camera_limits,
+    camera_named,
     centred_panel,
     electron_models,
     electron_wavelength,
@@ -23,8 +23,6 @@ from spindle.models import Scan
 
 from .series import ELEMENT, TYPES, SerHeader, conditions, emi_of, read_header, refusal
 
-# Pixels of Ceta and Falcon cameras without binning, mm; neither file has a physical size.
-_PHYSICAL_PIXEL = 0.014
 _LARGEST = 1 << 20
 
 
@@ -119,25 +117,20 @@ class SerReader(StackReader):
         slow, fast = element.shape
         item = ".emi file" + ("" if self.conditions else ", which is not beside it")
         voltage, length = self._number("AcceleratingVoltage") or 0.0, self._number("Camera length [m]") or 0.0
-        camera, binning = self.conditions.get("CameraNamePath", ""), self._number("Binning") or 1.0
-        size = _PHYSICAL_PIXEL * binning if any(name in camera.lower() for name in ("ceta", "falcon")) else None
+        camera = camera_named(self.conditions.get("CameraNamePath", ""), self._number("Binning") or 1.0, element.dtype)
         # In diffraction the calibration is in 1/m and large, of an image in m and tiny.
         is_calibrated = element.delta > 1.0
-        self.require(item, wavelength=voltage > 0, distance=is_calibrated or length > 0, pixel_size=size)
+        self.require(item, wavelength=voltage > 0, distance=is_calibrated or length > 0, pixel_size=camera.pixel)
         wavelength = self.wavelength(electron_wavelength(voltage) if voltage > 0 else None, item)
-        pixel = self.pixel_size(self.options.pixel_size or (size and (size, size)), item)
+        pixel = self.pixel_size(self.options.pixel_size or (camera.pixel and (camera.pixel, camera.pixel)), item)
         if is_calibrated:
             distance = calibrated_distance(pixel[0], element.delta, wavelength)
         else:
             distance = self.distance(1000.0 * length, item)
-        limits, gain, notes = camera_limits(camera, binning, np.dtype(element.dtype))
-        if size is not None and not self.options.pixel_size:
-            notes += (
-                f"the pixels of the camera {camera} are taken as {size:g} mm; set geometry.detector.panel.pixel_size= "
-                "otherwise",
-            )
-        notes += (NO_AXIS, no_beam_centre("centre of the diffraction pattern"), no_rotation("rotation per image"))
-        return electron_models(wavelength, centred_panel((fast, slow), pixel, distance, limits, gain), notes)
+        panel = centred_panel((fast, slow), pixel, distance, camera.trusted_range, camera.gain)
+        item = "centre of the diffraction pattern"
+        notes = (*camera.notes, NO_AXIS, no_beam_centre(item), no_rotation("rotation per image"))
+        return electron_models(wavelength, panel, notes)
 
     def scan(self, index: int) -> Scan:
         """A still at the angle of the stage when the series was begun."""

@@ -13,7 +13,7 @@ from spindle.images.compressed import map_file
 from spindle.images.electrons import (
     NO_AXIS,
     TiltSeries,
-    camera_limits,
+    camera_named,
     centred_panel,
     electron_models,
     electron_wavelength,
@@ -66,17 +66,7 @@ class TvipsReader(StackReader):
         for number, file in enumerate(files):
             data = self.content if number == 0 else map_file(file)
             start = HEADER_SIZE if number == 0 else 0
-            count, rest = divmod(data.size - start, header.pitch)
-            if rest or not count:
-                whole = start + count * header.pitch
-                raise HeaderError(
-                    file, "end of the file",
-                    f"whole images of {header.shape[1]} x {header.shape[0]} pixels, so {whole + header.pitch} bytes "
-                    f"after {count} of them",
-                    f"{data.size} bytes",
-                    f"the file is cut short: copy it again, or drop what follows the last whole image in a copy: "
-                    f"truncate -s {whole}",
-                )  # fmt: skip
+            count = self.whole_images(file, data.size, start, header.pitch, header.shape)
             found.append(Part(data[start : start + count * header.pitch].view(header.record()), first))
             first += count
         return found
@@ -122,9 +112,9 @@ class TvipsReader(StackReader):
                 f"the camera's pixel of {header.pixel_nm} nm is taken as that without the binning of {header.binning[0]}: "
                 f"{pixel[0]:g} mm; set geometry.detector.panel.pixel_size= otherwise",
             )
-        limits, gain, more = camera_limits("", 1.0, np.dtype(header.dtype))
-        panel = centred_panel((header.shape[1], header.shape[0]), pixel, distance, limits, gain)
-        notes += (*more, NO_AXIS, no_beam_centre("centre of the diffraction pattern"), *self.tilt.notes)
+        camera = camera_named("", 1.0, header.dtype)
+        panel = centred_panel((header.shape[1], header.shape[0]), pixel, distance, camera.trusted_range, camera.gain)
+        notes += (NO_AXIS, no_beam_centre("centre of the diffraction pattern"), *self.tilt.notes)
         return electron_models(wavelength, panel, notes, self.tilt.sense)
 
     def scan(self, index: int) -> Scan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,9 +14,10 @@ from spindle.models import Beam, Detector, Goniometer, Panel
 __all__ = [
     "NO_AXIS",
     "TILT_AXIS",
+    "Camera",
     "TiltSeries",
     "calibrated_distance",
-    "camera_limits",
+    "camera_named",
     "centred_panel",
     "electron_models",
     "electron_wavelength",
@@ -26,9 +28,9 @@ __all__ = [
 _H, _M, _E, _C = 6.62607015e-34, 9.1093837015e-31, 1.602176634e-19, 299792458.0
 # Images are corrected for the dark current, so that pixels without electrons scatter about zero; none is this negative.
 LOWEST_VALUE = -1000.0
-# The full well of Ceta and Falcon cameras in the units of their pixels, and the gain of a Ceta-D, as processing
-# programs of electron diffraction take them (dxtbx names Thermo Fisher as the source).
-_FULL_WELL, _CETA_GAIN = 8000.0, 26.0
+# The pixels of Ceta and Falcon cameras (mm), their full well in the units of the pixels, and the gain of a Ceta-D, as
+# processing programs of electron diffraction take them (dxtbx names Thermo Fisher as the source).
+_PHYSICAL_PIXEL, _FULL_WELL, _CETA_GAIN = 0.014, 8000.0, 26.0
 # Down the image, where no file says how the tilt axis lies; that of DIALS for such files.
 TILT_AXIS = (0.0, -1.0, 0.0)
 NO_AXIS = (
@@ -58,33 +60,39 @@ def calibrated_distance(pixel_mm: float, per_metre: float, wavelength: float) ->
     return pixel_mm / (per_metre * wavelength * 1e-10)
 
 
-def camera_limits(name: str, binning: float, kind: np.dtype) -> tuple[tuple[float, float], float, tuple[str, ...]]:
-    """Trusted range, gain and notes for the pixels of a camera.
+class Camera(NamedTuple):
+    """What is known of a camera by its name.
 
-    Parameters
+    Attributes
     ----------
-    name : str
-        Of the camera, as the file has it.
-    binning : float
-    kind : dtype
-        Type of the pixels in the file.
-
-    Returns
-    -------
-    ((low, high), gain, notes)
+    pixel : float or None, mm
+        Size of a pixel with its binning.
+    trusted_range : (float, float)
+    gain : float
+        Counts per electron.
+    notes : tuple of str
     """
-    low = 0.0 if kind.kind == "u" else LOWEST_VALUE
-    known = name.lower()
-    if "ceta" in known:
-        note = (
-            f"camera {name}: the gain is taken as {_CETA_GAIN:g} counts per electron, that of a Ceta-D, and saturation "
-            f"as {_FULL_WELL * binning**2:g}; other cameras need geometry.detector.panel.gain= and trusted_range="
-        )
-        return (low, _FULL_WELL * binning**2), _CETA_GAIN, (note,)
-    if "falcon" in known:
-        return (low, _FULL_WELL * binning**2), 1.0, ()
-    high = float(np.iinfo(kind).max) - 1.0 if kind.kind in "ui" else float(np.finfo(np.float32).max)
-    return (low, high), 1.0, ()
+
+    pixel: float | None
+    trusted_range: tuple[float, float]
+    gain: float
+    notes: tuple[str, ...]
+
+
+def camera_named(name: str, binning: float, kind: str) -> Camera:
+    """What is known of a camera; of one without a name its limits, from the numpy type `kind` of its pixels."""
+    known, dtype = name.lower(), np.dtype(kind)
+    low = 0.0 if dtype.kind == "u" else LOWEST_VALUE
+    if "ceta" not in known and "falcon" not in known:
+        high = float(np.iinfo(dtype).max) - 1.0 if dtype.kind in "ui" else float(np.finfo(np.float32).max)
+        return Camera(None, (low, high), 1.0, ())
+    pixel, high = _PHYSICAL_PIXEL * binning, _FULL_WELL * binning**2
+    gain = _CETA_GAIN if "ceta" in known else 1.0
+    note = (
+        f"camera {name}: taken as one with pixels of {pixel:g} mm (binning {binning:g}), {gain:g} counts per electron and "
+        f"saturation at {high:g}; set geometry.detector.panel.pixel_size=, gain= and trusted_range= otherwise"
+    )
+    return Camera(pixel, (low, high), gain, (note,))
 
 
 def electron_models(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from spindle.contracts.format import FormatOptions, ImageModels
+from spindle.errors import HeaderError
 from spindle.models import Scan
 
 from .compressed import map_file
@@ -49,6 +50,35 @@ class StackReader(HeaderReader):
         """Raise a `HeaderError` when the file has fewer than `end` bytes, which hold (slow, fast) pixels."""
         if self.content.size < end:
             raise self.cut_short(self.content.size, end, shape)
+
+    def whole_images(self, path: Path, size: int, start: int, pitch: int, shape: tuple[int, int]) -> int:
+        """Number of images of a file whose header does not tell it.
+
+        Parameters
+        ----------
+        path : Path
+        size, start, pitch : int, bytes
+            Of the file, before the first image, and from one image to the next.
+        shape : (slow, fast)
+
+        Raises
+        ------
+        HeaderError
+            If the file holds no image or ends within one.
+        """
+        count, rest = divmod(size - start, pitch)
+        if rest or count < 1:
+            count = max(count, 0)
+            end = start + count * pitch
+            raise HeaderError(
+                path,
+                "end of the file",
+                f"whole images of {shape[1]} x {shape[0]} pixels, so {end + pitch} bytes after {count} of them",
+                f"{size} bytes",
+                "the file is cut short: copy it again, or drop what follows the last whole image in a copy: truncate -s "
+                f"{end}",
+            )
+        return count
 
     @abstractmethod
     def frame(self, index: int) -> list[np.ndarray]:
