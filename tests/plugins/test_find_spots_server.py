@@ -306,6 +306,8 @@ BAD_BODIES = [
     (b'{"image": "/a", "index": 7}', 400, "must be true or false"),
     (b'{"image": "/a", "parameters": {"d_min": [1, 2]}}', 400, "expected a number"),
     (b'{"image": "/a", "parameters": {"d_min": {"a": {"b": 1}}}}', 400, "is not a parameter"),
+    (b'{"image": "/a", "parameters": {"d_min": ' + 500 * b"[" + 500 * b"]" + b"}}", 400, "nested too deeply"),
+    (b'{"image": "/a", "parameters": {"d_min": ' + 5000 * b"9" + b"}}", 400, "not JSON"),
     (b'{"image": "/a", "parameters": {"min_spot_size": 1e999}}', 400, "whole number"),
     (b'{"image": "/a", "parameters": {"d_min": "' + 300000 * b"9" + b'"}}', 413, "larger than"),
 ]

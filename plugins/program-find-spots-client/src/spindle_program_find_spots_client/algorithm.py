@@ -170,5 +170,9 @@ def _result(images: list[str], answers: list[dict[str, Any]], params: Any, conte
         context.log.warning("Warning: %d of %d images could not be analysed", len(failed), len(images))
     result = ProgramResult(summary={"n_images": len(images), "n_failed": len(failed), "answers": answers})
     if params.json is not None:
-        result.files[str(params.json)] = lambda path: path.write_text(json.dumps(answers, indent=1) + "\n")
+
+        def write(path: Path) -> None:
+            path.write_text(json.dumps(answers, indent=1) + "\n")
+
+        result.files[str(params.json)] = write
     return result

@@ -225,7 +225,10 @@ class WorkerPool:
             line = await process.stdout.readline()
         if not line.endswith(b"\n"):
             raise EOFError("it ended without an answer")
-        return json.loads(line)
+        try:
+            return json.loads(line)
+        except ValueError as error:
+            raise EOFError(f"its answer is not JSON: {line[:100]!r}") from error
 
 
 def _settle(job: _Job, answer: Answer) -> None:

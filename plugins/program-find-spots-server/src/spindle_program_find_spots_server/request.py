@@ -12,6 +12,7 @@ from .refusal import Refusal
 
 __all__ = ["Question", "from_json", "from_path", "from_query", "wants_xml"]
 
+_DEEPEST = 8
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -167,8 +168,21 @@ def from_json(body: bytes) -> Question:
     for name, value in parameters.items():
         if name in known:
             raise Refusal(400, f"body: {name} stands beside parameters, not among them")
+        if _depth(value) > _DEEPEST:
+            raise Refusal(400, f"body: the value of {name} is nested too deeply; {_DEEPEST} levels are the limit")
         question.take(name, value)
     return question.checked()
+
+
+def _depth(value: Any) -> int:
+    """How deeply lists and objects are nested, up to one more than is allowed."""
+    depth, level = 0, [value]
+    while level and depth <= _DEEPEST:
+        level = [
+            v for one in level if isinstance(one, dict | list) for v in (one.values() if isinstance(one, dict) else one)
+        ]
+        depth += 1
+    return depth
 
 
 def _no_constant(name: str) -> Any:
