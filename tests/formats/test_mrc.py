@@ -172,3 +172,9 @@ def test_an_mdoc_file_without_sense_is_as_none(tmp_path, text):
     (tmp_path / "a.mrc.mdoc").write_text(text)
     reader = open_image(path, options=GIVEN)
     assert angles(reader) == [(0, 0)] * 4 and reader.models().beam.wavelength == 0.0251
+
+
+def test_a_file_that_is_none_is_told_apart_by_its_name(tmp_path):
+    (tmp_path / "a.mrcs").write_bytes(b"x" * 2000)
+    with pytest.raises(FileFormatError, match="mrc: no MAP at byte 208"):
+        open_image(tmp_path / "a.mrcs")

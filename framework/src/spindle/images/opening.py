@@ -15,8 +15,10 @@ from .compressed import read_head
 _loaded: dict[str, Any] = {}
 # Extensions of files that are usually of a format of another name; they only choose which reasons a user reads.
 _ENDINGS = {
+    "dm": ("dm3", "dm4"),
     "imageio": ("png", "jpg", "jpeg", "bmp", "pgm"),
     "mar": ("mccd", "mar2300", "mar3450"),
+    "mrc": ("mrcs", "map"),
     "nexus": ("nxs", "h5", "hdf5"),
     "smv": ("img",),
     "tiff": ("tif",),
