@@ -8,7 +8,7 @@ import pytest
 from spindle.errors import FileFormatError
 from spindle.images import open_image
 from spindle.testing.cbf import cbf_section, packed
-from spindle.testing.format import write_mini_cbf
+from spindle.testing.format import FormatContract, write_mini_cbf
 from spindle.testing.images import write_bytes
 
 SMALL = np.arange(12, dtype=np.int32).reshape(3, 4)
@@ -311,3 +311,23 @@ def test_layers_without_sections_are_an_error(tmp_path):
     )
     with pytest.raises(FileFormatError, match="2 layers without sections"):
         open_image(path).models()
+
+
+class TestTiled(FormatContract):
+    """A detector of several elements fulfils the contract of formats."""
+
+    name = "cbf"
+
+    @pytest.fixture
+    def image_file(self, tmp_path):
+        return tiled(tmp_path / "image_0001.cbf", ARRAYS, [LEFT, RIGHT])
+
+
+class TestSections(FormatContract):
+    """So does one of several sections in one array."""
+
+    name = "cbf"
+
+    @pytest.fixture
+    def image_file(self, tmp_path):
+        return tiled(tmp_path / "image_0001.cbf.gz", SECTIONS, [CUBE])

@@ -29,6 +29,10 @@ class Axis:
         Setting in degrees (rotations) and mm (translations).
     angle_increment : float, degrees
         From the scan, 0 when the axis stands still.
+    unit : (3,) float64
+        The vector, of length 1.
+    turn : (3, 3) float64 or None
+        Rotation by the setting; None for none.
     """
 
     name: str
@@ -37,9 +41,11 @@ class Axis:
     depends_on: str
     vector: np.ndarray
     offset: np.ndarray
-    angle_deg: float = 0.0
-    displacement: float = 0.0
-    angle_increment: float = 0.0
+    angle_deg: float
+    displacement: float
+    angle_increment: float
+    unit: np.ndarray
+    turn: np.ndarray | None
 
 
 def number_of(text: str | None) -> float | None:
@@ -62,23 +68,28 @@ def make_axis(row: dict[str, str], scan: dict[str, str], frame: dict[str, str], 
     path : Path
         For messages.
     """
-    name = row.get("id", "")
+    name, kind = row.get("id", ""), row.get("type", "")
     angle, shift = number_of(frame.get("angle")), number_of(frame.get("displacement"))
     increment = number_of(scan.get("angle_increment"))
-    axis = Axis(
+    vector = np.array([number_of(row.get(f"vector[{i}]")) or 0.0 for i in (1, 2, 3)])
+    length = float(np.sqrt(vector @ vector))
+    if kind in ("rotation", "translation") and length == 0.0:
+        raise HeaderError(path, f"axis '{name}'", "_axis.vector[1], [2] and [3]", "a vector of length 0", REFERENCE)
+    unit = vector / length if length else vector
+    angle = angle if angle is not None else (number_of(scan.get("angle_start")) or 0.0)
+    return Axis(
         name=name,
-        type=row.get("type", ""),
+        type=kind,
         equipment=row.get("equipment", ""),
         depends_on=row.get("depends_on", "."),
-        vector=np.array([number_of(row.get(f"vector[{i}]")) or 0.0 for i in (1, 2, 3)]),
+        vector=vector,
         offset=np.array([number_of(row.get(f"offset[{i}]")) or 0.0 for i in (1, 2, 3)]),
-        angle_deg=angle if angle is not None else (number_of(scan.get("angle_start")) or 0.0),
+        angle_deg=angle,
         displacement=shift if shift is not None else (number_of(scan.get("displacement_start")) or 0.0),
         angle_increment=increment if increment is not None else (number_of(scan.get("angle_range")) or 0.0),
+        unit=unit,
+        turn=rotation_matrix(unit, np.deg2rad(angle)) if kind == "rotation" and angle else None,
     )
-    if axis.type in ("rotation", "translation") and not axis.vector.any():
-        raise HeaderError(path, f"axis '{name}'", "_axis.vector[1], [2] and [3]", "a vector of length 0", REFERENCE)
-    return axis
 
 
 def chain(axes: dict[str, Axis], name: str, path: Path) -> list[str]:
@@ -101,16 +112,13 @@ def chain(axes: dict[str, Axis], name: str, path: Path) -> list[str]:
     return names
 
 
-def _turn(axis: Axis) -> np.ndarray:
-    return rotation_matrix(axis.vector / np.linalg.norm(axis.vector), np.deg2rad(axis.angle_deg))
-
-
 def direction(axes: dict[str, Axis], name: str, path: Path) -> np.ndarray:
     """(3,) unit vector of an axis in the laboratory."""
-    vector = axes[name].vector / np.linalg.norm(axes[name].vector)
+    vector = axes[name].unit
     for parent in chain(axes, name, path)[1:]:
-        if axes[parent].type == "rotation":
-            vector = _turn(axes[parent]) @ vector
+        turn = axes[parent].turn
+        if turn is not None:
+            vector = turn @ vector
     return vector
 
 
@@ -119,11 +127,10 @@ def locate(axes: dict[str, Axis], name: str, displacements: dict[str, float], pa
     point = np.zeros(3)
     for key in chain(axes, name, path):
         axis = axes[key]
-        if axis.type == "rotation":
-            point = _turn(axis) @ point
+        if axis.turn is not None:
+            point = axis.turn @ point
         elif axis.type == "translation":
-            shift = displacements.get(key, axis.displacement)
-            point = point + shift * axis.vector / np.linalg.norm(axis.vector)
+            point = point + displacements.get(key, axis.displacement) * axis.unit
         point = point + axis.offset
     return point
 
@@ -143,8 +150,8 @@ def goniometer_of(axes: dict[str, Axis], path: Path) -> tuple[Goniometer | None,
         names = ", ".join(rotations[i].name for i in moving)
         raise FileFormatError(f"{path}: the goniometer axes {names} move together; one scan axis is expected")
     scan_axis = moving[0] if moving else len(rotations) - 1
-    vectors = np.array([a.vector / np.linalg.norm(a.vector) if abs(np.linalg.norm(a.vector) - 1) > 1e-3 else a.vector
-                        for a in rotations])  # fmt: skip
+    # Rounded unit vectors stay as the header has them.
+    vectors = np.array([a.unit if abs(a.vector @ a.vector - 1) > 2e-3 else a.vector for a in rotations])
     angles = [a.angle_deg for a in rotations]
     start, width = rotations[scan_axis].angle_deg, rotations[scan_axis].angle_increment
     if width < 0:
@@ -160,5 +167,5 @@ def beam_direction(axes: dict[str, Axis]) -> np.ndarray:
     """(3,) direction from sample to source."""
     for axis in axes.values():
         if axis.equipment == "source" and axis.vector.any():
-            return axis.vector / np.linalg.norm(axis.vector)
+            return axis.unit
     return np.array([0.0, 0.0, 1.0])
