@@ -78,11 +78,14 @@ def uncertainty(found: GainEstimate, of_smaller: GainEstimate | None) -> float:
     ----------
     found : GainEstimate
     of_smaller : GainEstimate or None
-        From windows of half the size; None where these have too few counts.
+        From windows of half the size; None where these have too few counts. It is left out when fewer of them agree than
+        of the large ones, although there are four times as many: then only those with spots have enough counts.
     """
     nearest = np.sort(np.abs(found.dispersion - found.gain))[: found.n_used]
     chance = float(np.sqrt(np.mean(nearest**2) / max(found.n_used - 1, 1)))
     known = found.of_images[np.isfinite(found.of_images)]
     if len(known) > 2:
         chance = max(chance, float(np.std(known, ddof=1) / np.sqrt(len(known))))
-    return float(np.hypot(chance, 0.0 if of_smaller is None else found.gain - of_smaller.gain))
+    if of_smaller is None or of_smaller.n_used < found.n_used:
+        return chance
+    return float(np.hypot(chance, found.gain - of_smaller.gain))
