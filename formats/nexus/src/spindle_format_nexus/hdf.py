@@ -106,11 +106,12 @@ def find_class(group: h5py.Group, name: str) -> list[h5py.Group]:
 
 
 def get(group: h5py.Group, path: str) -> Any:
-    """A member of a group; None when it is not there or its link leads nowhere."""
+    """A member of a group; None when it is not there, its link leads nowhere, or it is a dataset without any value."""
     try:
-        return group.get(path)
+        node = group.get(path)
     except (OSError, KeyError, ValueError):
         return None
+    return None if isinstance(node, h5py.Dataset) and node.shape is None else node
 
 
 def numbers(node: h5py.Dataset) -> np.ndarray:
@@ -128,12 +129,33 @@ def numbers(node: h5py.Dataset) -> np.ndarray:
 
 
 def number(group: h5py.Group, *names: str) -> float | None:
-    """The first number of the first of these datasets that exists; None otherwise."""
+    """The first number of the first of these datasets that exists and has a finite one; None otherwise."""
     for name in names:
         node = get(group, name)
         if isinstance(node, h5py.Dataset) and node.size:
-            return float(numbers(node)[0])
+            value = float(numbers(node)[0])
+            if np.isfinite(value):
+                return value
     return None
+
+
+def three_numbers(node: h5py.Dataset, name: str) -> np.ndarray:
+    """(3,) float64: an attribute that is a vector.
+
+    Raises
+    ------
+    HeaderError
+        If it is something else.
+    """
+    value = node.attrs[name]
+    try:
+        vector = np.asarray(value, dtype=np.float64).ravel()
+    except (TypeError, ValueError):
+        vector = np.zeros(0)
+    if vector.shape != (3,) or not np.all(np.isfinite(vector)):
+        found = vector.tolist() if vector.size else repr(text(value))
+        raise fault_at(node, f"an attribute '{name}' of three numbers", found, f"correct the attribute '{name}'")
+    return vector
 
 
 def factor(node: Any, kind: str, attribute_name: str = "units", default: str | None = None) -> float:

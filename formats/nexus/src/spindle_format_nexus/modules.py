@@ -99,9 +99,9 @@ def read_modules(entry: Entry, shape: tuple[int, ...], notes: list[str]) -> list
         start, size = _hyperslab(group, number, len(groups), shape, notes)
         pixel, directions = [], []
         for node in vectors:
-            length = float(numbers(node)[0]) * factor(node, "length")
-            if length == 0:
-                raise fault_at(node, "the size of a pixel", "0", "write it there")
+            length = float(numbers(node)[0]) * factor(node, "length") if node.size else 0.0
+            if not 0 < abs(length) < np.inf:
+                raise fault_at(node, "the size of a pixel", f"{length:g}" if node.size else None, "write it there")
             pixel.append(abs(length))
             directions.append(unit_vector(node) * np.sign(length))
         chains = [follow(node, f"module {group.name}", notes) for node in vectors]
@@ -121,7 +121,10 @@ def _hyperslab(
     values = []
     for name in ("data_origin", "data_size"):
         node = get(group, name)
-        values.append(tuple(int(v) for v in numbers(node)) if isinstance(node, h5py.Dataset) else None)
+        is_there = isinstance(node, h5py.Dataset)
+        if is_there and not np.all(np.isfinite(numbers(node))):
+            raise fault_at(node, "whole numbers", numbers(node).tolist(), "write them there")
+        values.append(tuple(int(v) for v in numbers(node)) if is_there else None)
     start, size = values
     if start is None or size is None:
         if len(shape) == 3 and n_modules == shape[0]:

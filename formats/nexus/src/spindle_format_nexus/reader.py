@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
-from spindle.errors import FileFormatError, fault
+from spindle.errors import FileFormatError, HeaderError, fault
 
 from .beam import BeamReader
 from .detector import DetectorReader
@@ -64,8 +64,12 @@ class NexusReader(ImageReader):
         self._file = open_file(self.path)
         try:
             self._measurements = [self._open(entry) for entry in find_entries(self._file)]
+        except FileFormatError:
+            self._file.close()
+            raise
         except (OSError, RuntimeError, KeyError) as error:
-            raise FileFormatError(f"{self.path}: HDF5 cannot read it: {error}; copy the file again") from error
+            self._file.close()
+            raise HeaderError(self.path, "HDF5", "a whole file", error, "copy the file again") from error
         self._is_growing = self._file.swmr_mode or any(
             stack.dataset.file.swmr_mode for m in self._measurements for stack in m.stacks
         )

@@ -14,7 +14,7 @@ import numpy as np
 from spindle.errors import fault
 from spindle.models.arrays import rotation
 
-from .hdf import attribute, factor, fault_at, get, is_angle, line_to_set, numbers, text
+from .hdf import attribute, factor, fault_at, get, is_angle, line_to_set, numbers, text, three_numbers
 
 # McStas to laboratory.
 TO_LAB = np.diag([-1.0, 1.0, -1.0])
@@ -168,8 +168,9 @@ def read_axis(node: h5py.Dataset) -> Axis:
         raise fault_at(node, "transformation_type 'rotation' or 'translation'", f"'{kind}'", remedy)
     is_rotation = is_angle(node) if kind is None else kind == "rotation"
     values = numbers(node) * factor(node, "angle" if is_rotation else "length")
-    if not values.size:
-        raise fault_at(node, "one value, or one per image", None, "write the value there")
+    if not values.size or not np.all(np.isfinite(values)):
+        found = values[~np.isfinite(values)][0] if values.size else None
+        raise fault_at(node, "one value, or one per image", found, "write the value there")
     # Writers give no direction to translations of no length.
     is_idle = not is_rotation and not values.any()
     vector = np.zeros(3) if is_idle else unit_vector(node)
@@ -181,9 +182,9 @@ def unit_vector(node: h5py.Dataset) -> np.ndarray:
     if "vector" not in node.attrs:
         remedy = line_to_set(node, "vector", "[x, y, z]")
         raise fault_at(node, "an attribute 'vector' of three numbers", None, remedy)
-    vector = np.asarray(node.attrs["vector"], dtype=np.float64).ravel()
+    vector = three_numbers(node, "vector")
     length = float(np.linalg.norm(vector))
-    if vector.shape != (3,) or not 0 < length < np.inf:
+    if not 0 < length < np.inf:
         expected = "an attribute 'vector' of three numbers, not all zero"
         raise fault_at(node, expected, vector.tolist(), "correct the attribute 'vector'")
     return np.asarray(vector / length)
@@ -193,10 +194,7 @@ def read_offset(node: h5py.Dataset, is_rotation: bool) -> np.ndarray:
     """(3,) float64, mm: the attribute ``offset``; zero without it."""
     if "offset" not in node.attrs:
         return np.zeros(3)
-    offset = np.asarray(node.attrs["offset"], dtype=np.float64).ravel()
-    if offset.shape != (3,):
-        expected = "an attribute 'offset' of three numbers"
-        raise fault_at(node, expected, offset.tolist(), "correct the attribute 'offset'")
+    offset = three_numbers(node, "offset")
     if not offset.any():
         return offset
     default = None if is_rotation else attribute(node, "units")
