@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spindle.errors import ParameterError
+from spindle.errors import ParameterError, UserError
 from spindle.params import (
     Auto,
     Bool,
@@ -18,6 +18,7 @@ from spindle.params import (
     Ints,
     Params,
     PathParam,
+    Plugin,
     SpaceGroup,
     Str,
     Strings,
@@ -130,6 +131,38 @@ def test_unknown_attributes_are_errors_with_a_suggestion():
         Tree().nummber = 3
     with pytest.raises(AttributeError, match="did you mean switch"):
         getattr(Tree(), "swich")  # noqa: B009
+
+
+LEAVES = [
+    Bool(True),
+    Choice(("a", "b"), "a"),
+    Choice(("a", "b"), "a", multi=True),
+    Float(1.0),
+    Floats((1.0, 2.0), size=2),
+    Floats(None, size=2, multiple=True),
+    Int(1),
+    Ints(None, size=2, multiple=True),
+    PathParam(None, multiple=True),
+    Plugin("threshold", default="dispersion"),
+    SpaceGroup(None),
+    Str("a"),
+    Strings(("a",)),
+    Strings(None, multiple=True),
+    UnitCell(None),
+]
+VALUES = [-1, 1e300, float("nan"), 10**30, True, None, Auto, "", "x", "\0", b"x", [], [1, 2], [None], ["x", 1], [[1, [2]]], {}, {"a": 1},
+          object()]  # fmt: skip
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: f"{leaf.kind}{'s' * leaf.multiple}")
+def test_whatever_is_no_value_is_an_error_of_the_user(leaf):
+    tree = type("OneLeaf", (Params,), {"leaf": leaf})()
+    for value in VALUES:
+        try:
+            tree.leaf = value
+        except UserError:
+            continue
+        assert leaf._checked(tree.leaf) == tree.leaf
 
 
 @settings(deadline=None)

@@ -9,6 +9,13 @@ from typing import Any
 from .leaves import Auto, Leaf, check_range, range_text, split_words, to_float, to_int, unquote
 
 
+def several(value: Any) -> list[Any]:
+    """Return the elements of ``value``; raise ValueError in words when it is a single thing."""
+    if not hasattr(value, "__iter__"):
+        raise ValueError("expected a list of values")
+    return list(value)
+
+
 class Choice(Leaf):
     """One of several words, or several of them with ``multi=True`` (a tuple)."""
 
@@ -37,7 +44,7 @@ class Choice(Leaf):
 
     def convert(self, value: Any) -> Any:
         if self.multi:
-            words = [value] if isinstance(value, str) else list(value)
+            words = [value] if isinstance(value, str) else several(value)
             return tuple(self._match(str(w)) for w in words)
         if not isinstance(value, str):
             raise ValueError("choose from " + ", ".join(self.choices()))
@@ -93,7 +100,7 @@ class _Sequence(Leaf):
         return values
 
     def _elements(self, value: Any) -> list[Any]:
-        if not isinstance(value, str) and value and not hasattr(next(iter(value)), "__iter__"):
+        if isinstance(value, list | tuple) and value and not hasattr(value[0], "__iter__"):
             return [tuple(value)]
         return super()._elements(value)
 
@@ -136,7 +143,7 @@ class Strings(Leaf):
     def convert(self, value: Any) -> tuple[str, ...]:
         if isinstance(value, str):
             return () if value.strip().lower() == "none" else tuple(split_words(value))
-        return tuple(str(v) for v in value)
+        return tuple(str(v) for v in several(value))
 
     def render_one(self, value: Any) -> str:
         return ",".join(f'"{v}"' if re.search(r"[\s,]", v) else v for v in value) or "None"
@@ -150,7 +157,7 @@ class UnitCell(Leaf):
     def convert(self, value: Any) -> tuple[float, ...]:
         if hasattr(value, "parameters"):
             value = value.parameters
-        cell = tuple(to_float(v) for v in (split_words(value) if isinstance(value, str) else value))
+        cell = tuple(to_float(v) for v in (split_words(value) if isinstance(value, str) else several(value)))
         if len(cell) != 6:
             raise ValueError(f"expected a b c alpha beta gamma, got {len(cell)} values")
         if min(cell) <= 0 or max(cell[3:]) >= 180:
