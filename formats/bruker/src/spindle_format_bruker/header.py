@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -26,9 +27,12 @@ class BrukerHeader:
         found = []
         for word in _TOUCHING.sub(r"\1 ", self.items.get(key, "")).split():
             try:
-                found.append(float(word))
+                value = float(word)
             except ValueError:
                 break
+            if not math.isfinite(value):
+                break
+            found.append(value)
         return found
 
     def number(self, key: str, place: int = 0) -> float | None:

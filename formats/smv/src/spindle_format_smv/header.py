@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +48,11 @@ class SmvHeader:
         """Number of the first of the names that the header has with a number; None if there is none."""
         for name in names:
             try:
-                return float(self.items[name].split()[0])
+                value = float(self.items[name].split()[0])
             except (KeyError, ValueError, IndexError):
                 continue
+            if math.isfinite(value):
+                return value
         return None
 
     def shape(self, path: Path) -> tuple[int, int]:
@@ -86,6 +89,8 @@ def parse_smv(head: bytes, path: Path) -> SmvHeader:
     if not match:
         raise HeaderError(path, "byte 0", "{ and HEADER_BYTES=", head[:16], "copy the file again, or leave it out")
     start = int(match.group(1))
+    if start < match.end():
+        raise HeaderError(path, "header, HEADER_BYTES=", "the length of the header", start, "copy the file again")
     text = head[match.start() : start].decode("latin-1")
     text = text[text.index("{") + 1 :].partition("}")[0]
     return SmvHeader({k: v.strip() for k, v in _ITEM.findall(text)}, start)
