@@ -76,6 +76,26 @@ class TestEdf(FormatContract):
         return write_edf(tmp_path / f"image_0001.edf{request.param}", PIXELS, **geometry)
 
 
+class TestEdfFrames(FormatContract):
+    name = "edf"
+    options = FormatOptions(wavelength=1.0, distance=100.0, pixel_size=(0.1, 0.1))
+
+    @pytest.fixture
+    def image_file(self, tmp_path):
+        return write_edf(tmp_path / "image_0001.edf", PIXELS, frames=3)
+
+
+class TestTiffPages(FormatContract):
+    name = "tiff"
+    options = FormatOptions(wavelength=1.0, distance=100.0, pixel_size=(0.1, 0.1))
+
+    @pytest.fixture
+    def image_file(self, tmp_path):
+        tifffile = pytest.importorskip("tifffile")
+        tifffile.imwrite(tmp_path / "image_0001.tif", STACK, photometric="minisblack")
+        return tmp_path / "image_0001.tif"
+
+
 class TestTiff(FormatContract):
     name = "tiff"
 
@@ -113,6 +133,15 @@ class TestFabio(FormatContract):
     @pytest.fixture
     def image_file(self, tmp_path):
         return write_ge(tmp_path / "image_0001.ge", np.abs(PIXELS))
+
+
+class TestGeFrames(FormatContract):
+    name = "fabio"
+    options = FormatOptions(wavelength=1.0, distance=100.0, pixel_size=(0.1, 0.1))
+
+    @pytest.fixture
+    def image_file(self, tmp_path):
+        return write_ge(tmp_path / "image_0001.ge", np.abs(PIXELS), frames=3)
 
 
 class TestDm(FormatContract):

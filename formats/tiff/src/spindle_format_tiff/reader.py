@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from functools import cached_property
 from typing import NamedTuple
 
@@ -52,6 +53,7 @@ class TiffReader(SingleImageReader):
                 first = file.pages[0]
                 shape, dtype = first.shape, first.dtype
                 count = sum(1 for page in file.pages if page.keyframe.shape == shape)
+                self._check_chain(file)
                 description = "\n".join(
                     str(tag.value)
                     for name in ("ImageDescription", "Model", "Software")
@@ -68,6 +70,22 @@ class TiffReader(SingleImageReader):
             remedy = "write it again as such an image: a colour picture is not data"
             raise HeaderError(self.path, "first directory", "a grey image of integers or floating-point", found, remedy)
         return Page((int(shape[0]), int(shape[1])), dtype, description, date, count)
+
+    def _check_chain(self, file: tifffile.TiffFile) -> None:
+        """Raise an error when the last directory names a next one beyond the end: the library leaves such images out."""
+        kind, handle = file.tiff, file.filehandle
+        handle.seek(file.pages[len(file.pages) - 1].offset)
+        (n_tags,) = struct.unpack(kind.tagnoformat, handle.read(kind.tagnosize))
+        handle.seek(n_tags * kind.tagsize, 1)
+        (following,) = struct.unpack(kind.offsetformat, handle.read(kind.offsetsize))
+        if following + kind.tagnosize > handle.size:
+            raise HeaderError(
+                self.path,
+                "end of the file",
+                f"directory {len(file.pages)} of the images at byte {following}",
+                f"{handle.size} bytes",
+                "the file is cut short: copy it again",
+            )
 
     @property
     def n_images(self) -> int:
