@@ -13,8 +13,8 @@ import spindle
 from spindle.cli.main import main
 from spindle.errors import FileFormatError
 from spindle.files import read_experiments
+from spindle.files.maps import DIALS_SCRIPT, read_mask, write_mask
 from spindle.images import ImageSequence, open_image
-from spindle.images.maps import DIALS_SCRIPT, read_mask, write_mask
 from spindle.testing import shared_data
 from spindle.testing.dials import dials, dials_python
 from spindle.testing.format import mini_cbf_header, write_mini_cbf

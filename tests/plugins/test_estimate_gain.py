@@ -10,8 +10,8 @@ import spindle
 from spindle.cli.main import main
 from spindle.errors import ParameterError, UserError
 from spindle.files import write_experiments
+from spindle.files.maps import read_map
 from spindle.images import ImageSequence
-from spindle.images.maps import read_map
 from spindle.testing.format import mini_cbf_header, write_mini_cbf
 
 SHAPE = (210, 300)

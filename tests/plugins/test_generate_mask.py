@@ -11,8 +11,8 @@ import spindle
 from spindle.cli.main import main
 from spindle.errors import ParameterError, UserError
 from spindle.files import read_experiments, write_experiments
+from spindle.files.maps import read_mask, write_mask
 from spindle.images import ImageSequence
-from spindle.images.maps import read_mask, write_mask
 from spindle.models import Beam, Detector, Experiment, Experiments, Panel
 from spindle.testing.format import mini_cbf_header, write_mini_cbf
 
@@ -133,7 +133,7 @@ def test_shadows_and_hot_pixels_are_found(here):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["border=30"], "mask every pixel of the detector"),
+        (["border=30"], "every pixel of the detector is masked (by border)"),
         (["untrusted.polygon=1,2,3,4"], "at least three corners"),
         (["untrusted.panel=4"], "the detector has 1 panels"),
         (["output.mask=no/pixels.npz"], "the folder no does not exist"),

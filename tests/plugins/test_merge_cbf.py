@@ -14,10 +14,10 @@ import spindle
 from spindle.cli.main import main
 from spindle.errors import FileFormatError, ModelError, ParameterError, UserError
 from spindle.files import write_experiments
+from spindle.files.maps import write_mask
 from spindle.geometry import rotation_matrix
 from spindle.images import ImageSequence, open_image
 from spindle.images.cbf_writing import write_cbf
-from spindle.images.maps import write_mask
 from spindle.models import Beam, Detector, Experiment, Experiments, Goniometer, Panel, Scan
 from spindle.testing.format import mini_cbf_header, write_mini_cbf
 from spindle.testing.images import write_edf, write_smv

@@ -217,8 +217,8 @@ def estimate_gain(
         path, _ = images.file_of(indices[0])
         raise UserError(
             f"{path}: the gain cannot be estimated: fewer than {_LEAST_WINDOWS} windows of {step[0]} x {step[1]} pixels "
-            f"have {_LEAST_COVERAGE:.0%} good pixels and {_LEAST_PHOTONS:g} photons. Take more images or larger windows "
-            "(kernel_size), or give the gain"
+            f"have {_LEAST_COVERAGE:.0%} good pixels and {_LEAST_PHOTONS:g} photons. Take more images or windows of "
+            "another size (kernel_size), or give the gain"
         )
     enough_counts = every.mean * every.count >= _LEAST_PHOTONS * gain
     maps = None

@@ -45,7 +45,7 @@ class ApplyMask(Program):
         """Check the masks and attach them; see `spindle.contracts.program.ProgramSpec`."""
         import numpy as np
 
-        from spindle.images.maps import read_mask
+        from spindle.files.maps import read_mask
         from spindle.report import Table
 
         experiments = inputs.experiments

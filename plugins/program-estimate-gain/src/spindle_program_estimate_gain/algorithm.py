@@ -155,7 +155,7 @@ def _advice(experiment: Experiment, gain: float, sigma: float) -> str:
 
 def _writer(maps: list[np.ndarray]) -> Callable[[Path], None]:
     def write(target: Path) -> None:
-        from spindle.images.maps import write_map
+        from spindle.files.maps import write_map
 
         write_map(target, maps)
 

@@ -145,7 +145,7 @@ def _judge(counts: dict[str, np.ndarray], n_masked: int, n_pixels: int, context:
     """Say when a rule does nothing, and stop when nothing is left."""
     if n_masked == n_pixels:
         raise ParameterError(
-            f"generate_mask: {' and '.join(counts)} mask every pixel of the detector; change their values"
+            f"generate_mask: every pixel of the detector is masked (by {', '.join(counts)}); change their values"
         )
     if not counts:
         context.log.warning("Warning: no rule was given, so that all pixels are good; see spindle generate_mask -h")
@@ -156,7 +156,7 @@ def _judge(counts: dict[str, np.ndarray], n_masked: int, n_pixels: int, context:
 
 def _writer(masks: list[np.ndarray]) -> Callable[[Path], None]:
     def write(target: Path) -> None:
-        from spindle.images.maps import write_mask
+        from spindle.files.maps import write_mask
 
         write_mask(target, masks)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spindle.files.maps import read_mask
 from spindle.images import ImageSequence
 from spindle.images.automatic_mask import automatic_mask
-from spindle.images.maps import read_mask
 from spindle.images.masking import masked_by_rule
 from spindle.models import Experiment, ImageSet
 from spindle.numerics.trusted import trusted_mask

@@ -84,7 +84,7 @@ def make_series(experiments: Experiments) -> list[Series]:
                 series.setdefault(key, Series()).items.append((images, index))
     for one in series.values():
         images, index = one.items[0]
-        one.is_cbf = is_cbf(images.file_of(index)[0])
+        one.is_cbf = is_cbf(images.reader(index)[0].path)
         _check(one)
     return list(series.values())
 
