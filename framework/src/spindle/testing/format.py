@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import re
 import threading
@@ -376,6 +377,20 @@ class FormatContract(PluginContract):
             except SpindleError as error:
                 message = str(error)
             assert "short_" in message
+
+    @pytest.mark.filterwarnings("ignore")
+    def test_damage_is_an_error_or_other_values_but_no_crash(self, plugin: Any, image_file: Path) -> None:
+        content, rng = image_file.read_bytes(), np.random.default_rng(3)
+        damaged = image_file.with_name("damaged_" + image_file.name)
+        for _ in range(15):
+            changed = bytearray(content)
+            for place in rng.integers(0, min(len(changed), 4096), 3):
+                changed[place] = rng.integers(0, 256)
+            damaged.write_bytes(changed)
+            with contextlib.suppress(SpindleError):
+                reader = plugin.open_image(path=damaged, head=read_head(damaged), options=self.options)
+                reader.models(0)
+                reader.read(0)
 
     def test_a_missing_file_is_an_error_that_names_it(self, plugin: Any, image_file: Path, tmp_path: Path) -> None:
         gone = tmp_path / "gone" / image_file.name
