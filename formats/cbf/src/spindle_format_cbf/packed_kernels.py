@@ -108,49 +108,39 @@ def decode_packed(data, out, fast, slow, version, element_bits, is_flat, is_corr
                 row_start = k
                 if k - section_start == section:
                     section_start = k
-            base = np.int64(0)
-            if is_flat:
-                if k > 0:
-                    base = np.int64(out[k - 1])
-            else:
-                column = k - row_start
-                n = 0
-                if column > 0:
-                    base += out[k - 1]
-                    n += 1
-                if row_start > section_start:
-                    up = k - fast
-                    base += out[up]
-                    n += 1
-                    if column == 0:
-                        if fast > 1:
-                            base += out[up + 1]
-                            n += 1
-                    elif column < fast - 1:
-                        base += np.int64(out[up - 1]) + np.int64(out[up + 1])
-                        n += 2
-                below = k - section
-                if n == 0 and k > 0:
-                    base += out[below]
-                    n += 1
-                elif is_correlated and section_start > 0 and row_start > section_start:
+            column = k - row_start
+            if is_flat or (row_start == section_start and column > 0):
+                base = np.int64(out[k - 1]) if k > 0 else np.int64(0)
+            elif row_start == section_start:
+                base = np.int64(out[k - section]) if k > 0 else np.int64(0)
+            elif 0 < column < fast - 1:
+                # Nearly all pixels. Sums overflow as numbers of the pixels' length do; shifts round down.
+                up = k - fast
+                base = np.int64(out[k - 1]) + np.int64(out[up - 1]) + np.int64(out[up]) + np.int64(out[up + 1]) + 2
+                if is_correlated and section_start > 0:
+                    below = k - section
                     up = below - fast
+                    base += np.int64(out[below]) + np.int64(out[up - 1]) + np.int64(out[up]) + np.int64(out[up + 1]) + 2
+                    base = ((base << unused) >> unused) >> 3
+                else:
+                    base = ((base << unused) >> unused) >> 2
+            else:
+                base = np.int64(0)
+                n = 0
+                for layer in range(2 if is_correlated and section_start > 0 else 1):
+                    here = k - layer * section
+                    up = here - fast
                     base += out[up]
                     n += 1
                     if column > 0:
-                        base += out[below]
+                        base += out[here - 1 + layer]
                         n += 1
-                    if column == 0:
-                        if fast > 1:
-                            base += out[up + 1]
-                            n += 1
-                    elif column < fast - 1:
-                        base += np.int64(out[up - 1]) + np.int64(out[up + 1])
-                        n += 2
+                    elif fast > 1:
+                        base += out[up + 1]
+                        n += 1
                 if n > 1:
-                    # Sums overflow as numbers of the pixels' length do; shifts round down.
                     base = ((base + (n >> 1)) << unused) >> unused
-                    base >>= 1 if n == 2 else 2 if n == 4 else 3
+                    base >>= 1 if n == 2 else 2
             out[k] = ((base + step) << unused) >> unused
             k += 1
     return k, at
