@@ -55,7 +55,8 @@ def test_template_of_padded_and_unpadded_numbers():
 
 def test_folders_wildcards_and_templates_mean_the_same_files(tmp_path):
     paths = [str(p) for p in write_sweep(tmp_path, 12, name="t_{}.cbf")]
-    (tmp_path / ".hidden").write_text("x")
+    for name in (".hidden", "imported.expt", "spindle.import.log"):
+        (tmp_path / name).write_text("x")
     assert expand([tmp_path], [], []) == paths
     assert expand([f"{tmp_path}/*.cbf"], [], []) == paths
     assert expand([], [f"{tmp_path}/t_#.cbf"], []) == paths

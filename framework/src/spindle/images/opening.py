@@ -76,7 +76,7 @@ def choose_format(path: str | Path, head: bytes, name: str | None = None) -> str
         raise FileFormatError(f"{path}: no image format is installed; pip install spindle-format-cbf, for example")
     near = [r for r in reasons if _may_be_meant(r.partition(":")[0], path, head)] if len(reasons) > 1 else reasons
     begins = f"{head[:12]!r} ({'; '.join(near)})" if near else repr(head[:24])
-    remedy = f"leave it out, or ask one format for its reason with format=<name> ({', '.join(names)})"
+    remedy = "leave it out, or ask a format for its reason with format=<name> (`spindle plugins` lists them)"
     raise HeaderError(path, "first bytes", "those of an image of an installed format", begins, remedy)
 
 

@@ -174,8 +174,13 @@ def _by_number(name: str) -> tuple[str, str, int, str]:
     return parts.prefix, parts.suffix, int(parts.digits or 0), name
 
 
+def _is_output(name: str) -> bool:
+    """Whether a file beside the images is hidden, or what a program wrote."""
+    return name.startswith((".", "spindle.", "dials.")) or name.endswith((".expt", ".refl"))
+
+
 def _folder(folder: Path) -> list[str]:
-    names = [str(p.absolute()) for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
+    names = [str(p.absolute()) for p in folder.iterdir() if p.is_file() and not _is_output(p.name)]
     if not names:
         raise HeaderError(folder, "the folder", "image files", None, "name another folder, or files with template=")
     return sorted(names, key=_by_number)

@@ -25,9 +25,7 @@ def report_refused(headers: Headers, params: Any, context: RunContext) -> None:
     listing = _by_reason(headers.refused)
     if not headers.items:
         what = "the file cannot be imported" if n == 1 else f"none of the {n} files can be imported"
-        is_foreign = any("of an installed format" in reason for _, reason in headers.refused)
-        hint = "\n`spindle plugins` lists the installed formats" if is_foreign else ""
-        raise FileFormatError(f"{what}:\n{listing}{hint}")
+        raise FileFormatError(f"{what}:\n{listing}")
     if not params.input.ignore_unhandled:
         raise FileFormatError(f"input.ignore_unhandled=False and {n} files cannot be read:\n{listing}")
     context.log.warning("%d of %d files are left out:\n%s", n, n + len({h.path for h in headers.items}), listing)
@@ -36,10 +34,16 @@ def report_refused(headers: Headers, params: Any, context: RunContext) -> None:
 def _by_reason(refused: Sequence[tuple[str, str]], most: int = 10) -> str:
     """Lines that name files with equal reasons together."""
     groups: dict[str, list[str]] = {}
+    texts: dict[str, str] = {}
     for path, reason in refused:
-        groups.setdefault(reason.removeprefix(path).lstrip(":, "), []).append(path)
+        text = reason.removeprefix(path).lstrip(":, ")
+        # Files that are no images differ in their first bytes only, of which those of one are enough.
+        key = "no image" if text.startswith("first bytes: expected those of an image") else text
+        texts.setdefault(key, text)
+        groups.setdefault(key, []).append(path)
     lines = []
-    for reason, paths in list(groups.items())[:most]:
+    for key, paths in list(groups.items())[:most]:
+        reason = texts[key]
         names = ", ".join([paths[0], *(Path(p).name for p in paths[1:3])])
         lines.append(f"  {names}{f' and {len(paths) - 3} more' if len(paths) > 3 else ''}: {reason}")
     if len(groups) > most:
