@@ -123,6 +123,19 @@ def test_maps_take_the_place_of_the_panels_numbers(tmp_path):
     assert np.allclose(data[24:].reshape(4, 5), expected, rtol=1e-6)
 
 
+def test_image_sets_that_name_the_same_maps_share_them(tmp_path):
+    write_map(tmp_path / "gain.npz", [np.full(SHAPE, 2.0)])
+    detector = Detector([threshold_panel(300, 200)])
+    sets = [ImageSet(template=t, gain=str(tmp_path / "gain.npz")) for t in ("a_#.cbf", "b_#.cbf")]
+    (first,), (second,) = (corrections_of(s, detector) for s in sets)
+    assert first is second
+    assert first.of_value(10.0) is second.of_value(10.0)
+    assert (first.of_value(10.0) == 5.0).all()
+    write_map(tmp_path / "gain.npz", [np.full(SHAPE, 4.0)])
+    assert corrections_of(sets[0], detector)[0].gain[0, 0] == 4.0
+    assert corrections_of(sets[0], Detector([threshold_panel(300, 200)]))[0] is not first
+
+
 def test_a_map_of_another_detector_is_refused(tmp_path):
     write_map(tmp_path / "gain.npz", [np.ones((3, 4))])
     imageset = ImageSet(template="x_####.cbf", gain=str(tmp_path / "gain.npz"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -28,6 +31,8 @@ class Correction:
 
     pedestal: np.ndarray
     gain: np.ndarray
+    _of_values: dict[float, np.ndarray] = field(default_factory=dict, init=False, repr=False)
+    _parts: dict[tuple[int, ...], Correction] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def is_needed(self) -> bool:
@@ -45,9 +50,14 @@ class Correction:
         return np.ascontiguousarray(np.broadcast_to(good, shape))
 
     def cut(self, x0: int, x1: int, y0: int, y1: int) -> Correction:
-        """The correction of a part of the panel, half open."""
-        parts = (a if a.size == 1 else np.ascontiguousarray(a[y0:y1, x0:x1]) for a in (self.pedestal, self.gain))
-        return Correction(*parts)
+        """The correction of a part of the panel, half open. The same object each time."""
+        place = (x0, x1, y0, y1)
+        if place not in self._parts:
+            pedestal, gain = (
+                a if a.size == 1 else np.ascontiguousarray(a[y0:y1, x0:x1]) for a in (self.pedestal, self.gain)
+            )
+            self._parts[place] = Correction(pedestal, gain)
+        return self._parts[place]
 
     def apply(self, raw: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Corrected values.
@@ -70,9 +80,17 @@ class Correction:
         return out
 
     def of_value(self, raw: float) -> np.ndarray:
-        """(1, 1) or (slow, fast) float32: what a raw value becomes in each pixel."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray((np.float32(raw) - self.pedestal) / self.gain, dtype=np.float32)
+        """(1, 1) or (slow, fast) float32: what a raw value becomes in each pixel. The same array each time."""
+        if raw not in self._of_values:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                self._of_values[raw] = np.asarray((np.float32(raw) - self.pedestal) / self.gain, dtype=np.float32)
+        return self._of_values[raw]
+
+
+# Corrections with maps that were made last: thousands of stills name the same files.
+_latest: OrderedDict[tuple[object, ...], tuple[Detector, list[Correction]]] = OrderedDict()
+_lock = threading.Lock()
+_LATEST = 2
 
 
 def _of_panel(value: float) -> np.ndarray:
@@ -88,16 +106,37 @@ def corrections_of(imageset: ImageSet, detector: Detector) -> list[Correction]:
         If a map cannot be read or does not fit the detector.
     """
 
+    if not (imageset.gain or imageset.pedestal):
+        return [Correction(_of_panel(p.pedestal), _of_panel(_gain(p))) for p in detector]
+    key = (id(detector), _version(imageset.gain), _version(imageset.pedestal))
+    with _lock:
+        if key not in _latest:
+            # The detector is kept too, so that no other one gets its id.
+            _latest[key] = detector, _with_maps(imageset, detector)
+            if len(_latest) > _LATEST:
+                _latest.popitem(last=False)
+        return _latest[key][1]
+
+
+def _gain(panel: Panel) -> float:
+    return panel.gain if panel.gain > 0 else 1.0
+
+
+def _version(path: str | None) -> tuple[str, int] | None:
+    """A file and when it was changed."""
+    if not path:
+        return None
+    return path, Path(path).stat().st_mtime_ns if Path(path).exists() else 0
+
+
+def _with_maps(imageset: ImageSet, detector: Detector) -> list[Correction]:
     def values(path: str | None, quantity: str, of_panel: list[float]) -> list[np.ndarray]:
         if not path:
             return [_of_panel(v) for v in of_panel]
         return [m.astype(np.float32) for m in read_map(path, detector, quantity)]
 
-    def gain(panel: Panel) -> float:
-        return panel.gain if panel.gain > 0 else 1.0
-
     pedestals = values(imageset.pedestal, "pedestal", [p.pedestal for p in detector])
-    gains = values(imageset.gain, "gain", [gain(p) for p in detector])
+    gains = values(imageset.gain, "gain", [_gain(p) for p in detector])
     return [Correction(p, g) for p, g in zip(pedestals, gains, strict=True)]
 
 

@@ -130,7 +130,7 @@ class _Masks:
         by_set = (
             id(experiment.imageset)
             if images.imageset.kind == "ImageSequence"
-            else (images.imageset.mask, images.imageset.format)
+            else (images.imageset.mask, images.imageset.gain, images.imageset.pedestal, images.imageset.format)
         )
         key = (id(detector), id(beam), by_set)
         if key in self._known:
