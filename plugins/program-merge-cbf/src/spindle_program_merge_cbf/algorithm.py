@@ -82,7 +82,8 @@ class MergeCbf(Program):
             left = len(one) - n * len(mine)
             scan = one.items[0][0].experiment.scan
             width = n * scan.oscillation_deg[1] if scan is not None else None
-            files = f"{mine[0][0].path.name} to {mine[-1][0].path.name}" if mine else "none"
+            names = [g.path.name for g, _ in mine]
+            files = f"{names[0]} to {names[-1]}" if len(names) > 1 else "".join(names) or "none"
             rows.append([one.name, len(one), len(mine), left, width, sum(o for _, o in mine), files])
             if left:
                 context.log.warning(

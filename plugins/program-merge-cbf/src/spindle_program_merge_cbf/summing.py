@@ -107,6 +107,15 @@ class _Buffers:
 
     pixels: list[np.ndarray] | None = None
     flat: np.ndarray | None = None
+    sums: tuple[np.ndarray, ...] = ()
+
+    def empty_sums(self, shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
+        """Arrays `total`, `bad`, `over` of `add_image`, all 0, and one for the result."""
+        if not self.sums or self.sums[0].shape != shape:
+            self.sums = tuple(np.empty(shape, kind) for kind in (np.int64, np.int32, np.uint8, np.int32))
+        for array in self.sums[:3]:
+            array[...] = 0
+        return self.sums
 
 
 class Summer:
@@ -131,14 +140,11 @@ class Summer:
         low, high = panel.trusted_range
         limits = max(math.ceil(low), 0), min(math.floor(high), _LARGEST)
         ceiling = min(self.n * limits[1], _LARGEST)
-        total = np.zeros(first.shape, np.int64)
-        bad = np.zeros(first.shape, np.int32)
-        over = np.zeros(first.shape, np.uint8)
+        total, bad, over, out = self._buffers.empty_sums(first.shape)
         if not group.series.is_cbf:
             bad[~images.mask(0)] = -2  # a CBF file has no other place for what a format declares bad
         for number, (source, at) in enumerate(items):
             add_image(first if number == 0 else self._flat(source, at, group.series.is_cbf), *limits, total, bad, over)
-        out = np.empty(first.shape, np.int32)
         n_over = int(finish_sum(total, bad, over, ceiling, out))
         name = group.path.stem
         path = images.file_of(index)[0]
@@ -149,11 +155,17 @@ class Summer:
         write_cbf(group.path, text, out)
         return n_over
 
-    def _flat(self, images: ImageSequence, index: int, is_cbf: bool) -> np.ndarray:
-        """Raw pixels of an image as one (slow, fast) int32 array, -1 between the panels; overwritten by the next call."""
+    @property
+    def _buffers(self) -> _Buffers:
+        """Memory of this thread."""
         if not hasattr(self._local, "buffers"):
             self._local.buffers = _Buffers()
-        buffers = self._local.buffers
+        buffers: _Buffers = self._local.buffers
+        return buffers
+
+    def _flat(self, images: ImageSequence, index: int, is_cbf: bool) -> np.ndarray:
+        """Raw pixels of an image as one (slow, fast) int32 array, -1 between the panels; overwritten by the next call."""
+        buffers = self._buffers
         buffers.pixels = panels = images.read(index, buffers.pixels)
         if len(panels) == 1:
             path = images.file_of(index)[0]
