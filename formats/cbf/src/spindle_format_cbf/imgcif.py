@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spindle.errors import FileFormatError, HeaderError
+from spindle.errors import HeaderError
 
 from .axes import REFERENCE, Axis, chain, direction, locate, make_axis, number_of
 
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     import gemmi
 
 Rows = list[dict[str, str]]
+Tables = dict[str, Rows]
+_CATEGORIES = (
+    "_array_intensities.", "_array_structure_list.", "_array_structure_list_axis.", "_array_structure_list_section.",
+    "_axis.", "_diffrn_data_frame.", "_diffrn_detector.", "_diffrn_radiation_wavelength.", "_diffrn_scan_axis.",
+    "_diffrn_scan_frame.", "_diffrn_scan_frame_axis.",
+)  # fmt: skip
 _KINDS = {
     "SENSOR_CCD": ("ccd", "rayonix", "adsc", "quantum", "saturn"),
     "SENSOR_PAD": ("pilatus", "eiger", "jungfrau", "pad", "medipix", "timepix", "epix", "agipd"),
@@ -162,26 +168,24 @@ def parse_imgcif(text: bytes, path: Path) -> ImgCif:
     if end >= 0:
         text = text[:end].rstrip().removesuffix(b"loop_")
     try:
-        document = cif.read_string(text.decode("latin-1"))
-        block = document[0]
+        block = cif.read_string(text.decode("latin-1"))[0]
+        tables = {category: _rows(block, category) for category in _CATEGORIES}
     except (ValueError, RuntimeError, IndexError) as error:
-        raise FileFormatError(f"{path}: the CIF header cannot be read: {error}") from error
-    scan = {row.get("axis_id", ""): row for row in _rows(block, "_diffrn_scan_axis.")}
-    frame = {row.get("axis_id", ""): row for row in _rows(block, "_diffrn_scan_frame_axis.")}
+        raise HeaderError(path, "CIF header", "categories of a CIF", f"'{error}'", "copy the file again") from error
+    scan = {row.get("axis_id", ""): row for row in tables["_diffrn_scan_axis."]}
+    frame = {row.get("axis_id", ""): row for row in tables["_diffrn_scan_frame_axis."]}
     axes: dict[str, Axis] = {}
-    for row in _rows(block, "_axis."):
+    for row in tables["_axis."]:
         name = row.get("id", "")
         axes[name] = make_axis(row, scan.get(name, {}), frame.get(name, {}), path)
-    arrays = _arrays(block, path)
-    scan_frames = _rows(block, "_diffrn_scan_frame.")
-    described = " ".join(
-        _first(_rows(block, "_diffrn_detector."), name).lower() for name in ("detector", "type", "details")
-    )
+    arrays = _arrays(tables, path)
+    scan_frames = tables["_diffrn_scan_frame."]
+    described = " ".join(_first(tables["_diffrn_detector."], name).lower() for name in ("detector", "type", "details"))
     return ImgCif(
         axes=axes,
         arrays=arrays,
-        elements=_elements(block, axes, arrays, path),
-        wavelength=number_of(_first(_rows(block, "_diffrn_radiation_wavelength."), "wavelength")),
+        elements=_elements(tables, axes, arrays, path),
+        wavelength=number_of(_first(tables["_diffrn_radiation_wavelength."], "wavelength")),
         kind=next((kind for kind, words in _KINDS.items() if any(word in described for word in words)), ""),
         exposure_time=number_of(_first(scan_frames, "integration_time")),
         date=_first(scan_frames, "date"),
@@ -210,18 +214,18 @@ def _dimensions(rows: Rows, what: str, path: Path) -> dict[int, dict[str, str]]:
     return found
 
 
-def _arrays(block: gemmi.cif.Block, path: Path) -> dict[str, Array]:
+def _arrays(tables: Tables, path: Path) -> dict[str, Array]:
     """The arrays of pixels in the order of the header."""
-    frames = _rows(block, "_diffrn_data_frame.")
+    frames = tables["_diffrn_data_frame."]
     names = {row.get("id", "") for row in frames}
     if len(names) > 1:
         raise HeaderError(
             path, "_diffrn_data_frame.id", "one frame", f"{len(names)} frames", "write one file per frame"
         )
     numbers = {row.get("array_id", ""): number_of(row.get("binary_id")) for row in frames}
-    intensities = {row.get("array_id", ""): row for row in _rows(block, "_array_intensities.")}
+    intensities = {row.get("array_id", ""): row for row in tables["_array_intensities."]}
     by_array: dict[str, Rows] = {}
-    for row in _rows(block, "_array_structure_list."):
+    for row in tables["_array_structure_list."]:
         if not row.get("array_section_id", "").strip(".?"):
             by_array.setdefault(row.get("array_id", ""), []).append(row)
     if not by_array:
@@ -240,16 +244,12 @@ def _arrays(block: gemmi.cif.Block, path: Path) -> dict[str, Array]:
     return arrays
 
 
-def _elements(
-    block: gemmi.cif.Block, axes: dict[str, Axis], arrays: dict[str, Array], path: Path
-) -> tuple[Element, ...]:
+def _elements(tables: Tables, axes: dict[str, Axis], arrays: dict[str, Array], path: Path) -> tuple[Element, ...]:
     """Sections of the arrays where there are any, else the arrays themselves."""
-    steps = {
-        row.get("axis_set_id") or row.get("axis_id", ""): row for row in _rows(block, "_array_structure_list_axis.")
-    }
+    steps = {row.get("axis_set_id") or row.get("axis_id", ""): row for row in tables["_array_structure_list_axis."]}
     whole: dict[str, dict[str, str]] = {}  # index of an array to its precedence
     parts: dict[tuple[str, str], Rows] = {}
-    for row in _rows(block, "_array_structure_list."):
+    for row in tables["_array_structure_list."]:
         array = row.get("array_id", "")
         section = row.get("array_section_id", "").strip(".?")
         if section:
@@ -260,7 +260,7 @@ def _elements(
             parts.setdefault((array, ""), []).append(row)
     with_sections = {array for array, section in parts if section}
     limits: dict[tuple[str, str], dict[int, tuple[int, int]]] = {}
-    for row in _rows(block, "_array_structure_list_section."):
+    for row in tables["_array_structure_list_section."]:
         array, section = row.get("array_id", ""), row.get("id", "")
         start, end = number_of(row.get("start")), number_of(row.get("end"))
         place = number_of(whole.get(array, {}).get(row.get("index", "")))
