@@ -9,11 +9,13 @@ import h5py
 import numpy as np
 import pytest
 from spindle_program_find_spots_server.allowed import AllowedFolders
-from spindle_program_find_spots_server.analysis import Analyst
+from spindle_program_find_spots_server.analysis import Analyst, _effective
 from spindle_program_find_spots_server.answer import to_json
 from spindle_program_find_spots_server.refusal import Refusal
 
+from spindle.params import walk
 from spindle.testing import shared_data
+from spindle.testing.format import write_mini_cbf
 
 
 def test_a_single_image_is_indexed():
@@ -28,6 +30,42 @@ def test_a_single_image_is_indexed():
     assert answer["n_indexed"] == lattice["n_indexed"] > 0.9 * answer["n_spots_total"]
     real = np.array([lattice["crystal"][f"real_space_{axis}"] for axis in "abc"])
     assert np.allclose(np.linalg.norm(real, axis=1), lattice["unit_cell"][:3])
+
+
+@pytest.fixture
+def image(tmp_path):
+    """A dark image."""
+    return str(write_mini_cbf(tmp_path / "x_0001.cbf", np.zeros((20, 30), np.int32)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "index", "path"),
+    [
+        ("d_min", 2.0, False, "spotfinder.filter.d_min"),
+        ("d_min", 2.0, True, "spotfinder.filter.d_min"),
+        ("ice_rings.d_min", 2.0, True, "spotfinder.filter.ice_rings.d_min"),
+        ("unit_cell", (4, 4, 7, 90, 90, 120), False, "spotfinder.filter.ice_rings.unit_cell"),
+        ("unit_cell", (4, 4, 7, 90, 90, 120), True, "index.indexing.known_symmetry.unit_cell"),
+        ("gain", 2.0, False, "spotfinder.threshold.dispersion.gain"),
+        ("wavelength", 0.9, False, "import.geometry.beam.wavelength"),
+        ("multi_panel", True, False, "import.format.multi_panel"),
+    ],
+)
+def test_a_name_means_the_outermost_parameter(name, value, index, path):
+    tree = _effective([[name, value]], index)
+    assert {e.path for e in walk(tree) if e.is_modified} == {path, "spotfinder.mp.nproc"}
+
+
+def test_headers_are_completed_by_parameters_of_import(image):
+    analyst = Analyst(AllowedFolders(["/"]))
+    Path(image).write_bytes(Path(image).read_bytes().replace(b"# Wavelength 1.00000 A", b"#" + 21 * b" "))
+    status, answer = analyst.answer({"image": image, "parameters": [], "index": False})
+    assert (status, "geometry.beam.wavelength" in answer["error"]) == (422, True)
+    question = {"image": image, "parameters": [["geometry.beam.wavelength", "0.9"]], "index": False}
+    assert analyst.answer(question)[0] == 200
+    for name in ("reference_geometry", "import.output.experiments", "template"):
+        status, answer = analyst.answer({"image": image, "parameters": [[name, "/etc/passwd"]], "index": False})
+        assert (status, "only geometry.* and format.*" in answer["error"]) == (400, True)
 
 
 def linked(target: str, folder: Path, name: str) -> None:

@@ -45,6 +45,8 @@ _REFUSED = {
     "spotfinder.compute_mean_background": "it changes no number of the answer; leave it out",
 }
 
+_OF_IMPORT = ("import.geometry.", "import.format.")
+
 _MANY = 8
 """How many parameter trees and opened series are kept."""
 
@@ -141,8 +143,11 @@ class Analyst:
         Refusal
             If the file has many images and none was named.
         """
+        from spindle.params import to_dict
+
         state = os.stat(image.path)
-        key = (os.path.realpath(image.path), state.st_mtime_ns, state.st_size)
+        geometry = repr(to_dict(context.params.import_))
+        key = (os.path.realpath(image.path), state.st_mtime_ns, state.st_size, geometry)
         experiments = self._series.get(key)
         if experiments is None or _find(experiments, image) is None:  # the series may have grown meanwhile
             self.allowed.linked_files(image.path)
@@ -184,34 +189,45 @@ class Analyst:
 
 
 def _effective(given: list[list[Any]], index: bool) -> Params:
+    """Parameters of find_spots, with those of import and, if asked for, index in scopes of these names."""
     from spindle.params import Assignment, ScopeOf, walk
     from spindle.params.resolve import build
     from spindle.plugins import registry
 
-    cls: Any = registry().load("program", "find_spots").Params  # type: ignore[attr-defined]
-    if index:
-        cls = type("FindSpotsAndIndex", (cls,), {"index": ScopeOf("program", "index"), "__doc__": cls.__doc__})
+    others = {"import_": ScopeOf("program", "import")} | ({"index": ScopeOf("program", "index")} if index else {})
+    find_spots: Any = registry().load("program", "find_spots")
+    cls = type("RequestParams", (find_spots.Params,), {**others, "__doc__": find_spots.__doc__})
     own = [Assignment("spotfinder.mp.nproc", 1, "server")]
-    assignments = [Assignment(_unambiguous(cls, name), value, "request") for name, value in given]
-    tree = build(cls, [*own, *assignments])
+    known = [e.path for e in walk(build(cls), templates=True)] if given else []
+    tree = build(cls, [*own, *(Assignment(_meant(known, name), value, "request") for name, value in given)])
     for entry in walk(tree):
-        reason = next((r for path, r in _REFUSED.items() if (entry.path + ".").startswith(path)), None)
-        if reason and entry.is_modified and not (entry.path == "spotfinder.mp.nproc" and entry.value == 1):
+        is_ours = entry.path == "spotfinder.mp.nproc" and entry.value == 1
+        if entry.is_modified and not is_ours and (reason := _refusal(entry.path)):
             raise ParameterError(f"{entry.path}={entry.text}: {reason}")
     return tree
 
 
-def _unambiguous(cls: type[Params], name: str) -> str:
-    """``d_min`` is spotfinder.filter.d_min rather than that of the ice rings inside, as clients of DIALS expect."""
-    from spindle.params import walk
+def _refusal(path: str) -> str:
+    """Why a parameter may not be given; empty for one that may."""
+    if path.startswith("import.") and not path.startswith(_OF_IMPORT):
+        return "of the parameters of spindle import only geometry.* and format.* may be given"
+    return next((reason for start, reason in _REFUSED.items() if f"{path}.".startswith(start)), "")
 
-    paths = [e.path for e in walk(cls(), templates=True)]
-    found = [p for p in paths if p == name or p.endswith("." + name)]
-    if len(found) > 1 and name not in found:
-        outermost = [p for p in found if p.count(".") == min(q.count(".") for q in found)]
-        if len(outermost) == 1:
-            return outermost[0]
-    return name
+
+def _meant(known: list[str], name: str) -> str:
+    """The path that is meant by a name that fits several: the outermost, and of find_spots before others.
+
+    ``d_min`` is spotfinder.filter.d_min rather than that of the ice rings inside, as clients of DIALS expect;
+    ``unit_cell`` that of the crystal when it is indexed.
+    """
+    found = [p for p in known if p.endswith("." + name)]
+    if len(found) < 2 or name in known:
+        return name
+    found = [p for p in found if not p.startswith("import.") or p.startswith(_OF_IMPORT)] or found
+    depths = [p.count(".") - p.startswith(("import.", "index.")) for p in found]
+    outermost = [p for p, depth in zip(found, depths, strict=True) if depth == min(depths)]
+    best = [p for p in outermost if not p.startswith(("import.", "index."))] or outermost
+    return best[0] if len(best) == 1 else name
 
 
 def _ranges(experiments: Experiments) -> list[tuple[int, int]]:
