@@ -110,7 +110,8 @@ class CbfReader(ImageReader):
         if not wavelength or wavelength <= 0:
             wavelength = self.options.wavelength
         if not wavelength:
-            raise self._missing("wavelength", "# Wavelength 1.0 A", "geometry.beam.wavelength=<angstrom>", stated)
+            line = "_diffrn_radiation_wavelength.wavelength 1.0" if self.cif else "# Wavelength 1.0 A"
+            raise self._missing("wavelength", line, "geometry.beam.wavelength=<angstrom>", stated)
         fraction = self._number("Polarization")
         if fraction is None or not 0.5 <= fraction <= 1.0:
             if fraction is not None:
