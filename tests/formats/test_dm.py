@@ -41,6 +41,12 @@ def test_stacks(tmp_path):
         assert np.array_equal(reader.read(i)[0], stack[i])
 
 
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_thumbnail_larger_than_the_image_is_not_taken(tmp_path, version):
+    reader = open_image(write_dm(tmp_path / "a.dm", PIXELS, version, thumbnail=64), options=GIVEN)
+    assert np.array_equal(reader.read()[0], PIXELS)
+
+
 def test_calibration_and_stage(tmp_path):
     # A pixel of 15 um that subtends 0.02 1/nm with 0.025079 angstrom: 0.015 / (2e7 * 2.5079e-12) mm.
     models = open_image(write_dm(tmp_path / "a.dm3", PIXELS, 3, per_nm=0.02, alpha=-12.5)).models()

@@ -28,6 +28,10 @@ from .tags import Stored, TagTree, find
 _PER_METRE = {"1/nm": 1e9, "1/A": 1e10, "1/\u00c5": 1e10, "1/m": 1.0}
 
 
+# Types of pixels that hold red, green and blue in 32 bits.
+_COLOURS = (8, 23)
+
+
 class Image(NamedTuple):
     """The image of a file.
 
@@ -66,14 +70,17 @@ class DmReader(StackReader):
 
     @cached_property
     def image(self) -> Image:
-        """The largest image of the file; others are thumbnails."""
+        """The largest image of the file that is neither a thumbnail nor a colour picture."""
         try:
             tree = TagTree(self.content).root
         except (ValueError, UnicodeDecodeError, OverflowError) as error:
             raise FileFormatError(f"{self.path}: {error}") from error
         best: Image | None = None
-        images = tree.get("ImageList")
-        for entry in images.values() if isinstance(images, dict) else ():
+        images, thumbnails = tree.get("ImageList"), tree.get("Thumbnails")
+        small = {find(t, "ImageIndex") for t in thumbnails.values()} if isinstance(thumbnails, dict) else set()
+        for number, entry in enumerate(images.values() if isinstance(images, dict) else ()):
+            if number in small or find(entry, "ImageData", "DataType") in _COLOURS:
+                continue
             stored, sizes = find(entry, "ImageData", "Data"), find(entry, "ImageData", "Dimensions")
             if not isinstance(stored, Stored) or not stored.dtype or not isinstance(sizes, dict):
                 continue

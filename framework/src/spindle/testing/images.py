@@ -205,6 +205,7 @@ def write_dm(
     voltage: float = 200000.0,
     per_nm: float | None = None,
     alpha: float = 0.0,
+    thumbnail: int = 2,
 ) -> Path:
     """Write a Digital Micrograph file.
 
@@ -218,6 +219,8 @@ def write_dm(
         Calibrated size of a pixel.
     alpha : float, degrees
         Angle of the stage.
+    thumbnail : int
+        Width of the colour picture before the image.
     """
     kinds = {"i4": 3, "u2": 4, "f4": 6, "f8": 7, "u4": 5, "i2": 2}
     word = ">I" if version == 3 else ">Q"
@@ -248,9 +251,9 @@ def write_dm(
         "Microscope Info": {"Voltage": voltage, "Stage Position": {"Stage Alpha": alpha}},
         "Acquisition": {"Device": {"CCD": {"Pixel Size (um)": np.array([15.0, 15.0])}}},
     }
-    thumbnail = {"ImageData": {"Data": np.zeros(4, np.uint16), "Dimensions": {"0": 2, "1": 2}}}
+    dots = {"Data": np.full(thumbnail**2, 77, np.int32), "DataType": 23, "Dimensions": {"0": thumbnail, "1": thumbnail}}
     units = np.frombuffer("1/nm".encode("utf-16-le"), np.uint16)
     axes = {} if per_nm is None else {"Dimension": {"0": {"Scale": per_nm, "Units": units}}}
     image = {"ImageData": {"Calibrations": axes, "Data": pixels, "Dimensions": sizes}, "ImageTags": tags}
-    root = directory({"ImageList": {"0": thumbnail, "1": image}})
+    root = directory({"ImageList": {"0": {"ImageData": dots}, "1": image}, "Thumbnails": {"0": {"ImageIndex": 0}}})
     return write_bytes(path, struct.pack(">I", version) + words(len(root)) + struct.pack(">I", 1) + root)
