@@ -8,7 +8,7 @@ import numpy as np
 
 import spindle
 from spindle.images import ImageSequence
-from spindle.testing.nexus import write_nxmx
+from spindle.testing.nexus import change, write_nxmx
 
 
 def test_a_file_of_many_images_stays_open_with_its_image_set(tmp_path):
@@ -24,3 +24,12 @@ def test_a_file_of_many_images_stays_open_with_its_image_set(tmp_path):
     os.utime(path, ns=(1, 1))  # a file that was written again is opened again
     assert ImageSequence(experiment).reader(2)[0] is not reader
     assert np.array_equal(ImageSequence(experiment).read(2)[0], pixels[2])
+
+
+def test_stills_of_one_file_share_its_reader_whatever_their_wavelengths(tmp_path):
+    path = write_nxmx(tmp_path / "x.h5", np.zeros((3, 5, 6), np.uint16), np.zeros(3))
+    change(path, entry__instrument__beam__incident_wavelength=np.array([1.0, 1.1, 1.2]))
+    experiments = spindle.run("import", files=[path]).experiments
+    assert [e.beam.wavelength for e in experiments] == [1.0, 1.1, 1.2]
+    assert len(experiments.unique("imageset")) == 1
+    assert len({id(ImageSequence(e).reader(0)[0]) for e in experiments}) == 1

@@ -33,15 +33,17 @@ def trusted_range(detector: h5py.Group, dtype: np.dtype, notes: list[str]) -> tu
         bits = 8 * dtype.itemsize
         depth = _depth(detector, bits, high, remedy, notes)
         limit = min(limit, float(2**depth - 3))
+        # In memory the marks of 32-bit detectors are -1 and -2: below zero nothing can be trusted.
+        low = None if low is None else max(low, 0.0)
     elif dtype.kind == "f" and high is not None:
         limit = high
     if (high is not None and low is not None and high < low) or (high is not None and high <= 0):
         expected = "a count above zero" if low is None else f"a count above the underload_value, {low:g}"
         where = f"{detector.name}/saturation_value"
-        notes.append(fault(where, expected, f"{high:g}", f"counts up to {limit:g} are trusted; {remedy}"))
+        notes.append(fault(where, expected, f"{high:g}", f"counts up to {limit:.10g} are trusted; {remedy}"))
         high = None
     elif high is None:
-        notes.append(fault(detector.name, "a saturation_value", None, f"counts up to {limit:g} are trusted; {remedy}"))
+        notes.append(fault(detector.name, "a saturation_value", None, f"counts up to {limit:.10g} are trusted; {remedy}"))
     return 0.0 if low is None else low, limit if high is None else min(high, limit)
 
 

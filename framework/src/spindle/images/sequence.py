@@ -20,7 +20,8 @@ from .opening import open_image, reopen_image
 # Open files with many images, for as long as their image set lives: whoever looks at it again need not open them again.
 # Each with the time of change and the size that it had.
 _Opened = tuple[tuple[int, int], ImageReader]
-_open_files: WeakKeyDictionary[ImageSet, dict[tuple[str, FormatOptions], _Opened]] = WeakKeyDictionary()
+# Pixels depend on `multi_panel` alone of the options: stills of one file share its reader whatever their wavelengths.
+_open_files: WeakKeyDictionary[ImageSet, dict[tuple[str, bool], _Opened]] = WeakKeyDictionary()
 _open_files_lock = threading.Lock()
 
 
@@ -100,13 +101,13 @@ class ImageSequence:
         version = (state.st_mtime_ns, state.st_size)
         with _open_files_lock:
             shared = _open_files.setdefault(self.imageset, {})
-            found = shared.get((path, self.options))
+            found = shared.get((path, self.options.multi_panel))
         if found is not None and found[0] == version:
             return found[1]
         reader = reopen_image(path, known, self.options) if known else open_image(path, options=self.options)
         if reader.n_images > 1:
             with _open_files_lock:
-                shared[path, self.options] = (version, reader)
+                shared[path, self.options.multi_panel] = (version, reader)
         return reader
 
     def read(self, index: int, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
