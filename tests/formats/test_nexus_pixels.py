@@ -208,3 +208,33 @@ def test_a_growing_file_is_read_while_it_is_written(tmp_path):
             assert reader.n_images == n
             assert np.array_equal(reader.read(n - 1)[0], PIXELS[n - 1])
             assert reader.models(n - 1).scan.oscillation_deg == (0.5 * (n - 1), 0.5)
+
+
+# -- trusted range ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "expected"),
+    [
+        ("u1", {"saturation_value": None}, (0, 253)),
+        ("u2", {"saturation_value": None}, (0, 65533)),
+        ("u2", {"saturation_value": 70000}, (0, 65533)),
+        ("u2", {"saturation_value": 1000, "bit_depth_image": 12}, (0, 1000)),
+        ("u2", {"saturation_value": None, "bit_depth_image": 12}, (0, 4093)),
+        ("u4", {"saturation_value": None}, (0, 2**31 - 1)),
+        ("u4", {"saturation_value": 126952, "underload_value": -1}, (0, 126952)),
+        ("i4", {"saturation_value": 126952, "underload_value": -1}, (-1, 126952)),
+    ],
+)
+def test_trusted_range_of_counters_of_all_depths(tmp_path, dtype, values, expected):
+    path = write_nxmx(tmp_path / "x.h5", PIXELS[:1].clip(0, 100).astype(dtype))
+    change(path, **{f"{DETECTOR}/{name}": value for name, value in values.items()})
+    assert open_image(path).models().detector[0].trusted_range == expected
+
+
+def test_marks_of_a_32_bit_detector_are_not_trusted(tmp_path):
+    pixels = np.zeros((1, 5, 6), np.uint32)
+    pixels[0, 0, :2] = 2**32 - 1, 2**32 - 2
+    reader = open_image(write_nxmx(tmp_path / "x.h5", pixels))
+    low, _ = reader.models().detector[0].trusted_range
+    assert np.array_equal(np.argwhere(reader.read(0)[0] < low), [[0, 0], [0, 1]])
