@@ -9,9 +9,6 @@ from __future__ import annotations
 import bz2
 import hashlib
 import json
-import os
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -19,6 +16,7 @@ import pytest
 from spindle.contracts.format import FormatOptions
 from spindle.images import open_image
 from spindle.testing import shared_data
+from spindle.testing.dials import dials_python
 from spindle.testing.images import write_raxis
 
 # Run by the Python of DIALS: models and a digest of the pixels of every file, as JSON.
@@ -176,25 +174,10 @@ def stored(name, folder):
 @pytest.fixture(scope="module")
 def read_by_dials(tmp_path_factory):
     """What dxtbx says of each file, by name."""
-    python = next(
-        (
-            p
-            for n in ("dials.python", "dxtbx.python", "python3.11", "python3")
-            if (p := shutil.which(n, path="/usr/bin"))
-        ),
-        None,
-    )
-    if python is None:
-        pytest.skip("DIALS is not installed")
     folder = tmp_path_factory.mktemp("images")
     files = [str(stored(name, folder)) for name in FILES]
-    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
-    environment["PATH"] = "/usr/bin:/bin"
-    done = subprocess.run([python, "-c", READ, *files], env=environment, capture_output=True, text=True, check=False)
-    if "No module named 'dxtbx'" in done.stderr:
-        pytest.skip("dxtbx cannot be imported by the system's Python")
-    assert done.returncode == 0, done.stderr[-2000:]
-    return dict(zip(FILES, json.loads(done.stdout.partition("JSON")[2]), strict=True))
+    output = dials_python("-c", READ, *files, cwd=folder)
+    return dict(zip(FILES, json.loads(output.partition("JSON")[2]), strict=True))
 
 
 def same(ours, theirs, tolerance=1e-9):
