@@ -338,6 +338,12 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path, monkeypatch):
         read_head(tmp_path / "a.cbf")
 
 
+def test_a_mask_without_a_good_pixel_is_refused(tmp_path):
+    np.savez(tmp_path / "mask.npz", np.zeros((3, 4), dtype=bool))
+    with pytest.raises(FileFormatError, match=r"mask.npz: all panels: expected some good pixels, .* lookup\.mask="):
+        spindle.run("import", files=[sweep()(tmp_path)], **{"lookup.mask": str(tmp_path / "mask.npz")})
+
+
 @pytest.mark.parametrize("defect", [*HEADERS, *SWEEPS, *FILES], ids=lambda d: d.name)
 def test_a_defect_is_explained_and_mended(defect, tmp_path, caplog):
     assert_explained_and_mended(defect, tmp_path, caplog)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from spindle.errors import ParameterError
+from spindle.errors import HeaderError, ParameterError
 from spindle.files.maps import MAPS, read_map, read_mask, with_distortion
 from spindle.models import Experiments
 
@@ -51,7 +51,10 @@ def check_lookups(experiments: Experiments) -> Experiments:
             if path and key not in seen:
                 seen.add(key)
                 if name == "mask":
-                    read_mask(path, experiment.detector)
+                    masks = read_mask(path, experiment.detector)
+                    if not any(mask.any() for mask in masks):
+                        remedy = "give a mask that is True where pixels are good as lookup.mask="
+                        raise HeaderError(path, "all panels", "some good pixels", "none: all are False", remedy)
                 else:
                     read_map(path, experiment.detector, name)
     return with_distortion(experiments)
