@@ -63,6 +63,8 @@ def test_headers_are_completed_by_parameters_of_import(image):
     assert (status, "geometry.beam.wavelength" in answer["error"]) == (422, True)
     question = {"image": image, "parameters": [["geometry.beam.wavelength", "0.9"]], "index": False}
     assert analyst.answer(question)[0] == 200
+    question["parameters"] = [["geometry.beam.wavelength", "None"]]
+    assert analyst.answer(question)[0] == 422
     for name in ("reference_geometry", "import.output.experiments", "template"):
         status, answer = analyst.answer({"image": image, "parameters": [[name, "/etc/passwd"]], "index": False})
         assert (status, "only geometry.* and format.*" in answer["error"]) == (400, True)

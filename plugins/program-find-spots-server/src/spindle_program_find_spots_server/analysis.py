@@ -146,7 +146,8 @@ class Analyst:
         from spindle.params import to_dict
 
         state = os.stat(image.path)
-        geometry = repr(to_dict(context.params.import_))
+        scope = context.params_of("program", "import")
+        geometry = repr(to_dict(scope)) if scope is not None else ""
         key = (os.path.realpath(image.path), state.st_mtime_ns, state.st_size, geometry)
         experiments = self._series.get(key)
         if experiments is None or _find(experiments, image) is None:  # the series may have grown meanwhile
@@ -189,17 +190,26 @@ class Analyst:
 
 
 def _effective(given: list[list[Any]], index: bool) -> Params:
-    """Parameters of find_spots, with those of import and, if asked for, index in scopes of these names."""
+    """Parameters of find_spots, with those of import (if any is given) and index (if asked for) in scopes of these names."""
     from spindle.params import Assignment, ScopeOf, walk
     from spindle.params.resolve import build
     from spindle.plugins import registry
 
-    others = {"import_": ScopeOf("program", "import")} | ({"index": ScopeOf("program", "index")} if index else {})
     find_spots: Any = registry().load("program", "find_spots")
-    cls = type("RequestParams", (find_spots.Params,), {**others, "__doc__": find_spots.__doc__})
-    own = [Assignment("spotfinder.mp.nproc", 1, "server")]
-    known = [e.path for e in walk(build(cls), templates=True)] if given else []
-    tree = build(cls, [*own, *(Assignment(_meant(known, name), value, "request") for name, value in given)])
+    others = {"index": ScopeOf("program", "index")} if index else {}
+    cls = type("RequestParams", (find_spots.Params,), others)
+    assignments = [Assignment("spotfinder.mp.nproc", 1, "server")]
+    if given:
+        with_import = type("RequestParams", (cls,), {"import_": ScopeOf("program", "import")})
+        known = [e.path for e in walk(build(with_import), templates=True)]
+        assignments += [Assignment(_meant(known, name), value, "request") for name, value in given]
+        tree = build(with_import, assignments)
+        elsewhere = [f".{path}" for path in known if not path.startswith("import.")]
+        if not all(any(path.endswith(f".{name}") for path in elsewhere) for name, _ in given) or any(
+            e.is_modified for e in walk(tree.import_)
+        ):
+            cls = with_import  # otherwise it stays out: each import would copy it
+    tree = build(cls, assignments)
     for entry in walk(tree):
         is_ours = entry.path == "spotfinder.mp.nproc" and entry.value == 1
         if entry.is_modified and not is_ours and (reason := _refusal(entry.path)):
