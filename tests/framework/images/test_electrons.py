@@ -34,6 +34,7 @@ def test_a_spot_lies_where_the_calibration_says():
         (np.full(5, 7.0), -0.25, -7, 0.25, -1),
         (10 - np.arange(5) * 0.5, 0.5, -10, 0.5, -1),
         (np.array([0.0, 1.0, 5.0, 5.0, 6.0]), 0.0, 0, 0.0, 1),
+        (np.array([0.0, 1.0, 0.0, 3.0, 4.0]), 0.0, 0, 0.0, 1),
         (np.array([np.nan, 1e300]), 0.0, 0, 0.0, 1),
         (np.array([3.0]), 0.0, 3, 0.0, 1),
     ],
@@ -43,6 +44,17 @@ def test_tilt_series(angles, per_image, start, width, sense):
     assert found.starts[0] == pytest.approx(start) and found.width == pytest.approx(width) and found.sense == sense
     if width:
         assert np.allclose(np.diff(found.starts), width)
+
+
+def test_a_stage_that_answers_with_stairs_has_turned_steadily():
+    true = -30 + 0.1 * np.arange(600)
+    found = tilt_series(np.floor(true / 0.4) * 0.4)  # one answer in four images
+    assert found.width == pytest.approx(0.1, rel=1e-3) and np.abs(found.starts - true).max() < 0.4
+
+
+def test_the_straight_line_is_named_when_the_stage_is_uneven():
+    (note,) = tilt_series(-np.array([0.0, 1.0, 5.0, 5.0, 9.0])).notes
+    assert "geometry.scan.oscillation=-0.4,2.2" in note and "invert_rotation_axis=True" in note
 
 
 def test_a_rotation_per_image_that_the_stage_contradicts_is_said():

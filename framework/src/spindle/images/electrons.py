@@ -36,6 +36,8 @@ TILT_AXIS = (0.0, -1.0, 0.0)
 NO_AXIS = (
     "the file does not say how the tilt axis lies: down the image is taken; set geometry.goniometer.axis=<x>,<y>,<z>"
 )
+# Largest step of a stage that answers with stairs, as a fraction of the whole rotation.
+_STAIRS = 0.01
 # Angles closer than this are the same angle, deg.
 _RESOLUTION = 1e-3
 
@@ -172,7 +174,8 @@ def tilt_series(angles: np.ndarray, per_image: float = 0.0, place: str = "header
         Of the stage, one for each image.
     per_image : float, degrees
         Rotation during an image; 0 when the file does not say. Then it is the mean step of angles that advance
-        evenly: no image is further from the straight line than half a step.
+        evenly: no image is further from the straight line than half a step, or, when they go one way only, 1 % of the
+        whole rotation.
     place : str
         Where the angles are, for the notes.
     """
@@ -197,10 +200,14 @@ def tilt_series(angles: np.ndarray, per_image: float = 0.0, place: str = "header
         return TiltSeries(angles, 0.0)
     step, first = (float(v) for v in np.polyfit(number, angles, 1))
     line = first + step * number
-    if abs(step) < _RESOLUTION or abs(angles - line).max() > 0.5 * abs(step):
+    # A stage that is asked less often than images are taken answers with stairs.
+    is_monotonic = bool(np.all(np.diff(angles) * step >= 0))
+    tolerance = max(0.5 * abs(step), _STAIRS * abs(span) if is_monotonic else 0.0)
+    if abs(step) < _RESOLUTION or abs(angles - line).max() > tolerance:
         note = (
-            f"{place}: the stage goes from {angles[0]:g} to {angles[-1]:g} deg, not evenly; taken as stills, set "
-            "geometry.scan.oscillation=<start>,<width> if it is one rotation"
+            f"{place}: the stage goes from {angles[0]:g} to {angles[-1]:g} deg, not evenly; taken as stills. If it is one "
+            f"rotation, set geometry.scan.oscillation={math.copysign(1.0, step) * first:.4g},{abs(step):.4g} (the straight line through the angles)"
+            + (" and geometry.goniometer.invert_rotation_axis=True" if step < 0 else "")
         )
         return TiltSeries(angles, 0.0, 1, (note,))
     note = (
