@@ -11,6 +11,7 @@ import pytest
 
 import spindle
 from spindle.errors import FileFormatError
+from spindle.files import write_experiments
 from spindle.images.compressed import read_head
 from spindle.testing.defects import Defect, assert_explained_and_mended
 from spindle.testing.format import mini_cbf_header, write_mini_cbf
@@ -124,6 +125,19 @@ def hdf5(folder: Path) -> Path:
 
 
 CUT = {"geometry.scan.image_range": (1, 2)}
+
+
+def broken_imgcif(folder: Path) -> list[Path]:
+    cif = "_axis.id X\n_array_structure_list.array_id A\n_array_structure_list.index 1\n"
+    return [write_mini_cbf(folder / f"full_{i:04d}.cbf", PIXELS, cif=cif) for i in (1, 2)]
+
+
+def a_reference(folder: Path) -> str:
+    (folder / "good").mkdir()
+    write_experiments(spindle.run("import", files=[sweep()(folder / "good")]).experiments, folder / "reference.expt")
+    return str(folder / "reference.expt")
+
+
 BY_DISTANCE = {DISTANCE: 150.0}
 READ = {"verify_checksum": True, "ignore_unhandled": False}
 TURNED = {"Start_angle": lambda i: f"{10.0 + i} deg.", "Angle_increment": "0.0 deg."}
@@ -172,6 +186,12 @@ HEADERS = [
         "images of two sizes",
         after(sweep(), lambda f: write_mini_cbf(f / "t_0003.cbf", PIXELS.T, mini_cbf_header(Start_angle="1.0 deg."))),
         "t_####.cbf", "image 3", "image size of image 2, (4, 3)", "(3, 4)", RANGE, {RANGE: (1, 2)}, scan_is(0, 0.5, 2),
+    ),
+    Defect(
+        "full CBF whose arrays are not described", broken_imgcif,
+        "full_0001.cbf", "_array_structure_list", "a precedence and a dimension", "precedence None",
+        "reference_geometry", lambda folder: {"reference_geometry": a_reference(folder), OSCILLATION: (5, 0.5)},
+        scan_is(5, 0.5, 2),
     ),
     Defect(
         "SMV without distance", smv(DISTANCE=None),

@@ -138,6 +138,7 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
             context.executor.map,
             progress.advance,
             geometry.scan.image_range,
+            None if reference is None else reference.models(),
         )
     report_refused(headers, params, context)
     shared = SharedModels(params.input.tolerance)

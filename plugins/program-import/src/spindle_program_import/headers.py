@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from spindle.contracts.format import FormatOptions, ImageModels
-from spindle.errors import FileFormatError
+from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
+from spindle.errors import FileFormatError, HeaderError, fault
 from spindle.images import open_image
 
 from .files import split_number
@@ -47,15 +47,30 @@ class Headers:
     notes: dict[str, list[str]] = field(default_factory=dict)
 
 
+def _models(reader: ImageReader, index: int, reference: ImageModels | None) -> ImageModels:
+    """Models of an image: of its header, or of the reference where the header is at fault."""
+    try:
+        return reader.models(index)
+    except HeaderError as error:
+        if reference is None:
+            raise
+        remedy = "the reference geometry is taken; its rotation is that of geometry.scan.oscillation=<start>,<width>"
+        return replace(reference, notes=(fault(error.place, error.expected, error.found, remedy),))
+
+
 def _read_chunk(
-    paths: list[str], name: str | None, options: FormatOptions, numbers: tuple[int, int] | None
+    paths: list[str],
+    name: str | None,
+    options: FormatOptions,
+    numbers: tuple[int, int] | None,
+    reference: ImageModels | None,
 ) -> list[list[Header] | tuple[str, str]]:
     out: list[list[Header] | tuple[str, str]] = []
     for path in paths:
         try:
             reader = open_image(path, name, options)
             count = reader.n_images
-            found = [Header(path, reader.format, i, count, reader.models(i)) for i in range(count)]
+            found = [Header(path, reader.format, i, count, _models(reader, i, reference)) for i in range(count)]
             if options.verify_checksum:
                 for i in range(count):
                     number = i + 1 if count > 1 else int(split_number(path).digits or 1)
@@ -74,6 +89,7 @@ def read_headers(
     mapper: Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]],
     progressed: Callable[[int], None] = lambda n: None,
     numbers: tuple[int, int] | None = None,
+    reference: ImageModels | None = None,
 ) -> Headers:
     """Open every file and read its models.
 
@@ -89,6 +105,8 @@ def read_headers(
         Told as files are done.
     numbers : (int, int), optional
         First and last image of those whose pixels are read too, with ``options.verify_checksum``.
+    reference : ImageModels, optional
+        Stands in for headers that are at fault.
 
     Returns
     -------
@@ -96,7 +114,7 @@ def read_headers(
     """
     headers = Headers()
     chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
-    for chunk in mapper(lambda part: _read_chunk(part, name, options, numbers), chunks):
+    for chunk in mapper(lambda part: _read_chunk(part, name, options, numbers, reference), chunks):
         for found in chunk:
             if isinstance(found, tuple):
                 headers.refused.append(found)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from spindle.contracts.format import ImageModels
 from spindle.errors import ModelError
 from spindle.files import read_experiments
 from spindle.models import Beam, Detector, Goniometer
@@ -22,6 +23,12 @@ class Reference:
     detector: Detector | None
     goniometer: Goniometer | None
     is_checked: bool
+
+    def models(self) -> ImageModels | None:
+        """What stands in for a header that is at fault; None without both beam and detector."""
+        if self.beam is None or self.detector is None:
+            return None
+        return ImageModels(self.beam, self.detector, self.goniometer)
 
     def detector_for(self, detector: Detector) -> Detector:
         """The reference's detector in place of one from a header.
