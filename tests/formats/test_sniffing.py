@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -233,20 +232,3 @@ def test_a_file_cut_anywhere_is_read_or_an_error_that_names_it(written, tmp_path
         assert name in message, f"cut at byte {length} of {len(content)}"
         if 2 * length > len(content):  # within the pixels
             assert message == name or re.search("expected.*found|cut short at byte", message), message
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_a_file_with_a_damaged_header_is_read_or_a_clear_error(written, tmp_path, name):
-    content = written[name].read_bytes()
-    rng = np.random.default_rng(6)
-    damaged = tmp_path / name
-    for _ in range(15):
-        changed = bytearray(content)
-        for place in rng.integers(0, min(len(content), 1500), size=int(rng.integers(1, 5))):
-            changed[place] = int(rng.integers(256))
-        damaged.write_bytes(changed)
-        with contextlib.suppress(SpindleError):
-            reader = open_image(damaged, options=GIVEN)
-            for index in {0, reader.n_images - 1}:
-                reader.models(index)
-                reader.read(index)
