@@ -11,7 +11,7 @@ class Tolerances(Params, level=2):
     class beam(Params):
         """Beams."""
 
-        wavelength = Float(1e-6, min=0, none=True, units="A", help="Wavelength, relative.")
+        wavelength = Float(1e-6, min=0, none=True, help="Wavelength, as a fraction of it.")
         direction = Float(1e-6, min=0, none=True, units="rad", help="Angle between beam directions.")
         polarization_normal = Float(1e-6, min=0, none=True, units="rad", help="Angle between polarisation normals.")
         polarization_fraction = Float(1e-6, min=0, none=True, help="Polarised fraction.")
@@ -167,7 +167,7 @@ class ImportParams(Params):
         as_grid_scan = Bool(False, help="Take the images for a grid scan, one crystal position each.")
         grid_size = Ints(None, size=2, min=1, help="Fast and slow number of grid positions.")
 
-        class tolerance(Tolerances):
+        class tolerance(Tolerances, level=2):
             """How much the models of two images may differ and still be the same model."""
 
     class format(Params, level=1):
