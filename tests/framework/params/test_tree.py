@@ -13,6 +13,7 @@ from spindle.params import (
     Int,
     Ints,
     Params,
+    Plugin,
     Str,
     UnrecordedParams,
     build,
@@ -198,3 +199,16 @@ def test_programs_may_leave_no_log_and_no_record_by_default():
     tree = build(Quiet, [], host=HostParams)
     assert (tree.output.log, tree.run.record, tree.run.seed) == (None, None, 42)
     assert build(Quiet, [Assignment("record", "a.json")], host=HostParams).run.record == "a.json"
+
+
+def test_two_parameters_may_choose_from_one_slot():
+    class Two(Params):
+        first = Plugin("threshold", default=None)
+        second = Plugin("threshold", default=None)
+
+    one = make(Two, first="dispersion")
+    assert (one.first, one.second) == ("dispersion", None)
+    both = make(Two, first="dispersion", second="radial_profile", **{"dispersion.sigma_strong": 5})
+    assert both.dispersion.sigma_strong == 5 and hasattr(both, "radial_profile")
+    with pytest.raises(ParameterError, match="have parameters of the same names"):
+        make(Two, first="dispersion", second="dispersion_extended")

@@ -125,14 +125,21 @@ class Resolver:
 
     def _attach_chosen(self, scope: Params, prefix: str) -> bool:
         changed = False
-        for name, field in fields_of(type(scope)).items():
+        fields = fields_of(type(scope))
+        wanted = {  # several leaves of a scope may choose from one slot
+            (field.slot, plugin_name)
+            for name, field in fields.items()
+            if isinstance(field, Plugin)
+            for plugin_name in field.chosen(getattr(scope, name))
+        }
+        for name, field in fields.items():
             if isinstance(field, ScopeOf) and name not in scope._attached:
                 self._attach(scope, name, field.slot, field.name, prefix + public_name(name))
                 changed = True
             elif isinstance(field, Plugin):
                 chosen = field.chosen(getattr(scope, name))
                 for old, inner in list(scope._attached.items()):
-                    if inner._plugin[0] == field.slot and inner._plugin[1] not in chosen:
+                    if inner._plugin[0] == field.slot and inner._plugin not in wanted:
                         del scope._attached[old], scope._scopes[old], scope.__dict__[old]
                 have = {inner._plugin for inner in scope._attached.values()}
                 for plugin_name in chosen:
@@ -148,7 +155,13 @@ class Resolver:
         params_class = getattr(plugin, "Params", None) or Params
         params = params_class()
         params.__dict__["_plugin"] = (slot, plugin_name)
-        attach(owner, name or getattr(plugin, "scope", None) or plugin_name, params)
+        scope = name or getattr(plugin, "scope", None) or plugin_name
+        if scope in owner._attached:
+            other = owner._attached[scope]._plugin[1]
+            raise ParameterError(
+                f"{parameter}: the {slot} {plugin_name!r} and {other!r} have parameters of the same names"
+            )
+        attach(owner, scope, params)
         return True
 
     # -- keys
