@@ -181,7 +181,7 @@ class ImageSearch:
 
     def _centre(self, summary: ImageSummary) -> ImageCentre:
         first, second = self.methods
-        if first.name == second.name:
+        if first.plugin is second.plugin or (first.name == second.name and first.params == second.params):
             x, y = first.find_centre(image=summary, axes=(0, 1))
         else:
             (x,), (y,) = first.find_centre(image=summary, axes=(0,)), second.find_centre(image=summary, axes=(1,))

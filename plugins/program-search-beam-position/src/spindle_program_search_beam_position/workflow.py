@@ -103,16 +103,18 @@ def _methods(params: Any, context: Any) -> tuple[Any, Any] | None:
         If the methods do not go together.
     """
     scope = params.projection
-    names = (scope.method_x or params.method, scope.method_y or params.method)
     main = context.algorithm("beam_position", params.method)
     by_spots = hasattr(main, "find_detector_shift")
     if by_spots and not (scope.method_x or scope.method_y):
         return None
-    chosen = tuple(context.algorithm("beam_position", name) for name in names)
-    for axis, name, plugin in zip("xy", names, chosen, strict=True):
+    chosen = [
+        main if name is None else context.algorithm("beam_position", name, getattr(scope, name))
+        for name in (scope.method_x, scope.method_y)
+    ]
+    for axis, plugin in zip("xy", chosen, strict=True):
         if not hasattr(plugin, "find_centre"):
             raise ParameterError(
-                f"search_beam_position: projection.method_{axis}={name}: this method looks at spots, not at images; give "
+                f"search_beam_position: projection.method_{axis} is {plugin.name}: this method looks at spots, not at images; give "
                 "method= or both projection.method_x= and projection.method_y= a method that looks at images"
             )
     return chosen[0], chosen[1]
