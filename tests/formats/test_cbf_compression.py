@@ -229,7 +229,7 @@ def test_files_of_each_compression_and_their_damage(tmp_path, conversion):
 @settings(max_examples=30, deadline=None)
 @given(data=st.binary(max_size=300))
 def test_junk_is_an_error_not_a_crash(conversion, data):
-    with pytest.raises(FileFormatError, match="pixels"):
+    with pytest.raises(FileFormatError, match="pixels|X-Binary-Size"):
         decoded_section(data, (50, 60), conversion, LONG)
 
 
@@ -251,4 +251,14 @@ def test_pixels_written_as_text_are_an_error_with_the_remedy(tmp_path):
     text = path.read_bytes().split(b"\x0c\x1a")[0].replace(b"Encoding: BINARY", b"Encoding: BASE64") + b"AAAA\n"
     path.write_bytes(text)
     with pytest.raises(FileFormatError, match="BASE64"):
+        open_image(path)
+
+
+@pytest.mark.parametrize(("old", "new"), [(b"Fastest-Dimension: 4", b"Fastest-Dimension: 4000000000"), (b"Size: 48", b"Size: 0"),
+                                          (b"Second-Dimension: 3", b"Second-Dimension: 0")])  # fmt: skip
+def test_absurd_sizes_are_an_error_before_memory_is_taken(tmp_path, old, new):
+    path = write_cbf(tmp_path / "a_0001.cbf", bytes(48), (3, 4), "")
+    content = path.read_bytes().replace(old, new).replace(b"X-Binary-Number-of-Elements: 12\r\n", b"")
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"a_0001\.cbf.*binary section at byte"):
         open_image(path)

@@ -22,6 +22,8 @@ _ENCODING = re.compile(rb"^Content-Transfer-Encoding:\s*([\w-]+)", re.MULTILINE 
 _ELEMENT = re.compile(r"(un)?signed (8|16|32|64)-bit integer|signed (32|64)-bit real", re.IGNORECASE)
 # Bytes that the header of a section and the padding before it take at most.
 _HEADER_ROOM = 1 << 17
+# No compression holds more: packed blocks of 128 equal pixels take six bits.
+_MOST_PER_BYTE = 171
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +126,22 @@ def find_binary(head: bytes, path: Path, first: int = 0) -> BinaryHeader:
     variant = conversion.group(2).decode("latin-1").lower() if conversion else ""
     fields = {key.decode().lower(): value.decode("latin-1").strip('"') for key, value in _FIELD.findall(block)}
     numbers = {}
-    for name in (
-        "X-Binary-Size",
-        "X-Binary-Number-of-Elements",
-        "X-Binary-Size-Fastest-Dimension",
-        "X-Binary-Size-Second-Dimension",
-    ):
+    for name in ("X-Binary-Size", "X-Binary-Size-Fastest-Dimension", "X-Binary-Size-Second-Dimension"):
         text = fields.get(name.lower(), "")
-        if not text.isdigit():
-            raise HeaderError(path, place, f"a number as {name}", f"'{text}'", COPY_AGAIN)
+        if not text.isdigit() or int(text) == 0:
+            remedy = "copy the file again, or have CBFlib's cif2cbf write it with all sizes"
+            raise HeaderError(path, place, f"a number as {name}", f"'{text}'", remedy)
         numbers[name] = int(text)
     third = fields.get("x-binary-size-third-dimension", "")
     layers = max(int(third), 1) if third.isdigit() else 1
     fast, slow = numbers["X-Binary-Size-Fastest-Dimension"], numbers["X-Binary-Size-Second-Dimension"]
-    if fast * slow * layers != numbers["X-Binary-Number-of-Elements"]:
+    said = fields.get("x-binary-number-of-elements", "")
+    if said and said != str(fast * slow * layers):
         sizes = f"{fast} x {slow}" + (f" x {layers}" if layers > 1 else "")
-        raise HeaderError(
-            path, place, f"{sizes} = {fast * slow * layers} pixels", f"{numbers['X-Binary-Number-of-Elements']} elements",
-            COPY_AGAIN,
-        )  # fmt: skip
+        raise HeaderError(path, place, f"{sizes} = {fast * slow * layers} pixels", f"{said} elements", COPY_AGAIN)
+    if fast * slow * layers > _MOST_PER_BYTE * numbers["X-Binary-Size"]:
+        found = f"{fast * slow * layers} pixels in {numbers['X-Binary-Size']} bytes"
+        raise HeaderError(path, place, f"at most {_MOST_PER_BYTE} pixels per byte", found, COPY_AGAIN)
     number = fields.get("x-binary-id", "")
     return BinaryHeader(
         start=first + start + len(START),

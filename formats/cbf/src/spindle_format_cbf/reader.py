@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from os import fstat
 from pathlib import Path
 
 import numpy as np
@@ -271,6 +272,8 @@ class CbfReader(ImageReader):
             data = read_all(self.path)
             self._take_head(data[:HEAD_SIZE])
             check_readable(self.binary, self.path)
+            if data.size < self.binary.start + self.binary.size:
+                raise cut_short(self.path, data.size, self.binary)
             if self._is_tiled:
                 return self._read_elements(data, out)
             image = _base_image(out, (self.binary.slow, self.binary.fast), self.binary.out_type)
@@ -303,6 +306,9 @@ class CbfReader(ImageReader):
         wanted = [array.number for array in cif.arrays.values()]
         if len(by_number) == len(sections) and set(wanted) == set(by_number):
             sections = [by_number[number] for number in wanted]
+        for section in sections:
+            if data.size < section.start + section.size:
+                raise cut_short(self.path, data.size, section)
         self._check_sizes(cif, sections)
         block = _base_image(out, (sum(section.n_elements for section in sections),), self.binary.out_type)
         arrays: dict[str, np.ndarray] = {}
@@ -341,6 +347,8 @@ class CbfReader(ImageReader):
                     return None
                 self._take_head(head)
                 if self.binary.packing != "BYTE_OFFSET" or not self.binary.stored_type or self._is_tiled:
+                    return None
+                if fstat(stream.fileno()).st_size < self.binary.start + self.binary.size:
                     return None
                 image = _base_image(out, (self.binary.slow, self.binary.fast), np.int32)
                 is_whole = decode_stream(stream, buffer, filled, self.binary, image)
