@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from spindle import __version__
+import spindle
 
 from .answer import to_json, to_xml
 from .pool import WorkerPool
@@ -90,13 +90,15 @@ class SpotServer:
     # --------------------------------------------------------------------------------------------------------
 
     async def _overview(self, request: Request) -> Response:
-        return self._reply(request, 200, {"server": f"spindle find_spots_server {__version__}", "requests": _ADDRESSES})
+        return self._reply(
+            request, 200, {"server": f"spindle find_spots_server {spindle.__version__}", "requests": _ADDRESSES}
+        )
 
     async def _health(self, request: Request) -> Response:
         pool = self.pool
         content = {
             "status": "ok" if pool.ready else "failing" if pool.failure else "starting",
-            "version": __version__,
+            "version": spindle.__version__,
             "workers": pool.n_workers,
             "workers_ready": len(pool.ready),
             "workers_busy": len(pool.busy),
