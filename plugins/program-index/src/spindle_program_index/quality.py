@@ -90,8 +90,8 @@ def causes(sweeps: Experiments, n_spots: int, n_lattices: int, max_lattices: int
             "geometry.scan.oscillation=START,WIDTH"
         )
     hints.append(
-        "the beam centre is wrong by more than the refinement can mend: look at the centre of the rings, and give "
-        "geometry.detector.fast_slow_beam_centre= to spindle import"
+        "the beam centre is wrong by more than the refinement can mend: run spindle search_beam_position with the same "
+        "files, and index again with its optimised.expt"
     )
     if not any(sweep.is_still for sweep in sweeps):
         hints.append(

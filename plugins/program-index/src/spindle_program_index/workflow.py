@@ -173,7 +173,8 @@ def _better_beam_centre(
     return (
         f"With the beam centre at {new[0]:.1f}, {new[1]:.1f} instead of {old[0]:.1f}, {old[1]:.1f} pixels (fast, slow), "
         f"{100 * then / total:.0f} % of the spots can be indexed: most likely the beam centre in the images' header is wrong. "
-        f"Import again with geometry.detector.fast_slow_beam_centre={new[0]:.1f},{new[1]:.1f}"
+        "Run spindle search_beam_position with the same files, or import again with "
+        f"geometry.detector.fast_slow_beam_centre={new[0]:.1f},{new[1]:.1f}"
     )
 
 
