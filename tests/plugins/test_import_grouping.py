@@ -10,10 +10,10 @@ from spindle_program_import.compare import beam_differences, detector_difference
 from spindle_program_import.files import expand, split_number, template_of
 from spindle_program_import.grouping import SharedModels, make_series, sweep_angles
 from spindle_program_import.headers import read_headers
-from spindle_program_import.params import Tolerances
 
 import spindle
 from spindle.contracts.format import FormatOptions
+from spindle.contracts.import_params import Tolerances
 from spindle.errors import FileFormatError, ModelError, ParameterError
 from spindle.images import ImageSequence
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan

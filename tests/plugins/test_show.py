@@ -207,6 +207,15 @@ def test_the_format_of_images_is_named(tmp_path):
     assert "Image format: cbf" in describe_experiment(experiment, False, image_format(experiment))
 
 
+def test_tolerances_decide_which_images_are_one_sweep(tmp_path):
+    for i, distance in enumerate(("0.1", "0.1001"), 1):
+        header = mini_cbf_header(Start_angle=f"{0.5 * i} deg.", Detector_distance=f"{distance} m")
+        write_mini_cbf(tmp_path / f"t_{i}.cbf", np.zeros((3, 4), dtype=np.int32), header)
+    assert spindle.run("show", files=[tmp_path]).summary["n_experiments"] == 2
+    result = spindle.run("show", files=[tmp_path], **{"input.tolerance.detector.origin": 0.2})
+    assert result.summary["n_experiments"] == 1
+
+
 def test_nothing_to_show_is_an_error():
     with pytest.raises(ParameterError, match="nothing to show"):
         spindle.run("show")

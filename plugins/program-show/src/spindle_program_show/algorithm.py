@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.contracts.import_params import Tolerances, tolerances_of
 from spindle.errors import ParameterError
 from spindle.params import Bool, Int, Params, UnrecordedParams
 
@@ -35,6 +36,12 @@ class Show(Program):
         show_identifiers = Bool(False, help="Print the experiment identifiers that a reflection file knows.")
         max_reflections = Int(None, min=0, help="How many single reflections to print; all by default.")
 
+        class input(Params, level=2):
+            """How images are sorted; `spindle import -hhh` has all of it."""
+
+            class tolerance(Tolerances, level=2):
+                """How much the models of two images may differ and still be the same model."""
+
         class image_statistics(Params):
             """Minimum, quartiles and maximum of the pixels of each image."""
 
@@ -47,7 +54,7 @@ class Show(Program):
         experiments = inputs.experiments
         known = len(experiments or ())
         if inputs.files:
-            found = context.run_program("import", files=inputs.files).experiments
+            found = context.run_program("import", files=inputs.files, **tolerances_of(params)).experiments
             experiments = found if not experiments else type(experiments)([*experiments, *(found or ())])
         if not experiments and not inputs.reflections:
             raise ParameterError("nothing to show: give experiment lists (.expt), reflection files (.refl) or images")
