@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 
@@ -13,21 +11,14 @@ import pytest
 import spindle
 from spindle.images.spot_analysis import analyse_images
 from spindle.testing import shared_data
-
-SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/bin", "/usr/bin"])
+from spindle.testing.dials import dials
 
 
 def test_the_client_of_dials_understands_our_answers(tmp_path):
-    client = shutil.which("dials.find_spots_client", path=SEARCH)
-    if client is None:
-        pytest.skip("dials.find_spots_client is not installed")
     image = min(shared_data("lyso_small").glob("*_0001.cbf*"))
-    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
-    environment["PATH"] = os.pathsep.join([os.path.dirname(client), "/usr/bin", "/bin"])
 
     def ask(*words: str) -> str:
-        command = [client, "host=127.0.0.1", f"port={port}", "nproc=1", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        return dials("dials.find_spots_client", "host=127.0.0.1", f"port={port}", "nproc=1", *words, cwd=tmp_path)
 
     server = subprocess.Popen(
         [sys.executable, "-m", "spindle.cli.main", "find_spots_server", "port=None", "nproc=1", f"allow={image.parent}"],
