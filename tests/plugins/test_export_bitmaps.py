@@ -18,6 +18,7 @@ from spindle.images import display as framework
 from spindle.images.display import palette
 from spindle.models import Experiments
 from spindle.params.resolve import build
+from spindle.table import ReflectionTable
 from spindle.testing.images import write_smv
 
 
@@ -156,6 +157,13 @@ def test_import_options_belong_to_images(image):
         spindle.run("export_bitmaps")
     with pytest.raises(ModelError, match="no images on disk"):
         spindle.run("export_bitmaps", Experiments([replace(experiments[0], imageset=None)]))
+
+
+def test_a_folder_that_cannot_be_made_and_spots_are_refused(image):
+    with pytest.raises(ParameterError, match=r"output\.directory=.*cannot be made: File exists"):
+        spindle.run("export_bitmaps", files=[image], **{"output.directory": str(image)})
+    with pytest.raises(ParameterError, match="leave the reflection file out"):
+        spindle.run("export_bitmaps", reflections=ReflectionTable(), files=[image])
 
 
 def test_a_damaged_image_is_named_and_leaves_no_picture(image, tmp_path):

@@ -59,7 +59,12 @@ class ExportBitmaps(Program):
         for sequence in {id(job.sequence): job.sequence for job in jobs}.values():
             painter.add(sequence)
         if params.output.directory is not None:
-            params.output.directory.mkdir(parents=True, exist_ok=True)
+            try:
+                params.output.directory.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ParameterError(
+                    f"output.directory={params.output.directory}: the folder cannot be made: {error.strerror}; give another"
+                ) from error
 
         def make(job: _Job) -> Path:
             codes = painter.paint(job.sequence, job.index)
@@ -104,6 +109,10 @@ def _kind(params: Any) -> str:
 
 def _experiments(inputs: ProgramInputs, params: Any, context: RunContext) -> Experiments:
     """The experiments to show, imported when images were given."""
+    if inputs.reflections:
+        raise ParameterError(
+            "export_bitmaps: pictures are made of images, without spots; leave the reflection file out"
+        )
     reading = params.format
     if not inputs.files and (reading.multi_panel or reading.dynamic_shadowing in (True, False)):
         raise ParameterError(
