@@ -125,6 +125,7 @@ def test_empty_table_is_a_table_of_zeros():
         ({"plot": "p.gif"}, r"plot=p\.gif: plots of the kind .*choose \.html"),
         ({"id": 2}, "id=2: there are 2 experiments"),
         ({"json": "a.json", "joint_json": False}, "leave nothing to write"),
+        ({"split_json": True}, "set json= too"),
     ],
 )
 def test_parameters_without_sense_are_refused(parameters, message):

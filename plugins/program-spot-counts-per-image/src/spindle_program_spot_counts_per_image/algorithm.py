@@ -64,6 +64,8 @@ class SpotCountsPerImage(Program):
             raise ParameterError(
                 f"json={params.json}: joint_json=False and split_json=False leave nothing to write; set one to True"
             )
+        if params.json is None and params.split_json:
+            raise ParameterError("split_json=True: set json= too, with which the names of the files begin")
         parts, names = [], []
         with context.progress("analysing images", len(experiments)) as progress:
             for sweep, found in analyse_images(experiments, table, params.resolution_analysis):
