@@ -105,6 +105,8 @@ def test_damaged_bit_fields_are_named(tmp_path):
     with pytest.raises(FileFormatError, match=r"a_1_1\.rodhypix.*expected 20 rows.*corrupt"):
         open_image(ty6(tmp_path, pixels, -4)).read()
     path = ty6(tmp_path, pixels)
+    path.write_bytes(path.read_bytes()[: -4 * 20])
+    assert np.array_equal(open_image(path).read()[0], pixels)
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(FileFormatError, match=r"a_1_1\.rodhypix.*cut short"):
         open_image(path).read()

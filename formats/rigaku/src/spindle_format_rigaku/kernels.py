@@ -22,7 +22,7 @@ def decode_bit_fields(data, starts, out):
     data : (n_bytes,) uint8
         Compressed bytes.
     starts : (slow,) int64
-        First byte of each row.
+        First byte of each row; -1 where it is not known.
     out : (slow, fast) int32
         Filled with the pixels.
 
@@ -38,7 +38,7 @@ def decode_bit_fields(data, starts, out):
     steps = np.empty(16, np.int64)
     at = 0
     for row in range(out.shape[0]):
-        if starts[row] != at or at >= n_bytes:
+        if (starts[row] >= 0 and starts[row] != at) or at >= n_bytes:
             return row, at
         size, step = _number(data, at, 127)
         at += size

@@ -143,15 +143,17 @@ class OxfordReader(SingleImageReader):
         return [OXDimage().read(io.BytesIO(data.tobytes())).data]
 
     def _bit_fields(self, data: np.ndarray) -> np.ndarray:
-        """Pixels of compression TY6: the number of compressed bytes, these bytes, the first byte of each row."""
+        """Pixels of compression TY6: number of bytes, these bytes, and mostly a table of the first byte of each row."""
         from .kernels import decode_bit_fields
 
         fast, slow = self.size
         at = self._places[3] + 4
         n = int(data[at - 4 : at].view("<u4")[0]) if data.size >= at else 0
-        if data.size < at + n + 4 * slow:
-            raise self.cut_short(data.size, at + n + 4 * slow, (slow, fast))
-        starts = data[at + n : at + n + 4 * slow].view("<u4").astype(np.int64)
+        if data.size < at + max(n, 1):
+            raise self.cut_short(data.size, at + max(n, 1), (slow, fast))
+        starts = np.full(slow, -1, np.int64)
+        if data.size >= at + n + 4 * slow:
+            starts[:] = data[at + n : at + n + 4 * slow].view("<u4")
         image = np.empty((slow, fast), np.int32)
         n_rows, n_bytes = decode_bit_fields(np.ascontiguousarray(data[at : at + n]).view(np.uint8), starts, image)
         if n_rows != slow or n_bytes != n:
