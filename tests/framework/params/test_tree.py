@@ -212,3 +212,20 @@ def test_two_parameters_may_choose_from_one_slot():
     assert both.dispersion.sigma_strong == 5 and hasattr(both, "radial_profile")
     with pytest.raises(ParameterError, match="have parameters of the same names"):
         make(Two, first="dispersion", second="dispersion_extended")
+
+
+def test_a_plugins_name_means_the_choice_among_parameters_of_the_same_name():
+    class Tied(Params):
+        class threshold(Params):
+            algorithm = Plugin("threshold", default="dispersion_extended")
+
+        class block(Params):
+            threshold = Float(0.95)
+
+        class fitting(Params):
+            threshold = Float(0.02)
+
+    tree = build(Tied, [Assignment("threshold", "radial_profile"), Assignment("n_iqr", "4")])
+    assert (tree.threshold.algorithm, tree.threshold.radial_profile.n_iqr) == ("radial_profile", 4)
+    with pytest.raises(ParameterError, match=r"ambiguous; write one of block\.threshold, fitting\.threshold"):
+        build(Tied, [Assignment("threshold", "0.5")])

@@ -107,7 +107,7 @@ class Resolver:
         for i, given in enumerate(assignments):
             if i in settled:
                 continue
-            paths = self._matches(given.key, entries)
+            paths = self._matches(given, entries)
             if len(paths) != 1 or not isinstance(entries[paths[0]].leaf, Plugin):
                 continue
             entry = entries[paths[0]]
@@ -170,10 +170,17 @@ class Resolver:
     def _entries(self) -> dict[str, Entry]:
         return {e.path: e for e in walk(self.root, templates=True)}
 
-    def _matches(self, key: str, entries: dict[str, Entry]) -> list[str]:
-        """Return the paths that ``key`` may mean; a program's own come before those of programs that it runs."""
-        paths = _matches(key, entries)
+    def _matches(self, given: Assignment, entries: dict[str, Entry]) -> list[str]:
+        """Return the paths that a key may mean; a program's own come before those of programs that it runs.
+
+        Where several parameters have the name of a scope that chooses a plugin, an installed plugin's name as the value
+        means the choice.
+        """
+        paths = _matches(given.key, entries)
         if len(paths) > 1:
+            chosen = [p for p in _choices(given.key, entries) if _is_plugin(entries[p].leaf, given.value)]
+            if len(chosen) == 1:
+                return chosen
             others = tuple(
                 f"{public_name(n)}." for n, f in fields_of(type(self.root)).items() if isinstance(f, ScopeOf)
             )
@@ -184,7 +191,7 @@ class Resolver:
 
     def _path_of(self, given: Assignment) -> str:
         entries = self._entries()
-        paths = self._matches(given.key, entries)
+        paths = self._matches(given, entries)
         if len(paths) == 1:
             return paths[0]
         if paths:
@@ -292,12 +299,24 @@ def _matches(key: str, entries: Iterable[str]) -> list[str]:
         return [key]
     found = [p for p in paths if p.endswith("." + key)]
     if not found and isinstance(entries, dict):
-        found = [
-            p
-            for p, e in entries.items()
-            if e is not None and isinstance(e.leaf, Plugin) and ("." + p.rpartition(".")[0]).endswith("." + key)
-        ]
+        found = _choices(key, entries)
     return found
+
+
+def _is_plugin(leaf: Leaf, value: Any) -> bool:
+    """Whether a value is the name of a plugin that a leaf can choose."""
+    from spindle.plugins import registry
+
+    return isinstance(leaf, Plugin) and str(value).strip() in registry().names(leaf.slot)
+
+
+def _choices(key: str, entries: dict[str, Entry]) -> list[str]:
+    """Return the paths of the plugin choices within scopes that ``key`` names."""
+    return [
+        p
+        for p, e in entries.items()
+        if e is not None and isinstance(e.leaf, Plugin) and ("." + p.rpartition(".")[0]).endswith("." + key)
+    ]
 
 
 def suggestions(key: str, paths: list[str]) -> list[str]:
