@@ -148,6 +148,8 @@ def test_too_few_spots_and_noise_end_in_words():
     noise["xyzobs.px.value"] = np.random.default_rng(1).uniform(0, (1000, 1000, 20), (len(spots), 3))
     with pytest.raises(BeamPositionError, match=r"make a lattice|no three lattice vectors"):
         search(sweeps, [noise])
+    with pytest.raises(BeamPositionError, match=r"make a lattice|no three lattice vectors"):
+        search(sweeps, [spots], max_cell=10, mm_search_scope=0.1)
 
 
 def test_missing_input_ends_in_words():

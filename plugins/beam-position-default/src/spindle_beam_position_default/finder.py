@@ -235,7 +235,7 @@ class ShiftFinder:
     def _failure(self, n: int, quality: float | None, least: float) -> str:
         scope = self.params.mm_search_scope
         head = (
-            f"default: no three lattice vectors are found among {n} spots"
+            f"default: no three lattice vectors of the {n} spots fit at any place within {scope:g} mm"
             if quality is None
             else f"default: at no place within {scope:g} mm do the {n} spots make a lattice (best fit {quality:.2f}, at "
             f"least {least:.2f} of 1 is asked for)"

@@ -130,10 +130,11 @@ def wide_search(
     maps = np.array(list(executor.map(score, grid)))
     candidates: dict[tuple[int, int], float] = {}
     for values in (maps[:, 0], maps[:, 1]):
-        highest = _local_maxima(values) & (values >= CANDIDATE * values.max())
+        top = values.max()
+        highest = _local_maxima(values) & (values >= top - (1 - CANDIDATE) * abs(top))
         for i, j in np.argwhere(highest):
             place = (int(i), int(j))
-            candidates[place] = max(candidates.get(place, 0.0), float(values[place] / values.max()))
+            candidates[place] = max(candidates.get(place, -np.inf), float(values[place] - top))
     chosen = sorted(candidates, key=lambda p: -candidates[p])[:MAX_CANDIDATES]
     xy = np.array([grid[p] for p in chosen])
     return ScoreMap(offsets, maps[:, 0], axes), xy[np.argsort(np.linalg.norm(xy, axis=1), kind="stable")]
