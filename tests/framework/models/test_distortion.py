@@ -13,6 +13,7 @@ from spindle.files import read_experiments, write_experiments
 from spindle.files.maps import with_distortion, write_map
 from spindle.images.masking import resolution_map
 from spindle.models import Beam, Detector, Experiment, Experiments, ImageSet, Scan
+from spindle.spots.sweeps import share_similar_models
 from spindle.testing.threshold import threshold_panel
 
 BEAM = Beam(direction=np.array([0, 0, 1.0]), wavelength=1.0)
@@ -99,3 +100,14 @@ def test_maps_come_with_the_file_and_are_read_when_needed(tmp_path):
 def test_without_maps_the_list_stays_as_it_is(tmp_path):
     experiments = experiments_with(tmp_path, None, None)
     assert with_distortion(experiments) is experiments
+
+
+@pytest.mark.parametrize("shifts", [(1.0, 1.0), (1.0, 2.0)])
+def test_detectors_of_the_same_place_are_one_only_with_the_same_maps(tmp_path, shifts):
+    experiments = []
+    for number, shift in enumerate(shifts):
+        folder = tmp_path / (f"of_{number}" if shifts[0] != shifts[1] else "of_both")
+        folder.mkdir(exist_ok=True)
+        experiments.append(with_distortion(experiments_with(folder, shift, None))[0])
+    first, second = share_similar_models(Experiments(experiments))
+    assert (first.detector is second.detector) == (shifts[0] == shifts[1])

@@ -176,8 +176,12 @@ def with_distortion(experiments: Experiments) -> Experiments:
             key = (id(detector), images.dx, images.dy)
             if key not in known:
                 files = _DistortionFiles(images.dx, images.dy, detector)
+                name = f"dx={images.dx} dy={images.dy}"
                 known[key] = detector.replace_panels(
-                    [replace(p, distortion=Distortion(partial(files.of_panel, i))) for i, p in enumerate(detector)]
+                    [
+                        replace(p, distortion=Distortion(partial(files.of_panel, i), name))
+                        for i, p in enumerate(detector)
+                    ]
                 )
             experiment = replace(experiment, detector=known[key])
         items.append(experiment)

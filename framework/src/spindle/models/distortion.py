@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -20,9 +20,12 @@ class Distortion:
     load : function without arguments
         Gives the maps dx and dy, (slow, fast) float64, pixels: a ray that meets the panel at a position is seen at that
         position plus the shift of the pixel there. Called once, when a position is converted for the first time.
+    name : str
+        What tells the maps from others: the files they come from.
     """
 
-    load: Callable[[], tuple[np.ndarray, np.ndarray]]
+    load: Callable[[], tuple[np.ndarray, np.ndarray]] = field(repr=False)
+    name: str = ""
 
     @cached_property
     def maps(self) -> tuple[np.ndarray, np.ndarray]:

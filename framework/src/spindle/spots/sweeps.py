@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -61,7 +62,10 @@ def _describe_beam(beam: Any) -> np.ndarray:
 
 def _describe_detector(detector: Any) -> np.ndarray:
     geometry = detector.geometry
-    return np.concatenate([geometry.d.ravel(), geometry.pixel_size.ravel(), geometry.image_size.ravel().astype(float)])
+    maps = [0.0 if p.distortion is None else float(zlib.crc32(p.distortion.name.encode())) for p in detector]
+    return np.concatenate(
+        [geometry.d.ravel(), geometry.pixel_size.ravel(), geometry.image_size.ravel().astype(float), maps]
+    )
 
 
 def _describe_goniometer(goniometer: Any) -> np.ndarray:
