@@ -166,6 +166,18 @@ HEADERS = [
         lambda experiments: experiments[0].detector[0].pixel_size.tolist() == [0.1, 0.1],
     ),
     Defect(
+        "no sensor in a CBF", sweep(Silicon=None),
+        "t_0001.cbf", "Silicon sensor", "sensor material and thickness", "none", "geometry.detector.panel.material",
+        {"geometry.detector.panel.material": "Si", "geometry.detector.panel.thickness": 0.3},
+        lambda experiments: experiments[0].detector[0].parallax == "normalised",
+    ),
+    Defect(
+        "no cutoff in a CBF", sweep(Count_cutoff=None),
+        "t_0001.cbf", "Count_cutoff", "the highest good count", "none", "geometry.detector.panel.trusted_range",
+        {"geometry.detector.panel.trusted_range": (0, 99)},
+        lambda experiments: experiments[0].detector[0].trusted_range == (0, 99),
+    ),
+    Defect(
         "no beam centre in a CBF", sweep(Beam_xy=None),
         "t_0001.cbf", "'# Beam_xy", "the beam centre", "none", CENTRE, {CENTRE: (3, 1)}, centre_is(3, 1),
     ),

@@ -12,7 +12,7 @@ from spindle.contracts.format import HEAD_SIZE, FormatOptions, ImageModels, Imag
 from spindle.errors import FileFormatError, HeaderError, fault
 from spindle.geometry.attenuation import attenuation_coefficient
 from spindle.images.compressed import compression_of, is_compressed, read_all, read_head, thread_buffer
-from spindle.images.single import no_axis_of_two_theta, no_beam_centre, no_rotation
+from spindle.images.single import no_axis_of_two_theta, no_beam_centre, no_rotation, no_sensor
 from spindle.models import Beam, Detector, Goniometer, Scan
 
 from .axes import beam_direction, goniometer_of
@@ -170,7 +170,8 @@ class CbfReader(ImageReader):
             cutoff -= 1.0
         if cutoff is None:
             cutoff = 1048575.0
-            _note(notes, "the header gives no Count_cutoff: counts up to 1048575 are trusted")
+            remedy = "counts up to 1048575 are trusted; set geometry.detector.panel.trusted_range="
+            _note(notes, fault("header, line '# Count_cutoff 1048575 counts'", "the highest good count", None, remedy))
         # Detectors without counts below 0 mark pixels that know nothing by a negative value, others by one far below.
         lowest = array.undefined + 1.0 if array and array.undefined is not None and array.undefined < 0 else 0.0
         material = header.material if header else ""
@@ -180,11 +181,7 @@ class CbfReader(ImageReader):
             mu = attenuation_coefficient(material, beam.wavelength)
             parallax = self.options.parallax
         elif self.options.parallax != "none":
-            _note(
-                notes,
-                "the header gives no sensor material and thickness: positions are not corrected for depth in the "
-                "sensor; set geometry.detector.panel.material= and thickness=",
-            )
+            _note(notes, no_sensor("header, line '# Silicon sensor, thickness 0.00032 m'"))
         return Sensor(
             trusted_range=(lowest, float(cutoff)),
             thickness=thickness,

@@ -8,6 +8,7 @@ import numpy as np
 from spindle.contracts.format import FormatOptions
 from spindle.errors import HeaderError, fault
 from spindle.geometry.attenuation import DENSITIES, attenuation_coefficient
+from spindle.images.single import no_sensor
 from spindle.models import Beam, Detector, Panel
 
 from .hdf import fault_at, find_class, get, number, quantity, text
@@ -59,10 +60,7 @@ class DetectorReader:
         self.material, self.thickness = self._sensor(notes)
         self.parallax = options.parallax if self.material and self.thickness > 0 else "none"
         if self.parallax != options.parallax:
-            notes.append(
-                "the file gives no known sensor material and thickness: positions are not corrected for depth in the "
-                "sensor; set geometry.detector.panel.material= and thickness="
-            )
+            notes.append(no_sensor(entry.detector.name))
         self.serial = self._serial()
         self._detectors: dict[tuple[float, ...], Detector] = {}
         self._upstream_noted = False

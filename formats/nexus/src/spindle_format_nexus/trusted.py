@@ -43,7 +43,9 @@ def trusted_range(detector: h5py.Group, dtype: np.dtype, notes: list[str]) -> tu
         notes.append(fault(where, expected, f"{high:g}", f"counts up to {limit:.10g} are trusted; {remedy}"))
         high = None
     elif high is None:
-        notes.append(fault(detector.name, "a saturation_value", None, f"counts up to {limit:.10g} are trusted; {remedy}"))
+        notes.append(
+            fault(detector.name, "a saturation_value", None, f"counts up to {limit:.10g} are trusted; {remedy}")
+        )
     return 0.0 if low is None else low, limit if high is None else min(high, limit)
 
 

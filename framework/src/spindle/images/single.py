@@ -83,6 +83,15 @@ def no_rotation(item: str, found: object = None) -> str:
     return fault(f"header, {item}", "the rotation during the image", found, remedy)
 
 
+def no_sensor(place: str) -> str:
+    """Note of a file that does not tell enough of the sensor for the depth at which photons stop."""
+    remedy = (
+        "positions are not corrected for depth in the sensor; set geometry.detector.panel.material= and "
+        "geometry.detector.panel.thickness="
+    )
+    return fault(place, "sensor material and thickness", None, remedy)
+
+
 def no_axis_of_two_theta(item: str, found: object) -> str:
     """Note of a header with a detector angle but without its axis; `item` as `no_beam_centre`."""
     remedy = (
