@@ -66,6 +66,18 @@ def test_whole_names_win_over_suffixes():
     assert (tree.n, tree.inner.n) == (5, 1)
 
 
+def test_parameters_come_before_those_of_the_scopes_beside_them():
+    class Nested(Params):
+        class filter(Params):
+            d_min = Float(None)
+
+            class ice_rings(Params):
+                d_min = Float(None)
+
+    tree = build(Nested, [Assignment("d_min", "2"), Assignment("ice_rings.d_min", "3")])
+    assert (tree.filter.d_min, tree.filter.ice_rings.d_min) == (2, 3)
+
+
 def test_ambiguous_keys_name_all_candidates():
     with pytest.raises(ParameterError, match=r"ambiguous.*filter\.d_min, ice\.d_min"):
         of("d_min=2")

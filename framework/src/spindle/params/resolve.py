@@ -171,7 +171,8 @@ class Resolver:
         return {e.path: e for e in walk(self.root, templates=True)}
 
     def _matches(self, given: Assignment, entries: dict[str, Entry]) -> list[str]:
-        """Return the paths that a key may mean; a program's own come before those of programs that it runs.
+        """Return the paths that a key may mean; a program's own come before those of programs that it runs, and a
+        parameter before those of the scopes beside it: ``d_min`` is ``filter.d_min``, not ``filter.ice_rings.d_min``.
 
         Where several parameters have the name of a scope that chooses a plugin, an installed plugin's name as the value
         means the choice.
@@ -187,6 +188,9 @@ class Resolver:
             own = [p for p in paths if not p.startswith(others)] if others else []
             if len(own) == 1:
                 return own
+            outer = [p for p in paths if all(q.startswith(p.removesuffix(p.rpartition(".")[2])) for q in paths)]
+            if len(outer) == 1:
+                return outer
         return paths
 
     def _path_of(self, given: Assignment) -> str:
