@@ -88,6 +88,7 @@ def test_help_shows_levels(spindle):
     assert "seed" in level1
     assert "detail" not in level1
     assert "detail = False" in level2
+    assert ("More parameters" in level1, "More parameters" in level2) == (True, False)
     assert "one of: fancy, plain" in level0
 
 

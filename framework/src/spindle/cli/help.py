@@ -86,7 +86,8 @@ def program_help(name: str, params: Params, level: int) -> str:
 
     program = registry().load("program", name)
     letters = "h" * (level + 2)
-    more = f"\nMore parameters: spindle {name} -{letters}" if level < 3 else ""
+    deeper = any(entry.level > level for entry in walk(params, templates=True))
+    more = f"\nMore parameters: spindle {name} -{letters}" if deeper else ""
     return (
         f"usage: spindle {name} [files ...] [name=value ...]\n\n{docstring(program)}\n\n"
         f"parameters (any unique ending of a dotted name will do):\n{parameter_help(params, level)}{more}"
