@@ -104,17 +104,28 @@ def read_standard_input() -> list[str]:
 
 
 def add_assignment(found: Arguments, program: str, word: str) -> None:
-    """Add ``name=value``; ``input.experiments=`` and ``input.reflections=`` name files."""
+    """Add ``name=value``."""
     key, _, value = word.partition("=")
     key = key.strip()
     if not key:
         raise ParameterError(f"{program}: {word!r} has no parameter name before '='")
-    kind = key.removeprefix("input.")
-    if key.startswith("input.") and kind in ("experiments", "reflections"):
-        for path in expand(program, value):
-            getattr(found, kind).append(path)
-        return
-    found.assignments.append(Assignment(key, value))
+    add_files_or_value(found, program, Assignment(key, value))
+
+
+def add_files_or_value(found: Arguments, program: str, given: Assignment) -> None:
+    """Add an assignment; ``input.experiments=`` and ``input.reflections=`` name files, in parameter files too."""
+    scope, _, kind = given.key.rpartition(".")
+    if kind not in ("experiments", "reflections") or scope not in ("", "input"):
+        found.assignments.append(given)
+    elif not scope:
+        raise ParameterError(
+            f"{program}: {kind}={given.value} ({given.source}): write input.{kind}= for a file to read, or "
+            f"output.{kind}= for the file to write"
+        )
+    else:
+        for name in given.value if isinstance(given.value, list) else [str(given.value).strip().strip("\"'")]:
+            if name not in ("None", "Auto"):
+                getattr(found, kind).extend(expand(program, str(name)))
 
 
 def add_files(found: Arguments, program: str, words: Iterable[str]) -> None:
@@ -124,7 +135,8 @@ def add_files(found: Arguments, program: str, words: Iterable[str]) -> None:
             kind = kind_of(path)
             if kind == "parameters":
                 found.parameter_files.append(path)
-                found.assignments += read_parameter_file(path)
+                for given in read_parameter_file(path):
+                    add_files_or_value(found, program, given)
             else:
                 getattr(found, kind).append(path)
 

@@ -18,6 +18,7 @@ from spindle.execution.outputs import (
     OursOnly,
     check_outputs,
     check_writable,
+    complete_step,
     log_file,
     log_path,
     report_outputs,
@@ -121,7 +122,13 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
         write_record(record, record_path)
         written.append(record_path)
     log = log_path(name, params)
-    report_outputs(context.log, [*written, *([log] if log else [])], result.next_step)
+    given = {
+        "experiments": arguments.experiments,
+        "reflections": arguments.reflections,
+        "images": arguments.files or arguments.experiments,
+    }
+    step = complete_step(result.next_step, written, given)
+    report_outputs(context.log, [*written, *([log] if log else [])], step)
 
 
 def _plugins(context: RunContext) -> list[dict[str, str]]:
@@ -178,7 +185,21 @@ def read_inputs(arguments: Arguments) -> ProgramInputs:
         from spindle.files import read_reflections
 
         inputs.reflections = [read_reflections(path) for path in arguments.reflections]
+    warn_of_strangers(inputs, arguments)
     return inputs
+
+
+def warn_of_strangers(inputs: ProgramInputs, arguments: Arguments) -> None:
+    """Say when reflections name other experiments than those that were given."""
+    known = {e.identifier for e in inputs.experiments or () if e.identifier}
+    for path, table in zip(arguments.reflections, inputs.reflections, strict=True):
+        if known and any(table.identifiers.values()) and known.isdisjoint(table.identifiers.values()):
+            logging.getLogger(__name__).warning(
+                "Warning: %s belongs to other experiments than those of %s (they have no identifier in common). If the same "
+                "images were only imported again, all is well; else give the files of one run",
+                path,
+                ", ".join(map(str, arguments.experiments)),
+            )
 
 
 class ConsoleHandler(logging.StreamHandler[Any]):

@@ -106,7 +106,8 @@ class ProgramResult:
     files : dict of path to writer
         Further outputs; each writer is called with a temporary path, which then replaces the target.
     next_step : str
-        The command a user would run next.
+        The command a user would run next. In it ``<experiments>``, ``<reflections>`` and ``<images>`` stand for the files
+        that were given, whose names a program does not know.
     """
 
     experiments: Experiments | None = None

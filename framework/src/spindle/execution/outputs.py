@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,28 @@ def report_outputs(logger: logging.Logger, written: list[Path], next_step: str) 
         logger.info("Wrote %s", path)
     if next_step:
         logger.info("Next: %s", next_step)
+
+
+def complete_step(step: str, written: Iterable[Path], given: Mapping[str, Sequence[Path]]) -> str:
+    """Return a next step as a shell takes it.
+
+    Parameters
+    ----------
+    step : str
+        What a program says; ``<experiments>``, ``<reflections>`` and ``<images>`` stand for files that were given.
+    written : iterable of Path
+        Their names are quoted where a shell would take them apart.
+    given : dict of list of Path
+        Input files by these names. Names of more than four files are left to the reader.
+    """
+    for path in written:
+        name = shlex.quote(str(path))
+        if name != str(path) and name not in step:
+            step = step.replace(str(path), name)
+    for kind, paths in given.items():
+        if 0 < len(paths) <= 4:
+            step = step.replace(f"<{kind}>", shlex.join(map(str, paths)))
+    return step
 
 
 _brief: list[str] = []
