@@ -34,7 +34,11 @@ def describe_missing(file: h5py.File) -> str:
     """Why a file is none with images and their geometry; "" when it is one."""
     groups = find_class(file, "NXentry")
     if not groups:
-        return "an HDF5 file without a NeXus entry (no group with NX_class NXentry)"
+        what = "an HDF5 file without a NeXus entry (no group with NX_class NXentry)"
+        data = get(file, "entry/data")
+        if isinstance(data, h5py.Group) and any(getattr(get(data, name), "ndim", 0) >= 3 for name in data):
+            return f"{what}, but with images: import the master file that refers to them"
+        return what
     for group in groups:
         if _detectors(group):
             return ""
