@@ -366,3 +366,12 @@ def test_gain_is_estimated_when_asked_for(sweep, tmp_path, caplog):
     assert float(text.split(":")[1].split()[0]) == pytest.approx(10, rel=0.05)
     assert len(given) == len(centres)
     assert abs(len(estimated) - len(given)) <= 1
+
+
+def test_advice_fits_the_threshold(tmp_path, caplog):
+    experiments = write_spot_sweep(tmp_path, np.zeros((3, HEIGHT, WIDTH), np.int32))
+    run(experiments)
+    assert "dispersion.sigma_strong=2" in caplog.text and "gain= (Auto estimates it)" in caplog.text
+    caplog.clear()
+    run(experiments, threshold="radial_profile")
+    assert "spindle help threshold.radial_profile" in caplog.text and "sigma_strong" not in caplog.text

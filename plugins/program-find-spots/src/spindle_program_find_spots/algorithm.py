@@ -335,7 +335,10 @@ class _Run:
             rows.append((name, len(images), n_strong, counts, int(mine.sum())))
             good = sum(int(m.sum()) for m in jobs[0].masks)
             is_sweep = not jobs[0].experiment.is_still
-            warnings += advice(name, is_sweep, len(images), int(mine.sum()), n_strong, good, counts)
+            algorithm, has_gain = self.search.threshold.name, hasattr(self.search.threshold.params, "gain")
+            warnings += advice(
+                name, is_sweep, len(images), int(mine.sum()), n_strong, good, counts, algorithm, has_gain
+            )
             if len(images) > 1:
                 log.info(
                     "%s\n", histogram(f"\nHistogram of per-image spot count for imageset {k}:", per_image, numbers)

@@ -118,7 +118,15 @@ def image_table(
 
 
 def advice(
-    name: str, is_sweep: bool, n_images: int, n_spots: int, n_strong: int, n_pixels: int, counts: SpotCounts
+    name: str,
+    is_sweep: bool,
+    n_images: int,
+    n_spots: int,
+    n_strong: int,
+    n_pixels: int,
+    counts: SpotCounts,
+    threshold: str,
+    has_gain: bool,
 ) -> list[str]:
     """Warnings about a group of images whose number of spots bodes ill for the next steps.
 
@@ -133,8 +141,16 @@ def advice(
     n_pixels : int
         Good pixels of an image.
     counts : SpotCounts
+    threshold : str
+        Name of the threshold.
+    has_gain : bool
+        It has the parameters of the dispersion thresholds.
     """
     found = []
+    lower, gain = f"a lower threshold (spindle help threshold.{threshold})", "the gain of the detector"
+    if has_gain:
+        lower = "spotfinder.threshold.dispersion.sigma_strong=2"
+        gain = "spotfinder.threshold.dispersion.gain= (Auto estimates it)"
     per_image = n_spots / max(n_images, 1)
     if n_spots == 0 and counts.extracted > 0:
         found.append(
@@ -145,39 +161,34 @@ def advice(
         )
     elif n_spots == 0:
         found.append(
-            f"no spots on {name}: look at an image for diffraction; try spotfinder.threshold.dispersion.sigma_strong=2 "
-            "or, for a detector "
-            "with less than one count per photon, dispersion.gain="
+            f"no spots on {name}: look at an image for diffraction; try {lower} or, for a detector with less than one "
+            f"count per photon, {gain}"
         )
     elif is_sweep and n_spots < 30:
         found.append(
             f"only {n_spots} spots on {name}: indexing needs some 30; try a smaller spotfinder.filter.min_spot_size or "
-            "spotfinder.threshold.dispersion.sigma_strong, or index several sweeps together"
+            f"{lower}, or index several sweeps together"
         )
     fraction = n_strong / max(n_pixels * n_images, 1)
     if fraction > 0.03:
         found.append(
-            f"{100 * fraction:.1f} % of the pixels of {name} are strong: if a photon makes more than one count, set "
-            "spotfinder.threshold.dispersion.gain=; ice, powder rings or a shadow can be masked "
-            "(spotfinder.filter.ice_rings.filter=True, "
-            "d_min=, d_max=, untrusted)"
+            f"{100 * fraction:.1f} % of the pixels of {name} are strong: if a photon makes more than one count, give "
+            f"{gain}; ice, powder rings or a shadow can be masked (spotfinder.filter.ice_rings.filter=True, d_min=, "
+            "d_max=, untrusted)"
         )
     elif per_image > 5000:
         found.append(
             f"{per_image:.0f} spots per image on {name}: more than a crystal normally gives; check "
-            "spotfinder.threshold.dispersion.gain, or "
-            "search only some images (spotfinder.scan_range=)"
+            f"{gain}, or search only some images (spotfinder.scan_range=)"
         )
     if counts.too_small > 20 * max(n_spots, 1) and counts.too_small > 1000:
         found.append(
             f"{counts.too_small} groups of strong pixels on {name} are smaller than a spot: noise, or a gain that is "
-            "not 1 "
-            "(spotfinder.threshold.dispersion.gain=)"
+            f"not 1: give {gain}"
         )
     if counts.too_large > max(n_spots, 10):
         found.append(
             f"{counts.too_large} groups of strong pixels on {name} are larger than spotfinder.filter.max_spot_size: "
-            "merged spots, rings or "
-            "shadows"
+            "merged spots, rings or shadows"
         )
     return found

@@ -199,8 +199,7 @@ class ImageSearch:
             raise UserError(
                 f"find_spots: {n} of {flat.size} pixels of panel {p} of {path} are strong, more than "
                 f"spotfinder.filter.max_strong_pixel_fraction={self.max_fraction:g} allows; is the image blank or "
-                "damaged, or does a "
-                "photon make more than one count (spotfinder.threshold.dispersion.gain=)? Leave it out with "
+                "damaged, or does a photon make more than one count (spotfinder.threshold.dispersion.gain=)? Leave it out with "
                 "spotfinder.exclude_images=, or raise the limit"
             )
         index = list_of_strong[:n].copy()
