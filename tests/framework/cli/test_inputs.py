@@ -70,3 +70,4 @@ def test_the_next_step_can_be_pasted():
     assert complete_step(step, [Path("a b.expt"), Path("c.refl")], given) == (
         "spindle x 'my data.expt' <reflections> <images> to 'a b.expt' c.refl"
     )
+    assert complete_step("spindle x my data.expt", [], given) == "spindle x 'my data.expt'"

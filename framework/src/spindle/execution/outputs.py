@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import shlex
@@ -115,11 +116,11 @@ def complete_step(step: str, written: Iterable[Path], given: Mapping[str, Sequen
     step : str
         What a program says; ``<experiments>``, ``<reflections>`` and ``<images>`` stand for files that were given.
     written : iterable of Path
-        Their names are quoted where a shell would take them apart.
     given : dict of list of Path
-        Input files by these names. Names of more than four files are left to the reader.
+        Input files by these names; those of more than four files are left to the reader. The names of all files are quoted
+        where a shell would take them apart.
     """
-    for path in written:
+    for path in dict.fromkeys([*written, *itertools.chain(*given.values())]):
         name = shlex.quote(str(path))
         if name != str(path) and name not in step:
             step = step.replace(str(path), name)
