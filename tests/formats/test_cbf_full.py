@@ -243,6 +243,20 @@ def test_an_array_for_each_element(tmp_path):
     assert np.array_equal(pixels[0], LEFT) and np.array_equal(pixels[1], RIGHT)
 
 
+def test_elements_on_the_same_axes_are_groups(tmp_path):
+    root = open_image(tiled(tmp_path / "a_0001.cbf", ARRAYS, [LEFT, RIGHT])).models().detector.hierarchy
+    # Both stand on the axis of the distance; only the left one is turned, which makes no group of one element.
+    assert (root["name"], root["origin"]) == ("DISTANCE", [0, 0, -100])
+    assert root["children"] == [{"panel": 0}, {"panel": 1}]
+    frame = FRAME.replace("SLOW_B translation detector DISTANCE", "SLOW_B translation detector TURN_A")
+    detector = open_image(tiled(tmp_path / "b_0001.cbf", ARRAYS, [LEFT, RIGHT], frame=frame)).models().detector
+    root = detector.hierarchy
+    assert root["name"] == "TURN_A" and root["origin"] == [10, 20, -100]
+    assert root["fast_axis"] == pytest.approx([0, 1, 0]) and root["slow_axis"] == pytest.approx([-1, 0, 0])
+    # (-5, 6, 1) turned by 90 deg about z.
+    assert detector[1].origin == pytest.approx([10 - 6, 20 - 5, -99])
+
+
 def test_memory_of_several_elements_is_used_again(tmp_path):
     reader = open_image(tiled(tmp_path / "a_0001.cbf", ARRAYS, [LEFT, RIGHT]))
     first = reader.read()

@@ -39,6 +39,7 @@ def describe(name):
              "mask": [list(r) for r in p.to_dict()["mask"]], "raw_image_offset": p.get_raw_image_offset(),
              "parallax": p.to_dict()["px_mm_strategy"]["type"].startswith("Parallax")}
             for p in image.get_detector()],
+        "groups": image.get_detector().to_dict().get("hierarchy"),
         "beam": beam.to_dict(),
         "goniometer": goniometer.to_dict() if goniometer else None,
         "scan": scan.to_dict() if scan else None,
@@ -187,6 +188,17 @@ def same(ours, theirs, tolerance=1e-9):
     return np.shape(ours) == np.shape(theirs) and np.allclose(ours, theirs, rtol=tolerance, atol=tolerance)
 
 
+def groups(node):
+    """Frames of the groups of a tree below its root, in order, and the panels in each; none in a tree of one level."""
+    found = []
+    for child in (node or {}).get("children", []):
+        if "panel" not in child:
+            panels = [c["panel"] for c in child["children"] if "panel" in c]
+            frame = [*child["fast_axis"], *child["slow_axis"], *child["origin"]]
+            found += [(child["name"], panels, frame), *groups(child)]
+    return found
+
+
 def differences(reader, theirs):
     """Names of the fields that differ, with both values."""
     models = reader.models()
@@ -207,6 +219,9 @@ def differences(reader, theirs):
         # DIALS 3.12 excludes both ends.
         low, high = other["trusted_range"]
         compare("trusted_range", panel.trusted_range, (low + 1, high - 1))
+    ours, other = groups(models.detector.hierarchy), groups(theirs["groups"])
+    compare("groups", str([g[:2] for g in ours]), str([g[:2] for g in other]))
+    compare("group frames", [g[2] for g in ours], [g[2] for g in other])
     beam, other = models.beam, theirs["beam"]
     for name in ("wavelength", "direction", "polarization_normal", "polarization_fraction", "flux"):
         compare(name, getattr(beam, name), other[name])

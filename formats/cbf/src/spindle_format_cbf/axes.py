@@ -122,6 +122,16 @@ def direction(axes: dict[str, Axis], name: str, path: Path) -> np.ndarray:
     return vector
 
 
+def orientation(axes: dict[str, Axis], name: str, path: Path) -> np.ndarray:
+    """(3, 3) rotation of what stands on an axis, by its setting and those of the axes below it."""
+    rotation = np.eye(3)
+    for key in chain(axes, name, path):
+        turn = axes[key].turn
+        if turn is not None:
+            rotation = turn @ rotation
+    return rotation
+
+
 def locate(axes: dict[str, Axis], name: str, displacements: dict[str, float], path: Path) -> np.ndarray:
     """(3,) laboratory position, mm, of the zero of an axis; `displacements` replace settings of the axes named."""
     point = np.zeros(3)

@@ -9,6 +9,7 @@ import numpy as np
 
 from spindle.models import Detector, Panel
 
+from .groups import Group
 from .imgcif import Element
 from .modules import module_layout
 
@@ -86,7 +87,7 @@ def flat_detector(
 
 
 @lru_cache(maxsize=64)
-def tiled_detector(elements: tuple[Element, ...], sensors: tuple[Sensor, ...]) -> Detector:
+def tiled_detector(elements: tuple[Element, ...], sensors: tuple[Sensor, ...], root: Group) -> Detector:
     """Detector with a panel for each element of an imgCIF header.
 
     Parameters
@@ -94,6 +95,8 @@ def tiled_detector(elements: tuple[Element, ...], sensors: tuple[Sensor, ...]) -
     elements : tuple of Element
     sensors : tuple of Sensor
         One for each element.
+    root : Group
+        The tree of the elements.
     """
     return Detector(
         [
@@ -107,5 +110,6 @@ def tiled_detector(elements: tuple[Element, ...], sensors: tuple[Sensor, ...]) -
                 **sensor._asdict(),
             )
             for element, sensor in zip(elements, sensors, strict=True)
-        ]
+        ],
+        root.to_dict(),
     )

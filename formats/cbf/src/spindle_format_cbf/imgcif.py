@@ -45,6 +45,8 @@ class Element:
         Unit vectors in the laboratory.
     origin : (float, float, float), mm
     pixel_size : (float, float), mm
+    mount : tuple of str
+        Axes on which it stands, from the base on, without the two of its own pixels.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Element:
     slow: tuple[float, float, float]
     origin: tuple[float, float, float]
     pixel_size: tuple[float, float]
+    mount: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -332,6 +335,6 @@ def _element(
     vectors = [np.sign(i) * direction(axes, a.name, path) for i, a in zip(increments, found, strict=True)]
     first, second = (tuple(v.tolist()) for v in vectors)
     origin = tuple(locate(axes, deepest.name, starts, path).tolist())
-    return Element(
-        name, array, box, ranges[2][0], first, second, origin, (abs(increments[0]), abs(increments[1]))
-    )  # fmt: skip
+    mount = tuple(key for key in reversed(chain(axes, deepest.name, path)) if key not in (fast.name, slow.name))
+    pixel_size = (abs(increments[0]), abs(increments[1]))
+    return Element(name, array, box, ranges[2][0], first, second, origin, pixel_size, mount)

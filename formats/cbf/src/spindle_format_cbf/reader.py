@@ -20,6 +20,7 @@ from .beamlines import P12M_SERIAL, P12M_SIZE, goniometer_for, p12m_detector
 from .binary import START, BinaryHeader, cut_short, find_binary, find_sections
 from .decoding import check_readable, decode, decode_stream
 from .detectors import Frame, Sensor, flat_detector, tiled_detector
+from .groups import group_elements
 from .header import MiniHeader, parse_epoch, parse_mini_header
 from .imgcif import Array, ImgCif, has_geometry, has_one_array, parse_imgcif
 from .modules import module_layout
@@ -199,7 +200,9 @@ class CbfReader(ImageReader):
             self._check_sizes(self.cif, [self.binary])
         if self.cif is not None and (len(self.cif.elements) > 1 or self.cif.elements[0].layer):
             sensors = {name: self._sensor(beam, notes, array) for name, array in self.cif.arrays.items()}
-            return tiled_detector(self.cif.elements, tuple(sensors[e.array_id] for e in self.cif.elements))
+            elements = self.cif.elements
+            root = group_elements(elements, self.cif.axes, self.path)
+            return tiled_detector(elements, tuple(sensors[e.array_id] for e in elements), root)
         array = next(iter(self.cif.arrays.values())) if self.cif else None
         sensor = self._sensor(beam, notes, array)
         if self.header is not None and self.cif is None and self.header.serial == P12M_SERIAL and size == P12M_SIZE:
