@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.contracts.import_params import tolerances_of
 from spindle.errors import ParameterError
 from spindle.params import Auto
 from spindle.report import Table
@@ -48,7 +49,7 @@ class FindSpots(Program):
         if inputs.files:
             if experiments:
                 raise ParameterError("give either images or an experiment list, not both")
-            experiments = context.run_program("import", files=inputs.files).experiments
+            experiments = context.run_program("import", files=inputs.files, **tolerances_of(params)).experiments
         if not experiments:
             raise ParameterError(
                 "no images: give an experiment file (spindle import writes imported.expt) or image files"

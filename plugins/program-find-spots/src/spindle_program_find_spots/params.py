@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spindle.contracts.import_params import Tolerances
 from spindle.images.masking import MaskingParams
 from spindle.params import Auto, Bool, Float, Int, Ints, Multiprocessing, Params, Plugin, Str, Strings
 
@@ -10,6 +11,12 @@ __all__ = ["FindSpotsParams"]
 
 class FindSpotsParams(Params):
     """Find the spots of a sequence of images."""
+
+    class input(Params, level=2):
+        """How images are sorted that are given instead of an experiment list."""
+
+        class tolerance(Tolerances, level=2):
+            """How much the models of two images may differ and still be the same model."""
 
     class output(Params):
         """What is written."""
