@@ -229,3 +229,15 @@ def test_quartz_by_electron_diffraction_is_brought_to_the_refined_centre():
     experiments = read_experiments(folder / "imported.expt")
     found = centre(search(experiments, [read_reflections(folder / "strong.refl")]).experiments)
     np.testing.assert_allclose(found, centre(read_experiments(folder / "refined.expt")), atol=0.5)
+
+
+@pytest.mark.parametrize("offset", [(3, -3), (10, 8)])
+def test_five_stills_are_brought_to_the_centre_that_their_beamline_refined(offset):
+    folder = shared_data("dials_processed") / "ssx_CuNiR_test_data"
+    experiments = read_experiments(folder / "imported_with_ref_5.expt")
+    refined = centre(experiments)
+    detector = experiments[0].detector
+    moved = [replace(p, origin=p.origin + 0.172 * np.array([offset[0], offset[1], 0.0])) for p in detector]
+    wrong = Experiments([replace(e, detector=Detector(moved)) for e in experiments])
+    found = search(wrong, [read_reflections(folder / "strong_5.refl")])
+    np.testing.assert_allclose(centre(found.experiments), refined, atol=0.5)

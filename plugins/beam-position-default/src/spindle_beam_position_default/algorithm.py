@@ -26,6 +26,8 @@ MAX_STILLS = 30
 CONVINCING = 0.8
 #: What a fit must reach at least, and in units of what chance gives.
 LEAST_QUALITY, ABOVE_CHANCE = 0.25, 5.0
+#: The estimate of the longest cell edge is too small for stills, which show few neighbouring lattice points.
+LONGER = 1.7
 #: Places nearly as good as the best are rivals, by the fit and by what lacks to a perfect one, so many times that of the
 #: best (plus what few spots let it vary by chance); places that might be, so many at most, get vectors of their own first.
 RIVAL, RIVAL_MISFIT, MAYBE, MAX_RIVALS = 0.1, 1.5, 0.25, 6
@@ -90,7 +92,8 @@ class LatticeBeamPosition(Algorithm):
             found = method.find_basis_vectors(
                 rlp=np.ascontiguousarray(points), min_cell=3.0, max_cell=max_cell, target_cell=None, executor=executor
             )
-        except IndexingError:
+        except IndexingError as error:
+            logger.debug("%s", error)
             return np.empty((0, 3))
         strong = found.weights >= WEAKEST * found.weights.max(initial=0.0)
         vectors = found.vectors[strong][:MAX_VECTORS]

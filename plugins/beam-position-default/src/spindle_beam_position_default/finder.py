@@ -18,6 +18,7 @@ from .algorithm import (
     ABOVE_CHANCE,
     CONVINCING,
     LEAST_QUALITY,
+    LONGER,
     MAX_RIVALS,
     MAX_STILLS,
     MAYBE,
@@ -70,7 +71,22 @@ class ShiftFinder:
         self.score_map: ScoreMap | None = None
 
     def run(self) -> DetectorShift:
-        """Search, and judge what is found."""
+        """Search, and judge what is found; once more with longer cell edges if nothing is found with those estimated."""
+        try:
+            return self._attempt()
+        except BeamPositionError:
+            if self.params.max_cell is not None:
+                raise
+            estimate = self.max_cell
+            self.max_cell *= LONGER
+            logger.info("Nothing is found with the estimated longest cell edge: trying %.1f Angstrom", self.max_cell)
+            try:
+                return self._attempt()
+            except BeamPositionError:
+                self.max_cell = estimate
+            raise
+
+    def _attempt(self) -> DetectorShift:
         n = sum(len(b) for b in self.bases)
         zero = np.zeros(2)
         here = self._lattices(self.bases, zero)
@@ -78,19 +94,21 @@ class ShiftFinder:
         places = self._search(here) if here else []
         if not places or places[0].quality < CONVINCING:
             places = self._far(places)
-        least = max(LEAST_QUALITY, ABOVE_CHANCE / np.sqrt(n))
+        places.sort(key=self._worth, reverse=True)
+        covered = sum(len(lattice) for lattice in places[0].lattices) if places else n
+        least = max(LEAST_QUALITY, ABOVE_CHANCE / np.sqrt(covered))
         if not places or places[0].quality < least:
             raise BeamPositionError(self._failure(n, places[0].quality if places else None, least))
-        close = [p for p in places if p.quality >= (1 - MAYBE) * places[0].quality][:MAX_RIVALS]
-        close = sorted((self._again(p) for p in close), key=lambda p: -p.quality)
-        best = close[0].quality
+        close = [p for p in places if self._worth(p) >= (1 - MAYBE) * self._worth(places[0])][:MAX_RIVALS]
+        close = sorted((self._again(p) for p in close), key=self._worth, reverse=True)
+        best = self._worth(close[0])
         worst = 1 - (1 - best) * (RIVAL_MISFIT + 8 / np.sqrt(n))
-        rivals = [p for p in close if p.quality >= max(worst, (1 - RIVAL) * best)]
+        rivals = [p for p in close if self._worth(p) >= max(worst, (1 - RIVAL) * best)]
         place = min(rivals, key=lambda p: float(np.linalg.norm(p.xy)))
         rivals = [p for p in rivals if np.linalg.norm(p.xy - place.xy) > self.step]
         n_vectors = sum(len(lattice.vectors) for lattice in place.lattices)
         self.notes.append(f"{n_vectors} lattice vectors of {len(place.lattices)} sweeps or stills, {n} spots")
-        if before is not None and before.quality > place.quality:
+        if before is not None and self._worth(before) > self._worth(place):
             raise BeamPositionError(
                 f"default: the best place found fits the spots worse ({place.quality:.3f}) than where the beam is now "
                 f"({before.quality:.3f}); nothing is changed. The beam position is not what is wrong"
@@ -200,6 +218,7 @@ class ShiftFinder:
         for base, phi in zip(self.bases, self.phi, strict=True):
             width, span = np.radians(WEDGE_DEG), float(np.ptp(phi))
             if span <= 1.5 * width:
+                parts.append(base)
                 continue
             for start in np.linspace(phi[0], phi[-1] - width, min(N_WEDGES, int(span / width) + 1)):
                 inside = (phi >= start) & (phi < start + width)
@@ -208,7 +227,9 @@ class ShiftFinder:
         lattices = self._lattices(parts, np.zeros(2))
         if not lattices:
             return places
-        logger.info("The whole rotation has no clear lattice: searching with %d narrow parts of it", len(lattices))
+        logger.info(
+            "The lattice is not clear: searching with %d narrow parts of the rotation, or stills", len(lattices)
+        )
         found = list(places)
         for place in self._search(lattices, adapt=True)[:4]:
             whole = self._lattices(self.bases, place.xy)
@@ -224,8 +245,12 @@ class ShiftFinder:
                 break
             found = fit(lattices, self.axes, place.xy)
             found = fit([_pruned(lattice, found.xy @ self.axes) for lattice in found.lattices], self.axes, found.xy)
-            place = max(found, place, key=lambda p: p.quality)
+            place = max(found, place, key=self._worth)
         return place
+
+    def _worth(self, place: Place) -> float:
+        """The fit of a place, spots of sweeps and stills without vectors counting as if by chance."""
+        return place.quality * sum(len(lattice) for lattice in place.lattices) / sum(len(b) for b in self.bases)
 
     def _on_lattice(self, place: Place) -> float:
         shift = place.xy @ self.axes
