@@ -7,6 +7,7 @@ import pytest
 
 from spindle.errors import Cancelled
 from spindle.execution import Executor, RunContext, is_inside_worker
+from spindle.execution.executor import name_item
 from spindle.params import HostParams, make
 
 
@@ -55,6 +56,12 @@ def test_exceptions_name_the_item(any_executor):
     with pytest.raises(ZeroDivisionError) as error:
         next(results)
     assert error.value.__notes__ == ["while working on item 7: 7"]
+
+
+def test_items_that_say_nothing_are_not_printed():
+    error = ValueError("no")
+    name_item(error, 3, (object(), 0))
+    assert error.__notes__ == ["while working on item 3"]
 
 
 def test_an_early_stop_starts_nothing_new():

@@ -27,7 +27,10 @@ def name_item(error: BaseException, index: int, item: Any) -> None:
     """Add to ``error`` a note saying which item it came from; only the innermost map names its item."""
     if not any(note.startswith("while working on") for note in getattr(error, "__notes__", ())):
         text = repr(item)
-        error.add_note(f"while working on item {index}: {text if len(text) <= 100 else text[:97] + '...'}")
+        if " object at 0x" in text:  # tells nobody anything
+            error.add_note(f"while working on item {index}")
+        else:
+            error.add_note(f"while working on item {index}: {text if len(text) <= 100 else text[:97] + '...'}")
 
 
 def run_item(function: Callable[[Item], Result], index: int, item: Item) -> Result:
