@@ -67,6 +67,15 @@ def test_sums_are_a_scan_of_fewer_and_wider_images(here, capsys):
     assert header.numbers["Exposure_time"] == pytest.approx(0.291)
 
 
+@pytest.mark.parametrize("kind", ["cbf", "smv"])
+def test_any_file_name_makes_files_that_can_be_read(here, kind):
+    paths = sweep(here, 2)[0]
+    if kind == "smv":
+        paths = [write_smv(here / f"s_{i}.img", np.ones((32, 48), int), PHI=i / 2, OSC_START=i / 2) for i in (1, 2)]
+    spindle.run("merge_cbf", files=paths, **{"output.image_prefix": "a \\1 sümme_"})
+    assert len(spindle.run("import", files=[here / "a \\1 sümme_0001.cbf"]).experiments) == 1
+
+
 def test_bad_and_overloaded_pixels_of_one_image_are_so_in_the_sum(here):
     paths, images = sweep(here, 2)
     values = [(-1, 7, -1), (7, -2, -2), (-1, -2, -2), (CUTOFF + 1, 3, 2 * CUTOFF + 1), (CUTOFF, CUTOFF, 2 * CUTOFF)]

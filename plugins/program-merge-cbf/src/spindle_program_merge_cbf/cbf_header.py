@@ -79,7 +79,12 @@ def merged_header(text: str, n: int, name: str, path: str | Path) -> str:
     text = _LINE.sub(lambda m: m.group(1) + _times(m.group(2), n), text)
     if "_diffrn_scan_axis." in text or "_array_intensities." in text:
         text = _merged_categories(text, n, path)
-    return re.sub(r"^data_\S*", f"data_{name}", text, count=1, flags=re.M)
+    return re.sub(r"^data_\S*", lambda _: block_heading(name), text, count=1, flags=re.M)
+
+
+def block_heading(name: str) -> str:
+    """First line of a data block, whose name is printable ASCII without spaces."""
+    return "data_" + re.sub(r"[^!-~]", "_", name)
 
 
 def _merged_categories(text: str, n: int, path: str | Path) -> str:

@@ -8,6 +8,8 @@ import numpy as np
 
 from spindle.models import Experiment
 
+from .cbf_header import block_heading
+
 __all__ = ["model_header"]
 
 _MATERIALS = {"Si": "Silicon", "CdTe": "CdTe", "GaAs": "GaAs"}
@@ -97,7 +99,7 @@ def model_header(experiment: Experiment, index: int, n: int, cutoff: int, name: 
     lines = [
         "###CBF: VERSION 1.5",
         "",
-        f"data_{name}",
+        block_heading(name),
         "",
         "_array_data.header_contents",
         ";",
