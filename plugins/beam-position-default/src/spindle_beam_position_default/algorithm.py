@@ -24,8 +24,10 @@ MAX_VECTORS, WEAKEST = 20, 0.5
 MAX_STILLS = 30
 #: A fit better than this needs no second search with parts of the rotation.
 CONVINCING = 0.8
-#: What a fit must reach at least, and in units of what chance gives.
-LEAST_QUALITY, ABOVE_CHANCE = 0.25, 5.0
+#: What a fit must reach: at least, in units of 1 / root(number of spots) (noise reaches 3.5), and never more than.
+LEAST_QUALITY, ABOVE_CHANCE, HIGHEST_ASKED = 0.25, 5.0, 0.9
+#: Points must spread over so many periods of a vector (standard deviation) to tell a lattice from their outline.
+LEAST_SPREAD = 0.8
 #: The estimate of the longest cell edge is too small for stills, which show few neighbouring lattice points.
 LONGER = 1.7
 #: Places nearly as good as the best are rivals, by the fit and by what lacks to a perfect one, so many times that of the

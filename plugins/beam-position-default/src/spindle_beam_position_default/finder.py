@@ -17,7 +17,9 @@ from spindle.table import ReflectionTable
 from .algorithm import (
     ABOVE_CHANCE,
     CONVINCING,
+    HIGHEST_ASKED,
     LEAST_QUALITY,
+    LEAST_SPREAD,
     LONGER,
     MAX_RIVALS,
     MAX_STILLS,
@@ -96,7 +98,7 @@ class ShiftFinder:
             places = self._far(places)
         places.sort(key=self._worth, reverse=True)
         covered = sum(len(lattice) for lattice in places[0].lattices) if places else n
-        least = max(LEAST_QUALITY, ABOVE_CHANCE / np.sqrt(covered))
+        least = max(LEAST_QUALITY, min(ABOVE_CHANCE / np.sqrt(covered), HIGHEST_ASKED))
         if not places or places[0].quality < least:
             raise BeamPositionError(self._failure(n, places[0].quality if places else None, least))
         close = [p for p in places if self._worth(p) >= (1 - MAYBE) * self._worth(places[0])][:MAX_RIVALS]
@@ -185,8 +187,15 @@ class ShiftFinder:
     def _lattices(self, bases: list[LatticeSpots], xy: np.ndarray) -> list[LatticeSpots]:
         """The spots with vectors found at a place; those without three vectors are left out."""
         shift = xy @ self.axes
-        found = [base.with_vectors(self.find_vectors(_some(base.points(shift)), self.max_cell)) for base in bases]
-        return [lattice for lattice in found if len(lattice.vectors) >= 3]
+        found = []
+        for base in bases:
+            points = _some(base.points(shift))
+            vectors = self.find_vectors(points, self.max_cell)
+            # The outline of the cloud of points has Fourier coefficients too, where it is few periods wide.
+            vectors = vectors[np.std(points @ vectors.T, axis=0) >= LEAST_SPREAD]
+            if len(vectors) >= 3:
+                found.append(base.with_vectors(vectors))
+        return found
 
     # -- places
 
