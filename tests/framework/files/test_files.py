@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 
 import msgpack
 import numpy as np
@@ -203,6 +205,25 @@ def test_nothing_is_left_behind_when_writing_fails(tmp_path):
         temporary.write_text("half")
         raise ZeroDivisionError
     assert target.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_an_interrupt_removes_what_other_threads_are_writing(tmp_path):
+    script = """
+import threading
+from spindle.cli.main import leave_interrupted
+from spindle.files import atomic_write
+begun = threading.Event()
+def work():
+    with atomic_write("x.txt") as temporary:
+        temporary.write_text("half")
+        begun.set()
+        threading.Event().wait()
+threading.Thread(target=work, daemon=True).start()
+begun.wait()
+leave_interrupted()
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False)
+    assert done.returncode == 130 and not list(tmp_path.iterdir())
 
 
 def test_writing_into_a_missing_folder_says_so(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 import threading
@@ -12,6 +13,14 @@ from pathlib import Path
 from spindle.errors import UserError
 
 _umask_lock = threading.Lock()  # the mask belongs to the process and can only be read by setting it
+_unfinished: set[Path] = set()
+
+
+@atexit.register
+def remove_unfinished() -> None:
+    """Remove temporary files of threads that an interrupt ends in the middle of their work."""
+    for path in list(_unfinished):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -30,6 +39,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise UserError(f"cannot write {target}: {error.strerror}; choose another folder or file name") from error
     os.close(handle)
     temporary = Path(name)
+    _unfinished.add(temporary)
     try:
         yield temporary
         # mkstemp makes private files; give the output the permissions that any new file would have.
@@ -44,3 +54,4 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+        _unfinished.discard(temporary)
