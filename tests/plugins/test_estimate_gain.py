@@ -76,11 +76,11 @@ def test_report_says_what_to_do(here, capsys):
     (values,) = read_map("gain.npz", experiments[0].detector, "gain")
     assert values.mean() == pytest.approx(2.5, abs=0.1)
     assert main(["estimate_gain", "t_0001.cbf"]) == 0
-    assert "Next: spindle import <images> geometry.detector.panel.gain=2.5" in capsys.readouterr().out
+    assert "Next: spindle import t_0001.cbf geometry.detector.panel.gain=2.5" in capsys.readouterr().out
 
 
 def test_a_known_gain_needs_no_action(here):
-    assert spindle.run("estimate_gain", imported(here)).next_step == "spindle find_spots <experiments>"
+    assert spindle.run("estimate_gain", imported(here)).next_step == "spindle find_spots <images>"
 
 
 def test_each_set_of_images_has_its_gain(here):

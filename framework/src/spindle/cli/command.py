@@ -171,10 +171,7 @@ def check_overwrite(name: str, params: Params, arguments: Arguments) -> None:
 
 def read_inputs(arguments: Arguments) -> ProgramInputs:
     """Read the experiment and reflection files of a command line."""
-    inputs = ProgramInputs(
-        files=list(arguments.files), words=list(arguments.words),
-        experiment_files=list(arguments.experiments), reflection_files=list(arguments.reflections),
-    )  # fmt: skip
+    inputs = ProgramInputs(files=list(arguments.files), words=list(arguments.words))
     if arguments.experiments:
         from spindle.files import read_experiments
         from spindle.models import Experiments

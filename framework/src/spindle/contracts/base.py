@@ -78,17 +78,12 @@ class ProgramInputs:
         Files that are neither: images, masks, folders, text.
     words : list of str
         What the command line said beside parameters, for a program with ``takes_words``.
-    experiment_files, reflection_files : list of Path
-        Where experiments and reflections were read from, as the user named them; for messages. Empty when they were
-        handed over in memory.
     """
 
     experiments: Experiments | None = None
     reflections: list[ReflectionTable] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
-    experiment_files: list[Path] = field(default_factory=list)
-    reflection_files: list[Path] = field(default_factory=list)
 
 
 @dataclass(slots=True)

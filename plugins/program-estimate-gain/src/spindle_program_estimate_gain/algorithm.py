@@ -81,8 +81,7 @@ class EstimateGain(Program):
                 if len(sets) > 1:
                     path = path.with_name(f"{path.stem}_{number:0{len(str(len(sets)))}d}{path.suffix}")
                 files[str(path)] = _writer(found.maps)
-        given = [*map(str, inputs.experiment_files), *map(str, inputs.files)] or ["<experiments>"]
-        next_step = advice or f"spindle find_spots {' '.join(given[:3])}{' ...' if len(given) > 3 else ''}"
+        next_step = advice or "spindle find_spots <images>"
         if files:
             next_step = f"spindle import <images> lookup.gain={next(iter(files))}"
         return ProgramResult(summary=summary, files=files, next_step=next_step)

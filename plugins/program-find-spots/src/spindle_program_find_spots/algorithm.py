@@ -54,8 +54,7 @@ class FindSpots(Program):
             raise ParameterError(
                 "no images: give an experiment file (spindle import writes imported.expt) or image files"
             )
-        given = " ".join(map(str, inputs.experiment_files))
-        return _Run(experiments, params, context, "" if inputs.files else given or "imported.expt").result()
+        return _Run(experiments, params, context, bool(inputs.files)).result()
 
 
 def _check_params(params: Any) -> None:
@@ -78,12 +77,12 @@ def _check_params(params: Any) -> None:
 class _Run:
     """One run of the program."""
 
-    def __init__(self, experiments: Experiments, params: Any, context: RunContext, given: str) -> None:
+    def __init__(self, experiments: Experiments, params: Any, context: RunContext, images_given: bool) -> None:
         from .jobs import make_jobs
         from .search import ImageSearch
 
         self.experiments, self.params, self.context = experiments, params, context
-        self.given = given
+        self.images_given = images_given
         spotfinder = params.spotfinder
         self.jobs: list[Job] = make_jobs(experiments, params)
         self.centroid = context.algorithm("centroid", "simple")
@@ -125,7 +124,7 @@ class _Run:
             "n_strong_pixels": sum(self.n_strong.values()),
             "spots_per_image": len(table) / searched if searched else 0.0,
         }
-        name = self.params.output.experiments or self.given
+        name = self.params.output.experiments or ("<experiments>" if not self.images_given else "")
         next_step = f"spindle index {name} {self.params.output.reflections}"
         if not name:
             next_step = (

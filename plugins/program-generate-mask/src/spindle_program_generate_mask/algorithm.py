@@ -93,8 +93,7 @@ class GenerateMask(Program):
                 progress.advance()
         name = params.output.experiments
         if name is None:
-            given = " ".join(map(str, inputs.experiment_files)) or "<experiments>"
-            next_step = f"spindle apply_mask {given} {' '.join(files)}"
+            next_step = f"spindle apply_mask <experiments> {' '.join(files)}"
             return ProgramResult(summary=summary, files=files, next_step=next_step)
         if not attached:
             raise ParameterError(
