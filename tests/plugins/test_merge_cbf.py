@@ -72,7 +72,8 @@ def test_any_file_name_makes_files_that_can_be_read(here, kind):
     paths = sweep(here, 2)[0]
     if kind == "smv":
         paths = [write_smv(here / f"s_{i}.img", np.ones((32, 48), int), PHI=i / 2, OSC_START=i / 2) for i in (1, 2)]
-    spindle.run("merge_cbf", files=paths, **{"output.image_prefix": "a \\1 sümme_"})
+    done = spindle.run("merge_cbf", files=paths, **{"output.image_prefix": "a \\1 sümme_"})
+    assert done.next_step == "spindle import 'a \\1 sümme_'*.cbf"
     assert len(spindle.run("import", files=[here / "a \\1 sümme_0001.cbf"]).experiments) == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,7 @@ class MergeCbf(Program):
         context.table(Table(f"Sums of {n} images:", headers, rows, "sums"))
         return ProgramResult(
             summary={"n_sums": len(groups), "files": [str(g.path) for g in groups], "n_overloaded": sum(over)},
-            next_step=f"spindle import {params.output.image_prefix}*.cbf",
+            next_step=f"spindle import {shlex.quote(str(params.output.image_prefix))}*.cbf",
         )
 
 
