@@ -178,6 +178,15 @@ def test_the_stopped_beam_is_not_the_brightest_place(images):
         search(images, method="maximum")
 
 
+def test_a_guess_is_called_a_guess(tmp_path, caplog):
+    noise = np.random.default_rng(2).poisson(3.0, (300, 300)).astype(np.int32)
+    noise[:, 140:160] += 30  # something to see along x, nothing along y
+    experiments = spindle.run("import", files=[write_mini_cbf(tmp_path / "n_0001.cbf", noise)]).experiments
+    with caplog.at_level("INFO"):
+        search(experiments, method="midpoint")
+    assert "the centre along slow is hardly more than a guess" in caplog.text
+
+
 def test_each_axis_may_have_a_method(images):
     both = search(images, method="inversion", projection__method_y="midpoint")
     found = centre(both.experiments)

@@ -13,6 +13,9 @@ N_GROUPS = 3
 #: Midpoints within this part of the smoothing width are one group.
 GROUP_WIDTH = 0.5
 
+#: An uncertainty, in pixels, that halves the quality.
+POOR_PX = 5.0
+
 
 class MidpointBeamPosition(Algorithm):
     """Middle of the diffuse scattering around the beam.
@@ -71,8 +74,9 @@ class MidpointBeamPosition(Algorithm):
             result = self._centre(box_smooth(fill_gaps(values), width), width)
             return float("nan") if result is None else result[0]
 
-        uncertainty = strip_uncertainty(in_strip, other)
-        return AxisCentre(found[0], float(np.fmax(uncertainty, found[1])), found[2], smooth)
+        uncertainty = float(np.fmax(strip_uncertainty(in_strip, other), found[1]))
+        # Levels agree in a smooth profile of nothing, too: strips of the image then do not.
+        return AxisCentre(found[0], uncertainty, found[2] / (1 + (uncertainty / POOR_PX) ** 2), smooth)
 
     def _limit(self, image: ImageSummary) -> float:
         """Brightest value that is not taken for a spot."""

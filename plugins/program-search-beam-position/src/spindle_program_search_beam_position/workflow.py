@@ -24,6 +24,9 @@ from spindle.table import ReflectionTable
 from . import plots
 from .by_images import ImageCentre, ImageSearch, panel_of_beam, shift_to
 
+#: Centres of images with a lower quality come with a warning.
+POOR_QUALITY = 0.25
+
 
 @dataclass(slots=True)
 class Found:
@@ -216,6 +219,14 @@ def _by_images(
                 "centres",
             )
         )
+        poor = [name for name, a in zip(("fast", "slow"), centre.axes, strict=True) if a.quality < POOR_QUALITY]
+        if poor:
+            context.log.warning(
+                "WARNING: the centre along %s is hardly more than a guess (quality below %g): compare with another method, "
+                "look at the images, and do not use it unseen",
+                " and ".join(poor),
+                POOR_QUALITY,
+            )
         figures.append(lambda: plots.profile_figure(centre))
     return Found(group, shift_to(searcher.detector, searcher.s0, searcher.panel, pixel), uncertainty, figures)
 
