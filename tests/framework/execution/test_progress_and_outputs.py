@@ -9,7 +9,7 @@ from spindle.contracts import ProgramResult
 from spindle.errors import Cancelled, UserError
 from spindle.execution import Progress, RunContext
 from spindle.execution.outputs import check_outputs, log_file, write_outputs
-from spindle.params import Params, PathParam, Str
+from spindle.params import FolderParam, Params, PathParam, Str
 
 
 class Tree(Params):
@@ -55,6 +55,24 @@ def test_missing_folders_are_found_before_the_run():
     tree.output.table = "results/table.txt"
     with pytest.raises(UserError, match=r"test: output\.table=results/table\.txt: the folder results does not exist"):
         check_outputs("test", tree)
+
+
+def test_folders_for_outputs_may_be_there_or_are_made(here):
+    class Pictures(Params):
+        class output(Params):
+            directory = FolderParam(None)
+
+    tree = Pictures()
+    (here / "old").mkdir()
+    (here / "file").touch()
+    for name in (None, "old", "new/deep"):
+        tree.output.directory = name
+        check_outputs("test", tree)
+    tree.output.directory = "file/new"
+    with pytest.raises(UserError, match="file is a file; give a folder"):
+        check_outputs("test", tree)
+    with pytest.raises(UserError, match=r"cannot write file/a\.txt: the folder cannot be made: File exists"):
+        write_outputs("test", tree, ProgramResult(files={"file/a.txt": lambda path: path.touch()}))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

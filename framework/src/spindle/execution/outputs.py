@@ -15,7 +15,7 @@ from typing import Any
 from spindle import __version__
 from spindle.contracts import ProgramResult
 from spindle.errors import UserError
-from spindle.params import Params, PathParam, Str
+from spindle.params import FolderParam, Params, PathParam, Str
 from spindle.params.tree import find_scope, scopes_of, walk
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,19 @@ def _check_scope(scope: Params, dotted: str) -> None:
         path = Path(entry.value)
         if isinstance(entry.leaf, Str) and not path.suffix:
             continue
-        check_writable(path, f"{dotted}.{entry.path}={entry.value}")
+        check = check_folder if isinstance(entry.leaf, FolderParam) else check_writable
+        check(path, f"{dotted}.{entry.path}={entry.value}")
+
+
+def check_folder(path: Path, what: str) -> None:
+    """Raise `UserError` when ``path`` is no folder to write to and cannot be made one."""
+    found = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not found.is_dir():
+        raise UserError(f"{what}: {found} is a file; give a folder")
+    if not os.access(found, os.W_OK):
+        raise UserError(
+            f"{what}: cannot be written; check the permissions of {found.resolve()} or choose another folder"
+        )
 
 
 def check_writable(path: Path, what: str) -> None:
@@ -94,7 +106,10 @@ def write_outputs(program: str, params: Params, result: ProgramResult) -> list[P
 def _write(path: Path, writer: Callable[[Path], Any], written: list[Path]) -> None:
     from spindle.files import atomic_write
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: the folder cannot be made: {error.strerror}; choose another") from error
     with atomic_write(path) as temporary:
         writer(temporary)
     written.append(path)

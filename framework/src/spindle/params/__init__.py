@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .host import HostParams, Multiprocessing, UnrecordedParams
-from .leaves import Auto, AutoType, Bool, Float, Int, Leaf, PathParam, Str
+from .leaves import Auto, AutoType, Bool, Float, FolderParam, Int, Leaf, PathParam, Str
 from .resolve import build, make
 from .structured import Choice, Floats, Ints, Plugin, SpaceGroup, Strings, UnitCell
 from .text import Assignment, parse_phil, read_parameter_file
@@ -18,6 +18,7 @@ __all__ = [
     "Entry",
     "Float",
     "Floats",
+    "FolderParam",
     "HostParams",
     "Int",
     "Ints",

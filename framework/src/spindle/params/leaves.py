@@ -316,3 +316,9 @@ class PathParam(Leaf):
 
     def render_one(self, value: Any) -> str:
         return f'"{value}"' if re.search(r"[\s#;{}]", str(value)) else str(value)
+
+
+class FolderParam(PathParam):
+    """A folder; in a scope ``output`` it may be there already or is made."""
+
+    kind = "folder"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spindle.params import Auto, Bool, Choice, Float, Int, Ints, Params, PathParam, Str
+from spindle.params import Auto, Bool, Choice, Float, FolderParam, Int, Ints, Params, Str
 
 __all__ = ["ExportBitmapsParams"]
 
@@ -68,6 +68,6 @@ class ExportBitmapsParams(Params):
         """What is written."""
 
         prefix = Str("image", help="Beginning of file names; the image number and the suffix follow.")
-        directory = PathParam(None, help="Folder of the pictures; it is made where there is none.")
+        directory = FolderParam(None, help="Folder of the pictures; it is made where there is none.")
         file = Str(None, help="File name of the picture of a single image; its suffix chooses the format.")
         format = Choice(("jpeg", "png", "tiff"), "png", help="Format of the pictures.")
