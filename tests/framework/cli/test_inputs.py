@@ -57,6 +57,13 @@ def test_inputs_that_are_not_there_are_errors(spindle, files):
     assert "'c.expt' is neither an existing file" in spindle("trial", "input.experiments=c.expt").stderr
 
 
+@pytest.mark.parametrize("words", [["a.expt", "./a.expt"], ["a.expt", "*.refl", "b.refl"]])
+def test_nothing_is_read_twice(spindle, files, words):
+    done = spindle("trial", *words)
+    assert done.returncode == 2
+    assert "is given twice" in done.stderr
+
+
 def test_reflections_of_other_experiments_are_said(spindle, files):
     assert "belongs to other experiments" not in spindle("trial", "a.expt", "a.refl").stdout
     assert "Warning: b.refl belongs to other experiments than those of a.expt" in (

@@ -95,7 +95,18 @@ def parse_arguments(program: str, words: Iterable[str], is_parameter: Callable[[
             add_assignment(found, program, word)
         else:
             add_files(found, program, [word])
+    refuse_twice(found, program)
     return found
+
+
+def refuse_twice(found: Arguments, program: str) -> None:
+    """Raise when experiments or reflections are given twice, which would count twice."""
+    seen: set[Path] = set()
+    for path in (*found.experiments, *found.reflections):
+        real = path.resolve()
+        if real in seen:
+            raise UserError(f"{program}: {path} is given twice; give each file once")
+        seen.add(real)
 
 
 def read_standard_input() -> list[str]:
