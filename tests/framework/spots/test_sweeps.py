@@ -45,6 +45,12 @@ def test_strong_spots_of_some_images_forget_their_indices():
     assert not kept.has_flags(Flag.INDEXED).any() and np.all(kept["id"] == -1)
 
 
+def test_images_without_spots_are_named():
+    spots = spots_of([rotation_experiment(n_images=5)])
+    with pytest.raises(IndexingError, match=r"image_range=7,9 4,2: there are no strong .* lie on images 1 to 5"):
+        strong_spots(spots, [(7, 9), (4, 2)])
+
+
 def test_longest_edge_is_within_the_margin():
     experiment = rotation_experiment(cell=(40, 50, 60, 90, 90, 90), n_images=60)
     spots = strong_spots(spots_of([experiment], keep=0.9))

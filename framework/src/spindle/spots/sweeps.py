@@ -152,6 +152,12 @@ def strong_spots(table: ReflectionTable, image_range: Sequence[tuple[int, int]] 
         inside = np.zeros(len(result), dtype=bool)
         for first, last in image_range:
             inside |= (z >= first - 1) & (z < last)
+        if len(z) and not inside.any():
+            ranges = " ".join(f"{first},{last}" for first, last in image_range)
+            raise IndexingError(
+                f"image_range={ranges}: there are no strong spots on these images; the spots lie on images "
+                f"{int(z.min()) + 1} to {int(z.max()) + 1}"
+            )
         result = result.select(inside)
     if len(result) == 0:
         raise IndexingError(
