@@ -159,6 +159,8 @@ def test_missing_input_ends_in_words():
         search(sweeps)
     with pytest.raises(UserError, match="no experiments"):
         search(Experiments())
+    with pytest.raises(UserError, match="no images"):
+        search(None, method="midpoint")
     with pytest.raises(ParameterError, match="looks at spots"):
         search(sweeps, projection__method_x="midpoint")
 
@@ -183,8 +185,11 @@ def test_a_guess_is_called_a_guess(tmp_path, caplog):
     noise[:, 140:160] += 30  # something to see along x, nothing along y
     experiments = spindle.run("import", files=[write_mini_cbf(tmp_path / "n_0001.cbf", noise)]).experiments
     with caplog.at_level("INFO"):
-        search(experiments, method="midpoint")
+        result = search(experiments, method="midpoint")
     assert "the centre along slow is hardly more than a guess" in caplog.text
+    assert result.next_step == "spindle find_spots optimised.expt"
+    same = spindle.run("search_beam_position", files=[tmp_path / "n_0001.cbf"], method="midpoint").experiments
+    assert np.array_equal(centre(same), centre(result.experiments))
 
 
 def test_each_axis_may_have_a_method(images):

@@ -14,8 +14,8 @@ class SearchBeamPosition(Program):
     """Find where the direct beam hits the detector, and move the detector there.
 
     Give experiments (imported.expt) and, for the method default, spots (strong.refl). The method default moves the
-    detector until the spots make a lattice; midpoint, maximum and inversion look at the images instead and need no
-    spots. The other models stay as they are.
+    detector until the spots make a lattice; midpoint, maximum and inversion look at the images instead, need no
+    spots, and take images in place of experiments. The other models stay as they are.
     """
 
     class Params(Params):

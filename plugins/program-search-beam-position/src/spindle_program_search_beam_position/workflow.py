@@ -51,12 +51,12 @@ class Found:
 
 def search(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
     """Search the beam position; see `spindle_program_search_beam_position.SearchBeamPosition`."""
-    experiments = inputs.experiments
+    methods = _methods(params, context)
+    experiments = inputs.experiments if methods is None else context.experiments_of(inputs)
     if experiments is None or len(experiments) == 0:
         raise UserError(
             "search_beam_position: no experiments were given; run spindle import and give its imported.expt"
         )
-    methods = _methods(params, context)
     executor = _executor(params, context)
     sweeps, _ = sweeps_of(experiments)
     groups = [sweeps.indices_with("detector", d) for d in sweeps.unique("detector")]
@@ -89,12 +89,10 @@ def search(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
     if params.plot_search_scope:
         figures = [make for f in found for make in f.figures]
         files[str(params.output.plot)] = lambda path: plots.write_page(path, [make() for make in figures])
-    return ProgramResult(
-        experiments=moved,
-        summary=summary,
-        files=files,
-        next_step=f"spindle index {params.output.experiments} strong.refl",
-    )
+    step = f"spindle index {params.output.experiments} <reflections>"
+    if not inputs.reflections:
+        step = f"spindle find_spots {params.output.experiments}"
+    return ProgramResult(experiments=moved, summary=summary, files=files, next_step=step)
 
 
 def _methods(params: Any, context: Any) -> tuple[Any, Any] | None:
