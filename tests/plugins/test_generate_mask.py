@@ -133,7 +133,7 @@ def test_shadows_and_hot_pixels_are_found(here):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["border=30"], "every pixel of the detector is masked (by border)"),
+        (["border=30"], "every pixel of the detector is masked (by border) in pixels.npz"),
         (["untrusted.polygon=1,2,3,4"], "at least three corners"),
         (["untrusted.panel=4"], "the detector has 1 panels"),
         (["output.mask=no/pixels.npz"], "the folder no does not exist"),

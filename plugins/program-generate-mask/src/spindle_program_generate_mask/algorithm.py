@@ -82,7 +82,7 @@ class GenerateMask(Program):
                 if len(sets) > 1:
                     target = path.with_name(f"{path.stem}_{number:0{len(str(len(sets)))}d}{path.suffix}")
                 context.table(found.table(_title(experiment, target), [p.name for p in experiment.detector]))
-                _judge(found.counts, found.n_masked, found.n_pixels, context)
+                _judge(found.counts, found.n_masked, found.n_pixels, str(target), context)
                 files[str(target)] = _writer(found.masks)
                 summary["n_masked"].append(found.n_masked)
                 summary["fraction"].append(found.n_masked / found.n_pixels)
@@ -141,11 +141,12 @@ def _title(experiment: Experiment, target: Path) -> str:
     return f"Pixels that are masked{images}, in {target}:"
 
 
-def _judge(counts: dict[str, np.ndarray], n_masked: int, n_pixels: int, context: RunContext) -> None:
+def _judge(counts: dict[str, np.ndarray], n_masked: int, n_pixels: int, target: str, context: RunContext) -> None:
     """Say when a rule does nothing, and stop when nothing is left."""
     if n_masked == n_pixels:
         raise ParameterError(
-            f"generate_mask: every pixel of the detector is masked (by {', '.join(counts)}); change their values"
+            f"generate_mask: every pixel of the detector is masked (by {', '.join(counts)}) in {target}, whose images are "
+            "named above; change their values"
         )
     if not counts:
         context.log.warning("Warning: no rule was given, so that all pixels are good; see spindle generate_mask -h")
