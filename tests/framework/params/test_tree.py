@@ -78,6 +78,18 @@ def test_parameters_come_before_those_of_the_scopes_beside_them():
     assert (tree.filter.d_min, tree.filter.ice_rings.d_min) == (2, 3)
 
 
+def test_parameters_come_before_those_that_the_help_shows_later():
+    class Levels(Params):
+        class geometry(Params):
+            wavelength = Float(None, level=1)
+
+        class tolerance(Params, level=2):
+            wavelength = Float(1e-6)
+
+    tree = build(Levels, [Assignment("wavelength", "0.98")])
+    assert (tree.geometry.wavelength, tree.tolerance.wavelength) == (0.98, 1e-6)
+
+
 def test_ambiguous_keys_name_all_candidates():
     with pytest.raises(ParameterError, match=r"ambiguous.*filter\.d_min, ice\.d_min"):
         of("d_min=2")

@@ -172,7 +172,8 @@ class Resolver:
 
     def _matches(self, given: Assignment, entries: dict[str, Entry]) -> list[str]:
         """Return the paths that a key may mean; a program's own come before those of programs that it runs, and a
-        parameter before those of the scopes beside it: ``d_min`` is ``filter.d_min``, not ``filter.ice_rings.d_min``.
+        parameter before those of the scopes beside it: ``d_min`` is ``filter.d_min``, not ``filter.ice_rings.d_min``. A
+        parameter of a lower level, shown earlier in the help, comes before those of higher ones.
 
         Where several parameters have the name of a scope that chooses a plugin, an installed plugin's name as the value
         means the choice.
@@ -191,6 +192,10 @@ class Resolver:
             outer = [p for p in paths if all(q.startswith(p.removesuffix(p.rpartition(".")[2])) for q in paths)]
             if len(outer) == 1:
                 return outer
+            lowest = min(entries[p].level for p in paths)
+            usual = [p for p in paths if entries[p].level == lowest]
+            if len(usual) == 1:
+                return usual
         return paths
 
     def _path_of(self, given: Assignment) -> str:
