@@ -93,8 +93,14 @@ def test_scan_range_keeps_image_numbers_and_cuts_spots(sweep):
     assert ((z[:, 0] >= 6) & (z[:, 1] <= 12) | (z[:, 0] >= 14) & (z[:, 1] <= 18)).all()
     inside = (whole["bbox"][:, 4] >= 6) & (whole["bbox"][:, 5] <= 12)
     assert nearest(part["xyzobs.px.value"], whole["xyzobs.px.value"][inside]).max() == 0
-    with pytest.raises(ParameterError, match="scan_range=100 to 120: no such images; the experiments have 1 to 24"):
+    with pytest.raises(
+        ParameterError, match="scan_range=100,120: there is no image 100 and no image 120; the .* have images 1 to 24"
+    ):
         run(sweep[0], scan_range=(100, 120))
+    with pytest.raises(
+        ParameterError, match="scan_range=5,900: there is no image 900; the experiments have images 1 to 24"
+    ):
+        run(sweep[0], scan_range=[(1, 2), (5, 900)])
 
 
 def test_excluded_images_have_no_pixels(sweep):

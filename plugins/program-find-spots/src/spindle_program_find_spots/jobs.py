@@ -55,11 +55,22 @@ def make_jobs(experiments: Experiments, params: Any) -> list[Job]:
                 corrections=[_cut_correction(c, spotfinder.region_of_interest) for c in images.corrections],
             )
         )
-    if spotfinder.scan_range and not any(job.blocks for job in jobs):
-        ranges = ", ".join(f"{a} to {b}" for a, b in spotfinder.scan_range)
-        have = ", ".join(f"{job.z0 + 1} to {job.z0 + job.images.n_images}" for job in jobs)
-        raise ParameterError(f"spotfinder.scan_range={ranges}: no such images; the experiments have {have}")
+    _check_ranges(spotfinder.scan_range, jobs)
     return jobs
+
+
+def _check_ranges(ranges: Any, jobs: list[Job]) -> None:
+    """Raise when images were asked for that no experiment has."""
+    there = {(job.z0, job.z0 + job.images.n_images) for job in jobs}
+    for first, last in ranges or ():
+        # Between the images that there are, scans may leave gaps; the ends must be images.
+        missing = [n for n in (first, last) if not any(low < n <= high for low, high in there)]
+        if missing:
+            have = ", ".join(f"{low + 1} to {high}" for low, high in sorted(there)[:10])
+            raise ParameterError(
+                f"spotfinder.scan_range={first},{last}: there is no image {' and no image '.join(map(str, missing))}; the "
+                f"experiments have images {have}{', ...' if len(there) > 10 else ''}"
+            )
 
 
 def _blocks(ranges: Any, z0: int, n_images: int, number: int) -> list[tuple[int, int]]:
