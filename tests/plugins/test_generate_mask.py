@@ -93,6 +93,23 @@ def test_several_sets_of_images_get_numbered_masks(here, imported):
     ]  # fmt: skip
 
 
+def test_a_mask_that_leaves_nothing_is_left_out_among_several(here, imported, capsys):
+    small = write_mini_cbf(here / "u_0001.cbf", PIXELS[:20])
+    other = spindle.run("import", files=[small]).experiments
+    both = Experiments([*other, *imported])
+    write_experiments(both, "two.expt")
+    assert main(["generate_mask", "two.expt", "border=10", "output.experiments=masked.expt"]) == 0
+    text = capsys.readouterr().out
+    assert "Warning: every pixel of the detector is masked (by border) in pixels_1.npz" in text
+    assert not (here / "pixels_1.npz").exists()
+    assert [e.imageset.mask for e in read_experiments("masked.expt")] == [None, str(here / "pixels_2.npz")]
+    result = spindle.run("generate_mask", both, border=10)
+    assert list(result.files) == ["pixels_2.npz"] and result.summary["fraction"][0] == 1.0
+    assert "output.experiments=masked.expt" in result.next_step
+    with pytest.raises(ParameterError, match=r"every pixel.*in pixels_2\.npz"):
+        spindle.run("generate_mask", both, border=20)
+
+
 def test_each_panel_has_its_rules(capsys):
     panel = Panel(
         fast_axis=(1, 0, 0), slow_axis=(0, -1, 0), origin=(-2, 2, -100), pixel_size=(0.1, 0.1), image_size=(40, 20)

@@ -74,6 +74,7 @@ class GenerateMask(Program):
         files: dict[str, Callable[[Path], None]] = {}
         summary: dict[str, Any] = {"n_masked": [], "fraction": []}
         attached: dict[int, Any] = {}
+        n_useless = 0
         with context.progress("masking", len(sets)) as progress:
             for number, members in enumerate(sets, 1):
                 experiment = experiments[members[0]]
@@ -82,10 +83,15 @@ class GenerateMask(Program):
                 if len(sets) > 1:
                     target = path.with_name(f"{path.stem}_{number:0{len(str(len(sets)))}d}{path.suffix}")
                 context.table(found.table(_title(experiment, target), [p.name for p in experiment.detector]))
-                _judge(found.counts, found.n_masked, found.n_pixels, str(target), context)
-                files[str(target)] = _writer(found.masks)
                 summary["n_masked"].append(found.n_masked)
                 summary["fraction"].append(found.n_masked / found.n_pixels)
+                if not _judge(
+                    found.counts, found.n_masked, found.n_pixels, str(target), len(sets) - 1 > n_useless, context
+                ):
+                    n_useless += 1
+                    progress.advance()
+                    continue
+                files[str(target)] = _writer(found.masks)
                 for member in members:
                     imageset = experiments[member].imageset
                     if imageset is not None and id(imageset) not in attached:
@@ -94,13 +100,18 @@ class GenerateMask(Program):
         name = params.output.experiments
         if name is None:
             next_step = f"spindle apply_mask <experiments> {' '.join(files)}"
+            if n_useless:
+                next_step = "run this again with output.experiments=masked.expt: not every set of images has a mask"
             return ProgramResult(summary=summary, files=files, next_step=next_step)
         if not attached:
             raise ParameterError(
                 f"output.experiments={name}: the experiments have no images to which a mask could belong; leave it out"
             )
         masked = type(experiments)(
-            [e if e.imageset is None else replace(e, imageset=attached[id(e.imageset)]) for e in experiments]
+            [
+                e if e.imageset is None else replace(e, imageset=attached.get(id(e.imageset), e.imageset))
+                for e in experiments
+            ]
         )
         return ProgramResult(experiments=masked, summary=summary, files=files, next_step=f"spindle find_spots {name}")
 
@@ -141,18 +152,27 @@ def _title(experiment: Experiment, target: Path) -> str:
     return f"Pixels that are masked{images}, in {target}:"
 
 
-def _judge(counts: dict[str, np.ndarray], n_masked: int, n_pixels: int, target: str, context: RunContext) -> None:
-    """Say when a rule does nothing, and stop when nothing is left."""
+def _judge(
+    counts: dict[str, np.ndarray], n_masked: int, n_pixels: int, target: str, may_be_useless: bool, context: RunContext
+) -> bool:
+    """Say when a rule does nothing; return whether pixels are left, which must be so unless `may_be_useless`."""
     if n_masked == n_pixels:
-        raise ParameterError(
-            f"generate_mask: every pixel of the detector is masked (by {', '.join(counts)}) in {target}, whose images are "
-            "named above; change their values"
+        fault = (
+            f"every pixel of the detector is masked (by {', '.join(counts)}) in {target}, whose images are named above"
         )
+        if not may_be_useless:
+            raise ParameterError(f"generate_mask: {fault}; change their values")
+        context.log.warning(
+            "Warning: %s; it is not written and these images keep the mask they have. Leave them out, or change the values",
+            fault,
+        )
+        return False
     if not counts:
         context.log.warning("Warning: no rule was given, so that all pixels are good; see spindle generate_mask -h")
     for rule, number in counts.items():
         if not number.sum() and rule not in ("declared bad", "out of range", "automatic"):
             context.log.warning("Warning: %s masks no pixel", rule)
+    return True
 
 
 def _writer(masks: list[np.ndarray]) -> Callable[[Path], None]:
