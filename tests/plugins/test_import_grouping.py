@@ -17,6 +17,7 @@ from spindle.contracts.import_params import Tolerances
 from spindle.errors import FileFormatError, ModelError, ParameterError
 from spindle.images import ImageSequence
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
+from spindle.table import ReflectionTable
 from spindle.testing.format import mini_cbf_header, write_mini_cbf, write_sweep
 
 PIXELS = np.arange(12, dtype=np.int32).reshape(3, 4)
@@ -307,6 +308,11 @@ def test_no_images_is_an_error(monkeypatch):
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(ParameterError, match="no images given"):
         load([])
+
+
+def test_reflections_are_no_images(tmp_path):
+    with pytest.raises(ParameterError, match="a reflection file is no image"):
+        spindle.run("import", reflections=ReflectionTable({}), files=write_sweep(tmp_path, 1))
 
 
 def test_missing_wavelength_is_mended_by_the_parameter(tmp_path):

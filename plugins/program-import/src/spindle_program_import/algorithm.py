@@ -115,6 +115,8 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
     from .headers import read_headers
 
     files: list[Path | str] = list(inputs.files)
+    if inputs.reflections:
+        raise ParameterError("import: a reflection file is no image; leave it out and name the images or their folder")
     if not files and not params.input.template and not params.input.directory:
         files = list(piped_names())
     if not files and not params.input.template and not params.input.directory:
