@@ -57,6 +57,22 @@ def test_missing_folders_are_found_before_the_run():
         check_outputs("test", tree)
 
 
+def test_outputs_outside_the_scope_of_that_name_are_checked_where_they_say_so():
+    class Counts(Params):
+        json = PathParam(None, output=True)
+        source = PathParam(None)
+
+        class plots(Params):
+            plot = PathParam(None, output=True)
+
+    tree = Counts()
+    tree.source = "no/in.json"
+    check_outputs("test", tree)
+    tree.plots.plot = "no/plot.html"
+    with pytest.raises(UserError, match=r"test: plots\.plot=no/plot\.html: the folder no does not exist"):
+        check_outputs("test", tree)
+
+
 def test_folders_for_outputs_may_be_there_or_are_made(here):
     class Pictures(Params):
         class output(Params):

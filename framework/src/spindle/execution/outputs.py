@@ -16,7 +16,7 @@ from spindle import __version__
 from spindle.contracts import ProgramResult
 from spindle.errors import UserError
 from spindle.params import FolderParam, Params, PathParam, Str
-from spindle.params.tree import find_scope, scopes_of, walk
+from spindle.params.tree import Entry, find_scope, scopes_of, walk
 
 log = logging.getLogger(__name__)
 
@@ -39,22 +39,21 @@ def check_outputs(program: str, params: Params) -> None:
     """Raise `UserError` before the work when an output file could not be written after it."""
     for dotted, scope in scopes_of(params):
         if dotted == "output" or dotted.endswith(".output"):
-            _check_scope(scope, f"{program}: {dotted}")
+            for entry in walk(scope):
+                _check_entry(entry, f"{program}: {dotted}.{entry.path}={entry.value}")
+    for entry in walk(params):
+        if isinstance(entry.leaf, PathParam) and entry.leaf.output:
+            _check_entry(entry, f"{program}: {entry.path}={entry.value}")
 
 
-def _check_scope(scope: Params, dotted: str) -> None:
-    for entry in walk(scope):
-        if (
-            not isinstance(entry.leaf, Str | PathParam)
-            or not isinstance(entry.value, str | Path)
-            or not str(entry.value)
-        ):
-            continue
-        path = Path(entry.value)
-        if isinstance(entry.leaf, Str) and not path.suffix:
-            continue
-        check = check_folder if isinstance(entry.leaf, FolderParam) else check_writable
-        check(path, f"{dotted}.{entry.path}={entry.value}")
+def _check_entry(entry: Entry, what: str) -> None:
+    if not isinstance(entry.leaf, Str | PathParam) or not isinstance(entry.value, str | Path) or not str(entry.value):
+        return
+    path = Path(entry.value)
+    if isinstance(entry.leaf, Str) and not path.suffix:
+        return
+    check = check_folder if isinstance(entry.leaf, FolderParam) else check_writable
+    check(path, what)
 
 
 def check_folder(path: Path, what: str) -> None:

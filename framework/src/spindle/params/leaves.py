@@ -302,9 +302,22 @@ class Str(Leaf):
 
 
 class PathParam(Leaf):
-    """A file or folder; ``~`` is expanded."""
+    """A file or folder; ``~`` is expanded.
+
+    Parameters
+    ----------
+    default : object
+    output : bool
+        The file is written; whether it can be is checked before the run, as for all files in a scope ``output``.
+    **options
+        Those of `Leaf`.
+    """
 
     kind = "path"
+
+    def __init__(self, default: Any = None, *, output: bool = False, **options: Any) -> None:
+        self.output = output
+        super().__init__(default, **options)
 
     def convert(self, value: Any) -> Path:
         if not isinstance(value, str | Path):

@@ -36,7 +36,9 @@ class MtzExporter(Algorithm):
         force_static_model = Bool(False, help="Write the same orientation for all images of a scan-varying crystal.")
         filter_ice_rings = Bool(False, help="Leave out reflections at the resolutions of ice rings.")
         d_min = Float(None, none=True, units="angstrom", help="Highest resolution to write.")
-        hklout = PathParam(Auto, help="Output file; Auto is scaled.mtz for scaled data, else integrated.mtz.")
+        hklout = PathParam(
+            Auto, output=True, help="Output file; Auto is scaled.mtz for scaled data, else integrated.mtz."
+        )
         crystal_name = Str("XTAL", help="Name of the crystal in the file.")
         project_name = Str("SPINDLE", help="Name of the project in the file.")
         best_unit_cell = UnitCell(

@@ -26,7 +26,9 @@ class XdsAsciiExporter(Algorithm):
     """XDS_ASCII files, one per experiment."""
 
     class Params(BaseParams):
-        hklout = PathParam("XDS_ASCII.HKL", help="Output file; several experiments get this name with a number added.")
+        hklout = PathParam(
+            "XDS_ASCII.HKL", output=True, help="Output file; several experiments get this name with a number added."
+        )
 
     @hookimpl
     def export(

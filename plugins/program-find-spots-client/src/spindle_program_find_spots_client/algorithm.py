@@ -49,7 +49,9 @@ class FindSpotsClient(Program):
         host = Str("127.0.0.1", help="Machine on which the server runs.")
         port = Int(1701, min=1, max=65535, help="Port on which it listens.")
         nproc = Int(Auto, min=1, none=True, help="Images asked for at a time; Auto takes the cores of this machine.")
-        json = PathParam(None, help="Also write all answers, in the order of the images, to this JSON file.")
+        json = PathParam(
+            None, output=True, help="Also write all answers, in the order of the images, to this JSON file."
+        )
         style = Choice(("table", "xml", "json"), "table", help="How answers are printed: a line, XML or JSON.")
         patience = Float(60.0, min=0, units="s", help="How long to come again while the server is busy.", level=1)
 

@@ -45,9 +45,11 @@ class SpotCountsPerImage(Program):
 
         resolution_analysis = Bool(True, help="Estimate resolution limits of each image.")
         plot = PathParam(
-            None, help="Draw the counts, limits and intensities: .html (to zoom and read values), .png, .svg or .pdf."
+            None,
+            output=True,
+            help="Draw the counts, limits and intensities: .html (to zoom and read values), .png, .svg or .pdf.",
         )
-        json = PathParam(None, help="Write the values of all images, -1 where there is no estimate.")
+        json = PathParam(None, output=True, help="Write the values of all images, -1 where there is no estimate.")
         split_json = Bool(False, help="Write each quantity to a file of its own, too: <json>_<quantity>.json.")
         joint_json = Bool(True, help="Write all quantities to one file.")
         id = Int(None, min=0, help="Use the spots of this experiment only.")
