@@ -180,16 +180,50 @@ def test_the_stopped_beam_is_not_the_brightest_place(images):
         search(images, method="maximum")
 
 
-def test_a_guess_is_called_a_guess(tmp_path, caplog):
+def test_a_guess_is_refused_in_words(tmp_path):
     noise = np.random.default_rng(2).poisson(3.0, (300, 300)).astype(np.int32)
     noise[:, 140:160] += 30  # something to see along x, nothing along y
-    experiments = spindle.run("import", files=[write_mini_cbf(tmp_path / "n_0001.cbf", noise)]).experiments
+    path = write_mini_cbf(tmp_path / "n_0001.cbf", noise)
+    with pytest.raises(
+        BeamPositionError, match=r"guess: along slow midpoint finds .*quality 0\.\d+ \(at most 15 px.*Try"
+    ):
+        spindle.run("search_beam_position", files=[path], method="midpoint")
+    with pytest.raises(BeamPositionError, match="no centre is found on any of 1 images"):
+        spindle.run("search_beam_position", files=[path], method="midpoint", **{"projection.per_image": True})
+
+
+def test_a_poor_centre_is_called_poor(tmp_path, caplog):
+    faint = 3.0 + faint_spot((300, 300), (150.0, 140.0))
+    image = np.random.default_rng(2).poisson(faint).astype(np.int32)
+    path = write_mini_cbf(tmp_path / "n_0001.cbf", image)
     with caplog.at_level("INFO"):
-        result = search(experiments, method="midpoint")
-    assert "the centre along slow is hardly more than a guess" in caplog.text
+        result = spindle.run("search_beam_position", files=[path], method="inversion")
+    assert "the centre along fast and slow is not much more than a guess" in caplog.text
+    np.testing.assert_allclose(centre(result.experiments), (150, 140), atol=8)
     assert result.next_step == "spindle find_spots optimised.expt"
-    same = spindle.run("search_beam_position", files=[tmp_path / "n_0001.cbf"], method="midpoint").experiments
-    assert np.array_equal(centre(same), centre(result.experiments))
+    imported = spindle.run("import", files=[path]).experiments
+    assert np.array_equal(centre(search(imported, method="inversion").experiments), centre(result.experiments))
+
+
+def faint_spot(shape, middle):
+    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+    return 5.5 * np.exp(-((x - middle[0]) ** 2 + (y - middle[1]) ** 2) / (2 * 40.0**2))
+
+
+def test_a_detector_with_a_guess_only_stays_while_others_move(images, tmp_path, caplog):
+    noise = np.random.default_rng(2).poisson(3.0, (300, 300)).astype(np.int32)
+    blank = spindle.run("import", files=[write_mini_cbf(tmp_path / "n_0001.cbf", noise)]).experiments
+    result = search(Experiments([*images, *blank]), method="midpoint")
+    assert "this detector is left where it is. Detector of sweep 5: search_beam_position: the centre" in caplog.text
+    assert np.array_equal(centre(result.experiments, 5), centre(blank))
+    np.testing.assert_allclose(centre(result.experiments), (312.4, 208.7), atol=3)
+
+
+def test_the_beam_is_not_looked_for_on_a_panel_far_from_it(images):
+    panel = images[0].detector[0]
+    swung = Detector([replace(panel, origin=panel.origin + 2000 * panel.pixel_size[0] * panel.fast_axis)])
+    with pytest.raises(BeamPositionError, match=r"beam is \d+ pixels beside panel 0.*method=default"):
+        search(Experiments([replace(images[0], detector=swung)]), method="inversion")
 
 
 def test_each_axis_may_have_a_method(images):

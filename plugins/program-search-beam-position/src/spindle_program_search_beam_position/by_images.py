@@ -14,6 +14,9 @@ from spindle.images import ImageSequence
 from spindle.models import Detector, Experiments
 from spindle.numerics.trusted import trusted_mask
 
+#: A centre of lower quality, or with a larger uncertainty (pixels), is a guess and is refused.
+LEAST_QUALITY, LARGEST_UNCERTAINTY = 0.15, 15.0
+
 
 @dataclass(frozen=True, slots=True)
 class ImageCentre:
@@ -185,4 +188,31 @@ class ImageSearch:
             x, y = first.find_centre(image=summary, axes=(0, 1))
         else:
             (x,), (y,) = first.find_centre(image=summary, axes=(0,)), second.find_centre(image=summary, axes=(1,))
+        self._refuse_guess((x, y), summary)
         return ImageCentre(self.panel, (x, y), summary.n_images)
+
+    def _refuse_guess(self, axes: tuple[AxisCentre, AxisCentre], summary: ImageSummary) -> None:
+        """Raise a BeamPositionError if a centre is hardly better than none."""
+        size = np.array(self.detector[self.panel].image_size)
+        away = np.abs(summary.expected - np.clip(summary.expected, 0, size))
+        if np.any(away > size):
+            raise BeamPositionError(
+                f"search_beam_position: by the models the beam is {away.max():.0f} pixels beside panel {self.panel}, on which "
+                "its centre cannot be looked for. Take method=default and spots, or give "
+                "geometry.detector.fast_slow_beam_centre= to spindle import if the models are wrong"
+            )
+        # NaN, an uncertainty that is not known, passes.
+        wild = [a.quality < LEAST_QUALITY or a.uncertainty > LARGEST_UNCERTAINTY for a in axes]
+        if any(wild):
+            found = "; ".join(
+                f"along {name} {plugin.name} finds {a.position:.1f} px, uncertainty {a.uncertainty:.1f} px, quality "
+                f"{a.quality:.2f}"
+                for name, plugin, a, bad in zip(("fast", "slow"), self.methods, axes, wild, strict=True)
+                if bad
+            )
+            raise BeamPositionError(
+                f"search_beam_position: the centre of {summary.n_images} images is no more than a guess: {found} (at most "
+                f"{LARGEST_UNCERTAINTY:g} px and at least {LEAST_QUALITY:g} are asked for), so the detector "
+                "stays where it is. Try another method (default, with spots, is the best; inversion, midpoint, maximum), more "
+                "images (projection.max_images=), or leave out shadows with projection.exclude_pixel_range_x= and _y="
+            )

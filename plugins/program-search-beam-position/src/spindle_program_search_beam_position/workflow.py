@@ -22,7 +22,7 @@ from spindle.spots.sweeps import join_tables, strong_spots, sweep_numbers, sweep
 from spindle.table import ReflectionTable
 
 from . import plots
-from .by_images import ImageCentre, ImageSearch, panel_of_beam, shift_to
+from .by_images import LARGEST_UNCERTAINTY, ImageCentre, ImageSearch, panel_of_beam, shift_to
 
 #: Centres of images with a lower quality come with a warning.
 POOR_QUALITY = 0.25
@@ -220,7 +220,7 @@ def _by_images(
         poor = [name for name, a in zip(("fast", "slow"), centre.axes, strict=True) if a.quality < POOR_QUALITY]
         if poor:
             context.log.warning(
-                "WARNING: the centre along %s is hardly more than a guess (quality below %g): compare with another method, "
+                "WARNING: the centre along %s is not much more than a guess (quality below %g): compare with another method, "
                 "look at the images, and do not use it unseen",
                 " and ".join(poor),
                 POOR_QUALITY,
@@ -255,7 +255,17 @@ def _median_centre(
         "Centres of %d images: median %.2f, %.2f px, they scatter by %.2f, %.2f px",
         len(values), *np.median(values, axis=0), *spread,
     )  # fmt: skip
-    return np.median(values, axis=0), 1.25 * spread / np.sqrt(len(values))
+    if len(values) < 3:
+        return np.median(values, axis=0), np.full(2, np.nan)
+    uncertainty = 1.25 * spread / np.sqrt(len(values))
+    if uncertainty.max() > LARGEST_UNCERTAINTY:
+        raise BeamPositionError(
+            f"search_beam_position: the centres of {len(values)} images scatter by {spread[0]:.1f}, {spread[1]:.1f} px: their "
+            f"median is no more than a guess (uncertainty {uncertainty.max():.1f} px, at most {LARGEST_UNCERTAINTY:g} is asked "
+            "for), so the detector stays where it is. Look at the images together with projection.per_image=False, or try "
+            "another method"
+        )
+    return np.median(values, axis=0), uncertainty
 
 
 # -- results
