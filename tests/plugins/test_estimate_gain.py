@@ -83,6 +83,13 @@ def test_a_known_gain_needs_no_action(here):
     assert spindle.run("estimate_gain", imported(here)).next_step == "spindle find_spots <images>"
 
 
+def test_a_gain_on_which_windows_disagree_is_not_proposed(here):
+    experiments = imported(here, 2.5, spots=500, n=1)
+    result = spindle.run("estimate_gain", experiments, output__gain_map="gain.npz")
+    assert result.summary["gain"][0] > 2.4 and list(result.files) == ["gain.npz"]
+    assert result.next_step == "spindle find_spots <images>"
+
+
 def test_each_set_of_images_has_its_gain(here):
     one, two = imported(here, 1.0), imported(here, 2.0, name="u")
     result = spindle.run("estimate_gain", type(one)([*one, *two]), output__gain_map="gain.h5")

@@ -68,21 +68,22 @@ class EstimateGain(Program):
         sets = list({id(e.imageset): e for e in context.experiments_of(inputs)}.values())
         files: dict[str, Callable[[Path], None]] = {}
         summary: dict[str, Any] = {"gain": [], "uncertainty": [], "median_dispersion": []}
-        advice = ""
+        advice, is_sure = "", True
         for number, experiment in enumerate(sets, 1):
             images = ImageSequence(experiment)
             found, sigma, medians = self._estimate(images, params, context)
             summary["gain"].append(found.gain)
             summary["uncertainty"].append(sigma)
             summary["median_dispersion"].append(medians)
-            advice = advice or _advice(experiment, found.gain, sigma)
+            is_sure = is_sure and _is_sure(found)
+            advice = advice or _advice(experiment, found, sigma)
             if params.output.gain_map is not None and found.maps is not None:
                 path = params.output.gain_map
                 if len(sets) > 1:
                     path = path.with_name(f"{path.stem}_{number:0{len(str(len(sets)))}d}{path.suffix}")
                 files[str(path)] = _writer(found.maps)
         next_step = advice or "spindle find_spots <images>"
-        if files:
+        if files and is_sure:
             next_step = f"spindle import <images> lookup.gain={next(iter(files))}"
         return ProgramResult(summary=summary, files=files, next_step=next_step)
 
@@ -135,7 +136,7 @@ class EstimateGain(Program):
             np.mean(values),
             f" +/- {np.std(values, ddof=1):.3f}" if len(values) > 1 else "",
         )
-        if found.n_used < 0.5 * len(found.dispersion):
+        if not _is_sure(found):
             context.log.warning(
                 "Warning: %.0f%% of the windows disagree with this gain: they hold spots or edges, and the gain is likely "
                 "too high; try kernel_size=%d,%d",
@@ -145,10 +146,15 @@ class EstimateGain(Program):
         return found, sigma, values
 
 
-def _advice(experiment: Experiment, gain: float, sigma: float) -> str:
+def _is_sure(found: GainEstimate) -> bool:
+    """Whether most windows agree on the gain."""
+    return found.n_used >= 0.5 * len(found.dispersion)
+
+
+def _advice(experiment: Experiment, found: GainEstimate, sigma: float) -> str:
     """What to run when the models have another gain."""
-    known = experiment.detector[0].gain or 1.0
-    if abs(gain / known - 1.0) < _TOLERANCE or abs(gain - known) < 3.0 * sigma:
+    known, gain = experiment.detector[0].gain or 1.0, found.gain
+    if not _is_sure(found) or abs(gain / known - 1.0) < _TOLERANCE or abs(gain - known) < 3.0 * sigma:
         return ""
     return f"spindle import <images> geometry.detector.panel.gain={gain:.3g}"
 
