@@ -169,7 +169,7 @@ ERRORS = [
     ({"spotfinder.mp.njobs": 2}, "set mp.method="),
     ({"spotfinder.mp.chunksize": 5}, "one by one"),
     ({"spotfinder.mp.min_chunksize": 5}, "one by one"),
-    *(({"mp.method": name}, f"there is no executor '{name}'") for name in ("none", "drmaa", "sge", "lsf", "pbs")),
+    *(({"mp.method": name}, f"there is no executor '{name}'") for name in ("dask", "drmaa", "sge", "lsf", "pbs")),
     ({"threshold.algorithm": "nothing"}, "there is no threshold 'nothing'"),
     ({"min_local": 1}, "choose 2 to 49"),
     ({"dispersion.gain": 0.0}, "must be positive"),
@@ -200,6 +200,11 @@ def test_parameter_does_what_it_says(name, sweep, plain):
     values, check = ROWS[name]
     result = spindle.run("find_spots", experiments, **filled(values, folder))
     assert check(result.reflections, plain.reflections, experiments)
+
+
+def test_the_executor_may_be_none_as_in_scripts_for_dials(sweep, plain):
+    result = spindle.run("find_spots", sweep[1], **{"spotfinder.mp.method": "none", "mp.nproc": 2})
+    assert same(result.reflections, plain.reflections, sweep[1])
 
 
 def test_tables_and_files_that_are_asked_for(sweep):

@@ -10,7 +10,9 @@ from .tree import Params
 class Multiprocessing(Params):
     """Where the work is done."""
 
-    method = Plugin("executor", default="threads", help="Executor that runs the pieces of the work.")
+    method = Plugin(
+        "executor", default="threads", none=True, help="Executor that runs the pieces of the work; None is threads."
+    )
     nproc = Int(Auto, min=1, help="Number of workers; Auto takes all cores that this process may use.")
 
 
