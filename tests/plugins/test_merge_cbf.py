@@ -221,6 +221,19 @@ def test_wrong_requests_are_errors(here, capsys):
     assert not list(here.glob("new_*"))
 
 
+def test_sums_go_to_a_folder_that_ends_in_a_slash(here, capsys):
+    paths, _ = sweep(here, 4)
+    (here / "file").touch()
+    for folder in ("new/deep.d/", "new/"):
+        assert main(["merge_cbf", *map(str, paths), f"output.image_prefix={folder}"]) == 0
+        assert f"Next: spindle import {folder}*.cbf" in capsys.readouterr().out
+        assert sorted(p.name for p in (here / folder).glob("*.cbf")) == ["0001.cbf", "0002.cbf"]
+        assert spindle.run("import", files=list((here / folder).glob("*.cbf"))).experiments[0].scan.n_images == 2
+    assert main(["merge_cbf", *map(str, paths), "output.image_prefix=new/deep.d/"]) == 0
+    assert main(["merge_cbf", *map(str, paths), "output.image_prefix=file/"]) == 2
+    assert "file is a file; give a folder" in capsys.readouterr().err
+
+
 def test_what_a_cbf_cannot_hold_is_refused(here):
     pixels = np.full((20, 30), 1.5, np.float32)
     items = {"Distance": 0.1, "WaveLength": 1e-10, "PSize_1": 1e-4, "PSize_2": 1e-4}

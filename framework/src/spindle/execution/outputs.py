@@ -50,7 +50,7 @@ def _check_entry(entry: Entry, what: str) -> None:
     if not isinstance(entry.leaf, Str | PathParam) or not isinstance(entry.value, str | Path) or not str(entry.value):
         return
     path = Path(entry.value)
-    if isinstance(entry.leaf, Str) and not path.suffix:
+    if isinstance(entry.leaf, Str) and (not path.suffix or str(entry.value).endswith("/")):
         return
     check = check_folder if isinstance(entry.leaf, FolderParam) else check_writable
     check(path, what)

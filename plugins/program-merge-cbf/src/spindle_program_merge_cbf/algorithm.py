@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
-from spindle.params import Bool, Int, Params, PathParam, Str
+from spindle.params import Bool, Int, Params, Str
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -42,8 +42,10 @@ class MergeCbf(Program):
         class output(Params):
             """What is written."""
 
-            image_prefix = PathParam(
-                "sum_", help="Beginning of the file names, folder included; numbers and .cbf follow."
+            image_prefix = Str(
+                "sum_",
+                help="Beginning of the file names, folder included; numbers and .cbf follow. A folder that ends in / is made "
+                "where there is none.",
             )
             log = Str("spindle.merge_cbf.log", none=True, help="Log file.")
 
@@ -61,7 +63,7 @@ class MergeCbf(Program):
             )
         if inputs.reflections:
             raise ParameterError("merge_cbf: images are summed; leave the reflection file out")
-        n = params.merge_n_images
+        n, prefix = params.merge_n_images, _prefix(params.output.image_prefix)
         series = make_series(context.experiments_of(inputs))
         short = [s for s in series if len(s) < n]
         if len(short) == len(series):
@@ -70,8 +72,9 @@ class MergeCbf(Program):
                 f"merge_n_images={n}: {longest.name} has {len(longest)} image{'s' if len(longest) > 1 else ''} in one sweep; "
                 "give a smaller number or more images"
             )
-        groups = _groups(series, n, str(params.output.image_prefix))
-        _check_files(groups, series, str(params.output.image_prefix))
+        groups = _groups(series, n, prefix)
+        _check_files(groups, series, prefix)
+        groups[0].path.parent.mkdir(parents=True, exist_ok=True)
         over = []
         with context.progress("summing images", len(groups)) as progress:
             for count in context.executor.map(Summer(n), groups):
@@ -98,8 +101,21 @@ class MergeCbf(Program):
         context.table(Table(f"Sums of {n} images:", headers, rows, "sums"))
         return ProgramResult(
             summary={"n_sums": len(groups), "files": [str(g.path) for g in groups], "n_overloaded": sum(over)},
-            next_step=f"spindle import {shlex.quote(str(params.output.image_prefix))}*.cbf",
+            next_step=f"spindle import {shlex.quote(prefix)}*.cbf",
         )
+
+
+def _prefix(text: str) -> str:
+    """Beginning of the file names, once it is sure that files can be written there."""
+    from spindle.execution.outputs import check_folder, check_writable
+
+    prefix = str(Path(text).expanduser()) + ("/" if text.endswith("/") else "")
+    what = f"merge_cbf: output.image_prefix={text}"
+    if text.endswith("/"):
+        check_folder(Path(prefix), what)
+    else:
+        check_writable(Path(f"{prefix}0001.cbf"), what)
+    return prefix
 
 
 def _groups(series: list[Series], n: int, prefix: str) -> list[Group]:
