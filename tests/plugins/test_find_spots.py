@@ -15,7 +15,7 @@ from spindle.images import ImageSequence
 from spindle.images.maps import write_map
 from spindle.models import Detector, Experiments
 from spindle.testing import shared_data
-from spindle.testing.format import write_mini_cbf
+from spindle.testing.format import mini_cbf_header, write_mini_cbf
 from spindle.testing.spots import SWEEP_SHAPE, render_spots, write_spot_sweep
 
 N_IMAGES, HEIGHT, WIDTH = SWEEP_SHAPE
@@ -94,7 +94,7 @@ def test_scan_range_keeps_image_numbers_and_cuts_spots(sweep):
     inside = (whole["bbox"][:, 4] >= 6) & (whole["bbox"][:, 5] <= 12)
     assert nearest(part["xyzobs.px.value"], whole["xyzobs.px.value"][inside]).max() == 0
     with pytest.raises(
-        ParameterError, match="scan_range=100,120: there is no image 100 and no image 120; the .* have images 1 to 24"
+        ParameterError, match=r"scan_range=100,120: there is no image 100 and no image 120; the .* have images 1 to 24"
     ):
         run(sweep[0], scan_range=(100, 120))
     with pytest.raises(
@@ -175,6 +175,32 @@ def test_too_many_strong_pixels_stop_the_run_and_name_the_image(sweep):
     with pytest.raises(UserError, match=r"sweep_00\d\d.cbf are strong.*max_strong_pixel_fraction=0.001"):
         run(sweep[0], max_strong_pixel_fraction=0.001)
     assert len(run(sweep[0], max_strong_pixel_fraction=1).reflections)
+
+
+def test_stills_with_too_many_strong_pixels_are_left_out(tmp_path, caplog):
+    rng = np.random.default_rng(2)
+    images = rng.poisson(1.0, (4, HEIGHT, WIDTH)).astype(np.int32)
+    images[:, 40:44, 50:54] += 200
+    images[1:3] += np.where(rng.random((2, HEIGHT, WIDTH)) < 0.2, 500, 0).astype(np.int32)
+    files = [
+        write_mini_cbf(
+            tmp_path / f"s_{i}.cbf", image, mini_cbf_header(Start_angle=f"{30 * i} deg.", Angle_increment="0 deg.")
+        )
+        for i, image in enumerate(images)
+    ]
+    options = {"max_strong_pixel_fraction": 0.05, "threshold": "dispersion"}
+    stills = spindle.execution.run("import", files=files).experiments
+    assert len(stills) == 4 and all(e.is_still for e in stills)
+    result = run(stills, **options)
+    assert sorted(set(result.reflections["id"])) == [0, 3]
+    assert result.summary["n_images"] == 4
+    assert "s_2.cbf are strong, more than spotfinder.filter.max_strong_pixel_fraction=0.05" in caplog.text
+    assert "2 of 4 images are left out" in caplog.text and "exclude_images" in caplog.text
+    assert result.tables[0].column("Images\nleft out") == [2]
+    with pytest.raises(UserError, match=r"^find_spots: .*s_2\.cbf are strong"):
+        run(Experiments([stills[2]]), **options)
+    with pytest.raises(UserError, match=r"no image is left, 2 are like the first: .*s_1\.cbf"):
+        run(Experiments(stills[1:3]), **options)
 
 
 def test_highest_trusted_value_can_be_lowered(sweep):

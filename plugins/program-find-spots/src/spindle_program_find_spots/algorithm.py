@@ -11,7 +11,7 @@ import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.contracts.import_params import tolerances_of
-from spindle.errors import ParameterError
+from spindle.errors import ParameterError, UserError
 from spindle.params import Auto
 from spindle.report import Table
 from spindle.table import ReflectionTable
@@ -100,6 +100,7 @@ class _Run:
             self._estimate_gains()
         self.n_strong: dict[tuple[int, int], int] = {}
         self.backgrounds: dict[tuple[int, int], float] = {}
+        self.faults: list[str] = []
         self.files: dict[str, Any] = {}
         self.makers: dict[int, list[SpotMaker]] = {}
 
@@ -223,6 +224,7 @@ class _Run:
         """Spots of each job."""
         from spindle.numerics.connected_components import ComponentStream
 
+        from .search import REMEDY
         from .spots import join_spots
 
         keep = self.params.output.shoeboxes
@@ -237,6 +239,8 @@ class _Run:
                     streams = [ComponentStream(m.width, job.is_linked) for m in makers]
                     for z in range(first, last):
                         pixels = next(results)
+                        if pixels.fault:
+                            self._leave_out(job, z, pixels.fault)
                         self.n_strong[job.number, z] = pixels.n_strong
                         if self.params.spotfinder.compute_mean_background:
                             self.backgrounds[job.number, z] = pixels.mean_background
@@ -258,7 +262,19 @@ class _Run:
                 tables.append(join_spots(makers, keep))
         for _ in results:  # lets the executor end its work
             pass
+        if self.faults and all(z in job.excluded for job, z in self.items()):
+            raise UserError(
+                f"find_spots: no image is left, {len(self.faults)} are like the first: {self.faults[0]}; {REMEDY}, or "
+                "raise the limit"
+            )
         return [self._filtered(job, table) for job, table in zip(self.jobs, tables, strict=True)]
+
+    def _leave_out(self, job: Job, z: int, fault: str) -> None:
+        """Go on without a still that has too many strong pixels."""
+        job.excluded.add(z)
+        self.faults.append(fault)
+        self.makers[job.number][0].counts.images_left_out += 1
+        self.context.log.warning("Warning: left out: %s", fault)
 
     def _filtered(self, job: Job, table: ReflectionTable) -> ReflectionTable:
         """The spots that pass the filters of their surroundings."""
@@ -306,6 +322,7 @@ class _Run:
 
     def _report(self, table: ReflectionTable) -> list[Table]:
         from .report import advice, counts_table, histogram, image_table
+        from .search import REMEDY
         from .spots import SpotCounts
 
         log = self.context.log
@@ -353,6 +370,11 @@ class _Run:
                 title = f"Mean background per image for imageset {k}:"
                 tables.append(Table(title, ["image", "mean background (counts)"], values, key="mean_background"))
         tables.insert(0, counts_table(rows, self.params))
+        if self.faults:
+            warnings.append(
+                f"{len(self.faults)} of {sum(job.n_images for job in self.jobs)} images are left out: too many of their "
+                f"pixels are strong; {REMEDY}, or raise spotfinder.filter.max_strong_pixel_fraction="
+            )
         for one in tables:
             self.context.table(one)
         for warning in warnings:

@@ -56,6 +56,9 @@ def make_jobs(experiments: Experiments, params: Any) -> list[Job]:
             )
         )
     _check_ranges(spotfinder.scan_range, jobs)
+    several = sum(job.n_images for job in jobs) > 1
+    for job in jobs:
+        job.is_one_of_many = several and job.experiment.is_still
     return jobs
 
 

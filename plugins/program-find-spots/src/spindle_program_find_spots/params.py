@@ -88,7 +88,8 @@ class FindSpotsParams(Params):
                 min=0,
                 max=1,
                 none=True,
-                help="Stop when more than this fraction of an image is strong; 1 never stops.",
+                help="Stop when more than this fraction of an image is strong, or leave it out if it is one of several stills; "
+                "1 allows all.",
             )
 
             automatic_mask = Bool(

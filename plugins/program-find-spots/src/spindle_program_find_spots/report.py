@@ -61,6 +61,7 @@ def counts_table(rows: list[tuple[str, int, int, SpotCounts, int]], params: Any)
     optional = [
         ("Crowded", "in_crowd", f.spot_density.filter),
         ("Steep\nbackground", "on_gradient", f.background_gradient.filter),
+        ("Images\nleft out", "images_left_out", any(row[3].images_left_out for row in rows)),
     ]
     extra = [(head, name) for head, name, used in optional if used]
     headers = ["Images of", "Images", "Strong\npixels", "Extracted", "Too\nsmall", "Too\nlarge", "Peak off\ncentroid"]

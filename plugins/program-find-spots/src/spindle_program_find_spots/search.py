@@ -15,7 +15,17 @@ from spindle.models import Experiment
 from spindle.numerics.connected_components import strong_list
 from spindle.numerics.trusted import trusted_mask
 
-__all__ = ["ImageSearch", "Item", "Job", "StrongPixels"]
+__all__ = ["REMEDY", "ImageSearch", "Item", "Job", "StrongPixels"]
+
+
+REMEDY = (
+    "is an image blank or damaged, or does a photon make more than one count (spotfinder.threshold.dispersion.gain=)? "
+    "Leave it out with spotfinder.exclude_images="
+)
+
+
+class TooManyStrong(Exception):
+    """More pixels of an image are strong than may be."""
 
 
 @dataclass(slots=True)
@@ -44,6 +54,8 @@ class Job:
         From raw values to counts, of each panel, cut to the region of interest.
     gain : float
         Counts per photon that the corrections leave.
+    is_one_of_many : bool
+        A still among others, which may be left out if it turns out to be bad.
     """
 
     number: int
@@ -57,6 +69,7 @@ class Job:
     group: object
     corrections: list[Correction]
     gain: float = 1.0
+    is_one_of_many: bool = False
 
     @property
     def n_images(self) -> int:
@@ -88,12 +101,20 @@ class StrongPixels:
         Per panel, their values (pedestal subtracted, divided by gain).
     mean_background : float
         Mean of the good pixels that are not strong, if asked for, else NaN.
+    fault : str
+        Why the image is left out, if it is.
     """
 
     z: int
     index: list[np.ndarray]
     value: list[np.ndarray]
     mean_background: float = float("nan")
+    fault: str = ""
+
+    @classmethod
+    def none(cls, z: int, n_panels: int, fault: str = "") -> StrongPixels:
+        """Of an image that is left out."""
+        return cls(z, [np.empty(0, np.int32)] * n_panels, [np.empty(0, np.float32)] * n_panels, fault=fault)
 
     @property
     def n_strong(self) -> int:
@@ -146,8 +167,7 @@ class ImageSearch:
         job, z = item
         n_panels = len(job.experiment.detector)
         if z in job.excluded:
-            empty = [np.empty(0, np.int32)] * n_panels
-            return StrongPixels(z, empty, [np.empty(0, np.float32)] * n_panels)
+            return StrongPixels.none(z, n_panels)
         if not hasattr(self._local, "buffers"):
             self._local.buffers = _Buffers()
         buffers = self._local.buffers
@@ -155,7 +175,12 @@ class ImageSearch:
         result = StrongPixels(z, [], [])
         total, count = 0.0, 0
         for p in range(n_panels):
-            index, value, background = self._search_panel(job, p, z, buffers.images[p], buffers)
+            try:
+                index, value, background = self._search_panel(job, p, z, buffers.images[p], buffers)
+            except TooManyStrong as error:
+                if job.is_one_of_many:
+                    return StrongPixels.none(z, n_panels, str(error))
+                raise UserError(f"find_spots: {error}; {REMEDY}, or raise the limit") from error
             result.index.append(index)
             result.value.append(value)
             total, count = total + background[0], count + background[1]
@@ -196,11 +221,9 @@ class ImageSearch:
         limit = int(np.ceil(self.max_fraction * flat.size))
         if self.max_fraction < 1 and n > limit:
             path, _ = job.images.file_of(z - job.z0)
-            raise UserError(
-                f"find_spots: {n} of {flat.size} pixels of panel {p} of {path} are strong, more than "
-                f"spotfinder.filter.max_strong_pixel_fraction={self.max_fraction:g} allows; is the image blank or "
-                "damaged, or does a photon make more than one count (spotfinder.threshold.dispersion.gain=)? Leave it out with "
-                "spotfinder.exclude_images=, or raise the limit"
+            raise TooManyStrong(
+                f"{n} of {flat.size} pixels of panel {p} of {path} are strong, more than "
+                f"spotfinder.filter.max_strong_pixel_fraction={self.max_fraction:g} allows"
             )
         index = list_of_strong[:n].copy()
         value = pixels[index].astype(np.float32)

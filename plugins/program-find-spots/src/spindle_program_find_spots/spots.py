@@ -73,6 +73,8 @@ class SpotCounts:
     too_small, too_large, no_centroid, off_centre, in_crowd, on_gradient : int
         Dropped by min_spot_size, max_spot_size, for lack of intensity, by max_separation, spot_density,
         background_gradient.
+    images_left_out : int
+        Images with too many strong pixels.
     """
 
     extracted: int = 0
@@ -82,6 +84,7 @@ class SpotCounts:
     off_centre: int = 0
     in_crowd: int = 0
     on_gradient: int = 0
+    images_left_out: int = 0
 
 
 @dataclass
