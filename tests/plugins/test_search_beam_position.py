@@ -12,6 +12,7 @@ import spindle
 from spindle.contracts.beam_position import BeamPositionError
 from spindle.errors import ParameterError, UserError
 from spindle.files import read_experiments, read_reflections
+from spindle.geometry import rotate_about
 from spindle.models import Detector, Experiments, ImageSet
 from spindle.testing import shared_data
 from spindle.testing.beam_position import diffuse_image, misplaced_sweep
@@ -63,6 +64,22 @@ def test_the_true_centre_is_found_from_far_away_too(offset):
     found = result.summary["detectors"][0]
     np.testing.assert_allclose(found["old_px"], np.add(TRUE_CENTRE, -np.array(offset)), atol=1e-6)
     assert max(found["uncertainty_px"]) < 0.1
+
+
+@pytest.mark.parametrize("axis", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0)])
+def test_the_uncertainty_contains_a_tilt_that_is_not_in_the_models(axis):
+    """A detector tilted by 0.3 degrees: the lattice fits best a quarter of a pixel away from the truth."""
+    (sweep,), spots = misplaced((1.0, -0.5))
+    panel = sweep.detector[0]
+    middle = panel.origin + 0.5 * PIXEL * (np.array(panel.image_size) @ [panel.fast_axis, panel.slow_axis])
+    fast, slow, arm = rotate_about(
+        np.array([panel.fast_axis, panel.slow_axis, panel.origin - middle]), np.array(axis), np.full(3, np.radians(0.3))
+    )
+    tilted = Detector([replace(panel, fast_axis=fast, slow_axis=slow, origin=middle + arm)])
+    result = search(Experiments([replace(sweep, detector=tilted)]), [spots])
+    error = np.abs(centre(result.experiments) - TRUE_CENTRE).max()
+    stated = result.summary["detectors"][0]["uncertainty_px"][0]
+    assert error > 0.08 and error / 2 < stated < 3 * error
 
 
 def test_nothing_but_the_place_of_the_detector_changes():

@@ -22,6 +22,8 @@ CUTOFF = 0.25
 PART_OF_PERIOD = 0.25
 #: Most points along one axis of the grid.
 MAX_POINTS = 201
+#: For the uncertainty: stretches of the rotation, zones of scattering angle, and the fewest spots of a sweep in a part.
+N_STRETCHES, N_ZONES, LEAST_IN_PART = 5, 3, 4
 
 
 @dataclass(slots=True)
@@ -231,16 +233,47 @@ def _step(
     return move, moved
 
 
-def uncertainty(place: Place, axes: np.ndarray, n_parts: int = 5) -> float:
-    """Standard uncertainty (mm) of one component of the shift, by leaving out one part of the spots after the other.
+def uncertainty(place: Place, axes: np.ndarray) -> float:
+    """Standard uncertainty (mm) of the shift in its worst direction, by leaving out one part of the spots after another.
 
-    Parts are stretches of the rotation (spots are in the order of their images), so that what varies with the scan counts.
+    The spots are divided in three ways, and the one that tells most against the place counts: into stretches of the
+    rotation, for what varies with the scan, and into fourths of the detector and zones of scattering angle, for a
+    detector that is tilted or otherwise not what the models say, which moves the place without any scatter in time.
+
+    Returns
+    -------
+    float
+        NaN when a sweep or still has too few spots for this.
     """
-    if min(len(lattice) for lattice in place.lattices) < 4 * n_parts:
+    if min(len(lattice) for lattice in place.lattices) < LEAST_IN_PART * max(N_STRETCHES, N_ZONES, 4):
         return float("nan")
-    found = []
-    for part in range(n_parts):
-        left = [lattice.rows(np.arange(len(lattice)) * n_parts // len(lattice) != part) for lattice in place.lattices]
-        found.append(fit(left, axes, place.xy).xy)
-    spread = np.var(found, axis=0) * (n_parts - 1)
-    return float(np.sqrt(spread.mean()))
+    variances = []
+    for parts in zip(*(_divisions(lattice, place.xy @ axes, axes) for lattice in place.lattices), strict=True):
+        n_parts = int(parts[0].max()) + 1
+        found = []
+        for part in range(n_parts):
+            left = [lattice.rows(own != part) for lattice, own in zip(place.lattices, parts, strict=True)]
+            found.append(fit(left, axes, place.xy).xy)
+        covariance = np.cov(np.transpose(found), bias=True) * (n_parts - 1)
+        variances.append(float(np.linalg.eigvalsh(covariance)[-1]))
+    return float(np.sqrt(max(0.0, *variances)))
+
+
+def _divisions(lattice: LatticeSpots, shift: np.ndarray, axes: np.ndarray) -> list[np.ndarray]:
+    """The part (n,) that each spot is in, for each of the three ways to divide them into parts of equal numbers."""
+    place = lattice.lab + shift
+    x, y = (place @ axes.T).T
+    angle = np.arccos(np.clip(place @ lattice.s0 / np.linalg.norm(place, axis=1), -1.0, 1.0))
+    fourths = 2 * _ranked(x, 2)
+    for half in (0, 2):
+        chosen = fourths == half
+        fourths[chosen] += _ranked(y[chosen], 2)
+    # Spots are in the order of their images.
+    return [_ranked(np.arange(len(lattice)), N_STRETCHES), fourths, _ranked(angle, N_ZONES)]
+
+
+def _ranked(values: np.ndarray, n_parts: int) -> np.ndarray:
+    """Which of `n_parts` parts of equal numbers, in ascending order, each value (n,) is in."""
+    rank = np.empty(len(values), dtype=np.int64)
+    rank[np.argsort(values, kind="stable")] = np.arange(len(values))
+    return rank * n_parts // len(values)
