@@ -170,6 +170,23 @@ def test_too_few_spots_and_noise_end_in_words():
         search(sweeps, [spots], max_cell=10, mm_search_scope=0.1)
 
 
+@pytest.mark.parametrize("binning", [2, 100])
+def test_no_shift_beyond_the_scope_is_taken(binning):
+    """The true shift is 0.4 mm along one axis and 0.2 along the other."""
+    sweeps, spots = misplaced((2.0, 1.0), n_images=20)
+    with pytest.raises(BeamPositionError, match=r"within 0.3 mm.*0.40 mm away they do.*mm_search_scope"):
+        search(sweeps, [spots], mm_search_scope=0.3, wide_search_binning=binning)
+    found = search(sweeps, [spots], mm_search_scope=0.45, wide_search_binning=binning)
+    np.testing.assert_allclose(centre(found.experiments), TRUE_CENTRE, atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["mm_search_scope", "wide_search_binning"])
+def test_a_search_of_no_width_is_refused(name):
+    sweeps, spots = misplaced((1.0, 0.0), n_images=2)
+    with pytest.raises(ParameterError, match=name):
+        search(sweeps, [spots], **{name: 0})
+
+
 def test_missing_input_ends_in_words():
     sweeps, _ = misplaced((1.0, 0.0), n_images=2)
     with pytest.raises(UserError, match=r"no spots were given.*method=midpoint"):

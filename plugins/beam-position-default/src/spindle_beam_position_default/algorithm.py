@@ -61,9 +61,11 @@ class LatticeBeamPosition(Algorithm):
             "given.",
         )  # fmt: skip
         max_reflections = Int(10000, min=1, none=True, help="So many spots, chosen at random, are used at most.")
-        mm_search_scope = Float(4.0, min=0, units="mm", help="Largest shift along either axis that is looked at.")
+        mm_search_scope = Float(
+            4.0, min=0.01, units="mm", help="Largest shift along either axis that is looked at, and that is accepted."
+        )
         wide_search_binning = Float(
-            2, min=0, units="pixels",
+            2, min=0.1, units="pixels",
             help="Step of the wide search; it is made finer where spots are close together.",
         )  # fmt: skip
         n_macro_cycles = Int(

@@ -69,8 +69,9 @@ class ShiftFinder:
         self.spots = self._chosen(spots, rng)
         self.axes = search_axes(sweeps[0].beam.s0)
         self.bases, self.phi = self._bases()
-        self.step = float(sweeps[0].detector[0].pixel_size[0]) * (params.wide_search_binning or 2.0)
+        self.step = float(sweeps[0].detector[0].pixel_size[0]) * params.wide_search_binning
         self.score_map: ScoreMap | None = None
+        self.beyond: Place | None = None
 
     def run(self) -> DetectorShift:
         """Search, and judge what is found; once more with longer cell edges if nothing is found with those estimated."""
@@ -93,16 +94,18 @@ class ShiftFinder:
         zero = np.zeros(2)
         here = self._lattices(self.bases, zero)
         before = fit(here, self.axes, zero, rounds=0) if here else None
-        places = self._search(here) if here else []
+        places = self._within(self._search(here)) if here else []
         if not places or places[0].quality < CONVINCING:
-            places = self._far(places)
+            places = self._within(self._far(places))
         places.sort(key=self._worth, reverse=True)
         covered = sum(len(lattice) for lattice in places[0].lattices) if places else n
         least = max(LEAST_QUALITY, min(ABOVE_CHANCE / np.sqrt(covered), HIGHEST_ASKED))
         if not places or places[0].quality < least:
             raise BeamPositionError(self._failure(n, places[0].quality if places else None, least))
         close = [p for p in places if self._worth(p) >= (1 - MAYBE) * self._worth(places[0])][:MAX_RIVALS]
-        close = sorted((self._again(p) for p in close), key=self._worth, reverse=True)
+        close = sorted(self._within([self._again(p) for p in close]), key=self._worth, reverse=True)
+        if not close:
+            raise BeamPositionError(self._failure(n, None, least))
         best = self._worth(close[0])
         worst = 1 - (1 - best) * (RIVAL_MISFIT + 8 / np.sqrt(n))
         rivals = [p for p in close if self._worth(p) >= max(worst, (1 - RIVAL) * best)]
@@ -217,6 +220,16 @@ class ShiftFinder:
                 kept.append(place)
         return sorted((fit(at(lattices, p.xy), self.axes, p.xy) for p in kept), key=lambda p: -p.quality)
 
+    def _within(self, places: list[Place]) -> list[Place]:
+        """The places in the scope of the search; the best of the others is kept for what is said if nothing is found."""
+        inside = []
+        for place in places:
+            if np.abs(place.xy).max() <= self.params.mm_search_scope:
+                inside.append(place)
+            elif self.beyond is None or place.quality > self.beyond.quality:
+                self.beyond = place
+        return inside
+
     def _far(self, places: list[Place]) -> list[Place]:
         """Search with narrow parts of the rotation, in which a far shift does not blur the lattice.
 
@@ -268,6 +281,12 @@ class ShiftFinder:
 
     def _failure(self, n: int, quality: float | None, least: float) -> str:
         scope = self.params.mm_search_scope
+        if self.beyond is not None and self.beyond.quality >= max(least, quality or 0.0):
+            far = np.abs(self.beyond.xy).max()
+            return (
+                f"default: within {scope:g} mm the {n} spots make no lattice, but {far:.2f} mm away they do (fit "
+                f"{self.beyond.quality:.2f}). Give mm_search_scope= of more than {far:.2f} if the beam position may be that wrong"
+            )
         head = (
             f"default: no three lattice vectors of the {n} spots fit at any place within {scope:g} mm"
             if quality is None

@@ -69,7 +69,7 @@ def search(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
         try:
             if table is not None:
                 found.append(_by_spots(sweeps, table, group, params, context, executor))
-            else:
+            elif methods is not None:
                 found.append(_by_images(sweeps, group, params, methods, context, executor, listed))
         except BeamPositionError as error:
             if len(groups) == 1:
