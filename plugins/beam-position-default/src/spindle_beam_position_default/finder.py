@@ -282,10 +282,10 @@ class ShiftFinder:
     def _failure(self, n: int, quality: float | None, least: float) -> str:
         scope = self.params.mm_search_scope
         if self.beyond is not None and self.beyond.quality >= max(least, quality or 0.0):
-            far = np.abs(self.beyond.xy).max()
+            far = float(np.abs(self.beyond.xy).max())
             return (
-                f"default: within {scope:g} mm the {n} spots make no lattice, but {far:.2f} mm away they do (fit "
-                f"{self.beyond.quality:.2f}). Give mm_search_scope= of more than {far:.2f} if the beam position may be that wrong"
+                f"default: the place that fits the {n} spots best is {far:.3f} mm away (fit {self.beyond.quality:.2f} of 1), "
+                f"beyond mm_search_scope={scope:g}. Give mm_search_scope={1.1 * far:.3f} if the beam position may be that wrong"
             )
         head = (
             f"default: no three lattice vectors of the {n} spots fit at any place within {scope:g} mm"
