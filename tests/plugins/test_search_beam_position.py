@@ -244,6 +244,18 @@ def faint_spot(shape, middle):
     return 5.5 * np.exp(-((x - middle[0]) ** 2 + (y - middle[1]) ** 2) / (2 * 40.0**2))
 
 
+def test_the_scatter_of_many_images_counts_instead_of_the_quality_of_each(tmp_path):
+    rng, paths = np.random.default_rng(2), []
+    for number in range(1, 5):
+        image = rng.poisson(3.0 + 0.7 * faint_spot((300, 300), (150.0, 140.0))).astype(np.int32)
+        paths.append(write_mini_cbf(tmp_path / f"n_{number:04d}.cbf", image))
+    with pytest.raises(BeamPositionError, match="no more than a guess"):
+        spindle.run("search_beam_position", files=paths[:1], method="inversion")
+    result = spindle.run("search_beam_position", files=paths, method="inversion", **{"projection.per_image": True})
+    np.testing.assert_allclose(centre(result.experiments), (150, 140), atol=8)
+    assert max(result.summary["detectors"][0]["uncertainty_px"]) > 0.5
+
+
 def test_a_detector_with_a_guess_only_stays_while_others_move(images, tmp_path, caplog):
     noise = np.random.default_rng(2).poisson(3.0, (300, 300)).astype(np.int32)
     blank = spindle.run("import", files=[write_mini_cbf(tmp_path / "n_0001.cbf", noise)]).experiments

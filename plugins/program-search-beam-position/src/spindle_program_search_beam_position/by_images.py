@@ -95,11 +95,13 @@ class ImageSearch:
         """Sweep, image number and centre (or why there is none) of every image."""
         found: list[tuple[int, int, ImageCentre | BeamPositionError]] = []
         chosen = self._images()
+        # How much they scatter says more about many images than the quality of each.
+        least = LEAST_QUALITY if len(chosen) < 3 else 0.0
         with self.context.progress("looking at images", len(chosen)) as progress:
             for sweep, index in chosen:
                 number = self._number(sweep, index)
                 try:
-                    found.append((sweep, number, self._centre(self._summary([(sweep, index)], quiet=True))))
+                    found.append((sweep, number, self._centre(self._summary([(sweep, index)], quiet=True), least)))
                 except BeamPositionError as error:
                     found.append((sweep, number, error))
                 progress.advance()
@@ -182,16 +184,16 @@ class ImageSearch:
         expected = self.detector.beam_centre_px(self.s0, self.panel)
         return ImageSummary(mean, maximum, seen, np.full(2, np.nan) if expected is None else expected, len(chosen))
 
-    def _centre(self, summary: ImageSummary) -> ImageCentre:
+    def _centre(self, summary: ImageSummary, least_quality: float = LEAST_QUALITY) -> ImageCentre:
         first, second = self.methods
         if first.plugin is second.plugin or (first.name == second.name and first.params == second.params):
             x, y = first.find_centre(image=summary, axes=(0, 1))
         else:
             (x,), (y,) = first.find_centre(image=summary, axes=(0,)), second.find_centre(image=summary, axes=(1,))
-        self._refuse_guess((x, y), summary)
+        self._refuse_guess((x, y), summary, least_quality)
         return ImageCentre(self.panel, (x, y), summary.n_images)
 
-    def _refuse_guess(self, axes: tuple[AxisCentre, AxisCentre], summary: ImageSummary) -> None:
+    def _refuse_guess(self, axes: tuple[AxisCentre, AxisCentre], summary: ImageSummary, least_quality: float) -> None:
         """Raise a BeamPositionError if a centre is hardly better than none."""
         size = np.array(self.detector[self.panel].image_size)
         away = np.abs(summary.expected - np.clip(summary.expected, 0, size))
@@ -202,7 +204,7 @@ class ImageSearch:
                 "geometry.detector.fast_slow_beam_centre= to spindle import if the models are wrong"
             )
         # NaN, an uncertainty that is not known, passes.
-        wild = [a.quality < LEAST_QUALITY or a.uncertainty > LARGEST_UNCERTAINTY for a in axes]
+        wild = [a.quality < least_quality or a.uncertainty > LARGEST_UNCERTAINTY for a in axes]
         if any(wild):
             found = "; ".join(
                 f"along {name} {plugin.name} finds {a.position:.1f} px, uncertainty {a.uncertainty:.1f} px, quality "
