@@ -229,7 +229,7 @@ def test_files_of_each_compression_and_their_damage(tmp_path, conversion):
 @settings(max_examples=30, deadline=None)
 @given(data=st.binary(max_size=300))
 def test_junk_is_an_error_not_a_crash(conversion, data):
-    with pytest.raises(FileFormatError, match="pixels|X-Binary-Size"):
+    with pytest.raises(FileFormatError, match=r"pixels|X-Binary-Size"):
         decoded_section(data, (50, 60), conversion, LONG)
 
 
