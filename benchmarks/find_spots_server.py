@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import socket
 import subprocess
 import time
@@ -35,7 +37,9 @@ def free_port() -> int:
 @contextmanager
 def server(command: list[str], port: int, environment: dict[str, str] | None = None) -> Iterator[str]:
     """A running server, as the beginning of its addresses."""
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         for _ in range(300):
             try:
@@ -45,7 +49,7 @@ def server(command: list[str], port: int, environment: dict[str, str] | None = N
                 time.sleep(0.1)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # with the workers, which DIALS's server leaves behind
         process.wait(30)
 
 
