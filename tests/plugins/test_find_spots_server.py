@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -56,6 +57,7 @@ class Server:
         self.process = subprocess.Popen(
             command, cwd=folder.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
+        weakref.finalize(self, self.process.kill)  # of a test that fails before it has ended the server
         self.lines: list[str] = []
         for line in self.process.stdout:
             self.lines.append(line)
