@@ -90,6 +90,13 @@ def test_parameters_come_before_those_that_the_help_shows_later():
     assert (tree.geometry.wavelength, tree.tolerance.wavelength) == (0.98, 1e-6)
 
 
+def test_levels_do_not_choose_between_the_programs_that_are_run():
+    from spindle.execution.runner import effective_params, make_host
+
+    with pytest.raises(ParameterError, match=r"ambiguous.*find_spots\..*d_max"):
+        effective_params("process", [Assignment("d_max", "30")], make_host())
+
+
 def test_ambiguous_keys_name_all_candidates():
     with pytest.raises(ParameterError, match=r"ambiguous.*filter\.d_min, ice\.d_min"):
         of("d_min=2")

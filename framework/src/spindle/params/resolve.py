@@ -14,6 +14,7 @@ from typing import Any
 from spindle.errors import ParameterError, PluginError
 
 from .leaves import Auto, Leaf
+from .multiple_scopes import MultipleScopes
 from .structured import Plugin
 from .text import Assignment
 from .tree import Entry, Params, ScopeOf, attach, fields_of, public_name, scopes_of, walk
@@ -87,7 +88,7 @@ class Resolver:
         while self._attach_defaults():
             while self._settle_choices(assignments, settled):
                 pass
-        filler = _MultipleScopes()
+        filler = MultipleScopes()
         for i, given in enumerate(assignments):
             path = self._path_of(given)
             if settled.get(i, path) != path:
@@ -173,7 +174,7 @@ class Resolver:
     def _matches(self, given: Assignment, entries: dict[str, Entry]) -> list[str]:
         """Return the paths that a key may mean; a program's own come before those of programs that it runs, and a
         parameter before those of the scopes beside it: ``d_min`` is ``filter.d_min``, not ``filter.ice_rings.d_min``. A
-        parameter of a lower level, shown earlier in the help, comes before those of higher ones.
+        parameter of a lower level, shown earlier in the help, comes before those of higher ones of the same program.
 
         Where several parameters have the name of a scope that chooses a plugin, an installed plugin's name as the value
         means the choice.
@@ -194,7 +195,8 @@ class Resolver:
                 return outer
             lowest = min(entries[p].level for p in paths)
             usual = [p for p in paths if entries[p].level == lowest]
-            if len(usual) == 1:
+            is_one_program = len({p.partition(".")[0] if p.startswith(others) else "" for p in paths}) == 1
+            if len(usual) == 1 and is_one_program:
                 return usual
         return paths
 
@@ -259,7 +261,7 @@ class Resolver:
                 f" (expected {entry.leaf.describe()})"
             ) from error
 
-    def _assign(self, path: str, given: Assignment, filler: _MultipleScopes) -> None:
+    def _assign(self, path: str, given: Assignment, filler: MultipleScopes) -> None:
         entries = self._entries()
         owner, name = filler.owner_of(self.root, path, given)
         entry = Entry(path, owner, name, entries[path].leaf, 0)
@@ -355,56 +357,6 @@ def _add_missing(root: Params, host: Params) -> None:
         scope = getattr(host, name)
         scope.__dict__["_plugin"] = ("", "")
         attach(root, name, scope)
-
-
-class _MultipleScopes:
-    """Finds, or makes, the element of a multiple scope that an assignment belongs to."""
-
-    def __init__(self) -> None:
-        self.by_block: dict[tuple[int, str, int], Params] = {}
-        self.open: dict[tuple[int, str], Params] = {}
-        self.touched: set[tuple[int, str]] = set()
-        self.keep: list[Params] = []
-
-    def first_time(self, owner: Params, name: str) -> bool:
-        """Return whether the leaf ``name`` of ``owner`` is set for the first time (its default is then replaced)."""
-        key = (id(owner), name)
-        if key in self.touched:
-            return False
-        self.touched.add(key)
-        return True
-
-    def owner_of(self, root: Params, path: str, given: Assignment) -> tuple[Params, str]:
-        parts = path.split(".")
-        owner = root
-        for depth, part in enumerate(parts[:-1]):
-            name = part if part in owner._scopes else part + "_"
-            current = owner.__dict__[name]
-            if not isinstance(current, list):
-                owner = current
-                continue
-            offset = len(parts) - 1 - len(given.blocks)
-            block = given.blocks[depth - offset] if 0 <= depth - offset < len(given.blocks) else 0
-            owner = self._element(owner, name, block, current, tuple(parts[depth + 1 :]))
-        name = parts[-1]
-        return owner, name if name in fields_of(type(owner)) else name + "_"
-
-    def _element(self, owner: Params, name: str, block: int, elements: list[Params], rest: tuple[str, ...]) -> Params:
-        key = (id(owner), name, block)
-        found = self.by_block.get(key) if block else self.open.get((id(owner), name))
-        if found is not None and not block and (id(found), ".".join(rest)) in self.touched:
-            found = None
-        if found is None:
-            template = owner._scopes[name]
-            found = type(template)()
-            elements.append(found)
-            self.keep.append(found)
-            if block:
-                self.by_block[key] = found
-            else:
-                self.open[id(owner), name] = found
-        self.touched.add((id(found), ".".join(rest)))
-        return found
 
 
 __all__ = ["Auto", "Loader", "Resolver", "build", "default_loader", "make", "suggestions"]
