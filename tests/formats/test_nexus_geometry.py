@@ -245,3 +245,49 @@ def test_two_entries_follow_each_other(nxmx):
     assert reader.n_images == 8
     assert np.array_equal(reader.read(4)[0], PIXELS[3])
     assert reader.models(5).scan.oscillation_deg == (90.5, 0.5)
+
+
+# -- angles modulo a full turn -----------------------------------------------------------------------------------------
+
+STEPS = {
+    "past 360": (359.0, 0.5, lambda a: a % 360),
+    "past 180": (178.9, 0.5, lambda a: (a + 180) % 360 - 180),
+    "backwards past 0": (0.7, -0.5, lambda a: a % 360),
+    "backwards past -180": (-178.9, -0.5, lambda a: (a + 180) % 360 - 180),
+    "steps of 5": (348.0, 5.0, lambda a: a % 360),
+    "from below zero": (-1.25, 0.5, lambda a: a % 360 if a >= 0 else a),
+    "counted on": (358.9, 0.5, lambda a: a),
+    "wide images": (10.0, 90.0, lambda a: a % 360),
+    "many turns": (359.0, 45.0, lambda a: a % 360),
+}
+
+
+@pytest.mark.parametrize("given", ["starts alone", "ends", "ends modulo 360", "one width"])
+@pytest.mark.parametrize("name", STEPS)
+def test_one_sweep_wherever_angles_begin_a_new_turn(name, given, tmp_path):
+    start, step, written = STEPS[name]
+    n = 40 if name == "many turns" else 5
+    starts = start + step * np.arange(n)
+    path = write_nxmx(tmp_path / "x.h5", np.zeros((n, 5, 6), np.uint16), written(starts) if n > 5 else None)
+    turns = "entry/sample/transformations"
+    angles = np.array([written(a) for a in starts])
+    change(path, **{f"{turns}/omega": angles})
+    ends = angles + step  # beyond 360 where the last start before the wrap is near it
+    if given == "ends modulo 360":
+        ends = np.array([written(a) for a in starts + step])
+    if given.startswith("ends"):
+        change(path, **{f"{turns}/omega_end": ends, f"{turns}/omega_end@units": "deg"})
+    elif given == "one width":
+        change(path, **{f"{turns}/omega_increment_set": step, f"{turns}/omega_increment_set@units": "deg"})
+    (experiment,) = spindle.run("import", files=[path]).experiments
+    assert experiment.scan.image_range == (1, n) and not experiment.is_still
+    sign = np.sign(step)
+    assert experiment.scan.oscillation_deg == pytest.approx((sign * angles[0], abs(step)))
+    assert np.allclose(experiment.goniometer.rotation_axis, (sign, 0, 0))
+
+
+def test_sweeps_of_one_file_are_still_told_apart_when_angles_wrap(tmp_path):
+    omega = np.r_[359.0, 359.5, 0.0, 0.5, 90.0, 90.5, 91.0]
+    path = write_nxmx(tmp_path / "x.h5", np.zeros((7, 5, 6), np.uint16), omega)
+    found = spindle.run("import", files=[path]).experiments
+    assert [(e.scan.image_range, e.scan.oscillation_deg) for e in found] == [((1, 4), (359, 0.5)), ((5, 7), (90, 0.5))]

@@ -15,10 +15,12 @@ import spindle
 from spindle.contracts.format import FormatOptions
 from spindle.contracts.import_params import Tolerances
 from spindle.errors import FileFormatError, ModelError, ParameterError
+from spindle.geometry.angles import nearest_turn
 from spindle.images import ImageSequence
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 from spindle.table import ReflectionTable
 from spindle.testing.format import mini_cbf_header, write_mini_cbf, write_sweep
+from spindle.testing.images import write_bruker, write_dtrek, write_marccd, write_raxis, write_smv
 
 PIXELS = np.arange(12, dtype=np.int32).reshape(3, 4)
 
@@ -152,6 +154,41 @@ def test_a_jump_of_the_angle_makes_two_sweeps(tmp_path, caplog):
     write_sweep(tmp_path, 3, first=4, start=90.0)
     assert [e.scan.image_range for e in load([tmp_path])] == [(1, 3), (4, 6)]
     assert "expected to start at 1.5000 deg, where image 3 ends, found 90.0000 deg" in caplog.text
+
+
+def _cbf(path, start, end):
+    angles = {"Start_angle": f"{start:.4f} deg.", "Angle_increment": f"{nearest_turn(end - start):.4f} deg."}
+    write_mini_cbf(path, PIXELS, mini_cbf_header(**angles))
+
+
+def _dtrek(path, start, end):
+    write_dtrek(path, PIXELS, ROTATION=f"{start} {end} 0.5 10 0 0 0 0 0 0")
+
+
+ONE_IMAGE_EACH = {
+    "cbf": _cbf,
+    "smv": lambda path, start, end: write_smv(path, PIXELS, OSC_START=start, PHI=start, OSC_RANGE=nearest_turn(end - start)),
+    "marccd": lambda path, start, end: write_marccd(path, PIXELS, at684=round(start * 1000), at716=round(end * 1000)),
+    "dtrek": _dtrek,
+    "raxis": lambda path, start, end: write_raxis(path, PIXELS, at524=start, at528=end),
+    "bruker": lambda path, start, end: write_bruker(
+        path, np.zeros((16, 32), int), START=str(start), INCREME=str(nearest_turn(end - start))
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("low", [0.0, -180.0])
+@pytest.mark.parametrize("step", [0.5, -5.0])
+@pytest.mark.parametrize("kind", ONE_IMAGE_EACH)
+def test_angles_begin_a_new_turn_within_a_sweep_of_any_format(kind, step, low, tmp_path):
+    angles = (low - 2 * step + step * np.arange(6) - low) % 360.0 + low
+    paths = [tmp_path / f"a_{i + 1:04d}.img" for i in range(5)]
+    for path, start, end in zip(paths, angles[:-1], angles[1:], strict=True):
+        ONE_IMAGE_EACH[kind](path, float(start), float(end))
+    (experiment,) = load(paths)
+    start, width = experiment.scan.oscillation_deg
+    assert experiment.scan.image_range == (1, 5) and width == pytest.approx(abs(step), abs=1e-5)
+    assert start == pytest.approx(np.sign(step) * angles[0], abs=1e-4)
 
 
 def test_a_full_turn_is_one_sweep(tmp_path):

@@ -11,6 +11,8 @@ import re
 import struct
 from dataclasses import dataclass
 
+from spindle.geometry.angles import image_width
+
 # Place of the frame header in the file, and of its parts in it.
 FRAME = 1024
 _MAGIC = 1234
@@ -99,7 +101,7 @@ def parse_marccd(head: bytes) -> FrameHeader | None:
     ends = [number(_END + 4 * i) * 1e-3 for i in range(7)]
     if not 0 <= axis < 7:
         axis = 4
-    width = ends[axis] - starts[axis]
+    width = image_width(starts[axis], ends[axis])
     return FrameHeader(
         order="<" if number(32) == _MAGIC and order == "<" else ">" if order == ">" else "<",
         size=(number(80), number(84)),

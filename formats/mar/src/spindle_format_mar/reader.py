@@ -10,6 +10,7 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import HeaderError, fault
+from spindle.geometry.angles import image_width
 from spindle.images.single import SingleImageReader, epoch_of, no_axis_of_two_theta, no_beam_centre, no_rotation
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 
@@ -147,7 +148,9 @@ class Mar345Reader(SingleImageReader):
         ):
             axis = "OMEGA"
         start, end = h.number(axis, "START") or 0.0, h.number(axis, "END") or 0.0
-        goniometer, scan = _scan(start, end - start, h.number("TIME") or 0.0, epoch_of(h.lines.get("DATE", "")[:24]))
+        goniometer, scan = _scan(
+            start, image_width(start, end), h.number("TIME") or 0.0, epoch_of(h.lines.get("DATE", "")[:24])
+        )
         if h.number("TWOTHETA"):
             notes.append(no_axis_of_two_theta("TWOTHETA", h.lines["TWOTHETA"]))
         panel = Panel(

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from spindle.errors import HeaderError, fault
+from spindle.geometry.angles import image_width, unwrapped
 from spindle.models import Goniometer, Scan
 
 from .hdf import factor, get, numbers, quantity, text
@@ -103,11 +104,15 @@ class RotationReader:
         if len(values) > n + 1:
             remedy = f"the first {n} are taken; set geometry.scan.oscillation=<start>,<width> if these are others"
             notes.append(fault(axis.path, f"an angle for each of the {n} images", len(values), remedy))
-        steps = np.diff(values)
+        steps = np.diff(unwrapped(values[: n + 1]))
         start = values[:n]
         increments = self._increments(axis)
-        if increments is not None and len(increments) in (1, len(values)) and np.any(np.abs(increments) > _STILL):
-            width = np.broadcast_to(increments, values.shape)[:n].copy() if len(increments) == 1 else increments[:n]
+        if (
+            increments is not None
+            and (len(increments) == 1 or len(increments) >= n)
+            and np.any(np.abs(increments) > _STILL)
+        ):
+            width = np.full(n, increments[0]) if len(increments) == 1 else increments[:n]
             # An axis that stands still while its increment is set does not rotate.
             return _Moving(start, np.where(np.ptp(values) > _STILL, width, 0.0) if len(increments) == 1 else width)
         return _Moving(start, _widths(steps, n))
@@ -121,7 +126,8 @@ class RotationReader:
                 return np.asarray(numbers(node) * factor(node, "angle", default="deg"))
         node = get(folder, f"{axis.name}_end")
         if isinstance(node, h5py.Dataset) and node.size == axis.values.size:
-            return np.asarray(numbers(node) * factor(node, "angle", default="deg") - axis.values)
+            ends = numbers(node) * factor(node, "angle", default="deg")
+            return np.asarray(image_width(axis.values, ends))
         return None
 
     def _main_axis(self) -> int:

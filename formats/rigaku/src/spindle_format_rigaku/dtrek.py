@@ -10,6 +10,7 @@ import numpy as np
 from spindle.contracts.format import ImageModels
 from spindle.errors import HeaderError
 from spindle.geometry import rotation_matrix
+from spindle.geometry.angles import image_width
 from spindle.images.single import SingleImageReader, epoch_of
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 
@@ -108,7 +109,7 @@ class DtrekReader(SingleImageReader):
         vector = self._numbers("ROTATION_VECTOR", 3) or self._numbers("SCAN_ROTATION_VECTOR", 3)
         if rotation is None or vector is None or not any(vector):
             return None, None
-        start, width = rotation[0], rotation[1] - rotation[0]
+        start, width = rotation[0], image_width(rotation[0], rotation[1])
         sign = -1.0 if width < 0 else 1.0
         scan = Scan(
             image_range=(1, 1),

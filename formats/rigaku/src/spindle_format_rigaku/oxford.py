@@ -12,6 +12,7 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import HeaderError
+from spindle.geometry.angles import image_width
 from spindle.images.single import SingleImageReader, epoch_of
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 
@@ -106,7 +107,7 @@ class OxfordReader(SingleImageReader):
         return float(threshold) if threshold > 0 else _PIXEL_LIMIT
 
     def _rotation(self, start: list[float], end: list[float], notes: list[str]) -> tuple[Goniometer, Scan]:
-        width, begin = end[0] - start[0], start[0]
+        width, begin = image_width(start[0], end[0]), start[0]
         if abs(width) < 1e-6:
             width = 0.0
             if abs(end[3] - start[3]) > 1e-6:

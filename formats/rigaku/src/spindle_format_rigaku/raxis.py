@@ -9,6 +9,7 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import HeaderError
+from spindle.geometry.angles import image_width
 from spindle.images.single import SingleImageReader, no_axis_of_two_theta
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 
@@ -78,7 +79,7 @@ class RaxisReader(SingleImageReader):
         pixel = self.pixel_size((h["pixel_x"], h["pixel_y"]), "pixel size at byte 776")
         if h["two_theta"]:
             notes.append(no_axis_of_two_theta("byte 556", f"{h['two_theta']:g} deg"))
-        start, width = h["phi_start"], h["phi_end"] - h["phi_start"]
+        start, width = h["phi_start"], image_width(h["phi_start"], h["phi_end"])
         sign = -1.0 if width < 0 else 1.0
         scan = Scan(
             image_range=(1, 1),

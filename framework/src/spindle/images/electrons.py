@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spindle.contracts.format import ImageModels
+from spindle.geometry.angles import unwrapped
 from spindle.models import Beam, Detector, Goniometer, Panel
 
 __all__ = [
@@ -183,6 +184,7 @@ def tilt_series(angles: np.ndarray, per_image: float = 0.0, place: str = "header
     n = len(angles)
     if not np.all(np.abs(angles) <= 360.0):  # some files have junk there
         angles = np.zeros(n)
+    angles = unwrapped(angles)
     number = np.arange(n, dtype=np.float64)
     span = float(angles[-1] - angles[0])
     if abs(per_image) > _RESOLUTION:

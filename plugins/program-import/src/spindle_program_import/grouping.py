@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import fault
+from spindle.geometry.angles import nearest_turn, unwrapped
 from spindle.models import Beam, Detector, Goniometer, Scan
 from spindle.models.scan import STILL_WIDTH_DEG
 
@@ -226,8 +227,7 @@ def _why_apart(template: str, before: Frame, after: Frame, tolerance: Any) -> Br
     if abs(after.width - width) > fraction * max(width, STILL_WIDTH_DEG):
         return apart(f"an image width of {width:g} deg as before", f"{after.width:g} deg", remedy)
     end = before.start + width
-    step = (after.start - end + 180.0) % 360.0 - 180.0
-    if abs(step) > fraction * max(width, STILL_WIDTH_DEG) + 1e-4:
+    if abs(nearest_turn(after.start - end)) > fraction * max(width, STILL_WIDTH_DEG) + 1e-4:
         return apart(f"to start at {end:.4f} deg, where image {before.number} ends", f"{after.start:.4f} deg", remedy)
     return None
 
@@ -252,7 +252,7 @@ def sweep_angles(frames: list[Frame]) -> Angles:
     n = len(frames)
     if n < 3 or width < STILL_WIDTH_DEG:
         return angles
-    starts = np.unwrap([f.start for f in frames], period=360.0)
+    starts = unwrapped([f.start for f in frames], width)
     mean = float(starts[-1] - starts[0]) / (n - 1)
     if abs(mean - width) * (n - 1) > STEP_TOLERANCE * width and abs(mean - width) < STEP_TOLERANCE * width:
         angles.width = mean
@@ -271,7 +271,7 @@ def hidden_rotation(frames: list[Frame]) -> float | None:
     """Constant non-zero step, degrees, of the start angles of stills numbered in a row; None when there is none."""
     if len(frames) < 2:
         return None
-    steps = np.diff(np.unwrap([f.start for f in frames], period=360.0))
+    steps = np.diff(unwrapped([f.start for f in frames]))
     if any(f.scan is None for f in frames) or any(b.number != a.number + 1 for a, b in pairwise(frames)):
         return None
     if abs(steps[0]) > 1e-3 and np.allclose(steps, steps[0], rtol=0.03, atol=1e-3):
