@@ -15,6 +15,7 @@ from spindle.cli.main import in_order_of_use
 from spindle.contracts import SLOTS
 from spindle.params import HostParams, Params, walk
 from spindle.params.resolve import build
+from spindle.params.short_names import short_names_of
 from spindle.plugins import PluginInfo, registry, spec_of
 from spindle.plugins.loading import hooks_of
 
@@ -61,6 +62,8 @@ def programs_page() -> str:
         plugin = registry().load("program", name)
         params = params_of(info)
         parts.append(f"## {name}\n\n{docstring(plugin)}")
+        for word, short in short_names_of(type(params)).items():
+            parts.append(f"Short name `{word}`: {short.help} Sets {', '.join(f'`{p}`' for p in short.paths)}.")
         parts.append(parameter_table(params, without=scopes_of_others(params)))
         others = sorted({s.__dict__["_plugin"] for s in _attached(params)})
         if others:

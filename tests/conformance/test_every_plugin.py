@@ -10,6 +10,9 @@ import pytest
 import workspace
 
 from spindle.contracts import SLOTS
+from spindle.execution.runner import effective_params, make_host
+from spindle.params import walk
+from spindle.params.short_names import short_names_of
 from spindle.plugins import PluginInfo, registry, spec_of
 from spindle.testing import PluginContract
 
@@ -48,6 +51,16 @@ def test_every_plugin_has_a_conformance_test_of_its_slot(info):
     tests = FOLDER / f"test_{info.slot}.py"
     assert tests.exists(), f"{tests.name} is missing: subclass the contract of spindle.testing.{info.slot} in it"
     assert re.search(rf"""["']{info.name}["']""", tests.read_text()), f"{tests.name} does not test {info.name}"
+
+
+@pytest.mark.parametrize("name", sorted(i.name for i in first_party() if i.slot == "program"))
+def test_short_names_of_a_program_set_parameters_that_it_has(name):
+    """Each is a word of its own that no parameter of the outermost scope has, and all its parameters are there."""
+    params = effective_params(name, [], make_host())
+    paths = {e.path for e in walk(params, templates=True)}
+    for word, short in short_names_of(type(params)).items():
+        assert set(short.paths) <= paths, f"{word} sets {set(short.paths) - paths}, which {name} lacks"
+        assert word not in paths and short.help
 
 
 @pytest.mark.parametrize("slot", sorted({i.slot for i in first_party()} - SLOTS_WITHOUT_VALUES))

@@ -93,8 +93,8 @@ def test_parameters_come_before_those_that_the_help_shows_later():
 def test_levels_do_not_choose_between_the_programs_that_are_run():
     from spindle.execution.runner import effective_params, make_host
 
-    with pytest.raises(ParameterError, match=r"ambiguous.*find_spots\..*d_max"):
-        effective_params("process", [Assignment("d_max", "30")], make_host())
+    with pytest.raises(ParameterError, match=r"ambiguous.*find_spots\..*gain"):
+        effective_params("process", [Assignment("gain", "30")], make_host())
 
 
 def test_ambiguous_keys_name_all_candidates():

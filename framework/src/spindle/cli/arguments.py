@@ -6,7 +6,7 @@ import glob
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -38,7 +38,9 @@ class Arguments:
         Left unread for the program.
     parameter_files : list of Path
     help_level : int or None
-        Number of the letters h.
+        Number of the letters h after the first; ``-e N`` and ``-a N`` give it as a number.
+    config_level : int or None
+        Highest level that ``-c`` shows; all when None.
     options : set of str
         ``show_config``, ``verbose``, ``quiet``.
     """
@@ -50,6 +52,7 @@ class Arguments:
     words: list[str] = field(default_factory=list)
     parameter_files: list[Path] = field(default_factory=list)
     help_level: int | None = None
+    config_level: int | None = None
     options: set[str] = field(default_factory=set)
 
     @property
@@ -74,10 +77,15 @@ def parse_arguments(program: str, words: Iterable[str], is_parameter: Callable[[
         For an unknown option or a word without ``=`` that is not an existing file.
     """
     found = Arguments()
-    for word in words:
-        if word == "-" and is_parameter is not None:
+    levels: dict[str, int] = {}
+    remaining = iter(words)
+    for word in remaining:
+        if is_level(word):
+            key, level = read_level(program, word, remaining)
+            levels[key] = level
+        elif word in ("-", "-i") and is_parameter is not None:
             found.words += read_standard_input()
-        elif word == "-":
+        elif word in ("-", "-i"):
             add_files(found, program, read_standard_input())
         elif word == "--help":
             found.help_level = 0
@@ -87,7 +95,8 @@ def parse_arguments(program: str, words: Iterable[str], is_parameter: Callable[[
             found.options.add(OPTIONS[word])
         elif word.startswith("-") and not Path(word).exists():
             raise UserError(
-                f"{program}: unknown option {word}; options are -h -hh -hhh -c -v -q, parameters are name=value"
+                f"{program}: unknown option {word}; options are -h -hh -hhh -c -e N -a N -i -v -q, parameters are "
+                "name=value"
             )
         elif is_parameter is not None and not is_parameter(word.partition("=")[0] if "=" in word else ""):
             found.words.append(word)
@@ -95,8 +104,40 @@ def parse_arguments(program: str, words: Iterable[str], is_parameter: Callable[[
             add_assignment(found, program, word)
         else:
             add_files(found, program, [word])
+    set_levels(found, levels)
     refuse_twice(found, program)
     return found
+
+
+LEVELS = {"-e": "expert", "--expert-level": "expert", "-a": "attributes", "--attributes-level": "attributes"}
+
+
+def is_level(word: str) -> bool:
+    """Whether a word is ``-e``, ``-e1``, ``--expert-level=1`` or one of the same with ``-a``."""
+    name = word.partition("=")[0].replace("_", "-")
+    return name in LEVELS or (word[:2] in LEVELS and word[2:].isdigit())
+
+
+def read_level(program: str, word: str, remaining: Iterator[str]) -> tuple[str, int]:
+    """Return what a level is for and its number, which may be the next word."""
+    name, _, value = word.partition("=")
+    if word[:2] in LEVELS and word[2:].isdigit():
+        name, value = word[:2], word[2:]
+    value = value or next(remaining, "")
+    if not value.isdigit():
+        raise UserError(f"{program}: {name} needs a level, 0 to 3: {name} 1 shows what -hh shows")
+    return LEVELS[name.replace("_", "-")], int(value)
+
+
+def set_levels(found: Arguments, levels: dict[str, int]) -> None:
+    """Show parameters up to a level: with their help, or as a configuration with ``-c``."""
+    if not levels:
+        return
+    shown = levels.get("expert", levels.get("attributes", 0))
+    if "show_config" in found.options and not levels.get("attributes"):
+        found.config_level = shown
+    elif found.help_level is None:
+        found.help_level = shown
 
 
 def refuse_twice(found: Arguments, program: str) -> None:

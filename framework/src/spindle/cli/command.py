@@ -54,7 +54,7 @@ def program_command(name: str, words: list[str]) -> int:
     if "show_config" in arguments.options:
         from .help import effective_text
 
-        print(effective_text(params))
+        print(effective_text(params, arguments.config_level))
         return 0
     run_command(name, params, arguments)
     return 0

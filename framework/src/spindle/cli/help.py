@@ -8,6 +8,7 @@ from typing import Any
 
 from spindle.errors import UserError
 from spindle.params import Entry, Params, walk
+from spindle.params.short_names import short_names_of
 from spindle.params.tree import fields_of
 
 WIDTH = 100
@@ -85,13 +86,22 @@ def program_help(name: str, params: Params, level: int) -> str:
     from spindle.plugins import registry
 
     program = registry().load("program", name)
+    short = short_name_help(params)
     letters = "h" * (level + 2)
     deeper = any(entry.level > level for entry in walk(params, templates=True))
     more = f"\nMore parameters: spindle {name} -{letters}" if deeper else ""
     return (
         f"usage: spindle {name} [files ...] [name=value ...]\n\n{docstring(program)}\n\n"
-        f"parameters (any unique ending of a dotted name will do):\n{parameter_help(params, level)}{more}"
+        f"{short}parameters (any unique ending of a dotted name will do):\n{parameter_help(params, level)}{more}"
     )
+
+
+def short_name_help(params: Params) -> str:
+    """Return the short names of a program and the parameters that they set."""
+    lines = []
+    for name, short in short_names_of(type(params)).items():
+        lines += [f"  {name}", *_wrapped(f"{short.help} Sets {', '.join(short.paths)}.")]
+    return "short names:\n" + "\n".join(lines) + "\n\n" if lines else ""
 
 
 def parameter_help(params: Params, level: int, prefix: str = "") -> str:
@@ -118,6 +128,10 @@ def _describe(entry: Entry) -> list[str]:
     if entry.leaf.multiple:
         facts.append("may be repeated")
     text = f"{entry.leaf.help} ({'; '.join(facts)})".strip()
+    return _wrapped(text)
+
+
+def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8, break_on_hyphens=False)
 
 
@@ -126,24 +140,25 @@ def _first_line(scope: type) -> str:
     return doc.strip().split("\n")[0]
 
 
-def effective_text(params: Params) -> str:
-    """Return the effective tree as PHIL text that can be read again."""
-    return "\n".join(_lines(params, 0))
+def effective_text(params: Params, level: int | None = None) -> str:
+    """Return the effective tree, up to ``level`` if given, as PHIL text that can be read again."""
+    shown = {(id(e.owner), e.name) for e in walk(params) if level is None or e.level <= level}
+    return "\n".join(_lines(params, 0, shown))
 
 
-def _lines(params: Params, depth: int) -> list[str]:
+def _lines(params: Params, depth: int, leaves: set[tuple[int, str]]) -> list[str]:
     pad = "  " * depth
     lines = []
     shown = set()
     for name, field in fields_of(type(params)).items():
         shown.add(name)
         if name in params._scopes:
-            lines += _scope_lines(params, name, depth)
-        elif not isinstance(field, type):
+            lines += _scope_lines(params, name, depth, leaves)
+        elif not isinstance(field, type) and (id(params), name) in leaves:
             lines += [f"{pad}{e.path} = {value}" for e in [_entry(params, name)] for value in _values(e)]
     for name in params._scopes:
         if name not in shown:
-            lines += _scope_lines(params, name, depth)
+            lines += _scope_lines(params, name, depth, leaves)
     return lines
 
 
@@ -157,12 +172,12 @@ def _values(entry: Entry) -> list[str]:
     return [entry.text]
 
 
-def _scope_lines(params: Params, name: str, depth: int) -> list[str]:
+def _scope_lines(params: Params, name: str, depth: int, leaves: set[tuple[int, str]]) -> list[str]:
     pad = "  " * depth
     current = params.__dict__[name]
     lines = []
     for scope in current if isinstance(current, list) else [current]:
-        inner = _lines(scope, depth + 1)
+        inner = _lines(scope, depth + 1, leaves)
         if inner:
             lines += [f"{pad}{name.removesuffix('_')} {{", *inner, f"{pad}}}"]
     return lines

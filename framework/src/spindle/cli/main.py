@@ -19,7 +19,7 @@ INTERRUPTED = 130
 
 USAGE = """usage: spindle <program> [files ...] [name=value ...]
        spindle <program> -h | -hh | -hhh       help with the parameters of level 0, 1, 2
-       spindle <program> -c [name=value ...]   print the effective parameters
+       spindle <program> -c [name=value ...]   print the effective parameters (-e N: up to level N)
        spindle help <program or plugin>        help on one program or plugin, for example background.glm
        spindle plugins [--json] [--check NAME] list or check the installed plugins
        spindle replay RECORD [name=value ...]  run again what a run record describes

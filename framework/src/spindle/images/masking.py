@@ -59,8 +59,10 @@ class MaskingParams(Params):
         """Leave out the powder rings of ice."""
 
         filter = Bool(False, help="Mask the rings.")
-        unit_cell = UnitCell((4.498, 4.498, 7.338, 90, 90, 120), help="Cell of the ice; hexagonal by default.", level=1)
-        space_group = SpaceGroup("P 63/m m c", help="Its space group.", level=1)
+        unit_cell = UnitCell(
+            (4.498, 4.498, 7.338, 90, 90, 120), help="Cell of the ice; hexagonal by default.", level=1, qualified=True
+        )
+        space_group = SpaceGroup("P 63/m m c", help="Its space group.", level=1, qualified=True)
         width = Float(0.002, min=0, units="1/angstrom^2", help="Width of a ring in 1/d^2.", level=1)
         d_min = Float(
             None,

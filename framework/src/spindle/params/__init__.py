@@ -5,6 +5,7 @@ from __future__ import annotations
 from .host import HostParams, Multiprocessing, UnrecordedParams
 from .leaves import Auto, AutoType, Bool, Float, FolderParam, Int, Leaf, PathParam, Str
 from .resolve import build, make
+from .short_names import ShortName
 from .structured import Choice, Floats, Ints, Plugin, SpaceGroup, Strings, UnitCell
 from .text import Assignment, parse_phil, read_parameter_file
 from .tree import Entry, Params, ScopeOf, find_scope, to_dict, walk
@@ -28,6 +29,7 @@ __all__ = [
     "PathParam",
     "Plugin",
     "ScopeOf",
+    "ShortName",
     "SpaceGroup",
     "Str",
     "Strings",

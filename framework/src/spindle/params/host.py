@@ -11,7 +11,11 @@ class Multiprocessing(Params):
     """Where the work is done."""
 
     method = Plugin(
-        "executor", default="threads", none=True, help="Executor that runs the pieces of the work; None is threads."
+        "executor",
+        default="threads",
+        none=True,
+        other_names={"multiprocessing": "threads"},
+        help="Executor that runs the pieces of the work; None and multiprocessing are threads.",
     )
     nproc = Int(Auto, min=1, help="Number of workers; Auto takes all cores that this process may use.")
 

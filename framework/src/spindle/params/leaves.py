@@ -68,6 +68,8 @@ class Leaf(traitlets.TraitType[Any, Any]):
         Whether `None` and `Auto` are values; by default when the default is.
     multiple : bool
         The value is a list; a parameter given again adds an element.
+    qualified : bool
+        The name counts only together with that of its scope: the space group of ice is ``ice_rings.space_group``.
     """
 
     kind = "value"
@@ -82,8 +84,10 @@ class Leaf(traitlets.TraitType[Any, Any]):
         none: bool | None = None,
         auto: bool | None = None,
         multiple: bool = False,
+        qualified: bool = False,
     ) -> None:
         self.level = level
+        self.qualified = qualified
         self.units = units
         self.multiple = multiple
         self.allows_none = (default is None and not multiple) if none is None else none

@@ -15,6 +15,7 @@ from spindle.errors import ParameterError, PluginError
 
 from .leaves import Auto, Leaf
 from .multiple_scopes import MultipleScopes
+from .short_names import short_names_of, spell_out
 from .structured import Plugin
 from .text import Assignment
 from .tree import Entry, Params, ScopeOf, attach, fields_of, public_name, scopes_of, walk
@@ -82,6 +83,7 @@ class Resolver:
 
     def build(self, assignments: list[Assignment]) -> Params:
         assignments = [a for given in assignments for a in _expand(given)]
+        assignments = list(spell_out(assignments, type(self.root)))
         settled: dict[int, str] = {}
         while self._settle_choices(assignments, settled):
             pass
@@ -208,8 +210,11 @@ class Resolver:
         if paths:
             self._fail(given, "is ambiguous; write one of " + ", ".join(paths))
         self._fail_unselected(given)
-        close = suggestions(given.key, list(entries))
+        close = [p for p in entries if p.endswith("." + given.key)] or suggestions(given.key, list(entries))
         hint = f"; did you mean {' or '.join(close)}?" if close else "; the help (-hh) lists all parameters"
+        others = self._programs_with(given.key)
+        if others:
+            hint += f". It is a parameter of spindle {' and spindle '.join(others)}"
         self._fail(given, "is not a parameter" + hint)
         raise AssertionError  # _fail raises
 
@@ -243,6 +248,22 @@ class Resolver:
                         f"belongs to the {entry.leaf.slot} {name!r}, but {path}={entry.text} is selected; "
                         f"add {path}={name} to use it",
                     )
+
+    def _programs_with(self, key: str) -> list[str]:
+        """Return the programs that have a short name or one parameter called ``key``."""
+        from spindle.plugins import registry
+
+        found = []
+        for name in registry().names("program"):
+            try:
+                plugin: Any = self.loader("program", name, "")
+                cls = plugin.Params or Params
+                paths = {e.path: e for e in walk(cls(), templates=True)}
+            except PluginError:
+                continue
+            if type(self.root) is not cls and (key in short_names_of(cls) or len(_matches(key, paths)) == 1):
+                found.append(name)
+        return found
 
     # -- values
     # -----------------------------------------------------------------------------------------------------------
@@ -309,6 +330,8 @@ def _matches(key: str, entries: Iterable[str]) -> list[str]:
     if key in paths:
         return [key]
     found = [p for p in paths if p.endswith("." + key)]
+    if isinstance(entries, dict) and "." not in key:
+        found = [p for p in found if entries[p] is None or not entries[p].leaf.qualified]
     if not found and isinstance(entries, dict):
         found = _choices(key, entries)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .leaves import Auto, Leaf, check_range, range_text, split_words, to_float, to_int, unquote
@@ -212,12 +212,23 @@ class Plugin(Choice):
         Chosen name.
     in_scope_if_auto : sequence of str
         Plugins whose parameters are in scope while the value is `Auto`.
+    other_names : dict of str to str
+        Names under which people know some of the plugins; an installed plugin of such a name comes first.
     """
 
     kind = "plugin"
 
-    def __init__(self, slot: str, default: Any = None, *, in_scope_if_auto: Sequence[str] = (), **options: Any) -> None:
+    def __init__(
+        self,
+        slot: str,
+        default: Any = None,
+        *,
+        in_scope_if_auto: Sequence[str] = (),
+        other_names: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
         self.slot = slot
+        self.other_names = dict(other_names or {})
         self.in_scope_if_auto = tuple(in_scope_if_auto)
         super().__init__((), default, **options)
 
@@ -237,6 +248,8 @@ class Plugin(Choice):
             folded = [c for c in choices if c.lower() == word.lower()]
             if len(folded) == 1:
                 return folded[0]
+            if word.lower() in self.other_names:
+                return self.other_names[word.lower()]
             registry().find(self.slot, word)  # raises with the remedy
         return word
 

@@ -12,7 +12,7 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.files import write_experiments
 from spindle.models import Experiments
-from spindle.params import Bool, Choice, Float, PathParam, ScopeOf
+from spindle.params import Bool, Choice, Float, PathParam, ScopeOf, ShortName
 from spindle.params import Params as BaseParams
 from spindle.report import Table
 
@@ -57,6 +57,36 @@ class Process(Program):
         resume = Bool(
             False, help="Go on after the last step whose files are there and up to date; start_at is then not used."
         )
+
+        space_group = ShortName("index.indexing.known_symmetry.space_group", help="Known space group of the crystal.")
+        unit_cell = ShortName("index.indexing.known_symmetry.unit_cell", help="Known cell of the crystal.")
+        d_min = ShortName(
+            "find_spots.spotfinder.filter.d_min",
+            "integrate.prediction.d_min",
+            "scale.cut_data.d_min",
+            "merge.d_min",
+            help="Highest resolution of all that is done; symmetry takes what it can use within it.",
+        )
+        d_max = ShortName(
+            "find_spots.spotfinder.filter.d_max",
+            "integrate.prediction.d_max",
+            "scale.cut_data.d_max",
+            "merge.d_max",
+            help="Lowest resolution of all that is done.",
+        )
+        anomalous = ShortName(
+            "scale.anomalous", "merge.anomalous", help="Keep Friedel mates apart in scaling and in the merged file."
+        )
+        scan_varying = ShortName(
+            "refine.refinement.parameterisation.scan_varying", help="Let the crystal vary with the scan in refinement."
+        )
+        wavelength = ShortName("import.geometry.beam.wavelength", help="Wavelength instead of that of the images.")
+        beam_centre = ShortName(
+            "import.geometry.detector.fast_slow_beam_centre",
+            help="Beam centre fast,slow in pixels instead of that of the images.",
+        )
+        mask = ShortName("import.lookup.mask", help="Mask file for all that is done.")
+        image_range = ShortName("import.geometry.scan.image_range", help="Numbers of the first and the last image.")
 
         import_ = ScopeOf("program", "import")
         find_spots = ScopeOf("program", "find_spots")

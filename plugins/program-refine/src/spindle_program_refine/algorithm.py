@@ -12,7 +12,7 @@ from spindle.contracts.refinement_params import RefinementParams
 from spindle.contracts.refiner import RefinementError, RefinementResult
 from spindle.errors import UserError
 from spindle.models import Experiments
-from spindle.params import Auto, Bool, Int, Ints, Params, Str, Strings
+from spindle.params import Auto, Bool, Int, Ints, Params, ShortName, Str, Strings
 from spindle.table import Flag, ReflectionTable
 
 from . import outputs
@@ -40,6 +40,17 @@ class Refine(Program):
 
         n_static_macrocycles = Int(
             1, min=1, none=True, help="How often constant models are refined, with new outlier rejection each time."
+        )
+
+        do_outlier_rejection = ShortName(
+            "refinement.reflections.outlier.algorithm",
+            values={"true": "Auto", "false": "null"},
+            help="Leave out outliers (true) or none (false).",
+        )
+        use_all_reflections = ShortName(
+            "refinement.reflections.reflections_per_degree",
+            values={"true": None, "false": "Auto"},
+            help="Use all reflections (true) or as many as are needed (false).",
         )
 
         refinement = RefinementParams
