@@ -98,7 +98,20 @@ class ErrorModelContract(PluginContract):
         again = plugin.fit_error_model(observations=turned, start=None)
         np.testing.assert_allclose(again.parameters, fit.parameters, rtol=1e-3, atol=1e-5)
 
-    def test_too_few_observations_give_the_default(self, plugin: Handle) -> None:
-        few = simulated_equivalents(n_groups=5, multiplicity=2)
+    @pytest.mark.parametrize("n_groups", [0, 1, 5])
+    def test_too_few_observations_give_the_default(self, plugin: Handle, n_groups: int) -> None:
+        few = simulated_equivalents(n_groups=n_groups, multiplicity=2)
         found = plugin.fit_error_model(observations=few, start=None)
         assert found.parameters == plugin.default_error_model().parameters
+        assert self.corrected(plugin, few, found).shape == (2 * n_groups,)
+
+    @pytest.mark.parametrize("value", [0.0, 1000.0])
+    def test_equivalents_that_all_are_alike_give_finite_variances(self, plugin: Handle, value: float) -> None:
+        n = 1000
+        alike = ErrorModelObservations(
+            np.full(n, value), np.full(n, 50.0), np.ones(n), np.zeros(n), np.ones(n), np.arange(0, n + 1, 4)
+        )
+        found = plugin.fit_error_model(observations=alike, start=None)
+        assert np.isfinite(found.parameters).all()
+        variance = self.corrected(plugin, alike, found)
+        assert np.isfinite(variance).all() and variance.min() > 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+import pytest
 
 from spindle.plugins.host import Handle
 
@@ -59,6 +60,27 @@ class OutlierContract(PluginContract):
             assert not flags.any()
             return
         assert flags[bad].all()
+        assert flags[~bad].mean() < 0.1
+
+    @pytest.mark.parametrize("n", [0, 1, 2, 3, 5, 9])
+    def test_takes_any_number_of_rows(self, plugin: Handle, n: int) -> None:
+        residuals, _ = contaminated_residuals(20, 0)
+        flags = plugin.find_outliers(residuals=residuals[:n].copy(), names=NAMES, pixel_size=PIXEL_SIZE)
+        assert flags.shape == (n,) and flags.dtype == np.bool_
+
+    @pytest.mark.parametrize("residual", [(0.0, 0.0, 0.0), (0.03, -0.02, 1e-4), (1e-3, 1e-3, 0.0)])
+    @pytest.mark.parametrize("n", [4, 10, 100, 1000])
+    def test_identical_rows_have_no_outliers(self, plugin: Handle, n: int, residual: tuple[float, ...]) -> None:
+        rounding = 1.0 + 2.0**-52 * np.random.default_rng(0).integers(-1, 2, (n, 3))
+        for residuals in (np.tile(residual, (n, 1)), np.tile(residual, (n, 1)) * rounding):
+            flags = plugin.find_outliers(residuals=residuals, names=NAMES, pixel_size=PIXEL_SIZE)
+            assert not flags.any()
+
+    def test_a_column_without_spread_hides_no_outlier(self, plugin: Handle) -> None:
+        residuals, bad = contaminated_residuals()
+        residuals[:, 2] = 1e-4
+        flags = plugin.find_outliers(residuals=residuals, names=NAMES, pixel_size=PIXEL_SIZE)
+        assert flags[bad].all() == self.rejects
         assert flags[~bad].mean() < 0.1
 
     def test_order_of_rows_does_not_matter_much(self, plugin: Handle) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -161,6 +162,27 @@ class ScalingContract(PluginContract):
     def test_starts_without_effect(self, model: ScalingModel) -> None:
         for term in model.terms:
             np.testing.assert_allclose(term.values(term.parameters), 1.0, atol=1e-9)
+
+    @pytest.mark.parametrize("n", [0, 1, 2, 5])
+    def test_takes_any_number_of_observations(self, plugin: Handle, experiment: Experiment, n: int) -> None:
+        model = plugin.build_scaling_model(
+            experiment=experiment, observations=scan_observations(experiment, n), existing=None
+        )
+        for term in model.terms:
+            assert term.values(term.parameters).shape == (n,)
+            assert term.log_slopes(term.parameters).shape == (n, term.weights.shape[1])
+            assert np.isfinite(term.parameters).all()
+            assert np.isfinite(term.values(term.parameters)).all()
+
+    def test_takes_observations_that_all_are_alike(self, plugin: Handle, experiment: Experiment) -> None:
+        one = scan_observations(experiment, 1)
+        rows = {f.name: np.repeat(getattr(one, f.name), 100, axis=0) for f in fields(one) if f.name != "n_datasets"}
+        model = plugin.build_scaling_model(
+            experiment=experiment, observations=ScalingObservations(**rows), existing=None
+        )
+        for term in model.terms:
+            values = term.values(term.parameters)
+            assert np.isfinite(values).all() and np.ptp(values) < 1e-9
 
     def test_null_values_do_nothing(self, model: ScalingModel) -> None:
         for term in model.terms:

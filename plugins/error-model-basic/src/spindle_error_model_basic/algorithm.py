@@ -21,7 +21,11 @@ FULL_ENOUGH = 0.95
 
 
 class BasicErrorModel(Algorithm):
-    """sigma'^2 = a^2 (sigma^2 + c N + (b I)^2), where N is the variance of the reflection's own photon counts."""
+    """sigma'^2 = a^2 (sigma^2 + c N + (b I)^2), where N is the variance of the reflection's own photon counts.
+
+    I is the intensity that the equivalents let expect, not the observed one: errors that grow with the observed intensity make
+    the weights follow the noise, and weighted means too low.
+    """
 
     class Params(Params):
         """The basic error model, sigma'^2 = a^2 (sigma^2 + c N + (b I)^2)."""
@@ -69,7 +73,7 @@ class BasicErrorModel(Algorithm):
         """See `spindle.contracts.error_model.ErrorModelSpec`."""
         a, b = model.parameters[:2]
         c = model.details.get("c", 0.0)
-        return np.asarray(a * a * (variance + c * counting + (b * intensity) ** 2))
+        return np.asarray(a * a * (variance + c * counting + (b * np.maximum(expected, 0.0)) ** 2))
 
     @hookimpl
     def fit_error_model(self, observations: ErrorModelObservations, start: ErrorModelFit | None) -> ErrorModelFit:
@@ -122,7 +126,7 @@ class BasicErrorModel(Algorithm):
             return (), {}
         counting = observations.counting[rows][before.rows]
         after = replace(before, variance=before.variance + c * counting)
-        weighted = a * a * (after.variance + (b * after.intensity) ** 2)
+        weighted = after.sigma(a, b) ** 2
         after.mean = means(after.intensity, weighted, after.scale, after.group, int(after.group[-1]) + 1)[after.group]
         bins = intensity_bins(before.expected, self.params.n_bins)
         deviations = after.deviations(a, b)

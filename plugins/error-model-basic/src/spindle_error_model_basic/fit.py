@@ -56,8 +56,12 @@ class Sample:
         """(n,) float64: (I / g - <I>) / (sigma' / g) times sqrt(n / (n - 1)), as the observation is part of its
         mean.
         """
-        sigma = a * np.sqrt(self.variance + (b * self.intensity) ** 2)
-        return np.sqrt(self.multiplicity / (self.multiplicity - 1)) * (self.intensity - self.expected) / sigma
+        difference = self.intensity - self.expected
+        return np.asarray(np.sqrt(self.multiplicity / (self.multiplicity - 1)) * difference / self.sigma(a, b))
+
+    def sigma(self, a: float, b: float) -> np.ndarray:
+        """(n,) float64: sigma' under the model, from the expected intensity."""
+        return np.asarray(a * np.sqrt(self.variance + (b * self.expected) ** 2))
 
 
 def means(
@@ -166,7 +170,7 @@ def minimise_b(sample: Sample, a: float, bins: np.ndarray) -> float:
     weight = np.bincount(bins[use], sample.expected[use]) / np.bincount(bins[use])
 
     def target(log_b: float) -> float:
-        v = bin_variances(sample.deviations(a, np.exp(log_b)), bins)
+        v = np.maximum(bin_variances(sample.deviations(a, np.exp(log_b)), bins), 1e-12)
         return float((weight * ((0.5 - v) ** 2 + 1.0 / v - 1.25)).sum() / weight.sum())
 
     low, high = np.log(1e-4), np.log(0.5)
@@ -196,6 +200,8 @@ def fit_individually(sample: Sample, n_bins: int, a: float | None, b: float | No
     for _ in range(20):
         before = now_a
         now_a *= slope_of_normal_plot(sample.deviations(now_a, now_b))
+        if not now_a > 0:  # equivalents without any scatter
+            return None
         if b is None:
             now_b = minimise_b(sample, now_a, bins)
         if settled:
@@ -211,7 +217,10 @@ def fit_regression(sample: Sample) -> tuple[float, float] | None:
     y = sample.multiplicity / (sample.multiplicity - 1) * (sample.intensity - sample.expected) ** 2 / square
     weight = 1.0 / (x + 1e-4) ** 2
     mx, my = np.average(x, weights=weight), np.average(y, weights=weight)
-    slope = (weight * (x - mx) * (y - my)).sum() / (weight * (x - mx) ** 2).sum()
+    spread = (weight * (x - mx) ** 2).sum()
+    if not spread > 1e-12 * (weight * x**2).sum():  # one kind of reflection tells no line
+        return None
+    slope = (weight * (x - mx) * (y - my)).sum() / spread
     intercept = my - slope * mx
     if slope <= 0:
         return None

@@ -50,8 +50,9 @@ def fit_likelihood(
     a = fixed[0] or a
     b = fixed[1] if fixed[1] is not None else b
     c = fixed[2] if fixed[2] is not None else c
+    expected = np.maximum(scale * means(intensity, variance, scale, group, n_groups)[group], 0.0)
     for _ in range(30):
-        model = a * a * (variance + c * counting + (b * intensity) ** 2)
+        model = a * a * (variance + c * counting + (b * expected) ** 2)
         weight = 1.0 / model
         sums = np.bincount(group, weight * scale**2, n_groups)[group]
         mean = means(intensity, model, scale, group, n_groups)[group]

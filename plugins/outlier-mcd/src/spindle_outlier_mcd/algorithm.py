@@ -13,6 +13,8 @@ from .corrections import chi_squared_quantile, consistency_factor, small_sample_
 from .kernels import concentrate
 
 SEED = 42
+# Relative differences below this are rounding.
+ROUNDING = 1e-12
 KEPT = 10
 
 
@@ -165,13 +167,18 @@ class McdOutlier(Algorithm):
     @hookimpl
     def find_outliers(self, residuals: np.ndarray) -> np.ndarray:
         """Outliers by robust distance; see `spindle.contracts.outlier.OutlierSpec.find_outliers`."""
-        n, p = residuals.shape
-        if n < 2 * p + 2:
+        n = len(residuals)
+        if n == 0:
+            return np.zeros(0, dtype=bool)
+        # Residuals in mm and radians: the same numerical weight for each. A column in which half of the rows are alike
+        # (but for rounding) has no spread to compare with and would make every covariance singular.
+        middle = np.median(residuals, axis=0)
+        scale = np.median(np.abs(residuals - middle), axis=0)
+        spread = scale > ROUNDING * np.abs(middle)
+        p = int(spread.sum())
+        if p == 0 or n < 2 * p + 2:
             return np.zeros(n, dtype=bool)
-        # Residuals in mm and radians: the same numerical weight for each.
-        scale = np.median(np.abs(residuals - np.median(residuals, axis=0)), axis=0)
-        scale[scale <= 0] = 1.0
-        data = residuals / scale
+        data = residuals[:, spread] / scale[spread]
         found = minimum_covariance_determinant(data, self.params)
         if found is None or found.determinant <= 0:
             return np.zeros(n, dtype=bool)

@@ -56,6 +56,11 @@ def rejection_distance(distances: np.ndarray) -> tuple[float, float]:
     distances : (n,) float64
         Lengths of the residuals, in any order.
 
+    Notes
+    -----
+    The spots that the distribution is fitted to are the bulk by definition, so the search begins beyond them: with
+    residuals that all are alike (an offset of the whole group) the shortest ones exceed what a Rayleigh distribution
+    expects of them.
     """
     ordered = np.sort(distances)
     n = len(ordered)
@@ -66,7 +71,7 @@ def rejection_distance(distances: np.ndarray) -> tuple[float, float]:
     sigma = fit_rayleigh(ordered[:fitted], cdf[:fitted])
     spread = sigma * math.sqrt((4.0 - math.pi) / 2.0)
     expected = sigma * np.sqrt(-2.0 * np.log1p(-cdf))
-    beyond = np.flatnonzero(ordered - expected >= spread)
+    beyond = np.flatnonzero((ordered - expected >= spread) & (ordered > ordered[fitted - 1]))
     return (float(ordered[beyond[0]]) if len(beyond) else math.inf), sigma
 
 

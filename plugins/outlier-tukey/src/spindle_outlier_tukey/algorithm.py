@@ -7,6 +7,9 @@ import numpy as np
 from spindle.contracts import Algorithm, hookimpl
 from spindle.params import Float, Params
 
+# Relative differences below this are rounding.
+ROUNDING = 1e-12
+
 
 def hinges(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Tukey's hinges (k,), (k,) of the columns of values (n, k): medians of the lower and upper half, the middle
@@ -36,5 +39,6 @@ class TukeyOutlier(Algorithm):
         if len(residuals) == 0:
             return np.zeros(0, dtype=bool)
         low, high = hinges(residuals)
-        margin = self.params.iqr_multiplier * (high - low)
+        # Residuals that are alike but for rounding have quartiles that coincide: rounding makes no outlier.
+        margin = self.params.iqr_multiplier * (high - low) + ROUNDING * np.maximum(np.abs(low), np.abs(high))
         return np.asarray(((residuals < low - margin) | (residuals > high + margin)).any(axis=1))

@@ -124,7 +124,7 @@ def write_columns(
         if way == "dials":
             variance = variance * (1.0 + np.sqrt(scale_variance) / obs.g)
         elif way == "exact" or not scaler.use_error_model:
-            variance = variance + (obs.intensity / obs.g) ** 2 * scale_variance
+            variance = variance + (scaler.expected() / obs.g) ** 2 * scale_variance
     for name, start, values in (
         ("intensity.scale.value", np.zeros(n), obs.intensity),
         ("intensity.scale.variance", np.zeros(n), variance),

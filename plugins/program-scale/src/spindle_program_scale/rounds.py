@@ -162,7 +162,7 @@ class Scaler:
         order = obs.groups.order
         variance = self.corrected_variance()
         if spread:
-            variance = variance + (spread * obs.intensity) ** 2
+            variance = variance + (spread * self.expected()) ** 2
         rejected = np.zeros(len(obs), bool)
         reject_outliers(
             obs.groups.offsets, obs.intensity[order], 1.0 / variance[order], obs.g[order], options.outlier_zmax,

@@ -177,8 +177,8 @@ class PhysicalScaling(Algorithm):
         x = (
             np.clip(observations.image_observed, *self._images) * factor
         )  # centroids of weak reflections can lie anywhere
-        start = x.min()
-        stop = max(np.ceil(round(float(x.max() - start), 10)), 1.0)
+        start, end = (float(x.min()), float(x.max())) if len(x) else (self._images[0] * factor,) * 2
+        stop = max(np.ceil(round(end - start, 10)), 1.0)
         u = np.clip(observations.image * factor - start, 0.0, stop)
         null = 1.0 if name == "scale" else 0.0
         n_intervals = _n_intervals(stop, self._width, spacing)

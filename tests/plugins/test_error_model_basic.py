@@ -1,0 +1,66 @@
+"""The basic error model: what its weights follow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from spindle_error_model_basic import BasicErrorModel
+
+from spindle.contracts.error_model import ErrorModelFit, ErrorModelObservations
+from spindle.testing.error_model import simulated_equivalents
+
+
+@pytest.fixture
+def model() -> ErrorModelFit:
+    return ErrorModelFit("BasicErrorModel", (1.0, 0.2), details={"c": 0.0})
+
+
+def test_weighted_means_are_not_biased_by_the_noise(model: ErrorModelFit) -> None:
+    rng = np.random.default_rng(4)
+    n, true = 20_000, 1000.0
+    intensity = true * (1.0 + 0.2 * rng.normal(size=n))
+    plugin = BasicErrorModel()
+    variance = plugin.corrected_variance(intensity, np.full(n, 100.0), np.full(n, true), np.zeros(n), model)
+    # The variance of the mean is 0.2^2 / n; weights from the observed intensity put it 8 % too low.
+    assert np.average(intensity, weights=1.0 / variance) == pytest.approx(true, rel=5 * 0.2 / np.sqrt(n))
+
+
+def test_a_negative_expectation_counts_as_none(model: ErrorModelFit) -> None:
+    one = np.ones(1)
+    variance = BasicErrorModel().corrected_variance(-500.0 * one, 9.0 * one, -400.0 * one, 0.0 * one, model)
+    assert variance == pytest.approx(9.0)
+
+
+@pytest.mark.parametrize(
+    ("minimisation", "tolerance"), [("likelihood", 0.03), ("individual", 0.2), ("regression", 0.2)]
+)
+def test_large_relative_errors_are_found(minimisation: str, tolerance: float) -> None:
+    params = BasicErrorModel.Params()
+    params.minimisation = minimisation
+    observations = simulated_equivalents(n_groups=3000, multiplicity=8, a=1.0, b=0.2)
+    found = BasicErrorModel(params).fit_error_model(observations, None)
+    # individual (bins weighed towards the strongest) and regression (a straight line) are approximations.
+    assert found.parameters[0] * found.parameters[1] == pytest.approx(0.2, rel=tolerance)
+
+
+@pytest.mark.parametrize("minimisation", ["likelihood", "individual", "regression"])
+def test_equivalents_without_scatter_end_in_a_model(minimisation: str) -> None:
+    params = BasicErrorModel.Params()
+    params.minimisation = minimisation
+    n = 1000
+    ones = np.ones(n)
+    alike = ErrorModelObservations(1000 * ones, 50 * ones, ones, 0 * ones, ones, np.arange(0, n + 1, 4))
+    found = BasicErrorModel(params).fit_error_model(alike, None)
+    variance = BasicErrorModel(params).corrected_variance(1000 * ones, 50 * ones, 1000 * ones, 0 * ones, found)
+    assert np.isfinite(variance).all() and variance.min() > 0
+
+
+def test_one_reflection_many_times_is_enough_or_says_so() -> None:
+    rng = np.random.default_rng(1)
+    n = 400
+    expected = np.full(n, 5000.0)
+    intensity = expected + np.sqrt(expected) * rng.normal(size=n)
+    observations = ErrorModelObservations(intensity, expected, np.ones(n), expected, np.ones(n), np.array([0, n]))
+    found = BasicErrorModel().fit_error_model(observations, None)
+    variance = BasicErrorModel().corrected_variance(intensity, expected, expected, expected, found)
+    assert np.sqrt(variance.mean() / 5000.0) == pytest.approx(1.0, abs=0.15)
