@@ -50,8 +50,8 @@ def test_image_number_in_a_name(name, parts):
 
 
 def test_template_of_padded_and_unpadded_numbers():
-    assert template_of([split_number(f"/d/t_{i:03d}.cbf") for i in (1, 2)]) == "/d/t_###.cbf"
-    assert template_of([split_number(f"/d/t_{i}.cbf") for i in (9, 10)]) == "/d/t_#.cbf"
+    assert template_of([split_number(f"/d/t_{i:03d}.cbf") for i in (1, 2)]).text == "/d/t_###.cbf"
+    assert template_of([split_number(f"/d/t_{i}.cbf") for i in (9, 10)]).text == "/d/t_#.cbf"
     with pytest.raises(FileFormatError, match="different widths"):
         template_of([split_number("/d/t_01.cbf"), split_number("/d/t_002.cbf")])
 

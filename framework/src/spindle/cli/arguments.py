@@ -198,7 +198,15 @@ def expand(program: str, word: str) -> list[Path]:
     path = Path(word).expanduser()
     if path.exists():
         return [path]
-    matches = sorted(glob.glob(str(path).replace("#", "[0-9]")))
+    from spindle.files import files_of_template
+    from spindle.models import split_template
+
+    numbered = files_of_template(str(path))
+    if numbered is not None:
+        return [Path(p) for _, p in numbered.files]
+    parts = split_template(str(path))
+    pattern = str(path) if parts is None else f"{parts.prefix}{'[0-9]' * parts.width}{parts.suffix}"
+    matches = sorted(glob.glob(pattern))
     if matches:
         return [Path(m) for m in matches]
     if any(c in word for c in "*?[#"):

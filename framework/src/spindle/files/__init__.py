@@ -5,11 +5,14 @@ from __future__ import annotations
 from .atomic import atomic_write
 from .experiments import experiments_from_dict, experiments_to_dict, read_experiments, write_experiments
 from .reflections import read_reflections, write_reflections
+from .templates import NumberedFiles, files_of_template
 
 __all__ = [
+    "NumberedFiles",
     "atomic_write",
     "experiments_from_dict",
     "experiments_to_dict",
+    "files_of_template",
     "read_experiments",
     "read_reflections",
     "write_experiments",

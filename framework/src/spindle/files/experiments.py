@@ -84,12 +84,15 @@ def experiments_from_dict(data: dict[str, Any], folder: Path | None = None) -> E
 
 def _imageset_from_dict(data: dict[str, Any], folder: Path) -> ImageSet:
     known = {"__id__", "template", "images", "single_file_indices", "mask", "gain", "pedestal", "dx", "dy", "params"}
+    known.add("number_field")
     models = {"beam", "detector", "goniometer", "scan"}  # old files repeat the models here
 
     def place(name: str | None) -> str | None:
         if not name:
             return None
-        expanded = os.path.expandvars(os.path.expanduser(name))
+        # A folder that is there may have $ or ~ in its name.
+        is_there = os.path.isabs(name) and os.path.isdir(os.path.dirname(name))
+        expanded = name if is_there else os.path.expandvars(os.path.expanduser(name))
         return expanded if os.path.isabs(expanded) else os.path.join(os.path.abspath(folder), expanded)
 
     kind = data.get("__id__", "ImageSequence")
@@ -102,13 +105,25 @@ def _imageset_from_dict(data: dict[str, Any], folder: Path) -> ImageSet:
         **{key: place(data.get(key)) for key in ("mask", "gain", "pedestal", "dx", "dy")},  # type: ignore[arg-type]
         params=dict(data.get("params") or {}),
         extra={k: v for k, v in data.items() if k not in known | models},
+        number_field=_number_field(data.get("number_field")),
     )
+
+
+def _number_field(value: Any) -> tuple[int, int] | None:
+    """Where the number is in a template whose names hold # themselves."""
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 2 or not all(type(v) is int and 0 <= v < 256 for v in value):
+        raise FileFormatError(f"imageset, number_field: expected two numbers of characters, found {value!r}")
+    return value[0], value[1]
 
 
 def _imageset_to_dict(imageset: ImageSet) -> dict[str, Any]:
     out: dict[str, Any] = {"__id__": imageset.kind}
     if imageset.template is not None:
         out["template"] = imageset.template
+    if imageset.number_field is not None:
+        out["number_field"] = list(imageset.number_field)
     if imageset.kind != "ImageSequence" or imageset.template is None:
         out["images"] = list(imageset.paths)
     for key in ("mask", "gain", "pedestal", "dx", "dy"):

@@ -114,7 +114,7 @@ class Sweep:
         start = self.first if imageset.kind == "ImageSequence" else 0
         for number in range(start + 1, start + 1 + self.last - self.first):
             path, frame = imageset.file_of_image(number)
-            is_series = imageset.template is not None and "#" not in imageset.template
+            is_series = imageset.template is not None and imageset.numbered is None
             names.append(Path(path).name + (f"[{frame}]" if frame or is_series else ""))
         return names
 

@@ -10,6 +10,7 @@ from .experiment import Experiment, Experiments
 from .goniometer import Goniometer
 from .imageset import ImageSet
 from .scan import Scan
+from .templates import Template, possible_templates, split_template
 
 __all__ = [
     "PARALLAX_CODES",
@@ -24,4 +25,7 @@ __all__ = [
     "Panel",
     "PanelGeometry",
     "Scan",
+    "Template",
+    "possible_templates",
+    "split_template",
 ]

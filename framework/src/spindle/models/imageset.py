@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .templates import Template, split_template
+
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
@@ -14,7 +16,8 @@ class ImageSet:
     ----------
     kind : "ImageSequence", "ImageSet", "ImageGrid" or "MemImageSet"
     template : str
-        File name with ``#`` in place of the image number, or one file with many images (sequences only).
+        File name with ``#`` in place of the image number, or one file with many images (sequences only). The last run
+        of ``#`` of the name stands for the number; with `single_file_indices` none does.
     paths : tuple of str
         File names of a plain image set.
     image_range : (int, int) or None
@@ -29,6 +32,8 @@ class ImageSet:
         Name of the format plugin, when forced.
     extra : dict
         Unknown keys of the file.
+    number_field : (int, int) or None
+        Digits of the number in `template` and characters after it, where names hold ``#`` themselves.
     """
 
     kind: str = "ImageSequence"
@@ -44,14 +49,20 @@ class ImageSet:
     params: dict[str, Any] = field(default_factory=dict)
     format: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    number_field: tuple[int, int] | None = None
+
+    @property
+    def numbered(self) -> Template | None:
+        """The parts of the template; None when the images are not numbered by file name."""
+        if self.template is None or self.single_file_indices is not None:
+            return None
+        return split_template(self.template, self.number_field)
 
     def file_of_image(self, number: int) -> tuple[str, int]:
         """File and 0-based frame in it of an image number (sequences) or 1-based position (image sets)."""
-        if self.template is not None and "#" in self.template:
-            first = self.template.index("#")
-            last = self.template.rindex("#")
-            width = last - first + 1
-            return f"{self.template[:first]}{number:0{width}d}{self.template[last + 1 :]}", 0
+        parts = self.numbered
+        if parts is not None:
+            return parts.name(number), 0
         if self.template is not None:
             return self.template, number - 1
         position = number - 1

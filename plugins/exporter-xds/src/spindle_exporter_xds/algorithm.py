@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +135,13 @@ def _template(experiment: Experiment, folder: str) -> str:
             "export format=xds: the experiment has no file name template; XDS reads images that are numbered by file "
             "name"
         )
-    return re.sub("#", "?", os.path.relpath(imageset.template, folder))
+    name = os.path.relpath(imageset.template, folder)
+    parts = imageset.numbered
+    return (
+        name
+        if parts is None
+        else f"{name[: len(name) - len(parts.suffix) - parts.width]}{'?' * parts.width}{parts.suffix}"
+    )
 
 
 def spot_text(table: ReflectionTable) -> str:

@@ -7,6 +7,8 @@ import os
 import re
 
 from spindle.errors import UserError
+from spindle.files import files_of_template
+from spindle.models import split_template
 
 __all__ = ["image_names"]
 
@@ -44,13 +46,18 @@ def _names(word: str) -> list[str]:
                 f"find_spots_client: {word}: the first image must not come after the last (file:first:last)"
             )
         numbers = range(first, last + 1)
-        template = re.fullmatch(r"([^#]*)(#+)([^#]*)", path)
-        if template and not os.path.exists(path):
-            head, hashes, tail = template.groups()
-            return [f"{head}{n:0{len(hashes)}d}{tail}" for n in numbers]
+        template = split_template(path)
+        if template is not None and not os.path.exists(path):
+            there = files_of_template(path)
+            return [(template if there is None else there.template).name(n) for n in numbers]
         return [f"{path}:{n}" for n in numbers]
+    numbered = files_of_template(word)
+    if numbered is not None:
+        return [path for _, path in numbered.files]
     if any(c in word for c in "*?[#"):
-        found = sorted(glob.glob(word.replace("#", "[0-9]")))
+        parts = split_template(word)
+        pattern = word if parts is None else f"{parts.prefix}{'[0-9]' * parts.width}{parts.suffix}"
+        found = sorted(glob.glob(pattern))
         if not found:
             raise UserError(
                 f"find_spots_client: no file matches {word!r} in {os.getcwd()}; for files that only the server sees, "

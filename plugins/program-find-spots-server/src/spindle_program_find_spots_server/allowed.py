@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spindle.models import split_template
+
 from .refusal import Refusal
 
 __all__ = ["AllowedFolders", "ImageName"]
@@ -70,12 +72,9 @@ class AllowedFolders:
         if match is None or os.path.exists(text):
             return ImageName(self.file(text))
         path, number = match["file"], int(match["number"])
-        if "#" in path and not os.path.exists(path):
-            width = len(path) - len(path.replace("#", ""))
-            first = path.index("#")
-            if path[first : first + width] != "#" * width:
-                raise Refusal(400, f"image {text}: the # of a template must stand together, name_####.cbf:12")
-            return ImageName(self.file(f"{path[:first]}{number:0{width}d}{path[first + width :]}"))
+        template = split_template(path)
+        if template is not None and not os.path.exists(path):
+            return ImageName(self.file(template.name(number)))
         return ImageName(self.file(path), number)
 
     def check(self, path: str, what: str) -> None:

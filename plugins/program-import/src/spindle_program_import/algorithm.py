@@ -144,7 +144,8 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
         )
     report_refused(headers, params, context)
     shared = SharedModels(params.input.tolerance)
-    all_series = make_series(headers.items, shared)
+    apart: list[str] = []
+    all_series = make_series(headers.items, shared, apart)
     # A fresh start: a parameter that changes little must not be taken for the header's model again.
     _change_models(all_series, params, reference, SharedModels(params.input.tolerance))
     _select_images(all_series, params)
@@ -165,7 +166,7 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
     experiments = builder.experiments(runs)
     for note, where in headers.notes.items():
         context.log.warning("%s%s: %s", where[0], f" and {len(where) - 1} more" if len(where) > 1 else "", note)
-    for note in (*builder.notes, *centre_faults(experiments)):
+    for note in (*apart, *builder.notes, *centre_faults(experiments)):
         context.log.warning("%s", note)
     report_counts(headers, runs, context)
     return experiments

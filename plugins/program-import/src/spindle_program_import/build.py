@@ -108,13 +108,14 @@ class Builder:
 
     def _template_set(self, series: Series, scan: Scan) -> ImageSet:
         indices = None
-        if series.is_container:
+        if series.is_literal:
             indices = tuple(range(*scan.array_range))
         return ImageSet(
             kind="ImageSequence",
             template=series.template,
             image_range=scan.image_range,
             single_file_indices=indices,
+            number_field=series.number_field,
             **self._imageset_fields(),
         )
 
@@ -127,7 +128,8 @@ class Builder:
                 kind="ImageSequence",
                 template=run.series.template,
                 image_range=(min(numbers), max(numbers)),
-                single_file_indices=tuple(n - 1 for n in numbers) if run.series.is_container else None,
+                single_file_indices=tuple(n - 1 for n in numbers) if run.series.is_literal else None,
+                number_field=run.series.number_field,
                 **self._imageset_fields(),
             )
         return self._still_sets[key]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spindle.errors import FileFormatError, HeaderError
+from spindle.files import files_of_template
+from spindle.models import Template, split_template
 
 COMPRESSION_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 
@@ -44,7 +46,7 @@ def split_number(path: str) -> NumberedFile:
 
     The number is the last run of digits of the stem (``t_1_0023.cbf.gz``: 23); failing that, an extension of digits
     (``t.0026.bz2``); failing that, the last run of digits anywhere before the extension (``t_0023_corr.cbf``). More
-    than nine digits are a time stamp, not a number.
+    than nine digits, zeros before them left aside, are a time stamp, not a number.
     """
     folder, slash, name = path.rpartition("/")
     stem, tail = name, ""
@@ -53,12 +55,17 @@ def split_number(path: str) -> NumberedFile:
             stem, tail = stem[: -len(suffix)], suffix
     dot = stem.rfind(".")
     base, extension = (stem[:dot], stem[dot:]) if dot > 0 else (stem, "")
-    if re.fullmatch(r"\.\d+", extension):
+    if re.fullmatch(r"\.[0-9]+", extension) and is_number(extension[1:]):
         return NumberedFile(path, folder + slash + base + ".", extension[1:], tail)
-    match = re.search(r"(\d+)(\D*)$", base)
-    if match is None or len(match.group(1)) > 9:
+    match = re.search(r"([0-9]+)([^0-9]*)$", base)
+    if match is None or not is_number(match.group(1)):
         return NumberedFile(path, path, "", "")
     return NumberedFile(path, folder + slash + base[: match.start()], match.group(1), match.group(2) + extension + tail)
+
+
+def is_number(digits: str) -> bool:
+    """Whether digits may count images: longer ones are time stamps."""
+    return len(digits.lstrip("0")) <= 9
 
 
 def refuse_doubles(files: Iterable[NumberedFile]) -> None:
@@ -77,8 +84,8 @@ def refuse_doubles(files: Iterable[NumberedFile]) -> None:
             raise HeaderError(file.path, f"image {int(file.digits)}", "each image once", found, f"give one set: {one}")
 
 
-def template_of(files: list[NumberedFile]) -> str:
-    """Template of a series, ``#`` in place of digits; one ``#`` when numbers are not padded with zeros."""
+def template_of(files: list[NumberedFile]) -> Template:
+    """Template of a series; a width of one digit when numbers are not padded with zeros."""
     widths = {len(f.digits) for f in files}
     width = min(widths)
     unpadded = len(widths) > 1 and not all(len(f.digits) == width or not f.digits.startswith("0") for f in files)
@@ -94,7 +101,7 @@ def template_of(files: list[NumberedFile]) -> str:
             f"different widths ({names})",
             f"rename the files, or import each width on its own: {one}",
         )
-    return f"{files[0].prefix}{'#' * width}{files[0].suffix}"
+    return Template(files[0].prefix, width, files[0].suffix)
 
 
 def expand(files: Iterable[str | Path], templates: Iterable[str], folders: Iterable[str]) -> list[str]:
@@ -149,10 +156,15 @@ def _one(item: str) -> list[str]:
         return _folder(path)
     if path.exists():
         return [str(path.absolute())]
-    if "#" in item:
+    parts = split_template(str(path))
+    if parts is not None and not any(c in parts.prefix for c in "*?["):
         return _template(item)
-    if any(c in item for c in "*?["):
-        names = sorted(glob.glob(str(path)), key=_by_number)
+    if parts is not None or any(c in item for c in "*?["):
+        matched = None if parts is None else files_of_template(str(path.absolute()))
+        if matched is not None:
+            return [name for _, name in matched.files]
+        pattern = str(path) if parts is None else f"{parts.prefix}{'[0-9]' * parts.width}{parts.suffix}"
+        names = sorted(glob.glob(pattern), key=_by_number)
         if not names:
             raise FileFormatError(f"{item}: no file matches this pattern in {path.parent.absolute()}")
         return [str(Path(n).absolute()) for n in names if Path(n).is_file()]
@@ -199,33 +211,28 @@ def container_ranges(templates: Iterable[str]) -> dict[str, tuple[int, int]]:
     found = {}
     for template in templates:
         name, numbers = split_range(template)
-        if "#" not in name and numbers is not None:
-            found[str(Path(name).expanduser().absolute())] = numbers
+        path = str(Path(name).expanduser().absolute())
+        if numbers is not None and (split_template(path) is None or Path(path).is_file()):
+            found[path] = numbers
     return found
 
 
 def _template(template: str) -> list[str]:
     name, numbers = split_range(template)
     path = str(Path(name).expanduser().absolute())
-    if path.count("#") == 0:
-        if Path(path).is_file():
-            return [path]
+    parts = split_template(path)
+    if Path(path).is_file() and (parts is None or files_of_template(path) is None):
+        return [path]
+    if parts is None:
         raise FileFormatError(f"template={template}: no # in it; write # in place of each digit, as in image_####.cbf")
-    first, last = path.index("#"), path.rindex("#")
-    if path[first : last + 1].strip("#"):
-        raise FileFormatError(f"template={template}: the # must be in one row")
-    prefix, suffix, width = path[:first], path[last + 1 :], last - first + 1
-    pattern = re.compile(re.escape(prefix) + r"(\d+)" + re.escape(suffix))
-    found = []
-    for file in glob.glob(glob.escape(prefix) + "*" + glob.escape(suffix)):
-        match = pattern.fullmatch(file)
-        if match and (len(match.group(1)) == width or (len(match.group(1)) > width and match.group(1)[0] != "0")):
-            found.append((int(match.group(1)), file))
-    there = sorted(n for n, _ in found)
+    matched = files_of_template(path)
+    found = [] if matched is None else matched.files
+    there = [n for n, _ in found]
     if numbers is not None:
         found = [(n, file) for n, file in found if numbers[0] <= n <= numbers[1]]
     if not found:
-        place = f"of {there[0]} to {there[-1]} is within {template}" if there else f"matches in {Path(prefix).parent}"
-        example = f"{Path(prefix).name}{(numbers or (1, 1))[0]:0{width}d}{suffix}"
-        raise FileFormatError(f"template={template}: no file {place}; expected {example} and so on")
-    return [file for _, file in sorted(found)]
+        place = f"of {there[0]} to {there[-1]} is within {template}" if there else f"matches in {Path(path).parent}"
+        example = Path(parts.name((numbers or (1, 1))[0])).name
+        rule = " (the last run of # of the file name stands for the number)" if "#" in Path(parts.prefix).name else ""
+        raise FileFormatError(f"template={template}: no file {place}; expected {example} and so on{rule}")
+    return [file for _, file in found]

@@ -14,8 +14,9 @@ from spindle.models import Beam, Detector, Goniometer, Scan
 from spindle.models.scan import STILL_WIDTH_DEG
 
 from .compare import Difference, beam_differences, detector_differences, goniometer_differences
-from .files import NumberedFile, refuse_doubles, split_number, template_of
+from .files import NumberedFile, refuse_doubles, template_of
 from .headers import Header
+from .numbering import number_files
 
 # Without a tolerance from the user: steps may differ from the width by this fraction of it.
 STEP_TOLERANCE = 0.03
@@ -62,11 +63,30 @@ class Run:
 
 @dataclass(slots=True)
 class Series:
-    """Images whose file names differ in the number only, or the images of one file."""
+    """Images whose file names differ in the number only, or the images of one file.
+
+    Attributes
+    ----------
+    template : str
+    frames : list of Frame
+    is_container : bool
+        One file of many images.
+    number_field : (int, int) or None
+        As `spindle.models.ImageSet` has it.
+    is_numbered : bool
+        Whether the name has a number.
+    """
 
     template: str
     frames: list[Frame]
     is_container: bool = False
+    number_field: tuple[int, int] | None = None
+    is_numbered: bool = True
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether ``#`` in the name is no digit."""
+        return self.is_container or (not self.is_numbered and "#" in self.template)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +142,19 @@ class SharedModels:
         return model
 
 
-def make_series(headers: list[Header], shared: SharedModels) -> list[Series]:
-    """Sort images into series, each sorted by number; series come in the order of their first image."""
+def make_series(headers: list[Header], shared: SharedModels, notes: list[str] | None = None) -> list[Series]:
+    """Sort images into series, each sorted by number; series come in the order of their first image.
+
+    `notes` is told of images that belong together by their angles and not by their names.
+    """
     series: dict[tuple[str, ...], list[tuple[NumberedFile | None, Header]]] = {}
-    refuse_doubles([split_number(h.path) for h in headers if h.n_images == 1])
+    named = number_files([h for h in headers if h.n_images == 1], [] if notes is None else notes)
+    refuse_doubles([name for name, _ in named])
+    names_of = {id(header): name for name, header in named}
     for header in headers:
-        if header.n_images > 1:
-            series.setdefault((header.path,), []).append((None, header))
-        else:
-            name = split_number(header.path)
-            series.setdefault((*name.series, header.format), []).append((name, header))
+        name = names_of.get(id(header))
+        key = (header.path,) if name is None else (*name.series, header.format)
+        series.setdefault(key, []).append((name, header))
     out = []
     for members in series.values():
         names = [name for name, _ in members if name is not None]
@@ -139,10 +162,13 @@ def make_series(headers: list[Header], shared: SharedModels) -> list[Series]:
             frames = [_frame(h, h.index + 1, shared) for _, h in members]
             out.append(Series(members[0][1].path, frames, True))
             continue
-        template = template_of(names) if names[0].digits else names[0].path
         frames = [_frame(h, int(n.digits or 1), shared) for n, h in members if n is not None]
         frames.sort(key=lambda f: f.number)
-        out.append(Series(template, frames))
+        if names[0].digits:
+            template = template_of(names)
+            out.append(Series(template.text, frames, number_field=template.field))
+        else:
+            out.append(Series(names[0].path, frames, is_numbered=False))
     return out
 
 
