@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spindle.errors import ModelError
+from spindle.errors import ModelError, ParameterError
 
 from .arrays import fixed_array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import gemmi
+
+    from spindle.symmetry import SpaceGroupLike
+
+#: Key of a crystal's extra values, also in experiment files: the space group is what the user gave.
+KNOWN = "space_group_is_known"
 
 
 def orthogonalisation_matrix(cell: Any) -> np.ndarray:
@@ -52,42 +55,35 @@ def cell_from_real_space(vectors: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def space_group_from_symbol(symbol: str) -> gemmi.SpaceGroup:
-    """Space group from a Hall symbol (leading blank allowed), a Hermann-Mauguin symbol or a number given as text.
+    """Space group from a Hall symbol (written with a leading blank), a Hermann-Mauguin symbol or a number as text.
 
     Raises
     ------
     ModelError
         If there is no such space group in the tables of settings.
+
+    Notes
+    -----
+    The leading blank matters: `` P 4 2`` is the Hall symbol of P 4 2 2, ``P 4 2`` a way to write P 42. Code passes
+    groups rather than texts.
     """
-    import gemmi
-
-    text = symbol.strip()
-    order: tuple[Callable[[str], gemmi.SpaceGroup | None], ...]
-    if text.isdigit():
-        try:
-            return gemmi.SpaceGroup(int(text))
-        except ValueError as error:
-            raise ModelError(f"no space group has number {text}: give 1 to 230") from error
-    if symbol.startswith(" "):
-        order = (_from_hall, gemmi.find_spacegroup_by_name)
-    else:
-        order = (gemmi.find_spacegroup_by_name, _from_hall)
-    for lookup in order:
-        found = lookup(text)
-        if found is not None:
-            return found
-    raise ModelError(
-        f"'{symbol}' is no space group known to the tables: give a Hermann-Mauguin or Hall symbol or a number"
-    )
-
-
-def _from_hall(text: str) -> gemmi.SpaceGroup | None:
-    import gemmi
+    from spindle.symmetry import space_group
 
     try:
-        return gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(text))
-    except (RuntimeError, ValueError):
-        return None
+        return space_group(symbol)
+    except ParameterError as error:
+        raise ModelError(
+            f"'{symbol}' is no space group known to the tables: give a Hermann-Mauguin or Hall symbol or a number"
+        ) from error
+
+
+def hall_symbol(group: SpaceGroupLike) -> str:
+    """Hall symbol of a group, with the leading blank that marks it as one."""
+    from spindle.symmetry import space_group
+
+    if isinstance(group, str):
+        return " " + space_group_from_symbol(group).hall
+    return " " + space_group(group).hall
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +95,7 @@ class Crystal:
     A : (3, 3) float64, 1/angstrom
         Takes Miller indices to reciprocal lattice points: r = A h; A = U B.
     hall : str
-        Hall symbol of the space group.
+        Hall symbol of the space group; it gets a leading blank.
     A_at_scan_points : (n_images + 1, 3, 3) float64 or None
         A at image edges.
     mosaicity_deg : float or None
@@ -119,17 +115,18 @@ class Crystal:
         object.__setattr__(self, "A", fixed_array(self.A, (3, 3), "crystal A matrix"))
         if abs(np.linalg.det(self.A)) < 1e-15:
             raise ModelError("the crystal's A matrix is singular")
+        object.__setattr__(self, "hall", " " + self.hall.strip())  # a Hall symbol whatever wrote it
         if self.A_at_scan_points is not None:
             object.__setattr__(
                 self, "A_at_scan_points", fixed_array(self.A_at_scan_points, (-1, 3, 3), "A_at_scan_points")
             )
 
     @classmethod
-    def from_cell(cls, cell: Any, U: Any = None, space_group: str = "P 1", **fields: Any) -> Crystal:
-        """Crystal from a cell (angstrom, degrees), an orientation matrix and a space group symbol or number."""
+    def from_cell(cls, cell: Any, U: Any = None, space_group: SpaceGroupLike = "P 1", **fields: Any) -> Crystal:
+        """Crystal from a cell (angstrom, degrees), an orientation matrix and a space group, its symbol or number."""
         B = np.linalg.inv(orthogonalisation_matrix(cell)).T
         U = np.eye(3) if U is None else np.asarray(U, dtype=np.float64)
-        return cls(A=U @ B, hall=" " + space_group_from_symbol(str(space_group)).hall, **fields)
+        return cls(A=U @ B, hall=hall_symbol(space_group), **fields)
 
     @property
     def real_space(self) -> np.ndarray:
@@ -173,6 +170,22 @@ class Crystal:
         kept = {k: v for k, v in self.extra.items() if not k.startswith(("recalculated", "B_covariance"))}
         return replace(self, A=A, A_at_scan_points=A_at_scan_points, cell_sd=None, extra=kept)
 
-    def with_space_group(self, symbol: str) -> Crystal:
-        """The crystal with another space group; the cell is not changed."""
-        return replace(self, hall=" " + space_group_from_symbol(symbol).hall)
+    @property
+    def space_group_is_known(self) -> bool:
+        """Whether the user gave the space group, so that no program may choose another."""
+        return bool(self.extra.get(KNOWN, False))
+
+    def with_space_group(self, group: SpaceGroupLike, known: bool = False) -> Crystal:
+        """The crystal with another space group; the cell is not changed.
+
+        Parameters
+        ----------
+        group
+            Space group, its symbol or its number.
+        known
+            Whether it is what the user gave rather than what a program found.
+        """
+        extra = {k: v for k, v in self.extra.items() if k != KNOWN}
+        if known:
+            extra[KNOWN] = True
+        return replace(self, hall=hall_symbol(group), extra=extra)

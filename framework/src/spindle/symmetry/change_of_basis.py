@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -183,7 +183,7 @@ def change_crystal_basis(crystal: CrystalT, operator: ChangeOfBasis, group: Spac
         group = operator.apply_to_group(model.space_group)
     scan = None if model.A_at_scan_points is None else model.A_at_scan_points @ back
     changed = model.with_A(model.A @ back, scan)
-    result: CrystalT = replace(changed, hall=" " + space_group(group).hall)
+    result: CrystalT = changed.with_space_group(space_group(group))
     return result
 
 

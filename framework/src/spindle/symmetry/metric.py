@@ -67,7 +67,7 @@ def constrain_crystal(crystal: CrystalT, group: SpaceGroupLike) -> CrystalT:
     model: Any = crystal
     named = space_group(group)
     scan = None if model.A_at_scan_points is None else constrain_A(model.A_at_scan_points, named)
-    return model.with_A(constrain_A(model.A, named), scan).with_space_group(named.hall)  # type: ignore[no-any-return]
+    return model.with_A(constrain_A(model.A, named), scan).with_space_group(named)  # type: ignore[no-any-return]
 
 
 def symmetrise_cell(cell: npt.ArrayLike, group: SpaceGroupLike) -> np.ndarray:

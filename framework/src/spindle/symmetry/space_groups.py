@@ -30,6 +30,9 @@ SpaceGroupLike = gemmi.SpaceGroup | gemmi.GroupOps | str | int
 def space_group(symbol: SpaceGroupLike) -> gemmi.SpaceGroup:
     """The space group of a number, Hermann-Mauguin symbol (``P43212``, ``C 1 2 1``), Hall symbol or operators.
 
+    A text with a leading blank is a Hall symbol first, any other a Hermann-Mauguin symbol first: some texts are both,
+    and mean different groups.
+
     Raises
     ------
     ParameterError
@@ -47,9 +50,11 @@ def space_group(symbol: SpaceGroupLike) -> gemmi.SpaceGroup:
         if not 1 <= number <= 230:
             raise ParameterError(f"space group: number {number} is not between 1 and 230")
         return gemmi.get_spacegroup_reference_setting(number)
-    found = gemmi.find_spacegroup_by_name(str(symbol))
-    if found is None:
-        found = _by_hall_symbol(str(symbol))
+    text = str(symbol)
+    if text.startswith(" "):
+        found = _by_hall_symbol(text.strip()) or gemmi.find_spacegroup_by_name(text.strip())
+    else:
+        found = gemmi.find_spacegroup_by_name(text) or _by_hall_symbol(text)
     if found is None:
         raise ParameterError(
             f"space group: {symbol!r} is no known symbol; give a number, a Hermann-Mauguin symbol such as P212121 or "
@@ -177,10 +182,10 @@ def _triplet(rotation: np.ndarray) -> str:
 
 @lru_cache(maxsize=64)
 def sohncke_groups(laue: str) -> tuple[str, ...]:
-    """Hall symbols of the reference settings of all Sohncke groups of a Laue class."""
+    """Extended Hermann-Mauguin symbols of the reference settings of all Sohncke groups of a Laue class."""
     names = []
     for number in range(1, 231):
         candidate = gemmi.get_spacegroup_reference_setting(number)
         if candidate.is_sohncke() and candidate.laue_str() == laue:
-            names.append(candidate.hall)
+            names.append(candidate.xhm())
     return tuple(names)

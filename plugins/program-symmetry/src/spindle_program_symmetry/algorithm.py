@@ -16,19 +16,18 @@ from spindle.models import Experiments
 from spindle.params import Auto, Bool, Choice, Float, Int, PathParam, SpaceGroup, Str, Strings
 from spindle.params import Params as BaseParams
 from spindle.report import Table
-from spindle.symmetry import (
-    ChangeOfBasis,
-    change_crystal_basis,
-    constrain_crystal,
-    laue_class,
-    patterson_group,
-    space_group,
-)
+from spindle.symmetry import ChangeOfBasis, change_crystal_basis, constrain_crystal, patterson_group, space_group
 from spindle.table import ReflectionTable
 
 from .absences import ENANTIOMORPHS, TABLES, score_axes, score_space_groups
-from .analysis import LaueAnalysis, analyse, stars
-from .prepare import Prepared, prepare
+from .agreement import agreements
+from .agreement import rows as agreement_rows
+from .analysis import stars
+from .decision import MIN_PROBABILITY, Decision, decide, is_known
+from .known_group import contradiction_in_absences, contradiction_in_laue_group, describe, likelihood_of
+from .prepare import prepare
+
+MAX_ROWS = 50
 
 
 class SymmetryProgram(Program):
@@ -102,66 +101,48 @@ class SymmetryProgram(Program):
             )
         table = inputs.reflections[0]
         rng = np.random.default_rng(params.seed)
-        data = prepare(experiments, table, params, context)
+        decision = decide(prepare(experiments, table, params, context), experiments, params, rng, context.log)
         scores: dict[str, Any] = {}
-        if params.laue_group is None:
-            group = space_group(experiments[0].crystal.space_group)  # type: ignore[union-attr]
-            operators = [ChangeOfBasis.identity() for _ in experiments]
-            patterson = patterson_group(group)
-        else:
-            analysis = analyse(data, params, rng, context.log)
-            self._report(analysis, context)
-            patterson, operators = self._choose(analysis, data, params)
-            group = _chiral(patterson)
-            scores = analysis.to_dict()
+        if decision.analysis is not None:
+            self._report(decision, context)
+            scores = decision.analysis.to_dict()
+        group, operators = decision.group, decision.operators
         changed = self._apply(experiments, operators, group)
         reindexed, hkl = self._reindex(table, operators, context)
-        if params.systematic_absences.check:
-            given = experiments[0].crystal.space_group.hm  # type: ignore[union-attr]
-            group = self._absences(patterson, group, data, operators, params, context, scores, given)
+        problems = self._doubts(decision, context)
+        if params.systematic_absences.check and not decision.keeps_group:
+            given = experiments[0].crystal.space_group  # type: ignore[union-attr]
+            group = self._absences(decision, params, context, scores, given)
             changed = _with_group(changed, group)
+        if decision.keeps_group and is_known(changed) and not decision.undecided:
+            problems += self._check_known(decision, group, params, context)
+        self._agreement(decision, context, scores)
         cell = np.mean([e.crystal.cell for e in changed], axis=0)  # type: ignore[union-attr]
-        context.log.info("Space group %s, cell %s", group.hm, " ".join(f"{v:.4f}" for v in cell))
+        self._say_operators(operators, context)
+        context.log.info("Space group %s, cell %s", group.xhm(), " ".join(f"{v:.4f}" for v in cell))
         reindexed["miller_index"] = hkl
         files = {}
         if params.output.json is not None:
             text = json.dumps(scores, indent=2)
             files[str(params.output.json)] = _writer(text)
         summary = {
-            "space_group": group.hm,
+            "space_group": group.xhm(),
             "unit_cell": [round(float(v), 4) for v in cell],
-            "d_min": round(float(data.d_min), 3),
+            "d_min": round(float(decision.data.d_min), 3),
         }
         if "laue_group_probability" in scores:
             summary["probability"] = round(scores["laue_group_probability"], 3)
+        if problems:
+            summary["problem"] = problems[0]
+        following = f"spindle scale {params.output.experiments} {params.output.reflections}"
         return ProgramResult(
             experiments=changed, reflections=reindexed, summary=summary, files=files,
-            next_step=f"spindle scale {params.output.experiments} {params.output.reflections}",
+            next_step=f"first look into this: {problems[0]}; then {following}" if problems else following,
         )  # fmt: skip
 
-    def _choose(
-        self, analysis: LaueAnalysis, data: Prepared, params: Any
-    ) -> tuple[gemmi.SpaceGroup, list[ChangeOfBasis]]:
-        """Patterson group and the operator of each experiment into its setting."""
-        if params.change_of_basis_op is not None:
-            operator = ChangeOfBasis.from_string(params.change_of_basis_op)
-            return patterson_group(space_group(str(params.laue_group))), [operator] * len(data.to_minimum)
-        chosen = analysis.subgroups[0].subgroup
-        if params.laue_group is not Auto:
-            wanted = space_group(str(params.laue_group))
-            fitting = [s.subgroup for s in analysis.subgroups if laue_class(s.subgroup.group) == laue_class(wanted)
-                       and s.subgroup.group.centring_type() == wanted.centring_type()]  # fmt: skip
-            if not fitting:
-                have = ", ".join(dict.fromkeys(patterson_group(s.subgroup.group).hm for s in analysis.subgroups))
-                raise UserError(
-                    f"symmetry: laue_group={wanted.hm} is no symmetry of this lattice within "
-                    "lattice_symmetry_max_delta="
-                    f"{params.lattice_symmetry_max_delta} deg; it has {have}"
-                )
-            chosen = fitting[0]
-        return patterson_group(chosen.group), [chosen.to_best @ op for op in data.to_minimum]
-
-    def _report(self, analysis: LaueAnalysis, context: Any) -> None:
+    def _report(self, decision: Decision, context: Any) -> None:
+        analysis = decision.analysis
+        assert analysis is not None
         context.log.info(
             "CC of %d unrelated pairs: %.3f; sd(CC) = %.3f / sqrt(N); expected CC of a true symmetry %.3f, from "
             "identity %.3f",
@@ -193,15 +174,89 @@ class SymmetryProgram(Program):
             "Reindex operator",
         ]
         context.table(Table("Subgroups of the lattice symmetry", headers, rows, "symmetry_subgroups"))
-        best = analysis.subgroups[0]
-        if best.likelihood < 0.5:
+
+    def _doubts(self, decision: Decision, context: Any) -> list[str]:
+        """Warn of a choice that is not sure; what is wrong in short."""
+        if not decision.undecided or decision.analysis is None:
+            return []
+        best = decision.analysis.subgroups[0]
+        name = patterson_group(best.subgroup.group).hm
+        context.log.warning(
+            "The best Laue group, %s, has a probability of only %.2f: the data may be too few or too weak to decide, "
+            "twinned or wrongly indexed. The data stay in P 1; look at the table, and choose a group with laue_group= "
+            "if you know better", name, best.likelihood,
+        )  # fmt: skip
+        return [f"the symmetry is not decided (best {name}, probability {best.likelihood:.2f}), the data are in P 1"]
+
+    def _check_known(self, decision: Decision, group: gemmi.SpaceGroup, params: Any, context: Any) -> list[str]:
+        """What the intensities say about the space group that the user gave, which is kept."""
+        found = []
+        analysis = decision.analysis
+        if analysis is not None:
+            likelihood = likelihood_of(analysis, decision.rotations)
+            best = analysis.subgroups[0]
+            against = contradiction_in_laue_group(analysis, decision.rotations)
+            name = patterson_group(best.subgroup.group).hm
+            if np.isnan(likelihood):
+                found.append(
+                    "the lattice does not have its symmetry within lattice_symmetry_max_delta="
+                    f"{params.lattice_symmetry_max_delta:g} deg"
+                )
+            elif against and likelihood < MIN_PROBABILITY:
+                found.append(
+                    f"its Laue group has a probability of {likelihood:.2f} (best: {name} with {best.likelihood:.2f}): "
+                    f"{against}"
+                )
+            elif len(best.subgroup.rotations) > len(decision.rotations) and best.likelihood > MIN_PROBABILITY:
+                context.log.info(
+                    "The intensities have more symmetry than the space group %s that was given: %s has a probability "
+                    "of %.2f, that of the given group %.2f. The given one is kept; laue_group= takes another",
+                    group.xhm(), name, best.likelihood, likelihood,
+                )  # fmt: skip
+        hkl = _indices(decision)
+        absences = contradiction_in_absences(decision.data, hkl, group) if params.systematic_absences.check else ""
+        if absences:
+            found.append(absences)
+        for reason in found:
             context.log.warning(
-                "The best Laue group, %s, has a probability of only %.2f: the data may be too few or too weak to "
-                "decide, twinned or "
-                "wrongly indexed. Look at the table; laue_group= chooses "
-                "another", patterson_group(best.subgroup.group).hm,
-                best.likelihood,
+                "The data contradict the space group %s that was given: %s. It is kept; laue_group= takes another",
+                group.xhm(), reason,
             )  # fmt: skip
+        if not found:
+            context.log.info("The space group %s that was given is kept, and so is its setting", group.xhm())
+        return [f"the data contradict the given space group {group.xhm()}"] if found else []
+
+    def _agreement(self, decision: Decision, context: Any, scores: dict[str, Any]) -> None:
+        """How the experiments agree with each other; a warning names those that do not."""
+        if decision.data.n_experiments < 2:
+            return
+        found = agreements(decision.data, decision.rotations)
+        headers = ["Experiment", "Observations", "Rmerge within", "Rmerge with others", "CC with others", "Common",
+                   "Operator"]  # fmt: skip
+        rows = agreement_rows(found, decision.operators)
+        context.table(
+            Table("Agreement of the experiments (normalised intensities)", headers, rows[:MAX_ROWS], "agreement")
+        )
+        cc_true = decision.analysis.cc_true if decision.analysis is not None else 1.0
+        bad = [i for i, a in enumerate(found) if a.disagrees(cc_true)]
+        scores["agreement"] = [
+            {"experiment": i, "r_within": _finite(a.r_within), "r_between": _finite(a.r_between),
+             "cc_between": _finite(a.cc_between), "n_common": a.n_common} for i, a in enumerate(found)
+        ]  # fmt: skip
+        for i in bad[:MAX_ROWS]:
+            a = found[i]
+            context.log.warning(
+                "Experiment %d does not agree with the others: Rmerge %.3f with them, %.3f within itself; CC %.2f of "
+                "%d common reflections. It may be of another crystal form, twinned or wrongly indexed",
+                i, a.r_between, a.r_within, a.cc_between, a.n_common,
+            )  # fmt: skip
+
+    def _say_operators(self, operators: list[ChangeOfBasis], context: Any) -> None:
+        for text, members in describe(operators)[:MAX_ROWS]:
+            if len(members) == len(operators):
+                context.log.info("Change of basis of all experiments: %s", text)
+            else:
+                context.log.info("Change of basis of experiment(s) %s: %s", ", ".join(str(i) for i in members), text)
 
     def _apply(self, experiments: Experiments, operators: list[ChangeOfBasis], group: gemmi.SpaceGroup) -> Experiments:
         """Experiments in the new setting, cells symmetrised; shared crystals stay shared."""
@@ -231,20 +286,16 @@ class SymmetryProgram(Program):
         return table.select(good), hkl[good]
 
     def _absences(
-        self, patterson: gemmi.SpaceGroup, group: gemmi.SpaceGroup, data: Prepared, operators: list[ChangeOfBasis],
-        params: Any,
-        context: Any, scores: dict[str, Any], given: str,
-    ) -> gemmi.SpaceGroup:  # fmt: skip
+        self, decision: Decision, params: Any, context: Any, scores: dict[str, Any], given: gemmi.SpaceGroup
+    ) -> gemmi.SpaceGroup:
         """The space group after a look at screw axes."""
+        group, data = decision.group, decision.data
+        patterson = patterson_group(group)
         p = params.systematic_absences
         if patterson.hm not in TABLES:
             context.log.info("Space groups of the Laue group %s cannot be told apart by screw axes", patterson.hm)
             return group
-        hkl = np.concatenate(
-            [op.apply_to_indices(data.original_hkl[data.experiment == i])[0] for i, op in enumerate(operators)]
-        )
-        order = np.argsort(data.experiment, kind="stable")
-        merged = merge_equivalents(hkl, data.intensity[order], data.variance[order], patterson)
+        merged = merge_equivalents(_indices(decision), data.intensity, data.variance, patterson)
         axes = score_axes(patterson.hm, merged.hkl, merged.intensity, merged.sigma, p.method, p.significance_level)
         rows = [
             [a.axis.name, round(a.score, 3), a.n_present, a.n_absent, round(a.mean_present, 3), round(a.mean_absent, 3),
@@ -276,11 +327,11 @@ class SymmetryProgram(Program):
             )  # fmt: skip
         mirror = {v: k for k, v in ENANTIOMORPHS.items()}
         candidates = [g for g, _ in groups]
-        if mirror.get(given) == symbol or (undecided and mirror.get(given, given) in candidates):
+        if mirror.get(given.hm) == symbol or (undecided and mirror.get(given.hm, given.hm) in candidates):
             context.log.info(
-                "The space group %s that the data came with agrees with the intensities and is kept", given
+                "The space group %s that the data came with agrees with the intensities and is kept", given.xhm()
             )
-            return space_group(given)
+            return given
         if symbol in ENANTIOMORPHS:
             context.log.info(
                 "%s and %s cannot be told apart by intensities; %s is written", symbol, ENANTIOMORPHS[symbol], symbol
@@ -288,17 +339,25 @@ class SymmetryProgram(Program):
         return space_group(symbol) if best > 0 else group
 
 
+def _indices(decision: Decision) -> np.ndarray:
+    """(n, 3) indices of the observations in the setting of the decision."""
+    data = decision.data
+    hkl = np.empty_like(data.original_hkl)
+    for i, operator in enumerate(decision.operators):
+        mine = data.experiment == i
+        hkl[mine] = operator.apply_to_indices(data.original_hkl[mine])[0]
+    return hkl
+
+
 def _with_group(experiments: Experiments, group: gemmi.SpaceGroup) -> Experiments:
     """Experiments in a space group; shared crystals stay shared."""
     for crystal in experiments.unique("crystal"):
-        experiments = experiments.with_model(crystal, crystal.with_space_group(group.hall))
+        experiments = experiments.with_model(crystal, crystal.with_space_group(group))
     return experiments
 
 
-def _chiral(patterson: gemmi.SpaceGroup) -> gemmi.SpaceGroup:
-    from spindle.symmetry import chiral_symmorphic_group
-
-    return chiral_symmorphic_group(patterson)
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _writer(text: str):  # type: ignore[no-untyped-def]

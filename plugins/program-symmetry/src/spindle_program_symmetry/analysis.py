@@ -23,6 +23,8 @@ from .laue import (
 )
 from .prepare import Prepared
 
+MIN_REFLECTIONS = 10
+
 
 @dataclass(slots=True)
 class LaueAnalysis:
@@ -76,7 +78,7 @@ def analyse(data: Prepared, params: Any, rng: np.random.Generator, log: Any) -> 
         If there are too few reflections.
     """
     rows = np.flatnonzero(data.keep)
-    if len(rows) < 10:
+    if len(rows) < MIN_REFLECTIONS:
         raise UserError(
             f"symmetry: only {len(rows)} reflections are left for the analysis; choose the group with laue_group=, or "
             "None to keep "

@@ -4,7 +4,7 @@ something.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,11 @@ from spindle.symmetry import (
     LatticeSubgroup,
     lattice_group,
     lattice_subgroups,
-    niggli_reduce,
-    primitive_operator,
 )
 from spindle.table import ReflectionTable
 
 from . import normalisation as norm
+from .common_basis import common_basis
 from .resolution import resolution_limits
 
 OUTLIER_Z = 12.0
@@ -42,19 +41,25 @@ class Prepared:
         In the setting of the input.
     intensity, variance : (n,) float64
         Corrected, not normalised.
+    cautious : (n,) float64
+        Variances that allow for the errors between observations.
     hkl : (n, 3) int32
-        In the minimum cell.
+        In the common reduced cell.
     normalised, normalised_sigma : (n,) float64
     d : (n,) float64, angstrom
     keep : (n,) bool
         Rows for the Laue analysis: no Wilson outliers.
     to_minimum : list of ChangeOfBasis
-        From each experiment's cell to its minimum cell.
+        From each experiment's cell to the common reduced cell.
+    frames : (n_experiments,) int64
+        Experiments whose bases agree share a number.
     basis : (3, 3) float64
-        Rows a, b, c of the mean minimum cell.
+        Rows a, b, c of the mean reduced cell.
     subgroups : list of LatticeSubgroup
     rotations : list of (3, 3) int64
-        The lattice group in the minimum cell.
+        The symmetries to test, in the reduced cell.
+    lattice : list of (3, 3) int64
+        All rotations of the lattice, in the reduced cell.
     d_min : float, angstrom
     """
 
@@ -62,22 +67,47 @@ class Prepared:
     original_hkl: np.ndarray
     intensity: np.ndarray
     variance: np.ndarray
+    cautious: np.ndarray
     hkl: np.ndarray
     normalised: np.ndarray
     normalised_sigma: np.ndarray
     d: np.ndarray
     keep: np.ndarray
     to_minimum: list[ChangeOfBasis]
+    frames: np.ndarray
     basis: np.ndarray
     subgroups: list[LatticeSubgroup]
     rotations: list[np.ndarray]
+    lattice: list[np.ndarray]
     d_min: float
+
+    @property
+    def n_experiments(self) -> int:
+        """Number of experiments, with and without observations."""
+        return len(self.to_minimum)
+
+    def select(self, rows: np.ndarray) -> Prepared:
+        """Some of the observations."""
+        names = ("experiment", "original_hkl", "intensity", "variance", "cautious", "hkl", "normalised",
+                 "normalised_sigma", "d", "keep")  # fmt: skip
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+    def turned(self, rotations: list[np.ndarray]) -> Prepared:
+        """Each experiment's indices (and operator) after one of the lattice's rotations: h R."""
+        hkl = self.hkl.copy()
+        operators = list(self.to_minimum)
+        for i, rotation in enumerate(rotations):
+            if not np.array_equal(rotation, np.eye(3)):
+                mine = self.experiment == i
+                hkl[mine] = self.hkl[mine] @ rotation
+                operators[i] = ChangeOfBasis(rotation.T) @ operators[i]
+        return replace(self, hkl=hkl, to_minimum=operators)
 
 
 def prepare(experiments: Experiments, table: ReflectionTable, params: Any, context: Any) -> Prepared:
-    """Filter, reduce, normalise and cut; see `Prepared`."""
+    """Filter, reduce and normalise; see `Prepared`. The resolution is not cut yet."""
     log = context.log
-    to_minimum, bases = _minimum_cells(experiments, params)
+    common = common_basis(experiments, params.relative_length_tolerance, params.absolute_angle_tolerance)
     table = _without_excluded(experiments, table, params.exclude_images)
     data = prepare_intensities(table, "auto", partiality_threshold=params.partiality_threshold)
     log.info("%d reflections with %s intensities", len(data), data.kind)
@@ -90,13 +120,17 @@ def prepare(experiments: Experiments, table: ReflectionTable, params: Any, conte
     keep = np.ones(len(rows), dtype=np.bool_) if scaled else _first_turn(experiments, rows)
     hkl = np.empty_like(rows["miller_index"])
     integral = np.ones(len(rows), dtype=np.bool_)
-    for i, operator in enumerate(to_minimum):
+    for i, operator in enumerate(common.operators):
         mine = experiment == i
         hkl[mine], integral[mine] = operator.apply_to_indices(rows["miller_index"][mine])
     keep &= integral
     intensity, variance = data.values[kind], data.variances[kind]
     if not scaled:
-        outliers = _simple_outliers(hkl, intensity, variance)
+        outliers = np.zeros(len(rows), dtype=np.bool_)
+        for i in range(len(experiments)):  # each by itself: crystals may not be in one indexing or on one scale yet
+            mine = np.flatnonzero(experiment == i)
+            if len(mine):
+                outliers[mine] = _simple_outliers(hkl[mine], intensity[mine], variance[mine])
         log.info("%d outliers left out", np.count_nonzero(outliers & keep))
         keep &= ~outliers
     select = np.flatnonzero(keep)
@@ -104,55 +138,30 @@ def prepare(experiments: Experiments, table: ReflectionTable, params: Any, conte
     original, d = rows["miller_index"][select], rows["d"][select]
     # Sigmas of unscaled data know nothing of the errors between observations.
     cautious = variance if scaled else 4.0 * (variance + (SIGMA_FLOOR * intensity) ** 2)
-    basis = np.mean(bases, axis=0)
+    basis = common.basis
     subgroups = lattice_subgroups(
         basis, "P 1", params.lattice_symmetry_max_delta, params.best_monoclinic_beta, holohedries_only=False
     )
-    rotations = lattice_group(basis, params.lattice_symmetry_max_delta)
+    rotations = lattice = lattice_group(basis, params.lattice_symmetry_max_delta)
     if params.lattice_group is not None:
         subgroups, rotations = _restrict(basis, subgroups, params)
     normalised, sigma = _normalise(experiment, hkl, intensity, cautious, basis, len(experiments), params, log)
     good = np.abs(normalised) < norm.WILSON_OUTLIER
     log.info("%d Wilson outliers with E^2 >= %g left out", np.count_nonzero(~good), norm.WILSON_OUTLIER)
-    d_min = _resolution(hkl, intensity, cautious, d, params, log)
-    select = np.flatnonzero(d >= d_min - 1e-6)
-    log.info("High resolution limit of the analysis: %.2f A (%d observations)", d_min, len(select))
     return Prepared(
-        experiment[select], original[select], intensity[select], variance[select], hkl[select], normalised[select],
-        sigma[select],
-        d[select], good[select], to_minimum, basis, subgroups, rotations, d_min,
+        experiment, original, intensity, variance, cautious, hkl, normalised, sigma, d, good, common.operators,
+        common.frames, basis, subgroups, rotations, lattice, float(d.min()) if len(d) else 0.0,
     )  # fmt: skip
 
 
-def _minimum_cells(experiments: Experiments, params: Any) -> tuple[list[ChangeOfBasis], np.ndarray]:
-    """Operator to the minimum cell of each experiment, and the cells' basis vectors in a standard orientation."""
-    from spindle.models.crystal import cell_from_real_space
-
-    operators, bases = [], []
-    for i, experiment in enumerate(experiments):
-        crystal = experiment.crystal
-        if crystal is None:
-            raise UserError(f"symmetry: experiment {i} has no crystal; run spindle index and spindle integrate first")
-        primitive = primitive_operator(crystal.space_group)
-        reduced, transform = niggli_reduce(primitive.matrix @ crystal.real_space)
-        operators.append(ChangeOfBasis(transform) @ primitive)
-        bases.append(np.linalg.cholesky(reduced @ reduced.T))
-    cells = cell_from_real_space(np.array(bases))
-    median = np.median(cells, axis=0)
-    for i, cell in enumerate(cells):
-        lengths = params.relative_length_tolerance
-        angles = params.absolute_angle_tolerance
-        far = (lengths is not None and np.any(np.abs(cell[:3] / median[:3] - 1.0) > lengths)) or (
-            angles is not None and np.any(np.abs(cell[3:] - median[3:]) > angles)
-        )
-        if far:
-            raise UserError(
-                f"symmetry: the minimum cell of experiment {i}, {np.array2string(cell, precision=2)}, differs from the "
-                "median cell "
-                f"{np.array2string(median, precision=2)} by more than relative_length_tolerance={lengths} or "
-                f"absolute_angle_tolerance={angles}; leave it out or widen the tolerances"
-            )
-    return operators, np.array(bases)
+def cut(data: Prepared, params: Any, log: Any) -> Prepared:
+    """The observations to the resolution at which they still tell something."""
+    if not len(data.d):
+        return data
+    d_min = _resolution(data.hkl, data.intensity, data.cautious, data.d, params, log)
+    select = np.flatnonzero(data.d >= d_min - 1e-6)
+    log.info("High resolution limit of the analysis: %.2f A (%d observations)", d_min, len(select))
+    return replace(data.select(select), d_min=d_min)
 
 
 def _without_excluded(experiments: Experiments, table: ReflectionTable, ranges: Any) -> ReflectionTable:

@@ -1,0 +1,105 @@
+"""How well experiments agree with each other in the symmetry found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spindle.merging import correlation
+
+from .alignment import merge_keys, orbit_keys
+from .laue import without_extremes
+from .prepare import Prepared
+
+MIN_PAIRS = 20
+
+
+@dataclass(slots=True)
+class Agreement:
+    """One experiment against all the others; NaN where nothing can be compared.
+
+    Attributes
+    ----------
+    n : int
+        Observations.
+    r_within : float
+        Rmerge of equivalents within the experiment.
+    r_between, cc_between : float
+        Of its mean intensities and those of the other experiments.
+    n_common : int
+        Reflections that both have.
+    """
+
+    n: int
+    r_within: float
+    r_between: float
+    cc_between: float
+    n_common: int
+
+    def disagrees(self, cc_true: float) -> bool:
+        """Whether the difference from the others is more than the errors within explain."""
+        if self.n_common < MIN_PAIRS:
+            return False
+        by_cc = self.cc_between < 0.5 * min(max(cc_true, 0.2), 1.0)
+        limit = 0.15 + 2.0 * (self.r_within if np.isfinite(self.r_within) else 0.1)
+        return bool(by_cc or self.r_between > limit)
+
+
+def agreements(data: Prepared, group: Sequence[np.ndarray]) -> list[Agreement]:
+    """Compare normalised intensities, so that scale and fall-off of the sweeps do not matter.
+
+    Parameters
+    ----------
+    data
+        Observations, all experiments in one indexing.
+    group : list of (3, 3) int64
+        Rotations in the common reduced cell.
+    """
+    keys = orbit_keys(data.hkl, group)
+    weight = 1.0 / np.maximum(data.normalised_sigma, 1e-6) ** 2
+    result = []
+    for i in range(data.n_experiments):
+        mine = data.keep & (data.experiment == i)
+        rest = data.keep & (data.experiment != i)
+        if not mine.any():
+            result.append(Agreement(0, np.nan, np.nan, np.nan, 0))
+            continue
+        own = merge_keys(keys[mine], data.normalised[mine], weight[mine])
+        r_within = _r_merge(keys[mine], data.normalised[mine])
+        if not rest.any():
+            result.append(Agreement(int(mine.sum()), r_within, np.nan, np.nan, 0))
+            continue
+        other = merge_keys(keys[rest], data.normalised[rest], weight[rest])
+        _, a, b = np.intersect1d(own[0], other[0], assume_unique=True, return_indices=True)
+        x, y = without_extremes(own[1][a], other[1][b])
+        total = float(np.sum(x + y))
+        r_between = float(np.sum(np.abs(x - y)) / total) if total > 0 else np.nan
+        result.append(Agreement(int(mine.sum()), r_within, r_between, correlation(x, y), len(x)))
+    return result
+
+
+def _r_merge(keys: np.ndarray, value: np.ndarray) -> float:
+    """Sum |I - <I>| / sum I over reflections seen more than once."""
+    _, number = np.unique(keys, return_inverse=True)
+    counts = np.bincount(number)
+    mean = np.bincount(number, value) / counts
+    several = counts[number] > 1
+    total = float(np.sum(value[several]))
+    if not several.any() or total <= 0:
+        return float("nan")
+    return float(np.sum(np.abs(value - mean[number])[several]) / total)
+
+
+def rows(found: Sequence[Agreement], operators: Sequence[Any]) -> list[list[Any]]:
+    """Rows of the table of agreements."""
+    return [
+        [i, a.n, _number(a.r_within), _number(a.r_between), _number(a.cc_between), a.n_common, operator.as_abc()]
+        for i, (a, operator) in enumerate(zip(found, operators, strict=True))
+    ]
+
+
+def _number(value: float) -> float | str:
+    return round(value, 3) if np.isfinite(value) else "--"

@@ -1,0 +1,202 @@
+"""Several sweeps and crystals: one indexing for all, whatever noise and the choices of indexing do to their cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gemmi
+import numpy as np
+import pytest
+
+import spindle
+from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
+from spindle.models.arrays import rotation
+from spindle.symmetry import (
+    ChangeOfBasis,
+    asu_indices,
+    is_systematically_absent,
+    lattice_group,
+    laue_group_ops,
+    niggli_reduce,
+    primitive_operator,
+)
+from spindle.table import Flag, ReflectionTable
+
+PANEL = Panel([1, 0, 0], [0, -1, 0], [-50.0, 52.0, -90.0], [0.172, 0.172], (600, 610))
+
+
+@dataclass
+class Sweeps:
+    """Integrated sweeps and, for each, the true change of basis from the group's cell to the one it was indexed in."""
+
+    experiments: Experiments
+    table: ReflectionTable
+    bases: list[ChangeOfBasis]
+    group: gemmi.SpaceGroup
+
+
+def simulate(symbol, cell, starts=(0.0, 90.0), n_images=50, seed=1, separate=False, same_crystal=True, d_min=0.9,
+             noise=0.03, cell_noise=1e-4, choices=None, keep_setting=False):  # fmt: skip
+    """Sweeps of intensities with the symmetry of `symbol`, indexed in P 1.
+
+    With `separate`, each sweep is indexed in another of the lattice's bases (`choices`: numbers of the rotations, else
+    at random); with `same_crystal=False` each is of a crystal in another orientation.
+    """
+    rng = np.random.default_rng(seed)
+    group = gemmi.find_spacegroup_by_name(symbol)
+    true_cell = gemmi.UnitCell(*cell)
+    half = gemmi.make_miller_array(true_cell, gemmi.SpaceGroup("P 1"), d_min, 30.0)
+    hkl = np.concatenate([half, -half]).astype(np.int32)
+    if group.centring_type() != "P":
+        points = np.rint(24 * np.array(group.operations().cen_ops) / gemmi.Op.DEN).astype(int)
+        hkl = hkl[np.all((hkl @ points.T) % 24 == 0, axis=1)]
+    asu, _ = asu_indices(hkl, group)
+    keys, number = np.unique(asu, axis=0, return_inverse=True)
+    truth = rng.exponential(1000.0, len(keys))
+    truth[is_systematically_absent(keys, group)] = 0.0
+    d = np.asarray(true_cell.calculate_d_array(hkl))
+    value = (truth[number.ravel()]) * np.exp(-2.0 / (2 * d**2))
+    crystal = Crystal.from_cell(cell, rotation(np.array([0.36, 0.48, 0.8]), 0.7))
+    primitive = ChangeOfBasis.identity() if keep_setting else primitive_operator(group)
+    rows = primitive.matrix @ crystal.real_space
+    transform = np.eye(3) if keep_setting else niggli_reduce(rows)[1]
+    turns = lattice_group(niggli_reduce(rows)[0], 2.5)
+    items, tables, bases = [], [], []
+    for k, start in enumerate(starts):
+        turn = np.eye(3)
+        if separate:
+            turn = turns[choices[k] if choices else int(rng.integers(len(turns)))].T
+        basis = ChangeOfBasis(turn @ transform) @ primitive
+        body = np.eye(3) if same_crystal or k == 0 else rotation(np.array([0.8, -0.36, 0.48]), 1.3 * k)
+        A = body @ crystal.A @ np.linalg.inv(basis.matrix)
+        A_seen = A @ (np.eye(3) + cell_noise * rng.normal(size=(3, 3)))
+        seen = _crossing(hkl, body @ crystal.A, start, n_images)
+        index, whole = basis.apply_to_indices(hkl[seen])
+        assert whole.all()
+        sigma = noise * value[seen] + 3.0
+        n = len(seen)
+        scale = (1.0, 0.4, 2.0)[k % 3]
+        tables.append({
+            "miller_index": index, "id": np.full(n, k), "flags": np.full(n, int(Flag.INTEGRATED_SUM)), "d": d[seen],
+            "intensity.sum.value": scale * (value[seen] + rng.normal(0, sigma)),
+            "intensity.sum.variance": (scale * sigma) ** 2, "partiality": np.ones(n), "partial_id": np.arange(n),
+            "xyzcal.px": np.full((n, 3), 5.0), "xyzcal.mm": np.zeros((n, 3)),
+        })  # fmt: skip
+        hall = " " + group.hall if keep_setting else " P 1"
+        items.append(Experiment(Beam([0, 0, 1], 0.7), Detector([PANEL]), Goniometer([1, 0, 0]),
+                                Scan((1, n_images), (start, 1.0)), Crystal(A_seen, hall)))  # fmt: skip
+        bases.append(basis)
+    table = ReflectionTable({c: np.concatenate([t[c] for t in tables]) for c in tables[0]})
+    return Sweeps(Experiments(items), table, bases, group)
+
+
+def _crossing(hkl, A, start, n_images, wavelength=0.7):
+    """Rows of the indices whose points cross the sphere of reflection in the sweep."""
+    r = hkl @ A.T
+    s0 = np.array([0, 0, 1 / wavelength])
+    sides = []
+    for angle in np.deg2rad(start + np.arange(n_images + 1)):
+        turned = r @ rotation(np.array([1.0, 0, 0]), angle).T
+        sides.append(np.linalg.norm(turned + s0, axis=1) > 1 / wavelength)
+    return np.flatnonzero(np.any(np.diff(np.array(sides), axis=0), axis=0))
+
+
+def operator_found(result, sweeps, k):
+    """Matrix from the true indices to those that symmetry writes for sweep k."""
+    A = result.experiments[k].crystal.A
+    rows = sweeps.table["id"] == k
+    before = sweeps.table["miller_index"][rows][:50] @ np.linalg.inv(sweeps.bases[k].matrix).T
+    after = result.reflections["miller_index"][result.reflections["id"] == k][:50]
+    matrix, *_ = np.linalg.lstsq(before, after, rcond=None)
+    assert np.abs(before @ matrix - after).max() < 1e-6
+    assert np.isfinite(A).all()
+    return matrix.T
+
+
+def check(sweeps, numbers=None, **params):
+    """The space group is found and all sweeps are in one indexing of it."""
+    result = spindle.run("symmetry", sweeps.experiments, sweeps.table, **params)
+    group = result.experiments[0].crystal.space_group
+    assert group.number in (numbers or [sweeps.group.number]), group.xhm()
+    turns = laue_group_ops(group, proper=True)
+    first = operator_found(result, sweeps, 0)
+    for k in range(1, len(sweeps.experiments)):
+        between = np.linalg.inv((operator_found(result, sweeps, k) @ np.linalg.inv(first)).T)
+        assert any(np.allclose(between, t, atol=1e-5) for t in turns), (k, between)
+    return result
+
+
+MIRRORED = {76: (76, 78), 78: (76, 78), 144: (144, 145), 145: (144, 145), 169: (169, 170), 170: (169, 170)}
+JOINT = [
+    ("P 43", (9.4, 9.4, 12.6, 90, 90, 90)),
+    ("P 1 21 1", (11.4, 7.9, 9.2, 90, 101.3, 90)),
+    ("P 1 21 1", (11.4, 7.9, 11.41, 90, 103.0, 90)),
+    ("P 1 21 1", (11.4, 7.9, 9.2, 90, 90.02, 90)),
+    ("P 21 21 21", (8.0, 8.002, 12.1, 90, 90, 90)),
+    ("P 21 21 2", (9.0, 9.001, 9.002, 90, 90, 90)),
+    ("C 2 2 21", (8.0, 13.87, 9.0, 90, 90, 90)),
+    ("P 1", (8.1, 9.2, 10.3, 90.01, 89.99, 90.01)),
+    ("P 1", (8.1, 8.1, 8.1, 90.0, 90.0, 90.0)),
+    ("P 31", (9.0, 9.0, 11.0, 90, 90, 120)),
+    ("P 61", (9.0, 9.0, 11.0, 90, 90, 120)),
+    ("R 3:H", (12.0, 12.0, 9.0, 90, 90, 120)),
+    ("I 1 2 1", (14.1, 9.74, 15.05, 90, 97.34, 90)),
+    ("P 21 3", (9.5, 9.5, 9.5, 90, 90, 90)),
+    ("I 2 3", (11.0, 11.0, 11.0, 90, 90, 90)),
+    ("P 4 3 2", (10.5, 10.5, 10.5, 90, 90, 90)),
+    ("F 2 2 2", (11.0, 13.0, 17.0, 90, 90, 90)),
+]
+
+
+@pytest.mark.parametrize(("symbol", "cell"), JOINT)
+def test_sweeps_that_were_indexed_together_change_together(symbol, cell):
+    sweeps = simulate(symbol, cell, starts=(0.0, 60.0, 120.0))
+    result = check(sweeps, MIRRORED.get(gemmi.SpaceGroup(symbol).number) or OPEN.get(symbol))
+    operators = [operator_found(result, sweeps, k) for k in range(3)]
+    np.testing.assert_allclose(operators[1:], [operators[0]] * 2, atol=1e-6)
+
+
+#: Groups that axial reflections cannot tell apart, or may not be seen to.
+OPEN = {"I 2 3": (197, 199), "P 21 21 2": (16, 17, 18), "P 4 3 2": (207, 208, 212, 213), "P 43": (75, 76, 77, 78)}
+SEPARATE = [
+    ("P 3", (9.0, 9.0, 11.0, 90, 90, 120)),
+    ("P 4", (9.4, 9.4, 12.6, 90, 90, 90)),
+    ("P 6", (9.0, 9.0, 11.0, 90, 90, 120)),
+    ("P 2 3", (9.5, 9.5, 9.5, 90, 90, 90)),
+    ("R 3:H", (12.0, 12.0, 9.0, 90, 90, 120)),
+    ("P 1 21 1", (11.4, 7.9, 9.2, 90, 90.0, 90)),
+    ("P 1 21 1", (11.4, 7.9, 11.4, 90, 103.0, 90)),
+    ("P 21 21 21", (8.0, 8.03, 12.1, 90, 90, 90)),
+    ("P 1", (8.1, 9.2, 10.3, 90.0, 90.0, 90.0)),
+    ("I 4", (12.4, 12.4, 9.6, 90, 90, 90)),
+    ("P 3 2 1", (9.0, 9.0, 11.0, 90, 90, 120)),
+]
+
+
+@pytest.mark.parametrize("same_crystal", [True, False])
+@pytest.mark.parametrize(("symbol", "cell"), SEPARATE)
+def test_sweeps_that_were_indexed_separately_are_brought_together(symbol, cell, same_crystal):
+    sweeps = simulate(
+        symbol, cell, starts=(0.0, 40.0, 90.0), separate=True, same_crystal=same_crystal, n_images=60, cell_noise=3e-4
+    )
+    check(sweeps)
+
+
+def test_a_sweep_that_does_not_agree_is_named(caplog):
+    """Intensities of another structure in the same cell: Rmerge of unrelated intensities is about one half."""
+    cell = (11.4, 7.9, 9.2, 90, 101.3, 90)
+    sweeps = simulate("P 1 21 1", cell, starts=(0.0, 40.0, 90.0))
+    other = simulate("P 1 21 1", cell, starts=(0.0, 40.0, 90.0), seed=7)
+    assert len(other.table) == len(sweeps.table)
+    rows = sweeps.table["id"] == 2
+    value = sweeps.table["intensity.sum.value"].copy()
+    value[rows] = other.table["intensity.sum.value"][rows]
+    sweeps.table["intensity.sum.value"] = value
+    with caplog.at_level("WARNING"):
+        result = spindle.run("symmetry", sweeps.experiments, sweeps.table)
+    named = [r.getMessage() for r in caplog.records if "does not agree" in r.getMessage()]
+    assert any("Experiment 2" in m for m in named)
+    table = next(t for t in result.tables if t.key == "agreement")
+    between = table.column("Rmerge with others")
+    assert between[2] > 0.4
+    assert table.column("Rmerge within")[2] < 0.1
