@@ -254,7 +254,7 @@ BAD_ADDRESSES = [
     ("{data}/noise.cbf", 422, "noise.cbf"),
     ("{data}/cut.cbf", 422, "cut.cbf"),
     ("{data}/x_0001.cbf:0", 404, "no such image"),
-    ("{data}/x_%23a%23.cbf:1", 400, "must stand together"),
+    ("{data}/x_%23a%23.cbf:1", 404, "x_#a1.cbf: No such file"),
     ("{data}/%00.cbf", 400, "not an absolute path"),
     ("{data}/%ff.cbf", 400, "not UTF-8"),
     ("{data}/x_0001.cbf;bogus=1", 400, "bogus is not a parameter"),

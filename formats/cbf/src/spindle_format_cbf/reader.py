@@ -10,7 +10,7 @@ import numpy as np
 
 from spindle.contracts.format import HEAD_SIZE, FormatOptions, ImageModels, ImageReader
 from spindle.errors import FileFormatError, HeaderError, fault
-from spindle.geometry.attenuation import attenuation_coefficient
+from spindle.geometry.attenuation import ELECTRONS_BELOW_A, sensor_depth
 from spindle.images.compressed import compression_of, is_compressed, read_all, read_head, thread_buffer
 from spindle.images.single import no_axis_of_two_theta, no_beam_centre, no_rotation, no_sensor
 from spindle.models import Beam, Detector, Goniometer, Scan
@@ -177,11 +177,9 @@ class CbfReader(ImageReader):
         lowest = array.undefined + 1.0 if array and array.undefined is not None and array.undefined < 0 else 0.0
         material = header.material if header else ""
         thickness = header.thickness if header else 0.0
-        mu, parallax = 0.0, "none"
-        if material and thickness > 0:
-            mu = attenuation_coefficient(material, beam.wavelength)
-            parallax = self.options.parallax
-        elif self.options.parallax != "none":
+        mu, parallax = sensor_depth(material, thickness, beam.wavelength, self.options.parallax, beam.probe)
+        is_photon = beam.probe == "x-ray" and beam.wavelength >= ELECTRONS_BELOW_A
+        if self.options.parallax != "none" and is_photon and not (material and thickness > 0):
             _note(notes, no_sensor("header, line '# Silicon sensor, thickness 0.00032 m'"))
         return Sensor(
             trusted_range=(lowest, float(cutoff)),

@@ -7,7 +7,7 @@ import numpy as np
 
 from spindle.contracts.format import FormatOptions
 from spindle.errors import HeaderError, fault
-from spindle.geometry.attenuation import DENSITIES, attenuation_coefficient
+from spindle.geometry.attenuation import DENSITIES, sensor_depth
 from spindle.images.single import no_sensor
 from spindle.models import Beam, Detector, Panel
 
@@ -182,13 +182,13 @@ class DetectorReader:
 
     def detector(self, image: int, beam: Beam) -> Detector:
         """Detector at an image (0-based); the same object for the same positions and wavelength."""
-        key = (beam.wavelength, *(a.value(image) for a in self.moving.values()))
+        key = (beam.wavelength, float(beam.probe == "x-ray"), *(a.value(image) for a in self.moving.values()))
         if key not in self._detectors:
-            self._detectors[key] = self._build(image, beam.wavelength)
+            self._detectors[key] = self._build(image, beam)
         return self._detectors[key]
 
-    def _build(self, image: int, wavelength: float) -> Detector:
-        mu = attenuation_coefficient(self.material, wavelength) if self.material and self.thickness > 0 else 0.0
+    def _build(self, image: int, beam: Beam) -> Detector:
+        mu, parallax = sensor_depth(self.material, self.thickness, beam.wavelength, self.parallax, beam.probe)
         panels = []
         for module in self.modules[:1] if self.is_one_panel else self.modules:
             frame = module.frame(image)
@@ -216,7 +216,7 @@ class DetectorReader:
                     mu=mu,
                     identifier=self.serial,
                     raw_image_offset=(offset[1], offset[0]) if len(self.shape) == 2 else (0, 0),
-                    parallax=self.parallax,
+                    parallax=parallax,
                 )
             )
         return Detector(panels)

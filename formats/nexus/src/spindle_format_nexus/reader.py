@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
 from spindle.errors import FileFormatError, HeaderError, fault
+from spindle.geometry.attenuation import ELECTRONS_BELOW_A
 
 from .beam import BeamReader
 from .detector import DetectorReader
@@ -86,7 +87,9 @@ class NexusReader(ImageReader):
             raise fault_at(datasets[0], "images", "none yet", "import again when the first is written")
         shape = stacks[0].shape
         beam = BeamReader(entry, count, self.options, notes)
-        detector = DetectorReader(entry, shape, stacks[0].dtype, self.options, notes)
+        is_photon = beam.probe == "x-ray" and float(beam.wavelengths.min()) >= ELECTRONS_BELOW_A
+        options = self.options if is_photon else replace(self.options, parallax="none")
+        detector = DetectorReader(entry, shape, stacks[0].dtype, options, notes)
         rotation = RotationReader(entry, count, notes)
         self._check_count(entry, count, notes)
         self._check_written(stacks, notes)

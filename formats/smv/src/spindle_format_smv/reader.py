@@ -7,14 +7,13 @@ from functools import cached_property
 import numpy as np
 
 from spindle.contracts.format import ImageModels
+from spindle.geometry.attenuation import ELECTRONS_BELOW_A
 from spindle.images.single import SingleImageReader, epoch_of, no_axis_of_two_theta, no_beam_centre, no_rotation
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 
 from . import dialects
 from .header import SmvHeader, parse_smv
 
-# No X-ray has a shorter wavelength in these experiments; electrons do.
-ELECTRON_WAVELENGTH = 0.05
 SATURATION = 65535.0
 
 
@@ -37,7 +36,7 @@ class SmvReader(SingleImageReader):
 
     def _beam(self) -> Beam:
         wavelength = self.wavelength(self.header.number("WAVELENGTH"), "WAVELENGTH=")
-        if wavelength < ELECTRON_WAVELENGTH:
+        if wavelength < ELECTRONS_BELOW_A:
             return Beam((0.0, 0.0, 1.0), wavelength, polarization_fraction=0.5, probe="electron")
         return Beam((0.0, 0.0, 1.0), wavelength)
 

@@ -12,7 +12,7 @@ import tifffile
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import FileFormatError, HeaderError
-from spindle.geometry.attenuation import attenuation_coefficient
+from spindle.geometry.attenuation import sensor_depth
 from spindle.images.compressed import is_compressed, read_all
 from spindle.images.single import SingleImageReader, epoch_of, fill, no_beam_centre, no_rotation
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
@@ -129,7 +129,7 @@ class TiffReader(SingleImageReader):
         )
         kind = page.dtype
         limit = float(np.iinfo(kind).max - 1) if kind.kind in "ui" else float(np.finfo(np.float32).max)
-        mu = attenuation_coefficient(words.material, beam.wavelength) if words.thickness > 0 else 0.0
+        mu, parallax = sensor_depth(words.material, words.thickness, beam.wavelength, self.options.parallax, beam.probe)
         panel = Panel(
             fast_axis=(1.0, 0.0, 0.0),
             slow_axis=(0.0, -1.0, 0.0),
@@ -141,7 +141,7 @@ class TiffReader(SingleImageReader):
             material=words.material,
             thickness=words.thickness,
             mu=mu,
-            parallax=self.options.parallax if mu > 0 else "none",
+            parallax=parallax,
         )
         return ImageModels(beam, Detector([panel]), Goniometer((sign, 0.0, 0.0)), scan, tuple(notes))
 

@@ -15,6 +15,9 @@ from spindle.errors import ModelError
 # h c / e in keV angstrom, CODATA 2018 (exact).
 KEV_ANGSTROM = 12.398419843320026
 
+# Nothing but electrons is used for diffraction at shorter wavelengths (photons would have 207 keV).
+ELECTRONS_BELOW_A = 0.06
+
 DENSITIES = {"Si": 2.33, "CdTe": 6.2, "GaAs": 5.32}
 
 # Pairs of keV and cm^2/g; an absorption edge is an energy that appears twice.
@@ -74,6 +77,8 @@ def attenuation_coefficient(material: str, wavelength: float) -> float:
         )
     energy = KEV_ANGSTROM / wavelength
     energies, values = table[0::2], table[1::2]
+    if ELECTRONS_BELOW_A <= wavelength < KEV_ANGSTROM / energies[-1]:
+        energy = energies[-1]  # the few keV between the end of the table and electrons; the coefficient hardly changes
     if not energies[0] <= energy <= energies[-1]:
         raise ModelError(
             f"photons of {wavelength} A have {energy:.4g} keV; attenuation in {material} is tabulated for "
@@ -83,3 +88,38 @@ def attenuation_coefficient(material: str, wavelength: float) -> float:
     t = math.log(energy / energies[i]) / math.log(energies[i + 1] / energies[i])
     mass_attenuation = math.exp((1.0 - t) * math.log(values[i]) + t * math.log(values[i + 1]))
     return mass_attenuation * DENSITIES[material] / 10.0
+
+
+def sensor_depth(
+    material: str, thickness: float, wavelength: float, parallax: str, probe: str = "x-ray"
+) -> tuple[float, str]:
+    """Attenuation in a sensor, and the correction for the depth at which it stops the beam.
+
+    Electrons give their energy up in the first fraction of a pixel, neutrons in a converter, so that there is no depth to
+    allow for.
+
+    Parameters
+    ----------
+    material : str
+        "" for an unknown one.
+    thickness : float, mm
+        0 when unknown.
+    wavelength : float, angstrom
+    parallax : "normalised", "dials" or "none"
+        Wanted for photons.
+    probe : "x-ray", "electron" or "neutron"
+        Photons shorter than `ELECTRONS_BELOW_A` are taken for electrons.
+
+    Returns
+    -------
+    (float, str)
+        Coefficient (1/mm), 0 for none, and the correction, "none" without coefficient.
+
+    Raises
+    ------
+    ModelError
+        For photons in an unknown material; see `attenuation_coefficient`.
+    """
+    if not material or thickness <= 0 or probe != "x-ray" or wavelength < ELECTRONS_BELOW_A:
+        return 0.0, "none"
+    return attenuation_coefficient(material, wavelength), parallax

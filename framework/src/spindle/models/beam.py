@@ -11,6 +11,8 @@ from spindle.errors import ModelError
 
 from .arrays import fixed_array, unit_vector
 
+PROBES = ("x-ray", "electron", "neutron")
+
 
 @dataclass(frozen=True, eq=False)
 class Beam:
@@ -53,6 +55,8 @@ class Beam:
             raise ModelError(
                 f"the wavelength is {self.wavelength} A; it must be positive: set geometry.beam.wavelength="
             )
+        if self.probe not in PROBES:
+            raise ModelError(f"the beam is of {self.probe!r}; Spindle knows the probes {', '.join(PROBES)}")
         if self.s0_at_scan_points is not None:
             points = fixed_array(self.s0_at_scan_points, (-1, 3), "s0_at_scan_points")
             object.__setattr__(self, "s0_at_scan_points", points)

@@ -16,8 +16,10 @@ from .params import ImportParams
 from .reporting import overview, report_breaks, report_counts, report_refused
 
 if TYPE_CHECKING:
+    from logging import Logger
+
     from spindle.execution import RunContext
-    from spindle.models import Experiments
+    from spindle.models import Beam, Experiments
 
     from .grouping import Break, Run, Series
     from .reference import Reference
@@ -52,7 +54,7 @@ class Import(Program):
         if inputs.experiments and has_images:
             raise ParameterError("give either images or an existing experiment list, not both")
         if inputs.experiments:
-            experiments = _changed_experiments(inputs.experiments, params, reference)
+            experiments = _changed_experiments(inputs.experiments, params, reference, context.log)
         else:
             experiments = _import_images(inputs, params, context, reference)
         experiments = check_lookups(experiments)
@@ -128,7 +130,7 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
     geometry = params.geometry
     options = FormatOptions(
         multi_panel=params.format.multi_panel,
-        parallax="normalised" if geometry.parallax is Auto else geometry.parallax,
+        parallax=_asked_parallax(geometry),
         verify_checksum=params.format.verify_checksum,
         **_given(params, reference),
     )
@@ -147,7 +149,7 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
     apart: list[str] = []
     all_series = make_series(headers.items, shared, apart)
     # A fresh start: a parameter that changes little must not be taken for the header's model again.
-    _change_models(all_series, params, reference, SharedModels(params.input.tolerance))
+    apart += _change_models(all_series, params, reference, SharedModels(params.input.tolerance))
     _select_images(all_series, params)
     runs: list[Run] = []
     breaks: list[Break] = []
@@ -172,6 +174,13 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
     return experiments
 
 
+def _asked_parallax(geometry: Any) -> str:
+    """The correction that formats are asked for."""
+    if geometry.parallax is not Auto:
+        return str(geometry.parallax)
+    return "normalised" if geometry.beam.probe in (None, "x-ray") else "none"
+
+
 def _given(params: Any, reference: Reference | None) -> dict[str, Any]:
     """What headers need not say because the user does, or the reference geometry."""
     geometry = params.geometry
@@ -190,9 +199,9 @@ def _given(params: Any, reference: Reference | None) -> dict[str, Any]:
     return given
 
 
-def _change_models(all_series: list[Series], params: Any, reference: Reference | None, shared: Any) -> None:
-    """Apply reference and parameters once per distinct model, and put the results in place."""
-    from .overrides import changed_beam, changed_detector, changed_goniometer
+def _change_models(all_series: list[Series], params: Any, reference: Reference | None, shared: Any) -> list[str]:
+    """Apply reference and parameters once per distinct model, and put the results in place; what the user should know."""
+    from .overrides import changed_beam, changed_detector, changed_goniometer, probe_note
 
     geometry = params.geometry
     beams: dict[int, Any] = {}
@@ -225,6 +234,8 @@ def _change_models(all_series: list[Series], params: Any, reference: Reference |
                     old_goniometer,
                 )
             frame.goniometer = goniometers[id(old_goniometer)][0]
+    texts = {probe_note(old, new, geometry.beam): None for new, old in beams.values()}
+    return [f"{all_series[0].template}: {text}" for text in texts if text]
 
 
 def _wanted_parallax(params: Any) -> str | None:
@@ -297,11 +308,13 @@ def _set_oscillation(series: Series, params: Any) -> None:
                 )
 
 
-def _changed_experiments(experiments: Experiments, params: Any, reference: Reference | None) -> Experiments:
+def _changed_experiments(
+    experiments: Experiments, params: Any, reference: Reference | None, log: Logger
+) -> Experiments:
     """Existing experiments with reference, overrides and lookup applied; shared models stay shared."""
     from .build import extrapolated
     from .lookups import lookup_files
-    from .overrides import changed_beam, changed_detector, changed_goniometer
+    from .overrides import changed_beam, changed_detector, changed_goniometer, probe_note
 
     geometry = params.geometry
     if params.input.as_grid_scan or geometry.convert_stills_to_sequences or geometry.convert_sequences_to_stills:
@@ -309,9 +322,11 @@ def _changed_experiments(experiments: Experiments, params: Any, reference: Refer
             "input.as_grid_scan and geometry.convert_* regroup images: give the images themselves, not an experiment "
             "list"
         )
+    beams: list[tuple[Beam, Beam]] = []
     for beam in experiments.unique("beam"):
         base = reference.beam if reference is not None and reference.beam is not None else beam
-        experiments = experiments.with_model(beam, changed_beam(base, geometry.beam))
+        beams.append((base, changed_beam(base, geometry.beam)))
+        experiments = experiments.with_model(beam, beams[-1][1])
     for detector in experiments.unique("detector"):
         beam = experiments[experiments.indices_with("detector", detector)[0]].beam
         base = reference.detector_for(detector) if reference is not None else detector
@@ -340,4 +355,7 @@ def _changed_experiments(experiments: Experiments, params: Any, reference: Refer
         given = {name: path for name, path in lookups.items() if path}
         for imageset in experiments.unique("imageset"):
             experiments = experiments.with_model(imageset, replace(imageset, **given))
+    for text in {probe_note(old, new, geometry.beam): None for old, new in beams}:
+        if text:
+            log.warning("%s", text)
     return experiments

@@ -36,6 +36,8 @@ def beam_differences(a: Beam, b: Beam, tolerance: Any) -> list[Difference]:
     limit = tolerance.beam
     if limit.wavelength is not None and abs(a.wavelength - b.wavelength) > limit.wavelength * a.wavelength:
         out.append(("wavelength (A)", _show(a.wavelength), _show(b.wavelength)))
+    if a.probe != b.probe:
+        out.append(("probe", a.probe, b.probe))
     _vector(out, "beam direction", a.direction, b.direction, limit.direction)
     _vector(out, "polarization normal", a.polarization_normal, b.polarization_normal, limit.polarization_normal)
     if (

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from spindle.errors import ModelError, ParameterError
-from spindle.geometry.attenuation import attenuation_coefficient
+from spindle.errors import ModelError, ParameterError, fault
+from spindle.geometry.attenuation import ELECTRONS_BELOW_A, sensor_depth
 from spindle.models import Beam, Detector, Goniometer, Panel
 
 from .hierarchy import apply_hierarchy
@@ -17,10 +17,32 @@ PANEL_TYPES = ("SENSOR_PAD", "SENSOR_CCD", "SENSOR_IMAGE_PLATE", "SENSOR_UNKNOWN
 
 
 def changed_beam(beam: Beam, params: Any) -> Beam:
-    """Beam with ``geometry.beam`` applied; the same object when nothing is set."""
+    """Beam with ``geometry.beam`` applied; the same object when nothing is set.
+
+    X-rays shorter than any that are used for diffraction are electrons, unless the user says otherwise.
+    """
     names = ("wavelength", "direction", "polarization_normal", "polarization_fraction", "transmission", "flux")
     changes = {name: getattr(params, name) for name in names if getattr(params, name) is not None}
+    probe = params.probe
+    if probe is None and beam.probe == "x-ray" and changes.get("wavelength", beam.wavelength) < ELECTRONS_BELOW_A:
+        probe = "electron"
+    if probe is not None and probe != beam.probe:
+        changes["probe"] = probe
+        if probe != "x-ray":
+            changes.setdefault("polarization_fraction", 0.5)
     return replace(beam, **changes) if changes else beam
+
+
+def probe_note(old: Beam, new: Beam, params: Any) -> str:
+    """What to say of a beam that was taken for electrons by its wavelength; "" otherwise."""
+    if params.probe is not None or new.probe == old.probe:
+        return ""
+    return fault(
+        "wavelength",
+        f"one above {ELECTRONS_BELOW_A:g} A for X-rays",
+        f"{new.wavelength:g} A",
+        "taken for electrons: not polarised, stopped at the surface of the sensor; set geometry.beam.probe= if they are not",
+    )
 
 
 def changed_goniometer(goniometer: Goniometer | None, params: Any) -> Goniometer | None:
@@ -131,9 +153,16 @@ def changed_detector(detector: Detector, beam: Beam, params: Any, parallax: str 
         The wavelength differs from that of the header: the attenuation is worked out again.
     """
     panels = [
-        replace(p, mu=attenuation_coefficient(p.material, beam.wavelength)) if has_new_beam and p.mu > 0 else p
+        replace(p, mu=sensor_depth(p.material, p.thickness, beam.wavelength, p.parallax)[0])
+        if has_new_beam and p.mu > 0 and beam.probe == "x-ray"
+        else p
         for p in detector
     ]
+    if beam.probe != "x-ray" and parallax not in (None, "none"):
+        raise ParameterError(
+            f"geometry.parallax={parallax}: corrects for the depth at which a sensor stops X-rays; the probe is "
+            f"{beam.probe}: leave it out, or set geometry.beam.probe=x-ray"
+        )
     if parallax is not None:
         panels = [replace(p, parallax=parallax) if p.mu > 0 and p.parallax != parallax else p for p in panels]
     for change in params.panel:
@@ -143,6 +172,8 @@ def changed_detector(detector: Detector, beam: Beam, params: Any, parallax: str 
                 f"geometry.detector.panel.id={index}: the detector has {len(panels)} panels, counted from 0"
             )
         panels[index] = _changed_panel(panels[index], beam, change, parallax or "normalised")
+    if beam.probe != "x-ray":
+        panels = [replace(p, mu=0.0, parallax="none") if p.mu > 0 or p.parallax != "none" else p for p in panels]
     if any(new is not old for new, old in zip(panels, detector, strict=True)):
         detector = detector.replace_panels(panels)
     detector = apply_hierarchy(detector, params)
@@ -191,11 +222,15 @@ def _changed_panel(panel: Panel, beam: Beam, change: Any, parallax: str) -> Pane
     thickness = fields.get("thickness", panel.thickness)
     material = fields.get("material", panel.material)
     if "thickness" in fields or "material" in fields:
-        fields["mu"] = attenuation_coefficient(material, beam.wavelength) if material and thickness > 0 else 0.0
-        fields["parallax"] = parallax if fields["mu"] > 0 else "none"
+        fields["mu"], fields["parallax"] = sensor_depth(material, thickness, beam.wavelength, parallax, beam.probe)
     mode = fields.get("parallax", panel.parallax)
     if change.parallax_correction is False:
         fields["parallax"] = "none"
+    elif change.parallax_correction and beam.probe != "x-ray":
+        raise ParameterError(
+            f"geometry.detector.panel.parallax_correction=True: corrects for the depth at which a sensor stops X-rays; "
+            f"the probe is {beam.probe}: leave it out"
+        )
     elif change.parallax_correction and mode == "none":
         if not (fields.get("mu", panel.mu) > 0 and thickness > 0):
             raise ParameterError(

@@ -15,6 +15,13 @@ class BeamOverrides(Params):
     polarization_fraction = Float(None, min=0, max=1, help="1 is fully polarised, 0.5 unpolarised.")
     transmission = Float(None, help="Transmission of the attenuator.")
     flux = Float(None, units="photons/s", help="Flux.")
+    probe = Choice(
+        ["x-ray", "electron", "neutron"],
+        default=None,
+        none=True,
+        help="What the beam is made of; None is what the header says, and electrons below 0.06 A. Electrons and neutrons "
+        "are not polarised and stop at the surface of the sensor.",
+    )
 
 
 class DetectorOverrides(Params):
