@@ -1,11 +1,12 @@
 """Keep the lists of distributions in step with the folders.
 
-``python tools/workspace.py`` writes workspace.txt and the marked parts of pyproject.toml; ``--check`` only tells what
-is wrong. The tests run the check.
+``python tools/workspace.py`` writes workspace.txt, the marked parts of pyproject.toml and the host's list of known plugins;
+``--check`` only tells what is wrong. The tests run the check.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tomllib
@@ -97,7 +98,7 @@ def replaced(text: str, part: str, content: str) -> str:
 
 
 def wanted_files(found: list[Distribution], root: Path = ROOT) -> dict[Path, str]:
-    """Return the texts that workspace.txt and pyproject.toml should have."""
+    """Return the texts that the written files should have."""
     quoted = "".join(f'    "{d.name}",\n' for d in found)
     packages = [d.package for d in found]
     listed = "".join(f'    "{p}",\n' for p in packages)
@@ -121,7 +122,21 @@ def wanted_files(found: list[Distribution], root: Path = ROOT) -> dict[Path, str
     text = replaced(text, "plugins", contract)
     workspace = "# Every distribution of this repository, written by tools/workspace.py.\n"
     workspace += "".join(f"-e ./{d.folder}\n" for d in found)
-    return {root / "workspace.txt": workspace, root / "pyproject.toml": text}
+    return {
+        root / "workspace.txt": workspace,
+        root / "pyproject.toml": text,
+        root / "framework/src/spindle/plugins/known.json": known_plugins(found),
+    }
+
+
+def known_plugins(found: list[Distribution]) -> str:
+    """Return the list of plugins that the host may advise to install: slot, name and distribution."""
+    known: dict[str, dict[str, str]] = {}
+    for d in found:
+        for group, names in d.entry_points.items():
+            for name in names:
+                known.setdefault(group.removeprefix("spindle."), {})[name] = d.name
+    return json.dumps(known, indent=1, sort_keys=True) + "\n"
 
 
 def problems(root: Path = ROOT) -> list[str]:

@@ -16,6 +16,7 @@ WIDTH = 100
 
 def help_command(words: list[str]) -> int:
     """``spindle help NAME [-hh]``: a program, a plugin (``background.glm`` or ``glm``) or a slot."""
+    from spindle.contracts import SLOTS
     from spindle.execution.compile_cache import prepare_compile_cache
     from spindle.execution.runner import effective_params, make_host
     from spindle.plugins import registry
@@ -28,7 +29,7 @@ def help_command(words: list[str]) -> int:
         if key in plugins.names("program"):
             print(program_help(key, effective_params(key, [], make_host()), level))
             continue
-        if key in plugins.slots:
+        if key in plugins.slots or key in SLOTS:
             print(slot_help(key))
             continue
         found = plugins.named(name)
@@ -36,7 +37,10 @@ def help_command(words: list[str]) -> int:
             from difflib import get_close_matches
 
             known = sorted(
-                {i.name for i in plugins.infos} | {f"{i.slot}.{i.name}" for i in plugins.infos} | set(plugins.slots)
+                {i.name for i in plugins.infos}
+                | {f"{i.slot}.{i.name}" for i in plugins.infos}
+                | set(plugins.slots)
+                | set(SLOTS)
             )
             close = get_close_matches(name, known, 3)
             hint = f" Did you mean {' or '.join(close)}?" if close else ""
@@ -72,7 +76,7 @@ def slot_help(slot: str) -> str:
             lines.append(textwrap.indent(inspect.cleandoc(function.__doc__ or ""), "    "))
     lines.append("\ninstalled:")
     width = max((len(n) for n in registry().names(slot)), default=0)
-    lines += [f"  {i.name:<{width}}  {i.summary}" for i in registry().infos if i.slot == slot]
+    lines += [f"  {i.name:<{width}}  {i.summary}" for i in registry().infos if i.slot == slot] or ["  none"]
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 
 from spindle.errors import UserError
+from spindle.plugins.names import is_first_party
 from spindle.plugins.registry import Registry, is_strict, registry
 
 COLUMNS = ("slot", "name", "distribution", "version", "state")
@@ -56,7 +57,8 @@ def check_command(plugins: Registry, names: list[str], as_json: bool) -> int:
     infos = [i for name in names for i in _named(plugins, name)] if names else plugins.infos
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     prepare_compile_cache()
-    results = [(info, *plugins.diagnose(info)) for info in infos]
+    # calling compiles kernels: our own plugins are only called when they are asked for
+    results = [(info, *plugins.diagnose(info, call=bool(names) or not is_first_party(info))) for info in infos]
     if as_json:
         print_rows(
             [

@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, Cancelled):
             print(error, file=sys.stderr)
             return leave_interrupted() if argv is None else INTERRUPTED
-        return report_bug(arguments)
+        return report_bug(arguments, error)
 
 
 def leave_interrupted() -> int:
@@ -90,16 +90,20 @@ def fail(error: BaseException) -> int:
     return USAGE_ERROR
 
 
-def report_bug(arguments: list[str]) -> int:
-    """Print the traceback and what to do with it."""
-    import traceback
-
+def report_bug(arguments: list[str], error: BaseException) -> int:
+    """Print whose the error is, then the traceback without the host's own frames, then what to do with it."""
     from spindle import __version__
+    from spindle.plugins.blame import BLAME, blame_of, trimmed
 
-    traceback.print_exc()
+    whose = blame_of(error)
+    lines = "".join(line for line in trimmed(error) if not line.startswith(BLAME))
+    culprit = f"the {whose.partition(', hook ')[0]}" if whose else f"Spindle {__version__}"
+    if whose:
+        print(f"error: {type(error).__name__}: {error}\n  {BLAME}{whose}\n", file=sys.stderr)
+    print(lines, file=sys.stderr)
     print(
-        f"\nThis is a bug in Spindle {__version__} or one of its plugins, not a mistake of yours. "
-        f"Please report it with the lines above and this command:\n  spindle {' '.join(arguments)}",
+        f"This is a bug in {culprit}, not a mistake of yours. Please report it with the lines above and this command:\n"
+        f"  spindle {' '.join(arguments)}",
         file=sys.stderr,
     )
     return BUG
@@ -145,15 +149,22 @@ def program_name(command: str) -> str:
     name = command.replace("-", "_").removeprefix("spindle.").removeprefix("dials.")
     plugins = registry()
     if name not in plugins.names("program"):
+        plain = command.removeprefix("spindle.").removeprefix("dials.")
+        if any(i.slot == "program" and i.name == plain for i in plugins.infos):
+            plugins.find("program", plain)  # raises, and says why it cannot be run
         from difflib import get_close_matches
 
         from spindle.plugins import UnknownPlugin
+        from spindle.plugins.names import where_to_get
 
         if command.startswith("-"):
             raise UnknownPlugin(f"{command} is not an option of spindle. Next: spindle --help")
         close = get_close_matches(name, [*plugins.names("program"), "plugins", "help", "replay"], 3)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
-        raise UnknownPlugin(f"there is no program {command!r}.{hint} Next: spindle --help lists the programs")
+        source = where_to_get("program", name)
+        raise UnknownPlugin(
+            f"there is no program {command!r}.{hint} Next: spindle --help lists the programs{f', {source}' if source else ''}"
+        )
     return name
 
 

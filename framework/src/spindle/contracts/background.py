@@ -8,13 +8,14 @@ between calls.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from spindle.table import MaskCode
 
 from . import hookspec
+from .checking import Checks, Fault, array, finite, instance
 
 if TYPE_CHECKING:
     from spindle.models import Detector
@@ -109,8 +110,35 @@ class BackgroundEstimate:
         return cls(background, used, mean, mse, dispersion, success, mean_variance)
 
 
+def check_background(arguments: dict[str, Any], result: Any) -> BackgroundEstimate:
+    """Refuse an estimate that does not fit the block, or that holds no numbers where it claims success."""
+    estimate: BackgroundEstimate = instance(result, BackgroundEstimate, "the result")
+    shoeboxes = arguments["shoeboxes"]
+    n, p = len(shoeboxes), len(shoeboxes.data)
+    success = array(estimate.success, (n,), np.bool_, "success")
+    array(estimate.used, (p,), np.bool_, "used")
+    pixels = array(estimate.background, (p,), np.float32, "background")
+    if p and not np.isfinite(pixels.sum(dtype=np.float64)):
+        box = np.repeat(np.arange(n), np.diff(shoeboxes.offsets))
+        bad = ~np.isfinite(pixels) & success[box]
+        if bad.any():
+            first = int(np.argmax(bad))
+            raise Fault(
+                f"background is {pixels[first]} in pixel {first} of the block, of shoebox {box[first]}, although success is True "
+                f"there; finite numbers expected ({len(np.unique(box[bad]))} of {n} shoeboxes)"
+            )
+    for name in ("mean", "mse", "dispersion"):
+        finite(array(getattr(estimate, name), (n,), np.float64, name), name, success)
+    if estimate.mean_variance is not None:
+        variance = array(estimate.mean_variance, (n,), np.float64, "mean_variance")
+        finite(variance, "mean_variance", success, least=0.0)
+    return estimate
+
+
 class BackgroundSpec:
     """Hooks of a background model."""
+
+    checks: ClassVar[Checks] = {"estimate_background": check_background}
 
     @hookspec(firstresult=True)
     def estimate_background(self, shoeboxes: Shoeboxes, detector: Detector | None) -> BackgroundEstimate:  # type: ignore[empty-body]

@@ -9,13 +9,14 @@ each axis may have a method of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from spindle.errors import UserError
 
 from . import hookspec
+from .checking import Checks, array, finite, instance, integer, items, number
 
 if TYPE_CHECKING:
     from spindle.contracts.executor import Executor
@@ -127,8 +128,36 @@ class AxisCentre:
     profile: np.ndarray
 
 
+def check_shift(arguments: dict[str, Any], result: Any) -> DetectorShift:
+    """Refuse a shift that is none."""
+    found: DetectorShift = instance(result, DetectorShift, "the result")
+    finite(array(found.shift, (3,), np.float64, "shift"), "shift")
+    number(found.uncertainty, "uncertainty", nan=True)
+    for name in ("quality", "quality_before", "on_lattice", "on_lattice_before"):
+        number(getattr(found, name), name, nan=True)
+    integer(found.n_spots, "n_spots")
+    finite(array(found.rivals, (None, 3), np.float64, "rivals"), "rivals")
+    if found.score_map is not None:
+        instance(found.score_map, ScoreMap, "score_map")
+    items(found.notes, str, "notes")
+    return found
+
+
+def check_centre(arguments: dict[str, Any], result: Any) -> tuple[AxisCentre, ...]:
+    """Refuse anything but one finite centre for each axis that was asked for."""
+    centres = items(result, AxisCentre, "the result", len(arguments["axes"]))
+    for axis, centre in zip(arguments["axes"], centres, strict=True):
+        number(centre.position, f"position along axis {axis}")
+        number(centre.uncertainty, f"uncertainty along axis {axis}", nan=True)
+        number(centre.quality, f"quality along axis {axis}", nan=True)
+        array(centre.profile, (None,), "fiu", f"profile along axis {axis}")
+    return tuple(centres)
+
+
 class BeamPositionSpec:
     """Hooks of the ``beam_position`` slot; a plugin implements one of them."""
+
+    checks: ClassVar[Checks] = {"find_detector_shift": check_shift, "find_centre": check_centre}
 
     optional: ClassVar[frozenset[str]] = frozenset({"find_detector_shift", "find_centre"})
 

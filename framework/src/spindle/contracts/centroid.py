@@ -8,11 +8,12 @@ threads with different blocks.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from . import hookspec
+from .checking import Checks, array, finite, instance
 
 if TYPE_CHECKING:
     from spindle.table import Shoeboxes
@@ -40,8 +41,20 @@ class Centroids:
     success: np.ndarray
 
 
+def check_centroids(arguments: dict[str, Any], result: Any) -> Centroids:
+    """Refuse centroids that do not fit the block, or that are no numbers where they claim success."""
+    centroids: Centroids = instance(result, Centroids, "the result")
+    n = len(arguments["shoeboxes"])
+    success = array(centroids.success, (n,), np.bool_, "success")
+    finite(array(centroids.position, (n, 3), np.float64, "position"), "position", success)
+    finite(array(centroids.variance, (n, 3), np.float64, "variance"), "variance", success, least=0.0)
+    return centroids
+
+
 class CentroidSpec:
     """Hooks of a centroid algorithm."""
+
+    checks: ClassVar[Checks] = {"compute_centroids": check_centroids}
 
     @hookspec(firstresult=True)
     def compute_centroids(self, shoeboxes: Shoeboxes) -> Centroids:  # type: ignore[empty-body]

@@ -7,11 +7,12 @@ once per group of data sets, with all its observations sorted by unique reflecti
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from . import hookspec
+from .checking import Checks, array, finite, instance, items, number
 
 if TYPE_CHECKING:
     from spindle.report import Table
@@ -69,8 +70,33 @@ class ErrorModelFit:
     details: dict[str, Any] = field(default_factory=dict)
 
 
+def check_fit(arguments: dict[str, Any], result: Any) -> ErrorModelFit:
+    """Refuse a fit without finite parameters."""
+    fit: ErrorModelFit = instance(result, ErrorModelFit, "the result")
+    instance(fit.kind, str, "kind")
+    for i, value in enumerate(items(fit.parameters, object, "parameters")):
+        number(value, f"parameters[{i}]")
+    instance(fit.description, str, "description")
+    return fit
+
+
+def check_variance(arguments: dict[str, Any], result: Any) -> np.ndarray:
+    """Refuse variances that are no numbers, or negative."""
+    variance = array(result, (len(arguments["intensity"]),), np.float64, "the result")
+    with np.errstate(invalid="ignore"):
+        given = np.isfinite(arguments["intensity"]) & (arguments["variance"] >= 0) & np.isfinite(arguments["variance"])
+    finite(np.where(given, variance, 0.0), "the result", least=0.0)
+    return variance
+
+
 class ErrorModelSpec:
     """Hooks of an error model."""
+
+    checks: ClassVar[Checks] = {
+        "fit_error_model": check_fit,
+        "default_error_model": check_fit,
+        "corrected_variance": check_variance,
+    }
 
     @hookspec(firstresult=True)
     def fit_error_model(self, observations: ErrorModelObservations, start: ErrorModelFit | None) -> ErrorModelFit:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from . import hookspec
+from .checking import Checks, Fault, kind_of
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,8 +21,17 @@ class Executor(Protocol):
         """Apply ``function`` to every item; yield results in the order of the items."""
 
 
+def check_iterator(arguments: dict[str, Any], result: Any) -> Any:
+    """Refuse what cannot be iterated over."""
+    if not hasattr(result, "__iter__"):
+        raise Fault(f"the result is {kind_of(result)}, an iterator over the results expected")
+    return result
+
+
 class ExecutorSpec:
     """Hooks of an executor."""
+
+    checks: ClassVar[Checks] = {"map_ordered": check_iterator}
 
     @hookspec(firstresult=True)
     def map_ordered(

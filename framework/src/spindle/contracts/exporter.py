@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import hookspec
+from .checking import Checks, Fault, instance, items
 
 if TYPE_CHECKING:
     from spindle.models import Experiments
@@ -105,8 +106,24 @@ class MergedData:
     title: str = "Merged by spindle"
 
 
+def check_export(arguments: dict[str, Any], result: Any) -> Export:
+    """Refuse what holds no writers."""
+    export: Export = instance(result, Export, "the result")
+    for path, writer in instance(export.files, dict, "files").items():
+        instance(path, (str, Path), "a path in files")
+        if not callable(writer):
+            raise Fault(f"files[{str(path)!r}] is {type(writer).__name__}, a function that writes to a path expected")
+    if not export.files:
+        raise Fault("files is empty, at least one file expected")
+    items(export.messages, str, "messages")
+    instance(export.summary, dict, "summary")
+    return export
+
+
 class ExporterSpec:
     """Hooks of an exporter; an exporter implements one or both."""
+
+    checks: ClassVar[Checks] = {"export": check_export, "export_merged": check_export}
 
     optional: ClassVar[frozenset[str]] = frozenset({"export", "export_merged"})
 

@@ -2,6 +2,9 @@
 
 Chosen by looking at the file (every installed format is asked) or by ``format=``; entry-point group ``spindle.format``.
 A format holds no state; the `ImageReader` that it opens may be used by several threads at once.
+
+A variant of another format, such as a beamline's own header in CBF, names that one in the class attribute ``specialises``
+(``specialises = "cbf"``): where both understand a file, the variant reads it. Variants of variants are more special still.
 """
 
 from __future__ import annotations
@@ -9,11 +12,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from . import hookspec
+from .checking import Checked, Checks, Fault, instance, integer, items
 
 if TYPE_CHECKING:
     from spindle.models import Beam, Detector, Goniometer, Scan
@@ -145,10 +149,68 @@ class ImageReader(ABC):
         return None
 
 
+class CheckedReader(Checked, ImageReader):
+    """A reader as its callers see it: what the format's own returns is checked."""
+
+    @property
+    def n_images(self) -> int:
+        """Number of images in the file."""
+        with self.guard("n_images"):
+            count = self.inner.n_images
+            integer(count, "the result", least=1)
+            return int(count)
+
+    def models(self, index: int = 0) -> ImageModels:
+        """Models of an image; see `ImageReader.models`."""
+        with self.guard("models"):
+            found: ImageModels = instance(self.inner.models(index), ImageModels, "the result")
+            return found
+
+    def read(self, index: int = 0, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
+        """Pixels of an image; see `ImageReader.read`."""
+        with self.guard("read"):
+            panels = items(self.inner.read(index, out), np.ndarray, "the result")
+            for i, pixels in enumerate(panels):
+                if pixels.ndim != 2 or pixels.dtype not in (np.int32, np.float32):
+                    raise Fault(
+                        f"the result[{i}] is an array {pixels.shape} of {pixels.dtype}, (slow, fast) of int32 or float32 expected"
+                    )
+            return list(panels)
+
+    def mask(self) -> list[np.ndarray] | None:
+        """Pixels that the file declares bad; see `ImageReader.mask`."""
+        with self.guard("mask"):
+            masks = self.inner.mask()
+            if masks is None:
+                return None
+            for i, good in enumerate(items(masks, np.ndarray, "the result")):
+                if good.ndim != 2 or good.dtype != np.bool_:
+                    raise Fault(
+                        f"the result[{i}] is an array {good.shape} of {good.dtype}, (slow, fast) of bool expected"
+                    )
+            return list(masks)
+
+
+def check_answer(arguments: dict[str, Any], result: Any) -> bool:
+    """Refuse anything but yes or no."""
+    return bool(instance(result, (bool, np.bool_), "the result"))
+
+
+def check_reason(arguments: dict[str, Any], result: Any) -> str:
+    """Refuse anything but text."""
+    return str(instance(result, str, "the result"))
+
+
+def check_reader(arguments: dict[str, Any], result: Any) -> ImageReader:
+    """Refuse what is no reader."""
+    return CheckedReader(instance(result, ImageReader, "the result"))
+
+
 class FormatSpec:
     """Hooks of a format plugin."""
 
     optional = ("refusal",)
+    checks: ClassVar[Checks] = {"understand": check_answer, "refusal": check_reason, "open_image": check_reader}
 
     @hookspec
     def understand(self, path: Path, head: bytes) -> bool:

@@ -7,13 +7,14 @@ program makes cells of triples of the vectors, indexes and ranks them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from spindle.errors import UserError
 
 from . import hookspec
+from .checking import Checks, array, finite, instance, integer, number
 
 if TYPE_CHECKING:
     from spindle.contracts.executor import Executor
@@ -47,8 +48,20 @@ class BasisVectors:
     n_points: int
 
 
+def check_vectors(arguments: dict[str, Any], result: Any) -> BasisVectors:
+    """Refuse vectors that are none, and weights that do not belong to them."""
+    found: BasisVectors = instance(result, BasisVectors, "the result")
+    finite(array(found.vectors, (None, 3), np.float64, "vectors"), "vectors")
+    finite(array(found.weights, (len(found.vectors),), np.float64, "weights"), "weights")
+    number(found.d_min, "d_min", least=0.0)
+    integer(found.n_points, "n_points")
+    return found
+
+
 class IndexingSpec:
     """Hooks of the ``indexing`` slot."""
+
+    checks: ClassVar[Checks] = {"find_basis_vectors": check_vectors}
 
     @hookspec(firstresult=True)
     def find_basis_vectors(

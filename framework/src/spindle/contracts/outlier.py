@@ -7,20 +7,28 @@ threads.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from . import hookspec
+from .checking import Checks, array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-
 __all__ = ["OutlierSpec"]
+
+
+def check_outliers(arguments: dict[str, Any], result: Any) -> np.ndarray:
+    """Refuse what is not one bool per row."""
+    return array(result, (len(arguments["residuals"]),), np.bool_, "the result")
 
 
 class OutlierSpec:
     """Hooks of the ``outlier`` slot."""
+
+    checks: ClassVar[Checks] = {"find_outliers": check_outliers}
 
     @hookspec(firstresult=True)
     def find_outliers(self, residuals: np.ndarray, names: Sequence[str], pixel_size: np.ndarray) -> np.ndarray:

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import hookspec
 from .base import ProgramInputs, ProgramResult
+from .checking import Checks, Fault, instance
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
 
 
+def check_result(arguments: dict[str, Any], result: Any) -> ProgramResult:
+    """Refuse what is no `ProgramResult` with models and tables in it."""
+    from spindle.models import Experiments
+    from spindle.report import Table
+    from spindle.table import ReflectionTable
+
+    found: ProgramResult = instance(result, ProgramResult, "the result")
+    if found.experiments is not None:
+        instance(found.experiments, Experiments, "experiments")
+    if found.reflections is not None:
+        instance(found.reflections, ReflectionTable, "reflections")
+    for i, table in enumerate(instance(found.tables, list, "tables")):
+        instance(table, Table, f"tables[{i}]")
+    instance(found.summary, dict, "summary")
+    for path, writer in instance(found.files, dict, "files").items():
+        if not callable(writer):
+            raise Fault(f"files[{str(path)!r}] is {type(writer).__name__}, a function that writes to a path expected")
+    return found
+
+
 class ProgramSpec:
     """Hooks of a program."""
+
+    checks: ClassVar[Checks] = {"run": check_result}
 
     @hookspec(firstresult=True)
     def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:

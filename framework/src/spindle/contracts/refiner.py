@@ -8,13 +8,14 @@ arguments.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from spindle.errors import UserError
 
 from . import hookspec
+from .checking import Checks, Fault, array, finite, instance, items
 
 if TYPE_CHECKING:
     from spindle.models import Experiments
@@ -94,8 +95,38 @@ class RefinementResult:
     tables: list[Any] = field(default_factory=list)
 
 
+def check_refinement(arguments: dict[str, Any], result: Any) -> RefinementResult:
+    """Refuse a result that lacks experiments or rows, has them in another order, or holds no numbers."""
+    from spindle.models import Experiments
+    from spindle.table import Flag, ReflectionTable
+
+    found: RefinementResult = instance(result, RefinementResult, "the result")
+    n = len(arguments["experiments"])
+    if len(instance(found.experiments, Experiments, "experiments")) != n:
+        raise Fault(f"experiments are {len(found.experiments)}, as many as were given ({n}) expected")
+    before, after = arguments["reflections"], instance(found.reflections, ReflectionTable, "reflections")
+    if len(after) != len(before):
+        raise Fault(f"reflections have {len(after)} rows, all {len(before)} that were given expected")
+    for name in ("id", "miller_index", "xyzobs.px.value"):
+        if name in before and (name not in after or not np.array_equal(before[name], after[name], equal_nan=True)):
+            raise Fault(f"reflections have another column {name} than were given; all rows in their order expected")
+    if "xyzcal.px" in after:
+        finite(after["xyzcal.px"], "xyzcal.px of indexed reflections", after.has_flags(Flag.USED_IN_REFINEMENT))
+    finite(array(found.rmsd_px, (n, 3), np.float64, "rmsd_px"), "rmsd_px")
+    array(found.n_reflections, (n,), "iu", "n_reflections")
+    p = len(items(found.parameter_names, str, "parameter_names"))
+    finite(array(found.parameter_values, (p,), np.float64, "parameter_values"), "parameter_values")
+    array(found.parameter_esds, (p,), np.float64, "parameter_esds")
+    array(found.covariance, (p, p), np.float64, "covariance")
+    items(found.steps, RefinementStep, "steps")
+    instance(found.reason, str, "reason")
+    return found
+
+
 class RefinerSpec:
     """Hooks of the ``refiner`` slot."""
+
+    checks: ClassVar[Checks] = {"refine": check_refinement}
 
     @hookspec(firstresult=True)
     def refine(

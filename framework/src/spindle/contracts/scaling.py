@@ -8,13 +8,14 @@ implementation is asked once per data set and gets all its observations as array
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from spindle.errors import ShapeError
 
 from . import hookspec
+from .checking import Checks, Fault, finite, instance, items
 
 if TYPE_CHECKING:
     from spindle.models import Experiment
@@ -177,8 +178,34 @@ class ScalingModel:
     shared: tuple[str, ...] = ()
 
 
+def check_scaling_model(arguments: dict[str, Any], result: Any) -> ScalingModel:
+    """Refuse a model whose terms do not fit the observations, or hold no numbers."""
+    model: ScalingModel = instance(result, ScalingModel, "the result")
+    n = len(arguments["observations"])
+    instance(model.kind, str, "kind")
+    terms = items(model.terms, ScaleTerm, "terms")
+    names = [term.name for term in terms]
+    if len(set(names)) != len(names):
+        raise Fault(f"terms have the names {', '.join(names)}, each once expected")
+    for term in terms:
+        if len(term.weights) not in (1, n):
+            raise Fault(f"weights of the term {term.name} have {len(term.weights)} rows, {n} observations expected")
+        finite(np.asarray(term.parameters), f"parameters of the term {term.name}")
+        finite(term.weights, f"weights of the term {term.name}")
+        if term.coefficient is not None:
+            finite(term.coefficient, f"coefficient of the term {term.name}")
+        for penalty in term.penalties:
+            finite(penalty.matrix, f"a penalty of the term {term.name}")
+    instance(model.configuration, dict, "configuration")
+    if unknown := sorted(set(model.shared) - set(names)):
+        raise Fault(f"shared names {', '.join(unknown)}, but the terms are {', '.join(names)}")
+    return model
+
+
 class ScalingSpec:
     """Hooks of a scaling model."""
+
+    checks: ClassVar[Checks] = {"build_scaling_model": check_scaling_model}
 
     @hookspec(firstresult=True)
     def build_scaling_model(

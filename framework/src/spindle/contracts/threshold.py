@@ -7,11 +7,12 @@ another image.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from . import hookspec
+from .checking import Checks, Fault, array
 
 if TYPE_CHECKING:
     from spindle.models import Beam, Panel
@@ -19,8 +20,21 @@ if TYPE_CHECKING:
 __all__ = ["ThresholdSpec"]
 
 
+def check_strong(arguments: dict[str, Any], result: Any) -> np.ndarray:
+    """Refuse what is not an image of bool, or strong where the mask forbids it."""
+    mask = arguments["mask"]
+    strong = array(result, mask.shape, np.bool_, "the result")
+    if (forbidden := np.count_nonzero(strong & ~mask)) > 0:
+        raise Fault(f"the result is True at {forbidden} pixels where mask is False; masked pixels are never strong")
+    return strong
+
+
 class ThresholdSpec:
     """Hooks of a threshold."""
+
+    checks: ClassVar[Checks] = {"find_strong": check_strong}
+    # arguments that an implementation may change
+    changed: ClassVar[frozenset[str]] = frozenset({"out"})
 
     @hookspec(firstresult=True)
     def find_strong(  # type: ignore[empty-body]

@@ -9,9 +9,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spindle.errors import Cancelled, ParameterError, PluginError
+from spindle.errors import Cancelled, ParameterError
 from spindle.params import Params
-from spindle.params.resolve import build
 from spindle.params.tree import scopes_of, walk
 from spindle.plugins.host import Handle, PluginHost
 
@@ -96,15 +95,7 @@ class RunContext:
         PluginError
         """
         name = str(name)  # the value Auto of a parameter means the plugin that is called so
-        plugin: Any = self.host.load(slot, name)
-        reason = plugin.unavailable() if hasattr(plugin, "unavailable") else ""
-        if reason:
-            raise PluginError(f"the {slot} {name!r} cannot be used on this machine: {reason}")
-        if params is None:
-            params = self.params_of(slot, name)
-        if params is None and getattr(plugin, "Params", None) is not None:
-            params = build(plugin.Params)
-        return self.host.add(slot, name, plugin.from_params(params, self))
+        return self.host.make(slot, name, self.params_of(slot, name) if params is None else params, self)
 
     def params_of(self, slot: str, name: str) -> Params | None:
         """Return the parameters that the run's tree holds for a plugin, or None."""

@@ -94,5 +94,33 @@ class Executor:
         """
         if self.plugin is None or self.n_workers == 1 or is_inside_worker():
             return map_serial(function, items, self.cancelled)
-        found: Iterator[Result] = self.plugin.map_ordered(function, items, self.n_workers, self.cancelled)
-        return found
+        return self._counted(function, items)
+
+    def _counted(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """The plugin's results; one result per item, and no error lost."""
+        taken = 0
+
+        def counting() -> Iterator[Item]:
+            nonlocal taken
+            for item in items:
+                taken += 1
+                yield item
+
+        source = counting()
+        given = 0
+        results = self.plugin.map_ordered(function, source, self.n_workers, self.cancelled)
+        try:
+            for result in results:
+                given += 1
+                if given > taken:
+                    break
+                yield result
+            else:
+                if not self.cancelled():
+                    next(source, None)  # counts an item that the executor has not even looked at
+        finally:
+            if hasattr(results, "close"):
+                results.close()
+        if given != taken and not self.cancelled():
+            fault = f"it gives {given} results for {taken} or more items; one for each expected, in their order"
+            raise self.plugin.broken("map_ordered", fault)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from spindle.contracts import ProgramInputs, ProgramResult
 from spindle.params import Assignment, HostParams, Params
 from spindle.params.resolve import Resolver, build
-from spindle.params.tree import walk
-from spindle.plugins.host import PluginHost
+from spindle.params.tree import scopes_of, walk
+from spindle.plugins.host import PluginHost, running
 
 from .compile_cache import prepare_compile_cache
 from .context import RunContext
@@ -34,13 +34,17 @@ def make_host(params: Params | None = None) -> PluginHost:
     if params is not None:
         for entry in walk(params):
             if entry.path == "run.observers" and entry.value:
-                host.observers = tuple(_observer(host, name) for name in entry.value)
+                for name in entry.value:
+                    host.observe(name, _observer(host, name, params))
     return host
 
 
-def _observer(host: PluginHost, name: str) -> Any:
+def _observer(host: PluginHost, name: str, params: Params) -> Any:
     plugin: Any = host.load("observer", name, "run.observers")
-    return plugin.from_params(plugin.Params() if plugin.Params else None, None)
+    own = next((s for _, s in scopes_of(params) if s.__dict__.get("_plugin") == ("observer", name)), None)
+    if own is None and plugin.Params:
+        own = build(plugin.Params)
+    return plugin.from_params(own, None)
 
 
 def run(
@@ -88,9 +92,8 @@ def execute(context: RunContext, inputs: ProgramInputs) -> ProgramResult:
     program = context.algorithm("program", context.program, context.params)
     context.notify("step_started", program=context.program, params=context.params)
     start = time.perf_counter()
-    result: ProgramResult = program.run(inputs=inputs, params=context.params, context=context)
-    if not isinstance(result, ProgramResult):
-        raise TypeError(f"the program {context.program!r} returned {result!r} instead of a ProgramResult")
+    with running(context):
+        result: ProgramResult = program.run(inputs=inputs, params=context.params, context=context)
     known = [id(t) for t in result.tables]
     result.tables[:0] = [t for t in context.tables if id(t) not in known]
     context.notify("step_finished", program=context.program, result=result, seconds=time.perf_counter() - start)

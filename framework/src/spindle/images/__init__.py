@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .opening import choose_format, open_image
+from .opening import choose_format, format_parameters, open_image
 from .sequence import ImageSequence
 
-__all__ = ["ImageSequence", "choose_format", "open_image"]
+__all__ = ["ImageSequence", "choose_format", "format_parameters", "open_image"]

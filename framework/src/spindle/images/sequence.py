@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -59,6 +60,8 @@ class ImageSequence:
             pixel_size=(float(first.pixel_size[0]), float(first.pixel_size[1])),
         )
         self._format = imageset.format
+        # Set at import, and only for a format that was asked for; None takes those of the run, which are the defaults.
+        self._parameters: dict[str, Any] | None = imageset.params.get("format_parameters") or None
         self._lock = threading.Lock()
         self._open: dict[str, ImageReader] = {}
         if experiment.scan is not None and imageset.kind == "ImageSequence":
@@ -104,7 +107,11 @@ class ImageSequence:
             found = shared.get((path, self.options.multi_panel))
         if found is not None and found[0] == version:
             return found[1]
-        reader = reopen_image(path, known, self.options) if known else open_image(path, options=self.options)
+        reader = (
+            reopen_image(path, known, self.options, self._parameters)
+            if known
+            else open_image(path, options=self.options)
+        )
         if reader.n_images > 1:
             with _open_files_lock:
                 shared[path, self.options.multi_panel] = (version, reader)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .leaves import Auto, Int, Str
-from .structured import Plugin, Strings
+from .structured import Plugin
 from .tree import Params
 
 
@@ -33,7 +33,12 @@ class HostParams(Params):
         record = Str(
             Auto, none=True, help="File name of the run record; Auto is spindle.<program>.json, None writes none."
         )
-        observers = Strings((), help="Names of observer plugins that watch the run.")
+        observers = Plugin(
+            "observer",
+            default=(),
+            multi=True,
+            help="Observer plugins that watch the run; their parameters are run.<name>.*.",
+        )
 
 
 class UnrecordedParams(Params):

@@ -154,6 +154,8 @@ class Resolver:
 
     def _attach(self, owner: Params, name: str | None, slot: str, plugin_name: str, parameter: str) -> bool:
         """Attach the parameters of a plugin to ``owner``, under the plugin's scope unless ``name`` is given."""
+        from spindle.plugins import registry
+
         plugin: Any = self.loader(slot, plugin_name, parameter)
         params_class = getattr(plugin, "Params", None) or Params
         params = params_class()
@@ -164,7 +166,15 @@ class Resolver:
             raise ParameterError(
                 f"{parameter}: the {slot} {plugin_name!r} and {other!r} have parameters of the same names"
             )
-        attach(owner, scope, params)
+        try:
+            attach(owner, scope, params)
+        except ParameterError as error:
+            whose = ", ".join(
+                f"{i.distribution} {i.version}" for i in registry().infos if (i.slot, i.name) == (slot, plugin_name)
+            )
+            raise ParameterError(
+                f"{parameter}={plugin_name}: {error}; its author ({whose}) has to give it another scope"
+            ) from error
         return True
 
     # -- keys

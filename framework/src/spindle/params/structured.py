@@ -54,13 +54,15 @@ class Choice(Leaf):
         words = [w for w in re.split(r"[\s,+]+", text) if w]
         starred = [w[1:] for w in words if w.startswith("*")]
         if self.multi:
+            if text.strip().lower() == "none" and "none" not in map(str.lower, self.choices()):
+                return ()
             return self.convert(starred or words)
         if len(starred) == 1:
             return self.convert(starred[0])
         return self.convert(unquote(text))
 
     def render_one(self, value: Any) -> str:
-        return "+".join(value) if self.multi else str(value)
+        return ("+".join(value) or "None") if self.multi else str(value)
 
     def describe(self) -> str:
         return ("any of: " if self.multi else "one of: ") + ", ".join(self.choices())

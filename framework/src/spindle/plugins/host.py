@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pluggy
 
-from .loading import hooks_of, load, spec_of
+from spindle.errors import Cancelled, PluginError
+
+from .blame import Guard, Owner, blame_of, source_of
+from .loading import hooks_of, load, spec_of, title
 from .registry import Registry, registry
+
+log = logging.getLogger(__name__)
 
 
 class Handle:
     """A plugin as its callers see it.
 
     Hooks are called through pluggy, so that an implementation may take fewer arguments than the specification and
-    observers may wrap it; arguments may be given by position in the order of the specification. All other attributes
-    are the plugin's own.
+    observers may wrap it; arguments may be given by position in the order of the specification. Arrays arrive read-only,
+    what comes back is checked against the contract, and errors say whose they are. A hook that the plugin leaves out and
+    the specification has a default for answers with that. All other attributes are the plugin's own.
     """
 
-    def __init__(self, plugin: Any, slot: str, name: str, callers: dict[str, Any]) -> None:
+    def __init__(self, plugin: Any, slot: str, name: str, callers: dict[str, Any], guard: Guard | None = None) -> None:
         self.__dict__.update(callers)
         self.plugin = plugin
         self.slot = slot
         self.name = name
+        self._guard = guard or Guard(Owner(f"{slot} {name!r}", source_of(plugin)))
+
+    def broken(self, hook: str, fault: str) -> PluginError:
+        """The error of the plugin when it breaks its contract in a way that shows only later."""
+        return self._guard.broken(hook, fault)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["plugin"], name)
@@ -33,8 +48,12 @@ class Handle:
 
 
 class _HookCall:
-    def __init__(self, caller: Any, function: Any) -> None:
+    def __init__(self, caller: Any, function: Any, spec: type, guard: Guard) -> None:
         self.caller = caller
+        self.name = function.__name__
+        self.guard = guard
+        self.check: Callable[[dict[str, Any], Any], Any] | None = getattr(spec, "checks", {}).get(self.name)
+        self.changed: frozenset[str] = getattr(spec, "changed", frozenset())
         self.names = [p for p in inspect.signature(function).parameters if p != "self"]
         self.defaults = {
             n: p.default
@@ -46,15 +65,74 @@ class _HookCall:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if len(args) > len(self.names):
-            raise TypeError(f"{self.caller.name}() takes {', '.join(self.names)}; {len(args)} values were given")
+            raise TypeError(f"{self.name}() takes {', '.join(self.names)}; {len(args)} values were given")
         arguments = {**self.defaults, **dict(zip(self.names, args, strict=False)), **kwargs}
         unknown = arguments.keys() - set(self.names)
         missing = [n for n in self.names if n not in arguments]
         if unknown or missing:
             problem = f"does not take {', '.join(sorted(unknown))}" if unknown else f"needs {', '.join(missing)}"
-            raise TypeError(f"{self.caller.name}() {problem}; its arguments are {', '.join(self.names)}")
-        result = self.caller(**arguments)
-        return result if self.is_first else (result[0] if result else None)
+            raise TypeError(f"{self.name}() {problem}; its arguments are {', '.join(self.names)}")
+        from spindle.contracts.checking import Checked, read_only
+
+        given = {n: v if n in self.changed else read_only(v) for n, v in arguments.items()}
+        with self.guard(self.name):
+            result = self.caller(**given)
+            if not self.is_first:
+                result = result[0] if isinstance(result, list) and result else None
+            if self.check is not None:
+                result = self.check(arguments, result)
+        if isinstance(result, Checked):
+            result.guard = self.guard
+        return result
+
+
+def _returning(function: Any, hook: str, guard: Guard) -> Any:
+    """The wrapper of an observer; one that forgets to return what the hook gave is named."""
+
+    def wrapper(*args: Any) -> Any:
+        generator = function(*args)
+        try:
+            next(generator)
+        except StopIteration:
+            raise guard.broken(hook, "the wrapper does not yield, which lets the hook run") from None
+        try:
+            given = yield
+        except BaseException as error:
+            try:
+                generator.throw(error)
+            except StopIteration as stop:
+                return stop.value
+            raise guard.broken(hook, "the wrapper yields twice") from None
+        try:
+            generator.send(given)
+        except StopIteration as stop:
+            if stop.value is None and given is not None:
+                raise guard.broken(
+                    hook, "the wrapper returns None; `result = yield` gives what the hook returned, return it"
+                ) from None
+            return stop.value
+        raise guard.broken(hook, "the wrapper yields twice")
+
+    return wrapper
+
+
+@functools.lru_cache(maxsize=256)
+def _teller(kind: type, hook: str) -> tuple[str, ...] | None:
+    """Names of the arguments that an observer's class takes of a hook; None when it does not implement it."""
+    function = getattr(kind, hook, None)
+    if function is None or not hasattr(function, "spindle_impl"):
+        return None
+    return tuple(p for p in inspect.signature(function).parameters if p != "self")
+
+
+def _telling(observer: Any, hook: str) -> Callable[..., None]:
+    def tell(**arguments: Any) -> None:
+        kind: Any = type(observer)
+        names = _teller(kind, hook)
+        if names is not None:
+            getattr(observer, hook)(**{n: arguments[n] for n in names})
+
+    return tell
 
 
 class PluginHost:
@@ -71,6 +149,8 @@ class PluginHost:
     def __init__(self, observers: tuple[Any, ...] = (), plugins: Registry | None = None) -> None:
         self.registry = plugins or registry()
         self.observers = observers
+        self._observer_names: dict[str, Any] = {}
+        self._failed: set[str] = set()
         self._used: set[tuple[str, str]] = set()
 
     def load(self, slot: str, name: str, parameter: str = "") -> type:
@@ -78,6 +158,27 @@ class PluginHost:
         plugin = load(self.registry.find(slot, name, parameter), parameter)
         self._used.add((slot, name))
         return plugin
+
+    def make(self, slot: str, name: str, params: Any = None, context: Any = None, parameter: str = "") -> Handle:
+        """Return a new instance of a plugin, with default parameters unless they are given.
+
+        Raises
+        ------
+        PluginError
+        """
+        from spindle.params.resolve import build
+
+        plugin: Any = self.load(slot, name, parameter)
+        guard = self.guard(slot, name, plugin)
+        with guard("unavailable"):
+            reason = plugin.unavailable() if hasattr(plugin, "unavailable") else ""
+        if reason:
+            raise PluginError(f"the {slot} {name!r} cannot be used on this machine: {reason}")
+        if params is None and getattr(plugin, "Params", None) is not None:
+            params = build(plugin.Params)
+        with guard("__init__"):
+            made = plugin.from_params(params, context)
+        return self.add(slot, name, made)
 
     def add(self, slot: str, name: str, plugin: Any) -> Handle:
         """Register an instance and return the handle through which it is called."""
@@ -90,26 +191,108 @@ class PluginHost:
             manager.register(observer)
         manager.register(plugin)
         implemented = {caller.name for caller in manager.get_hookcallers(plugin) or ()}
-        callers = {
-            hook: _HookCall(getattr(manager.hook, hook), function)
-            for hook, function in hooks_of(spec).items()
-            if hook in implemented
-        }
-        return Handle(plugin, slot, name, callers)
+        defaults = getattr(spec, "defaults", {})
+        guard = Guard(self.owner(slot, name, plugin), tuple(self._watcher(o) for o in self.observers))
+        callers = {}
+        for hook, function in hooks_of(spec).items():
+            if hook in implemented:
+                caller = getattr(manager.hook, hook)
+                for implementation in caller.get_hookimpls():
+                    if implementation.wrapper and hasattr(implementation.plugin, hook):
+                        watcher = Guard(self._watcher(implementation.plugin))
+                        implementation.function = _returning(implementation.function, hook, watcher)
+                callers[hook] = _HookCall(caller, function, spec, guard)
+            elif hook in defaults:
+                callers[hook] = _HookCall(defaults[hook], function, spec, guard)
+        return Handle(plugin, slot, name, callers, guard)
+
+    def guard(self, slot: str, name: str, plugin: Any) -> Guard:
+        """Return what watches the calls of a plugin."""
+        return Guard(self.owner(slot, name, plugin))
+
+    def owner(self, slot: str, name: str, plugin: Any) -> Owner:
+        """Return how errors name a plugin."""
+        found = [i for i in self.registry.infos if (i.slot, i.name) == (slot, name)]
+        whose = title(found[0]) if found else f"{slot} {name!r} ({type(plugin).__module__})"
+        another = "" if slot == "program" else f"choose another {slot} (`spindle plugins {slot}` lists them) and "
+        return Owner(
+            whose,
+            source_of(plugin),
+            f". Next: {another}report it to the author of {found[0].distribution if found else name}",
+        )
+
+    def _watcher(self, observer: Any) -> Owner:
+        name = next((n for n, o in self._observer_names.items() if o is observer), type(observer).__name__)
+        return self.owner("observer", name, observer)
+
+    def observe(self, name: str, observer: Any) -> None:
+        """Let an observer watch the run."""
+        self._observer_names[name] = observer
+        self.observers = (*self.observers, observer)
 
     def notify(self, hook: str, arguments: dict[str, Any]) -> None:
-        """Call a hook of the slot ``observer`` on all observers."""
-        if not self.observers:
-            return
-        manager = pluggy.PluginManager("spindle")
-        spec = spec_of("observer")
-        assert spec is not None
-        manager.add_hookspecs(spec)
+        """Call a hook of the slot ``observer`` on all observers; one that fails is told of once, and the run goes on."""
         for observer in self.observers:
-            manager.register(observer)
-        getattr(manager.hook, hook)(**arguments)
+            try:
+                _telling(observer, hook)(**arguments)
+            except Cancelled:
+                raise
+            except Exception as error:
+                whose = self._watcher(observer)
+                if whose.title in self._failed:
+                    continue
+                self._failed.add(whose.title)
+                Guard(whose).blame(hook, error)
+                log.warning(
+                    "Warning: the %s failed in %s and the run goes on without what it would have done: %s: %s (%s)",
+                    whose.title, hook, type(error).__name__, error, blame_of(error).rpartition(", ")[2],
+                )  # fmt: skip
 
     def used(self) -> list[dict[str, str]]:
         """Return slot, name, distribution and version of every plugin that this run has loaded."""
         infos = [self.registry.find(slot, name) for slot, name in sorted(self._used)]
         return [{"slot": i.slot, "name": i.name, "distribution": i.distribution, "version": i.version} for i in infos]
+
+
+class HostContext:
+    """What a plugin gets as its context outside of a run: the other plugins.
+
+    Parameters
+    ----------
+    host : PluginHost
+    """
+
+    def __init__(self, host: PluginHost) -> None:
+        self.host = host
+
+    def algorithm(self, slot: str, name: str, params: Any = None) -> Handle:
+        """Return a plugin, ready to be called; see `spindle.execution.RunContext.algorithm`."""
+        return self.host.make(slot, str(name), params, self)
+
+    def params_of(self, slot: str, name: str) -> None:
+        """Outside of a run there are only defaults."""
+
+
+_running: list[Any] = []
+
+
+@contextmanager
+def running(context: Any) -> Iterator[None]:
+    """While a run goes on, files are opened by its host."""
+    _running.append(context)
+    try:
+        yield
+    finally:
+        _running.remove(context)
+
+
+def current_context() -> Any:
+    """The context of the innermost run of this process, or one that only knows what is installed."""
+    if _running:
+        return _running[-1]
+    return _outside(registry())
+
+
+@functools.lru_cache(maxsize=4)
+def _outside(plugins: Registry) -> HostContext:
+    return HostContext(PluginHost(plugins=plugins))

@@ -4,12 +4,15 @@ distribution."""
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import traceback
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from spindle.errors import PluginError
 
@@ -26,6 +29,10 @@ class IncompatiblePlugin(PluginError):
 
 class DuplicatePlugin(PluginError):
     """Two distributions provide the same name of the same slot."""
+
+
+class MisnamedPlugin(PluginError):
+    """The plugin has a name that it cannot have."""
 
 
 class UnknownPlugin(PluginError):
@@ -88,12 +95,12 @@ def _load(info: PluginInfo) -> type:
         plugin: Any = import_module(module_name)
         for part in attribute.split("."):
             plugin = getattr(plugin, part)
-    except Exception as error:
-        cause = traceback.extract_tb(error.__traceback__)[-1]
+    except (Exception, SystemExit) as error:
+        place = place_of(error)
         raise BrokenPlugin(
-            f"{title(info)} is broken: importing {info.target} failed with {type(error).__name__}: {error} "
-            f"({cause.filename}:{cause.lineno}). Next: pip install --force-reinstall {info.distribution}, or choose "
-            f"another {info.slot}; `spindle plugins --check {info.name}` tries again"
+            f"{title(info)} is broken: importing {info.target} failed with {type(error).__name__}: {_text(error)} "
+            f"({place}). Next: {repair(info, place)}, or choose another {info.slot}; "
+            f"`spindle plugins --check {info.name}` tries again"
         ) from error
     check_class(info, plugin)
     return plugin  # type: ignore[no-any-return]
@@ -107,10 +114,7 @@ def check_module_exists(info: PluginInfo) -> None:
     except (ImportError, ValueError):
         found = False
     if not found:
-        raise BrokenPlugin(
-            f"{title(info)} is broken: its package {package} is not there. "
-            f"Next: pip install --force-reinstall {info.distribution}"
-        )
+        raise BrokenPlugin(f"{title(info)} is broken: its package {package} is not there. Next: {repair(info)}")
 
 
 def check_class(info: PluginInfo, plugin: Any) -> None:
@@ -120,6 +124,17 @@ def check_class(info: PluginInfo, plugin: Any) -> None:
     if not isinstance(plugin, type):
         raise IncompatiblePlugin(
             f"{title(info)}: the entry point {info.target} is {plugin!r}, not a class{_remedy(info)}"
+        )
+    from spindle.contracts import Algorithm
+    from spindle.params import Params
+
+    if not issubclass(plugin, Algorithm):
+        raise IncompatiblePlugin(
+            f"{title(info)}: {plugin.__name__} is not derived from spindle.contracts.Algorithm{_remedy(info)}"
+        )
+    if plugin.Params is not None and not (isinstance(plugin.Params, type) and issubclass(plugin.Params, Params)):
+        raise IncompatiblePlugin(
+            f"{title(info)}: {plugin.__name__}.Params is {plugin.Params!r}, not derived from spindle.params.Params{_remedy(info)}"
         )
     spec = spec_of(info.slot)
     if spec is None:
@@ -147,10 +162,44 @@ def check_class(info: PluginInfo, plugin: Any) -> None:
 
 
 def _remedy(info: PluginInfo) -> str:
-    return (
-        f". Next: pip install --upgrade {info.distribution}, or ask its author; "
-        f"`spindle plugins --check {info.name}` tries again"
-    )
+    folder = editable_source(info)
+    mend = f"mend it in {folder}" if folder else f"pip install --upgrade {info.distribution}, or ask its author"
+    return f". Next: {mend}; `spindle plugins --check {info.name}` tries again"
+
+
+def editable_source(info: PluginInfo) -> str:
+    """Folder of the source of a distribution that is installed from it (``pip install -e``); else empty."""
+    try:
+        found = json.loads((Path(info.location) / "direct_url.json").read_text(encoding="utf-8"))
+        if not found.get("dir_info", {}).get("editable"):
+            return ""
+        return unquote(urlsplit(found["url"]).path)
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def repair(info: PluginInfo, place: str = "") -> str:
+    """What mends a broken distribution: its source where it is installed from there, else installing it again."""
+    folder = editable_source(info)
+    if not folder:
+        return f"pip install --force-reinstall {info.distribution}"
+    file = place.rpartition(":")[0]
+    return f"mend {place}" if file.startswith(folder) else f"mend {folder} and pip install -e it again"
+
+
+def place_of(error: BaseException) -> str:
+    """``file:line`` of the line of the plugin where an import failed."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    framework = str(Path(__file__).resolve().parent.parent)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith(("<frozen", framework))]
+    last = (own or list(frames))[-1]
+    return f"{last.filename}:{last.lineno}"
+
+
+def _text(error: BaseException) -> str:
+    return str(error) if not isinstance(error, SystemExit) else f"it ends the process ({error.code})"
 
 
 def check_version(info: PluginInfo) -> None:

@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass
 from spindle.errors import PluginError
 
 from .discovery import PluginInfo, scan
-from .loading import BrokenPlugin, DuplicatePlugin, IncompatiblePlugin, UnknownPlugin, load, title
-
-PREFIX = "spindle-"
+from .loading import DuplicatePlugin, IncompatiblePlugin, MisnamedPlugin, UnknownPlugin, load, title
+from .names import close_known, fault_of_name, fault_of_slot, is_first_party, where_to_get
 
 
 class Registry:
@@ -36,12 +35,13 @@ class Registry:
 
     def names(self, slot: str) -> tuple[str, ...]:
         """Return the names installed for ``slot``, sorted."""
-        return tuple(sorted(self._by_slot.get(slot, {})))
+        return tuple(sorted(n for n, found in self._by_slot.get(slot, {}).items() if not fault_of_name(found[0])))
 
     def named(self, name: str) -> list[PluginInfo]:
         """Return all plugins called ``name`` or ``slot.name``."""
-        name = name.replace("-", "_")
-        return [i for i in self.infos if name in (i.name, f"{i.slot}.{i.name}")]
+        exact = [i for i in self.infos if name in (i.name, f"{i.slot}.{i.name}")]
+        plain = name.replace("-", "_")
+        return exact or [i for i in self.infos if plain in (i.name, f"{i.slot}.{i.name}")]
 
     def find(self, slot: str, name: str, parameter: str = "") -> PluginInfo:
         """Return the plugin ``name`` of ``slot``; raise `UnknownPlugin` or `DuplicatePlugin`."""
@@ -52,16 +52,24 @@ class Registry:
             close = difflib.get_close_matches(name, names, 2)
             did_you_mean = f" Did you mean {' or '.join(close)}?" if close else ""
             have = f"installed are: {', '.join(names)}" if names else "none is installed"
-            guess = f"{PREFIX}{slot}-{name}".replace("_", "-")
+            absent = name if where_to_get(slot, name) else "".join(close_known(slot, name, names))
+            source = where_to_get(slot, absent)
+            if source and absent != name and not close:
+                did_you_mean = f" Did you mean {absent}, which is not installed?"
+            advice = f", {source}" if source and (absent == name or not close) else ""
             raise UnknownPlugin(
-                f"{where}there is no {slot} {name!r}; {have}.{did_you_mean} Next: `spindle plugins` lists everything, "
-                f"`pip install {guess}` may bring it"
+                f"{where}there is no {slot} {name!r}; {have}.{did_you_mean} Next: `spindle plugins` lists everything{advice}"
+            )
+        if fault := fault_of_name(found[0]):
+            raise MisnamedPlugin(
+                f"{where}{title(found[0])} cannot be used by that name: {fault}. Next: its author has to give it another name"
             )
         if len(found) > 1:
             both = " and ".join(f"{i.distribution} {i.version}" for i in found)
+            newcomer = next((i for i in reversed(found) if not is_first_party(i)), found[-1])
             raise DuplicatePlugin(
                 f"{where}{slot} {name!r} is provided twice, by {both}. Next: pip uninstall one of them "
-                f"(pip uninstall {found[-1].distribution})"
+                f"(pip uninstall {newcomer.distribution}), or have its author give it another name"
             )
         return found[0]
 
@@ -73,25 +81,40 @@ class Registry:
         """Return ``ok``, ``duplicate``, ``incompatible`` or ``broken``; only with ``check`` is the plugin imported."""
         return self.diagnose(info, check)[0]
 
-    def diagnose(self, info: PluginInfo, check: bool = True) -> tuple[str, str]:
-        """Return the state of a plugin and the message that explains it."""
+    def diagnose(self, info: PluginInfo, check: bool = True, call: bool = False) -> tuple[str, str]:
+        """Return the state of a plugin and the message that explains it.
+
+        Parameters
+        ----------
+        info : PluginInfo
+        check : bool
+            Import it, and make an instance with default parameters.
+        call : bool
+            Also call its hooks with the smallest input of the conformance kit, where there is one for the slot.
+        """
         from .loading import check_module_exists, check_version
 
         try:
+            if fault := fault_of_slot(info.slot):
+                raise IncompatiblePlugin(f"{title(info)}: {fault} Next: its author has to change the entry point group")
             self.find(info.slot, info.name)
             if check:
                 plugin = load(info)
-                reason = plugin.unavailable() if hasattr(plugin, "unavailable") else ""
+                from .trial import try_plugin
+
+                reason = try_plugin(self, info, plugin, call)
                 if reason:
                     return "ok", f"{title(info)} is fine, but cannot be used on this machine: {reason}"
             else:
                 check_version(info)
                 check_module_exists(info)
+        except MisnamedPlugin as error:
+            return "misnamed", str(error)
         except DuplicatePlugin as error:
             return "duplicate", str(error)
         except IncompatiblePlugin as error:
             return "incompatible", str(error)
-        except BrokenPlugin as error:
+        except PluginError as error:
             return "broken", str(error)
         return "ok", f"{title(info)} is fine"
 

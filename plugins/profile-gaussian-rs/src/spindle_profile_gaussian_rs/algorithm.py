@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.contracts.profile import ForegroundMasks
+from spindle.contracts.profile import ForegroundMasks, ProfileSummary
 from spindle.errors import UserError
 from spindle.params import Auto, Bool, Choice, Float, Int
 from spindle.params import Params as ParamsBase
@@ -21,6 +21,7 @@ from .samplers import make_sampler
 from .sigma import estimate_sigma_b, estimate_sigma_m, estimate_widths
 
 LEAST_SPOTS = 10
+MAX_SIGMA_DEG = 5.0
 BORDER_PIXELS = 2
 
 
@@ -268,6 +269,16 @@ class GaussianRsProfile(Algorithm):
         _, kz = SpotGeometry(experiments).frames(reflections)
         z = np.ascontiguousarray(reflections["xyzcal.px"][:, 2])
         return recorded_fractions(kz, z, bbox[:, 4].astype(np.float64), bbox[:, 5].astype(np.float64))
+
+    @hookimpl
+    def describe_model(self, model):
+        widths = {name: np.asarray(model[name], np.float64) for name in ("sigma_b", "sigma_m") if name in model}
+        wide = [
+            f"{name} of the profile is {values.max():.2f} degrees, more than any crystal's ({MAX_SIGMA_DEG:g})"
+            for name, values in widths.items()
+            if values.size and values.max() > MAX_SIGMA_DEG
+        ]
+        return ProfileSummary({name: float(values.mean()) for name, values in widths.items()}, " and ".join(wide))
 
     @hookimpl
     def make_fitter(self, experiments):

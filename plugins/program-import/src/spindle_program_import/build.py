@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import ModelError, ParameterError, fault
+from spindle.images import format_parameters
 from spindle.models import Experiment, Experiments, ImageSet, Scan
 from spindle.params import Auto
 
@@ -142,6 +143,7 @@ class Builder:
             "params": {
                 "dynamic_shadowing": "Auto" if shadowing is Auto else bool(shadowing),
                 "multi_panel": params.format.multi_panel,
+                **({"format_parameters": own} if (own := format_parameters(params.format.name)) else {}),
             },
             "format": params.format.name,
         }

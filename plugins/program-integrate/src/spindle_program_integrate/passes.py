@@ -99,7 +99,7 @@ class Integrator:
                     self._store(measured)
                     if keep:
                         kept.append(self._kept(measured))
-            if self.fitter is not None and getattr(self.fitter, "deconvolution", False):
+            if self.fitter is not None and self.fitter.deconvolution:
                 self._separate(group, expected)
         self._observed_mm()
         if not debug.output:
@@ -172,10 +172,11 @@ class Integrator:
         width = np.median(np.maximum(box[:, 1] - box[:, 0], box[:, 3] - box[:, 2]))
         limit = 0.5 * float(image_size[rows].min())
         if width > limit and width > 60:
+            numbers = self.profile.describe_model(model=self.experiments[index].profile).numbers
+            model = ", ".join(f"{name} is {value:.3g}" for name, value in numbers.items())
             raise UserError(
-                f"integrate: shoeboxes of experiment {index} are {width:.0f} pixels wide, half of the detector: sigma_b is "
-                f"{np.max(self.experiments[index].profile.get('sigma_b', 0)):.3f} degrees. The predictions do not follow the spots; "
-                "check the indexing and the refinement"
+                f"integrate: shoeboxes of experiment {index} are {width:.0f} pixels wide, half of the detector"
+                f"{f' ({model})' if model else ''}. The predictions do not follow the spots; check the indexing and the refinement"
             )
 
     def _budget(self) -> float:
@@ -282,11 +283,10 @@ class Integrator:
         full = table["partiality"] > FULLY_RECORDED
         strong = (brightness > 0) & full & ~table.has_flags(Flag.DONT_INTEGRATE)
         candidates = np.flatnonzero(strong)
-        choose = getattr(self.fitter, "choose", None)
-        if choose is not None and len(candidates):
+        if len(candidates):
             part = table.select(candidates)
             part["intensity.sum.value"] = brightness[candidates]
-            candidates = candidates[choose(part)]
+            candidates = candidates[self.fitter.choose(part)]
         candidates = self._affordable(candidates, LEARNING_MEMORY)
         teach = np.zeros(len(table), bool)
         teach[candidates] = True

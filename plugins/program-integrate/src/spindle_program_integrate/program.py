@@ -19,7 +19,6 @@ from .passes import Integrator
 from .reference import INHERITED, match, split_reference
 from .tables import summary_tables
 
-MAX_SIGMA_DEG = 5.0
 MAX_DISTANCE_PX = 15.0
 
 
@@ -159,14 +158,12 @@ class Integrate(Program):
                     f"integrate: the profile model of experiment {i} is {model.get('__id__')}, profile.algorithm is "
                     f"{params.profile.algorithm}; make them agree or use create_profile_model=True"
                 )
-            for name in ("sigma_b", "sigma_m"):
-                value = float(np.max(model.get(name, 0.0)))
-                if value > MAX_SIGMA_DEG:
-                    raise UserError(
-                        f"integrate: {name} of experiment {i} is {value:.2f} degrees, more than any crystal's ({MAX_SIGMA_DEG:g}): the "
-                        "predictions do not follow the spots. A wrong rotation axis or cell is the usual reason: check the fraction of "
-                        "indexed spots, the direction of the rotation axis (import: geometry.goniometer.axis=) and the refinement"
-                    )
+            if fault := profile.describe_model(model=model).fault:
+                raise UserError(
+                    f"integrate: experiment {i}: {fault}: the predictions do not follow the spots. A wrong rotation axis "
+                    "or cell is the usual reason: check the fraction of indexed spots, the direction of the rotation axis (import: "
+                    "geometry.goniometer.axis=) and the refinement"
+                )
         return experiments
 
     @staticmethod
@@ -262,9 +259,10 @@ class Integrate(Program):
             "n_summed": int(np.count_nonzero(flags & np.uint64(int(Flag.INTEGRATED_SUM)))),
             "n_profile_fitted": int(np.count_nonzero(flags & np.uint64(int(Flag.INTEGRATED_PRF)))),
             "d_min": float(table["d"][table["d"] > 0].min()),
-            "sigma_b": [float(np.mean(e.profile["sigma_b"])) for e in experiments],
-            "sigma_m": [float(np.mean(e.profile["sigma_m"])) for e in experiments],
         }
+        described = [integrator.profile.describe_model(model=e.profile).numbers for e in experiments]
+        for name in dict.fromkeys(name for numbers in described for name in numbers):
+            summary.setdefault(name, [numbers.get(name) for numbers in described])
         return ProgramResult(
             experiments=experiments,
             reflections=table,
