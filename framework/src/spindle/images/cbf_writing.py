@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ _PADDING = 4095
 _START = b"\x0c\x1a\x04\xd5"
 
 
-def write_cbf(path: str | Path, text: str, image: np.ndarray) -> int:
+def write_cbf(path: str | Path, text: str, image: np.ndarray | Mapping[str, np.ndarray]) -> int:
     """Write one image; the file appears whole or not at all.
 
     Parameters
@@ -25,25 +26,45 @@ def write_cbf(path: str | Path, text: str, image: np.ndarray) -> int:
     path : path
     text : str
         The file up to the category of the pixels, from "###CBF" on: data block, header lines, CIF categories.
-    image : (slow, fast) int32
+    image : (slow, fast) int32, or a dict of array_id to such
+        Several arrays become binary sections 1, 2, ... in their order.
 
     Returns
     -------
     int
         Size of the file in bytes.
     """
+    if isinstance(image, Mapping):
+        lines = ["loop_", "_array_data.array_id", "_array_data.binary_id", "_array_data.data", ""]
+        content = _text(text.rstrip() + "\n\n" + "\n".join(lines))
+        for number, (name, pixels) in enumerate(image.items(), start=1):
+            content += _text(f"{name} {number}\n") + _section(pixels, number)
+    else:
+        content = _text(text.rstrip() + "\n\n_array_data.data\n") + _section(image, 1)
+    content += b"\r\n"
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+    return len(content)
+
+
+def _text(lines: str) -> bytes:
+    """Text with the ends of lines that CBF files have."""
+    return lines.replace("\r\n", "\n").replace("\n", "\r\n").encode("latin-1")
+
+
+def _section(image: np.ndarray, number: int) -> bytes:
+    """A binary section, with byte-offset compression."""
     data = encode_byte_offset(image)
     checksum = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
     section = "\n".join(
         [
-            "_array_data.data",
             ";",
             "--CIF-BINARY-FORMAT-SECTION--",
             "Content-Type: application/octet-stream;",
             '     conversions="x-CBF_BYTE_OFFSET"',
             "Content-Transfer-Encoding: BINARY",
             f"X-Binary-Size: {len(data)}",
-            "X-Binary-ID: 1",
+            f"X-Binary-ID: {number}",
             'X-Binary-Element-Type: "signed 32-bit integer"',
             "X-Binary-Element-Byte-Order: LITTLE_ENDIAN",
             f"Content-MD5: {checksum}",
@@ -55,9 +76,4 @@ def write_cbf(path: str | Path, text: str, image: np.ndarray) -> int:
             "",
         ]
     )
-    end = b"\r\n--CIF-BINARY-FORMAT-SECTION----\r\n;\r\n\r\n"
-    lines = (text.rstrip() + "\n\n" + section).replace("\r\n", "\n").replace("\n", "\r\n")
-    content = lines.encode("latin-1") + _START + data + bytes(_PADDING) + end
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content)
-    return len(content)
+    return _text(section) + _START + data + bytes(_PADDING) + b"\r\n--CIF-BINARY-FORMAT-SECTION----\r\n;\r\n"

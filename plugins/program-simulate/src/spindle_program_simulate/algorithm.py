@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,25 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.report import Table
 
-from .cbf import mini_cbf_header, write_mini_cbf
+from .cbf import MiniCbfWriter
+from .full_cbf import FullCbfWriter
+from .names import SweepFiles, plan_files
+from .nexus import NexusWriter
 from .parameters import SimulateParams
 from .render import PhotonStatistics, render
 from .scene import Sweep, build_sweeps
+from .smv import SmvWriter
 from .truth import effective_sigmas, write_truth
+from .writing import ImageWriter
 
 __all__ = ["Simulate"]
 
-CUTOFF = 1048500  # counts; the range of a Pilatus counter
+WRITERS: dict[str, type[ImageWriter]] = {
+    "cbf": MiniCbfWriter,
+    "full_cbf": FullCbfWriter,
+    "nexus": NexusWriter,
+    "smv": SmvWriter,
+}
 
 
 class Simulate(Program):
@@ -44,14 +54,20 @@ class Simulate(Program):
         if inputs.files or inputs.reflections or inputs.experiments:
             raise UserError("simulate: takes no input files, only parameters; `spindle simulate -h` lists them")
         sweeps = build_sweeps(params, context.seed)
-        folders = _folders(params, len(sweeps))
-        context.log.info("%s", _describe(sweeps[0]))
+        for sweep in sweeps:
+            WRITERS[params.output.format].check(sweep)
+        files = plan_files(params, [sweep.settings for sweep in sweeps])
+        for sweep in sweeps:
+            context.log.info("%s", _describe(sweep, len(sweeps)))
         rows, summary = [], {}
-        for sweep, folder in zip(sweeps, folders, strict=True):
-            statistics, sizes = self._render(sweep, folder, params, context)
-            write_truth(folder, params.output.prefix, sweep, statistics, params)
-            rows.append(_count(folder, sweep, statistics, params, sizes))
-            context.log.info("Wrote %d images, truth.json and truth.npz to %s", len(sizes), folder)
+        for sweep, place in zip(sweeps, files, strict=True):
+            writer = WRITERS[params.output.format](sweep, place, params)
+            statistics, sizes = self._render(sweep, writer, params, context)
+            write_truth(place, sweep, statistics, params)
+            rows.append(_count(place.folder, sweep, statistics, sizes))
+            where = "" if place.truth == place.folder else f", the last two to {place.truth.name} in it"
+            n_written = sum(size > 0 for size in sizes)
+            context.log.info("Wrote %d images, truth.json and truth.npz to %s%s", n_written, place.folder, where)
         headers = [
             "Folder",
             "Images",
@@ -66,102 +82,90 @@ class Simulate(Program):
         table = Table("Simulated sweeps", headers, [[row[h] for h in headers] for row in rows], "simulated")
         context.table(table)
         summary = {
-            "folders": [str(folder) for folder in folders],
+            "folders": [str(place.folder) for place in files],
+            "truth": [str(place.truth) for place in files],
+            "images": [str(path) for place in files for path in place.images if path is not None],
             "sweeps": rows,
             "space_group": sweeps[0].structure.group.xhm(),
         }
-        images = " ".join(str(folder / "*.cbf") for folder in folders)
-        return ProgramResult(tables=[table], summary=summary, next_step=f"spindle process {images}")
+        return ProgramResult(tables=[table], summary=summary, next_step=_next_step(sweeps, files, params))
 
     def _render(
-        self, sweep: Sweep, folder: Path, params: SimulateParams, context: Any
+        self, sweep: Sweep, writer: ImageWriter, params: SimulateParams, context: Any
     ) -> tuple[list[PhotonStatistics], list[int]]:
         """Draw and write the images of one sweep; returns statistics by lattice and the sizes of the files in bytes."""
-        write = _image_writer(sweep, folder, params)
         sigmas = (sweep.sigma_divergence, params.beam.bandpass, params.beam.size)
-        with context.progress(f"Drawing {folder}", total=len(sweep.frames)) as progress:
+        with context.progress(f"Drawing {writer.files.folder}", total=len(sweep.frames)) as progress:
 
             def finish(number: int, image: np.ndarray) -> int:
-                size = write(number, image)
+                size = writer.write(number, image)
                 progress.advance(1)
                 return size
 
-            return render(sweep, sigmas, context.n_workers, context.executor.map, finish)
+            try:
+                done = render(sweep, sigmas, context.n_workers, context.executor.map, finish)
+            except BaseException:
+                writer.abort()
+                raise
+            writer.close()
+            return done
 
 
-def _folders(params: SimulateParams, n_sweeps: int) -> list[Path]:
-    """The folder of each sweep, made and checked before anything is drawn."""
-    root = Path(params.output.directory).expanduser()
-    folders = [root] if n_sweeps == 1 else [root / f"sweep_{i + 1}" for i in range(n_sweeps)]
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"simulate: cannot make the folder {folder}: {error.strerror}; set output.directory="
-            ) from error
-        old = sorted(folder.glob(f"{params.output.prefix}_*.cbf"))
-        if old and not params.output.overwrite:
-            raise UserError(
-                f"simulate: {folder} holds {len(old)} images already ({old[0].name} ...); choose another "
-                "output.directory=, or set output.overwrite=True to replace them"
-            )
-        for image in old:  # a longer sweep of an earlier run must not leave images behind
-            image.unlink()
-    return folders
+def _next_step(sweeps: list[Sweep], files: list[SweepFiles], params: SimulateParams) -> str:
+    """The command that processes the images, with what their headers cannot say."""
+    patterns = list(dict.fromkeys(str(place.pattern) for place in files))
+    # the shell must still expand the stars
+    words = ["*".join(shlex.quote(part) if part else "" for part in pattern.split("*")) for pattern in patterns]
+    response, p = sweeps[0].instrument.response, params.output
+    if len(sweeps[0].instrument.panels) > 1 and p.format == "cbf":
+        words.append("format.multi_panel=True")
+    if not response.is_counting:
+        if p.format != "full_cbf":
+            words.append(f"gain={response.gain:g}")
+        if p.format == "cbf":
+            words.append(f"trusted_range={response.lowest},{response.cutoff}")
+    return "spindle process " + " ".join(words)
 
 
-def _image_writer(sweep: Sweep, folder: Path, params: SimulateParams) -> Callable[[int, np.ndarray], int]:
-    """A function that writes image number i (from 0) of a sweep and returns the size of the file."""
-    instrument = sweep.instrument
-    width = np.degrees(sweep.frames.width)
-
-    def write(i: int, image: np.ndarray) -> int:
-        name = f"{params.output.prefix}_{i + 1:04d}"
-        header = mini_cbf_header(
-            detector=instrument.name,
-            pixel_size_mm=instrument.pixel_size,
-            thickness_mm=instrument.thickness,
-            exposure_time=params.scan.exposure_time,
-            n_dead=params.detector.dead_pixels,
-            wavelength=instrument.wavelength,
-            distance_mm=instrument.header_distance,
-            beam_centre_px=(float(instrument.header_beam_centre[0]), float(instrument.header_beam_centre[1])),
-            start_deg=float(np.degrees(sweep.frames.start) + i * width),
-            width_deg=float(width),
-            polarization=params.beam.polarization_fraction,
-            cutoff=CUTOFF,
-            path=f"/{params.output.prefix}/",
-        )
-        return write_mini_cbf(folder / f"{name}.cbf", name, header, np.minimum(image, CUTOFF + 1))
-
-    return write
-
-
-def _describe(sweep: Sweep) -> str:
-    """What is simulated, in a few lines."""
-    s, i = sweep.structure, sweep.instrument
+def _describe(sweep: Sweep, n_sweeps: int) -> str:
+    """What is simulated, in a few lines; the crystal and the detector at the first sweep only."""
+    s, i, settings = sweep.structure, sweep.instrument, sweep.settings
     nx, ny = i.image_size
     cell = " ".join(f"{v:g}" for v in s.cell)
     n = sum(len(lattice.reflections) for lattice in sweep.lattices)
+    turning = settings.rotation
+    others = [
+        f"{name} {angle:g}"
+        for k, (name, angle) in enumerate(zip(turning.names, turning.angles, strict=True))
+        if k != turning.scan_axis
+    ]
+    if i.two_theta:
+        others.append(f"two_theta {i.two_theta:g}")
+    if n_sweeps > 1:
+        others.append(f"wavelength {i.wavelength:g} A")
+    name = "Sweep" if n_sweeps == 1 else f"Sweep {settings.number}"
+    line = (
+        f"{name}: {len(sweep.frames)} images of {settings.oscillation:g} deg from {turning.names[turning.scan_axis]} "
+        f"{settings.start:g}{''.join(', ' + text for text in others)}, {n} reflections reach it"
+    )
+    if settings.number > 1:
+        return line
+    panels = "" if len(i.panels) == 1 else f" in {len(i.panels)} panels"
     return (
         f"Crystal: {s.group.xhm()}, cell {cell}, {len(sweep.lattices)} lattice(s), intensities: {s.source}\n"
-        f"Detector: {i.name}, {nx} x {ny} pixels of {i.pixel_size:g} mm, {i.distance:.2f} mm away (the headers say "
-        f"{i.header_distance:.2f}); resolution {i.edge_resolution():.2f} A at the nearest edge, "
-        f"{i.corner_resolution():.2f} A in the corner\n"
-        f"Sweep: {len(sweep.frames)} images of {np.degrees(sweep.frames.width):g} deg, {n} reflections reach it"
+        f"Detector: {i.canvas.name}, {nx} x {ny} pixels of {i.panels.pixel_size:g} mm{panels}, {i.distance:.2f} mm away "
+        f"(the headers say {i.header_distance:.2f}); resolution {i.edge_resolution():.2f} A at the nearest edge, "
+        f"{i.corner_resolution():.2f} A in the corner\n{line}"
     )
 
 
-def _count(
-    folder: Path, sweep: Sweep, statistics: list[PhotonStatistics], params: SimulateParams, sizes: list[int]
-) -> dict[str, Any]:
+def _count(folder: Path, sweep: Sweep, statistics: list[PhotonStatistics], sizes: list[int]) -> dict[str, Any]:
     """One row of the table of sweeps."""
     sigmas = effective_sigmas(statistics[0], sweep.lattices[0].reflections.zeta)
     live = np.concatenate([s.n_live for s in statistics])
     return {
         "Folder": str(folder),
-        "Images": len(sweep.frames),
+        "Images": sum(size > 0 for size in sizes),
         "Reflections": int((live > 0).sum()),
         "Photons": int(live.sum()),
         "Mean counts": round(float(live[live > 0].mean()), 1) if (live > 0).any() else 0.0,

@@ -1,14 +1,18 @@
-"""The header of a simulated miniCBF image, as Pilatus detectors write it."""
+"""Simulated miniCBF images, as Pilatus detectors write them."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from spindle.images.cbf_writing import write_cbf
 
-__all__ = ["mini_cbf_header", "write_mini_cbf"]
+from .scene import Sweep
+from .writing import ImageWriter, refuse_beyond_flat
+
+__all__ = ["MiniCbfWriter", "block_name"]
 
 
 def mini_cbf_header(
@@ -71,11 +75,39 @@ def mini_cbf_header(
     )
 
 
-def write_mini_cbf(path: Path, name: str, header: str, image: np.ndarray) -> int:
-    """Write one image (ny, nx) int32 and return the size of the file in bytes; the file appears whole or not at all."""
-    text = f"""###CBF: VERSION 1.5, CBFlib v0.7.8 - PILATUS detectors
+class MiniCbfWriter(ImageWriter):
+    """One miniCBF file an image."""
 
-data_{name}
+    @classmethod
+    def check(cls, sweep: Sweep) -> None:
+        """Refuse all but one flat grid of pixels and one axis."""
+        refuse_beyond_flat(sweep, "miniCBF")
+
+    def write(self, i: int, image: np.ndarray) -> int:
+        """Write one image; the file appears whole or not at all."""
+        path, instrument = self.image_path(i), self.sweep.instrument
+        if path is None:
+            return 0
+        start, width = self.angles(i)
+        cutoff = instrument.response.cutoff
+        header = mini_cbf_header(
+            detector=instrument.canvas.name,
+            pixel_size_mm=instrument.panels.pixel_size,
+            thickness_mm=instrument.thickness,
+            exposure_time=self.params.scan.exposure_time,
+            n_dead=self.params.detector.dead_pixels,
+            wavelength=instrument.wavelength,
+            distance_mm=instrument.header_distance,
+            beam_centre_px=(float(instrument.header_beam_centre[0]), float(instrument.header_beam_centre[1])),
+            start_deg=start,
+            width_deg=width,
+            polarization=self.params.beam.polarization_fraction,
+            cutoff=cutoff,
+            path=f"/{self.params.output.prefix}/",
+        )
+        text = f"""###CBF: VERSION 1.5, CBFlib v0.7.8 - PILATUS detectors
+
+data_{block_name(path)}
 
 _array_data.header_convention "PILATUS_1.2"
 _array_data.header_contents
@@ -83,4 +115,9 @@ _array_data.header_contents
 {header}
 ;
 """
-    return write_cbf(path, text, image)
+        return write_cbf(path, text, np.minimum(image, cutoff + 1))
+
+
+def block_name(path: Path) -> str:
+    """Name of the data block of a file: CIF allows no blanks in it, and starts comments with #."""
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", path.stem)

@@ -2,203 +2,239 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from spindle.errors import ParameterError
 from spindle.geometry.attenuation import attenuation_coefficient
-from spindle.params import Auto
 
 from .kernels import LIVE, OPEN
+from .panels import Canvas, Panels, build_canvas, build_panels
 from .parameters import SimulateParams
+from .settings import BEAM, SweepSettings, rotation
 
-__all__ = ["BEAM", "ROTATION_AXIS", "Instrument", "build_instrument"]
+__all__ = ["POLARISATION_NORMAL", "Instrument", "Response", "build_instruments"]
 
-BEAM = np.array([0.0, 0.0, -1.0])  # from the source to the sample
-ROTATION_AXIS = np.array([1.0, 0.0, 0.0])
 POLARISATION_NORMAL = np.array([0.0, 1.0, 0.0])
-
-MODULE = (487, 195)  # pixels of a Pilatus module, fast and slow
-GAP = (7, 17)  # insensitive pixels between modules
-MODULES = {"300K": (1, 3), "1M": (2, 5), "2M": (3, 8), "6M": (5, 12)}
-NAMES = {"300K": "PILATUS 300K", "1M": "PILATUS 1M", "2M": "PILATUS 2M", "6M": "PILATUS 6M"}
 STOP_ARM = 0.45  # mm, half width of the arm that holds the beamstop
+CUTOFF = 1048500  # counts; the range of a Pilatus counter
+GAP_VALUE, DEAD_VALUE = -1, -2  # where counts are never negative
+MARK = -(2**20)  # marks both where counts may be negative
 
-GAP_VALUE, DEAD_VALUE = -1, -2
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """From photons to counts.
+
+    Attributes
+    ----------
+    gain : float
+        Counts per photon.
+    offset, noise : float, counts
+        Mean and standard deviation of a pixel without photons.
+    cutoff : int
+        Highest count.
+    """
+
+    gain: float
+    offset: float
+    noise: float
+    cutoff: int = CUTOFF
+
+    @property
+    def is_counting(self) -> bool:
+        """Whether a count is a photon."""
+        return self.gain == 1 and self.offset == 0 and self.noise == 0
+
+    @property
+    def lowest(self) -> int:
+        """Lowest count that means something: 0, or ten standard deviations of the noise below the offset."""
+        return 0 if self.is_counting else min(0, int(np.floor(self.offset - 10 * self.noise)))
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """Beam and detector.
+    """Beam and detector of one sweep.
 
     Attributes
     ----------
-    panel : (3, 3) float64, mm
-        Rows fast, slow, origin of the true detector.
-    pixel_size : float, mm
-    image_size : (int, int)
-        Pixels, fast and slow.
+    panels, header_panels : Panels
+        As they are, and as the headers say.
+    canvas : Canvas
+        The image.
     mu, thickness : float, 1/mm and mm
         Of the sensor.
-    beam_centre : (2,) float64, px
-        True place where the beam meets the detector.
-    header_distance, header_beam_centre
-        What the image headers say, mm and px.
+    header_distance : float, mm
+    header_beam_centre : (2,) float64, px
+        What the headers say, at two_theta 0.
+    two_theta_axis : (3,) float64
+    two_theta : float, deg
     pixel_state : (ny, nx) uint8
         Bits LIVE and OPEN.
     blank : (ny, nx) int32
         An image without counts: 0, or the value that marks gaps and dead pixels.
     dead : (ny, nx) bool
         Gaps and dead pixels.
+    n_dead : int
+        Dead pixels without the gaps.
     hot_pixels : (h, 2) int64
         y, x.
     hot_rate : (h,) float64
         Mean counts per image.
-    name : str
-        As image headers name the detector.
     wavelength : float, angstrom
+    response : Response
     """
 
-    panel: np.ndarray
-    pixel_size: float
-    image_size: tuple[int, int]
+    panels: Panels
+    header_panels: Panels
+    canvas: Canvas
     mu: float
     thickness: float
-    beam_centre: np.ndarray
     header_distance: float
     header_beam_centre: np.ndarray
+    two_theta_axis: np.ndarray
+    two_theta: float
     pixel_state: np.ndarray
     blank: np.ndarray
     dead: np.ndarray
+    n_dead: int
     hot_pixels: np.ndarray
     hot_rate: np.ndarray
-    name: str
     wavelength: float
+    response: Response
 
     @property
-    def fast(self) -> np.ndarray:
-        return self.panel[0]
-
-    @property
-    def slow(self) -> np.ndarray:
-        return self.panel[1]
-
-    @property
-    def origin(self) -> np.ndarray:
-        return self.panel[2]
-
-    @property
-    def normal(self) -> np.ndarray:
-        return np.cross(self.fast, self.slow)
+    def image_size(self) -> tuple[int, int]:
+        """Pixels of the image, fast and slow."""
+        return self.canvas.size
 
     @property
     def distance(self) -> float:
-        """Distance along the beam, mm."""
-        return float((self.origin @ self.normal) / (BEAM @ self.normal))
-
-    def laboratory(self, xy: np.ndarray) -> np.ndarray:
-        """Laboratory points (..., 3) in mm of pixel coordinates (..., 2)."""
-        mm = np.asarray(xy) * self.pixel_size
-        return self.origin + mm[..., :1] * self.fast + mm[..., 1:] * self.slow
-
-    def intersect(self, s1: np.ndarray) -> np.ndarray:
-        """Pixel coordinates (n, 2) where rays (n, 3) meet the front of the sensor; nan where they go away from it."""
-        toward = s1 @ self.normal
-        distance = self.origin @ self.normal
-        with np.errstate(divide="ignore", invalid="ignore"):
-            path = np.where(toward * distance > 0, distance / toward, np.nan)
-        relative = path[:, None] * s1 - self.origin
-        return np.stack([relative @ self.fast, relative @ self.slow], axis=1) / self.pixel_size
+        """Distance of the first panel's plane along the beam, or from the crystal where the beam runs beside it, mm."""
+        normal, origin = self.panels.normal(0), self.panels.frames[0, 2]
+        along = float(BEAM @ normal)
+        return float(origin @ normal) / along if along > 0.5 else abs(float(origin @ normal))
 
     def corner_resolution(self) -> float:
         """Resolution of the pixel corner that is furthest from the beam, angstrom."""
-        nx, ny = self.image_size
-        return float(self.resolution(np.array([[0, 0], [nx, 0], [0, ny], [nx, ny]], float)).min())
+        p = self.panels
+        return min(float(self.resolution(p.laboratory(k, p.corners(k))).min()) for k in range(len(p)))
 
     def edge_resolution(self) -> float:
-        """Resolution at the nearest edge of the detector: to here it sees every direction, angstrom."""
-        nx, ny = self.image_size
-        x, y = self.beam_centre
-        return float(self.resolution(np.array([[0, y], [nx, y], [x, 0], [x, ny]], float)).max())
+        """Resolution at the nearest edge of the panel on the beam: to here it sees every direction, angstrom.
 
-    def resolution(self, xy: np.ndarray) -> np.ndarray:
-        """Resolution in angstrom at pixel coordinates (..., 2)."""
-        points = self.laboratory(xy)
+        Where no panel is on the beam, that of the place nearest to it.
+        """
+        p = self.panels
+        panel, place, outside = p.locate(BEAM[None])
+        if outside[0] > 0:
+            return max(float(self.resolution(p.laboratory(k, p.corners(k))).max()) for k in range(len(p)))
+        k, (x, y), (nx, ny) = int(panel[0]), place[0], p.size[panel[0]]
+        return float(self.resolution(p.laboratory(k, np.array([[0, y], [nx, y], [x, 0], [x, ny]], float))).max())
+
+    def resolution(self, points: np.ndarray) -> np.ndarray:
+        """Resolution in angstrom at laboratory points (..., 3)."""
         cosine = (points @ BEAM) / np.linalg.norm(points, axis=-1)
         sine = np.sqrt(np.maximum((1.0 - cosine) / 2.0, 1e-18))
-        return self.wavelength / (2.0 * sine)
+        return np.asarray(self.wavelength / (2.0 * sine))
 
-    def quantum_efficiency(self, s1: np.ndarray) -> np.ndarray:
-        """Fraction of photons along rays (..., 3) that the sensor stops."""
-        cosine = np.abs(s1 @ self.normal) / np.linalg.norm(s1, axis=-1)
-        return 1.0 - np.exp(-self.mu * self.thickness / cosine)
+    def quantum_efficiency(self, s1: np.ndarray, normal: np.ndarray) -> np.ndarray:
+        """Fraction of photons along rays (..., 3) that a sensor with a normal (3,) or (..., 3) stops."""
+        cosine = np.abs((s1 * normal).sum(axis=-1)) / np.linalg.norm(s1, axis=-1)
+        return np.asarray(1.0 - np.exp(-self.mu * self.thickness / cosine))
 
-    def mean_depth(self, s1: np.ndarray) -> np.ndarray:
+    def mean_depth(self, s1: np.ndarray, normal: np.ndarray) -> np.ndarray:
         """Mean path in the sensor of the photons that it stops, mm."""
-        path = self.thickness / (np.abs(s1 @ self.normal) / np.linalg.norm(s1, axis=-1))
+        path = self.thickness / (np.abs((s1 * normal).sum(axis=-1)) / np.linalg.norm(s1, axis=-1))
         lost = np.exp(-self.mu * path)
-        return 1.0 / self.mu - path * lost / (1.0 - lost)
+        return np.asarray(1.0 / self.mu - path * lost / (1.0 - lost))
 
 
-def build_instrument(params: SimulateParams, rng: np.random.Generator) -> Instrument:
-    """Make the detector that the parameters describe."""
+def build_instruments(
+    params: SimulateParams, sweeps: list[SweepSettings], rng: np.random.Generator
+) -> list[Instrument]:
+    """Make the detector that the parameters describe, as it stands in each sweep."""
     p = params.detector
-    if p.model == "custom":
-        nx, ny = (int(v) for v in p.image_size)
-        name = f"PILATUS {nx}x{ny}"
-        gaps = np.zeros((ny, nx), bool)
-    else:
-        columns, rows = MODULES[p.model]
-        nx, ny = columns * (MODULE[0] + GAP[0]) - GAP[0], rows * (MODULE[1] + GAP[1]) - GAP[1]
-        name = NAMES[p.model]
-        gaps = (np.arange(ny)[:, None] % (MODULE[1] + GAP[1]) >= MODULE[1]) | (
-            np.arange(nx)[None, :] % (MODULE[0] + GAP[0]) >= MODULE[0]
-        )
-    centre = np.array([0.505 * nx, 0.515 * ny]) if p.beam_centre is Auto else np.array(p.beam_centre)
-    tilt = np.radians(p.tilt)
-    fast, slow = np.array([1.0, 0.0, 0.0]), np.array([0.0, -1.0, 0.0])
-    for axis, angle in zip((fast, slow, np.cross(fast, slow)), tilt, strict=True):
-        turn = rotation(axis, angle)
-        fast, slow = turn @ fast, turn @ slow
-    # the beam still meets the detector at `centre`, at the true distance
-    origin = p.distance * BEAM - p.pixel_size * (centre[0] * fast + centre[1] * slow)
-    if origin @ np.cross(fast, slow) * (BEAM @ np.cross(fast, slow)) <= 0:
-        raise ParameterError(f"detector.tilt={p.tilt}: the detector would look away from the crystal")
-    live = ~gaps
-    good = np.flatnonzero(live)
+    canvas = build_canvas(p)
+    panels, header_panels = build_panels(p, canvas)
+    nx = canvas.size[0]
+    gaps = canvas.gaps()
+    good = np.flatnonzero(~gaps)
     chosen = rng.choice(good, size=min(p.dead_pixels + p.hot_pixels, len(good)), replace=False)
     dead_pixels, hot_pixels = np.divmod(chosen[: p.dead_pixels], nx), np.divmod(chosen[p.dead_pixels :], nx)
     dead = gaps.copy()
     dead[dead_pixels] = True
+    response = Response(p.gain, p.offset, p.read_noise)
     blank = np.where(gaps, GAP_VALUE, 0).astype(np.int32)
     blank[dead_pixels] = DEAD_VALUE
-    y, x = np.mgrid[0:ny, 0:nx]
-    from_beam = (np.stack([x, y]) + 0.5 - centre[:, None, None]) * p.pixel_size
-    shadow = (np.hypot(*from_beam) < p.beamstop) | ((np.abs(from_beam[0]) < STOP_ARM) & (from_beam[1] > 0))
-    shadow &= p.beamstop > 0
-    state = np.where(dead, 0, LIVE) | np.where(shadow, 0, OPEN)
-    return Instrument(
-        panel=np.stack([fast, slow, origin]),
-        pixel_size=p.pixel_size,
-        image_size=(nx, ny),
-        mu=attenuation_coefficient("Si", params.beam.wavelength),
+    if not response.is_counting:
+        blank[blank < 0] = MARK
+    axis = np.array(p.two_theta_axis, float)
+    length = np.linalg.norm(axis)
+    if length == 0:
+        raise ParameterError("detector.two_theta_axis: must have a direction")
+    first = Instrument(
+        panels=panels,
+        header_panels=header_panels,
+        canvas=canvas,
+        mu=0.0,
         thickness=p.thickness,
-        beam_centre=centre,
         header_distance=p.distance + p.distance_error,
-        header_beam_centre=centre + np.array(p.beam_centre_error),
-        pixel_state=state.astype(np.uint8),
+        header_beam_centre=canvas.centre + np.array(p.beam_centre_error),
+        two_theta_axis=axis / length,
+        two_theta=0.0,
+        pixel_state=np.where(dead, 0, LIVE).astype(np.uint8),
         blank=blank,
         dead=dead,
+        n_dead=len(dead_pixels[0]),
         hot_pixels=np.stack(hot_pixels, axis=1).astype(np.int64),
-        hot_rate=10.0 ** rng.uniform(1.5, 3.5, p.hot_pixels),
-        name=name,
-        wavelength=params.beam.wavelength,
+        hot_rate=10.0 ** rng.uniform(1.5, 3.5, p.hot_pixels)[: len(hot_pixels[0])],
+        wavelength=0.0,
+        response=response,
+    )
+    return [_in_sweep(first, sweep, p.beamstop) for sweep in sweeps]
+
+
+def _in_sweep(instrument: Instrument, sweep: SweepSettings, beamstop: float) -> Instrument:
+    """The instrument with the wavelength and two_theta of a sweep."""
+    panels, header_panels = instrument.panels, instrument.header_panels
+    if sweep.two_theta:
+        turn = rotation(instrument.two_theta_axis, np.radians(sweep.two_theta))
+        panels, header_panels = panels.turned(turn), header_panels.turned(turn)
+    shadow = _shadow(panels, instrument.canvas, sweep.two_theta, beamstop)
+    return replace(
+        instrument,
+        panels=panels,
+        header_panels=header_panels,
+        mu=attenuation_coefficient("Si", sweep.wavelength),
+        two_theta=sweep.two_theta,
+        pixel_state=(instrument.pixel_state | np.where(shadow, 0, OPEN)).astype(np.uint8),
+        wavelength=sweep.wavelength,
     )
 
 
-def rotation(axis: np.ndarray, angle: float) -> np.ndarray:
-    """Rotation matrix (3, 3), active and right-handed, about a unit vector by an angle in rad."""
-    x, y, z = axis
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+def _shadow(panels: Panels, canvas: Canvas, two_theta: float, beamstop: float) -> np.ndarray:
+    """(ny, nx) bool: pixels behind the beamstop or its arm, which points away from the first row of pixels."""
+    nx, ny = canvas.size
+    shadow = np.zeros((ny, nx), bool)
+    if beamstop <= 0:
+        return shadow
+    if len(panels) == 1 and not two_theta:
+        y, x = np.mgrid[0:ny, 0:nx]
+        across = (np.stack([x, y]) + 0.5 - canvas.centre[:, None, None]) * panels.pixel_size
+        return np.asarray((np.hypot(*across) < beamstop) | ((np.abs(across[0]) < STOP_ARM) & (across[1] > 0)))
+    first, *_ = panels.locate(BEAM[None])
+    reach = abs(float(panels.frames[first[0], 2] @ panels.normal(int(first[0]))))
+    for k in range(len(panels)):
+        (x0, y0), (w, h) = panels.offset[k], panels.size[k]
+        y, x = np.mgrid[0:h, 0:w]
+        points = panels.laboratory(k, np.stack([x, y], axis=-1) + 0.5)
+        forward = points @ BEAM
+        with np.errstate(divide="ignore", invalid="ignore"):
+            across = points * (reach / forward)[..., None]
+        hidden = (np.hypot(across[..., 0], across[..., 1]) < beamstop) | (
+            (np.abs(across[..., 0]) < STOP_ARM) & (across[..., 1] < 0)
+        )
+        shadow[y0 : y0 + h, x0 : x0 + w] = hidden & (forward > 0)
+    return shadow

@@ -11,7 +11,7 @@ import math
 import numba
 import numpy as np
 
-__all__ = ["draw_background", "trace_reflections"]
+__all__ = ["draw_background", "read_out", "trace_reflections"]
 
 # Bits of the pixel state
 LIVE = 1  # the pixel counts
@@ -130,6 +130,36 @@ def draw_background(images, first_frame, seed, expected, frame_scale, state_of_p
 
 
 @numba.njit(nogil=True, cache=True)
+def read_out(images, first_frame, seed, gain, offset, noise, highest, state_of_pixel, normals):
+    """Turn photons into the counts of an integrating detector, in place: gain x photons + offset + noise, rounded.
+
+    Parameters
+    ----------
+    images : (m, ny, nx) int32
+        Photons of images ``first_frame`` .. ``first_frame + m - 1``.
+    seed : int
+    gain : float, counts per photon
+    offset, noise : float, counts
+        Mean and standard deviation of a pixel without photons.
+    highest : int
+        Counts beyond are cut.
+    state_of_pixel : (ny, nx) uint8
+        Pixels that are not LIVE stay as they are.
+    normals : (65536,) float32
+        Quantiles of the normal distribution.
+    """
+    n_frames, ny, nx = images.shape
+    state = np.empty(2, np.uint64)
+    for f in range(n_frames):
+        _start_stream(state, seed, 3, first_frame + f)
+        for y in range(ny):
+            for x in range(nx):
+                if state_of_pixel[y, x] & LIVE:
+                    value = gain * images[f, y, x] + offset + noise * normals[_draw(state) & _MASK_16]
+                    images[f, y, x] = min(highest, math.floor(value + 0.5))
+
+
+@numba.njit(nogil=True, cache=True)
 def trace_reflections(
     images,
     first_frame,
@@ -147,7 +177,9 @@ def trace_reflections(
     beam,
     axis,
     spread,
-    panel,
+    panel_of,
+    panels,
+    panel_box,
     pixel_size,
     sensor,
     scan,
@@ -192,8 +224,12 @@ def trace_reflections(
         Rotation axis.
     spread : float, rad
         Sigma of the mosaic rotations.
-    panel : (3, 3) float64, mm
-        Rows fast, slow, origin.
+    panel_of : (n,) int64
+        The panel that the central ray of each reflection meets or comes nearest to.
+    panels : (p, 3, 3) float64, mm
+        Rows fast, slow, origin of each panel.
+    panel_box : (p, 4) int64
+        First pixel of each in the image and pixels, fast and slow.
     pixel_size : float, mm
     sensor : (2,) float64
         Absorption coefficient (1/mm) and thickness (mm).
@@ -205,11 +241,11 @@ def trace_reflections(
     n_all, n_live : (n,) int64
         Photons that reached the detector plane; photons counted.
     position : (n, 3) float64
-        Sum of x, y (px) and z (images) over n_all photons.
+        Sum of x, y (px of the reflection's panel) and z (images) over n_all photons.
     spread_e : (n, 3) float64
         Sum of squares of the Kabsch coordinates e1, e2, e3 (rad) over n_all photons.
     """
-    n_block, ny, nx = images.shape
+    n_block = images.shape[0]
     n_frames = frame_scale.shape[0]
     state = np.empty(2, np.uint64)
     g = np.empty(8, np.float64)
@@ -225,11 +261,7 @@ def trace_reflections(
     norm = math.sqrt(u0 * u0 + u1 * u1 + u2 * u2)
     u0, u1, u2 = u0 / norm, u1 / norm, u2 / norm
     w0, w1, w2 = b1 * u2 - b2 * u1, b2 * u0 - b0 * u2, b0 * u1 - b1 * u0
-    f0, f1, f2 = panel[0, 0], panel[0, 1], panel[0, 2]
-    l0, l1, l2 = panel[1, 0], panel[1, 1], panel[1, 2]
-    n0, n1, n2 = f1 * l2 - f2 * l1, f2 * l0 - f0 * l2, f0 * l1 - f1 * l0
-    o0, o1, o2 = panel[2, 0], panel[2, 1], panel[2, 2]
-    distance = o0 * n0 + o1 * n1 + o2 * n2
+    n_panels = panels.shape[0]
     for j in range(rows.shape[0]):
         i = rows[j]
         _start_stream(state, seed, 2, i)
@@ -306,24 +338,42 @@ def trace_reflections(
             t1 = i1 + along * m1 * (1 - cosine) + cosine * p1 + sine * v1
             t2 = i2 + along * m2 * (1 - cosine) + cosine * p2 + sine * v2
             t0, t1, t2 = t0 / k, t1 / k, t2 / k
-            toward = t0 * n0 + t1 * n1 + t2 * n2
-            if toward * distance <= 0.0:
-                continue
             # origin of the ray: an isotropic Gaussian volume, of which only what lies across the ray matters
             x0 = source * (g[5] * e10 + g[6] * e20)
             x1 = source * (g[5] * e11 + g[6] * e21)
             x2 = source * (g[5] * e12 + g[6] * e22)
-            path = (distance - (x0 * n0 + x1 * n1 + x2 * n2)) / toward
-            full = sensor[1] / abs(toward)
-            path += -math.log(1.0 - u * (1.0 - math.exp(-sensor[0] * full))) / sensor[0]
-            x0 += path * t0 - o0
-            x1 += path * t1 - o1
-            x2 += path * t2 - o2
-            px = (x0 * f0 + x1 * f1 + x2 * f2) / pixel_size
-            py = (x0 * l0 + x1 * l1 + x2 * l2) / pixel_size
-            column, row = math.floor(px), math.floor(py)
+            # the panel of the central ray says where the spot is; photons that miss it may meet another
+            px, py, column, row, met = 0.0, 0.0, -1, -1, False
+            for attempt in range(n_panels):
+                own = attempt == 0
+                k_panel = panel_of[i] if own else attempt - 1 if attempt <= panel_of[i] else attempt
+                panel = panels[k_panel]
+                f0, f1, f2 = panel[0, 0], panel[0, 1], panel[0, 2]
+                l0, l1, l2 = panel[1, 0], panel[1, 1], panel[1, 2]
+                n0, n1, n2 = f1 * l2 - f2 * l1, f2 * l0 - f0 * l2, f0 * l1 - f1 * l0
+                o0, o1, o2 = panel[2, 0], panel[2, 1], panel[2, 2]
+                distance = o0 * n0 + o1 * n1 + o2 * n2
+                toward = t0 * n0 + t1 * n1 + t2 * n2
+                if toward * distance <= 0.0:
+                    if own:
+                        break
+                    continue
+                path = (distance - (x0 * n0 + x1 * n1 + x2 * n2)) / toward
+                full = sensor[1] / abs(toward)
+                path += -math.log(1.0 - u * (1.0 - math.exp(-sensor[0] * full))) / sensor[0]
+                y0, y1, y2 = x0 + path * t0 - o0, x1 + path * t1 - o1, x2 + path * t2 - o2
+                x = (y0 * f0 + y1 * f1 + y2 * f2) / pixel_size
+                y = (y0 * l0 + y1 * l1 + y2 * l2) / pixel_size
+                if own:
+                    px, py, met = x, y, True
+                on_x, on_y = math.floor(x), math.floor(y)
+                if 0 <= on_x < panel_box[k_panel, 2] and 0 <= on_y < panel_box[k_panel, 3]:
+                    column, row = on_x + panel_box[k_panel, 0], on_y + panel_box[k_panel, 1]
+                    break
+            if not met:
+                continue
             counted = False
-            if 0 <= frame < n_frames and 0 <= column < nx and 0 <= row < ny:
+            if 0 <= frame < n_frames and column >= 0:
                 counted = state_of_pixel[row, column] == LIVE | OPEN
                 if counted and first_frame <= frame < first_frame + n_block:
                     images[frame - first_frame, row, column] += 1

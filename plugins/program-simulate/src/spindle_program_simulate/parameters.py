@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from spindle.params import Auto, Bool, Choice, Float, Floats, Int, PathParam, SpaceGroup, Str, UnitCell
+from spindle.params import Auto, Bool, Choice, Float, Floats, Int, Ints, PathParam, SpaceGroup, Str, UnitCell
 from spindle.params import Params as ParamsBase
+
+from .instrument_parameters import DetectorParams, GoniometerParams
 
 __all__ = ["SimulateParams"]
 
@@ -44,6 +46,7 @@ class SimulateParams(ParamsBase):
             1, min=1, max=8, help="Number of crystals in the beam, each with an orientation of its own.", level=1
         )
         weaker = Float(0.6, min=0, max=1, help="Volume of each further crystal relative to the one before.", level=2)
+        one_per_sweep = Bool(False, help="Each sweep is of another crystal, with an orientation of its own.", level=1)
 
     class structure(ParamsBase):
         """Where the intensities come from: a file, or a random structure with Wilson's statistics."""
@@ -80,7 +83,7 @@ class SimulateParams(ParamsBase):
     class beam(ParamsBase):
         """The beam."""
 
-        wavelength = Float(1.0, min=0.05, max=10, units="A", help="Wavelength.")
+        wavelength = Floats((1.0,), units="A", help="Wavelength: one number, or one for each sweep.")
         bandpass = Float(
             2e-4, min=0, max=0.05, units="fraction", help="Relative standard deviation of the wavelength.", level=1
         )
@@ -106,49 +109,26 @@ class SimulateParams(ParamsBase):
         )
 
     class scan(ParamsBase):
-        """The rotation about the horizontal axis."""
+        """The rotation about the scan axis. Where several numbers are given there is a sweep for each.
 
-        n_images = Int(90, min=1, help="Images of each sweep.")
-        oscillation = Float(1.0, min=1e-4, max=30, units="deg", help="Rotation during an image.")
+        All lists of settings, also those of the goniometer, wavelengths and two_theta, have one number for all sweeps
+        or one for each.
+        """
+
+        n_images = Ints((90,), help="Images of each sweep.")
+        oscillation = Floats((1.0,), units="deg", help="Rotation during an image; negative turns backwards.")
         start = Floats(
             (0.0,), units="deg", help="Angle at the start; several numbers make several sweeps of the same crystal."
         )
+        first_image = Ints((1,), help="Number of the first image of each sweep; 0 or more.", level=1)
+        missing = Ints((), help="Numbers of images that are not written, as if they were lost.", level=1)
         exposure_time = Float(0.1, min=0, units="s", help="Exposure time written into the header.", level=2)
 
-    class detector(ParamsBase):
-        """The detector, modules and defects included. The headers may be told a wrong place, as at a beamline."""
+    class goniometer(GoniometerParams):
+        """The axes that turn the crystal, and their settings in each sweep."""
 
-        model = Choice(
-            ["300K", "1M", "2M", "6M", "custom"],
-            default="300K",
-            help="Pilatus model; custom takes image_size and has no gaps.",
-        )
-        image_size = Floats((1024, 1024), size=2, units="px", help="Pixels, fast and slow, of model=custom.", level=1)
-        pixel_size = Float(0.172, min=0.001, units="mm", help="Pixel size.", level=1)
-        distance = Float(140.0, min=1, units="mm", help="True distance along the beam.")
-        beam_centre = Floats(
-            Auto,
-            size=2,
-            units="px",
-            auto=True,
-            help="True beam centre; Auto is near the middle of the detector.",
-            level=1,
-        )
-        tilt = Floats(
-            (0.2, -0.15, 0.1),
-            size=3,
-            units="deg",
-            help="True rotation of the detector about fast, slow and normal.",
-            level=1,
-        )
-        distance_error = Float(-0.3, units="mm", help="Distance in the headers minus the true one.", level=1)
-        beam_centre_error = Floats(
-            (-0.8, 0.6), size=2, units="px", help="Beam centre in the headers minus the true one.", level=1
-        )
-        thickness = Float(0.32, min=0.01, units="mm", help="Thickness of the silicon sensor.", level=1)
-        dead_pixels = Int(30, min=0, help="Pixels that are marked as dead in the images.", level=1)
-        hot_pixels = Int(3, min=0, help="Pixels that count by themselves and are not marked.", level=1)
-        beamstop = Float(1.5, min=0, units="mm", help="Radius of the shadow of the beamstop; 0 for none.", level=1)
+    class detector(DetectorParams):
+        """The detector, modules and defects included. The headers may be told a wrong place, as at a beamline."""
 
     class background(ParamsBase):
         """Counts per pixel and image that are not Bragg."""
@@ -163,6 +143,25 @@ class SimulateParams(ParamsBase):
         directory = Str(
             "simulated", help="Folder, made when it does not exist; several sweeps get a folder each inside."
         )
+        format = Choice(
+            ["cbf", "full_cbf", "nexus", "smv"],
+            default="cbf",
+            help="cbf: miniCBF as Pilatus detectors write it; full_cbf: imgCIF with all axes and panels; nexus: one NXmx "
+            "file a sweep; smv: as ADSC detectors write it. cbf and smv know one flat panel, one axis, no two_theta.",
+        )
         prefix = Str("simulated", help="Beginning of the names of the images.")
+        name = Str(
+            "{prefix}_{image:04d}",
+            help="Names of the images without ending, of {prefix}, {sweep} and {image}, e.g. "
+            "'xtal_{sweep}_{image:05d}'. A NeXus file's name is this without {image} and what joins it.",
+            level=1,
+        )
+        folder = Str(
+            Auto,
+            auto=True,
+            help="Folder of each sweep inside directory, of {prefix} and {sweep}; Auto is 'sweep_{sweep}' for several "
+            "sweeps, and none for one. Where sweeps share a folder the truth of each goes to truth_{sweep} in it.",
+            level=1,
+        )
         overwrite = Bool(False, help="Replace images that are there already.")
         log = Str("spindle.simulate.log", help="Log file.")

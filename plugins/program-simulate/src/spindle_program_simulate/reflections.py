@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .instrument import BEAM, POLARISATION_NORMAL, ROTATION_AXIS, Instrument
+from .instrument import POLARISATION_NORMAL, Instrument
+from .settings import BEAM
 from .structure import Structure
 
 __all__ = ["FrameSeries", "Reflections", "path_through_crystal", "predict_reflections"]
@@ -26,8 +27,11 @@ class FrameSeries:
 
     Attributes
     ----------
+    axis : (3,) float64
+        Rotation axis in the laboratory, about which the angle grows: where a sweep turns backwards, the opposite of
+        the axis of the goniometer.
     start, width : float, rad
-        Angle at the start of the sweep and rotation per image.
+        Angle at the start of the sweep and rotation per image, which is positive.
     scale : (n,) float64
         Intensity of the beam.
     b_factor : (n,) float64, angstrom^2
@@ -38,6 +42,7 @@ class FrameSeries:
         Relative growth of the cell edges.
     """
 
+    axis: np.ndarray
     start: float
     width: float
     scale: np.ndarray
@@ -61,8 +66,10 @@ class Reflections:
     phi : (n,) float64, rad
     z : (n,) float64, images
         Rotation in image units, 0 at the start of the sweep.
+    panel : (n,) int64
+        The panel that the ray meets or comes nearest to.
     xy : (n, 2) float64, px
-        Where the ray meets the front of the sensor.
+        Where the ray meets the front of the sensor, in pixels of that panel.
     s1 : (n, 3) float64
         Unit vector of the diffracted ray.
     entering : (n,) bool
@@ -82,6 +89,7 @@ class Reflections:
     q: np.ndarray
     phi: np.ndarray
     z: np.ndarray
+    panel: np.ndarray
     xy: np.ndarray
     s1: np.ndarray
     entering: np.ndarray
@@ -104,21 +112,20 @@ class Reflections:
         return replace(self, intensity=self.intensity * factor, photons=self.photons * factor)
 
 
-def rotate(vectors: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Rotate vectors (n, 3) about the rotation axis by angles (n,) rad."""
-    axis = ROTATION_AXIS
+def rotate(vectors: np.ndarray, axis: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Rotate vectors (n, 3) about an axis by angles (n,) rad."""
     cosine, sine = np.cos(angles)[:, None], np.sin(angles)[:, None]
     along = (vectors @ axis)[:, None] * axis
     return along * (1 - cosine) + vectors * cosine - _cross(vectors, axis) * sine
 
 
-def diffraction_angles(q: np.ndarray, wavelength: float) -> tuple[np.ndarray, np.ndarray]:
+def diffraction_angles(q: np.ndarray, axis: np.ndarray, wavelength: float) -> tuple[np.ndarray, np.ndarray]:
     """Middle angle and half distance of the two angles at which each q diffracts, rad; nan where it never does.
 
     |s0 + R(phi) q| = |s0| is A cos phi + B sin phi + C = 0; the point enters the sphere at middle + half, leaves at
     middle - half.
     """
-    s0, axis = BEAM / wavelength, ROTATION_AXIS
+    s0 = BEAM / wavelength
     along = q @ axis
     cos_part = q @ s0 - along * (axis @ s0)
     sin_part = q @ np.cross(s0, axis)
@@ -131,6 +138,7 @@ def diffraction_angles(q: np.ndarray, wavelength: float) -> tuple[np.ndarray, np
 def predict_reflections(
     structure: Structure,
     setting: np.ndarray,
+    mounting: np.ndarray,
     fraction: float,
     frames: FrameSeries,
     instrument: Instrument,
@@ -145,7 +153,9 @@ def predict_reflections(
     ----------
     structure : Structure
     setting : (3, 3) float64, 1/angstrom
-        Matrix A at the start, A hkl = q at rotation angle 0.
+        Matrix A with all axes at zero.
+    mounting : (3, 3) float64
+        What the axes that stand still do to the crystal: mounting A hkl = q at rotation angle 0.
     fraction : float
         Volume of this lattice relative to the first.
     frames : FrameSeries
@@ -158,8 +168,8 @@ def predict_reflections(
     crystal_mu : float, 1/mm
     """
     wavelength = instrument.wavelength
-    q0 = structure.hkl @ setting.T
-    middle, half = diffraction_angles(q0, wavelength)
+    q0 = structure.hkl @ (mounting @ setting).T
+    middle, half = diffraction_angles(q0, frames.axis, wavelength)
     full_turn = 2 * np.pi
     length = len(frames) * frames.width
     hkl_rows, angles, entering = [], [], []
@@ -182,12 +192,16 @@ def predict_reflections(
     q, phi = _follow_changes(q0[rows], phi, enters, frames, wavelength)
     keep = _geometry(q, phi, frames, instrument, sigma_m, slack=0.0).seen
     rows, phi, enters, q = rows[keep], phi[keep], enters[keep], q[keep]
-    s1, z, xy, zeta, window, _ = _geometry(q, phi, frames, instrument, sigma_m, slack=0.0)
-    lorentz = 1.0 / np.abs(s1 @ np.cross(ROTATION_AXIS, BEAM))
+    s1, z, panel, xy, zeta, window, _ = _geometry(q, phi, frames, instrument, sigma_m, slack=0.0)
+    lorentz = 1.0 / np.abs(s1 @ np.cross(frames.axis, BEAM))
     polarisation = (1 - 2 * polarisation_fraction) * (1 - (s1 @ POLARISATION_NORMAL) ** 2)
     polarisation += polarisation_fraction * (1 + (s1 @ BEAM) ** 2)
-    efficiency = instrument.quantum_efficiency(s1)
-    paths = path_through_crystal(rotate(np.broadcast_to(-BEAM, s1.shape), -phi), rotate(s1, -phi), crystal_axes)
+    normals = np.stack([instrument.panels.normal(k) for k in range(len(instrument.panels))])[panel]
+    efficiency = instrument.quantum_efficiency(s1, normals)
+    to_source, outgoing = (
+        rotate(np.broadcast_to(v, s1.shape), frames.axis, -phi) @ mounting for v in (-BEAM, s1)
+    )  # in the frame of the crystal
+    paths = path_through_crystal(to_source, outgoing, crystal_axes)
     absorption = np.exp(-crystal_mu * paths).mean(axis=1)
     intensity = structure.intensity[rows]
     return Reflections(
@@ -195,6 +209,7 @@ def predict_reflections(
         q=q,
         phi=phi,
         z=z,
+        panel=panel,
         xy=xy,
         s1=s1,
         entering=enters,
@@ -204,7 +219,7 @@ def predict_reflections(
         polarisation=polarisation,
         efficiency=efficiency,
         absorption=absorption,
-        depth=instrument.mean_depth(s1),
+        depth=instrument.mean_depth(s1, normals),
         intensity=intensity,
         photons=intensity * lorentz * polarisation * efficiency * absorption * fraction,
         window=window,
@@ -212,10 +227,11 @@ def predict_reflections(
 
 
 class _Geometry(NamedTuple):
-    """s1 (n, 3), z (n,), xy (n, 2), zeta (n,), window (n,), and which rows may put photons on the detector."""
+    """s1 (n, 3), z, panel (n,), xy (n, 2), zeta, window (n,), and which rows may put photons on the detector."""
 
     s1: np.ndarray
     z: np.ndarray
+    panel: np.ndarray
     xy: np.ndarray
     zeta: np.ndarray
     window: np.ndarray
@@ -226,19 +242,18 @@ def _geometry(
     q: np.ndarray, phi: np.ndarray, frames: FrameSeries, instrument: Instrument, sigma_m: float, slack: float
 ) -> _Geometry:
     """Rays and places of reflections q (n, 3) at angles phi (n,); ``slack`` in images and pixels."""
-    s1 = BEAM + instrument.wavelength * rotate(q, phi)
+    s1 = BEAM + instrument.wavelength * rotate(q, frames.axis, phi)
     s1 /= np.linalg.norm(s1, axis=1)[:, None]
     z = (phi - frames.start) / frames.width
-    xy = instrument.intersect(s1)
+    panel, xy, outside = instrument.panels.locate(s1)
     e1 = _cross(s1, BEAM)
-    zeta = e1 @ ROTATION_AXIS / np.maximum(np.linalg.norm(e1, axis=1), 1e-12)
+    zeta = e1 @ frames.axis / np.maximum(np.linalg.norm(e1, axis=1), 1e-12)
     window = N_SIGMA * sigma_m / (np.maximum(np.abs(zeta), MIN_ZETA) * frames.width) + 1.0
     with np.errstate(invalid="ignore"):
         seen = (np.abs(zeta) > MIN_ZETA) & np.isfinite(phi)
         seen &= (z > -window - slack) & (z < len(frames) + window + slack)
-        for k in range(2):
-            seen &= (xy[:, k] > -MARGIN_PX - slack) & (xy[:, k] < instrument.image_size[k] + MARGIN_PX + slack)
-    return _Geometry(s1, z, xy, zeta, window, seen)
+        seen &= outside < MARGIN_PX + slack
+    return _Geometry(s1, z, panel, xy, zeta, window, seen)
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -259,7 +274,7 @@ def _follow_changes(
         turn = np.stack([np.interp(z, centres, frames.drift[:, k]) for k in range(3)], axis=1)
         growth = np.interp(z, centres, frames.expansion)
         changed = (q + np.cross(turn, q)) / (1.0 + growth)[:, None]
-        middle, half = diffraction_angles(changed, wavelength)
+        middle, half = diffraction_angles(changed, frames.axis, wavelength)
         new = np.where(entering, middle + half, middle - half)
         phi = new + 2 * np.pi * np.round((phi - new) / (2 * np.pi))
     return changed, phi

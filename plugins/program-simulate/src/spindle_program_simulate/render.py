@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .instrument import BEAM, ROTATION_AXIS
-from .kernels import draw_background, trace_reflections
+from .kernels import draw_background, read_out, trace_reflections
 from .scene import Lattice, Sweep
+from .settings import BEAM
 
 __all__ = ["PhotonStatistics", "block_ranges", "normal_quantiles", "render"]
 
@@ -31,7 +31,7 @@ class PhotonStatistics:
     n_live : (n,) int64
         Photons counted in an image.
     position : (n, 3) float64
-        Mean x, y (px) and z (images) of all photons; nan without photons.
+        Mean x, y (px of the reflection's panel) and z (images) of all photons; nan without photons.
     variance : (n, 3) float64, rad^2
         Mean square of the Kabsch coordinates e1, e2, e3.
     """
@@ -106,6 +106,12 @@ def render(
         )
         for number, lattice in enumerate(sweep.lattices):
             _trace(images, first, sweep, number, lattice, beam, normals, empty[number])
+        response = sweep.instrument.response
+        if not response.is_counting:
+            read_out(
+                images, first, sweep.seed, response.gain, response.offset, response.noise, response.cutoff + 1,
+                sweep.instrument.pixel_state, normals,
+            )  # fmt: skip
         images += sweep.instrument.blank
         return [finish(first + i, image) for i, image in enumerate(images)]
 
@@ -124,7 +130,7 @@ def _trace(
     statistics: PhotonStatistics,
 ) -> None:
     """Trace the photons of one lattice into a block of images; statistics go to the rows whose home the block is."""
-    r = lattice.reflections
+    r, panels = lattice.reflections, sweep.instrument.panels
     last = first + len(images)
     n_frames = len(sweep.frames)
     home_frame = np.clip(np.floor(r.z), 0, n_frames - 1)
@@ -145,10 +151,12 @@ def _trace(
         sweep.frames.scale,
         sweep.frames.b_factor,
         beam,
-        ROTATION_AXIS,
+        sweep.frames.axis,
         sweep.sigma_mosaic,
-        sweep.instrument.panel,
-        sweep.instrument.pixel_size,
+        r.panel,
+        panels.frames,
+        np.concatenate([panels.offset, panels.size], axis=1),
+        panels.pixel_size,
         np.array([sweep.instrument.mu, sweep.instrument.thickness]),
         np.array([sweep.frames.start, sweep.frames.width]),
         normals,

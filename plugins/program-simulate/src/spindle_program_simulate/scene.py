@@ -11,10 +11,11 @@ from spindle.errors import ParameterError
 from spindle.params import Auto
 from spindle.symmetry import orthogonalisation
 
-from .instrument import BEAM, POLARISATION_NORMAL, Instrument, build_instrument, rotation
+from .instrument import POLARISATION_NORMAL, Instrument, build_instruments
 from .kernels import OPEN
 from .parameters import SimulateParams
 from .reflections import FrameSeries, Reflections, predict_reflections
+from .settings import BEAM, SweepSettings, rotation, sweep_settings
 from .structure import Structure, random_structure, structure_from_coordinates, structure_from_intensities
 
 __all__ = ["Lattice", "Sweep", "build_sweeps"]
@@ -30,7 +31,9 @@ class Lattice:
     Attributes
     ----------
     U, A : (3, 3) float64
-        Orientation, and the setting matrix at the start (1/angstrom).
+        Orientation, and the setting matrix at the start with all axes of the goniometer at zero (1/angstrom).
+    crystal : int
+        Which crystal, from 0: sweeps may share it.
     fraction : float
         Volume relative to the first crystal.
     reflections : Reflections
@@ -38,6 +41,7 @@ class Lattice:
 
     U: np.ndarray
     A: np.ndarray
+    crystal: int
     fraction: float
     reflections: Reflections
 
@@ -48,6 +52,7 @@ class Sweep:
 
     Attributes
     ----------
+    settings : SweepSettings
     instrument : Instrument
     structure : Structure
         Intensities on the scale of photons.
@@ -60,6 +65,7 @@ class Sweep:
         Of the photons of this sweep.
     """
 
+    settings: SweepSettings
     instrument: Instrument
     structure: Structure
     frames: FrameSeries
@@ -73,51 +79,64 @@ class Sweep:
 def build_sweeps(params: SimulateParams, seed: int) -> list[Sweep]:
     """Make the crystal, the instrument and the sweeps that the parameters describe."""
     rng = np.random.default_rng(seed)
-    instrument = build_instrument(params, rng)
-    d_min = instrument.corner_resolution() if params.structure.d_min is Auto else params.structure.d_min
-    if d_min <= params.beam.wavelength / 2:
+    settings = sweep_settings(params)
+    instruments = build_instruments(params, settings, rng)
+    if params.structure.d_min is Auto:
+        d_min = min(instrument.corner_resolution() for instrument in instruments)
+    else:
+        d_min = params.structure.d_min
+    shortest = min(sweep.wavelength for sweep in settings)
+    if d_min <= shortest / 2:
         raise ParameterError(
-            f"structure.d_min={d_min}: must be larger than half the wavelength, {params.beam.wavelength / 2} A"
+            f"structure.d_min={d_min:g}: must be larger than half the wavelength, {shortest / 2:g} A; set it where the "
+            "detector reaches backwards"
         )
     structure = _structure(params, d_min, rng)
     orthogonal = orthogonalisation(structure.cell)
     reciprocal = np.linalg.inv(orthogonal).T
-    orientations = [_orientation(params, number, rng) for number in range(params.crystal.lattices)]
+    n_lattices = params.crystal.lattices
+    n_crystals = n_lattices * (len(settings) if params.crystal.one_per_sweep else 1)
+    orientations = [_orientation(params, number, rng) for number in range(n_crystals)]
     sigma_mosaic, sigma_divergence = np.radians(params.crystal.mosaic_spread), np.radians(params.beam.divergence)
     sigma_m = np.sqrt(sigma_mosaic**2 + sigma_divergence**2 + params.beam.bandpass**2)
     half_axes = 0.5 * np.array(params.crystal.size)
-    series = [_frame_series(params, start, rng) for start in params.scan.start]
+    series = [_frame_series(params, sweep, rng) for sweep in settings]
 
-    def lattice(number: int, frames: FrameSeries) -> Lattice:
+    def lattice(number: int, sweep: SweepSettings, frames: FrameSeries, instrument: Instrument) -> Lattice:
         fraction = params.crystal.weaker**number
-        A = orientations[number] @ reciprocal
+        crystal = number + (n_lattices * (sweep.number - 1) if params.crystal.one_per_sweep else 0)
+        A = orientations[crystal] @ reciprocal
         reflections = predict_reflections(
-            structure, A, fraction, frames, instrument, params.beam.polarization_fraction, sigma_m, half_axes,
-            params.crystal.absorption,
+            structure, A, sweep.rotation.setting @ sweep.rotation.fixed, fraction, frames, instrument,
+            params.beam.polarization_fraction, sigma_m, half_axes, params.crystal.absorption,
         )  # fmt: skip
-        return Lattice(orientations[number], A, fraction, reflections)
+        return Lattice(orientations[crystal], A, crystal, fraction, reflections)
 
-    predicted = [[lattice(number, frames) for number in range(len(orientations))] for frames in series]
+    planned = list(zip(settings, series, instruments, strict=True))
+    predicted = [[lattice(number, *plan) for number in range(n_lattices)] for plan in planned]
+    for (sweep, frames, _), lattices in zip(planned, predicted, strict=True):
+        z = lattices[0].reflections.z
+        if not ((z > 0) & (z < len(frames))).any():
+            raise ParameterError(
+                f"simulate: no reflection meets the detector during sweep {sweep.number}; check cell, distance, "
+                "two_theta, wavelength, scan"
+            )
     first = predicted[0][0].reflections
     inside = (first.z > 0) & (first.z < len(series[0]))
-    if not inside.any():
-        raise ParameterError(
-            "simulate: no reflection meets the detector during the scan; check cell, distance, wavelength, scan"
-        )
     scale = params.structure.mean_counts / first.photons[inside].mean()
-    background = background_image(instrument, params)
     return [
         Sweep(
+            settings=sweep,
             instrument=instrument,
             structure=structure.scaled(scale),
             frames=frames,
-            background=background,
+            background=background_image(instrument, params),
             lattices=[replace(x, reflections=x.reflections.scaled(scale)) for x in lattices],
             sigma_mosaic=sigma_mosaic,
             sigma_divergence=sigma_divergence,
-            seed=seed * 1000 + number,
+            seed=seed * 1000 + sweep.number - 1,
         )
-        for number, (frames, lattices) in enumerate(zip(series, predicted, strict=True))
+        for (sweep, frames, instrument), lattices in zip(planned, predicted, strict=True)
     ]
 
 
@@ -166,16 +185,17 @@ def _orientation(params: SimulateParams, number: int, rng: np.random.Generator) 
     )
 
 
-def _frame_series(params: SimulateParams, start: float, rng: np.random.Generator) -> FrameSeries:
-    n = params.scan.n_images
+def _frame_series(params: SimulateParams, sweep: SweepSettings, rng: np.random.Generator) -> FrameSeries:
+    n = sweep.n_images
     time = (np.arange(n) + 0.5) / n
     wave = np.sin(2 * np.pi * (1.3 * time + rng.random()))
     scale = (1 + params.beam.wobble * wave) * (1 + params.beam.jitter * rng.standard_normal(n))
     phases, waves = rng.random((2, 3)), rng.uniform(0.5, 2.0, (2, 3))
     drift = np.stack([np.sin(2 * np.pi * (waves[k] * time[:, None] + phases[k])) for k in range(2)]).sum(axis=0)
     return FrameSeries(
-        start=np.radians(start),
-        width=np.radians(params.scan.oscillation),
+        axis=sweep.sense * sweep.rotation.axis,
+        start=np.radians(sweep.sense * sweep.start),
+        width=np.radians(abs(sweep.oscillation)),
         scale=np.maximum(scale, 0.01),
         b_factor=params.crystal.decay * time,
         drift=np.radians(params.crystal.drift) / np.sqrt(3) * drift,
@@ -190,20 +210,24 @@ def background_image(instrument: Instrument, params: SimulateParams) -> np.ndarr
     solid angle of each pixel. The beamstop leaves 2 % of the scatter.
     """
     nx, ny = instrument.image_size
-    y, x = np.mgrid[0:ny, 0:nx]
-    centres = np.stack([x, y], axis=-1) + 0.5
-    points = instrument.laboratory(centres)
-    rays = points / np.linalg.norm(points, axis=-1, keepdims=True)
-    s = 1.0 / instrument.resolution(centres)  # 2 sin(theta) / lambda
-    fraction = params.beam.polarization_fraction
-    polarised = (1 - 2 * fraction) * (1 - (rays @ POLARISATION_NORMAL) ** 2) + fraction * (1 + (rays @ BEAM) ** 2)
-    nearest = abs(instrument.origin @ instrument.normal)
-    solid_angle = np.abs(rays @ instrument.normal) * (nearest / np.linalg.norm(points, axis=-1)) ** 2
-    efficiency = instrument.quantum_efficiency(rays) / instrument.quantum_efficiency(instrument.normal[None])
-    p = params.background
-    air = p.air / (1.0 + (s / 0.12) ** 2)
-    solvent = p.solvent * (np.exp(-0.5 * ((s - 0.30) / 0.055) ** 2) + 0.35 * np.exp(-0.5 * ((s - 0.47) / 0.08) ** 2))
-    expected = p.flat + (air + solvent) * polarised * solid_angle * efficiency
+    expected = np.zeros((ny, nx))
+    p, fraction, panels = params.background, params.beam.polarization_fraction, instrument.panels
+    for k in range(len(panels)):
+        (x0, y0), (width, height) = panels.offset[k], panels.size[k]
+        y, x = np.mgrid[0:height, 0:width]
+        points = panels.laboratory(k, np.stack([x, y], axis=-1) + 0.5)
+        normal = panels.normal(k)
+        rays = points / np.linalg.norm(points, axis=-1, keepdims=True)
+        s = 1.0 / instrument.resolution(points)  # 2 sin(theta) / lambda
+        polarised = (1 - 2 * fraction) * (1 - (rays @ POLARISATION_NORMAL) ** 2) + fraction * (1 + (rays @ BEAM) ** 2)
+        nearest = abs(panels.frames[0, 2] @ panels.normal(0))
+        solid_angle = np.abs(rays @ normal) * (nearest / np.linalg.norm(points, axis=-1)) ** 2
+        efficiency = instrument.quantum_efficiency(rays, normal) / instrument.quantum_efficiency(normal, normal)
+        air = p.air / (1.0 + (s / 0.12) ** 2)
+        solvent = np.exp(-0.5 * ((s - 0.30) / 0.055) ** 2) + 0.35 * np.exp(-0.5 * ((s - 0.47) / 0.08) ** 2)
+        expected[y0 : y0 + height, x0 : x0 + width] = (
+            p.flat + (air + p.solvent * solvent) * polarised * solid_angle * efficiency
+        )
     expected[(instrument.pixel_state & OPEN) == 0] *= 0.02
     expected[instrument.dead] = 0.0
     return expected.astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import os
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,13 @@ import numpy as np
 from spindle.files import atomic_write
 from spindle.params import to_dict
 
-from .instrument import BEAM, POLARISATION_NORMAL, ROTATION_AXIS
+from .instrument import POLARISATION_NORMAL, Instrument
+from .kernels import OPEN
+from .names import SweepFiles
 from .parameters import SimulateParams
 from .render import PhotonStatistics
 from .scene import Sweep
+from .settings import BEAM
 
 __all__ = ["effective_sigmas", "write_truth"]
 
@@ -28,24 +31,28 @@ def effective_sigmas(statistics: PhotonStatistics, zeta: np.ndarray) -> dict[str
     return {"e1": float(e1), "e2": float(e2), "e3": float(e3)}
 
 
-def write_truth(
-    folder: Path, name: str, sweep: Sweep, statistics: list[PhotonStatistics], params: SimulateParams
-) -> None:
-    """Write truth.json and truth.npz into ``folder``.
+def write_truth(files: SweepFiles, sweep: Sweep, statistics: list[PhotonStatistics], params: SimulateParams) -> None:
+    """Write truth.json and truth.npz into the folder of the truth.
 
     Notes
     -----
     Arrays of lattice k end in ``_k``: hkl, I_true (|F|^2, photons before all factors), lorentz, polarisation, qe
-    (fraction of photons that the sensor stops), absorption, d, xy_pred (px, front of the sensor), phi_pred (deg),
-    z_pred (images), n_mean (expected photons at beam scale 1: the product of I_true, the factors and frac), n_all,
-    n_live (photons drawn, photons counted), xyz_photon_mean (px, px, images), var_e123 (rad^2), zeta, depth_mean (mm
-    along the ray). frame_scale, frame_B, drift (rad, crystal frame), cell_exp belong to images; background, bad, hot to
-    pixels.
+    (fraction of photons that the sensor stops), absorption, d, panel, xy_pred (px of that panel, front of the sensor),
+    phi_pred (deg), z_pred (images from the first), n_mean (expected photons at beam scale 1: the product of I_true, the
+    factors and frac), n_all, n_live (photons drawn, photons counted), xyz_photon_mean (px of the panel, px, images),
+    var_e123 (rad^2), zeta, depth_mean (mm along the ray). frame_scale, frame_B, drift (rad, in the frame of the crystal
+    at rotation angle 0), cell_exp belong to images; background (photons), bad, hot, shadow to pixels.
+
+    rotation_axis, phi0_deg and osc_deg describe a rotation with a positive width, about the opposite axis where the
+    goniometer turns backwards. goniometer has the axes from the crystal to the base with their settings: A of a lattice
+    is that with all of them at zero. panels has the frame of each panel in this sweep, two_theta included, true and as
+    the headers have it; detector repeats the first. Images are named from the folder of truth.json; null is one that was
+    not written.
     """
-    with atomic_write(folder / "truth.npz") as temporary, open(temporary, "wb") as stream:
+    with atomic_write(files.truth / "truth.npz") as temporary, open(temporary, "wb") as stream:
         np.savez(stream, **_arrays(sweep, statistics))
-    with atomic_write(folder / "truth.json") as temporary:
-        temporary.write_text(json.dumps(_models(name, sweep, statistics, params), indent=1))
+    with atomic_write(files.truth / "truth.json") as temporary:
+        temporary.write_text(json.dumps(_models(files, sweep, statistics, params), indent=1))
 
 
 def _arrays(sweep: Sweep, statistics: list[PhotonStatistics]) -> dict[str, np.ndarray]:
@@ -62,6 +69,7 @@ def _arrays(sweep: Sweep, statistics: list[PhotonStatistics]) -> dict[str, np.nd
         "background": sweep.background,
         "bad": sweep.instrument.dead,
         "hot": hot,
+        "shadow": (sweep.instrument.pixel_state & OPEN) == 0,
     }
     for k, (lattice, photons) in enumerate(zip(sweep.lattices, statistics, strict=True)):
         r = lattice.reflections
@@ -77,6 +85,7 @@ def _arrays(sweep: Sweep, statistics: list[PhotonStatistics]) -> dict[str, np.nd
             "qe": r.efficiency,
             "absorption": r.absorption,
             "d": r.d,
+            "panel": r.panel.astype(np.int32),
             "xy_pred": r.xy,
             "phi_pred": np.degrees(r.phi),
             "z_pred": r.z,
@@ -92,13 +101,19 @@ def _arrays(sweep: Sweep, statistics: list[PhotonStatistics]) -> dict[str, np.nd
     return arrays
 
 
-def _models(name: str, sweep: Sweep, statistics: list[PhotonStatistics], params: SimulateParams) -> dict[str, Any]:
-    i = sweep.instrument
+def _models(
+    files: SweepFiles, sweep: Sweep, statistics: list[PhotonStatistics], params: SimulateParams
+) -> dict[str, Any]:
+    i, settings = sweep.instrument, sweep.settings
+    fast, slow, origin = i.panels.frames[0]
+    response = i.response
     sigmas = effective_sigmas(statistics[0], sweep.lattices[0].reflections.zeta)
     sigma_b = float(np.sqrt(0.5 * (sigmas["e1"] ** 2 + sigmas["e2"] ** 2)))
     orthogonal = np.linalg.inv(sweep.lattices[0].U.T @ sweep.lattices[0].A)
     return {
-        "name": name,
+        "name": params.output.prefix,
+        "images": [None if p is None else os.path.relpath(p, files.truth) for p in files.images],
+        "first_image": settings.first_image,
         "seed": sweep.seed,
         "params": {
             "cell_exp": params.crystal.expansion,
@@ -113,28 +128,46 @@ def _models(name: str, sweep: Sweep, statistics: list[PhotonStatistics], params:
         "space_group": sweep.structure.group.xhm(),
         "cell": [float(v) for v in sweep.structure.cell],
         "B": np.linalg.inv(orthogonal).tolist(),
-        "lattices": [{"U": x.U.tolist(), "A": x.A.tolist(), "fraction": x.fraction} for x in sweep.lattices],
+        "lattices": [
+            {"U": x.U.tolist(), "A": x.A.tolist(), "fraction": x.fraction, "crystal": x.crystal} for x in sweep.lattices
+        ],
         "wavelength": i.wavelength,
         "s0": (BEAM / i.wavelength).tolist(),
         "beam_direction_to_sample": BEAM.tolist(),
-        "rotation_axis": ROTATION_AXIS.tolist(),
+        "rotation_axis": sweep.frames.axis.tolist(),
+        "goniometer": {
+            "names": list(settings.rotation.names),
+            "axes": settings.rotation.axes.tolist(),
+            "angles_deg": settings.rotation.angles.tolist(),
+            "scan_axis": settings.rotation.scan_axis,
+            "oscillation_deg": [settings.start, settings.oscillation],
+            "fixed_rotation": settings.rotation.fixed.tolist(),
+            "setting_rotation": settings.rotation.setting.tolist(),
+        },
         "phi0_deg": float(np.degrees(sweep.frames.start)),
         "osc_deg": float(np.degrees(sweep.frames.width)),
         "nframes": len(sweep.frames),
         "detector": {
             "nx": i.image_size[0],
             "ny": i.image_size[1],
-            "pixel_mm": i.pixel_size,
-            "fast": i.fast.tolist(),
-            "slow": i.slow.tolist(),
-            "origin": i.origin.tolist(),
+            "pixel_mm": i.panels.pixel_size,
+            "fast": fast.tolist(),
+            "slow": slow.tolist(),
+            "origin": origin.tolist(),
             "distance_along_beam": i.distance,
-            "beam_centre_px": i.beam_centre.tolist(),
+            "beam_centre_px": i.canvas.centre.tolist(),
+            "two_theta_deg": i.two_theta,
+            "two_theta_axis": i.two_theta_axis.tolist(),
             "thickness_mm": i.thickness,
             "mu_per_mm": i.mu,
-            "n_dead": int((i.blank == i.blank.min()).sum()) if i.dead.any() else 0,
+            "n_dead": i.n_dead,
             "n_hot": len(i.hot_pixels),
+            "gain": response.gain,
+            "offset": response.offset,
+            "read_noise": response.noise,
+            "trusted_range": [response.lowest, response.cutoff],
         },
+        "panels": _panels(i),
         "header": {"distance": i.header_distance, "beam_centre_px": i.header_beam_centre.tolist()},
         "polarisation_fraction": params.beam.polarization_fraction,
         "polarisation_plane_normal": POLARISATION_NORMAL.tolist(),
@@ -144,7 +177,23 @@ def _models(name: str, sweep: Sweep, statistics: list[PhotonStatistics], params:
             "note": "rms over reflections with >100 photons and |zeta|>0.3 of the photon spread in Kabsch coordinates",
             "sigma_b": sigma_b,
             "sigma_m": sigmas["e3"],
-            "pixel_sigma": float(np.degrees(i.pixel_size / np.sqrt(12) / i.distance)),
+            "pixel_sigma": float(np.degrees(i.panels.pixel_size / np.sqrt(12) / i.distance)),
         },
         "n_reflections": [len(x.reflections) for x in sweep.lattices],
     }
+
+
+def _panels(instrument: Instrument) -> list[dict[str, Any]]:
+    """Each panel: its part of the image, its frame, and its frame according to the headers."""
+    p, header = instrument.panels, instrument.header_panels
+    keys = ("fast", "slow", "origin")
+    return [
+        {
+            "name": p.names[k],
+            "first_pixel": p.offset[k].tolist(),
+            "size": p.size[k].tolist(),
+            **dict(zip(keys, p.frames[k].tolist(), strict=True)),
+            "header": dict(zip(keys, header.frames[k].tolist(), strict=True)),
+        }
+        for k in range(len(p))
+    ]

@@ -1,0 +1,87 @@
+"""What a file format must do to hold a simulated sweep."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+
+from spindle.errors import ParameterError
+
+from .names import SweepFiles
+from .parameters import SimulateParams
+from .scene import Sweep
+
+__all__ = ["ImageWriter", "refuse_beyond_flat"]
+
+
+class ImageWriter(ABC):
+    """Writes the images of one sweep; `write` is called by several threads.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    files : SweepFiles
+    params : SimulateParams
+    """
+
+    def __init__(self, sweep: Sweep, files: SweepFiles, params: SimulateParams) -> None:
+        self.sweep = sweep
+        self.files = files
+        self.params = params
+
+    @classmethod  # noqa: B027
+    def check(cls, sweep: Sweep) -> None:
+        """Refuse a sweep that the format cannot describe, before anything is drawn.
+
+        Raises
+        ------
+        ParameterError
+        """
+
+    @abstractmethod
+    def write(self, i: int, image: np.ndarray) -> int:
+        """Write image i (from 0), (ny, nx) int32, and return its size in bytes; 0 for one that is missing."""
+
+    def close(self) -> None:  # noqa: B027  (most formats have nothing to do)
+        """Called after the last image."""
+
+    def abort(self) -> None:  # noqa: B027
+        """Called instead of `close` when something went wrong."""
+
+    def image_path(self, i: int) -> Path | None:
+        """Where image i goes; None for one that is missing."""
+        return self.files.images[i]
+
+    def angles(self, i: int) -> tuple[float, float]:
+        """Start and width of image i in deg, as the goniometer turns."""
+        settings = self.sweep.settings
+        return settings.start + i * settings.oscillation, settings.oscillation
+
+
+def refuse_beyond_flat(sweep: Sweep, what: str) -> None:
+    """Refuse what a header with one distance, one beam centre and one axis cannot say.
+
+    Raises
+    ------
+    ParameterError
+    """
+    panels, settings, p = sweep.instrument.header_panels, sweep.settings, sweep.instrument
+    remedy = "use output.format=nexus or full_cbf"
+    regular = panels.frames[:, :2] == np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+    corner = panels.frames[:, 2] - panels.pixel_size * (
+        panels.offset[:, :1] * np.array([1.0, 0, 0]) + panels.offset[:, 1:] * np.array([0, -1.0, 0])
+    )
+    if not settings.two_theta and (not regular.all() or np.ptp(corner, axis=0).max() > 1e-9):
+        raise ParameterError(
+            f"detector: the header of {what} has no place for panels that lie in several planes; {remedy}"
+        )
+    if settings.two_theta:
+        raise ParameterError(
+            f"detector.two_theta={p.two_theta:g}: readers of {what} do not take it into account; {remedy}"
+        )
+    if len(settings.rotation.names) > 1 or abs(settings.rotation.axes[0] @ np.array([1.0, 0, 0]) - 1) > 1e-9:
+        raise ParameterError(
+            f"goniometer: readers of {what} know one axis along x, and no settings of others; {remedy}"
+        )
