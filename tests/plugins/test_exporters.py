@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gemmi
 import numpy as np
 import pytest
@@ -116,8 +118,6 @@ def test_scaled_data_are_divided_by_their_scale(data, tmp_path):
 
 def test_several_sweeps_get_batches_apart(data, tmp_path):
     experiments, table = data
-    from dataclasses import replace
-
     second = table.view()
     second["id"] = np.ones(len(table), int)
     two = Experiments([experiments[0], replace(experiments[0], identifier="other")])
@@ -215,11 +215,192 @@ def test_intensities_equal_those_that_dials_exports(tmp_path):
         assert ours.batches[0].floats[i] == pytest.approx(mtz.batches[0].floats[i], abs=2e-4), i
 
 
-def test_spot_xds_lists_observed_centroids_with_their_indices(data, tmp_path):
+def spots(text):
+    return np.array([[float(v) for v in line.split()] for line in text.splitlines()])
+
+
+def test_spot_xds_lists_strong_spots_by_falling_intensity_and_no_predictions(data, tmp_path):
+    """XDS takes the spots in order and stops at an intensity below 1; predictions were not observed."""
     experiments, table = data
-    lines = export(experiments, table, tmp_path, format="xds")["xds/SPOT.XDS"].read_text().splitlines()
-    assert len(lines) == len(table)
-    x, y, z, intensity, h, k, l = (float(v) for v in lines[7].split())
-    np.testing.assert_allclose([x, y, z], table["xyzobs.px.value"][7], atol=0.006)
-    assert intensity == pytest.approx(table["intensity.sum.value"][7], abs=0.01)
-    assert [h, k, l] == table["miller_index"][7].tolist()
+    rng = np.random.default_rng(3)
+    table["intensity.sum.value"] = rng.uniform(-20.0, 200.0, len(table))
+    strong = np.arange(0, len(table), 3)
+    table.set_flags(strong, Flag.STRONG)
+    usable = strong[table["intensity.sum.value"][strong] >= 1.0]
+    found = spots(export(experiments, table, tmp_path, format="xds")["xds/SPOT.XDS"].read_text())
+    assert len(found) == len(usable)
+    assert found[:, 3].min() >= 1.0 and np.all(np.diff(found[:, 3]) <= 0)
+    order = usable[np.argsort(-table["intensity.sum.value"][usable])]
+    np.testing.assert_allclose(found[:, :3], table["xyzobs.px.value"][order], atol=0.006)
+    np.testing.assert_array_equal(found[:, 4:], table["miller_index"][order])
+
+
+def test_spot_xds_of_two_sweeps_holds_the_spots_that_nothing_explains(data, tmp_path):
+    experiments, table = data
+    two = Experiments([experiments[0], replace(experiments[0], imageset=ImageSet(template="/data/y_####.cbf"))])
+    one = table.select(np.arange(40))
+    one["imageset_id"] = np.repeat([0, 1], 20)
+    one["id"] = np.where(np.arange(40) % 4 == 0, -1, one["imageset_id"])
+    one["flags"] = np.full(40, int(Flag.STRONG))
+    for k, template in enumerate("xy"):
+        found = spots(export(two, one, tmp_path, format="xds")[f"xds_{k + 1}/SPOT.XDS"].read_text())
+        assert len(found) == 20, template
+        assert np.count_nonzero(~np.any(found[:, 4:], axis=1)) == 5, template
+
+
+def test_predictions_alone_give_no_spot_xds(data, tmp_path):
+    experiments, table = data
+    assert "xds/SPOT.XDS" not in export(experiments, table, tmp_path, format="xds")
+
+
+@pytest.mark.parametrize(
+    ("ranges", "carried", "first"),
+    [
+        ([(0, 39), (0, 39)], [0, 0], [1, 101]),
+        ([(0, 39)], [0], [1]),
+        ([(1, 40), (1, 40)], [0, 0], [1, 101]),
+        ([(1, 40), (41, 80)], [0, 0], [1, 41]),
+        ([(0, 39), (40, 80)], [0, 0], [1, 101]),
+        ([(5, 30), (5, 30), (900, 999)], [0, 0, 0], [5, 101, 900]),
+        ([(1, 1800), (1, 1700), (1, 1700), (1, 1700)], [0] * 4, [1, 1901, 3701, 5501]),
+        ([(1, 99), (1, 100), (1, 100)], [0] * 3, [1, 101, 301]),
+        ([(1, 40), (1, 40)], [300, 500], [301, 501]),
+        ([(0, 39), (0, 39)], [0, 20], [1, 101]),
+        ([(202001010000001, 202001010000040)] * 2, [0, 0], [1, 101]),
+    ],
+)
+def test_batches_are_positive_and_apart_whatever_the_images_are_called(data, tmp_path, ranges, carried, first):
+    """Starts as DIALS chooses them; the batch is the image number and a constant of the sweep."""
+    experiments, table = data
+    sweeps, tables = [], []
+    for k, (images, offset) in enumerate(zip(ranges, carried, strict=True)):
+        n = images[1] - images[0] + 1
+        scan = Scan(images, (0.0, 0.5), batch_offset=offset)
+        sweeps.append(replace(experiments[0], scan=scan, identifier=f"sweep {k}"))
+        rows = table.select(np.arange(min(n, 50)))
+        rows["id"] = np.full(len(rows), k)
+        rows["partial_id"] = np.arange(len(rows))
+        position = rows["xyzcal.px"].copy()
+        position[:, 0] = 100 * k
+        position[:, 2] = images[0] - 1 + np.linspace(0.01, n - 0.01, len(rows))
+        rows["xyzcal.px"] = position
+        tables.append(rows)
+    mtz = gemmi.read_mtz_file(
+        str(export(Experiments(sweeps), ReflectionTable.concatenate(tables), tmp_path)["integrated.mtz"])
+    )
+    numbers = [b.number for b in mtz.batches]
+    assert numbers == sorted(set(numbers)) and numbers[0] > 0
+    batch, sweep = np.array(mtz.column_with_label("BATCH")), np.array(mtz.column_with_label("XDET")) // 100
+    for k, (images, start) in enumerate(zip(ranges, first, strict=True)):
+        assert batch[sweep == k].min() == start
+        assert batch[sweep == k].max() == start + images[1] - images[0]
+        assert {start, start + images[1] - images[0]} <= set(numbers)
+
+
+def in_tiles(experiments, table, columns, rows):
+    """The same detector and reflections with the panel cut into columns x rows panels."""
+    whole = experiments[0].detector[0]
+    nx, ny = whole.image_size
+    dx, dy = nx // columns, ny // rows
+    tiles = []
+    for j in range(rows):
+        for i in range(columns):
+            size = (dx if i < columns - 1 else nx - dx * i, dy if j < rows - 1 else ny - dy * j)
+            shift = whole.fast_axis * i * dx * whole.pixel_size[0] + whole.slow_axis * j * dy * whole.pixel_size[1]
+            tiles.append(replace(whole, origin=whole.origin + shift, image_size=size, mask=(), name=f"tile {i} {j}"))
+    cut = table.view()
+    i = np.clip(table["xyzcal.px"][:, 0] // dx, 0, columns - 1).astype(int)
+    j = np.clip(table["xyzcal.px"][:, 1] // dy, 0, rows - 1).astype(int)
+    cut["panel"] = j * columns + i
+    cut["xyzcal.px"] = table["xyzcal.px"] - np.stack([i * dx, j * dy, 0 * i], axis=1)
+    return Experiments([replace(experiments[0], detector=Detector(tiles))]), cut
+
+
+@pytest.mark.parametrize("kind", ["mtz", "xds_ascii"])
+def test_a_panel_cut_into_tiles_is_exported_as_the_whole(data, tmp_path, kind):
+    experiments, table = data
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "tiles").mkdir()
+    (one,) = export(experiments, table, tmp_path / "whole", format=kind).values()
+    (many,) = export(*in_tiles(experiments, table, 3, 8), tmp_path / "tiles", format=kind).values()
+    if kind == "mtz":
+        first, second = gemmi.read_mtz_file(str(one)), gemmi.read_mtz_file(str(many))
+        np.testing.assert_allclose(np.array(second), np.array(first), rtol=1e-6, atol=1e-3)
+        np.testing.assert_allclose(list(second.batches[0].floats), list(first.batches[0].floats), atol=1e-5)
+    else:
+        assert many.read_text() == one.read_text()
+
+
+def test_panels_of_a_half_cylinder_keep_apart_in_mtz_and_are_refused_by_xds_ascii(data, tmp_path):
+    """24 strips around the sample: no plane holds them; every position is its own and inside the limits."""
+    experiments, table = data
+    strips = []
+    for k in range(24):
+        turn = rotation(np.array([1.0, 0, 0]), np.deg2rad(-92 + 8 * k))
+        strips.append(
+            Panel(turn @ [1, 0, 0], turn @ [0, -1, 0], turn @ [-80.0, 10.0, -150.0], [0.172, 0.172], (930, 116))
+        )
+    many = Experiments([replace(experiments[0], detector=Detector(strips))])
+    n = 24 * 4
+    rows = table.select(np.arange(n))
+    rows["panel"] = np.repeat(np.arange(24), 4)
+    rows["partial_id"] = np.arange(n)
+    position = rows["xyzcal.px"].copy()
+    position[:, :2] = np.tile([[5, 5], [900, 5], [5, 110], [900, 110]], (24, 1))
+    rows["xyzcal.px"] = position
+    mtz = gemmi.read_mtz_file(str(export(many, rows, tmp_path)["integrated.mtz"]))
+    xy = np.stack([np.array(mtz.column_with_label(c)) for c in ("XDET", "YDET")], axis=1)
+    distances = np.linalg.norm(xy[:, None] - xy[None], axis=2)[~np.eye(n, dtype=bool)]
+    assert distances.min() > 3.0
+    limits = [mtz.batches[0].floats[i] for i in range(113, 117)]
+    assert xy.min() >= 0 and xy[:, 0].max() <= limits[1] and xy[:, 1].max() <= limits[3]
+    with pytest.raises(UserError, match="80 degrees"):
+        spindle.run("export", many, rows, format="xds_ascii")
+
+
+def test_positions_on_a_tilted_arm_are_where_the_header_puts_the_rays(data, tmp_path):
+    """XDS_ASCII of two panels, one 25 degrees up: the header's flat detector gives back each direction."""
+    experiments, table = data
+    base = replace(experiments[0].detector[0], mask=(), parallax="none")
+    turn = rotation(np.array([1.0, 0, 0]), np.deg2rad(-25.0))
+    arm = replace(
+        base, fast_axis=turn @ base.fast_axis, slow_axis=turn @ base.slow_axis,
+        origin=turn @ (base.origin + [0.0, 60.0, 0.0]),
+    )  # fmt: skip
+    two = Experiments([replace(experiments[0], detector=Detector([arm, base]))])
+    rows = table.select(np.arange(200))
+    rows["panel"] = np.arange(200) % 2
+    path = export(two, rows, tmp_path, format="xds_ascii")["XDS_ASCII.HKL"]
+    words = {
+        line[1:].split("=")[0].strip(): line.split("=", 1)[1].split()
+        for line in path.read_text().splitlines()
+        if line.startswith("!") and "=" in line
+    }
+    body = np.loadtxt([line for line in path.read_text().splitlines() if not line.startswith("!")])
+    xyz = np.stack([
+        (body[:, 5] - float(words["ORGX"][0])) * 0.172, (body[:, 6] - float(words["ORGX"][2])) * 0.172,
+        np.full(len(body), float(words["DETECTOR_DISTANCE"][0])),
+    ], axis=1)  # fmt: skip
+    found = xyz / np.linalg.norm(xyz, axis=1)[:, None]
+    lab = two[0].detector.lab_coordinate(rows["panel"], rows["xyzcal.px"][:, :2] * 0.172)
+    frame = np.stack([base.fast_axis, base.slow_axis, base.normal])
+    true = (lab / np.linalg.norm(lab, axis=1)[:, None]) @ frame.T
+    order = np.argsort(rows["xyzcal.px"][:, 2], kind="stable")
+    mine = np.argsort(body[:, 7], kind="stable")
+    np.testing.assert_allclose(found[mine], true[order], atol=2e-3)
+
+
+def test_the_user_sees_space_group_batches_and_columns_of_the_file(data, tmp_path):
+    experiments, table = data
+    result = spindle.run("export", experiments, table)
+    found = {t.key: t for t in result.tables}
+    path = tmp_path / "integrated.mtz"
+    result.files["integrated.mtz"](path)
+    mtz = gemmi.read_mtz_file(str(path))
+    columns = found["mtz_columns"]
+    assert columns.column("label") == mtz.column_labels()
+    np.testing.assert_allclose(
+        [float(v) for v in columns.column("max")], [np.array(c).max() for c in mtz.columns], rtol=1e-4
+    )
+    assert found["mtz_batches"].column("batches") == ["3-62"]
+    assert sum(found["mtz_batches"].column("observations")) == mtz.nreflections

@@ -18,6 +18,7 @@ from .checking import Checks, Fault, instance, items
 
 if TYPE_CHECKING:
     from spindle.models import Experiments
+    from spindle.report import Table
     from spindle.table import ReflectionTable
 
 __all__ = ["Export", "ExporterSpec", "MergedColumn", "MergedData", "MergedDataset"]
@@ -36,11 +37,14 @@ class Export:
         What the user should know: above all which intensity the file holds, how many reflections, what was left out.
     summary : dict
         Key numbers.
+    tables : list of spindle.report.Table
+        Shown after the messages: what the files hold.
     """
 
     files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
+    tables: list[Table] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

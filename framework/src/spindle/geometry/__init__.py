@@ -19,6 +19,8 @@ _HOME = {
     "lorentz_polarisation": "reflections",
     "quantum_efficiency": "reflections",
     "kabsch_frame": "reflections",
+    "FlatDetector": "flat",
+    "flat_detector": "flat",
     "ray_intersections": "panels",
     "predict_static": "prediction",
     "predict_scan_varying": "prediction",

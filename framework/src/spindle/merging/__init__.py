@@ -9,6 +9,7 @@ from .columns import amplitude_columns, intensity_columns
 from .grouping import Groups, group_equivalents, pack_indices
 from .intensities import Intensities, in_ice_ring, is_scaled, prepare_intensities
 from .merge import AnomalousPairs, Merged, half_means, merge_equivalents, merge_groups, merge_pairs
+from .reference_setting import in_reference_setting
 from .statistics import (
     MergingStatistics,
     ShellStatistics,
@@ -41,6 +42,7 @@ __all__ = [
     "group_equivalents",
     "half_means",
     "in_ice_ring",
+    "in_reference_setting",
     "intensity_columns",
     "is_scaled",
     "merge_equivalents",

@@ -15,6 +15,7 @@ from .miller import (
     unique_indices,
 )
 from .reduction import cell_parameters, niggli_cell, niggli_reduce, orthogonalisation
+from .reference import reference_operator
 from .space_groups import (
     BRAVAIS_LOWEST,
     SpaceGroupLike,
@@ -64,6 +65,7 @@ __all__ = [
     "patterson_group",
     "patterson_operations",
     "primitive_operator",
+    "reference_operator",
     "rotations",
     "sohncke_groups",
     "space_group",

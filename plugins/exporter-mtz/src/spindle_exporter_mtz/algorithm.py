@@ -9,6 +9,7 @@ import numpy as np
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.exporter import Export, MergedData
 from spindle.errors import UserError
+from spindle.geometry import FlatDetector, flat_detector
 from spindle.merging.intensities import Intensities, prepare_intensities
 from spindle.models import Experiments
 from spindle.models.crystal import space_group_from_symbol
@@ -18,6 +19,8 @@ from spindle.symmetry import asu_indices
 from spindle.table import ReflectionTable
 
 from .frames import batch_headers, batch_integers, batch_offsets
+from .summary import batch_table, column_table, flat_messages, header_lines
+from .writing import write_mtz
 
 if TYPE_CHECKING:
     import gemmi
@@ -62,7 +65,9 @@ class MtzExporter(Algorithm):
         target = path or (
             ("scaled.mtz" if data.kind == "scale" else "integrated.mtz") if p.hklout is Auto else str(p.hklout)
         )
-        mtz = self._unmerged(experiments, data, space_group, cell)
+        flat = [flat_detector(e.detector, e.beam.s0) for e in experiments]
+        offsets = batch_offsets(experiments)
+        mtz = self._unmerged(experiments, data, space_group, cell, flat, offsets)
         holds = {
             "scale": "I = scaled intensity (already divided by SCALEUSED)",
             "profile+sum": "IPR = profile-fitted intensity, I = summed intensity, not scaled",
@@ -71,8 +76,12 @@ class MtzExporter(Algorithm):
         }[data.kind]
         messages = [f"{target}: {len(data)} observations; {holds}; XDET, YDET, ROT are calculated positions"]
         messages += [f"{n} reflections left out: {reason}" for reason, n in data.dropped.items()]
-        summary = {"observations": len(data), "intensity": data.kind}
-        return Export(files={target: lambda file: mtz.write_to_file(str(file))}, messages=messages, summary=summary)
+        messages += flat_messages(flat) + header_lines(mtz)
+        summary = {"observations": len(data), "intensity": data.kind, "n_batches": len(mtz.batches)}
+        tables = [batch_table(experiments, offsets, mtz), column_table(mtz)]
+        return Export(
+            files={target: lambda file: write_mtz(mtz, file)}, messages=messages, summary=summary, tables=tables
+        )
 
     def _symmetry(self, experiments: Experiments) -> tuple[gemmi.SpaceGroup, np.ndarray]:
         crystals = [e.crystal for e in experiments]
@@ -80,9 +89,9 @@ class MtzExporter(Algorithm):
             raise UserError(
                 "export format=mtz: an experiment has no crystal; run spindle index and spindle integrate first"
             )
-        symbols = {c.hall for c in crystals if c is not None}
-        if len(symbols) > 1:
-            names = ", ".join(sorted(space_group_from_symbol(s).hm for s in symbols))
+        groups = {c.space_group.xhm(): c.space_group for c in crystals if c is not None}
+        if len(groups) > 1:
+            names = ", ".join(sorted(groups))
             raise UserError(
                 f"export format=mtz: the experiments have different space groups ({names}); run spindle symmetry first"
             )
@@ -92,9 +101,12 @@ class MtzExporter(Algorithm):
             )
         else:
             cell = np.mean([c.cell for c in crystals if c is not None], axis=0)
-        return space_group_from_symbol(symbols.pop()), cell
+        return next(iter(groups.values())), cell
 
-    def _unmerged(self, experiments: Experiments, data: Intensities, space_group: Any, cell: np.ndarray) -> gemmi.Mtz:
+    def _unmerged(
+        self, experiments: Experiments, data: Intensities, space_group: Any, cell: np.ndarray,
+        flat: list[FlatDetector], offsets: list[int],
+    ) -> gemmi.Mtz:  # fmt: skip
         import gemmi
 
         mtz = gemmi.Mtz(with_base=False)
@@ -103,7 +115,6 @@ class MtzExporter(Algorithm):
         mtz.spacegroup = space_group
         mtz.set_cell_for_all(gemmi.UnitCell(*cell))
         dataset_of = self._datasets(mtz, experiments, cell)
-        offsets = batch_offsets(experiments)
         table = data.table
         z = table["xyzcal.px"][:, 2]
         which = table["id"].astype(np.int64)
@@ -126,22 +137,26 @@ class MtzExporter(Algorithm):
             columns += [("BG", "R", table["background.sum.value"])]
             columns += [("SIGBG", "R", np.sqrt(np.maximum(table["background.sum.variance"], 0.0)))]
         columns.append(("FRACTIONCALC", "R", table.get("partiality", np.ones(len(table)))))
-        columns += [
-            ("XDET", "R", table["xyzcal.px"][:, 0]),
-            ("YDET", "R", table["xyzcal.px"][:, 1]),
-            ("ROT", "R", angle),
-        ]
+        place = np.empty((len(table), 2))
+        panel = table.get("panel", np.zeros(len(table), dtype=np.int64))
+        for i, one in enumerate(flat):
+            rows = which == i
+            place[rows] = one.positions(panel[rows], table["xyzcal.px"][rows, :2])
+        columns += [("XDET", "R", place[:, 0]), ("YDET", "R", place[:, 1]), ("ROT", "R", angle)]
         if "lp" in table:
             columns.append(("LP", "R", table["lp"]))
         columns.append(("QE", "R", table.get("qe", np.ones(len(table)))))
         _fill(mtz, hkl, [(label, kind, values, mtz.datasets[0].id) for label, kind, values in columns], unmerged=True)
         mtz.sort_order = SORT_ORDER
+        batches = []
         for i, experiment in enumerate(experiments):
-            headers = batch_headers(experiment, self.params.force_static_model)
+            headers = batch_headers(experiment, self.params.force_static_model, flat[i].panel)
             ints = batch_integers(dataset_of[i], self.params.force_static_model)
             number = experiment.scan.image_range[0] if experiment.scan is not None else i + 1
             for row, floats in enumerate(headers):
-                mtz.batches.append(_batch(number + row + offsets[i], floats, ints))
+                batches.append(_batch(number + row + offsets[i], floats, ints))
+        for batch in sorted(batches, key=lambda b: b.number):
+            mtz.batches.append(batch)
         return mtz
 
     def _datasets(self, mtz: gemmi.Mtz, experiments: Experiments, cell: np.ndarray) -> list[int]:
@@ -189,7 +204,8 @@ class MtzExporter(Algorithm):
         mtz.sort_order = [1, 2, 3, 0, 0]
         labels = " ".join(c.label for c in merged.columns)
         messages = [f"{path}: {len(merged.miller_index)} unique reflections, merged; columns {labels}"]
-        return Export(files={path: lambda file: mtz.write_to_file(str(file))}, messages=messages)
+        messages += header_lines(mtz)
+        return Export(files={path: lambda file: write_mtz(mtz, file)}, messages=messages, tables=[column_table(mtz)])
 
 
 def _pair(data: Intensities, kind: str, label: str) -> list[tuple[str, str, np.ndarray]]:

@@ -6,43 +6,45 @@ from itertools import pairwise
 
 import numpy as np
 
-from spindle.models import Experiment, Experiments
+from spindle.models import Experiment, Experiments, Panel
 
 N_INTS, N_FLOATS = 29, 156
+LARGEST_BATCH = 9_999_999  # seven digits; the column BATCH holds whole numbers exactly up to 2^24
 
 
 def batch_offsets(experiments: Experiments) -> list[int]:
-    """What to add to the image numbers of each experiment so that no two share a batch number.
+    """What to add to the image numbers of each experiment: batches are positive and no two experiments share one.
 
-    Offsets that the scans carry already are kept when they are all different; image ranges that do not overlap need
-    none. Otherwise each experiment starts at the next number that ends in 01 and leaves at least one number free.
-
-    Raises
-    ------
-    ValueError
-        If the offsets of the scans make batches overlap.
+    Offsets that the scans carry are kept when they do that. Otherwise one rule holds for each experiment in turn: its
+    batches are its image numbers if they are positive and none is taken, else they begin at the next number that ends
+    in 01 and leaves at least one number free after all before. Images 0 to 39 twice become 1 to 40 and 101 to 140;
+    images 1 to 40 twice stay 1 to 40 and become 101 to 140.
     """
     ranges = [e.scan.image_range if e.scan is not None else (i + 1, i + 1) for i, e in enumerate(experiments)]
     given = [e.scan.batch_offset if e.scan is not None else 0 for e in experiments]
-    if len(set(given)) == len(given) and len(given) > 1:
+    carried = sorted((first + o, last + o) for (first, last), o in zip(ranges, given, strict=True))
+    if any(given) and all(map(_possible, carried)) and all(a[1] < b[0] for a, b in pairwise(carried)):
         return given
-    ordered = sorted(ranges)
-    if all(a[1] < b[0] for a, b in pairwise(ordered)):
-        return [0] * len(ranges)
-    offsets, last = [], 0
-    for first, end in ranges:
-        start = first if last == 0 else _next_start(last)
-        offsets.append(start - first)
-        last = start + end - first
+    offsets: list[int] = []
+    taken: list[tuple[int, int]] = []
+    end = 0
+    for first, last in ranges:
+        free = _possible((first, last)) and all(last < a or first > b for a, b in taken)
+        begin = first if free else _next_start(end)
+        offsets.append(begin - first)
+        taken.append((begin, begin + last - first))
+        end = max(end, begin + last - first)
     return offsets
 
 
+def _possible(batches: tuple[int, int]) -> bool:
+    """Whether a file can hold these batch numbers."""
+    return batches[0] > 0 and batches[1] <= LARGEST_BATCH
+
+
 def _next_start(last: int) -> int:
-    """The next number ending in 01 that does not follow directly."""
-    rest = last % 100
-    if rest == 99:
-        return last + 2
-    return last + 101 if rest == 0 else last - rest + 101
+    """The next number ending in 01 that does not follow directly; 1 at the beginning."""
+    return 1 if last == 0 else 100 * (-(-(last + 1) // 100)) + 1
 
 
 def cambridge_rotation(axis: np.ndarray, s0: np.ndarray) -> np.ndarray:
@@ -67,11 +69,11 @@ def image_matrices(experiment: Experiment, force_static: bool) -> np.ndarray:
     return np.asarray(0.5 * (points[:-1] + points[1:]))
 
 
-def batch_headers(experiment: Experiment, force_static: bool) -> np.ndarray:
+def batch_headers(experiment: Experiment, force_static: bool, panel: Panel) -> np.ndarray:
     """The 156 floats of each image's batch header, (n_images, 156) float64.
 
     The rotation axis is (0, 0, 1); the crystal's orientation is that at rotation angle zero; angles in degrees,
-    distance in mm.
+    distance in mm. `panel` is the rectangle on which XDET and YDET are positions.
     """
     from spindle.models.crystal import cell_from_real_space
 
@@ -102,7 +104,6 @@ def batch_headers(experiment: Experiment, force_static: bool) -> np.ndarray:
     floats[:, 80:83] = (-1.0, 0.0, 0.0)
     floats[:, 83:86] = -source / np.linalg.norm(source)
     floats[:, 86] = beam.wavelength
-    panel = experiment.detector[0]
     floats[:, 111] = panel.distance
     floats[:, 113:117] = (0.0, panel.image_size[0], 0.0, panel.image_size[1])
     return floats

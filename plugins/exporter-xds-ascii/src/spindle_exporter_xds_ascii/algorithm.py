@@ -9,9 +9,9 @@ import numpy as np
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.exporter import Export
 from spindle.errors import UserError
-from spindle.geometry.rotations import rotate_about
-from spindle.merging.intensities import Intensities, prepare_intensities
-from spindle.models import Experiment, Experiments
+from spindle.geometry import FlatDetector, flat_detector, rotate_about
+from spindle.merging import Intensities, in_reference_setting, prepare_intensities
+from spindle.models import Experiment, Experiments, Panel
 from spindle.params import Params as BaseParams
 from spindle.params import PathParam
 from spindle.symmetry import asu_indices
@@ -38,38 +38,57 @@ class XdsAsciiExporter(Algorithm):
         target = Path(path or str(self.params.hklout))
         result = Export()
         for i, experiment in enumerate(experiments):
-            if experiment.crystal is None:
-                raise UserError(f"export format=xds_ascii: experiment {i} has no crystal; run spindle index first")
-            if experiment.is_still:
-                raise UserError(f"export format=xds_ascii: experiment {i} is a still; the format is for rotation data")
-            rows = reflections.of_experiment(i)
-            data = prepare_intensities(rows, intensity)
+            self._check(i, experiment)
+        experiments, table, notes = in_reference_setting(experiments, reflections)
+        assert table is not None
+        for i, experiment in enumerate(experiments):
+            data = prepare_intensities(table.of_experiment(i), intensity)
             name = str(target if len(experiments) == 1 else target.with_name(f"{target.stem}_{i + 1}{target.suffix}"))
             kind = data.best
             if intensity == "sum":
                 kind = "sum"
-            body = _rows(experiment, data, kind)
-            header = _header(experiment, HOLDS[kind])
+            flat = flat_detector(experiment.detector, experiment.beam.s0)
+            body = _rows(experiment, data, kind, flat)
+            header = _header(experiment, HOLDS[kind], flat.panel)
             result.files[name] = _writer(header, body)
             result.messages.append(
                 f"{name}: {len(data)} observations; IOBS = {HOLDS[kind]} intensity; XD, YD, ZD are calculated positions"
             )
+            if len(experiment.detector) > 1:
+                columns, rows = flat.panel.image_size
+                result.messages.append(
+                    f"{name}: {len(experiment.detector)} panels: XD, YD are positions on the flat detector of {columns} "
+                    f"x {rows} pixels that the header describes, in the plane of panel {flat.from_panel}"
+                )
             result.messages += [f"{n} reflections left out: {reason}" for reason, n in data.dropped.items()]
+        result.messages += notes
         return result
 
+    def _check(self, i: int, experiment: Experiment) -> None:
+        """Refuse what the format cannot say."""
+        if experiment.crystal is None:
+            raise UserError(f"export format=xds_ascii: experiment {i} has no crystal; run spindle index first")
+        if experiment.is_still:
+            raise UserError(f"export format=xds_ascii: experiment {i} is a still; the format is for rotation data")
+        if flat_detector(experiment.detector, experiment.beam.s0).unrolled:
+            raise UserError(
+                f"export format=xds_ascii: the detector of experiment {i} reaches more than 80 degrees from the normal "
+                "of the panel that the beam hits; the format describes one flat detector: use format=mtz"
+            )
 
-def _frame(experiment: Experiment) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+
+def _frame(experiment: Experiment, panel: Panel) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Turn into the detector's frame, and axis, beam and A at rotation angle 0 in it."""
-    panel, goniometer, crystal = experiment.detector[0], experiment.goniometer, experiment.crystal
+    goniometer, crystal = experiment.goniometer, experiment.crystal
     assert goniometer is not None and crystal is not None
     turn = np.stack([panel.fast_axis, panel.slow_axis, panel.normal])
     A = turn @ goniometer.setting_rotation @ goniometer.fixed_rotation @ crystal.A
     return turn, turn @ goniometer.axis_lab, turn @ experiment.beam.s0, A
 
 
-def _header(experiment: Experiment, holds: str) -> list[str]:
-    turn, axis, s0, A = _frame(experiment)
-    scan, panel, crystal = experiment.scan, experiment.detector[0], experiment.crystal
+def _header(experiment: Experiment, holds: str, panel: Panel) -> list[str]:
+    turn, axis, s0, A = _frame(experiment, panel)
+    scan, crystal = experiment.scan, experiment.crystal
     assert scan is not None and crystal is not None
     origin = turn @ panel.origin
     real = np.linalg.inv(A)
@@ -106,26 +125,28 @@ def _numbers(values: np.ndarray, form: str) -> str:
     return " ".join(f"{v:{form}}" for v in values)
 
 
-def _rows(experiment: Experiment, data: Intensities, kind: str) -> np.ndarray:
+def _rows(experiment: Experiment, data: Intensities, kind: str, flat: FlatDetector) -> np.ndarray:
     """(n, 12) float64, sorted by the index in the asymmetric unit."""
     table = data.table
     n = len(table)
     crystal = experiment.crystal
     assert crystal is not None
+    position = table["xyzcal.px"]
+    xy = flat.positions(table.get("panel", np.zeros(n, dtype=np.int64)), position[:, :2])
     lp = table.get("lp", np.ones(n)) / table.get("qe", np.ones(n))
     columns = [
-        table["miller_index"], data.values[kind][:, None], np.sqrt(data.variances[kind])[:, None], table["xyzcal.px"],
-        lp[:, None], 100.0 * table.get("partiality", np.ones(n))[:, None],
-        100.0 * table.get("profile.correlation", np.ones(n))[:, None], _psi(experiment, table)[:, None],
+        table["miller_index"], data.values[kind][:, None], np.sqrt(data.variances[kind])[:, None], xy,
+        position[:, 2:], lp[:, None], 100.0 * table.get("partiality", np.ones(n))[:, None],
+        100.0 * table.get("profile.correlation", np.ones(n))[:, None], _psi(experiment, table, flat.panel)[:, None],
     ]  # fmt: skip
     asu, _ = asu_indices(table["miller_index"], crystal.space_group)
-    order = np.lexsort([table["xyzcal.px"][:, 2], asu[:, 2], asu[:, 1], asu[:, 0]])
+    order = np.lexsort([position[:, 2], asu[:, 2], asu[:, 1], asu[:, 0]])
     return np.concatenate(columns, axis=1)[order]
 
 
-def _psi(experiment: Experiment, table: ReflectionTable) -> np.ndarray:
+def _psi(experiment: Experiment, table: ReflectionTable, panel: Panel) -> np.ndarray:
     """(n,) degrees: azimuth of the reference vector about the scattering vector, as XDS defines PSI."""
-    _, axis, s0, A = _frame(experiment)
+    _, axis, s0, A = _frame(experiment, panel)
     hkl = table["miller_index"].astype(np.float64)
     phi = table["xyzcal.mm"][:, 2]
     x = rotate_about(np.ascontiguousarray(hkl @ A.T), axis, phi)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 
@@ -11,10 +10,14 @@ import numpy as np
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.exporter import Export
 from spindle.errors import UserError
+from spindle.merging import in_reference_setting
 from spindle.models import Experiment, Experiments
 from spindle.params import Params as BaseParams
 from spindle.params import PathParam
+from spindle.spots.sweeps import sweep_numbers
 from spindle.table import ReflectionTable
+
+from .spots import spot_text, spots_of
 
 
 class XdsFrame:
@@ -144,18 +147,6 @@ def _template(experiment: Experiment, folder: str) -> str:
     )
 
 
-def spot_text(table: ReflectionTable) -> str:
-    """Content of SPOT.XDS: x, y, image, intensity, and h k l when the spots are indexed."""
-    columns = [table["xyzobs.px.value"], table["intensity.sum.value"][:, None]]
-    formats = [" %.2f", "%.2f", "%.2f", "%.2f"]
-    if "miller_index" in table:
-        columns.append(table["miller_index"])
-        formats += [" %d", "%d", "%d"]
-    text = io.StringIO()
-    np.savetxt(text, np.concatenate(columns, axis=1), fmt=formats)
-    return text.getvalue()
-
-
 class XdsExporter(Algorithm):
     """Input files for XDS from indexed or refined experiments."""
 
@@ -172,28 +163,34 @@ class XdsExporter(Algorithm):
         base = path or str(self.params.directory)
         result = Export()
         for i, experiment in enumerate(experiments):
-            if experiment.scan is None or experiment.is_still:
-                raise UserError(f"export format=xds: experiment {i} is a still; XDS processes rotation data only")
-            if len(experiment.detector) > 1:
-                raise UserError(
-                    f"export format=xds: the detector of experiment {i} has {len(experiment.detector)} panels; "
-                    "segmented detectors "
-                    "are not written for XDS: use format=mtz or xds_ascii after integration"
-                )
-            folder = base if len(experiments) == 1 else f"{base}_{i + 1}"
+            self._check(i, experiment)
+        experiments, reflections, notes = in_reference_setting(experiments, reflections)
+        folders = [base] if len(experiments) == 1 else [f"{base}_{i + 1}" for i in range(len(experiments))]
+        sweeps = sweep_numbers(experiments)
+        for i, (experiment, folder) in enumerate(zip(experiments, folders, strict=True)):
             texts = {"XDS.INP": xds_inp_text(experiment, folder)}
             if experiment.crystal is not None:
                 texts["XPARM.XDS"] = xparm_text(experiment)
-            if reflections is not None and "xyzobs.px.value" in reflections:
-                rows = reflections.of_experiment(i)
-                texts["SPOT.XDS"] = spot_text(rows)
-                result.messages.append(
-                    f"SPOT.XDS of experiment {i}: {len(rows)} spots, observed centroids, summed intensities"
-                )
+            if reflections is not None and {"xyzobs.px.value", "intensity.sum.value"} <= set(reflections.columns):
+                text, said = spot_text(spots_of(reflections, i, sweeps[i]))
+                if text:
+                    texts["SPOT.XDS"] = text
+                result.messages.append(f"{folder}/SPOT.XDS: {said}")
             for name, text in texts.items():
                 result.files[str(Path(folder) / name)] = _writer(text)
-        result.messages.append("XDS takes over with: cd " + base + " && xds")
+        result.messages += notes
+        result.messages.append("XDS takes over with: " + "; ".join(f"(cd {folder} && xds)" for folder in folders))
         return result
+
+    def _check(self, i: int, experiment: Experiment) -> None:
+        """Refuse what XDS cannot be told."""
+        if experiment.scan is None or experiment.is_still:
+            raise UserError(f"export format=xds: experiment {i} is a still; XDS processes rotation data only")
+        if len(experiment.detector) > 1:
+            raise UserError(
+                f"export format=xds: the detector of experiment {i} has {len(experiment.detector)} panels; segmented "
+                "detectors are not written for XDS: use format=mtz or xds_ascii after integration"
+            )
 
 
 def _writer(text: str):  # type: ignore[no-untyped-def]

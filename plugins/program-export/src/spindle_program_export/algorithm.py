@@ -54,5 +54,7 @@ class ExportProgram(Program):
             raise UserError(f"export format={params.format}: no reflections; give a reflection file too")
         export = exporter.export(inputs.experiments, table, params.intensity, None)
         for message in export.messages:
-            context.log.info(message)
+            context.log.info("%s", message)
+        for shown in export.tables:
+            context.table(shown)
         return ProgramResult(summary=export.summary, files=export.files)

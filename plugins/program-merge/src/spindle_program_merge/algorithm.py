@@ -97,6 +97,8 @@ class Merge(Program):
         export = context.algorithm("exporter", "mtz").export_merged(merged=merged, path=params.output.mtz)
         for message in export.messages:
             context.log.info("%s", message)
+        for shown in export.tables:
+            context.table(shown)
         files = dict(export.files)
         first = waves[0].statistics.overall
         report = {f"wavelength_{k + 1}": w.statistics.as_dict() for k, w in enumerate(waves)}
