@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import gemmi
@@ -36,11 +37,12 @@ class Sweeps:
 
 
 def simulate(symbol, cell, starts=(0.0, 90.0), n_images=50, seed=1, separate=False, same_crystal=True, d_min=0.9,
-             noise=0.03, cell_noise=1e-4, choices=None, keep_setting=False):  # fmt: skip
+             noise=0.03, cell_noise=1e-4, choices=None, setting=None, known=False):  # fmt: skip
     """Sweeps of intensities with the symmetry of `symbol`, indexed in P 1.
 
     With `separate`, each sweep is indexed in another of the lattice's bases (`choices`: numbers of the rotations, else
-    at random); with `same_crystal=False` each is of a crystal in another orientation.
+    at random); with `same_crystal=False` each is of a crystal in another orientation. `setting` are operators of the
+    sweeps in the space group's own cell, in which they are then indexed.
     """
     rng = np.random.default_rng(seed)
     group = gemmi.find_spacegroup_by_name(symbol)
@@ -57,14 +59,16 @@ def simulate(symbol, cell, starts=(0.0, 90.0), n_images=50, seed=1, separate=Fal
     d = np.asarray(true_cell.calculate_d_array(hkl))
     value = (truth[number.ravel()]) * np.exp(-2.0 / (2 * d**2))
     crystal = Crystal.from_cell(cell, rotation(np.array([0.36, 0.48, 0.8]), 0.7))
-    primitive = ChangeOfBasis.identity() if keep_setting else primitive_operator(group)
+    primitive = ChangeOfBasis.identity() if setting else primitive_operator(group)
     rows = primitive.matrix @ crystal.real_space
-    transform = np.eye(3) if keep_setting else niggli_reduce(rows)[1]
+    transform = np.eye(3) if setting else niggli_reduce(rows)[1]
     turns = lattice_group(niggli_reduce(rows)[0], 2.5)
     items, tables, bases = [], [], []
     for k, start in enumerate(starts):
         turn = np.eye(3)
-        if separate:
+        if setting:
+            turn = ChangeOfBasis.from_string(setting[k % len(setting)]).matrix
+        elif separate:
             turn = turns[choices[k] if choices else int(rng.integers(len(turns)))].T
         basis = ChangeOfBasis(turn @ transform) @ primitive
         body = np.eye(3) if same_crystal or k == 0 else rotation(np.array([0.8, -0.36, 0.48]), 1.3 * k)
@@ -82,9 +86,11 @@ def simulate(symbol, cell, starts=(0.0, 90.0), n_images=50, seed=1, separate=Fal
             "intensity.sum.variance": (scale * sigma) ** 2, "partiality": np.ones(n), "partial_id": np.arange(n),
             "xyzcal.px": np.full((n, 3), 5.0), "xyzcal.mm": np.zeros((n, 3)),
         })  # fmt: skip
-        hall = " " + group.hall if keep_setting else " P 1"
+        seen_crystal = Crystal(A_seen)
+        if setting:
+            seen_crystal = seen_crystal.with_space_group(group, known=known)
         items.append(Experiment(Beam([0, 0, 1], 0.7), Detector([PANEL]), Goniometer([1, 0, 0]),
-                                Scan((1, n_images), (start, 1.0)), Crystal(A_seen, hall)))  # fmt: skip
+                                Scan((1, n_images), (start, 1.0)), seen_crystal))  # fmt: skip
         bases.append(basis)
     table = ReflectionTable({c: np.concatenate([t[c] for t in tables]) for c in tables[0]})
     return Sweeps(Experiments(items), table, bases, group)
@@ -200,3 +206,85 @@ def test_a_sweep_that_does_not_agree_is_named(caplog):
     between = table.column("Rmerge with others")
     assert between[2] > 0.4
     assert table.column("Rmerge within")[2] < 0.1
+
+
+KNOWN = [
+    ("P -1", (7.9, 8.6, 11.4, 81, 97, 103)),
+    ("P 1", (7.9, 8.6, 11.4, 90, 90, 90)),
+    ("P 1 21/n 1", (11.4, 7.9, 9.2, 90, 101.3, 90)),
+    ("P 1 21/a 1", (11.4, 7.9, 9.2, 90, 101.3, 90)),
+    ("P 1 1 21", (9.2, 11.4, 7.9, 90, 90, 101.3)),
+    ("B 1 1 2", (9.2, 11.4, 12.9, 90, 90, 101.3)),
+    ("C 1 1 21", (9.2, 11.4, 12.9, 90, 90, 101.3)),
+    ("I 1 2 1", (14.1, 9.74, 15.05, 90, 97.34, 90)),
+    ("C 1 2/c 1", (14.1, 9.74, 15.05, 90, 117.34, 90)),
+    ("P 1 2 1", (14.1, 7.74, 9.05, 90, 131.0, 90)),
+    ("P n m a", (12.0, 7.0, 9.0, 90, 90, 90)),
+    ("P 2 21 21", (12.0, 7.0, 9.0, 90, 90, 90)),
+    ("A m m 2", (8.0, 9.0, 14.0, 90, 90, 90)),
+    ("F d d d:1", (11.0, 13.0, 17.0, 90, 90, 90)),
+    ("P 4 2 2", (9.4, 9.4, 12.6, 90, 90, 90)),
+    ("I 41/a:1", (12.4, 12.4, 9.6, 90, 90, 90)),
+    ("P 3 1 2", (9.0, 9.0, 11.0, 90, 90, 120)),
+    ("R 3:H", (12.0, 12.0, 9.0, 90, 90, 120)),
+    ("R 3:R", (8.0, 8.0, 8.0, 97, 97, 97)),
+    ("R -3 c:R", (8.0, 8.0, 8.0, 83, 83, 83)),
+    ("P 6 2 2", (9.0, 9.0, 11.0, 90, 90, 120)),
+    ("P a -3", (9.5, 9.5, 9.5, 90, 90, 90)),
+]
+
+
+@pytest.mark.parametrize(("symbol", "cell"), KNOWN)
+def test_a_known_space_group_and_its_setting_are_kept(symbol, cell, caplog):
+    sweeps = simulate(symbol, cell, starts=(0.0, 90.0), setting=["a,b,c"], known=True, d_min=1.1)
+    result = spindle.run("symmetry", sweeps.experiments, sweeps.table)
+    for before, after in zip(sweeps.experiments, result.experiments, strict=True):
+        assert after.crystal.space_group.xhm() == symbol
+        assert after.crystal.space_group_is_known
+        np.testing.assert_allclose(after.crystal.A, before.crystal.A, atol=2e-3)
+    np.testing.assert_array_equal(result.reflections["miller_index"], sweeps.table["miller_index"])
+    assert "contradict" not in caplog.text
+
+
+@pytest.mark.parametrize(("symbol", "cell", "operator"), [
+    ("P 4", (9.4, 9.4, 12.6, 90, 90, 90), "b,a,-c"), ("P 3", (9.0, 9.0, 11.0, 90, 90, 120), "-a,-b,c"),
+    ("P 2 3", (9.5, 9.5, 9.5, 90, 90, 90), "b,-a,c"), ("P 1 21 1", (9.4, 7.0, 9.4, 90, 103, 90), "c,-b,a"),
+    ("R 3:R", (8.0, 8.0, 8.0, 97, 97, 97), "-b,-a,-c"),
+])  # fmt: skip
+def test_crystals_in_a_known_group_are_brought_into_one_of_its_indexings(symbol, cell, operator):
+    sweeps = simulate(symbol, cell, starts=(0.0, 40.0, 90.0), setting=["a,b,c", operator, "a,b,c"], known=True,
+                      same_crystal=False, n_images=60)  # fmt: skip
+    check(sweeps)
+
+
+@pytest.mark.parametrize(("given", "true", "numbers"), [
+    ("P 1 21/a 1", "P 1 21/n 1", r"\d+ of \d+ reflections that it forbids"),
+    ("P 2/m 2/m 2/m", "P 1 21/n 1", r"probability of 0\.0\d .*2-fold along .* CC -?0\.\d+ of \d+ pairs"),
+])  # fmt: skip
+def test_data_that_contradict_the_known_group_are_said_with_numbers(given, true, numbers, caplog):
+    sweeps = simulate(true, (11.4, 7.9, 9.2, 90, 90.0, 90), starts=(0.0, 90.0), setting=["a,b,c"])
+    group = gemmi.SpaceGroup(given.replace("P 2/m 2/m 2/m", "P m m m"))
+    experiments = sweeps.experiments
+    for crystal in experiments.unique("crystal"):
+        experiments = experiments.with_model(crystal, crystal.with_space_group(group, known=True))
+    result = spindle.run("symmetry", experiments, sweeps.table)
+    assert result.experiments[0].crystal.space_group.xhm() == group.xhm()
+    said = " ".join(r.getMessage() for r in caplog.records if "contradict" in r.getMessage())
+    assert re.search(numbers, said), said
+
+
+def test_an_earlier_result_in_another_setting_is_kept():
+    """P 1 1 21 that an earlier step found is not turned into P 1 21 1, nor does it lose its screw axis."""
+    sweeps = simulate("P 1 1 21", (9.2, 11.4, 7.9, 90, 90, 101.3), setting=["a,b,c"])
+    result = spindle.run("symmetry", sweeps.experiments, sweeps.table)
+    assert result.experiments[0].crystal.space_group.xhm() == "P 1 1 21"
+    np.testing.assert_array_equal(result.reflections["miller_index"], sweeps.table["miller_index"])
+
+
+def test_without_a_laue_group_only_screw_axes_are_looked_at():
+    sweeps = simulate("P 1 21 1", (11.4, 7.9, 9.2, 90, 101.3, 90), setting=["a,b,c"])
+    experiments = sweeps.experiments
+    for crystal in experiments.unique("crystal"):
+        experiments = experiments.with_model(crystal, crystal.with_space_group("P 1 2 1"))
+    result = spindle.run("symmetry", experiments, sweeps.table, laue_group=None)
+    assert result.experiments[0].crystal.space_group.xhm() == "P 1 21 1"

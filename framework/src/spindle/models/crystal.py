@@ -175,7 +175,7 @@ class Crystal:
         """Whether the user gave the space group, so that no program may choose another."""
         return bool(self.extra.get(KNOWN, False))
 
-    def with_space_group(self, group: SpaceGroupLike, known: bool = False) -> Crystal:
+    def with_space_group(self, group: SpaceGroupLike, known: bool | None = None) -> Crystal:
         """The crystal with another space group; the cell is not changed.
 
         Parameters
@@ -183,9 +183,11 @@ class Crystal:
         group
             Space group, its symbol or its number.
         known
-            Whether it is what the user gave rather than what a program found.
+            Whether it is what the user gave rather than what a program found; None: as before while the group stays
+            the same.
         """
+        hall = hall_symbol(group)
+        if known is None:
+            known = self.space_group_is_known and hall == self.hall
         extra = {k: v for k, v in self.extra.items() if k != KNOWN}
-        if known:
-            extra[KNOWN] = True
-        return replace(self, hall=hall_symbol(group), extra=extra)
+        return replace(self, hall=hall, extra=extra | {KNOWN: True} if known else extra)

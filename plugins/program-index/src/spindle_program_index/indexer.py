@@ -202,7 +202,7 @@ class Indexer:
                 f"index: the crystal of the input ({np.round(crystal.cell, 2).tolist()}) does not agree with "
                 "indexing.known_symmetry"
             )
-        return Crystal(A=A, hall=" " + self.known.group.hall)
+        return self.known.crystal(A)
 
     def experiments(self) -> Experiments:
         """All lattices with all sweeps."""

@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 
 from spindle.errors import ParameterError
+from spindle.models import Crystal
 from spindle.symmetry import (
     ChangeOfBasis,
     bravais_type,
@@ -39,6 +40,8 @@ class KnownSymmetry:
     cell : (6,) float64 or None
         In the setting of the group, symmetrised.
     length_tolerance, angle_tolerance_deg, max_delta_deg : float
+    group_is_given : bool
+        False where only the cell is known: then the group is P 1, and symmetry may find another.
     """
 
     group: gemmi.SpaceGroup
@@ -46,6 +49,7 @@ class KnownSymmetry:
     length_tolerance: float
     angle_tolerance_deg: float
     max_delta_deg: float
+    group_is_given: bool = True
 
     @classmethod
     def from_params(cls, params: Any) -> KnownSymmetry | None:
@@ -69,7 +73,14 @@ class KnownSymmetry:
                     f"{group.xhm()}; "
                     f"the nearest that has is {np.round(cell, 2).tolist()}"
                 )
-        return cls(group, cell, params.relative_length_tolerance, params.absolute_angle_tolerance, params.max_delta)
+        return cls(
+            group, cell, params.relative_length_tolerance, params.absolute_angle_tolerance, params.max_delta,
+            params.space_group is not None,
+        )  # fmt: skip
+
+    def crystal(self, A: np.ndarray) -> Crystal:
+        """A crystal of the known group; the mark that the user gave it goes with it to the end."""
+        return Crystal(A=A).with_space_group(self.group, known=self.group_is_given)
 
     @property
     def reduced_cell(self) -> np.ndarray | None:
@@ -140,11 +151,17 @@ class KnownSymmetry:
                 best = candidate
         if best is None:
             return None
-        if best.bravais == "mI" or self.group.is_reference_setting():
+        if best.bravais == "mI":
             return best.to_best
+        reference = gemmi.get_spacegroup_reference_setting(self.group.number)
+        to_reference = best.to_best
+        if reference.centring_type() == "A" and best.group.centring_type() == "C":  # numbers 38 to 41
+            to_reference = ChangeOfBasis.from_string("c,a,b") @ to_reference
+        if self.group.is_reference_setting():
+            return to_reference
         # gemmi: x_group = basisop x_reference, so the basis vectors are the rows of the inverse transpose
         basisop = np.array(self.group.basisop.rot, dtype=float) / gemmi.Op.DEN
-        return ChangeOfBasis(np.linalg.inv(basisop.T)) @ best.to_best
+        return ChangeOfBasis(np.linalg.inv(basisop.T)) @ to_reference
 
     def _setting_with_cell(self, basis: np.ndarray) -> ChangeOfBasis | None:
         """The basis of lattice vectors nearest to the known cell that the space group allows."""

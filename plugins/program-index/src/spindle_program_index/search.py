@@ -88,7 +88,7 @@ class LatticeSearch:
         volume = None if self.known is None else self.known.volume
         best, listing = rank(solutions, self.params.basis_vector_combinations, volume)
         self.context.table(listing)
-        return Crystal(A=best.A, hall=best.hall), d_min
+        return (Crystal(A=best.A) if self.known is None else self.known.crystal(best.A)), d_min
 
     def basis_vectors(self, rlp: np.ndarray) -> BasisVectors:
         """Vectors by the chosen method, optimised if asked for."""
@@ -162,13 +162,12 @@ class LatticeSearch:
         separation = params.multiple_lattice_search.minimum_angular_separation or 0.0
         if any(misorientation_deg(other, basis) < separation for other in others):
             return False
-        hall = " P 1"
         A = np.linalg.inv(basis)
         if self.known is not None:
             known_A = self.known.constrained(basis)
             if known_A is None:
                 return False
-            A, hall = known_A, " " + self.known.group.hall
+            A = known_A
         indexed = self._assign(spots, A)
         threshold = params.basis_vector_combinations.sys_absent_threshold
         if threshold and self.known is None:
@@ -182,7 +181,7 @@ class LatticeSearch:
                 indexed = self._assign(spots, A)
         if abs(1 / np.linalg.det(A)) < (params.min_cell_volume or 0) or indexed.n_indexed < MIN_INDEXED:
             return False
-        crystal = Crystal(A=A, hall=hall)
+        crystal = Crystal(A=A) if self.known is None else self.known.crystal(A)
         experiments = Experiments([_with_crystal(sweep, crystal) for sweep in sweeps])
         rows = thin(experiments, np.where(indexed.lattice >= 0, spots["imageset_id"], -1))
         reflections = spots.select(rows)
@@ -199,7 +198,7 @@ class LatticeSearch:
         pixel = float(np.mean(sweeps[0].detector[0].pixel_size))
         if not rmsd_xy / pixel <= MAX_RMSD_PX and not sweeps[0].is_still:
             return True
-        return Solution(A, hall, indexed.n_indexed, indexed.n_indexed / len(spots), rmsd_xy)
+        return Solution(A, crystal.hall, indexed.n_indexed, indexed.n_indexed / len(spots), rmsd_xy)
 
     def _assign(self, spots: ReflectionTable, A: np.ndarray) -> Any:
         return assign(

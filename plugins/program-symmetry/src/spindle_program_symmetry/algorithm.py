@@ -266,7 +266,7 @@ class SymmetryProgram(Program):
         for i, (experiment, operator) in enumerate(zip(items, operators, strict=True)):
             key = (id(experiment.crystal), operator.matrix.tobytes())
             if key not in made:
-                moved = change_crystal_basis(experiment.crystal, operator, "P 1")
+                moved = change_crystal_basis(experiment.crystal, operator, group)
                 made[key] = constrain_crystal(moved, group)
             result = result.replace(i, crystal=made[key])
         return result

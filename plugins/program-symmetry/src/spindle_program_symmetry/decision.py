@@ -72,9 +72,10 @@ def decide(data: Prepared, experiments: Experiments, params: Any, rng: np.random
                 "symmetry: laue_group=None keeps the present space group, but the experiments have several: "
                 + ", ".join(dict.fromkeys(e.crystal.space_group.xhm() for e in experiments if e.crystal is not None))
             )
-        return _keep(data, given, None, params, log)
+        keeps = is_known(experiments) or not _has_table(given)
+        return _keep(data, given, None, keeps, params, log)
     if params.laue_group is Auto and given is not None and is_known(experiments):
-        return _keep(data, given, rng, params, log)
+        return _keep(data, given, rng, True, params, log)
     if params.change_of_basis_op is not None:
         return _transform(data, params, rng, log)
     return _determine(data, given, params, rng, log)
@@ -97,8 +98,12 @@ def _observed(data: Prepared) -> list[Observed]:
     return [observed(data.hkl[r], data.normalised[r], data.normalised_sigma[r]) for r in rows]
 
 
-def _keep(data: Prepared, group: gemmi.SpaceGroup, rng: np.random.Generator | None, params: Any, log: Any) -> Decision:
-    """The space group stays; separately indexed crystals are brought to one of the indexings that it allows."""
+def _keep(
+    data: Prepared, group: gemmi.SpaceGroup, rng: np.random.Generator | None, keeps_group: bool, params: Any, log: Any
+) -> Decision:
+    """The Laue group stays (and the space group, with `keeps_group`); separately indexed crystals are brought to one of
+    the indexings that it allows.
+    """
     own = [rotations_in(operator, group) for operator in data.to_minimum]
     target = own[0]
     assert target is not None  # the group is one of its own lattice
@@ -115,7 +120,7 @@ def _keep(data: Prepared, group: gemmi.SpaceGroup, rng: np.random.Generator | No
         analysis = analyse(data, params, rng, log)
     operators = relative_to_first(data.to_minimum)
     _say_alignment(alignment, data, target, options, log)
-    return Decision(group, operators, target, data, analysis, True, False, alignment)
+    return Decision(group, operators, target, data, analysis, keeps_group, False, alignment)
 
 
 def _transform(data: Prepared, params: Any, rng: np.random.Generator, log: Any) -> Decision:
