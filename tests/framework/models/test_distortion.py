@@ -32,6 +32,7 @@ def experiments_with(folder, dx, dy, panel=None, suffix=".npz"):
         detector=Detector([panel or threshold_panel(300, 200)]),
         scan=Scan((1, 2), (0.0, 0.1)),
         imageset=ImageSet(template="x_##.cbf", image_range=(1, 2), **names),
+        identifier="",
     )
     return Experiments([plain, plain])
 

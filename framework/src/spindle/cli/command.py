@@ -13,6 +13,7 @@ from typing import Any
 from spindle.contracts import ProgramInputs
 from spindle.execution import RunContext, execute
 from spindle.execution.compile_cache import prepare_compile_cache
+from spindle.execution.door import check_experiments, check_reflections, numbered_by_identifiers
 from spindle.execution.outputs import (
     NotMuted,
     OursOnly,
@@ -178,10 +179,17 @@ def read_inputs(arguments: Arguments) -> ProgramInputs:
 
         lists = [read_experiments(path) for path in arguments.experiments]
         inputs.experiments = lists[0] if len(lists) == 1 else Experiments([e for found in lists for e in found])
+        names = [str(path) for path, found in zip(arguments.experiments, lists, strict=True) for _ in found]
+        check_experiments(inputs.experiments, names)
     if arguments.reflections:
         from spindle.files import read_reflections
 
         inputs.reflections = [read_reflections(path) for path in arguments.reflections]
+        if len(inputs.reflections) == 1:
+            name = str(arguments.reflections[0])
+            inputs.reflections = [numbered_by_identifiers(inputs.reflections[0], inputs.experiments, name)]
+        for path, table in zip(arguments.reflections, inputs.reflections, strict=True):
+            check_reflections(table, inputs.experiments, str(path))
     warn_of_strangers(inputs, arguments)
     return inputs
 

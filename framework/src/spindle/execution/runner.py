@@ -15,6 +15,7 @@ from spindle.plugins.host import PluginHost, running
 
 from .compile_cache import prepare_compile_cache
 from .context import RunContext
+from .door import check_reflections
 
 if TYPE_CHECKING:
     from spindle.models import Experiments
@@ -76,7 +77,10 @@ def run(
     assignments = [Assignment(key.replace("__", "."), value, "call") for key, value in params.items()]
     tree = effective_params(program, assignments, PluginHost())
     context = RunContext(program, tree, make_host(tree))
-    return execute(context, make_inputs(experiments, reflections, files))
+    inputs = make_inputs(experiments, reflections, files)
+    for number, table in enumerate(inputs.reflections):
+        check_reflections(table, experiments, f"{program}: reflections {number}")
+    return execute(context, inputs)
 
 
 def make_inputs(experiments: Experiments | None, reflections: Any, files: Sequence[Path | str] = ()) -> ProgramInputs:

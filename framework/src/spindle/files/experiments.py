@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spindle.errors import FileFormatError, ModelError
 from spindle.models import Experiment, Experiments, ImageSet
+from spindle.models.arrays import shortened, whole_number
 
 from .atomic import atomic_write
 from .maps import with_distortion
 from .models import FROM_DICT, TO_DICT
 
 MODEL_KEYS = ("beam", "detector", "goniometer", "scan", "crystal", "profile", "scaling_model")
+KINDS_OF_IMAGES = ("ImageSequence", "ImageSet", "ImageGrid", "MemImageSet")
+SCAN_POINTS = (
+    ("beam", "s0_at_scan_points"), ("goniometer", "setting_rotation_at_scan_points"), ("crystal", "A_at_scan_points"),
+)  # fmt: skip
+# What wrong content can raise on its way into models.
+DAMAGE = (AttributeError, IndexError, OverflowError, RecursionError, TypeError, ValueError, np.linalg.LinAlgError)
 
 
 def read_experiments(path: str | os.PathLike[str]) -> Experiments:
@@ -31,55 +42,155 @@ def read_experiments(path: str | os.PathLike[str]) -> Experiments:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise FileFormatError(f"{path}: cannot be read: {error.strerror}") from error
+        raise FileFormatError(
+            f"{path}: cannot be read: {error.strerror}; check the name and the permissions"
+        ) from error
     if content[:1] == b"\x80":
         raise FileFormatError(
             f"{path}: this is a Python pickle of old DIALS; write it as .expt in DIALS and give that file"
         )
     try:
         data = json.loads(content)
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, UnicodeDecodeError, RecursionError) as error:
         raise FileFormatError(f"{path}: not an experiment file, or damaged: {error}") from error
     if not isinstance(data, dict) or data.get("__id__") != "ExperimentList":
         raise FileFormatError(f"{path}: a JSON file, but not an experiment list ('__id__' is not 'ExperimentList')")
     try:
         return experiments_from_dict(data, folder=path.parent)
-    except (KeyError, IndexError, TypeError, ValueError, ModelError) as error:
-        detail = f"missing {error}" if isinstance(error, KeyError) else str(error)
-        raise FileFormatError(f"{path}: {detail}; the file is damaged or of another kind") from error
+    except ModelError as error:
+        raise FileFormatError(
+            f"{path}: {error}; mend it in the program that wrote the file, or write it again"
+        ) from error
+
+
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    """Name the place in the file in every error that wrong content can cause."""
+    try:
+        yield
+    except FileFormatError:
+        raise
+    except ModelError as error:
+        raise ModelError(f"{place}: {error}") from error
+    except KeyError as error:
+        raise ModelError(f"{place}: {error} is missing") from error
+    except DAMAGE as error:
+        raise ModelError(f"{place}: not understood ({type(error).__name__}: {shortened(str(error))})") from error
 
 
 def experiments_from_dict(data: dict[str, Any], folder: Path | None = None) -> Experiments:
-    """Experiments from the decoded JSON; models that share an index share the object."""
+    """Experiments from the decoded JSON; models that share an index share the object.
+
+    Raises
+    ------
+    ModelError
+        If something is missing, of the wrong type, impossible or points to a model that is not there; the message begins with
+        the place, ``beam[0]: ...``.
+    """
     folder = folder or Path()
+    check_finite(data)
     lists: dict[str, list[Any]] = {}
-    for key in MODEL_KEYS:
-        build: Callable[[Any], Any] = FROM_DICT.get(key, lambda d: d)
-        lists[key] = [None if d is None else build(d) for d in data.get(key, [])]
-    imagesets = [_imageset_from_dict(d, folder) for d in data.get("imageset", [])]
-    entries = data.get("experiment", [])
-    for number, imageset in enumerate(imagesets):
-        scans = [lists["scan"][e["scan"]] for e in entries if e.get("imageset") == number and e.get("scan") is not None]
-        if scans and imageset.kind == "ImageSequence":
-            union = (min(s.image_range[0] for s in scans), max(s.image_range[1] for s in scans))
-            imagesets[number] = replace(imageset, image_range=union)
-    items = []
-    for number, entry in enumerate(entries):
-        models: dict[str, Any] = {}
-        for key in MODEL_KEYS:
-            index = entry.get(key)
-            if isinstance(index, str):
-                other = json.loads((folder / index).read_text())
-                models[key] = FROM_DICT.get(key, lambda d: d)(other)
-            else:
-                models[key] = None if index is None else lists[key][index]
-        index = entry.get("imageset")
-        models["imageset"] = None if index is None else imagesets[index]
-        if models["beam"] is None or models["detector"] is None:
-            raise ModelError(f"experiment {number} has no beam or no detector")
-        identifier = entry.get("identifier") or ""
-        items.append(Experiment(identifier=identifier, **models))
-    return with_distortion(Experiments(items))
+    for key in (*MODEL_KEYS, "imageset"):
+        lists[key] = []
+        for number, content in enumerate(_list_of(data, key)):
+            with _at(f"{key}[{number}]"):
+                lists[key].append(None if content is None else _model(key, content, folder))
+    items: list[Experiment] = []
+    known: dict[str, int] = {}
+    for number, entry in enumerate(_list_of(data, "experiment")):
+        with _at(f"experiment[{number}]"):
+            item = _experiment(entry, lists, folder)
+            if item.identifier and known.setdefault(item.identifier, number) != number:
+                raise ModelError(
+                    f"the identifier {item.identifier} is that of experiment[{known[item.identifier]}] too"
+                )
+            items.append(item)
+    return with_distortion(Experiments(_with_image_ranges(items)))
+
+
+def _list_of(data: dict[str, Any], key: str) -> list[Any]:
+    found = data.get(key)
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise ModelError(f"{key}: a list expected, found {shortened(found)}")
+    return found
+
+
+def _model(key: str, content: Any, folder: Path) -> Any:
+    if not isinstance(content, dict):
+        raise ModelError(f"a JSON object expected, found {shortened(content)}")
+    if key == "imageset":
+        return _imageset_from_dict(content, folder)
+    build: Callable[[Any], Any] = FROM_DICT.get(key, lambda d: d)
+    return build(content)
+
+
+def _experiment(entry: Any, lists: dict[str, list[Any]], folder: Path) -> Experiment:
+    if not isinstance(entry, dict):
+        raise ModelError(f"a JSON object expected, found {shortened(entry)}")
+    models: dict[str, Any] = {}
+    for key in (*MODEL_KEYS, "imageset"):
+        index = entry.get(key)
+        if isinstance(index, str) and key != "imageset":
+            models[key] = _model(key, _other_file(folder / index), folder)
+        elif index is None:
+            models[key] = None
+        else:
+            models[key] = lists[key][whole_number(index, f"its {key}", 0, len(lists[key]) - 1)]
+    if models["beam"] is None or models["detector"] is None:
+        raise ModelError("it has no beam or no detector")
+    identifier = entry.get("identifier") or ""
+    if not isinstance(identifier, str):
+        raise ModelError(f"its identifier is {shortened(identifier)}: a text expected")
+    scan = models["scan"]
+    for key, points in SCAN_POINTS:
+        values = None if models[key] is None else getattr(models[key], points)
+        if values is not None and scan is not None and len(values) != scan.n_images + 1:
+            raise ModelError(
+                f"{points} of its {key} has {len(values)} values, its scan {scan.n_images} images (and one more edge)"
+            )
+    return Experiment(identifier=identifier, **models)
+
+
+def _other_file(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"the model's file {path} cannot be read: {error.strerror}") from error
+
+
+def _with_image_ranges(items: list[Experiment]) -> list[Experiment]:
+    """Experiments whose image sequences know the images that all scans which share them need."""
+    ranges: dict[int, tuple[int, int]] = {}
+    for item in items:
+        if item.scan is not None and item.imageset is not None and item.imageset.kind == "ImageSequence":
+            first, last = item.scan.image_range
+            found = ranges.get(id(item.imageset), (first, last))
+            ranges[id(item.imageset)] = (min(found[0], first), max(found[1], last))
+    changed: dict[int, ImageSet] = {}
+    out = []
+    for item in items:
+        images = item.imageset
+        if images is not None and id(images) in ranges:
+            if id(images) not in changed:
+                changed[id(images)] = replace(images, image_range=ranges[id(images)])
+            item = replace(item, imageset=changed[id(images)])
+        out.append(item)
+    return out
+
+
+def check_finite(data: Any) -> None:
+    """Raise ModelError, naming the place, for NaN and infinities, which are no JSON."""
+    stack: list[tuple[str, Any]] = [("", data)]
+    while stack:
+        place, value = stack.pop()
+        if isinstance(value, dict):
+            stack += [(f"{place}.{key}" if place else str(key), inner) for key, inner in value.items()]
+        elif isinstance(value, list):
+            stack += [(f"{place}[{i}]", v) for i, v in enumerate(value) if not isinstance(v, (int, str))]
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ModelError(f"{place} is {value}: a finite number expected")
 
 
 def _imageset_from_dict(data: dict[str, Any], folder: Path) -> ImageSet:
@@ -90,18 +201,26 @@ def _imageset_from_dict(data: dict[str, Any], folder: Path) -> ImageSet:
     def place(name: str | None) -> str | None:
         if not name:
             return None
+        if not isinstance(name, str) or "\0" in name:
+            raise ModelError(f"{shortened(name)} is no file name")
         # A folder that is there may have $ or ~ in its name.
         is_there = os.path.isabs(name) and os.path.isdir(os.path.dirname(name))
         expanded = name if is_there else os.path.expandvars(os.path.expanduser(name))
         return expanded if os.path.isabs(expanded) else os.path.join(os.path.abspath(folder), expanded)
 
     kind = data.get("__id__", "ImageSequence")
+    kind = "ImageSequence" if kind == "ImageSweep" else kind
+    if kind not in KINDS_OF_IMAGES:
+        raise ModelError(f"its kind is {shortened(kind)}: one of {', '.join(KINDS_OF_IMAGES)} expected")
     indices = data.get("single_file_indices")
+    paths = data.get("images") or []
+    if not isinstance(paths, list):
+        raise ModelError(f"its images are {shortened(paths)}: a list of file names expected")
     return ImageSet(
-        kind="ImageSequence" if kind == "ImageSweep" else kind,
+        kind=kind,
         template=place(data.get("template")),
-        paths=tuple(place(p) or "" for p in data.get("images", [])),
-        single_file_indices=None if not indices else tuple(int(i) for i in indices),
+        paths=tuple(place(p) or "" for p in paths),
+        single_file_indices=None if not indices else tuple(whole_number(i, "a frame", 0) for i in indices),
         **{key: place(data.get(key)) for key in ("mask", "gain", "pedestal", "dx", "dy")},  # type: ignore[arg-type]
         params=dict(data.get("params") or {}),
         extra={k: v for k, v in data.items() if k not in known | models},
@@ -156,8 +275,20 @@ def experiments_to_dict(experiments: Experiments) -> dict[str, Any]:
 
 
 def write_experiments(experiments: Experiments, path: str | os.PathLike[str], compact: bool = False) -> None:
-    """Write an experiment file, atomically."""
-    text = json.dumps(experiments_to_dict(experiments), indent=None if compact else 2, default=_plain)
+    """Write an experiment file, atomically.
+
+    Raises
+    ------
+    ModelError
+        If a model holds something that is not finite.
+    """
+    content = experiments_to_dict(experiments)
+    indent = None if compact else 2
+    try:
+        text = json.dumps(content, indent=indent, default=_plain, allow_nan=False)
+    except ValueError as error:
+        check_finite(json.loads(json.dumps(content, default=_plain)))
+        raise ModelError(f"{path} cannot be written: {error}") from error
     with atomic_write(path) as temporary:
         temporary.write_text(text)
 

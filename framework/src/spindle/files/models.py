@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from spindle.models import Beam, Crystal, Detector, Goniometer, Panel, Scan
+from spindle.models.arrays import whole_number
+from spindle.models.scan import MAX_IMAGES
 
 _PANEL_KEYS = {
     "name", "type", "fast_axis", "slow_axis", "origin", "raw_image_offset", "image_size", "pixel_size", "trusted_range",
@@ -86,7 +88,7 @@ def _parent_frames(hierarchy: dict[str, Any] | None, n: int) -> list[tuple[np.nd
         rotation, origin = rotation @ local_rotation, rotation @ local_origin + origin
         for child in node.get("children", []):
             if "panel" in child:
-                frames[child["panel"]] = (rotation, origin)
+                frames[whole_number(child["panel"], "a panel of the hierarchy", 0, n - 1)] = (rotation, origin)
             else:
                 visit(child, rotation, origin)
 
@@ -234,7 +236,7 @@ def scan_from_dict(data: dict[str, Any]) -> Scan:
     """Scan of an experiment file, in either of its two layouts."""
     known = {"image_range", "oscillation", "exposure_time", "epochs", "batch_offset", "valid_image_ranges"}
     first, last = (int(v) for v in data["image_range"])
-    n = last - first + 1
+    n = min(last - first + 1, MAX_IMAGES + 1)  # the scan says what is wrong with more
     properties = dict(data.get("properties") or {})
     exposure, epochs = data.get("exposure_time"), data.get("epochs")
     if "oscillation" in data:

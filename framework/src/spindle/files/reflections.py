@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numba
 import numpy as np
 
 from spindle.errors import FileFormatError
+from spindle.models.arrays import shortened
 from spindle.table import ReflectionTable, Shoeboxes
 
 from .atomic import atomic_write
@@ -18,6 +20,10 @@ from .atomic import atomic_write
 SIGNATURE = "dials::af::reflection_table"
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 MAX_BIN = 2**32 - 1
+MAX_ROWS = 2**31 - 1
+MAX_EXPANSION = 200  # deflate reaches 1,000 for zeros; tables with all their columns stay below 20
+# What wrong content can raise on its way into columns.
+DAMAGE = (AttributeError, KeyError, IndexError, OverflowError, RecursionError, TypeError, ValueError)
 
 _FROM_FILE: dict[str, tuple[str, tuple[int, ...]]] = {
     "bool": ("?", ()),
@@ -45,13 +51,17 @@ _TO_FILE = {
 
 @numba.njit(nogil=True, cache=True)
 def _scan_shoeboxes(stream, n, version, starts, sizes, headers):
-    """Find the records of a shoebox stream; returns the number of bytes used, or -1 when it ends too early."""
+    """Find the records of a shoebox stream.
+
+    Returns the number of bytes used, -1 - i when the stream ends within record i, -1 - n - i when record i has a box without
+    pixels or of more than can follow.
+    """
     position = 0
     total = stream.shape[0]
     mask_bytes = 4 if version == 1 else 1
     for i in range(n):
         if position + 29 > total:
-            return -1
+            return -1 - i
         for j in range(7):
             value = np.int64(0)
             for k in range(4):
@@ -64,11 +74,15 @@ def _scan_shoeboxes(stream, n, version, starts, sizes, headers):
         starts[i] = position
         size = np.int64(0)
         if flag != 0:
-            size = (headers[i, 2] - headers[i, 1]) * (headers[i, 4] - headers[i, 3]) * (headers[i, 6] - headers[i, 5])
+            left = (total - position) // (8 + mask_bytes)  # pixels that can follow; extents below 2**32 each
+            size = np.int64(1)
+            for j in range(3):
+                extent = headers[i, 2 * j + 2] - headers[i, 2 * j + 1]
+                if extent < 0 or (size > 0 and extent > left // size):
+                    return -1 - n - i
+                size *= extent
         sizes[i] = size
         position += size * (8 + mask_bytes)
-        if position > total:
-            return -1
     return position
 
 
@@ -122,8 +136,18 @@ def _decode_shoeboxes(payload: bytes, n: int, version: int, where: str) -> Shoeb
     stream = np.frombuffer(payload, dtype=np.uint8).copy()
     starts, sizes = np.empty(n, np.int64), np.empty(n, np.int64)
     headers = np.empty((n, 7), np.int64)
-    if _scan_shoeboxes(stream, n, version, starts, sizes, headers) < 0:
-        raise FileFormatError(f"{where}: the shoebox stream ends too early; the file is damaged or truncated")
+    if n > len(stream) // 29:
+        raise FileFormatError(f"{where}: {len(stream)} bytes for {n} shoeboxes; the file is damaged or truncated")
+    used = _scan_shoeboxes(stream, n, version, starts, sizes, headers)
+    if used < -n:
+        box = headers[-1 - n - used, 1:].tolist()
+        raise FileFormatError(f"{where}: row {-1 - n - used} has the impossible box {box}; the file is damaged")
+    if used < 0:
+        raise FileFormatError(f"{where}: the pixels end within row {-1 - used}; the file is damaged or truncated")
+    if used != len(stream):
+        raise FileFormatError(
+            f"{where}: {len(stream) - used} bytes are left over after {n} shoeboxes; the file is damaged"
+        )
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     m = int(offsets[-1])
     data, mask, background = np.empty(m, np.float32), np.empty(m, np.uint8), np.empty(m, np.float32)
@@ -156,14 +180,8 @@ def read_reflections(path: str | os.PathLike[str]) -> ReflectionTable:
     FileFormatError
         If the file is a Python pickle, an HDF5 file, damaged, or something else.
     """
-    import msgpack
-
     path = Path(path)
-    try:
-        with _open(path, "rb") as file:
-            content = file.read()
-    except (OSError, EOFError) as error:
-        raise FileFormatError(f"{path}: cannot be read as a reflection file: {error}") from error
+    content = _content(path)
     if content[:1] == b"\x80":
         raise FileFormatError(
             f"{path}: this is a Python pickle of old DIALS, which can run code and needs cctbx to read; convert it "
@@ -176,36 +194,99 @@ def read_reflections(path: str | os.PathLike[str]) -> ReflectionTable:
         )
     if len(content) == 0:
         raise FileFormatError(f"{path}: the file is empty; run the step that wrote it again")
+    place = "the head"
+    try:
+        version, table = _table_of(content, path)
+        place = "nrows"
+        n = _row_count(table)
+        result = ReflectionTable.with_rows(n)
+        place = "identifiers"
+        result.identifiers = _identifiers_of(table)
+        for raw_name, column in table[b"data"].items():
+            place = f"column {raw_name.decode()}"
+            result[raw_name.decode()] = _column(column, n, version, f"{path}, {place}")
+    except FileFormatError:
+        raise
+    except DAMAGE as error:
+        missing = f"{error} is missing" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+        raise FileFormatError(
+            f"{path}, {place}: not a reflection file, or damaged ({missing[:200]}); run the step that wrote it again"
+        ) from error
+    return result
+
+
+def _content(path: Path) -> bytes:
+    """All bytes of a file, of a compressed one no more than tables expand to."""
+    try:
+        with _open(path, "rb") as file:
+            if path.suffix != ".gz":
+                return bytes(file.read())
+            limit = MAX_EXPANSION * path.stat().st_size + 2**20
+            content = bytes(file.read(limit + 1))
+    except (OSError, EOFError, zlib.error) as error:
+        raise FileFormatError(f"{path}: cannot be read as a reflection file: {error}") from error
+    if len(content) > limit:
+        raise FileFormatError(
+            f"{path}: expands to more than {MAX_EXPANSION} times its size, which no table does; decompress it yourself if you "
+            "trust it, and give the .refl file"
+        )
+    return content
+
+
+def _table_of(content: bytes, path: Path) -> tuple[int, dict[bytes, Any]]:
+    """Version and table of the file."""
+    import msgpack
+
     try:
         top = msgpack.unpackb(content, raw=True, strict_map_key=False, max_bin_len=MAX_BIN)
-        signature, version, table = top
-        signature = signature.decode()
-    except (ValueError, msgpack.exceptions.UnpackException, UnicodeDecodeError, AttributeError) as error:
-        raise FileFormatError(f"{path}: not a reflection file, or damaged ({type(error).__name__}: {error})") from error
-    if signature != SIGNATURE:
-        raise FileFormatError(f"{path}: the file says it is '{signature}', '{SIGNATURE}' expected")
-    n = int(table[b"nrows"])
-    result = ReflectionTable.with_rows(n)
-    identifiers = table.get(b"identifiers") or {}
-    result.identifiers = {int(k): v.decode() for k, v in identifiers.items()}
-    for raw_name, (raw_type, (length, payload)) in table[b"data"].items():
-        name, kind = raw_name.decode(), raw_type.decode()
-        where = f"{path}, column {name}"
-        if length != n:
-            raise FileFormatError(f"{where}: {length} rows, the table has {n}")
-        if kind == "std::string":
-            result[name] = np.array([v.decode() for v in payload], dtype=object)
-        elif kind.startswith("Shoebox"):
-            result[name] = _decode_shoeboxes(payload, n, int(version), where)
-        elif kind in _FROM_FILE:
-            dtype, shape = _FROM_FILE[kind]
-            expected = n * int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-            if len(payload) != expected:
-                raise FileFormatError(f"{where}: {len(payload)} bytes found, {expected} expected")
-            result[name] = np.frombuffer(payload, dtype=dtype).reshape((n, *shape)).copy()
-        else:
-            raise FileFormatError(f"{where}: the type '{kind}' is not known")
-    return result
+    except msgpack.exceptions.UnpackException as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(top, list) or len(top) != 3:
+        raise ValueError("no list of signature, version and table")
+    signature, version, table = top
+    if signature != SIGNATURE.encode():
+        raise FileFormatError(f"{path}: the file says it is {shortened(signature)}, '{SIGNATURE}' expected")
+    if version not in (1, 2):
+        raise FileFormatError(f"{path}: the version of its layout is {shortened(version)}; 1 and 2 can be read")
+    return version, table
+
+
+def _row_count(table: dict[bytes, Any]) -> int:
+    n = table[b"nrows"]
+    if not isinstance(n, int) or not 0 <= n <= MAX_ROWS:
+        raise ValueError(f"{shortened(n)} rows")
+    return n
+
+
+def _identifiers_of(table: dict[bytes, Any]) -> dict[int, str]:
+    found = {}
+    for key, value in (table.get(b"identifiers") or {}).items():
+        if not isinstance(key, int) or isinstance(key, bool) or not -(2**31) <= key < 2**31:
+            raise ValueError(f"{shortened(key)} is no number of an experiment")
+        found[key] = value.decode()
+    return found
+
+
+def _column(column: Any, n: int, version: int, where: str) -> Any:
+    """Values of a column from its type and payload."""
+    raw_type, (length, payload) = column
+    kind = raw_type.decode()
+    if length != n:
+        raise FileFormatError(f"{where}: {length} rows, the table has {n}; the file is damaged")
+    if kind == "std::string":
+        if len(payload) != n:
+            raise FileFormatError(f"{where}: {len(payload)} texts, the table has {n} rows; the file is damaged")
+        return np.array([v.decode() for v in payload], dtype=object)
+    if kind.startswith("Shoebox"):
+        return _decode_shoeboxes(payload, n, version, where)
+    if kind not in _FROM_FILE:
+        raise FileFormatError(f"{where}: the type '{shortened(kind)}' is not known")
+    dtype, shape = _FROM_FILE[kind]
+    expected = n * int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    if len(payload) != expected:
+        raise FileFormatError(f"{where}: {len(payload)} bytes found, {expected} expected; the file is damaged")
+    values = np.frombuffer(payload, dtype=np.uint8 if kind == "bool" else dtype)
+    return values != 0 if kind == "bool" else values.reshape((n, *shape)).copy()
 
 
 def _typed(name: str, values: np.ndarray) -> tuple[str, np.ndarray]:

@@ -9,8 +9,9 @@ import numpy as np
 
 from spindle.errors import ModelError
 
-from .arrays import fixed_array, unit_vector
+from .arrays import fixed_array, number, unit_vector
 
+WAVELENGTHS = (0.001, 100.0)  # angstrom: 10 MeV electrons to soft X-rays
 PROBES = ("x-ray", "electron", "neutron")
 
 
@@ -51,14 +52,21 @@ class Beam:
     def __post_init__(self) -> None:
         object.__setattr__(self, "direction", unit_vector(self.direction, "beam direction"))
         object.__setattr__(self, "polarization_normal", unit_vector(self.polarization_normal, "polarization_normal"))
-        if not self.wavelength > 0:
-            raise ModelError(
-                f"the wavelength is {self.wavelength} A; it must be positive: set geometry.beam.wavelength="
-            )
+        try:
+            object.__setattr__(self, "wavelength", number(self.wavelength, "the wavelength", *WAVELENGTHS, "A"))
+        except ModelError as error:
+            raise ModelError(f"{error}; set geometry.beam.wavelength=") from error
+        fraction = number(self.polarization_fraction, "the polarization fraction", 0.0, 1.0)
+        object.__setattr__(self, "polarization_fraction", fraction)
+        for name in ("divergence_deg", "sigma_divergence_deg", "flux", "transmission"):
+            object.__setattr__(self, name, number(getattr(self, name), f"the beam's {name}"))
         if self.probe not in PROBES:
             raise ModelError(f"the beam is of {self.probe!r}; Spindle knows the probes {', '.join(PROBES)}")
         if self.s0_at_scan_points is not None:
             points = fixed_array(self.s0_at_scan_points, (-1, 3), "s0_at_scan_points")
+            lengths = np.linalg.norm(points, axis=1)
+            for length in lengths[(lengths < 1 / WAVELENGTHS[1]) | (lengths > 1 / WAVELENGTHS[0])]:
+                raise ModelError(f"s0_at_scan_points holds a vector of {length:g} 1/A: no wavelength belongs to it")
             object.__setattr__(self, "s0_at_scan_points", points)
 
     @property

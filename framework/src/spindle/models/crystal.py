@@ -10,7 +10,7 @@ import numpy as np
 
 from spindle.errors import ModelError, ParameterError
 
-from .arrays import fixed_array
+from .arrays import fixed_array, number, shortened
 
 if TYPE_CHECKING:
     import gemmi
@@ -86,6 +86,21 @@ def hall_symbol(group: SpaceGroupLike) -> str:
     return " " + space_group(group).hall
 
 
+EDGES = (1.0, 5000.0)  # angstrom: shorter than any bond, longer than any crystal that gives separate spots
+
+
+def _check_cells(A: np.ndarray, name: str) -> None:
+    """Raise ModelError unless all matrices (n, 3, 3), 1/angstrom, are right-handed cells of possible size."""
+    for matrix in A[~(np.linalg.det(A) > 1 / EDGES[1] ** 3)]:
+        kind = "left-handed" if np.linalg.det(matrix) < -1 / EDGES[1] ** 3 else "singular"
+        raise ModelError(f"{name}: the A matrix is {kind}: {shortened(matrix.tolist())}")
+    cells = cell_from_real_space(np.linalg.inv(A)) if len(A) else np.empty((0, 6))
+    edges = cells[:, :3]
+    for cell in cells[((edges < EDGES[0]) | (edges > EDGES[1])).any(axis=1)]:
+        listed = " ".join(f"{v:.6g}" for v in cell)
+        raise ModelError(f"{name}: the cell is {listed}: edges of {EDGES[0]:g} to {EDGES[1]:g} A expected")
+
+
 @dataclass(frozen=True, eq=False)
 class Crystal:
     """A crystal in its goniometer's frame at zero angles.
@@ -113,13 +128,16 @@ class Crystal:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "A", fixed_array(self.A, (3, 3), "crystal A matrix"))
-        if abs(np.linalg.det(self.A)) < 1e-15:
-            raise ModelError("the crystal's A matrix is singular")
+        _check_cells(self.A[None], "the crystal")
         object.__setattr__(self, "hall", " " + self.hall.strip())  # a Hall symbol whatever wrote it
         if self.A_at_scan_points is not None:
-            object.__setattr__(
-                self, "A_at_scan_points", fixed_array(self.A_at_scan_points, (-1, 3, 3), "A_at_scan_points")
-            )
+            points = fixed_array(self.A_at_scan_points, (-1, 3, 3), "A_at_scan_points")
+            _check_cells(points, "A_at_scan_points")
+            object.__setattr__(self, "A_at_scan_points", points)
+        if self.mosaicity_deg is not None:
+            object.__setattr__(self, "mosaicity_deg", number(self.mosaicity_deg, "the crystal's mosaicity", unit="deg"))
+        if self.cell_sd is not None:
+            object.__setattr__(self, "cell_sd", fixed_array(self.cell_sd, (6,), "standard deviations of the cell"))
 
     @classmethod
     def from_cell(cls, cell: Any, U: Any = None, space_group: SpaceGroupLike = "P 1", **fields: Any) -> Crystal:

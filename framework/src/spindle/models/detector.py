@@ -12,10 +12,25 @@ import numpy as np
 from spindle.errors import ModelError
 from spindle.geometry import panels as kernels
 
-from .arrays import fixed_array, unit_vector
+from .arrays import fixed_array, number, unit_vector, whole_number
 from .distortion import Distortion
 
 PARALLAX_CODES = {"none": 0, "dials": 1, "normalised": 2}
+
+
+PIXEL_SIZES = (0.001, 10.0)  # mm
+MAX_PIXELS = 200_000  # along one side
+
+
+def _numbers(value: Any, n: int | None, name: str) -> tuple[Any, ...]:
+    """The items of a sequence, n of them unless n is None."""
+    try:
+        items = tuple(value)
+    except TypeError as error:
+        raise ModelError(f"{name} is {value!r}: {n or 'some'} numbers expected") from error
+    if n is not None and len(items) != n:
+        raise ModelError(f"{name} has {len(items)} numbers, {n} expected")
+    return items
 
 
 class PanelGeometry(NamedTuple):
@@ -94,7 +109,14 @@ class Panel:
         object.__setattr__(self, "slow_axis", unit_vector(self.slow_axis, f"slow_axis of panel {self.name}"))
         object.__setattr__(self, "origin", fixed_array(self.origin, (3,), f"origin of panel {self.name}"))
         object.__setattr__(self, "pixel_size", fixed_array(self.pixel_size, (2,), f"pixel_size of panel {self.name}"))
-        object.__setattr__(self, "image_size", (int(self.image_size[0]), int(self.image_size[1])))
+        for value in self.pixel_size:
+            number(value, f"pixel_size of panel {self.name}", *PIXEL_SIZES, "mm")
+        if abs(self.fast_axis @ self.slow_axis) > 1e-3:
+            raise ModelError(
+                f"panel {self.name}: the fast axis {self.fast_axis.tolist()} and the slow axis {self.slow_axis.tolist()} are "
+                "not perpendicular"
+            )
+        self._set_numbers()
         if self.parallax not in PARALLAX_CODES:
             raise ModelError(f"panel {self.name}: parallax={self.parallax}; choose one of {', '.join(PARALLAX_CODES)}")
         if self.parallax != "none" and not (self.mu > 0 and self.thickness > 0):
@@ -103,6 +125,37 @@ class Panel:
                 f"thickness={self.thickness} mm; set geometry.detector.panel.thickness= and material=, or "
                 "geometry.parallax=none"
             )
+
+    def _set_numbers(self) -> None:
+        """Check what is not a vector, and set it with its type."""
+        where = f"of panel {self.name}"
+        sizes = _numbers(self.image_size, 2, f"image_size {where}")
+        sizes = tuple(whole_number(v, f"image_size {where}", 1, MAX_PIXELS) for v in sizes)
+        object.__setattr__(self, "image_size", sizes)
+        low, high = (
+            number(v, f"trusted_range {where}") for v in _numbers(self.trusted_range, 2, f"trusted_range {where}")
+        )
+        if low > high:
+            raise ModelError(f"trusted_range {where} is {low:g} to {high:g}: the lower end first")
+        object.__setattr__(self, "trusted_range", (low, high))
+        for name, least, most in (("thickness", 0.0, 1e3), ("mu", 0.0, 1e9), ("pedestal", -1e12, 1e12)):
+            object.__setattr__(self, name, number(getattr(self, name), f"{name} {where}", least, most))
+        gain = number(self.gain, f"gain {where}", 0.0, 1e12)
+        if gain == 0:
+            raise ModelError(f"gain {where} is 0: a positive number expected")
+        object.__setattr__(self, "gain", gain)
+        offset = _numbers(self.raw_image_offset, 2, f"raw_image_offset {where}")
+        offset = tuple(whole_number(v, f"raw_image_offset {where}") for v in offset)
+        object.__setattr__(self, "raw_image_offset", offset)
+        rectangles = []
+        for rectangle in _numbers(self.mask, None, f"mask {where}"):
+            f0, s0, f1, s1 = (
+                whole_number(v, f"mask {where}", 0) for v in _numbers(rectangle, 4, f"a mask rectangle {where}")
+            )
+            if f0 > f1 or s0 > s1:
+                raise ModelError(f"mask {where} holds the rectangle {f0} {s0} {f1} {s1}: first corner first")
+            rectangles.append((f0, s0, f1, s1))
+        object.__setattr__(self, "mask", tuple(rectangles))
 
     @property
     def d(self) -> np.ndarray:
@@ -221,8 +274,8 @@ class Detector(Sequence[Panel]):
             return xy
         xy = np.array(xy, dtype=np.float64).reshape(-1, 2)
         panel = np.broadcast_to(np.asarray(panel, dtype=np.int64), len(xy))
-        for number, one in enumerate(self.panels):
-            if one.distortion is not None and (rows := np.flatnonzero(panel == number)).size:
+        for index, one in enumerate(self.panels):
+            if one.distortion is not None and (rows := np.flatnonzero(panel == index)).size:
                 xy[rows] += sign * one.distortion.at(xy[rows])
         return xy
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from spindle.errors import ModelError
 
-from .arrays import fixed_array, rotation, unit_vector
+from .arrays import fixed_array, rotation, rotation_matrix, unit_vector, whole_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +45,15 @@ class Goniometer:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rotation_axis", unit_vector(self.rotation_axis, "rotation_axis"))
-        object.__setattr__(self, "fixed_rotation", fixed_array(self.fixed_rotation, (3, 3), "fixed_rotation"))
-        object.__setattr__(self, "setting_rotation", fixed_array(self.setting_rotation, (3, 3), "setting_rotation"))
+        object.__setattr__(self, "fixed_rotation", rotation_matrix(self.fixed_rotation, "fixed_rotation"))
+        object.__setattr__(self, "setting_rotation", rotation_matrix(self.setting_rotation, "setting_rotation"))
         if self.axes is not None:
             object.__setattr__(self, "axes", fixed_array(self.axes, (-1, 3), "goniometer axes"))
             object.__setattr__(self, "angles_deg", fixed_array(self.angles_deg, (-1,), "goniometer angles"))
         if self.setting_rotation_at_scan_points is not None:
-            points = fixed_array(self.setting_rotation_at_scan_points, (-1, 3, 3), "setting_rotation_at_scan_points")
+            points = rotation_matrix(
+                self.setting_rotation_at_scan_points, "setting_rotation_at_scan_points", (-1, 3, 3)
+            )
             object.__setattr__(self, "setting_rotation_at_scan_points", points)
 
     @classmethod
@@ -67,6 +69,7 @@ class Goniometer:
         """
         axes = fixed_array(axes, (-1, 3), "goniometer axes")
         angles = fixed_array(angles_deg, (-1,), "goniometer angles")
+        scan_axis = whole_number(scan_axis, "the goniometer's scan_axis")
         if not len(axes) == len(angles) == len(names) or not 0 <= scan_axis < len(axes):
             raise ModelError(
                 f"goniometer: {len(axes)} axes, {len(angles)} angles, {len(names)} names, scan axis {scan_axis}: "

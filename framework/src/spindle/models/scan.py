@@ -9,7 +9,19 @@ import numpy as np
 
 from spindle.errors import ModelError
 
+from .arrays import fixed_array, number, whole_number
+
 STILL_WIDTH_DEG = 1e-7
+SMALLEST_WIDTH_DEG = 1e-4  # a turn would take 3.6 million images: a number in other units
+MAX_IMAGES = 1_000_000
+
+
+def _pair(value: Any, name: str) -> tuple[Any, Any]:
+    try:
+        first, second = value
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"scan: {name} is {value!r}: two numbers expected") from error
+    return first, second
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,19 +51,31 @@ class Scan:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        first, last = (int(v) for v in self.image_range)
+        first, last = (whole_number(v, "scan: an image number") for v in _pair(self.image_range, "image range"))
         if last < first:
             raise ModelError(f"scan: image range {first} to {last} is empty")
-        start, width = (float(v) for v in self.oscillation_deg)
+        if last - first >= MAX_IMAGES:
+            raise ModelError(f"scan: image range {first} to {last} has more than {MAX_IMAGES:,} images")
+        start, width = _pair(self.oscillation_deg, "oscillation")
+        start = number(start, "scan: the start angle", -1e6, 1e6, "deg")
+        width = number(width, "scan: the oscillation width", unit="deg")
         if width < 0:
             raise ModelError(f"scan: the oscillation width is {width} deg; turn the rotation axis round instead")
+        if STILL_WIDTH_DEG <= width < SMALLEST_WIDTH_DEG or width > 360.0:
+            raise ModelError(
+                f"scan: the oscillation width is {width:g} deg: 0 (stills) or {SMALLEST_WIDTH_DEG:g} to 360 deg expected; set "
+                "geometry.scan.oscillation="
+            )
         object.__setattr__(self, "image_range", (first, last))
         object.__setattr__(self, "oscillation_deg", (start, width))
         for name in ("exposure_times", "epochs"):
             value = getattr(self, name)
-            value = np.zeros(self.n_images) if value is None else np.array(value, dtype=np.float64)
-            value.setflags(write=False)
+            n = self.n_images
+            value = fixed_array(np.zeros(n) if value is None else value, (-1,), f"scan: {name}")
+            if len(value) != n:
+                raise ModelError(f"scan: {name} has {len(value)} values for {n} images")
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "batch_offset", whole_number(self.batch_offset, "scan: batch_offset"))
 
     @property
     def n_images(self) -> int:

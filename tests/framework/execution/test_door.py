@@ -1,0 +1,109 @@
+"""What programs are given is checked before they run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import spindle
+from spindle.errors import FileFormatError
+from spindle.execution.door import check_experiments, check_reflections, numbered_by_identifiers
+from spindle.files import read_reflections, write_reflections
+from spindle.models import Beam, Detector, Experiment, Experiments, Panel
+from spindle.table import SCHEMA, ReflectionTable, Shoeboxes
+
+PANEL = Panel(
+    fast_axis=np.array([1.0, 0, 0]), slow_axis=np.array([0, -1.0, 0]), origin=np.array([-10.0, 8, -100]),
+    pixel_size=np.array([0.172, 0.172]), image_size=(120, 90),
+)  # fmt: skip
+ONE = Experiment(beam=Beam(direction=[0, 0, 1], wavelength=1.0), detector=Detector([PANEL]), identifier="first")
+TWO_PANELS = replace(ONE, detector=Detector([PANEL, replace(PANEL, name="b")]), identifier="second")
+EXPERIMENTS = Experiments([ONE, TWO_PANELS])
+N = 5
+
+
+def table() -> ReflectionTable:
+    found = ReflectionTable.with_rows(N, list(SCHEMA))
+    found["bbox"] = np.tile([2, 5, 3, 6, 0, 1], (N, 1))
+    found["id"] = np.array([0, 0, 1, 1, -1])
+    found["panel"] = np.array([0, 0, 1, 0, 1])
+    found["shoebox"] = Shoeboxes.empty(found["panel"], found["bbox"])
+    return found
+
+
+def test_what_is_right_passes():
+    check_reflections(table(), EXPERIMENTS, "x.refl")
+    check_reflections(table(), None, "x.refl")
+    check_reflections(ReflectionTable(), EXPERIMENTS, "x.refl")
+
+
+@pytest.mark.parametrize("column", [n for n, spec in SCHEMA.items() if spec.dtype == "f8"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_every_number_is_finite(column, value):
+    found = table()
+    values = found[column].copy()
+    values.reshape(N, -1)[3, -1] = value
+    found[column] = values
+    with pytest.raises(FileFormatError, match=rf"x\.refl: row 3, column {column}: finite numbers expected"):
+        check_reflections(found, None, "x.refl")
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value"),
+    [
+        ("id", 2, 2), ("id", 0, -2), ("imageset_id", 0, -7), ("panel", 0, 1), ("panel", 2, 2), ("panel", 4, 2**63),
+        ("bbox", 1, [5, 2, 0, 1, 0, 1]), ("bbox", 1, [0, 1, 0, 1, 0, 2**31 - 1]), ("bbox", 1, [-(2**31), 1, 0, 1, 0, 1]),
+    ],
+)  # fmt: skip
+def test_every_index_names_what_there_is(column, row, value):
+    found = table()
+    values = found[column].copy()
+    values[row] = value
+    found[column] = values
+    with pytest.raises(FileFormatError, match=rf"row {row}, column {column}"):
+        check_reflections(found, EXPERIMENTS, "x.refl")
+
+
+def test_shoeboxes_hold_the_pixels_of_their_boxes():
+    found = table()
+    boxes = found["shoebox"]
+    bbox = boxes.bbox.copy()
+    bbox[2, 1] += 1
+    found["shoebox"] = replace(boxes, bbox=bbox)
+    with pytest.raises(FileFormatError, match="row 2, column shoebox: 12 pixels, or none, expected, found 9"):
+        check_reflections(found, EXPERIMENTS, "x.refl")
+    found["shoebox"] = replace(boxes, panel=boxes.panel - 1)
+    with pytest.raises(FileFormatError, match="column panel"):
+        check_reflections(found, EXPERIMENTS, "x.refl")
+
+
+def test_an_experiment_is_given_once():
+    with pytest.raises(FileFormatError, match=r"b\.expt: an experiment has the identifier first, as one of a\.expt"):
+        check_experiments(Experiments([ONE, ONE]), ["a.expt", "b.expt"])
+    nameless = replace(ONE, identifier="")
+    check_experiments(Experiments([nameless, nameless]), ["a.expt", "b.expt"])
+
+
+def test_rows_follow_the_identifiers_of_their_experiments(caplog):
+    found = table()
+    found.identifiers = {0: "first", 1: "second"}
+    assert numbered_by_identifiers(found, EXPERIMENTS, "x.refl") is found
+    turned = numbered_by_identifiers(found, Experiments([TWO_PANELS, ONE]), "x.refl")
+    assert turned["id"].tolist() == [1, 1, 0, 0, -1]
+    assert turned.identifiers == {1: "first", 0: "second"}
+    with caplog.at_level("INFO"):
+        alone = numbered_by_identifiers(found, Experiments([TWO_PANELS]), "x.refl")
+    assert alone["id"].tolist() == [0, 0, -1]
+    assert "2 reflections of experiments that were not given are left out" in caplog.text
+    assert found["id"].tolist() == [0, 0, 1, 1, -1]
+
+
+def test_programs_are_behind_the_door(tmp_path):
+    found = table()
+    found["panel"] = np.full(N, 9)
+    with pytest.raises(FileFormatError, match="merge: reflections 0: row 0, column panel"):
+        spindle.run("merge", EXPERIMENTS, found)
+    write_reflections(found, tmp_path / "x.refl")
+    assert read_reflections(tmp_path / "x.refl")["panel"].tolist() == [9] * N
