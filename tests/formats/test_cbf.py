@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import re
 
 import numpy as np
 import pytest
@@ -55,6 +56,7 @@ def test_compression_is_told_by_content_not_by_name(tmp_path):
 def test_uncompressed_pixels_of_both_byte_orders(tmp_path, order, code):
     path = write_mini_cbf(tmp_path / "a_0001.cbf", SMALL, compress=False)
     content = path.read_bytes().replace(b"LITTLE_ENDIAN", order)
+    content = re.sub(rb"Content-MD5: \S+", b"Content-MD5: ", content)
     content = content.replace(SMALL.astype("<i4").tobytes(), SMALL.astype(code).tobytes())
     path.write_bytes(content)
     assert np.array_equal(open_image(path).read(0)[0], SMALL)
@@ -254,9 +256,49 @@ def test_checksum_finds_what_decoding_cannot(tmp_path):
     content = bytearray(path.read_bytes())
     content[content.index(b"\x0c\x1a\x04\xd5") + 5] += 1
     path.write_bytes(bytes(content))
-    assert not np.array_equal(open_image(path).read(0)[0], SMALL)
-    with pytest.raises(FileFormatError, match="checksum"):
-        open_image(path, options=FormatOptions(verify_checksum=True)).read(0)
+    unchecked = FormatOptions(verify_checksum=False)
+    assert not np.array_equal(open_image(path, options=unchecked).read(0)[0], SMALL)
+    with pytest.raises(FileFormatError, match=r"a_0001\.cbf: Content-MD5.*verify_checksum=False"):
+        open_image(path).read(0)
+
+
+@pytest.mark.parametrize("name", ["a_0001.cbf", "a_0001.cbf.gz", "a_0001.cbf.bz2"])
+def test_one_flipped_bit_anywhere_is_found_however_the_image_is_read(tmp_path, name):
+    # Three pieces of half a megabyte are decoded while they are read.
+    pixels = np.random.default_rng(2).poisson(3.0, (1300, 1201)).astype(np.int32)
+    whole = write_mini_cbf(tmp_path / "w_0001.cbf", pixels).read_bytes()
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress}.get(name[10:], bytes)
+    path = tmp_path / name
+    path.write_bytes(pack(whole))
+    assert np.array_equal(open_image(path).read(0)[0], pixels)
+    start = whole.index(b"\x0c\x1a\x04\xd5") + 4
+    for at in (0, 700_000, pixels.size - 1) if name.endswith("cbf") else (700_000,):
+        content = bytearray(whole)
+        content[start + at] ^= 1
+        path.write_bytes(pack(bytes(content)))
+        with pytest.raises(FileFormatError, match="Content-MD5"):
+            open_image(path).read(0)
+
+
+def test_the_checksum_is_not_compared_when_the_import_says_so(tmp_path):
+    import spindle
+    from spindle.files import read_experiments, write_experiments
+    from spindle.images import ImageSequence
+
+    path = write_mini_cbf(tmp_path / "a_0001.cbf", SMALL)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"\x0c\x1a\x04\xd5") + 5] ^= 1
+    path.write_bytes(bytes(content))
+    usual = spindle.run("import", files=[path]).experiments
+    with pytest.raises(FileFormatError, match="Content-MD5"):
+        ImageSequence(usual[0]).read(0)
+    for changed in (
+        spindle.run("import", files=[path], verify_checksum=False).experiments,
+        spindle.run("import", experiments=usual, verify_checksum=False).experiments,
+    ):
+        write_experiments(changed, tmp_path / "a.expt")
+        again = read_experiments(tmp_path / "a.expt")
+        assert ImageSequence(again[0]).read(0)[0].shape == SMALL.shape
 
 
 def test_unknown_compression_is_an_error_with_the_remedy(tmp_path):

@@ -14,6 +14,7 @@ from spindle.errors import HeaderError
 from .binary import BinaryHeader, cut_short
 from .kernels import decode_byte_offset
 
+UNCHECKED = "; to read such images nevertheless import with format.verify_checksum=False"
 LEAVE_OUT = "copy the file again, or leave the image out with geometry.scan.image_range=<first>,<last>"
 
 PACKINGS = ("BYTE_OFFSET", "PACKED", "PACKED_V2", "NIBBLE_OFFSET", "CANONICAL", "NONE")
@@ -134,7 +135,9 @@ def _complete_unsigned(flat: np.ndarray, kind: np.dtype) -> None:
         np.minimum(unsigned, np.uint32(_LARGEST), out=unsigned)
 
 
-def decode_stream(stream: FileIO, buffer: np.ndarray, filled: int, header: BinaryHeader, out: np.ndarray) -> bool:
+def decode_stream(
+    stream: FileIO, buffer: np.ndarray, filled: int, header: BinaryHeader, out: np.ndarray, verify: bool = False
+) -> bool:
     """Decode byte-offset pixels while reading them, piece by piece: a piece stays in the processor's cache.
 
     Parameters
@@ -147,6 +150,8 @@ def decode_stream(stream: FileIO, buffer: np.ndarray, filled: int, header: Binar
         Bytes at the beginning of the buffer that are the beginning of the file.
     header : BinaryHeader
     out : (slow, fast) int32, C contiguous
+    verify : bool
+        Compare the checksum, when there is one, piece by piece too.
 
     Returns
     -------
@@ -162,19 +167,28 @@ def decode_stream(stream: FileIO, buffer: np.ndarray, filled: int, header: Binar
         left = 0
     pixels = value = used = 0
     room = buffer.data
+    digest = hashlib.md5(usedforsecurity=False) if verify and header.md5 else None
+    unseen = header.size
+    if digest is not None:
+        digest.update(room[: min(left, unseen)])
+        unseen -= min(left, unseen)
     while True:
         n = min(left, header.size - used)
         pixels, step, value = decode_byte_offset(buffer[:n], flat, pixels, value)
         used += step
         if pixels == flat.size or used + left - step >= header.size:
             _complete_unsigned(flat, np.dtype(header.stored_type))
-            return bool(pixels == flat.size and used == header.size)
+            is_right = digest is None or base64.b64encode(digest.digest()).decode() == header.md5
+            return bool(is_right and pixels == flat.size and used == header.size)
         left -= step
         if left:
             buffer[:left] = buffer[step : step + left].copy()
         got = stream.readinto(room[left:])
         if not got:
             return False
+        if digest is not None:
+            digest.update(room[left : left + min(got, unseen)])
+            unseen -= min(got, unseen)
         left += got
 
 
@@ -191,4 +205,4 @@ def verify_checksum(pixels: np.ndarray, header: BinaryHeader, path: Path) -> Non
     found = base64.b64encode(hashlib.md5(memoryview(pixels), usedforsecurity=False).digest()).decode()
     if found != header.md5:
         where = f"Content-MD5, the checksum of the {header.size} bytes of pixels from byte {header.start}"
-        raise HeaderError(path, where, header.md5, f"{found}: they are corrupt", LEAVE_OUT)
+        raise HeaderError(path, where, header.md5, f"{found}: they are corrupt", LEAVE_OUT + UNCHECKED)

@@ -334,8 +334,6 @@ class CbfReader(ImageReader):
 
     def _read_plain(self, out: list[np.ndarray] | None) -> np.ndarray | None:
         """Pixels of a plain byte-offset file, decoded while reading; None if it is of another kind or damaged."""
-        if self.options.verify_checksum:
-            return None
         try:
             with self.path.open("rb", buffering=0) as stream:
                 buffer = thread_buffer("piece", PIECE)[:PIECE]
@@ -349,7 +347,7 @@ class CbfReader(ImageReader):
                 if fstat(stream.fileno()).st_size < self.binary.start + self.binary.size:
                     return None
                 image = _base_image(out, (self.binary.slow, self.binary.fast), np.int32)
-                is_whole = decode_stream(stream, buffer, filled, self.binary, image)
+                is_whole = decode_stream(stream, buffer, filled, self.binary, image, self.options.verify_checksum)
         except OSError as error:
             raise FileFormatError(f"{self.path}: {error.strerror or error}") from error
         return image if is_whole else None

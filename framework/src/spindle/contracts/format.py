@@ -39,7 +39,7 @@ class FormatOptions:
     parallax : "normalised", "dials" or "none"
         Mean depth in the sensor that the panels allow for; see `spindle.models.Panel`.
     verify_checksum : bool
-        Compare the checksum that the file carries with its pixels at every reading (slow).
+        Compare the checksum that the file carries, if it does, with its pixels whenever they are read.
     wavelength : float or None, angstrom
     distance : float or None, mm
     pixel_size : (float, float) or None, mm
@@ -48,7 +48,7 @@ class FormatOptions:
 
     multi_panel: bool = False
     parallax: str = "normalised"
-    verify_checksum: bool = False
+    verify_checksum: bool = True
     wavelength: float | None = None
     distance: float | None = None
     pixel_size: tuple[float, float] | None = None

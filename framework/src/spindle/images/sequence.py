@@ -21,8 +21,9 @@ from .opening import open_image, reopen_image
 # Open files with many images, for as long as their image set lives: whoever looks at it again need not open them again.
 # Each with the time of change and the size that it had.
 _Opened = tuple[tuple[int, int], ImageReader]
-# Pixels depend on `multi_panel` alone of the options: stills of one file share its reader whatever their wavelengths.
-_open_files: WeakKeyDictionary[ImageSet, dict[tuple[str, bool], _Opened]] = WeakKeyDictionary()
+# Pixels depend on `multi_panel` and `verify_checksum` alone of the options: stills of one file share its reader whatever
+# their wavelengths.
+_open_files: WeakKeyDictionary[ImageSet, dict[tuple[str, bool, bool], _Opened]] = WeakKeyDictionary()
 _open_files_lock = threading.Lock()
 
 
@@ -55,10 +56,12 @@ class ImageSequence:
         self.options = FormatOptions(
             multi_panel=bool(imageset.params.get("multi_panel") or False),
             parallax=first.parallax,
+            verify_checksum=imageset.params.get("verify_checksum") is not False,
             wavelength=experiment.beam.wavelength,
             distance=first.distance,
             pixel_size=(float(first.pixel_size[0]), float(first.pixel_size[1])),
         )
+        self._which = (self.options.multi_panel, self.options.verify_checksum)
         self._format = imageset.format
         # Set at import, and only for a format that was asked for; None takes those of the run, which are the defaults.
         self._parameters: dict[str, Any] | None = imageset.params.get("format_parameters") or None
@@ -104,7 +107,7 @@ class ImageSequence:
         version = (state.st_mtime_ns, state.st_size)
         with _open_files_lock:
             shared = _open_files.setdefault(self.imageset, {})
-            found = shared.get((path, self.options.multi_panel))
+            found = shared.get((path, *self._which))
         if found is not None and found[0] == version:
             return found[1]
         reader = (
@@ -114,7 +117,7 @@ class ImageSequence:
         )
         if reader.n_images > 1:
             with _open_files_lock:
-                shared[path, self.options.multi_panel] = (version, reader)
+                shared[path, *self._which] = (version, reader)
         return reader
 
     def read(self, index: int, out: list[np.ndarray] | None = None) -> list[np.ndarray]:

@@ -131,7 +131,7 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
     options = FormatOptions(
         multi_panel=params.format.multi_panel,
         parallax=_asked_parallax(geometry),
-        verify_checksum=params.format.verify_checksum,
+        verify_checksum=params.format.verify_checksum is not False,
         **_given(params, reference),
     )
     with context.progress("reading headers", len(paths)) as progress:
@@ -143,6 +143,7 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
             progress.advance,
             geometry.scan.image_range,
             None if reference is None else reference.models(),
+            params.format.verify_checksum is True,
         )
     report_refused(headers, params, context)
     shared = SharedModels(params.input.tolerance)
@@ -350,6 +351,11 @@ def _changed_experiments(
                 changed_scan = changed_scan.slice(*wanted.image_range)
         if changed_scan is not scan:
             experiments = experiments.with_model(scan, changed_scan)
+    verify = params.format.verify_checksum
+    if verify is not Auto:
+        for imageset in experiments.unique("imageset"):
+            options = {**imageset.params, "verify_checksum": verify}
+            experiments = experiments.with_model(imageset, replace(imageset, params=options))
     lookups = lookup_files(params)
     if any(lookups.values()):
         given = {name: path for name, path in lookups.items() if path}

@@ -138,13 +138,18 @@ class Builder:
     def _imageset_fields(self) -> dict[str, Any]:
         params = self.params
         shadowing = params.format.dynamic_shadowing
+        options: dict[str, Any] = {
+            "dynamic_shadowing": "Auto" if shadowing is Auto else bool(shadowing),
+            "multi_panel": params.format.multi_panel,
+        }
+        if params.format.verify_checksum is False:
+            options["verify_checksum"] = False
+        own = format_parameters(params.format.name)
+        if own:
+            options["format_parameters"] = own
         return {
             **lookup_files(params),
-            "params": {
-                "dynamic_shadowing": "Auto" if shadowing is Auto else bool(shadowing),
-                "multi_panel": params.format.multi_panel,
-                **({"format_parameters": own} if (own := format_parameters(params.format.name)) else {}),
-            },
+            "params": options,
             "format": params.format.name,
         }
 

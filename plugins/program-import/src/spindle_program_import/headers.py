@@ -64,6 +64,7 @@ def _read_chunk(
     options: FormatOptions,
     numbers: tuple[int, int] | None,
     reference: ImageModels | None,
+    read_pixels: bool,
 ) -> list[list[Header] | tuple[str, str]]:
     out: list[list[Header] | tuple[str, str]] = []
     for path in paths:
@@ -71,7 +72,7 @@ def _read_chunk(
             reader = open_image(path, name, options)
             count = reader.n_images
             found = [Header(path, reader.format, i, count, _models(reader, i, reference)) for i in range(count)]
-            if options.verify_checksum:
+            if read_pixels:
                 for i in range(count):
                     number = i + 1 if count > 1 else int(split_number(path).digits or 1)
                     if numbers is None or numbers[0] <= number <= numbers[1]:
@@ -90,6 +91,7 @@ def read_headers(
     progressed: Callable[[int], None] = lambda n: None,
     numbers: tuple[int, int] | None = None,
     reference: ImageModels | None = None,
+    read_pixels: bool = False,
 ) -> Headers:
     """Open every file and read its models.
 
@@ -104,9 +106,11 @@ def read_headers(
     progressed : callable (number of files)
         Told as files are done.
     numbers : (int, int), optional
-        First and last image of those whose pixels are read too, with ``options.verify_checksum``.
+        First and last image of those whose pixels are read too, with `read_pixels`.
     reference : ImageModels, optional
         Stands in for headers that are at fault.
+    read_pixels : bool
+        Read every image, to find damaged ones at once.
 
     Returns
     -------
@@ -114,7 +118,7 @@ def read_headers(
     """
     headers = Headers()
     chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
-    for chunk in mapper(lambda part: _read_chunk(part, name, options, numbers, reference), chunks):
+    for chunk in mapper(lambda part: _read_chunk(part, name, options, numbers, reference, read_pixels), chunks):
         for found in chunk:
             if isinstance(found, tuple):
                 headers.refused.append(found)

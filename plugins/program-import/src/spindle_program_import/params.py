@@ -156,7 +156,13 @@ class ImportParams(Params):
             help="Mask shadows of the goniometer; no installed format knows any, so only False and Auto work.",
         )
         multi_panel = Bool(False, level=2, help="One panel per detector module.")
-        verify_checksum = Bool(False, help="Read every image and compare its checksum, to find damaged files at once.")
+        verify_checksum = Bool(
+            Auto,
+            auto=True,
+            help="Compare checksums that files carry with their pixels: Auto whenever an image is read, here and in later "
+            "programs; True reads every image at once, to find damaged ones now (of an experiment list: switches it on "
+            "again); False never.",
+        )
 
     class geometry(Params):
         """Replace or complete what the headers say."""
