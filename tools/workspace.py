@@ -1,7 +1,8 @@
 """Keep the lists of distributions in step with the folders.
 
-``python tools/workspace.py`` writes workspace.txt, the marked parts of pyproject.toml and the host's list of known plugins;
-``--check`` only tells what is wrong. The tests run the check.
+``python tools/workspace.py`` writes workspace.txt, the marked parts of pyproject.toml, the host's list of known plugins and
+the licence of every distribution; ``--check`` only tells what is wrong, and where imports and declared dependencies differ.
+The tests run the check.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+
+from dependencies import problems_of_dependencies
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -98,7 +101,10 @@ def replaced(text: str, part: str, content: str) -> str:
 
 
 def wanted_files(found: list[Distribution], root: Path = ROOT) -> dict[Path, str]:
-    """Return the texts that the written files should have."""
+    """Return the texts that the written files should have.
+
+    Every distribution has a copy of LICENSE in its folder: a wheel can hold only what lies below its own project.
+    """
     quoted = "".join(f'    "{d.name}",\n' for d in found)
     packages = [d.package for d in found]
     listed = "".join(f'    "{p}",\n' for p in packages)
@@ -122,7 +128,9 @@ def wanted_files(found: list[Distribution], root: Path = ROOT) -> dict[Path, str
     text = replaced(text, "plugins", contract)
     workspace = "# Every distribution of this repository, written by tools/workspace.py.\n"
     workspace += "".join(f"-e ./{d.folder}\n" for d in found)
+    licence = (root / "LICENSE").read_text(encoding="utf-8")
     return {
+        **{root / d.folder / "LICENSE": licence for d in found},
         root / "workspace.txt": workspace,
         root / "pyproject.toml": text,
         root / "framework/src/spindle/plugins/known.json": known_plugins(found),
@@ -145,7 +153,9 @@ def problems(root: Path = ROOT) -> list[str]:
     wrong = problems_of_names(found, root)
     for path, text in wanted_files(found, root).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            wrong.append(f"{path.name} does not list every distribution; run python tools/workspace.py")
+            wrong.append(f"{path.relative_to(root).as_posix()} is not in step; run python tools/workspace.py")
+    for d in found:
+        wrong += problems_of_dependencies(root / d.folder, root)
     return wrong
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
 import sys
 import time
 from typing import Any
@@ -15,6 +14,11 @@ from spindle.models import Experiments
 from spindle.params import Bool, Choice, Float, PathParam, ScopeOf, ShortName
 from spindle.params import Params as BaseParams
 from spindle.report import Table
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 from .resymmetrise import refine_in_symmetry
 from .steps import NAMES, STEPS, Step, inputs_of, last_finished
@@ -36,8 +40,10 @@ class _Warnings(logging.Handler):
             self.messages.append((self.step, record.getMessage()))
 
 
-def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, MB."""
+def peak_memory_mb() -> float | None:
+    """Largest resident memory of this process so far, MB; None on systems that do not tell."""
+    if resource is None:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak / 1024.0
 
@@ -161,12 +167,20 @@ class Process(Program):
                 elif step.program == "symmetry" and params.refine_in_symmetry and refined[0] is not None:
                     experiments = self._improve(context, refined, experiments, params)
                 tables.update({t.key: t for t in result.tables if t.key})
+                memory = peak_memory_mb()
                 report[step.program] = {
                     "seconds": round(seconds, 3),
-                    "peak_memory_mb": round(peak_memory_mb(), 1),
+                    "peak_memory_mb": None if memory is None else round(memory, 1),
                     **result.summary,
                 }
-                rows.append([step.program, round(seconds, 2), round(peak_memory_mb()), _in_short(result.summary)])
+                rows.append(
+                    [
+                        step.program,
+                        round(seconds, 2),
+                        None if memory is None else round(memory),
+                        _in_short(result.summary),
+                    ]
+                )
         finally:
             logging.getLogger().removeHandler(warnings)
         for key in FINAL_TABLES:
