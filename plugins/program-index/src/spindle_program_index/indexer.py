@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ class Indexed:
     last : RefinementResult or None
         The last refinement.
     max_cell : float, angstrom
+    warnings : list of str
+        What is wrong with the geometry, for the user.
     """
 
     experiments: Experiments
@@ -53,6 +55,7 @@ class Indexed:
     given: Experiments
     last: RefinementResult | None
     max_cell: float
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def n_sweeps(self) -> int:

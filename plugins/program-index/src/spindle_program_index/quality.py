@@ -16,6 +16,9 @@ SUSPICIOUS_RMSD_IMAGES, SUSPICIOUS_RMSD_DEG = 3.0, 0.7
 #: Another geometry must index this many times more spots, and this fraction more, to be named.
 MUCH_BETTER, MORE = 1.3, 0.15
 
+#: A sweep with less than this part of the indexed fraction of the best one has another crystal.
+UNLIKE = 0.6
+
 
 @dataclass(frozen=True)
 class Alternative:
@@ -79,6 +82,31 @@ def _with_axes(sweeps: Experiments, change: Callable[[np.ndarray, np.ndarray], n
 def is_much_better(now: int, then: int, total: int) -> bool:
     """Whether `now` indexed spots of `total` are so many more than `then` that the user must hear of it."""
     return now > MUCH_BETTER * then and now - then > MORE * total
+
+
+def sweeps_of_other_crystals(fractions: np.ndarray, enough: float) -> str | None:
+    """What to tell when some sweeps are indexed and others are not, or None.
+
+    Parameters
+    ----------
+    fractions : (n_sweeps,) float64
+        Indexed part of the spots of each sweep; NaN for a sweep without spots.
+    enough : float
+        A sweep with at least this part is indexed.
+    """
+    good = np.flatnonzero(fractions >= enough)
+    bad = np.flatnonzero(fractions < min(enough, UNLIKE * np.nanmax(fractions, initial=0.0)))
+    if len(good) == 0 or len(bad) == 0:
+        return None
+
+    def named(which: np.ndarray) -> str:
+        shown = ", ".join(f"{i} ({100 * fractions[i]:.1f} %)" for i in which[:8])
+        return f"sweep{'s' if len(which) > 1 else ''} {shown}{f' and {len(which) - 8} more' if len(which) > 8 else ''}"
+
+    return (
+        f"The lattice fits {named(good)} but not {named(bad)}: most likely these are different crystals, or one that was mounted or "
+        "centred anew. Index each sweep by itself with indexing.joint_indexing=False"
+    )
 
 
 def causes(sweeps: Experiments, n_spots: int, n_lattices: int, max_lattices: int) -> list[str]:

@@ -16,9 +16,10 @@ from spindle.table import ReflectionTable
 
 from .diagnosis import count_indexed, moved_beam
 from .indexer import Indexed, Indexer
-from .quality import alternatives, causes, is_absurd, is_much_better, warning_text
+from .quality import alternatives, causes, is_absurd, is_much_better, sweeps_of_other_crystals, warning_text
 from .report_text import lattice_table
 from .unavailable import refuse_unavailable
+from .verification import verify
 
 
 def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
@@ -45,8 +46,11 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
     summary: dict[str, Any] = {}
     for part in parts:
         warning = _judge(part, params, context)
-        if warning:
-            summary["warning"] = warning
+        for text in part.warnings:
+            context.log.warning("%s", text)
+        told = [*part.warnings, *([warning] if warning else [])]
+        if told:
+            summary["warning"] = "\n".join(told)
         if part.n_lattices == 1:
             context.table(lattice_table(part.experiments[0].crystal))
     experiments, reflections = join_parts(parts)
@@ -62,7 +66,7 @@ def _together(
 ) -> Indexed:
     """All sweeps with the same crystals; a failure is explained if its reason can be found."""
     try:
-        return Indexer(sweeps, spots, params, context, crystals).run()
+        part = Indexer(sweeps, spots, params, context, crystals).run()
     except (IndexingError, RefinementError) as error:
         if not params.diagnosis.test_geometry:
             raise
@@ -70,6 +74,16 @@ def _together(
         if found is None:
             raise
         raise type(error)(f"{error}\n{found}") from error
+    return _verified(part, spots, params, context, crystals)
+
+
+def _verified(
+    part: Indexed, spots: ReflectionTable, params: Any, context: Any, crystals: list[Crystal] | None = None
+) -> Indexed:
+    """The index, or a better one where the beam centre is wrong by a row of spots; warnings are kept with it."""
+    checked = verify(part, params, context, lambda sweeps: Indexer(sweeps, spots, params, context, crystals).run())
+    checked.part.warnings = checked.warnings
+    return checked.part
 
 
 def _one_by_one(sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any) -> list[Indexed]:
@@ -80,7 +94,8 @@ def _one_by_one(sweeps: Experiments, spots: ReflectionTable, params: Any, contex
         own = spots.select(spots["imageset_id"] == number)
         own["imageset_id"] = np.zeros(len(own), dtype=np.int32)
         try:
-            parts.append(Indexer(Experiments([sweep]), own, params, context).run())
+            part = Indexer(Experiments([sweep]), own, params, context).run()
+            parts.append(_verified(part, own, params, context))
         except UserError as error:
             context.log.warning("Sweep %d cannot be indexed and is left out: %s", number, error)
     if not parts:
@@ -94,6 +109,11 @@ def _judge(part: Indexed, params: Any, context: Any) -> str | None:
     limit = params.indexing.refinement_protocol.d_min_final
     within = np.linalg.norm(part.reflections["rlp"], axis=1) <= (1 / limit if limit else np.inf)
     fraction = part.n_indexed / max(np.count_nonzero(within), 1)
+    apart = sweeps_of_other_crystals(_fractions(part, within), params.diagnosis.warn_below)
+    if apart is not None:
+        text = f"WARNING: {apart}"
+        context.log.warning("%s", text)
+        return text
     suspicious = part.last is not None and is_absurd(part.experiments, part.last.rmsd_px)
     if fraction >= params.diagnosis.warn_below and not suspicious:
         return None
@@ -112,6 +132,14 @@ def _judge(part: Indexed, params: Any, context: Any) -> str | None:
         text = warning_text(fraction, params.diagnosis.warn_below, hints, found)
     context.log.warning("%s", text)
     return text
+
+
+def _fractions(part: Indexed, within: np.ndarray) -> np.ndarray:
+    """(n_sweeps,) indexed part of the spots of each sweep within the resolution limit, NaN where there are none."""
+    sweep, indexed = part.reflections["imageset_id"], part.reflections["id"] >= 0
+    total = np.bincount(sweep[within], minlength=part.n_sweeps).astype(np.float64)
+    own = np.bincount(sweep[within & indexed], minlength=part.n_sweeps)
+    return np.where(total > 0, own / np.maximum(total, 1), np.nan)
 
 
 def _reason(sweeps: Experiments, spots: ReflectionTable, n_indexed: int, params: Any, context: Any) -> str | None:
