@@ -266,7 +266,7 @@ def test_predictions_alone_give_no_spot_xds(data, tmp_path):
         ([(1, 99), (1, 100), (1, 100)], [0] * 3, [1, 101, 301]),
         ([(1, 40), (1, 40)], [300, 500], [301, 501]),
         ([(0, 39), (0, 39)], [0, 20], [1, 101]),
-        ([(202001010000001, 202001010000040)] * 2, [0, 0], [1, 101]),
+        ([(2020010101, 2020010140)] * 2, [0, 0], [1, 101]),
     ],
 )
 def test_batches_are_positive_and_apart_whatever_the_images_are_called(data, tmp_path, ranges, carried, first):
@@ -404,3 +404,76 @@ def test_the_user_sees_space_group_batches_and_columns_of_the_file(data, tmp_pat
     )
     assert found["mtz_batches"].column("batches") == ["3-62"]
     assert sum(found["mtz_batches"].column("observations")) == mtz.nreflections
+
+
+def test_lattices_of_one_sweep_and_wavelengths_keep_apart(data, tmp_path):
+    """Two lattices in the same images at one wavelength, and one of them at another: three ranges, two data sets."""
+    experiments, table = data
+    first = experiments[0]
+    turned = replace(first.crystal, A=rotation(np.array([0.0, 0, 1]), 0.2) @ first.crystal.A)
+    three = Experiments([
+        first, replace(first, crystal=turned, identifier="second"),
+        replace(first, beam=Beam([0, 0, 1], 0.95), identifier="third"),
+    ])  # fmt: skip
+    tables = []
+    for k in range(3):
+        rows = table.select(np.arange(k, 300, 3))
+        rows["id"] = np.full(100, k)
+        rows["partial_id"] = np.arange(100)
+        tables.append(rows)
+    mtz = gemmi.read_mtz_file(str(export(three, ReflectionTable.concatenate(tables), tmp_path)["integrated.mtz"]))
+    assert [round(d.wavelength, 4) for d in mtz.datasets] == [1.0, 0.95]
+    datasets = {b.number: b.dataset_id for b in mtz.batches}
+    batch = np.array(mtz.column_with_label("BATCH")).astype(int)
+    for k, dataset in enumerate((1, 1, 2)):
+        start = (3, 101, 201)[k]
+        inside = (batch >= start) & (batch < start + 60)
+        assert inside.sum() == 100
+        assert {datasets[b] for b in batch[inside]} == {dataset}
+    U = [np.array([b.floats[i] for i in range(6, 15)]) for b in mtz.batches]
+    assert np.abs(U[0] - U[60]).max() > 0.1
+    np.testing.assert_allclose(U[0], U[120], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["mtz", "xds_ascii", "xds"])
+def test_one_reflection_in_one_of_two_sweeps(data, tmp_path, kind):
+    experiments, table = data
+    two = Experiments([experiments[0], replace(experiments[0], identifier="other")])
+    one = table.select(np.array([5]))
+    one.set_flags([0], Flag.STRONG)
+    written = export(two, one, tmp_path, format=kind)
+    if kind == "mtz":
+        mtz = gemmi.read_mtz_file(str(written["integrated.mtz"]))
+        assert mtz.nreflections == 1 and len(mtz.batches) == 120
+    elif kind == "xds_ascii":
+        assert list(written) == ["XDS_ASCII_1.HKL"]
+        assert len(gemmi.read_xds_ascii(str(written["XDS_ASCII_1.HKL"])).iobs_array) == 1
+    else:
+        assert "xds_1/SPOT.XDS" in written and "xds_2/SPOT.XDS" not in written and "xds_2/XDS.INP" in written
+
+
+@pytest.mark.parametrize("kind", ["mtz", "xds_ascii"])
+def test_no_reflection_at_all_is_an_error_of_the_user(data, kind):
+    experiments, table = data
+    with pytest.raises(UserError, match="no reflection"):
+        spindle.run("export", experiments, table.select(np.array([], dtype=int)), format=kind)
+
+
+def test_sweeps_of_one_crystal_are_reindexed_alike(data, tmp_path):
+    """The choice among equivalent reference cells is made once: cells that differ a little stay indexed alike."""
+    experiments, table = data
+    cells = ([14.1, 9.74, 14.12, 90, 90.02, 90], [14.12, 9.74, 14.1, 90, 90.02, 90])
+    two = Experiments([
+        replace(experiments[0], crystal=Crystal.from_cell(cell, np.eye(3), "I 1 2 1"), identifier=str(k))
+        for k, cell in enumerate(cells)
+    ])  # fmt: skip
+    even = table.select(table["miller_index"].sum(axis=1) % 2 == 0).select(np.arange(60))
+    both = []
+    for k in range(2):
+        rows = even.view()
+        rows["id"] = np.full(60, k)
+        both.append(rows)
+    written = export(two, ReflectionTable.concatenate(both), tmp_path, format="xds_ascii")
+    found = [gemmi.read_xds_ascii(str(path)) for path in written.values()]
+    order = [np.lexsort((f.zd_array, f.xd_array)) for f in found]
+    np.testing.assert_array_equal(found[0].miller_array[order[0]], found[1].miller_array[order[1]])

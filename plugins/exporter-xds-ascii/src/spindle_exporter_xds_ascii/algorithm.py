@@ -42,7 +42,11 @@ class XdsAsciiExporter(Algorithm):
         experiments, table, notes = in_reference_setting(experiments, reflections)
         assert table is not None
         for i, experiment in enumerate(experiments):
-            data = prepare_intensities(table.of_experiment(i), intensity)
+            rows = table.of_experiment(i)
+            if not len(rows) and len(table):
+                result.messages.append(f"experiment {i} has no reflections: no file is written for it")
+                continue
+            data = prepare_intensities(rows, intensity)
             name = str(target if len(experiments) == 1 else target.with_name(f"{target.stem}_{i + 1}{target.suffix}"))
             kind = data.best
             if intensity == "sum":
@@ -55,10 +59,10 @@ class XdsAsciiExporter(Algorithm):
                 f"{name}: {len(data)} observations; IOBS = {HOLDS[kind]} intensity; XD, YD, ZD are calculated positions"
             )
             if len(experiment.detector) > 1:
-                columns, rows = flat.panel.image_size
+                nx, ny = flat.panel.image_size
                 result.messages.append(
-                    f"{name}: {len(experiment.detector)} panels: XD, YD are positions on the flat detector of {columns} "
-                    f"x {rows} pixels that the header describes, in the plane of panel {flat.from_panel}"
+                    f"{name}: {len(experiment.detector)} panels: XD, YD are positions on the flat detector of {nx} "
+                    f"x {ny} pixels that the header describes, in the plane of panel {flat.from_panel}"
                 )
             result.messages += [f"{n} reflections left out: {reason}" for reason, n in data.dropped.items()]
         result.messages += notes
