@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spindle.errors import HeaderError
+from spindle.images.single import refuse_giants
 
 SECTION = b"--CIF-BINARY-FORMAT-SECTION--"
 START = b"\x0c\x1a\x04\xd5"
@@ -142,6 +143,7 @@ def find_binary(head: bytes, path: Path, first: int = 0) -> BinaryHeader:
     if fast * slow * layers > _MOST_PER_BYTE * numbers["X-Binary-Size"]:
         found = f"{fast * slow * layers} pixels in {numbers['X-Binary-Size']} bytes"
         raise HeaderError(path, place, f"at most {_MOST_PER_BYTE} pixels per byte", found, COPY_AGAIN)
+    refuse_giants(path, place, fast * slow * layers)
     number = fields.get("x-binary-id", "")
     return BinaryHeader(
         start=first + start + len(START),

@@ -11,7 +11,15 @@ import numpy as np
 from spindle.contracts.format import HEAD_SIZE, FormatOptions, ImageModels, ImageReader
 from spindle.errors import FileFormatError, HeaderError, fault
 from spindle.geometry.attenuation import ELECTRONS_BELOW_A, sensor_depth
-from spindle.images.compressed import compression_of, is_compressed, read_all, read_head, thread_buffer
+from spindle.images.compressed import (
+    MOST,
+    compression_of,
+    is_compressed,
+    open_regular,
+    read_all,
+    read_head,
+    thread_buffer,
+)
 from spindle.images.single import no_axis_of_two_theta, no_beam_centre, no_rotation, no_sensor
 from spindle.models import Beam, Detector, Goniometer, Scan
 
@@ -267,7 +275,7 @@ class CbfReader(ImageReader):
             raise IndexError(f"{self.path} holds one image; image {index} was asked for")
         image = self._read_plain(out)
         if image is None:
-            data = read_all(self.path)
+            data = read_all(self.path, self._announced)
             self._take_head(data[:HEAD_SIZE])
             check_readable(self.binary, self.path)
             if data.size < self.binary.start + self.binary.size:
@@ -285,6 +293,10 @@ class CbfReader(ImageReader):
         if rectangles is None:
             return [image]
         return [image[s0:s1, f0:f1] for f0, s0, f1, s1 in rectangles]
+
+    def _announced(self) -> int:
+        """Bytes of the decompressed file, by its header; as many as any file may have where it has several arrays."""
+        return MOST if self._is_tiled else self.binary.start + self.binary.size + HEAD_SIZE
 
     @property
     def _is_tiled(self) -> bool:
@@ -335,7 +347,7 @@ class CbfReader(ImageReader):
     def _read_plain(self, out: list[np.ndarray] | None) -> np.ndarray | None:
         """Pixels of a plain byte-offset file, decoded while reading; None if it is of another kind or damaged."""
         try:
-            with self.path.open("rb", buffering=0) as stream:
+            with open_regular(self.path) as stream:
                 buffer = thread_buffer("piece", PIECE)[:PIECE]
                 filled = stream.readinto(buffer.data) or 0
                 head = buffer[: min(filled, HEAD_SIZE)]

@@ -11,7 +11,7 @@ from spindle.geometry.attenuation import DENSITIES, sensor_depth
 from spindle.images.single import no_sensor
 from spindle.models import Beam, Detector, Panel
 
-from .hdf import fault_at, find_class, get, number, quantity, text
+from .hdf import fault_at, find_class, get, number, quantity, text, unpackable
 from .layout import Entry
 from .modules import Frame, Module, Region, read_modules
 from .trusted import trusted_range
@@ -255,7 +255,7 @@ class DetectorReader:
         node = self.find_map(name, notes)
         if node is None:
             return None
-        values = np.asarray(node[()])
+        values = np.asarray(unpackable(node)[()])
         return values[0] if values.ndim == len(self.shape) + 1 else values
 
     def find_map(self, name: str, notes: list[str]) -> h5py.Dataset | None:
@@ -269,7 +269,7 @@ class DetectorReader:
             notes.append(fault(where, "a dataset", "a link that leads nowhere", f"it is left out{remedy}"))
         if not isinstance(node, h5py.Dataset):
             return None
-        if node.shape in (self.shape, (1, *self.shape)):
+        if node.shape in (self.shape, (1, *self.shape)) and node.dtype.kind in "biuf":
             return node
         hint = " (slow and fast are swapped)" if node.shape == self.shape[::-1] else ""
         expected = f"the shape of the images, {' x '.join(map(str, self.shape))} (slow x fast)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import h5py
 import numpy as np
 
 from spindle.errors import FileFormatError, HeaderError
+from spindle.images.compressed import refuse_special
 
 # Factors to mm, degrees, seconds, angstrom and electronvolts.
 _LENGTHS_MM = {
@@ -33,6 +35,17 @@ UNITS = {
 }
 
 
+# Values of a dataset that is no image; there are at most a million images.
+MOST_VALUES = 1 << 22
+GZIP, _FLETCHER = 1, 3
+# Deflate packs zeros 1032 times.
+MOST_OF_GZIP = 1032
+# Bytes that may be unpacked without looking.
+UNSUSPECTED = 1 << 26
+_PIECE = 1 << 20
+_MOST_LINKS = 16
+
+
 def open_file(path: Path | str) -> h5py.File:
     """Open an HDF5 file for reading, also one that another process is writing in SWMR mode.
 
@@ -42,8 +55,7 @@ def open_file(path: Path | str) -> h5py.File:
         If it does not exist, is no HDF5 file, is cut short, or is being written without SWMR.
     """
     path = Path(path)
-    if not path.exists():
-        raise FileFormatError(f"{path}: no such file")
+    refuse_special(path)
     try:
         return h5py.File(path, "r", locking="best-effort")
     except OSError as error:
@@ -82,7 +94,7 @@ def line_to_set(node: Any, name: str, value: str) -> str:
 def text(value: Any) -> str:
     """A string however HDF5 stores it: fixed or variable length, bytes, array of one."""
     if isinstance(value, h5py.Dataset):
-        value = value[()]
+        value = small(value)[()]
     if isinstance(value, np.ndarray):
         value = value.ravel()[0] if value.size else ""
     if isinstance(value, bytes):
@@ -108,10 +120,90 @@ def find_class(group: h5py.Group, name: str) -> list[h5py.Group]:
 def get(group: h5py.Group, path: str) -> Any:
     """A member of a group; None when it is not there, its link leads nowhere, or it is a dataset without any value."""
     try:
+        if not _leads_to_regular_files(group, path):
+            return None
         node = group.get(path)
-    except (OSError, KeyError, ValueError):
+    except (OSError, KeyError, ValueError, RuntimeError, RecursionError):
         return None
     return None if isinstance(node, h5py.Dataset) and node.shape is None else node
+
+
+def _leads_to_regular_files(group: h5py.Group, path: str, depth: int = 0) -> bool:
+    """Whether a path can be followed: HDF5 waits for a writer when a link leads to a pipe."""
+    if depth > _MOST_LINKS:
+        return False
+    here = group.file if path.startswith("/") else group
+    names = [n for n in path.split("/") if n and n != "."]
+    for i, name in enumerate(names):
+        link = here.get(name, getlink=True)
+        if isinstance(link, h5py.SoftLink) and not _leads_to_regular_files(here, link.path, depth + 1):
+            return False
+        if isinstance(link, h5py.ExternalLink):
+            folder = Path(here.file.filename).absolute().parent
+            for target in (folder / link.filename, folder / Path(link.filename).name, Path(link.filename)):
+                if target.exists() and not target.is_file():
+                    return False
+        if i + 1 < len(names):
+            below = here.get(name)
+            if not isinstance(below, h5py.Group):
+                return below is not None
+            here = below
+    return True
+
+
+def small(node: h5py.Dataset) -> h5py.Dataset:
+    """A dataset that is no image, when it can be read: no larger than such ones are.
+
+    Raises
+    ------
+    FileFormatError
+        If it is larger, in the file or unpacked, or its values are in files of another kind.
+    """
+    if node.size and (node.size > MOST_VALUES or node.size * node.dtype.itemsize > 8 * MOST_VALUES):
+        found = f"{' x '.join(map(str, node.shape))} of {node.dtype}"
+        raise fault_at(node, f"at most {MOST_VALUES} values", found, "the file is damaged: copy it again")
+    return unpackable(node)
+
+
+def unpackable(node: h5py.Dataset) -> h5py.Dataset:
+    """A dataset whose chunks hold no more than they should, and whose external files are regular ones."""
+    plist = node.id.get_create_plist()
+    for i in range(plist.get_external_count()):
+        name = plist.get_external(i)[0].decode("utf-8", "surrogateescape")
+        folder = Path(node.file.filename).absolute().parent
+        for target in (Path(name), folder / name):
+            if target.exists() and not target.is_file():
+                raise fault_at(node, "values in a regular file", f"{name}, which is none", "copy the file again")
+    if node.chunks is None or node.is_virtual:
+        return node
+    filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+    if GZIP not in filters:
+        return node
+    room = int(np.prod(node.chunks)) * node.dtype.itemsize
+    suspects: list[tuple[int, ...]] = []
+
+    def look(info: Any) -> None:
+        if info.size * MOST_OF_GZIP > room + UNSUSPECTED and not info.filter_mask:
+            suspects.append(tuple(info.chunk_offset))
+
+    node.id.chunk_iter(look)
+    for at in suspects:
+        refuse_bomb(node, at, room, filters)
+    return node
+
+
+def refuse_bomb(node: h5py.Dataset, at: tuple[int, ...], room: int, filters: list[int]) -> None:
+    """Raise FileFormatError when the gzip of a chunk holds more than the chunk, before HDF5 makes room for all of it."""
+    if filters[-1] not in (GZIP, _FLETCHER):
+        return
+    _, stored = node.id.read_direct_chunk(at)
+    inflater, found = zlib.decompressobj(), 0
+    part = inflater.decompress(stored, _PIECE)
+    while part:
+        found += len(part)
+        if found > room + 4:
+            raise fault_at(node, f"{room} bytes in the chunk at {at}", "more", "the file is damaged: copy it again")
+        part = inflater.decompress(inflater.unconsumed_tail, _PIECE)
 
 
 def numbers(node: h5py.Dataset) -> np.ndarray:
@@ -123,7 +215,7 @@ def numbers(node: h5py.Dataset) -> np.ndarray:
         If they are not numbers.
     """
     try:
-        return np.atleast_1d(np.asarray(node[()], dtype=np.float64)).ravel()
+        return np.atleast_1d(np.asarray(small(node)[()], dtype=np.float64)).ravel()
     except (TypeError, ValueError) as error:
         raise fault_at(node, "numbers", repr(text(node)), "write numbers there") from error
 

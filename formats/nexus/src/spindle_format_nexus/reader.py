@@ -13,6 +13,7 @@ import numpy as np
 from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
 from spindle.errors import FileFormatError, HeaderError, fault
 from spindle.geometry.attenuation import ELECTRONS_BELOW_A
+from spindle.images.single import refuse_giants
 
 from .beam import BeamReader
 from .detector import DetectorReader
@@ -23,6 +24,8 @@ from .stored import Frames, StoredFrames, open_frames
 
 # Bits of pixel_mask that tell of a pixel not to be used; the upper half are properties (NXdetector, NeXus).
 _BAD_BITS = 0x0000FFFF
+# Images of one file: no measurement has as many.
+MOST_IMAGES = 1_000_000
 
 
 @dataclass(slots=True, eq=False)
@@ -106,6 +109,11 @@ class NexusReader(ImageReader):
             found = f"{dataset.dtype} of {' x '.join(map(str, dataset.shape)) or 'no axes'}"
             expected = "images, numbers with the axes (image, slow, fast) or (image, module, slow, fast)"
             raise fault_at(dataset, expected, found, "name the right dataset in the attribute 'signal' of its group")
+        frame = dataset.shape[-2:] if dataset.ndim == 2 else dataset.shape[1:]
+        if dataset.ndim > 2 and dataset.shape[0] > MOST_IMAGES:
+            found = f"{dataset.shape[0]}"
+            raise fault_at(dataset, f"at most {MOST_IMAGES} images", found, "the file is damaged: copy it again")
+        refuse_giants(Path(dataset.file.filename), dataset.name, int(np.prod([int(n) for n in frame], dtype=object)))
         if dataset.shape[-2:] != first.shape[-2:] or dataset.dtype != first.dtype:
             expected = f"images as in {first.name}, {first.dtype} of {' x '.join(map(str, first.shape[1:]))}"
             found = f"{dataset.dtype} of {' x '.join(map(str, dataset.shape[1:]))}"

@@ -14,7 +14,7 @@ from spindle.images.compressed import thread_buffer
 
 from . import kernels
 from .chunks import ChunkSizes, tiles_of
-from .hdf import fault_at
+from .hdf import MOST_OF_GZIP, UNSUSPECTED, fault_at, refuse_bomb, unpackable
 from .virtual import Box, Mapping, mappings
 
 BITSHUFFLE, LZ4, GZIP = 32008, 32004, 1
@@ -23,6 +23,8 @@ _FILTER_NAMES = {
     BITSHUFFLE: "bitshuffle", LZ4: "LZ4", GZIP: "gzip", 2: "shuffle", 3: "Fletcher checksum", 32015: "Zstandard",
     32001: "Blosc", 32000: "LZF", 32013: "ZFP", 32026: "Blosc2",
 }  # fmt: skip
+MOST_CHUNKS = 1 << 14
+MOST_DEPTH = 8
 LEAVE_OUT = "geometry.scan.image_range=<first>,<last>"
 
 
@@ -54,9 +56,23 @@ class StoredFrames:
         self.shape: tuple[int, ...] = dataset.shape if self.is_single else dataset.shape[1:]
         self.dtype = dataset.dtype
         self.codec = self._codec()
+        self._is_safe: bool | None = None
+        if dataset.chunks is not None:
+            self._refuse_tiny_chunks()
+        else:
+            unpackable(dataset)
         if self.codec != "hdf5":
             self._tiles = tiles_of(dataset.chunks[1:], self.shape)
             self._chunks = ChunkSizes(dataset, len(self._tiles))
+
+    def _refuse_tiny_chunks(self) -> None:
+        """Raise for images in more pieces than can be handled one by one."""
+        chunks = self.dataset.chunks if self.is_single else self.dataset.chunks[1:]
+        n = int(np.prod([-(-n // c) for n, c in zip(self.shape, chunks, strict=True)]))
+        if n > MOST_CHUNKS:
+            found = f"{n} chunks of {' x '.join(map(str, chunks))}"
+            remedy = f"h5repack -l {self.dataset.name}:CHUNK=1x{'x'.join(map(str, self.shape))} makes one of each"
+            raise fault_at(self.dataset, f"at most {MOST_CHUNKS} chunks in an image", found, remedy)
 
     def count(self) -> int:
         """Number of frames now; a growing dataset is looked at again."""
@@ -157,9 +173,13 @@ class StoredFrames:
             self._check(status, at, frame, start, size, n_bytes, stored)
         elif self.codec == "gzip":
             try:
-                content = np.frombuffer(zlib.decompress(stored.data), dtype=np.uint8)
+                inflater = zlib.decompressobj()
+                content = np.frombuffer(inflater.decompress(stored.data, n_bytes + 1), dtype=np.uint8)
             except zlib.error as error:
                 raise self._broken(frame, start, f"{n_bytes} bytes of pixels", f"damaged gzip ({error})") from error
+            if content.size >= n_bytes and not inflater.eof:
+                found = "more" if content.size > n_bytes else "damaged gzip (no end)"
+                raise self._broken(frame, start, f"{n_bytes} bytes of pixels", found)
         if content.size != n_bytes:
             raise self._broken(frame, start, f"{n_bytes} bytes of pixels", f"{content.size}")
         np.copyto(out, content.view(kind), casting="unsafe")
@@ -195,10 +215,33 @@ class StoredFrames:
             "wait if the file is still being written",
         )
 
+    def _refuse_bombs(self, frame: int) -> None:
+        """Look into the chunks of a frame that gzip could have made far larger than they are, once for each."""
+        if self._is_safe is None:
+            filters = [f for f, _ in self._filters()]
+            self._is_safe = GZIP not in filters or self.dataset.chunks is None
+            self._looked: set[int] = set()
+        if self._is_safe:
+            return
+        dataset = self.dataset
+        layer = 0 if self.is_single else frame // dataset.chunks[0]
+        if layer in self._looked:
+            return
+        room = int(np.prod(dataset.chunks)) * self.dtype.itemsize
+        filters = [f for f, _ in self._filters()]
+        edges = dataset.chunks if self.is_single else dataset.chunks[1:]
+        for start, _, _ in tiles_of(edges, self.shape):
+            at = start if self.is_single else (layer * dataset.chunks[0], *start)
+            info = dataset.id.get_chunk_info_by_coord(at)
+            if info.size * MOST_OF_GZIP > room + UNSUSPECTED and not info.filter_mask:
+                refuse_bomb(dataset, at, room, filters)
+        self._looked.add(layer)
+
     def _read_by_hdf5(self, frame: int, out: np.ndarray) -> None:
         import hdf5plugin  # noqa: F401 (registers its filters)
 
         dataset = self.dataset
+        self._refuse_bombs(frame)
         raw = temporary("hdf5", int(np.prod(self.shape)), self.dtype).reshape(self.shape)
         try:
             if self.is_single:
@@ -295,5 +338,8 @@ Frames = StoredFrames | VirtualFrames
 
 
 def open_frames(dataset: h5py.Dataset, depth: int = 0) -> Frames:
-    """Frames of a dataset of any layout."""
+    """Frames of a dataset of any layout; virtual ones that lead back to themselves are refused."""
+    if depth > MOST_DEPTH:
+        expected = f"virtual datasets at most {MOST_DEPTH} deep"
+        raise fault_at(dataset, expected, "deeper ones, or a circle", "copy the file again")
     return VirtualFrames(dataset, depth) if dataset.is_virtual else StoredFrames(dataset)

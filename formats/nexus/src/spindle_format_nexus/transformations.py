@@ -59,6 +59,10 @@ class Axis:
         return out
 
 
+# Axes of the largest diffractometer, ten times.
+_MOST_AXES = 100
+
+
 def follow(node: h5py.Group | h5py.Dataset, what: str, notes: list[str]) -> list[Axis]:
     """The transformations that something depends on, the nearest first.
 
@@ -117,6 +121,9 @@ def follow(node: h5py.Group | h5py.Dataset, what: str, notes: list[str]) -> list
                 f"a circle back to {found.name}",
                 "correct depends_on",
             )
+        if len(seen) > _MOST_AXES:
+            expected = f"a chain of at most {_MOST_AXES} transformations, from {node.name}"
+            raise fault_at(current, expected, "a longer one", "correct depends_on")
         seen.add(found.name)
         if isinstance(found, h5py.Dataset):
             axes.append(read_axis(found))

@@ -21,6 +21,8 @@ from .layout import external_dataset
 
 # What HDF5 gives for the count of a selection without end.
 _UNLIMITED = 1 << 62
+# Longer ones are left to HDF5, which keeps no list of the indices.
+_LONGEST_AXIS = 1 << 24
 
 Box = tuple[slice, ...]
 
@@ -84,11 +86,13 @@ def _selection(space: Any, shape: tuple[int, ...]) -> list[np.ndarray] | None:
     """Indices along each axis of a regular selection; None for others."""
     kind = space.get_select_type()
     if kind == h5py.h5s.SEL_ALL:
-        return [np.arange(n) for n in shape]
+        return None if max(shape) > _LONGEST_AXIS else [np.arange(n) for n in shape]
     if kind != h5py.h5s.SEL_HYPERSLABS or not space.is_regular_hyperslab():
         return None
     axes = []
     for start, stride, count, block, size in zip(*space.get_regular_hyperslab(), shape, strict=True):
+        if size > _LONGEST_AXIS:
+            return None
         if count >= _UNLIMITED or block >= _UNLIMITED:
             count, block = (1, size - start) if block >= _UNLIMITED else (-(-(size - start) // stride), block)
         indices = (start + stride * np.arange(count)[:, None] + np.arange(block)[None, :]).ravel()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import bz2
-import gzip
-import shutil
+import errno
+import os
+import stat
 import tempfile
 import threading
 import zlib
+from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +22,16 @@ from spindle.errors import FileFormatError, HeaderError
 GZIP_MAGIC = b"\x1f\x8b"
 BZIP2_MAGIC = b"BZh"
 CHUNK = 1 << 18
+# A member of gzip is fed to its decoder by pieces that grow from this size: files of many small ones are not copied again
+# and again.
+SMALL_WINDOW = 1 << 14
+# Bytes that a compressed image may have without its header being asked, and those that no single image has.
+UNASKED, MOST, MOST_PLAIN = 1 << 26, 1 << 30, 1 << 32
+# Stacks of images have been packed a hundred times at most; a thousand times is a file of zeros.
+MOST_TIMES = 200
+# Blocked gzip ends in one empty member.
+MOST_EMPTY = 100
+_NO_IMAGE = "this is no image: leave it out"
 
 _buffers = threading.local()
 
@@ -31,10 +45,35 @@ def compression_of(start: bytes) -> str:
     return ""
 
 
+def refuse_special(path: Path | str) -> None:
+    """Raise FileFormatError for what is there and no regular file: a folder, a pipe, a device, a link to itself."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise _unreadable(Path(path), error) from error
+    if not stat.S_ISREG(mode):
+        raise _special(Path(path), mode)
+
+
+def open_regular(path: Path) -> FileIO:
+    """Open a regular file for reading; nothing else is opened, so that a pipe without a writer does not block."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise _special(path, found.st_mode)
+        if found.st_size == 0:
+            raise _empty(path)  # files of /proc, too, some of which never end
+        return FileIO(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
 def is_compressed(path: Path) -> bool:
     """Whether a file begins like a compressed one. Raises FileFormatError when it cannot be opened."""
     try:
-        with path.open("rb", buffering=0) as stream:
+        with open_regular(path) as stream:
             return bool(compression_of(stream.read(4)))
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -50,7 +89,7 @@ def read_head(path: Path | str, size: int = HEAD_SIZE) -> bytes:
     """
     path = Path(path)
     try:
-        with path.open("rb", buffering=0) as stream:
+        with open_regular(path) as stream:
             chunk = stream.read(size)
             kind = compression_of(chunk)
             if not kind:
@@ -80,10 +119,16 @@ def read_head(path: Path | str, size: int = HEAD_SIZE) -> bytes:
     return head
 
 
-def read_all(path: Path | str) -> np.ndarray:
+def read_all(path: Path | str, announced: Callable[[], int] | None = None) -> np.ndarray:
     """The whole file after decompression.
 
     The result is a view of a buffer of the calling thread: it holds until the same thread reads its next file.
+
+    Parameters
+    ----------
+    path : path
+    announced : callable, optional
+        Bytes that the header announces; asked for only when a compressed file holds more than 64 MiB. No more is read.
 
     Returns
     -------
@@ -96,11 +141,15 @@ def read_all(path: Path | str) -> np.ndarray:
     """
     path = Path(path)
     try:
-        with path.open("rb", buffering=0) as stream:
+        with open_regular(path) as stream:
             size = stream.seek(0, 2)
             stream.seek(0)
             if size == 0:
                 raise _empty(path)
+            if size > UNASKED and announced is not None and not compression_of(_start(stream)):
+                size = min(size, max(announced(), UNASKED))
+            if size > MOST_PLAIN:
+                raise HeaderError(path, "size of the file", f"at most {MOST_PLAIN} bytes", f"{size}", _NO_IMAGE)
             buffer = thread_buffer("raw", size)
             view = buffer.data[:size]
             got = 0
@@ -112,12 +161,42 @@ def read_all(path: Path | str) -> np.ndarray:
         kind = compression_of(bytes(view[:4]))
         if not kind:
             return buffer[:got]
-        content = _inflate(view[:got], kind)
+        return _unpack(view[:got], kind, path, announced)
     except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(path, error) from error
-    target = thread_buffer("content", len(content))
-    target[: len(content)] = np.frombuffer(content, dtype=np.int8)
-    return target[: len(content)]
+
+
+def _start(stream: FileIO) -> bytes:
+    """The first bytes of a file that is at its beginning, and is again."""
+    start = stream.read(4)
+    stream.seek(0)
+    return start
+
+
+def _unpack(data: memoryview, kind: str, path: Path, announced: Callable[[], int] | None) -> np.ndarray:
+    """Content of a compressed file, (n_bytes,) int8, as far as its header announces it."""
+    limit, is_asked = UNASKED, False
+    target = thread_buffer("content", min(4 * len(data), UNASKED))
+    at = 0
+    for piece in _pieces(data, kind, path):
+        end = at + len(piece)
+        if end > limit and not is_asked:
+            is_asked = True
+            if announced is None:
+                limit = MOST
+            else:
+                limit = min(max(announced(), UNASKED), MOST)
+        if end > limit:
+            if announced is not None and limit < MOST:
+                return target[:at]
+            raise HeaderError(path, "compression", f"at most {MOST} bytes of one image", "more", _NO_IMAGE)
+        if end > target.size:
+            grown = np.empty(min(2 * end, MOST), dtype=np.int8)
+            grown[:at] = target[:at]
+            _buffers.content = target = grown
+        target[at:end] = np.frombuffer(piece, dtype=np.int8)
+        at = end
+    return target[:at]
 
 
 def map_file(path: Path | str) -> np.ndarray:
@@ -136,17 +215,23 @@ def map_file(path: Path | str) -> np.ndarray:
     """
     path = Path(path)
     try:
-        with path.open("rb") as stream:
-            start = stream.read(4)
-            stream.seek(0)
-            kind = compression_of(start)
-            if start and not kind:
-                return np.asarray(np.memmap(stream, dtype=np.int8, mode="r"))
-            source = gzip.GzipFile(fileobj=stream) if kind == "gzip" else bz2.BZ2File(stream)
+        with open_regular(path) as stream:
+            size = stream.seek(0, 2)
+            if size == 0:
+                raise _empty(path)
+            mapped = np.memmap(stream, dtype=np.int8, mode="r")
+            kind = compression_of(mapped[:4].tobytes())
+            if not kind:
+                return np.asarray(mapped)
+            limit, found = max(MOST, MOST_TIMES * size), 0
             with tempfile.TemporaryFile() as unpacked:
-                if kind:
-                    shutil.copyfileobj(source, unpacked, CHUNK)
-                if not unpacked.tell():
+                for piece in _pieces(mapped.data, kind, path):
+                    found += len(piece)
+                    if found > limit:
+                        most = f"at most {MOST_TIMES} times the {size} bytes of the file, as images have"
+                        raise HeaderError(path, "compression", most, "more", _NO_IMAGE)
+                    unpacked.write(piece)
+                if not found:
                     raise _empty(path)
                 unpacked.flush()
                 return np.asarray(np.memmap(unpacked, dtype=np.int8, mode="r"))
@@ -154,19 +239,36 @@ def map_file(path: Path | str) -> np.ndarray:
         raise _unreadable(path, error) from error
 
 
-def _inflate(data: memoryview, kind: str) -> bytes:
-    """Content of all gzip members or bzip2 streams, one after the other."""
-    if kind == "bzip2":
-        return bz2.decompress(data)
-    parts = []
-    rest: bytes | memoryview = data
-    while len(rest) and bytes(rest[:2]) == GZIP_MAGIC:
-        inflater = zlib.decompressobj(31)
-        parts.append(inflater.decompress(rest))
-        if not inflater.eof:
-            raise EOFError("Compressed file ended before the end-of-stream marker was reached")
-        rest = inflater.unused_data
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+def _pieces(data: memoryview, kind: str, path: Path) -> Iterator[bytes]:
+    """Content of all gzip members or bzip2 streams, one after the other, in pieces of at most `CHUNK` bytes.
+
+    Checksums at the end of members are compared by the decoders.
+    """
+    at = n_empty = 0
+    while at < len(data):
+        if at and compression_of(bytes(data[at : at + 4])) != kind:
+            return  # what follows the last member is no content
+        inflater: Any = zlib.decompressobj(31) if kind == "gzip" else bz2.BZ2Decompressor()
+        window, found = SMALL_WINDOW, 0
+        while not inflater.eof:
+            fed = data[at : at + window]
+            if not fed:
+                raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+            at += len(fed)
+            window = min(2 * window, CHUNK)
+            piece = inflater.decompress(fed, CHUNK)
+            while True:
+                found += len(piece)
+                if piece:
+                    yield piece
+                rest = inflater.unconsumed_tail if kind == "gzip" else b""
+                if inflater.eof or (not rest and (kind == "gzip" or inflater.needs_input)):
+                    break
+                piece = inflater.decompress(rest, CHUNK)
+        at -= len(inflater.unused_data)
+        n_empty = 0 if found else n_empty + 1
+        if n_empty > MOST_EMPTY:
+            raise HeaderError(path, f"compression, byte {at}", "pixels", f"{n_empty} empty parts in a row", _NO_IMAGE)
 
 
 def thread_buffer(name: str, size: int) -> np.ndarray:
@@ -189,6 +291,15 @@ def _empty(path: Path) -> HeaderError:
     return HeaderError(path, "the file is empty", "an image", "0 bytes", "copy it again, or leave it out")
 
 
+def _special(path: Path, mode: int) -> HeaderError:
+    kinds = (
+        (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
+        (stat.S_ISSOCK, "a socket"),
+    )  # fmt: skip
+    kind = next((name for test, name in kinds if test(mode)), "something else")
+    return HeaderError(path, "kind of file", "a regular file", kind, "name an image file")
+
+
 def _unreadable(path: Path, error: Exception) -> FileFormatError:
     """What went wrong, in words."""
     text = str(error)
@@ -196,6 +307,10 @@ def _unreadable(path: Path, error: Exception) -> FileFormatError:
     if isinstance(error, EOFError) or "end-of-stream" in text or "incomplete" in text:
         return HeaderError(
             path, "end of the file", "the end of the compression", None, f"the file is cut short: {test}"
+        )
+    if isinstance(error, OSError) and error.errno == errno.ELOOP:
+        return HeaderError(
+            path, "link", "one that leads to a file", "one that leads back to itself", "name an image file"
         )
     if isinstance(error, FileNotFoundError):
         return FileFormatError(f"{path}: no such file")

@@ -17,7 +17,7 @@ from spindle.plugins import is_strict, registry
 from spindle.plugins.blame import blame_of
 from spindle.plugins.host import HostContext, PluginHost, current_context
 
-from .compressed import read_head
+from .compressed import read_head, refuse_special
 
 log = logging.getLogger(__name__)
 
@@ -210,6 +210,7 @@ def reopen_image(
 def _opened(
     name: str, path: Path, head: bytes, options: FormatOptions, parameters: Mapping[str, Any] | None
 ) -> ImageReader:
+    refuse_special(path)
     reader: ImageReader = _format(name, parameters).open_image(path=path, head=head, options=options)
     reader.format = name  # that of a variant may be the reader of the format that it specialises
     return reader

@@ -15,7 +15,11 @@ from spindle.errors import HeaderError, SpindleError, fault
 
 from .compressed import read_all, read_head
 
-__all__ = ["HeaderReader", "SingleImageReader", "epoch_of", "fill"]
+__all__ = ["MOST_PIXELS", "HeaderReader", "SingleImageReader", "epoch_of", "fill", "refuse_giants"]
+
+# The largest cameras have a tenth of that.
+MOST_PIXELS = 1 << 28
+_MOST_PER_PIXEL, _MOST_HEADER = 8, 1 << 24
 
 _DATES = (
     "%a %b %d %H:%M:%S %Y", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y:%m:%d %H:%M:%S", "%m/%d/%y %H:%M:%S",
@@ -32,6 +36,18 @@ def epoch_of(text: str) -> float:
         except ValueError:
             continue
     return 0.0
+
+
+def refuse_giants(path: Path, place: str, n_pixels: int) -> None:
+    """Raise a `HeaderError` for images that are larger than any detector's, and than what memory holds."""
+    if n_pixels > MOST_PIXELS:
+        raise HeaderError(
+            path,
+            place,
+            f"at most {MOST_PIXELS} pixels in an image",
+            f"{n_pixels}",
+            "the file is damaged: copy it again",
+        )
 
 
 def fill(pixels: list[np.ndarray], out: list[np.ndarray] | None = None) -> list[np.ndarray]:
@@ -130,7 +146,10 @@ class HeaderReader(ImageReader):
 
     @cached_property
     def _models(self) -> ImageModels:
-        return self.make_models()
+        models = self.make_models()
+        sizes = [p.image_size for p in models.detector]
+        refuse_giants(self.path, "header, size of the image", sum(fast * slow for fast, slow in sizes))
+        return models
 
     def _check(self, index: int) -> None:
         if index != 0 and not 0 <= index < self.n_images:
@@ -236,10 +255,15 @@ class SingleImageReader(HeaderReader):
             The whole file, decompressed; it lies in a buffer that the next file overwrites.
         """
 
+    def announced(self) -> int:
+        """Bytes of the decompressed file at most, by the size of the image in its header."""
+        n_pixels = sum(p.image_size[0] * p.image_size[1] for p in self._models.detector)
+        return _MOST_HEADER + _MOST_PER_PIXEL * n_pixels
+
     def read(self, index: int = 0, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
         """Pixels; see `ImageReader.read`."""
         self._check(index)
-        data = read_all(self.path)
+        data = read_all(self.path, self.announced)
         if not self._head:
             self._head = data[:HEAD_SIZE].tobytes()
         try:
