@@ -17,9 +17,20 @@ from .scan import Scan
 MODEL_NAMES = ("beam", "detector", "goniometer", "scan", "crystal", "profile", "imageset", "scaling_model")
 
 
+_OURS = uuid.UUID("6f0d4ad0-6c0b-4d53-9d0e-2b7f0a6c9a51")
+
+
 def new_identifier() -> str:
-    """A fresh identifier for an experiment."""
+    """A fresh identifier, at random, for an experiment of which nothing is known yet."""
     return str(uuid.uuid4())
+
+
+def derived_identifier(*parts: object) -> str:
+    """The identifier that belongs to some parts (texts or what `str` makes of them): equal parts, equal identifier.
+
+    Programs name their experiments with it, after what these are made from, so that a repeated run writes the same bytes.
+    """
+    return str(uuid.uuid5(_OURS, "\x1f".join(map(str, parts))))
 
 
 @dataclass(frozen=True, eq=False)

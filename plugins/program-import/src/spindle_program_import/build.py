@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +13,7 @@ from spindle.images import format_parameters
 from spindle.models import Experiment, Experiments, ImageSet, Scan
 from spindle.params import Auto
 
+from .content import content_of, named_by_content
 from .grouping import Frame, Run, Series, hidden_rotation, sweep_angles
 from .lookups import lookup_files
 
@@ -50,6 +50,8 @@ class Builder:
         if self.params.input.as_grid_scan:
             items = self._grid(items)
         self._hidden_rotations(runs)
+        if self.params.identifier_type == "uuid":
+            return named_by_content(items)
         return Experiments(items)
 
     # -- images without a scan -----------------------------------------------------------------------------------------
@@ -62,7 +64,7 @@ class Builder:
             single_file_indices=(header.index,) if series.is_container else None,
             **self._imageset_fields(),
         )
-        return Experiment(frame.beam, frame.detector, imageset=imageset, identifier=self._identifier(frame))
+        return Experiment(frame.beam, frame.detector, imageset=imageset, identifier=self._identifier(frame, frame))
 
     def _grid(self, items: list[Experiment]) -> list[Experiment]:
         size = self.params.input.grid_size
@@ -104,7 +106,7 @@ class Builder:
             frames[0].goniometer,
             scan,
             imageset=imageset,
-            identifier=self._identifier(frames[0]),
+            identifier=self._identifier(frames[0], frames[-1]),
         )
 
     def _template_set(self, series: Series, scan: Scan) -> ImageSet:
@@ -153,12 +155,12 @@ class Builder:
             "format": params.format.name,
         }
 
-    def _identifier(self, frame: Frame) -> str:
+    def _identifier(self, frame: Frame, last: Frame) -> str:
         kind = self.params.identifier_type
         if kind == "None":
             return ""
         if kind == "uuid":
-            return str(uuid.uuid4())
+            return f"{content_of(frame)} {frame.number} {last.number}"
         epoch = frame.header.models.epoch
         if not epoch:
             raise ModelError(

@@ -113,7 +113,7 @@ class ImportParams(Params):
     identifier_type = Choice(
         ["uuid", "timestamp", "None"],
         default="uuid",
-        help="How experiments are named: at random, by time of collection, not at all.",
+        help="How experiments are named: by a hash of their images and models (equal inputs, equal names), by time of collection, not at all.",
     )
 
     class output(Params):

@@ -11,7 +11,7 @@ from spindle.contracts.indexing import IndexingError
 from spindle.contracts.refiner import RefinementError, RefinementResult
 from spindle.geometry import predict_for_indexed
 from spindle.models import Crystal, Experiments
-from spindle.models.experiment import new_identifier
+from spindle.models.experiment import derived_identifier
 from spindle.params import Auto
 from spindle.spots.max_cell import estimate_max_cell
 from spindle.symmetry import ChangeOfBasis, constrain_crystal, primitive_operator
@@ -185,8 +185,11 @@ class Indexer:
     def _add(self, crystals: list[Crystal]) -> None:
         for crystal in crystals:
             self.crystals.append(crystal)
-            first = len(self.crystals) == 1
-            self.identifiers += [s.identifier if first else new_identifier() for s in self.sweeps]
+            number = len(self.crystals)
+            self.identifiers += [
+                s.identifier if number == 1 else derived_identifier(s.identifier, i, "lattice", number)
+                for i, s in enumerate(self.sweeps)
+            ]
 
     def _drop_last(self) -> None:
         self.crystals.pop()

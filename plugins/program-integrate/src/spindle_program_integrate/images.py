@@ -8,7 +8,7 @@ import numpy as np
 
 from spindle.errors import UserError
 from spindle.models import Experiments
-from spindle.models.experiment import new_identifier
+from spindle.models.experiment import derived_identifier
 
 
 def restrict_scan(experiments, ranges, reference):
@@ -44,7 +44,7 @@ def restrict_scan(experiments, ranges, reference):
                     scan=experiment.scan.slice(a + 1, b),
                     crystal=crystal,
                     beam=beam,
-                    identifier=new_identifier(),
+                    identifier=derived_identifier(experiment.identifier, i, "images", a + 1, b),
                 )
             )
             if reference is not None:

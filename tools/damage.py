@@ -1,0 +1,403 @@
+"""Damaged inputs for every program that reads experiments, reflections, records and parameter files.
+
+``python tools/damage.py FOLDER --kind expt --cases 200 --seed 7`` takes the files of a finished ``spindle process`` run in FOLDER,
+damages one of them per case, runs a program on it, and counts how it ended. A run may end well or with one message; a traceback, a
+signal, more than `CPU_SECONDS` of processor time, more than `MEMORY` bytes, or a number that is not finite in an output is a
+fault, which is printed with the seed that makes it again. The suite runs a small fixed part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import gzip
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+
+CPU_SECONDS = 60  # the limit of the system; programs take seconds on the small sets that are given
+MEMORY = 3 * 2**30
+BAD_VALUES: tuple[Any, ...] = (
+    None, True, 0, -1, 1, 7, 2**31, 2**63, -(2**70), 1e-300, 1e-6, 0.5, 3.5, 1e6, 1e300, float("nan"), float("inf"), "", "x",
+    "\0", "é" * 70, [], [[]], {}, [1, 2], {"a": 1}, [None] * 9,
+)  # fmt: skip
+
+# Per program the words of its command line; {e} and {r} stand for the experiment and the reflection file.
+PROGRAMS = {
+    "show": "{e} {r}",
+    "find_spots": "{e}",
+    "generate_mask": "{e} border=2",
+    "estimate_gain": "{e}",
+    "search_beam_position": "{e} {r}",
+    "spot_counts_per_image": "{e} {r}",
+    "export_bitmaps": "{e} output.directory=pictures",
+    "merge_cbf": "{e} merge_n_images=2",
+    "apply_mask": "{e} mask.npz",
+    "index": "{e} {r}",
+    "refine": "{e} {r}",
+    "integrate": "{e} {r}",
+    "symmetry": "{e} {r}",
+    "scale": "{e} {r}",
+    "merge": "{e} {r}",
+    "export": "{e} {r}",
+    "export xds_ascii": "{e} {r} format=xds_ascii",
+    "export xds": "{e} {r} format=xds",
+}
+# Which files of the run a program works on.
+STAGES = {
+    "index": ("imported", "strong"),
+    "search_beam_position": ("imported", "strong"),
+    "spot_counts_per_image": ("imported", "strong"),
+    "refine": ("indexed", "indexed"),
+    "integrate": ("refined", "refined"),
+    "symmetry": ("integrated", "integrated"),
+    "scale": ("symmetrized", "symmetrized"),
+    "export xds": ("indexed", "indexed"),
+}
+IMAGES = ("imported", "strong")
+SCALED = ("scaled", "scaled")
+PROCESSED = ("show", "merge", "export", "export xds_ascii")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: "well", "message" or the kind of fault, with what it printed."""
+
+    kind: str
+    text: str
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether it should not have ended so."""
+        return self.kind not in ("well", "message")
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place within nested lists and dictionaries."""
+    if path:
+        yield path
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in children:
+        yield from places(inner, (*path, key))
+
+
+def damaged_tree(content: Any, rng: np.random.Generator) -> Any:
+    """The content with one to three places removed, exchanged, doubled or scaled."""
+    content = copy.deepcopy(content)
+    for _ in range(rng.integers(1, 4)):
+        found = list(places(content))
+        # Short paths are few and change much, long ones are many: both are tried.
+        depth = rng.integers(1, max(map(len, found)) + 1) if found else 0
+        found = [p for p in found if len(p) <= depth] or found
+        if not found:
+            break
+        path = found[rng.integers(len(found))]
+        parent = content
+        for key in path[:-1]:
+            parent = parent[key]
+        key, value = path[-1], parent[path[-1]]
+        action = rng.integers(6)
+        if action == 0:
+            del parent[key]
+        elif action == 1 and isinstance(parent, list):
+            parent.append(copy.deepcopy(value))
+        elif action == 2 and isinstance(value, int | float) and not isinstance(value, bool):
+            parent[key] = value * float(rng.choice([-1.0, 0.0, 1e-3, 1e3, 1e9, 1 + 1e-6]))
+        elif action == 3 and isinstance(value, list):
+            rng.shuffle(value)
+        else:
+            parent[key] = BAD_VALUES[rng.integers(len(BAD_VALUES))]
+    return content
+
+
+def damaged_bytes(content: bytes, rng: np.random.Generator) -> bytes:
+    """The content with flipped bits, a hole, a repeated part, or cut short."""
+    bad = bytearray(content)
+    action = rng.integers(4)
+    if action == 0:
+        return bytes(bad[: rng.integers(len(bad))])
+    if action == 1:
+        first = rng.integers(len(bad))
+        del bad[first : first + rng.integers(1, 200)]
+    elif action == 2:
+        first = rng.integers(len(bad))
+        bad[first:first] = bad[first : first + rng.integers(1, 200)]
+    # Structure stands at the beginning of tables, so half of the flips go there.
+    for place in rng.integers(0, len(bad) if rng.integers(2) else min(len(bad), 2000), rng.integers(1, 5)):
+        bad[min(place, len(bad) - 1)] ^= 1 << rng.integers(8)
+    return bytes(bad)
+
+
+def damaged_experiments(content: bytes, rng: np.random.Generator) -> bytes:
+    """A damaged .expt file."""
+    if rng.integers(5) == 0:
+        return damaged_bytes(content, rng)
+    return json.dumps(damaged_tree(json.loads(content), rng)).encode()
+
+
+def damaged_reflections(content: bytes, rng: np.random.Generator) -> bytes:
+    """A damaged .refl file: bytes, structure, columns lost or exchanged, or wild values in a column."""
+    if rng.integers(4) == 0:
+        return damaged_bytes(content, rng)
+    signature, version, table = msgpack.unpackb(content, raw=True, strict_map_key=False)
+    data = table[b"data"]
+    names = list(data)
+    action = rng.integers(6)
+    name = names[rng.integers(len(names))]
+    if action == 0:
+        del data[name]
+    elif action == 1:
+        data[name] = data[names[rng.integers(len(names))]]
+    elif action == 2:
+        part = table if rng.integers(2) else data[name]
+        keys = list(part) if isinstance(part, dict) else [0, 1]
+        part[keys[rng.integers(len(keys))]] = BAD_VALUES[rng.integers(len(BAD_VALUES))]
+    elif action == 3:
+        n = int(rng.integers(0, 3))
+        for key, (kind, (rows, payload)) in list(data.items()):
+            if isinstance(payload, bytes) and rows and not kind.startswith(b"Shoebox"):
+                data[key] = [kind, [n, payload[: len(payload) // rows * n]]]
+            else:
+                del data[key]
+        table[b"nrows"] = n
+    else:
+        _spoil_values(data, name, rng)
+    try:
+        return bytes(msgpack.packb([signature, version, table], use_bin_type=True))
+    except (TypeError, ValueError, OverflowError):
+        return damaged_bytes(content, rng)
+
+
+def _spoil_values(data: dict[bytes, Any], name: bytes, rng: np.random.Generator) -> None:
+    """Put wild values into rows of a column."""
+    kind, (rows, payload) = data[name]
+    if not isinstance(payload, bytes) or not rows:
+        return
+    kinds = {b"int": "<i4", b"int6": "<i4", b"std::size_t": "<u8", b"bool": "u1", b"cctbx::miller::index<>": "<i4"}
+    dtype = kinds.get(kind, "<f8")
+    if kind.startswith(b"Shoebox") or len(payload) % np.dtype(dtype).itemsize:
+        data[name] = [kind, [rows, damaged_bytes(payload, rng)]]
+        return
+    values = np.frombuffer(payload, dtype).copy()
+    where = rng.random(len(values)) < rng.choice([0.002, 0.1, 1.0])
+    where[rng.integers(len(values))] = True
+    if values.dtype.kind == "f":
+        wild = rng.choice([np.nan, np.inf, -np.inf, 0.0, -1.0, 1e-300, 1e300, -1e30, 1e9, 0.5])
+    else:
+        info = np.iinfo(values.dtype)
+        wild = int(rng.choice([info.min + 1.0, info.max / 2, 0, 1, 99, 1e6])) if rng.integers(3) else int(info.max)
+    values[where] = wild
+    data[name] = [kind, [rows, values.tobytes()]]
+
+
+def damaged_text(content: bytes, rng: np.random.Generator) -> bytes:
+    """A damaged parameter file."""
+    if rng.integers(2):
+        return damaged_bytes(content, rng)
+    bits = [
+        b"[",
+        b"]",
+        b"=",
+        b"\n",
+        b'"',
+        b"'''",
+        b"{",
+        b"}",
+        b"[[",
+        b".",
+        b"\0",
+        b"\xff",
+        b"include file ",
+        b"#",
+        b"9" * 400,
+    ]
+    bad = bytearray(content)
+    for _ in range(rng.integers(1, 6)):
+        place = rng.integers(len(bad) + 1)
+        bad[place:place] = bits[rng.integers(len(bits))] * int(rng.choice([1, 1, 2, 500]))
+    return bytes(bad)
+
+
+def run(words: list[str], folder: Path) -> Outcome:
+    """Run a program in a child of this process, in ``folder``, within limits of memory and time."""
+    log = folder / "printed.txt"
+    child = os.fork()
+    if child == 0:
+        _run_here(words, folder, log)
+    _, status = os.waitpid(child, 0)
+    text = log.read_text(errors="replace")
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return Outcome("too slow" if number == signal.SIGXCPU else f"signal {number}", text)
+    code = os.WEXITSTATUS(status)
+    if "Traceback (most recent call last)" in text or code not in (0, 2):
+        return Outcome("traceback" if code not in (0, 2) else "traceback printed", text)
+    wrong = not_finite(folder)
+    if wrong:
+        return Outcome("not finite", f"{text}\n{wrong}")
+    return Outcome("well" if code == 0 else "message", text)
+
+
+def _run_here(words: list[str], folder: Path, log: Path) -> None:
+    """Be the child: never returns."""
+    code = 99
+    try:
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        os.chdir(folder)
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
+        resource.setrlimit(
+            resource.RLIMIT_AS, (MEMORY + 2**31, MEMORY + 2**31)
+        )  # numba's code takes address space, too
+        from spindle.cli.main import main
+
+        code = main(words)
+    except BaseException as error:
+        os.write(2, f"\nTraceback (most recent call last) of {type(error).__name__}: {error}\n".encode())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) and 0 <= code < 99 else 99)
+
+
+def not_finite(folder: Path) -> str:
+    """What is not finite in the outputs of a run, or is no JSON."""
+    from spindle.errors import SpindleError
+    from spindle.files import read_experiments, read_reflections
+    from spindle.table import SCHEMA
+
+    for path in folder.glob("out*"):
+        try:
+            if path.suffix == ".expt":
+                read_experiments(path)
+            elif path.suffix == ".refl":
+                table = read_reflections(path)
+                for name in SCHEMA:
+                    values = table.get(name)
+                    if values is not None and values.dtype.kind == "f" and not np.isfinite(values).all():
+                        return f"{path.name}: column {name} is not finite"
+        except SpindleError as error:
+            return f"{path.name} cannot be read: {error}"
+    return ""
+
+
+def stage_of(program: str, rng: np.random.Generator) -> tuple[str, str]:
+    """The experiment and reflection file that a program is run on."""
+    if program == "show":
+        return [IMAGES, ("refined", "refined"), SCALED][rng.integers(3)]
+    return STAGES.get(program, SCALED if program in PROCESSED else IMAGES)
+
+
+def case(kind: str, program: str, source: Path, folder: Path, seed: int) -> tuple[list[str], Outcome]:
+    """Damage one file of a run and run a program on it."""
+    rng = np.random.default_rng(seed)
+    stages = stage_of(program, rng)
+    files = {"e": folder / f"{stages[0]}.expt", "r": folder / f"{stages[1]}.refl"}
+    for file in files.values():
+        shutil.copy(source / file.name, file)
+    np.savez(folder / "mask.npz", panel_0=np.ones((420, 400), bool))
+    words = [program.split()[0], *PROGRAMS[program].format(e=files["e"].name, r=files["r"].name).split()]
+    words += [
+        f"output.{what}=out.{end}"
+        for what, end in (("experiments", "expt"), ("reflections", "refl"))
+        if _writes(program, what)
+    ]
+    if kind == "expt":
+        files["e"].write_bytes(damaged_experiments(files["e"].read_bytes(), rng))
+    elif kind == "refl":
+        content = damaged_reflections(files["r"].read_bytes(), rng)
+        if rng.integers(20) == 0:
+            words = [w.replace(".refl", ".refl.gz") if w == files["r"].name else w for w in words]
+            Path(f"{files['r']}.gz").write_bytes(gzip.compress(content))
+        else:
+            files["r"].write_bytes(content)
+    else:
+        name = ["run.toml", "run.phil"][rng.integers(2)]
+        (folder / name).write_bytes(damaged_text(parameter_text(program, name), rng))
+        words.append(name)
+    return words, run(words, folder)
+
+
+def _writes(program: str, what: str) -> bool:
+    name = program.split()[0]
+    if what == "experiments":
+        return name in ("index", "refine", "integrate", "symmetry", "scale", "apply_mask", "search_beam_position")
+    return name in ("find_spots", "index", "refine", "integrate", "symmetry", "scale")
+
+
+def parameter_text(program: str, name: str) -> bytes:
+    """A parameter file with some parameters of every program."""
+    if name.endswith(".toml"):
+        return b'run.seed = 3\noutput.log = "x.log"\n[mp]\nnproc = 1\nmethod = "threads"\n'
+    return b"run {\n  seed = 3\n}\noutput.log = x.log\nmp {\n  nproc = 1\n  method = threads\n}\n"
+
+
+def programs_of(kind: str) -> list[str]:
+    """Programs that read files of a kind."""
+    return [name for name, words in PROGRAMS.items() if kind != "refl" or "{r}" in words]
+
+
+def cases(
+    kind: str, source: Path, n: int, seed: int, programs: list[str] | None = None
+) -> Iterator[tuple[int, str, list[str], Outcome]]:
+    """Run n cases; the seed of a case is enough to make it again.
+
+    Yields
+    ------
+    seed, program, words of the command line, outcome
+    """
+    names = programs or programs_of(kind)
+    for i in range(n):
+        number = seed * 1_000_000 + i
+        program = names[i % len(names)]
+        folder = Path(tempfile.mkdtemp(prefix="damage-"))
+        try:
+            words, outcome = case(kind, program, source, folder, number)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        yield number, program, words, outcome
+
+
+def main() -> int:
+    """Run many cases and print what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="files of a finished run of spindle process")
+    parser.add_argument("--kind", choices=("expt", "refl", "text"), default="expt")
+    parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("SPINDLE_FUZZ_SEED", "1")))
+    parser.add_argument("--program", action="append", choices=list(PROGRAMS), help="only these programs")
+    arguments = parser.parse_args()
+    from spindle.execution.compile_cache import prepare_compile_cache
+
+    prepare_compile_cache()
+    counts: Counter[tuple[str, str]] = Counter()
+    faults = 0
+    for seed, program, words, outcome in cases(
+        arguments.kind, arguments.folder.resolve(), arguments.cases, arguments.seed, arguments.program
+    ):
+        counts[program, outcome.kind] += 1
+        if outcome.is_fault:
+            faults += 1
+            print(f"--- {outcome.kind}: seed {seed}: spindle {' '.join(words)}\n{outcome.text[-2500:]}\n", flush=True)
+    kinds = sorted({kind for _, kind in counts})
+    print(f"{'program':<24}" + "".join(f"{kind:>18}" for kind in kinds))
+    for program in sorted({program for program, _ in counts}):
+        print(f"{program:<24}" + "".join(f"{counts[program, kind]:>18}" for kind in kinds))
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
