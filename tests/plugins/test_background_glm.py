@@ -9,7 +9,8 @@ from spindle_background_glm import GlmBackground
 from spindle_background_glm.kernels import huber_poisson_moments
 
 from spindle.table import MaskCode
-from spindle.testing.background import flat_shoeboxes
+from spindle.testing import make_context
+from spindle.testing.background import flat_shoeboxes, pixel_detector
 
 C = 1.345
 
@@ -87,6 +88,22 @@ def test_negative_values_fail():
     shoeboxes.data[first] = -1
     result = glm().estimate_background(shoeboxes=shoeboxes)
     assert list(result.success) == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize("name", ["glm", "Auto"])
+def test_values_below_zero_are_left_to_least_squares_and_that_is_said(name, caplog):
+    rng = np.random.default_rng(5)
+    shoeboxes = flat_shoeboxes(50, mean=0.2)
+    shoeboxes.data[:] += rng.normal(-0.8, 0.7, len(shoeboxes.data))
+    context = make_context()
+    plugin = context.algorithm("background", name)
+    with caplog.at_level("WARNING"):
+        for _ in range(2):
+            result = plugin.estimate_background(shoeboxes=shoeboxes, detector=pixel_detector())
+    assert caplog.text.count("below zero") == 1
+    assert "background.algorithm=simple" in caplog.text
+    assert result.success.all()
+    assert result.mean.mean() == pytest.approx(-0.6, abs=0.02)
 
 
 def test_values_that_are_no_whole_numbers_give_the_same_mean():

@@ -214,6 +214,15 @@ def test_mask_is_used_by_readers(tmp_path):
     assert np.array_equal(ImageSequence(experiment).mask(0), mask)
 
 
+def test_a_number_for_a_map_is_that_of_all_panels(tmp_path):
+    (experiment,) = load(write_sweep(tmp_path, 2), **{"lookup.gain": "4", "lookup.pedestal": "-1.5"})
+    (panel,) = experiment.detector
+    assert (panel.gain, panel.pedestal) == (4.0, -1.5)
+    assert experiment.imageset.gain is None
+    with pytest.raises(ParameterError, match="positive number or a file"):
+        load(write_sweep(tmp_path, 2), **{"lookup.gain": "0"})
+
+
 def test_maps_are_checked_and_kept_in_the_file(tmp_path):
     images = write_sweep(tmp_path, 2)
     write_map(tmp_path / "gain.h5", [np.full((3, 4), 2.0)])

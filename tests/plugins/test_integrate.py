@@ -129,6 +129,42 @@ def test_intensities_are_unbiased_and_sigmas_honest(data, result, kind, flag):
     assert 0.85 < np.sqrt(np.mean(np.clip(z, -6, 6) ** 2)) < 1.2
 
 
+@pytest.mark.parametrize(
+    ("kind", "gain", "offset", "noise", "background"),
+    [
+        ("SENSOR_PAD", 4.0, -6.0, 2.0, "Auto"),
+        ("SENSOR_PAD", 1.0, -1.0, 0.7, "Auto"),
+        ("SENSOR_PAD", 1.0, -1.0, 0.7, "glm"),
+        ("SENSOR_CCD", 0.25, 0.3, 0.5, "simple"),
+    ],
+)
+def test_integrating_cameras_give_the_same_intensities(data, result, kind, gain, offset, noise, background):
+    spots = data[2]
+    rng = np.random.default_rng(8)
+    name = f"{kind} {gain} {background}"
+    scaled = gain * 8 if gain < 1 else gain  # images here are whole numbers: eighths of a count
+    unit = scaled / gain
+    images = spots.images * gain + offset + noise * rng.normal(size=spots.images.shape)
+    IMAGES[name] = np.rint(images * unit)
+    (panel,) = data[0][0].detector
+    camera = data[0][0].detector.replace_panels([replace(panel, trusted_range=(-1e4, 1e7), gain=scaled, type=kind)])
+    experiments = data[0].replace(0, detector=camera, imageset=ImageSet(template=name))
+    found = run((experiments, *data[1:]), integration__background__algorithm=background)
+    rows, truth = compare(found, spots)
+    table = found.reflections.select(rows)
+    assert len(rows) > 0.95 * len(compare(result, spots)[0])
+    for which, flag in (("sum", Flag.INTEGRATED_SUM), ("prf", Flag.INTEGRATED_PRF)):
+        ok = table.has_flags(flag) & (table["partiality"] > 0.99)
+        assert ok.sum() > 200
+        true = spots.intensity[truth][ok]
+        error = table[f"intensity.{which}.value"][ok] - true
+        z = error / np.sqrt(table[f"intensity.{which}.variance"][ok])
+        assert abs(error.sum() / true.sum()) < 0.02, which
+        weak = true < np.median(true)
+        for part in (weak, ~weak):
+            assert 0.85 < np.sqrt(np.mean(np.clip(z[part], -6, 6) ** 2)) < 1.15, which
+
+
 def test_profile_fitting_is_more_precise_than_summation_for_weak_spots(data, result):
     spots = data[2]
     rows, truth = compare(result, spots)

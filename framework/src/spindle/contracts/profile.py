@@ -98,7 +98,8 @@ class ProfileFitter(Protocol):
         reflections : ReflectionTable
             m rows that are reference spots, fully recorded, without bad pixels, successfully summed.
         shoeboxes : Shoeboxes
-            Their m shoeboxes with data, mask and background.
+            Their m shoeboxes with data, mask and background. The background is the variance of a pixel without signal,
+            as for counted photons: where reading adds noise, data and background are both raised by its variance.
 
         Returns
         -------
@@ -121,7 +122,7 @@ class ProfileFitter(Protocol):
         reflections : ReflectionTable
             n rows.
         shoeboxes : Shoeboxes
-            Their shoeboxes with data, mask and background.
+            Their shoeboxes with data, mask and background, raised as in `learn`.
         expected : (n,) float64, counts
             Mean intensity of reflections of such resolution; negative where unknown.
         background_variance : (n,) float64, counts^2 per pixel^2

@@ -19,6 +19,7 @@ from spindle.numerics.pixel_sums import add_image
 from spindle.numerics.trusted import trusted_mask
 
 from .masking import resolution_map
+from .noise import noise_offsets
 from .sequence import ImageSequence
 
 __all__ = ["AutomaticMask", "PixelSums", "automatic_mask", "judge_pixels", "ring_numbers"]
@@ -167,7 +168,8 @@ def judge_pixels(
     profile = _fill_shadowed_centre(profile)
     result = AutomaticMask([], 0, 0, 0, n_images)
     for ring, one, known in zip(rings, sums, seen, strict=True):
-        expected = profile[ring] * one.count
+        # sums of images that are no counts (a pedestal that was not taken off) may lie below zero: nothing to compare with
+        expected = np.maximum(profile[ring] * one.count, 0.0)
         lit = np.where(known, one.total, 0.0)
         should = np.where(known, expected, 0.0)
         box = _SHADOW_BOX**2
@@ -230,7 +232,9 @@ def automatic_mask(
         return AutomaticMask([np.ones_like(m) for m in masks], 0, 0, 0, 0)
     chosen = np.unique(np.linspace(0, images.n_images - 1, min(max_images, images.n_images)).round().astype(int))
     rings = ring_numbers(experiment)
-    caps = _caps(images, masks, rings, chosen[:: max(len(chosen) // 3, 1)])
+    some = chosen[:: max(len(chosen) // 3, 1)]
+    counts = _Counts(images, masks, some)
+    caps = _caps(images, masks, rings, some, counts)
     local, lock = threading.local(), threading.Lock()
     parts: list[list[PixelSums]] = []
 
@@ -238,6 +242,7 @@ def automatic_mask(
         if not hasattr(local, "sums"):
             local.sums = [PixelSums.empty(m.shape) for m in masks]
             local.images = None
+            local.values = [np.empty(m.shape, np.float32) for m in masks]
             with lock:
                 parts.append(local.sums)
         local.images = images.read(int(index), local.images)
@@ -246,6 +251,7 @@ def automatic_mask(
             low, high = experiment.detector[p].trusted_range
             good = trusted_mask(image, masks[p], low, high, np.empty(image.shape, np.bool_))
             one = local.sums[p]
+            image = counts.of(p, image, local.values[p])
             add_image(image, good, rings[p], caps, one.total, one.count, one.high)
 
     for _ in executor.map(look, chosen):
@@ -259,8 +265,29 @@ def automatic_mask(
     return judge_pixels(rings, sums, len(chosen), find_hot=turned >= 5.0)
 
 
+class _Counts:
+    """Values whose variance is their mean: photons, with the noise of an integrating camera added to them."""
+
+    def __init__(self, images: ImageSequence, masks: Sequence[np.ndarray], indices: np.ndarray) -> None:
+        self.corrections = images.corrections
+        self.offsets = noise_offsets(images, masks, [int(i) for i in indices], self.corrections)
+
+    def of(self, panel: int, raw: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """(slow, fast): the raw values themselves where they are counts already, else ``out``."""
+        correction, offset = self.corrections[panel], self.offsets[panel]
+        if not correction.is_needed and offset == 0.0:
+            return raw
+        values = correction.apply(raw, out)
+        values += np.float32(offset)
+        return values
+
+
 def _caps(
-    images: ImageSequence, masks: Sequence[np.ndarray], rings: Sequence[np.ndarray], indices: np.ndarray
+    images: ImageSequence,
+    masks: Sequence[np.ndarray],
+    rings: Sequence[np.ndarray],
+    indices: np.ndarray,
+    counts: _Counts,
 ) -> np.ndarray:
     """Largest value that counts, for each ring: the median over some images and ``_SIGMA`` standard deviations."""
     n_rings = max(int(r.max()) for r in rings) + 1
@@ -272,7 +299,8 @@ def _caps(
             image = np.ascontiguousarray(raw)
             good = trusted_mask(image, masks[p], low, high, np.empty(image.shape, np.bool_))
             ring_parts.append(rings[p][good])
-            value_parts.append(image[good].astype(np.float64))
+            values = counts.of(p, image, np.empty(image.shape, np.float32))
+            value_parts.append(values[good].astype(np.float64))
         medians.append(_ring_medians(np.concatenate(ring_parts), np.concatenate(value_parts), n_rings))
     level = np.max(medians, axis=0)
     # The median of few counts is a whole number, often 0: allow for the one above.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.background import BackgroundEstimate, usable_pixels
-from spindle.params import Choice, Float, Int
+from spindle.models import Detector
+from spindle.params import Choice, Float, Int, make
 from spindle.params import Params as ParamsBase
 from spindle.table import Shoeboxes
 
@@ -14,12 +18,14 @@ from . import kernels
 
 __all__ = ["GlmBackground"]
 
+log = logging.getLogger(__name__)
+
 
 class GlmBackground(Algorithm):
     """Robust Poisson regression of the background pixels.
 
-    Unbiased for photon counts however few, and hardly moved by bright pixels of neighbours, ice or cosmic rays. Needs
-    counts (gain 1); a shoebox with negative background pixels fails.
+    Unbiased for photon counts however few, and hardly moved by bright pixels of neighbours, ice or cosmic rays. Values
+    below zero are no counts: reflections among which there are any are left to ``simple``, which is said once.
 
     References
     ----------
@@ -50,10 +56,16 @@ class GlmBackground(Algorithm):
 
         min_pixels = Int(10, min=1, help="Fewest background pixels that a shoebox needs.", level=1)
 
+    def __init__(self, params: object = None, context: object = None) -> None:
+        super().__init__(params, context)
+        self._simple: Any = None
+
     @hookimpl
-    def estimate_background(self, shoeboxes: Shoeboxes) -> BackgroundEstimate:
+    def estimate_background(self, shoeboxes: Shoeboxes, detector: Detector | None = None) -> BackgroundEstimate:
         """See `spindle.contracts.background.BackgroundSpec`."""
         used = usable_pixels(shoeboxes.mask)
+        if self.context is not None and (shoeboxes.data[used] < 0.0).any():
+            return self._least_squares().estimate_background(shoeboxes=shoeboxes, detector=detector)
         n = len(shoeboxes)
         background = np.zeros(len(used), np.float32)
         mean, mean_variance = np.zeros(n), np.zeros(n)
@@ -77,3 +89,19 @@ class GlmBackground(Algorithm):
         return BackgroundEstimate.from_pixels(
             shoeboxes, background, used, success, mean=mean, mean_variance=mean_variance
         )
+
+    def _least_squares(self) -> Any:
+        """The ``simple`` model of the same shape; said once, however many threads ask."""
+        if self._simple is None:
+            shape = self.params.model.algorithm.removeprefix("log")
+            kind = self.context.host.load("background", "simple").Params
+            params = make(kind, min_pixels=self.params.min_pixels, **{"model.algorithm": shape})
+            model = self.context.algorithm("background", "simple", params)
+            if self._simple is None:
+                self._simple = model
+                log.warning(
+                    "Background: there are values below zero, which are no photon counts; glm leaves such reflections to "
+                    "least squares (background.algorithm=simple, simple.model.algorithm=%s)",
+                    shape,
+                )
+        return self._simple

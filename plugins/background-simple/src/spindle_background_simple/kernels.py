@@ -16,7 +16,10 @@ FOREGROUND = 4
 
 @numba.njit(nogil=True, cache=True)
 def fit_constant(data, used, mask, bbox, offsets, per_slice, min_pixels, background, mean_variance, success):
-    """Mean of the used pixels of each slice (``per_slice``) or of the whole shoebox."""
+    """Mean of the used pixels of each slice (``per_slice``) or of the whole shoebox.
+
+    It may lie below zero: an integrating camera whose pedestal was taken off scatters about nothing.
+    """
     for i in range(success.shape[0]):
         first, last = offsets[i], offsets[i + 1]
         n_groups = bbox[i, 5] - bbox[i, 4] if per_slice else 1
@@ -43,7 +46,7 @@ def fit_constant(data, used, mask, bbox, offsets, per_slice, min_pixels, backgro
                 if used[k] != 0:
                     n += 1
                     total += data[k]
-            if n < min(2, n_used) or total < 0.0:
+            if n < min(2, n_used):
                 good = False
                 break
             mean = total / n

@@ -2,6 +2,9 @@
 
 Every kernel clears ``used`` (uint8) of the pixels that it rejects. Arrays: data (p,) float32 counts, used (p,) uint8,
 bbox (n, 6) int32 as x0 x1 y0 y1 z0 z1, offsets (n + 1,) int64. One kernel per method: only the chosen one is compiled.
+
+Where there are few photons most pixels hold none, and every limit in units of their scatter lies below one count. A
+single photon is never an outlier, else the background would be zero.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ import math
 
 import numba
 import numpy as np
+
+ONE_PHOTON = 1.0
 
 __all__ = ["reject_normal", "reject_nsigma", "reject_plane", "reject_truncated", "reject_tukey"]
 
@@ -33,7 +38,7 @@ def reject_nsigma(data, used, offsets, lower, upper):
                 squares += (data[k] - mean) ** 2
         sd = math.sqrt(squares / (n - 1))
         low = mean - lower * sd
-        high = mean + upper * sd
+        high = max(mean + upper * sd, ONE_PHOTON)
         for k in range(offsets[i], offsets[i + 1]):
             if used[k] != 0 and (data[k] < low or data[k] > high):
                 used[k] = 0
@@ -105,7 +110,7 @@ def reject_normal(data, used, offsets, limits, min_pixels):
             total += ordered[j] - shift
             squares += (ordered[j] - shift) ** 2
         m = n
-        while m > min_pixels and m > 1:
+        while m > min_pixels and m > 1 and ordered[m - 1] > ONE_PHOTON:
             brightest = ordered[m - 1] - shift
             mean = total / m
             variance = (squares - m * mean * mean) / (m - 1)
@@ -148,7 +153,7 @@ def reject_tukey(data, used, offsets, lower, upper):
         q1 = ordered[half // 2]
         q3 = ordered[half + (n - half) // 2]
         low = q1 - lower * (q3 - q1)
-        high = q3 + upper * (q3 - q1)
+        high = max(q3 + upper * (q3 - q1), ONE_PHOTON)
         for k in range(offsets[i], offsets[i + 1]):
             if used[k] != 0 and (data[k] < low or data[k] > high):
                 used[k] = 0
@@ -156,7 +161,9 @@ def reject_tukey(data, used, offsets, lower, upper):
 
 @numba.njit(nogil=True, cache=True)
 def reject_plane(data, used, bbox, offsets, fraction, n_sigma):
-    """Per slice: plane through the lowest ``fraction`` of the pixels, then drop |value - plane| > n_sigma sqrt|level|.
+    """Per slice: plane through the lowest ``fraction`` of the pixels, then drop |value - plane| > n_sigma sqrt(level).
+
+    Where values lie below zero they are no counts, and the mean square about the plane takes the place of the level.
 
     The level is raised by k sqrt(level) for the bias of taking the lowest pixels, k by fraction as in Mosflm (Leslie
     1999, Acta Cryst. D55, 1696).
@@ -198,7 +205,8 @@ def reject_plane(data, used, bbox, offsets, fraction, n_sigma):
                     if ordered[j] == limit:
                         ties += 1
             # normal equations of a + b x + c y, coordinates from the middle of the box
-            s1 = sx = sy = sxx = sxy = syy = sv = sxv = syv = 0.0
+            s1 = sx = sy = sxx = sxy = syy = sv = sxv = syv = svv = 0.0
+            lowest = 0.0
             for k in range(first, first + ny * nx):
                 if used[k] == 0 or data[k] > limit:
                     continue
@@ -218,6 +226,8 @@ def reject_plane(data, used, bbox, offsets, fraction, n_sigma):
                 sv += v
                 sxv += x * v
                 syv += y * v
+                svv += v * v
+                lowest = min(lowest, v)
             cxx = sxx - sx * sx / s1
             cxy = sxy - sx * sy / s1
             cyy = syy - sy * sy / s1
@@ -229,8 +239,11 @@ def reject_plane(data, used, bbox, offsets, fraction, n_sigma):
             b = (cxv * cyy - cyv * cxy) / det
             c = (cyv * cxx - cxv * cxy) / det
             a = (sv - b * sx - c * sy) / s1
-            a += raise_by * math.sqrt(abs(a))
-            tolerance = n_sigma * math.sqrt(abs(a))
+            level = abs(a)
+            if lowest < 0.0:
+                level = max(svv - sv * sv / s1 - b * cxv - c * cyv, 0.0) / s1
+            a += raise_by * math.sqrt(level)
+            tolerance = max(n_sigma * math.sqrt(level), ONE_PHOTON)
             for k in range(first, first + ny * nx):
                 if used[k] != 0:
                     x = float((k - first) % nx - nx // 2)

@@ -16,6 +16,7 @@ from spindle.params import Auto
 from spindle.report import Table
 from spindle.table import ReflectionTable
 
+from .noise import measure_noise
 from .params import FindSpotsParams
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class _Run:
         )
         if spotfinder.filter.automatic_mask:
             self._mask_automatically()
+        measure_noise(self.jobs, context.log)
         if getattr(self.search.threshold.params, "gain", None) is Auto:
             self._estimate_gains()
         self.n_strong: dict[tuple[int, int], int] = {}

@@ -54,6 +54,8 @@ class Job:
         From raw values to counts, of each panel, cut to the region of interest.
     gain : float
         Counts per photon that the corrections leave.
+    noise : (n_panels,) float64, counts, or None
+        Variance of pixels beyond that of counts, see `spindle.images.noise`; 0 where photons are counted.
     is_one_of_many : bool
         A still among others, which may be left out if it turns out to be bad.
     """
@@ -69,6 +71,7 @@ class Job:
     group: object
     corrections: list[Correction]
     gain: float = 1.0
+    noise: np.ndarray | None = None
     is_one_of_many: bool = False
 
     @property
@@ -212,8 +215,15 @@ class ImageSearch:
         correction = job.corrections[p]
         if correction.is_needed:
             image = correction.apply(raw, buffers.corrected.setdefault(shape, np.empty(shape, np.float32)))
+        noise = 0.0 if job.noise is None else float(job.noise[p])
         strong = self.threshold.find_strong(
-            image=image, mask=good, gain=job.gain, panel=panel, beam=job.experiment.beam, corner=corner, out=out
+            image=image + np.float32(noise) if noise else image,
+            mask=good,
+            gain=job.gain,
+            panel=panel,
+            beam=job.experiment.beam,
+            corner=corner,
+            out=out,
         )
         flat = np.ascontiguousarray(strong).reshape(-1).view(np.uint8)
         pixels = image.reshape(-1)

@@ -202,6 +202,7 @@ def _given(params: Any, reference: Reference | None) -> dict[str, Any]:
 
 def _change_models(all_series: list[Series], params: Any, reference: Reference | None, shared: Any) -> list[str]:
     """Apply reference and parameters once per distinct model, and put the results in place; what the user should know."""
+    from .lookups import with_numbers
     from .overrides import changed_beam, changed_detector, changed_goniometer, probe_note
 
     geometry = params.geometry
@@ -222,6 +223,7 @@ def _change_models(all_series: list[Series], params: Any, reference: Reference |
                 detector = changed_detector(
                     base, frame.beam, geometry.detector, _wanted_parallax(params), new_wavelength
                 )
+                detector = with_numbers(detector, params.lookup)
                 detectors[key] = (shared.detector(detector), old_detector, old_beam)
             frame.detector = detectors[key][0]
             if id(old_goniometer) not in goniometers:
@@ -314,7 +316,7 @@ def _changed_experiments(
 ) -> Experiments:
     """Existing experiments with reference, overrides and lookup applied; shared models stay shared."""
     from .build import extrapolated
-    from .lookups import lookup_files
+    from .lookups import lookup_files, with_numbers
     from .overrides import changed_beam, changed_detector, changed_goniometer, probe_note
 
     geometry = params.geometry
@@ -333,6 +335,7 @@ def _changed_experiments(
         base = reference.detector_for(detector) if reference is not None else detector
         has_new_beam = geometry.beam.wavelength is not None and base is detector
         changed = changed_detector(base, beam, geometry.detector, _wanted_parallax(params), has_new_beam)
+        changed = with_numbers(changed, params.lookup)
         experiments = experiments.with_model(detector, changed)
     for goniometer in experiments.unique("goniometer"):
         base = reference.goniometer if reference is not None and reference.goniometer is not None else goniometer

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spindle.errors import HeaderError, ParameterError
 from spindle.files.maps import MAPS, read_map, read_mask, with_distortion
-from spindle.models import Experiments
+from spindle.models import Detector, Experiments
 
-__all__ = ["check_lookups", "lookup_files"]
+__all__ = ["check_lookups", "lookup_files", "number_of", "with_numbers"]
 
 
 def lookup_files(params: Any) -> dict[str, str | None]:
@@ -25,9 +28,34 @@ def lookup_files(params: Any) -> dict[str, str | None]:
         given = getattr(params.lookup, name)
         path = Path(given).expanduser() if given else None
         if path is not None and not path.exists():
+            if number_of(name, given) is not None:
+                paths[name] = None
+                continue
             raise ParameterError(f"lookup.{name}={given}: no such file")
         paths[name] = str(path.absolute()) if path is not None else None
     return paths
+
+
+def number_of(name: str, given: str | None) -> float | None:
+    """The number that stands where a map of gain or pedestal could: one value for all pixels; None for a file's name."""
+    if name not in ("gain", "pedestal") or given is None or Path(given).expanduser().exists():
+        return None
+    try:
+        value = float(given)
+    except ValueError:
+        return None
+    if not np.isfinite(value) or (name == "gain" and value <= 0):
+        raise ParameterError(
+            f"lookup.{name}={given}: a {name} is a{' positive' if name == 'gain' else ''} number or a file"
+        )
+    return value
+
+
+def with_numbers(detector: Detector, lookup: Any) -> Detector:
+    """Detector whose panels all have the gain and pedestal that ``lookup`` gives as numbers (``gain=4``)."""
+    given = {name: number_of(name, getattr(lookup, name)) for name in ("gain", "pedestal")}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    return detector.replace_panels([replace(p, **wanted) for p in detector]) if wanted else detector
 
 
 def check_lookups(experiments: Experiments) -> Experiments:

@@ -198,7 +198,9 @@ class ImportParams(Params):
         """Corrections that hold for every image: files with an array for each panel (.npz or .h5)."""
 
         mask = Str(None, help="True and False for each pixel; True is good.")
-        gain = Str(None, help="Counts per photon of each pixel, in place of the panel's gain.")
-        pedestal = Str(None, help="Pedestal of each pixel, in place of the panel's.")
+        gain = Str(
+            None, help="Counts per photon of each pixel, in place of the panel's gain; a number is that of all panels."
+        )
+        pedestal = Str(None, help="Pedestal of each pixel, in place of the panel's; a number is that of all panels.")
         dx = Str(None, help="Shifts along fast: a ray is seen so far from where it meets the panel.")
         dy = Str(None, help="Shifts along slow.")

@@ -152,6 +152,47 @@ def free_crowded(starts, mask, least):
 
 
 @numba.njit(nogil=True, cache=True)
+def background_scatter(starts, data, mask, background, pixels, lowest, scatter, level):
+    """How the background pixels of each shoebox scatter about their background.
+
+    Parameters
+    ----------
+    starts : (n + 1,) int64; data, background : (m,) float32; mask : (m,) uint8
+    pixels : (n,) int64, output
+        Pixels that the background was made from or, where it was made from none, could have been.
+    lowest : (n,) float64, output
+        The smallest value among them, or 0 when all are larger.
+    scatter : (n,) float64, output
+        Their variance about the background; the mean was taken from them, hence n - 1.
+    level : (n,) float64, output
+        Mean background of the foreground.
+    """
+    for r in range(starts.shape[0] - 1):
+        n_used, n_usable, n_fg = 0, 0, 0
+        used, usable, total = 0.0, 0.0, 0.0
+        low_used, low_usable = 0.0, 0.0
+        for k in range(starts[r], starts[r + 1]):
+            bits = mask[k]
+            if bits & FOREGROUND:
+                n_fg += 1
+                total += background[k]
+            difference = np.float64(data[k]) - background[k]
+            if (bits & (VALID | BACKGROUND | OVERLAPPED)) == (VALID | BACKGROUND):
+                n_usable += 1
+                usable += difference * difference
+                low_usable = min(low_usable, data[k])
+            if bits & BACKGROUND_USED:
+                n_used += 1
+                used += difference * difference
+                low_used = min(low_used, data[k])
+        made = n_used > 0
+        pixels[r] = n_used if made else n_usable
+        lowest[r] = low_used if made else low_usable
+        scatter[r] = (used if made else usable) / max(pixels[r] - 1, 1)
+        level[r] = total / max(n_fg, 1)
+
+
+@numba.njit(nogil=True, cache=True)
 def sum_pixels(starts, data, mask, background, counts, sums):
     """Counts of pixels and sums over the foreground of each shoebox.
 

@@ -11,6 +11,7 @@ from spindle.images.correction import correct_shoeboxes
 from spindle.table import Flag, MaskCode, Shoeboxes
 
 from .kernels import free_crowded, sum_pixels
+from .noise import counts_photons, lifted, noise_beyond_counts
 from .stream import Block
 
 LEAST_BACKGROUND = 20
@@ -18,12 +19,16 @@ LEAST_BACKGROUND = 20
 
 @dataclass
 class Measured:
-    """Results of a block: rows of the table, their columns, their flags to set, and their shoeboxes where wanted."""
+    """Results of a block: rows of the table, their columns, their flags to set, and their shoeboxes where wanted.
+
+    ``noise`` (m,) float64 is the variance of their pixels beyond that of counts, see `noise_beyond_counts`.
+    """
 
     rows: np.ndarray
     columns: dict[str, np.ndarray]
     flags: np.ndarray
     background_variance: np.ndarray
+    noise: np.ndarray
     shoeboxes: Shoeboxes | None = None
 
 
@@ -50,6 +55,7 @@ class Measurer:
         self.gain = float(params.summation.detector_gain or 1.0)
         self.threshold = params.profile.valid_foreground_threshold or 0.0
         self.corrections = corrections
+        self.counting = counts_photons(detector, corrections)
 
     def measure(self, block: Block, fitter: Any = None, expected: Any = None, keep: bool = False) -> Measured:
         """Background, sums, centroids and, with a fitter, profile fits of a block."""
@@ -61,6 +67,7 @@ class Measurer:
         estimate = self.background.estimate_background(shoeboxes=boxes, detector=self.detector)
         boxes.background = np.ascontiguousarray(estimate.background, dtype=np.float32)
         boxes.mask[estimate.used] |= np.uint8(MaskCode.BACKGROUND_USED)
+        noise = noise_beyond_counts(boxes, self.counting)
         if neighbours is not None:
             # what the other spots put under this one is known by now: it counts as background
             boxes.background += neighbours
@@ -70,9 +77,9 @@ class Measurer:
         m, used = counts[:, 1], counts[:, 3]
         mean_variance = estimate.mean_variance
         if mean_variance is None:
-            mean_variance = np.where(used > 0, np.abs(estimate.mean) / np.maximum(used, 1), 0.0)
+            mean_variance = np.where(used > 0, np.abs(estimate.mean + noise) / np.maximum(used, 1), 0.0)
         value = sums[:, 0] - sums[:, 1]
-        background_variance = np.abs(sums[:, 1]) + m.astype(np.float64) ** 2 * mean_variance
+        background_variance = np.abs(sums[:, 1] + m * noise) + m.astype(np.float64) ** 2 * mean_variance
         flags = np.zeros(n, np.uint64)
 
         def mark(rows: np.ndarray, flag: Flag) -> None:
@@ -110,11 +117,11 @@ class Measurer:
         columns["xyzobs.px.value"] = np.where(found, centroids.position, calculated)
         columns["xyzobs.px.variance"] = np.where(found, centroids.variance, 0.0)
         if fitter is not None:
-            fit = fitter.fit(self.table.select(block.rows), boxes, expected[block.rows], mean_variance)
+            fit = fitter.fit(self.table.select(block.rows), lifted(boxes, noise), expected[block.rows], mean_variance)
             fitted = fit.success & good_background & enough
             mark(fitted, Flag.INTEGRATED_PRF)
             mark(~fitted, Flag.FAILED_DURING_PROFILE_FITTING)
             columns["intensity.prf.value"] = np.where(fitted, fit.value, 0.0)
             columns["intensity.prf.variance"] = np.where(fitted, fit.variance * self.gain, -1.0)
             columns["profile.correlation"] = np.where(fitted, fit.correlation, 0.0)
-        return Measured(block.rows, columns, flags, mean_variance, boxes if keep else None)
+        return Measured(block.rows, columns, flags, mean_variance, noise, boxes if keep else None)

@@ -18,6 +18,7 @@ from spindle.table import Flag, ReflectionTable
 from .expected import ExpectedIntensity, choose_sample
 from .images import image_groups
 from .measure import Measurer
+from .noise import lifted
 from .stream import BYTES_PER_PIXEL, Plan, stream_blocks
 
 PIXEL_MEMORY = 700_000_000
@@ -311,7 +312,8 @@ class Integrator:
                     debug.append(self._kept(measured))
                 if good.any():
                     taught = measured.rows[good]
-                    used[taught] = self.fitter.learn(table.select(taught), measured.shoeboxes.select(good))
+                    boxes = lifted(measured.shoeboxes.select(good), measured.noise[good])
+                    used[taught] = self.fitter.learn(table.select(taught), boxes)
         self.fitter.finish(self.context.executor.map)
         for i, model in enumerate(self.fitter.models()):
             self.experiments = self.experiments.replace(i, profile=model)
