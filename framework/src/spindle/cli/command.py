@@ -26,9 +26,9 @@ from spindle.execution.outputs import (
     write_outputs,
 )
 from spindle.execution.progress import is_terminal
-from spindle.execution.record import file_entry, make_record, write_record
+from spindle.execution.record import file_entry, make_record, record_file, write_record
 from spindle.execution.runner import effective_params, make_host
-from spindle.params import Auto, Params, walk
+from spindle.params import Params, walk
 from spindle.params.tree import scopes_of
 from spindle.plugins import is_strict, registry
 from spindle.plugins.host import PluginHost
@@ -146,20 +146,6 @@ def _words(arguments: Arguments) -> list[str]:
     return files + [f"{a.key}={a.value}" for a in arguments.assignments if a.source == "command line"]
 
 
-def record_file(name: str, params: Params) -> Path | None:
-    """Return where the run record goes: ``run.record``, by default beside the log or in the current folder."""
-    value: Any = Auto
-    for entry in walk(params):
-        if entry.path == "run.record":
-            value = entry.value
-    if value is None:
-        return None
-    if value is not Auto:
-        return Path(value)
-    log = log_path(name, params)
-    return (log.parent if log else Path()) / f"spindle.{name}.json"
-
-
 def check_overwrite(name: str, params: Params, arguments: Arguments) -> None:
     """Raise when the log or the record would replace an input."""
     from spindle.errors import UserError
@@ -172,7 +158,7 @@ def check_overwrite(name: str, params: Params, arguments: Arguments) -> None:
 
 def read_inputs(arguments: Arguments) -> ProgramInputs:
     """Read the experiment and reflection files of a command line."""
-    inputs = ProgramInputs(files=list(arguments.files), words=list(arguments.words))
+    inputs = ProgramInputs(files=list(arguments.files), words=list(arguments.words), sources=list(arguments.inputs))
     if arguments.experiments:
         from spindle.files import read_experiments
         from spindle.models import Experiments

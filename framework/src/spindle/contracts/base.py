@@ -78,12 +78,15 @@ class ProgramInputs:
         Files that are neither: images, masks, folders, text.
     words : list of str
         What the command line said beside parameters, for a program with ``takes_words``.
+    sources : list of Path
+        The files that `experiments`, `reflections` and `files` came from; empty for objects in memory.
     """
 
     experiments: Experiments | None = None
     reflections: list[ReflectionTable] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+    sources: list[Path] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from spindle.report import Table
     from spindle.table import ReflectionTable
 
+    from .runner import Record
+
 DEFAULT_SEED = 42
 
 
@@ -112,6 +114,7 @@ class RunContext:
         files: Sequence[Path | str] = (),
         write: bool = False,
         brief: bool = False,
+        record: Record | None = None,
         **params: Any,
     ) -> ProgramResult:
         """Run another program on in-memory objects.
@@ -125,6 +128,8 @@ class RunContext:
             Also write its output files and log, as its command does.
         brief : bool
             Keep what it prints, warnings apart, from the console; its log has it.
+        record : Record, optional
+            With `write`, also write a run record, as its command does.
         **params
             Dotted names; a whole `Params` tree may be given as ``params=``.
 
@@ -136,7 +141,7 @@ class RunContext:
         from .runner import run_nested
 
         with brief_console(self.program) if brief else nullcontext():
-            return run_nested(self, name, experiments, reflections, files, write, params)
+            return run_nested(self, name, experiments, reflections, files, write, params, record)
 
     def experiments_of(self, inputs: ProgramInputs, **options: Any) -> Experiments:
         """Return the experiments that a program was given, else import the images that it was given.

@@ -8,18 +8,35 @@ import platform
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from spindle import __version__
 from spindle.errors import FileFormatError
-from spindle.params import Params, to_dict, walk
+from spindle.params import Auto, Params, to_dict, walk
 
 RECORD_FORMAT = "spindle run record"
 RECORD_VERSION = 1
 HEAD_BYTES = 65536
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "gemmi", "pluggy", "traitlets", "msgpack", "h5py")
+
+
+def record_file(name: str, params: Params) -> Path | None:
+    """Return where the run record goes: ``run.record``, by default beside the log or in the current folder."""
+    from .outputs import log_path
+
+    value: Any = Auto
+    for entry in walk(params):
+        if entry.path == "run.record":
+            value = entry.value
+    if value is None:
+        return None
+    if value is not Auto:
+        return Path(value)
+    log = log_path(name, params)
+    return (log.parent if log else Path()) / f"spindle.{name}.json"
 
 
 def file_entry(path: Path, whole: bool = True) -> dict[str, Any]:
@@ -39,15 +56,23 @@ def file_entry(path: Path, whole: bool = True) -> dict[str, Any]:
         for inner in sorted(path.iterdir()):
             digest.update(f"{inner.name} {inner.stat().st_size}\n".encode())
         return entry | {"sha256_of_listing": digest.hexdigest()}
-    with path.open("rb") as stream:
-        if whole:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-        else:
-            digest.update(stream.read(HEAD_BYTES))
-    entry["size"] = path.stat().st_size
-    entry["sha256" if whole else "sha256_of_head"] = digest.hexdigest()
+    status = path.stat()
+    entry["size"] = status.st_size
+    key = (str(path.absolute()), status.st_size, status.st_mtime_ns, status.st_ino)
+    entry["sha256" if whole else "sha256_of_head"] = _hash(key, whole)
     return entry
+
+
+@lru_cache(maxsize=4096)
+def _hash(file: tuple[str, int, int, int], whole: bool) -> str:
+    """Return the hash of a file; what one step has written is hashed once, though the next one reads it."""
+    digest = hashlib.sha256()
+    with open(file[0], "rb") as stream:
+        while block := stream.read(1 << 20 if whole else HEAD_BYTES):
+            digest.update(block)
+            if not whole:
+                break
+    return digest.hexdigest()
 
 
 def versions() -> dict[str, str]:
@@ -71,8 +96,11 @@ def make_record(
     argv: Sequence[str],
     seconds: float,
     summary: dict[str, Any],
+    images: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the record of a run as a dictionary for JSON."""
+    from .changes import code_of
+
     return {
         "format": RECORD_FORMAT,
         "format_version": RECORD_VERSION,
@@ -84,10 +112,12 @@ def make_record(
         "machine": {"system": platform.platform(), "processor": platform.machine()},
         "versions": versions(),
         "plugins": plugins,
+        "code": code_of(plugins),
         "seed": seed,
         "parameters": to_dict(params),
         "modified": {e.path: e.leaf.plain(e.value) for e in walk(params) if e.is_modified},
         "inputs": inputs,
+        **({} if images is None else {"images": images}),
         "outputs": [file_entry(p) for p in outputs],
         "summary": summary,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from spindle.plugins.host import PluginHost, running
 from .compile_cache import prepare_compile_cache
 from .context import RunContext
 from .door import check_reflections
+from .record import file_entry, make_record, write_record
 
 if TYPE_CHECKING:
     from spindle.models import Experiments
@@ -112,17 +114,10 @@ def run_nested(
     files: Sequence[Path | str],
     write: bool,
     params: dict[str, Any],
+    record: Record | None = None,
 ) -> ProgramResult:
     """Run a program inside the run of another; workers, observers and cancellation are shared."""
-    given = params.pop("params", None) if isinstance(params.get("params"), Params) else None
-    if given is None:
-        given = parent.params_of("program", name)
-    program: Any = parent.host.load("program", name)
-    assignments = [Assignment(key.replace("__", "."), value, parent.program) for key, value in params.items()]
-    if given is None:
-        tree = build(program.Params or Params, assignments, parent.host.load)
-    else:
-        tree = Resolver.on(given).build(assignments)
+    tree = nested_params(parent, name, params)
     context = parent.nested(name, tree)
     inputs = make_inputs(experiments, reflections, files)
     if not write:
@@ -130,12 +125,67 @@ def run_nested(
     from .outputs import check_outputs, log_file, report_outputs, write_outputs
 
     check_outputs(name, tree)
-    with log_file(name, tree):
+    if record is not None:
+        record.path.unlink(missing_ok=True)  # it describes files that are about to be replaced
+    start = time.perf_counter()
+    with log_file(name, tree), parent.host.noting() as used:
         result = execute(context, inputs)
         written = write_outputs(name, tree, result)
         context.written += written
         report_outputs(context.log, written, "")
+    if record is not None:
+        for _, scope in scopes_of(tree):
+            if scope.__dict__.get("_plugin", ("",))[0]:
+                used.add(scope.__dict__["_plugin"])
+        plugins = parent.host.used(used | {("program", name)})
+        seconds = time.perf_counter() - start
+        entries = [file_entry(p, p.suffix in (".expt", ".refl")) for p in record.inputs]
+        argv = ["spindle", name, *map(str, record.inputs)]
+        content = make_record(
+            name, tree, plugins, entries, written, context.seed, argv, seconds, result.summary, record.images
+        )
+        write_record(content, record.path)
     return result
 
 
-__all__ = ["effective_params", "execute", "make_host", "make_inputs", "run", "run_nested"]
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The record that a program inside the run of another leaves behind.
+
+    Attributes
+    ----------
+    path : Path
+    inputs : tuple of Path
+        Files that hold what the program is given in memory.
+    images : dict, optional
+        `spindle.execution.changes.images_of` its experiments.
+    """
+
+    path: Path
+    inputs: tuple[Path, ...]
+    images: dict[str, Any] | None = None
+
+
+def nested_params(parent: RunContext, name: str, params: dict[str, Any]) -> Params:
+    """Return the effective parameters of a program inside the run of another; see `RunContext.run_program`."""
+    params = dict(params)
+    given = params.pop("params", None) if isinstance(params.get("params"), Params) else None
+    if given is None:
+        given = parent.params_of("program", name)
+    program: Any = parent.host.load("program", name)
+    assignments = [Assignment(key.replace("__", "."), value, parent.program) for key, value in params.items()]
+    if given is None:
+        return build(program.Params or Params, assignments, parent.host.load)
+    return Resolver.on(given).build(assignments)
+
+
+__all__ = [
+    "Record",
+    "effective_params",
+    "execute",
+    "make_host",
+    "make_inputs",
+    "nested_params",
+    "run",
+    "run_nested",
+]

@@ -248,9 +248,20 @@ class PluginHost:
                     whose.title, hook, type(error).__name__, error, blame_of(error).rpartition(", ")[2],
                 )  # fmt: skip
 
-    def used(self) -> list[dict[str, str]]:
-        """Return slot, name, distribution and version of every plugin that this run has loaded."""
-        infos = [self.registry.find(slot, name) for slot, name in sorted(self._used)]
+    @contextmanager
+    def noting(self) -> Iterator[set[tuple[str, str]]]:
+        """Inside, collect slot and name of every plugin that is loaded, for a part of the run."""
+        outer, self._used = self._used, set()
+        inner = self._used
+        try:
+            yield inner
+        finally:
+            self._used = outer | inner
+
+    def used(self, which: set[tuple[str, str]] | None = None) -> list[dict[str, str]]:
+        """Return slot, name, distribution and version of ``which``, by default of every plugin that this run has
+        loaded."""
+        infos = [self.registry.find(slot, name) for slot, name in sorted(self._used if which is None else which)]
         return [{"slot": i.slot, "name": i.name, "distribution": i.distribution, "version": i.version} for i in infos]
 
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
-from spindle.files import write_experiments
-from spindle.models import Experiments
 from spindle.params import Bool, Choice, Float, PathParam, ScopeOf, ShortName
 from spindle.params import Params as BaseParams
 from spindle.report import Table
@@ -20,8 +18,9 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-from .resymmetrise import refine_in_symmetry
-from .steps import NAMES, STEPS, Step, inputs_of, last_finished
+from .chain import Chain
+from .resume import finished
+from .steps import NAMES, STEPS
 
 # What everybody wants to see at the end.
 FINAL_TABLES = ("space_groups", "merging_statistics_summary")
@@ -52,7 +51,8 @@ class Process(Program):
     """Process rotation images from beginning to end.
 
     Give image files (or an experiment file written by `spindle import`). The steps are those of the single programs,
-    with their parameters and their output files; tables are handed from step to step in memory.
+    with their parameters and their output files; tables are handed from step to step in memory. The step
+    refine_in_symmetry is `spindle refine symmetrized.expt refined.refl output.experiments=refined_in_symmetry.expt`.
     """
 
     class Params(BaseParams):
@@ -61,7 +61,9 @@ class Process(Program):
         )
         stop_after = Choice(NAMES, default="merge", help="Last step.")
         resume = Bool(
-            False, help="Go on after the last step whose files are there and up to date; start_at is then not used."
+            False,
+            help="Go on at the first step whose inputs, images, parameters, versions, code or files are not those of its run "
+            "record; start_at is then not used.",
         )
 
         space_group = ShortName("index.indexing.known_symmetry.space_group", help="Known space group of the crystal.")
@@ -109,7 +111,11 @@ class Process(Program):
             max=1,
             help="Stop after index when a smaller fraction of the spots is indexed: it would go wrong later.",
         )
-        refine_in_symmetry = Bool(True, help="Refine the models again under the constraints of the space group found.")
+        refine_in_symmetry = Bool(
+            True,
+            help="After symmetry, refine the models again under the constraints of the space group found, with the parameters "
+            "of refine.",
+        )
         details = Bool(False, help="Print everything that the steps print; without it, their logs have it.")
 
         class output(BaseParams):
@@ -117,6 +123,11 @@ class Process(Program):
 
             unmerged_mtz = PathParam(
                 "scaled_unmerged.mtz", none=True, help="Scaled unmerged intensities, written by the step scale."
+            )
+            refined_in_symmetry = PathParam(
+                "refined_in_symmetry.expt",
+                none=True,
+                help="Models refined again in the space group found; reflections and log have names like it.",
             )
             merged_mtz = PathParam(
                 "merged.mtz", none=True, help="Merged intensities and amplitudes, written by the step merge."
@@ -128,54 +139,49 @@ class Process(Program):
     def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
         """Run the chain; see `spindle.contracts.program.ProgramSpec`."""
         start, stop = NAMES.index(params.start_at), NAMES.index(params.stop_after)
+        earlier: dict[str, dict[str, Any]] = {}
         if params.resume:
-            start = last_finished(params)
-            context.log.info("Taking up after %s", NAMES[start - 1] if start else "nothing: no finished step was found")
+            start, reason, earlier = finished(inputs, params, context)
             if start > stop:
-                raise UserError(
-                    f"process: every step up to stop_after={params.stop_after} is finished; nothing is left to do"
-                )
-        experiments, reflections = self._begin(inputs, params, start, context)
-        if experiments is not None and start == 0:
+                context.log.info("Every step up to %s is finished and nothing has changed since", NAMES[stop])
+            else:
+                done = NAMES[start - 1] if start else "nothing"
+                context.log.info("Taking up after %s, at %s: %s", done, NAMES[start], reason)
+        elif inputs.experiments is not None and start == 0:
             start = 1
-        if stop < start:
+        if stop < start and not params.resume:
             raise UserError(f"process: stop_after={params.stop_after} comes before the first step, {NAMES[start]}")
+        chain = Chain(inputs, params, context)
+        if start <= stop:
+            chain.begin(start)
         warnings = _Warnings()
         logging.getLogger().addHandler(warnings)
-        refined: tuple[Any, Any] = (None, None)
         rows: list[list[Any]] = []
         report: dict[str, Any] = {}
         tables: dict[str, Table] = {}
+        for name, record in earlier.items():
+            report[name] = {"seconds": record["seconds"], **record["summary"]}
+            rows.append([name, round(record["seconds"], 2), "earlier", _in_short(record["summary"])])
         try:
             for step in STEPS[start : stop + 1]:
-                warnings.step = step.program
-                context.log.info("%s ...", step.program)
+                warnings.step = step.name
                 began = time.perf_counter()
-                result = context.run_program(
-                    step.program, experiments, reflections, inputs.files if step.program == "import" else (),
-                    write=True,
-                    brief=not params.details,
-                    **self._extra(step, params),
-                )  # fmt: skip
+                result = chain.do(step)
+                if result is None:
+                    continue
                 seconds = time.perf_counter() - began
-                experiments = result.experiments if result.experiments is not None else experiments
-                reflections = result.reflections if result.reflections is not None else reflections
-                if step.program == "index":
+                if step.name == "index":
                     self._check_indexed(result.summary, params)
-                elif step.program == "refine":
-                    refined = (experiments, reflections)
-                elif step.program == "symmetry" and params.refine_in_symmetry and refined[0] is not None:
-                    experiments = self._improve(context, refined, experiments, params)
                 tables.update({t.key: t for t in result.tables if t.key})
                 memory = peak_memory_mb()
-                report[step.program] = {
+                report[step.name] = {
                     "seconds": round(seconds, 3),
                     "peak_memory_mb": None if memory is None else round(memory, 1),
                     **result.summary,
                 }
                 rows.append(
                     [
-                        step.program,
+                        step.name,
                         round(seconds, 2),
                         None if memory is None else round(memory),
                         _in_short(result.summary),
@@ -191,24 +197,6 @@ class Process(Program):
             context.log.info("Warning of %s: %s", name, message.splitlines()[0])
         return self._result(params, report, [m for _, m in warnings.messages], stop)
 
-    def _begin(self, inputs: ProgramInputs, params: Any, start: int, context: Any) -> tuple[Experiments | None, Any]:
-        """Experiments and reflections that the first step takes."""
-        if start == 0:
-            if inputs.experiments is None and not inputs.files and not getattr(params.import_, "template", None):
-                raise UserError("process: give image files, or an experiment file: spindle process images/*.cbf")
-            return inputs.experiments, None
-        if inputs.experiments is not None or inputs.reflections:
-            given = inputs.reflections[0] if inputs.reflections else None
-            return inputs.experiments, given
-        from spindle.files import read_experiments, read_reflections
-
-        expt, refl = inputs_of(start, params)
-        context.log.info("Starting with %s", ", ".join(str(p) for p in (expt, refl) if p is not None))
-        return (
-            None if expt is None else read_experiments(expt),
-            None if refl is None else read_reflections(refl),
-        )
-
     def _check_indexed(self, summary: dict[str, Any], params: Any) -> None:
         """Stop where going on would only cost time and memory."""
         fraction = summary.get("fraction_indexed")
@@ -218,31 +206,6 @@ class Process(Program):
                 f"{params.min_fraction_indexed}; the warning above says what it may mean. The files of the steps so far are "
                 "written: mend the geometry and begin again, or go on with start_at=refine"
             )
-
-    def _improve(self, context: Any, refined: tuple[Any, Any], experiments: Any, params: Any) -> Any:
-        """Models refined in the space group found, written in place of those of the step symmetry."""
-        improved = refine_in_symmetry(context, *refined, experiments)
-        if improved is None:
-            return experiments
-        crystal = improved[0].crystal
-        assert crystal is not None
-        cell = " ".join(f"{v:.3f}" for v in crystal.cell)
-        context.log.info("refined again in %s: cell %s", crystal.space_group.hm, cell)
-        if params.symmetry.output.experiments is not None:
-            write_experiments(improved, params.symmetry.output.experiments)
-        return improved
-
-    def _extra(self, step: Step, params: Any) -> dict[str, Any]:
-        """Output files that this program names for a step."""
-        if (
-            step.program == "scale"
-            and params.output.unmerged_mtz is not None
-            and params.scale.output.unmerged_mtz is None
-        ):
-            return {"output.unmerged_mtz": str(params.output.unmerged_mtz)}
-        if step.program == "merge" and params.output.merged_mtz is not None:
-            return {"output.mtz": str(params.output.merged_mtz)}
-        return {}
 
     def _result(self, params: Any, report: dict[str, Any], warnings: list[str], stop: int) -> ProgramResult:
         files = {}

@@ -1,11 +1,14 @@
-"""The steps of the chain: what each reads and writes, and which of its numbers go into the summary."""
+"""The steps of the chain: what each reads and writes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from spindle.contracts import ProgramInputs
 from spindle.errors import UserError
+from spindle.models import Experiments
 from spindle.params import Params
 
 
@@ -15,78 +18,129 @@ class Step:
 
     Attributes
     ----------
+    name : str
+        Of the step, which is that of its program but for a program that is run twice.
     program : str
     experiments, reflections : bool
-        Whether it writes those (to ``output.experiments``, ``output.reflections``).
+        Whether it hands those to later steps.
     """
 
+    name: str
     program: str
     experiments: bool = True
     reflections: bool = True
-    files: tuple[str, ...] = field(default_factory=tuple)
 
-    @property
-    def attribute(self) -> str:
-        """Name of the step's scope in the parameters of this program."""
-        return "import_" if self.program == "import" else self.program
+    def params(self, params: Params) -> Any:
+        """The scope of the step's program in the parameters of `process`."""
+        return getattr(params, "import_" if self.program == "import" else self.program)
 
-    def outputs(self, params: Params) -> list[Path]:
-        """Files that the step hands to later ones, as its parameters name them."""
-        output = getattr(params, self.attribute).output
-        names = [n for n, there in (("experiments", self.experiments), ("reflections", self.reflections)) if there]
-        return [Path(getattr(output, name)) for name in names]
+    def outputs(self, params: Any) -> tuple[Path | None, Path | None]:
+        """Files of experiments and reflections that the step hands to later ones, as the parameters name them."""
+        if self is AGAIN:
+            return params.output.refined_in_symmetry, None
+        output = self.params(params).output
+        experiments = _path(output.experiments) if self.experiments else None
+        return experiments, _path(output.reflections) if self.reflections else None
+
+    def settings(self, params: Any) -> dict[str, Any]:
+        """What `process` sets of the step's parameters."""
+        if self is AGAIN:
+            path: Path = params.output.refined_in_symmetry
+            nowhere = ("matches", "centroids", "parameter_table", "history", "correlation_plot.filename")
+            return {
+                "output.experiments": str(path),
+                "output.reflections": str(path.with_suffix(".refl")),
+                "output.log": str(path.with_name("spindle.refine_in_symmetry.log")),
+                **{f"output.{name}": None for name in nowhere},
+            }
+        if self.name == "scale" and params.output.unmerged_mtz is not None and params.scale.output.unmerged_mtz is None:
+            return {"output.unmerged_mtz": str(params.output.unmerged_mtz)}
+        if self.name == "merge" and params.output.merged_mtz is not None:
+            return {"output.mtz": str(params.output.merged_mtz)}
+        return {}
+
+    def record(self, params: Any) -> Path:
+        """Run record of the step, beside its log."""
+        log = self.settings(params).get("output.log") or self.params(params).output.log
+        return (Path(log).parent if log else Path()) / f"spindle.{self.name}.json"
 
 
+def _path(name: Any) -> Path | None:
+    return None if name is None or not str(name) else Path(name)
+
+
+AGAIN = Step("refine_in_symmetry", "refine", reflections=False)
+REFINE = Step("refine", "refine")
 STEPS = (
-    Step("import", reflections=False),
-    Step("find_spots", experiments=False),
-    Step("index"),
-    Step("refine"),
-    Step("integrate"),
-    Step("symmetry"),
-    Step("scale"),
-    Step("merge", experiments=False, reflections=False),
+    Step("import", "import", reflections=False),
+    Step("find_spots", "find_spots", experiments=False),
+    Step("index", "index"),
+    REFINE,
+    Step("integrate", "integrate"),
+    Step("symmetry", "symmetry"),
+    AGAIN,
+    Step("scale", "scale"),
+    Step("merge", "merge", experiments=False, reflections=False),
 )
-NAMES = [step.program for step in STEPS]
+NAMES = [step.name for step in STEPS]
+READ_IMAGES = ("import", "find_spots", "integrate")
 
 
-def last_finished(params: Params) -> int:
-    """Number of steps whose outputs are there, each no older than those of the step before it."""
-    newest = 0.0
-    done = 0
-    for step in STEPS:
-        paths = step.outputs(params)
-        if not paths or not all(p.is_file() for p in paths):
-            break
-        times = [p.stat().st_mtime for p in paths]
-        if min(times) < newest:
-            break
-        newest = max(times)
-        done += 1
-    return done
+def sources(step: Step, params: Any, given: tuple[Path, ...], again: bool) -> tuple[Path | None, Path | None]:
+    """Files of experiments and reflections that a step reads, as earlier steps write them.
 
-
-def inputs_of(start: int, params: Params) -> tuple[Path | None, Path | None]:
-    """Newest experiment and reflection file that the steps before `start` write.
-
-    Raises
-    ------
-    UserError
-        If one of them is not there.
+    Parameters
+    ----------
+    step : Step
+    params : Params
+        Those of `process`.
+    given : tuple of Path
+        Experiment files given by the user, which stand for the step import.
+    again : bool
+        Whether models are refined again in the symmetry found.
     """
     experiments: Path | None = None
     reflections: Path | None = None
-    for step in STEPS[:start]:
-        paths = step.outputs(params)
-        if step.experiments:
-            experiments = paths[0]
-        if step.reflections:
-            reflections = paths[-1]
-    for path in (experiments, reflections):
+    spots: Path | None = None
+    for earlier in STEPS[: STEPS.index(step)]:
+        if earlier is AGAIN and not again:
+            continue
+        expt, refl = earlier.outputs(params)
+        if earlier.name == "import" and given:
+            expt = given[0]
+        experiments = expt or experiments
+        reflections = refl or reflections
+        if earlier.name == "refine" and step is AGAIN:
+            spots = refl
+    return experiments, spots if step is AGAIN else reflections
+
+
+def given_experiments(inputs: ProgramInputs) -> tuple[Path, ...]:
+    """Experiment files that the user gave."""
+    if inputs.experiments is None:
+        return ()
+    return tuple(p for p in inputs.sources if p not in inputs.files and p.suffix != ".refl")
+
+
+def files_read(step: Step, params: Any, given: tuple[Path, ...], again: bool) -> list[Path]:
+    """All files that a step after import reads; see `sources`."""
+    found = [p for p in sources(step, params, given, again) if p is not None]
+    return [*given, *found[1:]] if given and found[0] == given[0] else found
+
+
+def is_refined_again(experiments: Experiments | None, params: Any) -> bool:
+    """Whether the models can gain by a refinement under the constraints of their space group."""
+    if not params.refine_in_symmetry or params.output.refined_in_symmetry is None or experiments is None:
+        return False
+    groups = {e.crystal.space_group.crystal_system_str() for e in experiments if e.crystal is not None}
+    return not groups <= {"triclinic"}
+
+
+def require(step: Step, paths: tuple[Path | None, Path | None]) -> None:
+    """Raise `UserError` when a step cannot begin since a file of an earlier one is not there."""
+    for path in paths:
         if path is not None and not path.is_file():
             raise UserError(
-                f"process: start_at={NAMES[start]} needs {path}, which is not in this folder; start at an earlier step "
-                "or run "
+                f"process: start_at={step.name} needs {path}, which is not in this folder; start at an earlier step or run "
                 "spindle process in the folder of the earlier run"
             )
-    return experiments, reflections

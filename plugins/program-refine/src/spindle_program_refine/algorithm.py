@@ -17,6 +17,7 @@ from spindle.table import Flag, ReflectionTable
 
 from . import outputs
 from .scans import all_scans, trimmed, without_shared_crystals
+from .setting import in_setting_of
 
 FEWEST_INDEXED_FRACTION = 0.2
 LARGEST_RMSD_IN_SPOTS = 1.5
@@ -93,6 +94,7 @@ class Refine(Program):
         refiner = context.algorithm("refiner", settings.algorithm)
         results: list[RefinementResult] = []
         _warn_of_few_indexed(table, context.log)
+        table = in_setting_of(experiments, table, context.log)
 
         def cycle(varying: bool) -> None:
             nonlocal experiments, table
@@ -155,6 +157,8 @@ class Refine(Program):
             "cells": [c.cell.tolist() for c in experiments.unique("crystal")],
         }
         step = f"spindle integrate {output.experiments} {output.reflections}"
+        if any(e.profile is not None for e in experiments):  # refined after integration, in the space group found
+            step = f"spindle scale {output.experiments} symmetrized.refl"
         tables = [t for r in results for t in r.tables]
         return ProgramResult(
             experiments=experiments, reflections=written, tables=tables, summary=summary, files=files, next_step=step

@@ -134,7 +134,7 @@ class SymmetryProgram(Program):
             summary["probability"] = round(scores["laue_group_probability"], 3)
         if problems:
             summary["problem"] = problems[0]
-        following = f"spindle scale {params.output.experiments} {params.output.reflections}"
+        following = _next_step(group, params.output)
         return ProgramResult(
             experiments=changed, reflections=reindexed, summary=summary, files=files,
             next_step=f"first look into this: {problems[0]}; then {following}" if problems else following,
@@ -365,3 +365,14 @@ def _writer(text: str):  # type: ignore[no-untyped-def]
         path.write_text(text)
 
     return write
+
+
+def _next_step(group: gemmi.SpaceGroup, output: Any) -> str:
+    """The command after this one: models gain by the constraints of any group that is not triclinic."""
+    if group.crystal_system_str() == "triclinic":
+        return f"spindle scale {output.experiments} {output.reflections}"
+    again = Path(output.experiments or "symmetrized.expt").with_name("refined_in_symmetry.expt")
+    return (
+        f"spindle refine {output.experiments} refined.refl output.experiments={again} "
+        f"output.reflections={again.with_suffix('.refl')}; then spindle scale {again} {output.reflections}"
+    )

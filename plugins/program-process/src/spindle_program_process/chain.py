@@ -1,0 +1,151 @@
+"""Steps one after the other, what one returns handed to the next in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from spindle.contracts import ProgramInputs, ProgramResult
+from spindle.errors import Cancelled, SpindleError, UserError
+from spindle.execution.changes import images_of
+from spindle.execution.runner import Record
+from spindle.files import read_experiments, read_reflections, write_experiments
+from spindle.models import Experiments
+
+from .resume import images_of_record
+from .steps import (
+    AGAIN,
+    READ_IMAGES,
+    REFINE,
+    STEPS,
+    Step,
+    files_read,
+    given_experiments,
+    is_refined_again,
+    require,
+    sources,
+)
+
+
+class Chain:
+    """What the steps so far have made.
+
+    Parameters
+    ----------
+    inputs : ProgramInputs
+        What the user gave.
+    params : Params
+        Those of `process`.
+    context : RunContext
+
+    Attributes
+    ----------
+    experiments, reflections : optional
+        The newest.
+    spots : ReflectionTable or None
+        Those that the step refine has used.
+    """
+
+    def __init__(self, inputs: ProgramInputs, params: Any, context: Any) -> None:
+        self.inputs, self.params, self.context = inputs, params, context
+        self.given = given_experiments(inputs)
+        self.files: list[Path] = list(inputs.files)
+        self.experiments: Experiments | None = inputs.experiments
+        self.reflections: Any = inputs.reflections[0] if inputs.reflections else None
+        self.spots: Any = None
+        self._images: dict[str, Any] | None = None
+
+    def begin(self, start: int) -> None:
+        """Read what the first step needs, unless it was given.
+
+        Raises
+        ------
+        UserError
+            If something is missing.
+        """
+        if start == 0:
+            if not self.files and self.params.resume:
+                self.files = images_of_record(self.params)
+            if not self.files and not getattr(self.params.import_, "template", None):
+                raise UserError("process: give image files, or an experiment file: spindle process images/*.cbf")
+            return
+        step = STEPS[start]
+        is_given = self.experiments is not None or self.reflections is not None
+        if is_given and not (self.params.resume and start > 1):
+            if step.name == "integrate":
+                self.spots = self.reflections
+            return
+        symmetrised = sources(AGAIN, self.params, self.given, False)[0]
+        again = start > STEPS.index(AGAIN) and symmetrised is not None and self._is_refined_again(symmetrised)
+        expt, refl = paths = sources(step, self.params, self.given, again)
+        require(step, paths)
+        self.context.log.info("Starting with %s", ", ".join(str(p) for p in paths if p is not None))
+        self.experiments = None if expt is None else read_experiments(expt)
+        if STEPS.index(REFINE) < start <= STEPS.index(AGAIN) and self.params.refine_in_symmetry:
+            spots = sources(AGAIN, self.params, self.given, False)[1]
+            require(step, (None, spots))
+            self.spots = None if spots is None else read_reflections(spots)
+        if step is AGAIN:
+            refl = sources(STEPS[start + 1], self.params, self.given, False)[1]
+            require(step, (None, refl))
+        self.reflections = None if refl is None else read_reflections(refl)
+
+    def _is_refined_again(self, symmetrised: Path) -> bool:
+        return symmetrised.is_file() and is_refined_again(read_experiments(symmetrised), self.params)
+
+    def do(self, step: Step) -> ProgramResult | None:
+        """Do one step; None for one that has nothing to do."""
+        if step is AGAIN:
+            return self._refine_again()
+        self.context.log.info("%s ...", step.name)
+        result: ProgramResult = self._run(step, self.experiments, self.reflections)
+        self.experiments = self.experiments if result.experiments is None else result.experiments
+        self.reflections = self.reflections if result.reflections is None else result.reflections
+        if step.name == "refine":
+            self.spots = self.reflections
+        return result
+
+    def _refine_again(self) -> ProgramResult | None:
+        """Refine in the space group found; models that cannot be refined stay as they are."""
+        if not is_refined_again(self.experiments, self.params) or self.spots is None:
+            return None
+        self.context.log.info("%s ...", AGAIN.name)
+        try:
+            result = self._run(AGAIN, self.experiments, self.spots)
+        except Cancelled:
+            raise
+        except SpindleError as error:
+            self.context.log.warning(
+                "The models could not be refined in the space group found and stay as they are: %s", error
+            )
+            write_experiments(self.experiments, AGAIN.outputs(self.params)[0])
+            return None
+        self.experiments = result.experiments
+        crystal = self.experiments[0].crystal
+        cell = " ".join(f"{v:.3f}" for v in crystal.cell)
+        self.context.log.info("refined again in %s: cell %s", crystal.space_group.hm, cell)
+        self.spots = None
+        return result
+
+    def _run(self, step: Step, experiments: Any, reflections: Any) -> ProgramResult:
+        is_import = step.name == "import"
+        again = self.params.refine_in_symmetry and is_refined_again(experiments, self.params)
+        read = self.files if is_import else files_read(step, self.params, self.given, again)
+        if step.name in READ_IMAGES and not is_import and self._images is None:
+            imported = STEPS[0].outputs(self.params)[0]
+            is_file = self.inputs.experiments is None and imported is not None and imported.is_file()
+            self._images = images_of(read_experiments(imported) if is_file else self.inputs.experiments or experiments)
+        record = Record(
+            step.record(self.params),
+            tuple(p for p in read if p.exists()),
+            self._images if step.name in READ_IMAGES and not is_import else None,
+        )
+        result: ProgramResult = self.context.run_program(
+            step.program, experiments, reflections, self.files if is_import else (),
+            write=True, brief=not self.params.details, record=record, **step.settings(self.params),
+        )  # fmt: skip
+        written = step.outputs(self.params)[0]
+        if result.experiments is not None and written is not None:
+            # What the file holds, to the last bit: a run that is taken up here later must give the same.
+            result.experiments = read_experiments(written)
+        return result

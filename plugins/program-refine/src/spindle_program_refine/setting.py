@@ -1,0 +1,90 @@
+"""Spots that are indexed in another setting of the lattice than that of the crystal.
+
+After `spindle symmetry` the crystal has the setting of its space group, while the spots of the refinement before it have the
+indices of the first lattice found. Positions tell which lattice point each spot is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spindle.geometry.observed import add_observed_geometry
+from spindle.models import Experiments
+from spindle.table import ReflectionTable
+
+FEWEST_SPOTS = 20
+DENOMINATOR = 12  # of fractions in changes of basis between centred lattices
+LARGEST_DEVIATION = 0.03
+
+
+def in_setting_of(experiments: Experiments, table: ReflectionTable, log: Any) -> ReflectionTable:
+    """The table, with its indices in the setting of each experiment's crystal.
+
+    Parameters
+    ----------
+    experiments : Experiments
+    table : ReflectionTable
+        With id, miller_index, panel and xyzobs.px.
+    log : logging.Logger
+
+    Returns
+    -------
+    ReflectionTable
+        A view with new ``miller_index`` where the positions say that all indices of an experiment belong to another basis of
+        the same lattice; else the table itself.
+    """
+    if "xyzobs.px.value" not in table or "xyzobs.px.variance" not in table or "panel" not in table:
+        return table
+    rlp = add_observed_geometry(experiments, table)["rlp"]
+    hkl = np.array(table["miller_index"])
+    changed = False
+    for number, experiment in enumerate(experiments):
+        rows = np.flatnonzero((table["id"] == number) & (hkl != 0).any(axis=1))
+        if experiment.crystal is None or len(rows) < FEWEST_SPOTS:
+            continue
+        change = change_of_setting(hkl[rows], rlp[rows] @ np.linalg.inv(experiment.crystal.A).T)
+        if change is not None:
+            hkl[rows] = np.rint(hkl[rows] @ change.T)
+            changed = True
+            log.info(
+                "The spots of experiment %d are indexed in another setting than that of its crystal: h' = %s",
+                number, "; ".join(" ".join(f"{v:g}" for v in row) for row in np.round(change, 4) + 0.0),
+            )  # fmt: skip
+    if not changed:
+        return table
+    result = table.view()
+    result["miller_index"] = hkl
+    return result
+
+
+def change_of_setting(hkl: np.ndarray, observed: np.ndarray) -> np.ndarray | None:
+    """The matrix that takes indices to those of a crystal.
+
+    Parameters
+    ----------
+    hkl : (n, 3) int
+    observed : (n, 3) float64
+        Fractional indices that the crystal gives the same spots.
+
+    Returns
+    -------
+    (3, 3) float64 or None
+        None when it is one, or no matrix of simple fractions fits.
+    """
+    good = np.ones(len(hkl), np.bool_)
+    for _ in range(3):  # without spots that belong to nothing
+        fit, _, rank, _ = np.linalg.lstsq(hkl[good].astype(np.float64), observed[good], rcond=None)
+        if rank < 3:
+            return None
+        residual = np.abs(observed - hkl @ fit).max(axis=1)
+        good = residual <= max(3.0 * float(np.median(residual)), 1e-9)
+        if good.sum() < FEWEST_SPOTS:
+            return None
+    change = np.rint(fit.T * DENOMINATOR) / DENOMINATOR
+    if np.array_equal(change, np.eye(3)) or np.abs(change - fit.T).max() > LARGEST_DEVIATION:
+        return None
+    new = hkl @ change.T
+    is_whole = np.abs(new - np.rint(new)).max() < 1e-6
+    return change if is_whole and abs(np.linalg.det(change)) > 1e-6 else None
