@@ -13,7 +13,10 @@ from spindle.errors import ParameterError, UserError
 from spindle.files import read_experiments, write_experiments
 from spindle.files.maps import read_mask, write_mask
 from spindle.images import ImageSequence
+from spindle.images.masking import MaskingParams, generate_masks
 from spindle.models import Beam, Detector, Experiment, Experiments, Panel
+from spindle.params import Assignment
+from spindle.params.resolve import build
 from spindle.testing.format import mini_cbf_header, write_mini_cbf
 
 PIXELS = np.full((40, 60), 5, np.int32)
@@ -125,6 +128,75 @@ def test_each_panel_has_its_rules(capsys):
     assert "| all   | 3 panels |" in capsys.readouterr().out
     with pytest.raises(ParameterError, match="have no images to which a mask could belong"):
         spindle.run("generate_mask", experiments, border=1, output__experiments="masked.expt")
+
+
+SHAPES = [
+    "untrusted.circle=10,10,3",
+    "untrusted.rectangle=0,5,0,5",
+    "untrusted.pixel=1,2",
+    "untrusted.polygon=0,0,9,0,9,9",
+]
+
+
+def three_panels():
+    panel = Panel(
+        fast_axis=(1, 0, 0), slow_axis=(0, -1, 0), origin=(-2, 2, -100), pixel_size=(0.1, 0.1), image_size=(40, 20)
+    )
+    detector = Detector([replace(panel, name=f"p{i}", origin=(5 * i, 2, -100)) for i in range(3)])
+    return Experiments([Experiment(Beam(direction=(0, 0, 1), wavelength=1.0), detector)])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_shape_names_its_panel_where_there_are_several(shape, capsys):
+    experiments = three_panels()
+    write_experiments(experiments, "three.expt")
+    assert main(["generate_mask", "three.expt", shape]) == 2
+    assert "the detector has 3 panels: say which one with untrusted.panel= (0 to 2)" in capsys.readouterr().err
+    assert main(["generate_mask", "three.expt", "untrusted.panel=2", shape]) == 0
+    masks = panels_of("pixels.npz", experiments)
+    assert masks[0].all() and masks[1].all() and not masks[2].all()
+    # The spot finder has the same rules.
+    params = build(MaskingParams, [Assignment(*shape.split("="))])
+    with pytest.raises(ParameterError, match=r"spotfinder\.filter\.untrusted\.panel= \(0 to 2\)"):
+        generate_masks(params, experiments[0].detector, experiments[0].beam, "spotfinder.filter.")
+
+
+def test_mask_files_are_joined(imported, capsys):
+    one, two = np.ones((40, 60), np.bool_), np.ones((40, 60), np.bool_)
+    one[3, :], two[:, 4] = False, False
+    write_mask("backstop.mask", [one])
+    write_mask("shadow.h5", [two])
+    assert main(["generate_mask", "backstop.mask", "shadow.h5"]) == 0
+    assert np.array_equal(panels_of("pixels.npz", imported)[0], one & two)
+    text = capsys.readouterr().out
+    assert "backstop.mask" in text and "spindle apply_mask <experiments> pixels.npz" in text
+    # With experiments: joined with the rules, and attached.
+    words = ["imported.expt", "backstop.mask", "shadow.h5", "untrusted.pixel=20,30", "output.experiments=masked.expt"]
+    assert main(["generate_mask", *words]) == 0
+    both = one & two
+    both[20, 30] = False
+    assert np.array_equal(ImageSequence(read_experiments("masked.expt")[0]).mask(), both)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a.npz", "other.npz"], "other.npz 2 of 20 x 40"),
+        (["a.npz", "border=2"], "border needs the detector"),
+        (["a.npz", "untrusted.pixel=1,1"], "untrusted"),
+        (["a.npz", "output.experiments=b.expt"], "there are no experiments"),
+        (["a.npz", "none.h5"], "every pixel of the detector is masked"),
+        (["imported.expt", "other.npz"], "has 2 arrays of 20 x 40"),
+        (["pickle.mask"], "Python pickle"),
+    ],
+)
+def test_masks_that_cannot_be_joined(imported, here, words, message, capsys):
+    write_mask("a.npz", [np.ones((40, 60), np.bool_)])
+    write_mask("none.h5", [np.zeros((40, 60), np.bool_)])
+    write_mask("other.npz", [np.ones((20, 40), np.bool_)] * 2)
+    (here / "pickle.mask").write_bytes(b"\x80\x02(dials")
+    assert main(["generate_mask", *words]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_shadows_and_hot_pixels_are_found(here):

@@ -10,6 +10,7 @@ from spindle.errors import FileFormatError, ModelError, ParameterError
 from spindle.files import read_experiments, write_experiments
 from spindle.images import ImageSequence
 from spindle.images.maps import write_map
+from spindle.models import Beam, Detector, Panel
 from spindle.testing import shared_data
 from spindle.testing.format import write_sweep
 
@@ -308,3 +309,27 @@ def test_a_written_list_is_read_back(tmp_path):
     (again,) = read_experiments(tmp_path / "imported.expt")
     assert again.detector[0].parallax == "normalised" and again.detector[0].trusted_range == (0.0, 388705.0)
     assert again.detector[0].origin == pytest.approx(experiments[0].detector[0].origin)
+
+
+def test_values_of_the_sensor_are_for_all_panels_and_places_for_one():
+    from spindle_program_import.overrides import changed_detector
+    from spindle_program_import.params import DetectorOverrides
+
+    from spindle.params import Assignment
+    from spindle.params.resolve import build
+
+    panel = Panel(
+        fast_axis=(1, 0, 0), slow_axis=(0, -1, 0), origin=(-2, 2, -100), pixel_size=(0.1, 0.1), image_size=(40, 20)
+    )
+    detector = Detector([panel] * 3)
+    beam = Beam(direction=(0, 0, 1), wavelength=1.0)
+
+    def changed(**values):
+        params = build(DetectorOverrides, [Assignment(f"panel.{k}", v) for k, v in values.items()])
+        return changed_detector(detector, beam, params, None, False)
+
+    assert [p.gain for p in changed(gain="2.5")] == [2.5, 2.5, 2.5]
+    assert [p.gain for p in changed(id="1", gain="2.5")] == [1.0, 2.5, 1.0]
+    for name, value in (("origin", "1,2,-90"), ("fast_axis", "1,0,0"), ("name", "x"), ("image_size", "4,5")):
+        with pytest.raises(ParameterError, match=rf"panel\.{name}=: the detector has 3 panels.*panel\.id= \(0 to 2\)"):
+            changed(**{name: value})

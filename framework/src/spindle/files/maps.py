@@ -30,7 +30,7 @@ from spindle.errors import FileFormatError, ShapeError
 if TYPE_CHECKING:
     from spindle.models import Detector, Experiments, Panel
 
-__all__ = ["DIALS_SCRIPT", "MAPS", "read_map", "read_mask", "write_map", "write_mask"]
+__all__ = ["DIALS_SCRIPT", "MAPS", "is_map_file", "read_map", "read_mask", "write_map", "write_mask"]
 
 MAPS = ("gain", "pedestal", "dx", "dy")
 
@@ -44,15 +44,15 @@ _LAYOUT = "a .npz or .h5 file with one (slow, fast) array per panel, named panel
 _PICKLE = re.compile(rb"\x80|\((dp|lp|tp|c)|c[\w.]+\n")
 
 
-def read_mask(path: str | os.PathLike[str], detector: Iterable[Panel]) -> list[np.ndarray]:
+def read_mask(path: str | os.PathLike[str], detector: Iterable[Panel] | None) -> list[np.ndarray]:
     """Read the mask of each panel.
 
     Parameters
     ----------
     path : path
         See the module for the layout.
-    detector : Detector or other iterable of Panel
-        What the arrays have to fit.
+    detector : Detector or other iterable of Panel, or None
+        What the arrays have to fit; None takes them as they are.
 
     Returns
     -------
@@ -114,6 +114,23 @@ def read_map(path: str | os.PathLike[str], detector: Iterable[Panel], quantity: 
             bad = f"{np.count_nonzero(~usable)} of {values.size} values of panel {number} are not "
             raise FileFormatError(f"{path}: {bad}{'positive ' if quantity == 'gain' else ''}numbers; repair the map")
     return maps
+
+
+def is_map_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file holds an array per panel, or is a pickle of such; HDF5 files with groups hold images."""
+    try:
+        if not Path(path).is_file():
+            return False
+        with Path(path).open("rb") as stream:
+            head = stream.read(256)
+        if not head.startswith(_HDF5_MAGIC):
+            return head.startswith(_ZIP_MAGIC) or bool(_PICKLE.match(head))
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            return bool(file) and all(isinstance(file.get(name), h5py.Dataset) for name in file)
+    except (OSError, KeyError, RuntimeError):
+        return False
 
 
 def write_mask(path: str | os.PathLike[str], masks: Sequence[np.ndarray]) -> None:
@@ -203,9 +220,11 @@ def _write(path: Path, arrays: Sequence[np.ndarray]) -> None:
         np.savez_compressed(stream, **named)  # type: ignore[arg-type]
 
 
-def _read(path: Path, what: str, detector: Iterable[Panel]) -> list[np.ndarray]:
-    """Arrays of all panels of a file, their number and shapes checked."""
+def _read(path: Path, what: str, detector: Iterable[Panel] | None) -> list[np.ndarray]:
+    """Arrays of all panels of a file, their number and shapes checked against those of the detector, if there is one."""
     path = path.expanduser()
+    if path.exists() and not path.is_file():
+        raise FileFormatError(f"{path}: the {what} cannot be read: it is no regular file")
     try:
         with path.open("rb") as stream:
             head = stream.read(256)
@@ -226,8 +245,12 @@ def _read(path: Path, what: str, detector: Iterable[Panel]) -> list[np.ndarray]:
         raise FileFormatError(f"{path}: the {what} is damaged ({error}); write it again") from error
     if all(_number(name) is not None for name in named):
         named = dict(sorted(named.items(), key=lambda item: _number(item[0]) or 0))
-    shapes = [(p.image_size[1], p.image_size[0]) for p in detector]
     found = [a.shape for a in named.values()]
+    if detector is None:
+        if not found or any(len(shape) != 2 for shape in found):
+            raise FileFormatError(f"{path}: the {what} has {_listed(found)}, not (slow, fast) arrays; {_LAYOUT}")
+        return list(named.values())
+    shapes = [(p.image_size[1], p.image_size[0]) for p in detector]
     if found != shapes:
         turned = " (the arrays seem to be transposed)" if found == [s[::-1] for s in shapes] else ""
         raise FileFormatError(

@@ -48,7 +48,10 @@ class MaskingParams(Params):
         """A part of a panel that is not to be used; may be repeated."""
 
         panel = Int(
-            None, min=0, help="Number of the panel; 0 when not given. Without a shape, the whole panel is masked."
+            None,
+            min=0,
+            help="Number of the panel, counted from 0; needed where the detector has several. Without a shape, the whole "
+            "panel is masked.",
         )
         circle = Ints(None, size=3, units="px", help="Centre x, y and radius.")
         rectangle = Ints(None, size=4, units="px", help="x0, x1, y0, y1, half open.")
@@ -208,6 +211,11 @@ def masked_by_rule(
     """
     for k, shape in enumerate(params.untrusted):
         where, number = f"{scope}untrusted[{k}]", shape.panel or 0
+        if shape.panel is None and len(detector) > 1:
+            raise ParameterError(
+                f"{where}: the detector has {len(detector)} panels: say which one with {where.partition('[')[0]}.panel= (0 to "
+                f"{len(detector) - 1}), once for each shape"
+            )
         if number >= len(detector):
             raise ParameterError(f"{where}.panel={number}: the detector has {len(detector)} panels, counted from 0")
         size = detector[number].image_size

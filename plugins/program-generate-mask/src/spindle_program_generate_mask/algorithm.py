@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError
+from spindle.files.maps import is_map_file, read_mask
 from spindle.images.masking import MaskingParams
-from spindle.params import Bool, Params, PathParam, Str
+from spindle.params import Bool, Params, PathParam, Str, walk
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,12 +28,14 @@ class GenerateMask(Program):
     """Make a mask file from edges, resolution limits, shapes, ice rings and bad pixels.
 
     The mask has one array per panel; True is a pixel that may be used. Several sets of images get one numbered file
-    each. A mask file that the experiments have already is joined with the new one.
+    each. A mask file that the experiments have already is joined with the new one, and so are mask files that are given;
+    mask files alone are joined into one.
 
         spindle generate_mask imported.expt border=2 d_min=1.5 output.experiments=masked.expt
         spindle generate_mask imported.expt untrusted.circle=1230,1260,40 'untrusted.polygon=1230 1200 2463 1180 2463 1215'
         spindle generate_mask imported.expt ice_rings.filter=True output.mask=ice.h5
         spindle generate_mask imported.expt use_trusted_range=True automatic_mask=True
+        spindle generate_mask backstop.mask shadow.npz output.mask=both.npz
     """
 
     class Params(MaskingParams):
@@ -68,8 +71,12 @@ class GenerateMask(Program):
 
         if inputs.reflections:
             raise ParameterError("generate_mask: masks are made from experiments; leave the reflection file out")
-        experiments = context.experiments_of(inputs)
         path = _path(params, context)
+        given = [f for f in inputs.files if is_map_file(f)]
+        inputs = replace(inputs, files=[f for f in inputs.files if f not in given])
+        if given and not inputs.experiments and not inputs.files:
+            return _joined(given, params, path, context)
+        experiments = context.experiments_of(inputs)
         sets = _sets(experiments)
         files: dict[str, Callable[[Path], None]] = {}
         summary: dict[str, Any] = {"n_masked": [], "fraction": []}
@@ -78,7 +85,7 @@ class GenerateMask(Program):
         with context.progress("masking", len(sets)) as progress:
             for number, members in enumerate(sets, 1):
                 experiment = experiments[members[0]]
-                found = apply_rules(experiment, params, context)
+                found = apply_rules(experiment, params, context, given)
                 target = path
                 if len(sets) > 1:
                     target = path.with_name(f"{path.stem}_{number:0{len(str(len(sets)))}d}{path.suffix}")
@@ -114,6 +121,44 @@ class GenerateMask(Program):
             ]
         )
         return ProgramResult(experiments=masked, summary=summary, files=files, next_step=f"spindle find_spots {name}")
+
+
+def _joined(given: list[Path], params: Any, path: Path, context: RunContext) -> ProgramResult:
+    """Mask files alone: what is good in all of them."""
+    rules = [e.path for e in walk(params) if e.is_modified and not e.path.startswith("output.")]
+    if rules or params.untrusted:
+        named = ", ".join(rules or ["untrusted"])
+        raise ParameterError(f"generate_mask: {named} needs the detector; give an experiment file with the mask files")
+    if params.output.experiments is not None:
+        raise ParameterError(
+            f"output.experiments={params.output.experiments}: there are no experiments, only mask files; give an experiment "
+            "file with them"
+        )
+    import numpy as np
+
+    from .rules import MaskedPixels
+
+    first = read_mask(given[0], None)
+    found = MaskedPixels([np.ones(m.shape, np.bool_) for m in first])
+    for file in given:
+        masks = read_mask(file, None)
+        if [m.shape for m in masks] != [m.shape for m in first]:
+            shapes = [[f"{m.shape[0]} x {m.shape[1]}" for m in some][:4] for some in (first, masks)]
+            raise ParameterError(
+                f"generate_mask: {given[0]} has {len(first)} panels of {', '.join(shapes[0])} pixels (slow x fast), {file} "
+                f"{len(masks)} of {', '.join(shapes[1])}: these are masks of different detectors"
+            )
+        for panel, good in enumerate(masks):
+            found.take(file.name, panel, ~good)
+    title = f"Pixels that are masked, in {path}:"
+    context.table(found.table(title, [f"panel_{i}" for i in range(len(first))]))
+    _judge(found.counts, found.n_masked, found.n_pixels, str(path), False, context)
+    summary = {"n_masked": [found.n_masked], "fraction": [found.n_masked / found.n_pixels]}
+    return ProgramResult(
+        summary=summary,
+        files={str(path): _writer(found.masks)},
+        next_step=f"spindle apply_mask <experiments> {path}",
+    )
 
 
 def _path(params: Any, context: RunContext) -> Path:

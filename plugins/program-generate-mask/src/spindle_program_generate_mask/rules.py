@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,7 +93,7 @@ class MaskedPixels:
         return Table(title, headers, rows, "masked_pixels")
 
 
-def apply_rules(experiment: Experiment, params: Any, context: RunContext) -> MaskedPixels:
+def apply_rules(experiment: Experiment, params: Any, context: RunContext, files: Sequence[Path] = ()) -> MaskedPixels:
     """Mask the pixels of a detector.
 
     Parameters
@@ -101,6 +102,8 @@ def apply_rules(experiment: Experiment, params: Any, context: RunContext) -> Mas
         Its images are only read for the rules that look at them.
     params : Params of the program
     context : RunContext
+    files : sequence of Path
+        Mask files to join with.
 
     Returns
     -------
@@ -110,6 +113,9 @@ def apply_rules(experiment: Experiment, params: Any, context: RunContext) -> Mas
     for rule, panel, masked in masked_by_rule(params, experiment.detector, experiment.beam):
         context.check_cancelled()
         found.take(rule, panel, masked)
+    for file in files:
+        for panel, good in enumerate(read_mask(file, experiment.detector)):
+            found.take(file.name, panel, ~good)
     if experiment.imageset is not None and experiment.imageset.mask:
         for panel, good in enumerate(read_mask(experiment.imageset.mask, experiment.detector)):
             found.take("mask file", panel, ~good)

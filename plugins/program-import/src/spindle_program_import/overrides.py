@@ -13,6 +13,8 @@ from spindle.models import Beam, Detector, Goniometer, Panel
 
 from .hierarchy import apply_hierarchy
 
+# What panels of one detector do not share.
+_OF_ONE_PANEL = ("name", "image_size", "fast_axis", "slow_axis", "origin")
 PANEL_TYPES = ("SENSOR_PAD", "SENSOR_CCD", "SENSOR_IMAGE_PLATE", "SENSOR_UNKNOWN")
 
 
@@ -165,13 +167,24 @@ def changed_detector(detector: Detector, beam: Beam, params: Any, parallax: str 
         )
     if parallax is not None:
         panels = [replace(p, parallax=parallax) if p.mu > 0 and p.parallax != parallax else p for p in panels]
+    if sum(1 for change in params.panel if change.id is None) > 1 and len(panels) > 1:
+        raise ParameterError(
+            f"geometry.detector.panel: the scope is given {len(params.panel)} times and the detector has {len(panels)} panels: "
+            f"say which is meant with geometry.detector.panel.id= (0 to {len(panels) - 1})"
+        )
     for change in params.panel:
-        index = change.id or 0
-        if index >= len(panels):
+        if change.id is not None and change.id >= len(panels):
             raise ParameterError(
-                f"geometry.detector.panel.id={index}: the detector has {len(panels)} panels, counted from 0"
+                f"geometry.detector.panel.id={change.id}: the detector has {len(panels)} panels, counted from 0"
             )
-        panels[index] = _changed_panel(panels[index], beam, change, parallax or "normalised")
+        own = [name for name in _OF_ONE_PANEL if getattr(change, name) is not None]
+        if change.id is None and own and len(panels) > 1:
+            raise ParameterError(
+                f"geometry.detector.panel.{own[0]}=: the detector has {len(panels)} panels: say which is meant with "
+                f"geometry.detector.panel.id= (0 to {len(panels) - 1})"
+            )
+        for index in range(len(panels)) if change.id is None else (change.id,):
+            panels[index] = _changed_panel(panels[index], beam, change, parallax or "normalised")
     if beam.probe != "x-ray":
         panels = [replace(p, mu=0.0, parallax="none") if p.mu > 0 or p.parallax != "none" else p for p in panels]
     if any(new is not old for new, old in zip(panels, detector, strict=True)):

@@ -30,7 +30,11 @@ class DetectorOverrides(Params):
     class panel(Params, multiple=True):
         """One panel; give the scope once per panel."""
 
-        id = Int(0, none=True, min=0, help="Which panel, counted from 0.")
+        id = Int(
+            None,
+            min=0,
+            help="Which panel, counted from 0; without it all panels, which may be given no place, size or name then.",
+        )
         name = Str(None, help="Name.")
         type = Str(None, help="SENSOR_PAD, SENSOR_CCD, SENSOR_IMAGE_PLATE or SENSOR_UNKNOWN.")
         gain = Float(None, min=0, help="Counts per photon.")
