@@ -288,3 +288,23 @@ def test_without_a_laue_group_only_screw_axes_are_looked_at():
         experiments = experiments.with_model(crystal, crystal.with_space_group("P 1 2 1"))
     result = spindle.run("symmetry", experiments, sweeps.table, laue_group=None)
     assert result.experiments[0].crystal.space_group.xhm() == "P 1 21 1"
+
+
+@pytest.mark.parametrize("kind", ["noise", "shuffled"])
+def test_data_without_symmetry_stay_in_the_lowest_group_and_say_so(kind, caplog):
+    """Noise about zero, whose CC agree with those of a true symmetry (both are nothing), and unrelated intensities."""
+    sweeps = simulate("P 43", (9.4, 9.4, 12.6, 90, 90, 90))
+    rng = np.random.default_rng(5)
+    n = len(sweeps.table)
+    if kind == "noise":
+        sweeps.table["intensity.sum.value"] = rng.normal(0, 5.0, n)
+        sweeps.table["intensity.sum.variance"] = np.full(n, 25.0)
+    else:
+        order = rng.permutation(n)
+        for name in ("intensity.sum.value", "intensity.sum.variance"):
+            sweeps.table[name] = sweeps.table[name][order]
+    result = spindle.run("symmetry", sweeps.experiments, sweeps.table)
+    assert result.experiments[0].crystal.space_group.xhm() == "P 1"
+    assert "not decided" in result.summary["problem"]
+    assert "P 1" in result.next_step
+    assert "not decided" in caplog.text

@@ -10,6 +10,7 @@ from .grouping import Groups, group_equivalents, pack_indices
 from .intensities import Intensities, in_ice_ring, is_scaled, prepare_intensities
 from .merge import AnomalousPairs, Merged, half_means, merge_equivalents, merge_groups, merge_pairs
 from .reference_setting import in_reference_setting
+from .soundness import problems_of
 from .statistics import (
     MergingStatistics,
     ShellStatistics,
@@ -51,6 +52,7 @@ __all__ = [
     "merging_statistics",
     "pack_indices",
     "prepare_intensities",
+    "problems_of",
     "resolution_limit",
     "resolution_of",
     "resolution_shells",

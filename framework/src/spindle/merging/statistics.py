@@ -240,7 +240,8 @@ def _prepare(
 
 
 def _ratio(numerator: float, denominator: float) -> float:
-    return float(numerator / denominator) if denominator else float("nan")
+    """NaN where the denominator is not positive: a ratio to it means nothing."""
+    return float(numerator / denominator) if denominator > 0 else float("nan")
 
 
 def _r_factors(merged: Merged, rows: np.ndarray) -> tuple[float, float, float]:

@@ -25,6 +25,7 @@ from spindle.merging import (
     merging_statistics,
     pack_indices,
     prepare_intensities,
+    problems_of,
     resolution_of,
     shell_table,
     summary_table,
@@ -74,7 +75,7 @@ class Merge(Program):
             table, "scale", combine_partials=params.combine_partials, partiality_threshold=params.partiality_threshold,
             d_min=params.d_min, d_max=params.d_max,
         )  # fmt: skip
-        context.log.info("%d scaled reflections in %s are merged", len(data), group.hm)
+        context.log.info("%d scaled reflections in %s are merged", len(data), group.xhm())
         for reason, n in data.dropped.items():
             context.log.info("  %d left out: %s", n, reason)
         wavelengths, which = _wavelengths(experiments, params.wavelength_tolerance)
@@ -110,9 +111,16 @@ class Merge(Program):
         summary = {
             "n_observations": first.n_observations, "n_unique": first.n_unique, "d_min": first.d_min,
             "completeness": first.completeness, "multiplicity": first.multiplicity, "r_pim": first.r_pim,
-            "cc_half": first.cc_half, "i_over_sigma": first.i_over_sigma, "space_group": group.hm,
+            "cc_half": first.cc_half, "i_over_sigma": first.i_over_sigma, "space_group": group.xhm(),
         }  # fmt: skip
-        return ProgramResult(None, None, [], summary, files, "")
+        problems = problems_of(waves[0].statistics)
+        if not problems:
+            return ProgramResult(None, None, [], summary, files, "")
+        summary["problem"] = problems[0]
+        said = "; ".join(problems)
+        context.log.warning("The merged data are not fit for structure solution: %s", said)
+        following = f"do not solve a structure from {params.output.mtz}: {said}; look at the images and the indexing"
+        return ProgramResult(None, None, [], summary, files, following)
 
     def _check(self, inputs: ProgramInputs, params: Any) -> tuple[Experiments, ReflectionTable]:
         if inputs.experiments is None or len(inputs.reflections) != 1:
@@ -145,10 +153,10 @@ class Merge(Program):
             return
         present = experiments[0].crystal.space_group  # type: ignore[union-attr]
         best = found.experiments[0].crystal.space_group
-        if best.hm != present.hm:
+        if best.xhm() != present.xhm():
             context.log.warning(
                 "the axial reflections speak for %s, not %s; run spindle symmetry on the scaled data to change it",
-                best.hm, present.hm,
+                best.xhm(), present.xhm(),
             )  # fmt: skip
 
     def _wave(

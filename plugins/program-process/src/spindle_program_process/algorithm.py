@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from typing import Any
@@ -219,6 +220,13 @@ class Process(Program):
             "the data",
         }
         name = NAMES[stop]
+        problems = [f"{step}: {summary['problem']}" for step, summary in report.items() if "problem" in summary]
+        if problems:
+            said = "; ".join(problems)
+            return ProgramResult(
+                summary=report, files=files,
+                next_step=f"do not solve a structure from these data before this is mended: {said}",
+            )  # fmt: skip
         next_step = following.get(name, f"spindle process start_at={NAMES[stop + 1]}" if stop + 1 < len(NAMES) else "")
         return ProgramResult(summary=report, files=files, next_step=next_step)
 
@@ -227,10 +235,12 @@ def _in_short(summary: dict[str, Any]) -> str:
     """Scalars of a summary on one line."""
     words = []
     for key, value in summary.items():
+        if key == "problem":  # a sentence; the last line says it
+            continue
         value = _plain(value) if hasattr(value, "tolist") else value
         if isinstance(value, bool | int | str):
             words.append(f"{key}={value}")
-        elif isinstance(value, float):
+        elif isinstance(value, float) and math.isfinite(value):
             words.append(f"{key}={value:.4g}")
     return ", ".join(words[:6])
 

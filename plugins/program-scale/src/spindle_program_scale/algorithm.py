@@ -10,7 +10,14 @@ import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
-from spindle.merging import MergingStatistics, merging_statistics, resolution_limit, shell_table, summary_table
+from spindle.merging import (
+    MergingStatistics,
+    merging_statistics,
+    problems_of,
+    resolution_limit,
+    shell_table,
+    summary_table,
+)
 from spindle.models import Experiments
 from spindle.params import make
 from spindle.table import Flag, ReflectionTable
@@ -54,7 +61,7 @@ class Scale(Program):
         if "d" not in table or params.reflection_selection.best_unit_cell is not None:
             table["d"] = d
         crystal = experiments[0].crystal
-        context.log.info("space group %s; %d data set(s)", crystal.space_group.hm, len(experiments))
+        context.log.info("space group %s; %d data set(s)", crystal.space_group.xhm(), len(experiments))
         exclusions = parse_exclusions(params.exclude_images, experiments)
         files: dict[str, Any] = {}
         if params.cross_validation.cross_validation_mode is not None:
@@ -108,7 +115,7 @@ class Scale(Program):
         params: Any,
         context: Any,
     ) -> ProgramResult:
-        overall = statistics.overall
+        overall, output = statistics.overall, params.output
         summary = {
             "n_observations": overall.n_observations, "n_unique": overall.n_unique, "d_min": overall.d_min,
             "completeness": overall.completeness, "multiplicity": overall.multiplicity, "r_merge": overall.r_merge,
@@ -117,8 +124,16 @@ class Scale(Program):
             "n_outliers": int(scaler.obs.outlier.sum()),
             "error_models": [list(e.parameters) for e in scaler.errors],
         }  # fmt: skip
+        problems = problems_of(statistics, scaler.sigma_factor())
+        following = f"spindle merge {output.experiments} {output.reflections}"
+        if problems:
+            summary["problem"] = problems[0]
+            said = "; ".join(problems)
+            context.log.warning(
+                "These data tell nothing: %s. Look at the images, the indexing and the symmetry before merging", said
+            )
+            following = f"nothing to merge yet, since {said}; look at the images, the indexing and the symmetry first"
         files: dict[str, Any] = {}
-        output = params.output
         if output.unmerged_mtz:
             names = make(
                 context.host.load("exporter", "mtz").Params,
@@ -141,6 +156,4 @@ class Scale(Program):
             if output.html:
                 tables = list(context.tables)
                 files[output.html] = lambda path: Path(path).write_text(html_report(data, tables), encoding="utf-8")
-        return ProgramResult(
-            experiments, table, [], summary, files, f"spindle merge {output.experiments} {output.reflections}"
-        )
+        return ProgramResult(experiments, table, [], summary, files, following)

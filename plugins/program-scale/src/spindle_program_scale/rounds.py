@@ -280,6 +280,15 @@ class Scaler:
         for k in range(obs.n_sets):
             obs.g[obs.bounds[k] : obs.bounds[k + 1]] = self.layout.scales(k, self.parameters)
 
+    def sigma_factor(self) -> float:
+        """By what the error models multiply the sigmas of weak reflections: the median below the median intensity."""
+        obs = self.obs
+        use = ~obs.outlier & (obs.variance > 0)
+        if not use.any():
+            return 1.0
+        use &= obs.intensity <= np.median(obs.intensity[use])
+        return float(np.sqrt(np.median((self.corrected_variance() / np.maximum(obs.variance, 1e-30))[use])))
+
     def scale_variances(self) -> np.ndarray:
         """(n,) float64: variances of the scale factors from the covariance of the parameters."""
         obs = self.obs

@@ -96,10 +96,11 @@ def _r_merge(keys: np.ndarray, value: np.ndarray) -> float:
 def rows(found: Sequence[Agreement], operators: Sequence[Any]) -> list[list[Any]]:
     """Rows of the table of agreements."""
     return [
-        [i, a.n, _number(a.r_within), _number(a.r_between), _number(a.cc_between), a.n_common, operator.as_abc()]
+        [i, a.n, rounded(a.r_within), rounded(a.r_between), rounded(a.cc_between), a.n_common, operator.as_abc()]
         for i, (a, operator) in enumerate(zip(found, operators, strict=True))
     ]
 
 
-def _number(value: float) -> float | str:
+def rounded(value: float) -> float | str:
+    """Three digits, or two strokes where there is no value."""
     return round(value, 3) if np.isfinite(value) else "--"

@@ -20,7 +20,7 @@ from spindle.symmetry import ChangeOfBasis, change_crystal_basis, constrain_crys
 from spindle.table import ReflectionTable
 
 from .absences import ENANTIOMORPHS, TABLES, score_axes, score_space_groups
-from .agreement import agreements
+from .agreement import agreements, rounded
 from .agreement import rows as agreement_rows
 from .analysis import stars
 from .decision import MIN_PROBABILITY, Decision, decide, is_known
@@ -116,7 +116,7 @@ class SymmetryProgram(Program):
             changed = _with_group(changed, group)
         if decision.keeps_group and is_known(changed) and not decision.undecided:
             problems += self._check_known(decision, group, params, context)
-        self._agreement(decision, context, scores)
+        problems += self._agreement(decision, context, scores)
         cell = np.mean([e.crystal.cell for e in changed], axis=0)  # type: ignore[union-attr]
         self._say_operators(operators, context)
         context.log.info("Space group %s, cell %s", group.xhm(), " ".join(f"{v:.4f}" for v in cell))
@@ -130,7 +130,7 @@ class SymmetryProgram(Program):
             "unit_cell": [round(float(v), 4) for v in cell],
             "d_min": round(float(decision.data.d_min), 3),
         }
-        if "laue_group_probability" in scores:
+        if "laue_group_probability" in scores and not decision.undecided:
             summary["probability"] = round(scores["laue_group_probability"], 3)
         if problems:
             summary["problem"] = problems[0]
@@ -177,16 +177,14 @@ class SymmetryProgram(Program):
 
     def _doubts(self, decision: Decision, context: Any) -> list[str]:
         """Warn of a choice that is not sure; what is wrong in short."""
-        if not decision.undecided or decision.analysis is None:
+        if not decision.undecided:
             return []
-        best = decision.analysis.subgroups[0]
-        name = patterson_group(best.subgroup.group).hm
         context.log.warning(
-            "The best Laue group, %s, has a probability of only %.2f: the data may be too few or too weak to decide, "
-            "twinned or wrongly indexed. The data stay in P 1; look at the table, and choose a group with laue_group= "
-            "if you know better", name, best.likelihood,
+            "The symmetry is not decided: %s. The data may be too few or too weak to decide, twinned or wrongly indexed. "
+            "They stay in P 1; look at the table of probabilities, and choose a group with laue_group= if you know better",
+            decision.undecided,
         )  # fmt: skip
-        return [f"the symmetry is not decided (best {name}, probability {best.likelihood:.2f}), the data are in P 1"]
+        return [f"the symmetry is not decided and the data are in P 1, since {decision.undecided}"]
 
     def _check_known(self, decision: Decision, group: gemmi.SpaceGroup, params: Any, context: Any) -> list[str]:
         """What the intensities say about the space group that the user gave, which is kept."""
@@ -226,10 +224,10 @@ class SymmetryProgram(Program):
             context.log.info("The space group %s that was given is kept, and so is its setting", group.xhm())
         return [f"the data contradict the given space group {group.xhm()}"] if found else []
 
-    def _agreement(self, decision: Decision, context: Any, scores: dict[str, Any]) -> None:
+    def _agreement(self, decision: Decision, context: Any, scores: dict[str, Any]) -> list[str]:
         """How the experiments agree with each other; a warning names those that do not."""
         if decision.data.n_experiments < 2:
-            return
+            return []
         found = agreements(decision.data, decision.rotations)
         headers = ["Experiment", "Observations", "Rmerge within", "Rmerge with others", "CC with others", "Common",
                    "Operator"]  # fmt: skip
@@ -243,13 +241,15 @@ class SymmetryProgram(Program):
             {"experiment": i, "r_within": _finite(a.r_within), "r_between": _finite(a.r_between),
              "cc_between": _finite(a.cc_between), "n_common": a.n_common} for i, a in enumerate(found)
         ]  # fmt: skip
-        for i in bad[:MAX_ROWS]:
+        for i in bad[: MAX_ROWS if len(found) > 2 else 1]:
             a = found[i]
             context.log.warning(
-                "Experiment %d does not agree with the others: Rmerge %.3f with them, %.3f within itself; CC %.2f of "
+                "Experiment %d does not agree with the others: Rmerge %s with them, %s within itself; CC %s of "
                 "%d common reflections. It may be of another crystal form, twinned or wrongly indexed",
-                i, a.r_between, a.r_within, a.cc_between, a.n_common,
+                i, rounded(a.r_between), rounded(a.r_within), rounded(a.cc_between), a.n_common,
             )  # fmt: skip
+        names = ", ".join(str(i) for i in bad[:20])
+        return [f"experiment(s) {names} do not agree with the others"] if bad else []
 
     def _say_operators(self, operators: list[ChangeOfBasis], context: Any) -> None:
         for text, members in describe(operators)[:MAX_ROWS]:

@@ -28,6 +28,8 @@ from .prepare import Prepared, cut
 
 #: A Laue group less likely than this is not believed.
 MIN_PROBABILITY = 0.5
+#: Where a true symmetry would not correlate intensities better than this, likelihoods compare noise with noise.
+MIN_CC_TRUE = 0.2
 IDENTITY = np.eye(3, dtype=np.int64)
 
 
@@ -48,8 +50,8 @@ class Decision:
     analysis : LaueAnalysis or None
     keeps_group : bool
         The group is that of the input and stays as it is.
-    undecided : bool
-        No Laue group is likely enough to be believed.
+    undecided : str
+        Why no Laue group can be believed; empty when one is.
     alignment : Alignment
     """
 
@@ -59,7 +61,7 @@ class Decision:
     data: Prepared
     analysis: LaueAnalysis | None
     keeps_group: bool
-    undecided: bool
+    undecided: str
     alignment: Alignment
 
 
@@ -120,7 +122,7 @@ def _keep(
         analysis = analyse(data, params, rng, log)
     operators = relative_to_first(data.to_minimum)
     _say_alignment(alignment, data, target, options, log)
-    return Decision(group, operators, target, data, analysis, keeps_group, False, alignment)
+    return Decision(group, operators, target, data, analysis, keeps_group, "", alignment)
 
 
 def _transform(data: Prepared, params: Any, rng: np.random.Generator, log: Any) -> Decision:
@@ -134,7 +136,7 @@ def _transform(data: Prepared, params: Any, rng: np.random.Generator, log: Any) 
     _say_alignment(alignment, data, rotations, data.lattice, log)
     operators = [_rounded(operator @ op) for op in relative_to_first(data.to_minimum)]
     group = chiral_symmorphic_group(patterson_group(wanted))
-    return Decision(group, operators, rotations, data, analysis, False, False, alignment)
+    return Decision(group, operators, rotations, data, analysis, False, "", alignment)
 
 
 def relative_to_first(to_minimum: Sequence[ChangeOfBasis]) -> list[ChangeOfBasis]:
@@ -176,20 +178,35 @@ def _determine(
     data = data.select(np.flatnonzero(data.d >= part.d_min - 1e-6))
     data.d_min = part.d_min
     _say_alignment(alignment, data, chosen.rotations, options, log)
-    if params.laue_group is Auto and analysis.subgroups[0].likelihood < MIN_PROBABILITY:
+    doubt = _doubt(analysis) if params.laue_group is Auto else ""
+    if doubt:
         return Decision(
-            space_group("P 1"), _to_triclinic(data, given), [IDENTITY], data, analysis, True, True, alignment,
-        )  # fmt: skip
+            space_group("P 1"), _to_triclinic(data, given), [IDENTITY], data, analysis, True, doubt, alignment
+        )
     if params.laue_group is Auto and given is not None and given.number > 1:
         own = rotations_in(data.to_minimum[0], given)
         if own is not None and same_rotations(own, chosen.rotations):  # the setting that the data came with stays
             operators = relative_to_first(data.to_minimum)
             keeps = not _has_table(given)
             group = given if keeps else chiral_symmorphic_group(given)
-            return Decision(group, operators, own, data, analysis, keeps, False, alignment)
+            return Decision(group, operators, own, data, analysis, keeps, "", alignment)
     operators = [_rounded(chosen.to_best @ op) for op in data.to_minimum]
     group = chiral_symmorphic_group(patterson_group(chosen.group))
-    return Decision(group, operators, chosen.rotations, data, analysis, False, False, alignment)
+    return Decision(group, operators, chosen.rotations, data, analysis, False, "", alignment)
+
+
+def _doubt(analysis: LaueAnalysis) -> str:
+    """Why the best Laue group cannot be believed; empty when it can."""
+    best = analysis.subgroups[0]
+    name = patterson_group(best.subgroup.group).hm
+    if not analysis.cc_true > MIN_CC_TRUE:
+        return (
+            f"a true symmetry would give a correlation of {analysis.cc_true:.2f}, no more than unrelated reflections: "
+            "the intensities are noise"
+        )
+    if best.likelihood < MIN_PROBABILITY:
+        return f"the best Laue group, {name}, has a probability of only {best.likelihood:.2f}"
+    return ""
 
 
 def _has_table(group: gemmi.SpaceGroup) -> bool:

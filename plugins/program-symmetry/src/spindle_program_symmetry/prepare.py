@@ -28,6 +28,8 @@ from .resolution import resolution_limits
 
 OUTLIER_Z = 12.0
 SIGMA_FLOOR = 0.03
+#: A normalisation that makes a larger fraction Wilson outliers has failed.
+MAX_WILD = 0.2
 
 
 @dataclass(slots=True)
@@ -225,6 +227,16 @@ def _normalise(
             log.info(
                 "Experiment %d: B of the fall-off (A^2) %s", i, " ".join(f"{v:.2f}" for v in B[np.triu_indices(3)])
             )
+        limit = norm.WILSON_OUTLIER * expected[mine]
+        wild = np.count_nonzero(~(np.abs(intensity[mine]) < limit))
+        if wild > MAX_WILD * len(mine):
+            # acentric reflections: <I^2> = 2 <I>^2
+            expected[mine] = max(np.sqrt(np.mean(intensity[mine] ** 2) / 2.0), 1e-30)
+            log.warning(
+                "Experiment %d: the fall-off of its intensities with resolution cannot be found (%d of %d reflections "
+                "would be Wilson outliers): they are noise, or wrongly indexed. They are tested without normalisation",
+                i, wild, len(mine),
+            )  # fmt: skip
     if params.normalisation == "quasi":
         intensity = np.maximum(intensity, 0.0)
     return intensity / expected, np.sqrt(variance) / expected
