@@ -34,6 +34,7 @@ from spindle.plugins import is_strict, registry
 from spindle.plugins.host import PluginHost
 
 from .arguments import Arguments, parse_arguments
+from .foreign import FOREIGN_SUFFIXES, refuse_foreign_parameters
 
 
 def program_command(name: str, words: list[str]) -> int:
@@ -46,6 +47,8 @@ def program_command(name: str, words: list[str]) -> int:
     arguments = parse_arguments(
         name, words, is_parameter_of(name, host) if getattr(program, "takes_words", False) else None
     )
+    if any(f.suffix.lower() in FOREIGN_SUFFIXES for f in arguments.files):
+        refuse_foreign_parameters(name, arguments.files, is_parameter_of(name, host))
     params = effective_params(name, arguments.assignments, host)
     if arguments.help_level is not None:
         from .help import program_help
