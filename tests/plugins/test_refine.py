@@ -159,6 +159,18 @@ def test_scan_points_follow_the_drift() -> None:
         assert np.abs(middle - reference).max() < 2.5e-4
 
 
+def test_the_summary_counts_what_is_refined_against_when_models_vary() -> None:
+    truth = rotation_experiment(n_images=60)
+    table = noisy(spots_of(truth))
+    bad = np.random.default_rng(1).random(len(table)) < 0.1
+    table["xyzobs.px.value"] = table["xyzobs.px.value"] + np.where(bad, 2.0, 0.0)[:, None] * [1.0, 0.7, 0.4]
+    phi = table["xyzobs.px.value"][:, 2] / 60
+    table["xyzobs.px.value"] = table["xyzobs.px.value"] + np.outer(np.sin(6 * phi), [0.5, 0.3, 0.0])
+    result = refine(truth, table, scan_varying=True, reflections__outlier__algorithm="tukey")
+    counts = [int(t.title.split()[3].replace(",", "")) for t in result.tables if t.key == "residual_quantiles"]
+    assert counts[0] > counts[-1] == result.steps[-1].n_reflections
+
+
 def test_fixed_models_stay() -> None:
     truth = rotation_experiment(40)
     start = disturbed(truth)

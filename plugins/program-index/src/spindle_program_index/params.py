@@ -214,7 +214,12 @@ class IndexingParams(Params):
     method = Plugin("indexing", default="fft3d", help="How lattice vectors are found.")
     optimise_initial_basis_vectors = Bool(False, level=2, help="Improve the vectors before they are combined.")
     image_range = Ints(None, size=2, multiple=True, none=True, help="Use only spots of these images (first, last).")
-    joint_indexing = Bool(True, auto=True, help="Index all sweeps with one crystal; false: each sweep by itself.")
+    joint_indexing = Bool(
+        Auto,
+        auto=True,
+        help="True: all with one crystal; False: each sweep and still by itself; Auto: all rotation sweeps with one crystal, each "
+        "still by itself.",
+    )
 
 
 class IndexParams(Params):

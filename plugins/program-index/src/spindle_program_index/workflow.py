@@ -18,8 +18,12 @@ from .diagnosis import count_indexed, moved_beam
 from .indexer import Indexed, Indexer
 from .quality import alternatives, causes, is_absurd, is_much_better, sweeps_of_other_crystals, warning_text
 from .report_text import lattice_table
+from .stills import failure_text, groups_of, index_stills, name_of, settings_for_a_still, together_text
 from .unavailable import refuse_unavailable
 from .verification import verify
+
+#: With more crystals than this, the symmetries of their lattices are not listed.
+MOST_LATTICE_TABLES = 3
 
 
 def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
@@ -29,8 +33,12 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
         raise IndexingError("index: no experiments were given; run spindle import and give its imported.expt")
     spots = join_tables(inputs.reflections, inputs.experiments)
     sweeps, crystals = sweeps_of(inputs.experiments)
-    if len({sweep.is_still for sweep in sweeps}) > 1:
-        raise IndexingError("index: stills and rotation images cannot be indexed together: index them one by one")
+    joint = params.indexing.joint_indexing
+    if joint is True and len({sweep.is_still for sweep in sweeps}) > 1:
+        raise IndexingError(
+            "index: stills and rotation images cannot have a crystal in common: leave joint_indexing=True out, and each still is "
+            "indexed by itself"
+        )
     for number, sweep in enumerate(sweeps):
         if sweep.goniometer is not None and sweep.scan is not None and sweep.scan.is_still and sweep.scan.n_images > 1:
             raise IndexingError(
@@ -39,20 +47,17 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
             )
     if params.indexing.debug:
         context.log.setLevel("DEBUG")
-    if params.indexing.joint_indexing is False and len(sweeps) > 1:
-        parts = _one_by_one(sweeps, spots, params, context)
-    else:
-        parts = [_together(sweeps, spots, params, context, crystals)]
+    parts, told = _indexed_parts(sweeps, spots, params, context, crystals)
     summary: dict[str, Any] = {}
     for part in parts:
         warning = _judge(part, params, context)
         for text in part.warnings:
             context.log.warning("%s", text)
-        told = [*part.warnings, *([warning] if warning else [])]
-        if told:
-            summary["warning"] = "\n".join(told)
-        if part.n_lattices == 1:
+        told += [*part.warnings, *([warning] if warning else [])]
+        if part.n_lattices == 1 and len(parts) <= MOST_LATTICE_TABLES:
             context.table(lattice_table(part.experiments[0].crystal))
+    if told:
+        summary["warning"] = "\n".join(told)
     experiments, reflections = join_parts(parts)
     summary.update(key_numbers(parts, experiments, reflections))
     return ProgramResult(
@@ -86,21 +91,65 @@ def _verified(
     return checked.part
 
 
-def _one_by_one(sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any) -> list[Indexed]:
-    """Each sweep with a crystal of its own; a sweep that cannot be indexed is left out."""
-    parts = []
-    for number, sweep in enumerate(sweeps):
-        context.log.info("Indexing sweep %d of %d", number + 1, len(sweeps))
-        own = spots.select(spots["imageset_id"] == number)
-        own["imageset_id"] = np.zeros(len(own), dtype=np.int32)
+def _indexed_parts(
+    sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any, crystals: list[Crystal]
+) -> tuple[list[Indexed], list[str]]:
+    """Sweeps that share crystals together, the others and stills one by one; with warnings about those left out.
+
+    Raises
+    ------
+    IndexingError
+        If none can be indexed.
+    """
+    groups = groups_of(sweeps, params.indexing.joint_indexing)
+    if len(groups) == 1:
+        alone = len(sweeps) == 1 and sweeps[0].is_still
+        return [_together(sweeps, spots, settings_for_a_still(params) if alone else params, context, crystals)], []
+    stills = [g[0] for g in groups if len(g) == 1 and sweeps[g[0]].is_still]
+    found: list[tuple[int, Indexed]] = []
+    told = []
+    for number, group in enumerate(g for g in groups if g[0] not in stills):
+        context.log.info("Indexing %s", _named(group))
+        own, own_spots = _part_of(sweeps, spots, group)
         try:
-            part = Indexer(Experiments([sweep]), own, params, context).run()
-            parts.append(_verified(part, own, params, context))
+            part = Indexer(own, own_spots, params, context).run()
+            found.append((group[0], _verified(part, own_spots, params, context)))
         except UserError as error:
-            context.log.warning("Sweep %d cannot be indexed and is left out: %s", number, error)
-    if not parts:
+            if number == len(groups) - 1 and not found:
+                raise
+            told.append(f"WARNING: {_named(group)} cannot be indexed and is left out: {error}")
+            context.log.warning("%s", told[-1])
+    if stills:
+        context.log.info("%s", together_text(len(stills)))
+        others, failed = index_stills(
+            sweeps, spots, stills, params, context, lambda e, t, p: Indexer(e, t, p, context).run()
+        )
+        found += others
+        if failed:
+            told.append(failure_text(failed, len(stills)))
+            context.log.warning("%s", told[-1])
+        if not found:
+            raise IndexingError(f"index: none of {len(stills)} stills could be indexed. The first: {failed[0]}")
+        if len(stills) < len(sweeps):
+            context.log.info(
+                "Stills and sweeps were indexed; refine takes them in two files: import and index them apart"
+            )
+    if not found:
         raise IndexingError("index: none of the sweeps could be indexed; see the messages above")
-    return parts
+    return [part for _, part in sorted(found, key=lambda f: f[0])], told
+
+
+def _named(group: list[int]) -> str:
+    return f"sweep{'s' if len(group) > 1 else ''} {', '.join(map(str, group))}"
+
+
+def _part_of(sweeps: Experiments, spots: ReflectionTable, group: list[int]) -> tuple[Experiments, ReflectionTable]:
+    """Some of the sweeps, numbered anew, with their spots."""
+    number = np.full(len(sweeps), -1, dtype=np.int32)
+    number[group] = np.arange(len(group), dtype=np.int32)
+    own = spots.select(number[spots["imageset_id"]] >= 0)
+    own["imageset_id"] = number[own["imageset_id"]]
+    return Experiments([sweeps[i] for i in group]), own
 
 
 def _judge(part: Indexed, params: Any, context: Any) -> str | None:
@@ -130,6 +179,8 @@ def _judge(part: Indexed, params: Any, context: Any) -> str | None:
     else:
         hints = causes(sweeps, total, part.n_lattices, params.indexing.multiple_lattice_search.max_lattices)
         text = warning_text(fraction, params.diagnosis.warn_below, hints, found)
+    if part.n_sweeps == 1 and sweeps[0].is_still:
+        text = f"{name_of(sweeps[0], 0)}: {text}"
     context.log.warning("%s", text)
     return text
 
@@ -211,10 +262,12 @@ def join_parts(parts: list[Indexed]) -> tuple[Experiments, ReflectionTable]:
     if len(parts) == 1:
         return parts[0].experiments, parts[0].reflections
     experiments, tables = [], []
-    for number, part in enumerate(parts):
+    n_sweeps = 0
+    for part in parts:
         table = part.reflections.view()
         table["id"] = np.where(table["id"] >= 0, table["id"] + len(experiments), -1).astype(np.int32)
-        table["imageset_id"] = np.full(len(table), number, dtype=np.int32)
+        table["imageset_id"] = (table["imageset_id"] + n_sweeps).astype(np.int32)
+        n_sweeps += part.n_sweeps
         table.identifiers = {len(experiments) + i: e.identifier for i, e in enumerate(part.experiments)}
         experiments += list(part.experiments)
         tables.append(table)

@@ -164,10 +164,6 @@ class Macrocycle:
         self.tables.append(summaries.residual_quantiles(residuals, candidates.weights, self.stills))
         outliers = self._reject(candidates, residuals)
         used, spare = self._divide(candidates, outliers)
-        if outliers.any():
-            self.tables.append(
-                summaries.residual_quantiles(residuals[~outliers], candidates.weights[~outliers], self.stills)
-            )
         if not self.scan_varying:
             problem = constant
             minimum, target = self._minimise(problem, used, spare)
@@ -177,11 +173,14 @@ class Macrocycle:
             minimum, target = self._minimise(problem, used, spare)
             # Outliers of the constant models are not those of the varying ones.
             candidates = self._seen_with(candidates, refined_experiments(problem, minimum.x, kinds=("detector",)))
-            outliers = self._reject(
-                candidates, Target(problem, candidates).evaluate(minimum.x, gradients=False).residuals
-            )
+            residuals = Target(problem, candidates).evaluate(minimum.x, gradients=False).residuals
+            outliers = self._reject(candidates, residuals)
             used, spare = self._divide(candidates, outliers)
             minimum, target = self._minimise(problem, used, spare, minimum)
+        if outliers.any():
+            self.tables.append(
+                summaries.residual_quantiles(residuals[~outliers], candidates.weights[~outliers], self.stills)
+            )
         return self._result(problem, minimum, target, everything, usable, candidates.rows[outliers])
 
     def _divide(self, candidates: Observations, outliers: np.ndarray) -> tuple[Observations, Observations]:

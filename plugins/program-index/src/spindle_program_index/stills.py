@@ -1,0 +1,135 @@
+"""Stills: each a crystal of its own, unless the user says otherwise."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts.indexing import IndexingError
+from spindle.errors import UserError
+from spindle.models import Experiment, Experiments
+from spindle.report import Table
+from spindle.table import ReflectionTable
+
+from .indexer import Indexed
+from .search import quiet
+
+#: Stills and lines of reasons that are listed.
+MOST_SHOWN = 200
+
+
+def groups_of(sweeps: Experiments, joint: Any) -> list[list[int]]:
+    """Numbers of the sweeps and stills that have their crystals in common.
+
+    Parameters
+    ----------
+    sweeps : Experiments
+    joint : bool or Auto
+        Auto: all rotation sweeps together, each still by itself.
+    """
+    if joint is True:
+        return [list(range(len(sweeps)))]
+    if joint is False:
+        return [[i] for i in range(len(sweeps))]
+    rotated = [i for i, sweep in enumerate(sweeps) if not sweep.is_still]
+    return ([rotated] if rotated else []) + [[i] for i, sweep in enumerate(sweeps) if sweep.is_still]
+
+
+def settings_for_a_still(params: Any) -> Any:
+    """Parameters with which a single still is indexed: its detector and beam stay where they are, unless fixed otherwise.
+
+    The distance and the size of the cell, a tilt and its angles look alike in one still, and there are few spots.
+    """
+    settings = copy.copy(params)
+    settings.refinement = copy.deepcopy(params.refinement)
+    scope = settings.refinement.parameterisation
+    if scope.detector.fix is None and scope.detector.fix_list is None:
+        scope.detector.fix = "all"
+        scope.beam.fix = ("all",)
+    return settings
+
+
+def name_of(sweep: Experiment, number: int) -> str:
+    """The file of a still, else its number."""
+    paths = [] if sweep.imageset is None else [str(p) for p in sweep.imageset.paths]
+    if not paths:
+        return f"still {number}"
+    image = "" if sweep.scan is None or len(paths) == 1 else f" image {sweep.scan.image_range[0]}"
+    return Path(paths[0]).name + image
+
+
+def index_stills(
+    sweeps: Experiments,
+    spots: ReflectionTable,
+    numbers: list[int],
+    params: Any,
+    context: Any,
+    index_one: Callable[[Experiments, ReflectionTable, Any], Indexed],
+) -> tuple[list[tuple[int, Indexed]], list[str]]:
+    """Index stills one by one; what cannot be indexed is left out.
+
+    Returns
+    -------
+    list of (number of the still, Indexed)
+    list of str
+        Why others failed, each with the name of the still.
+    """
+    settings = settings_for_a_still(params)
+    found, failed, rows = [], [], []
+    with context.progress("Indexing stills", len(numbers)) as progress:
+        for number in numbers:
+            context.check_cancelled()
+            own = spots.select(spots["imageset_id"] == number)
+            own["imageset_id"] = np.zeros(len(own), dtype=np.int32)
+            n_tables = len(context.tables)
+            try:
+                if len(own) == 0:
+                    raise IndexingError("it has no spots")
+                with quiet():
+                    part = index_one(Experiments([sweeps[number]]), own, settings)
+                found.append((number, part))
+                rows.append(_row(sweeps[number], number, part))
+            except UserError as error:
+                failed.append(f"{name_of(sweeps[number], number)} ({len(own)} spots): {str(error).splitlines()[0]}")
+                rows.append([name_of(sweeps[number], number), len(own), 0, "--", "--", "--"])
+            del context.tables[n_tables:]
+            progress.advance()
+    context.table(
+        Table(
+            f"Stills, each indexed by itself ({len(found)} of {len(numbers)})",
+            ["Still", "Spots", "Indexed", "%", "rmsd\n(px)", "Unit cell"],
+            rows[:MOST_SHOWN],
+            "stills",
+        )
+    )
+    return found, failed
+
+
+def _row(sweep: Experiment, number: int, part: Indexed) -> list[Any]:
+    total = len(part.reflections)
+    rmsd = "--" if part.last is None else f"{np.hypot(*np.mean(part.last.rmsd_px, axis=0)[:2]):.2f}"
+    crystals = part.experiments.unique("crystal")
+    cells = "; ".join(" ".join(f"{v:.2f}" for v in c.cell) for c in crystals)
+    return [name_of(sweep, number), total, part.n_indexed, f"{100 * part.n_indexed / max(total, 1):.1f}", rmsd, cells]
+
+
+def failure_text(failed: list[str], n: int) -> str:
+    """The warning about stills that were left out."""
+    more = "" if len(failed) <= MOST_SHOWN else f"\n  and {len(failed) - MOST_SHOWN} more"
+    return (
+        f"WARNING: {len(failed)} of {n} stills cannot be indexed and are left out:\n"
+        + "\n".join(f"  {text}" for text in failed[:MOST_SHOWN])
+        + more
+    )
+
+
+def together_text(n: int) -> str:
+    """What is done with stills, for the log."""
+    return (
+        f"{n} stills are taken as {n} crystals, each indexed by itself with beam and detector as the headers have them; "
+        "indexing.joint_indexing=True takes all as one crystal"
+    )
