@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +76,13 @@ class RunContext:
         self._cancelled = cancellation or threading.Event()
         self._executor: Executor | None = None
         self._rng: np.random.Generator | None = None
+        self._packed: bytes | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process go program, parameters and seed; observers and cancellation stay in this one."""
+        if self._packed is None:
+            self._packed = pickle.dumps((self.program, self.params, self.seed))
+        return _of_another_process, (self._packed,)
 
     # -- plugins
     # ----------------------------------------------------------------------------------------------------------
@@ -240,6 +249,16 @@ class RunContext:
 
             self._rng = np.random.default_rng(self.seed)
         return self._rng
+
+
+@lru_cache(maxsize=8)
+def _of_another_process(packed: bytes) -> RunContext:
+    """The context of a run that goes on in another process, for its tasks in this one."""
+    program, params, seed = pickle.loads(packed)
+    context = RunContext(program, params)
+    context.seed = seed
+    context._executor = Executor()
+    return context
 
 
 def _seed(params: Params) -> int:

@@ -7,7 +7,6 @@ images spread over the scan tell this with certainty; values are capped, so that
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -227,38 +226,21 @@ def automatic_mask(
     -------
     AutomaticMask
     """
-    experiment, n_panels = images.experiment, len(images.experiment.detector)
+    experiment = images.experiment
     if images.n_images < min_images:
         return AutomaticMask([np.ones_like(m) for m in masks], 0, 0, 0, 0)
     chosen = np.unique(np.linspace(0, images.n_images - 1, min(max_images, images.n_images)).round().astype(int))
     rings = ring_numbers(experiment)
     some = chosen[:: max(len(chosen) // 3, 1)]
     counts = _Counts(images, masks, some)
-    caps = _caps(images, masks, rings, some, counts)
-    local, lock = threading.local(), threading.Lock()
-    parts: list[list[PixelSums]] = []
-
-    def look(index: int) -> None:
-        if not hasattr(local, "sums"):
-            local.sums = [PixelSums.empty(m.shape) for m in masks]
-            local.images = None
-            local.values = [np.empty(m.shape, np.float32) for m in masks]
-            with lock:
-                parts.append(local.sums)
-        local.images = images.read(int(index), local.images)
-        for p in range(n_panels):
-            image = np.ascontiguousarray(local.images[p])
-            low, high = experiment.detector[p].trusted_range
-            good = trusted_mask(image, masks[p], low, high, np.empty(image.shape, np.bool_))
-            one = local.sums[p]
-            image = counts.of(p, image, local.values[p])
-            add_image(image, good, rings[p], caps, one.total, one.count, one.high)
-
-    for _ in executor.map(look, chosen):
-        pass
-    sums = parts[0]
-    for other in parts[1:]:
-        for mine, theirs in zip(sums, other, strict=True):
+    look = _Look(images, list(masks), rings, _caps(images, masks, rings, some, counts), counts)
+    parts = np.array_split(chosen, min(max(getattr(executor, "n_workers", 1), 1), len(chosen)))
+    sums: list[PixelSums] = []
+    for found in executor.map(look, parts):
+        if not sums:
+            sums = found
+            continue
+        for mine, theirs in zip(sums, found, strict=True):
             mine.add(theirs)
     scan = experiment.scan
     turned = 0.0 if scan is None else scan.n_images * scan.oscillation_deg[1]
@@ -280,6 +262,32 @@ class _Counts:
         values = correction.apply(raw, out)
         values += np.float32(offset)
         return values
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Sums over some images, per panel; whole numbers, so that they do not depend on how the images are divided."""
+
+    images: ImageSequence
+    masks: list[np.ndarray]
+    rings: list[np.ndarray]
+    caps: np.ndarray
+    counts: _Counts
+
+    def __call__(self, indices: np.ndarray) -> list[PixelSums]:
+        """Look at the images of these indices."""
+        sums = [PixelSums.empty(m.shape) for m in self.masks]
+        values = [np.empty(m.shape, np.float32) for m in self.masks]
+        panels: list[np.ndarray] | None = None
+        for index in indices:
+            panels = self.images.read(int(index), panels)
+            for p, (raw, one) in enumerate(zip(panels, sums, strict=True)):
+                image = np.ascontiguousarray(raw)
+                low, high = self.images.experiment.detector[p].trusted_range
+                good = trusted_mask(image, self.masks[p], low, high, np.empty(image.shape, np.bool_))
+                image = self.counts.of(p, image, values[p])
+                add_image(image, good, self.rings[p], self.caps, one.total, one.count, one.high)
+        return sums
 
 
 def _caps(

@@ -151,6 +151,34 @@ def chosen_images(n_images: int, max_images: int) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unique(places.round().astype(np.int64)))
 
 
+@dataclass(frozen=True)
+class _Look:
+    """Windows of one image; arguments as those of `estimate_gain`."""
+
+    images: ImageSequence
+    masks: list[np.ndarray]
+    kernel_size: tuple[int, int]
+    with_maps: bool
+    corrected: bool
+
+    def __call__(self, index: int) -> tuple[list[_Windows], list[_Arrays]]:
+        """Windows with enough pixels of each panel, and the whole maps if they are wanted."""
+        step = (2 * self.kernel_size[0] + 1, 2 * self.kernel_size[1] + 1)
+        windows: list[_Windows] = []
+        whole: list[_Arrays] = []
+        for p, raw in enumerate(self.images.read(int(index))):
+            image, good = _counts(self.images, p, np.ascontiguousarray(raw), self.masks[p], self.corrected)
+            count, mean, dispersion = window_statistics(
+                image, good, self.kernel_size, (1, 1) if self.with_maps else step
+            )
+            if self.with_maps:
+                whole.append((count, mean, dispersion))
+                count, mean, dispersion = (a[:: step[0], :: step[1]] for a in (count, mean, dispersion))
+            enough = (count >= _LEAST_COVERAGE * step[0] * step[1]) & (mean > 0)
+            windows.append(_Windows(count[enough], mean[enough], dispersion[enough]))
+        return windows, whole
+
+
 def estimate_gain(
     images: ImageSequence,
     masks: Sequence[np.ndarray] | None = None,
@@ -193,19 +221,7 @@ def estimate_gain(
     step = (2 * kernel_size[0] + 1, 2 * kernel_size[1] + 1)
     full = step[0] * step[1]
 
-    def look(index: int) -> tuple[list[_Windows], list[_Arrays]]:
-        windows: list[_Windows] = []
-        whole: list[_Arrays] = []
-        for p, raw in enumerate(images.read(int(index))):
-            image, good = _counts(images, p, np.ascontiguousarray(raw), masks[p], corrected)
-            count, mean, dispersion = window_statistics(image, good, kernel_size, (1, 1) if with_maps else step)
-            if with_maps:
-                whole.append((count, mean, dispersion))
-                count, mean, dispersion = (a[:: step[0], :: step[1]] for a in (count, mean, dispersion))
-            enough = (count >= _LEAST_COVERAGE * full) & (mean > 0)
-            windows.append(_Windows(count[enough], mean[enough], dispersion[enough]))
-        return windows, whole
-
+    look = _Look(images, list(masks), kernel_size, with_maps, corrected)
     found = list(map(look, indices) if executor is None else executor.map(look, indices))
     of_images = np.array([gain_of_windows(*_columns(_Windows.join(w)))[0] for w, _ in found])
     of_panels = np.array(

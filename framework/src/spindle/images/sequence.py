@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -62,7 +63,7 @@ class ImageSequence:
             pixel_size=(float(first.pixel_size[0]), float(first.pixel_size[1])),
         )
         self._which = (self.options.multi_panel, self.options.verify_checksum)
-        self._format = imageset.format
+        self._format = imageset.format or imageset.params.get("format")
         # Set at import, and only for a format that was asked for; None takes those of the run, which are the defaults.
         self._parameters: dict[str, Any] | None = imageset.params.get("format_parameters") or None
         self._lock = threading.Lock()
@@ -76,6 +77,14 @@ class ImageSequence:
 
     def __len__(self) -> int:
         return self.n_images
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process go the models; files are opened there."""
+        return _opened_again, (self._packed,)
+
+    @cached_property
+    def _packed(self) -> bytes:
+        return pickle.dumps(self.experiment)
 
     def file_of(self, index: int) -> tuple[str, int]:
         """File and 0-based frame in it of image `index` (0-based within this experiment)."""
@@ -186,3 +195,9 @@ class ImageSequence:
     def mask(self, panel: int = 0) -> np.ndarray:
         """Static mask of one panel; see `masks`."""
         return self.masks[panel]
+
+
+@lru_cache(maxsize=8)
+def _opened_again(packed: bytes) -> ImageSequence:
+    """The images of an experiment of another process; its files stay open for all tasks of a run."""
+    return ImageSequence(pickle.loads(packed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,10 +42,27 @@ class Handle:
         return self._guard.broken(hook, fault)
 
     def __getattr__(self, name: str) -> Any:
+        if "plugin" not in self.__dict__:
+            raise AttributeError(name)
         return getattr(self.__dict__["plugin"], name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process go the name, the parameters and the context; the plugin is made again there."""
+        params = pickle.dumps(self.plugin.params)
+        return _made_again, (self.slot, self.name, params, self.plugin.context)
 
     def __repr__(self) -> str:
         return f"<{self.slot} {self.name!r}: {type(self.plugin).__name__}>"
+
+
+def _made_again(slot: str, name: str, params: bytes, context: Any) -> Handle:
+    """A plugin of another process, here; made once for all tasks of a run."""
+    context = current_context() if context is None else context
+    made: dict[tuple[str, str, bytes], Handle] = context.__dict__.setdefault("_made_again", {})
+    key = (slot, name, params)
+    if key not in made:
+        made[key] = context.host.make(slot, name, pickle.loads(params), context)
+    return made[key]
 
 
 class _HookCall:
@@ -282,6 +300,9 @@ class HostContext:
 
     def params_of(self, slot: str, name: str) -> None:
         """Outside of a run there are only defaults."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return current_context, ()
 
 
 _running: list[Any] = []

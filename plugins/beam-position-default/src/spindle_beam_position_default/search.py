@@ -94,6 +94,26 @@ def mean_cosine(lattices: Sequence[LatticeSpots], shifts: np.ndarray) -> np.ndar
     return total / n
 
 
+@dataclass(frozen=True)
+class _Score:
+    """Scores of the shifts of a row of the grid; attributes as the parameters of `wide_search`."""
+
+    lattices: Sequence[LatticeSpots]
+    axes: np.ndarray
+    adapt: bool
+
+    def __call__(self, row: np.ndarray) -> np.ndarray:
+        """(2, k) `phase_score` and `mean_cosine` of the row's shifts, (k, 2) along the axes."""
+        lattices, shifts = self.lattices, row @ self.axes
+        if not self.adapt:
+            return np.array([phase_score(lattices, shifts), mean_cosine(lattices, shifts)])
+        both = []
+        for shift in shifts:
+            own = [lattice.adapted(shift) for lattice in lattices]
+            both.append([phase_score(own, shift[None])[0], mean_cosine(own, shift[None])[0]])
+        return np.array(both).T
+
+
 def wide_search(
     lattices: Sequence[LatticeSpots], axes: np.ndarray, scope: float, step: float, executor: Any, adapt: bool = False
 ) -> tuple[ScoreMap, np.ndarray]:
@@ -119,17 +139,7 @@ def wide_search(
     offsets = grid_offsets(lattices, scope, step)
     grid = np.stack(np.meshgrid(offsets, offsets, indexing="ij"), axis=-1)
 
-    def score(row: np.ndarray) -> np.ndarray:
-        shifts = row @ axes
-        if not adapt:
-            return np.array([phase_score(lattices, shifts), mean_cosine(lattices, shifts)])
-        both = []
-        for shift in shifts:
-            own = [lattice.adapted(shift) for lattice in lattices]
-            both.append([phase_score(own, shift[None])[0], mean_cosine(own, shift[None])[0]])
-        return np.array(both).T
-
-    maps = np.array(list(executor.map(score, grid)))
+    maps = np.array(list(executor.map(_Score(lattices, axes, adapt), grid)))
     candidates: dict[tuple[int, int], float] = {}
     for values in (maps[:, 0], maps[:, 1]):
         top = values.max()

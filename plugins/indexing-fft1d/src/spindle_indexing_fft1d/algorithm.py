@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,32 @@ class Fft1dIndexing(Algorithm):
         return BasisVectors(vectors, value[order], d_min, len(rlp))
 
 
+@dataclass(frozen=True)
+class _Project:
+    """Fourier transform of projections of points; attributes as those of `_Search`."""
+
+    points: np.ndarray
+    min_cell: float
+    resolution: float
+    length: int
+
+    def __call__(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Largest coefficient along each direction and the period there."""
+        from scipy.fft import rfft
+
+        from .kernels import project
+
+        histograms = np.zeros((len(directions), self.length), dtype=np.float32)
+        spacing = np.empty(len(directions))
+        project(self.points, directions, self.resolution, histograms, spacing)
+        size = np.abs(rfft(histograms, axis=1))
+        # Slow variations are the shape of the cloud of points, and no lattice is that fine.
+        shortest = np.maximum(np.ceil(self.min_cell * self.length * spacing), FIRST_COEFFICIENT)
+        size[np.arange(size.shape[1]) < shortest[:, None]] = 0
+        best = np.argmax(size, axis=1)
+        return size[np.arange(len(best)), best].astype(float), best / (self.length * spacing)
+
+
 class _Search:
     """Fourier coefficients of projections of a set of points."""
 
@@ -81,23 +108,8 @@ class _Search:
     def transform(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Largest coefficient along each direction and the period of the projections' lattice, each (m,)."""
         blocks = [np.ascontiguousarray(directions[i : i + BLOCK]) for i in range(0, len(directions), BLOCK)]
-        results = list(self.executor.map(self._block, blocks))
+        results = list(self.executor.map(_Project(self.points, self.min_cell, self.resolution, self.length), blocks))
         return np.concatenate([r[0] for r in results]), np.concatenate([r[1] for r in results])
-
-    def _block(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        from scipy.fft import rfft
-
-        from .kernels import project
-
-        histograms = np.zeros((len(directions), self.length), dtype=np.float32)
-        spacing = np.empty(len(directions))
-        project(self.points, directions, self.resolution, histograms, spacing)
-        size = np.abs(rfft(histograms, axis=1))
-        # Slow variations are the shape of the cloud of points, and no lattice is that fine.
-        shortest = np.maximum(np.ceil(self.min_cell * self.length * spacing), FIRST_COEFFICIENT)
-        size[np.arange(size.shape[1]) < shortest[:, None]] = 0
-        best = np.argmax(size, axis=1)
-        return size[np.arange(len(best)), best].astype(float), best / (self.length * spacing)
 
     def climb(self, directions: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Move each direction to the largest coefficient near it, with ever smaller steps."""

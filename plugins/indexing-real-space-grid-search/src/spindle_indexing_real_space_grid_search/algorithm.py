@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class RealSpaceGridSearchIndexing(Algorithm):
         # Single precision is enough to rank directions: phases reach some hundred turns at most.
         points = np.ascontiguousarray(rlp.T, dtype=np.float32)
         blocks = [vectors[i : i + BLOCK] for i in range(0, len(vectors), BLOCK)]
-        scores = np.concatenate(list(executor.map(lambda block: _score(block, points), blocks)))
+        scores = np.concatenate(list(executor.map(partial(_score, points=points), blocks)))
         order = np.argsort(-scores, kind="stable")
         kept = distinct(vectors[order], self.params.max_vectors)
         logger.info("Number of unique vectors: %d", len(kept))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,9 @@ from spindle.contracts.profile import ProfileFit
 from spindle.report import Table
 
 from .geometry import SpotGeometry, growth
+from .learning import SPOT_COUNTS, Accumulate, Improve, Learned, Piece, next_profile
 from .model_kernels import model_counts
-from .pixel_kernels import accumulate_profile, fit_pixels
+from .pixel_kernels import fit_pixels
 from .samplers import Sampler
 from .sigma import refine_widths
 
@@ -23,27 +23,10 @@ HELD_STEPS = 6
 LOCAL_STEPS = 4
 SPOTS_PER_POSITION = 60
 SPOTS_OVERALL = 2500
-SPOT_COUNTS = 2000.0  # brighter spots weigh as much as this: a profile is the mean of many spots, not the shape of one
 GLOBAL_PRIOR = 5 * SPOT_COUNTS  # the profile of the whole scan leans on a Gaussian of its own widths as on five spots
 LOCAL_PRIOR = 10 * SPOT_COUNTS  # that of a position on the profile of the whole scan as on ten
 MIN_COVERAGE = 0.1
 MIN_ALONE = 0.15
-
-
-@dataclass
-class _Learned:
-    """Spots kept for learning: their geometry and pixels."""
-
-    frames: np.ndarray
-    kz: np.ndarray
-    xyz: np.ndarray
-    s1: np.ndarray
-    experiment: np.ndarray
-    bbox: np.ndarray
-    offsets: np.ndarray
-    data: np.ndarray
-    mask: np.ndarray
-    background: np.ndarray
 
 
 def gaussian_profile(size: int, step: float, widths: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> np.ndarray:
@@ -62,20 +45,6 @@ def profile_widths(profile: np.ndarray, step: float) -> tuple[float, float, floa
     whole = profile.sum()
     out = [math.sqrt(float(np.tensordot(profile.sum(axis=other), u2, 1)) / whole) for other in ((1, 2), (0, 2), (0, 1))]
     return out[0], out[1], out[2]
-
-
-def _next_profile(profile, top, bottom, total, prior, prior_counts):
-    """The profile after one step of expectation maximisation, drawn towards ``prior`` as by so many counts.
-
-    Points of the grid that the foreground covers by less than half are taken as empty: what lies there is not measured, and mass
-    without evidence would raise all intensities.
-    """
-    covered = bottom > 0.5 * total
-    new = np.where(
-        covered, (profile * top + prior_counts * prior) / (np.where(covered, bottom, 1.0) + prior_counts), 0.0
-    )
-    sum_of_new = new.sum()
-    return np.ascontiguousarray(new / sum_of_new) if sum_of_new > 0 else profile
 
 
 class ReferenceFitter:
@@ -169,12 +138,12 @@ class PixelFitter(ReferenceFitter):
         super().__init__(*arguments)
         self.n_sub = 4
         self.deconvolution = False
-        self._parts: list[_Learned] = []
+        self._parts: list[Learned] = []
 
     def learn(self, reflections, shoeboxes) -> np.ndarray:
         frames, kz = self.geometry.frames(reflections)
         self._parts.append(
-            _Learned(
+            Learned(
                 frames,
                 kz,
                 reflections["xyzcal.px"],
@@ -206,7 +175,7 @@ class PixelFitter(ReferenceFitter):
         if not parts:
             return
         shift = np.cumsum([0] + [int(p.offsets[-1]) for p in parts])
-        spots = _Learned(
+        spots = Learned(
             *(
                 np.concatenate([getattr(p, n) for p in parts])
                 for n in ("frames", "kz", "xyz", "s1", "experiment", "bbox")
@@ -217,37 +186,7 @@ class PixelFitter(ReferenceFitter):
         for i in range(len(self.samplers)):
             self._refine_widths(i, spots)
         self.n_sub = self._sub_samples(spots.frames)
-        z = np.ascontiguousarray(spots.xyz[:, 2])
-
-        def improve(job):
-            members, weights, profile, steps = job
-            prior = profile
-            for _ in range(steps):
-                top = np.zeros_like(profile)
-                bottom = np.zeros_like(profile)
-                total = accumulate_profile(
-                    spots.frames,
-                    spots.kz,
-                    z,
-                    spots.bbox,
-                    spots.offsets,
-                    spots.data,
-                    spots.mask,
-                    spots.background,
-                    members,
-                    weights,
-                    SPOT_COUNTS,
-                    profile,
-                    self.step,
-                    self.n_sub,
-                    top,
-                    bottom,
-                )
-                if total <= 0.0:
-                    return prior
-                profile = _next_profile(profile, top, bottom, total, prior, LOCAL_PRIOR)
-            return profile
-
+        accumulate = Accumulate(self.step, self.n_sub)
         for i, sampler in enumerate(self.samplers):
             mine = np.flatnonzero(spots.experiment == i)
             if not len(mine):
@@ -256,21 +195,21 @@ class PixelFitter(ReferenceFitter):
             # the work is cut into fixed pieces, so that the sums do not depend on the number of workers
             overall = start
             for _ in range(FREE_STEPS):
-                overall = self._overall_step(spots, z, some, overall, overall, 0.0, map)
+                overall = self._overall_step(accumulate, spots, some, overall, overall, 0.0, map)
             prior = gaussian_profile(self.size, self.step, profile_widths(overall, self.step))
             for _ in range(HELD_STEPS):
-                overall = self._overall_step(spots, z, some, overall, prior, GLOBAL_PRIOR, map)
+                overall = self._overall_step(accumulate, spots, some, overall, prior, GLOBAL_PRIOR, map)
             jobs = []
             for position in range(len(sampler)):
                 weights = sampler.weights(spots.xyz[mine], position)
                 order = np.argsort(-weights, kind="stable")[:SPOTS_PER_POSITION]
                 order = np.sort(order[weights[order] > 0.02])
                 self.counts[self.first[i] + position] = len(order)
-                jobs.append((mine[order], np.ascontiguousarray(weights[order]), overall, LOCAL_STEPS))
-            for position, profile in enumerate(map(improve, jobs)):
+                jobs.append(Piece(spots, mine[order], np.ascontiguousarray(weights[order]), overall))
+            for position, profile in enumerate(map(Improve(accumulate, LOCAL_STEPS, LOCAL_PRIOR), jobs)):
                 self.references[self.first[i] + position] = profile
 
-    def _refine_widths(self, index: int, spots: _Learned) -> None:
+    def _refine_widths(self, index: int, spots: Learned) -> None:
         """Measure how widths grow with the diffraction angle once more, on whole spots, and rescale the spots kept."""
         experiment = self.geometry.experiments[index]
         rows = np.flatnonzero(spots.experiment == index)
@@ -298,38 +237,15 @@ class PixelFitter(ReferenceFitter):
         spots.frames[rows, 0:3] *= (old[:, 0] / new[:, 0])[:, None]
         spots.frames[rows, 3:6] *= (old[:, 1] / new[:, 1])[:, None]
 
-    def _overall_step(self, spots, z, members, profile, prior, prior_counts, map):
-        pieces = np.array_split(members, 8)
-
-        def one(piece):
-            top = np.zeros_like(profile)
-            bottom = np.zeros_like(profile)
-            total = accumulate_profile(
-                spots.frames,
-                spots.kz,
-                z,
-                spots.bbox,
-                spots.offsets,
-                spots.data,
-                spots.mask,
-                spots.background,
-                piece,
-                np.ones(len(piece)),
-                SPOT_COUNTS,
-                profile,
-                self.step,
-                self.n_sub,
-                top,
-                bottom,
-            )
-            return top, bottom, total
-
+    @staticmethod
+    def _overall_step(accumulate, spots, members, profile, prior, prior_counts, map):
+        pieces = [Piece(spots, part, np.ones(len(part)), profile) for part in np.array_split(members, 8)]
         top, bottom, total = np.zeros_like(profile), np.zeros_like(profile), 0.0
-        for a, b, c in map(one, pieces):
+        for a, b, c in map(accumulate, pieces):
             top += a
             bottom += b
             total += c
-        return profile if total <= 0.0 else _next_profile(profile, top, bottom, total, prior, prior_counts)
+        return profile if total <= 0.0 else next_profile(profile, top, bottom, total, prior, prior_counts)
 
     def fit(self, reflections, shoeboxes, expected, background_variance) -> ProfileFit:
         frames, kz = self.geometry.frames(reflections)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,7 @@ class EstimateGain(Program):
         kernel = params.kernel_size
         with context.progress("median dispersion", len(chosen)) as progress:
             medians = []
-            for one in context.executor.map(lambda i: median_dispersion(images, i, kernel), chosen):
+            for one in context.executor.map(partial(median_dispersion, images, kernel=kernel), chosen):
                 medians.append(one)
                 progress.advance()
         common = {"indices": chosen, "executor": context.executor}

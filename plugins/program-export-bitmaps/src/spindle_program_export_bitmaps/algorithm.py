@@ -33,6 +33,26 @@ class _Job:
         return f"{self.sequence.file_of(self.index)[0]} to {self.target}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Make:
+    """Makes one picture."""
+
+    painter: Any
+    kind: str
+    params: Any
+
+    def __call__(self, job: _Job) -> Path:
+        """Paint, and write the file."""
+        from spindle.files import atomic_write
+
+        from .picture import save_picture
+
+        codes = self.painter.paint(job.sequence, job.index)
+        with atomic_write(job.target) as temporary:
+            save_picture(codes, self.painter.palette, temporary, self.kind, self.params)
+        return job.target
+
+
 class ExportBitmaps(Program):
     """Make pictures of images, or of what spot finding sees in them.
 
@@ -49,9 +69,8 @@ class ExportBitmaps(Program):
     @hookimpl
     def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
         """Paint and write; see `spindle.contracts.program.ProgramSpec`."""
-        from spindle.files import atomic_write
 
-        from .picture import Painter, save_picture
+        from .picture import Painter
 
         painter = Painter(_display(params), params)
         kind = _kind(params)
@@ -66,14 +85,8 @@ class ExportBitmaps(Program):
                     f"output.directory={params.output.directory}: the folder cannot be made: {error.strerror}; give another"
                 ) from error
 
-        def make(job: _Job) -> Path:
-            codes = painter.paint(job.sequence, job.index)
-            with atomic_write(job.target) as temporary:
-                save_picture(codes, painter.palette, temporary, kind, params)
-            return job.target
-
         with context.progress("painting images", len(jobs)) as progress:
-            for path in context.executor.map(make, jobs):
+            for path in context.executor.map(_Make(painter, kind, params), jobs):
                 context.written.append(path)
                 progress.advance(1)
         first, last = jobs[0].target, jobs[-1].target

@@ -35,6 +35,9 @@ class Painter:
         self._local = threading.local()
         self._canvases: dict[int, Canvas] = {}
 
+    def __reduce__(self) -> tuple[type, tuple[Display, Any]]:
+        return Painter, (self.display, self.params)
+
     def add(self, sequence: ImageSequence) -> None:
         """Prepare for the images of a sequence."""
         experiment = sequence.experiment
@@ -59,6 +62,8 @@ class Painter:
             level = contrast_level(values)
             overload = params.saturation if params.saturation and display.what == "image" else None
             codes = [codes_of(v, level, params.brightness, m, overload) for v, m in zip(values, shown, strict=True)]
+        if id(sequence) not in self._canvases:  # in another process
+            self.add(sequence)
         return bin_codes(self._canvases[id(sequence)](codes), params.binning)
 
     def _masks(self, sequence: ImageSequence, panels: list[np.ndarray]) -> list[np.ndarray]:

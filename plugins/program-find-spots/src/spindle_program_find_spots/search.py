@@ -165,6 +165,14 @@ class ImageSearch:
         self.with_background = with_background
         self._local = threading.local()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Memory of threads stays where it is."""
+        return {name: value for name, value in self.__dict__.items() if name != "_local"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._local = threading.local()
+
     def __call__(self, item: Item) -> StrongPixels:
         """Search image z of a job."""
         job, z = item

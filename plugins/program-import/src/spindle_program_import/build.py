@@ -146,6 +146,9 @@ class Builder:
         }
         if params.format.verify_checksum is False:
             options["verify_checksum"] = False
+        # what the user chose holds whenever the images are read again
+        if params.format.name:
+            options["format"] = params.format.name
         own = format_parameters(params.format.name)
         if own:
             options["format_parameters"] = own

@@ -8,7 +8,7 @@ from typing import Any
 
 from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
 from spindle.errors import FileFormatError, HeaderError, fault
-from spindle.images import open_image
+from spindle.images import format_parameters, open_image
 
 from .files import split_number
 
@@ -65,11 +65,12 @@ def _read_chunk(
     numbers: tuple[int, int] | None,
     reference: ImageModels | None,
     read_pixels: bool,
+    parameters: dict[str, Any] | None,
 ) -> list[list[Header] | tuple[str, str]]:
     out: list[list[Header] | tuple[str, str]] = []
     for path in paths:
         try:
-            reader = open_image(path, name, options)
+            reader = open_image(path, name, options, parameters=parameters)
             count = reader.n_images
             found = [Header(path, reader.format, i, count, _models(reader, i, reference)) for i in range(count)]
             if read_pixels:
@@ -81,6 +82,24 @@ def _read_chunk(
         except FileFormatError as error:
             out.append((path, str(error)))
     return out
+
+
+@dataclass(frozen=True)
+class _ReadChunk:
+    """The task of reading some files; arguments as those of `read_headers`, and the parameters of the format."""
+
+    name: str | None
+    options: FormatOptions
+    numbers: tuple[int, int] | None
+    reference: ImageModels | None
+    read_pixels: bool
+    parameters: dict[str, Any] | None
+
+    def __call__(self, paths: list[str]) -> list[list[Header] | tuple[str, str]]:
+        """The headers of each file, or the file and why it was refused."""
+        return _read_chunk(
+            paths, self.name, self.options, self.numbers, self.reference, self.read_pixels, self.parameters
+        )
 
 
 def read_headers(
@@ -118,7 +137,8 @@ def read_headers(
     """
     headers = Headers()
     chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
-    for chunk in mapper(lambda part: _read_chunk(part, name, options, numbers, reference, read_pixels), chunks):
+    task = _ReadChunk(name, options, numbers, reference, read_pixels, format_parameters(name) or None)
+    for chunk in mapper(task, chunks):
         for found in chunk:
             if isinstance(found, tuple):
                 headers.refused.append(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,21 @@ _NEEDED = frozenset(
         "xyzobs.px.value", "xyzobs.px.variance", "xyzobs.mm.value", "xyzobs.mm.variance",
     }
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Evaluate:
+    """The task of trying one candidate; attributes as the parameters of `LatticeSearch.evaluate`."""
+
+    search: LatticeSearch
+    sweeps: Experiments
+    spots: ReflectionTable
+    others: Sequence[np.ndarray]
+
+    def __call__(self, basis: np.ndarray) -> tuple[Solution | bool, str]:
+        """What became of it, and why a refinement failed."""
+        solution = self.search.evaluate(self.sweeps, self.spots, basis, self.others)
+        return solution, self.search.last_error
 
 
 class LatticeSearch:
@@ -120,14 +136,15 @@ class LatticeSearch:
         spots = table.without(*[name for name in table if name not in _NEEDED]).select(rows)
         others = [np.linalg.inv(c.A) for c in existing]
 
-        def evaluate(basis: np.ndarray) -> Solution | bool:
-            return self.evaluate(sweeps, spots, basis, others)
-
+        evaluate = _Evaluate(self, sweeps, spots, others)
         solutions: list[Solution] = []
         n_tried, n_poor = 0, 0
         with quiet(), self.context.progress("Trying candidate cells", wanted) as progress:
-            for solution in self._executor().map(evaluate, candidate_bases(vectors, combinations.max_combinations)):
+            for solution, error in self._executor().map(
+                evaluate, candidate_bases(vectors, combinations.max_combinations)
+            ):
                 self.context.check_cancelled()
+                self.last_error = error or self.last_error
                 n_tried += 1
                 if isinstance(solution, Solution):
                     solutions.append(solution)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from spindle.images.correction import correct_shoeboxes
-from spindle.table import Flag, MaskCode, Shoeboxes
+from spindle.images.correction import Correction, correct_shoeboxes
+from spindle.models import Detector
+from spindle.table import Flag, MaskCode, ReflectionTable, Shoeboxes
 
 from .kernels import free_crowded, sum_pixels
 from .noise import counts_photons, lifted, noise_beyond_counts
@@ -32,33 +33,60 @@ class Measured:
     shoeboxes: Shoeboxes | None = None
 
 
-class Measurer:
-    """Measures blocks; called from several threads.
+@dataclass(frozen=True)
+class Work:
+    """A block and what is known of its spots.
 
-    Parameters
+    Attributes
     ----------
+    block : Block
     table : ReflectionTable
-        All predictions; only read.
+        Its rows of the table.
+    expected : (m,) float64 or None, counts
+        Mean intensity of reflections of such resolution.
+    """
+
+    block: Block
+    table: ReflectionTable
+    expected: np.ndarray | None
+
+    def __repr__(self) -> str:
+        return f"{len(self.block.rows)} spots on images {self.block.first + 1} to {self.block.last}"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Measures blocks; may be called in several threads, or processes, at once.
+
+    Attributes
+    ----------
     detector : Detector
     corrections : list of Correction
         From raw values to counts, of each panel.
     background, centroid : Handle
         Plugins.
-    params : IntegrateParams.integration
+    gain : float
+        Counts per photon in the variances.
+    threshold : float
+        Least part of the foreground that must be valid.
+    fitter : ProfileFitter or None
+        For profile fits.
+    keep : bool
+        Return the shoeboxes too.
     """
 
-    def __init__(self, table, detector, corrections, background, centroid, params) -> None:
-        self.table = table
-        self.detector = detector
-        self.background = background
-        self.centroid = centroid
-        self.gain = float(params.summation.detector_gain or 1.0)
-        self.threshold = params.profile.valid_foreground_threshold or 0.0
-        self.corrections = corrections
-        self.counting = counts_photons(detector, corrections)
+    detector: Detector
+    corrections: list[Correction]
+    background: Any
+    centroid: Any
+    gain: float
+    threshold: float
+    fitter: Any = None
+    keep: bool = False
 
-    def measure(self, block: Block, fitter: Any = None, expected: Any = None, keep: bool = False) -> Measured:
+    def __call__(self, work: Work) -> Measured:
         """Background, sums, centroids and, with a fitter, profile fits of a block."""
+        block, fitter = work.block, self.fitter
         boxes = block.shoeboxes
         n = len(boxes)
         correct_shoeboxes(self.corrections, block.panel, boxes.bbox, boxes.offsets, boxes.data)
@@ -67,7 +95,7 @@ class Measurer:
         estimate = self.background.estimate_background(shoeboxes=boxes, detector=self.detector)
         boxes.background = np.ascontiguousarray(estimate.background, dtype=np.float32)
         boxes.mask[estimate.used] |= np.uint8(MaskCode.BACKGROUND_USED)
-        noise = noise_beyond_counts(boxes, self.counting)
+        noise = noise_beyond_counts(boxes, counts_photons(self.detector, self.corrections))
         if neighbours is not None:
             # what the other spots put under this one is known by now: it counts as background
             boxes.background += neighbours
@@ -112,16 +140,16 @@ class Measurer:
             "num_pixels.background_used": counts[:, 3].astype(np.int32),
         }
         centroids = self.centroid.compute_centroids(shoeboxes=boxes)
-        calculated = self.table["xyzcal.px"][block.rows]
+        calculated = work.table["xyzcal.px"]
         found = np.asarray(centroids.success, bool)[:, None]
         columns["xyzobs.px.value"] = np.where(found, centroids.position, calculated)
         columns["xyzobs.px.variance"] = np.where(found, centroids.variance, 0.0)
         if fitter is not None:
-            fit = fitter.fit(self.table.select(block.rows), lifted(boxes, noise), expected[block.rows], mean_variance)
+            fit = fitter.fit(work.table, lifted(boxes, noise), work.expected, mean_variance)
             fitted = fit.success & good_background & enough
             mark(fitted, Flag.INTEGRATED_PRF)
             mark(~fitted, Flag.FAILED_DURING_PROFILE_FITTING)
             columns["intensity.prf.value"] = np.where(fitted, fit.value, 0.0)
             columns["intensity.prf.variance"] = np.where(fitted, fit.variance * self.gain, -1.0)
             columns["profile.correlation"] = np.where(fitted, fit.correlation, 0.0)
-        return Measured(block.rows, columns, flags, mean_variance, noise, boxes if keep else None)
+        return Measured(block.rows, columns, flags, mean_variance, noise, boxes if self.keep else None)

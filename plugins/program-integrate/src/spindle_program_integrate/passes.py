@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from spindle.contracts.profile import ForegroundMasks
 from spindle.errors import UserError
 from spindle.images import ImageSequence
 from spindle.images.automatic_mask import automatic_mask
@@ -17,9 +17,9 @@ from spindle.table import Flag, ReflectionTable
 
 from .expected import ExpectedIntensity, choose_sample
 from .images import image_groups
-from .measure import Measurer
+from .measure import Measure, Work
 from .noise import lifted
-from .stream import BYTES_PER_PIXEL, Plan, stream_blocks
+from .stream import BYTES_PER_PIXEL, Plan, PrepareBlock, stream_blocks
 
 PIXEL_MEMORY = 700_000_000
 LEARNING_MEMORY = 150_000_000
@@ -96,7 +96,7 @@ class Integrator:
         keep = debug.output and debug.during == "integration"
         for group in groups:
             for subset in self._subsets(group):
-                for measured in self._pass(group, subset, "integrating", self.fitter, expected, lambda block: keep):
+                for measured in self._pass(group, subset, "integrating", self.fitter, expected, keep):
                     self._store(measured)
                     if keep:
                         kept.append(self._kept(measured))
@@ -155,13 +155,13 @@ class Integrator:
             "plan": plan,
             "excluded": excluded,
             "first": experiment.scan.array_range[0],
-            "measurer": Measurer(
-                self.table,
+            "measure": Measure(
                 experiment.detector,
                 sequence.corrections,
                 self.background,
                 self.centroid,
-                self.params.integration,
+                float(self.params.integration.summation.detector_gain or 1.0),
+                self.params.integration.profile.valid_foreground_threshold or 0.0,
             ),
         }
 
@@ -216,12 +216,6 @@ class Integrator:
 
     # -- passes -----------------------------------------------------------------------------------------------------------
 
-    def _foreground(self, rows: np.ndarray) -> ForegroundMasks:
-        part = self.geometry.select(rows)
-        return self.profile.foreground(
-            experiments=self.experiments, reflections=part, bbox=np.ascontiguousarray(self.table["bbox"][rows])
-        )
-
     def _separate(self, group, expected: np.ndarray) -> None:
         """Measure overlapping spots again, each with what the fits of the others put under it as background."""
         overlapped = self.table.has_flags(Flag.OVERLAPPED_FG | Flag.INTEGRATED_PRF)
@@ -235,25 +229,20 @@ class Integrator:
         self.context.log.info(" Separating %d overlapping spots", np.count_nonzero(extract))
         for _ in range(SEPARATION_ROUNDS):
             intensity = np.maximum(self.table["intensity.prf.value"], 0.0)
-
-            def model(rows: np.ndarray, shoeboxes, intensity=intensity) -> np.ndarray:
-                return self.fitter.expected_counts(self.geometry.select(rows), shoeboxes, intensity[rows])
-
-            for measured in self._pass(group, extract, "separating", self.fitter, expected, lambda block: False, model):
+            for measured in self._pass(group, extract, "separating", self.fitter, expected, False, intensity):
                 self._store(measured)
 
-    def _pass(self, group, extract, description, fitter, expected, keep, model=None):
+    def _pass(self, group, extract, description, fitter, expected, keep, intensity=None):
         """Stream the images once; yield what was measured, block by block."""
         sequence = group["sequence"]
-        panel = self.table["panel"].astype(np.int64)
         executor = self.context.executor
 
         with self.context.progress(description, sequence.n_images) as progress:
             blocks = stream_blocks(
                 group["plan"],
+                PrepareBlock(self.profile, self.experiments, self.fitter),
                 extract,
-                panel,
-                self._foreground,
+                self.geometry,
                 sequence,
                 group["first"],
                 group["masks"],
@@ -261,11 +250,14 @@ class Integrator:
                 executor,
                 progress.advance,
                 self.params.integration.mask_neighbours,
-                model,
+                intensity,
             )
-            yield from executor.map(
-                lambda block: group["measurer"].measure(block, fitter, expected, keep(block)), blocks
-            )
+            yield from executor.map(replace(group["measure"], fitter=fitter, keep=keep), self._work(blocks, expected))
+
+    def _work(self, blocks, expected):
+        """Blocks with what is known of their spots."""
+        for block in blocks:
+            yield Work(block, self.table.select(block.rows), None if expected is None else expected[block.rows])
 
     def _store(self, measured) -> None:
         rows = measured.rows
@@ -299,7 +291,7 @@ class Integrator:
             sampled[self._affordable(choose_sample(rows[full[rows]]), LEARNING_MEMORY)] = True
             extract = np.zeros(len(table), bool)
             extract[rows] = (teach | sampled)[rows]
-            for measured in self._pass(group, extract, "modelling", None, None, lambda block: True):
+            for measured in self._pass(group, extract, "modelling", None, None, True):
                 summed = (measured.flags & np.uint64(int(Flag.INTEGRATED_SUM))) != 0
                 summed &= (measured.flags & np.uint64(int(Flag.OVERLOADED))) == 0
                 of_sample = summed & sampled[measured.rows]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from spindle.contracts.profile import ForegroundMasks
-from spindle.table import Shoeboxes
+from spindle.images import ImageSequence
+from spindle.models import Experiments
+from spindle.table import ReflectionTable, Shoeboxes
 
 from .kernels import extract_pixels, paint_model, paint_spots, take_neighbours
 
@@ -47,6 +50,93 @@ class Block:
     first: int
     last: int
     model: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """Spots that a block is to be made of.
+
+    Attributes
+    ----------
+    rows : (m,) int64
+    geometry : ReflectionTable
+        What the profile model needs to know of them.
+    panel : (m,) int64; bbox : (m, 6) int32
+    extract : (m,) bool
+        Whose pixels are wanted; the others only mark their foreground.
+    first, last : int
+        As in `Block`.
+    intensity : (m,) float64 or None
+        Of which the modelled counts are wanted.
+    """
+
+    rows: np.ndarray
+    geometry: ReflectionTable
+    panel: np.ndarray
+    bbox: np.ndarray
+    extract: np.ndarray
+    first: int
+    last: int
+    intensity: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        return f"{len(self.rows)} spots on images {self.first + 1} to {self.last}"
+
+
+@dataclass(frozen=True)
+class PrepareBlock:
+    """Makes the block of a request.
+
+    Attributes
+    ----------
+    profile : Handle
+        The profile plugin.
+    experiments : Experiments
+    fitter : ProfileFitter or None
+        Models counts, where a request wants them.
+    """
+
+    profile: Any
+    experiments: Experiments
+    fitter: Any = None
+
+    def __call__(self, request: Request) -> Block:
+        """A block with empty pixels."""
+        boxes = request.bbox.copy()
+        boxes[~request.extract, 5] = boxes[~request.extract, 4]
+        shoeboxes = Shoeboxes.empty(request.panel, boxes)
+        shoeboxes.bbox = request.bbox.copy()
+        masks = self.profile.foreground(
+            experiments=self.experiments, reflections=request.geometry, bbox=np.ascontiguousarray(request.bbox)
+        )
+        model = None
+        if request.intensity is not None:
+            model = self.fitter.expected_counts(request.geometry, shoeboxes, request.intensity)
+        return Block(
+            request.rows, shoeboxes.panel, shoeboxes.bbox, masks, shoeboxes, np.zeros(len(request.rows), np.uint8),
+            request.first, request.last, model,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """Reads the image of an array index, unless it is left out.
+
+    Attributes
+    ----------
+    sequence : ImageSequence
+    first : int
+        Array index of its first image.
+    excluded : frozenset of int
+    """
+
+    sequence: ImageSequence
+    first: int
+    excluded: frozenset[int]
+
+    def __call__(self, z: int) -> list[np.ndarray] | None:
+        """Pixels of each panel."""
+        return None if z in self.excluded else self.sequence.read(z - self.first)
 
 
 class Plan:
@@ -114,29 +204,28 @@ class Plan:
 
 def stream_blocks(
     plan: Plan,
+    prepare: PrepareBlock,
     extract: np.ndarray,
-    panel: np.ndarray,
-    foreground: Callable[[np.ndarray], ForegroundMasks],
-    sequence,
+    geometry: ReflectionTable,
+    sequence: ImageSequence,
     first_image: int,
     masks: list[np.ndarray],
     excluded: set[int],
     executor,
     advance: Callable[[int], None],
     mark_neighbours: bool = True,
-    model: Callable[[np.ndarray, Shoeboxes], np.ndarray] | None = None,
+    intensity: np.ndarray | None = None,
 ) -> Iterator[Block]:
     """Yield blocks as their last image has passed.
 
     Parameters
     ----------
     plan : Plan
+    prepare : PrepareBlock
     extract : (n,) bool
         Rows of the table whose pixels are wanted; the others only mark their foreground.
-    panel : (n,) int64
-        Panel of all rows.
-    foreground : callable
-        Rows -> their ForegroundMasks.
+    geometry : ReflectionTable
+        What the profile model needs to know of all rows.
     sequence : spindle.images.ImageSequence
         Read in order, image i standing for array index first_image + i.
     masks : list of (slow, fast) bool
@@ -149,43 +238,30 @@ def stream_blocks(
         Told about each image.
     mark_neighbours : bool
         Give pixels under other spots the bit OVERLAPPED.
-    model : callable, optional
-        Rows and their (empty) shoeboxes -> modelled counts of their pixels; makes the blocks know what neighbours add.
+    intensity : (n,) float64, optional
+        Of all rows; with it the blocks know what neighbours add.
     """
     if not plan.blocks:
         return
 
-    def prepare(index: int) -> Block:
-        rows = plan.blocks[index]
-        bbox = np.ascontiguousarray(plan.bbox[rows])
-        boxes = bbox.copy()
-        boxes[~extract[rows], 5] = boxes[~extract[rows], 4]
-        shoeboxes = Shoeboxes.empty(panel[rows], boxes)
-        shoeboxes.bbox = bbox
-        return Block(
-            rows,
-            shoeboxes.panel,
-            bbox,
-            foreground(rows),
-            shoeboxes,
-            np.zeros(len(rows), np.uint8),
-            plan.first[index],
-            plan.last[index],
-            model(rows, shoeboxes) if model is not None else None,
-        )
+    def requests() -> Iterator[Request]:
+        for rows, begin, end in zip(plan.blocks, plan.first, plan.last, strict=True):
+            part = geometry.select(rows)
+            yield Request(
+                rows, part, part["panel"].astype(np.int64), plan.bbox[rows], extract[rows], begin, end,
+                None if intensity is None else intensity[rows],
+            )  # fmt: skip
 
+    with_model = intensity is not None
     detector = sequence.experiment.detector
     first = max(min(plan.first) - MARGIN, first_image)
     last = min(max(plan.last) + MARGIN, first_image + sequence.n_images)
     counts = [np.zeros(m.shape, np.uint8) for m in masks]
-    totals = [np.zeros(m.shape) for m in masks] if model is not None else []
+    totals = [np.zeros(m.shape) for m in masks] if with_model else []
     alive: list[Block] = []
-    waiting = executor.map(prepare, range(len(plan.blocks)))
+    waiting = executor.map(prepare, requests())
+    read = ReadImage(sequence, first_image, frozenset(excluded))
     begun = 0
-
-    def read(z: int):
-        return None if z in excluded else sequence.read(z - first_image)
-
     for z, image in zip(range(first, last), executor.map(read, range(first, last)), strict=True):
         while begun < len(plan.blocks) and plan.first[begun] - MARGIN <= z:
             alive.append(next(waiting))
@@ -196,7 +272,7 @@ def stream_blocks(
             mine = [b for b in alive if (b.panel == p).any()]
             for b in mine if mark_neighbours else ():
                 paint_spots(p, z, b.panel, b.bbox, b.masks.offsets, b.masks.inside, MARGIN, counts[p])
-            if model is not None:
+            if with_model:
                 totals[p][:] = 0.0
                 for b in mine:
                     paint_model(p, z, b.panel, b.bbox, b.shoeboxes.offsets, b.model, totals[p])

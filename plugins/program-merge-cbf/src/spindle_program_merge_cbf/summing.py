@@ -131,6 +131,9 @@ class Summer:
         self.n = n
         self._local = threading.local()
 
+    def __reduce__(self) -> tuple[type, tuple[int]]:
+        return Summer, (self.n,)
+
     def __call__(self, group: Group) -> int:
         """Write the sum of a group; return the number of overloaded pixels."""
         items = group.series.items[group.first : group.first + self.n]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ from spindle.numerics.trusted import trusted_mask
 
 #: A centre of lower quality, or with a larger uncertainty (pixels), is a guess and is refused.
 LEAST_QUALITY, LARGEST_UNCERTAINTY = 0.15, 15.0
+
+
+def _read_panel(panel: int, item: tuple[int, ImageSequence, int]) -> tuple[int, np.ndarray]:
+    """Number of the sweep, and the pixels of a panel of one of its images."""
+    sweep, sequence, index = item
+    return sweep, np.ascontiguousarray(sequence.read(index)[panel])
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +167,8 @@ class ImageSearch:
         low, high = panel.trusted_range
         static = [images.masks[self.panel] & ~self.excluded for images in self.sequences]
 
-        def read(item: tuple[int, int]) -> tuple[int, np.ndarray]:
-            sweep, index = item
-            return sweep, np.ascontiguousarray(self.sequences[sweep].read(index)[self.panel])
-
-        images: Iterable[tuple[int, np.ndarray]] = self.executor.map(read, chosen)
+        items = [(sweep, self.sequences[sweep], index) for sweep, index in chosen]
+        images: Iterable[tuple[int, np.ndarray]] = self.executor.map(partial(_read_panel, self.panel), items)
         if quiet:
             for sweep, image in images:
                 add_to_summary(image, trusted_mask(image, static[sweep], low, high, good), limit, total, maximum, count)

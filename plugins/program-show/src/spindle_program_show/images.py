@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,24 @@ def image_format(experiment: Experiment) -> str:
     return ImageSequence(experiment).reader(0)[0].format
 
 
+def _row(is_raw: bool, task: tuple[ImageSequence, int]) -> list[object]:
+    """Name, minimum, quartiles and maximum of one image of a sequence."""
+    sequence, i = task
+    parts = []
+    for pixels, correction in zip(sequence.read(i), sequence.corrections, strict=True):
+        if not is_raw and correction.is_needed:
+            pixels = correction.apply(pixels, np.empty(pixels.shape, np.float32))
+        parts.append(pixels.ravel())
+    values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    path, frame = sequence.file_of(i)
+    name = Path(path).name + (f"[{frame}]" if frame else "")
+    # Plain order statistics: the value below which the fraction of pixels lies, no interpolation between counts.
+    n = values.size
+    places = [int(q * (n - 1)) for q in (0.25, 0.5, 0.75)]
+    ordered = np.partition(values, places)
+    return [name, float(values.min()), *(float(ordered[p]) for p in places), float(values.max())]
+
+
 def image_statistics(experiments: Experiments, is_raw: bool, executor: Executor) -> Table:
     """Minimum, quartiles and maximum of each image.
 
@@ -35,22 +54,6 @@ def image_statistics(experiments: Experiments, is_raw: bool, executor: Executor)
         sequence = ImageSequence(experiment)
         tasks += [(sequence, i) for i in range(sequence.n_images)]
 
-    def one(task: tuple[ImageSequence, int]) -> list[object]:
-        sequence, i = task
-        parts = []
-        for pixels, correction in zip(sequence.read(i), sequence.corrections, strict=True):
-            if not is_raw and correction.is_needed:
-                pixels = correction.apply(pixels, np.empty(pixels.shape, np.float32))
-            parts.append(pixels.ravel())
-        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        path, frame = sequence.file_of(i)
-        name = Path(path).name + (f"[{frame}]" if frame else "")
-        # Plain order statistics: the value below which the fraction of pixels lies, no interpolation between counts.
-        n = values.size
-        places = [int(q * (n - 1)) for q in (0.25, 0.5, 0.75)]
-        ordered = np.partition(values, places)
-        return [name, float(values.min()), *(float(ordered[p]) for p in places), float(values.max())]
-
-    rows = list(executor.map(one, tasks))
+    rows = list(executor.map(partial(_row, is_raw), tasks))
     title = "Raw pixel values" if is_raw else "Corrected pixel values"
     return Table(title, ("Image", "Min", "Q1", "Median", "Q3", "Max"), rows, key="image_statistics")

@@ -1,0 +1,133 @@
+"""Tasks of learning: spots that one call looks at, and the sums over them. They may be done in another process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from .pixel_kernels import accumulate_profile
+
+SPOT_COUNTS = 2000.0  # brighter spots weigh as much as this: a profile is the mean of many spots, not the shape of one
+
+
+@dataclass
+class Learned:
+    """Spots kept for learning: their geometry and pixels."""
+
+    frames: np.ndarray
+    kz: np.ndarray
+    xyz: np.ndarray
+    s1: np.ndarray
+    experiment: np.ndarray
+    bbox: np.ndarray
+    offsets: np.ndarray
+    data: np.ndarray
+    mask: np.ndarray
+    background: np.ndarray
+
+    def select(self, rows: np.ndarray) -> Learned:
+        """Some of the spots, with their pixels."""
+        starts, lengths = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        pixels = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        chosen = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in _OF_PIXELS}
+        of_pixels = {name: getattr(self, name)[pixels] for name in ("data", "mask", "background")}
+        return Learned(**chosen, offsets=offsets, **of_pixels)
+
+
+_OF_PIXELS = ("offsets", "data", "mask", "background")
+
+
+@dataclass
+class Piece:
+    """Some spots of many with their weights; only they travel when it is sent to another process.
+
+    Attributes
+    ----------
+    spots : Learned
+    members : (m,) int64
+    weights : (m,) float64
+    profile : (size, size, size) float64
+        Where to start from.
+    """
+
+    spots: Learned
+    members: np.ndarray
+    weights: np.ndarray
+    profile: np.ndarray
+
+    def __reduce__(self):
+        own = self.spots.select(self.members)
+        return Piece, (own, np.arange(len(self.members)), self.weights, self.profile)
+
+    def __repr__(self) -> str:
+        return f"{len(self.members)} spots of a reference profile"
+
+
+@dataclass(frozen=True)
+class Accumulate:
+    """One step of expectation: sums of a piece over the grid of the profile.
+
+    Attributes
+    ----------
+    step : float
+        Of the grid.
+    n_sub : int
+        Sample points per edge of a pixel.
+    """
+
+    step: float
+    n_sub: int
+
+    def __call__(self, piece: Piece, profile: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, float]:
+        """Numerator and denominator of the next profile, and the counts of all spots."""
+        spots = piece.spots
+        profile = piece.profile if profile is None else profile
+        top, bottom = np.zeros_like(profile), np.zeros_like(profile)
+        total = accumulate_profile(
+            spots.frames, spots.kz, np.ascontiguousarray(spots.xyz[:, 2]), spots.bbox, spots.offsets, spots.data, spots.mask,
+            spots.background, piece.members, piece.weights, SPOT_COUNTS, profile, self.step, self.n_sub, top, bottom,
+        )  # fmt: skip
+        return top, bottom, total
+
+
+@dataclass(frozen=True)
+class Improve:
+    """Several steps of expectation maximisation, drawn towards the profile that they start from.
+
+    Attributes
+    ----------
+    accumulate : Accumulate
+    steps : int
+    prior_counts : float
+        Counts that the first profile weighs.
+    """
+
+    accumulate: Accumulate
+    steps: int
+    prior_counts: float
+
+    def __call__(self, piece: Piece) -> np.ndarray:
+        """The profile of the piece."""
+        prior = profile = piece.profile
+        for _ in range(self.steps):
+            top, bottom, total = self.accumulate(piece, profile)
+            if total <= 0.0:
+                return prior
+            profile = next_profile(profile, top, bottom, total, prior, self.prior_counts)
+        return profile
+
+
+def next_profile(profile, top, bottom, total, prior, prior_counts):
+    """The profile after one step of expectation maximisation, drawn towards ``prior`` as by so many counts.
+
+    Points of the grid that the foreground covers by less than half are taken as empty: what lies there is not measured, and mass
+    without evidence would raise all intensities.
+    """
+    covered = bottom > 0.5 * total
+    new = np.where(
+        covered, (profile * top + prior_counts * prior) / (np.where(covered, bottom, 1.0) + prior_counts), 0.0
+    )
+    sum_of_new = new.sum()
+    return np.ascontiguousarray(new / sum_of_new) if sum_of_new > 0 else profile
