@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gemmi
 import numpy as np
 import pytest
 from spindle_refiner_centroid.parameterisations import (
@@ -21,6 +22,7 @@ from spindle_refiner_centroid.target import Observations, Target
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer
 from spindle.models.arrays import rotation
 from spindle.models.crystal import cell_from_real_space
+from spindle.symmetry import symmetrise_cell
 from spindle.testing.refiner import plain_settings, rotation_experiment, spots_of
 
 RNG = np.random.default_rng(5)
@@ -215,3 +217,24 @@ def test_normal_equations_of_stills(spherical: bool) -> None:
     settings = plain_settings(parameterisation__beam__fix=(), parameterisation__spherical_relp_model=spherical)
     problem = Problem(Experiments([experiment]), settings, False, True)
     _check(problem, _observations(experiment, stills=True))
+
+
+def test_cells_of_every_setting_have_the_free_parameters_of_their_system():
+    """Also of settings whose Hall symbol reads as another group's name: P 4 2 2 and P 42, P 1 1 2 and P 1 2 1."""
+    free = {
+        "triclinic": 6,
+        "monoclinic": 4,
+        "orthorhombic": 3,
+        "tetragonal": 2,
+        "trigonal": 2,
+        "hexagonal": 2,
+        "cubic": 1,
+    }
+    for group in gemmi.spacegroup_table():
+        cell = symmetrise_cell((31.0, 37.0, 43.0, 81.0, 97.0, 103.0), group)
+        crystal = Crystal.from_cell(cell, space_group=group)
+        E, chosen = metric_constraints(crystal.hall)
+        assert len(chosen) == free[group.crystal_system_str()], group.xhm()
+        G = crystal.A.T @ crystal.A
+        g6 = G[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
+        np.testing.assert_allclose(E @ g6[list(chosen)], g6, atol=1e-12, err_msg=group.xhm())
