@@ -435,3 +435,23 @@ def test_data_sets_that_share_nothing_keep_sensible_scales() -> None:
         model = experiment.scaling_model
         assert 0.2 < model["scale"]["parameters"][0] < 5
         assert abs(model["decay"]["parameters"][0]) < 10
+
+
+@pytest.mark.parametrize(("better", "imid"), [("prf", 0.0), ("sum", 1.0)])
+def test_the_more_precise_intensities_are_taken_on_weak_data(better: str, imid: float) -> None:
+    experiment, table, truth = simulated_scan(n_unique=1200, multiplicity=6, seed=7)
+    rng = np.random.default_rng(3)
+    signal = 0.02 * truth["intensity"]
+    table = table.view()
+    for kind in ("prf", "sum"):
+        # both see the same photons; one has twice the variance of the other from the background
+        variance = signal + (10.0 if kind == better else 60.0)
+        table[f"intensity.{kind}.value"] = signal + np.sqrt(variance) * rng.normal(size=len(signal))
+        table[f"intensity.{kind}.variance"] = variance
+    result = spindle.run("scale", Experiments([experiment]), table)
+    assert result.experiments[0].scaling_model["configuration_parameters"]["Imid"] == imid
+    good = result.reflections.has_flags(Flag.SCALED)
+    found = result.reflections["intensity.scale.value"][good] / result.reflections["inverse_scale_factor"][good]
+    direct = table[f"intensity.{better}.value"][good]
+    true = truth["intensity"][good]
+    assert np.corrcoef(found, true)[0, 1] > np.corrcoef(direct, true)[0, 1] - 0.002

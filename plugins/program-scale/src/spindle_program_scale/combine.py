@@ -15,6 +15,12 @@ from .data import Observations
 PROFILE_ONLY, SUM_ONLY = 0.0, 1.0
 #: Least I / sigma of observations that decide.
 MIN_RATIO = 1.0
+#: Reflections that a range of intensity has at least, and most ranges.
+GROUPS_PER_RANGE, MOST_RANGES = 50, 20
+#: Standard deviations by which another mixture has to be better than the first one.
+SIGNIFICANT = 2.0
+#: With fewer degrees of freedom nothing can be told.
+FEWEST_DEGREES = 30
 
 
 def mixture(obs: Observations, middle: float, rows: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
@@ -92,20 +98,89 @@ def _r_meas(merged: Merged) -> float:
 
 def choose(
     obs: Observations, use: np.ndarray, given: Sequence[float] | None
-) -> tuple[float, list[tuple[float, float, float]]]:
-    """The Imid of lowest Rmeas.
+) -> tuple[float, list[tuple[float, float, float, float]]]:
+    """The most precise Imid.
 
     Returns
     -------
     float
-    list of (Imid, CC1/2, Rmeas)
+    list of (Imid, CC1/2, Rmeas, variance)
+        The variance of equivalents relative to that of the first candidate (profile fitting, unless values are given).
+
+    Notes
+    -----
+    Equivalents scatter with the variance of the measurement, so the likelihood of normal errors, with a variance for each
+    range of intensity, tells which mixture is more precise where mixtures differ; R factors look at the strong reflections,
+    where they hardly do. The first candidate is left only for one that is better by more than chance explains, and never for
+    summation alone where fits claim half of its variance or less.
     """
     rows = use & np.isfinite(obs.profile) & np.isfinite(obs.summed)
     values = list(given) if given else candidates(obs.raw_sum[rows]) if rows.any() else [PROFILE_ONLY]
+    scatter = Scatter(obs, use)
     results = []
+    best, most = values[0], 0.0
     for middle in values:
         value, variance = mixture(obs, middle)
         cc, r_meas = quality(obs, value, np.maximum(variance, 1e-30), use)
-        results.append((middle, cc, r_meas))
-    best = min(results, key=lambda r: r[2] if np.isfinite(r[2]) else np.inf)
-    return best[0], results
+        change, uncertainty = scatter.compare(value)
+        results.append((middle, cc, r_meas, scatter.relative(change)))
+        if middle == SUM_ONLY and not given and rows.any() and _fits_are_better(obs, rows):
+            continue
+        if -change > max(most, SIGNIFICANT * uncertainty):
+            best, most = middle, -change
+    return best, results
+
+
+def _fits_are_better(obs: Observations, rows: np.ndarray) -> bool:
+    """Whether most fits have at most half the variance of summation."""
+    return bool(np.median(obs.profile_variance[rows] / obs.summed_variance[rows]) <= 0.5)
+
+
+class Scatter:
+    """How much equivalents scatter in ranges of intensity, compared with the first values that are given.
+
+    Parameters
+    ----------
+    obs : Observations
+    use : (n,) bool
+    """
+
+    def __init__(self, obs: Observations, use: np.ndarray) -> None:
+        known = use & ((np.isfinite(obs.profile)) | np.isfinite(obs.summed))
+        groups = several_of(obs.groups, known)
+        self.rows, self.g = groups.order, obs.g[groups.order]
+        sizes = np.diff(groups.offsets)
+        self.group, self.sizes = np.repeat(np.arange(len(sizes)), sizes), sizes
+        self.bins: np.ndarray | None = None
+        self.first: tuple[np.ndarray, np.ndarray] | None = None
+
+    def compare(self, intensity: np.ndarray) -> tuple[float, float]:
+        """Sum over ranges of degrees of freedom times ln(variance / first variance), and its standard deviation."""
+        if len(self.rows) - len(self.sizes) < FEWEST_DEGREES:
+            return 0.0, 0.0
+        scaled = intensity[self.rows] / self.g
+        mean = np.bincount(self.group, scaled) / self.sizes
+        residual = scaled - mean[self.group]
+        if self.first is None or self.bins is None:
+            self.first = mean, residual
+            number = np.clip(len(mean) // GROUPS_PER_RANGE, 1, MOST_RANGES)
+            rank = np.argsort(np.argsort(mean, kind="stable"), kind="stable")
+            self.bins = (rank * number // len(mean))[self.group]
+            return 0.0, 0.0
+        first_mean, first = self.first
+        top, bottom = float(first_mean @ mean), float(first_mean @ first_mean)
+        residual = residual * (bottom / top if top > 0 else 1.0)  # a common factor is no precision
+        squares, before, product = (
+            np.bincount(self.bins, values) for values in (residual**2, first**2, residual * first)
+        )
+        degrees = np.bincount(self.bins) - np.bincount(self.bins[np.unique(self.group, return_index=True)[1]])
+        good = (squares > 0) & (before > 0) & (degrees > 0)
+        squares, before, product, degrees = squares[good], before[good], product[good], degrees[good]
+        alike = product**2 / (squares * before)
+        change = float((degrees * np.log(squares / before)).sum())
+        # ln of the ratio of two sample variances with correlation r has the variance 4 (1 - r^2) / degrees
+        return change, float(np.sqrt((4.0 * degrees * np.maximum(1.0 - alike, 0.0)).sum()))
+
+    def relative(self, change: float) -> float:
+        """Mean ratio of variances that belongs to a change."""
+        return float(np.exp(change / max(int(self.sizes.sum() - len(self.sizes)), 1)))

@@ -125,9 +125,11 @@ class Scaler:
         for k in range(1 if joint else obs.n_sets):
             use = ~obs.outlier if joint else ~obs.outlier & (obs.number == k)
             best, results = combine.choose(obs, use, given.Imid)
-            rows = [[_combination(m), cc, r] for m, cc, r in results]
+            rows = [[_combination(m), cc, r, v] for m, cc, r, v in results]
             title = "Profile-fitted and summed intensities" + ("" if joint else f" of data set {k}")
-            self.context.table(Table(title, ["Combination", "CC1/2", "Rmeas"], rows, "intensity_combination"))
+            self.context.table(
+                Table(title, ["Combination", "CC1/2", "Rmeas", "Relative variance"], rows, "intensity_combination")
+            )
             middles[slice(None) if joint else k] = best
         self.set_intensities(middles)
 
