@@ -16,7 +16,6 @@ from spindle.plugins.host import PluginHost, running
 
 from .compile_cache import prepare_compile_cache
 from .context import RunContext
-from .door import check_reflections
 from .record import file_entry, make_record, write_record
 
 if TYPE_CHECKING:
@@ -78,6 +77,8 @@ def run(
     """
     assignments = [Assignment(key.replace("__", "."), value, "call") for key, value in params.items()]
     tree = effective_params(program, assignments, PluginHost())
+    from .door import check_reflections  # imports numba: not before the compile cache is prepared
+
     context = RunContext(program, tree, make_host(tree))
     inputs = make_inputs(experiments, reflections, files)
     for number, table in enumerate(inputs.reflections):
