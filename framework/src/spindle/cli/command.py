@@ -13,6 +13,7 @@ from typing import Any
 from spindle.contracts import ProgramInputs
 from spindle.execution import RunContext, execute
 from spindle.execution.compile_cache import prepare_compile_cache
+from spindle.execution.lock import locked
 from spindle.execution.outputs import (
     NotMuted,
     OursOnly,
@@ -31,6 +32,7 @@ from spindle.execution.protection import (
     check_not_an_input,
     check_record,
     check_twice,
+    outputs_of,
 )
 from spindle.execution.record import file_entry, make_record, record_file, write_record
 from spindle.execution.runner import effective_params, make_host
@@ -91,7 +93,7 @@ def run_command(name: str, params: Params, arguments: Arguments) -> None:
     console = set_up_console(arguments.options)
     compile_ahead(params)
     try:
-        with log_file(name, params):
+        with locked(name, all_outputs(name, params, record_path)), log_file(name, params):
             _run(name, params, arguments, record_path)
     finally:
         logging.getLogger().removeHandler(console)
@@ -161,6 +163,12 @@ def _plugins(context: RunContext) -> list[dict[str, str]]:
 def _words(arguments: Arguments) -> list[str]:
     files = [str(p) for p in (*arguments.inputs, *arguments.parameter_files)]
     return files + [f"{a.key}={a.value}" for a in arguments.assignments if a.source == "command line"]
+
+
+def all_outputs(name: str, params: Params, record_path: Path | None) -> list[Path]:
+    """Return every file that a run may write, as its parameters name them."""
+    paths = [Path(entry.value) for _, entry in outputs_of(params)]
+    return [p for p in (*paths, log_path(name, params), record_path) if p is not None]
 
 
 def check_kinds(name: str, arguments: Arguments) -> None:
