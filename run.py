@@ -30,8 +30,8 @@ def call(*command: str | Path, cwd: Path = HERE) -> None:
 
 def pip(*arguments: str) -> None:
     """Run the pip of the environment, or the caller's on it where the environment could not be given one."""
-    has_pip = subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
-    command = [PYTHON, "-m", "pip"] if has_pip else [sys.executable, "-m", "pip", "--python", PYTHON]
+    has_pip = subprocess.run([PYTHON, "-P", "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
+    command = [PYTHON, "-P", "-m", "pip"] if has_pip else [sys.executable, "-P", "-m", "pip", "--python", PYTHON]
     call(*command, "--disable-pip-version-check", "-q", *arguments)
 
 
@@ -53,9 +53,9 @@ def install() -> None:
         return
     print("Installing into .venv (a minute or so)", flush=True)
     if not PYTHON.exists():
-        made = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, check=False)
+        made = subprocess.run([sys.executable, "-P", "-m", "venv", VENV], capture_output=True, check=False)
         if made.returncode:
-            call(sys.executable, "-m", "venv", "--without-pip", "--clear", VENV)
+            call(sys.executable, "-P", "-m", "venv", "--without-pip", "--clear", VENV)
     pip("install", "-c", "constraints.txt", "hatchling", "editables")
     pip("install", "--no-build-isolation", "-c", "constraints.txt", "-r", "workspace.txt", *TEST_TOOLS)
     stamp.write_text(fingerprint())

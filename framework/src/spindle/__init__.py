@@ -5,6 +5,15 @@ Importing this package is cheap; its names are imported when they are first used
 
 from __future__ import annotations
 
+import sys
+
+if getattr(sys, "argv", [])[:1] == ["-m"]:
+    # `python -m spindle` puts the current folder first on the path; a json.py beside the images must not be run.
+    import os
+
+    if not sys.flags.safe_path and sys.path and sys.path[0] in ("", os.getcwd()):
+        del sys.path[0]
+
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 PROGRAM = """
 from spindle.execution.compile_cache import prepare_compile_cache
 prepare_compile_cache()
@@ -47,3 +49,106 @@ def test_a_change_in_a_kernel_reaches_kernels_of_other_files_that_call_it(tmp_pa
     assert run(tmp_path) == (["201.0", "0"], False)
     assert (tmp_path / "cache" / "numba").is_dir()
     assert not (package / "__pycache__").exists() or not list((package / "__pycache__").glob("*.nbi"))
+
+
+def package_with_kernels(folder):
+    package = folder / "spindle_outside"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    write_inner(package, 10.0)
+    (package / "outer.py").write_text(
+        "from numba import njit\nfrom .inner import inner\n\n"
+        "@njit(cache=True)\ndef outer(x):\n    return inner(x) + 1.0\n"
+    )
+
+
+def run_with_messages(folder, **variables):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "SPINDLE_CACHE"))}
+    environment |= {"PYTHONPATH": str(folder), **variables}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[0], done.stderr
+
+
+def test_damaged_files_of_the_cache_are_compiled_again(tmp_path):
+    package_with_kernels(tmp_path)
+    cache = {"SPINDLE_CACHE_DIR": str(tmp_path / "cache")}
+    run_with_messages(tmp_path, **cache)
+    kinds = {
+        "empty": lambda b: b"",
+        "cut": lambda b: b[: len(b) // 2],
+        "flipped": lambda b: b[:-9] + bytes([b[-9] ^ 4]) + b[-8:],
+        "another": lambda b: b"\x80\x04N.",
+    }
+    for index, data in (("empty", "flipped"), ("cut", "empty"), ("another", "cut")):
+        for ending, other, kind in (("outer*.nbi", "outer*.nbc", index), ("inner*.nbc", "inner*.nbi", data)):
+            files = list((tmp_path / "cache").rglob(ending))
+            assert files and list((tmp_path / "cache").rglob(other))
+            for file in files:
+                file.write_bytes(kinds[kind](file.read_bytes()))
+        assert run_with_messages(tmp_path, **cache)[0] == "21.0"
+    assert run(tmp_path)[0] == ["21.0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "place", "mode"),
+    [
+        ("SPINDLE_CACHE_DIR", "cache", 0o777),
+        ("SPINDLE_CACHE_DIR", "", 0o775),
+        ("NUMBA_CACHE_DIR", "", 0o777),
+        ("NUMBA_CACHE_DIR", "cache/numba", 0o757),
+    ],
+)
+def test_a_cache_that_others_may_write_is_not_used(tmp_path, variable, place, mode):
+    package_with_kernels(tmp_path)
+    shared = tmp_path / "shared"
+    cache = shared / "cache" / "numba"
+    cache.mkdir(parents=True, mode=0o700)
+    changed = shared / place
+    changed.chmod(mode)
+    if mode == 0o775:
+        os.chown(changed, -1, 4242) if os.getuid() == 0 else pytest.skip("needs another group")
+    printed, messages = run_with_messages(tmp_path, **{variable: str(cache if variable[0] == "N" else cache.parent)})
+    assert printed == "21.0"
+    assert messages.count("others may write") == 1 and str(changed) in messages
+    assert not list(shared.rglob("*.nb*"))
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give folders away")
+@pytest.mark.parametrize("place", ["", "cache"])
+def test_a_cache_of_somebody_else_is_not_used(tmp_path, place):
+    package_with_kernels(tmp_path)
+    cache = tmp_path / "theirs" / "cache"
+    cache.mkdir(parents=True)
+    os.chown(tmp_path / "theirs" / place, 4242, -1)
+    printed, messages = run_with_messages(tmp_path, SPINDLE_CACHE_DIR=str(cache))
+    assert printed == "21.0" and "belongs to the user 4242" in messages
+
+
+def test_a_cache_below_a_shared_sticky_folder_is_used(tmp_path):
+    package_with_kernels(tmp_path)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    assert "Warning" not in run_with_messages(tmp_path, SPINDLE_CACHE_DIR=str(shared / "mine"))[1]
+    assert (shared / "mine").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("cache", ["/proc/none", "~nobody-of-this-name/cache", "/dev/null"])
+def test_no_cache_stops_no_run(tmp_path, cache):
+    package_with_kernels(tmp_path)
+    printed, messages = run_with_messages(tmp_path, SPINDLE_CACHE_DIR=cache)
+    assert printed == "21.0" and messages.count("compiled in each run") == 1
+
+
+def test_settings_of_numba_beside_the_images_are_not_read(tmp_path):
+    package_with_kernels(tmp_path)
+    (tmp_path / ".numba_config.yaml").write_text("disable_jit: 1\n")
+    (tmp_path / "yaml.py").write_text("def safe_load(stream):\n    return {'disable_jit': 1}\n")
+    code = "import spindle.execution.compile_cache as c\nc.prepare_compile_cache()\nimport numba\nnumba.core.config.reload_config()\n"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code + "print(numba.config.DISABLE_JIT)"], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "SPINDLE_CACHE_DIR": str(tmp_path / "c"), "NUMBA_CACHE_DIR": ""},
+        check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["0"] and "config" not in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .children import module_command
 from .context import RunContext
 from .executor import Executor, available_cores, is_inside_worker, map_serial, name_item, run_item
 from .progress import Progress
@@ -15,6 +16,7 @@ __all__ = [
     "execute",
     "is_inside_worker",
     "map_serial",
+    "module_command",
     "name_item",
     "run",
     "run_item",

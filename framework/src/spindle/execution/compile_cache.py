@@ -18,13 +18,17 @@ import time
 from importlib import metadata
 from pathlib import Path
 
+from .trusted_folder import distrust
+
 log = logging.getLogger(__name__)
 
-LOCATORS = "spindle.execution.kernel_locator.PackageCacheLocator,InTreeCacheLocator,UserWideCacheLocator"
+LOCATORS = "spindle.execution.kernel_locator.PackageCacheLocator"
 UNUSED_DAYS = 60
 MARKER = "spindle-cache"
+FILES = "files with digests"  # how `spindle.execution.kernel_locator` writes them
 
-_state = {"cold": False}
+_SETTINGS = ".numba_config.yaml"
+_state = {"cold": False, "prepared": False}
 
 
 def is_cold() -> bool:
@@ -60,7 +64,7 @@ def cache_key() -> str:
     from spindle import __version__
 
     digest = hashlib.sha256()
-    parts = [sys.version, platform.machine(), _processor(), __version__]
+    parts = [FILES, sys.version, platform.machine(), _processor(), __version__]
     for name in ("numba", "numpy", "llvmlite"):
         try:
             parts.append(f"{name} {metadata.version(name)}")
@@ -91,27 +95,82 @@ def remove_unused(folder: Path) -> None:
 
 
 def prepare_compile_cache() -> None:
-    """Point numba to the cache, once per process and before numba is imported; say so when there is nothing in it
-    yet."""
-    if os.environ.get("NUMBA_CACHE_DIR") or "numba" in sys.modules:
+    """Point numba to the cache, once per process and before numba is imported; say so when there is nothing in it yet.
+
+    What is in the cache is executed. A folder that others can change is not used: this run gets a private one, which goes with it.
+    """
+    if _state["prepared"] or "numba" in sys.modules:
         return
-    folder = cache_root() / "numba" / cache_key()
+    _state["prepared"] = True
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    if chosen == os.devnull:  # of the process that started this one
+        return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        marker = folder / MARKER
-        is_new = not marker.exists()
-        marker.touch()
-        if is_new:
-            remove_unused(folder)
-    except OSError as error:
+        folder = _own_folder(Path(chosen) if chosen else cache_root() / "numba" / cache_key())
+        is_new = not chosen and _mark(folder)
+    except (OSError, RuntimeError, _Distrusted) as error:
+        reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.strerror else str(error)
         log.warning(
-            "cannot keep compiled kernels in %s (%s): they are compiled in each run. Next: set SPINDLE_CACHE_DIR",
-            folder,
-            error,
+            "Warning: compiled kernels are not kept, since %s; they are compiled in each run. Next: set SPINDLE_CACHE_DIR to a "
+            "folder of yours that nobody else may write to",
+            reason,
         )
-        return
+        folder, is_new = _temporary_folder(), False
+        _state["cold"] = True
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", LOCATORS)
-    _state["cold"] = is_new
+    _ignore_settings_of_this_folder()
     if is_new:
+        _state["cold"] = True
         print(f"compiling kernels, this happens once (kept in {folder})", file=sys.stderr, flush=True)
+
+
+class _Distrusted(Exception):
+    """Others could change what is in the cache."""
+
+
+def _own_folder(wanted: Path) -> Path:
+    """The cache folder, made when it is missing; raises `_Distrusted` or OSError when it cannot be used."""
+    for folder in (*reversed(wanted.parents), wanted):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+    folder = wanted.resolve()
+    if reason := distrust(folder):
+        raise _Distrusted(f"{reason}, and what is in the cache {wanted} is executed")
+    return folder
+
+
+def _mark(folder: Path) -> bool:
+    """Note that a cache is in use; return whether it is new."""
+    marker = folder / MARKER
+    is_new = not marker.exists()
+    marker.touch()
+    if is_new:
+        remove_unused(folder)
+    return is_new
+
+
+def _temporary_folder() -> Path:
+    """A private folder that is removed at the end of the process; where there is none, no folder at all."""
+    import atexit
+    import tempfile
+
+    try:
+        folder = tempfile.mkdtemp(prefix="spindle-kernels-")
+    except OSError:
+        return Path(os.devnull)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder).resolve()
+
+
+def _ignore_settings_of_this_folder() -> None:
+    """Keep numba from a file of settings beside the images, which could name a library to load."""
+    if not os.path.lexists(_SETTINGS):
+        return
+    here = os.getcwd()
+    os.chdir(Path(__file__).parent)
+    try:
+        from numba.core import config
+    finally:
+        os.chdir(here)
+    config._config_fname = os.devnull

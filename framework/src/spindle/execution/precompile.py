@@ -20,6 +20,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .children import module_command
+
 if TYPE_CHECKING:
     from spindle.params import Params
 
@@ -94,7 +96,7 @@ def compile_beside(packages: Iterable[str]) -> subprocess.Popen[bytes] | None:
     if not listed:
         return None
     process = subprocess.Popen(
-        [sys.executable, "-m", "spindle.execution.precompile", *listed],
+        module_command("spindle.execution.precompile", *listed),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     atexit.register(_end, process)

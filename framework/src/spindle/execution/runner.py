@@ -77,10 +77,10 @@ def run(
     """
     assignments = [Assignment(key.replace("__", "."), value, "call") for key, value in params.items()]
     tree = effective_params(program, assignments, PluginHost())
-    from .door import check_reflections  # imports numba: not before the compile cache is prepared
-
     context = RunContext(program, tree, make_host(tree))
     inputs = make_inputs(experiments, reflections, files)
+    from .door import check_reflections  # it imports numba, which has to find its cache prepared
+
     for number, table in enumerate(inputs.reflections):
         check_reflections(table, experiments, f"{program}: reflections {number}")
     return execute(context, inputs)

@@ -8,11 +8,12 @@ import contextlib
 import json
 import logging
 import os
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+
+from spindle.execution import module_command
 
 from .refusal import Refusal
 
@@ -153,7 +154,7 @@ class WorkerPool:
     async def _work(self, i: int) -> None:
         """Start worker i and give it questions until it is lost."""
         process = self.processes[i] = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "spindle_program_find_spots_server.worker",
+            *module_command("spindle_program_find_spots_server.worker"),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LINE_LIMIT,
             start_new_session=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip

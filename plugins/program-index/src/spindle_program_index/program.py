@@ -17,8 +17,6 @@ class Index(Program):
     for and told.
     """
 
-    takes_files = False
-
     Params = IndexParams
 
     @hookimpl
