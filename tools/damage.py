@@ -302,7 +302,7 @@ def stage_of(program: str, rng: np.random.Generator) -> tuple[str, str]:
 
 
 def case(kind: str, program: str, source: Path, folder: Path, seed: int) -> tuple[list[str], Outcome]:
-    """Damage one file of a run and run a program on it."""
+    """Damage one file of a run ("expt", "refl", "text"; "none" of them) and run a program on it."""
     rng = np.random.default_rng(seed)
     stages = stage_of(program, rng)
     files = {"e": folder / f"{stages[0]}.expt", "r": folder / f"{stages[1]}.refl"}
@@ -324,7 +324,7 @@ def case(kind: str, program: str, source: Path, folder: Path, seed: int) -> tupl
             Path(f"{files['r']}.gz").write_bytes(gzip.compress(content))
         else:
             files["r"].write_bytes(content)
-    else:
+    elif kind == "text":
         name = ["run.toml", "run.phil"][rng.integers(2)]
         (folder / name).write_bytes(damaged_text(parameter_text(program, name), rng))
         words.append(name)

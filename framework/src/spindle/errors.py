@@ -6,6 +6,8 @@ bugs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class SpindleError(Exception):
     """Root of the errors that Spindle raises on purpose."""
@@ -68,6 +70,24 @@ class ModelError(UserError):
 
 class ShapeError(SpindleError, ValueError):
     """An array does not have the shape that a function documents."""
+
+
+class MissingColumn(SpindleError, KeyError):
+    """A table lacks a column that was asked for.
+
+    Attributes
+    ----------
+    column : str
+    known : list of str
+        The columns that it has.
+    """
+
+    def __init__(self, column: str, known: Sequence[str]) -> None:
+        super().__init__(column, known)
+        self.column, self.known = column, list(known)
+
+    def __str__(self) -> str:
+        return f"the reflection table has no column '{self.column}'; it has {', '.join(self.known)}"
 
 
 class Cancelled(SpindleError):

@@ -164,6 +164,7 @@ def read_inputs(arguments: Arguments) -> ProgramInputs:
 
     inputs = ProgramInputs(files=list(arguments.files), words=list(arguments.words), sources=list(arguments.inputs))
     if arguments.experiments:
+        from spindle.execution.door import check_experiments
         from spindle.files import read_experiments
         from spindle.models import Experiments
 
@@ -172,6 +173,7 @@ def read_inputs(arguments: Arguments) -> ProgramInputs:
         names = [str(path) for path, found in zip(arguments.experiments, lists, strict=True) for _ in found]
         check_experiments(inputs.experiments, names)
     if arguments.reflections:
+        from spindle.execution.door import check_reflections, numbered_by_identifiers
         from spindle.files import read_reflections
 
         inputs.reflections = [read_reflections(path) for path in arguments.reflections]

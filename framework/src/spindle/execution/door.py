@@ -18,6 +18,8 @@ __all__ = ["check_experiments", "check_reflections", "numbered_by_identifiers"]
 
 # Pixels and images; far beyond any detector or scan, and safe to multiply and to add in 64 bits.
 MAX_COORDINATE = 2**24
+# Half of what a packed index holds, so that sums of indices fit too; cells are below 5,000 A and d above 0.01 A.
+MAX_INDEX = 500_000
 REMEDY = "give the file that belongs to these experiments, or run the step that wrote it again"
 
 
@@ -69,6 +71,18 @@ def check_reflections(table: ReflectionTable, experiments: Experiments | None, n
             _check_pixels(values, column, name)
     if "bbox" in table:
         _check_boxes(table["bbox"], "bbox", name)
+    for column in ("miller_index", "miller_index_asu"):
+        values = table.get(column)
+        if values is not None:
+            for row in np.flatnonzero((np.abs(values.astype(np.int64)) > MAX_INDEX).any(axis=1))[:1]:
+                raise _at_row(
+                    name,
+                    column,
+                    int(row),
+                    values[row],
+                    f"indices within {MAX_INDEX}",
+                    "run the step that wrote it again",
+                )
     _check_indices(table, experiments, name)
 
 
@@ -132,6 +146,8 @@ def _check_indices(table: ReflectionTable, experiments: Experiments | None, name
         return
     for row in np.flatnonzero(ids >= len(experiments)):
         raise _at_row(name, "id", int(row), ids[row], f"-1 to {len(experiments) - 1}", REMEDY)
+    if "miller_index" in table:
+        _check_resolution(table, ids, experiments, name)
     panels = table.get("panel")
     counts = np.array([len(e.detector) for e in experiments])
     boxes = [v.panel for v in table.columns.values() if isinstance(v, Shoeboxes)]
@@ -139,3 +155,16 @@ def _check_indices(table: ReflectionTable, experiments: Experiments | None, name
         limit = np.where((ids >= 0) & (ids < len(counts)), counts[np.clip(ids, 0, len(counts) - 1)], counts.max())
         for row in np.flatnonzero((values < 0) | (values >= limit))[:1]:
             raise _at_row(name, "panel", int(row), values[row], f"0 to {limit[row] - 1}", REMEDY)
+
+
+def _check_resolution(table: ReflectionTable, ids: np.ndarray, experiments: Experiments, name: str) -> None:
+    """No index lies beyond what the wavelength can reach (half of it, with a fifth to spare for odd models)."""
+    for number, experiment in enumerate(experiments):
+        if experiment.crystal is None:
+            continue
+        rows = np.flatnonzero(ids == number)
+        spacing = np.linalg.norm(table["miller_index"][rows] @ experiment.crystal.A.T, axis=1)
+        for row in np.flatnonzero(spacing > 2.4 / experiment.beam.wavelength)[:1]:
+            expected = f"no d below half the wavelength ({experiment.beam.wavelength:g} A / 2) in the crystal's cell"
+            found = f"{table['miller_index'][rows[row]].tolist()} with d = {1 / spacing[row]:.3g} A"
+            raise _at_row(name, "miller_index", int(rows[row]), found, expected, REMEDY)

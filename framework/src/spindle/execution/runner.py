@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import ProgramInputs, ProgramResult
+from spindle.errors import FileFormatError, MissingColumn
 from spindle.params import Assignment, HostParams, Params
 from spindle.params.resolve import Resolver, build
 from spindle.params.tree import scopes_of, walk
@@ -79,8 +80,8 @@ def run(
     tree = effective_params(program, assignments, PluginHost())
     context = RunContext(program, tree, make_host(tree))
     inputs = make_inputs(experiments, reflections, files)
-    from .door import check_reflections  # it imports numba, which has to find its cache prepared
-
+    if inputs.reflections:
+        from .door import check_reflections  # it imports numba, which has to find its cache prepared
     for number, table in enumerate(inputs.reflections):
         check_reflections(table, experiments, f"{program}: reflections {number}")
     return execute(context, inputs)
@@ -100,7 +101,15 @@ def execute(context: RunContext, inputs: ProgramInputs) -> ProgramResult:
     context.notify("step_started", program=context.program, params=context.params)
     start = time.perf_counter()
     with running(context):
-        result: ProgramResult = program.run(inputs=inputs, params=context.params, context=context)
+        try:
+            result: ProgramResult = program.run(inputs=inputs, params=context.params, context=context)
+        except MissingColumn as error:
+            if all(error.column in table for table in inputs.reflections):
+                raise
+            raise FileFormatError(
+                f"{context.program}: the reflections have no column {error.column}, which is needed here; give the file of the step "
+                f"before (spindle {context.program} -h tells which)"
+            ) from error
     known = [id(t) for t in result.tables]
     result.tables[:0] = [t for t in context.tables if id(t) not in known]
     context.notify("step_finished", program=context.program, result=result, seconds=time.perf_counter() - start)

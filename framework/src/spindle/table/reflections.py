@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spindle.errors import ShapeError
+from spindle.errors import MissingColumn, ShapeError
 
 from .flags import Flag
 from .schema import SCHEMA
@@ -61,9 +61,7 @@ class ReflectionTable:
         try:
             return self._columns[name]
         except KeyError:
-            raise KeyError(
-                f"the reflection table has no column '{name}'; it has {', '.join(sorted(self._columns))}"
-            ) from None
+            raise MissingColumn(name, sorted(self._columns)) from None
 
     def __setitem__(self, name: str, values: Any) -> None:
         if not isinstance(values, Shoeboxes):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spindle.merging import correlation
+from spindle.merging import correlation, pack_indices
 from spindle.symmetry import LatticeSubgroup
 
 MAX_PAIRS = 20000
@@ -56,7 +56,7 @@ class SubgroupScore:
 
 
 class IntensityMap:
-    """Intensities by Miller index, Friedel mates merged, as a dense array that operators can be looked up in.
+    """Intensities by Miller index, Friedel mates merged, in which operators can be looked up.
 
     Parameters
     ----------
@@ -68,19 +68,18 @@ class IntensityMap:
     def __init__(self, hkl: np.ndarray, intensity: np.ndarray) -> None:
         self.hkl = np.asarray(hkl, dtype=np.int64)
         self.intensity = intensity
-        self.limit = np.abs(self.hkl).max(axis=0) if len(hkl) else np.zeros(3, np.int64)
-        self.rows = np.full(tuple(2 * self.limit + 1), -1, dtype=np.int32)
-        number = np.arange(len(self.hkl))
-        for sign in (1, -1):
-            place = sign * self.hkl + self.limit
-            self.rows[place[:, 0], place[:, 1], place[:, 2]] = number
+        keys = np.concatenate([pack_indices(self.hkl), pack_indices(-self.hkl)])
+        order = np.argsort(keys, kind="stable")
+        self._keys = keys[order]
+        self._rows = order % max(len(self.hkl), 1)
 
     def partners(self, rotation: np.ndarray) -> np.ndarray:
         """(n,) int: row of the index h R for each h, -1 where it was not measured."""
-        place = self.hkl @ rotation + self.limit
-        inside = np.all((place >= 0) & (place <= 2 * self.limit), axis=1)
-        place = np.where(inside[:, None], place, 0)
-        return np.where(inside, self.rows[place[:, 0], place[:, 1], place[:, 2]], -1)
+        if not len(self.hkl):
+            return np.zeros(0, np.int64)
+        wanted = pack_indices(self.hkl @ rotation)
+        place = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
+        return np.where(self._keys[place] == wanted, self._rows[place], -1)
 
 
 def correlation_spread(

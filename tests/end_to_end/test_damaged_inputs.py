@@ -1,0 +1,55 @@
+"""Every program on damaged experiments, reflections and parameter files: a message or a sound result, never anything else.
+
+A small fixed part; ``SPINDLE_FUZZ_CASES=2500 SPINDLE_FUZZ_SEED=...`` asks for more and others, tools/damage.py for the report.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import damage
+import pytest
+
+import spindle
+from spindle.files import write_experiments, write_reflections
+from spindle.testing.simulated import simulate_sweep
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="children are made by fork")
+
+
+@pytest.fixture(scope="module")
+def run_files(tmp_path_factory):
+    """The files of every step of a small sweep."""
+    folder = tmp_path_factory.mktemp("run")
+    sweep = simulate_sweep(folder / "images", scan__n_images=12, structure__mean_counts=300.0)
+    result = spindle.run("import", files=sweep.images)
+    steps = [("find_spots", "strong"), ("index", "indexed"), ("refine", "refined"), ("integrate", "integrated"),
+             ("symmetry", "symmetrized"), ("scale", "scaled")]  # fmt: skip
+    write_experiments(result.experiments, folder / "imported.expt")
+    for program, name in steps:
+        result = spindle.run(program, result.experiments, result.reflections)
+        write_experiments(result.experiments, folder / f"{name}.expt")
+        write_reflections(result.reflections, folder / f"{name}.refl")
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["expt", "refl", "text"])
+def test_no_damage_ends_in_anything_but_a_message(run_files, kind):
+    n = int(os.environ.get("SPINDLE_FUZZ_CASES", "36"))
+    seed = int(os.environ.get("SPINDLE_FUZZ_SEED", "20"))
+    faults = [
+        f"{outcome.kind}: seed {number}: spindle {' '.join(words)}\n{outcome.text[-1500:]}"
+        for number, _, words, outcome in damage.cases(kind, run_files, n, seed)
+        if outcome.is_fault
+    ]
+    assert not faults, "\n\n".join(faults)
+
+
+def test_the_undamaged_files_run(run_files, tmp_path):
+    """Otherwise every damage would look well refused."""
+    for program in damage.PROGRAMS:
+        folder = tmp_path / program.replace(" ", "_")
+        folder.mkdir()
+        words, outcome = damage.case("none", program, run_files, folder, 1)
+        assert outcome.kind == "well", f"spindle {' '.join(words)}\n{outcome.text[-1500:]}"
