@@ -24,8 +24,11 @@ class Matches:
 
     Attributes
     ----------
+    truth : Truth
     rows, truth_rows : (m,) int64
         Rows of the table and of the truth.
+    difference : (m, 3) float64, px, px, images
+        Predicted less true place.
     reindex : (3, 3) float64
         hkl of the truth = reindex @ hkl of the table.
     n_candidates : int
@@ -34,15 +37,23 @@ class Matches:
         Pairs by position whose indices disagree; left out of the pairs.
     """
 
+    truth: Truth
     rows: np.ndarray
     truth_rows: np.ndarray
+    difference: np.ndarray
     reindex: np.ndarray
     n_candidates: int
     wrong_index: int
 
 
 def match(table: ReflectionTable, truth: Truth, experiment: int) -> Matches:
-    """Pair reflections by predicted position, so that the choice of axes does not matter, and find that choice."""
+    """Pair reflections by panel and predicted position, so that the choice of axes does not matter, and find that choice.
+
+    Raises
+    ------
+    UserError
+        If next to none of the reflections is where the truth has one.
+    """
     for name in ("xyzcal.px", "miller_index"):
         if name not in table:
             raise UserError(
@@ -53,20 +64,33 @@ def match(table: ReflectionTable, truth: Truth, experiment: int) -> Matches:
     if "id" in table:
         usable &= table["id"] == experiment
     rows = np.flatnonzero(usable)
+    place = table["xyzcal.px"][rows] - [0.0, 0.0, truth.first_image - 1.0]
+    panel = table["panel"][rows].astype(np.int64) if "panel" in table else np.zeros(len(rows), np.int64)
     width = truth.models["osc_deg"]
     weights = np.array([1.0, 1.0, min(1.0, width / 0.4)])
-    tree = cKDTree(truth.position * weights)
-    distance, partner = tree.query(table["xyzcal.px"][rows] * weights, distance_upper_bound=MAX_DISTANCE)
+    apart = 10 * MAX_DISTANCE  # panels are far from each other
+    size = max(truth.models["detector"]["nx"], truth.models["detector"]["ny"]) + apart
+    tree = cKDTree(np.column_stack([truth.position * weights, truth.panel * size]))
+    points = np.column_stack([place * weights, panel * size])
+    distance, partner = tree.query(points, distance_upper_bound=MAX_DISTANCE)
     near = np.isfinite(distance)
-    rows, partner = rows[near], partner[near]
+    place, rows, partner = place[near], rows[near], partner[near]
     if len(rows) < 20:
         raise UserError(
             f"check_truth: only {len(rows)} of {usable.sum()} reflections of experiment {experiment} lie where "
-            "the truth has one; are these the reflections of the simulated sweep in that folder?"
+            f"the truth in {truth.folder} has one; are these the reflections of the simulated sweep in that folder?"
         )
     reindex = _reindexing(hkl[rows], truth.hkl[partner])
     agree = np.all(np.abs(hkl[rows] @ reindex.T - truth.hkl[partner]) < 0.01, axis=1)
-    return Matches(rows[agree], partner[agree], reindex, int(usable.sum()), int((~agree).sum()))
+    return Matches(
+        truth=truth,
+        rows=rows[agree],
+        truth_rows=partner[agree],
+        difference=place[agree] - truth.position[partner[agree]],
+        reindex=reindex,
+        n_candidates=int(usable.sum()),
+        wrong_index=int((~agree).sum()),
+    )
 
 
 def _reindexing(found: np.ndarray, true: np.ndarray) -> np.ndarray:

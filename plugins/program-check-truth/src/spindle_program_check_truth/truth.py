@@ -12,7 +12,7 @@ import numpy as np
 
 from spindle.errors import FileFormatError
 
-__all__ = ["Truth", "read_truth"]
+__all__ = ["Truth", "find_truths", "read_truth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,17 @@ class Truth:
 
     Attributes
     ----------
+    folder : Path
+        Of truth.json.
+    lattice : int
     models : dict
         The content of truth.json.
     hkl : (n, 3) int64
     d, zeta : (n,) float64
+    panel : (n,) int64
     position : (n, 3) float64, px, px, images
-        Where an image shows the spot: the meeting point with the detector, moved by the mean depth in the sensor.
+        Where an image shows the spot: the meeting point with its panel, moved by the mean depth in the sensor; images
+        from the first of the sweep.
     intensity : (n,) float64
         |F|^2 on the scale of photons.
     counts : (n,) float64
@@ -34,15 +39,18 @@ class Truth:
     scale : (n,) float64
         All that scaling has to find: beam, decay, absorption.
     clean : (ny, nx) bool
-        Pixels at least 4 px away from dead or hot pixels, gaps and the beamstop.
+        Pixels of the whole image at least 4 px away from dead or hot pixels, gaps and the beamstop.
     live : (ny, nx) bool
         Pixels that count.
     """
 
+    folder: Path
+    lattice: int
     models: dict[str, Any]
     hkl: np.ndarray
     d: np.ndarray
     zeta: np.ndarray
+    panel: np.ndarray
     position: np.ndarray
     intensity: np.ndarray
     counts: np.ndarray
@@ -60,19 +68,55 @@ class Truth:
         """Images of the sweep."""
         return int(self.models["nframes"])
 
-    def at(self, image: np.ndarray, position: np.ndarray) -> np.ndarray:
-        """Values (n,) of an image (ny, nx) at positions (n, 3); False outside the detector."""
-        column, row = np.floor(position[:, 0]).astype(int), np.floor(position[:, 1]).astype(int)
-        ny, nx = image.shape
-        inside = (column >= 0) & (column < nx) & (row >= 0) & (row < ny)
-        values = np.zeros(len(position), image.dtype)
-        values[inside] = image[row[inside], column[inside]]
+    @property
+    def first_image(self) -> int:
+        """Number of the first image."""
+        return int(self.models.get("first_image", 1))
+
+    def images(self) -> set[Path]:
+        """The image files, as far as the truth names them."""
+        return {(self.folder / name).resolve() for name in self.models.get("images", ()) if name is not None}
+
+    def at(self, image: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Values (m,) of a map (ny, nx) of the whole image where some of the spots are; False outside their panels."""
+        panels = _panels(self.models)
+        offset = np.array([p["first_pixel"] for p in panels])[self.panel[rows]]
+        size = np.array([p["size"] for p in panels])[self.panel[rows]]
+        place = np.floor(self.position[rows, :2]).astype(int)
+        inside = ((place >= 0) & (place < size)).all(axis=1)
+        column, row = (place + offset)[inside].T
+        values = np.zeros(len(place), image.dtype)
+        values[inside] = image[row, column]
         return values
 
     def observable(self) -> np.ndarray:
         """(n,) bool: centred on a live pixel and within the sweep."""
         z = self.position[:, 2]
-        return (z > 0) & (z < self.n_images) & self.at(self.live, self.position)
+        return (z > 0) & (z < self.n_images) & self.at(self.live)
+
+
+def find_truths(place: Path) -> list[Path]:
+    """Folders with a truth: the given one, else all inside it.
+
+    Raises
+    ------
+    FileFormatError
+        If there is none.
+    """
+    if (place / "truth.json").is_file():
+        return [place]
+    folders = sorted(path.parent for path in place.rglob("truth.json")) if place.is_dir() else []
+    if not folders:
+        raise FileFormatError(
+            f"{place / 'truth.json'}: no such file; give the folder that `spindle simulate` wrote its images to"
+        )
+    return folders
+
+
+def _panels(models: dict[str, Any]) -> list[dict[str, Any]]:
+    """Panels of truth.json; the detector as a whole in files that do not know panels."""
+    detector = models["detector"]
+    return models.get("panels") or [{**detector, "first_pixel": [0, 0], "size": [detector["nx"], detector["ny"]]}]
 
 
 def read_truth(folder: Path, lattice: int = 0) -> Truth:
@@ -94,10 +138,13 @@ def read_truth(folder: Path, lattice: int = 0) -> Truth:
         )
     counts, scale = _expected(column, models, lattice)
     return Truth(
+        folder=folder,
+        lattice=lattice,
         models=models,
         hkl=column["hkl"].astype(np.int64),
         d=column["d"],
         zeta=column["zeta"],
+        panel=column.get("panel", np.zeros(len(counts))).astype(np.int64),
         position=_seen_positions(column, models),
         intensity=column["I_true"],
         counts=counts,
@@ -124,25 +171,33 @@ def _expected(column: dict[str, np.ndarray], models: dict[str, Any], lattice: in
 
 def _seen_positions(column: dict[str, np.ndarray], models: dict[str, Any]) -> np.ndarray:
     """(n, 3) px, px, images with the mean depth in the sensor."""
-    detector = models["detector"]
-    fast, slow, origin = (np.array(detector[name]) for name in ("fast", "slow", "origin"))
-    size = detector["pixel_mm"]
+    panel = column.get("panel", np.zeros(len(column["z_pred"]))).astype(np.int64)
+    fast, slow, origin = (np.array([p[name] for p in _panels(models)])[panel] for name in ("fast", "slow", "origin"))
+    size = models["detector"]["pixel_mm"]
     xy = column["xy_pred"]
     ray = origin + xy[:, :1] * size * fast + xy[:, 1:] * size * slow
     ray /= np.linalg.norm(ray, axis=1)[:, None]
-    shift = column["depth_mean"][:, None] * np.stack([ray @ fast, ray @ slow], axis=1) / size
+    shift = (
+        column["depth_mean"][:, None] * np.stack([(ray * fast).sum(axis=1), (ray * slow).sum(axis=1)], axis=1) / size
+    )
     return np.column_stack([xy + shift, column["z_pred"]])
 
 
 def _clean_pixels(column: dict[str, np.ndarray], models: dict[str, Any]) -> np.ndarray:
     from scipy.ndimage import binary_dilation
 
-    detector = models["detector"]
+    dirty = column["bad"] | column["hot"]
+    if "shadow" in column:
+        dirty |= binary_dilation(column["shadow"], iterations=3)  # spots are wider than a pixel
+    else:
+        dirty |= _shadow(models)
+    return np.asarray(~binary_dilation(dirty, iterations=4))
+
+
+def _shadow(models: dict[str, Any]) -> np.ndarray:
+    """(ny, nx) bool: behind the beamstop and its arm, in files that do not say it pixel by pixel."""
+    detector, stop = models["detector"], models["params"]["beamstop"]
     y, x = np.mgrid[0 : detector["ny"], 0 : detector["nx"]]
     x = (x + 0.5 - detector["beam_centre_px"][0]) * detector["pixel_mm"]
     y = (y + 0.5 - detector["beam_centre_px"][1]) * detector["pixel_mm"]
-    dirty = column["bad"] | column["hot"]
-    stop = models["params"]["beamstop"]
-    if stop > 0:
-        dirty |= (np.hypot(x, y) < stop + 0.4) | ((np.abs(x) < 0.85) & (y > 0))
-    return ~binary_dilation(dirty, iterations=4)
+    return np.asarray((stop > 0) & ((np.hypot(x, y) < stop + 0.4) | ((np.abs(x) < 0.85) & (y > 0))))

@@ -111,10 +111,11 @@ class Instrument:
 
     @property
     def distance(self) -> float:
-        """Distance of the first panel's plane along the beam, or from the crystal where the beam runs beside it, mm."""
-        normal, origin = self.panels.normal(0), self.panels.frames[0, 2]
-        along = float(BEAM @ normal)
-        return float(origin @ normal) / along if along > 0.5 else abs(float(origin @ normal))
+        """Distance along the beam to the panel on it, or of the crystal from the panel nearest to it, mm."""
+        panel, _, outside = self.panels.locate(BEAM[None])
+        normal, origin = self.panels.normal(int(panel[0])), self.panels.frames[panel[0], 2]
+        along = float(BEAM @ normal) if outside[0] == 0 or len(self.panels) == 1 else 1.0
+        return abs(float(origin @ normal) / (along if abs(along) > 0.5 else 1.0))
 
     def corner_resolution(self) -> float:
         """Resolution of the pixel corner that is furthest from the beam, angstrom."""
