@@ -94,17 +94,21 @@ def match(table: ReflectionTable, truth: Truth, experiment: int) -> Matches:
 
 
 def _reindexing(found: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Matrix (3, 3) of halves that takes found indices to true ones, by least squares on the pairs that agree best."""
+    """Matrix (3, 3) that takes found indices to true ones, by least squares on the pairs that agree best.
+
+    Its elements are multiples of a sixth: halves between primitive and centred cells, thirds between rhombohedral and
+    hexagonal axes.
+    """
     chosen = np.arange(len(found))
     matrix = np.eye(3)
     for _ in range(6):
         solution = np.linalg.lstsq(found[chosen].astype(float), true[chosen].astype(float), rcond=None)[0]
-        matrix = np.round(2 * solution.T) / 2
+        matrix = np.round(6 * solution.T) / 6
         if np.mean(np.all(np.abs(found @ matrix.T - true) < 0.01, axis=1)) > 0.9:
             break
         residual = np.abs(found @ solution - true).sum(axis=1)
         chosen = np.argsort(residual)[: max(20, int(0.6 * len(chosen)))]
-    return matrix if abs(np.linalg.det(matrix)) > 0.1 else np.eye(3)
+    return matrix if abs(np.linalg.det(matrix)) > 0.01 else np.eye(3)
 
 
 def observed_intensities(table: ReflectionTable, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:

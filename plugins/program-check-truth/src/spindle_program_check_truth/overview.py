@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import gemmi
@@ -31,7 +32,8 @@ def overview_table(matches: dict[int, Matches], experiments: Experiments | None)
 
 def _column(matches: Matches, experiments: Experiments | None, number: int) -> dict[str, Any]:
     truth = matches.truth
-    observable = truth.observable()
+    experiment = experiments[number] if experiments is not None and number < len(experiments) else None
+    observable = truth.observable(experiment.scan.image_range if experiment is not None and experiment.scan else None)
     recall = np.isin(np.flatnonzero(observable), matches.truth_rows).mean()
     rms = np.sqrt(np.mean(matches.difference**2, axis=0))
     column: dict[str, Any] = {
@@ -42,10 +44,10 @@ def _column(matches: Matches, experiments: Experiments | None, number: int) -> d
         "found of these (%)": round(100 * float(recall), 2),
         "Predicted - true x, y (px, rms)": f"{rms[0]:.4f} {rms[1]:.4f}",
         "Predicted - true rotation (images, rms)": f"{rms[2]:.4f}",
-        "True hkl = M hkl, M": " ".join(f"{v + 0.0:g}" for v in matches.reindex.ravel()),
+        "True hkl = M hkl, M": " ".join(str(Fraction(v).limit_denominator(6)) for v in matches.reindex.ravel()),
     }
-    if experiments is not None and number < len(experiments) and experiments[number].crystal is not None:
-        crystal = experiments[number].crystal
+    if experiment is not None and experiment.crystal is not None:
+        crystal = experiment.crystal
         cell = _cell_in_true_setting(crystal.A, matches.reindex)
         column |= {
             "Cell (A, deg), in the true setting": " ".join(f"{v:.3f}" for v in cell),

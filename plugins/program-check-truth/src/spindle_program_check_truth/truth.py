@@ -89,10 +89,13 @@ class Truth:
         values[inside] = image[row, column]
         return values
 
-    def observable(self) -> np.ndarray:
-        """(n,) bool: centred on a live pixel and within the sweep."""
+    def observable(self, images: tuple[int, int] | None = None) -> np.ndarray:
+        """(n,) bool: centred on a live pixel and within the sweep, or within some of its images (numbers, inclusive)."""
+        first, last = (
+            (0, self.n_images) if images is None else (images[0] - self.first_image, images[1] - self.first_image + 1)
+        )
         z = self.position[:, 2]
-        return (z > 0) & (z < self.n_images) & self.at(self.live)
+        return (z > max(first, 0)) & (z < min(last, self.n_images)) & self.at(self.live)
 
 
 def find_truths(place: Path) -> list[Path]:
