@@ -114,3 +114,39 @@ def test_reflections_of_another_set_are_refused(sweep):
 def test_a_folder_without_truth_is_refused(sweep, tmp_path):
     with pytest.raises(UserError, match="give the folder that `spindle simulate` wrote"):
         spindle.run("check_truth", reflections=processed(sweep), files=[tmp_path])
+
+
+def test_each_experiment_finds_its_sweep_crystal_and_panels(tmp_path):
+    """Two sweeps of two crystals on three panels, numbered from 0: the truths are found by the places alone."""
+    root = simulate_sweep(
+        tmp_path / "two",
+        **{
+            "scan.n_images": 6, "scan.start": (0.0, 90.0), "scan.first_image": (0, 11), "crystal.one_per_sweep": True,
+            "crystal.lattices": 2, "crystal.weaker": 1.0, "detector.model": "300K", "detector.panels": "modules",
+        },
+    ).folder  # fmt: skip
+    parts = []
+    wanted = [("sweep_2", 1), ("sweep_1", 0), ("sweep_2", 0)]
+    for number, (name, lattice) in enumerate(wanted):
+        truth = read_truth(root / name, lattice)
+        rows = np.flatnonzero(truth.observable())
+        parts.append(
+            ReflectionTable(
+                {
+                    "miller_index": truth.hkl[rows].astype(np.int32),
+                    "id": np.full(len(rows), number, np.int32),
+                    "panel": truth.panel[rows].astype(np.uint64),
+                    "flags": np.full(len(rows), Flag.INTEGRATED_SUM, np.uint64),
+                    "xyzcal.px": truth.position[rows] + [0.0, 0.0, truth.first_image - 1.0],
+                    "intensity.sum.value": truth.counts[rows],
+                    "intensity.sum.variance": truth.counts[rows] + 20.0,
+                }
+            )
+        )
+    table = ReflectionTable({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    assert set(table["panel"]) == {0, 1, 2}
+    summary = spindle.run("check_truth", reflections=table, files=[root], n_shells=2).summary
+    assert [one["Truth"] for one in summary["experiments"]] == [f"{name}, lattice {k}" for name, k in wanted]
+    for one in summary["experiments"]:
+        assert one["found of these (%)"] == 100 and one["matched by place but with another index"] == 0
+    assert summary["sum"]["ratio"] == pytest.approx([1.0, 1.0])
