@@ -18,7 +18,7 @@ from spindle.testing import PluginContract
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent.parent
-SLOTS_WITHOUT_VALUES = {"program", "observer", "executor"}  # tested one by one: programs differ in what they do
+SLOTS_WITHOUT_VALUES = {"program", "observer"}  # tested one by one: programs differ in what they do
 
 
 def first_party() -> list[PluginInfo]:

@@ -330,3 +330,13 @@ def test_no_spots_is_an_error_in_words(triclinic):
 def test_spindle_run_is_the_same_function(triclinic):
     assert getattr(spindle, "run", run) is run
     assert isinstance(triclinic[2].experiments[0].crystal, Crystal)
+
+
+def test_candidates_of_vectors_without_length_or_all_parallel_are_none() -> None:
+    from spindle_program_index import candidates
+
+    with np.errstate(all="raise"):
+        cosines = candidates._cosine(
+            np.array([[0.0, 0, 0], [1, 0, 0], [1, 0, 0]]), np.array([[1.0, 0, 0], [2, 0, 0], [0, 1, 0]])
+        )
+    assert cosines.tolist() == [0.0, 1.0, 0.0]

@@ -228,6 +228,7 @@ def test_choices_run_and_scale(drift, parameters) -> None:
     [
         {"only_target": True},
         {"check_consistent_indexing": True},
+        {"reset_error_model": True},
         {"reference": "x.mtz"},
     ],
 )

@@ -62,10 +62,40 @@ def test_user_errors_are_one_message_and_exit_code_2(spindle, words, message):
 def test_bugs_have_a_traceback_and_ask_for_a_report(spindle_process, tmp_path):
     done = spindle_process("trial", "fail=bug")
     assert done.returncode == 1
-    assert "RuntimeError: something impossible" in done.stderr
+    first, second = done.stderr.splitlines()[:2]
+    assert first == "error: RuntimeError: something impossible"
+    assert second.startswith("  raised in program 'trial' of trial 0.1, hook run, ")
+    assert "trial_plugins.py:" in second
+    assert "pluggy" not in done.stderr
+    assert "This is a bug in the program 'trial' of trial 0.1, not a mistake of yours" in done.stderr
     assert "Please report it" in done.stderr
     assert "spindle trial fail=bug" in done.stderr
     assert "stopped by RuntimeError" in (tmp_path / "spindle.trial.log").read_text()
+
+
+def test_a_slot_without_plugins_has_help(spindle):
+    done = spindle("help", "observer", plugins=())
+    assert done.returncode == 0
+    assert "hook step_finished(" in done.stdout
+    assert "installed:\n  none" in done.stdout
+
+
+def test_what_a_check_finds_is_said_with_names(spindle):
+    plugins = ("broken_plugins/cannot_be_made", "broken_plugins/misnamed", "broken_plugins/breaks_contract")
+    for name, part in (
+        ("init_raises", "FileNotFoundError"),
+        ("ends_process", "licence expired"),
+        ("my-model", "such as my_model"),
+        ("backgrounds.fine", "did you mean background?"),
+        ("background_nan", "background is nan"),
+    ):
+        done = spindle("plugins", "--check", name, plugins=plugins)
+        assert done.returncode == 2
+        assert part in done.stderr
+        assert "outside-" in done.stderr
+    done = spindle("My-Prog", plugins=plugins)
+    assert done.returncode == 2
+    assert "such as my_prog" in done.stderr
 
 
 def test_an_interrupt_ends_quietly_with_130(spindle_process):

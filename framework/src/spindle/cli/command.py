@@ -13,6 +13,7 @@ from typing import Any
 from spindle.contracts import ProgramInputs
 from spindle.execution import RunContext, execute
 from spindle.execution.compile_cache import prepare_compile_cache
+from spindle.execution.lock import locked
 from spindle.execution.outputs import (
     NotMuted,
     OursOnly,
@@ -25,6 +26,14 @@ from spindle.execution.outputs import (
     write_outputs,
 )
 from spindle.execution.progress import is_terminal
+from spindle.execution.protection import (
+    check_log,
+    check_not_an_image,
+    check_not_an_input,
+    check_record,
+    check_twice,
+    outputs_of,
+)
 from spindle.execution.record import file_entry, make_record, record_file, write_record
 from spindle.execution.runner import effective_params, make_host
 from spindle.params import Params, walk
@@ -76,10 +85,15 @@ def run_command(name: str, params: Params, arguments: Arguments) -> None:
     if record_path is not None:
         check_writable(record_path, f"{name}: run.record={record_path}")
     check_overwrite(name, params, arguments)
+    check_kinds(name, arguments)
+    check_twice(name, params)
+    check_not_an_input(name, params, arguments.experiments, arguments.reflections, arguments.files)
+    check_log(name, log_path(name, params))
+    check_record(name, record_path)
     console = set_up_console(arguments.options)
     compile_ahead(params)
     try:
-        with log_file(name, params):
+        with locked(name, all_outputs(name, params, record_path)), log_file(name, params):
             _run(name, params, arguments, record_path)
     finally:
         logging.getLogger().removeHandler(console)
@@ -106,7 +120,10 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
     # Inputs are hashed before the run: a program may replace its own input.
     inputs = [file_entry(p) for p in (*arguments.experiments, *arguments.reflections)]
     inputs += [file_entry(p, whole=False) for p in arguments.files]
-    result = execute(context, read_inputs(arguments))
+    given = read_inputs(arguments)
+    check_not_an_image(name, params, given.experiments)
+    check_columns(name, given, arguments)
+    result = execute(context, given)
     written = write_outputs(name, params, result)
     context.written += written
     seconds = time.perf_counter() - start
@@ -125,12 +142,12 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
         write_record(record, record_path)
         written.append(record_path)
     log = log_path(name, params)
-    given = {
+    named = {
         "experiments": arguments.experiments,
         "reflections": arguments.reflections,
         "images": arguments.files or arguments.experiments,
     }
-    step = complete_step(result.next_step, written, given)
+    step = complete_step(result.next_step, written, named)
     report_outputs(context.log, [*written, *([log] if log else [])], step)
 
 
@@ -148,6 +165,36 @@ def _words(arguments: Arguments) -> list[str]:
     return files + [f"{a.key}={a.value}" for a in arguments.assignments if a.source == "command line"]
 
 
+def all_outputs(name: str, params: Params, record_path: Path | None) -> list[Path]:
+    """Return every file that a run may write, as its parameters name them."""
+    paths = [Path(entry.value) for _, entry in outputs_of(params)]
+    return [p for p in (*paths, log_path(name, params), record_path) if p is not None]
+
+
+def check_kinds(name: str, arguments: Arguments) -> None:
+    """Raise when a program gets files that it has no use for."""
+    program: Any = registry().load("program", name)
+    if arguments.files and not getattr(program, "takes_files", True):
+        from spindle.errors import UserError
+
+        raise UserError(
+            f"{name}: {arguments.files[0]} is neither an experiment file (.expt) nor a reflection file (.refl), and {name} reads "
+            "nothing else; leave it out"
+        )
+
+
+def check_columns(name: str, inputs: ProgramInputs, arguments: Arguments) -> None:
+    """Raise when reflections lack columns that a program needs."""
+    program: Any = registry().load("program", name)
+    needs: dict[str, str] = getattr(program, "needs_columns", {})
+    for path, table in zip(arguments.reflections, inputs.reflections, strict=True):
+        for column, source in needs.items():
+            if column not in table:
+                from spindle.errors import UserError
+
+                raise UserError(f"{name}: {path} has no column {column}, which {name} needs; {source}")
+
+
 def check_overwrite(name: str, params: Params, arguments: Arguments) -> None:
     """Raise when the log or the record would replace an input."""
     from spindle.errors import UserError
@@ -160,11 +207,11 @@ def check_overwrite(name: str, params: Params, arguments: Arguments) -> None:
 
 def read_inputs(arguments: Arguments) -> ProgramInputs:
     """Read the experiment and reflection files of a command line."""
+    # Not before the compile cache is prepared, since it imports numba.
     from spindle.execution.door import check_experiments, check_reflections, numbered_by_identifiers
 
     inputs = ProgramInputs(files=list(arguments.files), words=list(arguments.words), sources=list(arguments.inputs))
     if arguments.experiments:
-        from spindle.execution.door import check_experiments
         from spindle.files import read_experiments
         from spindle.models import Experiments
 
@@ -173,7 +220,6 @@ def read_inputs(arguments: Arguments) -> ProgramInputs:
         names = [str(path) for path, found in zip(arguments.experiments, lists, strict=True) for _ in found]
         check_experiments(inputs.experiments, names)
     if arguments.reflections:
-        from spindle.execution.door import check_reflections, numbered_by_identifiers
         from spindle.files import read_reflections
 
         inputs.reflections = [read_reflections(path) for path in arguments.reflections]

@@ -16,6 +16,7 @@ for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS
 USAGE_ERROR = 2
 BUG = 1
 INTERRUPTED = 130
+TERMINATED = 143
 
 USAGE = """usage: spindle <program> [files ...] [name=value ...]
        spindle <program> -h | -hh | -hhh       help with the parameters of level 0, 1, 2
@@ -45,14 +46,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     0: done. 1: a bug, with a traceback. 2: something the user can mend, with one message. 130: interrupted.
+    143: terminated.
     """
     from spindle.errors import UserError
 
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        import signal
+
+        signal.signal(signal.SIGTERM, terminate)
     try:
         return dispatch(arguments)
     except UserError as error:
         return fail(error)
+    except Terminated:
+        print("terminated", file=sys.stderr)
+        return leave_interrupted(TERMINATED) if argv is None else TERMINATED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return leave_interrupted() if argv is None else INTERRUPTED
@@ -68,7 +77,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return report_bug(arguments, error)
 
 
-def leave_interrupted() -> int:
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the run ends as it does when the user interrupts it, with the exit code 143."""
+
+
+def terminate(number: int, frame: object) -> None:
+    """End the main thread's work in order."""
+    raise Terminated("terminated by a signal")
+
+
+def leave_interrupted(code: int = INTERRUPTED) -> int:
     """End the process with the exit code of an interruption.
 
     Where the interrupt has passed through ``exec``, Python would not return our exit code but end itself by the signal.
@@ -78,7 +96,7 @@ def leave_interrupted() -> int:
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(INTERRUPTED)
+    os._exit(code)
 
 
 def fail(error: BaseException) -> int:

@@ -59,9 +59,15 @@ class Program(Algorithm):
     takes_words : bool
         Words of the command line that are neither options nor parameters of the program are not looked up as files but
         reach it unread, as `ProgramInputs.words`: for a program that hands them to another machine.
+    takes_files : bool
+        Whether it reads files that are neither experiments nor reflections; others are refused when it does not.
+    needs_columns : dict of str to str
+        Columns that every reflection table must have, and which program writes them, for the message.
     """
 
     takes_words: ClassVar[bool] = False
+    takes_files: ClassVar[bool] = True
+    needs_columns: ClassVar[dict[str, str]] = {}
 
 
 @dataclass(slots=True)

@@ -89,9 +89,9 @@ def finite(value: np.ndarray, what: str, where: np.ndarray | None = None, least:
     """Refuse numbers that are not finite, or below `least`, in the rows `where` (all of them without it)."""
     if not value.size:
         return
-    # the sum is finite when all are, and is quickly taken; one that is not may also have overflowed
-    with np.errstate(invalid="ignore", over="ignore"):
-        if np.isfinite(value.sum(dtype=np.float64)) and (least is None or value.min() >= least):
+    with np.errstate(invalid="ignore"):
+        lowest = value.min()  # a NaN wins both times
+        if np.isfinite(lowest) and np.isfinite(value.max()) and (least is None or lowest >= least):
             return
         bad = ~np.isfinite(value)
         if least is not None:

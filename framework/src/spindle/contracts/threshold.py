@@ -24,7 +24,9 @@ def check_strong(arguments: dict[str, Any], result: Any) -> np.ndarray:
     """Refuse what is not an image of bool, or strong where the mask forbids it."""
     mask = arguments["mask"]
     strong = array(result, mask.shape, np.bool_, "the result")
-    if (forbidden := np.count_nonzero(strong & ~mask)) > 0:
+    beyond = np.greater(strong, mask)
+    if beyond.any():
+        forbidden = np.count_nonzero(beyond)
         raise Fault(f"the result is True at {forbidden} pixels where mask is False; masked pixels are never strong")
     return strong
 

@@ -56,7 +56,7 @@ def images_of(experiments: Experiments) -> dict[str, Any]:
     """
     digest, n = hashlib.sha256(), 0
     for imageset in experiments.unique("imageset"):
-        for path in _files_of(imageset):
+        for path in files_of(imageset):
             n += 1
             digest.update(path.name.encode())
             if path.is_file():
@@ -65,7 +65,8 @@ def images_of(experiments: Experiments) -> dict[str, Any]:
     return {"n_files": n, "sha256_of_heads": digest.hexdigest()}
 
 
-def _files_of(imageset: Any) -> list[Path]:
+def files_of(imageset: Any) -> list[Path]:
+    """Return the image files of an image set."""
     if imageset.template is not None and "#" in imageset.template and imageset.image_range is not None:
         first, last = imageset.image_range
         return [Path(imageset.file_of_image(i)[0]) for i in range(first, last + 1)]

@@ -78,6 +78,8 @@ def run(
     """
     assignments = [Assignment(key.replace("__", "."), value, "call") for key, value in params.items()]
     tree = effective_params(program, assignments, PluginHost())
+    from .door import check_reflections  # imports numba: not before the compile cache is prepared
+
     context = RunContext(program, tree, make_host(tree))
     inputs = make_inputs(experiments, reflections, files)
     if inputs.reflections:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import atexit
 import os
+import platform
+import re
+import shutil
+import stat
 import tempfile
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,31 +32,93 @@ def remove_unfinished() -> None:
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path` that replaces it when the block ends without an error.
 
+    A link is followed: the file it leads to is replaced and the link stays. Devices and pipes (``/dev/null``) are written to
+    and never replaced. The new file is on the disk before it gets its name.
+
     Raises
     ------
     UserError
-        If the folder does not exist or cannot be written.
+        If the folder does not exist or cannot be written, or `path` is a folder.
     """
-    target = Path(path)
+    given = Path(path)
+    through = is_device(given)
+    target = given if through else Path(os.path.realpath(given))
+    if target.is_dir():
+        raise UserError(f"cannot write {given}: it is a folder; give a file name")
+    folder = Path(tempfile.gettempdir()) if through else target.parent
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
+        if not through:
+            remove_stale(target)
+        handle, name = tempfile.mkstemp(prefix=_prefix(target.name), suffix=target.suffix, dir=folder)
     except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}; choose another folder or file name") from error
+        raise UserError(f"cannot write {given}: {error.strerror}; choose another folder or file name") from error
     os.close(handle)
     temporary = Path(name)
     _unfinished.add(temporary)
     try:
         yield temporary
-        # mkstemp makes private files; give the output the permissions that any new file would have.
-        with _umask_lock:
-            mask = os.umask(0)
-            os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, target)
+        if through:
+            with temporary.open("rb") as source, open(target, "ab", buffering=0) as device:
+                shutil.copyfileobj(source, device)
+        else:
+            _put(temporary, target)
     except OSError as error:
         if error.errno is not None and not isinstance(error, FileNotFoundError):
-            raise UserError(f"cannot write {target}: {error.strerror}") from error
+            raise UserError(f"cannot write {given}: {error.strerror}") from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
         _unfinished.discard(temporary)
+
+
+def _put(temporary: Path, target: Path) -> None:
+    # mkstemp makes private files; give the output the permissions that any new file would have.
+    with _umask_lock:
+        mask = os.umask(0)
+        os.umask(mask)
+    os.chmod(temporary, 0o666 & ~mask)
+    with temporary.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    os.replace(temporary, target)
+
+
+def is_device(path: Path) -> bool:
+    """Whether a path names something that is there and neither a regular file nor a folder, or a stream of this process."""
+    if path.is_absolute() and path.parts[1:2] in (("dev",), ("proc",)):
+        return not path.is_dir()
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _host() -> str:
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _prefix(name: str) -> str:
+    """Beginning of the names of temporary files, which says whose they are."""
+    return f".{name}.{_host()}-{os.getpid()}-"
+
+
+def is_running(process: int) -> bool:
+    """Whether there is a process of this number on this machine."""
+    if os.name == "nt":  # os.kill would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def remove_stale(target: Path) -> None:
+    """Remove what processes of this machine that are no longer running have left of their attempts to write ``target``."""
+    pattern = re.compile(re.escape(f".{target.name}.{_host()}-") + r"(\d+)-\w+" + re.escape(target.suffix))
+    with os.scandir(target.parent) as entries:
+        stale = [e.path for e in entries if (m := pattern.fullmatch(e.name)) and not is_running(int(m[1]))]
+    for path in stale:
+        Path(path).unlink(missing_ok=True)

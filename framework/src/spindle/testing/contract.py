@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from typing import Any, ClassVar
 
 import pytest
 
+from spindle.contracts.smallest import smallest_calls
+from spindle.errors import PluginError, UserError
 from spindle.params import Params, walk
 from spindle.params.resolve import build
 from spindle.plugins import PluginInfo, mandatory_hooks, registry, spec_of
@@ -69,6 +72,17 @@ class PluginContract:
         assert spec is not None, f"this host has no slot {info.slot!r}"
         for hook in mandatory_hooks(spec):
             assert callable(getattr(plugin_class, hook))
+
+    def test_answers_the_smallest_input_as_the_contract_says(self, info: PluginInfo, plugin: Handle) -> None:
+        results: dict[str, Any] = {}
+        for hook, arguments, look in smallest_calls(info.slot):
+            if hook in plugin.__dict__:
+                with contextlib.suppress(UserError):  # it may refuse so small an input, in words
+                    try:
+                        results[hook] = plugin.__dict__[hook](**arguments(results))
+                        look(results[hook])
+                    except PluginError as error:
+                        pytest.fail(str(error))
 
     def test_has_a_docstring(self, plugin_class: Any) -> None:
         assert (plugin_class.__doc__ or "").strip(), (

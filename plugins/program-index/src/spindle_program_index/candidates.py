@@ -64,4 +64,6 @@ def _reduced(bases: np.ndarray, min_angle_deg: float) -> Sequence[np.ndarray]:
 
 
 def _cosine(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    return np.asarray(np.sum(u * v, axis=1) / (np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1)))
+    """(n,) float64: cosines of the angles between rows; 0 where a vector has no length, as for a normal of parallel ones."""
+    size = np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1)
+    return np.asarray(np.divide(np.sum(u * v, axis=1), size, out=np.zeros(len(size)), where=size > 0))

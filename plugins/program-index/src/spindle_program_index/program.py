@@ -17,6 +17,8 @@ class Index(Program):
     for and told.
     """
 
+    takes_files = False
+
     Params = IndexParams
 
     @hookimpl

@@ -60,9 +60,7 @@ class IntegrateParams(Params):
             """Memory. Images are streamed: there are no blocks of images to size."""
 
             size = Float(Auto, none=True, help="Only Auto: reflections are measured as their last image passes.")
-            units = Choice(
-                ["degrees", "radians", "frames"], "degrees", help="Unit of the size: no effect without a size."
-            )
+            units = Choice(["degrees", "radians", "frames"], "degrees", help="Only the default: there is no size.")
             threshold = Float(0.95, min=0, max=1, none=True, help="Only the default: there are no blocks.")
             force = Bool(False, help="Only False: there are no blocks.")
             max_memory_usage = Float(
@@ -75,7 +73,7 @@ class IntegrateParams(Params):
                 "several times.",
             )
 
-        use_dynamic_mask = Bool(True, help="Mask goniometer shadows where the format of the images describes them.")
+        use_dynamic_mask = Bool(True, help="Only True: no format describes shadows that move.")
 
         mask_neighbours = Bool(
             True,
@@ -123,7 +121,7 @@ class IntegrateParams(Params):
                 """Cross-validation of reference profiles. Not available: only 1 partition is accepted."""
 
                 number_of_partitions = Int(1, min=1, none=True, help="Number of parts.")
-                min_partition_size = Int(100, min=1, none=True, help="Least spots of a part.")
+                min_partition_size = Int(100, min=1, none=True, help="Only the default: there are no parts.")
 
         class filter(Params, level=1):
             """Reflections that are left out or flagged."""
@@ -252,6 +250,21 @@ def refuse_unavailable(params: IntegrateParams) -> None:
         _refuse("integration.block.threshold", p.block.threshold, "images are streamed: there are no blocks")
     if p.block.force:
         _refuse("integration.block.force", True, "images are streamed: there are no blocks")
+    if p.block.units not in ("degrees", None):
+        _refuse("integration.block.units", p.block.units, "there are no blocks whose size could have a unit")
+    if p.profile.validation.min_partition_size not in (100, None):
+        _refuse(
+            "integration.profile.validation.min_partition_size",
+            p.profile.validation.min_partition_size,
+            "cross-validation of profiles is not available; leave it out",
+        )
+    if not p.use_dynamic_mask:
+        _refuse(
+            "integration.use_dynamic_mask",
+            p.use_dynamic_mask,
+            "no format describes shadows that move, so there is nothing to leave out; integration.filter.automatic_mask=False "
+            "leaves in what the images show to be shadowed",
+        )
     if p.integrator not in ("auto", "3d", "3d_threaded"):
         _refuse("integration.integrator", p.integrator, "only the 3d integrator exists; use auto")
     if (p.profile.validation.number_of_partitions or 1) > 1:

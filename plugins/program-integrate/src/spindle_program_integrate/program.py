@@ -29,6 +29,9 @@ class Integrate(Program):
     strong spots teach the reference profiles, then all predictions are summed and profile fitted.
     """
 
+    takes_files = False
+    needs_columns = {"miller_index": "spindle index and spindle refine write it"}
+
     Params = IntegrateParams
 
     @hookimpl

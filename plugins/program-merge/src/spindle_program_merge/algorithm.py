@@ -55,6 +55,9 @@ class Merge(Program):
     into amplitudes. Prints merging statistics and the Wilson B factor. Give scaled.expt and scaled.refl.
     """
 
+    takes_files = False
+    needs_columns = {"miller_index": "spindle scale writes it"}
+
     Params = MergeParams
 
     @hookimpl

@@ -139,6 +139,10 @@ class Process(Program):
     @hookimpl
     def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
         """Run the chain; see `spindle.contracts.program.ProgramSpec`."""
+        if inputs.experiments is not None and inputs.files:
+            raise UserError(
+                f"process: {inputs.files[0]} and an experiment list were given; give either images or an experiment list"
+            )
         start, stop = NAMES.index(params.start_at), NAMES.index(params.stop_after)
         earlier: dict[str, dict[str, Any]] = {}
         if params.resume:

@@ -36,6 +36,9 @@ class Refine(Program):
 
     """
 
+    takes_files = False
+    needs_columns = {"miller_index": "spindle index writes it"}
+
     class Params(Params):
         """Refinement of experimental models."""
 

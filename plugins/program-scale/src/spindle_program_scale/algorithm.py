@@ -45,6 +45,9 @@ class Scale(Program):
     one or several data sets.
     """
 
+    takes_files = False
+    needs_columns = {"miller_index": "spindle integrate writes it"}
+
     Params = ScaleParams
 
     @hookimpl

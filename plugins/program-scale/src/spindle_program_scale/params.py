@@ -128,7 +128,7 @@ class ScaleParams(Params):
             """Error model."""
 
             error_model = Plugin("error_model", default="basic", none=True, help="Form of the error model.", level=1)
-            reset_error_model = Bool(False, help="Forget the error model of an earlier run.")
+            reset_error_model = Bool(False, help="Only False: every run fits the error model afresh.")
             grouping = Choice(
                 ["individual", "grouped", "combined"],
                 default="combined",
@@ -248,6 +248,10 @@ UNAVAILABLE = {
     "scaling_options.target_mtz": (None, "scaling against a target is not available yet"),
     "scaling_options.reference": (None, "scaling against a target is not available yet"),
     "scaling_options.nproc": (1, "use mp.nproc"),
+    "weighting.error_model.reset_error_model": (
+        False,
+        "every run fits the error model afresh, or keeps what basic.a, basic.b and basic.c say; leave it out",
+    ),
 }
 
 

@@ -38,6 +38,9 @@ class SymmetryProgram(Program):
     reflections tell screw axes.
     """
 
+    takes_files = False
+    needs_columns = {"miller_index": "spindle index writes it"}
+
     class Params(BaseParams):
         exclude_images = Strings(
             None, none=True, multiple=True, level=1, help="Images to leave out, as experiment:first:last."

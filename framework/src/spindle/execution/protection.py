@@ -1,0 +1,134 @@
+"""Which files no output may replace: images, inputs of another kind, and other outputs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spindle.errors import UserError
+from spindle.params import FolderParam, Params, PathParam, Str
+from spindle.params.tree import Entry, scopes_of, walk
+
+if TYPE_CHECKING:
+    from spindle.models import Experiments
+
+ALWAYS_FILES = ("experiments", "reflections", "log", "record", "mtz", "json", "html")
+
+
+def is_file_name(entry: Entry) -> bool:
+    """Whether the value of a leaf in a scope ``output`` names a file, rather than a crystal or a project."""
+    if isinstance(entry.leaf, FolderParam) or not isinstance(entry.leaf, Str | PathParam):
+        return False
+    if not isinstance(entry.value, str | Path) or not str(entry.value):
+        return False
+    if isinstance(entry.leaf, PathParam) or entry.name in ALWAYS_FILES:
+        return True
+    return bool(Path(str(entry.value)).suffix) and not str(entry.value).endswith("/")
+
+
+def outputs_of(params: Params) -> Iterator[tuple[str, Entry]]:
+    """Yield dotted name and leaf of every parameter that names an output file."""
+    for dotted, scope in scopes_of(params):
+        if dotted == "output" or dotted.endswith(".output"):
+            yield from ((f"{dotted}.{e.path}", e) for e in walk(scope) if is_file_name(e))
+    for entry in walk(params):
+        if isinstance(entry.leaf, PathParam) and entry.leaf.output and is_file_name(entry):
+            yield entry.path, entry
+
+
+def identity(path: Path) -> tuple[object, ...]:
+    """What is equal for two names of one file: through links, ``./..`` and, where the system does so, case."""
+    try:
+        status = path.stat()
+    except OSError:
+        return (os.path.normcase(os.path.realpath(path)),)
+    return (status.st_dev, status.st_ino)
+
+
+def check_twice(program: str, params: Params) -> None:
+    """Raise `UserError` when two outputs of one program are the same file."""
+    from spindle.files.atomic import is_device
+
+    seen: dict[tuple[object, ...], str] = {}
+    for name, entry in dict(outputs_of(params)).items():
+        path = Path(entry.value)
+        scope = name.rpartition("output.")[0]  # each program that is run inside has outputs of its own
+        key = (scope, *identity(path))
+        if is_device(path) or seen.setdefault(key, name) == name:
+            continue
+        raise UserError(
+            f"{program}: {name}={path} and {seen[key]} are the same file; each output needs a name of its own"
+        )
+
+
+def check_not_an_input(
+    program: str,
+    params: Params,
+    experiments: Iterable[Path],
+    reflections: Iterable[Path],
+    others: Iterable[Path],
+) -> None:
+    """Raise `UserError` when an output would replace an input that is not of its kind."""
+    given = {identity(p): ("experiments", p) for p in experiments}
+    given |= {identity(p): ("reflections", p) for p in reflections}
+    given |= {identity(p): ("file", p) for p in others if not p.is_dir()}
+    for name, entry in outputs_of(params):
+        kind, path = given.get(identity(Path(entry.value)), ("", Path()))
+        if kind and kind != entry.name:
+            raise UserError(
+                f"{program}: {name}={entry.value} is the input {path}, which it would replace; choose another name"
+            )
+
+
+def check_not_an_image(program: str, params: Params, experiments: Experiments | None) -> None:
+    """Raise `UserError` when an output would replace an image or a lookup file of the experiments."""
+    existing = {n: Path(e.value) for n, e in outputs_of(params) if Path(e.value).is_file()}
+    if not existing or experiments is None:
+        return
+    suffixes = {p.suffix for p in existing.values()} | {Path(os.path.realpath(p)).suffix for p in existing.values()}
+    images = {identity(p): p for p in _files_of(experiments) if p.suffix in suffixes}
+    for name, path in existing.items():
+        image = images.get(identity(path))
+        if image is not None:
+            raise UserError(
+                f"{program}: {name}={path} is {image} of the experiments; an output never replaces an image"
+            )
+
+
+def _files_of(experiments: Experiments) -> Iterator[Path]:
+    from .changes import files_of
+
+    for imageset in experiments.unique("imageset"):
+        yield from files_of(imageset)
+        lookup = (imageset.mask, imageset.gain, imageset.pedestal, imageset.dx, imageset.dy)
+        yield from (Path(p) for p in lookup if p)
+
+
+def check_log(program: str, path: Path | None) -> None:
+    """Raise `UserError` when a log would replace a file that is no log."""
+    from spindle.files.atomic import is_device
+
+    if path is None or is_device(path) or not path.is_file():
+        return
+    with path.open("rb") as stream:
+        begin = stream.read(16)
+    if begin and not begin.startswith(b"# spindle"):
+        raise UserError(
+            f"{program}: output.log={path} is there and is no log of Spindle, which it would replace; choose another name"
+        )
+
+
+def check_record(program: str, path: Path | None) -> None:
+    """Raise `UserError` when a run record would replace a file that is no record."""
+    from spindle.files.atomic import is_device
+
+    if path is None or is_device(path) or not path.is_file():
+        return
+    with path.open("rb") as stream:
+        begin = stream.read(200)
+    if begin and b"spindle run record" not in begin:
+        raise UserError(
+            f"{program}: run.record={path} is there and is no run record, which it would replace; choose another name"
+        )
