@@ -36,7 +36,7 @@ def run_files(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["expt", "refl", "text"])
 def test_no_damage_ends_in_anything_but_a_message(run_files, kind):
-    n = int(os.environ.get("SPINDLE_FUZZ_CASES", "36"))
+    n = int(os.environ.get("SPINDLE_FUZZ_CASES", "18"))
     seed = int(os.environ.get("SPINDLE_FUZZ_SEED", "20"))
     faults = [
         f"{outcome.kind}: seed {number}: spindle {' '.join(words)}\n{outcome.text[-1500:]}"

@@ -6,6 +6,7 @@ import gemmi
 import numpy as np
 import pytest
 
+from spindle.errors import UserError
 from spindle.merging import (
     group_equivalents,
     half_means,
@@ -14,6 +15,8 @@ from spindle.merging import (
     merge_pairs,
     merging_statistics,
 )
+from spindle.merging.intensities import prepare_intensities
+from spindle.table import Flag, ReflectionTable
 from spindle.testing import shared_data
 
 
@@ -127,3 +130,35 @@ def test_merge_groups_needs_matching_arrays() -> None:
     groups = group_equivalents([[1, 2, 3]], "P 1")
     with pytest.raises(ValueError, match="match"):
         merge_groups(groups, [1.0, 2.0], [1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("intensity.sum.variance", 0.0), ("intensity.sum.variance", 1e-300), ("intensity.sum.variance", 1e300),
+     ("intensity.sum.value", -1e300), ("lp", 0.0), ("lp", 1e-300), ("lp", -1.0), ("qe", 1e-300), ("partiality", 0.0)],
+)  # fmt: skip
+def test_numbers_that_no_measurement_gives_are_left_out(column, value):
+    n = 6
+    names = [
+        "id",
+        "flags",
+        "miller_index",
+        "d",
+        "lp",
+        "qe",
+        "partiality",
+        "intensity.sum.value",
+        "intensity.sum.variance",
+    ]
+    table = ReflectionTable.with_rows(n, names)
+    table["flags"] = np.full(n, int(Flag.INTEGRATED_SUM))
+    table["intensity.sum.value"], table["intensity.sum.variance"] = np.full(n, 100.0), np.full(n, 120.0)
+    table["lp"], table["qe"], table["partiality"] = np.full(n, 0.5), np.full(n, 0.8), np.full(n, 0.9)
+    spoilt = table.view()
+    spoilt[column] = np.where(np.arange(n) == 2, value, table[column])
+    found = prepare_intensities(spoilt, "sum")
+    assert found.values["sum"] == pytest.approx(np.full(n - 1, 100 * 0.5 / 0.8 / 0.9))
+    assert sum(found.dropped.values()) == 1
+    spoilt[column] = np.full(n, value)
+    with pytest.raises(UserError, match="no reflection"):
+        prepare_intensities(spoilt, "sum")

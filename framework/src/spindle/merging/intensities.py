@@ -21,6 +21,10 @@ ICE_RANGES = (
 )  # fmt: skip
 
 
+# Counts, variances and factors outside these come from damage; their squares and sums are still numbers.
+SMALLEST, LARGEST = 1e-30, 1e30
+
+
 @dataclass(slots=True)
 class Intensities:
     """Corrected intensities, one row per observation.
@@ -127,7 +131,8 @@ def prepare_intensities(
     if "sum" in names:
         table = keep(table, table.has_flags(Flag.INTEGRATED_SUM), "not summed")
     for name in names:
-        table = keep(table, table[f"intensity.{name}.variance"] > 0, "variance not positive")
+        found = is_measured(table[f"intensity.{name}.value"], table[f"intensity.{name}.variance"])
+        table = keep(table, found, "variance not positive")
     if min_isigi is not None:
         for name in names:
             ratio = table[f"intensity.{name}.value"] / np.sqrt(table[f"intensity.{name}.variance"])
@@ -147,21 +152,34 @@ def prepare_intensities(
     if not len(table):
         reasons = ", ".join(f"{n} {reason}" for reason, n in dropped.items())
         raise UserError(f"no reflection with usable {kind} intensities is left ({reasons or 'the table is empty'})")
-    values, variances = {}, {}
-    correction = np.ones(len(table))
-    if "lp" in table:
-        correction = correction * table["lp"]
-    if "qe" in table:
-        correction = correction / table["qe"]
-    for name in names:
-        factor = correction
-        if name == "scale":
-            factor = 1.0 / table["inverse_scale_factor"]
-        elif name == "sum" and "partiality" in table:
-            factor = correction / table["partiality"]
-        values[name] = table[f"intensity.{name}.value"] * factor
-        variances[name] = table[f"intensity.{name}.variance"] * factor**2
+    factors = {name: _factor(table, name) for name in names}
+    good = np.logical_and.reduce([(f > SMALLEST) & (f < LARGEST) for f in factors.values()])
+    table = keep(table, good, "corrections not positive")
+    if not len(table):
+        raise UserError(
+            f"no reflection is left that has corrections: {dropped['corrections not positive']} are not positive"
+        )
+    values = {n: table[f"intensity.{n}.value"] * factors[n][good] for n in names}
+    variances = {n: table[f"intensity.{n}.variance"] * factors[n][good] ** 2 for n in names}
     return Intensities(table, kind, values, variances, dropped)
+
+
+def is_measured(value: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """(n,) bool: an intensity with a positive variance, both of a size that sums of their squares can hold."""
+    return np.asarray((np.abs(value) < LARGEST) & (variance > SMALLEST) & (variance < LARGEST))
+
+
+def _factor(table: ReflectionTable, name: str) -> np.ndarray:
+    """(n,) float64: what makes the intensity `name` comparable; 0 where a correction is not positive."""
+    if name == "scale":
+        inverse = table["inverse_scale_factor"]
+        return np.where(inverse > SMALLEST, 1.0 / np.maximum(inverse, SMALLEST), 0.0)
+    factor = np.asarray(table["lp"], np.float64).copy() if "lp" in table else np.ones(len(table))
+    divisors = [c for c in ("qe", "partiality") if c in table and (c == "qe" or name == "sum")]
+    for column in divisors:
+        values = table[column]
+        factor = np.where(values > SMALLEST, factor / np.maximum(values, SMALLEST), 0.0)
+    return factor
 
 
 def _choose(table: ReflectionTable, intensity: str) -> str:

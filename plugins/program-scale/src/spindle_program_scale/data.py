@@ -10,7 +10,7 @@ import numpy as np
 from spindle.contracts.scaling import ScalingObservations
 from spindle.errors import ModelError, ParameterError
 from spindle.geometry import rotate_about
-from spindle.merging import Groups, group_equivalents, resolution_of
+from spindle.merging import Groups, group_equivalents, is_measured, resolution_of
 from spindle.models import Experiment, Experiments
 from spindle.params import Params
 from spindle.table import Flag, ReflectionTable
@@ -160,14 +160,15 @@ def usable_kinds(table: ReflectionTable, flags: np.ndarray) -> tuple[np.ndarray,
     for flag, name in ((Flag.INTEGRATED_PRF, "prf"), (Flag.INTEGRATED_SUM, "sum")):
         has = indexed & ((flags & np.uint64(int(flag))) != 0)
         if f"intensity.{name}.value" in table:
-            variance = table[f"intensity.{name}.variance"]
-            has &= (variance > 0) & np.isfinite(variance) & np.isfinite(table[f"intensity.{name}.value"])
+            has &= is_measured(table[f"intensity.{name}.value"], table[f"intensity.{name}.variance"])
         else:
             has &= False
         found.append(has)
     if "qe" in table:
         found = [has & (table["qe"] > 0) for has in found]
-    return found[0], found[1]
+    factor = correction_factor(table)
+    corrected = is_measured(factor, factor)
+    return found[0] & corrected, found[1] & corrected
 
 
 def resolution_column(experiments: Experiments, table: ReflectionTable, params: Params) -> np.ndarray:
