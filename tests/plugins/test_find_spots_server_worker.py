@@ -13,6 +13,7 @@ from spindle_program_find_spots_server.analysis import Analyst, _effective
 from spindle_program_find_spots_server.answer import to_json
 from spindle_program_find_spots_server.refusal import Refusal
 
+from spindle.errors import ParameterError
 from spindle.params import walk
 from spindle.testing import shared_data
 from spindle.testing.format import write_mini_cbf
@@ -44,7 +45,7 @@ def image(tmp_path):
         ("d_min", 2.0, False, "spotfinder.filter.d_min"),
         ("d_min", 2.0, True, "spotfinder.filter.d_min"),
         ("ice_rings.d_min", 2.0, True, "spotfinder.filter.ice_rings.d_min"),
-        ("unit_cell", (4, 4, 7, 90, 90, 120), False, "spotfinder.filter.ice_rings.unit_cell"),
+        ("ice_rings.unit_cell", (4, 4, 7, 90, 90, 120), False, "spotfinder.filter.ice_rings.unit_cell"),
         ("unit_cell", (4, 4, 7, 90, 90, 120), True, "index.indexing.known_symmetry.unit_cell"),
         ("gain", 2.0, False, "spotfinder.threshold.dispersion.gain"),
         ("wavelength", 0.9, False, "import.geometry.beam.wavelength"),
@@ -54,6 +55,11 @@ def image(tmp_path):
 def test_a_name_means_the_outermost_parameter(name, value, index, path):
     tree = _effective([[name, value]], index)
     assert {e.path for e in walk(tree) if e.is_modified} == {path, "spotfinder.mp.nproc"}
+
+
+def test_the_cell_of_a_crystal_is_no_parameter_of_spot_finding():
+    with pytest.raises(ParameterError, match="unit_cell is not a parameter"):
+        _effective([["unit_cell", (4, 4, 7, 90, 90, 120)]], False)
 
 
 def test_headers_are_completed_by_parameters_of_import(image):

@@ -284,6 +284,14 @@ def test_without_refinement_the_lattice_is_only_predicted(triclinic):
         {"stills.indexer": "stills"},
         {"wide_search_binning": 3},
         {"scan_varying": True},
+        {"beam.force_static": False},
+        {"unit_cell.force_static": True},
+        {"orientation.smoother.interval_width_degrees": 9.0},
+        {"detector.smoother.absolute_num_intervals": 3},
+        {"compose_model_per": "image"},
+        {"parameterisation.block_width": 2.0},
+        {"set_scan_varying_errors": True},
+        {"trim_scan_to_observations": False},
     ],
 )
 def test_what_is_not_there_is_an_error_that_says_so(triclinic, params):

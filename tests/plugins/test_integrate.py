@@ -10,6 +10,7 @@ from spindle_program_integrate import Integrate, passes
 from spindle_program_integrate.filters import on_ice_ring, sample, select_rows, significance
 from spindle_program_integrate.images import excluded_images, image_groups
 from spindle_program_integrate.kernels import extract_pixels, free_crowded, paint_spots, sum_pixels
+from spindle_program_integrate.parameters import IntegrateParams
 from spindle_program_integrate.reference import match
 from spindle_program_integrate.stream import Plan
 
@@ -329,6 +330,8 @@ def test_memory_is_bounded_by_measuring_in_parts(data, result, monkeypatch):
         {"integration__profile__validation__min_partition_size": 50},
         {"integration__block__units": "frames"},
         {"integration__use_dynamic_mask": False},
+        {"absorption_correction": [IntegrateParams.absorption_correction(apply=True)]},
+        {"absorption_correction": [IntegrateParams.absorption_correction(fuller_kapton={"smart_sigmas": True})]},
         {"exclude_images": ["x"]},
         {"scan_range": [(3, 99)]},
     ],

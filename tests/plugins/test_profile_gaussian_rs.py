@@ -203,6 +203,7 @@ def test_few_spots_are_refused_with_the_remedy():
         ("scan_varying", True),
         ("fitting.grid_method", "spherical_grid"),
         ("parameters.sigma_b", 0.1),
+        ("fitting.threshold", 0.1),
     ],
 )
 def test_what_is_not_available_is_refused(path, value):

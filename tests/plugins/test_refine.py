@@ -12,11 +12,13 @@ import pytest
 from spindle_refiner_centroid import CentroidRefiner
 
 import spindle
+from spindle.contracts.refinement_params import changed_for_varying_models
 from spindle.contracts.refiner import RefinementError, RefinementResult
 from spindle.errors import ParameterError, UserError
 from spindle.files import read_experiments, read_reflections, write_experiments
 from spindle.models import Crystal, Detector, Experiment, Experiments
 from spindle.models.arrays import rotation
+from spindle.params import walk
 from spindle.table import Flag, ReflectionTable
 from spindle.testing import make_context, shared_data
 from spindle.testing.refiner import disturbed, plain_settings, rotation_experiment, spots_of
@@ -410,6 +412,39 @@ def test_program_keeps_crystals_constant_when_spots_are_few() -> None:
     assert result.experiments[0].crystal.A_at_scan_points is None
     forced = spindle.run("refine", Experiments([truth]), few, **{"outlier.algorithm": "null", "scan_varying": True})
     assert forced.experiments[0].crystal.A_at_scan_points is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "scan_varying"),
+    [
+        ("orientation.smoother.interval_width_degrees", 9, False),
+        ("goniometer.smoother.absolute_num_intervals", 3, False),
+        ("crystal.unit_cell.force_static", True, False),
+        ("trim_scan_to_observations", False, False),
+        ("compose_model_per", "image", False),
+        ("n_static_macrocycles", 2, True),
+    ],
+)
+def test_program_refuses_what_would_have_no_effect(name: str, value: Any, scan_varying: bool) -> None:
+    truth = rotation_experiment(20)
+    changes = {"outlier.algorithm": "null", "scan_varying": scan_varying, name: value}
+    with pytest.raises(ParameterError, match=rf"{name}={value}: .* constant"):
+        spindle.run("refine", Experiments([truth]), spots_of(truth, 3.5), **changes)
+
+
+def test_parameters_of_varying_models_are_all_that_say_so() -> None:
+    """Each model has three, and four are for all models."""
+    settings = plain_settings()
+    for entry in walk(settings.parameterisation):
+        if "smoother." in entry.path or entry.name == "force_static":
+            value: Any = not entry.value if entry.name == "force_static" else 7
+            setattr(entry.owner, entry.name, value)
+    assert len(changed_for_varying_models(settings)) == 3 * 5
+    settings.parameterisation.compose_model_per = "image"
+    settings.parameterisation.block_width = 2.0
+    settings.parameterisation.set_scan_varying_errors = True
+    settings.parameterisation.trim_scan_to_observations = False
+    assert len(changed_for_varying_models(settings)) == 3 * 5 + 4
 
 
 def test_program_trims_the_scan_to_its_spots() -> None:

@@ -20,7 +20,6 @@ from spindle.images.electrons import (
 from spindle.images.single import epoch_of, no_beam_centre, no_rotation
 from spindle.images.stack import StackReader, still
 from spindle.models import Scan
-from spindle.regular import read_regular
 
 from .series import ELEMENT, TYPES, SerHeader, conditions, emi_of, read_header, refusal
 
@@ -97,7 +96,10 @@ class SerReader(StackReader):
         found = emi_of(self.path)
         if found is None:
             return {}
-        return conditions(read_regular(found[0], 1 << 28, "an .emi file", "leave it out"), found[1])
+        try:
+            return conditions(found[0].read_bytes(), found[1])
+        except OSError as error:
+            raise FileFormatError(f"{found[0]}: {error.strerror}") from error
 
     def _number(self, *names: str) -> float | None:
         for name in names:

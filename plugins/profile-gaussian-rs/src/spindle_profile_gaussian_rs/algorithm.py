@@ -82,7 +82,7 @@ class GaussianRsProfile(Algorithm):
             )
             grid_size = Int(5, min=2, max=20, help="A reference profile has 2 grid_size + 1 points in each direction.")
             threshold = Float(
-                0.02, min=0, help="Kept for old parameter files: has no effect, here as in DIALS.", level=2
+                0.02, min=0, help="Only the default, which old parameter files hold: nothing is cut off.", level=2
             )
             grid_method = Choice(
                 ["single", "regular_grid", "circular_grid", "spherical_grid"],
@@ -121,6 +121,11 @@ class GaussianRsProfile(Algorithm):
             raise UserError(
                 "profile.gaussian_rs.scan_varying=True: estimating a model per image is not available; leave it False "
                 "(a scan-varying model already in the .expt is used as it is with create_profile_model=False)"
+            )
+        if p.fitting.threshold != 0.02:
+            raise UserError(
+                f"profile.gaussian_rs.fitting.threshold={p.fitting.threshold:g} is not possible: reference profiles are used whole, nothing "
+                "is cut off; leave it out"
             )
         if p.fitting.detector_space.deconvolution is True and p.fitting.fit_method != "detector_space":
             raise UserError(

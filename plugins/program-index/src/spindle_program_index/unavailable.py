@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from spindle.contracts.refinement_params import changed_for_varying_models
 from spindle.errors import ParameterError
 from spindle.params import walk
 
@@ -48,4 +49,9 @@ def refuse_unavailable(params: Any) -> None:
         raise ParameterError(
             "refinement.parameterisation.scan_varying=True: models vary with the scan only in spindle refine, "
             "after indexing"
+        )
+    for entry in changed_for_varying_models(params.refinement):
+        raise ParameterError(
+            f"{entry.path}={entry.text}: it acts on models that vary with the scan, and index keeps them constant; give it "
+            f"to spindle refine"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spindle.errors import UserError
-from spindle.params import Auto, Bool, Choice, Float, Int, Ints, Params, PathParam, Plugin, Str, Strings
+from spindle.params import Auto, Bool, Choice, Float, Int, Ints, Params, PathParam, Plugin, Str, Strings, walk
 from spindle.params.host import Multiprocessing
 
 
@@ -201,7 +201,7 @@ class IntegrateParams(Params):
         isigi_cutoff = Float(1.0, none=True, help="Least mean I / sigma of a bin.")
 
     class absorption_correction(Params, multiple=True):
-        """Absorption by a sample support. Not available: apply=True is refused."""
+        """Absorption by a sample support. Not available: nothing but the defaults is accepted."""
 
         apply = Bool(False, help="Apply the correction.")
         algorithm = Choice(["fuller_kapton", "kapton_2019", "other"], "fuller_kapton", help="Kind of correction.")
@@ -283,8 +283,9 @@ def refuse_unavailable(params: IntegrateParams) -> None:
     if not p.mask_neighbours and (filters.foreground_foreground.enable or filters.foreground_background.enable):
         _refuse("integration.mask_neighbours", False, "the overlaps filter needs the neighbours marked")
     for scope in params.absorption_correction:
-        if scope.apply:
-            _refuse("absorption_correction.apply", True, "absorption by a sample support is not available")
+        for entry in walk(scope, "absorption_correction."):
+            if entry.is_modified:
+                _refuse(entry.path, entry.text, "absorption by a sample support is not available")
 
 
 def _refuse(name: str, value: object, reason: str) -> None:

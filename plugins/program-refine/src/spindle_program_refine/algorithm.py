@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
-from spindle.contracts.refinement_params import RefinementParams
+from spindle.contracts.refinement_params import RefinementParams, changed_for_varying_models
 from spindle.contracts.refiner import RefinementError, RefinementResult
-from spindle.errors import UserError
+from spindle.errors import ParameterError, UserError
 from spindle.models import Experiments
 from spindle.params import Auto, Bool, Int, Ints, Params, ShortName, Str, Strings
 from spindle.table import Flag, ReflectionTable
@@ -94,6 +94,7 @@ class Refine(Program):
                 "refine: refinement.parameterisation.scan_varying=True, but some experiments are stills; set it to "
                 "False or Auto"
             )
+        _refuse_without_effect(params, scans)
         refiner = context.algorithm("refiner", settings.algorithm)
         results: list[RefinementResult] = []
         _warn_of_few_indexed(table, context.log)
@@ -177,6 +178,28 @@ def _settings(params: Any) -> Any:
         settings = copy.deepcopy(settings)
         settings.refinery.journal.track_parameter_correlation = True
     return settings
+
+
+def _refuse_without_effect(params: Any, scans: bool) -> None:
+    """Stop if a parameter was changed that acts only in a refinement which does not take place.
+
+    Raises
+    ------
+    ParameterError
+        Names the parameter and why it would be ignored.
+    """
+    scan_varying = params.refinement.parameterisation.scan_varying
+    if scan_varying is True and (params.n_static_macrocycles or 1) > 1:
+        raise ParameterError(
+            f"n_static_macrocycles={params.n_static_macrocycles}: with refinement.parameterisation.scan_varying=True there is no refinement "
+            "of constant models before; Auto does both"
+        )
+    if scan_varying is False or not scans:
+        reason = "refinement.parameterisation.scan_varying=False keeps them" if scans else "those of stills are"
+        for entry in changed_for_varying_models(params.refinement):
+            raise ParameterError(
+                f"{entry.path}={entry.text}: it acts on models that vary with the scan, and {reason} constant; leave it out"
+            )
 
 
 def _inputs(inputs: ProgramInputs) -> tuple[Experiments, ReflectionTable]:
