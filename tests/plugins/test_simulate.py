@@ -290,6 +290,42 @@ def test_random_intensities_obey_wilson_and_symmetry():
         assert len({known[tuple(s * x for x in e)] for e in equivalents for s in (1, -1)}) == 1
 
 
+def test_the_wilson_b_that_is_told_is_that_of_its_atoms(tmp_path):
+    """Atoms of an average protein at random, all with B = 20: expected 20, with the noise of some 100 atoms."""
+    rng = np.random.default_rng(4)
+    model, chain, residue = gemmi.Model(1), gemmi.Chain("A"), gemmi.Residue()
+    residue.name, residue.seqid = "ALA", gemmi.SeqId("1")
+    for element, n in (("C", 250), ("N", 68), ("O", 75), ("S", 3)):
+        for position in rng.uniform(0, (40, 30, 30), (n, 3)):
+            atom = gemmi.Atom()
+            atom.name, atom.element, atom.pos, atom.b_iso = (
+                element,
+                gemmi.Element(element),
+                gemmi.Position(*position),
+                20.0,
+            )
+            residue.add_atom(atom)
+    chain.add_residue(residue)
+    model.add_chain(chain)
+    whole = gemmi.Structure()
+    whole.cell, whole.spacegroup_hm = gemmi.UnitCell(40, 30, 30, 90, 90, 90), "P 1"
+    whole.add_model(model)
+    whole.make_mmcif_document().write_file(str(tmp_path / "atoms.cif"))
+    for added in (0.0, 15.0):
+        structure = structure_from_coordinates(tmp_path / "atoms.cif", None, None, 1.8, added)
+        assert structure.wilson_b() == pytest.approx(20.0 + added, abs=1.5)
+
+
+def test_the_wilson_b_of_random_intensities_lacks_the_fall_of_scattering_factors():
+    """Known from exp(-B / (2 d^2)) and f of carbon, 6 electrons at rest and 2.6 at 2 sin(theta) / lambda = 0.5 / A."""
+    structure = random_structure(CELL, GROUP, 1.8, 30.0, 0.0, np.random.default_rng(0))
+    carbon = gemmi.Element("C").it92
+    fall = [2 * np.log(carbon.calculate_sf(0.25 / d**2)) for d in (4.0, 1.8)]
+    scattering = -2 * (fall[1] - fall[0]) / (1 / 1.8**2 - 1 / 4.0**2)
+    assert structure.wilson_b() == pytest.approx(30.0 - scattering, abs=1.5)
+    assert structure.scaled(7.0).wilson_b() == pytest.approx(structure.wilson_b(), abs=1e-6)
+
+
 def test_anomalous_mates_differ_as_asked():
     structure = random_structure(CELL, GROUP, 2.5, 0.0, 0.1, np.random.default_rng(0))
     known = {tuple(map(int, h)): v for h, v in zip(structure.hkl, structure.intensity, strict=True)}

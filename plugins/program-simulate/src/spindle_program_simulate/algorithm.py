@@ -150,9 +150,11 @@ def _describe(sweep: Sweep, n_sweeps: int) -> str:
     )
     if settings.number > 1:
         return line
+    wilson_b = s.wilson_b()
     panels = "" if len(i.panels) == 1 else f" in {len(i.panels)} panels"
     return (
-        f"Crystal: {s.group.xhm()}, cell {cell}, {len(sweep.lattices)} lattice(s), intensities: {s.source}\n"
+        f"Crystal: {s.group.xhm()}, cell {cell}, {len(sweep.lattices)} lattice(s), intensities: {s.source}"
+        f"{'' if wilson_b is None else f'; Wilson B {wilson_b:.1f} A^2'}\n"
         f"Detector: {i.canvas.name}, {nx} x {ny} pixels of {i.panels.pixel_size:g} mm{panels}, {i.distance:.2f} mm away "
         f"(the headers say {i.header_distance:.2f}); resolution {i.edge_resolution():.2f} A at the nearest edge, "
         f"{i.corner_resolution():.2f} A in the corner\n{line}"

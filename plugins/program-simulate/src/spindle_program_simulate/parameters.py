@@ -63,7 +63,9 @@ class SimulateParams(ParamsBase):
             Auto,
             auto=True,
             units="A^2",
-            help="Wilson B of a random structure (Auto: 22), or B added to that of a coordinate file (Auto: 0).",
+            help="Mean intensities of a random structure fall by exp(-B / (2 d^2)), scattering of atoms included (Auto: 22; its Wilson "
+            "B, printed and in truth.json, is less, since a Wilson plot divides by that scattering). For a file, B added to its "
+            "own (Auto: 0).",
         )
         anomalous = Float(
             0.0,

@@ -127,6 +127,7 @@ def _models(
         },
         "space_group": sweep.structure.group.xhm(),
         "cell": [float(v) for v in sweep.structure.cell],
+        "wilson_b": sweep.structure.wilson_b(),
         "B": np.linalg.inv(orthogonal).tolist(),
         "lattices": [
             {"U": x.U.tolist(), "A": x.A.tolist(), "fraction": x.fraction, "crystal": x.crystal} for x in sweep.lattices
