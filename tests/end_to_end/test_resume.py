@@ -95,17 +95,19 @@ def test_a_run_that_starts_late_ends_like_one_that_starts_early(processed, copie
     assert bytes_of(copied) == bytes_of(processed)
 
 
-def test_programs_by_hand_end_like_the_chain(processed, copied):
-    """What the lines 'Next:' say after symmetry."""
-    (copied / "merged.mtz").unlink()
-    again = "refined_in_symmetry"
-    for words in (
-        f"refine symmetrized.expt refined.refl output.experiments={again}.expt output.reflections={again}.refl",
-        f"scale {again}.expt symmetrized.refl",
-        "merge scaled.expt scaled.refl",
-    ):
-        assert main(words.split()) == 0
-    assert (copied / "merged.mtz").read_bytes() == (processed / "merged.mtz").read_bytes()
+def test_the_lines_next_lead_to_what_process_gives(images, processed, tmp_path, monkeypatch, capsys):
+    """Types what is printed after "Next:", from import to merge, and nothing else."""
+    monkeypatch.chdir(tmp_path)
+    words, done = ["import", *map(str, images)], []
+    while words:
+        assert main(words) == 0
+        done.append(words[0])
+        assert len(done) < 12, done
+        lines = [x for x in capsys.readouterr().out.splitlines() if x.startswith("Next: spindle ")]
+        words = lines[-1].split()[2:] if lines else []
+    assert done == ["import", "find_spots", "index", "refine", "integrate", "symmetry", "refine", "scale", "merge"]
+    for name in ("merged.mtz", "refined_in_symmetry.expt", "scaled.expt"):
+        assert (tmp_path / name).read_bytes() == (processed / name).read_bytes(), name
 
 
 def test_nothing_is_done_twice(processed, copied, capsys):

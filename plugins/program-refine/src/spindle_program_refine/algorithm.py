@@ -162,13 +162,21 @@ class Refine(Program):
         }
         step = f"spindle integrate {output.experiments} {output.reflections}"
         if any(e.profile is not None for e in experiments):  # refined after integration, in the space group found
-            step = f"spindle scale {output.experiments} symmetrized.refl"
+            step = f"spindle scale {output.experiments} {_observations(inputs)}"
         elif any(e.is_still for e in experiments):
             step = f"spindle show {output.experiments} {output.reflections} (integrate measures rotation data only, not stills)"
         tables = [t for r in results for t in r.tables]
         return ProgramResult(
             experiments=experiments, reflections=written, tables=tables, summary=summary, files=files, next_step=step
         )
+
+
+def _observations(inputs: ProgramInputs) -> str:
+    """The file of integrated reflections, which lies beside the experiments that `spindle symmetry` has written."""
+    for path in inputs.sources:
+        if path.suffix == ".expt" and path.with_suffix(".refl").is_file():
+            return str(path.with_suffix(".refl"))
+    return "symmetrized.refl"
 
 
 def _settings(params: Any) -> Any:

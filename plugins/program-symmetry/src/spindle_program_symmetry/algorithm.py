@@ -377,5 +377,5 @@ def _next_step(group: gemmi.SpaceGroup, output: Any) -> str:
     again = Path(output.experiments or "symmetrized.expt").with_name("refined_in_symmetry.expt")
     return (
         f"spindle refine {output.experiments} refined.refl output.experiments={again} "
-        f"output.reflections={again.with_suffix('.refl')}; then spindle scale {again} {output.reflections}"
+        f"output.reflections={again.with_suffix('.refl')} output.log={again.with_name('spindle.refine_in_symmetry.log')}"
     )
