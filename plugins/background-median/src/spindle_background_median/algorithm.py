@@ -6,7 +6,7 @@ import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.background import BackgroundEstimate, usable_pixels
-from spindle.params import Int
+from spindle.params import Choice, Int
 from spindle.params import Params as ParamsBase
 from spindle.table import Shoeboxes
 
@@ -18,12 +18,20 @@ __all__ = ["MedianBackground"]
 class MedianBackground(Algorithm):
     """Median of the background pixels of each shoebox.
 
-    Robust, but coarse where the background is a few counts: a median of counts is a whole or half number.
+    Robust against outliers. Between whole numbers of counts it is interpolated, so that it is not coarse where the background is a
+    few counts or less.
     """
 
     class Params(ParamsBase):
         """Median background."""
 
+        of_counts = Choice(
+            ["poisson", "plain"],
+            "poisson",
+            help="Where pixels are whole numbers. poisson: the mean of the Poisson distribution that has the median, interpolated between "
+            "whole numbers. plain: the median, a whole or half number; wrong by up to half a count, sigmas do not know it.",
+            level=1,
+        )
         min_pixels = Int(10, min=1, help="Fewest background pixels that a shoebox needs.", level=1)
 
     @hookimpl
@@ -39,6 +47,7 @@ class MedianBackground(Algorithm):
             used.view(np.uint8),
             shoeboxes.offsets,
             self.params.min_pixels,
+            self.params.of_counts == "poisson",
             background,
             level,
             mean_variance,
