@@ -3,57 +3,71 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from spindle.errors import UserError
+from spindle.errors import FileFormatError, UserError
 from spindle.execution.record import changed_inputs, read_record, versions
 from spindle.execution.runner import effective_params, make_host
-from spindle.params import Assignment
+from spindle.params import Params
 
 from .arguments import Arguments, add_assignment, kind_of
 from .command import run_command
 from .main import program_name
+from .recorded import check_makes_data, check_targets, located, recorded_assignments, with_located_files
+
+# What wrong values can raise on their way into parameters.
+DAMAGE = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 
 
 def replay_command(words: list[str]) -> int:
-    """Run with the effective parameters and input files of a record; ``name=value`` changes some of them."""
+    """Run with the effective parameters and input files of a record; ``name=value`` changes some of them.
+
+    The record may be somebody else's: only programs that make data are run, and they write below the current folder.
+    """
+    from spindle.files.atomic import writing_only_below
+
     force = "--force" in words
     paths = [w for w in words if "=" not in w and not w.startswith("-")]
-    if len(paths) != 1 or not Path(paths[0]).is_file():
-        missing = f": there is no file {paths[0]}" if len(paths) == 1 else ""
-        raise UserError(f"usage: spindle replay RECORD [name=value ...] [--force]{missing}")
-    record = read_record(Path(paths[0]))
+    if len(paths) != 1:
+        raise UserError("usage: spindle replay RECORD [name=value ...] [--force]")
+    path = Path(paths[0])
+    record = read_record(path)
     name = program_name(record["program"])
+    host = make_host()
+    check_makes_data(name, host.load("program", name), path)
+    folders = [Path(record["working_folder"]), path.parent.absolute(), Path.cwd()]
+    record["inputs"] = located(record["inputs"], folders)
     changed = changed_inputs(record)
     if changed and not force:
-        raise UserError(
-            f"replay: {'; '.join(changed)}. Next: bring the files back, or spindle replay {paths[0]} --force"
-        )
+        raise UserError(f"replay: {'; '.join(changed)}. Next: bring the files back, or spindle replay {path} --force")
     arguments = Arguments()
     for entry in record["inputs"]:
-        path = Path(entry["path"])
-        getattr(arguments, kind_of(path)).append(path)
-    arguments.assignments = recorded_assignments(record)
-    for word in words:
-        if "=" in word:
-            add_assignment(arguments, name, word)
+        kind = kind_of(Path(entry["path"]))
+        if kind == "parameters":
+            raise FileFormatError(f"{path}: the record is damaged: its input {entry['path']} is a parameter file")
+        getattr(arguments, kind).append(Path(entry["path"]))
+    typed = [word for word in words if "=" in word]
+    recorded = recorded_assignments(record, path)
+    recorded = with_located_files(recorded, _effective(name, recorded, host, path), folders)
+    arguments.assignments = list(recorded)
+    for word in typed:
+        add_assignment(arguments, name, word)
     for line in differences(record):
         print(f"warning: {line}")
-    params = effective_params(name, arguments.assignments, make_host())
-    run_command(name, params, arguments)
+    params = _effective(name, arguments.assignments, host, path)
+    allowed = check_targets(name, params, [word.partition("=")[0].strip() for word in typed])
+    with writing_only_below(*allowed):
+        run_command(name, params, arguments)
     return 0
 
 
-def recorded_assignments(record: dict) -> list[Assignment]:  # type: ignore[type-arg]
-    """Return the effective parameters of a record; elements of multiple scopes get an identity by their index."""
-    found = []
-    for path, value in record["parameters"].items():
-        key, blocks = [], []
-        for part in path.split("."):
-            name, _, index = part.partition("[")
-            key.append(name)
-            blocks.append(-1 - int(index.rstrip("]")) if index else 0)
-        found.append(Assignment(".".join(key), value, "run record", tuple(blocks[:-1])))
-    return found
+def _effective(name: str, assignments: Any, host: Any, path: Path) -> Params:
+    try:
+        return effective_params(name, assignments, host)
+    except DAMAGE as error:
+        raise FileFormatError(
+            f"{path}: the parameters of the record are not understood ({type(error).__name__}: {error}); run spindle {name} itself"
+        ) from error
 
 
 def differences(record: dict) -> list[str]:  # type: ignore[type-arg]

@@ -240,7 +240,7 @@ class RefinementParams(Params):
         max_iterations = Int(
             None, min=1, level=1, help="Most steps; 20 for GaussNewton, 100 otherwise, when not given."
         )
-        log = PathParam(None, level=1, help="File that gets one JSON line per step.")
+        log = PathParam(None, output=True, level=1, help="File that gets one JSON line per step.")
 
         class journal(Params, level=1):
             """What else to keep of every step, in the history file."""

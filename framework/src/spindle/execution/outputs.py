@@ -103,8 +103,9 @@ def write_outputs(program: str, params: Params, result: ProgramResult) -> list[P
 
 
 def _write(path: Path, writer: Callable[[Path], Any], written: list[Path]) -> None:
-    from spindle.files import atomic_write
+    from spindle.files.atomic import atomic_write, check_fence
 
+    check_fence(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

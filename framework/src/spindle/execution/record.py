@@ -54,7 +54,11 @@ def file_entry(path: Path, whole: bool = True) -> dict[str, Any]:
     entry: dict[str, Any] = {"path": str(path)}
     if path.is_dir():
         for inner in sorted(path.iterdir()):
-            digest.update(f"{inner.name} {inner.stat().st_size}\n".encode())
+            try:
+                size = inner.stat().st_size
+            except OSError:  # a link that leads nowhere
+                size = -1
+            digest.update(os.fsencode(f"{inner.name} {size}\n"))
         return entry | {"sha256_of_listing": digest.hexdigest()}
     status = path.stat()
     entry["size"] = status.st_size
@@ -154,7 +158,7 @@ def changed_inputs(record: dict[str, Any]) -> list[str]:
     problems = []
     for entry in record["inputs"]:
         path = Path(entry["path"])
-        if not path.exists():
+        if not os.path.exists(path):
             problems.append(f"{path} is gone")
         elif file_entry(path, "sha256_of_head" not in entry) != entry:
             problems.append(f"{path} has changed")

@@ -21,6 +21,27 @@ _umask_lock = threading.Lock()  # the mask belongs to the process and can only b
 _unfinished: set[Path] = set()
 
 
+_fences: list[tuple[Path, ...]] = []
+
+
+@contextmanager
+def writing_only_below(*folders: Path) -> Iterator[None]:
+    """Inside, nothing is written outside of some folders, whoever asks for it; links are followed before the check."""
+    _fences.append(tuple(Path(os.path.realpath(f)) for f in folders))
+    try:
+        yield
+    finally:
+        _fences.pop()
+
+
+def check_fence(path: Path) -> None:
+    """Raise `UserError` when `path` may not be written; see `writing_only_below`."""
+    if _fences and not any(Path(os.path.realpath(path)).is_relative_to(folder) for folder in _fences[-1]):
+        raise UserError(
+            f"{path} is outside of {', '.join(map(str, _fences[-1]))}, and what somebody else wrote down writes nowhere else"
+        )
+
+
 @atexit.register
 def remove_unfinished() -> None:
     """Remove temporary files of threads that an interrupt ends in the middle of their work."""
@@ -41,6 +62,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         If the folder does not exist or cannot be written, or `path` is a folder.
     """
     given = Path(path)
+    check_fence(given)
     through = is_device(given)
     target = given if through else Path(os.path.realpath(given))
     if target.is_dir():

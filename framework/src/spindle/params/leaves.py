@@ -204,7 +204,7 @@ def to_float(value: Any) -> float:
         raise ValueError("expected a number, not a truth value")
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError("expected a number") from error
     if math.isnan(number):
         raise ValueError("NaN is not a number")
@@ -326,7 +326,10 @@ class PathParam(Leaf):
     def convert(self, value: Any) -> Path:
         if not isinstance(value, str | Path):
             raise ValueError("expected a path")
-        return Path(value).expanduser()
+        try:
+            return Path(value).expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"{error}: there is no such user; write the whole path") from error
 
     def parse_one(self, text: str) -> Path:
         return self.convert(unquote(text))

@@ -12,8 +12,8 @@ from spindle.contracts.exporter import Export
 from spindle.errors import UserError
 from spindle.merging import in_reference_setting
 from spindle.models import Experiment, Experiments
+from spindle.params import FolderParam
 from spindle.params import Params as BaseParams
-from spindle.params import PathParam
 from spindle.spots.sweeps import sweep_numbers
 from spindle.table import ReflectionTable
 
@@ -151,8 +151,8 @@ class XdsExporter(Algorithm):
     """Input files for XDS from indexed or refined experiments."""
 
     class Params(BaseParams):
-        directory = PathParam(
-            "xds", help="Folder for the files; several experiments get this name with a number added."
+        directory = FolderParam(
+            "xds", output=True, help="Folder for the files; several experiments get this name with a number added."
         )
 
     @hookimpl
