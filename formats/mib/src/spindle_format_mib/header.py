@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from spindle.regular import read_regular
+
 _START = re.compile(rb"MQ1,(\d+),(\d+),(\d+),(\d+),(\d+),([A-Z]\d\d),\s*([0-9N]+)x(\d+)(G?),")
 _TYPES = {"U08": ">u1", "U16": ">u2", "U32": ">u4", "R64": ""}
 # Bits of the counters of headers that do not tell them.
@@ -108,10 +110,10 @@ def read_hdr(path: Path) -> dict[str, str]:
     """Items of the .hdr file beside an image; empty without one."""
     name = re.sub(r"\.mib(\.gz|\.bz2)?$", "", path.name, flags=re.IGNORECASE)
     for ending in (".hdr", ".HDR"):
-        try:
-            text = path.with_name(name + ending).read_text("latin-1")
-        except OSError:
+        beside = path.with_name(name + ending)
+        if not beside.is_file():
             continue
+        text = read_regular(beside, 1 << 20, "a .hdr file", "leave it out").decode("latin-1")
         lines = [line.split("\t", 1) for line in text.splitlines() if ":\t" in line]
         return {key.rstrip(":"): value.strip() for key, value in lines}
     return {}

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from spindle.regular import read_regular
+
 _LINE = re.compile(r"^\s*(\w+)\s*=\s*(\S+)", re.MULTILINE)
 _SECTION = re.compile(r"^\s*\[ZValue\s*=\s*(\d+)\s*\]", re.MULTILINE)
 
@@ -51,10 +53,10 @@ def read_mdoc(path: Path, n_images: int) -> Mdoc | None:
     n_images : int
     """
     name = re.sub(r"\.(gz|bz2)$", "", path.name)
-    try:
-        text = path.with_name(name + ".mdoc").read_text("latin-1")
-    except OSError:
+    beside = path.with_name(name + ".mdoc")
+    if not beside.is_file():
         return None
+    text = read_regular(beside, 1 << 26, "an .mdoc file", "leave it out").decode("latin-1")
     head, *parts = _SECTION.split(text)
     voltage = _number(dict(_LINE.findall(head)).get("Voltage"))
     angles, exposures = np.full(n_images, np.nan), np.zeros(n_images)

@@ -20,6 +20,7 @@ from spindle.images.electrons import (
 from spindle.images.single import epoch_of, no_beam_centre, no_rotation
 from spindle.images.stack import StackReader, still
 from spindle.models import Scan
+from spindle.regular import read_regular
 
 from .series import ELEMENT, TYPES, SerHeader, conditions, emi_of, read_header, refusal
 
@@ -96,10 +97,7 @@ class SerReader(StackReader):
         found = emi_of(self.path)
         if found is None:
             return {}
-        try:
-            return conditions(found[0].read_bytes(), found[1])
-        except OSError as error:
-            raise FileFormatError(f"{found[0]}: {error.strerror}") from error
+        return conditions(read_regular(found[0], 1 << 28, "an .emi file", "leave it out"), found[1])
 
     def _number(self, *names: str) -> float | None:
         for name in names:

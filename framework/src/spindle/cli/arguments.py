@@ -13,6 +13,7 @@ from pathlib import Path
 
 from spindle.errors import ParameterError, UserError
 from spindle.params.text import PARAMETER_FILE_SUFFIXES, Assignment, read_parameter_file
+from spindle.regular import open_regular, unreadable
 
 OPTIONS = {
     "-c": "show_config",
@@ -239,11 +240,14 @@ def kind_of(path: Path) -> str:
 
 def is_experiment_list(path: Path) -> bool:
     """Return whether a JSON file is a list of experiments under an old name."""
-    with path.open("rb") as stream:
-        if b"ExperimentList" not in stream.read(4096):
-            return False
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        with open_regular(path) as stream:
+            if b"ExperimentList" not in stream.read(4096):
+                return False
+            stream.seek(0)
+            content = json.loads(stream.read())
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (ValueError, RecursionError):
         return False
     return isinstance(content, dict) and content.get("__id__") == "ExperimentList"

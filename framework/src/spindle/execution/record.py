@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
+import reprlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import metadata
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from spindle import __version__
-from spindle.errors import FileFormatError
+from spindle.errors import FileFormatError, HeaderError
 from spindle.params import Auto, Params, to_dict, walk
+from spindle.regular import open_regular, read_regular, unreadable
 
 RECORD_FORMAT = "spindle run record"
 RECORD_VERSION = 1
+MOST_BYTES = 1 << 28  # a million images
+_CONTENT = (
+    ("format_version", int, "a whole number"),
+    ("program", str, "the name of a program"),
+    ("working_folder", str, "the name of a folder"),
+    ("parameters", dict, "an object of names and values"),
+    ("versions", dict, "an object of names and versions"),
+    ("plugins", list, "a list"),
+    ("inputs", list, "a list of files"),
+    ("outputs", list, "a list of files"),
+)
 HEAD_BYTES = 65536
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "gemmi", "pluggy", "traitlets", "msgpack", "h5py")
 
@@ -60,18 +75,27 @@ def file_entry(path: Path, whole: bool = True) -> dict[str, Any]:
                 size = -1
             digest.update(os.fsencode(f"{inner.name} {size}\n"))
         return entry | {"sha256_of_listing": digest.hexdigest()}
-    status = path.stat()
+    with open_input(path) as stream:
+        status = os.fstat(stream.fileno())
     entry["size"] = status.st_size
     key = (str(path.absolute()), status.st_size, status.st_mtime_ns, status.st_ino)
     entry["sha256" if whole else "sha256_of_head"] = _hash(key, whole)
     return entry
 
 
+def open_input(path: Path) -> FileIO:
+    """Open an input file; raise `FileFormatError` for what cannot be opened or is no regular file."""
+    try:
+        return open_regular(path, "name an input file")
+    except OSError as error:
+        raise unreadable(path, error, "name an input file") from error
+
+
 @lru_cache(maxsize=4096)
 def _hash(file: tuple[str, int, int, int], whole: bool) -> str:
     """Return the hash of a file; what one step has written is hashed once, though the next one reads it."""
     digest = hashlib.sha256()
-    with open(file[0], "rb") as stream:
+    with open_input(Path(file[0])) as stream:
         while block := stream.read(1 << 20 if whole else HEAD_BYTES):
             digest.update(block)
             if not whole:
@@ -141,16 +165,41 @@ def _plain(value: Any) -> Any:
 
 def read_record(path: Path) -> dict[str, Any]:
     """Read a record; raise `FileFormatError` for anything else."""
+    content = read_regular(path, MOST_BYTES, "a run record", "name a run record, spindle.<program>.json")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        record = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise FileFormatError(f"cannot read the run record {path}: {error}") from error
     if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT:
         raise FileFormatError(f"{path} is not a run record; programs write them as spindle.<program>.json")
-    made_by = record.get("versions", {}).get("spindle", "unknown")
-    if record["format_version"] > RECORD_VERSION:
-        raise FileFormatError(f"{path} was written by a newer Spindle, {made_by}. Next: pip install --upgrade spindle")
+    version, made_by = record.get("format_version"), record.get("versions")
+    if isinstance(version, int) and version > RECORD_VERSION:
+        name = made_by.get("spindle", "unknown") if isinstance(made_by, dict) else "unknown"
+        raise FileFormatError(f"{path} was written by a newer Spindle, {name}. Next: pip install --upgrade spindle")
+    for place, expected, found in _faults(record):
+        raise HeaderError(path, place, expected, found, "the record is damaged: run the program itself")
     return record
+
+
+def _faults(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Place, what is expected there and what is found, for all that a record cannot hold."""
+
+    def check(place: str, value: Any, kind: type, expected: str) -> Iterator[tuple[str, str, str]]:
+        if type(value) is not kind or (isinstance(value, str) and "\0" in value):
+            yield place, expected, reprlib.repr(value)
+
+    for key, kind, expected in _CONTENT:
+        yield from check(key, record.get(key), kind, expected)
+    for name, version in record["versions"].items():
+        yield from check(f"versions, {reprlib.repr(name)}", version, str, "a version")
+    for number, plugin in enumerate(record["plugins"]):
+        yield from check(f"plugins[{number}]", plugin, dict, "an object")
+        for key in ("slot", "name", "distribution", "version"):
+            yield from check(f"plugins[{number}], {key}", plugin.get(key), str, "text")
+    for group in ("inputs", "outputs"):
+        for number, entry in enumerate(record[group]):
+            yield from check(f"{group}[{number}]", entry, dict, "an object")
+            yield from check(f"{group}[{number}], path", entry.get("path"), str, "the name of a file")
 
 
 def changed_inputs(record: dict[str, Any]) -> list[str]:

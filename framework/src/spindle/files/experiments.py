@@ -16,6 +16,7 @@ import numpy as np
 from spindle.errors import FileFormatError, ModelError
 from spindle.models import Experiment, Experiments, ImageSet
 from spindle.models.arrays import shortened, whole_number
+from spindle.regular import read_regular
 
 from .atomic import atomic_write
 from .maps import with_distortion
@@ -26,6 +27,7 @@ KINDS_OF_IMAGES = ("ImageSequence", "ImageSet", "ImageGrid", "MemImageSet")
 SCAN_POINTS = (
     ("beam", "s0_at_scan_points"), ("goniometer", "setting_rotation_at_scan_points"), ("crystal", "A_at_scan_points"),
 )  # fmt: skip
+MOST_BYTES = 1 << 31  # 10,000 scan-varying crystals have a tenth of that
 # What wrong content can raise on its way into models.
 DAMAGE = (AttributeError, IndexError, OverflowError, RecursionError, TypeError, ValueError, np.linalg.LinAlgError)
 
@@ -39,12 +41,7 @@ def read_experiments(path: str | os.PathLike[str]) -> Experiments:
         If the file is not JSON, not an experiment list, a Python pickle, or refers to models that it does not hold.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FileFormatError(
-            f"{path}: cannot be read: {error.strerror}; check the name and the permissions"
-        ) from error
+    content = read_regular(path, MOST_BYTES, "an experiment file", "check the name of the experiment file")
     if content[:1] == b"\x80":
         raise FileFormatError(
             f"{path}: this is a Python pickle of old DIALS; write it as .expt in DIALS and give that file"
@@ -155,9 +152,9 @@ def _experiment(entry: Any, lists: dict[str, list[Any]], folder: Path) -> Experi
 
 def _other_file(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"the model's file {path} cannot be read: {error.strerror}") from error
+        return json.loads(read_regular(path, MOST_BYTES, "a model", "mend the name of the model's file"))
+    except FileFormatError as error:
+        raise ModelError(f"its model is in another file: {error}") from error
 
 
 def _with_image_ranges(items: list[Experiment]) -> list[Experiment]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -26,12 +26,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spindle.errors import FileFormatError, ShapeError
+from spindle.regular import open_regular, unreadable
 
 if TYPE_CHECKING:
     from spindle.models import Detector, Experiments, Panel
 
 __all__ = ["DIALS_SCRIPT", "MAPS", "is_map_file", "read_map", "read_mask", "write_map", "write_mask"]
 
+MOST_PIXELS = 1 << 28
 MAPS = ("gain", "pedestal", "dx", "dy")
 
 # Converts between DIALS's pickles and our files; run by the Python of DIALS.
@@ -223,13 +225,12 @@ def _write(path: Path, arrays: Sequence[np.ndarray]) -> None:
 def _read(path: Path, what: str, detector: Iterable[Panel] | None) -> list[np.ndarray]:
     """Arrays of all panels of a file, their number and shapes checked against those of the detector, if there is one."""
     path = path.expanduser()
-    if path.exists() and not path.is_file():
-        raise FileFormatError(f"{path}: the {what} cannot be read: it is no regular file")
+    remedy = f"give the {what} that belongs to the detector"
     try:
-        with path.open("rb") as stream:
+        with open_regular(path, remedy) as stream:
             head = stream.read(256)
     except OSError as error:
-        raise FileFormatError(f"{path}: the {what} cannot be read: {error.strerror}") from error
+        raise unreadable(path, error, remedy) from error
     if _PICKLE.match(head):
         raise FileFormatError(
             f"{path}: this is a Python pickle, as DIALS writes its masks and maps, and pickles can run any program. Convert "
@@ -240,7 +241,9 @@ def _read(path: Path, what: str, detector: Iterable[Panel] | None) -> list[np.nd
     if not head.startswith((_ZIP_MAGIC, _HDF5_MAGIC)):
         raise FileFormatError(f"{path}: not a {what}: {_LAYOUT}")
     try:
-        named = _read_hdf5(path) if head.startswith(_HDF5_MAGIC) else _read_npz(path)
+        named = (_read_hdf5 if head.startswith(_HDF5_MAGIC) else _read_npz)(path)
+    except FileFormatError:
+        raise
     except Exception as error:  # numpy, zipfile and h5py each have errors of their own for damaged files
         raise FileFormatError(f"{path}: the {what} is damaged ({error}); write it again") from error
     if all(_number(name) is not None for name in named):
@@ -278,11 +281,40 @@ def _number(name: str) -> int | None:
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     # np.load leaves a damaged file open that it opened itself.
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        for name, size in _announced_npz(archive):
+            _check_size(path, name, size)
         return {name: np.asarray(archive[name]) for name in archive.files}
+
+
+def _announced_npz(archive: np.lib.npyio.NpzFile) -> Iterator[tuple[str, int]]:
+    """Names of the arrays of an archive and the number of values that their headers announce."""
+    assert archive.zip is not None
+    for member in archive.zip.infolist():
+        with archive.zip.open(member) as stream:
+            version = np.lib.format.read_magic(stream)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, _ = read(stream)
+        yield member.filename.removesuffix(".npy"), int(np.prod(shape, dtype=object))
 
 
 def _read_hdf5(path: Path) -> dict[str, np.ndarray]:
     import h5py
 
     with h5py.File(path, "r") as file:
-        return {name: np.asarray(item[()]) for name, item in file.items() if isinstance(item, h5py.Dataset)}
+        found = {}
+        for name in file:
+            if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+                raise FileFormatError(f"{path}: {name} is a link; write the array itself into this file")
+            item = file[name]
+            if isinstance(item, h5py.Dataset):
+                _check_size(path, name, item.size or 0)
+                if item.external or item.is_virtual:
+                    raise FileFormatError(f"{path}: the values of {name} are in other files; write them into this one")
+                found[name] = item
+        return {name: np.asarray(item[()]) for name, item in found.items()}
+
+
+def _check_size(path: Path, name: str, size: int) -> None:
+    """Raise FileFormatError for an array that is larger than any panel, before memory is taken for it."""
+    if size > MOST_PIXELS:
+        raise FileFormatError(f"{path}: the array {name} has {size} values, no panel more than {MOST_PIXELS}")

@@ -13,6 +13,7 @@ import numpy as np
 
 from spindle.errors import FileFormatError
 from spindle.models.arrays import shortened
+from spindle.regular import refuse_special
 from spindle.table import ReflectionTable, Shoeboxes
 
 from .atomic import atomic_write
@@ -218,6 +219,7 @@ def read_reflections(path: str | os.PathLike[str]) -> ReflectionTable:
 def _content(path: Path) -> bytes:
     """All bytes of a file, of a compressed one no more than tables expand to."""
     try:
+        refuse_special(path, "name a reflection file")
         with _open(path, "rb") as file:
             if path.suffix != ".gz":
                 return bytes(file.read())

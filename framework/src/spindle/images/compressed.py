@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import bz2
-import errno
 import os
-import stat
 import tempfile
 import threading
 import zlib
@@ -16,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from spindle import regular
 from spindle.contracts.format import HEAD_SIZE
 from spindle.errors import FileFormatError, HeaderError
 
@@ -31,6 +30,7 @@ UNASKED, MOST, MOST_PLAIN = 1 << 26, 1 << 30, 1 << 32
 MOST_TIMES = 200
 # Blocked gzip ends in one empty member.
 MOST_EMPTY = 100
+_NAME = "name an image file"
 _NO_IMAGE = "this is no image: leave it out"
 
 _buffers = threading.local()
@@ -47,27 +47,16 @@ def compression_of(start: bytes) -> str:
 
 def refuse_special(path: Path | str) -> None:
     """Raise FileFormatError for what is there and no regular file: a folder, a pipe, a device, a link to itself."""
-    try:
-        mode = os.stat(path).st_mode
-    except OSError as error:
-        raise _unreadable(Path(path), error) from error
-    if not stat.S_ISREG(mode):
-        raise _special(Path(path), mode)
+    regular.refuse_special(path, _NAME)
 
 
 def open_regular(path: Path) -> FileIO:
-    """Open a regular file for reading; nothing else is opened, so that a pipe without a writer does not block."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise _special(path, found.st_mode)
-        if found.st_size == 0:
-            raise _empty(path)  # files of /proc, too, some of which never end
-        return FileIO(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+    """Open a regular file that is not empty; nothing else is opened, so that a pipe without a writer does not block."""
+    stream = regular.open_regular(path, _NAME)
+    if os.fstat(stream.fileno()).st_size == 0:
+        stream.close()
+        raise _empty(path)  # files of /proc, too, some of which never end
+    return stream
 
 
 def is_compressed(path: Path) -> bool:
@@ -291,15 +280,6 @@ def _empty(path: Path) -> HeaderError:
     return HeaderError(path, "the file is empty", "an image", "0 bytes", "copy it again, or leave it out")
 
 
-def _special(path: Path, mode: int) -> HeaderError:
-    kinds = (
-        (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
-        (stat.S_ISSOCK, "a socket"),
-    )  # fmt: skip
-    kind = next((name for test, name in kinds if test(mode)), "something else")
-    return HeaderError(path, "kind of file", "a regular file", kind, "name an image file")
-
-
 def _unreadable(path: Path, error: Exception) -> FileFormatError:
     """What went wrong, in words."""
     text = str(error)
@@ -308,15 +288,6 @@ def _unreadable(path: Path, error: Exception) -> FileFormatError:
         return HeaderError(
             path, "end of the file", "the end of the compression", None, f"the file is cut short: {test}"
         )
-    if isinstance(error, OSError) and error.errno == errno.ELOOP:
-        return HeaderError(
-            path, "link", "one that leads to a file", "one that leads back to itself", "name an image file"
-        )
-    if isinstance(error, FileNotFoundError):
-        return FileFormatError(f"{path}: no such file")
-    if isinstance(error, PermissionError):
-        remedy = f"ask its owner, or: chmod u+r {path.name}"
-        return HeaderError(path, "permissions", "a file that may be read", error.strerror, remedy)
     if isinstance(error, OSError) and error.strerror:
-        return FileFormatError(f"{path}: {error.strerror}")
+        return regular.unreadable(path, error, _NAME)
     return HeaderError(path, "compression", "a whole file", f"damage ({text})", test)

@@ -229,7 +229,10 @@ class Resolver:
         raise AssertionError  # _fail raises
 
     def _fail(self, given: Assignment, message: str) -> None:
-        raise ParameterError(f"{given.key}={_text(given.value)} ({given.source}): {given.key} {message}")
+        key = given.key if len(given.key) < 200 else given.key[:60] + "..."
+        # A file may be no parameter file at all: what is no parameter is not shown with its value.
+        what = f"{key}={_text(given.value)}" if given.source in ("command line", "call", "request") else key
+        raise ParameterError(f"{what} ({given.source}): {key} {message}")
 
     def _fail_unselected(self, given: Assignment) -> None:
         """Raise when the key belongs to an algorithm that is installed but not chosen."""

@@ -10,10 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spindle.errors import ParameterError
+from spindle.errors import FileFormatError, ParameterError
+from spindle.regular import read_regular
 
+MOST_BYTES = 1 << 20  # all parameters of all programs with their values have a tenth of that
+MOST_ASSIGNMENTS = 10_000
+MOST_LEVELS = 40
+MOST_FILES = 400
+_TOO_DEEP = f"scopes are nested more than {MOST_LEVELS} levels deep"
 PARAMETER_FILE_SUFFIXES = (".toml", ".phil", ".params", ".eff", ".def")
+_DEEP_KEY = re.compile(rf"(?<![\w\"'-])(?:[\w\"'-]++\s*+\.\s*+){{{MOST_LEVELS}}}")
 _blocks = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Includes:
+    """The files whose ``include`` led to one, resolved, and all that were included so far."""
+
+    chain: tuple[Path, ...]
+    all: list[Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +53,54 @@ class Assignment:
     blocks: tuple[int, ...] = ()
 
 
-def read_parameter_file(path: Path) -> list[Assignment]:
-    """Read a TOML file (``.toml``) or PHIL text (any other suffix)."""
+def read_parameter_file(path: Path, above: _Includes | None = None) -> list[Assignment]:
+    """Read a TOML file (``.toml``) or PHIL text (any other suffix).
+
+    Parameters
+    ----------
+    path : Path
+    above : _Includes, optional
+        The files whose ``include`` led here.
+
+    Raises
+    ------
+    ParameterError
+        If it cannot be read or understood. Nothing is printed of a file that holds no parameters.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParameterError(f"cannot read the parameter file {path}: {error}") from error
+        content = read_regular(path, MOST_BYTES, "parameters", "name a parameter file")
+        text = content.decode("utf-8")
+    except FileFormatError as error:
+        raise ParameterError(f"cannot read the parameter file {error}") from error
+    except UnicodeDecodeError as error:
+        raise ParameterError(f"{path}: not a parameter file: byte {error.start} is not UTF-8") from error
     if path.suffix == ".toml":
+        if _DEEP_KEY.search(text):  # the reader takes long for it
+            raise ParameterError(f"{path}: {_TOO_DEEP}")
         try:
-            return list(_flatten(tomllib.loads(text), "", str(path), ()))
+            found = list(_flatten(tomllib.loads(text), "", str(path), ()))
         except tomllib.TOMLDecodeError as error:
-            raise ParameterError(f"{path}: not valid TOML: {error}") from error
-    return parse_phil(text, str(path), path.parent)
+            raise ParameterError(f"{path}: not valid TOML: {_where(str(error))}") from error
+        except RecursionError as error:
+            raise ParameterError(f"{path}: {_TOO_DEEP}") from error
+    else:
+        found = parse_phil(text, str(path), path.parent, above)
+    if len(found) > MOST_ASSIGNMENTS:
+        raise ParameterError(
+            f"{path}: sets {len(found)} parameters; {MOST_ASSIGNMENTS} are the limit, far more than there are"
+        )
+    return found
+
+
+def _where(message: str) -> str:
+    """A message of the TOML reader without what it quotes of the file."""
+    reason, at, place = message.partition(" (at ")
+    return re.sub(r"'(?!\w{1,40}')[^']*'|\"[^\"]*\"", "something else", reason)[:200] + at + place
 
 
 def _flatten(table: dict[str, Any], prefix: str, source: str, blocks: tuple[int, ...]) -> Iterator[Assignment]:
+    if len(blocks) > MOST_LEVELS:
+        raise ParameterError(f"{source}: {_TOO_DEEP}")
     for name, value in table.items():
         key = prefix + name
         if isinstance(value, dict):
@@ -74,21 +122,31 @@ _token = re.compile(
 )
 
 
-def parse_phil(text: str, source: str, folder: Path | None = None) -> list[Assignment]:
+def parse_phil(text: str, source: str, folder: Path | None = None, above: _Includes | None = None) -> list[Assignment]:
     """Return the assignments of PHIL text: ``scope { name = value }`` or ``scope.name = value``.
 
     Attributes such as ``.type`` are skipped, a leading ``!`` disables a definition or scope, ``#`` starts a comment and
-    ``include file NAME`` reads another file.
+    ``include file NAME`` reads another file; ``above`` as in `read_parameter_file`.
     """
-    tokens = [(m.lastgroup or "", m.group(), m.start()) for m in _token.finditer(text)]
-    tokens = [t for t in tokens if t[0] not in ("space", "comment")]
-    reader = _PhilReader(tokens, text, source, folder)
+    tokens, end = [], 0
+    for m in _token.finditer(text):
+        if m.start() != end:
+            break
+        end = m.end()
+        if m.lastgroup not in ("space", "comment"):
+            tokens.append((m.lastgroup or "", m.group(), m.start()))
+    reader = _PhilReader(tokens, text, source, folder, above)
+    if end != len(text):
+        reader.at, reader.tokens = 0, [("", "", end)]
+        raise reader.fail("a quotation mark without a partner")
     return reader.read()
 
 
 class _PhilReader:
-    def __init__(self, tokens: list[tuple[str, str, int]], text: str, source: str, folder: Path | None) -> None:
-        self.tokens, self.text, self.source, self.folder = tokens, text, source, folder
+    def __init__(
+        self, tokens: list[tuple[str, str, int]], text: str, source: str, folder: Path | None, above: _Includes | None
+    ) -> None:
+        self.tokens, self.text, self.source, self.folder, self.above = tokens, text, source, folder, above
         self.at = 0
         self.found: list[Assignment] = []
 
@@ -111,7 +169,7 @@ class _PhilReader:
             kind = self.kind()
             if kind == "end":
                 if stack:
-                    raise self.fail(f"the scope {stack[-1][0]} is not closed by '}}'")
+                    raise self.fail(f"the scope {_shown(stack[-1][0])} is not closed by '}}'")
                 return self.found
             if kind == "close":
                 if not stack:
@@ -120,7 +178,7 @@ class _PhilReader:
                 self.at += 1
                 continue
             if kind != "word":
-                raise self.fail(f"expected a parameter name, found {self.tokens[self.at][1]!r}")
+                raise self.fail(f"expected a parameter name, found {_shown(self.tokens[self.at][1])}")
             name = self.tokens[self.at][1]
             self.at += 1
             if name == "include":
@@ -136,8 +194,10 @@ class _PhilReader:
             else:
                 self.skip_attributes()
                 if self.kind() != "open":
-                    raise self.fail(f"expected '=' or '{{' after {name}")
+                    raise self.fail(f"expected '=' or '{{' after {_shown(name)}")
                 self.at += 1
+                if len(stack) >= MOST_LEVELS:
+                    raise self.fail(_TOO_DEEP)
                 stack.append((name, next(_blocks), disabled))
 
     def add(self, stack: list[tuple[str, int, bool]], name: str, value: str) -> None:
@@ -175,6 +235,27 @@ class _PhilReader:
         if len(words) != 2 or words[0] != "file":
             raise self.fail("only 'include file NAME' is understood")
         path = (self.folder or Path()) / words[1]
-        for found in read_parameter_file(path):
+        try:
+            resolved = path.resolve()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise self.fail(f"there is no such file to include: {words[1]!r} ({error})") from error
+        for name in (path, resolved):
+            if name.suffix not in PARAMETER_FILE_SUFFIXES:
+                raise self.fail(f"{path} is no parameter file; included are {', '.join(PARAMETER_FILE_SUFFIXES)}")
+        above = self.above or _Includes((), [])
+        above = _Includes((*above.chain, Path(self.source).resolve()), above.all)
+        above.all.append(resolved)
+        if resolved in above.chain:
+            raise self.fail(f"{path} includes itself")
+        if len(above.chain) > MOST_LEVELS or len(above.all) > MOST_FILES:
+            raise self.fail(f"more than {MOST_FILES} files are included, or more than {MOST_LEVELS} levels deep")
+        for found in read_parameter_file(path, above):
             prefix = "".join(s[0] + "." for s in stack)
             self.found.append(Assignment(prefix + found.key, found.value, found.source, found.blocks))
+        if len(self.found) > MOST_ASSIGNMENTS:
+            raise self.fail(f"more than {MOST_ASSIGNMENTS} parameters are set")
+
+
+def _shown(word: str) -> str:
+    """A word of a file for a message, if it may be one of PHIL text."""
+    return repr(word) if re.fullmatch(r"[\w.!]{1,60}|[={}]", word) else "something else"
