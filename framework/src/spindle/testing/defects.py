@@ -56,6 +56,8 @@ class Defect:
 def assert_explained_and_mended(defect: Defect, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Import the defective data set, look for the message, import again as the message says, and read an image.
 
+    What was done is not advised once more.
+
     Parameters
     ----------
     defect : Defect
@@ -77,7 +79,11 @@ def assert_explained_and_mended(defect: Defect, folder: Path, caplog: pytest.Log
     if not mend:
         return
     assert any(key in defect.remedy for key in mend), f"{defect.name}: mended by another parameter than the one named"
+    caplog.clear()
     experiments = spindle.run("import", files=files, **{**defect.given, **mend}).experiments
+    told = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    again = [text for text in told if any(f"{key}=" in text for key in mend)]
+    assert not again, f"{defect.name}: advised once more, when it was done: {again}"
     assert experiments is not None and defect.check(experiments), f"not mended by {mend}"
     ImageSequence(experiments[0]).read(0)
 

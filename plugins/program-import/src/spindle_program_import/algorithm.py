@@ -110,6 +110,7 @@ def _check_params(params: Any) -> None:
 def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, reference: Reference | None) -> Experiments:
     from spindle.contracts.format import FormatOptions
 
+    from .advice import given_parameters, still_to_do
     from .build import Builder
     from .checks import centre_faults
     from .files import expand, piped_names
@@ -167,9 +168,14 @@ def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, refe
         raise ModelError(f"input.allow_multiple_sequences=False, but the images make {sweeps} sequences:\n{listing}")
     builder = Builder(params)
     experiments = builder.experiments(runs)
+    is_given = given_parameters(params)
     for note, where in headers.notes.items():
-        context.log.warning("%s%s: %s", where[0], f" and {len(where) - 1} more" if len(where) > 1 else "", note)
-    for note in (*apart, *builder.notes, *centre_faults(experiments)):
+        if text := still_to_do(note, is_given):
+            context.log.warning("%s%s: %s", where[0], f" and {len(where) - 1} more" if len(where) > 1 else "", text)
+    for note in (*apart, *builder.notes):
+        if text := still_to_do(note, is_given):
+            context.log.warning("%s", text)
+    for note in centre_faults(experiments, is_given("geometry.detector.fast_slow_beam_centre")):
         context.log.warning("%s", note)
     report_counts(headers, runs, context)
     return experiments

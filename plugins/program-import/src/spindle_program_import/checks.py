@@ -15,8 +15,18 @@ _FACING = np.cos(np.radians(3.0))
 _NEAR, _FAR = 0.06, 0.5
 
 
-def centre_faults(experiments: Experiments) -> Iterator[str]:
+#: The parameter of the beam centre.
+_PARAMETER = "geometry.detector.fast_slow_beam_centre"
+
+
+def centre_faults(experiments: Experiments, is_given: bool = False) -> Iterator[str]:
     """Faults of beam centres: beside a detector that faces the beam, or written in mm and taken for pixels.
+
+    Parameters
+    ----------
+    experiments : Experiments
+    is_given : bool
+        Whether the user has given the beam centre; else it is that of the headers.
 
     Yields
     ------
@@ -29,14 +39,14 @@ def centre_faults(experiments: Experiments) -> Iterator[str]:
         if key in seen:
             continue
         seen.add(key)
-        text = _centre_fault(experiment.detector, experiment.beam)
+        text = _centre_fault(experiment.detector, experiment.beam, is_given)
         if text:
             images = experiment.imageset
             name = "" if images is None else images.template or images.paths[0]
             yield f"{name}: {text}"
 
 
-def _centre_fault(detector: Detector, beam: Beam) -> str:
+def _centre_fault(detector: Detector, beam: Beam, is_given: bool) -> str:
     """The fault of a detector's beam centre; "" when there is none or the detector has several panels."""
     panel = detector[0]
     if len(detector) > 1 or abs(float(panel.normal @ beam.direction)) < _FACING:
@@ -48,16 +58,20 @@ def _centre_fault(detector: Detector, beam: Beam) -> str:
     off = np.abs(centre / (0.5 * size) - 1.0)
     # What stands in the header as pixels is in mm when it would be the middle then.
     in_mm = np.abs(centre / panel.pixel_size / (0.5 * size) - 1.0)
-    where = "header, the beam centre"
+    where = "the beam centre that was given" if is_given else "header, the beam centre"
     if off.max() > _FAR and in_mm.max() < _NEAR:
         middle, likely = 0.5 * size, centre / panel.pixel_size
         found = f"({centre[0]:g}, {centre[1]:g}) px, which would be near it in mm: {centre[0]:g} mm, {centre[1]:g} mm"
         remedy = (
-            f"taken as it is; if it is mm set geometry.detector.fast_slow_beam_centre={likely[0]:.6g},{likely[1]:.6g}"
+            f"taken as it is; if it is mm, {likely[0]:.6g},{likely[1]:.6g} is what it must be"
+            if is_given
+            else f"taken as it is; if it is mm set {_PARAMETER}={likely[0]:.6g},{likely[1]:.6g}"
         )
         return fault(where, f"one near the middle of the detector ({middle[0]:g}, {middle[1]:g}) px", found, remedy)
     if off.max() > 1.0:
         found = f"({centre[0]:g}, {centre[1]:g}) px"
-        remedy = "taken as it is; if it is wrong set geometry.detector.fast_slow_beam_centre=<fast px>,<slow px>"
+        remedy = "taken as it is"
+        if not is_given:
+            remedy += f"; if it is wrong set {_PARAMETER}=<fast px>,<slow px>"
         return fault(where, f"one within {size[0]} x {size[1]} px, for a detector that faces the beam", found, remedy)
     return ""
