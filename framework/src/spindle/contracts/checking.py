@@ -146,10 +146,7 @@ def read_only(value: Any) -> Any:
         view.flags.writeable = False
         return view
     if isinstance(value, ReflectionTable):
-        table = value.view()
-        for name, column in value.columns.items():
-            table.columns[name] = read_only(column)
-        return table
+        return value.changed(read_only)
     if is_dataclass(value) and not isinstance(value, type) and _holds_arrays(type(value)):
         names = [field.name for field in fields(value)]
         return type(value)(**{name: read_only(getattr(value, name)) for name in names})

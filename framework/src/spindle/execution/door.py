@@ -6,7 +6,7 @@ Kernels trust the columns that index arrays (`id`, `panel`, `bbox`, `shoebox`), 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -20,6 +20,8 @@ __all__ = ["check_experiments", "check_reflections", "numbered_by_identifiers"]
 MAX_COORDINATE = 2**24
 # Half of what a packed index holds, so that sums of indices fit too; cells are below 5,000 A and d above 0.01 A.
 MAX_INDEX = 500_000
+BLOCK = 2**16  # rows that are looked at together: columns of a large file are not kept in memory for this
+AGAIN = "run the step that wrote it again"
 REMEDY = "give the file that belongs to these experiments, or run the step that wrote it again"
 
 
@@ -60,30 +62,63 @@ def check_reflections(table: ReflectionTable, experiments: Experiments | None, n
         as their boxes, or `id` or `panel` name what there is not.
     """
     for column, spec in SCHEMA.items():
-        values = table.get(column)
-        if values is None or spec.dtype != "f8" or np.isfinite(values).all():
-            continue
-        row = int(np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))[0])
-        raise _at_row(name, column, row, values[row], "finite numbers", "run the step that wrote it again")
-    for column, values in table.columns.items():
-        if isinstance(values, Shoeboxes):
-            _check_boxes(values.bbox, f"{column}'s box", name)
-            _check_pixels(values, column, name)
+        if column in table and spec.dtype == "f8":
+            _check(table, column, _not_finite, "finite numbers", AGAIN, name)
+    boxes = dict(_shoeboxes(table))
+    for column, outline in boxes.items():
+        _check_boxes(outline.bbox, f"{column}'s box", name)
+        if len(outline.data):
+            _check_pixels(outline, column, name)
     if "bbox" in table:
-        _check_boxes(table["bbox"], "bbox", name)
+        expected = f"x0 <= x1, y0 <= y1, z0 <= z1 within {MAX_COORDINATE}"
+        _check(table, "bbox", _wrong_boxes, expected, AGAIN, name)
     for column in ("miller_index", "miller_index_asu"):
-        values = table.get(column)
-        if values is not None:
-            for row in np.flatnonzero((np.abs(values.astype(np.int64)) > MAX_INDEX).any(axis=1))[:1]:
-                raise _at_row(
-                    name,
-                    column,
-                    int(row),
-                    values[row],
-                    f"indices within {MAX_INDEX}",
-                    "run the step that wrote it again",
-                )
-    _check_indices(table, experiments, name)
+        if column in table:
+            _check(table, column, _wrong_indices, f"indices within {MAX_INDEX}", AGAIN, name)
+    _check_numbers(table, experiments, boxes, name)
+
+
+def _shoeboxes(table: ReflectionTable) -> Iterator[tuple[str, Shoeboxes]]:
+    """The shoeboxes of a table by column, without their pixels where those are not in memory."""
+    for column in table:
+        deferred = table.deferred(column)
+        values = table[column] if deferred is None else deferred.outline()
+        if isinstance(values, Shoeboxes):
+            yield column, values
+
+
+def _check(
+    table: ReflectionTable,
+    column: str,
+    wrong: Callable[[np.ndarray, slice], np.ndarray],
+    expected: str,
+    remedy: str,
+    name: str,
+) -> None:
+    """Refuse the first row that ``wrong`` finds in a block of a column, given with its place in the table."""
+    start = 0
+    for values in table.blocks(column, BLOCK):
+        bad = wrong(values, slice(start, start + len(values)))
+        for row in np.flatnonzero(bad)[:1]:
+            raise _at_row(name, column, start + int(row), values[row], expected, remedy)
+        start += len(values)
+
+
+def _not_finite(values: np.ndarray, _rows: slice) -> np.ndarray:
+    with np.errstate(invalid="ignore", over="ignore"):
+        if np.isfinite(values.sum()):  # quickly taken; a sum that is not finite may also have overflowed
+            return np.zeros(0, bool)
+    return ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+
+
+def _wrong_boxes(bbox: np.ndarray, _rows: slice) -> np.ndarray:
+    pairs = bbox.reshape(-1, 3, 2)
+    beyond = (bbox < -MAX_COORDINATE).any(axis=1) | (bbox > MAX_COORDINATE).any(axis=1)
+    return np.asarray((pairs[:, :, 1] < pairs[:, :, 0]).any(axis=1) | beyond)
+
+
+def _wrong_indices(index: np.ndarray, _rows: slice) -> np.ndarray:
+    return np.asarray(((index > MAX_INDEX) | (index < -MAX_INDEX)).any(axis=1))
 
 
 def numbered_by_identifiers(table: ReflectionTable, experiments: Experiments | None, name: str) -> ReflectionTable:
@@ -96,9 +131,11 @@ def numbered_by_identifiers(table: ReflectionTable, experiments: Experiments | N
     places = {old: known.get(identifier, -1) for old, identifier in table.identifiers.items() if identifier}
     if "id" not in table or all(new == -1 for new in places.values()) or all(old == new for old, new in places.items()):
         return table
-    ids = table["id"].copy()
-    for old, new in places.items():
-        ids[table["id"] == old] = new if new >= 0 else -2
+    numbers = np.array([*places, 0], np.int64)[: len(places)]
+    order = np.argsort(numbers)
+    position = np.minimum(np.searchsorted(numbers, table["id"], sorter=order), len(numbers) - 1)
+    targets = np.array([new if new >= 0 else -2 for new in places.values()], np.int32)[order]
+    ids = np.where(numbers[order][position] == table["id"], targets[position], table["id"])
     left = int(np.count_nonzero(ids == -2))
     if left:
         logging.getLogger(__name__).info(
@@ -117,11 +154,9 @@ def _at_row(name: str, column: str, row: int, found: object, expected: str, reme
 
 
 def _check_boxes(bbox: np.ndarray, column: str, name: str) -> None:
-    pairs = bbox.reshape(-1, 3, 2).astype(np.int64)
-    wrong = (pairs[:, :, 1] < pairs[:, :, 0]).any(axis=1) | (np.abs(pairs) > MAX_COORDINATE).any(axis=(1, 2))
-    for row in np.flatnonzero(wrong):
+    for row in np.flatnonzero(_wrong_boxes(bbox, slice(None)))[:1]:
         expected = f"x0 <= x1, y0 <= y1, z0 <= z1 within {MAX_COORDINATE}"
-        raise _at_row(name, column, int(row), bbox[row], expected, "run the step that wrote it again")
+        raise _at_row(name, column, int(row), bbox[row], expected, AGAIN)
 
 
 def _check_pixels(boxes: Shoeboxes, column: str, name: str) -> None:
@@ -129,42 +164,59 @@ def _check_pixels(boxes: Shoeboxes, column: str, name: str) -> None:
     held = np.diff(boxes.offsets)
     for row in np.flatnonzero((held != sizes) & (held != 0)):
         expected = f"{sizes[row]} pixels, or none,"
-        raise _at_row(name, column, int(row), int(held[row]), expected, "run the step that wrote it again")
+        raise _at_row(name, column, int(row), int(held[row]), expected, AGAIN)
 
 
-def _check_indices(table: ReflectionTable, experiments: Experiments | None, name: str) -> None:
-    """`id`, `imageset_id` and `panel` name what there is."""
-    n = len(table)
-    ids = table.get("id", np.zeros(n, np.int32))
+def _check_numbers(
+    table: ReflectionTable, experiments: Experiments | None, boxes: Mapping[str, Shoeboxes], name: str
+) -> None:
+    """`id`, `imageset_id` and `panel` name what there is, `miller_index` what the wavelength can reach."""
     for column in ("id", "imageset_id"):
-        values = table.get(column)
-        if values is None:
-            continue
-        for row in np.flatnonzero(values < -1)[:1]:
-            raise _at_row(name, column, int(row), values[row], "-1 or the number of an experiment", REMEDY)
+        if column in table:
+            _check(table, column, lambda v, _: v < -1, "-1 or the number of an experiment", REMEDY, name)
     if experiments is None or not len(experiments):
         return
-    for row in np.flatnonzero(ids >= len(experiments)):
-        raise _at_row(name, "id", int(row), ids[row], f"-1 to {len(experiments) - 1}", REMEDY)
+    count = len(experiments)
+    if "id" in table:
+        _check(table, "id", lambda v, _: v >= count, f"-1 to {count - 1}", REMEDY, name)
+    ids = table.get("id", np.zeros(len(table), np.int32))
     if "miller_index" in table:
         _check_resolution(table, ids, experiments, name)
-    panels = table.get("panel")
-    counts = np.array([len(e.detector) for e in experiments])
-    boxes = [v.panel for v in table.columns.values() if isinstance(v, Shoeboxes)]
-    for values in [panels] * (panels is not None) + boxes:
-        limit = np.where((ids >= 0) & (ids < len(counts)), counts[np.clip(ids, 0, len(counts) - 1)], counts.max())
-        for row in np.flatnonzero((values < 0) | (values >= limit))[:1]:
-            raise _at_row(name, "panel", int(row), values[row], f"0 to {limit[row] - 1}", REMEDY)
+    panels = np.array([len(e.detector) for e in experiments] + [0])
+    panels[-1] = panels.max()  # of rows that belong to no experiment
+
+    def beyond(values: np.ndarray, rows: slice) -> np.ndarray:
+        return np.asarray((values < 0) | (values >= panels[ids[rows]]))
+
+    expected = f"0 to {panels[-1] - 1}" if (panels == panels[-1]).all() else "a panel of the detector of its experiment"
+    if "panel" in table:
+        _check(table, "panel", beyond, expected, REMEDY, name)
+    for shoeboxes in boxes.values():
+        for row in np.flatnonzero(beyond(shoeboxes.panel, slice(None)))[:1]:
+            raise _at_row(name, "panel", int(row), shoeboxes.panel[row], expected, REMEDY)
 
 
 def _check_resolution(table: ReflectionTable, ids: np.ndarray, experiments: Experiments, name: str) -> None:
     """No index lies beyond what the wavelength can reach (half of it, with a fifth to spare for odd models)."""
+    settings = np.zeros((len(experiments) + 1, 3, 3))
+    limits = np.full(len(experiments) + 1, np.inf)
     for number, experiment in enumerate(experiments):
-        if experiment.crystal is None:
-            continue
-        rows = np.flatnonzero(ids == number)
-        spacing = np.linalg.norm(table["miller_index"][rows] @ experiment.crystal.A.T, axis=1)
-        for row in np.flatnonzero(spacing > 2.4 / experiment.beam.wavelength)[:1]:
-            expected = f"no d below half the wavelength ({experiment.beam.wavelength:g} A / 2) in the crystal's cell"
-            found = f"{table['miller_index'][rows[row]].tolist()} with d = {1 / spacing[row]:.3g} A"
-            raise _at_row(name, "miller_index", int(rows[row]), found, expected, REMEDY)
+        if experiment.crystal is not None:
+            settings[number] = experiment.crystal.A
+            limits[number] = 2.4 / experiment.beam.wavelength
+
+    def spacing(index: np.ndarray, number: np.ndarray) -> np.ndarray:
+        return np.asarray(
+            np.linalg.norm(np.matmul(settings[number], index[:, :, None].astype(np.float64))[:, :, 0], axis=1)
+        )
+
+    start = 0
+    for index in table.blocks("miller_index", BLOCK):
+        numbers = ids[start : start + len(index)]
+        reached = spacing(index, numbers)
+        for row in np.flatnonzero(reached > limits[numbers])[:1]:
+            wavelength = experiments[int(numbers[row])].beam.wavelength
+            expected = f"no d below half the wavelength ({wavelength:g} A / 2) in the crystal's cell"
+            found = f"{index[row].tolist()} with d = {1 / reached[row]:.3g} A"
+            raise _at_row(name, "miller_index", start + int(row), found, expected, REMEDY)
+        start += len(index)

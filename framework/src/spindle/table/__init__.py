@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .deferred import Deferred, Selected
 from .flags import BAD_FOR_REFINEMENT, BAD_FOR_SCALING, BAD_SHOEBOX, INTEGRATED, Flag, MaskCode
 from .reflections import ReflectionTable
 from .schema import SCHEMA, ColumnSpec
@@ -14,8 +15,10 @@ __all__ = [
     "INTEGRATED",
     "SCHEMA",
     "ColumnSpec",
+    "Deferred",
     "Flag",
     "MaskCode",
     "ReflectionTable",
+    "Selected",
     "Shoeboxes",
 ]

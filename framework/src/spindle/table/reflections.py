@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spindle.errors import MissingColumn, ShapeError
 
+from .deferred import Changed, Deferred, selected
 from .flags import Flag
 from .schema import SCHEMA
 from .shoeboxes import Shoeboxes
@@ -21,7 +22,8 @@ class ReflectionTable:
     """Columns of equal length, with the identifiers of the experiments they belong to.
 
     Columns are numpy arrays with one row per reflection; the column ``shoebox`` is a `Shoeboxes`; text columns are
-    object arrays of str. Standard columns are converted to the dtype of `SCHEMA` when they are set.
+    object arrays of str. Standard columns are converted to the dtype of `SCHEMA` when they are set. Columns of a large file
+    are read when they are first asked for, and stay in memory then; `peek` and `blocks` look at them without keeping them.
 
     Parameters
     ----------
@@ -59,12 +61,15 @@ class ReflectionTable:
 
     def __getitem__(self, name: str) -> Any:
         try:
-            return self._columns[name]
+            values = self._columns[name]
         except KeyError:
             raise MissingColumn(name, sorted(self._columns)) from None
+        if isinstance(values, Deferred):
+            values = self._columns[name] = values.value()
+        return values
 
     def __setitem__(self, name: str, values: Any) -> None:
-        if not isinstance(values, Shoeboxes):
+        if not isinstance(values, Shoeboxes | Deferred):
             values = np.asarray(values)
             spec = SCHEMA.get(name)
             if spec is not None:
@@ -85,14 +90,48 @@ class ReflectionTable:
     def __repr__(self) -> str:
         return f"ReflectionTable({len(self)} rows: {', '.join(sorted(self._columns))})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_columns": dict(self.columns)}
+
     @property
-    def columns(self) -> dict[str, Any]:
-        """The columns by name (the table's own dictionary: do not add to it)."""
-        return self._columns
+    def columns(self) -> Columns:
+        """The columns by name; their values are read when they are taken."""
+        return Columns(self)
 
     def get(self, name: str, default: Any = None) -> Any:
         """A column or `default`."""
-        return self._columns.get(name, default)
+        return self[name] if name in self._columns else default
+
+    def peek(self, name: str) -> Any:
+        """A column as it is in memory, or read and not kept: for a single look."""
+        values = self._columns.get(name)
+        if not isinstance(values, Deferred):
+            return self[name]
+        return values.read(0, len(values)) if values.held is None else values.held
+
+    def blocks(self, name: str, rows: int = 2**18) -> Iterator[Any]:
+        """A column in blocks of rows, of which none is kept: for a single pass; nothing for a table without rows."""
+        values = self._columns.get(name)
+        if isinstance(values, Deferred) and values.held is None:
+            yield from values.blocks(rows)
+            return
+        values = self[name]
+        if isinstance(values, Shoeboxes):
+            yield from (values.part(i, min(i + rows, len(self))) for i in range(0, len(self), rows))
+        else:
+            yield from (values[i : i + rows] for i in range(0, len(self), rows))
+
+    def deferred(self, name: str) -> Deferred | None:
+        """What stands for a column that is not in memory yet, None for others."""
+        values = self._columns.get(name)
+        return values if isinstance(values, Deferred) and values.held is None else None
+
+    def changed(self, change: Callable[[Any], Any]) -> ReflectionTable:
+        """A view whose columns are what ``change`` makes of each; of those not in memory when they are asked for."""
+        table = self.view()
+        for name, values in self._columns.items():
+            table._columns[name] = Changed(values, change) if isinstance(values, Deferred) else change(values)
+        return table
 
     def copy(self) -> ReflectionTable:
         """A table with copies of all columns."""
@@ -124,8 +163,7 @@ class ReflectionTable:
         rows = rows.astype(np.int64, copy=False)
         table = ReflectionTable(identifiers=self.identifiers)
         table._length = len(rows)
-        for name, values in self._columns.items():
-            table._columns[name] = values.select(rows) if isinstance(values, Shoeboxes) else values[rows]
+        table._columns = selected(self._columns, rows)
         return table
 
     @staticmethod
@@ -158,11 +196,9 @@ class ReflectionTable:
         result = ReflectionTable(identifiers=identifiers)
         result._length = sum(len(t) for t in filled)
         for name in dict.fromkeys(n for t in filled for n in t):
-            parts = [t.get(name) for t in filled]
-            if any(p is None for p in parts):
-                if name not in SCHEMA:
-                    continue
-                parts = [SCHEMA[name].zeros(len(t)) if p is None else p for p, t in zip(parts, filled, strict=True)]
+            if any(name not in t for t in filled) and name not in SCHEMA:
+                continue
+            parts: list[Any] = [t.peek(name) if name in t else SCHEMA[name].zeros(len(t)) for t in filled]
             join = Shoeboxes.concatenate if isinstance(parts[0], Shoeboxes) else np.concatenate
             result._columns[name] = join(parts)
         return result
@@ -193,7 +229,7 @@ class ReflectionTable:
         import pandas
 
         data: dict[str, Any] = {}
-        for name, values in self._columns.items():
+        for name, values in self.columns.items():
             if isinstance(values, Shoeboxes):
                 continue
             if values.ndim == 1:
@@ -202,6 +238,25 @@ class ReflectionTable:
                 flat = values.reshape(len(values), -1)
                 data.update({f"{name}.{i}": flat[:, i] for i in range(flat.shape[1])})
         return pandas.DataFrame(data)
+
+
+class Columns(Mapping[str, Any]):
+    """The columns of a table as a mapping that reads none before it is taken."""
+
+    def __init__(self, table: ReflectionTable) -> None:
+        self._table = table
+
+    def __getitem__(self, name: str) -> Any:
+        return self._table[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._table))
+
+    def __len__(self) -> int:
+        return len(list(self._table))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._table
 
 
 __all__ = ["Flag", "ReflectionTable"]

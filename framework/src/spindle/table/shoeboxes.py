@@ -77,11 +77,20 @@ class Shoeboxes:
         shape = (z1 - z0, y1 - y0, x1 - x0) if part.stop > part.start else (0, 0, 0)
         return self.data[part].reshape(shape), self.mask[part].reshape(shape), self.background[part].reshape(shape)
 
+    def part(self, start: int, stop: int) -> Shoeboxes:
+        """The shoeboxes of consecutive rows; memory is shared."""
+        first, last = int(self.offsets[start]), int(self.offsets[stop])
+        return Shoeboxes(
+            self.panel[start:stop], self.bbox[start:stop], self.offsets[start : stop + 1] - first, self.data[first:last],
+            self.mask[first:last], self.background[first:last],
+        )  # fmt: skip
+
     def select(self, indices: np.ndarray) -> Shoeboxes:
         """The shoeboxes of some rows (mask or indices), copied."""
         indices = np.asarray(indices)
         if indices.dtype == np.bool_:
             indices = np.flatnonzero(indices)
+        indices = np.arange(len(self))[indices]  # counted from the end, and refused beyond it, as numpy does
         starts = self.offsets[indices]
         lengths = self.offsets[indices + 1] - starts
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

@@ -60,7 +60,7 @@ def column_statistics(table: ReflectionTable) -> Table:
     """Minimum, maximum and mean of every column; of vectors element by element, of integers the rounded mean."""
     rows: list[list[str]] = []
     for name in sorted(table.columns):
-        values = table[name]
+        values = table.peek(name)
         if isinstance(values, Shoeboxes):
             rows += _shoebox_rows(name, values)
             continue
@@ -119,8 +119,10 @@ def list_reflections(table: ReflectionTable, columns: tuple[str, ...], limit: in
     first = ("id", "panel", "miller_index", "d", "flags")
     names = [name for name in (columns or sorted(table.columns, key=lambda c: (c not in first, c))) if name in table]
     cells: list[list[str]] = []
+    headers: list[str] = []
     for name in names:
-        values = table[name]
+        values = next(table.blocks(name, max(n, 1))) if len(table) else table[name]
+        headers.append(f"{name} (pixels)" if isinstance(values, Shoeboxes) else name)
         if isinstance(values, Shoeboxes):
             cells.append([str(int(v)) for v in np.diff(values.offsets[: n + 1])])
         elif np.asarray(values).dtype.kind in "biuf":
@@ -128,5 +130,4 @@ def list_reflections(table: ReflectionTable, columns: tuple[str, ...], limit: in
         else:
             cells.append([str(v) for v in values[:n]])
     rows = [list(row) for row in zip(*cells, strict=True)]
-    headers = [f"{name} (pixels)" if isinstance(table[name], Shoeboxes) else name for name in names]
     return Table(f"{n} of {len(table)} reflections:", headers, rows, key="reflections")
