@@ -151,7 +151,10 @@ def prepare_intensities(
         table = keep(table, ~in_ice_ring(table["d"]), "on ice rings")
     if not len(table):
         reasons = ", ".join(f"{n} {reason}" for reason, n in dropped.items())
-        raise UserError(f"no reflection with usable {kind} intensities is left ({reasons or 'the table is empty'})")
+        raise UserError(
+            f"no reflection with usable {kind} intensities is left ({reasons or 'the table is empty'}); the log of the step that wrote "
+            "the reflections tells why, and its parameters what to measure or keep"
+        )
     factors = {name: _factor(table, name) for name in names}
     good = np.logical_and.reduce([(f > SMALLEST) & (f < LARGEST) for f in factors.values()])
     table = keep(table, good, "corrections not positive")

@@ -34,7 +34,8 @@ def problems_of(statistics: MergingStatistics, sigma_factor: float = 1.0) -> lis
     best = max(ratios, default=overall.i_over_sigma)
     if np.isfinite(best) and best < MIN_I_OVER_SIGMA:
         found.append(f"the mean I/sigma is {overall.i_over_sigma:.1f} ({best:.1f} in the best shell)")
-    if overall.n_half >= 2 * MIN_REFLECTIONS and not overall.cc_half_significant:
+    known = overall.n_half >= 2 * MIN_REFLECTIONS and np.isfinite(overall.cc_half)
+    if known and not overall.cc_half_significant:
         found.append(f"CC1/2 is {overall.cc_half:.2f}, no more than noise gives (up to {overall.cc_half_critical:.2f})")
     if overall.multiplicity > 1 and np.isnan(overall.r_merge) and overall.n_observations > overall.n_unique:
         found.append("the intensities of equivalents add up to nothing, so that R factors have no meaning")

@@ -193,7 +193,10 @@ def collect(
     rows = np.flatnonzero(~(filtered.excluded | filtered.user_excluded))
     rows = rows[np.argsort(table["id"][rows], kind="stable")]
     if len(rows) == 0:
-        raise ModelError("scale: no reflection passed the filters; see cut_data and exclude_images")
+        reasons = ", ".join(f"{n} {reason}" for reason, n in filtered.counts.items() if n)
+        raise ModelError(
+            f"scale: none of the {len(table)} reflections can be scaled ({reasons}); see cut_data and exclude_images"
+        )
     number = table["id"][rows].astype(np.int64)
     bounds = np.searchsorted(number, np.arange(len(experiments) + 1))
     empty = [k for k in range(len(experiments)) if bounds[k] == bounds[k + 1]]

@@ -44,22 +44,14 @@ def join_tables(experiments: Experiments, tables: Sequence[ReflectionTable]) -> 
         joined.append(view)
     table = ReflectionTable.concatenate(joined)
     table.identifiers = dict(experiments.identifiers)
-    missing = [k for k in range(len(experiments)) if not np.any(table["id"] == k)]
-    if missing:
-        raise UserError(
-            f"scale: experiment {missing[0]} of {len(experiments)} has no reflections in the {len(tables)} reflection "
-            "file(s); give the reflection files that belong to the experiment files"
-        )
     return table.select(table["id"] >= 0) if np.any(table["id"] < 0) else table
 
 
 def select_datasets(
     experiments: Experiments, table: ReflectionTable, params: Params
 ) -> tuple[Experiments, ReflectionTable]:
-    """Apply ``dataset_selection``; what is not selected is dropped."""
+    """Apply ``dataset_selection``; what is not selected is dropped, and what is has to have reflections."""
     use, leave = params.dataset_selection.use_datasets, params.dataset_selection.exclude_datasets
-    if use is None and leave is None:
-        return experiments, table
     for name, given in (("use_datasets", use), ("exclude_datasets", leave)):
         wrong = [k for k in given or () if not 0 <= k < len(experiments)]
         if wrong:
@@ -69,6 +61,16 @@ def select_datasets(
     kept = [k for k in range(len(experiments)) if (use is None or k in use) and k not in (leave or ())]
     if not kept:
         raise ParameterError("dataset_selection: no data set is left")
+    missing = [k for k in kept if not np.any(table["id"] == k)]
+    if missing:
+        numbers = ",".join(map(str, sorted({*(leave or ()), *missing})))
+        remedy = f", or leave out what has none with dataset_selection.exclude_datasets={numbers}"
+        raise UserError(
+            f"scale: there are no reflections of data set {', '.join(map(str, missing))} of 0 to {len(experiments) - 1}; give the "
+            f"reflection files that belong to the experiment files{remedy if len(kept) > len(missing) else ''}"
+        )
+    if len(kept) == len(experiments):
+        return experiments, table
     new = np.full(len(experiments), -1, dtype=np.int32)
     new[kept] = np.arange(len(kept))
     experiments = Experiments(experiments[k] for k in kept)

@@ -80,9 +80,8 @@ def analyse(data: Prepared, params: Any, rng: np.random.Generator, log: Any) -> 
     rows = np.flatnonzero(data.keep)
     if len(rows) < MIN_REFLECTIONS:
         raise UserError(
-            f"symmetry: only {len(rows)} reflections are left for the analysis; choose the group with laue_group=, or "
-            "None to keep "
-            "the present one, or set d_min=None"
+            f"symmetry: {len(rows)} of {len(data.keep)} reflections are fit for the analysis, which needs {MIN_REFLECTIONS}; choose the "
+            "group with laue_group=, or None to keep the present one, or set d_min=None"
         )
     hkl, value, variance = data.hkl[rows], data.normalised[rows], data.normalised_sigma[rows] ** 2
     groups = group_equivalents(hkl, "P -1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spindle.merging import group_equivalents, half_means, merge_groups
+from spindle.merging import correlation, group_equivalents, half_means, merge_groups
 
 MAX_BINS, MIN_PER_BIN = 100, 10
 SIGNIFICANCE = 0.1
@@ -39,7 +39,7 @@ def resolution_limits(
         for part in parts:
             good = part[np.isfinite(first[part]) & np.isfinite(second[part])]
             n = len(good)
-            value = float(np.corrcoef(first[good], second[good])[0, 1]) if n > 4 else np.nan
+            value = correlation(first[good], second[good]) if n > 4 else np.nan
             cc.append(value)
             weight.append(np.sqrt(n - 3.0) if n > 4 and np.isfinite(value) else 0.0)
         by_cc = _tanh_crossing(centre, np.array(cc), np.array(weight), min_cc)
