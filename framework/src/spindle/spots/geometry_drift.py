@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from spindle.contracts.refiner import RefinementResult
-from spindle.models import Detector, Experiments
+from spindle.models import Detector, Experiment, Experiments
 from spindle.symmetry import primitive_operator
 
-__all__ = ["Drift", "drifts", "panel_of_beam"]
+__all__ = ["Drift", "Place", "drift_warning", "drifts", "given_places", "panel_of_beam", "place_of", "remember_given"]
+
+#: Key of the extra values of images, also in experiment files: where the detector stood before the spots were indexed.
+_KEY = "geometry_before_indexing"
 
 #: Distances in headers are good to some tenths of a percent (stages have encoders); those of electron microscopes are
 #: effective lengths of lenses and good to some percent only.
@@ -23,6 +28,102 @@ LARGEST_TILT_DEG, LARGEST_TILT_FOR_ELECTRONS_DEG = 1.5, 5.0
 LARGEST_SHIFT_ROWS = 0.25
 #: A change below this many standard deviations is none.
 SIGNIFICANT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a detector stands.
+
+    Attributes
+    ----------
+    panel : int
+        That the beam hits.
+    centre : (float, float) or None
+        Beam centre on it, pixels (fast, slow); None where the beam misses its plane.
+    distance : float
+        Of its plane from the sample, mm.
+    normal : (float, float, float)
+        Of its plane.
+    is_confirmed : bool
+        Whether indices with another origin were found to fit worse.
+    is_of_headers : bool
+        Whether it is what was known before indexing, or only what a program was given.
+    """
+
+    panel: int
+    centre: tuple[float, float] | None
+    distance: float
+    normal: tuple[float, float, float]
+    is_confirmed: bool = False
+    is_of_headers: bool = False
+
+
+def place_of(experiment: Experiment, panel: int | None = None) -> Place:
+    """Where the detector of an experiment stands, by the panel that the beam hits or another one."""
+    detector, s0 = experiment.detector, experiment.beam.s0
+    number = panel_of_beam(detector, s0) if panel is None or panel >= len(detector) else panel
+    hit = detector[number]
+    centre = detector.beam_centre_px(s0, number)
+    return Place(
+        number,
+        None if centre is None else (float(centre[0]), float(centre[1])),
+        abs(float(hit.directed_distance)),
+        (float(hit.normal[0]), float(hit.normal[1]), float(hit.normal[2])),
+    )
+
+
+def remember_given(experiments: Experiments, given: Sequence[Experiment], confirmed: bool) -> Experiments:
+    """Write into the images of experiments where the detector stood before indexing, for later refinements.
+
+    Parameters
+    ----------
+    experiments : Experiments
+        Indexed.
+    given : sequence of Experiment
+        The sweeps before; the images of each experiment are those of one of them.
+    confirmed : bool
+        Whether indices with another origin fit worse: the beam centre is then right, whatever the headers say, and
+        that after indexing is written.
+    """
+    for sweep in given:
+        users = [i for i, e in enumerate(experiments) if e.imageset is sweep.imageset]
+        if sweep.imageset is None or sweep.is_still or not users:
+            continue
+        place = place_of(sweep)
+        centre = place_of(experiments[users[0]], place.panel).centre if confirmed else place.centre
+        value = {
+            "panel": place.panel,
+            "beam_centre_px": None if centre is None else list(centre),
+            "distance_mm": place.distance,
+            "normal": list(place.normal),
+            "origin_of_indices_confirmed": confirmed,
+        }
+        images = replace(sweep.imageset, extra={**sweep.imageset.extra, _KEY: value})
+        experiments = experiments.with_model(sweep.imageset, images)
+    return experiments
+
+
+def given_places(experiments: Experiments) -> list[Place]:
+    """Where detectors stood before indexing, for each experiment; where they stand now if nothing is known of that."""
+    return [_remembered(e) or place_of(e) for e in experiments]
+
+
+def _remembered(experiment: Experiment) -> Place | None:
+    value: Any = None if experiment.imageset is None else experiment.imageset.extra.get(_KEY)
+    try:
+        centre = value["beam_centre_px"]
+        normal = np.array(value["normal"], dtype=np.float64).reshape(3)
+        place = Place(
+            int(value["panel"]),
+            None if centre is None else (float(centre[0]), float(centre[1])),
+            float(value["distance_mm"]),
+            (float(normal[0]), float(normal[1]), float(normal[2])),
+            bool(value["origin_of_indices_confirmed"]),
+            True,
+        )
+    except (TypeError, KeyError, ValueError, IndexError):  # written by nobody, or by somebody else
+        return None
+    return place if 0 <= place.panel < len(experiment.detector) and place.distance > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +180,16 @@ class Drift:
         """Whether the beam centre moved by what may make the indices those of another row."""
         return self.shift_rows > LARGEST_SHIFT_ROWS and self.shift_px > max(1.0, SIGNIFICANT * self.shift_sd_px)
 
-    def texts(self) -> list[str]:
-        """What is suspicious, in words with numbers; empty when nothing is."""
+    def texts(self, beam_centre: bool = True) -> list[str]:
+        """What is suspicious, in words with numbers; empty when nothing is.
+
+        Parameters
+        ----------
+        beam_centre : bool
+            Whether a shift of the beam centre is suspicious; it is not where other indices were found to fit worse.
+        """
         found = []
-        if self.is_shifted:
+        if beam_centre and self.is_shifted:
             assert self.old_centre is not None and self.new_centre is not None
             found.append(
                 f"the beam centre moved from {self.old_centre[0]:.1f}, {self.old_centre[1]:.1f} to "
@@ -102,40 +209,41 @@ class Drift:
         return found
 
 
-def drifts(before: Experiments, after: Experiments, result: RefinementResult | None) -> list[Drift]:
+def drifts(before: Sequence[Experiment | Place], after: Experiments, result: RefinementResult | None) -> list[Drift]:
     """Compare the detectors of experiments before and after refinement.
 
     Parameters
     ----------
-    before, after : Experiments
-        In the same order; those after have crystals.
+    before : sequence of Experiment or Place
+        As many as experiments after, in the same order.
+    after : Experiments
+        With crystals.
     result : RefinementResult or None
         The last refinement, for standard deviations.
     """
     found = []
     for number, detector in enumerate(after.unique("detector"), 1):
         users = after.indices_with("detector", detector)
-        old, new = before[users[0]], after[users[0]]
+        new = after[users[0]]
+        given = before[users[0]]
+        old = given if isinstance(given, Place) else place_of(given, panel_of_beam(detector, new.beam.s0))
+        now = place_of(new, old.panel)
         sd = _deviations(result, f"Detector{number}")
-        panel = panel_of_beam(detector, new.beam.s0)
-        size = float(detector[panel].pixel_size.min())
-        distance = abs(float(detector[panel].directed_distance))
+        size = float(detector[now.panel].pixel_size.min())
         rows = [
             np.linalg.norm(np.linalg.inv(_primitive(after[i])), axis=0).min()
             for i in users
             if after[i].crystal is not None
         ]
-        row = min(rows) * new.beam.wavelength * distance / size if rows else np.inf
-        centres = [e.detector.beam_centre_px(e.beam.s0, panel) for e in (old, new)]
-        old_normal, new_normal = (e.detector[panel].normal for e in (old, new))
+        row = min(rows) * new.beam.wavelength * now.distance / size if rows else np.inf
         found.append(
             Drift(
                 tuple(users),
-                None if centres[0] is None else (float(centres[0][0]), float(centres[0][1])),
-                None if centres[1] is None else (float(centres[1][0]), float(centres[1][1])),
+                old.centre,
+                now.centre,
                 float(row),
-                (abs(float(old.detector[panel].directed_distance)), distance),
-                float(np.degrees(np.arccos(np.clip(old_normal @ new_normal, -1, 1)))),
+                (old.distance, now.distance),
+                float(np.degrees(np.arccos(np.clip(np.dot(old.normal, now.normal), -1, 1)))),
                 sd.get("Dist", 0.0),
                 max(sd.get("Shift1", 0.0), sd.get("Shift2", 0.0)) / size,
                 float(np.degrees(max(sd.get("Tau2", 0.0), sd.get("Tau3", 0.0)) / 1000)),
@@ -143,6 +251,24 @@ def drifts(before: Experiments, after: Experiments, result: RefinementResult | N
             )
         )
     return found
+
+
+def drift_warning(texts: Sequence[str], reference: str) -> str:
+    """The warning for the user.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Those of `Drift.texts`, of all detectors.
+    reference : str
+        What the geometry was compared with, as in "far from ...".
+    """
+    return (
+        f"WARNING: refinement has taken the geometry far from {reference}: {'; '.join(texts)}. Either {reference} is wrong, or the "
+        "index is that of another beam centre, a row of spots away, and the cell is wrong by some percent. Run spindle "
+        "search_beam_position with the imported experiments and the spots, and index again with its optimised.expt; compare distance and "
+        "cell with what is known (geometry.detector.distance= for spindle import)"
+    )
 
 
 def _primitive(experiment: object) -> np.ndarray:

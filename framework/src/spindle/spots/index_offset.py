@@ -21,6 +21,8 @@ __all__ = ["OffsetTest", "Origin", "compare_origins"]
 
 #: The mean shift must make up for at least this part of a lattice vector, and what turns away for at most that part.
 LEAST_MEAN, LARGEST_SPREAD = 0.5, 0.45
+#: Another origin is better beyond doubt when its misfit is this many times smaller, by this many standard deviations.
+GAIN, SIGNIFICANT = 1.5, 5.0
 #: Origins that are refined until nothing changes.
 N_FINALISTS = 2
 
@@ -82,6 +84,16 @@ class OffsetTest:
             return -np.inf
         n = 3 * min(self.here.n_reflections, self.rival.n_reflections)
         return float(np.log(max(self.gain, 1e-12)) / (2 / np.sqrt(max(n, 1))))
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the origin is right beyond doubt: no other can be meant, or all others fit worse."""
+        return self.rival is None or self.significance < -SIGNIFICANT
+
+    @property
+    def is_refuted(self) -> bool:
+        """Whether another origin fits better beyond doubt."""
+        return self.rival is not None and self.gain > GAIN and self.significance > SIGNIFICANT
 
 
 def compare_origins(experiments: Experiments, table: ReflectionTable, refine: Refine) -> OffsetTest | None:

@@ -14,6 +14,7 @@ from spindle.models import Crystal, Experiments
 from spindle.models.experiment import derived_identifier
 from spindle.params import Auto
 from spindle.spots.max_cell import estimate_max_cell
+from spindle.spots.short_refinement import Refinement
 from spindle.symmetry import ChangeOfBasis, constrain_crystal, primitive_operator
 from spindle.table import Flag, ReflectionTable
 
@@ -21,7 +22,6 @@ from .assignment import assign
 from .known_symmetry import KnownSymmetry
 from .orientation import misorientation_deg
 from .preparation import place_in_reciprocal_space, prepare
-from .refinement import Refinement
 from .report_text import indexed_table, lattice_counts, models_text
 from .search import LatticeSearch
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from spindle.models import Experiments
+from spindle.models import Crystal, Experiments
+from spindle.symmetry import cell_parameters, niggli_cell, primitive_operator
 
 #: RMSDs above these are suspicious: predicted spots miss the observed ones. In angle both must be exceeded.
 SUSPICIOUS_RMSD_PX = 3.0
@@ -18,6 +19,44 @@ MUCH_BETTER, MORE = 1.3, 0.15
 
 #: A sweep with less than this part of the indexed fraction of the best one has another crystal.
 UNLIKE = 0.6
+
+
+#: A cell that is larger or smaller than the known one by this part, all edges alike to this part of it, is on another scale.
+OTHER_SCALE, ALIKE = 0.01, 0.3
+
+
+def scale_text(crystal: Crystal, known: tuple[float, ...] | None, wavelength: float) -> str:
+    """The warning that the refined cell is the known one on another scale; "" when it is not.
+
+    Positions of spots depend on the ratio of wavelength and cell only, so that a wrong wavelength gives all edges the same error.
+
+    Parameters
+    ----------
+    crystal : Crystal
+        Refined.
+    known : (6,) float or None
+        The cell that the user gave, angstrom and degrees.
+    wavelength : float
+        angstrom
+    """
+    if known is None:
+        return ""
+    operator = primitive_operator(crystal.space_group).matrix
+    given = Crystal.from_cell(known, np.eye(3), "P 1")
+    cells = [np.array(niggli_cell(cell_parameters(operator @ rows))) for rows in (crystal.real_space, given.real_space)]
+    ratios = cells[0][:3] / cells[1][:3]
+    ratio = float(np.cbrt(np.prod(ratios)))
+    alike = (
+        np.abs(ratios / ratio - 1).max() < ALIKE * abs(ratio - 1) and np.abs(cells[0][3:] - cells[1][3:]).max() < 1.0
+    )
+    if abs(ratio - 1) < OTHER_SCALE or not alike:
+        return ""
+    found = " ".join(f"{v:.3f}" for v in crystal.cell)
+    return (
+        f"WARNING: the cell {found} is the known one, {' '.join(f'{v:g}' for v in known)}, times {ratio:.4f}. Positions of spots "
+        f"tell the ratio of cell and wavelength only: the wavelength, {wavelength:.5g} A, is probably wrong by that factor. If so, import again "
+        f"with geometry.beam.wavelength={wavelength / ratio:.5g}; if not, the distance (of stills or few images) or the known cell is wrong"
+    )
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +13,7 @@ from spindle.contracts.refiner import RefinementError
 from spindle.execution import Executor
 from spindle.models import Crystal, Experiments
 from spindle.params import Auto
+from spindle.spots.short_refinement import Refinement, quiet, thin
 from spindle.table import Flag, ReflectionTable
 
 from .assignment import assign
@@ -22,7 +21,6 @@ from .candidates import candidate_bases
 from .known_symmetry import KnownSymmetry
 from .non_primitive import smaller_cell
 from .orientation import misorientation_deg
-from .refinement import Refinement, thin
 from .scoring import Solution, rank
 
 #: A candidate with fewer indexed spots says nothing.
@@ -240,17 +238,6 @@ def _first_turn(sweeps: Experiments, table: ReflectionTable) -> np.ndarray:
         if end - start > 2 * np.pi * 1.0001:
             inside &= (table["imageset_id"] != number) | (phi < start + 2 * np.pi)
     return inside
-
-
-@contextmanager
-def quiet() -> Any:
-    """Keep the messages of trials out of the log."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.INFO))
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def optimise_vectors(vectors: np.ndarray, rlp: np.ndarray, n_steps: int = 10) -> np.ndarray:

@@ -13,10 +13,10 @@ from spindle.contracts.indexing import IndexingError
 from spindle.errors import UserError
 from spindle.models import Experiment, Experiments
 from spindle.report import Table
+from spindle.spots.short_refinement import quiet
 from spindle.table import ReflectionTable
 
 from .indexer import Indexed
-from .search import quiet
 
 #: Stills and lines of reasons that are listed.
 MOST_SHOWN = 200

@@ -11,13 +11,12 @@ import numpy as np
 from spindle.contracts.refiner import RefinementResult
 from spindle.errors import SpindleError, UserError
 from spindle.models import Experiments
-from spindle.spots.geometry_drift import Drift, drifts, panel_of_beam
+from spindle.spots.geometry_drift import Drift, drift_warning, drifts, panel_of_beam, remember_given
 from spindle.spots.index_offset import OffsetTest, compare_origins
+from spindle.spots.short_refinement import Refinement, quiet, thin
 from spindle.table import ReflectionTable
 
 from .indexer import Indexed
-from .refinement import Refinement, thin
-from .search import quiet
 
 #: Another origin of the indices is believed when its misfit is this many times smaller (when it also brings the beam
 #: centre nearer to that of the headers; else the second number), by this many standard deviations.
@@ -58,8 +57,10 @@ def verify(part: Indexed, params: Any, context: Any, index_again: IndexAgain) ->
     index_again : callable
         Indexes the same spots with the beam centre of other sweeps.
     """
-    if part.last is None or any(sweep.is_still for sweep in part.given) or not params.diagnosis.test_geometry:
+    if part.last is None or any(sweep.is_still for sweep in part.given):
         return Verified(part)
+    if not params.diagnosis.test_geometry:
+        return Verified(replace(part, experiments=remember_given(part.experiments, part.given, False)))
     first = part
     test = None
     for _ in range(MOST_MOVES):
@@ -71,15 +72,15 @@ def verify(part: Indexed, params: Any, context: Any, index_again: IndexAgain) ->
         if better is None:
             break
         part = better
-    if part is not first:
-        part = replace(part, given=first.given)
-        return Verified(part, [_mended_text(first, part)])
-    return Verified(part, _what_is_suspicious(part, test, context))
+    mended = part is not first
+    confirmed = mended or _is_confirmed(test)
+    part = replace(part, given=first.given, experiments=remember_given(part.experiments, first.given, confirmed))
+    return Verified(part, [_mended_text(first, part)] if mended else _what_is_suspicious(part, test, context))
 
 
 def _is_confirmed(test: OffsetTest | None) -> bool:
     """Whether other origins of the indices fit worse beyond doubt."""
-    return test is not None and (test.rival is None or test.significance < -SIGNIFICANT)
+    return test is not None and test.is_confirmed
 
 
 def _other_origins(part: Indexed, params: Any, context: Any) -> OffsetTest | None:
@@ -239,14 +240,7 @@ def _what_is_suspicious(part: Indexed, test: OffsetTest | None, context: Any) ->
             texts.append(f"{'; '.join(own)}{which}")
     warnings = []
     if texts:
-        warnings.append(
-            "WARNING: refinement has taken the geometry far from that of the images' headers: "
-            + "; ".join(texts)
-            + ". "
-            "Either the headers are wrong, or the index is that of another beam centre, a row of spots away, and the cell is wrong "
-            "by some percent. Run spindle search_beam_position with the same files and index again with its optimised.expt; compare "
-            "distance and cell with what is known (geometry.detector.distance= for spindle import)"
-        )
+        warnings.append(drift_warning(texts, "that of the images' headers"))
     rival_fits = test is not None and test.rival is not None and not confirmed
     if rival_fits and any(d.is_shifted for d in found):
         assert test is not None and test.rival is not None

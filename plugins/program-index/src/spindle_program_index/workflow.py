@@ -16,7 +16,7 @@ from spindle.table import ReflectionTable
 
 from .diagnosis import count_indexed, moved_beam
 from .indexer import Indexed, Indexer
-from .quality import alternatives, causes, is_absurd, is_much_better, sweeps_of_other_crystals, warning_text
+from .quality import alternatives, causes, is_absurd, is_much_better, scale_text, sweeps_of_other_crystals, warning_text
 from .report_text import lattice_table
 from .stills import failure_text, groups_of, index_stills, name_of, settings_for_a_still, together_text
 from .unavailable import refuse_unavailable
@@ -50,6 +50,9 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
     parts, told = _indexed_parts(sweeps, spots, params, context, crystals)
     summary: dict[str, Any] = {}
     for part in parts:
+        known = params.indexing.known_symmetry.unit_cell
+        if text := scale_text(part.experiments[0].crystal, known, part.experiments[0].beam.wavelength):
+            part.warnings = [*part.warnings, text]
         warning = _judge(part, params, context)
         for text in part.warnings:
             context.log.warning("%s", text)

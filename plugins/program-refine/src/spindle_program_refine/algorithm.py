@@ -16,6 +16,7 @@ from spindle.params import Auto, Bool, Int, Ints, Params, ShortName, Str, String
 from spindle.table import Flag, ReflectionTable
 
 from . import outputs
+from .geometry import GeometryWatch
 from .scans import all_scans, trimmed, without_shared_crystals
 from .setting import in_setting_of
 
@@ -98,6 +99,7 @@ class Refine(Program):
         refiner = context.algorithm("refiner", settings.algorithm)
         results: list[RefinementResult] = []
         _warn_of_few_indexed(table, context.log)
+        watch = GeometryWatch(experiments)
         table = in_setting_of(experiments, table, context.log)
 
         def cycle(varying: bool) -> None:
@@ -123,9 +125,15 @@ class Refine(Program):
                 experiments = trimmed(experiments, table, context.log)
             experiments = without_shared_crystals(experiments)
             cycle(True)
+        warnings = watch.warnings(experiments, table, results[-1], settings, context)
+        for text in warnings:
+            context.log.warning("%s", text)
         for number, crystal in enumerate(experiments.unique("crystal"), 1):
             context.log.info("%s", outputs.describe_crystal(crystal, number if len(experiments) > 1 else 0))
-        return self._result(params, results, experiments, table, inputs)
+        done = self._result(params, results, experiments, table, inputs)
+        if warnings:
+            done.summary["warning"] = "\n".join(warnings)
+        return done
 
     def _result(
         self,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import logging
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -111,3 +113,14 @@ def thin(experiments: Experiments, number: np.ndarray) -> np.ndarray:
         wanted = max(int(1.5 * CANDIDATE_DENSITY * width), CANDIDATE_MINIMUM)
         rows.append(own if len(own) <= wanted else np.sort(rng.choice(own, wanted, replace=False)))
     return np.concatenate(rows) if rows else np.zeros(0, dtype=int)
+
+
+@contextmanager
+def quiet() -> Any:
+    """Keep the messages of trials out of the log."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.INFO))
+    try:
+        yield
+    finally:
+        logging.disable(before)
