@@ -43,7 +43,7 @@ class Server:
 
     is_interrupted = False
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    def __init__(self, folder: Path, *words: str, environment: dict[str, str] | None = None) -> None:
         self.folder = folder
         command = [
             sys.executable,
@@ -55,7 +55,7 @@ class Server:
             *words,
         ]
         self.process = subprocess.Popen(
-            command, cwd=folder.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            command, cwd=folder.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
         )  # fmt: skip
         weakref.finalize(self, self.process.kill)  # of a test that fails before it has ended the server
         self.lines: list[str] = []
@@ -126,13 +126,16 @@ def server(tmp_path_factory):
     (folder / "link.cbf").symlink_to(folder.parent / "secret.cbf")
     (folder / "inside.cbf").symlink_to(folder / "x_0002.cbf")
     os.mkfifo(folder / "pipe.cbf")
+    for name in ("json", "logging", "numpy", "asyncio"):  # beside the images: never to be run
+        (folder.parent / f"{name}.py").write_text(f"open({str(folder.parent / 'ran')!r}, 'w').close()")
     running = Server(folder, "nproc=1", "timeout=300", "queue=16")
     yield running
     code = running.end()
     assert code == 0, "".join(running.lines)
     assert "Stopped after" in running.lines[-1]
     left = {p.name for p in folder.parent.iterdir()} | {p.suffix for p in folder.iterdir()}
-    assert left == {"data", "secret.cbf", ".cbf", ".nxs"}  # nothing was written
+    modules = {"json.py", "logging.py", "numpy.py", "asyncio.py"}
+    assert left == {"data", "secret.cbf", ".cbf", ".nxs", *modules}  # nothing was written, none of the modules was run
 
 
 def expected(path: Path, number: int | None = None, **params) -> dict:
@@ -357,6 +360,67 @@ def test_what_is_not_http_is_refused_in_json(server, data, status):
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d" % status), answer
     assert "error" in json.loads(body)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "localhost:80"}, 200),
+        ({"host": "LOCALHOST"}, 200),
+        ({"host": "192.0.2.7:1701"}, 200),
+        ({"host": "[::1]:1701"}, 200),
+        ({"host": "attacker.example"}, 421),
+        ({"host": "attacker.example:1701"}, 421),
+        ({"host": "127.0.0.1.attacker.example"}, 421),
+        ({"host": "localhost.attacker.example"}, 421),
+        ({"host": "127.0.0.1:1", "origin": "http://127.0.0.1:1"}, 200),
+        ({"origin": "http://attacker.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "https://127.0.0.1"}, 403),
+    ],
+)
+@pytest.mark.parametrize("address", ["/health", "/", "/plugins"])
+def test_only_names_of_this_machine_and_pages_of_this_server_are_answered(server, headers, status, address):
+    assert server.ask("GET", address, **headers)[0] == status
+
+
+def test_no_page_of_another_site_stops_the_server(server):
+    for headers in ({"host": "attacker.example"}, {"origin": "http://attacker.example"}):
+        assert server.ask("POST", "/stop", **headers)[0] in (403, 421)
+        assert server.ask("GET", "/Ctrl-C", **headers)[0] in (403, 421)
+    assert server.get("/health")["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "index"),
+    [
+        ("spotfinder.threshold.dispersion.kernel_size", [1000000, 1000000], False),
+        ("background_size", 10**9, False),
+        ("indexing.fft3d.reciprocal_space_grid.n_points", 100000, True),
+        ("max_cell", 1e9, True),
+    ],
+)
+def test_parameters_that_ask_for_terabytes_are_refused(server, name, value, index):
+    answer = server.post({"image": str(server.folder / "x_0001.cbf"), "parameters": {name: value}, "index": index}, 400)
+    assert "must be at most" in answer["error"], answer
+
+
+def test_a_worker_that_is_lost_at_its_start_costs_no_request(tmp_path):
+    (tmp_path / "data").mkdir()
+    write_mini_cbf(tmp_path / "data" / "x_0001.cbf", spotty(1), mini_cbf_header())
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        f"if sys.orig_argv[-1].endswith('.worker') and not os.path.exists({str(tmp_path / 'lost')!r}):\n"
+        f"    open({str(tmp_path / 'lost')!r}, 'w').close()\n"
+        "    os._exit(3)\n"
+    )
+    path = os.pathsep.join([str(tmp_path / "path"), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    server = Server(tmp_path / "data", "nproc=1", environment={**os.environ, "PYTHONPATH": path})
+    answer = server.get(f"{tmp_path}/data/x_0001.cbf")
+    assert answer["n_spots_total"] > 0 and (tmp_path / "lost").exists()
+    assert server.get("/health")["workers_lost"] == 1
+    assert server.end() == 0
 
 
 def test_a_half_closed_connection_gets_its_answer(server):

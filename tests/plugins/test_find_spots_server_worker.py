@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import h5py
@@ -113,3 +116,86 @@ def test_files_that_an_hdf5_file_refers_to_must_be_allowed_too(tmp_path, name):
 
 def test_numbers_that_json_lacks_are_null():
     assert json.loads(to_json({"a": float("nan"), "b": [1.5, float("inf")]})) == {"a": None, "b": [1.5, None]}
+
+
+@pytest.mark.parametrize("kind", ["external.h5", "virtual.h5", "stored.h5"])
+@pytest.mark.parametrize("way", ["current folder", "folder of the link", "folder of the file", "last part"])
+def test_relative_names_in_hdf5_files_are_looked_for_wherever_hdf5_looks(tmp_path, monkeypatch, kind, way):
+    inside, outside = tmp_path / "data", tmp_path / "secret"
+    (inside / "sub").mkdir(parents=True), outside.mkdir(), (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    target, name = "pixels.h5", inside / kind
+    if way == "current folder":
+        place = tmp_path / "empty"
+    elif way == "folder of the link":  # the file itself lies deeper
+        target, name, place = "../secret/pixels.h5", inside / "sub" / kind, outside
+        (inside / kind).symlink_to(name)
+    elif way == "folder of the file":
+        name, place = inside / "sub" / kind, inside / "sub"
+        (inside / kind).symlink_to(name)
+        (place / "pixels.h5").symlink_to(outside / "pixels.h5")
+        place = outside
+    else:
+        target, place = "/nowhere/at/all/pixels.h5", inside
+        (inside / "pixels.h5").symlink_to(outside / "pixels.h5")
+        place = outside
+    with h5py.File(place / "pixels.h5", "w") as file:
+        file["data"] = np.zeros((2, 5), np.int32)
+    linked(target, name.parent, name.name)
+    with pytest.raises(Refusal, match="outside of the folders"):
+        AllowedFolders([inside]).linked_files(str(inside / kind))
+
+
+def test_files_with_a_block_before_their_head_and_patterns_are_followed(tmp_path):
+    inside, outside = tmp_path / "data", tmp_path / "secret"
+    inside.mkdir(), outside.mkdir()
+    with h5py.File(outside / "pixels_7.h5", "w") as file:
+        file["data"] = np.zeros((1, 2, 5), np.int32)
+    with h5py.File(inside / "block.h5", "w", userblock_size=512) as file:
+        file["data"] = h5py.ExternalLink(str(outside / "pixels_7.h5"), "/data")
+    with h5py.File(inside / "master.h5", "w") as file:
+        file["data"] = h5py.ExternalLink("block.h5", "/data")
+    allowed = AllowedFolders([inside])
+    with pytest.raises(Refusal, match="outside of the folders"):
+        allowed.linked_files(str(inside / "master.h5"))
+    (inside / "link_7.h5").symlink_to(outside / "pixels_7.h5")
+    space = h5py.h5s.create_simple((1, 2, 5), (h5py.h5s.UNLIMITED, 2, 5))
+    space.select_hyperslab((0, 0, 0), (h5py.h5s.UNLIMITED, 1, 1), (1, 2, 5), (1, 2, 5))
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_virtual(space, b"link_%b.h5", b"data", h5py.h5s.create_simple((1, 2, 5)))
+    with h5py.File(inside / "pattern.h5", "w") as file:
+        h5py.h5d.create(file.id, b"data", h5py.h5t.NATIVE_INT32, space, creation)
+    with pytest.raises(Refusal, match="outside of the folders"):
+        allowed.linked_files(str(inside / "pattern.h5"))
+
+
+def test_a_worker_opens_nothing_outside_and_takes_no_more_memory_than_it_may(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.txt").write_text("a")
+    (tmp_path / "secret.txt").write_text("b")
+    (tmp_path / "data" / "x.mrc.mdoc").symlink_to(tmp_path / "secret.txt")
+    code = textwrap.dedent("""
+        import sys, tempfile, numpy as np
+        from spindle_program_find_spots_server.confinement import keep_to, limit_memory
+        tempfile.tempdir = sys.argv[1] + "/tmp"
+        import os; os.mkdir(tempfile.tempdir)
+        keep_to([sys.argv[1] + "/data"]); limit_memory(0.5)
+        print(open(sys.argv[1] + "/data/a.txt").read())
+        for name in ("/secret.txt", "/data/x.mrc.mdoc", "/data/../secret.txt"):
+            for way in (open, np.fromfile, np.memmap):
+                try:
+                    way(sys.argv[1] + name)
+                    print("read", name)
+                except PermissionError:
+                    pass
+        with tempfile.TemporaryFile() as file, tempfile.NamedTemporaryFile() as named:
+            file.write(b"x")
+        import sqlite3  # what is installed may still be imported
+        try:
+            print(np.ones(1 << 28).sum())
+        except MemoryError:
+            print("no memory")
+        print(np.ones(1 << 20).sum())
+    """)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["a", "no memory", "1048576.0"], done.stderr

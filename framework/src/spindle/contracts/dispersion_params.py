@@ -23,7 +23,9 @@ class DispersionParams(Params):
         auto=True,
         help="Counts per photon, where the images hold more or less than one; Auto estimates it from some images.",
     )
-    kernel_size = Ints((3, 3), size=2, min=1, help="Half sizes of the window (slow, fast): 3 is 7 pixels.", level=1)
+    kernel_size = Ints(
+        (3, 3), max=500, size=2, min=1, help="Half sizes of the window (slow, fast): 3 is 7 pixels.", level=1
+    )
     sigma_background = Float(6.0, help="The window varies too much above this many standard deviations.", level=1)
     sigma_strong = Float(3.0, min=0, help="A strong pixel is above the mean by this many standard deviations.", level=1)
     min_local = Int(2, help="Fewest good pixels of a window; 0 demands the whole window.", level=1)

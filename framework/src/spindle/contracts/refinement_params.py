@@ -28,7 +28,7 @@ class _Smoother(Params, level=1):
         units="deg",
         help="Width between the samples of the smooth curve; Auto is 36 degrees.",
     )
-    absolute_num_intervals = Int(None, min=1, help="Number of intervals, instead of a width.")
+    absolute_num_intervals = Int(None, min=1, max=10_000, help="Number of intervals, instead of a width.")
 
 
 class _CrystalSmoother(_Smoother, level=1):
@@ -58,7 +58,12 @@ class RefinementParams(Params):
         """Parallel work."""
 
         nproc = Int(
-            1, min=1, none=True, help="Threads over which the sums of the normal equations are spread.", level=2
+            1,
+            min=1,
+            max=4096,
+            none=True,
+            help="Threads over which the sums of the normal equations are spread.",
+            level=2,
         )
 
     class parameterisation(Params):
@@ -238,7 +243,7 @@ class RefinementParams(Params):
             help="Minimiser; the BFGS engines need gradients only, the others solve the normal equations.",
         )
         max_iterations = Int(
-            None, min=1, level=1, help="Most steps; 20 for GaussNewton, 100 otherwise, when not given."
+            None, min=1, max=1_000_000, level=1, help="Most steps; 20 for GaussNewton, 100 otherwise, when not given."
         )
         log = PathParam(None, output=True, level=1, help="File that gets one JSON line per step.")
 
@@ -279,6 +284,7 @@ class RefinementParams(Params):
         reflections_per_degree = Float(
             Auto,
             min=0,
+            max=1e9,
             none=True,
             auto=True,
             level=1,
@@ -335,6 +341,7 @@ class RefinementParams(Params):
             nproc = Int(
                 Auto,
                 min=1,
+                max=4096,
                 auto=True,
                 none=True,
                 level=1,
@@ -372,6 +379,7 @@ class IndexingRefinementParams(RefinementParams):
         reflections_per_degree = Float(
             100,
             min=0,
+            max=1e9,
             none=True,
             auto=True,
             level=1,
@@ -390,7 +398,13 @@ class IndexingRefinementParams(RefinementParams):
                 help="How outliers are told. Auto: tukey for scans, sauter_poon for stills.",
             )
             nproc = Int(
-                1, min=1, auto=True, none=True, level=1, help="Threads over which the groups of reflections are spread."
+                1,
+                min=1,
+                max=4096,
+                auto=True,
+                none=True,
+                level=1,
+                help="Threads over which the groups of reflections are spread.",
             )
 
 

@@ -31,6 +31,7 @@ class MaskingParams(Params):
     border = Int(
         0,
         min=0,
+        max=1_000_000,
         none=True,
         units="px",
         help="Width of the frame of pixels that is masked along the edges of each panel.",

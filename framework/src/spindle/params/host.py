@@ -17,7 +17,7 @@ class Multiprocessing(Params):
         other_names={"multiprocessing": "threads"},
         help="Executor that runs the pieces of the work; None and multiprocessing are threads.",
     )
-    nproc = Int(Auto, min=1, help="Number of workers; Auto takes all cores that this process may use.")
+    nproc = Int(Auto, min=1, max=4_096, help="Number of workers; Auto takes all cores that this process may use.")
 
 
 class HostParams(Params):

@@ -56,20 +56,27 @@ class LatticeBeamPosition(Algorithm):
         """The search for the shift of the detector."""
 
         max_cell = Float(
-            None, min=0, none=True, units="angstrom",
+            None, min=0, max=5000, none=True, units="angstrom",
             help="Longest edge of a primitive cell to be expected; estimated from the distances between spots when not "
             "given.",
         )  # fmt: skip
         max_reflections = Int(10000, min=1, none=True, help="So many spots, chosen at random, are used at most.")
         mm_search_scope = Float(
-            4.0, min=0.01, units="mm", help="Largest shift along either axis that is looked at, and that is accepted."
+            4.0,
+            min=0.01,
+            max=10_000,
+            units="mm",
+            help="Largest shift along either axis that is looked at, and that is accepted.",
         )
         wide_search_binning = Float(
             2, min=0.1, units="pixels",
             help="Step of the wide search; it is made finer where spots are close together.",
         )  # fmt: skip
         n_macro_cycles = Int(
-            1, min=1, help="How often vectors are found anew with the shift found last, and the shift with these."
+            1,
+            min=1,
+            max=1000,
+            help="How often vectors are found anew with the shift found last, and the shift with these.",
         )
         d_min = Float(None, min=0, none=True, units="angstrom", help="Leave out spots of higher resolution.")
 

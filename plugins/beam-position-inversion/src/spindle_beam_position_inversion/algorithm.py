@@ -45,8 +45,12 @@ class InversionBeamPosition(Algorithm):
             None, size=2, none=True, units="pixels",
             help="Where to look, fast and slow; where the models say the beam is when not given.",
         )  # fmt: skip
-        inversion_window_width = Int(400, min=1, units="pixels", help="How far from there, to either side.")
-        convolution_width = Int(1, min=1, units="pixels", help="Width of a running mean; 1 leaves the image as it is.")
+        inversion_window_width = Int(
+            400, min=1, max=100_000, units="pixels", help="How far from there, to either side."
+        )
+        convolution_width = Int(
+            1, min=1, max=100_000, units="pixels", help="Width of a running mean; 1 leaves the image as it is."
+        )
 
     @hookimpl
     def find_centre(self, image: ImageSummary, axes: tuple[int, ...]) -> tuple[AxisCentre, ...]:

@@ -23,10 +23,14 @@ class MaximumBeamPosition(Algorithm):
     class Params(Params):
         """How the brightest part is looked for."""
 
-        bin_width = Int(20, min=1, units="pixels", help="Width of a part whose mean brightness is compared.")
-        bin_step = Int(10, min=1, units="pixels", help="Distance between parts.")
-        n_convolutions = Int(1, min=0, help="How often the profile of the highest pixels is smoothed.")
-        convolution_width = Int(1, min=1, units="pixels", help="Width of the running mean; 1 leaves it as it is.")
+        bin_width = Int(
+            20, min=1, max=100_000, units="pixels", help="Width of a part whose mean brightness is compared."
+        )
+        bin_step = Int(10, min=1, max=100_000, units="pixels", help="Distance between parts.")
+        n_convolutions = Int(1, min=0, max=1000, help="How often the profile of the highest pixels is smoothed.")
+        convolution_width = Int(
+            1, min=1, max=100_000, units="pixels", help="Width of the running mean; 1 leaves it as it is."
+        )
 
     @hookimpl
     def find_centre(self, image: ImageSummary, axes: tuple[int, ...]) -> tuple[AxisCentre, ...]:

@@ -34,7 +34,7 @@ class MidpointBeamPosition(Algorithm):
             (0.3, 0.9, 0.01), size=3, min=0, max=1,
             help="First and last level and the step between levels, in units of the highest value above the lowest.",
         )  # fmt: skip
-        convolution_width = Int(80, min=1, units="pixels", help="Width of the running mean.")
+        convolution_width = Int(80, min=1, max=100_000, units="pixels", help="Width of the running mean.")
         intersection_min_width = Int(10, min=1, units="pixels", help="Narrower stretches do not count.")
 
     @hookimpl

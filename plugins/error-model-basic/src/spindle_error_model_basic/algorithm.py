@@ -50,7 +50,7 @@ class BasicErrorModel(Algorithm):
             level=3,
         )
         min_Ih = Float(25.0, help="Least expected intensity of reflections used by individual and regression.", level=2)
-        n_bins = Int(10, min=1, help="Number of intensity ranges.", level=2)
+        n_bins = Int(10, min=1, max=10_000, help="Number of intensity ranges.", level=2)
 
     @hookimpl
     def default_error_model(self) -> ErrorModelFit:

@@ -46,7 +46,7 @@ class Fft3dIndexing(Algorithm):
             """The grid in reciprocal space."""
 
             n_points = Int(
-                256, min=0, none=True, level=1, help="Points along an edge; raised to a product of 2, 3 and 5."
+                256, min=0, max=640, none=True, level=1, help="Points along an edge; raised to a product of 2, 3 and 5."
             )
             d_min = Float(
                 Auto, min=0, none=True, auto=True, units="A",

@@ -27,7 +27,7 @@ class RealSpaceGridSearchIndexing(Algorithm):
         """The search over directions for a known cell."""
 
         characteristic_grid = Float(0.02, min=0.001, level=1, units="rad", help="Distance between directions.")
-        max_vectors = Int(30, min=3, level=1, help="Most vectors to keep.")
+        max_vectors = Int(30, min=3, max=100_000, level=1, help="Most vectors to keep.")
 
     @hookimpl
     def find_basis_vectors(self, rlp: np.ndarray, target_cell: np.ndarray | None, executor: Any) -> BasisVectors:

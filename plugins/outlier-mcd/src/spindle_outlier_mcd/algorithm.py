@@ -154,12 +154,14 @@ class McdOutlier(Algorithm):
             level=1,
             help="Fraction of the data that the centre and covariance come from: 0.5 is most robust.",
         )
-        max_n_groups = Int(5, min=1, level=1, help="Most groups that large samples are divided into at first.")
+        max_n_groups = Int(
+            5, min=1, max=1000, level=1, help="Most groups that large samples are divided into at first."
+        )
         min_group_size = Int(300, min=100, level=1, help="Size of those groups.")
-        n_trials = Int(500, min=1, level=1, help="Random starts.")
-        k1 = Int(2, min=1, level=1, help="Concentration steps of every start.")
-        k2 = Int(2, min=1, level=1, help="Concentration steps on the union of the groups.")
-        k3 = Int(100, min=1, level=1, help="Most concentration steps at the end.")
+        n_trials = Int(500, min=1, max=100_000, level=1, help="Random starts.")
+        k1 = Int(2, min=1, max=1000, level=1, help="Concentration steps of every start.")
+        k2 = Int(2, min=1, max=1000, level=1, help="Concentration steps on the union of the groups.")
+        k3 = Int(100, min=1, max=100_000, level=1, help="Most concentration steps at the end.")
         threshold_probability = Float(
             0.975, min=0, max=1, level=1, help="Quantile of chi-squared beyond which a spot is an outlier."
         )

@@ -58,15 +58,20 @@ class GaussianRsProfile(Algorithm):
         class parameters(ParamsBase):
             """The model itself."""
 
-            n_sigma = Float(3.0, min=0, help="Radius of the foreground in standard deviations.")
+            n_sigma = Float(3.0, min=0, max=20, help="Radius of the foreground in standard deviations.")
             sigma_b = Float(
                 None,
                 min=0,
+                max=10,
                 units="degrees",
                 help="Width across the detector, instead of an estimate; give sigma_m too.",
             )
             sigma_m = Float(
-                None, min=0, units="degrees", help="Width along the rotation, instead of an estimate; give sigma_b too."
+                None,
+                min=0,
+                max=60,
+                units="degrees",
+                help="Width along the rotation, instead of an estimate; give sigma_b too.",
             )
 
         class filter(ParamsBase):

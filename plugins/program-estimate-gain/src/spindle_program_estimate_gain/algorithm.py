@@ -41,12 +41,15 @@ class EstimateGain(Program):
 
         kernel_size = Ints(
             (10, 10),
+            max=500,
             size=2,
             min=1,
             units="px",
             help="Half sizes of the windows, slow and fast; 10 makes windows of 21 pixels.",
         )
-        max_images = Int(1, min=1, none=True, help="Images to look at, spread over the scan; None for all.")
+        max_images = Int(
+            1, min=1, max=1_000_000, none=True, help="Images to look at, spread over the scan; None for all."
+        )
 
         class output(Params):
             """What is written."""

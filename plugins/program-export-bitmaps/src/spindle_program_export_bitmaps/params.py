@@ -14,7 +14,9 @@ DISPLAYS = ("image", "mean", "variance", "dispersion", "sigma_b", "sigma_s", "th
 class ExportBitmapsParams(Params):
     """Pictures of images."""
 
-    binning = Int(1, min=1, help="Width of the groups of pixels that become one, of the colour of the strongest.")
+    binning = Int(
+        1, min=1, max=1000, help="Width of the groups of pixels that become one, of the colour of the strongest."
+    )
     brightness = Float(
         100.0,
         min=0,
@@ -29,7 +31,11 @@ class ExportBitmapsParams(Params):
         help="Detectors of several panels: as in the file, or as seen from the sample with y up.",
     )
     padding = Int(
-        4, min=0, units="px", help="Distance of panels whose places in the file are not known (projection=image)."
+        4,
+        min=0,
+        max=1000,
+        units="px",
+        help="Distance of panels whose places in the file are not known (projection=image).",
     )
     imageset_index = Int(None, multiple=True, min=0, help="Only these image sets, counted from 0.", level=2)
     display = Choice(
@@ -42,7 +48,7 @@ class ExportBitmapsParams(Params):
     nsigma_b = Float(6.0, min=0, help="The window varies too much above this many standard deviations.")
     nsigma_s = Float(3.0, min=0, help="A pixel stands out from its window above this many standard deviations.")
     global_threshold = Float(0.0, min=0, units="counts", help="Strong pixels are above it.")
-    kernel_size = Ints((3, 3), size=2, min=1, help="Half sizes of the window (slow, fast): 3 is 7 pixels.")
+    kernel_size = Ints((3, 3), max=500, size=2, min=1, help="Half sizes of the window (slow, fast): 3 is 7 pixels.")
     min_local = Int(2, help="Fewest good pixels of a window; 0 demands the whole window.")
     gain = Float(1.0, min=0, help="Counts per photon in the tests, where the images hold more or less than one.")
     saturation = Int(0, min=0, units="counts", help="Show pixels above it in yellow; 0 shows none so.")

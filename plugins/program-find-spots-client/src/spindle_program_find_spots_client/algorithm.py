@@ -48,7 +48,9 @@ class FindSpotsClient(Program):
 
         host = Str("127.0.0.1", help="Machine on which the server runs.")
         port = Int(1701, min=1, max=65535, help="Port on which it listens.")
-        nproc = Int(Auto, min=1, none=True, help="Images asked for at a time; Auto takes the cores of this machine.")
+        nproc = Int(
+            Auto, min=1, max=4_096, none=True, help="Images asked for at a time; Auto takes the cores of this machine."
+        )
         json = PathParam(
             None, output=True, help="Also write all answers, in the order of the images, to this JSON file."
         )

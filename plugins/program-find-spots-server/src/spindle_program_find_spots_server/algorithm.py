@@ -34,13 +34,31 @@ class FindSpotsServer(Program):
     class Params(UnrecordedParams):
         """Find spots on request."""
 
-        nproc = Int(Auto, min=1, none=True, help="Worker processes; Auto and None take all cores of this machine.")
+        nproc = Int(
+            Auto, min=1, max=4_096, none=True, help="Worker processes; Auto and None take all cores of this machine."
+        )
         port = Int(1701, min=1, max=65535, none=True, help="Port to listen on; None takes a free one and prints it.")
         host = Str("127.0.0.1", help="Address to listen on; 0.0.0.0 lets other machines ask.")
         allow = PathParam(
             None, multiple=True, help="Folder below which images may be read; may be repeated. Default: this folder."
         )
-        queue = Int(256, min=0, help="How many images may wait for a worker; more are told to come again (503).")
+        hosts = Str(
+            None,
+            multiple=True,
+            help="Further name of this machine under which it is asked; may be repeated. localhost, host= and addresses in "
+            "numbers are known.",
+        )
+        memory = Float(
+            8.0,
+            min=0.5,
+            max=100_000,
+            none=True,
+            units="GB",
+            help="Memory that a worker may take for an image; None sets no limit, which thresholds on a GPU need.",
+        )
+        queue = Int(
+            256, min=0, max=100_000, help="How many images may wait for a worker; more are told to come again (503)."
+        )
         timeout = Float(60.0, min=0.1, units="s", help="Longest time for one image; its worker is then replaced.")
 
         class mp(Params, level=3):
@@ -103,8 +121,8 @@ def _serve(
     from .pool import WorkerPool
     from .protocol import HttpServer, SpotProtocol
 
-    pool = WorkerPool(n_workers, {"allow": folders}, params.queue, params.timeout)
-    spots = SpotServer(pool, lambda: server.stop())
+    pool = WorkerPool(n_workers, {"allow": folders, "memory": params.memory}, params.queue, params.timeout)
+    spots = SpotServer(pool, lambda: server.stop(), _names(params.host, params.hosts))
     config = uvicorn.Config(
         spots.app, http=SpotProtocol, ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
         h11_max_incomplete_event_size=4 * URL_LIMIT, timeout_keep_alive=30,
@@ -130,6 +148,13 @@ def _serve(
     return ProgramResult(
         summary={"port": port, "answers": {str(k): n for k, n in sorted(spots.n_answered.items())}},
     )
+
+
+def _names(host: str, others: list[str]) -> list[str]:
+    """Names of this machine; its own are looked up where other machines may ask."""
+    if _is_loopback(host) or host == "localhost":
+        return [host, *others]
+    return [host, *others, socket.gethostname(), socket.getfqdn(), socket.gethostname().partition(".")[0]]
 
 
 def _compile_indexing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import stat
@@ -102,25 +103,38 @@ class AllowedFolders:
         return path
 
     def linked_files(self, path: str) -> None:
-        """Raise `Refusal` if an HDF5 file refers to files outside of the folders."""
-        to_do, seen = [os.path.realpath(path)], set()
+        """Raise `Refusal` if an HDF5 file refers to files outside of the folders.
+
+        HDF5 looks for relative names in the folder of the name by which a file was opened, in that of the file itself where
+        this is a link, and in the current folder; for an absolute one that is not there also by its last part. Each place
+        where there is such a file counts.
+        """
+        to_do, seen = [path], set()
         while to_do:
             name = to_do.pop()
-            if name in seen or not os.path.isfile(name) or not _is_hdf5(name):
+            if name in seen or not os.path.isfile(name):
                 continue
             seen.add(name)
             import h5py
 
+            if not h5py.is_hdf5(name):  # with or without a block before its head
+                continue
             with h5py.File(name, "r") as file:
-                for other in _referred(file):
-                    target = os.path.join(os.path.dirname(name), other)
+                referred = _referred(file)
+            for other in referred:
+                for target in _places(other, name):
                     self.check(target, f"{path} refers to")
-                    to_do.append(os.path.realpath(target))
+                    to_do.append(target)
 
 
-def _is_hdf5(path: str) -> bool:
-    with open(path, "rb") as stream:
-        return stream.read(8) == b"\x89HDF\r\n\x1a\n"
+def _places(other: str, name: str) -> list[str]:
+    """The files that HDF5 may find for a name in the file `name`; those are candidates that are there."""
+    folders = [os.path.dirname(os.path.abspath(name)), os.path.dirname(os.path.realpath(name)), os.getcwd()]
+    found = [os.path.join(folder, part) for folder in folders for part in (other, os.path.basename(other))]
+    if "%" in other:  # %b of virtual datasets stands for numbers
+        pattern = re.sub(r"%\d*[a-z%]", "*", other.replace("[", "[[]"))
+        found += [match for folder in folders for match in glob.glob(os.path.join(folder, pattern))]
+    return [target for target in dict.fromkeys(found) if os.path.lexists(target)]
 
 
 def _referred(group: Any) -> set[str]:

@@ -88,6 +88,11 @@ class Analyst:
             return 400, {"image": question["image"], "error": _message(error)}
         except UserError as error:
             return 422, {"image": question["image"], "error": _message(error)}
+        except PermissionError as error:
+            return 403, {"image": question["image"], "error": f"{error.filename}: {error.strerror}"}
+        except MemoryError as error:
+            reason = f"needs more memory than a worker may take ({error}); the server's memory= sets the limit"
+            return 422, {"image": question["image"], "error": f"the image, with these parameters, {reason}"}
         except Exception as error:
             log.exception("%s", question["image"])
             return 500, {

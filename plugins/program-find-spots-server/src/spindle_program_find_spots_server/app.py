@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -52,6 +53,8 @@ class SpotServer:
     pool : WorkerPool
     stop : callable
         Makes the server end once the running requests are answered.
+    hosts : iterable of str
+        Names of this machine under which it may be asked, besides localhost and addresses in numbers.
 
     Attributes
     ----------
@@ -60,21 +63,22 @@ class SpotServer:
         Number of answers by HTTP status.
     """
 
-    def __init__(self, pool: WorkerPool, stop: Callable[[], None]) -> None:
+    def __init__(self, pool: WorkerPool, stop: Callable[[], None], hosts: Iterable[str] = ()) -> None:
         self.pool = pool
         self.stop = stop
+        self.hosts = frozenset(h.lower().rstrip(".") for h in hosts)
         self.started = time.monotonic()
         self.n_answered: dict[int, int] = {}
         self.app = Starlette(
             routes=[
-                Route("/", _guarded(self._overview)),
-                Route("/health", _guarded(self._health)),
-                Route("/plugins", _guarded(self._plugins)),
-                Route("/stop", _guarded(self._stop), methods=["POST"]),
-                Route("/Ctrl-C", _guarded(self._stop)),
-                Route("/find_spots", _guarded(self._post), methods=["POST"]),
-                Route("/find_spots", _guarded(self._query)),
-                Route("/{path:path}", _guarded(self._path)),
+                Route("/", self._guarded(self._overview)),
+                Route("/health", self._guarded(self._health)),
+                Route("/plugins", self._guarded(self._plugins)),
+                Route("/stop", self._guarded(self._stop), methods=["POST"]),
+                Route("/Ctrl-C", self._guarded(self._stop)),
+                Route("/find_spots", self._guarded(self._post), methods=["POST"]),
+                Route("/find_spots", self._guarded(self._query)),
+                Route("/{path:path}", self._guarded(self._path)),
             ],
             lifespan=self._lifespan,
             exception_handlers={Refusal: self._refused, HTTPException: self._http_error, Exception: self._bug},
@@ -177,6 +181,26 @@ class SpotServer:
             return Response(to_xml(content), status, headers, "application/xml")
         return Response(to_json(content), status, headers, "application/json")
 
+    def _guarded(self, endpoint: _Endpoint) -> _Endpoint:
+        """An endpoint that does not do what a web page of another site makes a browser ask."""
+
+        async def guarded(request: Request) -> Response:
+            if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+                raise Refusal(403, "requests of web pages of other sites are not answered", _CLOSE)
+            host = request.headers.get("host", "")
+            if host and not is_ours(host, self.hosts):  # a name that was made to lead here
+                raise Refusal(
+                    421,
+                    f"host {_plain(host)}: not a name of this server; the server is told of others by hosts=",
+                    _CLOSE,
+                )
+            origin = request.headers.get("origin")
+            if origin is not None and origin.lower() != f"http://{host}".lower():
+                raise Refusal(403, f"origin {_plain(origin)}: web pages of other sites are not answered", _CLOSE)
+            return await endpoint(request)
+
+        return guarded
+
     async def _refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)
         log.info("%s  %d  %s", _client(request), error.status, _plain(error.reason))
@@ -212,15 +236,22 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _guarded(endpoint: _Endpoint) -> _Endpoint:
-    """An endpoint that does not do what a web page of another site makes a browser ask."""
+def is_ours(host: str, names: Collection[str]) -> bool:
+    """Whether a Host header names this machine: localhost, an address in numbers, or one of some names.
 
-    async def guarded(request: Request) -> Response:
-        if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-            raise Refusal(403, "requests of web pages of other sites are not answered", _CLOSE)
-        return await endpoint(request)
+    A name that is made to lead here (DNS rebinding) is none of these.
+    """
+    import ipaddress
 
-    return guarded
+    name = re.sub(r":\d*$", "", host.strip().lower()) if not host.endswith("]") else host.lower()
+    name = name.rstrip(".")
+    if name == "localhost" or name.endswith(".localhost") or name in names:
+        return True
+    try:
+        ipaddress.ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name)
+    except ValueError:
+        return False
+    return True
 
 
 def _client(request: Request) -> str:

@@ -24,6 +24,7 @@ log = logging.getLogger("spindle.find_spots_server")
 _LINE_LIMIT = 64 * 1024 * 1024
 _START_LIMIT = 600.0
 _LONGEST_PAUSE = 30.0
+_MOST_STARTS = 3
 _ATTEMPTS = 2
 
 Answer = tuple[int, dict[str, Any]]
@@ -63,6 +64,7 @@ class WorkerPool:
         self.busy: set[int] = set()
         self.n_lost = 0
         self.failure = ""
+        self._n_failed = 0  # starts in a row, of any worker
         self._waiting: collections.deque[_Job] = collections.deque()
         self._news = asyncio.Condition()
         self._first_is_ready = asyncio.Event()
@@ -138,10 +140,13 @@ class WorkerPool:
                 code = None if process is None else await _end(process, 1.0 if isinstance(error, EOFError) else 0.0)
                 why = f"{error or type(error).__name__}" + (f" (exit code {code})" if code is not None else "")
                 log.warning("worker %d was lost: %s; starting another", i + 1, why)
-                if not was_ready:
+                self._n_failed += not was_ready
+                if (
+                    self._n_failed >= _MOST_STARTS
+                ):  # one that was lost may have been bad luck: what waits goes to the next
                     self._cannot_start(f"the workers cannot be started: {why}; the server's output says more")
                 quick = not was_ready or time.monotonic() - started < 1.0
-                pause = min(max(2 * pause, 0.5), _LONGEST_PAUSE) if quick else 0.0
+                pause = min(max(2 * pause, 0.1), _LONGEST_PAUSE) if quick else 0.0
             await asyncio.sleep(pause)
 
     def _cannot_start(self, reason: str) -> None:
@@ -156,11 +161,11 @@ class WorkerPool:
         process = self.processes[i] = await asyncio.create_subprocess_exec(
             *module_command("spindle_program_find_spots_server.worker"),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LINE_LIMIT,
-            start_new_session=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True, env=_environment(),
         )  # fmt: skip
         await self._exchange(process, self.settings, _START_LIMIT)
         self.ready.add(i)
-        self.failure = ""
+        self.failure, self._n_failed = "", 0
         self._first_is_ready.set()
         log.debug("worker %d is ready (process %d)", i + 1, process.pid)
         gone = asyncio.create_task(process.wait())
@@ -230,6 +235,12 @@ class WorkerPool:
             return json.loads(line)
         except ValueError as error:
             raise EOFError(f"its answer is not JSON: {line[:100]!r}") from error
+
+
+def _environment() -> dict[str, str]:
+    """Of a worker: nothing in it says where else HDF5 looks for the files that a file refers to."""
+    kept = {k: v for k, v in os.environ.items() if not (k.startswith("HDF5_") and k.endswith("_PREFIX"))}
+    return {**kept, "PYTHONUNBUFFERED": "1"}
 
 
 def _settle(job: _Job, answer: Answer) -> None:

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from spindle_program_find_spots_server.confinement import keep_to, limit_memory
+
 __all__ = ["WARM_UP_IMAGE", "main"]
 
 WARM_UP_IMAGE = Path(__file__).parent / "warm_up.cbf"
@@ -40,6 +42,8 @@ def main() -> None:
     logging.getLogger().handlers[0].setLevel(logging.ERROR)  # warnings go into the answer
     start = time.perf_counter()
     analyst = _warm_analyst(settings)
+    keep_to(settings["allow"])
+    limit_memory(settings["memory"])
     say({"ready": True, "seconds": time.perf_counter() - start})
     while True:
         say(analyst.answer(json.loads(questions.get())))

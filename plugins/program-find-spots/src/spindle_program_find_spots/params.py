@@ -104,7 +104,9 @@ class FindSpotsParams(Params):
                 filter = Bool(
                     False, help="Fit a plane to the surroundings of each spot; the images are read a second time."
                 )
-                background_size = Int(2, min=1, units="px", help="Width of the frame around the spot that is fitted.")
+                background_size = Int(
+                    2, min=1, max=1000, units="px", help="Width of the frame around the spot that is fitted."
+                )
                 gradient_cutoff = Float(
                     4.0, min=0, units="counts/px", help="Drop the spot if the plane is steeper along x or y."
                 )

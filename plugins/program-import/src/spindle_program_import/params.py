@@ -40,7 +40,7 @@ class DetectorOverrides(Params):
         gain = Float(None, min=0, help="Counts per photon.")
         pedestal = Float(None, units="counts", help="Counts without any photon.")
         pixel_size = Floats(None, size=2, units="mm", help="Fast and slow size of a pixel.")
-        image_size = Ints(None, size=2, units="px", help="Fast and slow number of pixels.")
+        image_size = Ints(None, max=1_000_000, size=2, units="px", help="Fast and slow number of pixels.")
         trusted_range = Floats(None, size=2, units="counts", help="Smallest and largest raw value that is trusted.")
         thickness = Float(None, min=0, units="mm", help="Thickness of the sensor.")
         material = Str(None, help="Material of the sensor: Si, CdTe or GaAs.")
@@ -142,7 +142,7 @@ class ImportParams(Params):
         use_detector_reference = Bool(True, level=2, help="Take the detector of the reference.")
         allow_multiple_sequences = Bool(True, help="Accept several sweeps; otherwise they are an error.")
         as_grid_scan = Bool(False, help="Take the images for a grid scan, one crystal position each.")
-        grid_size = Ints(None, size=2, min=1, help="Fast and slow number of grid positions.")
+        grid_size = Ints(None, max=1_000_000, size=2, min=1, help="Fast and slow number of grid positions.")
 
         class tolerance(Tolerances, level=2):
             """How much the models of two images may differ and still be the same model."""

@@ -25,7 +25,9 @@ from spindle.spots.params import MaxCellParams
 class IndexingParams(Params):
     """The search for the lattice."""
 
-    nproc = Int(Auto, auto=True, min=1, none=True, help="Threads that try candidate cells; Auto takes mp.nproc.")
+    nproc = Int(
+        Auto, max=4096, auto=True, min=1, none=True, help="Threads that try candidate cells; Auto takes mp.nproc."
+    )
     mm_search_scope = Float(4.0, min=0, none=True, level=1, help="Belongs to search_beam_position; not used by index.")
     wide_search_binning = Float(
         2, min=0, none=True, level=1, help="Belongs to search_beam_position; not used by index."
@@ -33,7 +35,7 @@ class IndexingParams(Params):
     min_cell_volume = Float(25, min=0, none=True, level=1, units="A^3", help="Smaller cells are not considered.")
     min_cell = Float(3, min=0, none=True, level=1, units="A", help="Shorter lattice vectors are not considered.")
     max_cell = Float(
-        Auto, min=0, none=True, auto=True, level=1, units="A",
+        Auto, min=0, max=5000, none=True, auto=True, level=1, units="A",
         help="Longest edge of a primitive cell to be expected. Auto: from the known cell, or from distances "
         "between spots.",
     )  # fmt: skip
@@ -81,7 +83,7 @@ class IndexingParams(Params):
             )
             delta = Int(8, level=1, help="Largest index difference that costs nothing.")
             l_min = Float(0.8, level=1, help="Edges of the tree with a larger penalty are cut.")
-            nearest_neighbours = Int(20, min=1, level=1, help="Neighbours of each spot.")
+            nearest_neighbours = Int(20, min=1, max=1000, level=1, help="Neighbours of each spot.")
 
     class check_misindexing(Params):
         """Search for a constant offset of the indices."""
@@ -98,7 +100,7 @@ class IndexingParams(Params):
             ["refine_shells", "repredict_only"], default="refine_shells", none=True, level=1,
             help="refine_shells refines in every macro-cycle; repredict_only and None index once and do not refine.",
         )  # fmt: skip
-        n_macro_cycles = Int(5, min=1, help="Most rounds of indexing and refinement.")
+        n_macro_cycles = Int(5, min=1, max=1000, help="Most rounds of indexing and refinement.")
         d_min_step = Float(
             Auto,
             min=0,
@@ -122,7 +124,7 @@ class IndexingParams(Params):
         minimum_angular_separation = Float(
             5, min=0, none=True, level=1, units="deg", help="Smallest angle between two lattices."
         )
-        max_lattices = Int(1, min=1, level=1, help="Most lattices to look for.")
+        max_lattices = Int(1, min=1, max=1000, level=1, help="Most lattices to look for.")
 
         class cluster_analysis(Params):
             """Clustering of candidates; not implemented (nor used by dials.index)."""
@@ -184,7 +186,9 @@ class IndexingParams(Params):
         """Candidate cells from lattice vectors, and their ranking."""
 
         max_combinations = Int(None, min=1, none=True, level=1, help="Most triples of vectors to try.")
-        max_refine = Int(Auto, min=1, auto=True, none=True, level=1, help="Most candidates to refine; Auto: 50.")
+        max_refine = Int(
+            Auto, min=1, max=100_000, auto=True, none=True, level=1, help="Most candidates to refine; Auto: 50."
+        )
         sys_absent_threshold = Float(
             0.9,
             min=0,
@@ -206,7 +210,7 @@ class IndexingParams(Params):
         class weighted(Params, level=1):
             """Candidates are ranked by a sum of logarithms."""
 
-            power = Int(1, min=1, level=1, help="Power of each term.")
+            power = Int(1, min=1, max=100, level=1, help="Power of each term.")
             volume_weight = Float(1, min=0, level=1, help="Weight of a small volume.")
             n_indexed_weight = Float(1, min=0, level=1, help="Weight of many indexed spots.")
             rmsd_weight = Float(1, min=0, level=1, help="Weight of a small rmsd.")

@@ -35,7 +35,9 @@ class IntegrateParams(Params):
     class sampling(Params, level=1):
         """Integrating a part of the predictions only."""
 
-        reflections_per_degree = Float(50.0, min=0, none=True, help="Reflections per degree of rotation to keep.")
+        reflections_per_degree = Float(
+            50.0, min=0, max=1e9, none=True, help="Reflections per degree of rotation to keep."
+        )
         minimum_sample_size = Int(1000, none=True, help="At least so many.")
         maximum_sample_size = Int(None, min=1, help="At most so many.")
         integrate_all_reflections = Bool(True, help="Keep all; False keeps a random sample.")
@@ -114,7 +116,7 @@ class IntegrateParams(Params):
                 0.75, min=0, max=1, none=True, level=2, help="Least share of good foreground pixels."
             )
             sigma_b_multiplier = Float(
-                2.0, min=1, none=True, level=3, help="Size of the shoebox in units of the foreground."
+                2.0, min=1, max=20, none=True, level=3, help="Size of the shoebox in units of the foreground."
             )
 
             class validation(Params):
@@ -156,7 +158,10 @@ class IntegrateParams(Params):
                 """Splitting."""
 
                 n_subset_split = Int(
-                    None, min=1, help="Measure the reflections in so many parts, reading the images for each."
+                    None,
+                    min=1,
+                    max=1_000_000,
+                    help="Measure the reflections in so many parts, reading the images for each.",
                 )
 
         class summation(Params):
@@ -189,7 +194,12 @@ class IntegrateParams(Params):
         margin = Int(1, none=True, help="Only the default: all indices to d_min are tried, there is nothing to widen.")
         force_static = Bool(False, help="Predict with the static crystal although scan-varying models are there.")
         padding = Float(
-            1.0, min=0, none=True, units="degrees", help="Rotation beyond the scan for which reflections are predicted."
+            1.0,
+            min=0,
+            max=180,
+            none=True,
+            units="degrees",
+            help="Rotation beyond the scan for which reflections are predicted.",
         )
 
     class significance_filter(Params, level=1):
@@ -197,7 +207,7 @@ class IntegrateParams(Params):
 
         enable = Bool(False, help="Apply the filter.")
         d_min = Float(None, help="High resolution limit of the bins; None: that of the data.")
-        n_bins = Int(20, none=True, help="Number of resolution bins.")
+        n_bins = Int(20, max=10_000, none=True, help="Number of resolution bins.")
         isigi_cutoff = Float(1.0, none=True, help="Least mean I / sigma of a bin.")
 
     class absorption_correction(Params, multiple=True):

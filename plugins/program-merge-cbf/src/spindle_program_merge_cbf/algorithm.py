@@ -34,7 +34,7 @@ class MergeCbf(Program):
     class Params(Params):
         """What is summed."""
 
-        merge_n_images = Int(2, min=1, help="Images that make one sum.")
+        merge_n_images = Int(2, min=1, max=1_000_000, help="Images that make one sum.")
         get_raw_data_from_imageset = Bool(
             True, help="Read pixels through the image format, which is the only way here; False is refused.", level=2
         )

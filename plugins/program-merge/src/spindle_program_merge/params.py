@@ -19,7 +19,9 @@ class MergeParams(Params):
     combine_partials = Bool(True, help="Join the parts of reflections that were integrated in parts.")
     partiality_threshold = Float(0.4, none=True, help="Least partiality.")
     best_unit_cell = UnitCell(None, help="Cell for resolutions and the file; by default the mean of the crystals'.")
-    n_residues = Int(200, min=1, none=True, help="Residues in the asymmetric unit, for the Wilson plot.")
+    n_residues = Int(
+        200, min=1, max=10_000_000, none=True, help="Residues in the asymmetric unit, for the Wilson plot."
+    )
 
     class french_wilson(Params):
         """Amplitudes from intensities."""
@@ -35,7 +37,7 @@ class MergeParams(Params):
         """Merging."""
 
         use_internal_variance = Bool(False, help="Sigmas at least as large as the scatter of the equivalents says.")
-        n_bins = Int(20, min=5, help="Resolution shells of the tables.")
+        n_bins = Int(20, min=5, max=10_000, help="Resolution shells of the tables.")
         anomalous = Bool(False, help="Tables of shells with Friedel mates kept apart.")
 
     class output(Params):

@@ -44,7 +44,11 @@ class Refine(Program):
         """Refinement of experimental models."""
 
         n_static_macrocycles = Int(
-            1, min=1, none=True, help="How often constant models are refined, with new outlier rejection each time."
+            1,
+            min=1,
+            max=1000,
+            none=True,
+            help="How often constant models are refined, with new outlier rejection each time.",
         )
 
         do_outlier_rejection = ShortName(

@@ -61,7 +61,7 @@ class ScaleParams(Params):
         class merging(Params):
             """Merging statistics."""
 
-            nbins = Int(20, min=1, help="Number of resolution shells.", level=1)
+            nbins = Int(20, min=1, max=10_000, help="Number of resolution shells.", level=1)
 
     class reflection_selection(Params):
         """Which observations determine the scale factors."""
@@ -160,7 +160,7 @@ class ScaleParams(Params):
         target_model = PathParam(None, help="Structure to scale against (not available yet).", level=2)
         target_mtz = PathParam(None, help="Merged data to scale against (not available yet).", level=2)
         reference = PathParam(None, help="Data or structure to scale against (not available yet).", level=2)
-        nproc = Int(1, min=1, help="Use mp.nproc instead.", level=2)
+        nproc = Int(1, min=1, max=4096, help="Use mp.nproc instead.", level=2)
         use_free_set = Bool(False, help="Leave out a free set of reflections and report their RMSD.", level=2)
         free_set_percentage = Float(10.0, min=0.1, max=50.0, help="Size of the free set.", level=2)
         free_set_offset = Int(0, min=0, help="Which free set.", level=2)
@@ -180,7 +180,7 @@ class ScaleParams(Params):
         cross_validation_mode = Choice(["multi", "single"], default=None, help="Kind of cross validation.", level=2)
         parameter = Str(None, help="Parameter to vary.", level=2)
         parameter_values = Strings(None, help="Its values.", level=2)
-        nfolds = Int(1, min=1, help="Number of free sets.", level=2)
+        nfolds = Int(1, min=1, max=1000, help="Number of free sets.", level=2)
 
     class scaling_refinery(Params):
         """Minimisation."""
@@ -197,12 +197,12 @@ class ScaleParams(Params):
             help="All terms at once, or one after the other first.",
             level=2,
         )
-        max_iterations = Int(None, min=1, help="Most steps; None is 20.")
+        max_iterations = Int(None, min=1, max=1_000_000, help="Most steps; None is 20.")
         rmsd_tolerance = Float(1e-4, min=1e-6, help="Relative change of the RMSD at which to stop.")
         full_matrix_engine = Choice(
             ["GaussNewton", "LevMar"], default="GaussNewton", help="Minimiser of the last round."
         )
-        full_matrix_max_iterations = Int(None, min=1, help="Most steps of the last round; None is 20.")
+        full_matrix_max_iterations = Int(None, min=1, max=1_000_000, help="Most steps of the last round; None is 20.")
 
     class filtering(Params):
         """Removal of bad data sets by CC1/2."""
@@ -214,7 +214,7 @@ class ScaleParams(Params):
         class deltacchalf(Params):
             """Removal of what lowers CC1/2."""
 
-            max_cycles = Int(6, min=1, help="Most cycles.")
+            max_cycles = Int(6, min=1, max=1000, help="Most cycles.")
             max_percent_removed = Float(10.0, help="Most that may be removed, percent.")
             min_completeness = Float(None, min=0, max=100, help="Least completeness, percent.")
             mode = Choice(["dataset", "image_group"], default="dataset", help="What is removed.")

@@ -26,7 +26,7 @@ class SearchBeamPosition(Program):
             default="default",
             help="How the beam position is found: default from spots, the others from images.",
         )
-        nproc = Int(Auto, auto=True, min=1, none=True, help="Number of threads; Auto takes mp.nproc.")
+        nproc = Int(Auto, max=4_096, auto=True, min=1, none=True, help="Number of threads; Auto takes mp.nproc.")
         plot_search_scope = Bool(False, help="Write a page with a plot of what was searched to output.plot.")
         image_range = Ints(
             None, size=2, min=1, multiple=True,
@@ -54,7 +54,9 @@ class SearchBeamPosition(Program):
             per_image = Bool(
                 False, help="Find the centre of every image by itself, list them in output.json, and use their median."
             )
-            max_images = Int(20, min=1, help="So many images, spread over the range, are looked at together at most.")
+            max_images = Int(
+                20, min=1, max=1_000_000, help="So many images, spread over the range, are looked at together at most."
+            )
             exclude_pixel_range_x = Ints(
                 None, size=2, min=0, multiple=True, units="pixels",
                 help="Columns to leave out, from the first up to but without the second; may be repeated.",

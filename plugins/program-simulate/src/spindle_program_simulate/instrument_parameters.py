@@ -41,8 +41,8 @@ class DetectorParams(ParamsBase):
     image_size = Floats(
         (1024, 1024), size=2, units="px", help="Pixels, fast and slow, of a module of model=custom.", level=1
     )
-    modules = Ints((1, 1), size=2, help="Modules, fast and slow, of model=custom.", level=1)
-    gap = Ints((7, 17), size=2, units="px", help="Pixels between the modules of model=custom.", level=1)
+    modules = Ints((1, 1), max=100, size=2, help="Modules, fast and slow, of model=custom.", level=1)
+    gap = Ints((7, 17), max=10_000, size=2, units="px", help="Pixels between the modules of model=custom.", level=1)
     shape = Choice(
         ["flat", "cylinder", "arm"],
         default="flat",
@@ -50,7 +50,7 @@ class DetectorParams(ParamsBase):
         "tilted towards the crystal.",
         level=1,
     )
-    arm_rows = Int(1, min=1, help="Rows of modules on the arm.", level=2)
+    arm_rows = Int(1, min=1, max=100, help="Rows of modules on the arm.", level=2)
     arm_angle = Float(30.0, min=0, max=120, units="deg", help="Tilt of the arm.", level=2)
     panels = Choice(
         ["whole", "modules"],
@@ -89,6 +89,6 @@ class DetectorParams(ParamsBase):
     gain = Float(1.0, min=1e-3, help="Counts that a photon makes in an integrating detector.", level=1)
     offset = Float(0.0, units="counts", help="Mean of a pixel without photons.", level=1)
     read_noise = Float(0.0, min=0, units="counts", help="Standard deviation of a pixel without photons.", level=1)
-    dead_pixels = Int(30, min=0, help="Pixels that are marked as dead in the images.", level=1)
-    hot_pixels = Int(3, min=0, help="Pixels that count by themselves and are not marked.", level=1)
+    dead_pixels = Int(30, min=0, max=1_000_000, help="Pixels that are marked as dead in the images.", level=1)
+    hot_pixels = Int(3, min=0, max=1_000_000, help="Pixels that count by themselves and are not marked.", level=1)
     beamstop = Float(1.5, min=0, units="mm", help="Radius of the shadow of the beamstop; 0 for none.", level=1)

@@ -117,7 +117,7 @@ class SimulateParams(ParamsBase):
         or one for each.
         """
 
-        n_images = Ints((90,), help="Images of each sweep.")
+        n_images = Ints((90,), max=100_000, help="Images of each sweep.")
         oscillation = Floats((1.0,), units="deg", help="Rotation during an image; negative turns backwards.")
         start = Floats(
             (0.0,), units="deg", help="Angle at the start; several numbers make several sweeps of the same crystal."

@@ -71,7 +71,7 @@ class PhysicalScaling(Algorithm):
             help="Expected absorption: up to 1 %, 5 % or 25 %; sets lmax and surface_weight.",
             level=1,
         )
-        lmax = Int(Auto, min=2, help="Highest order of the spherical harmonics.", level=1)
+        lmax = Int(Auto, min=2, max=30, help="Highest order of the spherical harmonics.", level=1)
         surface_weight = Float(
             Auto,
             min=0,
