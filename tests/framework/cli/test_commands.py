@@ -173,7 +173,7 @@ def test_files_are_given_as_paths_patterns_and_on_standard_input(spindle, tmp_pa
     assert n_files("a_0.cbf", "a_1.cbf") == 2
     assert n_files("a_*.cbf") == 3
     assert n_files("a_#.cbf") == 3
-    assert n_files("-", stdin="a_0.cbf\na_2.cbf\n") == 2
+    assert n_files("-", "overwrite=True", stdin="a_0.cbf\na_2.cbf\n") == 2
     assert n_files(".") == 1
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from spindle.contracts import ProgramInputs
 from spindle.execution import RunContext, execute
 from spindle.execution.compile_cache import prepare_compile_cache
+from spindle.execution.earlier import check_earlier, data_of, data_of_inputs, outputs_to_check
 from spindle.execution.lock import locked
 from spindle.execution.outputs import (
     NotMuted,
@@ -22,6 +23,7 @@ from spindle.execution.outputs import (
     complete_step,
     log_file,
     log_path,
+    named_outputs,
     report_outputs,
     write_outputs,
 )
@@ -35,7 +37,7 @@ from spindle.execution.protection import (
     outputs_of,
 )
 from spindle.execution.record import file_entry, make_record, record_file, write_record
-from spindle.execution.runner import effective_params, make_host
+from spindle.execution.runner import check_results, effective_params, make_host
 from spindle.params import Params, walk
 from spindle.params.tree import scopes_of
 from spindle.plugins import is_strict, registry
@@ -90,11 +92,12 @@ def run_command(name: str, params: Params, arguments: Arguments) -> None:
     check_not_an_input(name, params, arguments.experiments, arguments.reflections, arguments.files)
     check_log(name, log_path(name, params))
     check_record(name, record_path)
+    may_replace = is_settled(name, params, arguments, record_path)
     console = set_up_console(arguments.options)
     compile_ahead(params)
     try:
         with locked(name, all_outputs(name, params, record_path)), log_file(name, params):
-            _run(name, params, arguments, record_path)
+            _run(name, params, arguments, record_path, may_replace)
     finally:
         logging.getLogger().removeHandler(console)
 
@@ -111,10 +114,11 @@ def compile_ahead(params: Params) -> None:
         compile_beside(packages_of(params))
 
 
-def _run(name: str, params: Params, arguments: Arguments, record_path: Path | None) -> None:
+def _run(name: str, params: Params, arguments: Arguments, record_path: Path | None, may_replace: bool) -> None:
     context = RunContext(
         name, params, make_host(params), show_progress=is_terminal() and "quiet" not in arguments.options
     )
+    context.may_replace = may_replace
     start = time.perf_counter()
     print_modified(context.log, params)
     # Inputs are hashed before the run: a program may replace its own input.
@@ -123,7 +127,11 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
     given = read_inputs(arguments)
     check_not_an_image(name, params, given.experiments)
     check_columns(name, given, arguments)
+    data = data_of_inputs(given)
     result = execute(context, given)
+    data = data or data_of(result.experiments, given=False)
+    outputs = outputs_to_check(params, named_outputs(name, params))
+    check_results(context, given, result, data, outputs, record_path)
     written = write_outputs(name, params, result)
     context.written += written
     seconds = time.perf_counter() - start
@@ -138,6 +146,7 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
             ["spindle", name, *_words(arguments)],
             seconds,
             result.summary,
+            data=data,
         )
         write_record(record, record_path)
         written.append(record_path)
@@ -149,6 +158,30 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
     }
     step = complete_step(result.next_step, written, named)
     report_outputs(context.log, [*written, *([log] if log else [])], step)
+
+
+def is_settled(name: str, params: Params, arguments: Arguments, record_path: Path | None) -> bool:
+    """Whether a run may replace the outputs of earlier runs; False when it has to be seen which images it reads.
+
+    Raises
+    ------
+    UserError
+        If it would replace what was made from other images or more experiments.
+    """
+    program: Any = registry().load("program", name)
+    overwrite = any(e.path == "run.overwrite" and e.value for e in walk(params))
+    if overwrite or (program.goes_on and getattr(params, program.goes_on)):
+        return True
+    outputs = [(n, p) for n, p in outputs_to_check(params, named_outputs(name, params)) if p.is_file()]
+    if not outputs:
+        return bool(arguments.inputs)
+    experiments = None
+    if arguments.experiments:
+        from spindle.files import read_experiments
+        from spindle.models import Experiments
+
+        experiments = Experiments([e for path in arguments.experiments for e in read_experiments(path)])
+    return check_earlier(name, outputs, data_of(experiments, arguments.files), arguments.inputs, record_path)
 
 
 def _plugins(context: RunContext) -> list[dict[str, str]]:

@@ -33,6 +33,8 @@ def recorded_assignments(record: dict[str, Any], path: Path) -> list[Assignment]
     """Return the effective parameters of a record; elements of multiple scopes get an identity by their index."""
     found = []
     for name, value in record["parameters"].items():
+        if name == "run.overwrite":
+            continue  # that was said of other files
         key, blocks = [], []
         for part in name.split("."):
             match = _PART.fullmatch(part)

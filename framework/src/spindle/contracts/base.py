@@ -61,12 +61,15 @@ class Program(Algorithm):
         reach it unread, as `ProgramInputs.words`: for a program that hands them to another machine.
     takes_files : bool
         Whether it reads files that are neither experiments nor reflections; others are refused when it does not.
+    goes_on : str
+        Name of the switch with which the program takes up an earlier run, and may replace its outputs without being asked.
     needs_columns : dict of str to str
         Columns that every reflection table must have, and which program writes them, for the message.
     """
 
     takes_words: ClassVar[bool] = False
     takes_files: ClassVar[bool] = True
+    goes_on: ClassVar[str] = ""
     needs_columns: ClassVar[dict[str, str]] = {}
 
 

@@ -55,6 +55,8 @@ class RunContext:
     written : list of Path
         Files that the run has written, those of programs inside it included.
     seed : int
+    may_replace : bool
+        Whether it is settled that the run may replace outputs of earlier runs.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class RunContext:
         self.tables: list[Table] = []
         self.written: list[Path] = []
         self.seed = _seed(params)
+        self.may_replace = False
         self._show_progress = show_progress
         self._cancelled = cancellation or threading.Event()
         self._executor: Executor | None = None
@@ -187,6 +190,7 @@ class RunContext:
         inner._executor = self.executor
         inner.seed = self.seed
         inner.written = self.written
+        inner.may_replace = self.may_replace
         return inner
 
     # -- workers

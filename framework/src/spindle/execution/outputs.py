@@ -35,6 +35,14 @@ def log_path(program: str, params: Params) -> Path | None:
     return output_path(params, "log", f"spindle.{program}.log")
 
 
+def named_outputs(program: str, params: Params) -> list[tuple[str, Path | None]]:
+    """Return where experiments and reflections of a program go, in files of its own name if no parameter says so."""
+    return [
+        ("output.experiments", output_path(params, "experiments", f"{program}.expt")),
+        ("output.reflections", output_path(params, "reflections", f"{program}.refl")),
+    ]
+
+
 def check_outputs(program: str, params: Params) -> None:
     """Raise `UserError` before the work when an output file could not be written after it."""
     for dotted, scope in scopes_of(params):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from spindle.params import FolderParam, Params, PathParam, Str
 from spindle.params.tree import Entry, scopes_of, walk
 
 if TYPE_CHECKING:
+    from spindle.contracts import ProgramInputs
     from spindle.models import Experiments
 
 ALWAYS_FILES = ("experiments", "reflections", "log", "record", "mtz", "json", "html")
@@ -48,19 +49,24 @@ def identity(path: Path) -> tuple[object, ...]:
 
 
 def check_twice(program: str, params: Params) -> None:
-    """Raise `UserError` when two outputs of one program are the same file."""
+    """Raise `UserError` when two outputs of a program, or of programs that it runs one after the other, are the same file."""
     from spindle.files.atomic import is_device
 
     seen: dict[tuple[object, ...], str] = {}
     for name, entry in dict(outputs_of(params)).items():
         path = Path(entry.value)
-        scope = name.rpartition("output.")[0]  # each program that is run inside has outputs of its own
-        key = (scope, *identity(path))
-        if is_device(path) or seen.setdefault(key, name) == name:
+        key = identity(path)
+        if is_device(path) or _is_handed_on(seen.setdefault(key, name), name):
             continue
         raise UserError(
             f"{program}: {name}={path} and {seen[key]} are the same file; each output needs a name of its own"
         )
+
+
+def _is_handed_on(outer: str, inner: str) -> bool:
+    """Whether two names mean one output: that of a program and, in a scope, that of the one inside which writes it for it."""
+    (own, name), (scope, inside) = outer.rpartition("output.")[::2], inner.rpartition("output.")[::2]
+    return outer == inner or bool(not own and scope and name.endswith(inside))
 
 
 def check_not_an_input(
@@ -73,7 +79,7 @@ def check_not_an_input(
     """Raise `UserError` when an output would replace an input that is not of its kind."""
     given = {identity(p): ("experiments", p) for p in experiments}
     given |= {identity(p): ("reflections", p) for p in reflections}
-    given |= {identity(p): ("file", p) for p in others if not p.is_dir()}
+    given |= {identity(p): ("file", p) for p in (*others, *read_by_parameters(params)) if not p.is_dir()}
     for name, entry in outputs_of(params):
         kind, path = given.get(identity(Path(entry.value)), ("", Path()))
         if kind and kind != entry.name:
@@ -95,6 +101,53 @@ def check_not_an_image(program: str, params: Params, experiments: Experiments | 
             raise UserError(
                 f"{program}: {name}={path} is {image} of the experiments; an output never replaces an image"
             )
+
+
+def check_files(
+    program: str, params: Params, named: Sequence[Path], inputs: ProgramInputs, experiments: Experiments | None
+) -> None:
+    """Raise `UserError` when a file that a program names itself would replace an image, an input or another output.
+
+    Parameters
+    ----------
+    program : str
+    params : Params
+    named : sequence of Path
+        Files of `ProgramResult.files`.
+    inputs : ProgramInputs
+    experiments : Experiments or None
+        Those that the program returns, whose images count too.
+    """
+    existing = [p for p in named if p.is_file()]
+    if not existing:
+        return
+    read = {identity(p): f"the input {p}" for p in (*inputs.sources, *inputs.files, *read_by_parameters(params))}
+    for found in (inputs.experiments, experiments):
+        read |= {identity(p): f"{p} of the experiments" for p in (_files_of(found) if found is not None else ())}
+    for path in existing:
+        what = read.get(identity(path))
+        if what is not None:
+            raise UserError(
+                f"{program}: the output {path} is {what}, which it would replace; choose another name or folder"
+            )
+
+
+def read_by_parameters(params: Params) -> list[Path]:
+    """Return existing files that parameters name to be read: masks, gain maps, reference data."""
+    found = []
+    for entry in walk(params):
+        if not isinstance(entry.leaf, Str | PathParam) or {"output", "run"} & set(entry.path.split(".")[:-1]):
+            continue
+        values = entry.value if isinstance(entry.value, list | tuple) else [entry.value]
+        is_path = isinstance(entry.leaf, PathParam) and not entry.leaf.output
+        for value in values:
+            if isinstance(value, str | Path) and str(value) and (is_path or Path(value).suffix):
+                path = Path(value).expanduser()
+                try:
+                    found += [path] if path.is_file() else []
+                except OSError:
+                    continue  # a text that is too long for a name
+    return found
 
 
 def _files_of(experiments: Experiments) -> Iterator[Path]:

@@ -125,6 +125,7 @@ def make_record(
     seconds: float,
     summary: dict[str, Any],
     images: dict[str, Any] | None = None,
+    data: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the record of a run as a dictionary for JSON."""
     from .changes import code_of
@@ -146,6 +147,7 @@ def make_record(
         "modified": {e.path: e.leaf.plain(e.value) for e in walk(params) if e.is_modified},
         "inputs": inputs,
         **({} if images is None else {"images": images}),
+        "data": data,
         "outputs": [file_entry(p) for p in outputs],
         "summary": summary,
     }

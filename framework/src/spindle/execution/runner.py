@@ -134,14 +134,22 @@ def run_nested(
     inputs = make_inputs(experiments, reflections, files)
     if not write:
         return execute(context, inputs)
-    from .outputs import check_outputs, log_file, report_outputs, write_outputs
+    from .earlier import check_earlier, data_of, data_of_inputs, outputs_to_check
+    from .outputs import check_outputs, log_file, named_outputs, report_outputs, write_outputs
 
     check_outputs(name, tree)
+    data = data_of_inputs(inputs)
+    replaced = outputs_to_check(tree, named_outputs(name, tree))
+    sources = () if record is None else record.inputs
+    if not context.may_replace:
+        context.may_replace = check_earlier(name, replaced, data, sources)
     if record is not None:
         record.path.unlink(missing_ok=True)  # it describes files that are about to be replaced
     start = time.perf_counter()
     with log_file(name, tree), parent.host.noting() as used:
         result = execute(context, inputs)
+        data = data or data_of(result.experiments, given=False)
+        check_results(context, inputs, result, data, replaced)
         written = write_outputs(name, tree, result)
         context.written += written
         report_outputs(context.log, written, "")
@@ -154,10 +162,28 @@ def run_nested(
         entries = [file_entry(p, p.suffix in (".expt", ".refl")) for p in record.inputs]
         argv = ["spindle", name, *map(str, record.inputs)]
         content = make_record(
-            name, tree, plugins, entries, written, context.seed, argv, seconds, result.summary, record.images
+            name, tree, plugins, entries, written, context.seed, argv, seconds, result.summary, record.images, data
         )
         write_record(content, record.path)
     return result
+
+
+def check_results(
+    context: RunContext,
+    inputs: ProgramInputs,
+    result: ProgramResult,
+    data: dict[str, Any] | None,
+    outputs: Sequence[tuple[str, Path]],
+    record_path: Path | None = None,
+) -> None:
+    """Raise `UserError` when what a program returned would replace what it must not: checked when all names are known."""
+    from .earlier import check_earlier
+    from .protection import check_files
+
+    named = [(name, Path(name)) for name in result.files]
+    check_files(context.program, context.params, [p for _, p in named], inputs, result.experiments)
+    if not context.may_replace:
+        check_earlier(context.program, [*outputs, *named], data, inputs.sources, record_path)
 
 
 @dataclass(frozen=True, slots=True)

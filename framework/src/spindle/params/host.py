@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .leaves import Auto, Int, Str
+from .leaves import Auto, Bool, Int, Str
 from .structured import Plugin
 from .tree import Params
 
@@ -32,6 +32,9 @@ class HostParams(Params):
         seed = Int(42, min=0, help="Seed of all random numbers of the run.")
         record = Str(
             Auto, none=True, help="File name of the run record; Auto is spindle.<program>.json, None writes none."
+        )
+        overwrite = Bool(
+            False, help="Replace outputs that an earlier run made from other images or from more experiments."
         )
         observers = Plugin(
             "observer",

@@ -70,11 +70,15 @@ class ExportBitmaps(Program):
     def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
         """Paint and write; see `spindle.contracts.program.ProgramSpec`."""
 
+        from spindle.execution.protection import check_files
+
         from .picture import Painter
 
         painter = Painter(_display(params), params)
         kind = _kind(params)
-        jobs = _jobs(_experiments(inputs, params, context), params, kind)
+        experiments = _experiments(inputs, params, context)
+        jobs = _jobs(experiments, params, kind)
+        check_files("export_bitmaps", params, [job.target for job in jobs], inputs, experiments)
         for sequence in {id(job.sequence): job.sequence for job in jobs}.values():
             painter.add(sequence)
         if params.output.directory is not None:

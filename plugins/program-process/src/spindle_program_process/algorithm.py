@@ -56,6 +56,8 @@ class Process(Program):
     refine_in_symmetry is `spindle refine symmetrized.expt refined.refl output.experiments=refined_in_symmetry.expt`.
     """
 
+    goes_on = "resume"
+
     class Params(BaseParams):
         start_at = Choice(
             NAMES, default="import", help="First step; the files of the steps before it are taken from this folder."
