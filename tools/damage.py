@@ -134,6 +134,8 @@ def damaged_bytes(content: bytes, rng: np.random.Generator) -> bytes:
     elif action == 2:
         first = rng.integers(len(bad))
         bad[first:first] = bad[first : first + rng.integers(1, 200)]
+    if not bad:
+        return b""
     # Structure stands at the beginning of tables, so half of the flips go there.
     for place in rng.integers(0, len(bad) if rng.integers(2) else min(len(bad), 2000), rng.integers(1, 5)):
         bad[min(place, len(bad) - 1)] ^= 1 << rng.integers(8)

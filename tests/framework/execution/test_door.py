@@ -79,6 +79,17 @@ def test_shoeboxes_hold_the_pixels_of_their_boxes():
         check_reflections(found, EXPERIMENTS, "x.refl")
 
 
+def test_shoeboxes_and_numbers_are_not_exchanged():
+    found = table()
+    found["d"] = found["shoebox"]
+    with pytest.raises(FileFormatError, match="column d holds shoeboxes: resolution expected"):
+        check_reflections(found, None, "x.refl")
+    found = table()
+    found["shoebox"] = found["flags"]
+    with pytest.raises(FileFormatError, match="column shoebox holds no shoeboxes"):
+        check_reflections(found, None, "x.refl")
+
+
 def test_an_experiment_is_given_once():
     with pytest.raises(FileFormatError, match=r"b\.expt: an experiment has the identifier first, as one of a\.expt"):
         check_experiments(Experiments([ONE, ONE]), ["a.expt", "b.expt"])

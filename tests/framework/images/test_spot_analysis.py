@@ -182,3 +182,10 @@ def test_reflections_that_were_not_observed_do_not_count():
     table["xyzobs.px.value"][1] = 0.0
     ((_, found),) = analyse_images(Experiments([experiment()]), table)
     assert found.n_spots_total.tolist() == [2, 0, 0]
+
+
+@pytest.mark.parametrize("volume", [0.0, 1e-9, 0.3, 1e12])
+@pytest.mark.parametrize("n", [10, 41, 200])
+def test_equal_volumes_have_a_limit(volume, n):
+    limit, noisiness = distl_method_1(np.full(n, 2.5), np.full(n, volume))
+    assert limit == 2.5 and 0 <= noisiness <= 1

@@ -61,10 +61,14 @@ def check_reflections(table: ReflectionTable, experiments: Experiments | None, n
         If a standard column holds NaN or an infinity, a box is turned round or beyond any detector, shoeboxes are not as large
         as their boxes, or `id` or `panel` name what there is not.
     """
+    boxes = dict(_shoeboxes(table))
+    for column in boxes.keys() & SCHEMA.keys():
+        raise FileFormatError(f"{name}: column {column} holds shoeboxes: {SCHEMA[column].meaning} expected; {AGAIN}")
+    if "shoebox" in table and "shoebox" not in boxes:
+        raise FileFormatError(f"{name}: column shoebox holds no shoeboxes; {AGAIN}")
     for column, spec in SCHEMA.items():
         if column in table and spec.dtype == "f8":
             _check(table, column, _not_finite, "finite numbers", AGAIN, name)
-    boxes = dict(_shoeboxes(table))
     for column, outline in boxes.items():
         _check_boxes(outline.bbox, f"{column}'s box", name)
         if len(outline.data):

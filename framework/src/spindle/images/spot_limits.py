@@ -107,7 +107,8 @@ def distl_method_1(d: np.ndarray, volume: np.ndarray) -> tuple[float, float]:
     gaps = slopes[end - 1] * i - (sampled[:end] - sampled[0])
     knee = int(np.argmax(gaps))
     late = np.flatnonzero(gaps > gaps[knee] - 0.5 * gaps.std(ddof=1))
-    return float(d[chosen[late[-1]]]), _share_of_pairs(slopes[:-1, None] >= slopes[None, 1:])
+    last = late[-1] if len(late) else knee  # none where all lie on the chord: equal volumes
+    return float(d[chosen[last]]), _share_of_pairs(slopes[:-1, None] >= slopes[None, 1:])
 
 
 def distl_method_2(d: np.ndarray, volume: np.ndarray) -> tuple[float, float]:
