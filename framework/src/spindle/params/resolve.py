@@ -20,6 +20,12 @@ from .structured import Plugin
 from .text import Assignment
 from .tree import Entry, Params, ScopeOf, attach, fields_of, public_name, scopes_of, walk
 
+#: Names that tutorials of other programs give, and what to write instead.
+OLD_NAMES = {
+    "intensity.algorithm": "both sums and profile fits are made; profile.fitting=False of spindle integrate makes only sums",
+    "block_size": "the images are integrated one after the other as they are read, whatever their number; leave it out",
+}
+
 Loader = Callable[[str, str, str], type]
 
 
@@ -220,6 +226,9 @@ class Resolver:
         if paths:
             self._fail(given, "is ambiguous; write one of " + ", ".join(paths))
         self._fail_unselected(given)
+        for old, remedy in OLD_NAMES.items():
+            if given.key == old or given.key.endswith("." + old):
+                self._fail(given, f"is not a parameter: {remedy}")
         close = [p for p in entries if p.endswith("." + given.key)] or suggestions(given.key, list(entries))
         hint = f"; did you mean {' or '.join(close)}?" if close else "; the help (-hh) lists all parameters"
         others = self._programs_with(given.key)

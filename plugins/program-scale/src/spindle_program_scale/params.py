@@ -188,8 +188,8 @@ class ScaleParams(Params):
         engine = Choice(
             ["SimpleLBFGS", "GaussNewton", "LevMar"],
             default="GaussNewton",
-            help="Minimiser. GaussNewton converges in a few steps; LevMar damps them; SimpleLBFGS is not available "
-            "yet.",
+            help="Minimiser. GaussNewton converges in a few steps; LevMar damps them; SimpleLBFGS takes more, cheap "
+            "steps.",
         )
         refinement_order = Choice(
             ["concurrent", "consecutive"],
@@ -197,7 +197,7 @@ class ScaleParams(Params):
             help="All terms at once, or one after the other first.",
             level=2,
         )
-        max_iterations = Int(None, min=1, max=1_000_000, help="Most steps; None is 20.")
+        max_iterations = Int(None, min=1, max=1_000_000, help="Most steps; None is 20, and 200 for SimpleLBFGS.")
         rmsd_tolerance = Float(1e-4, min=1e-6, help="Relative change of the RMSD at which to stop.")
         full_matrix_engine = Choice(
             ["GaussNewton", "LevMar"], default="GaussNewton", help="Minimiser of the last round."
