@@ -162,6 +162,43 @@ def test_counts_are_gain_times_photons_plus_offset_and_noise(tmp_path, name):
     assert pixels.min() < -4
 
 
+ONE_PANEL, FLAT_PANELS, ANY = {"cbf", "smv", "full_cbf", "nexus"}, {"cbf", "full_cbf", "nexus"}, {"full_cbf", "nexus"}
+MODULES = {"detector.panels": "modules", "detector.image_size": (60, 50), "detector.modules": (2, 2)}
+PILATUS = {"detector.image_size": (487, 195), "detector.modules": (1, 2), "detector.gap": (7, 17)}
+
+
+@pytest.mark.parametrize(
+    ("detector", "n_panels", "formats"),
+    [
+        ({**MODULES, "detector.panels": "whole"}, 1, ONE_PANEL),
+        ({**MODULES, "detector.modules": (1, 1)}, 1, ONE_PANEL),
+        (MODULES, 4, ANY),
+        ({**MODULES, "detector.misplaced": 0.1}, 4, ANY),
+        ({**MODULES, "detector.panels": "whole", "detector.shape": "arm", "detector.arm_angle": 0.0}, 2, ANY),
+        ({**PILATUS, "detector.panels": "modules"}, 2, FLAT_PANELS),
+        ({**PILATUS, "detector.shape": "arm", "detector.arm_angle": 0.0}, 2, FLAT_PANELS),
+        ({**PILATUS, "detector.panels": "modules", "detector.gap": (7, 6)}, 2, ANY),
+        ({"detector.model": "300K", "detector.panels": "modules", "detector.misplaced": 0.1}, 3, ANY),
+    ],
+)
+@pytest.mark.parametrize("kind", sorted(ONE_PANEL))
+def test_panels_are_read_back_or_refused_before_drawing(tmp_path, kind, detector, n_panels, formats):
+    """With what the advice says and nothing more, import has the panels of the truth."""
+    given = {**TINY, **DARK, "scan.n_images": 2, "output.format": kind, "output.directory": str(tmp_path / "new")}
+    if kind not in formats:
+        with pytest.raises(ParameterError, match=r"^detector: .*output\.format=nexus or full_cbf"):
+            spindle.run("simulate", **{**given, **detector})
+        assert not (tmp_path / "new").exists()
+        return
+    result = spindle.run("simulate", **{**given, **detector})
+    options = [word.split("=") for word in result.next_step.split() if "=" in word]
+    (experiment,) = spindle.run("import", files=result.summary["images"], **dict(options)).experiments
+    told = json.loads((tmp_path / "new/truth.json").read_text())["panels"]
+    assert len(experiment.detector) == len(told) == n_panels
+    for panel, header in zip(experiment.detector, [p["header"] for p in told], strict=True):
+        np.testing.assert_allclose(panel.origin, header["origin"], atol=1e-3)
+
+
 def test_settings_are_those_of_each_sweep(tmp_path):
     """One crystal: the direction of a reflection at rotation angle 0 is that of its sweep's settings."""
     _, truths = simulate(tmp_path, **INSTRUMENTS["nexus, kappa"])

@@ -116,8 +116,9 @@ def _next_step(sweeps: list[Sweep], files: list[SweepFiles], params: SimulatePar
     patterns = list(dict.fromkeys(str(place.pattern) for place in files))
     # the shell must still expand the stars
     words = ["*".join(shlex.quote(part) if part else "" for part in pattern.split("*")) for pattern in patterns]
-    response, p = sweeps[0].instrument.response, params.output
-    if len(sweeps[0].instrument.panels) > 1 and p.format == "cbf":
+    response, p, panels = sweeps[0].instrument.response, params.output, sweeps[0].instrument.header_panels
+    # readers put what lies on one grid into one panel, unless they are told; full CBF has its panels as arrays
+    if len(panels) > 1 and p.format != "full_cbf" and panels.are_one_grid():
         words.append("format.multi_panel=True")
     if not response.is_counting:
         if p.format != "full_cbf":

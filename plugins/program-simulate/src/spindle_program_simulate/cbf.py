@@ -9,6 +9,7 @@ import numpy as np
 
 from spindle.images.cbf_writing import write_cbf
 
+from .panels import GAP, MODULE
 from .scene import Sweep
 from .writing import ImageWriter, refuse_beyond_flat
 
@@ -80,8 +81,10 @@ class MiniCbfWriter(ImageWriter):
 
     @classmethod
     def check(cls, sweep: Sweep) -> None:
-        """Refuse all but one flat grid of pixels and one axis."""
-        refuse_beyond_flat(sweep, "miniCBF")
+        """Refuse all but one flat grid of pixels, whole or as modules that readers know, and one axis."""
+        width, height = MODULE
+        known = f" or the Pilatus modules in it ({width} x {height} pixels, gaps of {GAP[0]} and {GAP[1]})"
+        refuse_beyond_flat(sweep, "miniCBF", sweep.instrument.header_panels.are_pilatus_modules(), known)
 
     def write(self, i: int, image: np.ndarray) -> int:
         """Write one image; the file appears whole or not at all."""

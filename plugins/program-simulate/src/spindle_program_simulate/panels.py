@@ -131,6 +131,20 @@ class Panels:
             panel[nearer], xy[nearer], outside[nearer] = k, place[nearer], beyond[nearer]
         return panel, xy, outside
 
+    def are_one_grid(self) -> bool:
+        """Whether all lie in one plane, across the beam, as parts of one grid of pixels, as the image has them."""
+        fast, slow = np.array([1.0, 0.0, 0.0]), np.array([0.0, -1.0, 0.0])
+        if not (self.frames[:, :2] == np.stack([fast, slow])).all():
+            return False
+        corner = self.frames[:, 2] - self.pixel_size * (self.offset[:, :1] * fast + self.offset[:, 1:] * slow)
+        return bool(np.ptp(corner, axis=0).max() <= 1e-9)
+
+    def are_pilatus_modules(self) -> bool:
+        """Whether the image is filled by modules of a Pilatus, each a panel."""
+        pitch = np.array(MODULE) + GAP
+        n = (self.offset + self.size).max(axis=0) // pitch + 1
+        return bool((self.size == MODULE).all() and (self.offset % pitch == 0).all() and len(self.size) == n.prod())
+
     def turned(self, matrix: np.ndarray) -> Panels:
         """The same panels after a rotation about the crystal."""
         return replace(self, frames=self.frames @ matrix.T)

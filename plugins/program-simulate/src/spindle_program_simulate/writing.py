@@ -60,8 +60,18 @@ class ImageWriter(ABC):
         return settings.start + i * settings.oscillation, settings.oscillation
 
 
-def refuse_beyond_flat(sweep: Sweep, what: str) -> None:
+def refuse_beyond_flat(sweep: Sweep, what: str, takes_panels: bool = False, exception: str = "") -> None:
     """Refuse what a header with one distance, one beam centre and one axis cannot say.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    what : str
+        Name of the format.
+    takes_panels : bool
+        Whether readers of the format know the panels of this sweep where there are several.
+    exception : str
+        The several panels that they know, for the message.
 
     Raises
     ------
@@ -69,13 +79,14 @@ def refuse_beyond_flat(sweep: Sweep, what: str) -> None:
     """
     panels, settings, p = sweep.instrument.header_panels, sweep.settings, sweep.instrument
     remedy = "use output.format=nexus or full_cbf"
-    regular = panels.frames[:, :2] == np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-    corner = panels.frames[:, 2] - panels.pixel_size * (
-        panels.offset[:, :1] * np.array([1.0, 0, 0]) + panels.offset[:, 1:] * np.array([0, -1.0, 0])
-    )
-    if not settings.two_theta and (not regular.all() or np.ptp(corner, axis=0).max() > 1e-9):
+    if not settings.two_theta and not panels.are_one_grid():
         raise ParameterError(
             f"detector: the header of {what} has no place for panels that lie in several planes; {remedy}"
+        )
+    if len(panels) > 1 and not takes_panels:
+        raise ParameterError(
+            f"detector: readers of {what} see one panel{exception}, not the {len(panels)} of this detector; {remedy}, or "
+            "leave it one (detector.panels=whole)"
         )
     if settings.two_theta:
         raise ParameterError(
