@@ -47,7 +47,7 @@ def test_dashes_are_underscores(spindle):
         (["--fast"], "--fast is not an option"),
         (["plugins", "--fast"], "unknown option --fast"),
         (["help", "triel"], "Did you mean trial"),
-        (["replay", "gone.json"], "there is no file gone.json"),
+        (["replay", "gone.json"], "gone.json: no such file"),
     ],
 )
 def test_user_errors_are_one_message_and_exit_code_2(spindle, words, message):

@@ -196,8 +196,8 @@ def add_files(found: Arguments, program: str, words: Iterable[str]) -> None:
 
 def expand(program: str, word: str) -> list[Path]:
     """Return the existing files that ``word`` means: a path, or a pattern with ``*``, ``?``, ``[...]`` or ``####``."""
-    path = Path(word).expanduser()
-    if path.exists():
+    path = Path(os.path.expanduser(word))
+    if os.path.exists(path):
         return [path]
     from spindle.files import files_of_template
     from spindle.models import split_template

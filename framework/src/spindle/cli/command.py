@@ -45,6 +45,7 @@ from spindle.plugins.host import PluginHost
 
 from .arguments import Arguments, parse_arguments
 from .foreign import FOREIGN_SUFFIXES, refuse_foreign_parameters
+from .machine import silence
 
 
 def program_command(name: str, words: list[str]) -> int:
@@ -295,6 +296,13 @@ class ConsoleHandler(logging.StreamHandler[Any]):
         if isinstance(sys.exc_info()[1], BrokenPipeError):
             logging.getLogger().removeHandler(self)
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        elif isinstance(error := sys.exc_info()[1], OSError):
+            logging.getLogger().removeHandler(self)
+            silence()
+            print(
+                f"warning: standard output cannot be written ({error.strerror}); the run goes on, and its log file has everything",
+                file=sys.stderr,
+            )
         else:
             super().handleError(record)
 

@@ -6,6 +6,7 @@ Nothing heavy is imported here: listing programs and plugins needs neither numpy
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -56,7 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         signal.signal(signal.SIGTERM, terminate)
     try:
-        return dispatch(arguments)
+        if argv is None:
+            from .machine import check_streams
+
+            check_streams()
+        code = dispatch(arguments)
+        sys.stdout.flush()
+        return code
     except UserError as error:
         return fail(error)
     except Terminated:
@@ -74,7 +81,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, Cancelled):
             print(error, file=sys.stderr)
             return leave_interrupted() if argv is None else INTERRUPTED
+        from .machine import message_of
+
+        if message := message_of(error):
+            code = fail(UserError(message))
+            return leave_quietly(code) if argv is None else code
         return report_bug(arguments, error)
+
+
+def leave_quietly(code: int) -> int:
+    """Return an exit code, with what cannot be printed thrown away rather than tried once more at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        from .machine import silence
+
+        silence()
+    return code
 
 
 class Terminated(KeyboardInterrupt):
@@ -121,7 +144,7 @@ def report_bug(arguments: list[str], error: BaseException) -> int:
     print(lines, file=sys.stderr)
     print(
         f"This is a bug in {culprit}, not a mistake of yours. Please report it with the lines above and this command:\n"
-        f"  spindle {' '.join(arguments)}",
+        f"  spindle {shlex.join(arguments)}",
         file=sys.stderr,
     )
     return BUG

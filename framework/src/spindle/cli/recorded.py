@@ -122,7 +122,7 @@ def check_targets(name: str, params: Params, typed: list[str]) -> list[Path]:
     here = Path(os.path.realpath(Path.cwd()))
     folders = [here]
     for key, path in _targets(name, params):
-        target = Path(os.path.realpath(path.expanduser()))
+        target = Path(os.path.realpath(Path(os.path.expanduser(path))))
         if any(f".{key}".endswith(f".{word}") for word in typed):
             folders.append(target if target.is_dir() else target.parent)
             continue

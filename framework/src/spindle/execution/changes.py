@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -33,7 +34,7 @@ def code_hash(package: str) -> str:
     paths = [p for f in folders for p in sorted(f.rglob("*.py"))] or [Path(str(spec.origin))]
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        digest.update(os.fsencode(path.name) + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -58,7 +59,7 @@ def images_of(experiments: Experiments) -> dict[str, Any]:
     for imageset in experiments.unique("imageset"):
         for path in files_of(imageset):
             n += 1
-            digest.update(path.name.encode())
+            digest.update(os.fsencode(path.name))
             if path.is_file():
                 with path.open("rb") as stream:
                     digest.update(f"{path.stat().st_size}".encode() + stream.read(HEAD_BYTES))

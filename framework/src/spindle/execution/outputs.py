@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -180,6 +181,34 @@ class OursOnly(logging.Filter):
         return record.name.startswith("spindle") or record.levelno >= logging.WARNING
 
 
+class LogFile(logging.FileHandler):
+    """A log; when it cannot be written any more (the disk is full), that is said once and the run goes on."""
+
+    _failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        if not self._failed:
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say what keeps the log from being written."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self._failed = True
+        print(f"warning: the log {self.baseFilename} cannot be written any more: {error.strerror}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Close the file; what cannot be written any more is left."""
+        try:
+            super().close()
+        except OSError as error:
+            if not self._failed:
+                print(f"warning: the log {self.baseFilename} is not complete: {error.strerror}", file=sys.stderr)
+
+
 @contextlib.contextmanager
 def log_file(program: str, params: Params) -> Iterator[None]:
     """Copy the log of everything inside into the program's log file."""
@@ -188,7 +217,7 @@ def log_file(program: str, params: Params) -> Iterator[None]:
         yield
         return
     check_writable(path, f"{program}: output.log={path}")
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler = LogFile(path, mode="w", encoding="utf-8", errors="surrogateescape")
     handler.addFilter(OursOnly())
     handler.setFormatter(logging.Formatter("%(message)s"))
     started = datetime.now().astimezone()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import platform
 import re
@@ -86,11 +87,27 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             _put(temporary, target)
     except OSError as error:
         if error.errno is not None and not isinstance(error, FileNotFoundError):
-            raise UserError(f"cannot write {given}: {error.strerror}") from error
+            raise UserError(f"cannot write {given}: {_reason(error.errno)}") from error
         raise
+    except RuntimeError as error:  # of libraries that have lost the reason
+        if str(temporary) not in str(error):
+            raise
+        raise UserError(
+            f"cannot write {given}: {str(error).replace(str(temporary), 'the file')}; is the disk full, or a quota reached?"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
         _unfinished.discard(temporary)
+
+
+def _reason(number: int) -> str:
+    """What the system says of an error, with what to do about a full disk; some libraries write a page about it."""
+    remedies = {
+        errno.ENOSPC: "; make room on the disk, or write to another one",
+        getattr(errno, "EDQUOT", errno.ENOSPC): "; make room within your quota, or write to another disk",
+        errno.EFBIG: "; files must not become so large here (ulimit -f, or the file system)",
+    }
+    return os.strerror(number) + remedies.get(number, "")
 
 
 def _put(temporary: Path, target: Path) -> None:

@@ -224,7 +224,7 @@ def _write(path: Path, arrays: Sequence[np.ndarray]) -> None:
 
 def _read(path: Path, what: str, detector: Iterable[Panel] | None) -> list[np.ndarray]:
     """Arrays of all panels of a file, their number and shapes checked against those of the detector, if there is one."""
-    path = path.expanduser()
+    path = Path(os.path.expanduser(path))
     remedy = f"give the {what} that belongs to the detector"
     try:
         with open_regular(path, remedy) as stream:

@@ -30,7 +30,8 @@ def derived_identifier(*parts: object) -> str:
 
     Programs name their experiments with it, after what these are made from, so that a repeated run writes the same bytes.
     """
-    return str(uuid.uuid5(_OURS, "\x1f".join(map(str, parts))))
+    text = "\x1f".join(map(str, parts))
+    return str(uuid.uuid5(_OURS, text.encode("utf-8", "backslashreplace").decode()))  # of any file name
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,7 +62,10 @@ def _describe_beam(beam: Any) -> np.ndarray:
 
 def _describe_detector(detector: Any) -> np.ndarray:
     geometry = detector.geometry
-    maps = [0.0 if p.distortion is None else float(zlib.crc32(p.distortion.name.encode())) for p in detector]
+    maps = [
+        0.0 if p.distortion is None else float(zlib.crc32(p.distortion.name.encode("utf-8", "backslashreplace")))
+        for p in detector
+    ]
     return np.concatenate(
         [geometry.d.ravel(), geometry.pixel_size.ravel(), geometry.image_size.ravel().astype(float), maps]
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ if TYPE_CHECKING:
     import gemmi
 
 WORD = 4
+END_RECORDS = 4096  # the last of the header's records, MTZENDOFHEADERS, is at the end; histories before it may be long
 NUMBER = slice(16, 21)  # where a SYMINF record has the number of the space group
 
 
@@ -19,6 +22,10 @@ def write_mtz(mtz: gemmi.Mtz, path: Path) -> None:
     Programs that look at the number get that of the International Tables instead; the operators say the rest.
     """
     mtz.write_to_file(str(path))
+    with Path(path).open("rb") as file:  # gemmi does not notice when the last bytes find no room
+        file.seek(max(file.seek(0, os.SEEK_END) - END_RECORDS, 0))
+        if b"MTZEND" not in file.read():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     if mtz.spacegroup.ccp4:
         return
     with Path(path).open("r+b") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ class ApplyMask(Program):
         experiments = inputs.experiments
         if not experiments:
             raise ParameterError("apply_mask: give an experiment file (spindle import writes imported.expt)")
-        paths = [Path(p).expanduser().absolute() for p in (*params.input.mask, *inputs.files)]
+        paths = [Path(os.path.expanduser(p)).absolute() for p in (*params.input.mask, *inputs.files)]
         imagesets = list({id(e.imageset): e for e in experiments if e.imageset is not None}.values())
         if not imagesets:
             raise ModelError("apply_mask: the experiments have no images that could be masked")

@@ -151,7 +151,7 @@ def _one(item: str) -> list[str]:
     if item == "-":
         lines = [line.strip() for line in sys.stdin]
         return [path for line in lines if line for path in _one(line)]
-    path = Path(item).expanduser()
+    path = Path(os.path.expanduser(item))
     if path.is_dir():
         return _folder(path)
     if path.exists():
@@ -211,7 +211,7 @@ def container_ranges(templates: Iterable[str]) -> dict[str, tuple[int, int]]:
     found = {}
     for template in templates:
         name, numbers = split_range(template)
-        path = str(Path(name).expanduser().absolute())
+        path = str(Path(os.path.expanduser(name)).absolute())
         if numbers is not None and (split_template(path) is None or Path(path).is_file()):
             found[path] = numbers
     return found
@@ -219,7 +219,7 @@ def container_ranges(templates: Iterable[str]) -> dict[str, tuple[int, int]]:
 
 def _template(template: str) -> list[str]:
     name, numbers = split_range(template)
-    path = str(Path(name).expanduser().absolute())
+    path = str(Path(os.path.expanduser(name)).absolute())
     parts = split_template(path)
     if Path(path).is_file() and (parts is None or files_of_template(path) is None):
         return [path]

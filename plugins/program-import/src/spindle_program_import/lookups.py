@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def lookup_files(params: Any) -> dict[str, str | None]:
     paths: dict[str, str | None] = {}
     for name in ("mask", *MAPS):
         given = getattr(params.lookup, name)
-        path = Path(given).expanduser() if given else None
+        path = Path(os.path.expanduser(given)) if given else None
         if path is not None and not path.exists():
             if number_of(name, given) is not None:
                 paths[name] = None
@@ -38,7 +39,7 @@ def lookup_files(params: Any) -> dict[str, str | None]:
 
 def number_of(name: str, given: str | None) -> float | None:
     """The number that stands where a map of gain or pedestal could: one value for all pixels; None for a file's name."""
-    if name not in ("gain", "pedestal") or given is None or Path(given).expanduser().exists():
+    if name not in ("gain", "pedestal") or given is None or Path(os.path.expanduser(given)).exists():
         return None
     try:
         value = float(given)

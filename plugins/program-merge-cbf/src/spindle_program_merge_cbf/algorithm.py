@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 import shlex
 from pathlib import Path
@@ -109,7 +110,7 @@ def _prefix(text: str) -> str:
     """Beginning of the file names, once it is sure that files can be written there."""
     from spindle.execution.outputs import check_folder, check_writable
 
-    prefix = str(Path(text).expanduser()) + ("/" if text.endswith("/") else "")
+    prefix = str(Path(os.path.expanduser(text))) + ("/" if text.endswith("/") else "")
     what = f"merge_cbf: output.image_prefix={text}"
     if text.endswith("/"):
         check_folder(Path(prefix), what)

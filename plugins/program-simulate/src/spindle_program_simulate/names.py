@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 import string
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def plan_files(params: SimulateParams, sweeps: list[SweepSettings]) -> list[Swee
 
 def _names(params: SimulateParams, sweep: SweepSettings, n_sweeps: int) -> SweepFiles:
     p = params.output
-    root = Path(p.directory).expanduser()
+    root = Path(os.path.expanduser(p.directory))
     values = {"prefix": p.prefix, "sweep": sweep.number}
     given = ("sweep_{sweep}" if n_sweeps > 1 else "") if p.folder is Auto else p.folder
     folder = root / _fill("output.folder", given, values) if given else root

@@ -1,0 +1,74 @@
+"""What the machine does to a run: streams that are closed or full, no memory, no permission, no room."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from spindle.errors import UserError
+
+__all__ = ["check_streams", "message_of", "silence"]
+
+# What a user can mend; other errors of the system are bugs of ours.
+_REMEDIES = {
+    errno.EACCES: "check the permissions of the file and its folder",
+    errno.EPERM: "check the permissions of the file and its folder",
+    errno.EROFS: "the file system can only be read; write somewhere else",
+    errno.ENOSPC: "make room on the disk, or write to another one",
+    errno.EDQUOT: "make room within your quota, or write to another disk",
+    errno.EFBIG: "files must not become so large here (ulimit -f, or the file system); write somewhere else",
+    errno.EMFILE: "let the process open more files (ulimit -n), or use fewer workers with nproc=",
+    errno.ENFILE: "the machine has too many files open; end other programs",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "give the name of the file itself, not of links that lead to each other",
+    errno.EIO: "the disk or the network that it lies on is failing; copy the file elsewhere",
+    getattr(errno, "ESTALE", errno.EIO): "the file system was mounted anew; start again",
+}
+_MEMORY = (
+    "use fewer workers (nproc=), give fewer images or reflections at a time, or take a machine with more memory; "
+    "ulimit -v may set a limit"
+)
+
+
+def message_of(error: BaseException) -> str:
+    """What a user reads of an error of the machine; empty for any other error."""
+    if isinstance(error, MemoryError):
+        what = str(error).rstrip(".")
+        return f"out of memory{f': {what}' if what else ''}; {_MEMORY}"
+    if isinstance(error, OSError) and error.errno in _REMEDIES:
+        name = error.filename2 or error.filename
+        what = f"{os.fsdecode(name)}: {error.strerror}" if isinstance(name, str | bytes) else str(error.strerror)
+        return f"{what}; {_REMEDIES[error.errno]}"
+    return ""
+
+
+def check_streams() -> None:
+    """See to it that the standard streams are there, and print any file name.
+
+    Where one was closed, the next file that is opened would take its place, and what is printed would go into that file.
+
+    Raises
+    ------
+    UserError
+        If standard output is closed.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - as long as the process
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            is_unicode = stream.encoding.lower().replace("-", "") == "utf8"
+            stream.reconfigure(errors="surrogateescape" if is_unicode else "backslashreplace")
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        raise UserError("standard output is closed; send what is printed to a file, or away with > /dev/null")
+
+
+def silence() -> None:
+    """Let what is still printed go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
