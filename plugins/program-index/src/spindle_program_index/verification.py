@@ -73,7 +73,7 @@ def verify(part: Indexed, params: Any, context: Any, index_again: IndexAgain) ->
             break
         part = better
     mended = part is not first
-    confirmed = mended or _is_confirmed(test)
+    confirmed = _is_confirmed(test) or (mended and _drifts(first.given, part)[0].is_shifted)
     part = replace(part, given=first.given, experiments=remember_given(part.experiments, first.given, confirmed))
     return Verified(part, [_mended_text(first, part)] if mended else _what_is_suspicious(part, test, context))
 
@@ -211,12 +211,19 @@ def _mended_text(first: Indexed, part: Indexed) -> str:
         for p in (first, part)
     ]
     total = max(len(part.reflections), 1)
+    numbers = (
+        f"indexed {100 * first.n_indexed / total:.1f} % before, {100 * part.n_indexed / total:.1f} % now; misfit (chi squared) "
+        f"{_misfit(first.last):.2f} before, {_misfit(part.last):.2f} now; cell {cells[0]} before, {cells[1]} now"
+    )
+    if not drift.is_shifted:
+        return (
+            f"WARNING: another lattice was found from a beam centre {drift.shift_px:.1f} px away, which is next to nothing: {numbers}. "
+            "Indexing hangs by a thread; look at the spots, whether there are several crystals or ice among them"
+        )
     return (
         f"WARNING: the beam centre of the images' headers is wrong by {drift.shift_px:.1f} px, {drift.shift_rows:.2f} of the "
         f"distance between rows of spots: with it, {old[0]:.1f}, {old[1]:.1f} px (fast, slow), indices belong to other rows. The "
-        f"spots were indexed again with the beam centre at {new[0]:.1f}, {new[1]:.1f} px: indexed {100 * first.n_indexed / total:.1f} % "
-        f"before, {100 * part.n_indexed / total:.1f} % now; misfit (chi squared) {_misfit(first.last):.2f} before, "
-        f"{_misfit(part.last):.2f} now; cell {cells[0]} before, {cells[1]} now.\nThe indexed files have the right beam centre. For other "
+        f"spots were indexed again with the beam centre at {new[0]:.1f}, {new[1]:.1f} px: {numbers}.\nThe indexed files have the right beam centre. For other "
         "runs, import again with geometry.detector.fast_slow_beam_centre="
         f"{new[0]:.1f},{new[1]:.1f}; spindle search_beam_position looks for the place without an index"
     )

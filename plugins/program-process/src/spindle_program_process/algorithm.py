@@ -22,6 +22,7 @@ except ImportError:  # Windows
 from .chain import Chain
 from .resume import finished
 from .steps import NAMES, STEPS
+from .stills import end_of_stills
 
 # What everybody wants to see at the end.
 FINAL_TABLES = ("space_groups", "merging_statistics_summary")
@@ -166,11 +167,14 @@ class Process(Program):
         rows: list[list[Any]] = []
         report: dict[str, Any] = {}
         tables: dict[str, Table] = {}
+        ended = ""
         for name, record in earlier.items():
             report[name] = {"seconds": record["seconds"], **record["summary"]}
             rows.append([name, round(record["seconds"], 2), "earlier", _in_short(record["summary"])])
         try:
             for step in STEPS[start : stop + 1]:
+                if ended := end_of_stills(step, chain.experiments, params):
+                    break
                 warnings.step = step.name
                 began = time.perf_counter()
                 result = chain.do(step)
@@ -202,6 +206,8 @@ class Process(Program):
         context.table(Table("Summary", ["Step", "Seconds", "Peak memory (MB)", "Result"], rows, "process"))
         for name, message in dict.fromkeys(warnings.messages):
             context.log.info("Warning of %s: %s", name, message.splitlines()[0])
+        if ended:
+            raise UserError(ended)
         return self._result(params, report, [m for _, m in warnings.messages], stop)
 
     def _check_indexed(self, summary: dict[str, Any], params: Any) -> None:
