@@ -261,10 +261,10 @@ def drift_warning(texts: Sequence[str], reference: str) -> str:
     texts : sequence of str
         Those of `Drift.texts`, of all detectors.
     reference : str
-        What the geometry was compared with, as in "far from ...".
+        What the geometry was compared with, as in "far from that of ...".
     """
     return (
-        f"WARNING: refinement has taken the geometry far from {reference}: {'; '.join(texts)}. Either {reference} is wrong, or the "
+        f"WARNING: refinement has taken the geometry far from that of {reference}: {'; '.join(texts)}. Either that is wrong, or the "
         "index is that of another beam centre, a row of spots away, and the cell is wrong by some percent. Run spindle "
         "search_beam_position with the imported experiments and the spots, and index again with its optimised.expt; compare distance and "
         "cell with what is known (geometry.detector.distance= for spindle import)"

@@ -247,7 +247,7 @@ def _what_is_suspicious(part: Indexed, test: OffsetTest | None, context: Any) ->
             texts.append(f"{'; '.join(own)}{which}")
     warnings = []
     if texts:
-        warnings.append(drift_warning(texts, "that of the images' headers"))
+        warnings.append(drift_warning(texts, "the images' headers"))
     rival_fits = test is not None and test.rival is not None and not confirmed
     if rival_fits and any(d.is_shifted for d in found):
         assert test is not None and test.rival is not None

@@ -57,7 +57,7 @@ class GeometryWatch:
             if own:
                 which = "" if len(found) == 1 else f" of experiment {', '.join(map(str, drift.sweeps))}"
                 texts.append(f"{'; '.join(own)}{which}")
-        reference = "that of the images' headers" if self.before[0].is_of_headers else "that of the input"
+        reference = "the images' headers" if self.before[0].is_of_headers else "the input"
         warnings = [drift_warning(texts, reference)] if texts else []
         if test is not None and test.is_refuted:
             warnings.append(_origin_text(test))
@@ -85,8 +85,8 @@ def _origin_text(test: OffsetTest) -> str:
     assert test.rival is not None
     x, y = place_of(test.rival.result.experiments[0]).centre or (np.nan, np.nan)
     return (
-        f"WARNING: the indices are those of another row of spots: with {','.join(map(str, test.rival.offset))} added to all of them and the "
+        f"WARNING: the indices are probably those of another row of spots: with {','.join(map(str, test.rival.offset))} added to all of them and the "
         f"beam centre at {x:.1f}, {y:.1f} px (fast, slow) the misfit (chi squared) is {test.rival.misfit:.2f} instead of "
-        f"{test.here.misfit:.2f}. The cell is wrong by some percent, and no intensity has its index. Import again with "
+        f"{test.here.misfit:.2f}. The cell is then wrong by some percent, and no intensity has its index. Import again with "
         f"geometry.detector.fast_slow_beam_centre={x:.1f},{y:.1f}, or run spindle search_beam_position, and index again"
     )
