@@ -344,14 +344,14 @@ def test_other_methods_kinds_and_sites_are_refused(server):
     [
         (b"nonsense\r\n\r\n", 400),
         (b"GET /x HTTP/1.1\r\n\r\n", 400),  # no Host
-        (b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        (b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + 1000000 * b"y" + b"\r\n\r\n", 431),
+        (b"GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + 1000000 * b"y" + b"\r\n\r\n", 431),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),  # TLS
-        (b"POST /find_spots HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        (b"POST /find_spots HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
          b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
-        (b"POST /find_spots HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{", 400),
+        (b"POST /find_spots HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{", 400),
     ],
     ids=lambda v: str(v)[:40],
 )  # fmt: skip
@@ -424,7 +424,7 @@ def test_a_worker_that_is_lost_at_its_start_costs_no_request(tmp_path):
 
 
 def test_a_half_closed_connection_gets_its_answer(server):
-    answer = server.raw(f"GET {server.folder}/x_0001.cbf HTTP/1.1\r\nHost: a\r\n\r\n".encode(), half_close=True)
+    answer = server.raw(f"GET {server.folder}/x_0001.cbf HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), half_close=True)
     assert answer.startswith(b"HTTP/1.1 200")
     assert b"n_spots_total" in answer
 
@@ -432,10 +432,10 @@ def test_a_half_closed_connection_gets_its_answer(server):
 def test_random_bytes_and_requests_do_no_harm(server):
     chance = random.Random(20261121)
     whole = (
-        f"POST /find_spots HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 60\r\n\r\n"
+        f"POST /find_spots HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 60\r\n\r\n"
         f'{{"image": "{server.folder}/x_0001.cbf", "parameters": {{"d_min": 2}}}}'
     ).encode()
-    line = f"GET {server.folder}/x_0001.cbf;d_min=2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
+    line = f"GET {server.folder}/x_0001.cbf;d_min=2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
     for i in range(150):
         data = bytearray(whole if i % 3 == 0 else line if i % 3 == 1 else chance.randbytes(chance.randrange(1, 300)))
         for _ in range(chance.randrange(1, 6)):
