@@ -10,7 +10,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spindle.errors import UserError
@@ -31,13 +31,28 @@ def locked(program: str, outputs: Iterable[Path]) -> Iterator[None]:
         for folder, names in folders.items():
             made.append(folder / f"{PREFIX}{platform.node()}.{os.getpid()}")
             content = {"program": program, "machine": platform.node(), "process": os.getpid(), "outputs": sorted(names)}
-            made[-1].write_text(json.dumps(content))
+            try:
+                made[-1].write_text(json.dumps(content))
+            except OSError as error:
+                raise UserError(
+                    f"{program}: cannot write in {folder}: {error.strerror}; choose another folder"
+                ) from error
         for folder, names in folders.items():
             _check(program, folder, names)
         yield
     finally:
         for path in made:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # one that stays is removed by the next run
+                path.unlink(missing_ok=True)
+
+
+def _remove_if_dead(path: Path) -> None:
+    """Remove what a process of this machine that was ended while it wrote the file has left."""
+    from spindle.files.atomic import is_running
+
+    process = path.name.removeprefix(f"{PREFIX}{platform.node()}.")
+    if process.isdecimal() and not is_running(int(process)):
+        path.unlink(missing_ok=True)
 
 
 def _check(program: str, folder: Path, names: set[str]) -> None:
@@ -48,7 +63,8 @@ def _check(program: str, folder: Path, names: set[str]) -> None:
             other = json.loads(path.read_text())
             machine, process, theirs = other["machine"], int(other["process"]), set(other["outputs"])
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # just being written or removed, or not ours
+            _remove_if_dead(path)  # else it is just being written or removed, or not ours
+            continue
         is_here = machine == platform.node()
         if is_here and process == os.getpid():
             continue

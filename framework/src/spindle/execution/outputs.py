@@ -217,7 +217,10 @@ def log_file(program: str, params: Params) -> Iterator[None]:
         yield
         return
     check_writable(path, f"{program}: output.log={path}")
-    handler = LogFile(path, mode="w", encoding="utf-8", errors="surrogateescape")
+    try:
+        handler = LogFile(path, mode="w", encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise UserError(f"{program}: output.log={path}: cannot be written: {error.strerror}; choose another") from error
     handler.addFilter(OursOnly())
     handler.setFormatter(logging.Formatter("%(message)s"))
     started = datetime.now().astimezone()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import ProgramInputs, ProgramResult
-from spindle.errors import FileFormatError, MissingColumn
+from spindle.errors import FileFormatError, MissingColumn, UserError
 from spindle.params import Assignment, HostParams, Params
 from spindle.params.resolve import Resolver, build
 from spindle.params.tree import scopes_of, walk
@@ -144,7 +144,10 @@ def run_nested(
     if not context.may_replace:
         context.may_replace = check_earlier(name, replaced, data, sources)
     if record is not None:
-        record.path.unlink(missing_ok=True)  # it describes files that are about to be replaced
+        try:
+            record.path.unlink(missing_ok=True)  # it describes files that are about to be replaced
+        except OSError as error:
+            raise UserError(f"cannot replace {record.path}: {error.strerror}") from error
     start = time.perf_counter()
     with log_file(name, tree), parent.host.noting() as used:
         result = execute(context, inputs)

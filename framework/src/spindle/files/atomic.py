@@ -13,7 +13,7 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spindle.errors import UserError
@@ -63,6 +63,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         If the folder does not exist or cannot be written, or `path` is a folder.
     """
     given = Path(path)
+    if given in _unfinished:  # the temporary path of another output, which is replaced as a whole
+        yield given
+        return
     check_fence(given)
     through = is_device(given)
     target = given if through else Path(os.path.realpath(given))
@@ -96,7 +99,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             f"cannot write {given}: {str(error).replace(str(temporary), 'the file')}; is the disk full, or a quota reached?"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(
+            OSError
+        ):  # the output is there, or the error that is being raised tells more; the next run removes it
+            temporary.unlink(missing_ok=True)
         _unfinished.discard(temporary)
 
 

@@ -1,0 +1,44 @@
+"""A program that is ended, or whose disk or memory fails, at any moment: outputs are whole, and there is one message.
+
+A small fixed part; ``SPINDLE_CRASH_ALL=1`` tries every operation of every program, ``SPINDLE_FUZZ_SEED`` other ones.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import crashes
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="children are made by fork, open files looked up in /proc"
+)
+
+EVERYTHING = bool(os.environ.get("SPINDLE_CRASH_ALL"))
+PART = {"generate_mask": 8, "apply_mask": 4, "merge": 3, "export": 3}
+
+
+@pytest.mark.parametrize("program", list(crashes.PROGRAMS) if EVERYTHING else list(PART))
+def test_outputs_are_whole_and_failures_are_one_message(run_files, program):
+    rng = np.random.default_rng(int(os.environ.get("SPINDLE_FUZZ_SEED", "5")))
+
+    def some(total: int) -> list[int]:
+        return sorted(rng.choice(total, min(PART[program], total), replace=False).tolist())
+
+    crashes.warm_up()
+    tried = list(crashes.cases(program, run_files, choose=None if EVERYTHING else some))
+    assert {mode for mode, _, _ in tried} == set(crashes.MODES)
+    findings = [found for _, _, several in tried for found in several]
+    assert not findings, "\n".join(map(str, findings))
+
+
+def test_damage_is_found(run_files, tmp_path):
+    """The tool itself: a file that is half written in place, and a message that is a traceback, do not pass."""
+    case = crashes.Case("generate_mask", run_files)
+    writes = [i for i, operation in enumerate(case.operations, 1) if operation.startswith("rename")]
+    assert len(writes) == 2 and not case.try_out("kill", writes[0])
+    (tmp_path / "new.npz").write_bytes(b"half")
+    (tmp_path / "new.expt").write_bytes(b"{")
+    assert not crashes.whole(tmp_path / "new.npz") and not crashes.whole(tmp_path / "new.expt")
