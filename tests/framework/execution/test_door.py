@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import spindle
+from spindle.cli.main import main
 from spindle.errors import FileFormatError
 from spindle.execution.door import check_experiments, check_reflections, numbered_by_identifiers
-from spindle.files import read_reflections, write_reflections
+from spindle.files import read_reflections, write_experiments, write_reflections
 from spindle.models import Beam, Detector, Experiment, Experiments, Panel
+from spindle.plugins import registry
 from spindle.table import SCHEMA, ReflectionTable, Shoeboxes
 
 PANEL = Panel(
@@ -88,6 +90,18 @@ def test_shoeboxes_and_numbers_are_not_exchanged():
     found["shoebox"] = found["flags"]
     with pytest.raises(FileFormatError, match="column shoebox holds no shoeboxes"):
         check_reflections(found, None, "x.refl")
+
+
+@pytest.mark.parametrize("program", [i.name for i in registry().infos if i.slot == "program"])
+def test_no_experiments_are_no_input_of_any_program(program, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_experiments(Experiments(), tmp_path / "none.expt")
+    write_reflections(ReflectionTable({"id": np.zeros(0)}), tmp_path / "none.refl")
+    assert main([program, "none.expt", "none.refl"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and "Traceback" not in message
+    if program not in ("import", "simulate", "find_spots_server", "find_spots_client", "check_truth"):
+        assert "none." in message
 
 
 def test_an_experiment_is_given_once():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spindle.contracts import ProgramInputs
+from spindle.errors import FileFormatError
 from spindle.execution import RunContext, execute
 from spindle.execution.compile_cache import prepare_compile_cache
 from spindle.execution.earlier import check_earlier, data_of, data_of_inputs, outputs_to_check
@@ -251,6 +252,9 @@ def read_inputs(arguments: Arguments) -> ProgramInputs:
 
         lists = [read_experiments(path) for path in arguments.experiments]
         inputs.experiments = lists[0] if len(lists) == 1 else Experiments([e for found in lists for e in found])
+        for path, found in zip(arguments.experiments, lists, strict=True):
+            if not found:
+                raise FileFormatError(f"{path}: it holds no experiments; run the step that wrote it again")
         names = [str(path) for path, found in zip(arguments.experiments, lists, strict=True) for _ in found]
         check_experiments(inputs.experiments, names)
     if arguments.reflections:

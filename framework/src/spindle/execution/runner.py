@@ -82,6 +82,8 @@ def run(
 
     context = RunContext(program, tree, make_host(tree))
     inputs = make_inputs(experiments, reflections, files)
+    if experiments is not None and not len(experiments):
+        raise FileFormatError(f"{program}: there are no experiments; give at least one")
     if inputs.reflections:
         from .door import check_reflections  # it imports numba, which has to find its cache prepared
     for number, table in enumerate(inputs.reflections):
