@@ -46,6 +46,8 @@ def read_experiments(path: str | os.PathLike[str]) -> Experiments:
         raise FileFormatError(
             f"{path}: this is a Python pickle of old DIALS; write it as .expt in DIALS and give that file"
         )
+    if not content.strip():
+        raise FileFormatError(f"{path}: the file is empty; run the step that wrote it again")
     try:
         data = json.loads(content)
     except (ValueError, UnicodeDecodeError, RecursionError) as error:
