@@ -28,6 +28,8 @@ SECONDS, MEBIBYTES = 10, 2048
 READ = """
 import json, resource, signal, sys, traceback, warnings
 from pathlib import Path
+from spindle.execution.compile_cache import prepare_compile_cache
+prepare_compile_cache()
 from spindle.errors import SpindleError
 from spindle.images import open_image
 from spindle.images.opening import reopen_image
@@ -121,7 +123,9 @@ def test_damaged_images_are_read_or_refused(originals, tmp_path):
         name = names[i % len(names)]
         (tmp_path / f"{i:05d}_{name}").write_bytes(damaged(originals[name], rng))
     command = [sys.executable, "-c", READ, str(tmp_path), str(SECONDS), str(MEBIBYTES)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # What a kernel reads beyond its arrays is found only when it looks.
+    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": ""}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     last = done.stderr.strip().splitlines()[-1:] or [""]
     assert done.returncode == 0, f"seed {SEED}: signal or exit {done.returncode} at {last[0]}"
     found, counts = json.loads(done.stdout.splitlines()[-1])

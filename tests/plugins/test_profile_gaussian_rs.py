@@ -9,10 +9,10 @@ import pytest
 from spindle_profile_gaussian_rs import GaussianRsProfile
 from spindle_profile_gaussian_rs.fitter import gaussian_profile, profile_widths
 from spindle_profile_gaussian_rs.geometry import SpotGeometry, growth
-from spindle_profile_gaussian_rs.kernels import recorded_fractions
+from spindle_profile_gaussian_rs.kernels import FARTHEST, bounding_boxes, recorded_fractions
 from spindle_profile_gaussian_rs.samplers import Sampler
 
-from spindle.errors import UserError
+from spindle.errors import ModelError, UserError
 from spindle.files import read_experiments, read_reflections
 from spindle.models import Experiments
 from spindle.table import Flag, ReflectionTable
@@ -237,3 +237,33 @@ def test_a_hot_pixel_does_not_change_the_fit():
     both = before.success & after.success & (spots.intensity < 300)
     change = np.abs(after.value - before.value)[both] / np.sqrt(before.variance[both])
     assert np.mean(change < 1.0) > 0.97
+
+
+@pytest.mark.parametrize("wild", [np.nan, np.inf, -np.inf, 1e300])
+def test_a_frame_that_is_no_frame_has_an_empty_box(quartz, wild):
+    """Such a box was as large as numbers are, and the rectangles of all spots began before their array."""
+    experiments, table = quartz
+    frames, kz = SpotGeometry(experiments).frames(table.select(np.arange(4)))
+    for first in (0, 6):
+        bad = frames.copy()
+        bad[1, first : first + 6] = wild
+        z, n = np.array([5.0, wild, 5.0, 5.0]), len(kz)
+        box = bounding_boxes(bad, kz, z, 3.0, 3.0, np.zeros(n, np.int64), np.full(n, 10))
+        assert (box[[0, 2, 3], 1] > box[[0, 2, 3], 0]).all()
+        assert (np.abs(box) <= FARTHEST).all() and (box[:, 1::2] >= box[:, ::2]).all()
+        assert (box[:, 4] >= 0).all() and (box[:, 5] <= 10).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("sigma_b", v) for v in (None, "wide", [], [[0.1]], 0.0, -0.1, np.nan, 1e-300, 1e300)),
+        *(("sigma_m", v) for v in (0, [0.1, np.nan], {})), ("sigma_e1", [0.1]), ("sigma_e2", [0.0, 0.0]), ("sigma_e1", None),
+    ],
+)  # fmt: skip
+def test_widths_in_a_file_are_widths(quartz, as_dials, name, value):
+    experiments, table = quartz
+    pairs = {"sigma_e1": [0.1, 0.1], "sigma_e2": [0.1, 0.1]} if name.startswith("sigma_e") else {}
+    wild = experiments.replace(0, profile={**experiments[0].profile, **pairs, name: value})
+    with pytest.raises(ModelError, match=f"experiment 0: the profile's {name} is .* degrees expected"):
+        as_dials.bounding_boxes(wild, table, 2.0)

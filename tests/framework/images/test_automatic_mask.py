@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from spindle.images import ImageSequence
 from spindle.images.automatic_mask import PixelSums, automatic_mask, judge_pixels, ring_numbers
-from spindle.models import Beam, Detector, Experiment, Goniometer, ImageSet, Scan
+from spindle.models import Beam, Detector, Experiment, Goniometer, ImageSet, Panel, Scan
 from spindle.testing import make_context, shared_data
 from spindle.testing.threshold import threshold_beam, threshold_panel
 
@@ -33,6 +35,16 @@ def test_rings_are_about_two_pixels_wide():
     (ring,) = ring_numbers(EXPERIMENT)
     assert ring.min() == 0
     assert np.abs(ring - RADIUS / 2).max() < 4  # 100 mm away, 0.172 mm pixels: tan and sin hardly differ yet
+
+
+@pytest.mark.parametrize(
+    ("distance", "pixel"), [(0.0, 1.0), (1e-9, 1.0), (1e9, 0.001), (1e90, 0.001)]
+)  # a pixel at the sample; more rings than an int32 counts
+def test_rings_have_numbers_whatever_the_geometry(distance, pixel):
+    panel = Panel([1, 0, 0], [0, -1, 0], [-2.0 * pixel, 1.5 * pixel, -distance], (pixel, pixel), (5, 3))
+    aside = Panel([0, 0, 1], [0, 1, 0], [max(distance, 1.0) * 3, 0, 0], (pixel, pixel), (4, 4))
+    for ring in ring_numbers(replace(EXPERIMENT, detector=Detector([panel, aside]))):
+        assert 0 <= ring.min() <= ring.max() <= 2**20
 
 
 @pytest.mark.parametrize("level", [0.2, 2.0, 200.0])

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spindle.errors import ModelError
+from spindle.geometry import add_observed_geometry
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
 from spindle.models.arrays import rotation
+from spindle.table import ReflectionTable
 
 
 def flat_panel(**fields):
@@ -112,3 +114,26 @@ def test_experiments_share_models_by_identity():
     assert changed[0].beam is changed[1].beam is other
     assert experiments[0].beam is beam
     assert changed.unique("detector") == [detector]
+
+
+@pytest.mark.parametrize("panel", [1, -1, 2**40, -(2**63)])
+def test_panels_are_those_of_the_detector(panel):
+    """A kernel that takes another number reads what lies beyond its arrays."""
+    one = Panel([1, 0, 0], [0, -1, 0], [-10, 8, -100], (0.1, 0.1), (200, 160))
+    detector, xy, panels = Detector([one]), np.ones((3, 2)), np.array([0, panel, 0])
+    for convert in (detector.pixel_to_mm, detector.mm_to_pixel, detector.lab_coordinate_of_pixel):
+        with pytest.raises(ModelError, match=f"lies on panel {panel}, the detector has the panels 0 to 0"):
+            convert(panels, xy)
+
+
+def test_spots_of_an_imageset_lie_on_its_panels():
+    """They belong to no experiment yet, so that only the image set says which detector it is."""
+    one = Panel([1, 0, 0], [0, -1, 0], [-10, 8, -100], (0.1, 0.1), (200, 160))
+    beam = Beam([0, 0, 1], 1.0)
+    experiments = Experiments([Experiment(beam, Detector([one])), Experiment(beam, Detector([one] * 700))])
+    spots = ReflectionTable.with_rows(1, ["id", "imageset_id", "panel", "xyzobs.px.value", "xyzobs.px.variance"])
+    spots["id"], spots["panel"] = np.array([-1]), np.array([699])
+    with pytest.raises(ModelError, match="lies on panel 699, the detector has the panels 0 to 0"):
+        add_observed_geometry(experiments, spots, "imageset_id")
+    spots["imageset_id"] = np.array([1])
+    assert np.isfinite(add_observed_geometry(experiments, spots, "imageset_id")["rlp"]).all()

@@ -70,6 +70,8 @@ def cache_key() -> str:
             parts.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             parts.append(f"{name} missing")
+    if os.environ.get("NUMBA_BOUNDSCHECK"):  # other code, which numba does not tell apart
+        parts.append("bounds checked")
     digest.update("\n".join(parts).encode())
     digest.update(kernel_sources(Path(__file__).parent.parent))
     return digest.hexdigest()[:16]

@@ -58,7 +58,8 @@ def check_reflections(table: ReflectionTable, experiments: Experiments | None, n
     Raises
     ------
     FileFormatError
-        If a standard column holds NaN or an infinity, a box is turned round or beyond any detector, shoeboxes are not as large
+        If a standard column holds NaN or an infinity, a box is turned round, a box or an observed
+        position is beyond any detector, shoeboxes are not as large
         as their boxes, or `id` or `panel` name what there is not.
     """
     boxes = dict(_shoeboxes(table))
@@ -73,6 +74,8 @@ def check_reflections(table: ReflectionTable, experiments: Experiments | None, n
         _check_boxes(outline.bbox, f"{column}'s box", name)
         if len(outline.data):
             _check_pixels(outline, column, name)
+    if "xyzobs.px.value" in table:
+        _check(table, "xyzobs.px.value", _far_away, f"a position within {MAX_COORDINATE}", AGAIN, name)
     if "bbox" in table:
         expected = f"x0 <= x1, y0 <= y1, z0 <= z1 within {MAX_COORDINATE}"
         _check(table, "bbox", _wrong_boxes, expected, AGAIN, name)
@@ -119,6 +122,10 @@ def _wrong_boxes(bbox: np.ndarray, _rows: slice) -> np.ndarray:
     pairs = bbox.reshape(-1, 3, 2)
     beyond = (bbox < -MAX_COORDINATE).any(axis=1) | (bbox > MAX_COORDINATE).any(axis=1)
     return np.asarray((pairs[:, :, 1] < pairs[:, :, 0]).any(axis=1) | beyond)
+
+
+def _far_away(position: np.ndarray, _rows: slice) -> np.ndarray:
+    return np.asarray((np.abs(position) > MAX_COORDINATE).any(axis=1))
 
 
 def _wrong_indices(index: np.ndarray, _rows: slice) -> np.ndarray:

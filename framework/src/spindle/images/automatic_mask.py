@@ -35,6 +35,8 @@ _SAMPLE = 1_000_000
 _INNER_RINGS = 100
 # Shadows are looked for in squares of this size, as single pixels may have seen too few photons.
 _SHADOW_BOX = 5
+# More rings than pixels of any detector; sums per ring are kept in memory.
+_MAX_RINGS = 2**20
 
 
 class _Maps(Protocol):
@@ -108,7 +110,9 @@ def ring_numbers(experiment: Experiment) -> list[np.ndarray]:
     for k in range(len(detector)):
         half_angle = np.arcsin(np.clip(beam.wavelength / (2.0 * resolution_map(detector, k, beam)), 0.0, 1.0))
         # 2 tan(theta) grows evenly with the angle also beyond 90 degrees, where tan(2 theta) does not.
-        rings.append((2.0 * np.tan(np.minimum(half_angle, 1.5)) * scale).astype(np.int32))
+        ring = 2.0 * np.tan(np.minimum(half_angle, 1.5)) * scale
+        # A pixel at the sample has no angle, and far away there are more rings than numbers.
+        rings.append(np.clip(np.nan_to_num(ring), 0, _MAX_RINGS).astype(np.int32))
     return rings
 
 

@@ -244,6 +244,12 @@ class Detector(Sequence[Panel]):
     def _call(self, kernel: Any, panel: Any, xy: Any) -> np.ndarray:
         xy = np.ascontiguousarray(xy, dtype=np.float64).reshape(-1, 2)
         panel = np.ascontiguousarray(np.broadcast_to(np.asarray(panel, dtype=np.int64), len(xy)))
+        if len(panel) and not 0 <= panel.min() <= panel.max() < len(self.panels):  # kernels do not look
+            wrong = panel.min() if panel.min() < 0 else panel.max()
+            raise ModelError(
+                f"a reflection lies on panel {wrong}, the detector has the panels 0 to {len(self.panels) - 1}; give the reflections "
+                "and the experiments that belong together"
+            )
         out = np.empty_like(xy)
         g = self.geometry
         kernel(g.d, g.pixel_size, g.mu, g.thickness, g.parallax, panel, xy, out)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import reprlib
+
 import numpy as np
 
+from spindle.errors import ModelError
+
 from .kernels import local_frames
+
+LEAST_DEG, LARGEST_DEG = 1e-6, 90.0  # what widths of spots may be
 
 
 def growth(experiment, s1: np.ndarray, s0: np.ndarray) -> np.ndarray:
@@ -51,9 +57,32 @@ class SpotGeometry:
     def __init__(self, experiments) -> None:
         self.experiments = experiments
 
+    def _numbers(self, index: int, name: str) -> np.ndarray:
+        """Widths of an experiment's profile in degrees as they are in its file, once it is known that boxes can be made of them."""
+        found = (self.experiments[index].profile or {}).get(name)
+        pair = name in ("sigma_e1", "sigma_e2")
+        may_vanish = pair or (name == "sigma_m" and self.experiments[index].is_still)
+        low = 0.0 if may_vanish else LEAST_DEG
+        try:
+            values = np.asarray(found, dtype=np.float64)
+            good = values.size > 0 and values.ndim < 2 and bool(np.all((values >= low) & (values <= LARGEST_DEG)))
+            if pair:
+                good = good and values.shape == (2,) and values.max() >= LEAST_DEG
+            else:
+                good = good and (values.ndim == 0 or self.experiments[index].scan is not None)
+        except (TypeError, ValueError):
+            good = False
+        if not good:
+            expected = "two numbers" if pair else "a number, or one per image,"
+            raise ModelError(
+                f"experiment {index}: the profile's {name} is {reprlib.repr(found)}: {expected} of {low:g} to {LARGEST_DEG:g} "
+                "degrees expected; run the step that wrote the profile again, or leave it out of the file"
+            )
+        return values
+
     def sigma(self, index: int, name: str, z: np.ndarray) -> np.ndarray:
         """(n,) float64, radian: sigma_b or sigma_m of an experiment at array indices z."""
-        value = np.radians(np.asarray(self.experiments[index].profile[name], dtype=np.float64))
+        value = np.radians(self._numbers(index, name))
         if value.ndim == 0:
             return np.full(len(z), float(value))
         first = self.experiments[index].scan.array_range[0]
@@ -72,7 +101,7 @@ class SpotGeometry:
         grown = growth(self.experiments[index], s1, s0)
         out = np.empty((len(z), 2))
         for k, name in enumerate(("sigma_e1", "sigma_e2")):
-            s, g = np.radians(np.asarray(profile[name], dtype=np.float64))
+            s, g = np.radians(self._numbers(index, name))
             out[:, k] = np.sqrt(s * s + g * g * grown[:, k])
         return out
 

@@ -23,6 +23,7 @@ import numba
 import numpy as np
 
 FRAME_SIZE = 15
+FARTHEST = 1e6  # pixels; a box that reaches beyond belongs to a beam along the panel's plane
 
 
 @numba.njit(nogil=True, cache=True)
@@ -137,7 +138,8 @@ def bounding_boxes(frames, kz, z, half_b, half_m, first, last):
                 py = (r1x * vx + r1y * vy + r1z * vz) / det / t
                 x_low, x_high = min(x_low, px), max(x_high, px)
                 y_low, y_high = min(y_low, py), max(y_high, py)
-            if x_low < -1e9 or x_high > 1e9 or y_low < -1e9 or y_high > 1e9:
+            # Also what is not a number: then no corner counted, and the limits are still the wrong way round.
+            if not (-FARTHEST <= x_low <= x_high <= FARTHEST and -FARTHEST <= y_low <= y_high <= FARTHEST):
                 bad = True
         if not bad:
             out[r, 0] = math.floor(x_low)
