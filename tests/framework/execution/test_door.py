@@ -58,6 +58,7 @@ def test_every_number_is_finite(column, value):
         ("id", 2, 2), ("id", 0, -2), ("imageset_id", 0, -7), ("panel", 0, 1), ("panel", 2, 2), ("panel", 4, 2**63),
         ("bbox", 1, [5, 2, 0, 1, 0, 1]), ("bbox", 1, [0, 1, 0, 1, 0, 2**31 - 1]), ("bbox", 1, [-(2**31), 1, 0, 1, 0, 1]),
         ("xyzobs.px.value", 2, [1e300, 4, 5]), ("xyzobs.px.value", 0, [1, 2, -1e9]),
+        ("xyzcal.px", 4, [1, 2, 1e12]),
     ],
 )  # fmt: skip
 def test_every_index_names_what_there_is(column, row, value):

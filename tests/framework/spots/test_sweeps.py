@@ -35,6 +35,17 @@ def test_spots_without_their_experiments_are_refused():
         join_tables([spots], without_crystals([experiment]))
 
 
+@pytest.mark.parametrize("n_tables", [1, 2])
+def test_spots_of_no_sweep_are_refused(n_tables):
+    experiments = [rotation_experiment(n_images=5), rotation_experiment(n_images=6)]
+    tables = [spots_of([e]) for e in experiments[:n_tables]]
+    numbers = np.zeros(len(tables[-1]), dtype=np.int32)
+    numbers[4] = -1
+    tables[-1]["imageset_id"] = numbers
+    with pytest.raises(IndexingError, match="row 4 of the spots has the imageset_id -1"):
+        join_tables(tables, without_crystals(experiments))
+
+
 def test_strong_spots_of_some_images_forget_their_indices():
     spots = spots_of([rotation_experiment(n_images=20)])
     spots["flags"] |= np.uint64(int(Flag.INDEXED))

@@ -76,6 +76,8 @@ def check_reflections(table: ReflectionTable, experiments: Experiments | None, n
             _check_pixels(outline, column, name)
     if "xyzobs.px.value" in table:
         _check(table, "xyzobs.px.value", _far_away, f"a position within {MAX_COORDINATE}", AGAIN, name)
+    if "xyzcal.px" in table:  # far in x and y lie beams along a panel's plane
+        _check(table, "xyzcal.px", _far_image, f"an image within {MAX_COORDINATE}", AGAIN, name)
     if "bbox" in table:
         expected = f"x0 <= x1, y0 <= y1, z0 <= z1 within {MAX_COORDINATE}"
         _check(table, "bbox", _wrong_boxes, expected, AGAIN, name)
@@ -126,6 +128,10 @@ def _wrong_boxes(bbox: np.ndarray, _rows: slice) -> np.ndarray:
 
 def _far_away(position: np.ndarray, _rows: slice) -> np.ndarray:
     return np.asarray((np.abs(position) > MAX_COORDINATE).any(axis=1))
+
+
+def _far_image(position: np.ndarray, _rows: slice) -> np.ndarray:
+    return np.asarray(np.abs(position[:, 2]) > MAX_COORDINATE)
 
 
 def _wrong_indices(index: np.ndarray, _rows: slice) -> np.ndarray:

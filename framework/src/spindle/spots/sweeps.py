@@ -120,6 +120,11 @@ def _sweeps_of_rows(table: ReflectionTable, known: dict[str, int], numbers: np.n
             lookup[number] = known[identifier]
         return np.asarray(lookup[ids], dtype=np.int32)
     if "imageset_id" in table:
+        for row in np.flatnonzero(table["imageset_id"] < 0)[:1]:
+            raise IndexingError(
+                f"row {row} of the spots has the imageset_id {table['imageset_id'][row]}, which is no sweep's; give the spots as "
+                "spindle find_spots wrote them"
+            )
         return np.asarray(table["imageset_id"] + offset, dtype=np.int32)
     if ids is None:
         return np.full(len(table), offset, dtype=np.int32)
