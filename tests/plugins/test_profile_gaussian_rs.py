@@ -267,3 +267,39 @@ def test_widths_in_a_file_are_widths(quartz, as_dials, name, value):
     wild = experiments.replace(0, profile={**experiments[0].profile, **pairs, name: value})
     with pytest.raises(ModelError, match=f"experiment 0: the profile's {name} is .* degrees expected"):
         as_dials.bounding_boxes(wild, table, 2.0)
+
+
+def test_the_work_of_estimates_and_frames_grows_in_proportion_to_the_experiments(quartz, as_dials, monkeypatch):
+    """Each experiment's beams are looked up as often as its own spots need, whatever the number of the others."""
+    experiments, table = quartz
+    refined = shared_data("dials_processed/quartz_processed")
+    spots = read_reflections(refined / "refined.refl")
+    spots = spots.select(np.flatnonzero(spots.has_flags(Flag.INDEXED))[:100])
+    calls = []
+    real = SpotGeometry.incident
+
+    def counted(experiment, z):
+        calls.append(len(z))
+        return real(experiment, z)
+
+    monkeypatch.setattr(SpotGeometry, "incident", staticmethod(counted))
+
+    def many(n):
+        parts = []
+        for i in range(n):
+            part = spots.view()
+            part["id"] = np.full(len(spots), i, np.int32)
+            part.identifiers = {}
+            parts.append(part)
+        calls.clear()
+        models = as_dials.estimate_profiles(Experiments([experiments[0]] * n), ReflectionTable.concatenate(parts))
+        return models, len(calls)
+
+    one, few = many(1)
+    twenty, more = many(20)
+    assert twenty == one * 20
+    assert more == 20 * few
+
+    calls.clear()
+    SpotGeometry(Experiments([experiments[0]] * 1000)).frames(table)
+    assert len(calls) == 1

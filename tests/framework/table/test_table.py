@@ -72,3 +72,15 @@ def test_concatenate_fills_standard_columns_and_refuses_conflicting_identifiers(
     assert joined["d"].tolist() == [2.0, 0.0] and joined.identifiers == {0: "x", 1: "y"}
     with pytest.raises(ValueError, match="two identifiers"):
         ReflectionTable.concatenate([a, ReflectionTable({"id": [0]}, {0: "z"})])
+
+
+def test_rows_by_experiment_are_those_of_a_comparison_with_each_id():
+    ids = np.random.default_rng(5).integers(-1, 1200, 3000).astype(np.int32)
+    ids[ids == 7] = 8
+    rows = ReflectionTable({"id": ids}).rows_by_experiment()
+    assert 7 not in rows and -1 not in rows
+    assert list(rows) == sorted(set(ids[ids >= 0].tolist()))
+    for index, mine in rows.items():
+        np.testing.assert_array_equal(mine, np.flatnonzero(ids == index))
+    assert ReflectionTable({"id": np.zeros(0, np.int32)}).rows_by_experiment() == {}
+    assert list(ReflectionTable({"id": np.full(4, -1, np.int32)}).rows_by_experiment()) == []

@@ -220,6 +220,13 @@ class ReflectionTable:
         column[rows] &= ~np.uint64(int(flags))
         self["flags"] = column
 
+    def rows_by_experiment(self) -> dict[int, np.ndarray]:
+        """Ascending rows of each `id` that occurs, negative ones left out; one sort, for a loop over many experiments."""
+        ids = np.asarray(self["id"])
+        order = np.argsort(ids, kind="stable")
+        first = np.flatnonzero(np.diff(ids[order], prepend=ids[order[:1]] - 1)) if len(ids) else order
+        return {int(ids[rows[0]]): rows for rows in np.split(order, first[1:]) if len(rows) and ids[rows[0]] >= 0}
+
     def of_experiment(self, index: int) -> ReflectionTable:
         """The rows whose `id` is `index`."""
         return self.select(self["id"] == index)

@@ -161,9 +161,8 @@ class GaussianRsProfile(Algorithm):
                 "that went through find_spots, index and refine with their shoeboxes, or give profile.gaussian_rs.parameters.sigma_b "
                 "and sigma_m, or create_profile_model=False for the model in the experiments"
             )
-        return [
-            self._estimate(experiments, i, reflections.select(reflections["id"] == i)) for i in range(len(experiments))
-        ]
+        rows, none = reflections.rows_by_experiment(), np.zeros(0, np.int64)
+        return [self._estimate(experiments, i, reflections.select(rows.get(i, none))) for i in range(len(experiments))]
 
     def _model(self, sigma_b: float, sigma_m: float) -> dict[str, Any]:
         return {
@@ -249,9 +248,9 @@ class GaussianRsProfile(Algorithm):
         frames, kz = SpotGeometry(experiments).frames(reflections)
         z = np.ascontiguousarray(reflections["xyzcal.px"][:, 2])
         first, last = np.zeros(len(z), np.int64), np.ones(len(z), np.int64)
-        for i, experiment in enumerate(experiments):
+        for i, rows in reflections.rows_by_experiment().items():
+            experiment = experiments[i]
             if experiment.scan is not None:
-                rows = reflections["id"] == i
                 first[rows], last[rows] = experiment.scan.array_range
         n_sigma = self._n_sigma(experiments)
         boxes = bounding_boxes(frames, kz, z, n_sigma * border, n_sigma, first, last)

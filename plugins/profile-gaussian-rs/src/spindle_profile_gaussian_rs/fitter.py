@@ -79,9 +79,8 @@ class ReferenceFitter:
     def position(self, reflections) -> np.ndarray:
         """(n,) int64: index of the reference profile of each spot."""
         out = np.zeros(len(reflections), np.int64)
-        for i, sampler in enumerate(self.samplers):
-            rows = reflections["id"] == i
-            out[rows] = self.first[i] + sampler.nearest(reflections["xyzcal.px"][rows])
+        for i, rows in reflections.rows_by_experiment().items():
+            out[rows] = self.first[i] + self.samplers[i].nearest(reflections["xyzcal.px"][rows])
         return out
 
     def choose(self, reflections) -> np.ndarray:

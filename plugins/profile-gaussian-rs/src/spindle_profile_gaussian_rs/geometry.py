@@ -131,9 +131,9 @@ class SpotGeometry:
     def zeta(self, reflections) -> np.ndarray:
         """(n,) float64: cosine between rotation axis and e1; 0 for stills."""
         out = np.zeros(len(reflections))
-        for i, experiment in enumerate(self.experiments):
-            rows = np.flatnonzero(reflections["id"] == i)
-            if experiment.is_still or not len(rows):
+        for i, rows in reflections.rows_by_experiment().items():
+            experiment = self.experiments[i]
+            if experiment.is_still:
                 continue
             e1 = np.cross(reflections["s1"][rows], self.incident(experiment, reflections["xyzcal.px"][rows, 2]))
             e1 /= np.linalg.norm(e1, axis=1)[:, None]
@@ -154,8 +154,8 @@ class SpotGeometry:
     def unit_frames(self, reflections) -> np.ndarray:
         """(n, 15) float64: local frames whose widths are 1 radian."""
         frames = np.zeros((len(reflections), 15))
-        for i, experiment in enumerate(self.experiments):
-            rows = np.flatnonzero(reflections["id"] == i)
+        for i, rows in reflections.rows_by_experiment().items():
+            experiment = self.experiments[i]
             xyz = reflections["xyzcal.px"][rows]
             g = experiment.detector.geometry
             frames[rows] = local_frames(
@@ -174,10 +174,8 @@ class SpotGeometry:
         """Local frames (n, 15) and sigma_m per image (n,), signed like zeta, 0 for stills."""
         n = len(reflections)
         frames, kz = np.zeros((n, 15)), np.zeros(n)
-        for i, experiment in enumerate(self.experiments):
-            rows = np.flatnonzero(reflections["id"] == i)
-            if not len(rows):
-                continue
+        for i, rows in reflections.rows_by_experiment().items():
+            experiment = self.experiments[i]
             s1 = np.ascontiguousarray(reflections["s1"][rows])
             xyz = reflections["xyzcal.px"][rows]
             s0 = self.incident(experiment, xyz[:, 2])

@@ -307,8 +307,10 @@ class Integrator:
                     boxes = lifted(measured.shoeboxes.select(good), measured.noise[good])
                     used[taught] = self.fitter.learn(table.select(taught), boxes)
         self.fitter.finish(self.context.executor.map)
-        for i, model in enumerate(self.fitter.models()):
-            self.experiments = self.experiments.replace(i, profile=model)
+        self.experiments = Experiments(
+            replace(experiment, profile=model)
+            for experiment, model in zip(self.experiments, self.fitter.models(), strict=True)
+        )
         table["flags"][used] |= np.uint64(int(Flag.USED_IN_MODELLING))
         self.context.log.info(" %d spots used for reference profiles", np.count_nonzero(used))
         self.tables += self.fitter.tables()
@@ -330,8 +332,8 @@ class Integrator:
         table = self.table
         n = len(table)
         value, variance = np.zeros((n, 3)), np.zeros((n, 3))
-        for i, e in enumerate(self.experiments):
-            rows = np.flatnonzero(table["id"] == i)
+        for i, rows in table.rows_by_experiment().items():
+            e = self.experiments[i]
             panel = table["panel"][rows].astype(np.int64)
             px, spread = table["xyzobs.px.value"][rows], table["xyzobs.px.variance"][rows]
             value[rows, :2] = e.detector.pixel_to_mm(panel, px[:, :2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -150,8 +151,9 @@ class Integrate(Program):
         if params.create_profile_model:
             log.info("Using %d reflections for the profile model", len(reference))
             models = profile.estimate_profiles(experiments=experiments, reflections=reference)
-            for i, model in enumerate(models):
-                experiments = experiments.replace(i, profile=model)
+            experiments = Experiments(
+                replace(experiment, profile=model) for experiment, model in zip(experiments, models, strict=True)
+            )
         for i, experiment in enumerate(experiments):
             model = experiment.profile
             if not model:
@@ -186,10 +188,8 @@ class Integrate(Program):
         table = predicted.view()
         d, zeta, lp, qe = np.zeros(n), np.zeros(n), np.zeros(n), np.ones(n)
         with_efficiency = False
-        for i, e in enumerate(experiments):
-            rows = np.flatnonzero(table["id"] == i)
-            if not len(rows):
-                continue
+        for i, rows in table.rows_by_experiment().items():
+            e = experiments[i]
             s1 = table["s1"][rows]
             d[rows] = 1.0 / np.linalg.norm(table["miller_index"][rows] @ e.crystal.A.T, axis=1)
             e1 = np.cross(s1, e.beam.s0)
@@ -213,8 +213,8 @@ class Integrate(Program):
         table["partiality"] = profile.partiality(experiments=experiments, reflections=table, bbox=bbox)
         table["partial_id"] = np.arange(n, dtype=np.uint64)
         table["imageset_id"] = np.zeros(n, np.int32)
-        images = experiments.unique("imageset")
-        number = np.array([next(k for k, s in enumerate(images) if s is e.imageset) for e in experiments], np.int32)
+        numbers = {id(images): k for k, images in enumerate(experiments.unique("imageset"))}
+        number = np.array([numbers[id(e.imageset)] for e in experiments], np.int32)
         table["imageset_id"] = number[table["id"]]
         return table, brightness
 

@@ -89,9 +89,10 @@ def _correlation(a: np.ndarray, b: np.ndarray, ranks: bool) -> float | None:
 def summary_tables(table, experiments) -> list[Table]:
     """Tables by image, by resolution and overall, for each experiment in turn."""
     by_image, by_shell, overall = [], [], []
+    rows_of = table.rows_by_experiment()
     for i, experiment in enumerate(experiments):
-        rows = np.flatnonzero(table["id"] == i)
-        if not len(rows):
+        rows = rows_of.get(i)
+        if rows is None:
             continue
         c = _Columns(table, rows)
         image = np.floor(c.z).astype(np.int64)

@@ -43,6 +43,8 @@ def refined_experiments(
     """
     everything = problem.expand(x)
     experiments = problem.experiments
+    if covariance is not None and not np.isfinite(covariance).all():
+        covariance = None
     exchange: dict[int, Any] = {}
     for model_id, blocks in _by_model(problem).items():
         kind = blocks[0].kind
@@ -116,7 +118,7 @@ def _crystal(problem: Problem, everything: np.ndarray, covariance: np.ndarray | 
         at_points = np.ascontiguousarray(np.broadcast_to(U_points @ B_points, (len(z), 3, 3)))
     new = crystal.with_A(A, at_points)
     numbers = problem.number[cell.offset : cell.offset + cell.size].reshape(-1, cell.n_samples)
-    if not (numbers >= 0).any() or covariance is None or not np.isfinite(covariance).all():
+    if not (numbers >= 0).any() or covariance is None:
         return new
     weights = np.full((1, cell.n_samples), 1.0 / cell.n_samples)
     extra = dict(new.extra)
@@ -148,12 +150,13 @@ def _sample_weights(block: ModelBlock, z: np.ndarray) -> np.ndarray:
 def _local_covariance(covariance: np.ndarray, numbers: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(k, k) covariance of smoothed values, from that of the refined parameters numbered `numbers` (k, n_samples)."""
     k, n = numbers.shape
-    J = np.zeros((k, len(covariance)))
+    used = np.unique(numbers[numbers >= 0])  # few of many: the rest of the covariance has no part in it
+    J = np.zeros((k, len(used)))
     for j in range(k):
         for s in range(n):
             if numbers[j, s] >= 0:
-                J[j, numbers[j, s]] += weights[s]
-    return np.asarray(J @ covariance @ J.T)
+                J[j, np.searchsorted(used, numbers[j, s])] += weights[s]
+    return np.asarray(J @ covariance[np.ix_(used, used)] @ J.T)
 
 
 def _beam(problem: Problem, everything: np.ndarray, block: ModelBlock) -> Any:
