@@ -152,7 +152,7 @@ ROWS = {
 }  # fmt: skip
 ELSEWHERE = {"output.reflections", "output.experiments", "output.log"}  # names of files: the host writes them
 ERRORS = [
-    ({"lookup.mask": "nothing.npz"}, "cannot be read: No such file"),
+    ({"lookup.mask": "nothing.npz"}, "no such file"),
     ({"scan_range": (9, 5)}, "first image comes after the last"),
     ({"scan_range": [(1, 5), (5, 9)]}, "the ranges overlap"),
     ({"region_of_interest": (5, 1, 0, 9)}, "the order is x0,x1,y0,y1"),

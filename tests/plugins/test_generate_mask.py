@@ -176,6 +176,7 @@ def test_mask_files_are_joined(imported, capsys):
     both = one & two
     both[20, 30] = False
     assert np.array_equal(ImageSequence(read_experiments("masked.expt")[0]).mask(), both)
+    assert main(["generate_mask", *words]) == 0  # again: the mask that it attaches is its own output
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ HEADERS = [
         {CENTRE: (40, 40.5)}, centre_is(40, 40.5),
     ),
     Defect(
-        "Bruker frame whose axis is none", lambda folder: [write_bruker(folder / "a_01.sfrm", PIXELS, AXIS="7")],
+        "Bruker frame whose axis is none", lambda folder: [write_bruker(folder / "a_01.sfrm", PIXELS, AXIS="7", DETTYPE="CCD-PXL 3200.0 1.5 0.0")],
         "a_01.sfrm", "AXIS:", "the number of the axis that was turned", "7", OSCILLATION,
         {OSCILLATION: (5, 0.5)}, scan_is(5, 0.5, 1),
     ),
@@ -363,7 +363,7 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path, monkeypatch):
     def refuse(*args: Any, **options: Any) -> Any:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("spindle.regular.os.open", refuse)
     with pytest.raises(
         FileFormatError, match=r"a\.cbf: permissions: expected a file that may be read, found .*chmod u\+r a"
     ):

@@ -111,7 +111,7 @@ def test_plots_are_drawn(tmp_path, kind, start):
 
 
 def test_spots_outside_of_all_images_are_said(caplog):
-    run(spots([0, 0, 3], [0.5, 7.5, 0.5]))
+    run(spots([0, 0, -1], [0.5, 7.5, 0.5]))
     assert "1 spots lie outside the images" in caplog.text and "1 spots belong to none" in caplog.text
 
 

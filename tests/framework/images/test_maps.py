@@ -86,7 +86,7 @@ def test_what_is_no_mask_is_named(tmp_path, arrays, message):
 
 
 def test_a_missing_file_a_text_file_and_a_cut_file_are_told_apart(tmp_path, masks):
-    with pytest.raises(FileFormatError, match="No such file"):
+    with pytest.raises(FileFormatError, match="no such file"):
         read_mask(tmp_path / "m.npz", DETECTOR)
     (tmp_path / "m.txt").write_text("1 1 1\n")
     with pytest.raises(FileFormatError, match=r"one .* array per panel"):

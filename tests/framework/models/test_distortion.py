@@ -94,7 +94,7 @@ def test_maps_come_with_the_file_and_are_read_when_needed(tmp_path):
     (tmp_path / "dx.npz").unlink()
     (third, _) = read_experiments(tmp_path / "a.expt")
     assert third.detector[0].image_size == (300, 200)
-    with pytest.raises(FileFormatError, match="the dx map cannot be read"):
+    with pytest.raises(FileFormatError, match="no such file; give the dx map"):
         third.detector.pixel_to_mm(0, [[1, 1]])
 
 

@@ -45,7 +45,7 @@ def data_of(experiments: Experiments | None, files: Iterable[Path] = (), given: 
 
         paths = [p for imageset in experiments.unique("imageset") for p in files_of(imageset)]
     else:
-        paths = list(files)
+        paths = [p for p in files if not _is_mask(p)]
         if any(p.is_dir() for p in paths):
             return None
     if not paths:
@@ -229,3 +229,18 @@ def data_of_inputs(inputs: ProgramInputs) -> dict[str, Any] | None:
     """Return `data_of` what a program is given; None for what only the program can tell."""
     files = [] if inputs.experiments is not None else inputs.files
     return data_of(inputs.experiments, files)
+
+
+def _is_mask(path: Path) -> bool:
+    """Whether a file holds a mask or map of a detector rather than an image of it."""
+    if path.suffix in (".mask", ".npz", ".pickle"):
+        return True
+    if path.suffix not in (".h5", ".hdf5") or not path.is_file():
+        return False
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return "panel_0" in file
+    except OSError:
+        return False

@@ -123,7 +123,9 @@ def check_files(
         return
     read = {identity(p): f"the input {p}" for p in (*inputs.sources, *inputs.files, *read_by_parameters(params))}
     for found in (inputs.experiments, experiments):
-        read |= {identity(p): f"{p} of the experiments" for p in (_files_of(found) if found is not None else ())}
+        # Masks and maps that the program attaches to what it returns are its own outputs.
+        files = () if found is None else _files_of(found, lookup=found is inputs.experiments)
+        read |= {identity(p): f"{p} of the experiments" for p in files}
     for path in existing:
         what = read.get(identity(path))
         if what is not None:
@@ -150,13 +152,16 @@ def read_by_parameters(params: Params) -> list[Path]:
     return found
 
 
-def _files_of(experiments: Experiments) -> Iterator[Path]:
+def _files_of(experiments: Experiments, lookup: bool = True) -> Iterator[Path]:
+    """Images and, with ``lookup``, masks and maps."""
     from .changes import files_of
 
     for imageset in experiments.unique("imageset"):
         yield from files_of(imageset)
-        lookup = (imageset.mask, imageset.gain, imageset.pedestal, imageset.dx, imageset.dy)
-        yield from (Path(p) for p in lookup if p)
+        if not lookup:
+            continue
+        named = (imageset.mask, imageset.gain, imageset.pedestal, imageset.dx, imageset.dy)
+        yield from (Path(p) for p in named if p)
 
 
 def check_log(program: str, path: Path | None) -> None:

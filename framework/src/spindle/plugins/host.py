@@ -289,10 +289,15 @@ class HostContext:
     Parameters
     ----------
     host : PluginHost
+
+    Attributes
+    ----------
+    log : logging.Logger
     """
 
     def __init__(self, host: PluginHost) -> None:
         self.host = host
+        self.log = logging.getLogger("spindle")
 
     def algorithm(self, slot: str, name: str, params: Any = None) -> Handle:
         """Return a plugin, ready to be called; see `spindle.execution.RunContext.algorithm`."""
