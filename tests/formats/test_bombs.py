@@ -39,7 +39,12 @@ for path in sys.argv[1:]:
         said[path] = " ".join([*notes, str(reader.read(0)[0].ravel()[:3].tolist())])
     except FileFormatError as error:
         said[path] = str(error)
-print(json.dumps([said, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+try:  # ru_maxrss begins with the memory of the process that started this one
+    with open("/proc/self/status") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+except OSError:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps([said, peak]))
 """
 
 
