@@ -12,8 +12,8 @@ import pytest
 from spindle_refiner_centroid import CentroidRefiner
 
 import spindle
-from spindle.contracts.refinement_params import changed_for_varying_models
 from spindle.contracts.refiner import RefinementError, RefinementResult
+from spindle.contracts.varying_models import changed_for_varying_models
 from spindle.errors import ParameterError, UserError
 from spindle.files import read_experiments, read_reflections, write_experiments
 from spindle.models import Crystal, Detector, Experiment, Experiments

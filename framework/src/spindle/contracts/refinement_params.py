@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from spindle.params import Auto, Bool, Choice, Float, Floats, Int, Ints, Params, PathParam, Plugin, Str, Strings, walk
-from spindle.params.tree import Entry
+from spindle.params import Auto, Bool, Choice, Float, Floats, Int, Ints, Params, PathParam, Plugin, Str, Strings
 
-__all__ = ["IndexingRefinementParams", "RefinementParams", "changed_for_varying_models"]
+__all__ = ["IndexingRefinementParams", "RefinementParams"]
 
 
 class _Constraint(Params, multiple=True, level=2):
@@ -406,32 +405,3 @@ class IndexingRefinementParams(RefinementParams):
                 level=1,
                 help="Threads over which the groups of reflections are spread.",
             )
-
-
-#: Ends of the names of parameters of the scope ``parameterisation`` that act only on models which vary with the scan.
-_OF_VARYING_MODELS = (
-    "compose_model_per",
-    "parameterisation.block_width",
-    "set_scan_varying_errors",
-    "trim_scan_to_observations",
-    "force_static",
-    "smoother.interval_width_degrees",
-    "smoother.absolute_num_intervals",
-)
-
-
-def changed_for_varying_models(refinement: Params) -> list[Entry]:
-    """Return the parameters that were changed and act only on models which vary with the scan.
-
-    Parameters
-    ----------
-    refinement : Params
-        The scope ``refinement``. A program that keeps models constant refuses what this returns.
-
-    Returns
-    -------
-    list of Entry
-        Their paths begin with ``refinement.``.
-    """
-    entries = walk(refinement.parameterisation, "refinement.parameterisation.")
-    return [e for e in entries if e.path.endswith(_OF_VARYING_MODELS) and e.is_modified]

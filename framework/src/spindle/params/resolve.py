@@ -7,24 +7,18 @@ dotted suffixes of them; whatever else is an error that names the candidates.
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from spindle.errors import ParameterError, PluginError
 
+from .keys import OLD_NAMES, choices, matches, suggestions
 from .leaves import Auto, Leaf
 from .multiple_scopes import MultipleScopes
 from .short_names import short_names_of, spell_out
 from .structured import Plugin
 from .text import Assignment
 from .tree import Entry, Params, ScopeOf, attach, fields_of, public_name, scopes_of, walk
-
-#: Names that tutorials of other programs give, and what to write instead.
-OLD_NAMES = {
-    "intensity.algorithm": "both sums and profile fits are made; profile.fitting=False of spindle integrate makes only sums",
-    "block_size": "the images are integrated one after the other as they are read, whatever their number; leave it out",
-}
 
 Loader = Callable[[str, str, str], type]
 
@@ -197,9 +191,9 @@ class Resolver:
         Where several parameters have the name of a scope that chooses a plugin, an installed plugin's name as the value
         means the choice.
         """
-        paths = _matches(given.key, entries)
+        paths = matches(given.key, entries)
         if len(paths) > 1:
-            chosen = [p for p in _choices(given.key, entries) if _is_plugin(entries[p].leaf, given.value)]
+            chosen = [p for p in choices(given.key, entries) if _is_plugin(entries[p].leaf, given.value)]
             if len(chosen) == 1:
                 return chosen
             others = tuple(
@@ -264,7 +258,7 @@ class Resolver:
                 tree = (getattr(plugin, "Params", None) or Params)()
                 prefix = path.rpartition(".")[0]
                 inner = [f"{prefix}.{scope}.{e.path}".lstrip(".") for e in walk(tree, templates=True)]
-                if _matches(given.key, dict.fromkeys(inner)) or scope in words[:-1]:
+                if matches(given.key, dict.fromkeys(inner)) or scope in words[:-1]:
                     self._fail(
                         given,
                         f"belongs to the {entry.leaf.slot} {name!r}, but {path}={entry.text} is selected; "
@@ -283,7 +277,7 @@ class Resolver:
                 paths = {e.path: e for e in walk(cls(), templates=True)}
             except PluginError:
                 continue
-            if type(self.root) is not cls and (key in short_names_of(cls) or len(_matches(key, paths)) == 1):
+            if type(self.root) is not cls and (key in short_names_of(cls) or len(matches(key, paths)) == 1):
                 found.append(name)
         return found
 
@@ -345,47 +339,11 @@ def _expand(given: Assignment) -> list[Assignment]:
     return [a for k, v in inner for a in _expand(Assignment(f"{given.key}.{k}", v, given.source, given.blocks))]
 
 
-def _matches(key: str, entries: Iterable[str]) -> list[str]:
-    """Return the paths that ``key`` names: itself, else those it is a dotted suffix of, else plugin choices of a
-    scope."""
-    paths = list(entries)
-    if key in paths:
-        return [key]
-    found = [p for p in paths if p.endswith("." + key)]
-    if isinstance(entries, dict) and "." not in key:
-        found = [p for p in found if entries[p] is None or not entries[p].leaf.qualified]
-    if not found and isinstance(entries, dict):
-        found = _choices(key, entries)
-    return found
-
-
 def _is_plugin(leaf: Leaf, value: Any) -> bool:
     """Whether a value is the name of a plugin that a leaf can choose."""
     from spindle.plugins import registry
 
     return isinstance(leaf, Plugin) and str(value).strip() in registry().names(leaf.slot)
-
-
-def _choices(key: str, entries: dict[str, Entry]) -> list[str]:
-    """Return the paths of the plugin choices within scopes that ``key`` names."""
-    return [
-        p
-        for p, e in entries.items()
-        if e is not None and isinstance(e.leaf, Plugin) and ("." + p.rpartition(".")[0]).endswith("." + key)
-    ]
-
-
-def suggestions(key: str, paths: list[str]) -> list[str]:
-    """Return up to three paths that look like ``key``."""
-    size = key.count(".") + 1
-    endings: dict[str, str] = {}
-    for path in paths:
-        endings.setdefault(".".join(path.split(".")[-size:]), path)
-        endings.setdefault(path, path)
-    close = difflib.get_close_matches(key, list(endings), 3, 0.6)
-    last = key.rpartition(".")[2]
-    close += [e for e in endings if e.rpartition(".")[2] == last][: 3 - len(close)]
-    return list(dict.fromkeys(endings[c] for c in close))
 
 
 def _add_missing(root: Params, host: Params) -> None:
@@ -404,4 +362,4 @@ def _add_missing(root: Params, host: Params) -> None:
         attach(root, name, scope)
 
 
-__all__ = ["Auto", "Loader", "Resolver", "build", "default_loader", "make", "suggestions"]
+__all__ = ["Auto", "Loader", "Resolver", "build", "default_loader", "make"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spindle.contracts.refinement_params import changed_for_varying_models
+from spindle.contracts.varying_models import changed_for_varying_models
 from spindle.errors import ParameterError
 from spindle.params import walk
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
-from spindle.contracts.refinement_params import RefinementParams, changed_for_varying_models
+from spindle.contracts.refinement_params import RefinementParams
 from spindle.contracts.refiner import RefinementError, RefinementResult
+from spindle.contracts.varying_models import changed_for_varying_models
 from spindle.errors import ParameterError, UserError
 from spindle.models import Experiments
 from spindle.params import Auto, Bool, Int, Ints, Params, ShortName, Str, Strings
