@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts.refiner import RefinementResult
+from spindle.geometry.attenuation import ELECTRONS_BELOW_A
 from spindle.models import Detector, Experiment, Experiments
 from spindle.symmetry import primitive_operator
 
@@ -20,7 +21,6 @@ _KEY = "geometry_before_indexing"
 #: Distances in headers are good to some tenths of a percent (stages have encoders); those of electron microscopes are
 #: effective lengths of lenses and good to some percent only.
 LARGEST_DISTANCE_CHANGE, LARGEST_FOR_ELECTRONS = 0.02, 0.1
-ELECTRONS_BELOW = 0.06  # angstrom
 #: Detectors are mounted square to better than half a degree; over the small angles of electrons a tilt is hardly seen and
 #: takes up distortions of the lenses.
 LARGEST_TILT_DEG, LARGEST_TILT_FOR_ELECTRONS_DEG = 1.5, 5.0
@@ -247,7 +247,7 @@ def drifts(before: Sequence[Experiment | Place], after: Experiments, result: Ref
                 sd.get("Dist", 0.0),
                 max(sd.get("Shift1", 0.0), sd.get("Shift2", 0.0)) / size,
                 float(np.degrees(max(sd.get("Tau2", 0.0), sd.get("Tau3", 0.0)) / 1000)),
-                new.beam.wavelength < ELECTRONS_BELOW,
+                new.beam.probe == "electron" or new.beam.wavelength < ELECTRONS_BELOW_A,
             )
         )
     return found
