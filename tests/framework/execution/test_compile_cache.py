@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+from spindle.execution.precompile import compile_beside
+
 PROGRAM = """
 from spindle.execution.compile_cache import prepare_compile_cache
 prepare_compile_cache()
@@ -152,3 +154,24 @@ def test_settings_of_numba_beside_the_images_are_not_read(tmp_path):
         check=True,
     )  # fmt: skip
     assert done.stdout.split() == ["0"] and "config" not in done.stderr
+
+
+def test_a_list_of_kernels_is_gone_through_once_whatever_ran_before(tmp_path, monkeypatch):
+    package = tmp_path / "path" / "spindle_few_kernels"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "kernel_signatures.json").write_text('{"spindle.numerics.windows.none": ["i"]}')
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "spindle-cache").touch()  # another program was here before
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(cache))
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    monkeypatch.syspath_prepend(str(package.parent))
+    first = compile_beside(["spindle_few_kernels"])
+    assert first is not None and first.wait(60) == 0
+    assert compile_beside(["spindle_few_kernels"]) is None
+    (package / "kernels.py").write_text("import numba  # njit\n")
+    again = compile_beside(["spindle_few_kernels"])
+    assert again is not None and again.wait(60) == 0
+    monkeypatch.setenv("NUMBA_CACHE_DIR", os.devnull)
+    assert compile_beside(["spindle_few_kernels"]) is None

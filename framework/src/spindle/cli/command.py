@@ -105,12 +105,11 @@ def run_command(name: str, params: Params, arguments: Arguments) -> None:
 
 
 def compile_ahead(params: Params) -> None:
-    """Compile the kernels of later steps beside the first ones, when a run of several programs begins with nothing compiled."""
-    from spindle.execution.compile_cache import is_cold
+    """Compile the kernels of later steps beside the first ones, when a run of several programs begins with some not compiled."""
     from spindle.execution.executor import available_cores
 
     chains = any(scope.__dict__.get("_plugin", ("",))[0] == "program" for _, scope in scopes_of(params))
-    if chains and is_cold() and available_cores() > 1:
+    if chains and available_cores() > 1:
         from spindle.execution.precompile import compile_beside, packages_of
 
         compile_beside(packages_of(params))

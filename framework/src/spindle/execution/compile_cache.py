@@ -28,12 +28,7 @@ MARKER = "spindle-cache"
 FILES = "files with digests"  # how `spindle.execution.kernel_locator` writes them
 
 _SETTINGS = ".numba_config.yaml"
-_state = {"cold": False, "prepared": False}
-
-
-def is_cold() -> bool:
-    """Return whether this process began with an empty cache."""
-    return _state["cold"]
+_state = {"prepared": False}
 
 
 def cache_root() -> Path:
@@ -118,12 +113,10 @@ def prepare_compile_cache() -> None:
             reason,
         )
         folder, is_new = _temporary_folder(), False
-        _state["cold"] = True
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", LOCATORS)
     _ignore_settings_of_this_folder()
     if is_new:
-        _state["cold"] = True
         print(f"compiling kernels, this happens once (kept in {folder})", file=sys.stderr, flush=True)
 
 

@@ -1,14 +1,16 @@
 """Compiling kernels ahead of their first use, in a process beside the run.
 
 A package may carry a file ``kernel_signatures.json`` next to its ``__init__.py``: the argument types with which its kernels are called.
-``tools/kernel_signatures.py`` writes it. When a run that needs several programs begins with an empty cache, the host compiles from
-these lists in a second process while the first steps run; numba's cache on disk hands the result over.
+``tools/kernel_signatures.py`` writes it. When a run needs several programs, the host compiles from those lists that it has not been
+through yet in a second process while the first steps run; numba's cache on disk hands the result over, and a mark in the cache says
+that a list was gone through.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import hashlib
 import importlib
 import json
 import logging
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .children import module_command
+from .compile_cache import kernel_sources
 
 if TYPE_CHECKING:
     from spindle.params import Params
@@ -90,9 +93,23 @@ def packages_of(params: Params) -> list[str]:
     return [*reversed(found), "spindle"]
 
 
+def mark_of(package: str) -> Path | None:
+    """The file in the cache that says that the list of a package, as the package is now, was gone through.
+
+    None for a package without a list, and where nothing is kept.
+    """
+    listed, folder = signature_file(package), os.environ.get("NUMBA_CACHE_DIR")
+    if listed is None or not folder or folder == os.devnull:
+        return None
+    digest = hashlib.sha256(listed.read_bytes())
+    if package != "spindle":  # the cache has a folder of its own for each state of the host
+        digest.update(kernel_sources(listed.parent))
+    return Path(folder) / f"{package}-{digest.hexdigest()[:16]}.done"
+
+
 def compile_beside(packages: Iterable[str]) -> subprocess.Popen[bytes] | None:
     """Start a process that compiles the kernels of some packages; it ends with this one at the latest."""
-    listed = [p for p in packages if signature_file(p) is not None]
+    listed = [p for p in packages if (mark := mark_of(p)) is not None and not mark.exists()]
     if not listed:
         return None
     process = subprocess.Popen(
@@ -116,7 +133,10 @@ def main(packages: list[str]) -> None:
         if hasattr(os, "nice"):
             os.nice(5)
         for package in packages:
+            mark = mark_of(package)
             compile_package(package)
+            if mark is not None:
+                mark.touch()
 
 
 if __name__ == "__main__":

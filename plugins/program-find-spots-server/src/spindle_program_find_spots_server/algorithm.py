@@ -158,14 +158,11 @@ def _names(host: str, others: list[str]) -> list[str]:
 
 
 def _compile_indexing() -> None:
-    """On a machine where nothing is compiled yet, compile what indexing needs beside the first requests."""
-    from spindle.execution.compile_cache import is_cold
+    """On a machine where it is not compiled yet, compile what indexing needs beside the first requests."""
+    from spindle.execution.precompile import compile_beside, packages_of
+    from spindle.execution.runner import effective_params, make_host
 
-    if is_cold():
-        from spindle.execution.precompile import compile_beside, packages_of
-        from spindle.execution.runner import effective_params, make_host
-
-        compile_beside(packages_of(effective_params("index", [], make_host())))
+    compile_beside(packages_of(effective_params("index", [], make_host())))
 
 
 def _is_loopback(host: str) -> bool:
