@@ -16,8 +16,12 @@ from spindle.table import SCHEMA, ReflectionTable, Shoeboxes
 
 __all__ = ["check_experiments", "check_reflections", "numbered_by_identifiers"]
 
-# Pixels and images; far beyond any detector or scan, and safe to multiply and to add in 64 bits.
+# Pixels, and images of one box; far beyond any detector or scan, and safe to multiply and to add in 64 bits.
 MAX_COORDINATE = 2**24
+# Numbers of images are what files are called, a date and more included (2020010101); a box keeps them in 32 bits.
+MAX_IMAGE = 2**31 - 1
+IMAGES = f"an image from {-MAX_COORDINATE} to {MAX_IMAGE}"
+BOXES = f"x0 <= x1, y0 <= y1, z0 <= z1 within {MAX_COORDINATE} pixels and images, z up to {MAX_IMAGE},"
 # Half of what a packed index holds, so that sums of indices fit too; cells are below 5,000 A and d above 0.01 A.
 MAX_INDEX = 500_000
 BLOCK = 2**16  # rows that are looked at together: columns of a large file are not kept in memory for this
@@ -75,12 +79,11 @@ def check_reflections(table: ReflectionTable, experiments: Experiments | None, n
         if len(outline.data):
             _check_pixels(outline, column, name)
     if "xyzobs.px.value" in table:
-        _check(table, "xyzobs.px.value", _far_away, f"a position within {MAX_COORDINATE}", AGAIN, name)
+        _check(table, "xyzobs.px.value", _far_away, f"a position within {MAX_COORDINATE} pixels and {IMAGES}", AGAIN, name)
     if "xyzcal.px" in table:  # far in x and y lie beams along a panel's plane
-        _check(table, "xyzcal.px", _far_image, f"an image within {MAX_COORDINATE}", AGAIN, name)
+        _check(table, "xyzcal.px", _far_image, IMAGES, AGAIN, name)
     if "bbox" in table:
-        expected = f"x0 <= x1, y0 <= y1, z0 <= z1 within {MAX_COORDINATE}"
-        _check(table, "bbox", _wrong_boxes, expected, AGAIN, name)
+        _check(table, "bbox", _wrong_boxes, BOXES, AGAIN, name)
     for column in ("miller_index", "miller_index_asu"):
         if column in table:
             _check(table, column, _wrong_indices, f"indices within {MAX_INDEX}", AGAIN, name)
@@ -122,16 +125,17 @@ def _not_finite(values: np.ndarray, _rows: slice) -> np.ndarray:
 
 def _wrong_boxes(bbox: np.ndarray, _rows: slice) -> np.ndarray:
     pairs = bbox.reshape(-1, 3, 2)
-    beyond = (bbox < -MAX_COORDINATE).any(axis=1) | (bbox > MAX_COORDINATE).any(axis=1)
-    return np.asarray((pairs[:, :, 1] < pairs[:, :, 0]).any(axis=1) | beyond)
+    beyond = (bbox < -MAX_COORDINATE).any(axis=1) | (bbox[:, :4] > MAX_COORDINATE).any(axis=1)
+    deep = bbox[:, 5].astype(np.int64) - bbox[:, 4] > MAX_COORDINATE
+    return np.asarray((pairs[:, :, 1] < pairs[:, :, 0]).any(axis=1) | beyond | deep)
 
 
 def _far_away(position: np.ndarray, _rows: slice) -> np.ndarray:
-    return np.asarray((np.abs(position) > MAX_COORDINATE).any(axis=1))
+    return np.asarray((np.abs(position[:, :2]) > MAX_COORDINATE).any(axis=1)) | _far_image(position, _rows)
 
 
 def _far_image(position: np.ndarray, _rows: slice) -> np.ndarray:
-    return np.asarray(np.abs(position[:, 2]) > MAX_COORDINATE)
+    return np.asarray((position[:, 2] < -MAX_COORDINATE) | (position[:, 2] > MAX_IMAGE))
 
 
 def _wrong_indices(index: np.ndarray, _rows: slice) -> np.ndarray:
@@ -172,8 +176,7 @@ def _at_row(name: str, column: str, row: int, found: object, expected: str, reme
 
 def _check_boxes(bbox: np.ndarray, column: str, name: str) -> None:
     for row in np.flatnonzero(_wrong_boxes(bbox, slice(None)))[:1]:
-        expected = f"x0 <= x1, y0 <= y1, z0 <= z1 within {MAX_COORDINATE}"
-        raise _at_row(name, column, int(row), bbox[row], expected, AGAIN)
+        raise _at_row(name, column, int(row), bbox[row], BOXES, AGAIN)
 
 
 def _check_pixels(boxes: Shoeboxes, column: str, name: str) -> None:

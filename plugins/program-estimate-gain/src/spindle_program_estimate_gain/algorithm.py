@@ -36,8 +36,6 @@ class EstimateGain(Program):
         spindle estimate_gain image_0001.img output.gain_map=gain.npz
     """
 
-    takes_files = False
-
     class Params(Params):
         """How the gain is estimated."""
 

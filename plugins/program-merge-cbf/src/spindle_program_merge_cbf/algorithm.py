@@ -32,8 +32,6 @@ class MergeCbf(Program):
         spindle merge_cbf imported.expt merge_n_images=10 output.image_prefix=tenths_
     """
 
-    takes_files = False
-
     class Params(Params):
         """What is summed."""
 

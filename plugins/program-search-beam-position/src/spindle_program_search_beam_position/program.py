@@ -18,8 +18,6 @@ class SearchBeamPosition(Program):
     spots, and take images in place of experiments. The other models stay as they are.
     """
 
-    takes_files = False
-
     class Params(Params):
         """The search for the beam position."""
 
