@@ -15,7 +15,7 @@ prepare_compile_cache()  # before any test imports numba
 hypothesis.settings.register_profile("any machine", deadline=None)  # how long an example takes is no property
 hypothesis.settings.load_profile("any machine")
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "tests"
 
 
 @pytest.fixture

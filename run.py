@@ -42,6 +42,7 @@ def fingerprint() -> str:
         HERE / "constraints.txt",
         *sorted(HERE.glob("*/pyproject.toml")),
         *sorted(HERE.glob("*/*/pyproject.toml")),
+        *sorted(HERE.glob("*/*/*/pyproject.toml")),
     ]
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
 

@@ -26,7 +26,7 @@ class Distribution:
     Attributes
     ----------
     folder : str
-        Relative to the root, ``plugins/background-glm``.
+        Relative to the root, ``plugins/background/glm``.
     name, package : str
         ``spindle-background-glm`` and ``spindle_background_glm``.
     entry_points : dict
@@ -43,7 +43,7 @@ def distributions(root: Path = ROOT) -> list[Distribution]:
     """Return all first-party distributions, the framework first."""
     files = [
         root / "framework" / "pyproject.toml",
-        *sorted(root.glob("plugins/*/pyproject.toml")),
+        *sorted(root.glob("plugins/*/*/pyproject.toml")),
         *sorted(root.glob("formats/*/pyproject.toml")),
     ]
     found = []
@@ -66,8 +66,8 @@ def problems_of_names(found: list[Distribution], root: Path = ROOT) -> list[str]
     """Return where folder, distribution, entry point and import names are not in step."""
     problems = []
     for d in found[1:]:
-        kind, _, name = d.folder.partition("/")
-        slot_and_name = f"format-{name}" if kind == "formats" else name
+        kind, *parts = d.folder.split("/")
+        slot_and_name = "-".join(["format", *parts] if kind == "formats" else parts).replace("_", "-")
         if d.name != f"spindle-{slot_and_name}":
             problems.append(f"{d.folder}: the distribution is called {d.name}, not spindle-{slot_and_name}")
         if d.package != d.name.replace("-", "_"):

@@ -9,7 +9,7 @@ import pytest
 from spindle.plugins import registry, spec_of
 from spindle.plugins.loading import hooks_of
 
-FOLDER = Path(__file__).resolve().parents[3] / "docs" / "reference"
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 REMEDY = "run python tools/reference.py"
 
 

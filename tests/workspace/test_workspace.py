@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_lists_of_distributions_are_in_step():
@@ -26,7 +26,7 @@ def test_constraints_have_exact_versions_and_no_addresses():
 
 
 def sources() -> list[Path]:
-    return sorted([*ROOT.glob("plugins/*/src/**/*.py"), *ROOT.glob("formats/*/src/**/*.py")])
+    return sorted([*ROOT.glob("plugins/*/*/src/**/*.py"), *ROOT.glob("formats/*/src/**/*.py")])
 
 
 def imported(path: Path) -> set[str]:
@@ -43,7 +43,8 @@ def imported(path: Path) -> set[str]:
 def test_no_plugin_imports_another():
     wrong = []
     for path in sources():
-        package = path.relative_to(ROOT).parts[3]
+        folders = path.relative_to(ROOT).parts
+        package = folders[folders.index("src") + 1]
         for name in imported(path):
             if name.startswith("spindle_") and name.split(".")[0] != package:
                 wrong.append(f"{path.relative_to(ROOT)} imports {name}")

@@ -13,7 +13,7 @@ import pytest
 from spindle.cli.main import main
 from spindle.plugins import refresh
 
-TESTS = Path(__file__).resolve().parent.parent.parent
+TESTS = Path(__file__).resolve().parents[3] / "tests"
 
 
 @pytest.fixture

@@ -79,7 +79,9 @@ def check_reflections(table: ReflectionTable, experiments: Experiments | None, n
         if len(outline.data):
             _check_pixels(outline, column, name)
     if "xyzobs.px.value" in table:
-        _check(table, "xyzobs.px.value", _far_away, f"a position within {MAX_COORDINATE} pixels and {IMAGES}", AGAIN, name)
+        _check(
+            table, "xyzobs.px.value", _far_away, f"a position within {MAX_COORDINATE} pixels and {IMAGES}", AGAIN, name
+        )
     if "xyzcal.px" in table:  # far in x and y lie beams along a panel's plane
         _check(table, "xyzcal.px", _far_image, IMAGES, AGAIN, name)
     if "bbox" in table:
