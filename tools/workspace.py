@@ -43,6 +43,7 @@ def distributions(root: Path = ROOT) -> list[Distribution]:
     """Return all first-party distributions, the framework first."""
     files = [
         root / "framework" / "pyproject.toml",
+        *sorted(root.glob("libraries/*/pyproject.toml")),
         *sorted(root.glob("plugins/*/*/pyproject.toml")),
         *sorted(root.glob("formats/*/pyproject.toml")),
     ]
@@ -67,7 +68,8 @@ def problems_of_names(found: list[Distribution], root: Path = ROOT) -> list[str]
     problems = []
     for d in found[1:]:
         kind, *parts = d.folder.split("/")
-        slot_and_name = "-".join(["format", *parts] if kind == "formats" else parts).replace("_", "-")
+        room = {"formats": ["format"], "libraries": ["lib"]}.get(kind, []) + parts
+        slot_and_name = "-".join(room).replace("_", "-")
         if d.name != f"spindle-{slot_and_name}":
             problems.append(f"{d.folder}: the distribution is called {d.name}, not spindle-{slot_and_name}")
         if d.package != d.name.replace("-", "_"):
@@ -76,8 +78,8 @@ def problems_of_names(found: list[Distribution], root: Path = ROOT) -> list[str]
             problems.append(f"{d.folder}: src/{d.package}/py.typed is missing")
         if not (root / d.folder / "README.md").exists():
             problems.append(f"{d.folder}: README.md is missing")
-        if not d.entry_points:
-            problems.append(f"{d.folder}: no entry point")
+        if bool(d.entry_points) == (kind == "libraries"):
+            problems.append(f"{d.folder}: {'an entry point in a library' if d.entry_points else 'no entry point'}")
         for group, names in d.entry_points.items():
             slot = group.removeprefix("spindle.")
             prefix = f"spindle-{slot.replace('_', '-')}-"
@@ -108,7 +110,8 @@ def wanted_files(found: list[Distribution], root: Path = ROOT) -> dict[Path, str
     quoted = "".join(f'    "{d.name}",\n' for d in found)
     packages = [d.package for d in found]
     listed = "".join(f'    "{p}",\n' for p in packages)
-    plugins = "".join(f'    "{p}",\n' for p in packages[1:])
+    libraries = "".join(f'    "{d.package}",\n' for d in found if d.folder.startswith("libraries/"))
+    plugins = "".join(f'    "{d.package}",\n' for d in found[1:] if not d.folder.startswith("libraries/"))
     text = (root / "pyproject.toml").read_text(encoding="utf-8")
     text = replaced(text, "dependencies", f"dependencies = [\n{quoted}]\n")
     sources = "".join(f"{d.name} = {{ workspace = true }}\n" for d in found)
@@ -120,11 +123,19 @@ def wanted_files(found: list[Distribution], root: Path = ROOT) -> dict[Path, str
         'type = "independence"\n'
         f"modules = [\n{plugins}]\n\n"
         "[[tool.importlinter.contracts]]\n"
-        'name = "the framework imports no plugin"\n'
+        'name = "the framework imports no plugin and no library"\n'
         'type = "forbidden"\n'
         'source_modules = ["spindle"]\n'
-        f"forbidden_modules = [\n{plugins}]\n"
+        f"forbidden_modules = [\n{libraries}{plugins}]\n"
     )
+    if libraries:
+        contract += (
+            "\n[[tool.importlinter.contracts]]\n"
+            'name = "a library imports no plugin"\n'
+            'type = "forbidden"\n'
+            f"source_modules = [\n{libraries}]\n"
+            f"forbidden_modules = [\n{plugins}]\n"
+        )
     text = replaced(text, "plugins", contract)
     workspace = "# Every distribution of this repository, written by tools/workspace.py.\n"
     workspace += "".join(f"-e ./{d.folder}\n" for d in found)

@@ -82,7 +82,10 @@ def test_importing_spindle_leaves_the_path_of_scripts_alone(tmp_path):
 def test_no_process_is_started_with_the_current_folder_on_its_path():
     """Every list of words that starts with this Python and runs a module says -P or -I."""
     bad = []
-    folders = [Path(spindle.__file__).parent, *(REPOSITORY / name for name in ("plugins", "formats", "benchmarks"))]
+    folders = [
+        Path(spindle.__file__).parent,
+        *(REPOSITORY / name for name in ("libraries", "plugins", "formats", "benchmarks")),
+    ]
     files = [p for folder in folders for p in folder.rglob("*.py") if "tests" not in p.parts] + [REPOSITORY / "run.py"]
     for path in (p for p in files if '"-m"' in p.read_text()):
         for node in ast.walk(ast.parse(path.read_text())):
