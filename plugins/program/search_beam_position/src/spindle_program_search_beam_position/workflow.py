@@ -52,6 +52,11 @@ class Found:
 def search(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
     """Search the beam position; see `spindle_program_search_beam_position.SearchBeamPosition`."""
     methods = _methods(params, context)
+    if methods is None and inputs.files:
+        raise UserError(
+            f"search_beam_position: {inputs.files[0]} is neither an experiment file (.expt) nor a reflection file (.refl), and "
+            f"method={params.method} looks at nothing else; leave it out, or choose a method that looks at images"
+        )
     experiments = inputs.experiments if methods is None else context.experiments_of(inputs)
     if experiments is None or len(experiments) == 0:
         raise UserError(
