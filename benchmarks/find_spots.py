@@ -48,7 +48,7 @@ print("RESULT", json.dumps(result))
 def our_thresholds(files: list[Path], repeat: int) -> dict[str, list[tuple[float, int]]]:
     """Best processor time in seconds and number of strong pixels of each file, by threshold."""
     from spindle.images import open_image
-    from spindle.numerics.trusted import trusted_mask
+    from spindle.images.trusted import trusted_mask
     from spindle.params import Params
     from spindle.testing import make_context
 

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 import spindle
-from spindle.images.spot_analysis import analyse_images
 from spindle.testing import shared_data
 from spindle.testing.dials import dials
+from spindle_lib_spots.image_quality import analyse_images
 
 
 def test_the_client_of_dials_understands_our_answers(tmp_path):

@@ -160,7 +160,7 @@ def test_a_list_of_kernels_is_gone_through_once_whatever_ran_before(tmp_path, mo
     package = tmp_path / "path" / "spindle_few_kernels"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
-    (package / "kernel_signatures.json").write_text('{"spindle.numerics.windows.none": ["i"]}')
+    (package / "kernel_signatures.json").write_text('{"spindle.errors.none": ["i"]}')
     cache = tmp_path / "cache"
     cache.mkdir()
     (cache / "spindle-cache").touch()  # another program was here before

@@ -57,7 +57,7 @@ def test_children_run_nothing_from_the_current_folder(hostile, tmp_path_factory,
     package.mkdir()
     (package / "__init__.py").touch()
     # No list of this content was gone through before.
-    (package / "kernel_signatures.json").write_text(json.dumps({"spindle.numerics.windows.none": [str(package)]}))
+    (package / "kernel_signatures.json").write_text(json.dumps({"spindle.errors.none": [str(package)]}))
     code = (
         "import sys\nfrom spindle.execution.precompile import compile_beside\n"
         "import os; os.chdir(sys.argv[1])\nsys.exit(compile_beside(['spindle_few_kernels']).wait())"

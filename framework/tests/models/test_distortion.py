@@ -11,9 +11,7 @@ import pytest
 from spindle.errors import FileFormatError
 from spindle.files import read_experiments, write_experiments
 from spindle.files.maps import with_distortion, write_map
-from spindle.images.masking import resolution_map
 from spindle.models import Beam, Detector, Experiment, Experiments, ImageSet, Scan
-from spindle.spots.sweeps import share_similar_models
 from spindle.testing.threshold import threshold_panel
 
 BEAM = Beam(direction=np.array([0, 0, 1.0]), wavelength=1.0)
@@ -55,7 +53,11 @@ def test_a_constant_shift_is_a_shift_of_the_panel(tmp_path, parallax):
         Detector([moved]).lab_coordinate_of_pixel(0, pixels[0]),
         atol=1e-9,
     )
-    assert np.allclose(resolution_map(shifted, 0, BEAM), resolution_map(Detector([moved]), 0, BEAM), rtol=1e-9)
+    x, y = np.meshgrid(np.arange(SHAPE[1]) + 0.5, np.arange(SHAPE[0]) + 0.5)
+    xy = np.column_stack([x.ravel(), y.ravel()])
+    assert np.allclose(
+        shifted.resolution_at(0, xy, BEAM.s0), Detector([moved]).resolution_at(0, xy, BEAM.s0), rtol=1e-9
+    )
 
 
 def test_shifts_are_those_of_the_pixel_that_is_hit(tmp_path):
@@ -101,14 +103,3 @@ def test_maps_come_with_the_file_and_are_read_when_needed(tmp_path):
 def test_without_maps_the_list_stays_as_it_is(tmp_path):
     experiments = experiments_with(tmp_path, None, None)
     assert with_distortion(experiments) is experiments
-
-
-@pytest.mark.parametrize("shifts", [(1.0, 1.0), (1.0, 2.0)])
-def test_detectors_of_the_same_place_are_one_only_with_the_same_maps(tmp_path, shifts):
-    experiments = []
-    for number, shift in enumerate(shifts):
-        folder = tmp_path / (f"of_{number}" if shifts[0] != shifts[1] else "of_both")
-        folder.mkdir(exist_ok=True)
-        experiments.append(with_distortion(experiments_with(folder, shift, None))[0])
-    first, second = share_similar_models(Experiments(experiments))
-    assert (first.detector is second.detector) == (shifts[0] == shifts[1])

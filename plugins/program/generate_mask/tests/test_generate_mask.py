@@ -13,11 +13,11 @@ from spindle.errors import ParameterError, UserError
 from spindle.files import read_experiments, write_experiments
 from spindle.files.maps import read_mask, write_mask
 from spindle.images import ImageSequence
-from spindle.images.masking import MaskingParams, generate_masks
 from spindle.models import Beam, Detector, Experiment, Experiments, Panel
 from spindle.params import Assignment
 from spindle.params.resolve import build
 from spindle.testing.format import mini_cbf_header, write_mini_cbf
+from spindle_lib_masks.rules import MaskingParams, generate_masks
 
 PIXELS = np.full((40, 60), 5, np.int32)
 

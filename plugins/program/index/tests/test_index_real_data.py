@@ -9,9 +9,9 @@ from spindle_program_index.preparation import prepare
 
 from spindle.execution import run
 from spindle.files import read_experiments, read_reflections
-from spindle.spots.max_cell import estimate_max_cell
-from spindle.spots.sweeps import join_tables, sweeps_of
 from spindle.testing import shared_data
+from spindle_lib_spots.max_cell import estimate_max_cell
+from spindle_lib_spots.sweeps import join_tables, sweeps_of
 
 
 def read(folder, experiments, spots):

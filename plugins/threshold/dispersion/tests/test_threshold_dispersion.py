@@ -12,7 +12,7 @@ from spindle_threshold_dispersion_extended import DispersionExtendedThreshold
 
 from spindle.errors import ParameterError
 from spindle.images import open_image
-from spindle.numerics.trusted import trusted_mask
+from spindle.images.trusted import trusted_mask
 from spindle.testing import shared_data
 from spindle.testing.threshold import image_with_spots
 

@@ -14,8 +14,8 @@ from spindle_threshold_radial_profile.quartiles import quartiles_of_levels, quar
 from spindle_threshold_radial_profile.rings import RingCache
 
 from spindle.images import open_image
+from spindle.images.trusted import trusted_mask
 from spindle.models import Detector
-from spindle.numerics.trusted import trusted_mask
 from spindle.params.resolve import make
 from spindle.testing import shared_data
 from spindle.testing.threshold import image_with_spots, threshold_beam, threshold_panel

@@ -10,9 +10,9 @@ import numpy as np
 from spindle.contracts.beam_position import BeamPositionError, DetectorShift, ScoreMap
 from spindle.contracts.indexing import IndexingError
 from spindle.models import Experiments
-from spindle.spots.max_cell import estimate_max_cell
-from spindle.spots.params import MaxCellParams
 from spindle.table import ReflectionTable
+from spindle_lib_spots.max_cell import estimate_max_cell
+from spindle_lib_spots.params import MaxCellParams
 
 from .algorithm import (
     ABOVE_CHANCE,

@@ -14,8 +14,8 @@ from spindle.merging import in_reference_setting
 from spindle.models import Experiment, Experiments
 from spindle.params import FolderParam
 from spindle.params import Params as BaseParams
-from spindle.spots.sweeps import sweep_numbers
 from spindle.table import ReflectionTable
+from spindle_lib_spots.sweeps import sweep_numbers
 
 from .spots import spot_text, spots_of
 

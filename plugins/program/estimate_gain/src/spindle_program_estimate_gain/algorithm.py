@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from spindle.execution import RunContext
-    from spindle.images.gain import GainEstimate
     from spindle.models import Experiment
+    from spindle_lib_noise.gain import GainEstimate
 
 __all__ = ["EstimateGain"]
 
@@ -95,8 +95,8 @@ class EstimateGain(Program):
         """Estimate the gain of one set of images, and print it."""
         import numpy as np
 
-        from spindle.images.gain import chosen_images, estimate_gain
         from spindle.report import Table
+        from spindle_lib_noise.gain import chosen_images, estimate_gain
 
         from .dispersion import median_dispersion, uncertainty
 

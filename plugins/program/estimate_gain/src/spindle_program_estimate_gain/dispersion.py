@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from spindle.images import ImageSequence
-from spindle.images.gain import GainEstimate
-from spindle.numerics.trusted import trusted_mask
-from spindle.numerics.windows import window_statistics
+from spindle.images.trusted import trusted_mask
+from spindle_lib_noise.gain import GainEstimate
+from spindle_lib_noise.windows import window_statistics
 
 __all__ = ["MedianDispersion", "median_dispersion", "uncertainty"]
 

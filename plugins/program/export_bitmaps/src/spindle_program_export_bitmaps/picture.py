@@ -12,7 +12,7 @@ from spindle.errors import UserError
 from spindle.images import ImageSequence
 from spindle.images.canvas import Canvas
 from spindle.images.display import Display, bin_codes, codes_of, codes_of_flags, contrast_level, palette
-from spindle.numerics.trusted import trusted_mask
+from spindle.images.trusted import trusted_mask
 
 __all__ = ["Painter", "save_picture"]
 

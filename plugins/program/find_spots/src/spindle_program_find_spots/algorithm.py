@@ -140,7 +140,7 @@ class _Run:
 
     def _mask_automatically(self) -> None:
         """Take pixels out of the masks that the images themselves show to be bad."""
-        from spindle.images.automatic_mask import automatic_mask
+        from spindle_lib_masks.automatic import automatic_mask
 
         from .jobs import cut
 
@@ -167,7 +167,7 @@ class _Run:
 
     def _estimate_gains(self) -> None:
         """Counts per photon of each detector, from some of its images."""
-        from spindle.images.gain import GAIN_IMAGES, chosen_images, estimate_gain
+        from spindle_lib_noise.gain import GAIN_IMAGES, chosen_images, estimate_gain
 
         by_detector: dict[int, list[Job]] = {}
         for job in self.jobs:
@@ -224,7 +224,7 @@ class _Run:
 
     def _tables(self) -> list[ReflectionTable]:
         """Spots of each job."""
-        from spindle.numerics.connected_components import ComponentStream
+        from spindle_lib_spots.connected_components import ComponentStream
 
         from .search import REMEDY
         from .spots import join_spots

@@ -11,8 +11,8 @@ from spindle.errors import ParameterError
 from spindle.images import ImageSequence
 from spindle.images.correction import Correction
 from spindle.images.maps import read_mask
-from spindle.images.masking import generate_masks
 from spindle.models import Experiments
+from spindle_lib_masks.rules import generate_masks
 
 from .search import Job
 

@@ -18,8 +18,8 @@ IMAGES = 5
 
 def measure_noise(jobs: Sequence[Job], log: logging.Logger) -> None:
     """Set ``noise`` of the jobs of each detector whose values lie below zero, from some of its images, and say so."""
-    from spindle.images.gain import chosen_images
-    from spindle.images.noise import noise_offsets, values_may_be_negative
+    from spindle_lib_noise.gain import chosen_images
+    from spindle_lib_noise.read_noise import noise_offsets, values_may_be_negative
 
     by_detector: dict[int, list[Job]] = {}
     for job in jobs:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from spindle.contracts.import_params import Tolerances
-from spindle.images.masking import MaskingParams
 from spindle.params import Auto, Bool, Float, Int, Ints, Multiprocessing, Params, Plugin, Str, Strings
+from spindle_lib_masks.rules import MaskingParams
 
 __all__ = ["FindSpotsParams"]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from spindle.images.masking import ice_ring_intervals, in_intervals
 from spindle.models import Experiments
 from spindle.report import Table
 from spindle.table import ReflectionTable
+from spindle_lib_masks.rules import ice_ring_intervals, in_intervals
 
 from .spots import SpotCounts
 

@@ -11,9 +11,9 @@ import numpy as np
 from spindle.errors import UserError
 from spindle.images import ImageSequence
 from spindle.images.correction import Correction
+from spindle.images.trusted import trusted_mask
 from spindle.models import Experiment
-from spindle.numerics.connected_components import strong_list
-from spindle.numerics.trusted import trusted_mask
+from spindle_lib_spots.connected_components import strong_list
 
 __all__ = ["REMEDY", "ImageSearch", "Item", "Job", "StrongPixels"]
 
@@ -55,7 +55,7 @@ class Job:
     gain : float
         Counts per photon that the corrections leave.
     noise : (n_panels,) float64, counts, or None
-        Variance of pixels beyond that of counts, see `spindle.images.noise`; 0 where photons are counted.
+        Variance of pixels beyond that of counts, see `spindle_lib_noise.read_noise`; 0 where photons are counted.
     is_one_of_many : bool
         A still among others, which may be left out if it turns out to be bad.
     """

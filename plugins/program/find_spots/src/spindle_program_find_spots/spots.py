@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from spindle.numerics.connected_components import Components, fill_shoeboxes
 from spindle.table import Flag, MaskCode, ReflectionTable, Shoeboxes
+from spindle_lib_spots.connected_components import Components, fill_shoeboxes
 
 __all__ = ["SpotCounts", "SpotMaker", "join_spots"]
 

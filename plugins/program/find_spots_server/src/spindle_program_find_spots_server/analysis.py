@@ -101,7 +101,7 @@ class Analyst:
             }
 
     def _analyse(self, question: dict[str, Any]) -> dict[str, Any]:
-        from spindle.images.spot_analysis import analyse_image
+        from spindle_lib_spots.image_quality import analyse_image
 
         start = time.perf_counter()
         params = self._params(question["parameters"], question["index"])

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError
 from spindle.files.maps import is_map_file, read_mask
-from spindle.images.masking import MaskingParams
 from spindle.params import Bool, Params, PathParam, Str, walk
+from spindle_lib_masks.rules import MaskingParams
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,11 +11,11 @@ import numpy as np
 
 from spindle.files.maps import read_mask
 from spindle.images import ImageSequence
-from spindle.images.automatic_mask import automatic_mask
-from spindle.images.masking import masked_by_rule
+from spindle.images.trusted import trusted_mask
 from spindle.models import Experiment, ImageSet
-from spindle.numerics.trusted import trusted_mask
 from spindle.report import Table
+from spindle_lib_masks.automatic import automatic_mask
+from spindle_lib_masks.rules import masked_by_rule
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext

@@ -8,8 +8,8 @@ import numpy as np
 
 from spindle.errors import UserError
 from spindle.models import Experiments
-from spindle.spots.max_cell import estimate_max_cell
 from spindle.table import ReflectionTable
+from spindle_lib_spots.max_cell import estimate_max_cell
 
 from .assignment import assign
 from .beam_shift import best_shift, shifted

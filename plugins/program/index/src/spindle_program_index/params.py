@@ -19,7 +19,7 @@ from spindle.params import (
     Str,
     UnitCell,
 )
-from spindle.spots.params import MaxCellParams
+from spindle_lib_spots.params import MaxCellParams
 
 
 class IndexingParams(Params):

@@ -8,8 +8,8 @@ import numpy as np
 
 from spindle.geometry import add_observed_geometry
 from spindle.models import Experiments
-from spindle.spots.sweeps import strong_spots
 from spindle.table import ReflectionTable
+from spindle_lib_spots.sweeps import strong_spots
 
 
 def prepare(table: ReflectionTable, sweeps: Experiments, params: Any) -> ReflectionTable:

@@ -11,8 +11,8 @@ from spindle.contracts.indexing import IndexingError
 from spindle.contracts.refiner import RefinementError
 from spindle.errors import UserError
 from spindle.models import Crystal, Experiments
-from spindle.spots.sweeps import join_tables, sweeps_of
 from spindle.table import ReflectionTable
+from spindle_lib_spots.sweeps import join_tables, sweeps_of
 
 from .diagnosis import count_indexed, moved_beam
 from .indexer import Indexed, Indexer

@@ -10,10 +10,10 @@ import numpy as np
 
 from spindle.errors import UserError
 from spindle.images import ImageSequence
-from spindle.images.automatic_mask import automatic_mask
 from spindle.images.maps import read_mask
 from spindle.models import Experiments
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_masks.automatic import automatic_mask
 
 from .expected import ExpectedIntensity, choose_sample
 from .images import image_groups

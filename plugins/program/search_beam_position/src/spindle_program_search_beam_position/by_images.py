@@ -12,8 +12,8 @@ import numpy as np
 from spindle.contracts.beam_position import AxisCentre, BeamPositionError, ImageSummary
 from spindle.errors import ParameterError
 from spindle.images import ImageSequence
+from spindle.images.trusted import trusted_mask
 from spindle.models import Detector, Experiments
-from spindle.numerics.trusted import trusted_mask
 
 #: A centre of lower quality, or with a larger uncertainty (pixels), is a guess and is refused.
 LEAST_QUALITY, LARGEST_UNCERTAINTY = 0.15, 15.0

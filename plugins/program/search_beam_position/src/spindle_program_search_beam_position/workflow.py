@@ -18,8 +18,8 @@ from spindle.geometry import add_observed_geometry
 from spindle.models import Detector, Experiments
 from spindle.params import Auto
 from spindle.report import Table
-from spindle.spots.sweeps import join_tables, strong_spots, sweep_numbers, sweeps_of
 from spindle.table import ReflectionTable
+from spindle_lib_spots.sweeps import join_tables, strong_spots, sweep_numbers, sweeps_of
 
 from . import plots
 from .by_images import LARGEST_UNCERTAINTY, ImageCentre, ImageSearch, panel_of_beam, shift_to

@@ -57,7 +57,7 @@ class SpotCountsPerImage(Program):
     @hookimpl
     def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
         """Tabulate; see `spindle.contracts.program.ProgramSpec`."""
-        from spindle.images.spot_analysis import SpotAnalysis, analyse_images, analyse_together
+        from spindle_lib_spots.image_quality import SpotAnalysis, analyse_images, analyse_together
 
         experiments, table = _inputs(inputs, params.id)
         if params.plot is not None:

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from spindle.images.sequence import ImageSequence
+from spindle.images.trusted import trusted_mask
 from spindle.models import Experiment
-from spindle.numerics.pixel_sums import add_image
-from spindle.numerics.trusted import trusted_mask
+from spindle_lib_noise.read_noise import noise_offsets
 
-from .masking import resolution_map
-from .noise import noise_offsets
-from .sequence import ImageSequence
+from .pixel_sums import add_image
+from .rules import resolution_map
 
 __all__ = ["AutomaticMask", "PixelSums", "automatic_mask", "judge_pixels", "ring_numbers"]
 

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.numerics.trusted import trusted_mask
-from spindle.numerics.windows import window_statistics
+from spindle.images.sequence import ImageSequence
+from spindle.images.trusted import trusted_mask
 
-from .sequence import ImageSequence
+from .windows import window_statistics
 
 __all__ = ["GAIN_IMAGES", "GainEstimate", "chosen_images", "estimate_gain", "gain_of_windows"]
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from spindle.errors import ModelError
-from spindle.images.spot_analysis import analyse_image, analyse_images, analyse_together, sweeps_of
-from spindle.images.spot_limits import NOT_ESTIMATED, distl_method_1, distl_method_2, limit_by_signal
 from spindle.models import Beam, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
 from spindle.table import ReflectionTable
+from spindle_lib_spots.image_quality import analyse_image, analyse_images, analyse_together, sets_of_images
+from spindle_lib_spots.resolution_limits import NOT_ESTIMATED, distl_method_1, distl_method_2, limit_by_signal
 
 
 def experiment(n_images: int = 3, first: int = 1) -> Experiment:
@@ -78,7 +78,7 @@ def test_crystals_of_one_image_set_are_one_sweep_and_unindexed_spots_count():
     table = spots(np.full(5, 5.0))
     table["id"] = np.array([0, 1, -1, 2, -1])
     table["imageset_id"] = np.array([0, 0, 0, 1, 1])
-    assert [s.numbers for s in sweeps_of(experiments)] == [(0, 1), (2,)]
+    assert [s.numbers for s in sets_of_images(experiments)] == [(0, 1), (2,)]
     counts = [found.n_spots_total.tolist() for _, found in analyse_images(experiments, table)]
     assert counts == [[3, 0, 0], [2, 0, 0]]
 

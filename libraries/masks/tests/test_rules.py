@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from spindle.errors import ParameterError
-from spindle.images.masking import MaskingParams, generate_masks, ice_ring_intervals, masked_by_rule, resolution_map
 from spindle.models import Detector
 from spindle.params.resolve import make
 from spindle.testing.threshold import threshold_beam, threshold_panel
+from spindle_lib_masks.rules import MaskingParams, generate_masks, ice_ring_intervals, masked_by_rule, resolution_map
 
 DETECTOR = Detector([threshold_panel(120, 80)])
 BEAM = threshold_beam()
@@ -52,7 +52,7 @@ def test_masks_of_an_equal_detector_are_the_same_and_may_be_changed(monkeypatch)
     first = masks(d_min=15)
     first[0][:] = False
     twin = Detector([threshold_panel(120, 80)])
-    monkeypatch.setattr("spindle.images.masking.resolution_map", None)  # nothing is computed again
+    monkeypatch.setattr("spindle_lib_masks.rules.resolution_map", None)  # nothing is computed again
     (again,) = generate_masks(make(MaskingParams, d_min=15), twin, threshold_beam())
     assert again.any()
     monkeypatch.undo()

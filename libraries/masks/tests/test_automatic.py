@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from spindle.images import ImageSequence
-from spindle.images.automatic_mask import PixelSums, automatic_mask, judge_pixels, ring_numbers
 from spindle.models import Beam, Detector, Experiment, Goniometer, ImageSet, Panel, Scan
 from spindle.testing import make_context, shared_data
 from spindle.testing.threshold import threshold_beam, threshold_panel
+from spindle_lib_masks.automatic import PixelSums, automatic_mask, judge_pixels, ring_numbers
 
 SHAPE = (200, 300)
 EXPERIMENT = Experiment(beam=threshold_beam(), detector=Detector([threshold_panel(SHAPE[1], SHAPE[0])]))

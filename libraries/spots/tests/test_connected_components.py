@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import generate_binary_structure, label
 
-from spindle.numerics import connected_components
-from spindle.numerics.connected_components import ComponentStream, strong_list
+from spindle_lib_spots import connected_components
+from spindle_lib_spots.connected_components import ComponentStream, strong_list
 
 
 def random_volume(seed, shape=(40, 25, 30)):

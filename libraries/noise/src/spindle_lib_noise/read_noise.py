@@ -12,10 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spindle.numerics.trusted import trusted_mask
-
-from .correction import Correction
-from .sequence import ImageSequence
+from spindle.images.correction import Correction
+from spindle.images.sequence import ImageSequence
+from spindle.images.trusted import trusted_mask
 
 __all__ = ["noise_offsets", "values_may_be_negative"]
 

@@ -13,15 +13,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spindle.errors import ModelError
+from spindle_lib_masks.rules import MaskingParams, ice_ring_intervals, in_intervals
 
-from .masking import MaskingParams, ice_ring_intervals, in_intervals
-from .spot_limits import NOT_ESTIMATED, distl_method_1, distl_method_2, limit_by_signal
+from .resolution_limits import NOT_ESTIMATED, distl_method_1, distl_method_2, limit_by_signal
 
 if TYPE_CHECKING:
     from spindle.models import Experiment, Experiments
     from spindle.table import ReflectionTable
 
-__all__ = ["NOT_ESTIMATED", "SpotAnalysis", "Sweep", "analyse_image", "analyse_images", "analyse_together", "sweeps_of"]
+__all__ = [
+    "NOT_ESTIMATED",
+    "SetOfImages",
+    "SpotAnalysis",
+    "analyse_image",
+    "analyse_images",
+    "analyse_together",
+    "sets_of_images",
+]
 
 # Width in 1/d^2 of the rings in which spots may be ice: twice that of the masks of spot finding.
 _ICE_WIDTH = 0.004
@@ -86,7 +94,7 @@ class SpotAnalysis:
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
+class SetOfImages:
     """The images of one image set, to which several crystals may belong.
 
     Attributes
@@ -119,7 +127,7 @@ class Sweep:
         return names
 
 
-def sweeps_of(experiments: Experiments) -> list[Sweep]:
+def sets_of_images(experiments: Experiments) -> list[SetOfImages]:
     """The image sets of experiments, in order of first appearance, each with the union of its scans."""
     groups: dict[object, list[int]] = {}
     for number, experiment in enumerate(experiments):
@@ -134,7 +142,7 @@ def sweeps_of(experiments: Experiments) -> list[Sweep]:
     for numbers in groups.values():
         ranges = [_array_range(experiments[n]) for n in numbers]
         sweeps.append(
-            Sweep(experiments[numbers[0]], tuple(numbers), min(r[0] for r in ranges), max(r[1] for r in ranges))
+            SetOfImages(experiments[numbers[0]], tuple(numbers), min(r[0] for r in ranges), max(r[1] for r in ranges))
         )
     return sweeps
 
@@ -148,7 +156,7 @@ def _array_range(experiment: Experiment) -> tuple[int, int]:
 
 def analyse_images(
     experiments: Experiments, reflections: ReflectionTable, resolution_analysis: bool = True
-) -> Iterator[tuple[Sweep, SpotAnalysis]]:
+) -> Iterator[tuple[SetOfImages, SpotAnalysis]]:
     """Analyse the spots of each image; a spot belongs to the image in which its centroid lies.
 
     Parameters
@@ -162,7 +170,7 @@ def analyse_images(
 
     Yields
     ------
-    Sweep, SpotAnalysis
+    SetOfImages, SpotAnalysis
         One per image set, with one entry per image.
 
     Raises
@@ -171,7 +179,7 @@ def analyse_images(
         If the table lacks a column.
     """
     _check_columns(reflections)
-    for index, sweep in enumerate(sweeps_of(experiments)):
+    for index, sweep in enumerate(sets_of_images(experiments)):
         rows = _rows_of(reflections, sweep, index)
         spots = _Spots.of(sweep.experiment, reflections, rows)
         n = sweep.last - sweep.first
@@ -216,7 +224,7 @@ def analyse_together(experiments: Experiments, reflections: ReflectionTable) -> 
     _check_columns(reflections)
     parts = [
         _Spots.of(sweep.experiment, reflections, _rows_of(reflections, sweep, index))
-        for index, sweep in enumerate(sweeps_of(experiments))
+        for index, sweep in enumerate(sets_of_images(experiments))
     ]
     return _analyse(_Spots.join(parts), True)
 
@@ -268,7 +276,7 @@ def _check_columns(table: ReflectionTable) -> None:
         )
 
 
-def _rows_of(table: ReflectionTable, sweep: Sweep, index: int) -> np.ndarray:
+def _rows_of(table: ReflectionTable, sweep: SetOfImages, index: int) -> np.ndarray:
     """Rows (n,) int64 of the spots of an image set; spots that are not indexed are told by imageset_id."""
     if not len(table):
         return np.empty(0, np.int64)

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from spindle.contracts.indexing import IndexingError
+from spindle.files.maps import with_distortion, write_map
 from spindle.geometry import add_observed_geometry
 from spindle.models import Experiments, ImageSet
-from spindle.spots.max_cell import estimate_max_cell
-from spindle.spots.params import MaxCellParams
-from spindle.spots.sweeps import join_tables, strong_spots, sweeps_of
 from spindle.table import Flag
 from spindle.testing.indexing import rotation_experiment, spots_of, without_crystals
+from spindle_lib_spots.max_cell import estimate_max_cell
+from spindle_lib_spots.params import MaxCellParams
+from spindle_lib_spots.sweeps import join_tables, share_similar_models, strong_spots, sweeps_of
 
 
 def test_lattices_of_one_scan_are_one_sweep():
@@ -67,3 +68,18 @@ def test_longest_edge_is_within_the_margin():
     spots = strong_spots(spots_of([experiment], keep=0.9))
     points = add_observed_geometry(without_crystals([experiment]), spots, "imageset_id")
     assert 50 < estimate_max_cell(points, MaxCellParams()) < 2 * 60
+
+
+@pytest.mark.parametrize("shifts", [(1.0, 1.0), (1.0, 2.0)])
+def test_detectors_of_the_same_place_are_one_only_with_the_same_maps(tmp_path, shifts):
+    experiments = []
+    for number, shift in enumerate(shifts):
+        folder = tmp_path / (f"of_{number}" if shifts[0] != shifts[1] else "of_both")
+        folder.mkdir(exist_ok=True)
+        plain = rotation_experiment(n_images=5)
+        width, height = plain.detector[0].image_size
+        write_map(str(folder / "dx.npz"), [np.full((height, width), shift)])
+        images = ImageSet(template="x_##.cbf", image_range=(1, 5), dx=str(folder / "dx.npz"))
+        experiments.append(with_distortion(Experiments([replace(plain, imageset=images)]))[0])
+    first, second = share_similar_models(Experiments(experiments))
+    assert (first.detector is second.detector) == (shifts[0] == shifts[1])

@@ -56,7 +56,7 @@ def estimate_max_cell(table: ReflectionTable, params: Any) -> float:
     table : ReflectionTable
         Columns rlp, entering, imageset_id, xyzobs.mm.value, and bbox and panel for the overlap filter.
     params : Params
-        The scope ``max_cell_estimation``, see `spindle.spots.params.MaxCellParams`.
+        The scope ``max_cell_estimation``, see `spindle_lib_spots.params.MaxCellParams`.
 
     Returns
     -------

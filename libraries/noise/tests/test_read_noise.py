@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from spindle.images.correction import Correction
-from spindle.images.noise import noise_offsets
 from spindle.models import Detector
 from spindle.testing.background import pixel_detector
+from spindle_lib_noise.read_noise import noise_offsets
 
 SHAPE = (210, 280)
 

@@ -1,0 +1,4 @@
+"""How far pixels scatter beyond what photons make: gain and read noise of detectors, from their images.
+
+Import from the modules: `gain`, `read_noise`, `windows`.
+"""
