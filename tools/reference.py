@@ -1,16 +1,21 @@
-"""Write docs/reference from the code: programs, plugins and slots with their parameters and hooks.
+"""Write docs/reference from the code: programs, plugins, slots, models, tables, geometry, and where parameters are defined.
 
-``python tools/reference.py`` writes the pages; run it after a change of parameters or contracts.
+``python tools/reference.py`` writes the pages; run it after a change of parameters, contracts or models. ``--check`` only
+tells which pages are not what the code says; the tests run the check.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 from pathlib import Path
 from typing import Any
 
-from spindle.cli.help import docstring
+import numpy as np
+from described import describe, documentation, public_names, table
+
+from spindle.cli.help import docstring, types_of
 from spindle.cli.main import in_order_of_use
 from spindle.contracts import SLOTS
 from spindle.params import HostParams, Params, walk
@@ -22,20 +27,24 @@ from spindle.plugins.loading import hooks_of
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
 NOTE = "<!-- written by tools/reference.py -->\n\n"
+SKIPPED = {"hookimpl", "hookspec", "PROJECT_NAME", "SLOTS"}  # told of in the guide
+HOST_MODULES = [
+    *("spindle", "spindle.contracts", "spindle.params", "spindle.files", "spindle.images", "spindle.execution"),
+    *("spindle.plugins", "spindle.report", "spindle.testing"),
+]
 
 
 def parameter_table(params: Params, prefix: str = "", without: tuple[str, ...] = ()) -> str:
     """Return a Markdown table of all leaves; scopes that begin with ``without`` are left out."""
-    rows = ["| parameter | default | type | level | meaning |", "|---|---|---|---|---|"]
+    rows = []
     for entry in walk(params, prefix, templates=True):
         if entry.path.startswith(without):
             continue
         units = f", {entry.leaf.units}" if entry.leaf.units else ""
         again = ", may be repeated" if entry.leaf.multiple else ""
         cells = [f"`{entry.path}`", f"`{entry.leaf.render(entry.default)}`", entry.leaf.describe() + units + again]
-        cells += [str(entry.level), entry.leaf.help or ""]
-        rows.append("| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |")
-    return "\n".join(rows) if len(rows) > 2 else "No parameters."
+        rows.append([*cells, str(entry.level), entry.leaf.help or ""])
+    return table(["parameter", "default", "type", "level", "meaning"], rows) if rows else "No parameters."
 
 
 def scopes_of_others(params: Params) -> tuple[str, ...]:
@@ -95,32 +104,137 @@ def plugins_page() -> str:
 
 
 def slots_page() -> str:
-    """Return the page of all slots: what a plugin has to implement."""
+    """Return the page of all slots: what a plugin has to implement, with what goes in and comes out."""
     parts = [
         f"# Slots\n\n{NOTE}What a plugin of each slot has to implement; [how to write one](../plugin-guide/README.md)."
+        " `import` names the module in which the types of a slot are."
     ]
+    told: set[str] = set()
     for slot in sorted(set(SLOTS) & {*registry().slots, "observer"}):
         spec = spec_of(slot)
         if spec is None:
             continue
-        parts.append(f"## {slot}\n\n{docstring(spec)}")
+        module = importlib.import_module(SLOTS[slot].partition(":")[0])
+        about = f"`import {module.__name__}`\n\n{documentation(module)}"
+        parts.append(f"## {slot}\n\n{docstring(spec)}\n\n{about}")
         optional = set(getattr(spec, "optional", ()))
         for name, function in hooks_of(spec).items():
             arguments = ", ".join(p for p in inspect.signature(function).parameters if p != "self")
             kind = " (optional)" if name in optional else ""
             text = inspect.cleandoc(function.__doc__ or "")
             parts.append(f"### {name}({arguments}){kind}\n\n```text\n{text}\n```")
+        for name, thing in types_of(slot).items():
+            if name not in told:
+                told.add(name)
+                parts.append(described(name, thing))
     return "\n\n".join(parts) + "\n"
 
 
+def described(name: str, thing: Any) -> str:
+    """Return the Markdown of a thing; that of a parameter tree is the table of its leaves."""
+    if isinstance(thing, type) and issubclass(thing, Params) and thing is not Params:
+        return f"### {name}\n\n{documentation(thing)}\n\n{parameter_table(build(thing))}"
+    return describe(name, thing)
+
+
+def modules_page(title: str, about: str, modules: list[str]) -> str:
+    """Return a page of everything that modules offer."""
+    parts = [f"# {title}\n\n{NOTE}{about}"]
+    for path in modules:
+        module = importlib.import_module(path)
+        parts.append(f"## {path}\n\n{documentation(module)}")
+        parts += [described(name, getattr(module, name)) for name in public_names(module) if name not in SKIPPED]
+    return "\n\n".join(parts) + "\n"
+
+
+def table_page() -> str:
+    """Return the page of reflection tables: standard columns, flags, masks and classes."""
+    from spindle.table import SCHEMA
+
+    rows = [
+        [
+            f"`{name}`",
+            f"({', '.join(['n', *map(str, c.shape)])}{'' if c.shape else ','}) {np.dtype(c.dtype)}",
+            c.unit,
+            c.meaning,
+        ]
+        for name, c in SCHEMA.items()
+    ]
+    parts = [
+        f"# Reflection tables\n\n{NOTE}Columns with a fixed meaning; a table may hold any others, numeric, with n rows."
+    ]
+    parts.append(table(["column", "shape, type", "unit", "meaning"], rows))
+    module = importlib.import_module("spindle.table")
+    parts += [described(name, getattr(module, name)) for name in public_names(module) if name != "SCHEMA"]
+    return "\n\n".join(parts) + "\n"
+
+
+def definitions(params: Params, prefix: str = "", without: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the file in which each parameter is written."""
+    found = {}
+    for entry in walk(params, prefix, templates=True):
+        if not entry.path.startswith(without):
+            owner = next(c for c in type(entry.owner).__mro__ if entry.name in vars(c))
+            found[entry.path] = Path(sys.modules[owner.__module__].__file__ or "").relative_to(ROOT).as_posix()
+    return found
+
+
+def parameters_page() -> str:
+    """Return the index of all parameters: where each is defined, and which programs and plugins have it."""
+    users: dict[tuple[str, str], list[str]] = {}
+    programs = in_order_of_use([i.name for i in registry().infos if i.slot == "program"])
+    for info in registry().infos:
+        params = params_of(info)
+        scope = getattr(registry().load(info.slot, info.name), "scope", None) or info.name
+        user, prefix = (info.name, "") if info.slot == "program" else (f"{info.slot} {info.name}", f"{scope}.")
+        for path, file in definitions(params, prefix, scopes_of_others(params)).items():
+            users.setdefault((path, file), []).append(user)
+    rows = []
+    for (path, file), names in sorted(users.items()):
+        who = "every program" if set(names) == set(programs) else ", ".join(sorted(names, key=str.lower))
+        rows.append([f"`{path}`", f"[{file.split('/src/')[-1]}](../../{file})", who])
+    about = "Which file defines a parameter, and whose it is; meanings are in [programs](programs.md) and [plugins](plugins.md)."
+    return f"# Index of parameters\n\n{NOTE}{about}\n\n" + table(["parameter", "defined in", "of"], rows) + "\n"
+
+
+GEOMETRY = (
+    "Thin typed functions and kernels on arrays; angles in radians and lengths in mm and angstrom unless they say so."
+)
+HOST = "What programs and plugins use of the host beside models, tables and geometry."
+
+
+def pages() -> dict[str, str]:
+    """Return the texts that the pages should have."""
+    texts = {
+        "programs.md": programs_page(),
+        "plugins.md": plugins_page(),
+        "slots.md": slots_page(),
+        "parameters.md": parameters_page(),
+        "models.md": modules_page("Models", "The frozen values that describe an experiment.", ["spindle.models"]),
+        "tables.md": table_page(),
+        "geometry.md": modules_page("Geometry and symmetry", GEOMETRY, ["spindle.geometry", "spindle.symmetry"]),
+        "host.md": modules_page("The host", HOST, HOST_MODULES),
+    }
+    return {name: text.replace(ROOT.as_posix(), ".") for name, text in texts.items()}
+
+
 def main() -> int:
-    """Write the pages."""
+    """Write or check the pages; return the exit code."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    first_party = ROOT.as_posix()
-    pages = {"programs.md": programs_page(), "plugins.md": plugins_page(), "slots.md": slots_page()}
-    for name, text in pages.items():
-        (FOLDER / name).write_text(text.replace(first_party, "."), encoding="utf-8")
-        print(f"wrote {FOLDER.relative_to(ROOT) / name}")
+    wanted = pages()
+    stale = [n for n, text in wanted.items() if not (FOLDER / n).exists() or (FOLDER / n).read_text("utf-8") != text]
+    stale += sorted(p.name for p in FOLDER.glob("*.md") if p.name not in wanted)
+    if "--check" in sys.argv[1:]:
+        print(
+            "\n".join(f"docs/reference/{n} is not in step; run python tools/reference.py" for n in stale) or "in step"
+        )
+        return 1 if stale else 0
+    for name in stale:
+        if name not in wanted:
+            (FOLDER / name).unlink()
+        else:
+            (FOLDER / name).write_text(wanted[name], encoding="utf-8")
+        print(f"wrote docs/reference/{name}" if name in wanted else f"removed docs/reference/{name}")
     return 0
 
 

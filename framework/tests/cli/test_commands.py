@@ -141,6 +141,13 @@ def test_help_on_a_slot_shows_its_hooks(spindle):
     assert "threads" in text
 
 
+def test_help_on_a_slot_shows_what_hooks_take_and_return(spindle):
+    text = spindle("help", "background").stdout
+    assert "BackgroundEstimate (in spindle.contracts.background)" in text
+    assert "background : (p,) float32, counts" in text
+    assert "usable_pixels (in spindle.contracts.background)" in text
+
+
 def test_the_effective_tree_can_be_saved_and_read_again(spindle, tmp_path):
     text = spindle("trial", "-c", "squares=fancy", "curvature=2", "n=7").stdout
     (tmp_path / "run.phil").write_text(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import textwrap
 from typing import Any
 
@@ -74,15 +75,28 @@ def slot_help(slot: str) -> str:
         for name, function in hooks_of(spec).items():
             lines.append(f"hook {name}{inspect.signature(function)}")
             lines.append(textwrap.indent(inspect.cleandoc(function.__doc__ or ""), "    "))
+    for name, thing in types_of(slot).items():
+        lines += [f"\n{name} (in {thing.__module__})", textwrap.indent(docstring(thing), "    ")]
     lines.append("\ninstalled:")
     width = max((len(n) for n in registry().names(slot)), default=0)
     lines += [f"  {i.name:<{width}}  {i.summary}" for i in registry().infos if i.slot == slot] or ["  none"]
     return "\n".join(lines)
 
 
+def types_of(slot: str) -> dict[str, Any]:
+    """Return what goes in and comes out of the hooks of a slot: the public names of its contract but for the hooks."""
+    from spindle.plugins import spec_of
+
+    spec = spec_of(slot)
+    module = sys.modules[spec.__module__] if spec else None
+    names = [n for n in getattr(module, "__all__", []) if not n.endswith("Spec")]
+    return {n: getattr(module, n) for n in names if callable(getattr(module, n))}
+
+
 def docstring(thing: Any) -> str:
-    """Return the docstring of a class, without one inherited from its bases."""
-    return inspect.cleandoc(thing.__dict__.get("__doc__") or "")
+    """Return the docstring of a function or class, without one inherited from its bases."""
+    own = vars(thing) if isinstance(thing, type) else {"__doc__": thing.__doc__}
+    return inspect.cleandoc(own.get("__doc__") or "")
 
 
 def program_help(name: str, params: Params, level: int) -> str:

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from . import hookspec
 from .checking import Checks, Fault, kind_of
 
+__all__ = ["Executor", "ExecutorSpec"]
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -11,6 +11,8 @@ from .checking import Checks, Fault, instance
 if TYPE_CHECKING:
     from spindle.execution import RunContext
 
+__all__ = ["ProgramInputs", "ProgramResult", "ProgramSpec"]
+
 
 def check_result(arguments: dict[str, Any], result: Any) -> ProgramResult:
     """Refuse what is no `ProgramResult` with models and tables in it."""

@@ -71,10 +71,19 @@ class Panel:
         Fast, slow.
     image_size : (int, int)
         Pixels, fast, slow.
+    name, type, identifier : str
+        As the image or the file says.
     trusted_range : (float, float)
         A raw value v can be used when low <= v <= high.
-    thickness : float, mm; mu : float, 1/mm
-        Sensor thickness and attenuation coefficient.
+    thickness : float, mm
+        Of the sensor; 0 is unknown.
+    material : str
+        Of the sensor, such as "Si".
+    mu : float, 1/mm
+        Attenuation coefficient of the sensor at the wavelength of the beam.
+    gain : float, counts per photon
+        Values of pixels are raw values less the pedestal, divided by the gain.
+    pedestal : float, counts
     mask : tuple of (f0, s0, f1, s1)
         Untrusted rectangles, half open, pixels.
     parallax : "none", "dials" or "normalised"
@@ -82,6 +91,10 @@ class Panel:
         all photons, "normalised" over those that the sensor stops, which is what the image shows.
     distortion : Distortion or None
         Shifts of pixels that the conversion between pixels and mm allows for, too.
+    raw_image_offset : (int, int)
+        Where the panel begins in the image of the file, pixels, fast, slow.
+    extra : dict
+        Unknown keys of the file, kept for writing.
     """
 
     fast_axis: np.ndarray

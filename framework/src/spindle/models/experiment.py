@@ -36,7 +36,25 @@ def derived_identifier(*parts: object) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """One sweep (or still) and its models. `profile` and `scaling_model` are plain dictionaries as in the file."""
+    """One sweep (or still) and its models.
+
+    Attributes
+    ----------
+    beam : Beam
+    detector : Detector
+    goniometer : Goniometer or None
+        None for a still.
+    scan : Scan or None
+        None where the file knows no images or angles.
+    crystal : Crystal or None
+        None until indexed.
+    profile, scaling_model : dict or None
+        Plain dictionaries as in the file, whose keys only the plugin knows that made them.
+    imageset : ImageSet or None
+        Where the images are.
+    identifier : str
+        By which reflection tables name the experiment.
+    """
 
     beam: Beam
     detector: Detector

@@ -9,7 +9,18 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class ColumnSpec:
-    """One standard column: dtype, trailing shape, unit and what it holds."""
+    """One standard column.
+
+    Attributes
+    ----------
+    dtype : str
+        As numpy takes it.
+    shape : tuple of int
+        Without the rows: (3,) for an (n, 3) column.
+    unit : str
+        Empty without one; several, apart by commas, where components differ.
+    meaning : str
+    """
 
     dtype: str
     shape: tuple[int, ...]
