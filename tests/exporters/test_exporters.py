@@ -11,11 +11,11 @@ import pytest
 import spindle
 from spindle.errors import UserError
 from spindle.files import read_experiments, read_reflections
-from spindle.merging.intensities import combine_parts, prepare_intensities
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
 from spindle.models.arrays import rotation
 from spindle.table import Flag, ReflectionTable
 from spindle.testing import shared_data
+from spindle_lib_merging.intensities import combine_parts, prepare_intensities
 
 
 @pytest.fixture

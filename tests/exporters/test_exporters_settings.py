@@ -16,11 +16,11 @@ import pytest
 
 import spindle
 from spindle.contracts.exporter import MergedColumn, MergedData, MergedDataset
-from spindle.merging import intensity_columns, merge_pairs
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
 from spindle.models.arrays import rotation
 from spindle.table import Flag, ReflectionTable
 from spindle.testing import make_context
+from spindle_lib_merging import intensity_columns, merge_pairs
 
 REFERENCE_CELLS = {
     "triclinic": (8, 9, 10, 80, 85, 95),

@@ -11,7 +11,7 @@ from spindle.errors import ParameterError
 from spindle.models import Detector
 from spindle.params.resolve import make
 from spindle.testing.threshold import threshold_beam, threshold_panel
-from spindle_lib_masks.rules import MaskingParams, generate_masks, ice_ring_intervals, masked_by_rule, resolution_map
+from spindle_lib_masks.rules import MaskingParams, generate_masks, masked_by_rule, resolution_map
 
 DETECTOR = Detector([threshold_panel(120, 80)])
 BEAM = threshold_beam()
@@ -82,15 +82,6 @@ def test_untrusted_shapes():
         mask_of(panel=3)
     with pytest.raises(ParameterError, match="order is x0,x1,y0,y1"):
         mask_of(rectangle=(10, 5, 20, 30))
-
-
-def test_ice_rings_are_where_ice_diffracts():
-    # First powder lines of ice Ih: 3.90, 3.67, 3.44, 2.67, 2.25, 2.07 angstrom (Thorn et al. 2017, Acta Cryst. D73,
-    # 729).
-    rings = ice_ring_intervals((4.498, 4.498, 7.338, 90, 90, 120), "P 63/m m c", 0.002, 2.05)
-    middles = 1 / np.sqrt(rings.mean(axis=1))
-    assert np.allclose(middles, [3.895, 3.661, 3.44, 2.67, 2.249, 2.072], atol=0.01)
-    assert np.allclose(np.diff(rings, axis=1), 0.002)
 
 
 def test_ice_rings_are_masked():

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+import spindle_lib_ice as ice
 from spindle.errors import ParameterError
 from spindle.models import Beam, Detector
 from spindle.params import Bool, Float, Floats, Int, Ints, Params, SpaceGroup, UnitCell, walk
 
-__all__ = ["MaskingParams", "generate_masks", "ice_ring_intervals", "masked_by_rule", "resolution_map"]
+__all__ = ["MaskingParams", "generate_masks", "masked_by_rule", "resolution_map"]
 
 # Rows of a panel whose resolutions are computed at once.
 _ROWS = 64
@@ -63,11 +64,9 @@ class MaskingParams(Params):
         """Leave out the powder rings of ice."""
 
         filter = Bool(False, help="Mask the rings.")
-        unit_cell = UnitCell(
-            (4.498, 4.498, 7.338, 90, 90, 120), help="Cell of the ice; hexagonal by default.", level=1, qualified=True
-        )
-        space_group = SpaceGroup("P 63/m m c", help="Its space group.", level=1, qualified=True)
-        width = Float(0.002, min=0, units="1/angstrom^2", help="Width of a ring in 1/d^2.", level=1)
+        unit_cell = UnitCell(ice.UNIT_CELL, help="Cell of the ice; hexagonal by default.", level=1, qualified=True)
+        space_group = SpaceGroup(ice.SPACE_GROUP, help="Its space group.", level=1, qualified=True)
+        width = Float(ice.WIDTH, min=0, units="1/angstrom^2", help="Width of a ring in 1/d^2.", level=1)
         d_min = Float(
             None,
             min=0,
@@ -94,47 +93,6 @@ def resolution_map(detector: Detector, panel: int, beam: Beam) -> np.ndarray:
         xy[..., 1] = rows[:, None]
         out[top : top + len(rows)] = detector.resolution_at(panel, xy.reshape(-1, 2), beam.s0).reshape(len(rows), width)
     return out
-
-
-def ice_ring_intervals(unit_cell: tuple[float, ...], space_group: str, width: float, d_min: float) -> np.ndarray:
-    """Ranges of 1/d^2 that the powder rings of a crystal cover.
-
-    Parameters
-    ----------
-    unit_cell : six float
-        Angstrom, degrees.
-    space_group : str
-        Any symbol that gemmi knows.
-    width : float, 1/angstrom^2
-        Width of a ring.
-    d_min : float, angstrom
-        Highest resolution.
-
-    Returns
-    -------
-    (n, 2) float64, 1/angstrom^2
-        Ascending, without overlaps.
-    """
-    import gemmi
-
-    cell = gemmi.UnitCell(*unit_cell)
-    group = gemmi.find_spacegroup_by_name(space_group)
-    indices = gemmi.make_miller_array(cell, group, d_min, 0, unique=True)
-    absent = group.operations().systematic_absences(indices)
-    squares = np.unique(np.round(cell.calculate_1_d2_array(indices[~absent]), 9))
-    ends = np.stack([squares - width / 2, squares + width / 2], axis=1)
-    merged: list[list[float]] = []
-    for low, high in ends:
-        if merged and low <= merged[-1][1]:
-            merged[-1][1] = high
-        else:
-            merged.append([low, high])
-    return np.array(merged).reshape(-1, 2)
-
-
-def in_intervals(values: np.ndarray, intervals: np.ndarray) -> np.ndarray:
-    """Whether each value lies in one of the ascending, disjoint intervals (n, 2)."""
-    return np.asarray(np.searchsorted(intervals.ravel(), values) % 2 == 1)
 
 
 def _shape_pixels(shape: Any, where: str, size: tuple[int, int]) -> np.ndarray:
@@ -227,17 +185,17 @@ def masked_by_rule(
             edge = np.ones((panel.image_size[1], panel.image_size[0]), np.bool_)
             edge[b:-b, b:-b] = False
             yield "border", number, edge
-    ice = params.ice_rings
-    if params.d_min is None and params.d_max is None and not params.resolution_range and not ice.filter:
+    rings = params.ice_rings
+    if params.d_min is None and params.d_max is None and not params.resolution_range and not rings.filter:
         return
     geometry = detector
     if params.disable_parallax_correction:
         geometry = detector.replace_panels([replace(p, parallax="none") for p in detector])
     intervals = np.empty((0, 2))
-    if ice.filter:
+    if rings.filter:
         # Beyond half the wavelength nothing diffracts; near it the list of rings would be endless and of no use.
-        d_min = ice.d_min or max(detector.max_resolution(beam.s0), 0.5 * beam.wavelength)
-        intervals = ice_ring_intervals(ice.unit_cell, ice.space_group, ice.width, d_min)
+        d_min = rings.d_min or max(detector.max_resolution(beam.s0), 0.5 * beam.wavelength)
+        intervals = ice.ring_intervals(d_min, rings.width, rings.unit_cell, rings.space_group)
     for number in range(len(detector)):
         d = resolution_map(geometry, number, beam)
         if params.d_min is not None:
@@ -246,8 +204,8 @@ def masked_by_rule(
             yield "d_max", number, d >= params.d_max
         for k, ends in enumerate(params.resolution_range or ()):
             yield f"resolution_range[{k}]", number, (d >= min(ends)) & (d <= max(ends))
-        if ice.filter:
-            yield "ice_rings", number, in_intervals(1.0 / d**2, intervals)
+        if rings.filter:
+            yield "ice_rings", number, ice.in_intervals(1.0 / d**2, intervals)
 
 
 def generate_masks(params: Any, detector: Detector, beam: Beam, scope: str = "") -> list[np.ndarray] | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spindle.errors import ModelError
-from spindle_lib_masks.rules import MaskingParams, ice_ring_intervals, in_intervals
+from spindle_lib_ice import SPOT_WIDTH, in_intervals, ring_intervals
 
 from .resolution_limits import NOT_ESTIMATED, distl_method_1, distl_method_2, limit_by_signal
 
@@ -31,8 +31,6 @@ __all__ = [
     "sets_of_images",
 ]
 
-# Width in 1/d^2 of the rings in which spots may be ice: twice that of the masks of spot finding.
-_ICE_WIDTH = 0.004
 # Fewer spots outside ice rings say nothing about a resolution limit.
 _FEWEST_SPOTS = 11
 
@@ -296,8 +294,7 @@ def _around_ice(d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Volume (n,) of reciprocal space within each d and outside the rings of hexagonal ice, and whether d is in a ring."""
     if not len(d):
         return np.zeros(0), np.zeros(0, np.bool_)
-    ice = MaskingParams.ice_rings()
-    rings = ice_ring_intervals(ice.unit_cell, ice.space_group, _ICE_WIDTH, max(float(d.min()), 0.3))
+    rings = ring_intervals(max(float(d.min()), 0.3), SPOT_WIDTH)
     square = 1.0 / d**2
     knots = np.concatenate([[0.0], rings.ravel(), [max(square.max(), rings.max(initial=0.0)) + 1.0]])
     gained = np.diff(knots**1.5)

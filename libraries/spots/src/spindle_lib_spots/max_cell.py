@@ -4,33 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import gemmi
 import numpy as np
 
 from spindle.contracts.indexing import IndexingError
 from spindle.table import ReflectionTable
-
-#: Hexagonal ice at 1 atm: cell (angstrom, degrees) and space group.
-ICE_CELL, ICE_GROUP = (4.498, 4.498, 7.338, 90.0, 90.0, 120.0), 194
-#: Full width of an ice ring in 1/d^2 (1/angstrom^2).
-ICE_WIDTH = 0.004
+from spindle_lib_ice import SPOT_WIDTH, in_intervals, ring_intervals
 
 
-def on_ice_ring(rlp: np.ndarray, width: float = ICE_WIDTH) -> np.ndarray:
+def on_ice_ring(rlp: np.ndarray, width: float = SPOT_WIDTH) -> np.ndarray:
     """Whether each reciprocal lattice point (n, 3) lies on a powder ring of hexagonal ice, (n,) bool."""
     d_star_sq = np.sum(rlp**2, axis=1)
     if len(rlp) == 0:
         return np.zeros(0, dtype=bool)
-    cell = gemmi.UnitCell(*ICE_CELL)
-    hkl = gemmi.make_miller_array(
-        cell, gemmi.SpaceGroup(ICE_GROUP), max(0.3, 1 / np.sqrt(d_star_sq.max() + width)), 0.0, True
-    )
-    rings = np.unique(np.round(cell.calculate_1_d2_array(np.asarray(hkl)), 9))
-    if len(rings) == 0:
-        return np.zeros(len(rlp), dtype=bool)
-    right = np.clip(np.searchsorted(rings, d_star_sq), 1, len(rings) - 1) if len(rings) > 1 else np.zeros(len(rlp), int)
-    nearest = np.minimum(np.abs(rings[right] - d_star_sq), np.abs(rings[np.maximum(right - 1, 0)] - d_star_sq))
-    return np.asarray(nearest < width / 2)
+    return in_intervals(d_star_sq, ring_intervals(max(0.3, 1 / np.sqrt(d_star_sq.max() + width)), width))
 
 
 def overlaps_another(table: ReflectionTable, border: int = 0) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from spindle_program_integrate import Integrate, passes
-from spindle_program_integrate.filters import on_ice_ring, sample, select_rows, significance
+from spindle_program_integrate.filters import sample, select_rows, significance
 from spindle_program_integrate.images import excluded_images, image_groups
 from spindle_program_integrate.kernels import extract_pixels, free_crowded, paint_spots, sum_pixels
 from spindle_program_integrate.parameters import IntegrateParams
@@ -423,10 +423,6 @@ def test_image_exclusions_and_groups(data):
     experiments = Experiments([data[0][0], data[0][0]])
     assert excluded_images(["7", "3:5", "1:9:9"], experiments) == [{6, 2, 3, 4}, {6, 2, 3, 4, 8}]
     assert image_groups(experiments) == [[0, 1]]
-
-
-def test_ice_ring_at_3_67_angstrom():
-    assert on_ice_ring(np.array([3.67, 4.5])).tolist() == [True, False]
 
 
 def test_sampling_keeps_the_asked_number():

@@ -8,11 +8,11 @@ import pytest
 import spindle
 from spindle.errors import ModelError, ParameterError, UserError
 from spindle.files import read_experiments, read_reflections
-from spindle.merging import merging_statistics
 from spindle.models import Experiments
 from spindle.table import Flag, ReflectionTable
 from spindle.testing import shared_data
 from spindle.testing.scaling import simulated_scan
+from spindle_lib_merging import merging_statistics
 
 
 def drifting(z: np.ndarray, d: np.ndarray) -> np.ndarray:

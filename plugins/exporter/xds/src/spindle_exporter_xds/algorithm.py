@@ -10,11 +10,11 @@ import numpy as np
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.exporter import Export
 from spindle.errors import UserError
-from spindle.merging import in_reference_setting
 from spindle.models import Experiment, Experiments
 from spindle.params import FolderParam
 from spindle.params import Params as BaseParams
 from spindle.table import ReflectionTable
+from spindle_lib_merging import in_reference_setting
 from spindle_lib_spots.sweeps import sweep_numbers
 
 from .spots import spot_text, spots_of

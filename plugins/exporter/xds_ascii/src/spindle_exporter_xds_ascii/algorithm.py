@@ -10,12 +10,12 @@ from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.exporter import Export
 from spindle.errors import UserError
 from spindle.geometry import FlatDetector, flat_detector, rotate_about
-from spindle.merging import Intensities, in_reference_setting, prepare_intensities
 from spindle.models import Experiment, Experiments, Panel
 from spindle.params import Params as BaseParams
 from spindle.params import PathParam
 from spindle.symmetry import asu_indices
 from spindle.table import ReflectionTable
+from spindle_lib_merging import Intensities, in_reference_setting, prepare_intensities
 
 ITEMS = ("H", "K", "L", "IOBS", "SIGMA(IOBS)", "XD", "YD", "ZD", "RLP", "PEAK", "CORR", "PSI")
 FORMATS = ["%d"] * 3 + ["%.6g"] * 2 + ["%.3f"] * 3 + ["%.6f"] + ["%.1f"] * 2 + ["%.2f"]

@@ -9,7 +9,7 @@ import numpy as np
 from spindle.models import Experiments
 from spindle.report import Table
 from spindle.table import ReflectionTable
-from spindle_lib_masks.rules import ice_ring_intervals, in_intervals
+from spindle_lib_ice import SPOT_WIDTH, in_intervals, ring_intervals
 
 from .spots import SpotCounts
 
@@ -96,7 +96,6 @@ def image_table(
     images : list of (experiment, array index, name)
     """
     rows = []
-    width = 0.004  # of an ice ring in 1/d^2, that of DIALS's per-image analysis
     z = np.floor(table["xyzobs.px.value"][:, 2]).astype(np.int64)
     is_ice = np.zeros(len(table), np.bool_)
     for number in sorted({i for i, _, _ in images}):
@@ -107,10 +106,8 @@ def image_table(
         d = e.detector.resolution_at(
             table["panel"][mine].astype(np.int64), table["xyzobs.px.value"][mine, :2], e.beam.s0
         )
-        rings = ice_ring_intervals(
-            (4.498, 4.498, 7.338, 90, 90, 120), "P 63/m m c", width, max(float(d.min()) * 0.99, 0.4)
-        )
-        is_ice[mine] = in_intervals(1.0 / d**2, rings) if len(rings) else False
+        rings = ring_intervals(max(float(d.min()) * 0.99, 0.4), SPOT_WIDTH)
+        is_ice[mine] = in_intervals(1.0 / d**2, rings)
     for number, index, name in images:
         mine = (table["id"] == number) & (z == index)
         clean = mine & ~is_ice

@@ -10,26 +10,6 @@ import numpy as np
 from spindle.errors import UserError
 from spindle.report import Table
 
-# Ice rings: ranges of 1/d^2 (1/A^2) of hexagonal ice, as tabulated by DIALS.
-ICE_RINGS = np.array(
-    [
-        (0.0640, 0.0690),
-        (0.0710, 0.0780),
-        (0.0825, 0.0880),
-        (0.138, 0.144),
-        (0.190, 0.205),
-        (0.228, 0.240),
-        (0.262, 0.266),
-        (0.267, 0.278),
-        (0.280, 0.288),
-        (0.337, 0.341),
-        (0.429, 0.435),
-        (0.459, 0.466),
-        (0.478, 0.486),
-        (0.531, 0.537),
-    ]
-)
-
 OPERATORS = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -38,12 +18,6 @@ OPERATORS = {
     "<": operator.lt,
     ">": operator.gt,
 }
-
-
-def on_ice_ring(d: np.ndarray) -> np.ndarray:
-    """(n,) bool: resolutions d (angstrom) within an ice ring."""
-    x = 1.0 / d**2
-    return np.any((x[:, None] >= ICE_RINGS[:, 0]) & (x[:, None] <= ICE_RINGS[:, 1]), axis=1)
 
 
 def sample(ids: np.ndarray, degrees: list[float], params) -> np.ndarray:

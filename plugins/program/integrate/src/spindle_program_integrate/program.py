@@ -12,8 +12,9 @@ from spindle.errors import UserError
 from spindle.geometry import lorentz_polarisation, predict, predict_for_indexed, quantum_efficiency
 from spindle.models import Experiments
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_ice import in_broad_ring
 
-from .filters import on_ice_ring, sample, select_rows, significance
+from .filters import sample, select_rows, significance
 from .images import excluded_images, restrict_scan
 from .parameters import IntegrateParams, refuse_unavailable
 from .passes import Integrator
@@ -205,7 +206,7 @@ class Integrate(Program):
         near_axis = np.abs(zeta) < (params.integration.filter.min_zeta or 0.0)
         flags[near_axis] |= np.uint64(int(Flag.DONT_INTEGRATE))
         if params.integration.filter.ice_rings:
-            flags[on_ice_ring(d)] |= np.uint64(int(Flag.IN_POWDER_RING))
+            flags[in_broad_ring(d)] |= np.uint64(int(Flag.IN_POWDER_RING))
         table["flags"] = flags
         border = params.integration.profile.sigma_b_multiplier or 2.0
         bbox = np.asarray(profile.bounding_boxes(experiments=experiments, reflections=table, border=border), np.int32)

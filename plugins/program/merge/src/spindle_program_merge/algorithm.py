@@ -13,7 +13,9 @@ import numpy as np
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.contracts.exporter import MergedColumn, MergedData, MergedDataset
 from spindle.errors import ModelError, ParameterError, PluginError, UserError
-from spindle.merging import (
+from spindle.models import Experiments
+from spindle.table import ReflectionTable
+from spindle_lib_merging import (
     AnomalousPairs,
     MergingStatistics,
     amplitude_columns,
@@ -31,8 +33,6 @@ from spindle.merging import (
     summary_table,
     wilson_plot,
 )
-from spindle.models import Experiments
-from spindle.table import ReflectionTable
 
 from .params import MergeParams
 

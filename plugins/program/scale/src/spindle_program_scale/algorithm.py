@@ -10,7 +10,10 @@ import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
-from spindle.merging import (
+from spindle.models import Experiments
+from spindle.params import make
+from spindle.table import Flag, ReflectionTable
+from spindle_lib_merging import (
     MergingStatistics,
     merging_statistics,
     problems_of,
@@ -18,9 +21,6 @@ from spindle.merging import (
     shell_table,
     summary_table,
 )
-from spindle.models import Experiments
-from spindle.params import make
-from spindle.table import Flag, ReflectionTable
 
 from .course import scale_once
 from .data import parse_exclusions, resolution_column

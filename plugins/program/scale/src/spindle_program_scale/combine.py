@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from spindle.merging import Groups, Merged, correlation, half_means, merge_groups
+from spindle_lib_merging import Groups, Merged, correlation, half_means, merge_groups
 
 from .data import Observations
 

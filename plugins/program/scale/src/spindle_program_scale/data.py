@@ -10,10 +10,10 @@ import numpy as np
 from spindle.contracts.scaling import ScalingObservations
 from spindle.errors import ModelError, ParameterError
 from spindle.geometry import rotate_about
-from spindle.merging import Groups, group_equivalents, is_measured, resolution_of
 from spindle.models import Experiment, Experiments
 from spindle.params import Params
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_merging import Groups, group_equivalents, is_measured, resolution_of
 
 
 @dataclass(slots=True)

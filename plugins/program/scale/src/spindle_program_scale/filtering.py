@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.merging import merging_statistics, resolution_shells, shell_numbers
 from spindle.models import Experiments
 from spindle.params import Params
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_merging import merging_statistics, resolution_shells, shell_numbers
 
 from .course import Scaled, scale_once
 from .rounds import Scaler

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from spindle.errors import ModelError, ParameterError, UserError
-from spindle.merging.intensities import combine_parts
 from spindle.models import Experiments
 from spindle.params import Params
 from spindle.table import BAD_FOR_SCALING, Flag, ReflectionTable
+from spindle_lib_merging.intensities import combine_parts
 
 NEEDED = ("id", "miller_index", "flags", "s1", "xyzcal.px", "panel")
 

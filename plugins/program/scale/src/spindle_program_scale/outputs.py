@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts.exporter import MergedColumn, MergedData, MergedDataset
-from spindle.merging import (
+from spindle.models import Experiments
+from spindle.table import Flag, ReflectionTable
+from spindle_lib_merging import (
     amplitude_columns,
     expected_intensity,
     french_wilson,
@@ -15,8 +17,6 @@ from spindle.merging import (
     merge_pairs,
     resolution_of,
 )
-from spindle.models import Experiments
-from spindle.table import Flag, ReflectionTable
 
 
 def unmerged_table(table: ReflectionTable) -> ReflectionTable:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from spindle.merging import MergingStatistics
 from spindle.models import Experiments
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_merging import MergingStatistics
 
 from .rounds import Scaler
 

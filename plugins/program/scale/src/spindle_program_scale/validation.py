@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import ParameterError
-from spindle.merging import correlation, half_means, merge_groups
 from spindle.models import Experiments
 from spindle.params import Assignment, Params
 from spindle.params.resolve import Resolver
 from spindle.report import Table
 from spindle.table import ReflectionTable
+from spindle_lib_merging import correlation, half_means, merge_groups
 
 from .combine import several_of
 from .course import Scaled, scale_once

@@ -9,8 +9,8 @@ import gemmi
 import numpy as np
 
 from spindle.errors import FileFormatError, UserError
-from spindle.merging import wilson_plot
 from spindle.symmetry import asu_indices, epsilon_factors, is_centric, is_systematically_absent
+from spindle_lib_merging import wilson_plot
 
 __all__ = ["Structure", "random_structure", "structure_from_coordinates", "structure_from_intensities"]
 

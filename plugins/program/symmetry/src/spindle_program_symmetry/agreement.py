@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.merging import correlation
+from spindle_lib_merging import correlation
 
 from .alignment import merge_keys, orbit_keys
 from .laue import without_extremes

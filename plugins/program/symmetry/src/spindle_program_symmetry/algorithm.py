@@ -11,13 +11,13 @@ import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
-from spindle.merging import merge_equivalents
 from spindle.models import Experiments
 from spindle.params import Auto, Bool, Choice, Float, Int, PathParam, SpaceGroup, Str, Strings
 from spindle.params import Params as BaseParams
 from spindle.report import Table
 from spindle.symmetry import ChangeOfBasis, change_crystal_basis, constrain_crystal, patterson_group, space_group
 from spindle.table import ReflectionTable
+from spindle_lib_merging import merge_equivalents
 
 from .absences import ENANTIOMORPHS, TABLES, score_axes, score_space_groups
 from .agreement import agreements, rounded

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spindle.merging import correlation, pack_indices
+from spindle_lib_merging import correlation, pack_indices
 
 from .laue import without_extremes
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.merging import correlation, group_equivalents, merge_groups, pack_indices
 from spindle.symmetry import patterson_group
+from spindle_lib_merging import correlation, group_equivalents, merge_groups, pack_indices
 
 from .laue import (
     ElementScore,

@@ -8,13 +8,13 @@ from typing import Any
 import gemmi
 import numpy as np
 
-from spindle.merging import merge_equivalents
 from spindle.symmetry import (
     ChangeOfBasis,
     is_centring_absent,
     is_systematically_absent,
     laue_group_ops,
 )
+from spindle_lib_merging import merge_equivalents
 
 from .analysis import LaueAnalysis
 from .prepare import Prepared

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spindle.merging import correlation, pack_indices
 from spindle.symmetry import LatticeSubgroup
+from spindle_lib_merging import correlation, pack_indices
 
 MAX_PAIRS = 20000
 N_SAMPLES = 200

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.merging import group_equivalents, merge_groups
-from spindle.merging.intensities import is_scaled, prepare_intensities
 from spindle.models import Experiments
 from spindle.params import Auto
 from spindle.symmetry import (
@@ -21,6 +19,8 @@ from spindle.symmetry import (
     lattice_subgroups,
 )
 from spindle.table import ReflectionTable
+from spindle_lib_merging import group_equivalents, merge_groups
+from spindle_lib_merging.intensities import is_scaled, prepare_intensities
 
 from . import normalisation as norm
 from .common_basis import common_basis

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spindle.merging import correlation, group_equivalents, half_means, merge_groups
+from spindle_lib_merging import correlation, group_equivalents, half_means, merge_groups
 
 MAX_BINS, MIN_PER_BIN = 100, 10
 SIGNIFICANCE = 0.1

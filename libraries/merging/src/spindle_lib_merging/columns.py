@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spindle.merging.merge import AnomalousPairs
-from spindle.merging.truncation import Amplitudes
+from .merge import AnomalousPairs
+from .truncation import Amplitudes
 
 Column = tuple[str, str, np.ndarray]
 

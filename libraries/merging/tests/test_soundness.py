@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spindle.merging import merging_statistics, problems_of, shell_table, summary_table
 from spindle.symmetry import unique_indices
+from spindle_lib_merging import merging_statistics, problems_of, shell_table, summary_table
 
 CELL, GROUP = (30.0, 40.0, 50.0, 90.0, 90.0, 90.0), "P 21 21 21"
 

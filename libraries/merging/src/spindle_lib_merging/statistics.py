@@ -14,8 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from spindle.merging.grouping import Groups, group_equivalents, pack_indices
-from spindle.merging.merge import Merged, checked, half_means, merge_groups, pair_mates
 from spindle.symmetry import (
     SpaceGroupLike,
     asu_indices,
@@ -24,6 +22,9 @@ from spindle.symmetry import (
     space_group,
     unique_indices,
 )
+
+from .grouping import Groups, group_equivalents, pack_indices
+from .merge import Merged, checked, half_means, merge_groups, pair_mates
 
 #: A CC1/2 counts as significant when noise alone reaches it with less than this probability.
 SIGNIFICANCE_LEVEL = 0.01

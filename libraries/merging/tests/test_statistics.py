@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spindle.merging import critical_correlation, merging_statistics, resolution_limit, resolution_shells
+from spindle_lib_merging import critical_correlation, merging_statistics, resolution_limit, resolution_shells
 
 CELL = (40.0, 50.0, 60.0, 90.0, 90.0, 90.0)
 

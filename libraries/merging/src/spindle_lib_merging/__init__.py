@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .columns import amplitude_columns, intensity_columns
 from .grouping import Groups, group_equivalents, pack_indices
-from .intensities import Intensities, in_ice_ring, is_measured, is_scaled, prepare_intensities
+from .intensities import Intensities, is_measured, is_scaled, prepare_intensities
 from .merge import AnomalousPairs, Merged, half_means, merge_equivalents, merge_groups, merge_pairs
 from .reference_setting import in_reference_setting
 from .soundness import problems_of
@@ -42,7 +42,6 @@ __all__ = [
     "french_wilson",
     "group_equivalents",
     "half_means",
-    "in_ice_ring",
     "in_reference_setting",
     "intensity_columns",
     "is_measured",

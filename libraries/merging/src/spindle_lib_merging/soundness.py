@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spindle.merging.statistics import MergingStatistics
+from .statistics import MergingStatistics
 
 #: The best shell of data that tell anything has at least this mean I / sigma.
 MIN_I_OVER_SIGMA = 1.5

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from spindle.errors import UserError
-from spindle.merging import (
+from spindle.table import Flag, ReflectionTable
+from spindle.testing import shared_data
+from spindle_lib_merging import (
     group_equivalents,
     half_means,
     merge_equivalents,
@@ -15,9 +17,7 @@ from spindle.merging import (
     merge_pairs,
     merging_statistics,
 )
-from spindle.merging.intensities import prepare_intensities
-from spindle.table import Flag, ReflectionTable
-from spindle.testing import shared_data
+from spindle_lib_merging.intensities import prepare_intensities
 
 
 def observations(group: str, n: int = 3000, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,16 +10,9 @@ import numpy as np
 
 from spindle.errors import UserError
 from spindle.table import BAD_FOR_SCALING, Flag, ReflectionTable
+from spindle_lib_ice import in_broad_ring
 
 KINDS = ("auto", "profile", "sum", "profile+sum", "scale")
-
-# Where hexagonal ice scatters, as ranges of 1/d^2 (1/angstrom^2).
-ICE_RANGES = (
-    (0.0640, 0.0690), (0.0710, 0.0780), (0.0825, 0.0880), (0.138, 0.144), (0.190, 0.205), (0.228, 0.240), (0.262,
-    0.266),
-    (0.267, 0.278), (0.280, 0.288), (0.337, 0.341), (0.429, 0.435), (0.459, 0.466), (0.478, 0.486), (0.531, 0.537),
-)  # fmt: skip
-
 
 # Counts, variances and factors outside these come from damage; their squares and sums are still numbers.
 SMALLEST, LARGEST = 1e-30, 1e30
@@ -61,12 +54,6 @@ def is_scaled(table: ReflectionTable) -> bool:
         and "inverse_scale_factor" in table
         and bool(np.any(table["inverse_scale_factor"] > 0))
     )
-
-
-def in_ice_ring(d: np.ndarray) -> np.ndarray:
-    """(n,) bool: resolutions (angstrom) at which hexagonal ice scatters."""
-    x = 1.0 / np.asarray(d) ** 2
-    return np.any([(x >= low) & (x <= high) for low, high in ICE_RANGES], axis=0)
 
 
 def prepare_intensities(
@@ -148,7 +135,7 @@ def prepare_intensities(
     if d_max is not None:
         table = keep(table, table["d"] <= d_max, f"below {d_max} A resolution")
     if filter_ice_rings:
-        table = keep(table, ~in_ice_ring(table["d"]), "on ice rings")
+        table = keep(table, ~in_broad_ring(table["d"]), "on ice rings")
     if not len(table):
         reasons = ", ".join(f"{n} {reason}" for reason, n in dropped.items())
         raise UserError(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from spindle.merging.statistics import MergingStatistics, ShellStatistics
 from spindle.report import Table
+
+from .statistics import MergingStatistics, ShellStatistics
 
 
 def _number(value: float, digits: int) -> str | None:

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spindle.errors import ShapeError
-from spindle.merging.grouping import Groups, group_equivalents, pack_indices
-from spindle.merging.kernels import merge_halves, merge_sorted
 from spindle.symmetry import SpaceGroupLike
+
+from .grouping import Groups, group_equivalents, pack_indices
+from .kernels import merge_halves, merge_sorted
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from spindle.merging import expected_intensity, french_wilson, wilson_plot
-from spindle.merging.wilson import _residue_scattering
+from spindle_lib_merging import expected_intensity, french_wilson, wilson_plot
+from spindle_lib_merging.wilson import _residue_scattering
 
 
 def test_acentric_zero_without_prior_is_the_half_normal_mean() -> None:
