@@ -72,7 +72,7 @@ def write_cbf_series(folder: Path, detector: str, n: int, distinct: int = 10) ->
 
     All headers say the angle 0: import them with ``geometry.scan.oscillation=0,0.1``.
     """
-    from spindle.testing.format import mini_cbf_header, write_mini_cbf
+    from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
 
     (height, width), _, _, pixel = DETECTORS[detector]
     header = mini_cbf_header(
@@ -97,7 +97,7 @@ def write_eiger(path: Path, detector: str, n: int, distinct: int = 10) -> Path:
     import h5py
     import hdf5plugin
 
-    from spindle.testing.nexus import write_nxmx
+    from spindle_lib_readers.testing.nexus import write_nxmx
 
     frames = make_frames(detector, min(n, distinct))
     bad = frames[0] < 0

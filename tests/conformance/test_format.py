@@ -6,10 +6,19 @@ import numpy as np
 import pytest
 
 from spindle.contracts.format import FormatOptions
-from spindle.testing.electrons import write_mib, write_mrc, write_ser, write_tvips
-from spindle.testing.format import FormatContract, write_mini_cbf
-from spindle.testing.images import write_bruker, write_dm, write_dtrek, write_edf, write_ge, write_marccd, write_smv
-from spindle.testing.nexus import write_nxmx
+from spindle.testing.format import FormatContract
+from spindle_lib_readers.testing.electrons import write_mib, write_mrc, write_ser, write_tvips
+from spindle_lib_readers.testing.images import (
+    write_bruker,
+    write_dm,
+    write_dtrek,
+    write_edf,
+    write_ge,
+    write_marccd,
+    write_smv,
+)
+from spindle_lib_readers.testing.mini_cbf import write_mini_cbf
+from spindle_lib_readers.testing.nexus import write_nxmx
 
 PIXELS = np.random.default_rng(3).integers(-2, 40000, size=(60, 97)).astype(np.int32)
 STACK = np.random.default_rng(3).integers(0, 4095, size=(3, 60, 96)).astype(np.uint16)

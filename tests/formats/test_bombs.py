@@ -17,9 +17,9 @@ import pytest
 from spindle.errors import FileFormatError
 from spindle.images import open_image
 from spindle.images.compressed import read_all
-from spindle.testing.format import write_mini_cbf
-from spindle.testing.images import write_edf, write_smv
-from spindle.testing.nexus import add_axis, change, write_nxmx
+from spindle_lib_readers.testing.images import write_edf, write_smv
+from spindle_lib_readers.testing.mini_cbf import write_mini_cbf
+from spindle_lib_readers.testing.nexus import add_axis, change, write_nxmx
 
 PIXELS = np.arange(60 * 97, dtype=np.uint16).reshape(1, 60, 97)
 GIBIBYTES = 2

@@ -9,7 +9,7 @@ from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError
 from spindle.images import open_image
 from spindle.testing import shared_data
-from spindle.testing.images import write_ge
+from spindle_lib_readers.testing.images import write_ge
 
 PIXELS = np.arange(12).reshape(3, 4)
 GIVEN = FormatOptions(wavelength=0.5, distance=300.0, pixel_size=(0.2, 0.2))

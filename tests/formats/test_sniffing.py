@@ -17,9 +17,8 @@ from spindle.images.compressed import read_head
 from spindle.images.opening import _format
 from spindle.plugins import registry
 from spindle.testing import shared_data
-from spindle.testing.electrons import write_mib, write_mrc, write_ser, write_tvips
-from spindle.testing.format import write_mini_cbf
-from spindle.testing.images import (
+from spindle_lib_readers.testing.electrons import write_mib, write_mrc, write_ser, write_tvips
+from spindle_lib_readers.testing.images import (
     write_bruker,
     write_bytes,
     write_dm,
@@ -29,7 +28,8 @@ from spindle.testing.images import (
     write_marccd,
     write_smv,
 )
-from spindle.testing.nexus import write_nxmx
+from spindle_lib_readers.testing.mini_cbf import write_mini_cbf
+from spindle_lib_readers.testing.nexus import write_nxmx
 
 PIXELS = np.random.default_rng(3).integers(0, 4000, size=(48, 64)).astype(np.int32)
 STACK = np.stack([PIXELS, PIXELS[::-1], PIXELS + 7])

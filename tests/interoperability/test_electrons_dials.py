@@ -12,7 +12,7 @@ import pytest
 
 from spindle.contracts.format import FormatOptions
 from spindle.images import open_image
-from spindle.testing.electrons import write_emi, write_mrc, write_ser
+from spindle_lib_readers.testing.electrons import write_emi, write_mrc, write_ser
 
 STACK = np.random.default_rng(1).integers(0, 3000, size=(3, 40, 64)).astype(np.int16)
 CETA = {

@@ -17,7 +17,7 @@ from spindle.contracts.format import FormatOptions
 from spindle.images import open_image
 from spindle.testing import shared_data
 from spindle.testing.dials import dials_python
-from spindle.testing.images import write_raxis
+from spindle_lib_readers.testing.images import write_raxis
 
 # Run by the Python of DIALS: models and a digest of the pixels of every file, as JSON.
 READ = """

@@ -17,7 +17,7 @@ from spindle.files.maps import DIALS_SCRIPT, read_mask, write_mask
 from spindle.images import ImageSequence, open_image
 from spindle.testing import shared_data
 from spindle.testing.dials import dials, dials_python
-from spindle.testing.format import mini_cbf_header, write_mini_cbf
+from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
 
 RULES = """
 border = 3

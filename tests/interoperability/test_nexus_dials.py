@@ -14,7 +14,7 @@ import pytest
 import spindle
 from spindle.contracts.format import FormatOptions
 from spindle.images import open_image
-from spindle.testing.nexus import add_axis, write_nxmx
+from spindle_lib_readers.testing.nexus import add_axis, write_nxmx
 
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/bin", "/usr/bin"])
 

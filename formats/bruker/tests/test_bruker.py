@@ -10,7 +10,7 @@ import pytest
 from spindle.errors import FileFormatError
 from spindle.images import open_image
 from spindle.testing import shared_data
-from spindle.testing.images import write_bruker
+from spindle_lib_readers.testing.images import write_bruker
 
 PIXELS = np.arange(64 * 32, dtype=np.int32).reshape(64, 32)
 

@@ -18,7 +18,7 @@ from spindle.errors import FileFormatError
 from spindle.images import open_image
 from spindle.images.compressed import read_all, read_head
 from spindle.testing import shared_data
-from spindle.testing.format import mini_cbf_header, write_mini_cbf
+from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
 
 SMALL = np.arange(12, dtype=np.int32).reshape(3, 4)
 

@@ -13,8 +13,9 @@ from spindle_format_cbf.kernels import decode_byte_offset
 from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError
 from spindle.images import open_image
-from spindle.testing.cbf import canonical, cbf_section, nibble_offset, packed
-from spindle.testing.format import byte_offset, mini_cbf_header
+from spindle_lib_readers.cbf_writing import binary_section
+from spindle_lib_readers.testing.cbf import canonical, nibble_offset, packed
+from spindle_lib_readers.testing.mini_cbf import byte_offset, mini_cbf_header
 
 
 def decoded(data: bytes, n: int) -> tuple[np.ndarray, int, int]:
@@ -100,7 +101,7 @@ def write_cbf(path, data, shape, conversion, element=LONG):
     """A miniCBF with one section; three dimensions are given as many rows."""
     lines = ["###CBF: VERSION 1.5", "", "data_image", "_array_data.header_contents", ";", *mini_cbf_header(), ";", ""]
     text = "\r\n".join([*lines, "_array_data.data", ""])
-    path.write_bytes(text.encode() + cbf_section(data, shape, conversion, element))
+    path.write_bytes(text.encode() + binary_section(data, shape, conversion, element))
     return path
 
 
@@ -111,7 +112,7 @@ def decoded_section(data, shape, conversion, element):
     from spindle_format_cbf.binary import find_binary
     from spindle_format_cbf.decoding import check_readable, decode
 
-    content = cbf_section(data, shape, conversion, element)
+    content = binary_section(data, shape, conversion, element)
     header = find_binary(content, Path("a.cbf"))
     check_readable(header, Path("a.cbf"))
     out = np.full(shape, -99, header.out_type)

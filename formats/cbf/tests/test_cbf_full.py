@@ -7,9 +7,11 @@ import pytest
 
 from spindle.errors import FileFormatError
 from spindle.images import open_image
-from spindle.testing.cbf import cbf_section, packed
-from spindle.testing.format import FormatContract, write_mini_cbf
-from spindle.testing.images import write_bytes
+from spindle.testing.format import FormatContract
+from spindle_lib_readers.cbf_writing import binary_section
+from spindle_lib_readers.testing.cbf import packed
+from spindle_lib_readers.testing.images import write_bytes
+from spindle_lib_readers.testing.mini_cbf import write_mini_cbf
 
 SMALL = np.arange(12, dtype=np.int32).reshape(3, 4)
 
@@ -224,7 +226,7 @@ def tiled(path, structure, arrays, numbers=(1, 2), frame=FRAME):
     content += b"\r\nloop_\r\n_array_data.array_id\r\n_array_data.binary_id\r\n_array_data.data\r\n"
     for array, number in zip(arrays, numbers, strict=False):
         content += f"ANY {number}\r\n".encode()
-        content += cbf_section(packed(array), array.shape, "x-CBF_PACKED", number=number)
+        content += binary_section(packed(array), array.shape, "x-CBF_PACKED", number=number)
     return write_bytes(path, content)
 
 

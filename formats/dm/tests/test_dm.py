@@ -8,9 +8,9 @@ import pytest
 from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError
 from spindle.images import open_image
-from spindle.images.electrons import electron_wavelength
 from spindle.testing import shared_data
-from spindle.testing.images import write_dm
+from spindle_lib_readers.electrons import electron_wavelength
+from spindle_lib_readers.testing.images import write_dm
 
 PIXELS = np.arange(30 * 40, dtype=np.int32).reshape(30, 40)
 GIVEN = FormatOptions(distance=1000.0)

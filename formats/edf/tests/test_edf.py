@@ -13,8 +13,8 @@ from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError
 from spindle.images import open_image
 from spindle.testing import shared_data
-from spindle.testing.format import byte_offset
-from spindle.testing.images import write_edf
+from spindle_lib_readers.testing.images import write_edf
+from spindle_lib_readers.testing.mini_cbf import byte_offset
 
 PIXELS = np.arange(12, dtype=np.uint16).reshape(3, 4)
 GIVEN = FormatOptions(wavelength=1.0, distance=100.0, pixel_size=(0.05, 0.06))

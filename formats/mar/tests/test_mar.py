@@ -14,7 +14,7 @@ from spindle.errors import FileFormatError
 from spindle.images import open_image
 from spindle.images.compressed import read_all
 from spindle.testing import shared_data
-from spindle.testing.images import write_marccd
+from spindle_lib_readers.testing.images import write_marccd
 
 PIXELS = np.arange(100 * 104, dtype=np.int32).reshape(104, 100)
 

@@ -8,7 +8,7 @@ import pytest
 from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError
 from spindle.images import open_image
-from spindle.testing.electrons import write_mib
+from spindle_lib_readers.testing.electrons import write_mib
 
 GIVEN = FormatOptions(wavelength=0.0251, distance=600.0)
 RNG = np.random.default_rng(1)

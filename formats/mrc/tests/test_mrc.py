@@ -8,7 +8,7 @@ import pytest
 from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError
 from spindle.images import open_image
-from spindle.testing.electrons import write_mrc
+from spindle_lib_readers.testing.electrons import write_mrc
 
 STACK = np.random.default_rng(1).integers(-100, 100, size=(4, 30, 40))
 GIVEN = FormatOptions(wavelength=0.0251, distance=1000.0, pixel_size=(0.014, 0.014))

@@ -14,7 +14,7 @@ from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError
 from spindle.images import open_image
 from spindle.testing.defects import Defect, assert_explained_and_mended
-from spindle.testing.nexus import change, link_data, write_nxmx
+from spindle_lib_readers.testing.nexus import change, link_data, write_nxmx
 
 hdf5plugin = pytest.importorskip("hdf5plugin")
 
@@ -37,7 +37,7 @@ AXIS = "geometry.goniometer.axis"
 
 
 def nexus(**changes: Any) -> Callable[[Path], list[Path]]:
-    """A NeXus file with something replaced or deleted; see `spindle.testing.nexus.change`."""
+    """A NeXus file with something replaced or deleted; see `spindle_lib_readers.testing.nexus.change`."""
     return lambda folder: [change(write_nxmx(folder / "x_master.h5", STACK), **changes)]
 
 

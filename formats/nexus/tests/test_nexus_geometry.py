@@ -9,7 +9,7 @@ import pytest
 import spindle
 from spindle.contracts.format import FormatOptions
 from spindle.images import ImageSequence, open_image
-from spindle.testing.nexus import add_axis, change, link_data, write_nxmx
+from spindle_lib_readers.testing.nexus import add_axis, change, link_data, write_nxmx
 
 hdf5plugin = pytest.importorskip("hdf5plugin")
 

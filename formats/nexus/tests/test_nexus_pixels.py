@@ -10,7 +10,7 @@ import pytest
 
 from spindle.errors import FileFormatError
 from spindle.images import open_image
-from spindle.testing.nexus import change, link_data, write_nxmx
+from spindle_lib_readers.testing.nexus import change, link_data, write_nxmx
 
 hdf5plugin = pytest.importorskip("hdf5plugin")
 

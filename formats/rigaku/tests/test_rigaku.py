@@ -12,7 +12,7 @@ from spindle_format_rigaku.kernels import decode_bit_fields
 from spindle.errors import FileFormatError
 from spindle.images import open_image
 from spindle.testing import shared_data
-from spindle.testing.images import write_dtrek, write_raxis
+from spindle_lib_readers.testing.images import write_dtrek, write_raxis
 
 PIXELS = np.arange(24 * 20, dtype=np.int32).reshape(24, 20)
 

@@ -9,7 +9,7 @@ from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError
 from spindle.images import open_image
 from spindle.testing import shared_data
-from spindle.testing.images import write_smv
+from spindle_lib_readers.testing.images import write_smv
 
 PIXELS = np.arange(12, dtype=np.int32).reshape(3, 4)
 

@@ -8,7 +8,7 @@ import pytest
 from spindle.contracts.format import FormatOptions
 from spindle.errors import FileFormatError
 from spindle.images import open_image
-from spindle.testing.electrons import write_tvips
+from spindle_lib_readers.testing.electrons import write_tvips
 
 STACK = np.random.default_rng(1).integers(0, 256, size=(7, 30, 40)).astype(np.uint16)
 GIVEN = FormatOptions(distance=1000.0)

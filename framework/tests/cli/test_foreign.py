@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spindle.cli.main import main
-from spindle.testing.format import write_sweep
+from spindle_lib_readers.testing.mini_cbf import write_sweep
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from spindle.errors import UserError
 from spindle.files import read_experiments
 from spindle.files.atomic import atomic_write
 from spindle.files.maps import write_mask
-from spindle.testing.format import mini_cbf_header, write_mini_cbf
+from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
 
 SPINDLE = [sys.executable, "-m", "spindle"]
 

@@ -11,7 +11,7 @@ from spindle.errors import ParameterError, UserError
 from spindle.execution import RunContext
 from spindle.params import HostParams, make
 from spindle.testing import make_context
-from spindle.testing.format import write_mini_cbf
+from spindle_lib_readers.testing.mini_cbf import write_mini_cbf
 
 
 @pytest.fixture(autouse=True)

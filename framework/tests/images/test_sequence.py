@@ -8,7 +8,7 @@ import numpy as np
 
 import spindle
 from spindle.images import ImageSequence
-from spindle.testing.nexus import change, write_nxmx
+from spindle_lib_readers.testing.nexus import change, write_nxmx
 
 
 def test_a_file_of_many_images_stays_open_with_its_image_set(tmp_path):

@@ -12,10 +12,10 @@ from spindle.images import ImageSequence
 from spindle.images.correction import correct_shoeboxes, corrections_of
 from spindle.images.maps import write_map
 from spindle.models import Beam, Detector, Experiment, ImageSet, Scan
-from spindle.testing.format import write_mini_cbf
 from spindle.testing.threshold import image_with_spots, threshold_panel
 from spindle_lib_noise.gain import chosen_images, estimate_gain, gain_of_windows
 from spindle_lib_noise.windows import window_statistics
+from spindle_lib_readers.testing.mini_cbf import write_mini_cbf
 
 SHAPE = (200, 300)
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import HeaderError, fault
-from spindle.images.single import SingleImageReader, epoch_of, no_beam_centre
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
+from spindle_lib_readers.single import SingleImageReader, epoch_of, no_beam_centre
 
 from .header import BrukerHeader, parse_bruker
 

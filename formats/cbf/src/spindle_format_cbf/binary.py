@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spindle.errors import HeaderError
-from spindle.images.single import refuse_giants
+from spindle_lib_readers.single import refuse_giants
 
 SECTION = b"--CIF-BINARY-FORMAT-SECTION--"
 START = b"\x0c\x1a\x04\xd5"

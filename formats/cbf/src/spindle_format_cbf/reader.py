@@ -20,8 +20,8 @@ from spindle.images.compressed import (
     read_head,
     thread_buffer,
 )
-from spindle.images.single import no_axis_of_two_theta, no_beam_centre, no_rotation, no_sensor
 from spindle.models import Beam, Detector, Goniometer, Scan
+from spindle_lib_readers.single import no_axis_of_two_theta, no_beam_centre, no_rotation, no_sensor
 
 from .axes import beam_direction, goniometer_of
 from .beamlines import P12M_SERIAL, P12M_SIZE, goniometer_for, p12m_detector

@@ -10,7 +10,8 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import FileFormatError
-from spindle.images.electrons import (
+from spindle.models import Scan
+from spindle_lib_readers.electrons import (
     NO_AXIS,
     calibrated_distance,
     camera_named,
@@ -18,9 +19,8 @@ from spindle.images.electrons import (
     electron_models,
     electron_wavelength,
 )
-from spindle.images.single import no_beam_centre, no_rotation
-from spindle.images.stack import StackReader, still
-from spindle.models import Scan
+from spindle_lib_readers.single import no_beam_centre, no_rotation
+from spindle_lib_readers.stack import StackReader, still
 
 from .tags import Stored, TagTree, find
 

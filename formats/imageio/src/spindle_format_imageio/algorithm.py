@@ -13,8 +13,8 @@ from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
 from spindle.errors import HeaderError
 from spindle.images.compressed import read_all
-from spindle.images.single import SingleImageReader
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
+from spindle_lib_readers.single import SingleImageReader
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PGM = re.compile(rb"P[25]\s(?:#[^\n]*\n|\s)*\d+\s")

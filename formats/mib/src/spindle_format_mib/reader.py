@@ -9,10 +9,10 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import FileFormatError, HeaderError
-from spindle.images.electrons import NO_AXIS, centred_panel, electron_models
-from spindle.images.single import epoch_of, no_beam_centre, no_rotation
-from spindle.images.stack import StackReader, still
 from spindle.models import Beam, Detector, Scan
+from spindle_lib_readers.electrons import NO_AXIS, centred_panel, electron_models
+from spindle_lib_readers.single import epoch_of, no_beam_centre, no_rotation
+from spindle_lib_readers.stack import StackReader, still
 
 from .header import CHIP, MibHeader, read_hdr, read_header
 from .raw import BYTES, assembled, unpacked

@@ -10,7 +10,8 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import HeaderError
-from spindle.images.electrons import (
+from spindle.models import Scan
+from spindle_lib_readers.electrons import (
     NO_AXIS,
     TiltSeries,
     calibrated_distance,
@@ -20,9 +21,8 @@ from spindle.images.electrons import (
     electron_wavelength,
     tilt_series,
 )
-from spindle.images.single import no_beam_centre
-from spindle.images.stack import StackReader, still
-from spindle.models import Scan
+from spindle_lib_readers.single import no_beam_centre
+from spindle_lib_readers.stack import StackReader, still
 
 from .header import AXIS_BIT, DAYS_TO_1970, FEI_SIZES, HEADER_SIZE, MrcHeader, byte_order, fei_dtype, read_header
 from .mdoc import Mdoc, read_mdoc

@@ -8,8 +8,8 @@ import numpy as np
 from spindle.contracts.format import FormatOptions
 from spindle.errors import HeaderError, fault
 from spindle.geometry.attenuation import DENSITIES, sensor_depth
-from spindle.images.single import no_sensor
 from spindle.models import Beam, Detector, Panel
+from spindle_lib_readers.single import no_sensor
 
 from .hdf import fault_at, find_class, get, number, quantity, text, unpackable
 from .layout import Entry

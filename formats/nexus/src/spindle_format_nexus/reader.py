@@ -13,7 +13,7 @@ import numpy as np
 from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
 from spindle.errors import FileFormatError, HeaderError, fault
 from spindle.geometry.attenuation import ELECTRONS_BELOW_A
-from spindle.images.single import refuse_giants
+from spindle_lib_readers.single import refuse_giants
 
 from .beam import BeamReader
 from .detector import DetectorReader

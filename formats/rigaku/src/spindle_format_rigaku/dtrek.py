@@ -11,8 +11,8 @@ from spindle.contracts.format import ImageModels
 from spindle.errors import HeaderError
 from spindle.geometry import rotation_matrix
 from spindle.geometry.angles import image_width
-from spindle.images.single import SingleImageReader, epoch_of
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
+from spindle_lib_readers.single import SingleImageReader, epoch_of
 
 _START = re.compile(rb"\s*\{\s*HEADER_BYTES\s*=\s*(\d{1,8})\s*;")
 _ITEM = re.compile(r"([A-Za-z_][\w.]*)\s*=\s*([^;\n]*)")

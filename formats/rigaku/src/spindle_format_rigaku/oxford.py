@@ -13,8 +13,8 @@ import numpy as np
 from spindle.contracts.format import ImageModels
 from spindle.errors import HeaderError
 from spindle.geometry.angles import image_width
-from spindle.images.single import SingleImageReader, epoch_of
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
+from spindle_lib_readers.single import SingleImageReader, epoch_of
 
 _SIZES = re.compile(rb"NX=\s*(\d{1,5})\s+NY=\s*(\d{1,5})")
 _SECTIONS = re.compile(

@@ -10,8 +10,8 @@ import numpy as np
 from spindle.contracts.format import ImageModels
 from spindle.errors import HeaderError
 from spindle.geometry.angles import image_width
-from spindle.images.single import SingleImageReader, no_axis_of_two_theta
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
+from spindle_lib_readers.single import SingleImageReader, no_axis_of_two_theta
 
 # Places of numbers in the header (Rigaku's header of 1400 bytes).
 _FLOATS = {

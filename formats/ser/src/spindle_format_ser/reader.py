@@ -9,7 +9,9 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import FileFormatError, HeaderError
-from spindle.images.electrons import (
+from spindle.models import Scan
+from spindle.regular import read_regular
+from spindle_lib_readers.electrons import (
     NO_AXIS,
     calibrated_distance,
     camera_named,
@@ -17,10 +19,8 @@ from spindle.images.electrons import (
     electron_models,
     electron_wavelength,
 )
-from spindle.images.single import epoch_of, no_beam_centre, no_rotation
-from spindle.images.stack import StackReader, still
-from spindle.models import Scan
-from spindle.regular import read_regular
+from spindle_lib_readers.single import epoch_of, no_beam_centre, no_rotation
+from spindle_lib_readers.stack import StackReader, still
 
 from .series import ELEMENT, TYPES, SerHeader, conditions, emi_of, read_header, refusal
 

@@ -10,7 +10,8 @@ import numpy as np
 from spindle.contracts.format import ImageModels
 from spindle.errors import FileFormatError, HeaderError
 from spindle.images.compressed import map_file
-from spindle.images.electrons import (
+from spindle.models import Scan
+from spindle_lib_readers.electrons import (
     NO_AXIS,
     TiltSeries,
     camera_named,
@@ -19,9 +20,8 @@ from spindle.images.electrons import (
     electron_wavelength,
     tilt_series,
 )
-from spindle.images.single import no_beam_centre
-from spindle.images.stack import StackReader, still
-from spindle.models import Scan
+from spindle_lib_readers.single import no_beam_centre
+from spindle_lib_readers.stack import StackReader, still
 
 from .series import DIFFRACTION, HEADER_SIZE, TvipsHeader, part_number, part_path, parts_of, read_header
 

@@ -12,7 +12,7 @@ from spindle.errors import ParameterError, UserError
 from spindle.files import write_experiments
 from spindle.files.maps import read_map
 from spindle.images import ImageSequence
-from spindle.testing.format import mini_cbf_header, write_mini_cbf
+from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
 
 SHAPE = (210, 300)
 

@@ -19,7 +19,7 @@ from spindle.images.display import palette
 from spindle.models import Experiments
 from spindle.params.resolve import build
 from spindle.table import ReflectionTable
-from spindle.testing.images import write_smv
+from spindle_lib_readers.testing.images import write_smv
 
 
 @pytest.fixture(scope="module")

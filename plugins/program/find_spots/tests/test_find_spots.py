@@ -15,8 +15,8 @@ from spindle.images import ImageSequence
 from spindle.images.maps import write_map
 from spindle.models import Detector, Experiments
 from spindle.testing import shared_data
-from spindle.testing.format import mini_cbf_header, write_mini_cbf
-from spindle.testing.spots import SWEEP_SHAPE, render_spots, write_spot_sweep
+from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
+from spindle_lib_readers.testing.spot_images import SWEEP_SHAPE, render_spots, write_spot_sweep
 
 N_IMAGES, HEIGHT, WIDTH = SWEEP_SHAPE
 COLUMNS = [

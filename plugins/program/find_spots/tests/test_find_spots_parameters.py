@@ -12,7 +12,7 @@ from spindle.images.maps import write_mask
 from spindle.models import Detector
 from spindle.params import walk
 from spindle.params.resolve import build
-from spindle.testing.spots import SWEEP_SHAPE, render_spots, write_spot_sweep
+from spindle_lib_readers.testing.spot_images import SWEEP_SHAPE, render_spots, write_spot_sweep
 
 # Resolution of the pixels of the sweep: the beam hits near the middle, the corners are at about 9 angstrom.
 MIDDLE = 15.0

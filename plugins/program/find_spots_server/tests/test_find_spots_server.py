@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 
 import spindle
-from spindle.testing.format import mini_cbf_header, write_mini_cbf
-from spindle.testing.nexus import write_nxmx
+from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
+from spindle_lib_readers.testing.nexus import write_nxmx
 from spindle_lib_spots.image_quality import analyse_images
 
 N_IMAGES = 4

@@ -19,7 +19,7 @@ from spindle_program_find_spots_server.refusal import Refusal
 from spindle.errors import ParameterError
 from spindle.params import walk
 from spindle.testing import shared_data
-from spindle.testing.format import write_mini_cbf
+from spindle_lib_readers.testing.mini_cbf import write_mini_cbf
 
 
 def test_a_single_image_is_indexed():

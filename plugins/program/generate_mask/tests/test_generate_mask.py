@@ -16,8 +16,8 @@ from spindle.images import ImageSequence
 from spindle.models import Beam, Detector, Experiment, Experiments, Panel
 from spindle.params import Assignment
 from spindle.params.resolve import build
-from spindle.testing.format import mini_cbf_header, write_mini_cbf
 from spindle_lib_masks.rules import MaskingParams, generate_masks
+from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
 
 PIXELS = np.full((40, 60), 5, np.int32)
 

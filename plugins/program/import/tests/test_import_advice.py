@@ -9,7 +9,7 @@ from spindle_program_import.advice import still_to_do
 
 import spindle
 from spindle.files import write_experiments
-from spindle.testing.format import mini_cbf_header, write_mini_cbf
+from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
 
 CENTRE, OSCILLATION, AXIS = (
     "geometry.detector.fast_slow_beam_centre", "geometry.scan.oscillation", "geometry.goniometer.axis",

@@ -14,8 +14,8 @@ from spindle.errors import FileFormatError
 from spindle.files import write_experiments
 from spindle.images.compressed import read_head
 from spindle.testing.defects import Defect, assert_explained_and_mended
-from spindle.testing.format import mini_cbf_header, write_mini_cbf
-from spindle.testing.images import write_bruker, write_marccd, write_smv
+from spindle_lib_readers.testing.images import write_bruker, write_marccd, write_smv
+from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
 
 PIXELS = np.arange(12, dtype=np.int32).reshape(3, 4)
 WAVELENGTH = "geometry.beam.wavelength"

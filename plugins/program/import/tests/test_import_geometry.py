@@ -12,7 +12,7 @@ from spindle.images import ImageSequence
 from spindle.images.maps import write_map
 from spindle.models import Beam, Detector, Panel
 from spindle.testing import shared_data
-from spindle.testing.format import write_sweep
+from spindle_lib_readers.testing.mini_cbf import write_sweep
 
 PIXELS = np.arange(12, dtype=np.int32).reshape(3, 4)
 

@@ -19,8 +19,8 @@ from spindle.geometry.angles import nearest_turn
 from spindle.images import ImageSequence
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 from spindle.table import ReflectionTable
-from spindle.testing.format import mini_cbf_header, write_mini_cbf, write_sweep
-from spindle.testing.images import write_bruker, write_dtrek, write_marccd, write_raxis, write_smv
+from spindle_lib_readers.testing.images import write_bruker, write_dtrek, write_marccd, write_raxis, write_smv
+from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf, write_sweep
 
 PIXELS = np.arange(12, dtype=np.int32).reshape(3, 4)
 
@@ -75,7 +75,7 @@ def test_templates_may_have_a_range(tmp_path):
 
 
 def test_a_range_of_one_file_with_many_images(tmp_path):
-    from spindle.testing.nexus import write_nxmx
+    from spindle_lib_readers.testing.nexus import write_nxmx
 
     path = write_nxmx(tmp_path / "x.h5", np.zeros((6, 5, 6), np.uint16))
     (experiment,) = spindle.run("import", template=f"{path}:2:4").experiments

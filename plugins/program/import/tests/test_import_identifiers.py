@@ -9,7 +9,7 @@ import pytest
 
 import spindle
 from spindle.files import write_experiments, write_reflections
-from spindle.testing.spots import render_spots, write_spot_sweep
+from spindle_lib_readers.testing.spot_images import render_spots, write_spot_sweep
 
 
 @pytest.fixture(scope="module")

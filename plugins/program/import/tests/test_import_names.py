@@ -11,8 +11,8 @@ from spindle.errors import FileFormatError
 from spindle.files import files_of_template, read_experiments, write_experiments
 from spindle.images import ImageSequence
 from spindle.models import ImageSet, Template, split_template
-from spindle.testing.format import mini_cbf_header, write_mini_cbf
-from spindle.testing.nexus import write_nxmx
+from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
+from spindle_lib_readers.testing.nexus import write_nxmx
 
 PIXELS = np.arange(12, dtype=np.int32).reshape(3, 4)
 

@@ -11,9 +11,9 @@ from spindle.files import read_experiments, write_experiments
 from spindle.geometry.attenuation import attenuation_coefficient, sensor_depth
 from spindle.geometry.reflections import lorentz_factor, lorentz_polarisation, quantum_efficiency
 from spindle.models import Beam
-from spindle.testing.format import mini_cbf_header, write_mini_cbf, write_sweep
-from spindle.testing.images import write_smv
-from spindle.testing.nexus import change, write_nxmx
+from spindle_lib_readers.testing.images import write_smv
+from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf, write_sweep
+from spindle_lib_readers.testing.nexus import change, write_nxmx
 
 PIXELS = np.arange(12, dtype=np.int32).reshape(3, 4)
 # de Broglie wavelength of 200 kV, relativistic: h / sqrt(2 m e V (1 + e V / 2 m c^2)).

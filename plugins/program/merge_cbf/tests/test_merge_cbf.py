@@ -17,10 +17,10 @@ from spindle.files import write_experiments
 from spindle.files.maps import write_mask
 from spindle.geometry import rotation_matrix
 from spindle.images import ImageSequence, open_image
-from spindle.images.cbf_writing import write_cbf
 from spindle.models import Beam, Detector, Experiment, Experiments, Goniometer, Panel, Scan
-from spindle.testing.format import mini_cbf_header, write_mini_cbf
-from spindle.testing.images import write_edf, write_smv
+from spindle_lib_readers.cbf_writing import write_cbf
+from spindle_lib_readers.testing.images import write_edf, write_smv
+from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
 
 SHAPE = (40, 50)
 CUTOFF = 1048500

@@ -16,7 +16,7 @@ from spindle.geometry import rotate_about
 from spindle.models import Detector, Experiments, ImageSet
 from spindle.testing import shared_data
 from spindle.testing.beam_position import diffuse_image, misplaced_sweep
-from spindle.testing.format import write_mini_cbf
+from spindle_lib_readers.testing.mini_cbf import write_mini_cbf
 
 PIXEL = 0.2  # mm, of `misplaced_sweep`
 TRUE_CENTRE = (495.0, 505.0)  # pixels, of `misplaced_sweep`

@@ -16,7 +16,7 @@ from spindle.files import read_experiments, read_reflections
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
 from spindle.table import Flag, ReflectionTable
 from spindle.testing import shared_data
-from spindle.testing.format import mini_cbf_header, write_mini_cbf
+from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
 
 
 def flat_detector(**changes) -> Detector:

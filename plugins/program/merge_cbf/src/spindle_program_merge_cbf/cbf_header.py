@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spindle.errors import FileFormatError
 from spindle.images.compressed import read_head
+from spindle_lib_readers.cbf_writing import block_heading
 
 __all__ = ["header_text", "is_cbf", "merged_header"]
 
@@ -80,11 +81,6 @@ def merged_header(text: str, n: int, name: str, path: str | Path) -> str:
     if "_diffrn_scan_axis." in text or "_array_intensities." in text:
         text = _merged_categories(text, n, path)
     return re.sub(r"^data_\S*", lambda _: block_heading(name), text, count=1, flags=re.M)
-
-
-def block_heading(name: str) -> str:
-    """First line of a data block, whose name is printable ASCII without spaces."""
-    return "data_" + re.sub(r"[^!-~]", "_", name)
 
 
 def _merged_categories(text: str, n: int, path: str | Path) -> str:

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from spindle.models import Experiment
-
-from .cbf_header import block_heading
+from spindle_lib_readers.cbf_writing import block_heading
 
 __all__ = ["model_header"]
 

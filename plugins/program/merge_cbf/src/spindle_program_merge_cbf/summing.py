@@ -12,8 +12,8 @@ import numpy as np
 
 from spindle.errors import FileFormatError, ModelError
 from spindle.images import ImageSequence
-from spindle.images.cbf_writing import write_cbf
 from spindle.models import Experiments
+from spindle_lib_readers.cbf_writing import write_cbf
 
 from .cbf_header import header_text, is_cbf, merged_header
 from .kernels import add_image, finish_sum

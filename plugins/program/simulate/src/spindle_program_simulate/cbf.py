@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import numpy as np
 
-from spindle.images.cbf_writing import write_cbf
+from spindle_lib_readers.cbf_writing import block_heading, write_cbf
 
 from .panels import GAP, MODULE
 from .scene import Sweep
 from .writing import ImageWriter, refuse_beyond_flat
 
-__all__ = ["MiniCbfWriter", "block_name"]
+__all__ = ["MiniCbfWriter"]
 
 
 def mini_cbf_header(
@@ -110,7 +107,7 @@ class MiniCbfWriter(ImageWriter):
         )
         text = f"""###CBF: VERSION 1.5, CBFlib v0.7.8 - PILATUS detectors
 
-data_{block_name(path)}
+{block_heading(path.stem)}
 
 _array_data.header_convention "PILATUS_1.2"
 _array_data.header_contents
@@ -119,8 +116,3 @@ _array_data.header_contents
 ;
 """
         return write_cbf(path, text, np.minimum(image, cutoff + 1))
-
-
-def block_name(path: Path) -> str:
-    """Name of the data block of a file: CIF allows no blanks in it, and starts comments with #."""
-    return re.sub(r"[^A-Za-z0-9_.+-]", "_", path.stem)

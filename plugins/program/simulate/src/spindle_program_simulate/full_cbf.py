@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spindle.images.cbf_writing import write_cbf
+from spindle_lib_readers.cbf_writing import block_heading, write_cbf
 
-from .cbf import block_name
 from .names import SweepFiles
 from .parameters import SimulateParams
 from .scene import Sweep
@@ -37,12 +36,11 @@ class FullCbfWriter(ImageWriter):
         parts = {}
         for name, (x, y), (w, h) in zip(self.arrays, instrument.panels.offset, instrument.panels.size, strict=True):
             parts[name] = np.ascontiguousarray(image[y : y + h, x : x + w])
-        block = block_name(path)
         # imgCIF has no word for the sensor: comments as in the headers of Pilatus detectors
         comments = (
             f"# Detector: {instrument.canvas.name}\n# Silicon sensor, thickness {instrument.thickness * 1e-3:.6f} m"
         )
-        text = f"###CBF: VERSION 1.5\n{comments}\n\ndata_{block}\n\n" + self.constant + self._frame(i)
+        text = f"###CBF: VERSION 1.5\n{comments}\n\n{block_heading(path.stem)}\n\n" + self.constant + self._frame(i)
         return write_cbf(path, text, parts)
 
     def _constant(self) -> str:

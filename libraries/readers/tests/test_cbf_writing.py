@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from spindle.images import open_image
-from spindle.images.cbf_writing import write_cbf
-from spindle.numerics.byte_offset import encode_byte_offset
-from spindle.testing.format import byte_offset, mini_cbf_header
+from spindle_lib_readers.byte_offset import encode_byte_offset
+from spindle_lib_readers.cbf_writing import write_cbf
+from spindle_lib_readers.testing.mini_cbf import byte_offset, mini_cbf_header
 
 
 def decode(data, n):

@@ -11,50 +11,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-__all__ = ["canonical", "cbf_section", "nibble_offset", "packed"]
+__all__ = ["canonical", "nibble_offset", "packed"]
 
 _LENGTHS = {1: (0, 4, 5, 6, 7, 8, 16), 2: (0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)}
 _MODES = {4: "0001", 6: "0011", 8: "0010", 12: "00000011", 16: "00000001", 32: "00000010", 64: "00000100"}
-
-
-def cbf_section(
-    data: bytes, shape: tuple[int, ...], conversion: str, element: str = "signed 32-bit integer", number: int = 1
-) -> bytes:
-    """A binary section of a CBF file.
-
-    Parameters
-    ----------
-    data : bytes
-        Compressed pixels.
-    shape : (slow, fast) or (layers, slow, fast)
-    conversion : str
-        ``x-CBF_PACKED"; "flat``: what stands between the quotation marks; "" for none.
-    element : str
-    number : int
-        X-Binary-ID.
-    """
-    import base64
-    import hashlib
-
-    sizes = [f"X-Binary-Size-{name}-Dimension: {n}" for name, n in zip(("Fastest", "Second", "Third"), reversed(shape))]
-    lines = [
-        ";",
-        "--CIF-BINARY-FORMAT-SECTION--",
-        "Content-Type: application/octet-stream;" + (f'\r\n     conversions="{conversion}"' if conversion else ""),
-        "Content-Transfer-Encoding: BINARY",
-        f"X-Binary-Size: {len(data)}",
-        f"X-Binary-ID: {number}",
-        f'X-Binary-Element-Type: "{element}"',
-        "X-Binary-Element-Byte-Order: LITTLE_ENDIAN",
-        f"Content-MD5: {base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()}",
-        f"X-Binary-Number-of-Elements: {int(np.prod(shape))}",
-        *sizes,
-        "X-Binary-Size-Padding: 64",
-        "",
-        "",
-    ]
-    end = bytes(64) + b"\r\n--CIF-BINARY-FORMAT-SECTION----\r\n;\r\n"
-    return "\r\n".join(lines).encode() + b"\x0c\x1a\x04\xd5" + data + end
 
 
 def _wrapped(value: int, bits: int) -> int:

@@ -11,9 +11,9 @@ import numpy as np
 
 from spindle.contracts.format import FormatOptions, ImageModels
 from spindle.errors import HeaderError
+from spindle.images.compressed import map_file
 from spindle.models import Scan
 
-from .compressed import map_file
 from .single import HeaderReader, fill
 
 __all__ = ["StackReader", "still"]

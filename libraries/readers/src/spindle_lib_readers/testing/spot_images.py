@@ -9,7 +9,7 @@ import numpy as np
 
 from spindle.models import Beam, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
 
-from .format import write_mini_cbf
+from ..testing.mini_cbf import write_mini_cbf
 
 __all__ = ["SWEEP_SHAPE", "render_spots", "write_spot_sweep"]
 

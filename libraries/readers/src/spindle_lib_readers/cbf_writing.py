@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from spindle.files import atomic_write
-from spindle.numerics.byte_offset import encode_byte_offset
 
-__all__ = ["write_cbf"]
+from .byte_offset import encode_byte_offset
+
+__all__ = ["binary_section", "block_heading", "write_cbf"]
 
 _PADDING = 4095
+_DIMENSIONS = ("Fastest", "Second", "Third")
 _START = b"\x0c\x1a\x04\xd5"
 
 
@@ -52,28 +55,60 @@ def _text(lines: str) -> bytes:
     return lines.replace("\r\n", "\n").replace("\n", "\r\n").encode("latin-1")
 
 
-def _section(image: np.ndarray, number: int) -> bytes:
-    """A binary section, with byte-offset compression."""
-    data = encode_byte_offset(image)
+def binary_section(
+    data: bytes,
+    shape: tuple[int, ...],
+    conversion: str,
+    element: str = "signed 32-bit integer",
+    number: int = 1,
+) -> bytes:
+    """A binary section: the pixels of one array with the lines that say what they are.
+
+    Parameters
+    ----------
+    data : bytes
+        Compressed pixels.
+    shape : (slow, fast) or (layers, slow, fast)
+    conversion : str
+        ``x-CBF_BYTE_OFFSET`` or ``x-CBF_PACKED"; "flat``: what stands between the quotation marks; "" for none.
+    element : str
+        Type of the pixels, in the words of the format.
+    number : int
+        X-Binary-ID.
+
+    References
+    ----------
+    CBFlib manual, section 3.3; International Tables for Crystallography G, chapter 2.3.
+    """
     checksum = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+    sizes = [f"X-Binary-Size-{name}-Dimension: {n}" for name, n in zip(_DIMENSIONS, reversed(shape))]
     section = "\n".join(
         [
             ";",
             "--CIF-BINARY-FORMAT-SECTION--",
             "Content-Type: application/octet-stream;",
-            '     conversions="x-CBF_BYTE_OFFSET"',
+            *([f'     conversions="{conversion}"'] if conversion else []),
             "Content-Transfer-Encoding: BINARY",
             f"X-Binary-Size: {len(data)}",
             f"X-Binary-ID: {number}",
-            'X-Binary-Element-Type: "signed 32-bit integer"',
+            f'X-Binary-Element-Type: "{element}"',
             "X-Binary-Element-Byte-Order: LITTLE_ENDIAN",
             f"Content-MD5: {checksum}",
-            f"X-Binary-Number-of-Elements: {image.size}",
-            f"X-Binary-Size-Fastest-Dimension: {image.shape[1]}",
-            f"X-Binary-Size-Second-Dimension: {image.shape[0]}",
+            f"X-Binary-Number-of-Elements: {int(np.prod(shape))}",
+            *sizes,
             f"X-Binary-Size-Padding: {_PADDING}",
             "",
             "",
         ]
     )
     return _text(section) + _START + data + bytes(_PADDING) + b"\r\n--CIF-BINARY-FORMAT-SECTION----\r\n;\r\n"
+
+
+def block_heading(name: str) -> str:
+    """First line of a data block, whose name is printable ASCII without blanks."""
+    return "data_" + re.sub(r"[^!-~]", "_", name)
+
+
+def _section(image: np.ndarray, number: int) -> bytes:
+    """A binary section, with byte-offset compression."""
+    return binary_section(encode_byte_offset(image), image.shape, "x-CBF_BYTE_OFFSET", number=number)

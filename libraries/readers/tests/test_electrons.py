@@ -10,7 +10,7 @@ import pytest
 
 from spindle.errors import FileFormatError
 from spindle.images.compressed import map_file
-from spindle.images.electrons import calibrated_distance, camera_named, electron_wavelength, tilt_series
+from spindle_lib_readers.electrons import calibrated_distance, camera_named, electron_wavelength, tilt_series
 
 
 @pytest.mark.parametrize(("voltage", "expected"), [(100e3, 0.037014), (200e3, 0.025079), (300e3, 0.019687)])

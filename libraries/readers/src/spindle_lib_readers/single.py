@@ -1,4 +1,4 @@
-"""What readers of image files have in common; the stacks among them are in `spindle.images.stack`."""
+"""What readers of image files have in common; the stacks among them are in `spindle_lib_readers.stack`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import numpy as np
 
 from spindle.contracts.format import HEAD_SIZE, FormatOptions, ImageModels, ImageReader
 from spindle.errors import HeaderError, SpindleError, fault
-
-from .compressed import read_all, read_head
+from spindle.images.compressed import read_all, read_head
 
 __all__ = ["MOST_PIXELS", "HeaderReader", "SingleImageReader", "epoch_of", "fill", "refuse_giants"]
 
