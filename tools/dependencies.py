@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import ast
-import re
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from rooms import HOST, name_of, normalised
+
 #: Where the name that is imported is not that of the distribution.
-DISTRIBUTION_OF = {"PIL": "pillow"}
+DISTRIBUTION_OF = {"PIL": "pillow", "spindle": HOST}
 #: Distributions that are used through a module of another.
 EXTENDS = {"numba-cuda": "numba"}
 #: Folders whose files run under another program's Python.
@@ -35,16 +36,11 @@ POSIX_ATTRIBUTES = frozenset({
 GUARDS = ("os.name", "sys.platform", "platform.system", "hasattr", "TYPE_CHECKING")
 
 
-def normalised(name: str) -> str:
-    """The canonical form of a distribution's name."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def declared(project: dict[str, object]) -> tuple[set[str], set[str]]:
     """Distributions that a project needs, and those that its extras name."""
 
     def names(requirements: object) -> set[str]:
-        return {normalised(re.split(r"[^A-Za-z0-9._-]", str(r).strip(), maxsplit=1)[0]) for r in requirements}  # type: ignore[attr-defined]
+        return {name_of(str(r)) for r in requirements}  # type: ignore[attr-defined]
 
     extras = project.get("optional-dependencies", {})
     return names(project.get("dependencies", [])), set().union(*(names(e) for e in extras.values()))  # type: ignore[attr-defined]
@@ -135,8 +131,11 @@ def usages(source: Path) -> Iterator[tuple[Path, Usage]]:
         yield file, usage
 
 
-def problems_of_dependencies(folder: Path, root: Path) -> list[str]:
-    """Where imports and declarations of the distribution in `folder` differ, and unguarded use of one system only."""
+def problems_of_dependencies(folder: Path, root: Path, plugins: frozenset[str] = frozenset()) -> list[str]:
+    """Where imports and declarations of the distribution in `folder` differ, and unguarded use of one system only.
+
+    Plugins of this repository, ``plugins``, are asked for by name and never imported.
+    """
     project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     needed, extras = declared(project)
     own = {p.name for p in (folder / "src").iterdir() if p.is_dir()}
@@ -154,6 +153,6 @@ def problems_of_dependencies(folder: Path, root: Path) -> list[str]:
                 found.append(f"{place}:{line}: {module} is imported, but {project['name']} does not declare it")
         found += [f"{place}:{line}: {name} is not on every system: test os.name" for line, name in usage.attributes]
     listed = (folder / "pyproject.toml").relative_to(root).as_posix()
-    unused = {name for name in (needed | extras) - used if EXTENDS.get(name) not in used}
+    unused = {name for name in (needed | extras) - used - plugins if EXTENDS.get(name) not in used}
     found += [f"{listed}: {name} is declared, but not imported" for name in sorted(unused)]
     return found

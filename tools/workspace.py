@@ -1,7 +1,8 @@
-"""Keep the lists of distributions in step with the folders.
+"""Keep what all distributions share in step with `packages.toml` and the folders.
 
-``python tools/workspace.py`` writes workspace.txt, the marked parts of pyproject.toml, the host's list of known plugins and
-the licence of every distribution; ``--check`` only tells what is wrong, and where imports and declared dependencies differ.
+``python tools/workspace.py`` writes the shared part of every room's pyproject.toml with the plugins that its code needs, the meta
+package, workspace.txt, the marked parts of pyproject.toml, the host's version and list of known plugins, the index of rooms and the
+licence of every distribution; ``--check`` only tells what is wrong, and where imports and declared dependencies differ.
 The tests run the check.
 """
 
@@ -10,75 +11,26 @@ from __future__ import annotations
 import json
 import re
 import sys
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 
 from dependencies import problems_of_dependencies
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """A first-party distribution.
-
-    Attributes
-    ----------
-    folder : str
-        Relative to the root, ``plugins/background/glm``.
-    name, package : str
-        ``spindle-background-glm`` and ``spindle_background_glm``.
-    entry_points : dict
-        Group -> name -> target.
-    """
-
-    folder: str
-    name: str
-    package: str
-    entry_points: dict[str, dict[str, str]]
-
-
-def distributions(root: Path = ROOT) -> list[Distribution]:
-    """Return all first-party distributions, the framework first."""
-    files = [
-        root / "framework" / "pyproject.toml",
-        *sorted(root.glob("libraries/*/pyproject.toml")),
-        *sorted(root.glob("plugins/*/*/pyproject.toml")),
-        *sorted(root.glob("formats/*/pyproject.toml")),
-    ]
-    found = []
-    for file in files:
-        settings = tomllib.loads(file.read_text(encoding="utf-8"))
-        packages = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-        project = settings["project"]
-        found.append(
-            Distribution(
-                folder=file.parent.relative_to(root).as_posix(),
-                name=project["name"],
-                package=packages[0].rpartition("/")[2],
-                entry_points=project.get("entry-points", {}),
-            )
-        )
-    return found
+from needs import needs_of_rooms
+from pyprojects import meta_files, problems_of_text, room_text
+from rooms import ROOT, Distribution, Packages, distributions
 
 
 def problems_of_names(found: list[Distribution], root: Path = ROOT) -> list[str]:
     """Return where folder, distribution, entry point and import names are not in step."""
     problems = []
-    for d in found[1:]:
-        kind, *parts = d.folder.split("/")
-        room = {"formats": ["format"], "libraries": ["lib"]}.get(kind, []) + parts
-        slot_and_name = "-".join(room).replace("_", "-")
-        if d.name != f"spindle-{slot_and_name}":
-            problems.append(f"{d.folder}: the distribution is called {d.name}, not spindle-{slot_and_name}")
-        if d.package != d.name.replace("-", "_"):
-            problems.append(f"{d.folder}: the package is called {d.package}, not {d.name.replace('-', '_')}")
+    for d in found:
+        kind = d.kind
+        if d.project["name"] != d.name:
+            problems.append(f"{d.folder}: the distribution is called {d.project['name']}, not {d.name}")
         if not (root / d.folder / "src" / d.package / "py.typed").exists():
             problems.append(f"{d.folder}: src/{d.package}/py.typed is missing")
         if not (root / d.folder / "README.md").exists():
             problems.append(f"{d.folder}: README.md is missing")
-        if bool(d.entry_points) == (kind == "libraries"):
+        if bool(d.entry_points) == (kind in ("libraries", "framework")):
             problems.append(f"{d.folder}: {'an entry point in a library' if d.entry_points else 'no entry point'}")
         for group, names in d.entry_points.items():
             slot = group.removeprefix("spindle.")
@@ -107,13 +59,13 @@ def wanted_files(found: list[Distribution], root: Path = ROOT) -> dict[Path, str
 
     Every distribution has a copy of LICENSE in its folder: a wheel can hold only what lies below its own project.
     """
-    quoted = "".join(f'    "{d.name}",\n' for d in found)
-    packages = [d.package for d in found]
-    listed = "".join(f'    "{p}",\n' for p in packages)
+    packages = Packages.read(root)
+    needs = needs_of_rooms(found, packages, root)
+    rooms = {root / d.folder / "pyproject.toml": d for d in found}
+    listed = "".join(f'    "{d.package}",\n' for d in found)
     libraries = "".join(f'    "{d.package}",\n' for d in found if d.folder.startswith("libraries/"))
     plugins = "".join(f'    "{d.package}",\n' for d in found[1:] if not d.folder.startswith("libraries/"))
     text = (root / "pyproject.toml").read_text(encoding="utf-8")
-    text = replaced(text, "dependencies", f"dependencies = [\n{quoted}]\n")
     sources = "".join(f"{d.name} = {{ workspace = true }}\n" for d in found)
     text = replaced(text, "sources", f"[tool.uv.sources]\n{sources}")
     text = replaced(text, "root packages", f"root_packages = [\n{listed}]\n")
@@ -145,7 +97,46 @@ def wanted_files(found: list[Distribution], root: Path = ROOT) -> dict[Path, str
         root / "workspace.txt": workspace,
         root / "pyproject.toml": text,
         root / "framework/src/spindle/plugins/known.json": known_plugins(found),
+        root / "framework/src/spindle/_version.py": (
+            f'"""Written by tools/workspace.py from packages.toml."""\n\n__version__ = "{packages.group_of("framework").version}"\n'
+        ),
+        root / "docs/reference/rooms.md": rooms_page(found),
+        **{
+            path: room_text(d, needs[d.folder], packages, found, path.read_text(encoding="utf-8"))
+            for path, d in rooms.items()
+        },
+        **meta_files(packages, found, root),
     }
+
+
+def rooms_page(found: list[Distribution]) -> str:
+    """Return the index of all rooms."""
+    parts = [
+        "# Rooms\n\n<!-- written by tools/workspace.py -->\n\nEvery distribution of this repository: `pip install <distribution>`.\n"
+    ]
+    for title, kinds in (
+        ("Host and libraries", ("framework", "libraries")),
+        ("Plugins and formats", ("plugins", "formats")),
+    ):
+        rows = sorted(
+            (slot, name, d.name, d.project.get("description", ""), d.folder)
+            for d in found
+            if d.kind in kinds
+            for slot, name in d.plugins or [("", d.package)]
+        )
+        head = "| slot | name | distribution | what it does |\n|---|---|---|---|\n"
+        if kinds[0] == "framework":
+            head = "| import | distribution | what it holds |\n|---|---|---|\n"
+        lines = [
+            "| "
+            + " | ".join(
+                [*([slot] if slot else []), f"`{name}`", f"[{distribution}](../../{folder})", text.replace("|", "\\|")]
+            )
+            + " |\n"
+            for slot, name, distribution, text, folder in rows
+        ]
+        parts.append(f"## {title}\n\n{head}{''.join(lines)}")
+    return "\n".join(parts)
 
 
 def known_plugins(found: list[Distribution]) -> str:
@@ -158,24 +149,28 @@ def known_plugins(found: list[Distribution]) -> str:
     return json.dumps(known, indent=1, sort_keys=True) + "\n"
 
 
-def problems(root: Path = ROOT) -> list[str]:
-    """Return everything that is not in step."""
+def problems(root: Path = ROOT, wanted: dict[Path, str] | None = None) -> list[str]:
+    """Return everything that is not in step; ``wanted`` are the texts of the written files where they are known."""
     found = distributions(root)
     wrong = problems_of_names(found, root)
-    for path, text in wanted_files(found, root).items():
+    for path, text in (wanted or wanted_files(found, root)).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             wrong.append(f"{path.relative_to(root).as_posix()} is not in step; run python tools/workspace.py")
+    plugins = frozenset(d.name for d in found if d.entry_points)
     for d in found:
-        wrong += problems_of_dependencies(root / d.folder, root)
+        wrong += problems_of_dependencies(root / d.folder, root, plugins) + problems_of_text(d, root)
     return wrong
 
 
 def main() -> int:
     """Write or check; return the exit code."""
+    wanted = wanted_files(distributions())
     if "--check" not in sys.argv[1:]:
-        for path, text in wanted_files(distributions()).items():
-            path.write_text(text, encoding="utf-8")
-    found = problems()
+        for path, text in wanted.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                path.write_text(text, encoding="utf-8")
+    found = problems(wanted=wanted)
     print("\n".join(found) or "all lists are in step")
     return 1 if found else 0
 

@@ -16,12 +16,12 @@ if getattr(sys, "argv", [])[:1] == ["-m"]:
 
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__
+
 if TYPE_CHECKING:
     from spindle.contracts import ProgramResult
     from spindle.execution import run
     from spindle.files import read_experiments, read_reflections, write_experiments, write_reflections
-
-__version__ = "0.1.0"
 
 _LAZY = {
     "run": "spindle.execution",

@@ -43,10 +43,11 @@ def test_entry_points_of_other_groups_are_left_alone():
     assert list(parse_entry_points(text)) == [("background", "glm", "a.b:C")]
 
 
-def test_metadata_gives_the_range_of_spindle_only():
+def test_metadata_gives_the_range_of_the_host_only():
     text = (
         "Name: x\nVersion: 1\nSummary: does it\n"
-        "Requires-Dist: spindle-background-glm>=2\nRequires-Dist: spindle (>=0.1,<2)\n\nbody"
+        "Requires-Dist: spindle-background-glm>=2\nRequires-Dist: Spindle_Diffraction.base[testing] (>=0.1,<2)\n"
+        "Requires-Dist: spindle-diffraction>=3\n\nbody"
     )
     found = parse_metadata(text)
     assert (found.name, found.version, found.summary, found.requires) == ("x", "1", "does it", [">=0.1,<2"])

@@ -4,7 +4,8 @@ import pytest
 
 from spindle.errors import PluginError
 from spindle.plugins import BrokenPlugin, IncompatiblePlugin, registry
-from spindle.plugins.loading import satisfies
+from spindle.plugins.discovery import PluginInfo
+from spindle.plugins.loading import check_version
 
 BROKEN = [
     (
@@ -27,7 +28,7 @@ BROKEN = [
     (
         "wrong_version",
         IncompatiblePlugin,
-        ["outside-wrong-version 9.0", "needs spindle <100,>=99", "pip install --upgrade"],
+        ["outside-wrong-version 9.0", "needs spindle-diffraction-base <100,>=99", "pip install --upgrade"],
     ),
     ("not_a_class", IncompatiblePlugin, ["outside-not-a-class 1.0", "not a class"]),
 ]
@@ -80,7 +81,24 @@ def test_strictness_reports_all_failures(install):
         ("1.2.3", "==1.2.*", True),
         ("1.2.3", "!=1.2.*", False),
         ("1.2", "==1.2.0", True),
+        ("1.2.3", ">=1.2, <1.3", True),
+        ("1.3.0.dev1", "~=1.2", True),
+        ("1.3.0.dev1", ">=1.3", False),
     ],
 )
-def test_version_ranges(version, clause, answer):
-    assert satisfies(version, clause) is answer
+def test_version_ranges(monkeypatch, version, clause, answer):
+    monkeypatch.setattr("spindle.plugins.loading.__version__", version)
+    info = PluginInfo("background", "mine", "mine:Mine", "my-plugin", "1.0", requires=(clause,))
+    if answer:
+        check_version(info)
+    else:
+        with pytest.raises(
+            IncompatiblePlugin, match=f"my-plugin 1.0 needs spindle-diffraction-base .* this is {version}"
+        ):
+            check_version(info)
+
+
+def test_a_range_that_is_none_is_said_to_be_none():
+    info = PluginInfo("background", "mine", "mine:Mine", "my-plugin", "1.0", requires=("~=1",))
+    with pytest.raises(IncompatiblePlugin, match=r"my-plugin 1\.0 needs .* ~=1, which is no range"):
+        check_version(info)

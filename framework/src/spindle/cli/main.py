@@ -216,7 +216,9 @@ def print_overview() -> None:
     print(USAGE)
     summaries = {i.name: i.summary for i in registry().infos if i.slot == "program"}
     if not summaries:
-        print("No program is installed. Next: pip install the spindle-program-... distributions")
+        print(
+            "No program is installed. Next: pip install spindle-diffraction, or the spindle-program-... that you want"
+        )
         return
     print("programs:")
     width = max(map(len, summaries))

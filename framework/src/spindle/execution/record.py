@@ -19,6 +19,7 @@ from typing import Any
 from spindle import __version__
 from spindle.errors import FileFormatError, HeaderError
 from spindle.params import Auto, Params, to_dict, walk
+from spindle.plugins.discovery import HOST
 from spindle.regular import open_regular, read_regular, unreadable
 
 RECORD_FORMAT = "spindle run record"
@@ -177,7 +178,7 @@ def read_record(path: Path) -> dict[str, Any]:
     version, made_by = record.get("format_version"), record.get("versions")
     if isinstance(version, int) and version > RECORD_VERSION:
         name = made_by.get("spindle", "unknown") if isinstance(made_by, dict) else "unknown"
-        raise FileFormatError(f"{path} was written by a newer Spindle, {name}. Next: pip install --upgrade spindle")
+        raise FileFormatError(f"{path} was written by a newer Spindle, {name}. Next: pip install --upgrade {HOST}")
     for place, expected, found in _faults(record):
         raise HeaderError(path, place, expected, found, "the record is damaged: run the program itself")
     return record

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 GROUP_PREFIX = "spindle."
+HOST = "spindle-diffraction-base"  # the distribution that this package comes in
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class PluginInfo:
     distribution, version, summary : str
         From the metadata of the distribution.
     requires : tuple of str
-        Version ranges of ``spindle`` that the distribution asks for, such as ``>=0.1``.
+        Version ranges of the host, `HOST`, that the distribution asks for, such as ``>=0.1``.
     location : str
         Folder of the metadata.
     """
@@ -55,7 +56,7 @@ class Metadata:
 
 
 def parse_metadata(text: str) -> Metadata:
-    """Read name, version, summary and the requirement on spindle from METADATA or PKG-INFO."""
+    """Read name, version, summary and the requirement on the host from METADATA or PKG-INFO."""
     found = Metadata()
     for line in text.split("\n\n", 1)[0].splitlines():
         key, _, value = line.partition(":")
@@ -67,9 +68,9 @@ def parse_metadata(text: str) -> Metadata:
         elif key == "summary":
             found.summary = value
         elif key == "requires-dist":
-            match = re.match(r"spindle\s*\(?\s*([<>=!~][^;)]*)", value)
-            if match:
-                found.requires.append(match.group(1).strip())
+            match = re.match(r"([\w.-]+)\s*(?:\[[^]]*\])?\s*\(?\s*([<>=!~][^;)]*)", value)
+            if match and _normalised(match.group(1)) == HOST:
+                found.requires.append(match.group(2).strip())
     return found
 
 

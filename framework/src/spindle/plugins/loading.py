@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 import traceback
 from functools import cache
 from importlib import import_module
@@ -14,9 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from spindle import __version__
 from spindle.errors import PluginError
 
-from .discovery import PluginInfo
+from .discovery import HOST, PluginInfo
 
 
 class BrokenPlugin(PluginError):
@@ -203,44 +203,19 @@ def _text(error: BaseException) -> str:
 
 
 def check_version(info: PluginInfo) -> None:
-    """Raise `IncompatiblePlugin` when the distribution asks for another version of spindle."""
-    from spindle import __version__
+    """Raise `IncompatiblePlugin` when the distribution asks for another version of the host."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     for ranges in info.requires:
-        for clause in ranges.split(","):
-            if not satisfies(__version__, clause.strip()):
-                raise IncompatiblePlugin(
-                    f"{title(info)} needs spindle {ranges}, this is spindle {__version__}. Next: "
-                    f'pip install --upgrade "spindle{ranges}" {info.distribution}'
-                )
-
-
-def satisfies(version: str, clause: str) -> bool:
-    """Return whether ``version`` fulfils a clause such as ``>=0.1`` or ``~=0.2.1``; only numbers count."""
-    match = re.fullmatch(r"(~=|===?|!=|<=|>=|<|>)\s*(\d+(?:\.\d+)*)(\.\*)?.*", clause)
-    if not match:
-        return True
-    operator, wanted_text, star = match.groups()
-    wanted = _numbers(wanted_text)
-    have = _numbers(version)
-    if star:
-        equal = have[: len(wanted)] == wanted
-        return equal if operator.startswith("==") else not equal
-    if operator == "~=":
-        return have >= wanted and have[: len(wanted) - 1] == wanted[:-1]
-    size = max(len(have), len(wanted))
-    left, right = have + (0,) * (size - len(have)), wanted + (0,) * (size - len(wanted))
-    return {
-        "==": left == right,
-        "===": left == right,
-        "!=": left != right,
-        "<=": left <= right,
-        ">=": left >= right,
-        "<": left < right,
-        ">": left > right,
-    }[operator]
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    match = re.match(r"\d+(\.\d+)*", version)
-    return tuple(int(v) for v in match.group().split(".")) if match else (0,)
+        try:
+            fits = SpecifierSet(ranges).contains(__version__, prereleases=True)
+        except InvalidSpecifier as error:
+            raise IncompatiblePlugin(
+                f"{title(info)} needs {HOST} {ranges}, which is no range of versions. Next: its author has to mend the "
+                "dependencies of its pyproject.toml"
+            ) from error
+        if not fits:
+            raise IncompatiblePlugin(
+                f"{title(info)} needs {HOST} {ranges}, this is {__version__}. Next: "
+                f'pip install --upgrade "{HOST}{ranges}" {info.distribution}'
+            )
