@@ -83,6 +83,8 @@ def lint() -> None:
     """Everything that is checked without running the code."""
     pip("install", "-c", "constraints.txt", *LINT_TOOLS)
     call(PYTHON, "tools/workspace.py", "--check")
+    call(PYTHON, "tools/reference.py", "--check")
+    call(PYTHON, "tools/docs.py", "--check")
     call(BIN / "ruff", "check", ".")
     call(BIN / "ruff", "format", "--check", ".")
     call(BIN / "mypy")

@@ -134,8 +134,16 @@ def describe(name: str, thing: Any, heading: str = "###") -> str:
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """Return what a module offers: classes first, then functions, then constants, each in the order of the source."""
-    names = [n for n in module.__all__ if not n.startswith("__")]
+    """Return what a module offers: classes first, then functions, then constants, each in the order of the source.
+
+    A module without ``__all__`` offers the documented classes and functions that it defines.
+    """
+    own = [
+        n
+        for n, v in vars(module).items()
+        if getattr(v, "__module__", "") == module.__name__ and callable(v) and v.__doc__
+    ]
+    names = [n for n in getattr(module, "__all__", own) if not n.startswith("_")]
 
     def rank(name: str) -> tuple[int, str, int]:
         thing = getattr(module, name)

@@ -197,6 +197,16 @@ def parameters_page() -> str:
     return f"# Index of parameters\n\n{NOTE}{about}\n\n" + table(["parameter", "defined in", "of"], rows) + "\n"
 
 
+def library_modules() -> list[str]:
+    """Return the libraries and their modules, each library before what is in it."""
+    found = []
+    for source in sorted(ROOT.glob("libraries/*/src/*")):
+        found.append(source.name)
+        found += [f"{source.name}.{f.stem}" for f in sorted(source.glob("*.py")) if not f.stem.startswith("_")]
+    return found
+
+
+LIBRARIES = "Science that several plugins share, each a distribution of its own that any plugin may require."
 GEOMETRY = (
     "Thin typed functions and kernels on arrays; angles in radians and lengths in mm and angstrom unless they say so."
 )
@@ -213,6 +223,7 @@ def pages() -> dict[str, str]:
         "models.md": modules_page("Models", "The frozen values that describe an experiment.", ["spindle.models"]),
         "tables.md": table_page(),
         "geometry.md": modules_page("Geometry and symmetry", GEOMETRY, ["spindle.geometry", "spindle.symmetry"]),
+        "libraries.md": modules_page("Libraries", LIBRARIES, library_modules()),
         "host.md": modules_page("The host", HOST, HOST_MODULES),
     }
     return {name: text.replace(ROOT.as_posix(), ".") for name, text in texts.items()}

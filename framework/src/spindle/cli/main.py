@@ -18,6 +18,13 @@ USAGE_ERROR = 2
 BUG = 1
 INTERRUPTED = 130
 TERMINATED = 143
+EXIT_CODES = {
+    0: "done",
+    BUG: "a bug in Spindle or in a plugin, with a traceback",
+    USAGE_ERROR: "something that the user can mend, with one message",
+    INTERRUPTED: "interrupted with Ctrl-C",
+    TERMINATED: "terminated with SIGTERM",
+}
 
 USAGE = """usage: spindle <program> [files ...] [name=value ...]
        spindle <program> -h | -hh | -hhh       help with the parameters of level 0, 1, 2
@@ -44,11 +51,7 @@ OPTIONS_OF_PROGRAMS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code.
-
-    0: done. 1: a bug, with a traceback. 2: something the user can mend, with one message. 130: interrupted.
-    143: terminated.
-    """
+    """Run the command line and return its exit code, one of `EXIT_CODES`."""
     from spindle.errors import UserError
 
     arguments = list(sys.argv[1:] if argv is None else argv)
