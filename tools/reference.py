@@ -17,7 +17,7 @@ from described import describe, documentation, public_names, table
 
 from spindle.cli.help import docstring, types_of
 from spindle.cli.main import in_order_of_use
-from spindle.contracts import SLOTS
+from spindle.contracts import CONTRACTS, SLOTS
 from spindle.params import HostParams, Params, walk
 from spindle.params.resolve import build
 from spindle.params.short_names import short_names_of
@@ -115,7 +115,7 @@ def slots_page() -> str:
         if spec is None:
             continue
         module = importlib.import_module(SLOTS[slot].partition(":")[0])
-        about = f"`import {module.__name__}`\n\n{documentation(module)}"
+        about = f"`import {module.__name__}`, contract {CONTRACTS[slot]}\n\n{documentation(module)}"
         parts.append(f"## {slot}\n\n{docstring(spec)}\n\n{about}")
         optional = set(getattr(spec, "optional", ()))
         for name, function in hooks_of(spec).items():
@@ -234,7 +234,7 @@ def main() -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     wanted = pages()
     stale = [n for n, text in wanted.items() if not (FOLDER / n).exists() or (FOLDER / n).read_text("utf-8") != text]
-    stale += sorted(p.name for p in FOLDER.glob("*.md") if p.name not in wanted)
+    stale += sorted(p.name for p in FOLDER.glob("*.md") if p.name not in wanted and NOTE in p.read_text("utf-8"))
     if "--check" in sys.argv[1:]:
         print(
             "\n".join(f"docs/reference/{n} is not in step; run python tools/reference.py" for n in stale) or "in step"

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from spindle.contracts import CONTRACTS, SLOTS
 from spindle.errors import PluginError
 from spindle.plugins import BrokenPlugin, IncompatiblePlugin, registry
 from spindle.plugins.discovery import PluginInfo
-from spindle.plugins.loading import check_version
+from spindle.plugins.loading import check_contract, check_version
 
 BROKEN = [
     (
@@ -30,6 +31,16 @@ BROKEN = [
         IncompatiblePlugin,
         ["outside-wrong-version 9.0", "needs spindle-diffraction-base <100,>=99", "pip install --upgrade"],
     ),
+    (
+        "newer_contract",
+        IncompatiblePlugin,
+        [
+            "outside-newer-contract 0.6",
+            "written for contract 7 of the slot 'executor'",
+            "has contract 1",
+            "pip install --upgrade spindle-diffraction-base",
+        ],
+    ),
     ("not_a_class", IncompatiblePlugin, ["outside-not-a-class 1.0", "not a class"]),
 ]
 
@@ -41,6 +52,20 @@ def test_each_failure_has_its_own_message(install, name, kind, parts):
         registry().load("executor", name, "mp.method")
     for part in [f"mp.method={name}", f"executor '{name}'", *parts]:
         assert part in str(error.value)
+
+
+def test_a_plugin_for_an_earlier_contract_is_the_one_to_upgrade(install, monkeypatch):
+    install("trial_plugins")
+    monkeypatch.setitem(CONTRACTS, "executor", 2)
+    with pytest.raises(IncompatiblePlugin) as error:
+        check_contract(registry().find("executor", "parcels"), 1)
+    assert "contract 1 of the slot 'executor'" in str(error.value)
+    assert "pip install --upgrade trial, or ask its author" in str(error.value)
+
+
+def test_every_slot_has_a_contract_number():
+    assert CONTRACTS.keys() == SLOTS.keys()
+    assert all(isinstance(n, int) and n >= 1 for n in CONTRACTS.values())
 
 
 def test_states_tell_the_failures_apart(install):

@@ -65,13 +65,14 @@ def help_command(words: list[str]) -> int:
 
 def slot_help(slot: str) -> str:
     """Return what a slot is for, its hooks and what is installed."""
+    from spindle.contracts import CONTRACTS
     from spindle.plugins import registry, spec_of
     from spindle.plugins.loading import hooks_of
 
     lines = []
     spec = spec_of(slot)
     if spec is not None:
-        lines += [docstring(spec), ""]
+        lines += [f"{docstring(spec)}\n\ncontract {CONTRACTS[slot]}", ""]
         for name, function in hooks_of(spec).items():
             lines.append(f"hook {name}{inspect.signature(function)}")
             lines.append(textwrap.indent(inspect.cleandoc(function.__doc__ or ""), "    "))

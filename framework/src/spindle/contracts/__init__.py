@@ -35,4 +35,18 @@ SLOTS: dict[str, str] = {
     "observer": "spindle.contracts.observer:ObserverSpec",
 }
 
-__all__ = ["PROJECT_NAME", "SLOTS", "Algorithm", "Program", "ProgramInputs", "ProgramResult", "hookimpl", "hookspec"]
+# Slot name -> number of its contract. A contract may grow by arguments, optional hooks and methods with a default; when plugins
+# written for it would no longer work, its number goes up, and the host refuses those that name another.
+CONTRACTS: dict[str, int] = dict.fromkeys(SLOTS, 1)
+
+__all__ = [
+    "CONTRACTS",
+    "PROJECT_NAME",
+    "SLOTS",
+    "Algorithm",
+    "Program",
+    "ProgramInputs",
+    "ProgramResult",
+    "hookimpl",
+    "hookspec",
+]

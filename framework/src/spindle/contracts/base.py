@@ -24,9 +24,12 @@ class Algorithm:
     ----------
     scope : str or None
         Name of the parameter scope when it differs from the entry point's name.
+    contract : int
+        Number of the slot's contract that the plugin is written for, see `spindle.contracts.CONTRACTS`.
     """
 
     scope: ClassVar[str | None] = None
+    contract: ClassVar[int] = 1
     Params: ClassVar[Any] = None
 
     def __init__(self, params: Any = None, context: Any = None) -> None:

@@ -139,6 +139,7 @@ def check_class(info: PluginInfo, plugin: Any) -> None:
     spec = spec_of(info.slot)
     if spec is None:
         return
+    check_contract(info, plugin.contract)
     manager = pluggy.PluginManager("spindle")
     manager.add_hookspecs(spec)
     try:
@@ -159,6 +160,22 @@ def check_class(info: PluginInfo, plugin: Any) -> None:
             f"{title(info)} does not implement {', '.join(missing)} of the slot {info.slot!r}: mark the method of "
             f"{plugin.__name__} with @hookimpl{_remedy(info)}"
         )
+
+
+def check_contract(info: PluginInfo, number: int) -> None:
+    """Raise `IncompatiblePlugin` when a plugin is written for another contract of its slot than this host's."""
+    from spindle.contracts import CONTRACTS
+
+    here = CONTRACTS[info.slot]
+    if number == here:
+        return
+    newer = isinstance(number, int) and number > here
+    wanted = HOST if newer else info.distribution
+    raise IncompatiblePlugin(
+        f"{title(info)} is written for contract {number!r} of the slot {info.slot!r}, {HOST} {__version__} has contract {here}. "
+        f"Next: pip install --upgrade {wanted}{'' if newer else ', or ask its author'}; "
+        f"`spindle help {info.slot}` shows the contract; `spindle plugins --check {info.name}` tries again"
+    )
 
 
 def _remedy(info: PluginInfo) -> str:
