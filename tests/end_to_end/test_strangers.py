@@ -16,6 +16,7 @@ from spindle.files import read_experiments, write_experiments
 from spindle.images import ImageSequence
 from spindle.images.opening import _told
 from spindle.plugins import refresh
+from spindle.table import Flag, MaskCode
 
 # the crystal that is simulated unless told otherwise
 KNOWN = {"unit_cell": (78.9, 78.9, 38.0, 90.0, 90.0, 90.0), "space_group": "P 4"}
@@ -128,6 +129,34 @@ def test_a_profile_model_with_keys_of_its_own_integrates(indexed):
     assert done.experiments[0].profile["shape"] == "round"
     ours = spindle.run("integrate", *indexed, **{"prediction.d_min": 2.8})
     assert {"sigma_b", "sigma_m"} <= set(ours.summary)
+
+
+@pytest.mark.parametrize("mp", [{}, {"mp.method": "parcels", "mp.nproc": 2}], ids=["here", "pickled"])
+def test_a_profile_model_with_masks_per_image_predictions_and_a_fitter_of_its_own_integrates(indexed, mp, caplog):
+    options = {"profile.algorithm": "ball", "prediction.d_min": 2.8, "debug.output": True, "separate_files": False}
+    done = spindle.run("integrate", *indexed, **options, **mp)
+    table = done.reflections
+    assert done.summary["n_profile_fitted"] > 50
+    assert done.summary["width"] == [0.07]
+    assert done.experiments[0].profile["n_learned"] == np.count_nonzero(table.has_flags(Flag.USED_IN_MODELLING)) > 5
+    z = table["xyzcal.px"][:, 2]
+    assert 2 < z.min() < z.max() < 10  # its own predictions: not the first and last two images
+    boxes = table["shoebox"]
+    for i in range(20):
+        _, mask, _ = boxes.pixels(i)
+        x0, _, y0, _, z0, _ = boxes.bbox[i]
+        x, y, z = table["xyzcal.px"][i]
+        dz, dy, dx = np.indices(mask.shape) + 0.5
+        expected = ((dx + x0 - x) ** 2 + (dy + y0 - y) ** 2) / 9 + ((dz + z0 - z) / 2.5) ** 2 <= 1
+        assert np.array_equal((mask & MaskCode.FOREGROUND) != 0, expected)
+        assert len({m.sum() for m in expected}) > 1
+    # counts within the ball less the background under it, by their own sum
+    data, mask, background = boxes.pixels(0)
+    own = (mask & 5) == 5
+    assert table["intensity.prf.value"][0] == pytest.approx((data - background)[own].sum(), rel=1e-5)
+    with caplog.at_level(logging.INFO, "spindle"):
+        spindle.run("show", done.experiments)
+    assert "    radius (pixels): 3" in caplog.text
 
 
 @pytest.fixture

@@ -12,10 +12,13 @@ import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.format import ImageReader
-from spindle.contracts.profile import ForegroundMasks
+from spindle.contracts.profile import ForegroundMasks, ProfileFit, ProfileFitter, ProfileSummary
 from spindle.errors import Cancelled
 from spindle.execution import run_item
+from spindle.geometry import predict_static
 from spindle.params import Bool, Float, Params, Str
+from spindle.report import Table
+from spindle.table import ReflectionTable
 
 
 class Disc(Algorithm):
@@ -55,6 +58,69 @@ class Disc(Algorithm):
     @hookimpl
     def make_fitter(self):
         return None
+
+
+class BallFitter(ProfileFitter):
+    """Photons in the ball, as many as there are; leaves everything else to the defaults."""
+
+    def __init__(self, models):
+        self._models = models
+        self.n_learned = 0
+
+    def learn(self, reflections, shoeboxes):
+        self.n_learned += len(reflections)
+        return np.ones(len(reflections), np.bool_)
+
+    def finish(self, map=None):
+        for model in self._models:
+            model["n_learned"] = self.n_learned
+
+    def fit(self, reflections, shoeboxes, expected, background_variance):
+        own = (shoeboxes.mask & 5) == 5
+        box = np.repeat(np.arange(len(shoeboxes)), np.diff(shoeboxes.offsets))[own]
+        value = np.bincount(box, (shoeboxes.data - shoeboxes.background)[own], len(shoeboxes))
+        variance = np.bincount(box, np.abs(shoeboxes.data[own]), len(shoeboxes)) + 1.0
+        return ProfileFit(value, variance, np.zeros(len(value)), np.ones(len(value), np.bool_))
+
+    def models(self):
+        return self._models
+
+
+class Ball(Disc):
+    """Spots as balls: the foreground shrinks from image to image. It predicts only what is seen well within the scan."""
+
+    @hookimpl
+    def estimate_profiles(self, experiments):
+        model = {"__id__": "ball", "radius_px": self.params.radius, "width": 0.07}
+        return [dict(model) for _ in experiments]
+
+    @hookimpl
+    def predict_reflections(self, experiments, d_min, d_max, padding):
+        parts = [predict_static(e, i, d_min, d_max, padding) for i, e in enumerate(experiments)]
+        ends = [e.scan.array_range for e in experiments]
+        inside = [(t["xyzcal.px"][:, 2] > a + 2) & (t["xyzcal.px"][:, 2] < b - 2) for t, (a, b) in zip(parts, ends)]
+        return ReflectionTable.concatenate([t.select(i) for t, i in zip(parts, inside, strict=True)])
+
+    @hookimpl
+    def foreground(self, reflections, bbox):
+        offsets = ForegroundMasks.offsets_of(bbox, each_image=True)
+        inside = np.zeros(offsets[-1], np.uint8)
+        for i, (box, (x, y, z)) in enumerate(zip(bbox, reflections["xyzcal.px"], strict=True)):
+            dz, dy, dx = np.mgrid[box[4] : box[5], box[2] : box[3], box[0] : box[1]] + 0.5
+            r, depth = self.params.radius, self.params.depth + 0.5
+            away = np.hypot((dx - x) / r, (dy - y) / r) ** 2 + ((dz - z) / depth) ** 2
+            inside[offsets[i] : offsets[i + 1]] = (away <= 1).reshape(-1)
+        return ForegroundMasks(offsets, inside)
+
+    @hookimpl
+    def make_fitter(self, experiments):
+        return BallFitter([dict(e.profile) for e in experiments])
+
+    @hookimpl
+    def describe_model(self, model):
+        widths = {"width": model["width"]}
+        rows = [["radius (pixels)", f"{model['radius_px']:g}"], ["learned from", model.get("n_learned", 0)]]
+        return ProfileSummary(widths, "", widths, Table("Balls", ["", "value"], rows, "balls"))
 
 
 class TurnedReader(ImageReader):

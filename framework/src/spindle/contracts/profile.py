@@ -9,61 +9,69 @@ images lives in the `ProfileFitter` that `ProfileSpec.make_fitter` returns.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from . import hookspec
-from .checking import Checked, Checks, Fault, array, finite, instance, items, kind_of, read_only
+from .checking import Checks, Fault, array, finite, instance, items, number
+from .profile_fitter import ProfileFit, ProfileFitter, check_fitter
 
 if TYPE_CHECKING:
     from spindle.models import Experiments
     from spindle.report import Table
-    from spindle.table import ReflectionTable, Shoeboxes
+    from spindle.table import ReflectionTable
 
 __all__ = ["ForegroundMasks", "ProfileFit", "ProfileFitter", "ProfileSpec", "ProfileSummary"]
 
 
 @dataclass(frozen=True, slots=True)
 class ForegroundMasks:
-    """Which pixels of each bounding box belong to the spot, the same on all images of the box.
+    """Which pixels of each bounding box belong to the spot.
+
+    The mask of a spot is one rectangle, the same on all images of its box, or one rectangle for each image; the offsets tell which.
 
     Attributes
     ----------
     offsets : (n + 1,) int64
-        Spot i owns ``inside[offsets[i]:offsets[i + 1]]``, its (ny, nx) rectangle, x fastest.
+        Spot i owns ``inside[offsets[i]:offsets[i + 1]]``, its (ny, nx) rectangle, x fastest, or its (nz, ny, nx) block.
     inside : (offsets[-1],) uint8
-        1 inside, 0 outside.
+        1 inside, 0 outside, 2 neither: a halo that is no background.
     """
 
     offsets: np.ndarray
     inside: np.ndarray
 
     @staticmethod
-    def offsets_of(bbox: np.ndarray) -> np.ndarray:
-        """(n + 1,) int64 offsets for bounding boxes (n, 6)."""
+    def offsets_of(bbox: np.ndarray, each_image: bool | np.ndarray = False) -> np.ndarray:
+        """Offsets for bounding boxes.
+
+        Parameters
+        ----------
+        bbox : (n, 6) int
+        each_image : bool or (n,) bool
+            Whether the mask of a spot differs from image to image.
+
+        Returns
+        -------
+        (n + 1,) int64
+        """
         wide = bbox.astype(np.int64)
         size = (wide[:, 1] - wide[:, 0]) * (wide[:, 3] - wide[:, 2])
+        size = np.where(each_image, size * (wide[:, 5] - wide[:, 4]), size)
         return np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
 
-
-@dataclass(frozen=True, slots=True)
-class ProfileFit:
-    """Profile-fitted intensities of n spots.
-
-    Attributes
-    ----------
-    value, variance : (n,) float64, counts, counts^2
-        Intensity of the whole spot, also where only part of it was recorded. 0 and -1 where the fit failed.
-    correlation : (n,) float64
-        Pearson correlation between pixels (or grid points) and the fitted model.
-    success : (n,) bool
-    """
-
-    value: np.ndarray
-    variance: np.ndarray
-    correlation: np.ndarray
-    success: np.ndarray
+    def of_pixels(self, bbox: np.ndarray) -> np.ndarray:
+        """(p,) uint8: the mask of every pixel of shoeboxes with these boxes, image after image."""
+        wide = bbox.astype(np.int64)
+        area = (wide[:, 1] - wide[:, 0]) * (wide[:, 3] - wide[:, 2])
+        volume = area * (wide[:, 5] - wide[:, 4])
+        owner = np.repeat(np.arange(len(bbox)), volume)
+        pixel = np.arange(len(owner)) - (np.cumsum(volume) - volume)[owner]
+        flat = np.diff(self.offsets) == area
+        return np.asarray(
+            self.inside[self.offsets[owner] + np.where(flat[owner], pixel % np.maximum(area, 1)[owner], pixel)]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,142 +81,19 @@ class ProfileSummary:
     Attributes
     ----------
     numbers : dict of str to float
-        Key numbers by name, such as widths in degrees; a run's summary holds them.
+        Key numbers by name; a run's summary holds them.
+    widths_deg : dict of str to float
+        Those of them that are mean widths of spots (standard deviations), degrees; by the same names.
+    table : Table or None
+        The model for a person to read: what, and its value. Without one a reader sees the keys of the model.
     fault : str
         Why no crystal can have such a model, with the number that says so; empty when it may be right.
     """
 
     numbers: dict[str, float] = field(default_factory=dict)
     fault: str = ""
-
-
-class ProfileFitter(Protocol):
-    """Reference profiles of a run: first all calls of `learn`, in order, then `finish`, then any number of `fit`.
-
-    Two things are optional. ``choose(reflections) -> (n,) bool`` picks, before images are read, the strong spots (with
-    ``intensity.sum.value``) that are worth learning from. Where an attribute ``deconvolution`` is True, overlapping spots are fitted
-    once more with ``expected_counts(reflections, shoeboxes, intensity) -> (p,) float32`` of the others as background.
-    """
-
-    def learn(self, reflections: ReflectionTable, shoeboxes: Shoeboxes) -> np.ndarray:
-        """Take in strong spots.
-
-        Parameters
-        ----------
-        reflections : ReflectionTable
-            m rows that are reference spots, fully recorded, without bad pixels, successfully summed.
-        shoeboxes : Shoeboxes
-            Their m shoeboxes with data, mask and background. The background is the variance of a pixel without signal,
-            as for counted photons: where reading adds noise, data and background are both raised by its variance.
-
-        Returns
-        -------
-        (m,) bool
-            Rows that were used; they get the flag ``used_in_modelling``.
-        """
-        ...
-
-    def finish(self, map: Any = None) -> None:
-        """Make the reference profiles; ``map(function, items)`` runs work on all cores, in order."""
-        ...
-
-    def fit(
-        self, reflections: ReflectionTable, shoeboxes: Shoeboxes, expected: np.ndarray, background_variance: np.ndarray
-    ) -> ProfileFit:
-        """Fit spots. Called from several threads.
-
-        Parameters
-        ----------
-        reflections : ReflectionTable
-            n rows.
-        shoeboxes : Shoeboxes
-            Their shoeboxes with data, mask and background, raised as in `learn`.
-        expected : (n,) float64, counts
-            Mean intensity of reflections of such resolution; negative where unknown.
-        background_variance : (n,) float64, counts^2 per pixel^2
-            Variance of the mean background.
-        """
-        ...
-
-    def models(self) -> list[dict[str, Any]]:
-        """The models of the experiments as `finish` left them, which may have improved them; for the output."""
-        ...
-
-    def tables(self) -> list[Table]:
-        """Tables about the reference profiles for the log."""
-        ...
-
-    def reference_profiles(self) -> list[dict[str, Any]]:
-        """The profiles: dictionaries with ``experiment``, ``coord`` (3,), ``data`` (array), ``n_reflections``."""
-        ...
-
-
-class CheckedFitter(Checked):
-    """A fitter as its callers see it: what the model's own returns is checked, and what it leaves out is there."""
-
-    @property
-    def deconvolution(self) -> bool:
-        """Whether overlapping spots are fitted once more."""
-        return bool(getattr(self.inner, "deconvolution", False))
-
-    def choose(self, reflections: ReflectionTable) -> np.ndarray:
-        """(n,) bool: strong spots that are worth learning from; all, unless the model chooses."""
-        if not hasattr(self.inner, "choose"):
-            return np.ones(len(reflections), np.bool_)
-        with self.guard("choose"):
-            return array(self.inner.choose(read_only(reflections)), (len(reflections),), np.bool_, "the result")
-
-    def learn(self, reflections: ReflectionTable, shoeboxes: Shoeboxes) -> np.ndarray:
-        """See `ProfileFitter.learn`."""
-        with self.guard("learn"):
-            used = self.inner.learn(read_only(reflections), read_only(shoeboxes))
-            return array(used, (len(reflections),), np.bool_, "the result")
-
-    def finish(self, map: Any = None) -> None:
-        """See `ProfileFitter.finish`."""
-        with self.guard("finish"):
-            self.inner.finish(map)
-
-    def fit(
-        self, reflections: ReflectionTable, shoeboxes: Shoeboxes, expected: np.ndarray, background_variance: np.ndarray
-    ) -> ProfileFit:
-        """See `ProfileFitter.fit`."""
-        n = len(reflections)
-        with self.guard("fit"):
-            found: ProfileFit = instance(
-                self.inner.fit(
-                    read_only(reflections), read_only(shoeboxes), read_only(expected), read_only(background_variance)
-                ),
-                ProfileFit,
-                "the result",
-            )
-            success = array(found.success, (n,), np.bool_, "success")
-            finite(array(found.value, (n,), np.float64, "value"), "value", success)
-            finite(array(found.variance, (n,), np.float64, "variance"), "variance", success, least=0.0)
-            finite(array(found.correlation, (n,), np.float64, "correlation"), "correlation", success)
-            return found
-
-    def expected_counts(self, reflections: ReflectionTable, shoeboxes: Shoeboxes, intensity: np.ndarray) -> np.ndarray:
-        """(p,) float32: counts of the spots in their pixels."""
-        with self.guard("expected_counts"):
-            counts = self.inner.expected_counts(read_only(reflections), read_only(shoeboxes), read_only(intensity))
-            finite(array(counts, (int(shoeboxes.offsets[-1]),), np.float32, "the result"), "the result")
-            return np.asarray(counts)
-
-    def models(self) -> list[dict[str, Any]]:
-        """See `ProfileFitter.models`."""
-        with self.guard("models"):
-            return list(items(self.inner.models(), dict, "the result"))
-
-    def tables(self) -> list[Table]:
-        """See `ProfileFitter.tables`."""
-        with self.guard("tables"):
-            return list(instance(self.inner.tables(), (list, tuple), "the result"))
-
-    def reference_profiles(self) -> list[dict[str, Any]]:
-        """See `ProfileFitter.reference_profiles`."""
-        with self.guard("reference_profiles"):
-            return list(items(self.inner.reference_profiles(), dict, "the result"))
+    widths_deg: dict[str, float] = field(default_factory=dict)
+    table: Table | None = None
 
 
 def check_models(arguments: dict[str, Any], result: Any) -> list[dict[str, Any]]:
@@ -234,11 +119,13 @@ def check_boxes(arguments: dict[str, Any], result: Any) -> np.ndarray:
 def check_foreground(arguments: dict[str, Any], result: Any) -> ForegroundMasks:
     """Refuse masks that do not fit the boxes."""
     masks: ForegroundMasks = instance(result, ForegroundMasks, "the result")
-    wanted = ForegroundMasks.offsets_of(arguments["bbox"])
-    offsets = array(masks.offsets, wanted.shape, np.int64, "offsets")
-    if not np.array_equal(offsets, wanted):
-        raise Fault("offsets are not those of the boxes; ForegroundMasks.offsets_of(bbox) gives them")
-    array(masks.inside, (int(wanted[-1]),), np.uint8, "inside")
+    flat = ForegroundMasks.offsets_of(arguments["bbox"])
+    offsets = array(masks.offsets, flat.shape, np.int64, "offsets")
+    if not np.array_equal(offsets, flat):
+        size, deep = np.diff(offsets), np.diff(ForegroundMasks.offsets_of(arguments["bbox"], True))
+        if offsets[0] != 0 or not np.all((size == np.diff(flat)) | (size == deep)):
+            raise Fault("offsets are not those of the boxes; ForegroundMasks.offsets_of(bbox, each_image) gives them")
+    array(masks.inside, (int(offsets[-1]),), np.uint8, "inside")
     return masks
 
 
@@ -251,28 +138,49 @@ def check_partiality(arguments: dict[str, Any], result: Any) -> np.ndarray:
     return fraction
 
 
-def check_fitter(arguments: dict[str, Any], result: Any) -> CheckedFitter | None:
-    """Refuse what cannot learn and fit."""
-    if result is None:
-        return None
-    needed = ["learn", "finish", "fit", "models", "tables", "reference_profiles"]
-    if getattr(result, "deconvolution", False):
-        needed.append("expected_counts")
-    if missing := [name for name in needed if not callable(getattr(result, name, None))]:
-        raise Fault(
-            f"the result is {kind_of(result)}, which has no method {' and no '.join(missing)}; a ProfileFitter expected"
-        )
-    return CheckedFitter(result)
-
-
 def check_summary(arguments: dict[str, Any], result: Any) -> ProfileSummary:
     """Refuse anything but named numbers and text."""
     summary: ProfileSummary = instance(result, ProfileSummary, "the result")
     for name, value in instance(summary.numbers, dict, "numbers").items():
         instance(name, str, "a name in numbers")
         instance(value, (int, float), f"numbers[{name!r}]")
+    for name, value in instance(summary.widths_deg, dict, "widths_deg").items():
+        instance(name, str, "a name in widths_deg")
+        number(value, f"widths_deg[{name!r}]", least=0.0)
     instance(summary.fault, str, "fault")
+    if summary.table is not None:
+        from spindle.report import Table
+
+        instance(summary.table, Table, "table")
     return summary
+
+
+def check_predictions(arguments: dict[str, Any], result: Any) -> ReflectionTable:
+    """Refuse predictions that lack a column, or are of no experiment."""
+    from spindle.table import ReflectionTable
+
+    table: ReflectionTable = instance(result, ReflectionTable, "the result")
+    if missing := [name for name in PREDICTION_COLUMNS if name not in table]:
+        raise Fault(f"the result has no column {', '.join(missing)}")
+    n = len(arguments["experiments"])
+    if len(table):
+        if not 0 <= table["id"].min() <= table["id"].max() < n:
+            raise Fault(f"id is {table['id'].min()} to {table['id'].max()}, positions in the {n} experiments expected")
+        for name in ("s1", "xyzcal.px"):
+            finite(table[name], name)
+    return table
+
+
+def predict_rotation(
+    experiments: Experiments, d_min: float | None, d_max: float | None, padding: float, force_static: bool
+) -> ReflectionTable:
+    """The host's prediction for experiments with a rotation, which does without a profile model."""
+    from spindle.geometry import predict
+    from spindle.table import ReflectionTable
+
+    return ReflectionTable.concatenate(
+        [predict(e, i, d_min, d_max, padding, force_static) for i, e in enumerate(experiments)]
+    )
 
 
 def summary_of_numbers(model: dict[str, Any]) -> ProfileSummary:
@@ -290,11 +198,17 @@ def summary_of_numbers(model: dict[str, Any]) -> ProfileSummary:
     return ProfileSummary(numbers)
 
 
+PREDICTION_COLUMNS = ("miller_index", "id", "panel", "entering", "s1", "xyzcal.mm", "xyzcal.px", "flags")
+
+
 class ProfileSpec:
     """Hooks of a profile model. The model of an experiment is the dictionary ``experiment.profile``, as in the file."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"describe_model"})
-    defaults: ClassVar[dict[str, Any]] = {"describe_model": summary_of_numbers}
+    optional: ClassVar[frozenset[str]] = frozenset({"describe_model", "predict_reflections"})
+    defaults: ClassVar[dict[str, Any]] = {
+        "describe_model": summary_of_numbers,
+        "predict_reflections": predict_rotation,
+    }
     checks: ClassVar[Checks] = {
         "estimate_profiles": check_models,
         "bounding_boxes": check_boxes,
@@ -302,6 +216,7 @@ class ProfileSpec:
         "partiality": check_partiality,
         "make_fitter": check_fitter,
         "describe_model": check_summary,
+        "predict_reflections": check_predictions,
     }
 
     @hookspec(firstresult=True)
@@ -365,4 +280,40 @@ class ProfileSpec:
         Returns
         -------
         ProfileSummary
+        """
+
+    @hookspec(firstresult=True)
+    def predict_reflections(  # type: ignore[empty-body]
+        self,
+        experiments: Experiments,
+        d_min: float | None,
+        d_max: float | None,
+        padding: float,
+        force_static: bool,
+    ) -> ReflectionTable:
+        """Where and when reflections are seen, of all experiments.
+
+        Optional: without it the host predicts where reciprocal lattice points cross the Ewald sphere while the crystal turns.
+
+        Parameters
+        ----------
+        experiments : Experiments
+            Each with a crystal; ``experiment.profile`` is that of the file, None or of another model where this one is still to be
+            estimated.
+        d_min, d_max : float or None, angstrom
+            Resolution limits; None is that of the corners of the detector, and no limit.
+        padding : float, radians
+            How far outside the scan reflections are wanted.
+        force_static : bool
+            Take the crystal for the same through the scan.
+
+        Returns
+        -------
+        ReflectionTable
+            miller_index, id, panel, entering, s1, xyzcal.mm, xyzcal.px, and flags with ``Flag.PREDICTED``; by experiment.
+
+        Raises
+        ------
+        spindle.errors.ModelError
+            If nothing can be predicted from such models.
         """

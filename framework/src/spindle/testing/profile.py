@@ -16,9 +16,10 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from spindle.contracts.profile import ForegroundMasks
+from spindle.contracts.profile import ForegroundMasks, check_predictions, check_summary
 from spindle.geometry import kabsch_frame, predict_static, zeta_factor
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
+from spindle.plugins.host import Handle, PluginHost
 from spindle.table import Flag, MaskCode, ReflectionTable, Shoeboxes
 
 __all__ = ["ProfileContract", "SimulatedSpots", "crop_shoeboxes", "rotation_experiment", "simulate_spots"]
@@ -136,7 +137,7 @@ def crop_shoeboxes(spots: SimulatedSpots, bbox: np.ndarray, masks: ForegroundMas
     _, height, width = spots.images.shape
     valid = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     boxes.data[valid] = spots.images[z[valid], y[valid], x[valid]]
-    code = masks.inside[masks.offsets[owner] + k % (nx * ny)]
+    code = masks.of_pixels(bbox)
     boxes.mask[:] = np.where(code == 1, MaskCode.FOREGROUND, np.where(code == 0, MaskCode.BACKGROUND, 0)) | valid
     boxes.background[:] = spots.background
     return boxes
@@ -145,6 +146,11 @@ def crop_shoeboxes(spots: SimulatedSpots, bbox: np.ndarray, masks: ForegroundMas
 @lru_cache(maxsize=1)
 def _default_spots() -> SimulatedSpots:
     return simulate_spots()
+
+
+def _behind_a_handle(plugin) -> Handle:
+    """The plugin with the defaults of the hooks that it leaves out."""
+    return plugin if isinstance(plugin, Handle) else PluginHost().add("profile", type(plugin).__name__, plugin)
 
 
 class ProfileContract:
@@ -198,13 +204,17 @@ class ProfileContract:
     def test_foreground_holds_the_predicted_pixel_and_leaves_background(self, plugin, modelled: SimulatedSpots) -> None:
         bbox = self.boxes(plugin, modelled)
         masks = plugin.foreground(experiments=modelled.experiments, reflections=modelled.table, bbox=bbox)
-        assert np.array_equal(masks.offsets, ForegroundMasks.offsets_of(bbox))
+        flat, deep = np.diff(ForegroundMasks.offsets_of(bbox)), np.diff(ForegroundMasks.offsets_of(bbox, True))
+        assert np.all((np.diff(masks.offsets) == flat) | (np.diff(masks.offsets) == deep))
         assert masks.inside.dtype == np.uint8
         assert set(np.unique(masks.inside)) <= {0, 1, 2}
-        x, y = np.floor(modelled.table["xyzcal.px"][:, :2]).astype(int).T
-        centre = masks.offsets[:-1] + (y - bbox[:, 2]) * (bbox[:, 1] - bbox[:, 0]) + x - bbox[:, 0]
-        assert np.all(masks.inside[centre] == 1)
-        assert np.all(np.add.reduceat(masks.inside == 0, masks.offsets[:-1]) > 0)
+        codes = masks.of_pixels(bbox)
+        starts = np.concatenate([[0], np.cumsum(deep)])[:-1]
+        x, y, z = np.floor(modelled.table["xyzcal.px"]).astype(int).T
+        image = np.clip(z, bbox[:, 4], bbox[:, 5] - 1) - bbox[:, 4]
+        centre = starts + image * flat + (y - bbox[:, 2]) * (bbox[:, 1] - bbox[:, 0]) + x - bbox[:, 0]
+        assert np.all(codes[centre] == 1)
+        assert np.all(np.add.reduceat(codes == 0, starts) > 0)
 
     def test_boxes_and_masks_do_not_depend_on_the_order(self, plugin, modelled: SimulatedSpots) -> None:
         bbox = self.boxes(plugin, modelled)
@@ -213,6 +223,22 @@ class ProfileContract:
         assert np.array_equal(
             plugin.bounding_boxes(experiments=modelled.experiments, reflections=shuffled, border=2.0), bbox[order]
         )
+
+    def test_a_summary_tells_of_the_model(self, plugin, modelled: SimulatedSpots) -> None:
+        summary = check_summary({}, _behind_a_handle(plugin).describe_model(model=modelled.experiments[0].profile))
+        assert not summary.fault, "perfect spots are no fault"
+        assert set(summary.widths_deg) <= set(summary.numbers)
+        if summary.table is not None:
+            assert all(len(row) == 2 for row in summary.table.rows)
+
+    def test_predictions_are_those_of_the_models(self, plugin, modelled: SimulatedSpots) -> None:
+        arguments = {"experiments": modelled.experiments, "d_min": 2.6, "d_max": None, "padding": 0.0}
+        table = _behind_a_handle(plugin).predict_reflections(**arguments, force_static=False)
+        check_predictions(arguments, table)
+        assert len(table) > 0.5 * len(modelled.table)
+        experiment = modelled.experiments[0]
+        away = np.linalg.norm(table["s1"], axis=1) * experiment.beam.wavelength - 1.0
+        assert np.all(np.abs(away) < 1e-6), "s1 has the length 1 / wavelength"
 
     def test_partiality_is_a_fraction_and_whole_spots_are_whole(self, plugin, modelled: SimulatedSpots) -> None:
         bbox = self.boxes(plugin, modelled)

@@ -12,6 +12,7 @@ from spindle.contracts.profile import ForegroundMasks, ProfileSummary
 from spindle.errors import UserError
 from spindle.params import Auto, Bool, Choice, Float, Int
 from spindle.params import Params as ParamsBase
+from spindle.report import Table
 
 from .fitter import EXTENT, PixelFitter
 from .geometry import SpotGeometry, growth
@@ -287,7 +288,8 @@ class GaussianRsProfile(Algorithm):
             for name, values in widths.items()
             if values.size and values.max() > MAX_SIGMA_DEG
         ]
-        return ProfileSummary({name: float(values.mean()) for name, values in widths.items()}, " and ".join(wide))
+        means = {name: float(values.mean()) for name, values in widths.items()}
+        return ProfileSummary(means, " and ".join(wide), means, _table(model, widths))
 
     @hookimpl
     def make_fitter(self, experiments):
@@ -307,3 +309,17 @@ class GaussianRsProfile(Algorithm):
                 together = len(set(images)) < len(images)
             fitter.deconvolution = bool(together)
         return fitter
+
+
+def _table(model: dict[str, Any], widths: dict[str, np.ndarray]) -> Table:
+    """The model for a person to read: radii of the foreground and in brackets the widths, degrees."""
+    n_sigma = float(model.get("n_sigma", 3.0))
+    rows = []
+    for name, values in widths.items():
+        mean = float(values.mean())
+        text = f"{n_sigma * mean:.6f} ({mean:.6f})"
+        if values.size > 1:
+            text += f", from {values.min():.6f} to {values.max():.6f} over {values.size} points"
+        rows.append([f"{name.replace('sigma', 'delta')} ({name})", text])
+    rows += [[k, str(v)] for k, v in model.items() if k not in ("__id__", "n_sigma", *widths)]
+    return Table("Profile model", ["", "value"], rows, "profile_model")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts.profile import ProfileFit
+from spindle.contracts.profile import ProfileFit, ProfileFitter
 from spindle.report import Table
 
 from .geometry import SpotGeometry, growth
@@ -47,7 +47,7 @@ def profile_widths(profile: np.ndarray, step: float) -> tuple[float, float, floa
     return out[0], out[1], out[2]
 
 
-class ReferenceFitter:
+class ReferenceFitter(ProfileFitter):
     """Reference profiles at positions over the detector and the scan.
 
     Parameters

@@ -9,6 +9,15 @@ VALID, BACKGROUND, FOREGROUND, BACKGROUND_USED, OVERLAPPED = 1, 2, 4, 16, 32
 
 
 @numba.njit(nogil=True, cache=True)
+def mask_of_image(offsets, bbox, r, z):
+    """Where the mask of spot r on image z begins: one for all images, or one for each; beyond the box that of its nearest image."""
+    area = (bbox[r, 1] - bbox[r, 0]) * (bbox[r, 3] - bbox[r, 2])
+    if offsets[r + 1] - offsets[r] == area:
+        return offsets[r]
+    return offsets[r] + (min(max(z, bbox[r, 4]), bbox[r, 5] - 1) - bbox[r, 4]) * area
+
+
+@numba.njit(nogil=True, cache=True)
 def paint_spots(panel_index, z, panel, bbox, offsets, inside, margin, count):
     """Count for every pixel of one image how many spots have it in their foreground and in their halo.
 
@@ -18,7 +27,7 @@ def paint_spots(panel_index, z, panel, bbox, offsets, inside, margin, count):
         Panel and array index of the image.
     panel : (n,) int64; bbox : (n, 6) int32
     offsets : (n + 1,) int64; inside : (...) uint8
-        Rectangles of the spots: 1 foreground, 2 halo.
+        See `spindle.contracts.profile.ForegroundMasks`: 1 foreground, 2 halo.
     margin : int
         Images before and after its box on which a spot still counts, with all its pixels as halo.
     count : (slow, fast) uint8
@@ -31,8 +40,9 @@ def paint_spots(panel_index, z, panel, bbox, offsets, inside, margin, count):
         own_image = z >= bbox[r, 4] and z < bbox[r, 5]
         x0, x1, y0, y1 = bbox[r, 0], bbox[r, 1], bbox[r, 2], bbox[r, 3]
         nx = x1 - x0
+        first = mask_of_image(offsets, bbox, r, z)
         for y in range(max(y0, 0), min(y1, height)):
-            row = offsets[r] + (y - y0) * nx - x0
+            row = first + (y - y0) * nx - x0
             for x in range(max(x0, 0), min(x1, width)):
                 code = inside[row + x]
                 if code == 0:
@@ -76,11 +86,12 @@ def extract_pixels(
         x0, x1, y0, y1 = bbox[r, 0], bbox[r, 1], bbox[r, 2], bbox[r, 3]
         nx = x1 - x0
         base = starts[r] + (z - bbox[r, 4]) * nx * (y1 - y0)
+        first = mask_of_image(offsets, bbox, r, z)
         for y in range(y0, y1):
             row = (y - y0) * nx
             for x in range(x0, x1):
                 i = row + x - x0
-                own = inside[offsets[r] + i]
+                own = inside[first + i]
                 bits = FOREGROUND if own == 1 else (BACKGROUND if own == 0 else 0)
                 if x >= 0 and y >= 0 and x < width and y < height:
                     value = image[y, x]

@@ -9,7 +9,7 @@ import numpy as np
 
 from spindle.contracts import Program, ProgramResult, hookimpl
 from spindle.errors import UserError
-from spindle.geometry import lorentz_polarisation, predict, predict_for_indexed, quantum_efficiency
+from spindle.geometry import lorentz_polarisation, predict_for_indexed, quantum_efficiency
 from spindle.models import Experiments
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_ice import in_broad_ring
@@ -51,7 +51,8 @@ class Integrate(Program):
             reference = reference.select(reference.has_flags(Flag.PREDICTED))
             self._check_distance(reference)
 
-        predicted = self._predict(experiments, params, log)
+        profile = context.algorithm("profile", params.profile.algorithm)
+        predicted = self._predict(experiments, profile, params, log)
         partner = None
         if reference is not None:
             rows, partner = match(predicted, reference)
@@ -73,7 +74,6 @@ class Integrate(Program):
             reference = reference.select(rows)
             predicted = self._inherit(predicted, reference, partner)
 
-        profile = context.algorithm("profile", params.profile.algorithm)
         experiments = self._profiles(experiments, reference, profile, params, log)
         predicted, brightness = self._columns(experiments, predicted, reference, partner, profile, params)
 
@@ -109,16 +109,17 @@ class Integrate(Program):
         return experiments, ReflectionTable.concatenate(inputs.reflections)
 
     @staticmethod
-    def _predict(experiments, params, log) -> ReflectionTable:
+    def _predict(experiments, profile, params, log) -> ReflectionTable:
         p = params.prediction
-        padding = np.deg2rad(p.padding if p.padding is not None else 1.0)
-        parts = []
-        for i, experiment in enumerate(experiments):
+        padding = float(np.deg2rad(p.padding if p.padding is not None else 1.0))
+        table = profile.predict_reflections(
+            experiments=experiments, d_min=p.d_min, d_max=p.d_max, padding=padding, force_static=p.force_static
+        )
+        numbers = np.bincount(table["id"], minlength=len(experiments))
+        for experiment, number in zip(experiments, numbers, strict=True):
             varying = experiment.crystal.A_at_scan_points is not None and not p.force_static
             log.info("Prediction type: %s crystal prediction", "scan varying" if varying else "scan static")
-            parts.append(predict(experiment, i, p.d_min, p.d_max, padding, p.force_static))
-            log.info("Predicted %d reflections", len(parts[-1]))
-        table = ReflectionTable.concatenate(parts)
+            log.info("Predicted %d reflections", number)
         if not len(table):
             raise UserError("integrate: no reflection is predicted; check the cell, the scan and prediction.d_min")
         return table

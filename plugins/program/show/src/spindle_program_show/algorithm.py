@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.contracts.import_params import Tolerances, tolerances_of
-from spindle.errors import ParameterError
+from spindle.errors import ParameterError, PluginError
 from spindle.params import Bool, Int, Params, UnrecordedParams
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
+    from spindle.report import Table
 
 
 class Show(Program):
@@ -66,7 +67,8 @@ class Show(Program):
 
             for index, experiment in enumerate(experiments):
                 name = image_format(experiment) if index >= known else ""
-                text = describe_experiment(experiment, params.show_scan_varying, name)
+                profile = _profile_table(experiment.profile, context)
+                text = describe_experiment(experiment, params.show_scan_varying, name, profile)
                 context.log.info("Experiment %d:\n%s\n", index, text)
             if params.show_shared_models:
                 context.table(shared_models(experiments))
@@ -95,6 +97,16 @@ class Show(Program):
         if inputs.reflections:
             summary["n_reflections"] = [len(t) for t in inputs.reflections]
         return ProgramResult(experiments=None, summary=summary)
+
+
+def _profile_table(model: dict[str, Any] | None, context: RunContext) -> Table | None:
+    """What the plugin of a profile model says of it; None where it is not here."""
+    if not model or not isinstance(model.get("__id__"), str):
+        return None
+    try:
+        return context.algorithm("profile", model["__id__"]).describe_model(model=model).table
+    except PluginError:
+        return None
 
 
 _INTENSITIES = (

@@ -24,8 +24,10 @@ def _vector(values: Any) -> str:
     return "{" + ",".join(f"{v + 0.0:.6g}" for v in np.ravel(values)) + "}"
 
 
-def describe_experiment(experiment: Experiment, show_scan_varying: bool, image_format: str = "") -> str:
-    """All models of an experiment, line by line."""
+def describe_experiment(
+    experiment: Experiment, show_scan_varying: bool, image_format: str = "", profile: Table | None = None
+) -> str:
+    """All models of an experiment, line by line; the profile model as its plugin tells of it, or key by key."""
     lines = [f"Experiment identifier: {experiment.identifier}"]
     if image_format:
         lines.append(f"Image format: {image_format}")
@@ -51,7 +53,7 @@ def describe_experiment(experiment: Experiment, show_scan_varying: bool, image_f
     if experiment.crystal is not None:
         lines += _crystal(experiment.crystal, show_scan_varying)
     if experiment.profile is not None:
-        lines += _profile(experiment.profile)
+        lines += _profile(experiment.profile, profile)
     if experiment.scaling_model is not None:
         lines += _scaling_model(experiment.scaling_model)
     return "\n".join(lines)
@@ -243,19 +245,10 @@ def _crystal(crystal: Crystal, show_scan_varying: bool) -> list[str]:
     return [*lines, ""]
 
 
-def _profile(profile: dict[str, Any]) -> list[str]:
+def _profile(profile: dict[str, Any], table: Table | None) -> list[str]:
     lines = ["Profile model:", f"    type: {profile.get('__id__', 'unknown')}"]
-    n_sigma = float(profile.get("n_sigma", 3.0))
-    for name, label in (("sigma_b", "delta_b (sigma_b)"), ("sigma_m", "delta_m (sigma_m)")):
-        if name in profile:
-            values = np.atleast_1d(np.asarray(profile[name], dtype=np.float64))
-            mean = float(values.mean())
-            spread = (
-                f", from {values.min():.6f} to {values.max():.6f} over {values.size} points" if values.size > 1 else ""
-            )
-            lines.append(f"    {label}: {n_sigma * mean:.6f} ({mean:.6f}){spread}")
-    lines += [f"    {k}: {v}" for k, v in profile.items() if k not in ("__id__", "n_sigma", "sigma_b", "sigma_m")]
-    return [*lines, ""]
+    rows = [[k, v] for k, v in profile.items() if k != "__id__"] if table is None else table.rows
+    return [*lines, *(f"    {name}: {value}" for name, value in rows), ""]
 
 
 def _scaling_model(model: dict[str, Any]) -> list[str]:
