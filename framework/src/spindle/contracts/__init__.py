@@ -2,7 +2,18 @@
 
 One module per slot holds a pluggy hook specification and the dataclasses that go in and come out. A plugin is a class
 derived from `Algorithm` (or `Program`) whose methods are marked with `hookimpl`. An implementation may take fewer
-arguments than the specification names, so a contract can grow without breaking anybody.
+arguments than the specification names, so a contract can grow without breaking anybody. What a specification may say beside its hooks:
+
+checks
+    Hook name to the function that looks at what comes back; see `spindle.contracts.checking`.
+optional
+    Names of hooks that a plugin may leave out.
+defaults
+    Hook name to the function that answers instead of a hook that was left out.
+added
+    Hook name to the values of arguments that a caller may leave out, because they came later than the hook.
+changed
+    Names of arguments that an implementation may write to.
 """
 
 from __future__ import annotations

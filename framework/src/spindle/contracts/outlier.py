@@ -29,9 +29,12 @@ class OutlierSpec:
     """Hooks of the ``outlier`` slot."""
 
     checks: ClassVar[Checks] = {"find_outliers": check_outliers}
+    added: ClassVar[dict[str, dict[str, Any]]] = {"find_outliers": {"leniency": 1.0}}
 
     @hookspec(firstresult=True)
-    def find_outliers(self, residuals: np.ndarray, names: Sequence[str], pixel_size: np.ndarray) -> np.ndarray:
+    def find_outliers(
+        self, residuals: np.ndarray, names: Sequence[str], pixel_size: np.ndarray, leniency: float
+    ) -> np.ndarray:
         """Tell outliers from the bulk of one group of reflections.
 
         Parameters
@@ -42,6 +45,9 @@ class OutlierSpec:
             ``x_resid``, ``y_resid`` and perhaps ``phi_resid``.
         pixel_size : (2,) float64, mm
             Pixel size of the group's first panel.
+        leniency : float
+            How much wider than usual the bulk may be: 1, or 2 where the models are rough. Methods that learn the width of the bulk
+            may leave it out.
 
         Returns
         -------

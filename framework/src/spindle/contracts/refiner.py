@@ -8,7 +8,7 @@ arguments.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from .refinement_params import RefinementParams
 
-__all__ = ["RefinementError", "RefinementResult", "RefinementStep", "RefinerSpec"]
+__all__ = ["Purpose", "RefinementError", "RefinementResult", "RefinementStep", "RefinerSpec"]
+
+
+Purpose = Literal["candidate", "indexing", "refinement"]
 
 
 class RefinementError(UserError):
@@ -127,10 +130,16 @@ class RefinerSpec:
     """Hooks of the ``refiner`` slot."""
 
     checks: ClassVar[Checks] = {"refine": check_refinement}
+    added: ClassVar[dict[str, dict[str, Any]]] = {"refine": {"purpose": "refinement"}}
 
     @hookspec(firstresult=True)
     def refine(
-        self, experiments: Experiments, reflections: ReflectionTable, settings: RefinementParams, scan_varying: bool
+        self,
+        experiments: Experiments,
+        reflections: ReflectionTable,
+        settings: RefinementParams,
+        scan_varying: bool,
+        purpose: Purpose,
     ) -> RefinementResult:
         """Refine models against observed centroids.
 
@@ -145,6 +154,10 @@ class RefinerSpec:
             The scope ``refinement.*``. Parameters of the refiner's own are in ``self.params``.
         scan_varying : bool
             Let models vary with the scan in this macrocycle; `settings` says which and how.
+        purpose : "candidate", "indexing" or "refinement"
+            What the models are for. Those of a candidate cell are rough and are refined to be compared with other candidates: few
+            spots are outliers, and it is done very often. Those of indexing are still to be refined. Defaults that depend on it are
+            the refiner's own.
 
         Returns
         -------

@@ -77,7 +77,7 @@ class _HookCall:
             n: p.default
             for n, p in inspect.signature(function).parameters.items()
             if p.default is not inspect.Parameter.empty
-        }
+        } | getattr(spec, "added", {}).get(self.name, {})
         self.is_first = bool(function.spindle_spec.get("firstresult"))
         self.__doc__ = function.__doc__
 

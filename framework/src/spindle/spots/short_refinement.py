@@ -45,23 +45,20 @@ class Refinement:
         settings.parameterisation.auto_reduction.action = "fix"
         settings.reflections.reflections_per_degree = CANDIDATE_DENSITY
         settings.reflections.outlier.separate_blocks = False
-        tukey = settings.reflections.outlier.__dict__.get("tukey")
-        if tukey is not None and tukey.iqr_multiplier is not None:
-            tukey.iqr_multiplier *= 2
         return settings
 
     def refine(self, experiments: Experiments, reflections: ReflectionTable) -> RefinementResult:
         """One static refinement."""
         settings = for_few_reflections(self.settings, reflections["id"], len(experiments))
         return self.refiner.refine(
-            experiments=experiments, reflections=reflections, settings=settings, scan_varying=False
+            experiments=experiments, reflections=reflections, settings=settings, scan_varying=False, purpose="indexing"
         )
 
     def refine_candidate(self, experiments: Experiments, reflections: ReflectionTable) -> RefinementResult:
         """A few steps; give it as many reflections as a candidate deserves (`thin`)."""
         settings = for_few_reflections(self.candidate_settings, reflections["id"], len(experiments))
         return self.refiner.refine(
-            experiments=experiments, reflections=reflections, settings=settings, scan_varying=False
+            experiments=experiments, reflections=reflections, settings=settings, scan_varying=False, purpose="candidate"
         )
 
 

@@ -30,7 +30,7 @@ def test_fence_is_a_multiple_of_the_interquartile_range() -> None:
     expected = (residuals[:, 0] < low[0] - 1.5 * (high[0] - low[0])) | (
         residuals[:, 0] > high[0] + 1.5 * (high[0] - low[0])
     )
-    assert np.array_equal(TukeyOutlier().find_outliers(residuals), expected)
+    assert np.array_equal(TukeyOutlier().find_outliers(residuals, 1.0), expected)
 
 
 def test_multiplier_widens_the_fence() -> None:
@@ -38,5 +38,11 @@ def test_multiplier_widens_the_fence() -> None:
     wide = TukeyOutlier.Params()
     wide.iqr_multiplier = 3.0
     # Normal data: P(|x| > 2.698) = 0.70 % and P(|x| > 4.72) = 2e-6 per column.
-    assert TukeyOutlier().find_outliers(residuals).mean() == pytest.approx(0.014, abs=0.006)
-    assert TukeyOutlier(wide).find_outliers(residuals).sum() <= 1
+    assert TukeyOutlier().find_outliers(residuals, 1.0).mean() == pytest.approx(0.014, abs=0.006)
+    assert TukeyOutlier(wide).find_outliers(residuals, 1.0).sum() <= 1
+
+
+def test_leniency_widens_the_fences():
+    residuals = np.array([[0.0], [1.0], [2.0], [3.0], [4.0], [9.0]])  # hinges 1 and 4: fences at 8.5 and 13
+    assert TukeyOutlier().find_outliers(residuals, 1.0).tolist() == [False] * 5 + [True]
+    assert not TukeyOutlier().find_outliers(residuals, 2.0).any()

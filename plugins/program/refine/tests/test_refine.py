@@ -27,7 +27,9 @@ from spindle.testing.refiner import disturbed, plain_settings, rotation_experime
 def refine(experiments: Any, table: ReflectionTable, scan_varying: bool = False, **changes: Any) -> RefinementResult:
     if isinstance(experiments, Experiment):
         experiments = Experiments([experiments])
-    return CentroidRefiner(None, make_context()).refine(experiments, table, plain_settings(**changes), scan_varying)
+    return CentroidRefiner(None, make_context()).refine(
+        experiments, table, plain_settings(**changes), scan_varying, "refinement"
+    )
 
 
 def noisy(table: ReflectionTable, sigma_px: float = 0.1, sigma_z: float = 0.1, seed: int = 0) -> ReflectionTable:
@@ -253,13 +255,13 @@ def test_constraints_share_parameters() -> None:
     constraint = type(scope._scopes["constraints"])()
     constraint.parameter = "G"
     scope.constraints = [constraint]
-    result = CentroidRefiner(None, make_context()).refine(experiments, table, settings, False)
+    result = CentroidRefiner(None, make_context()).refine(experiments, table, settings, False, "refinement")
     a, b = (e.crystal.cell for e in result.experiments)
     assert a == pytest.approx(b)
     assert not any(n.startswith("Crystal2G") for n in result.parameter_names)
     constraint.parameter = "Nonsense"
     with pytest.raises(RefinementError, match="ties nothing"):
-        CentroidRefiner(None, make_context()).refine(experiments, table, settings, False)
+        CentroidRefiner(None, make_context()).refine(experiments, table, settings, False, "refinement")
 
 
 @pytest.mark.parametrize("target", ["mean", "low_memory_mean", "median"])
@@ -271,7 +273,7 @@ def test_group_restraints_pull_cells_together(target: str) -> None:
     tie.sigmas = (1e-4,) * 3 + (0.0,) * 3
     tie.target = target
     scope.tie_to_group = [tie]
-    result = CentroidRefiner(None, make_context()).refine(experiments, table, settings, False)
+    result = CentroidRefiner(None, make_context()).refine(experiments, table, settings, False, "refinement")
     cells = np.array([e.crystal.cell for e in result.experiments])
     assert np.abs(np.diff(cells, axis=0)).max() < 0.02  # 0.4 angstrom apart without
 
@@ -284,7 +286,7 @@ def test_target_restraint_pulls_the_cell() -> None:
     tie.values, tie.sigmas = (58.2, 58.2, 41.1, 90.0, 90.0, 90.0), (1e-5,) * 3 + (0.0,) * 3
     scope.tie_to_target = [tie]
     result = CentroidRefiner(None, make_context()).refine(
-        Experiments([truth]), noisy(spots_of(truth, 4.0)), settings, False
+        Experiments([truth]), noisy(spots_of(truth, 4.0)), settings, False, "refinement"
     )
     assert result.experiments[0].crystal.cell[:3] == pytest.approx([58.2, 58.2, 41.1], abs=1e-3)
 

@@ -34,11 +34,12 @@ class TukeyOutlier(Algorithm):
         )
 
     @hookimpl
-    def find_outliers(self, residuals: np.ndarray) -> np.ndarray:
+    def find_outliers(self, residuals: np.ndarray, leniency: float) -> np.ndarray:
         """Outliers in any column; see `spindle.contracts.outlier.OutlierSpec.find_outliers`."""
         if len(residuals) == 0:
             return np.zeros(0, dtype=bool)
         low, high = hinges(residuals)
         # Residuals that are alike but for rounding have quartiles that coincide: rounding makes no outlier.
-        margin = self.params.iqr_multiplier * (high - low) + ROUNDING * np.maximum(np.abs(low), np.abs(high))
+        fence = leniency * self.params.iqr_multiplier * (high - low)
+        margin = fence + ROUNDING * np.maximum(np.abs(low), np.abs(high))
         return np.asarray(((residuals < low - margin) | (residuals > high + margin)).any(axis=1))

@@ -112,7 +112,13 @@ class Refine(Program):
             context.check_cancelled()
             if varying:
                 context.log.info("Scan-varying refinement")
-            result = refiner.refine(experiments=experiments, reflections=table, settings=settings, scan_varying=varying)
+            result = refiner.refine(
+                experiments=experiments,
+                reflections=table,
+                settings=settings,
+                scan_varying=varying,
+                purpose="refinement",
+            )
             for shown in result.tables:
                 context.table(shown)
             context.log.info("%s", result.reason)

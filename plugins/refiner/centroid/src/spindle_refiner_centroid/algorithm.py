@@ -6,7 +6,7 @@ from typing import Any
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.refinement_params import RefinementParams
-from spindle.contracts.refiner import RefinementError, RefinementResult
+from spindle.contracts.refiner import Purpose, RefinementError, RefinementResult
 from spindle.models import Experiments
 from spindle.table import ReflectionTable
 
@@ -18,10 +18,17 @@ class CentroidRefiner(Algorithm):
 
     @hookimpl
     def refine(
-        self, experiments: Experiments, reflections: ReflectionTable, settings: RefinementParams, scan_varying: bool
+        self,
+        experiments: Experiments,
+        reflections: ReflectionTable,
+        settings: RefinementParams,
+        scan_varying: bool,
+        purpose: Purpose,
     ) -> RefinementResult:
         """Refine; see `spindle.contracts.refiner.RefinerSpec.refine`."""
-        return Macrocycle(self._outlier_algorithm, experiments, reflections, settings, bool(scan_varying)).run()
+        return Macrocycle(
+            self._outlier_algorithm, experiments, reflections, settings, bool(scan_varying), purpose
+        ).run()
 
     def _outlier_algorithm(self, name: str, params: Any) -> Any:
         """The plugin of the slot ``outlier``, made once: refinement is called very often while indexing."""

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts.refinement_params import IndexingRefinementParams
-from spindle.contracts.refiner import RefinementError, RefinementResult
+from spindle.contracts.refiner import Purpose, RefinementError, RefinementResult
 from spindle.execution.executor import available_cores
 from spindle.models import Experiments
 from spindle.params import Auto
@@ -34,6 +33,8 @@ log = logging.getLogger(__name__)
 DEPTH_TOLERANCE_MM = 2e-5
 DEPTH_ROUNDS = 3
 NARROWEST_DEG = 4.5
+# How much wider the bulk of the residuals may be while candidate cells are compared.
+LENIENCY = 2.0
 
 
 class Macrocycle:
@@ -46,9 +47,10 @@ class Macrocycle:
         table: ReflectionTable,
         settings: Any,
         scan_varying: bool,
+        purpose: Purpose,
     ) -> None:
         self.outlier_algorithm, self.experiments, self.table = outlier_algorithm, experiments, table
-        self.settings, self.scan_varying = settings, scan_varying
+        self.settings, self.scan_varying, self.purpose = settings, scan_varying, purpose
         self.stills = self._kind()
         if self.stills and scan_varying:
             raise RefinementError(
@@ -114,16 +116,16 @@ class Macrocycle:
         scope = self.settings.reflections.outlier
         name = scope.algorithm
         if name is Auto:
-            indexing = isinstance(self.settings, IndexingRefinementParams)
-            name = "sauter_poon" if self.stills else "tukey" if indexing else "mcd"
+            name = "sauter_poon" if self.stills else "mcd" if self.purpose == "refinement" else "tukey"
         if name is None or name == "null":
             return np.zeros(len(observations), dtype=bool)
         algorithm = self.outlier_algorithm(name, getattr(scope, name, None))
         groups = outlier_groups(self.experiments, observations, scope, self.stills, self.block_deg)
         threads = available_cores() if scope.nproc is Auto else scope.nproc or 1
         outliers, small = find_outliers(
-            algorithm, self.experiments, observations, residuals, groups, scope, self.stills, threads
-        )
+            algorithm, self.experiments, observations, residuals, groups, scope, self.stills, threads,
+            LENIENCY if self.purpose == "candidate" else 1.0,
+        )  # fmt: skip
         log.info("Detecting centroid outliers using the %s algorithm", name)
         if small:
             log.info(

@@ -74,6 +74,7 @@ def find_outliers(
     scope: Any,
     stills: bool,
     n_threads: int,
+    leniency: float,
 ) -> tuple[np.ndarray, int]:
     """(n,) bool: outliers by the chosen algorithm; and the number of groups rejected because they are too small."""
     names = ["x_resid", "y_resid"] if stills else ["x_resid", "y_resid", "phi_resid"]
@@ -86,7 +87,9 @@ def find_outliers(
         first = group[0]
         size = experiments[int(observations.experiment[first])].detector[int(observations.panel[first])].pixel_size
         return np.asarray(
-            algorithm.find_outliers(residuals=np.ascontiguousarray(data[group]), names=names, pixel_size=size)
+            algorithm.find_outliers(
+                residuals=np.ascontiguousarray(data[group]), names=names, pixel_size=size, leniency=leniency
+            )
         )
 
     large = [g for g in groups if len(g) >= max(fewest, 1)]
