@@ -7,16 +7,18 @@ import multiprocessing
 import pickle
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.format import ImageReader
+from spindle.contracts.indexing import CrystalCandidate, IndexingError
 from spindle.contracts.profile import ForegroundMasks, ProfileFit, ProfileFitter, ProfileSummary
 from spindle.errors import Cancelled
 from spindle.execution import run_item
 from spindle.geometry import predict_static
-from spindle.params import Bool, Float, Params, Str
+from spindle.params import Bool, Float, Floats, Params, Str
 from spindle.report import Table
 from spindle.table import ReflectionTable
 
@@ -232,3 +234,30 @@ class ForgetsToReturn(Algorithm):
     @hookimpl(wrapper=True)
     def find_strong(self):
         yield
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many points fall near those of a lattice."""
+
+    rlp: np.ndarray
+
+    def __call__(self, A):
+        fraction = self.rlp @ np.linalg.inv(A).T
+        return float(np.mean(np.abs(fraction - np.rint(fraction)).max(axis=1) < 0.2))
+
+
+class Remembers(Algorithm):
+    """Crystals that somebody has noted down, those first that most of the spots agree with."""
+
+    class Params(Params):
+        A = Floats(None, help="Setting matrices, nine numbers each.")
+
+    @hookimpl
+    def find_crystals(self, sweeps, spots, executor):
+        if self.params.A is None:
+            raise IndexingError("remembers: give the crystals with A=")
+        noted = list(np.array(self.params.A).reshape(-1, 3, 3))
+        found = executor.map(Score(spots["rlp"]), noted)
+        candidates = [CrystalCandidate(A, score) for A, score in zip(noted, found, strict=True)]
+        return sorted(candidates, key=lambda c: -c.weight)

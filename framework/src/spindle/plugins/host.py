@@ -30,12 +30,25 @@ class Handle:
     the specification has a default for answers with that. All other attributes are the plugin's own.
     """
 
-    def __init__(self, plugin: Any, slot: str, name: str, callers: dict[str, Any], guard: Guard | None = None) -> None:
+    def __init__(
+        self,
+        plugin: Any,
+        slot: str,
+        name: str,
+        callers: dict[str, Any],
+        guard: Guard | None = None,
+        own: frozenset[str] = frozenset(),
+    ) -> None:
         self.__dict__.update(callers)
+        self._own = own
         self.plugin = plugin
         self.slot = slot
         self.name = name
         self._guard = guard or Guard(Owner(f"{slot} {name!r}", source_of(plugin)))
+
+    def implements(self, hook: str) -> bool:
+        """Whether the plugin has a hook of its own; a default of the specification is not one."""
+        return hook in self._own
 
     def broken(self, hook: str, fault: str) -> PluginError:
         """The error of the plugin when it breaks its contract in a way that shows only later."""
@@ -222,7 +235,7 @@ class PluginHost:
                 callers[hook] = _HookCall(caller, function, spec, guard)
             elif hook in defaults:
                 callers[hook] = _HookCall(defaults[hook], function, spec, guard)
-        return Handle(plugin, slot, name, callers, guard)
+        return Handle(plugin, slot, name, callers, guard, frozenset(implemented))
 
     def guard(self, slot: str, name: str, plugin: Any) -> Guard:
         """Return what watches the calls of a plugin."""

@@ -155,6 +155,8 @@ def check_class(info: PluginInfo, plugin: Any) -> None:
         ) from error
     implemented = {caller.name for caller in manager.get_hookcallers(plugin) or ()}
     missing = [name for name in mandatory_hooks(spec) if name not in implemented]
+    if not implemented and info.slot != "observer":
+        missing = [" or ".join(hooks_of(spec))]
     if missing:
         raise IncompatiblePlugin(
             f"{title(info)} does not implement {', '.join(missing)} of the slot {info.slot!r}: mark the method of "

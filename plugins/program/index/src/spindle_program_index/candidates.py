@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from spindle.contracts.indexing import CrystalCandidate
 from spindle.symmetry import niggli_reduce
 
 #: Candidates are made in blocks of this many triples.
@@ -41,6 +42,13 @@ def candidate_bases(
         triples = triples[:max_combinations]
     for start in range(0, len(triples), BLOCK):
         yield from _reduced(vectors[triples[start : start + BLOCK]], min_angle_deg)
+
+
+def bases_of(candidates: Sequence[CrystalCandidate]) -> Iterator[np.ndarray]:
+    """Reduced bases of crystals that a method has found, in its order; rows as in `candidate_bases`."""
+    for candidate in candidates:
+        basis = np.linalg.inv(candidate.A)
+        yield niggli_reduce(basis * np.sign(np.linalg.det(basis)))[0]
 
 
 def _reduced(bases: np.ndarray, min_angle_deg: float) -> Sequence[np.ndarray]:

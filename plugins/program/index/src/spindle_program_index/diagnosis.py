@@ -73,6 +73,6 @@ def _vectors(
         max_cell = estimate_max_cell(table, params.indexing.max_cell_estimation)
         search = LatticeSearch(params, None, context, None, max_cell)  # type: ignore[arg-type]
         with quiet():
-            return table, search.basis_vectors(table["rlp"]).vectors
+            return table, search.vectors(sweeps, table)
     except UserError:
         return None

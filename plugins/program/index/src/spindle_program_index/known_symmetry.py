@@ -8,6 +8,7 @@ from typing import Any
 import gemmi
 import numpy as np
 
+from spindle.contracts.indexing import KnownLattice
 from spindle.errors import ParameterError
 from spindle.models import Crystal
 from spindle.symmetry import (
@@ -89,6 +90,10 @@ class KnownSymmetry:
             return None
         primitive = primitive_operator(self.group).matrix @ orthogonalisation(self.cell).T
         return cell_parameters(niggli_reduce(primitive)[0])
+
+    def as_contract(self) -> KnownLattice:
+        """What indexing methods are told."""
+        return KnownLattice(self.group.hall if self.group_is_given else None, self.cell, self.reduced_cell)
 
     @property
     def volume(self) -> float | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from spindle.contracts.indexing import BasisVectors
+from spindle.contracts.indexing import BasisVectors, CrystalCandidate
 from spindle.contracts.refiner import RefinementError
 from spindle.execution import Executor
 from spindle.models import Crystal, Experiments
@@ -17,7 +17,7 @@ from spindle.spots.short_refinement import Refinement, quiet, thin
 from spindle.table import Flag, ReflectionTable
 
 from .assignment import assign
-from .candidates import candidate_bases
+from .candidates import bases_of, candidate_bases
 from .known_symmetry import KnownSymmetry
 from .non_primitive import smaller_cell
 from .orientation import misorientation_deg
@@ -94,9 +94,9 @@ class LatticeSearch:
         d_min_start = self.params.refinement_protocol.d_min_start
         if d_min_start is not None:
             free &= d >= d_min_start
-        found = self.basis_vectors(table["rlp"][free])
-        d_min = d_min_start if d_min_start is not None else found.d_min
-        solutions = self._solutions(sweeps, table, free & (d > d_min), found.vectors, existing)
+        bases, limit = self._bases(sweeps, table, free)
+        d_min = d_min_start if d_min_start is not None else limit
+        solutions = self._solutions(sweeps, table, free & (d > d_min), bases, existing)
         if not solutions:
             return None
         volume = None if self.known is None else self.known.volume
@@ -104,9 +104,41 @@ class LatticeSearch:
         self.context.table(listing)
         return (Crystal(A=best.A) if self.known is None else self.known.crystal(best.A)), d_min
 
-    def basis_vectors(self, rlp: np.ndarray) -> BasisVectors:
-        """Vectors by the chosen method, optimised if asked for."""
+    def _bases(
+        self, sweeps: Experiments, table: ReflectionTable, free: np.ndarray
+    ) -> tuple[Iterable[np.ndarray], float]:
+        """Candidate cells by the chosen method, most trustworthy first, and the resolution of the spots it took."""
         method = self.context.algorithm("indexing", self.params.method)
+        if not method.implements("find_crystals"):
+            found = self.basis_vectors(method, table["rlp"][free])
+            combinations = self.params.basis_vector_combinations.max_combinations
+            return candidate_bases(found.vectors, combinations), found.d_min
+        candidates = self.crystals(method, sweeps, table, free)
+        finest = 1 / float(np.linalg.norm(table["rlp"][free], axis=1).max(initial=1e-9)) * (1 - 1e-6)
+        return bases_of(candidates), min((finest if c.d_min is None else c.d_min for c in candidates), default=finest)
+
+    def vectors(self, sweeps: Experiments, table: ReflectionTable) -> np.ndarray:
+        """(m, 3) float64, angstrom: lattice vectors by the chosen method, from all spots."""
+        method = self.context.algorithm("indexing", self.params.method)
+        if not method.implements("find_crystals"):
+            return self.basis_vectors(method, table["rlp"]).vectors
+        found = list(bases_of(self.crystals(method, sweeps, table, np.ones(len(table), np.bool_))))
+        return np.concatenate([np.zeros((0, 3)), *found])
+
+    def crystals(
+        self, method: Any, sweeps: Experiments, table: ReflectionTable, free: np.ndarray
+    ) -> list[CrystalCandidate]:
+        """Crystals by a method that finds them, from the spots `free`."""
+        spots = table.without(*[name for name in table if name not in _NEEDED]).select(free)
+        candidates: list[CrystalCandidate] = method.find_crystals(
+            sweeps=sweeps, spots=spots, known=None if self.known is None else self.known.as_contract(),
+            executor=self._executor(),
+        )  # fmt: skip
+        self.context.log.info("%s found %d candidate crystals", self.params.method, len(candidates))
+        return candidates
+
+    def basis_vectors(self, method: Any, rlp: np.ndarray) -> BasisVectors:
+        """Vectors by a method that finds them, optimised if asked for."""
         target = None if self.known is None else self.known.reduced_cell
         found = method.find_basis_vectors(
             rlp=np.ascontiguousarray(rlp), min_cell=float(self.params.min_cell or 0.0), max_cell=self.max_cell,
@@ -122,7 +154,7 @@ class LatticeSearch:
         sweeps: Experiments,
         table: ReflectionTable,
         rows: np.ndarray,
-        vectors: np.ndarray,
+        bases: Iterable[np.ndarray],
         existing: Sequence[Crystal],
     ) -> list[Solution]:
         """Candidates that could be indexed and refined, at most ``max_refine``."""
@@ -138,9 +170,7 @@ class LatticeSearch:
         solutions: list[Solution] = []
         n_tried, n_poor = 0, 0
         with quiet(), self.context.progress("Trying candidate cells", wanted) as progress:
-            for solution, error in self._executor().map(
-                evaluate, candidate_bases(vectors, combinations.max_combinations)
-            ):
+            for solution, error in self._executor().map(evaluate, bases):
                 self.context.check_cancelled()
                 self.last_error = error or self.last_error
                 n_tried += 1
