@@ -110,7 +110,7 @@ def slots_page() -> str:
         " `import` names the module in which the types of a slot are."
     ]
     told: set[str] = set()
-    for slot in sorted(set(SLOTS) & {*registry().slots, "observer"}):
+    for slot in sorted(SLOTS):
         spec = spec_of(slot)
         if spec is None:
             continue
