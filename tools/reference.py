@@ -35,10 +35,10 @@ HOST_MODULES = [
 
 
 def parameter_table(params: Params, prefix: str = "", without: tuple[str, ...] = ()) -> str:
-    """Return a Markdown table of all leaves; scopes that begin with ``without`` are left out."""
+    """Return a Markdown table of the leaves that are heeded; scopes that begin with ``without`` are left out."""
     rows = []
     for entry in walk(params, prefix, templates=True):
-        if entry.path.startswith(without):
+        if entry.path.startswith(without) or entry.unavailable:
             continue
         units = f", {entry.leaf.units}" if entry.leaf.units else ""
         again = ", may be repeated" if entry.leaf.multiple else ""
@@ -197,6 +197,30 @@ def parameters_page() -> str:
     return f"# Index of parameters\n\n{NOTE}{about}\n\n" + table(["parameter", "defined in", "of"], rows) + "\n"
 
 
+def unavailable_page() -> str:
+    """Return the page of what parameter files may hold at its default only, and why."""
+    rows = []
+    for info in sorted(registry().infos, key=lambda i: (i.slot != "program", i.slot, i.name.lower())):
+        params = params_of(info)
+        scope = getattr(registry().load(info.slot, info.name), "scope", None) or info.name
+        others = scopes_of_others(params)
+        for entry in walk(params, "" if info.slot == "program" else f"{scope}.", templates=True):
+            if entry.path.startswith(others):
+                continue
+            refused = {f"`{value}`": why for value, why in entry.leaf.unavailable_values.items()}
+            if entry.unavailable:
+                refused = {f"all but `{entry.leaf.render(entry.default)}`": entry.unavailable}
+            rows += [[f"{info.slot} `{info.name}`", f"`{entry.path}`", v, why] for v, why in refused.items()]
+    about = (
+        "Names of the field's usual set that parameter files may hold; the values listed here are errors that say why."
+    )
+    return (
+        f"# Parameters that are not available\n\n{NOTE}{about}\n\n"
+        + table(["plugin", "parameter", "refused", "why"], rows)
+        + "\n"
+    )
+
+
 def library_modules() -> list[str]:
     """Return the libraries and their modules, each library before what is in it."""
     found = []
@@ -220,6 +244,7 @@ def pages() -> dict[str, str]:
         "plugins.md": plugins_page(),
         "slots.md": slots_page(),
         "parameters.md": parameters_page(),
+        "unavailable.md": unavailable_page(),
         "models.md": modules_page("Models", "The frozen values that describe an experiment.", ["spindle.models"]),
         "tables.md": table_page(),
         "geometry.md": modules_page("Geometry and symmetry", GEOMETRY, ["spindle.geometry", "spindle.symmetry"]),

@@ -28,8 +28,10 @@ ROOT = Path(__file__).parent.parent.parent
 #: (slot, name, path) of parameters that the search does not see being read, and where they are.
 EXCEPTIONS = {
     ("program", "index", "indexing.index_assignment.method"): "assignment.py is given the scope",
+    ("program", "index", "indexing.stills.indexer"): "what is left to choose from is the same",
     ("program", "index", "refinement.algorithm"): "refinement.py is given the scope",
     ("program", "index", "refinement.reflections.outlier.block_width"): "the refiner's outliers.py is given the scope",
+    ("program", "integrate", "integration.integrator"): "what is left to choose from is the same",
     ("program", "integrate", "significance_filter.d_min"): "filters.py is given the scope",
     ("program", "refine", "refinement.reflections.outlier.block_width"): "the refiner's outliers.py is given the scope",
 }
@@ -130,8 +132,11 @@ def unread(cls: type[Params], packages: set[str]) -> list[str]:
     for _, leaf, _ in found:
         if isinstance(leaf, Plugin):
             packages = packages | {_package(i) for i in first_party() if i.slot == leaf.slot}
+    refused = {e.path for e in walk(cls(), templates=True) if e.unavailable}
     missing = []
     for path, leaf, declared in found:
+        if ".".join(public_name(p) for p in path) in refused:
+            continue  # the host refuses it, with the reason
         if isinstance(leaf, Choice) and not isinstance(leaf, Plugin) and len(leaf.choices()) == 1:
             continue  # there is nothing to choose
         if _belongs_to_the_host(path):

@@ -146,6 +146,9 @@ def _describe(entry: Entry) -> list[str]:
         facts.append(entry.leaf.units)
     if entry.leaf.multiple:
         facts.append("may be repeated")
+    if entry.unavailable:
+        facts.append(f"only the default; not available: {entry.unavailable}")
+    facts += [f"{value} is not available: {why}" for value, why in entry.leaf.unavailable_values.items()]
     text = f"{entry.leaf.help} ({'; '.join(facts)})".strip()
     return _wrapped(text)
 

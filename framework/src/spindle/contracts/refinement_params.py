@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from spindle.params import Auto, Bool, Choice, Float, Floats, Int, Ints, Params, PathParam, Plugin, Str, Strings
 
+from .varying_models import OF_VARYING_MODELS
+
 __all__ = ["IndexingRefinementParams", "RefinementParams"]
 
 
@@ -367,10 +369,21 @@ class RefinementParams(Params):
 class IndexingRefinementParams(RefinementParams):
     """Refinement of the models while indexing."""
 
-    class parameterisation(RefinementParams.parameterisation):
+    class parameterisation(
+        RefinementParams.parameterisation,
+        unavailable=dict.fromkeys(
+            OF_VARYING_MODELS,
+            "it acts on models that vary with the scan, and index keeps them constant; give it to spindle refine",
+        ),
+    ):
         """Which models are refined and how they are expressed by parameters."""
 
-        scan_varying = Bool(False, auto=True, help="Let models vary smoothly with the scan; not done while indexing.")
+        scan_varying = Bool(
+            False,
+            auto=True,
+            unavailable={True: "models vary with the scan only in spindle refine, after indexing"},
+            help="Let models vary smoothly with the scan; not done while indexing.",
+        )
 
     class reflections(RefinementParams.reflections):
         """Which reflections take part, and with which weights."""

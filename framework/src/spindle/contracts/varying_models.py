@@ -5,10 +5,10 @@ from __future__ import annotations
 from spindle.params import Params, walk
 from spindle.params.tree import Entry
 
-__all__ = ["changed_for_varying_models"]
+__all__ = ["OF_VARYING_MODELS", "changed_for_varying_models"]
 
 #: Ends of the names of parameters of the scope ``parameterisation`` that act only on models which vary with the scan.
-_OF_VARYING_MODELS = (
+OF_VARYING_MODELS = (
     "compose_model_per",
     "parameterisation.block_width",
     "set_scan_varying_errors",
@@ -33,4 +33,4 @@ def changed_for_varying_models(refinement: Params) -> list[Entry]:
         Their paths begin with ``refinement.``.
     """
     entries = walk(refinement.parameterisation, "refinement.parameterisation.")
-    return [e for e in entries if e.path.endswith(_OF_VARYING_MODELS) and e.is_modified]
+    return [e for e in entries if e.path.endswith(OF_VARYING_MODELS) and e.is_modified]

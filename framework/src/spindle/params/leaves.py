@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,9 @@ class Leaf(traitlets.TraitType[Any, Any]):
         The value is a list; a parameter given again adds an element.
     qualified : bool
         The name counts only together with that of its scope: the space group of ice is ``ice_rings.space_group``.
+    unavailable : str or mapping of value to str
+        Why nothing heeds the parameter yet, or some of its values: the host refuses all values but the default, or those
+        values, with these words. The help shows a parameter without any other value from ``-hhh`` on.
     """
 
     kind = "value"
@@ -85,9 +88,12 @@ class Leaf(traitlets.TraitType[Any, Any]):
         auto: bool | None = None,
         multiple: bool = False,
         qualified: bool = False,
+        unavailable: str | Mapping[Any, str] = "",
     ) -> None:
         self.level = level
         self.qualified = qualified
+        self.unavailable = unavailable if isinstance(unavailable, str) else ""
+        self.unavailable_values = {} if isinstance(unavailable, str) else dict(unavailable)
         self.units = units
         self.multiple = multiple
         self.allows_none = (default is None and not multiple) if none is None else none

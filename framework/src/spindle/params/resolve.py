@@ -7,7 +7,8 @@ dotted suffixes of them; whatever else is an error that names the candidates.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from spindle.errors import ParameterError, PluginError
@@ -17,7 +18,7 @@ from .leaves import Auto, Leaf
 from .multiple_scopes import MultipleScopes
 from .short_names import short_names_of, spell_out
 from .structured import Plugin
-from .text import Assignment
+from .text import Assignment, block_numbers
 from .tree import Entry, Params, ScopeOf, attach, fields_of, public_name, scopes_of, walk
 
 Loader = Callable[[str, str, str], type]
@@ -65,12 +66,34 @@ def make(cls: type[Params], /, **values: Any) -> Params:
     return build(cls, [Assignment(k.replace("__", "."), v, "call") for k, v in values.items()])
 
 
+def check_available(params: Params, sources: Mapping[str, str] | None = None) -> None:
+    """Raise when a parameter has a value that nothing heeds; see `Leaf`.
+
+    Parameters
+    ----------
+    params : Params
+    sources : mapping of dotted name to str
+        Who gave the values.
+
+    Raises
+    ------
+    ParameterError
+        Names the parameter, its value, the reason and what to do.
+    """
+    for entry in walk(params):
+        if entry.refusal:
+            source = (sources or {}).get(re.sub(r"\[\d+\]", "", entry.path), "")
+            given = f"{entry.path}={entry.text}" + (f" ({source})" if source else "")
+            raise ParameterError(f"{given}: {entry.refusal}")
+
+
 class Resolver:
     """Builds one tree; see `build`."""
 
     def __init__(self, cls: type[Params], loader: Loader, host: type[Params] | None) -> None:
         self.root = cls()
         self.loader = loader
+        self.sources: dict[str, str] = {}
         if host is not None:
             _add_missing(self.root, host())
 
@@ -96,8 +119,10 @@ class Resolver:
             if settled.get(i, path) != path:
                 self._fail(given, f"is ambiguous: {settled[i]} or {path}")
             self._assign(path, given, filler)
+            self.sources[path] = given.source
         for _, scope in list(scopes_of(self.root)):
             self._attach_chosen(scope, "")
+        check_available(self.root, self.sources)
         return self.root
 
     # -- plugins
@@ -329,7 +354,9 @@ def _text(value: Any) -> str:
 
 
 def _expand(given: Assignment) -> list[Assignment]:
-    """Split a dict or a `Params` given as a value into assignments of its leaves."""
+    """Split a dict or a `Params` given as a value into assignments of its leaves; a list of them makes as many scopes."""
+    if isinstance(given.value, list | tuple) and given.value and all(isinstance(v, dict | Params) for v in given.value):
+        return [a for value in given.value for a in _element(given, value)]
     if isinstance(given.value, dict):
         inner = [(k, v) for k, v in given.value.items()]
     elif isinstance(given.value, Params):
@@ -337,6 +364,13 @@ def _expand(given: Assignment) -> list[Assignment]:
     else:
         return [given]
     return [a for k, v in inner for a in _expand(Assignment(f"{given.key}.{k}", v, given.source, given.blocks))]
+
+
+def _element(given: Assignment, value: dict[str, Any] | Params) -> list[Assignment]:
+    """The assignments of one element of a scope that may be repeated."""
+    block = next(block_numbers)
+    inner = value.items() if isinstance(value, dict) else [(e.path, e.value) for e in walk(value)]
+    return [Assignment(f"{given.key}.{k}", v, given.source, (block, *[0] * str(k).count("."))) for k, v in inner]
 
 
 def _is_plugin(leaf: Leaf, value: Any) -> bool:
@@ -362,4 +396,4 @@ def _add_missing(root: Params, host: Params) -> None:
         attach(root, name, scope)
 
 
-__all__ = ["Auto", "Loader", "Resolver", "build", "default_loader", "make"]
+__all__ = ["Auto", "Loader", "Resolver", "build", "check_available", "default_loader", "make"]

@@ -40,14 +40,14 @@ class Choice(Leaf):
         folded = [c for c in choices if c.lower() == word.lower()]
         if len(folded) == 1:
             return folded[0]
-        raise ValueError("choose from " + ", ".join(choices))
+        raise ValueError("choose from " + self.available())
 
     def convert(self, value: Any) -> Any:
         if self.multi:
             words = [value] if isinstance(value, str) else several(value)
             return tuple(self._match(str(w)) for w in words)
         if not isinstance(value, str):
-            raise ValueError("choose from " + ", ".join(self.choices()))
+            raise ValueError("choose from " + self.available())
         return self._match(value)
 
     def parse_one(self, text: str) -> Any:
@@ -64,8 +64,12 @@ class Choice(Leaf):
     def render_one(self, value: Any) -> str:
         return ("+".join(value) or "None") if self.multi else str(value)
 
+    def available(self) -> str:
+        """Return the words that are heeded, as text."""
+        return ", ".join(c for c in self.choices() if c not in self.unavailable_values)
+
     def describe(self) -> str:
-        return ("any of: " if self.multi else "one of: ") + ", ".join(self.choices())
+        return ("any of: " if self.multi else "one of: ") + self.available()
 
 
 class _Sequence(Leaf):

@@ -20,7 +20,7 @@ MOST_FILES = 400
 _TOO_DEEP = f"scopes are nested more than {MOST_LEVELS} levels deep"
 PARAMETER_FILE_SUFFIXES = (".toml", ".phil", ".params", ".eff", ".def")
 _DEEP_KEY = re.compile(rf"(?<![\w\"'-])(?:[\w\"'-]++\s*+\.\s*+){{{MOST_LEVELS}}}")
-_blocks = itertools.count(1)
+block_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _flatten(table: dict[str, Any], prefix: str, source: str, blocks: tuple[int,
             yield from _flatten(value, key + ".", source, (*blocks, 0))
         elif isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
             for element in value:
-                yield from _flatten(element, key + ".", source, (*blocks, next(_blocks)))
+                yield from _flatten(element, key + ".", source, (*blocks, next(block_numbers)))
         elif isinstance(value, list) and value and all(isinstance(v, list) for v in value):
             for inner in value:
                 yield Assignment(key, inner, source, blocks)
@@ -198,7 +198,7 @@ class _PhilReader:
                 self.at += 1
                 if len(stack) >= MOST_LEVELS:
                     raise self.fail(_TOO_DEEP)
-                stack.append((name, next(_blocks), disabled))
+                stack.append((name, next(block_numbers), disabled))
 
     def add(self, stack: list[tuple[str, int, bool]], name: str, value: str) -> None:
         key = ".".join([*(s[0] for s in stack), name])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +14,9 @@ from spindle.errors import ParameterError
 
 from .leaves import Auto, Leaf
 from .structured import Plugin
+
+#: Least level of a parameter that nothing heeds: shown by ``-hhh``.
+LEVEL_UNAVAILABLE = 2
 
 
 class ScopeOf:
@@ -36,16 +39,22 @@ class Params(traitlets.HasTraits):
 
     Nested classes are scopes, their docstring is the help of the scope, and their instances are attributes of the same
     name. ``class untrusted(Params, multiple=True)`` makes a scope that may be given any number of times: the attribute
-    is a list. ``level=2`` hides the scope from ``-h`` and ``-hh``.
+    is a list. ``level=2`` hides the scope from ``-h`` and ``-hh``. ``unavailable="why"`` says it of all parameters of the
+    scope, and a mapping of dotted endings to reasons of those whose names end so; see `Leaf`.
     """
 
     _multiple: ClassVar[bool] = False
     _level: ClassVar[int] = 0
+    _unavailable: ClassVar[Mapping[str, str]] = {}
 
-    def __init_subclass__(cls, *, multiple: bool = False, level: int = 0, **options: Any) -> None:
+    def __init_subclass__(
+        cls, *, multiple: bool = False, level: int = 0, unavailable: str | Mapping[str, str] = "", **options: Any
+    ) -> None:
         super().__init_subclass__(**options)
         cls._multiple = multiple
         cls._level = level
+        if unavailable:
+            cls._unavailable = {"": unavailable} if isinstance(unavailable, str) else unavailable
 
     def __init__(self, **values: Any) -> None:
         super().__init__()
@@ -183,6 +192,8 @@ class Entry:
     leaf : Leaf
     level : int
         Largest level of the leaf and the scopes around it.
+    unavailable : str
+        Why it has no value but the default, in words of the leaf or of a scope around it; empty for most.
     """
 
     path: str
@@ -190,6 +201,7 @@ class Entry:
     name: str
     leaf: Leaf
     level: int
+    unavailable: str = ""
 
     @property
     def value(self) -> Any:
@@ -206,6 +218,18 @@ class Entry:
     @property
     def is_modified(self) -> bool:
         return bool(self.value != self.default)
+
+    @property
+    def refusal(self) -> str:
+        """Why the present value is refused, and what to do; empty for one that is heeded."""
+        if self.unavailable and self.is_modified:
+            return f"not available: {self.unavailable}. Leave it out"
+        values = self.value if isinstance(self.value, list | tuple) else [self.value]
+        for value, reason in self.leaf.unavailable_values.items():
+            if value in values:
+                others = self.leaf.describe() if hasattr(self.leaf, "choices") else "another value"
+                return f"not available: {reason}. Choose {others}"
+        return ""
 
 
 def default_of(leaf: Leaf, name: str) -> Any:
@@ -227,29 +251,42 @@ def walk(params: Params, prefix: str = "", level: int = 0, templates: bool = Fal
     templates : bool
         Show a multiple scope once, whatever it holds, under its plain name.
     """
+    yield from _walk(params, prefix, level, templates, {})
+
+
+def _walk(params: Params, prefix: str, level: int, templates: bool, unavailable: Mapping[str, str]) -> Iterator[Entry]:
+    """As `walk`; ``unavailable`` is what the scopes around say of the endings of names."""
     attached = dict(params._attached)
+    unavailable = {**unavailable, **params._unavailable}
     for name, field in fields_of(type(params)).items():
         path = prefix + public_name(name)
         if isinstance(field, Leaf):
-            yield Entry(path, params, name, field, max(level, field.level))
+            why = field.unavailable or (_reason(path, unavailable) if unavailable else "")
+            shown = max(level, field.level, LEVEL_UNAVAILABLE if why else 0)
+            yield Entry(path, params, name, field, shown, why)
             if isinstance(field, Plugin):
                 for chosen, scope in list(attached.items()):
                     if getattr(scope, "_plugin", ("",))[0] == field.slot:
                         del attached[chosen]
-                        yield from walk(scope, f"{prefix}{chosen}.", level, templates)
+                        yield from _walk(scope, f"{prefix}{chosen}.", level, templates, unavailable)
         elif isinstance(field, type):
             inner_level = max(level, params._scopes[name]._level)
             if not params._scopes[name]._multiple:
-                yield from walk(params.__dict__[name], path + ".", inner_level, templates)
+                yield from _walk(params.__dict__[name], path + ".", inner_level, templates, unavailable)
             elif templates:
-                yield from walk(params._scopes[name], path + ".", inner_level, templates)
+                yield from _walk(params._scopes[name], path + ".", inner_level, templates, unavailable)
             else:
                 for i, scope in enumerate(params.__dict__[name]):
-                    yield from walk(scope, f"{path}[{i}].", inner_level, templates)
+                    yield from _walk(scope, f"{path}[{i}].", inner_level, templates, unavailable)
         elif name in attached:
-            yield from walk(attached.pop(name), path + ".", max(level, field.level), templates)
+            yield from _walk(attached.pop(name), path + ".", max(level, field.level), templates, unavailable)
     for name, scope in attached.items():
-        yield from walk(scope, f"{prefix}{public_name(name)}.", max(level, scope._level), templates)
+        yield from _walk(scope, f"{prefix}{public_name(name)}.", max(level, scope._level), templates, unavailable)
+
+
+def _reason(path: str, unavailable: Mapping[str, str]) -> str:
+    """What the scopes around say of the leaf at ``path``."""
+    return next((why for end, why in unavailable.items() if not end or f".{path}".endswith(f".{end}")), "")
 
 
 def scopes_of(params: Params, prefix: str = "") -> Iterator[tuple[str, Params]]:

@@ -197,7 +197,7 @@ class PluginHost:
         ------
         PluginError
         """
-        from spindle.params.resolve import build
+        from spindle.params.resolve import build, check_available
 
         plugin: Any = self.load(slot, name, parameter)
         guard = self.guard(slot, name, plugin)
@@ -207,6 +207,8 @@ class PluginHost:
             raise PluginError(f"the {slot} {name!r} cannot be used on this machine: {reason}")
         if params is None and getattr(plugin, "Params", None) is not None:
             params = build(plugin.Params)
+        elif params is not None and slot != "program":
+            check_available(params)
         with guard("__init__"):
             made = plugin.from_params(params, context)
         return self.add(slot, name, made)

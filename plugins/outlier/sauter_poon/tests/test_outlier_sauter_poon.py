@@ -7,8 +7,6 @@ import pytest
 from spindle_outlier_sauter_poon import SauterPoonOutlier
 from spindle_outlier_sauter_poon.algorithm import fit_rayleigh, rejection_distance
 
-from spindle.errors import ParameterError
-
 SIZE = np.array([0.1, 0.1])
 
 
@@ -45,14 +43,6 @@ def test_pixel_size_weighs_the_coordinates() -> None:
     rng = np.random.default_rng(3)
     residuals = rng.normal(size=(400, 2)) * 0.02
     residuals[:20] += 0.3
-    params = SauterPoonOutlier.Params()
-    params.px_sz = (0.2, 0.2)
+    params = SauterPoonOutlier.Params(px_sz=(0.2, 0.2))
     doubled = SauterPoonOutlier(params).find_outliers(residuals, SIZE)
     assert np.array_equal(doubled, SauterPoonOutlier().find_outliers(2.0 * residuals, SIZE))
-
-
-def test_a_plot_is_refused() -> None:
-    params = SauterPoonOutlier.Params()
-    params.pdf = "out.pdf"
-    with pytest.raises(ParameterError, match="not drawn"):
-        SauterPoonOutlier(params).find_outliers(np.zeros((20, 2)), SIZE)

@@ -197,23 +197,9 @@ def test_few_spots_are_refused_with_the_remedy():
         GaussianRsProfile().estimate_profiles(experiments, table)
 
 
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        ("scan_varying", True),
-        ("fitting.grid_method", "spherical_grid"),
-        ("parameters.sigma_b", 0.1),
-        ("fitting.threshold", 0.1),
-    ],
-)
-def test_what_is_not_available_is_refused(path, value):
-    params = GaussianRsProfile.Params()
-    scope = params
-    for name in path.split(".")[:-1]:
-        scope = getattr(scope, name)
-    setattr(scope, path.split(".")[-1], value)
-    with pytest.raises(UserError, match=r"profile\.gaussian_rs"):
-        GaussianRsProfile(params)
+def test_half_a_model_is_refused():
+    with pytest.raises(UserError, match=r"profile\.gaussian_rs\.parameters: give both"):
+        GaussianRsProfile(GaussianRsProfile.Params(parameters={"sigma_b": 0.1}))
 
 
 def test_a_hot_pixel_does_not_change_the_fit():

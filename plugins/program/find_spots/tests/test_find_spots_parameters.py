@@ -166,7 +166,7 @@ ERRORS = [
     ({"untrusted.pixel": (5, 1000)}, "the order is y,x"),
     ({"min_spot_size": 9, "max_spot_size": 5}, "larger than max_spot_size"),
     ({"max_strong_pixel_fraction": 1e-4}, "raise the limit"),
-    ({"spotfinder.mp.njobs": 2}, "set mp.method="),
+    ({"spotfinder.mp.njobs": 2}, "through an executor"),
     ({"spotfinder.mp.chunksize": 5}, "one by one"),
     ({"spotfinder.mp.min_chunksize": 5}, "one by one"),
     *(({"mp.method": name}, f"there is no executor '{name}'") for name in ("dask", "drmaa", "sge", "lsf", "pbs")),

@@ -22,7 +22,7 @@ from spindle.geometry import lorentz_polarisation, zeta_factor
 from spindle.images.correction import corrections_of
 from spindle.images.maps import write_map
 from spindle.models import Experiments, ImageSet
-from spindle.params.resolve import build
+from spindle.params import make
 from spindle.table import Flag, MaskCode, ReflectionTable
 from spindle.testing import make_context, shared_data
 from spindle.testing.profile import crop_shoeboxes, simulate_spots
@@ -82,14 +82,7 @@ def data():
 def run(data, n_workers=1, **changes):
     """Integrate with parameters given as dotted names with double underscores for dots."""
     experiments, table, _ = data
-    params = build(Integrate.Params)
-    params.prediction.d_min = 2.6
-    for name, value in changes.items():
-        scope = params
-        *path, last = name.split("__")
-        for part in path:
-            scope = getattr(scope, part)
-        setattr(scope, last, value)
+    params = make(Integrate.Params, **{"prediction.d_min": 2.6, **changes})
     context = make_context("integrate", n_workers, params)
     return Integrate(params, context).run(ProgramInputs(experiments, [table.copy()]), params, context)
 
@@ -337,7 +330,7 @@ def test_memory_is_bounded_by_measuring_in_parts(data, result, monkeypatch):
     ],
 )
 def test_what_is_not_possible_is_refused(data, changes):
-    with pytest.raises(UserError, match="integrate"):
+    with pytest.raises(UserError, match=r"integrat|prediction\.|absorption_correction\[0\]\."):
         run(data, **changes)
 
 

@@ -33,7 +33,8 @@ class Fft3dIndexing(Algorithm):
             ["flood_fill", "clean"],
             default="flood_fill",
             level=2,
-            help="How peaks are found; clean is not implemented.",
+            unavailable="the map is not cleaned of the largest peaks one after the other",
+            help="How peaks are found.",
         )
         peak_volume_cutoff = Float(
             0.15,
@@ -57,8 +58,6 @@ class Fft3dIndexing(Algorithm):
     def find_basis_vectors(self, rlp: np.ndarray, min_cell: float, max_cell: float, executor: Any) -> BasisVectors:
         """Peaks of the transform, grouped and freed of multiples, largest first."""
         params = self.params
-        if params.peak_search != "flood_fill":
-            raise IndexingError("indexing.fft3d.peak_search: only flood_fill is implemented")
         if len(rlp) == 0:
             raise IndexingError("fft3d: there are no spots to index")
         from scipy.fft import next_fast_len

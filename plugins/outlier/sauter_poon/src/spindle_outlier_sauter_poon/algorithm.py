@@ -8,7 +8,6 @@ import math
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.errors import ParameterError
 from spindle.params import Auto, Bool, Floats, Params, Str
 
 log = logging.getLogger(__name__)
@@ -91,16 +90,16 @@ class SauterPoonOutlier(Algorithm):
             help="Pixel size with which residuals in pixels are weighed against each other; Auto: that of the panel.",
         )
         verbose = Bool(False, level=1, help="Log the fitted width and the limit.")
-        pdf = Str(None, none=True, level=1, help="File for a plot of the distributions; not available.")
+        pdf = Str(
+            None,
+            none=True,
+            unavailable="the distributions are not drawn; verbose=True logs them",
+            help="File for a plot of the distributions.",
+        )
 
     @hookimpl
     def find_outliers(self, residuals: np.ndarray, pixel_size: np.ndarray) -> np.ndarray:
         """Outliers by distance on the detector; see `spindle.contracts.outlier.OutlierSpec.find_outliers`."""
-        if self.params.pdf is not None:
-            raise ParameterError(
-                f"sauter_poon.pdf={self.params.pdf}: plots of the distributions are not drawn; leave it out and use "
-                f"verbose=True"
-            )
         xy = residuals[:, :2]
         if self.params.px_sz is not Auto:
             xy = xy / pixel_size * np.asarray(self.params.px_sz)

@@ -32,7 +32,12 @@ class GaussianRsProfile(Algorithm):
     class Params(ParamsBase):
         """Gaussian model of spots in the local frame of each diffracted beam (Kabsch 2010)."""
 
-        scan_varying = Bool(False, help="Estimate a model for every image. Not available: only False is accepted.")
+        scan_varying = Bool(
+            False,
+            unavailable="one model is estimated for all images; a scan-varying model already in the .expt is used as it is with "
+            "create_profile_model=False",
+            help="Estimate a model for every image.",
+        )
 
         class min_spots(ParamsBase):
             """With fewer spots than both numbers the model is called poor; below 10 spots there is none."""
@@ -88,11 +93,15 @@ class GaussianRsProfile(Algorithm):
             )
             grid_size = Int(5, min=2, max=20, help="A reference profile has 2 grid_size + 1 points in each direction.")
             threshold = Float(
-                0.02, min=0, help="Only the default, which old parameter files hold: nothing is cut off.", level=2
+                0.02,
+                min=0,
+                unavailable="reference profiles are used whole, nothing is cut off",
+                help="What is cut off.",
             )
             grid_method = Choice(
                 ["single", "regular_grid", "circular_grid", "spherical_grid"],
                 "regular_grid",
+                unavailable={"spherical_grid": "reference profiles stand on the detector"},
                 help="Where reference profiles stand on the detector: one; 3 x 3; one in the middle and eight around it. Detectors of "
                 "several panels have one.",
             )
@@ -123,23 +132,9 @@ class GaussianRsProfile(Algorithm):
     def __init__(self, params: Any = None, context: Any = None) -> None:
         super().__init__(params, context)
         p = self.params
-        if p.scan_varying:
-            raise UserError(
-                "profile.gaussian_rs.scan_varying=True: estimating a model per image is not available; leave it False "
-                "(a scan-varying model already in the .expt is used as it is with create_profile_model=False)"
-            )
-        if p.fitting.threshold != 0.02:
-            raise UserError(
-                f"profile.gaussian_rs.fitting.threshold={p.fitting.threshold:g} is not possible: reference profiles are used whole, nothing "
-                "is cut off; leave it out"
-            )
         if p.fitting.detector_space.deconvolution is True and p.fitting.fit_method != "detector_space":
             raise UserError(
                 "profile.gaussian_rs.fitting.detector_space.deconvolution=True needs fitting.fit_method=detector_space"
-            )
-        if p.fitting.grid_method == "spherical_grid":
-            raise UserError(
-                "profile.gaussian_rs.fitting.grid_method=spherical_grid: not available; use regular_grid, circular_grid or single"
             )
         if (p.parameters.sigma_b is None) != (p.parameters.sigma_m is None):
             raise UserError("profile.gaussian_rs.parameters: give both sigma_b and sigma_m, or neither")

@@ -59,16 +59,6 @@ class FindSpots(Program):
 
 
 def _check_params(params: Any) -> None:
-    mp = params.spotfinder.mp
-    if mp.njobs != 1:
-        raise ParameterError(
-            f"spotfinder.mp.njobs={mp.njobs}: several machines are used through an executor; leave njobs=1, set "
-            "mp.method="
-        )
-    if mp.chunksize not in (None, Auto) or mp.min_chunksize not in (None, 20):
-        raise ParameterError(
-            "spotfinder.mp.chunksize and min_chunksize: images are handed to the workers one by one; leave them out"
-        )
     smallest = params.spotfinder.filter.min_spot_size
     largest = params.spotfinder.filter.max_spot_size
     if smallest is not Auto and smallest > largest:

@@ -9,6 +9,9 @@ from spindle_lib_masks.rules import MaskingParams
 __all__ = ["FindSpotsParams"]
 
 
+_ONE_BY_ONE = "images are handed to the workers one by one"
+
+
 class FindSpotsParams(Params):
     """Find the spots of a sequence of images."""
 
@@ -119,11 +122,14 @@ class FindSpotsParams(Params):
         class mp(Multiprocessing):
             """Where the work is done."""
 
-            njobs = Int(1, min=1, help="Only 1: for several machines choose an executor with method.", level=2)
-            chunksize = Int(Auto, min=1, none=True, help="Only Auto: images are handed out one by one.", level=2)
-            min_chunksize = Int(
-                20, min=1, none=True, help="Only the default: images are handed out one by one.", level=2
+            njobs = Int(
+                1,
+                min=1,
+                unavailable="several machines are used through an executor, mp.method=",
+                help="Number of machines.",
             )
+            chunksize = Int(Auto, min=1, none=True, unavailable=_ONE_BY_ONE, help="Images of a task.")
+            min_chunksize = Int(20, min=1, none=True, unavailable=_ONE_BY_ONE, help="Fewest images of a task.")
 
         class threshold(Params):
             """How strong pixels are told from the background."""

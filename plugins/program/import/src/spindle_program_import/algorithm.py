@@ -80,11 +80,6 @@ def _check_params(params: Any) -> None:
     from .lookups import lookup_files
 
     lookup_files(params)
-    if params.format.dynamic_shadowing is True:
-        raise ParameterError(
-            "format.dynamic_shadowing=True: no installed format has a model of the goniometer's shadow; mask the "
-            "shadow with lookup.mask="
-        )
     geometry = params.geometry
     if geometry.convert_stills_to_sequences and geometry.convert_sequences_to_stills:
         raise ParameterError(

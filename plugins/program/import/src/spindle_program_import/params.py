@@ -157,7 +157,10 @@ class ImportParams(Params):
             Auto,
             auto=True,
             level=2,
-            help="Mask shadows of the goniometer; no installed format knows any, so only False and Auto work.",
+            unavailable={
+                True: "no installed format has a model of the goniometer's shadow; mask the shadow with lookup.mask="
+            },
+            help="Mask shadows of the goniometer where the format knows them.",
         )
         multi_panel = Bool(False, level=2, help="One panel per detector module.")
         verify_checksum = Bool(

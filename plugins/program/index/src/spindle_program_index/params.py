@@ -21,6 +21,9 @@ from spindle.params import (
 )
 from spindle_lib_spots.params import MaxCellParams
 
+_BEAM_POSITION = "the beam position is searched by search_beam_position, not by index"
+_STILLS = "the model of stills is not implemented"
+
 
 class IndexingParams(Params):
     """The search for the lattice."""
@@ -28,9 +31,11 @@ class IndexingParams(Params):
     nproc = Int(
         Auto, max=4096, auto=True, min=1, none=True, help="Threads that try candidate cells; Auto takes mp.nproc."
     )
-    mm_search_scope = Float(4.0, min=0, none=True, level=1, help="Belongs to search_beam_position; not used by index.")
+    mm_search_scope = Float(
+        4.0, min=0, none=True, unavailable=_BEAM_POSITION, help="Half width of a search for the beam position."
+    )
     wide_search_binning = Float(
-        2, min=0, none=True, level=1, help="Belongs to search_beam_position; not used by index."
+        2, min=0, none=True, unavailable=_BEAM_POSITION, help="Step of a search for the beam position."
     )
     min_cell_volume = Float(25, min=0, none=True, level=1, units="A^3", help="Smaller cells are not considered.")
     min_cell = Float(3, min=0, none=True, level=1, units="A", help="Shorter lattice vectors are not considered.")
@@ -85,13 +90,17 @@ class IndexingParams(Params):
             l_min = Float(0.8, level=1, help="Edges of the tree with a larger penalty are cut.")
             nearest_neighbours = Int(20, min=1, max=1000, level=1, help="Neighbours of each spot.")
 
-    class check_misindexing(Params):
+    class check_misindexing(
+        Params, unavailable="the search for index offsets is not implemented; check the beam centre instead"
+    ):
         """Search for a constant offset of the indices."""
 
-        grid_search_scope = Int(0, help="Offsets to try; only 0 (off) is implemented.")
+        grid_search_scope = Int(0, help="Offsets to try.")
 
     debug = Bool(False, level=1, help="Say more.")
-    combine_scans = Bool(False, level=1, help="Take all sweeps as one; not implemented.")
+    combine_scans = Bool(
+        False, unavailable="sweeps are indexed together with joint_indexing=True", help="Take all sweeps as one."
+    )
 
     class refinement_protocol(Params):
         """Refinement at rising resolution."""
@@ -126,61 +135,77 @@ class IndexingParams(Params):
         )
         max_lattices = Int(1, min=1, max=1000, level=1, help="Most lattices to look for.")
 
-        class cluster_analysis(Params):
-            """Clustering of candidates; not implemented (nor used by dials.index)."""
+        class cluster_analysis(
+            Params,
+            unavailable="clustering of candidates is not implemented (nor used by dials.index); use max_lattices=",
+        ):
+            """Clustering of candidates."""
 
-            method = Choice(["dbscan", "hcluster"], default="dbscan", level=1, help="Not implemented.")
+            method = Choice(["dbscan", "hcluster"], default="dbscan", help="Algorithm.")
 
             class hcluster(Params):
-                """Hierarchical clustering; not implemented."""
+                """Hierarchical clustering."""
 
                 class linkage(Params):
-                    """Linkage; not implemented."""
+                    """Linkage."""
 
-                    method = Choice(["ward"], default="ward", level=1, help="Not implemented.")
-                    metric = Choice(["euclidean"], default="euclidean", level=1, help="Not implemented.")
+                    method = Choice(["ward"], default="ward", help="Algorithm.")
+                    metric = Choice(["euclidean"], default="euclidean", help="Distance.")
 
-                cutoff = Float(15, min=0, none=True, level=1, help="Not implemented.")
-                cutoff_criterion = Choice(
-                    ["distance", "inconsistent"], default="distance", level=1, help="Not implemented."
-                )
+                cutoff = Float(15, min=0, none=True, help="Where the tree is cut.")
+                cutoff_criterion = Choice(["distance", "inconsistent"], default="distance", help="What is cut at.")
 
             class dbscan(Params):
-                """Density-based clustering; not implemented."""
+                """Density-based clustering."""
 
-                eps = Float(0.05, min=0, none=True, level=1, help="Not implemented.")
-                min_samples = Int(30, min=1, none=True, level=1, help="Not implemented.")
+                eps = Float(0.05, min=0, none=True, help="Radius of a neighbourhood.")
+                min_samples = Int(30, min=1, none=True, help="Fewest candidates of a neighbourhood.")
 
-            min_cluster_size = Int(20, min=0, none=True, level=1, help="Not implemented.")
-            intersection_union_ratio_cutoff = Float(0.4, min=0, max=1, none=True, level=1, help="Not implemented.")
+            min_cluster_size = Int(20, min=0, none=True, help="Fewest candidates of a cluster.")
+            intersection_union_ratio_cutoff = Float(
+                0.4, min=0, max=1, none=True, help="Share of spots that two clusters may have in common."
+            )
 
     class stills(Params, level=1):
         """Stills."""
 
         indexer = Choice(
-            ["Auto", "stills", "sequences"], default="Auto", level=1,
-            help="sequences treats stills like rotation images without rotation; Auto does so too. stills, with "
-            "its own model of "
-            "mosaicity, is not implemented.",
-        )  # fmt: skip
-        ewald_proximity_resolution_cutoff = Float(2.0, level=1, help="Not implemented.")
-        refine_all_candidates = Bool(True, level=1, help="Not implemented.")
-        candidate_outlier_rejection = Bool(True, level=1, help="Not implemented.")
-        refine_candidates_with_known_symmetry = Bool(False, level=2, help="Not implemented.")
-        rmsd_min_px = Float(2, level=1, help="Not implemented.")
-        ewald_proximal_volume_max = Float(0.0025, level=1, help="Not implemented.")
+            ["Auto", "stills", "sequences"],
+            default="Auto",
+            level=1,
+            unavailable={
+                "stills": f"{_STILLS}; indexer=sequences indexes stills like rotation images without rotation"
+            },
+            help="sequences treats stills like rotation images without rotation; Auto does so too; stills has a model of mosaicity.",
+        )
+        ewald_proximity_resolution_cutoff = Float(
+            2.0, unavailable=_STILLS, help="Resolution limit of the volume that lies close to the sphere."
+        )
+        refine_all_candidates = Bool(True, unavailable=_STILLS, help="Refine every candidate before they are ranked.")
+        candidate_outlier_rejection = Bool(True, unavailable=_STILLS, help="Reject outliers of candidates.")
+        refine_candidates_with_known_symmetry = Bool(
+            False, unavailable=_STILLS, help="Refine candidates with the known symmetry."
+        )
+        rmsd_min_px = Float(2, unavailable=_STILLS, help="Largest rmsd of a candidate.")
+        ewald_proximal_volume_max = Float(
+            0.0025, unavailable=_STILLS, help="Largest volume that lies close to the sphere."
+        )
 
-        class isoforms(Params, multiple=True):
-            """Alternative fixed cells; not implemented."""
+        class isoforms(
+            Params,
+            multiple=True,
+            unavailable="alternative cells are not implemented; index once with each unit_cell=",
+        ):
+            """Alternative fixed cells."""
 
-            name = Str(None, none=True, level=1, help="Not implemented.")
-            cell = UnitCell(None, none=True, level=1, help="Not implemented.")
-            lookup_symbol = Str(None, none=True, level=1, help="Not implemented.")
-            rmsd_target_mm = Float(None, none=True, level=1, help="Not implemented.")
-            beam_restraint = Floats(None, size=2, none=True, level=1, help="Not implemented.")
+            name = Str(None, none=True, help="Name.")
+            cell = UnitCell(None, none=True, help="Unit cell.")
+            lookup_symbol = Str(None, none=True, help="Symbol of the space group.")
+            rmsd_target_mm = Float(None, none=True, help="Largest rmsd.")
+            beam_restraint = Floats(None, size=2, none=True, help="Where the beam has to be.")
 
-        set_domain_size_ang_value = Float(None, none=True, level=1, help="Not implemented.")
-        set_mosaic_half_deg_value = Float(None, none=True, level=1, help="Not implemented.")
+        set_domain_size_ang_value = Float(None, none=True, unavailable=_STILLS, help="Fixed size of the domains.")
+        set_mosaic_half_deg_value = Float(None, none=True, unavailable=_STILLS, help="Fixed mosaicity.")
 
     class basis_vector_combinations(Params, level=1):
         """Candidate cells from lattice vectors, and their ranking."""

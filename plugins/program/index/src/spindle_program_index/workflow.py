@@ -19,7 +19,6 @@ from .indexer import Indexed, Indexer
 from .quality import alternatives, causes, is_absurd, is_much_better, scale_text, sweeps_of_other_crystals, warning_text
 from .report_text import lattice_table
 from .stills import failure_text, groups_of, index_stills, name_of, settings_for_a_still, together_text
-from .unavailable import refuse_unavailable
 from .verification import verify
 
 #: With more crystals than this, the symmetries of their lattices are not listed.
@@ -28,7 +27,6 @@ MOST_LATTICE_TABLES = 3
 
 def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
     """Index the spots of the inputs; see `spindle_program_index.Index`."""
-    refuse_unavailable(params)
     if inputs.experiments is None or len(inputs.experiments) == 0:
         raise IndexingError("index: no experiments were given; run spindle import and give its imported.expt")
     spots = join_tables(inputs.reflections, inputs.experiments)

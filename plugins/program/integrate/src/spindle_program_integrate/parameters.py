@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from spindle.errors import UserError
-from spindle.params import Auto, Bool, Choice, Float, Int, Ints, Params, PathParam, Plugin, Str, Strings, walk
+from spindle.params import Auto, Bool, Choice, Float, Int, Ints, Params, PathParam, Plugin, Str, Strings
 from spindle.params.host import Multiprocessing
+
+_STREAMED = "images are streamed: there are no blocks"
 
 
 class IntegrateParams(Params):
@@ -61,10 +63,22 @@ class IntegrateParams(Params):
         class block(Params):
             """Memory. Images are streamed: there are no blocks of images to size."""
 
-            size = Float(Auto, none=True, help="Only Auto: reflections are measured as their last image passes.")
-            units = Choice(["degrees", "radians", "frames"], "degrees", help="Only the default: there is no size.")
-            threshold = Float(0.95, min=0, max=1, none=True, help="Only the default: there are no blocks.")
-            force = Bool(False, help="Only False: there are no blocks.")
+            size = Float(
+                Auto,
+                none=True,
+                unavailable="images are streamed and reflections measured as their last image passes",
+                help="Size of the blocks.",
+            )
+            units = Choice(
+                ["degrees", "radians", "frames"],
+                "degrees",
+                unavailable="there are no blocks whose size could have a unit",
+                help="Unit of the size.",
+            )
+            threshold = Float(
+                0.95, min=0, max=1, none=True, unavailable=_STREAMED, help="Share of the reflections that fit."
+            )
+            force = Bool(False, unavailable=_STREAMED, help="Take the size that was given.")
             max_memory_usage = Float(
                 0.90,
                 min=0,
@@ -75,7 +89,12 @@ class IntegrateParams(Params):
                 "several times.",
             )
 
-        use_dynamic_mask = Bool(True, help="Only True: no format describes shadows that move.")
+        use_dynamic_mask = Bool(
+            True,
+            unavailable="no format describes shadows that move, so there is nothing to leave out; "
+            "integration.filter.automatic_mask=False leaves in what the images show to be shadowed",
+            help="Mask shadows that move.",
+        )
 
         mask_neighbours = Bool(
             True,
@@ -105,7 +124,8 @@ class IntegrateParams(Params):
             ["auto", "3d", "flat3d", "2d", "single2d", "stills", "3d_threaded"],
             "auto",
             level=3,
-            help="auto, 3d and 3d_threaded are the same. The others are not available.",
+            unavailable=dict.fromkeys(["flat3d", "2d", "single2d", "stills"], "only the 3d integrator exists"),
+            help="auto, 3d and 3d_threaded are the same.",
         )
 
         class profile(Params):
@@ -119,11 +139,11 @@ class IntegrateParams(Params):
                 2.0, min=1, max=20, none=True, level=3, help="Size of the shoebox in units of the foreground."
             )
 
-            class validation(Params):
-                """Cross-validation of reference profiles. Not available: only 1 partition is accepted."""
+            class validation(Params, unavailable="cross-validation of profiles is not implemented"):
+                """Cross-validation of reference profiles."""
 
                 number_of_partitions = Int(1, min=1, none=True, help="Number of parts.")
-                min_partition_size = Int(100, min=1, none=True, help="Only the default: there are no parts.")
+                min_partition_size = Int(100, min=1, none=True, help="Fewest reflections of a part.")
 
         class filter(Params, level=1):
             """Reflections that are left out or flagged."""
@@ -152,7 +172,13 @@ class IntegrateParams(Params):
         class mp(Multiprocessing):
             """Where the work is done."""
 
-            njobs = Int(1, min=1, none=True, help="Only 1: choose an executor with method to use several machines.")
+            njobs = Int(
+                1,
+                min=1,
+                none=True,
+                unavailable="choose an executor with integration.mp.method to use several machines",
+                help="Number of machines.",
+            )
 
             class multiprocessing(Params):
                 """Splitting."""
@@ -191,7 +217,12 @@ class IntegrateParams(Params):
 
         d_min = Float(None, help="High resolution limit (A); None: the corners of the detector.")
         d_max = Float(None, help="Low resolution limit (A).")
-        margin = Int(1, none=True, help="Only the default: all indices to d_min are tried, there is nothing to widen.")
+        margin = Int(
+            1,
+            none=True,
+            unavailable="all indices to d_min are tried, there is nothing to widen",
+            help="Indices that are tried beyond the limit.",
+        )
         force_static = Bool(False, help="Predict with the static crystal although scan-varying models are there.")
         padding = Float(
             1.0,
@@ -210,8 +241,10 @@ class IntegrateParams(Params):
         n_bins = Int(20, max=10_000, none=True, help="Number of resolution bins.")
         isigi_cutoff = Float(1.0, none=True, help="Least mean I / sigma of a bin.")
 
-    class absorption_correction(Params, multiple=True):
-        """Absorption by a sample support. Not available: nothing but the defaults is accepted."""
+    class absorption_correction(
+        Params, multiple=True, unavailable="there is no correction of the absorption by a sample support"
+    ):
+        """Absorption by a sample support."""
 
         apply = Bool(False, help="Apply the correction.")
         algorithm = Choice(["fuller_kapton", "kapton_2019", "other"], "fuller_kapton", help="Kind of correction.")
@@ -247,56 +280,11 @@ class IntegrateParams(Params):
             within_spot_sigmas = Bool(True, help="Include the variation within a spot.")
 
 
-def refuse_unavailable(params: IntegrateParams) -> None:
-    """Raise for settings that mean something here is not able to do; nothing is ignored silently."""
+def check_params(params: IntegrateParams) -> None:
+    """Raise for settings that contradict each other."""
     p = params.integration
-    if p.block.size is not Auto and p.block.size is not None:
-        _refuse(
-            "integration.block.size",
-            p.block.size,
-            "images are streamed and reflections measured as their last image passes",
-        )
-    if p.block.threshold not in (0.95, None):
-        _refuse("integration.block.threshold", p.block.threshold, "images are streamed: there are no blocks")
-    if p.block.force:
-        _refuse("integration.block.force", True, "images are streamed: there are no blocks")
-    if p.block.units not in ("degrees", None):
-        _refuse("integration.block.units", p.block.units, "there are no blocks whose size could have a unit")
-    if p.profile.validation.min_partition_size not in (100, None):
-        _refuse(
-            "integration.profile.validation.min_partition_size",
-            p.profile.validation.min_partition_size,
-            "cross-validation of profiles is not available; leave it out",
-        )
-    if not p.use_dynamic_mask:
-        _refuse(
-            "integration.use_dynamic_mask",
-            p.use_dynamic_mask,
-            "no format describes shadows that move, so there is nothing to leave out; integration.filter.automatic_mask=False "
-            "leaves in what the images show to be shadowed",
-        )
-    if p.integrator not in ("auto", "3d", "3d_threaded"):
-        _refuse("integration.integrator", p.integrator, "only the 3d integrator exists; use auto")
-    if (p.profile.validation.number_of_partitions or 1) > 1:
-        _refuse(
-            "integration.profile.validation.number_of_partitions",
-            p.profile.validation.number_of_partitions,
-            "cross-validation of profiles is not available; leave it 1",
-        )
-    if p.mp.njobs not in (1, None):
-        _refuse(
-            "integration.mp.njobs", p.mp.njobs, "choose an executor with integration.mp.method to use several machines"
-        )
-    if params.prediction.margin not in (1, None):
-        _refuse("prediction.margin", params.prediction.margin, "all indices to d_min are tried; leave it 1")
     filters = p.overlaps_filter
     if not p.mask_neighbours and (filters.foreground_foreground.enable or filters.foreground_background.enable):
-        _refuse("integration.mask_neighbours", False, "the overlaps filter needs the neighbours marked")
-    for scope in params.absorption_correction:
-        for entry in walk(scope, "absorption_correction."):
-            if entry.is_modified:
-                _refuse(entry.path, entry.text, "absorption by a sample support is not available")
-
-
-def _refuse(name: str, value: object, reason: str) -> None:
-    raise UserError(f"integrate: {name}={value} is not possible: {reason}")
+        raise UserError(
+            "integration.mask_neighbours=False: the overlaps filter needs the neighbours marked; leave it True"
+        )

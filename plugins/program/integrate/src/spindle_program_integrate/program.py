@@ -16,7 +16,7 @@ from spindle_lib_ice import in_broad_ring
 
 from .filters import sample, select_rows, significance
 from .images import excluded_images, restrict_scan
-from .parameters import IntegrateParams, refuse_unavailable
+from .parameters import IntegrateParams, check_params
 from .passes import Integrator
 from .reference import INHERITED, match, split_reference
 from .tables import summary_tables
@@ -39,7 +39,7 @@ class Integrate(Program):
     @hookimpl
     def run(self, inputs, params, context) -> ProgramResult:
         experiments, reference = self._inputs(inputs, params)
-        refuse_unavailable(params)
+        check_params(params)
         log = context.log
         rubbish = None
         if params.scan_range:

@@ -130,8 +130,6 @@ class Merge(Program):
             raise UserError(
                 "merge: give one experiment file and one reflection file: spindle merge scaled.expt scaled.refl"
             )
-        if params.french_wilson.implementation == "cctbx":
-            raise ParameterError("french_wilson.implementation=cctbx is not available: choose dials")
         experiments, table = inputs.experiments, inputs.reflections[0]
         for k, experiment in enumerate(experiments):
             if experiment.crystal is None:

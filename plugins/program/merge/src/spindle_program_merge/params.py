@@ -26,7 +26,12 @@ class MergeParams(Params):
     class french_wilson(Params):
         """Amplitudes from intensities."""
 
-        implementation = Choice(["dials", "cctbx"], default="dials", help="cctbx is not available.")
+        implementation = Choice(
+            ["dials", "cctbx"],
+            default="dials",
+            unavailable="there is one implementation, by the equations that DIALS uses",
+            help="Whose equations.",
+        )
         min_reflections = Int(200, min=1, help="Fewer reflections than this do not tell the mean intensity.")
         fallback_to_flat_prior = Bool(
             True,

@@ -37,7 +37,9 @@ class MergeCbf(Program):
 
         merge_n_images = Int(2, min=1, max=1_000_000, help="Images that make one sum.")
         get_raw_data_from_imageset = Bool(
-            True, help="Read pixels through the image format, which is the only way here; False is refused.", level=2
+            True,
+            unavailable="pixels are always read through the image format, which does not change them",
+            help="Read pixels through the image format.",
         )
 
         class output(Params):
@@ -57,11 +59,6 @@ class MergeCbf(Program):
 
         from .summing import Summer, make_series
 
-        if not params.get_raw_data_from_imageset:
-            raise ParameterError(
-                "get_raw_data_from_imageset=False: pixels are always read through the image format, which does not change "
-                "them; leave it out"
-            )
         if inputs.reflections:
             raise ParameterError("merge_cbf: images are summed; leave the reflection file out")
         n, prefix = params.merge_n_images, _prefix(params.output.image_prefix)

@@ -27,7 +27,7 @@ from .data import parse_exclusions, resolution_column
 from .filtering import scale_and_filter
 from .inputs import check_experiments, clean_table, join_tables, select_datasets
 from .outputs import merged_data, unmerged_table
-from .params import ScaleParams, check_available
+from .params import ScaleParams
 from .report import html_report, report_data
 from .rounds import Scaler
 from .validation import cross_validate
@@ -53,7 +53,6 @@ class Scale(Program):
     @hookimpl
     def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
         """Scale; see `spindle.contracts.program.ProgramSpec`."""
-        check_available(params)
         if inputs.experiments is None or not inputs.reflections:
             raise UserError("scale: give experiments and reflections: spindle scale symmetrized.expt symmetrized.refl")
         table = join_tables(inputs.experiments, inputs.reflections)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from spindle.errors import ParameterError
 from spindle.params import (
     Auto,
     Bool,
@@ -19,6 +18,9 @@ from spindle.params import (
     UnitCell,
 )
 from spindle.params.tree import scopes_of
+
+_TOGETHER = "all data sets are scaled together"
+_NO_TARGET = "scaling against a target is not implemented"
 
 
 class ScaleParams(Params):
@@ -128,7 +130,11 @@ class ScaleParams(Params):
             """Error model."""
 
             error_model = Plugin("error_model", default="basic", none=True, help="Form of the error model.", level=1)
-            reset_error_model = Bool(False, help="Only False: every run fits the error model afresh.")
+            reset_error_model = Bool(
+                False,
+                unavailable="every run fits the error model afresh, or keeps what basic.a, basic.b and basic.c say",
+                help="Fit the error model afresh.",
+            )
             grouping = Choice(
                 ["individual", "grouped", "combined"],
                 default="combined",
@@ -152,15 +158,17 @@ class ScaleParams(Params):
         """How scaling goes about it."""
 
         check_consistent_indexing = Bool(
-            False, help="Compare indexing choices of the data sets first (not available yet)."
+            False,
+            unavailable="run spindle symmetry on all data sets together instead",
+            help="Compare indexing choices of the data sets first.",
         )
-        target_cycle = Bool(True, help="Scale new data sets against scaled ones first (not available yet).", level=2)
-        only_target = Bool(False, help="Scale against a target only (not available yet).", level=2)
-        only_save_targeted = Bool(True, help="Save only what was scaled against a target (not available yet).", level=2)
-        target_model = PathParam(None, help="Structure to scale against (not available yet).", level=2)
-        target_mtz = PathParam(None, help="Merged data to scale against (not available yet).", level=2)
-        reference = PathParam(None, help="Data or structure to scale against (not available yet).", level=2)
-        nproc = Int(1, min=1, max=4096, help="Use mp.nproc instead.", level=2)
+        target_cycle = Bool(True, unavailable=_TOGETHER, help="Scale new data sets against scaled ones first.")
+        only_target = Bool(False, unavailable=_TOGETHER, help="Scale against a target only.")
+        only_save_targeted = Bool(True, unavailable=_TOGETHER, help="Save only what was scaled against a target.")
+        target_model = PathParam(None, unavailable=_NO_TARGET, help="Structure to scale against.")
+        target_mtz = PathParam(None, unavailable=_NO_TARGET, help="Merged data to scale against.")
+        reference = PathParam(None, unavailable=_NO_TARGET, help="Data or structure to scale against.")
+        nproc = Int(1, min=1, max=4096, unavailable="use mp.nproc", help="Number of workers.")
         use_free_set = Bool(False, help="Leave out a free set of reflections and report their RMSD.", level=2)
         free_set_percentage = Float(10.0, min=0.1, max=50.0, help="Size of the free set.", level=2)
         free_set_offset = Int(0, min=0, help="Which free set.", level=2)
@@ -236,30 +244,3 @@ class ScaleParams(Params):
 def plugin_params(params: Params, slot: str, name: str) -> Params | None:
     """The parameters of a chosen plugin in a tree of the scale program."""
     return next((scope for _, scope in scopes_of(params) if scope.__dict__.get("_plugin") == (slot, name)), None)
-
-
-#: Parameters that have no effect yet, and what to do instead.
-UNAVAILABLE = {
-    "scaling_options.check_consistent_indexing": (False, "run spindle symmetry on all data sets together instead"),
-    "scaling_options.target_cycle": (True, "all data sets are scaled together"),
-    "scaling_options.only_target": (False, "all data sets are scaled together"),
-    "scaling_options.only_save_targeted": (True, "all data sets are scaled together"),
-    "scaling_options.target_model": (None, "scaling against a target is not available yet"),
-    "scaling_options.target_mtz": (None, "scaling against a target is not available yet"),
-    "scaling_options.reference": (None, "scaling against a target is not available yet"),
-    "scaling_options.nproc": (1, "use mp.nproc"),
-    "weighting.error_model.reset_error_model": (
-        False,
-        "every run fits the error model afresh, or keeps what basic.a, basic.b and basic.c say; leave it out",
-    ),
-}
-
-
-def check_available(params: Params) -> None:
-    """Refuse parameters that are not available yet."""
-    for path, (default, remedy) in UNAVAILABLE.items():
-        value = params
-        for name in path.split("."):
-            value = getattr(value, name)
-        if value != default:
-            raise ParameterError(f"{path}={value} is not available yet: {remedy}")
