@@ -25,8 +25,10 @@ from spindle.params import Plugin, walk
 from spindle.plugins import registry
 
 ROOT = Path(__file__).resolve().parent.parent
+BEGIN = re.compile(r"^ *<!-- begin: [^\n]*? -->$", re.MULTILINE)
 PART = re.compile(
-    r"(?P<indent>[ ]*)<!-- begin: (?P<source>[^\n]*?) -->\n(?P<content>.*?)(?P<end>[ ]*<!-- end -->)", re.DOTALL
+    r"^(?P<indent>[ ]*)<!-- begin: (?P<source>[^\n]*?) -->\n(?P<content>.*?)(?P<end>[ ]*<!-- end -->)",
+    re.DOTALL | re.MULTILINE,
 )
 LANGUAGES = {".py": "python", ".toml": "toml", ".phil": "", ".yaml": "yaml"}
 
@@ -134,8 +136,9 @@ def content_of(source: str) -> str:
 
 def filled(text: str) -> str:
     """Return a page with its generated parts as they should be."""
-    if text.count("<!-- begin: ") != len(PART.findall(text)):
-        raise SystemExit("a generated part has no end: " + text[text.rindex("<!-- begin: ") :].partition("\n")[0])
+    begun = BEGIN.findall(text)
+    if len(begun) != len(PART.findall(text)):
+        raise SystemExit(f"a generated part has no end: one of {', '.join(b.strip() for b in begun)}")
     return PART.sub(
         lambda m: f"{m['indent']}<!-- begin: {m['source']} -->\n{content_of(m['source'])}\n{m['end']}", text
     )
@@ -144,7 +147,7 @@ def filled(text: str) -> str:
 def pages() -> list[Path]:
     """Return the Markdown files with generated parts."""
     files = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("libraries/*.md"), *ROOT.glob("*/*/README.md")]
-    return [f for f in sorted(set(files)) if "<!-- begin: " in f.read_text(encoding="utf-8")]
+    return [f for f in sorted(set(files)) if BEGIN.search(f.read_text(encoding="utf-8"))]
 
 
 def main() -> int:
