@@ -18,7 +18,7 @@ VENV = HERE / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 TEST_TOOLS = ["pytest", "pytest-xdist", "hypothesis"]
-LINT_TOOLS = ["ruff", "mypy", "import-linter"]
+LINT_TOOLS = ["ruff", "mypy", "import-linter", "codespell", "towncrier"]
 
 
 def call(*command: str | Path, cwd: Path = HERE) -> None:
@@ -87,6 +87,8 @@ def lint() -> None:
     call(PYTHON, "tools/docs.py", "--check")
     call(BIN / "ruff", "check", ".")
     call(BIN / "ruff", "format", "--check", ".")
+    call(BIN / "codespell")
+    call(BIN / "towncrier", "build", "--draft", "--version", "next")
     call(BIN / "mypy")
     call(BIN / "lint-imports")
 

@@ -146,7 +146,13 @@ def filled(text: str) -> str:
 
 def pages() -> list[Path]:
     """Return the Markdown files with generated parts."""
-    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("libraries/*.md"), *ROOT.glob("*/*/README.md")]
+    files = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("libraries/*.md"),
+        *ROOT.glob("*/*/README.md"),
+        ROOT / "changes" / "README.md",
+    ]
     return [f for f in sorted(set(files)) if BEGIN.search(f.read_text(encoding="utf-8"))]
 
 
