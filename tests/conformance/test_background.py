@@ -17,11 +17,13 @@ class TestGlmConstant2d(BackgroundContract):
 class TestGlmLoglinear2d(BackgroundContract):
     name = "glm"
     parameters = {"model.algorithm": "loglinear2d"}
+    budget_us = 60.0  # fits a plane to the logarithm by iterations
 
 
 class TestGlmLoglinear3d(BackgroundContract):
     name = "glm"
     parameters = {"model.algorithm": "loglinear3d"}
+    budget_us = 60.0  # fits a plane to the logarithm by iterations
 
 
 class TestSimpleConstant3d(BackgroundContract):

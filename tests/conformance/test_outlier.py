@@ -15,6 +15,11 @@ class TestMcd(OutlierContract):
 
 class TestSauterPoon(OutlierContract):
     name = "sauter_poon"
+    inert = {"verbose": "prints more"}
+    expected_failures = {
+        f"test_every_column_is_looked_at_on_both_sides[2-{sign}1.0]": "it looks at positions on the detector alone"
+        for sign in ("", "-")
+    }
 
 
 class TestNull(OutlierContract):

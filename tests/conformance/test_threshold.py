@@ -26,6 +26,9 @@ class TestDispersionWithLargeWindow(ThresholdContract):
 class TestDispersionExtendedWithUnequalWindow(ThresholdContract):
     name = "dispersion_extended"
     parameters = {"kernel_size": (4, 6)}
+    expected_failures = {
+        "test_rows_and_columns_are_treated_alike": "the window has other widths along rows and columns"
+    }
 
 
 class TestRadialProfile(ThresholdContract):
@@ -45,6 +48,11 @@ class TestRadialProfileWithWideBlur(ThresholdContract):
 class TestRadialProfileOfDials(ThresholdContract):
     name = "radial_profile"
     parameters = {"legacy_pixels": True}
+    expected_failures = {
+        "test_rows_and_columns_are_treated_alike": "DIALS takes the first corner of each pixel for its place",
+        "test_a_map_of_gains_holds_pixel_by_pixel": "DIALS takes no notice of maps",
+        "test_spots_are_told_from_any_background[0.3]": "DIALS calls two photons strong where the quartiles coincide",
+    }
 
 
 class TestDispersionCuda(ThresholdContract):

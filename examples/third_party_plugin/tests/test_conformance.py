@@ -6,6 +6,7 @@ from spindle.testing.threshold import ThresholdContract
 
 class TestTrimmedMean(BackgroundContract):
     name = "trimmed_mean"
+    fewest_counts = 0.3  # below, what is trimmed is most of what there is
 
 
 class TestTrimmedMeanOfHalf(BackgroundContract):

@@ -27,11 +27,31 @@ class PluginContract:
         The plugin, found by its entry point.
     parameters : dict
         Dotted parameters of the plugin that its tests use.
+    expected_failures : dict of str to str
+        Checks that the plugin fails by design, and why: ``{"test_order_of_rows_does_not_matter": "it is a running mean"}``. With
+        ``[...]`` behind the name only that case of a check. A check that passes all the same is an error.
     """
 
     slot: ClassVar[str] = ""
     name: ClassVar[str] = ""
     parameters: ClassVar[dict[str, Any]] = {}
+    expected_failures: ClassVar[dict[str, str]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        unknown = [n for n in cls.expected_failures if not callable(getattr(cls, n.partition("[")[0], None))]
+        if unknown:
+            raise TypeError(f"{cls.__name__}.expected_failures: there is no check {', '.join(unknown)}")
+        if without := [n for n, reason in cls.expected_failures.items() if not str(reason).strip()]:
+            raise TypeError(f"{cls.__name__}.expected_failures: say why for {', '.join(without)}")
+
+    @pytest.fixture(autouse=True)
+    def _expect_failures(self, request: pytest.FixtureRequest) -> None:
+        """Mark the checks that the plugin fails by design."""
+        name = request.node.name
+        reason = self.expected_failures.get(name) or self.expected_failures.get(name.partition("[")[0])
+        if reason:
+            request.node.add_marker(pytest.mark.xfail(reason=reason, strict=True))
 
     @pytest.fixture
     def info(self) -> PluginInfo:

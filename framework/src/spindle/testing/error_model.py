@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,31 +15,103 @@ import pytest
 from spindle.contracts.error_model import ErrorModelFit, ErrorModelObservations
 from spindle.plugins.host import Handle
 
-from .contract import PluginContract
+from .calls import CallContract, Problem
 
 __all__ = ["ErrorModelContract", "simulated_equivalents"]
 
 
 def simulated_equivalents(
-    n_groups: int = 4000, multiplicity: int = 8, a: float = 1.3, b: float = 0.02, seed: int = 0
+    n_groups: int = 4000,
+    multiplicity: int = 8,
+    a: float = 1.3,
+    b: float = 0.02,
+    seed: int = 0,
+    uneven: bool = False,
+    scales: tuple[float, float] = (0.8, 1.2),
+    mean: float = 2000.0,
 ) -> ErrorModelObservations:
-    """Observations whose true sigma is a sqrt(sigma^2 + (b I)^2)."""
+    """Observations whose true sigma is a sqrt(sigma^2 + (b I)^2).
+
+    Parameters
+    ----------
+    n_groups, multiplicity : int
+        Unique reflections and how often each was measured; once to twice as often with `uneven`, with many measured once.
+    a, b : float
+    seed : int
+    uneven : bool
+    scales : (float, float)
+        Range of the inverse scale factors.
+    mean : float
+        Mean intensity.
+    """
     rng = np.random.default_rng(seed)
-    true = np.repeat(rng.exponential(2000.0, n_groups), multiplicity)
-    scale = rng.uniform(0.8, 1.2, len(true))
+    counts = np.full(n_groups, multiplicity)
+    if uneven:
+        counts = rng.choice([1, 1, 2, 3, multiplicity, 2 * multiplicity], n_groups)
+    true = np.repeat(rng.exponential(mean, n_groups), counts)
+    scale = rng.uniform(*scales, len(true))
     expected = true * scale
     variance = expected + 25.0
     intensity = expected + a * np.sqrt(variance + (b * expected) ** 2) * rng.normal(size=len(true))
-    offsets = np.arange(0, len(true) + 1, multiplicity, dtype=np.int64)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return ErrorModelObservations(intensity, variance, scale, np.zeros(len(true)), np.ones(len(true)), offsets)
 
 
-class ErrorModelContract(PluginContract):
-    """Checks of an error model."""
+def expected_of(observations: ErrorModelObservations) -> np.ndarray:
+    """(n,) float64: g <I>, the mean over equivalents weighted with the variances of integration; observed where there is one."""
+    sizes = np.diff(observations.offsets)
+    if not len(sizes):
+        return np.zeros(0)
+    weight = 1.0 / observations.variance
+    top = np.add.reduceat(weight * observations.scale * observations.intensity, observations.offsets[:-1])
+    bottom = np.add.reduceat(weight * observations.scale**2, observations.offsets[:-1])
+    return np.asarray(observations.scale * np.repeat(top / bottom, sizes))
+
+
+def spread_of(observations: ErrorModelObservations, variance: np.ndarray) -> tuple[float, float]:
+    """Root mean square of the normalised deviations of equivalents, of the strong and of the weak half; 1 when the variances are right."""
+    n = np.diff(observations.offsets)
+    scaled, scaled_variance = observations.intensity / observations.scale, variance / observations.scale**2
+    weight = np.add.reduceat(1 / scaled_variance, observations.offsets[:-1])
+    mean = np.repeat(np.add.reduceat(scaled / scaled_variance, observations.offsets[:-1]) / weight, n)
+    free = scaled_variance - 1 / np.repeat(weight, n)  # of the deviation from a mean that it is part of
+    several = np.repeat(n > 1, n)
+    z2 = (scaled - mean)[several] ** 2 / free[several]
+    strong = mean[several] > np.median(mean[several])
+    return float(np.sqrt(z2[strong].mean())), float(np.sqrt(z2[~strong].mean()))
+
+
+class ErrorModelContract(CallContract):
+    """Checks of an error model.
+
+    Attributes
+    ----------
+    a, b : float
+        The errors of the observations that it is tried on: sigma' = a sqrt(sigma^2 + (b I)^2).
+    """
 
     slot: ClassVar[str] = "error_model"
     a: ClassVar[float] = 1.3
     b: ClassVar[float] = 0.02
+    budget_us: ClassVar[float] = 100.0
+    rtol: ClassVar[float] = 1e-9
+
+    def problem(self, which: int) -> Problem:
+        observations = simulated_equivalents(
+            (700, 700, 300)[which], 5, a=(1.3, 0.8, 2.0)[which], b=(0.02, 0.05, 0.01)[which], seed=50 + which
+        )
+        return "fit_error_model", {"observations": observations, "start": None}
+
+    def large_problem(self) -> tuple[Problem, int]:
+        observations = simulated_equivalents(4000, 5, seed=53)
+        return ("fit_error_model", {"observations": observations, "start": None}), len(observations.intensity)
+
+    def telling_problems(self) -> list[Problem]:
+        """Observations of which some were recorded in part, and whose photon counts are known."""
+        some = simulated_equivalents(700, 6, seed=54, uneven=True, scales=(0.5, 2.0))
+        rng = np.random.default_rng(55)
+        known = replace(some, counting=np.abs(some.intensity), partiality=rng.choice([1.0, 0.6], len(some.intensity)))
+        return [("fit_error_model", {"observations": known, "start": None})]
 
     @pytest.fixture
     def observations(self) -> ErrorModelObservations:
@@ -55,7 +128,7 @@ class ErrorModelContract(PluginContract):
         """Variances of the observations under the model."""
         return np.asarray(
             plugin.corrected_variance(
-                intensity=observations.intensity, variance=observations.variance, expected=observations.intensity,
+                intensity=observations.intensity, variance=observations.variance, expected=expected_of(observations),
                 counting=observations.counting, model=fit,
             )
         )  # fmt: skip
@@ -74,17 +147,75 @@ class ErrorModelContract(PluginContract):
     def test_scatter_of_equivalents_is_explained(
         self, plugin: Handle, observations: ErrorModelObservations, fit: ErrorModelFit
     ) -> None:
-        variance = self.corrected(plugin, observations, fit)
-        n = np.diff(observations.offsets)
-        scaled, scaled_variance = observations.intensity / observations.scale, variance / observations.scale**2
-        mean = np.repeat(
-            np.add.reduceat(scaled / scaled_variance, observations.offsets[:-1])
-            / np.add.reduceat(1 / scaled_variance, observations.offsets[:-1]), n,
+        strong, weak = spread_of(observations, self.corrected(plugin, observations, fit))
+        assert abs(strong - 1) < 0.06, "strong reflections"
+        assert abs(weak - 1) < 0.06, "weak reflections"
+
+    @pytest.mark.parametrize("case", ["scales", "uneven", "strong", "both"])
+    def test_scatter_is_explained_whatever_the_scales_and_multiplicities(self, plugin: Handle, case: str) -> None:
+        many = case in ("uneven", "both")
+        observations = simulated_equivalents(
+            8000 if many else 4000, 4 if many else 8, self.a, self.b, seed=56, uneven=many,
+            scales=(0.2, 5.0) if case in ("scales", "both") else (0.8, 1.2), mean=50_000.0 if case == "strong" else 2000.0,
         )  # fmt: skip
-        z2 = (scaled - mean) ** 2 / scaled_variance * np.repeat(n / (n - 1), n)
-        strong = mean > np.median(mean)
-        assert abs(np.sqrt(z2[strong].mean()) - 1) < 0.06
-        assert abs(np.sqrt(z2[~strong].mean()) - 1) < 0.06
+        fit = plugin.fit_error_model(observations=observations, start=None)
+        strong, weak = spread_of(observations, self.corrected(plugin, observations, fit))
+        assert abs(strong - 1) < 0.08, "strong reflections"
+        assert abs(weak - 1) < 0.08, "weak reflections"
+
+    def test_reflections_measured_once_tell_nothing(self, plugin: Handle) -> None:
+        once = simulated_equivalents(3000, 1, self.a, self.b, seed=57)
+        found = plugin.fit_error_model(observations=once, start=None)
+        assert np.isfinite(found.parameters).all()
+        assert found.parameters == pytest.approx(plugin.default_error_model().parameters)
+        variance = self.corrected(plugin, once, found)
+        assert np.isfinite(variance).all() and variance.min() > 0
+
+    def test_an_earlier_fit_does_not_decide(
+        self, plugin: Handle, observations: ErrorModelObservations, fit: ErrorModelFit
+    ) -> None:
+        for start in (fit, plugin.default_error_model()):
+            again = plugin.fit_error_model(observations=observations, start=start)
+            strong, weak = spread_of(observations, self.corrected(plugin, observations, again))
+            assert abs(strong - 1) < 0.06 and abs(weak - 1) < 0.06
+
+    def test_a_fit_is_all_that_variances_depend_on(
+        self, plugin: Handle, another: Any, observations: ErrorModelObservations, fit: ErrorModelFit
+    ) -> None:
+        """Another instance, in another run, gives the same variances from what the file holds."""
+        read = ErrorModelFit(fit.kind, tuple(float(p) for p in fit.parameters), details=dict(fit.details))
+        one, other = self.corrected(plugin, observations, fit), self.corrected(another(), observations, read)
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+    def test_variances_of_some_rows_are_those_among_all(
+        self, plugin: Handle, observations: ErrorModelObservations, fit: ErrorModelFit
+    ) -> None:
+        expected = expected_of(observations)
+        columns = (observations.intensity, observations.variance, expected, observations.counting)
+        every = plugin.corrected_variance(*columns, model=fit)
+        rows = np.array([5, 3, 77])
+        np.testing.assert_allclose(plugin.corrected_variance(*(c[rows] for c in columns), model=fit), every[rows])
+        assert plugin.corrected_variance(*(c[:0] for c in columns), model=fit).shape == (0,)
+
+    def test_variances_grow_with_what_they_are_made_of(self, plugin: Handle, fit: ErrorModelFit) -> None:
+        """Neither an intensity nor an expectation below zero takes anything away; larger errors stay larger."""
+        expected = np.array([-1e5, -500.0, -1.0, 0.0, 10.0, 1e3, 1e6])
+        ones = np.ones(len(expected))
+        for intensity in (expected, 0 * ones):
+            found = plugin.corrected_variance(intensity, 400.0 * ones, expected, 0.0 * ones, fit)
+            assert (found >= found[3] * (1 - 1e-9)).all(), "a negative intensity lowers the variance"
+            assert (np.diff(found[3:]) >= 0).all(), "a larger intensity has a smaller variance"
+        variance = np.array([1.0, 10.0, 400.0, 1e5])
+        flat = np.full(4, 100.0)
+        found = plugin.corrected_variance(flat, variance, flat, 0 * flat, fit)
+        assert (np.diff(found) > 0).all(), "larger variances of integration stay larger"
+
+    def test_weights_do_not_follow_the_noise(self, plugin: Handle, fit: ErrorModelFit) -> None:
+        """The variance of equivalents depends on what is expected of them, not on what each happened to be."""
+        same = np.full(5, 1e4)
+        intensity = same + np.array([-900.0, -300.0, 0.0, 300.0, 900.0])
+        found = plugin.corrected_variance(intensity, np.full(5, 1e4), same, np.zeros(5), fit)
+        assert np.ptp(found) < 1e-6 * found.mean()
 
     def test_order_of_groups_does_not_matter(
         self, plugin: Handle, observations: ErrorModelObservations, fit: ErrorModelFit
@@ -115,3 +246,8 @@ class ErrorModelContract(PluginContract):
         assert np.isfinite(found.parameters).all()
         variance = self.corrected(plugin, alike, found)
         assert np.isfinite(variance).all() and variance.min() > 0
+
+    def test_rows_may_be_measured_very_badly(self, plugin: Handle, fit: ErrorModelFit) -> None:
+        values = np.array([0.0, -50.0, 1e6, 1e-3])
+        found = plugin.corrected_variance(values, np.array([1e12, 1e-6, 0.0, 1.0]), values, np.zeros(4), fit)
+        assert np.isfinite(found).all() and (found >= 0).all()

@@ -121,7 +121,7 @@ class PhysicalScaling(Algorithm):
             configuration.update(lmax=lmax, abs_surface_weight=weight)
             terms.append(term)
         configuration["corrections"] = [t.name for t in terms]
-        shared = ("absorption",) if params.share.absorption else ()
+        shared = ("absorption",) if params.share.absorption and "absorption" in configuration["corrections"] else ()
         return ScalingModel("physical", tuple(terms), configuration, shared)
 
     def _uses(self, name: str, observations: ScalingObservations, existing: dict[str, Any] | None) -> bool:

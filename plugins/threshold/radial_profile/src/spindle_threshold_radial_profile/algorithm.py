@@ -81,6 +81,10 @@ class RadialProfileThreshold(Algorithm):
         """Find strong pixels; see `spindle.contracts.threshold.ThresholdSpec`."""
         good = mask.view(np.uint8)
         rings = self._rings.of(panel, beam, corner, image.shape)
+        if (
+            isinstance(gain, np.ndarray) and not self.params.legacy_pixels
+        ):  # rings hold pixels of any gain: count photons
+            image, gain = np.divide(image, gain, out=np.zeros(image.shape), where=gain > 0), 1.0
         if self.params.blur is not None:
             image = self._smoothed(image, good)
         median, spread = self._quartiles(image, good, rings)
