@@ -7,7 +7,8 @@ import textwrap
 
 import pytest
 
-from spindle.execution.precompile import compile_beside
+from spindle.execution.precompile import compile_beside, packages_of
+from spindle.execution.runner import effective_params, make_host
 
 PROGRAM = """
 from spindle.execution.compile_cache import prepare_compile_cache
@@ -17,10 +18,10 @@ print(outer(2.0), outer.stats.cache_hits[outer.signatures[0]] if outer.stats.cac
 """
 
 
-def run(folder):
+def run(folder, program=PROGRAM):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     environment |= {"SPINDLE_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": str(folder)}
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     return done.stdout.split(), "this happens once" in done.stderr
 
 
@@ -51,6 +52,36 @@ def test_a_change_in_a_kernel_reaches_kernels_of_other_files_that_call_it(tmp_pa
     assert run(tmp_path) == (["201.0", "0"], False)
     assert (tmp_path / "cache" / "numba").is_dir()
     assert not (package / "__pycache__").exists() or not list((package / "__pycache__").glob("*.nbi"))
+
+
+def test_a_change_in_a_library_reaches_only_packages_that_use_it(tmp_path):
+    for name, imports in (
+        ("spindle_lib_deep", ""),
+        ("spindle_lib_upper", "from spindle_lib_deep.inner import inner\n"),
+        ("spindle_outside", "from spindle_lib_upper.outer import outer as inner\n"),
+        ("spindle_lone", "from .inner import inner\n"),
+    ):
+        package = tmp_path / name
+        package.mkdir()
+        (package / "__init__.py").touch()
+        if name in ("spindle_lib_deep", "spindle_lone"):
+            write_inner(package, 10.0)
+        if imports:
+            (package / "outer.py").write_text(
+                f"from numba import njit\n{imports}\n@njit(cache=True)\ndef outer(x):\n    return inner(x) + 1.0\n"
+            )
+    lone = PROGRAM.replace("spindle_outside", "spindle_lone")
+    assert run(tmp_path)[0] == ["22.0", "0"] and run(tmp_path, lone)[0] == ["21.0", "0"]
+    assert run(tmp_path)[0] == ["22.0", "1"] and run(tmp_path, lone)[0] == ["21.0", "1"]
+    write_inner(tmp_path / "spindle_lib_deep", 100.0)
+    assert run(tmp_path)[0] == ["202.0", "0"] and run(tmp_path, lone)[0] == ["21.0", "1"]
+
+
+def test_lists_of_libraries_are_gone_through_with_those_of_the_plugins_that_use_them():
+    process, spots = (effective_params(name, [], make_host()) for name in ("process", "find_spots"))
+    assert {"spindle_lib_spots", "spindle_lib_dispersion"} <= set(packages_of(process))
+    assert "spindle_lib_dispersion" in packages_of(spots) and "spindle_lib_merging" not in packages_of(spots)
+    assert packages_of(spots)[-1] == "spindle"
 
 
 def package_with_kernels(folder):

@@ -2,8 +2,8 @@
 
 numba stores what it compiles for a source file and forgets it when that file changes. A kernel that calls kernels of
 other files must be forgotten as well when those change. So each set of versions, each kind of processor and each state
-of the host's kernels has a folder of its own, and inside it the kernels of a plugin are valid for one state of all
-kernels of its package (`spindle.execution.kernel_locator`).
+of the host's kernels has a folder of its own, and inside it the kernels of a package are valid for one state of all
+kernels of it and of the libraries that it imports (`spindle.execution.kernel_locator`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import hashlib
 import logging
 import os
 import platform
+import re
 import shutil
 import sys
 import time
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from .trusted_folder import distrust
@@ -28,6 +30,8 @@ MARKER = "spindle-cache"
 FILES = "files with digests"  # how `spindle.execution.kernel_locator` writes them
 
 _SETTINGS = ".numba_config.yaml"
+# How the source of a package names the libraries whose kernels its own may call.
+_LIBRARY = re.compile(rb"\bspindle_lib_\w+")
 _state = {"prepared": False}
 
 
@@ -79,6 +83,36 @@ def kernel_sources(package: Path) -> bytes:
         text = path.read_bytes()
         if b"njit" in text:
             digest.update(path.relative_to(package).as_posix().encode() + b"\0" + text)
+    return digest.digest()
+
+
+def libraries_of(package: Path) -> dict[str, Path]:
+    """Return name and folder of the libraries that a package imports, directly or through other libraries.
+
+    Parameters
+    ----------
+    package : Path
+        Folder of the package.
+    """
+    found: dict[str, Path] = {}
+    to_read = [package]
+    while to_read:
+        named = {n for file in to_read.pop().rglob("*.py") for n in _LIBRARY.findall(file.read_bytes())}
+        for name in sorted(n.decode() for n in named):
+            if name == package.name or name in found:
+                continue
+            spec = find_spec(name)
+            if spec is not None and spec.origin is not None:
+                found[name] = Path(spec.origin).parent
+                to_read.append(found[name])
+    return dict(sorted(found.items()))
+
+
+def kernel_stamp(package: Path) -> bytes:
+    """Return a digest of the kernels of a package and of those of the libraries that it imports."""
+    digest = hashlib.sha256(kernel_sources(package))
+    for name, folder in libraries_of(package).items():
+        digest.update(name.encode() + b"\0" + kernel_sources(folder))
     return digest.digest()
 
 

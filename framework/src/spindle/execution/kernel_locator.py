@@ -1,4 +1,4 @@
-"""Tells numba when a compiled kernel of a plugin is out of date: when any kernel of its package has changed.
+"""Tells numba when a compiled kernel is out of date: when any kernel of its package, or of a library that this imports, has changed.
 
 Files of the cache carry a digest: a damaged one is removed and the kernel compiled again. A cache that cannot be written, or is on a
 full disk, costs time and nothing else. numba imports this module by the name in NUMBA_CACHE_LOCATOR_CLASSES; nothing else does.
@@ -15,7 +15,7 @@ from typing import Any
 
 from numba.core import caching
 
-from .compile_cache import kernel_sources
+from .compile_cache import kernel_stamp
 
 # What a whole file raises whose content names what is not installed any more.
 _OUTDATED = (AttributeError, ImportError, EOFError, caching.pickle.UnpicklingError)
@@ -24,7 +24,7 @@ _Base: Any = getattr(caching, "UserProvidedCacheLocator", None) or caching._User
 
 
 class PackageCacheLocator(_Base):  # type: ignore[misc]
-    """Keeps kernels in NUMBA_CACHE_DIR with a stamp of all kernels of their package."""
+    """Keeps kernels in NUMBA_CACHE_DIR with a stamp of all kernels that they may call."""
 
     def get_source_stamp(self) -> Any:
         """Return what a kernel's validity depends on, beyond the cache folder."""
@@ -105,7 +105,5 @@ def package_of(file: Path) -> Path | None:
 
 @cache
 def package_stamp(package: Path | None) -> bytes:
-    """Return a digest of the kernels of a package; the host's own are part of the cache folder's name."""
-    if package is None or not package.name.startswith("spindle_"):
-        return b""
-    return kernel_sources(package)
+    """Return a digest of the kernels that those of a package may call; the host's own are part of the cache folder's name."""
+    return b"" if package is None or package.name == "spindle" else kernel_stamp(package)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .children import module_command
-from .compile_cache import kernel_sources
+from .compile_cache import kernel_stamp, libraries_of
 
 if TYPE_CHECKING:
     from spindle.params import Params
@@ -81,7 +81,7 @@ def compile_package(package: str) -> tuple[int, int]:
 
 
 def packages_of(params: Params) -> list[str]:
-    """Return the packages of all plugins in a parameter tree, those of later programs first, then the host's."""
+    """Return the packages of all plugins in a parameter tree, those of later programs first, then their libraries and the host."""
     from spindle.params.tree import scopes_of
     from spindle.plugins import registry
 
@@ -90,7 +90,15 @@ def packages_of(params: Params) -> list[str]:
         chosen = scope.__dict__.get("_plugin")
         if chosen and all(chosen):
             found.setdefault(registry().find(*chosen).target.partition(":")[0].partition(".")[0])
-    return [*reversed(found), "spindle"]
+    plugins = [*reversed(found)]
+    specs = [find_spec(name) for name in plugins]
+    folders = [
+        Path(s.origin).parent
+        for s in specs
+        if s is not None and s.origin is not None and Path(s.origin).name == "__init__.py"
+    ]
+    libraries = dict.fromkeys(name for folder in folders for name in libraries_of(folder))
+    return [*plugins, *libraries, "spindle"]
 
 
 def mark_of(package: str) -> Path | None:
@@ -103,7 +111,7 @@ def mark_of(package: str) -> Path | None:
         return None
     digest = hashlib.sha256(listed.read_bytes())
     if package != "spindle":  # the cache has a folder of its own for each state of the host
-        digest.update(kernel_sources(listed.parent))
+        digest.update(kernel_stamp(listed.parent))
     return Path(folder) / f"{package}-{digest.hexdigest()[:16]}.done"
 
 

@@ -183,8 +183,8 @@ def test_false_positives_on_poisson_noise_are_rare():
 
 @pytest.mark.parametrize("cls", [cls for cls, _ in KINDS])
 def test_estimated_threshold_is_applied(cls):
-    from spindle.numerics.global_threshold import estimate_global_threshold
     from spindle.params import Auto
+    from spindle_lib_dispersion.global_threshold import estimate_global_threshold
 
     image, mask = spotty_image(4)
     limit = estimate_global_threshold(image, mask)

@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.contracts.dispersion_params import DispersionParams, DispersionSettings
+from spindle_lib_dispersion.params import DispersionParams, DispersionSettings
+from spindle_lib_dispersion.windows import LARGEST_NARROW_WINDOW
 
 from .kernels import dispersion
 
 __all__ = ["DispersionThreshold"]
-
-# Windows of more pixels need wider sums than int32: 127 (2^24 - 1) < 2^31.
-_LARGEST_NARROW_WINDOW = 127
 
 
 class DispersionThreshold(Algorithm):
@@ -34,7 +32,7 @@ class DispersionThreshold(Algorithm):
         super().__init__(params, context)
         self._local = threading.local()
         self._settings = DispersionSettings.of(self.params)
-        self._is_narrow = self._settings.full <= _LARGEST_NARROW_WINDOW
+        self._is_narrow = self._settings.full <= LARGEST_NARROW_WINDOW
 
     def _workspace(self, image: np.ndarray) -> tuple[np.ndarray, ...]:
         """Arrays of this thread for images of this shape and type."""

@@ -10,10 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["dispersion"]
+from spindle_lib_dispersion.windows import CEILING, window_sums
 
-# Pixels at or above this value take no part in window sums (2^24, as in DIALS: counts stay exact in float32).
-_CEILING = 16777216
+__all__ = ["dispersion"]
 
 
 @njit(nogil=True, cache=True)
@@ -22,7 +21,7 @@ def _exchange_row(pixels, mask, kept, kept_good, column, count):
     zero = kept.dtype.type(0)
     changed = np.uint8(0)
     for j in range(pixels.shape[0]):
-        good = (mask[j] != 0) & (pixels[j] < _CEILING)
+        good = (mask[j] != 0) & (pixels[j] < CEILING)
         value = kept.dtype.type(pixels[j]) if good else zero
         column[j] += value - kept[j]
         kept[j] = value
@@ -30,20 +29,6 @@ def _exchange_row(pixels, mask, kept, kept_good, column, count):
         changed |= np.uint8(good) ^ kept_good[j]
         kept_good[j] = np.uint8(good)
     return changed
-
-
-@njit(nogil=True, cache=True)
-def _window_sums(column, half, window):
-    """Sums of ``2 half + 1`` neighbouring entries of a padded row, two shifted copies at a time."""
-    n = window.shape[0]
-    first = column[0:n]
-    for j in range(n):
-        window[j] = first[j]
-    for d in range(1, 2 * half + 1, 2):
-        one = column[d : d + n]
-        two = column[d + 1 : d + 1 + n]
-        for j in range(n):
-            window[j] += one[j] + two[j]
 
 
 @njit(nogil=True, cache=True)
@@ -147,9 +132,9 @@ def dispersion(
         i = row - kernel_y
         if i < 0:
             continue
-        _window_sums(row_sums[0], kernel_x, window)
+        window_sums(row_sums[0], kernel_x, window)
         if stale:
-            _window_sums(row_counts[0], kernel_x, window_count)
+            window_sums(row_counts[0], kernel_x, window_count)
             stale = False
         _flag_row(image[i], mask[i], window, window_count, screen, flags)
         for j in range(width):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.contracts.dispersion_params import DispersionParams, DispersionSettings
 from spindle.errors import UserError
+from spindle_lib_dispersion.params import DispersionParams, DispersionSettings
 
 __all__ = ["DispersionCudaThreshold"]
 

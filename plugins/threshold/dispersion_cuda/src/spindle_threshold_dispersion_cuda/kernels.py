@@ -6,10 +6,9 @@ import math
 
 from numba import cuda
 
-__all__ = ["mark_strong"]
+from spindle_lib_dispersion.windows import CEILING
 
-# Pixels at or above this value take no part in window sums (2^24, as in DIALS: counts stay exact in float32).
-_CEILING = 16777216
+__all__ = ["mark_strong"]
 
 
 @cuda.jit
@@ -60,7 +59,7 @@ def mark_strong(
         if row < 0 or row >= height:
             continue
         for column in range(left, right):
-            if mask[row, column] != 0 and image[row, column] < _CEILING:
+            if mask[row, column] != 0 and image[row, column] < CEILING:
                 value = zero + image[row, column]
                 sum_x += value
                 sum_y += value * value

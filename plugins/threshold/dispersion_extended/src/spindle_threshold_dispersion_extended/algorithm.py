@@ -8,17 +8,14 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.contracts.dispersion_params import DispersionParams, DispersionSettings
 from spindle.params import Bool
+from spindle_lib_dispersion.params import DispersionParams, DispersionSettings
+from spindle_lib_dispersion.windows import LARGEST_NARROW_WINDOW
 
 from .blocks import dispersion_limits, find_blocks
 from .kernels import mark_cores, mark_strong
 
 __all__ = ["DispersionExtendedThreshold"]
-
-# Windows of more pixels need wider sums than int32: 127 (2^24 - 1) < 2^31. The second window is two pixels larger on
-# each side.
-_LARGEST_NARROW_WINDOW = 127
 
 
 class DispersionExtendedThreshold(Algorithm):
@@ -45,7 +42,8 @@ class DispersionExtendedThreshold(Algorithm):
         (ky, kx), full = self._settings.kernel, self._settings.full
         # Squares up to this one are summed in int32 without overflow.
         self._cap = int(np.sqrt((2**31 - 1) // full))
-        self._is_narrow = (2 * ky + 5) * (2 * kx + 5) <= _LARGEST_NARROW_WINDOW
+        # The second window is two pixels larger on each side.
+        self._is_narrow = (2 * ky + 5) * (2 * kx + 5) <= LARGEST_NARROW_WINDOW
         self._limits = dispersion_limits(full, self.params.sigma_background, self._settings.min_local)
 
     def _workspace(self, image: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["dispersion_limits", "find_blocks"]
+from spindle_lib_dispersion.windows import CEILING, window_sums
 
-# Pixels at or above this value take no part in window sums (2^24, as in DIALS: counts stay exact in float32).
-_CEILING = 16777216
+__all__ = ["dispersion_limits", "find_blocks"]
 
 
 def dispersion_limits(full: int, sigma_background: float, min_local: int) -> np.ndarray:
@@ -27,27 +26,13 @@ def _add_row(pixels, mask, cap, column_x, column_y, column_m):
     """Add the good pixels of a row, and their squares up to that of ``cap``, to the sums of the columns."""
     zero = column_x.dtype.type(0)
     for j in range(pixels.shape[0]):
-        good = (mask[j] != 0) & (pixels[j] < _CEILING)
+        good = (mask[j] != 0) & (pixels[j] < CEILING)
         value = column_x.dtype.type(pixels[j]) if good else zero
         column_x[j] += value
         limited = value if value < cap else cap
         limited = limited if limited > -cap else -cap
         column_y[j] += limited * limited
         column_m[j] += np.int32(good)
-
-
-@njit(nogil=True, cache=True)
-def _window_sums(column, half, window):
-    """Sums of ``2 half + 1`` neighbouring entries of a padded row, two shifted copies at a time."""
-    n = window.shape[0]
-    first = column[0:n]
-    for j in range(n):
-        window[j] = first[j]
-    for d in range(1, 2 * half + 1, 2):
-        one = column[d : d + n]
-        two = column[d + 1 : d + 1 + n]
-        for j in range(n):
-            window[j] += one[j] + two[j]
 
 
 @njit(nogil=True, cache=True)
@@ -127,9 +112,9 @@ def find_blocks(
         column_m[:] = 0
         for row in range(max(0, i - kernel_y), min(height, i + kernel_y + 1)):
             _add_row(image[row], mask[row], cap, column_x, column_y, column_m)
-        _window_sums(sums_x[0], kernel_x, window_x)
-        _window_sums(sums_y[0], kernel_x, window_y)
-        _window_sums(sums_m[0], kernel_x, window_m)
+        window_sums(sums_x[0], kernel_x, window_x)
+        window_sums(sums_y[0], kernel_x, window_y)
+        window_sums(sums_m[0], kernel_x, window_m)
         changed = np.int32(0)
         for j in range(width):
             changed |= window_m[j] ^ last_m[j]
@@ -178,7 +163,7 @@ def find_blocks(
             m = 0
             for row in range(max(0, p - kernel_y), min(height, p + kernel_y + 1)):
                 for c in range(max(0, q - kernel_x), min(width, q + kernel_x + 1)):
-                    good = (mask[row, c] != 0) & (image[row, c] < _CEILING)
+                    good = (mask[row, c] != 0) & (image[row, c] < CEILING)
                     value = np.float64(image[row, c]) if good else 0.0
                     x += value
                     y += value * value

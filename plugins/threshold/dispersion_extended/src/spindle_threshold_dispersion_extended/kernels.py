@@ -15,10 +15,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from spindle_lib_dispersion.windows import CEILING
+
 __all__ = ["mark_cores", "mark_strong"]
 
-# Pixels at or above this value take no part in window sums (2^24, as in DIALS: counts stay exact in float32).
-_CEILING = 16777216
 _CORE = np.uint8(2)
 _STRONG = np.uint8(1)
 
@@ -110,12 +110,12 @@ def mark_cores(
                 stop = near[s, 1]
                 for c in range(max(0, start - kernel_x), min(width, stop + kernel_x)):
                     if exact and summed_row[c] == i - 1:
-                        if enters < height and mask[enters, c] != 0 and image[enters, c] < _CEILING:
+                        if enters < height and mask[enters, c] != 0 and image[enters, c] < CEILING:
                             value = zero + image[enters, c]
                             sums_x[c] += value
                             sums_y[c] += value * value
                             sums_m[c] += 1
-                        if leaves >= 0 and mask[leaves, c] != 0 and image[leaves, c] < _CEILING:
+                        if leaves >= 0 and mask[leaves, c] != 0 and image[leaves, c] < CEILING:
                             value = zero + image[leaves, c]
                             sums_x[c] -= value
                             sums_y[c] -= value * value
@@ -125,7 +125,7 @@ def mark_cores(
                         y = zero
                         m = 0
                         for row in range(max(0, i - kernel_y), min(height, enters + 1)):
-                            if mask[row, c] != 0 and image[row, c] < _CEILING:
+                            if mask[row, c] != 0 and image[row, c] < CEILING:
                                 value = zero + image[row, c]
                                 x += value
                                 y += value * value
@@ -240,12 +240,12 @@ def mark_strong(
                 for c in range(window_high, high):
                     if exact and summed_row[c] == r - 1:
                         if enters < height and (mask[enters, c] != 0) & (out[enters, c] == 0) & (
-                            image[enters, c] < _CEILING
+                            image[enters, c] < CEILING
                         ):
                             sums_x[c] += image[enters, c]
                             sums_m[c] += 1
                         if leaves >= 0 and (mask[leaves, c] != 0) & (out[leaves, c] == 0) & (
-                            image[leaves, c] < _CEILING
+                            image[leaves, c] < CEILING
                         ):
                             sums_x[c] -= image[leaves, c]
                             sums_m[c] -= 1
@@ -253,7 +253,7 @@ def mark_strong(
                         column_x = zero
                         column_m = 0
                         for row in range(max(0, r - half_y), min(height, enters + 1)):
-                            good = (mask[row, c] != 0) & (out[row, c] == 0) & (image[row, c] < _CEILING)
+                            good = (mask[row, c] != 0) & (out[row, c] == 0) & (image[row, c] < CEILING)
                             column_x += image[row, c] if good else zero
                             column_m += np.int64(good)
                         sums_x[c] = column_x

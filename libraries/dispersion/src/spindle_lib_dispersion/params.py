@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import ParameterError
-from spindle.numerics.global_threshold import estimate_global_threshold
 from spindle.params import Auto, Float, Int, Ints, Params
+
+from .global_threshold import estimate_global_threshold
 
 __all__ = ["DispersionParams", "DispersionSettings"]
 
