@@ -101,7 +101,7 @@ def write_cbf(path, data, shape, conversion, element=LONG):
     """A miniCBF with one section; three dimensions are given as many rows."""
     lines = ["###CBF: VERSION 1.5", "", "data_image", "_array_data.header_contents", ";", *mini_cbf_header(), ";", ""]
     text = "\r\n".join([*lines, "_array_data.data", ""])
-    path.write_bytes(text.encode() + binary_section(data, shape, conversion, element))
+    path.write_bytes(text.encode() + binary_section(data, shape, conversion, element, padding=64))
     return path
 
 
@@ -112,7 +112,7 @@ def decoded_section(data, shape, conversion, element):
     from spindle_format_cbf.binary import find_binary
     from spindle_format_cbf.decoding import check_readable, decode
 
-    content = binary_section(data, shape, conversion, element)
+    content = binary_section(data, shape, conversion, element, padding=64)
     header = find_binary(content, Path("a.cbf"))
     check_readable(header, Path("a.cbf"))
     out = np.full(shape, -99, header.out_type)

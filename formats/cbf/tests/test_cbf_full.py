@@ -226,7 +226,7 @@ def tiled(path, structure, arrays, numbers=(1, 2), frame=FRAME):
     content += b"\r\nloop_\r\n_array_data.array_id\r\n_array_data.binary_id\r\n_array_data.data\r\n"
     for array, number in zip(arrays, numbers, strict=False):
         content += f"ANY {number}\r\n".encode()
-        content += binary_section(packed(array), array.shape, "x-CBF_PACKED", number=number)
+        content += binary_section(packed(array), array.shape, "x-CBF_PACKED", number=number, padding=64)
     return write_bytes(path, content)
 
 

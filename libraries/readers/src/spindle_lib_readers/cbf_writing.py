@@ -61,6 +61,7 @@ def binary_section(
     conversion: str,
     element: str = "signed 32-bit integer",
     number: int = 1,
+    padding: int = _PADDING,
 ) -> bytes:
     """A binary section: the pixels of one array with the lines that say what they are.
 
@@ -75,6 +76,8 @@ def binary_section(
         Type of the pixels, in the words of the format.
     number : int
         X-Binary-ID.
+    padding : int
+        Bytes of zero after the pixels, for readers that look ahead.
 
     References
     ----------
@@ -96,12 +99,12 @@ def binary_section(
             f"Content-MD5: {checksum}",
             f"X-Binary-Number-of-Elements: {int(np.prod(shape))}",
             *sizes,
-            f"X-Binary-Size-Padding: {_PADDING}",
+            f"X-Binary-Size-Padding: {padding}",
             "",
             "",
         ]
     )
-    return _text(section) + _START + data + bytes(_PADDING) + b"\r\n--CIF-BINARY-FORMAT-SECTION----\r\n;\r\n"
+    return _text(section) + _START + data + bytes(padding) + b"\r\n--CIF-BINARY-FORMAT-SECTION----\r\n;\r\n"
 
 
 def block_heading(name: str) -> str:
