@@ -28,10 +28,10 @@ def rmsds(text: str) -> str:
 
 def one_call(experiments: Path, reflections: Path) -> float:
     """Seconds of one static refinement of 500 reflections with outlier rejection by tukey."""
-    from spindle.contracts.refinement_params import IndexingRefinementParams
     from spindle.files import read_experiments, read_reflections
     from spindle.params.resolve import build
     from spindle.testing import make_context
+    from spindle_lib_refinement.params import IndexingRefinementParams
 
     models, table = read_experiments(experiments), read_reflections(reflections)
     table = table.select((table["miller_index"] != 0).any(axis=1))

@@ -2,16 +2,12 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
 import pytest
 
 import spindle
-from spindle.contracts import ProgramInputs
 from spindle.errors import ParameterError, UserError
 from spindle.execution import RunContext
 from spindle.params import HostParams, make
-from spindle.testing import make_context
-from spindle_lib_readers.testing.mini_cbf import write_mini_cbf
 
 
 @pytest.fixture(autouse=True)
@@ -78,15 +74,3 @@ def test_algorithms_outside_a_parameter_tree_get_their_defaults():
     context = RunContext("test", make(HostParams))
     assert context.algorithm("trial_slot", "plain").value(3) == 9
     assert {p["name"] for p in context.host.used()} == {"plain"}
-
-
-def test_programs_get_the_experiments_or_those_of_the_images(tmp_path):
-    files = [write_mini_cbf(tmp_path / "t_0001.cbf", np.zeros((20, 30), np.int32))]
-    context = make_context("show")
-    experiments = context.experiments_of(ProgramInputs(files=files))
-    assert len(experiments) == 1 and experiments[0].detector[0].image_size == (30, 20)
-    assert context.experiments_of(ProgramInputs(experiments=experiments)) is experiments
-    with pytest.raises(ParameterError, match="show: no images: give an experiment file"):
-        context.experiments_of(ProgramInputs())
-    with pytest.raises(ParameterError, match=r"t_0001\.cbf and an experiment list were given"):
-        context.experiments_of(ProgramInputs(experiments=experiments, files=files))

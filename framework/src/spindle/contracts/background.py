@@ -97,7 +97,7 @@ class BackgroundEstimate:
         mean_variance : (n,) float64, optional
             See the class.
         """
-        from spindle.numerics.background import background_statistics
+        from spindle.table.background_statistics import background_statistics
 
         n = len(success)
         data_mean, mse, dispersion = np.zeros(n), np.zeros(n), np.zeros(n)

@@ -19,9 +19,8 @@ from .checking import Checks, Fault, array, finite, instance, items
 
 if TYPE_CHECKING:
     from spindle.models import Experiments
+    from spindle.params import Params
     from spindle.table import ReflectionTable
-
-    from .refinement_params import RefinementParams
 
 __all__ = ["Purpose", "RefinementError", "RefinementResult", "RefinementStep", "RefinerSpec"]
 
@@ -137,7 +136,7 @@ class RefinerSpec:
         self,
         experiments: Experiments,
         reflections: ReflectionTable,
-        settings: RefinementParams,
+        settings: Params,
         scan_varying: bool,
         purpose: Purpose,
     ) -> RefinementResult:
@@ -150,7 +149,7 @@ class RefinerSpec:
         reflections : ReflectionTable
             Columns ``id, panel, miller_index, flags, xyzobs.px.value, xyzobs.px.variance``; rows that are not indexed
             are passed through.
-        settings : RefinementParams
+        settings : Params
             The scope ``refinement.*``. Parameters of the refiner's own are in ``self.params``.
         scan_varying : bool
             Let models vary with the scan in this macrocycle; `settings` says which and how.

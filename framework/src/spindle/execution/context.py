@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spindle.errors import Cancelled, ParameterError
+from spindle.errors import Cancelled
 from spindle.params import Params
 from spindle.params.tree import scopes_of, walk
 from spindle.plugins.host import Handle, PluginHost
@@ -22,7 +22,7 @@ from .progress import Progress
 if TYPE_CHECKING:
     import numpy as np
 
-    from spindle.contracts import ProgramInputs, ProgramResult
+    from spindle.contracts import ProgramResult
     from spindle.models import Experiments
     from spindle.report import Table
     from spindle.table import ReflectionTable
@@ -154,35 +154,6 @@ class RunContext:
 
         with brief_console(self.program) if brief else nullcontext():
             return run_nested(self, name, experiments, reflections, files, write, params, record)
-
-    def experiments_of(self, inputs: ProgramInputs, **options: Any) -> Experiments:
-        """Return the experiments that a program was given, else import the images that it was given.
-
-        Parameters
-        ----------
-        inputs : ProgramInputs
-        **options
-            Parameters of ``import``, as `run_program` takes them.
-
-        Raises
-        ------
-        ParameterError
-            If there are neither experiments nor images, or both.
-        """
-        experiments = inputs.experiments
-        if inputs.files:
-            if experiments:
-                raise ParameterError(
-                    f"{self.program}: {inputs.files[0]} and an experiment list were given; give either images or an "
-                    "experiment list, not both"
-                )
-            experiments = self.run_program("import", files=inputs.files, **options).experiments
-        if not experiments:
-            raise ParameterError(
-                f"{self.program}: no images: give an experiment file (spindle import writes imported.expt) or image "
-                "files"
-            )
-        return experiments
 
     def nested(self, program: str, params: Params) -> RunContext:
         """Return the context of a program inside this run: same plugins, workers, seed and cancellation."""

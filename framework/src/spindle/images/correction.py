@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from spindle.models import Detector, ImageSet, Panel
-from spindle.numerics.shoebox_pixels import subtract_and_divide
+from spindle.table.shoebox_pixels import subtract_and_divide
 
 from .maps import read_map
 

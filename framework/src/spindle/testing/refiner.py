@@ -2,27 +2,30 @@
 
 >>> class TestMine(RefinerContract):
 ...     name = "mine"
+...
+...     @pytest.fixture
+...     def settings(self):
+...         return spindle_lib_refinement.testing.plain_settings()
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from spindle.contracts.refinement_params import RefinementParams
 from spindle.contracts.refiner import RefinementError
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
 from spindle.models.arrays import rotation
-from spindle.params.resolve import build
+from spindle.params import Params
 from spindle.plugins.host import Handle
 from spindle.table import Flag, ReflectionTable
 
 from .contract import PluginContract
 
-__all__ = ["RefinerContract", "plain_settings", "rotation_experiment", "spots_of"]
+__all__ = ["RefinerContract", "rotation_experiment", "spots_of"]
 
 
 def rotation_experiment(n_images: int = 90, width_deg: float = 1.0, space_group: str = "P 4") -> Experiment:
@@ -109,19 +112,6 @@ def spots_of(experiment: Experiment, d_min: float = 2.6, index: int = 0) -> Refl
     )
 
 
-def plain_settings(**changes: Any) -> Any:
-    """The scope ``refinement`` without outlier rejection; changes by dotted name with double underscores for dots."""
-    settings = build(RefinementParams)
-    settings.reflections.outlier.algorithm = None
-    for name, value in changes.items():
-        *scopes, leaf = name.split("__")
-        target = settings
-        for scope in scopes:
-            target = getattr(target, scope)
-        setattr(target, leaf, value)
-    return settings
-
-
 def crystal_of(experiment: Experiment) -> Crystal:
     """The experiment's crystal, which must be there."""
     assert experiment.crystal is not None
@@ -155,24 +145,31 @@ class RefinerContract(PluginContract):
     slot: ClassVar[str] = "refiner"
 
     @pytest.fixture
+    def settings(self) -> Params:
+        """The scope ``refinement`` of the programs that call the refiner, without rejection of outliers."""
+        raise NotImplementedError("give the parameters of refinement, of spindle_lib_refinement.testing for ours")
+
+    @pytest.fixture
     def truth(self) -> Experiment:
         """Models behind the spots."""
         return rotation_experiment()
 
-    def test_recovers_disturbed_models(self, plugin: Handle, truth: Experiment) -> None:
+    def test_recovers_disturbed_models(self, plugin: Handle, truth: Experiment, settings: Params) -> None:
         spots = spots_of(truth)
         start = Experiments([disturbed(truth)])
-        result = plugin.refine(experiments=start, reflections=spots, settings=plain_settings(), scan_varying=False)
+        result = plugin.refine(experiments=start, reflections=spots, settings=settings, scan_varying=False)
         assert result.rmsd_px.max() < 2e-3
         assert result.experiments[0].crystal.cell == pytest.approx(crystal_of(truth).cell, rel=2e-5)
         assert result.n_reflections.sum() == len(spots)
 
-    def test_predictions_are_those_of_the_refined_models(self, plugin: Handle, truth: Experiment) -> None:
+    def test_predictions_are_those_of_the_refined_models(
+        self, plugin: Handle, truth: Experiment, settings: Params
+    ) -> None:
         spots = spots_of(truth)
         result = plugin.refine(
             experiments=Experiments([disturbed(truth)]),
             reflections=spots,
-            settings=plain_settings(),
+            settings=settings,
             scan_varying=False,
         )
         table = result.reflections
@@ -182,25 +179,25 @@ class RefinerContract(PluginContract):
         assert used.sum() == result.n_reflections.sum()
         assert table.has_flags(Flag.PREDICTED)[used].all()
 
-    def test_arguments_are_not_changed(self, plugin: Handle, truth: Experiment) -> None:
+    def test_arguments_are_not_changed(self, plugin: Handle, truth: Experiment, settings: Params) -> None:
         spots, experiments = spots_of(truth), Experiments([disturbed(truth)])
         before = {name: np.array(column, copy=True) for name, column in spots.columns.items()}
         A = crystal_of(experiments[0]).A.copy()
-        plugin.refine(experiments=experiments, reflections=spots, settings=plain_settings(), scan_varying=False)
+        plugin.refine(experiments=experiments, reflections=spots, settings=settings, scan_varying=False)
         assert set(before) == set(spots.columns)
         assert all(np.array_equal(before[name], spots[name]) for name in before)
         assert np.array_equal(crystal_of(experiments[0]).A, A)
 
-    def test_order_of_reflections_does_not_matter(self, plugin: Handle, truth: Experiment) -> None:
+    def test_order_of_reflections_does_not_matter(self, plugin: Handle, truth: Experiment, settings: Params) -> None:
         spots, experiments = spots_of(truth), Experiments([disturbed(truth)])
         order = np.random.default_rng(1).permutation(len(spots))
-        one = plugin.refine(experiments=experiments, reflections=spots, settings=plain_settings(), scan_varying=False)
+        one = plugin.refine(experiments=experiments, reflections=spots, settings=settings, scan_varying=False)
         two = plugin.refine(
-            experiments=experiments, reflections=spots.select(order), settings=plain_settings(), scan_varying=False
+            experiments=experiments, reflections=spots.select(order), settings=settings, scan_varying=False
         )
         assert pytest.approx(one.experiments[0].crystal.A, abs=1e-9) == two.experiments[0].crystal.A
 
-    def test_rows_that_are_not_indexed_pass_through(self, plugin: Handle, truth: Experiment) -> None:
+    def test_rows_that_are_not_indexed_pass_through(self, plugin: Handle, truth: Experiment, settings: Params) -> None:
         spots = spots_of(truth)
         owner = spots["id"].copy()
         owner[::10] = -1
@@ -208,25 +205,25 @@ class RefinerContract(PluginContract):
         result = plugin.refine(
             experiments=Experiments([disturbed(truth)]),
             reflections=spots,
-            settings=plain_settings(),
+            settings=settings,
             scan_varying=False,
         )
         assert len(result.reflections) == len(spots)
         assert not result.reflections.has_flags(Flag.USED_IN_REFINEMENT)[::10].any()
 
-    def test_scan_varying_crystals_have_a_state_at_every_image_edge(self, plugin: Handle, truth: Experiment) -> None:
+    def test_scan_varying_crystals_have_a_state_at_every_image_edge(
+        self, plugin: Handle, truth: Experiment, settings: Params
+    ) -> None:
         spots = spots_of(truth)
         result = plugin.refine(
-            experiments=Experiments([truth]), reflections=spots, settings=plain_settings(), scan_varying=True
+            experiments=Experiments([truth]), reflections=spots, settings=settings, scan_varying=True
         )
         points = result.experiments[0].crystal.A_at_scan_points
         assert points.shape == (91, 3, 3)
         assert np.abs(points - crystal_of(truth).A).max() < 1e-6
 
-    def test_nothing_indexed_is_said(self, plugin: Handle, truth: Experiment) -> None:
+    def test_nothing_indexed_is_said(self, plugin: Handle, truth: Experiment, settings: Params) -> None:
         spots = spots_of(truth)
         spots["id"] = np.full(len(spots), -1)
         with pytest.raises(RefinementError):
-            plugin.refine(
-                experiments=Experiments([truth]), reflections=spots, settings=plain_settings(), scan_varying=False
-            )
+            plugin.refine(experiments=Experiments([truth]), reflections=spots, settings=settings, scan_varying=False)

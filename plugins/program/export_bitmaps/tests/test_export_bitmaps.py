@@ -14,11 +14,11 @@ from spindle_program_export_bitmaps.picture import save_picture
 
 import spindle
 from spindle.errors import ModelError, ParameterError, SpindleError, UserError
-from spindle.images import display as framework
-from spindle.images.display import palette
 from spindle.models import Experiments
 from spindle.params.resolve import build
 from spindle.table import ReflectionTable
+from spindle_lib_pictures import display as framework
+from spindle_lib_pictures.display import palette
 from spindle_lib_readers.testing.images import write_smv
 
 

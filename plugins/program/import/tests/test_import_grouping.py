@@ -13,12 +13,12 @@ from spindle_program_import.headers import read_headers
 
 import spindle
 from spindle.contracts.format import FormatOptions
-from spindle.contracts.import_params import Tolerances
 from spindle.errors import FileFormatError, ModelError, ParameterError
 from spindle.geometry.angles import nearest_turn
 from spindle.images import ImageSequence
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 from spindle.table import ReflectionTable
+from spindle_lib_importing.params import Tolerances
 from spindle_lib_readers.testing.images import write_bruker, write_dtrek, write_marccd, write_raxis, write_smv
 from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf, write_sweep
 

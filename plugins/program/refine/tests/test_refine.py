@@ -13,7 +13,6 @@ from spindle_refiner_centroid import CentroidRefiner
 
 import spindle
 from spindle.contracts.refiner import RefinementError, RefinementResult
-from spindle.contracts.varying_models import changed_for_varying_models
 from spindle.errors import ParameterError, UserError
 from spindle.files import read_experiments, read_reflections, write_experiments
 from spindle.models import Crystal, Detector, Experiment, Experiments
@@ -21,7 +20,9 @@ from spindle.models.arrays import rotation
 from spindle.params import walk
 from spindle.table import Flag, ReflectionTable
 from spindle.testing import make_context, shared_data
-from spindle.testing.refiner import disturbed, plain_settings, rotation_experiment, spots_of
+from spindle.testing.refiner import disturbed, rotation_experiment, spots_of
+from spindle_lib_refinement.testing import plain_settings
+from spindle_lib_refinement.varying_models import changed_for_varying_models
 
 
 def refine(experiments: Any, table: ReflectionTable, scan_varying: bool = False, **changes: Any) -> RefinementResult:

@@ -23,7 +23,8 @@ from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Gon
 from spindle.models.arrays import rotation
 from spindle.models.crystal import cell_from_real_space
 from spindle.symmetry import symmetrise_cell
-from spindle.testing.refiner import plain_settings, rotation_experiment, spots_of
+from spindle.testing.refiner import rotation_experiment, spots_of
+from spindle_lib_refinement.testing import plain_settings
 
 RNG = np.random.default_rng(5)
 TILTED = Goniometer(

@@ -8,7 +8,8 @@ from spindle_refiner_centroid import CentroidRefiner
 
 from spindle.models import Experiments
 from spindle.params import Auto
-from spindle.testing.refiner import plain_settings, rotation_experiment, spots_of
+from spindle.testing.refiner import rotation_experiment, spots_of
+from spindle_lib_refinement.testing import plain_settings
 
 
 @pytest.mark.parametrize(

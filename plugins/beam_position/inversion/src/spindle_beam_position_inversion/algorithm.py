@@ -55,7 +55,7 @@ class InversionBeamPosition(Algorithm):
     @hookimpl
     def find_centre(self, image: ImageSummary, axes: tuple[int, ...]) -> tuple[AxisCentre, ...]:
         """Invert the image about every half pixel; see the class."""
-        from spindle.numerics.profiles import mean_profile
+        from spindle_lib_projections.profiles import mean_profile
 
         found = self._find(image)
         return tuple(

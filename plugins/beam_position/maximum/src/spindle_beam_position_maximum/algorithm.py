@@ -38,7 +38,7 @@ class MaximumBeamPosition(Algorithm):
         return tuple(self._along(image, axis) for axis in axes)
 
     def _along(self, image: ImageSummary, axis: int) -> AxisCentre:
-        from spindle.numerics.profiles import box_smooth, fill_gaps, max_profile, mean_profile
+        from spindle_lib_projections.profiles import box_smooth, fill_gaps, max_profile, mean_profile
 
         name = ("fast", "slow")[axis]
         mean = mean_profile(image.mean, image.good, axis)

@@ -43,7 +43,7 @@ class MidpointBeamPosition(Algorithm):
         return tuple(self._along(image, axis) for axis in axes)
 
     def _along(self, image: ImageSummary, axis: int) -> AxisCentre:
-        from spindle.numerics.profiles import box_smooth, fill_gaps, mean_profile, strip_uncertainty
+        from spindle_lib_projections.profiles import box_smooth, fill_gaps, mean_profile, strip_uncertainty
 
         good = image.good & (image.mean <= self._limit(image))
 

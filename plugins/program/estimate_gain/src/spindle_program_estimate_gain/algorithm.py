@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
 from spindle.params import Int, Ints, Params, PathParam, Str
+from spindle_lib_importing.experiments import experiments_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +70,7 @@ class EstimateGain(Program):
 
         if inputs.reflections:
             raise ParameterError("estimate_gain: the gain is seen on images; leave the reflection file out")
-        sets = list({id(e.imageset): e for e in context.experiments_of(inputs)}.values())
+        sets = list({id(e.imageset): e for e in experiments_of(context, inputs)}.values())
         files: dict[str, Callable[[Path], None]] = {}
         summary: dict[str, Any] = {"gain": [], "uncertainty": [], "median_dispersion": []}
         advice, is_sure = "", True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError
+from spindle_lib_importing.experiments import experiments_of
 
 from .params import ExportBitmapsParams
 
@@ -100,7 +101,7 @@ class ExportBitmaps(Program):
 
 def _display(params: Any) -> Any:
     """What to show, from the parameters."""
-    from spindle.images.display import Display
+    from spindle_lib_pictures.display import Display
 
     if params.gain <= 0:
         raise ParameterError(f"gain={params.gain:g}: the gain must be positive")
@@ -136,7 +137,8 @@ def _experiments(inputs: ProgramInputs, params: Any, context: RunContext) -> Exp
             "format.multi_panel and format.dynamic_shadowing say how images are imported; they cannot be changed for an "
             "experiment list: give them to spindle import, or give the images themselves"
         )
-    return context.experiments_of(
+    return experiments_of(
+        context,
         inputs,
         **{"format.multi_panel": reading.multi_panel, "format.dynamic_shadowing": reading.dynamic_shadowing},
     )

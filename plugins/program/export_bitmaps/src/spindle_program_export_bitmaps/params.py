@@ -6,7 +6,7 @@ from spindle.params import Auto, Bool, Choice, Float, FolderParam, Int, Ints, Pa
 
 __all__ = ["ExportBitmapsParams"]
 
-# Those of spindle.images.display, whose import would make the help slow; a test keeps them in step.
+# Those of spindle_lib_pictures.display, whose import would make the help slow; a test keeps them in step.
 COLOUR_SCHEMES = ("greyscale", "rainbow", "heatmap", "inverse_greyscale")
 DISPLAYS = ("image", "mean", "variance", "dispersion", "sigma_b", "sigma_s", "threshold", "global_threshold")
 

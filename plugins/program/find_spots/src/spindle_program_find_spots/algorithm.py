@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
-from spindle.contracts.import_params import tolerances_of
 from spindle.errors import ParameterError, UserError
 from spindle.params import Auto
 from spindle.report import Table
 from spindle.table import ReflectionTable
+from spindle_lib_importing.params import tolerances_of
 
 from .noise import measure_noise
 from .params import FindSpotsParams

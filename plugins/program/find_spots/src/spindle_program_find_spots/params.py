@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from spindle.contracts.import_params import Tolerances
 from spindle.params import Auto, Bool, Float, Int, Ints, Multiprocessing, Params, Plugin, Str, Strings
+from spindle_lib_importing.params import Tolerances
 from spindle_lib_masks.rules import MaskingParams
 
 __all__ = ["FindSpotsParams"]

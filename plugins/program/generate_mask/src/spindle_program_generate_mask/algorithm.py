@@ -11,6 +11,7 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError
 from spindle.files.maps import is_map_file, read_mask
 from spindle.params import Bool, Params, PathParam, Str, walk
+from spindle_lib_importing.experiments import experiments_of
 from spindle_lib_masks.rules import MaskingParams
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class GenerateMask(Program):
         inputs = replace(inputs, files=[f for f in inputs.files if f not in given])
         if given and not inputs.experiments and not inputs.files:
             return _joined(given, params, path, context)
-        experiments = context.experiments_of(inputs)
+        experiments = experiments_of(context, inputs)
         sets = _sets(experiments)
         files: dict[str, Callable[[Path], None]] = {}
         summary: dict[str, Any] = {"n_masked": [], "fraction": []}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from spindle.contracts.import_params import Tolerances
 from spindle.params import Auto, Bool, Choice, Float, Floats, Int, Ints, Params, PathParam, Plugin, Str
+from spindle_lib_importing.params import Tolerances
 
 
 class BeamOverrides(Params):

@@ -13,9 +13,9 @@ from spindle.geometry import predict_for_indexed
 from spindle.models import Crystal, Experiments
 from spindle.models.experiment import derived_identifier
 from spindle.params import Auto
-from spindle.spots.short_refinement import Refinement
 from spindle.symmetry import ChangeOfBasis, constrain_crystal, primitive_operator
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_refinement.short_refinement import Refinement
 from spindle_lib_spots.max_cell import estimate_max_cell
 
 from .assignment import assign

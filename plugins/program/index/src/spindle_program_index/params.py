@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from spindle.contracts.refinement_params import IndexingRefinementParams
 from spindle.params import (
     Auto,
     Bool,
@@ -19,6 +18,7 @@ from spindle.params import (
     Str,
     UnitCell,
 )
+from spindle_lib_refinement.params import IndexingRefinementParams
 from spindle_lib_spots.params import MaxCellParams
 
 _BEAM_POSITION = "the beam position is searched by search_beam_position, not by index"

@@ -13,8 +13,8 @@ from spindle.contracts.refiner import RefinementError
 from spindle.execution import Executor
 from spindle.models import Crystal, Experiments
 from spindle.params import Auto
-from spindle.spots.short_refinement import Refinement, quiet, thin
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_refinement.short_refinement import Refinement, quiet, thin
 
 from .assignment import assign
 from .candidates import bases_of, candidate_bases

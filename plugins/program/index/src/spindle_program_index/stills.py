@@ -13,8 +13,8 @@ from spindle.contracts.indexing import IndexingError
 from spindle.errors import UserError
 from spindle.models import Experiment, Experiments
 from spindle.report import Table
-from spindle.spots.short_refinement import quiet
 from spindle.table import ReflectionTable
+from spindle_lib_refinement.short_refinement import quiet
 
 from .indexer import Indexed
 

@@ -11,10 +11,10 @@ import numpy as np
 from spindle.contracts.refiner import RefinementResult
 from spindle.errors import SpindleError, UserError
 from spindle.models import Experiments
-from spindle.spots.geometry_drift import Drift, drift_warning, drifts, panel_of_beam, remember_given
-from spindle.spots.index_offset import OffsetTest, compare_origins
-from spindle.spots.short_refinement import Refinement, quiet, thin
 from spindle.table import ReflectionTable
+from spindle_lib_refinement.geometry_drift import Drift, drift_warning, drifts, panel_of_beam, remember_given
+from spindle_lib_refinement.index_offset import OffsetTest, compare_origins
+from spindle_lib_refinement.short_refinement import Refinement, quiet, thin
 
 from .indexer import Indexed
 
@@ -84,7 +84,7 @@ def _is_confirmed(test: OffsetTest | None) -> bool:
 
 
 def _other_origins(part: Indexed, params: Any, context: Any) -> OffsetTest | None:
-    """The test of `spindle.spots.index_offset` with the first lattice and a part of the spots."""
+    """The test of `spindle_lib_refinement.index_offset` with the first lattice and a part of the spots."""
     experiments = Experiments(list(part.experiments)[: part.n_sweeps])
     table = part.reflections
     number = np.where(table["id"] < part.n_sweeps, table["id"], -1)

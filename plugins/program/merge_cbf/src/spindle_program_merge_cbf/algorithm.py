@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
 from spindle.params import Bool, Int, Params, Str
+from spindle_lib_importing.experiments import experiments_of
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -62,7 +63,7 @@ class MergeCbf(Program):
         if inputs.reflections:
             raise ParameterError("merge_cbf: images are summed; leave the reflection file out")
         n, prefix = params.merge_n_images, _prefix(params.output.image_prefix)
-        series = make_series(context.experiments_of(inputs))
+        series = make_series(experiments_of(context, inputs))
         short = [s for s in series if len(s) < n]
         if len(short) == len(series):
             longest = max(series, key=len)

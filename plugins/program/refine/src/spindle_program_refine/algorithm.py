@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
-from spindle.contracts.refinement_params import RefinementParams
 from spindle.contracts.refiner import RefinementError, RefinementResult
-from spindle.contracts.varying_models import changed_for_varying_models
 from spindle.errors import ParameterError, UserError
 from spindle.models import Experiments
 from spindle.params import Auto, Bool, Int, Ints, Params, ShortName, Str, Strings
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_refinement.params import RefinementParams
+from spindle_lib_refinement.varying_models import changed_for_varying_models
 
 from . import outputs
 from .geometry import GeometryWatch

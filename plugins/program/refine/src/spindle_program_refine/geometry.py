@@ -9,10 +9,10 @@ import numpy as np
 from spindle.contracts.refiner import RefinementResult
 from spindle.errors import UserError
 from spindle.models import Experiments
-from spindle.spots.geometry_drift import Place, drift_warning, drifts, given_places, place_of
-from spindle.spots.index_offset import OffsetTest, compare_origins
-from spindle.spots.short_refinement import Refinement, quiet, thin
 from spindle.table import ReflectionTable
+from spindle_lib_refinement.geometry_drift import Place, drift_warning, drifts, given_places, place_of
+from spindle_lib_refinement.index_offset import OffsetTest, compare_origins
+from spindle_lib_refinement.short_refinement import Refinement, quiet, thin
 
 
 class GeometryWatch:

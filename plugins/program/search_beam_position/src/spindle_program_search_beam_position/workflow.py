@@ -19,6 +19,7 @@ from spindle.models import Detector, Experiments
 from spindle.params import Auto
 from spindle.report import Table
 from spindle.table import ReflectionTable
+from spindle_lib_importing.experiments import experiments_of
 from spindle_lib_spots.sweeps import join_tables, strong_spots, sweep_numbers, sweeps_of
 
 from . import plots
@@ -57,7 +58,7 @@ def search(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
             f"search_beam_position: {inputs.files[0]} is neither an experiment file (.expt) nor a reflection file (.refl), and "
             f"method={params.method} looks at nothing else; leave it out, or choose a method that looks at images"
         )
-    experiments = inputs.experiments if methods is None else context.experiments_of(inputs)
+    experiments = inputs.experiments if methods is None else experiments_of(context, inputs)
     if experiments is None or len(experiments) == 0:
         raise UserError(
             "search_beam_position: no experiments were given; run spindle import and give its imported.expt"

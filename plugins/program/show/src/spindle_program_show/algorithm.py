@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
-from spindle.contracts.import_params import Tolerances, tolerances_of
 from spindle.errors import ParameterError, PluginError
 from spindle.params import Bool, Int, Params, UnrecordedParams
+from spindle_lib_importing.params import Tolerances, tolerances_of
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.contracts.refinement_params import RefinementParams
 from spindle.contracts.refiner import Purpose, RefinementError, RefinementResult
 from spindle.models import Experiments
 from spindle.table import ReflectionTable
+from spindle_lib_refinement.params import RefinementParams
 
 from .macrocycle import Macrocycle
 

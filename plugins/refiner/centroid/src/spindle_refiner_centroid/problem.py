@@ -11,8 +11,8 @@ import numpy as np
 
 from spindle.contracts.refiner import RefinementError
 from spindle.models import Experiments
-from spindle.numerics.smoother import Smoother
 from spindle.params import Auto
+from spindle_lib_smoothing.smoother import Smoother
 
 from .detector_groups import detector_groups
 from .layout import Layout, ModelTables

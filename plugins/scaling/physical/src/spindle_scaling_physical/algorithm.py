@@ -10,8 +10,8 @@ from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.scaling import Penalty, ScaleTerm, ScalingModel, ScalingObservations
 from spindle.errors import ParameterError
 from spindle.models import Experiment
-from spindle.numerics.smoother import Smoother, n_samples
 from spindle.params import Auto, Bool, Choice, Float, Int, Params, Strings
+from spindle_lib_smoothing.smoother import Smoother, n_samples
 
 from .kernels import real_spherical_harmonics
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spindle.numerics.local_statistics import LOCAL_MAPS, least_count, local_map
-from spindle.numerics.pictures import HIGHEST, LOWEST, MASKED, OUTSIDE, OVERLOAD, pixel_codes
+from .kernels import HIGHEST, LOWEST, MASKED, OUTSIDE, OVERLOAD, pixel_codes
+from .local_statistics import LOCAL_MAPS, least_count, local_map
 
 __all__ = [
     "COLOUR_SCHEMES", "DISPLAYS", "Display", "bin_codes", "codes_of", "codes_of_flags", "contrast_level", "palette",
@@ -51,7 +51,7 @@ class Display:
     what : str
         One of `DISPLAYS`.
     kernel, min_local, gain, sigma_background, sigma_strong, global_threshold
-        As for `spindle.numerics.local_statistics.local_map`; a pixel of the display "global_threshold" is above that.
+        As for `spindle_lib_pictures.local_statistics.local_map`; a pixel of the display "global_threshold" is above that.
 
     Raises
     ------

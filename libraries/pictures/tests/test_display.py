@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from spindle.errors import ModelError
-from spindle.images.canvas import Canvas
-from spindle.images.display import (
+from spindle.models import Beam, Detector, Panel
+from spindle_lib_pictures.canvas import Canvas
+from spindle_lib_pictures.display import (
     COLOUR_SCHEMES,
     Display,
     bin_codes,
@@ -16,8 +17,7 @@ from spindle.images.display import (
     contrast_level,
     palette,
 )
-from spindle.models import Beam, Detector, Panel
-from spindle.numerics.pictures import HIGHEST, LOWEST, MASKED, OVERLOAD
+from spindle_lib_pictures.kernels import HIGHEST, LOWEST, MASKED, OVERLOAD
 
 BEAM = Beam(direction=(0, 0, 1), wavelength=1.0)
 

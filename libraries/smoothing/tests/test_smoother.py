@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spindle.numerics.smoother import Smoother, n_samples, smoother_weights
+from spindle_lib_smoothing.smoother import Smoother, n_samples, smoother_weights
 
 
 @pytest.mark.parametrize(("intervals", "samples"), [(1, 2), (2, 3), (3, 5), (10, 12)])

@@ -7,9 +7,9 @@ import pytest
 from scipy.ndimage import convolve
 
 from spindle.errors import ShapeError
-from spindle.numerics.local_statistics import LOCAL_MAPS, least_count, local_map
 from spindle.params.resolve import build
 from spindle.testing import make_context
+from spindle_lib_pictures.local_statistics import LOCAL_MAPS, least_count, local_map
 
 
 def image(shape=(61, 47), seed=1, dtype=np.int32, mean=3.0) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from spindle.errors import ModelError
 from spindle.models import Beam, Detector, Panel
-from spindle.numerics.pictures import place_panel
+
+from .kernels import place_panel
 
 __all__ = ["PROJECTIONS", "Canvas"]
 

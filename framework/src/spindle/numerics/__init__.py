@@ -1,1 +1,0 @@
-"""Numerical building blocks shared by several plugins."""

@@ -1,0 +1,1 @@
+"""Images seen along one axis; import from `profiles`."""

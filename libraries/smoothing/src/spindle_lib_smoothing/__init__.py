@@ -1,0 +1,1 @@
+"""Gaussian-weighted smoothing of a few values along a coordinate; import from `smoother`."""
