@@ -10,8 +10,8 @@ import pytest
 
 import spindle
 from spindle.contracts.indexing import IndexingError
+from spindle.geometry import rotation_matrix
 from spindle.models import Crystal
-from spindle.models.arrays import rotation
 from spindle.plugins import refresh
 from spindle.testing.indexing import random_rotation, rotation_experiment, spots_of, without_crystals
 
@@ -37,7 +37,7 @@ def two():
 
 def noted(*crystals):
     """Matrices as somebody would have noted them: a little off, between two of other lattices."""
-    off = rotation(np.array([0.3, 0.5, 0.8]) / np.linalg.norm([0.3, 0.5, 0.8]), np.radians(0.15))
+    off = rotation_matrix(np.array([0.3, 0.5, 0.8]) / np.linalg.norm([0.3, 0.5, 0.8]), np.radians(0.15))
     wrong = [Crystal.from_cell((31.0, 44.0, 77.0, 85.0, 95.0, 100.0), random_rotation(k), "P 1").A for k in (3, 4)]
     return np.concatenate([wrong[0], *[off @ c.A for c in crystals], wrong[1]]).ravel().tolist()
 

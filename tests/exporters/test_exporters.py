@@ -11,8 +11,8 @@ import pytest
 import spindle
 from spindle.errors import UserError
 from spindle.files import read_experiments, read_reflections
+from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
-from spindle.models.arrays import rotation
 from spindle.table import Flag, ReflectionTable
 from spindle.testing import shared_data
 from spindle_lib_merging.intensities import combine_parts, prepare_intensities
@@ -21,14 +21,14 @@ from spindle_lib_merging.intensities import combine_parts, prepare_intensities
 @pytest.fixture
 def data():
     """A small integrated data set with a tilted axis, predicted, with intensities that are functions of the index."""
-    from spindle.geometry import lorentz_polarisation, predict_static
+    from spindle.prediction import lorentz_polarisation, predict_static
 
     panel = Panel([1, 0, 0], [0, -1, 0], [-50.0, 52.0, -90.0], [0.172, 0.172], (600, 610), thickness=0.32, mu=4.2,
     material="Si",
                   parallax="normalised", mask=((0, 195, 600, 212),))  # fmt: skip
     experiment = Experiment(
         Beam([0, 0, 1], 1.0), Detector([panel]), Goniometer([0.8, 0.6, 0.0]), Scan((3, 62), (10.0, 0.5)),
-        Crystal.from_cell([60.0, 60.0, 40.0, 90, 90, 90], rotation(np.array([0.36, 0.48, 0.8]), 0.7), "P 43 21 2"),
+        Crystal.from_cell([60.0, 60.0, 40.0, 90, 90, 90], rotation_matrix(np.array([0.36, 0.48, 0.8]), 0.7), "P 43 21 2"),
         imageset=ImageSet(template="/data/x_####.cbf"),
     )  # fmt: skip
     table = predict_static(experiment, d_min=3.0)
@@ -97,7 +97,7 @@ def test_batch_orientation_predicts_the_reflections(data, tmp_path):
     hkl = np.array(mtz.make_miller_array())
     rot = np.deg2rad(np.array(mtz.column_with_label("ROT")))
     for h, phi in list(zip(hkl, rot, strict=True))[::50]:
-        s = s0 + rotation(np.array([0.0, 0, 1]), float(phi)) @ U @ B @ h
+        s = s0 + rotation_matrix(np.array([0.0, 0, 1]), float(phi)) @ U @ B @ h
         assert np.linalg.norm(s) == pytest.approx(1.0, abs=2e-4)
 
 
@@ -164,7 +164,10 @@ def test_xparm_predicts_the_same_spots(data, tmp_path):
     assert (start, width) == (10.0, 0.5)
     axis = np.array(axis)
     for row in range(0, len(table), 60):
-        s = s0 + rotation(axis / np.linalg.norm(axis), table["xyzcal.mm"][row, 2]) @ A @ table["miller_index"][row]
+        s = (
+            s0
+            + rotation_matrix(axis / np.linalg.norm(axis), table["xyzcal.mm"][row, 2]) @ A @ table["miller_index"][row]
+        )
         xy = np.array([orgx, orgy]) + s[:2] / s[2] * distance / 0.172
         expected = table["xyzcal.mm"][row, :2] / 0.172 + 0.5
         np.testing.assert_allclose(xy, expected, atol=0.05)
@@ -336,7 +339,7 @@ def test_panels_of_a_half_cylinder_keep_apart_in_mtz_and_are_refused_by_xds_asci
     experiments, table = data
     strips = []
     for k in range(24):
-        turn = rotation(np.array([1.0, 0, 0]), np.deg2rad(-92 + 8 * k))
+        turn = rotation_matrix(np.array([1.0, 0, 0]), np.deg2rad(-92 + 8 * k))
         strips.append(
             Panel(turn @ [1, 0, 0], turn @ [0, -1, 0], turn @ [-80.0, 10.0, -150.0], [0.172, 0.172], (930, 116))
         )
@@ -362,7 +365,7 @@ def test_positions_on_a_tilted_arm_are_where_the_header_puts_the_rays(data, tmp_
     """XDS_ASCII of two panels, one 25 degrees up: the header's flat detector gives back each direction."""
     experiments, table = data
     base = replace(experiments[0].detector[0], mask=(), parallax="none")
-    turn = rotation(np.array([1.0, 0, 0]), np.deg2rad(-25.0))
+    turn = rotation_matrix(np.array([1.0, 0, 0]), np.deg2rad(-25.0))
     arm = replace(
         base, fast_axis=turn @ base.fast_axis, slow_axis=turn @ base.slow_axis,
         origin=turn @ (base.origin + [0.0, 60.0, 0.0]),
@@ -410,7 +413,7 @@ def test_lattices_of_one_sweep_and_wavelengths_keep_apart(data, tmp_path):
     """Two lattices in the same images at one wavelength, and one of them at another: three ranges, two data sets."""
     experiments, table = data
     first = experiments[0]
-    turned = replace(first.crystal, A=rotation(np.array([0.0, 0, 1]), 0.2) @ first.crystal.A)
+    turned = replace(first.crystal, A=rotation_matrix(np.array([0.0, 0, 1]), 0.2) @ first.crystal.A)
     three = Experiments([
         first, replace(first, crystal=turned, identifier="second"),
         replace(first, beam=Beam([0, 0, 1], 0.95), identifier="third"),

@@ -16,8 +16,8 @@ import pytest
 
 import spindle
 from spindle.contracts.exporter import MergedColumn, MergedData, MergedDataset
+from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
-from spindle.models.arrays import rotation
 from spindle.table import Flag, ReflectionTable
 from spindle.testing import make_context
 from spindle_lib_merging import intensity_columns, merge_pairs
@@ -76,12 +76,12 @@ def measured(group):
     """A crystal in this setting on a goniometer, its reflections in order of their pixel in x, |F|^2 + 2 as intensity."""
     hkl = indices()
     n = len(hkl)
-    crystal = Crystal.from_cell(cell_of(group), rotation(np.array([0.36, 0.48, 0.8]), 0.7))
+    crystal = Crystal.from_cell(cell_of(group), rotation_matrix(np.array([0.36, 0.48, 0.8]), 0.7))
     crystal = Crystal(crystal.A, hall=" " + group.hall)
     panel = Panel([1, 0, 0], [0, -1, 0], [-50.0, 52.0, -90.0], [0.172, 0.172], (600, 610))
     goniometer = Goniometer(
-        [0.8, 0.6, 0.0], fixed_rotation=rotation(np.array([0.0, 1, 0]), 0.3),
-        setting_rotation=rotation(np.array([0.0, 0, 1]), 0.2),
+        [0.8, 0.6, 0.0], fixed_rotation=rotation_matrix(np.array([0.0, 1, 0]), 0.3),
+        setting_rotation=rotation_matrix(np.array([0.0, 0, 1]), 0.2),
     )  # fmt: skip
     experiment = Experiment(
         Beam([0, 0, 1], 1.0), Detector([panel]), goniometer, Scan((1, 3), (10.0, 0.5)), crystal,

@@ -8,9 +8,9 @@ import pytest
 
 import spindle
 from spindle.files import write_experiments, write_reflections
-from spindle.geometry import lorentz_polarisation, predict_static
+from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
-from spindle.models.arrays import rotation
+from spindle.prediction import lorentz_polarisation, predict_static
 from spindle.table import Flag, ReflectionTable
 from spindle.testing.dials import dials
 
@@ -18,7 +18,7 @@ KAPPA = [[1, 0, 0], [0.914, 0.279, -0.297], [1, 0, 0]]
 GONIOMETERS = {
     "horizontal": Goniometer([1.0, 0, 0]),
     "tilted, with fixed and setting rotations": Goniometer(
-        [0.8, 0.6, 0.0], rotation(np.array([0.0, 1, 0]), 0.4), rotation(np.array([0.0, 0.6, 0.8]), 0.3)
+        [0.8, 0.6, 0.0], rotation_matrix(np.array([0.0, 1, 0]), 0.4), rotation_matrix(np.array([0.0, 0.6, 0.8]), 0.3)
     ),
     "omega of a kappa goniometer": Goniometer.multi_axis(KAPPA, [20.0, 35.0, 0.0], ["PHI", "KAPPA", "OMEGA"], 2),
     "phi of a kappa goniometer": Goniometer.multi_axis(KAPPA, [0.0, 35.0, 50.0], ["PHI", "KAPPA", "OMEGA"], 0),
@@ -29,7 +29,9 @@ GONIOMETERS = {
 def measured():
     """One crystal of a general cell on each goniometer in turn; images numbered from 0, 1 and 5; a beam off the axis."""
     panel = Panel([1, 0, 0], [0, -1, 0], [-50.0, 52.0, -90.0], [0.172, 0.172], (600, 610))
-    crystal = Crystal.from_cell([22.0, 25.0, 31.0, 83.0, 97.0, 104.0], rotation(np.array([0.36, 0.48, 0.8]), 0.7))
+    crystal = Crystal.from_cell(
+        [22.0, 25.0, 31.0, 83.0, 97.0, 104.0], rotation_matrix(np.array([0.36, 0.48, 0.8]), 0.7)
+    )
     beam = Beam([0.01, -0.02, 1.0], 0.98)
     experiments, tables = [], []
     for k, (goniometer, first) in enumerate(zip(GONIOMETERS.values(), (0, 0, 1, 1, 5), strict=True)):

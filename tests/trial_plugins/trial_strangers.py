@@ -17,8 +17,8 @@ from spindle.contracts.indexing import CrystalCandidate, IndexingError
 from spindle.contracts.profile import ForegroundMasks, ProfileFit, ProfileFitter, ProfileSummary
 from spindle.errors import Cancelled
 from spindle.execution import run_item
-from spindle.geometry import predict_static
 from spindle.params import Bool, Float, Floats, Params, Str
+from spindle.prediction import predict_static
 from spindle.report import Table
 from spindle.table import ReflectionTable
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spindle.errors import ModelError
-from spindle.geometry import add_observed_geometry
+from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
-from spindle.models.arrays import rotation
+from spindle.prediction import add_observed_geometry
 from spindle.table import ReflectionTable
 
 
@@ -44,7 +44,7 @@ def test_b_matrix_of_a_monoclinic_cell_is_that_of_the_textbook():
 @given(st.tuples(*[st.floats(20, 150)] * 3), st.tuples(*[st.floats(75, 105)] * 3), st.floats(-3, 3))
 def test_cell_survives_orientation(lengths, angles, turn):
     cell = [*lengths, *angles]
-    U = rotation(np.array([0.6, 0.0, 0.8]), turn)
+    U = rotation_matrix(np.array([0.6, 0.0, 0.8]), turn)
     crystal = Crystal.from_cell(cell, U)
     np.testing.assert_allclose(crystal.cell, cell, rtol=1e-9)
     np.testing.assert_allclose(crystal.U, U, atol=1e-9)
@@ -52,8 +52,10 @@ def test_cell_survives_orientation(lengths, angles, turn):
 
 def test_multi_axis_goniometer_orders_axes_from_crystal_to_base():
     kappa = Goniometer.multi_axis([[1, 0, 0], [0, 1, 0], [0, 0, 1]], [90.0, 0.0, 90.0], ["phi", "kappa", "omega"], 1)
-    np.testing.assert_allclose(kappa.fixed_rotation, rotation(np.array([1.0, 0, 0]), np.pi / 2), atol=1e-15)
-    np.testing.assert_allclose(kappa.axis_lab, rotation(np.array([0.0, 0, 1]), np.pi / 2) @ [0, 1, 0], atol=1e-15)
+    np.testing.assert_allclose(kappa.fixed_rotation, rotation_matrix(np.array([1.0, 0, 0]), np.pi / 2), atol=1e-15)
+    np.testing.assert_allclose(
+        kappa.axis_lab, rotation_matrix(np.array([0.0, 0, 1]), np.pi / 2) @ [0, 1, 0], atol=1e-15
+    )
 
 
 def test_image_number_i_covers_array_indices_i_minus_1_to_i():

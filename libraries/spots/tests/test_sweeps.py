@@ -9,8 +9,8 @@ import pytest
 
 from spindle.contracts.indexing import IndexingError
 from spindle.files.maps import with_distortion, write_map
-from spindle.geometry import add_observed_geometry
 from spindle.models import Experiments, ImageSet
+from spindle.prediction import add_observed_geometry
 from spindle.table import Flag
 from spindle.testing.indexing import rotation_experiment, spots_of, without_crystals
 from spindle_lib_spots.max_cell import estimate_max_cell

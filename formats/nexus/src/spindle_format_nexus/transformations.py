@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from spindle.errors import fault
-from spindle.models.arrays import rotation
+from spindle.geometry import rotation_matrix
 
 from .hdf import attribute, factor, fault_at, get, is_angle, line_to_set, numbers, text, three_numbers
 
@@ -53,7 +53,7 @@ class Axis:
         out = np.eye(4)
         out[:3, 3] = self.offset
         if self.is_rotation:
-            out[:3, :3] = rotation(self.vector, np.deg2rad(self.value(image)))
+            out[:3, :3] = rotation_matrix(self.vector, np.deg2rad(self.value(image)))
         else:
             out[:3, 3] += self.value(image) * self.vector
         return out

@@ -175,7 +175,7 @@ def predict_rotation(
     experiments: Experiments, d_min: float | None, d_max: float | None, padding: float, force_static: bool
 ) -> ReflectionTable:
     """The host's prediction for experiments with a rotation, which does without a profile model."""
-    from spindle.geometry import predict
+    from spindle.prediction import predict
     from spindle.table import ReflectionTable
 
     return ReflectionTable.concatenate(

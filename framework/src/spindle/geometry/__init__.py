@@ -1,8 +1,7 @@
-"""Kernels of diffraction geometry and thin typed functions around them.
+"""Geometry of diffraction, arrays in and arrays out: what the models are made of.
 
-`panels` converts between pixels, mm and rays; `reflections` holds per-reflection quantities (zeta,
-Lorentz-polarisation, frames); `prediction` finds where and when reciprocal lattice points diffract. The functions on
-models and tables are in `observed` and `prediction`; they are imported on first use.
+`panels` converts between pixels, mm and rays; `reflections` holds per-reflection quantities (zeta, Lorentz and polarisation factors,
+frames); `prediction_kernels` find when reciprocal lattice points diffract. Functions of models are in `spindle.prediction`.
 """
 
 from __future__ import annotations
@@ -16,17 +15,8 @@ _HOME = {
     "zeta_factor": "reflections",
     "lorentz_factor": "reflections",
     "polarisation_factor": "reflections",
-    "lorentz_polarisation": "reflections",
-    "quantum_efficiency": "reflections",
     "kabsch_frame": "reflections",
-    "FlatDetector": "flat",
-    "flat_detector": "flat",
     "ray_intersections": "panels",
-    "predict_static": "prediction",
-    "predict_scan_varying": "prediction",
-    "predict": "prediction",
-    "predict_for_indexed": "observed",
-    "add_observed_geometry": "observed",
 }
 
 __all__ = sorted(_HOME)

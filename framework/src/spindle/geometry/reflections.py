@@ -7,7 +7,8 @@ import numpy as np
 from spindle.errors import ShapeError
 
 
-def _rays(s1: np.ndarray) -> np.ndarray:
+def rays(s1: np.ndarray) -> np.ndarray:
+    """The array as (n, 3) float64; a ShapeError if it has another shape."""
     s1 = np.asarray(s1, dtype=np.float64)
     if s1.ndim != 2 or s1.shape[1] != 3:
         raise ShapeError(f"s1 has shape {s1.shape}, (n, 3) expected")
@@ -30,7 +31,7 @@ def kabsch_frame(s1: np.ndarray, s0: np.ndarray) -> tuple[np.ndarray, np.ndarray
     -----
     e1 = s1 x s0, e2 = s1 x e1, e3 = s1 + s0, each normalised. Kabsch (2010), Acta Cryst. D66, 133-144.
     """
-    s1 = _rays(s1)
+    s1 = rays(s1)
     e1 = _unit(np.cross(s1, s0))
     return e1, _unit(np.cross(s1, e1)), _unit(s1 + s0)
 
@@ -60,13 +61,13 @@ def zeta_factor(s0: np.ndarray, s1: np.ndarray, axis: np.ndarray) -> np.ndarray:
     -----
     zeta = axis . e1. Kabsch (2010), Acta Cryst. D66, 133-144.
     """
-    e1 = _unit(np.cross(_rays(s1), s0))
+    e1 = _unit(np.cross(rays(s1), s0))
     return np.asarray(e1 @ np.asarray(axis))
 
 
 def lorentz_factor(s0: np.ndarray, s1: np.ndarray, axis: np.ndarray | None) -> np.ndarray:
     """(n,) float64: the *inverse* Lorentz factor |s1 . (axis x s0)| of unit vectors; 1 when `axis` is None (stills)."""
-    s1 = _rays(s1)
+    s1 = rays(s1)
     if axis is None:
         return np.ones(len(s1))
     return np.asarray(np.abs(_unit(s1) @ np.cross(axis, _unit(np.asarray(s0, dtype=np.float64)))))
@@ -76,33 +77,22 @@ def polarisation_factor(s0: np.ndarray, s1: np.ndarray, normal: np.ndarray, frac
     """(n,) float64: P = (1 - 2p)(1 - (n.s1)^2) + p(1 + (s1.s0)^2), of unit vectors, with the normal n and fraction
     p.
     """
-    u1 = _unit(_rays(s1))
+    u1 = _unit(rays(s1))
     u0 = _unit(np.asarray(s0, dtype=np.float64))
     return np.asarray(
         (1.0 - 2.0 * fraction) * (1.0 - (u1 @ np.asarray(normal)) ** 2) + fraction * (1.0 + (u1 @ u0) ** 2)
     )
 
 
-def lorentz_polarisation(beam: object, goniometer: object, s1: np.ndarray) -> np.ndarray:
-    """The column `lp` (n,): multiply an intensity by it to correct for Lorentz and polarisation factors.
+def stopped_fraction(cosine: np.ndarray, mu: np.ndarray, thickness: np.ndarray) -> np.ndarray:
+    """(n,) float64: fraction of photons stopped in a sensor, 1 - exp(-mu t / |cos|); 1 where mu is 0.
 
-    For probes other than X-rays the polarisation factor is 1. Without goniometer the Lorentz factor is 1.
+    Parameters
+    ----------
+    cosine : (n,) float64
+        Between ray and normal of the sensor.
+    mu : (n,) float64, 1/mm
+    thickness : (n,) float64, mm
     """
-    axis = None if goniometer is None else goniometer.axis_lab  # type: ignore[attr-defined]
-    s0 = beam.s0  # type: ignore[attr-defined]
-    inverse_lorentz = lorentz_factor(s0, s1, axis)
-    if beam.probe != "x-ray":  # type: ignore[attr-defined]
-        return inverse_lorentz
-    polarisation = polarisation_factor(s0, s1, beam.polarization_normal, beam.polarization_fraction)  # type: ignore[attr-defined]
-    return np.asarray(inverse_lorentz / polarisation)
-
-
-def quantum_efficiency(detector: object, panel: np.ndarray, s1: np.ndarray) -> np.ndarray:
-    """(n,) float64: fraction of photons stopped, 1 - exp(-mu t / |cos|); 1 on panels whose mu is 0."""
-    s1 = _unit(_rays(s1))
-    panel = np.asarray(panel, dtype=np.int64)
-    g = detector.geometry  # type: ignore[attr-defined]
-    normals = np.cross(g.d[:, :, 0], g.d[:, :, 1])
-    cosine = np.abs(np.einsum("ij,ij->i", normals[panel], s1))
-    stopped = 1.0 - np.exp(-g.mu[panel] * g.thickness[panel] / np.maximum(cosine, 1e-9))
-    return np.asarray(np.where(g.mu[panel] > 0, stopped, 1.0))
+    stopped = 1.0 - np.exp(-mu * thickness / np.maximum(np.abs(cosine), 1e-9))
+    return np.asarray(np.where(mu > 0, stopped, 1.0))

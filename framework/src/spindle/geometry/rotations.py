@@ -25,6 +25,8 @@ def rotate_about(vectors, axis, angles):
 
 def rotation_matrix(axis: np.ndarray, angle: float) -> np.ndarray:
     """(3, 3) matrix of the active right-handed rotation by `angle` (radians) about the unit vector `axis`."""
-    from spindle.models.arrays import rotation
-
-    return rotation(np.asarray(axis, dtype=np.float64), float(angle))
+    c, s = np.cos(angle), np.sin(angle)
+    x, y, z = (float(v) for v in axis)
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    outer = np.outer(axis, axis)
+    return np.asarray(c * np.eye(3) + s * cross + (1.0 - c) * outer)

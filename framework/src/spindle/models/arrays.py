@@ -48,7 +48,7 @@ def whole_number(value: Any, name: str, low: int = -(2**31), high: int = 2**31 -
     return int(found)
 
 
-def rotation_matrix(value: Any, name: str, shape: tuple[int, ...] = (3, 3)) -> np.ndarray:
+def fixed_rotation_matrix(value: Any, name: str, shape: tuple[int, ...] = (3, 3)) -> np.ndarray:
     """Read-only proper rotation matrices; `shape` is (3, 3) or (-1, 3, 3).
 
     Raises
@@ -114,12 +114,3 @@ def unit_vector(value: Any, name: str) -> np.ndarray:
         array = array / length
     array.setflags(write=False)
     return array
-
-
-def rotation(axis: np.ndarray, angle: float) -> np.ndarray:
-    """(3, 3) matrix of the active right-handed rotation by `angle` (radians) about the unit vector `axis`."""
-    c, s = np.cos(angle), np.sin(angle)
-    x, y, z = (float(v) for v in axis)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    outer = np.outer(axis, axis)
-    return np.asarray(c * np.eye(3) + s * cross + (1.0 - c) * outer)

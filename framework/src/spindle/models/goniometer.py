@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import ModelError
+from spindle.geometry.rotations import rotation_matrix
 
-from .arrays import fixed_array, rotation, rotation_matrix, unit_vector, whole_number
+from .arrays import fixed_array, fixed_rotation_matrix, unit_vector, whole_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +46,13 @@ class Goniometer:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rotation_axis", unit_vector(self.rotation_axis, "rotation_axis"))
-        object.__setattr__(self, "fixed_rotation", rotation_matrix(self.fixed_rotation, "fixed_rotation"))
-        object.__setattr__(self, "setting_rotation", rotation_matrix(self.setting_rotation, "setting_rotation"))
+        object.__setattr__(self, "fixed_rotation", fixed_rotation_matrix(self.fixed_rotation, "fixed_rotation"))
+        object.__setattr__(self, "setting_rotation", fixed_rotation_matrix(self.setting_rotation, "setting_rotation"))
         if self.axes is not None:
             object.__setattr__(self, "axes", fixed_array(self.axes, (-1, 3), "goniometer axes"))
             object.__setattr__(self, "angles_deg", fixed_array(self.angles_deg, (-1,), "goniometer angles"))
         if self.setting_rotation_at_scan_points is not None:
-            points = rotation_matrix(
+            points = fixed_rotation_matrix(
                 self.setting_rotation_at_scan_points, "setting_rotation_at_scan_points", (-1, 3, 3)
             )
             object.__setattr__(self, "setting_rotation_at_scan_points", points)
@@ -77,10 +78,10 @@ class Goniometer:
             )
         fixed = np.eye(3)
         for i in range(scan_axis):
-            fixed = rotation(unit_vector(axes[i], "goniometer axis"), np.deg2rad(angles[i])) @ fixed
+            fixed = rotation_matrix(unit_vector(axes[i], "goniometer axis"), np.deg2rad(angles[i])) @ fixed
         setting = np.eye(3)
         for i in range(scan_axis + 1, len(axes)):
-            setting = rotation(unit_vector(axes[i], "goniometer axis"), np.deg2rad(angles[i])) @ setting
+            setting = rotation_matrix(unit_vector(axes[i], "goniometer axis"), np.deg2rad(angles[i])) @ setting
         return cls(
             rotation_axis=axes[scan_axis], fixed_rotation=fixed, setting_rotation=setting, axes=axes, angles_deg=angles,
             names=tuple(names), scan_axis=int(scan_axis), extra=extra or {},
@@ -93,4 +94,4 @@ class Goniometer:
 
     def rotation(self, phi: float) -> np.ndarray:
         """(3, 3) float64: S R(e, phi) F for an angle in radians."""
-        return np.asarray(self.setting_rotation @ rotation(self.rotation_axis, phi) @ self.fixed_rotation)
+        return np.asarray(self.setting_rotation @ rotation_matrix(self.rotation_axis, phi) @ self.fixed_rotation)

@@ -17,10 +17,10 @@ import pytest
 
 from spindle.contracts.beam_position import AxisCentre, BeamPositionError, DetectorShift, ImageSummary
 from spindle.execution import Executor
-from spindle.geometry import add_observed_geometry
 from spindle.models import Experiments
 from spindle.plugins import spec_of
 from spindle.plugins.host import Handle
+from spindle.prediction import add_observed_geometry
 from spindle.table import ReflectionTable
 
 from .contract import PluginContract

@@ -14,10 +14,10 @@ import pytest
 
 from spindle.contracts.exporter import Export, MergedColumn, MergedData, MergedDataset
 from spindle.errors import UserError
-from spindle.geometry import lorentz_polarisation, predict_static
+from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
-from spindle.models.arrays import rotation
 from spindle.plugins.host import Handle
+from spindle.prediction import lorentz_polarisation, predict_static
 from spindle.table import Flag, ReflectionTable
 
 from .contract import PluginContract
@@ -42,7 +42,9 @@ def integrated_data() -> tuple[Experiments, ReflectionTable]:
         detector=Detector([panel]),
         goniometer=Goniometer([0.8, 0.6, 0.0]),
         scan=Scan((3, 32), (10.0, 0.5)),
-        crystal=Crystal.from_cell([60.0, 60.0, 40.0, 90, 90, 90], rotation(np.array([0.36, 0.48, 0.8]), 0.7), "P 4"),
+        crystal=Crystal.from_cell(
+            [60.0, 60.0, 40.0, 90, 90, 90], rotation_matrix(np.array([0.36, 0.48, 0.8]), 0.7), "P 4"
+        ),
         imageset=ImageSet(template="/data/x_####.cbf"),
     )
     table = predict_static(experiment, d_min=4.0)

@@ -106,7 +106,7 @@ def spots_of(
     ReflectionTable
         In random order, with true indices and lattice in the columns ``true_index`` and ``true_lattice``.
     """
-    from spindle.geometry import predict_static
+    from spindle.prediction import predict_static
 
     rng = np.random.default_rng(seed)
     sweeps: list[int] = []

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 from spindle.contracts.profile import ForegroundMasks, check_predictions, check_summary
-from spindle.geometry import kabsch_frame, predict_static, zeta_factor
+from spindle.geometry import kabsch_frame, zeta_factor
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
 from spindle.plugins.host import Handle, PluginHost
+from spindle.prediction import predict_static
 from spindle.table import Flag, MaskCode, ReflectionTable, Shoeboxes
 
 __all__ = ["ProfileContract", "SimulatedSpots", "crop_shoeboxes", "rotation_experiment", "simulate_spots"]

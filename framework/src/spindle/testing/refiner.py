@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from spindle.contracts.refiner import RefinementError
+from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
-from spindle.models.arrays import rotation
 from spindle.params import Params
 from spindle.plugins.host import Handle
 from spindle.table import Flag, ReflectionTable
@@ -38,7 +38,7 @@ def rotation_experiment(n_images: int = 90, width_deg: float = 1.0, space_group:
         image_size=(600, 600),
         trusted_range=(0.0, 1e6),
     )
-    U = rotation(np.array([0.6, 0.0, 0.8]), 0.7)
+    U = rotation_matrix(np.array([0.6, 0.0, 0.8]), 0.7)
     return Experiment(
         beam=Beam(direction=np.array([0.0, 0.0, 1.0]), wavelength=1.0),
         detector=Detector((panel,)),
@@ -122,8 +122,8 @@ def disturbed(experiment: Experiment) -> Experiment:
     """The experiment with crystal and detector a little off: 0.2 degrees, 0.3 % in the cell, 0.5 mm, 2 mrad."""
     crystal, panel = experiment.crystal, experiment.detector[0]
     assert crystal is not None
-    turn = rotation(np.array([0.0, 0.6, 0.8]), 0.0035)
-    tilt = rotation(np.array([0.0, 1.0, 0.0]), 0.002)
+    turn = rotation_matrix(np.array([0.0, 0.6, 0.8]), 0.0035)
+    tilt = rotation_matrix(np.array([0.0, 1.0, 0.0]), 0.002)
     stretch = np.diag([0.997, 0.997, 1.002])
     moved = replace(
         panel,

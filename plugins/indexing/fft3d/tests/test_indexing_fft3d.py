@@ -11,7 +11,7 @@ from spindle_indexing_fft3d.vectors import drop_multiples, group_vectors
 from spindle.contracts.indexing import IndexingError
 from spindle.execution import Executor
 from spindle.files import read_experiments, read_reflections
-from spindle.geometry import add_observed_geometry
+from spindle.prediction import add_observed_geometry
 from spindle.testing import shared_data
 from spindle.testing.indexing import reciprocal_points
 

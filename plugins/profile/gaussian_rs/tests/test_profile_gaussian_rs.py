@@ -116,7 +116,7 @@ def test_recorded_fraction_of_the_whole_is_the_sum_of_its_pieces():
 def test_mosaic_spread_widens_spots_as_random_rotations_do():
     """Turn blocks by small random angles, bring each to diffraction, and look where its beam goes."""
     experiment = rotation_experiment()
-    from spindle.geometry import predict_static
+    from spindle.prediction import predict_static
 
     table = predict_static(experiment, 0, 3.5)
     rng = np.random.default_rng(5)
@@ -177,7 +177,7 @@ def test_positions_are_nearest_to_themselves_and_weigh_one(method):
 def test_local_frames_put_the_predicted_beam_at_the_predicted_pixel():
     experiment = rotation_experiment()
     experiments = Experiments([experiment]).replace(0, profile={"sigma_b": 0.05, "sigma_m": 0.1})
-    from spindle.geometry import predict_static
+    from spindle.prediction import predict_static
 
     table = predict_static(experiment, 0, 3.0)
     frames, _ = SpotGeometry(experiments).frames(table)

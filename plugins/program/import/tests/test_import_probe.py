@@ -9,8 +9,9 @@ import spindle
 from spindle.errors import ModelError, ParameterError
 from spindle.files import read_experiments, write_experiments
 from spindle.geometry.attenuation import attenuation_coefficient, sensor_depth
-from spindle.geometry.reflections import lorentz_factor, lorentz_polarisation, quantum_efficiency
+from spindle.geometry.reflections import lorentz_factor
 from spindle.models import Beam
+from spindle.prediction import lorentz_polarisation, quantum_efficiency
 from spindle_lib_readers.testing.images import write_smv
 from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf, write_sweep
 from spindle_lib_readers.testing.nexus import change, write_nxmx

@@ -70,7 +70,7 @@ def test_output_columns_are_those_of_the_field(triclinic):
 
 def test_calculated_positions_are_those_of_the_true_model(triclinic):
     truth, _, result = triclinic
-    from spindle.geometry import predict_for_indexed
+    from spindle.prediction import predict_for_indexed
 
     table = result.reflections.view()
     table["miller_index"] = table["true_index"]

@@ -18,11 +18,12 @@ from spindle.contracts import ProgramInputs
 from spindle.contracts.profile import ForegroundMasks
 from spindle.errors import UserError
 from spindle.files import read_experiments, read_reflections
-from spindle.geometry import lorentz_polarisation, zeta_factor
+from spindle.geometry import zeta_factor
 from spindle.images.correction import corrections_of
 from spindle.images.maps import write_map
 from spindle.models import Experiments, ImageSet
 from spindle.params import make
+from spindle.prediction import lorentz_polarisation
 from spindle.table import Flag, MaskCode, ReflectionTable
 from spindle.testing import make_context, shared_data
 from spindle.testing.profile import crop_shoeboxes, simulate_spots

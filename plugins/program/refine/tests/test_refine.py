@@ -15,8 +15,8 @@ import spindle
 from spindle.contracts.refiner import RefinementError, RefinementResult
 from spindle.errors import ParameterError, UserError
 from spindle.files import read_experiments, read_reflections, write_experiments
+from spindle.geometry import rotation_matrix
 from spindle.models import Crystal, Detector, Experiment, Experiments
-from spindle.models.arrays import rotation
 from spindle.params import walk
 from spindle.table import Flag, ReflectionTable
 from spindle.testing import make_context, shared_data
@@ -104,7 +104,7 @@ def test_engines_find_the_same_minimum(engine: str) -> None:
 def test_turning_the_laboratory_changes_nothing() -> None:
     truth = rotation_experiment(30)
     spots = noisy(spots_of(truth, 3.5))
-    R = rotation(np.array([0.36, 0.48, 0.8]), 1.1)
+    R = rotation_matrix(np.array([0.36, 0.48, 0.8]), 1.1)
     moved = replace(
         truth,
         beam=replace(
@@ -125,7 +125,7 @@ def drifting(amplitude_deg: float = 0.1, periods: float = 1.5) -> tuple[Experime
     pieces = []
     for z in range(0, 90, 2):
         tilt = np.deg2rad(amplitude_deg) * np.sin(2 * np.pi * periods * (z + 1) / 90)
-        crystal = base.crystal.with_A(rotation(np.array([0.0, 1.0, 0.0]), tilt) @ base.crystal.A)
+        crystal = base.crystal.with_A(rotation_matrix(np.array([0.0, 1.0, 0.0]), tilt) @ base.crystal.A)
         table = spots_of(replace(base, crystal=crystal), 3.5)
         inside = np.floor(table["xyzobs.px.value"][:, 2] / 2) == z // 2
         pieces.append(table.select(inside))
@@ -157,7 +157,7 @@ def test_scan_points_follow_the_drift() -> None:
     points = result.experiments[0].crystal.A_at_scan_points
     for z in (20, 45, 70):
         tilt = np.deg2rad(0.05) * np.sin(2 * np.pi * z / 90)
-        expected = rotation(np.array([0.0, 1.0, 0.0]), tilt) @ experiment.crystal.A
+        expected = rotation_matrix(np.array([0.0, 1.0, 0.0]), tilt) @ experiment.crystal.A
         middle = points[z] @ np.linalg.inv(expected)
         # Beam and detector may take up a common rotation; what varies with the scan must be right.
         reference = points[0] @ np.linalg.inv(experiment.crystal.A)
@@ -212,7 +212,9 @@ def test_fix_list_takes_regular_expressions() -> None:
 def test_a_single_image_can_be_taken_for_a_still() -> None:
     wide = replace(
         rotation_experiment(1, 0.2),
-        goniometer=replace(rotation_experiment().goniometer, setting_rotation=rotation(np.array([0.0, 1.0, 0.0]), 0.3)),
+        goniometer=replace(
+            rotation_experiment().goniometer, setting_rotation=rotation_matrix(np.array([0.0, 1.0, 0.0]), 0.3)
+        ),
     )
     truth = replace(wide, scan=replace(wide.scan, oscillation_deg=(35.0, 0.2)))
     spots = spots_of(truth, 2.0)
@@ -231,7 +233,7 @@ def test_a_single_image_can_be_taken_for_a_still() -> None:
 
 def two_crystals() -> tuple[Experiments, ReflectionTable]:
     first = rotation_experiment(60)
-    tilt = rotation(np.array([0.0, 0.6, 0.8]), 0.4)
+    tilt = rotation_matrix(np.array([0.0, 0.6, 0.8]), 0.4)
     second = replace(
         first,
         crystal=Crystal.from_cell((58.4, 58.4, 41.3, 90, 90, 90), tilt @ first.crystal.U, "P 4"),
@@ -322,7 +324,7 @@ def only_detector(experiment: Experiment, spots: ReflectionTable, **changes: Any
 )
 def test_groups_of_panels_move_rigidly(panels: str, level: int, tmp_path: Path) -> None:
     truth = quartered()
-    moved = rotation(np.array([0.6, 0.8, 0.0]), 0.002) @ truth.detector.d
+    moved = rotation_matrix(np.array([0.6, 0.8, 0.0]), 0.002) @ truth.detector.d
     moved[:, :, 2] += [0.2, -0.3, 0.4]
     start = replace(truth, detector=truth.detector.with_frames(moved))
     result = only_detector(start, spots_of(truth, 3.0), panels=panels, hierarchy_level=level)

@@ -19,8 +19,8 @@ from spindle_refiner_centroid.problem import Problem
 from spindle_refiner_centroid.restraints import cell_and_gradient
 from spindle_refiner_centroid.target import Observations, Target
 
+from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer
-from spindle.models.arrays import rotation
 from spindle.models.crystal import cell_from_real_space
 from spindle.symmetry import symmetrise_cell
 from spindle.testing.refiner import rotation_experiment, spots_of
@@ -29,15 +29,15 @@ from spindle_lib_refinement.testing import plain_settings
 RNG = np.random.default_rng(5)
 TILTED = Goniometer(
     rotation_axis=np.array([1.0, 0.0, 0.0]),
-    fixed_rotation=rotation(np.array([0.0, 0.0, 1.0]), 0.3),
-    setting_rotation=rotation(np.array([0.0, 0.6, 0.8]), 0.2),
+    fixed_rotation=rotation_matrix(np.array([0.0, 0.0, 1.0]), 0.3),
+    setting_rotation=rotation_matrix(np.array([0.0, 0.6, 0.8]), 0.2),
 )
 
 
 def _models() -> list[Any]:
     experiment = rotation_experiment()
-    crystal = Crystal.from_cell((30.0, 41.0, 52.0, 81.0, 95.0, 101.0), rotation(np.array([0.0, 0.6, 0.8]), 0.9))
-    d = np.stack([experiment.detector[0].d, rotation(np.array([0.0, 1.0, 0.0]), 0.1) @ experiment.detector[0].d])
+    crystal = Crystal.from_cell((30.0, 41.0, 52.0, 81.0, 95.0, 101.0), rotation_matrix(np.array([0.0, 0.6, 0.8]), 0.9))
+    d = np.stack([experiment.detector[0].d, rotation_matrix(np.array([0.0, 1.0, 0.0]), 0.1) @ experiment.detector[0].d])
     panel = experiment.detector[0]
     frame = np.array([panel.fast_axis, panel.slow_axis, panel.normal])
     beam = Beam(direction=np.array([0.02, -0.01, 1.0]), wavelength=1.1)

@@ -14,9 +14,10 @@ from spindle_program_simulate.structure import random_structure, structure_from_
 
 import spindle
 from spindle.errors import ParameterError, UserError
-from spindle.geometry import lorentz_factor, polarisation_factor, predict_static
+from spindle.geometry import lorentz_factor, polarisation_factor
 from spindle.images import ImageSequence
 from spindle.models import Beam, Crystal, Detector, Experiment, Goniometer, Panel, Scan
+from spindle.prediction import predict_static
 from spindle.testing import shared_data
 from spindle.testing.simulated import simulate_sweep
 

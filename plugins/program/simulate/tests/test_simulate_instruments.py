@@ -10,9 +10,9 @@ import pytest
 
 import spindle
 from spindle.errors import ParameterError
-from spindle.geometry import predict_static
 from spindle.images import ImageSequence
 from spindle.models import Beam, Crystal, Detector, Experiment, Goniometer, Panel, Scan
+from spindle.prediction import predict_static
 from spindle.testing.simulated import SMALL
 from spindle.testing.simulated_sets import INSTRUMENTS
 

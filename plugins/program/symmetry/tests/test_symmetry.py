@@ -10,8 +10,8 @@ import pytest
 
 import spindle
 from spindle.errors import UserError
+from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
-from spindle.models.arrays import rotation
 from spindle.symmetry import ChangeOfBasis, asu_indices, is_systematically_absent
 from spindle.table import Flag, ReflectionTable
 
@@ -48,7 +48,7 @@ def intensities(symbol, d_min=3.2, noise=0.05, seed=1):
     value = truth[number] * np.exp(-20.0 / (2 * d**2))
     sigma = noise * value + 3.0
     primitive = primitive_operator(group)
-    crystal = Crystal.from_cell(CELLS[symbol], rotation(np.array([0.36, 0.48, 0.8]), 0.7))
+    crystal = Crystal.from_cell(CELLS[symbol], rotation_matrix(np.array([0.36, 0.48, 0.8]), 0.7))
     _, transform = niggli_reduce(primitive.matrix @ crystal.real_space)
     to_minimum = ChangeOfBasis(transform) @ primitive
     reduced, whole = to_minimum.apply_to_indices(hkl)

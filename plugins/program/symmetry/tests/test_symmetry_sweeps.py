@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import spindle
+from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
-from spindle.models.arrays import rotation
 from spindle.symmetry import (
     ChangeOfBasis,
     asu_indices,
@@ -58,7 +58,7 @@ def simulate(symbol, cell, starts=(0.0, 90.0), n_images=50, seed=1, separate=Fal
     truth[is_systematically_absent(keys, group)] = 0.0
     d = np.asarray(true_cell.calculate_d_array(hkl))
     value = (truth[number.ravel()]) * np.exp(-2.0 / (2 * d**2))
-    crystal = Crystal.from_cell(cell, rotation(np.array([0.36, 0.48, 0.8]), 0.7))
+    crystal = Crystal.from_cell(cell, rotation_matrix(np.array([0.36, 0.48, 0.8]), 0.7))
     primitive = ChangeOfBasis.identity() if setting else primitive_operator(group)
     rows = primitive.matrix @ crystal.real_space
     transform = np.eye(3) if setting else niggli_reduce(rows)[1]
@@ -71,7 +71,7 @@ def simulate(symbol, cell, starts=(0.0, 90.0), n_images=50, seed=1, separate=Fal
         elif separate:
             turn = turns[choices[k] if choices else int(rng.integers(len(turns)))].T
         basis = ChangeOfBasis(turn @ transform) @ primitive
-        body = np.eye(3) if same_crystal or k == 0 else rotation(np.array([0.8, -0.36, 0.48]), 1.3 * k)
+        body = np.eye(3) if same_crystal or k == 0 else rotation_matrix(np.array([0.8, -0.36, 0.48]), 1.3 * k)
         A = body @ crystal.A @ np.linalg.inv(basis.matrix)
         A_seen = A @ (np.eye(3) + cell_noise * rng.normal(size=(3, 3)))
         seen = _crossing(hkl, body @ crystal.A, start, n_images)
@@ -102,7 +102,7 @@ def _crossing(hkl, A, start, n_images, wavelength=0.7):
     s0 = np.array([0, 0, 1 / wavelength])
     sides = []
     for angle in np.deg2rad(start + np.arange(n_images + 1)):
-        turned = r @ rotation(np.array([1.0, 0, 0]), angle).T
+        turned = r @ rotation_matrix(np.array([1.0, 0, 0]), angle).T
         sides.append(np.linalg.norm(turned + s0, axis=1) > 1 / wavelength)
     return np.flatnonzero(np.any(np.diff(np.array(sides), axis=0), axis=0))
 

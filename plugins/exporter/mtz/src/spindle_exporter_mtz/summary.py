@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spindle.geometry import FlatDetector
 from spindle.models import Experiments
+from spindle.prediction import FlatDetector
 from spindle.report import Table
 
 if TYPE_CHECKING:

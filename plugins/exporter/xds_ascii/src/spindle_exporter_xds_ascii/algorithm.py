@@ -9,10 +9,11 @@ import numpy as np
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.exporter import Export
 from spindle.errors import UserError
-from spindle.geometry import FlatDetector, flat_detector, rotate_about
+from spindle.geometry import rotate_about
 from spindle.models import Experiment, Experiments, Panel
 from spindle.params import Params as BaseParams
 from spindle.params import PathParam
+from spindle.prediction import FlatDetector, flat_detector
 from spindle.symmetry import asu_indices
 from spindle.table import ReflectionTable
 from spindle_lib_merging import Intensities, in_reference_setting, prepare_intensities

@@ -9,10 +9,10 @@ import numpy as np
 
 from spindle.contracts.indexing import IndexingError
 from spindle.contracts.refiner import RefinementError, RefinementResult
-from spindle.geometry import predict_for_indexed
 from spindle.models import Crystal, Experiments
 from spindle.models.experiment import derived_identifier
 from spindle.params import Auto
+from spindle.prediction import predict_for_indexed
 from spindle.symmetry import ChangeOfBasis, constrain_crystal, primitive_operator
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.short_refinement import Refinement

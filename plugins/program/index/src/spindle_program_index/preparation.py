@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from spindle.geometry import add_observed_geometry
 from spindle.models import Experiments
+from spindle.prediction import add_observed_geometry
 from spindle.table import ReflectionTable
 from spindle_lib_spots.sweeps import strong_spots
 

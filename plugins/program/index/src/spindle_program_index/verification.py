@@ -130,7 +130,7 @@ def _with_searched_centre(part: Indexed, context: Any, index_again: IndexAgain) 
 
 def _as_given(sweeps: Experiments, spots: ReflectionTable) -> ReflectionTable:
     """Spots in reciprocal space with the geometry of the headers."""
-    from spindle.geometry import add_observed_geometry
+    from spindle.prediction import add_observed_geometry
 
     return add_observed_geometry(sweeps, spots, "imageset_id")
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from spindle.contracts import Program, ProgramResult, hookimpl
 from spindle.errors import UserError
-from spindle.geometry import lorentz_polarisation, predict_for_indexed, quantum_efficiency
 from spindle.models import Experiments
+from spindle.prediction import lorentz_polarisation, predict_for_indexed, quantum_efficiency
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_ice import in_broad_ring
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from spindle.geometry.observed import add_observed_geometry
 from spindle.models import Experiments
+from spindle.prediction.observed import add_observed_geometry
 from spindle.table import ReflectionTable
 
 FEWEST_SPOTS = 20

@@ -14,9 +14,9 @@ from spindle.contracts import ProgramInputs, ProgramResult
 from spindle.contracts.beam_position import BeamPositionError, DetectorShift
 from spindle.errors import ParameterError, UserError
 from spindle.execution import Executor
-from spindle.geometry import add_observed_geometry
 from spindle.models import Detector, Experiments
 from spindle.params import Auto
+from spindle.prediction import add_observed_geometry
 from spindle.report import Table
 from spindle.table import ReflectionTable
 from spindle_lib_importing.experiments import experiments_of

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spindle.errors import ModelError
-
-from . import prediction_kernels as kernels
-from .panels import ray_intersections
+from spindle.geometry import prediction_kernels as kernels
+from spindle.geometry.panels import ray_intersections
 
 if TYPE_CHECKING:
     from spindle.models import Experiment

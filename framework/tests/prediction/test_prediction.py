@@ -9,22 +9,20 @@ import pytest
 
 from spindle.errors import ModelError
 from spindle.files import read_experiments, read_reflections
-from spindle.geometry import (
+from spindle.geometry import kabsch_frame, rotation_matrix, zeta_factor
+from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
+from spindle.prediction import (
     add_observed_geometry,
-    kabsch_frame,
     lorentz_polarisation,
     predict,
     predict_for_indexed,
     predict_scan_varying,
     predict_static,
-    zeta_factor,
 )
-from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
-from spindle.models.arrays import rotation
 from spindle.table import Flag
 from spindle.testing import shared_data
 
-U = rotation(np.array([0.36, 0.48, 0.8]), 0.7)
+U = rotation_matrix(np.array([0.36, 0.48, 0.8]), 0.7)
 
 
 def experiment(space_group="P 1", width=0.5, n=60, turn=None, cell=(40.0, 50.0, 60.0, 90.0, 100.0, 90.0)):
@@ -54,7 +52,7 @@ def test_predicted_points_lie_on_the_ewald_sphere_at_their_angle():
 
 def test_rotating_the_laboratory_changes_no_pixel():
     a = predict_static(experiment(), d_min=2.5)
-    b = predict_static(experiment(turn=rotation(np.array([0.6, 0, 0.8]), 1.1)), d_min=2.5)
+    b = predict_static(experiment(turn=rotation_matrix(np.array([0.6, 0, 0.8]), 1.1)), d_min=2.5)
     np.testing.assert_array_equal(a["miller_index"], b["miller_index"])
     np.testing.assert_allclose(a["xyzcal.px"], b["xyzcal.px"], atol=1e-8)
 
@@ -94,7 +92,7 @@ def test_scan_varying_prediction_follows_a_drifting_crystal():
     """A crystal turning about the axis at a thousandth of the scan's speed: angles shift in proportion."""
     e = experiment(width=0.1, n=300)
     drift = np.deg2rad(0.1) * 1e-3
-    points = np.array([rotation(np.array([1.0, 0, 0]), drift * i) @ e.crystal.A for i in range(301)])
+    points = np.array([rotation_matrix(np.array([1.0, 0, 0]), drift * i) @ e.crystal.A for i in range(301)])
     varying = predict_scan_varying(replace(e, crystal=replace(e.crystal, A_at_scan_points=points)), d_min=2.5)
     static = predict_static(e, d_min=2.5, padding=np.deg2rad(1.0))
     a = {

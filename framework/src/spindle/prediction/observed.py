@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
-from .panels import rays_on_panel
-from .prediction_kernels import crossing_angles
-from .rotations import rotate_about
+from spindle.geometry.panels import rays_on_panel
+from spindle.geometry.prediction_kernels import crossing_angles
+from spindle.geometry.rotations import rotate_about
 
 if TYPE_CHECKING:
     from spindle.models import Experiments
