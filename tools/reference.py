@@ -247,7 +247,11 @@ def pages() -> dict[str, str]:
         "unavailable.md": unavailable_page(),
         "models.md": modules_page("Models", "The frozen values that describe an experiment.", ["spindle.models"]),
         "tables.md": table_page(),
-        "geometry.md": modules_page("Geometry, prediction and symmetry", GEOMETRY, ["spindle.geometry", "spindle.prediction", "spindle.symmetry"]),
+        "geometry.md": modules_page(
+            "Geometry, prediction and symmetry",
+            GEOMETRY,
+            ["spindle.geometry", "spindle.prediction", "spindle.symmetry"],
+        ),
         "libraries.md": modules_page("Libraries", LIBRARIES, library_modules()),
         "host.md": modules_page("The host", HOST, HOST_MODULES),
     }
