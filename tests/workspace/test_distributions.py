@@ -71,8 +71,8 @@ def test_a_wheel_holds_the_licence(folder, tmp_path):
 
 
 def test_a_system_without_resource_gives_no_peak_of_memory(monkeypatch):
-    from spindle_program_process import algorithm
+    from spindle_program_process import program
 
-    assert algorithm.peak_memory_mb() is None or algorithm.peak_memory_mb() > 1
-    monkeypatch.setattr(algorithm, "resource", None)
-    assert algorithm.peak_memory_mb() is None
+    assert program.peak_memory_mb() is None or program.peak_memory_mb() > 1
+    monkeypatch.setattr(program, "resource", None)
+    assert program.peak_memory_mb() is None

@@ -11,7 +11,8 @@ from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.beam_position import BeamPositionError, DetectorShift
 from spindle.contracts.indexing import IndexingError
 from spindle.models import Experiments
-from spindle.params import Float, Int, Params
+from spindle.params import Float, Int
+from spindle.params import Params as ParamsBase
 from spindle.table import ReflectionTable
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class LatticeBeamPosition(Algorithm):
     distance between spots away from each other.
     """
 
-    class Params(Params):
+    class Params(ParamsBase):
         """The search for the shift of the detector."""
 
         max_cell = Float(

@@ -8,7 +8,8 @@ import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.beam_position import AxisCentre, BeamPositionError, ImageSummary
-from spindle.params import Floats, Int, Params
+from spindle.params import Floats, Int
+from spindle.params import Params as ParamsBase
 
 from .correlation import best_inversion, binned, prepared
 
@@ -38,7 +39,7 @@ class InversionBeamPosition(Algorithm):
     that beam stop, gaps and single bright spots do little harm.
     """
 
-    class Params(Params):
+    class Params(ParamsBase):
         """Where is looked."""
 
         guess_position = Floats(

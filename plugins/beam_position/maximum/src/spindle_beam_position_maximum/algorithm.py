@@ -6,7 +6,8 @@ import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.beam_position import AxisCentre, BeamPositionError, ImageSummary
-from spindle.params import Int, Params
+from spindle.params import Int
+from spindle.params import Params as ParamsBase
 
 #: How far the peak must stand out, in units of the highest value elsewhere: to be taken at all, and to be beyond doubt.
 LEAST_CONTRAST, CLEAR = 2.0, 10.0
@@ -20,7 +21,7 @@ class MaximumBeamPosition(Algorithm):
     for images with the attenuated direct beam.
     """
 
-    class Params(Params):
+    class Params(ParamsBase):
         """How the brightest part is looked for."""
 
         bin_width = Int(

@@ -6,7 +6,8 @@ import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.beam_position import AxisCentre, BeamPositionError, ImageSummary
-from spindle.params import Float, Floats, Int, Params
+from spindle.params import Float, Floats, Int
+from spindle.params import Params as ParamsBase
 
 #: Groups of midpoints that are compared.
 N_GROUPS = 3
@@ -24,7 +25,7 @@ class MidpointBeamPosition(Algorithm):
     a level agree where the scattering is symmetric about the beam. A beam stop's shadow does not harm.
     """
 
-    class Params(Params):
+    class Params(ParamsBase):
         """How the profile is cut."""
 
         exclude_intensity_percent = Float(

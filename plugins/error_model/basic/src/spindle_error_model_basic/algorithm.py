@@ -9,7 +9,8 @@ import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.error_model import ErrorModelFit, ErrorModelObservations
-from spindle.params import Auto, Choice, Float, Int, Params
+from spindle.params import Auto, Choice, Float, Int
+from spindle.params import Params as ParamsBase
 from spindle.report import Table
 
 from .fit import bin_variances, fit_individually, fit_regression, intensity_bins, means, select
@@ -27,7 +28,7 @@ class BasicErrorModel(Algorithm):
     the weights follow the noise, and weighted means too low.
     """
 
-    class Params(Params):
+    class Params(ParamsBase):
         """The basic error model, sigma'^2 = a^2 (sigma^2 + c N + (b I)^2)."""
 
         a = Float(None, min=1e-3, help="Keep a at this value.", level=2)

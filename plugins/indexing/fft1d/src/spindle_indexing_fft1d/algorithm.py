@@ -10,7 +10,8 @@ import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.indexing import BasisVectors, IndexingError
-from spindle.params import Float, Params
+from spindle.params import Float
+from spindle.params import Params as ParamsBase
 
 from .directions import hemisphere, local_grid, separated
 
@@ -33,7 +34,7 @@ BLOCK = 256
 class Fft1dIndexing(Algorithm):
     """One-dimensional Fourier transforms along many directions (Steller, Bolotovsky & Rossmann 1997)."""
 
-    class Params(Params):
+    class Params(ParamsBase):
         """The search over directions."""
 
         characteristic_grid = Float(

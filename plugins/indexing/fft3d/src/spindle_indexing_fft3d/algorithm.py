@@ -9,7 +9,8 @@ import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.indexing import BasisVectors, IndexingError
-from spindle.params import Auto, Choice, Float, Int, Params
+from spindle.params import Auto, Choice, Float, Int
+from spindle.params import Params as ParamsBase
 
 from .vectors import collect_vectors
 
@@ -19,7 +20,7 @@ logger = logging.getLogger(__name__)
 class Fft3dIndexing(Algorithm):
     """Peaks of the Fourier transform of the reciprocal lattice points (Bricogne 1986; Campbell 1998)."""
 
-    class Params(Params):
+    class Params(ParamsBase):
         """Grid and peaks of the three-dimensional Fourier transform."""
 
         b_iso = Float(
@@ -43,7 +44,7 @@ class Fft3dIndexing(Algorithm):
             help="Peaks with less than this fraction of the largest peak's voxels are dropped.",
         )
 
-        class reciprocal_space_grid(Params):
+        class reciprocal_space_grid(ParamsBase):
             """The grid in reciprocal space."""
 
             n_points = Int(

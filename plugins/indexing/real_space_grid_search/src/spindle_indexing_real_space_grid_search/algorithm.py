@@ -10,7 +10,8 @@ import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.indexing import BasisVectors, IndexingError
-from spindle.params import Float, Int, Params
+from spindle.params import Float, Int
+from spindle.params import Params as ParamsBase
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ SAME_LENGTH, SAME_DIRECTION_DEG = 0.1, 5.0
 class RealSpaceGridSearchIndexing(Algorithm):
     """Vectors of the known cell's lengths in the directions that agree best with the spots (Gildea et al. 2014)."""
 
-    class Params(Params):
+    class Params(ParamsBase):
         """The search over directions for a known cell."""
 
         characteristic_grid = Float(0.02, min=0.001, level=1, units="rad", help="Distance between directions.")

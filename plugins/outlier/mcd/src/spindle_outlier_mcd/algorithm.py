@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.params import Float, Int, Params
+from spindle.params import Float, Int
+from spindle.params import Params as ParamsBase
 
 from .corrections import chi_squared_quantile, consistency_factor, small_sample_factor, subset_size
 from .kernels import concentrate
@@ -144,7 +145,7 @@ def _joined(a: _Trials, b: _Trials) -> _Trials:
 class McdOutlier(Algorithm):
     """Mahalanobis distances from the minimum covariance determinant estimate."""
 
-    class Params(Params):
+    class Params(ParamsBase):
         """Rejection by robust Mahalanobis distance."""
 
         alpha = Float(

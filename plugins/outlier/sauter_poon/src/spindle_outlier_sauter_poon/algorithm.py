@@ -8,7 +8,8 @@ import math
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.params import Auto, Bool, Floats, Params, Str
+from spindle.params import Auto, Bool, Floats, Str
+from spindle.params import Params as ParamsBase
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def rejection_distance(distances: np.ndarray) -> tuple[float, float]:
 class SauterPoonOutlier(Algorithm):
     """Distances beyond the Rayleigh distribution of well-predicted spots."""
 
-    class Params(Params):
+    class Params(ParamsBase):
         """Rejection by comparison with a Rayleigh distribution."""
 
         px_sz = Floats(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.params import Float, Params
+from spindle.params import Float
+from spindle.params import Params as ParamsBase
 
 # Relative differences below this are rounding.
 ROUNDING = 1e-12
@@ -23,7 +24,7 @@ def hinges(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class TukeyOutlier(Algorithm):
     """Residuals far outside the quartiles."""
 
-    class Params(Params):
+    class Params(ParamsBase):
         """Rejection by distance from the quartiles."""
 
         iqr_multiplier = Float(

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import ApplyMask
+from .program import ApplyMask
 
 __all__ = ["ApplyMask"]

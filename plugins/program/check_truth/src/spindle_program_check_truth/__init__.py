@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import CheckTruth
+from .program import CheckTruth
 
 __all__ = ["CheckTruth"]

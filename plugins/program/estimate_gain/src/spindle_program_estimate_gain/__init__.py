@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import EstimateGain
+from .program import EstimateGain
 
 __all__ = ["EstimateGain"]

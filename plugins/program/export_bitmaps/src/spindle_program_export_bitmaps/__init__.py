@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import ExportBitmaps
+from .program import ExportBitmaps
 
 __all__ = ["ExportBitmaps"]

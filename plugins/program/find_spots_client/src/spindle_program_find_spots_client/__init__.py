@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import FindSpotsClient
+from .program import FindSpotsClient
 
 __all__ = ["FindSpotsClient"]

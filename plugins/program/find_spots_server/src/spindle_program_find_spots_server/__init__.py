@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import FindSpotsServer
+from .program import FindSpotsServer
 
 __all__ = ["FindSpotsServer"]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import GenerateMask
+from .program import GenerateMask
 
 __all__ = ["GenerateMask"]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import Merge
+from .program import Merge
 
 __all__ = ["Merge"]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import MergeCbf
+from .program import MergeCbf
 
 __all__ = ["MergeCbf"]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import Process
+from .program import Process
 
 __all__ = ["Process"]

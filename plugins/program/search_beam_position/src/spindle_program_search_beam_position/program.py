@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
-from spindle.params import Auto, Bool, Int, Ints, Params, PathParam, Plugin, Str
+from spindle.params import Auto, Bool, Int, Ints, PathParam, Plugin, Str
+from spindle.params import Params as ParamsBase
 
 __all__ = ["SearchBeamPosition"]
 
@@ -18,7 +19,7 @@ class SearchBeamPosition(Program):
     spots, and take images in place of experiments. The other models stay as they are.
     """
 
-    class Params(Params):
+    class Params(ParamsBase):
         """The search for the beam position."""
 
         method = Plugin(
@@ -34,7 +35,7 @@ class SearchBeamPosition(Program):
         )  # fmt: skip
         seed = Int(42, min=0, none=True, help="Seed of the random choice of spots.")
 
-        class projection(Params):
+        class projection(ParamsBase):
             """What the methods that look at images see of them."""
 
             method_x = Plugin(
@@ -70,7 +71,7 @@ class SearchBeamPosition(Program):
                 help="Pixels with higher values are left out; the detector's trusted range applies anyhow.",
             )  # fmt: skip
 
-        class output(Params):
+        class output(ParamsBase):
             """Files to write."""
 
             experiments = PathParam("optimised.expt", help="The experiments with the detector moved.")

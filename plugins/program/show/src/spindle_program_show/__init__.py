@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import Show
+from .program import Show
 
 __all__ = ["Show"]

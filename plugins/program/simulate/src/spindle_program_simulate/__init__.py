@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import Simulate
+from .program import Simulate
 
 __all__ = ["Simulate"]

@@ -11,7 +11,7 @@ import numpy as np
 from spindle_lib_readers.cbf_writing import block_heading, write_cbf
 
 from .names import SweepFiles
-from .parameters import SimulateParams
+from .params import SimulateParams
 from .scene import Sweep
 from .settings import rotation
 from .writing import ImageWriter

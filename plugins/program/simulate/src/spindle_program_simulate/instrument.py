@@ -11,7 +11,7 @@ from spindle.geometry.attenuation import attenuation_coefficient
 
 from .kernels import LIVE, OPEN
 from .panels import Canvas, Panels, build_canvas, build_panels
-from .parameters import SimulateParams
+from .params import SimulateParams
 from .settings import BEAM, SweepSettings, rotation
 
 __all__ = ["POLARISATION_NORMAL", "Instrument", "Response", "build_instruments"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from spindle.errors import ParameterError, UserError
 from spindle.params import Auto
 
-from .parameters import SimulateParams
+from .params import SimulateParams
 from .settings import SweepSettings
 
 __all__ = ["ENDINGS", "SweepFiles", "plan_files"]

@@ -12,7 +12,7 @@ import numpy as np
 from spindle.errors import ParameterError
 
 from .names import SweepFiles
-from .parameters import SimulateParams
+from .params import SimulateParams
 from .scene import Sweep
 from .settings import rotation
 from .writing import ImageWriter

@@ -9,7 +9,7 @@ import numpy as np
 from spindle.errors import ParameterError
 from spindle.params import Auto
 
-from .instrument_parameters import DetectorParams
+from .instrument_params import DetectorParams
 from .settings import BEAM, rotation
 
 __all__ = ["Canvas", "Panels", "build_canvas", "build_panels"]

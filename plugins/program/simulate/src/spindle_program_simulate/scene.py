@@ -13,7 +13,7 @@ from spindle.symmetry import orthogonalisation
 
 from .instrument import POLARISATION_NORMAL, Instrument, build_instruments
 from .kernels import OPEN
-from .parameters import SimulateParams
+from .params import SimulateParams
 from .reflections import FrameSeries, Reflections, predict_reflections
 from .settings import BEAM, SweepSettings, rotation, sweep_settings
 from .structure import Structure, random_structure, structure_from_coordinates, structure_from_intensities

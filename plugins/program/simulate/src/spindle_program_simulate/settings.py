@@ -10,7 +10,7 @@ import numpy as np
 
 from spindle.errors import ParameterError
 
-from .parameters import SimulateParams
+from .params import SimulateParams
 
 __all__ = ["BEAM", "Rotation", "SweepSettings", "rotation", "sweep_settings"]
 

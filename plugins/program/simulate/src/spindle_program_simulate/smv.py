@@ -7,7 +7,7 @@ import numpy as np
 from spindle.files import atomic_write
 
 from .names import SweepFiles
-from .parameters import SimulateParams
+from .params import SimulateParams
 from .scene import Sweep
 from .writing import ImageWriter, refuse_beyond_flat
 

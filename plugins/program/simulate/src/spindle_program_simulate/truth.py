@@ -14,7 +14,7 @@ from spindle.params import to_dict
 from .instrument import POLARISATION_NORMAL, Instrument
 from .kernels import OPEN
 from .names import SweepFiles
-from .parameters import SimulateParams
+from .params import SimulateParams
 from .render import PhotonStatistics
 from .scene import Sweep
 from .settings import BEAM

@@ -10,7 +10,7 @@ import numpy as np
 from spindle.errors import ParameterError
 
 from .names import SweepFiles
-from .parameters import SimulateParams
+from .params import SimulateParams
 from .scene import Sweep
 
 __all__ = ["ImageWriter", "refuse_beyond_flat"]

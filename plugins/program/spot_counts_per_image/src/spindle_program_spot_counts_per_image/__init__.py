@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import SpotCountsPerImage
+from .program import SpotCountsPerImage
 
 __all__ = ["SpotCountsPerImage"]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import SymmetryProgram
+from .program import SymmetryProgram
 
 __all__ = ["SymmetryProgram"]

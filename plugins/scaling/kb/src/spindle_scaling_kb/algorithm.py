@@ -10,7 +10,8 @@ from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.scaling import Penalty, ScaleTerm, ScalingModel, ScalingObservations
 from spindle.errors import ParameterError
 from spindle.models import Experiment
-from spindle.params import Bool, Params, Strings
+from spindle.params import Bool, Strings
+from spindle.params import Params as ParamsBase
 
 #: Weak restraints for data sets that share too few reflections with the others: standard deviations of 1 and 3.2 A^2.
 SCALE_RESTRAINT, DECAY_RESTRAINT = 1.0, 0.1
@@ -21,12 +22,12 @@ class KBScaling(Algorithm):
 
     scope = "KB"
 
-    class Params(Params):
+    class Params(ParamsBase):
         """The KB model: one scale and one B factor for the whole data set."""
 
         decay_correction = Bool(True, help="Refine the relative B factor.", level=1)
 
-        class correction(Params):
+        class correction(ParamsBase):
             """Which corrections to leave as they are."""
 
             fix = Strings(None, help="Corrections (scale, decay) whose parameters stay as they are.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from spindle.params import Auto, Bool, Choice, Float, Floats, Int, Ints, PathParam, SpaceGroup, Str, UnitCell
 from spindle.params import Params as ParamsBase
 
-from .instrument_parameters import DetectorParams, GoniometerParams
+from .instrument_params import DetectorParams, GoniometerParams
 
 __all__ = ["SimulateParams"]
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
-from spindle.params import Int, Ints, Params, PathParam, Str
+from spindle.params import Int, Ints, PathParam, Str
+from spindle.params import Params as ParamsBase
 from spindle_lib_importing.experiments import experiments_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class EstimateGain(Program):
         spindle estimate_gain image_0001.img output.gain_map=gain.npz
     """
 
-    class Params(Params):
+    class Params(ParamsBase):
         """How the gain is estimated."""
 
         kernel_size = Ints(
@@ -52,7 +53,7 @@ class EstimateGain(Program):
             1, min=1, max=1_000_000, none=True, help="Images to look at, spread over the scan; None for all."
         )
 
-        class output(Params):
+        class output(ParamsBase):
             """What is written."""
 
             gain_map = PathParam(

@@ -11,7 +11,7 @@ from typing import Any
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.params import Bool, Choice, Float, PathParam, ScopeOf, ShortName
-from spindle.params import Params as BaseParams
+from spindle.params import Params as ParamsBase
 from spindle.report import Table
 
 try:
@@ -59,7 +59,7 @@ class Process(Program):
 
     goes_on = "resume"
 
-    class Params(BaseParams):
+    class Params(ParamsBase):
         start_at = Choice(
             NAMES, default="import", help="First step; the files of the steps before it are taken from this folder."
         )
@@ -122,7 +122,7 @@ class Process(Program):
         )
         details = Bool(False, help="Print everything that the steps print; without it, their logs have it.")
 
-        class output(BaseParams):
+        class output(ParamsBase):
             """Files of the whole chain; those of the steps are below the steps' names."""
 
             unmerged_mtz = PathParam(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
-from spindle.params import Bool, Int, Params, Str
+from spindle.params import Bool, Int, Str
+from spindle.params import Params as ParamsBase
 from spindle_lib_importing.experiments import experiments_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class MergeCbf(Program):
         spindle merge_cbf imported.expt merge_n_images=10 output.image_prefix=tenths_
     """
 
-    class Params(Params):
+    class Params(ParamsBase):
         """What is summed."""
 
         merge_n_images = Int(2, min=1, max=1_000_000, help="Images that make one sum.")
@@ -43,7 +44,7 @@ class MergeCbf(Program):
             help="Read pixels through the image format.",
         )
 
-        class output(Params):
+        class output(ParamsBase):
             """What is written."""
 
             image_prefix = Str(

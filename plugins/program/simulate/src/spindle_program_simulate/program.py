@@ -16,7 +16,7 @@ from .cbf import MiniCbfWriter
 from .full_cbf import FullCbfWriter
 from .names import SweepFiles, plan_files
 from .nexus import NexusWriter
-from .parameters import SimulateParams
+from .params import SimulateParams
 from .render import PhotonStatistics, render
 from .scene import Sweep, build_sweeps
 from .smv import SmvWriter

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ModelError, ParameterError
-from spindle.params import Params, PathParam, Str
+from spindle.params import Params as ParamsBase
+from spindle.params import PathParam, Str
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -27,15 +28,15 @@ class ApplyMask(Program):
         spindle apply_mask imported.expt input.mask=pixels_1.npz input.mask=pixels_2.npz
     """
 
-    class Params(Params):
+    class Params(ParamsBase):
         """Which masks are attached."""
 
-        class input(Params):
+        class input(ParamsBase):
             """What is read."""
 
             mask = PathParam(None, multiple=True, help="Mask file; may be repeated, or given without a name.")
 
-        class output(Params):
+        class output(ParamsBase):
             """What is written."""
 
             experiments = PathParam("masked.expt", help="Experiment list that uses the masks.")

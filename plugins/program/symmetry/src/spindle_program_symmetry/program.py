@@ -13,7 +13,7 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.models import Experiments
 from spindle.params import Auto, Bool, Choice, Float, Int, PathParam, SpaceGroup, Str, Strings
-from spindle.params import Params as BaseParams
+from spindle.params import Params as ParamsBase
 from spindle.report import Table
 from spindle.symmetry import ChangeOfBasis, change_crystal_basis, constrain_crystal, patterson_group, space_group
 from spindle.table import ReflectionTable
@@ -41,7 +41,7 @@ class SymmetryProgram(Program):
     takes_files = False
     needs_columns = {"miller_index": "spindle index writes it"}
 
-    class Params(BaseParams):
+    class Params(ParamsBase):
         exclude_images = Strings(
             None, none=True, multiple=True, level=1, help="Images to leave out, as experiment:first:last."
         )
@@ -74,14 +74,14 @@ class SymmetryProgram(Program):
             True, help="Take I 1 2 1 rather than C 1 2 1 where its beta is closer to 90 degrees."
         )
 
-        class systematic_absences(BaseParams):
+        class systematic_absences(ParamsBase):
             """Screw axes from axial reflections."""
 
             check = Bool(True, help="Look for screw axes.")
             method = Choice(["direct", "fourier"], default="direct", help="How axial reflections are judged.")
             significance_level = Choice(["0.95", "0.975", "0.99"], default="0.95", help="How sure an axis must be.")
 
-        class output(BaseParams):
+        class output(ParamsBase):
             """Output files."""
 
             log = PathParam("spindle.symmetry.log", none=True, help="Log file.")
