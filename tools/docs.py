@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from described import table
+from rooms import in_order_of_use
 from workspace import distributions
 
 from spindle.cli import main as cli
@@ -89,7 +90,7 @@ def slots_table() -> str:
 def programs_table() -> str:
     """Return the table of programs."""
     summaries = {i.name: i.summary for i in registry().infos if i.slot == "program"}
-    return table(["program", "what it does"], [[f"`{n}`", summaries[n]] for n in cli.in_order_of_use(list(summaries))])
+    return table(["program", "what it does"], [[f"`{n}`", summaries[n]] for n in in_order_of_use(summaries)])
 
 
 def rooms_of_the_host() -> str:

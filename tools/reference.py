@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 from described import describe, documentation, public_names, table
+from rooms import in_order_of_use
 
 from spindle.cli.help import docstring, types_of
-from spindle.cli.main import in_order_of_use
 from spindle.contracts import CONTRACTS, SLOTS
 from spindle.params import HostParams, Params, walk
 from spindle.params.resolve import build
@@ -66,7 +66,7 @@ def programs_page() -> str:
     parts = [
         f"# Programs\n\n{NOTE}`spindle <program> [files] [name=value]`; any unique ending of a dotted name will do."
     ]
-    for name in in_order_of_use(list(infos)):
+    for name in in_order_of_use(infos):
         info = infos[name]
         plugin = registry().load("program", name)
         params = params_of(info)

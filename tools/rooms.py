@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import cached_property
@@ -83,6 +84,18 @@ def distributions(root: Path = ROOT) -> list[Distribution]:
         name, package = names_of(folder)
         found.append(Distribution(folder, name, package, project.get("entry-points", {}), project))
     return found
+
+
+def in_order_of_use(programs: Iterable[str], root: Path = ROOT) -> list[str]:
+    """Programs by the place that their distributions say (keyword ``step:40``), others after them by name, as the command line has them."""
+    places = {
+        name: int(keyword.partition(":")[2])
+        for d in distributions(root)
+        for slot, name in d.plugins
+        for keyword in d.project.get("keywords", [])
+        if slot == "program" and keyword.startswith("step:")
+    }
+    return sorted(programs, key=lambda name: (name not in places, places.get(name, 0), name))
 
 
 @dataclass(frozen=True)

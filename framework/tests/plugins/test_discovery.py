@@ -5,7 +5,8 @@ from importlib import metadata
 
 import pytest
 
-from spindle.plugins import DuplicatePlugin, UnknownPlugin, registry, scan
+from spindle.cli.programs import in_order_of_use
+from spindle.plugins import DuplicatePlugin, UnknownPlugin, refresh, registry, scan
 from spindle.plugins.discovery import parse_entry_points, parse_metadata
 
 
@@ -72,3 +73,19 @@ def test_duplicates_name_both_distributions(install):
         DuplicatePlugin, match=r"x=twin: .*outside-twin-one 1\.0 and outside-twin-two 2\.0.*pip uninstall"
     ):
         registry().find("executor", "twin", "x")
+
+
+def test_programs_are_listed_by_the_place_that_they_say(tmp_path, monkeypatch):
+    for name, keywords in (("alpha", ""), ("omega", "Keywords: crystals,step:1\n"), ("beta", "Keywords: steps\n")):
+        info = tmp_path / f"outside_{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Name: outside-{name}\nVersion: 1.0\n{keywords}\nbody\n")
+        (info / "entry_points.txt").write_text(f"[spindle.program]\noutside_{name} = outside_{name}:Program\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    refresh()
+    try:
+        outside = [i.name for i in in_order_of_use() if i.name.startswith("outside_")]
+    finally:
+        monkeypatch.undo()
+        refresh()
+    assert outside == ["outside_omega", "outside_alpha", "outside_beta"]

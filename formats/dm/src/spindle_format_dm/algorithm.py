@@ -13,6 +13,8 @@ from .tags import is_dm
 class DmFormat(Algorithm):
     """Gatan Digital Micrograph images and stacks (.dm3, .dm4)."""
 
+    endings = ("dm3", "dm4")
+
     @hookimpl
     def understand(self, path: Path, head: bytes) -> bool:
         """A file of version 3 or 4."""

@@ -83,6 +83,8 @@ class ImageioReader(SingleImageReader):
 class ImageioFormat(Algorithm):
     """Grey pictures that keep their values: PNG, PGM, BMP."""
 
+    endings = ("png", "jpg", "jpeg", "bmp", "pgm")
+
     @hookimpl
     def understand(self, path: Path, head: bytes) -> bool:
         """A PNG, PGM or BMP file."""

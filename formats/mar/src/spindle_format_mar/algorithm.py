@@ -13,6 +13,8 @@ from .header import is_mar345, is_marccd
 class MarFormat(Algorithm):
     """Images of marCCD (MX, SX, Rayonix) and mar345 detectors."""
 
+    endings = ("mccd", "mar2300", "mar3450")
+
     @hookimpl
     def understand(self, path: Path, head: bytes) -> bool:
         """A TIFF file with a marCCD frame header, or a mar345 header."""

@@ -13,6 +13,8 @@ from .header import HEADER_SIZE, byte_order
 class MrcFormat(Algorithm):
     """MRC images and stacks of electron microscopes (.mrc, .mrcs, .map)."""
 
+    endings = ("mrcs", "map")
+
     @hookimpl
     def understand(self, path: Path, head: bytes) -> bool:
         """MAP at byte 208 of a header whose sizes and mode make sense."""

@@ -25,6 +25,9 @@ def is_hdf5(head: bytes) -> bool:
 class NexusFormat(Algorithm):
     """NeXus NXmx files and Dectris Eiger master files."""
 
+    endings = ("nxs", "h5", "hdf5")
+    signatures = (b"\x89HDF",)
+
     @hookimpl
     def understand(self, path: Path, head: bytes) -> bool:
         """An HDF5 file with a NeXus entry that has a detector and images, or one that is too damaged to tell."""

@@ -13,6 +13,8 @@ from .header import is_smv
 class SmvFormat(Algorithm):
     """SMV images of ADSC detectors, Timepix cameras and simulators."""
 
+    endings = ("img",)
+
     @hookimpl
     def understand(self, path: Path, head: bytes) -> bool:
         """A header that begins with HEADER_BYTES, has an image size and is not Rigaku's."""

@@ -13,6 +13,8 @@ from .header import is_marccd, is_tiff
 class TiffFormat(Algorithm):
     """TIFF images of integers or floating-point numbers, one or many per file."""
 
+    endings = ("tif",)
+
     @hookimpl
     def understand(self, path: Path, head: bytes) -> bool:
         """A TIFF or BigTIFF file that no marCCD wrote."""

@@ -38,7 +38,8 @@ from spindle.execution.protection import (
     outputs_of,
 )
 from spindle.execution.record import file_entry, make_record, record_file, write_record
-from spindle.execution.runner import check_results, effective_params, make_host
+from spindle.execution.runner import effective_params, make_host
+from spindle.execution.steps import check_results
 from spindle.params import Params, walk
 from spindle.params.tree import scopes_of
 from spindle.plugins import is_strict, registry

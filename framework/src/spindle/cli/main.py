@@ -179,45 +179,20 @@ def dispatch(arguments: list[str]) -> int:
         from .replay import replay_command
 
         return replay_command(rest)
+    from .programs import program_name
+
     name = program_name(command)
     from .command import program_command
 
     return program_command(name, rest)
 
 
-def program_name(command: str) -> str:
-    """Return the installed program that ``command`` means; raise `UnknownPlugin` with close matches if there is
-    none."""
-    from spindle.plugins import registry
-
-    name = command.replace("-", "_").removeprefix("spindle.").removeprefix("dials.")
-    plugins = registry()
-    if name not in plugins.names("program"):
-        plain = command.removeprefix("spindle.").removeprefix("dials.")
-        if any(i.slot == "program" and i.name == plain for i in plugins.infos):
-            plugins.find("program", plain)  # raises, and says why it cannot be run
-        from difflib import get_close_matches
-
-        from spindle.plugins import UnknownPlugin
-        from spindle.plugins.names import where_to_get
-
-        if command.startswith("-"):
-            raise UnknownPlugin(f"{command} is not an option of spindle. Next: spindle --help")
-        close = get_close_matches(name, [*plugins.names("program"), "plugins", "help", "replay"], 3)
-        hint = f" Did you mean {' or '.join(close)}?" if close else ""
-        source = where_to_get("program", name)
-        raise UnknownPlugin(
-            f"there is no program {command!r}.{hint} Next: spindle --help lists the programs{f', {source}' if source else ''}"
-        )
-    return name
-
-
 def print_overview() -> None:
     """Print usage and the installed programs."""
-    from spindle.plugins import registry
+    from .programs import in_order_of_use
 
     print(USAGE)
-    summaries = {i.name: i.summary for i in registry().infos if i.slot == "program"}
+    summaries = {i.name: i.summary for i in in_order_of_use()}
     if not summaries:
         print(
             "No program is installed. Next: pip install spindle-diffraction, or the spindle-program-... that you want"
@@ -225,30 +200,8 @@ def print_overview() -> None:
         return
     print("programs:")
     width = max(map(len, summaries))
-    for name in in_order_of_use(list(summaries)):
-        print(f"  {name:<{width}}  {summaries[name]}")
-
-
-ORDER_OF_USE = (
-    "simulate",
-    "process",
-    "import",
-    "find_spots",
-    "index",
-    "refine",
-    "integrate",
-    "symmetry",
-    "scale",
-    "merge",
-    "export",
-    "show",
-    "compare",
-)
-
-
-def in_order_of_use(names: list[str]) -> list[str]:
-    """Return programs in the order in which they are used, others after them by name."""
-    return sorted(names, key=lambda n: (ORDER_OF_USE.index(n) if n in ORDER_OF_USE else len(ORDER_OF_USE), n))
+    for name, summary in summaries.items():
+        print(f"  {name:<{width}}  {summary}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from spindle.params import Params
 
 from .arguments import Arguments, add_assignment, kind_of
 from .command import run_command
-from .main import program_name
+from .programs import program_name
 from .recorded import check_makes_data, check_targets, located, recorded_assignments, with_located_files
 
 # What wrong values can raise on their way into parameters.

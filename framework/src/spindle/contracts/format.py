@@ -5,6 +5,9 @@ A format holds no state; the `ImageReader` that it opens may be used by several 
 
 A variant of another format, such as a beamline's own header in CBF, names that one in the class attribute ``specialises``
 (``specialises = "cbf"``): where both understand a file, the variant reads it. Variants of variants are more special still.
+
+What a user may think that a format reads can be said in the class attributes ``endings`` (extensions without dot, beside the format's
+name) and ``signatures`` (first bytes): when no format reads a file, those that may be meant say why not.
 """
 
 from __future__ import annotations

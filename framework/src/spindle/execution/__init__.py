@@ -6,7 +6,8 @@ from .children import module_command
 from .context import RunContext
 from .executor import Executor, available_cores, is_inside_worker, map_serial, name_item, run_item
 from .progress import Progress
-from .runner import execute, run
+from .runner import run
+from .steps import execute
 
 __all__ = [
     "Executor",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from spindle.report import Table
     from spindle.table import ReflectionTable
 
-    from .runner import Record
+    from .steps import Record
 
 DEFAULT_SEED = 42
 
@@ -150,7 +150,7 @@ class RunContext:
         ProgramResult
         """
         from .outputs import brief_console
-        from .runner import run_nested
+        from .steps import run_nested
 
         with brief_console(self.program) if brief else nullcontext():
             return run_nested(self, name, experiments, reflections, files, write, params, record)

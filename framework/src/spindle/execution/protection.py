@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spindle.contracts import ProgramInputs
     from spindle.models import Experiments
 
-ALWAYS_FILES = ("experiments", "reflections", "log", "record", "mtz", "json", "html")
+ALWAYS_FILES = ("experiments", "reflections", "log", "record", "json", "html")
 
 
 def is_file_name(entry: Entry) -> bool:

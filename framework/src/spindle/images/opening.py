@@ -21,18 +21,6 @@ from .compressed import read_head, refuse_special
 
 log = logging.getLogger(__name__)
 
-# Extensions of files that are usually of a format of another name; they only choose which reasons a user reads.
-_ENDINGS = {
-    "dm": ("dm3", "dm4"),
-    "imageio": ("png", "jpg", "jpeg", "bmp", "pgm"),
-    "mar": ("mccd", "mar2300", "mar3450"),
-    "mrc": ("mrcs", "map"),
-    "nexus": ("nxs", "h5", "hdf5"),
-    "smv": ("img",),
-    "tiff": ("tif",),
-}
-
-
 # Instances of formats by host, name and parameters; formats hold no state, so that one serves a whole run.
 _made: WeakKeyDictionary[PluginHost, dict[tuple[str, str], Any]] = WeakKeyDictionary()
 _told: set[str] = set()
@@ -163,10 +151,14 @@ def choose_format(path: str | Path, head: bytes, name: str | None = None) -> str
 
 
 def _may_be_meant(name: str, path: Path, head: bytes) -> bool:
-    """Whether a user may have thought that a format reads a file, by its extension or the signature of HDF5."""
+    """Whether a user may have thought that a format reads a file, by its extension or first bytes."""
     endings = path.name.lower().removesuffix(".gz").removesuffix(".bz2").split(".")[1:]
-    usual = {name, *_ENDINGS.get(name, ())}
-    return not usual.isdisjoint(endings) or (name == "nexus" and head.startswith(b"\x89HDF"))
+    try:
+        plugin = _format(name).plugin
+    except Exception:  # said by `_asked`
+        return name in endings
+    usual = {name, *getattr(plugin, "endings", ())}
+    return not usual.isdisjoint(endings) or head.startswith(tuple(getattr(plugin, "signatures", ())))
 
 
 def open_image(

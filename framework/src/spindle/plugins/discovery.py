@@ -33,6 +33,8 @@ class PluginInfo:
         Version ranges of the host, `HOST`, that the distribution asks for, such as ``>=0.1``.
     location : str
         Folder of the metadata.
+    step : int or None
+        Place among the programs in `spindle --help`, from the keyword ``step:40`` of the distribution.
     """
 
     slot: str
@@ -43,6 +45,7 @@ class PluginInfo:
     summary: str = ""
     requires: tuple[str, ...] = ()
     location: str = ""
+    step: int | None = None
 
 
 @dataclass(slots=True)
@@ -53,10 +56,11 @@ class Metadata:
     version: str = ""
     summary: str = ""
     requires: list[str] = field(default_factory=list)
+    step: int | None = None
 
 
 def parse_metadata(text: str) -> Metadata:
-    """Read name, version, summary and the requirement on the host from METADATA or PKG-INFO."""
+    """Read name, version, summary, place and the requirement on the host from METADATA or PKG-INFO."""
     found = Metadata()
     for line in text.split("\n\n", 1)[0].splitlines():
         key, _, value = line.partition(":")
@@ -67,6 +71,9 @@ def parse_metadata(text: str) -> Metadata:
             found.version = value
         elif key == "summary":
             found.summary = value
+        elif key == "keywords":
+            place = re.search(r"\bstep:(\d{1,6})\b", value)
+            found.step = int(place[1]) if place else None
         elif key == "requires-dist":
             match = re.match(r"([\w.-]+)\s*(?:\[[^]]*\])?\s*\(?\s*([<>=!~][^;)]*)", value)
             if match and _normalised(match.group(1)) == HOST:
@@ -140,6 +147,7 @@ def _infos(entry_points: str, metadata_text: str, location: str) -> list[PluginI
             summary=metadata.summary,
             requires=tuple(metadata.requires),
             location=location,
+            step=metadata.step,
         )
         for slot, name, target in parse_entry_points(entry_points)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from spindle.table import ReflectionTable
 from spindle_lib_spots.max_cell import estimate_max_cell
 from spindle_lib_spots.params import MaxCellParams
 
-from .algorithm import (
+from .criteria import (
     ABOVE_CHANCE,
     CONVINCING,
     HIGHEST_ASKED,
@@ -34,10 +35,11 @@ from .algorithm import (
     WEAKEST_FIT,
     WEDGE_DEG,
     WEDGE_SPOTS,
-    logger,
 )
 from .crystals import LatticeSpots, independent
 from .search import Place, fit, polish, search_axes, uncertainty, wide_search
+
+logger = logging.getLogger(__name__)
 
 
 class ShiftFinder:

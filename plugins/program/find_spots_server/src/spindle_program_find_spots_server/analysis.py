@@ -129,7 +129,8 @@ class Analyst:
     def _find_spots(self, image: ImageName, params: Params) -> tuple[ProgramResult, int, RunContext]:
         """Result of find_spots, position of the experiment that holds the image, context of the run."""
         from spindle.execution import RunContext, execute
-        from spindle.execution.runner import make_host, make_inputs
+        from spindle.execution.runner import make_host
+        from spindle.execution.steps import make_inputs
 
         context = RunContext("find_spots", params, make_host())
         experiments = self._experiments(image, context)

@@ -11,9 +11,9 @@ from spindle.models import Experiments
 from spindle.table import ReflectionTable
 from spindle_lib_spots.max_cell import estimate_max_cell
 
-from .assignment import assign
 from .beam_shift import best_shift, shifted
 from .candidates import candidate_bases
+from .index_assignment import assign
 from .preparation import prepare
 from .search import LatticeSearch, quiet
 

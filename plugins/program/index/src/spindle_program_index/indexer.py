@@ -18,7 +18,7 @@ from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.short_refinement import Refinement
 from spindle_lib_spots.max_cell import estimate_max_cell
 
-from .assignment import assign
+from .index_assignment import assign
 from .known_symmetry import KnownSymmetry
 from .orientation import misorientation_deg
 from .preparation import place_in_reciprocal_space, prepare

@@ -16,8 +16,8 @@ from spindle.params import Auto
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.short_refinement import Refinement, quiet, thin
 
-from .assignment import assign
 from .candidates import bases_of, candidate_bases
+from .index_assignment import assign
 from .known_symmetry import KnownSymmetry
 from .non_primitive import smaller_cell
 from .orientation import misorientation_deg

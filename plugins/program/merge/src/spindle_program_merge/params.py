@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spindle.params import Bool, Choice, Float, Int, Params, Str, Strings, UnitCell
+from spindle.params import Bool, Choice, Float, Int, Params, PathParam, Str, Strings, UnitCell
 
 
 class MergeParams(Params):
@@ -49,7 +49,7 @@ class MergeParams(Params):
         """What is written."""
 
         log = Str("spindle.merge.log", none=True, help="Log file.")
-        mtz = Str("merged.mtz", help="Merged MTZ file.")
+        mtz = PathParam("merged.mtz", help="Merged MTZ file.")
         html = Str("spindle.merge.html", none=True, help="Report.")
         json = Str(None, help="Merging statistics as JSON.")
         crystal_names = Strings(("XTAL",), help="Crystal names, one or one per wavelength.")

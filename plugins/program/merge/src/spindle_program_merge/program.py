@@ -98,7 +98,7 @@ class Merge(Program):
                 )
             )  # fmt: skip
         merged = _join(waves, cell, group.xhm(), params)
-        export = context.algorithm("exporter", "mtz").export_merged(merged=merged, path=params.output.mtz)
+        export = context.algorithm("exporter", "mtz").export_merged(merged=merged, path=str(params.output.mtz))
         for message in export.messages:
             context.log.info("%s", message)
         for shown in export.tables:

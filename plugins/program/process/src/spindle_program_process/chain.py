@@ -8,7 +8,7 @@ from typing import Any
 from spindle.contracts import ProgramInputs, ProgramResult
 from spindle.errors import Cancelled, SpindleError, UserError
 from spindle.execution.changes import images_of
-from spindle.execution.runner import Record
+from spindle.execution.steps import Record
 from spindle.files import read_experiments, read_reflections, write_experiments
 from spindle.models import Experiments
 

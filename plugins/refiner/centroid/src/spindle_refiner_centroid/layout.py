@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from .problem import ModelBlock, Problem
+from spindle.models import Experiments
+
+from .model_block import ModelBlock
 
 
 class ModelTables(NamedTuple):
@@ -25,12 +26,23 @@ class ModelTables(NamedTuple):
     dD: np.ndarray
 
 
+class LaidOut(Protocol):
+    """What a layout needs of a problem; see `spindle_refiner_centroid.problem.Problem`."""
+
+    experiments: Experiments
+    settings: Any
+    stills: bool
+    blocks: list[ModelBlock]
+    group_of_panel: dict[int, np.ndarray]
+    number: np.ndarray
+
+
 class Layout:
     """Cells of a problem and the way from their local parameters to the refined ones.
 
     Parameters
     ----------
-    problem : Problem
+    problem : LaidOut
     per_image : bool
         One cell per image for predictions, whatever ``compose_model_per`` says.
 
@@ -45,7 +57,7 @@ class Layout:
 
     """
 
-    def __init__(self, problem: Problem, per_image: bool = False) -> None:
+    def __init__(self, problem: LaidOut, per_image: bool = False) -> None:
         self.problem = problem
         experiments = problem.experiments
         varying = {i for b in problem.blocks if b.smoother is not None for i in b.experiments}

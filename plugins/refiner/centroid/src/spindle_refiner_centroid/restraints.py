@@ -11,7 +11,8 @@ from spindle.contracts.refiner import RefinementError
 from spindle.models.crystal import cell_from_real_space
 
 if TYPE_CHECKING:
-    from .problem import ModelBlock, Problem
+    from .model_block import ModelBlock
+    from .problem import Problem
 
 
 def cell_and_gradient(B: np.ndarray, dB: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,8 @@ from spindle.contracts.refiner import RefinementError
 from spindle.models import Detector, Experiments
 
 from .detector_groups import LABORATORY, in_parent, local_frame, panels_below
-from .problem import ModelBlock, Problem
+from .model_block import ModelBlock
+from .problem import Problem
 from .restraints import cell_and_gradient
 
 LARGEST_VOLUME_CHANGE = 4.0
