@@ -66,7 +66,7 @@ def our_thresholds(files: list[Path], repeat: int) -> dict[str, list[tuple[float
         context = make_context()
         params: Params = context.host.load("threshold", name).Params()
         if name == "dispersion_extended":
-            params.legacy_erosion = True
+            params = params.changed(legacy_erosion=True)
         plugin = context.algorithm("threshold", name, params)
         rows = []
         for pixels, mask in images:

@@ -37,8 +37,7 @@ def one_call(experiments: Path, reflections: Path) -> float:
     table = table.select((table["miller_index"] != 0).any(axis=1))
     chosen = np.sort(np.random.default_rng(0).choice(len(table), min(500, len(table)), replace=False))
     table = table.select(chosen).without("shoebox")
-    settings = build(IndexingRefinementParams)
-    settings.reflections.outlier.algorithm = "tukey"
+    settings = build(IndexingRefinementParams).changed(reflections__outlier__algorithm="tukey")
     refiner = make_context().algorithm("refiner", "centroid")
 
     def call() -> object:

@@ -52,7 +52,7 @@ def test_progress_of_a_cancelled_run_stops():
 
 def test_missing_folders_are_found_before_the_run():
     tree = Tree()
-    tree.output.table = "results/table.txt"
+    tree = tree.changed(output__table="results/table.txt")
     with pytest.raises(UserError, match=r"test: output\.table=results/table\.txt: the folder results does not exist"):
         check_outputs("test", tree)
 
@@ -65,10 +65,9 @@ def test_outputs_outside_the_scope_of_that_name_are_checked_where_they_say_so():
         class plots(Params):
             plot = PathParam(None, output=True)
 
-    tree = Counts()
-    tree.source = "no/in.json"
+    tree = Counts(source="no/in.json")
     check_outputs("test", tree)
-    tree.plots.plot = "no/plot.html"
+    tree = tree.changed(plots__plot="no/plot.html")
     with pytest.raises(UserError, match=r"test: plots\.plot=no/plot\.html: the folder no does not exist"):
         check_outputs("test", tree)
 
@@ -78,13 +77,11 @@ def test_folders_for_outputs_may_be_there_or_are_made(here):
         class output(Params):
             directory = FolderParam(None)
 
-    tree = Pictures()
     (here / "old").mkdir()
     (here / "file").touch()
     for name in (None, "old", "new/deep"):
-        tree.output.directory = name
-        check_outputs("test", tree)
-    tree.output.directory = "file/new"
+        check_outputs("test", Pictures(output={"directory": name}))
+    tree = Pictures(output={"directory": "file/new"})
     with pytest.raises(UserError, match="file is a file; give a folder"):
         check_outputs("test", tree)
     with pytest.raises(UserError, match=r"cannot write file/a\.txt: the folder cannot be made: File exists"):
@@ -94,8 +91,7 @@ def test_folders_for_outputs_may_be_there_or_are_made(here):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_protected_folders_are_found_before_the_run(here):
     (here / "locked").mkdir(mode=0o500)
-    tree = Tree()
-    tree.output.table = "locked/table.txt"
+    tree = Tree(output={"table": "locked/table.txt"})
     with pytest.raises(UserError, match="cannot be written"):
         check_outputs("test", tree)
 
@@ -105,8 +101,7 @@ def test_outputs_of_programs_inside_a_program_are_checked(here):
         class step(Tree):
             pass
 
-    tree = Chain()
-    tree.step.output.log = "logs/run.log"
+    tree = Chain().changed(step__output__log="logs/run.log")
     with pytest.raises(UserError, match=r"step\.output\.log=logs/run\.log"):
         check_outputs("chain", tree)
 
@@ -139,8 +134,7 @@ def test_the_log_ends_with_what_stopped_the_run(here):
 
 
 def test_a_run_without_a_log_is_possible(here):
-    tree = Tree()
-    tree.output.log = ""
+    tree = Tree(output={"log": ""})
     with log_file("test", tree):
         pass
     assert os.listdir(here) == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import FrozenInstanceError
 
 import pytest
 
@@ -127,9 +128,9 @@ def test_keyword_names_lose_their_underscore():
 
 
 def test_repeated_parameters_replace_the_default_and_add_up():
-    assert of().ranges == [(1, 2)]
-    assert of("ranges=3,4", "ranges=5,6").ranges == [(3, 4), (5, 6)]
-    assert of("ranges=None").ranges == []
+    assert of().ranges == ((1, 2),)
+    assert of("ranges=3,4", "ranges=5,6").ranges == ((3, 4), (5, 6))
+    assert of("ranges=None").ranges == ()
 
 
 def test_multiple_scopes_begin_anew_when_a_key_repeats():
@@ -159,9 +160,9 @@ def test_copies_are_equal_and_independent(duplicate):
     tree = of("untrusted.panel=1", "width=1")
     twin = duplicate(tree)
     assert twin == tree
-    twin.ice.width = 2
-    twin.filter.untrusted[0].panel = 5
-    assert (tree.ice.width, tree.filter.untrusted[0].panel) == (1, 1)
+    other = twin.changed({"ice.width": 2, "filter.untrusted[0].panel": 5})
+    assert (other.ice.width, other.filter.untrusted[0].panel) == (2, 5)
+    assert [(t.ice.width, t.filter.untrusted[0].panel) for t in (tree, twin)] == [(1, 1), (1, 1)]
 
 
 # -- plugins
@@ -260,3 +261,36 @@ def test_a_plugins_name_means_the_choice_among_parameters_of_the_same_name():
     assert (tree.threshold.algorithm, tree.threshold.radial_profile.n_iqr) == ("radial_profile", 4)
     with pytest.raises(ParameterError, match=r"ambiguous; write one of block\.threshold, fitting\.threshold"):
         build(Tied, [Assignment("threshold", "0.5")])
+
+
+# -- nothing changes once it is made
+
+
+def test_assignment_raises_and_says_what_to_do():
+    tree = of("untrusted.panel=1")
+    for owner, name in [(tree.ice, "width"), (tree, "ice"), (tree, "lambda_"), (tree.filter.untrusted[0], "panel")]:
+        with pytest.raises(FrozenInstanceError, match=rf"params\.changed\({name}="):
+            setattr(owner, name, 1)
+    with pytest.raises(AttributeError):
+        tree.filter.untrusted.append(tree.filter.untrusted[0])
+    assert tree == of("untrusted.panel=1")
+
+
+def test_a_changed_copy_is_checked_like_any_tree():
+    tree = Tree()
+    assert tree.changed(ice__width=0.5).ice.width == 0.5
+    assert tree.changed({"output.log": "b.log"}, filter__d_min="3").filter.d_min == 3.0
+    assert tree.ice.width == 0.002
+    with pytest.raises(ParameterError, match=r"filter\.d_min=-1 \(call\): must be at least 0"):
+        tree.changed(filter__d_min=-1)
+    with pytest.raises(ParameterError, match="did you mean"):
+        tree.changed(filter__d_mim=1)
+
+
+def test_whole_scopes_are_changed():
+    tree = of("untrusted.panel=1")
+    assert tree.changed(ice=Tree.ice(width=3)).ice.width == 3
+    more = tree.changed(filter__untrusted=[*tree.filter.untrusted, type(tree.filter.untrusted[0])(panel=2)])
+    assert [u.panel for u in more.filter.untrusted] == [1, 2]
+    assert [u.panel for u in more.changed(filter__untrusted=[{"panel": 7}]).filter.untrusted] == [7]
+    assert tree.changed(filter__untrusted=[]).filter.untrusted == ()

@@ -66,8 +66,7 @@ def test_untrusted_shapes():
     good = np.ones((80, 120), np.bool_)
 
     def mask_of(**values):
-        params.untrusted = [shape(**values)]
-        return generate_masks(params, DETECTOR, BEAM)[0]
+        return generate_masks(params.changed(untrusted=[shape(**values)]), DETECTOR, BEAM)[0]
 
     good[20:30, 5:10] = False
     assert np.array_equal(mask_of(rectangle=(5, 10, 20, 30)), good)

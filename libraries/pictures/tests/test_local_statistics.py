@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import convolve
 
 from spindle.errors import ShapeError
-from spindle.params.resolve import build
+from spindle.params import make
 from spindle.testing import make_context
 from spindle_lib_pictures.local_statistics import LOCAL_MAPS, least_count, local_map
 
@@ -58,8 +58,7 @@ def test_index_of_dispersion_of_counts_is_one():
 def test_threshold_map_is_the_decision_of_the_threshold_plugin(gain, min_local, kernel):
     pixels, good = image((120, 130), seed=7, mean=2.0)
     plugin = make_context().host.load("threshold", "dispersion")
-    params = build(plugin.Params)
-    params.gain, params.min_local, params.kernel_size, params.global_threshold = gain, min_local, kernel, 4.0
+    params = make(plugin.Params, gain=gain, min_local=min_local, kernel_size=kernel, global_threshold=4.0)
     found = (
         make_context()
         .algorithm("threshold", "dispersion", params)

@@ -198,7 +198,7 @@ def _scope_lines(params: Params, name: str, depth: int, leaves: set[tuple[int, s
     pad = "  " * depth
     current = params.__dict__[name]
     lines = []
-    for scope in current if isinstance(current, list) else [current]:
+    for scope in current if isinstance(current, tuple) else [current]:
         inner = _lines(scope, depth + 1, leaves)
         if inner:
             lines += [f"{pad}{name.removesuffix('_')} {{", *inner, f"{pad}}}"]

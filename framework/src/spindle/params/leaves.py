@@ -67,7 +67,7 @@ class Leaf(traitlets.TraitType[Any, Any]):
     none, auto : bool, optional
         Whether `None` and `Auto` are values; by default when the default is.
     multiple : bool
-        The value is a list; a parameter given again adds an element.
+        The value is a tuple; a parameter given again adds an element.
     qualified : bool
         The name counts only together with that of its scope: the space group of ice is ``ice_rings.space_group``.
     unavailable : str or mapping of value to str
@@ -99,7 +99,7 @@ class Leaf(traitlets.TraitType[Any, Any]):
         self.allows_none = (default is None and not multiple) if none is None else none
         self.allows_auto = default is Auto if auto is None else auto
         if multiple and default is None:
-            default = []
+            default = ()
         super().__init__(default_value=default, allow_none=self.allows_none, help=help)
         if not self._is_lazy():
             self._checked(default)
@@ -137,7 +137,7 @@ class Leaf(traitlets.TraitType[Any, Any]):
                 return Auto
             raise ValueError("Auto is not a value of this parameter")
         if self.multiple:
-            return [self.convert(v) for v in self._elements(value)]
+            return tuple(self.convert(v) for v in self._elements(value))
         if isinstance(value, str):
             return self.parse(value)
         return self.convert(value)

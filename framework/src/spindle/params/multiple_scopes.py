@@ -31,7 +31,7 @@ class MultipleScopes:
         for depth, part in enumerate(parts[:-1]):
             name = part if part in owner._scopes else part + "_"
             current = owner.__dict__[name]
-            if not isinstance(current, list):
+            if not isinstance(current, tuple):
                 owner = current
                 continue
             offset = len(parts) - 1 - len(given.blocks)
@@ -40,7 +40,9 @@ class MultipleScopes:
         name = parts[-1]
         return owner, name if name in fields_of(type(owner)) else name + "_"
 
-    def _element(self, owner: Params, name: str, block: int, elements: list[Params], rest: tuple[str, ...]) -> Params:
+    def _element(
+        self, owner: Params, name: str, block: int, elements: tuple[Params, ...], rest: tuple[str, ...]
+    ) -> Params:
         key = (id(owner), name, block)
         found = self.by_block.get(key) if block else self.open.get((id(owner), name))
         if found is not None and not block and (id(found), ".".join(rest)) in self.touched:
@@ -48,7 +50,7 @@ class MultipleScopes:
         if found is None:
             template = owner._scopes[name]
             found = type(template)()
-            elements.append(found)
+            owner.__dict__[name] = (*elements, found)
             self.keep.append(found)
             if block:
                 self.by_block[key] = found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from spindle.errors import ParameterError, PluginError
 
@@ -19,8 +19,9 @@ from .multiple_scopes import MultipleScopes
 from .short_names import short_names_of, spell_out
 from .structured import Plugin
 from .text import Assignment, block_numbers
-from .tree import Entry, Params, ScopeOf, attach, fields_of, public_name, scopes_of, walk
+from .tree import Entry, Params, ScopeOf, assign, attach, fields_of, find_scope, public_name, scopes_of, walk
 
+P = TypeVar("P", bound=Params)
 Loader = Callable[[str, str, str], type]
 
 
@@ -64,6 +65,32 @@ def build(
 def make(cls: type[Params], /, **values: Any) -> Params:
     """Make the effective tree of ``cls`` from dotted names: ``make(P, **{"background.algorithm": "glm"})``."""
     return build(cls, [Assignment(k.replace("__", "."), v, "call") for k, v in values.items()])
+
+
+def changed(tree: P, values: Mapping[str, Any]) -> P:
+    """Return a copy of a tree with other values; see `Params.changed`."""
+    resolver = Resolver.on(tree)
+    assignments = []
+    for key, value in values.items():
+        path, _, name = key.rpartition(".")
+        owner = find_scope(resolver.root, path)
+        scope = None if owner is None else owner._scopes.get(name)
+        if owner is not None and scope is not None and scope._multiple:
+            elements = value if isinstance(value, list | tuple) else [value]
+            made = [changed(type(scope)(), v) if isinstance(v, Mapping) else copy.deepcopy(v) for v in elements]
+            assign(owner, name, made)
+        elif owner is not None and isinstance(value, Params):
+            assign(owner, name, copy.deepcopy(value))
+        else:
+            assignments.append(Assignment(key, value, "call"))
+    entries = {e.path: e for e in walk(resolver.root)}
+    if all(a.key in entries and not isinstance(entries[a.key].leaf, Plugin) for a in assignments):
+        for given in assignments:  # nothing to resolve
+            resolver._set(entries[given.key], given)
+            resolver.sources[given.key] = given.source
+        check_available(resolver.root, resolver.sources)
+        return cast("P", resolver.root)
+    return cast("P", resolver.build(assignments))
 
 
 def check_available(params: Params, sources: Mapping[str, str] | None = None) -> None:
@@ -312,9 +339,9 @@ class Resolver:
     def _set(self, entry: Entry, given: Assignment, path: str = "") -> None:
         try:
             if given.value is None and not entry.leaf.allows_none and entry.leaf.multiple:
-                setattr(entry.owner, entry.name, [])
+                assign(entry.owner, entry.name, ())
             else:
-                setattr(entry.owner, entry.name, _checked(entry.leaf, given.value))
+                assign(entry.owner, entry.name, _checked(entry.leaf, given.value))
         except PluginError as error:
             raise type(error)(f"{path or entry.path}={_text(given.value)} ({given.source}): {error}") from error
         except ValueError as error:
@@ -329,12 +356,12 @@ class Resolver:
         entry = Entry(path, owner, name, entries[path].leaf, 0)
         if entry.leaf.multiple and isinstance(given.value, str):
             if given.value.strip().lower() == "none":
-                setattr(owner, name, [])
+                assign(owner, name, ())
                 return
             fresh = filler.first_time(owner, name)
             before = [] if fresh else list(getattr(owner, name))
             try:
-                setattr(owner, name, [*before, entry.leaf.parse_one(given.value.strip())])
+                assign(owner, name, [*before, entry.leaf.parse_one(given.value.strip())])
             except ValueError as error:
                 raise ParameterError(f"{path}={given.value} ({given.source}): {error}") from error
             return
@@ -396,4 +423,4 @@ def _add_missing(root: Params, host: Params) -> None:
         attach(root, name, scope)
 
 
-__all__ = ["Auto", "Loader", "Resolver", "build", "check_available", "default_loader", "make"]
+__all__ = ["Auto", "Loader", "Resolver", "build", "changed", "check_available", "default_loader", "make"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import FrozenInstanceError, dataclass
+from typing import Any, ClassVar, Self
 
 import traitlets
 
@@ -39,8 +39,10 @@ class Params(traitlets.HasTraits):
 
     Nested classes are scopes, their docstring is the help of the scope, and their instances are attributes of the same
     name. ``class untrusted(Params, multiple=True)`` makes a scope that may be given any number of times: the attribute
-    is a list. ``level=2`` hides the scope from ``-h`` and ``-hh``. ``unavailable="why"`` says it of all parameters of the
+    is a tuple. ``level=2`` hides the scope from ``-h`` and ``-hh``. ``unavailable="why"`` says it of all parameters of the
     scope, and a mapping of dotted endings to reasons of those whose names end so; see `Leaf`.
+
+    What is made does not change: assignment raises, and `changed` returns a copy with other values.
     """
 
     _multiple: ClassVar[bool] = False
@@ -64,22 +66,44 @@ class Params(traitlets.HasTraits):
         for name, field in fields_of(type(self)).items():
             if isinstance(field, type):
                 scopes[name] = scope = field()
-                self.__dict__[name] = [] if scope._multiple else scope
+                self.__dict__[name] = () if scope._multiple else scope
         for name, value in values.items():
             if isinstance(value, dict) and name in scopes and not scopes[name]._multiple:
                 for inner, content in value.items():
-                    setattr(self.__dict__[name], inner, content)
+                    assign(self.__dict__[name], inner, content)
             else:
-                setattr(self, name, value)
+                assign(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        field = fields_of(type(self)).get(name)
-        if isinstance(field, Leaf) or name.startswith("_"):
-            super().__setattr__(name, value)
-        elif name in self._scopes:
-            _replace_scope(self, name, value)
-        else:
-            raise ParameterError(f"there is no parameter {name!r} in {type(self).__qualname__}{_suggest(self, name)}")
+        if not name.startswith("_"):
+            raise FrozenInstanceError(
+                f"{type(self).__qualname__}.{name}: parameters do not change once they are made; "
+                f"params.changed({name}=...) returns a copy with other values"
+            )
+        super().__setattr__(name, value)
+
+    def changed(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
+        """Return a copy with other values, checked like any others.
+
+        Parameters
+        ----------
+        values : mapping of dotted name to object, optional
+        **more
+            The same by keyword, with two underscores for a dot: ``refinery__max_iterations=4``. A `Params`
+            takes the place of a scope, a list of `Params` or mappings that of a scope which may be repeated.
+
+        Returns
+        -------
+        Params
+            Of the same class. Another plugin brings its own parameters.
+
+        Raises
+        ------
+        ParameterError, PluginError
+        """
+        from .resolve import changed  # which resolves names in trees, and imports this module
+
+        return changed(self, {**(values or {}), **{k.replace("__", "."): v for k, v in more.items()}})
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -110,9 +134,9 @@ class Params(traitlets.HasTraits):
     def __setstate__(self, state: dict[str, Any]) -> None:
         Params.__init__(self)
         for name, value in state["leaves"].items():
-            setattr(self, name, value)
+            assign(self, name, value)
         for name, scope in state["scopes"].items():
-            if isinstance(scope, list):
+            if isinstance(scope, tuple):
                 self.__dict__[name] = scope
             else:
                 self.__dict__[name] = self._scopes[name] = scope
@@ -128,6 +152,21 @@ class Params(traitlets.HasTraits):
         return twin
 
 
+def assign(owner: Params, name: str, value: Any) -> None:
+    """Set a leaf or a scope of ``owner`` while a tree is made.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if isinstance(fields_of(type(owner)).get(name), Leaf):
+        traitlets.HasTraits.__setattr__(owner, name, value)
+    elif name in owner._scopes:
+        _replace_scope(owner, name, value)
+    else:
+        raise ParameterError(f"there is no parameter {name!r} in {type(owner).__qualname__}{_suggest(owner, name)}")
+
+
 def _replace_scope(owner: Params, name: str, value: Any) -> None:
     template = owner._scopes[name]
     values = value if isinstance(value, list | tuple) else [value]
@@ -135,7 +174,7 @@ def _replace_scope(owner: Params, name: str, value: Any) -> None:
         if not isinstance(one, type(template)):
             raise ParameterError(f"{name}: expected {type(template).__qualname__}, got {type(one).__qualname__}")
     if template._multiple:
-        owner.__dict__[name] = list(values)
+        owner.__dict__[name] = tuple(values)
     else:
         owner.__dict__[name] = owner._scopes[name] = value
 
@@ -235,7 +274,7 @@ class Entry:
 def default_of(leaf: Leaf, name: str) -> Any:
     """Return the checked default of ``leaf``."""
     value = leaf.default_value
-    return [] if leaf.multiple and not value else leaf._checked(value)
+    return () if leaf.multiple and not value else leaf._checked(value)
 
 
 def walk(params: Params, prefix: str = "", level: int = 0, templates: bool = False) -> Iterator[Entry]:
@@ -295,9 +334,9 @@ def scopes_of(params: Params, prefix: str = "") -> Iterator[tuple[str, Params]]:
         path = prefix + public_name(name)
         current = params.__dict__[name]
         elements = (
-            [(f"{path}[{i}]", s) for i, s in enumerate(current)] if isinstance(current, list) else [(path, current)]
+            [(f"{path}[{i}]", s) for i, s in enumerate(current)] if isinstance(current, tuple) else [(path, current)]
         )
-        if isinstance(current, list):
+        if isinstance(current, tuple):
             elements.insert(0, (path, template))
         for inner_path, scope in elements:
             yield inner_path, scope
@@ -320,4 +359,16 @@ def find_scope(params: Params, dotted: str) -> Params | None:
     return scope
 
 
-__all__ = ["Auto", "Entry", "Params", "ScopeOf", "attach", "fields_of", "find_scope", "scopes_of", "to_dict", "walk"]
+__all__ = [
+    "Auto",
+    "Entry",
+    "Params",
+    "ScopeOf",
+    "assign",
+    "attach",
+    "fields_of",
+    "find_scope",
+    "scopes_of",
+    "to_dict",
+    "walk",
+]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,20 +32,17 @@ class Refinement:
     """
 
     def __init__(self, params: Any, context: Any, stills: bool) -> None:
-        self.settings = copy.deepcopy(params)
-        outlier = self.settings.reflections.outlier
-        if outlier.algorithm is Auto:
-            outlier.algorithm = "sauter_poon" if stills else "tukey"
-        self.candidate_settings = self._for_candidates()
+        self.settings = params
+        if params.reflections.outlier.algorithm is Auto:
+            algorithm = "sauter_poon" if stills else "tukey"
+            self.settings = params.changed(reflections__outlier__algorithm=algorithm)
+        self.candidate_settings = self.settings.changed(
+            refinery__max_iterations=4,
+            parameterisation__auto_reduction__action="fix",
+            reflections__reflections_per_degree=CANDIDATE_DENSITY,
+            reflections__outlier__separate_blocks=False,
+        )
         self.refiner = context.algorithm("refiner", params.algorithm)
-
-    def _for_candidates(self) -> Any:
-        settings = copy.deepcopy(self.settings)
-        settings.refinery.max_iterations = 4
-        settings.parameterisation.auto_reduction.action = "fix"
-        settings.reflections.reflections_per_degree = CANDIDATE_DENSITY
-        settings.reflections.outlier.separate_blocks = False
-        return settings
 
     def refine(self, experiments: Experiments, reflections: ReflectionTable) -> RefinementResult:
         """One static refinement."""
@@ -83,12 +80,16 @@ def for_few_reflections(settings: Any, number: np.ndarray, n_experiments: int) -
     counts = np.bincount(number[number >= 0], minlength=n_experiments)
     if not outlier.separate_experiments or counts.min() >= few:
         return settings
-    settings = copy.deepcopy(settings)
-    settings.reflections.outlier.separate_experiments = False
-    settings.reflections.outlier.separate_blocks = False
-    if counts.sum() < few:
-        settings.reflections.outlier.algorithm = "null"
-    return settings
+    return _judged_together(settings, bool(counts.sum() < few))
+
+
+@lru_cache(maxsize=4)
+def _judged_together(settings: Any, few: bool) -> Any:
+    """Settings without groups, and without rejection when all reflections are ``few``; candidates ask for them often."""
+    together = settings.changed(
+        reflections__outlier__separate_experiments=False, reflections__outlier__separate_blocks=False
+    )
+    return together.changed(reflections__outlier__algorithm="null") if few else together
 
 
 def thin(experiments: Experiments, number: np.ndarray) -> np.ndarray:

@@ -16,11 +16,7 @@ C = 1.345
 
 
 def glm(model="constant3d", **changes):
-    params = GlmBackground.Params()
-    params.model.algorithm = model
-    for name, value in changes.items():
-        setattr(params, name, value)
-    return GlmBackground(params)
+    return GlmBackground(GlmBackground.Params(model={"algorithm": model}, **changes))
 
 
 @pytest.mark.parametrize("mu", [1e-3, 0.05, 0.3, 1.0, 3.3, 20.0, 200.0, 5000.0])

@@ -11,11 +11,12 @@ from spindle.table import MaskCode
 from spindle.testing.background import flat_shoeboxes
 
 
-def simple(model="constant3d", outlier="null"):
-    params = SimpleBackground.Params()
-    params.model.algorithm = model
-    params.outlier.algorithm = outlier
-    return SimpleBackground(params)
+def simple(model="constant3d", outlier="null", **limits):
+    return SimpleBackground(
+        SimpleBackground.Params().changed(
+            {"model.algorithm": model, "outlier.algorithm": outlier}, **{f"outlier__{k}": v for k, v in limits.items()}
+        )
+    )
 
 
 def background_values(shoeboxes, i):
@@ -76,9 +77,7 @@ def test_nsigma_keeps_three_standard_deviations():
 
 def test_truncated_drops_fixed_numbers_at_both_ends():
     shoeboxes = with_outliers()
-    plugin = simple(outlier="truncated")
-    plugin.params.outlier.truncated.lower = 0.1
-    plugin.params.outlier.truncated.upper = 0.3
+    plugin = simple(outlier="truncated", truncated__lower=0.1, truncated__upper=0.3)
     result = plugin.estimate_background(shoeboxes=shoeboxes)
     for i in range(len(shoeboxes)):
         v = np.sort(background_values(shoeboxes, i))

@@ -35,8 +35,7 @@ def test_a_negative_expectation_counts_as_none(model: ErrorModelFit) -> None:
     ("minimisation", "tolerance"), [("likelihood", 0.03), ("individual", 0.2), ("regression", 0.2)]
 )
 def test_large_relative_errors_are_found(minimisation: str, tolerance: float) -> None:
-    params = BasicErrorModel.Params()
-    params.minimisation = minimisation
+    params = BasicErrorModel.Params(minimisation=minimisation)
     observations = simulated_equivalents(n_groups=3000, multiplicity=8, a=1.0, b=0.2)
     found = BasicErrorModel(params).fit_error_model(observations, None)
     # individual (bins weighed towards the strongest) and regression (a straight line) are approximations.
@@ -45,8 +44,7 @@ def test_large_relative_errors_are_found(minimisation: str, tolerance: float) ->
 
 @pytest.mark.parametrize("minimisation", ["likelihood", "individual", "regression"])
 def test_equivalents_without_scatter_end_in_a_model(minimisation: str) -> None:
-    params = BasicErrorModel.Params()
-    params.minimisation = minimisation
+    params = BasicErrorModel.Params(minimisation=minimisation)
     n = 1000
     ones = np.ones(n)
     alike = ErrorModelObservations(1000 * ones, 50 * ones, ones, 0 * ones, ones, np.arange(0, n + 1, 4))

@@ -35,8 +35,7 @@ def test_fence_is_a_multiple_of_the_interquartile_range() -> None:
 
 def test_multiplier_widens_the_fence() -> None:
     residuals = np.random.default_rng(0).normal(size=(4000, 2))
-    wide = TukeyOutlier.Params()
-    wide.iqr_multiplier = 3.0
+    wide = TukeyOutlier.Params(iqr_multiplier=3.0)
     # Normal data: P(|x| > 2.698) = 0.70 % and P(|x| > 4.72) = 2e-6 per column.
     assert TukeyOutlier().find_outliers(residuals, 1.0).mean() == pytest.approx(0.014, abs=0.006)
     assert TukeyOutlier(wide).find_outliers(residuals, 1.0).sum() <= 1

@@ -139,8 +139,7 @@ def test_mosaic_spread_widens_spots_as_random_rotations_do():
 
 def test_learned_profile_has_the_true_widths():
     spots = simulate_spots(mean=1500.0, background=0.2, seed=8)
-    plugin = GaussianRsProfile(GaussianRsProfile.Params())
-    plugin.params.fitting.grid_method = "single"
+    plugin = GaussianRsProfile(GaussianRsProfile.Params(fitting={"grid_method": "single"}))
     model = {"__id__": "gaussian_rs", "n_sigma": 3.0, "sigma_b": 0.06, "sigma_m": 0.17}
     experiments = spots.experiments.replace(0, profile=model)
     bbox = plugin.bounding_boxes(experiments, spots.table, 2.0)

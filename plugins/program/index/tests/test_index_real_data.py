@@ -32,8 +32,8 @@ def test_max_cell_is_that_of_dials(folder, experiments, spots, log, linear):
     sweeps, _ = sweeps_of(models)
     prepared = prepare(join_tables([table], models), sweeps, params.indexing)
     assert estimate_max_cell(prepared, params.indexing.max_cell_estimation) == pytest.approx(log, abs=1e-5)
-    params.indexing.max_cell_estimation.histogram_binning = "linear"
-    assert estimate_max_cell(prepared, params.indexing.max_cell_estimation) == pytest.approx(linear, abs=1e-5)
+    settings = params.indexing.max_cell_estimation.changed(histogram_binning="linear")
+    assert estimate_max_cell(prepared, settings) == pytest.approx(linear, abs=1e-5)
 
 
 def test_quartz_by_electron_diffraction():

@@ -420,8 +420,9 @@ def test_image_exclusions_and_groups(data):
 
 
 def test_sampling_keeps_the_asked_number():
-    params = Integrate.Params().sampling
-    params.integrate_all_reflections, params.reflections_per_degree, params.minimum_sample_size = False, 10, 50
+    params = Integrate.Params.sampling(
+        integrate_all_reflections=False, reflections_per_degree=10, minimum_sample_size=50
+    )
     ids = np.repeat([0, 1], 1000)
     assert np.bincount(ids[sample(ids, [20.0, 1.0], params)]).tolist() == [200, 50]
 

@@ -253,16 +253,12 @@ def test_two_crystals_share_beam_and_detector() -> None:
 
 def test_constraints_share_parameters() -> None:
     experiments, table = two_crystals()
-    settings = plain_settings()
-    scope = settings.parameterisation.crystal.unit_cell
-    constraint = type(scope._scopes["constraints"])()
-    constraint.parameter = "G"
-    scope.constraints = [constraint]
+    settings = plain_settings(parameterisation__crystal__unit_cell__constraints=[{"parameter": "G"}])
     result = CentroidRefiner(None, make_context()).refine(experiments, table, settings, False, "refinement")
     a, b = (e.crystal.cell for e in result.experiments)
     assert a == pytest.approx(b)
     assert not any(n.startswith("Crystal2G") for n in result.parameter_names)
-    constraint.parameter = "Nonsense"
+    settings = plain_settings(parameterisation__crystal__unit_cell__constraints=[{"parameter": "Nonsense"}])
     with pytest.raises(RefinementError, match="ties nothing"):
         CentroidRefiner(None, make_context()).refine(experiments, table, settings, False, "refinement")
 
@@ -270,12 +266,8 @@ def test_constraints_share_parameters() -> None:
 @pytest.mark.parametrize("target", ["mean", "low_memory_mean", "median"])
 def test_group_restraints_pull_cells_together(target: str) -> None:
     experiments, table = two_crystals()
-    settings = plain_settings()
-    scope = settings.parameterisation.crystal.unit_cell.restraints
-    tie = type(scope._scopes["tie_to_group"])()
-    tie.sigmas = (1e-4,) * 3 + (0.0,) * 3
-    tie.target = target
-    scope.tie_to_group = [tie]
+    tie = {"sigmas": (1e-4,) * 3 + (0.0,) * 3, "target": target}
+    settings = plain_settings(parameterisation__crystal__unit_cell__restraints__tie_to_group=[tie])
     result = CentroidRefiner(None, make_context()).refine(experiments, table, settings, False, "refinement")
     cells = np.array([e.crystal.cell for e in result.experiments])
     assert np.abs(np.diff(cells, axis=0)).max() < 0.02  # 0.4 angstrom apart without
@@ -283,11 +275,8 @@ def test_group_restraints_pull_cells_together(target: str) -> None:
 
 def test_target_restraint_pulls_the_cell() -> None:
     truth = rotation_experiment(60)
-    settings = plain_settings()
-    scope = settings.parameterisation.crystal.unit_cell.restraints
-    tie = type(scope._scopes["tie_to_target"])()
-    tie.values, tie.sigmas = (58.2, 58.2, 41.1, 90.0, 90.0, 90.0), (1e-5,) * 3 + (0.0,) * 3
-    scope.tie_to_target = [tie]
+    tie = {"values": (58.2, 58.2, 41.1, 90.0, 90.0, 90.0), "sigmas": (1e-5,) * 3 + (0.0,) * 3}
+    settings = plain_settings(parameterisation__crystal__unit_cell__restraints__tie_to_target=[tie])
     result = CentroidRefiner(None, make_context()).refine(
         Experiments([truth]), noisy(spots_of(truth, 4.0)), settings, False, "refinement"
     )
@@ -443,12 +432,14 @@ def test_parameters_of_varying_models_are_all_that_say_so() -> None:
     for entry in walk(settings.parameterisation):
         if "smoother." in entry.path or entry.name == "force_static":
             value: Any = not entry.value if entry.name == "force_static" else 7
-            setattr(entry.owner, entry.name, value)
+            settings = settings.changed({f"parameterisation.{entry.path}": value})
     assert len(changed_for_varying_models(settings)) == 3 * 5
-    settings.parameterisation.compose_model_per = "image"
-    settings.parameterisation.block_width = 2.0
-    settings.parameterisation.set_scan_varying_errors = True
-    settings.parameterisation.trim_scan_to_observations = False
+    settings = settings.changed(
+        parameterisation__compose_model_per="image",
+        parameterisation__block_width=2.0,
+        parameterisation__set_scan_varying_errors=True,
+        parameterisation__trim_scan_to_observations=False,
+    )
     assert len(changed_for_varying_models(settings)) == 3 * 5 + 4
 
 

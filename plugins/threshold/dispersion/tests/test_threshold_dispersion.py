@@ -60,10 +60,7 @@ KINDS = [(DispersionThreshold, naive_dispersion), (DispersionExtendedThreshold, 
 
 
 def make(cls, **values):
-    params = cls.Params()
-    for name, value in values.items():
-        setattr(params, name, value)
-    return cls(params)
+    return cls(cls.Params(**values))
 
 
 def find(plugin, image, mask, gain=1.0):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import time
@@ -136,8 +135,7 @@ class Analyst:
         experiments = self._experiments(image, context)
         position = _position(experiments, image)
         if image.number is not None:
-            params = copy.deepcopy(params)
-            params.spotfinder.scan_range = [(image.number, image.number)]
+            params = params.changed(spotfinder__scan_range=[(image.number, image.number)])
             context = RunContext("find_spots", params, context.host)
         return execute(context, make_inputs(experiments, None)), position, context
 

@@ -30,7 +30,7 @@ def given_parameters(params: Any) -> Callable[[str], bool]:
         values = [params]
         for part in name.split("."):
             values = [getattr(v, part, None) for v in values]
-            values = [x for v in values for x in (v if isinstance(v, list) else [v])]
+            values = [x for v in values for x in (v if isinstance(v, tuple) else [v])]
         return any(v is not None and v is not Auto and v is not False and v != () for v in values)
 
     return is_given

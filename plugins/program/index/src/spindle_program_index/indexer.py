@@ -303,7 +303,7 @@ class Indexer:
             if self.refinement.settings.parameterisation.auto_reduction.action != "fail":
                 raise
             self.context.log.info("%s\nRefining again with auto_reduction.action=fix", error)
-            self.refinement.settings.parameterisation.auto_reduction.action = "fix"
+            self.refinement.settings = self.refinement.settings.changed(parameterisation__auto_reduction__action="fix")
             result = self.refinement.refine(experiments, self.table)
         for table in result.tables:
             self.context.table(table)

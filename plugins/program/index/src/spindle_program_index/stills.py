@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,13 +43,12 @@ def settings_for_a_still(params: Any) -> Any:
 
     The distance and the size of the cell, a tilt and its angles look alike in one still, and there are few spots.
     """
-    settings = copy.copy(params)
-    settings.refinement = copy.deepcopy(params.refinement)
-    scope = settings.refinement.parameterisation
-    if scope.detector.fix is None and scope.detector.fix_list is None:
-        scope.detector.fix = "all"
-        scope.beam.fix = ("all",)
-    return settings
+    detector = params.refinement.parameterisation.detector
+    if detector.fix is not None or detector.fix_list is not None:
+        return params
+    return params.changed(
+        refinement__parameterisation__detector__fix="all", refinement__parameterisation__beam__fix=("all",)
+    )
 
 
 def name_of(sweep: Experiment, number: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -202,8 +201,7 @@ def _settings(params: Any) -> Any:
     """The scope ``refinement``, with the correlations kept when a plot of chosen steps asks for them."""
     settings = params.refinement
     if params.output.correlation_plot.filename and params.output.correlation_plot.steps is not None:
-        settings = copy.deepcopy(settings)
-        settings.refinery.journal.track_parameter_correlation = True
+        settings = settings.changed(refinery__journal__track_parameter_correlation=True)
     return settings
 
 
