@@ -13,12 +13,4 @@ __all__ = ["plain_settings"]
 
 def plain_settings(**changes: Any) -> Any:
     """The scope ``refinement`` without outlier rejection; changes by dotted name with double underscores for dots."""
-    settings = build(RefinementParams)
-    settings.reflections.outlier.algorithm = None
-    for name, value in changes.items():
-        *scopes, leaf = name.split("__")
-        target = settings
-        for scope in scopes:
-            target = getattr(target, scope)
-        setattr(target, leaf, value)
-    return settings
+    return build(RefinementParams).changed(**{"reflections__outlier__algorithm": None, **changes})
