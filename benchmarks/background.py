@@ -99,10 +99,7 @@ def measure(models: list, shoeboxes: Shoeboxes, python: str | None) -> None:
     context = make_context()
     for name, values, text in models:
         plugin_class = context.host.load("background", name)
-        params = plugin_class.Params()
-        for dotted, value in values.items():
-            scope, leaf = dotted.split(".")
-            setattr(getattr(params, scope), leaf, value)
+        params = plugin_class.Params().changed(values)
         plugin = context.algorithm("background", name, params)
         plugin.estimate_background(shoeboxes.select(np.arange(10)), pixel_detector())  # compiles
         seconds, result = best_of(partial(plugin.estimate_background, shoeboxes, pixel_detector()), 3)
