@@ -7,6 +7,7 @@ implementation is asked once per data set and gets all its observations as array
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,7 +21,7 @@ from .checking import Checks, Fault, finite, instance, items
 if TYPE_CHECKING:
     from spindle.models import Experiment
 
-__all__ = ["Penalty", "ScaleTerm", "ScalingModel", "ScalingObservations", "ScalingSpec"]
+__all__ = ["DatasetInfo", "Penalty", "ScaleTarget", "ScaleTerm", "ScalingModel", "ScalingObservations", "ScalingSpec"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,6 @@ class ScalingObservations:
     position : (n, 2) float64, pixels
         Calculated position on the detector.
     panel : (n,) int64
-    n_datasets : int
-        How many data sets are scaled together: with many, each can afford fewer parameters.
     """
 
     d: np.ndarray
@@ -53,10 +52,52 @@ class ScalingObservations:
     diffracted: np.ndarray
     position: np.ndarray
     panel: np.ndarray
-    n_datasets: int = 1
 
     def __len__(self) -> int:
         return len(self.d)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """Another data set that is scaled together with one.
+
+    Attributes
+    ----------
+    experiment : Experiment
+    n_observations : int
+        Observations of it that get a scale factor.
+    """
+
+    experiment: Experiment
+    n_observations: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleTarget:
+    """Intensities on the scale that data sets are to be brought to, from a structure or from earlier data.
+
+    Attributes
+    ----------
+    miller_index : (n, 3) int
+        In the asymmetric unit of the crystals' space group, each once.
+    intensity, variance : (n,) float64
+        The variance is 0 for intensities that count as exact.
+    source : str
+        Where they are from, for the user.
+    """
+
+    miller_index: np.ndarray
+    intensity: np.ndarray
+    variance: np.ndarray
+    source: str
+
+    def __post_init__(self) -> None:
+        n = len(self.miller_index)
+        if self.miller_index.shape != (n, 3) or self.intensity.shape != (n,) or self.variance.shape != (n,):
+            raise ShapeError(
+                f"target {self.source}: indices {self.miller_index.shape}, intensities {self.intensity.shape} and variances "
+                f"{self.variance.shape} do not belong together; (n, 3), (n,) and (n,) expected"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +247,16 @@ class ScalingSpec:
     """Hooks of a scaling model."""
 
     checks: ClassVar[Checks] = {"build_scaling_model": check_scaling_model}
+    added: ClassVar[dict[str, dict[str, Any]]] = {"build_scaling_model": {"peers": (), "target": None}}
 
     @hookspec(firstresult=True)
     def build_scaling_model(
-        self, experiment: Experiment, observations: ScalingObservations, existing: dict[str, Any] | None
+        self,
+        experiment: Experiment,
+        observations: ScalingObservations,
+        existing: dict[str, Any] | None,
+        peers: Sequence[DatasetInfo],
+        target: ScaleTarget | None,
     ) -> ScalingModel:
         """Describe the inverse scale factor of one data set.
 
@@ -222,6 +269,10 @@ class ScalingSpec:
         existing : dict or None
             The data set's model of an earlier run, as in the ``.expt`` file, when it is of this kind: start from its
             parameters.
+        peers : sequence of DatasetInfo
+            The other data sets that are scaled together with this one: with many, each can afford fewer parameters.
+        target : ScaleTarget or None
+            What the data set is scaled against, for models that depend on it; the program compares the observations with it.
 
         Returns
         -------

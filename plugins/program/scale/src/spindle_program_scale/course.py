@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spindle.contracts.scaling import ScalingModel
-from spindle.models import Experiment, Experiments
+from spindle.contracts.scaling import DatasetInfo, ScalingModel
+from spindle.models import Experiments
 from spindle.params import Auto, Params
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
@@ -73,7 +73,8 @@ def scale_once(
     for reason, n in filtered.counts.items():
         if n:
             context.log.info("  %d left out: %s", n, reason)
-    models = [build_model(k, e, table, obs, d, params, context) for k, e in enumerate(experiments)]
+    datasets = [DatasetInfo(e, int(n)) for e, n in zip(experiments, np.diff(obs.bounds), strict=True)]
+    models = [build_model(k, datasets, table, obs, d, params, context) for k in range(len(datasets))]
     rows = [[k, m.kind, t.name, len(t.parameters)] for k, m in enumerate(models) for t in m.terms]
     context.table(Table("Scaling models", ["Data set", "Model", "Term", "Parameters"], rows, "scaling_models"))
     scaler = Scaler(obs, models, params, context, free_offset)
@@ -83,14 +84,15 @@ def scale_once(
 
 def build_model(
     k: int,
-    experiment: Experiment,
+    datasets: Sequence[DatasetInfo],
     table: ReflectionTable,
     obs: Observations,
     d: np.ndarray,
     params: Params,
     context: RunContext,
 ) -> ScalingModel:
-    """Ask the scaling model of a data set for its terms."""
+    """Ask the scaling model of data set k for its terms."""
+    experiment = datasets[k].experiment
     rows = obs.rows[obs.bounds[k] : obs.bounds[k + 1]]
     name = params.model
     existing = experiment.scaling_model if not params.overwrite_existing_models else None
@@ -104,8 +106,10 @@ def build_model(
         "scaling", name, plugin_params(params, "scaling", name)
     ).build_scaling_model(
         experiment=experiment,
-        observations=scaling_observations(experiment, table, rows, d[rows], obs.n_sets),
+        observations=scaling_observations(experiment, table, rows, d[rows]),
         existing=existing,
+        peers=[info for i, info in enumerate(datasets) if i != k],
+        target=None,
     )
     return model
 

@@ -232,7 +232,7 @@ def collect(
 
 
 def scaling_observations(
-    experiment: Experiment, table: ReflectionTable, rows: np.ndarray, d: np.ndarray, n_datasets: int = 1
+    experiment: Experiment, table: ReflectionTable, rows: np.ndarray, d: np.ndarray
 ) -> ScalingObservations:
     """What a scaling model of one data set gets; `d` is that of the rows."""
     n = len(rows)
@@ -253,5 +253,4 @@ def scaling_observations(
         )
     return ScalingObservations(
         d, image, image_observed, source, diffracted, calculated[:, :2].copy(), table["panel"][rows].astype(np.int64),
-        n_datasets,
     )  # fmt: skip

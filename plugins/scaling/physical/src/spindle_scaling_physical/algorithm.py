@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.contracts.scaling import Penalty, ScaleTerm, ScalingModel, ScalingObservations
+from spindle.contracts.scaling import DatasetInfo, Penalty, ScaleTerm, ScalingModel, ScalingObservations
 from spindle.errors import ParameterError
 from spindle.models import Experiment
 from spindle.params import Auto, Bool, Choice, Float, Int, Params, Strings
@@ -92,7 +93,11 @@ class PhysicalScaling(Algorithm):
 
     @hookimpl
     def build_scaling_model(
-        self, experiment: Experiment, observations: ScalingObservations, existing: dict[str, Any] | None
+        self,
+        experiment: Experiment,
+        observations: ScalingObservations,
+        existing: dict[str, Any] | None,
+        peers: Sequence[DatasetInfo],
     ) -> ScalingModel:
         """See `spindle.contracts.scaling.ScalingSpec`."""
         params = self.params
@@ -109,11 +114,11 @@ class PhysicalScaling(Algorithm):
             )
         configuration, terms = _frame(experiment), []
         setting = existing["configuration_parameters"] if existing else None
-        spacing, factor = self._sampling("scale", experiment, observations, setting)
+        spacing, factor = self._sampling("scale", experiment, len(observations), 1 + len(peers), setting)
         configuration.update(s_norm_fac=factor, scale_rot_interval=spacing)
         terms.append(self._smooth("scale", observations, factor, spacing, existing, fixed))
         if self._uses("decay", observations, existing):
-            spacing, factor = self._sampling("decay", experiment, observations, setting)
+            spacing, factor = self._sampling("decay", experiment, len(observations), 1 + len(peers), setting)
             configuration.update(d_norm_fac=factor, decay_rot_interval=spacing)
             terms.append(self._smooth("decay", observations, factor, spacing, existing, fixed))
         if self._uses("absorption", observations, existing):
@@ -137,7 +142,7 @@ class PhysicalScaling(Algorithm):
         return len(observations) >= ABSORPTION_OBSERVATIONS
 
     def _sampling(
-        self, name: str, experiment: Experiment, observations: ScalingObservations, setting: dict[str, Any] | None
+        self, name: str, experiment: Experiment, n_observations: int, n_datasets: int, setting: dict[str, Any] | None
     ) -> tuple[float, float]:
         """Spacing of the samples in degrees and the factor from image number to sample number."""
         scan = experiment.scan
@@ -151,8 +156,8 @@ class PhysicalScaling(Algorithm):
         if interval is Auto and self.params.restraint == "fixed":
             interval = next(row[1 if name == "scale" else 2] for row in INTERVALS if total < row[0])
         elif interval is Auto:
-            images = np.ceil(OBSERVATIONS_PER_SAMPLE * scan.n_images / max(len(observations), 1))
-            most = min(MOST_SAMPLES, max(FEWEST_SAMPLES, MOST_SAMPLES_TOGETHER // observations.n_datasets))
+            images = np.ceil(OBSERVATIONS_PER_SAMPLE * scan.n_images / max(n_observations, 1))
+            most = min(MOST_SAMPLES, max(FEWEST_SAMPLES, MOST_SAMPLES_TOGETHER // n_datasets))
             images = max(images, np.ceil(scan.n_images / most), 1)
             interval = images * width if name == "scale" else max(DECAY_INTERVAL_DEG, images * width, total / 50)
         interval += 1e-5

@@ -1,0 +1,31 @@
+"""How many parameters a data set may have depends on how many are scaled together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spindle.contracts.scaling import DatasetInfo, ScaleTarget
+from spindle.errors import ShapeError
+from spindle.testing import make_context
+from spindle.testing.scaling import scan_experiment, scan_observations
+
+
+def test_with_many_data_sets_each_has_fewer_parameters():
+    experiment = scan_experiment(180)
+    observations = scan_observations(experiment, 20_000)
+    physical = make_context().algorithm("scaling", "physical")
+
+    def n_parameters(n_peers):
+        peers = [DatasetInfo(experiment, len(observations))] * n_peers
+        model = physical.build_scaling_model(experiment, observations, None, peers)
+        return sum(len(t.parameters) for t in model.terms)
+
+    alone = physical.build_scaling_model(experiment=experiment, observations=observations, existing=None)
+    assert n_parameters(0) == sum(len(t.parameters) for t in alone.terms)
+    assert n_parameters(200) < n_parameters(0)
+
+
+def test_a_target_whose_arrays_do_not_belong_together_is_refused():
+    with pytest.raises(ShapeError, match=r"target calculated.mtz: indices \(2, 3\)"):
+        ScaleTarget(np.zeros((2, 3), int), np.zeros(2), np.zeros(3), "calculated.mtz")
