@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import pickle
 import threading
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from spindle.errors import Cancelled
 from spindle.params import Params
@@ -17,6 +18,7 @@ from spindle.params.tree import scopes_of, walk
 from spindle.plugins.host import Handle, PluginHost
 
 from .executor import Executor, available_cores
+from .held import Held
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from .steps import Record
 
 DEFAULT_SEED = 42
+
+Entered = TypeVar("Entered")
 
 
 class RunContext:
@@ -80,6 +84,7 @@ class RunContext:
         self._executor: Executor | None = None
         self._rng: np.random.Generator | None = None
         self._packed: bytes | None = None
+        self._held = Held(self.log)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """To another process go program, parameters and seed; observers and cancellation stay in this one."""
@@ -190,6 +195,30 @@ class RunContext:
         if self._cancelled.is_set():
             raise Cancelled("the run was cancelled")
 
+    # -- what is held
+    # -----------------------------------------------------------------------------------------------------------
+
+    def enter(self, manager: AbstractContextManager[Entered]) -> Entered:
+        """Enter a context manager that is left when the program ends, however it ends.
+
+        For plugins that hold a device, a pool of workers or an open file. The last that was entered is left first. A plugin that is made
+        again in another process enters there, until that process ends.
+
+        Parameters
+        ----------
+        manager : context manager
+
+        Returns
+        -------
+        object
+            What its ``__enter__`` returns.
+        """
+        return self._held.enter(manager)
+
+    def close(self) -> None:
+        """Leave what was entered; the host does it when the program has ended. What fails then is logged, no result is lost."""
+        self._held.close()
+
     # -- reporting
     # --------------------------------------------------------------------------------------------------------
 
@@ -233,6 +262,7 @@ def _of_another_process(packed: bytes) -> RunContext:
     context = RunContext(program, params)
     context.seed = seed
     context._executor = Executor()
+    atexit.register(context.close)
     return context
 
 

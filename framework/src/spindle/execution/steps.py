@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def execute(context: RunContext, inputs: ProgramInputs) -> ProgramResult:
     program = context.algorithm("program", context.program, context.params)
     context.notify("step_started", program=context.program, params=context.params)
     start = time.perf_counter()
-    with running(context):
+    with closing(context), running(context):
         try:
             result: ProgramResult = program.run(inputs=inputs, params=context.params, context=context)
         except MissingColumn as error:
