@@ -125,7 +125,24 @@ def check_export(arguments: dict[str, Any], result: Any) -> Export:
 
 
 class ExporterSpec:
-    """Hooks of an exporter; an exporter implements one or both."""
+    """Hooks of an exporter; an exporter implements one or both.
+
+    Attributes
+    ----------
+    needs : frozenset of str, declared
+        Of ``experiments`` and ``reflections`` those without which `export` can do nothing. An argument that is not needed may be None.
+    several_panels : bool, declared
+        Whether the format can say where a reflection is on a detector of several panels. Unless it can, the program refuses such
+        experiments before the exporter sees them.
+    several_experiments : bool, declared
+        The same for several experiments.
+    """
+
+    declares: ClassVar[dict[str, Any]] = {
+        "needs": frozenset({"experiments", "reflections"}),
+        "several_panels": False,
+        "several_experiments": True,
+    }
 
     checks: ClassVar[Checks] = {"export": check_export, "export_merged": check_export}
 
@@ -133,7 +150,7 @@ class ExporterSpec:
 
     @hookspec(firstresult=True)
     def export(  # type: ignore[empty-body]
-        self, experiments: Experiments, reflections: ReflectionTable, intensity: str, path: str | None
+        self, experiments: Experiments, reflections: ReflectionTable | None, intensity: str, path: str | None
     ) -> Export:
         """Unmerged data.
 

@@ -32,6 +32,8 @@ SORT_ORDER = [1, 2, 3, 4, 5]
 class MtzExporter(Algorithm):
     """Unmerged and merged MTZ files, written with gemmi."""
 
+    several_panels = True
+
     class Params(BaseParams):
         combine_partials = Bool(True, help="Add the parts of a reflection that was integrated in pieces.")
         partiality_threshold = Float(0.4, none=True, help="Leave out reflections recorded to a smaller fraction.")

@@ -150,6 +150,8 @@ def _template(experiment: Experiment, folder: str) -> str:
 class XdsExporter(Algorithm):
     """Input files for XDS from indexed or refined experiments."""
 
+    needs = frozenset({"experiments"})
+
     class Params(BaseParams):
         directory = FolderParam(
             "xds", output=True, help="Folder for the files; several experiments get this name with a number added."

@@ -26,6 +26,8 @@ HOLDS = {"scale": "scaled", "prf": "profile-fitted, not scaled", "sum": "summed,
 class XdsAsciiExporter(Algorithm):
     """XDS_ASCII files, one per experiment."""
 
+    several_panels = True
+
     class Params(BaseParams):
         hklout = PathParam(
             "XDS_ASCII.HKL", output=True, help="Output file; several experiments get this name with a number added."

@@ -6,6 +6,7 @@ from typing import Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
+from spindle.models import Experiments
 from spindle.params import Choice, PathParam, Plugin
 from spindle.params import Params as BaseParams
 from spindle.table import ReflectionTable
@@ -50,11 +51,28 @@ class ExportProgram(Program):
             )
         table: ReflectionTable | None = inputs.reflections[0] if inputs.reflections else None
         exporter = context.algorithm("exporter", params.format)
-        if table is None and params.format != "xds":
+        if table is None and "reflections" in exporter.declared("needs"):
             raise UserError(f"export format={params.format}: no reflections; give a reflection file too")
+        _refuse_unspeakable(exporter, inputs.experiments, params.format)
         export = exporter.export(inputs.experiments, table, params.intensity, None)
         for message in export.messages:
             context.log.info("%s", message)
         for shown in export.tables:
             context.table(shown)
         return ProgramResult(summary=export.summary, files=export.files)
+
+
+def _refuse_unspeakable(exporter: Any, experiments: Experiments, name: str) -> None:
+    """Raise for experiments that the format has no words for, by what the exporter declares."""
+    if len(experiments) > 1 and not exporter.declared("several_experiments"):
+        raise UserError(
+            f"export format={name}: there are {len(experiments)} experiments, a file of this format holds one; give them one by one"
+        )
+    if exporter.declared("several_panels"):
+        return
+    for i, experiment in enumerate(experiments):
+        if len(experiment.detector) > 1:
+            raise UserError(
+                f"export format={name}: the detector of experiment {i} has {len(experiment.detector)} panels, this format "
+                "describes one; segmented detectors are written with format=mtz or xds_ascii"
+            )
