@@ -12,6 +12,9 @@ defaults
     Hook name to the function that answers instead of a hook that was left out.
 added
     Hook name to the values of arguments that a caller may leave out, because they came later than the hook.
+declares
+    Names of class attributes by which a plugin says what it needs and can do, each with the value of plugins that say nothing. Programs ask
+    for them with ``handle.declared(name)``; the conformance kit tests what is declared.
 changed
     Names of arguments that an implementation may write to.
 """

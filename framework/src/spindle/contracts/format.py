@@ -209,14 +209,23 @@ def check_reader(arguments: dict[str, Any], result: Any) -> ImageReader:
     return CheckedReader(instance(result, ImageReader, "the result"))
 
 
+def no_reason() -> str:
+    """What a format says that gives no reason."""
+    return ""
+
+
 class FormatSpec:
     """Hooks of a format plugin."""
 
-    optional = ("refusal",)
+    optional: ClassVar[frozenset[str]] = frozenset({"refusal"})
+    defaults: ClassVar[dict[str, Any]] = {"refusal": no_reason}
+    declares: ClassVar[dict[str, Any]] = {"specialises": ""}
     checks: ClassVar[Checks] = {"understand": check_answer, "refusal": check_reason, "open_image": check_reader}
 
-    @hookspec
-    def understand(self, path: Path, head: bytes) -> bool:
+    @hookspec(firstresult=True)
+    def understand(  # type: ignore[empty-body]
+        self, path: Path, head: bytes
+    ) -> bool:
         """Whether this format reads the file. Must not raise, must be quick, must look at `head` and not only at the
         name.
 
@@ -228,11 +237,11 @@ class FormatSpec:
             The first `HEAD_SIZE` bytes, already decompressed; the whole file when it is shorter.
         """
 
-    @hookspec
+    @hookspec(firstresult=True)
     def refusal(self, path: Path, head: bytes) -> str:
         """Why `understand` said no, in a few words ("no '# Detector:' line in the header"); optional."""
 
-    @hookspec
+    @hookspec(firstresult=True)
     def open_image(self, path: Path, head: bytes, options: FormatOptions) -> ImageReader:
         """Open a file that `understand` accepted.
 

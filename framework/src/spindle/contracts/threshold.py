@@ -7,17 +7,32 @@ another image.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from . import hookspec
-from .checking import Checks, Fault, array
+from .checking import Checks, Fault, array, instance, items
 
 if TYPE_CHECKING:
     from spindle.models import Beam, Panel
 
-__all__ = ["ThresholdSpec"]
+__all__ = ["ThresholdImage", "ThresholdSpec"]
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdImage:
+    """The image of one panel; attributes as the arguments of `ThresholdSpec.find_strong`, in their order."""
+
+    image: np.ndarray
+    mask: np.ndarray
+    gain: float | np.ndarray
+    panel: Panel
+    beam: Beam
+    corner: tuple[int, int]
+    out: np.ndarray
 
 
 def check_strong(arguments: dict[str, Any], result: Any) -> np.ndarray:
@@ -31,10 +46,48 @@ def check_strong(arguments: dict[str, Any], result: Any) -> np.ndarray:
     return strong
 
 
-class ThresholdSpec:
-    """Hooks of a threshold."""
+def check_batch(arguments: dict[str, Any], result: Any) -> list[np.ndarray]:
+    """Refuse what is not one image of bool for each image."""
+    images = arguments["images"]
+    found = items(result, np.ndarray, "the result", len(images))
+    return [check_strong({"mask": image.mask}, strong) for image, strong in zip(images, found, strict=True)]
 
-    checks: ClassVar[Checks] = {"find_strong": check_strong}
+
+def check_yes_or_no(arguments: dict[str, Any], result: Any) -> bool:
+    """Refuse anything but yes or no."""
+    return bool(instance(result, (bool, np.bool_), "the result"))
+
+
+def one_by_one(plugin: Any, images: Sequence[ThresholdImage]) -> list[np.ndarray]:
+    """The strong pixels of each image by `find_strong`."""
+    return [plugin.find_strong(*(getattr(image, f.name) for f in fields(image))) for image in images]
+
+
+def never() -> bool:
+    """The answer of thresholds that know no gain."""
+    return False
+
+
+class ThresholdSpec:
+    """Hooks of a threshold.
+
+    A threshold that is quicker with several images at once, as on a graphics processor, implements `find_strong_batch` too and declares
+    how many it wants.
+
+    Attributes
+    ----------
+    images_at_once : int, declared
+        How many images of a sweep a program should give to `find_strong_batch` at once, each with all its panels.
+    """
+
+    checks: ClassVar[Checks] = {
+        "find_strong": check_strong,
+        "find_strong_batch": check_batch,
+        "wants_estimated_gain": check_yes_or_no,
+    }
+    optional: ClassVar[frozenset[str]] = frozenset({"find_strong_batch", "wants_estimated_gain"})
+    defaults: ClassVar[dict[str, Any]] = {"find_strong_batch": one_by_one, "wants_estimated_gain": never}
+    declares: ClassVar[dict[str, Any]] = {"images_at_once": 1}
     # arguments that an implementation may change
     changed: ClassVar[frozenset[str]] = frozenset({"out"})
 
@@ -78,3 +131,24 @@ class ThresholdSpec:
         spindle.errors.ParameterError
             If a parameter does not make sense for these images.
         """
+
+    @hookspec(firstresult=True)
+    def find_strong_batch(self, images: Sequence[ThresholdImage]) -> list[np.ndarray]:  # type: ignore[empty-body]
+        """Find the strong pixels of several images at once.
+
+        Optional: without it `find_strong` is asked for each.
+
+        Parameters
+        ----------
+        images : sequence of ThresholdImage
+            Panels of one image or of several images of one sweep, perhaps of different sizes.
+
+        Returns
+        -------
+        list of (slow, fast) bool
+            For each image what `find_strong` would give.
+        """
+
+    @hookspec(firstresult=True)
+    def wants_estimated_gain(self) -> bool:  # type: ignore[empty-body]
+        """Whether the program should estimate the gain from the images and give it to `find_strong`; no, unless it says so."""

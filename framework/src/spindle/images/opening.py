@@ -66,9 +66,7 @@ def _asked(name: str, path: Path, head: bytes) -> tuple[bool, str]:
         plugin = _format(name)
         if plugin.understand(path=path, head=head):
             return True, ""
-        return False, (
-            plugin.refusal(path=path, head=head) if hasattr(plugin, "refusal") else ""
-        ) or "not its kind of file"
+        return False, plugin.refusal(path=path, head=head) or "not its kind of file"
     except Exception as error:
         if is_strict():
             raise
@@ -87,7 +85,7 @@ def _ancestors(name: str) -> list[str]:
     """The formats that one specialises, nearest first."""
     found: list[str] = []
     while True:
-        wider = getattr(_format(name).plugin, "specialises", None)
+        wider = _format(name).declared("specialises")
         if not wider or wider in found or wider not in registry().names("format"):
             return found
         found.append(wider)
@@ -127,7 +125,7 @@ def choose_format(path: str | Path, head: bytes, name: str | None = None) -> str
         if name:
             plugin = _format(name)
             understood = plugin.understand(path=path, head=head)
-            why = "" if understood or not hasattr(plugin, "refusal") else plugin.refusal(path=path, head=head)
+            why = "" if understood else plugin.refusal(path=path, head=head)
         else:
             understood, why = _asked(candidate, path, head)
         if understood:

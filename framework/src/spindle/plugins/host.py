@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import inspect
 import logging
 import pickle
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pluggy
@@ -49,6 +50,10 @@ class Handle:
     def implements(self, hook: str) -> bool:
         """Whether the plugin has a hook of its own; a default of the specification is not one."""
         return hook in self._own
+
+    def declared(self, name: str) -> Any:
+        """What the plugin says of itself in a class attribute that its slot knows; else what the slot takes for granted."""
+        return getattr(self.plugin, name, getattr(spec_of(self.slot), "declares", {})[name])
 
     def broken(self, hook: str, fault: str) -> PluginError:
         """The error of the plugin when it breaks its contract in a way that shows only later."""
@@ -115,6 +120,16 @@ class _HookCall:
         if isinstance(result, Checked):
             result.guard = self.guard
         return result
+
+
+def _default(function: Any, handle: Handle) -> Callable[..., Any]:
+    """What answers instead of a hook; like an implementation it may take fewer arguments, and the plugin as ``plugin``."""
+    names = list(inspect.signature(function).parameters)
+
+    def answer(**given: Any) -> Any:
+        return function(**{n: handle if n == "plugin" else given[n] for n in names})
+
+    return answer
 
 
 def _returning(function: Any, hook: str, guard: Guard) -> Any:
@@ -235,9 +250,11 @@ class PluginHost:
                         watcher = Guard(self._watcher(implementation.plugin))
                         implementation.function = _returning(implementation.function, hook, watcher)
                 callers[hook] = _HookCall(caller, function, spec, guard)
-            elif hook in defaults:
-                callers[hook] = _HookCall(defaults[hook], function, spec, guard)
-        return Handle(plugin, slot, name, callers, guard, frozenset(implemented))
+        handle = Handle(plugin, slot, name, callers, guard, frozenset(implemented))
+        for hook, function in hooks_of(spec).items():
+            if hook in defaults and hook not in implemented:
+                handle.__dict__[hook] = _HookCall(_default(defaults[hook], handle), function, spec, guard)
+        return handle
 
     def guard(self, slot: str, name: str, plugin: Any) -> Guard:
         """Return what watches the calls of a plugin."""
@@ -321,6 +338,10 @@ class HostContext:
     def params_of(self, slot: str, name: str) -> None:
         """Outside of a run there are only defaults."""
 
+    def enter(self, manager: Any) -> Any:
+        """Enter a context manager that is left when Python ends; see `spindle.execution.RunContext.enter`."""
+        return _until_the_end().enter_context(manager)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return current_context, ()
 
@@ -343,6 +364,13 @@ def current_context() -> Any:
     if _running:
         return _running[-1]
     return _outside(registry())
+
+
+@functools.cache
+def _until_the_end() -> ExitStack:
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack
 
 
 @functools.lru_cache(maxsize=4)

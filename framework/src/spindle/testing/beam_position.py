@@ -128,9 +128,9 @@ class _BeamPositionContract(PluginContract):
     hook: ClassVar[str] = ""
 
     def test_implements_the_hook_of_its_kind(self, plugin: Handle) -> None:
-        assert hasattr(plugin, self.hook)
+        assert plugin.implements(self.hook)
         others = set(spec_of(self.slot).optional) - {self.hook}  # type: ignore[union-attr]
-        assert not any(hasattr(plugin, other) for other in others), "a plugin is of one kind"
+        assert not any(plugin.implements(other) for other in others), "a plugin is of one kind"
 
 
 class SpotBeamPositionContract(_BeamPositionContract):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, ClassVar
 
 import pytest
@@ -71,12 +73,12 @@ class PluginContract:
         return build(plugin_class.Params or Params, [Assignment(k, v, "test") for k, v in self.parameters.items()])
 
     @pytest.fixture
-    def plugin(self, info: PluginInfo, plugin_class: Any, params: Params) -> Handle:
+    def plugin(self, info: PluginInfo, plugin_class: Any, params: Params) -> Iterator[Handle]:
         """The plugin behind the handle through which programs call it."""
         if reason := plugin_class.unavailable():
             pytest.skip(reason)
-        context = make_context()
-        return PluginHost().add(info.slot, info.name, plugin_class.from_params(params, context))
+        with closing(make_context()) as context:
+            yield PluginHost().add(info.slot, info.name, plugin_class.from_params(params, context))
 
     def test_is_found_by_its_entry_point(self, info: PluginInfo) -> None:
         assert registry().find(info.slot, info.name) == info
@@ -121,6 +123,17 @@ class PluginContract:
 
     def test_parameters_survive_pickling(self, params: Params) -> None:
         assert pickle.loads(pickle.dumps(params)) == params
+
+    def test_plugin_survives_pickling(self, info: PluginInfo, plugin: Handle, params: Params) -> None:
+        """It travels to other processes with tasks: name, parameters and context, and is made again there."""
+        again = pickle.loads(pickle.dumps(plugin))
+        assert (again.slot, again.name, type(again.plugin)) == (info.slot, info.name, type(plugin.plugin))
+        assert again.plugin.params == params
+
+    def test_declares_what_the_slot_knows(self, info: PluginInfo, plugin: Handle) -> None:
+        spec = spec_of(info.slot)
+        for name, usual in getattr(spec, "declares", {}).items():
+            assert isinstance(plugin.declared(name), type(usual)), f"{name} is to be {type(usual).__name__}"
 
     def test_plugin_class_survives_pickling(self, plugin_class: Any) -> None:
         assert pickle.loads(pickle.dumps(plugin_class)) is plugin_class

@@ -73,7 +73,7 @@ class FormatContract(PluginContract):
     )
     def test_refuses_what_it_does_not_know_without_raising(self, plugin: Any, head: bytes) -> None:
         assert plugin.understand(path=Path("anything_0001.dat"), head=head) is False
-        if hasattr(plugin, "refusal"):
+        if plugin.implements("refusal"):
             assert isinstance(plugin.refusal(path=Path("anything_0001.dat"), head=head), str)
 
     def test_any_beginning_of_a_file_is_judged_without_raising(self, plugin: Any, image_file: Path) -> None:

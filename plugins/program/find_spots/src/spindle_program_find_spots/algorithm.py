@@ -76,7 +76,7 @@ class _Run:
         self.images_given = images_given
         spotfinder = params.spotfinder
         self.jobs: list[Job] = make_jobs(experiments, params)
-        self.centroid = context.algorithm("centroid", "simple")
+        self.centroid = context.algorithm("centroid", spotfinder.centroid.algorithm)
         fraction = spotfinder.filter.max_strong_pixel_fraction
         self.search = ImageSearch(
             context.algorithm("threshold", spotfinder.threshold.algorithm),
@@ -88,7 +88,7 @@ class _Run:
         if spotfinder.filter.automatic_mask:
             self._mask_automatically()
         measure_noise(self.jobs, context.log)
-        if getattr(self.search.threshold.params, "gain", None) is Auto:
+        if self.search.threshold.wants_estimated_gain():
             self._estimate_gains()
         self.n_strong: dict[tuple[int, int], int] = {}
         self.backgrounds: dict[tuple[int, int], float] = {}
@@ -216,12 +216,12 @@ class _Run:
         """Spots of each job."""
         from spindle_lib_spots.connected_components import ComponentStream
 
-        from .search import REMEDY
+        from .search import REMEDY, search_all
         from .spots import join_spots
 
         keep = self.params.output.shoeboxes
         tables = []
-        results = self.context.executor.map(self.search, self.items())
+        results = search_all(self.search, self.items(), self.context.executor)
         total = sum(job.n_images for job in self.jobs)
         with self.context.progress("finding spots", total) as progress:
             for job in self.jobs:

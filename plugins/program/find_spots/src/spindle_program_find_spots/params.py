@@ -131,6 +131,11 @@ class FindSpotsParams(Params):
             chunksize = Int(Auto, min=1, none=True, unavailable=_ONE_BY_ONE, help="Images of a task.")
             min_chunksize = Int(20, min=1, none=True, unavailable=_ONE_BY_ONE, help="Fewest images of a task.")
 
+        class centroid(Params):
+            """Positions of spots."""
+
+            algorithm = Plugin("centroid", default="simple", help="Centroid algorithm.", level=1)
+
         class threshold(Params):
             """How strong pixels are told from the background."""
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from spindle.contracts.executor import Executor
+from spindle.contracts.threshold import ThresholdImage
 from spindle.errors import UserError
 from spindle.images import ImageSequence
 from spindle.images.correction import Correction
@@ -134,6 +138,26 @@ class _Buffers:
     corrected: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
 
 
+class _Result:
+    """Strong pixels of an image, panel after panel."""
+
+    def __init__(self, z: int) -> None:
+        self.found = StrongPixels(z, [], [])
+        self.total, self.count = 0.0, 0
+
+    def add(self, index: np.ndarray, value: np.ndarray, background: tuple[float, int]) -> None:
+        """Those of the next panel."""
+        self.found.index.append(index)
+        self.found.value.append(value)
+        self.total, self.count = self.total + background[0], self.count + background[1]
+
+    def strong_pixels(self, with_background: bool) -> StrongPixels:
+        """Those of all panels."""
+        if with_background and self.count:
+            self.found.mean_background = self.total / self.count
+        return self.found
+
+
 class ImageSearch:
     """Finds the strong pixels of images; may be called from several threads at once.
 
@@ -179,31 +203,56 @@ class ImageSearch:
         n_panels = len(job.experiment.detector)
         if z in job.excluded:
             return StrongPixels.none(z, n_panels)
+        buffers = self._buffers
+        buffers.images = job.images.read(z - job.z0, buffers.images)
+        result = _Result(z)
+        for p in range(n_panels):
+            pixels, image = self._prepare(job, p, buffers.images[p], buffers)
+            strong = self.threshold.find_strong(**{f.name: getattr(pixels, f.name) for f in fields(pixels)})
+            try:
+                result.add(*self._list(job, p, z, image, pixels.mask, strong, buffers))
+            except TooManyStrong as error:
+                return self._refused(job, z, error)
+        return result.strong_pixels(self.with_background)
+
+    def search_together(self, items: list[Item]) -> list[StrongPixels]:
+        """Search images of one job at once; the threshold is called once for all their panels."""
+        job, prepared = items[0].job, []
+        for _, z in items:
+            # every image has memory of its own
+            buffers = _Buffers()
+            images = [] if z in job.excluded else job.images.read(z - job.z0)
+            prepared.append([(*self._prepare(job, p, raw, _Buffers()), buffers) for p, raw in enumerate(images)])
+        strong = iter(self.threshold.find_strong_batch([pixels for panels in prepared for pixels, _, _ in panels]))
+        results = []
+        for (_, z), panels in zip(items, prepared, strict=True):
+            result, refused = _Result(z), None
+            for p, (pixels, image, buffers) in enumerate(panels):
+                try:
+                    result.add(*self._list(job, p, z, image, pixels.mask, next(strong), buffers))
+                except TooManyStrong as error:
+                    refused = refused or self._refused(job, z, error)
+            if not panels:
+                refused = StrongPixels.none(z, len(job.experiment.detector))
+            results.append(refused or result.strong_pixels(self.with_background))
+        return results
+
+    @property
+    def _buffers(self) -> _Buffers:
         if not hasattr(self._local, "buffers"):
             self._local.buffers = _Buffers()
-        buffers = self._local.buffers
-        buffers.images = job.images.read(z - job.z0, buffers.images)
-        result = StrongPixels(z, [], [])
-        total, count = 0.0, 0
-        for p in range(n_panels):
-            try:
-                index, value, background = self._search_panel(job, p, z, buffers.images[p], buffers)
-            except TooManyStrong as error:
-                if job.is_one_of_many:
-                    return StrongPixels.none(z, n_panels, str(error))
-                raise UserError(f"find_spots: {error}; {REMEDY}, or raise the limit") from error
-            result.index.append(index)
-            result.value.append(value)
-            total, count = total + background[0], count + background[1]
-        if self.with_background and count:
-            result.mean_background = total / count
-        return result
+        return self._local.buffers  # type: ignore[no-any-return]
 
-    def _search_panel(
-        self, job: Job, p: int, z: int, raw: np.ndarray, buffers: _Buffers
-    ) -> tuple[np.ndarray, np.ndarray, tuple[float, int]]:
+    @staticmethod
+    def _refused(job: Job, z: int, error: TooManyStrong) -> StrongPixels:
+        """One of many images is left out, one sweep is not."""
+        if job.is_one_of_many:
+            return StrongPixels.none(z, len(job.experiment.detector), str(error))
+        raise UserError(f"find_spots: {error}; {REMEDY}, or raise the limit") from error
+
+    def _prepare(self, job: Job, p: int, raw: np.ndarray, buffers: _Buffers) -> tuple[ThresholdImage, np.ndarray]:
+        """What the threshold gets of a panel, and its counts without the noise of reading."""
         panel = job.experiment.detector[p]
-        width = raw.shape[1]
         corner = (0, 0)
         if self.region is not None:
             x0, x1, y0, y1 = self.region
@@ -216,7 +265,7 @@ class ImageSearch:
                 np.empty(shape, np.bool_),
                 np.empty(raw.size, np.int32),
             )
-        good, out, list_of_strong = buffers.by_shape[shape]
+        good, out, _ = buffers.by_shape[shape]
         low, high = panel.trusted_range
         trusted_mask(raw, job.masks[p], low, high if self.max_value is None else self.max_value, good)
         image = raw
@@ -224,15 +273,17 @@ class ImageSearch:
         if correction.is_needed:
             image = correction.apply(raw, buffers.corrected.setdefault(shape, np.empty(shape, np.float32)))
         noise = 0.0 if job.noise is None else float(job.noise[p])
-        strong = self.threshold.find_strong(
-            image=image + np.float32(noise) if noise else image,
-            mask=good,
-            gain=job.gain,
-            panel=panel,
-            beam=job.experiment.beam,
-            corner=corner,
-            out=out,
-        )
+        seen = image + np.float32(noise) if noise else image
+        return ThresholdImage(seen, good, job.gain, panel, job.experiment.beam, corner, out), image
+
+    def _list(
+        self, job: Job, p: int, z: int, image: np.ndarray, good: np.ndarray, strong: np.ndarray, buffers: _Buffers
+    ) -> tuple[np.ndarray, np.ndarray, tuple[float, int]]:
+        """Positions and values of the strong pixels of a panel, and sum and number of the others."""
+        shape = image.shape
+        if shape not in buffers.by_shape:
+            buffers.by_shape[shape] = (good, good, np.empty(image.size, np.int32))
+        list_of_strong = buffers.by_shape[shape][2]
         flat = np.ascontiguousarray(strong).reshape(-1).view(np.uint8)
         pixels = image.reshape(-1)
         n = strong_list(flat[: flat.size // 8 * 8].view(np.uint64), flat, list_of_strong)
@@ -250,6 +301,23 @@ class ImageSearch:
             rest = good & ~strong
             background = (float(image.sum(where=rest, dtype=np.float64)), int(np.count_nonzero(rest)))
         if self.region is not None:
+            width = job.experiment.detector[p].image_size[0]
             y, x = np.divmod(index, shape[1])
-            index = ((y + corner[1]) * width + (x + corner[0])).astype(np.int32)
+            index = ((y + self.region[2]) * width + (x + self.region[0])).astype(np.int32)
         return index, value, background
+
+
+def search_all(search: ImageSearch, items: Iterator[Item], executor: Executor) -> Iterator[StrongPixels]:
+    """Strong pixels of all images, in order; several at once where the threshold wants it."""
+    threshold = search.threshold
+    if not threshold.implements("find_strong_batch"):
+        return executor.map(search, items)
+    batches = _batches(items, threshold.declared("images_at_once"))
+    return chain.from_iterable(executor.map(search.search_together, batches))
+
+
+def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    """Up to so many images of one job."""
+    for _, own in groupby(items, key=lambda item: item.job.number):
+        while batch := list(islice(own, size)):
+            yield batch

@@ -111,7 +111,7 @@ def _methods(params: Any, context: Any) -> tuple[Any, Any] | None:
     """
     scope = params.projection
     main = context.algorithm("beam_position", params.method)
-    by_spots = hasattr(main, "find_detector_shift")
+    by_spots = main.implements("find_detector_shift")
     if by_spots and not (scope.method_x or scope.method_y):
         return None
     chosen = [
@@ -119,7 +119,7 @@ def _methods(params: Any, context: Any) -> tuple[Any, Any] | None:
         for name in (scope.method_x, scope.method_y)
     ]
     for axis, plugin in zip("xy", chosen, strict=True):
-        if not hasattr(plugin, "find_centre"):
+        if not plugin.implements("find_centre"):
             raise ParameterError(
                 f"search_beam_position: projection.method_{axis} is {plugin.name}: this method looks at spots, not at images; give "
                 "method= or both projection.method_x= and projection.method_y= a method that looks at images"

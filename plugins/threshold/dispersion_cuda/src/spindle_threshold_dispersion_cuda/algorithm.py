@@ -10,6 +10,7 @@ import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.errors import UserError
+from spindle.params import Auto
 from spindle_lib_dispersion.params import DispersionParams, DispersionSettings
 
 __all__ = ["DispersionCudaThreshold"]
@@ -85,6 +86,11 @@ class DispersionCudaThreshold(Algorithm):
         if known is None or not np.array_equal(known[0], gains):
             self._local.gains = known = (gains.copy(), cuda.to_device(gains, stream=stream))
         return known[1]
+
+    @hookimpl
+    def wants_estimated_gain(self) -> bool:
+        """With ``gain=Auto``."""
+        return self.params.gain is Auto
 
     @hookimpl
     def find_strong(self, image: np.ndarray, mask: np.ndarray, gain: float | np.ndarray, out: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.params import Bool
+from spindle.params import Auto, Bool
 from spindle_lib_dispersion.params import DispersionParams, DispersionSettings
 from spindle_lib_dispersion.windows import LARGEST_NARROW_WINDOW
 
@@ -71,6 +71,11 @@ class DispersionExtendedThreshold(Algorithm):
             self._local.key = key
         arrays: tuple[np.ndarray, ...] = self._local.arrays
         return arrays
+
+    @hookimpl
+    def wants_estimated_gain(self) -> bool:
+        """With ``gain=Auto``."""
+        return self.params.gain is Auto
 
     @hookimpl
     def find_strong(self, image: np.ndarray, mask: np.ndarray, gain: float | np.ndarray, out: np.ndarray) -> np.ndarray:
