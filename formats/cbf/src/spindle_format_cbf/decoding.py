@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spindle.contracts.format import Chunk
 from spindle.errors import HeaderError
 
 from .binary import BinaryHeader, cut_short
@@ -206,3 +207,12 @@ def verify_checksum(pixels: np.ndarray, header: BinaryHeader, path: Path) -> Non
     if found != header.md5:
         where = f"Content-MD5, the checksum of the {header.size} bytes of pixels from byte {header.start}"
         raise HeaderError(path, where, header.md5, f"{found}: they are corrupt", LEAVE_OUT + UNCHECKED)
+
+
+def stored_chunk(data: np.ndarray, binary: BinaryHeader) -> Chunk | None:
+    """The bytes of the pixels of a file (n,) uint8 as they are; None where more than a codec lies between them and one image."""
+    if binary.layers > 1 or binary.is_big_endian or not binary.stored_type:
+        return None
+    codec = "none" if binary.packing == "NONE" else f"cbf_{binary.packing.lower()}"
+    stored = data[binary.start : binary.start + binary.size].tobytes()
+    return Chunk(stored, codec, (binary.slow, binary.fast), np.dtype(binary.stored_type))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spindle.contracts.format import HEAD_SIZE, FormatOptions, ImageModels, ImageReader
+from spindle.contracts.format import HEAD_SIZE, Chunk, FormatOptions, ImageModels, ImageReader
 from spindle.errors import FileFormatError, HeaderError, fault
 from spindle.geometry.attenuation import ELECTRONS_BELOW_A, sensor_depth
 from spindle.images.compressed import (
@@ -26,7 +26,7 @@ from spindle_lib_readers.single import no_axis_of_two_theta, no_beam_centre, no_
 from .axes import beam_direction, goniometer_of
 from .beamlines import P12M_SERIAL, P12M_SIZE, goniometer_for, p12m_detector
 from .binary import START, BinaryHeader, cut_short, find_binary, find_sections
-from .decoding import check_readable, decode, decode_stream
+from .decoding import check_readable, decode, decode_stream, stored_chunk
 from .detectors import Frame, Sensor, flat_detector, tiled_detector
 from .groups import group_elements
 from .header import MiniHeader, parse_epoch, parse_mini_header
@@ -275,11 +275,7 @@ class CbfReader(ImageReader):
             raise IndexError(f"{self.path} holds one image; image {index} was asked for")
         image = self._read_plain(out)
         if image is None:
-            data = read_all(self.path, self._announced)
-            self._take_head(data[:HEAD_SIZE])
-            check_readable(self.binary, self.path)
-            if data.size < self.binary.start + self.binary.size:
-                raise cut_short(self.path, data.size, self.binary)
+            data = self._whole_file()
             if self._is_tiled:
                 return self._read_elements(data, out)
             image = _base_image(out, (self.binary.slow, self.binary.fast), self.binary.out_type)
@@ -293,6 +289,22 @@ class CbfReader(ImageReader):
         if rectangles is None:
             return [image]
         return [image[s0:s1, f0:f1] for f0, s0, f1, s1 in rectangles]
+
+    def read_chunk(self, index: int = 0) -> Chunk | None:
+        """The compressed pixels; see `ImageReader.read_chunk`."""
+        if index != 0:
+            raise IndexError(f"{self.path} holds one image; image {index} was asked for")
+        data = self._whole_file()
+        return None if self._is_tiled else stored_chunk(data, self.binary)
+
+    def _whole_file(self) -> np.ndarray:
+        """All bytes, decompressed; enough for the pixels that the header announces."""
+        data = read_all(self.path, self._announced)
+        self._take_head(data[:HEAD_SIZE])
+        check_readable(self.binary, self.path)
+        if data.size < self.binary.start + self.binary.size:
+            raise cut_short(self.path, data.size, self.binary)
+        return data
 
     def _announced(self) -> int:
         """Bytes of the decompressed file, by its header; as many as any file may have where it has several arrays."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
+from spindle.contracts.format import Chunk, FormatOptions, ImageModels, ImageReader
 from spindle.errors import FileFormatError, HeaderError, fault
 from spindle.geometry.attenuation import ELECTRONS_BELOW_A
 from spindle_lib_readers.single import refuse_giants
@@ -204,6 +204,14 @@ class NexusReader(ImageReader):
             low, high = measurement.detector.trusted
             np.multiply(pixels, measurement.flatfield, out=pixels, where=(pixels >= low) & (pixels <= high))
         return [pixels[region] for region in measurement.detector.regions()]
+
+    def read_chunk(self, index: int = 0) -> Chunk | None:
+        """The compressed pixels; see `ImageReader.read_chunk`."""
+        measurement, image = self._locate(index)
+        if measurement.flatfield is not None:
+            return None
+        stack, frame = self._frame(measurement, image)
+        return stack.chunk(frame)
 
     def _frame(self, measurement: _Measurement, image: int) -> tuple[Frames, int]:
         counts = self._counts[self._measurements.index(measurement)]

@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from spindle.contracts.format import Chunk
 from spindle.errors import HeaderError
 from spindle.images.compressed import thread_buffer
 
@@ -145,6 +146,24 @@ class StoredFrames:
             if not is_done:
                 self._read_by_hdf5(frame, out)
                 return
+
+    def chunk(self, frame: int) -> Chunk | None:
+        """A frame as it is stored, where it is stored in one chunk that a single known filter made."""
+        if self.codec == "hdf5" or self.dataset.chunks[1:] != self.shape:
+            return None
+        start = (0,) * len(self.shape)
+        try:
+            size, left_out = self._chunks.of(frame, 0)
+            if not size:
+                raise self._unwritten(frame)
+            if left_out:
+                return None
+            _, stored = self.dataset.id.read_direct_chunk((frame, *start))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise self._broken(frame, start, "a chunk that HDF5 can read", str(error)) from error
+        rows = int(np.prod(self.shape[:-1]))
+        codec = {"bitshuffle": "bitshuffle_lz4", "plain": "none"}.get(self.codec, self.codec)
+        return Chunk(bytes(stored), codec, (rows, self.shape[-1]), self.dtype)
 
     def _decode(self, frame: int, number: int, start: tuple[int, ...], out: np.ndarray) -> bool:
         """Decode one chunk into `out` (n,) int32; False when a filter was left out for it and HDF5 must read it."""
@@ -302,6 +321,16 @@ class VirtualFrames:
                 if self._plain is None and self.dataset.shape[0] > max(self._pieces, default=-1) + 1:
                     self._arrange(mappings(self.dataset) or [])
         return int(self.dataset.shape[0])
+
+    def chunk(self, frame: int) -> Chunk | None:
+        """See `StoredFrames.chunk`; of frames that are one of a source."""
+        if self._plain is not None:
+            return self._plain.chunk(frame)
+        pieces = self._pieces.get(frame, [])
+        whole = tuple(slice(0, n) for n in self.shape)
+        if len(pieces) != 1 or pieces[0][2] != whole or pieces[0][0].shape != self.shape:
+            return None
+        return pieces[0][0].chunk(pieces[0][1])
 
     def read(self, frame: int, out: np.ndarray) -> None:
         """Fill `out` with a frame; see `StoredFrames.read`."""

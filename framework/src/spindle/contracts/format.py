@@ -25,7 +25,7 @@ from .checking import Checked, Checks, Fault, instance, integer, items
 if TYPE_CHECKING:
     from spindle.models import Beam, Detector, Goniometer, Scan
 
-__all__ = ["HEAD_SIZE", "FormatOptions", "FormatSpec", "ImageModels", "ImageReader"]
+__all__ = ["HEAD_SIZE", "Chunk", "FormatOptions", "FormatSpec", "ImageModels", "ImageReader"]
 
 # Bytes of the decompressed file that a format sees when it is asked whether it understands it.
 HEAD_SIZE = 65536
@@ -91,6 +91,29 @@ class ImageModels:
         return 0.0 if self.scan is None or self.scan.epochs is None else float(self.scan.epochs[0])
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One image as it is stored.
+
+    Attributes
+    ----------
+    data : bytes
+    codec : str
+        ``cbf_byte_offset``, ``cbf_packed`` and so on (CBF's x-CBF_BYTE_OFFSET ...), ``bitshuffle_lz4`` (HDF5 filter 32008 with its header
+        of 12 bytes), ``lz4`` (HDF5 filter 32004), ``gzip`` (HDF5's deflate) or ``none`` (the pixels, little-endian).
+    shape : (int, int)
+        (slow, fast) of the whole image, of which panels may be parts.
+    dtype : numpy.dtype
+        Of the pixels as stored. `ImageReader.read` gives them as int32 or float32, and with what a format does to values that stand for
+        no counts.
+    """
+
+    data: bytes
+    codec: str
+    shape: tuple[int, int]
+    dtype: np.dtype
+
+
 class ImageReader(ABC):
     """An open image file with one or several images.
 
@@ -143,6 +166,21 @@ class ImageReader(ABC):
             If the file is truncated or corrupt: file, byte, expected, found.
         """
 
+    def read_chunk(self, index: int = 0) -> Chunk | None:
+        """Image `index` as it is stored, for those who decode it themselves, on a graphics processor for example; None, unless overridden.
+
+        Returns
+        -------
+        Chunk or None
+            None also where an image is stored in several pieces, or differs from its pixels by more than a codec.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is truncated.
+        """
+        return None
+
     def mask(self) -> list[np.ndarray] | None:
         """Pixels that the file itself declares bad: one (slow, fast) bool array per panel, True is good; None if it
         says nothing.
@@ -179,6 +217,12 @@ class CheckedReader(Checked, ImageReader):
                         f"the result[{i}] is an array {pixels.shape} of {pixels.dtype}, (slow, fast) of int32 or float32 expected"
                     )
             return list(panels)
+
+    def read_chunk(self, index: int = 0) -> Chunk | None:
+        """An image as it is stored; see `ImageReader.read_chunk`."""
+        with self.guard("read_chunk"):
+            chunk = self.inner.read_chunk(index)
+            return None if chunk is None else instance(chunk, Chunk, "the result")  # type: ignore[no-any-return]
 
     def mask(self) -> list[np.ndarray] | None:
         """Pixels that the file declares bad; see `ImageReader.mask`."""

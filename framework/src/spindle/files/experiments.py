@@ -237,7 +237,7 @@ def _number_field(value: Any) -> tuple[int, int] | None:
 
 
 def _imageset_to_dict(imageset: ImageSet) -> dict[str, Any]:
-    out: dict[str, Any] = {"__id__": imageset.kind}
+    out: dict[str, Any] = {"__id__": imageset.kind if imageset.arrays is None else "MemImageSet"}
     if imageset.template is not None:
         out["template"] = imageset.template
     if imageset.number_field is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from spindle.models import Experiment, ImageSet
 
 from .correction import Correction, corrections_of
 from .maps import read_mask
+from .memory import ArrayReader, panels_of
 from .opening import open_image, reopen_image
 
 # Open files with many images, for as long as their image set lives: whoever looks at it again need not open them again.
@@ -44,11 +47,15 @@ class ImageSequence:
     ------
     ModelError
         If the experiment has no images.
+
+    See Also
+    --------
+    from_arrays : images in memory.
     """
 
     def __init__(self, experiment: Experiment) -> None:
         imageset = experiment.imageset
-        if imageset is None or imageset.kind == "MemImageSet":
+        if imageset is None or (imageset.kind == "MemImageSet" and imageset.arrays is None):
             raise ModelError("the experiment has no images on disk; give an experiment file written by spindle import")
         self.experiment = experiment
         self.imageset: ImageSet = imageset
@@ -68,12 +75,46 @@ class ImageSequence:
         self._parameters: dict[str, Any] | None = imageset.params.get("format_parameters") or None
         self._lock = threading.Lock()
         self._open: dict[str, ImageReader] = {}
+        self._memory = ArrayReader(experiment) if imageset.arrays is not None else None
         if experiment.scan is not None and imageset.kind == "ImageSequence":
             self._first, self.n_images = experiment.scan.image_range[0], experiment.scan.n_images
+        elif imageset.arrays is not None:
+            self._first, self.n_images = 1, len(imageset.arrays)
         elif imageset.paths:
             self._first, self.n_images = 1, len(imageset.paths)
         else:
             self._first, self.n_images = (imageset.image_range or (1, 1))[0], 1
+
+    @classmethod
+    def from_arrays(
+        cls, experiment: Experiment, arrays: Sequence[np.ndarray] | Sequence[Sequence[np.ndarray]]
+    ) -> ImageSequence:
+        """Images in memory, for notebooks and tests; programs run on its ``experiment`` as if they were read from files.
+
+        Parameters
+        ----------
+        experiment : Experiment
+            Lookup files of its image set are used as ever; its file names are not.
+        arrays : (n, slow, fast) array, sequence of (slow, fast) arrays, or sequence of sequences of them
+            Of each image the pixels, panel by panel where there are several: integers, or floating numbers. As many as the scan has
+            images.
+
+        Raises
+        ------
+        ShapeError
+            If sizes are not those of the detector.
+        ModelError
+            If there are more or fewer images than the scan has.
+        """
+        panels = panels_of(arrays, experiment.detector)
+        scan = experiment.scan
+        if scan is not None and len(panels) != scan.n_images:
+            raise ModelError(f"there are {len(panels)} images in memory, the scan has {scan.n_images}")
+        changes: dict[str, Any] = {"template": None, "paths": (), "single_file_indices": None, "number_field": None}
+        changes["kind"] = "ImageSet" if scan is None else "ImageSequence"
+        changes["image_range"] = None if scan is None else tuple(scan.image_range)
+        imageset = replace(experiment.imageset or ImageSet(), arrays=panels, **changes)
+        return cls(replace(experiment, imageset=imageset))
 
     def __len__(self) -> int:
         return self.n_images
@@ -93,6 +134,8 @@ class ImageSequence:
     def reader(self, index: int) -> tuple[ImageReader, int]:
         """Open reader of the file that holds image `index`, and the frame in it."""
         path, frame = self.file_of(index)
+        if self._memory is not None:
+            return self._memory, frame
         with self._lock:
             if path in self._open:
                 return self._open[path], frame

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from .templates import Template, split_template
 
 
@@ -34,6 +36,9 @@ class ImageSet:
         Unknown keys of the file.
     number_field : (int, int) or None
         Digits of the number in `template` and characters after it, where names hold ``#`` themselves.
+    arrays : tuple of tuple of (slow, fast) arrays, or None
+        The images themselves, panel by panel, where they are in memory and in no file; see `spindle.images.ImageSequence.from_arrays`.
+        Files do not hold them.
     """
 
     kind: str = "ImageSequence"
@@ -50,6 +55,7 @@ class ImageSet:
     format: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     number_field: tuple[int, int] | None = None
+    arrays: tuple[tuple[np.ndarray, ...], ...] | None = field(default=None, repr=False)
 
     @property
     def numbered(self) -> Template | None:
@@ -60,6 +66,8 @@ class ImageSet:
 
     def file_of_image(self, number: int) -> tuple[str, int]:
         """File and 0-based frame in it of an image number (sequences) or 1-based position (image sets)."""
+        if self.arrays is not None:
+            return "memory", number - (self.image_range or (1,))[0]
         parts = self.numbered
         if parts is not None:
             return parts.name(number), 0

@@ -24,6 +24,7 @@ from spindle.errors import FileFormatError, SpindleError
 from spindle.images.compressed import read_head
 from spindle.models import Beam, Detector, Goniometer, Scan
 
+from .chunks import decode_chunk
 from .contract import PluginContract
 
 __all__ = ["FormatContract"]
@@ -179,6 +180,14 @@ class FormatContract(PluginContract):
                 reader.read(index)
             with pytest.raises(IndexError):
                 reader.models(index)
+
+    def test_a_stored_image_decodes_to_what_is_read(self, reader: ImageReader) -> None:
+        for index in {0, reader.n_images - 1}:
+            chunk, pixels = reader.read_chunk(index), reader.read(index)
+            decoded = None if chunk is None else decode_chunk(chunk)
+            if decoded is not None and len(pixels) == 1:
+                assert chunk is not None and decoded.shape == chunk.shape
+                np.testing.assert_array_equal(pixels[0], decoded.astype(pixels[0].dtype))
 
     def test_mask_fits_the_panels(self, reader: ImageReader) -> None:
         masks = reader.mask()

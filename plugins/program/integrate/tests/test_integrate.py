@@ -19,7 +19,7 @@ from spindle.contracts.profile import ForegroundMasks
 from spindle.errors import UserError
 from spindle.files import read_experiments, read_reflections
 from spindle.geometry import zeta_factor
-from spindle.images.correction import corrections_of
+from spindle.images import ImageSequence
 from spindle.images.maps import write_map
 from spindle.models import Experiments, ImageSet
 from spindle.params import make
@@ -28,40 +28,20 @@ from spindle.table import Flag, MaskCode, ReflectionTable
 from spindle.testing import make_context, shared_data
 from spindle.testing.profile import crop_shoeboxes, simulate_spots
 
-IMAGES = {}
 
-
-class StoredImages:
-    """Stands in for the images of an experiment."""
-
-    def __init__(self, experiment):
-        self.experiment = experiment
-        self.images = IMAGES[experiment.imageset.template]
-        self.offset = experiment.scan.array_range[0]
-        self.n_images = experiment.scan.n_images
-
-    def read(self, index, out=None):
-        return [self.images[index + self.offset].astype(np.int32)]
-
-    def mask(self, panel=0):
-        return np.ones(self.images.shape[1:], bool)
-
-    @property
-    def corrections(self):
-        return corrections_of(self.experiment.imageset, self.experiment.detector)
-
-
-@pytest.fixture(autouse=True)
-def stored_images(monkeypatch):
-    monkeypatch.setattr(passes, "ImageSequence", StoredImages)
+def with_images(experiments, images, **changes):
+    """The first experiment with other models and its images in memory."""
+    experiment = replace(experiments[0], **changes)
+    return experiments.replace(
+        0, **changes | {"imageset": ImageSequence.from_arrays(experiment, images.astype(np.int32)).imageset}
+    )
 
 
 @pytest.fixture(scope="module")
 def data():
     """Simulated spots, and the strong ones as indexed reflections with shoeboxes."""
     spots = simulate_spots(mean=400.0, background=0.5, seed=11)
-    IMAGES["simulated"] = spots.images
-    experiments = spots.experiments.replace(0, imageset=ImageSet(template="simulated"))
+    experiments = with_images(spots.experiments, spots.images)
     strong = np.flatnonzero(spots.intensity > 300)
     table = spots.table.select(strong)
     xyz = np.floor(table["xyzcal.px"]).astype(np.int32)
@@ -105,9 +85,7 @@ def compare(result, spots):
 
 @pytest.fixture(scope="module")
 def result(data):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passes, "ImageSequence", StoredImages)
-        return run(data)
+    return run(data)
 
 
 @pytest.mark.parametrize(("kind", "flag"), [("sum", Flag.INTEGRATED_SUM), ("prf", Flag.INTEGRATED_PRF)])
@@ -136,14 +114,12 @@ def test_intensities_are_unbiased_and_sigmas_honest(data, result, kind, flag):
 def test_integrating_cameras_give_the_same_intensities(data, result, kind, gain, offset, noise, background):
     spots = data[2]
     rng = np.random.default_rng(8)
-    name = f"{kind} {gain} {background}"
     scaled = gain * 8 if gain < 1 else gain  # images here are whole numbers: eighths of a count
     unit = scaled / gain
     images = spots.images * gain + offset + noise * rng.normal(size=spots.images.shape)
-    IMAGES[name] = np.rint(images * unit)
     (panel,) = data[0][0].detector
     camera = data[0][0].detector.replace_panels([replace(panel, trusted_range=(-1e4, 1e7), gain=scaled, type=kind)])
-    experiments = data[0].replace(0, detector=camera, imageset=ImageSet(template=name))
+    experiments = with_images(data[0], np.rint(images * unit), detector=camera)
     found = run((experiments, *data[1:]), integration__background__algorithm=background)
     rows, truth = compare(found, spots)
     table = found.reflections.select(rows)
@@ -193,9 +169,8 @@ def test_results_do_not_depend_on_workers_or_parts(data, result, changes):
 
 
 def test_a_constant_added_to_all_pixels_leaves_the_sums(data, result):
-    IMAGES["raised"] = data[2].images + 7
     raised = run(
-        (data[0].replace(0, imageset=ImageSet(template="raised")), *data[1:]),
+        (with_images(data[0], data[2].images + 7), *data[1:]),
         integration__background__algorithm="simple",
         integration__filter__automatic_mask=False,
     )
@@ -210,7 +185,6 @@ def test_maps_of_gain_and_pedestal_are_corrected_for(data, tmp_path):
     images = data[2].images
     rng = np.random.default_rng(4)
     gain, pedestal = rng.integers(2, 9, images.shape[1:]), rng.integers(-5, 50, images.shape[1:])
-    IMAGES["distorted"] = images * gain + pedestal
     write_map(tmp_path / "gain.npz", [gain])
     write_map(tmp_path / "pedestal.h5", [pedestal])
     lookups = {"gain": str(tmp_path / "gain.npz"), "pedestal": str(tmp_path / "pedestal.h5")}
@@ -221,8 +195,8 @@ def test_maps_of_gain_and_pedestal_are_corrected_for(data, tmp_path):
     (panel,) = data[0][0].detector
     wide = data[0][0].detector.replace_panels([replace(panel, trusted_range=(-5, 1e7))])
     plain = run((data[0].replace(0, detector=wide), *data[1:]), **fixed).reflections
-    imageset = ImageSet(template="distorted", **lookups)
-    corrected = run((data[0].replace(0, detector=wide, imageset=imageset), *data[1:]), **fixed).reflections
+    distorted = with_images(data[0], images * gain + pedestal, detector=wide, imageset=ImageSet(**lookups))
+    corrected = run((distorted, *data[1:]), **fixed).reflections
     for name in ("intensity.sum.value", "intensity.sum.variance", "intensity.prf.value"):
         np.testing.assert_allclose(corrected[name], plain[name], rtol=1e-4, atol=0.02)
 
@@ -240,10 +214,8 @@ def test_overlapping_lattices_are_separated(data):
     """A second crystal turned by 1.5 degrees about the beam: spots lie up to 4 pixels from those of the first."""
     experiments, table, spots = data
     other = simulate_spots(mean=400.0, background=0.0, seed=12, turn_deg=1.5)
-    IMAGES["two"] = spots.images + other.images
-    images = ImageSet(template="two")
-    first = experiments.replace(0, imageset=images)[0]
-    both = Experiments([first, replace(other.experiments[0], imageset=images)])
+    first = with_images(experiments, spots.images + other.images)[0]
+    both = Experiments([first, replace(other.experiments[0], imageset=first.imageset)])
     widths = {f"profile__gaussian_rs__parameters__sigma_{k}": v for k, v in (("b", 0.05), ("m", 0.15))}
     truth = {
         (i, *map(int, h)): v for i, s in enumerate((spots, other)) for h, v in zip(s.table["miller_index"], s.intensity)

@@ -300,7 +300,8 @@ class GaussianRsProfile(Algorithm):
         if kind is PixelFitter:
             together = fitting.detector_space.deconvolution
             if together is Auto:
-                images = [(e.imageset.template, e.imageset.paths) for e in experiments if e.imageset is not None]
+                sets = [e.imageset for e in experiments if e.imageset is not None]
+                images = [(s.template, s.paths, id(s.arrays)) for s in sets]
                 together = len(set(images)) < len(images)
             fitter.deconvolution = bool(together)
         return fitter
