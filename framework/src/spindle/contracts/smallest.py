@@ -174,7 +174,31 @@ def _exporter() -> list[Call]:
     return [("export_merged", lambda _: {"merged": merged, "path": "smallest.mtz"}, _nothing)]
 
 
+def _absorption() -> list[Call]:
+    from spindle.models import Detector, Experiment, Goniometer, Scan
+    from spindle.table import ReflectionTable
+
+    experiment = Experiment(
+        beam=_beam(), detector=Detector((_panel((48, 32)),)), goniometer=Goniometer(rotation_axis=np.array([1.0, 0.0, 0.0])),
+        scan=Scan(image_range=(1, 40), oscillation_deg=(0.0, 1.0)),
+    )  # fmt: skip
+    ways = np.random.default_rng(5).normal(size=(20, 3)) - [0.0, 0.0, 3.0]
+    table = ReflectionTable.with_rows(20, ["id", "panel", "miller_index", "s1", "xyzcal.px", "xyzcal.mm", "bbox"])
+    table["s1"] = ways / np.linalg.norm(ways, axis=1)[:, None]
+    calls: list[Call] = []
+    for rows in (table, table.select(np.zeros(0, np.int64))):
+        arguments = {"experiment": experiment, "reflections": rows}
+        calls.append(("absorption_factors", lambda _, given=arguments: given, _nothing))  # type: ignore[misc]
+    return calls
+
+
+def _importer() -> list[Call]:
+    arguments = {"path": Path("nothing.txt"), "head": b"These are no results.\n"}
+    return [("understand", lambda _: arguments, _nothing), ("refusal", lambda _: arguments, _nothing)]
+
+
 _CALLS: dict[str, Callable[[], list[Call]]] = {
+    "absorption": _absorption,
     "background": _background,
     "beam_position": _beam_position,
     "centroid": _centroid,
@@ -182,6 +206,7 @@ _CALLS: dict[str, Callable[[], list[Call]]] = {
     "executor": _executor,
     "exporter": _exporter,
     "format": _format,
+    "importer": _importer,
     "indexing": _indexing,
     "outlier": _outlier,
     "scaling": _scaling,

@@ -93,7 +93,7 @@ class Leaf(traitlets.TraitType[Any, Any]):
         self.level = level
         self.qualified = qualified
         self.unavailable = unavailable if isinstance(unavailable, str) else ""
-        self.unavailable_values = {} if isinstance(unavailable, str) else dict(unavailable)
+        self.unavailable_values: dict[Any, str] = {} if isinstance(unavailable, str) else dict(unavailable)
         self.units = units
         self.multiple = multiple
         self.allows_none = (default is None and not multiple) if none is None else none

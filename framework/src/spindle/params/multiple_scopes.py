@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .text import Assignment
-from .tree import Params, fields_of
+from .tree import Params, attach, fields_of
 
 __all__ = ["MultipleScopes"]
 
@@ -50,6 +50,10 @@ class MultipleScopes:
         if found is None:
             template = owner._scopes[name]
             found = type(template)()
+            for scope, inner in template._attached.items():  # of the plugins that are chosen in such elements
+                own = type(inner)()
+                own.__dict__["_plugin"] = inner.__dict__["_plugin"]
+                attach(found, scope, own)
             owner.__dict__[name] = (*elements, found)
             self.keep.append(found)
             if block:

@@ -220,6 +220,9 @@ class Plugin(Choice):
         Plugins whose parameters are in scope while the value is `Auto`.
     other_names : dict of str to str
         Names under which people know some of the plugins; an installed plugin of such a name comes first.
+    unavailable : mapping of str to str
+        Names that are understood and refused with their reason, as long as no installed plugin is called so. The default may be one:
+        then nothing is chosen until somebody chooses.
     """
 
     kind = "plugin"
@@ -250,7 +253,7 @@ class Plugin(Choice):
         from spindle.plugins import registry
 
         choices = self.choices()
-        if word not in choices:
+        if word not in choices and word not in self.unavailable_values:
             folded = [c for c in choices if c.lower() == word.lower()]
             if len(folded) == 1:
                 return folded[0]
@@ -270,10 +273,20 @@ class Plugin(Choice):
             return ()
         if value is Auto:
             return tuple(n for n in ("Auto", *self.in_scope_if_auto) if n in self.choices())
-        if isinstance(value, str):
-            return (value,)
-        return tuple(value)
+        values = (value,) if isinstance(value, str) else tuple(value)
+        return tuple(v for v in values if v not in self.unavailable_values)
+
+    @property
+    def unavailable_values(self) -> dict[str, str]:
+        """Names that nobody has installed yet, and why."""
+        return {name: why for name, why in self._unavailable_names.items() if name not in self.choices()}
+
+    @unavailable_values.setter
+    def unavailable_values(self, values: dict[str, str]) -> None:
+        self._unavailable_names = values
 
     def describe(self) -> str:
+        if not self.choices():
+            return f"one of the installed plugins of the slot {self.slot}, of which there are none"
         extra = [str(v) for v, allowed in ((None, self.allows_none), (Auto, self.allows_auto)) if allowed]
         return "one of: " + ", ".join([*self.choices(), *extra])

@@ -265,7 +265,7 @@ class Entry:
             return f"not available: {self.unavailable}. Leave it out"
         values = self.value if isinstance(self.value, list | tuple) else [self.value]
         for value, reason in self.leaf.unavailable_values.items():
-            if value in values:
+            if value in values and self.is_modified:
                 others = self.leaf.describe() if hasattr(self.leaf, "choices") else "another value"
                 return f"not available: {reason}. Choose {others}"
         return ""

@@ -10,6 +10,7 @@ import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ModelError, ParameterError
+from spindle.execution.importing import import_results
 from spindle.params import Auto
 
 from .params import ImportParams
@@ -18,6 +19,7 @@ from .reporting import overview, report_breaks, report_counts, report_refused
 if TYPE_CHECKING:
     from logging import Logger
 
+    from spindle.contracts.importer import Imported
     from spindle.execution import RunContext
     from spindle.models import Beam, Experiments
 
@@ -50,6 +52,9 @@ class Import(Program):
         reference = (
             read_reference(params.input.reference_geometry, params.input) if params.input.reference_geometry else None
         )
+        imported = import_results(inputs.files, context, params.importer.name)
+        if imported is not None:
+            return _results(imported, inputs, params, context)
         has_images = bool(inputs.files or params.input.template or params.input.directory)
         if inputs.experiments and has_images:
             raise ParameterError("give either images or an existing experiment list, not both")
@@ -73,6 +78,28 @@ class Import(Program):
             summary=summary,
             next_step=f"spindle find_spots {params.output.experiments}",
         )
+
+
+def _results(imported: Imported, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+    """What an importer has read from files of another program."""
+    if inputs.experiments or inputs.reflections:
+        raise ParameterError("import: give either files of another program or experiments and reflections, not both")
+    for note in imported.notes:
+        context.log.info("%s", note)
+    table = overview(imported.experiments)
+    context.table(table)
+    summary = {"n_experiments": len(imported.experiments)}
+    if imported.reflections is not None:
+        summary["n_reflections"] = len(imported.reflections)
+        context.log.info("%d reflections", len(imported.reflections))
+    names = [params.output.experiments, *([params.output.reflections] if imported.reflections is not None else [])]
+    return ProgramResult(
+        experiments=imported.experiments,
+        reflections=imported.reflections,
+        tables=[table],
+        summary=summary,
+        next_step="spindle show " + " ".join(names),
+    )
 
 
 def _check_params(params: Any) -> None:

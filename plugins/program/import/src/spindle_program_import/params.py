@@ -124,6 +124,7 @@ class ImportParams(Params):
         """What is written."""
 
         experiments = Str("imported.expt", help="Experiment list.")
+        reflections = Str("imported.refl", help="Reflections, of files of another program that hold them.")
         log = Str("spindle.import.log", none=True, help="Log.")
         compact = Bool(False, help="Write the experiment list without line breaks.")
 
@@ -146,6 +147,16 @@ class ImportParams(Params):
 
         class tolerance(Tolerances, level=2):
             """How much the models of two images may differ and still be the same model."""
+
+    class importer(Params, level=1):
+        """How files of other programs are read."""
+
+        name = Plugin(
+            "importer",
+            default=None,
+            none=True,
+            help="Read all files with this importer, instead of asking each whether the files are results of a program.",
+        )
 
     class format(Params, level=1):
         """How files are read."""

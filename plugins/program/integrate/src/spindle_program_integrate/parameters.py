@@ -9,6 +9,9 @@ from spindle.params.host import Multiprocessing
 _STREAMED = "images are streamed: there are no blocks"
 
 
+NO_KAPTON = "there is no correction of the absorption by a sample support"
+
+
 class IntegrateParams(Params):
     """Parameters of `spindle integrate`."""
 
@@ -241,15 +244,18 @@ class IntegrateParams(Params):
         n_bins = Int(20, max=10_000, none=True, help="Number of resolution bins.")
         isigi_cutoff = Float(1.0, none=True, help="Least mean I / sigma of a bin.")
 
-    class absorption_correction(
-        Params, multiple=True, unavailable="there is no correction of the absorption by a sample support"
-    ):
-        """Absorption by a sample support."""
+    class absorption_correction(Params, multiple=True):
+        """Absorption by a sample support, or by other bodies in the beam; given again for each of them."""
 
         apply = Bool(False, help="Apply the correction.")
-        algorithm = Choice(["fuller_kapton", "kapton_2019", "other"], "fuller_kapton", help="Kind of correction.")
+        algorithm = Plugin(
+            "absorption",
+            default="fuller_kapton",
+            unavailable=dict.fromkeys(("fuller_kapton", "kapton_2019", "other"), NO_KAPTON),
+            help="Kind of correction.",
+        )
 
-        class fuller_kapton(Params):
+        class fuller_kapton(Params, unavailable=NO_KAPTON):
             """A flat tape beside the crystal."""
 
             class xtal_height_above_kapton_mm(Params):
@@ -288,3 +294,9 @@ def check_params(params: IntegrateParams) -> None:
         raise UserError(
             "integration.mask_neighbours=False: the overlaps filter needs the neighbours marked; leave it True"
         )
+    for i, scope in enumerate(params.absorption_correction):
+        if scope.apply and scope.algorithm in type(scope).algorithm.unavailable_values:
+            raise UserError(
+                f"absorption_correction[{i}].apply=True is not available: {NO_KAPTON} of the kind {scope.algorithm}. Leave it out, or "
+                "choose another with absorption_correction.algorithm="
+            )

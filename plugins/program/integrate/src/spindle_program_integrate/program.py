@@ -14,6 +14,7 @@ from spindle.prediction import lorentz_polarisation, predict_for_indexed, quantu
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_ice import in_broad_ring
 
+from .absorption import correct_absorption
 from .filters import sample, select_rows, significance
 from .images import excluded_images, restrict_scan
 from .parameters import IntegrateParams, check_params
@@ -81,6 +82,7 @@ class Integrate(Program):
             context, experiments, predicted, profile, params, excluded_images(params.exclude_images, experiments)
         )
         table, debug = integrator.run(brightness)
+        table = correct_absorption(table, integrator.experiments, params.absorption_correction, context)
         experiments = integrator.experiments
         tables = list(integrator.tables)
         return self._finish(experiments, table, debug, integrator, rubbish, tables, params, context)
