@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ import pytest
 
 from spindle.contracts.smallest import smallest_calls
 from spindle.errors import PluginError, UserError
-from spindle.params import Params, walk
+from spindle.params import Assignment, Bool, Choice, Entry, Float, Int, Params, Plugin, walk
 from spindle.params.resolve import build
 from spindle.plugins import PluginInfo, mandatory_hooks, registry, spec_of
 from spindle.plugins.host import Handle, PluginHost
@@ -68,8 +68,6 @@ class PluginContract:
     @pytest.fixture
     def params(self, plugin_class: Any) -> Params:
         """Parameters of the plugin."""
-        from spindle.params import Assignment
-
         return build(plugin_class.Params or Params, [Assignment(k, v, "test") for k, v in self.parameters.items()])
 
     @pytest.fixture
@@ -124,11 +122,13 @@ class PluginContract:
     def test_parameters_survive_pickling(self, params: Params) -> None:
         assert pickle.loads(pickle.dumps(params)) == params
 
-    def test_plugin_survives_pickling(self, info: PluginInfo, plugin: Handle, params: Params) -> None:
-        """It travels to other processes with tasks: name, parameters and context, and is made again there."""
-        again = pickle.loads(pickle.dumps(plugin))
-        assert (again.slot, again.name, type(again.plugin)) == (info.slot, info.name, type(plugin.plugin))
-        assert again.plugin.params == params
+    def test_plugin_survives_pickling(self, info: PluginInfo, plugin_class: Any, plugin: Handle) -> None:
+        """It travels to other processes with tasks, with the parameters it has: the defaults, and others."""
+        assert_survives_pickling(plugin, plugin.plugin.params)
+        params = changed_params(plugin_class, self.parameters)
+        with closing(make_context()) as context:
+            other = PluginHost().add(info.slot, info.name, plugin_class.from_params(params, context))
+            assert_survives_pickling(other, params)
 
     def test_declares_what_the_slot_knows(self, info: PluginInfo, plugin: Handle) -> None:
         spec = spec_of(info.slot)
@@ -137,3 +137,56 @@ class PluginContract:
 
     def test_plugin_class_survives_pickling(self, plugin_class: Any) -> None:
         assert pickle.loads(pickle.dumps(plugin_class)) is plugin_class
+
+
+#: Parameters that `changed_params` tries to change: programs have hundreds.
+MOST_CHANGED = 40
+
+
+def assert_survives_pickling(plugin: Handle, params: Params | None) -> None:
+    """The same plugin with the same parameters arrives, and a second journey changes nothing."""
+    packed = pickle.dumps(plugin)
+    again = pickle.loads(packed)
+    assert (again.slot, again.name, type(again.plugin)) == (plugin.slot, plugin.name, type(plugin.plugin))
+    assert again.plugin.params == params
+    assert pickle.loads(pickle.dumps(again)).plugin.params == params
+
+
+def changed_params(plugin_class: Any, given: Mapping[str, Any] | None = None) -> Params:
+    """Parameters of a plugin of which as many as possible differ from their defaults and the plugin can still be made.
+
+    Parameters
+    ----------
+    plugin_class : type
+    given : mapping, optional
+        Dotted parameters that are set in any case.
+    """
+    kept = [Assignment(k, v, "test") for k, v in (given or {}).items()]
+    params = build(plugin_class.Params or Params, kept)
+    entries = [e for e in walk(params) if e.path not in (given or {}) and _others(e)]
+    for entry in entries[:MOST_CHANGED]:
+        for value in _others(entry):
+            trial = [*kept, Assignment(entry.path, value, "test")]
+            try:
+                changed = build(plugin_class.Params, trial)
+                plugin_class.from_params(changed, make_context())
+            except UserError:
+                continue  # out of its range, or refused beside the others
+            kept, params = trial, changed
+            break
+    return params
+
+
+def _others(entry: Entry) -> list[Any]:
+    """Values that a parameter may have beside its own."""
+    leaf: Any = entry.leaf
+    if leaf.multiple or entry.unavailable or isinstance(leaf, Plugin):
+        return []
+    if isinstance(leaf, Bool):
+        return [not entry.value]
+    if isinstance(leaf, Choice):
+        return [c for c in leaf.choices() if c != entry.value and c not in leaf.unavailable_values]
+    if isinstance(leaf, Int | Float):
+        near = entry.value if isinstance(entry.value, int | float) else 1
+        return [type(near)(near * 2), near + 1, near - 1, near / 2]
+    return []
