@@ -24,7 +24,22 @@ __all__ = ["ThresholdImage", "ThresholdSpec"]
 
 @dataclass(frozen=True, slots=True)
 class ThresholdImage:
-    """The image of one panel; attributes as the arguments of `ThresholdSpec.find_strong`, in their order."""
+    """The image of one panel, as `ThresholdSpec.find_strong` gets it.
+
+    Attributes
+    ----------
+    image : (slow, fast) int32 or float32, counts
+    mask : (slow, fast) bool
+        True where a pixel can be used.
+    gain : float or (slow, fast) float64
+        Counts per photon that are left in `image`.
+    panel : Panel
+    beam : Beam
+    corner : (int, int), pixels
+        Where in the panel (fast, slow) ``image[0, 0]`` lies.
+    out : (slow, fast) bool
+        Memory that may be filled and returned.
+    """
 
     image: np.ndarray
     mask: np.ndarray
