@@ -238,3 +238,12 @@ def test_marks_of_a_32_bit_detector_are_not_trusted(tmp_path):
     reader = open_image(write_nxmx(tmp_path / "x.h5", pixels))
     low, _ = reader.models().detector[0].trusted_range
     assert np.array_equal(np.argwhere(reader.read(0)[0] < low), [[0, 0], [0, 1]])
+
+
+@pytest.mark.parametrize(("name", "codec"), [("bitshuffle", "bitshuffle_lz4"), ("LZ4", "lz4"), ("gzip", "gzip")])
+def test_an_image_is_handed_out_as_it_is_stored(tmp_path, name, codec):
+    reader = NexusReader(write_nxmx(tmp_path / "x.h5", PIXELS, **FILTERS[name]))
+    for index in (0, len(PIXELS) - 1):
+        chunk = reader.read_chunk(index)
+        assert (chunk.codec, chunk.shape, chunk.dtype) == (codec, PIXELS.shape[1:], PIXELS.dtype)
+        np.testing.assert_array_equal(decode_chunk(chunk), PIXELS[index])

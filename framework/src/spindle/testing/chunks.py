@@ -14,7 +14,7 @@ _FILTERS = {"bitshuffle_lz4": (32008, (0, 2)), "lz4": (32004, (0,))}
 
 
 def decode_chunk(chunk: Chunk) -> np.ndarray | None:
-    """(slow, fast) pixels of a chunk as they are stored; None for a codec that is not known here."""
+    """(slow, fast) pixels of a chunk as they are stored; None for a codec that is not known here, or whose filter HDF5 lacks."""
     if chunk.codec == "none":
         return np.frombuffer(chunk.data, chunk.dtype).reshape(chunk.shape)
     if chunk.codec == "gzip":
@@ -42,12 +42,11 @@ def _byte_offset(chunk: Chunk) -> np.ndarray:
 
 def _by_hdf5(chunk: Chunk) -> np.ndarray | None:
     """HDF5 reads what its own filter has written."""
-    try:
-        import h5py
-        import hdf5plugin  # noqa: F401 (registers its filters)
-    except ImportError:
-        return None
+    import h5py
+
     number, options = _FILTERS[chunk.codec]
+    if not h5py.h5z.filter_avail(number):  # `import hdf5plugin` brings it
+        return None
     with h5py.File("chunk", "w", driver="core", backing_store=False) as file:
         data = file.create_dataset(
             "data", shape=(1, *chunk.shape), chunks=(1, *chunk.shape), dtype=chunk.dtype, compression=number,
