@@ -10,6 +10,7 @@ import pytest
 
 from spindle.errors import FileFormatError
 from spindle.images import open_image
+from spindle.testing.chunks import decode_chunk
 from spindle_lib_readers.testing.nexus import change, link_data, write_nxmx
 
 hdf5plugin = pytest.importorskip("hdf5plugin")
@@ -242,7 +243,7 @@ def test_marks_of_a_32_bit_detector_are_not_trusted(tmp_path):
 
 @pytest.mark.parametrize(("name", "codec"), [("bitshuffle", "bitshuffle_lz4"), ("LZ4", "lz4"), ("gzip", "gzip")])
 def test_an_image_is_handed_out_as_it_is_stored(tmp_path, name, codec):
-    reader = NexusReader(write_nxmx(tmp_path / "x.h5", PIXELS, **FILTERS[name]))
+    reader = open_image(write_nxmx(tmp_path / "x.h5", PIXELS, **FILTERS[name]))
     for index in (0, len(PIXELS) - 1):
         chunk = reader.read_chunk(index)
         assert (chunk.codec, chunk.shape, chunk.dtype) == (codec, PIXELS.shape[1:], PIXELS.dtype)
