@@ -48,9 +48,11 @@ def test_every_distribution_is_installed():
 def test_every_plugin_has_a_conformance_test_of_its_slot(info):
     if info.slot in SLOTS_WITHOUT_VALUES:
         return
-    tests = FOLDER / f"test_{info.slot}.py"
-    assert tests.exists(), f"{tests.name} is missing: subclass the contract of spindle.testing.{info.slot} in it"
-    assert re.search(rf"""["']{info.name}["']""", tests.read_text()), f"{tests.name} does not test {info.name}"
+    (folder,) = (d.folder for d in workspace.distributions(ROOT) if d.name == info.distribution)
+    files = [FOLDER / f"test_{info.slot}.py", *sorted((ROOT / folder).glob("tests/test_*.py"))]
+    texts = [file.read_text() for file in files if file.exists()]
+    tested = any(f"spindle.testing.{info.slot} " in t and re.search(rf"""["']{info.name}["']""", t) for t in texts)
+    assert tested, f"subclass the contract of spindle.testing.{info.slot} for {info.name} in {folder}/tests"
 
 
 @pytest.mark.parametrize("name", sorted(i.name for i in first_party() if i.slot == "program"))

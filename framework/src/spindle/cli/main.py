@@ -31,6 +31,7 @@ USAGE = """usage: spindle <program> [files ...] [name=value ...]
        spindle <program> -c [name=value ...]   print the effective parameters (-e N: up to level N)
        spindle help <program or plugin>        help on one program or plugin, for example background.glm
        spindle plugins [--json] [--check NAME] list or check the installed plugins
+       spindle new-plugin SLOT NAME            begin a plugin: a package that passes the tests of its slot
        spindle replay RECORD [name=value ...]  run again what a run record describes
        spindle --version
 """
@@ -179,6 +180,10 @@ def dispatch(arguments: list[str]) -> int:
         from .replay import replay_command
 
         return replay_command(rest)
+    if command in ("new-plugin", "new_plugin"):
+        from .new_plugin import new_plugin_command
+
+        return new_plugin_command(rest)
     from .programs import program_name
 
     name = program_name(command)

@@ -15,7 +15,7 @@ from pathlib import Path
 from .discovery import PluginInfo
 
 RULE = re.compile(r"[a-z][a-z0-9_]*")
-COMMANDS = ("help", "plugins", "replay")
+COMMANDS = ("help", "new_plugin", "plugins", "replay")
 VALUES = ("none", "auto", "true", "false")
 
 

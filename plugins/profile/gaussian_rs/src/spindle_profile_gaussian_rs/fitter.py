@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
@@ -165,7 +166,8 @@ class PixelFitter(ReferenceFitter):
         )
         return int(np.clip(np.ceil(1.67 * np.median(edge) / self.step), 2, 8)) if len(e) else 4
 
-    def finish(self, map: Any = map) -> None:
+    def finish(self, map: Any = None) -> None:
+        map = builtins.map if map is None else map
         start = gaussian_profile(self.size, self.step)
         self.references = np.broadcast_to(start, (int(self.first[-1]), *start.shape)).copy()
         self.n_sub = 4

@@ -1,0 +1,164 @@
+"""A new room works as it is: it passes the conformance tests of its slot, the linters, the type checker and the workspace check."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from spindle.cli.main import main
+from spindle.cli.skeleton import Skeleton
+from spindle.contracts import SLOTS
+from spindle.errors import UserError
+from spindle.plugins import registry
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import workspace  # noqa: E402
+
+ALL = [*sorted(SLOTS), "library"]
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory):
+    """One new package for every slot, and one that asks a named plugin."""
+    folder = tmp_path_factory.mktemp("rooms")
+    for skeleton in [*(Skeleton(slot, "trying") for slot in ALL), Skeleton("background", "asking", like="simple")]:
+        words = [skeleton.slot, skeleton.name, f"folder={folder / skeleton.distribution}"]
+        assert main(["new-plugin", *words, *([f"like={skeleton.like}"] if skeleton.like else [])]) == 0
+    return folder
+
+
+def pretend_installed(room: Path) -> str:
+    """Give the sources the metadata that pip would write; return the folder for the path."""
+    project = tomllib.loads((room / "pyproject.toml").read_text())["project"]
+    info = room / "src" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir(exist_ok=True)
+    requires = "".join(f"Requires-Dist: {r}\n" for r in project["dependencies"])
+    head = f"Metadata-Version: 2.4\nName: {project['name']}\nVersion: {project['version']}\nSummary: {project['description']}\n"
+    (info / "METADATA").write_text(head + requires)
+    groups = project.get("entry-points", {}).items()
+    lines = [f"[{group}]\n" + "".join(f"{n} = {t}\n" for n, t in names.items()) for group, names in groups]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    return str(room / "src")
+
+
+def call(*command: str, cwd: Path, path: list[str] | None = None) -> str:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or [])}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", *command], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_those_with_code_of_their_own_pass_the_tests_that_they_come_with(rooms):
+    """And of those that ask another plugin, which passes them by itself, two: the others would take minutes."""
+    texts = {p.stem for p in (ROOT / "framework/src/spindle/cli/skeletons").glob("*.txt")} & {*ALL}
+    tried = [Skeleton(slot, "trying").distribution for slot in [*sorted(texts), "centroid"]]
+    path = [pretend_installed(room) for room in sorted(rooms.iterdir())]
+    options = ["-q", "--import-mode=importlib", "-p", "no:cacheprovider", "-W", "error", f"--rootdir={rooms}"]
+    text = call("pytest", *options, "--confcutdir=.", *tried, "spindle-background-asking", cwd=rooms, path=path)
+    passed = int(re.search(r"(\d+) passed", text).group(1))
+    assert passed > 10 * len(SLOTS)  # the contracts, not only that files can be read
+
+
+def test_each_is_an_installed_plugin_in_good_order(rooms):
+    path = [pretend_installed(room) for room in sorted(rooms.iterdir())]
+    text = call("spindle", "plugins", "--check", "trying", cwd=rooms, path=path)
+    for slot in SLOTS:
+        assert re.search(rf"(?m)^.*{slot} 'trying' of spindle-{slot.replace('_', '-')}-trying 0\.1\.0.* fine", text), (
+            text
+        )
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ruff") is None, reason="ruff is not installed")
+def test_each_is_clean_for_the_linter_and_the_formatter(rooms):
+    settings = f"--config={ROOT / 'pyproject.toml'}"
+    call("ruff", "check", settings, ".", cwd=rooms)
+    call("ruff", "format", "--check", settings, ".", cwd=rooms)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
+def test_each_is_clean_for_the_type_checker(rooms, tmp_path):
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    sources = [room / "src" for room in sorted(rooms.iterdir())]
+    (tmp_path / "mypy.ini").write_text(
+        "[mypy]\nstrict = True\nfollow_imports = silent\nwarn_return_any = False\ndisable_error_code = import-untyped, import-not-found\n"
+        f"mypy_path = {':'.join(map(str, [ROOT / 'framework/src', *ROOT.glob('libraries/*/src'), *sources]))}\n"
+    )
+    call("mypy", "--config-file=mypy.ini", *(f"-p{path.name}" for s in sources for path in s.glob("spindle_*[a-z]")), cwd=tmp_path)  # fmt: skip
+
+
+def test_a_new_room_is_in_step_with_the_workspace(tmp_path):
+    """Written into a copy of the repository by tools/new.py, it is in the lists, and the check finds nothing."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a clone")
+    for name in listed.stdout.splitlines():
+        if not name.startswith(("docs/", "benchmarks/", "tests/")) and (ROOT / name).is_file():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / name)
+    for slot, folder in [("exporter", "plugins/exporter/csv"), ("format", "formats/csv"), ("library", "libraries/csv")]:
+        text = call_tool(tmp_path, "new.py", slot, "csv", "summary=Writes commas", "--no-install")
+        assert f"Wrote {folder}" in text
+        project = tomllib.loads((tmp_path / folder / "pyproject.toml").read_text())["project"]
+        assert project["description"] == "Writes commas" and project["license"] == "BSD-3-Clause"
+        assert (tmp_path / folder / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    requirements = tomllib.loads((tmp_path / "plugins/exporter/csv/pyproject.toml").read_text())["project"][
+        "dependencies"
+    ]
+    assert requirements[:2] == ["spindle-diffraction-base~=0.1", "spindle-lib-merging~=0.1"]
+    assert "all lists are in step" in call_tool(tmp_path, "workspace.py", "--check")
+    found = {d.name for d in workspace.distributions(tmp_path)}
+    assert {"spindle-exporter-csv", "spindle-format-csv", "spindle-lib-csv"} <= found
+    assert "spindle-exporter-csv~=0.1" in (tmp_path / "packages/spindle-diffraction/pyproject.toml").read_text()
+    assert "spindle-exporter-csv" in (tmp_path / "docs/reference/rooms.md").read_text()
+
+
+def call_tool(root: Path, tool: str, *words: str) -> str:
+    done = subprocess.run([sys.executable, f"tools/{tool}", *words], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["exporters", "csv"], "no slot 'exporters'. Did you mean exporter"),
+        (["exporter", "mtz"], "there is a exporter 'mtz' already, in spindle-exporter-mtz"),
+        (["exporter", "My-Csv"], "cannot be called 'My-Csv'"),
+        (["program", "help"], "cannot be called 'help'"),
+        (["exporter", "csv", "like=nothing"], "like=nothing: no such exporter is installed"),
+        (["exporter", "csv", "colour=red"], "unknown: colour"),
+        (["exporter"], "name a slot and the new plugin"),
+    ],
+)
+def test_what_cannot_be_made_is_said_and_nothing_is_written(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(["new-plugin", *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path, capsys):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    assert main(["new-plugin", "exporter", "csv", f"folder={tmp_path}"]) == 2
+    assert "there already and not empty" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_plugin_can_begin_like_any_installed_one_of_its_slot():
+    for name in registry().names("background"):
+        code = Skeleton("background", "mine", like=name).files()["src/spindle_background_mine/algorithm.py"]
+        assert f'self.context.algorithm("background", "{name}")' in code
+    with pytest.raises(UserError, match="no such background"):
+        Skeleton("background", "mine", like="mtz")
