@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -184,11 +185,13 @@ def contracts_of(slot: str, like: str) -> list[str]:
             raise UserError("the tests of a new plugin need pytest. Next: pip install pytest") from error
         return []
     plugin: Any = registry().load(slot, like) if like else None
-    return [
-        name for name, value in vars(module).items()
-        if inspect.isclass(value) and value.__module__ == module.__name__ and name.endswith("Contract") and name[0] != "_"
-        and (plugin is None or not getattr(value, "hook", "") or hasattr(plugin, value.hook))
-    ]  # fmt: skip
+    found = []
+    for name, value in vars(module).items():
+        if inspect.isclass(value) and value.__module__ == module.__name__ and re.fullmatch("[A-Z].*Contract", name):
+            hook = getattr(value, "hook", "")
+            if plugin is None or not hook or hasattr(plugin, hook):
+                found.append(name)
+    return found
 
 
 def asking_code(slot: str, like: str, class_name: str) -> str:
