@@ -156,7 +156,7 @@ ERRORS = [
     ({"scan_range": (9, 5)}, "first image comes after the last"),
     ({"scan_range": [(1, 5), (5, 9)]}, "the ranges overlap"),
     ({"region_of_interest": (5, 1, 0, 9)}, "the order is x0,x1,y0,y1"),
-    ({"exclude_images": ["5"]}, "write experiment:first:last"),
+    ({"exclude_images": ["5:x"]}, "write experiment:first:last"),
     ({"exclude_images": ["3:1:2"]}, "there is no experiment 3"),
     ({"exclude_images": ["9:2"]}, "write experiment:first:last"),
     ({"untrusted.panel": 0}, "the parameters of spotfinder.filter mask every pixel"),

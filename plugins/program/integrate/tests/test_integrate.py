@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from spindle_program_integrate import Integrate, passes
 from spindle_program_integrate.filters import sample, select_rows, significance
-from spindle_program_integrate.images import excluded_images, image_groups
+from spindle_program_integrate.images import image_groups
 from spindle_program_integrate.kernels import extract_pixels, free_crowded, paint_spots, sum_pixels
 from spindle_program_integrate.parameters import IntegrateParams
 from spindle_program_integrate.reference import match
@@ -385,9 +385,8 @@ def test_blocks_hold_every_spot_once_and_live_shortly():
     assert plan.peak_bytes() < 0.4 * 9 * np.sum(100.0 * depth)
 
 
-def test_image_exclusions_and_groups(data):
+def test_experiments_on_the_same_images_are_a_group(data):
     experiments = Experiments([data[0][0], data[0][0]])
-    assert excluded_images(["7", "3:5", "1:9:9"], experiments) == [{6, 2, 3, 4}, {6, 2, 3, 4, 8}]
     assert image_groups(experiments) == [[0, 1]]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 #: Groups whose mean I / variance is below this are too weak to tell about the strong ones.
 MIN_SIGNAL = 0.85
@@ -16,7 +16,6 @@ MIN_SIGNAL = 0.85
 MIN_OBSERVATIONS = 250
 #: Part of the normal probability plot, in standard deviations, that a is fitted to.
 CENTRAL_RANGE = 1.5
-GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 
 
 @dataclass(slots=True)
@@ -173,19 +172,9 @@ def minimise_b(sample: Sample, a: float, bins: np.ndarray) -> float:
         v = np.maximum(bin_variances(sample.deviations(a, np.exp(log_b)), bins), 1e-12)
         return float((weight * ((0.5 - v) ** 2 + 1.0 / v - 1.25)).sum() / weight.sum())
 
-    low, high = np.log(1e-4), np.log(0.5)
-    c, d = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-    fc, fd = target(c), target(d)
-    while high - low > 1e-3:
-        if fc < fd:
-            high, d, fd = d, c, fc
-            c = high - GOLDEN * (high - low)
-            fc = target(c)
-        else:
-            low, c, fc = c, d, fd
-            d = low + GOLDEN * (high - low)
-            fd = target(d)
-    return float(np.exp(0.5 * (low + high)))
+    bounds = (np.log(1e-4), np.log(0.5))
+    best = optimize.minimize_scalar(target, bounds=bounds, method="bounded", options={"xatol": 1e-3})
+    return float(np.exp(best.x))
 
 
 def fit_individually(sample: Sample, n_bins: int, a: float | None, b: float | None) -> tuple[float, float] | None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from spindle.errors import UserError
 
 from .sigma_kernels import image_counts, rocking_likelihood, spot_moments
-
-GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 
 
 def estimate_sigma_b(
@@ -179,7 +178,7 @@ def estimate_sigma_m(kappa, z, bbox, offsets, data, mask, algorithm: str = "exte
 
     Notes
     -----
-    Golden-section search over ln sigma between 0.001 and 10 degrees. Kabsch (2010), Acta Cryst. D66, 133-144.
+    Bounded search (Brent) over ln sigma between 0.001 and 10 degrees. Kabsch (2010), Acta Cryst. D66, 133-144.
     """
     depth = np.where(np.diff(offsets) > 0, bbox[:, 5] - bbox[:, 4], 0).astype(np.int64)
     first = np.concatenate([[0], np.cumsum(depth)]).astype(np.int64)
@@ -195,16 +194,6 @@ def estimate_sigma_m(kappa, z, bbox, offsets, data, mask, algorithm: str = "exte
     def value(log_sigma: float) -> float:
         return -rocking_likelihood(math.exp(log_sigma), extended, first, counts, low, high)
 
-    a, b = math.log(math.radians(1e-3)), math.log(math.radians(10.0))
-    c, d = b - GOLDEN * (b - a), a + GOLDEN * (b - a)
-    fc, fd = value(c), value(d)
-    while b - a > 1e-6:
-        if fc < fd:
-            b, d, fd = d, c, fc
-            c = b - GOLDEN * (b - a)
-            fc = value(c)
-        else:
-            a, c, fc = c, d, fd
-            d = a + GOLDEN * (b - a)
-            fd = value(d)
-    return math.exp(0.5 * (a + b))
+    bounds = (math.log(math.radians(1e-3)), math.log(math.radians(10.0)))
+    best = minimize_scalar(value, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return math.exp(float(best.x))

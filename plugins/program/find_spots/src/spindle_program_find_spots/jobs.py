@@ -12,6 +12,7 @@ from spindle.images import ImageSequence
 from spindle.images.correction import Correction
 from spindle.images.maps import read_mask
 from spindle.models import Experiments
+from spindle_lib_image_ranges import excluded_images
 from spindle_lib_masks.rules import generate_masks
 
 from .search import Job
@@ -98,29 +99,11 @@ def _blocks(ranges: Any, z0: int, n_images: int, number: int) -> list[tuple[int,
 
 def _excluded_images(spotfinder: Any, experiments: Experiments) -> Any:
     """Function (experiment, z0, n_images) -> set of array indices to leave out."""
-    rules: list[tuple[int | None, int, int]] = []
-    given = spotfinder.exclude_images or []
-    for text in (word for words in given for word in ([words] if isinstance(words, str) else words)):
-        try:
-            numbers = [int(part) for part in str(text).split(":")]
-        except ValueError:
-            numbers = []
-        if len(numbers) not in (2, 3) or numbers[-1] < numbers[-2]:
-            raise ParameterError(
-                f"spotfinder.exclude_images={text}: write experiment:first:last or first:last, for example 0:1:10"
-            )
-        which = numbers[0] if len(numbers) == 3 else None
-        if which is not None and not 0 <= which < len(experiments):
-            raise ParameterError(
-                f"spotfinder.exclude_images={text}: there is no experiment {which}, only 0 to {len(experiments) - 1}"
-            )
-        rules.append((which, numbers[-2], numbers[-1]))
+    rules = excluded_images(spotfinder.exclude_images, len(experiments), "spotfinder.exclude_images")
     every = spotfinder.exclude_images_multiple
 
     def excluded(number: int, z0: int, n_images: int) -> set[int]:
-        chosen = {
-            z for which, a, b in rules if which in (None, number) for z in range(max(a - 1, z0), min(b, z0 + n_images))
-        }
+        chosen = {z for i, a, b in rules if i == number for z in range(max(a - 1, z0), min(b, z0 + n_images))}
         if every:
             chosen |= {z for z in range(z0, z0 + n_images) if (z + 1) % every == 0}
         return chosen

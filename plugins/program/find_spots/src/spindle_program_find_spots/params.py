@@ -62,7 +62,7 @@ class FindSpotsParams(Params):
             None,
             none=True,
             multiple=True,
-            help="Images to leave out, as experiment:first:last or first:last; may be repeated.",
+            help="Images to leave out: one (7), first:last (3:5) or experiment:first:last (0:3:5), both included; may be repeated.",
         )
         exclude_images_multiple = Int(
             None, min=2, help="Leave out every image whose number is a multiple of this.", level=2

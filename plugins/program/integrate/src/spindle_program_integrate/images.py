@@ -57,30 +57,6 @@ def restrict_scan(experiments, ranges, reference):
     return Experiments(items), joined
 
 
-def excluded_images(words, experiments) -> list[set[int]]:
-    """Array indices that each experiment leaves out, from words such as 7, 3:5 or 0:3:5 (image numbers, inclusive)."""
-    out: list[set[int]] = [set() for _ in experiments]
-    for word in words or ():
-        try:
-            numbers = [int(v) for v in str(word).split(":")]
-        except ValueError as error:
-            raise UserError(
-                f"integrate: exclude_images={word}: expected an image, first:last or experiment:first:last"
-            ) from error
-        if len(numbers) == 3 and not 0 <= numbers[0] < len(out):
-            raise UserError(
-                f"integrate: exclude_images={word}: there is no experiment {numbers[0]}, they count from 0 to "
-                f"{len(out) - 1}"
-            )
-        if not 1 <= len(numbers) <= 3:
-            raise UserError(f"integrate: exclude_images={word}: expected an image, first:last or experiment:first:last")
-        which = [numbers[0]] if len(numbers) == 3 else range(len(out))
-        first, last = (numbers[0], numbers[0]) if len(numbers) == 1 else (numbers[-2], numbers[-1])
-        for i in which:
-            out[i].update(range(first - 1, last))
-    return out
-
-
 def image_groups(experiments) -> list[list[int]]:
     """Indices of experiments that are on the same images, so that their spots are treated together."""
     groups: dict[tuple, list[int]] = {}

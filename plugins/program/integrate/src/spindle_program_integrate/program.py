@@ -13,10 +13,11 @@ from spindle.models import Experiments
 from spindle.prediction import lorentz_polarisation, predict_for_indexed, quantum_efficiency
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_ice import in_broad_ring
+from spindle_lib_image_ranges import excluded_images
 
 from .absorption import correct_absorption
 from .filters import sample, select_rows, significance
-from .images import excluded_images, restrict_scan
+from .images import restrict_scan
 from .parameters import IntegrateParams, check_params
 from .passes import Integrator
 from .reference import INHERITED, match, split_reference
@@ -78,9 +79,7 @@ class Integrate(Program):
         experiments = self._profiles(experiments, reference, profile, params, log)
         predicted, brightness = self._columns(experiments, predicted, reference, partner, profile, params)
 
-        integrator = Integrator(
-            context, experiments, predicted, profile, params, excluded_images(params.exclude_images, experiments)
-        )
+        integrator = Integrator(context, experiments, predicted, profile, params, _excluded(params, experiments))
         table, debug = integrator.run(brightness)
         table = correct_absorption(table, integrator.experiments, params.absorption_correction, context)
         experiments = integrator.experiments
@@ -336,3 +335,11 @@ def _writer_of_report(tables):
             json.dump({"tables": [t.to_dict() for t in tables]}, stream, indent=1)
 
     return write
+
+
+def _excluded(params: Any, experiments: Experiments) -> list[set[int]]:
+    """Array indices that each experiment leaves out."""
+    out: list[set[int]] = [set() for _ in experiments]
+    for number, first, last in excluded_images(params.exclude_images, len(experiments)):
+        out[number].update(range(first - 1, last))
+    return out

@@ -13,6 +13,7 @@ from spindle.errors import UserError
 from spindle.models import Experiments
 from spindle.params import make
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_image_ranges import excluded_images
 from spindle_lib_merging import (
     MergingStatistics,
     merging_statistics,
@@ -23,7 +24,7 @@ from spindle_lib_merging import (
 )
 
 from .course import scale_once
-from .data import parse_exclusions, resolution_column
+from .data import resolution_column
 from .filtering import scale_and_filter
 from .inputs import check_experiments, clean_table, join_tables, select_datasets
 from .outputs import merged_data, unmerged_table
@@ -64,7 +65,7 @@ class Scale(Program):
             table["d"] = d
         crystal = experiments[0].crystal
         context.log.info("space group %s; %d data set(s)", crystal.space_group.xhm(), len(experiments))
-        exclusions = parse_exclusions(params.exclude_images, experiments)
+        exclusions = excluded_images(params.exclude_images, len(experiments))
         files: dict[str, Any] = {}
         if params.cross_validation.cross_validation_mode is not None:
             cross_validate(experiments, table, params, context, exclusions)

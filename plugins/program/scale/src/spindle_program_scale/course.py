@@ -13,6 +13,7 @@ from spindle.models import Experiments
 from spindle.params import Auto, Params
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_image_ranges import ImageRange
 
 from .data import Filtered, Observations, apply_filters, collect, resolution_column, scaling_observations
 from .params import plugin_params
@@ -48,7 +49,7 @@ def scale_once(
     table: ReflectionTable,
     params: Params,
     context: RunContext,
-    exclusions: Sequence[tuple[int, int, int]] = (),
+    exclusions: Sequence[ImageRange] = (),
     free_offset: int | None = None,
 ) -> Scaled:
     """Scale.
@@ -61,7 +62,7 @@ def scale_once(
     params : Params
         Of the scale program.
     context : RunContext
-    exclusions : sequence of (experiment, first, last)
+    exclusions : sequence of ImageRange
         Image numbers to leave out.
     free_offset : int, optional
         Leave out this free set whatever the parameters say.

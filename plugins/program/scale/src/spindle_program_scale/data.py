@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from spindle.contracts.scaling import ScalingObservations
-from spindle.errors import ModelError, ParameterError
+from spindle.errors import ModelError
 from spindle.geometry import rotate_about
 from spindle.models import Experiment, Experiments
 from spindle.params import Params
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_image_ranges import ImageRange, on_excluded_images
 from spindle_lib_merging import Groups, group_equivalents, is_measured, resolution_of
 
 
@@ -79,36 +80,6 @@ class Filtered:
     counts: dict[str, int]
 
 
-def parse_exclusions(
-    texts: Sequence[Sequence[str] | str] | None, experiments: Experiments
-) -> list[tuple[int, int, int]]:
-    """Ranges (experiment, first, last) of ``experiment:first:last`` texts; ``first:last`` is enough for one
-    experiment.
-    """
-    found = []
-    for given in texts or []:
-        for text in [given] if isinstance(given, str) else given:
-            try:
-                parts = [int(p) for p in text.split(":")]
-            except ValueError:
-                parts = []
-            if len(parts) == 2 and len(experiments) == 1:
-                parts = [0, *parts]
-            if len(parts) != 3 or not 0 <= parts[0] < len(experiments) or parts[1] > parts[2]:
-                raise ParameterError(f"exclude_images={text}: write experiment:first:last, for example 0:120:140")
-            found.append((parts[0], parts[1], parts[2]))
-    return found
-
-
-def excluded_by_image(table: ReflectionTable, ranges: Sequence[tuple[int, int, int]]) -> np.ndarray:
-    """(n,) bool: reflections centred on images (experiment, first, last; image numbers, inclusive) to leave out."""
-    z = np.asarray(table["xyzobs.px.value"][:, 2])
-    bad = np.zeros(len(table), dtype=bool)
-    for number, first, last in ranges:
-        bad |= (table["id"] == number) & (z >= first - 1) & (z < last)
-    return bad
-
-
 def correction_factor(table: ReflectionTable) -> np.ndarray:
     """lp / qe per reflection, (n,) float64; a missing column counts as 1."""
     factor = np.array(table["lp"], dtype=np.float64) if "lp" in table else np.ones(len(table))
@@ -117,9 +88,7 @@ def correction_factor(table: ReflectionTable) -> np.ndarray:
     return factor
 
 
-def apply_filters(
-    table: ReflectionTable, params: Params, d: np.ndarray, exclusions: Sequence[tuple[int, int, int]]
-) -> Filtered:
+def apply_filters(table: ReflectionTable, params: Params, d: np.ndarray, exclusions: Sequence[ImageRange]) -> Filtered:
     """Find the reflections that are not scaled, and why."""
     flags = table["flags"].astype(np.uint64)
     choice = params.reflection_selection.intensity_choice
@@ -148,7 +117,7 @@ def apply_filters(
     if cut.d_max is not None:
         user |= d > cut.d_max
     if exclusions:
-        user |= excluded_by_image(table, exclusions)
+        user |= on_excluded_images(table, exclusions, "xyzobs.px.value")
     counts["excluded by the user (resolution, images)"] = int((user & ~excluded).sum())
     return Filtered(user, excluded, counts)
 

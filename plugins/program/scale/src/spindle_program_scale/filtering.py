@@ -17,6 +17,7 @@ from spindle.models import Experiments
 from spindle.params import Params
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_image_ranges import ImageRange
 from spindle_lib_merging import merging_statistics, resolution_shells, shell_numbers
 
 from .course import Scaled, scale_once
@@ -33,12 +34,12 @@ class Units:
     ----------
     unit : (n,) int64
         Unit of each observation.
-    ranges : list of (experiment, first, last)
+    ranges : list of ImageRange
         Image numbers of each unit.
     """
 
     unit: np.ndarray
-    ranges: list[tuple[int, int, int]]
+    ranges: list[ImageRange]
 
 
 def delta_cc_half(
@@ -113,27 +114,29 @@ def image_groups(scaler: Scaler, experiments: Experiments, table: ReflectionTabl
     obs = scaler.obs
     z = np.floor(table["xyzobs.px.value"][obs.rows, 2]).astype(np.int64)
     unit = np.zeros(len(obs), dtype=np.int64)
-    ranges: list[tuple[int, int, int]] = []
+    ranges: list[ImageRange] = []
     for k, experiment in enumerate(experiments):
         rows = slice(obs.bounds[k], obs.bounds[k + 1])
         if experiment.scan is None or experiment.scan.is_still:
             unit[rows] = len(ranges)
-            ranges.append((k, 1, 1))
+            ranges.append(ImageRange(k, 1, 1))
             continue
         first, last = experiment.scan.image_range
         n = max(1, (last - first + 1) // size)
         unit[rows] = len(ranges) + np.clip((z[rows] - (first - 1)) // size, 0, n - 1)
-        ranges += [(k, first + i * size, last if i == n - 1 else first + (i + 1) * size - 1) for i in range(n)]
+        ranges += [
+            ImageRange(k, first + i * size, last if i == n - 1 else first + (i + 1) * size - 1) for i in range(n)
+        ]
     return Units(unit, ranges)
 
 
 def whole_sets(scaler: Scaler, experiments: Experiments) -> Units:
     """Every data set as one unit."""
-    ranges = [(k, *(e.scan.image_range if e.scan is not None else (1, 1))) for k, e in enumerate(experiments)]
+    ranges = [ImageRange(k, *(e.scan.image_range if e.scan is not None else (1, 1))) for k, e in enumerate(experiments)]
     return Units(scaler.obs.number.copy(), ranges)
 
 
-def from_the_ends(bad: np.ndarray, ranges: list[tuple[int, int, int]], gone: set[tuple[int, int, int]]) -> np.ndarray:
+def from_the_ends(bad: np.ndarray, ranges: list[ImageRange], gone: set[ImageRange]) -> np.ndarray:
     """(n,) bool: the bad image groups that are at an end of what is left of their sweep."""
     keep = np.zeros(len(bad), dtype=bool)
     for k in {r[0] for r in ranges}:
@@ -153,7 +156,7 @@ def scale_and_filter(
     table: ReflectionTable,
     params: Params,
     context: Any,
-    exclusions: Sequence[tuple[int, int, int]],
+    exclusions: Sequence[ImageRange],
 ) -> tuple[Scaled, dict[str, Any]]:
     """Scale, remove what lowers CC1/2, scale again, until nothing more is to be removed.
 
@@ -168,7 +171,7 @@ def scale_and_filter(
     if not images and len(experiments) < 2:
         raise UserError("filtering.method=deltacchalf: one data set cannot be judged as a whole; use mode=image_group")
     excluded = list(exclusions)
-    gone: set[tuple[int, int, int]] = set()
+    gone: set[ImageRange] = set()
     cycles: list[dict[str, Any]] = []
     names = [e.identifier for e in experiments]
     scaled = scale_once(experiments, table, params, context, excluded)
@@ -242,8 +245,8 @@ def _judge(scaled: Scaled, units: Units) -> tuple[float, np.ndarray]:
 
 
 def _without(
-    experiments: Experiments, table: ReflectionTable, excluded: list[tuple[int, int, int]], kept: np.ndarray
-) -> tuple[Experiments, ReflectionTable, list[tuple[int, int, int]]]:
+    experiments: Experiments, table: ReflectionTable, excluded: list[ImageRange], kept: np.ndarray
+) -> tuple[Experiments, ReflectionTable, list[ImageRange]]:
     """Only the data sets `kept`, renumbered."""
     new = np.full(len(experiments), -1, dtype=np.int32)
     new[kept] = np.arange(len(kept))
@@ -252,7 +255,7 @@ def _without(
     smaller["id"] = ids[ids >= 0]
     experiments = Experiments(experiments[int(k)] for k in kept)
     smaller.identifiers = dict(experiments.identifiers)
-    return experiments, smaller, [(int(new[k]), a, b) for k, a, b in excluded if new[k] >= 0]
+    return experiments, smaller, [ImageRange(int(new[k]), a, b) for k, a, b in excluded if new[k] >= 0]
 
 
 def _statistics(scaled: Scaled) -> tuple[dict[str, Any], float]:

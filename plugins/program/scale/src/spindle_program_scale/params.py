@@ -37,7 +37,7 @@ class ScaleParams(Params):
     exclude_images = Strings(
         None,
         multiple=True,
-        help="Images to leave out, experiment:first:last with image numbers, both included.",
+        help="Images to leave out: one (7), first:last (3:5) or experiment:first:last (0:3:5), both included.",
         level=1,
     )
 

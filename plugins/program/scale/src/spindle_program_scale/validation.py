@@ -14,6 +14,7 @@ from spindle.params import Assignment, Params
 from spindle.params.resolve import Resolver
 from spindle.report import Table
 from spindle.table import ReflectionTable
+from spindle_lib_image_ranges import ImageRange
 from spindle_lib_merging import correlation, half_means, merge_groups
 
 from .combine import several_of
@@ -27,7 +28,7 @@ def cross_validate(
     table: ReflectionTable,
     params: Params,
     context: Any,
-    exclusions: Sequence[tuple[int, int, int]],
+    exclusions: Sequence[ImageRange],
 ) -> Table:
     """Scale with each of several free sets, for one or several values of a parameter, and tabulate the agreement.
 

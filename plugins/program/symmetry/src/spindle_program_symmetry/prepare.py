@@ -19,6 +19,7 @@ from spindle.symmetry import (
     lattice_subgroups,
 )
 from spindle.table import ReflectionTable
+from spindle_lib_image_ranges import excluded_images, on_excluded_images
 from spindle_lib_merging import group_equivalents, merge_groups
 from spindle_lib_merging.intensities import is_scaled, prepare_intensities
 
@@ -168,20 +169,8 @@ def cut(data: Prepared, params: Any, log: Any) -> Prepared:
 
 def _without_excluded(experiments: Experiments, table: ReflectionTable, ranges: Any) -> ReflectionTable:
     """Rows outside the images that `exclude_images` names."""
-    words = [w for item in ranges or [] for w in (item if isinstance(item, list | tuple) else [item])]
-    keep = np.ones(len(table), dtype=np.bool_)
-    for word in words:
-        parts = str(word).split(":")
-        try:
-            numbers = [int(p) for p in parts]
-            experiment, first, last = numbers if len(numbers) == 3 else [0, *numbers]
-        except ValueError as error:
-            raise UserError(f"symmetry: exclude_images={word}: write experiment:first:last, such as 0:1:20") from error
-        if len(parts) == 2 and len(experiments) > 1:
-            raise UserError(f"symmetry: exclude_images={word}: say of which experiment, such as 0:{word}")
-        z = table["xyzcal.px"][:, 2]
-        keep &= ~((table["id"] == experiment) & (z >= first - 1) & (z < last))
-    return table.select(keep) if not keep.all() else table
+    out = on_excluded_images(table, excluded_images(ranges, len(experiments)), "xyzcal.px")
+    return table.select(~out) if out.any() else table
 
 
 def _first_turn(experiments: Experiments, rows: ReflectionTable) -> np.ndarray:

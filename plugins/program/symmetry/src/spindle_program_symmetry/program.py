@@ -43,7 +43,11 @@ class SymmetryProgram(Program):
 
     class Params(ParamsBase):
         exclude_images = Strings(
-            None, none=True, multiple=True, level=1, help="Images to leave out, as experiment:first:last."
+            None,
+            none=True,
+            multiple=True,
+            level=1,
+            help="Images to leave out: one (7), first:last (3:5) or experiment:first:last (0:3:5), both included.",
         )
         d_min = Float(Auto, none=True, min=0, units="angstrom",
                       help="Resolution limit of the analysis; Auto ends where <I>/<sigma> and CC1/2 fall below the two "
