@@ -124,14 +124,6 @@ def test_images_can_be_left_out():
         spindle.run("symmetry", experiments, table, exclude_images=["0:1:20"])
 
 
-def test_operator_scores_follow_the_published_formula():
-    """The l-cysteine example of DIALS: CC and expectation give these likelihoods (1e-3)."""
-    from spindle_program_symmetry.laue import likelihoods
-
-    present, absent = likelihoods(0.98, 0.1, 1.0)
-    assert present / (present + absent) == pytest.approx(0.938, abs=5e-3)
-
-
 def test_a_known_space_group_is_kept_where_intensities_cannot_tell():
     """P 43 21 2 that was given is not turned into its mirror image; nor is a group that contradicts the intensities kept."""
     experiments, table = intensities("P 43 21 2")

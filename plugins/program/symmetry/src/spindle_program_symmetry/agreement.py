@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from spindle_lib_merging import correlation
-
-from .alignment import merge_keys, orbit_keys
-from .laue import without_extremes
-from .prepare import Prepared
+from spindle_lib_symmetry_analysis.alignment import merge_keys, orbit_keys
+from spindle_lib_symmetry_analysis.laue import without_extremes
+from spindle_lib_symmetry_analysis.prepare import Prepared
 
 MIN_PAIRS = 20
 

@@ -10,8 +10,7 @@ import numpy as np
 from spindle.errors import UserError
 from spindle.symmetry import patterson_group
 from spindle_lib_merging import correlation, group_equivalents, merge_groups, pack_indices
-
-from .laue import (
+from spindle_lib_symmetry_analysis.laue import (
     ElementScore,
     IntensityMap,
     SubgroupScore,
@@ -21,7 +20,7 @@ from .laue import (
     score_subgroups,
     without_extremes,
 )
-from .prepare import Prepared
+from spindle_lib_symmetry_analysis.prepare import Prepared
 
 MIN_REFLECTIONS = 10
 

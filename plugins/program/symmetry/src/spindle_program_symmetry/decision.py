@@ -19,12 +19,12 @@ from spindle.symmetry import (
     patterson_group,
     space_group,
 )
+from spindle_lib_symmetry_analysis.absences import TABLES as SETTINGS_WITH_TABLES
+from spindle_lib_symmetry_analysis.alignment import Alignment, Observed, align, cosets, observed
+from spindle_lib_symmetry_analysis.prepare import Prepared, cut
 
-from .absences import TABLES as SETTINGS_WITH_TABLES
-from .alignment import Alignment, Observed, align, cosets, observed
 from .analysis import MIN_REFLECTIONS, LaueAnalysis, analyse
 from .known_group import rotations_in, rotations_onto, same_rotations
-from .prepare import Prepared, cut
 
 #: A Laue group less likely than this is not believed.
 MIN_PROBABILITY = 0.5

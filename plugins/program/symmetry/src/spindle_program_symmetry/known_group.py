@@ -15,9 +15,9 @@ from spindle.symmetry import (
     laue_group_ops,
 )
 from spindle_lib_merging import merge_equivalents
+from spindle_lib_symmetry_analysis.prepare import Prepared
 
 from .analysis import LaueAnalysis
-from .prepare import Prepared
 
 #: Mean I / sigma of forbidden reflections from which they count as present.
 SIGNIFICANT_ABSENCE = 3.0

@@ -18,14 +18,14 @@ from spindle.report import Table
 from spindle.symmetry import ChangeOfBasis, change_crystal_basis, constrain_crystal, patterson_group, space_group
 from spindle.table import ReflectionTable
 from spindle_lib_merging import merge_equivalents
+from spindle_lib_symmetry_analysis.absences import ENANTIOMORPHS, TABLES, score_axes, score_space_groups
+from spindle_lib_symmetry_analysis.prepare import prepare
 
-from .absences import ENANTIOMORPHS, TABLES, score_axes, score_space_groups
 from .agreement import agreements, rounded
 from .agreement import rows as agreement_rows
 from .analysis import stars
 from .decision import MIN_PROBABILITY, Decision, decide, is_known
 from .known_group import contradiction_in_absences, contradiction_in_laue_group, describe, likelihood_of
-from .prepare import prepare
 
 MAX_ROWS = 50
 

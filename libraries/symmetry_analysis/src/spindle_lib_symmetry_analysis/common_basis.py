@@ -63,7 +63,7 @@ def common_basis(
     primitive, bases = [], []
     for i, experiment in enumerate(experiments):
         if experiment.crystal is None:
-            raise UserError(f"symmetry: experiment {i} has no crystal; run spindle index and spindle integrate first")
+            raise UserError(f"experiment {i} has no crystal; run spindle index and spindle integrate first")
         primitive.append(primitive_operator(experiment.crystal.space_group))
         bases.append(primitive[-1].matrix @ experiment.crystal.real_space)
     rows = np.array(bases)
@@ -172,7 +172,7 @@ def _check_cells(cells: np.ndarray, lengths: float | None, angles: float | None)
         )
         if far:
             raise UserError(
-                f"symmetry: the minimum cell of experiment {i}, {np.array2string(cell, precision=2)}, differs from the "
+                f"the minimum cell of experiment {i}, {np.array2string(cell, precision=2)}, differs from the "
                 f"median cell {np.array2string(median, precision=2)} by more than relative_length_tolerance={lengths} "
                 f"or absolute_angle_tolerance={angles}; leave it out or widen the tolerances"
             )

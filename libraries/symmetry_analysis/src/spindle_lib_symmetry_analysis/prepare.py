@@ -265,7 +265,7 @@ def _restrict(
     ]
     if not tops:
         raise UserError(
-            f"symmetry: the lattice does not have lattice_group={wanted.hm} within lattice_symmetry_max_delta="
+            f"the lattice does not have lattice_group={wanted.hm} within lattice_symmetry_max_delta="
             f"{params.lattice_symmetry_max_delta} deg; raise the tolerance or choose another group"
         )
     allowed = {r.tobytes() for r in tops[0].rotations}
