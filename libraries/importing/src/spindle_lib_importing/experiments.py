@@ -26,7 +26,7 @@ def experiments_of(context: Any, inputs: ProgramInputs, **options: Any) -> Exper
     ParameterError
         If there are neither experiments nor images, or both.
     """
-    experiments: Experiments = inputs.experiments
+    experiments: Experiments | None = inputs.experiments
     if inputs.files:
         if experiments:
             raise ParameterError(
