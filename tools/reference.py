@@ -18,7 +18,7 @@ from rooms import in_order_of_use
 
 from spindle.cli.help import docstring, types_of
 from spindle.contracts import CONTRACTS, SLOTS
-from spindle.params import HostParams, Params, walk
+from spindle.params import HostParams, Params, plugin_of, scopes_of, walk
 from spindle.params.resolve import build
 from spindle.params.short_names import short_names_of
 from spindle.plugins import PluginInfo, registry, spec_of
@@ -49,9 +49,7 @@ def parameter_table(params: Params, prefix: str = "", without: tuple[str, ...] =
 
 def scopes_of_others(params: Params) -> tuple[str, ...]:
     """Return the prefixes of scopes that belong to other plugins and are described with them."""
-    from spindle.params.tree import scopes_of
-
-    return tuple(f"{path}." for path, scope in scopes_of(params) if scope.__dict__.get("_plugin", ("", ""))[0])
+    return tuple(f"{path}." for path, scope in scopes_of(params) if plugin_of(scope))
 
 
 def params_of(info: PluginInfo) -> Params:
@@ -74,7 +72,7 @@ def programs_page() -> str:
         for word, short in short_names_of(type(params)).items():
             parts.append(f"Short name `{word}`: {short.help} Sets {', '.join(f'`{p}`' for p in short.paths)}.")
         parts.append(parameter_table(params, without=scopes_of_others(params)))
-        others = sorted({s.__dict__["_plugin"] for s in _attached(params)})
+        others = sorted({plugin for s in _attached(params) if (plugin := plugin_of(s))})
         if others:
             links = ", ".join(f"{slot} `{other}`" for slot, other in others)
             parts.append(f"With its default choices it also has the parameters of {links}.")
@@ -82,9 +80,7 @@ def programs_page() -> str:
 
 
 def _attached(params: Params) -> list[Params]:
-    from spindle.params.tree import scopes_of
-
-    return [s for _, s in scopes_of(params) if s.__dict__.get("_plugin", ("", ""))[0]]
+    return [s for _, s in scopes_of(params) if plugin_of(s)]
 
 
 def plugins_page() -> str:

@@ -37,11 +37,12 @@ from spindle.execution.protection import (
     check_twice,
     outputs_of,
 )
-from spindle.execution.record import file_entry, make_record, record_file, write_record
+from spindle.execution.record import file_entry, make_record, write_record
 from spindle.execution.runner import effective_params, make_host
+from spindle.execution.settings import RunSettings
 from spindle.execution.steps import check_results
 from spindle.params import Params, walk
-from spindle.params.tree import scopes_of
+from spindle.params.tree import plugin_of, scopes_of
 from spindle.plugins import is_strict, registry
 from spindle.plugins.host import PluginHost
 
@@ -86,14 +87,15 @@ def is_parameter_of(name: str, host: PluginHost) -> Callable[[str], bool]:
 def run_command(name: str, params: Params, arguments: Arguments) -> None:
     """Run a program with effective parameters on the files of a command line."""
     check_outputs(name, params)
-    record_path = record_file(name, params)
+    settings = RunSettings.of(name, params)
+    record_path = settings.record
     if record_path is not None:
         check_writable(record_path, f"{name}: run.record={record_path}")
     check_overwrite(name, params, arguments)
     check_kinds(name, arguments)
     check_twice(name, params)
     check_not_an_input(name, params, arguments.experiments, arguments.reflections, arguments.files)
-    check_log(name, log_path(name, params))
+    check_log(name, settings.log)
     check_record(name, record_path)
     may_replace = is_settled(name, params, arguments, record_path)
     console = set_up_console(arguments.options)
@@ -109,7 +111,7 @@ def compile_ahead(params: Params) -> None:
     """Compile the kernels of later steps beside the first ones, when a run of several programs begins with some not compiled."""
     from spindle.execution.executor import available_cores
 
-    chains = any(scope.__dict__.get("_plugin", ("",))[0] == "program" for _, scope in scopes_of(params))
+    chains = any((plugin_of(scope) or ("",))[0] == "program" for _, scope in scopes_of(params))
     if chains and available_cores() > 1:
         from spindle.execution.precompile import compile_beside, packages_of
 
@@ -118,7 +120,10 @@ def compile_ahead(params: Params) -> None:
 
 def _run(name: str, params: Params, arguments: Arguments, record_path: Path | None, may_replace: bool) -> None:
     context = RunContext(
-        name, params, make_host(params), show_progress=is_terminal() and "quiet" not in arguments.options
+        name,
+        params,
+        make_host(RunSettings.of(name, params)),
+        show_progress=is_terminal() and "quiet" not in arguments.options,
     )
     context.may_replace = may_replace
     start = time.perf_counter()
@@ -152,7 +157,7 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
         )
         write_record(record, record_path)
         written.append(record_path)
-    log = log_path(name, params)
+    log = context.settings.log
     named = {
         "experiments": arguments.experiments,
         "reflections": arguments.reflections,
@@ -171,8 +176,7 @@ def is_settled(name: str, params: Params, arguments: Arguments, record_path: Pat
         If it would replace what was made from other images or more experiments.
     """
     program: Any = registry().load("program", name)
-    overwrite = any(e.path == "run.overwrite" and e.value for e in walk(params))
-    if overwrite or (program.goes_on and getattr(params, program.goes_on)):
+    if RunSettings.of(name, params).overwrite or (program.goes_on and getattr(params, program.goes_on)):
         return True
     outputs = [(n, p) for n, p in outputs_to_check(params, named_outputs(name, params)) if p.is_file()]
     if not outputs:
@@ -189,9 +193,9 @@ def is_settled(name: str, params: Params, arguments: Arguments, record_path: Pat
 def _plugins(context: RunContext) -> list[dict[str, str]]:
     """Return the plugins that the parameters chose or the run loaded."""
     for _, scope in scopes_of(context.params):
-        slot, name = scope.__dict__.get("_plugin", ("", ""))
-        if slot:
-            context.host.load(slot, name)
+        plugin = plugin_of(scope)
+        if plugin is not None:
+            context.host.load(*plugin)
     return context.host.used()
 
 
@@ -235,7 +239,8 @@ def check_overwrite(name: str, params: Params, arguments: Arguments) -> None:
     from spindle.errors import UserError
 
     inputs = {p.resolve() for p in arguments.inputs}
-    for path, parameter in ((log_path(name, params), "output.log"), (record_file(name, params), "run.record")):
+    settings = RunSettings.of(name, params)
+    for path, parameter in ((settings.log, "output.log"), (settings.record, "run.record")):
         if path is not None and path.resolve() in inputs:
             raise UserError(f"{name}: {parameter}={path} is one of the input files; choose another name")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from spindle.errors import FileFormatError, UserError
-from spindle.execution.outputs import log_path
 from spindle.execution.protection import outputs_of
-from spindle.execution.record import file_entry, record_file
+from spindle.execution.record import file_entry
+from spindle.execution.settings import RunSettings
 from spindle.params import Assignment, FolderParam, Params, PathParam, Str, UnrecordedParams
 from spindle.params.tree import scopes_of, walk
 
@@ -147,6 +147,7 @@ def _targets(name: str, params: Params) -> Iterator[tuple[str, Path]]:
     for entry in walk(params):
         if isinstance(entry.leaf, FolderParam) and entry.leaf.output and entry.value:
             yield entry.path, Path(entry.value)
-    for key, path in (("output.log", log_path(name, params)), ("run.record", record_file(name, params))):
+    settings = RunSettings.of(name, params)
+    for key, path in (("output.log", settings.log), ("run.record", settings.record)):
         if path is not None:
             yield key, path

@@ -12,14 +12,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from spindle.errors import Cancelled
-from spindle.params import Params
-from spindle.params.tree import scopes_of, walk
+from spindle.errors import Cancelled, ParameterError
+from spindle.params import Params, chosen, plugin_scope
 from spindle.plugins.host import Handle, PluginHost
 
-from .executor import Executor, available_cores
+from .executor import Executor
 from .held import Held
 from .progress import Progress
+from .settings import RunSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from spindle.table import ReflectionTable
 
     from .steps import Record
-
-DEFAULT_SEED = 42
 
 Entered = TypeVar("Entered")
 
@@ -58,7 +56,10 @@ class RunContext:
         What was reported so far.
     written : list of Path
         Files that the run has written, those of programs inside it included.
+    settings : RunSettings
+        What the host reads from ``params``.
     seed : int
+        That of the settings; inside the run of another program, the other's.
     may_replace : bool
         Whether it is settled that the run may replace outputs of earlier runs.
     """
@@ -77,7 +78,8 @@ class RunContext:
         self.log = logging.getLogger(f"spindle.{program}")
         self.tables: list[Table] = []
         self.written: list[Path] = []
-        self.seed = _seed(params)
+        self.settings = RunSettings.of(program, params)
+        self.seed = self.settings.seed
         self.may_replace = False
         self._show_progress = show_progress
         self._cancelled = cancellation or threading.Event()
@@ -116,12 +118,37 @@ class RunContext:
         name = str(name)  # the value Auto of a parameter means the plugin that is called so
         return self.host.make(slot, name, self.params_of(slot, name) if params is None else params, self)
 
+    def chosen(self, scope: Params, leaf: str = "") -> Handle:
+        """Return the plugin that a scope of the parameters chooses, with the parameters that stand beside the choice.
+
+        Parameters
+        ----------
+        scope : Params
+            For example ``params.integration.background``.
+        leaf : str
+            Name of the parameter that chooses, where the scope has several.
+
+        Returns
+        -------
+        Handle
+            As of `algorithm`.
+
+        Raises
+        ------
+        ParameterError
+            If the value is None or several plugins, or the scope has no such parameter.
+        PluginError
+        """
+        found = chosen(scope, leaf)
+        if len(found) != 1:
+            raise ParameterError(
+                f"{type(scope).__qualname__}: {len(found)} plugins are chosen where one is needed; name one"
+            )
+        return self.host.make(found[0].slot, found[0].name, found[0].params, self)
+
     def params_of(self, slot: str, name: str) -> Params | None:
         """Return the parameters that the run's tree holds for a plugin, or None."""
-        for _, scope in scopes_of(self.params):
-            if scope.__dict__.get("_plugin") == (slot, name):
-                return scope
-        return None
+        return plugin_scope(self.params, slot, name)
 
     def run_program(
         self,
@@ -181,8 +208,8 @@ class RunContext:
     def executor(self) -> Executor:
         """The executor that ``mp.method`` and ``mp.nproc`` chose."""
         if self._executor is None:
-            method, nproc, params = _workers(self.params)
-            plugin = self.algorithm("executor", method, params) if nproc > 1 else None
+            chosen, nproc = self.settings.executor, self.settings.n_workers
+            plugin = self.algorithm(chosen.slot, chosen.name, chosen.params) if nproc > 1 else None
             self._executor = Executor(plugin, nproc, self._cancelled.is_set)
         return self._executor
 
@@ -264,24 +291,3 @@ def _of_another_process(packed: bytes) -> RunContext:
     context._executor = Executor()
     atexit.register(context.close)
     return context
-
-
-def _seed(params: Params) -> int:
-    for entry in walk(params):
-        if entry.path == "run.seed":
-            return int(entry.value)
-    return DEFAULT_SEED
-
-
-def _workers(params: Params) -> tuple[str, int, Params | None]:
-    """Return the executor's name, the number of workers and the executor's parameters."""
-    scopes = [("", params), *scopes_of(params)]
-    for path, scope in scopes:
-        if path == "mp" or path.endswith(".mp"):
-            nproc = getattr(scope, "nproc", None)
-            method = getattr(scope, "method", None)
-            count = int(nproc) if isinstance(nproc, int) else available_cores()
-            name = method if isinstance(method, str) and method != "none" else "threads"
-            own = next((s for s in scope._attached.values() if s._plugin == ("executor", name)), None)
-            return name, count, own
-    return "threads", available_cores(), None

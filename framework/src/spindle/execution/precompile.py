@@ -82,13 +82,13 @@ def compile_package(package: str) -> tuple[int, int]:
 
 def packages_of(params: Params) -> list[str]:
     """Return the packages of all plugins in a parameter tree, those of later programs first, then their libraries and the host."""
-    from spindle.params.tree import scopes_of
+    from spindle.params.tree import plugin_of, scopes_of
     from spindle.plugins import registry
 
     found: dict[str, None] = {}
     for _, scope in scopes_of(params):
-        chosen = scope.__dict__.get("_plugin")
-        if chosen and all(chosen):
+        chosen = plugin_of(scope)
+        if chosen is not None:
             found.setdefault(registry().find(*chosen).target.partition(":")[0].partition(".")[0])
     plugins = [*reversed(found)]
     specs = [find_spec(name) for name in plugins]

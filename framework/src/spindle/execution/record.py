@@ -18,7 +18,7 @@ from typing import Any
 
 from spindle import __version__
 from spindle.errors import FileFormatError, HeaderError
-from spindle.params import Auto, Params, to_dict, walk
+from spindle.params import Params, to_dict, walk
 from spindle.plugins.discovery import HOST
 from spindle.regular import open_regular, read_regular, unreadable
 
@@ -37,22 +37,6 @@ _CONTENT = (
 )
 HEAD_BYTES = 65536
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "gemmi", "pluggy", "traitlets", "msgpack", "h5py")
-
-
-def record_file(name: str, params: Params) -> Path | None:
-    """Return where the run record goes: ``run.record``, by default beside the log or in the current folder."""
-    from .outputs import log_path
-
-    value: Any = Auto
-    for entry in walk(params):
-        if entry.path == "run.record":
-            value = entry.value
-    if value is None:
-        return None
-    if value is not Auto:
-        return Path(value)
-    log = log_path(name, params)
-    return (log.parent if log else Path()) / f"spindle.{name}.json"
 
 
 def file_entry(path: Path, whole: bool = True) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from spindle.contracts import ProgramResult
 from spindle.errors import FileFormatError
 from spindle.params import Assignment, HostParams, Params
 from spindle.params.resolve import build
-from spindle.params.tree import scopes_of, walk
 from spindle.plugins.host import PluginHost
 
 from .compile_cache import prepare_compile_cache
 from .context import RunContext
+from .settings import RunSettings
 from .steps import execute, make_inputs
 
 if TYPE_CHECKING:
@@ -29,23 +29,14 @@ def effective_params(name: str, assignments: Iterable[Assignment], host: PluginH
     return build(program.Params or Params, assignments, host.load, HostParams)
 
 
-def make_host(params: Params | None = None) -> PluginHost:
-    """Return a plugin host; with ``params``, one that holds the observers they name."""
+def make_host(settings: RunSettings | None = None) -> PluginHost:
+    """Return a plugin host; with ``settings``, one that holds the observers they name."""
     host = PluginHost()
-    if params is not None:
-        for entry in walk(params):
-            if entry.path == "run.observers" and entry.value:
-                for name in entry.value:
-                    host.observe(name, _observer(host, name, params))
+    for observer in settings.observers if settings is not None else ():
+        plugin: Any = host.load(observer.slot, observer.name, "run.observers")
+        own = build(plugin.Params) if observer.params is None and plugin.Params else observer.params
+        host.observe(observer.name, plugin.from_params(own, None))
     return host
-
-
-def _observer(host: PluginHost, name: str, params: Params) -> Any:
-    plugin: Any = host.load("observer", name, "run.observers")
-    own = next((s for _, s in scopes_of(params) if s.__dict__.get("_plugin") == ("observer", name)), None)
-    if own is None and plugin.Params:
-        own = build(plugin.Params)
-    return plugin.from_params(own, None)
 
 
 def run(
@@ -78,7 +69,7 @@ def run(
     tree = effective_params(program, assignments, PluginHost())
     from .door import check_reflections  # imports numba: not before the compile cache is prepared
 
-    context = RunContext(program, tree, make_host(tree))
+    context = RunContext(program, tree, make_host(RunSettings.of(program, tree)))
     inputs = make_inputs(experiments, reflections, files)
     if experiments is not None and not len(experiments):
         raise FileFormatError(f"{program}: there are no experiments; give at least one")

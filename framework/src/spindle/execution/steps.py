@@ -13,7 +13,7 @@ from spindle.contracts import ProgramInputs, ProgramResult
 from spindle.errors import FileFormatError, MissingColumn, UserError
 from spindle.params import Assignment, Params
 from spindle.params.resolve import Resolver, build
-from spindle.params.tree import scopes_of
+from spindle.params.tree import plugin_of, scopes_of
 from spindle.plugins.host import running
 
 from .record import file_entry, make_record, write_record
@@ -95,8 +95,9 @@ def run_nested(
         report_outputs(context.log, written, "")
     if record is not None:
         for _, scope in scopes_of(tree):
-            if scope.__dict__.get("_plugin", ("",))[0]:
-                used.add(scope.__dict__["_plugin"])
+            plugin = plugin_of(scope)
+            if plugin is not None:
+                used.add(plugin)
         plugins = parent.host.used(used | {("program", name)})
         seconds = time.perf_counter() - start
         entries = [file_entry(p, p.suffix in (".expt", ".refl")) for p in record.inputs]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from .chosen import Chosen, chosen, plugin_scope
 from .host import HostParams, Multiprocessing, UnrecordedParams
 from .leaves import Auto, AutoType, Bool, Float, FolderParam, Int, Leaf, PathParam, Str
 from .resolve import build, make
 from .short_names import ShortName
 from .structured import Choice, Floats, Ints, Plugin, SpaceGroup, Strings, UnitCell
 from .text import Assignment, parse_phil, read_parameter_file
-from .tree import Entry, Params, ScopeOf, find_scope, to_dict, walk
+from .tree import Entry, Params, ScopeOf, fields_of, find_scope, plugin_of, scopes_of, to_dict, walk
 
 __all__ = [
     "Assignment",
@@ -16,6 +17,7 @@ __all__ = [
     "AutoType",
     "Bool",
     "Choice",
+    "Chosen",
     "Entry",
     "Float",
     "Floats",
@@ -36,10 +38,15 @@ __all__ = [
     "UnitCell",
     "UnrecordedParams",
     "build",
+    "chosen",
+    "fields_of",
     "find_scope",
     "make",
     "parse_phil",
+    "plugin_of",
+    "plugin_scope",
     "read_parameter_file",
+    "scopes_of",
     "to_dict",
     "walk",
 ]

@@ -19,7 +19,7 @@ from .multiple_scopes import MultipleScopes
 from .short_names import short_names_of, spell_out
 from .structured import Plugin
 from .text import Assignment, block_numbers
-from .tree import Entry, Params, ScopeOf, assign, attach, fields_of, find_scope, public_name, scopes_of, walk
+from .tree import Entry, Params, ScopeOf, assign, attach, fields_of, find_scope, plugin_of, public_name, scopes_of, walk
 
 P = TypeVar("P", bound=Params)
 Loader = Callable[[str, str, str], type]
@@ -67,7 +67,7 @@ def make(cls: type[Params], /, **values: Any) -> Params:
     return build(cls, [Assignment(k.replace("__", "."), v, "call") for k, v in values.items()])
 
 
-def changed(tree: P, values: Mapping[str, Any]) -> P:
+def changed(tree: P, values: Mapping[str, Any], source: str = "call") -> P:
     """Return a copy of a tree with other values; see `Params.changed`."""
     resolver = Resolver.on(tree)
     assignments = []
@@ -82,7 +82,7 @@ def changed(tree: P, values: Mapping[str, Any]) -> P:
         elif owner is not None and isinstance(value, Params):
             assign(owner, name, copy.deepcopy(value))
         else:
-            assignments.append(Assignment(key, value, "call"))
+            assignments.append(Assignment(key, value, source))
     entries = {e.path: e for e in walk(resolver.root)}
     if all(a.key in entries and not isinstance(entries[a.key].leaf, Plugin) for a in assignments):
         for given in assignments:  # nothing to resolve
@@ -194,9 +194,9 @@ class Resolver:
             elif isinstance(field, Plugin):
                 chosen = field.chosen(getattr(scope, name))
                 for old, inner in list(scope._attached.items()):
-                    if inner._plugin[0] == field.slot and inner._plugin not in wanted:
+                    if (plugin_of(inner) or ("",))[0] == field.slot and plugin_of(inner) not in wanted:
                         del scope._attached[old], scope._scopes[old], scope.__dict__[old]
-                have = {inner._plugin for inner in scope._attached.values()}
+                have = {plugin_of(inner) for inner in scope._attached.values()}
                 for plugin_name in chosen:
                     if (field.slot, plugin_name) not in have:
                         changed = (
@@ -214,7 +214,7 @@ class Resolver:
         params.__dict__["_plugin"] = (slot, plugin_name)
         scope = name or getattr(plugin, "scope", None) or plugin_name
         if scope in owner._attached:
-            other = owner._attached[scope]._plugin[1]
+            other = (plugin_of(owner._attached[scope]) or ("", scope))[1]
             raise ParameterError(
                 f"{parameter}: the {slot} {plugin_name!r} and {other!r} have parameters of the same names"
             )
@@ -419,7 +419,6 @@ def _add_missing(root: Params, host: Params) -> None:
         ):
             continue
         scope = getattr(host, name)
-        scope.__dict__["_plugin"] = ("", "")
         attach(root, name, scope)
 
 

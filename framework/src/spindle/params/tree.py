@@ -82,12 +82,14 @@ class Params(traitlets.HasTraits):
             )
         super().__setattr__(name, value)
 
-    def changed(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
+    def changed(self, values: Mapping[str, Any] | None = None, source: str = "call", /, **more: Any) -> Self:
         """Return a copy with other values, checked like any others.
 
         Parameters
         ----------
         values : mapping of dotted name to object, optional
+        source : str
+            Who gave them, for messages.
         **more
             The same by keyword, with two underscores for a dot: ``refinery__max_iterations=4``. A `Params`
             takes the place of a scope, a list of `Params` or mappings that of a scope which may be repeated.
@@ -103,7 +105,7 @@ class Params(traitlets.HasTraits):
         """
         from .resolve import changed  # which resolves names in trees, and imports this module
 
-        return changed(self, {**(values or {}), **{k.replace("__", "."): v for k, v in more.items()}})
+        return changed(self, {**(values or {}), **{k.replace("__", "."): v for k, v in more.items()}}, source)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -183,6 +185,11 @@ def _suggest(owner: Params, name: str) -> str:
     known = [*fields_of(type(owner)), *owner.__dict__.get("_scopes", {})]
     close = difflib.get_close_matches(name, known, 3)
     return "; did you mean " + " or ".join(close) + "?" if close else ""
+
+
+def plugin_of(scope: Params) -> tuple[str, str] | None:
+    """Return slot and name of the plugin whose parameters a scope holds; None for a scope of the tree around it."""
+    return scope.__dict__.get("_plugin")
 
 
 def public_name(attribute: str) -> str:
@@ -305,7 +312,7 @@ def _walk(params: Params, prefix: str, level: int, templates: bool, unavailable:
             yield Entry(path, params, name, field, shown, why)
             if isinstance(field, Plugin):
                 for chosen, scope in list(attached.items()):
-                    if getattr(scope, "_plugin", ("",))[0] == field.slot:
+                    if (plugin_of(scope) or ("",))[0] == field.slot:
                         del attached[chosen]
                         yield from _walk(scope, f"{prefix}{chosen}.", level, templates, unavailable)
         elif isinstance(field, type):
@@ -368,6 +375,7 @@ __all__ = [
     "attach",
     "fields_of",
     "find_scope",
+    "plugin_of",
     "scopes_of",
     "to_dict",
     "walk",

@@ -42,7 +42,7 @@ class Refinement:
             reflections__reflections_per_degree=CANDIDATE_DENSITY,
             reflections__outlier__separate_blocks=False,
         )
-        self.refiner = context.algorithm("refiner", params.algorithm)
+        self.refiner = context.chosen(params)
 
     def refine(self, experiments: Experiments, reflections: ReflectionTable) -> RefinementResult:
         """One static refinement."""

@@ -79,7 +79,7 @@ class _Run:
         self.centroid = context.algorithm("centroid", spotfinder.centroid.algorithm)
         fraction = spotfinder.filter.max_strong_pixel_fraction
         self.search = ImageSearch(
-            context.algorithm("threshold", spotfinder.threshold.algorithm),
+            context.chosen(spotfinder.threshold),
             spotfinder.region_of_interest,
             1.0 if fraction is None else fraction,
             params.maximum_trusted_value,

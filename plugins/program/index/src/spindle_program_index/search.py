@@ -108,7 +108,7 @@ class LatticeSearch:
         self, sweeps: Experiments, table: ReflectionTable, free: np.ndarray
     ) -> tuple[Iterable[np.ndarray], float]:
         """Candidate cells by the chosen method, most trustworthy first, and the resolution of the spots it took."""
-        method = self.context.algorithm("indexing", self.params.method)
+        method = self.context.chosen(self.params, "method")
         if not method.implements("find_crystals"):
             found = self.basis_vectors(method, table["rlp"][free])
             combinations = self.params.basis_vector_combinations.max_combinations
@@ -119,7 +119,7 @@ class LatticeSearch:
 
     def vectors(self, sweeps: Experiments, table: ReflectionTable) -> np.ndarray:
         """(m, 3) float64, angstrom: lattice vectors by the chosen method, from all spots."""
-        method = self.context.algorithm("indexing", self.params.method)
+        method = self.context.chosen(self.params, "method")
         if not method.implements("find_crystals"):
             return self.basis_vectors(method, table["rlp"]).vectors
         found = list(bases_of(self.crystals(method, sweeps, table, np.ones(len(table), np.bool_))))

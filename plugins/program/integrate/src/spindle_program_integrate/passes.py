@@ -74,8 +74,8 @@ class Integrator:
         table["flags"] = table["flags"].copy()
         self.table = table
         self.geometry = ReflectionTable({n: table[n] for n in GEOMETRY})
-        self.background = context.algorithm("background", params.integration.background.algorithm)
-        self.centroid = context.algorithm("centroid", params.integration.centroid.algorithm)
+        self.background = context.chosen(params.integration.background)
+        self.centroid = context.chosen(params.integration.centroid)
         self.fitter: Any = None
         self.tables: list[Any] = []
 

@@ -53,7 +53,7 @@ class Integrate(Program):
             reference = reference.select(reference.has_flags(Flag.PREDICTED))
             self._check_distance(reference)
 
-        profile = context.algorithm("profile", params.profile.algorithm)
+        profile = context.chosen(params.profile)
         predicted = self._predict(experiments, profile, params, log)
         partner = None
         if reference is not None:

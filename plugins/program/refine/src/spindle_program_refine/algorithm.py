@@ -100,7 +100,7 @@ class Refine(Program):
                 "False or Auto"
             )
         _refuse_without_effect(params, scans)
-        refiner = context.algorithm("refiner", settings.algorithm)
+        refiner = context.chosen(settings)
         results: list[RefinementResult] = []
         _warn_of_few_indexed(table, context.log)
         watch = GeometryWatch(experiments)

@@ -10,17 +10,16 @@ import numpy as np
 
 from spindle.contracts.scaling import DatasetInfo, ScalingModel
 from spindle.models import Experiments
-from spindle.params import Auto, Params
+from spindle.params import Auto, Params, plugin_scope
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import ImageRange
 
 from .data import Filtered, Observations, apply_filters, collect, resolution_column, scaling_observations
-from .params import plugin_params
 from .rounds import Scaler, model_dictionary
 
 if TYPE_CHECKING:
-    from spindle.execution.context import RunContext
+    from spindle.execution import RunContext
 
 #: Scans narrower than this get one scale per data set.
 NARROW_SCAN_DEG = 1.0
@@ -103,9 +102,7 @@ def build_model(
     if existing is not None and existing.get("__id__") != name:
         context.log.info("data set %d: the earlier %s model is replaced", k, existing.get("__id__"))
         existing = None
-    model: ScalingModel = context.algorithm(
-        "scaling", name, plugin_params(params, "scaling", name)
-    ).build_scaling_model(
+    model: ScalingModel = context.algorithm("scaling", name, plugin_scope(params, "scaling", name)).build_scaling_model(
         experiment=experiment,
         observations=scaling_observations(experiment, table, rows, d[rows]),
         existing=existing,

@@ -17,7 +17,6 @@ from spindle.params import (
     Strings,
     UnitCell,
 )
-from spindle.params.tree import scopes_of
 
 _TOGETHER = "all data sets are scaled together"
 _NO_TARGET = "scaling against a target is not implemented"
@@ -239,8 +238,3 @@ class ScaleParams(Params):
 
         use_datasets = Ints(None, help="Only these experiments, counted from 0.", level=2)
         exclude_datasets = Ints(None, help="Not these experiments, counted from 0.", level=2)
-
-
-def plugin_params(params: Params, slot: str, name: str) -> Params | None:
-    """The parameters of a chosen plugin in a tree of the scale program."""
-    return next((scope for _, scope in scopes_of(params) if scope.__dict__.get("_plugin") == (slot, name)), None)

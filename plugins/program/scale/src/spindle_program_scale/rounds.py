@@ -9,19 +9,18 @@ import numpy as np
 
 from spindle.contracts.error_model import ErrorModelFit, ErrorModelObservations
 from spindle.contracts.scaling import ScalingModel
-from spindle.params import Params
+from spindle.params import Params, plugin_scope
 from spindle.report import Table
 
 from . import combine
 from .data import Observations
 from .kernels import quadratic_forms, reject_outliers
 from .layout import Layout
-from .params import plugin_params
 from .select import choose_groups, free_groups, normalised_intensities, preselect
 from .solver import FitData, ScaleFit, fit_scales, fit_scales_lbfgs
 
 if TYPE_CHECKING:
-    from spindle.execution.context import RunContext
+    from spindle.execution import RunContext
 
 #: Before scales are known, equivalents may differ by this fraction.
 UNSCALED_SPREAD = 0.15
@@ -66,7 +65,7 @@ class Scaler:
         self.parameters = self.layout.start.copy()
         name = params.weighting.error_model.error_model
         chosen = name or "basic"
-        self.error_plugin = context.algorithm("error_model", chosen, plugin_params(params, "error_model", chosen))
+        self.error_plugin = context.algorithm("error_model", chosen, plugin_scope(params, "error_model", chosen))
         self.use_error_model = name is not None
         self.error_groups = _error_groups(obs.n_sets, params)
         self.errors: list[ErrorModelFit] = [self.error_plugin.default_error_model() for _ in self.error_groups]

@@ -10,8 +10,7 @@ import numpy as np
 
 from spindle.errors import ParameterError
 from spindle.models import Experiments
-from spindle.params import Assignment, Params
-from spindle.params.resolve import Resolver
+from spindle.params import Params
 from spindle.report import Table
 from spindle.table import ReflectionTable
 from spindle_lib_image_ranges import ImageRange
@@ -47,9 +46,7 @@ def cross_validate(
     for value in values:
         tree = params
         if value is not None:
-            tree = Resolver.on(params).build(
-                [Assignment(options.parameter, value, "cross_validation.parameter_values")]
-            )
+            tree = params.changed({options.parameter: value}, "cross_validation.parameter_values")
         folds = np.array(
             [
                 _agreement(scale_once(experiments, table, tree, context, exclusions, free_offset=k))

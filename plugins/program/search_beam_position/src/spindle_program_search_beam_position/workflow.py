@@ -110,13 +110,12 @@ def _methods(params: Any, context: Any) -> tuple[Any, Any] | None:
         If the methods do not go together.
     """
     scope = params.projection
-    main = context.algorithm("beam_position", params.method)
+    main = context.chosen(params, "method")
     by_spots = main.implements("find_detector_shift")
     if by_spots and not (scope.method_x or scope.method_y):
         return None
     chosen = [
-        main if name is None else context.algorithm("beam_position", name, getattr(scope, name))
-        for name in (scope.method_x, scope.method_y)
+        main if getattr(scope, leaf) is None else context.chosen(scope, leaf) for leaf in ("method_x", "method_y")
     ]
     for axis, plugin in zip("xy", chosen, strict=True):
         if not plugin.implements("find_centre"):
@@ -155,7 +154,7 @@ def _by_spots(
     spots = table.select(number[table["imageset_id"]] >= 0)
     spots["imageset_id"] = number[spots["imageset_id"]]
     spots = add_observed_geometry(own, strong_spots(spots, params.image_range), "imageset_id")
-    method = context.algorithm("beam_position", params.method)
+    method = context.chosen(params, "method")
     rng = np.random.default_rng(params.seed)
     result: DetectorShift = method.find_detector_shift(sweeps=own, spots=spots, executor=executor, rng=rng)
     for note in result.notes:
