@@ -76,7 +76,7 @@ class _Run:
         self.images_given = images_given
         spotfinder = params.spotfinder
         self.jobs: list[Job] = make_jobs(experiments, params)
-        self.centroid = context.algorithm("centroid", spotfinder.centroid.algorithm)
+        self.centroid = context.chosen(spotfinder.centroid)
         fraction = spotfinder.filter.max_strong_pixel_fraction
         self.search = ImageSearch(
             context.chosen(spotfinder.threshold),

@@ -8,7 +8,6 @@ import numpy as np
 
 from spindle.contracts.absorption import AbsorptionFactors
 from spindle.models import Experiments
-from spindle.params import find_scope
 from spindle.table import ReflectionTable
 
 #: What a correction is told of reflections.
@@ -39,7 +38,7 @@ def correct_absorption(
         return table
     total = AbsorptionFactors(np.ones(len(table)), np.zeros(len(table)))
     for scope in scopes:
-        plugin = context.algorithm("absorption", scope.algorithm, find_scope(scope, scope.algorithm))
+        plugin = context.chosen(scope)
         seen = ReflectionTable({name: table[name] for name in NEEDED})
         factor, sigma = np.ones(len(table)), np.zeros(len(table))
         for i, rows in seen.rows_by_experiment().items():
