@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from damage import write_open_mask
 
 CPU_SECONDS = 120
 MODES = ("kill", "fails", "full", "memory")
@@ -218,11 +219,7 @@ def prepare(program: str, source: Path, folder: Path) -> list[str]:
     for name in words[1:]:
         if (source / name).is_file():
             shutil.copy(source / name, folder / name)
-    from spindle.files import read_experiments
-
-    detector = read_experiments(source / "imported.expt")[0].detector
-    masks = {f"panel_{i}": np.ones(panel.image_size[::-1], bool) for i, panel in enumerate(detector)}
-    np.savez(folder / "mask.npz", **masks)
+    write_open_mask(source / "imported.expt", folder / "mask.npz")
     return words
 
 
