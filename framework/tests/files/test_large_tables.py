@@ -12,6 +12,7 @@ import threading
 import numpy as np
 import pytest
 
+from spindle.contracts.checking import read_only
 from spindle.errors import FileFormatError
 from spindle.files import read_reflections, source, write_reflections
 from spindle.table import SCHEMA, ReflectionTable, Shoeboxes
@@ -98,6 +99,21 @@ def test_views_share_columns_and_selections_of_changed_columns_see_the_change(pa
     assert table["d"] is view["d"] and table.select([3])["d"][0] == 7.0
     frozen = read_reflections(path).changed(lambda values: values[:2] if isinstance(values, np.ndarray) else values)
     assert len(frozen["d"]) == 2
+
+
+def test_plugins_look_and_select_without_keeping(path):
+    """They get tables whose columns cannot be written; what they select can be, and is what it was when it was selected."""
+    table, truth = read_reflections(path), a_table()
+    locked = read_only(table)
+    part = locked.select(np.arange(N) > 3)
+    assert same(locked.peek("d"), truth["d"]) and same(np.concatenate(list(locked.blocks("zeta", 7))), truth["zeta"])
+    assert not in_memory(table) - {"text"} and not in_memory(part) - {"text"}
+    assert same(part["shoebox"], truth["shoebox"].select(np.arange(4, N)))
+    part["d"][:] = 5.0
+    assert not locked["d"].flags.writeable and same(locked["d"], truth["d"])
+    table["d"][:] = -1.0
+    assert (locked["d"] == -1).all() and (locked.peek("d") == -1).all() and (locked.select([3])["d"] == -1).all()
+    assert same(part["zeta"], truth["zeta"][4:]) and part["zeta"].flags.writeable
 
 
 def test_a_table_is_joined_copied_and_sent_elsewhere(path):

@@ -108,10 +108,24 @@ class Changed(Deferred):
         self.column, self.change = column, change
 
     def read(self, start: int, stop: int) -> Any:
-        """Rows of the changed column; all of them are taken from the column, which then stays in memory."""
-        if (start, stop) == (0, len(self)):
-            return self.change(self.column.value())
-        return self.change(self.column.read(start, stop))
+        """Rows of the changed column, of memory that they share with the column when that is in memory."""
+        held = self.column.held
+        if held is None:
+            return self.change(self.column.read(start, stop))
+        return self.change(held[start:stop] if isinstance(held, np.ndarray) else held.part(start, stop))
+
+    def value(self) -> Any:
+        """The changed column; the column itself then stays in memory."""
+        with self._lock:
+            if self._held is None:
+                self._held = self.change(self.column.value())
+            return self._held
+
+    def gather(self, rows: np.ndarray) -> Any:
+        """Some rows in memory of their own: a change such as a lock on writing holds for the column, not for copies of it."""
+        first, last = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 0)
+        values = self.read(first, last)
+        return values[rows - first] if isinstance(values, np.ndarray) else values.select(rows - first)
 
 
 def selected(columns: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
@@ -124,9 +138,14 @@ def selected(columns: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
     """
     close = bool(len(rows)) and int(rows.max()) - int(rows.min()) < SPREAD * len(rows) and int(rows.min()) >= 0
     composed: dict[int, np.ndarray] = {}
+
+    def in_use(values: Deferred) -> bool:
+        """Whether the column under a changed one is in memory, where it may have been written to."""
+        return isinstance(values, Changed) and values.column.held is not None
+
     found: dict[str, Any] = {}
     for name, values in columns.items():
-        if isinstance(values, Deferred) and values.held is None and close and not isinstance(values, Changed):
+        if isinstance(values, Deferred) and values.held is None and close and not in_use(values):
             if isinstance(values, Selected):
                 inner = composed.setdefault(id(values.rows), values.rows[rows])
                 found[name] = Selected(values.column, inner)

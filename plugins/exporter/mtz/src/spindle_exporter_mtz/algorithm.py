@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from .writing import write_mtz
 if TYPE_CHECKING:
     import gemmi
 
+Column = np.ndarray | Callable[[], np.ndarray]
 WAVELENGTH_TOLERANCE = 1e-4
 SORT_ORDER = [1, 2, 3, 4, 5]
 
@@ -118,36 +120,34 @@ class MtzExporter(Algorithm):
         mtz.set_cell_for_all(gemmi.UnitCell(*cell))
         dataset_of = self._datasets(mtz, experiments, cell)
         table = data.table
-        z = table["xyzcal.px"][:, 2]
-        which = table["id"].astype(np.int64)
+        n = len(table)
+        peek = table.peek  # columns of a large file are looked at one by one and not kept
+        z = peek("xyzcal.px")[:, 2]
+        which = table["id"]
         first = np.array([e.scan.array_range[0] if e.scan is not None else i for i, e in enumerate(experiments)])
         last = np.array([e.scan.array_range[1] - 1 if e.scan is not None else i for i, e in enumerate(experiments)])
         image = np.clip(np.floor(z), first[which], last[which]) + 1
         batch = image + np.array(offsets)[which]
-        angle = np.rad2deg(table["xyzcal.mm"][:, 2])
-        hkl, isym = asu_indices(table["miller_index"], space_group)
-        columns: list[tuple[str, str, np.ndarray]] = [("M/ISYM", "Y", isym), ("BATCH", "B", batch)]
+        hkl, isym = asu_indices(peek("miller_index"), space_group)
+        columns: list[tuple[str, str, Column]] = [("M/ISYM", "Y", isym), ("BATCH", "B", batch.astype(np.int32))]
         if data.kind == "profile+sum":
             columns += _pair(data, "prf", "IPR") + _pair(data, "sum", "I")
         else:
             columns += _pair(data, data.best, "I")
         if data.kind == "scale":
-            g = table["inverse_scale_factor"]
-            g_variance = table.get("inverse_scale_factor_variance", np.zeros(len(table)))
-            columns += [("SCALEUSED", "R", g), ("SIGSCALEUSED", "R", np.sqrt(np.maximum(g_variance, 0.0)))]
+            g_variance = "inverse_scale_factor_variance"
+            columns += [("SCALEUSED", "R", lambda: peek("inverse_scale_factor"))]
+            columns += [("SIGSCALEUSED", "R", lambda: _sigma(peek(g_variance)) if g_variance in table else np.zeros(n))]
         if "background.sum.value" in table:
-            columns += [("BG", "R", table["background.sum.value"])]
-            columns += [("SIGBG", "R", np.sqrt(np.maximum(table["background.sum.variance"], 0.0)))]
-        columns.append(("FRACTIONCALC", "R", table.get("partiality", np.ones(len(table)))))
-        place = np.empty((len(table), 2))
-        panel = table.get("panel", np.zeros(len(table), dtype=np.int64))
-        for i, one in enumerate(flat):
-            rows = which == i
-            place[rows] = one.positions(panel[rows], table["xyzcal.px"][rows, :2])
-        columns += [("XDET", "R", place[:, 0]), ("YDET", "R", place[:, 1]), ("ROT", "R", angle)]
+            columns += [("BG", "R", lambda: peek("background.sum.value"))]
+            columns += [("SIGBG", "R", lambda: _sigma(peek("background.sum.variance")))]
+        columns.append(("FRACTIONCALC", "R", lambda: peek("partiality") if "partiality" in table else np.ones(n)))
+        place = _flat_positions(table, flat)
+        columns += [("XDET", "R", place[:, 0]), ("YDET", "R", place[:, 1])]
+        columns.append(("ROT", "R", lambda: np.rad2deg(peek("xyzcal.mm")[:, 2])))
         if "lp" in table:
-            columns.append(("LP", "R", table["lp"]))
-        columns.append(("QE", "R", table.get("qe", np.ones(len(table)))))
+            columns.append(("LP", "R", lambda: peek("lp")))
+        columns.append(("QE", "R", lambda: peek("qe") if "qe" in table else np.ones(n)))
         _fill(mtz, hkl, [(label, kind, values, mtz.datasets[0].id) for label, kind, values in columns], unmerged=True)
         mtz.sort_order = SORT_ORDER
         batches = []
@@ -210,8 +210,22 @@ class MtzExporter(Algorithm):
         return Export(files={path: lambda file: write_mtz(mtz, file)}, messages=messages, tables=[column_table(mtz)])
 
 
-def _pair(data: Intensities, kind: str, label: str) -> list[tuple[str, str, np.ndarray]]:
-    return [(label, "J", data.values[kind]), (f"SIG{label}", "Q", np.sqrt(data.variances[kind]))]
+def _pair(data: Intensities, kind: str, label: str) -> list[tuple[str, str, Column]]:
+    return [(label, "J", data.values[kind]), (f"SIG{label}", "Q", lambda: np.sqrt(data.variances[kind]))]
+
+
+def _sigma(variance: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(variance, 0.0))
+
+
+def _flat_positions(table: ReflectionTable, flat: list[FlatDetector]) -> np.ndarray:
+    """(n, 2) float32: calculated positions on the flat detector of each experiment, in pixels."""
+    place = np.empty((len(table), 2), dtype=np.float32)
+    pixels = table.peek("xyzcal.px")
+    panel = table.peek("panel") if "panel" in table else np.zeros(len(table), dtype=np.int64)
+    for i, rows in table.rows_by_experiment().items():
+        place[rows] = flat[i].positions(panel[rows], pixels[rows, :2])
+    return place
 
 
 def _with_resolution(table: ReflectionTable, cell: np.ndarray) -> ReflectionTable:
@@ -223,8 +237,8 @@ def _with_resolution(table: ReflectionTable, cell: np.ndarray) -> ReflectionTabl
     return result
 
 
-def _fill(mtz: gemmi.Mtz, hkl: np.ndarray, columns: list[tuple[str, str, np.ndarray, int]], unmerged: bool) -> None:
-    """Add H, K, L and the columns, sorted by H, K, L (and M/ISYM, BATCH)."""
+def _fill(mtz: gemmi.Mtz, hkl: np.ndarray, columns: Sequence[tuple[str, str, Column, int]], unmerged: bool) -> None:
+    """Add H, K, L and the columns, sorted by H, K, L (and M/ISYM, BATCH, the first two columns)."""
     dataset = mtz.datasets[0].id
     for label in "HKL":
         mtz.add_column(label, "H", dataset_id=dataset, expand_data=False)
@@ -232,14 +246,19 @@ def _fill(mtz: gemmi.Mtz, hkl: np.ndarray, columns: list[tuple[str, str, np.ndar
         mtz.add_column(label, kind, dataset_id=owner, expand_data=False)
     keys = [hkl[:, 2], hkl[:, 1], hkl[:, 0]]
     if unmerged:
-        keys = [columns[1][2], columns[0][2], *keys]
+        keys = [_values_of(columns[1][2]), _values_of(columns[0][2]), *keys]
     order = np.lexsort(keys)
-    data = np.empty((len(hkl), 3 + len(columns)), dtype=np.float32)
+    mtz.set_data(np.zeros((len(hkl), 3 + len(columns)), dtype=np.float32))
+    data = mtz.array
     data[:, :3] = hkl[order]
     for i, (_, _, values, _) in enumerate(columns):
-        data[:, 3 + i] = np.asarray(values)[order]
-    mtz.set_data(data)
+        data[:, 3 + i] = _values_of(values)[order]
     mtz.update_reso()
+
+
+def _values_of(column: Column) -> np.ndarray:
+    """The values of a column, made now when they are wanted only once."""
+    return np.asarray(column() if callable(column) else column)
 
 
 def _batch(number: int, floats: np.ndarray, ints: list[int]) -> gemmi.Mtz.Batch:

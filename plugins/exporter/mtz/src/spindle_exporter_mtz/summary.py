@@ -32,13 +32,13 @@ def header_lines(mtz: gemmi.Mtz) -> list[str]:
 
 def batch_table(experiments: Experiments, offsets: list[int], mtz: gemmi.Mtz) -> Table:
     """Which batches belong to which images; batch = image + offset."""
-    numbers = np.array(mtz.column_with_label("BATCH")).astype(np.int64)
+    numbers = np.sort(np.array(mtz.column_with_label("BATCH")).astype(np.int32))
     datasets = {b.number: b.dataset_id for b in mtz.batches}
     rows = []
     for i, experiment in enumerate(experiments):
         first, last = experiment.scan.image_range if experiment.scan is not None else (i + 1, i + 1)
         begin, end = first + offsets[i], last + offsets[i]
-        count = int(np.count_nonzero((numbers >= begin) & (numbers <= end)))
+        count = int(np.diff(np.searchsorted(numbers, [begin, end + 1]))[0])
         rows.append([i, f"{first}-{last}", f"{begin}-{end}", offsets[i], datasets[begin], count])
     headers = ["experiment", "images", "batches", "batch - image", "dataset", "observations"]
     return Table(f"Batches: {len(mtz.batches)}", headers, rows, "mtz_batches")
