@@ -30,6 +30,29 @@ def test_moments_equal_the_sums_over_all_counts(mu):
     assert variance == pytest.approx((psi**2 * p).sum() - (psi * p).sum() ** 2, rel=1e-9)
 
 
+@pytest.mark.parametrize("mu", [1.01e6, 3e7])
+def test_moments_of_large_means_are_those_of_the_sums(mu):
+    k = np.arange(np.floor(mu - 12 * np.sqrt(mu)), mu + 12 * np.sqrt(mu))
+    p = poisson.pmf(k, mu)
+    psi = np.clip((k - mu) / np.sqrt(mu), -C, C)
+    first, information, variance = huber_poisson_moments(mu, C)
+    assert first == pytest.approx((psi * p).sum(), abs=3e-8)
+    assert information == pytest.approx((psi * (k - mu) / mu * p).sum(), rel=2e-6)
+    assert variance == pytest.approx((psi**2 * p).sum() - (psi * p).sum() ** 2, rel=2e-6)
+
+
+@pytest.mark.parametrize("model", ["constant3d", "loglinear3d"])
+@pytest.mark.parametrize("level", [1e9, 1e30])
+def test_counts_beyond_any_detector_take_no_longer_than_others(model, level):
+    """With sums over all counts within reach of the mean this would not end."""
+    shoeboxes = flat_shoeboxes(4, mean=50.0, seed=5)
+    shoeboxes.data[:] *= level / 50.0
+    result = glm(model).estimate_background(shoeboxes=shoeboxes)
+    good = np.asarray(result.success)
+    assert np.isfinite(result.mean).all() and np.isfinite(result.background).all()
+    assert result.mean[good] == pytest.approx(level, rel=0.1)
+
+
 def test_constant_solves_the_robust_score_equation():
     shoeboxes = flat_shoeboxes(30, mean=1.0, seed=2)
     outliers = np.random.default_rng(0).random(len(shoeboxes.data)) < 0.03

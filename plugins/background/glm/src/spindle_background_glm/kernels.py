@@ -22,6 +22,7 @@ N_BINS = 4096  # counts below this go through a histogram
 TOLERANCE = 1e-3  # of the change of beta relative to beta
 MAX_ITERATIONS = 100
 MAX_ETA = 300.0
+LARGE_MEAN = 1e6  # from here on Poisson's distribution is the normal one with its skewness
 
 
 @numba.njit(nogil=True, cache=True)
@@ -47,8 +48,15 @@ def huber_poisson_moments(mu, c):
     Notes
     -----
     Between the clipping points the sums run over the counts themselves; beyond them sum_{k > j} (k - mu) p_k = mu p_j.
+    Their number grows as sqrt(mu). Above `LARGE_MEAN` the density of r is that of the normal distribution with the first
+    term of Edgeworth's series, (1 + (r^3 - 3 r) / (6 s)) exp(-r^2 / 2) / sqrt(2 pi), s^2 = mu; the next terms are of 1 / mu.
     """
     s = math.sqrt(mu)
+    if mu > LARGE_MEAN:
+        inside = math.erf(c / math.sqrt(2.0))
+        edge = math.exp(-0.5 * c * c) / math.sqrt(2.0 * math.pi)
+        e1 = -c * edge / (3.0 * s)
+        return e1, inside / s, inside - 2.0 * c * edge + c * c * (1.0 - inside) - e1 * e1
     j1 = math.floor(mu - c * s)
     j2 = math.floor(mu + c * s)
     k = max(j1 + 1, 0)
