@@ -12,7 +12,7 @@ import pytest
 from spindle.cli.arguments import kind_of
 from spindle.errors import UserError
 from spindle.execution.record import file_entry, read_record
-from spindle.files import read_experiments, read_reflections
+from spindle.files import maps, read_experiments, read_reflections
 from spindle.files.experiments import experiments_from_dict
 from spindle.files.maps import read_map, read_mask
 from spindle.models import Panel
@@ -65,6 +65,31 @@ def test_a_mask_that_promises_more_than_any_panel_is_refused_before_it_is_unpack
         file.create_dataset("panel_0", (1 << 20, 1 << 20), bool, chunks=(1 << 10, 1 << 10))
     with pytest.raises(UserError, match="values, no panel more than"):
         read_mask(tmp_path / "large.h5", [PANEL])
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_a_mask_of_many_arrays_is_refused_before_it_is_unpacked(tmp_path, suffix, monkeypatch):
+    arrays = {f"panel_{i}": np.zeros((1 << 10, 1 << 10), bool) for i in range(40)}
+    path = tmp_path / f"bomb{suffix}"
+    if suffix == ".npz":
+        np.savez_compressed(path, **arrays)
+    else:
+        with h5py.File(path, "w") as file:
+            for name, values in arrays.items():
+                file.create_dataset(name, data=values, compression="gzip")
+    assert path.stat().st_size < 500_000
+    with pytest.raises(UserError, match="far more than the detector"):
+        read_mask(path, [PANEL])
+    monkeypatch.setattr(maps, "MOST_PIXELS", 1 << 24)
+    with pytest.raises(UserError, match="more than 16777216 values"):
+        read_mask(path, None)
+
+
+def test_a_mask_whose_values_are_no_numbers_is_refused_before_it_is_unpacked(tmp_path):
+    np.savez_compressed(tmp_path / "bomb.npz", panel_0=np.zeros(1, "V50000000"))
+    assert (tmp_path / "bomb.npz").stat().st_size < 100_000
+    with pytest.raises(UserError, match="values of 50000000 bytes, no numbers"):
+        read_mask(tmp_path / "bomb.npz", [PANEL])
 
 
 @pytest.mark.parametrize("way", ["link", "soft link", "storage", "virtual"])

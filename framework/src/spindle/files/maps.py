@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["DIALS_SCRIPT", "MAPS", "is_map_file", "read_map", "read_mask", "write_map", "write_mask"]
 
 MOST_PIXELS = 1 << 28
+# A file that does not fit the detector is read, to say what is in it, unless it is so many times larger.
+MOST_TIMES = 16
+LARGEST_VALUE = 16  # bytes of the largest kind of number, a complex one
 MAPS = ("gain", "pedestal", "dx", "dy")
 
 # Converts between DIALS's pickles and our files; run by the Python of DIALS.
@@ -241,7 +244,8 @@ def _read(path: Path, what: str, detector: Iterable[Panel] | None) -> list[np.nd
     if not head.startswith((_ZIP_MAGIC, _HDF5_MAGIC)):
         raise FileFormatError(f"{path}: not a {what}: {_LAYOUT}")
     try:
-        named = (_read_hdf5 if head.startswith(_HDF5_MAGIC) else _read_npz)(path)
+        panels = None if detector is None else list(detector)
+        named = (_read_hdf5 if head.startswith(_HDF5_MAGIC) else _read_npz)(path, _most_pixels(panels))
     except FileFormatError:
         raise
     except Exception as error:  # numpy, zipfile and h5py each have errors of their own for damaged files
@@ -249,11 +253,11 @@ def _read(path: Path, what: str, detector: Iterable[Panel] | None) -> list[np.nd
     if all(_number(name) is not None for name in named):
         named = dict(sorted(named.items(), key=lambda item: _number(item[0]) or 0))
     found = [a.shape for a in named.values()]
-    if detector is None:
+    if panels is None:
         if not found or any(len(shape) != 2 for shape in found):
             raise FileFormatError(f"{path}: the {what} has {_listed(found)}, not (slow, fast) arrays; {_LAYOUT}")
         return list(named.values())
-    shapes = [(p.image_size[1], p.image_size[0]) for p in detector]
+    shapes = [(p.image_size[1], p.image_size[0]) for p in panels]
     if found != shapes:
         turned = " (the arrays seem to be transposed)" if found == [s[::-1] for s in shapes] else ""
         raise FileFormatError(
@@ -278,26 +282,25 @@ def _number(name: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def _read_npz(path: Path, most: int) -> dict[str, np.ndarray]:
     # np.load leaves a damaged file open that it opened itself.
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-        for name, size in _announced_npz(archive):
-            _check_size(path, name, size)
+        _check_sizes(path, _announced_npz(archive), most)
         return {name: np.asarray(archive[name]) for name in archive.files}
 
 
-def _announced_npz(archive: np.lib.npyio.NpzFile) -> Iterator[tuple[str, int]]:
-    """Names of the arrays of an archive and the number of values that their headers announce."""
+def _announced_npz(archive: np.lib.npyio.NpzFile) -> Iterator[tuple[str, int, int]]:
+    """Names of the arrays of an archive, how many values their headers announce, and the bytes of each value."""
     assert archive.zip is not None
     for member in archive.zip.infolist():
         with archive.zip.open(member) as stream:
             version = np.lib.format.read_magic(stream)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, _ = read(stream)
-        yield member.filename.removesuffix(".npy"), int(np.prod(shape, dtype=object))
+            shape, _, dtype = read(stream)
+        yield member.filename.removesuffix(".npy"), int(np.prod(shape, dtype=object)), dtype.itemsize
 
 
-def _read_hdf5(path: Path) -> dict[str, np.ndarray]:
+def _read_hdf5(path: Path, most: int) -> dict[str, np.ndarray]:
     import h5py
 
     with h5py.File(path, "r") as file:
@@ -307,14 +310,32 @@ def _read_hdf5(path: Path) -> dict[str, np.ndarray]:
                 raise FileFormatError(f"{path}: {name} is a link; write the array itself into this file")
             item = file[name]
             if isinstance(item, h5py.Dataset):
-                _check_size(path, name, item.size or 0)
                 if item.external or item.is_virtual:
                     raise FileFormatError(f"{path}: the values of {name} are in other files; write them into this one")
                 found[name] = item
+        announced = ((name, item.size or 0, item.dtype.itemsize) for name, item in found.items())
+        _check_sizes(path, announced, most)
         return {name: np.asarray(item[()]) for name, item in found.items()}
 
 
-def _check_size(path: Path, name: str, size: int) -> None:
-    """Raise FileFormatError for an array that is larger than any panel, before memory is taken for it."""
-    if size > MOST_PIXELS:
-        raise FileFormatError(f"{path}: the array {name} has {size} values, no panel more than {MOST_PIXELS}")
+def _most_pixels(panels: Sequence[Panel] | None) -> int:
+    """How many values a file may hold."""
+    if panels is None:
+        return MOST_PIXELS
+    pixels = sum(p.image_size[0] * p.image_size[1] for p in panels)
+    return min(MOST_TIMES * pixels, MOST_PIXELS)
+
+
+def _check_sizes(path: Path, announced: Iterable[tuple[str, int, int]], most: int) -> None:
+    """Raise FileFormatError for arrays that are larger than any panel or detector, before memory is taken for them."""
+    total = 0
+    for name, size, width in announced:
+        if size > MOST_PIXELS:
+            raise FileFormatError(f"{path}: the array {name} has {size} values, no panel more than {MOST_PIXELS}")
+        if width > LARGEST_VALUE:
+            raise FileFormatError(f"{path}: the array {name} has values of {width} bytes, no numbers")
+        total += size
+        if total > most:
+            raise FileFormatError(
+                f"{path}: the arrays have more than {most} values, far more than the detector; give the file that belongs to it"
+            )
