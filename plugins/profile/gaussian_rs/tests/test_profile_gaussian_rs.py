@@ -41,6 +41,18 @@ def test_bounding_boxes_are_those_of_dials(quartz, as_dials):
     assert np.count_nonzero(~whole) <= 100
 
 
+def test_frames_without_width_have_empty_boxes():
+    """Of a beam along the incident one, of a panel whose plane holds the sample: no division by zero."""
+    good = np.array([1e3, 0, 0, 0, 1e3, 0, 0.1, 0, 0, 0, 0.1, 0, -20, -20, 200.0])
+    no_width, no_plane = good.copy(), good.copy()
+    no_width[:6] = 0.0
+    no_plane[14] = 0.0
+    frames = np.stack([good, no_width, no_plane])
+    boxes = bounding_boxes(frames, np.full(3, 0.5), np.full(3, 4.2), 3.0, 3.0, np.zeros(3, np.int64), np.full(3, 9))
+    assert boxes[0, 0] < 200 < boxes[0, 1] and boxes[0, 2] < 200 < boxes[0, 3]
+    assert (boxes[1:, :4] == 0).all() and (boxes[:, 5] > boxes[:, 4]).all()
+
+
 def test_partiality_is_that_of_dials(quartz, as_dials):
     experiments, table = quartz
     partiality = as_dials.partiality(experiments, table, table["bbox"])

@@ -101,26 +101,29 @@ def bounding_boxes(frames, kz, z, half_b, half_m, first, last):
     Returns
     -------
     (n, 6) int32
-        x0, x1, y0, y1, z0, z1, half open. A box whose corner beams miss the panel plane is empty in x and y.
+        x0, x1, y0, y1, z0, z1, half open. A box whose corner beams miss the panel plane is empty in x and y, as
+        is that of a frame without widths.
     """
     n = frames.shape[0]
     out = np.zeros((n, 6), np.int32)
     for r in range(n):
         e = frames[r]
-        sigma_1 = 1.0 / math.sqrt(e[0] * e[0] + e[1] * e[1] + e[2] * e[2])
-        sigma_2 = 1.0 / math.sqrt(e[3] * e[3] + e[4] * e[4] + e[5] * e[5])
+        length_1 = math.sqrt(e[0] * e[0] + e[1] * e[1] + e[2] * e[2])
+        length_2 = math.sqrt(e[3] * e[3] + e[4] * e[4] + e[5] * e[5])
         # inverse of the matrix with columns f, s, o: rows are cross products over the determinant
         fx, fy, fz, sx, sy, sz, ox, oy, oz = e[6], e[7], e[8], e[9], e[10], e[11], e[12], e[13], e[14]
         r0x, r0y, r0z = sy * oz - sz * oy, sz * ox - sx * oz, sx * oy - sy * ox
         r1x, r1y, r1z = oy * fz - oz * fy, oz * fx - ox * fz, ox * fy - oy * fx
         r2x, r2y, r2z = fy * sz - fz * sy, fz * sx - fx * sz, fx * sy - fy * sx
         det = fx * r0x + fy * r0y + fz * r0z
+        bad = length_1 == 0.0 or length_2 == 0.0 or det == 0.0  # no width, or the panel's plane goes through the sample
+        sigma_1, sigma_2 = (0.0, 0.0) if bad else (1.0 / length_1, 1.0 / length_2)
         # e1 x e2 is the direction of the diffracted beam up to sign: (s1 x s0) x (s1 x (s1 x s0)) || s1
         nx = (e[1] * e[5] - e[2] * e[4]) * sigma_1 * sigma_2
         ny = (e[2] * e[3] - e[0] * e[5]) * sigma_1 * sigma_2
         nz = (e[0] * e[4] - e[1] * e[3]) * sigma_1 * sigma_2
         delta = half_b * half_b * (sigma_1 * sigma_1 + sigma_2 * sigma_2)
-        bad = delta >= 1.0
+        bad = bad or delta >= 1.0
         x_low, x_high, y_low, y_high = 1e18, -1e18, 1e18, -1e18
         if not bad:
             along = math.sqrt(1.0 - delta)
