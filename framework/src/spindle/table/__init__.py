@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .deferred import Deferred, Selected
 from .flags import BAD_FOR_REFINEMENT, BAD_FOR_SCALING, BAD_SHOEBOX, INTEGRATED, Flag, MaskCode
-from .reflections import ReflectionTable
+from .reflections import ReflectionTable, rows_by_value
 from .schema import SCHEMA, ColumnSpec
 from .shoeboxes import Shoeboxes
 
@@ -21,4 +21,5 @@ __all__ = [
     "ReflectionTable",
     "Selected",
     "Shoeboxes",
+    "rows_by_value",
 ]

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     import pandas
 
 
+def rows_by_value(values: np.ndarray) -> dict[int, np.ndarray]:
+    """Ascending rows of each whole number that occurs in (n,) values, the least number first; one sort for all."""
+    values = np.asarray(values)
+    order = np.argsort(values, kind="stable")
+    first = np.flatnonzero(np.diff(values[order])) + 1
+    return {int(values[rows[0]]): rows for rows in np.split(order, first) if len(rows)}
+
+
 class ReflectionTable:
     """Columns of equal length, with the identifiers of the experiments they belong to.
 
@@ -222,10 +230,7 @@ class ReflectionTable:
 
     def rows_by_experiment(self) -> dict[int, np.ndarray]:
         """Ascending rows of each `id` that occurs, negative ones left out; one sort, for a loop over many experiments."""
-        ids = np.asarray(self["id"])
-        order = np.argsort(ids, kind="stable")
-        first = np.flatnonzero(np.diff(ids[order], prepend=ids[order[:1]] - 1)) if len(ids) else order
-        return {int(ids[rows[0]]): rows for rows in np.split(order, first[1:]) if len(rows) and ids[rows[0]] >= 0}
+        return {i: rows for i, rows in rows_by_value(self["id"]).items() if i >= 0}
 
     def of_experiment(self, index: int) -> ReflectionTable:
         """The rows whose `id` is `index`."""

@@ -404,7 +404,7 @@ def test_significance_filter_cuts_at_the_first_weak_bin():
     table["intensity.sum.value"] = np.where(d > np.cbrt(1 / 0.055), 10.0, 0.5)
     table["intensity.sum.variance"] = np.ones(1000)
     params = Integrate.Params().significance_filter
-    keep, tables = significance(table, 1, params)
+    keep, tables = significance(table, params)
     assert d[keep].min() == pytest.approx(np.cbrt(1 / 0.055), rel=0.01)
     assert len(tables[0].rows) == 20
 

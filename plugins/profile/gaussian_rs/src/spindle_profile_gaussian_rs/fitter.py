@@ -10,6 +10,7 @@ import numpy as np
 
 from spindle.contracts.profile import ProfileFit, ProfileFitter
 from spindle.report import Table
+from spindle.table import rows_by_value
 
 from .geometry import SpotGeometry, growth
 from .learning import SPOT_COUNTS, Accumulate, Improve, Learned, Piece, next_profile
@@ -184,14 +185,13 @@ class PixelFitter(ReferenceFitter):
             np.concatenate([[0]] + [p.offsets[1:] + s for p, s in zip(parts, shift, strict=False)]).astype(np.int64),
             *(np.concatenate([getattr(p, n) for p in parts]) for n in ("data", "mask", "background")),
         )
-        for i in range(len(self.samplers)):
-            self._refine_widths(i, spots)
+        rows_of = rows_by_value(spots.experiment)
+        for i, mine in rows_of.items():
+            self._refine_widths(i, mine, spots)
         self.n_sub = self._sub_samples(spots.frames)
         accumulate = Accumulate(self.step, self.n_sub)
-        for i, sampler in enumerate(self.samplers):
-            mine = np.flatnonzero(spots.experiment == i)
-            if not len(mine):
-                continue
+        for i, mine in rows_of.items():
+            sampler = self.samplers[i]
             some = np.ascontiguousarray(mine[:: max(1, -(-len(mine) // SPOTS_OVERALL))])
             # the work is cut into fixed pieces, so that the sums do not depend on the number of workers
             overall = start
@@ -210,11 +210,10 @@ class PixelFitter(ReferenceFitter):
             for position, profile in enumerate(map(Improve(accumulate, LOCAL_STEPS, LOCAL_PRIOR), jobs)):
                 self.references[self.first[i] + position] = profile
 
-    def _refine_widths(self, index: int, spots: Learned) -> None:
+    def _refine_widths(self, index: int, rows: np.ndarray, spots: Learned) -> None:
         """Measure how widths grow with the diffraction angle once more, on whole spots, and rescale the spots kept."""
         experiment = self.geometry.experiments[index]
-        rows = np.flatnonzero(spots.experiment == index)
-        if "sigma_e1" not in (experiment.profile or {}) or not len(rows):
+        if "sigma_e1" not in (experiment.profile or {}):
             return
         z, s1 = spots.xyz[rows, 2], spots.s1[rows]
         s0 = self.geometry.incident(experiment, z)

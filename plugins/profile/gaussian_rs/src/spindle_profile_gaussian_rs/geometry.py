@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class SpotGeometry:
     """
 
     def __init__(self, experiments) -> None:
-        self.experiments = experiments
+        self.experiments = list(experiments)
 
     def _numbers(self, index: int, name: str) -> np.ndarray:
         """Widths of an experiment's profile in degrees as they are in its file, once it is known that boxes can be made of them."""
@@ -114,7 +115,7 @@ class SpotGeometry:
         # sigma_b stays what it is: the typical width, scaled alike
         ratio = np.sqrt(np.mean([w @ w / (o @ o) for w, o in zip(in_degrees, old, strict=True)]))
         profile["sigma_b"] = float(profile["sigma_b"] * ratio)
-        self.experiments = self.experiments.replace(index, profile=profile)
+        self.experiments[index] = replace(self.experiments[index], profile=profile)
 
     def pixel_edges(self, frames: np.ndarray, xy: np.ndarray) -> np.ndarray:
         """(n, 2) float64: extent of a pixel along e1 and e2 in units of the widths that the frames hold."""

@@ -57,8 +57,8 @@ class GridFitter(ReferenceFitter):
         good = total > 0
         flat[good] /= total[good, None]
         xyz = reflections["xyzcal.px"]
-        for i, sampler in enumerate(self.samplers):
-            mine = np.flatnonzero(good & (reflections["id"] == i))
+        for i, rows in reflections.rows_by_experiment().items():
+            sampler, mine = self.samplers[i], rows[good[rows]]
             for k in range(len(sampler)):
                 weights = sampler.weights(xyz[mine], k)
                 near = weights > 0

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from spindle.table import rows_by_value
+
 SAMPLE = 4000
+LEAST_SPOTS = 20
 SPOTS_PER_BIN = 100
 MAX_BINS = 40
 FLOOR = 0.5
@@ -17,29 +20,26 @@ class ExpectedIntensity:
     ----------
     ids : (m,) int64; x : (m,) float64, 1/angstrom^2; intensity : (m,) float64, counts
         The sample.
-    n_experiments : int
     """
 
-    def __init__(self, ids: np.ndarray, x: np.ndarray, intensity: np.ndarray, n_experiments: int) -> None:
-        self.curves: list[tuple[np.ndarray, np.ndarray] | None] = []
-        for i in range(n_experiments):
-            mine = np.flatnonzero(ids == i)
-            if len(mine) < 20:
-                self.curves.append(None)
+    def __init__(self, ids: np.ndarray, x: np.ndarray, intensity: np.ndarray) -> None:
+        self.curves: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        for i, mine in rows_by_value(ids).items():
+            if len(mine) < LEAST_SPOTS:
                 continue
             order = mine[np.argsort(x[mine], kind="stable")]
             parts = np.array_split(order, int(np.clip(len(mine) // SPOTS_PER_BIN, 1, MAX_BINS)))
             centres = np.array([x[p].mean() for p in parts])
             means = np.array([max(float(intensity[p].mean()), FLOOR) for p in parts])
-            self.curves.append((centres, means))
+            self.curves[i] = (centres, means)
 
     def __call__(self, ids: np.ndarray, x: np.ndarray) -> np.ndarray:
         """(n,) float64, counts; -1 where nothing is known."""
         out = np.full(len(ids), -1.0)
-        for i, curve in enumerate(self.curves):
-            rows = ids == i
-            if curve is not None and rows.any():
-                out[rows] = np.exp(np.interp(x[rows], curve[0], np.log(curve[1])))
+        for i, rows in rows_by_value(ids).items():
+            if i in self.curves:
+                centres, means = self.curves[i]
+                out[rows] = np.exp(np.interp(x[rows], centres, np.log(means)))
         return out
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from spindle.errors import UserError
 from spindle.report import Table
+from spindle.table import rows_by_value
 
 OPERATORS = {
     "<=": operator.le,
@@ -24,8 +25,8 @@ def sample(ids: np.ndarray, degrees: list[float], params) -> np.ndarray:
     """(n,) bool: a random sample of the predictions of each experiment."""
     keep = np.zeros(len(ids), bool)
     rng = np.random.default_rng(params.random_seed or 0)
-    for i, width in enumerate(degrees):
-        rows = np.flatnonzero(ids == i)
+    for i, rows in rows_by_value(ids).items():
+        width = degrees[i]
         wanted = len(rows) if params.integrate_all_reflections else int((params.reflections_per_degree or 0) * width)
         if not params.integrate_all_reflections:
             wanted = max(wanted, params.minimum_sample_size or 0)
@@ -58,7 +59,7 @@ def select_rows(table, expression: str) -> np.ndarray:
     return OPERATORS[symbol](values, number)
 
 
-def significance(table, n_experiments: int, params) -> tuple[np.ndarray, list[Table]]:
+def significance(table, params) -> tuple[np.ndarray, list[Table]]:
     """Cut each experiment where the mean of positive I / sigma of a bin falls below the cutoff.
 
     Returns
@@ -74,10 +75,7 @@ def significance(table, n_experiments: int, params) -> tuple[np.ndarray, list[Ta
         params.isigi_cutoff if params.isigi_cutoff is not None else 1.0,
     )
     value, variance = table["intensity.sum.value"], table["intensity.sum.variance"]
-    for i in range(n_experiments):
-        rows = np.flatnonzero(table["id"] == i)
-        if not len(rows):
-            continue
+    for i, rows in table.rows_by_experiment().items():
         d = d_all[rows]
         high = d.min() if params.d_min is None else params.d_min
         edges = np.linspace(1.0 / d.max() ** 3, 1.0 / high**3, n_bins + 1)

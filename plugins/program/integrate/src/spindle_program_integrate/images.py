@@ -22,6 +22,7 @@ def restrict_scan(experiments, ranges, reference):
     reference : ReflectionTable or None
     """
     items, parts = [], []
+    rows_of = {} if reference is None else reference.rows_by_experiment()
     for i, experiment in enumerate(experiments):
         if experiment.scan is None:
             raise UserError("integrate: scan_range needs experiments with a scan")
@@ -48,8 +49,9 @@ def restrict_scan(experiments, ranges, reference):
                 )
             )
             if reference is not None:
-                z = reference["xyzobs.px.value"][:, 2]
-                part = reference.select((reference["id"] == i) & (z >= a) & (z < b))
+                rows = rows_of.get(i, np.zeros(0, np.int64))
+                z = reference["xyzobs.px.value"][rows, 2]
+                part = reference.select(rows[(z >= a) & (z < b)])
                 part["id"] = np.full(len(part), len(items) - 1, np.int32)
                 part.identifiers = {len(items) - 1: items[-1].identifier}
                 parts.append(part)

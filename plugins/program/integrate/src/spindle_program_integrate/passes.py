@@ -19,6 +19,7 @@ from .expected import ExpectedIntensity, choose_sample
 from .images import image_groups
 from .measure import Measure, Work
 from .noise import lifted
+from .packed_masks import PackedMasks
 from .stream import BYTES_PER_PIXEL, Plan, PrepareBlock, stream_blocks
 
 PIXEL_MEMORY = 700_000_000
@@ -73,6 +74,7 @@ class Integrator:
             table[name] = blank[name]
         table["flags"] = table["flags"].copy()
         self.table = table
+        self.rows_of = table.rows_by_experiment()
         self.geometry = ReflectionTable({n: table[n] for n in GEOMETRY})
         self.background = context.chosen(params.integration.background)
         self.centroid = context.chosen(params.integration.centroid)
@@ -131,10 +133,9 @@ class Integrator:
             masks = [a & b for a, b in zip(masks, read_mask(str(lookup), experiment.detector), strict=True)]
         if self.params.integration.filter.automatic_mask:
             masks = self._mask_automatically(sequence, masks, members[0])
-        masks = [np.ascontiguousarray(m, dtype=np.bool_) for m in masks]
-        wanted = np.isin(self.table["id"], members) & ~self.table.has_flags(Flag.DONT_INTEGRATE)
-        bbox = self.table["bbox"]
-        size = np.array([p.image_size for p in experiment.detector])[self.table["panel"].astype(np.int64)]
+        rows = np.sort(np.concatenate([self.rows_of.get(i, np.zeros(0, np.int64)) for i in members]))
+        bbox = self.table["bbox"][rows]
+        size = np.array([p.image_size for p in experiment.detector])[self.table["panel"][rows].astype(np.int64)]
         inside = (
             (bbox[:, 0] < size[:, 0])
             & (bbox[:, 1] > 0)
@@ -142,15 +143,16 @@ class Integrator:
             & (bbox[:, 3] > 0)
             & (bbox[:, 1] > bbox[:, 0])
         )
-        rows = np.flatnonzero(wanted & inside)
-        self._check_sizes(rows, size, members[0])
-        plan = Plan(bbox, rows)
+        wanted = inside & ((self.table["flags"][rows] & np.uint64(int(Flag.DONT_INTEGRATE))) == 0)
+        rows = rows[wanted]
+        self._check_sizes(bbox[wanted], size[wanted], members[0])
+        plan = Plan(self.table["bbox"], rows)
         excluded = set.union(*(self.excluded[i] for i in members))
         return {
             "members": members,
             "experiment": experiment,
             "sequence": sequence,
-            "masks": masks,
+            "masks": PackedMasks(masks),
             "rows": rows,
             "plan": plan,
             "excluded": excluded,
@@ -165,13 +167,12 @@ class Integrator:
             ),
         }
 
-    def _check_sizes(self, rows: np.ndarray, image_size: np.ndarray, index: int) -> None:
+    def _check_sizes(self, box: np.ndarray, image_size: np.ndarray, index: int) -> None:
         """Refuse models whose spots are as large as the detector."""
-        if not len(rows):
+        if not len(box):
             return
-        box = self.table["bbox"][rows]
         width = np.median(np.maximum(box[:, 1] - box[:, 0], box[:, 3] - box[:, 2]))
-        limit = 0.5 * float(image_size[rows].min())
+        limit = 0.5 * float(image_size.min())
         if width > limit and width > 60:
             numbers = self.profile.describe_model(model=self.experiments[index].profile).numbers
             model = ", ".join(f"{name} is {value:.3g}" for name, value in numbers.items())
@@ -218,9 +219,9 @@ class Integrator:
 
     def _separate(self, group, expected: np.ndarray) -> None:
         """Measure overlapping spots again, each with what the fits of the others put under it as background."""
-        overlapped = self.table.has_flags(Flag.OVERLAPPED_FG | Flag.INTEGRATED_PRF)
+        rows, wanted = group["rows"], np.uint64(int(Flag.OVERLAPPED_FG | Flag.INTEGRATED_PRF))
         extract = np.zeros(len(self.table), bool)
-        extract[group["rows"]] = overlapped[group["rows"]]
+        extract[rows] = (self.table["flags"][rows] & wanted) == wanted
         if not extract.any():
             return
         if len(self._subsets(group)) > 1:
@@ -228,7 +229,8 @@ class Integrator:
             return
         self.context.log.info(" Separating %d overlapping spots", np.count_nonzero(extract))
         for _ in range(SEPARATION_ROUNDS):
-            intensity = np.maximum(self.table["intensity.prf.value"], 0.0)
+            intensity = np.zeros(len(self.table))
+            intensity[rows] = np.maximum(self.table["intensity.prf.value"][rows], 0.0)
             for measured in self._pass(group, extract, "separating", self.fitter, expected, False, intensity):
                 self._store(measured)
 
@@ -245,7 +247,7 @@ class Integrator:
                 self.geometry,
                 sequence,
                 group["first"],
-                group["masks"],
+                group["masks"].unpacked(),
                 group["excluded"],
                 executor,
                 progress.advance,
@@ -290,7 +292,7 @@ class Integrator:
             rows = group["rows"]
             sampled[self._affordable(choose_sample(rows[full[rows]]), LEARNING_MEMORY)] = True
             extract = np.zeros(len(table), bool)
-            extract[rows] = (teach | sampled)[rows]
+            extract[rows] = teach[rows] | sampled[rows]
             for measured in self._pass(group, extract, "modelling", None, None, True):
                 summed = (measured.flags & np.uint64(int(Flag.INTEGRATED_SUM))) != 0
                 summed &= (measured.flags & np.uint64(int(Flag.OVERLOADED))) == 0
@@ -314,9 +316,7 @@ class Integrator:
         table["flags"][used] |= np.uint64(int(Flag.USED_IN_MODELLING))
         self.context.log.info(" %d spots used for reference profiles", np.count_nonzero(used))
         self.tables += self.fitter.tables()
-        curve = ExpectedIntensity(
-            *(np.concatenate(v) if v else np.zeros(0) for v in (ids, x, intensity)), len(self.experiments)
-        )
+        curve = ExpectedIntensity(*(np.concatenate(v) if v else np.zeros(0) for v in (ids, x, intensity)))
         return curve(table["id"], 1.0 / table["d"] ** 2)
 
     def _affordable(self, rows: np.ndarray, limit: float) -> np.ndarray:

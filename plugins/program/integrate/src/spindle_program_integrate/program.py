@@ -238,7 +238,7 @@ class Integrate(Program):
         if not keep.all():
             table = table.select(keep)
         if params.significance_filter.enable:
-            kept, more = significance(table, len(experiments), params.significance_filter)
+            kept, more = significance(table, params.significance_filter)
             tables += more
             log.info("Significance filter: %d of %d reflections kept", np.count_nonzero(kept), len(kept))
             table = table.select(kept)
