@@ -68,10 +68,6 @@ def wanted_files(found: list[Distribution], root: Path = ROOT) -> dict[Path, str
     text = (root / "pyproject.toml").read_text(encoding="utf-8")
     sources = "".join(f"{d.name} = {{ workspace = true }}\n" for d in found)
     text = replaced(text, "sources", f"[tool.uv.sources]\n{sources}")
-    checked = [d for d in found if d.kind in ("framework", "libraries")]
-    paths = ":".join(f"{d.folder}/src" for d in checked)
-    names = "".join(f'    "{d.package}",\n' for d in checked)
-    text = replaced(text, "checked types", f'mypy_path = "{paths}"\npackages = [\n{names}]\n')
     text = replaced(text, "root packages", f"root_packages = [\n{listed}]\n")
     contract = (
         "[[tool.importlinter.contracts]]\n"

@@ -57,7 +57,7 @@ class BrukerReader(SingleImageReader):
         wavelength = self.wavelength(self.header.number("WAVELEN"), "WAVELEN")
         # Synchrotron light is polarised; that of an anode is not.
         fraction = 0.999 if self.header.text("TARGET").lower().startswith("syn") else 0.5
-        return Beam((0.0, 0.0, 1.0), wavelength, polarization_fraction=fraction)
+        return Beam(np.array([0.0, 0.0, 1.0]), wavelength, polarization_fraction=fraction)
 
     def _rotation(self, notes: list[str]) -> tuple[Goniometer, Scan]:
         header = self.header
@@ -116,9 +116,9 @@ class BrukerReader(SingleImageReader):
             [
                 Panel(
                     fast_axis=rotation @ np.array([1.0, 0.0, 0.0]),
-                    slow_axis=(0.0, 1.0, 0.0),
+                    slow_axis=np.array([0.0, 1.0, 0.0]),
                     origin=rotation @ np.array([-centre[0] * pixel[0], -centre[1] * pixel[1], -distance]),
-                    pixel_size=pixel,
+                    pixel_size=np.array(pixel),
                     image_size=(fast, slow),
                     type="SENSOR_CCD",
                     trusted_range=(0.0, full),

@@ -100,7 +100,7 @@ def p12m_detector(header: MiniHeader, distance: float, **panel_fields: object) -
                 fast_axis=turn @ fast,
                 slow_axis=turn @ slow,
                 origin=turn @ origin + root,
-                pixel_size=(pixel, pixel),
+                pixel_size=np.array([pixel, pixel]),
                 image_size=(2463, 195),
                 name=f"row-{row:02d}",
                 raw_image_offset=(0, 212 * row),

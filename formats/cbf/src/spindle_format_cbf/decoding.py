@@ -203,7 +203,7 @@ def verify_checksum(pixels: np.ndarray, header: BinaryHeader, path: Path) -> Non
     """
     if not header.md5:
         return
-    found = base64.b64encode(hashlib.md5(memoryview(pixels), usedforsecurity=False).digest()).decode()
+    found = base64.b64encode(hashlib.md5(pixels.data, usedforsecurity=False).digest()).decode()
     if found != header.md5:
         where = f"Content-MD5, the checksum of the {header.size} bytes of pixels from byte {header.start}"
         raise HeaderError(path, where, header.md5, f"{found}: they are corrupt", LEAVE_OUT + UNCHECKED)

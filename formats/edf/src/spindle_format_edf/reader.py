@@ -89,7 +89,7 @@ class EdfReader(SingleImageReader):
     def _models_of(self, block: EdfBlock) -> ImageModels:
         notes: list[str] = []
         metres = block.number("wavelength")
-        beam = Beam((0.0, 0.0, 1.0), self.wavelength(metres * 1e10 if metres else None, "WaveLength in m"))
+        beam = Beam(np.array([0.0, 0.0, 1.0]), self.wavelength(metres * 1e10 if metres else None, "WaveLength in m"))
         size1, size2 = block.number("psize_1"), block.number("psize_2", "psize_1")
         pixel = self.pixel_size((size1 * 1e3, size2 * 1e3) if size1 and size2 else None, "PSize_1 in m")
         metres = block.number("sampledistance")
@@ -109,15 +109,15 @@ class EdfReader(SingleImageReader):
         kind = np.dtype(block.dtype or "u2")
         highest = float(np.iinfo(kind).max - 1) if kind.kind in "ui" else float(np.finfo(np.float32).max)
         panel = Panel(
-            fast_axis=(1.0, 0.0, 0.0),
-            slow_axis=(0.0, -1.0, 0.0),
-            origin=(-x * pixel[0], y * pixel[1], -distance),
-            pixel_size=pixel,
+            fast_axis=np.array([1.0, 0.0, 0.0]),
+            slow_axis=np.array([0.0, -1.0, 0.0]),
+            origin=np.array([-x * pixel[0], y * pixel[1], -distance]),
+            pixel_size=np.array(pixel),
             image_size=(fast, slow),
             type="SENSOR_CCD" if "frelon" in block.text("title").lower() else "SENSOR_UNKNOWN",
             trusted_range=(0.0, min(highest, 2.0**31 - 2)),
         )
-        return ImageModels(beam, Detector([panel]), Goniometer((1.0, 0.0, 0.0)), scan, tuple(notes))
+        return ImageModels(beam, Detector([panel]), Goniometer(np.array([1.0, 0.0, 0.0])), scan, tuple(notes))
 
     def decode(self, data: np.ndarray) -> list[np.ndarray]:
         """Pixels of the first image."""

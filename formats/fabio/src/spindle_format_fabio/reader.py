@@ -73,7 +73,7 @@ class FabioReader(SingleImageReader):
         self.require(
             "header", wavelength=first, distance=self._number("Dx start"), pixel_size=self._number("pixel X-size (um)")
         )
-        beam = Beam((0.0, 0.0, 1.0), self.wavelength(first, "which has none"), polarization_fraction=0.5)
+        beam = Beam(np.array([0.0, 0.0, 1.0]), self.wavelength(first, "which has none"), polarization_fraction=0.5)
         distance = self.distance(self._number("Dx start"), "which has none")
         x, y = self._number("pixel X-size (um)"), self._number("pixel Y-size (um)")
         # A KappaCCD header gives the size of pixels that are not binned, and bins them two by two.
@@ -92,16 +92,16 @@ class FabioReader(SingleImageReader):
         if readouts:
             limit = 65535.0 * readouts - 1.0
         panel = Panel(
-            fast_axis=(1.0, 0.0, 0.0),
-            slow_axis=(0.0, -1.0, 0.0),
-            origin=(-0.5 * fast * pixel[0], 0.5 * slow * pixel[1], -distance),
-            pixel_size=pixel,
+            fast_axis=np.array([1.0, 0.0, 0.0]),
+            slow_axis=np.array([0.0, -1.0, 0.0]),
+            origin=np.array([-0.5 * fast * pixel[0], 0.5 * slow * pixel[1], -distance]),
+            pixel_size=np.array(pixel),
             image_size=(fast, slow),
             type="SENSOR_UNKNOWN",
             trusted_range=(0.0, min(limit, 2.0**31 - 2)),
         )
         scan = Scan(image_range=(1, 1), oscillation_deg=(0.0, 0.0))
-        return ImageModels(beam, Detector([panel]), Goniometer((1.0, 0.0, 0.0)), scan, notes)
+        return ImageModels(beam, Detector([panel]), Goniometer(np.array([1.0, 0.0, 0.0])), scan, notes)
 
     def decode(self, data: np.ndarray) -> list[np.ndarray]:
         """Pixels."""

@@ -59,15 +59,15 @@ class ImageioReader(SingleImageReader):
         """Models from parameters."""
         (slow, fast), kind = self._facts
         self.require("a picture, which has no geometry")
-        beam = Beam((0.0, 0.0, 1.0), self.wavelength(None, "a picture"), polarization_fraction=0.5)
+        beam = Beam(np.array([0.0, 0.0, 1.0]), self.wavelength(None, "a picture"), polarization_fraction=0.5)
         distance = self.distance(None, "a picture")
         pixel = self.pixel_size(None, "a picture")
         highest = float(np.iinfo(kind).max) - 1.0 if kind.kind in "ui" else float(np.finfo(np.float32).max)
         panel = Panel(
-            fast_axis=(1.0, 0.0, 0.0),
-            slow_axis=(0.0, -1.0, 0.0),
-            origin=(-0.5 * fast * pixel[0], 0.5 * slow * pixel[1], -distance),
-            pixel_size=pixel,
+            fast_axis=np.array([1.0, 0.0, 0.0]),
+            slow_axis=np.array([0.0, -1.0, 0.0]),
+            origin=np.array([-0.5 * fast * pixel[0], 0.5 * slow * pixel[1], -distance]),
+            pixel_size=np.array(pixel),
             image_size=(fast, slow),
             type="SENSOR_UNKNOWN",
             trusted_range=(0.0, min(highest, 2.0**31 - 2)),
@@ -77,7 +77,7 @@ class ImageioReader(SingleImageReader):
             "geometry.detector.fast_slow_beam_centre=, geometry.scan.oscillation= and geometry.goniometer.axis="
         )
         scan = Scan(image_range=(1, 1), oscillation_deg=(0.0, 0.0))
-        return ImageModels(beam, Detector([panel]), Goniometer((1.0, 0.0, 0.0)), scan, (note,))
+        return ImageModels(beam, Detector([panel]), Goniometer(np.array([1.0, 0.0, 0.0])), scan, (note,))
 
 
 class ImageioFormat(Algorithm):

@@ -50,7 +50,7 @@ class MarCcdReader(SingleImageReader):
     def make_models(self) -> ImageModels:
         """Models of the header."""
         h, notes = self.header, []
-        beam = Beam((0.0, 0.0, 1.0), self.wavelength(h.wavelength or None, "source wavelength at byte 1932"))
+        beam = Beam(np.array([0.0, 0.0, 1.0]), self.wavelength(h.wavelength or None, "source wavelength at byte 1932"))
         other = _LAMBDA.search(h.comment)
         if other and abs(float(other.group(1)) - beam.wavelength) > 1e-4 * beam.wavelength:
             remedy = "the header's is taken; set geometry.beam.wavelength= if the comment is right"
@@ -72,7 +72,7 @@ class MarCcdReader(SingleImageReader):
             fast_axis=rotation @ np.array([1.0, 0.0, 0.0]),
             slow_axis=rotation @ np.array([0.0, -1.0, 0.0]),
             origin=rotation @ np.array([-centre[0], centre[1], -distance]),
-            pixel_size=pixel,
+            pixel_size=np.array(pixel),
             image_size=h.size,
             type="SENSOR_CCD",
             # Raw zeros are the parts of the image that the detector does not cover.
@@ -130,7 +130,7 @@ class Mar345Reader(SingleImageReader):
     def make_models(self) -> ImageModels:
         """Models of the header."""
         h, notes = self.header, []
-        beam = Beam((0.0, 0.0, 1.0), self.wavelength(h.number("WAVELENGTH"), "WAVELENGTH"))
+        beam = Beam(np.array([0.0, 0.0, 1.0]), self.wavelength(h.number("WAVELENGTH"), "WAVELENGTH"))
         width, height = h.number("PIXEL", "LENGTH"), h.number("PIXEL", "HEIGHT")
         found = (width * 1e-3, (height or width) * 1e-3) if width else None
         pixel = self.pixel_size(found, "PIXEL LENGTH")
@@ -154,10 +154,10 @@ class Mar345Reader(SingleImageReader):
         if h.number("TWOTHETA"):
             notes.append(no_axis_of_two_theta("TWOTHETA", h.lines["TWOTHETA"]))
         panel = Panel(
-            fast_axis=(1.0, 0.0, 0.0),
-            slow_axis=(0.0, -1.0, 0.0),
-            origin=(-x * pixel[0], y * pixel[1], -distance),
-            pixel_size=pixel,
+            fast_axis=np.array([1.0, 0.0, 0.0]),
+            slow_axis=np.array([0.0, -1.0, 0.0]),
+            origin=np.array([-x * pixel[0], y * pixel[1], -distance]),
+            pixel_size=np.array(pixel),
             image_size=(n, n),
             type="SENSOR_IMAGE_PLATE",
             # Zeros are the corners, outside the plate.

@@ -155,7 +155,7 @@ class MibReader(StackReader):
         models = electron_models(wavelength, self._detector(pixel, distance), tuple(notes))
         if wavelength < _LONGEST_OF_ELECTRONS:
             return models
-        return replace(models, beam=Beam((0.0, 0.0, 1.0), wavelength))
+        return replace(models, beam=Beam(np.array([0.0, 0.0, 1.0]), wavelength))
 
     def _place(self, index: int) -> int:
         """First byte of the header of an image."""

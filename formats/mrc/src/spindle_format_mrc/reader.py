@@ -122,7 +122,9 @@ class MrcReader(StackReader):
         item = "extended header of FEI1 or FEI2" + ("" if record is not None else ", which is not in the file")
         self.require(item, wavelength=voltage, distance=length, pixel_size=camera.pixel)
         wavelength = self.wavelength(electron_wavelength(voltage) if voltage else None, item)
-        pixel = self.pixel_size(self.options.pixel_size or (camera.pixel and (camera.pixel, camera.pixel)), item)
+        pixel = self.pixel_size(
+            self.options.pixel_size or ((camera.pixel, camera.pixel) if camera.pixel else None), item
+        )
         distance = self.distance(self._distance(pixel[0], wavelength), item)
         panel = centred_panel((fast, slow), pixel, distance, camera.trusted_range, camera.gain)
         notes = (*camera.notes, *self._notes(record), *self.tilt.notes)

@@ -114,14 +114,14 @@ class DetectorReader:
         if not distance:
             remedy = "set geometry.detector.distance=<mm>"
             raise fault_at(detector, "NXdetector_module groups, or a detector_distance", None, remedy)
-        centre = [number(detector, f"beam_center_{axis}") for axis in "xy"]
-        if centre[0] is None or centre[1] is None:
-            centre = [self.shape[1] / 2.0, self.shape[0] / 2.0]
+        x, y = (number(detector, f"beam_center_{axis}") for axis in "xy")
+        if x is None or y is None:
+            x, y = self.shape[1] / 2.0, self.shape[0] / 2.0
             remedy = "the centre of the detector is taken; set geometry.detector.fast_slow_beam_centre="
             notes.append(fault(detector.name, "beam_center_x and beam_center_y", None, remedy))
         if self.options.distance is not None:
             distance = self.options.distance
-        return _FlatModule(detector.name, self.shape, (sizes[0], sizes[1]), (centre[0], centre[1]), distance)
+        return _FlatModule(detector.name, self.shape, (sizes[0], sizes[1]), (x, y), distance)
 
     def _pixel_size(self) -> tuple[float, float] | None:
         """Fast and slow size in mm, from the detector, from a module that is faulty otherwise, or from the user."""
@@ -291,6 +291,8 @@ class _FlatModule(Module):
     """A whole detector across the beam."""
 
     __slots__ = ("centre", "distance")
+    centre: tuple[float, float]
+    distance: float
 
     def __init__(
         self,

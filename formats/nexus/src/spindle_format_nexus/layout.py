@@ -123,14 +123,14 @@ def _image_names(group: h5py.Group) -> list[str]:
     marked = [n for n in links if isinstance(get(group, n), h5py.Dataset) and attribute(group[n], "signal") == "1"]
     if marked:
         return marked[:1]
-    families = {}
+    families: dict[tuple[str, ...], None] = {}
     for name, link in links.items():
         if isinstance(link, h5py.ExternalLink) or getattr(get(group, name), "ndim", 0) >= 3:
             families.setdefault(tuple(_numbered(name, links)) or (name,), None)
     if len(families) > 1:
-        names = ", ".join(f[0] for f in families)
+        found = ", ".join(f[0] for f in families)
         remedy = line_to_set(group, "signal", "'<name>'")
-        raise fault_at(group, "an attribute 'signal' that tells which dataset holds the images", names, remedy)
+        raise fault_at(group, "an attribute 'signal' that tells which dataset holds the images", found, remedy)
     return list(next(iter(families), ()))
 
 

@@ -110,7 +110,11 @@ def read_modules(entry: Entry, shape: tuple[int, ...], notes: list[str]) -> list
             origin_chain = [read_axis(offset), *follow(offset, f"module {group.name}", notes)]
         else:
             origin_chain = chains[0]
-        modules.append(Module(group.name, start, size, (pixel[0], pixel[1]), *directions, *chains, origin_chain))
+        fast, slow = directions
+        fast_chain, slow_chain = chains
+        modules.append(
+            Module(group.name, start, size, (pixel[0], pixel[1]), fast, slow, fast_chain, slow_chain, origin_chain)
+        )
     return modules
 
 

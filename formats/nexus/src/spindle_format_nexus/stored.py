@@ -211,8 +211,8 @@ class StoredFrames:
         if status == kernels.OK:
             return
         if status == kernels.WRONG_SIZE:
-            found = int.from_bytes(stored[:8].tobytes(), "big")
-            raise self._broken(frame, start, f"{n_bytes} bytes of pixels", f"a header that announces {found}")
+            announced = int.from_bytes(stored[:8].tobytes(), "big")
+            raise self._broken(frame, start, f"{n_bytes} bytes of pixels", f"a header that announces {announced}")
         if status == kernels.CUT_SHORT:
             found = f"its end at byte {size}, inside the block that begins at byte {at}"
             raise self._broken(frame, start, f"{n_bytes} bytes of pixels", found)

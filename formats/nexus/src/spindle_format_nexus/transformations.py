@@ -107,10 +107,10 @@ def follow(node: h5py.Group | h5py.Dataset, what: str, notes: list[str]) -> list
         found = resolve(current, target)
         if found is None:
             folder = current if isinstance(current, h5py.Group) else current.parent
-            known = ", ".join(known_axes(folder.file, folder)) or "no transformation"
+            named = ", ".join(known_axes(folder.file, folder)) or "no transformation"
             raise fault_at(
                 current,
-                f"depends_on (of {what}) to name a transformation; the entry has {known}",
+                f"depends_on (of {what}) to name a transformation; the entry has {named}",
                 f"'{target}', which does not exist",
                 "correct depends_on",
             )

@@ -6,7 +6,7 @@ are opened one by one here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,11 +63,11 @@ def mappings(dataset: h5py.Dataset, opened: Callable[[str, str], h5py.Dataset] |
         origin = _selection(item.src_space, source.shape)
         if target is None or origin is None or len(target) != len(origin):
             return None
-        boxes = [[_block(indices) for indices in selection[1:]] for selection in (target, origin)]
-        if any(b is None for box in boxes for b in box):
+        box, source_box = _box(target), _box(origin)
+        if box is None or source_box is None:
             return None
         count = min(len(target[0]), len(origin[0]))
-        found.append(Mapping(source, target[0][:count], origin[0][:count], tuple(boxes[0]), tuple(boxes[1])))
+        found.append(Mapping(source, target[0][:count], origin[0][:count], box, source_box))
     return found
 
 
@@ -98,6 +98,13 @@ def _selection(space: Any, shape: tuple[int, ...]) -> list[np.ndarray] | None:
         indices = (start + stride * np.arange(count)[:, None] + np.arange(block)[None, :]).ravel()
         axes.append(indices[indices < size])
     return axes
+
+
+def _box(selection: Sequence[np.ndarray]) -> Box | None:
+    """The slices of a selection behind its first axis, None where the indices of one do not follow each other."""
+    found = [_block(indices) for indices in selection[1:]]
+    slices = tuple(s for s in found if s is not None)
+    return slices if len(slices) == len(found) else None
 
 
 def _block(indices: np.ndarray) -> slice | None:

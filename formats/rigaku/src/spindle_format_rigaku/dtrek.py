@@ -70,7 +70,7 @@ class DtrekReader(SingleImageReader):
         found = self._numbers("SCAN_WAVELENGTH", 1) or (self._numbers("SOURCE_WAVELENGTH", 2) or [0.0, 0.0])[1:]
         polarization = self._numbers("SOURCE_POLARZ", 1)
         beam = Beam(
-            (0.0, 0.0, 1.0),
+            np.array([0.0, 0.0, 1.0]),
             self.wavelength(found[0] or None, "SOURCE_WAVELENGTH="),
             polarization_fraction=polarization[0] if polarization and 0 <= polarization[0] <= 1 else 0.5,
         )
@@ -97,7 +97,7 @@ class DtrekReader(SingleImageReader):
             fast_axis=turn @ fast_axis,
             slow_axis=turn @ slow_axis,
             origin=turn @ (origin + shift),
-            pixel_size=pixel,
+            pixel_size=np.array(pixel),
             image_size=(fast, slow),
             type="SENSOR_UNKNOWN",
             trusted_range=(0.0, saturated - 1.0),

@@ -75,7 +75,7 @@ class OxfordReader(SingleImageReader):
             "origin="
         ]
         beam = Beam(
-            (0.0, 0.0, 1.0), self.wavelength(self._real(2, 584), "wavelength of the goniometer section"),
+            np.array([0.0, 0.0, 1.0]), self.wavelength(self._real(2, 584), "wavelength of the goniometer section"),
             polarization_fraction=0.5,
         )  # fmt: skip
         fast, slow = self.size
@@ -89,9 +89,9 @@ class OxfordReader(SingleImageReader):
         rotation = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
         panel = Panel(
             fast_axis=rotation @ np.array([1.0, 0.0, 0.0]),
-            slow_axis=(0.0, -1.0, 0.0),
+            slow_axis=np.array([0.0, -1.0, 0.0]),
             origin=rotation @ np.array([-centre[0] * pixel[0], centre[1] * pixel[1], -distance]),
-            pixel_size=pixel,
+            pixel_size=np.array(pixel),
             image_size=(fast, slow),
             type="SENSOR_CCD" if self.head.startswith(b"OD SAPPHIRE  3") else "SENSOR_PAD",
             # Dark current has been taken off: noise goes below 0.
@@ -123,7 +123,7 @@ class OxfordReader(SingleImageReader):
             exposure_times=np.array([max(self._real(1, 480), 0.0)]),
             epochs=np.array([epoch_of(text.group(1).decode("latin-1")) if text else 0.0]),
         )
-        return Goniometer((0.0, sign, 0.0)), scan
+        return Goniometer(np.array([0.0, sign, 0.0])), scan
 
     def decode(self, data: np.ndarray) -> list[np.ndarray]:
         """Pixels; compression TY6 is decoded here, the others by fabio."""

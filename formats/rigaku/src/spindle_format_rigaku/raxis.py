@@ -73,7 +73,9 @@ class RaxisReader(SingleImageReader):
             raise HeaderError(self.path, "byte 448", "0, a flat image plate", "1, a cylinder", remedy)
         notes: list[str] = []
         beam = Beam(
-            (0.0, 0.0, 1.0), self.wavelength(h["wavelength"], "wavelength at byte 292"), polarization_fraction=0.5
+            np.array([0.0, 0.0, 1.0]),
+            self.wavelength(h["wavelength"], "wavelength at byte 292"),
+            polarization_fraction=0.5,
         )
         distance = self.distance(h["distance"], "distance at byte 344")
         pixel = self.pixel_size((h["pixel_x"], h["pixel_y"]), "pixel size at byte 776")
@@ -88,15 +90,15 @@ class RaxisReader(SingleImageReader):
         )
         panel = Panel(
             # The laser reads along the spindle line by line: lines run across it, and the next line is further to -x.
-            fast_axis=(0.0, 1.0, 0.0),
-            slow_axis=(-1.0, 0.0, 0.0),
-            origin=(h["beam_y"] * pixel[1], -h["beam_x"] * pixel[0], -distance),
-            pixel_size=pixel,
+            fast_axis=np.array([0.0, 1.0, 0.0]),
+            slow_axis=np.array([-1.0, 0.0, 0.0]),
+            origin=np.array([h["beam_y"] * pixel[1], -h["beam_x"] * pixel[0], -distance]),
+            pixel_size=np.array(pixel),
             image_size=(int(h["fast"]), int(h["slow"])),
             type="SENSOR_IMAGE_PLATE",
             trusted_range=(0.0, 32767.0 * max(h["ratio"], 1.0) - 1.0),
         )
-        return ImageModels(beam, Detector([panel]), Goniometer((sign, 0.0, 0.0)), scan, tuple(notes))
+        return ImageModels(beam, Detector([panel]), Goniometer(np.array([sign, 0.0, 0.0])), scan, tuple(notes))
 
     def decode(self, data: np.ndarray) -> list[np.ndarray]:
         """Pixels; the highest bit says that a value is to be multiplied by the ratio of the photomultipliers."""

@@ -120,7 +120,9 @@ class SerReader(StackReader):
         is_calibrated = element.delta > 1.0
         self.require(item, wavelength=voltage > 0, distance=is_calibrated or length > 0, pixel_size=camera.pixel)
         wavelength = self.wavelength(electron_wavelength(voltage) if voltage > 0 else None, item)
-        pixel = self.pixel_size(self.options.pixel_size or (camera.pixel and (camera.pixel, camera.pixel)), item)
+        pixel = self.pixel_size(
+            self.options.pixel_size or ((camera.pixel, camera.pixel) if camera.pixel else None), item
+        )
         if is_calibrated:
             distance = calibrated_distance(pixel[0], element.delta, wavelength)
         else:

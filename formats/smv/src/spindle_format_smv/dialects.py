@@ -6,6 +6,8 @@ corner of the first pixel. Pixels run fast to +x, slow to -y; the spindle is +x.
 
 from __future__ import annotations
 
+import numpy as np
+
 from spindle.models import Detector, Panel
 
 from .header import SmvHeader
@@ -95,7 +97,7 @@ def timepix_detector(header: SmvHeader, pixel: float, distance: float) -> Detect
         slow = s0 + (_TIMEPIX_GAP if s0 > 256 else 0) - centre[1]
         panels.append(
             Panel(
-                name=f"Panel{number}", origin=(fast * pixel, -slow * pixel, -distance), image_size=(254, 254),
+                name=f"Panel{number}", origin=np.array([fast * pixel, -slow * pixel, -distance]), image_size=(254, 254),
                 raw_image_offset=(f0, s0), **common,  # type: ignore[arg-type]
             )
         )  # fmt: skip

@@ -37,8 +37,8 @@ class SmvReader(SingleImageReader):
     def _beam(self) -> Beam:
         wavelength = self.wavelength(self.header.number("WAVELENGTH"), "WAVELENGTH=")
         if wavelength < ELECTRONS_BELOW_A:
-            return Beam((0.0, 0.0, 1.0), wavelength, polarization_fraction=0.5, probe="electron")
-        return Beam((0.0, 0.0, 1.0), wavelength)
+            return Beam(np.array([0.0, 0.0, 1.0]), wavelength, polarization_fraction=0.5, probe="electron")
+        return Beam(np.array([0.0, 0.0, 1.0]), wavelength)
 
     def _rotation(self, notes: list[str]) -> tuple[Goniometer, Scan]:
         header = self.header
@@ -78,10 +78,10 @@ class SmvReader(SingleImageReader):
         return Detector(
             [
                 Panel(
-                    fast_axis=(1.0, 0.0, 0.0),
-                    slow_axis=(0.0, -1.0, 0.0),
-                    origin=(-centre[0], centre[1], -distance),
-                    pixel_size=size,
+                    fast_axis=np.array([1.0, 0.0, 0.0]),
+                    slow_axis=np.array([0.0, -1.0, 0.0]),
+                    origin=np.array([-centre[0], centre[1], -distance]),
+                    pixel_size=np.array(size),
                     image_size=(fast, slow),
                     type="SENSOR_CCD",
                     trusted_range=(0.0 - pedestal, saturation - 1.0 - pedestal),

@@ -50,9 +50,9 @@ class TiffReader(SingleImageReader):
         """The first image."""
         with self._open() as file:
             try:
-                first = file.pages[0]
+                first = file.pages.first
                 shape, dtype = first.shape, first.dtype
-                count = sum(1 for page in file.pages if page.keyframe.shape == shape)
+                count = sum(1 for page in file.pages if page.keyframe is not None and page.keyframe.shape == shape)
                 self._check_chain(file)
                 description = "\n".join(
                     str(tag.value)
@@ -108,7 +108,9 @@ class TiffReader(SingleImageReader):
         numbers = words.numbers
         found = {"distance": numbers.get("Detector_distance"), "pixel_size": words.pixel_size}
         self.require("description", wavelength=numbers.get("Wavelength"), **found)
-        beam = Beam((0.0, 0.0, 1.0), self.wavelength(numbers.get("Wavelength"), "Wavelength in the description"))
+        beam = Beam(
+            np.array([0.0, 0.0, 1.0]), self.wavelength(numbers.get("Wavelength"), "Wavelength in the description")
+        )
         metres = numbers.get("Detector_distance")
         distance = self.distance(metres * 1e3 if metres else None, "Detector_distance in the description")
         pixel = self.pixel_size(words.pixel_size, "Pixel_size in the description")
@@ -131,10 +133,10 @@ class TiffReader(SingleImageReader):
         limit = float(np.iinfo(kind).max - 1) if kind.kind in "ui" else float(np.finfo(np.float32).max)
         mu, parallax = sensor_depth(words.material, words.thickness, beam.wavelength, self.options.parallax, beam.probe)
         panel = Panel(
-            fast_axis=(1.0, 0.0, 0.0),
-            slow_axis=(0.0, -1.0, 0.0),
-            origin=(-centre[0] * pixel[0], centre[1] * pixel[1], -distance),
-            pixel_size=pixel,
+            fast_axis=np.array([1.0, 0.0, 0.0]),
+            slow_axis=np.array([0.0, -1.0, 0.0]),
+            origin=np.array([-centre[0] * pixel[0], centre[1] * pixel[1], -distance]),
+            pixel_size=np.array(pixel),
             image_size=(fast, slow),
             type="SENSOR_PAD" if words.material else "SENSOR_UNKNOWN",
             trusted_range=(0.0, min(numbers.get("Count_cutoff", limit), limit, 2.0**31 - 2)),
@@ -143,7 +145,7 @@ class TiffReader(SingleImageReader):
             mu=mu,
             parallax=parallax,
         )
-        return ImageModels(beam, Detector([panel]), Goniometer((sign, 0.0, 0.0)), scan, tuple(notes))
+        return ImageModels(beam, Detector([panel]), Goniometer(np.array([sign, 0.0, 0.0])), scan, tuple(notes))
 
     def decode(self, data: np.ndarray) -> list[np.ndarray]:
         """Pixels of the first image of a file in memory."""
@@ -156,7 +158,11 @@ class TiffReader(SingleImageReader):
         shape = self.page.shape
         with self._open() as file:
             try:
-                page = [p for p in file.pages if p.keyframe.shape == shape][index] if index else file.pages[0]
+                page = (
+                    [p for p in file.pages if p.keyframe is not None and p.keyframe.shape == shape][index]
+                    if index
+                    else file.pages[0]
+                )
                 size = file.filehandle.size
                 end = max(a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True))
                 if end > size:

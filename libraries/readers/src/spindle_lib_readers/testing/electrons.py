@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -26,7 +27,7 @@ _SER_TYPES = {"u1": 1, "u2": 2, "u4": 3, "i1": 4, "i2": 5, "i4": 6, "f4": 7, "f8
 def write_mrc(
     path: Path,
     pixels: np.ndarray,
-    order: str = "<",
+    order: Literal["<", ">"] = "<",
     fei: list[dict[str, float | bytes]] | None = None,
     kind: str = "FEI2",
     **changes: int,

@@ -269,8 +269,8 @@ def _batch(number: int, floats: np.ndarray, ints: list[int]) -> gemmi.Mtz.Batch:
     batch.title = f"Batch {number}"
     for i, value in enumerate(ints):
         batch.ints[i] = value
-    for i in np.flatnonzero(floats):
-        batch.floats[int(i)] = float(floats[i])
+    for at in np.flatnonzero(floats):
+        batch.floats[int(at)] = float(floats[at])
     batch.axes = ["AXIS"]
     return batch
 

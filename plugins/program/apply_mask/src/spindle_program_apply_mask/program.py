@@ -54,7 +54,9 @@ class ApplyMask(Program):
         if not experiments:
             raise ParameterError("apply_mask: give an experiment file (spindle import writes imported.expt)")
         paths = [Path(os.path.expanduser(p)).absolute() for p in (*params.input.mask, *inputs.files)]
-        imagesets = list({id(e.imageset): e for e in experiments if e.imageset is not None}.values())
+        imagesets = list(
+            {id(e.imageset): (e.detector, e.imageset) for e in experiments if e.imageset is not None}.values()
+        )
         if not imagesets:
             raise ModelError("apply_mask: the experiments have no images that could be masked")
         if not paths:
@@ -64,12 +66,12 @@ class ApplyMask(Program):
                 f"apply_mask: {len(paths)} masks for {len(imagesets)} sets of images; give one for all or one for each"
             )
         rows, attached, known = [], {}, {}
-        for number, experiment in enumerate(imagesets):
+        for number, (detector, imageset) in enumerate(imagesets):
             context.check_cancelled()
-            path, imageset = paths[number if len(paths) > 1 else 0], experiment.imageset
-            key = (path, tuple(p.image_size for p in experiment.detector))
+            path = paths[number if len(paths) > 1 else 0]
+            key = (path, tuple(p.image_size for p in detector))
             if key not in known:
-                masks = read_mask(path, experiment.detector)
+                masks = read_mask(path, detector)
                 n_pixels = sum(m.size for m in masks)
                 known[key] = n_pixels - sum(int(np.count_nonzero(m)) for m in masks), n_pixels
             n_masked, n_pixels = known[key]

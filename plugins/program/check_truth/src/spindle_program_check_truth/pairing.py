@@ -6,7 +6,6 @@ from pathlib import Path
 
 from spindle.errors import UserError
 from spindle.models import Experiment, Experiments
-from spindle.params import Auto
 from spindle.table import ReflectionTable
 
 from .comparison import Matches, match
@@ -38,7 +37,7 @@ def read_truths(files: list[Path], given: Path | None, lattice: object) -> list[
     folders = dict.fromkeys(folder for place in places for folder in find_truths(Path(place)))
     truths = []
     for folder in folders:
-        if isinstance(lattice, int) and lattice is not Auto:
+        if isinstance(lattice, int):
             truths.append(read_truth(folder, lattice))
             continue
         first = read_truth(folder)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,7 +98,7 @@ class CheckTruth(Program):
             svg = draw_picture(
                 f"{title}: {agreement.n} reflections, CC {agreement.correlation:.5f}", found, true, agreement
             )
-            result.files[params.output.picture] = lambda path: path.write_text(svg)
+            result.files[params.output.picture] = partial(_write_text, svg)
         return result
 
 
@@ -138,3 +140,7 @@ def _shell_table(title: str, kind: str, a: Agreement) -> Table:
 
 def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _write_text(text: str, path: Path) -> None:
+    path.write_text(text)

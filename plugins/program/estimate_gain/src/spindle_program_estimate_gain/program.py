@@ -109,13 +109,12 @@ class EstimateGain(Program):
             for one in context.executor.map(partial(median_dispersion, images, kernel=kernel), chosen):
                 medians.append(one)
                 progress.advance()
-        common = {"indices": chosen, "executor": context.executor}
-        with_maps = params.output.gain_map is not None
-        found = estimate_gain(images, kernel_size=kernel, with_maps=with_maps, **common)
+        estimate = partial(estimate_gain, images, indices=chosen, executor=context.executor)
+        found = estimate(kernel_size=kernel, with_maps=params.output.gain_map is not None)
         smaller = None
         if min(kernel) > 1:
             with suppress(UserError):
-                smaller = estimate_gain(images, kernel_size=(kernel[0] // 2, kernel[1] // 2), **common)
+                smaller = estimate(kernel_size=(kernel[0] // 2, kernel[1] // 2))
         sigma = uncertainty(found, smaller)
         rows = [
             [Path(images.file_of(i)[0]).name, images.file_of(i)[1] + 1, g, m.gain, *m.quartiles]

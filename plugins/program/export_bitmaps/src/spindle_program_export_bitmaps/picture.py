@@ -53,9 +53,12 @@ class Painter:
         kept = getattr(local, "panels", None)
         panels = sequence.read(index, kept)
         local.panels = panels
-        masks = self._masks(sequence, panels) if params.show_mask or display.what != "image" else [None] * len(panels)
-        values = [display.of(p, m) for p, m in zip(panels, masks, strict=True)]
-        shown = masks if params.show_mask else [None] * len(panels)
+        shown: list[np.ndarray] | list[None] = [None] * len(panels)
+        values = panels
+        if params.show_mask or display.what != "image":
+            masks = self._masks(sequence, panels)
+            values = [display.of(p, m) for p, m in zip(panels, masks, strict=True)]
+            shown = masks if params.show_mask else shown
         if display.is_flag:
             codes = [codes_of_flags(v > 0, m) for v, m in zip(values, shown, strict=True)]
         else:

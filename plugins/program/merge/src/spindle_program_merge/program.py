@@ -200,13 +200,14 @@ class Merge(Program):
                 "(french_wilson.fallback_to_flat_prior=True writes them)", len(mean),
             )  # fmt: skip
             return []
-        kinds = [(mean.intensity, mean.sigma)]
+        of_mean = french_wilson(mean.intensity, mean.sigma, mean.centric, expected)
+        plus = minus = None
         if params.anomalous:
-            kinds += [(pairs.plus, pairs.sigma_plus), (pairs.minus, pairs.sigma_minus)]
-        amplitudes = [french_wilson(value, sigma, mean.centric, expected) for value, sigma in kinds]
-        n_rejected = int((amplitudes[0].rejected & np.isfinite(mean.intensity)).sum())
+            plus = french_wilson(pairs.plus, pairs.sigma_plus, mean.centric, expected)
+            minus = french_wilson(pairs.minus, pairs.sigma_minus, mean.centric, expected)
+        n_rejected = int((of_mean.rejected & np.isfinite(mean.intensity)).sum())
         context.log.info("French-Wilson: %d intensities are too negative and have no amplitude", n_rejected)
-        return amplitude_columns(pairs, *amplitudes, suffix=suffix)
+        return amplitude_columns(pairs, of_mean, plus, minus, suffix=suffix)
 
 
 def _wavelengths(experiments: Experiments, tolerance: float) -> tuple[list[float], np.ndarray]:

@@ -118,12 +118,15 @@ class Chain:
             self.context.log.warning(
                 "The models could not be refined in the space group found and stay as they are: %s", error
             )
-            write_experiments(self.experiments, AGAIN.outputs(self.params)[0])
+            output = AGAIN.outputs(self.params)[0]
+            if self.experiments is not None and output is not None:
+                write_experiments(self.experiments, output)
             return None
-        self.experiments = result.experiments
-        crystal = self.experiments[0].crystal
-        cell = " ".join(f"{v:.3f}" for v in crystal.cell)
-        self.context.log.info("refined again in %s: cell %s", crystal.space_group.hm, cell)
+        self.experiments = result.experiments or self.experiments
+        crystal = self.experiments[0].crystal if self.experiments else None
+        if crystal is not None:
+            cell = " ".join(f"{v:.3f}" for v in crystal.cell)
+            self.context.log.info("refined again in %s: cell %s", crystal.space_group.hm, cell)
         self.spots = None
         return result
 
@@ -133,8 +136,10 @@ class Chain:
         read = self.files if is_import else files_read(step, self.params, self.given, again)
         if step.name in READ_IMAGES and not is_import and self._images is None:
             imported = STEPS[0].outputs(self.params)[0]
-            is_file = self.inputs.experiments is None and imported is not None and imported.is_file()
-            self._images = images_of(read_experiments(imported) if is_file else self.inputs.experiments or experiments)
+            if self.inputs.experiments is None and imported is not None and imported.is_file():
+                self._images = images_of(read_experiments(imported))
+            else:
+                self._images = images_of(self.inputs.experiments or experiments)
         record = Record(
             step.record(self.params),
             tuple(p for p in read if p.exists()),

@@ -164,7 +164,8 @@ def _goniometer(goniometer: Goniometer, show_scan_varying: bool) -> list[str]:
             f"    Axis #{i} ({name}):  {_vector(axis)}"
             for i, (name, axis) in enumerate(zip(goniometer.names, goniometer.axes, strict=True))
         ]
-        lines.append("    Angles: " + ",".join(f"{a:.6g}" for a in np.ravel(goniometer.angles_deg)))
+        angles = () if goniometer.angles_deg is None else goniometer.angles_deg
+        lines.append("    Angles: " + ",".join(f"{a:.6g}" for a in np.ravel(angles)))
         lines.append(f"    scan axis: #{goniometer.scan_axis} ({goniometer.names[goniometer.scan_axis]})")
     points = goniometer.setting_rotation_at_scan_points
     if points is not None:

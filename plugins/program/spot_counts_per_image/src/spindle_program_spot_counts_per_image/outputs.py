@@ -51,7 +51,10 @@ def json_files(path: Path, columns: dict[str, np.ndarray], joint: bool, split: b
     """Writers of the JSON files: all columns in one, each in one of its own, or both."""
 
     def writer(content: object) -> Writer:
-        return lambda target: target.write_text(json.dumps(content) + "\n", encoding="utf-8") and None  # type: ignore[func-returns-value]
+        def write(target: Path) -> None:
+            target.write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+        return write
 
     plain = {name: columns[name].tolist() for name in sorted(columns)}
     files: dict[str, Writer] = {str(path): writer(plain)} if joint else {}

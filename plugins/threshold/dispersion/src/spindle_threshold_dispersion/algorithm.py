@@ -40,6 +40,7 @@ class DispersionThreshold(Algorithm):
         key = (image.shape, image.dtype)
         if getattr(self._local, "key", None) != key:
             width, (ky, kx) = image.shape[1], self._settings.kernel
+            dtype: type[np.generic]
             if image.dtype == np.int32:
                 dtype = np.int32 if self._is_narrow else np.int64
             else:
