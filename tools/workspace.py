@@ -54,6 +54,28 @@ def replaced(text: str, part: str, content: str) -> str:
     return pattern.sub(lambda m: m.group(1) + content + m.group(2), text)
 
 
+#: Modules of the host that plugins and libraries may import, whole, and those whose modules are public one by one.
+PUBLIC = {
+    *("models", "table", "geometry", "prediction", "symmetry", "files", "images", "params", "report", "execution"),
+    *("errors", "contracts", "testing"),
+}
+PUBLIC_INSIDE = {"contracts", "testing"}
+
+
+def not_public(root: Path = ROOT) -> list[str]:
+    """Return the modules of the host that plugins and libraries must not import; ``name.*`` are all that are in a package."""
+    found = []
+    for path in sorted((root / "framework/src/spindle").iterdir()):
+        is_package = (path / "__init__.py").exists()
+        if (not is_package and path.suffix != ".py") or path.stem.startswith("_"):
+            continue
+        if path.stem not in PUBLIC:
+            found.append(f"spindle.{path.stem}")
+        elif is_package and path.stem not in PUBLIC_INSIDE:
+            found.append(f"spindle.{path.stem}.*")
+    return found
+
+
 def wanted_files(found: list[Distribution], root: Path = ROOT) -> dict[Path, str]:
     """Return the texts that the written files should have.
 
@@ -88,6 +110,15 @@ def wanted_files(found: list[Distribution], root: Path = ROOT) -> dict[Path, str
             f"source_modules = [\n{libraries}]\n"
             f"forbidden_modules = [\n{plugins}]\n"
         )
+    inner = "".join(f'    "{name}",\n' for name in not_public(root))
+    contract += (
+        "\n[[tool.importlinter.contracts]]\n"
+        'name = "plugins and libraries import only the public surface of the host"\n'
+        'type = "forbidden"\n'
+        f"source_modules = [\n{libraries}{plugins}]\n"
+        f"forbidden_modules = [\n{inner}]\n"
+        "allow_indirect_imports = true\n"
+    )
     text = replaced(text, "plugins", contract)
     workspace = "# Every distribution of this repository, written by tools/workspace.py.\n"
     workspace += "".join(f"-e ./{d.folder}\n" for d in found)

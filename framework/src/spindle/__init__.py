@@ -20,10 +20,12 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from spindle.contracts import ProgramResult
-    from spindle.execution import run
+    from spindle.execution import Session, algorithm, run
     from spindle.files import read_experiments, read_reflections, write_experiments, write_reflections
 
 _LAZY = {
+    "Session": "spindle.execution",
+    "algorithm": "spindle.execution",
     "run": "spindle.execution",
     "ProgramResult": "spindle.contracts",
     "read_experiments": "spindle.files",
@@ -34,7 +36,9 @@ _LAZY = {
 
 __all__ = [
     "ProgramResult",
+    "Session",
     "__version__",
+    "algorithm",
     "read_experiments",
     "read_reflections",
     "run",

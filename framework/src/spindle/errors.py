@@ -8,6 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+__all__ = [
+    "Cancelled",
+    "FileFormatError",
+    "HeaderError",
+    "MissingColumn",
+    "ModelError",
+    "ParameterError",
+    "PluginError",
+    "ShapeError",
+    "SpindleError",
+    "UserError",
+    "fault",
+]
+
 
 class SpindleError(Exception):
     """Root of the errors that Spindle raises on purpose."""

@@ -10,9 +10,8 @@ import pytest
 
 import spindle
 from spindle.errors import ModelError, ShapeError
-from spindle.files import read_experiments, write_experiments
+from spindle.files import read_experiments, write_experiments, write_mask
 from spindle.images import ImageSequence
-from spindle.images.maps import write_mask
 from spindle.models import Detector, Experiments, ImageSet
 from spindle.testing.profile import rotation_experiment, simulate_spots
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spindle.errors import FileFormatError, ShapeError
-from spindle.images.maps import read_map, read_mask, write_map, write_mask
+from spindle.files import read_map, read_mask, write_map, write_mask
 from spindle.models import Detector
 from spindle.testing.threshold import threshold_panel
 

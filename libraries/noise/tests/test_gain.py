@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from spindle.errors import FileFormatError, UserError
+from spindle.files import write_map
 from spindle.images import ImageSequence
 from spindle.images.correction import correct_shoeboxes, corrections_of
-from spindle.images.maps import write_map
 from spindle.models import Beam, Detector, Experiment, ImageSet, Scan
 from spindle.testing.threshold import image_with_spots, threshold_panel
 from spindle_lib_noise.gain import chosen_images, estimate_gain, gain_of_windows

@@ -10,8 +10,8 @@ import numpy as np
 
 from spindle.contracts.format import HEAD_SIZE, Chunk, FormatOptions, ImageModels, ImageReader
 from spindle.errors import FileFormatError, HeaderError, fault
-from spindle.geometry.attenuation import ELECTRONS_BELOW_A, sensor_depth
-from spindle.images.compressed import (
+from spindle.geometry import ELECTRONS_BELOW_A, sensor_depth
+from spindle.images import (
     MOST,
     compression_of,
     is_compressed,

@@ -11,7 +11,7 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import HeaderError
-from spindle.images.compressed import read_all
+from spindle.images import read_all
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 from spindle_lib_readers.single import SingleImageReader, fill
 

@@ -12,7 +12,7 @@ import numpy as np
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
 from spindle.errors import HeaderError
-from spindle.images.compressed import read_all
+from spindle.images import read_all
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 from spindle_lib_readers.single import SingleImageReader
 

@@ -30,7 +30,7 @@ class MarFormat(Algorithm):
     @hookimpl
     def open_image(self, path: Path, head: bytes, options: FormatOptions) -> ImageReader:
         """Open an image; see `spindle.contracts.format.FormatSpec`."""
-        from spindle.images.compressed import read_head
+        from spindle.images import read_head
 
         from .reader import Mar345Reader, MarCcdReader
 

@@ -11,7 +11,7 @@ import re
 import struct
 from dataclasses import dataclass
 
-from spindle.geometry.angles import image_width
+from spindle.geometry import image_width
 
 # Place of the frame header in the file, and of its parts in it.
 FRAME = 1024

@@ -10,7 +10,7 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import HeaderError, fault
-from spindle.geometry.angles import image_width
+from spindle.geometry import image_width
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 from spindle_lib_readers.single import SingleImageReader, epoch_of, no_axis_of_two_theta, no_beam_centre, no_rotation
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from spindle.regular import read_regular
+from spindle.files import read_regular
 
 _START = re.compile(rb"MQ1,(\d+),(\d+),(\d+),(\d+),(\d+),([A-Z]\d\d),\s*([0-9N]+)x(\d+)(G?),")
 _TYPES = {"U08": ">u1", "U16": ">u2", "U32": ">u4", "R64": ""}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spindle.regular import read_regular
+from spindle.files import read_regular
 
 _LINE = re.compile(r"^\s*(\w+)\s*=\s*(\S+)", re.MULTILINE)
 _SECTION = re.compile(r"^\s*\[ZValue\s*=\s*(\d+)\s*\]", re.MULTILINE)

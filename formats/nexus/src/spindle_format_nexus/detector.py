@@ -7,7 +7,7 @@ import numpy as np
 
 from spindle.contracts.format import FormatOptions
 from spindle.errors import HeaderError, fault
-from spindle.geometry.attenuation import DENSITIES, sensor_depth
+from spindle.geometry import DENSITIES, sensor_depth
 from spindle.models import Beam, Detector, Panel
 from spindle_lib_readers.single import no_sensor
 

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from spindle.errors import FileFormatError, HeaderError
-from spindle.images.compressed import refuse_special
+from spindle.images import refuse_special
 
 # Factors to mm, degrees, seconds, angstrom and electronvolts.
 _LENGTHS_MM = {

@@ -12,7 +12,7 @@ import numpy as np
 
 from spindle.contracts.format import Chunk, FormatOptions, ImageModels, ImageReader
 from spindle.errors import FileFormatError, HeaderError, fault
-from spindle.geometry.attenuation import ELECTRONS_BELOW_A
+from spindle.geometry import ELECTRONS_BELOW_A
 from spindle_lib_readers.single import refuse_giants
 
 from .beam import BeamReader

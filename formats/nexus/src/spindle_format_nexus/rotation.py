@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from spindle.errors import HeaderError, fault
-from spindle.geometry.angles import image_width, unwrapped
+from spindle.geometry import image_width, unwrapped
 from spindle.models import Goniometer, Scan
 
 from .hdf import factor, get, numbers, quantity, text

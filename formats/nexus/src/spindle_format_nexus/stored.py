@@ -11,7 +11,7 @@ import numpy as np
 
 from spindle.contracts.format import Chunk
 from spindle.errors import HeaderError
-from spindle.images.compressed import thread_buffer
+from spindle.images import thread_buffer
 
 from . import kernels
 from .chunks import ChunkSizes, tiles_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.format import FormatOptions, ImageReader
-from spindle.images.compressed import read_head
+from spindle.images import read_head
 
 from .dtrek import is_dtrek
 from .oxford import is_oxford

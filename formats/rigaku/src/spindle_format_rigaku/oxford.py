@@ -12,7 +12,7 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import HeaderError
-from spindle.geometry.angles import image_width
+from spindle.geometry import image_width
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 from spindle_lib_readers.single import SingleImageReader, epoch_of
 

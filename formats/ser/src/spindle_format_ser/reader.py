@@ -9,8 +9,8 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import FileFormatError, HeaderError
+from spindle.files import read_regular
 from spindle.models import Scan
-from spindle.regular import read_regular
 from spindle_lib_readers.electrons import (
     NO_AXIS,
     calibrated_distance,

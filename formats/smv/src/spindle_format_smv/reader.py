@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from spindle.contracts.format import ImageModels
-from spindle.geometry.attenuation import ELECTRONS_BELOW_A
+from spindle.geometry import ELECTRONS_BELOW_A
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 from spindle_lib_readers.single import SingleImageReader, epoch_of, no_axis_of_two_theta, no_beam_centre, no_rotation
 

@@ -12,8 +12,8 @@ import tifffile
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import FileFormatError, HeaderError
-from spindle.geometry.attenuation import sensor_depth
-from spindle.images.compressed import is_compressed, read_all
+from spindle.geometry import sensor_depth
+from spindle.images import is_compressed, read_all
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 from spindle_lib_readers.single import SingleImageReader, epoch_of, fill, no_beam_centre, no_rotation
 

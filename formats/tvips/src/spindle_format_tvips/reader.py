@@ -9,7 +9,7 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import FileFormatError, HeaderError
-from spindle.images.compressed import map_file
+from spindle.images import map_file
 from spindle.models import Scan
 from spindle_lib_readers.electrons import (
     NO_AXIS,

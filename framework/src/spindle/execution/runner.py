@@ -1,8 +1,8 @@
-"""Running programs: on in-memory objects, or from another program."""
+"""Programs and single algorithms on objects in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from spindle.contracts import ProgramResult
 from spindle.errors import FileFormatError
 from spindle.params import Assignment, HostParams, Params
 from spindle.params.resolve import build
-from spindle.plugins.host import PluginHost
+from spindle.plugins.host import Handle, PluginHost
 
 from .compile_cache import prepare_compile_cache
 from .context import RunContext
@@ -18,6 +18,8 @@ from .settings import RunSettings
 from .steps import execute, make_inputs
 
 if TYPE_CHECKING:
+    import subprocess
+
     from spindle.models import Experiments
     from spindle.table import ReflectionTable
 
@@ -37,6 +39,88 @@ def make_host(settings: RunSettings | None = None) -> PluginHost:
         own = build(plugin.Params) if observer.params is None and plugin.Params else observer.params
         host.observe(observer.name, plugin.from_params(own, None))
     return host
+
+
+class Session:
+    """A program with its effective parameters, made once and run any number of times on objects in memory; nothing is written.
+
+    Parameters
+    ----------
+    program : str
+        Its name, as on the command line.
+    params : Params or mapping, optional
+        A whole tree, for example `Session.params` of another session, or values by dotted name as `run` takes them.
+
+    Attributes
+    ----------
+    program : str
+    params : Params
+
+    Raises
+    ------
+    ParameterError, PluginError
+
+    Examples
+    --------
+    >>> session = spindle.Session("find_spots", {"spotfinder.filter.d_min": 2})  # doctest: +SKIP
+    >>> found = [session.run(experiments) for experiments in sweeps]  # doctest: +SKIP
+    """
+
+    def __init__(self, program: str, params: Params | Mapping[str, Any] | None = None) -> None:
+        prepare_compile_cache()
+        self.program = program
+        if not isinstance(params, Params):
+            values = (params or {}).items()
+            params = effective_params(program, [Assignment(key, value, "call") for key, value in values], PluginHost())
+        self.params = params
+
+    def changed(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> Session:
+        """Return a session with other parameters; see `spindle.params.Params.changed`."""
+        return Session(self.program, self.params.changed(values, "call", **more))
+
+    def run(
+        self,
+        experiments: Experiments | None = None,
+        reflections: ReflectionTable | Sequence[ReflectionTable] | None = None,
+        files: Sequence[Path | str] = (),
+    ) -> ProgramResult:
+        """Run the program; see `run`."""
+        inputs = make_inputs(experiments, reflections, files)
+        if experiments is not None and not len(experiments):
+            raise FileFormatError(f"{self.program}: there are no experiments; give at least one")
+        if inputs.reflections:
+            from .door import check_reflections  # it imports numba, which has to find its cache prepared
+        for number, table in enumerate(inputs.reflections):
+            check_reflections(table, experiments, f"{self.program}: reflections {number}")
+        return execute(self._context(), inputs)
+
+    def run_program(
+        self,
+        name: str,
+        experiments: Experiments | None = None,
+        reflections: ReflectionTable | Sequence[ReflectionTable] | None = None,
+        files: Sequence[Path | str] = (),
+        **params: Any,
+    ) -> ProgramResult:
+        """Run another program with the parameters that the tree holds for it, as the program itself would; see
+        `RunContext.run_program`.
+        """
+        return self._context().run_program(name, experiments, reflections, files, **params)
+
+    def compile_beside(self) -> subprocess.Popen[bytes] | None:
+        """Start a process that compiles, for later runs, what is not compiled yet of all plugins in the parameters.
+
+        Returns
+        -------
+        subprocess.Popen or None
+            It ends with this process at the latest; None when there is nothing to compile.
+        """
+        from .precompile import compile_beside, packages_of
+
+        return compile_beside(packages_of(self.params))
+
+    def _context(self) -> RunContext:
+        return RunContext(self.program, self.params, make_host(RunSettings.of(self.program, self.params)))
 
 
 def run(
@@ -65,19 +149,40 @@ def run(
     -------
     ProgramResult
     """
+    session = Session(program, {key.replace("__", "."): value for key, value in params.items()})
+    return session.run(experiments, reflections, files)
+
+
+def algorithm(slot: str, name: str, **params: Any) -> Handle:
+    """Return one plugin to call on arrays and tables, outside of any run.
+
+    Parameters
+    ----------
+    slot, name : str
+        ``spindle plugins`` lists them.
+    **params
+        Its parameters by dotted name, with two underscores for a dot.
+
+    Returns
+    -------
+    Handle
+        The hooks of the slot are its methods; `spindle.contracts` and ``spindle help <slot>`` say what they take and return.
+
+    Raises
+    ------
+    ParameterError, PluginError
+
+    Examples
+    --------
+    >>> glm = spindle.algorithm("background", "glm", robust__tuning_constant=1.5)  # doctest: +SKIP
+    >>> estimate = glm.estimate_background(shoeboxes=shoeboxes, detector=detector)  # doctest: +SKIP
+    """
+    prepare_compile_cache()
+    host = PluginHost()
+    plugin: Any = host.load(slot, name)
     assignments = [Assignment(key.replace("__", "."), value, "call") for key, value in params.items()]
-    tree = effective_params(program, assignments, PluginHost())
-    from .door import check_reflections  # imports numba: not before the compile cache is prepared
-
-    context = RunContext(program, tree, make_host(RunSettings.of(program, tree)))
-    inputs = make_inputs(experiments, reflections, files)
-    if experiments is not None and not len(experiments):
-        raise FileFormatError(f"{program}: there are no experiments; give at least one")
-    if inputs.reflections:
-        from .door import check_reflections  # it imports numba, which has to find its cache prepared
-    for number, table in enumerate(inputs.reflections):
-        check_reflections(table, experiments, f"{program}: reflections {number}")
-    return execute(context, inputs)
+    own = build(plugin.Params or Params, assignments, host.load)
+    return RunContext(name, build(HostParams), host).algorithm(slot, name, own)
 
 
-__all__ = ["effective_params", "make_host", "run"]
+__all__ = ["Session", "algorithm", "effective_params", "make_host", "run"]

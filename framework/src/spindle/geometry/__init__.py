@@ -7,9 +7,25 @@ frames); `prediction_kernels` find when reciprocal lattice points diffract. Func
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .angles import image_width as image_width
+    from .angles import nearest_turn as nearest_turn
+    from .angles import unwrapped as unwrapped
+    from .attenuation import DENSITIES as DENSITIES
+    from .attenuation import ELECTRONS_BELOW_A as ELECTRONS_BELOW_A
+    from .attenuation import attenuation_coefficient as attenuation_coefficient
+    from .attenuation import sensor_depth as sensor_depth
 
 _HOME = {
+    "image_width": "angles",
+    "nearest_turn": "angles",
+    "unwrapped": "angles",
+    "DENSITIES": "attenuation",
+    "ELECTRONS_BELOW_A": "attenuation",
+    "attenuation_coefficient": "attenuation",
+    "sensor_depth": "attenuation",
     "rotation_matrix": "rotations",
     "rotate_about": "rotations",
     "zeta_factor": "reflections",

@@ -2,7 +2,37 @@
 
 from __future__ import annotations
 
+from .compressed import (
+    MOST,
+    compression_of,
+    is_compressed,
+    map_file,
+    open_regular,
+    read_all,
+    read_head,
+    refuse_special,
+    thread_buffer,
+)
+from .correction import Correction, correct_shoeboxes
 from .opening import choose_format, format_parameters, open_image
 from .sequence import ImageSequence
+from .trusted import trusted_mask
 
-__all__ = ["ImageSequence", "choose_format", "format_parameters", "open_image"]
+__all__ = [
+    "MOST",
+    "Correction",
+    "ImageSequence",
+    "choose_format",
+    "compression_of",
+    "correct_shoeboxes",
+    "format_parameters",
+    "is_compressed",
+    "map_file",
+    "open_image",
+    "open_regular",
+    "read_all",
+    "read_head",
+    "refuse_special",
+    "thread_buffer",
+    "trusted_mask",
+]

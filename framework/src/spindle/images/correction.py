@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from spindle.files.maps import read_map
 from spindle.models import Detector, ImageSet, Panel
 from spindle.table.shoebox_pixels import subtract_and_divide
-
-from .maps import read_map
 
 __all__ = ["Correction", "correct_shoeboxes", "corrections_of"]
 

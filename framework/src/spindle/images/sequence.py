@@ -15,10 +15,10 @@ import numpy as np
 
 from spindle.contracts.format import FormatOptions, ImageReader
 from spindle.errors import FileFormatError, ModelError
+from spindle.files.maps import read_mask
 from spindle.models import Experiment, ImageSet
 
 from .correction import Correction, corrections_of
-from .maps import read_mask
 from .memory import ArrayReader, panels_of
 from .opening import open_image, reopen_image
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from .beam import Beam
-from .crystal import Crystal
+from .crystal import Crystal, cell_from_real_space, space_group_from_symbol
 from .detector import PARALLAX_CODES, Detector, Panel, PanelGeometry
 from .distortion import Distortion
-from .experiment import Experiment, Experiments
+from .experiment import Experiment, Experiments, derived_identifier
 from .goniometer import Goniometer
 from .imageset import ImageSet
-from .scan import Scan
+from .scan import STILL_WIDTH_DEG, Scan
 from .templates import Template, possible_templates, split_template
 
 __all__ = [
     "PARALLAX_CODES",
+    "STILL_WIDTH_DEG",
     "Beam",
     "Crystal",
     "Detector",
@@ -26,6 +27,9 @@ __all__ = [
     "PanelGeometry",
     "Scan",
     "Template",
+    "cell_from_real_space",
+    "derived_identifier",
     "possible_templates",
+    "space_group_from_symbol",
     "split_template",
 ]

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from .change_of_basis import ChangeOfBasis, change_crystal_basis
-from .lattice import LatticeSubgroup, lattice_group, lattice_subgroups, primitive_operator
+from .lattice import (
+    LatticeSubgroup,
+    lattice_group,
+    lattice_subgroups,
+    possible_two_folds,
+    primitive_operator,
+    two_fold_deviations,
+)
 from .metric import average_metric, constrain_A, constrain_crystal, symmetrise_cell
 from .miller import (
     asu_indices,
@@ -64,6 +71,7 @@ __all__ = [
     "orthogonalisation",
     "patterson_group",
     "patterson_operations",
+    "possible_two_folds",
     "primitive_operator",
     "reference_operator",
     "rotations",
@@ -71,5 +79,6 @@ __all__ = [
     "space_group",
     "symmetrise_cell",
     "translations",
+    "two_fold_deviations",
     "unique_indices",
 ]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spindle.params import Float, Params
-from spindle.params.tree import to_dict
+from spindle.params import Float, Params, to_dict
 
 __all__ = ["Tolerances", "tolerances_of"]
 

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from spindle.images.sequence import ImageSequence
-from spindle.images.trusted import trusted_mask
+from spindle.images import ImageSequence, trusted_mask
 from spindle.models import Experiment
 from spindle_lib_noise.read_noise import noise_offsets
 

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.images.sequence import ImageSequence
-from spindle.images.trusted import trusted_mask
+from spindle.images import ImageSequence, trusted_mask
 
 from .windows import window_statistics
 

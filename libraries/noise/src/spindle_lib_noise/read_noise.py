@@ -12,9 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spindle.images.correction import Correction
-from spindle.images.sequence import ImageSequence
-from spindle.images.trusted import trusted_mask
+from spindle.images import Correction, ImageSequence, trusted_mask
 
 __all__ = ["noise_offsets", "values_may_be_negative"]
 

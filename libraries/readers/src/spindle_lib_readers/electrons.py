@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spindle.contracts.format import ImageModels
-from spindle.geometry.angles import unwrapped
+from spindle.geometry import unwrapped
 from spindle.models import Beam, Detector, Goniometer, Panel
 
 __all__ = [

@@ -12,7 +12,7 @@ import numpy as np
 
 from spindle.contracts.format import HEAD_SIZE, FormatOptions, ImageModels, ImageReader
 from spindle.errors import HeaderError, SpindleError, fault
-from spindle.images.compressed import read_all, read_head
+from spindle.images import read_all, read_head
 
 __all__ = ["MOST_PIXELS", "HeaderReader", "SingleImageReader", "epoch_of", "fill", "refuse_giants"]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from spindle.contracts.format import FormatOptions, ImageModels
 from spindle.errors import HeaderError
-from spindle.images.compressed import map_file
+from spindle.images import map_file
 from spindle.models import Scan
 
 from .single import HeaderReader, fill

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts.refiner import RefinementResult
-from spindle.geometry.attenuation import ELECTRONS_BELOW_A
+from spindle.geometry import ELECTRONS_BELOW_A
 from spindle.models import Detector, Experiment, Experiments
 from spindle.symmetry import primitive_operator
 

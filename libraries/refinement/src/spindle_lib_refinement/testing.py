@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spindle.params.resolve import build
+from spindle.params import build
 
 from .params import RefinementParams
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from spindle.params import Params, walk
-from spindle.params.tree import Entry
+from spindle.params import Entry, Params, walk
 
 __all__ = ["OF_VARYING_MODELS", "changed_for_varying_models"]
 

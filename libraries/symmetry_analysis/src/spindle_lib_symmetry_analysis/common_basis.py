@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.models import Experiments
-from spindle.models.crystal import cell_from_real_space
+from spindle.models import Experiments, cell_from_real_space
 from spindle.symmetry import ChangeOfBasis, niggli_reduce, primitive_operator
 
 #: Bases agree when every vector of one lies within this fraction of its length of that of the other ...

@@ -10,9 +10,8 @@ import pytest
 
 import spindle.execution
 from spindle.errors import FileFormatError, ParameterError, UserError
-from spindle.files import read_experiments
+from spindle.files import read_experiments, write_map
 from spindle.images import ImageSequence
-from spindle.images.maps import write_map
 from spindle.models import Detector, Experiments
 from spindle.testing import shared_data
 from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf

@@ -8,7 +8,7 @@ from spindle_program_find_spots.params import FindSpotsParams
 
 import spindle
 from spindle.errors import UserError
-from spindle.images.maps import write_mask
+from spindle.files import write_mask
 from spindle.models import Detector
 from spindle.params import walk
 from spindle.params.resolve import build

@@ -7,9 +7,8 @@ import pytest
 
 import spindle
 from spindle.errors import FileFormatError, ModelError, ParameterError
-from spindle.files import read_experiments, write_experiments
+from spindle.files import read_experiments, write_experiments, write_map
 from spindle.images import ImageSequence
-from spindle.images.maps import write_map
 from spindle.models import Beam, Detector, Panel
 from spindle.testing import shared_data
 from spindle_lib_readers.testing.mini_cbf import write_sweep

@@ -17,10 +17,9 @@ from spindle_program_integrate.stream import Plan
 from spindle.contracts import ProgramInputs
 from spindle.contracts.profile import ForegroundMasks
 from spindle.errors import UserError
-from spindle.files import read_experiments, read_reflections
+from spindle.files import read_experiments, read_reflections, write_map
 from spindle.geometry import zeta_factor
 from spindle.images import ImageSequence
-from spindle.images.maps import write_map
 from spindle.models import Experiments, ImageSet
 from spindle.params import make
 from spindle.prediction import lorentz_polarisation

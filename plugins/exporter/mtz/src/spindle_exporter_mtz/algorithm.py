@@ -10,8 +10,7 @@ import numpy as np
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.exporter import Export, MergedData
 from spindle.errors import UserError
-from spindle.models import Experiments
-from spindle.models.crystal import space_group_from_symbol
+from spindle.models import Experiments, space_group_from_symbol
 from spindle.params import Auto, Bool, Float, PathParam, Str, UnitCell
 from spindle.params import Params as BaseParams
 from spindle.prediction import FlatDetector, flat_detector

@@ -75,7 +75,7 @@ def batch_headers(experiment: Experiment, force_static: bool, panel: Panel) -> n
     The rotation axis is (0, 0, 1); the crystal's orientation is that at rotation angle zero; angles in degrees,
     distance in mm. `panel` is the rectangle on which XDET and YDET are positions.
     """
-    from spindle.models.crystal import cell_from_real_space
+    from spindle.models import cell_from_real_space
 
     beam, goniometer, scan = experiment.beam, experiment.goniometer, experiment.scan
     n = scan.n_images if scan is not None else 1

@@ -47,7 +47,7 @@ class ApplyMask(Program):
         """Check the masks and attach them; see `spindle.contracts.program.ProgramSpec`."""
         import numpy as np
 
-        from spindle.files.maps import read_mask
+        from spindle.files import read_mask
         from spindle.report import Table
 
         experiments = inputs.experiments

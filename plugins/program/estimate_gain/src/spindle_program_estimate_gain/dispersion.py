@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spindle.images import ImageSequence
-from spindle.images.trusted import trusted_mask
+from spindle.images import ImageSequence, trusted_mask
 from spindle_lib_noise.gain import GainEstimate
 from spindle_lib_noise.windows import window_statistics
 

@@ -166,7 +166,7 @@ def _advice(experiment: Experiment, found: GainEstimate, sigma: float) -> str:
 
 def _writer(maps: list[np.ndarray]) -> Callable[[Path], None]:
     def write(target: Path) -> None:
-        from spindle.files.maps import write_map
+        from spindle.files import write_map
 
         write_map(target, maps)
 

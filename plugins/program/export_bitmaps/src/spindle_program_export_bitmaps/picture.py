@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.images import ImageSequence
-from spindle.images.trusted import trusted_mask
+from spindle.images import ImageSequence, trusted_mask
 from spindle_lib_pictures.canvas import Canvas
 from spindle_lib_pictures.display import Display, bin_codes, codes_of, codes_of_flags, contrast_level, palette
 

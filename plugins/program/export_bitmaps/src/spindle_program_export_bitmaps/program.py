@@ -71,7 +71,7 @@ class ExportBitmaps(Program):
     def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
         """Paint and write; see `spindle.contracts.program.ProgramSpec`."""
 
-        from spindle.execution.protection import check_files
+        from spindle.execution import check_files
 
         from .picture import Painter
 

@@ -294,7 +294,7 @@ class _Run:
 
     def _keep_hot_mask(self, job: Job, always: list[np.ndarray]) -> None:
         """Remember to write a mask of the pixels that were strong on every image of a job."""
-        from spindle.images.maps import write_mask
+        from spindle.files import write_mask
 
         masks = []
         for panel, index in zip(job.experiment.detector, always, strict=True):

@@ -136,7 +136,7 @@ def steep_background(
     -------
     (n,) bool
     """
-    from spindle.images.trusted import trusted_mask
+    from spindle.images import trusted_mask
 
     margin = size + 1
     bbox, panel = table["bbox"], table["panel"].astype(np.int64)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import ParameterError
-from spindle.images import ImageSequence
-from spindle.images.correction import Correction
-from spindle.images.maps import read_mask
+from spindle.files import read_mask
+from spindle.images import Correction, ImageSequence
 from spindle.models import Experiments
 from spindle_lib_image_ranges import excluded_images
 from spindle_lib_masks.rules import generate_masks

@@ -13,9 +13,7 @@ import numpy as np
 from spindle.contracts.executor import Executor
 from spindle.contracts.threshold import ThresholdImage
 from spindle.errors import UserError
-from spindle.images import ImageSequence
-from spindle.images.correction import Correction
-from spindle.images.trusted import trusted_mask
+from spindle.images import Correction, ImageSequence, trusted_mask
 from spindle.models import Experiment
 from spindle_lib_spots.connected_components import strong_list
 

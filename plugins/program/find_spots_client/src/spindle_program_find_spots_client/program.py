@@ -100,7 +100,7 @@ class _Answers:
 
     def all(self) -> list[dict[str, Any]]:
         """Answers in the order of the images."""
-        from spindle.execution.executor import available_cores
+        from spindle.execution import available_cores
 
         answers: list[dict[str, Any]] = [{} for _ in self.images]
         n_threads = available_cores() if self.params.nproc in (Auto, None) else self.params.nproc

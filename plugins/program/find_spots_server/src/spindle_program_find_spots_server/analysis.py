@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from spindle.errors import FileFormatError, ParameterError, PluginError, UserError
+from spindle.execution import Session
 
 from .allowed import AllowedFolders, ImageName
 from .refusal import Refusal
 
 if TYPE_CHECKING:
     from spindle.contracts import ProgramResult
-    from spindle.execution import RunContext
     from spindle.models import Experiments
     from spindle.params import Params
     from spindle.table import ReflectionTable
@@ -107,7 +107,8 @@ class Analyst:
         image = self.allowed.image(question["image"])
         timings: dict[str, float] = {}
         with _Warnings() as warnings:
-            found, number, context = self._find_spots(image, params)
+            session = Session("find_spots", params)
+            found, number = self._find_spots(image, session)
             timings["find_spots"] = time.perf_counter() - start
             lap = time.perf_counter()
             assert found.experiments is not None and found.reflections is not None
@@ -117,7 +118,7 @@ class Analyst:
             timings["analysis"] = time.perf_counter() - lap
             if question["index"]:
                 lap = time.perf_counter()
-                content |= _indexed(found.experiments, number, image, spots, context)
+                content |= _indexed(found.experiments, number, image, spots, session)
                 timings["index"] = time.perf_counter() - lap
         if warnings.messages:
             content["warnings"] = warnings.messages
@@ -125,21 +126,15 @@ class Analyst:
         content["timings"] = {name: round(seconds, 6) for name, seconds in timings.items()}
         return content
 
-    def _find_spots(self, image: ImageName, params: Params) -> tuple[ProgramResult, int, RunContext]:
-        """Result of find_spots, position of the experiment that holds the image, context of the run."""
-        from spindle.execution import RunContext, execute
-        from spindle.execution.runner import make_host
-        from spindle.execution.steps import make_inputs
-
-        context = RunContext("find_spots", params, make_host())
-        experiments = self._experiments(image, context)
+    def _find_spots(self, image: ImageName, session: Session) -> tuple[ProgramResult, int]:
+        """Result of find_spots, and position of the experiment that holds the image."""
+        experiments = self._experiments(image, session)
         position = _position(experiments, image)
         if image.number is not None:
-            params = params.changed(spotfinder__scan_range=[(image.number, image.number)])
-            context = RunContext("find_spots", params, context.host)
-        return execute(context, make_inputs(experiments, None)), position, context
+            session = session.changed(spotfinder__scan_range=[(image.number, image.number)])
+        return session.run(experiments), position
 
-    def _experiments(self, image: ImageName, context: RunContext) -> Experiments:
+    def _experiments(self, image: ImageName, session: Session) -> Experiments:
         """Experiments of a file; those of a file of many images are kept.
 
         Raises
@@ -147,16 +142,16 @@ class Analyst:
         Refusal
             If the file has many images and none was named.
         """
-        from spindle.params import to_dict
+        from spindle.params import plugin_scope, to_dict
 
         state = os.stat(image.path)
-        scope = context.params_of("program", "import")
+        scope = plugin_scope(session.params, "program", "import")
         geometry = repr(to_dict(scope)) if scope is not None else ""
         key = (os.path.realpath(image.path), state.st_mtime_ns, state.st_size, geometry)
         experiments = self._series.get(key)
         if experiments is None or _find(experiments, image) is None:  # the series may have grown meanwhile
             self.allowed.linked_files(image.path)
-            experiments = context.run_program("import", files=[image.path]).experiments
+            experiments = session.run_program("import", files=[image.path]).experiments
             assert experiments is not None
         n = sum(e.scan.n_images if e.scan is not None else 1 for e in experiments)
         if n > 1:
@@ -195,13 +190,10 @@ class Analyst:
 
 def _effective(given: list[list[Any]], index: bool) -> Params:
     """Parameters of find_spots, with those of import (if any is given) and index (if asked for) in scopes of these names."""
-    from spindle.params import Assignment, ScopeOf, walk
-    from spindle.params.resolve import build
-    from spindle.plugins import registry
+    from spindle.params import Assignment, ScopeOf, build, walk
 
-    find_spots: Any = registry().load("program", "find_spots")
     others = {"index": ScopeOf("program", "index")} if index else {}
-    cls = type("RequestParams", (find_spots.Params,), others)
+    cls = type("RequestParams", (type(Session("find_spots").params),), others)
     assignments = [Assignment("spotfinder.mp.nproc", 1, "server")]
     if given:
         with_import = type("RequestParams", (cls,), {"import_": ScopeOf("program", "import")})
@@ -267,10 +259,10 @@ def _position(experiments: Experiments, image: ImageName) -> int:
 
 
 def _indexed(
-    experiments: Experiments, number: int, image: ImageName, spots: ReflectionTable, context: RunContext
+    experiments: Experiments, number: int, image: ImageName, spots: ReflectionTable, session: Session
 ) -> dict[str, Any]:
     """Lattices of the spots of an image, with what could not be indexed said in ``indexing_error``."""
-    from spindle.files.models import crystal_to_dict
+    from spindle.files import crystal_to_dict
     from spindle.models import Experiments
     from spindle.table import Flag
 
@@ -285,7 +277,7 @@ def _indexed(
     table["id"] = table["id"] * 0
     table.identifiers = {}
     try:
-        result = context.run_program("index", experiments=Experiments([experiment]), reflections=table)
+        result = session.run_program("index", experiments=Experiments([experiment]), reflections=table)
     except (ParameterError, PluginError, FileFormatError):
         raise
     except UserError as error:

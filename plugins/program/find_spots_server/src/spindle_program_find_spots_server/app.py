@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import spindle
+from spindle.params import Plugin
 
 from .answer import to_json, to_xml
 from .pool import WorkerPool
@@ -119,12 +120,8 @@ class SpotServer:
         return self._reply(request, 200, content)
 
     async def _plugins(self, request: Request) -> Response:
-        from spindle.plugins import registry
-
-        found = registry()
-        return self._reply(
-            request, 200, {"threshold": sorted(found.names("threshold")), "format": sorted(found.names("format"))}
-        )
+        names = {slot: sorted(Plugin(slot).choices()) for slot in ("threshold", "format")}
+        return self._reply(request, 200, names)
 
     async def _stop(self, request: Request) -> Response:
         if request.method == "HEAD":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
+from spindle.execution import Session, available_cores
 from spindle.params import Auto, Float, Int, Params, PathParam, Str, UnrecordedParams
 
 if TYPE_CHECKING:
@@ -85,8 +86,6 @@ def _folders(allow: list[Path]) -> list[str]:
 
 
 def _n_workers(nproc: Any) -> int:
-    from spindle.execution.executor import available_cores
-
     return available_cores() if nproc in (Auto, None) else int(nproc)
 
 
@@ -159,10 +158,7 @@ def _names(host: str, others: list[str]) -> list[str]:
 
 def _compile_indexing() -> None:
     """On a machine where it is not compiled yet, compile what indexing needs beside the first requests."""
-    from spindle.execution.precompile import compile_beside, packages_of
-    from spindle.execution.runner import effective_params, make_host
-
-    compile_beside(packages_of(effective_params("index", [], make_host())))
+    Session("index").compile_beside()
 
 
 def _is_loopback(host: str) -> bool:

@@ -57,7 +57,7 @@ def _read(questions: queue.SimpleQueue[str]) -> None:
 
 
 def _warm_analyst(settings: dict[str, Any]) -> Any:
-    from spindle.execution.compile_cache import prepare_compile_cache
+    from spindle.execution import prepare_compile_cache
 
     prepare_compile_cache()
     from .allowed import AllowedFolders

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError
-from spindle.files.maps import is_map_file, read_mask
+from spindle.files import is_map_file, read_mask
 from spindle.params import Bool, Params, PathParam, Str, walk
 from spindle_lib_importing.experiments import experiments_of
 from spindle_lib_masks.rules import MaskingParams
@@ -223,7 +223,7 @@ def _judge(
 
 def _writer(masks: list[np.ndarray]) -> Callable[[Path], None]:
     def write(target: Path) -> None:
-        from spindle.files.maps import write_mask
+        from spindle.files import write_mask
 
         write_mask(target, masks)
 

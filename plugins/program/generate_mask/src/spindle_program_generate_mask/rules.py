@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spindle.files.maps import read_mask
-from spindle.images import ImageSequence
-from spindle.images.trusted import trusted_mask
+from spindle.files import read_mask
+from spindle.images import ImageSequence, trusted_mask
 from spindle.models import Experiment, ImageSet
 from spindle.report import Table
 from spindle_lib_masks.automatic import automatic_mask

@@ -10,7 +10,7 @@ import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ModelError, ParameterError
-from spindle.execution.importing import import_results
+from spindle.execution import import_results
 from spindle.params import Auto
 
 from .params import ImportParams

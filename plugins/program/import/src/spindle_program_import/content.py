@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from spindle.files import experiments_to_dict
-from spindle.models import Experiment, Experiments
-from spindle.models.experiment import derived_identifier
+from spindle.models import Experiment, Experiments, derived_identifier
 
 from .grouping import Frame
 

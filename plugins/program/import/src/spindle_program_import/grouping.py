@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import fault
-from spindle.geometry.angles import nearest_turn, unwrapped
-from spindle.models import Beam, Detector, Goniometer, Scan
-from spindle.models.scan import STILL_WIDTH_DEG
+from spindle.geometry import nearest_turn, unwrapped
+from spindle.models import STILL_WIDTH_DEG, Beam, Detector, Goniometer, Scan
 
 from .compare import Difference, beam_differences, detector_differences, goniometer_differences
 from .files import NumberedFile, refuse_doubles, template_of

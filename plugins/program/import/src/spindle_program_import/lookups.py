@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import HeaderError, ParameterError
-from spindle.files.maps import MAPS, read_map, read_mask, with_distortion
+from spindle.files import MAPS, read_map, read_mask, with_distortion
 from spindle.models import Detector, Experiments
 
 __all__ = ["check_lookups", "lookup_files", "number_of", "with_numbers"]

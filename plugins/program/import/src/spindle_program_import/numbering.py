@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spindle.errors import fault
-from spindle.geometry.angles import nearest_turn
-from spindle.models.scan import STILL_WIDTH_DEG
+from spindle.geometry import nearest_turn
+from spindle.models import STILL_WIDTH_DEG
 
 from .files import NumberedFile, is_number, split_number
 from .headers import Header

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import ModelError, ParameterError, fault
-from spindle.geometry.attenuation import ELECTRONS_BELOW_A, sensor_depth
+from spindle.geometry import ELECTRONS_BELOW_A, sensor_depth
 from spindle.models import Beam, Detector, Goniometer, Panel
 
 from .hierarchy import apply_hierarchy

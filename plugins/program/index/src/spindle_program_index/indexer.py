@@ -9,8 +9,7 @@ import numpy as np
 
 from spindle.contracts.indexing import IndexingError
 from spindle.contracts.refiner import RefinementError, RefinementResult
-from spindle.models import Crystal, Experiments
-from spindle.models.experiment import derived_identifier
+from spindle.models import Crystal, Experiments, derived_identifier
 from spindle.params import Auto
 from spindle.prediction import predict_for_indexed
 from spindle.symmetry import ChangeOfBasis, constrain_crystal, primitive_operator

@@ -19,12 +19,13 @@ from spindle.symmetry import (
     lattice_subgroups,
     niggli_reduce,
     orthogonalisation,
+    possible_two_folds,
     primitive_operator,
     rotations,
     space_group,
     symmetrise_cell,
+    two_fold_deviations,
 )
-from spindle.symmetry.lattice import possible_two_folds, two_fold_deviations
 
 #: Number of two-folds, and of all rotations, of the lattices of each crystal family.
 TWO_FOLDS = {"a": 0, "m": 1, "o": 3, "t": 5, "h": 7, "hR": 3, "c": 9}

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.models import Experiments
-from spindle.models.experiment import derived_identifier
+from spindle.models import Experiments, derived_identifier
 
 
 def restrict_scan(experiments, ranges, reference):

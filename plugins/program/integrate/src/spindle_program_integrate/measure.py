@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.images.correction import Correction, correct_shoeboxes
+from spindle.images import Correction, correct_shoeboxes
 from spindle.models import Detector
 from spindle.table import Flag, MaskCode, ReflectionTable, Shoeboxes
 

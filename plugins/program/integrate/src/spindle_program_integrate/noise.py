@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spindle.images.correction import Correction
+from spindle.images import Correction
 from spindle.models import Detector
 from spindle.table import Shoeboxes
 

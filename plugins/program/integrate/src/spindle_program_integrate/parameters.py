@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from spindle.errors import UserError
-from spindle.params import Auto, Bool, Choice, Float, Int, Ints, Params, PathParam, Plugin, Str, Strings
-from spindle.params.host import Multiprocessing
+from spindle.params import (
+    Auto,
+    Bool,
+    Choice,
+    Float,
+    Int,
+    Ints,
+    Multiprocessing,
+    Params,
+    PathParam,
+    Plugin,
+    Str,
+    Strings,
+)
 
 _STREAMED = "images are streamed: there are no blocks"
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import UserError
+from spindle.files import read_mask
 from spindle.images import ImageSequence
-from spindle.images.maps import read_mask
 from spindle.models import Experiments
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_masks.automatic import automatic_mask

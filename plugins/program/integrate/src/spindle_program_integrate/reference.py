@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.table import Flag, ReflectionTable
-from spindle.table.flags import BAD_FOR_REFINEMENT
+from spindle.table import BAD_FOR_REFINEMENT, Flag, ReflectionTable
 
 MAX_DISTANCE = 2.0
 INHERITED = Flag.STRONG | Flag.INDEXED | Flag.USED_IN_REFINEMENT

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from spindle.errors import FileFormatError
-from spindle.images.compressed import read_head
+from spindle.images import read_head
 from spindle_lib_readers.cbf_writing import block_heading
 
 __all__ = ["header_text", "is_cbf", "merged_header"]

@@ -107,7 +107,7 @@ class MergeCbf(Program):
 
 def _prefix(text: str) -> str:
     """Beginning of the file names, once it is sure that files can be written there."""
-    from spindle.execution.outputs import check_folder, check_writable
+    from spindle.execution import check_folder, check_writable
 
     prefix = str(Path(os.path.expanduser(text))) + ("/" if text.endswith("/") else "")
     what = f"merge_cbf: output.image_prefix={text}"

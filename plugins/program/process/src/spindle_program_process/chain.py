@@ -7,8 +7,7 @@ from typing import Any
 
 from spindle.contracts import ProgramInputs, ProgramResult
 from spindle.errors import Cancelled, SpindleError, UserError
-from spindle.execution.changes import images_of
-from spindle.execution.steps import Record
+from spindle.execution import Record, images_of
 from spindle.files import read_experiments, read_reflections, write_experiments
 from spindle.models import Experiments
 

@@ -7,9 +7,7 @@ from typing import Any
 
 from spindle.contracts import ProgramInputs
 from spindle.errors import FileFormatError, UserError
-from spindle.execution.changes import first_change, images_of
-from spindle.execution.record import read_record
-from spindle.execution.steps import nested_params
+from spindle.execution import first_change, images_of, nested_params, read_record
 from spindle.files import read_experiments
 from spindle.models import Experiments
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from spindle.models import Experiments
-from spindle.prediction.observed import add_observed_geometry
+from spindle.prediction import add_observed_geometry
 from spindle.table import ReflectionTable
 
 FEWEST_SPOTS = 20

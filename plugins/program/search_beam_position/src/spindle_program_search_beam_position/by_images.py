@@ -11,8 +11,7 @@ import numpy as np
 
 from spindle.contracts.beam_position import AxisCentre, BeamPositionError, ImageSummary
 from spindle.errors import ParameterError
-from spindle.images import ImageSequence
-from spindle.images.trusted import trusted_mask
+from spindle.images import ImageSequence, trusted_mask
 from spindle.models import Detector, Experiments
 
 #: A centre of lower quality, or with a larger uncertainty (pixels), is a guess and is refused.

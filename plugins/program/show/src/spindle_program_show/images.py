@@ -12,7 +12,7 @@ from spindle.images import ImageSequence
 from spindle.report import Table
 
 if TYPE_CHECKING:
-    from spindle.execution.executor import Executor
+    from spindle.execution import Executor
     from spindle.models import Experiment, Experiments
 
 

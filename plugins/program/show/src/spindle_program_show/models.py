@@ -7,8 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
-from spindle.models.crystal import cell_from_real_space
+from spindle.models import (
+    Beam,
+    Crystal,
+    Detector,
+    Experiment,
+    Experiments,
+    Goniometer,
+    Panel,
+    Scan,
+    cell_from_real_space,
+)
 from spindle.report import Table
 
 from .resolution import inscribed_resolution

@@ -7,8 +7,16 @@ from typing import Any
 import numpy as np
 
 from spindle.report import Table
-from spindle.table import Flag, ReflectionTable, Shoeboxes
-from spindle.table.flags import BAD_FOR_REFINEMENT, BAD_FOR_SCALING, BAD_SHOEBOX, INTEGRATED, MaskCode
+from spindle.table import (
+    BAD_FOR_REFINEMENT,
+    BAD_FOR_SCALING,
+    BAD_SHOEBOX,
+    INTEGRATED,
+    Flag,
+    MaskCode,
+    ReflectionTable,
+    Shoeboxes,
+)
 
 # Decimals of columns; others follow from the type and the size of the values.
 _DECIMALS = {

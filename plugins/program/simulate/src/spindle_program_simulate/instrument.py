@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spindle.errors import ParameterError
-from spindle.geometry.attenuation import attenuation_coefficient
+from spindle.geometry import attenuation_coefficient
 
 from .kernels import LIVE, OPEN
 from .panels import Canvas, Panels, build_canvas, build_panels

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts.refiner import Purpose, RefinementError, RefinementResult
-from spindle.execution.executor import available_cores
+from spindle.execution import available_cores
 from spindle.models import Experiments
 from spindle.params import Auto
 from spindle.table import Flag, ReflectionTable

@@ -81,7 +81,7 @@ def metric_constraints(hall: str) -> tuple[np.ndarray, tuple[int, ...]]:
     row-echelon form of that projector gives the independent elements.
 
     """
-    from spindle.models.crystal import space_group_from_symbol
+    from spindle.models import space_group_from_symbol
 
     operations = (
         np.array([op.rot for op in space_group_from_symbol(hall).operations().sym_ops], dtype=np.float64) / 24.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spindle.contracts.refiner import RefinementError
-from spindle.models.crystal import cell_from_real_space
+from spindle.models import cell_from_real_space
 
 if TYPE_CHECKING:
     from .model_block import ModelBlock
