@@ -24,6 +24,10 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import workspace  # noqa: E402
 
+_spec = importlib.util.spec_from_file_location("public_surface", Path(__file__).with_name("test_public_surface.py"))
+public = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(public)
+
 ALL = [*sorted(SLOTS), "library"]
 
 
@@ -78,6 +82,16 @@ def test_each_is_an_installed_plugin_in_good_order(rooms):
         assert re.search(rf"(?m)^.*{slot} 'trying' of spindle-{slot.replace('_', '-')}-trying 0\.1\.0.* fine", text), (
             text
         )
+
+
+def test_each_imports_only_what_the_host_declares(rooms):
+    names = {
+        f"{path.name}: {module}.{name}"
+        for path in rooms.glob("*/src/*/*.py")
+        for module, name in public.imports(path.read_text(encoding="utf-8"))
+        if not public.is_public(module, name)
+    }
+    assert not names
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ruff") is None, reason="ruff is not installed")
