@@ -76,9 +76,12 @@ def test_those_with_code_of_their_own_pass_the_tests_that_they_come_with(rooms):
 
 
 def test_each_is_an_installed_plugin_in_good_order(rooms):
-    path = [pretend_installed(room) for room in sorted(rooms.iterdir())]
+    ready = [
+        slot for slot in SLOTS if registry().names(slot) or slot == "observer"
+    ]  # of the others nobody has written one
+    path = [pretend_installed(rooms / Skeleton(slot, "trying").distribution) for slot in ready]
     text = call("spindle", "plugins", "--check", "trying", cwd=rooms, path=path)
-    for slot in SLOTS:
+    for slot in ready:
         assert re.search(rf"(?m)^.*{slot} 'trying' of spindle-{slot.replace('_', '-')}-trying 0\.1\.0.* fine", text), (
             text
         )

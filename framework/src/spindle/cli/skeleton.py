@@ -229,7 +229,7 @@ def asking_code(slot: str, like: str, class_name: str) -> str:
     )  # fmt: skip
     about = f"Asks {like} for everything: replace its hooks one by one." if like else "To be written."
     return (
-        f'"""The class `{class_name}`."""\n\nfrom __future__ import annotations\n\n{imports_of(spec.__module__, names | {"Any"})}\n\n'
+        f'"""The class `{class_name}`."""\n\nfrom __future__ import annotations\n\n{imports_of(spec.__module__, names | ({"Any"} if like else set()))}\n\n'
         f'class {class_name}(Algorithm):\n    """{about}"""\n\n{other}{chr(10).join(methods)}'
     )
 
