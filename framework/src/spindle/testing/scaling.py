@@ -15,6 +15,7 @@ import pytest
 from spindle.contracts.scaling import ScalingModel, ScalingObservations
 from spindle.errors import UserError
 from spindle.models import Beam, Crystal, Detector, Experiment, Goniometer, Panel, Scan
+from spindle.models.experiment import new_identifier
 from spindle.plugins.host import Handle
 from spindle.symmetry import rotations
 from spindle.table import Flag, ReflectionTable
@@ -93,7 +94,9 @@ def simulated_scan(
         True ``intensity`` and ``scale`` of every row.
     """
     rng = np.random.default_rng(seed)
-    experiment = scan_experiment(n_images, width_deg)
+    experiment = replace(
+        scan_experiment(n_images, width_deg), identifier=new_identifier()
+    )  # several scans are told apart
     assert experiment.crystal is not None and experiment.scan is not None
     h = rng.integers(1, 30, (6 * n_unique, 3))
     h = h[(h[:, 0] > h[:, 1]) & (h[:, 1] > h[:, 2])]

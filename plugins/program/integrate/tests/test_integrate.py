@@ -302,7 +302,7 @@ def test_memory_is_bounded_by_measuring_in_parts(data, result, monkeypatch):
     ],
 )
 def test_what_is_not_possible_is_refused(data, changes):
-    with pytest.raises(UserError, match=r"integrat|prediction\.|absorption_correction\[0\]\."):
+    with pytest.raises(UserError, match=r"integrat|prediction\.|absorption_correction\[0\]\.|exclude_images=x"):
         run(data, **changes)
 
 

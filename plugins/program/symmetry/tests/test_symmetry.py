@@ -112,6 +112,7 @@ def test_a_laue_group_can_be_asked_for():
 
 def test_weak_data_warn_of_an_unsure_choice(caplog):
     experiments, table = intensities("P 21 21 21", d_min=6.0, noise=30.0)
+    caplog.set_level("INFO", logger="spindle")
     spindle.run("symmetry", experiments, table, d_min=None)
     assert "The symmetry is not decided" in caplog.text and "Space group P 1," in caplog.text
 
