@@ -112,7 +112,7 @@ def test_each_is_clean_for_the_type_checker(rooms, tmp_path):
         "[mypy]\nstrict = True\nfollow_imports = silent\nwarn_return_any = False\ndisable_error_code = import-untyped, import-not-found\n"
         f"mypy_path = {':'.join(map(str, [ROOT / 'framework/src', *ROOT.glob('libraries/*/src'), *sources]))}\n"
     )
-    call("mypy", "--config-file=mypy.ini", *(f"-p{path.name}" for s in sources for path in s.glob("spindle_*[a-z]")), cwd=tmp_path)  # fmt: skip
+    call("mypy", "--config-file=mypy.ini", *(f"-p{path.parent.name}" for s in sources for path in s.glob("*/__init__.py")), cwd=tmp_path)  # fmt: skip
 
 
 def test_a_new_room_is_in_step_with_the_workspace(tmp_path):
