@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-from spindle_profile_gaussian_rs import GaussianRsProfile
-
-from spindle.testing import PluginContract
 from spindle.testing.profile import ProfileContract
 
 
-class TestGaussianRsPlugin(PluginContract):
-    slot = "profile"
-    name = "gaussian_rs"
-
-
 class TestGaussianRs(ProfileContract):
-    @pytest.fixture(params=["anisotropic", "isotropic"])
-    def plugin(self, request):
-        return GaussianRsProfile(GaussianRsProfile.Params(widths=request.param))
+    name = "gaussian_rs"
+    parameters = {"widths": "anisotropic"}
+
+
+class TestGaussianRsOfEqualWidths(ProfileContract):
+    name = "gaussian_rs"
+    parameters = {"widths": "isotropic"}

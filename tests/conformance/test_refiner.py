@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from spindle.params import Params
 from spindle.testing.refiner import RefinerContract
 from spindle_lib_refinement.testing import plain_settings
 
@@ -12,6 +9,5 @@ from spindle_lib_refinement.testing import plain_settings
 class TestCentroid(RefinerContract):
     name = "centroid"
 
-    @pytest.fixture
-    def settings(self) -> Params:
-        return plain_settings()
+    def make_settings(self, **changes):
+        return plain_settings(**changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -155,7 +156,7 @@ class CheckedFitter(Checked, ProfileFitter):
     def finish(self, map: Any = None) -> None:
         """See `ProfileFitter.finish`."""
         with self.guard("finish"):
-            self.inner.finish(map)
+            self.inner.finish(builtins.map if map is None else map)
 
     def fit(
         self, reflections: ReflectionTable, shoeboxes: Shoeboxes, expected: np.ndarray, background_variance: np.ndarray

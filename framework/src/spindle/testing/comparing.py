@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from spindle.params import Params, to_dict
 from spindle.table import ReflectionTable
 
 __all__ = ["arrays_of", "difference", "snapshot"]
@@ -30,6 +31,8 @@ def _walk(value: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
         for name in value.columns:
             yield from _walk(value[name], f"{path}[{name!r}]", depth + 1)
         yield from _walk(dict(value.identifiers), f"{path}.identifiers", depth + 1)
+    elif isinstance(value, Params):
+        yield path, repr(to_dict(value))
     elif is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
             if not callable(part := getattr(value, field.name, None)):
