@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spindle.contracts.format import FormatOptions
-from spindle.testing.format import FormatContract
+from spindle.testing.format import ExpectedImage, FormatContract
 from spindle_lib_readers.testing.electrons import write_mib, write_mrc, write_ser, write_tvips
 from spindle_lib_readers.testing.images import (
     write_bruker,
@@ -28,6 +28,13 @@ CHIPS = np.random.default_rng(4).integers(0, 2, size=(3, 512, 512)).astype(np.ui
 class TestCbf(FormatContract):
     name = "cbf"
 
+    @pytest.fixture
+    def expected(self):
+        return ExpectedImage(
+            pixels=[[PIXELS]], wavelength=1.0, distance=100.0, beam_centre=(10.5, 8.25), pixel_size=(0.172, 0.172), start=0.0,
+            width=0.5, trusted_range=(0.0, 1048500.0), exposure_time=0.1,
+        )  # fmt: skip
+
     @pytest.fixture(params=["", ".gz", ".bz2"])
     def image_file(self, request, tmp_path):
         return write_mini_cbf(tmp_path / f"image_0001.cbf{request.param}", PIXELS)
@@ -43,6 +50,13 @@ class TestUncompressedPixels(FormatContract):
 
 class TestSmv(FormatContract):
     name = "smv"
+
+    @pytest.fixture
+    def expected(self):
+        return ExpectedImage(
+            pixels=[[np.maximum(PIXELS, 0)]], wavelength=0.9, distance=80.5, pixel_size=(0.1, 0.1), start=10.0, width=0.5,
+            exposure_time=2.5,
+        )  # fmt: skip
 
     @pytest.fixture(params=["", ".bz2"])
     def image_file(self, request, tmp_path):

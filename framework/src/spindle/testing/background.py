@@ -115,7 +115,7 @@ class BackgroundContract(CallContract):
     slot = "background"
     models_background: ClassVar[bool] = True
     fewest_counts: ClassVar[float] = 0.02
-    budget_us: ClassVar[float] = 15.0
+    budget_us: ClassVar[float] = 8.0
     rtol: ClassVar[float] = 1e-6
 
     def problem(self, which: int) -> Problem:
@@ -126,7 +126,7 @@ class BackgroundContract(CallContract):
         return "estimate_background", {"shoeboxes": boxes, "detector": pixel_detector()}
 
     def large_problem(self) -> tuple[Problem, int]:
-        boxes = flat_shoeboxes(4000, size=(8, 7, 1))
+        boxes = flat_shoeboxes(4000, size=(6, 5, 1))
         return ("estimate_background", {"shoeboxes": boxes, "detector": pixel_detector()}), len(boxes)
 
     def telling_problems(self) -> list[Problem]:

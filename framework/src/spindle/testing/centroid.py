@@ -98,7 +98,7 @@ class CentroidContract(CallContract):
 
     slot: ClassVar[str] = "centroid"
     bias: ClassVar[float] = 0.01
-    budget_us: ClassVar[float] = 10.0
+    budget_us: ClassVar[float] = 4.0
     rtol: ClassVar[float] = 1e-9
 
     def problem(self, which: int) -> Problem:
@@ -111,7 +111,7 @@ class CentroidContract(CallContract):
         rng = np.random.default_rng(6)
         corner = rng.integers(0, 400, (4000, 3))
         boxes = Shoeboxes.empty(
-            np.zeros(4000, np.int64), np.stack([corner, corner + (6, 5, 1)], axis=2).reshape(4000, 6)
+            np.zeros(4000, np.int64), np.stack([corner, corner + (4, 3, 1)], axis=2).reshape(4000, 6)
         )
         boxes.data[:], boxes.mask[:] = rng.poisson(9.0, len(boxes.data)), _GOOD
         return ("compute_centroids", {"shoeboxes": boxes}), len(boxes)

@@ -10,9 +10,15 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
+import itertools
+import os
 import re
 import threading
+import tracemalloc
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,23 +32,58 @@ from spindle.models import Beam, Detector, Goniometer, Scan
 
 from .chunks import decode_chunk
 from .contract import PluginContract
+from .cost import best_cpu_time, slowness
 
-__all__ = ["FormatContract"]
+__all__ = ["ExpectedImage", "FormatContract"]
+
+
+@dataclass(frozen=True)
+class ExpectedImage:
+    """What a test knows of the images of `FormatContract.image_file`; None is not known, or not in the file.
+
+    Attributes
+    ----------
+    pixels : list of list of (slow, fast) arrays
+        Pixels of each panel of each image, the first row first, as a program has to see them.
+    wavelength : float, angstrom
+    distance : float, mm
+        From the crystal to the detector along its normal.
+    beam_centre : (float, float), pixels
+        Where the beam meets the first panel, along fast and slow, from the outer corner of the first pixel.
+    pixel_size : (float, float), mm
+    start, width : float, degrees
+        Angle at which the first image begins, and its width.
+    trusted_range : (float, float)
+    exposure_time : float, s
+    """
+
+    pixels: list[list[np.ndarray]] | None = None
+    wavelength: float | None = None
+    distance: float | None = None
+    beam_centre: tuple[float, float] | None = None
+    pixel_size: tuple[float, float] | None = None
+    start: float | None = None
+    width: float | None = None
+    trusted_range: tuple[float, float] | None = None
+    exposure_time: float | None = None
 
 
 class FormatContract(PluginContract):
-    """Conformance tests of the ``format`` slot; needs the fixture `image_file`.
+    """Conformance tests of the ``format`` slot; needs the fixture `image_file`, and `expected` for what the file holds.
 
     Attributes
     ----------
     has_checked_end : bool
         False for a format whose pixels cannot be seen to be cut short.
+    budget_us : float
+        Most CPU time per pixel in microseconds, with 0.05 s for each image.
     options : FormatOptions
         What a user would have to give for `image_file`.
     """
 
     slot: ClassVar[str] = "format"
     has_checked_end: ClassVar[bool] = True
+    budget_us: ClassVar[float] = 2.0
     options: ClassVar[FormatOptions] = FormatOptions()
 
     @pytest.fixture
@@ -56,6 +97,122 @@ class FormatContract(PluginContract):
         reader = plugin.open_image(path=image_file, head=read_head(image_file), options=self.options)
         assert isinstance(reader, ImageReader)
         return reader
+
+    @pytest.fixture
+    def expected(self) -> ExpectedImage:
+        """What is known of `image_file`."""
+        pytest.skip(
+            "define the fixture `expected` of this test (spindle.testing.format.ExpectedImage): pixels, wavelength, distance ... of `image_file`"
+        )
+
+    def test_pixels_are_those_of_the_file_the_right_way_up(self, reader: ImageReader, expected: ExpectedImage) -> None:
+        if expected.pixels is None:
+            pytest.skip("`expected` names no pixels")
+        assert reader.n_images == len(expected.pixels)
+        for index, panels in enumerate(expected.pixels):
+            for number, (found, true) in enumerate(zip(reader.read(index), panels, strict=True)):
+                where = f"image {index}, panel {number}"
+                assert found.shape == true.shape, where
+                for way, name in ((np.flipud(true), "upside down"), (np.fliplr(true), "mirrored")):
+                    same = np.array_equal(found, way) and not np.array_equal(found, true)
+                    assert not same, f"{where} is {name}"
+                np.testing.assert_array_equal(found, true, err_msg=where)
+
+    def test_models_are_those_of_the_file(self, reader: ImageReader, expected: ExpectedImage) -> None:
+        models = reader.models(0)
+        panel = models.detector[0]
+        if expected.wavelength is not None:
+            assert models.beam.wavelength == pytest.approx(expected.wavelength, rel=1e-4), "wavelength in angstrom"
+        if expected.pixel_size is not None:
+            assert tuple(panel.pixel_size) == pytest.approx(expected.pixel_size, rel=1e-4), "pixel size in mm"
+        if expected.distance is not None:
+            assert abs(panel.origin @ panel.normal) == pytest.approx(expected.distance, rel=1e-4), "distance in mm"
+        if expected.beam_centre is not None:
+            x, y, z = models.detector.D[0] @ models.beam.s0
+            centre = np.array([x, y]) / z / panel.pixel_size
+            assert tuple(centre) == pytest.approx(expected.beam_centre, abs=0.02), (
+                "beam centre in pixels from the corner"
+            )
+        if expected.width is not None:
+            assert models.scan is not None, "the file has angles, and there is no scan"
+            start, width = np.degrees(models.scan.oscillation)
+            assert width == pytest.approx(expected.width, rel=1e-4), "width of an image in degrees"
+            if expected.start is not None:
+                assert start == pytest.approx(expected.start, abs=1e-4), "start of an image in degrees"
+        if expected.trusted_range is not None:
+            assert tuple(panel.trusted_range) == pytest.approx(expected.trusted_range), "trusted range"
+        if expected.exposure_time is not None:
+            assert models.exposure_time == pytest.approx(expected.exposure_time, rel=1e-3), "exposure time in seconds"
+
+    def test_models_of_every_image_follow_one_another(self, reader: ImageReader) -> None:
+        scans = [reader.models(i).scan for i in range(reader.n_images)]
+        for one, other in itertools.pairwise(scans):
+            if one is not None and other is not None and one.oscillation[1] != 0:
+                step = other.oscillation[0] - one.oscillation[0]
+                assert step == pytest.approx(one.oscillation[1], rel=1e-3, abs=1e-9), "images overlap or leave gaps"
+
+    def test_each_image_has_memory_of_its_own(self, plugin: Any, reader: ImageReader, image_file: Path) -> None:
+        first = reader.read(0)
+        other = image_file.with_name("other_" + image_file.name)
+        other.write_bytes(image_file.read_bytes())
+        elsewhere = plugin.open_image(path=other, head=read_head(other), options=self.options)
+        for again in (reader.read(0), reader.read(reader.n_images - 1), elsewhere.read(0)):
+            for one, two in zip(first, again, strict=False):
+                assert not np.shares_memory(one, two), "two images share their memory: the second overwrites the first"
+                assert two.flags.writeable
+
+    def test_opening_does_not_read_the_pixels(self, plugin: Any, reader: ImageReader, image_file: Path) -> None:
+        """Memory that is asked for while a file is opened that goes on for long behind its end."""
+        size = 96 * 2**20
+        long = image_file.with_name("long_" + image_file.name)
+        long.write_bytes(image_file.read_bytes())
+        os.truncate(long, size)
+        tracemalloc.start()
+        try:
+            with contextlib.suppress(SpindleError):
+                opened = plugin.open_image(path=long, head=read_head(long), options=self.options)
+                opened.models(0)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < size // 2, f"opening takes {peak / 2**20:.0f} MB: it reads the whole file"
+
+    def test_opening_asks_for_less_memory_than_the_pixels(
+        self, plugin: Any, reader: ImageReader, image_file: Path
+    ) -> None:
+        pixels = reader.n_images * sum(int(np.prod(p.image_size)) for p in reader.models(0).detector)
+        if pixels < 200_000 or image_file.stat().st_size < 100_000:
+            pytest.skip("this file is too small to tell")
+        tracemalloc.start()
+        try:
+            plugin.open_image(path=image_file, head=read_head(image_file), options=self.options).models(0)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < pixels, "opening reads the pixels; read them when they are asked for"
+
+    @pytest.mark.parametrize("ending", [".gz", ".bz2"])
+    def test_compressed_files_are_read_or_not_understood(
+        self, plugin: Any, reader: ImageReader, image_file: Path, ending: str
+    ) -> None:
+        if image_file.suffix in (".gz", ".bz2"):
+            pytest.skip("this file is compressed already")
+        packed = image_file.with_name(image_file.name + ending)
+        pack = gzip.compress if ending == ".gz" else bz2.compress
+        packed.write_bytes(pack(image_file.read_bytes()))
+        if not plugin.understand(path=packed, head=read_head(packed)):
+            return
+        found = plugin.open_image(path=packed, head=read_head(packed), options=self.options).read(0)
+        assert all(np.array_equal(a, b) for a, b in zip(found, reader.read(0), strict=True))
+
+    def test_reading_keeps_within_the_budget(self, reader: ImageReader) -> None:
+        out = reader.read(0)
+        n = sum(a.size for a in out)
+        reader.read(reader.n_images - 1)
+        budget = self.budget_us * n * 1e-6 + 0.05
+        if best_cpu_time(lambda: reader.read(0, out), 2) > budget:
+            needed = best_cpu_time(lambda: reader.read(0, out))
+            assert needed < budget * slowness(), f"reading takes {needed / n * 1e6:.2f} microseconds per pixel"
 
     def test_understands_its_own_file(self, plugin: Any, image_file: Path) -> None:
         assert plugin.understand(path=image_file, head=read_head(image_file)) is True

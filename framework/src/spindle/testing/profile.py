@@ -199,7 +199,8 @@ class ProfileContract(PluginContract):
     def two(self, plugin) -> tuple[Experiments, ReflectionTable, list[SimulatedSpots]]:
         """Two crystals whose spots have different widths, modelled together, their predictions in one table, and each alone."""
         each = [_default_spots(), _wide_spots()]
-        strong, predicted = [], []
+        strong: list[ReflectionTable] = []
+        predicted: list[ReflectionTable] = []
         for number, one in enumerate(each):
             for table, kept in ((strong_spots(one), strong), (one.table.view(), predicted)):
                 table["id"] = np.full(len(table), number)

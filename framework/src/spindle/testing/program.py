@@ -162,7 +162,7 @@ class ProgramContract(PluginContract):
         for seed in (1, 2):
             np.random.seed(seed)  # noqa: NPY002
             answers.append(self.told(run(inputs)))
-        found = difference(*answers, rtol=1e-9)
+        found = difference(answers[0], answers[1], rtol=1e-9)
         assert not found, f"{found}: take random numbers from context.rng"
 
     def test_nothing_is_kept_from_one_run_to_the_next(self, run: Any, inputs: ProgramInputs, plugin_class: Any) -> None:

@@ -228,7 +228,7 @@ class ScalingContract(CallContract):
             assert a.parameters.shape == b.parameters.shape, (
                 f"{a.name}: {len(a.parameters)} and {len(b.parameters)} parameters"
             )
-            x = a.parameters + 0.02 * np.sin(np.arange(len(a.parameters)))
+            x = a.parameters + 0.2 * np.sin(2.0 * np.arange(len(a.parameters)))
             np.testing.assert_allclose(a.values(x), b.values(x), rtol=1e-3)
 
     def test_images_may_begin_at_any_number(self, plugin: Handle) -> None:

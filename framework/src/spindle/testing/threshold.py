@@ -108,7 +108,7 @@ class ThresholdContract(CallContract):
     accepts_scale: ClassVar[bool] = True
     uses_gain: ClassVar[bool] = True
     fewest_counts: ClassVar[float] = 0.02
-    budget_us: ClassVar[float] = 1.0
+    budget_us: ClassVar[float] = 0.5
 
     def find(self, plugin: Any, image: np.ndarray, mask: np.ndarray, gain: Any = 1.0, **changes: Any) -> np.ndarray:
         """Call the hook as the host does."""

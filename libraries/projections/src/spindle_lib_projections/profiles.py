@@ -51,15 +51,20 @@ def fill_gaps(profile: np.ndarray) -> np.ndarray:
 
 
 def box_smooth(profile: np.ndarray, width: int) -> np.ndarray:
-    """Running mean over `width` values, over fewer near the ends; gaps do not count and are filled."""
+    """Running mean over `width` values, over fewer near the ends; gaps do not count and are filled.
+
+    A window of an even number of values has its middle between two of them: the mean of both windows around a value moves nothing.
+    """
     known = np.isfinite(profile)
-    before = width // 2
-    ends = np.arange(len(profile)) - before
-    low, high = np.clip(ends, 0, len(profile)), np.clip(ends + width, 0, len(profile))
     total = np.concatenate([[0.0], np.cumsum(np.where(known, profile, 0.0))])
     count = np.concatenate([[0], np.cumsum(known)])
-    n = count[high] - count[low]
-    mean = np.divide(total[high] - total[low], n, out=np.full(len(profile), np.nan), where=n > 0)
+    sums, n = np.zeros(len(profile)), np.zeros(len(profile), np.int64)
+    for before in {width // 2, (width - 1) // 2}:
+        ends = np.arange(len(profile)) - before
+        low, high = np.clip(ends, 0, len(profile)), np.clip(ends + width, 0, len(profile))
+        sums += total[high] - total[low]
+        n += count[high] - count[low]
+    mean = np.divide(sums, n, out=np.full(len(profile), np.nan), where=n > 0)
     return fill_gaps(mean)
 
 
