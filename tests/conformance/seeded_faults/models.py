@@ -171,14 +171,14 @@ def _(call, a, plugin):
 
 @refiner("settings", "crystal.fix and detector.fix ignored", "test_what_is_fixed_stays")
 def _(call, a, plugin):
-    from spindle.testing.refiner import plain_settings
+    from spindle_lib_refinement.testing import plain_settings
 
     return call(**{**a, "settings": plain_settings()})
 
 
 @refiner("settings", "outlier rejection left out", "test_outliers_are_left_out")
 def _(call, a, plugin):
-    from spindle.testing.refiner import plain_settings
+    from spindle_lib_refinement.testing import plain_settings
 
     return call(**{**a, "settings": plain_settings()})
 
