@@ -203,6 +203,7 @@ def _spoil_values(data: dict[bytes, Any], name: bytes, rng: np.random.Generator)
     else:
         info = np.iinfo(values.dtype)
         wild = int(rng.choice([info.min + 1.0, info.max / 2, 0, 1, 99, 1e6])) if rng.integers(3) else int(info.max)
+        wild = min(wild, int(info.max))
     values[where] = wild
     data[name] = [kind, [rows, values.tobytes()]]
 
