@@ -132,12 +132,12 @@ def predict_for_indexed(experiments: Experiments, table: ReflectionTable) -> Ref
     s1 = np.array(table["s1"]) if "s1" in table else np.zeros((n, 3))
     predicted = np.zeros(n, np.bool_)
     indexed = np.any(table["miller_index"] != 0, axis=1)
-    for number, experiment in enumerate(experiments):
+    for number, rows in table.rows_by_experiment().items():
+        experiment, rows = experiments[number], rows[indexed[rows]]
         if experiment.is_still or experiment.crystal is None:
             continue
         goniometer, scan, crystal = experiment.goniometer, experiment.scan, experiment.crystal
         assert goniometer is not None and scan is not None
-        rows = np.flatnonzero((table["id"] == number) & indexed)
         if not len(rows):
             continue
         z = np.ascontiguousarray(table["xyzobs.px.value"][rows, 2])

@@ -40,6 +40,7 @@ def in_reference_setting(
     changed, notes = [], []
     hkl = None if table is None or "miller_index" not in table else table["miller_index"].copy()
     keep = None if table is None else np.ones(len(table), dtype=bool)
+    rows_of = {} if table is None else table.rows_by_experiment()
     operators: dict[str, ChangeOfBasis] = {}  # one for all crystals of a setting: they stay indexed alike
     for i, experiment in enumerate(experiments):
         crystal = experiment.crystal
@@ -58,7 +59,7 @@ def in_reference_setting(
             continue
         lost = 0
         if hkl is not None and keep is not None and table is not None:
-            rows = np.flatnonzero(table["id"] == i)
+            rows = rows_of.get(i, np.zeros(0, np.int64))
             hkl[rows], whole = operator.apply_to_indices(hkl[rows])
             keep[rows] = whole
             lost = int(np.count_nonzero(~whole))

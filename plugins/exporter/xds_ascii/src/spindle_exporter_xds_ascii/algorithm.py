@@ -44,8 +44,9 @@ class XdsAsciiExporter(Algorithm):
             self._check(i, experiment)
         experiments, table, notes = in_reference_setting(experiments, reflections)
         assert table is not None
+        rows_of = table.rows_by_experiment()
         for i, experiment in enumerate(experiments):
-            rows = table.of_experiment(i)
+            rows = table.select(rows_of.get(i, np.zeros(0, np.int64)))
             if not len(rows) and len(table):
                 result.messages.append(f"experiment {i} has no reflections: no file is written for it")
                 continue

@@ -8,7 +8,7 @@ import numpy as np
 
 from spindle.models import Experiments
 from spindle.report import Table
-from spindle.table import ReflectionTable
+from spindle.table import ReflectionTable, rows_by_value
 from spindle_lib_ice import SPOT_WIDTH, in_intervals, ring_intervals
 
 from .spots import SpotCounts
@@ -98,10 +98,12 @@ def image_table(
     rows = []
     z = np.floor(table["xyzobs.px.value"][:, 2]).astype(np.int64)
     is_ice = np.zeros(len(table), np.bool_)
-    for number in sorted({i for i, _, _ in images}):
-        mine = np.flatnonzero(table["id"] == number)
-        if not len(mine):
+    on_image: dict[tuple[int, int], np.ndarray] = {}
+    wanted = {i for i, _, _ in images}
+    for number, mine in table.rows_by_experiment().items():
+        if number not in wanted:
             continue
+        on_image.update(((number, k), mine[rows]) for k, rows in rows_by_value(z[mine]).items())
         e = experiments[number]
         d = e.detector.resolution_at(
             table["panel"][mine].astype(np.int64), table["xyzobs.px.value"][mine, :2], e.beam.s0
@@ -109,9 +111,9 @@ def image_table(
         rings = ring_intervals(max(float(d.min()) * 0.99, 0.4), SPOT_WIDTH)
         is_ice[mine] = in_intervals(1.0 / d**2, rings)
     for number, index, name in images:
-        mine = (table["id"] == number) & (z == index)
-        clean = mine & ~is_ice
-        rows.append([name, int(mine.sum()), int(clean.sum()), int(table["intensity.sum.value"][clean].sum())])
+        mine = on_image.get((number, index), np.zeros(0, np.int64))
+        clean = mine[~is_ice[mine]]
+        rows.append([name, len(mine), len(clean), int(table["intensity.sum.value"][clean].sum())])
     return Table(title, ["image", "#spots", "#spots_no_ice", "total_intensity"], rows, key="per_image_statistics")
 
 

@@ -40,8 +40,9 @@ def in_setting_of(experiments: Experiments, table: ReflectionTable, log: Any) ->
     rlp = add_observed_geometry(experiments, table)["rlp"]
     hkl = np.array(table["miller_index"])
     changed = False
-    for number, experiment in enumerate(experiments):
-        rows = np.flatnonzero((table["id"] == number) & (hkl != 0).any(axis=1))
+    indexed = (hkl != 0).any(axis=1)
+    for number, rows in table.rows_by_experiment().items():
+        experiment, rows = experiments[number], rows[indexed[rows]]
         if experiment.crystal is None or len(rows) < FEWEST_SPOTS:
             continue
         change = change_of_setting(hkl[rows], rlp[rows] @ np.linalg.inv(experiment.crystal.A).T)

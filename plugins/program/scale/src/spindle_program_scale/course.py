@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,8 +151,10 @@ def write_columns(
 def with_models(experiments: Experiments, scaler: Scaler, params: Any) -> Experiments:
     """Experiments with their new scaling models."""
     fit = scaler.fit if params.scaling_options.full_matrix else None
-    for k in range(len(experiments)):
-        errors = next(e for e, sets in zip(scaler.errors, scaler.error_groups, strict=True) if k in sets)
-        model = model_dictionary(scaler.layout, k, scaler.parameters, fit, errors, float(scaler.middles[k]))
-        experiments = experiments.replace(k, scaling_model=model)
-    return experiments
+    groups = list(zip(scaler.errors, scaler.error_groups, strict=True))
+    errors_of = {k: errors for errors, sets in reversed(groups) for k in sets}  # of several the first
+    items = []
+    for k, experiment in enumerate(experiments):
+        model = model_dictionary(scaler.layout, k, scaler.parameters, fit, errors_of[k], float(scaler.middles[k]))
+        items.append(replace(experiment, scaling_model=model))
+    return Experiments(items)

@@ -148,9 +148,8 @@ def resolution_column(experiments: Experiments, table: ReflectionTable, params: 
     if "d" in table and len(table) and np.all(table["d"] > 0):
         return np.asarray(table["d"], dtype=np.float64)
     d = np.zeros(len(table))
-    for number, experiment in enumerate(experiments):
-        rows = np.flatnonzero(table["id"] == number)
-        d[rows] = resolution_of(table["miller_index"][rows], experiment.crystal.cell)
+    for number, rows in table.rows_by_experiment().items():
+        d[rows] = resolution_of(table["miller_index"][rows], experiments[number].crystal.cell)
     return d
 
 

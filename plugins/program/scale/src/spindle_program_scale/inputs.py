@@ -32,9 +32,10 @@ def join_tables(experiments: Experiments, tables: Sequence[ReflectionTable]) -> 
         view = table.view()
         ids = np.full(len(table), -1, dtype=np.int32)
         if table.identifiers:
+            rows_of = table.rows_by_experiment()
             for old, identifier in table.identifiers.items():
-                if identifier in position:
-                    ids[table["id"] == old] = position[identifier]
+                if identifier in position and old in rows_of:
+                    ids[rows_of[old]] = position[identifier]
         elif len(tables) == 1:
             ids = np.where(table["id"] < len(experiments), table["id"], -1).astype(np.int32)
         elif len(tables) == len(experiments):
@@ -61,7 +62,8 @@ def select_datasets(
     kept = [k for k in range(len(experiments)) if (use is None or k in use) and k not in (leave or ())]
     if not kept:
         raise ParameterError("dataset_selection: no data set is left")
-    missing = [k for k in kept if not np.any(table["id"] == k)]
+    present = set(np.unique(table["id"]).tolist())
+    missing = [k for k in kept if k not in present]
     if missing:
         numbers = ",".join(map(str, sorted({*(leave or ()), *missing})))
         remedy = f", or leave out what has none with dataset_selection.exclude_datasets={numbers}"

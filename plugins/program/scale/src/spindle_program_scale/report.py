@@ -24,9 +24,11 @@ def report_data(
 ) -> dict[str, Any]:
     """Plain values of all plots."""
     sets = []
+    scaled, rows_of = table.has_flags(Flag.SCALED), table.rows_by_experiment()
     for k, experiment in enumerate(experiments):
         model = experiment.scaling_model or {}
-        rows = (table["id"] == k) & table.has_flags(Flag.SCALED)
+        rows = rows_of.get(k, np.zeros(0, np.int64))
+        rows = rows[scaled[rows]]
         sets.append(
             {
                 "terms": {n: v["parameters"] for n, v in model.items() if isinstance(v, dict) and "parameters" in v},

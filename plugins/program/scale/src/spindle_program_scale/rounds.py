@@ -11,6 +11,7 @@ from spindle.contracts.error_model import ErrorModelFit, ErrorModelObservations
 from spindle.contracts.scaling import ScalingModel
 from spindle.params import Params, plugin_scope
 from spindle.report import Table
+from spindle.table import rows_by_value
 
 from . import combine
 from .data import Observations
@@ -268,8 +269,8 @@ class Scaler:
         chosen = choose_groups(obs, usable, sigma, self.params, rng)
         groups = combine.several_of(obs.groups, usable & chosen[index])
         rows = groups.order
-        number = obs.number[rows]
-        places = [np.flatnonzero(number == k) for k in range(obs.n_sets)]
+        rows_of = rows_by_value(obs.number[rows])
+        places = [rows_of.get(k, np.zeros(0, np.int64)) for k in range(obs.n_sets)]
         local = [rows[p] - obs.bounds[k] for k, p in enumerate(places)]
         deviation = np.abs(obs.intensity - self.expected())[rows] / sigma[rows]
         weight = np.minimum(1.0, ROBUST_LIMIT / np.maximum(deviation, 1e-30)) / variance[rows]

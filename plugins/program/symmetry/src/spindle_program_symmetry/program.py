@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -268,15 +269,14 @@ class SymmetryProgram(Program):
     def _apply(self, experiments: Experiments, operators: list[ChangeOfBasis], group: gemmi.SpaceGroup) -> Experiments:
         """Experiments in the new setting, cells symmetrised; shared crystals stay shared."""
         made: dict[tuple[int, bytes], Any] = {}
-        items = list(experiments)
-        result = Experiments(items)
-        for i, (experiment, operator) in enumerate(zip(items, operators, strict=True)):
+        items = []
+        for experiment, operator in zip(experiments, operators, strict=True):
             key = (id(experiment.crystal), operator.matrix.tobytes())
             if key not in made:
                 moved = change_crystal_basis(experiment.crystal, operator, group)
                 made[key] = constrain_crystal(moved, group)
-            result = result.replace(i, crystal=made[key])
-        return result
+            items.append(replace(experiment, crystal=made[key]))
+        return Experiments(items)
 
     def _reindex(
         self, table: ReflectionTable, operators: list[ChangeOfBasis], context: Any
@@ -284,9 +284,8 @@ class SymmetryProgram(Program):
         """The table without rows whose new index is not whole, and the new indices."""
         hkl = table["miller_index"].copy()
         good = np.ones(len(table), dtype=np.bool_)
-        for i, operator in enumerate(operators):
-            rows = np.flatnonzero(table["id"] == i)
-            hkl[rows], good[rows] = operator.apply_to_indices(table["miller_index"][rows])
+        for i, rows in table.rows_by_experiment().items():
+            hkl[rows], good[rows] = operators[i].apply_to_indices(table["miller_index"][rows])
         lost = int(np.count_nonzero(~good))
         if lost:
             context.log.warning("%d reflections have no whole index in the new setting and are left out", lost)
