@@ -10,32 +10,29 @@ import math
 import operator
 import re
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import traitlets
 
 from spindle.errors import ParameterError
 
+T_co = TypeVar("T_co", covariant=True)
 
-class AutoType:
+
+class AutoType(Enum):
     """The type of `Auto`: the program chooses the value from the data."""
 
-    _instance: AutoType | None = None
-
-    def __new__(cls) -> AutoType:
-        if cls._instance is None:
-            cls._instance = super().__new__(cls)
-        return cls._instance
+    Auto = "Auto"
 
     def __repr__(self) -> str:
         return "Auto"
 
-    def __reduce__(self) -> str:
-        return "Auto"
+    __str__ = __repr__
 
 
-Auto = AutoType()
+Auto: Final = AutoType.Auto
 
 
 def split_words(text: str) -> list[str]:
@@ -51,7 +48,7 @@ def unquote(text: str) -> str:
     return text
 
 
-class Leaf(traitlets.TraitType[Any, Any]):
+class Leaf(traitlets.TraitType[T_co, Any], Generic[T_co]):  # type: ignore[type-var]
     """One parameter.
 
     Parameters
@@ -76,6 +73,11 @@ class Leaf(traitlets.TraitType[Any, Any]):
     """
 
     kind = "value"
+
+    if TYPE_CHECKING:
+
+        def __get__(self, scope: Any, kind: Any = None) -> T_co:  # type: ignore[override]
+            """The value in a scope; see `spindle.mypy_plugin`, which adds None and Auto to the types."""
 
     def __init__(
         self,
@@ -227,7 +229,7 @@ def to_int(value: Any) -> int:
         raise ValueError("expected a whole number") from error
 
 
-class Float(Leaf):
+class Float(Leaf[float]):
     """A real number within [min, max]."""
 
     kind = "float"
@@ -250,7 +252,7 @@ class Float(Leaf):
         return self.kind + range_text(self.min, self.max)
 
 
-class Int(Leaf):
+class Int(Leaf[int]):
     """A whole number within [min, max]."""
 
     kind = "int"
@@ -278,7 +280,7 @@ def range_text(low: float | None, high: float | None) -> str:
     return f" in [{low:g}, {high:g}]"
 
 
-class Bool(Leaf):
+class Bool(Leaf[bool]):
     """A truth value: true, yes, on, 1 or false, no, off, 0."""
 
     kind = "bool"
@@ -294,7 +296,7 @@ class Bool(Leaf):
         raise ValueError("expected true or false")
 
 
-class Str(Leaf):
+class Str(Leaf[str]):
     """Any text."""
 
     kind = "str"
@@ -311,7 +313,7 @@ class Str(Leaf):
         return f'"{value}"' if not value or re.search(r"[\s#;{}]", value) else str(value)
 
 
-class PathParam(Leaf):
+class PathParam(Leaf[Path]):
     """A file or folder; ``~`` is expanded.
 
     Parameters

@@ -368,7 +368,7 @@ class Resolver:
         self._set(entry, given, path)
 
 
-def _checked(leaf: Leaf, value: Any) -> Any:
+def _checked(leaf: Leaf[Any], value: Any) -> Any:
     if isinstance(value, str) and not leaf.multiple:
         return leaf.parse(value)
     if isinstance(value, list) and not leaf.multiple:
@@ -400,7 +400,7 @@ def _element(given: Assignment, value: dict[str, Any] | Params) -> list[Assignme
     return [Assignment(f"{given.key}.{k}", v, given.source, (block, *[0] * str(k).count("."))) for k, v in inner]
 
 
-def _is_plugin(leaf: Leaf, value: Any) -> bool:
+def _is_plugin(leaf: Leaf[Any], value: Any) -> bool:
     """Whether a value is the name of a plugin that a leaf can choose."""
     from spindle.plugins import registry
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from .leaves import Auto, Leaf, check_range, range_text, split_words, to_float, to_int, unquote
+
+N = TypeVar("N", int, float)
 
 
 def several(value: Any) -> list[Any]:
@@ -16,7 +18,7 @@ def several(value: Any) -> list[Any]:
     return list(value)
 
 
-class Choice(Leaf):
+class Choice(Leaf[str]):
     """One of several words, or several of them with ``multi=True`` (a tuple)."""
 
     kind = "choice"
@@ -72,7 +74,7 @@ class Choice(Leaf):
         return ("any of: " if self.multi else "one of: ") + self.available()
 
 
-class _Sequence(Leaf):
+class _Sequence(Leaf[tuple[N, ...]], Generic[N]):
     """A tuple of numbers."""
 
     def __init__(
@@ -118,7 +120,7 @@ class _Sequence(Leaf):
         return count + self.kind + range_text(self.min, self.max)
 
 
-class Floats(_Sequence):
+class Floats(_Sequence[float]):
     """A tuple of real numbers, ``size`` of them if given."""
 
     kind = "floats"
@@ -127,7 +129,7 @@ class Floats(_Sequence):
         return to_float(value)
 
 
-class Ints(_Sequence):
+class Ints(_Sequence[int]):
     """A tuple of whole numbers, ``size`` of them if given."""
 
     kind = "ints"
@@ -141,7 +143,7 @@ class Ints(_Sequence):
         return super().convert(value)
 
 
-class Strings(Leaf):
+class Strings(Leaf[tuple[str, ...]]):
     """A tuple of words."""
 
     kind = "strings"
@@ -155,7 +157,7 @@ class Strings(Leaf):
         return ",".join(f'"{v}"' if re.search(r"[\s,]", v) else v for v in value) or "None"
 
 
-class UnitCell(Leaf):
+class UnitCell(Leaf[tuple[float, ...]]):
     """Six numbers: a b c in angstrom, alpha beta gamma in degrees (a tuple of floats)."""
 
     kind = "unit cell"
@@ -174,7 +176,7 @@ class UnitCell(Leaf):
         return ",".join(repr(v).removesuffix(".0") for v in value)
 
 
-class SpaceGroup(Leaf):
+class SpaceGroup(Leaf[str]):
     """A space group, given by number or symbol; the value is its extended Hermann-Mauguin symbol (text)."""
 
     kind = "space group"

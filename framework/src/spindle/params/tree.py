@@ -245,7 +245,7 @@ class Entry:
     path: str
     owner: Params
     name: str
-    leaf: Leaf
+    leaf: Leaf[Any]
     level: int
     unavailable: str = ""
 
@@ -278,7 +278,7 @@ class Entry:
         return ""
 
 
-def default_of(leaf: Leaf, name: str) -> Any:
+def default_of(leaf: Leaf[Any], name: str) -> Any:
     """Return the checked default of ``leaf``."""
     value = leaf.default_value
     return () if leaf.multiple and not value else leaf._checked(value)
