@@ -12,7 +12,7 @@ from functools import partial
 from mypy.checker import TypeChecker
 from mypy.maptype import map_instance_to_supertype
 from mypy.nodes import Expression, IntExpr, NameExpr, RefExpr, TypeInfo
-from mypy.plugin import AttributeContext, FunctionContext, Plugin
+from mypy.plugin import AttributeContext, ClassDefContext, FunctionContext, Plugin
 from mypy.types import AnyType, CallableType, Instance, NoneType, TupleType, Type, TypeOfAny, UnionType, get_proper_type
 
 __all__ = ["ParameterTypes", "plugin"]
@@ -23,6 +23,7 @@ SCOPE_OF = "spindle.params.tree.ScopeOf"
 AUTO = "spindle.params.leaves.Auto"
 AUTO_TYPE = "spindle.params.leaves.AutoType"
 CHOICE = "spindle.params.structured.Choice"
+MULTIPLE = "spindle.params"
 SEQUENCE = "spindle.params.structured._Sequence"
 
 
@@ -42,9 +43,20 @@ class ParameterTypes(Plugin):
         info = self._class(fullname.rpartition(".")[0])
         return scope_type if info is not None and info.has_base(PARAMS) else None
 
+    def get_base_class_hook(self, fullname: str) -> Callable[[ClassDefContext], None] | None:
+        """Return what remembers of a class of parameters that it may be repeated."""
+        info = self._class(fullname)
+        return remember_multiple if info is not None and info.has_base(PARAMS) else None
+
     def _class(self, fullname: str) -> TypeInfo | None:
         symbol = self.lookup_fully_qualified(fullname) if "." in fullname else None
         return symbol.node if symbol is not None and isinstance(symbol.node, TypeInfo) else None
+
+
+def remember_multiple(context: ClassDefContext) -> None:
+    """Note ``multiple=True`` where mypy keeps it from run to run."""
+    if _is_true(context.cls.keywords.get("multiple")):
+        context.cls.info.metadata[MULTIPLE] = {"multiple": True}
 
 
 def leaf_type(context: FunctionContext, auto: Instance) -> Type:
@@ -93,7 +105,7 @@ def scope_type(context: AttributeContext) -> Type:
     made = get_proper_type(found.ret_type)
     if not found.is_type_obj() or not isinstance(made, Instance) or not made.type.has_base(PARAMS):
         return context.default_attr_type
-    if _is_true(made.type.defn.keywords.get("multiple")):
+    if made.type.metadata.get(MULTIPLE):
         return context.api.named_generic_type("builtins.tuple", [made])
     return made
 

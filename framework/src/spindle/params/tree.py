@@ -6,7 +6,7 @@ import copy
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import FrozenInstanceError, dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import traitlets
 
@@ -48,6 +48,9 @@ class Params(traitlets.HasTraits):
     _multiple: ClassVar[bool] = False
     _level: ClassVar[int] = 0
     _unavailable: ClassVar[Mapping[str, str]] = {}
+    if TYPE_CHECKING:
+        _scopes: dict[str, Params]
+        _attached: dict[str, Params]
 
     def __init_subclass__(
         cls, *, multiple: bool = False, level: int = 0, unavailable: str | Mapping[str, str] = "", **options: Any
@@ -107,10 +110,13 @@ class Params(traitlets.HasTraits):
 
         return changed(self, {**(values or {}), **{k.replace("__", "."): v for k, v in more.items()}}, source)
 
-    def __getattr__(self, name: str) -> Any:
+    def _no_parameter(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
         raise AttributeError(f"no parameter {name!r} in {type(self).__qualname__}{_suggest(self, name)}")
+
+    if not TYPE_CHECKING:  # to which it would say that every name is there
+        __getattr__ = _no_parameter
 
     def __repr__(self) -> str:
         return f"<{type(self).__qualname__}: " + ", ".join(f"{e.path}={e.text}" for e in walk(self)) + ">"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from spindle.params import Entry, Params, walk
+from typing import TYPE_CHECKING
+
+from spindle.params import Entry, walk
+
+if TYPE_CHECKING:
+    from .params import RefinementParams
 
 __all__ = ["OF_VARYING_MODELS", "changed_for_varying_models"]
 
@@ -18,12 +23,12 @@ OF_VARYING_MODELS = (
 )
 
 
-def changed_for_varying_models(refinement: Params) -> list[Entry]:
+def changed_for_varying_models(refinement: RefinementParams) -> list[Entry]:
     """Return the parameters that were changed and act only on models which vary with the scan.
 
     Parameters
     ----------
-    refinement : Params
+    refinement : RefinementParams
         The scope ``refinement``. A program that keeps models constant refuses what this returns.
 
     Returns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ModelError, ParameterError
@@ -43,7 +43,7 @@ class ApplyMask(Program):
             log = Str("spindle.apply_mask.log", none=True, help="Log file.")
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: RunContext) -> ProgramResult:
         """Check the masks and attach them; see `spindle.contracts.program.ProgramSpec`."""
         import numpy as np
 

@@ -65,7 +65,7 @@ class CheckTruth(Program):
             log = Str("spindle.check_truth.log", help="Log file.")
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: Any) -> ProgramResult:
         """Print tables and draw the picture."""
         if len(inputs.reflections) != 1:
             raise UserError(f"check_truth: needs one reflection file, got {len(inputs.reflections)}; e.g. scaled.refl")

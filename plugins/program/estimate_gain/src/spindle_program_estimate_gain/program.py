@@ -65,7 +65,7 @@ class EstimateGain(Program):
             log = Str("spindle.estimate_gain.log", none=True, help="Log file.")
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: RunContext) -> ProgramResult:
         """Estimate; see `spindle.contracts.program.ProgramSpec`."""
         from spindle.images import ImageSequence
 
@@ -93,7 +93,7 @@ class EstimateGain(Program):
             next_step = f"spindle import <images> lookup.gain={next(iter(files))}"
         return ProgramResult(summary=summary, files=files, next_step=next_step)
 
-    def _estimate(self, images: Any, params: Any, context: RunContext) -> tuple[GainEstimate, float, list[float]]:
+    def _estimate(self, images: Any, params: Params, context: RunContext) -> tuple[GainEstimate, float, list[float]]:
         """Estimate the gain of one set of images, and print it."""
         import numpy as np
 

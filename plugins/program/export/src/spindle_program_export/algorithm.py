@@ -33,7 +33,7 @@ class ExportProgram(Program):
             log = PathParam("spindle.export.log", none=True, help="Log file.")
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: Any) -> ProgramResult:
         """Export; see `spindle.contracts.program.ProgramSpec`."""
         if inputs.files:
             raise UserError(

@@ -40,7 +40,7 @@ class _Make:
 
     painter: Any
     kind: str
-    params: Any
+    params: ExportBitmaps.Params
 
     def __call__(self, job: _Job) -> Path:
         """Paint, and write the file."""
@@ -68,7 +68,7 @@ class ExportBitmaps(Program):
         """Pictures of images."""
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: RunContext) -> ProgramResult:
         """Paint and write; see `spindle.contracts.program.ProgramSpec`."""
 
         from spindle.execution import check_files
@@ -99,7 +99,7 @@ class ExportBitmaps(Program):
         return ProgramResult(summary={"n_pictures": len(jobs), "first": str(first), "last": str(last)})
 
 
-def _display(params: Any) -> Any:
+def _display(params: ExportBitmaps.Params) -> Any:
     """What to show, from the parameters."""
     from spindle_lib_pictures.display import Display
 
@@ -107,14 +107,14 @@ def _display(params: Any) -> Any:
         raise ParameterError(f"gain={params.gain:g}: the gain must be positive")
     try:
         return Display(
-            params.display, tuple(params.kernel_size), params.min_local, params.gain, params.nsigma_b, params.nsigma_s,
+            params.display, params.kernel_size, params.min_local, params.gain, params.nsigma_b, params.nsigma_s,
             params.global_threshold,
         )  # fmt: skip
     except ValueError as error:
         raise ParameterError(f"min_local={params.min_local}: {error}") from error
 
 
-def _kind(params: Any) -> str:
+def _kind(params: ExportBitmaps.Params) -> str:
     """Format of the pictures: that of the suffix of output.file, else output.format."""
     name = params.output.file
     if name is None:
@@ -125,7 +125,7 @@ def _kind(params: Any) -> str:
     return SUFFIXES[suffix]
 
 
-def _experiments(inputs: ProgramInputs, params: Any, context: RunContext) -> Experiments:
+def _experiments(inputs: ProgramInputs, params: ExportBitmaps.Params, context: RunContext) -> Experiments:
     """The experiments to show, imported when images were given."""
     if inputs.reflections:
         raise ParameterError(
@@ -144,7 +144,7 @@ def _experiments(inputs: ProgramInputs, params: Any, context: RunContext) -> Exp
     )
 
 
-def _jobs(experiments: Experiments, params: Any, kind: str) -> list[_Job]:
+def _jobs(experiments: Experiments, params: ExportBitmaps.Params, kind: str) -> list[_Job]:
     """All pictures to make; an image that several experiments share is shown once."""
     from spindle.images import ImageSequence
 

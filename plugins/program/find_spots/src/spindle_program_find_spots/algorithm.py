@@ -43,7 +43,7 @@ class FindSpots(Program):
         """Find the spots of a sequence of images."""
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: RunContext) -> ProgramResult:
         """Search all images; see `spindle.contracts.program.ProgramSpec`."""
         _check_params(params)
         experiments = inputs.experiments
@@ -58,7 +58,7 @@ class FindSpots(Program):
         return _Run(experiments, params, context, bool(inputs.files)).result()
 
 
-def _check_params(params: Any) -> None:
+def _check_params(params: FindSpots.Params) -> None:
     smallest = params.spotfinder.filter.min_spot_size
     largest = params.spotfinder.filter.max_spot_size
     if smallest is not Auto and smallest > largest:
@@ -68,7 +68,9 @@ def _check_params(params: Any) -> None:
 class _Run:
     """One run of the program."""
 
-    def __init__(self, experiments: Experiments, params: Any, context: RunContext, images_given: bool) -> None:
+    def __init__(
+        self, experiments: Experiments, params: FindSpots.Params, context: RunContext, images_given: bool
+    ) -> None:
         from .jobs import make_jobs
         from .search import ImageSearch
 

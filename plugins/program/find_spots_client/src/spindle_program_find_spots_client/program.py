@@ -61,7 +61,7 @@ class FindSpotsClient(Program):
             """Nothing: nproc says how many images are asked for at a time."""
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: RunContext) -> ProgramResult:
         """Ask and print; see `spindle.contracts.program.ProgramSpec`."""
         from .connection import Connection
         from .images import image_names
@@ -93,7 +93,9 @@ def _pair(word: str) -> tuple[str, str]:
 class _Answers:
     """Asks for all images, several at a time, and prints what comes in."""
 
-    def __init__(self, images: list[str], parameters: list[tuple[str, str]], params: Any, context: RunContext) -> None:
+    def __init__(
+        self, images: list[str], parameters: list[tuple[str, str]], params: FindSpotsClient.Params, context: RunContext
+    ) -> None:
         self.images, self.parameters, self.params, self.context = images, parameters, params, context
         self._local = threading.local()
         self._width = max(len(_short(name)) for name in images)
@@ -166,7 +168,9 @@ def _cell(value: Any, width: int, form: str) -> str:
     return f"{'-' if value is None or value == -1 else form % value:>{width}}"
 
 
-def _result(images: list[str], answers: list[dict[str, Any]], params: Any, context: RunContext) -> ProgramResult:
+def _result(
+    images: list[str], answers: list[dict[str, Any]], params: FindSpotsClient.Params, context: RunContext
+) -> ProgramResult:
     failed = [a for a in answers if "error" in a]
     if failed and len(failed) == len(images) and params.json is None:
         raise UserError(f"find_spots_client: no image could be analysed; the first: {failed[0]['error']}")

@@ -190,7 +190,7 @@ class Analyst:
 
 def _effective(given: list[list[Any]], index: bool) -> Params:
     """Parameters of find_spots, with those of import (if any is given) and index (if asked for) in scopes of these names."""
-    from spindle.params import Assignment, ScopeOf, build, walk
+    from spindle.params import Assignment, ScopeOf, build, plugin_scope, walk
 
     others = {"index": ScopeOf("program", "index")} if index else {}
     cls = type("RequestParams", (type(Session("find_spots").params),), others)
@@ -202,7 +202,7 @@ def _effective(given: list[list[Any]], index: bool) -> Params:
         tree = build(with_import, assignments)
         elsewhere = [f".{path}" for path in known if not path.startswith("import.")]
         if not all(any(path.endswith(f".{name}") for path in elsewhere) for name, _ in given) or any(
-            e.is_modified for e in walk(tree.import_)
+            e.is_modified for e in walk(plugin_scope(tree, "program", "import") or tree)
         ):
             cls = with_import  # otherwise it stays out: each import would copy it
     tree = build(cls, assignments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ class FindSpotsServer(Program):
             """Nothing: nproc says how many workers there are."""
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: RunContext) -> ProgramResult:
         """Serve until told to stop; see `spindle.contracts.program.ProgramSpec`."""
         if inputs.files or inputs.experiments or inputs.reflections:
             raise ParameterError("find_spots_server takes no files; name images to spindle find_spots_client")
@@ -77,7 +78,7 @@ class FindSpotsServer(Program):
             return _serve(listener, folders, n_workers, params, context)
 
 
-def _folders(allow: list[Path]) -> list[str]:
+def _folders(allow: Sequence[Path]) -> list[str]:
     folders = [os.path.realpath(f) for f in allow or [Path()]]
     for given, folder in zip(allow or [Path()], folders, strict=True):
         if not os.path.isdir(folder):
@@ -110,7 +111,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
 
 
 def _serve(
-    listener: socket.socket, folders: list[str], n_workers: int, params: Any, context: RunContext
+    listener: socket.socket, folders: list[str], n_workers: int, params: FindSpotsServer.Params, context: RunContext
 ) -> ProgramResult:
     import asyncio
 
@@ -149,7 +150,7 @@ def _serve(
     )
 
 
-def _names(host: str, others: list[str]) -> list[str]:
+def _names(host: str, others: Sequence[str]) -> list[str]:
     """Names of this machine; its own are looked up where other machines may ask."""
     if _is_loopback(host) or host == "localhost":
         return [host, *others]

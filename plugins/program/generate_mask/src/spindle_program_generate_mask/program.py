@@ -66,7 +66,7 @@ class GenerateMask(Program):
             log = Str("spindle.generate_mask.log", none=True, help="Log file.")
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: RunContext) -> ProgramResult:
         """Make the masks; see `spindle.contracts.program.ProgramSpec`."""
         from .rules import apply_rules
 
@@ -124,7 +124,7 @@ class GenerateMask(Program):
         return ProgramResult(experiments=masked, summary=summary, files=files, next_step=f"spindle find_spots {name}")
 
 
-def _joined(given: list[Path], params: Any, path: Path, context: RunContext) -> ProgramResult:
+def _joined(given: list[Path], params: GenerateMask.Params, path: Path, context: RunContext) -> ProgramResult:
     """Mask files alone: what is good in all of them."""
     rules = [e.path for e in walk(params) if e.is_modified and not e.path.startswith("output.")]
     if rules or params.untrusted:
@@ -162,7 +162,7 @@ def _joined(given: list[Path], params: Any, path: Path, context: RunContext) -> 
     )
 
 
-def _path(params: Any, context: RunContext) -> Path:
+def _path(params: GenerateMask.Params, context: RunContext) -> Path:
     """Where the mask goes; says so when the name promises another kind of file."""
     path = params.output.mask
     if path is None:

@@ -43,7 +43,7 @@ class Import(Program):
         """Make an experiment list from images."""
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: RunContext) -> ProgramResult:
         """Read headers, group images, change models; see `spindle.contracts.program.ProgramSpec`."""
         from .lookups import check_lookups
         from .reference import read_reference
@@ -80,7 +80,7 @@ class Import(Program):
         )
 
 
-def _results(imported: Imported, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+def _results(imported: Imported, inputs: ProgramInputs, params: Import.Params, context: RunContext) -> ProgramResult:
     """What an importer has read from files of another program."""
     if inputs.experiments or inputs.reflections:
         raise ParameterError("import: give either files of another program or experiments and reflections, not both")
@@ -102,7 +102,7 @@ def _results(imported: Imported, inputs: ProgramInputs, params: Any, context: Ru
     )
 
 
-def _check_params(params: Any) -> None:
+def _check_params(params: Import.Params) -> None:
     """Stop for what is not supported, before anything long."""
     from .lookups import lookup_files
 
@@ -129,7 +129,9 @@ def _check_params(params: Any) -> None:
         raise ParameterError("geometry.scan.extrapolate_scan=True needs geometry.scan.image_range=<first>,<last>")
 
 
-def _import_images(inputs: ProgramInputs, params: Any, context: RunContext, reference: Reference | None) -> Experiments:
+def _import_images(
+    inputs: ProgramInputs, params: Import.Params, context: RunContext, reference: Reference | None
+) -> Experiments:
     from spindle.contracts.format import FormatOptions
 
     from .advice import given_parameters, still_to_do
@@ -210,7 +212,7 @@ def _asked_parallax(geometry: Any) -> str:
     return "normalised" if geometry.beam.probe in (None, "x-ray") else "none"
 
 
-def _given(params: Any, reference: Reference | None) -> dict[str, Any]:
+def _given(params: Import.Params, reference: Reference | None) -> dict[str, Any]:
     """What headers need not say because the user does, or the reference geometry."""
     geometry = params.geometry
     sizes = [p.pixel_size for p in geometry.detector.panel if p.pixel_size is not None]
@@ -228,7 +230,9 @@ def _given(params: Any, reference: Reference | None) -> dict[str, Any]:
     return given
 
 
-def _change_models(all_series: list[Series], params: Any, reference: Reference | None, shared: Any) -> list[str]:
+def _change_models(
+    all_series: list[Series], params: Import.Params, reference: Reference | None, shared: Any
+) -> list[str]:
     """Apply reference and parameters once per distinct model, and put the results in place; what the user should know."""
     from .lookups import with_numbers
     from .overrides import changed_beam, changed_detector, changed_goniometer, probe_note
@@ -269,12 +273,12 @@ def _change_models(all_series: list[Series], params: Any, reference: Reference |
     return [f"{all_series[0].template}: {text}" for text in texts if text]
 
 
-def _wanted_parallax(params: Any) -> str | None:
+def _wanted_parallax(params: Import.Params) -> str | None:
     """The depth correction that the user asks for; None for none in particular."""
     return None if params.geometry.parallax is Auto else params.geometry.parallax
 
 
-def _select_images(all_series: list[Series], params: Any) -> None:
+def _select_images(all_series: list[Series], params: Import.Params) -> None:
     """Keep the images of ``geometry.scan.image_range`` and of ``input.template=file.h5:<first>:<last>``."""
     from .files import container_ranges
 
@@ -307,7 +311,7 @@ def _select_images(all_series: list[Series], params: Any) -> None:
             raise ParameterError(f"geometry.scan.image_range={first},{last}: no image of {series.template} is within")
 
 
-def _set_oscillation(series: Series, params: Any) -> None:
+def _set_oscillation(series: Series, params: Import.Params) -> None:
     """Give the images of a series the angles that the user wants."""
     from spindle.models import Goniometer, Scan
 
@@ -340,7 +344,7 @@ def _set_oscillation(series: Series, params: Any) -> None:
 
 
 def _changed_experiments(
-    experiments: Experiments, params: Any, reference: Reference | None, log: Logger
+    experiments: Experiments, params: Import.Params, reference: Reference | None, log: Logger
 ) -> Experiments:
     """Existing experiments with reference, overrides and lookup applied; shared models stay shared."""
     from .build import extrapolated

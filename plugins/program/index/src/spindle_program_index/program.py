@@ -22,7 +22,7 @@ class Index(Program):
     Params = IndexParams
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: IndexParams, context: Any) -> ProgramResult:
         """Index; see the class."""
         from .workflow import index  # compiled kernels: not wanted by the help page
 

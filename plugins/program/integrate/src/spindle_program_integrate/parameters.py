@@ -307,7 +307,8 @@ def check_params(params: IntegrateParams) -> None:
             "integration.mask_neighbours=False: the overlaps filter needs the neighbours marked; leave it True"
         )
     for i, scope in enumerate(params.absorption_correction):
-        if scope.apply and scope.algorithm in type(scope).algorithm.unavailable_values:
+        unavailable: dict[str, str] = vars(IntegrateParams.absorption_correction)["algorithm"].unavailable_values
+        if scope.apply and scope.algorithm in unavailable:
             raise UserError(
                 f"absorption_correction[{i}].apply=True is not available: {NO_KAPTON} of the kind {scope.algorithm}. Leave it out, or "
                 "choose another with absorption_correction.algorithm="

@@ -337,7 +337,7 @@ def _writer_of_report(tables):
     return write
 
 
-def _excluded(params: Any, experiments: Experiments) -> list[set[int]]:
+def _excluded(params: IntegrateParams, experiments: Experiments) -> list[set[int]]:
     """Array indices that each experiment leaves out."""
     out: list[set[int]] = [set() for _ in experiments]
     for number, first, last in excluded_images(params.exclude_images, len(experiments)):

@@ -61,7 +61,7 @@ class Merge(Program):
     Params = MergeParams
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: MergeParams, context: Any) -> ProgramResult:
         """Merge; see `spindle.contracts.program.ProgramSpec`."""
         experiments, table = self._check(inputs, params)
         crystal = experiments[0].crystal
@@ -125,7 +125,7 @@ class Merge(Program):
         following = f"do not solve a structure from {params.output.mtz}: {said}; look at the images and the indexing"
         return ProgramResult(None, None, [], summary, files, following)
 
-    def _check(self, inputs: ProgramInputs, params: Any) -> tuple[Experiments, ReflectionTable]:
+    def _check(self, inputs: ProgramInputs, params: MergeParams) -> tuple[Experiments, ReflectionTable]:
         if inputs.experiments is None or len(inputs.reflections) != 1:
             raise UserError(
                 "merge: give one experiment file and one reflection file: spindle merge scaled.expt scaled.refl"
@@ -163,7 +163,7 @@ class Merge(Program):
     def _wave(
         self, hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, cell: np.ndarray, group: Any, wavelength:
         float,
-        suffix: str, params: Any, context: Any,
+        suffix: str, params: MergeParams, context: Any,
     ) -> Wave:  # fmt: skip
         internal = params.merging.use_internal_variance
         statistics = merging_statistics(hkl, intensity, variance, cell, group, params.merging.n_bins, internal)
@@ -188,7 +188,7 @@ class Merge(Program):
         return Wave(wavelength, statistics, pairs, columns)
 
     def _amplitudes(
-        self, pairs: AnomalousPairs, cell: np.ndarray, suffix: str, params: Any, context: Any
+        self, pairs: AnomalousPairs, cell: np.ndarray, suffix: str, params: MergeParams, context: Any
     ) -> list[tuple[str, str, np.ndarray]]:
         mean = pairs.mean
         expected = None
@@ -223,7 +223,7 @@ def _wavelengths(experiments: Experiments, tolerance: float) -> tuple[list[float
     return found, which
 
 
-def _join(waves: list[Wave], cell: np.ndarray, symbol: str, params: Any) -> MergedData:
+def _join(waves: list[Wave], cell: np.ndarray, symbol: str, params: MergeParams) -> MergedData:
     """All wavelengths' columns on the union of their indices."""
     crystals, names = list(params.output.crystal_names), list(params.output.dataset_names)
     n = len(waves)

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
@@ -55,7 +55,7 @@ class MergeCbf(Program):
             log = Str("spindle.merge_cbf.log", none=True, help="Log file.")
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: RunContext) -> ProgramResult:
         """Sum and write the images; see `spindle.contracts.program.ProgramSpec`."""
         from spindle.report import Table
 

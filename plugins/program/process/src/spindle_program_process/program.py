@@ -140,7 +140,7 @@ class Process(Program):
             log = PathParam("spindle.process.log", none=True, help="The logs of all steps in one file.")
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: Any) -> ProgramResult:
         """Run the chain; see `spindle.contracts.program.ProgramSpec`."""
         if inputs.experiments is not None and inputs.files:
             raise UserError(
@@ -210,7 +210,7 @@ class Process(Program):
             raise UserError(ended)
         return self._result(params, report, [m for _, m in warnings.messages], stop)
 
-    def _check_indexed(self, summary: dict[str, Any], params: Any) -> None:
+    def _check_indexed(self, summary: dict[str, Any], params: Params) -> None:
         """Stop where going on would only cost time and memory."""
         fraction = summary.get("fraction_indexed")
         if fraction is not None and fraction < params.min_fraction_indexed:
@@ -220,7 +220,7 @@ class Process(Program):
                 "written: mend the geometry and begin again, or go on with start_at=refine"
             )
 
-    def _result(self, params: Any, report: dict[str, Any], warnings: list[str], stop: int) -> ProgramResult:
+    def _result(self, params: Params, report: dict[str, Any], warnings: list[str], stop: int) -> ProgramResult:
         files = {}
         if params.output.json is not None:
             import json

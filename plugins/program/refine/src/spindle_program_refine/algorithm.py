@@ -88,7 +88,7 @@ class Refine(Program):
                 steps = Ints(None, min=0, none=True, level=1, help="Steps to show; the last one when not given.")
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: Any) -> ProgramResult:
         """Run; see `spindle.contracts.program.ProgramSpec.run`."""
         experiments, table = _inputs(inputs)
         settings = _settings(params)
@@ -147,7 +147,7 @@ class Refine(Program):
 
     def _result(
         self,
-        params: Any,
+        params: Params,
         results: list[RefinementResult],
         experiments: Experiments,
         table: ReflectionTable,
@@ -197,7 +197,7 @@ def _observations(inputs: ProgramInputs) -> str:
     return "symmetrized.refl"
 
 
-def _settings(params: Any) -> Any:
+def _settings(params: Refine.Params) -> Any:
     """The scope ``refinement``, with the correlations kept when a plot of chosen steps asks for them."""
     settings = params.refinement
     if params.output.correlation_plot.filename and params.output.correlation_plot.steps is not None:
@@ -205,7 +205,7 @@ def _settings(params: Any) -> Any:
     return settings
 
 
-def _refuse_without_effect(params: Any, scans: bool) -> None:
+def _refuse_without_effect(params: Refine.Params, scans: bool) -> None:
     """Stop if a parameter was changed that acts only in a refinement which does not take place.
 
     Raises

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ def centroid_writer(table: ReflectionTable) -> Writer:
 
 
 def correlation_writer(
-    results: list[RefinementResult], columns: list[str] | None, steps: list[int] | None, name: str
+    results: list[RefinementResult], columns: Sequence[str] | None, steps: Sequence[int] | None, name: str
 ) -> dict[str, Writer]:
     """Correlation matrices: one JSON file, or one picture (HTML) per step asked for.
 

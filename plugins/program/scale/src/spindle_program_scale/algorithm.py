@@ -52,7 +52,7 @@ class Scale(Program):
     Params = ScaleParams
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: ScaleParams, context: Any) -> ProgramResult:
         """Scale; see `spindle.contracts.program.ProgramSpec`."""
         if inputs.experiments is None or not inputs.reflections:
             raise UserError("scale: give experiments and reflections: spindle scale symmetrized.expt symmetrized.refl")
@@ -81,7 +81,7 @@ class Scale(Program):
         return result
 
     def _statistics(
-        self, experiments: Experiments, table: ReflectionTable, params: Any, context: Any
+        self, experiments: Experiments, table: ReflectionTable, params: ScaleParams, context: Any
     ) -> tuple[MergingStatistics, float | None]:
         good = table.has_flags(Flag.SCALED)
         g = table["inverse_scale_factor"][good]
@@ -115,7 +115,7 @@ class Scale(Program):
         scaler: Scaler,
         statistics: MergingStatistics,
         limit: float | None,
-        params: Any,
+        params: ScaleParams,
         context: Any,
     ) -> ProgramResult:
         overall, output = statistics.overall, params.output

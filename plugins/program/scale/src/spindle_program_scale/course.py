@@ -10,12 +10,13 @@ import numpy as np
 
 from spindle.contracts.scaling import DatasetInfo, ScalingModel
 from spindle.models import Experiments
-from spindle.params import Auto, Params, plugin_scope
+from spindle.params import Auto, plugin_scope
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import ImageRange
 
 from .data import Filtered, Observations, apply_filters, collect, resolution_column, scaling_observations
+from .params import ScaleParams
 from .rounds import Scaler, model_dictionary
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Scaled:
 def scale_once(
     experiments: Experiments,
     table: ReflectionTable,
-    params: Params,
+    params: ScaleParams,
     context: RunContext,
     exclusions: Sequence[ImageRange] = (),
     free_offset: int | None = None,
@@ -88,7 +89,7 @@ def build_model(
     table: ReflectionTable,
     obs: Observations,
     d: np.ndarray,
-    params: Params,
+    params: ScaleParams,
     context: RunContext,
 ) -> ScalingModel:
     """Ask the scaling model of data set k for its terms."""

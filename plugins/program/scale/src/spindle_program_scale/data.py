@@ -11,10 +11,11 @@ from spindle.contracts.scaling import ScalingObservations
 from spindle.errors import ModelError
 from spindle.geometry import rotate_about
 from spindle.models import Experiment, Experiments
-from spindle.params import Params
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import ImageRange, on_excluded_images
 from spindle_lib_merging import Groups, group_equivalents, is_measured, resolution_of
+
+from .params import ScaleParams
 
 
 @dataclass(slots=True)
@@ -88,7 +89,9 @@ def correction_factor(table: ReflectionTable) -> np.ndarray:
     return factor
 
 
-def apply_filters(table: ReflectionTable, params: Params, d: np.ndarray, exclusions: Sequence[ImageRange]) -> Filtered:
+def apply_filters(
+    table: ReflectionTable, params: ScaleParams, d: np.ndarray, exclusions: Sequence[ImageRange]
+) -> Filtered:
     """Find the reflections that are not scaled, and why."""
     flags = table["flags"].astype(np.uint64)
     choice = params.reflection_selection.intensity_choice
@@ -140,7 +143,7 @@ def usable_kinds(table: ReflectionTable, flags: np.ndarray) -> tuple[np.ndarray,
     return found[0] & corrected, found[1] & corrected
 
 
-def resolution_column(experiments: Experiments, table: ReflectionTable, params: Params) -> np.ndarray:
+def resolution_column(experiments: Experiments, table: ReflectionTable, params: ScaleParams) -> np.ndarray:
     """(n,) float64: resolution of every row."""
     cell = params.reflection_selection.best_unit_cell
     if cell is not None:
@@ -154,7 +157,7 @@ def resolution_column(experiments: Experiments, table: ReflectionTable, params: 
 
 
 def collect(
-    experiments: Experiments, table: ReflectionTable, filtered: Filtered, params: Params, d: np.ndarray
+    experiments: Experiments, table: ReflectionTable, filtered: Filtered, params: ScaleParams, d: np.ndarray
 ) -> Observations:
     """The observations that passed the filters."""
     flags = table["flags"].astype(np.uint64)

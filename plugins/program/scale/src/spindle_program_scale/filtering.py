@@ -14,13 +14,13 @@ import numpy as np
 
 from spindle.errors import UserError
 from spindle.models import Experiments
-from spindle.params import Params
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import ImageRange
 from spindle_lib_merging import merging_statistics, resolution_shells, shell_numbers
 
 from .course import Scaled, scale_once
+from .params import ScaleParams
 from .rounds import Scaler
 
 RESOLUTION_BINS = 10
@@ -154,7 +154,7 @@ def from_the_ends(bad: np.ndarray, ranges: list[ImageRange], gone: set[ImageRang
 def scale_and_filter(
     experiments: Experiments,
     table: ReflectionTable,
-    params: Params,
+    params: ScaleParams,
     context: Any,
     exclusions: Sequence[ImageRange],
 ) -> tuple[Scaled, dict[str, Any]]:

@@ -8,9 +8,10 @@ import numpy as np
 
 from spindle.errors import ModelError, ParameterError, UserError
 from spindle.models import Experiments
-from spindle.params import Params
 from spindle.table import BAD_FOR_SCALING, Flag, ReflectionTable
 from spindle_lib_merging.intensities import combine_parts
+
+from .params import ScaleParams
 
 NEEDED = ("id", "miller_index", "flags", "s1", "xyzcal.px", "panel")
 
@@ -49,7 +50,7 @@ def join_tables(experiments: Experiments, tables: Sequence[ReflectionTable]) -> 
 
 
 def select_datasets(
-    experiments: Experiments, table: ReflectionTable, params: Params
+    experiments: Experiments, table: ReflectionTable, params: ScaleParams
 ) -> tuple[Experiments, ReflectionTable]:
     """Apply ``dataset_selection``; what is not selected is dropped, and what is has to have reflections."""
     use, leave = params.dataset_selection.use_datasets, params.dataset_selection.exclude_datasets

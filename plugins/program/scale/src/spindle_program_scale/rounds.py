@@ -9,7 +9,7 @@ import numpy as np
 
 from spindle.contracts.error_model import ErrorModelFit, ErrorModelObservations
 from spindle.contracts.scaling import ScalingModel
-from spindle.params import Params, plugin_scope
+from spindle.params import plugin_scope
 from spindle.report import Table
 from spindle.table import rows_by_value
 
@@ -17,6 +17,7 @@ from . import combine
 from .data import Observations
 from .kernels import quadratic_forms, reject_outliers
 from .layout import Layout
+from .params import ScaleParams
 from .select import choose_groups, free_groups, normalised_intensities, preselect
 from .solver import FitData, ScaleFit, fit_scales, fit_scales_lbfgs
 
@@ -55,7 +56,7 @@ class Scaler:
         self,
         obs: Observations,
         models: Sequence[ScalingModel],
-        params: Params,
+        params: ScaleParams,
         context: RunContext,
         free_offset: int | None = None,
     ) -> None:
@@ -307,7 +308,7 @@ class Scaler:
         return np.maximum(found, 0.0) * obs.g**2
 
 
-def _error_groups(n_sets: int, params: Params) -> list[list[int]]:
+def _error_groups(n_sets: int, params: ScaleParams) -> list[list[int]]:
     """Data sets that share an error model."""
     choice = params.weighting.error_model.grouping
     if choice == "individual":

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from spindle.params import Params
-
 from .data import Observations
+from .params import ScaleParams
 
 RESOLUTION_BINS = 20
 #: intensity_ranges needs more observations than this.
 ENOUGH_FOR_RANGES = 10000
 
 
-def preselect(obs: Observations, sigma: np.ndarray, params: Params) -> np.ndarray:
+def preselect(obs: Observations, sigma: np.ndarray, params: ScaleParams) -> np.ndarray:
     """(n,) bool: observations within the ranges of I / sigma, resolution, partiality and zeta."""
     chosen = params.reflection_selection
     ratio = obs.intensity / sigma
@@ -46,7 +45,7 @@ def normalised_intensities(obs: Observations) -> np.ndarray:
 
 
 def choose_groups(
-    obs: Observations, usable: np.ndarray, sigma: np.ndarray, params: Params, rng: np.random.Generator
+    obs: Observations, usable: np.ndarray, sigma: np.ndarray, params: ScaleParams, rng: np.random.Generator
 ) -> np.ndarray:
     """(m,) bool: unique reflections to use.
 
@@ -82,7 +81,12 @@ def choose_groups(
 
 
 def _connecting(
-    obs: Observations, usable: np.ndarray, index: np.ndarray, shuffled: np.ndarray, sigma: np.ndarray, params: Params
+    obs: Observations,
+    usable: np.ndarray,
+    index: np.ndarray,
+    shuffled: np.ndarray,
+    sigma: np.ndarray,
+    params: ScaleParams,
 ) -> np.ndarray:
     """Groups that join data sets: for every data set, in every resolution bin, enough strong ones that others share."""
     n_groups = obs.groups.n_groups

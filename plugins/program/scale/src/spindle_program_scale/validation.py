@@ -10,7 +10,6 @@ import numpy as np
 
 from spindle.errors import ParameterError
 from spindle.models import Experiments
-from spindle.params import Params
 from spindle.report import Table
 from spindle.table import ReflectionTable
 from spindle_lib_image_ranges import ImageRange
@@ -18,6 +17,7 @@ from spindle_lib_merging import correlation, half_means, merge_groups
 
 from .combine import several_of
 from .course import Scaled, scale_once
+from .params import ScaleParams
 
 HEADERS = ("RMSD work", "RMSD free", "Rmeas work", "Rmeas free", "CC1/2 work", "CC1/2 free")
 
@@ -25,7 +25,7 @@ HEADERS = ("RMSD work", "RMSD free", "Rmeas work", "Rmeas free", "CC1/2 work", "
 def cross_validate(
     experiments: Experiments,
     table: ReflectionTable,
-    params: Params,
+    params: ScaleParams,
     context: Any,
     exclusions: Sequence[ImageRange],
 ) -> Table:

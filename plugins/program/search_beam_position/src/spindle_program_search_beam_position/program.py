@@ -82,7 +82,7 @@ class SearchBeamPosition(Program):
             log = Str("spindle.search_beam_position.log", none=True, help="Log file.")
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: Any) -> ProgramResult:
         """Search; see the class."""
         from .workflow import search
 

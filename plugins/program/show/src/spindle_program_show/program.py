@@ -50,7 +50,7 @@ class Show(Program):
             show_raw = Bool(False, help="Of values as stored.")
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: RunContext) -> ProgramResult:
         """Print; see `spindle.contracts.program.ProgramSpec`."""
         experiments = inputs.experiments
         known = len(experiments or ())
@@ -157,7 +157,7 @@ _PROFILE = (
 )
 
 
-def _columns(params: Any) -> tuple[str, ...]:
+def _columns(params: Show.Params) -> tuple[str, ...]:
     """Columns of single reflections that the user asks for; () for all."""
     if params.show_all_reflection_data:
         return ()

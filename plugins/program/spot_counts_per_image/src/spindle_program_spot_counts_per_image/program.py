@@ -55,7 +55,7 @@ class SpotCountsPerImage(Program):
         id = Int(None, min=0, help="Use the spots of this experiment only.")
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: RunContext) -> ProgramResult:
         """Tabulate; see `spindle.contracts.program.ProgramSpec`."""
         from spindle_lib_spots.image_quality import SpotAnalysis, analyse_images, analyse_together
 

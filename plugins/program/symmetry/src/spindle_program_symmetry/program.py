@@ -95,7 +95,7 @@ class SymmetryProgram(Program):
             json = PathParam("spindle.symmetry_scores.json", none=True, help="All scores.")
 
     @hookimpl
-    def run(self, inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Params, context: Any) -> ProgramResult:
         """Determine the symmetry; see `spindle.contracts.program.ProgramSpec`."""
         experiments = inputs.experiments
         if experiments is None or len(inputs.reflections) != 1:
@@ -194,7 +194,7 @@ class SymmetryProgram(Program):
         )  # fmt: skip
         return [f"the symmetry is not decided and the data are in P 1, since {decision.undecided}"]
 
-    def _check_known(self, decision: Decision, group: gemmi.SpaceGroup, params: Any, context: Any) -> list[str]:
+    def _check_known(self, decision: Decision, group: gemmi.SpaceGroup, params: Params, context: Any) -> list[str]:
         """What the intensities say about the space group that the user gave, which is kept."""
         found = []
         analysis = decision.analysis
@@ -292,7 +292,7 @@ class SymmetryProgram(Program):
         return table.select(good), hkl[good]
 
     def _absences(
-        self, decision: Decision, params: Any, context: Any, scores: dict[str, Any], given: gemmi.SpaceGroup
+        self, decision: Decision, params: Params, context: Any, scores: dict[str, Any], given: gemmi.SpaceGroup
     ) -> gemmi.SpaceGroup:
         """The space group after a look at screw axes."""
         group, data = decision.group, decision.data
