@@ -24,7 +24,7 @@ import pytest
 from spindle.contracts import ProgramInputs, ProgramResult
 from spindle.errors import Cancelled, MissingColumn, UserError
 from spindle.execution import Executor, RunContext, run_item
-from spindle.execution.runner import effective_params, make_host
+from spindle.execution.runner import effective_params
 from spindle.params import Assignment
 from spindle.plugins.host import PluginHost, running
 from spindle.table import ReflectionTable
@@ -90,7 +90,7 @@ class ProgramContract(PluginContract):
         ) -> ProgramResult:
             given = [Assignment(k, v, "test") for k, v in {**self.parameters, **changes}.items()]
             tree = effective_params(self.name, given, PluginHost())
-            context = RunContext(self.name, tree, make_host(tree))
+            context = RunContext(self.name, tree)
             context._executor = Executor(
                 executor, 2 if executor is not None else 1, lambda: context._cancelled.is_set()
             )
