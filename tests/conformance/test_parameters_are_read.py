@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import workspace
 
+from spindle.execution.compile_cache import libraries_of
 from spindle.params import Choice, HostParams, Params, Plugin, walk
 from spindle.params.leaves import Leaf
 from spindle.params.tree import fields_of, public_name
@@ -84,8 +85,16 @@ class Readings:
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
                 self.names.add(node.attr)
                 pairs.add((_name(node.value), node.attr))
+            elif isinstance(node, ast.Call) and _name(node.func) == "chosen" and len(node.args) == 1:
+                self.names.add("algorithm")  # `context.chosen(scope)` reads the leaf that chooses
+                pairs.add((_name(node.args[0]), "algorithm"))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and " " not in node.value:
                 self.words.add(node.value)
+            elif isinstance(node, ast.For | ast.comprehension):
+                iterated = node.iter.args[0] if isinstance(node.iter, ast.Call) and node.iter.args else node.iter
+                for target in node.target.elts if isinstance(node.target, ast.Tuple) else [node.target]:
+                    if isinstance(iterated, ast.Attribute):
+                        meant[_name(target)].add(iterated.attr)
             elif isinstance(node, ast.Assign):
                 for target, value in _assigned(node.targets[0], node.value):
                     if isinstance(value, ast.Attribute):
@@ -104,9 +113,10 @@ def _assigned(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.exp
 
 @cache
 def readings(package: str) -> Readings:
-    """What the files of an installed package read."""
+    """What the files of an installed package read, and those of the libraries that it uses."""
     folder = Path(importlib.import_module(package).__file__ or "").parent
-    return Readings(*(path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.py"))))
+    folders = [folder, *libraries_of(folder).values()]
+    return Readings(*(path.read_text(encoding="utf-8") for f in folders for path in sorted(f.rglob("*.py"))))
 
 
 def is_read(path: tuple[str, ...], twice: bool, source: Readings) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from spindle.errors import Cancelled, ParameterError
 from spindle.params import Params, chosen, plugin_scope
+from spindle.plugins import registry
 from spindle.plugins.host import Handle, PluginHost
 
 from .executor import Executor
@@ -92,7 +93,7 @@ class RunContext:
         """To another process go program, parameters and seed; observers and cancellation stay in this one."""
         if self._packed is None:
             self._packed = pickle.dumps((self.program, self.params, self.seed))
-        return _of_another_process, (self._packed,)
+        return _arrived, (self._packed,)
 
     # -- plugins
     # ----------------------------------------------------------------------------------------------------------
@@ -282,9 +283,14 @@ class RunContext:
         return self._rng
 
 
+def _arrived(packed: bytes) -> RunContext:
+    """The context of a run that goes on in another process."""
+    return _of_another_process(packed, registry())
+
+
 @lru_cache(maxsize=8)
-def _of_another_process(packed: bytes) -> RunContext:
-    """The context of a run that goes on in another process, for its tasks in this one."""
+def _of_another_process(packed: bytes, _plugins: object) -> RunContext:
+    """The same, made once for all its tasks in this process while the same plugins are installed."""
     program, params, seed = pickle.loads(packed)
     context = RunContext(program, params)
     context.seed = seed

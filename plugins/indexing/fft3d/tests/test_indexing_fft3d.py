@@ -67,11 +67,6 @@ def test_too_few_peaks_say_what_to_do():
         find(np.array([[0.1, 0.0, 0.0], [0.0, 0.11, 0.0]]), 50.0, rmsd_cutoff=1e6)
 
 
-def test_peak_search_that_is_not_there_is_refused():
-    with pytest.raises(IndexingError, match="flood_fill"):
-        find(np.ones((10, 3)) * 0.1, 50.0, peak_search="clean")
-
-
 @pytest.mark.parametrize(
     ("folder", "experiments", "spots", "max_cell", "n_vectors", "first", "last"),
     [

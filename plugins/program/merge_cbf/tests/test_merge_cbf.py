@@ -206,7 +206,7 @@ def test_wrong_requests_are_errors(here, capsys):
     write_experiments(experiments, "imported.expt")
     for words, message in (
         (["merge_n_images=3"], "t_####.cbf has 2 images in one sweep"),
-        (["get_raw_data_from_imageset=False"], "leave it out"),
+        (["get_raw_data_from_imageset=False"], "Leave it out"),
         (["output.image_prefix=t_", "merge_n_images=1"], "would be replaced"),
         (["output.image_prefix=no/sum_"], "the folder no does not exist"),
     ):
