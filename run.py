@@ -106,7 +106,7 @@ def main() -> None:
     elif task == "lint":
         lint()
     else:
-        call(PYTHON, "-m", "pytest", *(sys.argv[2:] or ["-n", "auto", "--dist", "loadfile"]))
+        call(PYTHON, "-m", "pytest", *(sys.argv[2:] or ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]))
 
 
 if __name__ == "__main__":
