@@ -38,6 +38,8 @@ class NexusFormat(Algorithm):
         """Why a file is not read; "" when it is."""
         if not is_hdf5(head):
             return "not an HDF5 file"
+        if path.suffix in (".gz", ".bz2"):
+            return f"HDF5 cannot be read from a compressed file; unpack {path.name}"
         from spindle.errors import FileFormatError
 
         from .hdf import open_file

@@ -10,7 +10,7 @@ import numpy as np
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.scaling import DatasetInfo, Penalty, ScaleTerm, ScalingModel, ScalingObservations
 from spindle.errors import ParameterError
-from spindle.models import Experiment
+from spindle.models import Experiment, Scan
 from spindle.params import Auto, Bool, Choice, Float, Int, Params, Strings
 from spindle_lib_smoothing.smoother import Smoother, n_samples
 
@@ -116,12 +116,12 @@ class PhysicalScaling(Algorithm):
         setting = existing["configuration_parameters"] if existing else None
         spacing, factor = self._sampling("scale", experiment, len(observations), 1 + len(peers), setting)
         configuration.update(s_norm_fac=factor, scale_rot_interval=spacing)
-        terms.append(self._smooth("scale", observations, factor, spacing, existing, fixed))
-        if self._uses("decay", observations, existing):
+        terms.append(self._smooth("scale", observations, factor, spacing, existing, fixed, experiment.scan))
+        if self._uses("decay", observations, existing, experiment.scan):
             spacing, factor = self._sampling("decay", experiment, len(observations), 1 + len(peers), setting)
             configuration.update(d_norm_fac=factor, decay_rot_interval=spacing)
-            terms.append(self._smooth("decay", observations, factor, spacing, existing, fixed))
-        if self._uses("absorption", observations, existing):
+            terms.append(self._smooth("decay", observations, factor, spacing, existing, fixed, experiment.scan))
+        if self._uses("absorption", observations, existing, experiment.scan):
             term, lmax, weight = self._absorption(observations, existing, fixed)
             configuration.update(lmax=lmax, abs_surface_weight=weight)
             terms.append(term)
@@ -129,7 +129,7 @@ class PhysicalScaling(Algorithm):
         shared = ("absorption",) if params.share.absorption and "absorption" in configuration["corrections"] else ()
         return ScalingModel("physical", tuple(terms), configuration, shared)
 
-    def _uses(self, name: str, observations: ScalingObservations, existing: dict[str, Any] | None) -> bool:
+    def _uses(self, name: str, observations: ScalingObservations, existing: dict[str, Any] | None, scan: Scan) -> bool:
         wanted = self.params.decay_correction if name == "decay" else self.params.absorption_correction
         if wanted is not Auto and not wanted:
             return False
@@ -138,7 +138,7 @@ class PhysicalScaling(Algorithm):
         if wanted is not Auto:
             return True
         if self.params.restraint == "fixed":
-            return self._width > 60.0
+            return scan.oscillation_deg[1] * scan.n_images > 60.0
         return len(observations) >= ABSORPTION_OBSERVATIONS
 
     def _sampling(
@@ -147,8 +147,7 @@ class PhysicalScaling(Algorithm):
         """Spacing of the samples in degrees and the factor from image number to sample number."""
         scan = experiment.scan
         width = scan.oscillation_deg[1]
-        self._width = total = width * scan.n_images
-        self._images = scan.array_range
+        total = width * scan.n_images
         short = name[0]
         if setting and f"{short}_norm_fac" in setting:
             return float(setting[f"{name}_rot_interval"]), float(setting[f"{short}_norm_fac"])
@@ -177,16 +176,17 @@ class PhysicalScaling(Algorithm):
         spacing: float,
         existing: dict[str, Any] | None,
         fixed: set[str],
+        scan: Scan,
     ) -> ScaleTerm:
         """The scale or the B factor as a Gaussian smoother of samples along the scan."""
         x = (
-            np.clip(observations.image_observed, *self._images) * factor
+            np.clip(observations.image_observed, *scan.array_range) * factor
         )  # centroids of weak reflections can lie anywhere
-        start, end = (float(x.min()), float(x.max())) if len(x) else (self._images[0] * factor,) * 2
+        start, end = (float(x.min()), float(x.max())) if len(x) else (scan.array_range[0] * factor,) * 2
         stop = max(np.ceil(round(end - start, 10)), 1.0)
         u = np.clip(observations.image * factor - start, 0.0, stop)
         null = 1.0 if name == "scale" else 0.0
-        n_intervals = _n_intervals(stop, self._width, spacing)
+        n_intervals = _n_intervals(stop, scan.oscillation_deg[1] * scan.n_images, spacing)
         if existing and name in existing:
             parameters = np.array(existing[name]["parameters"], dtype=np.float64)
             n_intervals = len(parameters) - 1 if len(parameters) <= 3 else len(parameters) - 2
