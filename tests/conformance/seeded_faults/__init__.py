@@ -177,5 +177,14 @@ def caught(faults: list[Fault], folder: Any, every: bool = False) -> dict[str, l
 def all_faults() -> list[Fault]:
     """All of them."""
     if not FAULTS:
-        from . import arrays, formats, models, outside  # noqa: F401  they register themselves
+        from . import (  # noqa: F401  they register themselves
+            backgrounds,
+            centroids,
+            error_models,
+            formats,
+            models,
+            outliers,
+            outside,
+            thresholds,
+        )
     return FAULTS
