@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import shutil
 from pathlib import Path
@@ -89,3 +90,22 @@ def test_a_program_that_takes_files_looks_at_them(name):
     package = Path(inspect.getfile(program)).parent
     looks = any(re.search(r"inputs\.files\b|experiments_of\(", file.read_text()) for file in package.glob("*.py"))
     assert looks == program.takes_files
+
+
+@pytest.mark.parametrize("name", ["indexed", "refined"])
+def test_integrate_refuses_scans_of_width_0(folder, monkeypatch, capsys, name):
+    """Images that were not rotated, alone or beside others, end in a sentence that says which and what to do."""
+    content = json.loads((folder / f"{name}.expt").read_text())
+    (scan,) = content["scan"]
+    assert scan["oscillation"][1] == 0.5
+    still = {**scan, "oscillation": [scan["oscillation"][0], 0.0]}
+    for n_before in (0, 1):
+        first = content["experiment"][0]
+        both = [{**first, "scan": i, "identifier": f"{i}"} for i in range(n_before + 1)]
+        scans = [scan] * n_before + [still]
+        (folder / "still.expt").write_text(json.dumps({**content, "scan": scans, "experiment": both}))
+        message = refused(folder, monkeypatch, capsys, "integrate", "still.expt", "create_profile_model=False")
+        assert f"experiment {n_before} is a still" in message
+        assert "import them with geometry.scan.oscillation=" in message
+        assert len(message.strip().splitlines()) == 1 and ". " not in message
+        (folder / "still.expt").unlink()

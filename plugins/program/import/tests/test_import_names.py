@@ -126,3 +126,31 @@ def test_single_images_of_several_crystals_are_not_joined(tmp_path, caplog):
     found = spindle.run("import", files=paths).experiments
     assert [e.scan.image_range for e in found] == [(1, 1), (1, 1)]
     assert not any("file name" in m for m in caplog.messages)
+
+
+def test_a_template_says_which_digits_count(tmp_path, caplog):
+    """Ten and more digits are a time stamp unless a template says otherwise; so is which of several numbers it is."""
+    write_images(tmp_path / "ten", [f"x_{n}.cbf" for n in (2026010298, 2026010299, 2026010300)])
+    for given in ({"template": f"{tmp_path}/ten/x_##########.cbf"}, {"files": [f"{tmp_path}/ten/x_##########.cbf"]}):
+        (experiment,) = spindle.run("import", **given).experiments
+        assert experiment.scan.image_range == (2026010298, 2026010300)
+        assert read_back(experiment, tmp_path) == [0, 1, 2]
+    part = f"{tmp_path}/ten/x_##########.cbf:2026010299:2026010300"
+    (experiment,) = spindle.run("import", template=part, format__verify_checksum=True).experiments
+    assert experiment.scan.image_range == (2026010299, 2026010300) and read_back(experiment, tmp_path) == [1, 2]
+    # The last digits of a time stamp; and a number that is not the last one of the name.
+    write_images(tmp_path / "last", [f"20260102{n:04d}.cbf" for n in (9, 10, 11)])
+    (experiment,) = spindle.run("import", template=f"{tmp_path}/last/20260102####.cbf").experiments
+    assert experiment.scan.image_range == (9, 11) and read_back(experiment, tmp_path) == [0, 1, 2]
+    write_images(tmp_path / "first", [f"x_{n:03d}_{7 - n}.cbf" for n in (1, 2, 3)])
+    (experiment,) = spindle.run("import", template=f"{tmp_path}/first/x_###_6.cbf").experiments
+    assert experiment.scan.image_range == (1, 1) and read_back(experiment, tmp_path) == [0]
+    assert not any("time stamp" in m for m in caplog.messages)
+
+
+def test_numbers_beyond_those_of_a_scan_are_refused_by_name(tmp_path):
+    (path,) = write_images(tmp_path, ["x_20260102030405.cbf"])
+    with pytest.raises(FileFormatError) as raised:
+        spindle.run("import", template=f"{tmp_path}/x_##############.cbf")
+    for part in (path, "20260102030405", "2147483647", "in place of the first #"):
+        assert part in str(raised.value)

@@ -137,9 +137,10 @@ def _import_images(
     from .advice import given_parameters, still_to_do
     from .build import Builder
     from .checks import centre_faults
-    from .files import expand, piped_names
+    from .files import expand, named_by_templates, piped_names
     from .grouping import SharedModels, make_series, split_runs
     from .headers import read_headers
+    from .reference import known_without_headers
 
     files: list[Path | str] = list(inputs.files)
     if inputs.reflections:
@@ -152,12 +153,13 @@ def _import_images(
             "standard input"
         )
     paths = expand(files, params.input.template, params.input.directory)
+    given = named_by_templates([*params.input.template, *(str(file) for file in files)])
     geometry = params.geometry
     options = FormatOptions(
         multi_panel=params.format.multi_panel,
         parallax=_asked_parallax(geometry),
         verify_checksum=params.format.verify_checksum is not False,
-        **_given(params, reference),
+        **known_without_headers(params.geometry, reference),
     )
     with context.progress("reading headers", len(paths)) as progress:
         headers = read_headers(
@@ -169,11 +171,12 @@ def _import_images(
             geometry.scan.image_range,
             None if reference is None else reference.models(),
             params.format.verify_checksum is True,
+            given,
         )
     report_refused(headers, params, context)
     shared = SharedModels(params.input.tolerance)
     apart: list[str] = []
-    all_series = make_series(headers.items, shared, apart)
+    all_series = make_series(headers.items, shared, apart, given)
     # A fresh start: a parameter that changes little must not be taken for the header's model again.
     apart += _change_models(all_series, params, reference, SharedModels(params.input.tolerance))
     _select_images(all_series, params)
@@ -210,24 +213,6 @@ def _asked_parallax(geometry: Any) -> str:
     if geometry.parallax is not Auto:
         return str(geometry.parallax)
     return "normalised" if geometry.beam.probe in (None, "x-ray") else "none"
-
-
-def _given(params: Import.Params, reference: Reference | None) -> dict[str, Any]:
-    """What headers need not say because the user does, or the reference geometry."""
-    geometry = params.geometry
-    sizes = [p.pixel_size for p in geometry.detector.panel if p.pixel_size is not None]
-    given = {
-        "wavelength": geometry.beam.wavelength,
-        "distance": geometry.detector.distance,
-        "pixel_size": tuple(sizes[0]) if sizes else None,
-    }
-    if reference is not None and reference.beam is not None:
-        given["wavelength"] = given["wavelength"] or reference.beam.wavelength
-    if reference is not None and reference.detector is not None:
-        panel = reference.detector[0]
-        given["distance"] = given["distance"] or panel.distance
-        given["pixel_size"] = given["pixel_size"] or tuple(panel.pixel_size.tolist())
-    return given
 
 
 def _change_models(

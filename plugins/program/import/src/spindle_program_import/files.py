@@ -15,6 +15,7 @@ from spindle.errors import FileFormatError, HeaderError
 from spindle.files import files_of_template
 from spindle.models import Template, split_template
 
+MAX_NUMBER = 2**31 - 1  # bounding boxes have 32 bits
 COMPRESSION_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 
 
@@ -61,6 +62,31 @@ def split_number(path: str) -> NumberedFile:
     if match is None or not is_number(match.group(1)):
         return NumberedFile(path, path, "", "")
     return NumberedFile(path, folder + slash + base[: match.start()], match.group(1), match.group(2) + extension + tail)
+
+
+def named_by_templates(templates: Iterable[str]) -> dict[str, NumberedFile]:
+    """The files that templates mean, by path; what stands for ``#`` is the number, however long it is.
+
+    Raises
+    ------
+    HeaderError
+        If a number is more than a scan can hold.
+    """
+    found = {}
+    for template in templates:
+        name, numbers = split_range(template)
+        path = str(Path(os.path.expanduser(name)).absolute())
+        if "#" not in path or Path(path).is_file() or (matched := files_of_template(path)) is None:
+            continue
+        prefix, _, suffix = matched.template
+        for number, file in matched.files:
+            if numbers is not None and not numbers[0] <= number <= numbers[1]:
+                continue
+            if number > MAX_NUMBER:
+                remedy = "rename the files, or write what all names have in common in place of the first #"
+                raise HeaderError(file, "the number in the name", f"at most {MAX_NUMBER}", number, remedy)
+            found[file] = NumberedFile(file, prefix, file[len(prefix) : len(file) - len(suffix)], suffix)
+    return found
 
 
 def is_number(digits: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -141,13 +142,19 @@ class SharedModels:
         return model
 
 
-def make_series(headers: list[Header], shared: SharedModels, notes: list[str] | None = None) -> list[Series]:
+def make_series(
+    headers: list[Header],
+    shared: SharedModels,
+    notes: list[str] | None = None,
+    given: Mapping[str, NumberedFile] | None = None,
+) -> list[Series]:
     """Sort images into series, each sorted by number; series come in the order of their first image.
 
-    `notes` is told of images that belong together by their angles and not by their names.
+    `notes` is told of images that belong together by their angles and not by their names; `given` are the files
+    of templates.
     """
     series: dict[tuple[str, ...], list[tuple[NumberedFile | None, Header]]] = {}
-    named = number_files([h for h in headers if h.n_images == 1], [] if notes is None else notes)
+    named = number_files([h for h in headers if h.n_images == 1], [] if notes is None else notes, given)
     refuse_doubles([name for name, _ in named])
     names_of = {id(header): name for name, header in named}
     for header in headers:

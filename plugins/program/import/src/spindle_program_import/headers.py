@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
 from spindle.errors import FileFormatError, HeaderError, fault
 from spindle.images import format_parameters, open_image
 
-from .files import split_number
+from .files import NumberedFile, split_number
 
 # Files per task: enough that threads do not wait for each other, few enough that a bar moves.
 CHUNK = 8
@@ -59,7 +59,7 @@ def _models(reader: ImageReader, index: int, reference: ImageModels | None) -> I
 
 
 def _read_chunk(
-    paths: list[str],
+    paths: list[tuple[str, int]],
     name: str | None,
     options: FormatOptions,
     numbers: tuple[int, int] | None,
@@ -68,14 +68,14 @@ def _read_chunk(
     parameters: dict[str, Any] | None,
 ) -> list[list[Header] | tuple[str, str]]:
     out: list[list[Header] | tuple[str, str]] = []
-    for path in paths:
+    for path, number_in_name in paths:
         try:
             reader = open_image(path, name, options, parameters=parameters)
             count = reader.n_images
             found = [Header(path, reader.format, i, count, _models(reader, i, reference)) for i in range(count)]
             if read_pixels:
                 for i in range(count):
-                    number = i + 1 if count > 1 else int(split_number(path).digits or 1)
+                    number = i + 1 if count > 1 else number_in_name
                     if numbers is None or numbers[0] <= number <= numbers[1]:
                         reader.read(i)
             out.append(found)
@@ -95,7 +95,7 @@ class _ReadChunk:
     read_pixels: bool
     parameters: dict[str, Any] | None
 
-    def __call__(self, paths: list[str]) -> list[list[Header] | tuple[str, str]]:
+    def __call__(self, paths: list[tuple[str, int]]) -> list[list[Header] | tuple[str, str]]:
         """The headers of each file, or the file and why it was refused."""
         return _read_chunk(
             paths, self.name, self.options, self.numbers, self.reference, self.read_pixels, self.parameters
@@ -111,6 +111,7 @@ def read_headers(
     numbers: tuple[int, int] | None = None,
     reference: ImageModels | None = None,
     read_pixels: bool = False,
+    given: Mapping[str, NumberedFile] | None = None,
 ) -> Headers:
     """Open every file and read its models.
 
@@ -130,13 +131,17 @@ def read_headers(
         Stands in for headers that are at fault.
     read_pixels : bool
         Read every image, to find damaged ones at once.
+    given : mapping of path to NumberedFile, optional
+        Files whose number is known from a template.
 
     Returns
     -------
     Headers
     """
     headers = Headers()
-    chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
+    given = given or {}
+    numbered = [(path, int((given.get(path) or split_number(path)).digits or 1)) for path in paths]
+    chunks = [numbered[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
     task = _ReadChunk(name, options, numbers, reference, read_pixels, format_parameters(name) or None)
     for chunk in mapper(task, chunks):
         for found in chunk:

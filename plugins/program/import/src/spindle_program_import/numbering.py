@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spindle.errors import fault
@@ -22,10 +22,12 @@ _DIGITS = re.compile("[0-9]+")
 Named = tuple[NumberedFile, Header]
 
 
-def number_files(headers: Sequence[Header], notes: list[str]) -> list[Named]:
+def number_files(
+    headers: Sequence[Header], notes: list[str], given: Mapping[str, NumberedFile] | None = None
+) -> list[Named]:
     """The number of each file of one image.
 
-    It is the last one in the name, see `split_number`, unless that makes a series of each image and another number, of
+    It is that of a template, see `named_by_templates`; else the last one in the name, see `split_number`, unless that makes a series of each image and another number, of
     which the angles are a straight line, makes one of all (``t_0001_300K.cbf``).
 
     Parameters
@@ -33,15 +35,18 @@ def number_files(headers: Sequence[Header], notes: list[str]) -> list[Named]:
     headers : list of Header
     notes : list of str
         Told of images that the angles join and the names do not; filled.
+    given : mapping of path to NumberedFile, optional
+        Files whose number is known.
     """
-    named = [(split_number(h.path), h) for h in headers]
+    given = given or {}
+    named = [(given.get(h.path) or split_number(h.path), h) for h in headers]
     counts: dict[tuple[str, ...], int] = {}
     for name, header in named:
         key = (*name.series, header.format)
         counts[key] = counts.get(key, 0) + 1
     alike: dict[tuple[str, str], list[int]] = {}
     for i, (name, header) in enumerate(named):
-        if counts[(*name.series, header.format)] == 1:
+        if counts[(*name.series, header.format)] == 1 and header.path not in given:
             alike.setdefault((_DIGITS.sub("0", header.path), header.format), []).append(i)
     for members in alike.values():
         if len(members) < 2:

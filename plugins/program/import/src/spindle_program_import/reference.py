@@ -93,3 +93,20 @@ def read_reference(path: Path, params: Any) -> Reference:
             )
         chosen[name] = models[0] if wanted and models else None
     return Reference(path, chosen["beam"], chosen["detector"], chosen["goniometer"], params.check_reference_geometry)
+
+
+def known_without_headers(geometry: Any, reference: Reference | None) -> dict[str, Any]:
+    """What headers need not say because the user does, or the reference geometry."""
+    sizes = [p.pixel_size for p in geometry.detector.panel if p.pixel_size is not None]
+    given = {
+        "wavelength": geometry.beam.wavelength,
+        "distance": geometry.detector.distance,
+        "pixel_size": tuple(sizes[0]) if sizes else None,
+    }
+    if reference is not None and reference.beam is not None:
+        given["wavelength"] = given["wavelength"] or reference.beam.wavelength
+    if reference is not None and reference.detector is not None:
+        panel = reference.detector[0]
+        given["distance"] = given["distance"] or panel.distance
+        given["pixel_size"] = given["pixel_size"] or tuple(panel.pixel_size.tolist())
+    return given

@@ -96,8 +96,8 @@ class Integrate(Program):
                 raise UserError(f"integrate: experiment {i} has no crystal; run spindle index first")
             if experiment.is_still:
                 raise UserError(
-                    f"integrate: experiment {i} is a still; only rotation data can be integrated. If the images were rotated, say so at "
-                    "import with geometry.scan.oscillation="
+                    f"integrate: experiment {i} is a still, its images were not rotated: if they were, import them with "
+                    "geometry.scan.oscillation=<start>,<width in degrees>; if not, leave it out"
                 )
             if experiment.imageset is None:
                 raise UserError(f"integrate: experiment {i} has no images; run spindle import")
