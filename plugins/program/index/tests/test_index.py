@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from spindle_program_index.beam_shift import shifted
+from spindle_program_index.candidates import by_lattice
 from spindle_program_index.orientation import misorientation_deg
 
 import spindle
@@ -348,3 +349,14 @@ def test_candidates_of_vectors_without_length_or_all_parallel_are_none() -> None
             np.array([[0.0, 0, 0], [1, 0, 0], [1, 0, 0]]), np.array([[1.0, 0, 0], [2, 0, 0], [0, 1, 0]])
         )
     assert cosines.tolist() == [0.0, 1.0, 0.0]
+
+
+def test_bases_of_one_lattice_are_told_from_new_ones():
+    basis = np.array([[38.0, 0.0, 0.0], [0.0, 78.5, 0.5], [0.1, 0.0, 79.0]])
+    # other vectors of the same lattice, measured poorly
+    same = np.array([[1, 0, 0], [1, -1, 0], [0, 2, 1]]) @ basis + 0.3
+    doubled = np.diag([2, 1, 1]) @ basis
+    turned = basis @ np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    found = list(by_lattice([basis, same, doubled, turned, same, basis, doubled], variants=2))
+    assert [c.lattice for c in found] == [0, 0, 1, 2, 0, 0, 1]
+    assert [c.is_copy for c in found] == [False, False, False, False, True, True, False]

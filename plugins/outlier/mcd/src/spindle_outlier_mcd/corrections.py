@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import gammaincinv
 
 
 def chi_squared_quantile(probability: float, degrees: int) -> float:
     """Quantile of the chi-squared distribution."""
+    from scipy.special import gammaincinv  # a quarter of a second that runs without this plugin do not need
+
     return 2.0 * float(gammaincinv(0.5 * degrees, probability))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +12,59 @@ from spindle.symmetry import niggli_reduce
 
 #: Candidates are made in blocks of this many triples.
 BLOCK = 2000
+#: Two bases are of the same lattice when each vector of one is a whole-number combination of the other's within this.
+SAME_LATTICE = 0.03
+#: Bases of the same lattice that are tried: the vectors of the first may be poor.
+VARIANTS = 3
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A basis to try.
+
+    Attributes
+    ----------
+    basis : (3, 3) float64, angstrom
+        Rows a, b, c.
+    lattice : int
+        Number of its lattice, in the order in which they appear.
+    is_copy : bool
+        Whether enough bases of the same lattice came before.
+    """
+
+    basis: np.ndarray
+    lattice: int
+    is_copy: bool
+
+
+def by_lattice(bases: Iterable[np.ndarray], variants: int = VARIANTS) -> Iterator[Candidate]:
+    """Tell bases of new lattices from further ones of those that were seen.
+
+    Triples of vectors are many, and most of them span the same few lattices.
+
+    Parameters
+    ----------
+    bases : iterable of (3, 3) float64, angstrom
+        Rows a, b, c.
+    variants
+        Bases of one lattice that are not called copies.
+    """
+    inverse = np.zeros((0, 3, 3))
+    seen: list[int] = []
+    for basis in bases:
+        combination = basis @ inverse
+        whole = np.rint(combination)
+        same = (np.abs(combination - whole).max(axis=(1, 2), initial=0.0) < SAME_LATTICE) & (
+            np.abs(np.rint(np.linalg.det(whole))) == 1
+        )
+        if same.any():
+            lattice = int(np.argmax(same))
+            seen[lattice] += 1
+        else:
+            lattice = len(seen)
+            seen.append(1)
+            inverse = np.concatenate([inverse, np.linalg.inv(basis)[None]])
+        yield Candidate(basis, lattice, seen[lattice] > variants)
 
 
 def candidate_bases(

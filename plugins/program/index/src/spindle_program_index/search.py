@@ -16,7 +16,7 @@ from spindle.params import Auto
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.short_refinement import Refinement, quiet, thin
 
-from .candidates import bases_of, candidate_bases
+from .candidates import Candidate, bases_of, by_lattice, candidate_bases
 from .index_assignment import assign
 from .known_symmetry import KnownSymmetry
 from .non_primitive import smaller_cell
@@ -49,10 +49,12 @@ class _Evaluate:
     spots: ReflectionTable
     others: Sequence[np.ndarray]
 
-    def __call__(self, basis: np.ndarray) -> tuple[Solution | bool, str]:
-        """What became of it, and why a refinement failed."""
-        solution = self.search.evaluate(self.sweeps, self.spots, basis, self.others)
-        return solution, self.search.last_error
+    def __call__(self, candidate: Candidate) -> tuple[Candidate, Solution | bool, str]:
+        """What became of it, and why a refinement failed; copies are not tried."""
+        if candidate.is_copy:
+            return candidate, False, ""
+        solution = self.search.evaluate(self.sweeps, self.spots, candidate.basis, self.others)
+        return candidate, solution, self.search.last_error
 
 
 class LatticeSearch:
@@ -157,7 +159,10 @@ class LatticeSearch:
         bases: Iterable[np.ndarray],
         existing: Sequence[Crystal],
     ) -> list[Solution]:
-        """Candidates that could be indexed and refined, at most ``max_refine``."""
+        """Candidates that could be indexed and refined.
+
+        ``max_refine`` counts copies of a lattice too: they say that nothing better is to come, but are not refined again.
+        """
         combinations = self.params.basis_vector_combinations
         wanted = combinations.max_refine
         if wanted in (Auto, None):
@@ -168,18 +173,26 @@ class LatticeSearch:
 
         evaluate = _Evaluate(self, sweeps, spots, others)
         solutions: list[Solution] = []
-        n_tried, n_poor = 0, 0
+        n_tried, n_poor, n_good = 0, 0, 0
+        became: dict[int, Solution | bool] = {}
+        candidates = by_lattice(bases)
         with quiet(), self.context.progress("Trying candidate cells", wanted) as progress:
-            for solution, error in self._executor().map(evaluate, bases):
+            for candidate, solution, error in self._executor().map(evaluate, candidates):
                 self.context.check_cancelled()
                 self.last_error = error or self.last_error
                 n_tried += 1
                 if isinstance(solution, Solution):
                     solutions.append(solution)
+                if candidate.is_copy:
+                    solution = became[candidate.lattice]
+                elif isinstance(solution, Solution) or candidate.lattice not in became:
+                    became[candidate.lattice] = solution
+                if isinstance(solution, Solution):
+                    n_good += 1
                     progress.advance(1)
                 else:
                     n_poor += solution
-                if len(solutions) >= wanted or n_poor >= PATIENCE * wanted:
+                if n_good >= wanted or n_poor >= PATIENCE * wanted:
                     break
         self.context.log.debug("%d candidate cells tried, %d kept", n_tried, len(solutions))
         if n_tried and not solutions and self.known is not None:
