@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from . import hookspec
-from .checking import Checks, Fault, kind_of
+from .checking import Checks, Fault, integer, kind_of
 
 __all__ = ["Executor", "ExecutorSpec"]
 
@@ -19,8 +19,12 @@ class Executor(Protocol):
 
     n_workers: int
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Apply ``function`` to every item; yield results in the order of the items."""
+    @property
+    def here(self) -> Executor:
+        """For maps over large arrays in memory: an executor that runs in this process."""
+
+    def map(self, function: Callable[..., Result], items: Iterable[Item], *, shared: Any = ...) -> Iterator[Result]:
+        """Apply ``function`` to every item; yield results in the order of the items. With ``shared``, ``function(shared, item)``."""
 
 
 def check_iterator(arguments: dict[str, Any], result: Any) -> Any:
@@ -30,10 +34,43 @@ def check_iterator(arguments: dict[str, Any], result: Any) -> Any:
     return result
 
 
-class ExecutorSpec:
-    """Hooks of an executor."""
+def check_count(arguments: dict[str, Any], result: Any) -> Any:
+    """Refuse what is no number of workers."""
+    integer(result, "the number of workers", 1)
+    return result
 
-    checks: ClassVar[Checks] = {"map_ordered": check_iterator}
+
+def as_many(n_workers: int) -> int:
+    """The number of workers that was asked for."""
+    return n_workers
+
+
+class ExecutorSpec:
+    """Hooks of an executor.
+
+    Attributes
+    ----------
+    leaves_process : bool, declared
+        Functions, items and results are sent to other processes. They are pickled with `spindle.execution.pack_function` and its
+        companions, which bring log lines, warnings and errors home.
+    uses_jobs : bool, declared
+        ``mp.njobs`` jobs of a queue are used, with ``mp.nproc`` workers each.
+    """
+
+    checks: ClassVar[Checks] = {"map_ordered": check_iterator, "count_workers": check_count}
+    optional: ClassVar[frozenset[str]] = frozenset({"count_workers"})
+    defaults: ClassVar[dict[str, Any]] = {"count_workers": as_many}
+    declares: ClassVar[dict[str, Any]] = {"leaves_process": False, "uses_jobs": False}
+
+    @hookspec(firstresult=True)
+    def count_workers(self, n_workers: int) -> int:  # type: ignore[empty-body]
+        """Return how many workers there are; as many as are asked for, unless the plugin has its own.
+
+        Parameters
+        ----------
+        n_workers : int
+            What ``mp.nproc`` and ``mp.njobs`` say.
+        """
 
     @hookspec(firstresult=True)
     def map_ordered(
@@ -44,7 +81,7 @@ class ExecutorSpec:
         Parameters
         ----------
         function : callable
-            Pure task. Executors that leave the process pickle it (dask, processes); threads call it as it is.
+            Pure task. Executors that leave the process pickle it, once for each worker; threads call it as it is.
         items : iterable
             Read lazily: at most a few items per worker are taken ahead of the results.
         n_workers : int

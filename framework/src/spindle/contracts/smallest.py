@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,14 @@ class SmallExecutor:
 
     n_workers = 1
 
-    def map(self, function: Callable[[Any], Any], items: Any) -> Iterator[Any]:
+    @property
+    def here(self) -> SmallExecutor:
+        """This one."""
+        return self
+
+    def map(self, function: Callable[..., Any], items: Any, *, shared: Any = ...) -> Iterator[Any]:
         """Apply ``function`` to every item, in order."""
-        return map(function, items)
+        return map(function if shared is ... else partial(function, shared), items)
 
 
 def smallest_calls(slot: str) -> list[Call]:

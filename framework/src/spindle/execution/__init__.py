@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from .apart import Function, begin_worker, open_function, pack_function, pack_item, unpack, work
 from .changes import first_change, images_of
 from .children import module_command
 from .compile_cache import prepare_compile_cache
 from .context import RunContext
-from .executor import Executor, available_cores, is_inside_worker, map_serial, name_item, run_item
+from .executor import (
+    Executor,
+    available_cores,
+    is_inside_worker,
+    map_ordered,
+    map_serial,
+    map_threads,
+    name_item,
+    run_item,
+)
 from .importing import import_results
 from .outputs import check_folder, check_writable
 from .progress import Progress
@@ -18,6 +28,7 @@ from .steps import Record, execute, nested_params
 
 __all__ = [
     "Executor",
+    "Function",
     "Progress",
     "Record",
     "RunContext",
@@ -25,6 +36,7 @@ __all__ = [
     "Session",
     "algorithm",
     "available_cores",
+    "begin_worker",
     "check_files",
     "check_folder",
     "check_writable",
@@ -33,12 +45,19 @@ __all__ = [
     "images_of",
     "import_results",
     "is_inside_worker",
+    "map_ordered",
     "map_serial",
+    "map_threads",
     "module_command",
     "name_item",
     "nested_params",
+    "open_function",
+    "pack_function",
+    "pack_item",
     "prepare_compile_cache",
     "read_record",
     "run",
     "run_item",
+    "unpack",
+    "work",
 ]

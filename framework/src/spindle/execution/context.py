@@ -20,7 +20,7 @@ from spindle.plugins.host import Handle, PluginHost
 from .executor import Executor
 from .held import Held
 from .progress import Progress
-from .settings import RunSettings
+from .settings import DEFAULT_EXECUTOR, RunSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -209,9 +209,13 @@ class RunContext:
     def executor(self) -> Executor:
         """The executor that ``mp.method`` and ``mp.nproc`` chose."""
         if self._executor is None:
-            chosen, nproc = self.settings.executor, self.settings.n_workers
-            plugin = self.algorithm(chosen.slot, chosen.name, chosen.params) if nproc > 1 else None
-            self._executor = Executor(plugin, nproc, self._cancelled.is_set)
+            chosen, n_workers = self.settings.executor, self.settings.n_workers
+            plugin = None
+            if n_workers > 1 or chosen.name != DEFAULT_EXECUTOR:
+                plugin = self.algorithm(chosen.slot, chosen.name, chosen.params)
+                if plugin.declared("uses_jobs"):
+                    n_workers = plugin.count_workers(n_workers * self.settings.n_jobs)
+            self._executor = Executor(plugin, n_workers, self._cancelled.is_set)
         return self._executor
 
     def cancel(self) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from functools import partial
 from typing import Any, TypeVar
 
 from spindle.errors import Cancelled
@@ -12,6 +16,9 @@ from spindle.errors import Cancelled
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+ITEMS_AHEAD_PER_WORKER = 2
+SECONDS_BETWEEN_LOOKS = 0.1
+_NOTHING: Any = object()
 _worker = threading.local()
 
 
@@ -61,6 +68,79 @@ def map_serial(
         yield run_item(function, index, item)
 
 
+def map_ordered(
+    submit: Callable[[int, Item], Future[Result]], items: Iterable[Item], n_workers: int, cancelled: Callable[[], bool]
+) -> Iterator[Result]:
+    """Yield results in order with at most ``2 n_workers + 1`` items begun and not yet yielded; for executors.
+
+    Parameters
+    ----------
+    submit : callable
+        Begins an item, of which it gets the number too.
+    items, n_workers, cancelled
+        See `spindle.contracts.executor.ExecutorSpec.map_ordered`.
+    """
+    in_flight: deque[Future[Result]] = deque()
+    limit = ITEMS_AHEAD_PER_WORKER * n_workers + 1
+    for index, item in enumerate(items):
+        _look(cancelled)
+        in_flight.append(submit(index, item))
+        if len(in_flight) >= limit:
+            yield _wait(in_flight.popleft(), cancelled)
+    while in_flight:
+        _look(cancelled)
+        yield _wait(in_flight.popleft(), cancelled)
+
+
+def _look(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise Cancelled("the run was cancelled")
+
+
+def _wait(future: Future[Result], cancelled: Callable[[], bool]) -> Result:
+    """The result, unless the run is cancelled before it is there."""
+    while True:
+        try:
+            return future.result(SECONDS_BETWEEN_LOOKS)
+        except NotYet:
+            if future.done():  # by now, or with this very error
+                return future.result()
+            _look(cancelled)
+
+
+def map_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], n_workers: int, cancelled: Callable[[], bool]
+) -> Iterator[Result]:
+    """Apply ``function`` to several items at once, in threads of this process."""
+    pool = ThreadPoolExecutor(n_workers, thread_name_prefix="spindle")
+
+    def submit(index: int, item: Item) -> Future[Result]:
+        return pool.submit(run_item, function, index, item)
+
+    try:
+        yield from map_ordered(submit, items, n_workers, cancelled)
+    finally:
+        # Reached at the end, on an error, on Ctrl-C and when the consumer stops early. Threads that are in the middle
+        # of an item finish it; waiting for them here would make an interrupt slow.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Threads:
+    """The executor plugin of `Executor.here`."""
+
+    map_ordered = staticmethod(map_threads)
+
+    @staticmethod
+    def declared(name: str) -> bool:
+        """Nothing beyond what is usual."""
+        return False
+
+    @staticmethod
+    def broken(hook: str, fault: str) -> RuntimeError:
+        """What is said of a fault."""
+        return RuntimeError(f"{hook}: {fault}")
+
+
 class Executor:
     """What programs and algorithms map with: ``for result in executor.map(function, items)``.
 
@@ -79,11 +159,47 @@ class Executor:
         self.n_workers = n_workers
         self.cancelled = cancelled
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    @property
+    def leaves_process(self) -> bool:
+        """Whether functions, items and results travel to other processes."""
+        return not self._is_alone and bool(self.plugin.declared("leaves_process"))
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether there is nobody but this thread; one worker of a queue is somebody."""
+        return self.plugin is None or (self.n_workers == 1 and not self.plugin.declared("uses_jobs"))
+
+    @property
+    def here(self) -> Executor:
+        """The executor for maps over large arrays that are in memory already: this one, or threads in place of one that leaves the process."""
+        if not self.leaves_process:
+            return self
+        return Executor(_Threads(), min(self.n_workers, available_cores()), self.cancelled)
+
+    def limited(self, n_workers: int) -> Executor:
+        """The same with another number of workers."""
+        return self if self.plugin is None else Executor(self.plugin, n_workers, self.cancelled)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process, one item is done after the other."""
+        return Executor, ()
+
+    def map(
+        self, function: Callable[..., Result], items: Iterable[Item], *, shared: Any = _NOTHING
+    ) -> Iterator[Result]:
         """Apply ``function`` to every item; yield results in the order of the items.
 
         Items are read lazily and only a few per worker are in flight, so results of any number of items need bounded
         memory. A map inside the function of another map runs in the thread that called it.
+
+        Parameters
+        ----------
+        function : callable
+            Pure task, a function or frozen dataclass at the top of a module. It travels once to each worker, with what it holds.
+        items : iterable
+            Small, if they are to travel.
+        shared : object, optional
+            What all items need; ``function(shared, item)`` is called then.
 
         Raises
         ------
@@ -92,7 +208,9 @@ class Executor:
         Exception
             Whatever ``function`` raised, with a note that names the item.
         """
-        if self.plugin is None or self.n_workers == 1 or is_inside_worker():
+        if shared is not _NOTHING:
+            function = partial(function, shared)
+        if self._is_alone or is_inside_worker():
             return map_serial(function, items, self.cancelled)
         return self._counted(function, items)
 

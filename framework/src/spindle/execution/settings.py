@@ -11,7 +11,9 @@ from spindle.params.tree import fields_of, scopes_of
 from .executor import available_cores
 from .outputs import log_path
 
-__all__ = ["RunSettings"]
+__all__ = ["DEFAULT_EXECUTOR", "RunSettings"]
+
+DEFAULT_EXECUTOR = "threads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class RunSettings:
         ``mp.method`` with its parameters.
     n_workers : int
         ``mp.nproc``; all cores that the process may use unless it says so.
+    n_jobs : int
+        ``mp.njobs``.
     """
 
     seed: int
@@ -43,6 +47,7 @@ class RunSettings:
     observers: tuple[Chosen, ...]
     executor: Chosen
     n_workers: int
+    n_jobs: int = 1
 
     @classmethod
     def of(cls, program: str, params: Params) -> RunSettings:
@@ -52,7 +57,7 @@ class RunSettings:
             run = HostParams.run()
         log = log_path(program, params)
         record = (log.parent if log else Path()) / f"spindle.{program}.json" if run.record is Auto else run.record
-        executor, n_workers = _workers(params)
+        executor, n_workers, n_jobs = _workers(params)
         return cls(
             int(run.seed),
             None if record is None else Path(record),
@@ -61,14 +66,16 @@ class RunSettings:
             chosen(run, "observers"),
             executor,
             n_workers,
+            n_jobs,
         )
 
 
-def _workers(params: Params) -> tuple[Chosen, int]:
-    """The executor and the number of workers that the first scope ``mp`` of a tree says."""
+def _workers(params: Params) -> tuple[Chosen, int, int]:
+    """The executor and the numbers of workers and jobs that the first scope ``mp`` of a tree says."""
     scope = next((s for path, s in scopes_of(params) if path.rpartition(".")[2] == "mp"), None)
     fields = {} if scope is None else fields_of(type(scope))
     named = chosen(scope, "method") if scope is not None and "method" in fields else ()
     nproc = getattr(scope, "nproc") if "nproc" in fields else Auto  # noqa: B009
-    executor = named[0] if named and named[0].name != "none" else Chosen("executor", "threads", None)
-    return executor, nproc if isinstance(nproc, int) else available_cores()
+    njobs = getattr(scope, "njobs") if "njobs" in fields else 1  # noqa: B009
+    executor = named[0] if named and named[0].name != "none" else Chosen("executor", DEFAULT_EXECUTOR, None)
+    return executor, nproc if isinstance(nproc, int) else available_cores(), njobs if isinstance(njobs, int) else 1

@@ -6,23 +6,32 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 import time
+import warnings
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from spindle.errors import Cancelled
+from spindle.errors import Cancelled, PluginError, UserError
 from spindle.execution import Executor
-from spindle.plugins.host import Handle
+from spindle.params import Params
+from spindle.plugins import PluginInfo
+from spindle.plugins.host import Handle, PluginHost
 
 from .contract import PluginContract
+from .data import make_context
 
 __all__ = ["ExecutorContract"]
 
 N_WORKERS = 3
+KILL = 9  # the signal of Unix; elsewhere the process ends with this code, without a word too
 # items that may be begun or wait for each worker before the first result is taken
 AHEAD_PER_WORKER = 5
 
@@ -70,6 +79,57 @@ def busy(item: int) -> tuple[int, int]:
     return item, most
 
 
+def added(shared: np.ndarray, item: int) -> int:
+    """A task with something that all items share."""
+    return int(shared.sum()) + item
+
+
+def kills_once(folder: str, item: int) -> int:
+    """Ends its own process without a word, once, at one item; 20 are done."""
+    mark = Path(folder) / "killed"
+    if item == 4 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), KILL)
+    return item * item
+
+
+def kills_always(item: int) -> int:
+    """Ends its own process without a word, each time at one item."""
+    if item == 2:
+        os.kill(os.getpid(), KILL)
+    return item
+
+
+def tells(item: int) -> int:
+    """Logs and warns."""
+    logging.getLogger("spindle.tells").info("item %d", item)
+    if item == 3:
+        warnings.warn("three is odd", UserWarning, stacklevel=1)
+    return item
+
+
+def refuses(item: int) -> int:
+    """An error of the user."""
+    raise UserError("nothing to be had; try another")
+
+
+def interrupts(item: int) -> int:
+    """As Ctrl-C inside a task."""
+    raise KeyboardInterrupt
+
+
+class Unsendable:
+    """Cannot be pickled."""
+
+    def __reduce__(self) -> Any:
+        raise TypeError("not this one")
+
+
+def gives_unsendable(item: int) -> Any:
+    """A result that cannot be sent."""
+    return Unsendable() if item == 1 else item
+
+
 _busy: list[int] = []
 _lock = threading.Lock()
 
@@ -90,6 +150,25 @@ class ExecutorContract(PluginContract):
     """Order, errors, laziness, cancellation."""
 
     slot: ClassVar[str] = "executor"
+    _made: ClassVar[dict[type, Handle]] = {}
+
+    @pytest.fixture
+    def plugin(self, info: PluginInfo, plugin_class: Any, params: Params, request: pytest.FixtureRequest) -> Handle:
+        """The plugin, one for all tests of a class: workers of other processes take a while to begin."""
+        if reason := plugin_class.unavailable():
+            pytest.skip(reason)
+        kind = type(self)
+        if kind not in self._made:
+            context = make_context()
+            self._made[kind] = PluginHost().add(info.slot, info.name, plugin_class.from_params(params, context))
+
+            def end() -> None:
+                del self._made[kind]
+                context.close()
+
+            parent: Any = request.node.getparent(pytest.Class)
+            parent.addfinalizer(end)
+        return self._made[kind]
 
     def test_results_come_in_the_order_of_the_items(self, plugin: Handle) -> None:
         items = list(range(40))
@@ -142,6 +221,59 @@ class ExecutorContract(PluginContract):
     def test_the_host_maps_with_it(self, plugin: Handle) -> None:
         executor = Executor(plugin, N_WORKERS)
         assert list(executor.map(abs, range(-3, 3))) == [3, 2, 1, 0, 1, 2]
+
+    def test_what_is_shared_comes_with_each_item(self, plugin: Handle) -> None:
+        shared = np.arange(100_000)
+        assert list(Executor(plugin, 2).map(added, range(9), shared=shared)) == [
+            int(shared.sum()) + i for i in range(9)
+        ]
+
+    def test_a_worker_that_is_killed_loses_nothing(self, plugin: Handle, tmp_path: Path) -> None:
+        self.only_elsewhere(plugin)
+        function = partial(kills_once, str(tmp_path))
+        assert list(plugin.map_ordered(function, range(20), N_WORKERS, bool)) == [i * i for i in range(20)]
+        assert list(tmp_path.iterdir()), "no worker was killed"
+
+    def test_an_item_that_kills_each_worker_is_named(self, plugin: Handle) -> None:
+        self.only_elsewhere(plugin)
+        with pytest.raises(UserError, match="item 2"):
+            list(plugin.map_ordered(kills_always, range(5), N_WORKERS, bool))
+        assert list(plugin.map_ordered(twice, range(5), N_WORKERS, bool)) == [0, 2, 4, 6, 8], "it fails after an error"
+
+    def test_what_workers_tell_is_told_here_in_the_order_of_the_items(
+        self, plugin: Handle, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.INFO, "spindle"), warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            assert list(plugin.map_ordered(tells, range(8), N_WORKERS, bool)) == list(range(8))
+        told = [r.getMessage() for r in caplog.records if r.name == "spindle.tells"]
+        assert sorted(told) == [f"item {i}" for i in range(8)]
+        if plugin.declared("leaves_process"):
+            assert told == [f"item {i}" for i in range(8)]
+        assert [str(w.message) for w in warned if w.category is UserWarning] == ["three is odd"]
+
+    def test_an_error_of_the_user_and_an_interrupt_stay_what_they_are(self, plugin: Handle) -> None:
+        with pytest.raises(UserError, match="nothing to be had; try another") as error:
+            list(plugin.map_ordered(refuses, range(3), N_WORKERS, bool))
+        assert type(error.value) is UserError
+        with pytest.raises(KeyboardInterrupt):
+            list(plugin.map_ordered(interrupts, range(3), N_WORKERS, bool))
+
+    def test_what_cannot_be_sent_is_named(self, plugin: Handle) -> None:
+        self.only_elsewhere(plugin)
+        with pytest.raises(PluginError, match="cannot be sent"):
+            list(plugin.map_ordered(lambda item: item, range(3), N_WORKERS, bool))
+        with pytest.raises(PluginError, match="item 1 cannot be sent"):
+            list(plugin.map_ordered(twice, [1, Unsendable()], N_WORKERS, bool))
+        with pytest.raises(TypeError, match="cannot be sent") as error:
+            list(plugin.map_ordered(gives_unsendable, range(3), N_WORKERS, bool))
+        assert any("item 1" in note for note in getattr(error.value, "__notes__", []))
+
+    @staticmethod
+    def only_elsewhere(plugin: Handle) -> None:
+        """Skip what can happen in other processes only."""
+        if not plugin.declared("leaves_process"):
+            pytest.skip("it does not leave the process")
 
     def test_no_more_items_are_worked_on_than_there_are_workers(self, plugin: Handle) -> None:
         for n_workers in (1, 2):

@@ -38,6 +38,12 @@ __all__ = ["ProgramContract"]
 class _Parcels:
     """Sends each task and result through pickle, as executors do that leave the process."""
 
+    leaves_process, uses_jobs = True, False
+
+    def declared(self, name: str) -> bool:
+        """What it says of itself."""
+        return bool(getattr(self, name))
+
     def map_ordered(
         self, function: Callable[[Any], Any], items: Iterable[Any], n_workers: int, cancelled: Callable[[], bool]
     ) -> Iterator[Any]:
