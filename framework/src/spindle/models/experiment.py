@@ -5,7 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, overload
+from typing import Any, TypeVar, overload
+
+from spindle.errors import ModelError
 
 from .beam import Beam
 from .crystal import Crystal
@@ -16,6 +18,7 @@ from .scan import Scan
 
 MODEL_NAMES = ("beam", "detector", "goniometer", "scan", "crystal", "profile", "imageset", "scaling_model")
 
+M = TypeVar("M")
 
 _OURS = uuid.UUID("6f0d4ad0-6c0b-4d53-9d0e-2b7f0a6c9a51")
 
@@ -70,6 +73,26 @@ class Experiment:
     def is_still(self) -> bool:
         """True without goniometer, without scan or with a scan of zero width."""
         return self.goniometer is None or self.scan is None or self.scan.is_still
+
+    @property
+    def known_scan(self) -> Scan:
+        """The scan, where there must be one; `ModelError` when there is none."""
+        return self._known(self.scan, "scan", "import its images again with their angles")
+
+    @property
+    def known_goniometer(self) -> Goniometer:
+        """The goniometer, where there must be one; `ModelError` when there is none."""
+        return self._known(self.goniometer, "goniometer", "import its images again with their rotation axis")
+
+    @property
+    def known_crystal(self) -> Crystal:
+        """The crystal, where there must be one; `ModelError` when there is none."""
+        return self._known(self.crystal, "crystal", "index it first")
+
+    def _known(self, model: M | None, name: str, remedy: str) -> M:
+        if model is None:
+            raise ModelError(f"experiment {self.identifier or 'without identifier'} has no {name}; {remedy}")
+        return model
 
 
 class Experiments(Sequence[Experiment]):
