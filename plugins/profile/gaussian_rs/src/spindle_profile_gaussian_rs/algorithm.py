@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,11 @@ from .grid_fitter import GridFitter
 from .kernels import bounding_boxes, foreground_masks, recorded_fractions
 from .samplers import make_sampler
 from .sigma import estimate_sigma_b, estimate_sigma_m, estimate_widths
+
+if TYPE_CHECKING:
+    from spindle.contracts.profile import ProfileFitter
+    from spindle.models import Experiments
+    from spindle.table import ReflectionTable
 
 LEAST_SPOTS = 10
 MAX_SIGMA_DEG = 5.0
@@ -144,7 +149,7 @@ class GaussianRsProfile(Algorithm):
             self.context.log.info(message, *values)
 
     @hookimpl
-    def estimate_profiles(self, experiments, reflections) -> list[dict[str, Any]]:
+    def estimate_profiles(self, experiments: Experiments, reflections: ReflectionTable) -> list[dict[str, Any]]:
         """Widths from the pixels of strong spots."""
         p = self.params
         if p.parameters.sigma_b is not None:
@@ -168,11 +173,12 @@ class GaussianRsProfile(Algorithm):
             "sigma_m": sigma_m,
         }
 
-    def _estimate(self, experiments, index: int, spots) -> dict[str, Any]:
+    def _estimate(self, experiments: Experiments, index: int, spots: ReflectionTable) -> dict[str, Any]:
         p = self.params
         experiment = experiments[index]
         n = len(spots)
-        degrees = 0.0 if experiment.is_still else abs(experiment.scan.oscillation_deg[1]) * experiment.scan.n_images
+        scan = None if experiment.is_still else experiment.known_scan
+        degrees = 0.0 if scan is None else abs(scan.oscillation_deg[1]) * scan.n_images
         if n < LEAST_SPOTS:
             raise UserError(
                 f"profile.gaussian_rs: {n} reference spots for experiment {index}, at least {LEAST_SPOTS} are needed to measure their "
@@ -201,14 +207,14 @@ class GaussianRsProfile(Algorithm):
         pixels = (boxes.bbox, boxes.offsets, boxes.data, boxes.mask)
         definition = "radial" if p.widths == "dials" else "deconvolved"
         sigma_b = estimate_sigma_b(frames, *pixels, np.sqrt(np.mean(edges**2, axis=1)), definition)
-        if experiment.is_still:
+        if scan is None:
             model = self._model(math.degrees(sigma_b), 0.0)
         else:
             zeta = geometry.zeta(spots)
             near = np.abs(zeta) >= p.filter.min_zeta
             kept = boxes.select(near)
             sigma_m = estimate_sigma_m(
-                np.ascontiguousarray(zeta[near] * experiment.scan.oscillation[1]),
+                np.ascontiguousarray(zeta[near] * scan.oscillation[1]),
                 np.ascontiguousarray(spots["xyzcal.px"][near, 2]),
                 kept.bbox,
                 kept.offsets,
@@ -234,12 +240,12 @@ class GaussianRsProfile(Algorithm):
             )
         return model
 
-    def _n_sigma(self, experiments) -> float:
+    def _n_sigma(self, experiments: Experiments) -> float:
         """Radius of the foreground; one for all experiments."""
         return float((experiments[0].profile or {}).get("n_sigma", self.params.parameters.n_sigma))
 
     @hookimpl
-    def bounding_boxes(self, experiments, reflections, border: float) -> np.ndarray:
+    def bounding_boxes(self, experiments: Experiments, reflections: ReflectionTable, border: float) -> np.ndarray:
         """Boxes of ``border`` times the foreground across the detector, of the foreground along the rotation."""
         frames, kz = SpotGeometry(experiments).frames(reflections)
         z = np.ascontiguousarray(reflections["xyzcal.px"][:, 2])
@@ -260,7 +266,7 @@ class GaussianRsProfile(Algorithm):
         return boxes
 
     @hookimpl
-    def foreground(self, experiments, reflections, bbox: np.ndarray) -> ForegroundMasks:
+    def foreground(self, experiments: Experiments, reflections: ReflectionTable, bbox: np.ndarray) -> ForegroundMasks:
         """Pixels with a corner within n_sigma widths of the predicted beam; beyond them a halo that is not background."""
         frames, _ = SpotGeometry(experiments).frames(reflections)
         n_sigma = self._n_sigma(experiments)
@@ -269,15 +275,18 @@ class GaussianRsProfile(Algorithm):
         return ForegroundMasks(offsets, foreground_masks(frames, bbox, offsets, n_sigma, halo))
 
     @hookimpl
-    def partiality(self, experiments, reflections, bbox: np.ndarray) -> np.ndarray:
+    def partiality(self, experiments: Experiments, reflections: ReflectionTable, bbox: np.ndarray) -> np.ndarray:
         """Share of the Gaussian rocking curve within the box."""
         _, kz = SpotGeometry(experiments).frames(reflections)
         z = np.ascontiguousarray(reflections["xyzcal.px"][:, 2])
         return recorded_fractions(kz, z, bbox[:, 4].astype(np.float64), bbox[:, 5].astype(np.float64))
 
     @hookimpl
-    def describe_model(self, model):
-        widths = {name: np.asarray(model[name], np.float64) for name in ("sigma_b", "sigma_m") if name in model}
+    def describe_model(self, model: dict[str, Any]) -> ProfileSummary:
+        """Widths of the model, and those that no crystal has."""
+        widths: dict[str, np.ndarray] = {
+            name: np.asarray(model[name], np.float64) for name in ("sigma_b", "sigma_m") if name in model
+        }
         wide = [
             f"{name} of the profile is {values.max():.2f} degrees, more than any crystal's ({MAX_SIGMA_DEG:g})"
             for name, values in widths.items()
@@ -287,24 +296,23 @@ class GaussianRsProfile(Algorithm):
         return ProfileSummary(means, " and ".join(wide), means, _table(model, widths))
 
     @hookimpl
-    def make_fitter(self, experiments):
+    def make_fitter(self, experiments: Experiments) -> ProfileFitter | None:
         """The fitter of ``fitting.fit_method``; None for stills."""
         for experiment in experiments:
-            if experiment.is_still or np.any(np.asarray(experiment.profile["sigma_m"]) <= 0):
+            if experiment.is_still or np.any(np.asarray((experiment.profile or {})["sigma_m"]) <= 0):
                 return None
         fitting = self.params.fitting
-        samplers = [make_sampler(fitting.grid_method, e.detector, e.scan, fitting.scan_step) for e in experiments]
-        kind = GridFitter if fitting.fit_method == "reciprocal_space" else PixelFitter
+        samplers = [make_sampler(fitting.grid_method, e.detector, e.known_scan, fitting.scan_step) for e in experiments]
         as_dials = fitting.weights == "dials"
-        fitter = kind(SpotGeometry(experiments), samplers, self._n_sigma(experiments), fitting.grid_size, as_dials)
-        if kind is PixelFitter:
-            together = fitting.detector_space.deconvolution
-            if together is Auto:
-                sets = [e.imageset for e in experiments if e.imageset is not None]
-                images = [(s.template, s.paths, id(s.arrays)) for s in sets]
-                together = len(set(images)) < len(images)
-            fitter.deconvolution = bool(together)
-        return fitter
+        arguments = (SpotGeometry(experiments), samplers, self._n_sigma(experiments), fitting.grid_size, as_dials)
+        if fitting.fit_method == "reciprocal_space":
+            return GridFitter(*arguments)
+        together = fitting.detector_space.deconvolution
+        if together is Auto:
+            sets = [e.imageset for e in experiments if e.imageset is not None]
+            images = [(s.template, s.paths, id(s.arrays)) for s in sets]
+            together = len(set(images)) < len(images)
+        return PixelFitter(*arguments, deconvolution=bool(together))
 
 
 def _table(model: dict[str, Any], widths: dict[str, np.ndarray]) -> Table:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import math
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +20,9 @@ from .model_kernels import model_counts
 from .pixel_kernels import fit_pixels
 from .samplers import Sampler
 from .sigma import refine_widths
+
+if TYPE_CHECKING:
+    from spindle.table import ReflectionTable, Shoeboxes
 
 EXTENT = 1.5  # half width of the grid of a reference profile in units of the radius of the foreground
 FREE_STEPS = 6
@@ -78,14 +83,14 @@ class ReferenceFitter(ProfileFitter):
         self.references: np.ndarray | None = None
         self.as_dials = as_dials
 
-    def position(self, reflections) -> np.ndarray:
+    def position(self, reflections: ReflectionTable) -> np.ndarray:
         """(n,) int64: index of the reference profile of each spot."""
         out = np.zeros(len(reflections), np.int64)
         for i, rows in reflections.rows_by_experiment().items():
             out[rows] = self.first[i] + self.samplers[i].nearest(reflections["xyzcal.px"][rows])
         return out
 
-    def choose(self, reflections) -> np.ndarray:
+    def choose(self, reflections: ReflectionTable) -> np.ndarray:
         """The brightest spots of each position, a third of them from each third of its resolution range."""
         position = self.position(reflections)
         by_resolution = np.lexsort((reflections["d"], position))
@@ -101,7 +106,7 @@ class ReferenceFitter(ProfileFitter):
 
     def models(self) -> list[dict[str, Any]]:
         """The models of the experiments, as learning left them."""
-        return [dict(e.profile) for e in self.geometry.experiments]
+        return [dict(e.profile or {}) for e in self.geometry.experiments]
 
     def tables(self) -> list[Table]:
         """How many spots stand behind each reference profile."""
@@ -135,13 +140,21 @@ class ReferenceFitter(ProfileFitter):
 class PixelFitter(ReferenceFitter):
     """Profiles finer than the pixel, learned by expectation maximisation and fitted to the pixels."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(
+        self,
+        geometry: SpotGeometry,
+        samplers: list[Sampler],
+        n_sigma: float,
+        grid_size: int,
+        as_dials: bool,
+        deconvolution: bool = False,
+    ) -> None:
+        super().__init__(geometry, samplers, n_sigma, grid_size, as_dials)
         self.n_sub = 4
-        self.deconvolution = False
+        self.deconvolution = deconvolution
         self._parts: list[Learned] = []
 
-    def learn(self, reflections, shoeboxes) -> np.ndarray:
+    def learn(self, reflections: ReflectionTable, shoeboxes: Shoeboxes) -> np.ndarray:
         frames, kz = self.geometry.frames(reflections)
         self._parts.append(
             Learned(
@@ -178,12 +191,14 @@ class PixelFitter(ReferenceFitter):
             return
         shift = np.cumsum([0] + [int(p.offsets[-1]) for p in parts])
         spots = Learned(
-            *(
-                np.concatenate([getattr(p, n) for p in parts])
-                for n in ("frames", "kz", "xyz", "s1", "experiment", "bbox")
+            offsets=np.concatenate([[0]] + [p.offsets[1:] + s for p, s in zip(parts, shift, strict=False)]).astype(
+                np.int64
             ),
-            np.concatenate([[0]] + [p.offsets[1:] + s for p, s in zip(parts, shift, strict=False)]).astype(np.int64),
-            *(np.concatenate([getattr(p, n) for p in parts]) for n in ("data", "mask", "background")),
+            **{
+                f.name: np.concatenate([getattr(p, f.name) for p in parts])
+                for f in fields(Learned)
+                if f.name != "offsets"
+            },
         )
         rows_of = rows_by_value(spots.experiment)
         for i, mine in rows_of.items():
@@ -238,7 +253,15 @@ class PixelFitter(ReferenceFitter):
         spots.frames[rows, 3:6] *= (old[:, 1] / new[:, 1])[:, None]
 
     @staticmethod
-    def _overall_step(accumulate, spots, members, profile, prior, prior_counts, map):
+    def _overall_step(
+        accumulate: Accumulate,
+        spots: Learned,
+        members: np.ndarray,
+        profile: np.ndarray,
+        prior: np.ndarray,
+        prior_counts: float,
+        map: Callable[..., Iterable[Any]],
+    ) -> np.ndarray:
         pieces = [Piece(spots, part, np.ones(len(part)), profile) for part in np.array_split(members, 8)]
         top, bottom, total = np.zeros_like(profile), np.zeros_like(profile), 0.0
         for a, b, c in map(accumulate, pieces):
@@ -247,7 +270,13 @@ class PixelFitter(ReferenceFitter):
             total += c
         return profile if total <= 0.0 else next_profile(profile, top, bottom, total, prior, prior_counts)
 
-    def fit(self, reflections, shoeboxes, expected, background_variance) -> ProfileFit:
+    def fit(
+        self,
+        reflections: ReflectionTable,
+        shoeboxes: Shoeboxes,
+        expected: np.ndarray,
+        background_variance: np.ndarray,
+    ) -> ProfileFit:
         frames, kz = self.geometry.frames(reflections)
         n = len(reflections)
         value, variance, correlation, coverage = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
@@ -276,7 +305,7 @@ class PixelFitter(ReferenceFitter):
         )
         return ProfileFit(value, variance, correlation, variance > 0)
 
-    def expected_counts(self, reflections, shoeboxes, intensity: np.ndarray) -> np.ndarray:
+    def expected_counts(self, reflections: ReflectionTable, shoeboxes: Shoeboxes, intensity: np.ndarray) -> np.ndarray:
         """(p,) float32: counts of spots of given intensities in the pixels of their shoeboxes."""
         frames, kz = self.geometry.frames(reflections)
         out = np.zeros(len(shoeboxes.data), np.float32)

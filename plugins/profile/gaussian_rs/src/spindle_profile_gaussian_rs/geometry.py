@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,10 +13,14 @@ from spindle.errors import ModelError
 
 from .kernels import local_frames
 
+if TYPE_CHECKING:
+    from spindle.models import Experiment
+    from spindle.table import ReflectionTable
+
 LEAST_DEG, LARGEST_DEG = 1e-6, 90.0  # what widths of spots may be
 
 
-def growth(experiment, s1: np.ndarray, s0: np.ndarray) -> np.ndarray:
+def growth(experiment: Experiment, s1: np.ndarray, s0: np.ndarray) -> np.ndarray:
     """How the rotational spread of a mosaic crystal widens spots along e1 and e2.
 
     A block turned by small angles w about three axes has its lattice point at p + w x p and diffracts when the
@@ -40,7 +46,7 @@ def growth(experiment, s1: np.ndarray, s0: np.ndarray) -> np.ndarray:
     if not experiment.is_still:
         e1 = np.cross(s1, s0)
         e1 /= np.linalg.norm(e1, axis=1)[:, None]
-        axis = experiment.goniometer.axis_lab
+        axis = experiment.known_goniometer.axis_lab
         zeta = e1 @ axis
         turned = (np.cross(p, e1) @ axis / np.where(np.abs(zeta) < 0.02, 0.02, zeta)) ** 2
     return np.stack([squared + turned, squared], axis=1)
@@ -55,7 +61,7 @@ class SpotGeometry:
         Each with a profile dictionary holding ``sigma_b`` and ``sigma_m`` in degrees, numbers or one per image.
     """
 
-    def __init__(self, experiments) -> None:
+    def __init__(self, experiments: Iterable[Experiment]) -> None:
         self.experiments = list(experiments)
 
     def _numbers(self, index: int, name: str) -> np.ndarray:
@@ -86,7 +92,7 @@ class SpotGeometry:
         value = np.radians(self._numbers(index, name))
         if value.ndim == 0:
             return np.full(len(z), float(value))
-        first = self.experiments[index].scan.array_range[0]
+        first = self.experiments[index].known_scan.array_range[0]
         return value[np.clip(np.floor(z).astype(np.int64) - first, 0, len(value) - 1)]
 
     def widths(self, index: int, s1: np.ndarray, s0: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -109,7 +115,7 @@ class SpotGeometry:
     def set_widths(self, index: int, widths: np.ndarray) -> None:
         """Replace s and g (radian) of e1 and e2 in the model of an experiment."""
         in_degrees = np.degrees(widths)
-        profile = dict(self.experiments[index].profile)
+        profile = dict(self.experiments[index].profile or {})
         old = [np.asarray(profile[name]) for name in ("sigma_e1", "sigma_e2")]
         profile["sigma_e1"], profile["sigma_e2"] = in_degrees[0].tolist(), in_degrees[1].tolist()
         # sigma_b stays what it is: the typical width, scaled alike
@@ -129,7 +135,7 @@ class SpotGeometry:
             out[:, k] = np.hypot(along_fast, along_slow)
         return out
 
-    def zeta(self, reflections) -> np.ndarray:
+    def zeta(self, reflections: ReflectionTable) -> np.ndarray:
         """(n,) float64: cosine between rotation axis and e1; 0 for stills."""
         out = np.zeros(len(reflections))
         for i, rows in reflections.rows_by_experiment().items():
@@ -138,11 +144,11 @@ class SpotGeometry:
                 continue
             e1 = np.cross(reflections["s1"][rows], self.incident(experiment, reflections["xyzcal.px"][rows, 2]))
             e1 /= np.linalg.norm(e1, axis=1)[:, None]
-            out[rows] = e1 @ experiment.goniometer.axis_lab
+            out[rows] = e1 @ experiment.known_goniometer.axis_lab
         return out
 
     @staticmethod
-    def incident(experiment, z: np.ndarray) -> np.ndarray:
+    def incident(experiment: Experiment, z: np.ndarray) -> np.ndarray:
         """(n, 3) float64, 1/angstrom: incident beams at array indices z."""
         points = experiment.beam.s0_at_scan_points
         if points is None or experiment.scan is None:
@@ -152,7 +158,7 @@ class SpotGeometry:
         share = (at - low)[:, None]
         return np.ascontiguousarray(points[low] * (1 - share) + points[low + 1] * share)
 
-    def unit_frames(self, reflections) -> np.ndarray:
+    def unit_frames(self, reflections: ReflectionTable) -> np.ndarray:
         """(n, 15) float64: local frames whose widths are 1 radian."""
         frames = np.zeros((len(reflections), 15))
         for i, rows in reflections.rows_by_experiment().items():
@@ -171,7 +177,7 @@ class SpotGeometry:
             )
         return frames
 
-    def frames(self, reflections) -> tuple[np.ndarray, np.ndarray]:
+    def frames(self, reflections: ReflectionTable) -> tuple[np.ndarray, np.ndarray]:
         """Local frames (n, 15) and sigma_m per image (n,), signed like zeta, 0 for stills."""
         n = len(reflections)
         frames, kz = np.zeros((n, 15)), np.zeros(n)
@@ -194,6 +200,6 @@ class SpotGeometry:
             if not experiment.is_still:
                 e1 = np.cross(s1, s0)
                 e1 /= np.linalg.norm(e1, axis=1)[:, None]
-                zeta = e1 @ experiment.goniometer.axis_lab
-                kz[rows] = experiment.scan.oscillation[1] * zeta / self.sigma(i, "sigma_m", xyz[:, 2])
+                zeta = e1 @ experiment.known_goniometer.axis_lab
+                kz[rows] = experiment.known_scan.oscillation[1] * zeta / self.sigma(i, "sigma_m", xyz[:, 2])
         return frames, kz

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spindle.contracts.profile import ProfileFit
 
 from .fitter import ReferenceFitter
+from .geometry import SpotGeometry
 from .grid_kernels import fit_grid
+from .samplers import Sampler
+
+if TYPE_CHECKING:
+    from spindle.table import ReflectionTable, Shoeboxes
 
 
 class GridFitter(ReferenceFitter):
     """Fits in reciprocal space: pixels are spread over the grid of the reference profile (Kabsch 2010)."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(
+        self, geometry: SpotGeometry, samplers: list[Sampler], n_sigma: float, grid_size: int, as_dials: bool
+    ) -> None:
+        super().__init__(geometry, samplers, n_sigma, grid_size, as_dials)
         self._sums = np.zeros((int(self.first[-1]), self.size, self.size, self.size))
         self._totals = np.zeros(int(self.first[-1]))
 
-    def _call(self, reflections, shoeboxes, references, expected, background_variance, only_transform: bool):
+    def _call(
+        self,
+        reflections: ReflectionTable,
+        shoeboxes: Shoeboxes,
+        references: np.ndarray | None,
+        expected: np.ndarray,
+        background_variance: np.ndarray,
+        only_transform: bool,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Spots on the grid of the profile (only where ``only_transform``), and their fits: value, variance, correlation."""
         frames, kz = self.geometry.frames(reflections)
         n = len(reflections)
         value, variance, correlation = np.zeros(n), np.zeros(n), np.zeros(n)
@@ -48,7 +64,7 @@ class GridFitter(ReferenceFitter):
         )
         return grids, value, variance, correlation
 
-    def learn(self, reflections, shoeboxes) -> np.ndarray:
+    def learn(self, reflections: ReflectionTable, shoeboxes: Shoeboxes) -> np.ndarray:
         n = len(reflections)
         none = np.zeros((1, self.size, self.size, self.size))
         grids, *_ = self._call(reflections, shoeboxes, none, np.zeros(n), np.zeros(n), True)
@@ -76,7 +92,13 @@ class GridFitter(ReferenceFitter):
         self._made = total > 0
         self._sums = np.zeros((0, 1, 1, 1))
 
-    def fit(self, reflections, shoeboxes, expected, background_variance) -> ProfileFit:
+    def fit(
+        self,
+        reflections: ReflectionTable,
+        shoeboxes: Shoeboxes,
+        expected: np.ndarray,
+        background_variance: np.ndarray,
+    ) -> ProfileFit:
         _, value, variance, correlation = self._call(
             reflections, shoeboxes, self.references, expected, background_variance, False
         )

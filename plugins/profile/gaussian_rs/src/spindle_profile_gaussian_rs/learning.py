@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class Piece:
     weights: np.ndarray
     profile: np.ndarray
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         own = self.spots.select(self.members)
         return Piece, (own, np.arange(len(self.members)), self.weights, self.profile)
 
@@ -119,7 +120,9 @@ class Improve:
         return profile
 
 
-def next_profile(profile, top, bottom, total, prior, prior_counts):
+def next_profile(
+    profile: np.ndarray, top: np.ndarray, bottom: np.ndarray, total: float, prior: np.ndarray, prior_counts: float
+) -> np.ndarray:
     """The profile after one step of expectation maximisation, drawn towards ``prior`` as by so many counts.
 
     Points of the grid that the foreground covers by less than half are taken as empty: what lies there is not measured, and mass

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from spindle.models import Detector, Scan
 
 LOG2_4 = 4.0 * np.log(2.0)
 
@@ -82,14 +86,19 @@ class Sampler:
         """
         centre = self.positions[position]
         w, h = self.image_size
-        spacing = {"single": np.inf, "regular_grid": (w / 3.0, h / 3.0), "circular_grid": min(w, h) / 3.0}[self.method]
-        scaled = (xyz - centre) / np.append(np.broadcast_to(spacing, 2), self.step_z)
+        radius = min(w, h) / 3.0
+        spacing = {
+            "single": (np.inf, np.inf),
+            "regular_grid": (w / 3.0, h / 3.0),
+            "circular_grid": (radius, radius),
+        }[self.method]
+        scaled = (xyz - centre) / np.array([*spacing, self.step_z])
         squared = np.einsum("ij,ij->i", scaled, scaled)
         near = np.all(np.abs(scaled) <= 1.5, axis=1)
         return np.where(near, np.exp(-LOG2_4 * squared), 0.0)
 
 
-def make_sampler(method: str, detector, scan, scan_step_deg: float) -> Sampler:
+def make_sampler(method: str, detector: Detector, scan: Scan, scan_step_deg: float) -> Sampler:
     """The sampler of an experiment; detectors of several panels have one position per block of the scan."""
     first, last = scan.array_range
     width = scan.oscillation_deg[1] * (last - first)

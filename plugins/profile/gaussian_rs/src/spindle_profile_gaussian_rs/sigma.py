@@ -13,7 +13,14 @@ from .sigma_kernels import image_counts, rocking_likelihood, spot_moments
 
 
 def estimate_sigma_b(
-    frames, bbox, offsets, data, mask, pixel_angle, definition: str = "deconvolved", subtract=None
+    frames: np.ndarray,
+    bbox: np.ndarray,
+    offsets: np.ndarray,
+    data: np.ndarray,
+    mask: np.ndarray,
+    pixel_angle: np.ndarray,
+    definition: str = "deconvolved",
+    subtract: np.ndarray | None = None,
 ) -> float:
     """Angular width of spots across the detector.
 
@@ -59,11 +66,27 @@ def estimate_sigma_b(
     return math.sqrt(max(measured - pixel, 0.04 * measured))
 
 
-def _moments(frames, bbox, offsets, data, mask, subtract) -> np.ndarray:
+def _moments(
+    frames: np.ndarray,
+    bbox: np.ndarray,
+    offsets: np.ndarray,
+    data: np.ndarray,
+    mask: np.ndarray,
+    subtract: np.ndarray,
+) -> np.ndarray:
     return spot_moments(frames, bbox, offsets[:-1].copy(), offsets[1:].copy(), data, mask, subtract)
 
 
-def estimate_widths(frames, bbox, offsets, data, mask, pixel_edges, growth, subtract=None):
+def estimate_widths(
+    frames: np.ndarray,
+    bbox: np.ndarray,
+    offsets: np.ndarray,
+    data: np.ndarray,
+    mask: np.ndarray,
+    pixel_edges: np.ndarray,
+    growth: np.ndarray,
+    subtract: np.ndarray | None = None,
+) -> np.ndarray:
     """Widths along e1 and e2 and how they grow with the diffraction angle.
 
     Parameters
@@ -98,7 +121,18 @@ def estimate_widths(frames, bbox, offsets, data, mask, pixel_edges, growth, subt
     return out
 
 
-def refine_widths(frames, bbox, starts, ends, data, mask, subtract, widths, growth, spot_counts: float):
+def refine_widths(
+    frames: np.ndarray,
+    bbox: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    data: np.ndarray,
+    mask: np.ndarray,
+    subtract: np.ndarray,
+    widths: np.ndarray,
+    growth: np.ndarray,
+    spot_counts: float,
+) -> np.ndarray | None:
     """Widths as `estimate_widths`, from whole spots free of background.
 
     Parameters
@@ -159,7 +193,15 @@ def _line(x: np.ndarray, y: np.ndarray, floor: float) -> tuple[float, float]:
     return math.sqrt(max(start, floor)), math.sqrt(max(slope, 0.0))
 
 
-def estimate_sigma_m(kappa, z, bbox, offsets, data, mask, algorithm: str = "extended") -> float:
+def estimate_sigma_m(
+    kappa: np.ndarray,
+    z: np.ndarray,
+    bbox: np.ndarray,
+    offsets: np.ndarray,
+    data: np.ndarray,
+    mask: np.ndarray,
+    algorithm: str = "extended",
+) -> float:
     """Width of the rocking curve by maximum likelihood.
 
     Parameters
