@@ -66,7 +66,7 @@ class Layout:
         count, positions, owner, groups = [], [], [], []
         for i, experiment in enumerate(experiments):
             if i in varying:
-                scan = experiment.scan
+                scan = experiment.known_scan
                 blocks = scan.n_images
                 if scope.compose_model_per == "block" and scope.block_width and not per_image:
                     blocks = int(
@@ -175,7 +175,7 @@ class Layout:
             middles = [
                 np.eye(3)
                 if e.is_still
-                else e.goniometer.rotation(e.scan.angle_from_array_index(e.scan.array_range[0] + 0.5))
+                else e.known_goniometer.rotation(e.known_scan.angle_from_array_index(e.known_scan.array_range[0] + 0.5))
                 for e in experiments
             ]
             self._turned = np.array(middles)[self.owner]

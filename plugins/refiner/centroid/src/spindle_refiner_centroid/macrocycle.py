@@ -101,7 +101,7 @@ class Macrocycle:
 
     def _block_deg(self, i: int) -> float:
         """Width of the blocks of the centroid analysis of one experiment, with the residuals of the starting models."""
-        scan = self.experiments[i].scan
+        scan = self.experiments[i].known_scan
         own = (self.start.observations.experiment == i) & self.start_evaluation.predicted
         z0, z1 = scan.array_range
         block_deg, counts, means = block_means(
@@ -207,7 +207,7 @@ class Macrocycle:
                 widths[kind] = start
         if not widths:
             return widths
-        extent = max(abs(e.scan.oscillation_deg[1]) * e.scan.n_images for e in self.experiments)
+        extent = max(abs(e.known_scan.oscillation_deg[1]) * e.known_scan.n_images for e in self.experiments)
 
         def criterion(trial: dict[str, float]) -> float:
             problem = Problem(self.experiments, self.settings, True, self.stills, trial)
@@ -304,7 +304,7 @@ class Macrocycle:
                 (d.geometry.pixel_size.min(axis=0) for d in self.experiments.unique("detector")),
                 key=lambda s: float(s[0]),
             )
-            widths = [e.scan.oscillation[1] for e in self.experiments] if not self.stills else [np.inf]
+            widths = [e.known_scan.oscillation[1] for e in self.experiments] if not self.stills else [np.inf]
             fraction = scope.bin_size_fraction or 0.0
             cutoff = np.append(size, min(widths)) * fraction if fraction else np.zeros(3)
         return cutoff

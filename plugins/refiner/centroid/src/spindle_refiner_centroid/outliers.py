@@ -45,12 +45,13 @@ def outlier_groups(
     block = np.zeros(len(observations), dtype=np.int64)
     for i, experiment in enumerate(experiments):
         own = observations.experiment == i
-        extent = abs(experiment.scan.oscillation_deg[1]) * experiment.scan.n_images
+        scan = experiment.known_scan
+        extent = abs(scan.oscillation_deg[1]) * scan.n_images
         width = scope.block_width
         if width is Auto or width is None:
             width = max(analysis_block_deg(i), BLOCK_DEG)
         n = max(int(np.floor(extent / width + 0.5)), 1)
-        z0, z1 = experiment.scan.array_range
+        z0, z1 = scan.array_range
         block[own] = np.clip(((observations.z[own] - z0) / (z1 - z0) * n).astype(np.int64), 0, n - 1)
     return _split(groups, block)
 

@@ -30,7 +30,7 @@ def predicted_table(
         panel, mm = everything.panel[own], refined_mm[own]
         cal_px[own, :2] = experiment.detector.mm_to_pixel(panel, mm[:, :2])
         if not problem.stills:
-            cal_px[own, 2] = experiment.scan.array_index_from_angle(mm[:, 2])
+            cal_px[own, 2] = experiment.known_scan.array_index_from_angle(mm[:, 2])
     s1[hit] = selection.observed_rays(
         experiments, everything.experiment[hit], everything.panel[hit], refined_mm[hit, :2]
     )

@@ -90,7 +90,7 @@ class Problem:
     def _smoother(self, scope: Any, users: list[int], kind: str) -> Smoother | None:
         if not self.scan_varying or scope.force_static:
             return None
-        scans = {id(self.experiments[i].scan): self.experiments[i].scan for i in users}
+        scans = {id(self.experiments[i].scan): self.experiments[i].known_scan for i in users}
         if len(scans) > 1:
             raise RefinementError(
                 f"a {kind} shared by {len(scans)} scans cannot vary with the scan: set force_static=True for it, or "
@@ -248,7 +248,7 @@ class Problem:
                 tied += members
         return tied
 
-    def fix(self, parameters: Sequence[int]) -> None:
+    def fix(self, parameters: Sequence[int] | np.ndarray) -> None:
         """Stop refining some parameters, given by number."""
         self._number(self.fixed | np.isin(self.number, np.asarray(parameters, dtype=np.int64)))
 

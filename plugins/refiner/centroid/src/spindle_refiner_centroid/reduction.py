@@ -44,7 +44,7 @@ def reduce_parameters(target: Target, settings: Any) -> Target:
                     "refinement.parameterisation.auto_reduction.action=remove makes no sense for one experiment "
                     "with one panel: choose fix"
                 )
-            bad_cells = (np.isin(target.layout.index, poor) & (target.layout.weight > 0)).any(axis=(1, 2))
+            bad_cells = np.any(np.isin(target.layout.index, poor) & (target.layout.weight > 0), axis=(1, 2))
             observations = observations.select(~bad_cells[target.cell])
             if len(observations) == 0:
                 raise RefinementError(f"no reflection is left after removing those that determine {named}")

@@ -51,7 +51,7 @@ def observed_positions(
         own = slice(None) if len(experiments) == 1 else np.flatnonzero(owner == i)
         out[own, :2] = experiment.detector.pixel_to_mm(panel[own], xyz_px[own, :2])
         if not stills:
-            out[own, 2] = experiment.scan.angle_from_array_index(xyz_px[own, 2])
+            out[own, 2] = experiment.known_scan.angle_from_array_index(xyz_px[own, 2])
     return out
 
 
@@ -69,7 +69,7 @@ def spindle_products(experiments: Experiments, owner: np.ndarray, s1: np.ndarray
     """(n,) float64, 1/angstrom^2: s1 . (s0 x axis); negative for reflections that enter the sphere, near 0 next to
     the spindle.
     """
-    normals = np.array([np.cross(e.beam.s0, e.goniometer.axis_lab) for e in experiments])
+    normals = np.array([np.cross(e.beam.s0, e.known_goniometer.axis_lab) for e in experiments])
     return np.asarray(np.einsum("ij,ij->i", s1, normals[owner]))
 
 
@@ -117,7 +117,7 @@ def position_weights(
         size = experiment.detector.geometry.pixel_size[panel[own]]
         weights[own, :2] = 1.0 / (variance_px[own, :2] * size**2)
         if not stills:
-            weights[own, 2] = 1.0 / (variance_px[own, 2] * experiment.scan.oscillation[1] ** 2)
+            weights[own, 2] = 1.0 / (variance_px[own, 2] * experiment.known_scan.oscillation[1] ** 2)
     if choice == "external_deltapsi":
         if "delpsical.weights" not in table:
             raise RefinementError("weighting_strategy.override=external_deltapsi needs the column delpsical.weights")
@@ -139,11 +139,12 @@ def suitable(
     keep &= np.abs(products) > (scope.close_to_spindle_cutoff or 0.0)
     for i, experiment in enumerate(experiments):
         own = observations.experiment == i
-        z0, z1 = experiment.scan.array_range
+        scan = experiment.known_scan
+        z0, z1 = scan.array_range
         z = observations.z
         keep &= ~own | ((z >= z0) & (z <= z1))
         if scope.scan_margin:
-            margin = scope.scan_margin / experiment.scan.oscillation_deg[1]
+            margin = scope.scan_margin / scan.oscillation_deg[1]
             inside = (z >= z0 + 0.5 + margin) & (z <= z1 - 0.5 - margin)
             if np.count_nonzero(keep & own & inside) >= FEWEST_LEFT_BY_MARGIN:
                 keep &= ~own | inside
@@ -160,7 +161,7 @@ def working_set(experiments: Experiments, experiment: np.ndarray, settings: Any,
         size = len(own)
         rate = scope.reflections_per_degree
         if not stills:
-            width = abs(model.scan.oscillation_deg[1]) * model.scan.n_images
+            width = abs(model.known_scan.oscillation_deg[1]) * model.known_scan.n_images
             if rate is Auto:
                 if width > 360.0:
                     size = max(int(np.ceil(size / (width / 360.0))), int(100 * width))

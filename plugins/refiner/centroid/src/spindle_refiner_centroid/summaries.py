@@ -51,7 +51,7 @@ def rmsds_in_pixels(
         if not own.any():
             continue
         size = experiment.detector.geometry.pixel_size[observations.panel[own]]
-        angle = np.deg2rad(1.0) if stills else experiment.scan.oscillation[1]
+        angle = np.deg2rad(1.0) if stills else experiment.known_scan.oscillation[1]
         scaled = residuals[own] / np.column_stack([size, np.full(len(size), angle)])
         out[i] = np.sqrt((scaled**2).mean(axis=0))
     return out, n

@@ -47,7 +47,7 @@ class Observations:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def select(self, which: np.ndarray) -> Observations:
+    def select(self, which: np.ndarray | slice) -> Observations:
         """Some of the reflections, by mask or index."""
         return Observations(*(np.ascontiguousarray(getattr(self, name)[which]) for name in self.__dataclass_fields__))
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from spindle.contracts.refiner import RefinementError
 from spindle.models import Detector, Experiments
+from spindle_lib_smoothing.smoother import Smoother
 
 from .detector_groups import LABORATORY, in_parent, local_frame, panels_below
 from .model_block import ModelBlock
@@ -83,7 +84,7 @@ def _by_model(problem: Problem) -> dict[int, list[ModelBlock]]:
 
 
 def _edges(problem: Problem, block: ModelBlock) -> np.ndarray:
-    z0, z1 = problem.experiments[block.experiments[0]].scan.array_range
+    z0, z1 = problem.experiments[block.experiments[0]].known_scan.array_range
     return np.arange(z0, z1 + 1, dtype=np.float64)
 
 
@@ -112,8 +113,8 @@ def _crystal(problem: Problem, everything: np.ndarray, covariance: np.ndarray | 
             f"the geometry (rotation "
             "axis, distance, wavelength) is wrong; check it with spindle show and index again"
         )
-    at_points = None
-    if varying:
+    at_points = dB_points = None
+    if z is not None:
         U_points, _ = orientation.parameterisation.compose(orientation.at(everything, z))
         B_points, dB_points = cell.parameterisation.compose(cell.at(everything, z))
         at_points = np.ascontiguousarray(np.broadcast_to(U_points @ B_points, (len(z), 3, 3)))
@@ -123,27 +124,27 @@ def _crystal(problem: Problem, everything: np.ndarray, covariance: np.ndarray | 
         return new
     weights = np.full((1, cell.n_samples), 1.0 / cell.n_samples)
     extra = dict(new.extra)
-    if cell.smoother is not None:
-        dense = _sample_weights(cell, z)
+    dense = _sample_weights(cell.smoother, cell.n_samples, z) if z is not None and cell.smoother is not None else None
+    if dense is not None:
         weights = dense.mean(axis=0, keepdims=True)
     metric_covariance = _local_covariance(covariance, numbers, weights[0])
     _, slope = cell_and_gradient(B[0], dB[0])
     cell_sd = np.sqrt(np.maximum(np.diag(slope.T @ metric_covariance @ slope), 0.0))
     flat = dB[0].reshape(len(dB[0]), 9)
     extra["B_covariance"] = (flat.T @ metric_covariance @ flat).reshape(-1).tolist()
-    if varying and cell.smoother is not None and problem.settings.parameterisation.set_scan_varying_errors:
+    if dense is not None and dB_points is not None and problem.settings.parameterisation.set_scan_varying_errors:
         rows = []
-        for k, weight in enumerate(_sample_weights(cell, z)):
+        for k, weight in enumerate(dense):
             flat = dB_points[k].reshape(-1, 9)
             rows.append((flat.T @ _local_covariance(covariance, numbers, weight) @ flat).reshape(-1).tolist())
         extra["B_covariance_at_scan_points"] = rows
     return replace(new, cell_sd=cell_sd, extra=extra)
 
 
-def _sample_weights(block: ModelBlock, z: np.ndarray) -> np.ndarray:
+def _sample_weights(smoother: Smoother, n_samples: int, z: np.ndarray) -> np.ndarray:
     """(m, n_samples) weights of the samples at array indices z."""
-    index, weight = block.smoother.weights(z)
-    dense = np.zeros((len(z), block.n_samples))
+    index, weight = smoother.weights(z)
+    dense = np.zeros((len(z), n_samples))
     np.put_along_axis(dense, index, weight, axis=1)
     return dense
 
@@ -192,11 +193,12 @@ def _detector(problem: Problem, everything: np.ndarray, blocks: list[ModelBlock]
     for block in blocks:
         values = _constant(block, everything, _edges(problem, block) if block.smoother is not None else None)
         state, _ = block.parameterisation.compose(values)
-        d[block.panels] = state[0]
+        panels = np.arange(len(detector)) if block.panels is None else block.panels
+        d[panels] = state[0]
         if hierarchy is not None:
             before = block.parameterisation.rigid_motion(np.asarray(block.parameterisation.initial))[1]
             R, after = block.parameterisation.rigid_motion(values[0])
-            hierarchy = _moved(hierarchy, LABORATORY, set(block.panels.tolist()), R, before, after)
+            hierarchy = _moved(hierarchy, LABORATORY, set(panels.tolist()), R, before, after)
     # Orthonormal to rounding: products of rotations drift.
     d[:, :, 0] /= np.linalg.norm(d[:, :, 0], axis=1)[:, None]
     d[:, :, 1] -= (d[:, :, 0] * d[:, :, 1]).sum(axis=1)[:, None] * d[:, :, 0]
