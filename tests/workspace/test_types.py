@@ -18,7 +18,6 @@ NOT_CLEAN_YET = {
     "spindle_program_refine",
     "spindle_program_scale",
     "spindle_program_simulate",
-    "spindle_scaling_physical",
 }
 
 

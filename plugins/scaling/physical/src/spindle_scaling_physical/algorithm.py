@@ -11,7 +11,8 @@ from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.scaling import DatasetInfo, Penalty, ScaleTerm, ScalingModel, ScalingObservations
 from spindle.errors import ParameterError
 from spindle.models import Experiment, Scan
-from spindle.params import Auto, Bool, Choice, Float, Int, Params, Strings
+from spindle.params import Auto, Bool, Choice, Float, Int, Strings
+from spindle.params import Params as ParamsBase
 from spindle_lib_smoothing.smoother import Smoother, n_samples
 
 from .kernels import real_spherical_harmonics
@@ -37,7 +38,7 @@ class PhysicalScaling(Algorithm):
 
     scope = "physical"
 
-    class Params(Params):
+    class Params(ParamsBase):
         """The physical model: a scale and a relative B factor that vary along the scan, and absorption."""
 
         restraint = Choice(
@@ -81,12 +82,12 @@ class PhysicalScaling(Algorithm):
         )
         fix_initial = Bool(True, help="Fix the overall scale when parameter errors are determined.", level=2)
 
-        class share(Params):
+        class share(ParamsBase):
             """What data sets have in common."""
 
             absorption = Bool(False, help="One absorption surface for all data sets.")
 
-        class correction(Params):
+        class correction(ParamsBase):
             """Which corrections to leave as they are."""
 
             fix = Strings(None, help="Corrections (scale, decay, absorption) whose parameters stay as they are.")
@@ -107,6 +108,7 @@ class PhysicalScaling(Algorithm):
             raise ParameterError(
                 "physical.fix_initial=False: the overall scale of a data set cannot be determined; leave it True"
             )
+        scan = experiment.known_scan
         fixed = set(params.correction.fix or [])
         if fixed - set(TERMS):
             raise ParameterError(
@@ -116,12 +118,12 @@ class PhysicalScaling(Algorithm):
         setting = existing["configuration_parameters"] if existing else None
         spacing, factor = self._sampling("scale", experiment, len(observations), 1 + len(peers), setting)
         configuration.update(s_norm_fac=factor, scale_rot_interval=spacing)
-        terms.append(self._smooth("scale", observations, factor, spacing, existing, fixed, experiment.scan))
-        if self._uses("decay", observations, existing, experiment.scan):
+        terms.append(self._smooth("scale", observations, factor, spacing, existing, fixed, scan))
+        if self._uses("decay", observations, existing, scan):
             spacing, factor = self._sampling("decay", experiment, len(observations), 1 + len(peers), setting)
             configuration.update(d_norm_fac=factor, decay_rot_interval=spacing)
-            terms.append(self._smooth("decay", observations, factor, spacing, existing, fixed, experiment.scan))
-        if self._uses("absorption", observations, existing, experiment.scan):
+            terms.append(self._smooth("decay", observations, factor, spacing, existing, fixed, scan))
+        if self._uses("absorption", observations, existing, scan):
             term, lmax, weight = self._absorption(observations, existing, fixed)
             configuration.update(lmax=lmax, abs_surface_weight=weight)
             terms.append(term)
@@ -145,7 +147,7 @@ class PhysicalScaling(Algorithm):
         self, name: str, experiment: Experiment, n_observations: int, n_datasets: int, setting: dict[str, Any] | None
     ) -> tuple[float, float]:
         """Spacing of the samples in degrees and the factor from image number to sample number."""
-        scan = experiment.scan
+        scan = experiment.known_scan
         width = scan.oscillation_deg[1]
         total = width * scan.n_images
         short = name[0]
@@ -195,6 +197,7 @@ class PhysicalScaling(Algorithm):
         smoother = Smoother(0.0, float(stop), n_intervals)
         indices, weights = smoother.weights(u)
         p = len(parameters)
+        penalties: tuple[Penalty, ...]
         if self.params.restraint == "fixed":
             penalties = (Penalty(np.eye(p), self.params.decay_restraint, rank=p),) if name == "decay" else ()
         elif name == "scale":
@@ -238,7 +241,7 @@ class PhysicalScaling(Algorithm):
 
 
 def _frame(experiment: Experiment) -> dict[str, Any]:
-    scan = experiment.scan
+    scan = experiment.known_scan
     start, width = scan.oscillation_deg
     return {"valid_osc_range": [start, start + width * scan.n_images], "valid_image_range": list(scan.image_range)}
 
