@@ -17,7 +17,6 @@ NOT_CLEAN_YET = {
     "spindle_program_integrate",
     "spindle_program_refine",
     "spindle_program_scale",
-    "spindle_program_simulate",
 }
 
 

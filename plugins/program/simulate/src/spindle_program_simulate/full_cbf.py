@@ -6,6 +6,8 @@ International Tables for Crystallography G, 3.7 and 4.6.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from spindle_lib_readers.cbf_writing import block_heading, write_cbf
@@ -196,7 +198,7 @@ def _numbers(vector: np.ndarray) -> list[str]:
     return [f"{v + 0.0:.10f}" for v in vector]
 
 
-def _loop(category: str, names: list[str], rows: list[list[object]]) -> str:
+def _loop(category: str, names: list[str], rows: Sequence[Sequence[object]]) -> str:
     """A CIF loop."""
     lines = ["loop_", *(f"{category}.{name}" for name in names), *(" ".join(map(str, row)) for row in rows), ""]
     return "\n".join(lines)

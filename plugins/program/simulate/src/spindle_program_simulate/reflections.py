@@ -173,8 +173,8 @@ def predict_reflections(
     full_turn = 2 * np.pi
     length = len(frames) * frames.width
     hkl_rows, angles, entering = [], [], []
-    for enters in (True, False):
-        angle = middle + half if enters else middle - half
+    for enters_first in (True, False):
+        angle = middle + half if enters_first else middle - half
         # every turn whose angle may matter; the exact test follows
         margin = 1.0
         first = angle + full_turn * np.ceil((frames.start - margin - angle) / full_turn)
@@ -183,7 +183,7 @@ def predict_reflections(
             rows = np.flatnonzero(np.isfinite(phi) & (phi <= frames.start + length + margin))
             hkl_rows.append(rows)
             angles.append(phi[rows])
-            entering.append(np.full(len(rows), enters))
+            entering.append(np.full(len(rows), enters_first))
     rows, phi, enters = np.concatenate(hkl_rows), np.concatenate(angles), np.concatenate(entering)
     # drift and expansion move spots by little: look at the candidates only
     near = _geometry(q0[rows], phi, frames, instrument, sigma_m, slack=2.0).seen

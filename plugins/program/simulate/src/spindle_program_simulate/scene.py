@@ -173,7 +173,7 @@ def _orientation(params: SimulateParams, number: int, rng: np.random.Generator) 
     quaternion = rng.standard_normal(4)
     if number == 0 and params.crystal.orientation is not Auto:
         vector = np.radians(params.crystal.orientation)
-        angle = np.linalg.norm(vector)
+        angle = float(np.linalg.norm(vector))
         return rotation(vector / angle, angle) if angle > 0 else np.eye(3)
     w, x, y, z = quaternion / np.linalg.norm(quaternion)
     return np.array(

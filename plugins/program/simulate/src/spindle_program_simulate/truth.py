@@ -50,7 +50,7 @@ def write_truth(files: SweepFiles, sweep: Sweep, statistics: list[PhotonStatisti
     not written.
     """
     with atomic_write(files.truth / "truth.npz") as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, **_arrays(sweep, statistics))
+        np.savez(stream, allow_pickle=False, **_arrays(sweep, statistics))
     with atomic_write(files.truth / "truth.json") as temporary:
         temporary.write_text(json.dumps(_models(files, sweep, statistics, params), indent=1))
 
