@@ -230,8 +230,8 @@ def _change_models(
         for frame in series.frames:
             old_beam, old_detector, old_goniometer = frame.beam, frame.detector, frame.goniometer
             if id(old_beam) not in beams:
-                base = reference.beam if reference is not None and reference.beam is not None else old_beam
-                beams[id(old_beam)] = (shared.beam(changed_beam(base, geometry.beam)), old_beam)
+                beam = reference.beam if reference is not None and reference.beam is not None else old_beam
+                beams[id(old_beam)] = (shared.beam(changed_beam(beam, geometry.beam)), old_beam)
             frame.beam = beams[id(old_beam)][0]
             key = (id(old_detector), id(old_beam))
             if key not in detectors:
@@ -244,13 +244,11 @@ def _change_models(
                 detectors[key] = (shared.detector(detector), old_detector, old_beam)
             frame.detector = detectors[key][0]
             if id(old_goniometer) not in goniometers:
-                base = (
-                    reference.goniometer
-                    if reference is not None and reference.goniometer is not None
-                    else old_goniometer
-                )
+                goniometer = old_goniometer
+                if reference is not None and reference.goniometer is not None:
+                    goniometer = reference.goniometer
                 goniometers[id(old_goniometer)] = (
-                    shared.goniometer(changed_goniometer(base, geometry.goniometer)),
+                    shared.goniometer(changed_goniometer(goniometer, geometry.goniometer)),
                     old_goniometer,
                 )
             frame.goniometer = goniometers[id(old_goniometer)][0]

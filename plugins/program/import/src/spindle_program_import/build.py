@@ -208,6 +208,7 @@ def extrapolated(scan: Scan, image_range: tuple[int, int]) -> Scan:
     start, width = scan.oscillation_deg
     numbers = np.arange(first, last + 1)
     here = np.arange(scan.image_range[0], scan.image_range[1] + 1)
+    assert scan.exposure_times is not None and scan.epochs is not None  # a scan fills them with zeros
     return replace(
         scan,
         image_range=(first, last),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -227,7 +227,7 @@ def _why_apart(template: str, before: Frame, after: Frame, tolerance: Any) -> Br
     def apart(expected: str, found: str, remedy: str, differences: tuple[Difference, ...] = ()) -> Break:
         return Break(template, before.number, after.number, expected, found, remedy, differences)
 
-    models = (
+    models: tuple[tuple[str, Any, Any, Callable[[Any, Any, Any], list[Difference]]], ...] = (
         ("beam", before.beam, after.beam, beam_differences),
         ("detector", before.detector, after.detector, detector_differences),
         ("goniometer", before.goniometer, after.goniometer, goniometer_differences),

@@ -54,9 +54,12 @@ def number_of(name: str, given: str | None) -> float | None:
 
 def with_numbers(detector: Detector, lookup: Any) -> Detector:
     """Detector whose panels all have the gain and pedestal that ``lookup`` gives as numbers (``gain=4``)."""
-    given = {name: number_of(name, getattr(lookup, name)) for name in ("gain", "pedestal")}
-    wanted = {name: value for name, value in given.items() if value is not None}
-    return detector.replace_panels([replace(p, **wanted) for p in detector]) if wanted else detector
+    gain, pedestal = number_of("gain", lookup.gain), number_of("pedestal", lookup.pedestal)
+    if gain is not None:
+        detector = detector.replace_panels([replace(p, gain=gain) for p in detector])
+    if pedestal is not None:
+        detector = detector.replace_panels([replace(p, pedestal=pedestal) for p in detector])
+    return detector
 
 
 def check_lookups(experiments: Experiments) -> Experiments:
