@@ -77,6 +77,21 @@ def test_a_change_in_a_library_reaches_only_packages_that_use_it(tmp_path):
     assert run(tmp_path)[0] == ["202.0", "0"] and run(tmp_path, lone)[0] == ["21.0", "1"]
 
 
+def test_a_change_in_a_library_reaches_a_file_that_is_in_no_package(tmp_path):
+    library = tmp_path / "spindle_lib_deep"
+    library.mkdir()
+    (library / "__init__.py").touch()
+    write_inner(library, 10.0)
+    (tmp_path / "single.py").write_text(
+        "from numba import njit\nfrom spindle_lib_deep.inner import inner\n\n"
+        "@njit(cache=True)\ndef outer(x):\n    return inner(x) + 1.0\n"
+    )
+    program = PROGRAM.replace("spindle_outside.outer", "single")
+    assert [run(tmp_path, program)[0] for _ in range(2)] == [["21.0", "0"], ["21.0", "1"]]
+    write_inner(library, 100.0)
+    assert run(tmp_path, program)[0] == ["201.0", "0"]
+
+
 def test_lists_of_libraries_are_gone_through_with_those_of_the_plugins_that_use_them():
     process, spots = (effective_params(name, [], make_host()) for name in ("process", "find_spots"))
     assert {"spindle_lib_spots", "spindle_lib_dispersion"} <= set(packages_of(process))

@@ -110,6 +110,28 @@ def parse_arguments(program: str, words: Iterable[str], is_parameter: Callable[[
     return found
 
 
+def plugin_options(words: list[str]) -> tuple[list[str], list[str]]:
+    """Separate the values of ``--plugin file.py:Class`` from the other words.
+
+    Raises
+    ------
+    UserError
+        For ``--plugin`` without a value.
+    """
+    rest, files = [], []
+    remaining = iter(words)
+    for word in remaining:
+        name, equals, value = word.partition("=")
+        if name != "--plugin":
+            rest.append(word)
+            continue
+        value = value if equals else next(remaining, "")
+        if not value:
+            raise UserError("--plugin needs a file and the class in it: --plugin my_threshold.py:MyThreshold")
+        files.append(value)
+    return rest, files
+
+
 LEVELS = {"-e": "expert", "--expert-level": "expert", "-a": "attributes", "--attributes-level": "attributes"}
 
 

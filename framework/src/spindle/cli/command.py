@@ -41,9 +41,9 @@ from spindle.execution.record import file_entry, make_record, write_record
 from spindle.execution.runner import effective_params, make_host
 from spindle.execution.settings import RunSettings
 from spindle.execution.steps import check_results
-from spindle.params import Params, walk
+from spindle.params import Params, Plugin, walk
 from spindle.params.tree import plugin_of, scopes_of
-from spindle.plugins import is_strict, registry
+from spindle.plugins import given_infos, is_strict, registry
 from spindle.plugins.host import PluginHost
 
 from .arguments import Arguments, parse_arguments
@@ -136,6 +136,7 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
     check_columns(name, given, arguments)
     data = data_of_inputs(given)
     result = execute(context, given)
+    warn_of_idle_plugins(context)
     data = data or data_of(result.experiments, given=False)
     outputs = outputs_to_check(params, named_outputs(name, params))
     check_results(context, given, result, data, outputs, record_path)
@@ -197,6 +198,25 @@ def _plugins(context: RunContext) -> list[dict[str, str]]:
         if plugin is not None:
             context.host.load(*plugin)
     return context.host.used()
+
+
+def warn_of_idle_plugins(context: RunContext) -> None:
+    """Say of plugins that were given as files and took no part how they are chosen."""
+    used = {(p["slot"], p["name"]) for p in context.host.used()}
+    for info in given_infos():
+        if (info.slot, info.name) in used:
+            continue
+        leaves = [
+            e.path
+            for e in walk(context.params, templates=True)
+            if isinstance(e.leaf, Plugin) and e.leaf.slot == info.slot
+        ]
+        how = (
+            f"choose it with {leaves[0]}={info.name}"
+            if leaves
+            else f"{context.program} has no use for a plugin of the slot {info.slot}"
+        )
+        context.log.warning("Warning: %s:%s took no part: %s", info.file, info.target.partition(":")[2], how)
 
 
 def _words(arguments: Arguments) -> list[str]:

@@ -34,7 +34,11 @@ USAGE = """usage: spindle <program> [files ...] [name=value ...]
        spindle new-plugin SLOT NAME            begin a plugin: a package that passes the tests of its slot
        spindle replay RECORD [name=value ...]  run again what a run record describes
        spindle --version
+
+With any of them, --plugin FILE.py:CLASS lets an algorithm take part that stands in a file and is not installed.
 """
+
+PLUGIN = "--plugin"
 
 OPTIONS_OF_PROGRAMS = (
     "-h",
@@ -48,6 +52,7 @@ OPTIONS_OF_PROGRAMS = (
     "--verbose",
     "-q",
     "--quiet",
+    "--plugin",
 )
 
 
@@ -65,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from .machine import check_streams
 
             check_streams()
-        code = dispatch(arguments)
+        code = with_plugin_files(arguments)
         sys.stdout.flush()
         return code
     except UserError as error:
@@ -152,6 +157,21 @@ def report_bug(arguments: list[str], error: BaseException) -> int:
         file=sys.stderr,
     )
     return BUG
+
+
+def with_plugin_files(arguments: list[str]) -> int:
+    """Run a command with the plugins that ``--plugin file.py:Class`` names."""
+    if not any(word == PLUGIN or word.startswith(f"{PLUGIN}=") for word in arguments):
+        return dispatch(arguments)
+    from spindle.execution.compile_cache import prepare_compile_cache
+    from spindle.plugins import using_plugin_files
+
+    from .arguments import plugin_options
+
+    rest, files = plugin_options(arguments)
+    prepare_compile_cache()  # a file may import numba
+    with using_plugin_files(files):
+        return dispatch(rest)
 
 
 def dispatch(arguments: list[str]) -> int:

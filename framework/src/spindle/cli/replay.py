@@ -9,6 +9,7 @@ from spindle.errors import FileFormatError, UserError
 from spindle.execution.record import changed_inputs, read_record, versions
 from spindle.execution.runner import effective_params, make_host
 from spindle.params import Params
+from spindle.plugins import PluginFile, given_infos
 
 from .arguments import Arguments, add_assignment, kind_of
 from .command import run_command
@@ -32,12 +33,13 @@ def replay_command(words: list[str]) -> int:
         raise UserError("usage: spindle replay RECORD [name=value ...] [--force]")
     path = Path(paths[0])
     record = read_record(path)
+    edited = plugin_files_of(record, path)
     name = program_name(record["program"])
     host = make_host()
     check_makes_data(name, host.load("program", name), path)
     folders = [Path(record["working_folder"]), path.parent.absolute(), Path.cwd()]
     record["inputs"] = located(record["inputs"], folders)
-    changed = changed_inputs(record)
+    changed = [*edited, *changed_inputs(record)]
     if changed and not force:
         raise UserError(f"replay: {'; '.join(changed)}. Next: bring the files back, or spindle replay {path} --force")
     arguments = Arguments()
@@ -59,6 +61,32 @@ def replay_command(words: list[str]) -> int:
     with writing_only_below(*allowed):
         run_command(name, params, arguments)
     return 0
+
+
+def plugin_files_of(record: dict[str, Any], path: Path) -> list[str]:
+    """Return what is different about the plugins that were given as files, one line each.
+
+    Raises
+    ------
+    UserError
+        If one is not given now. A record may be somebody else's, and what it names would be run: only the user says which file.
+    """
+    given = {(i.slot, i.name): i for i in given_infos()}
+    changed = []
+    for plugin in record["plugins"]:
+        if "file" not in plugin:
+            continue
+        what = f"the {plugin['slot']} {plugin['name']!r}"
+        found = given.get((plugin["slot"], plugin["name"]))
+        if found is None:
+            file = PluginFile(plugin["file"], plugin["class"])
+            raise UserError(
+                f"replay: {path} was made with {what} of the file {file.path} (sha256 {plugin['sha256'][:16]}), which is code and is run only "
+                f"when you name it. Next: look at it, and add {file.option}"
+            )
+        if found.sha256 != plugin["sha256"]:
+            changed.append(f"{found.file} is not the file that the record was made with")
+    return changed
 
 
 def _effective(name: str, assignments: Any, host: Any, path: Path) -> Params:

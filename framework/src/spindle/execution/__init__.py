@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from spindle.plugins import PluginFile, add_plugin_files, plugin_files
+
 from .apart import Function, begin_worker, open_function, pack_function, pack_item, unpack, work
 from .changes import first_change, images_of
 from .children import module_command
@@ -29,11 +31,13 @@ from .steps import Record, execute, nested_params
 __all__ = [
     "Executor",
     "Function",
+    "PluginFile",
     "Progress",
     "Record",
     "RunContext",
     "RunSettings",
     "Session",
+    "add_plugin_files",
     "algorithm",
     "available_cores",
     "begin_worker",
@@ -54,6 +58,7 @@ __all__ = [
     "open_function",
     "pack_function",
     "pack_item",
+    "plugin_files",
     "prepare_compile_cache",
     "read_record",
     "run",

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spindle.errors import PluginError, UserError
+from spindle.plugins import PluginFile, add_plugin_files, plugin_files
 
 from .compile_cache import prepare_compile_cache
 from .executor import name_item, run_item
@@ -57,6 +58,8 @@ class _Surroundings:
         See `spindle.plugins.is_strict`.
     context : bytes
         The run, pickled; it says how files are opened.
+    plugins : tuple of PluginFile
+        Plugins that were given as files.
     """
 
     version: str
@@ -65,6 +68,7 @@ class _Surroundings:
     level: int
     is_strict: bool
     context: bytes
+    plugins: tuple[PluginFile, ...]
 
     @classmethod
     def here(cls) -> _Surroundings:
@@ -75,7 +79,7 @@ class _Surroundings:
 
         level = min(logging.getLogger(n).getEffectiveLevel() for n in ("", "spindle"))
         path = tuple(p for p in sys.path if os.path.isabs(p))
-        return cls(__version__, os.getcwd(), path, level, is_strict(), pickle.dumps(current_context()))
+        return cls(__version__, os.getcwd(), path, level, is_strict(), pickle.dumps(current_context()), plugin_files())
 
     def enter(self) -> None:
         """Make this process like the one that they are from."""
@@ -85,6 +89,7 @@ class _Surroundings:
         if self.is_strict:
             os.environ["SPINDLE_STRICT"] = "1"
         prepare_compile_cache()
+        add_plugin_files(self.plugins)
         root, collector = logging.getLogger(), _Collector.of_this_process()
         if collector not in root.handlers:
             root.addHandler(collector)

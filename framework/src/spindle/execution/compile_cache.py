@@ -77,13 +77,17 @@ def cache_key() -> str:
 
 
 def kernel_sources(package: Path) -> bytes:
-    """Return a digest of all files of a package that hold kernels."""
+    """Return a digest of all files of a package, or of a single file, that hold kernels."""
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
+    for path in _files_of(package):
         text = path.read_bytes()
         if b"njit" in text:
             digest.update(path.relative_to(package).as_posix().encode() + b"\0" + text)
     return digest.digest()
+
+
+def _files_of(package: Path) -> list[Path]:
+    return [package] if package.is_file() else sorted(package.rglob("*.py"))
 
 
 def libraries_of(package: Path) -> dict[str, Path]:
@@ -92,12 +96,12 @@ def libraries_of(package: Path) -> dict[str, Path]:
     Parameters
     ----------
     package : Path
-        Folder of the package.
+        Folder of the package, or a file that is in none.
     """
     found: dict[str, Path] = {}
     to_read = [package]
     while to_read:
-        named = {n for file in to_read.pop().rglob("*.py") for n in _LIBRARY.findall(file.read_bytes())}
+        named = {n for file in _files_of(to_read.pop()) for n in _LIBRARY.findall(file.read_bytes())}
         for name in sorted(n.decode() for n in named):
             if name == package.name or name in found:
                 continue

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from spindle.errors import Cancelled, ParameterError
 from spindle.params import Params, chosen, plugin_scope
-from spindle.plugins import registry
+from spindle.plugins import PluginFile, add_plugin_files, plugin_files, registry
 from spindle.plugins.host import Handle, PluginHost
 
 from .executor import Executor
@@ -93,7 +93,7 @@ class RunContext:
         """To another process go program, parameters and seed; observers and cancellation stay in this one."""
         if self._packed is None:
             self._packed = pickle.dumps((self.program, self.params, self.seed))
-        return _arrived, (self._packed,)
+        return _arrived, (self._packed, plugin_files())
 
     # -- plugins
     # ----------------------------------------------------------------------------------------------------------
@@ -287,8 +287,9 @@ class RunContext:
         return self._rng
 
 
-def _arrived(packed: bytes) -> RunContext:
-    """The context of a run that goes on in another process."""
+def _arrived(packed: bytes, files: tuple[PluginFile, ...] = ()) -> RunContext:
+    """The context of a run that goes on in another process, with the plugins that the run was given as files."""
+    add_plugin_files(files)
     return _of_another_process(packed, registry())
 
 

@@ -28,7 +28,8 @@ class PackageCacheLocator(_Base):  # type: ignore[misc]
 
     def get_source_stamp(self) -> Any:
         """Return what a kernel's validity depends on, beyond the cache folder."""
-        return super().get_source_stamp(), package_stamp(package_of(Path(self._py_file)))
+        file = Path(self._py_file)
+        return super().get_source_stamp(), package_stamp(package_of(file) or file)
 
     def ensure_cache_path(self) -> None:
         """Make the folder; without it kernels are compiled in each run."""
@@ -104,6 +105,8 @@ def package_of(file: Path) -> Path | None:
 
 
 @cache
-def package_stamp(package: Path | None) -> bytes:
-    """Return a digest of the kernels that those of a package may call; the host's own are part of the cache folder's name."""
-    return b"" if package is None or package.name == "spindle" else kernel_stamp(package)
+def package_stamp(package: Path) -> bytes:
+    """Return a digest of the kernels that those of a package, or of a single file, may call; the host's own are part of the cache
+    folder's name.
+    """
+    return b"" if package.name == "spindle" else kernel_stamp(package)

@@ -19,6 +19,7 @@ from typing import Any
 from spindle import __version__
 from spindle.errors import FileFormatError, HeaderError
 from spindle.params import Params, to_dict, walk
+from spindle.plugins import plugin_files
 from spindle.plugins.discovery import HOST
 from spindle.regular import open_regular, read_regular, unreadable
 
@@ -119,7 +120,7 @@ def make_record(
         "format": RECORD_FORMAT,
         "format_version": RECORD_VERSION,
         "program": program,
-        "argv": list(argv),
+        "argv": [*argv, *(word for file in plugin_files() for word in file.words)],
         "working_folder": str(Path.cwd()),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
@@ -183,6 +184,9 @@ def _faults(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield from check(f"plugins[{number}]", plugin, dict, "an object")
         for key in ("slot", "name", "distribution", "version"):
             yield from check(f"plugins[{number}], {key}", plugin.get(key), str, "text")
+        for key in ("class", "sha256") if "file" in plugin else ():
+            yield from check(f"plugins[{number}], {key}", plugin.get(key), str, "text")
+        yield from check(f"plugins[{number}], file", plugin.get("file", ""), str, "the name of a file")
     for group in ("inputs", "outputs"):
         for number, entry in enumerate(record[group]):
             yield from check(f"{group}[{number}]", entry, dict, "an object")

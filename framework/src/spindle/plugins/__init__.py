@@ -14,7 +14,8 @@ from .loading import (
     mandatory_hooks,
     spec_of,
 )
-from .registry import Registry, is_strict, refresh, registry
+from .registry import Registry, given_infos, is_strict, refresh, registry
+from .single_file import PluginFile, add_plugin_files, plugin_files, using_plugin_files
 
 __all__ = [
     "BrokenPlugin",
@@ -22,14 +23,19 @@ __all__ = [
     "DuplicatePlugin",
     "IncompatiblePlugin",
     "MisnamedPlugin",
+    "PluginFile",
     "PluginInfo",
     "Registry",
     "UnknownPlugin",
+    "add_plugin_files",
+    "given_infos",
     "is_strict",
     "load",
     "mandatory_hooks",
+    "plugin_files",
     "refresh",
     "registry",
     "scan",
     "spec_of",
+    "using_plugin_files",
 ]

@@ -35,6 +35,8 @@ class PluginInfo:
         Folder of the metadata.
     step : int or None
         Place among the programs in `spindle --help`, from the keyword ``step:40`` of the distribution.
+    file, sha256 : str
+        Path and hash of the file of a plugin that is not installed but was given as a file; empty for others.
     """
 
     slot: str
@@ -46,6 +48,8 @@ class PluginInfo:
     requires: tuple[str, ...] = ()
     location: str = ""
     step: int | None = None
+    file: str = ""
+    sha256: str = ""
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from spindle.errors import Cancelled, PluginError
 from .blame import Guard, Owner, blame_of, source_of
 from .loading import hooks_of, load, spec_of, title
 from .registry import Registry, registry
+from .single_file import PluginFile, add_plugin_files, plugin_files
 
 log = logging.getLogger(__name__)
 
@@ -67,14 +68,15 @@ class Handle:
     def __reduce__(self) -> tuple[Any, ...]:
         """To another process go the name, the parameters and the context; the plugin is made again there."""
         params = pickle.dumps(self.plugin.params)
-        return _made_again, (self.slot, self.name, params, self.plugin.context)
+        return _made_again, (self.slot, self.name, params, self.plugin.context, plugin_files())
 
     def __repr__(self) -> str:
         return f"<{self.slot} {self.name!r}: {type(self.plugin).__name__}>"
 
 
-def _made_again(slot: str, name: str, params: bytes, context: Any) -> Handle:
+def _made_again(slot: str, name: str, params: bytes, context: Any, files: tuple[PluginFile, ...]) -> Handle:
     """A plugin of another process, here; made once for all tasks of a run."""
+    add_plugin_files(files)
     context = current_context() if context is None else context
     made: dict[tuple[str, str, bytes], Handle] = context.__dict__.setdefault("_made_again", {})
     key = (slot, name, params)
@@ -264,11 +266,12 @@ class PluginHost:
         """Return how errors name a plugin."""
         found = [i for i in self.registry.infos if (i.slot, i.name) == (slot, name)]
         whose = title(found[0]) if found else f"{slot} {name!r} ({type(plugin).__module__})"
+        file = found[0].file if found else ""
         another = "" if slot == "program" else f"choose another {slot} (`spindle plugins {slot}` lists them) and "
         return Owner(
             whose,
             source_of(plugin),
-            f". Next: {another}report it to the author of {found[0].distribution if found else name}",
+            f". Next: {another}{f'mend {file}' if file else f'report it to the author of {found[0].distribution if found else name}'}",
         )
 
     def _watcher(self, observer: Any) -> Owner:
@@ -309,10 +312,14 @@ class PluginHost:
             self._used = outer | inner
 
     def used(self, which: set[tuple[str, str]] | None = None) -> list[dict[str, str]]:
-        """Return slot, name, distribution and version of ``which``, by default of every plugin that this run has
-        loaded."""
+        """Return slot, name, distribution and version of ``which``, by default of every plugin that this run has loaded, and where its
+        code is if it was given as a file."""
         infos = [self.registry.find(slot, name) for slot, name in sorted(self._used if which is None else which)]
-        return [{"slot": i.slot, "name": i.name, "distribution": i.distribution, "version": i.version} for i in infos]
+        return [
+            {"slot": i.slot, "name": i.name, "distribution": i.distribution, "version": i.version}
+            | ({"file": i.file, "class": i.target.partition(":")[2], "sha256": i.sha256} if i.file else {})
+            for i in infos
+        ]
 
 
 class HostContext:

@@ -100,7 +100,7 @@ def _load(info: PluginInfo) -> type:
         raise BrokenPlugin(
             f"{title(info)} is broken: importing {info.target} failed with {type(error).__name__}: {_text(error)} "
             f"({place}). Next: {repair(info, place)}, or choose another {info.slot}; "
-            f"`spindle plugins --check {info.name}` tries again"
+            f"{try_again(info)}"
         ) from error
     check_class(info, plugin)
     return plugin  # type: ignore[no-any-return]
@@ -173,21 +173,32 @@ def check_contract(info: PluginInfo, number: int) -> None:
         return
     newer = isinstance(number, int) and number > here
     wanted = HOST if newer else info.distribution
+    mend = f"pip install --upgrade {wanted}{'' if newer else ', or ask its author'}"
+    if info.file and not newer:
+        mend = f"mend {info.file}"
     raise IncompatiblePlugin(
         f"{title(info)} is written for contract {number!r} of the slot {info.slot!r}, {HOST} {__version__} has contract {here}. "
-        f"Next: pip install --upgrade {wanted}{'' if newer else ', or ask its author'}; "
-        f"`spindle help {info.slot}` shows the contract; `spindle plugins --check {info.name}` tries again"
+        f"Next: {mend}; "
+        f"`spindle help {info.slot}` shows the contract; {try_again(info)}"
     )
 
 
 def _remedy(info: PluginInfo) -> str:
     folder = editable_source(info)
     mend = f"mend it in {folder}" if folder else f"pip install --upgrade {info.distribution}, or ask its author"
-    return f". Next: {mend}; `spindle plugins --check {info.name}` tries again"
+    return f". Next: {mend}; {try_again(info)}"
+
+
+def try_again(info: PluginInfo) -> str:
+    """How a user sees whether a plugin is mended."""
+    given = f" --plugin {info.file}:{info.target.partition(':')[2]}" if info.file else ""
+    return f"`spindle plugins --check {info.name}{given}` tries again"
 
 
 def editable_source(info: PluginInfo) -> str:
-    """Folder of the source of a distribution that is installed from it (``pip install -e``); else empty."""
+    """The source of a plugin that was given as a file or whose distribution is installed from it (``pip install -e``); else empty."""
+    if info.file:
+        return info.file
     try:
         found = json.loads((Path(info.location) / "direct_url.json").read_text(encoding="utf-8"))
         if not found.get("dir_info", {}).get("editable"):
@@ -203,6 +214,8 @@ def repair(info: PluginInfo, place: str = "") -> str:
     if not folder:
         return f"pip install --force-reinstall {info.distribution}"
     file = place.rpartition(":")[0]
+    if info.file and not file.startswith(folder):
+        return f"mend {folder}"
     return f"mend {place}" if file.startswith(folder) else f"mend {folder} and pip install -e it again"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from spindle.errors import PluginError
@@ -144,15 +145,27 @@ class PluginRow:
         return cls(info.slot, info.name, info.distribution, info.version, registry.state(info, check))
 
 
-_cache: dict[tuple[str, ...], Registry] = {}
+_cache: dict[tuple[tuple[str, ...], tuple[PluginInfo, ...]], Registry] = {}
+_given: list[PluginInfo] = []
 
 
 def registry() -> Registry:
-    """Return what is installed on the present `sys.path`; scanned once."""
-    key = tuple(sys.path)
-    if key not in _cache:
-        _cache[key] = Registry(scan(sys.path))
-    return _cache[key]
+    """Return what is installed on the present `sys.path`, scanned once, and what was given as files."""
+    paths, given = tuple(sys.path), tuple(_given)
+    if (paths, given) not in _cache:
+        installed = _cache[paths, ()].infos if (paths, ()) in _cache else scan(sys.path)
+        _cache[paths, given] = Registry([*installed, *given])
+    return _cache[paths, given]
+
+
+def given_infos() -> tuple[PluginInfo, ...]:
+    """Return the plugins that were given as files; see `spindle.plugins.single_file`."""
+    return tuple(_given)
+
+
+def take(infos: Iterable[PluginInfo]) -> None:
+    """Let these be the plugins that were given as files."""
+    _given[:] = infos
 
 
 def refresh() -> None:

@@ -405,6 +405,24 @@ def test_parameters_that_ask_for_terabytes_are_refused(server, name, value, inde
     assert "must be at most" in answer["error"], answer
 
 
+def test_a_plugin_in_a_file_works_in_the_workers_too(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    pixels = np.ones((80, 90), np.int32)
+    pixels[20:23, 30:33] = pixels[50:53, 60:63] = 1000
+    write_mini_cbf(folder / "x_0001.cbf", pixels)
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from spindle.contracts import Algorithm, hookimpl\n\n"
+        "class HighThreshold(Algorithm):\n    @hookimpl\n    def find_strong(self, image, mask):\n"
+        "        return (image > 500) & mask\n"
+    )
+    running = Server(folder, "nproc=1", "--plugin", f"{mine}:HighThreshold")
+    answer = running.post({"image": str(folder / "x_0001.cbf"), "parameters": {"threshold.algorithm": "high"}})
+    assert answer["n_spots_total"] == 2
+    assert running.end() == 0, "".join(running.lines)
+
+
 def test_a_worker_that_is_lost_at_its_start_costs_no_request(tmp_path):
     (tmp_path / "data").mkdir()
     write_mini_cbf(tmp_path / "data" / "x_0001.cbf", spotty(1), mini_cbf_header())

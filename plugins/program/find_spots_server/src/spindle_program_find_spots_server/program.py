@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
-from spindle.execution import Session, available_cores
+from spindle.execution import Session, available_cores, plugin_files
 from spindle.params import Auto, Float, Int, Params, PathParam, Str, UnrecordedParams
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def _serve(
     from .pool import WorkerPool
     from .protocol import HttpServer, SpotProtocol
 
-    pool = WorkerPool(n_workers, {"allow": folders, "memory": params.memory}, params.queue, params.timeout)
+    settings = {"allow": folders, "memory": params.memory, "plugins": [asdict(f) for f in plugin_files()]}
+    pool = WorkerPool(n_workers, settings, params.queue, params.timeout)
     spots = SpotServer(pool, lambda: server.stop(), _names(params.host, params.hosts))
     config = uvicorn.Config(
         spots.app, http=SpotProtocol, ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,

@@ -57,9 +57,10 @@ def _read(questions: queue.SimpleQueue[str]) -> None:
 
 
 def _warm_analyst(settings: dict[str, Any]) -> Any:
-    from spindle.execution import prepare_compile_cache
+    from spindle.execution import PluginFile, add_plugin_files, prepare_compile_cache
 
     prepare_compile_cache()
+    add_plugin_files(PluginFile(**file) for file in settings["plugins"])
     from .allowed import AllowedFolders
     from .analysis import Analyst
 
