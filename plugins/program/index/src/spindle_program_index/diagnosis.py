@@ -9,13 +9,14 @@ import numpy as np
 from spindle.errors import UserError
 from spindle.models import Experiments
 from spindle.table import ReflectionTable
+from spindle_lib_refinement.short_refinement import quiet
 from spindle_lib_spots.max_cell import estimate_max_cell
 
 from .beam_shift import best_shift, shifted
 from .candidates import candidate_bases
 from .index_assignment import assign
 from .preparation import prepare
-from .search import LatticeSearch, quiet
+from .search import LatticeSearch
 
 #: Candidates that are indexed, without refinement.
 N_CANDIDATES = 50

@@ -9,7 +9,7 @@ import numpy as np
 
 from spindle.contracts.indexing import IndexingError
 from spindle.contracts.refiner import RefinementError, RefinementResult
-from spindle.models import Crystal, Experiments, derived_identifier
+from spindle.models import Crystal, Experiment, Experiments, derived_identifier
 from spindle.params import Auto
 from spindle.prediction import predict_for_indexed
 from spindle.symmetry import ChangeOfBasis, constrain_crystal, primitive_operator
@@ -211,7 +211,7 @@ class Indexer:
 
     def experiments(self) -> Experiments:
         """All lattices with all sweeps."""
-        items = []
+        items: list[Experiment] = []
         for crystal in self.crystals:
             for sweep in self.sweeps:
                 items.append(replace(sweep, crystal=crystal, identifier=self.identifiers[len(items)]))
@@ -309,7 +309,7 @@ class Indexer:
         if result.reason:
             self.context.log.info("%s", result.reason)
         n = len(self.sweeps)
-        crystals = [result.experiments[i * n].crystal for i in range(len(self.crystals))]
+        crystals = [result.experiments[i * n].known_crystal for i in range(len(self.crystals))]
         if not self.params.indexing.refinement_protocol.disable_unit_cell_volume_sanity_check:
             for old, crystal in zip(before, crystals, strict=True):
                 _check_volume(old, crystal.volume)

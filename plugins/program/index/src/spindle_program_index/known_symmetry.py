@@ -205,7 +205,7 @@ class KnownSymmetry:
                 continue  # the lattice points of the centring are not lattice points of the crystal
             metric = (matrix @ basis) @ (matrix @ basis).T
             symmetric = np.mean(np.swapaxes(turn, 1, 2) @ metric @ turn, axis=0)
-            misfit = np.linalg.norm(metric - symmetric) + 0.1 * np.linalg.norm(metric - target_metric)
+            misfit = float(np.linalg.norm(metric - symmetric) + 0.1 * np.linalg.norm(metric - target_metric))
             if misfit < best_misfit - 1e-9:
                 best, best_misfit = matrix, misfit
         return None if best is None else ChangeOfBasis(best)

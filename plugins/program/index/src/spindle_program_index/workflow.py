@@ -10,7 +10,7 @@ from spindle.contracts import ProgramInputs, ProgramResult
 from spindle.contracts.indexing import IndexingError
 from spindle.contracts.refiner import RefinementError
 from spindle.errors import UserError
-from spindle.models import Crystal, Experiments
+from spindle.models import Crystal, Experiment, Experiments
 from spindle.table import ReflectionTable
 from spindle_lib_spots.sweeps import join_tables, sweeps_of
 
@@ -49,14 +49,14 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
     summary: dict[str, Any] = {}
     for part in parts:
         known = params.indexing.known_symmetry.unit_cell
-        if text := scale_text(part.experiments[0].crystal, known, part.experiments[0].beam.wavelength):
+        if text := scale_text(part.experiments[0].known_crystal, known, part.experiments[0].beam.wavelength):
             part.warnings = [*part.warnings, text]
         warning = _judge(part, params, context)
         for text in part.warnings:
             context.log.warning("%s", text)
         told += [*part.warnings, *([warning] if warning else [])]
         if part.n_lattices == 1 and len(parts) <= MOST_LATTICE_TABLES:
-            context.table(lattice_table(part.experiments[0].crystal))
+            context.table(lattice_table(part.experiments[0].known_crystal))
     if told:
         summary["warning"] = "\n".join(told)
     experiments, reflections = join_parts(parts)
@@ -158,7 +158,7 @@ def _judge(part: Indexed, params: Any, context: Any) -> str | None:
     total = len(part.reflections)
     limit = params.indexing.refinement_protocol.d_min_final
     within = np.linalg.norm(part.reflections["rlp"], axis=1) <= (1 / limit if limit else np.inf)
-    fraction = part.n_indexed / max(np.count_nonzero(within), 1)
+    fraction = part.n_indexed / max(int(np.count_nonzero(within)), 1)
     apart = sweeps_of_other_crystals(_fractions(part, within), params.diagnosis.warn_below)
     if apart is not None:
         text = f"WARNING: {apart}"
@@ -262,7 +262,8 @@ def join_parts(parts: list[Indexed]) -> tuple[Experiments, ReflectionTable]:
     """One list of experiments and one table from sweeps that were indexed separately."""
     if len(parts) == 1:
         return parts[0].experiments, parts[0].reflections
-    experiments, tables = [], []
+    experiments: list[Experiment] = []
+    tables = []
     n_sweeps = 0
     for part in parts:
         table = part.reflections.view()
@@ -285,8 +286,8 @@ def key_numbers(parts: list[Indexed], experiments: Experiments, table: Reflectio
         "fraction_indexed": n_indexed / max(len(table), 1),
         "n_lattices": max(p.n_lattices for p in parts),
         "max_cell": parts[0].max_cell,
-        "unit_cell": [round(float(v), 4) for v in experiments[0].crystal.cell],  # type: ignore[union-attr]
-        "space_group": experiments[0].crystal.space_group.xhm(),  # type: ignore[union-attr]
+        "unit_cell": [round(float(v), 4) for v in experiments[0].known_crystal.cell],
+        "space_group": experiments[0].known_crystal.space_group.xhm(),
     }
     if rmsds:
         mean = np.mean(np.concatenate(rmsds), axis=0)
