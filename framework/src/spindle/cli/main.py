@@ -32,6 +32,7 @@ USAGE = """usage: spindle <program> [files ...] [name=value ...]
        spindle help <program or plugin>        help on one program or plugin, for example background.glm
        spindle plugins [--json] [--check NAME] list or check the installed plugins
        spindle new-plugin SLOT NAME            begin a plugin: a package that passes the tests of its slot
+       spindle compile [PROGRAM ...]           compile kernels now, so that no run waits for it
        spindle replay RECORD [name=value ...]  run again what a run record describes
        spindle --version
 
@@ -204,6 +205,10 @@ def dispatch(arguments: list[str]) -> int:
         from .new_plugin import new_plugin_command
 
         return new_plugin_command(rest)
+    if command == "compile":
+        from .compiling import compile_command
+
+        return compile_command(rest)
     from .programs import program_name
 
     name = program_name(command)

@@ -19,6 +19,7 @@ import time
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from .trusted_folder import distrust
 
@@ -32,7 +33,7 @@ FILES = "files with digests"  # how `spindle.execution.kernel_locator` writes th
 _SETTINGS = ".numba_config.yaml"
 # How the source of a package names the libraries whose kernels its own may call.
 _LIBRARY = re.compile(rb"\bspindle_lib_\w+")
-_state = {"prepared": False}
+_state: dict[str, Any] = {"prepared": False, "kept": True}
 
 
 def cache_root() -> Path:
@@ -151,11 +152,19 @@ def prepare_compile_cache() -> None:
             reason,
         )
         folder, is_new = _temporary_folder(), False
+        _state["kept"] = False
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", LOCATORS)
     _ignore_settings_of_this_folder()
     if is_new:
         print(f"compiling kernels, this happens once (kept in {folder})", file=sys.stderr, flush=True)
+
+
+def cache_folder() -> Path | None:
+    """Return the folder in which kernels that this process compiles are kept, None when they go with it."""
+    prepare_compile_cache()
+    folder = os.environ.get("NUMBA_CACHE_DIR", os.devnull)
+    return Path(folder) if _state["kept"] and folder != os.devnull else None
 
 
 class _Distrusted(Exception):
