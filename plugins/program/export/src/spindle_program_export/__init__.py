@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import ExportProgram
+from .program import ExportProgram
 
 __all__ = ["ExportProgram"]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import FindSpots
+from .program import FindSpots
 
 __all__ = ["FindSpots"]

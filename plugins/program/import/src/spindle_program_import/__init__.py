@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import Import
+from .program import Import
 
 __all__ = ["Import"]
