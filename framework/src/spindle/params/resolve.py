@@ -13,12 +13,13 @@ from typing import Any, TypeVar, cast
 
 from spindle.errors import ParameterError, PluginError
 
+from .expansion import expand, is_plugin
 from .keys import OLD_NAMES, choices, matches, suggestions
 from .leaves import Auto, Leaf
 from .multiple_scopes import MultipleScopes
 from .short_names import short_names_of, spell_out
 from .structured import Plugin
-from .text import Assignment, block_numbers
+from .text import Assignment
 from .tree import Entry, Params, ScopeOf, assign, attach, fields_of, find_scope, plugin_of, public_name, scopes_of, walk
 
 P = TypeVar("P", bound=Params)
@@ -132,7 +133,7 @@ class Resolver:
         return resolver
 
     def build(self, assignments: list[Assignment]) -> Params:
-        assignments = [a for given in assignments for a in _expand(given)]
+        assignments = [a for given in assignments for a in expand(given)]
         assignments = list(spell_out(assignments, type(self.root)))
         settled: dict[int, str] = {}
         while self._settle_choices(assignments, settled):
@@ -245,7 +246,7 @@ class Resolver:
         """
         paths = matches(given.key, entries)
         if len(paths) > 1:
-            chosen = [p for p in choices(given.key, entries) if _is_plugin(entries[p].leaf, given.value)]
+            chosen = [p for p in choices(given.key, entries) if is_plugin(entries[p].leaf, given.value)]
             if len(chosen) == 1:
                 return chosen
             others = tuple(
@@ -378,33 +379,6 @@ def _checked(leaf: Leaf[Any], value: Any) -> Any:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else repr(value)
-
-
-def _expand(given: Assignment) -> list[Assignment]:
-    """Split a dict or a `Params` given as a value into assignments of its leaves; a list of them makes as many scopes."""
-    if isinstance(given.value, list | tuple) and given.value and all(isinstance(v, dict | Params) for v in given.value):
-        return [a for value in given.value for a in _element(given, value)]
-    if isinstance(given.value, dict):
-        inner = [(k, v) for k, v in given.value.items()]
-    elif isinstance(given.value, Params):
-        inner = [(e.path, e.value) for e in walk(given.value) if e.is_modified]
-    else:
-        return [given]
-    return [a for k, v in inner for a in _expand(Assignment(f"{given.key}.{k}", v, given.source, given.blocks))]
-
-
-def _element(given: Assignment, value: dict[str, Any] | Params) -> list[Assignment]:
-    """The assignments of one element of a scope that may be repeated."""
-    block = next(block_numbers)
-    inner = value.items() if isinstance(value, dict) else [(e.path, e.value) for e in walk(value)]
-    return [Assignment(f"{given.key}.{k}", v, given.source, (block, *[0] * str(k).count("."))) for k, v in inner]
-
-
-def _is_plugin(leaf: Leaf[Any], value: Any) -> bool:
-    """Whether a value is the name of a plugin that a leaf can choose."""
-    from spindle.plugins import registry
-
-    return isinstance(leaf, Plugin) and str(value).strip() in registry().names(leaf.slot)
 
 
 def _add_missing(root: Params, host: Params) -> None:

@@ -15,6 +15,8 @@ import math
 import numba
 import numpy as np
 
+from .linear_kernels import solve_cholesky
+
 __all__ = ["fit_constant", "fit_loglinear", "huber_poisson_moments"]
 
 FOREGROUND = 4
@@ -349,7 +351,7 @@ def fit_loglinear(data, used, mask, bbox, offsets, per_slice, min_pixels, c, bac
                     break
                 if converged:  # the matrices now belong to the solution
                     break
-                _solve_cholesky(curvature, score, n_terms)
+                solve_cholesky(curvature, score, n_terms)
                 change = 0.0
                 size = 0.0
                 for a in range(n_terms):
@@ -380,7 +382,7 @@ def fit_loglinear(data, used, mask, bbox, offsets, per_slice, min_pixels, c, bac
             for j in range(1, 4):
                 foreground[j] = (foreground[j] / m - centre[j - 1]) / spread[j - 1] if m > 0 and j < n_terms else 0.0
                 eta += beta[j] * foreground[j]
-            _solve_cholesky(curvature, foreground, n_terms)
+            solve_cholesky(curvature, foreground, n_terms)
             variance = 0.0
             for a in range(n_terms):
                 for b in range(n_terms):
@@ -390,18 +392,3 @@ def fit_loglinear(data, used, mask, bbox, offsets, per_slice, min_pixels, c, bac
         success[i] = good
         mean[i] = level
         mean_variance[i] = variance_of_mean
-
-
-@numba.njit(nogil=True, cache=True)
-def _solve_cholesky(lower, vector, n):
-    """Solve L L^T x = vector in place, L the lower triangle of the first n rows and columns."""
-    for a in range(n):
-        total = vector[a]
-        for j in range(a):
-            total -= lower[a, j] * vector[j]
-        vector[a] = total / lower[a, a]
-    for a in range(n - 1, -1, -1):
-        total = vector[a]
-        for j in range(a + 1, n):
-            total -= lower[j, a] * vector[j]
-        vector[a] = total / lower[a, a]
