@@ -10,7 +10,8 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.contracts.refiner import RefinementError, RefinementResult
 from spindle.errors import ParameterError, UserError
 from spindle.models import Experiments
-from spindle.params import Auto, Bool, Int, Ints, Params, ShortName, Str, Strings
+from spindle.params import Auto, Bool, Int, Ints, ShortName, Str, Strings
+from spindle.params import Params as ParamsBase
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.params import RefinementParams
 from spindle_lib_refinement.varying_models import changed_for_varying_models
@@ -40,7 +41,7 @@ class Refine(Program):
     takes_files = False
     needs_columns = {"miller_index": "spindle index writes it"}
 
-    class Params(Params):
+    class Params(ParamsBase):
         """Refinement of experimental models."""
 
         n_static_macrocycles = Int(
@@ -64,7 +65,7 @@ class Refine(Program):
 
         refinement = RefinementParams
 
-        class output(Params):
+        class output(ParamsBase):
             """Files to write."""
 
             experiments = Str("refined.expt", help="Refined models.")
@@ -78,7 +79,7 @@ class Refine(Program):
             log = Str("spindle.refine.log", none=True, help="Log file.")
             history = Str(None, none=True, level=1, help="JSON file of all steps, with what refinery.journal asks for.")
 
-            class correlation_plot(Params, level=1):
+            class correlation_plot(ParamsBase, level=1):
                 """Correlations between parameters."""
 
                 filename = Str(None, none=True, level=1, help="File for the plot (.html) or the numbers (.json).")
@@ -250,7 +251,8 @@ def _inputs(inputs: ProgramInputs) -> tuple[Experiments, ReflectionTable]:
 def _enough_to_vary(result: RefinementResult, experiments: Experiments, log: Any) -> bool:
     """True when every scan has enough reflections for crystals that vary; say so when not."""
     for i, experiment in enumerate(experiments):
-        intervals = int(experiment.scan.n_images * experiment.scan.oscillation_deg[1] / WIDEST_INTERVAL_DEG)
+        scan = experiment.known_scan
+        intervals = int(scan.n_images * scan.oscillation_deg[1] / WIDEST_INTERVAL_DEG)
         n = ORIENTATION_PARAMETERS * (max(intervals, 1) + (1 if intervals < 3 else 2))
         if result.n_reflections[i] < FEWEST_PER_PARAMETER * n:
             log.info(

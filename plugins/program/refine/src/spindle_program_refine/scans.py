@@ -28,7 +28,7 @@ def without_shared_crystals(experiments: Experiments) -> Experiments:
     for experiment in experiments:
         owner = seen.setdefault(id(experiment.crystal), experiment.scan)
         items.append(
-            experiment if owner is experiment.scan else replace(experiment, crystal=replace(experiment.crystal))
+            experiment if owner is experiment.scan else replace(experiment, crystal=replace(experiment.known_crystal))
         )
     return Experiments(items)
 
@@ -78,7 +78,7 @@ def trimmed(experiments: Experiments, table: ReflectionTable, log: Any) -> Exper
         if scan is None:
             items.append(experiment)
             continue
-        begin = scan.array_range[0] - experiment.scan.array_range[0]
+        begin = scan.array_range[0] - experiment.known_scan.array_range[0]
         items.append(replace(experiment, scan=scan, **_sliced_models(experiment, begin, scan.n_images)))
     return Experiments(items)
 
