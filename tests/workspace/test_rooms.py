@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = sorted(p.parent for p in ROOT.glob("plugins/*/*/src/*/__init__.py"))
 SOURCES = sorted([*ROOT.glob("plugins/*/*/src/**/*.py"), *ROOT.glob("formats/*/src/**/*.py")])
 # Programs whose class is in algorithm.py, and trees that are in parameters.py, from before this was settled.
-PROGRAMS_LEFT = {"refine", "scale"}
+PROGRAMS_LEFT = {"scale"}
 TREES_LEFT = {"integrate"}
 
 

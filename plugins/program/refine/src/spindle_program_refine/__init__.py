@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import Refine
+from .program import Refine
 
 __all__ = ["Refine"]
