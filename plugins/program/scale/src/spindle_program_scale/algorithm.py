@@ -63,7 +63,7 @@ class Scale(Program):
         d = resolution_column(experiments, table, params)
         if "d" not in table or params.reflection_selection.best_unit_cell is not None:
             table["d"] = d
-        crystal = experiments[0].crystal
+        crystal = experiments[0].known_crystal
         context.log.info("space group %s; %d data set(s)", crystal.space_group.xhm(), len(experiments))
         exclusions = excluded_images(params.exclude_images, len(experiments))
         files: dict[str, Any] = {}
@@ -85,15 +85,15 @@ class Scale(Program):
     ) -> tuple[MergingStatistics, float | None]:
         good = table.has_flags(Flag.SCALED)
         g = table["inverse_scale_factor"][good]
-        crystal = experiments[0].crystal
-        cell = params.reflection_selection.best_unit_cell
-        cell = np.mean([e.crystal.cell for e in experiments], axis=0) if cell is None else np.asarray(cell, float)
-        arguments = (
-            table["miller_index"][good], table["intensity.scale.value"][good] / g,
-            table["intensity.scale.variance"][good] / g**2, cell, crystal.space_group,
-        )  # fmt: skip
-        internal = params.output.use_internal_variance
-        statistics = merging_statistics(*arguments, params.output.merging.nbins, internal)
+        crystal = experiments[0].known_crystal
+        given = params.reflection_selection.best_unit_cell
+        cell = (
+            np.mean([e.known_crystal.cell for e in experiments], axis=0) if given is None else np.asarray(given, float)
+        )
+        hkl, value = table["miller_index"][good], table["intensity.scale.value"][good] / g
+        variance = table["intensity.scale.variance"][good] / g**2
+        n_shells, internal = params.output.merging.nbins, params.output.use_internal_variance
+        statistics = merging_statistics(hkl, value, variance, cell, crystal.space_group, n_shells, internal)
         context.table(shell_table(statistics))
         limit = resolution_limit(statistics, CC_HALF_LIMIT)
         suggested = None
@@ -102,9 +102,11 @@ class Scale(Program):
             use = table["d"][good] >= limit
             if use.sum() > 100:
                 suggested = merging_statistics(
-                    *(a[use] for a in arguments[:3]), *arguments[3:], params.output.merging.nbins, internal
+                    hkl[use], value[use], variance[use], cell, crystal.space_group, n_shells, internal
                 ).overall
-        ten = merging_statistics(*arguments, 10, internal) if params.output.merging.nbins > 10 else statistics
+        ten = statistics
+        if n_shells > 10:
+            ten = merging_statistics(hkl, value, variance, cell, crystal.space_group, 10, internal)
         context.table(summary_table(statistics.overall, ten.shells[0], ten.shells[-1], suggested))
         return statistics, limit
 
@@ -119,7 +121,7 @@ class Scale(Program):
         context: Any,
     ) -> ProgramResult:
         overall, output = statistics.overall, params.output
-        summary = {
+        summary: dict[str, Any] = {
             "n_observations": overall.n_observations, "n_unique": overall.n_unique, "d_min": overall.d_min,
             "completeness": overall.completeness, "multiplicity": overall.multiplicity, "r_merge": overall.r_merge,
             "r_meas": overall.r_meas, "r_pim": overall.r_pim, "cc_half": overall.cc_half,

@@ -98,7 +98,8 @@ def build_model(
     name = params.model
     existing = experiment.scaling_model if not params.overwrite_existing_models else None
     if name in (Auto, None):
-        width = 0.0 if experiment.is_still else experiment.scan.oscillation_deg[1] * experiment.scan.n_images
+        scan = None if experiment.is_still else experiment.known_scan
+        width = 0.0 if scan is None else scan.oscillation_deg[1] * scan.n_images
         name = "physical" if width >= NARROW_SCAN_DEG else "KB"
     if existing is not None and existing.get("__id__") != name:
         context.log.info("data set %d: the earlier %s model is replaced", k, existing.get("__id__"))

@@ -152,7 +152,7 @@ def resolution_column(experiments: Experiments, table: ReflectionTable, params: 
         return np.asarray(table["d"], dtype=np.float64)
     d = np.zeros(len(table))
     for number, rows in table.rows_by_experiment().items():
-        d[rows] = resolution_of(table["miller_index"][rows], experiments[number].crystal.cell)
+        d[rows] = resolution_of(table["miller_index"][rows], experiments[number].known_crystal.cell)
     return d
 
 
@@ -193,7 +193,7 @@ def collect(
     raw_sum = (
         np.asarray(table["intensity.sum.value"], float)[rows] if "intensity.sum.value" in table else np.zeros(len(rows))
     )
-    groups = group_equivalents(table["miller_index"][rows], experiments[0].crystal.space_group, params.anomalous)
+    groups = group_equivalents(table["miller_index"][rows], experiments[0].known_crystal.space_group, params.anomalous)
     zeta = np.abs(table["zeta"][rows]) if "zeta" in table else np.ones(len(rows))
     nothing = np.zeros(len(rows))
     return Observations(

@@ -28,8 +28,7 @@ def merged_data(experiments: Experiments, table: ReflectionTable, params: Any) -
     """Merged intensities and amplitudes of all scaled reflections."""
     good = table.has_flags(Flag.SCALED)
     g = table["inverse_scale_factor"][good]
-    crystal, output = experiments[0].crystal, params.output
-    assert crystal is not None
+    crystal, output = experiments[0].known_crystal, params.output
     pairs = merge_pairs(
         table["miller_index"][good], table["intensity.scale.value"][good] / g,
         table["intensity.scale.variance"][good] / g**2, crystal.space_group, output.use_internal_variance,
@@ -37,13 +36,13 @@ def merged_data(experiments: Experiments, table: ReflectionTable, params: Any) -
     cell = np.mean([e.crystal.cell for e in experiments if e.crystal is not None], axis=0)
     mean = pairs.mean
     expected = expected_intensity(mean.intensity, resolution_of(mean.hkl, cell), mean.epsilon, mean.centric)
-    amplitudes = [
+    of_all, of_plus, of_minus = (
         french_wilson(values, sigmas, mean.centric, expected)
         for values, sigmas in (
             (mean.intensity, mean.sigma), (pairs.plus, pairs.sigma_plus), (pairs.minus, pairs.sigma_minus)
         )
-    ]  # fmt: skip
-    columns = intensity_columns(pairs) + amplitude_columns(pairs, *amplitudes)
+    )  # fmt: skip
+    columns = intensity_columns(pairs) + amplitude_columns(pairs, of_all, of_plus, of_minus)
     wavelength = float(np.mean([e.beam.wavelength for e in experiments]))
     dataset = MergedDataset("NATIVE", output.crystal_name, output.project_name, cell, wavelength)
     return MergedData(

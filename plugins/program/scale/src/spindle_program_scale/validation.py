@@ -45,7 +45,7 @@ def cross_validate(
     rows = []
     for value in values:
         tree = params
-        if value is not None:
+        if value is not None and options.parameter is not None:
             tree = params.changed({options.parameter: value}, "cross_validation.parameter_values")
         folds = np.array(
             [
