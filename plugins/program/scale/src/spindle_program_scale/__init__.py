@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithm import Scale
+from .program import Scale
 
 __all__ = ["Scale"]
