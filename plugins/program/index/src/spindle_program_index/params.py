@@ -18,7 +18,7 @@ from spindle.params import (
     Str,
     UnitCell,
 )
-from spindle_lib_refinement.params import IndexingRefinementParams
+from spindle_lib_refinement.indexing_params import IndexingRefinementParams
 from spindle_lib_spots.params import MaxCellParams
 
 _BEAM_POSITION = "the beam position is searched by search_beam_position, not by index"
