@@ -156,47 +156,6 @@ def test_factor_on_all_intensities_changes_no_scale(drift, scaled) -> None:
     assert scaled.summary["n_unique"] == again.summary["n_unique"]
 
 
-def two_sets(b: float = 3.0):
-    first, table_1, _ = simulated_scan(n_unique=600, multiplicity=6, n_images=30)
-    second, table_2, _ = simulated_scan(
-        n_unique=600, multiplicity=6, n_images=30, scale=lambda z, d: 0.5 * np.exp(-b / (2 * d**2))
-    )
-    return Experiments([first, second]), [table_1, table_2]
-
-
-def test_kb_finds_the_relative_scale_and_b_of_two_sets() -> None:
-    experiments, tables = two_sets()
-    result = spindle.run("scale", experiments, tables, model="KB")
-    k = [e.scaling_model["scale"]["parameters"][0] for e in result.experiments]
-    b = [e.scaling_model["decay"]["parameters"][0] for e in result.experiments]
-    assert k[1] / k[0] == pytest.approx(0.5, rel=0.02)
-    assert b[1] - b[0] == pytest.approx(-3.0, abs=0.3)
-
-
-def test_order_of_data_sets_does_not_matter() -> None:
-    experiments, tables = two_sets()
-    a = spindle.run("scale", experiments, tables, model="KB")
-    b = spindle.run("scale", Experiments([experiments[1], experiments[0]]), tables[::-1], model="KB")
-    for k in range(2):
-        x, y = a.experiments[k].scaling_model, b.experiments[1 - k].scaling_model
-        assert x["scale"]["parameters"][0] == pytest.approx(y["scale"]["parameters"][0], rel=1e-3)
-
-
-def test_tables_are_told_by_their_identifiers() -> None:
-    experiments, tables = two_sets()
-    a = spindle.run("scale", experiments, tables, model="KB")
-    b = spindle.run("scale", experiments, tables[::-1], model="KB")
-    x, y = a.experiments[1].scaling_model, b.experiments[1].scaling_model
-    assert x["scale"]["parameters"][0] == pytest.approx(y["scale"]["parameters"][0], rel=1e-3)
-
-
-def test_data_sets_can_be_left_out() -> None:
-    experiments, tables = two_sets()
-    result = spindle.run("scale", experiments, tables, exclude_datasets=[0])
-    assert [e.identifier for e in result.experiments] == [experiments[1].identifier]
-    assert set(result.reflections["id"]) == {0}
-
-
 def test_excluded_images_and_resolution_are_flagged(drift) -> None:
     experiments, table, _ = drift
     result = spindle.run("scale", experiments, table, exclude_images=["0:11:20"], d_min=3.0)
@@ -303,29 +262,6 @@ def test_scale_factors_of_a_dials_model_are_reproduced() -> None:
     np.testing.assert_allclose(g, table["inverse_scale_factor"], rtol=1e-9)
 
 
-def test_a_data_set_of_noise_is_filtered_out() -> None:
-    parts = []
-    for seed in range(6):
-        experiment, table, truth = simulated_scan(n_unique=500, multiplicity=5, n_images=20)
-        rng = np.random.default_rng(seed)
-        sigma = np.sqrt(table["intensity.prf.variance"])
-        value = truth["intensity"] + sigma * rng.normal(size=len(table))
-        if seed == 2:
-            value = rng.permutation(value)
-        for name in ("intensity.prf.value", "intensity.sum.value"):
-            table[name] = value
-        parts.append((experiment, table))
-    result = spindle.run(
-        "scale", Experiments(p[0] for p in parts), [p[1] for p in parts], model="KB", error_model=None,
-        outlier_zmax=1000, emax=None,
-        **{"filtering.method": "deltacchalf", "stdcutoff": 1.5, "max_percent_removed": 40, "max_cycles": 1},
-    )  # fmt: skip
-    kept = [e.identifier for e in result.experiments]
-    assert kept == [p[0].identifier for k, p in enumerate(parts) if k != 2]
-    assert set(np.unique(result.reflections["id"])) == set(range(5))
-    assert "scale_and_filter_results.json" in result.files
-
-
 def test_bad_images_at_the_end_are_filtered_out(drift) -> None:
     experiments, table, _ = drift
     table = table.copy()
@@ -342,20 +278,6 @@ def test_bad_images_at_the_end_are_filtered_out(drift) -> None:
     excluded = result.reflections.has_flags(Flag.USER_EXCLUDED_IN_SCALING)
     assert excluded[late].all()
     assert not excluded[table["xyzobs.px.value"][:, 2] < 70].any()
-
-
-def test_delta_cc_half_is_the_difference_of_two_calculations() -> None:
-    from spindle_program_scale.filtering import delta_cc_half
-
-    rng = np.random.default_rng(0)
-    group = np.repeat(np.arange(300), 6)
-    value = rng.normal(100, 30, 300)[group] + rng.normal(0, 15, len(group))
-    unit, shell = rng.integers(0, 5, len(group)), (np.arange(300) % 10)[group]
-    total, delta = delta_cc_half(value, group, shell, unit, 5)
-    for k in range(5):
-        keep = unit != k
-        without, _ = delta_cc_half(value[keep], group[keep], shell[keep], unit[keep], 5)
-        assert delta[k] == pytest.approx(total - without, abs=1e-10)
 
 
 def test_cross_validation_prefers_the_model_that_the_data_need(drift) -> None:
@@ -426,16 +348,6 @@ def test_scale_error_of_the_fitted_model_is_not_counted_twice(drift) -> None:
     good = result.reflections.has_flags(Flag.SCALED)
     assert np.all(variances["exact"][good] >= variances["fitted"][good])
     assert np.any(variances["exact"][good] > 1.001 * variances["fitted"][good])
-
-
-def test_data_sets_that_share_nothing_keep_sensible_scales() -> None:
-    """Two data sets with no reflection in common, and hardly an equivalent: weak restraints hold K and B."""
-    parts = [simulated_scan(n_unique=40, multiplicity=1, n_images=2, seed=seed) for seed in (1, 2)]
-    result = spindle.run("scale", Experiments(p[0] for p in parts), [p[1] for p in parts], model="KB")
-    for experiment in result.experiments:
-        model = experiment.scaling_model
-        assert 0.2 < model["scale"]["parameters"][0] < 5
-        assert abs(model["decay"]["parameters"][0]) < 10
 
 
 @pytest.mark.parametrize(("better", "imid"), [("prf", 0.0), ("sum", 1.0)])
