@@ -93,6 +93,11 @@ class ThresholdSpec:
     ----------
     images_at_once : int, declared
         How many images of a sweep a program should give to `find_strong_batch` at once, each with all its panels.
+    finds_more_with : str, declared
+        An assignment of one of its parameters (``sigma_strong=2``) with which weaker pixels are strong too; programs advise it where
+        there are few spots. Empty for none.
+    gain_parameter : str, declared
+        Its parameter for the gain of the detector, counts per photon; empty for none.
     """
 
     checks: ClassVar[Checks] = {
@@ -102,7 +107,7 @@ class ThresholdSpec:
     }
     optional: ClassVar[frozenset[str]] = frozenset({"find_strong_batch", "wants_estimated_gain"})
     defaults: ClassVar[dict[str, Any]] = {"find_strong_batch": one_by_one, "wants_estimated_gain": never}
-    declares: ClassVar[dict[str, Any]] = {"images_at_once": 1}
+    declares: ClassVar[dict[str, Any]] = {"images_at_once": 1, "finds_more_with": "", "gain_parameter": ""}
     # arguments that an implementation may change
     changed: ClassVar[frozenset[str]] = frozenset({"out"})
 

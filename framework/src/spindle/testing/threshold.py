@@ -198,6 +198,23 @@ class ThresholdContract(CallContract):
             usual = self.find(plugin, photons, mask)
             assert strong.sum() > 0.8 * usual.sum(), f"{strong.sum()} strong pixels instead of {usual.sum()}"
 
+    def test_what_is_said_to_find_more_does(self, plugin: Any, another: Any) -> None:
+        name, _, value = plugin.declared("finds_more_with").partition("=")
+        if not name:
+            pytest.skip("it declares nothing that finds more")
+        image, mask, _ = image_with_spots(mean=5.0, height=30.0)
+        few = np.count_nonzero(self.find(plugin, image, mask))
+        assert np.count_nonzero(self.find(another(**{name: value}), image, mask)) > few
+
+    def test_the_parameter_for_the_gain_does_what_a_gain_does(self, plugin: Any, another: Any) -> None:
+        name = plugin.declared("gain_parameter")
+        if not name:
+            pytest.skip("it declares no parameter for the gain")
+        image, mask, _ = image_with_spots(mean=5.0, height=60.0)
+        loud = (4 * image).astype(np.int32)
+        wrong, right = (np.count_nonzero(self.find(p, loud, mask)) for p in (plugin, another(**{name: 4.0})))
+        assert wrong > right > 0
+
     def test_a_map_of_gains_holds_pixel_by_pixel(self, plugin: Any) -> None:
         if not self.uses_gain:
             pytest.skip("this threshold takes no notice of the gain")

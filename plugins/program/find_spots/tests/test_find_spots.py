@@ -13,6 +13,7 @@ from spindle.errors import FileFormatError, ParameterError, UserError
 from spindle.files import read_experiments, write_map
 from spindle.images import ImageSequence
 from spindle.models import Detector, Experiments
+from spindle.plugins import using_plugin_files
 from spindle.testing import shared_data
 from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
 from spindle_lib_readers.testing.spot_images import SWEEP_SHAPE, render_spots, write_spot_sweep
@@ -405,4 +406,15 @@ def test_advice_fits_the_threshold(tmp_path, caplog):
     assert "dispersion.sigma_strong=2" in caplog.text and "gain= (Auto estimates it)" in caplog.text
     caplog.clear()
     run(experiments, threshold="radial_profile")
-    assert "spindle help threshold.radial_profile" in caplog.text and "sigma_strong" not in caplog.text
+    assert "spotfinder.threshold.radial_profile.n_iqr=3" in caplog.text and "sigma_strong" not in caplog.text
+    (tmp_path / "none.py").write_text(
+        "from spindle.contracts import Algorithm, hookimpl\nclass NoneStrongThreshold(Algorithm):\n"
+        "    @hookimpl\n    def find_strong(self, mask):\n        return mask & False\n"
+    )
+    caplog.clear()
+    with using_plugin_files([f"{tmp_path / 'none.py'}:NoneStrongThreshold"]):
+        run(experiments, threshold="none_strong")
+    assert (
+        "a lower threshold (spindle help threshold.none_strong)" in caplog.text
+        and "the gain of the detector" in caplog.text
+    )

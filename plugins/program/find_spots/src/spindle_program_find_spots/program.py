@@ -315,7 +315,7 @@ class _Run:
     # -- reporting
 
     def _report(self, table: ReflectionTable) -> list[Table]:
-        from .report import advice, counts_table, histogram, image_table
+        from .report import advice, counts_table, histogram, image_table, ways_out
         from .search import REMEDY
         from .spots import SpotCounts
 
@@ -346,10 +346,8 @@ class _Run:
             rows.append((name, len(images), n_strong, counts, int(mine.sum())))
             good = sum(int(m.sum()) for m in jobs[0].masks)
             is_sweep = not jobs[0].experiment.is_still
-            algorithm, has_gain = self.search.threshold.name, hasattr(self.search.threshold.params, "gain")
-            warnings += advice(
-                name, is_sweep, len(images), int(mine.sum()), n_strong, good, counts, algorithm, has_gain
-            )
+            advised = ways_out(self.search.threshold)
+            warnings += advice(name, is_sweep, len(images), int(mine.sum()), n_strong, good, counts, advised)
             if len(images) > 1:
                 log.info(
                     "%s\n", histogram(f"\nHistogram of per-image spot count for imageset {k}:", per_image, numbers)

@@ -117,6 +117,17 @@ def image_table(
     return Table(title, ["image", "#spots", "#spots_no_ice", "total_intensity"], rows, key="per_image_statistics")
 
 
+def ways_out(threshold: Any) -> tuple[str, str]:
+    """What to change for a threshold to find more, and to know the gain: its own parameters where it declares them."""
+    scope = f"spotfinder.threshold.{threshold.scope or threshold.name}."
+    more, gain = threshold.declared("finds_more_with"), threshold.declared("gain_parameter")
+    estimates = " (Auto estimates it)" if threshold.implements("wants_estimated_gain") else ""
+    return (
+        f"{scope}{more}" if more else f"a lower threshold (spindle help threshold.{threshold.name})",
+        f"{scope}{gain}={estimates}" if gain else "the gain of the detector",
+    )
+
+
 def advice(
     name: str,
     is_sweep: bool,
@@ -125,8 +136,7 @@ def advice(
     n_strong: int,
     n_pixels: int,
     counts: SpotCounts,
-    threshold: str,
-    has_gain: bool,
+    ways: tuple[str, str],
 ) -> list[str]:
     """Warnings about a group of images whose number of spots bodes ill for the next steps.
 
@@ -141,16 +151,11 @@ def advice(
     n_pixels : int
         Good pixels of an image.
     counts : SpotCounts
-    threshold : str
-        Name of the threshold.
-    has_gain : bool
-        It has the parameters of the dispersion thresholds.
+    ways : (str, str)
+        What finds more and what takes the gain, see `ways_out`.
     """
     found = []
-    lower, gain = f"a lower threshold (spindle help threshold.{threshold})", "the gain of the detector"
-    if has_gain:
-        lower = "spotfinder.threshold.dispersion.sigma_strong=2"
-        gain = "spotfinder.threshold.dispersion.gain= (Auto estimates it)"
+    lower, gain = ways
     per_image = n_spots / max(n_images, 1)
     if n_spots == 0 and counts.extracted > 0:
         found.append(

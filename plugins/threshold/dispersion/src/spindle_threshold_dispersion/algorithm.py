@@ -26,6 +26,8 @@ class DispersionThreshold(Algorithm):
     """
 
     scope = "dispersion"
+    finds_more_with = "sigma_strong=2"
+    gain_parameter = "gain"
 
     Params = DispersionParams
 

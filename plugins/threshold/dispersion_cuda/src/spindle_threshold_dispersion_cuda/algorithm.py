@@ -30,6 +30,8 @@ class DispersionCudaThreshold(Algorithm):
     """
 
     scope = "dispersion"
+    finds_more_with = "sigma_strong=2"
+    gain_parameter = "gain"
     Params = DispersionParams
     # Threads of a block, fast and slow.
     block = (32, 8)

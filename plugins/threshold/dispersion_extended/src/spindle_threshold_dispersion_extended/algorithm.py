@@ -27,6 +27,8 @@ class DispersionExtendedThreshold(Algorithm):
     """
 
     scope = "dispersion"
+    finds_more_with = "sigma_strong=2"
+    gain_parameter = "gain"
 
     class Params(DispersionParams):
         """Strong pixels by variance and mean of a window."""

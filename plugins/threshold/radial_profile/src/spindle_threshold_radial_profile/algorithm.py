@@ -36,6 +36,7 @@ class RadialProfileThreshold(Algorithm):
     """
 
     scope = "radial_profile"
+    finds_more_with = "n_iqr=3"
 
     class Params(ParamsBase):
         """Strong pixels by the median and spread of a ring."""
