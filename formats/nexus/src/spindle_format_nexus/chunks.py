@@ -43,6 +43,8 @@ class ChunkSizes:
         return int(size), int(left_out)
 
     def _ask(self) -> np.ndarray:
+        if self._dataset.file.swmr_mode:  # what HDF5 remembers of the chunks is older than the shape
+            self._dataset.refresh()
         grid = [-(-n // c) for n, c in zip(self._dataset.shape[1:], self._dataset.chunks[1:], strict=True)]
         steps = np.cumprod([1, *grid[:0:-1]])[::-1].tolist()
         edges = self._dataset.chunks[1:]

@@ -77,11 +77,17 @@ def find_entries(file: h5py.File) -> list[Entry]:
     return found
 
 
-def image_datasets(entry: Entry) -> list[h5py.Dataset]:
+def image_datasets(entry: Entry, is_growing: bool = False) -> list[h5py.Dataset]:
     """The datasets that hold the images of an entry, in order; axis 0 counts images.
 
     The attribute ``signal`` decides. Where it names one of several numbered datasets (``data_000001``), or is missing,
     all of them are taken, by their attribute ``image_nr_low`` or their number.
+
+    Parameters
+    ----------
+    entry : Entry
+    is_growing : bool
+        The last of them may be in files that are not there yet, and are then left out.
 
     Raises
     ------
@@ -95,6 +101,8 @@ def image_datasets(entry: Entry) -> list[h5py.Dataset]:
     for group in groups:
         names = _image_names(group)
         if names:
+            if is_growing:
+                names = _without_missing_end(group, names)
             return sorted_by_image([_resolve(group, name) for name in names])
         tried.append(group.name)
     inside = get(entry.detector, "data")
@@ -143,6 +151,19 @@ def _numbered(name: str, links: dict[str, object]) -> list[str]:
     return [n for _, n in sorted(members)]
 
 
+def _without_missing_end(group: h5py.Group, names: list[str]) -> list[str]:
+    """Names without the last ones whose files are not there yet; at least one."""
+    last = len(names)
+    while last > 1:
+        link = group.get(names[last - 1], getlink=True)
+        if not isinstance(link, h5py.ExternalLink):
+            break
+        if any(path.exists() for path in _places(Path(group.file.filename), link.filename)):
+            break
+        last -= 1
+    return names[:last]
+
+
 def _resolve(group: h5py.Group, name: str) -> h5py.Dataset:
     """The dataset behind a link; external files are opened by themselves so that their faults can be named."""
     link = group.get(name, getlink=True)
@@ -157,6 +178,12 @@ def _resolve(group: h5py.Group, name: str) -> h5py.Dataset:
     return node
 
 
+def _places(source: Path, filename: str) -> list[Path]:
+    """Where a file that another one names is looked for."""
+    folder = source.absolute().parent
+    return [folder / filename, folder / Path(filename).name]
+
+
 def external_dataset(where: str, source: Path, filename: str, path: str) -> h5py.Dataset:
     """A dataset of another file, which is looked for where HDF5 looks: as it is named, then beside the file that names
     it.
@@ -166,8 +193,8 @@ def external_dataset(where: str, source: Path, filename: str, path: str) -> h5py
     FileFormatError
         If the file or the dataset is not there.
     """
+    candidates = _places(source, filename)
     folder = source.absolute().parent
-    candidates = [folder / filename, folder / Path(filename).name]
     target = next((c for c in candidates if c.exists()), None)
     if target is None:
         raise HeaderError(

@@ -81,7 +81,7 @@ class NexusReader(ImageReader):
 
     def _open(self, entry: Entry) -> _Measurement:
         notes: list[str] = []
-        datasets = image_datasets(entry)
+        datasets = image_datasets(entry, self.options.is_growing)
         for dataset in datasets:
             self._check_shape(dataset, datasets[0])
         stacks = [open_frames(d) for d in datasets]
@@ -94,8 +94,9 @@ class NexusReader(ImageReader):
         options = self.options if is_photon else replace(self.options, parallax="none")
         detector = DetectorReader(entry, shape, stacks[0].dtype, options, notes)
         rotation = RotationReader(entry, count, notes)
-        self._check_count(entry, count, notes)
-        self._check_written(stacks, notes)
+        if not self.options.is_growing:
+            self._check_count(entry, count, notes)
+            self._check_written(stacks, notes)
         flatfield = self._flatfield(entry, detector, notes)
         known = [n for n in ("pixel_mask", "detectorSpecific/pixel_mask") if n in entry.detector]
         if detector.find_map("pixel_mask", notes) is None and not known:
@@ -164,6 +165,11 @@ class NexusReader(ImageReader):
             with self._lock:
                 self._counts = [m.counts() for m in self._measurements]
         return sum(map(sum, self._counts))
+
+    @property
+    def follows_file(self) -> bool:
+        """Whether another program writes the file in SWMR mode."""
+        return self._is_growing
 
     def _locate(self, index: int) -> tuple[_Measurement, int]:
         """Entry of an image and the image in it."""

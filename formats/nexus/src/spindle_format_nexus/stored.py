@@ -80,7 +80,7 @@ class StoredFrames:
         if self.is_single:
             return 1
         if self.dataset.file.swmr_mode:
-            self.dataset.id.refresh()
+            self.dataset.refresh()  # h5py remembers the shape beside HDF5
         return int(self.dataset.shape[0])
 
     def written(self) -> int:
@@ -316,7 +316,7 @@ class VirtualFrames:
     def count(self) -> int:
         """Number of frames now."""
         if self.dataset.file.swmr_mode:
-            self.dataset.id.refresh()
+            self.dataset.refresh()  # h5py remembers the shape beside HDF5
             with self._lock:
                 if self._plain is None and self.dataset.shape[0] > max(self._pieces, default=-1) + 1:
                     self._arrange(mappings(self.dataset) or [])

@@ -47,6 +47,8 @@ class FormatOptions:
     distance : float or None, mm
     pixel_size : (float, float) or None, mm
         Taken where the header gives none, so that a user can mend such files.
+    is_growing : bool
+        The series is still being written: what belongs to its end may be missing, and `ImageReader.n_images` tells of what is there.
     """
 
     multi_panel: bool = False
@@ -55,6 +57,7 @@ class FormatOptions:
     wavelength: float | None = None
     distance: float | None = None
     pixel_size: tuple[float, float] | None = None
+    is_growing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,14 @@ class ImageReader(ABC):
         """Number of images in the file."""
         return 1
 
+    @property
+    def follows_file(self) -> bool:
+        """Whether `n_images` and `read` see what is written into the file after it was opened; False, unless overridden.
+
+        Any other reader of a series that is still being written is made anew to see more.
+        """
+        return False
+
     @abstractmethod
     def models(self, index: int = 0) -> ImageModels:
         """Models of image `index` (0-based).
@@ -200,6 +211,12 @@ class CheckedReader(Checked, ImageReader):
             count = self.inner.n_images
             integer(count, "the result", least=1)
             return int(count)
+
+    @property
+    def follows_file(self) -> bool:
+        """Whether more is seen than there was; see `ImageReader.follows_file`."""
+        with self.guard("follows_file"):
+            return bool(instance(self.inner.follows_file, (bool, np.bool_), "the result"))
 
     def models(self, index: int = 0) -> ImageModels:
         """Models of an image; see `ImageReader.models`."""

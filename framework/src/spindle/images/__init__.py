@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .arrival import ArrivingImages, SeriesEnded
 from .compressed import (
     MOST,
     compression_of,
@@ -20,8 +21,10 @@ from .trusted import trusted_mask
 
 __all__ = [
     "MOST",
+    "ArrivingImages",
     "Correction",
     "ImageSequence",
+    "SeriesEnded",
     "choose_format",
     "compression_of",
     "correct_shoeboxes",

@@ -25,9 +25,9 @@ from .opening import open_image, reopen_image
 # Open files with many images, for as long as their image set lives: whoever looks at it again need not open them again.
 # Each with the time of change and the size that it had.
 _Opened = tuple[tuple[int, int], ImageReader]
-# Pixels depend on `multi_panel` and `verify_checksum` alone of the options: stills of one file share its reader whatever
-# their wavelengths.
-_open_files: WeakKeyDictionary[ImageSet, dict[tuple[str, bool, bool], _Opened]] = WeakKeyDictionary()
+# Images depend on `multi_panel`, `verify_checksum` and `is_growing` alone of the options: stills of one file share its
+# reader whatever their wavelengths.
+_open_files: WeakKeyDictionary[ImageSet, dict[tuple[str, bool, bool, bool], _Opened]] = WeakKeyDictionary()
 _open_files_lock = threading.Lock()
 
 
@@ -69,7 +69,7 @@ class ImageSequence:
             distance=first.distance,
             pixel_size=(float(first.pixel_size[0]), float(first.pixel_size[1])),
         )
-        self._which = (self.options.multi_panel, self.options.verify_checksum)
+        self._which = (self.options.multi_panel, self.options.verify_checksum, False)
         self._format = imageset.format or imageset.params.get("format")
         # Set at import, and only for a format that was asked for; None takes those of the run, which are the defaults.
         self._parameters: dict[str, Any] | None = imageset.params.get("format_parameters") or None
@@ -171,6 +171,13 @@ class ImageSequence:
             with _open_files_lock:
                 shared[path, *self._which] = (version, reader)
         return reader
+
+    def forget(self, path: str) -> None:
+        """Open a file anew when it is read next: what it holds may have changed."""
+        with self._lock:
+            self._open.pop(path, None)
+        with _open_files_lock:
+            _open_files.get(self.imageset, {}).pop((path, *self._which), None)
 
     def read(self, index: int, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
         """Raw pixels of image `index` (0-based within this experiment), one (slow, fast) int32 or float32 array per

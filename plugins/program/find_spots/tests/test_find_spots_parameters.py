@@ -153,6 +153,7 @@ ROWS = {
 ELSEWHERE = {
     "output.reflections", "output.experiments", "output.log",  # names of files: the host writes them
     "spotfinder.centroid.algorithm",  # tests of strangers' plugins choose another centroid
+    "watch", "watch_timeout", "watch_images",  # test_find_spots_watching.py
 }  # fmt: skip
 ERRORS = [
     ({"lookup.mask": "nothing.npz"}, "no such file"),

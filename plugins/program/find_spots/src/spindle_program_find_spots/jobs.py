@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -19,8 +20,18 @@ from .search import Job
 __all__ = ["cut", "make_jobs"]
 
 
-def make_jobs(experiments: Experiments, params: Any) -> list[Job]:
+def make_jobs(
+    experiments: Experiments, params: Any, seen_as: Callable[[ImageSequence], ImageSequence] = lambda images: images
+) -> list[Job]:
     """Jobs of all experiments that have images of their own; crystals that share images are searched once.
+
+    Parameters
+    ----------
+    experiments : Experiments
+    params : Params
+        Those of the program.
+    seen_as : callable
+        Gives the images of a job in place of those that the experiment has.
 
     Raises
     ------
@@ -38,7 +49,7 @@ def make_jobs(experiments: Experiments, params: Any) -> list[Job]:
         if experiment.imageset is not None and key in seen:
             continue
         seen.add(key)
-        images = ImageSequence(experiment)
+        images = seen_as(ImageSequence(experiment))
         blocks = _blocks(spotfinder.scan_range, z0, images.n_images, number)
         is_sequence = images.imageset.kind == "ImageSequence"
         jobs.append(

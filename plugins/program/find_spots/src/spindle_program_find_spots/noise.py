@@ -1,4 +1,4 @@
-"""The noise of detectors that do not count photons, measured before the search."""
+"""The noise and the gain of detectors that do not count photons, measured before the search."""
 
 from __future__ import annotations
 
@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from spindle.execution import RunContext
+
     from .search import Job
 
-__all__ = ["measure_noise"]
+__all__ = ["estimate_gains", "has_noise", "measure_noise"]
 
 IMAGES = 5
+
+
+def has_noise(jobs: Sequence[Job]) -> bool:
+    """Whether the values of any detector may lie below zero, so that its noise is measured."""
+    from spindle_lib_noise.read_noise import values_may_be_negative
+
+    detectors = {id(job.experiment.detector): job for job in jobs}
+    return any(
+        values_may_be_negative(job.images, p) for job in detectors.values() for p in range(len(job.experiment.detector))
+    )
 
 
 def measure_noise(jobs: Sequence[Job], log: logging.Logger) -> None:
@@ -44,4 +56,28 @@ def measure_noise(jobs: Sequence[Job], log: logging.Logger) -> None:
             "their mean by %.3g, and strong pixels are told by that",
             first.number,
             float(np.median(noise)),
+        )
+
+
+def estimate_gains(jobs: Sequence[Job], context: RunContext) -> None:
+    """Set ``gain`` of the jobs of each detector to its counts per photon, from some of its images, and say so."""
+    from spindle_lib_noise.gain import GAIN_IMAGES, chosen_images, estimate_gain
+
+    by_detector: dict[int, list[Job]] = {}
+    for job in jobs:
+        by_detector.setdefault(id(job.experiment.detector), []).append(job)
+    for alike in by_detector.values():
+        chosen = [alike[i] for i in chosen_images(len(alike), GAIN_IMAGES)]
+        gains = []
+        for job in chosen:
+            indices = chosen_images(job.images.n_images, -(-GAIN_IMAGES // len(chosen)))
+            gains.append(estimate_gain(job.images, indices=indices, corrected=True, executor=context.executor).gain)
+        gain = float(np.median(gains))
+        for job in alike:
+            job.gain = gain
+        context.log.info(
+            "Gain of experiment %d, from the scatter of neighbouring pixels: %.3f counts per photon%s",
+            alike[0].number,
+            gain,
+            " after the correction for the known gain" if any(c.is_needed for c in alike[0].corrections) else "",
         )

@@ -40,6 +40,18 @@ class FindSpotsParams(Params):
         False, help="Print a table of spots, spots outside ice rings and total intensity per image."
     )
 
+    watch = Bool(
+        False,
+        help="Follow series that are still being written: wait for each image, to watch_images of each series or until none "
+        "comes for watch_timeout. output.experiments= is needed where nobody has said how many images there will be.",
+    )
+    watch_timeout = Float(
+        60.0, min=0.1, max=86400, units="s", help="A series that is watched is over when no image has come for so long."
+    )
+    watch_images = Int(
+        None, min=1, max=1000000, help="Images that each series that is watched will have; by default nobody knows."
+    )
+
     class spotfinder(Params):
         """How spots are found."""
 

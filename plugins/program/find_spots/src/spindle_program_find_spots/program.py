@@ -16,15 +16,16 @@ from spindle.report import Table
 from spindle.table import ReflectionTable
 from spindle_lib_importing.params import tolerances_of
 
-from .noise import measure_noise
+from .noise import estimate_gains, has_noise, measure_noise
 from .params import FindSpotsParams
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
     from spindle.models import Experiments
 
-    from .search import Item, Job
+    from .search import Item, Job, StrongPixels
     from .spots import SpotMaker
+    from .watching import Watch
 
 __all__ = ["FindSpots"]
 
@@ -63,6 +64,13 @@ def _check_params(params: FindSpots.Params) -> None:
     largest = params.spotfinder.filter.max_spot_size
     if smallest is not Auto and smallest > largest:
         raise ParameterError(f"spotfinder.filter.min_spot_size={smallest} is larger than max_spot_size={largest}")
+    if params.watch and params.watch_images is None and not params.output.experiments:
+        raise ParameterError(
+            "watch=True finds out how many images there are: name a file for the experiments that have them, for example "
+            "output.experiments=watched.expt"
+        )
+    if not params.watch and params.watch_images is not None:
+        raise ParameterError("watch_images= has no meaning without watch=True")
 
 
 class _Run:
@@ -74,10 +82,16 @@ class _Run:
         from .jobs import make_jobs
         from .search import ImageSearch
 
+        self.watch: Watch | None = None
+        if params.watch:
+            from .watching import Watch, to_come
+
+            self.watch = Watch(params.watch_timeout, context)
+            experiments = to_come(experiments, params.watch_images)
         self.experiments, self.params, self.context = experiments, params, context
         self.images_given = images_given
         spotfinder = params.spotfinder
-        self.jobs: list[Job] = make_jobs(experiments, params)
+        self.jobs: list[Job] = make_jobs(experiments, params, *([self.watch.images] if self.watch else []))
         self.centroid = context.chosen(spotfinder.centroid)
         fraction = spotfinder.filter.max_strong_pixel_fraction
         self.search = ImageSearch(
@@ -87,16 +101,23 @@ class _Run:
             params.maximum_trusted_value,
             spotfinder.compute_mean_background,
         )
+        if self.watch is not None and self._needs_all_images():
+            self.watch.wait_for_all(self.jobs)
         if spotfinder.filter.automatic_mask:
             self._mask_automatically()
         measure_noise(self.jobs, context.log)
         if self.search.threshold.wants_estimated_gain():
-            self._estimate_gains()
+            estimate_gains(self.jobs, context)
         self.n_strong: dict[tuple[int, int], int] = {}
         self.backgrounds: dict[tuple[int, int], float] = {}
         self.faults: list[str] = []
         self.files: dict[str, Any] = {}
         self.makers: dict[int, list[SpotMaker]] = {}
+
+    def _needs_all_images(self) -> bool:
+        """Whether something must be learned from images of the whole series before the search."""
+        needed = self.params.spotfinder.filter.automatic_mask or self.search.threshold.wants_estimated_gain()
+        return needed or has_noise(self.jobs)
 
     def items(self) -> Iterator[Item]:
         """All images to search, in order."""
@@ -110,6 +131,8 @@ class _Run:
     def result(self) -> ProgramResult:
         """Search, filter, report."""
         table = self._join(self._tables())
+        if self.watch is not None:
+            self.experiments = self.watch.seen(self.experiments)
         table.identifiers = dict(self.experiments.identifiers)
         tables = self._report(table)
         searched = sum(job.n_images for job in self.jobs)
@@ -157,31 +180,6 @@ class _Run:
                 found.n_hot,
             )
 
-    def _estimate_gains(self) -> None:
-        """Counts per photon of each detector, from some of its images."""
-        from spindle_lib_noise.gain import GAIN_IMAGES, chosen_images, estimate_gain
-
-        by_detector: dict[int, list[Job]] = {}
-        for job in self.jobs:
-            by_detector.setdefault(id(job.experiment.detector), []).append(job)
-        for jobs in by_detector.values():
-            chosen = [jobs[i] for i in chosen_images(len(jobs), GAIN_IMAGES)]
-            gains = []
-            for job in chosen:
-                indices = chosen_images(job.images.n_images, -(-GAIN_IMAGES // len(chosen)))
-                gains.append(
-                    estimate_gain(job.images, indices=indices, corrected=True, executor=self.context.executor).gain
-                )
-            gain = float(np.median(gains))
-            for job in jobs:
-                job.gain = gain
-            self.context.log.info(
-                "Gain of experiment %d, from the scatter of neighbouring pixels: %.3f counts per photon%s",
-                jobs[0].number,
-                gain,
-                " after the correction for the known gain" if any(c.is_needed for c in jobs[0].corrections) else "",
-            )
-
     def _min_size(self, job: Job) -> int:
         size = self.params.spotfinder.filter.min_spot_size
         if size is not Auto:
@@ -223,8 +221,13 @@ class _Run:
 
         keep = self.params.output.shoeboxes
         tables = []
-        results = search_all(self.search, self.items(), self.context.executor)
-        total = sum(job.n_images for job in self.jobs)
+        results: Iterator[StrongPixels | None]
+        if self.watch is not None:
+            results = self.watch.results(self.search, self.jobs)
+        else:
+            results = search_all(self.search, self.items(), self.context.executor)
+        is_open = self.watch is not None and self.params.watch_images is None
+        total = None if is_open else sum(job.n_images for job in self.jobs)
         with self.context.progress("finding spots", total) as progress:
             for job in self.jobs:
                 makers = self.makers[job.number] = self._new_makers(job)
@@ -233,6 +236,8 @@ class _Run:
                     streams = [ComponentStream(m.width, job.is_linked) for m in makers]
                     for z in range(first, last):
                         pixels = next(results)
+                        if pixels is None:  # the series has ended
+                            break
                         if pixels.fault:
                             self._leave_out(job, z, pixels.fault)
                         self.n_strong[job.number, z] = pixels.n_strong

@@ -174,6 +174,11 @@ class ImportParams(Params):
             help="Mask shadows of the goniometer where the format knows them.",
         )
         multi_panel = Bool(False, level=2, help="One panel per detector module.")
+        growing = Bool(
+            False,
+            level=2,
+            help="The series is still being written: data files of its end need not be there yet (not in DIALS).",
+        )
         verify_checksum = Bool(
             Auto,
             auto=True,

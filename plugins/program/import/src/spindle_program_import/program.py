@@ -159,6 +159,7 @@ def _import_images(
         multi_panel=params.format.multi_panel,
         parallax=_asked_parallax(geometry),
         verify_checksum=params.format.verify_checksum is not False,
+        is_growing=params.format.growing,
         **known_without_headers(params.geometry, reference),
     )
     with context.progress("reading headers", len(paths)) as progress:
