@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spindle.errors import ParameterError
-from spindle.execution import RunContext, available_cores
+from spindle.execution import RunContext
 from spindle.execution.runner import effective_params, make_host
 from spindle.execution.settings import RunSettings
 from spindle.params import Assignment, HostParams, Params, UnrecordedParams, build, chosen, make
@@ -23,7 +23,7 @@ def test_defaults_keep_a_log_and_a_record_beside_it() -> None:
     assert (settings.seed, settings.overwrite, settings.observers) == (42, False, ())
     assert settings.log == Path("there/a.log")
     assert settings.record == Path("there/spindle.integrate.json")
-    assert (settings.executor.name, settings.n_workers) == ("threads", available_cores())
+    assert (settings.executor.name, settings.n_workers) == ("threads", None)
 
 
 @pytest.mark.parametrize(("program", "scope"), [("integrate", "integration.mp"), ("index", "mp"), ("merge", "mp")])
@@ -39,7 +39,7 @@ def test_what_was_said_is_taken() -> None:
 
 def test_trees_without_the_hosts_scopes_have_its_defaults() -> None:
     settings = RunSettings.of("x", Params())
-    assert (settings.seed, settings.record, settings.n_workers) == (42, Path("spindle.x.json"), available_cores())
+    assert (settings.seed, settings.record, settings.n_workers) == (42, Path("spindle.x.json"), None)
 
 
 def test_programs_that_leave_nothing_behind() -> None:

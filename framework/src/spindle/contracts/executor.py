@@ -40,9 +40,9 @@ def check_count(arguments: dict[str, Any], result: Any) -> Any:
     return result
 
 
-def as_many(n_workers: int) -> int:
-    """The number of workers that was asked for."""
-    return n_workers
+def as_many(n_workers: int | None, n_jobs: int) -> int:
+    """The numbers that were asked for."""
+    return (n_workers or 1) * n_jobs
 
 
 class ExecutorSpec:
@@ -54,7 +54,7 @@ class ExecutorSpec:
         Functions, items and results are sent to other processes. They are pickled with `spindle.execution.pack_function` and its
         companions, which bring log lines, warnings and errors home.
     uses_jobs : bool, declared
-        ``mp.njobs`` jobs of a queue are used, with ``mp.nproc`` workers each.
+        It knows what to do with ``mp.njobs``, and says with `count_workers` how many workers there are.
     """
 
     checks: ClassVar[Checks] = {"map_ordered": check_iterator, "count_workers": check_count}
@@ -63,13 +63,20 @@ class ExecutorSpec:
     declares: ClassVar[dict[str, Any]] = {"leaves_process": False, "uses_jobs": False}
 
     @hookspec(firstresult=True)
-    def count_workers(self, n_workers: int) -> int:  # type: ignore[empty-body]
-        """Return how many workers there are; as many as are asked for, unless the plugin has its own.
+    def count_workers(self, n_workers: int | None, n_jobs: int) -> int:  # type: ignore[empty-body]
+        """Return how many workers a run has.
 
         Parameters
         ----------
-        n_workers : int
-            What ``mp.nproc`` and ``mp.njobs`` say.
+        n_workers : int or None
+            ``mp.nproc``; None where the user does not say.
+        n_jobs : int
+            ``mp.njobs``.
+
+        Raises
+        ------
+        spindle.errors.UserError
+            If there cannot be so many.
         """
 
     @hookspec(firstresult=True)

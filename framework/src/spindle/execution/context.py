@@ -17,7 +17,7 @@ from spindle.params import Params, chosen, plugin_scope
 from spindle.plugins import PluginFile, add_plugin_files, plugin_files, registry
 from spindle.plugins.host import Handle, PluginHost
 
-from .executor import Executor
+from .executor import Executor, available_cores
 from .held import Held
 from .progress import Progress
 from .settings import DEFAULT_EXECUTOR, RunSettings
@@ -209,14 +209,25 @@ class RunContext:
     def executor(self) -> Executor:
         """The executor that ``mp.method`` and ``mp.nproc`` chose."""
         if self._executor is None:
-            chosen, n_workers = self.settings.executor, self.settings.n_workers
+            chosen, n_workers, n_jobs = self.settings.executor, self.settings.n_workers, self.settings.n_jobs
             plugin = None
-            if n_workers > 1 or chosen.name != DEFAULT_EXECUTOR:
+            if chosen.name == DEFAULT_EXECUTOR and n_jobs == 1:  # nothing of it is needed for one worker
+                n_workers = n_workers or available_cores()
+            if n_workers != 1 or chosen.name != DEFAULT_EXECUTOR:
                 plugin = self.algorithm(chosen.slot, chosen.name, chosen.params)
-                if plugin.declared("uses_jobs"):
-                    n_workers = plugin.count_workers(n_workers * self.settings.n_jobs)
+                n_workers = self._count_workers(plugin, n_workers, n_jobs)
             self._executor = Executor(plugin, n_workers, self._cancelled.is_set)
         return self._executor
+
+    def _count_workers(self, plugin: Handle, n_workers: int | None, n_jobs: int) -> int:
+        if plugin.declared("uses_jobs"):
+            return int(plugin.count_workers(n_workers, n_jobs))
+        if n_jobs > 1:
+            raise ParameterError(
+                f"mp.njobs={n_jobs}: mp.method={plugin.name} has workers on this machine only, as many as mp.nproc says; for jobs of a "
+                "queue choose mp.method=slurm, sge, lsf or pbs"
+            )
+        return n_workers or available_cores()
 
     def cancel(self) -> None:
         """Ask the run to stop at the next opportunity; may be called from any thread."""

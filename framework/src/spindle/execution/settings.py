@@ -8,7 +8,6 @@ from pathlib import Path
 from spindle.params import Auto, Chosen, HostParams, Params, chosen, find_scope
 from spindle.params.tree import fields_of, scopes_of
 
-from .executor import available_cores
 from .outputs import log_path
 
 __all__ = ["DEFAULT_EXECUTOR", "RunSettings"]
@@ -34,8 +33,8 @@ class RunSettings:
         ``run.observers`` with their parameters.
     executor : Chosen
         ``mp.method`` with its parameters.
-    n_workers : int
-        ``mp.nproc``; all cores that the process may use unless it says so.
+    n_workers : int or None
+        ``mp.nproc``, None for Auto.
     n_jobs : int
         ``mp.njobs``.
     """
@@ -46,7 +45,7 @@ class RunSettings:
     overwrite: bool
     observers: tuple[Chosen, ...]
     executor: Chosen
-    n_workers: int
+    n_workers: int | None
     n_jobs: int = 1
 
     @classmethod
@@ -70,7 +69,7 @@ class RunSettings:
         )
 
 
-def _workers(params: Params) -> tuple[Chosen, int, int]:
+def _workers(params: Params) -> tuple[Chosen, int | None, int]:
     """The executor and the numbers of workers and jobs that the first scope ``mp`` of a tree says."""
     scope = next((s for path, s in scopes_of(params) if path.rpartition(".")[2] == "mp"), None)
     fields = {} if scope is None else fields_of(type(scope))
@@ -78,4 +77,4 @@ def _workers(params: Params) -> tuple[Chosen, int, int]:
     nproc = getattr(scope, "nproc") if "nproc" in fields else Auto  # noqa: B009
     njobs = getattr(scope, "njobs") if "njobs" in fields else 1  # noqa: B009
     executor = named[0] if named and named[0].name != "none" else Chosen("executor", DEFAULT_EXECUTOR, None)
-    return executor, nproc if isinstance(nproc, int) else available_cores(), njobs if isinstance(njobs, int) else 1
+    return executor, nproc if isinstance(nproc, int) else None, njobs if isinstance(njobs, int) else 1

@@ -6,6 +6,9 @@ from .leaves import Auto, Bool, Int, Str
 from .structured import Plugin
 from .tree import Params
 
+# Queues of clusters under the names that people choose them by.
+QUEUES = ("slurm", "sge", "lsf", "pbs", "drmaa")
+
 
 class Multiprocessing(Params):
     """Where the work is done."""
@@ -14,10 +17,19 @@ class Multiprocessing(Params):
         "executor",
         default="threads",
         none=True,
-        other_names={"multiprocessing": "threads"},
-        help="Executor that runs the pieces of the work; None and multiprocessing are threads.",
+        other_names={"multiprocessing": "threads", **dict.fromkeys(QUEUES, "dask")},
+        beside={name: {"dask.cluster": name} for name in QUEUES},
+        help="Executor that runs the pieces of the work; None and multiprocessing are threads, the queues of clusters "
+        "(slurm, sge, lsf, pbs, drmaa) are dask with workers from that queue.",
     )
-    nproc = Int(Auto, min=1, max=4_096, help="Number of workers; Auto takes all cores that this process may use.")
+    nproc = Int(
+        Auto,
+        min=1,
+        max=4_096,
+        help="Number of workers; Auto takes all cores that this process may use, all workers of an existing cluster, one in each job "
+        "of a queue.",
+    )
+    njobs = Int(1, min=1, max=4_096, help="Number of jobs of a queue, each with mp.nproc workers.")
 
 
 class HostParams(Params):

@@ -164,11 +164,14 @@ class Resolver:
             if i in settled:
                 continue
             paths = self._matches(given, entries)
-            if len(paths) != 1 or not isinstance(entries[paths[0]].leaf, Plugin):
+            if len(paths) != 1 or not isinstance(leaf := entries[paths[0]].leaf, Plugin):
                 continue
             entry = entries[paths[0]]
             settled[i] = paths[0]
             self._set(entry, given)
+            scope = paths[0].rpartition(".")[0]
+            for name, value in leaf.beside(given.value).items():
+                assignments.append(Assignment(f"{scope}.{name}".lstrip("."), value, given.source, given.blocks))
             changed = True
         return changed
 

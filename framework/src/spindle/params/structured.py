@@ -222,6 +222,8 @@ class Plugin(Choice):
         Plugins whose parameters are in scope while the value is `Auto`.
     other_names : dict of str to str
         Names under which people know some of the plugins; an installed plugin of such a name comes first.
+    beside : dict of str to dict of str to str
+        For some of those names, values of parameters beside this leaf that go with them: ``{"slurm": {"dask.cluster": "slurm"}}``.
     unavailable : mapping of str to str
         Names that are understood and refused with their reason, as long as no installed plugin is called so. The default may be one:
         then nothing is chosen until somebody chooses.
@@ -236,9 +238,11 @@ class Plugin(Choice):
         *,
         in_scope_if_auto: Sequence[str] = (),
         other_names: Mapping[str, str] | None = None,
+        beside: Mapping[str, Mapping[str, str]] | None = None,
         **options: Any,
     ) -> None:
         self.slot = slot
+        self._beside = {name: dict(values) for name, values in (beside or {}).items()}
         self.other_names = dict(other_names or {})
         self.in_scope_if_auto = tuple(in_scope_if_auto)
         super().__init__((), default, **options)
@@ -263,6 +267,11 @@ class Plugin(Choice):
                 return self.other_names[word.lower()]
             registry().find(self.slot, word)  # raises with the remedy
         return word
+
+    def beside(self, word: object) -> dict[str, str]:
+        """Return the values of parameters beside this one that go with a name, unless an installed plugin has it."""
+        name = str(word).strip().lower()
+        return {} if name in map(str.lower, self.choices()) else self._beside.get(name, {})
 
     def _checked(self, value: Any) -> Any:
         if value == self.default_value and isinstance(value, str):

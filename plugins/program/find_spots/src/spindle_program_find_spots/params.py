@@ -134,12 +134,6 @@ class FindSpotsParams(Params):
         class mp(Multiprocessing):
             """Where the work is done."""
 
-            njobs = Int(
-                1,
-                min=1,
-                unavailable="several machines are used through an executor, mp.method=",
-                help="Number of machines.",
-            )
             chunksize = Int(Auto, min=1, none=True, unavailable=_ONE_BY_ONE, help="Images of a task.")
             min_chunksize = Int(20, min=1, none=True, unavailable=_ONE_BY_ONE, help="Fewest images of a task.")
 

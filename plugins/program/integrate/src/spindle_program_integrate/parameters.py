@@ -187,14 +187,6 @@ class IntegrateParams(Params):
         class mp(Multiprocessing):
             """Where the work is done."""
 
-            njobs = Int(
-                1,
-                min=1,
-                none=True,
-                unavailable="choose an executor with integration.mp.method to use several machines",
-                help="Number of machines.",
-            )
-
             class multiprocessing(Params):
                 """Splitting."""
 
