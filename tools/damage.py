@@ -260,6 +260,8 @@ def run(words: list[str], folder: Path, most_seconds: int = CPU_SECONDS) -> Outc
         return outcome("traceback")
     if "Traceback (most recent call last)" in text:
         return outcome("traceback printed")
+    if os.environ.get("NUMBA_BOUNDSCHECK") and "out of bounds for axis" in text:  # taken for damage, and refused
+        return outcome("out of bounds")
     wrong = not_finite(folder)
     if wrong:
         return outcome("not finite", f"\n{wrong}")
