@@ -75,6 +75,7 @@ class RunContext:
     ) -> None:
         self.program = program
         self.params = params
+        self._params_of: dict[tuple[str, str], Params | None] = {}  # every image that is opened asks for all formats
         self.host = host or PluginHost()
         self.log = logging.getLogger(f"spindle.{program}")
         self.tables: list[Table] = []
@@ -149,7 +150,10 @@ class RunContext:
 
     def params_of(self, slot: str, name: str) -> Params | None:
         """Return the parameters that the run's tree holds for a plugin, or None."""
-        return plugin_scope(self.params, slot, name)
+        key = slot, name
+        if key not in self._params_of:
+            self._params_of[key] = plugin_scope(self.params, slot, name)
+        return self._params_of[key]
 
     def run_program(
         self,
