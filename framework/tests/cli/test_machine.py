@@ -13,6 +13,7 @@ import pytest
 from spindle_exporter_mtz.writing import write_mtz
 
 from spindle.cli.machine import message_of
+from spindle.cli.main import main
 from spindle.errors import UserError
 from spindle.files import read_experiments
 from spindle.files.atomic import atomic_write
@@ -86,6 +87,35 @@ def test_no_memory_is_said_with_what_to_do():
     message = message_of(caught.value)
     assert message.startswith("out of memory: Unable to allocate") and "nproc=" in message
     assert message_of(ValueError("x")) == "" and message_of(FileNotFoundError(2, "x")) == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the loader of another system says it otherwise")
+def test_a_library_that_finds_no_room_is_no_bug():
+    code = """
+import glob, importlib.util, resource, scipy
+from spindle.cli.machine import message_of
+(path,) = glob.glob(scipy.__path__[0] + "/linalg/_flapack*.so")
+spec = importlib.util.spec_from_file_location("_flapack", path)
+with open("/proc/self/statm") as file:
+    now = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + 2**19, now + 2**19))
+try:
+    importlib.util.module_from_spec(spec)
+except (ImportError, MemoryError) as error:
+    print(type(error).__name__, message_of(error))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("ImportError out of memory: ") and "nproc=" in done.stdout
+
+
+def test_no_memory_for_the_message_is_said_too(tmp_path, monkeypatch, capfd):
+    def no_memory(error):
+        raise MemoryError
+
+    monkeypatch.setattr("spindle.cli.main.dispatch", lambda words: no_memory(None))
+    monkeypatch.setattr("spindle.cli.machine.message_of", no_memory)
+    assert main(["show"]) == 2
+    assert capfd.readouterr().err.startswith("error: out of memory; ")
 
 
 @pytest.fixture

@@ -42,3 +42,18 @@ def test_reflections_on_the_images_are_found():
     table["xyzcal.px"][:, 2] = [1.99, 2.0, 5.0, 3.0]
     assert on_excluded_images(table, excluded_images(["0:3:5"], 2), "xyzcal.px").tolist() == [False, True, False, False]
     assert not on_excluded_images(table, [], "xyzcal.px").any()
+
+
+def test_each_range_is_of_its_own_experiment():
+    """In any order of rows, ranges that overlap, experiments without rows and rows without experiment."""
+    rng = np.random.default_rng(3)
+    table = ReflectionTable(
+        {"id": rng.integers(-1, 4, 500).astype(np.int32), "xyzcal.px": rng.uniform(0, 20, (500, 3))}
+    )
+    ranges = excluded_images(["0:3:5", "2:1:9", "2:8:12", "5:1:20", "15:16"], 6)
+    z = table["xyzcal.px"][:, 2]
+    expected = [
+        any(e == i and first - 1 <= x < last for e, first, last in ranges) for i, x in zip(table["id"], z, strict=True)
+    ]
+    assert on_excluded_images(table, ranges, "xyzcal.px").tolist() == expected
+    assert 50 < sum(expected) < 450

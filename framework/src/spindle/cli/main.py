@@ -91,12 +91,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, Cancelled):
             print(error, file=sys.stderr)
             return leave_interrupted() if argv is None else INTERRUPTED
-        from .machine import message_of
+        try:
+            from .machine import message_of
 
-        if message := message_of(error):
-            code = fail(UserError(message))
-            return leave_quietly(code) if argv is None else code
-        return report_bug(arguments, error)
+            if message := message_of(error):
+                code = fail(UserError(message))
+                return leave_quietly(code) if argv is None else code
+            return report_bug(arguments, error)
+        except MemoryError:  # for the message itself
+            os.write(2, b"error: out of memory; take a machine with more memory, or a higher limit (ulimit -v)\n")
+            return USAGE_ERROR
 
 
 def leave_quietly(code: int) -> int:

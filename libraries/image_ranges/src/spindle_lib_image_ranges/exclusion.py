@@ -84,6 +84,10 @@ def on_excluded_images(table: ReflectionTable, ranges: Iterable[ImageRange], col
     """
     z = np.asarray(table[column][:, 2])
     out = np.zeros(len(table), np.bool_)
+    ranges = list(ranges)
+    rows_of = table.rows_by_experiment() if ranges else {}
     for experiment, first, last in ranges:
-        out |= (table["id"] == experiment) & (z >= first - 1) & (z < last)
+        rows = rows_of.get(experiment)
+        if rows is not None:
+            out[rows] |= (z[rows] >= first - 1) & (z[rows] < last)
     return out

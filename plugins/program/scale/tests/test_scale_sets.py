@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import spindle
+from spindle.errors import ParameterError
 from spindle.models import Experiments
 from spindle.testing.scaling import simulated_scan
 
@@ -34,6 +35,35 @@ def test_order_of_data_sets_does_not_matter() -> None:
     for k in range(2):
         x, y = a.experiments[k].scaling_model, b.experiments[1 - k].scaling_model
         assert x["scale"]["parameters"][0] == pytest.approx(y["scale"]["parameters"][0], rel=1e-3)
+
+
+def test_each_data_set_may_have_an_error_model_of_its_own() -> None:
+    """The sigmas of one of three sets are half of what they should be; order and grouping do not matter."""
+    experiments, tables = two_sets()
+    third, table, _ = simulated_scan(n_unique=600, multiplicity=6, n_images=30)
+    table["intensity.sum.variance"] = table["intensity.sum.variance"] / 4.0
+    if "intensity.prf.variance" in table:
+        table["intensity.prf.variance"] = table["intensity.prf.variance"] / 4.0
+    experiments, tables = Experiments([experiments[0], third, experiments[1]]), [tables[0], table, tables[1]]
+    options = {"model": "KB", "weighting.error_model.grouping": "individual"}
+    alone = spindle.run("scale", experiments, tables, **options)
+    a = [e.scaling_model["configuration_parameters"]["error_model_parameters"][0] for e in alone.experiments]
+    assert a[1] / a[0] == pytest.approx(2.0, rel=0.1) and a[2] / a[0] == pytest.approx(1.0, rel=0.1)
+    options = {"model": "KB", "weighting.error_model.grouping": "grouped"}
+    groups = {"weighting.error_model.error_model_group": [[0, 2]]}
+    joint = spindle.run("scale", experiments, tables, **options, **groups)
+    b = [e.scaling_model["configuration_parameters"]["error_model_parameters"][0] for e in joint.experiments]
+    assert b[0] == b[2] and b[1] / b[0] == pytest.approx(2.0, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("groups", "says"), [([[0, 2]], "data set 2 is not there"), ([[0], [1, 0]], "0 stands in it twice")]
+)
+def test_groups_of_error_models_that_cannot_be_are_refused(groups, says) -> None:
+    experiments, tables = two_sets()
+    options = {"weighting.error_model.grouping": "grouped", "weighting.error_model.error_model_group": groups}
+    with pytest.raises(ParameterError, match=says):
+        spindle.run("scale", experiments, tables, model="KB", **options)
 
 
 def test_tables_are_told_by_their_identifiers() -> None:

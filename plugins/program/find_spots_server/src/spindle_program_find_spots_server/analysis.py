@@ -264,7 +264,7 @@ def _indexed(
     """Lattices of the spots of an image, with what could not be indexed said in ``indexing_error``."""
     from spindle.files import crystal_to_dict
     from spindle.models import Experiments
-    from spindle.table import Flag
+    from spindle.table import Flag, rows_by_value
 
     nothing = {"n_indexed": 0, "fraction_indexed": 0.0, "lattices": []}
     if not len(spots):
@@ -284,9 +284,10 @@ def _indexed(
         return {**nothing, "indexing_error": _message(error)}
     assert result.experiments is not None and result.reflections is not None
     is_indexed = (result.reflections["flags"] & int(Flag.INDEXED)) != 0
+    rows_of = rows_by_value(result.reflections["id"][is_indexed])
     lattices = []
     for i, found in enumerate(result.experiments):
-        n = int((is_indexed & (result.reflections["id"] == i)).sum())
+        n = len(rows_of.get(i, ()))
         assert found.crystal is not None
         lattices.append(
             {

@@ -77,9 +77,10 @@ def quality(obs: Observations, value: np.ndarray, variance: np.ndarray, use: np.
     return correlation(first[both], second[both]), _r_meas(merged)
 
 
-def several_of(groups: Groups, keep: np.ndarray) -> Groups:
-    """The groups of some observations, single ones left out."""
-    order = groups.order[keep[groups.order]]
+def several_of(groups: Groups, keep: np.ndarray, among: np.ndarray | None = None) -> Groups:
+    """The groups of some observations, single ones left out; `among` is the part of the order that holds them."""
+    order = groups.order if among is None else among
+    order = order[keep[order]]
     index = groups.index[order]
     n = np.bincount(index, minlength=groups.n_groups)
     several = n > 1

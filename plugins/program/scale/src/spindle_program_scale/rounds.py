@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from spindle.contracts.error_model import ErrorModelFit, ErrorModelObservations
 from spindle.contracts.scaling import ScalingModel
+from spindle.errors import ParameterError
 from spindle.params import plugin_scope
 from spindle.report import Table
 from spindle.table import rows_by_value
@@ -139,13 +141,21 @@ class Scaler:
         obs = self.obs
         expected = self.expected()
         variance = np.empty(len(obs))
-        for model, sets in zip(self.errors, self.error_groups, strict=True):
-            rows = np.isin(obs.number, sets) if len(sets) < obs.n_sets else slice(None)
+        rows_of = rows_by_value(self._error_group_of_rows()) if len(self.error_groups) > 1 else {0: slice(None)}
+        for k, rows in rows_of.items():
+            model = self.errors[k]
             variance[rows] = self.error_plugin.corrected_variance(
                 intensity=obs.intensity[rows], variance=obs.variance[rows], expected=expected[rows],
                 counting=np.maximum(expected[rows], 0.0) * obs.factor[rows], model=model,
             )  # fmt: skip
         return np.maximum(variance, 1e-30)
+
+    def _error_group_of_rows(self) -> np.ndarray:
+        """(n,) int64: which error model each observation has."""
+        group = np.empty(self.obs.n_sets, np.int64)
+        for k, sets in enumerate(self.error_groups):
+            group[sets] = k
+        return group[self.obs.number]
 
     def expected(self) -> np.ndarray:
         """(n,) float64: g <I> from the equivalents that are no outliers; the intensity itself where there is none."""
@@ -188,9 +198,10 @@ class Scaler:
         obs = self.obs
         tables: list[Table] = []
         expected = self.expected()
+        order = obs.groups.order
+        places = rows_by_value(self._error_group_of_rows()[order])
         for k, sets in enumerate(self.error_groups):
-            keep = ~obs.outlier & np.isin(obs.number, sets)
-            groups = combine.several_of(obs.groups, keep)
+            groups = combine.several_of(obs.groups, ~obs.outlier, order[places.get(k, slice(0))])
             rows = groups.order
             fit = self.error_plugin.fit_error_model(
                 observations=ErrorModelObservations(
@@ -316,7 +327,15 @@ def _error_groups(n_sets: int, params: ScaleParams) -> list[list[int]]:
     if choice == "combined":
         return [list(range(n_sets))]
     given = [list(g) for g in params.weighting.error_model.error_model_group or []]
-    rest = [k for k in range(n_sets) if not any(k in g for g in given)]
+    named: set[int] = set()
+    for k in itertools.chain.from_iterable(given):
+        if k in named or not 0 <= k < n_sets:
+            raise ParameterError(
+                f"weighting.error_model.error_model_group: data set {k} {'stands in it twice' if k in named else 'is not there'}; "
+                f"name each of 0 to {n_sets - 1} once at most"
+            )
+        named.add(k)
+    rest = [k for k in range(n_sets) if k not in named]
     return given + ([rest] if rest else [])
 
 
