@@ -42,6 +42,19 @@ def test_a_record_writes_nowhere_else(spindle, record, tmp_path, monkeypatch, pa
     assert not {p.name for p in here.rglob("*")} - {".a", "link", "link.txt", "foreign.json"}
 
 
+def test_a_plugin_that_has_another_name_now_is_told_of(spindle, record, tmp_path):
+    record["parameters"]["squares.algorithm"] = "ornate"
+    record["plugins"] = [
+        {"slot": "trial_slot", "name": "ornate", "distribution": "trial", "version": "0.0"},
+        {"slot": "trial_slot", "name": "plain", "distribution": "trial", "version": "0.0"},
+        {"slot": "exporter", "name": "gone", "distribution": "far-away", "version": "3"},
+    ]
+    done = replay(spindle, tmp_path, record)
+    assert done.returncode == 2 and "there is no trial_slot 'ornate'" in done.stderr
+    assert "ornate was of trial 0.0, which has the trial_slot fancy now" in done.stderr
+    assert "gone was of far-away 3, which is not installed or has none now" in done.stderr
+
+
 def test_the_user_may_name_another_place(spindle, record, tmp_path, monkeypatch):
     here = tmp_path / "here"
     here.mkdir()

@@ -12,18 +12,33 @@ BROKEN = [
     (
         "import_error",
         BrokenPlugin,
-        ["outside-import-error 1.2", "ModuleNotFoundError", "a_library_that_nobody_has", "pip install"],
+        [
+            "outside-import-error 1.2",
+            "ModuleNotFoundError",
+            "a_library_that_nobody_has",
+            "is none of the dependencies",
+            "from where you have it",
+        ],
     ),
-    ("missing_package", BrokenPlugin, ["outside-missing-package 1.0", "outside_package_that_went_away", "pip install"]),
+    (
+        "missing_package",
+        BrokenPlugin,
+        ["outside-missing-package 1.0", "outside_package_that_went_away", "from where you have it"],
+    ),
     (
         "wrong_signature",
         IncompatiblePlugin,
-        ["outside-wrong-signature 0.3", "priority", "n_workers", "pip install --upgrade"],
+        [
+            "outside-wrong-signature 0.3",
+            "priority",
+            "n_workers",
+            "install a later version of outside-wrong-signature from where you have it",
+        ],
     ),
     (
         "unknown_hook",
         IncompatiblePlugin,
-        ["outside-unknown-hook 0.5", "map_orderly", "map_ordered", "pip install --upgrade"],
+        ["outside-unknown-hook 0.5", "map_orderly", "map_ordered", "install a later version of outside-unknown-hook"],
     ),
     ("missing_hook", IncompatiblePlugin, ["outside-missing-hook 0.4", "does not implement map_ordered", "@hookimpl"]),
     (
@@ -60,7 +75,7 @@ def test_a_plugin_for_an_earlier_contract_is_the_one_to_upgrade(install, monkeyp
     with pytest.raises(IncompatiblePlugin) as error:
         check_contract(registry().find("executor", "parcels"), 1)
     assert "contract 1 of the slot 'executor'" in str(error.value)
-    assert "pip install --upgrade trial, or ask its author" in str(error.value)
+    assert "install a later version of trial from where you have it, or ask its author" in str(error.value)
 
 
 def test_every_slot_has_a_contract_number():

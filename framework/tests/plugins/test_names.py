@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
 from spindle.errors import PluginError
 from spindle.plugins import MisnamedPlugin, UnknownPlugin, names, refresh, registry
 from spindle.plugins.discovery import PluginInfo
+from spindle.plugins.host import PluginHost
 from spindle.plugins.registry import Registry
 
 
@@ -129,6 +131,104 @@ def test_an_editable_installation_is_mended_at_its_source(tmp_path, monkeypatch)
     assert f"mend {tmp_path / 'mine_0.py'}:1" in messages["mine"]
     assert f"mend {tmp_path}" in messages["gone"]
     assert not any("force-reinstall" in m for m in messages.values())
+
+
+@pytest.fixture
+def outside(tmp_path, monkeypatch):
+    """What puts a distribution with a module beside it on the path and gives the message about its plugin."""
+
+    def message(
+        code: str, target: str, name: str = "mine", metadata: str = "", url: str = "", call: bool = False
+    ) -> str:
+        (tmp_path / "mine_1.py").write_text(code)
+        folder = tmp_path / "mine-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Name: mine\nVersion: 1.0\n{metadata}")
+        (folder / "entry_points.txt").write_text(f"[spindle.background]\n{name} = {target}\n")
+        if url:
+            (folder / "direct_url.json").write_text(json.dumps({"archive_info": {}, "url": url}))
+        monkeypatch.syspath_prepend(str(tmp_path))
+        refresh()
+        (info,) = (i for i in registry().infos if i.distribution == "mine")
+        return registry().diagnose(info, call=call)[1]
+
+    yield message
+    monkeypatch.undo()
+    refresh()
+    sys.modules.pop("mine_1", None)
+
+
+MINE = (
+    "from spindle.contracts import Algorithm, hookimpl\n\n\nclass Mine(Algorithm):\n"
+    "    @hookimpl\n    def estimate_background(self, shoeboxes):\n        return None\n"
+)
+
+
+SMALL = MINE.replace("return None", 'raise UserError("too small")').replace(
+    "\n\n\nclass", "\nfrom spindle.errors import UserError\n\n\nclass", 1
+)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("mine_1", "its entry point 'mine_1' names no class, as in module:Class"),
+        ("mine_1:Min", "mine_1.py has no 'Min', which its entry point mine_1:Min names, did you mean Mine?"),
+        ("mine_1:Other", "mine_1.py has no 'Other', which its entry point mine_1:Other names; its classes are Mine."),
+    ],
+)
+def test_an_entry_point_without_its_class_is_named_with_the_file(outside, target, expected):
+    assert expected in outside(MINE, target)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ("Requires-Dist: nothing-of-this-name>=2\n", "which mine declares as a dependency and which is not installed"),
+        ("Requires-Dist: numpy\n", "which is none of the dependencies that mine declares (numpy)"),
+    ],
+)
+def test_a_missing_module_is_said_to_be_declared_or_not(outside, metadata, expected):
+    assert expected in outside("import nothing_of_this_name\n", "mine_1:Mine", metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("", "Next: install mine again from where you have it, or ask its author"),
+        ("file:///home/me/my%20wheels/mine.whl", "Next: pip install --force-reinstall /home/me/my wheels/mine.whl"),
+        ("https://example.org/mine.whl", "Next: pip install --force-reinstall https://example.org/mine.whl"),
+    ],
+)
+def test_no_index_is_asked_for_the_names_of_strangers(outside, url, expected):
+    message = outside("import nothing_of_this_name\n", "mine_1:Mine", url=url)
+    assert expected in message
+    assert "force-reinstall mine" not in message
+
+
+def test_a_wrong_default_is_named_with_its_value_and_help(outside):
+    code = MINE.replace(
+        "    @hookimpl",
+        '    class Params(Params):\n        weight = Float(-2, min=0, help="How heavy.")\n\n    @hookimpl',
+    ).replace("hookimpl\n", "hookimpl\nfrom spindle.params import Float, Params\n", 1)
+    assert "the default -2 of a parameter (How heavy.): must be at least 0" in outside(code, "mine_1:Mine")
+
+
+def test_a_plugin_that_would_hide_a_parameter_is_not_called_fine(outside, capsys):
+    from spindle.cli.listing import plugins_command
+
+    outside(SMALL, "mine_1:Mine", name="algorithm")
+    assert plugins_command(["--check", "algorithm"]) == 2
+    message = capsys.readouterr().err
+    assert "its parameters would be integration.background.algorithm in integrate" in message
+    assert "Next: its author has to give it another name, or another scope" in message
+
+
+def test_what_a_plugin_may_ask_for_is_looked_at_before_the_run(install):
+    install("broken_plugins/second_glm")
+    with pytest.raises(PluginError, match="'glm' is provided twice"):
+        PluginHost().load("background", "Auto")
+    PluginHost().load("background", "simple")
 
 
 def test_known_names_are_those_of_the_repository():

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import Any
 
-from spindle.errors import UserError
+from spindle.errors import PluginError, UserError
+from spindle.plugins.discovery import PluginInfo
+from spindle.plugins.loading import title
 from spindle.plugins.names import is_first_party
 from spindle.plugins.registry import Registry, is_strict, registry
 
@@ -58,7 +61,7 @@ def check_command(plugins: Registry, names: list[str], as_json: bool) -> int:
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     prepare_compile_cache()
     # calling compiles kernels: our own plugins are only called when they are asked for
-    results = [(info, *plugins.diagnose(info, call=bool(names) or not is_first_party(info))) for info in infos]
+    results = [(info, *_diagnosed(plugins, info, bool(names) or not is_first_party(info))) for info in infos]
     if as_json:
         print_rows(
             [
@@ -73,6 +76,43 @@ def check_command(plugins: Registry, names: list[str], as_json: bool) -> int:
         elif not as_json:
             print(f"ok: {message}")
     return 0 if all(state == "ok" for _, state, _ in results) else 2
+
+
+def _diagnosed(plugins: Registry, info: PluginInfo, call: bool) -> tuple[str, str]:
+    state, message = plugins.diagnose(info, call=call)
+    if state == "ok" and not is_first_party(info) and (reason := hidden_parameter(plugins, info)):
+        return "misnamed", f"{title(info)}: {reason}. Next: its author has to give it another name, or another scope"
+    return state, message
+
+
+def hidden_parameter(plugins: Registry, info: PluginInfo) -> str:
+    """Why a program cannot show the parameters of a plugin: the scope that holds them has the name of one of its own; else empty."""
+    from spindle.params import HostParams, Params
+
+    scope = getattr(plugins.load(info.slot, info.name), "scope", None) or info.name
+    for program in plugins.names("program"):
+        try:
+            program_class: Any = plugins.load("program", program)
+        except PluginError:
+            continue  # its own fault, told of when it is looked at
+        for root in (program_class.Params or Params, HostParams):
+            if place := _beside(root, "", info.slot, scope):
+                return f"its parameters would be {place}.{scope} in {program}, where {scope} is a parameter already"
+    return ""
+
+
+def _beside(cls: Any, path: str, slot: str, scope: str) -> str:
+    """Path of the class of parameters that chooses from a slot and has something called ``scope``."""
+    from spindle.params import Leaf, Plugin
+    from spindle.params.tree import fields_of
+
+    fields = fields_of(cls)
+    if any(isinstance(f, Plugin) and f.slot == slot for f in fields.values()) and isinstance(
+        fields.get(scope), Leaf | type
+    ):
+        return path or "at the top"
+    inner = ((n, f) for n, f in fields.items() if isinstance(f, type))
+    return next((found for n, f in inner if (found := _beside(f, f"{path}.{n}".strip("."), slot, scope))), "")
 
 
 def _named(plugins: Registry, name: str) -> list:  # type: ignore[type-arg]

@@ -9,7 +9,7 @@ from spindle.errors import FileFormatError, UserError
 from spindle.execution.record import changed_inputs, read_record, versions
 from spindle.execution.runner import effective_params, make_host
 from spindle.params import Params
-from spindle.plugins import PluginFile, given_infos
+from spindle.plugins import PluginFile, UnknownPlugin, given_infos, registry
 
 from .arguments import Arguments, add_assignment, kind_of
 from .command import run_command
@@ -50,13 +50,13 @@ def replay_command(words: list[str]) -> int:
         getattr(arguments, kind).append(Path(entry["path"]))
     typed = [word for word in words if "=" in word]
     recorded = recorded_assignments(record, path)
-    recorded = with_located_files(recorded, _effective(name, recorded, host, path), folders)
+    recorded = with_located_files(recorded, _effective(name, recorded, host, path, record), folders)
     arguments.assignments = list(recorded)
     for word in typed:
         add_assignment(arguments, name, word)
     for line in differences(record):
         print(f"warning: {line}")
-    params = _effective(name, arguments.assignments, host, path)
+    params = _effective(name, arguments.assignments, host, path, record)
     allowed = check_targets(name, params, [word.partition("=")[0].strip() for word in typed])
     with writing_only_below(*allowed):
         run_command(name, params, arguments)
@@ -89,9 +89,29 @@ def plugin_files_of(record: dict[str, Any], path: Path) -> list[str]:
     return changed
 
 
-def _effective(name: str, assignments: Any, host: Any, path: Path) -> Params:
+def renamed(record: dict[str, Any]) -> str:
+    """What distributions of a record provide now in place of plugins that are gone."""
+    have = {(i.slot, i.name) for i in registry().infos}
+    known = {(p["slot"], p["name"]) for p in record["plugins"]}
+    lines = []
+    for plugin in record["plugins"]:
+        if (plugin["slot"], plugin["name"]) in have:
+            continue
+        new = sorted(
+            i.name
+            for i in registry().infos
+            if (i.slot, i.distribution) == (plugin["slot"], plugin["distribution"]) and (i.slot, i.name) not in known
+        )
+        now = f"has the {plugin['slot']} {' and '.join(new)} now" if new else "is not installed or has none now"
+        lines.append(f"; {plugin['name']} was of {plugin['distribution']} {plugin['version']}, which {now}")
+    return "".join(lines)
+
+
+def _effective(name: str, assignments: Any, host: Any, path: Path, record: dict[str, Any]) -> Params:
     try:
         return effective_params(name, assignments, host)
+    except UnknownPlugin as error:
+        raise UnknownPlugin(f"{error}{renamed(record)}") from error
     except DAMAGE as error:
         raise FileFormatError(
             f"{path}: the parameters of the record are not understood ({type(error).__name__}: {error}); run spindle {name} itself"
@@ -100,8 +120,6 @@ def _effective(name: str, assignments: Any, host: Any, path: Path) -> Params:
 
 def differences(record: dict) -> list[str]:  # type: ignore[type-arg]
     """Return what is installed in another version than when the record was written."""
-    from spindle.plugins import registry
-
     now = versions()
     lines = [
         f"{name} is {now.get(name, 'not installed')}, the record was made with {version}"

@@ -26,10 +26,13 @@ class Algorithm:
         Name of the parameter scope when it differs from the entry point's name.
     contract : int
         Number of the slot's contract that the plugin is written for, see `spindle.contracts.CONTRACTS`.
+    asks_for : tuple of (slot, name)
+        Plugins that it asks its context for, whatever the parameters are: the host looks before the run whether one of them is there twice.
     """
 
     scope: ClassVar[str | None] = None
     contract: ClassVar[int] = 1
+    asks_for: ClassVar[tuple[tuple[str, str], ...]] = ()
     Params: ClassVar[Any] = None
 
     def __init__(self, params: Any = None, context: Any = None) -> None:

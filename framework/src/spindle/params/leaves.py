@@ -104,7 +104,12 @@ class Leaf(traitlets.TraitType[T_co, Any], Generic[T_co]):  # type: ignore[type-
             default = ()
         super().__init__(default_value=default, allow_none=self.allows_none, help=help)
         if not self._is_lazy():
-            self._checked(default)
+            try:
+                self._checked(default)
+            except ValueError as error:
+                raise ValueError(
+                    f"the default {default!r} of a parameter ({help or 'without help'}): {error}"
+                ) from error
 
     def _is_lazy(self) -> bool:
         """Whether checking the default would import something heavy."""

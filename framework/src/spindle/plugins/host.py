@@ -203,9 +203,12 @@ class PluginHost:
 
     def load(self, slot: str, name: str, parameter: str = "") -> type:
         """Return the class of a plugin and remember it as part of the run."""
-        plugin = load(self.registry.find(slot, name, parameter), parameter)
+        plugin: Any = load(self.registry.find(slot, name, parameter), parameter)
         self._used.add((slot, name))
-        return plugin
+        for other_slot, other in plugin.asks_for:
+            if other in self.registry.names(other_slot):
+                self.registry.find(other_slot, other, parameter)  # now, and not in the middle of the run
+        return plugin  # type: ignore[no-any-return]
 
     def make(self, slot: str, name: str, params: Any = None, context: Any = None, parameter: str = "") -> Handle:
         """Return a new instance of a plugin, with default parameters unless they are given.

@@ -3,8 +3,10 @@ distribution."""
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import json
+import re
 import traceback
 from functools import cache
 from importlib import import_module
@@ -17,6 +19,7 @@ from spindle import __version__
 from spindle.errors import PluginError
 
 from .discovery import HOST, PluginInfo
+from .names import is_first_party
 
 
 class BrokenPlugin(PluginError):
@@ -91,19 +94,56 @@ def load(info: PluginInfo, parameter: str = "") -> type:
 def _load(info: PluginInfo) -> type:
     check_version(info)
     module_name, _, attribute = info.target.partition(":")
+    if not attribute:
+        raise BrokenPlugin(
+            f"{title(info)} is broken: its entry point {info.target!r} names no class, as in module:Class. Next: {repair(info)}, or choose "
+            f"another {info.slot}; {try_again(info)}"
+        )
     try:
-        plugin: Any = import_module(module_name)
-        for part in attribute.split("."):
-            plugin = getattr(plugin, part)
+        module = import_module(module_name)
     except (Exception, SystemExit) as error:
         place = place_of(error)
         raise BrokenPlugin(
             f"{title(info)} is broken: importing {info.target} failed with {type(error).__name__}: {_text(error)} "
-            f"({place}). Next: {repair(info, place)}, or choose another {info.slot}; "
+            f"({place}){_undeclared(info, error)}. Next: {repair(info, place)}, or choose another {info.slot}; "
             f"{try_again(info)}"
         ) from error
+    plugin = _attribute(info, module, attribute)
     check_class(info, plugin)
     return plugin  # type: ignore[no-any-return]
+
+
+def _attribute(info: PluginInfo, module: Any, attribute: str) -> Any:
+    """What an entry point names in a module that could be imported."""
+    found = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            names = [
+                n for n, value in vars(found).items() if isinstance(value, type) and value.__module__ == module.__name__
+            ]
+            close = difflib.get_close_matches(part, names, 1)
+            hint = f", did you mean {close[0]}?" if close else f"; its classes are {', '.join(names) or 'none'}."
+            raise BrokenPlugin(
+                f"{title(info)} is broken: {module.__file__} has no {part!r}, which its entry point {info.target} names{hint} "
+                f"Next: {repair(info)}, or choose another {info.slot}; {try_again(info)}"
+            )
+        found = getattr(found, part)
+    return found
+
+
+def _undeclared(info: PluginInfo, error: BaseException) -> str:
+    """Of a module that is missing, whether the distribution says that it needs it."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name or info.file:
+        return ""
+    from importlib.metadata import PathDistribution
+
+    needed = [
+        re.split(r"[\s;<>=!~\[(]", line, maxsplit=1)[0] for line in PathDistribution(Path(info.location)).requires or []
+    ]
+    top = re.sub(r"[-_.]+", "-", error.name.partition(".")[0]).lower()
+    if top in [re.sub(r"[-_.]+", "-", name).lower() for name in needed]:
+        return f", which {info.distribution} declares as a dependency and which is not installed"
+    return f", which is none of the dependencies that {info.distribution} declares ({', '.join(needed) or 'none'})"
 
 
 def check_module_exists(info: PluginInfo) -> None:
@@ -155,7 +195,7 @@ def check_class(info: PluginInfo, plugin: Any) -> None:
         ) from error
     implemented = {caller.name for caller in manager.get_hookcallers(plugin) or ()}
     missing = [name for name in mandatory_hooks(spec) if name not in implemented]
-    if not implemented and info.slot != "observer":
+    if not implemented and not missing and info.slot != "observer":
         missing = [" or ".join(hooks_of(spec))]
     if missing:
         raise IncompatiblePlugin(
@@ -172,10 +212,7 @@ def check_contract(info: PluginInfo, number: int) -> None:
     if number == here:
         return
     newer = isinstance(number, int) and number > here
-    wanted = HOST if newer else info.distribution
-    mend = f"pip install --upgrade {wanted}{'' if newer else ', or ask its author'}"
-    if info.file and not newer:
-        mend = f"mend {info.file}"
+    mend = f"pip install --upgrade {HOST}" if newer else upgrade(info)
     raise IncompatiblePlugin(
         f"{title(info)} is written for contract {number!r} of the slot {info.slot!r}, {HOST} {__version__} has contract {here}. "
         f"Next: {mend}; "
@@ -184,9 +221,16 @@ def check_contract(info: PluginInfo, number: int) -> None:
 
 
 def _remedy(info: PluginInfo) -> str:
-    folder = editable_source(info)
-    mend = f"mend it in {folder}" if folder else f"pip install --upgrade {info.distribution}, or ask its author"
-    return f". Next: {mend}; {try_again(info)}"
+    return f". Next: {upgrade(info)}; {try_again(info)}"
+
+
+def upgrade(info: PluginInfo) -> str:
+    """How a user gets a plugin that fits: from its source, or a later version of it."""
+    if folder := editable_source(info):
+        return f"mend it in {folder}"
+    if is_first_party(info):
+        return f"pip install --upgrade {info.distribution}, or ask its author"
+    return f"install a later version of {info.distribution} from where you have it, or ask its author"
 
 
 def try_again(info: PluginInfo) -> str:
@@ -199,20 +243,34 @@ def editable_source(info: PluginInfo) -> str:
     """The source of a plugin that was given as a file or whose distribution is installed from it (``pip install -e``); else empty."""
     if info.file:
         return info.file
+    place, is_editable = _installed_from(info)
+    return place if is_editable else ""
+
+
+def _installed_from(info: PluginInfo) -> tuple[str, bool]:
+    """The folder, file or address that a distribution was installed from, empty when it is not known; whether it is used from there."""
     try:
         found = json.loads((Path(info.location) / "direct_url.json").read_text(encoding="utf-8"))
-        if not found.get("dir_info", {}).get("editable"):
-            return ""
-        return unquote(urlsplit(found["url"]).path)
-    except (OSError, ValueError, KeyError):
-        return ""
+        address = str(found["url"])
+        place = unquote(urlsplit(address).path) if address.startswith("file:") else address
+        return place, bool(found.get("dir_info", {}).get("editable"))
+    except (OSError, ValueError, KeyError, AttributeError):
+        return "", False
 
 
 def repair(info: PluginInfo, place: str = "") -> str:
-    """What mends a broken distribution: its source where it is installed from there, else installing it again."""
+    """What mends a broken distribution: its source where it is installed from there, else installing it again.
+
+    A package index is asked only for names of this project: others may be registered by anybody.
+    """
     folder = editable_source(info)
     if not folder:
-        return f"pip install --force-reinstall {info.distribution}"
+        known, _ = _installed_from(info)
+        if not known and is_first_party(info):
+            known = info.distribution
+        if known:
+            return f"pip install --force-reinstall {known}"
+        return f"install {info.distribution} again from where you have it, or ask its author"
     file = place.rpartition(":")[0]
     if info.file and not file.startswith(folder):
         return f"mend {folder}"

@@ -35,6 +35,8 @@ class AutoBackground(Algorithm):
     To set a parameter of the chosen model, choose it by name.
     """
 
+    asks_for = (("background", "glm"), ("background", "simple"))
+
     def __init__(self, params: object = None, context: object = None) -> None:
         super().__init__(params, context)
         self._models: dict[str, Any] = {}
