@@ -42,6 +42,21 @@ def test_a_record_writes_nowhere_else(spindle, record, tmp_path, monkeypatch, pa
     assert not {p.name for p in here.rglob("*")} - {".a", "link", "link.txt", "foreign.json"}
 
 
+def test_code_that_has_changed_since_is_told_of(spindle, record, tmp_path):
+    assert "has changed since" not in replay(spindle, tmp_path, record).stdout
+    record["code"]["trial_plugins"] = "0123456789abcdef"
+    done = replay(spindle, tmp_path, record)
+    assert done.returncode == 0
+    assert "warning: the code of trial_plugins has changed since the record was made" in done.stdout
+
+
+@pytest.mark.parametrize("code", [["x"], {"spindle": 3}, "x"], ids=str)
+def test_damaged_hashes_of_code_are_said(spindle, record, tmp_path, code):
+    record["code"] = code
+    done = replay(spindle, tmp_path, record)
+    assert done.returncode == 2 and "the record is damaged" in done.stderr
+
+
 def test_a_plugin_that_has_another_name_now_is_told_of(spindle, record, tmp_path):
     record["parameters"]["squares.algorithm"] = "ornate"
     record["plugins"] = [

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spindle.errors import FileFormatError, UserError
+from spindle.execution.changes import code_hash
 from spindle.execution.record import changed_inputs, read_record, versions
 from spindle.execution.runner import effective_params, make_host
 from spindle.params import Params
@@ -119,7 +120,7 @@ def _effective(name: str, assignments: Any, host: Any, path: Path, record: dict[
 
 
 def differences(record: dict) -> list[str]:  # type: ignore[type-arg]
-    """Return what is installed in another version than when the record was written."""
+    """Return what is installed in another version than when the record was written, or with other code."""
     now = versions()
     lines = [
         f"{name} is {now.get(name, 'not installed')}, the record was made with {version}"
@@ -132,4 +133,5 @@ def differences(record: dict) -> list[str]:  # type: ignore[type-arg]
         recorded = (plugin["distribution"], plugin["version"])
         if found is not None and found != recorded:
             lines.append(f"{plugin['slot']} {plugin['name']} is from {' '.join(found)}, was from {' '.join(recorded)}")
-    return lines
+    changed = [name for name, code in record.get("code", {}).items() if code_hash(name) not in ("", code)]
+    return [*lines, *(f"the code of {name} has changed since the record was made" for name in changed)]

@@ -178,6 +178,10 @@ def _faults(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
     for key, kind, expected in _CONTENT:
         yield from check(key, record.get(key), kind, expected)
+    for name, code in record["code"].items() if isinstance(record.get("code"), dict) else ():
+        yield from check(f"code, {reprlib.repr(name)}", code, str, "a hash")
+    if not isinstance(record.get("code", {}), dict):
+        yield "code", "an object of names and hashes", reprlib.repr(record["code"])
     for name, version in record["versions"].items():
         yield from check(f"versions, {reprlib.repr(name)}", version, str, "a version")
     for number, plugin in enumerate(record["plugins"]):
