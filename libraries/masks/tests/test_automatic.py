@@ -103,6 +103,6 @@ def test_lyso_small_shows_its_beamstop_and_four_hot_pixels():
     assert found.n_hot == 4 and bad[truth["hot"]].all()
     dark = (truth["background"] == 0) & sequence.masks[0] & ~truth["bad"]
     assert bad[dark].all()
-    from scipy.ndimage import binary_dilation
-
-    assert not (bad & ~binary_dilation(dark, iterations=6) & ~truth["hot"]).any()
+    near = np.pad(dark, 6)
+    near = np.any([np.roll(near, (i, j), (0, 1)) for i in range(-6, 7) for j in range(-6, 7)], axis=0)[6:-6, 6:-6]
+    assert not (bad & ~near & ~truth["hot"]).any()

@@ -13,17 +13,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from spindle.images import ImageSequence, trusted_mask
-from spindle.models import Experiment
+from spindle.images import Correction, ImageSequence, trusted_mask
 from spindle_lib_noise.read_noise import noise_offsets
 
-from .pixel_sums import add_image
-from .rules import resolution_map
+from .pixel_sums import add_counts, add_image, find_dark, judge
+from .ring_kernels import ring_medians, sample_pixels
+from .rings import RING_WIDTH, ring_numbers
 
 __all__ = ["AutomaticMask", "PixelSums", "automatic_mask", "judge_pixels", "ring_numbers"]
 
-# Width of a ring in pixels.
-_RING_WIDTH = 2.0
 # A pixel below this fraction of its ring is in shadow or dead, one above the inverse is hot. Polarisation and absorption
 # make a factor of two to three at the very largest angles.
 _LOW_FRACTION = 0.3
@@ -32,10 +30,9 @@ _SIGMA = 6.0
 # Pixels from which the levels of rings are taken; beyond the inner rings, where all count, every n-th pixel serves.
 _SAMPLE = 1_000_000
 _INNER_RINGS = 100
-# Shadows are looked for in squares of this size, as single pixels may have seen too few photons.
-_SHADOW_BOX = 5
-# More rings than pixels of any detector; sums per ring are kept in memory.
-_MAX_RINGS = 2**20
+# The images are looked at in so many tasks, however many workers there are: each holds sums of the size of an image.
+_TASKS = 4
+_MOST_IMAGES = 255  # that are counted in a byte
 
 
 class _Maps(Protocol):
@@ -48,11 +45,11 @@ class PixelSums:
 
     Attributes
     ----------
-    total : (slow, fast) float64, counts
+    total : (slow, fast) float64 or int32, counts
         Sum of the values, each capped a few standard deviations above the median of the ring.
-    count : (slow, fast) int32
+    count : (slow, fast) uint8
         Images in which the pixel was good.
-    high : (slow, fast) int32
+    high : (slow, fast) uint8
         Images in which it reached the cap.
     """
 
@@ -61,9 +58,11 @@ class PixelSums:
     high: np.ndarray
 
     @classmethod
-    def empty(cls, shape: tuple[int, int]) -> PixelSums:
-        """No images yet."""
-        return cls(np.zeros(shape), np.zeros(shape, np.int32), np.zeros(shape, np.int32))
+    def empty(cls, shape: tuple[int, int], whole: bool = False) -> PixelSums:
+        """No images yet; ``whole`` for counts whose sum an int32 holds."""
+        return cls(
+            np.zeros(shape, np.int32 if whole else np.float64), np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+        )
 
     def add(self, other: PixelSums) -> None:
         """Add the sums of other images."""
@@ -93,47 +92,24 @@ class AutomaticMask:
     n_images: int
 
 
-def ring_numbers(experiment: Experiment) -> list[np.ndarray]:
-    """Number of the ring of equal scattering angle that each pixel lies in, counted from the beam.
-
-    Returns
-    -------
-    list of (slow, fast) int32
-        One per panel. A ring is two pixels wide where the detector is met at a right angle.
-    """
-    detector, beam = experiment.detector, experiment.beam
-    pixel = float(detector[0].pixel_size.min())
-    # Distance from the sample to the nearest point of the beam centre's panel sets the scale of all panels.
-    scale = max(min(p.distance for p in detector), pixel) / pixel / _RING_WIDTH
-    rings = []
-    for k in range(len(detector)):
-        half_angle = np.arcsin(np.clip(beam.wavelength / (2.0 * resolution_map(detector, k, beam)), 0.0, 1.0))
-        # 2 tan(theta) grows evenly with the angle also beyond 90 degrees, where tan(2 theta) does not.
-        ring = 2.0 * np.tan(np.minimum(half_angle, 1.5)) * scale
-        # A pixel at the sample has no angle, and far away there are more rings than numbers.
-        rings.append(np.clip(np.nan_to_num(ring), 0, _MAX_RINGS).astype(np.int32))
-    return rings
-
-
-def _ring_medians(rings: np.ndarray, values: np.ndarray, n_rings: int) -> np.ndarray:
-    """Median of the values in each ring; 0 in empty rings.
-
-    Parameters
-    ----------
-    rings : (n,) int32
-    values : (n,) float64
-    n_rings : int
-    """
-    if len(rings) > _SAMPLE:
-        taken = rings < _INNER_RINGS
-        taken[:: len(rings) // _SAMPLE + 1] = True
-        rings, values = rings[taken], values[taken]
-    order = np.lexsort((values, rings))
-    ends = np.searchsorted(rings[order], np.arange(n_rings + 1))
-    size = np.diff(ends)
-    middle = np.where(size > 0, (ends[:-1] + ends[1:] - 1) // 2, 0)
-    sorted_values = values[order]
-    return np.where(size > 0, sorted_values[np.minimum(middle, max(len(order) - 1, 0))] if len(order) else 0.0, 0.0)
+def _levels(
+    rings: Sequence[np.ndarray], good: Sequence[np.ndarray], values: Sequence[np.ndarray], n_rings: int
+) -> np.ndarray:
+    """(n_rings,) float64: median of the good values in each ring, from a sample of the pixels; 0 in empty rings."""
+    numbers = [int(np.count_nonzero(g)) for g in good]
+    total = sum(numbers)
+    every = total // _SAMPLE + 1 if total > _SAMPLE else 1
+    seen = 0
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    for ring, usable, value, n in zip(rings, good, values, numbers, strict=True):
+        inner = n if every == 1 else int(np.count_nonzero(usable & (ring < _INNER_RINGS))) + n // every + 1
+        some = np.empty(inner, np.int32), np.empty(inner, np.float64)
+        taken = sample_pixels(ring, usable, value, seen, _INNER_RINGS, every, *some)
+        parts.append((some[0][:taken], some[1][:taken]))
+        seen += n
+    out = np.zeros(n_rings)
+    ring_medians(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), n_rings, out)
+    return out
 
 
 def judge_pixels(
@@ -156,39 +132,22 @@ def judge_pixels(
     -------
     AutomaticMask
     """
-    from scipy.ndimage import binary_dilation, uniform_filter
-
     n_rings = max(int(r.max()) for r in rings) + 1
-    seen = [s.count * 2 >= n_images for s in sums]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        means = [np.where(s.count > 0, s.total / s.count, 0.0) for s in sums]
-    profile = _ring_medians(
-        np.concatenate([r[k] for r, k in zip(rings, seen, strict=True)]),
-        np.concatenate([m[k] for m, k in zip(means, seen, strict=True)]),
-        n_rings,
-    )
-    profile = _fill_shadowed_centre(profile)
+    least = 0.5 * n_images
+    known = [s.count >= least for s in sums]
+    means = [np.divide(s.total, s.count, out=np.zeros(s.total.shape), where=s.count > 0) for s in sums]
+    profile = _fill_shadowed_centre(_levels(rings, known, means, n_rings))
+    del means, known
     result = AutomaticMask([], 0, 0, 0, n_images)
-    for ring, one, known in zip(rings, sums, seen, strict=True):
-        # sums of images that are no counts (a pedestal that was not taken off) may lie below zero: nothing to compare with
-        expected = np.maximum(profile[ring] * one.count, 0.0)
-        lit = np.where(known, one.total, 0.0)
-        should = np.where(known, expected, 0.0)
-        box = _SHADOW_BOX**2
-        have, want = (np.maximum(uniform_filter(v, _SHADOW_BOX, mode="constant") * box, 0.0) for v in (lit, should))
-        shadowed = (have < _LOW_FRACTION * want) & (have < want - _SIGMA * np.sqrt(want))
-        # The middle of a square in shadow is up to half its size away from the edge of the shadow.
-        shadowed = binary_dilation(shadowed & known, iterations=_SHADOW_BOX // 2) & known
-        dead = known & (one.total < _LOW_FRACTION * expected) & (one.total < expected - _SIGMA * np.sqrt(expected))
-        hot = np.zeros_like(known)
-        if find_hot:
-            too_bright = one.total > expected / _LOW_FRACTION + _SIGMA * np.sqrt(expected)
-            hot = known & ((one.high * 2 >= one.count) | too_bright)
-            hot &= one.total > _SIGMA**2
-        result.masks.append(~(shadowed | dead | hot))
-        result.n_shadowed += int(np.count_nonzero(shadowed))
-        result.n_dead += int(np.count_nonzero(dead & ~shadowed))
-        result.n_hot += int(np.count_nonzero(hot & ~shadowed))
+    for ring, one in zip(rings, sums, strict=True):
+        dark, good = np.empty(ring.shape, np.bool_), np.empty(ring.shape, np.bool_)
+        known_by = (ring, one.total, one.count)
+        find_dark(*known_by, least, profile, _LOW_FRACTION, _SIGMA, dark)
+        found = judge(*known_by, one.high, least, profile, _LOW_FRACTION, _SIGMA, dark, find_hot, good)
+        result.masks.append(good)
+        result.n_shadowed += found[0]
+        result.n_dead += found[1]
+        result.n_hot += found[2]
     return result
 
 
@@ -198,7 +157,7 @@ def _fill_shadowed_centre(profile: np.ndarray) -> np.ndarray:
     The shadow's edge is the outermost place within the inner quarter where the level falls, within eight pixels, to less
     than ``_LOW_FRACTION`` on the way inwards; no scattering from a sample does that.
     """
-    step = int(8 / _RING_WIDTH)
+    step = int(8 / RING_WIDTH)
     filled = profile.copy()
     for r in range(len(profile) // 4, step, -1):
         outside, inside = profile[r], profile[r - step]
@@ -232,14 +191,20 @@ def automatic_mask(
     experiment = images.experiment
     if images.n_images < min_images:
         return AutomaticMask([np.ones_like(m) for m in masks], 0, 0, 0, 0)
-    chosen = np.unique(np.linspace(0, images.n_images - 1, min(max_images, images.n_images)).round().astype(int))
+    number = min(max_images, images.n_images, _MOST_IMAGES)
+    chosen = np.unique(np.linspace(0, images.n_images - 1, number).round().astype(int))
     rings = ring_numbers(experiment)
     some = chosen[:: max(len(chosen) // 3, 1)]
     counts = _Counts(images, masks, some)
-    look = _Look(images, list(masks), rings, _caps(images, masks, rings, some, counts), counts)
-    parts = np.array_split(chosen, min(max(getattr(executor, "n_workers", 1), 1), len(chosen)))
+    n_rings = max(int(r.max()) for r in rings) + 1
+    medians = list(executor.map(_Levels(images, list(masks), rings, counts, n_rings), some))
+    # The median of few counts is a whole number, often 0: allow for the one above.
+    # Whole numbers, so that sums are exact and do not depend on the order in which tasks add.
+    level = np.max(medians, axis=0)
+    caps = np.ceil(level + 1.0 + _SIGMA * np.sqrt(level + 1.0))
+    look = _Look(images, list(masks), rings, caps, counts)
     sums: list[PixelSums] = []
-    for found in executor.map(look, parts):
+    for found in executor.map(look, np.array_split(chosen, min(_TASKS, len(chosen)))):
         if not sums:
             sums = found
             continue
@@ -254,17 +219,39 @@ class _Counts:
     """Values whose variance is their mean: photons, with the noise of an integrating camera added to them."""
 
     def __init__(self, images: ImageSequence, masks: Sequence[np.ndarray], indices: np.ndarray) -> None:
-        self.corrections = images.corrections
+        self.corrections: list[Correction] = images.corrections
         self.offsets = noise_offsets(images, masks, [int(i) for i in indices], self.corrections)
 
+    def are(self, panel: int, dtype: np.dtype[Any]) -> bool:
+        """Whether raw values of this type are whole counts already."""
+        return dtype == np.int32 and not self.corrections[panel].is_needed and bool(self.offsets[panel] == 0.0)
+
     def of(self, panel: int, raw: np.ndarray, out: np.ndarray) -> np.ndarray:
-        """(slow, fast): the raw values themselves where they are counts already, else ``out``."""
-        correction, offset = self.corrections[panel], self.offsets[panel]
-        if not correction.is_needed and offset == 0.0:
-            return raw
-        values = correction.apply(raw, out)
-        values += np.float32(offset)
+        """(slow, fast) float32: the counts of raw values, in ``out``."""
+        values = self.corrections[panel].apply(raw, out)
+        values += np.float32(self.offsets[panel])
         return values
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """Median of each ring on an image."""
+
+    images: ImageSequence
+    masks: list[np.ndarray]
+    rings: list[np.ndarray]
+    counts: _Counts
+    n_rings: int
+
+    def __call__(self, index: int) -> np.ndarray:
+        good, values = [], []
+        for p, raw in enumerate(self.images.read(int(index))):
+            image = np.ascontiguousarray(raw)
+            low, high = self.images.experiment.detector[p].trusted_range
+            good.append(trusted_mask(image, self.masks[p], low, high, np.empty(image.shape, np.bool_)))
+            whole = self.counts.are(p, image.dtype)
+            values.append(image if whole else self.counts.of(p, image, np.empty(image.shape, np.float32)))
+        return _levels(self.rings, good, values, self.n_rings)
 
 
 @dataclass(frozen=True)
@@ -279,41 +266,26 @@ class _Look:
 
     def __call__(self, indices: np.ndarray) -> list[PixelSums]:
         """Look at the images of these indices."""
-        sums = [PixelSums.empty(m.shape) for m in self.masks]
-        values = [np.empty(m.shape, np.float32) for m in self.masks]
+        sums: list[PixelSums | None] = [None] * len(self.masks)
         panels: list[np.ndarray] | None = None
+        fits = float(self.caps.max()) * _MOST_IMAGES < np.iinfo(np.int32).max
+        whole_caps = self.caps.astype(np.int32) if fits else None
         for index in indices:
             panels = self.images.read(int(index), panels)
-            for p, (raw, one) in enumerate(zip(panels, sums, strict=True)):
+            for p, raw in enumerate(panels):
                 image = np.ascontiguousarray(raw)
                 low, high = self.images.experiment.detector[p].trusted_range
-                good = trusted_mask(image, self.masks[p], low, high, np.empty(image.shape, np.bool_))
-                image = self.counts.of(p, image, values[p])
-                add_image(image, good, self.rings[p], self.caps, one.total, one.count, one.high)
-        return sums
-
-
-def _caps(
-    images: ImageSequence,
-    masks: Sequence[np.ndarray],
-    rings: Sequence[np.ndarray],
-    indices: np.ndarray,
-    counts: _Counts,
-) -> np.ndarray:
-    """Largest value that counts, for each ring: the median over some images and ``_SIGMA`` standard deviations."""
-    n_rings = max(int(r.max()) for r in rings) + 1
-    medians = []
-    for index in indices:
-        ring_parts, value_parts = [], []
-        for p, raw in enumerate(images.read(int(index))):
-            low, high = images.experiment.detector[p].trusted_range
-            image = np.ascontiguousarray(raw)
-            good = trusted_mask(image, masks[p], low, high, np.empty(image.shape, np.bool_))
-            ring_parts.append(rings[p][good])
-            values = counts.of(p, image, np.empty(image.shape, np.float32))
-            value_parts.append(values[good].astype(np.float64))
-        medians.append(_ring_medians(np.concatenate(ring_parts), np.concatenate(value_parts), n_rings))
-    level = np.max(medians, axis=0)
-    # The median of few counts is a whole number, often 0: allow for the one above.
-    # Whole numbers, so that sums are exact and do not depend on the order in which workers add.
-    return np.ceil(level + 1.0 + _SIGMA * np.sqrt(level + 1.0))
+                whole = whole_caps is not None and self.counts.are(p, image.dtype)
+                one = sums[p] = sums[p] or PixelSums.empty(image.shape, whole)
+                if whole:
+                    info = np.iinfo(np.int32)
+                    ends = (
+                        np.int32(np.clip(np.ceil(low), info.min, info.max)),
+                        np.int32(np.clip(np.floor(high), info.min, info.max)),
+                    )
+                    add_counts(image, self.masks[p], *ends, self.rings[p], whole_caps, one.total, one.count, one.high)
+                else:
+                    good = trusted_mask(image, self.masks[p], low, high, np.empty(image.shape, np.bool_))
+                    values = self.counts.of(p, image, np.empty(image.shape, np.float32))
+                    add_image(values, good, self.rings[p], self.caps, one.total, one.count, one.high)
+        return [one or PixelSums.empty(m.shape) for one, m in zip(sums, self.masks, strict=True)]

@@ -1,20 +1,56 @@
-"""What each pixel sees over many images."""
+"""Kernels that sum pixels over images, and judge them by their sums."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numba import njit
 
-__all__ = ["add_image"]
+__all__ = ["add_counts", "add_image", "find_dark", "judge"]
+
+EQUAL = 1.0 + 1e-12
+BOX = 5  # shadows are looked for in squares of this size, as single pixels may have seen too few photons
 
 
 @njit(nogil=True, cache=True)
-def add_image(image, good, ring, cap, total, count, high):
-    """Add the good pixels of an image to sums per pixel.
+def add_counts(image, static, low, high, ring, cap, total, count, full):
+    """Add one image of whole counts to sums over images.
 
     Parameters
     ----------
-    image : (slow, fast) int32 or float32
+    image : (slow, fast) int32
+    static : (slow, fast) bool
+        Pixels that may be good.
+    low, high : int32
+        Trusted range, inclusive.
+    ring : (slow, fast) int32
+        Number of the ring of each pixel.
+    cap : (n_rings,) int32
+        Largest value that counts in full, per ring.
+    total : (slow, fast) int32
+        Sum of the values up to the cap.
+    count, full : (slow, fast) uint8
+        Images in which the pixel was good, and those in which it reached the cap.
+    """
+    for i in range(image.shape[0]):
+        for j in range(image.shape[1]):
+            value = image[i, j]
+            if static[i, j] and value >= low and value <= high:
+                limit = cap[ring[i, j]]
+                total[i, j] += min(value, limit)
+                count[i, j] += 1
+                if value >= limit:
+                    full[i, j] += 1
+
+
+@njit(nogil=True, cache=True)
+def add_image(image, good, ring, cap, total, count, full):
+    """Add one image to sums over images.
+
+    Parameters
+    ----------
+    image : (slow, fast) float32
     good : (slow, fast) bool
     ring : (slow, fast) int32
         Number of the ring of each pixel.
@@ -22,7 +58,7 @@ def add_image(image, good, ring, cap, total, count, high):
         Largest value that counts in full, per ring.
     total : (slow, fast) float64
         Sum of the values up to the cap.
-    count, high : (slow, fast) int32
+    count, full : (slow, fast) uint8
         Images in which the pixel was good, and those in which it reached the cap.
     """
     for i in range(image.shape[0]):
@@ -33,4 +69,97 @@ def add_image(image, good, ring, cap, total, count, high):
                 value = np.rint(np.float64(image[i, j]) * 256.0) / 256.0
                 total[i, j] += min(value, limit)
                 count[i, j] += 1
-                high[i, j] += value >= limit
+                if value >= limit:
+                    full[i, j] += 1
+
+
+@njit(nogil=True, cache=True)
+def find_dark(ring, total, count, least, profile, low, sigma, dark):
+    """Pixels whose surroundings, a square of ``BOX``, have seen much less than the level of their rings.
+
+    Parameters
+    ----------
+    ring : (slow, fast) int32
+    total : (slow, fast) float64 or int32, counts
+    count : (slow, fast) uint8
+        Images that are in the total.
+    least : float
+        Pixels with fewer are not judged, and do not count.
+    profile : (n_rings,) float64, counts
+        Level of each ring in one image.
+    low : float
+        Fraction of the level.
+    sigma : float
+        Standard deviations that the counts must be below the level.
+    dark : (slow, fast) bool
+        Filled.
+    """
+    height, width = ring.shape
+    half = BOX // 2
+    have, want = np.zeros(width + 2 * BOX), np.zeros(width + 2 * BOX)  # column sums, with a border of nothing
+    for y in range(height):
+        for x in range(width):
+            a = b = 0.0
+            for j in range(max(y - half, 0), min(y + half + 1, height)):
+                if count[j, x] >= least:
+                    a += total[j, x]
+                    # images that are no counts (a pedestal that was not taken off) may lie below zero: nothing to compare with
+                    b += max(profile[ring[j, x]] * count[j, x], 0.0)
+            have[x + BOX], want[x + BOX] = a, b
+        for x in range(width):
+            a = b = 0.0
+            for i in range(x + BOX - half, x + BOX + half + 1):
+                a += have[i]
+                b += want[i]
+            a = max(a, 0.0)
+            # whole counts are often equal to the limit: equal is dark, however numbers are rounded
+            dark[y, x] = count[y, x] >= least and a <= low * b * EQUAL and a < b - sigma * math.sqrt(b)
+
+
+@njit(nogil=True, cache=True)
+def judge(ring, total, count, full, least, profile, low, sigma, dark, find_hot, good):
+    """Tell shadowed, dead and hot pixels from good ones.
+
+    Parameters
+    ----------
+    ring, total, count, least, profile, low, sigma
+        As in `find_dark`.
+    full : (slow, fast) uint8
+        Images in which the pixel reached the cap.
+    dark : (slow, fast) bool
+        What `find_dark` found.
+    find_hot : bool
+    good : (slow, fast) bool
+        Filled.
+
+    Returns
+    -------
+    int, int, int
+        Pixels in shadow, dead and hot.
+    """
+    height, width = ring.shape
+    reach = BOX // 2
+    n_shadowed, n_dead, n_hot = 0, 0, 0
+    for y in range(height):
+        for x in range(width):
+            good[y, x] = True
+            if count[y, x] < least:
+                continue
+            # the middle of a square in shadow is up to half its size away from the edge of the shadow
+            shadowed = False
+            for j in range(max(y - reach, 0), min(y + reach + 1, height)):
+                rest = reach - abs(j - y)
+                for i in range(max(x - rest, 0), min(x + rest + 1, width)):
+                    shadowed |= dark[j, i]
+            expected = max(profile[ring[y, x]] * count[y, x], 0.0)
+            noise = sigma * math.sqrt(expected)
+            seen = np.float64(total[y, x])
+            dead = seen < low * expected and seen < expected - noise
+            hot = find_hot and seen > sigma * sigma and (full[y, x] * 2 >= count[y, x] or seen > expected / low + noise)
+            good[y, x] = not (shadowed or dead or hot)
+            if shadowed:
+                n_shadowed += 1
+            else:
+                n_dead += dead
+                n_hot += hot
+    return n_shadowed, n_dead, n_hot

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from spindle_program_integrate import Integrate, passes
+from spindle_program_integrate.blocks import Plan
 from spindle_program_integrate.filters import sample, select_rows, significance
 from spindle_program_integrate.images import image_groups
-from spindle_program_integrate.kernels import extract_pixels, free_crowded, paint_spots, sum_pixels
+from spindle_program_integrate.kernels import clear_boxes, extract_pixels, free_crowded, paint_spots, sum_pixels
 from spindle_program_integrate.parameters import IntegrateParams
 from spindle_program_integrate.reference import match
-from spindle_program_integrate.stream import Plan
 
 from spindle.contracts import ProgramInputs
 from spindle.contracts.profile import ForegroundMasks
@@ -339,20 +339,23 @@ def test_lp_and_zeta_are_those_of_dials():
 def test_painting_and_extraction_know_neighbours():
     bbox = np.array([[0, 4, 0, 1, 0, 1], [2, 6, 0, 1, 0, 1]], np.int32)
     offsets, inside = np.array([0, 4, 8]), np.array([0, 1, 2, 0, 1, 2, 0, 0], np.uint8)
-    panel = np.zeros(2, np.int64)
+    members, held = np.arange(2), np.array([[0, 1], [0, 1]], np.int32)
     count = np.zeros((1, 8), np.uint8)
-    paint_spots(0, 0, panel, bbox, offsets, inside, 1, count)
+    paint_spots(0, members, bbox, offsets, inside, 1, count)
     assert count[0].tolist() == [0, 16, 17, 1, 0, 0, 0, 0]
     image, good = np.arange(8, dtype=np.int32)[None], np.ones((1, 8), bool)
     good[0, 0] = False
     data, mask, over = np.zeros(8, np.float32), np.zeros(8, np.uint8), np.zeros(2, np.uint8)
+    starts = np.array([0, 4, 8])
     extract_pixels(
-        image, good, 0.0, 4.0, 0, 0, panel, bbox, offsets, inside, count, np.array([0, 4, 8]), data, mask, over
+        image, good, np.int32(0), np.int32(4), 0, members, bbox, held, offsets, inside, count, starts, data, mask, over
     )
     V, B, F, O = MaskCode.VALID, MaskCode.BACKGROUND, MaskCode.FOREGROUND, MaskCode.OVERLAPPED
     assert data.tolist() == [0, 1, 2, 3, 2, 3, 4, 5]
     assert mask.tolist() == [B, F | V, V | O, B | V | O, F | V, V, B | V, B]
     assert over.tolist() == [0, 1]
+    clear_boxes(0, members, bbox, 1, count)
+    assert not count.any()
 
 
 def test_crowded_spots_get_their_background_back():

@@ -18,14 +18,16 @@ def mask_of_image(offsets, bbox, r, z):
 
 
 @numba.njit(nogil=True, cache=True)
-def paint_spots(panel_index, z, panel, bbox, offsets, inside, margin, count):
-    """Count for every pixel of one image how many spots have it in their foreground and in their halo.
+def paint_spots(z, members, bbox, offsets, inside, margin, count):
+    """Count for every pixel of a panel on one image how many spots have it in their foreground and in their halo.
 
     Parameters
     ----------
-    panel_index, z : int
-        Panel and array index of the image.
-    panel : (n,) int64; bbox : (n, 6) int32
+    z : int
+        Array index of the image.
+    members : (m,) int64
+        The spots of the panel, all or some.
+    bbox : (n, 6) int32
     offsets : (n + 1,) int64; inside : (...) uint8
         See `spindle.contracts.profile.ForegroundMasks`: 1 foreground, 2 halo.
     margin : int
@@ -34,8 +36,8 @@ def paint_spots(panel_index, z, panel, bbox, offsets, inside, margin, count):
         Added to: 16 for each foreground, 1 for each halo, each up to 15.
     """
     height, width = count.shape
-    for r in range(panel.shape[0]):
-        if panel[r] != panel_index or z < bbox[r, 4] - margin or z >= bbox[r, 5] + margin:
+    for r in members:
+        if z < bbox[r, 4] - margin or z >= bbox[r, 5] + margin:
             continue
         own_image = z >= bbox[r, 4] and z < bbox[r, 5]
         x0, x1, y0, y1 = bbox[r, 0], bbox[r, 1], bbox[r, 2], bbox[r, 3]
@@ -55,24 +57,36 @@ def paint_spots(panel_index, z, panel, bbox, offsets, inside, margin, count):
 
 
 @numba.njit(nogil=True, cache=True)
-def extract_pixels(
-    image, good, low, high, panel_index, z, panel, bbox, offsets, inside, count, starts, data, mask, marks
-):
-    """Copy one image into the shoeboxes of a block.
+def clear_boxes(z, members, bbox, margin, values):
+    """Set the pixels of a panel (slow, fast) to 0 wherever spots may have painted them on one image."""
+    height, width = values.shape
+    for r in members:
+        if z < bbox[r, 4] - margin or z >= bbox[r, 5] + margin:
+            continue
+        for y in range(max(bbox[r, 2], 0), min(bbox[r, 3], height)):
+            for x in range(max(bbox[r, 0], 0), min(bbox[r, 1], width)):
+                values[y, x] = 0
+
+
+@numba.njit(nogil=True, cache=True)
+def extract_pixels(image, good, low, high, z, members, bbox, held, offsets, inside, count, starts, data, mask, marks):
+    """Copy one image of a panel into the shoeboxes of a block.
 
     Parameters
     ----------
     image : (slow, fast) int32 or float32
     good : (slow, fast) bool
         Pixels that the static mask allows.
-    low, high : float
+    low, high : number of the type of the image
         Trusted range, inclusive.
-    panel_index, z, panel, bbox, offsets, inside
+    z, members, bbox, offsets, inside
         As in `paint_spots`.
+    held : (n, 2) int32
+        Array indices of the images, half open, that the shoebox of each spot holds; none of a spot that is not extracted.
     count : (slow, fast) uint8
         Result of `paint_spots` over all spots of this image.
     starts : (n + 1,) int64
-        First pixel of each shoebox in ``data`` (z, y, x); a spot of size 0 is not extracted.
+        First pixel of each shoebox in ``data`` (z, y, x).
     data : (m,) float32; mask : (m,) uint8
         Filled. Pixels of a spot's own halo are neither foreground nor background.
     marks : (n,) uint8
@@ -80,68 +94,138 @@ def extract_pixels(
         spot reaches into the background.
     """
     height, width = image.shape
-    for r in range(panel.shape[0]):
-        if panel[r] != panel_index or z < bbox[r, 4] or z >= bbox[r, 5] or starts[r + 1] == starts[r]:
+    for r in members:
+        if z < held[r, 0] or z >= held[r, 1]:
             continue
         x0, x1, y0, y1 = bbox[r, 0], bbox[r, 1], bbox[r, 2], bbox[r, 3]
         nx = x1 - x0
-        base = starts[r] + (z - bbox[r, 4]) * nx * (y1 - y0)
+        base = starts[r] + (z - held[r, 0]) * nx * (y1 - y0)
         first = mask_of_image(offsets, bbox, r, z)
+        xa, xb = max(x0, 0), min(x1, width)
+        overloaded, touched = False, False
         for y in range(y0, y1):
-            row = (y - y0) * nx
-            for x in range(x0, x1):
-                i = row + x - x0
-                own = inside[first + i]
-                bits = FOREGROUND if own == 1 else (BACKGROUND if own == 0 else 0)
-                if x >= 0 and y >= 0 and x < width and y < height:
-                    value = image[y, x]
-                    data[base + i] = value
-                    others = count[y, x] >> 4
-                    if own == 1:
-                        others -= 1
-                    elif own == 0:
-                        if others > 0:
-                            marks[r] |= 2
-                        others += count[y, x] & 15
-                    if others > 0:
-                        bits |= OVERLAPPED
-                    if good[y, x]:
-                        if value > high:
-                            marks[r] |= 1
-                        elif value >= low:
-                            bits |= VALID
-                mask[base + i] = bits
+            row = (y - y0) * nx - x0
+            if y < 0 or y >= height:
+                for x in range(x0, x1):
+                    own = inside[first + row + x]
+                    mask[base + row + x] = FOREGROUND if own == 1 else (BACKGROUND if own == 0 else 0)
+                continue
+            for x in range(x0, xa):
+                own = inside[first + row + x]
+                mask[base + row + x] = FOREGROUND if own == 1 else (BACKGROUND if own == 0 else 0)
+            for x in range(xa, xb):
+                value, own, painted, usable = image[y, x], inside[first + row + x], count[y, x], good[y, x]
+                is_spot, is_background = own == 1, own == 0
+                # its own foreground is one of those that were counted
+                foreign = painted >= (32 if is_spot else 16)
+                covered = foreign | (is_background & (painted > 0))
+                touched |= is_background & foreign
+                overloaded |= usable & (value > high)
+                trusted = usable & (value >= low) & (value <= high)
+                bits = FOREGROUND if is_spot else (BACKGROUND if is_background else 0)
+                data[base + row + x] = value
+                mask[base + row + x] = bits | (OVERLAPPED if covered else 0) | (VALID if trusted else 0)
+            for x in range(max(xb, x0), x1):
+                own = inside[first + row + x]
+                mask[base + row + x] = FOREGROUND if own == 1 else (BACKGROUND if own == 0 else 0)
+        marks[r] |= (1 if overloaded else 0) | (2 if touched else 0)
 
 
 @numba.njit(nogil=True, cache=True)
-def paint_model(panel_index, z, panel, bbox, starts, model, total):
-    """Add the modelled counts of the extracted spots of a block on one image to ``total`` (slow, fast) float64."""
+def paint_model(z, members, bbox, model_starts, model, total):
+    """Add the modelled counts of spots on one image of a panel to ``total`` (slow, fast) float64.
+
+    Those of spot r begin at ``model_starts[r]`` in ``model`` and are of its whole box; -1 stands for a spot without.
+    """
     height, width = total.shape
-    for r in range(panel.shape[0]):
-        if panel[r] != panel_index or z < bbox[r, 4] or z >= bbox[r, 5] or starts[r + 1] == starts[r]:
+    for r in members:
+        if model_starts[r] < 0 or z < bbox[r, 4] or z >= bbox[r, 5]:
             continue
         x0, x1, y0, y1 = bbox[r, 0], bbox[r, 1], bbox[r, 2], bbox[r, 3]
         nx = x1 - x0
-        base = starts[r] + (z - bbox[r, 4]) * nx * (y1 - y0)
+        base = model_starts[r] + (z - bbox[r, 4]) * nx * (y1 - y0)
         for y in range(max(y0, 0), min(y1, height)):
             for x in range(max(x0, 0), min(x1, width)):
                 total[y, x] += model[base + (y - y0) * nx + x - x0]
 
 
 @numba.njit(nogil=True, cache=True)
-def take_neighbours(panel_index, z, panel, bbox, starts, model, total, neighbours):
+def take_neighbours(z, members, bbox, held, model_starts, model, total, starts, neighbours):
     """What the other spots of ``total`` add to each pixel of the shoeboxes: total less the spot's own model."""
     height, width = total.shape
-    for r in range(panel.shape[0]):
-        if panel[r] != panel_index or z < bbox[r, 4] or z >= bbox[r, 5] or starts[r + 1] == starts[r]:
+    for r in members:
+        if z < held[r, 0] or z >= held[r, 1]:
             continue
         x0, x1, y0, y1 = bbox[r, 0], bbox[r, 1], bbox[r, 2], bbox[r, 3]
         nx = x1 - x0
-        base = starts[r] + (z - bbox[r, 4]) * nx * (y1 - y0)
+        area = nx * (y1 - y0)
+        base = starts[r] + (z - held[r, 0]) * area
+        own = model_starts[r] + (z - bbox[r, 4]) * area
         for y in range(max(y0, 0), min(y1, height)):
             for x in range(max(x0, 0), min(x1, width)):
-                i = base + (y - y0) * nx + x - x0
-                neighbours[i] = max(total[y, x] - model[i], 0.0)
+                i = (y - y0) * nx + x - x0
+                neighbours[base + i] = max(total[y, x] - model[own + i], 0.0)
+
+
+@numba.njit(nogil=True, cache=True)
+def touch_others(panel, bbox, wanted, others, margin, cell):
+    """Which of some spots have a box that shares pixels with that of a wanted spot.
+
+    Parameters
+    ----------
+    panel : (n,) int64; bbox : (n, 6) int32
+    wanted, others : (w,) int64, (m,) int64
+        Rows.
+    margin : int
+        Images before and after its box on which a spot still counts.
+    cell : int
+        Width of the largest box, pixels.
+
+    Returns
+    -------
+    (m,) bool
+    """
+    touching = np.zeros(others.shape[0], np.bool_)
+    if wanted.shape[0] == 0 or others.shape[0] == 0:
+        return touching
+    # boxes that share a pixel have their corners in cells that are neighbours
+    low_x, low_y, high_x = bbox[wanted[0], 0], bbox[wanted[0], 2], bbox[wanted[0], 0]
+    for r in wanted:
+        low_x, low_y, high_x = min(low_x, bbox[r, 0]), min(low_y, bbox[r, 2]), max(high_x, bbox[r, 0])
+    columns = (high_x - low_x) // cell + 3
+    keys = np.empty(wanted.shape[0], np.int64)
+    span = np.int64(0)
+    for r in wanted:
+        span = max(span, (bbox[r, 2] - low_y) // cell + 3)
+    for k in range(wanted.shape[0]):
+        r = wanted[k]
+        keys[k] = (panel[r] * span + (bbox[r, 2] - low_y) // cell + 1) * columns + (bbox[r, 0] - low_x) // cell + 1
+    order = np.argsort(keys)
+    keys = keys[order]
+    for k in range(others.shape[0]):
+        o = others[k]
+        cx, cy = (bbox[o, 0] - low_x) // cell + 1, (bbox[o, 2] - low_y) // cell + 1
+        if cx < 0 or cx >= columns or cy < 0 or cy >= span:
+            continue
+        for y in range(max(cy - 1, 0), min(cy + 2, span)):
+            line = (panel[o] * span + y) * columns
+            i = np.searchsorted(keys, line + max(cx - 1, 0))
+            while i < keys.shape[0] and keys[i] <= line + min(cx + 1, columns - 1):
+                r = wanted[order[i]]
+                i += 1
+                if (
+                    bbox[o, 0] < bbox[r, 1]
+                    and bbox[r, 0] < bbox[o, 1]
+                    and bbox[o, 2] < bbox[r, 3]
+                    and bbox[r, 2] < bbox[o, 3]
+                    and bbox[o, 4] - margin < bbox[r, 5]
+                    and bbox[r, 4] < bbox[o, 5] + margin
+                ):
+                    touching[k] = True
+                    break
+            if touching[k]:
+                break
+    return touching
 
 
 @numba.njit(nogil=True, cache=True)
@@ -160,6 +244,15 @@ def free_crowded(starts, mask, least):
             for k in range(starts[r], starts[r + 1]):
                 if mask[k] & BACKGROUND:
                     mask[k] &= ~np.uint8(OVERLAPPED)
+
+
+@numba.njit(nogil=True, cache=True)
+def has_negative(data, mask):
+    """Whether a valid pixel has a value below zero."""
+    found = False
+    for k in range(data.shape[0]):
+        found |= (data[k] < 0.0) & ((mask[k] & VALID) != 0)
+    return found
 
 
 @numba.njit(nogil=True, cache=True)

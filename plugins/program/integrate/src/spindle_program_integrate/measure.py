@@ -13,50 +13,74 @@ from spindle.table import Flag, MaskCode, ReflectionTable, Shoeboxes
 
 from .kernels import free_crowded, sum_pixels
 from .noise import counts_photons, lifted, noise_beyond_counts
-from .stream import Block
 
 LEAST_BACKGROUND = 20
 
 
 @dataclass
-class Measured:
-    """Results of a block: rows of the table, their columns, their flags to set, and their shoeboxes where wanted.
+class Filled:
+    """Spots whose pixels are complete.
 
-    ``noise`` (m,) float64 is the variance of their pixels beyond that of counts, see `noise_beyond_counts`.
+    Attributes
+    ----------
+    rows : (n,) int64
+        Rows of the run's table.
+    shoeboxes : Shoeboxes
+        Raw values; they are changed.
+    marks : (n,) uint8
+        As in `extract_pixels`.
+    table : ReflectionTable
+        What a fitter may want to know of the n spots.
+    expected : (n,) float64, counts
+        Mean intensity of reflections of such resolution; negative where unknown.
+    kept : (n,) bool
+        Of which the shoeboxes are wanted.
+    modelled : bool
+        The background of the shoeboxes holds what other spots add.
+    """
+
+    rows: np.ndarray
+    shoeboxes: Shoeboxes
+    marks: np.ndarray
+    table: ReflectionTable
+    expected: np.ndarray
+    kept: np.ndarray
+    modelled: bool
+
+    def __repr__(self) -> str:
+        return f"{len(self.rows)} spots with their pixels"
+
+
+@dataclass
+class Measured:
+    """Results of some spots.
+
+    Attributes
+    ----------
+    rows : (n,) int64
+        Rows of the run's table.
+    columns : dict of (n, ...) arrays
+    flags : (n,) uint64
+        To be set.
+    kept : (k,) int64
+        Positions among the rows whose shoeboxes are here.
+    shoeboxes : Shoeboxes
+        Of those.
+    noise : (k,) float64
+        Variance of their pixels beyond that of counts, see `noise_beyond_counts`.
     """
 
     rows: np.ndarray
     columns: dict[str, np.ndarray]
     flags: np.ndarray
-    background_variance: np.ndarray
+    kept: np.ndarray
+    shoeboxes: Shoeboxes
     noise: np.ndarray
-    shoeboxes: Shoeboxes | None = None
-
-
-@dataclass(frozen=True)
-class Work:
-    """A block and what is known of its spots.
-
-    Attributes
-    ----------
-    block : Block
-    table : ReflectionTable
-        Its rows of the table.
-    expected : (m,) float64 or None, counts
-        Mean intensity of reflections of such resolution.
-    """
-
-    block: Block
-    table: ReflectionTable
-    expected: np.ndarray | None
-
-    def __repr__(self) -> str:
-        return f"{len(self.block.rows)} spots on images {self.block.first + 1} to {self.block.last}"
 
 
 @dataclass(frozen=True)
 class Measure:
-    """Measures blocks; may be called in several threads, or processes, at once.
+    """Measures spots; may be called in several threads, or processes, at once.
 
     Attributes
     ----------
@@ -70,9 +94,11 @@ class Measure:
     threshold : float
         Least part of the foreground that must be valid.
     fitter : ProfileFitter or None
-        For profile fits.
-    keep : bool
-        Return the shoeboxes too.
+        For models of counts, and for profile fits.
+    fit : bool
+        Whether profiles are fitted.
+    only_good : bool
+        Keep shoeboxes only of spots that profiles may be learned from: summed, of more than no counts, not overloaded.
     """
 
     detector: Detector
@@ -82,15 +108,15 @@ class Measure:
     gain: float
     threshold: float
     fitter: Any = None
-    keep: bool = False
+    fit: bool = False
+    only_good: bool = False
 
-    def __call__(self, work: Work) -> Measured:
-        """Background, sums, centroids and, with a fitter, profile fits of a block."""
-        block, fitter = work.block, self.fitter
-        boxes = block.shoeboxes
+    def __call__(self, filled: Filled) -> Measured:
+        """Background, sums, centroids and, where asked for, profile fits."""
+        boxes = filled.shoeboxes
         n = len(boxes)
-        correct_shoeboxes(self.corrections, block.panel, boxes.bbox, boxes.offsets, boxes.data)
-        neighbours = boxes.background if block.model is not None else None
+        correct_shoeboxes(self.corrections, boxes.panel, boxes.bbox, boxes.offsets, boxes.data)
+        neighbours = boxes.background if filled.modelled else None
         free_crowded(boxes.offsets, boxes.mask, LEAST_BACKGROUND)
         estimate = self.background.estimate_background(shoeboxes=boxes, detector=self.detector)
         boxes.background = np.ascontiguousarray(estimate.background, dtype=np.float32)
@@ -117,9 +143,9 @@ class Measure:
         enough = counts[:, 1] >= self.threshold * np.maximum(counts[:, 4], 1)
         whole = (counts[:, 5] == 0) & (counts[:, 4] > 0)
         summed = good_background & whole
-        mark((block.marks & 1) != 0, Flag.OVERLOADED)
+        mark((filled.marks & 1) != 0, Flag.OVERLOADED)
         mark((counts[:, 7] & 1) != 0, Flag.OVERLAPPED_FG)
-        mark((block.marks & 2) != 0, Flag.OVERLAPPED_BG)
+        mark((filled.marks & 2) != 0, Flag.OVERLAPPED_BG)
         mark(counts[:, 5] > 0, Flag.FOREGROUND_INCLUDES_BAD_PIXELS)
         mark(counts[:, 6] > 0, Flag.BACKGROUND_INCLUDES_BAD_PIXELS)
         mark(~good_background, Flag.FAILED_DURING_BACKGROUND_MODELLING)
@@ -140,16 +166,27 @@ class Measure:
             "num_pixels.background_used": counts[:, 3].astype(np.int32),
         }
         centroids = self.centroid.compute_centroids(shoeboxes=boxes)
-        calculated = work.table["xyzcal.px"]
+        calculated = filled.table["xyzcal.px"]
         found = np.asarray(centroids.success, bool)[:, None]
         columns["xyzobs.px.value"] = np.where(found, centroids.position, calculated)
         columns["xyzobs.px.variance"] = np.where(found, centroids.variance, 0.0)
-        if fitter is not None:
-            fit = fitter.fit(work.table, lifted(boxes, noise), work.expected, mean_variance)
+        if self.fit:
+            fit = self.fitter.fit(filled.table, lifted(boxes, noise), filled.expected, mean_variance)
             fitted = fit.success & good_background & enough
             mark(fitted, Flag.INTEGRATED_PRF)
             mark(~fitted, Flag.FAILED_DURING_PROFILE_FITTING)
             columns["intensity.prf.value"] = np.where(fitted, fit.value, 0.0)
             columns["intensity.prf.variance"] = np.where(fitted, fit.variance * self.gain, -1.0)
             columns["profile.correlation"] = np.where(fitted, fit.correlation, 0.0)
-        return Measured(block.rows, columns, flags, mean_variance, noise, boxes if self.keep else None)
+        kept = filled.kept
+        if self.only_good:
+            kept = kept & may_teach(flags) & (columns["intensity.sum.value"] > 0)
+        at = np.flatnonzero(kept)
+        held = boxes if len(at) == n else boxes.select(at)
+        return Measured(filled.rows, columns, flags, at, held, noise[at])
+
+
+def may_teach(flags: np.ndarray) -> np.ndarray:
+    """(n,) bool: spots that were summed and are not overloaded."""
+    summed = (flags & np.uint64(int(Flag.INTEGRATED_SUM))) != 0
+    return np.asarray(summed & ((flags & np.uint64(int(Flag.OVERLOADED))) == 0))

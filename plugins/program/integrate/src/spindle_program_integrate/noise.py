@@ -17,7 +17,7 @@ from spindle.images import Correction
 from spindle.models import Detector
 from spindle.table import Shoeboxes
 
-from .kernels import background_scatter
+from .kernels import background_scatter, has_negative
 
 __all__ = ["counts_photons", "lifted", "noise_beyond_counts"]
 
@@ -55,7 +55,7 @@ def noise_beyond_counts(shoeboxes: Shoeboxes, counting: np.ndarray) -> np.ndarra
     n = len(shoeboxes)
     beyond = np.zeros(n)
     panels = np.unique(shoeboxes.panel)
-    if not n or (counting[panels].all() and not (shoeboxes.data < 0.0).any()):
+    if not n or (counting[panels].all() and not has_negative(shoeboxes.data, shoeboxes.mask)):
         return beyond
     pixels, lowest = np.zeros(n, np.int64), np.zeros(n)
     scatter, level = np.zeros(n), np.zeros(n)

@@ -282,8 +282,7 @@ class Integrate(Program):
     def _debug(table, shoeboxes, experiments, files, params) -> ReflectionTable:
         """Attach kept shoeboxes: to the table, or to files of their own."""
         p = params.integration.debug
-        _, boxes = shoeboxes
-        held = ReflectionTable.concatenate([boxes])
+        held = shoeboxes
         where = np.full(int(max(held["partial_id"].max(), table["partial_id"].max())) + 1, -1, np.int64)
         where[held["partial_id"].astype(np.int64)] = np.arange(len(held))
         found = where[table["partial_id"].astype(np.int64)]

@@ -1,0 +1,163 @@
+"""What is known of one set of images before it is read: sequence, masks, spots, slabs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from spindle.errors import UserError
+from spindle.execution import RunContext
+from spindle.files import read_mask
+from spindle.images import ImageSequence
+from spindle.models import Experiments
+from spindle.table import Flag, ReflectionTable
+from spindle_lib_masks.automatic import automatic_mask
+
+from .measure import Measure
+from .packed_masks import PackedMasks
+from .slabs import Slabs
+
+__all__ = ["ImageGroup", "prepare_group"]
+
+
+@dataclass(frozen=True)
+class ImageGroup:
+    """A set of images and the spots on it.
+
+    Attributes
+    ----------
+    members : list of int
+        Experiments on these images.
+    sequence : ImageSequence
+        Looks at the checksums of images.
+    unverified : ImageSequence
+        Does not.
+    first : int
+        Array index of the first image.
+    masks : PackedMasks
+    excluded : frozenset of int
+        Array indices that are left out.
+    rows : (m,) int64
+        Rows of the table that are to be measured, or disturb others.
+    slabs : Slabs
+    measure : Measure
+    """
+
+    members: list[int]
+    sequence: ImageSequence
+    unverified: ImageSequence
+    first: int
+    masks: PackedMasks
+    excluded: frozenset[int]
+    rows: np.ndarray
+    slabs: Slabs
+    measure: Measure
+
+
+def prepare_group(
+    context: RunContext,
+    experiments: Experiments,
+    members: list[int],
+    table: ReflectionTable,
+    rows: np.ndarray,
+    profile: Any,
+    params: Any,
+    excluded: frozenset[int],
+) -> ImageGroup:
+    """Look at masks and boxes.
+
+    Parameters
+    ----------
+    context : RunContext
+    experiments : Experiments
+    members : list of int
+        Experiments on these images.
+    table : ReflectionTable
+        All predictions with bbox, panel and flags.
+    rows : (m,) int64
+        Those of the members, ascending.
+    profile : Handle
+    params : IntegrateParams
+    excluded : frozenset of int
+
+    Raises
+    ------
+    UserError
+        If spots are as large as the detector.
+    """
+    experiment = experiments[members[0]]
+    sequence = ImageSequence(experiment)
+    masks = [sequence.mask(i) for i in range(len(experiment.detector))]
+    lookup = params.integration.lookup.mask
+    if lookup is not None:
+        masks = [a & b for a, b in zip(masks, read_mask(str(lookup), experiment.detector), strict=True)]
+    unverified = _without_checksums(sequence)
+    if params.integration.filter.automatic_mask:
+        masks = _masked_automatically(context, unverified, masks, members[0])
+    bbox = table["bbox"][rows]
+    size = np.array([p.image_size for p in experiment.detector])[table["panel"][rows].astype(np.int64)]
+    inside = (bbox[:, 0] < size[:, 0]) & (bbox[:, 1] > 0) & (bbox[:, 2] < size[:, 1]) & (bbox[:, 3] > 0)
+    inside &= np.all(bbox[:, 1::2] > bbox[:, ::2], axis=1)
+    wanted = inside & ((table["flags"][rows] & np.uint64(int(Flag.DONT_INTEGRATE))) == 0)
+    _check_sizes(bbox[wanted], size[wanted], members[0], profile, experiment.profile)
+    rows = rows[wanted]
+    first = experiment.scan.array_range[0]
+    return ImageGroup(
+        members,
+        sequence,
+        unverified,
+        first,
+        PackedMasks(masks),
+        excluded,
+        rows,
+        Slabs(table["bbox"], rows, first, first + sequence.n_images),
+        Measure(
+            experiment.detector,
+            sequence.corrections,
+            context.chosen(params.integration.background),
+            context.chosen(params.integration.centroid),
+            float(params.integration.summation.detector_gain or 1.0),
+            params.integration.profile.valid_foreground_threshold or 0.0,
+        ),
+    )
+
+
+def _without_checksums(sequence: ImageSequence) -> ImageSequence:
+    """The same images, of files whose checksums another pass looks at."""
+    images = sequence.imageset
+    if images.arrays is not None or (images.numbered is None and images.single_file_indices is not None):
+        return sequence
+    images = replace(images, params={**images.params, "verify_checksum": False})
+    return ImageSequence(replace(sequence.experiment, imageset=images))
+
+
+def _masked_automatically(
+    context: RunContext, sequence: ImageSequence, masks: list[np.ndarray], number: int
+) -> list[np.ndarray]:
+    """The masks without pixels that the images themselves show to be shadowed, dead or hot."""
+    found = automatic_mask(sequence, masks, context.executor)
+    if not found.n_images:
+        return masks
+    context.log.info(
+        "Automatic mask of experiment %d, from %d images: %d pixels in shadow, %d dead, %d hot "
+        "(integration.filter.automatic_mask=False leaves them in)",
+        number, found.n_images, found.n_shadowed, found.n_dead, found.n_hot,
+    )  # fmt: skip
+    return [a & b for a, b in zip(masks, found.masks, strict=True)]
+
+
+def _check_sizes(box: np.ndarray, image_size: np.ndarray, index: int, profile: Any, model: Any) -> None:
+    """Refuse models whose spots are as large as the detector."""
+    if not len(box):
+        return
+    width = np.median(np.maximum(box[:, 1] - box[:, 0], box[:, 3] - box[:, 2]))
+    limit = 0.5 * float(image_size.min())
+    if width > limit and width > 60:
+        numbers = profile.describe_model(model=model).numbers
+        text = ", ".join(f"{name} is {value:.3g}" for name, value in numbers.items())
+        raise UserError(
+            f"integrate: shoeboxes of experiment {index} are {width:.0f} pixels wide, half of the detector"
+            f"{f' ({text})' if text else ''}. The predictions do not follow the spots; check the indexing and the refinement"
+        )

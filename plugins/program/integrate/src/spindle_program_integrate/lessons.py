@@ -1,0 +1,67 @@
+"""Strong spots for a fitter to learn from, in an order that does not depend on how images were cut into tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spindle.table import ReflectionTable, Shoeboxes
+
+from .blocks import SPOTS_PER_BLOCK, Plan
+from .measure import Measured
+from .noise import lifted
+
+__all__ = ["Lessons"]
+
+
+class Lessons:
+    """Shoeboxes of strong spots of one set of images.
+
+    Parameters
+    ----------
+    table : ReflectionTable
+        All rows of the run, with bbox and the columns that a fitter may want.
+    rows : (m,) int64
+        Those on the images.
+    """
+
+    def __init__(self, table: ReflectionTable, rows: np.ndarray) -> None:
+        self.table = table
+        self._every = rows
+        self._rows: list[np.ndarray] = []
+        self._boxes: list[Shoeboxes] = []
+
+    def add(self, measured: Measured, chosen: np.ndarray) -> None:
+        """Take in some of the kept shoeboxes, (k,) positions among them."""
+        if len(chosen):
+            self._rows.append(measured.rows[measured.kept[chosen]])
+            self._boxes.append(lifted(measured.shoeboxes.select(chosen), measured.noise[chosen]))
+
+    def teach(self, fitter: Any) -> np.ndarray:
+        """Let a `ProfileFitter` learn, spot after spot as they end on the images.
+
+        Returns
+        -------
+        (n,) int64
+            Rows that it used.
+        """
+        if not self._rows:
+            return np.zeros(0, np.int64)
+        rows, boxes = np.concatenate(self._rows), Shoeboxes.concatenate(self._boxes)
+        self._rows, self._boxes = [], []
+        order = np.argsort(self._rank()[rows], kind="stable")
+        used = []
+        for begin in range(0, len(order), SPOTS_PER_BLOCK):
+            part = order[begin : begin + SPOTS_PER_BLOCK]
+            learned = fitter.learn(self.table.select(rows[part]), boxes.select(part))
+            used.append(rows[part][learned])
+        return np.concatenate(used)
+
+    def _rank(self) -> np.ndarray:
+        """(n,) int64: the place of each row in the order; -1 for those on other images."""
+        plan = Plan(self.table["bbox"], self._every)
+        as_they_end = np.argsort(np.array(plan.last), kind="stable")
+        rank = np.full(len(self.table), -1, np.int64)
+        rank[np.concatenate([plan.blocks[i] for i in as_they_end])] = np.arange(len(self._every))
+        return rank
