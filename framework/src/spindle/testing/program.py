@@ -97,6 +97,7 @@ class ProgramContract(PluginContract):
             given = [Assignment(k, v, "test") for k, v in {**self.parameters, **changes}.items()]
             tree = effective_params(self.name, given, PluginHost())
             context = RunContext(self.name, tree)
+            self.written = context.written
             context._executor = Executor(
                 executor, 2 if executor is not None else 1, lambda: context._cancelled.is_set()
             )
@@ -144,13 +145,18 @@ class ProgramContract(PluginContract):
     ) -> None:
         before = _files(tmp_path)
         result = run(inputs)
-        new = sorted(str(f.relative_to(tmp_path)) for f in _files(tmp_path) - before)
-        assert not new, f"the program writes {', '.join(new)} itself; return it in ProgramResult.files"
+        told = {(here / f).resolve() for f in self.written}
+        new = sorted(str(f.relative_to(tmp_path)) for f in _files(tmp_path) - before if f.resolve() not in told)
+        assert not new, (
+            f"the program writes {', '.join(new)} itself; return it in ProgramResult.files, or where it has to be written during the run "
+            "add it to context.written"
+        )
         for number, (name, writer) in enumerate(result.files.items()):
             target = tmp_path / f"written_{number}{Path(str(name)).suffix}"
             writer(target)
             assert target.exists(), f"the writer of {name} writes nothing where it is told to"
-        assert not list(here.iterdir()), "a writer writes beside the path that it is given"
+        beside = {f.resolve() for f in _files(here)} - told
+        assert not beside, "a writer writes beside the path that it is given"
 
     def test_it_prints_nothing_itself(self, run: Any, inputs: ProgramInputs, capfd: pytest.CaptureFixture[str]) -> None:
         run(inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -50,6 +51,8 @@ def test_sums_are_a_scan_of_fewer_and_wider_images(here, capsys):
     text = capsys.readouterr().out
     assert "the last 1 of 7 images of t_####.cbf" in text and "Next: spindle import sum_*.cbf" in text
     assert not (here / "sum_0003.cbf").exists()
+    record = json.loads((here / "spindle.merge_cbf.json").read_text())
+    assert {"sum_0001.cbf", "sum_0002.cbf"} <= {e["path"] for e in record["outputs"]}
     (before,) = spindle.run("import", files=paths).experiments
     (after,) = spindle.run("import", files=sorted(here.glob("sum_*.cbf"))).experiments
     assert after.scan.image_range == (1, 2)

@@ -77,8 +77,9 @@ class MergeCbf(Program):
         groups[0].path.parent.mkdir(parents=True, exist_ok=True)
         over = []
         with context.progress("summing images", len(groups)) as progress:
-            for count in context.executor.map(Summer(n), groups):
+            for group, count in zip(groups, context.executor.map(Summer(n), groups), strict=True):
                 over.append(count)
+                context.written.append(group.path)
                 progress.advance()
         rows = []
         for one in series:
