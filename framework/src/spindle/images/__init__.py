@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arrival import ArrivingImages, SeriesEnded
+from .arrival import ArrivingImages, SeriesEnded, of_length, to_come
 from .compressed import (
     MOST,
     compression_of,
@@ -31,11 +31,13 @@ __all__ = [
     "format_parameters",
     "is_compressed",
     "map_file",
+    "of_length",
     "open_image",
     "open_regular",
     "read_all",
     "read_head",
     "refuse_special",
     "thread_buffer",
+    "to_come",
     "trusted_mask",
 ]

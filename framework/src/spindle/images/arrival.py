@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import Cancelled, FileFormatError, UserError
-from spindle.models import Experiment
+from spindle.models import Experiment, Experiments, Scan
 
 from .sequence import ImageSequence
 
-__all__ = ["ArrivingImages", "SeriesEnded"]
+__all__ = ["ArrivingImages", "SeriesEnded", "of_length", "to_come"]
 
 #: Seconds between two looks at the files, at first and at most.
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
 #: The newest image of a file that another program writes is whole once the next one is begun, or after so many seconds.
 SETTLED = 1.0
+#: Images that a series may have whose number nobody has said.
+MOST_IMAGES = 100_000
 #: How many images before the one that is waited for may still be missing.
 LOOK_BACK = 1000
 
@@ -136,3 +138,29 @@ class ArrivingImages(ImageSequence):
         if index + 1 < self.n_images and self.is_written(index + 1):
             return super().read(index, out)  # says that the file is missing
         raise SeriesEnded(index, self.file_of(index)[0], self.timeout)
+
+
+def to_come(experiments: Experiments, n_images: int | None) -> Experiments:
+    """The experiments with scans that reach to the end of their series, or far beyond it when nobody knows its end."""
+    for scan in experiments.unique("scan"):
+        experiment = experiments[experiments.indices_with("scan", scan)[0]]
+        if experiment.is_still or experiment.imageset is None or experiment.imageset.kind != "ImageSequence":
+            continue
+        number = MOST_IMAGES if n_images is None else n_images
+        if number > scan.n_images:
+            experiments = experiments.with_model(scan, of_length(scan, number))
+    return experiments
+
+
+def of_length(scan: Scan, n_images: int) -> Scan:
+    """The scan with so many images, the first ones or further ones of which no time is known."""
+    first = scan.image_range[0]
+    more = np.zeros(max(n_images - scan.n_images, 0))
+    assert scan.exposure_times is not None
+    assert scan.epochs is not None
+    return replace(
+        scan,
+        image_range=(first, first + n_images - 1),
+        exposure_times=np.concatenate([scan.exposure_times, more])[:n_images],
+        epochs=np.concatenate([scan.epochs, more])[:n_images],
+    )

@@ -11,6 +11,7 @@ import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
+from spindle.images import to_come
 from spindle.params import Auto
 from spindle.report import Table
 from spindle.table import ReflectionTable
@@ -84,7 +85,7 @@ class _Run:
 
         self.watch: Watch | None = None
         if params.watch:
-            from .watching import Watch, to_come
+            from .watching import Watch
 
             self.watch = Watch(params.watch_timeout, context)
             experiments = to_come(experiments, params.watch_images)

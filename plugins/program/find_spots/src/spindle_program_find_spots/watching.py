@@ -14,8 +14,8 @@ import numpy as np
 
 from spindle.errors import UserError
 from spindle.files import experiments_to_dict
-from spindle.images import ArrivingImages, ImageSequence, SeriesEnded
-from spindle.models import Experiments, Scan
+from spindle.images import ArrivingImages, ImageSequence, SeriesEnded, of_length
+from spindle.models import Experiments
 from spindle.params import walk
 
 from .search import Item, StrongPixels, search_all
@@ -25,39 +25,12 @@ if TYPE_CHECKING:
 
     from .search import ImageSearch, Job
 
-__all__ = ["Watch", "to_come"]
+__all__ = ["Watch"]
 
-#: Images that a series may have whose number nobody has said.
-MOST_IMAGES = 100_000
 #: What was found on images that came, by what it depends on: whoever searches the finished series in this process need not
 #: read them again. Only the last few series are kept.
 _found: OrderedDict[bytes, dict[int, StrongPixels]] = OrderedDict()
 MOST_KEPT = 4
-
-
-def to_come(experiments: Experiments, n_images: int | None) -> Experiments:
-    """The experiments with scans that reach to the end of their series, or far beyond it when nobody knows its end."""
-    for scan in experiments.unique("scan"):
-        experiment = experiments[experiments.indices_with("scan", scan)[0]]
-        if experiment.is_still or experiment.imageset is None or experiment.imageset.kind != "ImageSequence":
-            continue
-        number = MOST_IMAGES if n_images is None else n_images
-        if number > scan.n_images:
-            experiments = experiments.with_model(scan, _of_length(scan, number))
-    return experiments
-
-
-def _of_length(scan: Scan, n_images: int) -> Scan:
-    first = scan.image_range[0]
-    more = np.zeros(max(n_images - scan.n_images, 0))
-    assert scan.exposure_times is not None
-    assert scan.epochs is not None
-    return replace(
-        scan,
-        image_range=(first, first + n_images - 1),
-        exposure_times=np.concatenate([scan.exposure_times, more])[:n_images],
-        epochs=np.concatenate([scan.epochs, more])[:n_images],
-    )
 
 
 class Watch:
@@ -136,7 +109,7 @@ class Watch:
         self.ended[job.number] = z - job.z0
         job.blocks = [(first, min(last, z)) for first, last in job.blocks if first < z]
         assert job.experiment.scan is not None
-        job.experiment = replace(job.experiment, scan=_of_length(job.experiment.scan, z - job.z0))
+        job.experiment = replace(job.experiment, scan=of_length(job.experiment.scan, z - job.z0))
         job.images = ImageSequence(job.experiment)
 
     def seen(self, experiments: Experiments) -> Experiments:
@@ -144,7 +117,7 @@ class Watch:
         for number, n_images in self.ended.items():
             scan = experiments[number].scan
             if scan is not None and scan.n_images > n_images:
-                experiments = experiments.with_model(scan, _of_length(scan, n_images))
+                experiments = experiments.with_model(scan, of_length(scan, n_images))
         return experiments
 
 

@@ -24,6 +24,7 @@ from .steps import (
     require,
     sources,
 )
+from .watching import Finished, follow
 
 
 class Chain:
@@ -53,6 +54,12 @@ class Chain:
         self.reflections: Any = inputs.reflections[0] if inputs.reflections else None
         self.spots: Any = None
         self._images: dict[str, Any] | None = None
+        self.finished: Finished | None = None
+
+    def watch(self) -> None:
+        """Follow a series that is still being written to its end."""
+        self.finished = follow(self.files, self.params, self.context)
+        self.files = self.finished.files
 
     def begin(self, start: int) -> None:
         """Read what the first step needs, unless it was given.
@@ -65,7 +72,8 @@ class Chain:
         if start == 0:
             if not self.files and self.params.resume:
                 self.files = images_of_record(self.params)
-            if not self.files and not getattr(self.params.import_, "template", None):
+            given = self.params.import_.input
+            if not self.files and not given.template and not given.directory:
                 raise UserError("process: give image files, or an experiment file: spindle process images/*.cbf")
             return
         step = STEPS[start]
@@ -129,6 +137,11 @@ class Chain:
         self.spots = None
         return result
 
+    def _settings(self, step: Step) -> dict[str, Any]:
+        """What is set of the step's parameters."""
+        own = {} if self.finished is None else self.finished.settings(step.name)
+        return {**step.settings(self.params), **own}
+
     def _run(self, step: Step, experiments: Any, reflections: Any) -> ProgramResult:
         is_import = step.name == "import"
         again = self.params.refine_in_symmetry and is_refined_again(experiments, self.params)
@@ -146,7 +159,7 @@ class Chain:
         )
         result: ProgramResult = self.context.run_program(
             step.program, experiments, reflections, self.files if is_import else (),
-            write=True, brief=not self.params.details, record=record, **step.settings(self.params),
+            write=True, brief=not self.params.details, record=record, **self._settings(step),
         )  # fmt: skip
         written = step.outputs(self.params)[0]
         if result.experiments is not None and written is not None:

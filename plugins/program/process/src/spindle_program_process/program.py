@@ -70,6 +70,19 @@ class Process(Program):
             "record; start_at is then not used.",
         )
 
+        watch = ShortName(
+            "find_spots.watch",
+            "import.format.growing",
+            help="Follow a series that is still being written: spots are found as images come, and what is there is processed "
+            "again and again in the folder so_far. The end gives what a finished series gives.",
+        )
+        watch_images = ShortName(
+            "find_spots.watch_images", help="Images that the series will have, for watch=True; by default nobody knows."
+        )
+        watch_timeout = ShortName(
+            "find_spots.watch_timeout", help="The series is over when no image has come for so long, for watch=True."
+        )
+
         space_group = ShortName("index.indexing.known_symmetry.space_group", help="Known space group of the crystal.")
         unit_cell = ShortName("index.indexing.known_symmetry.unit_cell", help="Known cell of the crystal.")
         d_min = ShortName(
@@ -160,6 +173,10 @@ class Process(Program):
         if stop < start and not params.resume:
             raise UserError(f"process: stop_after={params.stop_after} comes before the first step, {NAMES[start]}")
         chain = Chain(inputs, params, context)
+        if params.find_spots.watch:
+            if start > 0 or params.resume:
+                raise UserError("process: watch=True begins with images; leave start_at=, resume= and experiments out")
+            chain.watch()
         if start <= stop:
             chain.begin(start)
         warnings = _Warnings()
