@@ -101,3 +101,14 @@ def test_programs_run_on_images_in_memory():
     strong = truth.table["xyzcal.px"][truth.intensity > 1000]
     away = np.linalg.norm(found["xyzobs.px.value"][:, None, :2] - strong[None, :, :2], axis=2).min(axis=0)
     assert np.mean(away < 1.0) > 0.9
+
+
+def test_stills_of_one_image_set_share_it_after_a_journey(experiment, tmp_path):
+    """Else each of thousands of stills would keep the file open that they share."""
+    still = replace(experiment, scan=None, goniometer=None)
+    shared = ImageSet(paths=tuple(str(tmp_path / f"{i}.cbf") for i in range(3)))
+    experiments = [replace(still, imageset=shared, identifier=str(i)) for i in range(2)]
+    first, second = (pickle.loads(pickle.dumps(ImageSequence(e))) for e in experiments)
+    assert first.imageset is second.imageset and first.experiment.identifier != second.experiment.identifier
+    other = replace(still, imageset=replace(shared, paths=shared.paths[:1]))
+    assert pickle.loads(pickle.dumps(ImageSequence(other))).imageset.paths == other.imageset.paths

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 
@@ -29,6 +29,7 @@ _Opened = tuple[tuple[int, int], ImageReader]
 # reader whatever their wavelengths.
 _open_files: WeakKeyDictionary[ImageSet, dict[tuple[str, bool, bool, bool], _Opened]] = WeakKeyDictionary()
 _open_files_lock = threading.Lock()
+_arrived: WeakValueDictionary[bytes, ImageSet] = WeakValueDictionary()
 
 
 class ImageSequence:
@@ -249,5 +250,13 @@ class ImageSequence:
 
 @lru_cache(maxsize=8)
 def _opened_again(packed: bytes) -> ImageSequence:
-    """The images of an experiment of another process; its files stay open for all tasks of a run."""
-    return ImageSequence(pickle.loads(packed))
+    """The images of an experiment of another process; its files stay open for all tasks of a run.
+
+    Stills of one image set have one here too, and so share its open files.
+    """
+    experiment: Experiment = pickle.loads(packed)
+    if experiment.imageset is not None and experiment.imageset.arrays is None:
+        with _open_files_lock:
+            known = _arrived.setdefault(pickle.dumps(experiment.imageset), experiment.imageset)
+        experiment = replace(experiment, imageset=known)
+    return ImageSequence(experiment)

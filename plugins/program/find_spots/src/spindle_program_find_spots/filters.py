@@ -128,7 +128,7 @@ def steep_background(
     size : int, pixels
     cutoff : float, counts per pixel
     read : function (function, items) -> results in order
-        The map of the run's executor.
+        A map that runs in this process: whole images come back from it.
     images : iterable of Item
         Images to read, as for the search.
 

@@ -226,7 +226,7 @@ class _Run:
         if self.watch is not None:
             results = self.watch.results(self.search, self.jobs)
         else:
-            results = search_all(self.search, self.items(), self.context.executor)
+            results = search_all(self.search, self.jobs, self.items(), self.context.executor)
         is_open = self.watch is not None and self.params.watch_images is None
         total = None if is_open else sum(job.n_images for job in self.jobs)
         with self.context.progress("finding spots", total) as progress:
@@ -287,7 +287,7 @@ class _Run:
             items = [Item(job, z) for first, last in job.blocks for z in range(first, last) if z not in job.excluded]
             steep = steep_background(
                 job, table, f.background_gradient.background_size, f.background_gradient.gradient_cutoff,
-                self.context.executor.map, items,
+                self.context.executor.here.map, items,
             )  # fmt: skip
             counts.on_gradient = int(steep.sum())
             table = table.select(~steep)

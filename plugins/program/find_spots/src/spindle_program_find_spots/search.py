@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
@@ -305,17 +305,61 @@ class ImageSearch:
         return index, value, background
 
 
-def search_all(search: ImageSearch, items: Iterator[Item], executor: Executor) -> Iterator[StrongPixels]:
-    """Strong pixels of all images, in order; several at once where the threshold wants it."""
-    threshold = search.threshold
+class Place(NamedTuple):
+    """An item as it travels: number of the experiment and array index z; its job is in the task."""
+
+    number: int
+    z: int
+
+    def __repr__(self) -> str:
+        return f"image {self.z + 1} of experiment {self.number}"
+
+
+@dataclass(frozen=True)
+class SearchImage:
+    """Searches an image of some jobs.
+
+    Attributes
+    ----------
+    search : ImageSearch
+    jobs : dict of int to Job
+        By the number of the experiment.
+    """
+
+    search: ImageSearch
+    jobs: dict[int, Job]
+
+    def __call__(self, place: Place) -> StrongPixels:
+        """Strong pixels of the image at a place."""
+        return self.search(Item(self.jobs[place.number], place.z))
+
+
+@dataclass(frozen=True)
+class SearchImages:
+    """Searches several images of one job at once; see `SearchImage`."""
+
+    search: ImageSearch
+    jobs: dict[int, Job]
+
+    def __call__(self, places: list[Place]) -> list[StrongPixels]:
+        """Strong pixels of the images at these places."""
+        return self.search.search_together([Item(self.jobs[number], z) for number, z in places])
+
+
+def search_all(
+    search: ImageSearch, jobs: Sequence[Job], items: Iterator[Item], executor: Executor
+) -> Iterator[StrongPixels]:
+    """Strong pixels of all images, in order; several at once where the threshold wants it. Jobs travel once, items are numbers."""
+    threshold, by_number = search.threshold, {job.number: job for job in jobs}
+    places = (Place(item.job.number, item.z) for item in items)
     if not threshold.implements("find_strong_batch"):
-        return executor.map(search, items)
-    batches = _batches(items, threshold.declared("images_at_once"))
-    return chain.from_iterable(executor.map(search.search_together, batches))
+        return executor.map(SearchImage(search, by_number), places)
+    batches = _batches(places, threshold.declared("images_at_once"))
+    return chain.from_iterable(executor.map(SearchImages(search, by_number), batches))
 
 
-def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+def _batches(places: Iterator[Place], size: int) -> Iterator[list[Place]]:
     """Up to so many images of one job."""
-    for _, own in groupby(items, key=lambda item: item.job.number):
+    for _, own in groupby(places, key=lambda place: place.number):
         while batch := list(islice(own, size)):
             yield batch

@@ -79,7 +79,7 @@ class Watch:
             while len(_found) > MOST_KEPT:
                 _found.popitem(last=False)
             zs = [z for first, last in job.blocks for z in range(first, last)]
-            fresh = search_all(search, (Item(job, z) for z in zs if z not in known), self.context.executor)
+            fresh = search_all(search, [job], (Item(job, z) for z in zs if z not in known), self.context.executor)
             try:
                 yield from self._of_job(job, known, fresh)
             finally:

@@ -202,9 +202,7 @@ class LatticeSearch:
     def _executor(self) -> Executor:
         """The run's executor, with as many workers as ``indexing.nproc`` says."""
         executor, nproc = self.context.executor, self.params.nproc
-        if nproc in (Auto, None) or executor.plugin is None:
-            return executor
-        return Executor(executor.plugin, int(nproc), executor.cancelled)
+        return executor if nproc in (Auto, None) else executor.limited(int(nproc))
 
     def evaluate(
         self, sweeps: Experiments, spots: ReflectionTable, basis: np.ndarray, others: Sequence[np.ndarray]

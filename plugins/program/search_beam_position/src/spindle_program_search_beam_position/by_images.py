@@ -167,7 +167,7 @@ class ImageSearch:
         static = [images.masks[self.panel] & ~self.excluded for images in self.sequences]
 
         items = [(sweep, self.sequences[sweep], index) for sweep, index in chosen]
-        images: Iterable[tuple[int, np.ndarray]] = self.executor.map(partial(_read_panel, self.panel), items)
+        images: Iterable[tuple[int, np.ndarray]] = self.executor.here.map(partial(_read_panel, self.panel), items)
         if quiet:
             for sweep, image in images:
                 add_to_summary(image, trusted_mask(image, static[sweep], low, high, good), limit, total, maximum, count)

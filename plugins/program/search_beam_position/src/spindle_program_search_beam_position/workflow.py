@@ -127,10 +127,8 @@ def _methods(params: Any, context: Any) -> tuple[Any, Any] | None:
 
 
 def _executor(params: Any, context: Any) -> Executor:
-    executor = context.executor
-    if params.nproc in (Auto, None) or executor.plugin is None:
-        return executor  # type: ignore[no-any-return]
-    return Executor(executor.plugin, int(params.nproc), executor.cancelled)
+    executor: Executor = context.executor
+    return executor if params.nproc in (Auto, None) else executor.limited(int(params.nproc))
 
 
 def _spots_of(inputs: ProgramInputs, experiments: Experiments) -> ReflectionTable:

@@ -103,7 +103,7 @@ class Simulate(Program):
                 return size
 
             try:
-                done = render(sweep, sigmas, context.n_workers, context.executor.map, finish)
+                done = render(sweep, sigmas, context.n_workers, context.executor.here.map, finish)
             except BaseException:
                 writer.abort()
                 raise

@@ -74,7 +74,8 @@ def render(
         Divergence (rad), relative bandpass, and size of the illuminated volume (mm).
     n_workers : int
     map_blocks : callable
-        Ordered map over blocks of images, such as ``context.executor.map``.
+        Ordered map over blocks of images in this process, such as ``context.executor.here.map``: workers add to the statistics
+        and files of all.
     finish : callable
         Called with the number of an image (from 0) and its pixels (ny, nx) int32, in the worker; what it returns is
         collected.
