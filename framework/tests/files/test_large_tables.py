@@ -135,6 +135,19 @@ def test_a_table_is_written_over_the_file_that_it_stays_in(path):
     assert same(table["d"], a_table()["d"]) and same(read_reflections(path)["shoebox"], half["shoebox"])
 
 
+def test_what_is_written_is_not_kept_in_memory(path, tmp_path):
+    """Columns in their file, some rows of them, and both as programs get them; the pixels above all."""
+    rows = np.arange(3, N, 2)
+    for pick in (slice(None), rows):
+        whole = read_reflections(path)
+        for table in (whole.select(pick), read_only(whole.select(pick)), read_only(whole).select(pick)):
+            held = in_memory(table)
+            write_reflections(table, tmp_path / "again.refl")
+            assert in_memory(table) == held and "shoebox" not in held
+            expected = a_table()["shoebox"].select(np.arange(N)[pick])
+            assert same(read_reflections(tmp_path / "again.refl")["shoebox"], expected)
+
+
 def test_a_file_that_is_written_into_meanwhile_is_refused(path):
     """Nothing is read half old and half new; a file that becomes shorter does not end the process."""
     table = read_reflections(path)

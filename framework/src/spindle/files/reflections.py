@@ -14,7 +14,7 @@ import numpy as np
 from spindle.errors import FileFormatError
 from spindle.models.arrays import shortened
 from spindle.regular import refuse_special
-from spindle.table import SCHEMA, Deferred, ReflectionTable, Selected, Shoeboxes
+from spindle.table import SCHEMA, Changed, Deferred, ReflectionTable, Selected, Shoeboxes
 
 from .atomic import atomic_write
 from .layout import Extent, Walker
@@ -321,11 +321,20 @@ def _write_column(file: Any, packer: Any, table: ReflectionTable, name: str, pat
 def _pixels_of(table: ReflectionTable, name: str) -> int:
     """Number of pixels of all shoeboxes of a column, of one in its file without reading them."""
     column = table.deferred(name)
-    if isinstance(column, FileShoeboxes):
-        return int(column.sizes.sum())
-    if isinstance(column, Selected) and isinstance(column.column, FileShoeboxes):
-        return int(column.column.sizes[column.rows].sum())
+    sizes = None if column is None else _sizes_of(column)
+    if sizes is not None:
+        return int(sizes.sum())
     return int(table[name].offsets[-1]) if len(table) else 0
+
+
+def _sizes_of(column: Deferred) -> np.ndarray | None:
+    """Pixels of each shoebox of a column in its file, of some rows of one, or of one as a function changes it."""
+    if isinstance(column, FileShoeboxes):
+        return column.sizes
+    if not isinstance(column, Selected | Changed):
+        return None
+    sizes = _sizes_of(column.column)
+    return sizes if sizes is None or isinstance(column, Changed) else sizes[column.rows]
 
 
 def _bin_header(n: int) -> bytes:

@@ -20,6 +20,7 @@ PARALLAX_CODES = {"none": 0, "dials": 1, "normalised": 2}
 
 PIXEL_SIZES = (0.001, 10.0)  # mm
 MAX_PIXELS = 200_000  # along one side
+BLOCK = 2**16  # points that are worked out at a time
 
 
 def _numbers(value: Any, n: int | None, name: str) -> tuple[Any, ...]:
@@ -301,8 +302,13 @@ class Detector(Sequence[Panel]):
     def lab_coordinate(self, panel: Any, xy: Any) -> np.ndarray:
         """(n, 3) float64, mm: laboratory positions of points (n, 2) mm on the panels."""
         xy = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
-        d = self.geometry.d[np.broadcast_to(np.asarray(panel, dtype=np.int64), len(xy))]
-        return np.asarray(d[:, :, 0] * xy[:, :1] + d[:, :, 1] * xy[:, 1:] + d[:, :, 2])
+        panel = np.broadcast_to(np.asarray(panel, dtype=np.int64), len(xy))
+        out = np.empty((len(xy), 3))
+        for start in range(0, len(xy), BLOCK):  # a matrix for each point is nine times what is asked for
+            here = slice(start, start + BLOCK)
+            d, at = self.geometry.d[panel[here]], xy[here]
+            out[here] = d[:, :, 0] * at[:, :1] + d[:, :, 1] * at[:, 1:] + d[:, :, 2]
+        return out
 
     def lab_coordinate_of_pixel(self, panel: Any, xy: Any) -> np.ndarray:
         """(n, 3) float64, mm: laboratory positions of pixel positions (n, 2)."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from spindle.models import Experiments
     from spindle.table import ReflectionTable
 
+BLOCK = 2**17  # rows that are worked out at a time
+
 
 def add_observed_geometry(experiments: Experiments, table: ReflectionTable, id_column: str = "id") -> ReflectionTable:
     """A view of the table with xyzobs.mm.value, xyzobs.mm.variance, s1, rlp and entering from xyzobs.px.
@@ -31,35 +33,37 @@ def add_observed_geometry(experiments: Experiments, table: ReflectionTable, id_c
         The column that says which experiment's beam, detector, goniometer and scan to use (`id`, or `imageset_id` for
         spots that are not indexed). Rows outside the list keep zeros.
     """
+    from spindle.table import rows_by_value
+
     result = table.view()
     n = len(table)
     pixels, variance = table["xyzobs.px.value"], table["xyzobs.px.variance"]
     mm, mm_variance = np.zeros((n, 3)), np.zeros((n, 3))
     s1, rlp, entering = np.zeros((n, 3)), np.zeros((n, 3)), np.zeros(n, np.bool_)
-    which = table[id_column]
-    for number, experiment in enumerate(experiments):
-        rows = np.flatnonzero(which == number)
-        if not len(rows):
+    for number, all_rows in rows_by_value(table[id_column]).items():
+        if not 0 <= number < len(experiments):
             continue
-        panel = table["panel"][rows].astype(np.int64)
-        xy = experiment.detector.pixel_to_mm(panel, pixels[rows, :2])
-        mm[rows, :2] = xy
-        size = experiment.detector.geometry.pixel_size[panel]
-        mm_variance[rows, :2] = variance[rows, :2] * size**2
-        lab = experiment.detector.lab_coordinate(panel, xy)
-        ray = lab / (np.linalg.norm(lab, axis=1)[:, None] * experiment.beam.wavelength)
-        s1[rows] = ray
-        q = ray - experiment.beam.s0
-        goniometer, scan = experiment.goniometer, experiment.scan
-        if experiment.is_still or goniometer is None or scan is None:
-            rlp[rows] = q if goniometer is None else q @ goniometer.setting_rotation @ goniometer.fixed_rotation
-            continue
-        phi = scan.angle_from_array_index(pixels[rows, 2])
-        mm[rows, 2] = phi
-        mm_variance[rows, 2] = variance[rows, 2] * scan.oscillation[1] ** 2
-        datum = rotate_about(np.ascontiguousarray(q @ goniometer.setting_rotation), goniometer.rotation_axis, -phi)
-        rlp[rows] = datum @ goniometer.fixed_rotation
-        entering[rows] = ray @ np.cross(experiment.beam.s0, goniometer.axis_lab) < 0.0
+        experiment = experiments[number]
+        for rows in np.split(all_rows, range(BLOCK, len(all_rows), BLOCK)):
+            panel = table["panel"][rows].astype(np.int64)
+            xy = experiment.detector.pixel_to_mm(panel, pixels[rows, :2])
+            mm[rows, :2] = xy
+            size = experiment.detector.geometry.pixel_size[panel]
+            mm_variance[rows, :2] = variance[rows, :2] * size**2
+            lab = experiment.detector.lab_coordinate(panel, xy)
+            ray = lab / (np.linalg.norm(lab, axis=1)[:, None] * experiment.beam.wavelength)
+            s1[rows] = ray
+            q = ray - experiment.beam.s0
+            goniometer, scan = experiment.goniometer, experiment.scan
+            if experiment.is_still or goniometer is None or scan is None:
+                rlp[rows] = q if goniometer is None else q @ goniometer.setting_rotation @ goniometer.fixed_rotation
+                continue
+            phi = scan.angle_from_array_index(pixels[rows, 2])
+            mm[rows, 2] = phi
+            mm_variance[rows, 2] = variance[rows, 2] * scan.oscillation[1] ** 2
+            datum = rotate_about(np.ascontiguousarray(q @ goniometer.setting_rotation), goniometer.rotation_axis, -phi)
+            rlp[rows] = datum @ goniometer.fixed_rotation
+            entering[rows] = ray @ np.cross(experiment.beam.s0, goniometer.axis_lab) < 0.0
     result["xyzobs.mm.value"], result["xyzobs.mm.variance"] = mm, mm_variance
     result["s1"], result["rlp"], result["entering"] = s1, rlp, entering
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .deferred import Deferred, Selected
+from .deferred import Changed, Deferred, Selected
 from .flags import BAD_FOR_REFINEMENT, BAD_FOR_SCALING, BAD_SHOEBOX, INTEGRATED, Flag, MaskCode
 from .reflections import ReflectionTable, rows_by_value
 from .schema import SCHEMA, ColumnSpec
@@ -14,6 +14,7 @@ __all__ = [
     "BAD_SHOEBOX",
     "INTEGRATED",
     "SCHEMA",
+    "Changed",
     "ColumnSpec",
     "Deferred",
     "Flag",

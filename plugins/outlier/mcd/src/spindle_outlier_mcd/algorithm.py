@@ -16,6 +16,7 @@ from .kernels import concentrate
 SEED = 42
 # Relative differences below this are rounding.
 ROUNDING = 1e-12
+BLOCK = 2**17  # rows whose distances are worked out at a time
 KEPT = 10
 
 
@@ -187,6 +188,10 @@ class McdOutlier(Algorithm):
             return np.zeros(n, dtype=bool)
         alpha = self.params.alpha
         covariance = found.covariance * consistency_factor(found.h / n, p) * small_sample_factor(n, p, alpha)
-        centred = data - found.mean
-        distances = np.einsum("ij,ij->i", centred, np.linalg.solve(covariance, centred.T).T)
-        return np.asarray(distances > chi_squared_quantile(self.params.threshold_probability, p))
+        limit = chi_squared_quantile(self.params.threshold_probability, p)
+        outliers = np.empty(n, dtype=bool)
+        for start in range(0, n, BLOCK):
+            centred = data[start : start + BLOCK] - found.mean
+            distances = np.einsum("ij,ij->i", centred, np.linalg.solve(covariance, centred.T).T)
+            outliers[start : start + BLOCK] = distances > limit
+        return outliers

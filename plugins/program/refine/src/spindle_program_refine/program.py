@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,7 @@ class Refine(Program):
                 context.table(shown)
             context.log.info("%s", result.reason)
             experiments, table = result.experiments, result.reflections
-            results.append(result)
+            results.append(replace(result, reflections=ReflectionTable()))  # what it wrote is in `table` alone
             _check_sanity(result, experiments, table)
 
         if scan_varying is not True:

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from spindle.models import Experiments
+from spindle.models import Experiment, Experiments
 from spindle.prediction import add_observed_geometry
 from spindle.table import ReflectionTable
 
 FEWEST_SPOTS = 20
 DENOMINATOR = 12  # of fractions in changes of basis between centred lattices
 LARGEST_DEVIATION = 0.03
+BLOCK = 2**17  # spots whose positions are worked out at a time
 
 
 def in_setting_of(experiments: Experiments, table: ReflectionTable, log: Any) -> ReflectionTable:
@@ -37,15 +38,14 @@ def in_setting_of(experiments: Experiments, table: ReflectionTable, log: Any) ->
     """
     if "xyzobs.px.value" not in table or "xyzobs.px.variance" not in table or "panel" not in table:
         return table
-    rlp = add_observed_geometry(experiments, table)["rlp"]
-    hkl = np.array(table["miller_index"])
+    hkl = np.array(table.peek("miller_index"))
     changed = False
     indexed = (hkl != 0).any(axis=1)
     for number, rows in table.rows_by_experiment().items():
         experiment, rows = experiments[number], rows[indexed[rows]]
         if experiment.crystal is None or len(rows) < FEWEST_SPOTS:
             continue
-        change = change_of_setting(hkl[rows], rlp[rows] @ np.linalg.inv(experiment.crystal.A).T)
+        change = change_of_setting(hkl[rows], _observed_indices(experiment, table, rows))
         if change is not None:
             hkl[rows] = np.rint(hkl[rows] @ change.T)
             changed = True
@@ -58,6 +58,18 @@ def in_setting_of(experiments: Experiments, table: ReflectionTable, log: Any) ->
     result = table.view()
     result["miller_index"] = hkl
     return result
+
+
+def _observed_indices(experiment: Experiment, table: ReflectionTable, rows: np.ndarray) -> np.ndarray:
+    """(n, 3) float64: fractional indices of spots of an experiment from their positions, worked out block by block."""
+    out = np.empty((len(rows), 3))
+    inverse = np.linalg.inv(experiment.known_crystal.A).T
+    for start in range(0, len(rows), BLOCK):
+        here = rows[start : start + BLOCK]
+        part = ReflectionTable({name: table[name][here] for name in ("panel", "xyzobs.px.value", "xyzobs.px.variance")})
+        part["id"] = np.zeros(len(here), np.int32)
+        out[start : start + BLOCK] = add_observed_geometry(Experiments([experiment]), part)["rlp"] @ inverse
+    return out
 
 
 def change_of_setting(hkl: np.ndarray, observed: np.ndarray) -> np.ndarray | None:

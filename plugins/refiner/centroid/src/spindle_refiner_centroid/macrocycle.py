@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -35,6 +36,22 @@ DEPTH_ROUNDS = 3
 NARROWEST_DEG = 4.5
 # How much wider the bulk of the residuals may be while candidate cells are compared.
 LENIENCY = 2.0
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What a fit leaves; the last three are rows of the table that it left out, refused and used."""
+
+    problem: Problem
+    minimum: Minimum
+    experiments: Experiments
+    chi: float
+    covariance: np.ndarray
+    rmsd_px: np.ndarray
+    n_reflections: np.ndarray
+    excluded: np.ndarray
+    outliers: np.ndarray
+    used: np.ndarray
 
 
 class Macrocycle:
@@ -88,25 +105,31 @@ class Macrocycle:
         xyz = table["xyzobs.px.value"][rows]
         observed = selection.observed_positions(self.experiments, owner, panel, xyz, self.stills)
         weights = selection.position_weights(
-            self.experiments, owner, panel, table["xyzobs.px.variance"][rows], table, rows, self.settings, self.stills
+            self.experiments,
+            owner,
+            panel,
+            table.peek("xyzobs.px.variance")[rows],
+            table,
+            rows,
+            self.settings,
+            self.stills,
         )
         products, entering = None, np.zeros(len(rows), dtype=bool)
         if not self.stills:
             rays = selection.observed_rays(self.experiments, owner, panel, observed[:, :2])
             products = selection.spindle_products(self.experiments, owner, rays)
             entering = products < 0
-        hkl = np.ascontiguousarray(table["miller_index"][rows], dtype=np.float64)
+        hkl = np.ascontiguousarray(table.peek("miller_index")[rows], dtype=np.float64)
         z = np.ascontiguousarray(xyz[:, 2])
         return Observations(rows, hkl, entering, owner, panel, z, observed, weights), products
 
     def _block_deg(self, i: int) -> float:
         """Width of the blocks of the centroid analysis of one experiment, with the residuals of the starting models."""
         scan = self.experiments[i].known_scan
-        own = (self.start.observations.experiment == i) & self.start_evaluation.predicted
+        owner, z, residuals = self.start
+        own = owner == i
         z0, z1 = scan.array_range
-        block_deg, counts, means = block_means(
-            self.start.observations.z[own], self.start_evaluation.residuals[own], z0, z1, abs(scan.oscillation_deg[1])
-        )
+        block_deg, counts, means = block_means(z[own], residuals[own], z0, z1, abs(scan.oscillation_deg[1]))
         if self.settings.parameterisation.debug_centroid_analysis:
             self.tables.append(summaries.centroid_table(i, block_deg, counts, means))
         return block_deg
@@ -143,26 +166,54 @@ class Macrocycle:
 
     def run(self) -> RefinementResult:
         """Do it."""
+        fit = self._fit()
+        # What was refined against is no more in memory when all reflections are looked at again.
+        table = predicted_table(self.table, fit.problem, fit.minimum.x, fit.experiments, self._observations()[0])
+        flags = table["flags"].copy()
+        flags[fit.excluded] |= np.uint64(int(Flag.EXCLUDED_FOR_REFINEMENT))
+        flags[fit.outliers] |= np.uint64(int(Flag.CENTROID_OUTLIER))
+        flags[fit.used] |= np.uint64(int(Flag.USED_IN_REFINEMENT))
+        table["flags"] = flags
+        return RefinementResult(
+            experiments=fit.experiments,
+            reflections=table,
+            steps=fit.minimum.steps,
+            reason=fit.minimum.reason,
+            rmsd_px=fit.rmsd_px,
+            n_reflections=fit.n_reflections,
+            parameter_names=list(fit.problem.names),
+            parameter_values=fit.minimum.x,
+            parameter_esds=np.sqrt(np.maximum(np.diag(fit.covariance), 0.0)),
+            covariance=fit.covariance,
+            reduced_chi_squared=fit.chi,
+            tables=self.tables,
+        )
+
+    def _fit(self) -> _Fit:
+        """Choose reflections and refine."""
         settings = self.settings
         everything, products = self._observations()
         usable = selection.suitable(
             self.experiments, everything, products, self.table["flags"][everything.rows], settings
         )
-        candidates = everything.select(usable)
+        n_indexed, excluded = len(everything), everything.rows[~usable]
+        candidates = everything.those(usable)
+        del everything, products, usable
         constant = Problem(self.experiments, settings, False, self.stills)
-        self.start = Target(
+        start = Target(
             constant, candidates, block_size=settings.target.gradient_calculation_blocksize, n_threads=self.n_threads
         )
-        self.start_evaluation = self.start.evaluate(constant.x0, gradients=False)
-        matched = self.start_evaluation.predicted
+        evaluation = start.evaluate(constant.x0, gradients=False)
+        matched = evaluation.predicted
         if not matched.any():
             raise RefinementError(
-                f"none of {len(everything)} indexed reflections can be used: {np.count_nonzero(~usable)} are "
+                f"none of {n_indexed} indexed reflections can be used: {len(excluded)} are "
                 f"excluded, the others are not "
                 "predicted by the starting models; index again, and check the rotation axis and the distance"
             )
-        candidates = candidates.select(matched)
-        residuals = self.start_evaluation.residuals[matched]
+        candidates, residuals = candidates.those(matched), evaluation.residuals[matched]
+        self.start = candidates.experiment, candidates.z, residuals
+        del start, evaluation, matched
         self.tables.append(summaries.residual_quantiles(residuals, candidates.weights, self.stills))
         outliers = self._reject(candidates, residuals)
         used, spare = self._divide(candidates, outliers)
@@ -172,7 +223,8 @@ class Macrocycle:
         else:
             widths = self._choose_widths(used, spare)
             problem = Problem(self.experiments, settings, True, self.stills, widths)
-            minimum, target = self._minimise(problem, used, spare)
+            minimum = self._minimise(problem, used, spare)[0]
+            del used, spare
             # Outliers of the constant models are not those of the varying ones.
             candidates = self._seen_with(candidates, refined_experiments(problem, minimum.x, kinds=("detector",)))
             residuals = Target(problem, candidates).evaluate(minimum.x, gradients=False).residuals
@@ -183,13 +235,13 @@ class Macrocycle:
             self.tables.append(
                 summaries.residual_quantiles(residuals[~outliers], candidates.weights[~outliers], self.stills)
             )
-        return self._result(problem, minimum, target, everything, usable, candidates.rows[outliers])
+        return self._described(problem, minimum, target, excluded, candidates.rows[outliers])
 
     def _divide(self, candidates: Observations, outliers: np.ndarray) -> tuple[Observations, Observations]:
         """The working set, and what is left of the good reflections."""
         good = candidates.select(~outliers)
         work = selection.working_set(self.experiments, good.experiment, self.settings, self.stills)
-        return good.select(work), good.select(~work)
+        return good.those(work), good.select(~work)
 
     def _choose_widths(self, used: Observations, spare: Observations) -> dict[str, float]:
         """Widths of intervals (degrees) of crystal models for which ``interval_width_degrees`` is Auto.
@@ -320,17 +372,11 @@ class Macrocycle:
         used.observed[:, :2] = new[:, :2]
         return change > DEPTH_TOLERANCE_MM
 
-    def _result(
-        self,
-        problem: Problem,
-        minimum: Minimum,
-        target: Target,
-        everything: Observations,
-        usable: np.ndarray,
-        outlier_rows: np.ndarray,
-    ) -> RefinementResult:
-        used = target.observations
-        evaluation = minimum.evaluation
+    def _described(
+        self, problem: Problem, minimum: Minimum, target: Target, excluded: np.ndarray, outliers: np.ndarray
+    ) -> _Fit:
+        """Models, their errors and the tables of a fit."""
+        used, evaluation = target.observations, minimum.evaluation
         degrees = max(3 * evaluation.n_predicted + target.n_restraints - problem.n_parameters, 1)
         chi = 2.0 * evaluation.objective / degrees
         covariance = chi * _inverse(evaluation.N)
@@ -341,26 +387,8 @@ class Macrocycle:
         self.tables.append(summaries.steps_table(minimum.steps, self.stills))
         self.tables.append(summaries.rmsd_table(rmsd_px, n, self.stills))
         self.tables += summaries.panel_table(experiments, used, evaluation.residuals, evaluation.predicted, self.stills)
-        table = predicted_table(self.table, problem, minimum.x, experiments, everything)
-        flags = table["flags"].copy()
-        flags[everything.rows[~usable]] |= np.uint64(int(Flag.EXCLUDED_FOR_REFINEMENT))
-        flags[outlier_rows] |= np.uint64(int(Flag.CENTROID_OUTLIER))
-        flags[used.rows[evaluation.predicted]] |= np.uint64(int(Flag.USED_IN_REFINEMENT))
-        table["flags"] = flags
-        return RefinementResult(
-            experiments=experiments,
-            reflections=table,
-            steps=minimum.steps,
-            reason=minimum.reason,
-            rmsd_px=rmsd_px,
-            n_reflections=n,
-            parameter_names=list(problem.names),
-            parameter_values=minimum.x,
-            parameter_esds=np.sqrt(np.maximum(np.diag(covariance), 0.0)),
-            covariance=covariance,
-            reduced_chi_squared=chi,
-            tables=self.tables,
-        )
+        found = used.rows[evaluation.predicted]
+        return _Fit(problem, minimum, experiments, chi, covariance, rmsd_px, n, excluded, outliers, found)
 
 
 def _inverse(N: np.ndarray) -> np.ndarray:

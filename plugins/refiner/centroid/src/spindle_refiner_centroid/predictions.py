@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from spindle.models import Experiments
-from spindle.table import Flag, ReflectionTable
+from spindle.table import Flag, ReflectionTable, rows_by_value
 
 from . import selection
 from .problem import Problem
 from .target import Observations, Target
+
+BLOCK = 2**17  # reflections whose positions are worked out at a time
 
 
 def predicted_table(
@@ -19,39 +21,42 @@ def predicted_table(
     table = table.view()
     layout = problem.layout(per_image=True)
     evaluation = Target(problem, everything, layout=layout).evaluate(x, gradients=False)
-    hit = evaluation.predicted
+    hit, residuals = evaluation.predicted, evaluation.residuals
     rows = everything.rows
-    refined_mm = everything.observed + evaluation.residuals
-    refined_mm[~hit] = 0.0
-    cal_px = np.zeros_like(refined_mm)
-    s1 = np.zeros_like(refined_mm)
-    for i, experiment in enumerate(experiments):
-        own = hit & (everything.experiment == i) if len(experiments) > 1 else hit
-        panel, mm = everything.panel[own], refined_mm[own]
-        cal_px[own, :2] = experiment.detector.mm_to_pixel(panel, mm[:, :2])
-        if not problem.stills:
-            cal_px[own, 2] = experiment.known_scan.array_index_from_angle(mm[:, 2])
-    s1[hit] = selection.observed_rays(
-        experiments, everything.experiment[hit], everything.panel[hit], refined_mm[hit, :2]
-    )
-    observed = selection.observed_positions(
-        experiments, everything.experiment, everything.panel, table["xyzobs.px.value"][rows], problem.stills
-    )
 
-    def put(name: str, values: np.ndarray, shape: tuple[int, ...] = ()) -> None:
-        column = table[name].copy() if name in table else np.zeros((len(table), *shape), dtype=values.dtype)
-        column[rows] = values
-        table[name] = column
+    def column(name: str, shape: tuple[int, ...] = (), dtype: type = np.float64) -> np.ndarray:
+        """What the table has, read for this one purpose."""
+        old = table.peek(name) if name in table else None
+        return np.zeros((len(table), *shape), dtype) if old is None else np.array(old)
 
-    if problem.stills:
-        put("delpsical.rad", refined_mm[:, 2])
-        refined_mm[:, 2] = 0.0
+    new = {name: column(name, (3,)) for name in ("xyzcal.mm", "xyzcal.px", "s1", "xyzobs.mm.value")}
+    psi = column("delpsical.rad") if problem.stills else None
+    for start in range(0, len(rows), BLOCK):
+        here = slice(start, start + BLOCK)
+        found, owner, panel, at = hit[here], everything.experiment[here], everything.panel[here], rows[here]
+        refined_mm = everything.observed[here] + residuals[here]
+        refined_mm[~found] = 0.0
+        cal_px, s1 = np.zeros_like(refined_mm), np.zeros_like(refined_mm)
+        for i, mine in rows_by_value(owner).items():
+            own = mine[found[mine]]
+            cal_px[own, :2] = experiments[i].detector.mm_to_pixel(panel[own], refined_mm[own, :2])
+            if not problem.stills:
+                cal_px[own, 2] = experiments[i].known_scan.array_index_from_angle(refined_mm[own, 2])
+        s1[found] = selection.observed_rays(experiments, owner[found], panel[found], refined_mm[found, :2])
+        if psi is not None:
+            psi[at] = refined_mm[:, 2]
+            refined_mm[:, 2] = 0.0
+        observed = selection.observed_positions(experiments, owner, panel, table["xyzobs.px.value"][at], problem.stills)
+        for name, values in zip(new, (refined_mm, cal_px, s1, observed), strict=True):
+            new[name][at] = values
+    for name, values in new.items():
+        table[name] = values
+    if psi is not None:
+        table["delpsical.rad"] = psi
     else:
-        put("entering", everything.entering)
-    put("xyzcal.mm", refined_mm, (3,))
-    put("xyzcal.px", cal_px, (3,))
-    put("s1", s1, (3,))
-    put("xyzobs.mm.value", observed, (3,))
+        entering = column("entering", dtype=np.bool_)
+        entering[rows] = everything.entering
+        table["entering"] = entering
     flags = table["flags"].copy()
     clear = Flag.PREDICTED | Flag.USED_IN_REFINEMENT | Flag.CENTROID_OUTLIER | Flag.EXCLUDED_FOR_REFINEMENT
     flags[rows] &= ~np.uint64(int(clear))

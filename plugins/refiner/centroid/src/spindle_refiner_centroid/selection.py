@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from spindle.contracts.refiner import RefinementError
 from spindle.models import Experiments
 from spindle.params import Auto
-from spindle.table import Flag, ReflectionTable
+from spindle.table import Flag, ReflectionTable, rows_by_value
 
 from .target import Observations
 
@@ -36,10 +37,15 @@ def indexed_rows(experiments: Experiments, table: ReflectionTable) -> np.ndarray
             f"reflections belong to experiment {int(owner.max())}, but there are only {len(experiments)} experiments: "
             "give the .expt and .refl files of the same step"
         )
-    rows = np.flatnonzero((owner >= 0) & (table["miller_index"] != 0).any(axis=1))
+    rows = np.flatnonzero((owner >= 0) & (table.peek("miller_index") != 0).any(axis=1))
     if len(rows) == 0:
         raise RefinementError("no reflection is indexed: run spindle index first")
     return rows
+
+
+def _rows_of(experiments: Experiments, owner: np.ndarray) -> Iterable[tuple[int, np.ndarray | slice]]:
+    """Experiments and their rows; all rows of a single one without copies."""
+    return [(0, slice(None))] if len(experiments) == 1 else rows_by_value(owner).items()
 
 
 def observed_positions(
@@ -47,8 +53,8 @@ def observed_positions(
 ) -> np.ndarray:
     """Observed x, y (mm, without parallax) and angle (radians; 0 for stills) of (n, 3) pixel positions."""
     out = np.zeros((len(owner), 3))
-    for i, experiment in enumerate(experiments):
-        own = slice(None) if len(experiments) == 1 else np.flatnonzero(owner == i)
+    for i, own in _rows_of(experiments, owner):
+        experiment = experiments[i]
         out[own, :2] = experiment.detector.pixel_to_mm(panel[own], xyz_px[own, :2])
         if not stills:
             out[own, 2] = experiment.known_scan.angle_from_array_index(xyz_px[own, 2])
@@ -58,8 +64,8 @@ def observed_positions(
 def observed_rays(experiments: Experiments, owner: np.ndarray, panel: np.ndarray, xy_mm: np.ndarray) -> np.ndarray:
     """(n, 3) float64, 1/angstrom: diffracted rays through positions (n, 2) mm."""
     s1 = np.zeros((len(owner), 3))
-    for i, experiment in enumerate(experiments):
-        own = slice(None) if len(experiments) == 1 else np.flatnonzero(owner == i)
+    for i, own in _rows_of(experiments, owner):
+        experiment = experiments[i]
         lab = experiment.detector.lab_coordinate(panel[own], xy_mm[own])
         s1[own] = lab / np.sqrt(np.einsum("ij,ij->i", lab, lab))[:, None] / experiment.beam.wavelength
     return s1

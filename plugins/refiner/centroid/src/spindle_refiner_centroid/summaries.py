@@ -17,8 +17,9 @@ def residual_quantiles(residuals: np.ndarray, weights: np.ndarray, stills: bool)
     names = ["Xc - Xo (mm)", "Yc - Yo (mm)", angle, "X weights", "Y weights"]
     names.append("DeltaPsi weights" if stills else "Phi weights")
     degree = np.deg2rad(1.0)
-    data = np.hstack([residuals / [1.0, 1.0, degree], weights * [1.0, 1.0, degree**2]])
-    values = np.percentile(data, [0, 25, 50, 75, 100], axis=0).T.tolist() if len(data) else [[None] * 5] * 6
+    columns = [residuals[:, k] / scale for k, scale in enumerate((1.0, 1.0, degree))]
+    columns += [weights[:, k] * scale for k, scale in enumerate((1.0, 1.0, degree**2))]
+    values = [np.percentile(column, [0, 25, 50, 75, 100]).tolist() if len(column) else [None] * 5 for column in columns]
     rows = [[name, *row] for name, row in zip(names, values, strict=True)]
     return Table(
         f"Summary statistics for {len(residuals)} observations matched to predictions:",

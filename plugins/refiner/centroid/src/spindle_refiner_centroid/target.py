@@ -51,6 +51,10 @@ class Observations:
         """Some of the reflections, by mask or index."""
         return Observations(*(np.ascontiguousarray(getattr(self, name)[which]) for name in self.__dataclass_fields__))
 
+    def those(self, mask: np.ndarray) -> Observations:
+        """The reflections of a mask; without a copy where that is all of them."""
+        return self if mask.all() else self.select(mask)
+
 
 @dataclass
 class Evaluation:
