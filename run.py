@@ -106,6 +106,8 @@ def main() -> None:
     elif task == "lint":
         lint()
     else:
+        if not sys.argv[2:]:  # the workers would compile the same kernels at the same time
+            call(BIN / "spindle", "compile")
         call(PYTHON, "-m", "pytest", *(sys.argv[2:] or ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]))
 
 
