@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import weakref
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ TRIES = 3
 FIND_WORKER = "2s"  # a worker that another one wants to ask and that does not answer is lost; on one machine, soon
 SECONDS_TO_CONNECT = 30
 SECONDS_TO_END = 1.0
+KILL = 9  # the signal of Unix; elsewhere the process ends with this code
 JOBQUEUE = "pip install dask-jobqueue"
 # The class of dask_jobqueue for a queue, and the command that hands in its jobs.
 CLASSES = {
@@ -188,8 +190,14 @@ def _queue_here() -> str:
     )
 
 
-def _close(client: Client, own: Any) -> None:
-    """End the connection, and the cluster if it is the run's own."""
+def _close(client: Any, own: Any) -> None:
+    """End the connection, and the cluster if it is the run's own; processes of this machine at once, whatever they are doing."""
+    nannies = list(own.workers.values()) if isinstance(own, LocalCluster) else []
+    for nanny in nannies:
+        nanny.close_gracefully()  # it begins no other worker
+    for pid in [n.pid for n in nannies if n.pid]:
+        with suppress(OSError):
+            os.kill(pid, KILL)
     with suppress(Exception):
         client.close(timeout=SECONDS_TO_END)
     if own is not None:
