@@ -93,3 +93,15 @@ class TestMergeCbf(ProgramContract):
     def inputs(self, tmp_path):
         (tmp_path / "images").mkdir()
         return ProgramInputs(files=write_sweep(tmp_path / "images"))
+
+
+class TestSimulate(ProgramContract):
+    name = "simulate"
+    needs_inputs = False
+    parameters = {"n_images": "2", "detector.image_size": "120,100", "output.overwrite": "True"}
+
+
+class TestSimulateNexus(ProgramContract):
+    name = "simulate"
+    needs_inputs = False
+    parameters = {**TestSimulate.parameters, "output.format": "nexus"}

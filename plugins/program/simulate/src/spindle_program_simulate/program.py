@@ -64,6 +64,8 @@ class Simulate(Program):
             writer = WRITERS[params.output.format](sweep, place, params)
             statistics, sizes = self._render(sweep, writer, params, context)
             write_truth(place, sweep, statistics, params)
+            images = dict.fromkeys(path for path in place.images if path is not None)
+            context.written += [*images, place.truth / "truth.json", place.truth / "truth.npz"]
             rows.append(_count(place.folder, sweep, statistics, sizes))
             where = "" if place.truth == place.folder else f", the last two to {place.truth.name} in it"
             n_written = sum(size > 0 for size in sizes)
