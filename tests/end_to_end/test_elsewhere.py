@@ -132,7 +132,7 @@ def test_a_process_that_is_killed_loses_nothing(sets, in_one_thread, tmp_path):
 
 
 @on_linux
-@pytest.mark.parametrize("method", ["threads", "processes"])
+@pytest.mark.parametrize("method", ["threads", "processes", "dask"])
 def test_an_interrupt_ends_the_run_and_all_its_processes(method, sets, tmp_path):
     run = begin(tmp_path, "process", *sets["sweeps"], f"mp.method={method}", "mp.nproc=2")
     wait_for(tmp_path, "strong.refl")

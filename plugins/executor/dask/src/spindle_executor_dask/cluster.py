@@ -149,7 +149,7 @@ def _local(n_workers: int) -> Any:
         }
     ):
         return LocalCluster(
-            n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0,
+            n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=":0", memory_limit=0,
             silence_logs=logging.CRITICAL, config={"distributed.comm.timeouts.connect": FIND_WORKER},
         )  # fmt: skip
 
@@ -171,7 +171,7 @@ def _jobs(params: Any, n_workers: int, n_jobs: int) -> Any:
         )
     cluster = getattr(dask_jobqueue, kind)(
         queue=params.queue, cores=n_workers, processes=n_workers, memory=f"{params.memory * n_workers:g}GB", walltime=params.walltime,
-        job_extra_directives=list(params.options), scheduler_options={"dashboard_address": None},
+        job_extra_directives=list(params.options), scheduler_options={"dashboard_address": ":0"},
     )  # fmt: skip
     cluster.scale(jobs=n_jobs)
     return cluster
