@@ -9,8 +9,9 @@ import pytest
 from spindle_program_integrate import Integrate, passes
 from spindle_program_integrate.blocks import Plan
 from spindle_program_integrate.filters import sample, select_rows, significance
+from spindle_program_integrate.image_kernels import clear_parts, extract_pixels, paint_spots, painted_parts
 from spindle_program_integrate.images import image_groups
-from spindle_program_integrate.kernels import clear_boxes, extract_pixels, free_crowded, paint_spots, sum_pixels
+from spindle_program_integrate.kernels import free_crowded, sum_pixels
 from spindle_program_integrate.parameters import IntegrateParams
 from spindle_program_integrate.reference import match
 
@@ -289,7 +290,6 @@ def test_memory_is_bounded_by_measuring_in_parts(data, result, monkeypatch):
     [
         {"integration__block__force": True},
         {"integration__integrator": "2d"},
-        {"integration__mp__njobs": 2},
         {"prediction__margin": 3},
         {"integration__profile__validation__number_of_partitions": 2},
         {"integration__profile__validation__min_partition_size": 50},
@@ -341,21 +341,38 @@ def test_painting_and_extraction_know_neighbours():
     offsets, inside = np.array([0, 4, 8]), np.array([0, 1, 2, 0, 1, 2, 0, 0], np.uint8)
     members, held = np.arange(2), np.array([[0, 1], [0, 1]], np.int32)
     count = np.zeros((1, 8), np.uint8)
-    paint_spots(0, members, bbox, offsets, inside, 1, count)
+    parts = painted_parts(bbox, offsets, inside)
+    assert parts.tolist() == [[1, 3, 0, 1], [2, 4, 0, 1]]
+    paint_spots(0, members, bbox, parts, offsets, inside, 1, count)
     assert count[0].tolist() == [0, 16, 17, 1, 0, 0, 0, 0]
-    image, good = np.arange(8, dtype=np.int32)[None], np.ones((1, 8), bool)
-    good[0, 0] = False
+    image = np.arange(8, dtype=np.int32)[None]
+    count[0, 0] |= 128
     data, mask, over = np.zeros(8, np.float32), np.zeros(8, np.uint8), np.zeros(2, np.uint8)
     starts = np.array([0, 4, 8])
     extract_pixels(
-        image, good, np.int32(0), np.int32(4), 0, members, bbox, held, offsets, inside, count, starts, data, mask, over
+        image, np.int32(0), np.int32(4), 0, members, bbox, held, offsets, inside, count, starts, data, mask, over
     )
     V, B, F, O = MaskCode.VALID, MaskCode.BACKGROUND, MaskCode.FOREGROUND, MaskCode.OVERLAPPED
     assert data.tolist() == [0, 1, 2, 3, 2, 3, 4, 5]
     assert mask.tolist() == [B, F | V, V | O, B | V | O, F | V, V, B | V, B]
     assert over.tolist() == [0, 1]
-    clear_boxes(0, members, bbox, 1, count)
-    assert not count.any()
+    clear_parts(0, members, bbox, parts, 1, count)
+    assert count[0].tolist() == [128, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_pixels_beyond_the_panel_are_empty():
+    bbox, inside = np.array([[-1, 2, -1, 3, 0, 1]], np.int32), np.array([1, 0, 2] * 4, np.uint8)
+    data, mask, marks = np.full(12, 0, np.float32), np.zeros(12, np.uint8), np.zeros(1, np.uint8)
+    image, count = np.array([[5.0, 6.5], [7.0, np.nan]], np.float32), np.zeros((2, 2), np.uint8)
+    extract_pixels(
+        image, 0.0, 6.0, 0, np.arange(1), bbox, bbox[:, 4:].copy(), np.array([0, 12]), inside, count, np.array([0, 12]),
+        data, mask, marks,
+    )  # fmt: skip
+    V, B, F = MaskCode.VALID, MaskCode.BACKGROUND, MaskCode.FOREGROUND
+    assert mask.tolist() == [F, B, 0, F, B | V, 0, F, B, 0, F, B, 0]
+    assert data[[3, 4, 5, 6, 7]].tolist() == [0, 5, 6.5, 0, 7]
+    assert np.isnan(data[8]) and data[:3].tolist() == data[9:].tolist() == [0, 0, 0]
+    assert marks.tolist() == [1]
 
 
 def test_crowded_spots_get_their_background_back():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from spindle_program_integrate.assembly import Assembly
 from spindle_program_integrate.blocks import members_by_panel
-from spindle_program_integrate.kernels import touch_others
+from spindle_program_integrate.image_kernels import touch_others
 from spindle_program_integrate.slabs import OTHER, PART, WHOLE, Slabs, Wanted
 from spindle_program_integrate.stream import Pieces
 

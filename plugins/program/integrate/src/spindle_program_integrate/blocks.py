@@ -30,6 +30,8 @@ class Block:
     members : list of (panel, (k,) int64)
         The spots on each panel.
     masks : ForegroundMasks
+    painted : (m, 4) int32
+        Which part of its box each spot paints, see `painted_parts`.
     shoeboxes : Shoeboxes
         Of the images that are held; empty boxes for spots that only disturb others.
     marks : (m,) uint8
@@ -47,6 +49,7 @@ class Block:
     held: np.ndarray
     members: list[tuple[int, np.ndarray]]
     masks: ForegroundMasks
+    painted: np.ndarray
     shoeboxes: Shoeboxes
     marks: np.ndarray
     first: int

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import operator
 import re
+from typing import Any
 
 import numpy as np
 
 from spindle.errors import UserError
 from spindle.report import Table
-from spindle.table import rows_by_value
+from spindle.table import ReflectionTable, rows_by_value
 
 OPERATORS = {
     "<=": operator.le,
@@ -21,7 +22,7 @@ OPERATORS = {
 }
 
 
-def sample(ids: np.ndarray, degrees: list[float], params) -> np.ndarray:
+def sample(ids: np.ndarray, degrees: list[float], params: Any) -> np.ndarray:
     """(n,) bool: a random sample of the predictions of each experiment."""
     keep = np.zeros(len(ids), bool)
     rng = np.random.default_rng(params.random_seed or 0)
@@ -36,7 +37,7 @@ def sample(ids: np.ndarray, degrees: list[float], params) -> np.ndarray:
     return keep
 
 
-def select_rows(table, expression: str) -> np.ndarray:
+def select_rows(table: ReflectionTable, expression: str) -> np.ndarray:
     """(n,) bool of a rule '<column> <operator> <number>'; '&' tests flags bits."""
     found = re.fullmatch(r"\s*([\w.]+)\s*(<=|>=|==|!=|<|>|&)\s*([-+.\deE]+)\s*", expression)
     if not found:
@@ -55,11 +56,11 @@ def select_rows(table, expression: str) -> np.ndarray:
             f"integration.debug.select='{expression}': the integrated reflections have no column of numbers '{name}'"
         )
     if symbol == "&":
-        return (values.astype(np.uint64) & np.uint64(int(number))) != 0
-    return OPERATORS[symbol](values, number)
+        return np.asarray((values.astype(np.uint64) & np.uint64(int(number))) != 0)
+    return np.asarray(OPERATORS[symbol](values, number))
 
 
-def significance(table, params) -> tuple[np.ndarray, list[Table]]:
+def significance(table: ReflectionTable, params: Any) -> tuple[np.ndarray, list[Table]]:
     """Cut each experiment where the mean of positive I / sigma of a bin falls below the cutoff.
 
     Returns

@@ -103,7 +103,7 @@ def prepare_group(
     wanted = inside & ((table["flags"][rows] & np.uint64(int(Flag.DONT_INTEGRATE))) == 0)
     _check_sizes(bbox[wanted], size[wanted], members[0], profile, experiment.profile)
     rows = rows[wanted]
-    first = experiment.scan.array_range[0]
+    first = 0 if experiment.scan is None else experiment.scan.array_range[0]
     return ImageGroup(
         members,
         sequence,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from spindle.errors import UserError
 from spindle.models import Experiments, derived_identifier
+from spindle.table import ReflectionTable
 
 
-def restrict_scan(experiments, ranges, reference):
+def restrict_scan(
+    experiments: Experiments, ranges: Sequence[Sequence[int]], reference: ReflectionTable | None
+) -> tuple[Experiments, ReflectionTable | None]:
     """Experiments cut to ranges of array indices, one per experiment and range, and the reference spots within.
 
     Parameters
@@ -54,16 +59,16 @@ def restrict_scan(experiments, ranges, reference):
                 part["id"] = np.full(len(part), len(items) - 1, np.int32)
                 part.identifiers = {len(items) - 1: items[-1].identifier}
                 parts.append(part)
-    joined = type(reference).concatenate(parts) if parts else reference
+    joined = ReflectionTable.concatenate(parts) if parts else reference
     return Experiments(items), joined
 
 
-def image_groups(experiments) -> list[list[int]]:
+def image_groups(experiments: Experiments) -> list[list[int]]:
     """Indices of experiments that are on the same images, so that their spots are treated together."""
-    groups: dict[tuple, list[int]] = {}
+    groups: dict[tuple[Any, ...], list[int]] = {}
     for i, experiment in enumerate(experiments):
         images = experiment.imageset
-        key = (
+        key: tuple[Any, ...] = (
             (images.template, images.paths, experiment.scan.array_range if experiment.scan else None)
             if images
             else (i,)

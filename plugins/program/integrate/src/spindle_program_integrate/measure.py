@@ -11,7 +11,7 @@ from spindle.images import Correction, correct_shoeboxes
 from spindle.models import Detector
 from spindle.table import Flag, MaskCode, ReflectionTable, Shoeboxes
 
-from .kernels import free_crowded, sum_pixels
+from .kernels import free_crowded, mark_used, sum_pixels
 from .noise import counts_photons, lifted, noise_beyond_counts
 
 LEAST_BACKGROUND = 20
@@ -120,7 +120,7 @@ class Measure:
         free_crowded(boxes.offsets, boxes.mask, LEAST_BACKGROUND)
         estimate = self.background.estimate_background(shoeboxes=boxes, detector=self.detector)
         boxes.background = np.ascontiguousarray(estimate.background, dtype=np.float32)
-        boxes.mask[estimate.used] |= np.uint8(MaskCode.BACKGROUND_USED)
+        mark_used(estimate.used, boxes.mask)
         noise = noise_beyond_counts(boxes, counts_photons(self.detector, self.corrections))
         if neighbours is not None:
             # what the other spots put under this one is known by now: it counts as background

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Program, ProgramResult, hookimpl
+from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
+from spindle.execution import RunContext
 from spindle.models import Experiments
 from spindle.prediction import lorentz_polarisation, predict_for_indexed, quantum_efficiency
+from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_ice import in_broad_ring
 from spindle_lib_image_ranges import excluded_images
@@ -39,7 +44,7 @@ class Integrate(Program):
     Params = IntegrateParams
 
     @hookimpl
-    def run(self, inputs, params, context) -> ProgramResult:
+    def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
         experiments, reference = self._inputs(inputs, params)
         check_params(params)
         log = context.log
@@ -87,7 +92,7 @@ class Integrate(Program):
         return self._finish(experiments, table, debug, integrator, rubbish, tables, params, context)
 
     @staticmethod
-    def _inputs(inputs, params) -> tuple[Experiments, ReflectionTable | None]:
+    def _inputs(inputs: ProgramInputs, params: Any) -> tuple[Experiments, ReflectionTable | None]:
         experiments = inputs.experiments
         if experiments is None or not len(experiments):
             raise UserError("integrate: give experiments, e.g. spindle integrate refined.expt refined.refl")
@@ -110,7 +115,7 @@ class Integrate(Program):
         return experiments, ReflectionTable.concatenate(inputs.reflections)
 
     @staticmethod
-    def _predict(experiments, profile, params, log) -> ReflectionTable:
+    def _predict(experiments: Experiments, profile: Any, params: Any, log: logging.Logger) -> ReflectionTable:
         p = params.prediction
         padding = float(np.deg2rad(p.padding if p.padding is not None else 1.0))
         table = profile.predict_reflections(
@@ -118,7 +123,8 @@ class Integrate(Program):
         )
         numbers = np.bincount(table["id"], minlength=len(experiments))
         for experiment, number in zip(experiments, numbers, strict=True):
-            varying = experiment.crystal.A_at_scan_points is not None and not p.force_static
+            crystal = experiment.crystal
+            varying = crystal is not None and crystal.A_at_scan_points is not None and not p.force_static
             log.info("Prediction type: %s crystal prediction", "scan varying" if varying else "scan static")
             log.info("Predicted %d reflections", number)
         if not len(table):
@@ -126,7 +132,7 @@ class Integrate(Program):
         return table
 
     @staticmethod
-    def _check_distance(reference) -> None:
+    def _check_distance(reference: ReflectionTable) -> None:
         """Refuse spots that are not where the models say."""
         if not len(reference):
             raise UserError(
@@ -142,7 +148,7 @@ class Integrate(Program):
             )
 
     @staticmethod
-    def _inherit(predicted, reference, partner) -> ReflectionTable:
+    def _inherit(predicted: ReflectionTable, reference: ReflectionTable, partner: np.ndarray) -> ReflectionTable:
         flags = predicted["flags"].copy()
         flags[partner] |= np.uint64(int(Flag.REFERENCE_SPOT)) | (reference["flags"] & np.uint64(int(INHERITED)))
         predicted = predicted.view()
@@ -150,8 +156,10 @@ class Integrate(Program):
         return predicted
 
     @staticmethod
-    def _profiles(experiments, reference, profile, params, log) -> Experiments:
-        if params.create_profile_model:
+    def _profiles(
+        experiments: Experiments, reference: ReflectionTable | None, profile: Any, params: Any, log: logging.Logger
+    ) -> Experiments:
+        if params.create_profile_model and reference is not None:
             log.info("Using %d reflections for the profile model", len(reference))
             models = profile.estimate_profiles(experiments=experiments, reflections=reference)
             experiments = Experiments(
@@ -175,7 +183,14 @@ class Integrate(Program):
         return experiments
 
     @staticmethod
-    def _columns(experiments, predicted, reference, partner, profile, params) -> tuple[ReflectionTable, np.ndarray]:
+    def _columns(
+        experiments: Experiments,
+        predicted: ReflectionTable,
+        reference: ReflectionTable | None,
+        partner: np.ndarray | None,
+        profile: Any,
+        params: Any,
+    ) -> tuple[ReflectionTable, np.ndarray]:
         """Resolution, zeta, corrections, boxes and partiality; the summed counts of the strong spots (0 elsewhere)."""
         brightness = np.zeros(len(predicted))
         if reference is not None and partner is not None:
@@ -183,7 +198,8 @@ class Integrate(Program):
                 brightness[partner] = np.maximum(reference["intensity.sum.value"], 1e-6)
             else:
                 brightness[partner] = 1.0
-        degrees = [abs(e.scan.oscillation_deg[1]) * e.scan.n_images for e in experiments]
+        scans = [e.scan for e in experiments]
+        degrees = [0.0 if s is None else abs(s.oscillation_deg[1]) * s.n_images for s in scans]
         keep = sample(predicted["id"], degrees, params.sampling)
         if not keep.all():
             predicted, brightness = predicted.select(keep), brightness[keep]
@@ -193,6 +209,8 @@ class Integrate(Program):
         with_efficiency = False
         for i, rows in table.rows_by_experiment().items():
             e = experiments[i]
+            if e.crystal is None or e.goniometer is None:  # refused by now
+                continue
             s1 = table["s1"][rows]
             d[rows] = 1.0 / np.linalg.norm(table["miller_index"][rows] @ e.crystal.A.T, axis=1)
             e1 = np.cross(s1, e.beam.s0)
@@ -221,7 +239,17 @@ class Integrate(Program):
         table["imageset_id"] = number[table["id"]]
         return table, brightness
 
-    def _finish(self, experiments, table, debug, integrator, rubbish, tables, params, context) -> ProgramResult:
+    def _finish(
+        self,
+        experiments: Experiments,
+        table: ReflectionTable,
+        debug: ReflectionTable | None,
+        integrator: Integrator,
+        rubbish: ReflectionTable | None,
+        tables: list[Table],
+        params: Any,
+        context: RunContext,
+    ) -> ProgramResult:
         log = context.log
         files: dict[str, Any] = {}
         done = table.has_flags(Flag.INTEGRATED_SUM | Flag.INTEGRATED_PRF, all=False)
@@ -260,7 +288,7 @@ class Integrate(Program):
             files[params.output.report] = _writer_of_report(tables)
         table.identifiers = experiments.identifiers
         flags = table["flags"]
-        summary = {
+        summary: dict[str, Any] = {
             "n_integrated": len(table),
             "n_summed": int(np.count_nonzero(flags & np.uint64(int(Flag.INTEGRATED_SUM)))),
             "n_profile_fitted": int(np.count_nonzero(flags & np.uint64(int(Flag.INTEGRATED_PRF)))),
@@ -279,7 +307,9 @@ class Integrate(Program):
         )
 
     @staticmethod
-    def _debug(table, shoeboxes, experiments, files, params) -> ReflectionTable:
+    def _debug(
+        table: ReflectionTable, shoeboxes: ReflectionTable, experiments: Experiments, files: dict[str, Any], params: Any
+    ) -> ReflectionTable:
         """Attach kept shoeboxes: to the table, or to files of their own."""
         p = params.integration.debug
         held = shoeboxes
@@ -303,8 +333,8 @@ class Integrate(Program):
         return table
 
 
-def _writer_of_table(table):
-    def write(path) -> None:
+def _writer_of_table(table: ReflectionTable) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
         from spindle.files import write_reflections
 
         write_reflections(table, path)
@@ -312,8 +342,8 @@ def _writer_of_table(table):
     return write
 
 
-def _writer_of_profiles(profiles):
-    def write(path) -> None:
+def _writer_of_profiles(profiles: list[dict[str, Any]]) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
         with open(path, "wb") as stream:
             np.savez_compressed(
                 stream,
@@ -326,8 +356,8 @@ def _writer_of_profiles(profiles):
     return write
 
 
-def _writer_of_report(tables):
-    def write(path) -> None:
+def _writer_of_report(tables: list[Table]) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
         import json
 
         with open(path, "w") as stream:

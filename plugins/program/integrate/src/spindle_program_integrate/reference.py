@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from spindle.errors import UserError
@@ -11,7 +13,9 @@ MAX_DISTANCE = 2.0
 INHERITED = Flag.STRONG | Flag.INDEXED | Flag.USED_IN_REFINEMENT
 
 
-def split_reference(table: ReflectionTable, n_experiments: int, log) -> tuple[ReflectionTable, ReflectionTable]:
+def split_reference(
+    table: ReflectionTable, n_experiments: int, log: logging.Logger
+) -> tuple[ReflectionTable, ReflectionTable]:
     """Spots to use, and the rest: unindexed, rejected by refinement, index (0, 0, 0)."""
     log.info(" read %d strong spots", len(table))
     indexed = table.has_flags(Flag.INDEXED)

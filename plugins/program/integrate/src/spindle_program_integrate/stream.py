@@ -13,10 +13,21 @@ from spindle.models import Experiments
 from spindle.table import ReflectionTable, Shoeboxes
 
 from .blocks import Block, Plan, members_by_panel
-from .kernels import clear_boxes, extract_pixels, paint_model, paint_spots, take_neighbours, touch_others
+from .image_kernels import (
+    clear_boxes,
+    clear_parts,
+    extract_pixels,
+    paint_model,
+    paint_spots,
+    painted_parts,
+    take_neighbours,
+    touch_others,
+)
 from .measure import Filled, Measure, Measured
 from .packed_masks import PackedMasks
 from .slabs import MARGIN, OTHER, PART, WHOLE, Slab
+
+FORBIDDEN = np.uint8(128)  # bit of pixels that the static mask forbids, see `extract_pixels`
 
 __all__ = ["Found", "MeasureSlab", "Pieces"]
 
@@ -161,8 +172,8 @@ class _Pass:
         model, model_starts = self._model(at, geometry, panel, bbox)
         first, last = (int(bbox[:, 4].min()), int(bbox[:, 5].max())) if len(at) else (0, 0)
         return Block(
-            at, bbox, held, members_by_panel(panel), masks, Shoeboxes.empty(panel, boxes),
-            np.zeros(len(at), np.uint8), first, last, model, model_starts,
+            at, bbox, held, members_by_panel(panel), masks, painted_parts(bbox, masks.offsets, masks.inside),
+            Shoeboxes.empty(panel, boxes), np.zeros(len(at), np.uint8), first, last, model, model_starts,
         )  # fmt: skip
 
     def _model(
@@ -196,29 +207,30 @@ class _Pass:
             count = self._painted(p, z, parts)
             if self.slab.intensity is not None:
                 self._take_neighbours(p, z, parts)
-            shape = self.masks[p].shape
-            image = panels[p] if usable and panels is not None else np.zeros(shape, np.int32)
-            good = self.masks[p] if usable else np.zeros(shape, np.bool_)
+            if usable and panels is not None:
+                image = np.ascontiguousarray(panels[p])
+            else:
+                image, count = np.zeros(count.shape, np.int32), count | FORBIDDEN
             low, high = limits(image.dtype, *self.trusted[p])
             for b, members in parts:
                 s = b.shoeboxes
                 extract_pixels(
-                    image, good, low, high, z, members, b.bbox, b.held, b.masks.offsets, b.masks.inside, count,
-                    s.offsets, s.data, s.mask, b.marks,
+                    image, low, high, z, members, b.bbox, b.held, b.masks.offsets, b.masks.inside, count, s.offsets,
+                    s.data, s.mask, b.marks,
                 )  # fmt: skip
             if task.mark_neighbours:
                 for b, members in parts:
-                    clear_boxes(z, members, b.bbox, MARGIN, count)
+                    clear_parts(z, members, b.bbox, b.painted, MARGIN, self.counts[p])
         return panels
 
     def _painted(self, p: int, z: int, parts: list[tuple[Block, np.ndarray]]) -> np.ndarray:
-        """How many spots cover the pixels of a panel."""
+        """How many spots cover the pixels of a panel, and which the static mask forbids."""
         if p not in self.counts:
-            self.counts[p] = np.zeros(self.masks[p].shape, np.uint8)
+            self.counts[p] = np.where(self.masks[p], np.uint8(0), FORBIDDEN)
         count = self.counts[p]
         if self.task.mark_neighbours:
             for b, members in parts:
-                paint_spots(z, members, b.bbox, b.masks.offsets, b.masks.inside, MARGIN, count)
+                paint_spots(z, members, b.bbox, b.painted, b.masks.offsets, b.masks.inside, MARGIN, count)
         return count
 
     def _take_neighbours(self, p: int, z: int, parts: list[tuple[Block, np.ndarray]]) -> None:
@@ -234,7 +246,7 @@ class _Pass:
                 z, members, b.bbox, b.held, b.model_starts, b.model, total, s.offsets, s.background
             )  # fmt: skip
         for b, members in parts:
-            clear_boxes(z, members, b.bbox, 0, total)
+            clear_boxes(z, members, b.bbox, total)
 
     def _measured(self, block: Block) -> Measured:
         """Results of a filled block; its pixels are released, its masks stay for the next images."""

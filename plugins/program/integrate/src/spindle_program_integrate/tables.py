@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from spindle.models import Experiments
 from spindle.report import Table
-from spindle.table import Flag
+from spindle.table import Flag, ReflectionTable
 
 FULL = 0.997300203936740
 N_SHELLS = 20
@@ -27,7 +30,7 @@ HEADERS = [
 class _Columns:
     """What the tables need of the rows of one experiment."""
 
-    def __init__(self, table, rows: np.ndarray) -> None:
+    def __init__(self, table: ReflectionTable, rows: np.ndarray) -> None:
         flags = table["flags"][rows]
 
         def has(flag: Flag) -> np.ndarray:
@@ -55,7 +58,7 @@ class _Columns:
         self.shift2 = np.sum(offset**2, axis=1)
         self.strong = self.sum & (self.ios_sum > 1)
 
-    def summary(self, rows: np.ndarray) -> list:
+    def summary(self, rows: np.ndarray) -> list[Any]:
         """Cells of one line."""
 
         def mean(values: np.ndarray, of: np.ndarray) -> float | None:
@@ -86,7 +89,7 @@ def _correlation(a: np.ndarray, b: np.ndarray, ranks: bool) -> float | None:
     return round(float(np.corrcoef(a, b)[0, 1]), 2)
 
 
-def summary_tables(table, experiments) -> list[Table]:
+def summary_tables(table: ReflectionTable, experiments: Experiments) -> list[Table]:
     """Tables by image, by resolution and overall, for each experiment in turn."""
     by_image, by_shell, overall = [], [], []
     rows_of = table.rows_by_experiment()
@@ -122,7 +125,7 @@ def _shells(d: np.ndarray) -> list[tuple[float, np.ndarray]]:
     return [(float(np.cbrt(1 / edges[k + 1])), where == k) for k in range(N_SHELLS - 1, -1, -1)]
 
 
-def _overall(index: int, c: _Columns, shells) -> Table:
+def _overall(index: int, c: _Columns, shells: list[tuple[float, np.ndarray]]) -> Table:
     everything = np.ones(len(c.d), bool)
     sets = [everything, shells[-1][1], shells[0][1]]
 
@@ -133,7 +136,7 @@ def _overall(index: int, c: _Columns, shells) -> Table:
         return [round(float(values[s & of].mean()), 2) if np.any(s & of) else None for s in sets]
 
     both = [s & c.sum_ok & c.prf_ok for s in sets]
-    rows = [
+    rows: list[list[Any]] = [
         ["dmin", *[round(float(c.d[s].min()), 2) if s.any() else None for s in sets]],
         ["dmax", *[round(float(c.d[s].max()), 2) if s.any() else None for s in sets]],
         ["number fully recorded", *counts(c.full)],
