@@ -300,7 +300,7 @@ class Case:
                 note(f"printed a traceback: {text[-500:]}")
             elif code == 2 and text.count("error: ") != 1:
                 note(f"{text.count('error: ')} messages: {text[-600:]}")
-            elif code == 2 and "/." in text.split("error: ")[1]:
+            elif code == 2 and f"{folder.name}/." in text.split("error: ")[1]:
                 note(f"names a hidden file: {text[-300:]}")
             strange = sorted(set(os.listdir(folder)) - self.left)
             if mode == "fails" and operation.startswith("remove"):  # the next run removes what this one could not

@@ -6,13 +6,15 @@ from numba import njit
 
 
 @njit(nogil=True, cache=True)
-def overlapping_boxes(order, group, bbox, overlaps):
+def overlapping_boxes(order, first, last, group, bbox, overlaps):
     """Mark spots whose boxes overlap.
 
     Parameters
     ----------
     order : (n,) int64
         Spots by group, then by first image.
+    first, last : int
+        Places in `order` of the spots that are compared with those after them.
     group : (n,) int64
         Boxes of different groups (sweep and panel) never overlap.
     bbox : (n, 6) int32
@@ -20,7 +22,7 @@ def overlapping_boxes(order, group, bbox, overlaps):
     overlaps : (n,) bool
         Output.
     """
-    for i in range(len(order)):
+    for i in range(first, min(last, len(order))):
         a = order[i]
         for j in range(i + 1, len(order)):
             b = order[j]

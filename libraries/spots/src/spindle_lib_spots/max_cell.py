@@ -10,6 +10,8 @@ from spindle.contracts.indexing import IndexingError
 from spindle.table import ReflectionTable
 from spindle_lib_ice import SPOT_WIDTH, in_intervals, ring_intervals
 
+BLOCK = 2**10  # spots that are compared with all others at a time
+
 
 def on_ice_ring(rlp: np.ndarray, width: float = SPOT_WIDTH) -> np.ndarray:
     """Whether each reciprocal lattice point (n, 3) lies on a powder ring of hexagonal ice, (n,) bool."""
@@ -30,7 +32,9 @@ def overlaps_another(table: ReflectionTable, border: int = 0) -> np.ndarray:
     group = table["imageset_id"].astype(np.int64) * (int(panel.max(initial=0)) + 1) + panel
     order = np.lexsort((bbox[:, 4], group))
     result = np.zeros(len(table), dtype=bool)
-    overlapping_boxes(order, group, bbox, result)
+    # An interrupt is seen between two calls: with many spots on an image each call takes long.
+    for first in range(0, len(order), BLOCK):
+        overlapping_boxes(order, first, first + BLOCK, group, bbox, result)
     return result
 
 
