@@ -158,9 +158,8 @@ def unread(cls: type[Params], packages: set[str]) -> list[str]:
 
 def _belongs_to_the_host(path: tuple[str, ...]) -> bool:
     """Whether the host reads the parameter in any program: where the work is done, the run record, the log."""
-    return (
-        path[-2:] in {("mp", "nproc"), ("mp", "method"), ("output", "log"), ("output", "compact")} or path[0] == "run"
-    )
+    by_the_host = {("mp", "nproc"), ("mp", "njobs"), ("mp", "method"), ("output", "log"), ("output", "compact")}
+    return path[-2:] in by_the_host or path[0] == "run"
 
 
 def _package(info: PluginInfo) -> str:

@@ -154,7 +154,6 @@ class Resolver:
         return self.root
 
     # -- plugins
-    # ----------------------------------------------------------------------------------------------------------
 
     def _settle_choices(self, assignments: list[Assignment], settled: dict[int, str]) -> bool:
         """Set the plugin leaves that the present tree knows; return whether anything was new."""
@@ -234,7 +233,6 @@ class Resolver:
         return True
 
     # -- keys
-    # -------------------------------------------------------------------------------------------------------------
 
     def _entries(self) -> dict[str, Entry]:
         return {e.path: e for e in walk(self.root, templates=True)}
@@ -338,7 +336,6 @@ class Resolver:
         return found
 
     # -- values
-    # -----------------------------------------------------------------------------------------------------------
 
     def _set(self, entry: Entry, given: Assignment, path: str = "") -> None:
         try:

@@ -34,6 +34,7 @@ def test_a_cluster_that_is_named_comes_before_none():
 
 
 def test_a_queue_without_its_commands_is_refused(monkeypatch, tmp_path):
+    pytest.importorskip("dask_jobqueue", reason="clusters with queues need the package dask-jobqueue")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match=r"mp.dask.cluster=slurm: there is no command sbatch here"):
         _ = context_of(method="slurm").n_workers
