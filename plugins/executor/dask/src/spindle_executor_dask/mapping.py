@@ -49,7 +49,8 @@ def map_on_cluster(
             del begun[index], texts[f"{name}-{index}"]
             yield unpack(outcome)
     finally:
-        cluster.drop([*begun.values(), shared])
+        cluster.drop([*begun.values()])
+        shared.release()  # cancelling it would cancel what depends on it, also items that nobody wants any more
 
 
 def _settle(settled: Future[bytes], done: Any) -> None:
