@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from spindle.params import Auto, Chosen, HostParams, Params, chosen, find_scope
 from spindle.params.tree import fields_of, scopes_of
@@ -71,10 +72,10 @@ class RunSettings:
 
 def _workers(params: Params) -> tuple[Chosen, int | None, int]:
     """The executor and the numbers of workers and jobs that the first scope ``mp`` of a tree says."""
-    scope = next((s for path, s in scopes_of(params) if path.rpartition(".")[2] == "mp"), None)
+    scope: Any = next((s for path, s in scopes_of(params) if path.rpartition(".")[2] == "mp"), None)
     fields = {} if scope is None else fields_of(type(scope))
     named = chosen(scope, "method") if scope is not None and "method" in fields else ()
-    nproc = getattr(scope, "nproc") if "nproc" in fields else Auto  # noqa: B009
-    njobs = getattr(scope, "njobs") if "njobs" in fields else 1  # noqa: B009
+    nproc = scope.nproc if "nproc" in fields else Auto
+    njobs = scope.njobs if "njobs" in fields else 1
     executor = named[0] if named and named[0].name != "none" else Chosen("executor", DEFAULT_EXECUTOR, None)
     return executor, nproc if isinstance(nproc, int) else None, njobs if isinstance(njobs, int) else 1

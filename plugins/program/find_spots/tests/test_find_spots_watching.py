@@ -18,8 +18,9 @@ from spindle_program_find_spots import watching
 import spindle.execution
 from spindle.errors import FileFormatError, ParameterError, UserError
 from spindle.images import ArrivingImages, ImageSequence, SeriesEnded
+from spindle_lib_readers.testing.mini_cbf import write_mini_cbf
 from spindle_lib_readers.testing.nexus import link_data, write_nxmx
-from spindle_lib_readers.testing.spot_images import render_spots, write_spot_sweep
+from spindle_lib_readers.testing.spot_images import SWEEP_SHAPE, render_spots, write_spot_sweep
 
 TIMEOUT = 3.0
 
@@ -113,6 +114,18 @@ def test_what_was_found_while_images_came_is_not_searched_again(finished, tmp_pa
     assert_same(run(finished, watch_images=finished[0].scan.n_images).reflections, first.reflections)
     with pytest.raises(AssertionError, match="read again"):
         run(finished, watch_images=finished[0].scan.n_images, **{"threshold.algorithm": "dispersion"})
+
+
+def test_images_that_were_written_anew_are_searched_again(finished, tmp_path):
+    n_images = finished[0].scan.n_images
+    writer = Writer(finished, tmp_path, n_images, pause=0)
+    writer.run()
+    series = moved_to(finished, tmp_path)
+    run(series, watch_images=n_images)
+    blank = np.ones((SWEEP_SHAPE[1], SWEEP_SHAPE[2]), np.int32)
+    for source in writer.sources:
+        write_mini_cbf(tmp_path / source.name, blank, compress=False)
+    assert len(run(series, watch_images=n_images).reflections) == 0
 
 
 def test_masks_that_need_all_images_wait_for_them(finished, tmp_path):

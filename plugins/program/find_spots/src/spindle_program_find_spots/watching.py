@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch"]
 
+# What was found on an image, and the file that it was found in.
+_Kept = tuple[tuple[int, ...], StrongPixels]
 #: What was found on images that came, by what it depends on: whoever searches the finished series in this process need not
 #: read them again. Only the last few series are kept.
-_found: OrderedDict[bytes, dict[int, StrongPixels]] = OrderedDict()
+_found: OrderedDict[bytes, dict[int, _Kept]] = OrderedDict()
 MOST_KEPT = 4
 
 
@@ -75,33 +77,36 @@ class Watch:
         """Strong pixels of all images, in order, None in place of the first of a block that did not come."""
         for job in jobs:
             images = job.images
-            known = _found.setdefault(_state_of(search, job), {})
+            kept = _found.setdefault(_state_of(search, job), {})
             while len(_found) > MOST_KEPT:
                 _found.popitem(last=False)
+            for z in [z for z, (stamp, _) in kept.items() if stamp != _stamp(images, z - job.z0)]:
+                del kept[z]
             zs = [z for first, last in job.blocks for z in range(first, last)]
-            fresh = search_all(search, [job], (Item(job, z) for z in zs if z not in known), self.context.executor)
+            fresh = search_all(search, [job], (Item(job, z) for z in zs if z not in kept), self.context.executor)
             try:
-                yield from self._of_job(job, known, fresh)
+                yield from self._of_job(job, images, kept, fresh)
             finally:
                 if isinstance(images, ArrivingImages):
                     images.stopped.set()
-                with suppress(AttributeError):
-                    fresh.close()  # type: ignore[attr-defined]
+                if isinstance(fresh, Generator):
+                    fresh.close()
 
     def _of_job(
-        self, job: Job, known: dict[int, StrongPixels], fresh: Iterator[StrongPixels]
+        self, job: Job, images: ImageSequence, kept: dict[int, _Kept], fresh: Iterator[StrongPixels]
     ) -> Iterator[StrongPixels | None]:
         blocks = list(job.blocks)
         for k, (first, last) in enumerate(blocks):
             for z in range(first, last):
-                if z not in known:
+                if z not in kept:
                     try:
-                        known[z] = next(fresh)
+                        found = next(fresh)
                     except SeriesEnded as ended:
                         self._end(job, job.z0 + ended.index, ended)
                         yield from [None] * (len(blocks) - k)
                         return
-                yield known[z]
+                    kept[z] = _stamp(images, z - job.z0), found
+                yield kept[z][1]
 
     def _end(self, job: Job, z: int, why: SeriesEnded) -> None:
         """Take the images from z on out of a job."""
@@ -119,6 +124,21 @@ class Watch:
             if scan is not None and scan.n_images > n_images:
                 experiments = experiments.with_model(scan, of_length(scan, n_images))
         return experiments
+
+
+def _stamp(images: ImageSequence, index: int) -> tuple[int, ...]:
+    """What tells the file of an image from another one of its name; of a file with many images only that it is the same one."""
+    path, _ = images.file_of(index)
+    try:
+        state = Path(path).stat()
+    except OSError:
+        return ()
+    here = (state.st_dev, state.st_ino)
+    return (
+        here
+        if images.n_images > 1 and images.file_of(0)[0] == images.file_of(1)[0]
+        else (*here, state.st_size, state.st_mtime_ns)
+    )
 
 
 def _state_of(search: ImageSearch, job: Job) -> bytes:
