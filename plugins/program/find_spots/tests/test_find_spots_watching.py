@@ -18,6 +18,7 @@ from spindle_program_find_spots import watching
 import spindle.execution
 from spindle.errors import FileFormatError, ParameterError, UserError
 from spindle.images import ArrivingImages, ImageSequence, SeriesEnded
+from spindle.models import Experiments
 from spindle_lib_readers.testing.mini_cbf import write_mini_cbf
 from spindle_lib_readers.testing.nexus import link_data, write_nxmx
 from spindle_lib_readers.testing.spot_images import SWEEP_SHAPE, render_spots, write_spot_sweep
@@ -99,6 +100,20 @@ def test_a_series_ends_when_nothing_comes_for_a_while(finished, tmp_path, caplog
     assert result.experiments[0].scan.image_range == (1, 7) and "ends with image 7" in caplog.text
     cut = moved_to(finished.with_model(finished[0].scan, finished[0].scan.slice(1, 7)), tmp_path)
     assert_same(result.reflections, spindle.execution.run("find_spots", cut).reflections)
+
+
+def test_several_series_end_each_where_it_ends(tmp_path):
+    """Two sweeps, of which the first is stopped."""
+    sweeps = [write_spot_sweep(tmp_path, render_spots(seed)[0], name) for seed, name in enumerate(("a", "b"))]
+    both = Experiments([replace(sweeps[0][0], identifier="a"), replace(sweeps[1][0], identifier="b")])
+    n_images = both[0].scan.n_images
+    for number in range(10, n_images + 1):
+        (tmp_path / f"a_{number:04d}.cbf").unlink()
+    result = run(both, watch_timeout=0.5, **{"output.experiments": "x.expt"})
+    assert [e.scan.n_images for e in result.experiments] == [9, n_images]
+    whole = spindle.execution.run("find_spots", both.with_model(both[0].scan, both[0].scan.slice(1, 9)))
+    assert_same(result.reflections, whole.reflections)
+    assert set(result.reflections["id"]) == {0, 1}
 
 
 def test_what_was_found_while_images_came_is_not_searched_again(finished, tmp_path, monkeypatch):
