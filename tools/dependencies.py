@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from rooms import HOST, name_of, normalised
+from rooms import HOST, name_of, normalised, parsed
 
 #: Where the name that is imported is not that of the distribution.
 DISTRIBUTION_OF = {"PIL": "pillow", "spindle": HOST}
@@ -33,6 +33,7 @@ POSIX_ATTRIBUTES = frozenset({
     "os.statvfs", "os.sysconf", "os.uname", "os.wait4", "signal.SIGALRM", "signal.SIGHUP", "signal.SIGKILL",
     "signal.SIGUSR1", "signal.SIGUSR2", "signal.alarm", "signal.setitimer",
 })  # fmt: skip
+LAST_NAMES = frozenset(name.rpartition(".")[2] for name in POSIX_ATTRIBUTES)
 GUARDS = ("os.name", "sys.platform", "platform.system", "hasattr", "TYPE_CHECKING")
 
 
@@ -77,7 +78,8 @@ class Usage(ast.NodeVisitor):
             self.imports.append((line, module.partition(".")[0], bool(self._guarded)))
 
     def visit_Call(self, node: ast.Call) -> None:
-        named = ast.unparse(node.func) in ("importlib.import_module", "import_module", "find_spec")
+        plain = isinstance(node.func, ast.Name | ast.Attribute)
+        named = plain and ast.unparse(node.func) in ("importlib.import_module", "import_module", "find_spec")
         if named and node.args:
             first = node.args[0]
             if isinstance(first, ast.JoinedStr) and first.values:  # f"fabio.{name}"
@@ -87,7 +89,7 @@ class Usage(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        if not self._guarded and (name := ast.unparse(node)) in POSIX_ATTRIBUTES:
+        if not self._guarded and node.attr in LAST_NAMES and (name := ast.unparse(node)) in POSIX_ATTRIBUTES:
             self.attributes.append((node.lineno, name))
         self.generic_visit(node)
 
@@ -127,7 +129,7 @@ def usages(source: Path) -> Iterator[tuple[Path, Usage]]:
         if FOREIGN & set(file.relative_to(source).parts):
             continue
         usage = Usage()
-        usage.visit(ast.parse(file.read_text(encoding="utf-8"), str(file)))
+        usage.visit(parsed(file))
         yield file, usage
 
 

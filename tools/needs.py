@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from rooms import ROOT, Distribution, Packages
+from rooms import ROOT, Distribution, Packages, parsed
 
 #: Methods of the context, the host and the registry that take a slot and a name.
 ASKS = frozenset({"algorithm", "load"})
@@ -25,10 +25,11 @@ class Module:
 
     def __init__(self, name: str, path: Path) -> None:
         self.name, self.path = name, path
+        self._uses: dict[ast.stmt, Uses] = {}
 
     @cached_property
     def tree(self) -> ast.Module:
-        return ast.parse(self.path.read_text(encoding="utf-8"), str(self.path))
+        return parsed(self.path)
 
     @cached_property
     def definitions(self) -> dict[str, ast.stmt]:
@@ -58,6 +59,13 @@ class Module:
                     base = ".".join([*parts, *([base] if base else [])])
                 found |= {a.asname or a.name: (base, a.name) for a in node.names}
         return found
+
+
+    def uses(self, statement: ast.stmt) -> Uses:
+        """What a statement of the outermost level uses."""
+        if statement not in self._uses:
+            self._uses[statement] = uses(self, statement)
+        return self._uses[statement]
 
 
 def run_time(node: ast.AST) -> Iterator[ast.AST]:
@@ -104,7 +112,7 @@ class Uses:
 
 
 def uses(module: Module, node: ast.AST) -> Uses:
-    """Look through one definition, or a whole file."""
+    """Look through one definition."""
     asks: set[Need] = set()
     names: set[tuple[str, str]] = set()
     for part in run_time(node):
@@ -136,7 +144,7 @@ class Code:
     def needs_of(self, package: str) -> set[Need]:
         """What the files of a package need."""
         files = [m for n, m in self.modules.items() if n == package or n.startswith(f"{package}.")]
-        found = [uses(module, module.tree) for module in files]
+        found = [module.uses(statement) for module in files for statement in module.tree.body]
         return self._reached(set().union(*(u.names for u in found)), set().union(*(u.asks for u in found)))
 
     def needs_of_name(self, module: str, name: str) -> set[Need]:
@@ -158,7 +166,7 @@ class Code:
             found = Uses(frozenset(), frozenset())
             if (module := self.modules.get(name)) is not None:
                 if attribute in module.definitions:
-                    found = uses(module, module.definitions[attribute])
+                    found = module.uses(module.definitions[attribute])
                 elif attribute in module.imports:
                     found = Uses(frozenset(), frozenset({module.imports[attribute]}))
             self._uses[name, attribute] = found

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "spindle-diffraction-base"
 META = "spindle-diffraction"
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    """The syntax tree of a file; each is read once."""
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
 
 
 def normalised(name: str) -> str:

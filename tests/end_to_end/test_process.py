@@ -39,6 +39,17 @@ def simulated(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Thirty images of a small detector, for what does not depend on their size, and their finished run."""
+    root = tmp_path_factory.mktemp("small")
+    words = ["detector.model=custom", "image_size=300,320", "distance=35", "wavelength=0.7", "structure.d_min=1"]
+    cell = ["unit_cell=11,13,17,90,90,90", "space_group=P 21 21 21", "b_factor=4", "mean_counts=600"]
+    run(root, "simulate", "n_images=30", "mosaic_spread=0.08", *words, *cell)
+    run(root, "process", *sorted((root / "simulated").glob("*.cbf")))
+    return root
+
+
+@pytest.fixture(scope="module")
 def processed(simulated, tmp_path_factory):
     folder = tmp_path_factory.mktemp("processed")
     run(folder, "process", *sorted(simulated.glob("*.cbf")))
@@ -115,12 +126,12 @@ def test_the_unmerged_mtz_has_a_batch_for_every_image(processed):
     assert {"I", "SIGI", "SCALEUSED", "XDET", "YDET", "ROT", "LP", "BATCH", "M/ISYM"} <= set(mtz.column_labels())
 
 
-def test_a_run_can_stop_and_be_taken_up(simulated, processed, tmp_path):
-    run(tmp_path, "process", *sorted(simulated.glob("*.cbf")), "stop_after=index")
+def test_a_run_can_stop_and_be_taken_up(small, tmp_path):
+    run(tmp_path, "process", *sorted(small.glob("simulated/*.cbf")), "stop_after=index")
     assert not (tmp_path / "refined.expt").exists()
     done = run(tmp_path, "process", "resume=True", "stop_after=refine")
     assert "index" in done.stdout and (tmp_path / "refined.expt").exists()
-    before, after = read_reflections(processed / "refined.refl"), read_reflections(tmp_path / "refined.refl")
+    before, after = read_reflections(small / "refined.refl"), read_reflections(tmp_path / "refined.refl")
     np.testing.assert_allclose(after["xyzcal.px"], before["xyzcal.px"], atol=1e-9)
     run(tmp_path, "process", "start_at=integrate", "stop_after=integrate")
     assert (tmp_path / "integrated.refl").exists()
@@ -131,12 +142,12 @@ def test_taking_up_where_nothing_is_says_what_is_missing(tmp_path):
     assert "refined.expt" in done.stderr + done.stdout
 
 
-def test_results_do_not_depend_on_the_number_of_workers(processed, tmp_path):
+def test_results_do_not_depend_on_the_number_of_workers(small, tmp_path):
     for workers in (1, 7):
         folder = tmp_path / str(workers)
         folder.mkdir()
-        run(folder, "find_spots", processed / "imported.expt", f"nproc={workers}")
-        run(folder, "integrate", processed / "refined.expt", processed / "refined.refl", f"nproc={workers}")
+        run(folder, "find_spots", small / "imported.expt", f"nproc={workers}")
+        run(folder, "integrate", small / "refined.expt", small / "refined.refl", f"nproc={workers}")
     for name in ("strong.refl", "integrated.refl"):
         one, seven = read_reflections(tmp_path / "1" / name), read_reflections(tmp_path / "7" / name)
         assert set(one.columns) == set(seven.columns)
@@ -152,23 +163,23 @@ def cut_short(path):
     path.write_bytes(content[: len(content) // 2])
 
 
-def links_to(simulated, folder):
+def links_to(small, folder):
     """A folder with links to all images; returns it and the seventeenth image."""
     folder.mkdir()
-    for path in simulated.glob("*.cbf"):
+    for path in small.glob("simulated/*.cbf"):
         (folder / path.name).symlink_to(path)
     return folder, sorted(folder.glob("*.cbf"))[16]
 
 
-def test_an_image_that_is_cut_short_is_named_by_import(simulated, tmp_path):
-    images, victim = links_to(simulated, tmp_path / "images")
+def test_an_image_that_is_cut_short_is_named_by_import(small, tmp_path):
+    images, victim = links_to(small, tmp_path / "images")
     cut_short(victim)
     done = run(tmp_path, "process", *sorted(images.glob("*.cbf")), "stop_after=import")
     assert victim.name in done.stdout + done.stderr and "cut short" in done.stdout + done.stderr
 
 
-def test_an_image_that_is_cut_short_later_stops_the_run_and_leaves_nothing_half_done(simulated, tmp_path):
-    images, victim = links_to(simulated, tmp_path / "images")
+def test_an_image_that_is_cut_short_later_stops_the_run_and_leaves_nothing_half_done(small, tmp_path):
+    images, victim = links_to(small, tmp_path / "images")
     run(tmp_path, "import", *sorted(images.glob("*.cbf")))
     cut_short(victim)
     done = run(tmp_path, "find_spots", "imported.expt", code=2)
@@ -177,8 +188,8 @@ def test_an_image_that_is_cut_short_later_stops_the_run_and_leaves_nothing_half_
     assert not (tmp_path / "strong.refl").exists()
 
 
-def test_a_missing_image_in_the_middle_is_named(simulated, tmp_path):
-    images = [p for p in sorted(simulated.glob("*.cbf")) if not p.name.endswith("0017.cbf")]
+def test_a_missing_image_in_the_middle_is_named(small, tmp_path):
+    images = [p for p in sorted(small.glob("simulated/*.cbf")) if not p.name.endswith("0017.cbf")]
     done = subprocess.run(
         [sys.executable, "-m", "spindle.cli.main", "import", *map(str, images)],
         cwd=tmp_path,
@@ -211,10 +222,10 @@ def test_ctrl_c_stops_cleanly(simulated, tmp_path):
     read_reflections(tmp_path / "strong.refl")
 
 
-def test_a_wrong_rotation_axis_is_not_passed_on_silently(simulated, tmp_path):
+def test_a_wrong_rotation_axis_is_not_passed_on_silently(small, tmp_path):
     """With the axis along y nothing fits: the user must hear of it and memory must stay bounded."""
     done = subprocess.run(
-        [sys.executable, "-m", "spindle.cli.main", "process", *map(str, sorted(simulated.glob("*.cbf"))), "goniometer.axis=0,1,0"],
+        [sys.executable, "-m", "spindle.cli.main", "process", *map(str, sorted(small.glob("simulated/*.cbf"))), "goniometer.axis=0,1,0"],
         cwd=tmp_path, capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     text = done.stdout + done.stderr

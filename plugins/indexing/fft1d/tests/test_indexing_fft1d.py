@@ -39,10 +39,12 @@ def test_neighbours_are_a_step_away():
 def test_histogram_counts_every_point_once():
     rlp, _ = reciprocal_points(seed=3)
     directions = hemisphere(0.5)
-    histograms, spacing = np.zeros((len(directions), 400), np.float32), np.empty(len(directions))
-    project(rlp, directions, 300.0, histograms, spacing)
+    histograms = np.zeros((len(directions), 401), np.float32)
+    resolution = 399 / (2 * np.linalg.norm(rlp, axis=1).max())
+    project(np.ascontiguousarray(rlp.T), directions, resolution, histograms)
     assert np.all(histograms.sum(axis=1) == len(rlp))
-    assert np.all(spacing >= 1 / 300.0)
+    places = np.rint(directions @ rlp.T * resolution).astype(int) + 200
+    np.testing.assert_array_equal(histograms, [np.bincount(p, minlength=401) for p in places])
 
 
 def test_refined_vectors_are_lattice_vectors_to_a_hundredth():

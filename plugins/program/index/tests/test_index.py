@@ -357,6 +357,11 @@ def test_bases_of_one_lattice_are_told_from_new_ones():
     same = np.array([[1, 0, 0], [1, -1, 0], [0, 2, 1]]) @ basis + 0.3
     doubled = np.diag([2, 1, 1]) @ basis
     turned = basis @ np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    found = list(by_lattice([basis, same, doubled, turned, same, basis, doubled], variants=2))
-    assert [c.lattice for c in found] == [0, 0, 1, 2, 0, 0, 1]
-    assert [c.is_copy for c in found] == [False, False, False, False, True, True, False]
+    bases = [basis, same, doubled, turned, same, basis, doubled, turned]
+    found = list(by_lattice(bases, variants=2))
+    assert [c.lattice for c in found] == [0, 0, 1, 2, 1, 2]
+    assert [c.copies for c in found] == [(), (), (), (), (0, 0), ()]
+    # Any number of others between them changes nothing.
+    others = [np.diag(np.array([5.0, 6.3, 7.9]) * 1.041**i) for i in range(150)]
+    found = list(by_lattice([*bases, *others, *bases], variants=2))
+    assert [c.lattice for c in found] == [0, 0, 1, 2, 1, 2, *range(3, 153)]

@@ -50,7 +50,7 @@ class Fft1dIndexing(Algorithm):
         length = np.linalg.norm(rlp, axis=1)
         d_min = float(1 / length.max())
         step = self.params.characteristic_grid or min(LARGEST_GRID, 2 * d_min / max_cell)
-        search = _Search(np.array(rlp, dtype=np.float64, order="C"), min_cell, max_cell, executor)
+        search = _Search(np.array(rlp.T, dtype=np.float64, order="C"), min_cell, max_cell, executor)
         directions = hemisphere(step)
         logger.info("Trying %d directions, %.4f rad apart", len(directions), step)
         value, period = search.transform(directions)
@@ -85,14 +85,12 @@ class _Project:
         from .kernels import project
 
         histograms = np.zeros((len(directions), self.length), dtype=np.float32)
-        spacing = np.empty(len(directions))
-        project(self.points, directions, self.resolution, histograms, spacing)
+        project(self.points, directions, self.resolution, histograms)
         size = np.abs(rfft(histograms, axis=1))
         # Slow variations are the shape of the cloud of points, and no lattice is that fine.
-        shortest = np.maximum(np.ceil(self.min_cell * self.length * spacing), FIRST_COEFFICIENT)
-        size[np.arange(size.shape[1]) < shortest[:, None]] = 0
+        size[:, : max(int(np.ceil(self.min_cell * self.length / self.resolution)), FIRST_COEFFICIENT)] = 0
         best = np.argmax(size, axis=1)
-        return size[np.arange(len(best)), best].astype(float), best / (self.length * spacing)
+        return size[np.arange(len(best)), best].astype(float), best * self.resolution / self.length
 
 
 class _Search:
@@ -103,7 +101,7 @@ class _Search:
 
         self.points, self.min_cell, self.executor = points, min_cell, executor
         self.resolution = GRANULARITY * max_cell
-        longest = 2 * float(np.linalg.norm(points, axis=1).max())
+        longest = 2 * float(np.linalg.norm(points, axis=0).max())
         self.length = int(next_fast_len(int(longest * self.resolution) + 2, real=True))
 
     def transform(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

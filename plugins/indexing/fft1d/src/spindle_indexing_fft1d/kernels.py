@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 
 @njit(nogil=True, cache=True)
-def project(points, directions, resolution, histograms, spacing):
-    """Histogram of the points' components along each direction.
+def project(points, directions, resolution, histograms):
+    """Histogram of the points' components along each direction; component 0 is in the middle.
 
     Parameters
     ----------
-    points : (n, 3) float64, 1/angstrom
+    points : (3, n) float64, 1/angstrom
     directions : (m, 3) float64
         Unit vectors.
     resolution : float, angstrom
-        Slots per 1/angstrom times the range of the components, that is the finest period to be told apart.
+        Slots per 1/angstrom.
     histograms : (m, length) float32
-        Output, zero on input; `length` must exceed the largest range of components times `resolution`, plus 1.
-    spacing : (m,) float64, 1/angstrom
-        Output: width of the slots.
+        Output, zero on input; `length` must exceed twice the largest distance of a point from the origin times
+        `resolution`, plus 1.
     """
-    n, length = points.shape[0], histograms.shape[1]
+    n = points.shape[1]
+    middle = (histograms.shape[1] - 1) // 2 + 0.5
+    slots = np.empty(n, np.int32)  # two loops: the first is done for several points at once
     for m in range(directions.shape[0]):
-        x, y, z = directions[m, 0], directions[m, 1], directions[m, 2]
-        low, high = 1e300, -1e300
+        x, y, z = directions[m, 0] * resolution, directions[m, 1] * resolution, directions[m, 2] * resolution
         for i in range(n):
-            p = points[i, 0] * x + points[i, 1] * y + points[i, 2] * z
-            low = min(low, p)
-            high = max(high, p)
-        width = max((high - low) / (length - 1), 1.0 / resolution)
-        spacing[m] = width
+            slots[i] = np.int32(points[0, i] * x + points[1, i] * y + points[2, i] * z + middle)
+        row = histograms[m]
         for i in range(n):
-            p = points[i, 0] * x + points[i, 1] * y + points[i, 2] * z
-            histograms[m, int((p - low) / width + 0.5)] += 1.0
+            row[slots[i]] += 1.0

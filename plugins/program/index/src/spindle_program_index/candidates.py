@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -16,6 +17,8 @@ BLOCK = 2000
 SAME_LATTICE = 0.03
 #: Bases of the same lattice that are tried: the vectors of the first may be poor.
 VARIANTS = 3
+#: Bases, and lattices, that are compared at once.
+TOLD_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,17 @@ class Candidate:
         Rows a, b, c.
     lattice : int
         Number of its lattice, in the order in which they appear.
-    is_copy : bool
-        Whether enough bases of the same lattice came before.
+    copies : tuple of int
+        Lattices of the bases since the candidate before that are not worth a try: enough of the same lattice had come.
     """
 
     basis: np.ndarray
     lattice: int
-    is_copy: bool
+    copies: tuple[int, ...] = ()
 
 
 def by_lattice(bases: Iterable[np.ndarray], variants: int = VARIANTS) -> Iterator[Candidate]:
-    """Tell bases of new lattices from further ones of those that were seen.
+    """Tell bases of new lattices, and the first few of each, from further ones.
 
     Triples of vectors are many, and most of them span the same few lattices.
 
@@ -47,24 +50,43 @@ def by_lattice(bases: Iterable[np.ndarray], variants: int = VARIANTS) -> Iterato
     bases : iterable of (3, 3) float64, angstrom
         Rows a, b, c.
     variants
-        Bases of one lattice that are not called copies.
+        Bases of one lattice that are tried.
     """
-    inverse = np.zeros((0, 3, 3))
+    inverses = np.zeros((0, 3, 3))
     seen: list[int] = []
-    for basis in bases:
-        combination = basis @ inverse
-        whole = np.rint(combination)
-        same = (np.abs(combination - whole).max(axis=(1, 2), initial=0.0) < SAME_LATTICE) & (
-            np.abs(np.rint(np.linalg.det(whole))) == 1
-        )
-        if same.any():
-            lattice = int(np.argmax(same))
+    copies: list[int] = []
+    bases = iter(bases)
+    while block := list(islice(bases, TOLD_AT_ONCE)):
+        rows = np.array(block)
+        lattices = np.full(len(rows), -1)
+        for start in range(0, len(inverses), TOLD_AT_ONCE):
+            same = _spans(rows[:, None], inverses[start : start + TOLD_AT_ONCE])
+            lattices = np.where((lattices < 0) & same.any(axis=1), start + np.argmax(same, axis=1), lattices)
+        new = []
+        for i in range(len(rows)):
+            if lattices[i] < 0:
+                inverse = np.linalg.inv(rows[i])
+                left = np.flatnonzero(lattices < 0)
+                lattices[left[_spans(rows[left], inverse)]] = lattices[i] = len(seen)
+                new.append(inverse)
+                seen.append(0)
+            lattice = int(lattices[i])
             seen[lattice] += 1
-        else:
-            lattice = len(seen)
-            seen.append(1)
-            inverse = np.concatenate([inverse, np.linalg.inv(basis)[None]])
-        yield Candidate(basis, lattice, seen[lattice] > variants)
+            if seen[lattice] > variants:
+                copies.append(lattice)
+            else:
+                yield Candidate(rows[i], lattice, tuple(copies))
+                copies = []
+        inverses = np.concatenate([inverses, *[inverse[None] for inverse in new]])
+
+
+def _spans(bases: np.ndarray, inverses: np.ndarray) -> np.ndarray:
+    """Whether bases (..., 3, 3) are those of the lattices with these inverse bases (..., 3, 3)."""
+    combination = bases @ inverses
+    whole = np.rint(combination)
+    same = np.abs(combination - whole).max(axis=(-2, -1)) < SAME_LATTICE
+    same[same] = np.abs(np.rint(np.linalg.det(whole[same]))) == 1
+    return np.asarray(same)
 
 
 def candidate_bases(

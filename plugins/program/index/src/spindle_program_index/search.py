@@ -50,11 +50,26 @@ class _Evaluate:
     others: Sequence[np.ndarray]
 
     def __call__(self, candidate: Candidate) -> tuple[Candidate, Solution | bool, str]:
-        """What became of it, and why a refinement failed; copies are not tried."""
-        if candidate.is_copy:
-            return candidate, False, ""
+        """What became of it, and why a refinement failed."""
         solution = self.search.evaluate(self.sweeps, self.spots, candidate.basis, self.others)
         return candidate, solution, self.search.last_error
+
+
+@dataclass(slots=True)
+class _Count:
+    """Candidates so far: good ones, and others that were refined in vain."""
+
+    wanted: int
+    n_good: int = 0
+    n_poor: int = 0
+
+    def is_full_after(self, solution: Solution | bool) -> bool:
+        """Count one more; whether no further ones need be tried."""
+        if isinstance(solution, Solution):
+            self.n_good += 1
+        else:
+            self.n_poor += solution
+        return self.n_good >= self.wanted or self.n_poor >= PATIENCE * self.wanted
 
 
 class LatticeSearch:
@@ -173,26 +188,24 @@ class LatticeSearch:
 
         evaluate = _Evaluate(self, sweeps, spots, others)
         solutions: list[Solution] = []
-        n_tried, n_poor, n_good = 0, 0, 0
+        n_tried = 0
+        count = _Count(wanted)
         became: dict[int, Solution | bool] = {}
         candidates = by_lattice(bases)
         with quiet(), self.context.progress("Trying candidate cells", wanted) as progress:
             for candidate, solution, error in self._executor().map(evaluate, candidates):
                 self.context.check_cancelled()
+                if any(count.is_full_after(became[lattice]) for lattice in candidate.copies):
+                    break
                 self.last_error = error or self.last_error
                 n_tried += 1
                 if isinstance(solution, Solution):
                     solutions.append(solution)
-                if candidate.is_copy:
-                    solution = became[candidate.lattice]
-                elif isinstance(solution, Solution) or candidate.lattice not in became:
+                if isinstance(solution, Solution) or candidate.lattice not in became:
                     became[candidate.lattice] = solution
                 if isinstance(solution, Solution):
-                    n_good += 1
                     progress.advance(1)
-                else:
-                    n_poor += solution
-                if n_good >= wanted or n_poor >= PATIENCE * wanted:
+                if count.is_full_after(solution):
                     break
         self.context.log.debug("%d candidate cells tried, %d kept", n_tried, len(solutions))
         if n_tried and not solutions and self.known is not None:
