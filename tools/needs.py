@@ -60,7 +60,6 @@ class Module:
                 found |= {a.asname or a.name: (base, a.name) for a in node.names}
         return found
 
-
     def uses(self, statement: ast.stmt) -> Uses:
         """What a statement of the outermost level uses."""
         if statement not in self._uses:

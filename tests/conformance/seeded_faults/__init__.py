@@ -165,7 +165,7 @@ def caught(faults: list[Fault], folder: Any, every: bool = False) -> dict[str, l
         "/dev/null",
     ]
     if not every:
-        options += ["--tb=no"]
+        options += ["--tb=no", "--assert=plain"]  # nobody reads why
     pytest.main([*options, f"--rootdir={folder}", str(file)], plugins=[judge])
     assert not judge.trouble, judge.trouble[0]
     for good in (without_fault(c) for c in dict.fromkeys(f.contract for f in faults)):

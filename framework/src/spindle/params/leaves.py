@@ -355,3 +355,12 @@ class FolderParam(PathParam):
     """A folder; in a scope ``output`` it may be there already or is made."""
 
     kind = "folder"
+
+
+def given_value(leaf: Leaf[Any], value: Any) -> Any:
+    """Return a value as ``leaf`` holds it: texts are read, lists made tuples."""
+    if isinstance(value, str) and not leaf.multiple:
+        return leaf.parse(value)
+    if isinstance(value, list) and not leaf.multiple:
+        value = tuple(value)
+    return leaf._checked(value)

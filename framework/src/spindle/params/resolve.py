@@ -15,7 +15,7 @@ from spindle.errors import ParameterError, PluginError
 
 from .expansion import expand, is_plugin
 from .keys import OLD_NAMES, choices, matches, suggestions
-from .leaves import Auto, Leaf
+from .leaves import Auto, Leaf, given_value
 from .multiple_scopes import MultipleScopes
 from .short_names import short_names_of, spell_out
 from .structured import Plugin
@@ -122,6 +122,7 @@ class Resolver:
         self.root = cls()
         self.loader = loader
         self.sources: dict[str, str] = {}
+        self._listed: dict[str, Entry] | None = None
         if host is not None:
             _add_missing(self.root, host())
 
@@ -199,6 +200,7 @@ class Resolver:
                 for old, inner in list(scope._attached.items()):
                     if (plugin_of(inner) or ("",))[0] == field.slot and plugin_of(inner) not in wanted:
                         del scope._attached[old], scope._scopes[old], scope.__dict__[old]
+                        self._listed = None
                 have = {plugin_of(inner) for inner in scope._attached.values()}
                 for plugin_name in chosen:
                     if (field.slot, plugin_name) not in have:
@@ -211,6 +213,7 @@ class Resolver:
         """Attach the parameters of a plugin to ``owner``, under the plugin's scope unless ``name`` is given."""
         from spindle.plugins import registry
 
+        self._listed = None
         plugin: Any = self.loader(slot, plugin_name, parameter)
         params_class = getattr(plugin, "Params", None) or Params
         params = params_class()
@@ -235,7 +238,10 @@ class Resolver:
     # -- keys
 
     def _entries(self) -> dict[str, Entry]:
-        return {e.path: e for e in walk(self.root, templates=True)}
+        """Every parameter of the tree as it is; listed anew only when scopes came or went."""
+        if self._listed is None:
+            self._listed = {e.path: e for e in walk(self.root, templates=True)}
+        return self._listed
 
     def _matches(self, given: Assignment, entries: dict[str, Entry]) -> list[str]:
         """Return the paths that a key may mean; a program's own come before those of programs that it runs, and a
@@ -342,7 +348,7 @@ class Resolver:
             if given.value is None and not entry.leaf.allows_none and entry.leaf.multiple:
                 assign(entry.owner, entry.name, ())
             else:
-                assign(entry.owner, entry.name, _checked(entry.leaf, given.value))
+                assign(entry.owner, entry.name, given_value(entry.leaf, given.value))
         except PluginError as error:
             raise type(error)(f"{path or entry.path}={_text(given.value)} ({given.source}): {error}") from error
         except ValueError as error:
@@ -367,14 +373,6 @@ class Resolver:
                 raise ParameterError(f"{path}={given.value} ({given.source}): {error}") from error
             return
         self._set(entry, given, path)
-
-
-def _checked(leaf: Leaf[Any], value: Any) -> Any:
-    if isinstance(value, str) and not leaf.multiple:
-        return leaf.parse(value)
-    if isinstance(value, list) and not leaf.multiple:
-        value = tuple(value)
-    return leaf._checked(value)
 
 
 def _text(value: Any) -> str:
