@@ -179,10 +179,11 @@ class Parcels(Algorithm):
 
     @hookimpl
     def map_ordered(self, function, items, n_workers, cancelled):
+        there = pickle.loads(pack(function))  # once, as to a worker
         for index, item in enumerate(items):
             if cancelled():
                 raise Cancelled("the run was cancelled")
-            yield pickle.loads(in_parcel(pack((function, index, item))))
+            yield pickle.loads(pack(run_item(there, index, pickle.loads(pack(item)))))
 
 
 class Apart(Algorithm):

@@ -325,7 +325,7 @@ class Macrocycle:
         x, steps = problem.x0, []
         if before is not None and len(before.x) == problem.n_parameters:
             x, steps = before.x, before.steps
-        for _ in range(DEPTH_ROUNDS):
+        for _ in range(1 if self.purpose == "candidate" else DEPTH_ROUNDS):
             recorder = Recorder(
                 target, settings, self._cutoff(), Target(problem, spare, **options) if len(spare) else None
             )
