@@ -33,23 +33,19 @@ def background_statistics(data, offsets, background, used, success, mean, mse, d
                 used[k] = 0
             continue
         n = 0
-        total = 0.0
-        residual = 0.0
+        total = squares = residual = 0.0
         for k in range(first, last):
-            if used[k] != 0:
-                value = np.float64(data[k])
-                n += 1
-                total += value
-                difference = value - background[k]
-                residual += difference * difference
+            is_used = used[k] != 0  # values are chosen, not branched on: nobody can foresee which are used
+            value = np.float64(data[k]) if is_used else 0.0
+            difference = value - background[k] if is_used else 0.0
+            n += is_used
+            total += value
+            squares += value * value
+            residual += difference * difference
         if n == 0:
             continue
         average = total / n
-        spread = 0.0
-        for k in range(first, last):
-            if used[k] != 0:
-                difference = data[k] - average
-                spread += difference * difference
+        spread = max(squares - total * average, 0.0)
         mean[i] = average
         mse[i] = residual / n
         if n > 1 and average > 0.0:

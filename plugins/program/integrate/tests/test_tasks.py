@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from spindle_program_integrate.assembly import Assembly
 from spindle_program_integrate.blocks import members_by_panel
-from spindle_program_integrate.image_kernels import touch_others
+from spindle_program_integrate.image_kernels import SQUARE, touch_others
 from spindle_program_integrate.slabs import OTHER, PART, WHOLE, Slabs, Wanted
 from spindle_program_integrate.stream import Pieces
 
@@ -76,15 +76,33 @@ def test_boxes_that_share_pixels_touch():
     table = spots(1500, 60, seed=3)
     panel, bbox = table["panel"].astype(np.int64), table["bbox"].astype(np.int32)
     wanted, others = np.arange(0, 1500, 2), np.arange(1, 1500, 2)
-    found = touch_others(panel, bbox, wanted, others, 1, 7)
-    expected = np.zeros(len(others), bool)
-    for k, o in enumerate(others):
-        a, b = bbox[o], bbox[wanted]
-        share = (a[0] < b[:, 1]) & (b[:, 0] < a[1]) & (a[2] < b[:, 3]) & (b[:, 2] < a[3])
-        share &= (a[4] - 1 < b[:, 5]) & (b[:, 4] < a[5] + 1) & (panel[wanted] == panel[o])
-        expected[k] = share.any()
-    assert 0.05 < expected.mean() < 0.95
-    assert np.array_equal(found, expected)
+    found = touch_others(panel, bbox, wanted, others, 1)
+
+    def share(pixels, images):
+        """Whether boxes that are larger by so much share pixels."""
+        shared = np.zeros(len(others), bool)
+        for k, o in enumerate(others):
+            a, b = bbox[o], bbox[wanted]
+            both = (a[0] - pixels < b[:, 1]) & (b[:, 0] < a[1] + pixels)
+            both &= (a[2] - pixels < b[:, 3]) & (b[:, 2] < a[3] + pixels)
+            both &= (a[4] - images < b[:, 5]) & (b[:, 4] < a[5] + images) & (panel[wanted] == panel[o])
+            shared[k] = both.any()
+        return shared
+
+    least, most = share(0, 1), share(SQUARE, 1)  # 60 images are one bit each
+    assert 0.05 < least.mean() <= most.mean() < 0.95
+    assert np.all(found[least]) and not np.any(found[~most])
+
+
+def test_others_touch_where_images_are_more_than_bits_and_boxes_lie_outside():
+    bbox = np.array([[10, 20, 10, 20, 0, 5], [500, 510, 400, 410, 990, 1000], [-50, 3, -50, 3, 0, 2], [12, 14, 12, 14, 4, 6],
+                     [12, 14, 12, 14, 800, 806], [505, 900, 405, 900, 999, 1010], [12, 14, 12, 14, 5, 7]], np.int32)  # fmt: skip
+    panel = np.array([0, 0, 0, 0, 0, 0, 1])
+    found = touch_others(panel, bbox, np.array([0, 1]), np.arange(2, 7), 1)
+    assert found.tolist() == [False, True, False, True, False]
+    none = np.zeros(0, np.int64)
+    assert touch_others(panel, bbox, none, np.arange(2), 1).tolist() == [False, False]
+    assert len(touch_others(panel, bbox, np.arange(2), none, 1)) == 0
 
 
 def test_pieces_are_put_together_where_they_belong():

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+#: Pixels along the edge of a square of the map of wanted boxes.
+SQUARE = 8
+
 
 @numba.njit(nogil=True, cache=True)
 def mask_of_image(offsets, bbox, r, z):
@@ -220,8 +223,10 @@ def take_neighbours(z, members, bbox, held, model_starts, model, total, starts, 
 
 
 @numba.njit(nogil=True, cache=True)
-def touch_others(panel, bbox, wanted, others, margin, cell):
-    """Which of some spots have a box that shares pixels with that of a wanted spot.
+def touch_others(panel, bbox, wanted, others, margin):
+    """Which of some spots have a box that may share pixels with that of a wanted spot; none that does is left out.
+
+    The wanted boxes are noted in a coarse map, squares of pixels with one bit for each of up to 64 ranges of images.
 
     Parameters
     ----------
@@ -230,8 +235,6 @@ def touch_others(panel, bbox, wanted, others, margin, cell):
         Rows.
     margin : int
         Images before and after its box on which a spot still counts.
-    cell : int
-        Width of the largest box, pixels.
 
     Returns
     -------
@@ -240,41 +243,32 @@ def touch_others(panel, bbox, wanted, others, margin, cell):
     touching = np.zeros(others.shape[0], np.bool_)
     if wanted.shape[0] == 0 or others.shape[0] == 0:
         return touching
-    # boxes that share a pixel have their corners in cells that are neighbours
-    low_x, low_y, high_x = bbox[wanted[0], 0], bbox[wanted[0], 2], bbox[wanted[0], 0]
+    low, high = np.full(3, 2**31, np.int64), np.full(3, -(2**31), np.int64)
+    panels = 0
     for r in wanted:
-        low_x, low_y, high_x = min(low_x, bbox[r, 0]), min(low_y, bbox[r, 2]), max(high_x, bbox[r, 0])
-    columns = (high_x - low_x) // cell + 3
-    keys = np.empty(wanted.shape[0], np.int64)
-    span = np.int64(0)
-    for r in wanted:
-        span = max(span, (bbox[r, 2] - low_y) // cell + 3)
-    for k in range(wanted.shape[0]):
-        r = wanted[k]
-        keys[k] = (panel[r] * span + (bbox[r, 2] - low_y) // cell + 1) * columns + (bbox[r, 0] - low_x) // cell + 1
-    order = np.argsort(keys)
-    keys = keys[order]
-    for k in range(others.shape[0]):
-        o = others[k]
-        cx, cy = (bbox[o, 0] - low_x) // cell + 1, (bbox[o, 2] - low_y) // cell + 1
-        if cx < 0 or cx >= columns or cy < 0 or cy >= span:
-            continue
-        for y in range(max(cy - 1, 0), min(cy + 2, span)):
-            line = (panel[o] * span + y) * columns
-            i = np.searchsorted(keys, line + max(cx - 1, 0))
-            while i < keys.shape[0] and keys[i] <= line + min(cx + 1, columns - 1):
-                r = wanted[order[i]]
-                i += 1
-                if (
-                    bbox[o, 0] < bbox[r, 1]
-                    and bbox[r, 0] < bbox[o, 1]
-                    and bbox[o, 2] < bbox[r, 3]
-                    and bbox[r, 2] < bbox[o, 3]
-                    and bbox[o, 4] - margin < bbox[r, 5]
-                    and bbox[r, 4] < bbox[o, 5] + margin
-                ):
-                    touching[k] = True
-                    break
-            if touching[k]:
-                break
+        panels = max(panels, panel[r] + 1)
+        for axis in range(3):
+            low[axis] = min(low[axis], bbox[r, 2 * axis])
+            high[axis] = max(high[axis], bbox[r, 2 * axis + 1])
+    depth = (high[2] - low[2] + 63) // 64
+    noted = np.zeros((panels, (high[1] - low[1]) // SQUARE + 1, (high[0] - low[0]) // SQUARE + 1), np.uint64)
+    for turn in range(2):
+        rows = wanted if turn == 0 else others
+        more = 0 if turn == 0 else margin
+        for k in range(rows.shape[0]):
+            r = rows[k]
+            z0, z1 = max(bbox[r, 4] - more, low[2]), min(bbox[r, 5] + more, high[2])
+            x0, x1 = max(bbox[r, 0], low[0]), min(bbox[r, 1], high[0])
+            y0, y1 = max(bbox[r, 2], low[1]), min(bbox[r, 3], high[1])
+            if x0 >= x1 or y0 >= y1 or z0 >= z1 or panel[r] >= panels:
+                continue
+            bits = np.uint64(0)
+            for z in range((z0 - low[2]) // depth, (z1 - 1 - low[2]) // depth + 1):
+                bits |= np.uint64(1) << np.uint64(z)
+            for y in range((y0 - low[1]) // SQUARE, (y1 - 1 - low[1]) // SQUARE + 1):
+                for x in range((x0 - low[0]) // SQUARE, (x1 - 1 - low[0]) // SQUARE + 1):
+                    if turn == 0:
+                        noted[panel[r], y, x] |= bits
+                    elif noted[panel[r], y, x] & bits:
+                        touching[k] = True
     return touching

@@ -103,6 +103,7 @@ class Slabs:
         self.margin = (usual + 1) // 2
         core = max(SMALLEST_CORE, CORES_PER_MARGIN * self.margin)
         n = max(1, round((last - first) / core))
+        n += n > 1 and n % 2  # an odd number leaves one of two workers idle at the end of each pass of a short scan
         self.edges = first + np.arange(n + 1, dtype=np.int64) * (last - first) // n
         self.home = np.clip(np.searchsorted(self.edges, (self.z0 + self.z1 - 1) // 2, "right") - 1, 0, n - 1)
         low, high = self.read_range(self.home)

@@ -145,11 +145,10 @@ class _Pass:
         return found
 
     def _disturbing(self) -> Block:
-        """The spots that lie over or under one that is wanted."""
+        """The spots that may lie over or under one that is wanted."""
         slab = self.slab
         wanted, others = np.flatnonzero(slab.role != OTHER), np.flatnonzero(slab.role == OTHER)
-        width = int(max((slab.bbox[:, 1] - slab.bbox[:, 0]).max(), (slab.bbox[:, 3] - slab.bbox[:, 2]).max(), 1))
-        touching = touch_others(self.panel, slab.bbox, wanted, others, MARGIN, width)
+        touching = touch_others(self.panel, slab.bbox, wanted, others, MARGIN)
         return self._block(others[touching], OTHER)
 
     def _block(self, at: np.ndarray, role: int) -> Block:
