@@ -72,6 +72,11 @@ class CheckTruth(Program):
         table = inputs.reflections[0]
         truths = read_truths(inputs.files, params.truth, params.lattice)
         numbers = _experiments(table) if params.experiment is Auto else [params.experiment]
+        if not numbers:
+            raise UserError(
+                f"check_truth: none of the {len(table)} reflections belongs to an experiment; give a file with reflections that are "
+                "indexed, e.g. integrated.refl or scaled.refl"
+            )
         matches = {k: best_match(table, k, truths, inputs.experiments) for k in numbers}
         overview, one_by_one = overview_table(matches, inputs.experiments)
         tables = [overview]
