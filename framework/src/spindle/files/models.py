@@ -291,6 +291,23 @@ def scan_to_dict(scan: Scan) -> dict[str, Any]:
     return {**out, **extra}
 
 
+#: What others write beside the models and programs show: how many numbers each is.
+_NUMBERS_OF_CRYSTALS = {"B_covariance": 81, "ML_half_mosaicity_deg": 1, "ML_domain_size_ang": 1}
+
+
+def _check_numbers(data: dict[str, Any], key: str, n: int) -> None:
+    """Raise ValueError when there is something under `key` that is not so many finite numbers."""
+    value = data.get(key)
+    if value is None:
+        return
+    try:
+        numbers = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{key} holds what is not a number") from error
+    if numbers.size != n or (n == 1 and numbers.ndim) or not np.isfinite(numbers).all():
+        raise ValueError(f"{key} should be {n} finite number{'s' if n > 1 else ''}")
+
+
 def crystal_from_dict(data: dict[str, Any]) -> Crystal:
     """Crystal of an experiment file."""
     known = {
@@ -300,6 +317,8 @@ def crystal_from_dict(data: dict[str, Any]) -> Crystal:
     }  # fmt: skip
     real = np.array([data["real_space_a"], data["real_space_b"], data["real_space_c"]], dtype=np.float64)
     points = data.get("A_at_scan_points")
+    for key, n in _NUMBERS_OF_CRYSTALS.items():
+        _check_numbers(data, key, n)
     sd = data.get("recalculated_cell_parameter_sd")
     return Crystal(
         A=np.linalg.inv(real),

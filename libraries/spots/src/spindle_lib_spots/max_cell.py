@@ -74,6 +74,7 @@ def estimate_max_cell(table: ReflectionTable, params: Any) -> float:
             "max_cell=, or switch off max_cell_estimation.filter_overlaps and filter_ice"
         )
     direct = np.sort(_neighbour_distances(table.select(keep), float(params.step_size or 360.0)))
+    direct = direct[direct > 1.0]
     if len(direct) <= 10:
         raise IndexingError(
             f"only {len(direct)} distances between neighbouring spots, too few to estimate the largest "
@@ -84,11 +85,12 @@ def estimate_max_cell(table: ReflectionTable, params: Any) -> float:
 
 
 def _longest(direct: np.ndarray, params: Any) -> float:
-    direct = direct[direct > 1.0]
     percentile = params.nearest_neighbor_percentile
     if percentile is not None:
         return float(direct[min(int(percentile * len(direct)), len(direct) - 1)])
     direct = direct[: int(np.floor(0.99 * len(direct)))]
+    if not direct[-1] - direct[0] > 1e-6 * direct[0]:  # no range to cut into slots
+        return float(direct[-1])
     n_slots = max(len(direct) // int(params.nn_per_bin or 5), 1)
     if params.histogram_binning == "log":
         low, high = np.log10(direct[0]), np.log10(direct[-1])
@@ -118,5 +120,6 @@ def _neighbour_distances(table: ReflectionTable, step_deg: float) -> np.ndarray:
                 if len(points) < 2:
                     continue
                 distance, _ = cKDTree(points).query(points, k=2)
-                direct.append(1.0 / np.maximum(distance[:, 1], 1e-6))
+                # spots at one place are not neighbours in a lattice
+                direct.append(1.0 / distance[distance[:, 1] > 1e-6, 1])
     return np.concatenate(direct) if direct else np.empty(0)

@@ -62,6 +62,12 @@ def test_vectors_are_exact_to_a_voxel():
     assert length.max() < found.d_min  # the map has a voxel of d_min / 2
 
 
+def test_spots_that_are_all_beyond_the_grid_say_what_to_do():
+    """The grid reaches to 5 max_cell / 256; an empty map has no peaks, and is not all peak."""
+    with pytest.raises(IndexingError, match="no spot lies within the resolution of the grid"):
+        find(np.array([[0.5, 0.0, 0.0], [0.0, 0.6, 0.0], [0.0, 0.0, 0.7]]), 200.0)
+
+
 def test_too_few_peaks_say_what_to_do():
     with pytest.raises(IndexingError, match="rmsd_cutoff"):
         find(np.array([[0.1, 0.0, 0.0], [0.0, 0.11, 0.0]]), 50.0, rmsd_cutoff=1e6)

@@ -27,6 +27,8 @@ SIGNIFICANT = 0.25
 N_WINNERS, BETWEEN_WINNERS, BETWEEN_VECTORS_DEG = 30, 0.087, 10.0
 #: Largest and default distance between directions, rad.
 LARGEST_GRID = 0.029
+#: Spots beyond max_cell divided by this are left out if so many others remain: directions go with its square, time with its cube.
+MOST_PERIODS, ENOUGH = 200.0, 200
 #: Directions per task: bounds the memory.
 BLOCK = 256
 
@@ -48,6 +50,10 @@ class Fft1dIndexing(Algorithm):
         if len(rlp) <= 7:
             raise IndexingError(f"fft1d: {len(rlp)} spots are too few, at least 8 are needed")
         length = np.linalg.norm(rlp, axis=1)
+        inner = length <= MOST_PERIODS / max_cell
+        if np.count_nonzero(inner) >= ENOUGH and not inner.all():
+            logger.info("Leaving out %d spots beyond %.2f Angstrom", np.count_nonzero(~inner), max_cell / MOST_PERIODS)
+            rlp, length = rlp[inner], length[inner]
         d_min = float(1 / length.max())
         step = self.params.characteristic_grid or min(LARGEST_GRID, 2 * d_min / max_cell)
         search = _Search(np.array(rlp.T, dtype=np.float64, order="C"), min_cell, max_cell, executor)

@@ -111,6 +111,11 @@ class Fft3dIndexing(Algorithm):
         share[0] = share[-1] = 1.0
         mean = float(per_plane @ share) / n**3
         rms = np.sqrt(max(float(squares @ share) / n**3 - mean**2, 0.0))
+        if not rms > 0:
+            raise IndexingError(
+                f"fft3d: no spot lies within the resolution of the grid, d_min={d_min:.3g}. Is the largest cell edge right (max_cell), and "
+                "the geometry? A smaller indexing.fft3d.reciprocal_space_grid.d_min takes all spots"
+            )
         i, j, k = np.nonzero(power >= np.float32((params.rmsd_cutoff or 0) * rms))
         mates = (k != 0) & (k != n // 2)
         keys = np.concatenate(

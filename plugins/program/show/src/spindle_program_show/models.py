@@ -212,7 +212,7 @@ def cell_sd(crystal: Crystal) -> np.ndarray | None:
     if crystal.cell_sd is not None:
         return crystal.cell_sd
     covariance = crystal.extra.get("B_covariance")
-    if covariance is None or len(covariance) != 81:
+    if covariance is None:
         return None
     matrix = np.asarray(covariance, dtype=np.float64).reshape(9, 9)
     step = 1e-6 * float(np.abs(crystal.B).max())
@@ -236,7 +236,7 @@ def _crystal(crystal: Crystal, show_scan_varying: bool) -> list[str]:
     if crystal.mosaicity_deg is not None:
         lines.append(f"    Mosaicity:  {crystal.mosaicity_deg:.6f}")
     for key, label in _STILL_CRYSTAL.items():
-        if key in crystal.extra:
+        if crystal.extra.get(key) is not None:
             lines.append(f"    {label}:  {float(crystal.extra[key]):.6f}")
     if crystal.A_at_scan_points is not None:
         cells = cell_from_real_space(np.linalg.inv(crystal.A_at_scan_points))
