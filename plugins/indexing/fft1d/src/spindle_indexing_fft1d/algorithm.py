@@ -25,9 +25,9 @@ FIRST_COEFFICIENT = 3
 SIGNIFICANT = 0.25
 #: Winners that are refined, and the angles (rad, degrees) between winners before and after.
 N_WINNERS, BETWEEN_WINNERS, BETWEEN_VECTORS_DEG = 30, 0.087, 10.0
-#: Largest and default distance between directions, rad.
-LARGEST_GRID = 0.029
-#: Spots beyond max_cell divided by this are left out if so many others remain: directions go with its square, time with its cube.
+#: Limits of the automatic distance between directions, rad.
+SMALLEST_GRID, LARGEST_GRID = 0.01, 0.029
+#: Spots beyond max_cell divided by this are left out, but so many stay: directions go with its square, time with its cube.
 MOST_PERIODS, ENOUGH = 200.0, 200
 #: Directions per task: bounds the memory.
 BLOCK = 256
@@ -41,7 +41,7 @@ class Fft1dIndexing(Algorithm):
 
         characteristic_grid = Float(
             None, min=0.001, none=True, level=1, units="rad",
-            help="Distance between directions; by default 2 d_min / max_cell, at most 0.029.",
+            help="Distance between directions; by default 2 d_min / max_cell, from 0.01 to 0.029.",
         )  # fmt: skip
 
     @hookimpl
@@ -50,12 +50,13 @@ class Fft1dIndexing(Algorithm):
         if len(rlp) <= 7:
             raise IndexingError(f"fft1d: {len(rlp)} spots are too few, at least 8 are needed")
         length = np.linalg.norm(rlp, axis=1)
-        inner = length <= MOST_PERIODS / max_cell
-        if np.count_nonzero(inner) >= ENOUGH and not inner.all():
-            logger.info("Leaving out %d spots beyond %.2f Angstrom", np.count_nonzero(~inner), max_cell / MOST_PERIODS)
+        reach = max(MOST_PERIODS / max_cell, float(np.sort(length)[min(ENOUGH, len(length)) - 1]))
+        inner = length <= reach
+        if not inner.all():
+            logger.info("Leaving out %d spots beyond %.2f Angstrom", np.count_nonzero(~inner), 1 / reach)
             rlp, length = rlp[inner], length[inner]
         d_min = float(1 / length.max())
-        step = self.params.characteristic_grid or min(LARGEST_GRID, 2 * d_min / max_cell)
+        step = self.params.characteristic_grid or min(LARGEST_GRID, max(2 * d_min / max_cell, SMALLEST_GRID))
         search = _Search(np.array(rlp.T, dtype=np.float64, order="C"), min_cell, max_cell, executor)
         directions = hemisphere(step)
         logger.info("Trying %d directions, %.4f rad apart", len(directions), step)
