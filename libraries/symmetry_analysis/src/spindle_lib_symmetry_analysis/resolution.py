@@ -22,6 +22,8 @@ def resolution_limits(
 
     None where a limit is not asked for or cannot be found.
     """
+    if not len(hkl):
+        return None, None
     groups = group_equivalents(hkl, "P -1")
     merged = merge_groups(groups, intensity, variance)
     x = 1.0 / d[groups.order[groups.offsets[:-1]]] ** 2
@@ -31,7 +33,8 @@ def resolution_limits(
     centre = np.array([x[p].mean() for p in parts])
     by_ratio = by_cc = None
     if min_ratio is not None:
-        ratio = np.array([merged.intensity[p].mean() / merged.sigma[p].mean() for p in parts])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.array([merged.intensity[p].mean() / merged.sigma[p].mean() for p in parts])
         by_ratio = _crossing(centre, np.log(np.maximum(ratio, 1e-3)), np.log(min_ratio))
     if min_cc is not None:
         first, second = half_means(groups, intensity, variance)
@@ -48,9 +51,11 @@ def resolution_limits(
 
 def _crossing(x: np.ndarray, y: np.ndarray, limit: float) -> float | None:
     """Resolution at which a smooth curve (polynomial of degree 6 at most) through (x, y) first falls below the
-    limit.
+    limit; None for fewer than four finite points, or when all are at one place.
     """
-    if len(x) < 4:
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = x[known], y[known]
+    if len(x) < 4 or not x[-1] > x[0]:
         return None
     degree = min(6, len(x) - 2)
     middle, half = 0.5 * (x[0] + x[-1]), 0.5 * (x[-1] - x[0])
@@ -69,7 +74,7 @@ def _tanh_crossing(x: np.ndarray, cc: np.ndarray, weight: np.ndarray, limit: flo
     """
     from scipy.optimize import least_squares
 
-    used = weight > 0
+    used = (weight > 0) & np.isfinite(x)
     if np.count_nonzero(used) < 4:
         return None
     x, cc, weight = x[used], cc[used], weight[used]

@@ -54,13 +54,13 @@ def test_refined_vectors_are_lattice_vectors_to_a_hundredth():
 
 
 def test_spots_of_many_more_periods_than_needed_are_left_out(caplog):
-    """Beyond max_cell / 200 where 200 others remain: the vectors are those of the lattice all the same."""
+    """Beyond max_cell / 128 where 200 others remain: the vectors are those of the lattice all the same."""
     rlp, basis = reciprocal_points(seed=12, d_min=2.5)
     rng = np.random.default_rng(1)
     far = rng.normal(size=(30, 3))
-    far *= 2.0 / np.linalg.norm(far, axis=1)[:, None]  # at 0.5 A; 400 A divided by 200 are 2 A
+    far *= 2.0 / np.linalg.norm(far, axis=1)[:, None]  # at 0.5 A; 256 A divided by 128 are 2 A
     with caplog.at_level("INFO"):
-        found = find(np.concatenate([rlp, far]), max_cell=400.0)
+        found = find(np.concatenate([rlp, far]), max_cell=256.0)
     assert "Leaving out 30 spots beyond 2.00 Angstrom" in caplog.text
     assert found.n_points == len(rlp) > 200
     coordinates = found.vectors[:3] @ np.linalg.inv(basis)

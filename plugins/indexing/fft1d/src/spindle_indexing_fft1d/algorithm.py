@@ -28,7 +28,7 @@ N_WINNERS, BETWEEN_WINNERS, BETWEEN_VECTORS_DEG = 30, 0.087, 10.0
 #: Limits of the automatic distance between directions, rad.
 SMALLEST_GRID, LARGEST_GRID = 0.01, 0.029
 #: Spots beyond max_cell divided by this are left out, but so many stay: directions go with its square, time with its cube.
-MOST_PERIODS, ENOUGH = 200.0, 200
+MOST_PERIODS, ENOUGH = 128.0, 200
 #: Directions per task: bounds the memory.
 BLOCK = 256
 
