@@ -246,13 +246,13 @@ class Scaler:
             if engine == "SimpleLBFGS":
                 self.fit = fit_scales_lbfgs(
                     self.layout, data, self.parameters, max_iterations=limit or 200,
-                    tolerance=tolerance or refinery.rmsd_tolerance, check=lambda: progress.advance(1),
+                    tolerance=tolerance or refinery.rmsd_tolerance, check=lambda: progress.advance(1), run=self.context.executor.here.map,
                 )  # fmt: skip
             else:
                 self.fit = fit_scales(
                     self.layout, data, self.parameters, max_iterations=limit or 20,
                     tolerance=tolerance or refinery.rmsd_tolerance, damping=1e-3 if engine == "LevMar" else 0.0,
-                    check=lambda: progress.advance(1),
+                    check=lambda: progress.advance(1), run=self.context.executor.here.map,
                 )  # fmt: skip
         self.parameters = self.fit.parameters
         self.expand()

@@ -15,8 +15,9 @@ import numpy as np
 
 from spindle.errors import ModelError
 
-from .kernels import chi_square_of, invert_positive, normal_equations
+from .kernels import invert_positive
 from .layout import Layout
+from .sums import ChiSquare, Map, NormalEquations
 
 #: Updates of the adaptive weights per step.
 ADAPTATIONS = 3
@@ -95,6 +96,7 @@ def fit_scales(
     damping: float = 0.0,
     adapt: bool = True,
     check: Callable[[], None] = lambda: None,
+    run: Map = map,
 ) -> ScaleFit:
     """Refine scale parameters.
 
@@ -115,6 +117,8 @@ def fit_scales(
         Update the weights of adaptive restraints.
     check
         Called before every step; raises to cancel.
+    run
+        Applies a function to items, as `map` does or in several threads.
 
     Returns
     -------
@@ -126,7 +130,6 @@ def fit_scales(
     x = parameters.copy()
     free = layout.free
     layout = layout.restricted(data.rows)
-    means = np.empty(n_groups)
     history: list[tuple[float, float]] = []
     probes = _probes(layout, data)
     mu, reason = damping, "the greatest number of steps was reached"
@@ -135,7 +138,7 @@ def fit_scales(
         check()
         g = gather(layout, x, data)
         columns, slopes = _derivatives(layout, x, data)
-        normal, right, chi_square, pins = _equations(data, g, columns, slopes, probes, means, len(x))
+        normal, right, chi_square, pins = _equations(data, g, columns, slopes, probes, len(x), run)
         value = chi_square + layout.penalty(x)
         history.append((float(np.sqrt(chi_square / n)), layout.penalty(x)))
         for _ in range(ADAPTATIONS if adapt and layout.is_adaptive and step == 0 else 1):
@@ -153,7 +156,7 @@ def fit_scales(
         for _ in range(12):
             move = (inverse if mu == 0 else _inverse(matrix + mu * np.diag(np.diag(matrix)))) @ push
             trial = x + move
-            if _value(layout, data, trial, means) <= value * (1 + 1e-9):
+            if _value(layout, data, trial, run) <= value * (1 + 1e-9):
                 accepted = True
                 break
             if damping:
@@ -178,6 +181,7 @@ def fit_scales_lbfgs(
     max_iterations: int = 200,
     tolerance: float = 1e-4,
     check: Callable[[], None] = lambda: None,
+    run: Map = map,
 ) -> ScaleFit:
     """Refine scale parameters by L-BFGS, preconditioned by the diagonal of the normal matrix.
 
@@ -189,7 +193,7 @@ def fit_scales_lbfgs(
     if n == 0:
         raise ModelError("scaling: no reflection was measured more than once, so there is nothing to scale against")
     part = layout.restricted(data.rows)
-    means, probes, free = np.empty(len(data.offsets) - 1), _probes(part, data), layout.free
+    probes, free = _probes(part, data), layout.free
     size = np.ones(len(parameters))
     history: list[tuple[float, float]] = []
 
@@ -199,7 +203,7 @@ def fit_scales_lbfgs(
         if not (np.isfinite(g).all() and g.min() > 0):
             return 1e30, np.zeros_like(step), np.ones_like(step)
         columns, slopes = _derivatives(part, x, data)
-        normal, right, chi_square, pins = _equations(data, g, columns, slopes, probes, means, len(x))
+        normal, right, chi_square, pins = _equations(data, g, columns, slopes, probes, len(x), run)
         matrix, push = _restrained(part, x, normal, right, pins, free)
         value = chi_square + part.penalty(x) + sum(s * v * v for s, _, v in pins)
         history.append((float(np.sqrt(chi_square / n)), part.penalty(x)))
@@ -212,7 +216,7 @@ def fit_scales_lbfgs(
         lambda y: evaluate(y)[:2], np.zeros(len(parameters)), jac=True, method="L-BFGS-B",
         options={"maxiter": max_iterations, "ftol": tolerance * 1e-2},
     )  # fmt: skip
-    end = fit_scales(layout, data, parameters + size * found.x, max_iterations=0, adapt=False)
+    end = fit_scales(layout, data, parameters + size * found.x, max_iterations=0, adapt=False, run=run)
     end.history = [history[0], *end.history]
     end.reason = f"L-BFGS ended after {found.nit} iterations"
     return end
@@ -230,18 +234,16 @@ def _derivatives(layout: Layout, x: np.ndarray, data: FitData) -> tuple[np.ndarr
 
 
 def _equations(
-    data: FitData, g: np.ndarray, columns: np.ndarray, slopes: np.ndarray, probes: np.ndarray, means: np.ndarray, p: int
+    data: FitData, g: np.ndarray, columns: np.ndarray, slopes: np.ndarray, probes: np.ndarray, p: int, run: Map
 ) -> tuple[np.ndarray, np.ndarray, float, list[Pin]]:
-    normal, right, directions = np.zeros((p, p)), np.zeros(p), np.zeros((probes.shape[1], p))
-    chi_square = normal_equations(
-        data.offsets, data.intensity, data.weight, g, columns, slopes, probes, normal, right, directions, means
-    )
+    sums = NormalEquations(data.offsets, data.intensity, data.weight, g, columns, slopes, probes, p)
+    normal, right, directions, chi_square = sums.total(run)
     diagonal = np.diag(normal).copy()
     normal += normal.T
     normal[np.diag_indices(p)] = diagonal
     strength, ln_g = PIN_STRENGTH * (float(diagonal.sum()) + len(g)), np.log(g)
     pins = [(strength, directions[c], float((probes[:, c] * ln_g).sum())) for c in range(probes.shape[1])]
-    return normal, right, float(chi_square), pins
+    return normal, right, chi_square, pins
 
 
 def _probes(layout: Layout, data: FitData) -> np.ndarray:
@@ -259,11 +261,11 @@ def _probes(layout: Layout, data: FitData) -> np.ndarray:
     return np.ascontiguousarray(np.stack(columns, axis=1))
 
 
-def _value(layout: Layout, data: FitData, x: np.ndarray, means: np.ndarray) -> float:
+def _value(layout: Layout, data: FitData, x: np.ndarray, run: Map) -> float:
     g = gather(layout, x, data)
     if not (np.isfinite(g).all() and g.min() > 0):
         return float("inf")
-    return float(chi_square_of(data.offsets, data.intensity, data.weight, g, means)) + layout.penalty(x)
+    return ChiSquare(data.offsets, data.intensity, data.weight, g).total(run) + layout.penalty(x)
 
 
 def _restrained(
