@@ -67,6 +67,16 @@ def test_spots_of_many_more_periods_than_needed_are_left_out(caplog):
     assert np.abs(coordinates - np.rint(coordinates)).max() < 0.02
 
 
+def test_directions_by_itself_are_not_closer_than_a_hundredth(caplog):
+    """Few spots at 1 A, all of which stay, ask for 2 / 256 rad."""
+    rng = np.random.default_rng(2)
+    rlp = rng.normal(size=(30, 3))
+    rlp /= np.linalg.norm(rlp, axis=1)[:, None]
+    with caplog.at_level("INFO"):
+        find(rlp, max_cell=256.0)
+    assert f"Trying {len(hemisphere(0.01))} directions, 0.0100 rad apart" in caplog.text
+
+
 def test_needs_eight_spots():
     with pytest.raises(IndexingError, match="at least 8"):
         find(np.ones((7, 3)))

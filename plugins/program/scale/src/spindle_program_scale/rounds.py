@@ -246,7 +246,8 @@ class Scaler:
             if engine == "SimpleLBFGS":
                 self.fit = fit_scales_lbfgs(
                     self.layout, data, self.parameters, max_iterations=limit or 200,
-                    tolerance=tolerance or refinery.rmsd_tolerance, check=lambda: progress.advance(1), run=self.context.executor.here.map,
+                    tolerance=tolerance or refinery.rmsd_tolerance, check=lambda: progress.advance(1),
+                    run=self.context.executor.here.map,
                 )  # fmt: skip
             else:
                 self.fit = fit_scales(
