@@ -79,10 +79,25 @@ def test_a_known_plugin_that_is_absent_is_advised():
         assert "`pip install spindle-background-glm` brings it" in str(error.value)
 
 
-def test_the_newcomer_is_uninstalled_of_two_with_one_name(install):
+def test_the_distribution_called_after_the_plugin_provides_it(install, caplog):
     install("broken_plugins/second_glm")
-    with pytest.raises(PluginError, match=r"pip uninstall outside-glm\)"):
-        registry().find("background", "glm")
+    assert registry().find("background", "glm").distribution == "spindle-background-glm"
+    for _ in range(2):
+        assert registry().load("background", "glm").__module__.startswith("spindle_background_glm")
+    assert caplog.text.count("outside-glm") == 2, "one warning, which names it twice"
+    assert "pip uninstall outside-glm" in caplog.text
+    states = {r["distribution"]: r["state"] for r in registry().rows() if r["name"] == "glm"}
+    assert states == {"spindle-background-glm": "ok", "outside-glm": "duplicate"}
+
+
+def test_of_two_strangers_with_one_name_the_one_called_after_it_is_taken():
+    one, two, three = (
+        PluginInfo("background", "my_own", f"{m}:Model", d, "1.0")
+        for m, d in (("a", "lab-plugins"), ("b", "Spindle_Background.my-own"), ("c", "others"))
+    )
+    assert Registry([one, two, three]).find("background", "my_own") == two
+    with pytest.raises(PluginError, match=r"twice, by lab-plugins 1.0 and others 1.0"):
+        Registry([one, three]).find("background", "my_own")
 
 
 UNMADE = [
@@ -224,11 +239,12 @@ def test_a_plugin_that_would_hide_a_parameter_is_not_called_fine(outside, capsys
     assert "Next: its author has to give it another name, or another scope" in message
 
 
-def test_what_a_plugin_may_ask_for_is_looked_at_before_the_run(install):
-    install("broken_plugins/second_glm")
+def test_what_a_plugin_may_ask_for_is_looked_at_before_the_run():
+    two = [PluginInfo("background", "glm", "a:B", d, "1.0") for d in ("some-plugins", "other-plugins")]
+    plugins = Registry([*(i for i in registry().infos if i.name != "glm"), *two])
     with pytest.raises(PluginError, match="'glm' is provided twice"):
-        PluginHost().load("background", "Auto")
-    PluginHost().load("background", "simple")
+        PluginHost(plugins=plugins).load("background", "Auto")
+    PluginHost(plugins=plugins).load("background", "simple")
 
 
 def test_known_names_are_those_of_the_repository():

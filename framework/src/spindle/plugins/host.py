@@ -16,7 +16,7 @@ import pluggy
 from spindle.errors import Cancelled, PluginError
 
 from .blame import Guard, Owner, blame_of, source_of
-from .loading import hooks_of, load, spec_of, title
+from .loading import hooks_of, spec_of, title
 from .registry import Registry, registry
 from .single_file import PluginFile, add_plugin_files, plugin_files
 
@@ -203,7 +203,7 @@ class PluginHost:
 
     def load(self, slot: str, name: str, parameter: str = "") -> type:
         """Return the class of a plugin and remember it as part of the run."""
-        plugin: Any = load(self.registry.find(slot, name, parameter), parameter)
+        plugin: Any = self.registry.load(slot, name, parameter)
         self._used.add((slot, name))
         for other_slot, other in plugin.asks_for:
             if other in self.registry.names(other_slot):

@@ -31,6 +31,17 @@ def is_first_party(info: PluginInfo) -> bool:
     return known().get(info.slot, {}).get(info.name) == info.distribution
 
 
+def bears_name(info: PluginInfo) -> bool:
+    """Whether the distribution of a plugin is called after it, ``spindle-<slot>-<name>``.
+
+    An index has one distribution of a name, so that of several plugins of one name and slot at most one bears it.
+    """
+    return (
+        re.sub(r"[-_.]+", "-", info.distribution).lower()
+        == f"spindle-{info.slot}-{info.name}".replace("_", "-").lower()
+    )
+
+
 def fault_of_name(info: PluginInfo) -> str:
     """Why the name of a plugin cannot be used; empty when it can."""
     if is_first_party(info):

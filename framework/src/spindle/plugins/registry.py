@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import sys
 from collections.abc import Iterable
@@ -12,7 +13,9 @@ from spindle.errors import PluginError
 
 from .discovery import PluginInfo, scan
 from .loading import DuplicatePlugin, IncompatiblePlugin, MisnamedPlugin, UnknownPlugin, load, title
-from .names import close_known, fault_of_name, fault_of_slot, is_first_party, where_to_get
+from .names import bears_name, close_known, fault_of_name, fault_of_slot, where_to_get
+
+log = logging.getLogger(__name__)
 
 
 class Registry:
@@ -25,9 +28,12 @@ class Registry:
 
     def __init__(self, infos: list[PluginInfo]) -> None:
         self.infos = infos
+        self._told: set[PluginInfo] = set()
         self._by_slot: dict[str, dict[str, list[PluginInfo]]] = {}
         for info in infos:
             self._by_slot.setdefault(info.slot, {}).setdefault(info.name, []).append(info)
+        for found in (found for names in self._by_slot.values() for found in names.values()):
+            found.sort(key=lambda info: not bears_name(info))
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -45,7 +51,10 @@ class Registry:
         return exact or [i for i in self.infos if plain in (i.name, f"{i.slot}.{i.name}")]
 
     def find(self, slot: str, name: str, parameter: str = "") -> PluginInfo:
-        """Return the plugin ``name`` of ``slot``; raise `UnknownPlugin` or `DuplicatePlugin`."""
+        """Return the plugin ``name`` of ``slot``; raise `UnknownPlugin` or `DuplicatePlugin`.
+
+        Of several with that name it is the one whose distribution is called after it, if there is such a one; see `bears_name`.
+        """
         where = f"{parameter}={name}: " if parameter else ""
         found = self._by_slot.get(slot, {}).get(name, [])
         if not found:
@@ -65,18 +74,22 @@ class Registry:
             raise MisnamedPlugin(
                 f"{where}{title(found[0])} cannot be used by that name: {fault}. Next: its author has to give it another name"
             )
-        if len(found) > 1:
+        if len(found) > 1 and not bears_name(found[0]):
             both = " and ".join(f"{i.distribution} {i.version}" for i in found)
-            newcomer = next((i for i in reversed(found) if not is_first_party(i)), found[-1])
             raise DuplicatePlugin(
                 f"{where}{slot} {name!r} is provided twice, by {both}. Next: pip uninstall one of them "
-                f"(pip uninstall {newcomer.distribution}), or have its author give it another name"
+                f"(pip uninstall {found[-1].distribution}), or have its author give it another name"
             )
         return found[0]
 
     def load(self, slot: str, name: str, parameter: str = "") -> type:
         """Return the class of a plugin, imported and checked."""
-        return load(self.find(slot, name, parameter), parameter)
+        info = self.find(slot, name, parameter)
+        for other in self._by_slot[slot][name][1:]:
+            if other not in self._told:
+                self._told.add(other)
+                log.warning("%s", _hidden(other, info))
+        return load(info, parameter)
 
     def state(self, info: PluginInfo, check: bool = False) -> str:
         """Return ``ok``, ``duplicate``, ``incompatible`` or ``broken``; only with ``check`` is the plugin imported."""
@@ -98,7 +111,9 @@ class Registry:
         try:
             if fault := fault_of_slot(info.slot):
                 raise IncompatiblePlugin(f"{title(info)}: {fault} Next: its author has to change the entry point group")
-            self.find(info.slot, info.name)
+            chosen = self.find(info.slot, info.name)
+            if chosen != info:
+                raise DuplicatePlugin(_hidden(info, chosen))
             if check:
                 plugin = load(info)
                 from .trial import try_plugin
@@ -128,6 +143,14 @@ class Registry:
     def rows(self, check: bool = False) -> list[dict[str, str]]:
         """Return slot, name, distribution, version, state of every plugin, sorted by slot and name."""
         return [asdict(PluginRow.of(self, i, check)) for i in sorted(self.infos, key=lambda i: (i.slot, i.name))]
+
+
+def _hidden(info: PluginInfo, chosen: PluginInfo) -> str:
+    """What is said of a plugin whose name belongs to another one."""
+    return (
+        f"{title(info)} is not used: {chosen.distribution} {chosen.version}, which is called after it, provides a {info.slot} of that "
+        f"name. Next: have its author give it another name, or pip uninstall {info.distribution}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
