@@ -1,17 +1,18 @@
-"""Plugins of a stranger around results: absorption by a plate, and an importer of a text format."""
+"""Plugins of a stranger around results: absorption by a plate, an importer of a text format, and a symmetry that is none."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Program, ProgramResult, hookimpl
 from spindle.contracts.absorption import AbsorptionFactors
 from spindle.contracts.importer import Imported
 from spindle.errors import FileFormatError
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
-from spindle.params import Float, Params
+from spindle.params import Float, Params, PathParam, Str
 from spindle.table import Flag, ReflectionTable
 
 
@@ -31,6 +32,22 @@ class Plate(Algorithm):
         path = 1.0 / np.maximum(along, 0.01)
         factor = np.exp(p.mu * p.thickness * path)
         return AbsorptionFactors(factor, factor * p.mu * p.sigma * path)
+
+
+class Triclinic(Program):
+    """Symmetry of people who want none."""
+
+    class Params(Params):
+        label = Str("none wanted", help="Why.")
+
+        class output(Params):
+            experiments = PathParam("triclinic.expt", none=True, help="Experiments.")
+            log = PathParam("triclinic.log", none=True, help="Log.")
+
+    @hookimpl
+    def run(self, inputs, params, context):
+        crystals = [replace(e, crystal=e.crystal.with_space_group("P 1")) for e in inputs.experiments]
+        return ProgramResult(Experiments(crystals), summary={"why": params.label})
 
 
 class Lines(Algorithm):

@@ -192,15 +192,19 @@ class Resolver:
             for plugin_name in field.chosen(getattr(scope, name))
         }
         for name, field in fields.items():
-            if isinstance(field, ScopeOf) and name not in scope._attached:
-                self._attach(scope, name, field.slot, field.name, prefix + public_name(name))
+            if isinstance(field, ScopeOf):
+                wanted_here = (field.slot, field.plugin(scope))
+                if name in scope._attached:
+                    if plugin_of(scope._attached[name]) == wanted_here:
+                        continue
+                    self._detach(scope, name)
+                self._attach(scope, name, *wanted_here, prefix + public_name(field.chosen_by or name))
                 changed = True
-            elif isinstance(field, Plugin):
+            elif isinstance(field, Plugin) and not field.elsewhere:
                 chosen = field.chosen(getattr(scope, name))
                 for old, inner in list(scope._attached.items()):
                     if (plugin_of(inner) or ("",))[0] == field.slot and plugin_of(inner) not in wanted:
-                        del scope._attached[old], scope._scopes[old], scope.__dict__[old]
-                        self._listed = None
+                        self._detach(scope, old)
                 have = {plugin_of(inner) for inner in scope._attached.values()}
                 for plugin_name in chosen:
                     if (field.slot, plugin_name) not in have:
@@ -208,6 +212,11 @@ class Resolver:
                             self._attach(scope, None, field.slot, plugin_name, prefix + public_name(name)) or changed
                         )
         return changed
+
+    def _detach(self, owner: Params, name: str) -> None:
+        """Take the parameters of a plugin that is no more chosen out of ``owner``."""
+        del owner._attached[name], owner._scopes[name], owner.__dict__[name]
+        self._listed = None
 
     def _attach(self, owner: Params, name: str | None, slot: str, plugin_name: str, parameter: str) -> bool:
         """Attach the parameters of a plugin to ``owner``, under the plugin's scope unless ``name`` is given."""
@@ -303,7 +312,7 @@ class Resolver:
 
         words = given.key.split(".")
         for path, entry in self._entries().items():
-            if not isinstance(entry.leaf, Plugin):
+            if not isinstance(entry.leaf, Plugin) or entry.leaf.elsewhere:
                 continue
             for name in entry.leaf.choices():
                 if name in entry.leaf.chosen(entry.value):

@@ -224,6 +224,8 @@ class Plugin(Choice):
         Names under which people know some of the plugins; an installed plugin of such a name comes first.
     beside : dict of str to dict of str to str
         For some of those names, values of parameters beside this leaf that go with them: ``{"slurm": {"dask.cluster": "slurm"}}``.
+    elsewhere : bool
+        The parameters of the chosen plugin are in the scope of a `ScopeOf` that is ``chosen_by`` this leaf, not beside it.
     unavailable : mapping of str to str
         Names that are understood and refused with their reason, as long as no installed plugin is called so. The default may be one:
         then nothing is chosen until somebody chooses.
@@ -239,9 +241,11 @@ class Plugin(Choice):
         in_scope_if_auto: Sequence[str] = (),
         other_names: Mapping[str, str] | None = None,
         beside: Mapping[str, Mapping[str, str]] | None = None,
+        elsewhere: bool = False,
         **options: Any,
     ) -> None:
         self.slot = slot
+        self.elsewhere = elsewhere
         self._beside = {name: dict(values) for name, values in (beside or {}).items()}
         self.other_names = dict(other_names or {})
         self.in_scope_if_auto = tuple(in_scope_if_auto)
@@ -280,7 +284,7 @@ class Plugin(Choice):
 
     def chosen(self, value: Any) -> tuple[str, ...]:
         """Return the plugins whose parameters are in scope for ``value`` of this leaf."""
-        if value is None:
+        if value is None or self.elsewhere:
             return ()
         if value is Auto:
             return tuple(n for n in ("Auto", *self.in_scope_if_auto) if n in self.choices())

@@ -28,10 +28,16 @@ class ScopeOf:
         The plugin.
     level : int
         Level of the scope, as for `Params`.
+    chosen_by : str
+        Name of a `Plugin` parameter of the same class, declared with ``elsewhere=True``, whose value is the plugin instead of ``name``.
     """
 
-    def __init__(self, slot: str, name: str, level: int = 0) -> None:
-        self.slot, self.name, self.level = slot, name, level
+    def __init__(self, slot: str, name: str, level: int = 0, chosen_by: str = "") -> None:
+        self.slot, self.name, self.level, self.chosen_by = slot, name, level, chosen_by
+
+    def plugin(self, owner: Params) -> str:
+        """Return the name of the plugin whose parameters belong here, in an instance of the class that holds this."""
+        return str(getattr(owner, self.chosen_by)) if self.chosen_by else self.name
 
 
 class Params(traitlets.HasTraits):

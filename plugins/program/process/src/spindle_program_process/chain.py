@@ -158,7 +158,7 @@ class Chain:
             self._images if step.name in READ_IMAGES and not is_import else None,
         )
         result: ProgramResult = self.context.run_program(
-            step.program, experiments, reflections, self.files if is_import else (),
+            step.program(self.params), experiments, reflections, self.files if is_import else (),
             write=True, brief=not self.params.details, record=record, **self._settings(step),
         )  # fmt: skip
         written = step.outputs(self.params)[0]

@@ -10,7 +10,7 @@ from typing import Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
-from spindle.params import Bool, Choice, Float, PathParam, ScopeOf, ShortName
+from spindle.params import Bool, Choice, Float, PathParam, Plugin, ScopeOf, ShortName
 from spindle.params import Params as ParamsBase
 from spindle.report import Table
 
@@ -26,6 +26,11 @@ from .stills import end_of_stills
 
 # What everybody wants to see at the end.
 FINAL_TABLES = ("space_groups", "merging_statistics_summary")
+
+
+def _program(default: str, help: str) -> Plugin:
+    """Parameter that chooses the program of a step; its parameters are those of the step."""
+    return Plugin("program", default, elsewhere=True, help=help, level=2)
 
 
 class _Warnings(logging.Handler):
@@ -114,13 +119,21 @@ class Process(Program):
         image_range = ShortName("import.geometry.scan.image_range", help="Numbers of the first and the last image.")
 
         import_ = ScopeOf("program", "import")
-        find_spots = ScopeOf("program", "find_spots")
-        index = ScopeOf("program", "index")
-        refine = ScopeOf("program", "refine")
-        integrate = ScopeOf("program", "integrate")
-        symmetry = ScopeOf("program", "symmetry")
-        scale = ScopeOf("program", "scale")
-        merge = ScopeOf("program", "merge")
+        find_spots = ScopeOf("program", "find_spots", chosen_by="find_spots_program")
+        index = ScopeOf("program", "index", chosen_by="index_program")
+        refine = ScopeOf("program", "refine", chosen_by="refine_program")
+        integrate = ScopeOf("program", "integrate", chosen_by="integrate_program")
+        symmetry = ScopeOf("program", "symmetry", chosen_by="symmetry_program")
+        scale = ScopeOf("program", "scale", chosen_by="scale_program")
+        merge = ScopeOf("program", "merge", chosen_by="merge_program")
+
+        find_spots_program = _program("find_spots", "Program that finds spots; with watch=True that is find_spots.")
+        index_program = _program("index", "Program that indexes.")
+        refine_program = _program("refine", "Program that refines the models, both times.")
+        integrate_program = _program("integrate", "Program that integrates.")
+        symmetry_program = _program("symmetry", "Program that finds the space group.")
+        scale_program = _program("scale", "Program that scales.")
+        merge_program = _program("merge", "Program that merges.")
 
         min_fraction_indexed = Float(
             0.25,
@@ -173,7 +186,9 @@ class Process(Program):
         if stop < start and not params.resume:
             raise UserError(f"process: stop_after={params.stop_after} comes before the first step, {NAMES[start]}")
         chain = Chain(inputs, params, context)
-        if params.find_spots.watch:
+        if getattr(params.find_spots, "watch", False):
+            if params.find_spots_program != "find_spots":
+                raise UserError("process: watch=True needs find_spots_program=find_spots, which can follow a series")
             if start > 0 or params.resume:
                 raise UserError("process: watch=True begins with images; leave start_at=, resume= and experiments out")
             chain.watch()

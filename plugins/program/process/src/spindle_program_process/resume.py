@@ -46,7 +46,7 @@ def finished(inputs: ProgramInputs, params: Any, context: Any) -> tuple[int, str
             imported = imported or _read(STEPS[0].outputs(params)[0])
             images = None if imported is None else images_of(imported)
         paths = files_read(step, params, given, again) if step.name != "import" else inputs.files or None
-        tree = nested_params(context, step.program, step.settings(params))
+        tree = nested_params(context, step.program(params), step.settings(params))
         change = first_change(record, tree, context.seed, paths, images if reads_images else None)
         if change is not None:
             return number, f"{step.name}: {change}", records
@@ -75,7 +75,7 @@ def _record_of(step: Step, params: Any) -> dict[str, Any] | None:
         record = read_record(path)
     except FileFormatError:
         return None
-    return record if record["program"] == step.program else None
+    return record if record["program"] == step.program(params) else None
 
 
 def _read(path: Path | None) -> Experiments | None:

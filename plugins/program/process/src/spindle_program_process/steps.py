@@ -9,7 +9,7 @@ from typing import Any
 from spindle.contracts import ProgramInputs
 from spindle.errors import UserError
 from spindle.models import Experiments
-from spindle.params import Params
+from spindle.params import Params, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,49 +19,64 @@ class Step:
     Attributes
     ----------
     name : str
-        Of the step, which is that of its program but for a program that is run twice.
-    program : str
+    scope : str
+        Scope of its parameters, which is that of another step for a program that is run twice.
     experiments, reflections : bool
         Whether it hands those to later steps.
     """
 
     name: str
-    program: str
+    scope: str
     experiments: bool = True
     reflections: bool = True
 
     def params(self, params: Params) -> Any:
         """The scope of the step's program in the parameters of `process`."""
-        return getattr(params, "import_" if self.program == "import" else self.program)
+        return getattr(params, "import_" if self.scope == "import" else self.scope)
+
+    def program(self, params: Params) -> str:
+        """The program that does the step, as the parameters of `process` choose it."""
+        return "import" if self.scope == "import" else str(getattr(params, f"{self.scope}_program"))
+
+    def _output(self, params: Any, name: str) -> Any:
+        """An output parameter of the step's program; None when that program, chosen by the user, has no such output."""
+        output = getattr(self.params(params), "output", None)
+        return getattr(output, name, None)
 
     def outputs(self, params: Any) -> tuple[Path | None, Path | None]:
         """Files of experiments and reflections that the step hands to later ones, as the parameters name them."""
         if self is AGAIN:
             return params.output.refined_in_symmetry, None
-        output = self.params(params).output
-        experiments = _path(output.experiments) if self.experiments else None
-        return experiments, _path(output.reflections) if self.reflections else None
+        experiments = _path(self._output(params, "experiments")) if self.experiments else None
+        return experiments, _path(self._output(params, "reflections")) if self.reflections else None
 
     def settings(self, params: Any) -> dict[str, Any]:
         """What `process` sets of the step's parameters."""
         if self is AGAIN:
             path: Path = params.output.refined_in_symmetry
             nowhere = ("matches", "centroids", "parameter_table", "history", "correlation_plot.filename")
-            return {
+            named = {
                 "output.experiments": str(path),
                 "output.reflections": str(path.with_suffix(".refl")),
                 "output.log": str(path.with_name("spindle.refine_in_symmetry.log")),
                 **{f"output.{name}": None for name in nowhere},
             }
-        if self.name == "scale" and params.output.unmerged_mtz is not None and params.scale.output.unmerged_mtz is None:
-            return {"output.unmerged_mtz": str(params.output.unmerged_mtz)}
-        if self.name == "merge" and params.output.merged_mtz is not None:
-            return {"output.mtz": str(params.output.merged_mtz)}
-        return {}
+        elif (
+            self.name == "scale"
+            and params.output.unmerged_mtz is not None
+            and self._output(params, "unmerged_mtz") is None
+        ):
+            named = {"output.unmerged_mtz": str(params.output.unmerged_mtz)}
+        elif self.name == "merge" and params.output.merged_mtz is not None:
+            named = {"output.mtz": str(params.output.merged_mtz)}
+        else:
+            return {}
+        there = {entry.path for entry in walk(self.params(params), templates=True)}
+        return {name: value for name, value in named.items() if name in there}
 
     def record(self, params: Any) -> Path:
         """Run record of the step, beside its log."""
-        log = self.settings(params).get("output.log") or self.params(params).output.log
+        log = self.settings(params).get("output.log") or self._output(params, "log")
         return (Path(log).parent if log else Path()) / f"spindle.{self.name}.json"
 
 
