@@ -13,9 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import damage
 import msgpack
 import numpy as np
+import spoiling
 
 from spindle.files import write_reflections
 from spindle.table import ReflectionTable, Shoeboxes
@@ -131,7 +131,7 @@ def test_no_index_of_a_kernel_is_out_of_its_array(tmp_path):
     content = (tmp_path / "whole.refl").read_bytes()
     rng = np.random.default_rng(SEED)
     for i in range(COUNT):
-        damaged = (damage.damaged_reflections, damaged_boxes)[i % 2](content, rng) if i else content
+        damaged = (spoiling.damaged_reflections, damaged_boxes)[i % 2](content, rng) if i else content
         (tmp_path / f"case_{i:05d}.refl").write_bytes(damaged)
     command = [sys.executable, "-c", READ, str(tmp_path)]
     # A folder of its own: what is compiled with checks is not compiled again, and not taken by others.

@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 import pytest
-from damage import damaged_bytes, damaged_tree
+from spoiling import damaged_bytes, damaged_tree
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .attenuation import ELECTRONS_BELOW_A as ELECTRONS_BELOW_A
     from .attenuation import attenuation_coefficient as attenuation_coefficient
     from .attenuation import sensor_depth as sensor_depth
+    from .directions import hemisphere as hemisphere
 
 _HOME = {
     "image_width": "angles",
@@ -26,6 +27,7 @@ _HOME = {
     "ELECTRONS_BELOW_A": "attenuation",
     "attenuation_coefficient": "attenuation",
     "sensor_depth": "attenuation",
+    "hemisphere": "directions",
     "rotation_matrix": "rotations",
     "rotate_about": "rotations",
     "zeta_factor": "reflections",

@@ -13,11 +13,12 @@ from typing import Any, TypeVar, cast
 
 from spindle.errors import ParameterError, PluginError
 
+from .advice import of_unselected, programs_with
 from .expansion import expand, is_plugin
 from .keys import OLD_NAMES, choices, matches, suggestions
 from .leaves import Auto, Leaf, given_value
 from .multiple_scopes import MultipleScopes
-from .short_names import short_names_of, spell_out
+from .short_names import spell_out
 from .structured import Plugin
 from .text import Assignment
 from .tree import Entry, Params, ScopeOf, assign, attach, fields_of, find_scope, plugin_of, public_name, scopes_of, walk
@@ -288,13 +289,14 @@ class Resolver:
             return paths[0]
         if paths:
             self._fail(given, "is ambiguous; write one of " + ", ".join(paths))
-        self._fail_unselected(given)
+        if of_another := of_unselected(given.key, self._entries()):
+            self._fail(given, of_another)
         for old, remedy in OLD_NAMES.items():
             if given.key == old or given.key.endswith("." + old):
                 self._fail(given, f"is not a parameter: {remedy}")
         close = [p for p in entries if p.endswith("." + given.key)] or suggestions(given.key, list(entries))
         hint = f"; did you mean {' or '.join(close)}?" if close else "; the help (-hh) lists all parameters"
-        others = self._programs_with(given.key)
+        others = programs_with(given.key, type(self.root), self.loader)
         if others:
             hint += f". It is a parameter of spindle {' and spindle '.join(others)}"
         self._fail(given, "is not a parameter" + hint)
@@ -305,50 +307,6 @@ class Resolver:
         # A file may be no parameter file at all: what is no parameter is not shown with its value.
         what = f"{key}={_text(given.value)}" if given.source in ("command line", "call", "request") else key
         raise ParameterError(f"{what} ({given.source}): {key} {message}")
-
-    def _fail_unselected(self, given: Assignment) -> None:
-        """Raise when the key belongs to an algorithm that is installed but not chosen."""
-        from spindle.plugins import registry
-
-        words = given.key.split(".")
-        for path, entry in self._entries().items():
-            if not isinstance(entry.leaf, Plugin) or entry.leaf.elsewhere:
-                continue
-            for name in entry.leaf.choices():
-                if name in entry.leaf.chosen(entry.value):
-                    continue
-                try:
-                    plugin: Any = registry().load(entry.leaf.slot, name)
-                except PluginError:
-                    if name not in words:
-                        continue
-                    raise
-                scope = getattr(plugin, "scope", None) or name
-                tree = (getattr(plugin, "Params", None) or Params)()
-                prefix = path.rpartition(".")[0]
-                inner = [f"{prefix}.{scope}.{e.path}".lstrip(".") for e in walk(tree, templates=True)]
-                if matches(given.key, dict.fromkeys(inner)) or scope in words[:-1]:
-                    self._fail(
-                        given,
-                        f"belongs to the {entry.leaf.slot} {name!r}, but {path}={entry.text} is selected; "
-                        f"add {path}={name} to use it",
-                    )
-
-    def _programs_with(self, key: str) -> list[str]:
-        """Return the programs that have a short name or one parameter called ``key``."""
-        from spindle.plugins import registry
-
-        found = []
-        for name in registry().names("program"):
-            try:
-                plugin: Any = self.loader("program", name, "")
-                cls = plugin.Params or Params
-                paths = {e.path: e for e in walk(cls(), templates=True)}
-            except PluginError:
-                continue
-            if type(self.root) is not cls and (key in short_names_of(cls) or len(matches(key, paths)) == 1):
-                found.append(name)
-        return found
 
     # -- values
 

@@ -5,21 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from spindle_indexing_real_space_grid_search import RealSpaceGridSearchIndexing
-from spindle_indexing_real_space_grid_search.algorithm import distinct, hemisphere
+from spindle_indexing_real_space_grid_search.algorithm import distinct
 
 from spindle.contracts.indexing import IndexingError
 from spindle.execution import Executor
-
-
-def test_directions_cover_the_hemisphere_evenly():
-    directions = hemisphere(0.02)
-    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)
-    assert directions[:, 2].min() > -1e-12
-    assert len(directions) == pytest.approx(2 * np.pi / 0.02**2, rel=0.02)
-    sample = np.random.default_rng(0).normal(size=(200, 3))
-    sample /= np.linalg.norm(sample, axis=1)[:, None]
-    nearest = np.arccos(np.clip(np.abs(sample @ directions.T).max(axis=1), -1, 1))
-    assert nearest.max() < 0.02
 
 
 def test_equal_and_opposite_vectors_are_one():

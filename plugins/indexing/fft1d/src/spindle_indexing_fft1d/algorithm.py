@@ -10,10 +10,11 @@ import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.indexing import BasisVectors, IndexingError
+from spindle.geometry import hemisphere
 from spindle.params import Float
 from spindle.params import Params as ParamsBase
 
-from .directions import hemisphere, local_grid, separated
+from .directions import local_grid, separated
 
 logger = logging.getLogger(__name__)
 

@@ -5,19 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 
-def hemisphere(step: float) -> np.ndarray:
-    """Directions about `step` radians apart over the hemisphere z >= 0, (n, 3)."""
-    n_rows = max(round(np.pi / 2 / step), 1)
-    rows = []
-    for row in range(n_rows + 1):
-        polar = row * np.pi / 2 / n_rows
-        n = max(1, round(2 * np.pi * np.sin(polar) / step))
-        azimuth = np.arange(n) * 2 * np.pi / n
-        x, y = np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth)
-        rows.append(np.column_stack([x, y, np.full(n, np.cos(polar))]))
-    return np.concatenate(rows)
-
-
 def separated(directions: np.ndarray, angle: float, limit: int) -> list[int]:
     """Rows of the first `limit` directions that are farther than `angle` (radians) from all earlier ones, mod 180 deg."""
     smallest = np.cos(angle)

@@ -10,6 +10,7 @@ import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.indexing import BasisVectors, IndexingError
+from spindle.geometry import hemisphere
 from spindle.params import Float, Int
 from spindle.params import Params as ParamsBase
 
@@ -53,22 +54,6 @@ class RealSpaceGridSearchIndexing(Algorithm):
         logger.info("Number of unique vectors: %d", len(kept))
         d_min = 1 / float(np.linalg.norm(rlp, axis=1).max())
         return BasisVectors(vectors[order][kept], scores[order][kept], d_min, len(rlp))
-
-
-def hemisphere(step: float) -> np.ndarray:
-    """Directions about `step` radians apart over the hemisphere z >= 0, (n, 3)."""
-    n_rows = max(round(np.pi / 2 / step), 1)
-    rows = []
-    for row in range(n_rows + 1):
-        polar = row * np.pi / 2 / n_rows
-        n = max(1, round(2 * np.pi * np.sin(polar) / step))
-        azimuth = np.arange(n) * 2 * np.pi / n
-        rows.append(
-            np.column_stack(
-                [np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.full(n, np.cos(polar))]
-            )
-        )
-    return np.concatenate(rows)
 
 
 def _score(vectors: np.ndarray, points: np.ndarray) -> np.ndarray:
