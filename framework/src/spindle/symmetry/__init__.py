@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .change_of_basis import ChangeOfBasis, change_crystal_basis
+from .covariance import cell_deviations
 from .lattice import (
     LatticeSubgroup,
     lattice_group,
@@ -49,6 +50,7 @@ __all__ = [
     "asu_indices",
     "average_metric",
     "bravais_type",
+    "cell_deviations",
     "cell_parameters",
     "centring_vectors",
     "change_crystal_basis",

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from spindle.errors import ModelError, ParameterError
 
+from .covariance import carry_covariance
 from .space_groups import SpaceGroupLike, group_operations, space_group
 
 CrystalT = TypeVar("CrystalT")
@@ -175,15 +176,17 @@ def change_crystal_basis(crystal: CrystalT, operator: ChangeOfBasis, group: Spac
     Returns
     -------
     spindle.models.Crystal
-        A and A_at_scan_points in the new basis: A' = A M^-1.
+        A and A_at_scan_points in the new basis, A' = A M^-1, with the covariance of the cell. A space group that the
+        user gave is still what the user gave when `group` is not given.
     """
     model: Any = crystal
     back = np.linalg.inv(operator.matrix)
+    known = None
     if group is None:
-        group = operator.apply_to_group(model.space_group)
+        group, known = operator.apply_to_group(model.space_group), model.space_group_is_known
     scan = None if model.A_at_scan_points is None else model.A_at_scan_points @ back
-    changed = model.with_A(model.A @ back, scan)
-    result: CrystalT = changed.with_space_group(space_group(group))
+    changed = carry_covariance(model, model.with_A(model.A @ back, scan), operator.matrix)
+    result: CrystalT = changed.with_space_group(space_group(group), known)
     return result
 
 

@@ -267,3 +267,47 @@ def _improve(
                 result.cc[i], result.n_common[i] = (score.cc if clear else score.cc_now), score.n
                 result.cc_next[i], result.decided[i] = score.cc_next, True
     return changed
+
+
+@dataclass(frozen=True, slots=True)
+class IndexingChoice:
+    """How well data agree with a reference when their indices are turned.
+
+    Attributes
+    ----------
+    rotation : (3, 3) int64
+        New index h R (row vectors).
+    cc : float
+        Correlation of the means of equivalent reflections; NaN where there are too few.
+    n : int
+        Number of reflections that both have.
+    """
+
+    rotation: np.ndarray
+    cc: float
+    n: int
+
+
+def choices_against(
+    reference: Observed, data: Observed, lattice: Sequence[np.ndarray], group: Sequence[np.ndarray]
+) -> list[IndexingChoice]:
+    """Compare data with a reference under every rotation of the lattice that gives another indexing.
+
+    Parameters
+    ----------
+    reference, data : Observed
+        In one basis.
+    lattice, group : list of (3, 3) int64
+        Rotations of the lattice, and those among them that are symmetries of the intensities.
+
+    Returns
+    -------
+    list of IndexingChoice
+        The identity first.
+    """
+    known = merge_keys(orbit_keys(reference.hkl, group), reference.intensity, reference.weight)
+    found = []
+    for rotation in cosets(lattice, group):
+        keys, mean, _ = merge_keys(orbit_keys(data.hkl @ rotation, group), data.intensity, data.weight)
+        found.append(IndexingChoice(rotation, *_common(known, keys, mean)))
+    return found

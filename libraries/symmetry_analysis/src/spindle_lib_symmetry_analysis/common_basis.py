@@ -15,11 +15,14 @@ import numpy as np
 from spindle.errors import UserError
 from spindle.models import Experiments, cell_from_real_space
 from spindle.symmetry import ChangeOfBasis, niggli_reduce, primitive_operator
+from spindle_lib_reindexing import like_bases
 
 #: Bases agree when every vector of one lies within this fraction of its length of that of the other ...
 MAX_TURN = 0.05
 #: ... and the matrix between them is nearer to the identity than to any other whole matrix.
 MAX_ELEMENT = 0.3
+#: Metrics further apart than this (of the product of two edges) are of different lattices.
+FARTHEST = 0.5
 
 
 @dataclass(slots=True)
@@ -139,19 +142,9 @@ def nearest_basis(metric: np.ndarray, target: np.ndarray) -> np.ndarray:
     (3, 3) int64
         Rows: the new basis vectors in the old ones; determinant 1. The identity when none is near.
     """
-    grid = np.array(np.meshgrid(*[range(-2, 3)] * 3)).reshape(3, -1).T
-    squared = np.einsum("ni,ij,nj->n", grid, metric, grid)
-    edges = np.sqrt(np.diag(target))
-    like = [grid[np.abs(np.sqrt(squared) / edge - 1.0) < 0.25] for edge in edges]
-    if not all(len(v) for v in like):
-        return np.eye(3, dtype=np.int64)
-    i, j, k = (v.ravel() for v in np.meshgrid(*[np.arange(len(v)) for v in like], indexing="ij"))
-    options = np.stack([like[0][i], like[1][j], like[2][k]], axis=1)
-    options = options[np.rint(np.linalg.det(options)) == 1]
+    options, misfit = like_bases(metric, target, FARTHEST)
     if not len(options):
         return np.eye(3, dtype=np.int64)
-    difference = (options @ metric @ np.swapaxes(options, 1, 2) - target) / np.outer(edges, edges)
-    misfit = np.abs(difference).max(axis=(1, 2))
     # of equally near ones the most like the identity, so that equal cells stay as they are
     change = np.abs(options - np.eye(3, dtype=np.int64)).sum(axis=(1, 2))
     return np.asarray(options[np.lexsort((change, np.round(misfit, 5)))[0]])

@@ -16,11 +16,11 @@ from spindle.params import Params as ParamsBase
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.params import RefinementParams
 from spindle_lib_refinement.varying_models import changed_for_varying_models
+from spindle_lib_reindexing import in_setting_of
 
 from . import outputs
 from .geometry import GeometryWatch
 from .scans import all_scans, trimmed, without_shared_crystals
-from .setting import in_setting_of
 
 FEWEST_INDEXED_FRACTION = 0.2
 LARGEST_RMSD_IN_SPOTS = 1.5

@@ -19,6 +19,7 @@ from spindle.models import (
     cell_from_real_space,
 )
 from spindle.report import Table
+from spindle.symmetry import cell_deviations
 
 from .resolution import inscribed_resolution
 
@@ -207,21 +208,14 @@ def _cell(cell: np.ndarray, sd: np.ndarray | None = None) -> str:
 def cell_sd(crystal: Crystal) -> np.ndarray | None:
     """(6,) standard deviations of the cell, angstrom and degrees, from the file or the covariance of B; None without.
 
-    First-order propagation with numerical derivatives; variances that vanish by symmetry come out as 0.
+    Variances that vanish by symmetry come out as 0.
     """
     if crystal.cell_sd is not None:
         return crystal.cell_sd
     covariance = crystal.extra.get("B_covariance")
     if covariance is None:
         return None
-    matrix = np.asarray(covariance, dtype=np.float64).reshape(9, 9)
-    step = 1e-6 * float(np.abs(crystal.B).max())
-    shifts = step * np.eye(9).reshape(9, 3, 3)
-    above = cell_from_real_space(np.linalg.inv(crystal.B + shifts))
-    below = cell_from_real_space(np.linalg.inv(crystal.B - shifts))
-    jacobian = ((above - below) / (2.0 * step)).T
-    variances = np.einsum("ij,jk,ik->i", jacobian, matrix, jacobian)
-    return np.sqrt(np.where(variances > 1e-14, variances, 0.0))
+    return cell_deviations(crystal.B, np.asarray(covariance, dtype=np.float64).reshape(9, 9))
 
 
 def _crystal(crystal: Crystal, show_scan_varying: bool) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from spindle.models import Experiments
 from spindle.params import Auto, Bool, Choice, Float, Int, PathParam, SpaceGroup, Str, Strings
 from spindle.params import Params as ParamsBase
 from spindle.report import Table
-from spindle.symmetry import ChangeOfBasis, change_crystal_basis, constrain_crystal, patterson_group, space_group
-from spindle.table import ReflectionTable
+from spindle.symmetry import ChangeOfBasis, patterson_group, space_group
 from spindle_lib_merging import merge_equivalents
+from spindle_lib_reindexing import change_experiments, change_indices
 from spindle_lib_symmetry_analysis.absences import ENANTIOMORPHS, TABLES, score_axes, score_space_groups
 from spindle_lib_symmetry_analysis.prepare import prepare
 
@@ -115,8 +114,10 @@ class SymmetryProgram(Program):
             self._report(decision, context)
             scores = decision.analysis.to_dict()
         group, operators = decision.group, decision.operators
-        changed = self._apply(experiments, operators, group)
-        reindexed, hkl = self._reindex(table, operators, context)
+        changed = change_experiments(experiments, operators, group)
+        indices = change_indices(table, operators)
+        if lost := indices.n_left_out + indices.n_unindexed:
+            context.log.warning("%d reflections have no whole index in the new setting and are left out", lost)
         problems = self._doubts(decision, context)
         if params.systematic_absences.check and not decision.keeps_group:
             given = experiments[0].crystal.space_group  # type: ignore[union-attr]
@@ -128,7 +129,6 @@ class SymmetryProgram(Program):
         cell = np.mean([e.crystal.cell for e in changed], axis=0)  # type: ignore[union-attr]
         self._say_operators(operators, context)
         context.log.info("Space group %s, cell %s", group.xhm(), " ".join(f"{v:.4f}" for v in cell))
-        reindexed["miller_index"] = hkl
         files = {}
         if params.output.json is not None:
             text = json.dumps(scores, indent=2)
@@ -144,7 +144,7 @@ class SymmetryProgram(Program):
             summary["problem"] = problems[0]
         following = _next_step(group, params.output)
         return ProgramResult(
-            experiments=changed, reflections=reindexed, summary=summary, files=files,
+            experiments=changed, reflections=indices.table, summary=summary, files=files,
             next_step=f"first look into this: {problems[0]}; then {following}" if problems else following,
         )  # fmt: skip
 
@@ -265,31 +265,6 @@ class SymmetryProgram(Program):
                 context.log.info("Change of basis of all experiments: %s", text)
             else:
                 context.log.info("Change of basis of experiment(s) %s: %s", ", ".join(str(i) for i in members), text)
-
-    def _apply(self, experiments: Experiments, operators: list[ChangeOfBasis], group: gemmi.SpaceGroup) -> Experiments:
-        """Experiments in the new setting, cells symmetrised; shared crystals stay shared."""
-        made: dict[tuple[int, bytes], Any] = {}
-        items = []
-        for experiment, operator in zip(experiments, operators, strict=True):
-            key = (id(experiment.crystal), operator.matrix.tobytes())
-            if key not in made:
-                moved = change_crystal_basis(experiment.crystal, operator, group)
-                made[key] = constrain_crystal(moved, group)
-            items.append(replace(experiment, crystal=made[key]))
-        return Experiments(items)
-
-    def _reindex(
-        self, table: ReflectionTable, operators: list[ChangeOfBasis], context: Any
-    ) -> tuple[ReflectionTable, np.ndarray]:
-        """The table without rows whose new index is not whole, and the new indices."""
-        hkl = table["miller_index"].copy()
-        good = np.ones(len(table), dtype=np.bool_)
-        for i, rows in table.rows_by_experiment().items():
-            hkl[rows], good[rows] = operators[i].apply_to_indices(table["miller_index"][rows])
-        lost = int(np.count_nonzero(~good))
-        if lost:
-            context.log.warning("%d reflections have no whole index in the new setting and are left out", lost)
-        return table.select(good), hkl[good]
 
     def _absences(
         self, decision: Decision, params: Params, context: Any, scores: dict[str, Any], given: gemmi.SpaceGroup

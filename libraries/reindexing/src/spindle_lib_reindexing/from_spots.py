@@ -45,7 +45,7 @@ def in_setting_of(experiments: Experiments, table: ReflectionTable, log: Any) ->
         experiment, rows = experiments[number], rows[indexed[rows]]
         if experiment.crystal is None or len(rows) < FEWEST_SPOTS:
             continue
-        change = change_of_setting(hkl[rows], _observed_indices(experiment, table, rows))
+        change = change_of_setting(hkl[rows], observed_indices(experiment, table, rows))
         if change is not None:
             hkl[rows] = np.rint(hkl[rows] @ change.T)
             changed = True
@@ -60,7 +60,7 @@ def in_setting_of(experiments: Experiments, table: ReflectionTable, log: Any) ->
     return result
 
 
-def _observed_indices(experiment: Experiment, table: ReflectionTable, rows: np.ndarray) -> np.ndarray:
+def observed_indices(experiment: Experiment, table: ReflectionTable, rows: np.ndarray) -> np.ndarray:
     """(n, 3) float64: fractional indices of spots of an experiment from their positions, worked out block by block."""
     out = np.empty((len(rows), 3))
     inverse = np.linalg.inv(experiment.known_crystal.A).T

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from spindle_program_refine.setting import change_of_setting
+
+from spindle_lib_reindexing import change_of_setting
 
 
 @pytest.mark.parametrize(

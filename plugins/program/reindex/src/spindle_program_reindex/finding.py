@@ -1,0 +1,228 @@
+"""The operator, where it is not given: from orientations, from positions of spots, or from intensities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spindle.errors import UserError
+from spindle.files import read_experiments, read_reflections
+from spindle.models import Crystal, Experiments
+from spindle.report import Table
+from spindle.symmetry import ChangeOfBasis, lattice_group, laue_group_ops, niggli_reduce, primitive_operator
+from spindle.table import INTEGRATED, ReflectionTable
+from spindle_lib_merging import prepare_intensities
+from spindle_lib_reindexing import change_of_setting, match, observed_indices
+from spindle_lib_symmetry_analysis.alignment import IndexingChoice, Observed, choices_against, observed
+from spindle_lib_symmetry_analysis.normalisation import quasi
+from spindle_lib_symmetry_analysis.operator_correlations import values_of_spots
+
+#: Le Page tolerance of the lattice whose symmetries are tried against a reference, degrees.
+MAX_DELTA = 5.0
+#: Cells of data and reference may differ by this part of an edge and by this angle in degrees.
+CELL_LENGTHS, CELL_ANGLES = 0.1, 5.0
+#: Fewer common reflections than this decide nothing.
+MIN_COMMON = 12
+#: A correlation below this is no agreement.
+MIN_CC = 0.3
+#: Crystals, and rows of tables, that are shown.
+MOST_TOLD, MOST_ROWS = 10, 50
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Data to follow."""
+
+    experiments: Experiments
+    reflections: ReflectionTable | None
+    crystal: Crystal
+
+
+def read_reference(experiments: Path, reflections: Path | None) -> Reference:
+    """Read the reference; of several crystals the one of median volume stands for all.
+
+    Raises
+    ------
+    UserError
+        If it has no crystal, or crystals of several space groups.
+    """
+    models = read_experiments(experiments)
+    crystals = [c for c in models.unique("crystal") if c is not None]
+    if not crystals:
+        raise UserError(
+            f"reference.experiments={experiments}: there is no crystal in it; run spindle index on it first"
+        )
+    names = list(dict.fromkeys(c.space_group.xhm() for c in crystals))
+    if len(names) > 1:
+        raise UserError(
+            f"reference.experiments={experiments}: its crystals have several space groups, {', '.join(names)}; give one "
+            "that has a single one"
+        )
+    middle = sorted(crystals, key=lambda c: c.volume)[len(crystals) // 2]
+    return Reference(models, None if reflections is None else read_reflections(reflections), middle)
+
+
+def operators_of_orientations(experiments: Experiments, reference: Reference, context: Any) -> list[ChangeOfBasis]:
+    """From the basis of each experiment's crystal to that of the reference, by the smallest rotation between the two."""
+    found: dict[int, ChangeOfBasis] = {}
+    for number, crystal in enumerate(_crystals(experiments)):
+        m = match(crystal, reference.crystal)
+        found[id(crystal)] = m.operator
+        if number < MOST_TOLD:
+            context.log.info(
+                "Crystal %d: change of basis to that of the reference: %s; the reference is turned from it by %.3f degrees "
+                "about the axis %s:\n%s", number, m.operator.as_abc(), m.angle_deg,
+                " ".join(f"{v + 0.0:.3f}" for v in m.axis),
+                "\n".join("    " + " ".join(f"{v + 0.0:8.5f}" for v in row) for row in m.rotation),
+            )  # fmt: skip
+    return [found.get(id(e.crystal), ChangeOfBasis.identity()) for e in experiments]
+
+
+def _crystals(experiments: Experiments) -> list[Crystal]:
+    return [c for c in experiments.unique("crystal") if c is not None]
+
+
+def operators_of_spots(experiments: Experiments, table: ReflectionTable, context: Any) -> list[ChangeOfBasis]:
+    """From the indices of the spots to those that each experiment's crystal gives them.
+
+    Raises
+    ------
+    UserError
+        If the positions do not tell.
+    """
+    for name in ("id", "panel", "xyzobs.px.value", "xyzobs.px.variance"):
+        if name not in table:
+            raise UserError(
+                f"reindex: change_of_basis_op=Auto needs positions of spots, and the reflections have no column {name}"
+            )
+    operators = [ChangeOfBasis.identity()] * len(experiments)
+    indexed = (table["miller_index"] != 0).any(axis=1)
+    for number, rows in table.rows_by_experiment().items():
+        rows = rows[indexed[rows]]
+        if experiments[number].crystal is None or not len(rows):
+            continue
+        hkl = table["miller_index"][rows]
+        seen = observed_indices(experiments[number], table, rows)
+        change = change_of_setting(hkl, seen)
+        if change is not None:
+            operators[number] = ChangeOfBasis(change)
+        elif np.mean(np.abs(seen - hkl).max(axis=1) < 0.3) < 0.5:
+            raise UserError(
+                f"reindex: no change of basis takes the indices of the {len(rows)} spots of experiment {number} to those "
+                "that its crystal gives them: the crystal is another one, or spots are too few (20 are needed)"
+            )
+        context.log.info("Experiment %d: change of basis of the indices: %s", number, operators[number].as_abc())
+    return operators
+
+
+def operators_of_intensities(
+    experiments: Experiments, table: ReflectionTable, reference: Reference, context: Any
+) -> list[ChangeOfBasis]:
+    """For each crystal the symmetry of the lattice under which its intensities agree best with those of the reference.
+
+    Raises
+    ------
+    UserError
+        If space groups or cells differ, or hardly any reflection is common.
+    """
+    known = reference.crystal
+    crystals = _crystals(experiments)
+    for crystal in crystals:
+        _check_comparable(crystal, known)
+    assert reference.reflections is not None
+    change = _to_reduced(known)
+    x = change.xyz_rotation
+    group = np.rint(x @ laue_group_ops(known.space_group, proper=True) @ np.linalg.inv(x)).astype(np.int64)
+    lattice = lattice_group(change.matrix @ known.real_space, MAX_DELTA)
+    if len(lattice) == len(group):
+        context.log.info(
+            "The lattice has no symmetry beyond that of the space group %s: there is one way to index it, and nothing to "
+            "change", known.space_group.xhm(),
+        )  # fmt: skip
+        return [ChangeOfBasis.identity()] * len(experiments)
+    target = _observed(reference.reflections, known, change, "the reference")
+    found: dict[int, ChangeOfBasis] = {}
+    rows: list[list[Any]] = []
+    for number, crystal in enumerate(crystals):
+        own = table.select(np.isin(table["id"], experiments.indices_with("crystal", crystal)))
+        choices = choices_against(target, _observed(own, crystal, change, f"crystal {number}"), lattice, list(group))
+        operators = [_rounded(change.inverse() @ ChangeOfBasis(c.rotation.T) @ change) for c in choices]
+        best = _best(choices, f"Crystal {number}: " if len(crystals) > 1 else "", known, context)
+        found[id(crystal)] = operators[best]
+        rows += [
+            [number, op.as_abc(), round(c.cc, 3), c.n, "*" if i == best else ""]
+            for i, (op, c) in enumerate(zip(operators, choices, strict=True))
+        ]
+    headers = ["Crystal", "Change of basis", "CC", "Common reflections", ""]
+    context.table(Table("Correlation with the reference", headers, rows[:MOST_ROWS], "reference_cc"))
+    return [found.get(id(e.crystal), ChangeOfBasis.identity()) for e in experiments]
+
+
+def _check_comparable(crystal: Crystal, known: Crystal) -> None:
+    """Refuse another space group or another cell than those of the reference."""
+    if crystal.space_group.number != known.space_group.number:
+        raise UserError(
+            f"reindex: the space group is {crystal.space_group.xhm()}, that of the reference {known.space_group.xhm()}: "
+            "intensities can be compared in the same one only; set it with space_group= in a run before"
+        )
+    difference = np.abs(crystal.cell - known.cell)
+    if np.any(difference[:3] > CELL_LENGTHS * known.cell[:3]) or np.any(difference[3:] > CELL_ANGLES):
+        raise UserError(
+            f"reindex: the cells {_cell(crystal)} and {_cell(known)} (reference) differ: give both in the same setting; "
+            "reference.experiments without reference.reflections brings one to the setting of the other"
+        )
+
+
+def _best(choices: list[IndexingChoice], name: str, known: Crystal, context: Any) -> int:
+    """Which choice agrees best; a warning where that is not clear."""
+    most = max(c.n for c in choices)
+    if most < MIN_COMMON:
+        raise UserError(
+            f"reindex: {name}at most {most} reflections are common with the reference, too few to choose (at least "
+            f"{MIN_COMMON} are needed); give more data, or an operator with change_of_basis_op="
+        )
+    order = sorted(range(len(choices)), key=lambda i: -choices[i].cc if choices[i].n >= MIN_COMMON else 2.0)
+    best, second = choices[order[0]], choices[order[1]]
+    if not best.cc > MIN_CC or best.cc - second.cc < 2.0 * max((1.0 - best.cc**2) / np.sqrt(best.n - 1), 0.02):
+        context.log.warning(
+            "%sThe best operator has CC %.3f, the next %.3f: intensities hardly tell which indexing is that of the "
+            "reference. The data are weak or twinned, or the symmetry of the intensities is higher than %s",
+            name, best.cc, second.cc, known.space_group.xhm(),
+        )  # fmt: skip
+    return order[0]
+
+
+def _to_reduced(crystal: Crystal) -> ChangeOfBasis:
+    primitive = primitive_operator(crystal.space_group)
+    return ChangeOfBasis(niggli_reduce(primitive.matrix @ crystal.real_space)[1]) @ primitive
+
+
+def _rounded(operator: ChangeOfBasis) -> ChangeOfBasis:
+    return ChangeOfBasis(np.rint(operator.matrix * 24) / 24)
+
+
+def _observed(table: ReflectionTable, crystal: Crystal, change: ChangeOfBasis, name: str) -> Observed:
+    """Normalised mean intensities in the basis that `change` leads to: integrated or scaled ones where there are any, else of spots."""
+    if "flags" in table and table.has_flags(INTEGRATED, all=False).any():
+        data = prepare_intensities(table, "auto")
+        hkl, value, variance = data.table["miller_index"], data.values[data.best], data.variances[data.best]
+        sigma = np.sqrt(variance)
+    else:
+        for column in ("intensity.sum.value", "intensity.sum.variance"):
+            if column not in table:
+                raise UserError(f"reindex: {name} has no column {column}; give files of spindle integrate or scale")
+        rows, value, sigma = values_of_spots(table)
+        hkl = table["miller_index"][rows]
+    if not len(hkl):
+        raise UserError(f"reindex: {name} has no reflection with an index and an intensity")
+    x = np.square(hkl @ crystal.A.T).sum(axis=1)
+    expected = np.maximum(quasi(value, x, np.ones(len(x))), 1e-30)
+    reduced, whole = change.apply_to_indices(hkl)
+    return observed(reduced[whole], (value / expected)[whole], (sigma / expected)[whole])
+
+
+def _cell(crystal: Crystal) -> str:
+    return " ".join(f"{v:.2f}" for v in crystal.cell)
