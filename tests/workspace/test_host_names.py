@@ -10,7 +10,19 @@ from rooms import ROOT, distributions
 HOST = ROOT / "framework" / "src" / "spindle"
 #: Names that mean something else as well. "threads" is the executor of a run that names none, "dask" what the names of queues stand
 #: for; the others are hooks, columns, values of parameters or keys of files.
-ALSO_WORDS = {"auto", "centroid", "dask", "default", "dispersion", "export", "process", "refine", "scale", "threads"}
+ALSO_WORDS = {
+    "auto",
+    "centroid",
+    "dask",
+    "default",
+    "dispersion",
+    "export",
+    "predict",
+    "process",
+    "refine",
+    "scale",
+    "threads",
+}
 
 
 def named_by_the_host() -> list[str]:

@@ -17,14 +17,21 @@ from spindle import __version__
 from spindle.contracts import ProgramResult
 from spindle.errors import UserError
 from spindle.params import FolderParam, Params, PathParam, Str
-from spindle.params.tree import Entry, find_scope, scopes_of, walk
+from spindle.params.tree import Entry, fields_of, find_scope, scopes_of, walk
 
 log = logging.getLogger(__name__)
 
 
 def output_path(params: Params, name: str, default: str | None) -> Path | None:
-    """Return ``output.<name>``, or ``default`` for a program that has no such parameter."""
+    """Return ``output.<name>``, or ``default`` for a program that has no such parameter.
+
+    A program with one output may have a file ``output`` instead of a scope: what it returns of the kind of the default goes there.
+    """
     scope = find_scope(params, "output")
+    if scope is None and default is not None:
+        leaf = fields_of(type(params)).get("output")
+        if isinstance(leaf, PathParam) and Path(str(leaf.default_value)).suffix == Path(default).suffix:
+            return Path(getattr(params, "output"))  # noqa: B009
     if scope is None or not hasattr(scope, name):
         return None if default is None else Path(default)
     value = getattr(scope, name)

@@ -140,8 +140,10 @@ def read_by_parameters(params: Params) -> list[Path]:
     for entry in walk(params):
         if not isinstance(entry.leaf, Str | PathParam) or {"output", "run"} & set(entry.path.split(".")[:-1]):
             continue
+        is_path = isinstance(entry.leaf, PathParam)
+        if isinstance(entry.leaf, PathParam) and entry.leaf.output:
+            continue
         values = entry.value if isinstance(entry.value, list | tuple) else [entry.value]
-        is_path = isinstance(entry.leaf, PathParam) and not entry.leaf.output
         for value in values:
             if isinstance(value, str | Path) and str(value) and (is_path or Path(value).suffix):
                 path = Path(value).expanduser()

@@ -287,3 +287,44 @@ def predict_scan_varying_kernel(
                     out_entering[count] = found == 2
                 count += 1
     return count
+
+
+@numba.njit(nogil=True, cache=True)
+def still_rays(hkl, A, s0, out_s1, out_turn):
+    """Diffracted beams of lattice points that are turned on to the Ewald sphere the shortest way, and the turns.
+
+    Parameters
+    ----------
+    hkl : (n, 3) int32
+    A : (3, 3) float64, 1/angstrom
+        Crystal matrix, for a crystal at rest in the laboratory frame.
+    s0 : (3,) float64, 1/angstrom
+    out_s1 : (n, 3) float64, 1/angstrom
+    out_turn : (n,) float64, radians
+        Delta psi; not a number where no turn brings the point on to the sphere.
+
+    Notes
+    -----
+    In the plane of s0 and q = A h let p and t be the components of q along the beam and across. On the sphere they are
+    -a and b with a = |q|^2 / (2 |s0|), b^2 = |q|^2 - a^2. Sauter et al. (2014), Acta Cryst. D70, 3299-3309.
+    """
+    wave = math.sqrt(s0[0] * s0[0] + s0[1] * s0[1] + s0[2] * s0[2])
+    ux, uy, uz = s0[0] / wave, s0[1] / wave, s0[2] / wave
+    for i in range(hkl.shape[0]):
+        h, k, l = float(hkl[i, 0]), float(hkl[i, 1]), float(hkl[i, 2])
+        x = A[0, 0] * h + A[0, 1] * k + A[0, 2] * l
+        y = A[1, 0] * h + A[1, 1] * k + A[1, 2] * l
+        z = A[2, 0] * h + A[2, 1] * k + A[2, 2] * l
+        square = x * x + y * y + z * z
+        p = x * ux + y * uy + z * uz
+        tx, ty, tz = x - p * ux, y - p * uy, z - p * uz
+        t = math.sqrt(tx * tx + ty * ty + tz * tz)
+        a = 0.5 * square / wave
+        b = math.sqrt(max(square - a * a, 0.0))
+        if b <= 0.0 or t <= 0.0:
+            out_turn[i] = np.nan
+            continue
+        out_turn[i] = -math.atan2(b * p + a * t, b * t - a * p)
+        out_s1[i, 0] = s0[0] - a * ux + b * tx / t
+        out_s1[i, 1] = s0[1] - a * uy + b * ty / t
+        out_s1[i, 2] = s0[2] - a * uz + b * tz / t

@@ -1,6 +1,6 @@
 """From models to reflections: where and when they are seen, what observed positions mean, and corrections that follow.
 
-`scans` predicts all reflections of a rotation scan; `observed` puts observed spots into reciprocal space and predicts those that have an
+`scans` predicts all reflections of a rotation scan, `stills` those of a crystal at rest; `observed` puts observed spots into reciprocal space and predicts those that have an
 index; `corrections` has Lorentz, polarisation and sensor; `flat` one flat frame for several panels. All are imported on first use.
 """
 
@@ -17,6 +17,8 @@ _HOME = {
     "predict_static": "scans",
     "predict_scan_varying": "scans",
     "predict": "scans",
+    "predict_still": "stills",
+    "predict_stills_for_indexed": "stills",
     "predict_for_indexed": "observed",
     "add_observed_geometry": "observed",
 }

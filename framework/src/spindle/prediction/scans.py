@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,10 +52,22 @@ def indices_to_resolution(experiment: Experiment, d_min: float, d_max: float | N
 
 
 def _limits(experiment: Experiment, d_min: float | None) -> float:
-    if experiment.crystal is None:
-        raise ModelError("prediction needs a crystal; run spindle index first")
+    limit = resolution_limit(experiment, d_min)
     if experiment.is_still:
         raise ModelError("prediction of rotation data needs a goniometer and a scan of non-zero width")
+    return limit
+
+
+def resolution_limit(experiment: Experiment, d_min: float | None) -> float:
+    """The limit in angstrom to which reflections are predicted; None is the corner of the detector.
+
+    Raises
+    ------
+    ModelError
+        Without crystal, or when it is below half the wavelength.
+    """
+    if experiment.crystal is None:
+        raise ModelError("prediction needs a crystal; run spindle index first")
     beam, detector = experiment.beam, experiment.detector
     limit = detector.max_resolution(beam.s0) if d_min is None else float(d_min)
     if limit < beam.wavelength / 2:
@@ -64,7 +77,7 @@ def _limits(experiment: Experiment, d_min: float | None) -> float:
     return limit
 
 
-def _table(
+def prediction_table(
     experiment: Experiment,
     index: int,
     hkl: np.ndarray,
@@ -72,8 +85,9 @@ def _table(
     phi: np.ndarray,
     z: np.ndarray,
     entering: np.ndarray,
+    more: Mapping[str, np.ndarray] | None = None,
 ) -> ReflectionTable:
-    """Rays that hit a panel, as a table."""
+    """Rays that hit a panel, as a table; `more` columns are taken along."""
     from spindle.table import Flag, ReflectionTable
 
     detector = experiment.detector
@@ -95,6 +109,8 @@ def _table(
     table["xyzcal.mm"] = np.column_stack([xy, phi])
     table["xyzcal.px"] = np.column_stack([pixels, z])
     table["flags"] = np.full(len(panel), int(Flag.PREDICTED), np.uint64)
+    for name, values in (more or {}).items():
+        table[name] = values[hit]
     return table
 
 
@@ -140,7 +156,7 @@ def predict_static(
         goniometer.rotation_axis, start - padding, end + padding, row, phi, s1, entering,
     )  # fmt: skip
     row, phi, s1, entering = row[:n], phi[:n], s1[:n], entering[:n]
-    return _table(experiment, index, hkl[row], s1, phi, scan.array_index_from_angle(phi), entering)
+    return prediction_table(experiment, index, hkl[row], s1, phi, scan.array_index_from_angle(phi), entering)
 
 
 def predict_scan_varying(
@@ -196,7 +212,7 @@ def predict_scan_varying(
     row, z, s1, entering = row[:n], z[:n], s1[:n], entering[:n]
     order = np.lexsort((z, row))
     row, z, s1, entering = row[order], z[order], s1[order], entering[order]
-    return _table(experiment, index, hkl[row], s1, scan.angle_from_array_index(z), z, entering)
+    return prediction_table(experiment, index, hkl[row], s1, scan.angle_from_array_index(z), z, entering)
 
 
 def predict(
@@ -204,7 +220,11 @@ def predict(
     padding: float = 0.0,
     force_static: bool = False,
 ) -> ReflectionTable:  # fmt: skip
-    """Predict with scan-varying models where there are any, static otherwise (`padding` in radians)."""
+    """Predict with scan-varying models where there are any, static otherwise (`padding` in radians); stills as such."""
+    if experiment.is_still:
+        from .stills import predict_still
+
+        return predict_still(experiment, index, d_min, d_max)
     crystal, beam, goniometer = experiment.crystal, experiment.beam, experiment.goniometer
     varying = (
         (crystal is not None and crystal.A_at_scan_points is not None)
