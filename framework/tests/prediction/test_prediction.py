@@ -166,3 +166,35 @@ def test_calculated_positions_of_indexed_spots_equal_those_of_dials():
     rows = (r["id"] >= 0) & r.has_flags(Flag.PREDICTED)
     np.testing.assert_allclose(ours["xyzcal.px"][rows], r["xyzcal.px"][rows], atol=1e-10)
     np.testing.assert_allclose(ours["xyzcal.mm"][rows], r["xyzcal.mm"][rows], atol=1e-10)
+
+
+@pytest.mark.parametrize(("width", "n", "space_group"), [(0.01, 3, "P 1"), (0.5, 2, "C 1 2 1"), (1.0, 300, "P 1")])
+def test_only_indices_near_the_ewald_sphere_are_looked_at_and_none_is_missed(monkeypatch, width, n, space_group):
+    """All indices of the sphere give the same rows; of a narrow sweep hardly any of them has to be looked at."""
+    from spindle.prediction import scans
+
+    e = experiment(space_group, width, n)
+    axis = np.array([0.36, -0.48, 0.8])
+    e = replace(e, goniometer=Goniometer(rotation_axis=axis, setting_rotation=rotation_matrix(axis[[1, 2, 0]], 0.4),
+                                         fixed_rotation=U))  # fmt: skip
+    few = min(n, 20)
+    drift = np.random.default_rng(3).normal(0, 3e-3, (few + 1, 3, 3))
+    varying = replace(e, scan=Scan((1, few), (10.0, width)),
+                      crystal=replace(e.crystal, A_at_scan_points=e.crystal.A + drift @ e.crystal.A))  # fmt: skip
+    narrow = scans.indices_to_resolution
+    looked_at = []
+
+    def counted(*arguments):
+        looked_at.append(len(narrow(*arguments)))
+        return narrow(*arguments)
+
+    monkeypatch.setattr(scans, "indices_to_resolution", counted)
+    found = [predict_static(e, 0, 1.6, padding=0.01), predict_scan_varying(varying, 0, 1.6, padding=0.01)]
+    monkeypatch.setattr(scans, "indices_to_resolution", lambda e, d_min, d_max=None, *_: narrow(e, d_min, d_max))
+    whole = [predict_static(e, 0, 1.6, padding=0.01), predict_scan_varying(varying, 0, 1.6, padding=0.01)]
+    for table, truth in zip(found, whole, strict=True):
+        assert len(truth) > 300
+        for name in truth:
+            np.testing.assert_array_equal(table[name], truth[name])
+    if n < 10:
+        assert looked_at[0] < 0.1 * len(narrow(e, 1.6)) and looked_at[0] < 10 * len(found[0])

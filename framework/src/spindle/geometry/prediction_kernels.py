@@ -15,9 +15,9 @@ TWO_PI = 2.0 * math.pi
 
 
 @numba.njit(nogil=True, cache=True)
-def list_indices(A, d_min, d_max, limits, centring, out):
-    """Miller indices with d_min <= d <= d_max that the lattice's centring allows; counts them, and fills `out` if it
-    has rows.
+def list_indices(A, d_min, d_max, limits, centring, M, s, band, out):
+    """Miller indices with d_min <= d <= d_max, near the Ewald sphere, that the lattice's centring allows; counts them, and
+    fills `out` if it has rows.
 
     Parameters
     ----------
@@ -27,15 +27,44 @@ def list_indices(A, d_min, d_max, limits, centring, out):
         Largest |h|, |k|, |l|.
     centring : (m, 3) int64
         Centring translations in 24ths of the cell.
+    M : (3, 3) float64, 1/angstrom
+        The lattice in the middle of the scan.
+    s : (3,) float64, 1/angstrom
+        The beam in the same frame.
+    band : float64, 1/angstrom^2
+        Indices with | |p|^2 + 2 s.p | above this are left out, where p = M h. What remains of a row of indices along l is one
+        stretch or two, and no other index of it is looked at.
     out : (n, 3) int32
     """
     upper = 1.0 / (d_min * d_min)
     lower = 1.0 / (d_max * d_max) if d_max > 0.0 else 0.0
     fill = out.shape[0] > 0
+    cc = M[0, 2] * M[0, 2] + M[1, 2] * M[1, 2] + M[2, 2] * M[2, 2]
     n = 0
     for h in range(-limits[0], limits[0] + 1):
         for k in range(-limits[1], limits[1] + 1):
-            for l in range(-limits[2], limits[2] + 1):
+            px, py, pz = M[0, 0] * h + M[0, 1] * k, M[1, 0] * h + M[1, 1] * k, M[2, 0] * h + M[2, 1] * k
+            half = (px + s[0]) * M[0, 2] + (py + s[1]) * M[1, 2] + (pz + s[2]) * M[2, 2]
+            rest = px * (px + 2.0 * s[0]) + py * (py + 2.0 * s[1]) + pz * (pz + 2.0 * s[2])
+            square = half * half - cc * (rest - band)
+            if square < 0.0:
+                continue
+            # a millionth more than needed on all sides
+            root = math.sqrt(square)
+            first = max(-limits[2], math.ceil((-half - root) / cc - 1e-6))
+            last = min(limits[2], math.floor((-half + root) / cc + 1e-6))
+            skip_from, skip_to = last + 1, last
+            square = half * half - cc * (rest + band)
+            if square > 0.0:
+                root = math.sqrt(square)
+                skip_from = math.ceil((-half - root) / cc + 1e-6)
+                skip_to = math.floor((-half + root) / cc - 1e-6)
+            l = first - 1
+            while l < last:
+                l += 1
+                if skip_from <= l <= skip_to:
+                    l = skip_to
+                    continue
                 if h == 0 and k == 0 and l == 0:
                     continue
                 absent = False

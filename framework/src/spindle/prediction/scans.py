@@ -9,6 +9,7 @@ import numpy as np
 
 from spindle.errors import ModelError
 from spindle.geometry import prediction_kernels as kernels
+from spindle.geometry import rotate_about
 from spindle.geometry.panels import ray_intersections
 
 if TYPE_CHECKING:
@@ -25,8 +26,24 @@ def centring_translations(experiment: Experiment) -> np.ndarray:
     return np.ascontiguousarray(vectors[np.any(vectors != 0, axis=1)])
 
 
-def indices_to_resolution(experiment: Experiment, d_min: float, d_max: float | None = None) -> np.ndarray:
-    """(n, 3) int32: all Miller indices between the resolution limits (angstrom) that the centring allows.
+def indices_to_resolution(
+    experiment: Experiment,
+    d_min: float,
+    d_max: float | None = None,
+    angles: tuple[float, float] | None = None,
+    spread: float = 0.0,
+) -> np.ndarray:
+    """(n, 3) int32: Miller indices between the resolution limits (angstrom) that the centring allows.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    d_min, d_max : float, angstrom
+    angles : (float, float), radians
+        Only those that may cross the Ewald sphere while the goniometer turns from the first to the second: all that do, and some
+        more that are close to it.
+    spread : float
+        Largest relative change of lattice and beam meanwhile.
 
     Raises
     ------
@@ -44,11 +61,33 @@ def indices_to_resolution(experiment: Experiment, d_min: float, d_max: float | N
         )
     centring = centring_translations(experiment)
     none = np.empty((0, 3), np.int32)
-    bounds = (d_min, d_max or 0.0, limits, centring)
+    bounds = (d_min, d_max or 0.0, limits, centring, *_near_sphere(experiment, d_min, angles, spread))
     out = np.empty((kernels.list_indices(crystal.A, *bounds, none), 3), np.int32)
     if len(out):
         kernels.list_indices(crystal.A, *bounds, out)
     return out
+
+
+def _near_sphere(
+    experiment: Experiment, d_min: float, angles: tuple[float, float] | None, spread: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Lattice and beam in the middle of a rotation, and how far |p|^2 + 2 s.p may be from 0 there.
+
+    A turn by at most delta moves the part of p across the axis by at most 2 sin(delta / 2) of its length.
+    """
+    crystal, goniometer, s0 = experiment.crystal, experiment.goniometer, experiment.beam.s0
+    assert crystal is not None
+    q, wave = 1.0 / d_min, float(np.linalg.norm(s0))
+    everywhere = 1.001 * q * (q + 2.0 * wave)
+    if angles is None or goniometer is None:
+        return np.array(crystal.A), np.array(s0), everywhere
+    axis, s = np.array(goniometer.rotation_axis), goniometer.setting_rotation.T @ s0
+    lattice = goniometer.fixed_rotation @ crystal.A
+    turned = rotate_about(np.ascontiguousarray(lattice.T), axis, np.full(3, 0.5 * (angles[0] + angles[1]))).T
+    delta = min(0.5 * abs(angles[1] - angles[0]), np.pi)
+    across = float(np.linalg.norm(s - (s @ axis) * axis))
+    band = 4.0 * across * q * np.sin(0.5 * delta) + 4.0 * spread * q * (q + 2.0 * wave)
+    return np.ascontiguousarray(turned), np.ascontiguousarray(s), min(float(band) * (1 + 1e-9) + 1e-12, everywhere)
 
 
 def _limits(experiment: Experiment, d_min: float | None) -> float:
@@ -144,8 +183,8 @@ def predict_static(
     limit = _limits(experiment, d_min)
     beam, goniometer, scan, crystal = experiment.beam, experiment.goniometer, experiment.scan, experiment.crystal
     assert goniometer is not None and scan is not None and crystal is not None
-    hkl = indices_to_resolution(experiment, limit, d_max)
     start, end = scan.oscillation_range
+    hkl = indices_to_resolution(experiment, limit, d_max, (start - padding, end + padding))
     turns = int((end - start + 2 * padding) / (2 * np.pi)) + 1
     m = 2 * turns * len(hkl)
     row, phi = np.empty(m, np.int64), np.empty(m)
@@ -193,10 +232,12 @@ def predict_scan_varying(
 
     margin = 1.0 - float(relative)
     mean = replace(experiment, crystal=crystal.with_A(A_mean))
-    hkl = indices_to_resolution(mean, limit * max(margin, 0.5), d_max)
     start, width = scan.oscillation
     extra = int(np.floor(padding / width + 0.5))
     first, last = -extra, scan.n_images + extra
+    angles = (start + first * width, start + last * width)
+    spread = relative + turned + np.linalg.norm(beam.s0 - s0_mean) * beam.wavelength
+    hkl = indices_to_resolution(mean, limit * max(margin, 0.5), d_max, angles, float(spread))
     m = len(hkl) * 2 + 1024
     while True:
         row, z = np.empty(m, np.int64), np.empty(m)

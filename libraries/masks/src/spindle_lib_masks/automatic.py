@@ -190,7 +190,10 @@ def automatic_mask(
     """
     experiment = images.experiment
     if images.n_images < min_images:
-        return AutomaticMask([np.ones_like(m) for m in masks], 0, 0, 0, 0)
+        everything = [
+            np.broadcast_to(np.True_, np.shape(m)) for m in masks
+        ]  # without memory, for thousands of such sets
+        return AutomaticMask(everything, 0, 0, 0, 0)
     number = min(max_images, images.n_images, _MOST_IMAGES)
     chosen = np.unique(np.linspace(0, images.n_images - 1, number).round().astype(int))
     rings = ring_numbers(experiment)

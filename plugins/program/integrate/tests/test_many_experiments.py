@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
-from spindle_program_integrate import Integrate
+import pytest
+from spindle_program_integrate import Integrate, predictions
 from spindle_program_integrate.expected import ExpectedIntensity
 from spindle_program_integrate.filters import significance
 from spindle_program_integrate.packed_masks import PackedMasks
+from spindle_program_integrate.passes import Integrator
+from spindle_program_integrate.predictions import PredictSome, with_geometry
+from spindle_program_integrate.reference import match
 
+from spindle.geometry import rotation_matrix
+from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
 from spindle.table import ReflectionTable
+from spindle.testing import make_context
+
+
+class Prediction:
+    """What is asked of predictions."""
+
+    d_min, d_max, padding, force_static = 2.0, None, 0.5, False
+
+
+@pytest.fixture
+def sweeps():
+    """Five narrow sweeps of crystals in directions of their own, with images in memory."""
+    panel = Panel([1, 0, 0], [0, -1, 0], [-50.0, 52.0, -90.0], [0.4, 0.4], (250, 260), thickness=0.32, mu=4.2)
+    first = Experiment(
+        beam=Beam([0, 0, 1], 1.0), detector=Detector([panel]), goniometer=Goniometer(rotation_axis=[1, 0, 0]),
+        scan=Scan((1, 3), (0.0, 0.5)), crystal=Crystal.from_cell((40.0, 50.0, 60.0, 90.0, 90.0, 90.0), np.eye(3), "P 1"),
+        profile={"__id__": "gaussian_rs", "n_sigma": 3.0, "sigma_b": 0.05, "sigma_m": 0.1},
+    )  # fmt: skip
+    items = []
+    for k in range(5):
+        crystal = Crystal.from_cell(first.crystal.cell, rotation_matrix(np.array([0.36, 0.48, 0.8]), 1.0 + k), "P 1")
+        images = ImageSet("ImageSequence", arrays=tuple((image,) for image in np.ones((3, 260, 250), np.int32)))
+        items.append(replace(first, crystal=crystal, identifier=f"sweep {k}", imageset=images))
+    context = make_context()
+    return Experiments(items), context, context.algorithm("profile", "gaussian_rs")
 
 
 def test_masks_come_back_as_they_were_and_take_little_room_meanwhile():
@@ -40,3 +73,54 @@ def test_filters_and_expectations_treat_each_experiment_by_itself():
         alone = ExpectedIntensity(ids[rows], d[rows] ** -2, value[rows])(ids[rows], d[rows] ** -2)
         np.testing.assert_array_equal(curve[rows], alone)
     assert ExpectedIntensity(ids, d**-2, value)(np.array([3]), np.array([0.1])).tolist() == [-1.0]
+
+
+def test_batches_of_experiments_and_blocks_of_rows_make_no_difference(sweeps, monkeypatch):
+    experiments, _context, profile = sweeps
+    whole = PredictSome(experiments, profile, Prediction)(range(5))
+    parts = [PredictSome(experiments, profile, Prediction)(numbers) for numbers in (range(2), range(2, 5))]
+    joined = ReflectionTable.concatenate(parts)
+    assert sorted(set(whole["id"])) == [0, 1, 2, 3, 4]
+    params = Integrate.Params().integration
+    table = with_geometry(whole, experiments, profile, params, map)
+    monkeypatch.setattr(predictions, "ROWS", 100)
+    with ThreadPoolExecutor(2) as pool:
+        again = with_geometry(joined, experiments, profile, params, pool.map)
+    assert set(again) == set(table) >= {"d", "zeta", "lp", "qe", "bbox", "partiality"}
+    for name in table:
+        np.testing.assert_array_equal(again[name], table[name])
+
+
+def test_groups_of_images_keep_neither_masks_nor_open_files(sweeps):
+    """A detector of six million pixels has a mask of 6 MB, in thousands of groups."""
+    experiments, context, profile = sweeps
+    table = with_geometry(
+        PredictSome(experiments, profile, Prediction)(range(5)),
+        experiments,
+        profile,
+        Integrate.Params().integration,
+        map,
+    )
+    integrator = Integrator(context, experiments, table, profile, Integrate.Params(), [set() for _ in experiments])
+    for i in range(5):
+        group = integrator._group([i])
+        assert len(group.rows) and group.masks.unpacked()[0].all()
+        held = {*vars(group.sequence), *vars(group.unverified)}
+        assert not held & {"masks", "corrections"} and len(pickle.dumps(group.masks)) < 1000
+
+
+def test_spots_find_their_predictions_whatever_their_order():
+    rng = np.random.default_rng(4)
+    n = 2000
+    hkl = rng.integers(-4, 4, (n, 3))
+    columns = {"miller_index": hkl, "id": rng.integers(0, 3, n), "panel": rng.integers(0, 2, n),
+               "entering": rng.random(n) > 0.5, "xyzcal.px": rng.uniform(0, 30, (n, 3))}  # fmt: skip
+    predicted = ReflectionTable(columns)
+    reference = predicted.select(rng.permutation(n)[:300])
+    reference["xyzcal.px"] = reference["xyzcal.px"] + rng.normal(0, 0.01, (300, 3))
+    rows, partner = match(predicted, reference)
+    assert len(rows) > 290
+    for name in columns:
+        close = np.abs(predicted[name][partner].astype(float) - reference[name][rows].astype(float))
+        assert close.max() < 0.1
+    assert len(match(predicted, reference.select([]))[0]) == len(match(predicted.select([]), reference)[0]) == 0

@@ -10,8 +10,8 @@ import numpy as np
 from spindle.errors import UserError
 from spindle.execution import RunContext
 from spindle.files import read_mask
-from spindle.images import ImageSequence
-from spindle.models import Experiments
+from spindle.images import Correction, ImageSequence
+from spindle.models import Experiment, Experiments
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_masks.automatic import automatic_mask
 
@@ -65,6 +65,8 @@ def prepare_group(
     profile: Any,
     params: Any,
     excluded: frozenset[int],
+    background: Any,
+    centroid: Any,
 ) -> ImageGroup:
     """Look at masks and boxes.
 
@@ -81,6 +83,8 @@ def prepare_group(
     profile : Handle
     params : IntegrateParams
     excluded : frozenset of int
+    background, centroid : Handle
+        The plugins that measure.
 
     Raises
     ------
@@ -88,14 +92,8 @@ def prepare_group(
         If spots are as large as the detector.
     """
     experiment = experiments[members[0]]
+    masks, corrections = _looked_at(context, experiment, members[0], params.integration)
     sequence = ImageSequence(experiment)
-    masks = [sequence.mask(i) for i in range(len(experiment.detector))]
-    lookup = params.integration.lookup.mask
-    if lookup is not None:
-        masks = [a & b for a, b in zip(masks, read_mask(str(lookup), experiment.detector), strict=True)]
-    unverified = _without_checksums(sequence)
-    if params.integration.filter.automatic_mask:
-        masks = _masked_automatically(context, unverified, masks, members[0])
     bbox = table["bbox"][rows]
     size = np.array([p.image_size for p in experiment.detector])[table["panel"][rows].astype(np.int64)]
     inside = (bbox[:, 0] < size[:, 0]) & (bbox[:, 1] > 0) & (bbox[:, 2] < size[:, 1]) & (bbox[:, 3] > 0)
@@ -107,21 +105,35 @@ def prepare_group(
     return ImageGroup(
         members,
         sequence,
-        unverified,
+        _without_checksums(sequence),
         first,
-        PackedMasks(masks),
+        masks,
         excluded,
         rows,
         Slabs(table["bbox"], rows, first, first + sequence.n_images),
         Measure(
             experiment.detector,
-            sequence.corrections,
-            context.chosen(params.integration.background),
-            context.chosen(params.integration.centroid),
+            corrections,
+            background,
+            centroid,
             float(params.integration.summation.detector_gain or 1.0),
             params.integration.profile.valid_foreground_threshold or 0.0,
         ),
     )
+
+
+def _looked_at(
+    context: RunContext, experiment: Experiment, number: int, params: Any
+) -> tuple[PackedMasks, list[Correction]]:
+    """Masks and corrections of a set of images; what was opened and unpacked for them is forgotten."""
+    sequence = ImageSequence(experiment)
+    masks = [sequence.mask(i) for i in range(len(experiment.detector))]
+    if params.lookup.mask is not None:
+        given = read_mask(str(params.lookup.mask), experiment.detector)
+        masks = [a & b for a, b in zip(masks, given, strict=True)]
+    if params.filter.automatic_mask:
+        masks = _masked_automatically(context, _without_checksums(sequence), masks, number)
+    return PackedMasks(masks), sequence.corrections
 
 
 def _without_checksums(sequence: ImageSequence) -> ImageSequence:

@@ -23,7 +23,7 @@ class Lessons:
     table : ReflectionTable
         All rows of the run, with bbox and the columns that a fitter may want.
     rows : (m,) int64
-        Those on the images.
+        Those on the images, ascending.
     """
 
     def __init__(self, table: ReflectionTable, rows: np.ndarray) -> None:
@@ -50,7 +50,7 @@ class Lessons:
             return np.zeros(0, np.int64)
         rows, boxes = np.concatenate(self._rows), Shoeboxes.concatenate(self._boxes)
         self._rows, self._boxes = [], []
-        order = np.argsort(self._rank()[rows], kind="stable")
+        order = np.argsort(self._rank(rows), kind="stable")
         used = []
         for begin in range(0, len(order), SPOTS_PER_BLOCK):
             part = order[begin : begin + SPOTS_PER_BLOCK]
@@ -58,10 +58,11 @@ class Lessons:
             used.append(rows[part][learned])
         return np.concatenate(used)
 
-    def _rank(self) -> np.ndarray:
-        """(n,) int64: the place of each row in the order; -1 for those on other images."""
+    def _rank(self, rows: np.ndarray) -> np.ndarray:
+        """(k,) int64: the place of rows in the order."""
         plan = Plan(self.table["bbox"], self._every)
         as_they_end = np.argsort(np.array(plan.last), kind="stable")
-        rank = np.full(len(self.table), -1, np.int64)
-        rank[np.concatenate([plan.blocks[i] for i in as_they_end])] = np.arange(len(self._every))
-        return rank
+        rank = np.empty(len(self._every), np.int64)
+        in_order = np.concatenate([plan.blocks[i] for i in as_they_end])
+        rank[np.searchsorted(self._every, in_order)] = np.arange(len(in_order))
+        return np.asarray(rank[np.searchsorted(self._every, rows)])

@@ -90,6 +90,8 @@ class Integrator:
         self.table = table
         self.rows_of = table.rows_by_experiment()
         self.geometry = ReflectionTable({n: table[n] for n in GEOMETRY})
+        self.background = context.chosen(params.integration.background)
+        self.centroid = context.chosen(params.integration.centroid)
         self.fitter: Any = None
         self.tables: list[Table] = []
 
@@ -109,8 +111,9 @@ class Integrator:
             expected = self._learn(groups, brightness, kept if debug.output and debug.during == "modelling" else None)
         self.context.log.info("Integrating reflections")
         keep = debug.output and debug.during == "integration"
+        # one for all groups: each looks at its own rows
+        wanted = Wanted(self._of(*(group.rows for group in groups)), np.full(n, keep), expected)
         for group in groups:
-            wanted = Wanted(self._of(group.rows), np.full(n, keep), expected)
             n_parts = self._n_parts(group)
             if n_parts > 1:
                 self.context.log.info(
@@ -127,10 +130,11 @@ class Integrator:
         self._observed_mm()
         return self.table, ReflectionTable.concatenate(kept) if debug.output else None
 
-    def _of(self, rows: np.ndarray) -> np.ndarray:
+    def _of(self, *rows: np.ndarray) -> np.ndarray:
         """(n,) bool: some rows of the table."""
         chosen = np.zeros(len(self.table), np.bool_)
-        chosen[rows] = True
+        for some in rows:
+            chosen[some] = True
         return chosen
 
     # -- preparation ------------------------------------------------------------------------------------------------------
@@ -140,7 +144,8 @@ class Integrator:
         rows = np.sort(np.concatenate([self.rows_of.get(i, none) for i in members]))
         excluded = frozenset().union(*(self.excluded[i] for i in members))
         return prepare_group(
-            self.context, self.experiments, members, self.table, rows, self.profile, self.params, excluded
+            self.context, self.experiments, members, self.table, rows, self.profile, self.params, excluded,
+            self.background, self.centroid,
         )  # fmt: skip
 
     def _budget(self) -> float:
@@ -246,15 +251,13 @@ class Integrator:
         used = np.zeros(len(table), np.bool_)
         unknown = np.full(len(table), -1.0)
         ids, x, intensity = [], [], []
+        samples = (choose_sample(group.rows[full[group.rows]]) for group in groups)
+        sampled = self._of(*(self._affordable(rows, LEARNING_MEMORY) for rows in samples))
+        kept = teach if debug is None else np.ones(len(table), np.bool_)
+        wanted = Wanted(sampled | teach, kept, unknown)
         for group in groups:
-            rows = group.rows
-            sampled = self._of(self._affordable(choose_sample(rows[full[rows]]), LEARNING_MEMORY))
-            measure = sampled | (teach & self._of(rows))
-            kept = teach if debug is None else np.ones(len(table), np.bool_)
-            lessons = Lessons(self.predicted, rows)
-            for measured in self._pass(
-                group, Wanted(measure, kept, unknown), "modelling", fit=False, only_good=debug is None, verify=True
-            ):
+            lessons = Lessons(self.predicted, group.rows)
+            for measured in self._pass(group, wanted, "modelling", fit=False, only_good=debug is None, verify=True):
                 good = may_teach(measured.flags)
                 of_sample = good & sampled[measured.rows]
                 chosen = measured.rows[of_sample]

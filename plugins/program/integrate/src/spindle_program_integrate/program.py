@@ -14,10 +14,9 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.execution import RunContext
 from spindle.models import Experiments
-from spindle.prediction import lorentz_polarisation, predict_for_indexed, quantum_efficiency
+from spindle.prediction import predict_for_indexed
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
-from spindle_lib_ice import in_broad_ring
 from spindle_lib_image_ranges import excluded_images
 
 from .absorption import correct_absorption
@@ -25,10 +24,12 @@ from .filters import sample, select_rows, significance
 from .images import restrict_scan
 from .parameters import IntegrateParams, check_params
 from .passes import Integrator
+from .predictions import BATCH, Map, PredictSome, with_geometry
 from .reference import INHERITED, match, split_reference
 from .tables import summary_tables
 
 MAX_DISTANCE_PX = 15.0
+MOST_LINES = 50  # experiments of which each is told of by itself
 
 
 class Integrate(Program):
@@ -59,7 +60,7 @@ class Integrate(Program):
             self._check_distance(reference)
 
         profile = context.chosen(params.profile)
-        predicted = self._predict(experiments, profile, params, log)
+        predicted = self._predict(experiments, profile, params, context)
         partner = None
         if reference is not None:
             rows, partner = match(predicted, reference)
@@ -82,7 +83,9 @@ class Integrate(Program):
             predicted = self._inherit(predicted, reference, partner)
 
         experiments = self._profiles(experiments, reference, profile, params, log)
-        predicted, brightness = self._columns(experiments, predicted, reference, partner, profile, params)
+        predicted, brightness = self._columns(
+            experiments, predicted, reference, partner, profile, params, context.executor.here.map
+        )
 
         integrator = Integrator(context, experiments, predicted, profile, params, _excluded(params, experiments))
         table, debug = integrator.run(brightness)
@@ -115,18 +118,22 @@ class Integrate(Program):
         return experiments, ReflectionTable.concatenate(inputs.reflections)
 
     @staticmethod
-    def _predict(experiments: Experiments, profile: Any, params: Any, log: logging.Logger) -> ReflectionTable:
-        p = params.prediction
-        padding = float(np.deg2rad(p.padding if p.padding is not None else 1.0))
-        table = profile.predict_reflections(
-            experiments=experiments, d_min=p.d_min, d_max=p.d_max, padding=padding, force_static=p.force_static
-        )
+    def _predict(experiments: Experiments, profile: Any, params: Any, context: RunContext) -> ReflectionTable:
+        p, log = params.prediction, context.log
+        task = PredictSome(experiments, profile, p)
+        batches = [range(i, min(i + BATCH, len(experiments))) for i in range(0, len(experiments), BATCH)]
+        table = ReflectionTable.concatenate(list(context.executor.here.map(task, batches)))
         numbers = np.bincount(table["id"], minlength=len(experiments))
-        for experiment, number in zip(experiments, numbers, strict=True):
-            crystal = experiment.crystal
-            varying = crystal is not None and crystal.A_at_scan_points is not None and not p.force_static
-            log.info("Prediction type: %s crystal prediction", "scan varying" if varying else "scan static")
-            log.info("Predicted %d reflections", number)
+        varying = [not p.force_static and e.known_crystal.A_at_scan_points is not None for e in experiments]
+        if len(experiments) > MOST_LINES:
+            log.info(
+                "Predicted %d reflections, %d to %d for each of %d experiments, of which %d have a scan-varying crystal",
+                len(table), numbers.min(), numbers.max(), len(experiments), sum(varying),
+            )  # fmt: skip
+        else:
+            for varies, number in zip(varying, numbers, strict=True):
+                log.info("Prediction type: %s crystal prediction", "scan varying" if varies else "scan static")
+                log.info("Predicted %d reflections", number)
         if not len(table):
             raise UserError("integrate: no reflection is predicted; check the cell, the scan and prediction.d_min")
         return table
@@ -190,6 +197,7 @@ class Integrate(Program):
         partner: np.ndarray | None,
         profile: Any,
         params: Any,
+        run: Map,
     ) -> tuple[ReflectionTable, np.ndarray]:
         """Resolution, zeta, corrections, boxes and partiality; the summed counts of the strong spots (0 elsewhere)."""
         brightness = np.zeros(len(predicted))
@@ -204,36 +212,8 @@ class Integrate(Program):
         if not keep.all():
             predicted, brightness = predicted.select(keep), brightness[keep]
         n = len(predicted)
-        table = predicted.view()
-        d, zeta, lp, qe = np.zeros(n), np.zeros(n), np.zeros(n), np.ones(n)
-        with_efficiency = False
-        for i, rows in table.rows_by_experiment().items():
-            e = experiments[i]
-            if e.crystal is None or e.goniometer is None:  # refused by now
-                continue
-            s1 = table["s1"][rows]
-            d[rows] = 1.0 / np.linalg.norm(table["miller_index"][rows] @ e.crystal.A.T, axis=1)
-            e1 = np.cross(s1, e.beam.s0)
-            zeta[rows] = (e1 / np.linalg.norm(e1, axis=1)[:, None]) @ e.goniometer.axis_lab
-            lp[rows] = lorentz_polarisation(e.beam, e.goniometer, s1)
-            if e.detector[0].mu > 0:
-                with_efficiency = True
-                qe[rows] = quantum_efficiency(e.detector, table["panel"][rows], s1)
-        table["d"], table["zeta"], table["lp"] = d, zeta, lp
-        if with_efficiency:
-            table["qe"] = qe
-        flags = table["flags"].copy()
-        near_axis = np.abs(zeta) < (params.integration.filter.min_zeta or 0.0)
-        flags[near_axis] |= np.uint64(int(Flag.DONT_INTEGRATE))
-        if params.integration.filter.ice_rings:
-            flags[in_broad_ring(d)] |= np.uint64(int(Flag.IN_POWDER_RING))
-        table["flags"] = flags
-        border = params.integration.profile.sigma_b_multiplier or 2.0
-        bbox = np.asarray(profile.bounding_boxes(experiments=experiments, reflections=table, border=border), np.int32)
-        table["bbox"] = bbox
-        table["partiality"] = profile.partiality(experiments=experiments, reflections=table, bbox=bbox)
+        table = with_geometry(predicted, experiments, profile, params.integration, run)
         table["partial_id"] = np.arange(n, dtype=np.uint64)
-        table["imageset_id"] = np.zeros(n, np.int32)
         numbers = {id(images): k for k, images in enumerate(experiments.unique("imageset"))}
         number = np.array([numbers[id(e.imageset)] for e in experiments], np.int32)
         table["imageset_id"] = number[table["id"]]

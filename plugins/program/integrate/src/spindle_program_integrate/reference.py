@@ -53,17 +53,7 @@ def match(predicted: ReflectionTable, reference: ReflectionTable) -> tuple[np.nd
         Reference rows and their predictions; each prediction at most once.
     """
 
-    def key(table: ReflectionTable) -> np.ndarray:
-        return np.column_stack(
-            [table["miller_index"], table["id"], table["panel"].astype(np.int64), table["entering"].astype(np.int64)]
-        ).astype(np.int64)
-
-    keys = np.concatenate([key(predicted), key(reference)])
-    low, span = keys.min(axis=0), np.ptp(keys, axis=0) + 1
-    packed = np.zeros(len(keys), np.int64)
-    for k in range(keys.shape[1]):
-        packed = packed * span[k] + (keys[:, k] - low[k])
-    mine, theirs = packed[: len(predicted)], packed[len(predicted) :]
+    mine, theirs = _keys(predicted, reference)
     order = np.argsort(mine, kind="stable")
     ordered = mine[order]
     first, last = np.searchsorted(ordered, theirs, "left"), np.searchsorted(ordered, theirs, "right")
@@ -81,3 +71,25 @@ def match(predicted: ReflectionTable, reference: ReflectionTable) -> tuple[np.nd
     _, unique = np.unique(best[nearest_first], return_index=True)
     rows = np.sort(nearest_first[unique])
     return rows, best[rows]
+
+
+def _keys(first: ReflectionTable, second: ReflectionTable) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) int64 of each table: equal where index, experiment, panel and direction are; ascending as predictions are mostly."""
+    columns = [
+        ("id", None),
+        ("miller_index", 0),
+        ("miller_index", 1),
+        ("miller_index", 2),
+        ("panel", None),
+        ("entering", None),
+    ]
+    keys = np.zeros(len(first), np.int64), np.zeros(len(second), np.int64)
+    for name, part in columns:
+        values = [table[name] if part is None else table[name][:, part] for table in (first, second)]
+        low = min((int(v.min()) for v in values if len(v)), default=0)
+        high = max((int(v.max()) for v in values if len(v)), default=0)
+        for key, column in zip(keys, values, strict=True):
+            key *= high - low + 1
+            key += column.astype(np.int64)
+            key -= low
+    return keys
