@@ -10,7 +10,8 @@ import pytest
 import spindle
 from spindle.cli.main import main
 from spindle.errors import FileFormatError
-from spindle.execution.door import check_experiments, check_reflections, numbered_by_identifiers
+from spindle.execution.door import check_experiments, check_reflections
+from spindle.execution.numbering import number_tables, numbered_by_identifiers
 from spindle.files import read_reflections, write_experiments, write_reflections
 from spindle.models import Beam, Detector, Experiment, Experiments, Panel
 from spindle.plugins import registry
@@ -125,6 +126,52 @@ def test_rows_follow_the_identifiers_of_their_experiments(caplog):
     assert alone["id"].tolist() == [0, 0, -1]
     assert "2 reflections of experiments that were not given are left out" in caplog.text
     assert found["id"].tolist() == [0, 0, 1, 1, -1]
+
+
+def tables_of_files(*identifiers):
+    """One table per file, each of two rows of its first experiment and a spot without any."""
+    made = []
+    for identifier in identifiers:
+        one = ReflectionTable({"id": np.array([0, 0, -1])}, {0: identifier} if identifier else {})
+        made.append(one)
+    return made
+
+
+def test_rows_of_several_files_get_numbers_among_all_experiments():
+    lists = [Experiments([ONE]), Experiments([TWO_PANELS])]
+    for names, expected in ((("first", "second"), [0, 1]), (("second", "first"), [1, 0]), (("", ""), [0, 1])):
+        found = number_tables(tables_of_files(*names), lists, ["a.refl", "b.refl"])
+        assert [t["id"].tolist() for t in found] == [[k, k, -1] for k in expected]
+        assert [t.identifiers for t in found] == [{k: EXPERIMENTS[k].identifier} for k in expected]
+
+
+def test_files_that_nothing_pairs_keep_their_numbers(caplog):
+    lists = [EXPERIMENTS]
+    strangers = tables_of_files("other", "another")
+    assert number_tables(strangers, lists, ["a.refl", "b.refl"]) == strangers
+    with caplog.at_level("INFO"):
+        (alone,) = number_tables([table_with("first", "gone")], [EXPERIMENTS], ["a.refl"])
+    assert alone["id"].tolist() == [0] and "1 reflections of experiments that were not given" in caplog.text
+
+
+def table_with(*identifiers):
+    return ReflectionTable({"id": np.arange(len(identifiers))}, dict(enumerate(identifiers)))
+
+
+def test_a_row_of_none_of_the_experiments_of_its_file_is_refused():
+    strange = tables_of_files("", "")
+    strange[1]["id"] = np.array([0, 1, -1])
+    with pytest.raises(FileFormatError, match=r"b\.refl: row 1 belongs to experiment 1"):
+        number_tables(strange, [Experiments([ONE]), Experiments([TWO_PANELS])], ["a.refl", "b.refl"])
+
+
+def test_rows_of_several_files_are_checked_with_their_own_experiments():
+    """Panel 1 is none of the first experiment, and all of the tables are numbered before."""
+    rows = ReflectionTable({"id": np.array([1, 1]), "panel": np.array([1, 0])})
+    check_reflections(rows, EXPERIMENTS, "b.refl")
+    rows["id"] = np.array([0, 1])
+    with pytest.raises(FileFormatError, match="row 0, column panel"):
+        check_reflections(rows, EXPERIMENTS, "b.refl")
 
 
 def test_programs_are_behind_the_door(tmp_path):

@@ -268,7 +268,8 @@ def check_overwrite(name: str, params: Params, arguments: Arguments) -> None:
 def read_inputs(arguments: Arguments) -> ProgramInputs:
     """Read the experiment and reflection files of a command line."""
     # Not before the compile cache is prepared, since it imports numba.
-    from spindle.execution.door import check_experiments, check_reflections, numbered_by_identifiers
+    from spindle.execution.door import check_experiments, check_reflections
+    from spindle.execution.numbering import number_tables, numbered_by_identifiers
 
     inputs = ProgramInputs(files=list(arguments.files), words=list(arguments.words), sources=list(arguments.inputs))
     if arguments.experiments:
@@ -289,6 +290,8 @@ def read_inputs(arguments: Arguments) -> ProgramInputs:
         if len(inputs.reflections) == 1:
             name = str(arguments.reflections[0])
             inputs.reflections = [numbered_by_identifiers(inputs.reflections[0], inputs.experiments, name)]
+        elif arguments.experiments:
+            inputs.reflections = number_tables(inputs.reflections, lists, [str(p) for p in arguments.reflections])
         for path, table in zip(arguments.reflections, inputs.reflections, strict=True):
             check_reflections(table, inputs.experiments, str(path))
     warn_of_strangers(inputs, arguments)

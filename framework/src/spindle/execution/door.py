@@ -5,7 +5,6 @@ Kernels trust the columns that index arrays (`id`, `panel`, `bbox`, `shoebox`), 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -14,7 +13,7 @@ from spindle.errors import FileFormatError
 from spindle.models import Experiments
 from spindle.table import SCHEMA, ReflectionTable, Shoeboxes
 
-__all__ = ["check_experiments", "check_reflections", "numbered_by_identifiers"]
+__all__ = ["check_experiments", "check_reflections"]
 
 # Pixels, and images of one box; far beyond any detector or scan, and safe to multiply and to add in 64 bits.
 MAX_COORDINATE = 2**24
@@ -144,33 +143,6 @@ def _wrong_indices(index: np.ndarray, _rows: slice) -> np.ndarray:
     return np.asarray(((index > MAX_INDEX) | (index < -MAX_INDEX)).any(axis=1))
 
 
-def numbered_by_identifiers(table: ReflectionTable, experiments: Experiments | None, name: str) -> ReflectionTable:
-    """The table with its rows numbered as the experiments are, where identifiers tell that they were numbered otherwise.
-
-    Rows of experiments that were not given (one of several sweeps is processed, for example) are left out, which is said. A
-    table that has no identifier in common with the experiments stays as it is.
-    """
-    known = {e.identifier: i for i, e in enumerate(experiments or ()) if e.identifier}
-    places = {old: known.get(identifier, -1) for old, identifier in table.identifiers.items() if identifier}
-    if "id" not in table or all(new == -1 for new in places.values()) or all(old == new for old, new in places.items()):
-        return table
-    numbers = np.array([*places, 0], np.int64)[: len(places)]
-    order = np.argsort(numbers)
-    position = np.minimum(np.searchsorted(numbers, table["id"], sorter=order), len(numbers) - 1)
-    targets = np.array([new if new >= 0 else -2 for new in places.values()], np.int32)[order]
-    ids = np.where(numbers[order][position] == table["id"], targets[position], table["id"])
-    left = int(np.count_nonzero(ids == -2))
-    if left:
-        logging.getLogger(__name__).info(
-            "%s: %d reflections of experiments that were not given are left out", name, left
-        )
-    result = table.view()
-    result["id"] = ids
-    result = result.select(ids > -2) if left else result
-    result.identifiers = {new: table.identifiers[old] for old, new in places.items() if new >= 0}
-    return result
-
-
 def _at_row(name: str, column: str, row: int, found: object, expected: str, remedy: str) -> FileFormatError:
     shown = found.tolist() if isinstance(found, np.ndarray | np.generic) else found
     return FileFormatError(f"{name}: row {row}, column {column}: {expected} expected, found {shown}; {remedy}")
@@ -202,13 +174,16 @@ def _check_numbers(
     if "id" in table:
         _check(table, "id", lambda v, _: v >= count, f"-1 to {count - 1}", REMEDY, name)
     ids = table.get("id", np.zeros(len(table), np.int32))
+    used = np.unique(ids[ids >= 0])  # one of thousands of files belongs to few of all experiments
+    own = Experiments([experiments[int(i)] for i in used] or experiments)
+    places = np.where(ids >= 0, np.searchsorted(used, ids), -1)
     if "miller_index" in table:
-        _check_resolution(table, ids, experiments, name)
-    panels = np.array([len(e.detector) for e in experiments] + [0])
+        _check_resolution(table, places, own, name)
+    panels = np.array([len(e.detector) for e in own] + [0])
     panels[-1] = panels.max()  # of rows that belong to no experiment
 
     def beyond(values: np.ndarray, rows: slice) -> np.ndarray:
-        return np.asarray((values < 0) | (values >= panels[ids[rows]]))
+        return np.asarray((values < 0) | (values >= panels[places[rows]]))
 
     expected = f"0 to {panels[-1] - 1}" if (panels == panels[-1]).all() else "a panel of the detector of its experiment"
     if "panel" in table:

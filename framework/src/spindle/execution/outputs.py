@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def output_path(params: Params, name: str, default: str | None) -> Path | None:
-    """Return ``output.<name>``, or ``default`` for a program that has no such parameter.
+    """Return ``output.<name>`` or ``output.<name>_filename``, or ``default`` for a program that has no such parameter.
 
     A program with one output may have a file ``output`` instead of a scope: what it returns of the kind of the default goes there.
     """
@@ -32,9 +32,10 @@ def output_path(params: Params, name: str, default: str | None) -> Path | None:
         leaf = fields_of(type(params)).get("output")
         if isinstance(leaf, PathParam) and Path(str(leaf.default_value)).suffix == Path(default).suffix:
             return Path(getattr(params, "output"))  # noqa: B009
-    if scope is None or not hasattr(scope, name):
+    found = [n for n in (name, f"{name}_filename") if scope is not None and hasattr(scope, n)]
+    if not found:
         return None if default is None else Path(default)
-    value = getattr(scope, name)
+    value = getattr(scope, found[0])
     return Path(value) if isinstance(value, str | Path) and str(value) else None
 
 

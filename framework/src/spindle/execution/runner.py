@@ -90,6 +90,11 @@ class Session:
             raise FileFormatError(f"{self.program}: there are no experiments; give at least one")
         if inputs.reflections:
             from .door import check_reflections  # it imports numba, which has to find its cache prepared
+            from .numbering import number_tables
+
+            if len(inputs.reflections) > 1 and experiments is not None:
+                names = [f"{self.program}: reflections {i}" for i in range(len(inputs.reflections))]
+                inputs.reflections = number_tables(inputs.reflections, [experiments], names)
         for number, table in enumerate(inputs.reflections):
             check_reflections(table, experiments, f"{self.program}: reflections {number}")
         return execute(self._context(), inputs)

@@ -275,7 +275,8 @@ def scan_to_dict(scan: Scan) -> dict[str, Any]:
         start, width = scan.oscillation_deg
         if "oscillation" in properties:
             properties["oscillation"] = [start + i * width for i in range(scan.n_images)]
-        if "oscillation_width" in properties:
+        # One image alone does not tell its width by the angle of the next.
+        if "oscillation_width" in properties or ("oscillation" in properties and scan.n_images == 1):
             properties["oscillation_width"] = [width] * scan.n_images
         for key, values in (("exposure_time", scan.exposure_times), ("epochs", scan.epochs)):
             if key in properties:

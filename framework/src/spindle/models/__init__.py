@@ -10,6 +10,7 @@ from .experiment import Experiment, Experiments, derived_identifier
 from .goniometer import Goniometer
 from .imageset import ImageSet
 from .scan import STILL_WIDTH_DEG, Scan
+from .slicing import sliced
 from .templates import Template, possible_templates, split_template
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "cell_from_real_space",
     "derived_identifier",
     "possible_templates",
+    "sliced",
     "space_group_from_symbol",
     "split_template",
 ]

@@ -135,4 +135,22 @@ class Scan:
         return replace(
             self, image_range=(first, last), oscillation_deg=(start, self.oscillation_deg[1]),
             exposure_times=self.exposure_times[begin:end], epochs=self.epochs[begin:end],
+            valid_image_ranges={k: _within(v, first, last) for k, v in self.valid_image_ranges.items()},
+            extra=self._extra_of(begin, end),
         )  # fmt: skip
+
+    def _extra_of(self, begin: int, end: int) -> dict[str, Any]:
+        """Other values of the file, those with one number for each image cut."""
+        properties = self.extra.get("properties")
+        if not isinstance(properties, dict):
+            return self.extra
+        cut = {k: v[begin:end] if isinstance(v, list) and len(v) == self.n_images else v for k, v in properties.items()}
+        return self.extra | {"properties": cut}
+
+
+def _within(ranges: Any, first: int, last: int) -> Any:
+    """Ranges of images cut to those from first to last; none remain where they do not meet."""
+    if not isinstance(ranges, list | tuple):
+        return ranges
+    cut = [[max(int(a), first), min(int(b), last)] for a, b in ranges]
+    return [pair for pair in cut if pair[0] <= pair[1]]

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from spindle_program_import.compare import beam_differences, detector_differences, goniometer_differences
 from spindle_program_import.files import expand, split_number, template_of
 from spindle_program_import.grouping import SharedModels, make_series, sweep_angles
 from spindle_program_import.headers import read_headers
@@ -18,6 +17,7 @@ from spindle.geometry.angles import nearest_turn
 from spindle.images import ImageSequence
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 from spindle.table import ReflectionTable
+from spindle_lib_importing.comparing import beam_differences, detector_differences, goniometer_differences
 from spindle_lib_importing.params import Tolerances
 from spindle_lib_readers.testing.images import write_bruker, write_dtrek, write_marccd, write_raxis, write_smv
 from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf, write_sweep

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from spindle_program_integrate import Integrate, predictions
 from spindle_program_integrate.expected import ExpectedIntensity
-from spindle_program_integrate.filters import significance
 from spindle_program_integrate.packed_masks import PackedMasks
 from spindle_program_integrate.passes import Integrator
 from spindle_program_integrate.predictions import PredictSome, with_geometry
@@ -20,6 +19,7 @@ from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
 from spindle.table import ReflectionTable
 from spindle.testing import make_context
+from spindle_lib_selection.significance import significance
 
 
 class Prediction:

@@ -12,8 +12,8 @@ import numpy as np
 from spindle.errors import fault
 from spindle.geometry import nearest_turn, unwrapped
 from spindle.models import STILL_WIDTH_DEG, Beam, Detector, Goniometer, Scan
+from spindle_lib_importing.comparing import Difference, beam_differences, detector_differences, goniometer_differences
 
-from .compare import Difference, beam_differences, detector_differences, goniometer_differences
 from .files import NumberedFile, refuse_doubles, template_of
 from .headers import Header
 from .numbering import number_files

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.models import Experiments, derived_identifier
+from spindle.models import Experiments, derived_identifier, sliced
 from spindle.table import ReflectionTable
 
 
@@ -27,38 +27,24 @@ def restrict_scan(
     """
     items, parts = [], []
     rows_of = {} if reference is None else reference.rows_by_experiment()
-    for i, experiment in enumerate(experiments):
-        if experiment.scan is None:
+    wanted = [(i, int(a), int(b)) for i in range(len(experiments)) for a, b in ranges]
+    for i, a, b in wanted:
+        scan = experiments[i].scan
+        if scan is None:
             raise UserError("integrate: scan_range needs experiments with a scan")
-        r0, r1 = experiment.scan.array_range
-        for a, b in ranges:
-            if not r0 <= a < b <= r1:
-                raise UserError(
-                    f"integrate: scan_range={a},{b} is not within the array range {r0},{r1} of experiment {i}"
-                )
-            cut = slice(a - r0, b - r0 + 1)
-            crystal, beam = experiment.crystal, experiment.beam
-            if crystal is not None and crystal.A_at_scan_points is not None:
-                extra = {k: v for k, v in crystal.extra.items() if not k.startswith("B_covariance_at_scan_points")}
-                crystal = replace(crystal, A_at_scan_points=crystal.A_at_scan_points[cut], extra=extra)
-            if beam.s0_at_scan_points is not None:
-                beam = replace(beam, s0_at_scan_points=beam.s0_at_scan_points[cut])
-            items.append(
-                replace(
-                    experiment,
-                    scan=experiment.scan.slice(a + 1, b),
-                    crystal=crystal,
-                    beam=beam,
-                    identifier=derived_identifier(experiment.identifier, i, "images", a + 1, b),
-                )
-            )
-            if reference is not None:
-                rows = rows_of.get(i, np.zeros(0, np.int64))
-                z = reference["xyzobs.px.value"][rows, 2]
-                part = reference.select(rows[(z >= a) & (z < b)])
-                part["id"] = np.full(len(part), len(items) - 1, np.int32)
-                part.identifiers = {len(items) - 1: items[-1].identifier}
-                parts.append(part)
+        r0, r1 = scan.array_range
+        if not r0 <= a < b <= r1:
+            raise UserError(f"integrate: scan_range={a},{b} is not within the array range {r0},{r1} of experiment {i}")
+    cut = sliced([experiments[i] for i, _, _ in wanted], [(a + 1, b) for _, a, b in wanted])
+    for (i, a, b), experiment in zip(wanted, cut, strict=True):
+        items.append(replace(experiment, identifier=derived_identifier(experiment.identifier, i, "images", a + 1, b)))
+        if reference is not None:
+            rows = rows_of.get(i, np.zeros(0, np.int64))
+            z = reference["xyzobs.px.value"][rows, 2]
+            part = reference.select(rows[(z >= a) & (z < b)])
+            part["id"] = np.full(len(part), len(items) - 1, np.int32)
+            part.identifiers = {len(items) - 1: items[-1].identifier}
+            parts.append(part)
     joined = ReflectionTable.concatenate(parts) if parts else reference
     return Experiments(items), joined
 

@@ -18,9 +18,10 @@ from spindle.prediction import predict_for_indexed
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import excluded_images
+from spindle_lib_selection.significance import significance
 
 from .absorption import correct_absorption
-from .filters import sample, select_rows, significance
+from .filters import sample, select_rows
 from .images import restrict_scan
 from .parameters import IntegrateParams, check_params
 from .passes import Integrator

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.models import Experiments
+from spindle.models import Experiments, sliced
 from spindle.table import ReflectionTable
 
 MARGIN_DEG = 0.5
@@ -44,7 +44,7 @@ def trimmed(experiments: Experiments, table: ReflectionTable, log: Any) -> Exper
         If an experiment has no spots.
 
     """
-    exchange: dict[int, Any] = {}
+    exchange: dict[int, tuple[int, int]] = {}
     indexed = (table["miller_index"] != 0).any(axis=1)
     for scan in experiments.unique("scan"):
         users = experiments.indices_with("scan", scan)
@@ -69,29 +69,7 @@ def trimmed(experiments: Experiments, table: ReflectionTable, log: Any) -> Exper
                 first + 1,
                 last,
             )
-            exchange[id(scan)] = scan.slice(first + 1, last)
+            exchange[id(scan)] = (first + 1, last)
     if not exchange:
         return experiments
-    items = []
-    for experiment in experiments:
-        scan = exchange.get(id(experiment.scan))
-        if scan is None:
-            items.append(experiment)
-            continue
-        begin = scan.array_range[0] - experiment.known_scan.array_range[0]
-        items.append(replace(experiment, scan=scan, **_sliced_models(experiment, begin, scan.n_images)))
-    return Experiments(items)
-
-
-def _sliced_models(experiment: Any, begin: int, n_images: int) -> dict[str, Any]:
-    """Scan points of models cut like the scan."""
-    part = slice(begin, begin + n_images + 1)
-    changes: dict[str, Any] = {}
-    if experiment.crystal.A_at_scan_points is not None:
-        changes["crystal"] = experiment.crystal.with_A(experiment.crystal.A, experiment.crystal.A_at_scan_points[part])
-    if experiment.beam.s0_at_scan_points is not None:
-        changes["beam"] = replace(experiment.beam, s0_at_scan_points=experiment.beam.s0_at_scan_points[part])
-    points = experiment.goniometer.setting_rotation_at_scan_points
-    if points is not None:
-        changes["goniometer"] = replace(experiment.goniometer, setting_rotation_at_scan_points=points[part])
-    return changes
+    return sliced(experiments, [exchange.get(id(e.scan)) for e in experiments])

@@ -1,4 +1,4 @@
-"""When two images have the same model, and what differs when they have not."""
+"""When two images or experiments have the same model, and what differs when they have not."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import numpy as np
 
 from spindle.models import Beam, Detector, Goniometer
 
+__all__ = ["beam_differences", "detector_differences", "goniometer_differences"]
+
+#: What differs, and its two values, as text.
 Difference = tuple[str, str, str]
 
 

@@ -1,0 +1,134 @@
+"""Experiments joined, split and cut, against DIALS 3.12 on the same files. Skipped without DIALS."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spindle.cli.main import main
+from spindle.files import read_experiments, read_reflections
+from spindle.testing import shared_data
+from spindle.testing.dials import dials
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder, and files in it by the name of the set: stills of 5 crystals, two wedges."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def stills():
+    data = shared_data("dials_processed/ssx_CuNiR_test_data")
+    return [str(data / "indexed.expt"), str(data / "indexed.refl")]
+
+
+def wedges():
+    data = shared_data("dials_processed/l_cysteine_narrow_wedge")
+    return [str(data / f"{n}_integrated.{kind}") for kind in ("expt", "refl") for n in (11, 23)]
+
+
+def spindle_run(program, *words):
+    assert main([program, *map(str, words), "run.record=None", "overwrite=True"]) == 0
+
+
+def same_models(ours, theirs):
+    """Whether two experiment files hold the same models, to 1e-9, shared alike."""
+    one, two = json.loads(Path(ours).read_text()), json.loads(Path(theirs).read_text())
+    assert [e["identifier"] for e in one["experiment"]] == [e["identifier"] for e in two["experiment"]]
+    for mine, other in zip(one["experiment"], two["experiment"], strict=True):
+        for name in ("beam", "detector", "goniometer", "scan", "crystal", "imageset"):
+            assert mine.get(name) == other.get(name), name
+    for a, b in zip(read_experiments(ours), read_experiments(theirs), strict=True):
+        assert np.allclose(a.beam.s0, b.beam.s0, rtol=0, atol=1e-9)
+        assert np.allclose(a.detector.d, b.detector.d, rtol=0, atol=1e-9)
+        assert np.allclose(a.crystal.A, b.crystal.A, rtol=0, atol=1e-9)
+        assert (a.scan is None) == (b.scan is None) and (a.goniometer is None) == (b.goniometer is None)
+        if a.scan is None:
+            continue
+        for name in ("rotation_axis", "fixed_rotation", "setting_rotation"):
+            assert np.allclose(getattr(a.goniometer, name), getattr(b.goniometer, name), rtol=0, atol=1e-9)
+        assert a.scan.image_range == b.scan.image_range
+        assert np.allclose(a.scan.oscillation_deg, b.scan.oscillation_deg, rtol=0, atol=1e-9)
+        assert np.allclose(a.scan.exposure_times, b.scan.exposure_times)
+        points = a.crystal.A_at_scan_points
+        assert (points is None) == (b.crystal.A_at_scan_points is None)
+        assert points is None or np.allclose(points, b.crystal.A_at_scan_points, rtol=0, atol=1e-9)
+
+
+def same_rows(ours, theirs, imagesets=True):
+    """Whether two reflection files hold the same rows, in any order."""
+    one, two = read_reflections(ours), read_reflections(theirs)
+    assert len(one) == len(two) and one.identifiers == two.identifiers and set(one) == set(two)
+    orders = [np.lexsort([*t["xyzobs.px.value"].T, *t["xyzcal.px"].T, t["id"]]) for t in (one, two)]
+    names = ["id", "panel", "miller_index", "flags", "xyzobs.px.value", *(["imageset_id"] if imagesets else [])]
+    for name in names:
+        assert np.array_equal(one[name][orders[0]], two[name][orders[1]]), name
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["output.min_reflections_per_experiment=36"],
+        ["output.max_reflections_per_experiment=62", "output.delete_shoeboxes=True"],
+        ["output.n_subset=2", "output.n_subset_method=n_refl"],
+        ["output.n_subset=2", "output.n_subset_method=significance_filter"],
+        ["reference_from_experiment.crystal=1", "reference_from_experiment.scan=0"],
+    ],
+)
+def test_combined_stills_are_those_of_dials(folder, words):
+    dials("dials.combine_experiments", *stills(), *words, cwd=folder)
+    spindle_run(
+        "combine_experiments",
+        *stills(),
+        *words,
+        "output.experiments_filename=our.expt",
+        "output.reflections_filename=our.refl",
+    )
+    same_models("our.expt", "combined.expt")
+    same_rows("our.refl", "combined.refl", imagesets=False)  # they keep the numbers of image sets that are no more
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        [
+            "reference_from_experiment.detector=1", "reference_from_experiment.beam=0", "reference_from_experiment.goniometer=0",
+            "reference_from_experiment.compare_models=False",
+        ],
+        ["reference_from_experiment.average_detector=True"],
+    ],
+)  # fmt: skip
+def test_combined_wedges_are_those_of_dials(folder, words):
+    if "average" in "".join(words):  # detectors that differ
+        files = wedges()
+        content = json.loads(Path(files[1]).read_text())
+        panel = content["detector"][0]["panels"][0]
+        panel["origin"][0] += 0.3
+        angle = 2e-3
+        fast = np.array(panel["fast_axis"])
+        slow = np.array(panel["slow_axis"])
+        panel["fast_axis"] = (np.cos(angle) * fast + np.sin(angle) * slow).tolist()
+        panel["slow_axis"] = (np.cos(angle) * slow - np.sin(angle) * fast).tolist()
+        (folder / "moved.expt").write_text(json.dumps(content))
+        files[1] = "moved.expt"
+    else:
+        files = wedges()
+    dials("dials.combine_experiments", *files, *words, cwd=folder)
+    spindle_run(
+        "combine_experiments",
+        *files,
+        *words,
+        "output.experiments_filename=our.expt",
+        "output.reflections_filename=our.refl",
+    )
+    same_models("our.expt", "combined.expt")
+    same_rows("our.refl", "combined.refl")
+    with contextlib.suppress(FileNotFoundError):
+        assert "Experiment" in dials("dials.show", "our.expt", "our.refl", cwd=folder)
