@@ -355,3 +355,43 @@ def test_intensities_come_from_files(tmp_path):
     known = {tuple(map(int, h)): v for h, v in zip(structure.hkl, structure.intensity, strict=True)}
     assert known[1, 2, 3] == known[-1, -2, 3] == known[-1, -2, -3] == 50.0
     assert known[0, 0, -4] == 7.5 and known[2, 1, 1] == 0.0
+
+
+MICROSCOPE = {
+    "beam__wavelength": 0.0251, "beam__divergence": 0.001, "detector__pixel_size": 0.055, "detector__distance": 1000.0,
+    "crystal__unit_cell": (8.1, 9.7, 13.2, 90.0, 101.3, 90.0), "crystal__space_group": "P 21", "structure__d_min": 1.6,
+}  # fmt: skip
+
+
+def test_electrons_are_neither_polarised_nor_lost_in_the_sensor(tmp_path):
+    sweep = simulate_sweep(tmp_path, output__format="nexus", scan__n_images=8, **MICROSCOPE)
+    assert (sweep.arrays["polarisation_0"] == 1).all() and (sweep.arrays["qe_0"] == 1).all()
+    assert (sweep.arrays["depth_mean_0"] == 0).all() and sweep.models["probe"] == "electron"
+    (experiment,) = spindle.run("import", files=[sweep.folder / "simulated.nxs"]).experiments
+    assert experiment.beam.probe == "electron" and experiment.beam.polarization_fraction == 0.5
+    assert experiment.detector[0].parallax == "none"
+
+
+def test_a_probe_that_headers_cannot_say_is_in_the_next_step(tmp_path):
+    params: dict = {"output__directory": str(tmp_path), "scan__n_images": 1, "structure__d_min": 4.0}
+    result = spindle.run("simulate", beam__probe="neutron", beam__wavelength=1.8, **params)
+    assert "geometry.beam.probe=neutron" in result.next_step
+    with pytest.raises(ParameterError, match=r"wavelength=0\.001: must be between"):
+        spindle.run("simulate", beam__wavelength=0.001, **params)
+
+
+def test_the_pattern_drifts_as_the_truth_says(tmp_path):
+    still, moving = (
+        simulate_sweep(
+            tmp_path / str(drift), beam__drift=drift, structure__mean_counts=400.0, **DARK, **STEADY, **MICROSCOPE
+        )
+        for drift in (0.0, 2.0)
+    )
+    shift = moving.arrays["beam_drift"]
+    assert np.sqrt((shift**2).mean(axis=0)) == pytest.approx([2.0, 2.0]) and (still.arrays["beam_drift"] == 0).all()
+    z = still.arrays["z_pred_0"]
+    expected = np.stack([np.interp(z, np.arange(len(shift)) + 0.5, shift[:, k]) for k in range(2)], axis=1)
+    assert moving.arrays["xy_pred_0"] - still.arrays["xy_pred_0"] == pytest.approx(expected)
+    many = moving.arrays["n_all_0"] > 200
+    seen = moving.arrays["xyz_photon_mean_0"][many, :2] - still.arrays["xyz_photon_mean_0"][many, :2]
+    assert many.sum() >= 20 and np.abs(seen - expected[many]).max() < 0.25

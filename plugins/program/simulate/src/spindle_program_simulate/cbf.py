@@ -101,7 +101,7 @@ class MiniCbfWriter(ImageWriter):
             beam_centre_px=(float(instrument.header_beam_centre[0]), float(instrument.header_beam_centre[1])),
             start_deg=start,
             width_deg=width,
-            polarization=self.params.beam.polarization_fraction,
+            polarization=self.polarization_fraction,
             cutoff=cutoff,
             path=f"/{self.params.output.prefix}/",
         )

@@ -47,11 +47,11 @@ class FullCbfWriter(ImageWriter):
 
     def _constant(self) -> str:
         """What all images of the sweep have in common."""
-        p, instrument = self.params, self.sweep.instrument
+        instrument = self.sweep.instrument
         elements = [f"ELEMENT{k + 1}" for k in range(len(self.arrays))]
         axes = self._goniometer_axes()
         response = instrument.response
-        fraction = p.beam.polarization_fraction
+        fraction = self.polarization_fraction
         pixel = instrument.panels.pixel_size
         detector_axes = ["TWOTHETA", "DETECTOR_Z"]  # the axes of the pixels do not count as settings
         structure, steps = [], []

@@ -64,7 +64,7 @@ class Instrument:
     canvas : Canvas
         The image.
     mu, thickness : float, 1/mm and mm
-        Of the sensor.
+        Of the sensor; mu is 0 where the beam is stopped at its surface.
     header_distance : float, mm
     header_beam_centre : (2,) float64, px
         What the headers say, at two_theta 0.
@@ -83,6 +83,8 @@ class Instrument:
     hot_rate : (h,) float64
         Mean counts per image.
     wavelength : float, angstrom
+    is_polarised : bool
+        Whether scattering depends on the polarisation of the beam: that of X-rays.
     response : Response
     """
 
@@ -102,6 +104,7 @@ class Instrument:
     hot_pixels: np.ndarray
     hot_rate: np.ndarray
     wavelength: float
+    is_polarised: bool
     response: Response
 
     @property
@@ -142,11 +145,22 @@ class Instrument:
 
     def quantum_efficiency(self, s1: np.ndarray, normal: np.ndarray) -> np.ndarray:
         """Fraction of photons along rays (..., 3) that a sensor with a normal (3,) or (..., 3) stops."""
+        if self.mu == 0:
+            return np.ones(np.broadcast_shapes(s1.shape, normal.shape)[:-1])
         cosine = np.abs((s1 * normal).sum(axis=-1)) / np.linalg.norm(s1, axis=-1)
         return np.asarray(1.0 - np.exp(-self.mu * self.thickness / cosine))
 
+    def polarisation(self, s1: np.ndarray, fraction: float) -> np.ndarray:
+        """Part of the scattering along unit rays (..., 3) that the polarisation of the beam leaves, (...)."""
+        if not self.is_polarised:
+            return np.ones(s1.shape[:-1])
+        out = (1 - 2 * fraction) * (1 - (s1 @ POLARISATION_NORMAL) ** 2) + fraction * (1 + (s1 @ BEAM) ** 2)
+        return np.asarray(out)
+
     def mean_depth(self, s1: np.ndarray, normal: np.ndarray) -> np.ndarray:
         """Mean path in the sensor of the photons that it stops, mm."""
+        if self.mu == 0:
+            return np.zeros(np.broadcast_shapes(s1.shape, normal.shape)[:-1])
         path = self.thickness / (np.abs((s1 * normal).sum(axis=-1)) / np.linalg.norm(s1, axis=-1))
         lost = np.exp(-self.mu * path)
         return np.asarray(1.0 / self.mu - path * lost / (1.0 - lost))
@@ -192,6 +206,7 @@ def build_instruments(
         hot_pixels=np.stack(hot_pixels, axis=1).astype(np.int64),
         hot_rate=10.0 ** rng.uniform(1.5, 3.5, p.hot_pixels)[: len(hot_pixels[0])],
         wavelength=0.0,
+        is_polarised=True,
         response=response,
     )
     return [_in_sweep(first, sweep, p.beamstop) for sweep in sweeps]
@@ -208,7 +223,8 @@ def _in_sweep(instrument: Instrument, sweep: SweepSettings, beamstop: float) -> 
         instrument,
         panels=panels,
         header_panels=header_panels,
-        mu=attenuation_coefficient("Si", sweep.wavelength),
+        mu=attenuation_coefficient("Si", sweep.wavelength) if sweep.probe == "x-ray" else 0.0,
+        is_polarised=sweep.probe == "x-ray",
         two_theta=sweep.two_theta,
         pixel_state=(instrument.pixel_state | np.where(shadow, 0, OPEN)).astype(np.uint8),
         wavelength=sweep.wavelength,

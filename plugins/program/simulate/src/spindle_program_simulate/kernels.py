@@ -174,6 +174,7 @@ def trace_reflections(
     d,
     frame_scale,
     frame_b,
+    frame_shift,
     beam,
     axis,
     spread,
@@ -217,6 +218,8 @@ def trace_reflections(
     d : (n,) float64, angstrom
     frame_scale, frame_b : (f,) float64
         Scale and B factor (angstrom^2) of every image.
+    frame_shift : (f, 2) float64, px
+        Movement of the pattern along fast and slow.
     beam : (7,) float64
         Unit vector of the beam (source to sample), wavelength, sigma of divergence (rad), relative sigma of the
         wavelength, sigma of the illuminated volume (mm).
@@ -232,7 +235,7 @@ def trace_reflections(
         First pixel of each in the image and pixels, fast and slow.
     pixel_size : float, mm
     sensor : (2,) float64
-        Absorption coefficient (1/mm) and thickness (mm).
+        Absorption coefficient (1/mm), 0 for what is stopped at the surface, and thickness (mm).
     scan : (2,) float64, rad
         Start angle and width of an image.
     normals : (65536,) float32
@@ -360,10 +363,11 @@ def trace_reflections(
                     continue
                 path = (distance - (x0 * n0 + x1 * n1 + x2 * n2)) / toward
                 full = sensor[1] / abs(toward)
-                path += -math.log(1.0 - u * (1.0 - math.exp(-sensor[0] * full))) / sensor[0]
+                if sensor[0] > 0.0:
+                    path += -math.log(1.0 - u * (1.0 - math.exp(-sensor[0] * full))) / sensor[0]
                 y0, y1, y2 = x0 + path * t0 - o0, x1 + path * t1 - o1, x2 + path * t2 - o2
-                x = (y0 * f0 + y1 * f1 + y2 * f2) / pixel_size
-                y = (y0 * l0 + y1 * l1 + y2 * l2) / pixel_size
+                x = (y0 * f0 + y1 * f1 + y2 * f2) / pixel_size + frame_shift[nearest, 0]
+                y = (y0 * l0 + y1 * l1 + y2 * l2) / pixel_size + frame_shift[nearest, 1]
                 if own:
                     px, py, met = x, y, True
                 on_x, on_y = math.floor(x), math.floor(y)

@@ -77,12 +77,12 @@ class NexusWriter(ImageWriter):
         entry["start_time"] = "2026-01-01T00:00:00Z"
         source = _group(entry, "source", "NXsource")
         source["name"] = "simulated"
-        source["probe"] = "x-ray"
+        source["probe"] = self.sweep.settings.probe
         nx_instrument = _group(entry, "instrument", "NXinstrument")
         nx_instrument["name"] = "simulated"
         beam = _group(nx_instrument, "beam", "NXbeam")
         _quantity(beam, "incident_wavelength", instrument.wavelength, "angstrom")
-        linear = 2 * self.params.beam.polarization_fraction - 1
+        linear = 2 * self.polarization_fraction - 1
         beam["incident_polarization_stokes"] = np.array([1.0, linear, 0.0, 0.0])
         self._goniometer(entry, settings.n_images)
         self._detector(nx_instrument)

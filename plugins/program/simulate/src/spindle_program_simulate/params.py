@@ -86,6 +86,12 @@ class SimulateParams(ParamsBase):
         """The beam."""
 
         wavelength = Floats((1.0,), units="A", help="Wavelength: one number, or one for each sweep.")
+        probe = Choice(
+            ["x-ray", "electron", "neutron"],
+            default=Auto,
+            help="What the beam is of. Electrons and neutrons are neither polarised nor lost in the sensor, which stops "
+            "them at its surface. Auto: electrons below 0.06 A, X-rays above.",
+        )
         bandpass = Float(
             2e-4, min=0, max=0.05, units="fraction", help="Relative standard deviation of the wavelength.", level=1
         )
@@ -102,6 +108,15 @@ class SimulateParams(ParamsBase):
         )
         polarization_fraction = Float(
             0.999, min=0, max=1, help="Fraction in the horizontal plane; 0.5 is unpolarised.", level=1
+        )
+        drift = Float(
+            0.0,
+            min=0,
+            max=1000,
+            units="px",
+            help="Slow rms movement of the whole pattern on the detector during a sweep, along fast and along slow each, "
+            "as lenses of an electron microscope make it.",
+            level=1,
         )
         jitter = Float(
             0.01, min=0, max=0.5, units="fraction", help="Rms change of the intensity from image to image.", level=1

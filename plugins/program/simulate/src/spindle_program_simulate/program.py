@@ -19,6 +19,7 @@ from .nexus import NexusWriter
 from .params import SimulateParams
 from .render import PhotonStatistics, render
 from .scene import Sweep, build_sweeps
+from .settings import usual_probe
 from .smv import SmvWriter
 from .truth import effective_sigmas, write_truth
 from .writing import ImageWriter
@@ -122,6 +123,9 @@ def _next_step(sweeps: list[Sweep], files: list[SweepFiles], params: SimulatePar
     # readers put what lies on one grid into one panel, unless they are told; full CBF has its panels as arrays
     if len(panels) > 1 and p.format != "full_cbf" and panels.are_one_grid():
         words.append("format.multi_panel=True")
+    first = sweeps[0].settings
+    if p.format != "nexus" and first.probe != usual_probe(first.wavelength):  # other headers do not say it
+        words.append(f"geometry.beam.probe={first.probe}")
     if not response.is_counting:
         if p.format != "full_cbf":
             words.append(f"gain={response.gain:g}")
@@ -146,6 +150,8 @@ def _describe(sweep: Sweep, n_sweeps: int) -> str:
         others.append(f"two_theta {i.two_theta:g}")
     if n_sweeps > 1:
         others.append(f"wavelength {i.wavelength:g} A")
+    if settings.probe != "x-ray":
+        others.append(f"{settings.probe}s")
     name = "Sweep" if n_sweeps == 1 else f"Sweep {settings.number}"
     line = (
         f"{name}: {len(sweep.frames)} images of {settings.oscillation:g} deg from {turning.names[turning.scan_axis]} "

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .instrument import POLARISATION_NORMAL, Instrument
+from .instrument import Instrument
 from .settings import BEAM
 from .structure import Structure
 
@@ -40,6 +40,8 @@ class FrameSeries:
         Small rotation vector of the crystal in its own frame at the middle of each image.
     expansion : (n,) float64
         Relative growth of the cell edges.
+    shift : (n, 2) float64, px
+        Movement of the whole pattern on the detector, along fast and slow.
     """
 
     axis: np.ndarray
@@ -49,9 +51,15 @@ class FrameSeries:
     b_factor: np.ndarray
     drift: np.ndarray
     expansion: np.ndarray
+    shift: np.ndarray
 
     def __len__(self) -> int:
         return len(self.scale)
+
+    def shift_at(self, z: np.ndarray) -> np.ndarray:
+        """(n, 2) px: movement of the pattern at rotations z (n,) in images."""
+        centres = np.arange(len(self)) + 0.5
+        return np.stack([np.interp(z, centres, self.shift[:, k]) for k in range(2)], axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ class Reflections:
     panel : (n,) int64
         The panel that the ray meets or comes nearest to.
     xy : (n, 2) float64, px
-        Where the ray meets the front of the sensor, in pixels of that panel.
+        Where the ray meets the front of the sensor, in pixels of that panel, movement of the pattern included.
     s1 : (n, 3) float64
         Unit vector of the diffracted ray.
     entering : (n,) bool
@@ -194,8 +202,7 @@ def predict_reflections(
     rows, phi, enters, q = rows[keep], phi[keep], enters[keep], q[keep]
     s1, z, panel, xy, zeta, window, _ = _geometry(q, phi, frames, instrument, sigma_m, slack=0.0)
     lorentz = 1.0 / np.abs(s1 @ np.cross(frames.axis, BEAM))
-    polarisation = (1 - 2 * polarisation_fraction) * (1 - (s1 @ POLARISATION_NORMAL) ** 2)
-    polarisation += polarisation_fraction * (1 + (s1 @ BEAM) ** 2)
+    polarisation = instrument.polarisation(s1, polarisation_fraction)
     normals = np.stack([instrument.panels.normal(k) for k in range(len(instrument.panels))])[panel]
     efficiency = instrument.quantum_efficiency(s1, normals)
     to_source, outgoing = (
@@ -246,6 +253,7 @@ def _geometry(
     s1 /= np.linalg.norm(s1, axis=1)[:, None]
     z = (phi - frames.start) / frames.width
     panel, xy, outside = instrument.panels.locate(s1)
+    xy = xy + frames.shift_at(z)
     e1 = _cross(s1, BEAM)
     zeta = e1 @ frames.axis / np.maximum(np.linalg.norm(e1, axis=1), 1e-12)
     window = N_SIGMA * sigma_m / (np.maximum(np.abs(zeta), MIN_ZETA) * frames.width) + 1.0

@@ -151,6 +151,7 @@ def _trace(
         r.d,
         sweep.frames.scale,
         sweep.frames.b_factor,
+        sweep.frames.shift,
         beam,
         sweep.frames.axis,
         sweep.sigma_mosaic,

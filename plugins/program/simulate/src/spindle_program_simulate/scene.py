@@ -11,11 +11,11 @@ from spindle.errors import ParameterError
 from spindle.params import Auto
 from spindle.symmetry import orthogonalisation
 
-from .instrument import POLARISATION_NORMAL, Instrument, build_instruments
+from .instrument import Instrument, build_instruments
 from .kernels import OPEN
 from .params import SimulateParams
 from .reflections import FrameSeries, Reflections, predict_reflections
-from .settings import BEAM, SweepSettings, rotation, sweep_settings
+from .settings import SweepSettings, rotation, sweep_settings
 from .structure import Structure, random_structure, structure_from_coordinates, structure_from_intensities
 
 __all__ = ["Lattice", "Sweep", "build_sweeps"]
@@ -200,7 +200,18 @@ def _frame_series(params: SimulateParams, sweep: SweepSettings, rng: np.random.G
         b_factor=params.crystal.decay * time,
         drift=np.radians(params.crystal.drift) / np.sqrt(3) * drift,
         expansion=params.crystal.expansion * time,
+        shift=_movement(params.beam.drift, time, rng),
     )
+
+
+def _movement(rms: float, time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(n, 2): a slow movement along two directions with the same rms deviation from its mean, at times (n,) from 0 to 1."""
+    if rms == 0:
+        return np.zeros((len(time), 2))
+    phases, waves = rng.random(2), rng.uniform(0.5, 1.5, 2)
+    path = np.sin(2 * np.pi * (waves * time[:, None] + phases))
+    path -= path.mean(axis=0)
+    return rms * path / np.maximum(np.sqrt((path**2).mean(axis=0)), 1e-9)
 
 
 def background_image(instrument: Instrument, params: SimulateParams) -> np.ndarray:
@@ -219,7 +230,7 @@ def background_image(instrument: Instrument, params: SimulateParams) -> np.ndarr
         normal = panels.normal(k)
         rays = points / np.linalg.norm(points, axis=-1, keepdims=True)
         s = 1.0 / instrument.resolution(points)  # 2 sin(theta) / lambda
-        polarised = (1 - 2 * fraction) * (1 - (rays @ POLARISATION_NORMAL) ** 2) + fraction * (1 + (rays @ BEAM) ** 2)
+        polarised = instrument.polarisation(rays, fraction)
         nearest = abs(panels.frames[0, 2] @ panels.normal(0))
         solid_angle = np.abs(rays @ normal) * (nearest / np.linalg.norm(points, axis=-1)) ** 2
         efficiency = instrument.quantum_efficiency(rays, normal) / instrument.quantum_efficiency(normal, normal)

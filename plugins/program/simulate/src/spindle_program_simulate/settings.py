@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import ParameterError
+from spindle.geometry import ELECTRONS_BELOW_A
+from spindle.params import Auto
 
 from .params import SimulateParams
 
-__all__ = ["BEAM", "Rotation", "SweepSettings", "rotation", "sweep_settings"]
+__all__ = ["BEAM", "Rotation", "SweepSettings", "rotation", "sweep_settings", "usual_probe"]
 
 BEAM = np.array([0.0, 0.0, -1.0])  # from the source to the sample
 
@@ -74,6 +76,8 @@ class SweepSettings:
     start, oscillation : float, deg
         As the header says; a negative oscillation turns backwards.
     wavelength : float, angstrom
+    probe : str
+        "x-ray", "electron" or "neutron".
     two_theta : float, deg
     rotation : Rotation
     missing : frozenset of int
@@ -86,6 +90,7 @@ class SweepSettings:
     start: float
     oscillation: float
     wavelength: float
+    probe: str
     two_theta: float
     rotation: Rotation
     missing: frozenset[int]
@@ -125,7 +130,7 @@ def sweep_settings(params: SimulateParams) -> list[SweepSettings]:
     _check(lists, "scan.n_images", lambda v: v >= 1, "at least 1")
     _check(lists, "scan.first_image", lambda v: v >= 0, "0 or more")
     _check(lists, "scan.oscillation", lambda v: 1e-4 <= abs(v) <= 30, "between 0.0001 and 30 deg, or that backwards")
-    _check(lists, "beam.wavelength", lambda v: 0.05 <= v <= 10, "between 0.05 and 10 A")
+    _check(lists, "beam.wavelength", lambda v: 0.005 <= v <= 10, "between 0.005 and 10 A")
     _check(lists, "goniometer.scan_axis", lambda v: v in AXES[g.geometry], f"one of {', '.join(AXES[g.geometry])}")
     sweeps = []
     for k in range(number):
@@ -138,12 +143,24 @@ def sweep_settings(params: SimulateParams) -> list[SweepSettings]:
                 start=one["scan.start"],
                 oscillation=one["scan.oscillation"],
                 wavelength=one["beam.wavelength"],
+                probe=probe_of(params, one["beam.wavelength"]),
                 two_theta=one["detector.two_theta"],
                 rotation=_rotation(params, one),
                 missing=frozenset(p.missing),
             )
         )
     return sweeps
+
+
+def probe_of(params: SimulateParams, wavelength: float) -> str:
+    """What the beam of a wavelength (angstrom) is of."""
+    probe = params.beam.probe
+    return usual_probe(wavelength) if probe is Auto else str(probe)
+
+
+def usual_probe(wavelength: float) -> str:
+    """What readers take a beam for whose wavelength (angstrom) is all they know."""
+    return "electron" if wavelength < ELECTRONS_BELOW_A else "x-ray"
 
 
 def _check(lists: dict[str, tuple[Any, ...]], name: str, is_good: Callable[[Any], bool], expected: str) -> None:

@@ -41,7 +41,7 @@ def write_truth(files: SweepFiles, sweep: Sweep, statistics: list[PhotonStatisti
     phi_pred (deg), z_pred (images from the first), n_mean (expected photons at beam scale 1: the product of I_true, the
     factors and frac), n_all, n_live (photons drawn, photons counted), xyz_photon_mean (px of the panel, px, images),
     var_e123 (rad^2), zeta, depth_mean (mm along the ray). frame_scale, frame_B, drift (rad, in the frame of the crystal
-    at rotation angle 0), cell_exp belong to images; background (photons), bad, hot, shadow to pixels.
+    at rotation angle 0), cell_exp, beam_drift (px along fast and slow) belong to images; background (photons), bad, hot, shadow to pixels.
 
     rotation_axis, phi0_deg and osc_deg describe a rotation with a positive width, about the opposite axis where the
     goniometer turns backwards. goniometer has the axes from the crystal to the base with their settings: A of a lattice
@@ -66,6 +66,7 @@ def _arrays(sweep: Sweep, statistics: list[PhotonStatistics]) -> dict[str, np.nd
         "frame_B": sweep.frames.b_factor,
         "drift": sweep.frames.drift,
         "cell_exp": sweep.frames.expansion,
+        "beam_drift": sweep.frames.shift,
         "background": sweep.background,
         "bad": sweep.instrument.dead,
         "hot": hot,
@@ -133,6 +134,7 @@ def _models(
             {"U": x.U.tolist(), "A": x.A.tolist(), "fraction": x.fraction, "crystal": x.crystal} for x in sweep.lattices
         ],
         "wavelength": i.wavelength,
+        "probe": settings.probe,
         "s0": (BEAM / i.wavelength).tolist(),
         "beam_direction_to_sample": BEAM.tolist(),
         "rotation_axis": sweep.frames.axis.tolist(),

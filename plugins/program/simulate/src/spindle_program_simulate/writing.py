@@ -50,6 +50,11 @@ class ImageWriter(ABC):
     def abort(self) -> None:  # noqa: B027
         """Called instead of `close` when something went wrong."""
 
+    @property
+    def polarization_fraction(self) -> float:
+        """What headers say of the polarisation: 0.5, none, where the beam is not of X-rays."""
+        return self.params.beam.polarization_fraction if self.sweep.instrument.is_polarised else 0.5
+
     def image_path(self, i: int) -> Path | None:
         """Where image i goes; None for one that is missing."""
         return self.files.images[i]
