@@ -44,6 +44,20 @@ class _CrystalSmoother(_Smoother, level=1):
     )
 
 
+class _BeamSmoother(_Smoother, level=1):
+    """How quickly the beam may vary with the scan."""
+
+    interval_width_degrees = Float(
+        Auto,
+        min=0,
+        none=True,
+        auto=True,
+        units="deg",
+        help="Width between the samples of the smooth curve; Auto is 36 degrees, and for electrons the width that the fit "
+        "gains most from.",
+    )
+
+
 _FIX_LIST = "Regular expressions; parameters whose name matches one of them are not refined, for example Tau1."
 _FORCE_STATIC = "Keep this model constant in scan-varying refinement."
 
@@ -111,15 +125,24 @@ class RefinementParams(Params):
 
             fix = Choice(
                 ["all", "in_spindle_plane", "out_spindle_plane", "wavelength"],
-                default=("in_spindle_plane", "wavelength"),
+                default=Auto,
+                auto=True,
                 multi=True,
                 help="What of the beam is not refined; in_spindle_plane cannot be told from a rotation of "
-                "everything else.",
+                "everything else. Auto: in_spindle_plane and wavelength; of a beam of electrons that varies with the scan "
+                "wavelength alone, and the position of the detector in its place.",
             )
             fix_list = Strings(None, none=True, level=1, help=_FIX_LIST)
             constraints = _Constraint
-            force_static = Bool(True, level=1, help=_FORCE_STATIC)
-            smoother = _Smoother
+            force_static = Bool(
+                Auto,
+                auto=True,
+                level=1,
+                help=_FORCE_STATIC
+                + " Auto: true for X-rays; a beam of electrons, which drifts, varies where the fit gains more "
+                "than chance.",
+            )
+            smoother = _BeamSmoother
 
         class crystal(Params):
             """The crystals."""
@@ -198,9 +221,11 @@ class RefinementParams(Params):
             )
             fix = Choice(
                 ["all", "position", "orientation", "distance"],
-                default=None,
+                default=Auto,
+                auto=True,
                 none=True,
-                help="What of the detector is not refined; distance also fixes the two tilts that look like it.",
+                help="What of the detector is not refined; distance also fixes the two tilts that look like it. Auto: nothing "
+                "for X-rays; for electrons the tilts, and the distance unless the cell is fixed or tied to a target.",
             )
             fix_list = Strings(None, none=True, level=1, help=_FIX_LIST)
             constraints = _Constraint

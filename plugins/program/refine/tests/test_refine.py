@@ -58,6 +58,7 @@ def test_objective_agrees_with_dials(
         reflections__close_to_spindle_cutoff=0.0,
         refinery__engine=engine,
         refinery__max_iterations=60,
+        parameterisation__detector__fix=None,
     )
     assert len(result.parameter_names) == 12
     assert result.n_reflections.tolist() == [n]

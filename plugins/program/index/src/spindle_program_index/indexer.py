@@ -14,6 +14,7 @@ from spindle.params import Auto
 from spindle.prediction import predict_for_indexed
 from spindle.symmetry import ChangeOfBasis, constrain_crystal, primitive_operator
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_refinement.flat_sphere import flat_sphere_text, tied_to_cell
 from spindle_lib_refinement.short_refinement import Refinement
 from spindle_lib_spots.max_cell import estimate_max_cell
 
@@ -101,7 +102,8 @@ class Indexer:
         self.given = list(crystals or [])
         self.known = KnownSymmetry.from_params(params.indexing.known_symmetry)
         self.stills = sweeps[0].is_still
-        self.refinement = Refinement(params.refinement, context, self.stills)
+        settings = tied_to_cell(params.refinement, sweeps, None if self.known is None else self.known.cell)
+        self.refinement = Refinement(settings, context, self.stills)
         self.table = prepare(spots, sweeps, params.indexing)
         self.crystals: list[Crystal] = []
         self.last: RefinementResult | None = None
@@ -116,6 +118,11 @@ class Indexer:
             If no lattice is found.
         """
         self.max_cell = self._max_cell()
+        text = flat_sphere_text(
+            self.sweeps, self.refinement.settings.parameterisation, "give it, indexing.known_symmetry.unit_cell="
+        )
+        if text:
+            self.context.log.info("%s", text)
         search = LatticeSearch(self.params, self.refinement, self.context, self.known, self.max_cell)
         if self.given:
             self.context.log.info("Using %d known crystal(s) of the input instead of searching", len(self.given))

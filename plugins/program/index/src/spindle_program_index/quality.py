@@ -25,10 +25,13 @@ UNLIKE = 0.6
 OTHER_SCALE, ALIKE = 0.01, 0.3
 
 
-def scale_text(crystal: Crystal, known: tuple[float, ...] | None, wavelength: float) -> str:
+def scale_text(
+    crystal: Crystal, known: tuple[float, ...] | None, wavelength: float, camera_length: float | None = None
+) -> str:
     """The warning that the refined cell is the known one on another scale; "" when it is not.
 
-    Positions of spots depend on the ratio of wavelength and cell only, so that a wrong wavelength gives all edges the same error.
+    Positions of spots depend on the ratio of wavelength and cell only, so that a wrong wavelength gives all edges the same error;
+    those of electrons depend on its product with the distance.
 
     Parameters
     ----------
@@ -38,6 +41,8 @@ def scale_text(crystal: Crystal, known: tuple[float, ...] | None, wavelength: fl
         The cell that the user gave, angstrom and degrees.
     wavelength : float
         angstrom
+    camera_length : float or None
+        Of electrons, mm.
     """
     if known is None:
         return ""
@@ -52,6 +57,12 @@ def scale_text(crystal: Crystal, known: tuple[float, ...] | None, wavelength: fl
     if abs(ratio - 1) < OTHER_SCALE or not alike:
         return ""
     found = " ".join(f"{v:.3f}" for v in crystal.cell)
+    if camera_length is not None:
+        return (
+            f"WARNING: the cell {found} is the known one, {' '.join(f'{v:g}' for v in known)}, times {ratio:.4f}: the distance, "
+            f"{camera_length:.2f} mm, is probably wrong by that factor. Leave detector.fix out to refine it, or import again with "
+            f"geometry.detector.distance={camera_length / ratio:.2f}"
+        )
     return (
         f"WARNING: the cell {found} is the known one, {' '.join(f'{v:g}' for v in known)}, times {ratio:.4f}. Positions of spots "
         f"tell the ratio of cell and wavelength only: the wavelength, {wavelength:.5g} A, is probably wrong by that factor. If so, import again "

@@ -11,6 +11,7 @@ import numpy as np
 from spindle.contracts.indexing import IndexingError
 from spindle.errors import UserError
 from spindle.models import Experiment, Experiments
+from spindle.params import Auto
 from spindle.report import Table
 from spindle.table import ReflectionTable
 from spindle_lib_refinement.short_refinement import quiet
@@ -44,7 +45,7 @@ def settings_for_a_still(params: Any) -> Any:
     The distance and the size of the cell, a tilt and its angles look alike in one still, and there are few spots.
     """
     detector = params.refinement.parameterisation.detector
-    if detector.fix is not None or detector.fix_list is not None:
+    if detector.fix is not Auto or detector.fix_list is not None:
         return params
     return params.changed(
         refinement__parameterisation__detector__fix="all", refinement__parameterisation__beam__fix=("all",)

@@ -12,8 +12,11 @@ from spindle.contracts.refiner import RefinementError
 from spindle.errors import UserError
 from spindle.models import Crystal, Experiment, Experiments
 from spindle.table import ReflectionTable
+from spindle_lib_refinement.flat_sphere import is_flat
+from spindle_lib_refinement.geometry_drift import place_of
 from spindle_lib_spots.sweeps import join_tables, sweeps_of
 
+from .camera_length import camera_length_text
 from .diagnosis import count_indexed, moved_beam
 from .indexer import Indexed, Indexer
 from .quality import alternatives, causes, is_absurd, is_much_better, scale_text, sweeps_of_other_crystals, warning_text
@@ -48,8 +51,12 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
     parts, told = _indexed_parts(sweeps, spots, params, context, crystals)
     summary: dict[str, Any] = {}
     for part in parts:
+        if params.indexing.known_symmetry.unit_cell and (text := camera_length_text(part)):
+            context.log.info("%s", text)
         known = params.indexing.known_symmetry.unit_cell
-        if text := scale_text(part.experiments[0].known_crystal, known, part.experiments[0].beam.wavelength):
+        first = part.experiments[0]
+        distance = place_of(first).distance if is_flat(first) else None
+        if text := scale_text(first.known_crystal, known, first.beam.wavelength, distance):
             part.warnings = [*part.warnings, text]
         warning = _judge(part, params, context)
         for text in part.warnings:

@@ -11,8 +11,9 @@ import numpy as np
 
 from spindle.contracts.refiner import RefinementResult
 from spindle.errors import ParameterError
-from spindle.models import Crystal
+from spindle.models import Crystal, Experiments
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_refinement.geometry_drift import panel_of_beam
 
 Writer = Callable[[Path], None]
 
@@ -41,6 +42,27 @@ def describe_crystal(crystal: Crystal, number: int) -> str:
         if spans:
             lines.append("    Cell elements that vary over the scan: " + ", ".join(spans))
     return "\n".join(lines)
+
+
+def moving_beams(experiments: Experiments) -> list[str]:
+    """How far each beam that varies with the scan moves on its detector, in words."""
+    texts = []
+    for beam in experiments.unique("beam"):
+        if beam.s0_at_scan_points is None:
+            continue
+        number = experiments.indices_with("beam", beam)[0]
+        detector = experiments[number].detector
+        panel = panel_of_beam(detector, beam.s0)
+        places = [detector.beam_centre_px(s0, panel) for s0 in beam.s0_at_scan_points]
+        if any(p is None for p in places):
+            continue
+        x, y = np.array(places).T
+        own = "" if len(experiments) == 1 else f" of experiment {number}"
+        texts.append(
+            f"The beam{own} moves on the detector during the scan, from {x.min():.2f} to {x.max():.2f} px along fast and from "
+            f"{y.min():.2f} to {y.max():.2f} px along slow"
+        )
+    return texts
 
 
 def with_error(value: float, sd: float | None) -> str:

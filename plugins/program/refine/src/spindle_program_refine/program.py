@@ -14,13 +14,14 @@ from spindle.models import Experiments
 from spindle.params import Auto, Bool, Int, Ints, ShortName, Str, Strings
 from spindle.params import Params as ParamsBase
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_refinement.flat_sphere import flat_sphere_text
 from spindle_lib_refinement.params import RefinementParams
 from spindle_lib_refinement.varying_models import changed_for_varying_models
 from spindle_lib_reindexing import in_setting_of
 
 from . import outputs
 from .geometry import GeometryWatch
-from .scans import all_scans, trimmed, without_shared_crystals
+from .scans import all_scans, trimmed, without_shared_models
 
 FEWEST_INDEXED_FRACTION = 0.2
 LARGEST_RMSD_IN_SPOTS = 1.5
@@ -28,6 +29,8 @@ LARGEST_RMSD_IMAGES = 5.0
 WIDEST_INTERVAL_DEG = 36.0
 ORIENTATION_PARAMETERS = 3
 FEWEST_PER_PARAMETER = 10
+
+_TIE_CELL = "tie it to that, refinement.parameterisation.crystal.unit_cell.restraints.tie_to_target.values= and sigmas="
 
 
 class Refine(Program):
@@ -108,6 +111,9 @@ class Refine(Program):
         watch = GeometryWatch(experiments)
         table = in_setting_of(experiments, table, context.log)
 
+        if text := flat_sphere_text(experiments, settings.parameterisation, _TIE_CELL):
+            context.log.info("%s", text)
+
         def cycle(varying: bool) -> None:
             nonlocal experiments, table
             context.check_cancelled()
@@ -135,8 +141,10 @@ class Refine(Program):
         ):
             if settings.parameterisation.trim_scan_to_observations:
                 experiments = trimmed(experiments, table, context.log)
-            experiments = without_shared_crystals(experiments)
+            experiments = without_shared_models(experiments, settings.parameterisation.beam.force_static is Auto)
             cycle(True)
+        for text in outputs.moving_beams(experiments):
+            context.log.info("%s", text)
         warnings = watch.warnings(experiments, table, results[-1], settings, context)
         for text in warnings:
             context.log.warning("%s", text)

@@ -10,6 +10,7 @@ import numpy as np
 from spindle.errors import UserError
 from spindle.models import Experiments, sliced
 from spindle.table import ReflectionTable
+from spindle_lib_refinement.flat_sphere import is_flat
 
 MARGIN_DEG = 0.5
 
@@ -21,15 +22,30 @@ def all_scans(experiments: Experiments, single_image_is_still: bool) -> bool:
     )
 
 
-def without_shared_crystals(experiments: Experiments) -> Experiments:
-    """Every scan gets crystals of its own: a crystal shared by several scans cannot vary with each of them."""
-    seen: dict[int, Any] = {}
+def without_shared_models(experiments: Experiments, beams: bool) -> Experiments:
+    """Every scan gets crystals of its own: a crystal shared by several scans cannot vary with each of them.
+
+    Parameters
+    ----------
+    experiments : Experiments
+    beams : bool
+        Whether beams of electrons, which drift, may vary and are given to scans in the same way.
+    """
+    own: dict[tuple[int, int], Any] = {}
+    first: dict[int, Any] = {}
+
+    def of_scan(model: Any, scan: Any) -> Any:
+        """The model itself for the first scan that has it, a copy for each further one."""
+        if first.setdefault(id(model), scan) is scan:
+            return model
+        return own.setdefault((id(model), id(scan)), replace(model))
+
     items = []
     for experiment in experiments:
-        owner = seen.setdefault(id(experiment.crystal), experiment.scan)
-        items.append(
-            experiment if owner is experiment.scan else replace(experiment, crystal=replace(experiment.known_crystal))
-        )
+        changes = {"crystal": of_scan(experiment.known_crystal, experiment.scan)}
+        if beams and is_flat(experiment):
+            changes["beam"] = of_scan(experiment.beam, experiment.scan)
+        items.append(replace(experiment, **changes))
     return Experiments(items)
 
 

@@ -19,9 +19,10 @@ from spindle.table import Flag, ReflectionTable
 from . import selection, summaries
 from .centroid_analysis import block_means
 from .engines import Minimum, Recorder, minimise
+from .interval_widths import choose_widths
 from .outliers import find_outliers, outlier_groups
 from .predictions import predicted_table
-from .problem import WIDEST_DEG, Problem
+from .problem import Problem
 from .reduction import reduce_parameters
 from .restraints import build_restraints
 from .target import Observations, Target
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 # another round.
 DEPTH_TOLERANCE_MM = 2e-5
 DEPTH_ROUNDS = 3
-NARROWEST_DEG = 4.5
 # How much wider the bulk of the residuals may be while candidate cells are compared.
 LENIENCY = 2.0
 
@@ -244,22 +244,7 @@ class Macrocycle:
         return good.those(work), good.select(~work)
 
     def _choose_widths(self, used: Observations, spare: Observations) -> dict[str, float]:
-        """Widths of intervals (degrees) of crystal models for which ``interval_width_degrees`` is Auto.
-
-        Orientations vary with intervals of 36 degrees at most; cells start constant (infinite width). Intervals are
-        narrowed as long as the Bayesian information criterion falls: M ln(sum of squares) + p ln M for M residuals and
-        p parameters (Schwarz 1978, Ann. Statist. 6, 461-464).
-        """
-        scope = self.settings.parameterisation.crystal
-        widths: dict[str, float] = {}
-        for kind, own, start in (("orientation", scope.orientation, WIDEST_DEG), ("cell", scope.unit_cell, np.inf)):
-            smoother = own.smoother
-            chosen = smoother.interval_width_degrees is Auto and smoother.absolute_num_intervals is None
-            if chosen and not own.force_static and scope.fix not in ("all", kind):
-                widths[kind] = start
-        if not widths:
-            return widths
-        extent = max(abs(e.known_scan.oscillation_deg[1]) * e.known_scan.n_images for e in self.experiments)
+        """Widths of intervals (degrees) by kind of model where the user leaves the choice."""
 
         def criterion(trial: dict[str, float]) -> float:
             problem = Problem(self.experiments, self.settings, True, self.stills, trial)
@@ -268,21 +253,7 @@ class Macrocycle:
             misfit = max(minimum.evaluation.objective, 1e-300)
             return m * float(np.log(misfit)) + problem.n_parameters * float(np.log(m))
 
-        best = criterion(widths)
-        for kind, width in tuple(widths.items()):
-            trial = WIDEST_DEG if width == np.inf else min(WIDEST_DEG, extent) / 2.0
-            while trial >= NARROWEST_DEG:
-                try:
-                    value = criterion({**widths, kind: trial})
-                except RefinementError:
-                    break
-                if value >= best:
-                    break
-                best, widths[kind] = value, trial
-                trial = min(trial, extent) / 2.0
-        described = [f"{kind} {'constant' if width == np.inf else f'{width:g} deg'}" for kind, width in widths.items()]
-        log.info("Width of intervals along the scan: %s", ", ".join(described))
-        return widths
+        return choose_widths(self.experiments, self.settings.parameterisation, criterion)
 
     def _seen_with(self, observations: Observations, experiments: Experiments) -> Observations:
         """Observations with mm positions freed from parallax by other models."""

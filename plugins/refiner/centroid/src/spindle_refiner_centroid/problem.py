@@ -11,6 +11,7 @@ import numpy as np
 from spindle.contracts.refiner import RefinementError
 from spindle.models import Experiments
 from spindle.params import Auto
+from spindle_lib_refinement.flat_sphere import held_parameters, is_flat
 from spindle_lib_smoothing.smoother import Smoother
 
 from .detector_groups import detector_groups
@@ -88,7 +89,7 @@ class Problem:
         self._number(fixed)
 
     def _smoother(self, scope: Any, users: list[int], kind: str) -> Smoother | None:
-        if not self.scan_varying or scope.force_static:
+        if not self.scan_varying or not self._may_vary(scope, users):
             return None
         scans = {id(self.experiments[i].scan): self.experiments[i].known_scan for i in users}
         if len(scans) > 1:
@@ -109,6 +110,13 @@ class Problem:
             extent = abs(scan.oscillation_deg[1]) * scan.n_images
             intervals = max(int(extent / width), 1) if width > 0 else scan.n_images
         return Smoother(float(z0), float(z1), intervals)
+
+    def _may_vary(self, scope: Any, users: list[int]) -> bool:
+        """Whether ``force_static`` lets a model of some experiments vary; Auto lets beams of electrons."""
+        if scope.force_static is Auto:
+            scans = {id(self.experiments[i].scan) for i in users}
+            return len(scans) == 1 and is_flat(self.experiments[users[0]])
+        return not scope.force_static
 
     def _add_crystals(self) -> None:
         scope = self.settings.parameterisation.crystal
@@ -135,14 +143,19 @@ class Problem:
             "out_spindle_plane": {"Mu2"},
             "wavelength": {"nu"},
         }
-        wanted = {name for word in scope.fix or () for name in codes[word]}
         for number, beam in enumerate(self.experiments.unique("beam"), 1):
             users = self.experiments.indices_with("beam", beam)
             parameters = BeamParameters(beam, None if self.stills else self.experiments[users[0]].goniometer)
+            smoother = self._smoother(scope, users, "beam")
+            words = scope.fix or ()
+            if scope.fix is Auto:
+                drifts = smoother is not None and is_flat(self.experiments[users[0]])
+                words = ("wavelength",) if drifts else ("in_spindle_plane", "wavelength")
+            wanted = {name for word in words for name in codes[word]}
             fixed = _fixed(
                 parameters.names, f"Beam{number}", wanted, scope.fix_list, "refinement.parameterisation.beam"
             )
-            smoother = None if fixed.all() else self._smoother(scope, users, "beam")
+            smoother = None if fixed.all() else smoother
             self.blocks.append(ModelBlock("beam", f"Beam{number}", beam, parameters, users, smoother, fixed))
 
     def _add_goniometers(self) -> None:
@@ -181,12 +194,13 @@ class Problem:
             users = self.experiments.indices_with("detector", detector)
             groups = detector_groups(detector, self.experiments[users[0]].beam.s0, scope.panels, scope.hierarchy_level)
             membership = np.full(len(detector), -1, dtype=np.int64)
+            wanted = codes[scope.fix] if scope.fix is not Auto else self._held(users)
             for k, (panels, parameters) in enumerate(groups):
                 membership[panels] = k
                 fixed = _fixed(
                     parameters.names,
                     f"Detector{number}",
-                    codes[scope.fix],
+                    wanted,
                     scope.fix_list,
                     "refinement.parameterisation.detector",
                 )
@@ -195,6 +209,19 @@ class Problem:
                     ModelBlock("detector", f"Detector{number}", detector, parameters, users, smoother, fixed, panels, k)
                 )
             self.group_of_panel[id(detector)] = membership
+
+    def _held(self, users: list[int]) -> set[str]:
+        """What ``detector.fix=Auto`` fixes of the detector of some experiments."""
+        drifts = any(
+            b.kind == "beam" and b.smoother is not None and set(b.experiments) & set(users) for b in self.blocks
+        )
+        # A cell that varies with the scan is not tied to any target.
+        varies = any(
+            b.kind == "cell" and b.smoother is not None and set(b.experiments) & set(users) for b in self.blocks
+        )
+        held = set(held_parameters(self.experiments, users, self.settings.parameterisation, not varies))
+        # The place of the beam on the detector is that of the beam where this varies.
+        return held | {"Shift1", "Shift2"} if drifts and is_flat(self.experiments[users[0]]) else held
 
     def _number(self, fixed: np.ndarray) -> None:
         """Number the refined parameters; tied values share a number."""

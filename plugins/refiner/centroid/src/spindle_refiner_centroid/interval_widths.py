@@ -1,0 +1,90 @@
+"""How quickly models may vary with the scan, where the user leaves that to the data."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from spindle.contracts.refiner import RefinementError
+from spindle.models import Experiments
+from spindle.params import Auto
+from spindle_lib_refinement.flat_sphere import is_flat
+
+from .problem import WIDEST_DEG
+
+log = logging.getLogger(__name__)
+
+NARROWEST_DEG, NARROWEST_BEAM_DEG = 4.5, 1.0
+#: A beam may swing within a wide interval and come back: so many halvings may be in vain.
+IN_VAIN = {"beam": 1}
+
+
+def choose_widths(
+    experiments: Experiments, parameterisation: Any, criterion: Callable[[dict[str, float]], float]
+) -> dict[str, float]:
+    """Widths of intervals (degrees) of models for which ``interval_width_degrees`` is Auto.
+
+    Parameters
+    ----------
+    experiments : Experiments
+        Scans.
+    parameterisation : Params
+        The scope ``refinement.parameterisation``.
+    criterion : callable
+        What a refinement with certain widths costs.
+
+    Returns
+    -------
+    dict of str to float
+        By kind of model; infinity for one that is constant.
+
+    Notes
+    -----
+    Orientations vary with intervals of 36 degrees at most; cells and beams of electrons start constant. Intervals are narrowed
+    as long as the criterion falls, the Bayesian information criterion: M ln(sum of squares) + p ln M for M residuals and p
+    parameters (Schwarz 1978, Ann. Statist. 6, 461-464). Beams come first: where one drifts, crystals would take that up and bend.
+    """
+    widths = _starting_widths(experiments, parameterisation)
+    if not widths:
+        return widths
+    extent = max(abs(e.known_scan.oscillation_deg[1]) * e.known_scan.n_images for e in experiments)
+    best = criterion(widths)
+    for kind, width in tuple(widths.items()):
+        trial = WIDEST_DEG if width == np.inf else min(WIDEST_DEG, extent) / 2.0
+        in_vain = 0
+        while trial >= (NARROWEST_BEAM_DEG if kind == "beam" else NARROWEST_DEG):
+            try:
+                value = criterion({**widths, kind: trial})
+            except RefinementError:
+                break
+            in_vain = 0 if value < best else in_vain + 1
+            if value < best:
+                best, widths[kind] = value, trial
+            if in_vain > IN_VAIN.get(kind, 0):
+                break
+            trial = min(trial, extent) / 2.0
+    described = [f"{kind} {'constant' if width == np.inf else f'{width:g} deg'}" for kind, width in widths.items()]
+    log.info("Width of intervals along the scan: %s", ", ".join(described))
+    return widths
+
+
+def _starting_widths(experiments: Experiments, parameterisation: Any) -> dict[str, float]:
+    """The widest intervals of each kind whose width is to be chosen."""
+    crystal, beam = parameterisation.crystal, parameterisation.beam
+    candidates = [
+        ("orientation", crystal.orientation, WIDEST_DEG, crystal.fix not in ("all", "orientation")),
+        ("cell", crystal.unit_cell, np.inf, crystal.fix not in ("all", "cell")),
+    ]
+    if any(is_flat(e) for e in experiments):
+        start = np.inf if beam.force_static is Auto else WIDEST_DEG
+        candidates.insert(0, ("beam", beam, start, beam.fix is Auto or "all" not in (beam.fix or ())))
+    widths: dict[str, float] = {}
+    for kind, own, start, is_refined in candidates:
+        smoother = own.smoother
+        is_chosen = smoother.interval_width_degrees is Auto and smoother.absolute_num_intervals is None
+        if is_chosen and is_refined and own.force_static is not True:
+            widths[kind] = start
+    return widths
