@@ -42,6 +42,11 @@ class Refinement:
             reflections__reflections_per_degree=CANDIDATE_DENSITY,
             reflections__outlier__separate_blocks=False,
         )
+        self.crystal_settings = self.candidate_settings.changed(
+            parameterisation__detector__fix="all",
+            parameterisation__beam__fix=("all",),
+            parameterisation__goniometer__fix=("all",),
+        )
         self.refiner = context.chosen(params)
 
     def refine(self, experiments: Experiments, reflections: ReflectionTable) -> RefinementResult:
@@ -51,9 +56,12 @@ class Refinement:
             experiments=experiments, reflections=reflections, settings=settings, scan_varying=False, purpose="indexing"
         )
 
-    def refine_candidate(self, experiments: Experiments, reflections: ReflectionTable) -> RefinementResult:
-        """A few steps; give it as many reflections as a candidate deserves (`thin`)."""
-        settings = for_few_reflections(self.candidate_settings, reflections["id"], len(experiments))
+    def refine_candidate(
+        self, experiments: Experiments, reflections: ReflectionTable, crystal_only: bool = False
+    ) -> RefinementResult:
+        """A few steps; give it as many reflections as a candidate deserves (`thin`). Beam and detector stay if it says so."""
+        own = self.crystal_settings if crystal_only else self.candidate_settings
+        settings = for_few_reflections(own, reflections["id"], len(experiments))
         return self.refiner.refine(
             experiments=experiments, reflections=reflections, settings=settings, scan_varying=False, purpose="candidate"
         )

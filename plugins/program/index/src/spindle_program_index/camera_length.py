@@ -5,7 +5,7 @@ from __future__ import annotations
 from spindle_lib_refinement.flat_sphere import is_flat
 from spindle_lib_refinement.geometry_drift import place_of
 
-from .indexer import Indexed
+from .indexed import Indexed
 
 
 def camera_length_text(part: Indexed) -> str:

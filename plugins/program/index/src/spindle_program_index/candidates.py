@@ -117,7 +117,7 @@ def candidate_bases(
     if max_combinations is not None:
         triples = triples[:max_combinations]
     for start in range(0, len(triples), BLOCK):
-        yield from _reduced(vectors[triples[start : start + BLOCK]], min_angle_deg)
+        yield from reduced_bases(vectors[triples[start : start + BLOCK]], min_angle_deg)
 
 
 def bases_of(candidates: Sequence[CrystalCandidate]) -> Iterator[np.ndarray]:
@@ -127,7 +127,7 @@ def bases_of(candidates: Sequence[CrystalCandidate]) -> Iterator[np.ndarray]:
         yield niggli_reduce(basis * np.sign(np.linalg.det(basis)))[0]
 
 
-def _reduced(bases: np.ndarray, min_angle_deg: float) -> Sequence[np.ndarray]:
+def reduced_bases(bases: np.ndarray, min_angle_deg: float = 20.0) -> Sequence[np.ndarray]:
     """Right-handed reduced bases of those triples (n, 3, 3) that are far enough from flat."""
     bases = bases.copy()
     a, b, c = bases[:, 0], bases[:, 1], bases[:, 2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,65 +12,30 @@ from spindle.contracts.refiner import RefinementError, RefinementResult
 from spindle.models import Crystal, Experiment, Experiments, derived_identifier
 from spindle.params import Auto
 from spindle.prediction import predict_for_indexed
-from spindle.symmetry import ChangeOfBasis, constrain_crystal, primitive_operator
+from spindle.symmetry import constrain_crystal, primitive_operator
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.flat_sphere import flat_sphere_text, tied_to_cell
 from spindle_lib_refinement.short_refinement import Refinement
 from spindle_lib_spots.max_cell import estimate_max_cell
 
+from .evidence import improve, share
 from .index_assignment import assign
+from .indexed import Indexed, check_volume
+from .judgement import FEWEST_SPOTS, describe, fault
 from .known_symmetry import KnownSymmetry
-from .orientation import misorientation_deg
+from .orientation import misorientation_deg, primitive_basis
 from .preparation import place_in_reciprocal_space, prepare
+from .proposals import reduced_basis
 from .report_text import indexed_table, lattice_counts, models_text
-from .search import LatticeSearch
+from .search import Found, LatticeSearch
+from .several import free_spots, least_convincing, matrix_of, unlikely_spots, with_left_out
+from .spot_frames import SpotFrames, spot_frames
 
 _WORK_FLAGS = (
     Flag.INDEXED | Flag.PREDICTED | Flag.USED_IN_REFINEMENT | Flag.CENTROID_OUTLIER | Flag.EXCLUDED_FOR_REFINEMENT
 )  # fmt: skip
-#: Largest relative change of the cell's volume in a refinement that is believed.
-MAX_VOLUME_CHANGE = 0.5
-
-
-@dataclass(slots=True)
-class Indexed:
-    """The result for sweeps that were indexed together.
-
-    Attributes
-    ----------
-    experiments : Experiments
-        Lattice by lattice, each with all sweeps.
-    reflections : ReflectionTable
-    given : Experiments
-        The sweeps as they were before refinement, without crystals.
-    last : RefinementResult or None
-        The last refinement.
-    max_cell : float, angstrom
-    warnings : list of str
-        What is wrong with the geometry, for the user.
-    """
-
-    experiments: Experiments
-    reflections: ReflectionTable
-    given: Experiments
-    last: RefinementResult | None
-    max_cell: float
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def n_sweeps(self) -> int:
-        """Number of sweeps."""
-        return len(self.given)
-
-    @property
-    def n_lattices(self) -> int:
-        """Number of crystals."""
-        return len(self.experiments) // self.n_sweeps
-
-    @property
-    def n_indexed(self) -> int:
-        """Number of spots with an index."""
-        return int(np.count_nonzero(self.reflections["id"] >= 0))
+#: Lattices with max_lattices=Auto at most, and candidates that may be refused.
+MOST_LATTICES, MOST_REFUSED = 100, 3
 
 
 class Indexer:
@@ -106,6 +71,7 @@ class Indexer:
         self.refinement = Refinement(settings, context, self.stills)
         self.table = prepare(spots, sweeps, params.indexing)
         self.crystals: list[Crystal] = []
+        self.refused: list[np.ndarray] = []
         self.last: RefinementResult | None = None
         self.identifiers: list[str] = []
 
@@ -127,22 +93,77 @@ class Indexer:
         if self.given:
             self.context.log.info("Using %d known crystal(s) of the input instead of searching", len(self.given))
             self._add([self._in_known_setting(c) for c in self.given])
-            self._macro_cycles(self._finest())
+            self._macro_cycles(self._finest(), self.sweeps)
             return self._finish()
-        max_lattices = self.params.indexing.multiple_lattice_search.max_lattices
-        while len(self.crystals) < max_lattices:
-            if self.crystals and not self._enough_left():
-                break
-            found = search.find(self.sweeps, self.table, self.crystals)
+        most = self.params.indexing.multiple_lattice_search.max_lattices
+        most = MOST_LATTICES if most in (Auto, None) else int(most)
+        while len(self.crystals) < most and len(self.refused) < most + MOST_REFUSED:
+            found = self._next(search)
             if found is None:
-                if self.crystals:
-                    break
-                raise IndexingError(self._nothing_found(search.last_error))
-            crystal, d_min = found
-            self._add([crystal])
-            if not self._macro_cycles(d_min):
                 break
+            before = self.sweeps
+            self._add([found.crystal])
+            if not self._macro_cycles(found.d_min, before):
+                continue
+            self._drop_unconvincing(found.d_min)
         return self._finish()
+
+    def _next(self, search: LatticeSearch) -> Found | None:
+        """A further lattice that convinces, or None; the first one, convincing or not, or an error."""
+        for _ in range(MOST_REFUSED):
+            free = free_spots(self._frames(), self.crystals)
+            if not self._enough(free):
+                return None
+            found = search.find(self.sweeps, self.table, free, self.crystals, self.refused)
+            if found is None:
+                if not self.crystals and not self.refused:
+                    raise IndexingError(self._nothing_found(search.last_error))
+                return None
+            if not self.crystals:
+                return found
+            own = improve(self._frames(free), matrix_of(found.crystal), found.d_min)
+            shares = share(self._frames(), [*map(matrix_of, self.crystals), own.A])
+            *others, lattice = shares.lattices
+            reason = fault(lattice, others)
+            self.context.log.info(
+                "Candidate for lattice %d: %s%s",
+                len(self.crystals) + 1,
+                describe(lattice),
+                f": refused, {reason}" if reason else "",
+            )
+            if not reason:
+                return replace(found, crystal=self._with_matrix(own.A))
+            self.refused.append(own.A)
+        return None
+
+    def _drop_unconvincing(self, d_min: float) -> None:
+        """Judge all lattices, now that there is another one; without those that do not convince, begin again from the headers."""
+        dropped = False
+        while len(self.crystals) > 1 and (worst := least_convincing(self._frames(), self.crystals)):
+            number, lattice, reason = worst
+            self.context.log.warning("Lattice %d is given up (%s): %s", number + 1, describe(lattice), reason)
+            self.refused.append(lattice.A)
+            self._drop(number)
+            dropped = True
+        if not dropped:
+            return
+        # What a wrong lattice did to the geometry is undone: it is refined again from the headers with the others.
+        self.sweeps = self.given_sweeps
+        self.table = place_in_reciprocal_space(self.table, self.sweeps, self.params.indexing)
+        frames = self._frames()
+        self.crystals = [self._with_matrix(improve(frames, matrix_of(c), d_min).A) for c in self.crystals]
+        self._macro_cycles(d_min, self.sweeps)
+
+    def _frames(self, rows: np.ndarray | None = None) -> SpotFrames:
+        return spot_frames(self.sweeps, self.table if rows is None else self.table.select(rows))
+
+    def _with_matrix(self, A: np.ndarray) -> Crystal:
+        """The crystal of a lattice, in the known setting if there is one."""
+        if self.known is not None:
+            known_A = self.known.constrained(reduced_basis(A))
+            if known_A is not None:
+                return self.known.crystal(known_A)
+        return Crystal(A=np.linalg.inv(reduced_basis(A)))
 
     # -- pieces ----------------------------------------------------------------------------------------------
 
@@ -180,13 +201,15 @@ class Indexer:
     def _d_star(self) -> np.ndarray:
         return np.asarray(np.linalg.norm(self.table["rlp"], axis=1))
 
-    def _enough_left(self) -> bool:
-        """Whether a further lattice is worth looking for."""
-        cutoff = self.params.indexing.multiple_lattice_search.recycle_unindexed_reflections_cutoff or 0.0
-        indexed = self.table["id"] >= 0
+    def _enough(self, free: np.ndarray) -> bool:
+        """Whether a further lattice is worth looking for; with max_lattices=Auto the candidates themselves decide."""
+        search = self.params.indexing.multiple_lattice_search
+        if not self.crystals:
+            return True
+        cutoff = 0.0 if search.max_lattices in (Auto, None) else search.recycle_unindexed_reflections_cutoff or 0.0
         d_star = self._d_star()
-        within = d_star <= d_star[indexed].max(initial=0.0)
-        return bool(np.count_nonzero(within & ~indexed) >= max(cutoff * np.count_nonzero(within), 5))
+        within = d_star <= d_star[~free].max(initial=0.0)
+        return bool(np.count_nonzero(within & free) >= max(cutoff * np.count_nonzero(within), FEWEST_SPOTS))
 
     def _add(self, crystals: list[Crystal]) -> None:
         for crystal in crystals:
@@ -197,9 +220,11 @@ class Indexer:
                 for i, s in enumerate(self.sweeps)
             ]
 
-    def _drop_last(self) -> None:
-        self.crystals.pop()
-        del self.identifiers[-len(self.sweeps) :]
+    def _drop(self, number: int) -> None:
+        """Forget a lattice; further ones are numbered anew."""
+        del self.crystals[number]
+        left, self.crystals, self.identifiers = self.crystals, [], []
+        self._add(left)
 
     def _in_known_setting(self, crystal: Crystal) -> Crystal:
         """A crystal of the input with the symmetry that the user asks for."""
@@ -241,8 +266,8 @@ class Indexer:
         table["flags"] = flags | np.where(number >= 0, np.uint64(int(Flag.INDEXED)), np.uint64(0))
         self.table = table
 
-    def _macro_cycles(self, d_min: float) -> bool:
-        """Index and refine at rising resolution; False when the newest lattice had to be given up."""
+    def _macro_cycles(self, d_min: float, before: Experiments) -> bool:
+        """Index and refine at rising resolution; False when the newest lattice had to be given up, and the geometry of `before` is back."""
         protocol = self.params.indexing.refinement_protocol
         cycles = protocol.n_macro_cycles if protocol.mode == "refine_shells" else 1
         finest = self._finest()
@@ -260,10 +285,8 @@ class Indexer:
             last = cycle == cycles - 1 and final is None
             self._index_all(0.0 if last else d_min)
             if len(self.crystals) > 1 and self._coincides():
-                self.context.log.info(
-                    "The newest lattice is too close to an earlier one: it is dropped, the search ends"
-                )
-                return self._without_newest(d_min)
+                self.context.log.info("The newest lattice is too close to an earlier one: it is dropped")
+                return self._without_newest(before)
             self._report_indexed("Indexed crystal models:")
             if protocol.mode != "refine_shells":
                 self.table = predict_for_indexed(self.experiments(), self.table)
@@ -275,15 +298,18 @@ class Indexer:
                 if len(self.crystals) == 1:
                     raise
                 self.context.log.warning("The newest lattice cannot be refined and is dropped: %s", error)
-                return self._without_newest(d_min)
+                return self._without_newest(before)
             if cycle >= 2 and final is not None and d_min <= final:
                 self.context.log.info("Target d_min_final reached: finished with refinement")
                 break
         self._report_indexed("Refined crystal models:")
         return True
 
-    def _without_newest(self, d_min: float) -> bool:
-        self._drop_last()
+    def _without_newest(self, before: Experiments) -> bool:
+        self.refused.append(matrix_of(self.crystals[-1]))
+        self._drop(len(self.crystals) - 1)
+        self.sweeps = before
+        self.table = place_in_reciprocal_space(self.table, self.sweeps, self.params.indexing)
         self._index_all(0.0)
         if self.params.indexing.refinement_protocol.mode == "refine_shells":
             self._refine()
@@ -291,35 +317,34 @@ class Indexer:
 
     def _coincides(self) -> bool:
         limit = self.params.indexing.multiple_lattice_search.minimum_angular_separation or 0.0
-        newest = self._primitive(self.crystals[-1])
-        return any(misorientation_deg(self._primitive(c), newest) < limit for c in self.crystals[:-1])
-
-    @staticmethod
-    def _primitive(crystal: Crystal) -> np.ndarray:
-        operator: ChangeOfBasis = primitive_operator(crystal.space_group)
-        return np.asarray(operator.matrix @ crystal.real_space)
+        newest = primitive_basis(self.crystals[-1])
+        return any(misorientation_deg(primitive_basis(c), newest) < limit for c in self.crystals[:-1])
 
     def _refine(self) -> None:
         """One refinement of everything; models, predictions and flags are updated."""
         experiments = self.experiments()
         before = [c.volume for c in self.crystals]
+        number, table = self.table["id"], self.table.view()
+        left_out = unlikely_spots(self._frames(), self.crystals, np.where(number >= 0, number // len(self.sweeps), -1))
+        table["id"] = np.where(left_out, -1, number).astype(np.int32)
         try:
-            result = self.refinement.refine(experiments, self.table)
+            result = self.refinement.refine(experiments, table)
         except RefinementError as error:
             if self.refinement.settings.parameterisation.auto_reduction.action != "fail":
                 raise
             self.context.log.info("%s\nRefining again with auto_reduction.action=fix", error)
             self.refinement.settings = self.refinement.settings.changed(parameterisation__auto_reduction__action="fix")
-            result = self.refinement.refine(experiments, self.table)
-        for table in result.tables:
-            self.context.table(table)
+            result = self.refinement.refine(experiments, table)
+        result = with_left_out(result, left_out, number)
+        for listing in result.tables:
+            self.context.table(listing)
         if result.reason:
             self.context.log.info("%s", result.reason)
         n = len(self.sweeps)
         crystals = [result.experiments[i * n].known_crystal for i in range(len(self.crystals))]
         if not self.params.indexing.refinement_protocol.disable_unit_cell_volume_sanity_check:
             for old, crystal in zip(before, crystals, strict=True):
-                _check_volume(old, crystal.volume)
+                check_volume(old, crystal.volume)
         self.crystals = crystals
         self.last = result
         self.sweeps = Experiments(
@@ -348,14 +373,3 @@ class Indexer:
             )
         table.identifiers = {i: e.identifier for i, e in enumerate(experiments)}
         return Indexed(experiments, table, self.given_sweeps, self.last, self.max_cell)
-
-
-def _check_volume(before: float, after: float) -> None:
-    change = after / before - 1
-    if abs(change) > MAX_VOLUME_CHANGE:
-        raise RefinementError(
-            f"refinement changed the volume of the cell by {100 * change:.1f} %, which is not believable. Refine "
-            "fewer parameters: "
-            "give space_group=, or detector.fix=all beam.fix=all; or the lattice is wrong (unit_cell=, max_cell=). "
-            "indexing.refinement_protocol.disable_unit_cell_volume_sanity_check=True switches this check off"
-        )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spindle.symmetry import lattice_group, niggli_reduce
+from spindle.models import Crystal
+from spindle.symmetry import lattice_group, niggli_reduce, primitive_operator
 
 
 def misorientation_deg(first: np.ndarray, second: np.ndarray, max_delta: float = 5.0) -> float:
@@ -38,3 +39,8 @@ def misorientation_deg(first: np.ndarray, second: np.ndarray, max_delta: float =
         cosine = (np.trace(turn) - 1) / 2
         smallest = min(smallest, float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))))
     return smallest
+
+
+def primitive_basis(crystal: Crystal) -> np.ndarray:
+    """(3, 3) float64, angstrom: rows of a primitive basis of a crystal."""
+    return np.asarray(primitive_operator(crystal.space_group).matrix @ crystal.real_space)

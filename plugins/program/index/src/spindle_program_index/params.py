@@ -133,7 +133,10 @@ class IndexingParams(Params):
         minimum_angular_separation = Float(
             5, min=0, none=True, level=1, units="deg", help="Smallest angle between two lattices."
         )
-        max_lattices = Int(1, min=1, max=1000, level=1, help="Most lattices to look for.")
+        max_lattices = Int(
+            1, min=1, max=1000, auto=True, level=1,
+            help="Most lattices to look for. Auto: as long as there are some that convince.",
+        )  # fmt: skip
 
         class cluster_analysis(
             Params,

@@ -26,6 +26,8 @@ class Solution:
     fraction_indexed : float
     rmsd_xy : float, mm
         After a short refinement.
+    gain : float
+        What speaks for it then; see `evidence`.
     """
 
     A: np.ndarray
@@ -33,6 +35,7 @@ class Solution:
     n_indexed: int
     fraction_indexed: float
     rmsd_xy: float
+    gain: float
 
     @property
     def cell(self) -> np.ndarray:

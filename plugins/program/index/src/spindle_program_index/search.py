@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,18 @@ from spindle.params import Auto
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.short_refinement import Refinement, quiet, thin
 
-from .candidates import Candidate, bases_of, by_lattice, candidate_bases
+from .candidates import bases_of, by_lattice, candidate_bases
+from .evidence import improve
 from .index_assignment import assign
+from .judgement import describe
 from .known_symmetry import KnownSymmetry
 from .non_primitive import smaller_cell
-from .orientation import misorientation_deg
+from .orientation import misorientation_deg, primitive_basis
+from .preparation import place_in_reciprocal_space
+from .proposals import MOST_SPOTS, propose, reduced_basis, relation
 from .scoring import Solution, rank
+from .spot_frames import SpotFrames, spot_frames
+from .triples import likely_bases
 
 #: A candidate with fewer indexed spots says nothing.
 MIN_INDEXED = 5
@@ -29,8 +36,10 @@ MIN_INDEXED = 5
 MAX_RMSD_PX = 6.0
 #: Candidates that are refined by default.
 MAX_REFINE = 50
-#: The search ends when this many times max_refine candidates were refined in vain.
-PATIENCE = 4
+#: Lattices that are fitted to the spots before the best are refined, and further ones that are refined whatever the fit says.
+MOST_PROPOSALS, MOST_OTHERS, MOST_LOOKED_AT = 40, 6, 500
+#: Refined candidates whose evidence is less than this part of the best are not ranked.
+GOOD_PART = 0.6
 #: Columns that indexing and refining a candidate need.
 _NEEDED = frozenset(
     {
@@ -41,35 +50,27 @@ _NEEDED = frozenset(
 
 
 @dataclass(frozen=True)
+class Found:
+    """A lattice, its place among the candidates, and the resolution limit that it was found at."""
+
+    crystal: Crystal
+    d_min: float
+    solution: Solution
+
+
+@dataclass(frozen=True)
 class _Evaluate:
     """The task of trying one candidate; attributes as the parameters of `LatticeSearch.evaluate`."""
 
     search: LatticeSearch
     sweeps: Experiments
     spots: ReflectionTable
-    others: Sequence[np.ndarray]
+    fixed: bool
 
-    def __call__(self, candidate: Candidate) -> tuple[Candidate, Solution | bool, str]:
+    def __call__(self, basis: np.ndarray) -> tuple[Solution | None, str]:
         """What became of it, and why a refinement failed."""
-        solution = self.search.evaluate(self.sweeps, self.spots, candidate.basis, self.others)
-        return candidate, solution, self.search.last_error
-
-
-@dataclass(slots=True)
-class _Count:
-    """Candidates so far: good ones, and others that were refined in vain."""
-
-    wanted: int
-    n_good: int = 0
-    n_poor: int = 0
-
-    def is_full_after(self, solution: Solution | bool) -> bool:
-        """Count one more; whether no further ones need be tried."""
-        if isinstance(solution, Solution):
-            self.n_good += 1
-        else:
-            self.n_poor += solution
-        return self.n_good >= self.wanted or self.n_poor >= PATIENCE * self.wanted
+        solution = self.search.evaluate(self.sweeps, self.spots, basis, self.fixed)
+        return solution, self.search.last_error
 
 
 class LatticeSearch:
@@ -94,45 +95,91 @@ class LatticeSearch:
         self.last_error = ""
 
     def find(
-        self, sweeps: Experiments, table: ReflectionTable, existing: Sequence[Crystal]
-    ) -> tuple[Crystal, float] | None:
-        """The best new lattice and the resolution limit it was found at, or None.
+        self,
+        sweeps: Experiments,
+        table: ReflectionTable,
+        free: np.ndarray,
+        existing: Sequence[Crystal],
+        refused: Sequence[np.ndarray] = (),
+    ) -> Found | None:
+        """The best new lattice, or None.
 
         Parameters
         ----------
         sweeps : Experiments
         table : ReflectionTable
-            All spots; those with id -1 are looked at.
+            All spots.
+        free : (n,) bool
+            Those that belong to no lattice.
         existing : sequence of Crystal
-            Lattices found before.
+            Lattices found before. Where there are some, the geometry is good: candidates are refined without it.
+        refused : sequence of (3, 3) float64, 1/angstrom
+            Matrices of lattices that were found and given up.
         """
         d = 1 / np.maximum(np.linalg.norm(table["rlp"], axis=1), 1e-9)
-        free = table["id"] < 0
         d_min_start = self.params.refinement_protocol.d_min_start
         if d_min_start is not None:
-            free &= d >= d_min_start
-        bases, limit = self._bases(sweeps, table, free)
+            free = free & (d >= d_min_start)
+        first_turn = _first_turn(sweeps, table)
+        frames = spot_frames(sweeps, table.select(free & first_turn))
+        bases, others, limit = self._bases(sweeps, table, free, frames)
         d_min = d_min_start if d_min_start is not None else limit
-        solutions = self._solutions(sweeps, table, free & (d > d_min), bases, existing)
+        present = [np.linalg.inv(primitive_basis(c)) for c in existing]
+        separation = self.params.multiple_lattice_search.minimum_angular_separation or 0.0
+
+        def is_allowed(basis: np.ndarray) -> bool:
+            if abs(np.linalg.det(basis)) < (self.params.min_cell_volume or 0.0):
+                return False
+            A = np.linalg.inv(basis)
+            if any(relation(A, other) for other in (*present, *refused)):
+                return False
+            if any(misorientation_deg(np.linalg.inv(other), basis) < separation for other in present):
+                return False
+            return self.known is None or self.known.constrained(basis) is not None
+
+        wanted = self._wanted()
+        proposals = propose(frames, bases, d_min, min(wanted, MOST_PROPOSALS), is_allowed)
+        for proposal in proposals[:10]:
+            self.context.log.debug("Proposed: %s", describe(proposal))
+        candidates = [reduced_basis(p.A) for p in proposals[:wanted]]
+        if not existing:
+            candidates += _unlike(candidates, others, min(wanted, MOST_OTHERS), is_allowed)
+        solutions = self._solutions(sweeps, table, free & first_turn & (d > d_min), candidates, bool(existing))
         if not solutions:
             return None
+        most = max(s.gain for s in solutions)
+        solutions = [s for s in solutions if s.gain >= GOOD_PART * most]
         volume = None if self.known is None else self.known.volume
         best, listing = rank(solutions, self.params.basis_vector_combinations, volume)
         self.context.table(listing)
-        return (Crystal(A=best.A) if self.known is None else self.known.crystal(best.A)), d_min
+        crystal = Crystal(A=best.A) if self.known is None else self.known.crystal(best.A)
+        return Found(crystal, d_min, best)
+
+    def _wanted(self) -> int:
+        """Candidates that are refined."""
+        wanted = self.params.basis_vector_combinations.max_refine
+        return MAX_REFINE if wanted in (Auto, None) else int(wanted)
 
     def _bases(
-        self, sweeps: Experiments, table: ReflectionTable, free: np.ndarray
-    ) -> tuple[Iterable[np.ndarray], float]:
-        """Candidate cells by the chosen method, most trustworthy first, and the resolution of the spots it took."""
+        self, sweeps: Experiments, table: ReflectionTable, free: np.ndarray, frames: SpotFrames
+    ) -> tuple[Iterable[np.ndarray], Iterable[np.ndarray], float]:
+        """Candidate cells by the chosen method in two orders, and the resolution of the spots it took.
+
+        The first order is by the spots that the vectors have in common, the second by the trust in the vectors: spots of a
+        geometry that is wrong by half a row have few planes in common.
+        """
         method = self.context.chosen(self.params, "method")
         if not method.implements("find_crystals"):
             found = self.basis_vectors(method, table["rlp"][free])
             combinations = self.params.basis_vector_combinations.max_combinations
-            return candidate_bases(found.vectors, combinations), found.d_min
+            rlp = table["rlp"][free]
+            rlp = rlp[np.linalg.norm(rlp, axis=1) <= 1 / found.d_min] if found.d_min > 0 else rlp
+            likely = likely_bases(found.vectors, rlp, frames.typical_error, combinations)
+            return likely, candidate_bases(found.vectors, combinations), found.d_min
         candidates = self.crystals(method, sweeps, table, free)
         finest = 1 / float(np.linalg.norm(table["rlp"][free], axis=1).max(initial=1e-9)) * (1 - 1e-6)
-        return bases_of(candidates), min((finest if c.d_min is None else c.d_min for c in candidates), default=finest)
+        limit = min((finest if c.d_min is None else c.d_min for c in candidates), default=finest)
+        return bases_of(candidates), bases_of(candidates), limit
 
     def vectors(self, sweeps: Experiments, table: ReflectionTable) -> np.ndarray:
         """(m, 3) float64, angstrom: lattice vectors by the chosen method, from all spots."""
@@ -171,45 +218,23 @@ class LatticeSearch:
         sweeps: Experiments,
         table: ReflectionTable,
         rows: np.ndarray,
-        bases: Iterable[np.ndarray],
-        existing: Sequence[Crystal],
+        bases: Sequence[np.ndarray],
+        fixed: bool,
     ) -> list[Solution]:
-        """Candidates that could be indexed and refined.
-
-        ``max_refine`` counts copies of a lattice too: they say that nothing better is to come, but are not refined again.
-        """
-        combinations = self.params.basis_vector_combinations
-        wanted = combinations.max_refine
-        if wanted in (Auto, None):
-            wanted = MAX_REFINE
-        rows = rows & _first_turn(sweeps, table)
+        """Candidates that could be indexed and refined, the most likely `max_refine` of them; `fixed`: without the geometry."""
         spots = table.without(*[name for name in table if name not in _NEEDED]).select(rows)
-        others = [np.linalg.inv(c.A) for c in existing]
-
-        evaluate = _Evaluate(self, sweeps, spots, others)
+        evaluate = _Evaluate(self, sweeps, spots, fixed)
         solutions: list[Solution] = []
-        n_tried = 0
-        count = _Count(wanted)
-        became: dict[int, Solution | bool] = {}
-        candidates = by_lattice(bases)
-        with quiet(), self.context.progress("Trying candidate cells", wanted) as progress:
-            for candidate, solution, error in self._executor().map(evaluate, candidates):
+        with quiet(), self.context.progress("Trying candidate cells", len(bases)) as progress:
+            for solution, error in self._executor().map(evaluate, bases):
                 self.context.check_cancelled()
-                if any(count.is_full_after(became[lattice]) for lattice in candidate.copies):
-                    break
                 self.last_error = error or self.last_error
-                n_tried += 1
-                if isinstance(solution, Solution):
+                if solution is not None:
                     solutions.append(solution)
-                if isinstance(solution, Solution) or candidate.lattice not in became:
-                    became[candidate.lattice] = solution
-                if isinstance(solution, Solution):
-                    progress.advance(1)
-                if count.is_full_after(solution):
-                    break
-        self.context.log.debug("%d candidate cells tried, %d kept", n_tried, len(solutions))
-        if n_tried and not solutions and self.known is not None:
-            self.context.log.info("None of %d candidate cells is compatible with the known symmetry", n_tried)
+                progress.advance(1)
+        self.context.log.debug("%d candidate cells tried, %d kept", len(bases), len(solutions))
+        if len(bases) and not solutions and self.known is not None:
+            self.context.log.info("None of %d candidate cells is compatible with the known symmetry", len(bases))
         return solutions
 
     def _executor(self) -> Executor:
@@ -217,25 +242,14 @@ class LatticeSearch:
         executor, nproc = self.context.executor, self.params.nproc
         return executor if nproc in (Auto, None) else executor.limited(int(nproc))
 
-    def evaluate(
-        self, sweeps: Experiments, spots: ReflectionTable, basis: np.ndarray, others: Sequence[np.ndarray]
-    ) -> Solution | bool:
-        """Index the spots with a candidate and refine it.
-
-        Returns
-        -------
-        Solution or bool
-            Not a solution: True if it was refined in vain, False if it was excluded before.
-        """
+    def evaluate(self, sweeps: Experiments, spots: ReflectionTable, basis: np.ndarray, fixed: bool) -> Solution | None:
+        """Index the spots with a candidate and refine it; None when it fits badly. `fixed`: without the geometry."""
         params = self.params
-        separation = params.multiple_lattice_search.minimum_angular_separation or 0.0
-        if any(misorientation_deg(other, basis) < separation for other in others):
-            return False
         A = np.linalg.inv(basis)
         if self.known is not None:
             known_A = self.known.constrained(basis)
             if known_A is None:
-                return False
+                return None
             A = known_A
         indexed = self._assign(spots, A)
         threshold = params.basis_vector_combinations.sys_absent_threshold
@@ -245,11 +259,11 @@ class LatticeSearch:
                 if smaller is None:
                     break
                 if abs(np.linalg.det(smaller)) < max(params.min_cell_volume or 0.0, 1.0):
-                    return False
+                    return None
                 A = np.linalg.inv(smaller)
                 indexed = self._assign(spots, A)
         if abs(1 / np.linalg.det(A)) < (params.min_cell_volume or 0) or indexed.n_indexed < MIN_INDEXED:
-            return False
+            return None
         crystal = Crystal(A=A) if self.known is None else self.known.crystal(A)
         experiments = Experiments([_with_crystal(sweep, crystal) for sweep in sweeps])
         rows = thin(experiments, np.where(indexed.lattice >= 0, spots["imageset_id"], -1))
@@ -258,16 +272,24 @@ class LatticeSearch:
         reflections["id"] = reflections["imageset_id"]
         reflections.set_flags(slice(None), Flag.INDEXED)
         try:
-            result = self.refinement.refine_candidate(experiments, reflections)
+            result = self.refinement.refine_candidate(experiments, reflections, fixed)
         except (RefinementError, np.linalg.LinAlgError) as error:
             self.last_error = str(error)
-            return True
+            return None
         rmsd = result.steps[-1].rmsd
         rmsd_xy = float(np.hypot(rmsd[0], rmsd[1]))
         pixel = float(np.mean(sweeps[0].detector[0].pixel_size))
         if not rmsd_xy / pixel <= MAX_RMSD_PX and not sweeps[0].is_still:
-            return True
-        return Solution(A, crystal.hall, indexed.n_indexed, indexed.n_indexed / len(spots), rmsd_xy)
+            return None
+        gain = self._gain(spots, result.experiments)
+        return Solution(A, crystal.hall, indexed.n_indexed, indexed.n_indexed / len(spots), rmsd_xy, gain)
+
+    def _gain(self, spots: ReflectionTable, refined: Experiments) -> float:
+        """What speaks for a refined candidate with its own geometry."""
+        rows = np.sort(np.random.default_rng(42).permutation(len(spots))[:MOST_SPOTS])
+        sample = place_in_reciprocal_space(spots.select(rows), refined, self.params)
+        A = np.linalg.inv(primitive_basis(refined[0].known_crystal))
+        return improve(spot_frames(refined, sample), A, 0.0, n_rounds=6).gain
 
     def _assign(self, spots: ReflectionTable, A: np.ndarray) -> Any:
         return assign(
@@ -279,6 +301,23 @@ def _with_crystal(sweep: Any, crystal: Crystal) -> Any:
     from dataclasses import replace
 
     return replace(sweep, crystal=crystal)
+
+
+def _unlike(
+    bases: Sequence[np.ndarray], others: Iterable[np.ndarray], wanted: int, is_allowed: Callable[[np.ndarray], bool]
+) -> list[np.ndarray]:
+    """The first allowed ones of `others` that are neither the lattices of `bases` nor multiples of these."""
+    known = [np.linalg.inv(basis) for basis in bases]
+    found: list[np.ndarray] = []
+    for candidate in islice(by_lattice(others, variants=1), MOST_LOOKED_AT):
+        if not is_allowed(candidate.basis):
+            continue
+        A = np.linalg.inv(candidate.basis)
+        if not any(relation(A, other) in ("same", "supercell") for other in known):
+            found.append(candidate.basis)
+        if len(found) == wanted:
+            break
+    return found
 
 
 def _first_turn(sweeps: Experiments, table: ReflectionTable) -> np.ndarray:

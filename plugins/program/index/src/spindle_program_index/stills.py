@@ -16,7 +16,7 @@ from spindle.report import Table
 from spindle.table import ReflectionTable
 from spindle_lib_refinement.short_refinement import quiet
 
-from .indexer import Indexed
+from .indexed import Indexed
 
 #: Stills and lines of reasons that are listed.
 MOST_SHOWN = 200

@@ -16,7 +16,7 @@ from spindle_lib_refinement.geometry_drift import Drift, drift_warning, drifts, 
 from spindle_lib_refinement.index_offset import OffsetTest, compare_origins
 from spindle_lib_refinement.short_refinement import Refinement, quiet, thin
 
-from .indexer import Indexed
+from .indexed import Indexed
 
 #: Another origin of the indices is believed when its misfit is this many times smaller (when it also brings the beam
 #: centre nearer to that of the headers; else the second number), by this many standard deviations.

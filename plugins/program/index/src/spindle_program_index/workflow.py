@@ -18,7 +18,8 @@ from spindle_lib_spots.sweeps import join_tables, sweeps_of
 
 from .camera_length import camera_length_text
 from .diagnosis import count_indexed, moved_beam
-from .indexer import Indexed, Indexer
+from .indexed import Indexed
+from .indexer import Indexer
 from .quality import alternatives, causes, is_absurd, is_much_better, scale_text, sweeps_of_other_crystals, warning_text
 from .report_text import lattice_table
 from .stills import failure_text, groups_of, index_stills, name_of, settings_for_a_still, together_text

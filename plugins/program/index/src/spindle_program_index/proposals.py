@@ -1,0 +1,105 @@
+"""Lattices to be refined: candidate cells, fitted to the spots, one for each lattice, with what speaks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from spindle.symmetry import niggli_reduce
+
+from .evidence import CHANCE, Evidence, improve
+from .spot_frames import SpotFrames
+
+#: Spots that judge a proposal.
+MOST_SPOTS = 4000
+#: Proposals whose gain is less than this part of the best one's are given up.
+LEAST_PART = 0.4
+#: Bases are of one lattice when each vector of one is a whole-number combination of the other's within this.
+SAME = 0.1
+#: One lattice is contained in another with at most this many points for each of its own.
+MOST_FOLD = 8
+
+
+def propose(
+    frames: SpotFrames,
+    bases: Iterable[np.ndarray],
+    d_min: float,
+    wanted: int,
+    is_allowed: Callable[[np.ndarray], bool],
+) -> list[Evidence]:
+    """Fit candidate cells to the spots; those that explain them best come first.
+
+    Parameters
+    ----------
+    frames : SpotFrames
+        Spots without a lattice.
+    bases : iterable of (3, 3) float64, angstrom
+        Rows a, b, c; most likely first.
+    d_min : float, angstrom
+        Resolution at which they are about right.
+    wanted
+        Lattices to fit.
+    is_allowed : callable
+        Whether a basis is compatible with what is known, and not that of a lattice which there is already.
+    """
+    rows = np.random.default_rng(42).permutation(len(frames))[:MOST_SPOTS]
+    sample = frames if len(frames) <= MOST_SPOTS else frames.select(np.sort(rows))
+    scale = len(frames) / max(len(sample), 1)
+    found: list[Evidence] = []
+    for basis in bases:
+        if any(_fold(basis @ evidence.A) == 1 for evidence in found) or not is_allowed(basis):
+            continue
+        evidence = improve(sample, np.linalg.inv(basis), d_min)
+        found.append(evidence)
+        if len(found) >= wanted:
+            break
+    found.sort(key=lambda e: -e.gain)
+    best: list[Evidence] = []
+    for evidence in found:
+        reduced = reduced_basis(evidence.A)
+        if evidence.gain * scale < CHANCE or evidence.gain < LEAST_PART * best_gain(best):
+            break
+        if any(_fold(reduced @ other.A) > 0 for other in best) or not is_allowed(reduced):
+            continue
+        best.append(evidence)
+    return best
+
+
+def best_gain(evidences: Sequence[Evidence]) -> float:
+    """That of the first one."""
+    return evidences[0].gain if evidences else 0.0
+
+
+def reduced_basis(A: np.ndarray) -> np.ndarray:
+    """(3, 3) float64, angstrom: rows of the Niggli-reduced right-handed basis of a lattice."""
+    basis = np.linalg.inv(A)
+    return np.asarray(niggli_reduce(basis * np.sign(np.linalg.det(basis)))[0])
+
+
+def _fold(combination: np.ndarray) -> int:
+    """Of how many cells of another lattice the cell with these combinations of its vectors is made; 0 when of no whole ones."""
+    whole = np.rint(combination)
+    if np.abs(combination - whole).max() > SAME:
+        return 0
+    determinant = abs(round(float(np.linalg.det(whole))))
+    return determinant if determinant <= MOST_FOLD else 0
+
+
+def relation(first: np.ndarray, second: np.ndarray) -> str:
+    """How two lattices are related in their vectors, as they lie: "" when they are not.
+
+    Parameters
+    ----------
+    first, second : (3, 3) float64, 1/angstrom
+        Matrices A.
+
+    Returns
+    -------
+    str
+        "same", "supercell" (the first has a cell of several of the second) or "subcell".
+    """
+    one, two = reduced_basis(first), reduced_basis(second)
+    if fold := _fold(one @ second):
+        return "same" if fold == 1 else "supercell"
+    return "subcell" if _fold(two @ first) > 1 else ""
