@@ -35,6 +35,14 @@ EXCEPTIONS = {
     ("program", "integrate", "integration.integrator"): "what is left to choose from is the same",
     ("program", "integrate", "significance_filter.d_min"): "filters.py is given the scope",
     ("program", "refine", "refinement.reflections.outlier.block_width"): "the refiner's outliers.py is given the scope",
+    (
+        "program",
+        "refine_bravais_settings",
+        "refinement.algorithm",
+    ): "short_refinement.py of a library is given the scope",
+    ("program", "refine_bravais_settings", "refinement.reflections.outlier.block_width"): (
+        "the refiner's outliers.py is given the scope"
+    ),
 }
 
 

@@ -273,5 +273,5 @@ def _cell_of_metric(metric: np.ndarray) -> np.ndarray:
 def _supergroup_deviation(reduced: np.ndarray, symmetrised: np.ndarray) -> float:
     """Largest delta, in the true metric, of all two-folds that the symmetrised metric has."""
     folds = possible_two_folds()
-    exact = two_fold_deviations(np.linalg.cholesky(symmetrised), folds) < 1e-3
+    exact = two_fold_deviations(np.linalg.cholesky(symmetrised), folds) < 1e-5  # rounding errors: 1e-6
     return float(two_fold_deviations(reduced, folds)[exact].max(initial=0.0))

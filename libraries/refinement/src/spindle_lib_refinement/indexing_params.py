@@ -1,4 +1,4 @@
-"""The parameter tree ``refinement.*`` of the program index, where models stay constant."""
+"""The parameter tree ``refinement.*`` of programs that index or compare lattices, where models stay constant."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["IndexingRefinementParams"]
 
 
 class IndexingRefinementParams(RefinementParams):
-    """Refinement of the models while indexing."""
+    """Refinement of constant models."""
 
     class parameterisation(
         RefinementParams.parameterisation,
         unavailable=dict.fromkeys(
             OF_VARYING_MODELS,
-            "it acts on models that vary with the scan, and index keeps them constant; give it to spindle refine",
+            "it acts on models that vary with the scan, and they are constant here; give it to spindle refine",
         ),
     ):
         """Which models are refined and how they are expressed by parameters."""
@@ -26,7 +26,7 @@ class IndexingRefinementParams(RefinementParams):
             False,
             auto=True,
             unavailable={True: "models vary with the scan only in spindle refine, after indexing"},
-            help="Let models vary smoothly with the scan; not done while indexing.",
+            help="Let models vary smoothly with the scan; not done here.",
         )
 
     class reflections(RefinementParams.reflections):

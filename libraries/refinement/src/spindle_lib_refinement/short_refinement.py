@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts.refiner import RefinementResult
+from spindle.contracts.refiner import Purpose, RefinementResult
 from spindle.models import Experiments
 from spindle.params import Auto
 from spindle.table import ReflectionTable
@@ -49,11 +49,15 @@ class Refinement:
         )
         self.refiner = context.chosen(params)
 
-    def refine(self, experiments: Experiments, reflections: ReflectionTable) -> RefinementResult:
-        """One static refinement."""
+    def refine(
+        self, experiments: Experiments, reflections: ReflectionTable, purpose: Purpose = "indexing", reject: bool = True
+    ) -> RefinementResult:
+        """One static refinement; without outlier rejection when not `reject`."""
         settings = for_few_reflections(self.settings, reflections["id"], len(experiments))
+        if not reject:
+            settings = settings.changed(reflections__outlier__algorithm=None)
         return self.refiner.refine(
-            experiments=experiments, reflections=reflections, settings=settings, scan_varying=False, purpose="indexing"
+            experiments=experiments, reflections=reflections, settings=settings, scan_varying=False, purpose=purpose
         )
 
     def refine_candidate(

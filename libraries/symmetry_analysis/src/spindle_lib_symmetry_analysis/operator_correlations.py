@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from spindle.table import ReflectionTable
+from spindle.table import ReflectionTable, rows_by_value
 from spindle_lib_merging import correlation, is_measured, pack_indices
 
 
@@ -78,15 +78,20 @@ def values_of_spots(table: ReflectionTable, positive: bool = False) -> tuple[np.
     return rows, value[rows], np.sqrt(variance[rows])
 
 
-def operator_correlation(parts: Iterable[MeanValues], rotation: np.ndarray) -> tuple[float, int]:
+def operator_correlation(
+    parts: Sequence[MeanValues], rotation: np.ndarray, shells: Sequence[np.ndarray] | None = None
+) -> tuple[float, int]:
     """Correlation of the values at h and h R.
 
     Parameters
     ----------
-    parts : iterable of MeanValues
+    parts : sequence of MeanValues
         Values are compared within each of them: within a crystal, for example.
     rotation : (3, 3) int
         Acts on coordinates; indices transform as the row vector h R.
+    shells : sequence of (n,) int, optional
+        Number of the resolution shell of each value of each part: the mean of the correlations within shells is
+        returned, weighted by their pairs.
 
     Returns
     -------
@@ -96,23 +101,33 @@ def operator_correlation(parts: Iterable[MeanValues], rotation: np.ndarray) -> t
     n : int
         Number of pairs.
     """
-    x, y, n = [], [], 0
+    x, y, shell = [], [], []
+    n = 0
     identity = np.array_equal(rotation, np.eye(3))
-    for part in parts:
+    for k, part in enumerate(parts):
         partner = part.partners(part.hkl @ rotation)
         own = np.arange(len(part.hkl))
         here = own[(partner >= 0) & ((partner != own) | identity)]
         there = partner[here]
-        # h -> h R -> h is one pair, seen from both ends
-        back = partner[there] == here
-        n += int(np.count_nonzero(~back)) + (
-            int(np.count_nonzero(back)) if identity else int(np.count_nonzero(back)) // 2
-        )
+        mutual = int(np.count_nonzero((partner[there] == here) & (there != here)))  # one pair, seen from both ends
+        n += len(here) - mutual // 2
         x += [part.value[here], part.value[there]]
         y += [part.value[there], part.value[here]]
+        shell += [np.zeros(len(here), np.int64) if shells is None else shells[k][here]] * 2
     if n < 2:
         return 0.0, n
-    return correlation(np.concatenate(x), np.concatenate(y)), n
+    first, second, number = np.concatenate(x), np.concatenate(y), np.concatenate(shell)
+    total = 0.0
+    for rows in rows_by_value(number).values():
+        total += len(rows) * correlation(first[rows], second[rows])
+    return total / len(number), n
+
+
+def resolution_shells(d_star: Sequence[np.ndarray], n_shells: int) -> list[np.ndarray]:
+    """Numbers of shells of equal numbers of reflections, for reflections at (n,) d* of each part."""
+    everything = np.sort(np.concatenate([*d_star, np.zeros(0)]))
+    edges = everything[(len(everything) * np.arange(1, n_shells)) // n_shells] if len(everything) else everything
+    return [np.searchsorted(edges, values, side="right") for values in d_star]
 
 
 def deviation_of_correlation(cc: float, n: int) -> float:
