@@ -6,8 +6,9 @@ import pytest
 
 from spindle.contracts import ProgramInputs
 from spindle.models import Experiments
+from spindle.prediction import add_observed_geometry
 from spindle.testing.program import ProgramContract
-from spindle.testing.refinement_problems import rotation_experiment
+from spindle.testing.refinement_problems import rotation_experiment, spots_of, with_noise
 
 
 class TestPredict(ProgramContract):
@@ -17,3 +18,13 @@ class TestPredict(ProgramContract):
     @pytest.fixture
     def inputs(self):
         return ProgramInputs(experiments=Experiments([rotation_experiment(10)]))
+
+
+class TestTwoThetaRefine(ProgramContract):
+    name = "two_theta_refine"
+
+    @pytest.fixture
+    def inputs(self):
+        experiments = Experiments([rotation_experiment(40)])
+        table = add_observed_geometry(experiments, with_noise(spots_of(experiments[0], 4.0)))
+        return ProgramInputs(experiments=experiments, reflections=[table])

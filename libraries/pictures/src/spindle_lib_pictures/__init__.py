@@ -1,1 +1,1 @@
-"""From pixels to pictures; import from the modules `display`, `canvas`, `local_statistics`, `kernels`."""
+"""From pixels to pictures; import from the modules `display`, `canvas`, `local_statistics`, `figures`, `kernels`."""

@@ -205,12 +205,15 @@ def _cell(cell: np.ndarray, sd: np.ndarray | None = None) -> str:
     return ", ".join(_with_sd(float(v), float(s)) if s > 0 else f"{v:.1f}" for v, s in zip(cell, sd, strict=True))
 
 
+_RECALCULATED = "recalculated_unit_cell"
+
+
 def cell_sd(crystal: Crystal) -> np.ndarray | None:
     """(6,) standard deviations of the cell, angstrom and degrees, from the file or the covariance of B; None without.
 
     Variances that vanish by symmetry come out as 0.
     """
-    if crystal.cell_sd is not None:
+    if crystal.cell_sd is not None and crystal.extra.get(_RECALCULATED) is None:
         return crystal.cell_sd
     covariance = crystal.extra.get("B_covariance")
     if covariance is None:
@@ -219,9 +222,17 @@ def cell_sd(crystal: Crystal) -> np.ndarray | None:
 
 
 def _crystal(crystal: Crystal, show_scan_varying: bool) -> list[str]:
+    recalculated = crystal.extra.get(
+        _RECALCULATED
+    )  # that of spindle two_theta_refine, to which the crystal's deviations belong
     lines = [
         "Crystal:",
         f"    Unit cell: {_cell(crystal.cell, cell_sd(crystal))}",
+        *(
+            [f"    Recalculated unit cell: {_cell(np.asarray(recalculated, float), crystal.cell_sd)}"]
+            if recalculated
+            else []
+        ),
         f"    Space group: {crystal.space_group.xhm()}",
         *_matrix("    U matrix:  ", crystal.U),
         *_matrix("    B matrix:  ", crystal.B),

@@ -10,17 +10,15 @@ D72, 558-575.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 
 from spindle.contracts.refiner import RefinementError
 from spindle.models import Beam, Crystal, Goniometer
+from spindle_lib_refinement.metric import CELL_NAMES, METRIC_INDICES, metric_constraints
 
 METRIC_SCALE = 1e5
 IDENTITY = np.eye(3)
-METRIC_INDICES = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
-CELL_NAMES = ("G11", "G22", "G33", "G12", "G13", "G23")
 _ROWS = np.array([i for i, _ in METRIC_INDICES])
 _COLUMNS = np.array([j for _, j in METRIC_INDICES])
 
@@ -57,55 +55,6 @@ class OrientationParameters:
         (R1, d1), (R2, d2), (R3, d3) = (turn(values[:, i]) for i, turn in enumerate(LABORATORY_TURNS))
         R1U, R32 = R1 @ self.U0, R3 @ R2
         return R32 @ R1U, np.stack([R32 @ (d1 @ self.U0), R3 @ d2 @ R1U, d3 @ R2 @ R1U], axis=1)
-
-
-@lru_cache(maxsize=64)
-def metric_constraints(hall: str) -> tuple[np.ndarray, tuple[int, ...]]:
-    """How the six elements of a reciprocal metric follow from its independent ones in a space group.
-
-    Parameters
-    ----------
-    hall : str
-        Hall symbol.
-
-    Returns
-    -------
-    E : (6, k) float64
-        The elements 11, 22, 33, 12, 13, 23 are ``E @ independent``.
-    chosen : tuple of int
-        Which elements are the independent ones.
-
-    Notes
-    -----
-    A metric that the rotations W leave alone, W G W^T = G, is one that the mean over the group does not change. The
-    row-echelon form of that projector gives the independent elements.
-
-    """
-    from spindle.models import space_group_from_symbol
-
-    operations = (
-        np.array([op.rot for op in space_group_from_symbol(hall).operations().sym_ops], dtype=np.float64) / 24.0
-    )
-    basis = np.zeros((6, 3, 3))
-    for k, (i, j) in enumerate(METRIC_INDICES):
-        basis[k, i, j] = basis[k, j, i] = 1.0
-    moved = np.einsum("gij,kjl,gml->kim", operations, basis, operations) / len(operations)
-    rows = moved[:, _ROWS, _COLUMNS]  # row k: the invariant metric made from basis element k
-    chosen: list[int] = []
-    rank = 0
-    for column in range(6):
-        pivot = rank + int(np.argmax(np.abs(rows[rank:, column]))) if rank < 6 else rank
-        if rank == 6 or abs(rows[pivot, column]) < 1e-9:
-            continue
-        rows[[rank, pivot]] = rows[[pivot, rank]]
-        rows[rank] /= rows[rank, column]
-        others = np.arange(6) != rank
-        rows[others] -= np.outer(rows[others, column], rows[rank])
-        chosen.append(column)
-        rank += 1
-    E = np.ascontiguousarray(rows[:rank].T)
-    E.setflags(write=False)
-    return E, tuple(chosen)
 
 
 def B_from_metric(g6: np.ndarray) -> np.ndarray:
