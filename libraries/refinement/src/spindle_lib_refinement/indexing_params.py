@@ -15,10 +15,13 @@ class IndexingRefinementParams(RefinementParams):
 
     class parameterisation(
         RefinementParams.parameterisation,
-        unavailable=dict.fromkeys(
-            OF_VARYING_MODELS,
-            "it acts on models that vary with the scan, and they are constant here; give it to spindle refine",
-        ),
+        unavailable={
+            **dict.fromkeys(
+                OF_VARYING_MODELS,
+                "it acts on models that vary with the scan, and they are constant here; give it to spindle refine",
+            ),
+            "detector.modules": "the modules stay where they are here; give it to spindle refine",
+        },
     ):
         """Which models are refined and how they are expressed by parameters."""
 

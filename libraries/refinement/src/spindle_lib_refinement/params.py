@@ -227,6 +227,13 @@ class RefinementParams(Params):
                 help="What of the detector is not refined; distance also fixes the two tilts that look like it. Auto: nothing "
                 "for X-rays; for electrons the tilts, and the distance unless the cell is fixed or tied to a target.",
             )
+            modules = Bool(
+                Auto,
+                auto=True,
+                level=1,
+                help="Learn from the residuals how far the modules of the detector are displaced and turned, and keep it as maps of distortion. "
+                "Auto: when spots left out of the fit gain clearly and the displacements are 0.1 px or more.",
+            )
             fix_list = Strings(None, none=True, level=1, help=_FIX_LIST)
             constraints = _Constraint
             force_static = Bool(True, level=1, help=_FORCE_STATIC)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ import spindle
 from spindle.errors import FileFormatError, ModelError, ParameterError
 from spindle.files import read_experiments, write_experiments, write_map
 from spindle.images import ImageSequence
-from spindle.models import Beam, Detector, Panel
+from spindle.models import Beam, Detector, Experiments, Panel
 from spindle.testing import shared_data
 from spindle_lib_readers.testing.mini_cbf import write_sweep
 
@@ -332,3 +334,24 @@ def test_values_of_the_sensor_are_for_all_panels_and_places_for_one():
     for name, value in (("origin", "1,2,-90"), ("fast_axis", "1,0,0"), ("name", "x"), ("image_size", "4,5")):
         with pytest.raises(ParameterError, match=rf"panel\.{name}=: the detector has 3 panels.*panel\.id= \(0 to 2\)"):
             changed(**{name: value})
+
+
+def test_maps_of_a_reference_geometry_are_taken_over(tmp_path):
+    """What was learned of the modules serves the next data set of the same detector."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    paths = [write_sweep(tmp_path / name, 2) for name in ("a", "b")]
+    (first,) = load(paths[0])
+    shape = first.detector[0].image_size[::-1]
+    for name, value in (("dx", 0.25), ("dy", -0.5)):
+        write_map(tmp_path / f"{name}.npz", [np.full(shape, value)])
+    named = replace(first.imageset, dx=str(tmp_path / "dx.npz"), dy=str(tmp_path / "dy.npz"))
+    write_experiments(Experiments([replace(first, imageset=named)]), tmp_path / "reference.expt")
+    (second,) = load(paths[1], reference_geometry=str(tmp_path / "reference.expt"))
+    assert (second.imageset.dx, second.imageset.dy) == (named.dx, named.dy)
+    mm = first.detector.pixel_to_mm(0, [[2.0, 2.0]])
+    np.testing.assert_allclose(second.detector.mm_to_pixel(0, mm), [[2.25, 1.5]])
+    other = tmp_path / "other.npz"
+    write_map(other, [np.zeros(shape)])
+    (own,) = load(paths[1], reference_geometry=str(tmp_path / "reference.expt"), **{"lookup.dx": str(other)})
+    assert (own.imageset.dx, own.imageset.dy) == (str(other), None)

@@ -249,3 +249,47 @@ def test_what_cannot_be_is_refused_with_the_reason(tmp_path, parameters, message
     assert (
         not list(tmp_path.rglob("*.cbf")) and not list(tmp_path.rglob("*.nxs")) and not list(tmp_path.rglob("*.part"))
     )
+
+
+@pytest.mark.parametrize("panels", ["whole", "modules"])
+def test_headers_do_not_know_where_modules_have_moved(tmp_path, panels):
+    """Two by two modules; what one who reads the headers predicts is off by what the truth says of each module."""
+    apart = {
+        "detector.model": "custom",
+        "detector.modules": (2, 2),
+        "detector.image_size": (110, 100),
+        "detector.gap": (4, 6),
+    }
+    moved = {"detector.module_shift": 2.0, "detector.module_turn": 0.5, "detector.panels": panels}
+    still = {"detector.tilt": (0.0, 0.0, 0.0), "detector.distance_error": 0.0, "detector.beam_centre_error": (0.0, 0.0)}
+    written = {"output.format": "full_cbf"} if panels == "modules" else {}
+    summary, ((models, a),) = simulate(tmp_path, **apart, **moved, **still, **STEADY, **DARK, **written)
+    (experiment,) = spindle.run("import", files=summary["images"]).experiments
+    assert len(experiment.detector) == models["n_header_panels"] == (1 if panels == "whole" else 4)
+    assert len(models["panels"]) == 4
+    pixel = models["detector"]["pixel_mm"]
+    for p in models["panels"]:
+        np.testing.assert_allclose(np.cross(p["fast"], p["slow"]), [0, 0, -1], atol=1e-12)
+        middle = np.array(p["size"]) / 2
+        true, told = (
+            f["origin"] + pixel * (middle[0] * np.array(f["fast"]) + middle[1] * np.array(f["slow"]))
+            for f in (p, p["header"])
+        )
+        assert 0.1 * pixel < np.linalg.norm(true - told) < 8 * pixel
+        assert p["fast"] != p["header"]["fast"]
+    seen = (a["n_live_0"] > 20) & (np.abs(a["zeta_0"]) > 0.2)
+    first = np.array([p["first_pixel"] for p in models["panels"]])[a["panel_0"]]
+    at = a["xyz_photon_mean_0"][seen, :2] + (first[seen] if panels == "whole" else 0)
+    if panels == "modules":
+        return
+    counts = sum(np.maximum(ImageSequence(experiment).read(i)[0], 0) for i in range(4))
+    inside = ((at > 4) & (at < np.array(counts.shape[::-1]) - 5)).all(axis=1)
+    column, row = np.floor(at[inside]).astype(int).T
+    box = range(-3, 4)
+    around = sum(counts[row + dy, column + dx] for dy in box for dx in box)
+    assert (around > 0.7 * a["n_live_0"][seen][inside]).mean() > 0.95, "photons are where the truth has them"
+
+
+def test_modules_in_several_planes_move_as_panels_only(tmp_path):
+    with pytest.raises(ParameterError, match=r"detector\.panels=modules"):
+        simulate(tmp_path, **{"detector.shape": "cylinder", "detector.modules": (1, 3), "detector.module_shift": 1.0})

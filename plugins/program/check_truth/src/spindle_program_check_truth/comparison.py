@@ -70,7 +70,8 @@ def match(table: ReflectionTable, truth: Truth, experiment: int) -> Matches:
     weights = np.array([1.0, 1.0, min(1.0, width / 0.4)])
     apart = 10 * MAX_DISTANCE  # panels are far from each other
     size = max(truth.models["detector"]["nx"], truth.models["detector"]["ny"]) + apart
-    tree = cKDTree(np.column_stack([truth.position * weights, truth.panel * size]))
+    true_panel, true_place = truth.as_imported()
+    tree = cKDTree(np.column_stack([true_place * weights, true_panel * size]))
     points = np.column_stack([place * weights, panel * size])
     distance, partner = tree.query(points, distance_upper_bound=MAX_DISTANCE)
     near = np.isfinite(distance)
@@ -86,7 +87,7 @@ def match(table: ReflectionTable, truth: Truth, experiment: int) -> Matches:
         truth=truth,
         rows=rows[agree],
         truth_rows=partner[agree],
-        difference=place[agree] - truth.position[partner[agree]],
+        difference=place[agree] - true_place[partner[agree]],
         reindex=reindex,
         n_candidates=int(usable.sum()),
         wrong_index=int((~agree).sum()),

@@ -89,6 +89,14 @@ class Truth:
         values[inside] = image[row, column]
         return values
 
+    def as_imported(self) -> tuple[np.ndarray, np.ndarray]:
+        """Panel (n,) and position (n, 3) as one who reads the headers counts them, which may have one panel for several true ones."""
+        panels = _panels(self.models)
+        if self.models.get("n_header_panels", len(panels)) == len(panels):
+            return self.panel, self.position
+        offset = np.array([[*p["first_pixel"], 0.0] for p in panels])
+        return np.zeros_like(self.panel), self.position + offset[self.panel]
+
     def observable(self, images: tuple[int, int] | None = None) -> np.ndarray:
         """(n,) bool: centred on a live pixel and within the sweep, or within some of its images (numbers, inclusive)."""
         first, last = (

@@ -62,6 +62,8 @@ class Import(Program):
             experiments = _changed_experiments(inputs.experiments, params, reference, context.log)
         else:
             experiments = _import_images(inputs, params, context, reference)
+        if reference is not None:
+            experiments = reference.with_maps(experiments)
         experiments = check_lookups(experiments)
         tables = [overview(experiments)]
         context.table(tables[0])

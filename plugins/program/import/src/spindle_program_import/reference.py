@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,29 @@ import numpy as np
 from spindle.contracts.format import ImageModels
 from spindle.errors import ModelError
 from spindle.files import read_experiments
-from spindle.models import Beam, Detector, Goniometer
+from spindle.models import Beam, Detector, Experiments, Goniometer
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Models that replace those of the headers; None keeps the header's."""
+    """Models that replace those of the headers; None keeps the header's.
+
+    ``maps`` are the files dx and dy of the detector's distortion, by their names; empty where there are none.
+    """
 
     path: Path
     beam: Beam | None
     detector: Detector | None
     goniometer: Goniometer | None
     is_checked: bool
+    maps: dict[str, str] = field(default_factory=dict)
+
+    def with_maps(self, experiments: Experiments) -> Experiments:
+        """Experiments whose image sets name the maps of the reference, where they name none."""
+        for imageset in experiments.unique("imageset") if self.maps else ():
+            if not (imageset.dx or imageset.dy):
+                experiments = experiments.with_model(imageset, replace(imageset, **self.maps))
+        return experiments
 
     def models(self) -> ImageModels | None:
         """What stands in for a header that is at fault; None without both beam and detector."""
@@ -92,7 +103,18 @@ def read_reference(path: Path, params: Any) -> Reference:
                 f"one, or set input.use_{'gonio' if name == 'goniometer' else name}_reference=False"
             )
         chosen[name] = models[0] if wanted and models else None
-    return Reference(path, chosen["beam"], chosen["detector"], chosen["goniometer"], params.check_reference_geometry)
+    maps = {}
+    if chosen["detector"] is not None:
+        for name in ("dx", "dy"):
+            named = {getattr(images, name) for images in experiments.unique("imageset")} - {None}
+            if len(named) > 1:
+                raise ModelError(
+                    f"input.reference_geometry={path}: it names {len(named)} different maps {name}; give one with lookup.{name}="
+                )
+            maps.update(dict.fromkeys([name] if named else [], *named))
+    return Reference(
+        path, chosen["beam"], chosen["detector"], chosen["goniometer"], params.check_reference_geometry, maps
+    )
 
 
 def known_without_headers(geometry: Any, reference: Reference | None) -> dict[str, Any]:

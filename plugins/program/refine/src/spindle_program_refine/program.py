@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from spindle_lib_reindexing import in_setting_of
 
 from . import outputs
 from .geometry import GeometryWatch
+from .modules import ROUNDS, Modules
 from .scans import all_scans, trimmed, without_shared_models
 
 FEWEST_INDEXED_FRACTION = 0.2
@@ -114,6 +116,11 @@ class Refine(Program):
         if text := flat_sphere_text(experiments, settings.parameterisation, _TIE_CELL):
             context.log.info("%s", text)
 
+        def show(result: RefinementResult) -> None:
+            for shown in result.tables:
+                context.table(shown)
+            context.log.info("%s", result.reason)
+
         def cycle(varying: bool) -> None:
             nonlocal experiments, table
             context.check_cancelled()
@@ -126,9 +133,6 @@ class Refine(Program):
                 scan_varying=varying,
                 purpose="refinement",
             )
-            for shown in result.tables:
-                context.table(shown)
-            context.log.info("%s", result.reason)
             experiments, table = result.experiments, result.reflections
             results.append(replace(result, reflections=ReflectionTable()))  # what it wrote is in `table` alone
             _check_sanity(result, experiments, table)
@@ -136,6 +140,7 @@ class Refine(Program):
         if scan_varying is not True:
             for _ in range(params.n_static_macrocycles or 1):
                 cycle(False)
+                show(results[-1])
         if scan_varying is True or (
             scan_varying is Auto and scans and _enough_to_vary(results[-1], experiments, context.log)
         ):
@@ -143,6 +148,16 @@ class Refine(Program):
                 experiments = trimmed(experiments, table, context.log)
             experiments = without_shared_models(experiments, settings.parameterisation.beam.force_static is Auto)
             cycle(True)
+            show(results[-1])
+        modules = Modules(experiments, settings.parameterisation.detector.modules, Path(params.output.experiments))
+        for _ in range(ROUNDS):
+            learned = modules.learn(experiments, table, context.log)
+            if learned is None:
+                break
+            experiments = learned
+            cycle(any(e.crystal is not None and e.crystal.A_at_scan_points is not None for e in experiments))
+        if modules.files:
+            show(results[-1])
         for text in outputs.moving_beams(experiments):
             context.log.info("%s", text)
         warnings = watch.warnings(experiments, table, results[-1], settings, context)
@@ -151,6 +166,9 @@ class Refine(Program):
         for number, crystal in enumerate(experiments.unique("crystal"), 1):
             context.log.info("%s", outputs.describe_crystal(crystal, number if len(experiments) > 1 else 0))
         done = self._result(params, results, experiments, table, inputs)
+        done.files.update(modules.files)
+        if found := modules.report(context.log, params.output.experiments):
+            done.summary["modules"] = found
         if warnings:
             done.summary["warning"] = "\n".join(warnings)
         return done

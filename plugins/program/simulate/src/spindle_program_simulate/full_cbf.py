@@ -26,7 +26,7 @@ class FullCbfWriter(ImageWriter):
 
     def __init__(self, sweep: Sweep, files: SweepFiles, params: SimulateParams) -> None:
         super().__init__(sweep, files, params)
-        self.arrays = [f"ARRAY{k + 1}" for k in range(len(sweep.instrument.panels))]
+        self.arrays = [f"ARRAY{k + 1}" for k in range(len(sweep.instrument.header_panels))]
         self.constant = self._constant()
 
     def write(self, i: int, image: np.ndarray) -> int:
@@ -36,7 +36,9 @@ class FullCbfWriter(ImageWriter):
             return 0
         image = np.minimum(image, instrument.response.cutoff + 1)
         parts = {}
-        for name, (x, y), (w, h) in zip(self.arrays, instrument.panels.offset, instrument.panels.size, strict=True):
+        for name, (x, y), (w, h) in zip(
+            self.arrays, instrument.header_panels.offset, instrument.header_panels.size, strict=True
+        ):
             parts[name] = np.ascontiguousarray(image[y : y + h, x : x + w])
         # imgCIF has no word for the sensor: comments as in the headers of Pilatus detectors
         comments = (
@@ -55,7 +57,7 @@ class FullCbfWriter(ImageWriter):
         pixel = instrument.panels.pixel_size
         detector_axes = ["TWOTHETA", "DETECTOR_Z"]  # the axes of the pixels do not count as settings
         structure, steps = [], []
-        for k, (name, (w, h)) in enumerate(zip(self.arrays, instrument.panels.size, strict=True), start=1):
+        for k, (name, (w, h)) in enumerate(zip(self.arrays, instrument.header_panels.size, strict=True), start=1):
             structure += [
                 [name, 1, w, 1, "increasing", f"ELEMENT{k}_FAST"],
                 [name, 2, h, 2, "increasing", f"ELEMENT{k}_SLOW"],

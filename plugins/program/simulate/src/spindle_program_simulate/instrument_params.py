@@ -62,6 +62,14 @@ class DetectorParams(ParamsBase):
         0.0, min=0, max=1, units="mm",
         help="Rms shift of each panel from its regular place, with a turn to match; the headers know of it.", level=2,
     )  # fmt: skip
+    module_shift = Float(
+        0.0, min=0, max=20, units="px",
+        help="Rms shift of each module along fast and along slow, of which the headers do not know.", level=2,
+    )  # fmt: skip
+    module_turn = Float(
+        0.0, min=0, max=5, units="deg",
+        help="Rms turn of each module about the normal, of which the headers do not know.", level=2,
+    )  # fmt: skip
     pixel_size = Float(0.172, min=0.001, units="mm", help="Pixel size.", level=1)
     distance = Float(140.0, min=1, units="mm", help="True distance along the beam.")
     beam_centre = Floats(

@@ -172,11 +172,19 @@ def build_canvas(p: DetectorParams) -> Canvas:
 def build_panels(p: DetectorParams, canvas: Canvas) -> tuple[Panels, Panels]:
     """True panels, and panels as the headers have them, both at two_theta 0.
 
-    The headers lack the tilt, and have distance and beam centre with their errors.
+    The headers lack the tilt, have distance and beam centre with their errors, and do not know what `_displaced` does: where it moves
+    modules, each of them is a true panel, also when the headers have one panel for all.
     """
-    local, offset, size, names = _local_frames(p, canvas)
+    local, offset, size, names = _local_frames(p, canvas, p.panels)
     if p.misplaced > 0:
         local = _misplaced(local, size, p)
+    true, true_offset, true_size, true_names = local, offset, size, names
+    if p.module_shift > 0 or p.module_turn > 0:
+        if p.panels != "modules" and p.shape != "flat":
+            raise ParameterError(f"detector.module_shift: modules of shape={p.shape} move with detector.panels=modules")
+        if p.panels != "modules":
+            true, true_offset, true_size, true_names = _local_frames(p, canvas, "modules")
+        true = _displaced(true, true_size, p)
     # fast, slow, normal; the beam meets the detector at the true beam centre and distance, however it is tilted
     regular = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]])
     basis = regular
@@ -186,11 +194,12 @@ def build_panels(p: DetectorParams, canvas: Canvas) -> tuple[Panels, Panels]:
     if basis[2] @ BEAM <= 0:
         raise ParameterError(f"detector.tilt={p.tilt}: the detector would look away from the crystal")
     error = np.array([*p.beam_centre_error, 0.0])
-    pairs = [(basis, p.distance, local)]
-    pairs.append((regular, p.distance + p.distance_error, local - np.array([np.zeros(3), np.zeros(3), error])))
-    return tuple(  # type: ignore[return-value]
-        Panels(_placed(frames, axes, distance, p.pixel_size), offset, size, p.pixel_size, names)
-        for axes, distance, frames in pairs
+    known = _placed(
+        local - np.array([np.zeros(3), np.zeros(3), error]), regular, p.distance + p.distance_error, p.pixel_size
+    )
+    return (
+        Panels(_placed(true, basis, p.distance, p.pixel_size), true_offset, true_size, p.pixel_size, true_names),
+        Panels(known, offset, size, p.pixel_size, names),
     )
 
 
@@ -203,12 +212,14 @@ def _placed(local: np.ndarray, basis: np.ndarray, distance: float, pixel: float)
     return out
 
 
-def _local_frames(p: DetectorParams, canvas: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
+def _local_frames(
+    p: DetectorParams, canvas: Canvas, kind: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
     """Rows fast, slow, origin (px) of each panel along the detector's fast, slow and normal, from the beam centre.
 
     Returns frames (p, 3, 3), first pixels (p, 2), sizes (p, 2), and names.
     """
-    blocks = _blocks(p, canvas)
+    blocks = _blocks(p, canvas, kind)
     frames = []
     for x, y, _, height in blocks:
         left, top = x - canvas.centre[0], y - canvas.centre[1]
@@ -241,12 +252,12 @@ def _hinge(p: DetectorParams, canvas: Canvas) -> float:
     return (canvas.modules[1] - p.arm_rows) * canvas.pitch[1] - 0.5 * canvas.gap[1]
 
 
-def _blocks(p: DetectorParams, canvas: Canvas) -> list[tuple[int, int, int, int]]:
-    """First pixel and size of each panel in the image: x, y, width, height."""
+def _blocks(p: DetectorParams, canvas: Canvas, kind: str) -> list[tuple[int, int, int, int]]:
+    """First pixel and size of each panel in the image: x, y, width, height; ``kind`` as the parameter panels."""
     nx, ny = canvas.size
     columns, rows = canvas.modules
     step_x, step_y = canvas.pitch
-    if p.panels == "modules":
+    if kind == "modules":
         width, height = canvas.module_size
         return [(x * step_x, y * step_y, width, height) for y in range(rows) for x in range(columns)]
     if p.shape == "cylinder":
@@ -269,4 +280,16 @@ def _misplaced(local: np.ndarray, size: np.ndarray, p: DetectorParams) -> np.nda
         turn = rotation(np.array([1.0, 0, 0]), angles[0]) @ rotation(np.array([0, 1.0, 0]), angles[1])
         turn = turn @ rotation(np.array([0, 0, 1.0]), angles[2])
         out[k] = turn @ fast, turn @ slow, middle + shift + turn @ (origin - middle)
+    return out
+
+
+def _displaced(local: np.ndarray, size: np.ndarray, p: DetectorParams) -> np.ndarray:
+    """Each module shifted and turned in its own plane."""
+    rng = np.random.default_rng(MISPLACED_SEED + 1)
+    out = local.copy()
+    for k, (fast, slow, origin) in enumerate(local):
+        shift = rng.normal(0.0, 1.0, 2) * p.module_shift
+        middle = origin + 0.5 * size[k, 0] * fast + 0.5 * size[k, 1] * slow
+        turn = rotation(np.cross(fast, slow), np.radians(rng.normal(0.0, 1.0) * p.module_turn))
+        out[k] = turn @ fast, turn @ slow, middle + shift[0] * fast + shift[1] * slow + turn @ (origin - middle)
     return out

@@ -46,7 +46,7 @@ def write_truth(files: SweepFiles, sweep: Sweep, statistics: list[PhotonStatisti
     rotation_axis, phi0_deg and osc_deg describe a rotation with a positive width, about the opposite axis where the
     goniometer turns backwards. goniometer has the axes from the crystal to the base with their settings: A of a lattice
     is that with all of them at zero. panels has the frame of each panel in this sweep, two_theta included, true and as
-    the headers have it; detector repeats the first. Images are named from the folder of truth.json; null is one that was
+    the headers have it; detector repeats the first. n_header_panels is 1 where the headers have one panel for all of them. Images are named from the folder of truth.json; null is one that was
     not written.
     """
     with atomic_write(files.truth / "truth.npz") as temporary, open(temporary, "wb") as stream:
@@ -171,6 +171,7 @@ def _models(
             "trusted_range": [response.lowest, response.cutoff],
         },
         "panels": _panels(i),
+        "n_header_panels": len(i.header_panels),
         "header": {"distance": i.header_distance, "beam_centre_px": i.header_beam_centre.tolist()},
         "polarisation_fraction": params.beam.polarization_fraction,
         "polarisation_plane_normal": POLARISATION_NORMAL.tolist(),
@@ -187,8 +188,16 @@ def _models(
 
 
 def _panels(instrument: Instrument) -> list[dict[str, Any]]:
-    """Each panel: its part of the image, its frame, and its frame according to the headers."""
+    """Each panel: its part of the image, its frame, and its frame according to the headers.
+
+    Headers that have one panel for all say where it is, and not where its parts are.
+    """
     p, header = instrument.panels, instrument.header_panels
+    known = header.frames
+    if len(header) < len(p):
+        first = p.pixel_size * p.offset[:, :, None] * header.frames[0, :2]
+        known = np.repeat(header.frames, len(p), axis=0)
+        known[:, 2] += first.sum(axis=1)
     keys = ("fast", "slow", "origin")
     return [
         {
@@ -196,7 +205,7 @@ def _panels(instrument: Instrument) -> list[dict[str, Any]]:
             "first_pixel": p.offset[k].tolist(),
             "size": p.size[k].tolist(),
             **dict(zip(keys, p.frames[k].tolist(), strict=True)),
-            "header": dict(zip(keys, header.frames[k].tolist(), strict=True)),
+            "header": dict(zip(keys, known[k].tolist(), strict=True)),
         }
         for k in range(len(p))
     ]

@@ -1,0 +1,214 @@
+"""Learning where the modules of the detector are from the residuals of a refinement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spindle.files import write_map
+from spindle.models import Detector, Experiment, Experiments
+from spindle.table import Flag, ReflectionTable
+from spindle_lib_refinement.modules import (
+    Displacements,
+    Gain,
+    ModuleGrid,
+    fit_displacements,
+    gain_of,
+    module_grid,
+    with_displacements,
+)
+
+__all__ = ["Modules"]
+
+#: Spots for each module that make a fit worth trying.
+FEWEST_SPOTS = 20
+#: Residuals beyond this are not displaced modules, px.
+LARGEST_PX = 5.0
+#: The decrease of the squared residuals of spots left out, over its standard error, that is no chance.
+LEAST_SIGNIFICANCE = 5.0
+#: Auto keeps displacements of this size at least, px: smaller ones cost others who read the files more than they gain.
+WORTHWHILE_PX = 0.1
+#: It is done when the modules move by less than this, px.
+DONE_PX = 0.01
+ROUNDS = 8
+
+
+@dataclass
+class _Kind:
+    """One detector, which may stand in several places: its experiments, and what is known of its modules."""
+
+    members: list[int]
+    grid: ModuleGrid
+    detectors: list[Detector]
+    total: Displacements | None = None
+    gain: Gain | None = None
+    last_px: float = field(default=np.inf)
+
+
+class Modules:
+    """Displacements of the modules of all detectors of a run.
+
+    Parameters
+    ----------
+    experiments : Experiments
+    wanted : bool or Auto
+        The parameter ``refinement.parameterisation.detector.modules``.
+    stem : Path
+        Of the files of maps: ``<stem>_modules_dx.npz`` and so on.
+    """
+
+    def __init__(self, experiments: Experiments, wanted: Any, stem: Path) -> None:
+        self.wanted, self.stem = wanted, stem
+        groups: dict[Any, list[int]] = {}
+        if wanted is not False:
+            for i, e in enumerate(experiments):
+                if e.imageset is not None:
+                    groups.setdefault(_signature(e), []).append(i)
+        kinds = [
+            _Kind(m, module_grid(experiments[m[0]].detector), [experiments[i].detector for i in m])
+            for m in groups.values()
+        ]
+        self.kinds = [k for k in kinds if len(k.grid) > 1]
+        self.files: dict[Any, Callable[[Path], None]] = {}
+
+    def learn(self, experiments: Experiments, table: ReflectionTable, log: Any) -> Experiments | None:
+        """Experiments with what the residuals say of the modules beyond what was learned before; None when that is nothing."""
+        found = [k for k in self.kinds if self._learn_kind(k, experiments, table, log)]
+        if not found:
+            return None
+        items = list(experiments)
+        for kind in found:
+            moved: dict[int, Detector] = {}
+            dx, dy = self._names(kind)
+            for i, original in zip(kind.members, kind.detectors, strict=True):
+                before = items[i].detector
+                if id(before) not in moved:
+                    own = [replace(p, distortion=o.distortion) for p, o in zip(before, original, strict=True)]
+                    moved[id(before)] = with_displacements(before.replace_panels(own), kind.total)  # type: ignore[arg-type]
+                images = items[i].imageset
+                assert images is not None
+                items[i] = replace(
+                    items[i],
+                    detector=moved[id(before)],
+                    imageset=replace(images, dx=str(dx.absolute()), dy=str(dy.absolute())),
+                )
+            maps = next(iter(moved.values()))
+            self.files[str(dx)], self.files[str(dy)] = _writer(maps, 0), _writer(maps, 1)
+        return Experiments(_shared(items))
+
+    def _learn_kind(self, kind: _Kind, experiments: Experiments, table: ReflectionTable, log: Any) -> bool:
+        """Whether the modules of a detector moved."""
+        if kind.last_px < DONE_PX:
+            return False
+        module, xy, residuals = _residuals(kind, table)
+        if len(module) < FEWEST_SPOTS * len(kind.grid):
+            if self.wanted is True and kind.total is None:
+                log.warning(
+                    "Modules: %d spots are too few to learn the places of %d modules", len(module), len(kind.grid)
+                )
+            return False
+        gain = gain_of(kind.grid, module, xy, residuals)
+        move = fit_displacements(kind.grid, module, xy, residuals)
+        first = kind.total is None
+        if first and gain.significance < LEAST_SIGNIFICANCE:
+            if self.wanted is True:
+                log.info("Modules: %d spots show no displacement of the %d modules", gain.n, len(kind.grid))
+            return False
+        if first and self.wanted is not True and move.rms < WORTHWHILE_PX:
+            log.info(
+                "Modules: displaced by %.2f px rms, which is left (refinement.parameterisation.detector.modules=True corrects it)",
+                move.rms,
+            )
+            return False
+        if not first and (move.rms < DONE_PX or gain.significance < 0):
+            kind.last_px = 0.0
+            return False
+        log.info("Modules move by %.3f px rms; refinement with them there", move.rms)
+        kind.gain = gain if kind.gain is None else replace(gain, before=kind.gain.before)
+        kind.last_px = move.rms
+        kind.total = move if kind.total is None else kind.total.plus(move)
+        return True
+
+    def _names(self, kind: _Kind) -> tuple[Path, Path]:
+        number = "" if len(self.kinds) == 1 else f"_{self.kinds.index(kind) + 1}"
+        stem = self.stem.with_suffix("").name
+        dx, dy = (self.stem.with_name(f"{stem}_modules{number}_{axis}.npz") for axis in ("dx", "dy"))
+        return dx, dy
+
+    def report(self, log: Any, experiments_file: str) -> list[dict[str, Any]]:
+        """Say what was learned, and return it for the summary."""
+        out = []
+        for kind in self.kinds:
+            if kind.total is None or kind.gain is None:
+                continue
+            dx, dy = self._names(kind)
+            log.info(
+                "Modules: %d modules are displaced by %.2f px rms; residuals of spots left out fell from %.3f to %.3f px. The maps are in %s and "
+                "%s, which %s names; refinement.parameterisation.detector.modules=False leaves modules where they are",
+                len(kind.grid), kind.total.rms, kind.gain.before, kind.gain.after, dx, dy, experiments_file,
+            )  # fmt: skip
+            out.append(
+                {
+                    "n_modules": len(kind.grid),
+                    "displacement_rms_px": kind.total.rms,
+                    "left_out_rms_px_before": kind.gain.before,
+                    "left_out_rms_px_after": kind.gain.after,
+                    "n_spots": kind.gain.n,
+                    "displacements": [
+                        {"panel": int(p), "box": b.tolist(), "px": m[:2].tolist(), "turn_deg": float(np.degrees(m[2]))}
+                        for p, b, m in zip(kind.grid.panel, kind.grid.box, kind.total.moves, strict=True)
+                    ],
+                }
+            )
+        return out
+
+
+def _signature(experiment: Experiment) -> Any:
+    """What detectors have in common that are one in several places."""
+    images = experiment.imageset
+    maps = (None, None) if images is None else (images.dx, images.dy)
+    panels = tuple(
+        (p.image_size, tuple(p.mask), p.identifier, tuple(p.pixel_size.tolist())) for p in experiment.detector
+    )
+    return panels, maps
+
+
+def _residuals(kind: _Kind, table: ReflectionTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Module (n,), predicted place (n, 2) and observed minus predicted (n, 2), px, of the indexed spots of a detector."""
+    observed, predicted = table["xyzobs.px.value"][:, :2], table["xyzcal.px"][:, :2]
+    residuals = observed - predicted
+    rows = table.has_flags(Flag.INDEXED) & np.isin(table["id"], kind.members)
+    rows &= np.isfinite(residuals).all(axis=1)
+    rows[rows] = (np.abs(residuals[rows]) < LARGEST_PX).all(axis=1)
+    module = np.full(len(table), -1)
+    module[rows] = kind.grid.find(table["panel"][rows].astype(np.int64), observed[rows])
+    rows &= module >= 0
+    return module[rows], predicted[rows], residuals[rows]
+
+
+def _writer(detector: Detector, axis: int) -> Callable[[Path], None]:
+    """Writes one map of all panels."""
+
+    def write(path: Path) -> None:
+        write_map(path, [p.distortion.maps[axis] for p in detector if p.distortion is not None])
+
+    return write
+
+
+def _shared(items: list[Experiment]) -> list[Experiment]:
+    """The same with equal image sets shared, as before."""
+    known: dict[Any, Any] = {}
+    out = []
+    for item in items:
+        images = item.imageset
+        key = (
+            None
+            if images is None
+            else (images.template, tuple(images.paths), images.dx, images.dy, images.single_file_indices)
+        )
+        out.append(item if images is None else replace(item, imageset=known.setdefault(key, images)))
+    return out
