@@ -132,3 +132,54 @@ def test_combined_wedges_are_those_of_dials(folder, words):
     same_rows("our.refl", "combined.refl")
     with contextlib.suppress(FileNotFoundError):
         assert "Experiment" in dials("dials.show", "our.expt", "our.refl", cwd=folder)
+
+
+@pytest.mark.parametrize("words", [[], ["output.chunk_size=2"], ["by_wavelength=True"]])
+def test_parts_are_those_of_dials(folder, words):
+    (folder / "theirs").mkdir()
+    dials("dials.split_experiments", *stills(), *words, cwd=folder / "theirs")
+    spindle_run("split_experiments", *stills(), *words)
+    names = sorted(p.name for p in (folder / "theirs").glob("split*"))
+    assert names == sorted(p.name for p in folder.glob("split*"))
+    for name in names:
+        if name.endswith("expt"):
+            same_models(name, f"theirs/{name}")
+        else:
+            same_rows(name, f"theirs/{name}", imagesets=False)
+    dials("dials.combine_experiments", *names, cwd=folder)
+
+
+@pytest.mark.parametrize("words", [["image_range=11,20"], ["image_range=5,5"], ["block_size=33"]])
+def test_slices_are_those_of_dials(folder, words):
+    data = shared_data("dials_processed/quartz_processed")
+    files = [data / "refined.expt", data / "refined.refl"]
+    (folder / "theirs").mkdir()
+    dials("dials.slice_sequence", *files, *words, cwd=folder / "theirs")
+    spindle_run("slice_sequence", *files, *words)
+    for theirs in (folder / "theirs").glob("refined_*"):
+        if theirs.suffix == ".expt":
+            pairs = zip(read_experiments(theirs.name), read_experiments(theirs), strict=True)
+            for a, b in pairs:
+                assert a.scan.image_range == b.scan.image_range
+                assert np.allclose(a.scan.oscillation_deg, b.scan.oscillation_deg, atol=1e-9)
+                assert np.allclose(a.crystal.A_at_scan_points, b.crystal.A_at_scan_points, rtol=0, atol=1e-9)
+                assert np.allclose(a.crystal.A, b.crystal.A, rtol=0, atol=1e-9)
+        else:
+            a, b = read_reflections(theirs.name), read_reflections(theirs)
+            orders = [np.lexsort([*t["xyzobs.px.value"].T, t["id"]]) for t in (a, b)]
+            for name in ("id", "xyzobs.px.value", "miller_index", "bbox"):
+                assert np.array_equal(a[name][orders[0]], b[name][orders[1]])
+    names = [p.name for p in folder.glob("refined_*") if p.suffix in (".expt", ".refl")]
+    assert "Crystal" in dials("dials.show", *names, cwd=folder)
+
+
+@pytest.mark.parametrize("words", [[], ["comparison=sequential"], ["space_group=P222"]])
+def test_rotations_between_crystals_are_those_of_dials(folder, capsys, words):
+    theirs = dials("dials.compare_orientation_matrices", stills()[0], *words, cwd=folder)
+    spindle_run("compare_orientation_matrices", stills()[0], *words)
+    ours = capsys.readouterr().out
+    for start in ("Change of basis op", "{", " {"):
+        one, two = ([line for line in text.splitlines() if line.startswith(start)] for text in (ours, theirs))
+        assert [x.replace("-0.000", "0.000") for x in one] == [x.replace("-0.000", "0.000") for x in two] != []
+    angles = [[abs(float(x.split()[2])) for x in t.splitlines() if x.startswith("Rotation of")] for t in (ours, theirs)]
+    assert np.allclose(angles[0], angles[1], atol=0.0011)

@@ -10,6 +10,8 @@ from spindle.errors import UserError
 from spindle.models import Crystal
 from spindle.symmetry import ChangeOfBasis, niggli_reduce, primitive_operator
 
+from .misorientation import angle_and_axis
+
 #: Components of new basis vectors in the old, reduced basis: enough for any other nearly reduced basis.
 LARGEST_COMPONENT = 2
 #: Misfits of cells that differ by less than this (see `like_bases`) count as equal: orientations decide.
@@ -97,7 +99,7 @@ def match(first: Crystal, second: Crystal, tolerance: float = 0.1) -> Match:
     whole = np.linalg.inv(turn_two) @ options[best] @ turn_one
     operator = to_primitive[1].inverse() @ ChangeOfBasis(np.rint(whole)) @ to_primitive[0]
     rounded = ChangeOfBasis(np.rint(operator.matrix * 24) / 24)
-    angle, axis = _angle_and_axis(turns[best])
+    angle, axis = angle_and_axis(turns[best])
     return Match(rounded, turns[best], angle, axis)
 
 
@@ -106,22 +108,6 @@ def _rotations(bases: np.ndarray, target: np.ndarray) -> np.ndarray:
     change = np.swapaxes(np.linalg.inv(bases) @ target, 1, 2)
     left, _, right = np.linalg.svd(change)
     return np.asarray(left @ right)
-
-
-def _angle_and_axis(rotation: np.ndarray) -> tuple[float, np.ndarray]:
-    """Angle in degrees (0 to 180) and axis of a rotation."""
-    vector = np.array(
-        [rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]]
-    )
-    sine = float(np.linalg.norm(vector)) / 2.0
-    angle = float(np.degrees(np.arctan2(sine, (np.trace(rotation) - 1.0) / 2.0)))
-    if angle < 1e-6:
-        return angle, np.zeros(3)
-    if angle < 179.9:
-        return angle, vector / np.linalg.norm(vector)
-    values, vectors = np.linalg.eigh(rotation + rotation.T)  # for half a turn the sine tells nothing
-    axis = vectors[:, np.argmax(values)]
-    return angle, np.asarray(axis * (1.0 if vector @ axis >= 0 else -1.0))
 
 
 def _cell(crystal: Crystal) -> str:
