@@ -75,7 +75,8 @@ def scale_once(
         if n:
             context.log.info("  %d left out: %s", n, reason)
     datasets = [DatasetInfo(e, int(n)) for e, n in zip(experiments, np.diff(obs.bounds), strict=True)]
-    models = [build_model(k, datasets, table, obs, d, params, context) for k in range(len(datasets))]
+    plugins: dict[str, Any] = {}
+    models = [build_model(k, datasets, table, obs, d, params, context, plugins) for k in range(len(datasets))]
     rows = [[k, m.kind, t.name, len(t.parameters)] for k, m in enumerate(models) for t in m.terms]
     context.table(Table("Scaling models", ["Data set", "Model", "Term", "Parameters"], rows, "scaling_models"))
     scaler = Scaler(obs, models, params, context, free_offset)
@@ -91,8 +92,9 @@ def build_model(
     d: np.ndarray,
     params: ScaleParams,
     context: RunContext,
+    plugins: dict[str, Any],
 ) -> ScalingModel:
-    """Ask the scaling model of data set k for its terms."""
+    """Ask the scaling model of data set k for its terms; `plugins` are those that were asked before, by name."""
     experiment = datasets[k].experiment
     rows = obs.rows[obs.bounds[k] : obs.bounds[k + 1]]
     name = params.model
@@ -104,7 +106,9 @@ def build_model(
     if existing is not None and existing.get("__id__") != name:
         context.log.info("data set %d: the earlier %s model is replaced", k, existing.get("__id__"))
         existing = None
-    model: ScalingModel = context.algorithm("scaling", name, plugin_scope(params, "scaling", name)).build_scaling_model(
+    if name not in plugins:
+        plugins[name] = context.algorithm("scaling", name, plugin_scope(params, "scaling", name))
+    model: ScalingModel = plugins[name].build_scaling_model(
         experiment=experiment,
         observations=scaling_observations(experiment, table, rows, d[rows]),
         existing=existing,

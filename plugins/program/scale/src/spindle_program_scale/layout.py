@@ -47,12 +47,18 @@ class Layout:
     ----------
     models : sequence of ScalingModel
         One per data set. Shared terms of several data sets use the same parameters.
+
+    Attributes
+    ----------
+    edges : (n_sets + 1,) int64
+        First parameter of those that each data set brings, the shared ones with the first that has them; and their number.
     """
 
     def __init__(self, models: Sequence[ScalingModel]) -> None:
         self.models = tuple(models)
         self.slices: list[dict[str, slice]] = []
         self.restraints: list[Restraint] = []
+        edges = [0]
         start, free = [], []
         shared: dict[str, slice] = {}
         n = 0
@@ -81,6 +87,8 @@ class Layout:
                         weight = 1.0 / penalty.typical**2
                     self.restraints.append(Restraint(where, penalty, term.null_value, rank, weight))
             self.slices.append(places)
+            edges.append(n)
+        self.edges = np.array(edges, dtype=np.int64)
         self.start = np.concatenate(start) if start else np.zeros(0)
         self.free = np.concatenate(free) if free else np.zeros(0, dtype=bool)
         self.width = max((sum(t.weights.shape[1] for t in m.terms) for m in self.models), default=0)

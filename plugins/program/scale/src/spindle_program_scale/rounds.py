@@ -17,7 +17,7 @@ from spindle.table import rows_by_value
 
 from . import combine
 from .data import Observations
-from .kernels import quadratic_forms, reject_outliers
+from .kernels import reject_outliers
 from .layout import Layout
 from .params import ScaleParams
 from .select import choose_groups, free_groups, normalised_intensities, preselect
@@ -309,15 +309,14 @@ class Scaler:
         obs = self.obs
         if self.fit is None:
             return np.zeros(len(obs))
-        covariance = self.fit.inverse * self.fit.variance_factor
         found = np.empty(len(obs))
         for k in range(obs.n_sets):
             for begin in range(obs.bounds[k], obs.bounds[k + 1], BLOCK):
                 end = min(begin + BLOCK, obs.bounds[k + 1])
                 rows = np.arange(begin, end) - obs.bounds[k]
                 columns, slopes = self.layout.slopes(k, self.parameters, rows)
-                quadratic_forms(columns, slopes, covariance, found[begin:end])
-        return np.maximum(found, 0.0) * obs.g**2
+                self.fit.inverse.forms(columns, slopes, found[begin:end])
+        return np.maximum(found, 0.0) * self.fit.variance_factor * obs.g**2
 
 
 def _error_groups(n_sets: int, params: ScaleParams) -> list[list[int]]:
@@ -366,7 +365,7 @@ def model_dictionary(
             "n_parameters": len(values), "parameters": values.tolist(), "null_parameter_value": term.null_value,
         }  # fmt: skip
         if fit is not None:
-            variances = np.diag(fit.inverse)[where] * fit.variance_factor
+            variances = fit.inverse.diagonal[where] * fit.variance_factor
             found[term.name]["est_standard_devs"] = np.sqrt(np.maximum(variances, 0.0)).tolist()
     found["configuration_parameters"] = {
         **model.configuration,

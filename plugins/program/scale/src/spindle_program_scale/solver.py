@@ -10,27 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from spindle.errors import ModelError
 
-from .kernels import invert_positive
 from .layout import Layout
-from .sums import ChiSquare, Map, NormalEquations
+from .normal_matrices import MOST_WHOLE, Blocks, BlockSystem, Inverse, Pin, System, WholeSystem
+from .sums import BlockEquations, ChiSquare, Map, NormalEquations, NormalProduct
 
 #: Updates of the adaptive weights per step.
 ADAPTATIONS = 3
-#: Larger matrices are inverted by LAPACK, smaller ones by a kernel that needs no threads.
-LARGE_MATRIX = 1500
 #: How much firmer than the data the pins hold what the data cannot tell.
 PIN_STRENGTH = 100.0
 #: Adaptive weights stay within these factors of the first guess: a term can vanish, but not run away.
 WEIGHT_RANGE = (1e-3, 1e6)
-
-
-#: A combination of parameters that is kept at zero: strength, derivatives (p,), present value.
-Pin = tuple[float, np.ndarray, float]
 
 
 @dataclass(slots=True)
@@ -61,8 +56,8 @@ class ScaleFit:
     Attributes
     ----------
     parameters : (p,) float64
-    inverse : (p, p) float64
-        Inverse of the restrained normal matrix; times `variance_factor` it is the covariance of the parameters.
+    inverse : Inverse
+        Of the restrained normal matrix; times `variance_factor` it is the covariance of the parameters.
     variance_factor : float
         chi^2 per degree of freedom.
     history : list of (float, float)
@@ -72,7 +67,7 @@ class ScaleFit:
     """
 
     parameters: np.ndarray
-    inverse: np.ndarray
+    inverse: Inverse
     variance_factor: float
     history: list[tuple[float, float]] = field(default_factory=list)
     reason: str = ""
@@ -133,19 +128,20 @@ def fit_scales(
     history: list[tuple[float, float]] = []
     probes = _probes(layout, data)
     mu, reason = damping, "the greatest number of steps was reached"
-    inverse, factor = np.zeros((0, 0)), 1.0
+    factor = 1.0
     for step in range(max_iterations + 1):
         check()
         g = gather(layout, x, data)
         columns, slopes = _derivatives(layout, x, data)
-        normal, right, chi_square, pins = _equations(data, g, columns, slopes, probes, len(x), run)
+        equations = _equations(layout, data, g, columns, slopes, probes, run)
+        chi_square = equations.chi_square
         value = chi_square + layout.penalty(x)
         history.append((float(np.sqrt(chi_square / n)), layout.penalty(x)))
         for _ in range(ADAPTATIONS if adapt and layout.is_adaptive and step == 0 else 1):
-            matrix, push = _restrained(layout, x, normal, right, pins, free)
-            inverse = _inverse(matrix)
+            system = equations.restrained(layout, x, free, check)
+            push, inverse = system.push, system.inverse
             if adapt and layout.is_adaptive:
-                factor = _adapt(layout, x + inverse @ push, inverse, chi_square, n - n_groups)
+                factor = _adapt(layout, x + system.solved(push), inverse, chi_square, n - n_groups)
         value = chi_square + layout.penalty(x)
         if step and abs(history[-2][0] - history[-1][0]) < tolerance * history[-1][0]:
             reason = "RMSD no longer decreasing"
@@ -154,8 +150,7 @@ def fit_scales(
             break
         accepted = False
         for _ in range(12):
-            move = (inverse if mu == 0 else _inverse(matrix + mu * np.diag(np.diag(matrix)))) @ push
-            trial = x + move
+            trial = x + system.solved(push, mu)
             if _value(layout, data, trial, run) <= value * (1 + 1e-9):
                 accepted = True
                 break
@@ -164,7 +159,7 @@ def fit_scales(
             else:
                 push = push * 0.5
         if not accepted:
-            gain = abs(float(push @ inverse @ push)) / max(value, 1e-300)
+            gain = abs(float(push @ system.solved(push))) / max(value, 1e-300)
             reason = "converged" if gain < tolerance else "no step lowers the target function any more"
             break
         x = trial
@@ -203,12 +198,12 @@ def fit_scales_lbfgs(
         if not (np.isfinite(g).all() and g.min() > 0):
             return 1e30, np.zeros_like(step), np.ones_like(step)
         columns, slopes = _derivatives(part, x, data)
-        normal, right, chi_square, pins = _equations(data, g, columns, slopes, probes, len(x), run)
-        matrix, push = _restrained(part, x, normal, right, pins, free)
-        value = chi_square + part.penalty(x) + sum(s * v * v for s, _, v in pins)
-        history.append((float(np.sqrt(chi_square / n)), part.penalty(x)))
+        equations = _equations(part, data, g, columns, slopes, probes, run)
+        system = equations.restrained(part, x, free, check)
+        value = equations.chi_square + part.penalty(x) + sum(s * v * v for s, _, v in equations.pins)
+        history.append((float(np.sqrt(equations.chi_square / n)), part.penalty(x)))
         check()
-        return value, -2.0 * push * size, np.diag(matrix)
+        return value, -2.0 * system.push * size, system.diagonal
 
     diagonal = evaluate(np.zeros(len(parameters)))[2]
     size = np.where(free, 1.0 / np.sqrt(np.maximum(diagonal, 1e-30)), 0.0)
@@ -233,17 +228,54 @@ def _derivatives(layout: Layout, x: np.ndarray, data: FitData) -> tuple[np.ndarr
     return columns, slopes
 
 
+@dataclass(frozen=True, slots=True)
+class Equations:
+    """The equations of a step without restraints: the normal matrix is whole, or there are its blocks and its product."""
+
+    normal: np.ndarray | Blocks
+    product: Callable[[np.ndarray], np.ndarray]
+    right: np.ndarray
+    chi_square: float
+    pins: list[Pin]
+
+    def restrained(self, layout: Layout, x: np.ndarray, free: np.ndarray, check: Callable[[], None]) -> System:
+        """With restraints, pins and fixed parameters."""
+        if isinstance(self.normal, np.ndarray):
+            return WholeSystem(*_restrained(layout, x, self.normal, self.right, self.pins, free))
+        right, further = self.right.copy(), self.normal.changed(np.zeros(len(self.normal.values)))
+        for restraint in layout.restraints:
+            where, k = restraint.where, restraint.weight * restraint.penalty.matrix
+            block = further.block(where)
+            block += k
+            right[where] -= k @ (x[where] - restraint.null)
+        for strength, direction, value in self.pins:
+            right -= strength * direction * value
+        right[~free] = 0.0
+        ridge = 1e-9 * max(float(self.normal.diagonal.max(initial=0.0)), 1e-30)
+        return BlockSystem(self.normal, self.product, further, self.pins, ridge, free, right, check)
+
+
 def _equations(
-    data: FitData, g: np.ndarray, columns: np.ndarray, slopes: np.ndarray, probes: np.ndarray, p: int, run: Map
-) -> tuple[np.ndarray, np.ndarray, float, list[Pin]]:
-    sums = NormalEquations(data.offsets, data.intensity, data.weight, g, columns, slopes, probes, p)
-    normal, right, directions, chi_square = sums.total(run)
-    diagonal = np.diag(normal).copy()
-    normal += normal.T
-    normal[np.diag_indices(p)] = diagonal
+    layout: Layout, data: FitData, g: np.ndarray, columns: np.ndarray, slopes: np.ndarray, probes: np.ndarray, run: Map
+) -> Equations:
+    p = layout.n_parameters
+    observed = (data.offsets, data.intensity, data.weight, g, columns, slopes)
+    normal: np.ndarray | Blocks
+    times: Callable[[np.ndarray], np.ndarray]
+    if p > MOST_WHOLE:
+        normal, right, directions, chi_square, means = BlockEquations(*observed, probes, layout.edges).total(run)
+        diagonal = normal.diagonal
+        product = NormalProduct(data.offsets, data.weight, g, means, columns, slopes, p)
+        times = partial(product.total, run=run)
+    else:
+        normal, right, directions, chi_square = NormalEquations(*observed, probes, p).total(run)
+        diagonal = np.diag(normal).copy()
+        normal += normal.T
+        normal[np.diag_indices(p)] = diagonal
+        times = partial(np.matmul, normal)
     strength, ln_g = PIN_STRENGTH * (float(diagonal.sum()) + len(g)), np.log(g)
     pins = [(strength, directions[c], float((probes[:, c] * ln_g).sum())) for c in range(probes.shape[1])]
-    return normal, right, chi_square, pins
+    return Equations(normal, times, right, chi_square, pins)
 
 
 def _probes(layout: Layout, data: FitData) -> np.ndarray:
@@ -294,42 +326,21 @@ def _restrained(
     return matrix, right
 
 
-def _inverse(matrix: np.ndarray) -> np.ndarray:
-    """Inverse of a symmetric positive matrix, scaled to a unit diagonal first."""
-    size = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
-    scaled = matrix * size[:, None] * size[None, :]
-    if len(matrix) > LARGE_MATRIX:
-        from scipy.linalg.lapack import dpotrf, dpotri
-
-        factor, failed = dpotrf(scaled, lower=1)
-        if not failed:
-            half, failed = dpotri(factor, lower=1)
-        if not failed:
-            full = np.tril(half) + np.tril(half, -1).T
-            return np.asarray(full * size[:, None] * size[None, :])
-    inverse = np.empty_like(scaled)
-    if not invert_positive(scaled.copy(), inverse):
-        values, vectors = np.linalg.eigh(scaled)
-        keep = values > 1e-10 * values.max()
-        inverse = (vectors[:, keep] / values[keep]) @ vectors[:, keep].T
-    return np.asarray(inverse * size[:, None] * size[None, :])
-
-
-def _gammas(layout: Layout, inverse: np.ndarray) -> list[float]:
+def _gammas(layout: Layout, inverse: Inverse) -> list[float]:
     found = []
     for r in layout.restraints:
-        block = inverse[r.where, r.where]
+        block = inverse.block(r.where)
         found.append(min(max(r.rank - r.weight * float((r.penalty.matrix * block).sum()), 1e-3), float(r.rank)))
     return found
 
 
-def _determined(layout: Layout, inverse: np.ndarray, n_free: int) -> float:
+def _determined(layout: Layout, inverse: Inverse, n_free: int) -> float:
     """Number of parameters that the data determine."""
     lost = sum(r.rank - gamma for r, gamma in zip(layout.restraints, _gammas(layout, inverse), strict=True))
     return n_free - lost
 
 
-def _adapt(layout: Layout, x: np.ndarray, inverse: np.ndarray, chi_square: float, freedom: int) -> float:
+def _adapt(layout: Layout, x: np.ndarray, inverse: Inverse, chi_square: float, freedom: int) -> float:
     """Update the weights of adaptive restraints; returns the variance factor."""
     gammas = _gammas(layout, inverse)
     factor = chi_square / max(freedom - _determined(layout, inverse, int(layout.free.sum())), 1.0)

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from .block_kernels import block_equations, normal_times
 from .kernels import chi_square_of, normal_equations
+from .normal_matrices import Blocks
 
 #: Observations of a block. Blocks depend on the data alone, and are added in their order.
 BLOCK = 200_000
@@ -65,6 +67,76 @@ class NormalEquations:
             directions += more[2]
             chi_square += more[3]
         return normal, right, directions, chi_square
+
+
+@dataclass(frozen=True)
+class BlockEquations:
+    """The task of one block of observations where the normal matrix is kept in blocks of parameters, from `edges`."""
+
+    offsets: np.ndarray
+    intensity: np.ndarray
+    weight: np.ndarray
+    scale: np.ndarray
+    columns: np.ndarray
+    slopes: np.ndarray
+    probes: np.ndarray
+    edges: np.ndarray
+
+    def __call__(self, block: tuple[int, int]) -> tuple[Blocks, np.ndarray, np.ndarray, float, np.ndarray]:
+        """Blocks, right-hand side, derivatives of the probes' sums, chi squared, means of the reflections."""
+        first, last = block
+        normal = Blocks(self.edges)
+        p = int(self.edges[-1])
+        right, directions, means = np.zeros(p), np.zeros((self.probes.shape[1], p)), np.empty(last - first)
+        chi_square = block_equations(
+            self.offsets[first : last + 1], self.intensity, self.weight, self.scale, self.columns, self.slopes,
+            self.probes, normal.of, self.edges, normal.begin, normal.values, right, directions, means,
+        )  # fmt: skip
+        return normal, right, directions, float(chi_square), means
+
+    def total(self, run: Map) -> tuple[Blocks, np.ndarray, np.ndarray, float, np.ndarray]:
+        """The sums of all blocks, and all means."""
+        size = int(np.sqrt((np.diff(self.edges) ** 2).sum()))
+        results = iter(run(self, blocks_of(self.offsets, size)))
+        normal, right, directions, chi_square, means = next(results)
+        every = [means]
+        for more in results:
+            normal.values += more[0].values
+            right += more[1]
+            directions += more[2]
+            chi_square += more[3]
+            every.append(more[4])
+        return normal, right, directions, chi_square, np.concatenate(every)
+
+
+@dataclass(frozen=True)
+class NormalProduct:
+    """The whole normal matrix times a vector; attributes as the arguments of `block_kernels.normal_times`."""
+
+    offsets: np.ndarray
+    weight: np.ndarray
+    scale: np.ndarray
+    means: np.ndarray
+    columns: np.ndarray
+    slopes: np.ndarray
+    n_parameters: int
+
+    def total(self, x: np.ndarray, run: Map) -> np.ndarray:
+        """(p,) float64: the sum of all blocks of observations."""
+
+        def of_block(block: tuple[int, int]) -> np.ndarray:
+            first, last = block
+            out = np.zeros(self.n_parameters)
+            normal_times(
+                self.offsets[first : last + 1], self.weight, self.scale, self.means[first:last], self.columns,
+                self.slopes, x, out,
+            )  # fmt: skip
+            return out
+
+        total = np.zeros(self.n_parameters)
+        for part in run(of_block, blocks_of(self.offsets)):
+            total += part
+        return total
 
 
 @dataclass(frozen=True)
