@@ -139,11 +139,11 @@ def share(frames: SpotFrames, lattices: Sequence[np.ndarray]) -> Shares:
     weight = np.full(m, 0.8 / max(m, 1))
     hkl = np.zeros((n, 3), np.int32)
     inverse = [np.linalg.inv(A) for A in lattices]
-    posterior, offset = np.zeros((m, n)), np.zeros(2)
+    posterior, offset = np.zeros((m, n)), np.zeros((m, 2))
     for step in range(N_SHARING):
         for i, A in enumerate(lattices):
             membership(
-                frames.rlp, frames.to_pixels, frames.cell, A, inverse[i], offset, width[i], 0.5, np.inf, hkl, shift[i], ratio[i], sharp[i],
+                frames.rlp, frames.to_pixels, frames.cell, A, inverse[i], offset[i], width[i], 0.5, np.inf, hkl, shift[i], ratio[i], sharp[i],
             )  # fmt: skip
         posterior = weight[:, None] * ratio
         posterior /= (1 - weight.sum()) + posterior.sum(axis=0)
@@ -154,13 +154,17 @@ def share(frames: SpotFrames, lattices: Sequence[np.ndarray]) -> Shares:
         weight *= min(1.0, 0.9999 / weight.sum())
         for i in range(m):
             if members[i] > 3:
+                # Crystals lie in different places of the beam: each has its own centre on the detector.
+                counted = (posterior[i] * sharp[i])[:, None] / width[i, :2] ** 2
+                mean = np.sum(counted * shift[i, :, :2], axis=0) - offset[i] / OFFSET**2
+                offset[i] += mean / (counted.sum(axis=0) + 1 / OFFSET**2)
                 width[i] = np.maximum(np.sqrt((posterior[i] * sharp[i]) @ shift[i] ** 2 / members[i]), LEAST_WIDTH)
     everything = _likelihood(ratio, weight)
     found = []
     for i, A in enumerate(lattices):
         others = np.arange(m) != i
         gain = everything - _best_likelihood(ratio[others], weight[others])
-        found.append(Evidence(A, offset, width[i], float(weight[i]), gain, float(members[i])))
+        found.append(Evidence(A, offset[i], width[i], float(weight[i]), gain, float(members[i])))
     return Shares(found, posterior.T)
 
 

@@ -26,6 +26,7 @@ from .known_symmetry import KnownSymmetry
 from .orientation import misorientation_deg, primitive_basis
 from .preparation import place_in_reciprocal_space, prepare
 from .proposals import reduced_basis
+from .refusals import Refusal
 from .report_text import indexed_table, lattice_counts, models_text
 from .search import Found, LatticeSearch
 from .several import free_spots, least_convincing, matrix_of, unlikely_spots, with_left_out
@@ -72,6 +73,7 @@ class Indexer:
         self.table = prepare(spots, sweeps, params.indexing)
         self.crystals: list[Crystal] = []
         self.refused: list[np.ndarray] = []
+        self.refusals: list[Refusal] = []
         self.last: RefinementResult | None = None
         self.identifiers: list[str] = []
 
@@ -90,6 +92,7 @@ class Indexer:
         if text:
             self.context.log.info("%s", text)
         search = LatticeSearch(self.params, self.refinement, self.context, self.known, self.max_cell)
+        self.refusals = search.refusals
         if self.given:
             self.context.log.info("Using %d known crystal(s) of the input instead of searching", len(self.given))
             self._add([self._in_known_setting(c) for c in self.given])
@@ -117,7 +120,7 @@ class Indexer:
             found = search.find(self.sweeps, self.table, free, self.crystals, self.refused)
             if found is None:
                 if not self.crystals and not self.refused:
-                    raise IndexingError(self._nothing_found(search.last_error))
+                    raise IndexingError(self._nothing_found())
                 return None
             if not self.crystals:
                 return found
@@ -180,20 +183,14 @@ class Indexer:
         self.context.log.info("%s max_cell: %.1f Angstrom", how, value)
         return float(value)
 
-    def _nothing_found(self, last_error: str) -> str:
+    def _nothing_found(self) -> str:
         text = "index: no suitable lattice could be found."
-        if last_error:
-            text += f" The last candidate could not be refined: {last_error}."
         if self.known is not None:
             text += (
-                " None of the candidates agrees with indexing.known_symmetry: leave unit_cell and space_group "
-                "out to see which "
+                " None of the candidates agrees with indexing.known_symmetry: leave unit_cell and space_group out to see which "
                 "cell the spots have, or loosen max_delta, relative_length_tolerance and absolute_angle_tolerance."
             )
-        return text + (
-            " Look at the spots (ice, several crystals), check beam centre, distance, wavelength and rotation "
-            "axis, or give max_cell="
-        )
+        return text
 
     def _finest(self) -> float:
         return float(1 / np.linalg.norm(self.table["rlp"], axis=1).max())

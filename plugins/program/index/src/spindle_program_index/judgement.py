@@ -12,8 +12,9 @@ from .evidence import CHANCE, Evidence
 TOO_WIDE = 3.0
 #: A lattice of fewer spots is none.
 FEWEST_SPOTS = 12
-#: Gain per spot of a lattice that fits in some directions only, or by chance; and as a part of that of the best lattice.
-LEAST_PER_SPOT, LEAST_PART = 1.0, 0.35
+#: Gain per spot of a lattice that fits in some directions only, or by chance; and as a part of that of the best lattice:
+#: less is none, more is one whatever its residuals.
+LEAST_PER_SPOT, LEAST_PART, GOOD_PART = 1.0, 0.35, 0.5
 
 
 def fault(lattice: Evidence, others: Sequence[Evidence]) -> str:
@@ -34,6 +35,10 @@ def fault(lattice: Evidence, others: Sequence[Evidence]) -> str:
     best_per_spot = max((o.per_spot for o in others if o.n_spots > lattice.n_spots / 3), default=0.0)
     if lattice.per_spot < LEAST_PART * best_per_spot:
         return f"its spots are spread between its points (gain {lattice.per_spot:.1f} per spot, {best_per_spot:.1f} of another lattice)"
+    if lattice.per_spot > GOOD_PART * best_per_spot:
+        return (
+            ""  # crystals that lie apart in the beam have their spots apart by pixels, but next to no spots by chance
+        )
     for unit, part in (("pixels", slice(0, 2)), ("images", slice(2, 3))):
         own = float(np.sqrt(np.mean(lattice.width[part] ** 2)))
         best = min(

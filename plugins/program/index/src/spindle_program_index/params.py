@@ -274,6 +274,14 @@ class IndexParams(Params):
             help="When few spots are indexed, test whether another rotation axis would index far more of them.",
         )
 
+        try_other_methods = Bool(
+            True,
+            level=1,
+            help="When no lattice convinces, and indexing.method and max_cell are not chosen, try others: the known cell, a "
+            "shorter max_cell, fft1d.",
+        )
+        accept_doubtful = Bool(False, level=1, help="Write a lattice that does not convince, instead of an error.")
+
     class output(Params):
         """Files."""
 

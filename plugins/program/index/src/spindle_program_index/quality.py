@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from spindle.models import Crystal, Experiments
+from spindle.params import Auto
 from spindle.symmetry import cell_parameters, niggli_cell, primitive_operator
 
 #: RMSDs above these are suspicious: predicted spots miss the observed ones. In angle both must be exceeded.
@@ -16,6 +17,8 @@ SUSPICIOUS_RMSD_PX = 3.0
 SUSPICIOUS_RMSD_IMAGES, SUSPICIOUS_RMSD_DEG = 3.0, 0.7
 #: Another geometry must index this many times more spots, and this fraction more, to be named.
 MUCH_BETTER, MORE = 1.3, 0.15
+#: A lattice of chance indexes an eighth of the spots, the best of many somewhat more: less than this part is none.
+LEAST = 0.25
 
 #: A sweep with less than this part of the indexed fraction of the best one has another crystal.
 UNLIKE = 0.6
@@ -131,7 +134,7 @@ def _with_axes(sweeps: Experiments, change: Callable[[np.ndarray, np.ndarray], n
 
 def is_much_better(now: int, then: int, total: int) -> bool:
     """Whether `now` indexed spots of `total` are so many more than `then` that the user must hear of it."""
-    return now > MUCH_BETTER * then and now - then > MORE * total
+    return now > MUCH_BETTER * then and now - then > MORE * total and now > LEAST * total
 
 
 def sweeps_of_other_crystals(fractions: np.ndarray, enough: float) -> str | None:
@@ -159,7 +162,7 @@ def sweeps_of_other_crystals(fractions: np.ndarray, enough: float) -> str | None
     )
 
 
-def causes(sweeps: Experiments, n_spots: int, n_lattices: int, max_lattices: int) -> list[str]:
+def causes(sweeps: Experiments, n_spots: int, n_lattices: int, max_lattices: Any) -> list[str]:
     """What a low indexed fraction usually means, most likely first."""
     hints = []
     if any(sweep.scan is not None and sweep.scan.is_still and sweep.scan.n_images > 1 for sweep in sweeps):
@@ -180,8 +183,8 @@ def causes(sweeps: Experiments, n_spots: int, n_lattices: int, max_lattices: int
         "distance or wavelength are wrong: compare with the beamline's log; geometry.detector.distance=, "
         "geometry.beam.wavelength="
     )
-    if n_lattices >= max_lattices:
-        hints.append(f"there is more than one crystal: max_lattices={max(2, max_lattices + 1)}")
+    if max_lattices is not Auto and n_lattices >= (max_lattices or 1):
+        hints.append("there is more than one crystal: max_lattices=Auto")
     if n_spots < 100:
         hints.append(f"{n_spots} spots are few: use more images, or a more sensitive threshold in spindle find_spots")
     hints.append(

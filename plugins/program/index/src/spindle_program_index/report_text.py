@@ -14,7 +14,7 @@ from spindle.table import ReflectionTable
 
 def format_with_sd(value: float, sd: float | None) -> str:
     """Value and its standard deviation in units of the last digit: 78.893(3)."""
-    if sd is None or not np.isfinite(sd) or sd <= 0:
+    if sd is None or not np.isfinite(sd) or sd <= 1e-7:  # fixed by symmetry
         return f"{value:.3f}" if value not in (90.0, 120.0) else f"{value:.1f}"
     digits = max(0, 1 - int(np.floor(np.log10(sd))))
     last = round(sd * 10**digits)

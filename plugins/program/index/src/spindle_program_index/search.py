@@ -14,6 +14,7 @@ from spindle.contracts.refiner import RefinementError
 from spindle.execution import Executor
 from spindle.models import Crystal, Experiments
 from spindle.params import Auto
+from spindle.symmetry import cell_parameters
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.short_refinement import Refinement, quiet, thin
 
@@ -26,6 +27,7 @@ from .non_primitive import smaller_cell
 from .orientation import misorientation_deg, primitive_basis
 from .preparation import place_in_reciprocal_space
 from .proposals import MOST_SPOTS, propose, reduced_basis, relation
+from .refusals import Refusal
 from .scoring import Solution, rank
 from .spot_frames import SpotFrames, spot_frames
 from .triples import likely_bases
@@ -67,10 +69,9 @@ class _Evaluate:
     spots: ReflectionTable
     fixed: bool
 
-    def __call__(self, basis: np.ndarray) -> tuple[Solution | None, str]:
-        """What became of it, and why a refinement failed."""
-        solution = self.search.evaluate(self.sweeps, self.spots, basis, self.fixed)
-        return solution, self.search.last_error
+    def __call__(self, basis: np.ndarray) -> Solution | Refusal:
+        """What became of it."""
+        return self.search.evaluate(self.sweeps, self.spots, basis, self.fixed)
 
 
 class LatticeSearch:
@@ -92,7 +93,7 @@ class LatticeSearch:
     ) -> None:
         self.params = params.indexing
         self.refinement, self.context, self.known, self.max_cell = refinement, context, known, max_cell
-        self.last_error = ""
+        self.refusals: list[Refusal] = []
 
     def find(
         self,
@@ -148,6 +149,17 @@ class LatticeSearch:
         if not solutions:
             return None
         most = max(s.gain for s in solutions)
+        pixel = float(np.mean(sweeps[0].detector[0].pixel_size))
+        self.refusals += [
+            _refusal(
+                np.linalg.inv(s.A),
+                s.n_indexed,
+                s.rmsd_xy / pixel,
+                f"says less about the spots than others ({s.gain:.0f} of {most:.0f})",
+            )
+            for s in solutions
+            if s.gain < GOOD_PART * most
+        ]
         solutions = [s for s in solutions if s.gain >= GOOD_PART * most]
         volume = None if self.known is None else self.known.volume
         best, listing = rank(solutions, self.params.basis_vector_combinations, volume)
@@ -226,11 +238,12 @@ class LatticeSearch:
         evaluate = _Evaluate(self, sweeps, spots, fixed)
         solutions: list[Solution] = []
         with quiet(), self.context.progress("Trying candidate cells", len(bases)) as progress:
-            for solution, error in self._executor().map(evaluate, bases):
+            for result in self._executor().map(evaluate, bases):
                 self.context.check_cancelled()
-                self.last_error = error or self.last_error
-                if solution is not None:
-                    solutions.append(solution)
+                if isinstance(result, Solution):
+                    solutions.append(result)
+                else:
+                    self.refusals.append(result)
                 progress.advance(1)
         self.context.log.debug("%d candidate cells tried, %d kept", len(bases), len(solutions))
         if len(bases) and not solutions and self.known is not None:
@@ -242,14 +255,16 @@ class LatticeSearch:
         executor, nproc = self.context.executor, self.params.nproc
         return executor if nproc in (Auto, None) else executor.limited(int(nproc))
 
-    def evaluate(self, sweeps: Experiments, spots: ReflectionTable, basis: np.ndarray, fixed: bool) -> Solution | None:
-        """Index the spots with a candidate and refine it; None when it fits badly. `fixed`: without the geometry."""
+    def evaluate(
+        self, sweeps: Experiments, spots: ReflectionTable, basis: np.ndarray, fixed: bool
+    ) -> Solution | Refusal:
+        """Index the spots with a candidate and refine it. `fixed`: without the geometry."""
         params = self.params
         A = np.linalg.inv(basis)
         if self.known is not None:
             known_A = self.known.constrained(basis)
             if known_A is None:
-                return None
+                return _refusal(basis, 0, None, "does not agree with the known symmetry")
             A = known_A
         indexed = self._assign(spots, A)
         threshold = params.basis_vector_combinations.sys_absent_threshold
@@ -259,11 +274,11 @@ class LatticeSearch:
                 if smaller is None:
                     break
                 if abs(np.linalg.det(smaller)) < max(params.min_cell_volume or 0.0, 1.0):
-                    return None
+                    return _refusal(smaller, indexed.n_indexed, None, "has indices of a cell below min_cell_volume")
                 A = np.linalg.inv(smaller)
                 indexed = self._assign(spots, A)
         if abs(1 / np.linalg.det(A)) < (params.min_cell_volume or 0) or indexed.n_indexed < MIN_INDEXED:
-            return None
+            return _refusal(np.linalg.inv(A), indexed.n_indexed, None, "has next to no spots")
         crystal = Crystal(A=A) if self.known is None else self.known.crystal(A)
         experiments = Experiments([_with_crystal(sweep, crystal) for sweep in sweeps])
         rows = thin(experiments, np.where(indexed.lattice >= 0, spots["imageset_id"], -1))
@@ -274,13 +289,15 @@ class LatticeSearch:
         try:
             result = self.refinement.refine_candidate(experiments, reflections, fixed)
         except (RefinementError, np.linalg.LinAlgError) as error:
-            self.last_error = str(error)
-            return None
+            return _refusal(
+                np.linalg.inv(A), indexed.n_indexed, None, f"cannot be refined: {str(error).splitlines()[0]}"
+            )
         rmsd = result.steps[-1].rmsd
         rmsd_xy = float(np.hypot(rmsd[0], rmsd[1]))
         pixel = float(np.mean(sweeps[0].detector[0].pixel_size))
         if not rmsd_xy / pixel <= MAX_RMSD_PX and not sweeps[0].is_still:
-            return None
+            verdict = f"predictions miss the spots by more than {MAX_RMSD_PX:g} px"
+            return _refusal(np.linalg.inv(A), indexed.n_indexed, rmsd_xy / pixel, verdict)
         gain = self._gain(spots, result.experiments)
         return Solution(A, crystal.hall, indexed.n_indexed, indexed.n_indexed / len(spots), rmsd_xy, gain)
 
@@ -301,6 +318,10 @@ def _with_crystal(sweep: Any, crystal: Crystal) -> Any:
     from dataclasses import replace
 
     return replace(sweep, crystal=crystal)
+
+
+def _refusal(basis: np.ndarray, n_indexed: int, rmsd_px: float | None, verdict: str) -> Refusal:
+    return Refusal(cell_parameters(basis), n_indexed, rmsd_px, verdict)
 
 
 def _unlike(

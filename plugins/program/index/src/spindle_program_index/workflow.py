@@ -8,7 +8,6 @@ import numpy as np
 
 from spindle.contracts import ProgramInputs, ProgramResult
 from spindle.contracts.indexing import IndexingError
-from spindle.contracts.refiner import RefinementError
 from spindle.errors import UserError
 from spindle.models import Crystal, Experiment, Experiments
 from spindle.table import ReflectionTable
@@ -18,13 +17,17 @@ from spindle_lib_spots.sweeps import join_tables, sweeps_of
 
 from .camera_length import camera_length_text
 from .diagnosis import count_indexed, moved_beam
+from .explanation import explain
 from .indexed import Indexed
 from .indexer import Indexer
+from .ladder import climb, refusal_table
 from .quality import alternatives, causes, is_absurd, is_much_better, scale_text, sweeps_of_other_crystals, warning_text
 from .report_text import lattice_table
 from .stills import failure_text, groups_of, index_stills, name_of, settings_for_a_still, together_text
 from .verification import verify
 
+#: Refused candidates that are listed.
+MOST_REFUSALS = 20
 #: With more crystals than this, the symmetries of their lattices are not listed.
 MOST_LATTICE_TABLES = 3
 
@@ -76,19 +79,37 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
 
 
 def _together(
-    sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any, crystals: list[Crystal]
+    sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any, crystals: list[Crystal] | None = None
 ) -> Indexed:
-    """All sweeps with the same crystals; a failure is explained if its reason can be found."""
-    try:
-        part = Indexer(sweeps, spots, params, context, crystals).run()
-    except (IndexingError, RefinementError) as error:
-        if not params.diagnosis.test_geometry:
-            raise
+    """All sweeps with the same crystals, by the strategy that gives a lattice; a failure is explained from the spots."""
+    result = climb(sweeps, spots, params, context, list(crystals or []))
+    doubtful = bool(result.doubt) and not params.diagnosis.accept_doubtful
+    if result.part is not None and not doubtful:
+        if text := result.text():
+            context.log.info("%s", text)
+        part = _verified(result.part, spots, result.params, context, crystals)
+        if result.doubt:
+            part.warnings = [*part.warnings, f"WARNING: the lattice does not convince: {result.doubt}"]
+        return part
+    kind: type[UserError] = IndexingError
+    lines = ["index: no lattice was found that convinces"]
+    if result.part is not None:
+        cell = " ".join(f"{v:.2f}" for v in result.part.experiments[0].known_crystal.cell)
+        lines = [f"index: no lattice was found that convinces. The best, {cell}: {result.doubt}"]
+    elif result.error is not None:
+        kind, lines = type(result.error), [str(result.error)]
+    if params.diagnosis.test_geometry:
         found = _reason(sweeps, spots, 0, params, context)
-        if found is None:
-            raise
-        raise type(error)(f"{error}\n{found}") from error
-    return _verified(part, spots, params, context, crystals)
+        if found is not None:
+            raise kind("\n".join([*lines, found])) from result.error
+        lines += [f"  - {text}" for text in explain(sweeps, spots, params, context)]
+    if result.refusals:
+        context.table(refusal_table(result.refusals[:MOST_REFUSALS]))
+    if text := result.text():
+        lines.append(text)
+    if result.part is not None:
+        lines.append("diagnosis.accept_doubtful=True writes it all the same")
+    raise kind("\n".join(lines)) from result.error
 
 
 def _verified(
@@ -121,8 +142,7 @@ def _indexed_parts(
         context.log.info("Indexing %s", _named(group))
         own, own_spots = _part_of(sweeps, spots, group)
         try:
-            part = Indexer(own, own_spots, params, context).run()
-            found.append((group[0], _verified(part, own_spots, params, context)))
+            found.append((group[0], _together(own, own_spots, params, context)))
         except UserError as error:
             if number == len(groups) - 1 and not found:
                 raise
