@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from spindle.contracts import ProgramInputs
@@ -28,3 +31,13 @@ class TestTwoThetaRefine(ProgramContract):
         experiments = Experiments([rotation_experiment(40)])
         table = add_observed_geometry(experiments, with_noise(spots_of(experiments[0], 4.0)))
         return ProgramInputs(experiments=experiments, reflections=[table])
+
+
+class TestPlotScanVaryingModel(ProgramContract):
+    name = "plot_scan_varying_model"
+
+    @pytest.fixture
+    def inputs(self):
+        sweep = rotation_experiment(10)
+        varying = replace(sweep.known_crystal, A_at_scan_points=np.repeat(sweep.known_crystal.A[None], 11, axis=0))
+        return ProgramInputs(experiments=Experiments([replace(sweep, crystal=varying)]))

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "KINDS", "colour_of", "correlation_figure", "new_figure", "save_figure", "suffix_of"]
+__all__ = [
+    "COLOURS",
+    "KINDS",
+    "colour_of",
+    "correlation_figure",
+    "new_figure",
+    "new_mosaic",
+    "save_figure",
+    "suffix_of",
+]
 
 #: Colours that people with any colour vision tell apart (Okabe & Ito 2008).
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#7f6000", "#555555")
@@ -56,6 +65,17 @@ def new_figure(rows: int, columns: int, width: float, height: float, **options: 
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, list(axes.flat)
+
+
+def new_mosaic(layout: Sequence[Sequence[str]], width: float, height: float) -> tuple[Figure, dict[str, Axes]]:
+    """A figure of width x height inches and its plots by the names in `layout`; a name that stands twice is one wide plot."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplot_mosaic([list(row) for row in layout])
+    return figure, dict(axes)
 
 
 def save_figure(figure: Figure, path: Path, kind: str, dpi: int = 150) -> None:

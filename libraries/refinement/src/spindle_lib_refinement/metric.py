@@ -11,7 +11,15 @@ import numpy as np
 
 from spindle.models import cell_from_real_space, space_group_from_symbol
 
-__all__ = ["CELL_NAMES", "METRIC_INDICES", "cell_and_slope", "index_products", "metric_constraints", "metric_elements"]
+__all__ = [
+    "CELL_NAMES",
+    "METRIC_INDICES",
+    "cell_and_slope",
+    "cell_deviations",
+    "index_products",
+    "metric_constraints",
+    "metric_elements",
+]
 
 METRIC_INDICES = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 CELL_NAMES = ("G11", "G22", "G33", "G12", "G13", "G23")
@@ -122,3 +130,21 @@ def cell_and_slope(metric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         slope[k] = np.rad2deg(-d_cosine / np.sqrt(max(1.0 - cosine * cosine, 1e-12)))
     slope[6] = -0.5 * volume * np.einsum("kij,ji->k", d_star, G)
     return values, slope
+
+
+def cell_deviations(B: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """(7,) standard deviations of cell (angstrom, degrees) and volume (cubic angstrom) from the covariance of B.
+
+    Parameters
+    ----------
+    B : (3, 3) float64, 1/angstrom
+    covariance : (9, 9) float64, 1/angstrom^2
+        Of the elements of B, row after row.
+    """
+    _, slope = cell_and_slope(metric_elements(B))
+    # dG* = dB^T B + B^T dB for each element of B
+    dB = np.eye(9).reshape(9, 3, 3)
+    change = np.swapaxes(dB, -1, -2) @ B
+    change = change + np.swapaxes(change, -1, -2)
+    jacobian = slope @ change[:, _ROWS, _COLUMNS].T
+    return np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", jacobian, covariance, jacobian), 0.0))
