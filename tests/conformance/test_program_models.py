@@ -41,3 +41,12 @@ class TestPlotScanVaryingModel(ProgramContract):
         sweep = rotation_experiment(10)
         varying = replace(sweep.known_crystal, A_at_scan_points=np.repeat(sweep.known_crystal.A[None], 11, axis=0))
         return ProgramInputs(experiments=Experiments([replace(sweep, crystal=varying)]))
+
+
+class TestStereographicProjection(ProgramContract):
+    name = "stereographic_projection"
+    parameters = {"hkl_limit": 1}
+
+    @pytest.fixture
+    def inputs(self):
+        return ProgramInputs(experiments=Experiments([rotation_experiment(5)]))
