@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import least_squares, minimize_scalar
 
 from spindle.errors import UserError
 
@@ -117,7 +117,7 @@ def estimate_widths(
         bins = _bins(x)
         ys = np.array([np.median(variance[o]) for o in bins])
         xs = np.array([np.median(x[o]) for o in bins])
-        out[k] = _line(xs, ys, 0.04 * float(np.median(measured)))
+        out[k] = line_of_widths(xs, ys, 0.04 * float(np.median(measured)))
     return out
 
 
@@ -165,7 +165,7 @@ def refine_widths(
             [scaled[o].sum() / counts[o].sum() - np.average(pixel[o, k] ** 2, weights=counts[o]) / 12.0 for o in bins]
         )
         xs = np.array([np.average(x[o], weights=counts[o]) for o in bins])
-        out[k] = _line(xs, ys, 0.04 * float(scaled.sum() / counts.sum()))
+        out[k] = line_of_widths(xs, ys, 0.04 * float(scaled.sum() / counts.sum()))
     return out
 
 
@@ -183,14 +183,25 @@ def _bins(x: np.ndarray) -> list[np.ndarray]:
     return np.array_split(np.argsort(x, kind="stable"), int(np.clip(len(x) // 50, 1, 20)))
 
 
-def _line(x: np.ndarray, y: np.ndarray, floor: float) -> tuple[float, float]:
-    """s and g of y = s^2 + g^2 x; g = 0 where the points say nothing about it or fall."""
-    slope, start = 0.0, float(np.median(y))
+def line_of_widths(x: np.ndarray, y: np.ndarray, floor: float) -> tuple[float, float]:
+    """s and g of y = s^2 + g^2 x, s^2 at least ``floor``; g = 0 where the points say nothing about it or fall.
+
+    Ratios are fitted, and large ones count little: x spans orders of magnitude, and where it is largest, near the rotation axis, spots
+    are cut off.
+    """
+    start, slope = max(float(np.median(y)), floor), 0.0
     if len(x) >= 4 and np.ptp(x) > 0:
-        slope, start = np.polyfit(x, y, 1)
-        if slope < 0 or start < floor:
-            slope, start = 0.0, float(np.median(y))
-    return math.sqrt(max(start, floor)), math.sqrt(max(slope, 0.0))
+        points = np.log(np.maximum(y, floor))
+
+        def misfit(v: np.ndarray) -> np.ndarray:
+            return np.asarray(np.log(floor + v[0] + v[1] * x) - points)
+
+        begin = [max(float(np.min(y)) - floor, 0.1 * floor), max(float(np.median(y)) / float(np.mean(x)), 0.0)]
+        found = least_squares(
+            misfit, begin, bounds=(0.0, np.inf), loss="soft_l1", f_scale=0.1, x_scale=[floor, floor / float(np.mean(x))]
+        )
+        start, slope = floor + float(found.x[0]), float(found.x[1])
+    return math.sqrt(start), math.sqrt(slope)
 
 
 def estimate_sigma_m(
