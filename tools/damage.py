@@ -36,6 +36,7 @@ PROGRAMS = {
     "generate_mask": "{e} border=2",
     "estimate_gain": "{e}",
     "search_beam_position": "{e} {r}",
+    "find_rotation_axis": "{e} {r}",
     "spot_counts_per_image": "{e} {r}",
     "export_bitmaps": "{e} output.directory=pictures",
     "merge_cbf": "{e} merge_n_images=2",
@@ -54,6 +55,7 @@ PROGRAMS = {
 STAGES = {
     "index": ("imported", "strong"),
     "search_beam_position": ("imported", "strong"),
+    "find_rotation_axis": ("imported", "strong"),
     "spot_counts_per_image": ("imported", "strong"),
     "refine": ("indexed", "indexed"),
     "integrate": ("refined", "refined"),
@@ -219,7 +221,17 @@ def case(
 def _writes(program: str, what: str) -> bool:
     name = program.split()[0]
     if what == "experiments":
-        return name in ("index", "refine", "integrate", "symmetry", "scale", "apply_mask", "search_beam_position")
+        writing = (
+            "index",
+            "refine",
+            "integrate",
+            "symmetry",
+            "scale",
+            "apply_mask",
+            "search_beam_position",
+            "find_rotation_axis",
+        )
+        return name in writing
     return name in ("find_spots", "index", "refine", "integrate", "symmetry", "scale")
 
 

@@ -36,3 +36,13 @@ class TestRefine(ProgramContract):
         truth = replace(rotation_experiment(40), identifier="sweep")
         spots = with_noise(spots_of(truth, 3.6))
         return ProgramInputs(experiments=Experiments([disturbed(truth)]), reflections=[spots])
+
+
+class TestFindRotationAxis(ProgramContract):
+    name = "find_rotation_axis"
+
+    @pytest.fixture
+    def inputs(self):
+        truth = replace(rotation_experiment(40), identifier="sweep")
+        spots = with_noise(spots_of(truth, 3.6))
+        return ProgramInputs(experiments=Experiments([replace(truth, crystal=None)]), reflections=[spots])

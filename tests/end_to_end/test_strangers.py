@@ -102,11 +102,13 @@ def test_tasks_of_integrate_leave_the_process(indexed, more):
         ("estimate_gain", {}),
         ("search_beam_position", {"method": "midpoint"}),
         ("search_beam_position", {"method": "default"}),
+        ("find_rotation_axis", {}),
     ],
     ids=str,
 )
 def test_tasks_of_programs_that_read_images_leave_the_process(program, options, imported, spots):
-    given = (imported, spots.reflections) if options.get("method") == "default" else (imported,)
+    by_spots = options.get("method") == "default" or program == "find_rotation_axis"
+    given = (imported, spots.reflections) if by_spots else (imported,)
     expected = spindle.run(program, *given, **options)
     found = spindle.run(program, *given, **options, **{"mp.method": "parcels", "mp.nproc": 2})
     assert [t.rows for t in found.tables] == [t.rows for t in expected.tables]

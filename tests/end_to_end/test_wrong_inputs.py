@@ -23,6 +23,7 @@ READERS = (
     "scale",
     "merge",
     "search_beam_position",
+    "find_rotation_axis",
     "spot_counts_per_image",
 )
 KINDS = ("merged.mtz", "x.cbf", "mask.npz", "x.yaml", "folder", "empty.refl", "empty.expt", "x.txt", "no_such.refl")

@@ -176,8 +176,8 @@ def causes(sweeps: Experiments, n_spots: int, n_lattices: int, max_lattices: Any
     )
     if not any(sweep.is_still for sweep in sweeps):
         hints.append(
-            "the rotation axis or its direction is wrong: geometry.goniometer.invert_rotation_axis=True, or "
-            "geometry.goniometer.axes="
+            "the rotation axis or its direction is wrong: run spindle find_rotation_axis with the same files, and index again with "
+            "its optimised.expt"
         )
     hints.append(
         "distance or wavelength are wrong: compare with the beamline's log; geometry.detector.distance=, "
