@@ -50,3 +50,12 @@ class TestStereographicProjection(ProgramContract):
     @pytest.fixture
     def inputs(self):
         return ProgramInputs(experiments=Experiments([rotation_experiment(5)]))
+
+
+class TestReciprocalLatticeViewer(ProgramContract):
+    name = "reciprocal_lattice_viewer"
+
+    @pytest.fixture
+    def inputs(self):
+        experiments = Experiments([rotation_experiment(10)])
+        return ProgramInputs(experiments=experiments, reflections=[with_noise(spots_of(experiments[0], 4.0))])

@@ -32,7 +32,9 @@ class StereographicProjection(Program):
     class Params(ParamsBase):
         """Draw directions of lattice planes."""
 
-        hkl = Ints(None, size=3, multiple=True, help="Indices of planes; given again for more.")
+        hkl = Ints(
+            None, size=3, min=-10_000, max=10_000, multiple=True, help="Indices of planes; given again for more."
+        )
         hkl_limit = Int(None, min=1, max=30, help="Instead of hkl: all planes with indices up to this.")
         expand_to_p1 = Bool(True, help="Also draw what symmetry makes equivalent to the planes.")
         eliminate_sys_absent = Bool(False, help="Leave out planes whose reflections are absent by symmetry.")
@@ -42,8 +44,9 @@ class StereographicProjection(Program):
             False, help="Take the angle at which the scan of each crystal begins, instead of phi_angle."
         )
         plane_normal = Ints(
-            None, size=3, help="Lattice vector that the crystal frame is seen along; 0,0,1 when not given."
-        )
+            None, size=3, min=-10_000, max=10_000,
+            help="Lattice vector that the crystal frame is seen along; 0,0,1 when not given.",
+        )  # fmt: skip
         save_coordinates = Bool(True, help="Write the coordinates to projections.txt.")
 
         class plot(ParamsBase):

@@ -1,0 +1,318 @@
+"""`spindle reciprocal_lattice_viewer`: where points are, what the page holds, and what it does in a browser."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from spindle_program_reciprocal_lattice_viewer.points import displaced, points_of
+
+import spindle
+from spindle.errors import UserError
+from spindle.geometry import rotation_matrix
+from spindle.models import Experiments, ImageSet, Scan
+from spindle.table import Flag, MaskCode, ReflectionTable, Shoeboxes
+from spindle.testing import PluginContract
+from spindle.testing.refinement_problems import rotation_experiment, spots_of
+
+TURN = rotation_matrix(np.array([0.0, 0.6, 0.8]), 0.2)
+
+
+class TestReciprocalLatticeViewerPlugin(PluginContract):
+    slot = "program"
+    name = "reciprocal_lattice_viewer"
+
+
+@pytest.fixture(scope="module")
+def lattices():
+    """Two lattices on the images of one sweep, with 40 spots of none; a tenth are outliers, half of the second are integrated."""
+    images = ImageSet(template="x_####.cbf")
+    first = replace(rotation_experiment(40), imageset=images)
+    second = replace(first, identifier="other", crystal=replace(first.crystal, A=TURN @ first.crystal.A))
+    tables = [spots_of(first, 4.0, 0), spots_of(second, 4.0, 1)]
+    n = 40
+    rng = np.random.default_rng(0)
+    tables.append(
+        ReflectionTable(
+            {
+                "id": np.full(n, -1), "panel": np.zeros(n), "miller_index": np.zeros((n, 3)), "flags": np.full(n, int(Flag.STRONG)),
+                "xyzobs.px.value": rng.uniform(0, 1, (n, 3)) * [600, 600, 40], "xyzobs.px.variance": np.ones((n, 3)),
+            }
+        )
+    )  # fmt: skip
+    table = ReflectionTable.concatenate([t.without("s1", "entering") for t in tables])
+    flags = table["flags"].copy()
+    flags[::10] |= np.uint64(int(Flag.CENTROID_OUTLIER))
+    flags[np.flatnonzero(table["id"] == 1)[::2]] |= np.uint64(int(Flag.INTEGRATED_SUM))
+    table["flags"], table["imageset_id"] = flags, np.zeros(len(table))
+    table["n_signal"] = np.arange(len(table)) % 50
+    return Experiments([first, second]), table
+
+
+def make(experiments, table, tmp_path=None, **params):
+    result = spindle.run(
+        "reciprocal_lattice_viewer", experiments, table, **{k.replace("__", "."): v for k, v in params.items()}
+    )
+    ((name, write),) = result.files.items()
+    if tmp_path is None:
+        return result
+    path = tmp_path / Path(name).name
+    write(path)
+    return path
+
+
+def content(path):
+    """Meta data and arrays of a page."""
+    text = path.read_text()
+    meta = json.loads(re.search(r'<script id="meta" type="application/json">(.*?)</script>', text, re.DOTALL)[1])
+    kinds = {"position": "<f4", "more": "<f4", "status": "u1", "hkl": "<i2"}
+    arrays = {}
+    for name, kind in kinds.items():
+        packed = re.search(rf'<script id="{name}" type="text/plain">(.*?)</script>', text, re.DOTALL)[1]
+        arrays[name] = np.frombuffer(base64.b64decode(packed), kind)
+    return meta, arrays
+
+
+def test_points_are_lattice_points(lattices):
+    experiments, table = lattices
+    points = points_of(experiments, [table])
+    for i, experiment in enumerate(experiments):
+        own = points.lattice == i
+        np.testing.assert_allclose(points.position[own], table["miller_index"][own] @ experiment.crystal.A.T, atol=1e-9)
+    assert (points.lattice == -1).sum() == 40
+    assert (points.status & 1).sum() == len(table) - 40
+    assert ((points.status & 2) != 0).sum() == -(-int((table["id"] == 1).sum()) // 2)
+    np.testing.assert_array_equal(points.pixels, table["n_signal"])
+
+
+def test_a_lattice_turned_the_wrong_way_is_none(lattices):
+    experiments, table = lattices
+    from spindle_program_reciprocal_lattice_viewer.points import reversed_axis
+
+    own = table["id"] == 0
+    wrong = points_of(Experiments([reversed_axis(e) for e in experiments]), [table]).position[own]
+    off = np.linalg.norm(wrong - table["miller_index"][own] @ experiments[0].crystal.A.T, axis=1)
+    assert np.median(off) > 0.02
+    still = replace(experiments[0], goniometer=None, scan=Scan((1, 1), (0.0, 0.0)))
+    assert reversed_axis(still) is still
+
+
+def test_the_beam_is_put_where_it_is_said_to_be(lattices):
+    moved = displaced(lattices[0][0], (50.0, 61.5), None)
+    np.testing.assert_allclose(moved.detector.beam_centre(moved.beam.s0)[1], [50.0, 61.5], atol=1e-9)
+    assert moved.detector[0].distance == pytest.approx(lattices[0][0].detector[0].distance)
+    with pytest.raises(UserError, match="has 1 panels"):
+        displaced(lattices[0][0], (50.0, 61.5), 3)
+
+
+def test_several_files_stay_with_their_experiments(lattices):
+    experiments, table = lattices
+    alone = Experiments(
+        replace(e, imageset=ImageSet(template=f"{k}_####.cbf"), scan=replace(e.scan)) for k, e in enumerate(experiments)
+    )
+    parts = []
+    for number, name in ((1, "other"), (0, "sweep")):
+        part = table.select(table["id"] == number).without("imageset_id")
+        part["id"], part.identifiers = np.zeros(len(part)), {0: name}
+        parts.append(part)
+    meta = make(alone, parts).summary
+    assert meta["n_without_lattice"] == 0 and meta["n_points"] == sum(len(p) for p in parts)
+    rows = make(alone, parts).tables[0].rows
+    assert [row[3] for row in rows] == [len(parts[1]), len(parts[0])]
+
+
+def test_pixels_are_counted_in_shoeboxes_and_calculated_places_fill_in(lattices):
+    experiments, table = lattices
+    few = table.select(np.arange(3)).without("n_signal")
+    box = np.tile(np.array([[0, 2, 0, 2, 0, 1]], np.int32), (3, 1))
+    mask = np.array([1, 9, 9, 1, 9, 9, 9, 9, 1, 1, 1, 1], np.uint8)
+    assert MaskCode.STRONG == 8
+    few["shoebox"] = Shoeboxes(
+        np.zeros(3, np.uint32), box, np.arange(0, 13, 4), np.zeros(12, np.float32), mask, np.zeros(12, np.float32)
+    )
+    assert points_of(experiments, [few]).pixels.tolist() == [2, 4, 0]
+    place = few["xyzobs.px.value"].copy()
+    few["xyzcal.px"], place[1] = few["xyzobs.px.value"], 0
+    few["xyzobs.px.value"] = place
+    np.testing.assert_allclose(
+        points_of(experiments, [few]).position[1], few["miller_index"][1] @ experiments[0].crystal.A.T, atol=1e-9
+    )
+
+
+def test_the_page_holds_the_points_and_needs_nothing_else(lattices, tmp_path):
+    experiments, table = lattices
+    path = make(experiments, table, tmp_path, output__html="a.html")
+    meta, arrays = content(path)
+    points = points_of(experiments, [table])
+    order = np.lexsort(points.position.T)
+    other = arrays["position"].reshape(-1, 3)
+    np.testing.assert_allclose(other[np.lexsort(other.T)], points.position[order], atol=1e-6)
+    assert meta["counts"] == np.bincount(np.where(points.status & 2, 2, points.status & 1)).tolist()
+    assert [entry["count"] for entry in meta["lattices"]] == np.bincount(points.lattice + 1).tolist()
+    text = re.sub(r'<script id="\w+" type="text/plain">.*?</script>', "", path.read_text(), flags=re.DOTALL)
+    assert not re.search(r"https?:|//cdn|src=|<link|import\(", text), "the page asks the network for something"
+    first = path.read_bytes()
+    make(experiments, table, tmp_path, output__html="a.html")
+    assert path.read_bytes() == first
+
+
+def test_parameters_say_what_is_seen_first(lattices, tmp_path):
+    experiments, table = lattices
+    turned = np.eye(4)
+    turned[:3, :3] = 2 * TURN
+    meta, _ = content(
+        make(experiments, table, tmp_path, display="indexed", outlier_display="inliers", experiment_ids=(1, -1), d_min=3.0, z_min=2.0,
+             n_min=3, black_background=False, show_rotation_axis=True, marker_size=7, model_view_matrix=tuple(turned.T.ravel()),
+             max_experiments=1, autospin=True)
+    )  # fmt: skip
+    options = meta["options"]
+    assert options["statuses"] == [False, True, True] and options["outliers"] == "inliers"
+    assert [entry["shown"] for entry in meta["lattices"]] == [True, False, True]
+    assert options["d"][0] == 3 and options["z"] == [2, None] and options["n"] == [3, None] and options["size"] == 7
+    np.testing.assert_allclose(options["rotation"], TURN.ravel(), atol=1e-12)
+    assert meta["toggles"] == 2 and options["spin"] and options["spindle"] and not options["black"]
+    plain, _ = content(make(experiments, table, tmp_path))
+    rotation = np.reshape(plain["options"]["rotation"], (3, 3))
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(rotation[2], -np.array(plain["beam"]), atol=1e-12)
+    np.testing.assert_allclose(rotation[0], plain["axis"], atol=1e-12)
+
+
+def test_in_the_crystal_frame_lattices_fall_on_each_other(lattices, tmp_path):
+    experiments, table = lattices
+    meta, arrays = content(make(experiments, table, tmp_path, crystal_frame=True))
+    lattice = arrays["more"].reshape(-1, 4)[:, 1]
+    for number, experiment in enumerate(experiments, 1):
+        own = lattice == number
+        place = arrays["hkl"].reshape(-1, 3)[own] @ experiment.crystal.B.T
+        np.testing.assert_allclose(arrays["position"].reshape(-1, 3)[own], place, atol=1e-6)
+    np.testing.assert_allclose(meta["lattices"][1]["axes"], meta["lattices"][2]["axes"], atol=1e-12)
+
+
+def test_names_of_files_do_not_break_the_page(lattices, tmp_path):
+    from spindle_program_reciprocal_lattice_viewer.page import page_writer
+
+    experiments, table = lattices
+    meta, _ = content(make(experiments, table, tmp_path))
+    meta["title"] = meta["lattices"][0]["name"] = "</script><b>@META@"
+    page_writer(meta, points_of(experiments, [table]))(tmp_path / "b.html")
+    text = (tmp_path / "b.html").read_text()
+    assert "<title>Reciprocal lattice: &lt;/script&gt;&lt;b&gt;@META@</title>" in text
+    assert content(tmp_path / "b.html")[0]["lattices"][0]["name"] == meta["title"]
+
+
+def test_what_makes_no_sense_is_refused(lattices, caplog):
+    experiments, table = lattices
+    with pytest.raises(UserError, match="give experiments and their spots"):
+        spindle.run("reciprocal_lattice_viewer", experiments)
+    with pytest.raises(UserError, match="no positions"):
+        make(experiments, table.without("xyzobs.px.value"))
+    with pytest.raises(UserError, match="there is no experiment 7"):
+        make(experiments, table, experiment_ids=(7,))
+    with pytest.raises(UserError, match="are no rotation"):
+        make(experiments, table, model_view_matrix=(1.0,) * 16)
+    with pytest.raises(UserError, match="give that, too"):
+        make(experiments, table, beam_centre_panel=0)
+    with pytest.raises(UserError, match="have no crystal"):
+        make(Experiments([replace(e, crystal=None) for e in experiments]), table, crystal_frame=True)
+    make(experiments, table.without("n_signal"), n_min=3, partiality_min=0.5)
+    assert "n_min= and n_max= have no effect" in caplog.text and "no partiality" in caplog.text
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_few_points_make_a_page_too(lattices, tmp_path, rows):
+    experiments, table = lattices
+    meta, arrays = content(make(experiments, table.select(np.arange(rows)), tmp_path))
+    assert len(arrays["status"]) == rows and sum(meta["counts"]) == rows
+
+
+# -- in a browser
+
+# What a person does, in steps; what the page says after each is left in a data attribute of the body.
+VISIT = """
+<script>
+const log = [];
+const say = (name) => log.push([name, Number(state.visible), state.nearest || "", state.problem || ""]);
+const set = (id, value) => { $(id).value = value; $(id).dispatchEvent(new Event("input")); };
+const at = (kind, x, y, more) => canvas.dispatchEvent(new PointerEvent(kind, { pointerId: 1, clientX: x, clientY: y, ...more }));
+const steps = [
+  () => say("start"),
+  () => set("dmin", 6),
+  () => { say("dmin"); set("dmin", ""); $("lattice_1").click(); },
+  () => { say("without lattice 0"); $("lattice_1").click(); set("outliers", "outliers"); },
+  () => { say("outliers"); set("outliers", ""); $("show_integrated").click(); },
+  () => { say("without integrated"); $("show_integrated").click(); set("zmin", 10); set("zmax", 20); },
+  () => { say("z"); set("zmin", ""); set("zmax", ""); set("nmin", 40); },
+  () => { say("pixels"); set("nmin", ""); for (const k of ["status", "z", "resolution", "lattice"]) { set("colouring", k); draw(); } },
+  () => { for (const k of ["cells", "spindle", "beam", "black", "fold"]) { $(k).click(); draw(); } },
+  () => { at("pointerdown", 300, 300); at("pointermove", 360, 330); at("pointermove", 380, 300, { shiftKey: true }); at("pointerup", 380, 300); },
+  () => canvas.dispatchEvent(new WheelEvent("wheel", { deltaY: -300, clientX: 300, clientY: 300, cancelable: true })),
+  () => { for (const b of $("views").children) { b.click(); draw(); } },
+  () => { $("reset").click(); $("nearest").click(); draw(); at("pointermove", ...onScreen([...position.slice(0, 3)])); },
+  () => { say("nearest"); const r = eye.rotation; log.push(["turn", dot(r.slice(0, 3), cross(r.slice(3, 6), r.slice(6, 9)))]); },
+  () => { document.body.dataset.log = JSON.stringify(log); },
+];
+steps.forEach((step, i) => setTimeout(step, 150 * (i + 1)));
+</script></body>
+"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    path = next((p for n in names if (p := shutil.which(n))), None)
+    if path is None:
+        pytest.skip("no Chromium is installed; it is needed to open the page")
+    return path
+
+
+def visit(browser, path, tmp_path):
+    """The attributes of the body after the page was open for some seconds of its own time."""
+    words = ["--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--use-gl=angle",
+             "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--window-size=800,600", "--virtual-time-budget=6000",
+             "--dump-dom", path.as_uri()]  # fmt: skip
+    done = subprocess.run([browser, *words], capture_output=True, text=True, check=False, timeout=120)
+    body = re.search(r"<body([^>]*)>", done.stdout)
+    assert body, done.stderr[-2000:]
+    found = {k: html.unescape(v) for k, v in re.findall(r'data-(\w+)="([^"]*)"', body[1])}
+    if "no WebGL" in found.get("problem", ""):
+        pytest.skip("the Chromium that is installed has no WebGL")
+    return found
+
+
+def test_the_page_works_in_a_browser(lattices, tmp_path, browser):
+    experiments, table = lattices
+    path = make(experiments, table, tmp_path)
+    path.write_text(path.read_text().replace("</body>", VISIT))
+    found = visit(browser, path, tmp_path)
+    assert found.get("problem") is None and found["ready"] == "yes", found.get("problem")
+    seen = {name: rest for name, *rest in json.loads(found["log"])}
+    points = points_of(experiments, [table])
+    d = 1 / np.linalg.norm(points.position, axis=1)
+    assert {name: rest[0] for name, rest in seen.items()} == {
+        "start": len(table),
+        "dmin": (d >= 6).sum(),
+        "without lattice 0": (points.lattice != 0).sum(),
+        "outliers": ((points.status & 4) != 0).sum(),
+        "without integrated": ((points.status & 2) == 0).sum(),
+        "z": ((points.z >= 10) & (points.z <= 20)).sum(),
+        "pixels": (points.pixels >= 40).sum(),
+        "nearest": len(table),
+        "turn": pytest.approx(1.0, abs=1e-9),
+    }
+    assert "d = " in seen["nearest"][1] and "lattice" in seen["nearest"][1]
+
+
+def test_a_page_without_points_opens(lattices, tmp_path, browser):
+    experiments, table = lattices
+    found = visit(browser, make(experiments, table.select(np.arange(0)), tmp_path), tmp_path)
+    assert found.get("problem") is None and found["ready"] == "yes" and found["visible"] == "0"
