@@ -130,6 +130,16 @@ def test_given_reflections_keep_their_columns_and_get_positions(sweep):
     np.testing.assert_allclose(again["delpsical.rad"], found["delpsical.rad"], atol=1e-12)
 
 
+def test_given_reflections_of_several_files_stay_with_their_experiments(sweep):
+    other = replace(sweep, identifier="other", crystal=replace(sweep.crystal, A=1.01 * sweep.crystal.A))
+    tables = [spots_of(sweep, 3.5), spots_of(other, 3.5)]
+    tables[1].identifiers = {0: "other"}
+    table = predict(Experiments([sweep, other]), tables).reflections
+    assert table.identifiers == {0: "sweep", 1: "other"}
+    assert np.bincount(table["id"]).tolist() == [len(t) for t in tables]
+    np.testing.assert_allclose(table["xyzcal.px"], table["xyzobs.px.value"], atol=1e-8)
+
+
 def test_boxes_hold_the_spots_and_need_a_profile_model(sweep):
     widths = {"gaussian_rs.parameters.sigma_b": 0.03, "gaussian_rs.parameters.sigma_m": 0.2}
     assert "bbox" not in predict(sweep, d_min=3).reflections

@@ -128,10 +128,6 @@ def test_one_cell_for_all_or_one_for_each():
     joined["id"], joined.identifiers = np.ones(len(joined), np.int32), {1: "b"}
     again = refine(both, [ReflectionTable.concatenate([tables[0], joined])])
     assert again.summary["cells"] == together.summary["cells"]
-    nameless = [t.view() for t in tables]
-    for table in nameless:
-        table.identifiers = {}
-    assert refine(both, nameless).summary["cells"] == together.summary["cells"]
     other = sweep_of((66.0, 66.0, 41.0, 90, 90, 90), "P 4", "b")
     with pytest.raises(UserError, match="not one cell"):
         refine(Experiments([first, other]), tables)

@@ -13,6 +13,7 @@ from spindle.models import Experiments
 from spindle.prediction import predict, predict_for_indexed, predict_stills_for_indexed
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_selection.parts import join
 
 from .buffer import extended
 
@@ -119,10 +120,12 @@ def _of_reflections(
         raise UserError(
             "predict: buffer_size is for predictions of all reflections; leave it out where reflections are given, or leave these out"
         )
-    table = ReflectionTable.concatenate(tables)
+    table = join(tables)
+    assert table is not None
     n = len(table)
     indexed = (table["id"] >= 0) & np.any(table["miller_index"] != 0, axis=1)
     table = table.select(indexed)
+    table.identifiers = {i: experiments[i].identifier for i in np.unique(table["id"]).tolist()}
     if params.force_static:
         static = [
             e if e.crystal is None else replace(e, crystal=replace(e.crystal, A_at_scan_points=None))

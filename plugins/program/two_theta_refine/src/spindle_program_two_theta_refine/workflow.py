@@ -20,6 +20,7 @@ from spindle_lib_refinement.metric import (
     metric_constraints,
     metric_elements,
 )
+from spindle_lib_selection.parts import join
 
 from .fit import MetricFit, UndeterminedCell, calculated_two_theta, fit_metric
 from .selection import observed_two_theta, select
@@ -108,28 +109,9 @@ def _checked(inputs: ProgramInputs) -> tuple[Experiments, ReflectionTable]:
     without = [i for i, e in enumerate(experiments) if e.crystal is None]
     if without:
         raise UserError(f"two_theta_refine: experiment {without[0]} has no crystal; run spindle index first")
-    if len(inputs.reflections) == 1:
-        return experiments, inputs.reflections[0]
-    position = {e.identifier: i for i, e in enumerate(experiments) if e.identifier}
-    first, tables = 0, []
-    for number, table in enumerate(inputs.reflections):
-        own = np.unique(table["id"][table["id"] >= 0])
-        known = {old: position.get(table.identifiers.get(int(old), "")) for old in own.tolist()}
-        new = np.full(len(table), -1, np.int32)
-        for old, place in known.items():
-            new[table["id"] == old] = first + old if place is None else place
-        if len(new) and new.max() >= len(experiments):
-            raise UserError(
-                f"two_theta_refine: reflection file {number + 1} names experiment {new.max()}, there are {len(experiments)}; give one "
-                "reflection file for each experiment file, in the same order"
-            )
-        view = table.view()
-        view["id"], view.identifiers = new, {}
-        tables.append(view)
-        first += int(own.max(initial=-1)) + 1
-    joined = ReflectionTable.concatenate(tables)
-    joined.identifiers = dict(experiments.identifiers)
-    return experiments, joined
+    table = join(inputs.reflections)
+    assert table is not None
+    return experiments, table
 
 
 def _lattices(experiments: Experiments, together: bool, log: logging.Logger) -> list[list[int]]:
