@@ -7,7 +7,7 @@ implementation is asked once per data set and gets all its observations as array
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,7 +21,16 @@ from .checking import Checks, Fault, finite, instance, items
 if TYPE_CHECKING:
     from spindle.models import Experiment
 
-__all__ = ["DatasetInfo", "Penalty", "ScaleTarget", "ScaleTerm", "ScalingModel", "ScalingObservations", "ScalingSpec"]
+__all__ = [
+    "Computed",
+    "DatasetInfo",
+    "Penalty",
+    "ScaleTarget",
+    "ScaleTerm",
+    "ScalingModel",
+    "ScalingObservations",
+    "ScalingSpec",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,47 @@ class Penalty:
     rank: int | None = None
 
 
+#: Rows of computed arrays that are looked at together.
+ROWS = 2**17
+
+
+class Computed:
+    """An array (n, k) whose rows are computed when they are asked for: what many observations would take much memory for.
+
+    Parameters
+    ----------
+    function : callable
+        Gives the rows of a slice, or of indices, as an array (m, k): each row the same whichever others are asked for.
+    n, k : int
+
+    Examples
+    --------
+    >>> squares = Computed(lambda rows: np.arange(5.0)[rows, None] ** 2, 5, 1)
+    >>> squares[1:3].tolist(), squares.shape
+    ([[1.0], [4.0]], (5, 1))
+    """
+
+    __slots__ = ("_function", "shape")
+
+    def __init__(self, function: Callable[[Any], np.ndarray], n: int, k: int) -> None:
+        self._function, self.shape = function, (n, k)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        return self._function(rows)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """All rows, some at a time."""
+        for start in range(0, len(self), ROWS):
+            yield self[start : start + ROWS]
+
+    def of(self, rows: np.ndarray) -> Computed:
+        """Some of the rows (indices), still to be computed."""
+        return Computed(lambda some: self[rows[some]], len(rows), self.shape[1])
+
+
 @dataclass(frozen=True, slots=True)
 class ScaleTerm:
     """One factor of g: ``offset + sum_k weights[:, k] parameters[indices[:, k]]``, or exp of a multiple of it.
@@ -133,9 +183,9 @@ class ScaleTerm:
         Key of the term in the scaling model of the ``.expt`` file.
     parameters : (p,) float64
         Start values.
-    indices : (n, k) or (1, k) int32
+    indices : (n, k) or (1, k) int32, or Computed
         Parameters that an observation depends on; one row where all depend on the same.
-    weights : (n, k) float64
+    weights : (n, k) float64, or Computed
         Their weights.
     null_value : float
         Value of a parameter that does nothing.
@@ -151,8 +201,8 @@ class ScaleTerm:
 
     name: str
     parameters: np.ndarray
-    indices: np.ndarray
-    weights: np.ndarray
+    indices: np.ndarray | Computed
+    weights: np.ndarray | Computed
     null_value: float = 1.0
     offset: float = 0.0
     coefficient: np.ndarray | None = None
@@ -170,17 +220,18 @@ class ScaleTerm:
                 f"scaling term {self.name}: coefficient {self.coefficient.shape} does not fit {n} observations"
             )
         p = len(self.parameters)
-        if self.indices.size and not (self.indices.min() >= 0 and self.indices.max() < p):
-            raise ShapeError(
-                f"scaling term {self.name}: indices {self.indices.min()} to {self.indices.max()} of {p} parameters"
-            )
+        for indices in _parts(self.indices):
+            if indices.size and not (indices.min() >= 0 and indices.max() < p):
+                raise ShapeError(
+                    f"scaling term {self.name}: indices {indices.min()} to {indices.max()} of {p} parameters"
+                )
         for penalty in self.penalties:
             if penalty.matrix.shape != (p, p):
                 raise ShapeError(f"scaling term {self.name}: a penalty is {penalty.matrix.shape}, {(p, p)} expected")
 
     def values(self, parameters: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """(n,) float64: the factor of some observations."""
-        total = self._sum(parameters, rows)
+        total = self._sum(parameters, rows, self.weights[rows])
         return np.exp(self.coefficient[rows] * total) if self.coefficient is not None else total
 
     def log_slopes(self, parameters: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
@@ -188,13 +239,20 @@ class ScaleTerm:
         weights = self.weights[rows]
         if self.coefficient is not None:
             return np.asarray(weights * self.coefficient[rows][:, None])
-        return np.asarray(weights / self._sum(parameters, rows)[:, None])
+        return np.asarray(weights / self._sum(parameters, rows, weights)[:, None])
 
-    def _sum(self, parameters: np.ndarray, rows: np.ndarray | slice) -> np.ndarray:
-        weights = self.weights[rows]
+    def _sum(self, parameters: np.ndarray, rows: np.ndarray | slice, weights: np.ndarray) -> np.ndarray:
         if len(self.indices) == 1 and len(self.weights) != 1:
             return np.asarray(self.offset + np.einsum("nk,k->n", weights, parameters[self.indices[0]]))
         return np.asarray(self.offset + np.einsum("nk,nk->n", weights, parameters[self.indices[rows]]))
+
+
+def _parts(values: np.ndarray | Computed) -> Iterator[np.ndarray]:
+    """An array, or the rows of a computed one in turn."""
+    if isinstance(values, Computed):
+        yield from values.blocks()
+    else:
+        yield values
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +290,8 @@ def check_scaling_model(arguments: dict[str, Any], result: Any) -> ScalingModel:
         if len(term.weights) not in (1, n):
             raise Fault(f"weights of the term {term.name} have {len(term.weights)} rows, {n} observations expected")
         finite(np.asarray(term.parameters), f"parameters of the term {term.name}")
-        finite(term.weights, f"weights of the term {term.name}")
+        for weights in _parts(term.weights):
+            finite(weights, f"weights of the term {term.name}")
         if term.coefficient is not None:
             finite(term.coefficient, f"coefficient of the term {term.name}")
         for penalty in term.penalties:

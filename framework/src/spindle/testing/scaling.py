@@ -145,7 +145,7 @@ def fitted_scale(model: ScalingModel, log_scale: np.ndarray, rounds: int = 6) ->
         blocks = []
         for term, x in zip(model.terms, parameters, strict=True):
             design = np.zeros((n, len(x)))
-            indices = np.broadcast_to(term.indices, term.weights.shape)
+            indices = np.broadcast_to(term.indices[:], term.weights.shape)
             np.add.at(design, (np.arange(n)[:, None], indices), term.log_slopes(x))
             blocks.append(design if not term.fixed else 0 * design)
         whole = np.concatenate(blocks, axis=1)
@@ -238,8 +238,8 @@ class ScalingContract(CallContract):
         one, other = self.build(plugin, here, seen), self.build(plugin, there, moved)
         for a, b in zip(one.terms, other.terms, strict=True):
             assert a.parameters.shape == b.parameters.shape
-            np.testing.assert_array_equal(a.indices, b.indices)
-            np.testing.assert_allclose(a.weights, b.weights, rtol=1e-6, atol=1e-6)
+            np.testing.assert_array_equal(a.indices[:], b.indices[:])
+            np.testing.assert_allclose(a.weights[:], b.weights[:], rtol=1e-6, atol=1e-6)
 
     @pytest.mark.parametrize(("low", "high"), [(0.0, 0.3), (0.45, 0.5), (0.8, 1.0)])
     def test_observations_may_be_in_a_part_of_the_scan(self, plugin: Handle, low: float, high: float) -> None:
@@ -341,7 +341,9 @@ class ScalingContract(CallContract):
                 np.log(term.values(x + step * direction)) - np.log(term.values(x - step * direction))
             ) / (2 * step)  # fmt: skip
             n = len(term.weights)
-            indices = np.broadcast_to(term.indices, term.weights.shape) if len(term.indices) == 1 else term.indices
+            indices = (
+                np.broadcast_to(term.indices[:], term.weights.shape) if len(term.indices) == 1 else term.indices[:]
+            )
             analytic = (term.log_slopes(x) * direction[indices]).sum(axis=1)
             assert analytic.shape == (n,)
             np.testing.assert_allclose(analytic, numeric, rtol=1e-5, atol=1e-7)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from spindle_error_model_basic import BasicErrorModel
+from spindle_error_model_basic import BasicErrorModel, likelihood
 
 from spindle.contracts.error_model import ErrorModelFit, ErrorModelObservations
 from spindle.testing.error_model import simulated_equivalents
@@ -62,3 +62,23 @@ def test_one_reflection_many_times_is_enough_or_says_so() -> None:
     found = BasicErrorModel().fit_error_model(observations, None)
     variance = BasicErrorModel().corrected_variance(intensity, expected, expected, expected, found)
     assert np.sqrt(variance.mean() / 5000.0) == pytest.approx(1.0, abs=0.15)
+
+
+def test_a_fit_in_blocks_of_reflections_is_that_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many observations are looked at some at a time; reflections of one observation count for nothing, at the edges too."""
+    rng = np.random.default_rng(6)
+    sizes = rng.integers(1, 9, 700)
+    sizes[::50] = 1
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    n = int(offsets[-1])
+    scale, counting = rng.uniform(0.5, 2.0, n), rng.uniform(1.0, 50.0, n)
+    true = np.repeat(rng.exponential(500.0, 700), sizes) * scale
+    variance = true + 20.0
+    intensity = true + rng.normal(size=n) * np.sqrt(1.7 * (variance + 0.5 * counting + (0.05 * true) ** 2))
+    for fixed in ((None, None, None), (None, 0.03, 0.0), (1.0, 0.02, 0.1)):
+        found = []
+        for at_once in (10**6, 100):
+            monkeypatch.setattr(likelihood, "OBSERVATIONS_AT_ONCE", at_once)
+            found.append(likelihood.fit_likelihood(intensity, variance, scale, counting, offsets, fixed))
+        assert found[1] == pytest.approx(found[0], rel=1e-8)
+        assert all(f is None or f == value for f, value in zip(fixed, found[0], strict=True))

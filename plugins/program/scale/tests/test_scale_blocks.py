@@ -17,8 +17,9 @@ def problem(m=3000, p=7, seed=5):
     true = np.repeat(rng.exponential(100.0, m), np.diff(offsets))
     scale, weight = rng.uniform(0.5, 2.0, n), rng.uniform(0.1, 1.0, n)
     columns = rng.integers(-1, p, (n, 3)).astype(np.int32)
+    slopes = rng.normal(size=(n, 3))
     return NormalEquations(
-        offsets, scale * true + rng.normal(size=n), weight, scale, columns, rng.normal(size=(n, 3)),
+        offsets, scale * true + rng.normal(size=n), weight, scale, lambda a, b: (columns[a:b], slopes[a:b]),
         np.full((n, 1), 1.0 / n), p,
     )  # fmt: skip
 

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from spindle_program_scale import solver, sums
+from spindle_program_scale import layout, solver, sums
 from spindle_program_scale.layout import Layout
 from spindle_program_scale.normal_matrices import Blocks
-from spindle_program_scale.solver import FitData, fit_scales, fit_scales_lbfgs
+from spindle_program_scale.solver import Derivatives, FitData, fit_scales, fit_scales_lbfgs
 from spindle_program_scale.sums import BlockEquations, NormalEquations, NormalProduct
 
 from spindle.contracts.scaling import Penalty, ScaleTerm, ScalingModel
@@ -40,7 +40,9 @@ def many_sets(n_sets=6, n=200, m=90, seed=2, fixed_set=None, shared=False):
     true = rng.exponential(100.0, m)[group] * g
     sigma = np.sqrt(true + 5.0)
     intensity = (true + rng.normal(size=len(true)) * sigma)[order]
-    data = FitData(offsets, intensity, (sigma**-2)[order], np.split(where, n_sets), [np.arange(n)] * n_sets)
+    rows = [np.argsort(part) for part in np.split(where, n_sets)]
+    places = [part[some] for part, some in zip(np.split(where, n_sets), rows, strict=True)]
+    data = FitData(offsets, intensity, (sigma**-2)[order], places, rows)
     return Layout(models), data
 
 
@@ -105,7 +107,9 @@ def test_blocks_and_product_are_those_of_the_matrix(monkeypatch):
     observed = (offsets, rng.gamma(1.0, 50.0, n), rng.uniform(0.1, 1.0, n), rng.uniform(0.5, 2.0, n), columns,
                 rng.normal(size=(n, 4)), rng.normal(size=(n, 2)))  # fmt: skip
     edges = np.array([0, 3, 3, 8, 12])
-    half, right, directions, chi_square = NormalEquations(*observed, p).total(map)
+    half, right, directions, chi_square = NormalEquations(
+        *observed[:4], lambda a, b: (columns[a:b], observed[5][a:b]), observed[6], p
+    ).total(map)
     matrix = half + half.T - np.diag(np.diag(half))
     monkeypatch.setattr(sums, "BLOCK", 300)
     blocks, *others, means = BlockEquations(*observed, edges).total(map)
@@ -154,3 +158,20 @@ def test_memory_grows_with_the_data_sets_not_with_their_square(monkeypatch):
     tracemalloc.stop()
     assert layout.n_parameters == 2000 and len(fit.history) > 1
     assert peak < 8e6, peak
+
+
+def test_derivatives_are_those_of_a_block_alone(monkeypatch):
+    """Columns and slopes of all observations of a fit would be several times the size of their table."""
+    asked = []
+    call = Derivatives.__call__
+    monkeypatch.setattr(Derivatives, "__call__", lambda self, a, b: (asked.append(b - a), call(self, a, b))[1])
+    fits = []
+    for block, kept, rows in ((10**6, 10**9, 10**6), (200, 0, 70)):
+        monkeypatch.setattr(sums, "BLOCK", block)
+        monkeypatch.setattr(layout, "KEPT", kept)
+        monkeypatch.setattr(layout, "ROWS", rows)
+        asked.clear()
+        some, data = many_sets(3, 300, 200)
+        fits.append(fit_scales(some, data, some.start))
+        assert (max(asked) == 900) == (block == 10**6) and max(asked) < 1.3 * block
+    np.testing.assert_allclose(fits[1].parameters, fits[0].parameters, rtol=1e-10, atol=1e-12)

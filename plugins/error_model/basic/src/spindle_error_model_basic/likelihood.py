@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
 import numpy as np
 from scipy.optimize import nnls
 
@@ -9,6 +12,8 @@ from .fit import MIN_OBSERVATIONS, means
 
 #: Squared normalised deviations above this count no more: 3 sigma.
 LIMIT = 9.0
+#: Observations that are looked at together; what is computed of them takes much memory.
+OBSERVATIONS_AT_ONCE = 2**18
 #: Mean of min(z^2, LIMIT) of a normal distribution is smaller than 1 by this factor.
 LIMITED_MEAN = 0.9950
 
@@ -41,28 +46,26 @@ def fit_likelihood(
     maximised by weighted linear least squares with weights 1 / expectation^2, iterated; the parameters cannot be
     negative.
     """
-    n_groups = len(offsets) - 1
-    group = np.repeat(np.arange(n_groups), np.diff(offsets))
-    several = np.diff(offsets)[group] > 1
-    if several.sum() < MIN_OBSERVATIONS:
+    if int(np.diff(offsets)[np.diff(offsets) > 1].sum()) < MIN_OBSERVATIONS:
         return None
     a, b, c = (1.0, 0.02, 0.0)
     a = fixed[0] or a
     b = fixed[1] if fixed[1] is not None else b
     c = fixed[2] if fixed[2] is not None else c
-    expected = np.maximum(scale * means(intensity, variance, scale, group, n_groups)[group], 0.0)
+    blocks = _blocks(offsets)
+    expected = np.empty(len(intensity))
+    for here, group, n_groups in blocks():
+        mean = means(intensity[here], variance[here], scale[here], group, n_groups)
+        expected[here] = np.maximum(scale[here] * mean[group], 0.0)
     for _ in range(30):
-        model = a * a * (variance + c * counting + (b * expected) ** 2)
-        weight = 1.0 / model
-        sums = np.bincount(group, weight * scale**2, n_groups)[group]
-        mean = means(intensity, model, scale, group, n_groups)[group]
-        expected = np.maximum(scale * mean, 0.0)
-        model = a * a * (variance + c * counting + (b * expected) ** 2)
-        leverage = np.clip(1.0 - weight * scale**2 / sums, 0.02, 1.0)
-        square = np.minimum((intensity - scale * mean) ** 2 / leverage, LIMIT * model) / LIMITED_MEAN
-        new = _step(
-            square[several], model[several], variance[several], counting[several], expected[several], a, b, c, fixed
-        )
+        equations = None
+        for here, group, n_groups in blocks():
+            some = intensity[here], variance[here], scale[here], counting[here], expected[here]
+            found = _of_block(*some, group, n_groups, a, b, c, fixed)
+            equations = found if equations is None else (equations[0] + found[0], equations[1] + found[1])
+        if equations is None or not len(equations[1]):
+            break
+        new = _solved(*equations, a, b, c, fixed)
         change = max(abs(new[0] - a) / a, abs(new[1] - b) / 0.01, abs(new[2] - c))
         a, b, c = new
         if change < 1e-3:
@@ -70,18 +73,55 @@ def fit_likelihood(
     return a, b, c
 
 
-def _step(
+def _blocks(offsets: np.ndarray) -> Callable[[], Iterator[tuple[slice, np.ndarray, int]]]:
+    """Whole reflections of some hundred thousand observations: these, the number of the reflection of each, how many there are."""
+    k = max(1, int(offsets[-1]) // OBSERVATIONS_AT_ONCE)
+    edges = np.unique(np.searchsorted(offsets, np.linspace(0, offsets[-1], k + 1)[1:-1]))
+    edges = np.concatenate([[0], edges[edges > 0], [len(offsets) - 1]])
+
+    def blocks() -> Iterator[tuple[slice, np.ndarray, int]]:
+        for first, last in pairwise(edges):
+            sizes = np.diff(offsets[first : last + 1])
+            yield slice(int(offsets[first]), int(offsets[last])), np.repeat(np.arange(len(sizes)), sizes), len(sizes)
+
+    return blocks
+
+
+def _of_block(
+    intensity: np.ndarray,
+    variance: np.ndarray,
+    scale: np.ndarray,
+    counting: np.ndarray,
+    expected: np.ndarray,
+    group: np.ndarray,
+    n_groups: int,
+    a: float,
+    b: float,
+    c: float,
+    fixed: tuple[float | None, float | None, float | None],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Normal matrix and right-hand side of the linear fit of some reflections, whose `expected` is brought up to date."""
+    model = a * a * (variance + c * counting + (b * expected) ** 2)
+    weight = 1.0 / model
+    sums = np.bincount(group, weight * scale**2, n_groups)[group]
+    mean = means(intensity, model, scale, group, n_groups)[group]
+    expected[:] = np.maximum(scale * mean, 0.0)
+    model = a * a * (variance + c * counting + (b * expected) ** 2)
+    leverage = np.clip(1.0 - weight * scale**2 / sums, 0.02, 1.0)
+    square = np.minimum((intensity - scale * mean) ** 2 / leverage, LIMIT * model) / LIMITED_MEAN
+    several = np.bincount(group, minlength=n_groups)[group] > 1
+    return _equations(square[several], model[several], variance[several], counting[several], expected[several], fixed)
+
+
+def _equations(
     square: np.ndarray,
     model: np.ndarray,
     variance: np.ndarray,
     counting: np.ndarray,
     expected: np.ndarray,
-    a: float,
-    b: float,
-    c: float,
     fixed: tuple[float | None, float | None, float | None],
-) -> tuple[float, float, float]:
-    """One weighted linear fit, with the part of fixed parameters held."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Normal matrix and right-hand side of a weighted linear fit, with the part of fixed parameters held."""
     fixed_a, fixed_b, fixed_c = fixed
     base, rest = variance.copy(), square
     columns = []
@@ -98,9 +138,21 @@ def _step(
     if fixed_c is None:
         columns.append(counting)
     if not columns:
-        return a, b, c
+        return np.zeros((0, 0)), np.zeros(0)
     design = np.stack(columns, axis=1) / model[:, None]
-    normal, right = design.T @ design, design.T @ (rest / model)
+    return design.T @ design, design.T @ (rest / model)
+
+
+def _solved(
+    normal: np.ndarray,
+    right: np.ndarray,
+    a: float,
+    b: float,
+    c: float,
+    fixed: tuple[float | None, float | None, float | None],
+) -> tuple[float, float, float]:
+    """The parameters of a fit, none of them negative."""
+    fixed_a, fixed_b, fixed_c = fixed
     size = 1.0 / np.sqrt(np.maximum(np.diag(normal), 1e-300))
     lower = np.linalg.cholesky(normal * size[:, None] * size + 1e-12 * np.eye(len(size)))
     found = list(nnls(lower.T, np.linalg.solve(lower, right * size))[0] * size)

@@ -22,6 +22,8 @@ from .rounds import Scaler, model_dictionary
 if TYPE_CHECKING:
     from spindle.execution import RunContext
 
+#: Columns that models are told of.
+SEEN_BY_MODELS = ("s1", "xyzcal.px", "xyzobs.px.value", "panel")
 #: Scans narrower than this get one scale per data set.
 NARROW_SCAN_DEG = 1.0
 
@@ -76,7 +78,9 @@ def scale_once(
             context.log.info("  %d left out: %s", n, reason)
     datasets = [DatasetInfo(e, int(n)) for e, n in zip(experiments, np.diff(obs.bounds), strict=True)]
     plugins: dict[str, Any] = {}
-    models = [build_model(k, datasets, table, obs, d, params, context, plugins) for k in range(len(datasets))]
+    seen = ReflectionTable({name: table.peek(name) for name in SEEN_BY_MODELS if name in table})
+    models = [build_model(k, datasets, seen, obs, params, context, plugins) for k in range(len(datasets))]
+    del d, seen
     rows = [[k, m.kind, t.name, len(t.parameters)] for k, m in enumerate(models) for t in m.terms]
     context.table(Table("Scaling models", ["Data set", "Model", "Term", "Parameters"], rows, "scaling_models"))
     scaler = Scaler(obs, models, params, context, free_offset)
@@ -89,14 +93,13 @@ def build_model(
     datasets: Sequence[DatasetInfo],
     table: ReflectionTable,
     obs: Observations,
-    d: np.ndarray,
     params: ScaleParams,
     context: RunContext,
     plugins: dict[str, Any],
 ) -> ScalingModel:
     """Ask the scaling model of data set k for its terms; `plugins` are those that were asked before, by name."""
     experiment = datasets[k].experiment
-    rows = obs.rows[obs.bounds[k] : obs.bounds[k + 1]]
+    here = slice(obs.bounds[k], obs.bounds[k + 1])
     name = params.model
     existing = experiment.scaling_model if not params.overwrite_existing_models else None
     if name in (Auto, None):
@@ -110,7 +113,7 @@ def build_model(
         plugins[name] = context.algorithm("scaling", name, plugin_scope(params, "scaling", name))
     model: ScalingModel = plugins[name].build_scaling_model(
         experiment=experiment,
-        observations=scaling_observations(experiment, table, rows, d[rows]),
+        observations=scaling_observations(experiment, table, obs.rows[here], obs.d[here]),
         existing=existing,
         peers=[info for i, info in enumerate(datasets) if i != k],
         target=None,

@@ -17,6 +17,9 @@ from spindle_lib_merging import Groups, group_equivalents, is_measured, resoluti
 
 from .params import ScaleParams
 
+#: Observations whose directions are turned together.
+ROWS = 2**17
+
 
 @dataclass(slots=True)
 class Observations:
@@ -66,6 +69,11 @@ class Observations:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def settle(self) -> None:
+        """Forget the kinds of intensity between which has been chosen."""
+        nothing = np.zeros(0)
+        self.profile = self.profile_variance = self.summed = self.summed_variance = self.raw_sum = nothing
+
     @property
     def n_sets(self) -> int:
         """Number of data sets."""
@@ -83,9 +91,9 @@ class Filtered:
 
 def correction_factor(table: ReflectionTable) -> np.ndarray:
     """lp / qe per reflection, (n,) float64; a missing column counts as 1."""
-    factor = np.array(table["lp"], dtype=np.float64) if "lp" in table else np.ones(len(table))
+    factor = np.array(table.peek("lp"), dtype=np.float64) if "lp" in table else np.ones(len(table))
     if "qe" in table:
-        factor = factor / np.where(table["qe"] > 0, table["qe"], np.inf)
+        factor = factor / np.where(table.peek("qe") > 0, table.peek("qe"), np.inf)
     return factor
 
 
@@ -93,7 +101,7 @@ def apply_filters(
     table: ReflectionTable, params: ScaleParams, d: np.ndarray, exclusions: Sequence[ImageRange]
 ) -> Filtered:
     """Find the reflections that are not scaled, and why."""
-    flags = table["flags"].astype(np.uint64)
+    flags = table.peek("flags").astype(np.uint64)
     choice = params.reflection_selection.intensity_choice
     counts: dict[str, int] = {}
     has_profile, has_sum = usable_kinds(table, flags)
@@ -102,7 +110,7 @@ def apply_filters(
     counts["not integrated, or without positive variance"] = int(excluded.sum())
     cut = params.cut_data
     if cut.partiality_cutoff is not None and "partiality" in table:
-        low = table["partiality"] < cut.partiality_cutoff
+        low = table.peek("partiality") < cut.partiality_cutoff
         counts[f"partiality < {cut.partiality_cutoff:g}"] = int((low & ~excluded).sum())
         excluded |= low
     if cut.min_isigi is not None:
@@ -110,7 +118,7 @@ def apply_filters(
         for has, names in ((has_profile, ("prf",)), (has_sum, ("sum",))):
             if not has.any():
                 continue
-            value, variance = table[f"intensity.{names[0]}.value"], table[f"intensity.{names[0]}.variance"]
+            value, variance = table.peek(f"intensity.{names[0]}.value"), table.peek(f"intensity.{names[0]}.variance")
             weak |= has & (value < cut.min_isigi * np.sqrt(np.maximum(variance, 0)))
         counts[f"I/sigma < {cut.min_isigi:g}"] = int((weak & ~excluded).sum())
         excluded |= weak
@@ -128,16 +136,16 @@ def apply_filters(
 def usable_kinds(table: ReflectionTable, flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n,) bool each: a profile-fitted, a summed intensity of positive variance."""
     found = []
-    indexed = np.any(table["miller_index"] != 0, axis=1) & (table["id"] >= 0)
+    indexed = np.any(table.peek("miller_index") != 0, axis=1) & (table.peek("id") >= 0)
     for flag, name in ((Flag.INTEGRATED_PRF, "prf"), (Flag.INTEGRATED_SUM, "sum")):
         has = indexed & ((flags & np.uint64(int(flag))) != 0)
         if f"intensity.{name}.value" in table:
-            has &= is_measured(table[f"intensity.{name}.value"], table[f"intensity.{name}.variance"])
+            has &= is_measured(table.peek(f"intensity.{name}.value"), table.peek(f"intensity.{name}.variance"))
         else:
             has &= False
         found.append(has)
     if "qe" in table:
-        found = [has & (table["qe"] > 0) for has in found]
+        found = [has & (table.peek("qe") > 0) for has in found]
     factor = correction_factor(table)
     corrected = is_measured(factor, factor)
     return found[0] & corrected, found[1] & corrected
@@ -147,12 +155,12 @@ def resolution_column(experiments: Experiments, table: ReflectionTable, params: 
     """(n,) float64: resolution of every row."""
     cell = params.reflection_selection.best_unit_cell
     if cell is not None:
-        return resolution_of(table["miller_index"], np.asarray(cell, dtype=float))
-    if "d" in table and len(table) and np.all(table["d"] > 0):
-        return np.asarray(table["d"], dtype=np.float64)
+        return resolution_of(table.peek("miller_index"), np.asarray(cell, dtype=float))
+    if "d" in table and len(table) and np.all(table.peek("d") > 0):
+        return np.asarray(table.peek("d"), dtype=np.float64)
     d = np.zeros(len(table))
     for number, rows in table.rows_by_experiment().items():
-        d[rows] = resolution_of(table["miller_index"][rows], experiments[number].known_crystal.cell)
+        d[rows] = resolution_of(table.peek("miller_index")[rows], experiments[number].known_crystal.cell)
     return d
 
 
@@ -160,15 +168,15 @@ def collect(
     experiments: Experiments, table: ReflectionTable, filtered: Filtered, params: ScaleParams, d: np.ndarray
 ) -> Observations:
     """The observations that passed the filters."""
-    flags = table["flags"].astype(np.uint64)
+    flags = table.peek("flags").astype(np.uint64)
     rows = np.flatnonzero(~(filtered.excluded | filtered.user_excluded))
-    rows = rows[np.argsort(table["id"][rows], kind="stable")]
+    rows = rows[np.argsort(table.peek("id")[rows], kind="stable")]
     if len(rows) == 0:
         reasons = ", ".join(f"{n} {reason}" for reason, n in filtered.counts.items() if n)
         raise ModelError(
             f"scale: none of the {len(table)} reflections can be scaled ({reasons}); see cut_data and exclude_images"
         )
-    number = table["id"][rows].astype(np.int64)
+    number = table.peek("id")[rows].astype(np.int64)
     bounds = np.searchsorted(number, np.arange(len(experiments) + 1))
     empty = [k for k in range(len(experiments)) if bounds[k] == bounds[k + 1]]
     if empty:
@@ -178,23 +186,27 @@ def collect(
         )
     has_profile, has_sum = usable_kinds(table, flags)
     factor = correction_factor(table)
-    partiality = np.asarray(table["partiality"], float) if "partiality" in table else np.ones(len(table))
+    partiality = np.asarray(table.peek("partiality"), float) if "partiality" in table else np.ones(len(table))
     columns = {}
     for name, has, scale in (
         ("prf", has_profile, factor),
         ("sum", has_sum, factor / np.where(partiality > 0, partiality, 1.0)),
     ):
         if f"intensity.{name}.value" in table:
-            value = np.where(has, table[f"intensity.{name}.value"] * scale, np.nan)[rows]
-            variance = np.where(has, table[f"intensity.{name}.variance"] * scale**2, np.nan)[rows]
+            value = np.where(has, table.peek(f"intensity.{name}.value") * scale, np.nan)[rows]
+            variance = np.where(has, table.peek(f"intensity.{name}.variance") * scale**2, np.nan)[rows]
         else:
             value, variance = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
         columns[name] = (value, variance)
     raw_sum = (
-        np.asarray(table["intensity.sum.value"], float)[rows] if "intensity.sum.value" in table else np.zeros(len(rows))
+        np.asarray(table.peek("intensity.sum.value"), float)[rows]
+        if "intensity.sum.value" in table
+        else np.zeros(len(rows))
     )
-    groups = group_equivalents(table["miller_index"][rows], experiments[0].known_crystal.space_group, params.anomalous)
-    zeta = np.abs(table["zeta"][rows]) if "zeta" in table else np.ones(len(rows))
+    groups = group_equivalents(
+        table.peek("miller_index")[rows], experiments[0].known_crystal.space_group, params.anomalous
+    )
+    zeta = np.abs(table.peek("zeta")[rows]) if "zeta" in table else np.ones(len(rows))
     nothing = np.zeros(len(rows))
     return Observations(
         rows, number, bounds.astype(np.int64), *columns["prf"], *columns["sum"], raw_sum, factor[rows], d[rows], zeta,
@@ -208,20 +220,24 @@ def scaling_observations(
     """What a scaling model of one data set gets; `d` is that of the rows."""
     n = len(rows)
     beam, goniometer, scan = experiment.beam, experiment.goniometer, experiment.scan
-    source = np.tile(-beam.s0 / np.linalg.norm(beam.s0), (n, 1))
-    s1 = np.asarray(table["s1"], dtype=np.float64)[rows]
-    diffracted = s1 / np.linalg.norm(s1, axis=1, keepdims=True)
-    calculated = np.asarray(table["xyzcal.px"], dtype=np.float64)[rows]
-    observed = np.asarray(table["xyzobs.px.value"] if "xyzobs.px.value" in table else table["xyzcal.px"], float)[rows]
+    source, diffracted = np.empty((n, 3)), np.empty((n, 3))
+    source[:] = -beam.s0 / np.linalg.norm(beam.s0)
     image, image_observed = np.zeros(n), np.zeros(n)
-    if goniometer is not None and scan is not None and not scan.is_still:
-        image, image_observed = calculated[:, 2].copy(), observed[:, 2].copy()
-        phi = np.ascontiguousarray(scan.angle_from_array_index(image))
-        axis = np.array(goniometer.rotation_axis)
-        source, diffracted = (
-            rotate_about(np.ascontiguousarray(v @ goniometer.setting_rotation), axis, -phi) @ goniometer.fixed_rotation
-            for v in (source, diffracted)
-        )
+    rotated = goniometer is not None and scan is not None and not scan.is_still
+    if rotated:
+        place = "xyzobs.px.value" if "xyzobs.px.value" in table else "xyzcal.px"
+        image, image_observed = (np.asarray(table[name][rows, 2], np.float64) for name in ("xyzcal.px", place))
+    for start in range(0, n, ROWS):
+        here = slice(start, min(start + ROWS, n))
+        s1 = np.asarray(table["s1"][rows[here]], dtype=np.float64)
+        diffracted[here] = s1 / np.linalg.norm(s1, axis=1, keepdims=True)
+        if goniometer is not None and scan is not None and rotated:
+            phi = np.ascontiguousarray(scan.angle_from_array_index(image[here]))
+            axis = np.array(goniometer.rotation_axis)
+            for v in (source, diffracted):
+                turned = np.ascontiguousarray(v[here] @ goniometer.setting_rotation)
+                v[here] = rotate_about(turned, axis, -phi) @ goniometer.fixed_rotation
+    position = np.asarray(table["xyzcal.px"][rows, :2], dtype=np.float64)
     return ScalingObservations(
-        d, image, image_observed, source, diffracted, calculated[:, :2].copy(), table["panel"][rows].astype(np.int64),
-    )  # fmt: skip
+        d, image, image_observed, source, diffracted, position, table["panel"][rows].astype(np.int64)
+    )

@@ -112,7 +112,7 @@ def _mean_cc(sums: np.ndarray) -> float:
 def image_groups(scaler: Scaler, experiments: Experiments, table: ReflectionTable, size: int) -> Units:
     """Groups of `size` images of every data set."""
     obs = scaler.obs
-    z = np.floor(table["xyzobs.px.value"][obs.rows, 2]).astype(np.int64)
+    z = np.floor(table.peek("xyzobs.px.value")[obs.rows, 2]).astype(np.int64)
     unit = np.zeros(len(obs), dtype=np.int64)
     ranges: list[ImageRange] = []
     for k, experiment in enumerate(experiments):
@@ -265,7 +265,7 @@ def _statistics(scaled: Scaled) -> tuple[dict[str, Any], float]:
     crystal = scaled.experiments[0].crystal
     assert crystal is not None
     overall = merging_statistics(
-        table["miller_index"][good], table["intensity.scale.value"][good] / g,
+        table.peek("miller_index")[good], table["intensity.scale.value"][good] / g,
         table["intensity.scale.variance"][good] / g**2, crystal.cell, crystal.space_group, 10,
     ).overall  # fmt: skip
     return overall.as_dict(), overall.completeness

@@ -8,7 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spindle.contracts.scaling import Penalty, ScaleTerm, ScalingModel
+from spindle.contracts.scaling import Computed, Penalty, ScaleTerm, ScalingModel
+
+#: Rows of computed arrays of a fit are kept where they take fewer bytes than this.
+KEPT = 20_000_000
+#: Observations whose scales are computed at a time.
+ROWS = 2**16
 
 
 @dataclass(slots=True)
@@ -113,20 +118,26 @@ class Layout:
         return part
 
     def scales(self, number: int, parameters: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """(n,) float64: inverse scale factors g of some observations of a data set."""
-        model = self.models[number]
-        n = len(model.terms[0].weights[rows])
+        """(n,) float64: inverse scale factors g of some observations of a data set, some thousand at a time."""
+        n = self._number_of(number, rows)
+        if n > ROWS:
+            every = np.arange(len(self.models[number].terms[0].weights))[rows] if isinstance(rows, slice) else rows
+            return np.concatenate([self.scales(number, parameters, every[i : i + ROWS]) for i in range(0, n, ROWS)])
         g = np.ones(n)
-        for term in model.terms:
+        for term in self.models[number].terms:
             g *= term.values(parameters[self.slices[number][term.name]], rows)
         return g
+
+    def _number_of(self, number: int, rows: np.ndarray | slice) -> int:
+        """How many observations of a data set some rows are."""
+        return len(range(len(self.models[number].terms[0].weights))[rows]) if isinstance(rows, slice) else len(rows)
 
     def slopes(
         self, number: int, parameters: np.ndarray, rows: np.ndarray | slice = slice(None)
     ) -> tuple[np.ndarray, np.ndarray]:
         """Parameters (n, width) int32 that each g depends on, -1 for none, and the derivatives (n, width) of ln g."""
         model = self.models[number]
-        n = len(model.terms[0].weights[rows])
+        n = self._number_of(number, rows)
         columns = np.full((n, self.width), -1, dtype=np.int32)
         slopes = np.zeros((n, self.width))
         place = 0
@@ -155,7 +166,13 @@ class Layout:
 def _rows_of(term: ScaleTerm, rows: np.ndarray) -> ScaleTerm:
     return replace(
         term,
-        indices=term.indices if len(term.indices) == 1 and len(term.weights) != 1 else term.indices[rows],
-        weights=term.weights[rows],
+        indices=term.indices if len(term.indices) == 1 and len(term.weights) != 1 else _some(term.indices, rows),
+        weights=_some(term.weights, rows),
         coefficient=None if term.coefficient is None else term.coefficient[rows],
     )
+
+
+def _some(values: np.ndarray | Computed, rows: np.ndarray) -> np.ndarray | Computed:
+    if isinstance(values, Computed) and 8 * len(rows) * values.shape[1] > KEPT:
+        return values.of(rows)
+    return values[rows]

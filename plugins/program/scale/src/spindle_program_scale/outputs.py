@@ -30,7 +30,7 @@ def merged_data(experiments: Experiments, table: ReflectionTable, params: Any) -
     g = table["inverse_scale_factor"][good]
     crystal, output = experiments[0].known_crystal, params.output
     pairs = merge_pairs(
-        table["miller_index"][good], table["intensity.scale.value"][good] / g,
+        table.peek("miller_index")[good], table["intensity.scale.value"][good] / g,
         table["intensity.scale.variance"][good] / g**2, crystal.space_group, output.use_internal_variance,
     )  # fmt: skip
     cell = np.mean([e.crystal.cell for e in experiments if e.crystal is not None], axis=0)

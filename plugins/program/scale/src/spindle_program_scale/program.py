@@ -60,9 +60,8 @@ class Scale(Program):
         experiments, table = select_datasets(inputs.experiments, table, params)
         check_experiments(experiments)
         table = clean_table(table, params.output.delete_integration_shoeboxes)
-        d = resolution_column(experiments, table, params)
         if "d" not in table or params.reflection_selection.best_unit_cell is not None:
-            table["d"] = d
+            table["d"] = resolution_column(experiments, table, params)
         crystal = experiments[0].known_crystal
         context.log.info("space group %s; %d data set(s)", crystal.space_group.xhm(), len(experiments))
         exclusions = excluded_images(params.exclude_images, len(experiments))
@@ -90,7 +89,7 @@ class Scale(Program):
         cell = (
             np.mean([e.known_crystal.cell for e in experiments], axis=0) if given is None else np.asarray(given, float)
         )
-        hkl, value = table["miller_index"][good], table["intensity.scale.value"][good] / g
+        hkl, value = table.peek("miller_index")[good], table["intensity.scale.value"][good] / g
         variance = table["intensity.scale.variance"][good] / g**2
         n_shells, internal = params.output.merging.nbins, params.output.use_internal_variance
         statistics = merging_statistics(hkl, value, variance, cell, crystal.space_group, n_shells, internal)
@@ -99,7 +98,7 @@ class Scale(Program):
         suggested = None
         if limit is not None and limit > statistics.overall.d_min * 1.001:
             context.log.info("resolution limit suggested by CC1/2 = %.1f: %.2f A", CC_HALF_LIMIT, limit)
-            use = table["d"][good] >= limit
+            use = table.peek("d")[good] >= limit
             if use.sum() > 100:
                 suggested = merging_statistics(
                     hkl[use], value[use], variance[use], cell, crystal.space_group, n_shells, internal

@@ -25,6 +25,7 @@ def report_data(
     """Plain values of all plots."""
     sets = []
     scaled, rows_of = table.has_flags(Flag.SCALED), table.rows_by_experiment()
+    z = table.peek("xyzcal.px")[:, 2].copy()
     for k, experiment in enumerate(experiments):
         model = experiment.scaling_model or {}
         rows = rows_of.get(k, np.zeros(0, np.int64))
@@ -33,7 +34,7 @@ def report_data(
             {
                 "terms": {n: v["parameters"] for n, v in model.items() if isinstance(v, dict) and "parameters" in v},
                 "configuration": model.get("configuration_parameters", {}),
-                "per_image": _per_image(table, rows),
+                "per_image": _per_image(table, z, rows),
             }
         )
     return {
@@ -44,9 +45,9 @@ def report_data(
     }
 
 
-def _per_image(table: ReflectionTable, rows: np.ndarray) -> dict[str, list[float]]:
-    """Mean scale factor, I / sigma and number of observations per image."""
-    z = np.floor(table["xyzcal.px"][rows, 2]).astype(np.int64)
+def _per_image(table: ReflectionTable, place: np.ndarray, rows: np.ndarray) -> dict[str, list[float]]:
+    """Mean scale factor, I / sigma and number of observations per image, from the array index of each row."""
+    z = np.floor(place[rows]).astype(np.int64)
     if len(z) == 0:
         return {}
     first = int(z.min())

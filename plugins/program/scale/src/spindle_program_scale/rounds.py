@@ -89,6 +89,8 @@ class Scaler:
         choice = params.reflection_selection.intensity_choice
         middle = {"profile": combine.PROFILE_ONLY, "sum": combine.SUM_ONLY, "combine": combine.PROFILE_ONLY}[choice]
         self.set_intensities(np.full(self.obs.n_sets, middle))
+        if choice != "combine":
+            self.obs.settle()
         self.reject(spread=UNSCALED_SPREAD)
         if params.scaling_refinery.refinement_order == "consecutive":
             self.refine_consecutively()
@@ -96,6 +98,7 @@ class Scaler:
         self.reject()
         if choice == "combine":
             self.combine_intensities()
+            self.obs.settle()
             self.reject()
         self.refine("second round")
         self.reject()

@@ -37,7 +37,7 @@ class FitData:
     offsets : (m + 1,) int64
     intensity, weight : (n,) float64
     places : list of (n_i,) int64
-        For each data set, where its observations are in the arrays above.
+        For each data set, where its observations are in the arrays above, ascending.
     rows : list of (n_i,) int64
         For each data set, the rows of its scaling model's arrays, parallel to `places`.
     """
@@ -132,8 +132,7 @@ def fit_scales(
     for step in range(max_iterations + 1):
         check()
         g = gather(layout, x, data)
-        columns, slopes = _derivatives(layout, x, data)
-        equations = _equations(layout, data, g, columns, slopes, probes, run)
+        equations = _equations(layout, data, x, g, probes, run)
         chi_square = equations.chi_square
         value = chi_square + layout.penalty(x)
         history.append((float(np.sqrt(chi_square / n)), layout.penalty(x)))
@@ -197,8 +196,7 @@ def fit_scales_lbfgs(
         g = gather(part, x, data)
         if not (np.isfinite(g).all() and g.min() > 0):
             return 1e30, np.zeros_like(step), np.ones_like(step)
-        columns, slopes = _derivatives(part, x, data)
-        equations = _equations(part, data, g, columns, slopes, probes, run)
+        equations = _equations(part, data, x, g, probes, run)
         system = equations.restrained(part, x, free, check)
         value = equations.chi_square + part.penalty(x) + sum(s * v * v for s, _, v in equations.pins)
         history.append((float(np.sqrt(equations.chi_square / n)), part.penalty(x)))
@@ -217,15 +215,26 @@ def fit_scales_lbfgs(
     return end
 
 
-def _derivatives(layout: Layout, x: np.ndarray, data: FitData) -> tuple[np.ndarray, np.ndarray]:
-    if len(data.places) == 1:
-        return layout.slopes(0, x)
-    n = len(data.intensity)
-    columns = np.empty((n, layout.width), dtype=np.int32)
-    slopes = np.empty((n, layout.width))
-    for number, places in enumerate(data.places):
-        columns[places], slopes[places] = layout.slopes(number, x)
-    return columns, slopes
+@dataclass(frozen=True, slots=True)
+class Derivatives:
+    """Derivatives of ln g of the observations of a fit with respect to the parameters x."""
+
+    layout: Layout
+    data: FitData
+    x: np.ndarray
+
+    def __call__(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of the observations ``first`` to ``last`` (not included): as those of `Layout.slopes`."""
+        if len(self.data.places) == 1:
+            return self.layout.slopes(0, self.x, np.arange(first, last))
+        columns = np.empty((last - first, self.layout.width), dtype=np.int32)
+        slopes = np.empty((last - first, self.layout.width))
+        for number, places in enumerate(self.data.places):
+            low, high = (int(i) for i in np.searchsorted(places, (first, last)))
+            if high > low:
+                here = places[low:high] - first
+                columns[here], slopes[here] = self.layout.slopes(number, self.x, np.arange(low, high))
+        return columns, slopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,20 +264,20 @@ class Equations:
         return BlockSystem(self.normal, self.product, further, self.pins, ridge, free, right, check)
 
 
-def _equations(
-    layout: Layout, data: FitData, g: np.ndarray, columns: np.ndarray, slopes: np.ndarray, probes: np.ndarray, run: Map
-) -> Equations:
-    p = layout.n_parameters
-    observed = (data.offsets, data.intensity, data.weight, g, columns, slopes)
+def _equations(layout: Layout, data: FitData, x: np.ndarray, g: np.ndarray, probes: np.ndarray, run: Map) -> Equations:
+    p, derivatives = layout.n_parameters, Derivatives(layout, data, x)
+    observed = (data.offsets, data.intensity, data.weight, g)
     normal: np.ndarray | Blocks
     times: Callable[[np.ndarray], np.ndarray]
     if p > MOST_WHOLE:
-        normal, right, directions, chi_square, means = BlockEquations(*observed, probes, layout.edges).total(run)
+        columns, slopes = derivatives(0, len(g))  # kept: each product with a vector needs them all
+        sums = BlockEquations(*observed, columns, slopes, probes, layout.edges)
+        normal, right, directions, chi_square, means = sums.total(run)
         diagonal = normal.diagonal
         product = NormalProduct(data.offsets, data.weight, g, means, columns, slopes, p)
         times = partial(product.total, run=run)
     else:
-        normal, right, directions, chi_square = NormalEquations(*observed, probes, p).total(run)
+        normal, right, directions, chi_square = NormalEquations(*observed, derivatives, probes, p).total(run)
         diagonal = np.diag(normal).copy()
         normal += normal.T
         normal[np.diag_indices(p)] = diagonal

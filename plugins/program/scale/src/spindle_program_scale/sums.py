@@ -34,14 +34,16 @@ def blocks_of(offsets: np.ndarray, n_parameters: int = 0) -> list[tuple[int, int
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """The task of one block; attributes as the arguments of `kernels.normal_equations`."""
+    """The task of one block; attributes as the arguments of `kernels.normal_equations`.
+
+    ``derivatives`` gives the columns and slopes of the observations from one to another, so that there are only those of a block.
+    """
 
     offsets: np.ndarray
     intensity: np.ndarray
     weight: np.ndarray
     scale: np.ndarray
-    columns: np.ndarray
-    slopes: np.ndarray
+    derivatives: Callable[[int, int], tuple[np.ndarray, np.ndarray]]
     probes: np.ndarray
     n_parameters: int
 
@@ -49,10 +51,12 @@ class NormalEquations:
         """Normal matrix (upper half), right-hand side, derivatives of the probes' sums, chi squared."""
         first, last = block
         p = self.n_parameters
+        begin, end = int(self.offsets[first]), int(self.offsets[last])
+        here = slice(begin, end)
         normal, right, directions = np.zeros((p, p)), np.zeros(p), np.zeros((self.probes.shape[1], p))
         chi_square = normal_equations(
-            self.offsets[first : last + 1], self.intensity, self.weight, self.scale, self.columns, self.slopes,
-            self.probes, normal, right, directions, np.empty(last - first),
+            self.offsets[first : last + 1] - begin, self.intensity[here], self.weight[here], self.scale[here],
+            *self.derivatives(begin, end), self.probes[here], normal, right, directions, np.empty(last - first),
         )  # fmt: skip
         return normal, right, directions, float(chi_square)
 

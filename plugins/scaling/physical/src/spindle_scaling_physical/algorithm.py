@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.contracts.scaling import DatasetInfo, Penalty, ScaleTerm, ScalingModel, ScalingObservations
+from spindle.contracts.scaling import Computed, DatasetInfo, Penalty, ScaleTerm, ScalingModel, ScalingObservations
 from spindle.errors import ParameterError
 from spindle.models import Experiment, Scan
 from spindle.params import Auto, Bool, Choice, Float, Int, Strings
@@ -195,8 +195,9 @@ class PhysicalScaling(Algorithm):
         else:
             parameters = np.full(n_samples(n_intervals), null)
         smoother = Smoother(0.0, float(stop), n_intervals)
-        indices, weights = smoother.weights(u)
-        p = len(parameters)
+        p, k = len(parameters), smoother.weights(u[:1])[1].shape[1]
+        indices = Computed(lambda rows: smoother.weights(u[rows])[0].astype(np.int32), len(u), k)
+        weights = Computed(lambda rows: smoother.weights(u[rows])[1], len(u), k)
         penalties: tuple[Penalty, ...]
         if self.params.restraint == "fixed":
             penalties = (Penalty(np.eye(p), self.params.decay_restraint, rank=p),) if name == "decay" else ()
@@ -207,7 +208,7 @@ class PhysicalScaling(Algorithm):
             penalties = (Penalty(np.eye(p), self.params.decay_restraint, rank=p), *_smooth_decay(p))
         coefficient = None if name == "scale" else 0.5 / observations.d**2
         return ScaleTerm(
-            name, parameters, indices.astype(np.int32), weights, null, 0.0, coefficient, penalties, name in fixed
+            name, parameters, indices, weights, null, 0.0, coefficient, penalties, name in fixed
         )  # fmt: skip
 
     def _absorption(
@@ -226,9 +227,15 @@ class PhysicalScaling(Algorithm):
         else:
             parameters = np.zeros(lmax * (lmax + 2))
         p = len(parameters)
-        weights = np.zeros((len(observations), p))
-        for directions in (observations.source, observations.diffracted):
-            real_spherical_harmonics(_harmonic_frame(directions), lmax, weights)
+        source, diffracted = observations.source, observations.diffracted
+
+        def harmonics(rows: Any) -> np.ndarray:
+            weights = np.zeros((len(source[rows]), p))
+            for directions in (source, diffracted):
+                real_spherical_harmonics(_harmonic_frame(directions[rows]), lmax, weights)
+            return weights
+
+        weights = Computed(harmonics, len(observations), p)
         order = np.repeat(np.arange(1, lmax + 1), 2 * np.arange(1, lmax + 1) + 1)
         if adaptive:
             # a physical absorption surface is smooth: the expected coefficients fall with the order

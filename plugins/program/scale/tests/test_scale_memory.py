@@ -1,0 +1,49 @@
+"""What scaling holds in memory of many observations."""
+
+from __future__ import annotations
+
+import numpy as np
+from spindle_program_scale import layout, rounds
+
+import spindle
+from spindle.files import read_reflections, source, write_reflections
+from spindle.models import Experiments
+from spindle.testing.scaling import simulated_scan
+
+
+def test_columns_stay_in_their_file_and_kinds_of_intensity_are_forgotten(tmp_path, monkeypatch):
+    experiment, table, _ = simulated_scan(n_unique=150, multiplicity=6, n_images=30)
+    monkeypatch.setattr(source, "LARGE", 0)
+    write_reflections(table, tmp_path / "x.refl")
+    stays = read_reflections(tmp_path / "x.refl")
+    scalers = []
+    run = rounds.Scaler.run
+    monkeypatch.setattr(rounds.Scaler, "run", lambda self: (scalers.append(self), run(self))[1])
+    result = spindle.run("scale", Experiments([experiment]), stays)
+    held = {name for name in stays if stays.deferred(name) is None}
+    assert not held & {"s1", "xyzcal.px", "xyzobs.px.value", "miller_index", "intensity.prf.value", "lp", "d", "panel"}
+    assert all(len(values) == 0 for values in (scalers[0].obs.profile, scalers[0].obs.summed, scalers[0].obs.raw_sum))
+    whole = spindle.run("scale", Experiments([experiment]), table)
+    for name in ("inverse_scale_factor", "intensity.scale.value", "intensity.scale.variance", "flags"):
+        np.testing.assert_array_equal(result.reflections[name], whole.reflections[name])
+
+
+def test_computed_rows_of_a_fit_are_computed_again_or_kept(monkeypatch):
+    from spindle.contracts.scaling import Computed, ScaleTerm, ScalingModel
+
+    rng = np.random.default_rng(8)
+    indices, weights = rng.integers(0, 5, (400, 2)).astype(np.int32), rng.uniform(0.1, 1, (400, 2))
+    as_arrays = ScaleTerm("scale", np.ones(5), indices, weights)
+    computed = ScaleTerm(
+        "scale", np.ones(5), Computed(indices.__getitem__, 400, 2), Computed(weights.__getitem__, 400, 2)
+    )
+    rows, x = rng.permutation(400)[:300], rng.uniform(0.5, 2, 5)
+    for kept in (0, 10**9):
+        monkeypatch.setattr(layout, "KEPT", kept)
+        found = []
+        for term in (as_arrays, computed):
+            part = layout.Layout([ScalingModel("test", (term,))]).restricted([rows])
+            assert isinstance(part.models[0].terms[0].weights, Computed) == (term is computed and kept == 0)
+            found.append([part.scales(0, x), *part.slopes(0, x, np.arange(7, 19)), part.scales(0, x, slice(3, 9))])
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_array_equal(a, b)
