@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spindle.testing.crystal_indexing import CrystalIndexingContract
 from spindle.testing.indexing import IndexingContract
 
 
@@ -28,3 +29,16 @@ class TestFft1d(IndexingContract):
     """`Fft1dIndexing`."""
 
     name = "fft1d"
+
+
+class TestLowResSpotMatch(CrystalIndexingContract):
+    """`LowResSpotMatchIndexing`."""
+
+    name = "low_res_spot_match"
+
+
+class TestLowResSpotMatchOfQuads(CrystalIndexingContract):
+    """`LowResSpotMatchIndexing` with other parameters."""
+
+    name = "low_res_spot_match"
+    parameters = {"search_depth": "quads", "bootstrap_crystal": True, "candidate_spots.n_spots": 14}

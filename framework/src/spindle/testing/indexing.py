@@ -2,6 +2,8 @@
 
 >>> class TestMyMethod(IndexingContract):
 ...     name = "my_method"
+
+A method that finds whole crystals has its contract in `spindle.testing.crystal_indexing`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,13 @@ from spindle.table import Flag, ReflectionTable
 from .calls import CallContract, Problem
 from .data import make_context
 
-__all__ = ["IndexingContract", "random_rotation", "reciprocal_points", "rotation_experiment", "spots_of"]
+__all__ = [
+    "IndexingContract",
+    "random_rotation",
+    "reciprocal_points",
+    "rotation_experiment",
+    "spots_of",
+]
 
 TRICLINIC = (21.3, 27.9, 34.6, 84.0, 97.0, 103.0)
 

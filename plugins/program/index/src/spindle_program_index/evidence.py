@@ -24,6 +24,8 @@ CHANCE = 60.0
 OFFSET = 2.0
 #: Rounds of expectation and maximisation for a new lattice, while the resolution rises, and of the shares of several ones.
 N_ROUNDS, N_SHARING = 10, 12
+#: Spots that tell widths and gains of lattices.
+MOST_SHARED = 30_000
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,8 @@ def share(frames: SpotFrames, lattices: Sequence[np.ndarray]) -> Shares:
         Matrices A, as they are.
     """
     n, m = len(frames), len(lattices)
+    if n > MOST_SHARED:
+        return _share_by_sample(frames, lattices)
     ratio, sharp, shift = np.zeros((m, n)), np.zeros((m, n)), np.zeros((m, n, 3))
     width = np.array([_first_width(frames, A) for A in lattices]).reshape(m, 3)
     weight = np.full(m, 0.8 / max(m, 1))
@@ -168,6 +172,23 @@ def share(frames: SpotFrames, lattices: Sequence[np.ndarray]) -> Shares:
     return Shares(found, posterior.T)
 
 
+def _share_by_sample(frames: SpotFrames, lattices: Sequence[np.ndarray]) -> Shares:
+    """`share` of very many spots: the widths and gains are those of a part of them."""
+    n, m = len(frames), len(lattices)
+    rows = np.sort(np.random.default_rng(42).permutation(n)[:MOST_SHARED])
+    found = share(frames.select(rows), lattices).lattices
+    scale = n / len(rows)
+    part, hkl, shift, sharp = np.zeros((n, m)), np.zeros((n, 3), np.int32), np.zeros((n, 3)), np.zeros(n)
+    for i, e in enumerate(found):
+        ratio = np.zeros(n)
+        membership(
+            frames.rlp, frames.to_pixels, frames.cell, e.A, np.linalg.inv(e.A), e.offset, e.width, 0.5, np.inf, hkl, shift, ratio, sharp,
+        )  # fmt: skip
+        part[:, i] = e.weight * ratio
+    part /= (1 - sum(e.weight for e in found)) + part.sum(axis=1, keepdims=True)
+    return Shares([replace(e, gain=scale * e.gain, n_spots=scale * e.n_spots) for e in found], part)
+
+
 def _likelihood(ratio: np.ndarray, weight: np.ndarray) -> float:
     return float(np.log((1 - weight.sum()) + weight @ ratio).sum())
 
@@ -181,8 +202,3 @@ def _best_likelihood(ratio: np.ndarray, weight: np.ndarray) -> float:
         weight = np.clip(part.sum(axis=1) / max(n, 1), 1e-6, None)
         weight *= min(1.0, 0.9999 / weight.sum())
     return _likelihood(ratio, weight)
-
-
-def without_gain(evidence: Evidence) -> Evidence:
-    """The same lattice, as if nothing spoke for it."""
-    return replace(evidence, gain=0.0, n_spots=0.0)

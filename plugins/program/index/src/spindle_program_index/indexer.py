@@ -18,7 +18,7 @@ from spindle_lib_refinement.flat_sphere import flat_sphere_text, tied_to_cell
 from spindle_lib_refinement.short_refinement import Refinement
 from spindle_lib_spots.max_cell import estimate_max_cell
 
-from .evidence import improve, share
+from .evidence import MOST_SHARED, improve, share
 from .index_assignment import assign
 from .indexed import Indexed, check_volume
 from .judgement import FEWEST_SPOTS, describe, fault
@@ -35,6 +35,8 @@ from .spot_frames import SpotFrames, spot_frames
 _WORK_FLAGS = (
     Flag.INDEXED | Flag.PREDICTED | Flag.USED_IN_REFINEMENT | Flag.CENTROID_OUTLIER | Flag.EXCLUDED_FOR_REFINEMENT
 )  # fmt: skip
+#: When more of the spots have an index of one lattice, next to none have it by chance.
+NEARLY_ALL = 0.8
 #: Lattices with max_lattices=Auto at most, and candidates that may be refused.
 MOST_LATTICES, MOST_REFUSED = 100, 3
 
@@ -124,7 +126,7 @@ class Indexer:
                 return None
             if not self.crystals:
                 return found
-            own = improve(self._frames(free), matrix_of(found.crystal), found.d_min)
+            own = improve(self._frames(free, MOST_SHARED), matrix_of(found.crystal), found.d_min)
             shares = share(self._frames(), [*map(matrix_of, self.crystals), own.A])
             *others, lattice = shares.lattices
             reason = fault(lattice, others)
@@ -153,12 +155,16 @@ class Indexer:
         # What a wrong lattice did to the geometry is undone: it is refined again from the headers with the others.
         self.sweeps = self.given_sweeps
         self.table = place_in_reciprocal_space(self.table, self.sweeps, self.params.indexing)
-        frames = self._frames()
+        frames = self._frames(most=MOST_SHARED)
         self.crystals = [self._with_matrix(improve(frames, matrix_of(c), d_min).A) for c in self.crystals]
         self._macro_cycles(d_min, self.sweeps)
 
-    def _frames(self, rows: np.ndarray | None = None) -> SpotFrames:
-        return spot_frames(self.sweeps, self.table if rows is None else self.table.select(rows))
+    def _frames(self, rows: np.ndarray | None = None, most: int | None = None) -> SpotFrames:
+        """Those of all spots, or of some (a mask), and of a part of these when they are more than `most`."""
+        chosen = np.arange(len(self.table)) if rows is None else np.flatnonzero(rows)
+        if most is not None and len(chosen) > most:
+            chosen = np.sort(np.random.default_rng(42).choice(chosen, most, replace=False))
+        return spot_frames(self.sweeps, self.table.select(chosen))
 
     def _with_matrix(self, A: np.ndarray) -> Crystal:
         """The crystal of a lattice, in the known setting if there is one."""
@@ -322,7 +328,11 @@ class Indexer:
         experiments = self.experiments()
         before = [c.volume for c in self.crystals]
         number, table = self.table["id"], self.table.view()
-        left_out = unlikely_spots(self._frames(), self.crystals, np.where(number >= 0, number // len(self.sweeps), -1))
+        left_out = np.zeros(len(table), np.bool_)
+        if len(self.crystals) > 1 or np.mean(number >= 0) < NEARLY_ALL:
+            left_out = unlikely_spots(
+                self._frames(), self.crystals, np.where(number >= 0, number // len(self.sweeps), -1)
+            )
         table["id"] = np.where(left_out, -1, number).astype(np.int32)
         try:
             result = self.refinement.refine(experiments, table)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from spindle.contracts.indexing import IndexingError
 from spindle.contracts.refiner import RefinementError
-from spindle.errors import UserError
+from spindle.errors import ParameterError, PluginError, UserError
 from spindle.models import Crystal, Experiments
 from spindle.params import Auto
 from spindle.report import Table
 from spindle.table import ReflectionTable
 from spindle_lib_refinement.short_refinement import quiet
 
-from .evidence import share
+from .evidence import MOST_SHARED, share
 from .indexed import Indexed
 from .indexer import Indexer
 from .judgement import fault
@@ -130,11 +132,17 @@ def _attempt(
     crystals: list[Crystal],
 ) -> float | None:  # fmt: skip
     """One attempt; keeps the better result and returns the longest edge that was expected."""
-    own = params.changed(**strategy.changes) if strategy.changes else params
     indexer = None
     try:
+        own = params.changed(**strategy.changes) if strategy.changes else params
         indexer = Indexer(sweeps, spots, own, context, crystals)
         part = indexer.run()
+    except (ParameterError, PluginError) as error:
+        if not strategy.changes:
+            raise
+        context.log.debug("%s: %s", strategy.words, error)
+        result.tried.append((strategy.words, "not installed"))
+        return None
     except (IndexingError, RefinementError) as error:
         result.error = result.error or error
         result.tried.append((strategy.words, str(error).splitlines()[0].removeprefix("index: ").split(". ")[0]))
@@ -154,7 +162,8 @@ def doubt(part: Indexed) -> str:
     """Why the first lattice of a result does not convince; "" when it does."""
     experiments = Experiments(list(part.experiments)[: part.n_sweeps])
     crystal = experiments[0].known_crystal
-    lattice = share(spot_frames(experiments, part.reflections), [matrix_of(crystal)]).lattices[0]
+    rows = np.sort(np.random.default_rng(42).permutation(len(part.reflections))[:MOST_SHARED])
+    lattice = share(spot_frames(experiments, part.reflections.select(rows)), [matrix_of(crystal)]).lattices[0]
     return fault(lattice, [])
 
 

@@ -11,7 +11,7 @@ from spindle.symmetry import niggli_reduce
 from .evidence import CHANCE, Evidence, improve
 from .spot_frames import SpotFrames
 
-#: Spots that judge a proposal.
+#: Spots that judge a proposal; a lattice of few of them has less than the gain that it must have with all.
 MOST_SPOTS = 4000
 #: Proposals whose gain is less than this part of the best one's are given up.
 LEAST_PART = 0.4
@@ -33,7 +33,7 @@ def propose(
     Parameters
     ----------
     frames : SpotFrames
-        Spots without a lattice.
+        Spots without a lattice, or some thousands of them.
     bases : iterable of (3, 3) float64, angstrom
         Rows a, b, c; most likely first.
     d_min : float, angstrom
@@ -43,14 +43,11 @@ def propose(
     is_allowed : callable
         Whether a basis is compatible with what is known, and not that of a lattice which there is already.
     """
-    rows = np.random.default_rng(42).permutation(len(frames))[:MOST_SPOTS]
-    sample = frames if len(frames) <= MOST_SPOTS else frames.select(np.sort(rows))
-    scale = len(frames) / max(len(sample), 1)
     found: list[Evidence] = []
     for basis in bases:
         if any(_fold(basis @ evidence.A) == 1 for evidence in found) or not is_allowed(basis):
             continue
-        evidence = improve(sample, np.linalg.inv(basis), d_min)
+        evidence = improve(frames, np.linalg.inv(basis), d_min)
         found.append(evidence)
         if len(found) >= wanted:
             break
@@ -58,7 +55,7 @@ def propose(
     best: list[Evidence] = []
     for evidence in found:
         reduced = reduced_basis(evidence.A)
-        if evidence.gain * scale < CHANCE or evidence.gain < LEAST_PART * best_gain(best):
+        if evidence.gain < CHANCE / 2 or evidence.gain < LEAST_PART * best_gain(best):
             break
         if any(_fold(reduced @ other.A) > 0 for other in best) or not is_allowed(reduced):
             continue

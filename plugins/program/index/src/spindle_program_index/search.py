@@ -122,7 +122,10 @@ class LatticeSearch:
         if d_min_start is not None:
             free = free & (d >= d_min_start)
         first_turn = _first_turn(sweeps, table)
-        frames = spot_frames(sweeps, table.select(free & first_turn))
+        rows = np.flatnonzero(free & first_turn)
+        if len(rows) > MOST_SPOTS:
+            rows = np.sort(np.random.default_rng(42).choice(rows, MOST_SPOTS, replace=False))
+        frames = spot_frames(sweeps, table.select(rows))
         bases, others, limit = self._bases(sweeps, table, free, frames)
         d_min = d_min_start if d_min_start is not None else limit
         present = [np.linalg.inv(primitive_basis(c)) for c in existing]
