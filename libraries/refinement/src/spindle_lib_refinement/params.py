@@ -40,7 +40,7 @@ class _CrystalSmoother(_Smoother, level=1):
         auto=True,
         units="deg",
         help="Width between the samples of the smooth curve; Auto halves it from 36 degrees as long as the fit "
-        "gains more than chance.",
+        "gains more than chance, and keeps cells in beams of electrons constant.",
     )
 
 

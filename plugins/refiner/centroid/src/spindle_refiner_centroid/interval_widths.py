@@ -18,8 +18,8 @@ from .problem import WIDEST_DEG
 log = logging.getLogger(__name__)
 
 NARROWEST_DEG, NARROWEST_BEAM_DEG = 4.5, 1.0
-#: A beam may swing within a wide interval and come back: so many halvings may be in vain.
-IN_VAIN = {"beam": 1}
+#: By how much widths are narrowed. A beam may swing within a wide interval and come back: so many steps may be in vain.
+STEP, IN_VAIN = {"beam": 2.0**0.5}, {"beam": 2}
 
 
 def choose_widths(
@@ -46,6 +46,7 @@ def choose_widths(
     Orientations vary with intervals of 36 degrees at most; cells and beams of electrons start constant. Intervals are narrowed
     as long as the criterion falls, the Bayesian information criterion: M ln(sum of squares) + p ln M for M residuals and p
     parameters (Schwarz 1978, Ann. Statist. 6, 461-464). Beams come first: where one drifts, crystals would take that up and bend.
+    Cells in beams of electrons stay constant: their size is the distance, and varies only to take up what else is wrong.
     """
     widths = _starting_widths(experiments, parameterisation)
     if not widths:
@@ -53,6 +54,8 @@ def choose_widths(
     extent = max(abs(e.known_scan.oscillation_deg[1]) * e.known_scan.n_images for e in experiments)
     best = criterion(widths)
     for kind, width in tuple(widths.items()):
+        if kind == "cell" and any(is_flat(e) for e in experiments):
+            continue
         trial = WIDEST_DEG if width == np.inf else min(WIDEST_DEG, extent) / 2.0
         in_vain = 0
         while trial >= (NARROWEST_BEAM_DEG if kind == "beam" else NARROWEST_DEG):
@@ -65,10 +68,17 @@ def choose_widths(
                 best, widths[kind] = value, trial
             if in_vain > IN_VAIN.get(kind, 0):
                 break
-            trial = min(trial, extent) / 2.0
-    described = [f"{kind} {'constant' if width == np.inf else f'{width:g} deg'}" for kind, width in widths.items()]
+            trial = min(trial, extent) / STEP.get(kind, 2.0)
+    described = [f"{kind} {'constant' if width == np.inf else f'{width:.3g} deg'}" for kind, width in widths.items()]
     log.info("Width of intervals along the scan: %s", ", ".join(described))
     return widths
+
+
+def may_drift(experiments: Experiments, parameterisation: Any) -> bool:
+    """Whether there is a beam of electrons that may vary with the scan."""
+    beam = parameterisation.beam
+    is_refined = beam.fix is Auto or "all" not in (beam.fix or ())
+    return is_refined and beam.force_static is not True and any(is_flat(e) for e in experiments)
 
 
 def _starting_widths(experiments: Experiments, parameterisation: Any) -> dict[str, float]:
@@ -78,9 +88,9 @@ def _starting_widths(experiments: Experiments, parameterisation: Any) -> dict[st
         ("orientation", crystal.orientation, WIDEST_DEG, crystal.fix not in ("all", "orientation")),
         ("cell", crystal.unit_cell, np.inf, crystal.fix not in ("all", "cell")),
     ]
-    if any(is_flat(e) for e in experiments):
+    if may_drift(experiments, parameterisation):
         start = np.inf if beam.force_static is Auto else WIDEST_DEG
-        candidates.insert(0, ("beam", beam, start, beam.fix is Auto or "all" not in (beam.fix or ())))
+        candidates.insert(0, ("beam", beam, start, True))
     widths: dict[str, float] = {}
     for kind, own, start, is_refined in candidates:
         smoother = own.smoother

@@ -19,8 +19,8 @@ from spindle.table import Flag, ReflectionTable
 from . import selection, summaries
 from .centroid_analysis import block_means
 from .engines import Minimum, Recorder, minimise
-from .interval_widths import choose_widths
-from .outliers import find_outliers, outlier_groups
+from .interval_widths import choose_widths, may_drift
+from .outliers import find_outliers, outlier_groups, without_drift
 from .predictions import predicted_table
 from .problem import Problem
 from .reduction import reduce_parameters
@@ -215,7 +215,8 @@ class Macrocycle:
         self.start = candidates.experiment, candidates.z, residuals
         del start, evaluation, matched
         self.tables.append(summaries.residual_quantiles(residuals, candidates.weights, self.stills))
-        outliers = self._reject(candidates, residuals)
+        drifting = self.scan_varying and may_drift(self.experiments, settings.parameterisation)
+        outliers = self._reject(candidates, without_drift(candidates, residuals) if drifting else residuals)
         used, spare = self._divide(candidates, outliers)
         if not self.scan_varying:
             problem = constant
@@ -230,7 +231,10 @@ class Macrocycle:
             residuals = Target(problem, candidates).evaluate(minimum.x, gradients=False).residuals
             outliers = self._reject(candidates, residuals)
             used, spare = self._divide(candidates, outliers)
-            minimum, target = self._minimise(problem, used, spare, minimum)
+            again = self._choose_widths(used, spare) if drifting else widths
+            if again != widths:
+                problem = Problem(self.experiments, settings, True, self.stills, again)
+            minimum, target = self._minimise(problem, used, spare, minimum if again == widths else None)
         if outliers.any():
             self.tables.append(
                 summaries.residual_quantiles(residuals[~outliers], candidates.weights[~outliers], self.stills)

@@ -14,6 +14,8 @@ from spindle.params import Auto
 from .target import Observations
 
 BLOCK_DEG = 18.0
+#: So many reflections along the scan tell where the beam is.
+NEIGHBOURS = 30
 
 
 def outlier_groups(
@@ -106,3 +108,20 @@ def find_outliers(
     for group, flags in zip(large, found, strict=True):
         outliers[group] = flags
     return outliers, small
+
+
+def without_drift(observations: Observations, residuals: np.ndarray) -> np.ndarray:
+    """Residuals (n, 3) whose x and y are taken from the median of their neighbours along the scan.
+
+    Where a beam drifts, residuals of constant models have no bulk that others would be far from.
+    """
+    moved = residuals.copy()
+    for experiment in np.unique(observations.experiment):
+        rows = np.flatnonzero(observations.experiment == experiment)
+        rows = rows[np.argsort(observations.z[rows], kind="stable")]
+        windows = np.array_split(rows, max(len(rows) // NEIGHBOURS, 1))
+        z = np.array([np.median(observations.z[window]) for window in windows])
+        for column in range(2):
+            median = [np.median(residuals[window, column]) for window in windows]
+            moved[rows, column] -= np.interp(observations.z[rows], z, median)
+    return moved
