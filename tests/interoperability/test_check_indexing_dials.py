@@ -57,4 +57,4 @@ def test_correlations_are_those_of_dials(tmp_path):
     for shift in ours["origin"]:
         count, cc = origin[tuple(shift["offset"])]
         assert shift["n"] == count // 2
-        assert shift["cc"] == pytest.approx(cc, abs=0.006)
+        assert shift["cc"] == pytest.approx(cc, abs=0.01)  # with one reflection that is its own mate

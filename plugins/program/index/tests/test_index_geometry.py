@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from spindle_program_index.beam_shift import shifted
+from spindle_program_index.non_primitive import remainder_of_all
 
 from spindle.execution import run
 from spindle.models import Crystal, Experiments, Goniometer, Scan
@@ -112,3 +113,13 @@ def test_that_advice_indexes_all_of_them(three_crystals):
     assert len(result.experiments.unique("crystal")) == 3
     for experiment in result.experiments:
         np.testing.assert_allclose(experiment.crystal.cell, niggli_cell(CELLS[0]), rtol=2e-3)
+
+
+def test_indices_of_a_cell_that_is_too_large_leave_a_remainder():
+    rng = np.random.default_rng(0)
+    hkl = rng.integers(-20, 21, (2000, 3))
+    assert remainder_of_all(hkl, 0.9) is None
+    assert remainder_of_all(hkl * [1, 2, 1], 0.9) is None  # absences alone: `smaller_cell` tells them
+    vector, modulus, remainder = remainder_of_all(np.concatenate([hkl * [1, 2, 1] + [0, 1, 0], hkl[:100]]), 0.9)
+    assert abs(vector).tolist() == [0, 1, 0] and (modulus, remainder) == (2, 1)
+    assert remainder_of_all(hkl[:0], 0.9) is None

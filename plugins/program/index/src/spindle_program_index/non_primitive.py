@@ -51,6 +51,33 @@ def _three_shortest(vector: np.ndarray, modulus: int) -> np.ndarray:
     return matrix if np.linalg.det(matrix) > 0 else -matrix
 
 
+def remainder_of_all(hkl: np.ndarray, threshold: float) -> tuple[np.ndarray, int, int] | None:
+    """A condition by which nearly all indices leave the same remainder, and not 0.
+
+    Then the cell is too large by the modulus, and the indices are off: a beam centre that is wrong by a part of the distance between
+    rows of the true lattice is right for a row of this one.
+
+    Parameters
+    ----------
+    hkl : (n, 3) int
+    threshold : float
+        Smallest fraction of indices.
+
+    Returns
+    -------
+    vector : (3,) int
+    modulus, remainder : int
+        None when there is no such condition.
+    """
+    if len(hkl) == 0:
+        return None
+    for vector, modulus, _ in _conditions():
+        counts = np.bincount((hkl.astype(np.int64) @ vector) % modulus, minlength=modulus)
+        if counts[1:].max() > threshold * len(hkl):
+            return vector, modulus, int(counts.argmax())
+    return None
+
+
 def smaller_cell(basis: np.ndarray, hkl: np.ndarray, threshold: float) -> np.ndarray | None:
     """The reduced basis of a cell that explains the indices with a smaller volume.
 

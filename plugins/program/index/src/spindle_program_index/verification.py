@@ -17,10 +17,15 @@ from spindle_lib_refinement.index_offset import OffsetTest, compare_origins
 from spindle_lib_refinement.short_refinement import Refinement, quiet, thin
 
 from .indexed import Indexed
+from .non_primitive import remainder_of_all
 
 #: Another origin of the indices is believed when its misfit is this many times smaller (when it also brings the beam
 #: centre nearer to that of the headers; else the second number), by this many standard deviations.
 GAIN, GAIN_AWAY, SIGNIFICANT = 1.15, 1.5, 5.0
+#: A cell that is smaller by more than this, with as many spots as well described, is the better one.
+SMALLER = 0.7
+#: A cell is too large where so many indices leave one remainder.
+LEFT_OVER = 0.9
 #: How often the beam centre is moved: each time by a row.
 MOST_MOVES = 3
 #: Part of the spots that a better index may lose.
@@ -66,7 +71,7 @@ def verify(part: Indexed, params: Any, context: Any, index_again: IndexAgain) ->
     for _ in range(MOST_MOVES):
         test = _other_origins(part, params, context)
         better = _with_other_origin(part, test, context, index_again)
-        doubtful = not _is_confirmed(test) and _drift_texts(first.given, part)
+        doubtful = _all_left_over(part) or (not _is_confirmed(test) and _drift_texts(first.given, part))
         if better is None and (doubtful or _few_indexed(part, params)):
             better = _with_searched_centre(part, context, index_again)
         if better is None:
@@ -149,7 +154,9 @@ def _try(part: Indexed, moved: Experiments, context: Any, index_again: IndexAgai
     few = other.n_indexed < (1 - MAY_LOSE) * part.n_indexed
     # Where many more spots are indexed, those that are hard to fit are among them.
     more = other.n_indexed > 1.2 * part.n_indexed and _misfit(other.last) < 2 * _misfit(part.last)
-    return None if few or not (more or GAIN * _misfit(other.last) < _misfit(part.last)) else other
+    volumes = [p.experiments[0].known_crystal.volume for p in (other, part)]
+    smaller = volumes[0] < SMALLER * volumes[1] and _misfit(other.last) < GAIN * _misfit(part.last)
+    return None if few or not (more or smaller or GAIN * _misfit(other.last) < _misfit(part.last)) else other
 
 
 def _misfit(result: RefinementResult) -> float:
@@ -186,6 +193,12 @@ def _with_centres_of(given: Experiments, refined: Experiments) -> Experiments:
         panels = [replace(p, origin=p.origin + shift) for p in detector]
         moved = moved.with_model(detector, detector.replace_panels(panels))
     return moved
+
+
+def _all_left_over(part: Indexed) -> tuple[np.ndarray, int, int] | None:
+    """The condition that shows a cell which is too large, with indices that are off; see `remainder_of_all`."""
+    table = part.reflections
+    return remainder_of_all(table["miller_index"][(table["id"] >= 0) & (table["id"] < part.n_sweeps)], LEFT_OVER)
 
 
 def _few_indexed(part: Indexed, params: Any) -> bool:
@@ -246,6 +259,18 @@ def _what_is_suspicious(part: Indexed, test: OffsetTest | None, context: Any) ->
             which = "" if len(found) == 1 else f" of sweep {', '.join(map(str, drift.sweeps))}"
             texts.append(f"{'; '.join(own)}{which}")
     warnings = []
+    if condition := _all_left_over(part):
+        vector, modulus, remainder = condition
+        terms = "".join(
+            f"{'-' if v < 0 else '+'}{'' if abs(v) == 1 else abs(v)}{x}"
+            for v, x in zip(vector, "hkl", strict=True)
+            if v
+        )
+        warnings.append(
+            f"WARNING: nearly all indices have {terms.lstrip('+')} = {remainder} modulo {modulus}: the cell is {modulus} times too large, and the "
+            "beam centre wrong by a part of the distance between rows of spots. Run spindle search_beam_position with the imported "
+            "experiments and the spots, and index again with its optimised.expt"
+        )
     if texts:
         warnings.append(drift_warning(texts, "the images' headers"))
     rival_fits = test is not None and test.rival is not None and not confirmed
