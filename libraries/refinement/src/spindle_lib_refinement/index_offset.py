@@ -96,8 +96,10 @@ class OffsetTest:
         return self.rival is not None and self.gain > GAIN and self.significance > SIGNIFICANT
 
 
-def compare_origins(experiments: Experiments, table: ReflectionTable, refine: Refine) -> OffsetTest | None:
-    """Refine with all indices moved by -1, 0 or 1, where a moved detector could stand for that.
+def compare_origins(
+    experiments: Experiments, table: ReflectionTable, refine: Refine, reach: int = 1
+) -> OffsetTest | None:
+    """Refine with all indices moved by up to `reach`, where a moved detector could stand for that.
 
     Parameters
     ----------
@@ -107,6 +109,8 @@ def compare_origins(experiments: Experiments, table: ReflectionTable, refine: Re
         Indexed spots (id, miller_index, xyzobs.mm.value).
     refine : callable
         A short refinement; may raise RefinementError.
+    reach : int
+        Largest change of an index that is tried.
 
     Returns
     -------
@@ -118,7 +122,7 @@ def compare_origins(experiments: Experiments, table: ReflectionTable, refine: Re
     except RefinementError:
         return None
     rivals = []
-    steps = (-1, 0, 1)
+    steps = range(-reach, reach + 1)
     for offset in ((h, k, l) for h in steps for k in steps for l in steps):
         if not any(offset):
             continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +24,22 @@ from spindle.table import ReflectionTable
 from spindle.testing.indexing import random_rotation, rotation_experiment, spots_of, without_crystals
 
 CELL = (31.2, 37.5, 44.1, 81.0, 77.0, 68.0)
+
+
+@contextmanager
+def caught_log():
+    """What is logged."""
+    lines, handler = [], logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = logging.getLogger("spindle")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +158,11 @@ def test_as_many_lattices_are_found_as_there_are(superposed):
     single = spindle.run("index", without_crystals(truth[:1]), spots, max_refine=8)
     assert len(single.experiments) == 1
     assert relation(single.experiments[0].crystal.A, truth[0].crystal.A) == "same"
+
+
+def test_a_further_lattice_is_told_of(superposed):
+    truth, spots = superposed
+    last_two = spots.select(spots["true_lattice"] != 0)
+    with caught_log() as lines:
+        spindle.run("index", without_crystals(truth[:1]), last_two, max_refine=8)
+    assert any("A further lattice" in line and "max_lattices=Auto" in line for line in lines)

@@ -90,12 +90,13 @@ class IndexingParams(Params):
             l_min = Float(0.8, level=1, help="Edges of the tree with a larger penalty are cut.")
             nearest_neighbours = Int(20, min=1, max=1000, level=1, help="Neighbours of each spot.")
 
-    class check_misindexing(
-        Params, unavailable="the search for index offsets is not implemented; check the beam centre instead"
-    ):
-        """Search for a constant offset of the indices."""
+    class check_misindexing(Params):
+        """Whether all indices are off by the same small amount, as with a beam centre that is wrong by rows of spots."""
 
-        grid_search_scope = Int(0, help="Offsets to try.")
+        grid_search_scope = Int(
+            0, min=0, max=5, none=True,
+            help="Largest offset of h, k and l that is tried. 0: offsets of 1, unless diagnosis.test_geometry=False.",
+        )  # fmt: skip
 
     debug = Bool(False, level=1, help="Say more.")
     combine_scans = Bool(
@@ -268,6 +269,10 @@ class IndexParams(Params):
         """What is done when few spots can be indexed."""
 
         warn_below = Float(0.5, min=0, max=1, level=1, help="Warn when a smaller fraction of the spots is indexed.")
+        look_below = Float(
+            0.8, min=0, max=1, level=1,
+            help="Look for one more lattice than max_lattices, to tell of it, when a smaller fraction of the spots is indexed.",
+        )  # fmt: skip
         test_geometry = Bool(
             True,
             level=1,

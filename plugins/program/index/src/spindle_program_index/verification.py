@@ -64,7 +64,7 @@ def verify(part: Indexed, params: Any, context: Any, index_again: IndexAgain) ->
     """
     if part.last is None or any(sweep.is_still for sweep in part.given):
         return Verified(part)
-    if not params.diagnosis.test_geometry:
+    if not params.diagnosis.test_geometry and not params.indexing.check_misindexing.grid_search_scope:
         return Verified(replace(part, experiments=remember_given(part.experiments, part.given, False)))
     first = part
     test = None
@@ -95,8 +95,9 @@ def _other_origins(part: Indexed, params: Any, context: Any) -> OffsetTest | Non
     number = np.where(table["id"] < part.n_sweeps, table["id"], -1)
     rows = thin(experiments, number)
     refinement = Refinement(params.refinement, context, stills=False)
+    reach = max(int(params.indexing.check_misindexing.grid_search_scope or 0), 1)
     with quiet():
-        return compare_origins(experiments, table.select(rows), refinement.refine_candidate)
+        return compare_origins(experiments, table.select(rows), refinement.refine_candidate, reach)
 
 
 def _with_other_origin(part: Indexed, test: OffsetTest | None, context: Any, index_again: IndexAgain) -> Indexed | None:

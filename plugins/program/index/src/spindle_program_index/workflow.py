@@ -15,6 +15,7 @@ from spindle_lib_refinement.flat_sphere import is_flat
 from spindle_lib_refinement.geometry_drift import place_of
 from spindle_lib_spots.sweeps import join_tables, sweeps_of
 
+from .another import another_lattice
 from .camera_length import camera_length_text
 from .diagnosis import count_indexed, moved_beam
 from .explanation import explain
@@ -193,11 +194,15 @@ def _judge(part: Indexed, params: Any, context: Any) -> str | None:
         context.log.warning("%s", text)
         return text
     suspicious = part.last is not None and is_absurd(part.experiments, part.last.rmsd_px)
+    found = None
+    if params.diagnosis.test_geometry and fraction < params.diagnosis.look_below:
+        found = another_lattice(part, params, context)
     if fraction >= params.diagnosis.warn_below and not suspicious:
+        if found is not None:
+            context.log.info("%s", found)
         return None
     sweeps = part.given
-    found = None
-    if params.diagnosis.test_geometry:
+    if found is None and params.diagnosis.test_geometry:
         found = _reason(sweeps, part.reflections, part.n_indexed, params, context)
     if fraction >= params.diagnosis.warn_below:
         assert part.last is not None
