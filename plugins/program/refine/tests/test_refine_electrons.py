@@ -109,6 +109,15 @@ def test_what_looks_like_the_cell_is_kept_while_the_cell_is_free(changes: dict[s
     assert names(by_wavelength, **changes) == names(experiment, **changes)
 
 
+def test_an_axis_that_is_refined_takes_the_place_of_what_looks_like_it() -> None:
+    free = {"parameterisation__goniometer__fix": ()}
+    without = names(microscope())
+    refined = names(microscope(), **free)
+    assert without - refined == {"Detector1Tau1", "Beam1Mu2"}
+    assert refined - without == {"Goniometer1Gamma1", "Goniometer1Gamma2"}
+    assert "Detector1Tau1" in names(microscope(), parameterisation__goniometer__fix_list=["Gamma"], **free)
+
+
 def test_xrays_move_the_whole_detector() -> None:
     experiment = microscope()
     xrays = replace(experiment, beam=Beam(np.array([0.0, 0.0, 1.0]), 1.0))

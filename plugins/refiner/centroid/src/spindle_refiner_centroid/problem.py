@@ -151,6 +151,8 @@ class Problem:
             if scope.fix is Auto:
                 drifts = smoother is not None and is_flat(self.experiments[users[0]])
                 words = ("wavelength",) if drifts else ("in_spindle_plane", "wavelength")
+                if not drifts and is_flat(self.experiments[users[0]]) and "Gamma2" in self._free_angles():
+                    words += ("out_spindle_plane",)  # the angle between axis and beam, too
             wanted = {name for word in words for name in codes[word]}
             fixed = _fixed(
                 parameters.names, f"Beam{number}", wanted, scope.fix_list, "refinement.parameterisation.beam"
@@ -158,19 +160,22 @@ class Problem:
             smoother = None if fixed.all() else smoother
             self.blocks.append(ModelBlock("beam", f"Beam{number}", beam, parameters, users, smoother, fixed))
 
-    def _add_goniometers(self) -> None:
-        scope = self.settings.parameterisation.goniometer
+    def _fixed_angles(self, number: int) -> np.ndarray:
+        """(2,) bool: what of a goniometer is not refined."""
+        scope, names = self.settings.parameterisation.goniometer, GoniometerParameters.names
         codes = {"all": {"Gamma1", "Gamma2"}, "in_beam_plane": {"Gamma1"}, "out_beam_plane": {"Gamma2"}}
         wanted = {name for word in scope.fix or () for name in codes[word]}
+        return _fixed(names, f"Goniometer{number}", wanted, scope.fix_list, "refinement.parameterisation.goniometer")
+
+    def _free_angles(self) -> set[str]:
+        """What of the first goniometer is refined."""
+        return set() if self.stills else set(np.array(GoniometerParameters.names)[~self._fixed_angles(1)].tolist())
+
+    def _add_goniometers(self) -> None:
+        scope = self.settings.parameterisation.goniometer
         for number, goniometer in enumerate(self.experiments.unique("goniometer"), 1):
             users = self.experiments.indices_with("goniometer", goniometer)
-            fixed = _fixed(
-                GoniometerParameters.names,
-                f"Goniometer{number}",
-                wanted,
-                scope.fix_list,
-                "refinement.parameterisation.goniometer",
-            )
+            fixed = self._fixed_angles(number)
             if fixed.all():
                 continue
             parameters = GoniometerParameters(goniometer, self.experiments[users[0]].beam)
@@ -220,6 +225,8 @@ class Problem:
             b.kind == "cell" and b.smoother is not None and set(b.experiments) & set(users) for b in self.blocks
         )
         held = set(held_parameters(self.experiments, users, self.settings.parameterisation, not varies))
+        if held and "Gamma1" in self._free_angles():  # all may turn about the beam together
+            held.add("Tau1")
         # The place of the beam on the detector is that of the beam where this varies.
         return held | {"Shift1", "Shift2"} if drifts and is_flat(self.experiments[users[0]]) else held
 
