@@ -226,11 +226,12 @@ def _result(solutions: list[Solution], params: Any, context: Any) -> ProgramResu
         best=best.setting.number, lattice=best.setting.bravais, unit_cell=[round(float(v), 4) for v in best.cell],
         change_of_basis_op=best.setting.operator.as_abc(), rmsd_mm=best.refined.rmsd_mm,
     )  # fmt: skip
+    operator = best.setting.operator
     context.log.info(
-        "The highest symmetry recommended is solution %d: %s, cell %s. Reflections come into its basis with "
-        "change_of_basis_op=%s (spindle reindex); spindle refine does so by itself",
-        best.setting.number, best.setting.bravais, " ".join(f"{v:.3f}" for v in best.cell),
-        best.setting.operator.as_abc(),
+        "The highest symmetry recommended is solution %d: %s, cell %s. %s", best.setting.number, best.setting.bravais,
+        " ".join(f"{v:.3f}" for v in best.cell),
+        "Its basis is that of the reflections" if operator.is_identity() else "Reflections come into its basis with "
+        f"spindle reindex change_of_basis_op={operator.as_abc()}; spindle refine does so by itself",
     )  # fmt: skip
     return ProgramResult(
         summary=summary, files=files, next_step=f"spindle refine {names[best.setting.number]} <reflections>"
