@@ -50,6 +50,12 @@ PROGRAMS = {
     "export": "{e} {r}",
     "export xds_ascii": "{e} {r} format=xds_ascii",
     "export xds": "{e} {r} format=xds",
+    "predict": "{e} d_min=2.5",
+    "predict given": "{e} {r}",
+    "two_theta_refine": "{e} {r}",
+    "plot_scan_varying_model": "{e}",
+    "stereographic_projection": "{e} hkl_limit=1",
+    "reciprocal_lattice_viewer": "{e} {r}",
 }
 # Which files of the run a program works on.
 STAGES = {
@@ -62,6 +68,12 @@ STAGES = {
     "symmetry": ("integrated", "integrated"),
     "scale": ("symmetrized", "symmetrized"),
     "export xds": ("indexed", "indexed"),
+    "predict": ("integrated", "integrated"),
+    "predict given": ("indexed", "indexed"),
+    "two_theta_refine": ("integrated", "integrated"),
+    "plot_scan_varying_model": ("refined", "refined"),
+    "stereographic_projection": ("indexed", "indexed"),
+    "reciprocal_lattice_viewer": ("indexed", "indexed"),
 }
 IMAGES = ("imported", "strong")
 SCALED = ("scaled", "scaled")

@@ -80,7 +80,7 @@ def beam_figure(curves: list[Curves]) -> Figure:
 def _curves(plot: Axes, curves: list[Curves], column: int) -> None:
     for k, one in enumerate(curves):
         plot.plot(one.phi, one.values[:, column], color=colour_of(k), linewidth=1.3, label=f"experiment {one.number}")
-        if one.sd is not None:
+        if one.sd is not None and len(curves) <= MOST_NAMES:  # bars of many would hide the curves
             here = slice(None, None, BARS)
             plot.errorbar(
                 one.phi[here], one.values[here, column], one.sd[here, column], fmt="none", ecolor=colour_of(k), elinewidth=0.9,

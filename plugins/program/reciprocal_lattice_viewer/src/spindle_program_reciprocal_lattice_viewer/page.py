@@ -35,7 +35,7 @@ def page_writer(meta: dict[str, Any], points: Points) -> Callable[[Path], None]:
             "@TITLE@": html.escape(meta["title"]),
             "@STYLE@": _read("style.css"),
             "@META@": json.dumps(meta, allow_nan=False).replace("</", "<\\/"),
-            "@SCRIPT@": f"{_read('shaders.js')}\n{_read('viewer.js')}",
+            "@SCRIPT@": "\n".join(_read(f"{name}.js") for name in ("shaders", "viewer", "panel")),
         }
         text = _read("page.html")
         before, after = text.split("@ARRAYS@")

@@ -87,7 +87,7 @@ class ReciprocalLatticeViewer(Program):
             min=0,
             max=10_000,
             none=True,
-            help="So many lattices have a switch of their own, the others one together.",
+            help="So many lattices have axes and a switch of their own, the others a switch together.",
         )
 
         class output(ParamsBase):

@@ -80,7 +80,12 @@ def refine_cells(inputs: ProgramInputs, params: Any, context: RunContext) -> Pro
     groups = _lattices(experiments, params.refinement.combine_crystal_models, context.log)
     check_outputs(params.output, len(groups))
     table = select(experiments, table, params.refinement, context.log)
-    results = [_refine(experiments, members, table, params.refinement.triclinic) for members in groups]
+    rows_of = table.rows_by_experiment()
+    none = np.zeros(0, np.int64)
+    results = []
+    for members in groups:
+        rows = np.sort(np.concatenate([rows_of.get(i, none) for i in members]))
+        results.append(_refine(experiments, members, table.select(rows), params.refinement.triclinic))
     _warn(results, context.log)
     report(results, context)
     refined = Experiments(
@@ -116,19 +121,21 @@ def _checked(inputs: ProgramInputs) -> tuple[Experiments, ReflectionTable]:
 
 def _lattices(experiments: Experiments, together: bool, log: logging.Logger) -> list[list[int]]:
     """Positions of the experiments that get one cell."""
-    crystals = experiments.unique("crystal")
-    if not together or len(crystals) == 1:
-        return [experiments.indices_with("crystal", crystal) for crystal in crystals]
-    first = crystals[0]
-    for crystal in crystals[1:]:
-        number = experiments.indices_with("crystal", crystal)[0]
+    groups: dict[int, list[int]] = {}
+    for number, experiment in enumerate(experiments):
+        groups.setdefault(id(experiment.crystal), []).append(number)
+    if not together or len(groups) == 1:
+        return list(groups.values())
+    first = experiments[0].known_crystal
+    for number, *_ in groups.values():
+        crystal = experiments[number].known_crystal
         edges, angles = np.abs(crystal.cell[:3] / first.cell[:3] - 1.0), np.abs(crystal.cell[3:] - first.cell[3:])
         if crystal.hall != first.hall or edges.max() > DIFFERENT[0] or angles.max() > DIFFERENT[1]:
             raise UserError(
                 f"two_theta_refine: experiment 0 has the cell {_text(first)}, experiment {number} {_text(crystal)}: these are not one "
                 "cell; index or reindex them alike, or refine each by itself with combine_crystal_models=False"
             )
-    log.info("Refining one cell for the %d crystals of %d experiments", len(crystals), len(experiments))
+    log.info("Refining one cell for the %d crystals of %d experiments", len(groups), len(experiments))
     return [list(range(len(experiments)))]
 
 
@@ -137,13 +144,12 @@ def _text(crystal: Crystal) -> str:
 
 
 def _refine(experiments: Experiments, members: list[int], table: ReflectionTable, triclinic: bool) -> CellResult:
-    """Refine the cell of the experiments `members`, which share a lattice."""
+    """Refine the cell of the experiments `members`, which share a lattice, against their reflections."""
     crystal = experiments[members[0]].known_crystal
     operator = ChangeOfBasis.identity()
     if triclinic:
         operator = primitive_operator(crystal.space_group)
         crystal = change_crystal_basis(crystal, operator, "P 1")
-    table = table.select(np.isin(table["id"], members))
     hkl, integral = operator.apply_to_indices(
         table["miller_index"]
     )  # absences of the centring have no index in the primitive cell
