@@ -68,6 +68,7 @@ def simulated_scan(
     a: float = 1.0,
     b: float = 0.0,
     background: float = 25.0,
+    anomalous: float = 0.0,
 ) -> tuple[Experiment, ReflectionTable, dict[str, np.ndarray]]:
     """Integrated reflections of known intensity and scale, with errors of known size.
 
@@ -85,6 +86,8 @@ def simulated_scan(
         True sigma = a sqrt(I + background + (b I)^2); the table has sqrt(I + background).
     background : float
         Variance of zero intensity.
+    anomalous : float
+        Rms difference of Friedel mates over their mean.
 
     Returns
     -------
@@ -110,6 +113,9 @@ def simulated_scan(
     d = CELL[0] / np.linalg.norm(hkl, axis=1)
     mean = 2000.0 * np.exp(-20.0 / (2 * d**2))
     true = rng.exponential(1.0, len(h))[which] * mean
+    if anomalous:
+        halves = 0.5 * anomalous * np.random.default_rng(seed + 1).normal(size=len(h))
+        true = true * np.maximum(1.0 + signs * halves[which], 0.0)
     z = rng.uniform(*experiment.scan.array_range, n)
     g = np.ones(n) if scale is None else scale(z, d)
     expected = true * g

@@ -58,6 +58,28 @@ class Groups:
         found[self.order] = np.repeat(np.arange(self.n_groups), self.multiplicity)
         return found
 
+    def with_friedel_apart(self) -> tuple[Groups, np.ndarray]:
+        """The same observations with Friedel mates of acentric reflections kept apart.
+
+        Returns
+        -------
+        Groups
+        whole : (k,) int64
+            Which of these reflections each of the new ones belongs to.
+        """
+        index = self.index
+        key = 2 * index + ~(self.positive | self.centric[index])
+        order = np.argsort(key, kind="stable").astype(np.int64)
+        ordered = key[order]
+        starts = (
+            np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(key) else np.zeros(0, np.int64)
+        )
+        first = order[starts]
+        whole = index[first]
+        hkl = np.where(ordered[starts][:, None] % 2 == 0, self.hkl[whole], -self.hkl[whole]).astype(np.int32)
+        offsets = np.append(starts, len(key)).astype(np.int64)
+        return Groups(order, offsets, hkl, self.positive, self.centric[whole], self.epsilon[whole]), whole
+
 
 def pack_indices(hkl: npt.ArrayLike) -> np.ndarray:
     """One int64 per Miller index (n, 3), ordered as h, k, l are; indices must lie within +-1048575."""

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spindle.contracts.error_model import ErrorModelFit
 from spindle.contracts.scaling import DatasetInfo, ScalingModel
+from spindle.geometry import ELECTRONS_BELOW_A
 from spindle.models import Experiments
 from spindle.params import Auto, plugin_scope
 from spindle.report import Table
@@ -16,8 +18,10 @@ from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import ImageRange
 
 from .data import Filtered, Observations, apply_filters, collect, resolution_column, scaling_observations
+from .layout import Layout
 from .params import ScaleParams
-from .rounds import Scaler, model_dictionary
+from .rounds import Scaler
+from .solver import ScaleFit
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -83,7 +87,9 @@ def scale_once(
     del d, seen
     rows = [[k, m.kind, t.name, len(t.parameters)] for k, m in enumerate(models) for t in m.terms]
     context.table(Table("Scaling models", ["Data set", "Model", "Term", "Parameters"], rows, "scaling_models"))
-    scaler = Scaler(obs, models, params, context, free_offset)
+    # electrons and neutrons are hardly scattered anomalously; where their mates differ, that is error
+    is_xray = all(e.beam.probe == "x-ray" and e.beam.wavelength > ELECTRONS_BELOW_A for e in experiments)
+    scaler = Scaler(obs, models, params, context, free_offset, is_xray)
     scaler.run()
     return Scaled(with_models(experiments, scaler, params), write_columns(table, obs, filtered, scaler, params), scaler)
 
@@ -167,3 +173,29 @@ def with_models(experiments: Experiments, scaler: Scaler, params: Any) -> Experi
         model = model_dictionary(scaler.layout, k, scaler.parameters, fit, errors_of[k], float(scaler.middles[k]))
         items.append(replace(experiment, scaling_model=model))
     return Experiments(items)
+
+
+def model_dictionary(
+    layout: Layout, number: int, parameters: np.ndarray, fit: ScaleFit | None, errors: ErrorModelFit, middle: float
+) -> dict[str, Any]:
+    """The scaling model of a data set as the ``.expt`` file holds it."""
+    model = layout.models[number]
+    found: dict[str, Any] = {"__id__": model.kind}
+    for term in model.terms:
+        where = layout.slices[number][term.name]
+        values = parameters[where]
+        found[term.name] = {
+            "n_parameters": len(values), "parameters": values.tolist(), "null_parameter_value": term.null_value,
+        }  # fmt: skip
+        if fit is not None:
+            variances = fit.inverse.diagonal[where] * fit.variance_factor
+            found[term.name]["est_standard_devs"] = np.sqrt(np.maximum(variances, 0.0)).tolist()
+    found["configuration_parameters"] = {
+        **model.configuration,
+        "shared": list(model.shared),
+        "error_model_type": errors.kind,
+        "error_model_parameters": list(errors.parameters),
+        "error_model_counting": errors.details.get("c", 0.0),
+        "Imid": middle,
+    }
+    return found

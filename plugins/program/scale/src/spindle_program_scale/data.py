@@ -204,7 +204,7 @@ def collect(
         else np.zeros(len(rows))
     )
     groups = group_equivalents(
-        table.peek("miller_index")[rows], experiments[0].known_crystal.space_group, params.anomalous
+        table.peek("miller_index")[rows], experiments[0].known_crystal.space_group, params.anomalous is True
     )
     zeta = np.abs(table.peek("zeta")[rows]) if "zeta" in table else np.ones(len(rows))
     nothing = np.zeros(len(rows))

@@ -31,7 +31,11 @@ class ScaleParams(Params):
         in_scope_if_auto=("physical", "KB"),
         help="Form of the scale factors; Auto: physical for scans of a degree or more, else KB.",
     )
-    anomalous = Bool(False, help="Keep Friedel mates apart when equivalents are compared.")
+    anomalous = Bool(
+        Auto,
+        auto=True,
+        help="Keep Friedel mates apart when equivalents are compared. Auto: for X-rays, when the data say that they differ.",
+    )
     overwrite_existing_models = Bool(False, help="Start afresh although the data were scaled before.")
     exclude_images = Strings(
         None,

@@ -126,6 +126,7 @@ class Scale(Program):
             "r_meas": overall.r_meas, "r_pim": overall.r_pim, "cc_half": overall.cc_half,
             "i_over_sigma": overall.i_over_sigma, "suggested_d_min": limit,
             "n_outliers": int(scaler.obs.outlier.sum()),
+            "anomalous": bool(params.anomalous is True or (scaler.friedel is not None and scaler.friedel.differ)),
             "error_models": [list(e.parameters) for e in scaler.errors],
         }  # fmt: skip
         problems = problems_of(statistics, scaler.sigma_factor())

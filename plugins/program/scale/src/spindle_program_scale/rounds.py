@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spindle.contracts.error_model import ErrorModelFit, ErrorModelObservations
 from spindle.contracts.scaling import ScalingModel
 from spindle.errors import ParameterError
-from spindle.params import plugin_scope
+from spindle.params import Auto, plugin_scope
 from spindle.report import Table
 from spindle.table import rows_by_value
 
 from . import combine
 from .data import Observations
+from .friedel import FEWEST_PAIRS, FriedelTest, compare_friedel_mates
 from .kernels import reject_outliers
 from .layout import Layout
 from .params import ScaleParams
@@ -47,9 +49,13 @@ class Scaler:
     context : RunContext
     free_offset : int, optional
         Leave out this free set whatever the parameters say.
+    may_friedel_differ : bool
+        Whether ``anomalous=Auto`` looks for differences of Friedel mates.
 
     Attributes
     ----------
+    friedel : FriedelTest or None
+        What decided about Friedel mates, with ``anomalous=Auto``.
     free_rmsd : float or None
         RMSD of the normalised residuals of the free set after the last round.
     """
@@ -61,6 +67,7 @@ class Scaler:
         params: ScaleParams,
         context: RunContext,
         free_offset: int | None = None,
+        may_friedel_differ: bool = True,
     ) -> None:
         self.obs = obs
         self.params = params
@@ -78,6 +85,8 @@ class Scaler:
         self.free = np.zeros(obs.groups.n_groups, bool)
         options = params.scaling_options
         self.free_rmsd: float | None = None
+        self.friedel: FriedelTest | None = None
+        self.may_friedel_differ = may_friedel_differ
         if options.use_free_set or free_offset is not None:
             offset = options.free_set_offset if free_offset is None else free_offset
             self.free = free_groups(obs.groups.n_groups, options.free_set_percentage, offset)
@@ -102,6 +111,8 @@ class Scaler:
             self.reject()
         self.refine("second round")
         self.reject()
+        if self.params.anomalous is Auto and self.may_friedel_differ:
+            self.decide_friedel()
         if self.use_error_model:
             self.refine_errors()
             self.reject()
@@ -196,7 +207,29 @@ class Scaler:
             if impossible.any():
                 self.context.log.info("%d observations have E > %g and are outliers", int(impossible.sum()), limit)
 
-    def refine_errors(self) -> tuple[Table, ...]:
+    def decide_friedel(self) -> None:
+        """Keep Friedel mates apart from here on when the data say that they differ."""
+        obs, log = self.obs, self.context.log
+        before = obs.groups, self.free, list(self.errors), obs.outlier
+        obs.groups, whole = obs.groups.with_friedel_apart()
+        self.free = self.free[whole]
+        self.reject()
+        if self.use_error_model:
+            self.refine_errors(log_level=logging.DEBUG)
+            self.reject()
+        test = self.friedel = compare_friedel_mates(obs, whole, self.corrected_variance())
+        said = f"their differences are {test.mean_square:.2f} times (mean square, {test.n} pairs) what their sigmas let expect"
+        if test.differ:
+            log.info(
+                "Friedel mates differ by %.1f %%: %s. They are kept apart in error model, outliers and statistics; anomalous=False compares "
+                "them as equals", 100 * test.relative, said,
+            )  # fmt: skip
+            return
+        obs.groups, self.free, self.errors, obs.outlier = before
+        if test.n >= FEWEST_PAIRS:
+            log.info("Friedel mates are compared as equals: %s; anomalous=True keeps them apart", said)
+
+    def refine_errors(self, log_level: int = logging.INFO) -> tuple[Table, ...]:
         """Fit the error models; returns the tables of the last one of each group."""
         obs = self.obs
         tables: list[Table] = []
@@ -215,7 +248,7 @@ class Scaler:
             )  # fmt: skip
             self.errors[k] = fit
             where = "" if len(self.error_groups) == 1 else f" of data sets {', '.join(map(str, sets))}"
-            self.context.log.info("error model%s: %s", where, fit.description)
+            self.context.log.log(log_level, "error model%s: %s", where, fit.description)
             tables.extend(fit.tables)
         return tuple(tables)
 
@@ -353,29 +386,3 @@ def _rmsd(obs: Observations, rows: np.ndarray, variance: np.ndarray) -> float:
     g, value = obs.g[rows], obs.intensity[rows]
     mean = np.bincount(index, weight * g * value) / np.bincount(index, weight * g * g)
     return float(np.sqrt((weight * (value - g * mean[index]) ** 2).mean()))
-
-
-def model_dictionary(
-    layout: Layout, number: int, parameters: np.ndarray, fit: ScaleFit | None, errors: ErrorModelFit, middle: float
-) -> dict[str, Any]:
-    """The scaling model of a data set as the ``.expt`` file holds it."""
-    model = layout.models[number]
-    found: dict[str, Any] = {"__id__": model.kind}
-    for term in model.terms:
-        where = layout.slices[number][term.name]
-        values = parameters[where]
-        found[term.name] = {
-            "n_parameters": len(values), "parameters": values.tolist(), "null_parameter_value": term.null_value,
-        }  # fmt: skip
-        if fit is not None:
-            variances = fit.inverse.diagonal[where] * fit.variance_factor
-            found[term.name]["est_standard_devs"] = np.sqrt(np.maximum(variances, 0.0)).tolist()
-    found["configuration_parameters"] = {
-        **model.configuration,
-        "shared": list(model.shared),
-        "error_model_type": errors.kind,
-        "error_model_parameters": list(errors.parameters),
-        "error_model_counting": errors.details.get("c", 0.0),
-        "Imid": middle,
-    }
-    return found

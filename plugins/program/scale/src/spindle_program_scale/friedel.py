@@ -1,0 +1,79 @@
+"""Whether the intensities of Friedel mates differ, by the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .data import Observations
+
+__all__ = ["FriedelTest", "compare_friedel_mates"]
+
+#: Differences of mates whose mean square exceeds that of equals by this, and by this many standard errors, are no chance.
+LEAST_EXCESS = 0.1
+LEAST_SIGNIFICANCE = 5.0
+#: Larger squares of normalised differences count as this: a few wrong sigmas or outliers decide nothing.
+LARGEST_SQUARE = 16.0
+#: Fewer pairs of mates decide nothing.
+FEWEST_PAIRS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class FriedelTest:
+    """Normalised differences of Friedel mates, whose mean square is 1 when mates are equal.
+
+    Attributes
+    ----------
+    n : int
+        Acentric reflections with both mates, measured several times in all, among them those that are measured best.
+    mean_square : float
+    significance : float
+        Excess of the mean square over 1 in units of its standard error.
+    relative : float
+        Rms difference of mates over their rms mean, the errors subtracted.
+    """
+
+    n: int
+    mean_square: float
+    significance: float
+    relative: float
+
+    @property
+    def differ(self) -> bool:
+        """Whether mates are to be kept apart."""
+        return self.n >= FEWEST_PAIRS and self.significance > LEAST_SIGNIFICANCE and self.mean_square > 1 + LEAST_EXCESS
+
+
+def compare_friedel_mates(obs: Observations, whole: np.ndarray, variance: np.ndarray) -> FriedelTest:
+    """Compare the means of mates.
+
+    Parameters
+    ----------
+    obs : Observations
+        With groups that keep mates apart.
+    whole : (k,) int64
+        Which reflection each group belongs to, both mates taken together.
+    variance : (n,) float64
+        Of the observations, from an error model that was fitted with mates apart.
+    """
+    index, k = obs.groups.index, obs.groups.n_groups
+    weight = ~obs.outlier / variance
+    bottom = np.bincount(index, weight * obs.g**2, k)
+    mean = np.bincount(index, weight * obs.g * obs.intensity, k) / np.where(bottom > 0, bottom, 1.0)
+    known = (bottom > 0) & ~obs.groups.centric
+    places = np.flatnonzero(known[:-1] & known[1:] & (whole[:-1] == whole[1:]))
+    errors = 1.0 / np.where(bottom > 0, bottom, 1.0)
+    difference, spread = mean[places] - mean[places + 1], errors[places] + errors[places + 1]
+    average = 0.5 * (mean[places] + mean[places + 1])
+    # the better half: weak reflections say nothing about differences
+    ratio = average / np.sqrt(spread)
+    best = (ratio >= np.median(ratio)) & (average > 0) if len(ratio) else np.zeros(0, bool)
+    difference, spread, average = difference[best], spread[best], average[best]
+    n = len(difference)
+    if n < 2:
+        return FriedelTest(n, 1.0, 0.0, 0.0)
+    squares = np.minimum(difference**2 / spread, LARGEST_SQUARE)
+    mean_square = float(squares.mean())
+    real = (difference**2 - spread).sum() / (average * average).sum()
+    return FriedelTest(n, mean_square, (mean_square - 1.0) / np.sqrt(2.0 / n), float(np.sqrt(max(real, 0.0))))
