@@ -193,7 +193,7 @@ def simulate_pixels(n: int, n_images: int, seed: int) -> Case:
         values = {"crystal.lattices": n, "crystal.weaker": 0.72, "scan.n_images": n_images, "scan.oscillation": 0.5}
         spindle.run("simulate", **values, **{"output.directory": str(folder), "run.seed": seed})
         truth = json.loads((folder / "truth.json").read_text())
-        given = spindle.run("import", *sorted(folder.glob("*.cbf"))).experiments
+        given = spindle.run("import", files=sorted(folder.glob("*.cbf"))).experiments
         spots = spindle.run("find_spots", given).reflections
     panel = replace(
         given[0].detector[0], **{k: np.array(truth["detector"][v]) for k, v in (("fast_axis", "fast"), ("slow_axis", "slow"))}

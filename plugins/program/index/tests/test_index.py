@@ -170,9 +170,10 @@ def test_two_lattices_are_both_found():
     assert len({e.identifier for e in result.experiments}) == 2
 
 
-def test_a_single_crystal_is_not_found_twice(triclinic):
+@pytest.mark.parametrize("most", [3, "Auto"])
+def test_a_single_crystal_is_not_found_twice(triclinic, most):
     truth, spots, _ = triclinic
-    assert len(index(truth, spots, max_lattices=3).experiments) == 1
+    assert len(index(truth, spots, max_lattices=most).experiments) == 1
 
 
 def test_sweeps_are_indexed_with_one_crystal():

@@ -102,15 +102,16 @@ class Indexer:
             return self._finish()
         most = self.params.indexing.multiple_lattice_search.max_lattices
         most = MOST_LATTICES if most in (Auto, None) else int(most)
-        while len(self.crystals) < most and len(self.refused) < most + MOST_REFUSED:
+        in_vain = 0
+        while len(self.crystals) < most and in_vain < MOST_REFUSED:
             found = self._next(search)
             if found is None:
                 break
-            before = self.sweeps
+            before, n_refused = self.sweeps, len(self.refused)
             self._add([found.crystal])
-            if not self._macro_cycles(found.d_min, before):
-                continue
-            self._drop_unconvincing(found.d_min)
+            if self._macro_cycles(found.d_min, before):
+                self._drop_unconvincing(found.d_min)
+            in_vain += len(self.refused) > n_refused
         return self._finish()
 
     def _next(self, search: LatticeSearch) -> Found | None:
@@ -127,6 +128,9 @@ class Indexer:
             if not self.crystals:
                 return found
             own = improve(self._frames(free, MOST_SHARED), matrix_of(found.crystal), found.d_min)
+            if self._coincides(reduced_basis(own.A)):
+                self.refused += [matrix_of(found.crystal), own.A]
+                continue
             shares = share(self._frames(), [*map(matrix_of, self.crystals), own.A])
             *others, lattice = shares.lattices
             reason = fault(lattice, others)
@@ -287,7 +291,7 @@ class Indexer:
             self.context.check_cancelled()
             last = cycle == cycles - 1 and final is None
             self._index_all(0.0 if last else d_min)
-            if len(self.crystals) > 1 and self._coincides():
+            if len(self.crystals) > 1 and self._coincides(primitive_basis(self.crystals[-1]), -1):
                 self.context.log.info("The newest lattice is too close to an earlier one: it is dropped")
                 return self._without_newest(before)
             self._report_indexed("Indexed crystal models:")
@@ -318,10 +322,10 @@ class Indexer:
             self._refine()
         return False
 
-    def _coincides(self) -> bool:
+    def _coincides(self, basis: np.ndarray, n: int | None = None) -> bool:
+        """Whether a lattice is next to one of the first `n`, or of all."""
         limit = self.params.indexing.multiple_lattice_search.minimum_angular_separation or 0.0
-        newest = primitive_basis(self.crystals[-1])
-        return any(misorientation_deg(primitive_basis(c), newest) < limit for c in self.crystals[:-1])
+        return any(misorientation_deg(primitive_basis(c), basis) < limit for c in self.crystals[:n])
 
     def _refine(self) -> None:
         """One refinement of everything; models, predictions and flags are updated."""

@@ -17,6 +17,8 @@ MOST_SPOTS = 4000
 LEAST_PART = 0.4
 #: Bases are of one lattice when each vector of one is a whole-number combination of the other's within this.
 SAME = 0.1
+#: Lattices that are looked at, also those that cannot be meant.
+MOST_LOOKED_AT = 200
 #: One lattice is contained in another with at most this many points for each of its own.
 MOST_FOLD = 8
 
@@ -44,12 +46,16 @@ def propose(
         Whether a basis is compatible with what is known, and not that of a lattice which there is already.
     """
     found: list[Evidence] = []
+    seen = np.zeros((0, 3, 3))
     for basis in bases:
-        if any(_fold(basis @ evidence.A) == 1 for evidence in found) or not is_allowed(basis):
+        if _is_of_any(basis, seen):
             continue
-        evidence = improve(frames, np.linalg.inv(basis), d_min)
-        found.append(evidence)
-        if len(found) >= wanted:
+        A = np.linalg.inv(basis)
+        if is_allowed(basis):
+            found.append(improve(frames, A, d_min))
+            A = found[-1].A
+        seen = np.concatenate([seen, A[None]])
+        if len(found) >= wanted or len(seen) >= MOST_LOOKED_AT:
             break
     found.sort(key=lambda e: -e.gain)
     best: list[Evidence] = []
@@ -61,6 +67,14 @@ def propose(
             continue
         best.append(evidence)
     return best
+
+
+def _is_of_any(basis: np.ndarray, matrices: np.ndarray) -> bool:
+    """Whether a basis is that of one of the lattices with matrices A (m, 3, 3)."""
+    combination = basis @ matrices
+    whole = np.rint(combination)
+    same = np.abs(combination - whole).max(axis=(1, 2)) <= SAME if len(matrices) else np.zeros(0, np.bool_)
+    return bool(np.any(np.abs(np.rint(np.linalg.det(whole[same]))) == 1)) if same.any() else False
 
 
 def best_gain(evidences: Sequence[Evidence]) -> float:
