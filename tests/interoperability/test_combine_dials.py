@@ -183,3 +183,54 @@ def test_rotations_between_crystals_are_those_of_dials(folder, capsys, words):
         assert [x.replace("-0.000", "0.000") for x in one] == [x.replace("-0.000", "0.000") for x in two] != []
     angles = [[abs(float(x.split()[2])) for x in t.splitlines() if x.startswith("Rotation of")] for t in (ours, theirs)]
     assert np.allclose(angles[0], angles[1], atol=0.0011)
+
+
+@pytest.mark.parametrize(
+    ("middle", "words"),
+    [
+        ([0, 0, -1], []),
+        ([0, 0, -1], ["align.mode=cusp", "space_group=P622"]),
+        ([0.914, 0.279, -0.297], ["align.crystal.frame=direct"]),
+        ([0, 0, -1], ["align.crystal.vector=1,1,1", "align.crystal.vector=1,0,0"]),
+    ],
+)
+def test_aligned_settings_are_those_of_dials(folder, middle, words):
+    content = json.loads((shared_data("dials_processed/quartz_processed") / "indexed.expt").read_text())
+    content["goniometer"] = [
+        {
+            "axes": [[1, 0, 0], middle, [1, 0, 0]],
+            "angles": [10, 20, 0],
+            "names": ["PHI", "CHI", "OMEGA"],
+            "scan_axis": 2,
+        }
+    ]
+    (folder / "x.expt").write_text(json.dumps(content))
+    dials("dials.align_crystal", "x.expt", *words, "output.json=theirs.json", cwd=folder)
+    spindle_run("align_crystal", "x.expt", *words, "output.json=ours.json")
+    angles = []
+    for name in ("ours.json", "theirs.json"):
+        found = json.loads(Path(name).read_text())["solutions"]
+        angles.append(np.array(sorted((round(s["CHI"], 1) % 360, round(s["PHI"], 1) % 360) for s in found)))
+    assert angles[0].shape == angles[1].shape and np.abs(angles[0] - angles[1]).max() < 0.11
+
+
+@pytest.mark.parametrize("key", ["miller_index", "d", "xyzobs.px.value", "intensity.sum.value"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_sorted_reflections_are_those_of_dials(folder, key, reverse):
+    file = shared_data("dials_processed/quartz_processed") / "integrated.refl"
+    dials("dials.sort_reflections", file, f"key={key}", f"reverse={reverse}", cwd=folder)
+    spindle_run("sort_reflections", file, f"key={key}", f"reverse={reverse}", "output=ours.refl")
+    assert np.array_equal(read_reflections("ours.refl")[key], read_reflections("sorted.refl")[key])
+
+
+def test_assigned_identifiers_are_those_of_dials(folder):
+    dials("dials.assign_experiment_identifiers", *wedges(), "identifiers=a b", cwd=folder)
+    spindle_run(
+        "assign_experiment_identifiers",
+        *wedges(),
+        "identifiers=a b",
+        "output.experiments=our.expt",
+        "output.reflections=our.refl",
+    )
+    same_models("our.expt", "assigned.expt")
+    same_rows("our.refl", "assigned.refl", imagesets=False)
