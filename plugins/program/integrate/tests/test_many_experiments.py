@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from spindle_program_integrate import Integrate, predictions
 from spindle_program_integrate.expected import ExpectedIntensity
+from spindle_program_integrate.filters import only_rows
 from spindle_program_integrate.packed_masks import PackedMasks
 from spindle_program_integrate.passes import Integrator
 from spindle_program_integrate.predictions import PredictSome, with_geometry
@@ -124,3 +125,16 @@ def test_spots_find_their_predictions_whatever_their_order():
         close = np.abs(predicted[name][partner].astype(float) - reference[name][rows].astype(float))
         assert close.max() < 0.1
     assert len(match(predicted, reference.select([]))[0]) == len(match(predicted.select([]), reference)[0]) == 0
+
+
+def test_rows_are_left_out_column_by_column():
+    rng = np.random.default_rng(5)
+    columns = {"d": rng.random(50), "s1": rng.random((50, 3)), "id": np.arange(50)}
+    table, keep = ReflectionTable(columns, {0: "one"}), rng.random(50) > 0.4
+    assert only_rows(table, np.ones(50, bool)) is table
+    expected = table.select(keep)
+    found = only_rows(table, keep)
+    assert list(found) == list(expected) and found.identifiers == {0: "one"} and not list(table)
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name])
+    assert len(only_rows(found, np.zeros(len(found), bool))) == 0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.table import ReflectionTable, rows_by_value
+from spindle.table import ReflectionTable, Shoeboxes, rows_by_value
 
 OPERATORS = {
     "<=": operator.le,
@@ -34,6 +34,19 @@ def sample(ids: np.ndarray, degrees: list[float], params: Any) -> np.ndarray:
             wanted = min(wanted, params.maximum_sample_size)
         keep[rows if wanted >= len(rows) else rng.choice(rows, wanted, replace=False)] = True
     return keep
+
+
+def only_rows(table: ReflectionTable, keep: np.ndarray) -> ReflectionTable:
+    """The rows of a mask. The table loses its columns one by one meanwhile, so that there are never two tables in memory."""
+    if keep.all():
+        return table
+    rows, result = np.flatnonzero(keep), ReflectionTable(identifiers=table.identifiers)
+    for name in list(table):
+        values = table[name]
+        del table[name]
+        result[name] = values.select(rows) if isinstance(values, Shoeboxes) else values[rows]
+        del values
+    return result
 
 
 def select_rows(table: ReflectionTable, expression: str) -> np.ndarray:

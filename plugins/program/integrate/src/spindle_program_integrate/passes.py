@@ -130,6 +130,11 @@ class Integrator:
         self._observed_mm()
         return self.table, ReflectionTable.concatenate(kept) if debug.output else None
 
+    def forget(self) -> None:
+        """Hold on to no column any more; models, fitter and report tables stay."""
+        self.table = self.predicted = self.geometry = ReflectionTable()
+        self.rows_of = {}
+
     def _of(self, *rows: np.ndarray) -> np.ndarray:
         """(n,) bool: some rows of the table."""
         chosen = np.zeros(len(self.table), np.bool_)

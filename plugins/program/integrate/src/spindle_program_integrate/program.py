@@ -21,7 +21,7 @@ from spindle_lib_image_ranges import excluded_images
 from spindle_lib_selection.significance import significance
 
 from .absorption import correct_absorption
-from .filters import sample, select_rows
+from .filters import only_rows, sample, select_rows
 from .images import restrict_scan
 from .parameters import IntegrateParams, check_params
 from .passes import Integrator
@@ -89,7 +89,9 @@ class Integrate(Program):
         )
 
         integrator = Integrator(context, experiments, predicted, profile, params, _excluded(params, experiments))
+        del predicted, reference, partner
         table, debug = integrator.run(brightness)
+        integrator.forget()
         table = correct_absorption(table, integrator.experiments, params.absorption_correction, context)
         experiments = integrator.experiments
         tables = list(integrator.tables)
@@ -244,13 +246,12 @@ class Integrate(Program):
             keep &= ~table.has_flags(Flag.OVERLAPPED_FG)
         if p.overlaps_filter.foreground_background.enable:
             keep &= ~table.has_flags(Flag.OVERLAPPED_BG)
-        if not keep.all():
-            table = table.select(keep)
+        table = only_rows(table, keep)
         if params.significance_filter.enable:
             kept, more = significance(table, params.significance_filter)
             tables += more
             log.info("Significance filter: %d of %d reflections kept", np.count_nonzero(kept), len(kept))
-            table = table.select(kept)
+            table = only_rows(table, kept)
         if not len(table):
             raise UserError(
                 "integrate: no reflection could be integrated; see the table 'Summary for experiment' in the log for the reasons"

@@ -218,28 +218,29 @@ class Macrocycle:
         drifting = self.scan_varying and may_drift(self.experiments, settings.parameterisation)
         outliers = self._reject(candidates, without_drift(candidates, residuals) if drifting else residuals)
         used, spare = self._divide(candidates, outliers)
-        if not self.scan_varying:
-            problem = constant
-            minimum, target = self._minimise(problem, used, spare)
-        else:
+        problem, before = constant, None
+        if self.scan_varying:
             widths = self._choose_widths(used, spare)
             problem = Problem(self.experiments, settings, True, self.stills, widths)
-            minimum = self._minimise(problem, used, spare)[0]
+            before = self._minimise(problem, used, spare)[0]
             del used, spare
             # Outliers of the constant models are not those of the varying ones.
-            candidates = self._seen_with(candidates, refined_experiments(problem, minimum.x, kinds=("detector",)))
-            residuals = Target(problem, candidates).evaluate(minimum.x, gradients=False).residuals
+            candidates = self._seen_with(candidates, refined_experiments(problem, before.x, kinds=("detector",)))
+            residuals = Target(problem, candidates).evaluate(before.x, gradients=False).residuals
             outliers = self._reject(candidates, residuals)
             used, spare = self._divide(candidates, outliers)
             again = self._choose_widths(used, spare) if drifting else widths
             if again != widths:
-                problem = Problem(self.experiments, settings, True, self.stills, again)
-            minimum, target = self._minimise(problem, used, spare, minimum if again == widths else None)
+                problem, before = Problem(self.experiments, settings, True, self.stills, again), None
         if outliers.any():
             self.tables.append(
                 summaries.residual_quantiles(residuals[~outliers], candidates.weights[~outliers], self.stills)
             )
-        return self._described(problem, minimum, target, excluded, candidates.rows[outliers])
+        rejected = candidates.rows[outliers]
+        # What was chosen from is not in memory beside what was chosen while models are refined.
+        del self.start, candidates, residuals, outliers
+        minimum, target = self._minimise(problem, used, spare, before)
+        return self._described(problem, minimum, target, excluded, rejected)
 
     def _divide(self, candidates: Observations, outliers: np.ndarray) -> tuple[Observations, Observations]:
         """The working set, and what is left of the good reflections."""
