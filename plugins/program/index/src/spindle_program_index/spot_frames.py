@@ -12,6 +12,8 @@ from spindle.table import ReflectionTable, rows_by_value
 
 #: What stands for an image of a still: a turn by this angle about the axis that brings a point through the sphere fastest.
 STILL_TURN = np.radians(1.0)
+#: Spots whose axes are worked out at a time.
+ROWS = 2**16
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,17 @@ def spot_frames(sweeps: Experiments, table: ReflectionTable) -> SpotFrames:
     (f - (f . u) u) / (wavelength |x|), u = x / |x|; turning the crystal by dphi about the axis m changes a point r by -m x r dphi.
     """
     n = len(table)
-    steps = np.zeros((n, 3, 3))  # columns: 1/angstrom per pixel, pixel, image
-    for number, rows in rows_by_value(table["imageset_id"]).items():
-        if 0 <= number < len(sweeps):
-            steps[rows] = _steps(sweeps[number], table, rows)
-    volume = np.abs(np.linalg.det(steps))
-    good = volume > 1e-30
-    inverse = np.zeros_like(steps)
-    inverse[good] = np.linalg.inv(steps[good])
-    # On the rotation axis a spot never passes through the sphere: it says nothing.
-    return SpotFrames(np.array(table["rlp"], dtype=np.float64, order="C"), inverse, np.where(good, volume, np.inf))
+    inverse, cell = np.zeros((n, 3, 3)), np.full(n, np.inf)
+    for number, every in rows_by_value(table["imageset_id"]).items():
+        if not 0 <= number < len(sweeps):
+            continue
+        for rows in np.split(every, range(ROWS, len(every), ROWS)):
+            steps = _steps(sweeps[number], table, rows)  # columns: 1/angstrom per pixel, pixel, image
+            volume = np.abs(np.linalg.det(steps))
+            good = volume > 1e-30
+            # On the rotation axis a spot never passes through the sphere: it says nothing.
+            inverse[rows[good]], cell[rows[good]] = np.linalg.inv(steps[good]), volume[good]
+    return SpotFrames(np.array(table["rlp"], dtype=np.float64, order="C"), inverse, cell)
 
 
 def _steps(sweep: Experiment, table: ReflectionTable, rows: np.ndarray) -> np.ndarray:
