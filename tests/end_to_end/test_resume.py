@@ -123,7 +123,7 @@ def test_nothing_is_done_twice(processed, copied, capsys):
         (["spotfinder.filter.d_min=1"], "find_spots", "spotfinder.filter.d_min was None and is 1.0 now"),
         (["d_min=1"], "find_spots", "spotfinder.filter.d_min was None and is 1.0 now"),
         (["background.algorithm=simple"], "integrate", "integration.background.algorithm was Auto and is simple now"),
-        (["scale.anomalous=True"], "scale", "anomalous was False and is True now"),
+        (["scale.anomalous=True"], "scale", "anomalous was Auto and is True now"),
         (["output.merged_mtz=other.mtz"], "merge", "output.mtz was merged.mtz and is other.mtz now"),
         (["run.seed=3"], "import", "run.seed was 42 and is 3 now"),
     ],

@@ -148,8 +148,8 @@ class Computed:
     Examples
     --------
     >>> squares = Computed(lambda rows: np.arange(5.0)[rows, None] ** 2, 5, 1)
-    >>> squares[1:3].tolist(), squares.shape
-    ([[1.0], [4.0]], (5, 1))
+    >>> squares[1:3].tolist(), squares[-1].tolist(), squares.shape
+    ([[1.0], [4.0]], [16.0], (5, 1))
     """
 
     __slots__ = ("_function", "shape")
@@ -161,6 +161,9 @@ class Computed:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
+        if isinstance(rows, int | np.integer):
+            start = range(len(self))[rows]
+            return np.asarray(self._function(slice(start, start + 1))[0])
         return self._function(rows)
 
     def blocks(self) -> Iterator[np.ndarray]:

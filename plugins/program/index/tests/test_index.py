@@ -279,7 +279,6 @@ def test_without_refinement_the_lattice_is_only_predicted(triclinic):
     "params",
     [
         {"combine_scans": True},
-        {"grid_search_scope": 1},
         {"dbscan.eps": 0.1},
         {"stills.indexer": "stills"},
         {"wide_search_binning": 3},

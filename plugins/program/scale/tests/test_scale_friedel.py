@@ -58,6 +58,18 @@ def test_what_the_user_says_holds():
     assert apart.summary["anomalous"] is True
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_mates_that_are_hardly_measured_twice_stay_together(seed):
+    """Errors that nothing but the mates themselves can tell are not taken for differences."""
+    experiment, table, _ = simulated_scan(n_unique=700, multiplicity=4, b=0.05, seed=seed)
+    apart = group_equivalents(table["miller_index"], experiment.crystal.space_group, anomalous=True)
+    rng = np.random.default_rng(seed)
+    first = apart.order[apart.offsets[:-1]]
+    rows = np.sort(np.concatenate([first, rng.choice(len(table), 60)]))
+    result = spindle.run("scale", Experiments([experiment]), table.select(np.unique(rows)))
+    assert result.summary["anomalous"] is False
+
+
 @pytest.mark.parametrize("scan", [{"multiplicity": 1, "n_unique": 60}, {"n_unique": 3}])
 def test_few_data_decide_nothing(scan):
     result, _ = run(anomalous=0.2, **scan)

@@ -15,13 +15,16 @@ LEAST_EXCESS = 0.1
 LEAST_SIGNIFICANCE = 5.0
 #: Larger squares of normalised differences count as this: a few wrong sigmas or outliers decide nothing.
 LARGEST_SQUARE = 16.0
-#: Fewer pairs of mates decide nothing.
+#: Fewer pairs of mates, or differences between observations of the same mate, decide nothing.
 FEWEST_PAIRS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class FriedelTest:
     """Normalised differences of Friedel mates, whose mean square is 1 when mates are equal.
+
+    It is that of the differences over that of the deviations of observations from their own mates, so that sigmas which are wrong for
+    both decide nothing, and few observations of the same mates leave it uncertain.
 
     Attributes
     ----------
@@ -69,11 +72,22 @@ def compare_friedel_mates(obs: Observations, whole: np.ndarray, variance: np.nda
     # the better half: weak reflections say nothing about differences
     ratio = average / np.sqrt(spread)
     best = (ratio >= np.median(ratio)) & (average > 0) if len(ratio) else np.zeros(0, bool)
+    within, freedom = _within(obs, weight, mean, np.isin(index, np.concatenate([places[best], places[best] + 1])))
     difference, spread, average = difference[best], spread[best], average[best]
     n = len(difference)
-    if n < 2:
+    if n < 2 or freedom < FEWEST_PAIRS or within <= 0:
         return FriedelTest(n, 1.0, 0.0, 0.0)
     squares = np.minimum(difference**2 / spread, LARGEST_SQUARE)
-    mean_square = float(squares.mean())
+    mean_square = float(squares.mean()) / within
     real = (difference**2 - spread).sum() / (average * average).sum()
-    return FriedelTest(n, mean_square, (mean_square - 1.0) / np.sqrt(2.0 / n), float(np.sqrt(max(real, 0.0))))
+    error = np.sqrt(2.0 / n + 2.0 / freedom)
+    return FriedelTest(n, mean_square, (mean_square - 1.0) / error, float(np.sqrt(max(real, 0.0))))
+
+
+def _within(obs: Observations, weight: np.ndarray, mean: np.ndarray, rows: np.ndarray) -> tuple[float, int]:
+    """Mean square of the normalised deviations of observations from the mean of their own mates, and its degrees of freedom."""
+    index = obs.groups.index
+    use = rows & (weight > 0)
+    squares = np.minimum(weight[use] * (obs.intensity[use] - obs.g[use] * mean[index[use]]) ** 2, LARGEST_SQUARE)
+    freedom = int(use.sum()) - len(np.unique(index[use]))
+    return (float(squares.sum()) / freedom, freedom) if freedom > 0 else (1.0, 0)
