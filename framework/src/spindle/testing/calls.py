@@ -175,8 +175,8 @@ class CallContract(PluginContract):
         problem, n = self.large_problem()
         self.ask(plugin, problem)  # compiles
         budget = self.budget_us * n * 1e-6
-        if best_cpu_time(lambda: self.ask(plugin, problem), 1) < budget:
-            return
+        if best_cpu_time(lambda: self.ask(plugin, problem), 1) < 0.3 * budget:
+            return  # on any machine
         budget *= slowness()
         needed = best_cpu_time(lambda: self.ask(plugin, problem))
         assert needed < budget, (
