@@ -131,7 +131,7 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
     # Inputs are hashed before the run: a program may replace its own input.
     inputs = [file_entry(p) for p in (*arguments.experiments, *arguments.reflections)]
     inputs += [file_entry(p, whole=False) for p in arguments.files]
-    given = read_inputs(arguments)
+    given = read_inputs(name, arguments)
     check_not_an_image(name, params, given.experiments)
     check_columns(name, given, arguments)
     data = data_of_inputs(given)
@@ -265,8 +265,8 @@ def check_overwrite(name: str, params: Params, arguments: Arguments) -> None:
             raise UserError(f"{name}: {parameter}={path} is one of the input files; choose another name")
 
 
-def read_inputs(arguments: Arguments) -> ProgramInputs:
-    """Read the experiment and reflection files of a command line."""
+def read_inputs(program: str, arguments: Arguments) -> ProgramInputs:
+    """Read the experiment and reflection files of the command line of a program."""
     # Not before the compile cache is prepared, since it imports numba.
     from spindle.execution.door import check_experiments, check_reflections
     from spindle.execution.numbering import number_tables, numbered_by_identifiers
@@ -282,7 +282,8 @@ def read_inputs(arguments: Arguments) -> ProgramInputs:
             if not found:
                 raise FileFormatError(f"{path}: it holds no experiments; run the step that wrote it again")
         names = [str(path) for path, found in zip(arguments.experiments, lists, strict=True) for _ in found]
-        check_experiments(inputs.experiments, names)
+        if arguments.reflections or not registry().load("program", program).compares_models:  # type: ignore[attr-defined]
+            check_experiments(inputs.experiments, names)
     if arguments.reflections:
         from spindle.files import read_reflections
 

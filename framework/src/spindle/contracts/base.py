@@ -67,6 +67,9 @@ class Program(Algorithm):
         reach it unread, as `ProgramInputs.words`: for a program that hands them to another machine.
     takes_files : bool
         Whether it reads files that are neither experiments nor reflections; others are refused when it does not.
+    compares_models : bool
+        Whether one experiment may be given several times, as different steps or runs have left its models; without reflections, which
+        could belong to any of them.
     goes_on : str
         Name of the switch with which the program takes up an earlier run, and may replace its outputs without being asked.
     needs_columns : dict of str to str
@@ -75,6 +78,7 @@ class Program(Algorithm):
 
     takes_words: ClassVar[bool] = False
     takes_files: ClassVar[bool] = True
+    compares_models: ClassVar[bool] = False
     goes_on: ClassVar[str] = ""
     needs_columns: ClassVar[dict[str, str]] = {}
 

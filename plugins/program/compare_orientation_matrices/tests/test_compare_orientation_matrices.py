@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import gemmi
 import numpy as np
@@ -123,3 +124,14 @@ def test_one_crystal_is_too_few():
         spindle.run("compare_orientation_matrices", experiments(crystal("P 2")))
     with pytest.raises(UserError, match="give experiment files"):
         spindle.run("compare_orientation_matrices")
+
+
+def test_one_experiment_may_be_given_as_two_steps_left_it(tmp_path, monkeypatch, caplog):
+    """Indexed and refined models of the same images, which have one identifier."""
+    monkeypatch.chdir(tmp_path)
+    (one,) = experiments(rotation_experiment(5).crystal)
+    write_experiments(Experiments([one]), "indexed.expt")
+    write_experiments(Experiments([replace(one, crystal=turned(one.crystal, 0.25))]), "refined.expt")
+    assert main(["compare_orientation_matrices", "indexed.expt", "refined.expt"]) == 0
+    assert "Rotation of 0.250 degrees" in caplog.text + Path("spindle.compare_orientation_matrices.log").read_text()
+    assert main(["predict", "indexed.expt", "refined.expt"]) == 2

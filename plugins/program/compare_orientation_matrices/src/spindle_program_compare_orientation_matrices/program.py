@@ -33,6 +33,7 @@ class CompareOrientationMatrices(Program):
     """
 
     takes_files = False
+    compares_models = True
 
     class Params(ParamsBase):
         """Which crystals, and how they are compared."""

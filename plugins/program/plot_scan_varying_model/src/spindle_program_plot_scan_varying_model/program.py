@@ -27,6 +27,7 @@ class PlotScanVaryingModel(Program):
     """
 
     takes_files = False
+    compares_models = True
 
     class Params(ParamsBase):
         """Draw models that vary with the scan."""

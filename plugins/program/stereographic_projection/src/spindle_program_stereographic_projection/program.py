@@ -28,6 +28,7 @@ class StereographicProjection(Program):
     """
 
     takes_files = False
+    compares_models = True
 
     class Params(ParamsBase):
         """Draw directions of lattice planes."""
