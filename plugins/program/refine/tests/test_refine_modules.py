@@ -160,3 +160,26 @@ def test_too_few_spots_are_said(case, caplog):
 def test_index_refuses_to_learn_modules(case):
     with pytest.raises(spindle.errors.ParameterError, match="the modules stay where they are here"):
         spindle.run("index", case[1], case[2], **{"refinement.parameterisation.detector.modules": True})
+
+
+def test_panels_are_learned_as_modules_are():
+    """Four panels, each a module, that move as one rigid body in refinement."""
+    experiment = rotation_experiment()
+    panel = experiment.detector[0]
+    places = [(x, y) for y in (0, 310) for x in (0, 310)]
+    corner = [panel.origin + 0.2 * (x * panel.fast_axis + y * panel.slow_axis) for x, y in places]
+    regular = Detector(tuple(replace(panel, image_size=(290, 290), origin=origin) for origin in corner))
+    grid = module_grid(regular)
+    moves = np.column_stack([np.random.default_rng(3).normal(0, 0.35, (4, 2)), [0.001, 0.0, -0.001, 0.0005]])
+    true = replace(experiment, detector=with_displacements(regular, Displacements(grid, moves, moves)))
+    exact = spots_of(true, D_MIN)
+    table = with_noise(exact, noise=np.array([0.1, 0.1, 0.05]))
+    images = ImageSet(paths=(), template="x_####.cbf", kind="ImageSequence")
+    model = Experiments([replace(experiment, detector=regular, imageset=images)])
+    errors = {}
+    for wanted in (False, "Auto"):
+        result = spindle.run("refine", model, table, scan_varying=False, modules=wanted)
+        errors[wanted] = np.sqrt(np.mean((result.reflections["xyzcal.px"] - exact["xyzobs.px.value"])[:, :2] ** 2))
+    assert len(grid) == 4
+    assert errors[False] > 0.2
+    assert errors["Auto"] < 0.03
