@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .table import Table, render
+from .table import Table, format_value, render
 
-__all__ = ["Table", "render"]
+__all__ = ["Table", "format_value", "render"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +11,8 @@ from spindle.models import Experiments
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_merging import MergingStatistics
+from spindle_lib_pages import Page
+from spindle_lib_pages.figures import lines, resolution_ticks
 
 from .rounds import Scaler
 
@@ -63,84 +63,44 @@ def _per_image(table: ReflectionTable, place: np.ndarray, rows: np.ndarray) -> d
 
 
 def html_report(data: dict[str, Any], tables: Sequence[Table]) -> str:
-    """A self-contained page; plotly draws the plots."""
+    """A self-contained page with the tables and plots."""
     shells = data["merging_statistics"]["shells"]
     x = [0.5 * (s["d_max"] ** -2 + s["d_min"] ** -2) for s in shells]
-    plots = [
-        _plot("CC1/2", "1/d^2 (1/A^2)", "CC1/2", [("CC1/2", x, [s["cc_half"] for s in shells])]),
-        _plot("Signal", "1/d^2 "
-                        "(1/A^2)", "I/sigma of merged intensities", [("", x, [s["i_over_sigma"] for s in shells])]),
-        _plot(
-            "R factors", "1/d^2 (1/A^2)", "R",
-            [(n, x, [s[k] for s in shells]) for n, k in (("Rmerge", "r_merge"), ("Rmeas", "r_meas"), ("Rpim",
-            "r_pim"))],
-        ),
-        _plot("Completeness", "1/d^2 (1/A^2)", "fraction", [("", x, [s["completeness"] for s in shells])]),
-    ]  # fmt: skip
+    ticks = resolution_ticks(x)
+
+    def by_shell(title: str, y_title: str, keys: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        return lines(title, "", y_title, [(name, x, [s[key] for s in shells]) for name, key in keys], xaxis=ticks)
+
+    page = Page("Scaling")
+    page.section("Statistics")
+    page.tables(tables)
+    page.section("By resolution")
+    page.plot(by_shell("CC1/2", "CC1/2", [("", "cc_half")]))
+    page.plot(by_shell("Signal", "I/sigma of merged intensities", [("", "i_over_sigma")]))
+    page.plot(by_shell("R factors", "R", [("Rmerge", "r_merge"), ("Rmeas", "r_meas"), ("Rpim", "r_pim")]))
+    page.plot(by_shell("Completeness", "fraction", [("", "completeness")]))
+    page.section("Along the scans")
     images = [(f"data set {k}", s["per_image"]) for k, s in enumerate(data["datasets"]) if s["per_image"]]
-    plots.append(
-        _plot("Scale factors", "image", "mean inverse scale factor", [(n, p["image"], p["scale"]) for n, p in images])
-    )
-    plots.append(
-        _plot("Signal along the scan", "image", "mean I/sigma", [(n, p["image"], p["i_over_sigma"]) for n, p in images])
-    )
+    for heading, y_title, key in (
+        ("Scale factors", "mean inverse scale factor", "scale"), ("Signal", "mean I/sigma", "i_over_sigma"),
+    ):  # fmt: skip
+        page.plot(lines(heading, "image", y_title, [(n, p["image"], p[key]) for n, p in images]))
     for k, s in enumerate(data["datasets"]):
         if "decay" in s["terms"]:
             values = s["terms"]["decay"]
-            plots.append(
-                _plot(
-                    f"Decay of data set {k}",
-                    "sample along the scan",
-                    "relative B (A^2)",
-                    [("", list(range(len(values))), values)],
-                )
-            )
+            curve = ("", list(range(len(values))), values)
+            page.plot(lines(f"Decay of data set {k}", "sample along the scan", "relative B (A^2)", [curve]))
+    page.section("Errors")
     for k, model in enumerate(data["error_models"]):
         if model.get("deviations"):
             values = model["deviations"]
-            expected = _normal_quantiles(len(values))
-            plots.append(
-                _plot(
-                    f"Normal probability plot of error model {k}", "expected", "normalised deviation",
-                    [("observed", expected, values), ("ideal", [-4, 4], [-4, 4])],
-                )
-            )  # fmt: skip
-    return _page("Scaling", [str(t) for t in tables], plots)
+            curves: list[Any] = [("observed", _normal_quantiles(len(values)), values), ("ideal", [-4, 4], [-4, 4])]
+            title = f"Normal probability plot of error model {k}"
+            page.plot(lines(title, "expected", "normalised deviation", curves))
+    return page.html()
 
 
 def _normal_quantiles(n: int) -> list[float]:
     from scipy.special import ndtri
 
     return [float(v) for v in ndtri((np.arange(n) + 0.5) / n)]
-
-
-def _plot(
-    title: str, x_title: str, y_title: str, curves: Sequence[tuple[str, list[float], list[float]]]
-) -> dict[str, Any]:
-    return {
-        "data": [
-            {"x": x, "y": [None if y != y else y for y in ys], "name": name, "mode": "lines+markers", "type": "scatter"}
-            for name, x, ys in curves
-        ],
-        "layout": {
-            "title": {"text": title},
-            "xaxis": {"title": {"text": x_title}},
-            "yaxis": {"title": {"text": y_title}},
-        },
-    }
-
-
-def _page(title: str, texts: Sequence[str], plots: Sequence[dict[str, Any]]) -> str:
-    from plotly.offline import get_plotlyjs
-
-    body = "".join(f"<pre>{html.escape(t)}</pre>" for t in texts)
-    divisions = "".join(f'<div id="p{i}" class="plot"></div>' for i in range(len(plots)))
-    calls = "".join(
-        f"Plotly.newPlot('p{i}',{json.dumps(p['data'])},{json.dumps(p['layout'])});" for i, p in enumerate(plots)
-    )
-    return (
-        f"<!DOCTYPE html><html><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
-        "<style>body{font-family:sans-serif;margin:2em}.plot{width:900px;height:420px}</style>"
-        f"<script>{get_plotlyjs()}</script></head><body><h1>{html.escape(title)}</h1>{body}{divisions}"
-        f"<script>{calls}</script></body></html>"
-    )
