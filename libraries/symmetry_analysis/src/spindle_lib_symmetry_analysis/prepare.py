@@ -40,6 +40,8 @@ class Prepared:
     Attributes
     ----------
     experiment : (n,) int64
+    image : (n,) float64
+        Where in the scan, array index.
     original_hkl : (n, 3) int32
         In the setting of the input.
     intensity, variance : (n,) float64
@@ -67,6 +69,7 @@ class Prepared:
     """
 
     experiment: np.ndarray
+    image: np.ndarray
     original_hkl: np.ndarray
     intensity: np.ndarray
     variance: np.ndarray
@@ -91,7 +94,7 @@ class Prepared:
 
     def select(self, rows: np.ndarray) -> Prepared:
         """Some of the observations."""
-        names = ("experiment", "original_hkl", "intensity", "variance", "cautious", "hkl", "normalised",
+        names = ("experiment", "image", "original_hkl", "intensity", "variance", "cautious", "hkl", "normalised",
                  "normalised_sigma", "d", "keep")  # fmt: skip
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
@@ -139,6 +142,7 @@ def prepare(experiments: Experiments, table: ReflectionTable, params: Any, conte
     select = np.flatnonzero(keep)
     experiment, hkl, intensity, variance = experiment[select], hkl[select], intensity[select], variance[select]
     original, d = rows["miller_index"][select], rows["d"][select]
+    image = np.asarray(rows["xyzcal.px"][select, 2], np.float64) if "xyzcal.px" in rows else np.zeros(len(select))
     # Sigmas of unscaled data know nothing of the errors between observations.
     cautious = variance if scaled else 4.0 * (variance + (SIGMA_FLOOR * intensity) ** 2)
     basis = common.basis
@@ -152,7 +156,7 @@ def prepare(experiments: Experiments, table: ReflectionTable, params: Any, conte
     good = np.abs(normalised) < norm.WILSON_OUTLIER
     log.info("%d Wilson outliers with E^2 >= %g left out", np.count_nonzero(~good), norm.WILSON_OUTLIER)
     return Prepared(
-        experiment, original, intensity, variance, cautious, hkl, normalised, sigma, d, good, common.operators,
+        experiment, image, original, intensity, variance, cautious, hkl, normalised, sigma, d, good, common.operators,
         common.frames, basis, subgroups, rotations, lattice, float(d.min()) if len(d) else 0.0,
     )  # fmt: skip
 

@@ -16,21 +16,23 @@ from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import excluded_images
 from spindle_lib_merging import (
     MergingStatistics,
+    merge_equivalents,
     merging_statistics,
     problems_of,
     resolution_limit,
     shell_table,
     summary_table,
 )
+from spindle_lib_twinning.diagnosis import Diagnosis, diagnose
 
-from .course import scale_once
+from .course import Scaled, scale_once
 from .data import resolution_column
 from .filtering import scale_and_filter
 from .inputs import check_experiments, clean_table, join_tables, select_datasets
 from .outputs import merged_data, unmerged_table
 from .params import ScaleParams
 from .report import html_report, report_data
-from .rounds import Scaler
+from .soundness import doubtful_error_models
 from .validation import cross_validate
 
 #: Resolution limit suggested where CC1/2 falls below this.
@@ -75,9 +77,28 @@ class Scale(Program):
         else:
             scaled = scale_once(experiments, table, params, context, exclusions)
         statistics, suggestion = self._statistics(scaled.experiments, scaled.table, params, context)
-        result = self._result(scaled.experiments, scaled.table, scaled.scaler, statistics, suggestion, params, context)
+        diagnosis = self._diagnosis(scaled, params, context)
+        result = self._result(scaled, statistics, suggestion, diagnosis, params, context)
         result.files.update(files)
         return result
+
+    def _diagnosis(self, scaled: Scaled, params: ScaleParams, context: Any) -> Diagnosis:
+        """What the statistics of the merged intensities and the error models say about the crystal."""
+        table = scaled.table
+        good = table.has_flags(Flag.SCALED)
+        g = table["inverse_scale_factor"][good]
+        group = scaled.experiments[0].known_crystal.space_group
+        merged = merge_equivalents(
+            table.peek("miller_index")[good], table["intensity.scale.value"][good] / g,
+            table["intensity.scale.variance"][good] / g**2, group, False, params.output.use_internal_variance,
+        )  # fmt: skip
+        cell = np.mean([e.known_crystal.cell for e in scaled.experiments], axis=0)
+        found = diagnose(merged.hkl, merged.intensity, merged.sigma, cell, group)
+        for shown in found.tables():
+            context.table(shown)
+        for sentence in found.warnings() + doubtful_error_models(scaled.scaler):
+            context.log.warning("%s", sentence)
+        return found
 
     def _statistics(
         self, experiments: Experiments, table: ReflectionTable, params: ScaleParams, context: Any
@@ -111,14 +132,14 @@ class Scale(Program):
 
     def _result(
         self,
-        experiments: Experiments,
-        table: ReflectionTable,
-        scaler: Scaler,
+        scaled: Scaled,
         statistics: MergingStatistics,
         limit: float | None,
+        diagnosis: Diagnosis,
         params: ScaleParams,
         context: Any,
     ) -> ProgramResult:
+        experiments, table, scaler = scaled.experiments, scaled.table, scaled.scaler
         overall, output = statistics.overall, params.output
         summary: dict[str, Any] = {
             "n_observations": overall.n_observations, "n_unique": overall.n_unique, "d_min": overall.d_min,
@@ -129,6 +150,9 @@ class Scale(Program):
             "anomalous": bool(params.anomalous is True or (scaler.friedel is not None and scaler.friedel.differ)),
             "error_models": [list(e.parameters) for e in scaler.errors],
         }  # fmt: skip
+        if diagnosis.law is not None:
+            summary["twin_law"] = diagnosis.law.law.name
+            summary["twin_fraction"] = round(diagnosis.law.fraction_h_square, 3)
         problems = problems_of(statistics, scaler.sigma_factor())
         following = f"spindle merge {output.experiments} {output.reflections}"
         if problems:
@@ -155,10 +179,12 @@ class Scale(Program):
             export = context.algorithm("exporter", "mtz").export_merged(merged=merged, path=output.merged_mtz)
             files.update(export.files)
         if output.html or output.json:
-            data = report_data(scaler, statistics, table, experiments)
+            data = report_data(scaler, statistics, table, experiments, diagnosis)
             if output.json:
                 files[output.json] = lambda path: Path(path).write_text(json.dumps(data), encoding="utf-8")
             if output.html:
                 tables = list(context.tables)
-                files[output.html] = lambda path: Path(path).write_text(html_report(data, tables), encoding="utf-8")
+                files[output.html] = lambda path: Path(path).write_text(
+                    html_report(data, tables, diagnosis), encoding="utf-8"
+                )
         return ProgramResult(experiments, table, [], summary, files, following)

@@ -13,6 +13,7 @@ from spindle.table import Flag, ReflectionTable
 from spindle_lib_merging import MergingStatistics
 from spindle_lib_pages import Page
 from spindle_lib_pages.figures import lines, resolution_ticks
+from spindle_lib_twinning.diagnosis import Diagnosis
 
 from .rounds import Scaler
 
@@ -20,7 +21,11 @@ MOST_POINTS = 2000
 
 
 def report_data(
-    scaler: Scaler, statistics: MergingStatistics, table: ReflectionTable, experiments: Experiments
+    scaler: Scaler,
+    statistics: MergingStatistics,
+    table: ReflectionTable,
+    experiments: Experiments,
+    diagnosis: Diagnosis,
 ) -> dict[str, Any]:
     """Plain values of all plots."""
     sets = []
@@ -42,6 +47,7 @@ def report_data(
         "datasets": sets,
         "error_models": [{"parameters": list(e.parameters), **e.details} for e in scaler.errors],
         "n_outliers": int(scaler.obs.outlier.sum()),
+        "intensity_statistics": diagnosis.as_dict(),
     }
 
 
@@ -62,7 +68,7 @@ def _per_image(table: ReflectionTable, place: np.ndarray, rows: np.ndarray) -> d
     }  # fmt: skip
 
 
-def html_report(data: dict[str, Any], tables: Sequence[Table]) -> str:
+def html_report(data: dict[str, Any], tables: Sequence[Table], diagnosis: Diagnosis) -> str:
     """A self-contained page with the tables and plots."""
     shells = data["merging_statistics"]["shells"]
     x = [0.5 * (s["d_max"] ** -2 + s["d_min"] ** -2) for s in shells]
@@ -97,6 +103,11 @@ def html_report(data: dict[str, Any], tables: Sequence[Table]) -> str:
             curves: list[Any] = [("observed", _normal_quantiles(len(values)), values), ("ideal", [-4, 4], [-4, 4])]
             title = f"Normal probability plot of error model {k}"
             page.plot(lines(title, "expected", "normalised deviation", curves))
+    if diagnosis.n:
+        page.section("Twinning and pseudo-translation")
+        for sentence in diagnosis.warnings():
+            page.text(sentence, "doubtful")
+        page.plots(lines(*curves) for curves in diagnosis.curves())
     return page.html()
 
 

@@ -75,6 +75,20 @@ class SimulateParams(ParamsBase):
             help="Rms relative difference of Friedel mates of a random structure.",
             level=1,
         )
+        twin_fraction = Float(
+            0.0,
+            min=0,
+            max=0.5,
+            units="fraction",
+            help="Part of the crystal whose lattice coincides with that of the rest after twin_law: each intensity becomes the mean, "
+            "with this weight, of its own and its twin mate's.",
+            level=1,
+        )
+        twin_law = Str(
+            "k,h,-l",
+            help="Twin law as indices, a symmetry of the lattice that the crystal lacks (such as h,-k,-l).",
+            level=1,
+        )
         d_min = Float(
             Auto, min=0.3, units="A", auto=True, help="Resolution limit; Auto is that of the corner of the detector."
         )

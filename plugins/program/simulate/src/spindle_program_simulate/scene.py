@@ -9,14 +9,14 @@ import numpy as np
 
 from spindle.errors import ParameterError
 from spindle.params import Auto
-from spindle.symmetry import orthogonalisation
+from spindle.symmetry import ChangeOfBasis, orthogonalisation
 
 from .instrument import Instrument, build_instruments
 from .kernels import OPEN
 from .params import SimulateParams
 from .reflections import FrameSeries, Reflections, predict_reflections
 from .settings import SweepSettings, rotation, sweep_settings
-from .structure import Structure, random_structure, structure_from_coordinates, structure_from_intensities
+from .structure import Structure, random_structure, structure_from_coordinates, structure_from_intensities, twinned
 
 __all__ = ["Lattice", "Sweep", "build_sweeps"]
 
@@ -165,6 +165,8 @@ def _structure(params: SimulateParams, d_min: float, rng: np.random.Generator) -
             f"crystal.unit_cell={tuple(structure.cell)}: cannot have space group {structure.group.xhm()}; "
             "change one of them"
         )
+    if p.twin_fraction > 0:
+        structure = twinned(structure, ChangeOfBasis.from_string(p.twin_law), p.twin_fraction)
     return structure
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
-from spindle.errors import FileFormatError, UserError
-from spindle.symmetry import asu_indices, epsilon_factors, is_centric, is_systematically_absent
+from spindle.errors import FileFormatError, ParameterError, UserError
+from spindle.symmetry import ChangeOfBasis, asu_indices, epsilon_factors, is_centric, is_systematically_absent
 from spindle_lib_merging import wilson_plot
 
-__all__ = ["Structure", "random_structure", "structure_from_coordinates", "structure_from_intensities"]
+__all__ = ["Structure", "random_structure", "structure_from_coordinates", "structure_from_intensities", "twinned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,34 @@ class Structure:
     def scaled(self, factor: float) -> Structure:
         """The same intensities on another scale."""
         return Structure(self.cell, self.group, self.hkl, self.intensity * factor, self.source)
+
+
+def twinned(structure: Structure, law: ChangeOfBasis, fraction: float) -> Structure:
+    """The intensities of a twin: (1 - fraction) I(h) + fraction I(h'), h' what the law makes of h.
+
+    Mates beyond the resolution of the structure count as 0; the law is a symmetry of the lattice, so that hardly any are.
+
+    Raises
+    ------
+    ParameterError
+        If the law does not take the lattice to itself.
+    """
+    metric = gemmi.UnitCell(*structure.cell).reciprocal_metric_tensor().as_mat33().tolist()
+    turned_metric = law.matrix.T @ np.array(metric) @ law.matrix
+    if np.abs(turned_metric - metric).max() > 0.1 * np.abs(metric).max():
+        raise ParameterError(
+            f"structure.twin_law={law.as_hkl()}: no symmetry of the lattice with cell "
+            f"{' '.join(f'{v:g}' for v in structure.cell)}; give one, such as k,h,-l of a tetragonal cell"
+        )
+    mates, whole = law.apply_to_indices(structure.hkl)
+    keys = _keys(structure.hkl)
+    order = np.argsort(keys)
+    wanted = _keys(mates)
+    place = order[np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)]
+    mate = np.where(whole & (keys[place] == wanted), structure.intensity[place], 0.0)
+    intensity = (1.0 - fraction) * structure.intensity + fraction * mate
+    source = f"{structure.source}; {100 * fraction:g} % twinned by {law.as_hkl()}"
+    return Structure(structure.cell, structure.group, structure.hkl, intensity, source)
 
 
 def _sphere(cell: np.ndarray, d_min: float) -> tuple[np.ndarray, np.ndarray]:

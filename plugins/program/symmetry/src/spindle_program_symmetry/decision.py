@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gemmi
@@ -25,6 +25,7 @@ from spindle_lib_symmetry_analysis.prepare import Prepared, cut
 
 from .analysis import MIN_REFLECTIONS, LaueAnalysis, analyse
 from .known_group import rotations_in, rotations_onto, same_rotations
+from .support import Lowered, Supported, supported_group
 
 #: A Laue group less likely than this is not believed.
 MIN_PROBABILITY = 0.5
@@ -53,6 +54,10 @@ class Decision:
     undecided : str
         Why no Laue group can be believed; empty when one is.
     alignment : Alignment
+    lowered : list of Lowered
+        Laue groups that correlations suggest but the agreement of intensities does not support, each with the next.
+    probability : float or None
+        Of the Laue group, where it was chosen here.
     """
 
     group: gemmi.SpaceGroup
@@ -63,6 +68,8 @@ class Decision:
     keeps_group: bool
     undecided: str
     alignment: Alignment
+    lowered: list[Lowered] = field(default_factory=list)
+    probability: float | None = None
 
 
 def decide(data: Prepared, experiments: Experiments, params: Any, rng: np.random.Generator, log: Any) -> Decision:
@@ -162,7 +169,8 @@ def _determine(
         use = np.isin(data.experiment, np.flatnonzero(alignment.decided))
         part = cut(data.select(np.flatnonzero(use)) if use.any() else data, params, log)
         analysis = analyse(part, params, rng, log)
-        chosen = _chosen(analysis, params)
+        found = _chosen(part, analysis, params)
+        chosen, lowered = found.subgroup, found.steps
         options = cosets(start.lattice, chosen.rotations)
         if len(start.to_minimum) == 1:
             break
@@ -178,7 +186,7 @@ def _determine(
     data = data.select(np.flatnonzero(data.d >= part.d_min - 1e-6))
     data.d_min = part.d_min
     _say_alignment(alignment, data, chosen.rotations, options, log)
-    doubt = _doubt(analysis) if params.laue_group is Auto else ""
+    doubt = _doubt(analysis, found) if params.laue_group is Auto else ""
     if doubt:
         return Decision(
             space_group("P 1"), _to_triclinic(data, given), [IDENTITY], data, analysis, True, doubt, alignment
@@ -189,23 +197,24 @@ def _determine(
             operators = relative_to_first(data.to_minimum)
             keeps = not _has_table(given)
             group = given if keeps else chiral_symmorphic_group(given)
-            return Decision(group, operators, own, data, analysis, keeps, "", alignment)
+            return Decision(group, operators, own, data, analysis, keeps, "", alignment, lowered, found.probability)
     operators = [_rounded(chosen.to_best @ op) for op in data.to_minimum]
     group = chiral_symmorphic_group(patterson_group(chosen.group))
-    return Decision(group, operators, chosen.rotations, data, analysis, False, "", alignment)
+    return Decision(
+        group, operators, chosen.rotations, data, analysis, False, "", alignment, lowered, found.probability
+    )
 
 
-def _doubt(analysis: LaueAnalysis) -> str:
+def _doubt(analysis: LaueAnalysis, found: Supported) -> str:
     """Why the best Laue group cannot be believed; empty when it can."""
-    best = analysis.subgroups[0]
-    name = patterson_group(best.subgroup.group).hm
+    name = patterson_group(found.subgroup.group).hm
     if not analysis.cc_true > MIN_CC_TRUE:
         return (
             f"a true symmetry would give a correlation of {analysis.cc_true:.2f}, no more than unrelated reflections: "
             "the intensities are noise"
         )
-    if best.likelihood < MIN_PROBABILITY:
-        return f"the best Laue group, {name}, has a probability of only {best.likelihood:.2f}"
+    if found.probability < MIN_PROBABILITY:
+        return f"the best Laue group, {name}, has a probability of only {found.probability:.2f}"
     return ""
 
 
@@ -224,10 +233,10 @@ def _to_triclinic(data: Prepared, given: gemmi.SpaceGroup | None) -> list[Change
     return relative_to_first(data.to_minimum)
 
 
-def _chosen(analysis: LaueAnalysis, params: Any) -> Any:
-    """The best subgroup, or the best with the Laue class and centring that the user asks for."""
+def _chosen(data: Prepared, analysis: LaueAnalysis, params: Any) -> Supported:
+    """The best subgroup that the intensities support, or the best with the Laue class and centring that the user asks for."""
     if params.laue_group is Auto:
-        return analysis.subgroups[0].subgroup
+        return supported_group(data, analysis.subgroups)
     wanted = space_group(str(params.laue_group))
     fitting = [s.subgroup for s in analysis.subgroups if laue_class(s.subgroup.group) == laue_class(wanted)
                and s.subgroup.group.centring_type() == wanted.centring_type()]  # fmt: skip
@@ -237,7 +246,7 @@ def _chosen(analysis: LaueAnalysis, params: Any) -> Any:
             f"symmetry: laue_group={wanted.hm} is no symmetry of this lattice within lattice_symmetry_max_delta="
             f"{params.lattice_symmetry_max_delta} deg; it has {have}"
         )
-    return fitting[0]
+    return Supported(fitting[0], [], 1.0)
 
 
 def _say_alignment(

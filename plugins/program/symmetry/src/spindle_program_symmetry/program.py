@@ -26,6 +26,7 @@ from .agreement import rows as agreement_rows
 from .analysis import stars
 from .decision import MIN_PROBABILITY, Decision, decide, is_known
 from .known_group import contradiction_in_absences, contradiction_in_laue_group, describe, likelihood_of
+from .support import diagnose_decision, r_merges
 
 MAX_ROWS = 50
 
@@ -127,6 +128,8 @@ class SymmetryProgram(Program):
             problems += self._check_known(decision, group, params, context)
         problems += self._agreement(decision, context, scores)
         cell = np.mean([e.crystal.cell for e in changed], axis=0)  # type: ignore[union-attr]
+        if not decision.undecided and params.laue_group is not None:
+            problems += self._statistics(decision, cell, group, context, scores)
         self._say_operators(operators, context)
         context.log.info("Space group %s, cell %s", group.xhm(), " ".join(f"{v:.4f}" for v in cell))
         files = {}
@@ -139,7 +142,8 @@ class SymmetryProgram(Program):
             "d_min": round(float(decision.data.d_min), 3),
         }
         if "laue_group_probability" in scores and not decision.undecided:
-            summary["probability"] = round(scores["laue_group_probability"], 3)
+            known = decision.probability
+            summary["probability"] = round(scores["laue_group_probability"] if known is None else known, 3)
         if problems:
             summary["problem"] = problems[0]
         following = _next_step(group, params.output)
@@ -163,11 +167,12 @@ class SymmetryProgram(Program):
         context.table(
             Table("Symmetry elements", ["Likelihood", "Z-CC", "CC", "N", "", "Operator"], rows, "symmetry_elements")
         )
+        agreement = r_merges(decision.data, analysis.subgroups)
         rows = [
             [patterson_group(s.subgroup.group).hm, stars(s.likelihood, (0.8, 0.6, 0.4)), round(s.likelihood, 3),
-            round(s.z_net, 2),
-             round(s.z_for, 2), round(s.z_against, 2), round(s.cc_for, 3), round(s.cc_against, 3),
-             round(s.subgroup.max_angular_difference, 2), s.subgroup.to_best.as_abc()] for s in analysis.subgroups
+             round(s.z_net, 2), round(s.z_for, 2), round(s.z_against, 2), round(s.cc_for, 3), round(s.cc_against, 3),
+             rounded(r), round(s.subgroup.max_angular_difference, 2), s.subgroup.to_best.as_abc()]
+            for s, r in zip(analysis.subgroups, agreement, strict=True)
         ]  # fmt: skip
         headers = [
             "Patterson group",
@@ -178,6 +183,7 @@ class SymmetryProgram(Program):
             "Zcc-",
             "CC",
             "CC-",
+            "Rmerge",
             "Delta (deg)",
             "Reindex operator",
         ]
@@ -258,6 +264,29 @@ class SymmetryProgram(Program):
             )  # fmt: skip
         names = ", ".join(str(i) for i in bad[:20])
         return [f"experiment(s) {names} do not agree with the others"] if bad else []
+
+    def _statistics(
+        self, decision: Decision, cell: np.ndarray, group: gemmi.SpaceGroup, context: Any, scores: dict[str, Any]
+    ) -> list[str]:
+        """Twinning and pseudo-translation by the statistics of intensities; what is wrong in short."""
+        for step in decision.lowered:
+            context.log.warning(
+                "The symmetry of the intensities is lower than their correlations suggest: %s", step.sentence
+            )
+        found = diagnose_decision(decision.data, decision.rotations, _indices(decision), cell, group)
+        for table in found.tables():
+            context.table(table)
+        said = found.warnings()
+        for sentence in said:
+            context.log.warning("%s", sentence)
+        scores["intensity_statistics"] = found.as_dict()
+        scores["lowered_from"] = [patterson_group(s.suggested.group).hm for s in decision.lowered]
+        if found.is_twinned and found.law is None:
+            return ["the intensities look twinned, and the Laue group may be too high"]
+        shift = found.translation
+        return (
+            ["a centring was missed, or the cell is too large"] if shift is not None and shift.is_lattice_vector else []
+        )
 
     def _say_operators(self, operators: list[ChangeOfBasis], context: Any) -> None:
         for text, members in describe(operators)[:MAX_ROWS]:

@@ -1,0 +1,29 @@
+"""What error models say about the data besides their errors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .rounds import Scaler
+
+#: Equivalents of strong reflections that differ by more than this have another cause than errors of measurement.
+LARGE_B = 0.09
+
+
+def doubtful_error_models(scaler: Scaler) -> list[str]:
+    """Sentences about error models that make strong reflections far less certain than counting does."""
+    found = []
+    for model, sets in zip(scaler.errors, scaler.error_groups, strict=True):
+        if not scaler.use_error_model or len(model.parameters) < 2:
+            continue
+        relative = float(np.prod(model.parameters[:2]))
+        if relative < LARGE_B:
+            continue
+        where = "" if len(scaler.error_groups) == 1 else f" of data sets {', '.join(map(str, sets))}"
+        found.append(
+            f"The error model{where} lets equivalents of strong reflections differ by {100 * relative:.0f} % (I/sigma at most "
+            f"{1 / relative:.1f}), far more than counting and scaling explain: the symmetry may be too high (a twin, a pseudo-symmetry), the "
+            "crystals may differ, or images may be damaged. Look at the twin tests of spindle symmetry, at outliers and at the scales "
+            "of the images"
+        )
+    return found
