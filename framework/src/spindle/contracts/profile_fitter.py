@@ -45,7 +45,7 @@ class ProfileFitter(ABC):
     Attributes
     ----------
     deconvolution : bool
-        Overlapping spots are fitted once more, with the `expected_counts` of the others as background.
+        Overlapping spots are fitted together, with `expected_counts` of each in the pixels of the others.
     """
 
     deconvolution: bool = False
@@ -105,7 +105,7 @@ class ProfileFitter(ABC):
         """
 
     def expected_counts(self, reflections: ReflectionTable, shoeboxes: Shoeboxes, intensity: np.ndarray) -> np.ndarray:
-        """Mean counts of each spot in its own pixels; needed where `deconvolution` is True.
+        """Mean counts of each spot in the pixels of a box, its own or a neighbour's; needed where `deconvolution` is True.
 
         Parameters
         ----------

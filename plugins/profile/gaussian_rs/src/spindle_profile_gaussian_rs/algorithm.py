@@ -130,8 +130,8 @@ class GaussianRsProfile(Algorithm):
 
                 deconvolution = Bool(
                     Auto,
-                    help="Separate overlapping spots: each is fitted again with the fits of the others as background. Auto does "
-                    "so when several lattices are on the same images.",
+                    help="Fit spots that share pixels together, along the rotation, too, and take neighbours off summed counts. Auto "
+                    "is True with fit_method=detector_space.",
                 )
 
     def __init__(self, params: Any = None, context: Any = None) -> None:
@@ -307,12 +307,7 @@ class GaussianRsProfile(Algorithm):
         arguments = (SpotGeometry(experiments), samplers, self._n_sigma(experiments), fitting.grid_size, as_dials)
         if fitting.fit_method == "reciprocal_space":
             return GridFitter(*arguments)
-        together = fitting.detector_space.deconvolution
-        if together is Auto:
-            sets = [e.imageset for e in experiments if e.imageset is not None]
-            images = [(s.template, s.paths, id(s.arrays)) for s in sets]
-            together = len(set(images)) < len(images)
-        return PixelFitter(*arguments, deconvolution=bool(together))
+        return PixelFitter(*arguments, deconvolution=fitting.detector_space.deconvolution is not False)
 
 
 def _table(model: dict[str, Any], widths: dict[str, np.ndarray]) -> Table:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import math
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -263,12 +265,8 @@ class PixelFitter(ReferenceFitter):
         map: Callable[..., Iterable[Any]],
     ) -> np.ndarray:
         pieces = [Piece(spots, part, np.ones(len(part)), profile) for part in np.array_split(members, 8)]
-        top, bottom, total = np.zeros_like(profile), np.zeros_like(profile), 0.0
-        for a, b, c in map(accumulate, pieces):
-            top += a
-            bottom += b
-            total += c
-        return profile if total <= 0.0 else next_profile(profile, top, bottom, total, prior, prior_counts)
+        sums = functools.reduce(operator.add, map(accumulate, pieces))
+        return profile if sums.total <= 0.0 else next_profile(profile, sums, prior, prior_counts)
 
     def fit(
         self,

@@ -67,6 +67,21 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class Sums:
+    """Of one step of expectation, see `accumulate_profile`; ``total`` are the counts of all spots."""
+
+    top: np.ndarray
+    bottom: np.ndarray
+    reach: np.ndarray
+    total: float
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            self.top + other.top, self.bottom + other.bottom, self.reach + other.reach, self.total + other.total
+        )
+
+
+@dataclass(frozen=True)
 class Accumulate:
     """One step of expectation: sums of a piece over the grid of the profile.
 
@@ -81,16 +96,16 @@ class Accumulate:
     step: float
     n_sub: int
 
-    def __call__(self, piece: Piece, profile: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, float]:
-        """Numerator and denominator of the next profile, and the counts of all spots."""
+    def __call__(self, piece: Piece, profile: np.ndarray | None = None) -> Sums:
+        """What the next profile is made of."""
         spots = piece.spots
         profile = piece.profile if profile is None else profile
-        top, bottom = np.zeros_like(profile), np.zeros_like(profile)
+        top, bottom, reach = (np.zeros_like(profile) for _ in range(3))
         total = accumulate_profile(
             spots.frames, spots.kz, np.ascontiguousarray(spots.xyz[:, 2]), spots.bbox, spots.offsets, spots.data, spots.mask,
-            spots.background, piece.members, piece.weights, SPOT_COUNTS, profile, self.step, self.n_sub, top, bottom,
+            spots.background, piece.members, piece.weights, SPOT_COUNTS, profile, self.step, self.n_sub, top, bottom, reach,
         )  # fmt: skip
-        return top, bottom, total
+        return Sums(top, bottom, reach, total)
 
 
 @dataclass(frozen=True)
@@ -113,24 +128,23 @@ class Improve:
         """The profile of the piece."""
         prior = profile = piece.profile
         for _ in range(self.steps):
-            top, bottom, total = self.accumulate(piece, profile)
-            if total <= 0.0:
+            sums = self.accumulate(piece, profile)
+            if sums.total <= 0.0:
                 return prior
-            profile = next_profile(profile, top, bottom, total, prior, self.prior_counts)
+            profile = next_profile(profile, sums, prior, self.prior_counts)
         return profile
 
 
-def next_profile(
-    profile: np.ndarray, top: np.ndarray, bottom: np.ndarray, total: float, prior: np.ndarray, prior_counts: float
-) -> np.ndarray:
+def next_profile(profile: np.ndarray, sums: Sums, prior: np.ndarray, prior_counts: float) -> np.ndarray:
     """The profile after one step of expectation maximisation, drawn towards ``prior`` as by so many counts.
 
     Points of the grid that the foreground covers by less than half are taken as empty: what lies there is not measured, and mass
-    without evidence would raise all intensities.
+    without evidence would raise all intensities. What is covered and shared with other spots is as ``prior`` says.
     """
-    covered = bottom > 0.5 * total
+    covered = sums.reach > 0.5 * sums.total
+    least = 0.02 * sums.total if prior_counts == 0.0 else 0.0
     new = np.where(
-        covered, (profile * top + prior_counts * prior) / (np.where(covered, bottom, 1.0) + prior_counts), 0.0
+        covered, (profile * sums.top + (prior_counts + least) * prior) / (sums.bottom + prior_counts + least), 0.0
     )
     sum_of_new = new.sum()
     return np.ascontiguousarray(new / sum_of_new) if sum_of_new > 0 else profile

@@ -44,6 +44,7 @@ def accumulate_profile(
     n_sub,
     numerator,
     denominator,
+    reach,
 ):
     """One expectation-maximisation step over the members of a reference position.
 
@@ -67,6 +68,8 @@ def accumulate_profile(
         Sample points per pixel edge.
     numerator, denominator : (s, s, s) float64
         Added to: the new density is profile * numerator / denominator.
+    reach : (s, s, s) float64
+        Added to: what the denominator would be if no pixels were shared with other spots.
 
     Returns
     -------
@@ -89,6 +92,7 @@ def accumulate_profile(
     wts = np.zeros((size, size))
     ratio = np.zeros(size)
     sens = np.zeros(size)
+    reached = np.zeros(size)
     total = 0.0
     for m in range(members.shape[0]):
         r = members[m]
@@ -141,9 +145,13 @@ def accumulate_profile(
                 for k in range(size):
                     ratio[k] = 0.0
                     sens[k] = 0.0
+                    reached[k] = 0.0
                 for j in range(nz):
                     at = start + j * plane + pixel
                     bits = mask[at]
+                    if bits & VALID and bits & FOREGROUND:
+                        for k in range(size):
+                            reached[k] += shares[j, k]
                     if bits & VALID and bits & FOREGROUND and not bits & OVERLAPPED:
                         p = 0.0
                         for k in range(size):
@@ -161,6 +169,7 @@ def accumulate_profile(
                             for k in range(size):
                                 numerator[j, i, k] += w * ratio[k]
                                 denominator[j, i, k] += w * sens[k]
+                                reach[j, i, k] += w * reached[k]
     return total
 
 

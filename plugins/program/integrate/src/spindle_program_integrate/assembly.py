@@ -9,8 +9,9 @@ import numpy as np
 from spindle.table import ReflectionTable, Shoeboxes
 
 from .blocks import BYTES_PER_BLOCK, BYTES_PER_PIXEL, SPOTS_PER_BLOCK
+from .joint import Neighbours
 from .measure import Filled
-from .slabs import Wanted
+from .slabs import GEOMETRY, Wanted
 from .stream import Pieces
 
 __all__ = ["Assembly"]
@@ -70,10 +71,13 @@ class Assembly:
             length = np.diff(some.offsets)
             pixels = np.arange(some.offsets[-1]) + np.repeat(begin - some.offsets[:-1], length)
             whole.data[pixels], whole.mask[pixels] = some.data, some.mask
-            whole.background[pixels] = some.background
-        modelled = self._pieces[0].modelled
+        neighbours = None
+        if wanted.overlaps is not None:
+            near = wanted.overlaps.of(rows)
+            geometry = ReflectionTable({name: table[name][near.other] for name in GEOMETRY})
+            neighbours = Neighbours(near.offsets, near.other, geometry, wanted.expected[near.other])
         return Filled(
-            rows, whole, marks, table.select(rows), wanted.expected[rows], wanted.kept[rows], modelled
+            rows, whole, marks, table.select(rows), wanted.expected[rows], wanted.kept[rows], neighbours
         )  # fmt: skip
 
     def _drop(self, rows: np.ndarray) -> None:
@@ -83,6 +87,6 @@ class Assembly:
             stay = np.flatnonzero(~np.isin(pieces.rows, rows))
             if len(stay):
                 boxes = pieces.shoeboxes.select(stay)
-                kept.append(Pieces(pieces.rows[stay], pieces.marks[stay], boxes, pieces.modelled))
+                kept.append(Pieces(pieces.rows[stay], pieces.marks[stay], boxes))
         self._pieces = kept
         self.bytes = sum(p.shoeboxes.nbytes for p in kept)

@@ -38,10 +38,6 @@ class Block:
         See `extract_pixels`: 1 overloaded, 2 another foreground in the background.
     first, last : int
         Array indices of the images of the boxes, half open.
-    model : (p,) float32
-        Modelled counts of spots in the pixels of their boxes, those of spot i from ``model_starts[i]``, -1 without. With them the
-        background of the shoeboxes becomes what the others add.
-    model_starts : (m,) int64
     """
 
     at: np.ndarray
@@ -54,8 +50,6 @@ class Block:
     marks: np.ndarray
     first: int
     last: int
-    model: np.ndarray
-    model_starts: np.ndarray
 
 
 def members_by_panel(panel: np.ndarray) -> list[tuple[int, np.ndarray]]:

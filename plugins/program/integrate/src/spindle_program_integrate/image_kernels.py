@@ -1,4 +1,4 @@
-"""Kernels over images: paint foregrounds and models, find neighbours, copy pixels into shoeboxes."""
+"""Kernels over images: paint foregrounds, find neighbours, copy pixels into shoeboxes."""
 
 from __future__ import annotations
 
@@ -96,18 +96,6 @@ def clear_parts(z, members, bbox, parts, margin, count):
 
 
 @numba.njit(nogil=True, cache=True)
-def clear_boxes(z, members, bbox, values):
-    """Set the pixels of a panel (slow, fast) to 0 that lie in the boxes of spots on one image."""
-    height, width = values.shape
-    for r in members:
-        if z < bbox[r, 4] or z >= bbox[r, 5]:
-            continue
-        for y in range(max(bbox[r, 2], 0), min(bbox[r, 3], height)):
-            for x in range(max(bbox[r, 0], 0), min(bbox[r, 1], width)):
-                values[y, x] = 0
-
-
-@numba.njit(nogil=True, cache=True)
 def mark_pixels(values, painted, inside, low, high, data, mask):
     """Data and mask bits of the pixels of one spot on one image, all (p,); returns its marks, see `extract_pixels`."""
     one, zero = np.uint8(1), np.uint8(0)
@@ -184,42 +172,6 @@ def extract_pixels(image, low, high, z, members, bbox, held, offsets, inside, co
             data[base : base + area],
             mask[base : base + area],
         )
-
-
-@numba.njit(nogil=True, cache=True)
-def paint_model(z, members, bbox, model_starts, model, total):
-    """Add the modelled counts of spots on one image of a panel to ``total`` (slow, fast) float64.
-
-    Those of spot r begin at ``model_starts[r]`` in ``model`` and are of its whole box; -1 stands for a spot without.
-    """
-    height, width = total.shape
-    for r in members:
-        if model_starts[r] < 0 or z < bbox[r, 4] or z >= bbox[r, 5]:
-            continue
-        x0, x1, y0, y1 = bbox[r, 0], bbox[r, 1], bbox[r, 2], bbox[r, 3]
-        nx = x1 - x0
-        base = model_starts[r] + (z - bbox[r, 4]) * nx * (y1 - y0)
-        for y in range(max(y0, 0), min(y1, height)):
-            for x in range(max(x0, 0), min(x1, width)):
-                total[y, x] += model[base + (y - y0) * nx + x - x0]
-
-
-@numba.njit(nogil=True, cache=True)
-def take_neighbours(z, members, bbox, held, model_starts, model, total, starts, neighbours):
-    """What the other spots of ``total`` add to each pixel of the shoeboxes: total less the spot's own model."""
-    height, width = total.shape
-    for r in members:
-        if z < held[r, 0] or z >= held[r, 1]:
-            continue
-        x0, x1, y0, y1 = bbox[r, 0], bbox[r, 1], bbox[r, 2], bbox[r, 3]
-        nx = x1 - x0
-        area = nx * (y1 - y0)
-        base = starts[r] + (z - held[r, 0]) * area
-        own = model_starts[r] + (z - bbox[r, 4]) * area
-        for y in range(max(y0, 0), min(y1, height)):
-            for x in range(max(x0, 0), min(x1, width)):
-                i = (y - y0) * nx + x - x0
-                neighbours[base + i] = max(total[y, x] - model[own + i], 0.0)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -133,3 +133,8 @@ def sum_pixels(starts, data, mask, background, counts, sums):
         counts[r, 7] = over
         sums[r, 0] = s
         sums[r, 1] = b
+
+
+def csr_pixels(starts: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """(offsets[-1],) int64: places of some runs in a flat array that begin at ``starts`` (n,), their ends added up in ``offsets`` (n + 1,)."""
+    return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], np.diff(offsets))

@@ -9,8 +9,9 @@ import numpy as np
 
 from spindle.images import Correction, correct_shoeboxes
 from spindle.models import Detector
-from spindle.table import Flag, MaskCode, ReflectionTable, Shoeboxes
+from spindle.table import Flag, ReflectionTable, Shoeboxes
 
+from .joint import Equations, Neighbours, set_up
 from .kernels import free_crowded, mark_used, sum_pixels
 from .noise import counts_photons, lifted, noise_beyond_counts
 
@@ -35,8 +36,8 @@ class Filled:
         Mean intensity of reflections of such resolution; negative where unknown.
     kept : (n,) bool
         Of which the shoeboxes are wanted.
-    modelled : bool
-        The background of the shoeboxes holds what other spots add.
+    neighbours : Neighbours or None
+        The spots that they may overlap with.
     """
 
     rows: np.ndarray
@@ -45,7 +46,7 @@ class Filled:
     table: ReflectionTable
     expected: np.ndarray
     kept: np.ndarray
-    modelled: bool
+    neighbours: Neighbours | None = None
 
     def __repr__(self) -> str:
         return f"{len(self.rows)} spots with their pixels"
@@ -68,6 +69,8 @@ class Measured:
         Of those.
     noise : (k,) float64
         Variance of their pixels beyond that of counts, see `noise_beyond_counts`.
+    equations : Equations or None
+        Of those that may overlap with others.
     """
 
     rows: np.ndarray
@@ -76,6 +79,7 @@ class Measured:
     kept: np.ndarray
     shoeboxes: Shoeboxes
     noise: np.ndarray
+    equations: Equations | None = None
 
 
 @dataclass(frozen=True)
@@ -116,16 +120,11 @@ class Measure:
         boxes = filled.shoeboxes
         n = len(boxes)
         correct_shoeboxes(self.corrections, boxes.panel, boxes.bbox, boxes.offsets, boxes.data)
-        neighbours = boxes.background if filled.modelled else None
         free_crowded(boxes.offsets, boxes.mask, LEAST_BACKGROUND)
         estimate = self.background.estimate_background(shoeboxes=boxes, detector=self.detector)
         boxes.background = np.ascontiguousarray(estimate.background, dtype=np.float32)
         mark_used(estimate.used, boxes.mask)
         noise = noise_beyond_counts(boxes, counts_photons(self.detector, self.corrections))
-        if neighbours is not None:
-            # what the other spots put under this one is known by now: it counts as background
-            boxes.background += neighbours
-            boxes.mask[(boxes.mask & MaskCode.FOREGROUND) != 0] &= np.uint8(255 - MaskCode.OVERLAPPED)
         counts, sums = np.zeros((n, 8), np.int64), np.zeros((n, 2))
         sum_pixels(boxes.offsets, boxes.data, boxes.mask, boxes.background, counts, sums)
         m, used = counts[:, 1], counts[:, 3]
@@ -170,8 +169,15 @@ class Measure:
         found = np.asarray(centroids.success, bool)[:, None]
         columns["xyzobs.px.value"] = np.where(found, centroids.position, calculated)
         columns["xyzobs.px.variance"] = np.where(found, centroids.variance, 0.0)
+        equations = None
         if self.fit:
-            fit = self.fitter.fit(filled.table, lifted(boxes, noise), filled.expected, mean_variance)
+            raised = lifted(boxes, noise)
+            fit = self.fitter.fit(filled.table, raised, filled.expected, mean_variance)
+            if filled.neighbours is not None:
+                equations = set_up(
+                    self.fitter, filled.rows, filled.table, raised, filled.expected, mean_variance, filled.neighbours,
+                    good_background & enough,
+                )  # fmt: skip
             fitted = fit.success & good_background & enough
             mark(fitted, Flag.INTEGRATED_PRF)
             mark(~fitted, Flag.FAILED_DURING_PROFILE_FITTING)
@@ -183,7 +189,7 @@ class Measure:
             kept = kept & may_teach(flags) & (columns["intensity.sum.value"] > 0)
         at = np.flatnonzero(kept)
         held = boxes if len(at) == n else boxes.select(at)
-        return Measured(filled.rows, columns, flags, at, held, noise[at])
+        return Measured(filled.rows, columns, flags, at, held, noise[at], equations)
 
 
 def may_teach(flags: np.ndarray) -> np.ndarray:

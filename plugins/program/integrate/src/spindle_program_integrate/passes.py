@@ -1,4 +1,4 @@
-"""The passes over the images: learn profiles from strong spots, then measure everything, then what overlaps once more."""
+"""The passes over the images: learn profiles from strong spots, then measure everything; what overlaps is fitted together."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from .blocks import BYTES_PER_PIXEL
 from .expected import ExpectedIntensity, choose_sample
 from .groups import ImageGroup, prepare_group
 from .images import image_groups
+from .joint import Equations, solve
 from .lessons import Lessons
 from .measure import Measured, may_teach
+from .overlaps import Overlaps, find_overlaps
 from .slabs import GEOMETRY, Wanted
 from .stream import MeasureSlab
 
@@ -30,7 +32,6 @@ PIECES_MEMORY = 64_000_000
 TASKS_AT_ONCE = 4  # share of the memory of pixels that one task may take: a quarter, also where there are fewer workers
 LEARNING_MEMORY = 150_000_000
 MAX_PARTS = 32
-SEPARATION_ROUNDS = 2
 FULLY_RECORDED = 0.99
 
 RESULT_COLUMNS = (
@@ -112,8 +113,11 @@ class Integrator:
         self.context.log.info("Integrating reflections")
         keep = debug.output and debug.during == "integration"
         # one for all groups: each looks at its own rows
-        wanted = Wanted(self._of(*(group.rows for group in groups)), np.full(n, keep), expected)
+        together = self.fitter is not None and self.fitter.deconvolution
+        measure, kept_rows = self._of(*(group.rows for group in groups)), np.full(n, keep)
         for group in groups:
+            wanted = Wanted(measure, kept_rows, expected, self._overlaps(group.rows) if together else None)
+            equations: list[Equations] = []
             n_parts = self._n_parts(group)
             if n_parts > 1:
                 self.context.log.info(
@@ -123,10 +127,13 @@ class Integrator:
                 )
             for measured in self._pass(group, wanted, "integrating", n_parts, verify=self.fitter is None):
                 self._store(measured)
+                if measured.equations is not None:
+                    equations.append(measured.equations)
                 if keep:
                     kept.append(self._kept(measured))
-            if self.fitter is not None and self.fitter.deconvolution:
-                self._separate(group, expected, n_parts)
+            number = solve(equations, self.table, expected, group.measure.gain, self.context.executor.here.map)
+            if number:
+                self.context.log.info(" %d spots that share pixels with others were fitted together with them", number)
         self._observed_mm()
         return self.table, ReflectionTable.concatenate(kept) if debug.output else None
 
@@ -179,20 +186,10 @@ class Integrator:
 
     # -- passes -----------------------------------------------------------------------------------------------------------
 
-    def _separate(self, group: ImageGroup, expected: np.ndarray, n_parts: int) -> None:
-        """Measure overlapping spots again, each with what the fits of the others put under it as background."""
-        wanted = np.uint64(int(Flag.OVERLAPPED_FG | Flag.INTEGRATED_PRF))
-        rows = group.rows[(self.table["flags"][group.rows] & wanted) == wanted]
-        if not len(rows):
-            return
-        self.context.log.info(" Separating %d overlapping spots", len(rows))
-        n = len(self.table)
-        for _ in range(SEPARATION_ROUNDS):
-            intensity = np.full(n, -1.0)
-            intensity[rows] = np.maximum(self.table["intensity.prf.value"][rows], 0.0)
-            asked = Wanted(self._of(rows), np.zeros(n, np.bool_), expected, intensity)
-            for measured in self._pass(group, asked, "separating", n_parts):
-                self._store(measured)
+    def _overlaps(self, rows: np.ndarray) -> Overlaps:
+        """Which of some rows may share pixels."""
+        border = self.params.integration.profile.sigma_b_multiplier or 2.0
+        return find_overlaps(self.table["bbox"], self.table["panel"].astype(np.int64), rows, border)
 
     def _pass(
         self,

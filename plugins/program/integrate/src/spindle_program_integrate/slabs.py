@@ -15,6 +15,8 @@ import numpy as np
 from spindle.table import ReflectionTable
 
 from .blocks import Plan
+from .joint import Neighbours
+from .overlaps import Overlaps
 
 __all__ = ["MARGIN", "OTHER", "PART", "WHOLE", "Slab", "Slabs"]
 
@@ -45,12 +47,12 @@ class Slab:
     bbox : (m, 6) int32
     table : ReflectionTable
         All columns of the spots that are ``WHOLE``, in their order.
-    expected : (w,) float64, counts
-        Mean intensity of reflections of such resolution, of those; negative where unknown.
+    expected : (m,) float64, counts
+        Mean intensity of reflections of such resolution; negative where unknown.
     kept : (w,) bool
-        Of which the shoeboxes are wanted too.
-    intensity : (m,) float64, counts, or None
-        With it the background of shoeboxes holds what the others of this intensity add; negative for spots without a model.
+        Of which of those that are ``WHOLE`` the shoeboxes are wanted too.
+    overlaps : Overlaps or None
+        Of the w spots that are ``WHOLE``, with the places of others among the m; None where none are to be fitted together.
     """
 
     core: tuple[int, int]
@@ -62,7 +64,16 @@ class Slab:
     table: ReflectionTable
     expected: np.ndarray
     kept: np.ndarray
-    intensity: np.ndarray | None = None
+    overlaps: Overlaps | None = None
+
+    def neighbours(self, of: np.ndarray) -> Neighbours | None:
+        """Those of some of the w spots."""
+        if self.overlaps is None:
+            return None
+        some = self.overlaps.of(of)
+        return Neighbours(
+            some.offsets, self.rows[some.other], self.geometry.select(some.other), self.expected[some.other]
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"{np.count_nonzero(self.role)} spots on images {self.core[0] + 1} to {self.core[1]}"
@@ -70,12 +81,12 @@ class Slab:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a pass asks of the spots, each (n,) of all rows of the table: what to measure, and as in `Slab`."""
+    """What a pass asks of the spots, each of all n rows of the table: what to measure (n,) bool, and as in `Slab`."""
 
     measure: np.ndarray
     kept: np.ndarray
     expected: np.ndarray
-    intensity: np.ndarray | None = None
+    overlaps: Overlaps | None = None
 
 
 class Slabs:
@@ -162,8 +173,13 @@ class Slabs:
         taken = (z0 - MARGIN < high) & (z1 + MARGIN > low)
         rows, role = self.rows[near][taken], role[taken]
         own = rows[role == WHOLE]
-        intensity = None if wanted.intensity is None else wanted.intensity[rows]
+        overlaps = None
+        if wanted.overlaps is not None:
+            near_own = wanted.overlaps.of(own)
+            sorter = np.argsort(rows, kind="stable")
+            places = np.searchsorted(rows[sorter], near_own.other)
+            overlaps = Overlaps(near_own.offsets, sorter[places])
         return Slab(
             (first, last), (part, n_parts), rows, role, geometry.select(rows), self.bbox[rows], table.select(own),
-            wanted.expected[own], wanted.kept[own], intensity,
+            wanted.expected[rows], wanted.kept[own], overlaps,
         )  # fmt: skip

@@ -10,17 +10,14 @@ import numpy as np
 from spindle.contracts.profile import ForegroundMasks
 from spindle.images import ImageSequence
 from spindle.models import Experiments
-from spindle.table import ReflectionTable, Shoeboxes
+from spindle.table import Shoeboxes
 
 from .blocks import Block, Plan, members_by_panel
 from .image_kernels import (
-    clear_boxes,
     clear_parts,
     extract_pixels,
-    paint_model,
     paint_spots,
     painted_parts,
-    take_neighbours,
     touch_others,
 )
 from .measure import Filled, Measure, Measured
@@ -44,14 +41,11 @@ class Pieces:
         As in `extract_pixels`.
     shoeboxes : Shoeboxes
         Their boxes are cut to the core.
-    modelled : bool
-        The background holds what other spots add.
     """
 
     rows: np.ndarray
     marks: np.ndarray
     shoeboxes: Shoeboxes
-    modelled: bool
 
 
 @dataclass
@@ -114,7 +108,6 @@ class _Pass:
         detector = task.sequence.experiment.detector
         self.trusted = [p.trusted_range for p in detector]
         self.counts: dict[int, np.ndarray] = {}
-        self.totals: dict[int, np.ndarray] = {}
 
     def run(self) -> Found:
         """Read, fill, measure."""
@@ -140,8 +133,7 @@ class _Pass:
             alive = alive[:2] + [b for b in alive[2:] if z + 1 < b.last + MARGIN]
         found.measured += [self._measured(b) for b in alive[2:] if b.last > images.stop]
         if len(pieces.at):
-            modelled = slab.intensity is not None
-            found.pieces = Pieces(slab.rows[pieces.at], pieces.marks, pieces.shoeboxes, modelled)
+            found.pieces = Pieces(slab.rows[pieces.at], pieces.marks, pieces.shoeboxes)
         return found
 
     def _disturbing(self) -> Block:
@@ -168,27 +160,11 @@ class _Pass:
             if len(at)
             else ForegroundMasks(np.zeros(1, np.int64), np.zeros(0, np.uint8))
         )
-        model, model_starts = self._model(at, geometry, panel, bbox)
         first, last = (int(bbox[:, 4].min()), int(bbox[:, 5].max())) if len(at) else (0, 0)
         return Block(
             at, bbox, held, members_by_panel(panel), masks, painted_parts(bbox, masks.offsets, masks.inside),
-            Shoeboxes.empty(panel, boxes), np.zeros(len(at), np.uint8), first, last, model, model_starts,
+            Shoeboxes.empty(panel, boxes), np.zeros(len(at), np.uint8), first, last,
         )  # fmt: skip
-
-    def _model(
-        self, at: np.ndarray, geometry: ReflectionTable, panel: np.ndarray, bbox: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Counts of spots with an intensity in the pixels of their boxes, and where those of each begin."""
-        starts = np.full(len(at), -1, np.int64)
-        if self.slab.intensity is None:
-            return np.zeros(0, np.float32), starts
-        some = np.flatnonzero(self.slab.intensity[at] >= 0.0)
-        if not len(some):
-            return np.zeros(0, np.float32), starts
-        boxes = Shoeboxes.empty(panel[some], bbox[some])
-        starts[some] = boxes.offsets[:-1]
-        counts = self.task.measure.fitter.expected_counts(geometry.select(some), boxes, self.slab.intensity[at[some]])
-        return np.asarray(counts, np.float32), starts
 
     def _extract(self, z: int, alive: list[Block], panels: list[np.ndarray] | None) -> list[np.ndarray] | None:
         """Fill what is held of one image; returns its memory for the next."""
@@ -204,8 +180,6 @@ class _Pass:
                 of_panel.setdefault(p, []).append((block, members))
         for p, parts in of_panel.items():
             count = self._painted(p, z, parts)
-            if self.slab.intensity is not None:
-                self._take_neighbours(p, z, parts)
             if usable and panels is not None:
                 image = np.ascontiguousarray(panels[p])
             else:
@@ -232,28 +206,13 @@ class _Pass:
                 paint_spots(z, members, b.bbox, b.painted, b.masks.offsets, b.masks.inside, MARGIN, count)
         return count
 
-    def _take_neighbours(self, p: int, z: int, parts: list[tuple[Block, np.ndarray]]) -> None:
-        """What the models of the others put into the pixels of each spot."""
-        if p not in self.totals:
-            self.totals[p] = np.zeros(self.masks[p].shape)
-        total = self.totals[p]
-        for b, members in parts:
-            paint_model(z, members, b.bbox, b.model_starts, b.model, total)
-        for b, members in parts:
-            s = b.shoeboxes
-            take_neighbours(
-                z, members, b.bbox, b.held, b.model_starts, b.model, total, s.offsets, s.background
-            )  # fmt: skip
-        for b, members in parts:
-            clear_boxes(z, members, b.bbox, total)
-
     def _measured(self, block: Block) -> Measured:
         """Results of a filled block; its pixels are released, its masks stay for the next images."""
         slab = self.slab
         of_table = self.number[block.at]
         filled = Filled(
-            slab.rows[block.at], block.shoeboxes, block.marks, slab.table.select(of_table), slab.expected[of_table],
-            slab.kept[of_table], slab.intensity is not None,
+            slab.rows[block.at], block.shoeboxes, block.marks, slab.table.select(of_table), slab.expected[block.at],
+            slab.kept[of_table], slab.neighbours(of_table),
         )  # fmt: skip
         measured = self.task.measure(filled)
         block.shoeboxes = Shoeboxes.empty(np.zeros(0, np.int64), np.zeros((0, 6), np.int32))

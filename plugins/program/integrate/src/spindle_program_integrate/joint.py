@@ -1,0 +1,237 @@
+"""Overlapping spots fitted together: equations set up block by block, solved when all images have passed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spindle.table import Flag, ReflectionTable, Shoeboxes
+
+from .joint_kernels import foreground_rectangles, joint_equations, local_variances, relax
+from .kernels import csr_pixels
+
+__all__ = ["Equations", "Neighbours", "set_up", "solve"]
+
+CHUNK = 2000
+MOST_SWEEPS = 300
+PAIRS_AT_ONCE = 4096
+
+
+@dataclass
+class Neighbours:
+    """The spots that may overlap with each of n spots.
+
+    Attributes
+    ----------
+    offsets : (n + 1,) int64
+        Spot i has those from ``offsets[i]`` on.
+    rows : (k,) int64
+        Rows of the run's table.
+    geometry : ReflectionTable
+        What a profile model needs to know of the k.
+    expected : (k,) float64, counts
+        Mean intensity of reflections of such resolution.
+    """
+
+    offsets: np.ndarray
+    rows: np.ndarray
+    geometry: ReflectionTable
+    expected: np.ndarray
+
+
+@dataclass
+class Equations:
+    """Equations of m spots, see `joint_equations`.
+
+    Attributes
+    ----------
+    rows : (m,) int64
+        Rows of the run's table.
+    offsets : (m + 1,) int64
+        Where the unknowns of each, its own left out, begin.
+    others : (k,) int64
+        Rows of those.
+    diagonal, right, own_noise, share : (m,) float64
+        ``own_noise`` is what the uncertainty of the background adds to the variance of ``right``.
+    cross, their_share : (k,) float64
+    """
+
+    rows: np.ndarray
+    offsets: np.ndarray
+    others: np.ndarray
+    diagonal: np.ndarray
+    right: np.ndarray
+    own_noise: np.ndarray
+    share: np.ndarray
+    cross: np.ndarray
+    their_share: np.ndarray
+
+
+def set_up(
+    fitter: Any,
+    rows: np.ndarray,
+    table: ReflectionTable,
+    boxes: Shoeboxes,
+    expected: np.ndarray,
+    mean_variance: np.ndarray,
+    neighbours: Neighbours,
+    usable: np.ndarray,
+) -> Equations:
+    """The equations of the spots of a block that have neighbours.
+
+    Parameters
+    ----------
+    fitter : ProfileFitter
+        With `expected_counts`.
+    rows : (n,) int64
+        Rows of the run's table.
+    table : ReflectionTable
+        Of the n spots.
+    boxes : Shoeboxes
+        With background.
+    expected : (n,) float64, counts
+    mean_variance : (n,) float64, counts^2 per pixel^2
+        Variance of the mean background.
+    neighbours : Neighbours
+    usable : (n,) bool
+        Spots with a background and enough valid pixels.
+    """
+    some = np.flatnonzero(usable & (np.diff(neighbours.offsets) > 0))
+    parts, begin = [], 0
+    pairs = np.concatenate([[0], np.cumsum(np.diff(neighbours.offsets)[some])])
+    while begin < len(some):
+        end = max(int(np.searchsorted(pairs, pairs[begin] + PAIRS_AT_ONCE, "right")) - 1, begin + 1)
+        parts.append(_some(fitter, some[begin:end], rows, table, boxes, expected, mean_variance, neighbours))
+        begin = end
+    return joined(parts)
+
+
+def _some(
+    fitter: Any, at: np.ndarray, rows: np.ndarray, table: ReflectionTable, boxes: Shoeboxes, expected: np.ndarray,
+    mean_variance: np.ndarray, neighbours: Neighbours,
+) -> Equations:  # fmt: skip
+    own = boxes.select(at)
+    lengths = np.diff(neighbours.offsets)[at]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    pairs = csr_pixels(neighbours.offsets[at], offsets)
+    rectangles = foreground_rectangles(own.bbox, own.offsets, own.mask)
+    cut = np.concatenate([rectangles, own.bbox[:, 4:]], axis=1)
+    owner = np.repeat(np.arange(len(at)), lengths)
+    mine, theirs = Shoeboxes.empty(own.panel, cut), Shoeboxes.empty(own.panel[owner], cut[owner])
+    own_profile = fitter.expected_counts(table.select(at), mine, np.ones(len(at)))
+    their_profile = fitter.expected_counts(neighbours.geometry.select(pairs), theirs, np.ones(len(pairs)))
+    diagonal, right, slope, share = (np.zeros(len(at)) for _ in range(4))
+    cross, their_share = np.zeros(len(pairs)), np.zeros(len(pairs))
+    joint_equations(
+        own.bbox, own.offsets, own.data, own.mask, own.background, rectangles, mine.offsets, own_profile, offsets,
+        theirs.offsets, their_profile, expected[at], neighbours.expected[pairs], diagonal, right, slope, share, cross,
+        their_share,
+    )  # fmt: skip
+    return Equations(
+        rows[at],
+        offsets,
+        neighbours.rows[pairs],
+        diagonal,
+        right,
+        slope**2 * mean_variance[at],
+        share,
+        cross,
+        their_share,
+    )
+
+
+def joined(parts: list[Equations]) -> Equations:
+    """All equations, those of spots without a diagonal left out."""
+    if not parts:
+        none, nothing = np.zeros(0, np.int64), np.zeros(0)
+        return Equations(
+            none, np.zeros(1, np.int64), none, nothing, nothing, nothing, nothing, nothing, nothing
+        )  # fmt: skip
+
+    def together(name: str) -> np.ndarray:
+        return np.concatenate([getattr(p, name) for p in parts])
+
+    lengths = np.concatenate([np.diff(p.offsets) for p in parts])
+    good = together("diagonal") > 0
+    of_good = np.repeat(good, lengths)
+    of_good &= together("their_share") > 0
+    number = np.bincount(np.repeat(np.arange(len(good)), lengths)[of_good], minlength=len(good))[good]
+    return Equations(
+        together("rows")[good],
+        np.concatenate([[0], np.cumsum(number)]).astype(np.int64),
+        together("others")[of_good],
+        *(together(name)[good] for name in ("diagonal", "right", "own_noise", "share")),
+        *(together(name)[of_good] for name in ("cross", "their_share")),
+    )
+
+
+def solve(
+    parts: list[Equations],
+    table: ReflectionTable,
+    expected: np.ndarray,
+    gain: float,
+    map: Callable[[Callable[[int], Any], Iterable[int]], Iterator[Any]],
+) -> int:
+    """Solve the equations and put intensities into the table; summed counts lose what neighbours put into the foreground.
+
+    Parameters
+    ----------
+    parts : list of Equations
+    table : ReflectionTable
+        All rows of the run with the results of single fits; changed.
+    expected : (n,) float64, counts
+        Of all rows.
+    gain : float
+    map
+        Runs a function on items in several threads.
+
+    Returns
+    -------
+    int
+        Spots that share pixels with another.
+    """
+    e = joined(parts)
+    if not len(e.rows) or not len(e.others):
+        return 0
+    order = np.argsort(e.rows, kind="stable")
+    lengths = np.diff(e.offsets)[order]
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    pixels = csr_pixels(e.offsets[:-1][order], starts)
+    rows, others = e.rows[order], e.others[pixels]
+    # neighbours without an equation of their own are what such spots are
+    lone = np.setdiff1d(others, rows)
+    unknowns = np.concatenate([rows, lone])
+    sorter = np.argsort(unknowns, kind="stable")
+    columns = sorter[np.searchsorted(unknowns[sorter], others)]
+    mean = np.maximum(expected[lone], 1.0)
+    diagonal = np.concatenate([e.diagonal[order], mean**-2.0])
+    right = np.concatenate([e.right[order], 1.0 / mean])
+    own_noise, share = (np.concatenate([v[order], np.zeros(len(lone))]) for v in (e.own_noise, e.share))
+    starts = np.concatenate([starts, np.full(len(lone), starts[-1])])
+    cross, their_share = e.cross[pixels], e.their_share[pixels]
+    values = right / diagonal
+    relax(starts, columns, diagonal, right, cross, values, MOST_SWEEPS)
+    n = len(unknowns)
+    fitted, removed, change = np.zeros(n), np.zeros(n), np.zeros(n)
+
+    def chunk(first: int) -> None:
+        local_variances(
+            first, min(first + CHUNK, len(rows)), len(rows), starts, columns, diagonal, cross, own_noise, share, their_share,
+            values, fitted, removed, change,
+        )  # fmt: skip
+
+    for _ in map(chunk, range(0, len(rows), CHUNK)):
+        pass
+    at = np.flatnonzero((lengths > 0) & np.isfinite(fitted[: len(rows)]) & (fitted[: len(rows)] > 0))
+    chosen = rows[at]
+    table["intensity.prf.value"][chosen], table["intensity.prf.variance"][chosen] = values[at], fitted[at] * gain
+    flags = table["flags"]
+    flags[chosen] |= np.uint64(int(Flag.INTEGRATED_PRF))
+    flags[chosen] &= ~np.uint64(int(Flag.FAILED_DURING_PROFILE_FITTING))
+    table["intensity.sum.value"][chosen] -= removed[at]
+    variance = table["intensity.sum.variance"]
+    variance[chosen] = np.maximum(variance[chosen] + change[at] * gain, fitted[at] * gain)
+    return len(chosen)

@@ -1,0 +1,119 @@
+"""Overlapping spots: who overlaps with whom, and the equations that are solved for all of them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from spindle_program_integrate.joint import Equations, solve
+from spindle_program_integrate.joint_kernels import joint_equations
+from spindle_program_integrate.overlaps import MOST, find_overlaps
+
+from spindle.table import Flag, ReflectionTable
+
+
+def test_overlaps_are_all_pairs_of_boxes_that_intersect():
+    rng = np.random.default_rng(1)
+    n = 400
+    low = np.column_stack([rng.integers(-30, 200, n), rng.integers(-10, 150, n), rng.integers(0, 40, n)])
+    size = np.column_stack([rng.integers(4, 40, n), rng.integers(4, 12, n), rng.integers(1, 9, n)])
+    bbox = np.stack([low, low + size], axis=2).reshape(n, 6).astype(np.int32)
+    panel, rows = rng.integers(0, 2, n), np.sort(rng.permutation(n)[:300])
+    found = find_overlaps(bbox, panel, rows, 2.0)
+    for i in range(n):
+        box = bbox[:, :4].astype(float)
+        middle, half = 0.5 * (box[:, ::2] + box[:, 1::2]), 0.25 * (box[:, 1::2] - box[:, ::2]) + 1.0
+        near = (np.abs(middle - middle[i]) < half + half[i]).all(axis=1) & (panel == panel[i])
+        near &= (bbox[:, 4] < bbox[i, 5]) & (bbox[i, 4] < bbox[:, 5]) & np.isin(np.arange(n), rows)
+        near[i] = False
+        expected = np.flatnonzero(near) if i in rows else []
+        assert found.other[found.offsets[i] : found.offsets[i + 1]].tolist() == list(expected)
+    some = found.of(np.array([5, 3]))
+    assert np.array_equal(np.diff(some.offsets), np.diff(found.offsets)[[5, 3]])
+
+
+def test_no_spot_one_spot_and_too_many_spots_have_no_neighbours():
+    box = np.tile(np.array([[10, 20, 10, 20, 0, 3]], np.int32), (MOST + 2, 1))
+    panel = np.zeros(MOST + 2, np.int64)
+    for rows in (np.zeros(0, np.int64), np.array([3]), np.arange(MOST + 2)):
+        assert find_overlaps(box, panel, rows, 2.0).offsets.tolist() == [0] * (MOST + 3)
+    assert len(find_overlaps(box, panel, np.arange(MOST + 1), 2.0).other) == MOST * (MOST + 1)
+
+
+def line_of_spots(counts, centres, width, length, background, rng, boxes):
+    """Equations of Gaussian spots along a line of pixels, made by the kernel, with what each pixel holds."""
+    x = np.arange(length) + 0.5
+    profile = np.exp(-0.5 * ((x - np.array(centres)[:, None]) / width) ** 2) / (width * np.sqrt(2 * np.pi))
+    data = rng.poisson(counts @ profile + background).astype(np.float32)
+    n = len(centres)
+    bbox = np.array([[a, b, 0, 1, 0, 1] for a, b in boxes], np.int32)
+    starts = np.concatenate([[0], np.cumsum(bbox[:, 1] - bbox[:, 0])]).astype(np.int64)
+    values = np.concatenate([data[a:b] for a, b in boxes])
+    pairs = np.array([[j for j in range(n) if j != i] for i in range(n)])
+    theirs = np.concatenate([profile[j][a:b] for i, (a, b) in enumerate(boxes) for j in pairs[i]]).astype(np.float32)
+    lengths = np.repeat(bbox[:, 1] - bbox[:, 0], n - 1)
+    own = np.concatenate([profile[i][a:b] for i, (a, b) in enumerate(boxes)]).astype(np.float32)
+    out = [np.zeros(n) for _ in range(4)] + [np.zeros(n * (n - 1)) for _ in range(2)]
+    joint_equations(
+        bbox, starts, values, np.full(len(values), 5, np.uint8), np.full(len(values), background, np.float32),
+        bbox[:, :4].copy(), starts, own, np.arange(n + 1) * (n - 1), np.concatenate([[0], np.cumsum(lengths)]), theirs,
+        np.full(n, 300.0), np.full(n * (n - 1), 300.0), *out,
+    )  # fmt: skip
+    diagonal, right, _slope, share, cross, their_share = out
+    equations = Equations(
+        np.arange(n), np.arange(n + 1) * (n - 1), pairs.ravel(), diagonal, right, np.zeros(n), share, cross, their_share
+    )  # fmt: skip
+    total = np.array([values[a:b].sum() - background * (b - a) for a, b in pairwise(starts)])
+    return equations, total, background * (bbox[:, 1] - bbox[:, 0])
+
+
+def test_intensities_and_sums_of_overlapping_spots_are_right_and_so_are_their_sigmas():
+    """Chains of five spots that are 3.3 standard deviations apart, in their own pixels, of 3 standard deviations each."""
+    rng = np.random.default_rng(3)
+    centres, width = np.array([20.0, 40.3, 60.1, 80.6, 100.2]), 6.1
+    boxes = [(int(c - 3 * width), int(np.ceil(c + 3 * width))) for c in centres]
+    z, raw = [], []
+    for _ in range(300):
+        counts = rng.exponential(300.0, 5)
+        equations, total, under = line_of_spots(counts, centres, width, 130, 1.0, rng, boxes)
+        table = ReflectionTable(
+            {"intensity.sum.value": total.copy(), "intensity.sum.variance": np.abs(total) + under,
+             "intensity.prf.value": np.zeros(5), "intensity.prf.variance": np.full(5, -1.0),
+             "flags": np.full(5, int(Flag.FAILED_DURING_PROFILE_FITTING), np.uint64)}
+        )  # fmt: skip
+        assert solve([equations], table, np.full(5, 300.0), 1.0, map) == 5
+        assert table.has_flags(Flag.INTEGRATED_PRF).all()
+        assert not table.has_flags(Flag.FAILED_DURING_PROFILE_FITTING).any()
+        for kind, expected in (("prf", counts), ("sum", counts * 0.9973)):
+            error = table[f"intensity.{kind}.value"] - expected
+            z.append((kind, error.sum(), *(error / np.sqrt(table[f"intensity.{kind}.variance"]))))
+        raw.append(np.mean((total - counts) / counts.mean()))
+    assert np.mean(raw) > 0.1
+    for kind in ("prf", "sum"):
+        mine = np.array([row[2:] for row in z if row[0] == kind])
+        assert abs(np.sum([row[1] for row in z if row[0] == kind])) < 0.01 * 300 * 1500
+        assert abs(np.sqrt(np.mean(mine**2)) - 1.0) < 0.06, kind
+
+
+def test_a_neighbour_without_an_equation_is_what_such_spots_are():
+    rng = np.random.default_rng(4)
+    z = []
+    for _ in range(300):
+        counts = rng.exponential(300.0, 2)
+        equations, total, under = line_of_spots(counts, [30.0, 50.0], 6.1, 80, 1.0, rng, [(12, 49), (31, 69)])
+        keep = equations.offsets[1]
+        equations = Equations(
+            np.array([0]), np.array([0, keep]), *(v[:1] for v in (equations.others, equations.diagonal, equations.right,
+            equations.own_noise, equations.share, equations.cross, equations.their_share)),
+        )  # fmt: skip
+        table = ReflectionTable({"intensity.sum.value": total, "intensity.sum.variance": np.abs(total) + under,
+                                 "intensity.prf.value": np.zeros(2), "intensity.prf.variance": np.zeros(2),
+                                 "flags": np.zeros(2, np.uint64)})  # fmt: skip
+        solve([equations], table, np.full(2, 300.0), 1.0, map)
+        z.append((table["intensity.prf.value"][0] - counts[0]) / np.sqrt(table["intensity.prf.variance"][0]))
+    assert abs(np.sqrt(np.mean(np.square(z))) - 1.0) < 0.15
+    assert abs(np.mean(z)) < 0.2
+
+
+def test_nothing_to_solve_changes_nothing():
+    assert solve([], ReflectionTable(), np.zeros(0), 1.0, map) == 0
