@@ -75,6 +75,8 @@ def test_histograms_count_finite_values():
     figure = histogram("h", "x", [0.0, 0.1, 1.0, np.nan, np.inf], n_bins=2)
     assert figure["data"][0]["y"] == [2, 1]
     assert sum(histogram("h", "x", [])["data"][0]["y"]) == 0
+    alike = histogram("h", "x", 90.0 + 1e-14 * np.arange(5))
+    assert alike["data"][0]["y"] == [5]
 
 
 def test_a_dendrogram_names_its_leaves():

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from spindle.symmetry import niggli_reduce, orthogonalisation
+from spindle.models import Crystal
+from spindle.symmetry import niggli_reduce, orthogonalisation, primitive_operator
 
 from .kernels import equivalents, nearest
 
-__all__ = ["cell_distances", "metrics_of_cells"]
+__all__ = ["cell_distances", "metrics_of_cells", "primitive_cells"]
 
 # Other bases of a reduced cell count while the sum of their squared edges is at most so much larger.
 SLACK = 0.2
+
+
+def primitive_cells(crystals: Sequence[Crystal]) -> np.ndarray:
+    """(n, 6) float64, angstrom and degrees: cells of crystals without centring."""
+    operators = {c.hall: primitive_operator(c.space_group) for c in crystals}
+    return np.array([operators[c.hall].apply_to_cell(c.cell) for c in crystals]).reshape(-1, 6)
 
 
 def metrics_of_cells(cells: npt.ArrayLike) -> np.ndarray:

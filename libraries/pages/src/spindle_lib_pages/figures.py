@@ -62,7 +62,12 @@ def histogram(title: str, x_title: str, values: npt.ArrayLike, n_bins: int = 40,
     """Counts of finite values in equal bins over their range; binned here, so that the page stays small."""
     values = np.asarray(values, dtype=np.float64).ravel()
     values = values[np.isfinite(values)]
-    counts, edges = np.histogram(values, bins=n_bins) if len(values) else (np.zeros(1, int), np.array([0.0, 1.0]))
+    if not len(values):
+        counts, edges = np.zeros(1, np.int64), np.array([0.0, 1.0])
+    elif np.ptp(values) <= 1e-9 * max(1.0, float(np.abs(values).max())):  # all alike
+        counts, edges = np.array([len(values)]), values[0] + np.array([-0.5, 0.5])
+    else:
+        counts, edges = np.histogram(values, bins=n_bins)
     middle = (edges[1:] + edges[:-1]) / 2
     bar = {"type": "bar", "x": _list(middle), "y": _list(counts), "width": float(edges[1] - edges[0])}
     return _figure([bar], title, x_title, "number", bargap=0, **layout)

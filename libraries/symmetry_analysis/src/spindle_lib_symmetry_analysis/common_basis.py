@@ -37,11 +37,14 @@ class CommonBasis:
         Experiments whose bases agree share a number.
     basis : (3, 3) float64, angstrom
         Rows a, b, c of the mean reduced cell, in a standard orientation.
+    cells : (n_experiments, 6) float64, angstrom and degrees
+        Cell of each experiment in that basis.
     """
 
     operators: list[ChangeOfBasis]
     frames: np.ndarray
     basis: np.ndarray
+    cells: np.ndarray
 
 
 def common_basis(
@@ -82,8 +85,9 @@ def common_basis(
             break
     operators = [ChangeOfBasis(once_more @ transforms[f]) @ p for f, p in zip(frames, primitive, strict=True)]
     changed = np.array([once_more @ transforms[f] @ row for f, row in zip(frames, rows, strict=True)])
-    _check_cells(cell_from_real_space(changed), length_tolerance, angle_tolerance)
-    return CommonBasis(operators, frames, basis)
+    cells = cell_from_real_space(changed)
+    _check_cells(cells, length_tolerance, angle_tolerance)
+    return CommonBasis(operators, frames, basis, cells)
 
 
 def find_frames(bases: np.ndarray) -> np.ndarray:
@@ -155,16 +159,30 @@ def _mean_metric(metrics: np.ndarray, transforms: list[np.ndarray], frames: np.n
     return np.asarray((change @ metrics @ np.swapaxes(change, 1, 2)).mean(axis=0))
 
 
+def cells_apart(cells: np.ndarray, lengths: float | None, angles: float | None) -> np.ndarray:
+    """Which cells differ from the median by more than a tolerance, (n,) bool.
+
+    Parameters
+    ----------
+    cells : (n, 6) float64, angstrom and degrees
+        In one basis.
+    lengths, angles : float or None
+        Largest fraction of a length, and largest difference of an angle in degrees; None for no test.
+    """
+    median = np.median(cells, axis=0)
+    apart = np.zeros(len(cells), dtype=np.bool_)
+    if lengths is not None:
+        apart |= np.any(np.abs(cells[:, :3] / median[:3] - 1.0) > lengths, axis=1)
+    if angles is not None:
+        apart |= np.any(np.abs(cells[:, 3:] - median[3:]) > angles, axis=1)
+    return apart
+
+
 def _check_cells(cells: np.ndarray, lengths: float | None, angles: float | None) -> None:
     """Cells, all in one basis, against their median."""
-    median = np.median(cells, axis=0)
-    for i, cell in enumerate(cells):
-        far = (lengths is not None and np.any(np.abs(cell[:3] / median[:3] - 1.0) > lengths)) or (
-            angles is not None and np.any(np.abs(cell[3:] - median[3:]) > angles)
+    for i in np.flatnonzero(cells_apart(cells, lengths, angles)):
+        raise UserError(
+            f"the minimum cell of experiment {i}, {np.array2string(cells[i], precision=2)}, differs from the "
+            f"median cell {np.array2string(np.median(cells, axis=0), precision=2)} by more than "
+            f"relative_length_tolerance={lengths} or absolute_angle_tolerance={angles}; leave it out or widen the tolerances"
         )
-        if far:
-            raise UserError(
-                f"the minimum cell of experiment {i}, {np.array2string(cell, precision=2)}, differs from the "
-                f"median cell {np.array2string(median, precision=2)} by more than relative_length_tolerance={lengths} "
-                f"or absolute_angle_tolerance={angles}; leave it out or widen the tolerances"
-            )

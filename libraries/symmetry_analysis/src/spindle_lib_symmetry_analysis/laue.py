@@ -217,3 +217,40 @@ def _rms_z(elements: list[ElementScore]) -> float:
 def _mean_cc(elements: list[ElementScore]) -> float:
     total = sum(e.n for e in elements)
     return float(sum(e.cc * e.n for e in elements) / total) if total else 0.0
+
+
+def distinct_elements(rotations: list[np.ndarray]) -> list[tuple[np.ndarray, int, tuple[int, int, int]]]:
+    """One rotation of each pair of inverses, with its order and axis (a primitive lattice vector); the identity first."""
+    seen: set[bytes] = set()
+    result = []
+    for rotation in rotations:
+        inverse = np.rint(np.linalg.inv(rotation)).astype(np.int64)
+        if inverse.tobytes() in seen:
+            continue
+        seen.add(rotation.astype(np.int64).tobytes())
+        order, power = 1, rotation
+        while not np.array_equal(power, np.eye(3)):
+            power = power @ rotation
+            order += 1
+        result.append((rotation, order, _axis_of(rotation)))
+    return sorted(result, key=lambda r: r[1] != 1)
+
+
+def _axis_of(rotation: np.ndarray) -> tuple[int, int, int]:
+    """Primitive lattice vector that a rotation leaves as it is."""
+    if np.array_equal(rotation, np.eye(3)):
+        return (0, 0, 0)
+    total = np.zeros((3, 3), dtype=np.int64)
+    power = np.eye(3, dtype=np.int64)
+    for _ in range(12):
+        total += power
+        power = power @ rotation
+    column = total[:, int(np.argmax(np.abs(total).sum(axis=0)))]
+    column = column // np.gcd.reduce(column)
+    column = column * np.sign(column[np.flatnonzero(column)[0]])
+    return int(column[0]), int(column[1]), int(column[2])
+
+
+def stars(likelihood: float, limits: tuple[float, float, float]) -> str:
+    """Three, two, one or no stars."""
+    return "*" * sum(likelihood > limit for limit in limits)

@@ -12,14 +12,13 @@ import numpy as np
 from spindle.errors import ParameterError
 from spindle.models import Experiments
 from spindle.report import Table
-from spindle.symmetry import primitive_operator
 from spindle_lib_cells.clusters import clusters, tree
-from spindle_lib_cells.distances import cell_distances
+from spindle_lib_cells.distances import cell_distances, primitive_cells
 
 __all__ = ["batches", "cell_groups", "dendrogram_writer"]
 
 
-def primitive_cells(experiments: Experiments) -> np.ndarray:
+def _cells(experiments: Experiments) -> np.ndarray:
     """(n, 6) float64: cells of the crystals without centring.
 
     Raises
@@ -32,10 +31,7 @@ def primitive_cells(experiments: Experiments) -> np.ndarray:
             raise ParameterError(
                 f"clustering.use=True: experiment {number} has no crystal; leave it out, or index it first"
             )
-    crystals = [e.known_crystal for e in experiments]
-    operators = {c.hall: primitive_operator(c.space_group) for c in crystals}
-    cells = [operators[c.hall].apply_to_cell(c.cell) for c in crystals]
-    return np.array(cells).reshape(-1, 6)
+    return primitive_cells([e.known_crystal for e in experiments])
 
 
 def cell_groups(experiments: Experiments, params: Any, context: Any) -> tuple[list[tuple[int, list[int]]], np.ndarray]:
@@ -47,7 +43,7 @@ def cell_groups(experiments: Experiments, params: Any, context: Any) -> tuple[li
         Those that are to be written.
     distances : (n, n) float64, angstrom^2
     """
-    distances = cell_distances(primitive_cells(experiments))
+    distances = cell_distances(_cells(experiments))
     found = clusters(distances, params.threshold)
     rows = []
     for k, members in enumerate(found):

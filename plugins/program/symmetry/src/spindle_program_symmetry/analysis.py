@@ -15,6 +15,7 @@ from spindle_lib_symmetry_analysis.laue import (
     IntensityMap,
     SubgroupScore,
     correlation_spread,
+    distinct_elements,
     likelihoods,
     score_operator,
     score_subgroups,
@@ -63,11 +64,6 @@ class LaueAnalysis:
         }  # fmt: skip
 
 
-def stars(likelihood: float, limits: tuple[float, float, float]) -> str:
-    """Three, two, one or no stars."""
-    return "*" * sum(likelihood > limit for limit in limits)
-
-
 def analyse(data: Prepared, params: Any, rng: np.random.Generator, log: Any) -> LaueAnalysis:
     """Score every rotation of the lattice and every subgroup.
 
@@ -99,7 +95,7 @@ def analyse(data: Prepared, params: Any, rng: np.random.Generator, log: Any) -> 
         weights = np.array([1.0 / sigma_expected**2, 1.0 / sigma_identity**2])
         cc_true = float(np.sum(weights * [expected, cc_identity]) / weights.sum())
     elements = []
-    for rotation, order, axis in _pairs(data.rotations):
+    for rotation, order, axis in distinct_elements(data.rotations):
         if order == 1:
             cc, n = cc_identity, n_identity
         else:
@@ -127,38 +123,6 @@ def _identity(hkl: np.ndarray, value: np.ndarray, variance: np.ndarray) -> tuple
         return 0.0, len(pairs)
     x, y = without_extremes(merged.intensity[pairs], merged.intensity[partner[pairs]])
     return correlation(x, y), len(x)
-
-
-def _pairs(rotations: list[np.ndarray]) -> list[tuple[np.ndarray, int, tuple[int, int, int]]]:
-    """One rotation of each pair of inverses, with its order and axis; the identity first."""
-    seen: set[bytes] = set()
-    result = []
-    for rotation in rotations:
-        inverse = np.rint(np.linalg.inv(rotation)).astype(np.int64)
-        if inverse.tobytes() in seen:
-            continue
-        seen.add(rotation.astype(np.int64).tobytes())
-        order, power = 1, rotation
-        while not np.array_equal(power, np.eye(3)):
-            power = power @ rotation
-            order += 1
-        result.append((rotation, order, _axis_of(rotation)))
-    return sorted(result, key=lambda r: r[1] != 1)
-
-
-def _axis_of(rotation: np.ndarray) -> tuple[int, int, int]:
-    """Primitive lattice vector that a rotation leaves as it is."""
-    if np.array_equal(rotation, np.eye(3)):
-        return (0, 0, 0)
-    total = np.zeros((3, 3), dtype=np.int64)
-    power = np.eye(3, dtype=np.int64)
-    for _ in range(12):
-        total += power
-        power = power @ rotation
-    column = total[:, int(np.argmax(np.abs(total).sum(axis=0)))]
-    column = column // np.gcd.reduce(column)
-    column = column * np.sign(column[np.flatnonzero(column)[0]])
-    return int(column[0]), int(column[1]), int(column[2])
 
 
 def _orbits(hkl: np.ndarray, rotations: list[np.ndarray]) -> np.ndarray:

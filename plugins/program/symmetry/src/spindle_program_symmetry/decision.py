@@ -22,9 +22,15 @@ from spindle.symmetry import (
 from spindle_lib_symmetry_analysis.absences import TABLES as SETTINGS_WITH_TABLES
 from spindle_lib_symmetry_analysis.alignment import Alignment, Observed, align, cosets, observed
 from spindle_lib_symmetry_analysis.prepare import Prepared, cut
+from spindle_lib_symmetry_analysis.rotations import (
+    relative_to_first,
+    rotations_in,
+    rotations_onto,
+    rounded,
+    same_rotations,
+)
 
 from .analysis import MIN_REFLECTIONS, LaueAnalysis, analyse
-from .known_group import rotations_in, rotations_onto, same_rotations
 from .support import Lowered, Supported, supported_group
 
 #: A Laue group less likely than this is not believed.
@@ -141,20 +147,9 @@ def _transform(data: Prepared, params: Any, rng: np.random.Generator, log: Any) 
     data = cut(data.turned(alignment.rotations), params, log)
     analysis = analyse(data, params, rng, log)
     _say_alignment(alignment, data, rotations, data.lattice, log)
-    operators = [_rounded(operator @ op) for op in relative_to_first(data.to_minimum)]
+    operators = [rounded(operator @ op) for op in relative_to_first(data.to_minimum)]
     group = chiral_symmorphic_group(patterson_group(wanted))
     return Decision(group, operators, rotations, data, analysis, False, "", alignment)
-
-
-def relative_to_first(to_minimum: Sequence[ChangeOfBasis]) -> list[ChangeOfBasis]:
-    """Operators that leave the first experiment as it is and bring the others to its cell."""
-    back = to_minimum[0].inverse()
-    return [_rounded(back @ operator) for operator in to_minimum]
-
-
-def _rounded(operator: ChangeOfBasis) -> ChangeOfBasis:
-    """Whole numbers and simple fractions, free of rounding errors."""
-    return ChangeOfBasis(np.rint(operator.matrix * 24) / 24, operator.shift)
 
 
 def _determine(
@@ -198,7 +193,7 @@ def _determine(
             keeps = not _has_table(given)
             group = given if keeps else chiral_symmorphic_group(given)
             return Decision(group, operators, own, data, analysis, keeps, "", alignment, lowered, found.probability)
-    operators = [_rounded(chosen.to_best @ op) for op in data.to_minimum]
+    operators = [rounded(chosen.to_best @ op) for op in data.to_minimum]
     group = chiral_symmorphic_group(patterson_group(chosen.group))
     return Decision(
         group, operators, chosen.rotations, data, analysis, False, "", alignment, lowered, found.probability
@@ -229,7 +224,7 @@ def _has_table(group: gemmi.SpaceGroup) -> bool:
 def _to_triclinic(data: Prepared, given: gemmi.SpaceGroup | None) -> list[ChangeOfBasis]:
     """Primitive cells as they came, or the reduced cell where they were centred."""
     if given is None or given.centring_type() != "P":
-        return [_rounded(op) for op in data.to_minimum]
+        return [rounded(op) for op in data.to_minimum]
     return relative_to_first(data.to_minimum)
 
 

@@ -12,10 +12,10 @@ from spindle.symmetry import (
     ChangeOfBasis,
     is_centring_absent,
     is_systematically_absent,
-    laue_group_ops,
 )
 from spindle_lib_merging import merge_equivalents
 from spindle_lib_symmetry_analysis.prepare import Prepared
+from spindle_lib_symmetry_analysis.rotations import keys_of, same_rotations
 
 from .analysis import LaueAnalysis
 
@@ -23,47 +23,9 @@ from .analysis import LaueAnalysis
 SIGNIFICANT_ABSENCE = 3.0
 
 
-def rotations_in(operator: ChangeOfBasis, group: gemmi.SpaceGroup) -> list[np.ndarray] | None:
-    """Proper rotations of a group's Laue group after a change of basis.
-
-    Returns
-    -------
-    list of (3, 3) int64 or None
-        None when one of them is not whole there: it is no symmetry of that lattice.
-    """
-    change = operator.xyz_rotation
-    turned = change @ laue_group_ops(group, proper=True) @ np.linalg.inv(change)
-    whole = np.rint(turned)
-    if np.abs(turned - whole).max() > 1e-3:
-        return None
-    return [np.asarray(r, dtype=np.int64) for r in whole.astype(np.int64)]
-
-
-def same_rotations(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> bool:
-    """Whether two groups have the same elements."""
-    return _keys(first) == _keys(second)
-
-
-def _keys(group: Sequence[np.ndarray]) -> set[bytes]:
-    return {np.asarray(r, dtype=np.int64).tobytes() for r in group}
-
-
-def conjugate(rotation: np.ndarray, group: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The group as it is after indices were turned to h R: R^-1 G R."""
-    inverse = np.rint(np.linalg.inv(rotation)).astype(np.int64)
-    return [inverse @ g @ rotation for g in group]
-
-
-def rotations_onto(
-    lattice: Sequence[np.ndarray], group: Sequence[np.ndarray], target: Sequence[np.ndarray]
-) -> list[np.ndarray]:
-    """The lattice's rotations that turn one group into another."""
-    return [r for r in lattice if same_rotations(conjugate(r, group), target)]
-
-
 def contradiction_in_laue_group(analysis: LaueAnalysis, group: Sequence[np.ndarray]) -> str:
     """What the intensities say against a group, with numbers; empty when they do not."""
-    keys = _keys(group)
+    keys = keys_of(group)
     against = [e for e in analysis.elements if e.rotation.astype(np.int64).tobytes() in keys and e.order > 1
                and e.n > 10 and e.likelihood < 0.2]  # fmt: skip
     if not against:

@@ -19,11 +19,11 @@ from spindle.symmetry import ChangeOfBasis, patterson_group, space_group
 from spindle_lib_merging import merge_equivalents
 from spindle_lib_reindexing import change_experiments, change_indices
 from spindle_lib_symmetry_analysis.absences import ENANTIOMORPHS, TABLES, score_axes, score_space_groups
+from spindle_lib_symmetry_analysis.laue import stars
 from spindle_lib_symmetry_analysis.prepare import prepare
 
 from .agreement import agreements, rounded
 from .agreement import rows as agreement_rows
-from .analysis import stars
 from .decision import MIN_PROBABILITY, Decision, decide, is_known
 from .known_group import contradiction_in_absences, contradiction_in_laue_group, describe, likelihood_of
 from .support import diagnose_decision, r_merges

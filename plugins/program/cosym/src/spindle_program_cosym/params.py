@@ -1,0 +1,99 @@
+"""Parameters of the program `cosym`."""
+
+from __future__ import annotations
+
+from spindle.params import Auto, Bool, Choice, Float, Int, PathParam, SpaceGroup, Str, Strings
+from spindle.params import Params as ParamsBase
+
+__all__ = ["CosymParams"]
+
+_ENGINE = "the minimiser is that of scipy"
+
+
+class CosymParams(ParamsBase):
+    exclude_images = Strings(
+        None, none=True, multiple=True, level=1,
+        help="Images to leave out: one (7), first:last (3:5) or experiment:first:last (0:3:5), both included.",
+    )  # fmt: skip
+    partiality_threshold = Float(0.4, none=True, help="Leave out reflections recorded to a smaller fraction.")
+
+    class unit_cell_clustering(ParamsBase):
+        """Groups of similar cells, of which the largest is used."""
+
+        threshold = Float(
+            5000, min=0, none=True, units="A^2",
+            help="Cells whose metrics are farther apart than this are of different crystal forms; None takes all.",
+        )  # fmt: skip
+        log = Bool(False, help="Draw the distances of groups on a logarithmic axis.")
+
+    reference = PathParam(
+        None, none=True, level=2,
+        unavailable="spindle reindex with reference.experiments= and reference.reflections= brings the result to the indexing of another data set",
+        help="Intensities whose indexing is taken.",
+    )  # fmt: skip
+    normalisation = Choice(
+        ["kernel", "quasi", "ml_iso", "ml_aniso"], default="ml_iso",
+        help="How the fall-off with resolution is taken out of the intensities of each set.",
+    )  # fmt: skip
+    d_min = Float(
+        Auto, none=True, min=0, units="angstrom",
+        help="Resolution limit of the analysis; Auto ends where <I>/<sigma> and CC1/2 fall below the two limits below.",
+    )  # fmt: skip
+    min_i_mean_over_sigma_mean = Float(4.0, min=0, none=True, help="Limit of <I>/<sigma> for d_min=Auto.")
+    min_cc_half = Float(0.6, min=0, max=1, none=True, help="Limit of CC1/2 for d_min=Auto.")
+    lattice_group = SpaceGroup(
+        None, none=True, help="Symmetry of the lattice to take instead of the one found from the cell."
+    )
+    space_group = SpaceGroup(
+        None, none=True, help="Known space group: only the indexings that it leaves open are told apart."
+    )
+    lattice_symmetry_max_delta = Float(
+        5.0,
+        min=0,
+        units="degrees",
+        help="Tolerance on the angle between the direct and the reciprocal axis of a two-fold.",
+    )
+    best_monoclinic_beta = Bool(True, help="Take I 1 2 1 rather than C 1 2 1 where its beta is closer to 90 degrees.")
+    dimensions = Int(
+        Auto, min=2, none=True, help="Dimensions of the space of the vectors; Auto tries 1 to the number of indexings."
+    )
+    use_curvatures = Bool(True, level=2, unavailable=_ENGINE, help="Let the minimiser use second derivatives.")
+    cc_weights = Choice(
+        ["None", "sigma"], default="None",
+        help="sigma: in each correlation, weigh reflections by their variances.",
+    )  # fmt: skip
+    weights = Choice(
+        ["None", "count", "standard_error"], default="count",
+        help="How much each correlation counts: all alike, by its reflections, or by the inverse of its standard error.",
+    )  # fmt: skip
+    min_pairs = Int(3, min=1, none=True, help="With fewer common reflections a correlation is not known.")
+
+    class minimization(ParamsBase, level=1):
+        """The search for the vectors."""
+
+        engine = Choice(["scipy"], default="scipy", unavailable={"scitbx": _ENGINE}, help="Minimiser.")
+        max_iterations = Int(100, min=1, none=True, help="Most iterations.")
+        max_calls = Int(None, min=1, none=True, help="Most evaluations of the residual.")
+
+    relative_length_tolerance = Float(
+        0.05,
+        none=True,
+        help="Sets whose cell differs from the median by more than this fraction of a length are left out.",
+    )
+    absolute_angle_tolerance = Float(2.0, none=True, units="degrees", help="The same for angles.")
+    min_reflections = Int(10, min=1, none=True, help="Sets with fewer usable reflections are left out.")
+    seed = Int(230, min=0, none=True, help="Seed of the start of the search.")
+
+    class output(ParamsBase):
+        """Output files."""
+
+        suffix = Str(
+            "_reindexed", level=2,
+            unavailable="all sets are written into one pair of files; spindle split_experiments makes one of each",
+            help="Added to names of files of single sets.",
+        )  # fmt: skip
+        log = PathParam("spindle.cosym.log", none=True, help="Log file.")
+        experiments = PathParam("symmetrized.expt", none=True, help="Experiments in the group found.")
+        reflections = PathParam("symmetrized.refl", none=True, help="Reflections in one indexing.")
+        json = PathParam("spindle.cosym_scores.json", none=True, help="All numbers.")
+        html = PathParam("spindle.cosym.html", none=True, help="Page with tables and plots.")

@@ -1,0 +1,124 @@
+"""Symmetry and indexing of simulated sets of intensities, each of a crystal indexed by itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import spindle
+from spindle.errors import UserError
+from spindle.models import Crystal, Experiments
+from spindle.testing import PluginContract
+from spindle.testing.data_sets import incomplete_data_sets
+
+HEXAGONAL = (61.0, 61.0, 80.0, 90.0, 90.0, 120.0)
+WAYS = ("a,b,c", "b,a,-c", "-a,-b,c", "-b,-a,-c")
+
+
+class TestCosym(PluginContract):
+    slot = "program"
+    name = "cosym"
+
+
+def run(sets, **options):
+    return spindle.run("cosym", experiments=sets.experiments, reflections=sets.table, **options)
+
+
+@pytest.fixture(scope="module")
+def trigonal():
+    return incomplete_data_sets("P 3", HEXAGONAL, 20, 3, WAYS[1:])
+
+
+@pytest.mark.parametrize("cc_weights", ["None", "sigma"])
+def test_sets_of_a_polar_group_come_into_one_indexing(trigonal, cc_weights):
+    result = run(trigonal, space_group="P 3", cc_weights=cc_weights)
+    assert result.summary["space_group"] == "P 3" and result.summary["n_unsure"] == 0
+    cc = trigonal.correlations(result.reflections, WAYS)
+    assert cc.min() > 0.9, cc.round(2)
+
+
+def test_the_symmetry_is_found_among_subgroups_of_the_lattice():
+    sets = incomplete_data_sets("P 3", HEXAGONAL, 20, 4, WAYS[1:3], triclinic=True)
+    result = run(sets)
+    assert result.summary["space_group"] == "P 3" and result.summary["probability"] > 0.8
+    cc = sets.correlations(result.reflections, WAYS)
+    assert cc.min() > 0.9, cc.round(2)
+
+
+def test_the_order_of_the_sets_does_not_matter(trigonal):
+    order = np.random.default_rng(5).permutation(20)
+    place = np.argsort(order)
+    table = trigonal.table.view()
+    table["id"] = place[table["id"]].astype(np.int32)
+    table.identifiers = {k: f"set-{i}" for k, i in enumerate(order)}
+    first = spindle.run("cosym", trigonal.experiments, trigonal.table, space_group="P 3").reflections
+    mixed = Experiments([trigonal.experiments[i] for i in order])
+    second = spindle.run("cosym", mixed, table, space_group="P 3").reflections
+    assert trigonal.correlations(first, WAYS).min() > 0.9
+    assert trigonal.correlations(second, WAYS).min() > 0.9
+
+
+def test_a_full_symmetry_needs_no_choice():
+    cell = (61.0, 61.0, 40.0, 90.0, 90.0, 90.0)
+    result = run(incomplete_data_sets("P 4 2 2", cell, 8, 5, ("b,-a,c",), triclinic=True))
+    assert result.summary["space_group"] == "P 4 2 2" and result.summary["probability"] > 0.8
+
+
+def test_a_space_group_that_the_crystals_do_not_have_yet_can_be_given():
+    sets = incomplete_data_sets("P 3", HEXAGONAL, 8, 7, WAYS[1:3], triclinic=True)
+    result = run(sets, space_group="P 31")
+    assert result.summary["space_group"] == "P 31"
+    assert all(e.crystal.space_group.xhm() == "P 31" for e in result.experiments)
+    assert sets.correlations(result.reflections, WAYS).min() > 0.9
+
+
+def test_other_cells_and_short_sets_are_left_out(trigonal):
+    other = trigonal.experiments[4].crystal
+    wrong = Crystal.from_cell((75.0, 75.0, 80.0, 90, 90, 120), other.U, other.space_group)
+    near = Crystal.from_cell((61.0, 61.0, 85.0, 90, 90, 120), other.U, other.space_group)
+    items = [replace(e, crystal={4: wrong, 5: near}.get(i, e.crystal)) for i, e in enumerate(trigonal.experiments)]
+    table = trigonal.table
+    rows = np.flatnonzero((table["id"] != 7) | (np.cumsum(table["id"] == 7) < 6))
+    result = spindle.run("cosym", Experiments(items), table.select(rows), space_group="P 3")
+    assert result.summary["n_data_sets"] == 17 and result.summary["n_left_out"] == 3
+    assert len(result.experiments) == 17
+    assert set(np.unique(result.reflections["id"])) == set(range(17))
+    assert not {"set-4", "set-5", "set-7"} & {e.identifier for e in result.experiments}
+
+
+def test_the_record_and_the_page_hold_what_was_found(trigonal, tmp_path):
+    result = run(trigonal, space_group="P 3")
+    for name, write in result.files.items():
+        write(tmp_path / name)
+    record = json.loads((tmp_path / "spindle.cosym_scores.json").read_text())
+    assert len(record["data_sets"]) == 20 and record["space_group"] == "P 3"
+    assert np.shape(record["coordinates"]["vectors"])[:2] == (4, 20)
+    page = (tmp_path / "spindle.cosym.html").read_text()
+    assert "Lead over the next indexing" in page and "Plotly.newPlot" in page
+
+
+def test_a_single_set_keeps_its_indexing():
+    sets = incomplete_data_sets("P 3", HEXAGONAL, 1, 6, share=0.6)
+    result = run(sets, space_group="P 3")
+    np.testing.assert_array_equal(result.reflections["miller_index"], sets.table["miller_index"])
+
+
+def test_sets_that_share_nothing_tell_nothing():
+    sets = incomplete_data_sets("P 3", HEXAGONAL, 2, 6)
+    h, ids = sets.table["miller_index"], sets.table["id"]
+    apart = ((ids == 0) & (np.abs(h[:, 2]) > 6)) | ((ids == 1) & (np.abs(h[:, 2]) < 6))
+    few = sets.table.select(np.flatnonzero(apart))
+    with pytest.raises(UserError, match="share"):
+        spindle.run("cosym", sets.experiments, few, space_group="P 3", d_min=None)
+
+
+def test_what_makes_no_sense_is_refused(trigonal):
+    with pytest.raises(UserError, match="no symmetry of this lattice"):
+        run(trigonal, space_group="P 4")
+    with pytest.raises(UserError, match="min_reflections"):
+        run(trigonal, min_reflections=100000)
+    with pytest.raises(UserError, match="reference"):
+        run(trigonal, reference="some.mtz")
