@@ -82,3 +82,20 @@ def test_a_fit_in_blocks_of_reflections_is_that_of_all(monkeypatch: pytest.Monke
             found.append(likelihood.fit_likelihood(intensity, variance, scale, counting, offsets, fixed))
         assert found[1] == pytest.approx(found[0], rel=1e-8)
         assert all(f is None or f == value for f, value in zip(fixed, found[0], strict=True))
+
+
+def test_with_few_equivalents_b_is_between_what_they_say_and_what_is_usual() -> None:
+    nothing = ErrorModelObservations(*np.zeros((5, 0)), np.zeros(1, np.int64))
+    found = BasicErrorModel().fit_error_model(nothing, None)
+    assert found.parameters == (1.0, pytest.approx(0.03))
+    assert found.details["assumed"] and found.details["n_deviations"] == 0
+    values = []
+    for n_groups in (5, 20, 60):
+        few = simulated_equivalents(n_groups=n_groups, multiplicity=2, a=1.0, b=0.15)
+        found = BasicErrorModel().fit_error_model(few, None)
+        assert found.details["n_deviations"] == n_groups
+        values.append(found.parameters[1])
+    assert 0.03 < values[0] < values[2] < 0.2
+    assert values[2] > 0.1
+    kept = BasicErrorModel(BasicErrorModel.Params(b=0.07)).fit_error_model(nothing, None)
+    assert kept.parameters[1] == 0.07 and not kept.details["assumed"]

@@ -14,9 +14,11 @@ from spindle.params import Params as ParamsBase
 from spindle.report import Table
 
 from .fit import bin_variances, fit_individually, fit_regression, intensity_bins, means, select
-from .likelihood import fit_likelihood
+from .likelihood import fit_few, fit_likelihood
 
 DEFAULT_A, DEFAULT_B = 1.0, 0.02
+#: Where no equivalents tell, scales are as wrong as illuminated volumes, decay and absorption vary along a scan: several per cent.
+ASSUMED_B = 0.03
 #: Least partiality of observations that count as fully recorded.
 FULL_ENOUGH = 0.95
 
@@ -107,6 +109,8 @@ class BasicErrorModel(Algorithm):
             elif sample is not None:
                 found = fit_regression(sample)
             found = None if found is None else (*found, c)
+        if found is None and params.minimisation == "likelihood":
+            return self._assumed(observations, c)
         if found is None:
             return ErrorModelFit(
                 default.kind, default.parameters, "too few observations for an error model; " + default.description,
@@ -115,6 +119,19 @@ class BasicErrorModel(Algorithm):
         a, b, c = found
         tables, details = self._judge(observations, a, b, c)
         return _describe(a, b, c, tables, details)
+
+    def _assumed(self, observations: ErrorModelObservations, c: float) -> ErrorModelFit:
+        """With too few equivalents: a and c as they are given, and b by what they say and what is usual."""
+        a = DEFAULT_A if self.params.a is None else self.params.a
+        b, n = self.params.b, 0
+        if b is None:
+            b, n = fit_few(
+                observations.intensity, observations.variance, observations.scale, observations.offsets, ASSUMED_B, a,
+                c * observations.counting,
+            )  # fmt: skip
+        described = _describe(a, b, c, (), {"assumed": self.params.b is None, "n_deviations": n})
+        text = f"{n} deviations of equivalents are too few for an error model; {described.description}"
+        return replace(described, description=text)
 
     def _judge(
         self, observations: ErrorModelObservations, a: float, b: float, c: float

@@ -16,6 +16,8 @@ LIMIT = 9.0
 OBSERVATIONS_AT_ONCE = 2**18
 #: Mean of min(z^2, LIMIT) of a normal distribution is smaller than 1 by this factor.
 LIMITED_MEAN = 0.9950
+#: Squared deviations of equivalents that an assumed b is worth.
+ASSUMED_WEIGHT = 40.0
 
 
 def fit_likelihood(
@@ -71,6 +73,59 @@ def fit_likelihood(
         if change < 1e-3:
             break
     return a, b, c
+
+
+def fit_few(
+    intensity: np.ndarray,
+    variance: np.ndarray,
+    scale: np.ndarray,
+    offsets: np.ndarray,
+    assumed: float,
+    a: float,
+    c: np.ndarray,
+) -> tuple[float, int]:
+    """The most probable b where equivalents are too few to tell more, drawn to an assumed value.
+
+    Parameters
+    ----------
+    intensity, variance, scale : (n,) float64, sorted by reflection
+    offsets : (m + 1,) int64
+    assumed : float
+        Counts as much as `ASSUMED_WEIGHT` squared deviations of strong equivalents that show it.
+    a : float
+        Kept.
+    c : (n,) float64
+        Added to the variances.
+
+    Returns
+    -------
+    b, number of degrees of freedom that had a say
+    """
+    sizes = np.diff(offsets)
+    freedom = int((sizes[sizes > 1] - 1).sum())
+    b = assumed
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    variance = variance + c
+    expected = (
+        np.maximum(scale * means(intensity, variance, scale, group, len(sizes))[group], 0.0)
+        if len(group)
+        else intensity
+    )
+    for _ in range(10):
+        if not freedom:
+            break
+        normal, right = _of_block(
+            intensity, variance, scale, np.zeros(len(group)), expected, group, len(sizes), a, b, 0.0, (a, None, 0.0)
+        )  # fmt: skip
+        # as so many more squared deviations that equal what is assumed, with the weight that the present b gives them
+        weight = ASSUMED_WEIGHT / (a * max(b, 1e-4)) ** 4
+        square = (float(right[0]) + weight * (a * assumed) ** 2) / (float(normal[0, 0]) + weight)
+        new = float(np.sqrt(max(square, 0.0))) / a
+        if abs(new - b) < 1e-4:
+            b = new
+            break
+        b = new
+    return b, freedom
 
 
 def _blocks(offsets: np.ndarray) -> Callable[[], Iterator[tuple[slice, np.ndarray, int]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from spindle_lib_image_ranges import ImageRange
 
 from .data import Filtered, Observations, apply_filters, collect, resolution_column, scaling_observations
 from .layout import Layout
+from .odd_images import ImageScales, image_scales, sentence
 from .params import ScaleParams
 from .rounds import Scaler
 from .solver import ScaleFit
@@ -43,11 +44,21 @@ class Scaled:
     table : ReflectionTable
         With scaled intensities, scale factors and flags.
     scaler : Scaler
+    image_scales : list of ImageScales
+        Of every scan, as they were when odd images were looked for the first time.
+    left_out : list of ImageRange
+        Odd images.
     """
 
     experiments: Experiments
     table: ReflectionTable
     scaler: Scaler
+    image_scales: list[ImageScales]
+    left_out: list[ImageRange] = field(default_factory=list)
+
+
+#: Odd images are looked for again in what is left this many times.
+LOOKS = 3
 
 
 def scale_once(
@@ -73,6 +84,37 @@ def scale_once(
     free_offset : int, optional
         Leave out this free set whatever the parameters say.
     """
+    odd: list[ImageRange] = []
+    first: list[ImageScales] | None = None
+    for look in range(LOOKS):
+        scaled = _scale(experiments, table, params, context, [*exclusions, *odd], free_offset)
+        place = table.peek("xyzcal.px")[scaled.scaler.obs.rows, 2]
+        scales = image_scales(scaled.scaler, experiments, place, params.image_outliers.max_deviation)
+        first = first or scales
+        said = sentence(scales)
+        if not said:
+            break
+        if not params.image_outliers.reject:
+            context.log.warning("Images are off their neighbours: %s. image_outliers.reject=True leaves them out", said)
+            break
+        if look + 1 == LOOKS:
+            break
+        context.log.warning(
+            "Images are off their neighbours, as where the beam was lost, and are left out: %s. image_outliers.reject=False keeps "
+            "them, image_outliers.max_deviation= sets the limit", said,
+        )  # fmt: skip
+        odd += [r for s in scales for r in s.ranges()]
+    return Scaled(scaled.experiments, scaled.table, scaled.scaler, first or [], odd)
+
+
+def _scale(
+    experiments: Experiments,
+    table: ReflectionTable,
+    params: ScaleParams,
+    context: RunContext,
+    exclusions: Sequence[ImageRange],
+    free_offset: int | None,
+) -> Scaled:
     d = resolution_column(experiments, table, params)
     filtered = apply_filters(table, params, d, exclusions)
     obs = collect(experiments, table, filtered, params, d)
@@ -91,7 +133,8 @@ def scale_once(
     is_xray = all(e.beam.probe == "x-ray" and e.beam.wavelength > ELECTRONS_BELOW_A for e in experiments)
     scaler = Scaler(obs, models, params, context, free_offset, is_xray)
     scaler.run()
-    return Scaled(with_models(experiments, scaler, params), write_columns(table, obs, filtered, scaler, params), scaler)
+    table = write_columns(table, obs, filtered, scaler, params)
+    return Scaled(with_models(experiments, scaler, params), table, scaler, [])
 
 
 def build_model(

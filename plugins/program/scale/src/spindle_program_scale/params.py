@@ -185,6 +185,17 @@ class ScaleParams(Params):
         outlier_zmax = Float(6.0, min=3, help="Normalised deviation of an outlier.", level=1)
         emax = Float(10.0, min=0, none=True, help="Largest normalised amplitude E; None keeps all.", level=2)
 
+    class image_outliers(Params):
+        """Images whose intensities are off those of their neighbours."""
+
+        reject = Bool(True, help="Leave out images on which the beam was lost or the crystal jumped.", level=1)
+        max_deviation = Float(
+            0.2,
+            min=0.02,
+            help="Relative deviation of the scale of an image from that of its neighbours, which is told of and, with reject, left out.",
+            level=1,
+        )
+
     class cross_validation(Params):
         """Cross validation of modelling choices."""
 

@@ -150,6 +150,8 @@ class Scale(Program):
             "anomalous": bool(params.anomalous is True or (scaler.friedel is not None and scaler.friedel.differ)),
             "error_models": [list(e.parameters) for e in scaler.errors],
         }  # fmt: skip
+        if scaled.left_out:
+            summary["n_images_left_out"] = len(scaled.left_out)
         if diagnosis.law is not None:
             summary["twin_law"] = diagnosis.law.law.name
             summary["twin_fraction"] = round(diagnosis.law.fraction_h_square, 3)
@@ -179,7 +181,7 @@ class Scale(Program):
             export = context.algorithm("exporter", "mtz").export_merged(merged=merged, path=output.merged_mtz)
             files.update(export.files)
         if output.html or output.json:
-            data = report_data(scaler, statistics, table, experiments, diagnosis)
+            data = report_data(scaled, statistics, diagnosis)
             if output.json:
                 files[output.json] = lambda path: Path(path).write_text(json.dumps(data), encoding="utf-8")
             if output.html:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from spindle.models import Experiments
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_merging import MergingStatistics
@@ -15,26 +14,21 @@ from spindle_lib_pages import Page
 from spindle_lib_pages.figures import lines, resolution_ticks
 from spindle_lib_twinning.diagnosis import Diagnosis
 
-from .rounds import Scaler
+from .course import Scaled
 
 MOST_POINTS = 2000
 
 
-def report_data(
-    scaler: Scaler,
-    statistics: MergingStatistics,
-    table: ReflectionTable,
-    experiments: Experiments,
-    diagnosis: Diagnosis,
-) -> dict[str, Any]:
+def report_data(scaled: Scaled, statistics: MergingStatistics, diagnosis: Diagnosis) -> dict[str, Any]:
     """Plain values of all plots."""
+    scaler, table, experiments = scaled.scaler, scaled.table, scaled.experiments
     sets = []
-    scaled, rows_of = table.has_flags(Flag.SCALED), table.rows_by_experiment()
+    good, rows_of = table.has_flags(Flag.SCALED), table.rows_by_experiment()
     z = table.peek("xyzcal.px")[:, 2].copy()
     for k, experiment in enumerate(experiments):
         model = experiment.scaling_model or {}
         rows = rows_of.get(k, np.zeros(0, np.int64))
-        rows = rows[scaled[rows]]
+        rows = rows[good[rows]]
         sets.append(
             {
                 "terms": {n: v["parameters"] for n, v in model.items() if isinstance(v, dict) and "parameters" in v},
@@ -48,6 +42,15 @@ def report_data(
         "error_models": [{"parameters": list(e.parameters), **e.details} for e in scaler.errors],
         "n_outliers": int(scaler.obs.outlier.sum()),
         "intensity_statistics": diagnosis.as_dict(),
+        "image_scales": [
+            {
+                "dataset": s.number,
+                "image": s.image.tolist(),
+                "relative_to_neighbours": (s.scale / s.neighbours).tolist(),
+                "odd": s.image[s.odd].tolist(),
+            }
+            for s in scaled.image_scales
+        ],
     }
 
 
@@ -91,6 +94,10 @@ def html_report(data: dict[str, Any], tables: Sequence[Table], diagnosis: Diagno
         ("Scale factors", "mean inverse scale factor", "scale"), ("Signal", "mean I/sigma", "i_over_sigma"),
     ):  # fmt: skip
         page.plot(lines(heading, "image", y_title, [(n, p["image"], p[key]) for n, p in images]))
+    curves: list[Any] = [
+        (f"data set {s['dataset']}", s["image"], s["relative_to_neighbours"]) for s in data["image_scales"]
+    ]
+    page.plot(lines("Scale of each image relative to its neighbours", "image", "ratio", curves))
     for k, s in enumerate(data["datasets"]):
         if "decay" in s["terms"]:
             values = s["terms"]["decay"]
@@ -100,7 +107,7 @@ def html_report(data: dict[str, Any], tables: Sequence[Table], diagnosis: Diagno
     for k, model in enumerate(data["error_models"]):
         if model.get("deviations"):
             values = model["deviations"]
-            curves: list[Any] = [("observed", _normal_quantiles(len(values)), values), ("ideal", [-4, 4], [-4, 4])]
+            curves = [("observed", _normal_quantiles(len(values)), values), ("ideal", [-4, 4], [-4, 4])]
             title = f"Normal probability plot of error model {k}"
             page.plot(lines(title, "expected", "normalised deviation", curves))
     if diagnosis.n:

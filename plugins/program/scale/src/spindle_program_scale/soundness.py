@@ -17,9 +17,15 @@ def doubtful_error_models(scaler: Scaler) -> list[str]:
         if not scaler.use_error_model or len(model.parameters) < 2:
             continue
         relative = float(np.prod(model.parameters[:2]))
+        where = "" if len(scaler.error_groups) == 1 else f" of data sets {', '.join(map(str, sets))}"
+        if model.details.get("assumed"):
+            found.append(
+                f"The error model{where} is mostly assumed, since only {model.details['n_deviations']} deviations of equivalents tell "
+                f"errors: scales are taken to be wrong by {100 * relative:.1f} %, which limits I/sigma to {1 / relative:.0f}. Measure "
+                "reflections several times, or give weighting.error_model.basic.b="
+            )
         if relative < LARGE_B:
             continue
-        where = "" if len(scaler.error_groups) == 1 else f" of data sets {', '.join(map(str, sets))}"
         found.append(
             f"The error model{where} lets equivalents of strong reflections differ by {100 * relative:.0f} % (I/sigma at most "
             f"{1 / relative:.1f}), far more than counting and scaling explain: the symmetry may be too high (a twin, a pseudo-symmetry), the "

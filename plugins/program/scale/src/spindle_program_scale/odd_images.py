@@ -1,0 +1,156 @@
+"""Images whose intensities are off those of their neighbours: a lost beam, a closed shutter, a crystal that jumped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spindle.models import Experiments
+from spindle_lib_image_ranges import ImageRange
+
+from .rounds import Scaler
+
+#: Fewest comparable observations of an image.
+FEWEST = 6
+#: Images on both sides with which one is compared.
+NEIGHBOURS = 3
+#: Deviations in units of their standard deviation.
+SIGNIFICANT = 6.0
+#: Images next to an odd one are odd when they are off by this part of the limit: reflections are recorded on both.
+NEXT_TO_ONE = 0.5
+#: Signal of observations that are compared.
+LEAST_SIGNAL = 4.0
+#: Where a larger part of a scan is odd, nothing is, and the scan is uneven.
+MOST_ODD = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScales:
+    """Scale of every image of a data set, from the equivalents of its reflections on other images.
+
+    Attributes
+    ----------
+    number : int
+        Data set.
+    image : (n,) int64
+        Image numbers with enough observations.
+    scale, error : (n,) float64
+        Median of observed over expected intensities, times the scale of the model, and its relative standard deviation.
+    neighbours : (n,) float64
+        Median of that of the images next to it.
+    odd : (n,) bool
+    """
+
+    number: int
+    image: np.ndarray
+    scale: np.ndarray
+    error: np.ndarray
+    neighbours: np.ndarray
+    odd: np.ndarray
+
+    def ranges(self) -> list[ImageRange]:
+        """The odd ones."""
+        return [ImageRange(self.number, int(i), int(i)) for i in self.image[self.odd]]
+
+
+def image_scales(scaler: Scaler, experiments: Experiments, place: np.ndarray, limit: float) -> list[ImageScales]:
+    """Compare the images of every scan with their neighbours.
+
+    Parameters
+    ----------
+    scaler : Scaler
+        After scaling.
+    experiments : Experiments
+    place : (n,) float64
+        Array index of each observation.
+    limit : float
+        Relative deviation from the neighbours above which an image is odd.
+    """
+    obs = scaler.obs
+    variance = scaler.corrected_variance()
+    index, m = obs.groups.index, obs.groups.n_groups
+    weight = ~obs.outlier / variance
+    top = np.bincount(index, weight * obs.g * obs.intensity, m)[index] - weight * obs.g * obs.intensity
+    bottom = np.bincount(index, weight * obs.g**2, m)[index] - weight * obs.g**2
+    others = np.divide(
+        top, bottom, out=np.zeros(len(obs)), where=bottom > 1e-12 * np.maximum(weight * obs.g**2, 1e-300)
+    )
+    expected = obs.g * others
+    use = (bottom > 0) & (expected > LEAST_SIGNAL * np.sqrt(obs.variance))
+    found = []
+    for k, experiment in enumerate(experiments):
+        if experiment.scan is None or experiment.is_still:
+            continue
+        rows = np.flatnonzero(use[obs.bounds[k] : obs.bounds[k + 1]]) + int(obs.bounds[k])
+        factor = _scale_term(scaler, k)[rows - int(obs.bounds[k])]
+        found.append(
+            _of_scan(k, np.floor(place[rows]).astype(np.int64) + 1, obs.intensity[rows] / expected[rows], factor, limit)
+        )
+    return found
+
+
+def _scale_term(scaler: Scaler, number: int) -> np.ndarray:
+    """The part of the scale factors of a data set that follows the scan."""
+    layout, model = scaler.layout, scaler.layout.models[number]
+    n = int(scaler.obs.bounds[number + 1] - scaler.obs.bounds[number])
+    for term in model.terms:
+        if term.name == "scale":
+            return np.asarray(term.values(scaler.parameters[layout.slices[number][term.name]]))
+    return np.ones(n)
+
+
+def _of_scan(number: int, image: np.ndarray, ratio: np.ndarray, factor: np.ndarray, limit: float) -> ImageScales:
+    order = np.argsort(image, kind="stable")
+    image, ratio, factor = image[order], ratio[order], factor[order]
+    numbers, starts = np.unique(image, return_index=True)
+    pieces = np.split(ratio, starts[1:]) if len(numbers) else []
+    sizes = np.array([len(p) for p in pieces], dtype=np.int64)
+    keep = sizes >= FEWEST
+    middle = np.array([np.median(p) for p in pieces])
+    scatter = np.array([1.4826 * np.median(np.abs(p - c)) for p, c in zip(pieces, middle, strict=True)])
+    means = np.add.reduceat(factor, starts) / sizes if len(numbers) else np.zeros(0)
+    scale = (middle * means)[keep]
+    error = (1.2533 * scatter / np.sqrt(np.maximum(sizes, 1)) / np.maximum(np.abs(middle), 0.05))[keep]
+    numbers = numbers[keep]
+    neighbours = _medians(scale)
+    odd = _odd(numbers, scale, error, neighbours, limit)
+    if odd.any():  # neighbours without the odd ones
+        neighbours = _medians(np.where(odd, np.nan, scale))
+        odd = _odd(numbers, scale, error, neighbours, limit)
+    if odd.sum() > max(1, MOST_ODD * len(odd)):
+        odd = np.zeros(len(odd), bool)
+    return ImageScales(number, numbers, scale, error, neighbours, odd)
+
+
+def _medians(scale: np.ndarray) -> np.ndarray:
+    """Median of the images on both sides of each, without itself."""
+    found = np.full(len(scale), np.nan)
+    for shift in range(len(scale)):
+        near = np.r_[scale[max(0, shift - NEIGHBOURS) : shift], scale[shift + 1 : shift + 1 + NEIGHBOURS]]
+        near = near[np.isfinite(near)]
+        if len(near):
+            found[shift] = np.median(near)
+    return found
+
+
+def _odd(image: np.ndarray, scale: np.ndarray, error: np.ndarray, neighbours: np.ndarray, limit: float) -> np.ndarray:
+    """Which images are off, and then which of those next to them."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        off = np.abs(scale / neighbours - 1.0)
+        sigma = np.maximum(error * np.abs(scale / neighbours), 0.01)
+    off = np.where(np.isfinite(off), off, 0.0)
+    odd = (off > limit) & (off > SIGNIFICANT * sigma)
+    beside = np.isin(image, np.concatenate([image[odd] - 1, image[odd] + 1]))
+    return np.asarray(odd | (beside & (off > NEXT_TO_ONE * limit) & (off > 0.5 * SIGNIFICANT * sigma)))
+
+
+def sentence(scales: Sequence[ImageScales]) -> str:
+    """What is odd, in words; empty where nothing is."""
+    parts = []
+    for s in scales:
+        for i in np.flatnonzero(s.odd):
+            set_name = f"data set {s.number}, " if len(scales) > 1 else ""
+            parts.append(f"{set_name}image {s.image[i]} ({s.scale[i] / s.neighbours[i]:.2f} of its neighbours)")
+    return "; ".join(parts[:30]) + (f"; and {len(parts) - 30} more" if len(parts) > 30 else "")

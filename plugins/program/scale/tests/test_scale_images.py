@@ -1,0 +1,65 @@
+"""Images on which the beam was lost."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+import spindle
+from spindle.models import Experiments
+from spindle.table import Flag
+from spindle.testing.scaling import simulated_scan
+
+
+def flickering(lost, level=0.3, seed=0):
+    """A beam that flickers by 3 % and drifts by 30 %, lost on some images (counted from 1)."""
+    factor = 1.0 + 0.03 * np.random.default_rng(seed).normal(size=90) + 0.3 * np.sin(np.arange(90) / 20)
+    for image in lost:
+        factor[image - 1] *= level
+    return lambda z, d: factor[np.floor(z).astype(int)]
+
+
+def run(lost, level=0.3, parameters=(), seed=0):
+    experiment, table, truth = simulated_scan(
+        n_unique=1400, multiplicity=6, scale=flickering(lost, level, seed), seed=seed, n_images=90
+    )
+    return spindle.run("scale", Experiments([experiment]), table, **dict(parameters)), truth
+
+
+def residual(result, truth):
+    """Rms of ln g against the truth, of what was scaled."""
+    good = result.reflections.has_flags(Flag.SCALED)
+    difference = np.log(result.reflections["inverse_scale_factor"][good] / truth["scale"][good])
+    return float(np.std(difference))
+
+
+@pytest.mark.parametrize(("lost", "level"), [([41], 0.2), ([1], 0.4), ([30, 31, 70], 0.02), ([90], 1.6)])
+def test_images_without_beam_are_left_out(lost, level, caplog):
+    result, truth = run(lost, level)
+    assert result.summary["n_images_left_out"] == len(lost)
+    for image in lost:
+        assert f"image {image} (" in caplog.text
+    scaled = result.reflections.has_flags(Flag.SCALED)
+    number = np.floor(result.reflections["xyzcal.px"][:, 2]).astype(int) + 1
+    assert not np.isin(number[scaled], lost).any()
+    assert result.reflections.has_flags(Flag.USER_EXCLUDED_IN_SCALING)[np.isin(number, lost)].mean() > 0.99
+    clean, clean_truth = run([])
+    assert residual(result, truth) < 1.2 * residual(clean, clean_truth) + 0.002
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_flickering_beam_loses_nothing(seed, caplog):
+    result, _ = run([], seed=seed)
+    assert "n_images_left_out" not in result.summary
+    assert "off their neighbours" not in caplog.text
+
+
+def test_the_user_can_keep_them(caplog):
+    with caplog.at_level(logging.WARNING):
+        result, _ = run([41], 0.3, {"image_outliers.reject": False})
+    assert "n_images_left_out" not in result.summary
+    assert "image 41 (0." in caplog.text
+    number = np.floor(result.reflections["xyzcal.px"][:, 2]).astype(int) + 1
+    assert result.reflections.has_flags(Flag.SCALED)[number == 41].mean() > 0.5
