@@ -47,11 +47,14 @@ def test_another_method_is_tried_when_the_usual_one_fails(sweep, spots):
 
 
 def test_what_the_user_chose_is_not_replaced():
-    def names(**changes):
-        return [s.words for s in strategies(build(IndexParams).changed(**changes), 100.0, True)]
+    def names(n_stills=1, **changes):
+        return [s.words for s in strategies(build(IndexParams).changed(**changes), 100.0, True, n_stills)]
 
-    assert names() == ["max_cell=60", "max_cell=35", "indexing.method=fft1d"]
-    assert names(indexing__max_cell=80.0) == names(indexing__method="fft1d") == []
+    lengths = ["max_cell=60", "max_cell=35", "max_cell=250"]
+    assert names() == [*lengths, "indexing.method=fft1d"]
+    assert names(indexing__max_cell=80.0) == names(n_stills=20) == ["indexing.method=fft1d"]
+    assert names(indexing__method="fft3d") == lengths  # the usual one, but given
+    assert names(indexing__method="fft3d", indexing__max_cell=80.0) == []
     assert names(diagnosis__try_other_methods=False) == []
     cell = {"indexing__known_symmetry__unit_cell": CELL}
     assert names(**cell) == ["indexing.method=real_space_grid_search", "indexing.method=fft1d"]

@@ -18,6 +18,7 @@ from spindle_lib_refinement.flat_sphere import flat_sphere_text, tied_to_cell
 from spindle_lib_refinement.short_refinement import Refinement
 from spindle_lib_spots.max_cell import estimate_max_cell
 
+from .beam_shift import shifted
 from .evidence import MOST_SHARED, improve, share
 from .index_assignment import assign
 from .indexed import Indexed, check_volume
@@ -108,6 +109,9 @@ class Indexer:
             if found is None:
                 break
             before, n_refused = self.sweeps, len(self.refused)
+            if any(found.solution.move):
+                self.sweeps = shifted(self.sweeps, found.solution.move)
+                self.table = place_in_reciprocal_space(self.table, self.sweeps, self.params.indexing)
             self._add([found.crystal])
             if self._macro_cycles(found.d_min, before):
                 self._drop_unconvincing(found.d_min)

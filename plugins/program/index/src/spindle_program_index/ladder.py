@@ -16,7 +16,7 @@ from spindle.report import Table
 from spindle.table import ReflectionTable
 from spindle_lib_refinement.short_refinement import quiet
 
-from .evidence import MOST_SHARED, share
+from .evidence import CHANCE, MOST_SHARED, Evidence, share
 from .indexed import Indexed
 from .indexer import Indexer
 from .judgement import fault
@@ -25,8 +25,13 @@ from .report_text import indexed_table, lattice_counts, models_text
 from .several import matrix_of
 from .spot_frames import spot_frames
 
-#: Parts of the estimated longest edge that are tried: superposed lattices and noise make the estimate too long.
-SHORTER = (0.6, 0.35)
+#: Parts of the estimated longest edge that are tried: superposed lattices and noise make the estimate too long, neighbouring spots that
+#: are weak or touch each other too short.
+SHORTER, LONGER = (0.6, 0.35), 2.5
+#: Edges beyond are not tried, angstrom.
+LONGEST = 2000.0
+#: Where the longer edge leads to another lattice, it must say this many times more about the spots.
+MORE = 1.05
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,8 @@ class Climb:
         return "\n".join(["Tried:", *(f"  - {words}: {outcome}" for words, outcome in self.tried)])
 
 
-def strategies(params: Any, max_cell: float | None, can_use_crystals: bool) -> list[Strategy]:
-    """What to try after the parameters as they are; nothing when the user chose the method or the longest edge.
+def strategies(params: Any, max_cell: float | None, is_still: bool, n_stills: int = 1) -> list[Strategy]:
+    """What to try after the parameters as they are; what the user gave stays as it is.
 
     Parameters
     ----------
@@ -80,51 +85,94 @@ def strategies(params: Any, max_cell: float | None, can_use_crystals: bool) -> l
         The whole tree of the program.
     max_cell : float or None, angstrom
         The estimate of the first attempt.
-    can_use_crystals : bool
+    is_still : bool
         Whether there is one still, for which whole crystals may be searched.
+    n_stills : int
+        That are indexed in the same run: of many, each is tried in fewer ways.
     """
-    indexing = params.indexing
-    chosen = indexing.method != "fft3d" or indexing.max_cell not in (Auto, None)
-    if chosen or not params.diagnosis.try_other_methods:
+    if not params.diagnosis.try_other_methods:
         return []
-    found = []
-    known = indexing.known_symmetry
-    if known.unit_cell is not None:
-        found.append(Strategy("indexing.method=real_space_grid_search", {"indexing__method": "real_space_grid_search"}))
-    if max_cell is not None and known.unit_cell is None:
-        found += [
-            Strategy(f"max_cell={part * max_cell:.0f}", {"indexing__max_cell": float(round(part * max_cell))})
-            for part in SHORTER
-            if part * max_cell > 2 * (indexing.min_cell or 0.0)
-        ]
-    found.append(Strategy("indexing.method=fft1d", {"indexing__method": "fft1d"}))
-    if can_use_crystals and known.unit_cell is not None and known.space_group is not None:
-        found.append(Strategy("indexing.method=low_res_spot_match", {"indexing__method": "low_res_spot_match"}))
-    return found
+    indexing = params.indexing
+    known, free = indexing.known_symmetry, indexing.method is Auto
+    lengths, methods = [], []
+    if indexing.max_cell in (Auto, None) and max_cell is not None and known.unit_cell is None and n_stills == 1:
+        lengths = [part * max_cell for part in SHORTER if part * max_cell > 2 * (indexing.min_cell or 0.0)]
+        lengths.append(min(LONGER * max_cell, LONGEST))
+    if free and known.unit_cell is not None:
+        methods.append("real_space_grid_search")
+    if free:
+        methods.append("fft1d")
+    if free and is_still and known.unit_cell is not None and known.space_group is not None:
+        methods.append("low_res_spot_match")
+    return [
+        *(_of_length(length) for length in lengths),
+        *(Strategy(f"indexing.method={name}", {"indexing__method": name}) for name in methods),
+    ]
 
 
-def climb(sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any, crystals: list[Crystal]) -> Climb:
+def _of_length(max_cell: float) -> Strategy:
+    return Strategy(f"max_cell={max_cell:.0f}", {"indexing__max_cell": float(round(max_cell))})
+
+
+def climb(
+    sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any, crystals: list[Crystal], n_stills: int = 1
+) -> Climb:
     """Index as the parameters say, and by other strategies until one convinces."""
     result = Climb()
     max_cell = _attempt(result, Strategy("as the parameters say", {}), sweeps, spots, params, context, crystals)
-    if crystals or (result.part is not None and not result.doubt):
+    if crystals:
+        return result
+    if result.part is not None and not result.doubt:
+        if max_cell is not None and n_stills == 1:
+            _look_longer(result, max_cell, sweeps, spots, params, context)
         return result
     still = len(sweeps) == 1 and sweeps[0].is_still
-    for strategy in strategies(params, max_cell, still):
+    for strategy in strategies(params, max_cell, still, n_stills):
         context.log.info("No lattice convinces: trying %s", strategy.words)
         n_tables = len(context.tables)
         with quiet():
             _attempt(result, strategy, sweeps, spots, params, context, crystals)
         if result.part is not None and not result.doubt:
-            part, n = result.part, result.part.n_sweeps
-            crystals_found = [e.known_crystal for e in list(part.experiments)[::n]]
-            counts = lattice_counts(part.reflections, part.n_lattices, n)
-            context.log.info("%s gives a lattice that convinces", strategy.words)
-            context.log.info("%s", models_text("Refined crystal models:", crystals_found, counts))
-            context.table(indexed_table(part.reflections, n))
+            _tell(result.part, strategy, "gives a lattice that convinces", context)
             break
         del context.tables[n_tables:]
     return result
+
+
+def _tell(part: Indexed, strategy: Strategy, text: str, context: Any) -> None:
+    """The log and table of the part that another strategy gave."""
+    n = part.n_sweeps
+    crystals = [e.known_crystal for e in list(part.experiments)[::n]]
+    counts = lattice_counts(part.reflections, part.n_lattices, n)
+    context.log.info("%s %s", strategy.words, text)
+    context.log.info("%s", models_text("Refined crystal models:", crystals, counts))
+    context.table(indexed_table(part.reflections, n))
+
+
+def _look_longer(
+    result: Climb, max_cell: float, sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any
+) -> None:
+    """Where few spots are indexed, see whether the longest edge is too short: then other rows of spots have been taken for those of a cell."""
+    part, few = result.part, params.diagnosis.look_below
+    if part is None or part.n_indexed >= few * len(part.reflections):
+        return
+    longer = [s for s in strategies(params, max_cell, False) if s.changes.get("indexing__max_cell", 0.0) > max_cell]
+    for strategy in longer:
+        other = Climb()
+        context.log.info(
+            "%.0f %% of the spots are indexed: trying %s", 100 * part.n_indexed / len(part.reflections), strategy.words
+        )
+        n_tables = len(context.tables)
+        with quiet():
+            _attempt(other, strategy, sweeps, spots, params, context, [])
+        del context.tables[n_tables:]
+        found = other.part
+        if found is None or other.doubt or not _gain(found) > MORE * _gain(part) + CHANCE:
+            result.tried += [(words, "no better lattice") for words, _ in other.tried]
+            continue
+        result.part, result.params = found, other.params
+        result.tried += other.tried
+        _tell(found, strategy, "gives a lattice that says more about the spots", context)
 
 
 def _attempt(
@@ -160,11 +208,23 @@ def _attempt(
 
 def doubt(part: Indexed) -> str:
     """Why the first lattice of a result does not convince; "" when it does."""
+    return fault(_first_lattice(part), [])
+
+
+def _first_lattice(part: Indexed) -> Evidence:
     experiments = Experiments(list(part.experiments)[: part.n_sweeps])
     crystal = experiments[0].known_crystal
     rows = np.sort(np.random.default_rng(42).permutation(len(part.reflections))[:MOST_SHARED])
-    lattice = share(spot_frames(experiments, part.reflections.select(rows)), [matrix_of(crystal)]).lattices[0]
-    return fault(lattice, [])
+    return share(spot_frames(experiments, part.reflections.select(rows)), [matrix_of(crystal)]).lattices[0]
+
+
+def _gain(part: Indexed) -> float:
+    """What speaks for all lattices of a result together."""
+    experiments = Experiments(list(part.experiments)[: part.n_sweeps])
+    crystals = [e.known_crystal for e in list(part.experiments)[:: part.n_sweeps]]
+    rows = np.sort(np.random.default_rng(42).permutation(len(part.reflections))[:MOST_SHARED])
+    shares = share(spot_frames(experiments, part.reflections.select(rows)), [matrix_of(c) for c in crystals])
+    return sum(lattice.gain for lattice in shares.lattices)
 
 
 def refusal_table(refusals: list[Refusal]) -> Table:

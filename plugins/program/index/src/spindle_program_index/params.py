@@ -244,7 +244,11 @@ class IndexingParams(Params):
             n_indexed_weight = Float(1, min=0, level=1, help="Weight of many indexed spots.")
             rmsd_weight = Float(1, min=0, level=1, help="Weight of a small rmsd.")
 
-    method = Plugin("indexing", default="fft3d", help="How lattice vectors are found.")
+    method = Plugin(
+        "indexing", default=Auto, auto=True, in_scope_if_auto=("fft3d", "fft1d"),
+        help="How lattice vectors are found. Auto: fft3d, and others where its lattice does not convince "
+        "(diagnosis.try_other_methods).",
+    )  # fmt: skip
     optimise_initial_basis_vectors = Bool(False, level=2, help="Improve the vectors before they are combined.")
     image_range = Ints(None, size=2, multiple=True, none=True, help="Use only spots of these images (first, last).")
     joint_indexing = Bool(
@@ -282,8 +286,8 @@ class IndexParams(Params):
         try_other_methods = Bool(
             True,
             level=1,
-            help="When no lattice convinces, and indexing.method and max_cell are not chosen, try others: the known cell, a "
-            "shorter max_cell, fft1d.",
+            help="When no lattice convinces, try other values of indexing.method and max_cell, of those that are not given: the "
+            "known cell, a shorter and a longer max_cell, fft1d. When few spots are indexed (look_below), try a longer max_cell.",
         )
         accept_doubtful = Bool(False, level=1, help="Write a lattice that does not convince, instead of an error.")
 

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from spindle.errors import ModelError
 from spindle.symmetry import niggli_reduce
 
 from .evidence import CHANCE, Evidence, improve
+from .orientation import misorientation_deg
 from .spot_frames import SpotFrames
+from .superlattices import grown
 
 #: Spots that judge a proposal; a lattice of few of them has less than the gain that it must have with all.
 MOST_SPOTS = 4000
@@ -19,6 +22,8 @@ LEAST_PART = 0.4
 SAME = 0.1
 #: Lattices that are looked at, also those that cannot be meant.
 MOST_LOOKED_AT = 200
+#: Orientations nearer to each other are one, whatever minimum_angular_separation says, degrees.
+LEAST_SEPARATION_DEG = 0.1
 #: One lattice is contained in another with at most this many points for each of its own.
 MOST_FOLD = 8
 
@@ -60,12 +65,19 @@ def propose(
     found.sort(key=lambda e: -e.gain)
     best: list[Evidence] = []
     for evidence in found:
-        reduced = reduced_basis(evidence.A)
         if evidence.gain < CHANCE / 2 or evidence.gain < LEAST_PART * best_gain(best):
             break
+        try:
+            reduced = reduced_basis(evidence.A)
+        except ModelError:  # fitted until it was flat
+            continue
         if any(_fold(reduced @ other.A) > 0 for other in best) or not is_allowed(reduced):
             continue
         best.append(evidence)
+    if best:
+        larger = grown(frames, best[0], is_allowed)
+        if larger is not best[0]:
+            best.insert(0, larger)
     return best
 
 
@@ -114,3 +126,19 @@ def relation(first: np.ndarray, second: np.ndarray) -> str:
     if fold := _fold(one @ second):
         return "same" if fold == 1 else "supercell"
     return "subcell" if _fold(two @ first) > 1 else ""
+
+
+def is_known(A: np.ndarray, other: np.ndarray, separation_deg: float) -> bool:
+    """Whether a lattice is another one, a part or a multiple of it, or within an angle of it.
+
+    Two crystals that are split lie nearer together than the vectors of any candidate are known: the angle decides.
+
+    Parameters
+    ----------
+    A, other : (3, 3) float64, 1/angstrom
+    separation_deg : float
+        Orientations of one cell that are farther apart are two lattices.
+    """
+    if relation(A, other) in ("supercell", "subcell"):
+        return True
+    return misorientation_deg(np.linalg.inv(other), np.linalg.inv(A)) < max(separation_deg, LEAST_SEPARATION_DEG)

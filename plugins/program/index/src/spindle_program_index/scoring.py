@@ -28,6 +28,8 @@ class Solution:
         After a short refinement.
     gain : float
         What speaks for it then; see `evidence`.
+    move : (float, float), mm
+        Of the detector along fast and slow, with which it was tried.
     """
 
     A: np.ndarray
@@ -36,6 +38,7 @@ class Solution:
     fraction_indexed: float
     rmsd_xy: float
     gain: float
+    move: tuple[float, float] = (0.0, 0.0)
 
     @property
     def cell(self) -> np.ndarray:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
 from spindle.contracts.indexing import BasisVectors, CrystalCandidate
 from spindle.contracts.refiner import RefinementError
+from spindle.errors import ModelError
 from spindle.execution import Executor
 from spindle.models import Crystal, Experiments
 from spindle.params import Auto
@@ -18,18 +19,22 @@ from spindle.symmetry import cell_parameters
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.short_refinement import Refinement, quiet, thin
 
+from .beam_shift import shifted
 from .candidates import bases_of, by_lattice, candidate_bases
 from .evidence import improve
 from .index_assignment import assign
 from .judgement import describe
 from .known_symmetry import KnownSymmetry
 from .non_primitive import smaller_cell
-from .orientation import misorientation_deg, primitive_basis
+from .optimisation import optimise_vectors
+from .orientation import primitive_basis
 from .preparation import place_in_reciprocal_space
-from .proposals import MOST_SPOTS, propose, reduced_basis, relation
+from .proposals import MOST_SPOTS, is_known, propose, reduced_basis, relation
 from .refusals import Refusal
 from .scoring import Solution, rank
+from .split import MOST_DEG, turned_copies
 from .spot_frames import SpotFrames, spot_frames
+from .trials import Trial, move_of, without_subcells
 from .triples import likely_bases
 
 #: A candidate with fewer indexed spots says nothing.
@@ -38,10 +43,14 @@ MIN_INDEXED = 5
 MAX_RMSD_PX = 6.0
 #: Candidates that are refined by default.
 MAX_REFINE = 50
+#: What indexing.method=Auto begins with.
+USUAL_METHOD = "fft3d"
 #: Lattices that are fitted to the spots before the best are refined, and further ones that are refined whatever the fit says.
 MOST_PROPOSALS, MOST_OTHERS, MOST_LOOKED_AT = 40, 6, 500
 #: Refined candidates whose evidence is less than this part of the best are not ranked.
 GOOD_PART = 0.6
+#: Orientations nearer to a refused one are the same, degrees.
+REFUSED_DEG = 0.5
 #: Columns that indexing and refining a candidate need.
 _NEEDED = frozenset(
     {
@@ -53,7 +62,7 @@ _NEEDED = frozenset(
 
 @dataclass(frozen=True)
 class Found:
-    """A lattice, its place among the candidates, and the resolution limit that it was found at."""
+    """A lattice, its place among the candidates (with the move of the detector), and the resolution limit that it was found at."""
 
     crystal: Crystal
     d_min: float
@@ -69,9 +78,17 @@ class _Evaluate:
     spots: ReflectionTable
     fixed: bool
 
-    def __call__(self, basis: np.ndarray) -> Solution | Refusal:
+    def __call__(self, trial: Trial) -> Solution | Refusal:
         """What became of it."""
-        return self.search.evaluate(self.sweeps, self.spots, basis, self.fixed)
+        sweeps, spots, (basis, move) = self.sweeps, self.spots, trial
+        if any(move):
+            sweeps = shifted(sweeps, move)
+            spots = place_in_reciprocal_space(spots, sweeps, self.search.params)
+        try:
+            found = self.search.evaluate(sweeps, spots, basis, self.fixed)
+            return replace(found, move=move) if isinstance(found, Solution) else found
+        except ModelError as error:  # divided or refined until nothing was left of it
+            return _refusal(basis, 0, None, f"is no possible cell: {error}")
 
 
 class LatticeSearch:
@@ -91,6 +108,8 @@ class LatticeSearch:
     def __init__(
         self, params: Any, refinement: Refinement, context: Any, known: KnownSymmetry | None, max_cell: float
     ) -> None:
+        if params.indexing.method is Auto:
+            params = params.changed(indexing__method=USUAL_METHOD)
         self.params = params.indexing
         self.refinement, self.context, self.known, self.max_cell = refinement, context, known, max_cell
         self.refusals: list[Refusal] = []
@@ -135,19 +154,23 @@ class LatticeSearch:
             if abs(np.linalg.det(basis)) < (self.params.min_cell_volume or 0.0):
                 return False
             A = np.linalg.inv(basis)
-            if any(relation(A, other) for other in (*present, *refused)):
+            if any(is_known(A, other, separation) for other in present):
                 return False
-            if any(misorientation_deg(np.linalg.inv(other), basis) < separation for other in present):
+            if any(is_known(A, other, min(separation, REFUSED_DEG)) for other in refused):
                 return False
             return self.known is None or self.known.constrained(basis) is not None
 
         wanted = self._wanted()
+        if separation < MOST_DEG:
+            copies = [np.linalg.inv(A) for other in present for A in turned_copies(frames, other)]
+            bases = chain(copies, bases)
         proposals = propose(frames, bases, d_min, min(wanted, MOST_PROPOSALS), is_allowed)
         for proposal in proposals[:10]:
             self.context.log.debug("Proposed: %s", describe(proposal))
-        candidates = [reduced_basis(p.A) for p in proposals[:wanted]]
+        candidates = [Trial(reduced_basis(p.A), move_of(sweeps, p, bool(existing))) for p in proposals[:wanted]]
         if not existing:
-            candidates += _unlike(candidates, others, min(wanted, MOST_OTHERS), is_allowed)
+            unlike = _unlike([c.basis for c in candidates], others, min(wanted, MOST_OTHERS), is_allowed)
+            candidates += map(Trial, unlike)
         solutions = self._solutions(sweeps, table, free & first_turn & (d > d_min), candidates, bool(existing))
         if not solutions:
             return None
@@ -163,7 +186,7 @@ class LatticeSearch:
             for s in solutions
             if s.gain < GOOD_PART * most
         ]
-        solutions = [s for s in solutions if s.gain >= GOOD_PART * most]
+        solutions = without_subcells([s for s in solutions if s.gain >= GOOD_PART * most])
         volume = None if self.known is None else self.known.volume
         best, listing = rank(solutions, self.params.basis_vector_combinations, volume)
         self.context.table(listing)
@@ -233,24 +256,24 @@ class LatticeSearch:
         sweeps: Experiments,
         table: ReflectionTable,
         rows: np.ndarray,
-        bases: Sequence[np.ndarray],
+        trials: Sequence[Trial],
         fixed: bool,
     ) -> list[Solution]:
         """Candidates that could be indexed and refined, the most likely `max_refine` of them; `fixed`: without the geometry."""
         spots = table.without(*[name for name in table if name not in _NEEDED]).select(rows)
         evaluate = _Evaluate(self, sweeps, spots, fixed)
         solutions: list[Solution] = []
-        with quiet(), self.context.progress("Trying candidate cells", len(bases)) as progress:
-            for result in self._executor().map(evaluate, bases):
+        with quiet(), self.context.progress("Trying candidate cells", len(trials)) as progress:
+            for result in self._executor().map(evaluate, trials):
                 self.context.check_cancelled()
                 if isinstance(result, Solution):
                     solutions.append(result)
                 else:
                     self.refusals.append(result)
                 progress.advance(1)
-        self.context.log.debug("%d candidate cells tried, %d kept", len(bases), len(solutions))
-        if len(bases) and not solutions and self.known is not None:
-            self.context.log.info("None of %d candidate cells is compatible with the known symmetry", len(bases))
+        self.context.log.debug("%d candidate cells tried, %d kept", len(trials), len(solutions))
+        if len(trials) and not solutions and self.known is not None:
+            self.context.log.info("None of %d candidate cells is compatible with the known symmetry", len(trials))
         return solutions
 
     def _executor(self) -> Executor:
@@ -318,8 +341,6 @@ class LatticeSearch:
 
 
 def _with_crystal(sweep: Any, crystal: Crystal) -> Any:
-    from dataclasses import replace
-
     return replace(sweep, crystal=crystal)
 
 
@@ -355,37 +376,3 @@ def _first_turn(sweeps: Experiments, table: ReflectionTable) -> np.ndarray:
         if end - start > 2 * np.pi * 1.0001:
             inside &= (table["imageset_id"] != number) | (phi < start + 2 * np.pi)
     return inside
-
-
-def optimise_vectors(vectors: np.ndarray, rlp: np.ndarray, n_steps: int = 10) -> np.ndarray:
-    """Vectors that maximise the sum of cos(2 pi r . v) near the given ones, by damped Newton steps.
-
-    Parameters
-    ----------
-    vectors : (m, 3) float64, angstrom
-    rlp : (n, 3) float64, 1/angstrom
-    """
-    best = np.array(vectors, dtype=float)
-    points = rlp if len(rlp) <= 5000 else rlp[:: len(rlp) // 5000 + 1]
-
-    def score(v: np.ndarray) -> np.ndarray:
-        return np.asarray(np.cos(2 * np.pi * (v @ points.T)).sum(axis=1))
-
-    value = score(best)
-    for _ in range(n_steps):
-        phase = 2 * np.pi * (best @ points.T)
-        gradient = -2 * np.pi * (np.sin(phase) @ points)
-        curvature = 4 * np.pi**2 * np.einsum("mn,ni,nj->mij", np.cos(phase), points, points)
-        damping = 0.1 * np.trace(curvature, axis1=1, axis2=2)[:, None, None] / 3 * np.eye(3)
-        trial = (
-            best
-            + np.linalg.solve(
-                np.maximum(curvature, 0) * np.eye(3) + np.abs(damping) + 1e-9 * np.eye(3), gradient[..., None]
-            )[..., 0]
-        )
-        improved = score(trial) > value
-        best[improved] = trial[improved]
-        value = score(best)
-        if not improved.any():
-            break
-    return best

@@ -26,6 +26,8 @@ GAIN, GAIN_AWAY, SIGNIFICANT = 1.15, 1.5, 5.0
 SMALLER = 0.7
 #: A cell is too large where so many indices leave one remainder.
 LEFT_OVER = 0.9
+#: A searched beam centre this near to that of the headers, or of the refined models, is none of its own, pixels.
+NOWHERE_PX = 0.5
 #: How often the beam centre is moved: each time by a row.
 MOST_MOVES = 3
 #: Part of the spots that a better index may lose.
@@ -131,6 +133,8 @@ def _with_searched_centre(part: Indexed, context: Any, index_again: IndexAgain) 
     except SpindleError as error:
         context.log.debug("The beam position could not be searched: %s", error)
         return None
+    if min(_distance_px(moved, e) for e in (part.given, part.experiments)) < NOWHERE_PX:
+        return None
     return _try(part, moved, context, index_again)
 
 
@@ -203,8 +207,8 @@ def _all_left_over(part: Indexed) -> tuple[np.ndarray, int, int] | None:
 
 
 def _few_indexed(part: Indexed, params: Any) -> bool:
-    """Whether fewer spots have an index than the user is warned below."""
-    return part.n_indexed < float(params.diagnosis.warn_below) * len(part.reflections)
+    """Whether so few spots have an index that something else is looked for."""
+    return part.n_indexed < float(params.diagnosis.look_below) * len(part.reflections)
 
 
 def _drifts(given: Experiments, part: Indexed) -> list[Drift]:

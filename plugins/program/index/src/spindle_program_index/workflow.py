@@ -113,6 +113,24 @@ def _together(
     raise kind("\n".join(lines)) from result.error
 
 
+def _one_of_many(sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any, n_stills: int) -> Indexed:
+    """One of several stills, by the first strategy that gives a lattice which convinces.
+
+    Raises
+    ------
+    UserError
+        That of the first attempt where none gives a lattice, or what is wrong with the best.
+    """
+    result = climb(sweeps, spots, params, context, [], n_stills)
+    if result.part is None:
+        assert result.error is not None
+        raise result.error
+    if result.doubt and not params.diagnosis.accept_doubtful:
+        cell = " ".join(f"{v:.1f}" for v in result.part.experiments[0].known_crystal.cell)
+        raise IndexingError(f"the best lattice, {cell}, does not convince: {result.doubt}")
+    return result.part
+
+
 def _verified(
     part: Indexed, spots: ReflectionTable, params: Any, context: Any, crystals: list[Crystal] | None = None
 ) -> Indexed:
@@ -152,7 +170,7 @@ def _indexed_parts(
     if stills:
         context.log.info("%s", together_text(len(stills)))
         others, failed = index_stills(
-            sweeps, spots, stills, params, context, lambda e, t, p: Indexer(e, t, p, context).run()
+            sweeps, spots, stills, params, context, lambda e, t, p: _one_of_many(e, t, p, context, len(stills))
         )
         found += others
         if failed:
@@ -195,8 +213,8 @@ def _judge(part: Indexed, params: Any, context: Any) -> str | None:
         return text
     suspicious = part.last is not None and is_absurd(part.experiments, part.last.rmsd_px)
     found = None
-    if params.diagnosis.test_geometry and fraction < params.diagnosis.look_below:
-        found = another_lattice(part, params, context)
+    if params.diagnosis.test_geometry:
+        found = another_lattice(part, params, context, fraction < params.diagnosis.look_below)
     if fraction >= params.diagnosis.warn_below and not suspicious:
         if found is not None:
             context.log.info("%s", found)
