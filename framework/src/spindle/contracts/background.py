@@ -2,7 +2,8 @@
 
 Chosen by ``integration.background.algorithm``; entry-point group ``spindle.background``. An implementation gets a whole
 block of ragged shoeboxes at once and may be called from several threads with different blocks: it keeps no state
-between calls.
+between calls. A model that has to know whole images first, such as one of powder rings, returns a `BackgroundLearner` from
+`make_background_learner`; what that learned comes back with every block of shoeboxes.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import numpy as np
 from spindle.table import MaskCode
 
 from . import hookspec
+from .background_learner import BackgroundLearner, check_learner
 from .checking import Checks, Fault, array, finite, instance
 
 if TYPE_CHECKING:
-    from spindle.models import Detector
+    from spindle.models import Detector, Experiment
     from spindle.table import Shoeboxes
 
-__all__ = ["BackgroundEstimate", "BackgroundSpec", "usable_pixels"]
+__all__ = ["BackgroundEstimate", "BackgroundLearner", "BackgroundSpec", "usable_pixels"]
 
 
 def usable_pixels(mask: np.ndarray) -> np.ndarray:
@@ -135,13 +137,37 @@ def check_background(arguments: dict[str, Any], result: Any) -> BackgroundEstima
     return estimate
 
 
+def nothing_to_learn() -> None:
+    """What answers for a model without a learner."""
+
+
 class BackgroundSpec:
     """Hooks of a background model."""
 
-    checks: ClassVar[Checks] = {"estimate_background": check_background}
+    optional: ClassVar[frozenset[str]] = frozenset({"make_background_learner"})
+    defaults: ClassVar[dict[str, Any]] = {"make_background_learner": nothing_to_learn}
+    added: ClassVar[dict[str, dict[str, Any]]] = {"estimate_background": {"learned": None}}
+    checks: ClassVar[Checks] = {"estimate_background": check_background, "make_background_learner": check_learner}
 
     @hookspec(firstresult=True)
-    def estimate_background(self, shoeboxes: Shoeboxes, detector: Detector | None) -> BackgroundEstimate:  # type: ignore[empty-body]
+    def make_background_learner(self, experiment: Experiment) -> BackgroundLearner | None:
+        """Begin to learn from the images of an experiment, before its shoeboxes are seen. May be left out.
+
+        Parameters
+        ----------
+        experiment : Experiment
+            The first of those on the images: beam, detector, goniometer, scan.
+
+        Returns
+        -------
+        BackgroundLearner or None
+            None when nothing is to be learned; the images are not read for it then.
+        """
+
+    @hookspec(firstresult=True)
+    def estimate_background(  # type: ignore[empty-body]
+        self, shoeboxes: Shoeboxes, detector: Detector | None, learned: Any
+    ) -> BackgroundEstimate:
         """Estimate the background of every pixel of a block of shoeboxes.
 
         Parameters
@@ -151,6 +177,8 @@ class BackgroundSpec:
             at.
         detector : Detector or None
             The detector of the experiment (panel types, gains); shoeboxes name its panels.
+        learned : object
+            What `BackgroundLearner.finish` returned; None without a learner.
 
         Returns
         -------

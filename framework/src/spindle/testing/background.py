@@ -8,7 +8,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import ClassVar
+import pickle
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from spindle.models import Detector, Panel
 from spindle.plugins.host import Handle
 from spindle.table import MaskCode, Shoeboxes
 
+from .background_images import boxes_of_images, ringed_background, ringed_experiment, ringed_images
 from .calls import CallContract, Problem
 
 __all__ = ["BackgroundContract", "flat_shoeboxes", "pixel_detector"]
@@ -349,3 +351,42 @@ class BackgroundContract(CallContract):
         shuffled = self.estimate(plugin, shoeboxes.select(order))
         assert np.array_equal(result.mean[order], shuffled.mean)
         assert np.array_equal(result.success[order], shuffled.success)
+
+    def test_images_in_parts_teach_what_they_teach_together(self, plugin: Handle) -> None:
+        experiment = ringed_experiment(pixel_detector())
+        images = ringed_images(experiment, ringed_background(experiment))
+        free = np.random.default_rng(41).random(images.shape) > 0.05
+        boxes = boxes_of_images(images, 60)
+
+        def learner(part: range) -> Any:
+            made = plugin.make_background_learner(experiment=experiment)
+            if made is None:
+                pytest.skip("this model does not learn from images")
+            for z in part:
+                made.add_image(z, [images[z]], [free[z]])
+            return pickle.loads(pickle.dumps(made))  # as it comes from another process
+
+        whole, begin, end = learner(range(6)), learner(range(2)), learner(range(2, 6))
+        begin.join(end)
+        found = []
+        for one in (whole, begin):
+            learned = pickle.loads(pickle.dumps(one.finish()))
+            assert isinstance(one.tables(), list)
+            found.append(
+                plugin.estimate_background(shoeboxes=boxes, detector=experiment.detector, learned=learned).background
+            )
+        np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=1e-6)
+
+    @pytest.mark.parametrize("counts", [0.0, 3.0], ids=["no photons", "no free pixel"])
+    def test_images_that_teach_nothing_are_no_error(self, plugin: Handle, counts: float) -> None:
+        experiment = ringed_experiment(pixel_detector())
+        learner = plugin.make_background_learner(experiment=experiment)
+        if learner is None:
+            pytest.skip("this model does not learn from images")
+        shape = experiment.detector[0].image_size[::-1]
+        learner.add_image(0, [np.full(shape, counts, np.float32)], [np.full(shape, counts == 0.0)])
+        learned = learner.finish()
+        boxes = flat_shoeboxes(20, mean=3.0)
+        result = plugin.estimate_background(shoeboxes=boxes, detector=experiment.detector, learned=learned)
+        if self.models_background:
+            assert result.success.all()

@@ -1,1 +1,2 @@
-"""Which pixels not to use: by rules that a user gives (`rules`), and by what images themselves show (`automatic`)."""
+"""Which pixels not to use: by rules that a user gives (`rules`), by what images themselves show (`automatic`), and
+because spots are predicted there (`free_pixels`)."""

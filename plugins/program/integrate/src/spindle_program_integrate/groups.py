@@ -12,9 +12,11 @@ from spindle.execution import RunContext
 from spindle.files import read_mask
 from spindle.images import Correction, ImageSequence
 from spindle.models import Experiment, Experiments
+from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_masks.automatic import automatic_mask
 
+from .background_lessons import learn_background
 from .measure import Measure
 from .packed_masks import PackedMasks
 from .slabs import Slabs
@@ -43,6 +45,8 @@ class ImageGroup:
         Rows of the table that are to be measured, or disturb others.
     slabs : Slabs
     measure : Measure
+    tables : list of Table
+        What the background model says of the images.
     """
 
     members: list[int]
@@ -54,6 +58,7 @@ class ImageGroup:
     rows: np.ndarray
     slabs: Slabs
     measure: Measure
+    tables: list[Table]
 
 
 def prepare_group(
@@ -102,10 +107,14 @@ def prepare_group(
     _check_sizes(bbox[wanted], size[wanted], members[0], profile, experiment.profile)
     rows = rows[wanted]
     first = 0 if experiment.scan is None else experiment.scan.array_range[0]
+    unverified = _without_checksums(sequence)
+    learned, tables = learn_background(
+        context, background, profile, experiments, unverified, first, masks, excluded, table, rows
+    )
     return ImageGroup(
         members,
         sequence,
-        _without_checksums(sequence),
+        unverified,
         first,
         masks,
         excluded,
@@ -118,7 +127,9 @@ def prepare_group(
             centroid,
             float(params.integration.summation.detector_gain or 1.0),
             params.integration.profile.valid_foreground_threshold or 0.0,
+            learned,
         ),
+        tables,
     )
 
 

@@ -97,6 +97,8 @@ class Measure:
         Counts per photon in the variances.
     threshold : float
         Least part of the foreground that must be valid.
+    learned : object
+        What the background model learned from the images.
     fitter : ProfileFitter or None
         For models of counts, and for profile fits.
     fit : bool
@@ -111,6 +113,7 @@ class Measure:
     centroid: Any
     gain: float
     threshold: float
+    learned: Any = None
     fitter: Any = None
     fit: bool = False
     only_good: bool = False
@@ -121,7 +124,7 @@ class Measure:
         n = len(boxes)
         correct_shoeboxes(self.corrections, boxes.panel, boxes.bbox, boxes.offsets, boxes.data)
         free_crowded(boxes.offsets, boxes.mask, LEAST_BACKGROUND)
-        estimate = self.background.estimate_background(shoeboxes=boxes, detector=self.detector)
+        estimate = self.background.estimate_background(shoeboxes=boxes, detector=self.detector, learned=self.learned)
         boxes.background = np.ascontiguousarray(estimate.background, dtype=np.float32)
         mark_used(estimate.used, boxes.mask)
         noise = noise_beyond_counts(boxes, counts_photons(self.detector, self.corrections))

@@ -99,6 +99,7 @@ class Integrator:
     def run(self, brightness: np.ndarray) -> tuple[ReflectionTable, ReflectionTable | None]:
         """All passes. Returns the table and, if asked for, a table of kept shoeboxes."""
         groups = [self._group(members) for members in image_groups(self.experiments)]
+        self.tables += [table for group in groups for table in group.tables]
         debug = self.params.integration.debug
         kept: list[ReflectionTable] = []
         n = len(self.table)

@@ -167,6 +167,10 @@ class SimulateParams(ParamsBase):
         flat = Float(0.1, min=0, help="Everywhere.", level=1)
         air = Float(2.0, min=0, help="Air scatter, at the beam; falls off with angle.", level=1)
         solvent = Float(1.0, min=0, help="Top of the diffuse ring of the solvent near 3.3 A.", level=1)
+        ice = Float(0.0, min=0, help="Top of each of the nine strongest powder rings of hexagonal ice.", level=1)
+        ice_width = Float(
+            0.0012, min=1e-5, max=0.1, units="1/A", help="Standard deviation of 1/d across a ring of ice.", level=1
+        )
 
     class output(ParamsBase):
         """Where the images and the truth go."""

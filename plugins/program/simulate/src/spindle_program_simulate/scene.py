@@ -10,6 +10,7 @@ import numpy as np
 from spindle.errors import ParameterError
 from spindle.params import Auto
 from spindle.symmetry import ChangeOfBasis, orthogonalisation
+from spindle_lib_ice import UNIT_CELL
 
 from .instrument import Instrument, build_instruments
 from .kernels import OPEN
@@ -21,6 +22,9 @@ from .structure import Structure, random_structure, structure_from_coordinates, 
 __all__ = ["Lattice", "Sweep", "build_sweeps"]
 
 RANDOM_B = 22.0  # angstrom^2, of a well diffracting protein crystal
+# indices of the strongest powder lines of hexagonal ice, 3.90 to 1.88 angstrom
+ICE_LINES = ((1, 0, 0), (0, 0, 2), (1, 0, 1), (1, 0, 2), (1, 1, 0), (1, 0, 3), (2, 0, 0), (1, 1, 2), (2, 0, 1))
+ICE_SAMPLES = 4  # each way, of a pixel
 LYSOZYME_CELL, LYSOZYME_GROUP = (78.9, 78.9, 37.95, 90.0, 90.0, 90.0), "P 43 21 2"
 
 
@@ -219,8 +223,8 @@ def _movement(rms: float, time: np.ndarray, rng: np.random.Generator) -> np.ndar
 def background_image(instrument: Instrument, params: SimulateParams) -> np.ndarray:
     """Expected background of an image, (ny, nx) float32 counts.
 
-    Air scatter falls off with the angle, the solvent makes two diffuse rings; both are polarised and spread over the
-    solid angle of each pixel. The beamstop leaves 2 % of the scatter.
+    Air scatter falls off with the angle, the solvent makes two diffuse rings, ice sharp ones; all are polarised and spread over
+    the solid angle of each pixel. The beamstop leaves 2 % of the scatter.
     """
     nx, ny = instrument.image_size
     expected = np.zeros((ny, nx))
@@ -238,9 +242,25 @@ def background_image(instrument: Instrument, params: SimulateParams) -> np.ndarr
         efficiency = instrument.quantum_efficiency(rays, normal) / instrument.quantum_efficiency(normal, normal)
         air = p.air / (1.0 + (s / 0.12) ** 2)
         solvent = np.exp(-0.5 * ((s - 0.30) / 0.055) ** 2) + 0.35 * np.exp(-0.5 * ((s - 0.47) / 0.08) ** 2)
-        expected[y0 : y0 + height, x0 : x0 + width] = (
-            p.flat + (air + p.solvent * solvent) * polarised * solid_angle * efficiency
-        )
+        scatter = air + p.solvent * solvent
+        if p.ice > 0:
+            scatter += p.ice * _ice_rings(instrument, k, x, y, p.ice_width)
+        expected[y0 : y0 + height, x0 : x0 + width] = p.flat + scatter * polarised * solid_angle * efficiency
     expected[(instrument.pixel_state & OPEN) == 0] *= 0.02
     expected[instrument.dead] = 0.0
     return expected.astype(np.float32)
+
+
+def _ice_rings(instrument: Instrument, panel: int, x: np.ndarray, y: np.ndarray, width: float) -> np.ndarray:
+    """Sum of rings of height 1 in the pixels x, y of a panel, each the mean over the pixel, which a ring may be narrower than."""
+    cell = gemmi.UnitCell(*UNIT_CELL)
+    lines = [1.0 / cell.calculate_d(hkl) for hkl in ICE_LINES]
+    steps = (np.arange(ICE_SAMPLES) + 0.5) / ICE_SAMPLES
+    total = np.zeros(x.shape)
+    for dx in steps:
+        for dy in steps:
+            points = instrument.panels.laboratory(panel, np.stack([x + dx, y + dy], axis=-1))
+            s = 1.0 / instrument.resolution(points)
+            for line in lines:
+                total += np.exp(-0.5 * ((s - line) / width) ** 2)
+    return total / ICE_SAMPLES**2
