@@ -14,7 +14,7 @@ from pathlib import Path
 from rooms import HOST, name_of, normalised, parsed
 
 #: Where the name that is imported is not that of the distribution.
-DISTRIBUTION_OF = {"PIL": "pillow", "spindle": HOST}
+DISTRIBUTION_OF = {"PIL": "pillow", "sklearn": "scikit-learn", "spindle": HOST}
 #: Distributions that are used through a module of another.
 EXTENDS = {"numba-cuda": "numba"}
 #: Folders whose files run under another program's Python.

@@ -74,6 +74,21 @@ class _Problem:
                     gradient[l] -= 2.0 * weighted.T @ x[k]
         return total, gradient.ravel()
 
+    def without_extremes(self, x: np.ndarray) -> float:
+        """Half the sum of the parts that are not above the median by more than the distance of the quartiles."""
+        parts = []
+        for k in range(self.shape[0]):
+            for l in range(self.shape[0]):
+                place = self.number[k, l]
+                weights = self.weights[place]
+                rest = self.cc[place] - x[k] @ x[l].T
+                parts.append((weights * rest**2)[weights > 0])
+        values = np.concatenate(parts)
+        if not len(values):
+            return 0.0
+        low, middle, high = np.percentile(values, [25, 50, 75])
+        return float(0.5 * values[values <= middle + (high - low)].sum())
+
 
 def find_coordinates(
     pairs: PairCorrelations,
@@ -83,6 +98,7 @@ def find_coordinates(
     max_iterations: int | None = 100,
     max_calls: int | None = None,
     most: int | None = None,
+    robust: bool = False,
 ) -> Coordinates:
     """Vectors that explain the correlations.
 
@@ -100,6 +116,8 @@ def find_coordinates(
     most : int, optional
         Largest dimension to be compared; by default one more than the number of operators: unrelated indexings take as many
         dimensions, and the one after that shows what noise takes.
+    robust : bool
+        Compare dimensions by the correlations that are not far off only.
 
     Notes
     -----
@@ -111,6 +129,9 @@ def find_coordinates(
         "maxiter": 15000 if max_iterations is None else max_iterations, "maxfun": 15000 if max_calls is None else max_calls
     }  # fmt: skip
 
+    def rated(x: np.ndarray, residual: float) -> float:
+        return problem.without_extremes(x) if robust else residual
+
     def solve(d: int) -> tuple[np.ndarray, float]:
         start = rng.random((n_operators, n_sets, d)).ravel()
         found = minimize(problem, start, jac=True, method="L-BFGS-B", options=options)
@@ -121,11 +142,12 @@ def find_coordinates(
         last = min(last, max(2, n_operators * n_sets))
         if n_operators > 2 or most is not None:
             solved: dict[int, tuple[np.ndarray, float]] = {}
+            tried: list[tuple[int, float]] = []
             for d in range(1, last + 1):
                 solved[d] = solve(d)
-                if d > 4 and solved[d - 2][1] - solved[d][1] < FLAT * (solved[1][1] - solved[d][1]):
+                tried.append((d, rated(*solved[d])))
+                if d > 4 and tried[-3][1] - tried[-1][1] < FLAT * (tried[0][1] - tried[-1][1]):
                     break
-            tried = [(d, residual) for d, (_, residual) in solved.items()]
             dimension = max(2, best_dimension(tried))
             return Coordinates(*solved[dimension], tried)
         dimension = 2

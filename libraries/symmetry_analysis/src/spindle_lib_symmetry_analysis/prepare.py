@@ -152,7 +152,7 @@ def prepare(experiments: Experiments, table: ReflectionTable, params: Any, conte
     rotations = lattice = lattice_group(basis, params.lattice_symmetry_max_delta)
     if params.lattice_group is not None:
         subgroups, rotations = _restrict(basis, subgroups, params)
-    normalised, sigma = _normalise(experiment, hkl, intensity, cautious, basis, len(experiments), params, log)
+    normalised, sigma = normalise(experiment, hkl, intensity, cautious, basis, len(experiments), params, log)
     good = np.abs(normalised) < norm.WILSON_OUTLIER
     log.info("%d Wilson outliers with E^2 >= %g left out", np.count_nonzero(~good), norm.WILSON_OUTLIER)
     return Prepared(
@@ -165,7 +165,7 @@ def cut(data: Prepared, params: Any, log: Any) -> Prepared:
     """The observations to the resolution at which they still tell something."""
     if not len(data.d):
         return data
-    d_min = _resolution(data.hkl, data.intensity, data.cautious, data.d, params, log)
+    d_min = resolution_of_analysis(data.hkl, data.intensity, data.cautious, data.d, params, log)
     select = np.flatnonzero(data.d >= d_min - 1e-6)
     log.info("High resolution limit of the analysis: %.2f A (%d observations)", d_min, len(select))
     return replace(data.select(select), d_min=d_min)
@@ -196,12 +196,26 @@ def _simple_outliers(hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarra
     return np.asarray((z > OUTLIER_Z) & (merged.multiplicity[number] > 2))
 
 
-def _normalise(
+def normalise(
     experiment: np.ndarray, hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, basis: np.ndarray, n: int,
     params: Any,
     log: Any,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Intensities and sigmas over their expectation, experiment by experiment."""
+    """Intensities and sigmas over their expectation, experiment by experiment, each (n,) float64.
+
+    Parameters
+    ----------
+    experiment : (n,) int64
+    hkl : (n, 3) int
+    intensity, variance : (n,) float64
+    basis : (3, 3) float64, angstrom
+        Rows a, b, c.
+    n : int
+        Number of experiments.
+    params
+        ``normalisation``.
+    log
+    """
     q = hkl @ np.linalg.inv(basis).T
     x = np.einsum("ij,ij->i", q, q)
     expected = np.ones(len(intensity))
@@ -235,10 +249,10 @@ def _normalise(
     return intensity / expected, np.sqrt(variance) / expected
 
 
-def _resolution(
+def resolution_of_analysis(
     hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, d: np.ndarray, params: Any, log: Any
 ) -> float:
-    """Resolution limit of the analysis, angstrom."""
+    """Resolution limit of the analysis, angstrom, from ``d_min``, ``min_i_mean_over_sigma_mean`` and ``min_cc_half``."""
     end = float(d.min())
     if params.d_min is None:
         return end
