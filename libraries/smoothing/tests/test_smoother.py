@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spindle_lib_smoothing.smoother import Smoother, n_samples, smoother_weights
+from spindle_lib_smoothing.smoother import Smoother, Spline, n_samples, smoother_weights
 
 
 @pytest.mark.parametrize(("intervals", "samples"), [(1, 2), (2, 3), (3, 5), (10, 12)])
@@ -42,3 +42,26 @@ def test_a_symmetric_curve_stays_symmetric() -> None:
     samples = np.abs(np.arange(smoother.n_values) - (smoother.n_values - 1) / 2)
     x = np.linspace(0.01, 8.99, 57)
     assert smoother.values(x, samples) == pytest.approx(smoother.values(9.0 - x, samples))
+
+
+@pytest.mark.parametrize("intervals", [1, 2, 3, 7])
+def test_a_spline_keeps_straight_lines_and_is_smooth(intervals: int) -> None:
+    spline = Spline(5.0, 26.0, intervals)
+    x = np.linspace(5.0, 26.0, 400)
+    assert spline.values(x, 3.0 - 0.2 * spline.positions) == pytest.approx(3.0 - 0.2 * x)
+    curve = spline.values(x, np.random.default_rng(1).normal(size=spline.n_values))
+    slope = np.diff(curve) / np.diff(x)
+    # The second derivative of a quadratic spline is bounded: slopes of neighbouring pieces differ by little.
+    assert np.abs(np.diff(slope)).max() < 10 * (x[1] - x[0]) / spline.spacing**2
+    assert spline.values(np.array([0.0, 30.0]), spline.positions) == pytest.approx([5.0, 26.0])
+
+
+@pytest.mark.parametrize("intervals", [2, 3, 5])
+def test_a_spline_can_be_any_parabola(intervals: int) -> None:
+    spline = Spline(0.0, 10.0, intervals)
+    x = np.linspace(0.0, 10.0, 50)
+    index, weight = spline.weights(x)
+    design = np.zeros((len(x), spline.n_values))
+    np.put_along_axis(design, index, weight, axis=1)
+    wanted = 1.0 - 0.7 * x + 0.05 * x * x
+    assert design @ np.linalg.lstsq(design, wanted, rcond=None)[0] == pytest.approx(wanted)

@@ -1,1 +1,1 @@
-"""Gaussian-weighted smoothing of a few values along a coordinate; import from `smoother`."""
+"""Smooth functions of one coordinate, held as a few values; import from `smoother`."""

@@ -19,7 +19,7 @@ from spindle.table import Flag, ReflectionTable
 from . import selection, summaries
 from .centroid_analysis import block_means
 from .engines import Minimum, Recorder, minimise
-from .interval_widths import choose_widths, may_drift
+from .interval_widths import choose_widths, may_drift, price
 from .outliers import find_outliers, outlier_groups, without_drift
 from .predictions import predicted_table
 from .problem import Problem
@@ -256,7 +256,7 @@ class Macrocycle:
             minimum, _ = self._minimise(problem, used.select(slice(None)), spare, quiet=True)
             m = 3 * minimum.evaluation.n_predicted
             misfit = max(minimum.evaluation.objective, 1e-300)
-            return m * float(np.log(misfit)) + problem.n_parameters * float(np.log(m))
+            return m * float(np.log(misfit)) + price(problem, m)
 
         return choose_widths(self.experiments, self.settings.parameterisation, criterion)
 

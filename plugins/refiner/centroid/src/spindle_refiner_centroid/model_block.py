@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle_lib_smoothing.smoother import Smoother
+from spindle_lib_smoothing.smoother import Spline
 
 
 @dataclass
@@ -26,8 +26,8 @@ class ModelBlock:
         See `parameterisations`.
     experiments : list of int
         Experiments that use the model.
-    smoother : Smoother or None
-        Samples along the scan (array index) of a varying model.
+    smoother : Spline or None
+        Coefficients along the scan (array index) of a varying model.
     fixed : (k,) bool
         Parameters that are not refined.
     panels : (p,) int64 or None
@@ -41,7 +41,7 @@ class ModelBlock:
     model: Any
     parameterisation: Any
     experiments: list[int]
-    smoother: Smoother | None
+    smoother: Spline | None
     fixed: np.ndarray
     panels: np.ndarray | None = None
     group: int = 0

@@ -12,7 +12,7 @@ from spindle.contracts.refiner import RefinementError
 from spindle.models import Experiments
 from spindle.params import Auto
 from spindle_lib_refinement.flat_sphere import held_parameters, is_flat
-from spindle_lib_smoothing.smoother import Smoother
+from spindle_lib_smoothing.smoother import Spline
 
 from .detector_groups import detector_groups
 from .layout import Layout, ModelTables
@@ -88,7 +88,7 @@ class Problem:
         fixed = np.concatenate([np.repeat(b.fixed, b.n_samples) for b in self.blocks])
         self._number(fixed)
 
-    def _smoother(self, scope: Any, users: list[int], kind: str) -> Smoother | None:
+    def _smoother(self, scope: Any, users: list[int], kind: str) -> Spline | None:
         if not self.scan_varying or not self._may_vary(scope, users):
             return None
         scans = {id(self.experiments[i].scan): self.experiments[i].known_scan for i in users}
@@ -109,7 +109,7 @@ class Problem:
                     return None
             extent = abs(scan.oscillation_deg[1]) * scan.n_images
             intervals = max(int(extent / width), 1) if width > 0 else scan.n_images
-        return Smoother(float(z0), float(z1), intervals)
+        return Spline(float(z0), float(z1), intervals)
 
     def _may_vary(self, scope: Any, users: list[int]) -> bool:
         """Whether ``force_static`` lets a model of some experiments vary; Auto lets beams of electrons."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from spindle.contracts.refiner import RefinementError
 from spindle.models import Detector, Experiments
-from spindle_lib_smoothing.smoother import Smoother
+from spindle_lib_smoothing.smoother import Spline
 
 from .detector_groups import LABORATORY, in_parent, local_frame, panels_below
 from .model_block import ModelBlock
@@ -141,7 +141,7 @@ def _crystal(problem: Problem, everything: np.ndarray, covariance: np.ndarray | 
     return replace(new, cell_sd=cell_sd, extra=extra)
 
 
-def _sample_weights(smoother: Smoother, n_samples: int, z: np.ndarray) -> np.ndarray:
+def _sample_weights(smoother: Spline, n_samples: int, z: np.ndarray) -> np.ndarray:
     """(m, n_samples) weights of the samples at array indices z."""
     index, weight = smoother.weights(z)
     dense = np.zeros((len(z), n_samples))
