@@ -1,6 +1,6 @@
 """Begin a room, a plugin or a library of this repository, that passes all checks as it is.
 
-``python tools/new.py exporter csv summary="What it does"`` writes plugins/exporter/csv (formats/<name> for a format, libraries/<name>
+``python tools/new.py exporter columns summary="What it does"`` writes plugins/exporter/columns (formats/<name> for a format, libraries/<name>
 for a library) from the templates of ``spindle new-plugin``, then what all rooms share, installs it in editable mode and brings the
 reference up to date. ``like=<plugin>`` begins one whose hooks ask another plugin of its slot. ``--no-install`` leaves out the last two
 steps.

@@ -17,6 +17,8 @@ ALSO_WORDS = {
     "default",
     "dispersion",
     "export",
+    "hkl",
+    "json",
     "predict",
     "process",
     "refine",

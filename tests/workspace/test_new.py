@@ -115,12 +115,12 @@ def test_each_is_clean_for_the_type_checker(rooms, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["exporters", "csv"], "no slot 'exporters'. Did you mean exporter"),
+        (["exporters", "columns"], "no slot 'exporters'. Did you mean exporter"),
         (["exporter", "mtz"], "there is a exporter 'mtz' already, in spindle-exporter-mtz"),
         (["exporter", "My-Csv"], "cannot be called 'My-Csv'"),
         (["program", "help"], "cannot be called 'help'"),
-        (["exporter", "csv", "like=nothing"], "like=nothing: no such exporter is installed"),
-        (["exporter", "csv", "colour=red"], "unknown: colour"),
+        (["exporter", "columns", "like=nothing"], "like=nothing: no such exporter is installed"),
+        (["exporter", "columns", "colour=red"], "unknown: colour"),
         (["exporter"], "name a slot and the new plugin"),
     ],
 )
@@ -133,7 +133,7 @@ def test_what_cannot_be_made_is_said_and_nothing_is_written(tmp_path, monkeypatc
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path, capsys):
     (tmp_path / "thesis.tex").write_text("years of work")
-    assert main(["new-plugin", "exporter", "csv", f"folder={tmp_path}"]) == 2
+    assert main(["new-plugin", "exporter", "columns", f"folder={tmp_path}"]) == 2
     assert "there already and not empty" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 

@@ -104,8 +104,10 @@ def telling_data() -> tuple[Experiments, ReflectionTable]:
     """
     experiments, table = integrated_data()
     first = experiments[0]
+    axis = first.known_goniometer.rotation_axis
     second = replace(
         first,
+        goniometer=Goniometer(axis, rotation_matrix(axis, -0.5 * np.pi)),  # turned back by what the scan begins later
         scan=Scan((101, 130), (100.0, 0.5)),
         identifier="second sweep",
         imageset=ImageSet(template="/data/y_####.cbf"),
@@ -116,6 +118,7 @@ def telling_data() -> tuple[Experiments, ReflectionTable]:
     other = table.select(np.arange(1, len(table), 2))
     position = other["xyzcal.px"] + np.array([0.0, 0.0, 98.0])
     other["xyzcal.px"] = other["xyzobs.px.value"] = position
+    other["xyzcal.mm"] = other["xyzcal.mm"] + np.array([0.0, 0.0, 0.5 * np.pi])
     other["id"] = np.ones(len(other), np.int64)
     half.identifiers, other.identifiers = {0: "first sweep"}, {1: "second sweep"}
     joined = ReflectionTable.concatenate([half, other])

@@ -7,7 +7,7 @@ from typing import Any
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.models import Experiments
-from spindle.params import Choice, PathParam, Plugin
+from spindle.params import Bool, Choice, PathParam, Plugin
 from spindle.params import Params as BaseParams
 from spindle.table import ReflectionTable
 
@@ -25,6 +25,13 @@ class ExportProgram(Program):
             default="auto",
             help="Which intensity to write; auto is the scaled one when the data are scaled, else profile-fitted and "
             "summed.",
+        )
+
+        debug = Bool(
+            False,
+            level=2,
+            unavailable="the messages and the log say all that is known",
+            help="Write more about what is done.",
         )
 
         class output(BaseParams):

@@ -50,6 +50,7 @@ class MergeParams(Params):
 
         log = Str("spindle.merge.log", none=True, help="Log file.")
         mtz = PathParam("merged.mtz", help="Merged MTZ file.")
+        mmcif = PathParam(None, none=True, help="Merged mmCIF file, for deposition.")
         html = Str("spindle.merge.html", none=True, help="Report.")
         json = Str(None, help="Merging statistics as JSON.")
         crystal_names = Strings(("XTAL",), help="Crystal names, one or one per wavelength.")

@@ -98,12 +98,17 @@ class Merge(Program):
                 )
             )  # fmt: skip
         merged = _join(waves, cell, group.xhm(), params)
-        export = context.algorithm("exporter", "mtz").export_merged(merged=merged, path=str(params.output.mtz))
-        for message in export.messages:
-            context.log.info("%s", message)
-        for shown in export.tables:
-            context.table(shown)
-        files = dict(export.files)
+        exports = [context.algorithm("exporter", "mtz").export_merged(merged=merged, path=str(params.output.mtz))]
+        if params.output.mmcif:
+            cif = context.algorithm("exporter", "mmcif")
+            exports.append(cif.export_merged(merged=merged, path=str(params.output.mmcif)))
+        files: dict[str, Any] = {}
+        for export in exports:
+            for message in export.messages:
+                context.log.info("%s", message)
+            for shown in export.tables:
+                context.table(shown)
+            files |= export.files
         first = waves[0].statistics.overall
         report = {f"wavelength_{k + 1}": w.statistics.as_dict() for k, w in enumerate(waves)}
         if params.output.json:

@@ -1,0 +1,7 @@
+"""Orientation matrix and input file for MOSFLM."""
+
+from __future__ import annotations
+
+from .algorithm import MosflmExporter
+
+__all__ = ["MosflmExporter"]
