@@ -122,6 +122,22 @@ class ProfileFitter(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} separates no overlapping spots")
 
+    def recorded_share(self, reflections: ReflectionTable) -> np.ndarray:
+        """Part of the photons of each spot that sums and fits hold, which are divided by it; all, unless overridden.
+
+        A foreground and a profile end somewhere; what the detector spreads further is in neither.
+
+        Parameters
+        ----------
+        reflections : ReflectionTable
+            n rows.
+
+        Returns
+        -------
+        (n,) float64
+        """
+        return np.ones(len(reflections))
+
     @abstractmethod
     def models(self) -> list[dict[str, Any]]:
         """The models of the experiments as `finish` left them, which may have improved them; for the output."""
@@ -183,6 +199,15 @@ class CheckedFitter(Checked, ProfileFitter):
             counts = self.inner.expected_counts(read_only(reflections), read_only(shoeboxes), read_only(intensity))
             finite(array(counts, (int(shoeboxes.offsets[-1]),), np.float32, "the result"), "the result")
             return np.asarray(counts)
+
+    def recorded_share(self, reflections: ReflectionTable) -> np.ndarray:
+        """See `ProfileFitter.recorded_share`."""
+        with self.guard("recorded_share"):
+            share = array(
+                self.inner.recorded_share(read_only(reflections)), (len(reflections),), np.float64, "the result"
+            )
+            finite(share, "the result", least=0.1)
+            return share
 
     def models(self) -> list[dict[str, Any]]:
         """See `ProfileFitter.models`."""

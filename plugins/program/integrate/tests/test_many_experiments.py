@@ -14,13 +14,13 @@ from spindle_program_integrate.filters import only_rows
 from spindle_program_integrate.packed_masks import PackedMasks
 from spindle_program_integrate.passes import Integrator
 from spindle_program_integrate.predictions import PredictSome, with_geometry
-from spindle_program_integrate.reference import match
 
 from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
 from spindle.table import ReflectionTable
 from spindle.testing import make_context
 from spindle_lib_selection.significance import significance
+from spindle_lib_spots.reference import match
 
 
 class Prediction:

@@ -9,7 +9,6 @@ from spindle_program_integrate.blocks import Plan
 from spindle_program_integrate.filters import sample, select_rows
 from spindle_program_integrate.image_kernels import clear_parts, extract_pixels, paint_spots, painted_parts
 from spindle_program_integrate.kernels import free_crowded, sum_pixels
-from spindle_program_integrate.reference import match
 
 from spindle.errors import UserError
 from spindle.files import read_experiments, read_reflections
@@ -18,6 +17,7 @@ from spindle.prediction import lorentz_polarisation
 from spindle.table import MaskCode, ReflectionTable
 from spindle.testing import shared_data
 from spindle_lib_selection.significance import significance
+from spindle_lib_spots.reference import match
 
 
 def test_matching_takes_the_nearest_turn_and_each_prediction_once():

@@ -8,7 +8,8 @@ import gemmi
 import numpy as np
 import pytest
 from scipy.stats import poisson
-from spindle_program_simulate.kernels import _poisson, _start_stream
+from spindle_program_simulate.random_kernels import poisson as draw_poisson
+from spindle_program_simulate.random_kernels import start_stream
 from spindle_program_simulate.render import normal_quantiles
 from spindle_program_simulate.structure import (
     random_structure,
@@ -260,9 +261,9 @@ def test_another_program_reads_the_images(dark):
 @pytest.mark.parametrize("mean", [0.05, 0.8, 7.0, 14.9, 15.1, 80.0, 3000.0])
 def test_poisson_deviates_have_the_distribution(mean):
     state = np.empty(2, np.uint64)
-    _start_stream(state, 1, 2, 3)
+    start_stream(state, 1, 2, 3)
     n = 20000
-    drawn = np.array([_poisson(state, mean) for _ in range(n)])
+    drawn = np.array([draw_poisson(state, mean) for _ in range(n)])
     low, high = poisson.ppf([1e-3, 1 - 1e-3], mean)
     edges = np.unique(np.round(np.linspace(low, high, 12)))
     observed = np.histogram(drawn, np.concatenate([[-0.5], edges + 0.5, [np.inf]]))[0]

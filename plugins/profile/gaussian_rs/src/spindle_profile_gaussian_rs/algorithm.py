@@ -125,6 +125,13 @@ class GaussianRsProfile(Algorithm):
                 "|I| + background under the profile.",
             )
 
+            tails = Bool(
+                True,
+                level=1,
+                help="Learn from strong spots what part of their photons the detector spreads beyond the foreground, and divide sums and "
+                "fits by what is left. Nothing is done where it is less than half a percent. With fit_method=detector_space only.",
+            )
+
             class detector_space(ParamsBase):
                 """Fits in detector space."""
 
@@ -307,7 +314,8 @@ class GaussianRsProfile(Algorithm):
         arguments = (SpotGeometry(experiments), samplers, self._n_sigma(experiments), fitting.grid_size, as_dials)
         if fitting.fit_method == "reciprocal_space":
             return GridFitter(*arguments)
-        return PixelFitter(*arguments, deconvolution=fitting.detector_space.deconvolution is not False)
+        together = fitting.detector_space.deconvolution is not False
+        return PixelFitter(*arguments, deconvolution=together, tails=fitting.tails and not as_dials)
 
 
 def _table(model: dict[str, Any], widths: dict[str, np.ndarray]) -> Table:

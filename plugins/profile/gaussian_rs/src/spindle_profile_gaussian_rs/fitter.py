@@ -7,7 +7,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +18,12 @@ from spindle.table import rows_by_value
 
 from .geometry import SpotGeometry, growth
 from .learning import SPOT_COUNTS, Accumulate, Improve, Learned, Piece, next_profile
+from .model_error import ModelError, blended, model_error
 from .model_kernels import model_counts
 from .pixel_kernels import fit_pixels
 from .samplers import Sampler
 from .sigma import refine_widths
+from .tails import Tails, learn_tails
 
 if TYPE_CHECKING:
     from spindle.table import ReflectionTable, Shoeboxes
@@ -139,6 +141,17 @@ class ReferenceFitter(ProfileFitter):
         return out
 
 
+@dataclass(frozen=True)
+class _Fits:
+    """Results of `fit_pixels`, each (n,) float64."""
+
+    value: np.ndarray
+    variance: np.ndarray
+    correlation: np.ndarray
+    summed: np.ndarray
+    summed_variance: np.ndarray
+
+
 class PixelFitter(ReferenceFitter):
     """Profiles finer than the pixel, learned by expectation maximisation and fitted to the pixels."""
 
@@ -150,10 +163,14 @@ class PixelFitter(ReferenceFitter):
         grid_size: int,
         as_dials: bool,
         deconvolution: bool = False,
+        tails: bool = False,
     ) -> None:
         super().__init__(geometry, samplers, n_sigma, grid_size, as_dials)
         self.n_sub = 4
         self.deconvolution = deconvolution
+        self.tails = tails
+        self.found_tails: Tails | None = None
+        self.error = ModelError()
         self._parts: list[Learned] = []
 
     def learn(self, reflections: ReflectionTable, shoeboxes: Shoeboxes) -> np.ndarray:
@@ -226,6 +243,32 @@ class PixelFitter(ReferenceFitter):
                 jobs.append(Piece(spots, mine[order], np.ascontiguousarray(weights[order]), overall))
             for position, profile in enumerate(map(Improve(accumulate, LOCAL_STEPS, LOCAL_PRIOR), jobs)):
                 self.references[self.first[i] + position] = profile
+        self._look_back(spots)
+
+    def _look_back(self, spots: Learned) -> None:
+        """Fit the spots that were learned from: what profiles are wrong by, and what lies beyond them."""
+        n = len(spots.kz)
+        position = np.zeros(n, np.int64)
+        for i, rows in rows_by_value(spots.experiment).items():
+            position[rows] = self.first[i] + self.samplers[i].nearest(spots.xyz[rows])
+        pixels = (spots.bbox, spots.offsets, spots.data, spots.mask, spots.background)
+        found = self._fitted(spots.frames, spots.kz, spots.xyz[:, 2], pixels, np.zeros(n), position, np.full(n, -1.0))
+        if not self.as_dials:
+            self.error = model_error(found.value, found.variance, found.summed, found.summed_variance)
+        if self.tails:
+            intensity = np.where(found.variance > 0, found.value, 0.0)
+            self.found_tails = learn_tails(spots.xyz[:, :2], self._radius(spots.frames, spots.xyz), *pixels, intensity)
+
+    def _radius(self, frames: np.ndarray, xyz: np.ndarray) -> np.ndarray:
+        """(n,) float64, px: of circles as large as foregrounds, which hold all pixels that they touch."""
+        edges = self.geometry.pixel_edges(frames, xyz)
+        return np.asarray(np.sqrt(np.prod(self.step * self.size / (2 * EXTENT) / edges + 0.5, axis=1)))
+
+    def recorded_share(self, reflections: ReflectionTable) -> np.ndarray:
+        if self.found_tails is None:
+            return np.ones(len(reflections))
+        frames, _ = self.geometry.frames(reflections)
+        return self.found_tails.share_within(self._radius(frames, reflections["xyzcal.px"]))
 
     def _refine_widths(self, index: int, rows: np.ndarray, spots: Learned) -> None:
         """Measure how widths grow with the diffraction angle once more, on whole spots, and rescale the spots kept."""
@@ -276,32 +319,24 @@ class PixelFitter(ReferenceFitter):
         background_variance: np.ndarray,
     ) -> ProfileFit:
         frames, kz = self.geometry.frames(reflections)
-        n = len(reflections)
-        value, variance, correlation, coverage = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
+        pixels = (shoeboxes.bbox, shoeboxes.offsets, shoeboxes.data, shoeboxes.mask, shoeboxes.background)
+        z, position = reflections["xyzcal.px"][:, 2], self.position(reflections)
+        found = self._fitted(frames, kz, z, pixels, background_variance, position, expected)
+        value, variance = blended(found.value, found.variance, found.summed, found.summed_variance, self.error)
+        return ProfileFit(value, variance, found.correlation, found.variance > 0)
+
+    def _fitted(
+        self, frames: np.ndarray, kz: np.ndarray, z: np.ndarray, pixels: tuple[np.ndarray, ...], background_variance: np.ndarray,
+        position: np.ndarray, expected: np.ndarray,
+    ) -> _Fits:  # fmt: skip
+        n = len(kz)
+        fits, coverage = _Fits(*(np.zeros(n) for _ in range(5))), np.zeros(n)
         fit_pixels(
-            frames,
-            kz,
-            np.ascontiguousarray(reflections["xyzcal.px"][:, 2]),
-            shoeboxes.bbox,
-            shoeboxes.offsets,
-            shoeboxes.data,
-            shoeboxes.mask,
-            shoeboxes.background,
-            np.ascontiguousarray(background_variance, dtype=np.float64),
-            self.position(reflections),
-            self.references,
-            np.ascontiguousarray(expected, dtype=np.float64),
-            self.step,
-            self.n_sub,
-            MIN_COVERAGE,
-            MIN_ALONE,
-            self.as_dials,
-            value,
-            variance,
-            correlation,
-            coverage,
-        )
-        return ProfileFit(value, variance, correlation, variance > 0)
+            frames, kz, np.ascontiguousarray(z), *pixels, np.ascontiguousarray(background_variance, dtype=np.float64),
+            position, self.references, np.ascontiguousarray(expected, dtype=np.float64), self.step, self.n_sub, MIN_COVERAGE,
+            MIN_ALONE, self.as_dials, fits.value, fits.variance, fits.correlation, coverage, fits.summed, fits.summed_variance,
+        )  # fmt: skip
+        return fits
 
     def expected_counts(self, reflections: ReflectionTable, shoeboxes: Shoeboxes, intensity: np.ndarray) -> np.ndarray:
         """(p,) float32: counts of spots of given intensities in the pixels of their shoeboxes."""

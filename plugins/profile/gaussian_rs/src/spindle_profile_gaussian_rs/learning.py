@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .pixel_kernels import accumulate_profile
+from .learning_kernels import accumulate_profile
 
 SPOT_COUNTS = 2000.0  # brighter spots weigh as much as this: a profile is the mean of many spots, not the shape of one
 

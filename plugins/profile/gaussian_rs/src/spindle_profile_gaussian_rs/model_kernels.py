@@ -1,11 +1,15 @@
-"""Spots of known intensity and profile as counts in pixels."""
+"""Spots of known intensity and profile as counts in pixels, and counts beyond them."""
 
 from __future__ import annotations
+
+import math
 
 import numba
 import numpy as np
 
 from .spread_kernels import pixel_lattice, pixel_weights, slice_shares
+
+VALID, FOREGROUND, OVERLAPPED = 1, 4, 32
 
 
 @numba.njit(nogil=True, cache=True)
@@ -56,3 +60,45 @@ def model_counts(frames, kz, z, bbox, offsets, reference, references, intensity,
                     for k in range(size):
                         value += shares[m, k] * q[k]
                     out[offsets[r] + (m * ny + y) * nx + x] = value
+
+
+@numba.njit(nogil=True, cache=True)
+def radial_sums(xy, bbox, offsets, data, mask, background, intensity, rows, width, out):
+    """Counts beyond the foregrounds of spots in rings about their predicted positions.
+
+    Parameters
+    ----------
+    xy : (n, 2) float64, px
+    bbox : (n, 6) int32; offsets : (n + 1,) int64; data, background : (p,) float32; mask : (p,) uint8
+        Shoeboxes.
+    intensity : (n,) float64, counts
+    rows : (m,) int64
+        Spots to look at.
+    width : float, px
+        Of a ring.
+    out : (r, 4) float64
+        Added to, for pixels that are good, and under no other spot, on all images of the box: counts above the background, intensities of
+        the spots, counts, intensities times distances.
+    """
+    for r in rows:
+        nx, ny = bbox[r, 1] - bbox[r, 0], bbox[r, 3] - bbox[r, 2]
+        for y in range(ny):
+            for x in range(nx):
+                dx, dy = bbox[r, 0] + x + 0.5 - xy[r, 0], bbox[r, 2] + y + 0.5 - xy[r, 1]
+                distance = math.sqrt(dx * dx + dy * dy)
+                ring = int(distance / width)
+                if ring >= out.shape[0]:
+                    continue
+                above, raw, good = 0.0, 0.0, True
+                for z in range(bbox[r, 5] - bbox[r, 4]):
+                    k = offsets[r] + (z * ny + y) * nx + x
+                    if (mask[k] & (VALID | FOREGROUND | OVERLAPPED)) != VALID:
+                        good = False
+                        break
+                    above += data[k] - background[k]
+                    raw += data[k]
+                if good:
+                    out[ring, 0] += above
+                    out[ring, 1] += intensity[r]
+                    out[ring, 2] += raw
+                    out[ring, 3] += intensity[r] * distance

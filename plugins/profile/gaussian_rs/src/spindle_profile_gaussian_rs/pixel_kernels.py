@@ -27,153 +27,6 @@ OUTLIER_SIGMAS, OUTLIER_SHARE, OUTLIER_COUNTS = 6.0, 0.1, 3.0
 
 
 @numba.njit(nogil=True, cache=True)
-def accumulate_profile(
-    frames,
-    kz,
-    z,
-    bbox,
-    offsets,
-    data,
-    mask,
-    background,
-    members,
-    weights,
-    spot_counts,
-    profile,
-    step,
-    n_sub,
-    numerator,
-    denominator,
-    reach,
-):
-    """One expectation-maximisation step over the members of a reference position.
-
-    Parameters
-    ----------
-    frames : (n, 15) float64; kz, z : (n,) float64
-        Local frames, sigma_m per image and predicted array index of the spots of a block.
-    bbox : (n, 6) int32; offsets : (n + 1,) int64
-        Boxes and the first pixel of each in the flat arrays (z, y, x).
-    data, background : (p,) float32; mask : (p,) uint8
-        Counts, background and mask bits.
-    members : (m,) int64
-        Which spots contribute; ``weights`` (m,) float64 how much.
-    spot_counts : float
-        Brighter spots weigh as much as spots of so many counts.
-    profile : (s, s, s) float64
-        Current density, axes e2, e1, e3.
-    step : float
-        Width of a grid cell in units of sigma.
-    n_sub : int
-        Sample points per pixel edge.
-    numerator, denominator : (s, s, s) float64
-        Added to: the new density is profile * numerator / denominator.
-    reach : (s, s, s) float64
-        Added to: what the denominator would be if no pixels were shared with other spots.
-
-    Returns
-    -------
-    float
-        Sum of weighted intensities: what ``denominator`` would be for a point that the foreground always covers.
-    """
-    size = profile.shape[0]
-    centre = 0.5 * (size - 1)
-    max_xy, max_z, max_row = 1, 1, 1
-    for m in range(members.shape[0]):
-        r = members[m]
-        nx, ny = bbox[r, 1] - bbox[r, 0], bbox[r, 3] - bbox[r, 2]
-        max_xy = max(max_xy, nx * ny)
-        max_row = max(max_row, max(nx, ny) + 1)
-        max_z = max(max_z, bbox[r, 5] - bbox[r, 4])
-    cu = np.empty((max_row, max_row))
-    cw = np.empty((max_row, max_row))
-    q = np.zeros((max_xy, size))
-    shares = np.zeros((max_z, size))
-    wts = np.zeros((size, size))
-    ratio = np.zeros(size)
-    sens = np.zeros(size)
-    reached = np.zeros(size)
-    total = 0.0
-    for m in range(members.shape[0]):
-        r = members[m]
-        nx, ny = bbox[r, 1] - bbox[r, 0], bbox[r, 3] - bbox[r, 2]
-        nz = bbox[r, 5] - bbox[r, 4]
-        start = offsets[r]
-        plane = nx * ny
-        pixel_lattice(frames[r], bbox[r, 0], bbox[r, 2], nx, ny, 1.0 / step, centre, cu, cw)
-        slice_shares(kz[r], z[r], bbox[r, 4], nz, size, step, shares)
-        # expected share per pixel, and the spot's intensity from the pixels that are used
-        counts, covered = 0.0, 0.0
-        for y in range(ny):
-            for x in range(nx):
-                pixel = y * nx + x
-                use = False
-                for j in range(nz):
-                    if mask[start + j * plane + pixel] & FOREGROUND:
-                        use = True
-                if not use:
-                    q[pixel, 0] = -1.0
-                    continue
-                j0, j1, i0, i1 = pixel_weights(cu, cw, y, x, n_sub, size, wts)
-                for k in range(size):
-                    q[pixel, k] = 0.0
-                for j in range(j0, j1):
-                    for i in range(i0, i1):
-                        w = wts[j, i]
-                        if w != 0.0:
-                            for k in range(size):
-                                q[pixel, k] += w * profile[j, i, k]
-                for j in range(nz):
-                    at = start + j * plane + pixel
-                    bits = mask[at]
-                    if bits & VALID and bits & FOREGROUND and not bits & OVERLAPPED:
-                        p = 0.0
-                        for k in range(size):
-                            p += shares[j, k] * q[pixel, k]
-                        counts += data[at] - background[at]
-                        covered += p
-        if covered < 0.5 or counts <= 0.0:
-            continue
-        intensity = counts / covered
-        weight = weights[m] * min(1.0, spot_counts / intensity)
-        total += weight * intensity
-        for y in range(ny):
-            for x in range(nx):
-                pixel = y * nx + x
-                if q[pixel, 0] < 0.0:
-                    continue
-                for k in range(size):
-                    ratio[k] = 0.0
-                    sens[k] = 0.0
-                    reached[k] = 0.0
-                for j in range(nz):
-                    at = start + j * plane + pixel
-                    bits = mask[at]
-                    if bits & VALID and bits & FOREGROUND:
-                        for k in range(size):
-                            reached[k] += shares[j, k]
-                    if bits & VALID and bits & FOREGROUND and not bits & OVERLAPPED:
-                        p = 0.0
-                        for k in range(size):
-                            p += shares[j, k] * q[pixel, k]
-                        expected = intensity * p + max(background[at], 1e-3)
-                        f = data[at] / expected
-                        for k in range(size):
-                            ratio[k] += shares[j, k] * f
-                            sens[k] += shares[j, k]
-                j0, j1, i0, i1 = pixel_weights(cu, cw, y, x, n_sub, size, wts)
-                for j in range(j0, j1):
-                    for i in range(i0, i1):
-                        w = wts[j, i] * weight * intensity
-                        if w != 0.0:
-                            for k in range(size):
-                                numerator[j, i, k] += w * ratio[k]
-                                denominator[j, i, k] += w * sens[k]
-                                reach[j, i, k] += w * reached[k]
-    return total
-
-
-@numba.njit(nogil=True, cache=True)
 def fit_pixels(
     frames,
     kz,
@@ -196,13 +49,15 @@ def fit_pixels(
     variance,
     correlation,
     coverage,
+    summed,
+    summed_variance,
 ):
     """Fit each spot's intensity to its foreground pixels with its reference profile.
 
     Parameters
     ----------
     frames ... background
-        As in `accumulate_profile`.
+        As in `learning_kernels.accumulate_profile`.
     background_variance : (n,) float64, counts^2 per pixel^2
         Variance of the mean background under the spot.
     reference : (n,) int64
@@ -211,7 +66,7 @@ def fit_pixels(
     expected : (n,) float64, counts
         Mean intensity expected at this place of reciprocal space, or a negative number: not known.
     step, n_sub
-        As in `accumulate_profile`.
+        As in `learning_kernels.accumulate_profile`.
     min_coverage : float
         Least share of the profile that usable pixels must hold.
     min_alone : float
@@ -220,6 +75,8 @@ def fit_pixels(
         DIALS's form instead of what the notes say: v = b + |I| p from the iterated estimate, variance |I| + |sum b|.
     value, variance, correlation, coverage : (n,) float64, output
         Intensity on the whole profile, its variance (-1: failed), Pearson correlation of data and model, share of the profile used.
+    summed, summed_variance : (n,) float64, output
+        Sum of the same pixels and its variance; 0 and -1 where they are not the whole foreground.
 
     Notes
     -----
@@ -253,6 +110,8 @@ def fit_pixels(
         variance[r] = -1.0
         correlation[r] = 0.0
         coverage[r] = 0.0
+        summed[r] = 0.0
+        summed_variance[r] = -1.0
         if reference[r] < 0:
             continue
         profile = references[reference[r]]
@@ -382,6 +241,17 @@ def fit_pixels(
             coverage[r] = kept_share
         value[r] = estimate
         variance[r] = s2
+        total, spread = 0.0, 0.0
+        for m in range(count):
+            total += d_list[m] - b_list[m]
+            spread += max(b_list[m], floor) + scale * p_list[m]
+        of_spot = 0
+        for m in range(start, offsets[r + 1]):
+            if mask[m] & FOREGROUND:
+                of_spot += 1
+        if count == of_spot:
+            summed[r] = total
+            summed_variance[r] = spread + count * count * background_variance[r]
         # Pearson correlation of observed and modelled pixels
         md, mm = 0.0, 0.0
         for m in range(count):

@@ -231,6 +231,12 @@ class IntegrateParams(Params):
             help="Indices that are tried beyond the limit.",
         )
         force_static = Bool(False, help="Predict with the static crystal although scan-varying models are there.")
+        follow_spots = Bool(
+            True,
+            level=1,
+            help="Move predictions by what the nearest strong spots say, where parts of the detector are displaced and that makes them "
+            "better (not in DIALS).",
+        )
         padding = Float(
             1.0,
             min=0,

@@ -19,6 +19,7 @@ from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import excluded_images
 from spindle_lib_selection.significance import significance
+from spindle_lib_spots.reference import INHERITED, check_distance, match, split_reference
 
 from .absorption import correct_absorption
 from .filters import only_rows, sample, select_rows
@@ -26,10 +27,9 @@ from .images import restrict_scan
 from .parameters import IntegrateParams, check_params
 from .passes import Integrator
 from .predictions import BATCH, Map, PredictSome, with_geometry
-from .reference import INHERITED, match, split_reference
+from .shifts import moved_predictions
 from .tables import summary_tables
 
-MAX_DISTANCE_PX = 15.0
 MOST_LINES = 50  # experiments of which each is told of by itself
 
 
@@ -55,10 +55,10 @@ class Integrate(Program):
             experiments, reference = restrict_scan(experiments, params.scan_range, reference)
         if reference is not None:
             log.info("Processing reference reflections")
-            reference, rubbish = split_reference(reference, len(experiments), log)
+            reference, rubbish = split_reference(reference, len(experiments), log, "integrate")
             reference = predict_for_indexed(experiments, reference)
             reference = reference.select(reference.has_flags(Flag.PREDICTED))
-            self._check_distance(reference)
+            check_distance(reference, "integrate")
 
         profile = context.chosen(params.profile)
         predicted = self._predict(experiments, profile, params, context)
@@ -82,6 +82,10 @@ class Integrate(Program):
             )
             reference = reference.select(rows)
             predicted = self._inherit(predicted, reference, partner)
+            if params.prediction.follow_spots:
+                moved = moved_predictions(experiments, predicted, reference, log)
+                if moved is not None:
+                    predicted, reference = moved
 
         experiments = self._profiles(experiments, reference, profile, params, log)
         predicted, brightness = self._columns(
@@ -140,22 +144,6 @@ class Integrate(Program):
         if not len(table):
             raise UserError("integrate: no reflection is predicted; check the cell, the scan and prediction.d_min")
         return table
-
-    @staticmethod
-    def _check_distance(reference: ReflectionTable) -> None:
-        """Refuse spots that are not where the models say."""
-        if not len(reference):
-            raise UserError(
-                "integrate: the models predict none of the indexed spots; the reflections seem not to belong to these experiments: give "
-                "those of the same refinement"
-            )
-        away = np.linalg.norm(reference["xyzobs.px.value"][:, :2] - reference["xyzcal.px"][:, :2], axis=1)
-        if np.median(away) > MAX_DISTANCE_PX:
-            raise UserError(
-                f"integrate: half of the {len(reference)} indexed spots are more than {np.median(away):.0f} pixels from where the models "
-                "predict them; the reflections seem not to belong to these experiments, or the refinement failed: give experiments and "
-                "reflections of the same refinement"
-            )
 
     @staticmethod
     def _inherit(predicted: ReflectionTable, reference: ReflectionTable, partner: np.ndarray) -> ReflectionTable:

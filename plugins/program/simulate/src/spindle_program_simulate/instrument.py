@@ -35,12 +35,15 @@ class Response:
         Mean and standard deviation of a pixel without photons.
     cutoff : int
         Highest count.
+    point_spread : (float, float, float)
+        See `trace_reflections`.
     """
 
     gain: float
     offset: float
     noise: float
     cutoff: int = CUTOFF
+    point_spread: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def is_counting(self) -> bool:
@@ -180,7 +183,9 @@ def build_instruments(
     dead_pixels, hot_pixels = np.divmod(chosen[: p.dead_pixels], nx), np.divmod(chosen[p.dead_pixels :], nx)
     dead = gaps.copy()
     dead[dead_pixels] = True
-    response = Response(p.gain, p.offset, p.read_noise)
+    response = Response(
+        p.gain, p.offset, p.read_noise, point_spread=(p.point_spread, p.point_spread_tail, p.point_spread_tail_width)
+    )
     blank = np.where(gaps, GAP_VALUE, 0).astype(np.int32)
     blank[dead_pixels] = DEAD_VALUE
     if not response.is_counting:

@@ -97,6 +97,15 @@ class DetectorParams(ParamsBase):
     gain = Float(1.0, min=1e-3, help="Counts that a photon makes in an integrating detector.", level=1)
     offset = Float(0.0, units="counts", help="Mean of a pixel without photons.", level=1)
     read_noise = Float(0.0, min=0, units="counts", help="Standard deviation of a pixel without photons.", level=1)
+    point_spread = Float(
+        0.0, min=0, max=20, units="px", help="Standard deviation of where a photon is counted, along fast and slow.", level=1
+    )  # fmt: skip
+    point_spread_tail = Float(
+        0.0, min=0, max=1, units="fraction", help="Photons that are counted further away.", level=1
+    )  # fmt: skip
+    point_spread_tail_width = Float(
+        1.9, min=0, max=100, units="px", help="Standard deviation of where those are counted.", level=1
+    )  # fmt: skip
     dead_pixels = Int(30, min=0, max=1_000_000, help="Pixels that are marked as dead in the images.", level=1)
     hot_pixels = Int(3, min=0, max=1_000_000, help="Pixels that count by themselves and are not marked.", level=1)
     beamstop = Float(1.5, min=0, units="mm", help="Radius of the shadow of the beamstop; 0 for none.", level=1)

@@ -11,88 +11,13 @@ import math
 import numba
 import numpy as np
 
+from .random_kernels import MASK_16, U16, draw, poisson, start_stream, uniform
+
 __all__ = ["draw_background", "read_out", "trace_reflections"]
 
 # Bits of the pixel state
 LIVE = 1  # the pixel counts
 OPEN = 2  # no beamstop in front of it
-
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_U11, _U16, _U17, _U21, _U27, _U28, _U30, _U31, _U36, _U47, _U49, _U15, _U43 = (
-    np.uint64(n) for n in (11, 16, 17, 21, 27, 28, 30, 31, 36, 47, 49, 15, 43)
-)
-_MASK_16 = np.uint64(0xFFFF)
-_TO_UNIT = 1.0 / 9007199254740992.0  # 2^-53
-
-
-@numba.njit(nogil=True, cache=True)
-def _mix(x):
-    """One step of splitmix64."""
-    x = (x ^ (x >> _U30)) * _MIX_1
-    x = (x ^ (x >> _U27)) * _MIX_2
-    return x ^ (x >> _U31)
-
-
-@numba.njit(nogil=True, cache=True)
-def _start_stream(state, seed, kind, index):
-    """Seed a xoroshiro128++ state (2,) uint64 for stream number ``index`` of one kind."""
-    x = _mix(_mix(np.uint64(seed) + _GOLDEN) ^ _mix(np.uint64(kind) * _GOLDEN + np.uint64(1)))
-    x = _mix(x ^ _mix(np.uint64(index) + _GOLDEN))
-    state[0] = _mix(x + _GOLDEN)
-    state[1] = _mix(x + _GOLDEN + _GOLDEN)
-
-
-@numba.njit(nogil=True, cache=True)
-def _draw(state):
-    """64 random bits (xoroshiro128++ of Blackman & Vigna)."""
-    a = state[0]
-    b = state[1]
-    total = a + b
-    result = ((total << _U17) | (total >> _U47)) + a
-    b ^= a
-    state[0] = ((a << _U49) | (a >> _U15)) ^ b ^ (b << _U21)
-    state[1] = (b << _U28) | (b >> _U36)
-    return result
-
-
-@numba.njit(nogil=True, cache=True)
-def _uniform(state):
-    """Uniform in (0, 1)."""
-    return (np.float64(_draw(state) >> _U11) + 0.5) * _TO_UNIT
-
-
-@numba.njit(nogil=True, cache=True)
-def _poisson(state, mean):
-    """A Poisson deviate: products of uniforms below 15, transformed rejection (Hoermann 1993) above."""
-    if mean <= 0.0:
-        return 0
-    if mean < 15.0:
-        limit = math.exp(-mean)
-        product = _uniform(state)
-        k = 0
-        while product > limit:
-            product *= _uniform(state)
-            k += 1
-        return k
-    root = math.sqrt(mean)
-    b = 0.931 + 2.53 * root
-    a = -0.059 + 0.02483 * b
-    inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
-    v_r = 0.9277 - 3.6224 / (b - 2.0)
-    log_mean = math.log(mean)
-    while True:
-        u = _uniform(state) - 0.5
-        v = _uniform(state)
-        us = 0.5 - abs(u)
-        k = math.floor((2.0 * a / us + b) * u + mean + 0.43)
-        if us >= 0.07 and v <= v_r:
-            return k
-        if k < 0 or (us < 0.013 and v > us):
-            continue
-        if math.log(v * inverse_alpha / (a / (us * us) + b)) <= k * log_mean - mean - math.lgamma(k + 1.0):
-            return k
 
 
 @numba.njit(nogil=True, cache=True)
@@ -119,14 +44,14 @@ def draw_background(images, first_frame, seed, expected, frame_scale, state_of_p
     state = np.empty(2, np.uint64)
     for f in range(n_frames):
         frame = first_frame + f
-        _start_stream(state, seed, 1, frame)
+        start_stream(state, seed, 1, frame)
         scale = frame_scale[frame]
         for y in range(ny):
             for x in range(nx):
                 if state_of_pixel[y, x] & LIVE:
-                    images[f, y, x] += _poisson(state, expected[y, x] * scale)
+                    images[f, y, x] += poisson(state, expected[y, x] * scale)
         for h in range(hot_pixels.shape[0]):
-            images[f, hot_pixels[h, 0], hot_pixels[h, 1]] += _poisson(state, hot_rate[h])
+            images[f, hot_pixels[h, 0], hot_pixels[h, 1]] += poisson(state, hot_rate[h])
 
 
 @numba.njit(nogil=True, cache=True)
@@ -151,11 +76,11 @@ def read_out(images, first_frame, seed, gain, offset, noise, highest, state_of_p
     n_frames, ny, nx = images.shape
     state = np.empty(2, np.uint64)
     for f in range(n_frames):
-        _start_stream(state, seed, 3, first_frame + f)
+        start_stream(state, seed, 3, first_frame + f)
         for y in range(ny):
             for x in range(nx):
                 if state_of_pixel[y, x] & LIVE:
-                    value = gain * images[f, y, x] + offset + noise * normals[_draw(state) & _MASK_16]
+                    value = gain * images[f, y, x] + offset + noise * normals[draw(state) & MASK_16]
                     images[f, y, x] = min(highest, math.floor(value + 0.5))
 
 
@@ -183,6 +108,7 @@ def trace_reflections(
     panel_box,
     pixel_size,
     sensor,
+    point_spread,
     scan,
     normals,
     state_of_pixel,
@@ -236,6 +162,9 @@ def trace_reflections(
     pixel_size : float, mm
     sensor : (2,) float64
         Absorption coefficient (1/mm), 0 for what is stopped at the surface, and thickness (mm).
+    point_spread : (3,) float64
+        How far the detector moves a photon, standard deviation (px) along fast and along slow; the fraction of photons that it moves
+        by another, and that (px).
     scan : (2,) float64, rad
         Start angle and width of an image.
     normals : (65536,) float32
@@ -265,10 +194,11 @@ def trace_reflections(
     u0, u1, u2 = u0 / norm, u1 / norm, u2 / norm
     w0, w1, w2 = b1 * u2 - b2 * u1, b2 * u0 - b0 * u2, b0 * u1 - b1 * u0
     n_panels = panels.shape[0]
+    spreads = point_spread[0] > 0.0 or point_spread[1] > 0.0
     for j in range(rows.shape[0]):
         i = rows[j]
-        _start_stream(state, seed, 2, i)
-        n_photons = _poisson(state, photons[i] * largest_scale)
+        start_stream(state, seed, 2, i)
+        n_photons = poisson(state, photons[i] * largest_scale)
         b_factor = 0.5 / (d[i] * d[i])
         q0, q1, q2 = q[i, 0], q[i, 1], q[i, 2]
         # two directions across q
@@ -295,10 +225,10 @@ def trace_reflections(
         zeta = m0 * e10 + m1 * e11 + m2 * e12
         for _ in range(n_photons):
             for quad in range(2):
-                bits = _draw(state)
+                bits = draw(state)
                 for piece in range(4):
-                    g[4 * quad + piece] = normals[bits & _MASK_16]
-                    bits >>= _U16
+                    g[4 * quad + piece] = normals[bits & MASK_16]
+                    bits >>= U16
             # mosaic block: q turned, its length kept to second order
             x, y = spread * g[0], spread * g[1]
             shrink = 1.0 - 0.5 * (x * x + y * y)
@@ -332,7 +262,7 @@ def trace_reflections(
             nearest = min(max(frame, 0), n_frames - 1)
             weight = frame_scale[nearest] * math.exp(-frame_b[nearest] * b_factor)
             # one draw for both: does the photon exist at this scale, and how deep does it go
-            u = _uniform(state) * largest_scale
+            u = uniform(state) * largest_scale
             if u >= weight:
                 continue
             u /= weight
@@ -345,6 +275,12 @@ def trace_reflections(
             x0 = source * (g[5] * e10 + g[6] * e20)
             x1 = source * (g[5] * e11 + g[6] * e21)
             x2 = source * (g[5] * e12 + g[6] * e22)
+            moved_x, moved_y = 0.0, 0.0
+            if spreads:
+                width = point_spread[2] if uniform(state) < point_spread[1] else point_spread[0]
+                bits = draw(state)
+                moved_x = width * normals[bits & MASK_16]
+                moved_y = width * normals[(bits >> U16) & MASK_16]
             # the panel of the central ray says where the spot is; photons that miss it may meet another
             px, py, column, row, met = 0.0, 0.0, -1, -1, False
             for attempt in range(n_panels):
@@ -366,8 +302,8 @@ def trace_reflections(
                 if sensor[0] > 0.0:
                     path += -math.log(1.0 - u * (1.0 - math.exp(-sensor[0] * full))) / sensor[0]
                 y0, y1, y2 = x0 + path * t0 - o0, x1 + path * t1 - o1, x2 + path * t2 - o2
-                x = (y0 * f0 + y1 * f1 + y2 * f2) / pixel_size + frame_shift[nearest, 0]
-                y = (y0 * l0 + y1 * l1 + y2 * l2) / pixel_size + frame_shift[nearest, 1]
+                x = (y0 * f0 + y1 * f1 + y2 * f2) / pixel_size + frame_shift[nearest, 0] + moved_x
+                y = (y0 * l0 + y1 * l1 + y2 * l2) / pixel_size + frame_shift[nearest, 1] + moved_y
                 if own:
                     px, py, met = x, y, True
                 on_x, on_y = math.floor(x), math.floor(y)

@@ -133,7 +133,7 @@ def _trace(
     """Trace the photons of one lattice into a block of images; statistics go to the rows whose home the block is."""
     r, panels = lattice.reflections, sweep.instrument.panels
     last = first + len(images)
-    n_frames = len(sweep.frames)
+    n_frames, response = len(sweep.frames), sweep.instrument.response
     home_frame = np.clip(np.floor(r.z), 0, n_frames - 1)
     home = (home_frame >= first) & (home_frame < last)
     touches = (r.z + r.window >= first) & (r.z - r.window <= last)
@@ -160,6 +160,7 @@ def _trace(
         np.concatenate([panels.offset, panels.size], axis=1),
         panels.pixel_size,
         np.array([sweep.instrument.mu, sweep.instrument.thickness]),
+        np.array(response.point_spread),
         np.array([sweep.frames.start, sweep.frames.width]),
         normals,
         sweep.instrument.pixel_state,

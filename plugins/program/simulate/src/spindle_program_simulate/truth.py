@@ -168,6 +168,7 @@ def _models(
             "gain": response.gain,
             "offset": response.offset,
             "read_noise": response.noise,
+            "point_spread": list(response.point_spread),
             "trusted_range": [response.lowest, response.cutoff],
         },
         "panels": _panels(i),

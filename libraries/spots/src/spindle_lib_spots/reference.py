@@ -10,13 +10,14 @@ from spindle.errors import UserError
 from spindle.table import BAD_FOR_REFINEMENT, Flag, ReflectionTable
 
 MAX_DISTANCE = 2.0
+MAX_DISTANCE_PX = 15.0
 INHERITED = Flag.STRONG | Flag.INDEXED | Flag.USED_IN_REFINEMENT
 
 
 def split_reference(
-    table: ReflectionTable, n_experiments: int, log: logging.Logger
+    table: ReflectionTable, n_experiments: int, log: logging.Logger, program: str
 ) -> tuple[ReflectionTable, ReflectionTable]:
-    """Spots to use, and the rest: unindexed, rejected by refinement, index (0, 0, 0)."""
+    """Spots to use, and the rest: unindexed, rejected by refinement, index (0, 0, 0). Errors begin with the name of the program."""
     log.info(" read %d strong spots", len(table))
     indexed = table.has_flags(Flag.INDEXED)
     bad = indexed & table.has_flags(int(BAD_FOR_REFINEMENT), all=False)
@@ -28,12 +29,28 @@ def split_reference(
     ids = table["id"][good]
     if np.any(ids < 0) or np.any(ids >= n_experiments):
         raise UserError(
-            f"integrate: indexed spots have ids {ids.min()} to {ids.max()}, there are {n_experiments} experiments; "
+            f"{program}: indexed spots have ids {ids.min()} to {ids.max()}, there are {n_experiments} experiments; "
             "give the "
             "experiments and reflections of the same step"
         )
     log.info(" using %d indexed reflections", np.count_nonzero(good))
     return table.select(good), table.select(~good)
+
+
+def check_distance(reference: ReflectionTable, program: str) -> None:
+    """Refuse spots that are not where the models say."""
+    if not len(reference):
+        raise UserError(
+            f"{program}: the models predict none of the indexed spots; the reflections seem not to belong to these experiments: give "
+            "those of the same refinement"
+        )
+    away = np.linalg.norm(reference["xyzobs.px.value"][:, :2] - reference["xyzcal.px"][:, :2], axis=1)
+    if np.median(away) > MAX_DISTANCE_PX:
+        raise UserError(
+            f"{program}: half of the {len(reference)} indexed spots are more than {np.median(away):.0f} pixels from where the models "
+            "predict them; the reflections seem not to belong to these experiments, or the refinement failed: give experiments and "
+            "reflections of the same refinement"
+        )
 
 
 def match(predicted: ReflectionTable, reference: ReflectionTable) -> tuple[np.ndarray, np.ndarray]:
