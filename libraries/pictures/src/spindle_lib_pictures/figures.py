@@ -10,6 +10,7 @@ from spindle.errors import ParameterError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -22,10 +23,13 @@ __all__ = [
     "new_mosaic",
     "save_figure",
     "suffix_of",
+    "tree_figure",
 ]
 
 #: Colours that people with any colour vision tell apart (Okabe & Ito 2008).
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#7f6000", "#555555")
+#: Trees show so many leaves at most.
+MOST_LEAVES = 200
 KINDS = (".png", ".pdf", ".svg")
 
 _STYLE: Any = {
@@ -124,4 +128,38 @@ def correlation_figure(matrix: Any, labels: Sequence[str], title: str = "") -> F
     figure.colorbar(discs, ax=plot, label="correlation", shrink=0.8)
     if title:
         plot.set_xlabel(title)
+    return figure
+
+
+def tree_figure(
+    linkage: np.ndarray, labels: Sequence[str], threshold: float | None = None, log: bool = False
+) -> Figure:
+    """The tree of unit cells, from scipy's linkage matrix (n - 1, 4); of more than 200 leaves the last merges only.
+
+    Merges above `threshold` (angstrom^2) are grey; `log` is for the axis of distances.
+    """
+    import numpy as np
+    from scipy.cluster.hierarchy import dendrogram
+
+    many = len(labels) > MOST_LEAVES
+    tree = dendrogram(
+        linkage,
+        no_plot=True,
+        labels=None if many else list(labels),
+        truncate_mode="lastp" if many else None,
+        p=MOST_LEAVES,
+    )
+    figure, (axes,) = new_figure(1, 1, min(max(5.0, 0.22 * len(tree["ivl"])), 24.0), 4.6)
+    low = min((y for ys in tree["dcoord"] for y in ys if y > 0), default=1.0) / 2
+    for x, y in zip(tree["icoord"], tree["dcoord"], strict=True):
+        above = threshold is not None and max(y) > threshold
+        axes.plot(x, np.maximum(y, low) if log else y, color="0.6" if above else COLOURS[0], linewidth=1.2)
+    if threshold is not None and threshold <= 1.5 * float(linkage[:, 2].max()):
+        axes.axhline(threshold, color=COLOURS[3], linewidth=0.9, linestyle="--", label=f"threshold {threshold:g}")
+        axes.legend(loc="upper right")
+    axes.set_xticks([10 * i + 5 for i in range(len(tree["ivl"]))], tree["ivl"], rotation=90, fontsize=7)
+    axes.set(xlabel="experiment", ylabel="distance (Å$^2$)")
+    axes.grid(axis="x", visible=False)
+    if log:
+        axes.set_yscale("log")
     return figure

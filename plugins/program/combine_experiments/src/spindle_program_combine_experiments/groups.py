@@ -14,6 +14,7 @@ from spindle.models import Experiments
 from spindle.report import Table
 from spindle_lib_cells.clusters import clusters, tree
 from spindle_lib_cells.distances import cell_distances, primitive_cells
+from spindle_lib_pictures.figures import save_figure, tree_figure
 
 __all__ = ["batches", "cell_groups", "dendrogram_writer"]
 
@@ -88,24 +89,6 @@ def dendrogram_writer(distances: np.ndarray, threshold: int | None, names: list[
     """Writer of a picture of the tree of the cells."""
 
     def write(target: Path) -> None:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from scipy.cluster.hierarchy import dendrogram
-
-        figure = Figure(figsize=(min(max(6.0, 0.25 * len(names)), 40.0), 5.0), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots()
-        dendrogram(
-            tree(distances), ax=axes, labels=names, color_threshold=threshold, above_threshold_color="#555555",
-            truncate_mode="lastp" if len(names) > 200 else None, p=200,
-        )  # fmt: skip
-        if threshold is not None:
-            axes.axhline(threshold, color="#d55e00", linestyle="--", linewidth=1, label=f"threshold {threshold}")
-            axes.legend(loc="upper right", frameon=False)
-        axes.set_xlabel("experiment")
-        axes.set_ylabel("distance of cells (Å²)")
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        figure.savefig(target, format="png", dpi=120)
+        save_figure(tree_figure(tree(distances), names, threshold), target, ".png")
 
     return write
