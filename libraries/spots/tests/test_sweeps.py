@@ -15,7 +15,7 @@ from spindle.table import Flag
 from spindle.testing.indexing import rotation_experiment, spots_of, without_crystals
 from spindle_lib_spots.max_cell import estimate_max_cell
 from spindle_lib_spots.params import MaxCellParams
-from spindle_lib_spots.sweeps import join_tables, share_similar_models, strong_spots, sweeps_of
+from spindle_lib_spots.sweeps import join_tables, share_similar_models, strong_spots, sweeps_of, with_common_scans
 
 
 def test_lattices_of_one_scan_are_one_sweep():
@@ -83,3 +83,13 @@ def test_detectors_of_the_same_place_are_one_only_with_the_same_maps(tmp_path, s
         experiments.append(with_distortion(Experiments([replace(plain, imageset=images)]))[0])
     first, second = share_similar_models(Experiments(experiments))
     assert (first.detector is second.detector) == (shifts[0] == shifts[1])
+
+
+def test_equal_scans_become_one_where_the_user_wants_it():
+    first = replace(rotation_experiment(n_images=5), imageset=ImageSet())
+    second = replace(first, imageset=ImageSet(), scan=replace(first.scan), identifier="second")
+    longer = replace(rotation_experiment(n_images=6), imageset=ImageSet(), identifier="third")
+    sweeps, _ = sweeps_of(Experiments([first, second, longer]))
+    assert len(sweeps.unique("scan")) == 3
+    common = with_common_scans(sweeps)
+    assert common[0].scan is common[1].scan and common[2].scan is not common[0].scan

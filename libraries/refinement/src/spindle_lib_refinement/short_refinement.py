@@ -61,10 +61,15 @@ class Refinement:
         )
 
     def refine_candidate(
-        self, experiments: Experiments, reflections: ReflectionTable, crystal_only: bool = False
+        self, experiments: Experiments, reflections: ReflectionTable, crystal_only: bool = False, reject: bool = True
     ) -> RefinementResult:
-        """A few steps; give it as many reflections as a candidate deserves (`thin`). Beam and detector stay if it says so."""
+        """A few steps; give it as many reflections as a candidate deserves (`thin`).
+
+        Beam and detector stay if `crystal_only`; without outlier rejection when not `reject`.
+        """
         own = self.crystal_settings if crystal_only else self.candidate_settings
+        if not reject:
+            own = own.changed(reflections__outlier__algorithm=None)
         settings = for_few_reflections(own, reflections["id"], len(experiments))
         return self.refiner.refine(
             experiments=experiments, reflections=reflections, settings=settings, scan_varying=False, purpose="candidate"

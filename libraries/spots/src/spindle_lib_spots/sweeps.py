@@ -56,6 +56,21 @@ def share_similar_models(experiments: Experiments) -> Experiments:
     return experiments
 
 
+def with_common_scans(experiments: Experiments) -> Experiments:
+    """Scans of equal images and angles become one: that of several detectors in the same rotation."""
+    scans = experiments.unique("scan")
+    for i, scan in enumerate(scans):
+        for earlier in scans[:i]:
+            if scan is not None and earlier is not None and _describe_scan(scan) == _describe_scan(earlier):
+                experiments = experiments.with_model(scan, earlier)
+                break
+    return experiments
+
+
+def _describe_scan(scan: Any) -> tuple[Any, ...]:
+    return (*scan.image_range, *(round(float(v), 6) for v in scan.oscillation_deg))
+
+
 def _describe_beam(beam: Any) -> np.ndarray:
     return np.concatenate([beam.direction, [beam.wavelength], beam.polarization_normal, [beam.polarization_fraction]])
 

@@ -50,7 +50,7 @@ def test_what_the_user_chose_is_not_replaced():
     def names(n_stills=1, **changes):
         return [s.words for s in strategies(build(IndexParams).changed(**changes), 100.0, True, n_stills)]
 
-    lengths = ["max_cell=60", "max_cell=35", "max_cell=250"]
+    lengths = ["max_cell=60", "max_cell=35", "max_cell=250", "max_cell=600"]
     assert names() == [*lengths, "indexing.method=fft1d"]
     assert names(indexing__max_cell=80.0) == names(n_stills=20) == ["indexing.method=fft1d"]
     assert names(indexing__method="fft3d") == lengths  # the usual one, but given

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from spindle_program_index.mosaicity import fit_mosaicity
 from spindle_program_index.params import IndexParams
 from spindle_program_index.preparation import prepare
 
@@ -62,7 +63,7 @@ def test_thaumatin_of_a_grid_scan_by_its_known_cell():
     models, table = read("vmxi_thaumatin_grid_index", "split_07602.expt", "split_07602.refl")
     result = run(
         "index", models, table, space_group="P4", unit_cell=(58, 58, 150, 90, 90, 90),
-        **{"indexing.method": "real_space_grid_search", "detector.fix": "all", "beam.fix": "all"},
+        **{"indexing.method": "real_space_grid_search", "detector.fix": "all", "beam.fix": "all", "stills.indexer": "sequences"},
     )  # fmt: skip
     np.testing.assert_allclose(result.experiments[0].crystal.cell, (58.54, 58.54, 151.26, 90, 90, 90), rtol=5e-3)
     assert result.summary["n_indexed"] >= 126
@@ -75,3 +76,29 @@ def test_quartz_by_one_dimensional_transforms():
     result = run("index", models, table, **{"detector.fix": "distance", "indexing.method": "fft1d", "max_refine": 10})
     np.testing.assert_allclose(result.experiments[0].crystal.cell[:3], (4.924, 4.930, 5.399), rtol=5e-3)
     assert result.summary["n_indexed"] >= 443
+
+
+def test_mosaicity_of_stills_is_that_of_dials():
+    """Of the five crystals in its files; the domain size of the last is not determined by its spots: there the likelihood is higher."""
+    models, table = read("ssx_CuNiR_test_data", "indexed.expt", "indexed.refl")
+    for number, experiment in enumerate(models):
+        rows = np.flatnonzero(table["id"] == number)
+        d = 1 / np.linalg.norm(table["miller_index"][rows] @ experiment.crystal.A.T, axis=1)
+        found = fit_mosaicity(d, table["delpsical.rad"][rows], experiment.crystal.volume).written
+        expected = {name: experiment.crystal.extra[name] for name in found}
+        if number == 4:
+            assert found["ML_half_mosaicity_deg"] == pytest.approx(expected["ML_half_mosaicity_deg"], rel=6e-3)
+        else:
+            assert found == pytest.approx(expected, rel=5e-5)
+
+
+def test_stills_of_nitrite_reductase_are_indexed_each():
+    """DIALS in its files: 34, 36, 194, 34 and 62 spots; ssx_index 3.12 with this cell and group alone: none."""
+    models, table = read("ssx_CuNiR_test_data", "imported_with_ref_5.expt", "strong_5.refl")
+    result = run("index", models, table, unit_cell=(96.4, 96.4, 96.4, 90, 90, 90), space_group="P213")
+    assert len(result.experiments) == 5
+    counts = np.bincount(result.reflections["id"][result.reflections["id"] >= 0], minlength=5)
+    assert np.all(counts >= (34, 36, 194, 34, 62))
+    for experiment in result.experiments:
+        np.testing.assert_allclose(experiment.crystal.cell[:3], 96.4, atol=0.05)
+        assert 0.01 < experiment.crystal.extra["ML_half_mosaicity_deg"] < 0.25

@@ -11,8 +11,7 @@ from spindle.contracts.indexing import IndexingError
 from spindle.contracts.refiner import RefinementError, RefinementResult
 from spindle.models import Crystal, Experiment, Experiments, derived_identifier
 from spindle.params import Auto
-from spindle.prediction import predict_for_indexed
-from spindle.symmetry import constrain_crystal, primitive_operator
+from spindle.symmetry import constrain_crystal, niggli_reduce, primitive_operator
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.flat_sphere import flat_sphere_text, tied_to_cell
 from spindle_lib_refinement.short_refinement import Refinement
@@ -30,7 +29,7 @@ from .proposals import reduced_basis
 from .refusals import Refusal
 from .report_text import indexed_table, lattice_counts, models_text
 from .search import Found, LatticeSearch
-from .several import free_spots, least_convincing, matrix_of, unlikely_spots, with_left_out
+from .several import free_spots, least_convincing, matrix_of, predicted_spots, unlikely_spots, with_left_out
 from .spot_frames import SpotFrames, spot_frames
 
 _WORK_FLAGS = (
@@ -242,8 +241,6 @@ class Indexer:
         if self.known is None:
             return crystal
         primitive = primitive_operator(crystal.space_group).matrix @ crystal.real_space
-        from spindle.symmetry import niggli_reduce
-
         A = self.known.constrained(niggli_reduce(primitive)[0])
         if A is None:
             raise IndexingError(
@@ -300,7 +297,7 @@ class Indexer:
                 return self._without_newest(before)
             self._report_indexed("Indexed crystal models:")
             if protocol.mode != "refine_shells":
-                self.table = predict_for_indexed(self.experiments(), self.table)
+                self.table = predicted_spots(self.experiments(), self.table)
                 return True
             self.context.log.info("Starting refinement (macro-cycle %d)", cycle + 1)
             try:
@@ -336,11 +333,7 @@ class Indexer:
         experiments = self.experiments()
         before = [c.volume for c in self.crystals]
         number, table = self.table["id"], self.table.view()
-        left_out = np.zeros(len(table), np.bool_)
-        if len(self.crystals) > 1 or np.mean(number >= 0) < NEARLY_ALL:
-            left_out = unlikely_spots(
-                self._frames(), self.crystals, np.where(number >= 0, number // len(self.sweeps), -1)
-            )
+        left_out = self._left_out(number)
         table["id"] = np.where(left_out, -1, number).astype(np.int32)
         try:
             result = self.refinement.refine(experiments, table)
@@ -373,6 +366,13 @@ class Indexer:
         indexed = (table["id"] >= 0) & np.any(s1 != 0, axis=1)
         table["s1"] = np.where(indexed[:, None], s1, table["s1"])
         self.table = table
+
+    def _left_out(self, number: np.ndarray) -> np.ndarray:
+        """(n,) bool: spots of experiments `number` that are not refined with."""
+        if len(self.crystals) > 1 or np.mean(number >= 0) < NEARLY_ALL:
+            lattice = np.where(number >= 0, number // len(self.sweeps), -1)
+            return unlikely_spots(self._frames(), self.crystals, lattice)
+        return np.zeros(len(number), np.bool_)
 
     def _report_indexed(self, title: str) -> None:
         counts = lattice_counts(self.table, len(self.crystals), len(self.sweeps))

@@ -18,16 +18,16 @@ from spindle_lib_refinement.short_refinement import quiet
 
 from .evidence import CHANCE, MOST_SHARED, Evidence, share
 from .indexed import Indexed
-from .indexer import Indexer
 from .judgement import fault
 from .refusals import Refusal
 from .report_text import indexed_table, lattice_counts, models_text
 from .several import matrix_of
 from .spot_frames import spot_frames
+from .stills_indexer import make_indexer
 
 #: Parts of the estimated longest edge that are tried: superposed lattices and noise make the estimate too long, neighbouring spots that
 #: are weak or touch each other too short.
-SHORTER, LONGER = (0.6, 0.35), 2.5
+SHORTER, LONGER = (0.6, 0.35), (2.5, 6.0)
 #: Edges beyond are not tried, angstrom.
 LONGEST = 2000.0
 #: Where the longer edge leads to another lattice, it must say this many times more about the spots.
@@ -97,7 +97,7 @@ def strategies(params: Any, max_cell: float | None, is_still: bool, n_stills: in
     lengths, methods = [], []
     if indexing.max_cell in (Auto, None) and max_cell is not None and known.unit_cell is None and n_stills == 1:
         lengths = [part * max_cell for part in SHORTER if part * max_cell > 2 * (indexing.min_cell or 0.0)]
-        lengths.append(min(LONGER * max_cell, LONGEST))
+        lengths += sorted({min(part * max_cell, LONGEST) for part in LONGER if max_cell < LONGEST})
     if free and known.unit_cell is not None:
         methods.append("real_space_grid_search")
     if free:
@@ -153,11 +153,11 @@ def _look_longer(
     result: Climb, max_cell: float, sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any
 ) -> None:
     """Where few spots are indexed, see whether the longest edge is too short: then other rows of spots have been taken for those of a cell."""
-    part, few = result.part, params.diagnosis.look_below
-    if part is None or part.n_indexed >= few * len(part.reflections):
-        return
     longer = [s for s in strategies(params, max_cell, False) if s.changes.get("indexing__max_cell", 0.0) > max_cell]
-    for strategy in longer:
+    for strategy, few in zip(longer, (params.diagnosis.look_below, params.diagnosis.warn_below), strict=False):
+        part = result.part
+        if part is None or part.n_indexed >= few * len(part.reflections):
+            break
         other = Climb()
         context.log.info(
             "%.0f %% of the spots are indexed: trying %s", 100 * part.n_indexed / len(part.reflections), strategy.words
@@ -183,7 +183,7 @@ def _attempt(
     indexer = None
     try:
         own = params.changed(**strategy.changes) if strategy.changes else params
-        indexer = Indexer(sweeps, spots, own, context, crystals)
+        indexer = make_indexer(sweeps, spots, own, context, crystals)
         part = indexer.run()
     except (ParameterError, PluginError) as error:
         if not strategy.changes:

@@ -22,7 +22,6 @@ from spindle_lib_refinement.indexing_params import IndexingRefinementParams
 from spindle_lib_spots.params import MaxCellParams
 
 _BEAM_POSITION = "the beam position is searched by search_beam_position, not by index"
-_STILLS = "the model of stills is not implemented"
 
 
 class IndexingParams(Params):
@@ -100,8 +99,9 @@ class IndexingParams(Params):
 
     debug = Bool(False, level=1, help="Say more.")
     combine_scans = Bool(
-        False, unavailable="sweeps are indexed together with joint_indexing=True", help="Take all sweeps as one."
-    )
+        False, level=1,
+        help="Give sweeps with equal scans one scan: images that several detectors took in the same rotation, whose models then vary alike.",
+    )  # fmt: skip
 
     class refinement_protocol(Params):
         """Refinement at rising resolution."""
@@ -174,42 +174,42 @@ class IndexingParams(Params):
         """Stills."""
 
         indexer = Choice(
-            ["Auto", "stills", "sequences"],
-            default="Auto",
-            level=1,
-            unavailable={
-                "stills": f"{_STILLS}; indexer=sequences indexes stills like rotation images without rotation"
-            },
-            help="sequences treats stills like rotation images without rotation; Auto does so too; stills has a model of mosaicity.",
-        )
+            ["Auto", "stills", "sequences"], default="Auto", level=1,
+            help="stills fits a model of mosaicity and leaves out spots beyond it; sequences treats stills like rotation images without "
+            "rotation; Auto is stills for stills.",
+        )  # fmt: skip
         ewald_proximity_resolution_cutoff = Float(
-            2.0, unavailable=_STILLS, help="Resolution limit of the volume that lies close to the sphere."
+            2.0, min=0.1, units="A", help="Resolution to which the volume is counted whose points diffract."
         )
-        refine_all_candidates = Bool(True, unavailable=_STILLS, help="Refine every candidate before they are ranked.")
-        candidate_outlier_rejection = Bool(True, unavailable=_STILLS, help="Reject outliers of candidates.")
+        refine_all_candidates = Bool(True, help="Refine every candidate before they are ranked.")
+        candidate_outlier_rejection = Bool(True, level=1, help="Reject outliers when candidates of stills are refined.")
         refine_candidates_with_known_symmetry = Bool(
-            False, unavailable=_STILLS, help="Refine candidates with the known symmetry."
+            False, level=2, help="Refine candidates of stills with the known symmetry, not as triclinic."
         )
-        rmsd_min_px = Float(2, unavailable=_STILLS, help="Largest rmsd of a candidate.")
+        rmsd_min_px = Float(2, min=0, units="px", help="A lattice whose predictions miss the spots by more is none.")
         ewald_proximal_volume_max = Float(
-            0.0025, unavailable=_STILLS, help="Largest volume that lies close to the sphere."
-        )
+            0.0025, min=0, units="A^-3",
+            help="A lattice whose mosaicity is so large that the points of more reciprocal space diffract is none.",
+        )  # fmt: skip
 
-        class isoforms(
-            Params,
-            multiple=True,
-            unavailable="alternative cells are not implemented; index once with each unit_cell=",
-        ):
-            """Alternative fixed cells."""
+        class isoforms(Params, multiple=True):
+            """Known cells of which the crystal has one: the cell stays as given, that with the smallest rmsd is chosen."""
 
-            name = Str(None, none=True, help="Name.")
+            name = Str(None, none=True, help="Name; it is written with the crystal.")
             cell = UnitCell(None, none=True, help="Unit cell.")
-            lookup_symbol = Str(None, none=True, help="Symbol of the space group.")
-            rmsd_target_mm = Float(None, none=True, help="Largest rmsd.")
-            beam_restraint = Floats(None, size=2, none=True, help="Where the beam has to be.")
+            lookup_symbol = Str(None, none=True, help="Symbol of the space group; that of the crystal when not given.")
+            rmsd_target_mm = Float(None, none=True, min=0, units="mm", help="Largest rmsd with which it is believed.")
+            beam_restraint = Floats(
+                None, size=2, none=True,
+                help="Place of the beam in the laboratory, x and y in mm: within rmsd_target_mm of it, or the still is not believed.",
+            )  # fmt: skip
 
-        set_domain_size_ang_value = Float(None, none=True, unavailable=_STILLS, help="Fixed size of the domains.")
-        set_mosaic_half_deg_value = Float(None, none=True, unavailable=_STILLS, help="Fixed mosaicity.")
+        set_domain_size_ang_value = Float(
+            None, none=True, min=1, units="A", help="Size of the domains to be written instead of the fitted one."
+        )
+        set_mosaic_half_deg_value = Float(
+            None, none=True, min=0, units="deg", help="Half mosaicity to be written instead of the fitted one."
+        )
 
     class basis_vector_combinations(Params, level=1):
         """Candidate cells from lattice vectors, and their ranking."""

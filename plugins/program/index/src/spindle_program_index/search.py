@@ -34,7 +34,7 @@ from .refusals import Refusal
 from .scoring import Solution, rank
 from .split import MOST_DEG, turned_copies
 from .spot_frames import SpotFrames, spot_frames
-from .trials import Trial, move_of, without_subcells
+from .trials import Trial, move_of, refine_trial, without_subcells
 from .triples import likely_bases
 
 #: A candidate with fewer indexed spots says nothing.
@@ -306,25 +306,28 @@ class LatticeSearch:
         if abs(1 / np.linalg.det(A)) < (params.min_cell_volume or 0) or indexed.n_indexed < MIN_INDEXED:
             return _refusal(np.linalg.inv(A), indexed.n_indexed, None, "has next to no spots")
         crystal = Crystal(A=A) if self.known is None else self.known.crystal(A)
-        experiments = Experiments([_with_crystal(sweep, crystal) for sweep in sweeps])
+        tried = crystal
+        stills = params.stills if sweeps[0].is_still and params.stills.indexer != "sequences" else None
+        if stills is not None and self.known is not None and not stills.refine_candidates_with_known_symmetry:
+            tried = Crystal(A=np.linalg.inv(basis))
+            indexed = self._assign(spots, tried.A)
+        experiments = Experiments([_with_crystal(sweep, tried) for sweep in sweeps])
         rows = thin(experiments, np.where(indexed.lattice >= 0, spots["imageset_id"], -1))
         reflections = spots.select(rows)
         reflections["miller_index"] = indexed.hkl[rows]
         reflections["id"] = reflections["imageset_id"]
         reflections.set_flags(slice(None), Flag.INDEXED)
         try:
-            result = self.refinement.refine_candidate(experiments, reflections, fixed)
+            refined, rmsd_xy = refine_trial(self.refinement, experiments, reflections, fixed, stills)
         except (RefinementError, np.linalg.LinAlgError) as error:
             return _refusal(
                 np.linalg.inv(A), indexed.n_indexed, None, f"cannot be refined: {str(error).splitlines()[0]}"
             )
-        rmsd = result.steps[-1].rmsd
-        rmsd_xy = float(np.hypot(rmsd[0], rmsd[1]))
         pixel = float(np.mean(sweeps[0].detector[0].pixel_size))
         if not rmsd_xy / pixel <= MAX_RMSD_PX and not sweeps[0].is_still:
             verdict = f"predictions miss the spots by more than {MAX_RMSD_PX:g} px"
             return _refusal(np.linalg.inv(A), indexed.n_indexed, rmsd_xy / pixel, verdict)
-        gain = self._gain(spots, result.experiments)
+        gain = self._gain(spots, refined)
         return Solution(A, crystal.hall, indexed.n_indexed, indexed.n_indexed / len(spots), rmsd_xy, gain)
 
     def _gain(self, spots: ReflectionTable, refined: Experiments) -> float:

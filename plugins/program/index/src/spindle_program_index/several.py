@@ -9,7 +9,7 @@ import numpy as np
 
 from spindle.contracts.refiner import RefinementResult
 from spindle.models import Crystal, Experiments
-from spindle.prediction import predict_for_indexed
+from spindle.prediction import predict_for_indexed, predict_stills_for_indexed
 from spindle.table import Flag, ReflectionTable
 
 from .evidence import Evidence, share
@@ -60,6 +60,13 @@ def unlikely_spots(frames: SpotFrames, crystals: Sequence[Crystal], lattice: np.
     return np.asarray((lattice >= 0) & (own < UNLIKELY))
 
 
+def predicted_spots(experiments: Experiments, table: ReflectionTable) -> ReflectionTable:
+    """The table with predictions of its indexed spots, of stills and of scans."""
+    if experiments[0].is_still:
+        return predict_stills_for_indexed(experiments, table)
+    return predict_for_indexed(experiments, table)
+
+
 def with_left_out(result: RefinementResult, left_out: np.ndarray, number: np.ndarray) -> RefinementResult:
     """A refinement that was made without some of the spots, with their predictions.
 
@@ -75,9 +82,9 @@ def with_left_out(result: RefinementResult, left_out: np.ndarray, number: np.nda
     table: ReflectionTable = result.reflections.view()
     table["id"] = number
     rows = np.flatnonzero(left_out)
-    predicted = predict_for_indexed(Experiments(list(result.experiments)), table.select(rows))
-    for name in ("xyzcal.px", "xyzcal.mm", "s1"):
-        if name in table:
+    predicted = predicted_spots(Experiments(list(result.experiments)), table.select(rows))
+    for name in ("xyzcal.px", "xyzcal.mm", "s1", "delpsical.rad"):
+        if name in table and name in predicted:
             values = np.array(table[name])
             values[rows] = predicted[name]
             table[name] = values

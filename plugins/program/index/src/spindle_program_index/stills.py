@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts.indexing import IndexingError
-from spindle.errors import UserError
+from spindle.errors import ParameterError, UserError
 from spindle.models import Experiment, Experiments
-from spindle.params import Auto
+from spindle.params import Auto, walk
 from spindle.report import Table
 from spindle.table import ReflectionTable
 from spindle_lib_refinement.short_refinement import quiet
@@ -20,6 +20,8 @@ from .indexed import Indexed
 
 #: Stills and lines of reasons that are listed.
 MOST_SHOWN = 200
+#: Stills that are named in a warning.
+MOST_NAMED = 10
 
 
 def groups_of(sweeps: Experiments, joint: Any) -> list[list[int]]:
@@ -37,6 +39,20 @@ def groups_of(sweeps: Experiments, joint: Any) -> list[list[int]]:
         return [[i] for i in range(len(sweeps))]
     rotated = [i for i, sweep in enumerate(sweeps) if not sweep.is_still]
     return ([rotated] if rotated else []) + [[i] for i, sweep in enumerate(sweeps) if sweep.is_still]
+
+
+def check_stills_params(sweeps: Experiments, stills: Any) -> None:
+    """Refuse parameters of the model of stills that nothing would heed.
+
+    Raises
+    ------
+    ParameterError
+    """
+    changed = [entry for entry in walk(stills) if entry.is_modified and not entry.path.endswith("indexer")]
+    if not changed or (stills.indexer != "sequences" and any(sweep.is_still for sweep in sweeps)):
+        return
+    why = "stills.indexer=sequences has no model of stills" if stills.indexer == "sequences" else "there are no stills"
+    raise ParameterError(f"indexing.stills.{changed[0].path}={changed[0].text}: {why}; leave it out")
 
 
 def settings_for_a_still(params: Any) -> Any:
@@ -114,6 +130,18 @@ def _row(sweep: Experiment, number: int, part: Indexed) -> list[Any]:
     crystals = part.experiments.unique("crystal")
     cells = "; ".join(" ".join(f"{v:.2f}" for v in c.cell) for c in crystals)
     return [name_of(sweep, number), total, part.n_indexed, f"{100 * part.n_indexed / max(total, 1):.1f}", rmsd, cells]
+
+
+def few_text(few: list[tuple[str, float]], n: int, warn_below: float) -> str:
+    """The warning about stills of which few spots are indexed, with their names and the fractions."""
+    worst = sorted(few, key=lambda f: f[1])[:MOST_NAMED]
+    named = ", ".join(f"{name} ({100 * fraction:.0f} %)" for name, fraction in worst)
+    return (
+        f"WARNING: fewer than {100 * warn_below:.0f} % of the spots are indexed of {len(few)} of {n} stills: {named}"
+        + (" ..." if len(few) > len(worst) else "")
+        + ". Several crystals (max_lattices=Auto), ice or noise among the spots, or a wrong cell or geometry; index one of them alone for "
+        "more"
+    )
 
 
 def failure_text(failed: list[str], n: int) -> str:

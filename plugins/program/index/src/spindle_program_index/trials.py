@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from spindle.models import Experiments
+from spindle.prediction import predict_stills_for_indexed
+from spindle.table import Flag, ReflectionTable
+from spindle_lib_refinement.short_refinement import Refinement
 
 from .evidence import CHANCE, Evidence
 from .proposals import relation
@@ -30,6 +33,31 @@ class Trial(NamedTuple):
 
     basis: np.ndarray
     move: tuple[float, float] = (0.0, 0.0)
+
+
+def refine_trial(
+    refinement: Refinement, experiments: Experiments, reflections: ReflectionTable, fixed: bool, stills: Any
+) -> tuple[Experiments, float]:
+    """A candidate after a short refinement, and its rmsd in the plane of the detector, mm.
+
+    Parameters
+    ----------
+    refinement : Refinement
+    experiments : Experiments
+    reflections : ReflectionTable
+        Indexed.
+    fixed : bool
+        Without the geometry.
+    stills : Params or None
+        The scope ``indexing.stills`` where it applies.
+    """
+    if stills is None or stills.refine_all_candidates:
+        reject = stills is None or stills.candidate_outlier_rejection
+        result = refinement.refine_candidate(experiments, reflections, fixed, reject)
+        return result.experiments, float(np.hypot(*result.steps[-1].rmsd[:2]))
+    table = predict_stills_for_indexed(experiments, reflections)
+    difference = (table["xyzcal.mm"] - table["xyzobs.mm.value"])[table.has_flags(Flag.PREDICTED), :2]
+    return experiments, float(np.sqrt(np.mean(np.sum(difference**2, axis=1)))) if len(difference) else np.inf
 
 
 def move_of(sweeps: Experiments, proposal: Evidence, fixed: bool) -> tuple[float, float]:

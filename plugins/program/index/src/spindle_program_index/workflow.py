@@ -13,7 +13,7 @@ from spindle.models import Crystal, Experiment, Experiments
 from spindle.table import ReflectionTable
 from spindle_lib_refinement.flat_sphere import is_flat
 from spindle_lib_refinement.geometry_drift import place_of
-from spindle_lib_spots.sweeps import join_tables, sweeps_of
+from spindle_lib_spots.sweeps import join_tables, sweeps_of, with_common_scans
 
 from .another import another_lattice
 from .camera_length import camera_length_text
@@ -24,7 +24,17 @@ from .indexer import Indexer
 from .ladder import climb, refusal_table
 from .quality import alternatives, causes, is_absurd, is_much_better, scale_text, sweeps_of_other_crystals, warning_text
 from .report_text import lattice_table
-from .stills import failure_text, groups_of, index_stills, name_of, settings_for_a_still, together_text
+from .stills import (
+    check_stills_params,
+    failure_text,
+    few_text,
+    groups_of,
+    index_stills,
+    name_of,
+    settings_for_a_still,
+    together_text,
+)
+from .stills_indexer import model_texts
 from .verification import verify
 
 #: Refused candidates that are listed.
@@ -39,6 +49,9 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
         raise IndexingError("index: no experiments were given; run spindle import and give its imported.expt")
     spots = join_tables(inputs.reflections, inputs.experiments)
     sweeps, crystals = sweeps_of(inputs.experiments)
+    check_stills_params(sweeps, params.indexing.stills)
+    if params.indexing.combine_scans:
+        sweeps = with_common_scans(sweeps)
     joint = params.indexing.joint_indexing
     if joint is True and len({sweep.is_still for sweep in sweeps}) > 1:
         raise IndexingError(
@@ -55,6 +68,10 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
         context.log.setLevel("DEBUG")
     parts, told = _indexed_parts(sweeps, spots, params, context, crystals)
     summary: dict[str, Any] = {}
+    many = [p for p in parts if p.n_sweeps == 1 and p.given[0].is_still] if len(parts) > 1 else []
+    if text := _few_of_many(many, params):
+        context.log.warning("%s", text)
+        told.append(text)
     for part in parts:
         if params.indexing.known_symmetry.unit_cell and (text := camera_length_text(part)):
             context.log.info("%s", text)
@@ -63,7 +80,7 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
         distance = place_of(first).distance if is_flat(first) else None
         if text := scale_text(first.known_crystal, known, first.beam.wavelength, distance):
             part.warnings = [*part.warnings, text]
-        warning = _judge(part, params, context)
+        warning = None if part in many else _judge(part, params, context)
         for text in part.warnings:
             context.log.warning("%s", text)
         told += [*part.warnings, *([warning] if warning else [])]
@@ -71,6 +88,8 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
             context.table(lattice_table(part.experiments[0].known_crystal))
     if told:
         summary["warning"] = "\n".join(told)
+    for text in model_texts([c for part in parts for c in part.experiments.unique("crystal") if c is not None]):
+        context.log.info("%s", text)
     experiments, reflections = join_parts(parts)
     summary.update(key_numbers(parts, experiments, reflections))
     return ProgramResult(
@@ -235,6 +254,16 @@ def _judge(part: Indexed, params: Any, context: Any) -> str | None:
         text = f"{name_of(sweeps[0], 0)}: {text}"
     context.log.warning("%s", text)
     return text
+
+
+def _few_of_many(stills: list[Indexed], params: Any) -> str:
+    """The warning about stills of which few spots are indexed; "" when there are none."""
+    fractions = [part.n_indexed / max(len(part.reflections), 1) for part in stills]
+    few = [
+        (name_of(part.given[0], i), f) for i, (part, f) in enumerate(zip(stills, fractions, strict=True))
+        if f < params.diagnosis.warn_below
+    ]  # fmt: skip
+    return few_text(few, len(stills), params.diagnosis.warn_below) if few else ""
 
 
 def _fractions(part: Indexed, within: np.ndarray) -> np.ndarray:
