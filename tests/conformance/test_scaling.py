@@ -31,3 +31,19 @@ class TestPhysicalOnAFewImages(ScalingContract):
 class TestKB(ScalingContract):
     name = "KB"
     corrects = ("scale", "resolution")
+
+
+class TestArray(ScalingContract):
+    name = "array"
+    takes_stills = False
+    parameters = {
+        "modulation_correction": True, "n_modulation_bins": 3, "n_resolution_bins": 4, "n_absorption_bins": 2,
+    }  # fmt: skip
+
+
+class TestDoseDecay(ScalingContract):
+    name = "dose_decay"
+    takes_stills = False
+    corrects = ("scale", "image", "direction")
+    parameters = {"absorption_correction": True}
+    inert = {"relative_B_correction": "a single data set has none"}

@@ -11,6 +11,7 @@ HOST = ROOT / "framework" / "src" / "spindle"
 #: Names that mean something else as well. "threads" is the executor of a run that names none, "dask" what the names of queues stand
 #: for; the others are hooks, columns, values of parameters or keys of files.
 ALSO_WORDS = {
+    "array",
     "auto",
     "centroid",
     "dask",

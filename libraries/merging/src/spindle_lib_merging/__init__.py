@@ -10,6 +10,7 @@ from .grouping import Groups, group_equivalents, pack_indices
 from .intensities import Intensities, is_measured, is_scaled, prepare_intensities
 from .merge import AnomalousPairs, Merged, half_means, merge_equivalents, merge_groups, merge_pairs
 from .reference_setting import in_reference_setting
+from .resolution_fits import METRICS, Metric, ResolutionCurve, resolution_curve
 from .soundness import problems_of
 from .statistics import (
     MergingStatistics,
@@ -27,12 +28,15 @@ from .truncation import Amplitudes, expected_intensity, french_wilson
 from .wilson import WilsonPlot, wilson_plot
 
 __all__ = [
+    "METRICS",
     "Amplitudes",
     "AnomalousPairs",
     "Groups",
     "Intensities",
     "Merged",
     "MergingStatistics",
+    "Metric",
+    "ResolutionCurve",
     "ShellStatistics",
     "WilsonPlot",
     "amplitude_columns",
@@ -53,6 +57,7 @@ __all__ = [
     "pack_indices",
     "prepare_intensities",
     "problems_of",
+    "resolution_curve",
     "resolution_limit",
     "resolution_of",
     "resolution_shells",

@@ -296,14 +296,12 @@ def test_cross_validation_prefers_the_model_that_the_data_need(drift) -> None:
 def test_strong_absorption_is_followed_by_itself() -> None:
     """Absorption of 25 % without a hint; restraints of a fixed strength are too tight for it."""
     from spindle_program_scale.data import scaling_observations
-    from spindle_scaling_physical.algorithm import _harmonic_frame
-    from spindle_scaling_physical.kernels import real_spherical_harmonics
+
+    from spindle_lib_harmonics.surface import surface_weights
 
     experiment, table, truth = simulated_scan(multiplicity=10)
     observations = scaling_observations(experiment, table, np.arange(len(table)), table["d"])
-    surface = np.zeros((len(table), 15))
-    for directions in (observations.source, observations.diffracted):
-        real_spherical_harmonics(_harmonic_frame(directions), 3, surface)
+    surface = surface_weights(observations.source, observations.diffracted, 3)[:]
     rng = np.random.default_rng(1)
     g = np.exp(surface @ rng.normal(0, 0.3, 15))
     expected = truth["intensity"] * g

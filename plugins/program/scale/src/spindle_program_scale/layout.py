@@ -160,7 +160,15 @@ class Layout:
 
     def has_overall_decay(self) -> bool:
         """Whether a B factor common to all data sets is among the parameters, and so cannot be told from the data."""
-        return all(any(t.coefficient is not None and not t.fixed for t in m.terms) for m in self.models)
+        return all(any(overall_decay(t) and not t.fixed for t in m.terms) for m in self.models)
+
+
+def overall_decay(term: ScaleTerm) -> bool:
+    """Whether a term can be one B factor for all observations of its data set: its weights add up to the same for each."""
+    if term.coefficient is None:
+        return False
+    sums = term.weights[: min(len(term.weights), ROWS)].sum(axis=1)
+    return len(sums) == 0 or float(np.ptp(sums)) < 1e-6 * float(np.abs(sums).max())
 
 
 def _rows_of(term: ScaleTerm, rows: np.ndarray) -> ScaleTerm:

@@ -12,13 +12,16 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.models import Experiments
 from spindle.params import make
+from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import excluded_images
 from spindle_lib_merging import (
+    METRICS,
     MergingStatistics,
     merge_equivalents,
     merging_statistics,
     problems_of,
+    resolution_curve,
     resolution_limit,
     shell_table,
     summary_table,
@@ -37,6 +40,20 @@ from .validation import cross_validate
 
 #: Resolution limit suggested where CC1/2 falls below this.
 CC_HALF_LIMIT = 0.3
+#: Limits that the table of resolutions names: merged I/sigma, completeness.
+USUAL_LIMITS = (("cc_half", 0.3), ("misigma", 2.0), ("misigma", 1.0), ("completeness", 0.9))
+
+
+def _limits(statistics: MergingStatistics) -> Table | None:
+    """Where smooth curves through the shells reach the usual limits; None where the data end before all of them."""
+    curves = [resolution_curve(METRICS[name], limit, statistics) for name, limit in USUAL_LIMITS]
+    end = statistics.overall.d_min
+    if all(c.d_min is None or c.d_min <= 1.001 * end for c in curves):
+        return None
+    rows = [[f"{c.metric.label} = {c.limit:g}", "--" if c.d_min is None else round(c.d_min, 2)] for c in curves]
+    return Table(
+        "Resolution limits (spindle estimate_resolution finds more)", ["Limit", "d_min (A)"], rows, "resolution_limits"
+    )
 
 
 class Scale(Program):
@@ -116,6 +133,8 @@ class Scale(Program):
         statistics = merging_statistics(hkl, value, variance, cell, crystal.space_group, n_shells, internal)
         context.table(shell_table(statistics))
         limit = resolution_limit(statistics, CC_HALF_LIMIT)
+        if (limits := _limits(statistics)) is not None:
+            context.table(limits)
         suggested = None
         if limit is not None and limit > statistics.overall.d_min * 1.001:
             context.log.info("resolution limit suggested by CC1/2 = %.1f: %.2f A", CC_HALF_LIMIT, limit)

@@ -16,7 +16,7 @@ import numpy as np
 
 from spindle.errors import ModelError
 
-from .layout import Layout
+from .layout import Layout, overall_decay
 from .normal_matrices import MOST_WHOLE, Blocks, BlockSystem, Inverse, Pin, System, WholeSystem
 from .sums import BlockEquations, ChiSquare, Map, NormalEquations, NormalProduct
 
@@ -297,7 +297,7 @@ def _probes(layout: Layout, data: FitData) -> np.ndarray:
     if layout.has_overall_decay():
         s = np.empty(n)
         for number, places in enumerate(data.places):
-            s[places] = next(t.coefficient for t in layout.models[number].terms if t.coefficient is not None)
+            s[places] = next(t.coefficient for t in layout.models[number].terms if overall_decay(t))
         columns.append((s - s.mean()) / max(float(s.std()), 1e-30) / n)
     return np.ascontiguousarray(np.stack(columns, axis=1))
 

@@ -13,9 +13,8 @@ from spindle.errors import ParameterError
 from spindle.models import Experiment, Scan
 from spindle.params import Auto, Bool, Choice, Float, Int, Strings
 from spindle.params import Params as ParamsBase
+from spindle_lib_harmonics.surface import surface_weights
 from spindle_lib_smoothing.smoother import Smoother, n_samples
-
-from .kernels import real_spherical_harmonics
 
 #: Intervals in degrees of scale and decay by the width of the scan (upper limit of the width, scale, decay), for
 #: fixed restraints.
@@ -227,15 +226,7 @@ class PhysicalScaling(Algorithm):
         else:
             parameters = np.zeros(lmax * (lmax + 2))
         p = len(parameters)
-        source, diffracted = observations.source, observations.diffracted
-
-        def harmonics(rows: Any) -> np.ndarray:
-            weights = np.zeros((len(source[rows]), p))
-            for directions in (source, diffracted):
-                real_spherical_harmonics(_harmonic_frame(directions[rows]), lmax, weights)
-            return weights
-
-        weights = Computed(harmonics, len(observations), p)
+        weights = surface_weights(observations.source, observations.diffracted, lmax)
         order = np.repeat(np.arange(1, lmax + 1), 2 * np.arange(1, lmax + 1) + 1)
         if adaptive:
             # a physical absorption surface is smooth: the expected coefficients fall with the order
@@ -267,8 +258,3 @@ def _smooth_decay(p: int) -> tuple[Penalty, ...]:
 def _n_intervals(stop: float, total: float, spacing: float) -> int:
     """Intervals of the smoother: as many as spacings in the scan, or in the part of it that has observations."""
     return max(1, round(min(stop, total / spacing)))
-
-
-def _harmonic_frame(directions: np.ndarray) -> np.ndarray:
-    """Directions turned by 90 degrees about -y: the x axis, often the rotation axis, becomes the polar axis."""
-    return np.ascontiguousarray(np.stack([-directions[:, 2], directions[:, 1], directions[:, 0]], axis=1))

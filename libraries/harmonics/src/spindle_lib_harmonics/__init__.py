@@ -1,0 +1,1 @@
+"""Absorption surfaces of spherical harmonics; import from `surface` and `kernels`."""
