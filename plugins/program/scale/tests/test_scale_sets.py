@@ -104,20 +104,6 @@ def test_a_data_set_of_noise_is_filtered_out() -> None:
     assert "scale_and_filter_results.json" in result.files
 
 
-def test_delta_cc_half_is_the_difference_of_two_calculations() -> None:
-    from spindle_program_scale.filtering import delta_cc_half
-
-    rng = np.random.default_rng(0)
-    group = np.repeat(np.arange(300), 6)
-    value = rng.normal(100, 30, 300)[group] + rng.normal(0, 15, len(group))
-    unit, shell = rng.integers(0, 5, len(group)), (np.arange(300) % 10)[group]
-    total, delta = delta_cc_half(value, group, shell, unit, 5)
-    for k in range(5):
-        keep = unit != k
-        without, _ = delta_cc_half(value[keep], group[keep], shell[keep], unit[keep], 5)
-        assert delta[k] == pytest.approx(total - without, abs=1e-10)
-
-
 def test_data_sets_that_share_nothing_keep_sensible_scales() -> None:
     """Two data sets with no reflection in common, and hardly an equivalent: weak restraints hold K and B."""
     parts = [simulated_scan(n_unique=40, multiplicity=1, n_images=2, seed=seed) for seed in (1, 2)]

@@ -1,13 +1,8 @@
-"""Removal of data sets, or of groups of images, that lower CC1/2.
-
-CC1/2 is calculated without random halves from the variance of the mean intensities and their mean error (sigma-tau).
-Assmann, Brehm & Diederichs (2016), J. Appl. Cryst. 49, 1021-1028.
-"""
+"""Removal of data sets, or of groups of images, that lower CC1/2."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,138 +12,20 @@ from spindle.models import Experiments
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import ImageRange
-from spindle_lib_merging import merging_statistics, resolution_shells, shell_numbers
+from spindle_lib_merging import merging_statistics
+from spindle_lib_merging.delta_cc_half import (
+    Units,
+    delta_cc_half,
+    from_the_ends,
+    image_groups,
+    shells_of_equal_steps,
+    whole_sets,
+)
 
 from .course import Scaled, scale_once
 from .params import ScaleParams
-from .rounds import Scaler
 
 RESOLUTION_BINS = 10
-
-
-@dataclass(slots=True)
-class Units:
-    """What may be removed.
-
-    Attributes
-    ----------
-    unit : (n,) int64
-        Unit of each observation.
-    ranges : list of ImageRange
-        Image numbers of each unit.
-    """
-
-    unit: np.ndarray
-    ranges: list[ImageRange]
-
-
-def delta_cc_half(
-    intensity: np.ndarray, group: np.ndarray, shell: np.ndarray, unit: np.ndarray, n_units: int
-) -> tuple[float, np.ndarray]:
-    """CC1/2 of all data, and how much of it each unit adds.
-
-    Parameters
-    ----------
-    intensity : (n,) float64
-        Scaled intensities.
-    group, shell, unit : (n,) int64
-        Unique reflection, resolution shell of that reflection, and unit of each observation.
-    n_units : int
-
-    Returns
-    -------
-    float
-        Mean over the shells, weighted by reflections.
-    (n_units,) float64
-        CC1/2 of all data minus CC1/2 without the unit: negative where the unit does harm.
-    """
-    n_groups = int(group.max()) + 1
-    shell_of = np.zeros(n_groups, dtype=np.int64)
-    shell_of[group] = shell
-    sums = [np.bincount(group, intensity**k, n_groups) for k in range(3)]
-    whole = _shell_sums(sums, shell_of, np.arange(n_groups))
-    total = _mean_cc(whole)
-    order = np.argsort(unit, kind="stable")
-    bounds = np.searchsorted(unit[order], np.arange(n_units + 1))
-    delta = np.zeros(n_units)
-    for k in range(n_units):
-        rows = order[bounds[k] : bounds[k + 1]]
-        touched, place = np.unique(group[rows], return_inverse=True)
-        if len(touched) == 0:
-            continue
-        before = [s[touched] for s in sums]
-        after = [s - np.bincount(place, intensity[rows] ** p, len(touched)) for p, s in enumerate(before)]
-        shells = shell_of[touched]
-        changed = whole - _shell_sums(before, shells, slice(None)) + _shell_sums(after, shells, slice(None))
-        delta[k] = total - _mean_cc(changed)
-    return total, delta
-
-
-def _shell_sums(sums: Sequence[np.ndarray], shell: np.ndarray, rows: Any) -> np.ndarray:
-    """(4, shells) float64: reflections measured more than once, sums of their means, squared means, error variances."""
-    n, first, second = (s[rows] for s in sums)
-    use = n > 1.5
-    n, first, second, where = n[use], first[use], second[use], shell[use]
-    mean = first / n
-    error = np.maximum(second - n * mean**2, 0.0) / (n - 1) / n
-    return np.stack(
-        [np.bincount(where, w, RESOLUTION_BINS) for w in (np.ones(len(n)), mean, mean**2, error)]
-    )  # fmt: skip
-
-
-def _mean_cc(sums: np.ndarray) -> float:
-    """CC1/2 of each shell, averaged."""
-    n, mean, square, error = sums
-    use = n > 2.5
-    if not use.any():
-        return float("nan")
-    n, mean, square, error = n[use], mean[use], square[use], error[use]
-    signal = (square - mean**2 / n) / (n - 1)
-    noise = error / n
-    cc = (signal - noise) / np.maximum(signal + noise, 1e-300)
-    return float((n * cc).sum() / n.sum())
-
-
-def image_groups(scaler: Scaler, experiments: Experiments, table: ReflectionTable, size: int) -> Units:
-    """Groups of `size` images of every data set."""
-    obs = scaler.obs
-    z = np.floor(table.peek("xyzobs.px.value")[obs.rows, 2]).astype(np.int64)
-    unit = np.zeros(len(obs), dtype=np.int64)
-    ranges: list[ImageRange] = []
-    for k, experiment in enumerate(experiments):
-        rows = slice(obs.bounds[k], obs.bounds[k + 1])
-        if experiment.scan is None or experiment.scan.is_still:
-            unit[rows] = len(ranges)
-            ranges.append(ImageRange(k, 1, 1))
-            continue
-        first, last = experiment.scan.image_range
-        n = max(1, (last - first + 1) // size)
-        unit[rows] = len(ranges) + np.clip((z[rows] - (first - 1)) // size, 0, n - 1)
-        ranges += [
-            ImageRange(k, first + i * size, last if i == n - 1 else first + (i + 1) * size - 1) for i in range(n)
-        ]
-    return Units(unit, ranges)
-
-
-def whole_sets(scaler: Scaler, experiments: Experiments) -> Units:
-    """Every data set as one unit."""
-    ranges = [ImageRange(k, *(e.scan.image_range if e.scan is not None else (1, 1))) for k, e in enumerate(experiments)]
-    return Units(scaler.obs.number.copy(), ranges)
-
-
-def from_the_ends(bad: np.ndarray, ranges: list[ImageRange], gone: set[ImageRange]) -> np.ndarray:
-    """(n,) bool: the bad image groups that are at an end of what is left of their sweep."""
-    keep = np.zeros(len(bad), dtype=bool)
-    for k in {r[0] for r in ranges}:
-        units = [i for i, r in enumerate(ranges) if r[0] == k]
-        for sequence in (units, units[::-1]):
-            for i in sequence:
-                if ranges[i] in gone:
-                    continue
-                if not bad[i]:
-                    break
-                keep[i] = True
-    return keep
 
 
 def scale_and_filter(
@@ -180,9 +57,7 @@ def scale_and_filter(
     for cycle in range(1, options.max_cycles + 1):
         scaler = scaled.scaler
         units = (
-            image_groups(scaler, scaled.experiments, scaled.table, options.group_size)
-            if images
-            else whole_sets(scaler, scaled.experiments)
+            _image_groups(scaled, options.group_size) if images else whole_sets(scaled.experiments, scaler.obs.number)
         )
         mean_cc, delta = _judge(scaled, units)
         present = np.array([r not in gone for r in units.ranges])
@@ -234,14 +109,22 @@ def scale_and_filter(
     return scaled, {"termination_reason": reason, "cycles": cycles}
 
 
+def _image_groups(scaled: Scaled, size: int) -> Units:
+    obs = scaled.scaler.obs
+    rows = [slice(obs.bounds[k], obs.bounds[k + 1]) for k in range(len(scaled.experiments))]
+    return image_groups(scaled.experiments, rows, scaled.table.peek("xyzobs.px.value")[obs.rows, 2], size)
+
+
 def _judge(scaled: Scaled, units: Units) -> tuple[float, np.ndarray]:
     obs = scaled.scaler.obs
     good = ~obs.outlier
     first = obs.groups.order[obs.groups.offsets[:-1]]
     d = obs.d[first]
-    shell = np.clip(shell_numbers(d, resolution_shells(d, RESOLUTION_BINS)), 0, RESOLUTION_BINS - 1)
+    shell = shells_of_equal_steps(d, RESOLUTION_BINS)
     group = obs.groups.index[good]
-    return delta_cc_half((obs.intensity / obs.g)[good], group, shell[group], units.unit[good], len(units.ranges))
+    return delta_cc_half(
+        (obs.intensity / obs.g)[good], group, shell[group], units.unit[good], len(units.ranges), RESOLUTION_BINS
+    )
 
 
 def _without(
