@@ -106,9 +106,17 @@ def dials_background(shoeboxes, creator, folder):
             "S.Creator(S.Linear2dModeller(), S.MosflmOutlierRejector(1.0, 4.0), 10)",
             1e-6,
         ),
+        ("simple", {"model.algorithm": "linear3d"}, "S.Creator(S.Linear3dModeller(), 10)", 1e-5),
+        (
+            "simple",
+            {"outlier.algorithm": "truncated"},
+            "S.Creator(S.Constant3dModeller(), S.TruncatedOutlierRejector(0.01, 0.01), 10)",
+            1e-6,
+        ),
         # both stop when a step is below 1e-3 of log mu; rounding may decide that one step earlier or later
         ("glm", {}, "G.Creator(G.Creator.model.constant3d, 1.345, 100, 10)", 1e-4),
         ("glm", {"model.algorithm": "constant2d"}, "G.Creator(G.Creator.model.constant2d, 1.345, 100, 10)", 1e-4),
+        ("glm", {"model.algorithm": "loglinear2d"}, "G.Creator(G.Creator.model.loglinear2d, 1.345, 100, 10)", 1e-3),
     ],
     ids=lambda v: "-".join(v.values()) if isinstance(v, dict) else None,
 )
@@ -121,10 +129,17 @@ def test_background_is_that_of_dials(shoeboxes, tmp_path, name, parameters, crea
     ours = context.algorithm("background", name, params).estimate_background(shoeboxes, pixel_detector())
     both = ours.success & theirs["success"]
     # DIALS fails where one image of a box has fewer than min_pixels; ours asks that of the whole box
-    assert both.sum() > 290 and (both | ~theirs["success"]).all()
+    assert (both | ~theirs["success"]).all()
+    if parameters.get("model.algorithm") == "linear3d":
+        # boxes of one image have no slope along the images; DIALS fails, or keeps one that rounding makes
+        both &= shoeboxes.bbox[:, 5] - shoeboxes.bbox[:, 4] > 1
+    assert both.sum() > (220 if "linear" in parameters.get("model.algorithm", "") else 290)
     pixels = np.repeat(both, np.diff(shoeboxes.offsets))
-    assert np.allclose(ours.background[pixels], theirs["background"][pixels], rtol=tolerance, atol=tolerance)
-    assert np.array_equal(ours.used[pixels], theirs["used"][pixels])
+    away = np.abs(ours.background[pixels] - theirs["background"][pixels]) / (np.abs(theirs["background"][pixels]) + 1)
+    # slopes are in other units in DIALS, so that its iterations end elsewhere; few pixels at corners feel it
+    assert np.quantile(away, 0.99 if "loglinear" in creator else 1.0) < tolerance
+    if parameters.get("outlier.algorithm") != "truncated":  # which of equal counts are dropped is left to the sort
+        assert np.array_equal(ours.used[pixels], theirs["used"][pixels])
     if "mse" in theirs:
         assert np.allclose(ours.mse[both], theirs["mse"][both], rtol=1e-5)
         assert np.allclose(ours.dispersion[both], theirs["dispersion"][both], rtol=1e-5)

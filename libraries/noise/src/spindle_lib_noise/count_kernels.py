@@ -6,8 +6,10 @@ import math
 
 import numba
 
-__all__ = ["fill_table", "huber_poisson_moments"]
+__all__ = ["LOG_LOWEST", "PER_LOG", "fill_table", "huber_poisson_moments", "interpolated_moments"]
 
+LOG_LOWEST = math.log(1e-7)  # of the means of a grid, of which there are `PER_LOG` for each factor of e
+PER_LOG = 32.0
 LARGE_MEAN = 1e6  # from here on Poisson's distribution is the normal one with its skewness
 
 
@@ -78,3 +80,17 @@ def fill_table(means, c, out):
     """`huber_poisson_moments` of many means (n,) into out (n, 3)."""
     for i in range(means.shape[0]):
         out[i, 0], out[i, 1], out[i, 2] = huber_poisson_moments(means[i], c)
+
+
+@numba.njit(nogil=True, cache=True)
+def interpolated_moments(table, mu):
+    """`huber_poisson_moments` of a mean, between those of ``moments_grid`` (n, 3): good to 1 part in 1000."""
+    at = (math.log(mu) - LOG_LOWEST) * PER_LOG
+    at = min(max(at, 0.0), table.shape[0] - 1.001)
+    i = int(at)
+    f = at - i
+    return (
+        table[i, 0] + f * (table[i + 1, 0] - table[i, 0]),
+        table[i, 1] + f * (table[i + 1, 1] - table[i, 1]),
+        table[i, 2] + f * (table[i + 1, 2] - table[i, 2]),
+    )

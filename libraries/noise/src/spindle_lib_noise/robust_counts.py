@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .count_kernels import fill_table, huber_poisson_moments
+from .count_kernels import LOG_LOWEST, PER_LOG, fill_table, huber_poisson_moments
 
-__all__ = ["huber_poisson_moments", "moments_table"]
+__all__ = ["huber_poisson_moments", "moments_grid", "moments_table"]
+
+LOG_HIGHEST = float(np.log(1e8))
 
 
 def moments_table(means: np.ndarray, c: float) -> np.ndarray:
@@ -27,3 +29,8 @@ def moments_table(means: np.ndarray, c: float) -> np.ndarray:
     out = np.empty((len(means), 3))
     fill_table(np.ascontiguousarray(means, np.float64), float(c), out)
     return out
+
+
+def moments_grid(c: float) -> np.ndarray:
+    """(n, 3) float64: the moments of means from 1e-7 to 1e8, for `count_kernels.interpolated_moments`."""
+    return moments_table(np.exp(np.arange(LOG_LOWEST, LOG_HIGHEST, 1.0 / PER_LOG)), c)

@@ -10,15 +10,13 @@ from spindle.models import Detector, Experiment
 from spindle.params import Float, Int
 from spindle.params import Params as ParamsBase
 from spindle.table import Shoeboxes
-from spindle_lib_noise.robust_counts import moments_table
+from spindle_lib_noise.robust_counts import moments_grid
 
 from . import kernels
 from .learner import RadialLearner
 from .shape import RadialShape, box_areas
 
 __all__ = ["RadialBackground"]
-
-LOG_LOWEST, LOG_HIGHEST, PER_LOG = np.log(1e-7), np.log(1e8), 32.0
 
 
 class RadialBackground(Algorithm):
@@ -55,8 +53,7 @@ class RadialBackground(Algorithm):
 
     def __init__(self, params: object = None, context: object = None) -> None:
         super().__init__(params, context)
-        means = np.exp(np.arange(LOG_LOWEST, LOG_HIGHEST, 1.0 / PER_LOG))
-        self._moments = moments_table(means, float(self.params.robust.tuning_constant))
+        self._moments = moments_grid(float(self.params.robust.tuning_constant))
 
     @hookimpl
     def make_background_learner(self, experiment: Experiment) -> BackgroundLearner:
@@ -89,7 +86,7 @@ class RadialBackground(Algorithm):
         else:
             kernels.fit_counts(
                 s.data, flags, s.mask, s.offsets, areas, starts, smooth, sharp, spread, self.params.min_pixels,
-                float(self.params.robust.tuning_constant), self._moments, LOG_LOWEST, PER_LOG, background, mean,
+                float(self.params.robust.tuning_constant), self._moments, background, mean,
                 mean_variance, success,
             )  # fmt: skip
         return BackgroundEstimate.from_pixels(

@@ -10,6 +10,8 @@ import math
 import numba
 import numpy as np
 
+from spindle_lib_noise.count_kernels import interpolated_moments
+
 __all__ = ["add_pixels", "fit_counts", "fit_values", "smooth_as_far_as_it_goes", "sum_bins"]
 
 FOREGROUND = 4
@@ -105,20 +107,6 @@ def smooth_as_far_as_it_goes(counts, exposure, widest, certainty, curve, error):
 
 
 @numba.njit(nogil=True, cache=True)
-def _moments(table, log_lowest, per_log, mu):
-    """Interpolated moments of Huber's function for a Poisson mean."""
-    at = (math.log(mu) - log_lowest) * per_log
-    at = min(max(at, 0.0), table.shape[0] - 1.001)
-    i = int(at)
-    f = at - i
-    return (
-        table[i, 0] + f * (table[i + 1, 0] - table[i, 0]),
-        table[i, 1] + f * (table[i + 1, 1] - table[i, 1]),
-        table[i, 2] + f * (table[i + 1, 2] - table[i, 2]),
-    )
-
-
-@numba.njit(nogil=True, cache=True)
 def _shape(first, area, last, start, smooth, sharp, used, mask):
     """Sums over a shoebox: pixels used, smooth and sharp of those; foreground pixels, smooth and sharp of those; weak."""
     n = m = 0
@@ -138,7 +126,7 @@ def _shape(first, area, last, start, smooth, sharp, used, mask):
 
 @numba.njit(nogil=True, cache=True)
 def fit_counts(
-    data, used, mask, offsets, areas, starts, smooth, sharp, spread, min_pixels, c, table, log_lowest, per_log,
+    data, used, mask, offsets, areas, starts, smooth, sharp, spread, min_pixels, c, table,
     background, mean, mean_variance, success,
 ):  # fmt: skip
     """Robust Poisson fit of mu = a smooth + b sharp to the used pixels of each shoebox, with b / a about 1.
@@ -154,8 +142,8 @@ def fit_counts(
         Shape of the background in the pixels of an image, the same for all images of a shoebox.
     spread : float
         How much the sharp part varies, relative to the smooth one.
-    table, log_lowest, per_log
-        `moments_table` for means exp(log_lowest + i / per_log).
+    table : (m, 3) float64
+        `moments_grid` of c.
     background : (p,) float32; mean, mean_variance : (n,) float64; success : (n,) bool
         Output.
     """
@@ -189,7 +177,7 @@ def fit_counts(
                 s, r = smooth[j], sharp[j]
                 mu = max(a * s + b * r, 1e-12)
                 if mu != mu_before:
-                    e1, info, var = _moments(table, log_lowest, per_log, mu)
+                    e1, info, var = interpolated_moments(table, mu)
                     mu_before = mu
                 root = math.sqrt(mu)
                 psi = (min(max((data[k] - mu) / root, -c), c) - e1) / root
