@@ -175,7 +175,7 @@ def test_gaussian_profile_is_normalised_and_as_wide_as_asked():
     np.testing.assert_allclose(profile_widths(profile, 0.4), (1.0, 1.2, 0.8), rtol=0.02)
 
 
-@pytest.mark.parametrize("method", ["single", "regular_grid", "circular_grid"])
+@pytest.mark.parametrize("method", ["single", "regular_grid", "circular_grid", "spherical_grid"])
 def test_positions_are_nearest_to_themselves_and_weigh_one(method):
     sampler = Sampler(method, (487.0, 619.0), (0, 180), 18)
     positions = sampler.positions

@@ -154,7 +154,10 @@ def test_all_columns_of_the_file_are_there(result):
     assert result.experiments[0].profile["__id__"] == "gaussian_rs"
 
 
-@pytest.mark.parametrize("changes", [{"n_workers": 2}, {"integration__mp__multiprocessing__n_subset_split": 3}])
+BLOCKS = {"integration__block__size": 1.5, "integration__block__threshold": 0.5}
+
+
+@pytest.mark.parametrize("changes", [{"n_workers": 2}, {"integration__mp__multiprocessing__n_subset_split": 3}, BLOCKS])
 def test_results_do_not_depend_on_workers_or_parts(data, result, changes):
     other = run(data, **changes)
     assert len(other.reflections) == len(result.reflections)
@@ -347,3 +350,33 @@ def test_spots_that_overlap_along_the_rotation_are_fitted_together(data):
     for kind in ("sum", "prf"):
         assert found[kind, True][0] < 1.2
         assert abs(found[kind, True][1]) < 0.02
+
+
+def test_profiles_are_validated_by_parts_of_the_spots(data):
+    names = [f"integration__profile__validation__{name}" for name in ("number_of_partitions", "min_partition_size")]
+    tables = {t.key: t for t in run(data, **dict(zip(names, (3, 20), strict=True))).tables}
+    rows = tables["integrate_validation"].rows
+    assert [row[0] for row in rows] == [0, 1, 2]
+    assert all(row[1] > row[2] >= 20 and row[3] >= 0.95 * row[2] for row in rows)
+    assert all(0.9 < row[4] <= 1.0 and row[5] < 0.3 for row in rows)
+    few = {t.key for t in run(data, **dict(zip(names, (3, 5000), strict=True))).tables}
+    assert "integrate_validation" not in few
+
+
+def test_profiles_on_the_sphere_give_the_same_intensities(data, result):
+    other = run(data, profile__gaussian_rs__fitting__grid_method="spherical_grid").reflections
+    assert np.array_equal(other["partial_id"], result.reflections["partial_id"])
+    both = other.has_flags(Flag.INTEGRATED_PRF) & result.reflections.has_flags(Flag.INTEGRATED_PRF)
+    change = (other["intensity.prf.value"] - result.reflections["intensity.prf.value"])[both]
+    assert np.mean(np.abs(change) < 0.5 * np.sqrt(other["intensity.prf.variance"][both])) > 0.95
+
+
+def test_models_stay_where_reflections_have_no_shoeboxes(data, result):
+    """Integrated experiments given again."""
+    experiments = with_images(result.experiments, data[2].images)
+    again = run((experiments, data[1].without("shoebox"), data[2]))
+    widths = [r.experiments[0].profile for r in (again, result)]
+    assert widths[0]["sigma_m"] == widths[1]["sigma_m"]
+    assert len(again.reflections) == len(result.reflections)
+    with pytest.raises(UserError, match="no shoeboxes"):
+        run((data[0], data[1].without("shoebox"), data[2]))

@@ -145,3 +145,12 @@ def test_members_of_panels_keep_their_order():
     members = members_by_panel(np.array([2, 0, 2, 0, 5]))
     assert [(p, rows.tolist()) for p, rows in members] == [(0, [1, 3]), (2, [0, 2]), (5, [4])]
     assert members_by_panel(np.zeros(0, np.int64)) == []
+
+
+def test_blocks_are_as_large_as_asked():
+    table = spots(2000, 120)
+    for core, usual, n in ((30, 0.95, 4), (1, 0.5, 120), (1000, 0.95, 1), (0.1, 0.95, 120)):
+        slabs = Slabs(table["bbox"], np.arange(2000), 0, 120, core, usual)
+        assert len(slabs) == n and np.ptp(np.diff(slabs.edges)) <= 1
+    shallow, deep = (Slabs(table["bbox"], np.arange(2000), 0, 120, 20, usual) for usual in (0.1, 1.0))
+    assert shallow.margin < deep.margin and deep.whole.all() and not shallow.whole.all()

@@ -20,6 +20,7 @@ from .grid_fitter import GridFitter
 from .kernels import bounding_boxes, foreground_masks, recorded_fractions
 from .samplers import make_sampler
 from .sigma import estimate_sigma_b, estimate_sigma_m, estimate_widths
+from .varying import varying_sigmas
 
 if TYPE_CHECKING:
     from spindle.contracts.profile import ProfileFitter
@@ -38,10 +39,7 @@ class GaussianRsProfile(Algorithm):
         """Gaussian model of spots in the local frame of each diffracted beam (Kabsch 2010)."""
 
         scan_varying = Bool(
-            False,
-            unavailable="one model is estimated for all images; a scan-varying model already in the .expt is used as it is with "
-            "create_profile_model=False",
-            help="Estimate a model for every image.",
+            False, help="Estimate widths for every image: those of blocks of 150 spots, interpolated and smoothed."
         )
 
         class min_spots(ParamsBase):
@@ -106,9 +104,9 @@ class GaussianRsProfile(Algorithm):
             grid_method = Choice(
                 ["single", "regular_grid", "circular_grid", "spherical_grid"],
                 "regular_grid",
-                unavailable={"spherical_grid": "reference profiles stand on the detector"},
-                help="Where reference profiles stand on the detector: one; 3 x 3; one in the middle and eight around it. Detectors of "
-                "several panels have one.",
+                help="Where reference profiles stand: one for all; 3 x 3 on the panel; one in its middle and eight around it; one about "
+                "the beam and eight around it on the sphere of directions, for any number of panels. With the others "
+                "detectors of several panels have one.",
             )
             fit_method = Choice(
                 ["reciprocal_space", "detector_space"],
@@ -213,32 +211,41 @@ class GaussianRsProfile(Algorithm):
         edges = geometry.pixel_edges(frames, spots["xyzcal.px"])
         pixels = (boxes.bbox, boxes.offsets, boxes.data, boxes.mask)
         definition = "radial" if p.widths == "dials" else "deconvolved"
-        sigma_b = estimate_sigma_b(frames, *pixels, np.sqrt(np.mean(edges**2, axis=1)), definition)
-        if scan is None:
-            model = self._model(math.degrees(sigma_b), 0.0)
-        else:
-            zeta = geometry.zeta(spots)
-            near = np.abs(zeta) >= p.filter.min_zeta
-            kept = boxes.select(near)
+        zeta, z = geometry.zeta(spots), spots["xyzcal.px"][:, 2]
+        near = np.abs(zeta) >= p.filter.min_zeta
+
+        def sigmas(rows: np.ndarray) -> tuple[float, float]:
+            some = boxes if len(rows) == n else boxes.select(rows)
+            sigma_b = estimate_sigma_b(
+                frames[rows], some.bbox, some.offsets, some.data, some.mask, np.sqrt(np.mean(edges[rows] ** 2, axis=1)), definition
+            )  # fmt: skip
+            if scan is None:
+                return math.degrees(sigma_b), 0.0
+            far = rows[near[rows]]
+            kept = boxes.select(far)
+            kappa = np.ascontiguousarray(zeta[far] * scan.oscillation[1])
             sigma_m = estimate_sigma_m(
-                np.ascontiguousarray(zeta[near] * scan.oscillation[1]),
-                np.ascontiguousarray(spots["xyzcal.px"][near, 2]),
-                kept.bbox,
-                kept.offsets,
-                kept.data,
-                kept.mask,
-                p.sigma_m_algorithm,
+                kappa, np.ascontiguousarray(z[far]), kept.bbox, kept.offsets, kept.data, kept.mask, p.sigma_m_algorithm
             )
-            model = self._model(math.degrees(sigma_b), math.degrees(sigma_m))
+            return math.degrees(sigma_b), math.degrees(sigma_m)
+
+        model = self._model(*sigmas(np.arange(n)))
+        if p.scan_varying and scan is not None:
+            b, m = varying_sigmas(z, scan.array_range, sigmas)
+            model["sigma_b"], model["sigma_m"] = b.tolist(), m.tolist()
         if p.widths == "anisotropic":
             s0 = geometry.incident(experiment, spots["xyzcal.px"][:, 2])
             grown = growth(experiment, spots["s1"], s0)
             widths = np.degrees(estimate_widths(frames, *pixels, edges, grown))
             model["sigma_e1"], model["sigma_e2"] = widths[0].tolist(), widths[1].tolist()
             typical = widths[:, 0] ** 2 + widths[:, 1] ** 2 * np.median(grown, axis=0)
-            model["sigma_b"] = float(np.sqrt(np.mean(typical)))
-        self._log(" sigma b: %.6f degrees", model["sigma_b"])
-        self._log(" sigma m: %.6f degrees", model["sigma_m"])
+            # the typical width; of a scan-varying model sigma_b says how widths change
+            old = np.asarray(model["sigma_b"], np.float64)
+            model["sigma_b"] = (old * np.sqrt(np.mean(typical) / np.mean(old**2))).tolist()
+        for name in ("sigma_b", "sigma_m"):
+            values = np.asarray(model[name])
+            varies = f", {values.min():.6f} to {values.max():.6f} during the scan" if values.ndim else ""
+            self._log(" %s: %.6f degrees%s", name.replace("_", " "), float(values.mean()), varies)
         if "sigma_e1" in model:
             self._log(
                 " spots are sqrt(%.4f^2 + (%.4f t)^2) degrees wide along e1 and sqrt(%.4f^2 + (%.4f t)^2) along e2, t about 2 sin theta",
@@ -309,7 +316,7 @@ class GaussianRsProfile(Algorithm):
             if experiment.is_still or np.any(np.asarray((experiment.profile or {})["sigma_m"]) <= 0):
                 return None
         fitting = self.params.fitting
-        samplers = [make_sampler(fitting.grid_method, e.detector, e.known_scan, fitting.scan_step) for e in experiments]
+        samplers = [make_sampler(fitting.grid_method, e, fitting.scan_step) for e in experiments]
         as_dials = fitting.weights == "dials"
         arguments = (SpotGeometry(experiments), samplers, self._n_sigma(experiments), fitting.grid_size, as_dials)
         if fitting.fit_method == "reciprocal_space":

@@ -91,7 +91,8 @@ class ReferenceFitter(ProfileFitter):
         """(n,) int64: index of the reference profile of each spot."""
         out = np.zeros(len(reflections), np.int64)
         for i, rows in reflections.rows_by_experiment().items():
-            out[rows] = self.first[i] + self.samplers[i].nearest(reflections["xyzcal.px"][rows])
+            places = self.samplers[i].places(reflections["xyzcal.px"][rows], reflections["s1"][rows])
+            out[rows] = self.first[i] + self.samplers[i].nearest(places)
         return out
 
     def choose(self, reflections: ReflectionTable) -> np.ndarray:
@@ -234,9 +235,10 @@ class PixelFitter(ReferenceFitter):
             prior = gaussian_profile(self.size, self.step, profile_widths(overall, self.step))
             for _ in range(HELD_STEPS):
                 overall = self._overall_step(accumulate, spots, some, overall, prior, GLOBAL_PRIOR, map)
+            places = sampler.places(spots.xyz[mine], spots.s1[mine])
             jobs = []
             for position in range(len(sampler)):
-                weights = sampler.weights(spots.xyz[mine], position)
+                weights = sampler.weights(places, position)
                 order = np.argsort(-weights, kind="stable")[:SPOTS_PER_POSITION]
                 order = np.sort(order[weights[order] > 0.02])
                 self.counts[self.first[i] + position] = len(order)
@@ -250,7 +252,8 @@ class PixelFitter(ReferenceFitter):
         n = len(spots.kz)
         position = np.zeros(n, np.int64)
         for i, rows in rows_by_value(spots.experiment).items():
-            position[rows] = self.first[i] + self.samplers[i].nearest(spots.xyz[rows])
+            places = self.samplers[i].places(spots.xyz[rows], spots.s1[rows])
+            position[rows] = self.first[i] + self.samplers[i].nearest(places)
         pixels = (spots.bbox, spots.offsets, spots.data, spots.mask, spots.background)
         found = self._fitted(spots.frames, spots.kz, spots.xyz[:, 2], pixels, np.zeros(n), position, np.full(n, -1.0))
         if not self.as_dials:

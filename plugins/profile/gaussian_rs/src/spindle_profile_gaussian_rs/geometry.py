@@ -99,7 +99,7 @@ class SpotGeometry:
         """(n, 2) float64, radian: standard deviations along e1 and e2.
 
         Where the profile has ``sigma_e1`` and ``sigma_e2`` (each two numbers s, g in degrees) the widths follow
-        `growth`, sqrt(s^2 + g^2 growth).
+        `growth`, sqrt(s^2 + g^2 growth), times what sigma_b of the image is of its root mean square where it changes.
         """
         sigma_b = self.sigma(index, "sigma_b", z)
         profile = self.experiments[index].profile or {}
@@ -107,9 +107,11 @@ class SpotGeometry:
             return np.ascontiguousarray(np.stack([sigma_b, sigma_b], axis=1))
         grown = growth(self.experiments[index], s1, s0)
         out = np.empty((len(z), 2))
+        every = np.radians(self._numbers(index, "sigma_b"))
+        change = sigma_b / np.sqrt(np.mean(every**2)) if every.ndim else np.ones(len(z))
         for k, name in enumerate(("sigma_e1", "sigma_e2")):
             s, g = np.radians(self._numbers(index, name))
-            out[:, k] = np.sqrt(s * s + g * g * grown[:, k])
+            out[:, k] = change * np.sqrt(s * s + g * g * grown[:, k])
         return out
 
     def set_widths(self, index: int, widths: np.ndarray) -> None:
@@ -120,7 +122,7 @@ class SpotGeometry:
         profile["sigma_e1"], profile["sigma_e2"] = in_degrees[0].tolist(), in_degrees[1].tolist()
         # sigma_b stays what it is: the typical width, scaled alike
         ratio = np.sqrt(np.mean([w @ w / (o @ o) for w, o in zip(in_degrees, old, strict=True)]))
-        profile["sigma_b"] = float(profile["sigma_b"] * ratio)
+        profile["sigma_b"] = (np.asarray(profile["sigma_b"], np.float64) * ratio).tolist()
         self.experiments[index] = replace(self.experiments[index], profile=profile)
 
     def pixel_edges(self, frames: np.ndarray, xy: np.ndarray) -> np.ndarray:

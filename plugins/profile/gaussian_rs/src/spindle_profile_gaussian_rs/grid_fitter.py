@@ -75,8 +75,9 @@ class GridFitter(ReferenceFitter):
         xyz = reflections["xyzcal.px"]
         for i, rows in reflections.rows_by_experiment().items():
             sampler, mine = self.samplers[i], rows[good[rows]]
+            places = sampler.places(xyz[mine], reflections["s1"][mine])
             for k in range(len(sampler)):
-                weights = sampler.weights(xyz[mine], k)
+                weights = sampler.weights(places, k)
                 near = weights > 0
                 if near.any():
                     at = int(self.first[i]) + k

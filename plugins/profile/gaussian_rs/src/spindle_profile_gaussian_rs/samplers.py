@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from spindle.models import Detector, Scan
+    from spindle.models import Experiment
 
 LOG2_4 = 4.0 * np.log(2.0)
 
@@ -19,18 +19,33 @@ class Sampler:
 
     Attributes
     ----------
-    method : "single", "regular_grid" or "circular_grid"
+    method : "single", "regular_grid", "circular_grid" or "spherical_grid"
     image_size : (float, float)
-        Pixels, fast and slow, of the panel.
+        Pixels, fast and slow, of the panel; of "spherical_grid" the width of the map, radian.
     array_range : (int, int)
     n_z : int
         Blocks along the scan.
+    axes : (3, 3) float64 or None
+        Rows are two directions across the incident beam and its own, for "spherical_grid".
     """
 
     method: str
     image_size: tuple[float, float]
     array_range: tuple[int, int]
     n_z: int
+    axes: np.ndarray | None = None
+
+    def places(self, xyz: np.ndarray, s1: np.ndarray) -> np.ndarray:
+        """(n, 3) float64: where spots are among the positions, from predicted positions (n, 3) and diffracted beams (n, 3).
+
+        On the map of "spherical_grid" the distance from the middle is the diffraction angle, the direction that of the beam.
+        """
+        if self.axes is None:
+            return xyz
+        x, y, along = self.axes @ (s1 / np.linalg.norm(s1, axis=1)[:, None]).T
+        scale = np.arctan2(np.hypot(x, y), along) / np.maximum(np.hypot(x, y), 1e-9)
+        half = 0.5 * self.image_size[0]
+        return np.column_stack([half + x * scale, half + y * scale, xyz[:, 2]])
 
     @property
     def per_block(self) -> int:
@@ -91,6 +106,7 @@ class Sampler:
             "single": (np.inf, np.inf),
             "regular_grid": (w / 3.0, h / 3.0),
             "circular_grid": (radius, radius),
+            "spherical_grid": (radius, radius),
         }[self.method]
         scaled = (xyz - centre) / np.array([*spacing, self.step_z])
         squared = np.einsum("ij,ij->i", scaled, scaled)
@@ -98,12 +114,34 @@ class Sampler:
         return np.where(near, np.exp(-LOG2_4 * squared), 0.0)
 
 
-def make_sampler(method: str, detector: Detector, scan: Scan, scan_step_deg: float) -> Sampler:
-    """The sampler of an experiment; detectors of several panels have one position per block of the scan."""
+def make_sampler(method: str, experiment: Experiment, scan_step_deg: float) -> Sampler:
+    """The sampler of an experiment; detectors of several panels have one position per block of the scan, or those on the sphere."""
+    detector, scan = experiment.detector, experiment.known_scan
     first, last = scan.array_range
     width = scan.oscillation_deg[1] * (last - first)
     n_z = max(1, int(np.ceil(width / scan_step_deg - 1e-6)))
+    n_z = min(n_z, last - first)
+    if method == "spherical_grid":
+        axes = _across(experiment.beam.s0)
+        corners = [
+            detector.lab_coordinate_of_pixel(
+                k, np.array([[x, y] for x in (0, panel.image_size[0]) for y in (0, panel.image_size[1])])
+            )
+            for k, panel in enumerate(detector)
+        ]
+        across_x, across_y, along = axes @ np.concatenate(corners).T
+        widest = 2.0 * float(np.arctan2(np.hypot(across_x, across_y), along).max())
+        return Sampler(method, (widest, widest), (first, last), n_z, axes)
     if len(detector) > 1:
         method = "single"
     size = detector[0].image_size
-    return Sampler(method, (float(size[0]), float(size[1])), (first, last), min(n_z, last - first))
+    return Sampler(method, (float(size[0]), float(size[1])), (first, last), n_z)
+
+
+def _across(s0: np.ndarray) -> np.ndarray:
+    """(3, 3) float64: two directions across a beam, and its own."""
+    along = s0 / np.linalg.norm(s0)
+    x = np.eye(3)[int(np.argmin(np.abs(along)))]
+    x = x - along * (x @ along)
+    x /= np.linalg.norm(x)
+    return np.stack([x, np.cross(along, x), along])

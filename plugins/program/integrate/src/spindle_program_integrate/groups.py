@@ -12,6 +12,7 @@ from spindle.execution import RunContext
 from spindle.files import read_mask
 from spindle.images import Correction, ImageSequence
 from spindle.models import Experiment, Experiments
+from spindle.params import Auto
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_masks.automatic import automatic_mask
@@ -19,7 +20,7 @@ from spindle_lib_masks.automatic import automatic_mask
 from .background_lessons import learn_background
 from .measure import Measure
 from .packed_masks import PackedMasks
-from .slabs import Slabs
+from .slabs import USUAL_PART, Slabs
 
 __all__ = ["ImageGroup", "prepare_group"]
 
@@ -119,7 +120,7 @@ def prepare_group(
         masks,
         excluded,
         rows,
-        Slabs(table["bbox"], rows, first, first + sequence.n_images),
+        _slabs(table["bbox"], rows, first, first + sequence.n_images, experiment, params.integration.block),
         Measure(
             experiment.detector,
             corrections,
@@ -131,6 +132,21 @@ def prepare_group(
         ),
         tables,
     )
+
+
+def _slabs(
+    bbox: np.ndarray, rows: np.ndarray, first: int, last: int, experiment: Experiment, block: Any
+) -> Slabs:  # fmt: skip
+    """The images cut as the parameters say."""
+    core = None
+    if block.size is not None and block.size is not Auto:
+        width = 1.0
+        if experiment.scan is not None and block.units != "frames":
+            width = abs(
+                experiment.scan.oscillation_deg[1] if block.units == "degrees" else experiment.scan.oscillation[1]
+            )
+        core = max(float(block.size) / (width or 1.0), 1.0)
+    return Slabs(bbox, rows, first, last, core, USUAL_PART if block.threshold is None else block.threshold)
 
 
 def _looked_at(

@@ -11,6 +11,7 @@ from spindle.table import ReflectionTable, Shoeboxes
 from .blocks import SPOTS_PER_BLOCK, Plan
 from .measure import Measured
 from .noise import lifted
+from .validation import Validation
 
 __all__ = ["Lessons"]
 
@@ -38,8 +39,8 @@ class Lessons:
             self._rows.append(measured.rows[measured.kept[chosen]])
             self._boxes.append(lifted(measured.shoeboxes.select(chosen), measured.noise[chosen]))
 
-    def teach(self, fitter: Any) -> np.ndarray:
-        """Let a `ProfileFitter` learn, spot after spot as they end on the images.
+    def teach(self, fitter: Any, witness: Validation | None = None) -> np.ndarray:
+        """Let a `ProfileFitter` learn, spot after spot as they end on the images; a witness gets the same.
 
         Returns
         -------
@@ -54,7 +55,10 @@ class Lessons:
         used = []
         for begin in range(0, len(order), SPOTS_PER_BLOCK):
             part = order[begin : begin + SPOTS_PER_BLOCK]
-            learned = fitter.learn(self.table.select(rows[part]), boxes.select(part))
+            spots, some = self.table.select(rows[part]), boxes.select(part)
+            if witness is not None:
+                witness.add(spots, some)
+            learned = fitter.learn(spots, some)
             used.append(rows[part][learned])
         return np.concatenate(used)
 

@@ -18,9 +18,6 @@ from spindle.params import (
     Strings,
 )
 
-_STREAMED = "images are streamed: there are no blocks"
-
-
 NO_KAPTON = "there is no correction of the absorption by a sample support"
 
 
@@ -76,24 +73,29 @@ class IntegrateParams(Params):
             mask = PathParam(None, help="Mask file (.npz, True is good) in addition to that of the images.")
 
         class block(Params):
-            """Memory. Images are streamed: there are no blocks of images to size."""
+            """Blocks of images, each of which is one task. Results do not depend on them, time and memory do."""
 
             size = Float(
                 Auto,
                 none=True,
-                unavailable="images are streamed and reflections measured as their last image passes",
-                help="Size of the blocks.",
+                min=1e-3,
+                help="Images of a block, in the unit below, without those that it shares with its neighbours; Auto: four times "
+                "as many as the spots are deep, at least 12.",
             )
-            units = Choice(
-                ["degrees", "radians", "frames"],
-                "degrees",
-                unavailable="there are no blocks whose size could have a unit",
-                help="Unit of the size.",
-            )
+            units = Choice(["degrees", "radians", "frames"], "degrees", help="Unit of the size.")
             threshold = Float(
-                0.95, min=0, max=1, none=True, unavailable=_STREAMED, help="Share of the reflections that fit."
+                0.95,
+                min=0,
+                max=1,
+                none=True,
+                help="Share of the spots that are no deeper than what blocks overlap by; the pixels of deeper ones are collected from "
+                "several blocks.",
             )
-            force = Bool(False, unavailable=_STREAMED, help="Take the size that was given.")
+            force = Bool(
+                False,
+                unavailable="images are cut into blocks in any case, also for one worker",
+                help="Cut also where one worker does all.",
+            )
             max_memory_usage = Float(
                 0.90,
                 min=0,
@@ -154,11 +156,13 @@ class IntegrateParams(Params):
                 2.0, min=1, max=20, none=True, level=3, help="Size of the shoebox in units of the foreground."
             )
 
-            class validation(Params, unavailable="cross-validation of profiles is not implemented"):
-                """Cross-validation of reference profiles."""
+            class validation(Params):
+                """Cross-validation of reference profiles: parts of the strong spots, fitted with what the others teach."""
 
-                number_of_partitions = Int(1, min=1, none=True, help="Number of parts.")
-                min_partition_size = Int(100, min=1, none=True, help="Fewest reflections of a part.")
+                number_of_partitions = Int(1, min=1, none=True, help="Number of parts; 1 validates nothing.")
+                min_partition_size = Int(
+                    100, min=1, none=True, help="Fewest spots of a part; with fewer nothing is validated."
+                )
 
         class filter(Params, level=1):
             """Reflections that are left out or flagged."""

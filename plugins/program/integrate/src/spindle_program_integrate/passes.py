@@ -26,6 +26,7 @@ from .measure import Measured, may_teach
 from .overlaps import Overlaps, find_overlaps
 from .slabs import GEOMETRY, Wanted
 from .stream import MeasureSlab
+from .validation import Validation
 
 PIXEL_MEMORY = 700_000_000
 PIECES_MEMORY = 64_000_000
@@ -272,6 +273,9 @@ class Integrator:
         sampled = self._of(*(self._affordable(rows, LEARNING_MEMORY) for rows in samples))
         kept = teach if debug is None else np.ones(len(table), np.bool_)
         wanted = Wanted(sampled | teach, kept, unknown)
+        asked = self.params.integration.profile.validation
+        n_parts = asked.number_of_partitions or 1
+        witness = Validation(n_parts, asked.min_partition_size or 1) if n_parts > 1 else None
         for group in groups:
             lessons = Lessons(self.predicted, group.rows)
             for measured in self._pass(group, wanted, "modelling", fit=False, only_good=debug is None, verify=True):
@@ -285,7 +289,8 @@ class Integrator:
                     debug.append(self._kept(measured))
                 good &= teach[measured.rows] & (measured.columns["intensity.sum.value"] > 0)
                 lessons.add(measured, np.flatnonzero(good[measured.kept]))
-            used[lessons.teach(self.fitter)] = True
+            used[lessons.teach(self.fitter, witness)] = True
+        self._validate(witness)
         self.fitter.finish(self.context.executor.map)
         self.experiments = Experiments(
             replace(experiment, profile=model)
@@ -296,6 +301,19 @@ class Integrator:
         self.tables += self.fitter.tables()
         curve = ExpectedIntensity(*(np.concatenate(v) if v else np.zeros(0) for v in (ids, x, intensity)))
         return curve(table["id"], 1.0 / table["d"] ** 2)
+
+    def _validate(self, witness: Validation | None) -> None:
+        """Fit each part of the strong spots with what the others teach."""
+        if witness is None:
+            return
+        found = witness.table(self.profile, self.experiments, self.context.executor.map)
+        if found is not None:
+            self.tables.append(found)
+            return
+        self.context.log.warning(
+            "Profiles are not validated: there are fewer than %d spots for each of %d parts (integration.profile.validation.min_partition_size)",
+            witness.smallest, witness.n_parts,
+        )  # fmt: skip
 
     def _affordable(self, rows: np.ndarray, limit: float) -> np.ndarray:
         """As many of the rows, evenly taken, as have pixels for ``limit`` bytes."""

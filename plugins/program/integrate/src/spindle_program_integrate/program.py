@@ -157,7 +157,10 @@ class Integrate(Program):
     def _profiles(
         experiments: Experiments, reference: ReflectionTable | None, profile: Any, params: Any, log: logging.Logger
     ) -> Experiments:
-        if params.create_profile_model and reference is not None:
+        known = all(e.profile for e in experiments) and reference is not None and "shoebox" not in reference
+        if known and params.create_profile_model:
+            log.info("The reflections have no shoeboxes: the profile models in the experiments are kept")
+        elif params.create_profile_model and reference is not None:
             log.info("Using %d reflections for the profile model", len(reference))
             models = profile.estimate_profiles(experiments=experiments, reflections=reference)
             experiments = Experiments(

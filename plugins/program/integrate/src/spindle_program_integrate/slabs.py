@@ -100,9 +100,15 @@ class Slabs:
         Those on the images.
     first, last : int
         Array range of the images.
+    core : float or None
+        Images of a core; None: by the depth of the spots.
+    usual : float
+        Share of the spots that are no deeper than what slabs overlap by.
     """
 
-    def __init__(self, bbox: np.ndarray, rows: np.ndarray, first: int, last: int) -> None:
+    def __init__(
+        self, bbox: np.ndarray, rows: np.ndarray, first: int, last: int, core: float | None = None, usual: float = USUAL_PART
+    ) -> None:  # fmt: skip
         self.bbox = bbox
         order = np.lexsort((rows, bbox[rows, 4]))
         self.rows = rows[order]
@@ -110,11 +116,13 @@ class Slabs:
         self.z1 = np.clip(bbox[self.rows, 5].astype(np.int64), first + 1, last)
         depth = self.z1 - self.z0
         self.deepest = int(depth.max(initial=1))
-        usual = int(np.quantile(depth, USUAL_PART)) if len(depth) else 1
+        usual = int(np.quantile(depth, usual)) if len(depth) else 1
         self.margin = (usual + 1) // 2
-        core = max(SMALLEST_CORE, CORES_PER_MARGIN * self.margin)
-        n = max(1, round((last - first) / core))
-        n += n > 1 and n % 2  # an odd number leaves one of two workers idle at the end of each pass of a short scan
+        n = max(1, round((last - first) / (core or max(SMALLEST_CORE, CORES_PER_MARGIN * self.margin))))
+        n = min(n, last - first)
+        n += (
+            core is None and n > 1 and n % 2
+        )  # an odd number leaves one of two workers idle at the end of each pass of a short scan
         self.edges = first + np.arange(n + 1, dtype=np.int64) * (last - first) // n
         self.home = np.clip(np.searchsorted(self.edges, (self.z0 + self.z1 - 1) // 2, "right") - 1, 0, n - 1)
         low, high = self.read_range(self.home)
