@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .crystals import bravais_lattice, cell_for_export, cell_of, laboratory_matrices, the_space_group
+from .models import experiment_without_images
 from .observations import HOLDS, Observations, experiment_name, observations, per_experiment
 from .rows import decimals_that_fit, write_rows
 from .table import observation_table
@@ -15,6 +16,7 @@ __all__ = [
     "cell_of",
     "decimals_that_fit",
     "experiment_name",
+    "experiment_without_images",
     "laboratory_matrices",
     "observation_table",
     "observations",
