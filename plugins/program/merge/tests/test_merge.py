@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import spindle
 from spindle.errors import ModelError, ParameterError
 from spindle.files import read_experiments, read_reflections
 from spindle.models import Experiments
+from spindle.table import Flag
 from spindle.testing import shared_data
 from spindle.testing.scaling import simulated_scan
 
@@ -137,3 +139,42 @@ def test_scaled_files_of_dials_are_merged(tmp_path: Path) -> None:
     )  # fmt: skip
     assert result.summary["n_observations"] == 1401
     assert written(result, tmp_path).nreflections == 298
+
+
+def anisotropic():
+    """A cubic crystal's observations whose signal falls faster along a: as a crystal of P 1 it is anisotropic."""
+    experiment, table, truth = simulated_scan(n_unique=4000, multiplicity=4, background=400.0)
+    crystal = experiment.known_crystal
+    experiment = replace(experiment, crystal=crystal.with_space_group(gemmi.SpaceGroup("P 2 2 2")))
+    q = table["miller_index"] / 60.0
+    value = truth["intensity"] * np.exp(-25.0 * q[:, 0] ** 2)
+    rng = np.random.default_rng(3)
+    table["intensity.scale.value"] = value + 20.0 * rng.normal(size=len(value))
+    table["intensity.scale.variance"] = np.full(len(value), 400.0)
+    table["inverse_scale_factor"] = np.ones(len(value))
+    table["flags"] = np.full(len(value), int(Flag.SCALED | Flag.INTEGRATED_SUM))
+    return Experiments([experiment]), table
+
+
+def test_anisotropic_data_are_told_of_and_cut_when_asked(tmp_path: Path) -> None:
+    experiments, table = anisotropic()
+    usual = spindle.run("merge", experiments, table, output__json="merged.json")
+    cut = spindle.run("merge", experiments, table, anisotropy__cut=True)
+    usual.files["merged.json"](tmp_path / "merged.json")
+    found = json.loads((tmp_path / "merged.json").read_text())["wavelength_1"]["anisotropy"]
+    assert abs(found["directions"][2][0]) == pytest.approx(1.0, abs=0.02), "the worst direction is a*"
+    assert found["limits"][2] > 1.3 * found["limits"][0]
+    assert [t.title for t in usual.tables if "ellipsoid" in t.title]
+    assert cut.summary["n_unique"] < 0.95 * usual.summary["n_unique"]
+    assert cut.summary["i_over_sigma"] > 1.1 * usual.summary["i_over_sigma"]
+    mtz = written(cut, tmp_path)
+    hkl, matrix = mtz.make_miller_array(), np.array(found["matrix"])
+    known = np.isfinite(column(mtz, "IMEAN"))
+    q = hkl[known] / 60.0
+    assert np.einsum("ni,ij,nj->n", q, matrix, q).max() < 1.02
+    off = spindle.run("merge", experiments, table, anisotropy__check=False)
+    assert not [t.title for t in off.tables if "ellipsoid" in t.title]
+
+
+def test_isotropic_data_are_not_cut_without_being_asked(scaled) -> None:
+    assert not [t.title for t in spindle.run("merge", *scaled).tables if "ellipsoid" in t.title]

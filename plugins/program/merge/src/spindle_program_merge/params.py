@@ -38,6 +38,16 @@ class MergeParams(Params):
             help="With too few reflections take any positive intensity as equally likely; else write no amplitudes.",
         )
 
+    class anisotropy(Params):
+        """Data that end at different resolutions in different directions."""
+
+        check = Bool(
+            True,
+            help="Fit the ellipsoid on which the mean I/sigma has fallen to i_over_sigma; say so where it is no sphere.",
+        )
+        cut = Bool(False, help="Leave out what lies beyond the ellipsoid.")
+        i_over_sigma = Float(1.2, min=0.05, help="Mean I/sigma of merged reflections at which data end.")
+
     class merging(Params):
         """Merging."""
 

@@ -34,6 +34,7 @@ from spindle_lib_merging import (
     wilson_plot,
 )
 
+from .directions import inside
 from .params import MergeParams
 
 
@@ -82,7 +83,7 @@ class Merge(Program):
         for reason, n in data.dropped.items():
             context.log.info("  %d left out: %s", n, reason)
         wavelengths, which = _wavelengths(experiments, params.wavelength_tolerance)
-        waves = []
+        waves, directions = [], []
         for k, wavelength in enumerate(wavelengths):
             rows = which[data.table["id"].astype(np.int64)] == k
             if not rows.any():
@@ -90,6 +91,13 @@ class Merge(Program):
                     f"merge: wavelength {wavelength:.5f} A has no scaled reflection; leave out its experiments"
                 )
             suffix = f"_WAVE{k + 1}" if len(wavelengths) > 1 else ""
+            places = np.flatnonzero(rows)
+            keep, found = inside(
+                data.table["miller_index"][places], data.values["scale"][places], data.variances["scale"][places], cell, group, params,
+                context,
+            )  # fmt: skip
+            rows = places[keep]
+            directions.append(found)
             waves.append(
                 self._wave(
                     data.table["miller_index"][rows], data.values["scale"][rows], data.variances["scale"][rows], cell,
@@ -110,7 +118,10 @@ class Merge(Program):
                 context.table(shown)
             files |= export.files
         first = waves[0].statistics.overall
-        report = {f"wavelength_{k + 1}": w.statistics.as_dict() for k, w in enumerate(waves)}
+        report = {
+            f"wavelength_{k + 1}": {**w.statistics.as_dict(), "anisotropy": found}
+            for k, (w, found) in enumerate(zip(waves, directions, strict=True))
+        }
         if params.output.json:
             files[params.output.json] = lambda path: Path(path).write_text(json.dumps(report), encoding="utf-8")
         if params.output.html:

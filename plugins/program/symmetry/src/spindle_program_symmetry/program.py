@@ -26,6 +26,7 @@ from .agreement import agreements, rounded
 from .agreement import rows as agreement_rows
 from .decision import MIN_PROBABILITY, Decision, decide, is_known
 from .known_group import contradiction_in_absences, contradiction_in_laue_group, describe, likelihood_of
+from .small_molecules import hint, small_molecule_group
 from .support import diagnose_decision, r_merges
 
 MAX_ROWS = 50
@@ -83,6 +84,11 @@ class SymmetryProgram(Program):
             """Screw axes from axial reflections."""
 
             check = Bool(True, help="Look for screw axes.")
+            small_molecule = Bool(
+                False,
+                help="Consider glide planes and the centre of inversion as well: all 230 space groups, by everything that is absent and by "
+                "<|E^2-1|>.",
+            )
             method = Choice(["direct", "fourier"], default="direct", help="How axial reflections are judged.")
             significance_level = Choice(["0.95", "0.975", "0.99"], default="0.95", help="How sure an axis must be.")
 
@@ -122,7 +128,7 @@ class SymmetryProgram(Program):
         problems = self._doubts(decision, context)
         if params.systematic_absences.check and not decision.keeps_group:
             given = experiments[0].crystal.space_group  # type: ignore[union-attr]
-            group = self._absences(decision, params, context, scores, given)
+            group = self._absences(decision, params, context, scores, given, changed)
             changed = _with_group(changed, group)
         if decision.keeps_group and is_known(changed) and not decision.undecided:
             problems += self._check_known(decision, group, params, context)
@@ -132,10 +138,10 @@ class SymmetryProgram(Program):
             problems += self._statistics(decision, cell, group, context, scores)
         self._say_operators(operators, context)
         context.log.info("Space group %s, cell %s", group.xhm(), " ".join(f"{v:.4f}" for v in cell))
-        files = {}
+        files: dict[str, Any] = {}
         if params.output.json is not None:
             text = json.dumps(scores, indent=2)
-            files[str(params.output.json)] = _writer(text)
+            files[str(params.output.json)] = lambda path: Path(path).write_text(text, encoding="utf-8")
         summary = {
             "space_group": group.xhm(),
             "unit_cell": [round(float(v), 4) for v in cell],
@@ -296,10 +302,14 @@ class SymmetryProgram(Program):
                 context.log.info("Change of basis of experiment(s) %s: %s", ", ".join(str(i) for i in members), text)
 
     def _absences(
-        self, decision: Decision, params: Params, context: Any, scores: dict[str, Any], given: gemmi.SpaceGroup
-    ) -> gemmi.SpaceGroup:
-        """The space group after a look at screw axes."""
+        self, decision: Decision, params: Params, context: Any, scores: dict[str, Any], given: gemmi.SpaceGroup,
+        changed: Experiments,
+    ) -> gemmi.SpaceGroup:  # fmt: skip
+        """The space group after a look at screw axes, or at everything that is absent."""
+        if params.systematic_absences.small_molecule:
+            return small_molecule_group(decision, _indices(decision), changed, context, scores)
         group, data = decision.group, decision.data
+        hint(changed, context.log)
         patterson = patterson_group(group)
         p = params.systematic_absences
         if patterson.hm not in TABLES:
@@ -368,13 +378,6 @@ def _with_group(experiments: Experiments, group: gemmi.SpaceGroup) -> Experiment
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _writer(text: str):  # type: ignore[no-untyped-def]
-    def write(path: Path) -> None:
-        path.write_text(text)
-
-    return write
 
 
 def _next_step(group: gemmi.SpaceGroup, output: Any) -> str:
