@@ -156,6 +156,8 @@ def shells_of_equal_steps(
     x = 1.0 / np.asarray(d, dtype=np.float64) ** 2
     low = x.min() if d_max is None else d_max**-2
     high = x.max() if d_min is None else d_min**-2
+    if high < low:
+        return np.full(len(x), -1)
     place = np.floor(np.clip(n_shells * (x - low) / max(high - low, 1e-300) + 1e-9, -1, n_shells)).astype(np.int64)
     return np.where(np.isclose(x, high, rtol=1e-9, atol=0), n_shells - 1, place)
 
