@@ -99,7 +99,8 @@ def html_report(data: dict[str, Any], tables: Sequence[Table], diagnosis: Diagno
     ]
     page.plot(lines("Scale of each image relative to its neighbours", "image", "ratio", curves))
     for k, s in enumerate(data["datasets"]):
-        if "decay" in s["terms"]:
+        along = s["configuration"].get("decay_rot_interval") is not None  # else it is one number, or a grid
+        if "decay" in s["terms"] and along:
             values = s["terms"]["decay"]
             curve = ("", list(range(len(values))), values)
             page.plot(lines(f"Decay of data set {k}", "sample along the scan", "relative B (A^2)", [curve]))
