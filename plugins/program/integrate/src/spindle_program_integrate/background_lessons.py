@@ -72,6 +72,7 @@ def learn_background(
     sequence: ImageSequence,
     first: int,
     masks: PackedMasks,
+    corrections: list[Correction],
     excluded: frozenset[int],
     table: ReflectionTable,
     rows: np.ndarray,
@@ -88,6 +89,8 @@ def learn_background(
     first : int
         Array index of its first image.
     masks : PackedMasks
+    corrections : list of Correction
+        Of the panels.
     excluded : frozenset of int
         Array indices that are left out.
     table : ReflectionTable
@@ -119,7 +122,7 @@ def learn_background(
         near = (z + reach >= part[0]) & (z - reach <= part[-1])
         items.append(_Images(part, geometry.select(rows[near])))
     look = _Look(
-        background, profile, widened(experiments, TAILS), sequence, first, masks, sequence.corrections
+        background, profile, widened(experiments, TAILS), sequence, first, masks, corrections
     )  # fmt: skip
     context.log.info("Learning the background from %d images", n)
     done = 0

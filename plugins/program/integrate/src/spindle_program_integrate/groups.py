@@ -108,14 +108,15 @@ def prepare_group(
     _check_sizes(bbox[wanted], size[wanted], members[0], profile, experiment.profile)
     rows = rows[wanted]
     first = 0 if experiment.scan is None else experiment.scan.array_range[0]
-    unverified = _without_checksums(sequence)
+    # what is opened and unpacked to learn is forgotten
     learned, tables = learn_background(
-        context, background, profile, experiments, unverified, first, masks, excluded, table, rows
-    )
+        context, background, profile, experiments, _without_checksums(ImageSequence(experiment)), first, masks,
+        corrections, excluded, table, rows,
+    )  # fmt: skip
     return ImageGroup(
         members,
         sequence,
-        unverified,
+        _without_checksums(sequence),
         first,
         masks,
         excluded,

@@ -14,6 +14,7 @@ from spindle.table import Flag, ReflectionTable, Shoeboxes
 from .joint import Equations, Neighbours, set_up
 from .kernels import free_crowded, mark_used, sum_pixels
 from .noise import counts_photons, lifted, noise_beyond_counts
+from .signal import expected_signal
 
 LEAST_BACKGROUND = 20
 
@@ -136,6 +137,7 @@ class Measure:
             mean_variance = np.where(used > 0, np.abs(estimate.mean + noise) / np.maximum(used, 1), 0.0)
         value = sums[:, 0] - sums[:, 1]
         background_variance = np.abs(sums[:, 1] + m * noise) + m.astype(np.float64) ** 2 * mean_variance
+        signal = expected_signal(value, background_variance, filled.expected)
         flags = np.zeros(n, np.uint64)
 
         def mark(rows: np.ndarray, flag: Flag) -> None:
@@ -156,7 +158,7 @@ class Measure:
         mark(~summed, Flag.FAILED_DURING_SUMMATION)
         columns = {
             "intensity.sum.value": np.where(good_background, value, 0.0),
-            "intensity.sum.variance": np.where(good_background, (np.abs(value) + background_variance) * self.gain, 0.0),
+            "intensity.sum.variance": np.where(good_background, (signal + background_variance) * self.gain, 0.0),
             "background.sum.value": sums[:, 1],
             "background.sum.variance": background_variance * self.gain,
             "background.mean": np.asarray(estimate.mean, np.float64),
