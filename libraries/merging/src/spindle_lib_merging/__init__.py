@@ -6,9 +6,10 @@ Shared by the programs scale, symmetry, merge and export.
 from __future__ import annotations
 
 from .columns import amplitude_columns, intensity_columns
+from .free_flags import FreeFlags, copied_flags, free_flags
 from .grouping import Groups, group_equivalents, pack_indices
 from .intensities import Intensities, is_measured, is_scaled, prepare_intensities
-from .merge import AnomalousPairs, Merged, half_means, merge_equivalents, merge_groups, merge_pairs
+from .merge import AnomalousPairs, Merged, half_means, merge_equivalents, merge_groups, merge_pairs, merge_random_halves
 from .reference_setting import in_reference_setting
 from .resolution_fits import METRICS, Metric, ResolutionCurve, resolution_curve
 from .soundness import problems_of
@@ -31,6 +32,7 @@ __all__ = [
     "METRICS",
     "Amplitudes",
     "AnomalousPairs",
+    "FreeFlags",
     "Groups",
     "Intensities",
     "Merged",
@@ -40,9 +42,11 @@ __all__ = [
     "ShellStatistics",
     "WilsonPlot",
     "amplitude_columns",
+    "copied_flags",
     "correlation",
     "critical_correlation",
     "expected_intensity",
+    "free_flags",
     "french_wilson",
     "group_equivalents",
     "half_means",
@@ -53,6 +57,7 @@ __all__ = [
     "merge_equivalents",
     "merge_groups",
     "merge_pairs",
+    "merge_random_halves",
     "merging_statistics",
     "pack_indices",
     "prepare_intensities",

@@ -111,6 +111,38 @@ def merge_equivalents(
     return merge_groups(group_equivalents(hkl, space_group, anomalous), intensity, variance, use_internal_variance)
 
 
+def merge_random_halves(
+    groups: Groups, intensity: npt.ArrayLike, variance: npt.ArrayLike, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weighted means of two random halves of each reflection's observations.
+
+    Returns
+    -------
+    mean, sigma : (2, m) float64
+        NaN where a half has no observation.
+    count : (2, m) int64
+        Halves differ by one observation at most.
+    """
+    values, variances = checked(intensity, variance, len(groups.order))
+    index = groups.index
+    drawn = np.random.default_rng(seed).random(len(values))
+    order = np.lexsort([drawn, index])
+    rank = np.arange(len(values)) - np.repeat(groups.offsets[:-1], groups.multiplicity)
+    first = np.random.default_rng(seed + 1).integers(0, 2, groups.n_groups)
+    half = np.empty(len(values), dtype=np.int64)
+    half[order] = (rank + first[index[order]]) % 2
+    key = half * groups.n_groups + index
+    size = 2 * groups.n_groups
+    weight = np.bincount(key, 1.0 / variances, size)
+    total = np.bincount(key, values / variances, size)
+    count = np.bincount(key, minlength=size)
+    measured = count > 0
+    safe = np.where(measured, weight, 1.0)
+    mean = np.where(measured, total / safe, np.nan)
+    sigma = np.where(measured, safe**-0.5, np.nan)
+    return mean.reshape(2, -1), sigma.reshape(2, -1), count.reshape(2, -1)
+
+
 def half_means(
     groups: Groups, intensity: npt.ArrayLike, variance: npt.ArrayLike, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:

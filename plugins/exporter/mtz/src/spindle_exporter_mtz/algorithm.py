@@ -9,13 +9,13 @@ import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.exporter import Export, MergedData
-from spindle.errors import UserError
 from spindle.models import Experiments, space_group_from_symbol
 from spindle.params import Auto, Bool, Float, PathParam, Str, UnitCell
 from spindle.params import Params as BaseParams
 from spindle.prediction import FlatDetector, flat_detector
 from spindle.symmetry import asu_indices
 from spindle.table import ReflectionTable
+from spindle_lib_exchange import cell_for_export, the_space_group
 from spindle_lib_merging.intensities import Intensities, prepare_intensities
 
 from .frames import batch_headers, batch_integers, batch_offsets
@@ -48,7 +48,9 @@ class MtzExporter(Algorithm):
         crystal_name = Str("XTAL", help="Name of the crystal in the file.")
         project_name = Str("SPINDLE", help="Name of the project in the file.")
         best_unit_cell = UnitCell(
-            None, none=True, help="Cell for the file, also for the resolution limit; else the mean cell."
+            None,
+            none=True,
+            help="Cell for the file, also for the resolution limit; else the median of the cells, recalculated where they are.",
         )
 
     @hookimpl
@@ -57,7 +59,8 @@ class MtzExporter(Algorithm):
     ) -> Export:
         """Unmerged MTZ; see `spindle.contracts.exporter.ExporterSpec`."""
         p = self.params
-        space_group, cell = self._symmetry(experiments)
+        space_group = the_space_group(experiments, "mtz")
+        cell, _ = cell_for_export(experiments, p.best_unit_cell)
         data = prepare_intensities(
             _with_resolution(reflections,
             cell) if p.best_unit_cell is not None or "d" not in reflections else reflections,
@@ -85,26 +88,6 @@ class MtzExporter(Algorithm):
         return Export(
             files={target: lambda file: write_mtz(mtz, file)}, messages=messages, summary=summary, tables=tables
         )
-
-    def _symmetry(self, experiments: Experiments) -> tuple[gemmi.SpaceGroup, np.ndarray]:
-        crystals = [e.crystal for e in experiments]
-        if not crystals or any(c is None for c in crystals):
-            raise UserError(
-                "export format=mtz: an experiment has no crystal; run spindle index and spindle integrate first"
-            )
-        groups = {c.space_group.xhm(): c.space_group for c in crystals if c is not None}
-        if len(groups) > 1:
-            names = ", ".join(sorted(groups))
-            raise UserError(
-                f"export format=mtz: the experiments have different space groups ({names}); run spindle symmetry first"
-            )
-        if self.params.best_unit_cell is not None:
-            cell = np.array(
-                getattr(self.params.best_unit_cell, "parameters", self.params.best_unit_cell), dtype=np.float64
-            )
-        else:
-            cell = np.mean([c.cell for c in crystals if c is not None], axis=0)
-        return next(iter(groups.values())), cell
 
     def _unmerged(
         self, experiments: Experiments, data: Intensities, space_group: Any, cell: np.ndarray,

@@ -15,6 +15,7 @@ from spindle.contracts.exporter import MergedColumn, MergedData, MergedDataset
 from spindle.errors import ModelError, ParameterError, PluginError, UserError
 from spindle.models import Experiments
 from spindle.table import ReflectionTable
+from spindle_lib_exchange import cell_for_export
 from spindle_lib_merging import (
     AnomalousPairs,
     MergingStatistics,
@@ -34,7 +35,9 @@ from spindle_lib_merging import (
     wilson_plot,
 )
 
+from .columns import half_columns
 from .directions import inside
+from .flags import flag_column, with_flags
 from .params import MergeParams
 
 
@@ -70,7 +73,7 @@ class Merge(Program):
         if params.best_unit_cell is not None:
             cell = np.asarray(params.best_unit_cell, dtype=float)
         else:
-            cell = np.mean([e.crystal.cell for e in experiments if e.crystal is not None], axis=0)
+            cell, _ = cell_for_export(experiments)
         if params.assess_space_group:
             self._assess(experiments, table, context)
         table = table.without("shoebox")
@@ -106,6 +109,9 @@ class Merge(Program):
                 )
             )  # fmt: skip
         merged = _join(waves, cell, group.xhm(), params)
+        flags = flag_column(merged.miller_index, cell, group, params.r_free_flags, context.log)
+        if flags is not None:
+            merged = with_flags(merged, *flags)
         exports = [context.algorithm("exporter", "mtz").export_merged(merged=merged, path=str(params.output.mtz))]
         if params.output.mmcif:
             cif = context.algorithm("exporter", "mmcif")
@@ -185,6 +191,8 @@ class Merge(Program):
         statistics = merging_statistics(hkl, intensity, variance, cell, group, params.merging.n_bins, internal)
         pairs = merge_pairs(hkl, intensity, variance, group, internal)
         columns = intensity_columns(pairs, params.anomalous, suffix)
+        if params.output.additional_stats:
+            columns += half_columns(hkl, intensity, variance, group, suffix)
         if params.truncate:
             columns += self._amplitudes(pairs, cell, suffix, params, context)
         if params.n_residues is not None:

@@ -1,0 +1,122 @@
+"""Test sets of merged data: drawn, or copied from a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gemmi
+import numpy as np
+
+from spindle.contracts.exporter import MergedColumn, MergedData
+from spindle.errors import FileFormatError, ModelError, ParameterError
+from spindle.symmetry import unique_indices
+from spindle_lib_merging import FreeFlags, copied_flags, free_flags, pack_indices, resolution_of
+
+LABELS = ("FreeR_flag", "FREE", "R-free-flags", "RFREE", "FREER")
+
+
+def flag_column(
+    hkl: np.ndarray, cell: np.ndarray, group: Any, r_free_flags: Any, log: Any
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Indices and their flags, or None when there are to be none.
+
+    Parameters
+    ----------
+    hkl : (n, 3) int
+        Merged indices in the asymmetric unit.
+    cell : (6,) float64
+    group : gemmi.SpaceGroup
+    r_free_flags : scope r_free_flags of merge
+    log : logger
+    """
+    if not r_free_flags.generate and r_free_flags.reference is None:
+        if r_free_flags.extend:
+            raise ParameterError("r_free_flags.extend=True needs r_free_flags.reference=")
+        return None
+    d = resolution_of(hkl, cell)
+    d_min, d_max = r_free_flags.d_min or float(d.min()), r_free_flags.d_max or float(d.max())
+    if r_free_flags.relative_to_complete_set:
+        hkl = np.unique(np.concatenate([hkl, unique_indices(cell, group, d_min, d_max)]), axis=0)
+        d = resolution_of(hkl, cell)
+    within = (d >= d_min * (1 - 1e-6)) & (d <= d_max * (1 + 1e-6))
+    drawn = free_flags(
+        hkl, cell, group, fraction=r_free_flags.fraction, max_free=r_free_flags.max_free,
+        use_lattice_symmetry=r_free_flags.use_lattice_symmetry, max_delta=r_free_flags.lattice_symmetry_max_delta,
+    )  # fmt: skip
+    if r_free_flags.reference is None:
+        flags = np.where(within, drawn.flag.astype(float), np.nan)
+        log.info(
+            "FreeR_flag: 0 to %d, %d reflections of flag 0 are the test set",
+            drawn.n_values - 1,
+            int((flags == 0).sum()),
+        )
+        return hkl, flags
+    reference = read_flags(Path(r_free_flags.reference), group, r_free_flags.old_test_flag_value)
+    extend = r_free_flags.extend is None or r_free_flags.extend
+    if extend:
+        share = reference.n_values
+        drawn = FreeFlags(drawn.hkl, np.random.default_rng(0).permutation(len(hkl)) % share, share)
+    flags, missing = copied_flags(hkl, group, reference, drawn if extend else None)
+    flags = np.where(within, flags, np.nan)
+    log.info(
+        "FreeR_flag: from %s, which lacks %d reflections%s; %d are in the test set", r_free_flags.reference, missing,
+        ", given flags by chance" if extend and missing else "", int((flags == 0).sum()),
+    )  # fmt: skip
+    return hkl, flags
+
+
+def with_flags(merged: MergedData, hkl: np.ndarray, flags: np.ndarray) -> MergedData:
+    """Merged data with a column of flags, and rows for indices that have only a flag."""
+    rows = np.searchsorted(pack_indices(hkl), pack_indices(merged.miller_index))
+    columns = []
+    for column in merged.columns:
+        values = np.full(len(hkl), np.nan)
+        values[rows] = column.values
+        columns.append(replace(column, values=values))
+    columns.append(MergedColumn("FreeR_flag", "I", flags))
+    return replace(merged, miller_index=hkl, columns=columns)
+
+
+def read_flags(path: Path, group: Any, test_value: int | None) -> FreeFlags:
+    """Flags of an MTZ file, with the test set at 0.
+
+    Raises
+    ------
+    FileFormatError
+        If it cannot be read or has no flags.
+    ModelError
+        If its Laue group is another one.
+    """
+    try:
+        mtz = gemmi.read_mtz_file(str(path))
+    except (RuntimeError, ValueError, OSError) as error:
+        raise FileFormatError(f"{path}: {error}; r_free_flags.reference= is an MTZ file") from error
+    column = next((mtz.column_with_label(label) for label in LABELS if mtz.column_with_label(label) is not None), None)
+    if column is None:
+        raise FileFormatError(f"{path}: no column of flags ({', '.join(LABELS)}), only {' '.join(mtz.column_labels())}")
+    if mtz.spacegroup is None or mtz.spacegroup.laue_str() != group.laue_str():
+        name = mtz.spacegroup.hm if mtz.spacegroup is not None else "unknown"
+        raise ModelError(
+            f"{path}: the flags are for space group {name}, the data for {group.hm}, of another Laue group"
+        )
+    values = np.array(column, dtype=np.float64)
+    known = np.isfinite(values)
+    whole = values[known].astype(np.int64)
+    if test_value is None:
+        # flags of CCP4 run from 0, the test set; of two values the rarer one marks it
+        found, counts = np.unique(whole, return_counts=True)
+        test_value = int(found[np.argmin(counts)]) if len(found) == 2 else int(found.min())
+    if not np.any(whole == test_value):
+        raise ParameterError(f"r_free_flags.old_test_flag_value={test_value}: no reflection of {path} has this flag")
+    count = max(2, round(len(whole) / max(int(np.count_nonzero(whole == test_value)), 1)))
+    two = len(np.unique(whole)) == 2
+    moved = (
+        np.where(whole == test_value, 0, np.where(whole == 0, test_value, whole))
+        if not two
+        else np.where(whole == test_value, 0, 1)
+    )
+    return FreeFlags(
+        np.array(mtz.make_miller_array())[known], moved.astype(np.int64), 2 if two and count < 3 else count
+    )

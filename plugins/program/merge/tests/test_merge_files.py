@@ -1,0 +1,107 @@
+"""What the program merge writes when it is asked for more: test sets, half data sets, mmCIF, recalculated cells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import gemmi
+import numpy as np
+import pytest
+
+import spindle
+from spindle.errors import FileFormatError, ModelError
+from spindle.models import Experiments
+from spindle.testing.exporter import telling_data
+
+
+@pytest.fixture(scope="module")
+def data():
+    return telling_data()
+
+
+def merged(folder, data, **params):
+    result = spindle.run("merge", *data, assess_space_group=False, truncate=False, **params)
+    for name, writer in result.files.items():
+        if str(name).endswith((".mtz", ".cif")):
+            writer(folder / name)
+    return gemmi.read_mtz_file(str(folder / "merged.mtz"))
+
+
+def column(mtz, label):
+    return np.array(mtz.column_with_label(label), dtype=float)
+
+
+def test_half_data_sets_add_up(data, tmp_path):
+    mtz = merged(tmp_path, data, **{"output.additional_stats": True})
+    n, first, second = (column(mtz, c) for c in ("N", "NHALF1", "NHALF2"))
+    np.testing.assert_array_equal(n, first + second)
+    assert np.abs(first - second).max() <= 1
+    weights = [np.where(np.isfinite(s := column(mtz, f"SIGIHALF{i}")), s, np.inf) ** -2.0 for i in (1, 2)]
+    values = [np.nan_to_num(column(mtz, f"IHALF{i}")) for i in (1, 2)]
+    mean = (weights[0] * values[0] + weights[1] * values[1]) / (weights[0] + weights[1])
+    np.testing.assert_allclose(mean, column(mtz, "IMEAN"), rtol=1e-5)
+    np.testing.assert_allclose((weights[0] + weights[1]) ** -0.5, column(mtz, "SIGIMEAN"), rtol=1e-5)
+
+
+def test_a_test_set_is_drawn_alike_for_what_the_lattice_makes_equivalent(data, tmp_path):
+    """P 4 in a tetragonal lattice: h k l and k h l are not equivalent, but have one flag."""
+    mtz = merged(tmp_path, data, **{"r_free_flags.generate": True, "fraction": 0.1, "max_free": None})
+    flags = dict(zip(map(tuple, mtz.make_miller_array().tolist()), column(mtz, "FreeR_flag"), strict=True))
+    asu = gemmi.ReciprocalAsu(gemmi.find_spacegroup_by_name("P 4"))
+    ops = gemmi.find_spacegroup_by_name("P 4").operations()
+    pairs = 0
+    for (h, k, l), flag in flags.items():
+        other = tuple(asu.to_asu((k, h, -l), ops)[0])
+        if other in flags and other != (h, k, l):
+            pairs += 1
+            assert flags[other] == flag
+    assert pairs > 20 and set(flags.values()) <= set(range(10))
+    share = np.mean(np.array(list(flags.values())) == 0)
+    assert 0.03 < share < 0.2
+    apart = merged(tmp_path, data, **{"r_free_flags.generate": True, "use_lattice_symmetry": False})
+    assert mtz.nreflections == apart.nreflections
+    assert not np.array_equal(column(apart, "FreeR_flag"), column(mtz, "FreeR_flag"))
+
+
+def test_flags_are_taken_over_from_a_file(data, tmp_path):
+    full = {"r_free_flags.generate": True, "relative_to_complete_set": True, "r_free_flags.d_min": 3.5}
+    first = merged(tmp_path, data, **full)
+    assert first.nreflections > merged(tmp_path, data).nreflections
+    path = tmp_path / "reference.mtz"
+    first.write_to_file(str(path))
+    known = dict(zip(map(tuple, first.make_miller_array().tolist()), column(first, "FreeR_flag"), strict=True))
+    second = merged(tmp_path, data, reference=str(path))
+    for hkl, flag in zip(second.make_miller_array().tolist(), column(second, "FreeR_flag"), strict=True):
+        assert known[tuple(hkl)] == flag
+    half = gemmi.read_mtz_file(str(path))
+    half.set_data(np.array(half)[::2])
+    half.write_to_file(str(path))
+    third = merged(tmp_path, data, reference=str(path), extend=False)
+    assert 0 < np.count_nonzero(np.isnan(column(third, "FreeR_flag"))) < third.nreflections
+    fourth = merged(tmp_path, data, reference=str(path))
+    assert np.isfinite(column(fourth, "FreeR_flag")).all()
+    (tmp_path / "no.mtz").write_bytes(b"nothing")
+    with pytest.raises(FileFormatError, match=r"no\.mtz"):
+        merged(tmp_path, data, reference=str(tmp_path / "no.mtz"))
+    half.spacegroup = gemmi.find_spacegroup_by_name("P 2 2 2")
+    half.write_to_file(str(path))
+    with pytest.raises(ModelError, match="Laue group"):
+        merged(tmp_path, data, reference=str(path))
+
+
+def test_mmcif_holds_the_same_with_flags(data, tmp_path):
+    mtz = merged(tmp_path, data, **{"output.mmcif": "merged.cif", "r_free_flags.generate": True})
+    (block,) = gemmi.as_refln_blocks(gemmi.cif.read(str(tmp_path / "merged.cif")))
+    np.testing.assert_array_equal(block.make_miller_array(), mtz.make_miller_array())
+    np.testing.assert_allclose(block.make_float_array("intensity_meas"), column(mtz, "IMEAN"), rtol=1e-5)
+    np.testing.assert_array_equal(block.make_float_array("pdbx_r_free_flag"), column(mtz, "FreeR_flag"))
+
+
+def test_the_recalculated_cell_is_that_of_the_file(data, tmp_path):
+    experiments, table = data
+    crystal = replace(experiments[0].crystal, extra={"recalculated_unit_cell": [61.0, 61.0, 41.0, 90, 90, 90]})
+    changed = Experiments([replace(e, crystal=crystal) for e in experiments])
+    assert merged(tmp_path, (changed, table)).cell.a == pytest.approx(61.0)
+    (writer,) = spindle.run("export", changed, table).files.values()
+    writer(tmp_path / "scaled.mtz")
+    assert gemmi.read_mtz_file(str(tmp_path / "scaled.mtz")).datasets[0].cell.c == pytest.approx(41.0)
