@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import spindle
-from spindle.errors import FileFormatError, ParameterError, PluginError, UserError
+from spindle.errors import FileFormatError, ParameterError, PluginError
 from spindle.files import read_reflections
 from spindle.images import ImageSequence
 from spindle.plugins import refresh
@@ -78,18 +78,22 @@ def test_corrections_are_applied_one_after_the_other(experiments, plain):
     np.testing.assert_array_equal(unasked["intensity.sum.value"], plain["intensity.sum.value"])
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"apply": True},
-        {"apply": True, "algorithm": "fuller_kapton"},
-        {"algorithm": "kapton_2019"},
-        {"fuller_kapton.smart_sigmas": True},
-    ],
-)
-def test_corrections_that_are_not_there_are_refused_with_the_reason(experiments, given):
-    with pytest.raises(UserError, match="there is no correction of the absorption by a sample support"):
-        integrate(experiments, absorption_correction=[given])
+def test_a_tape_is_averaged_over_the_pixels_of_spots(experiments, plain):
+    tape = {"apply": True, "fuller_kapton.kapton_thickness_mm.value": 0.5, "fuller_kapton.attenuation": 2.0}
+    table = integrate(experiments, absorption_correction=[tape]).reflections
+    other = integrate(
+        experiments, absorption_correction=[{**tape, "fuller_kapton.within_spot_sigmas": False}]
+    ).reflections
+    factor, sigma = table["absorption_correction"], table["absorption_correction.sigma"]
+    behind = other["absorption_correction"] > 1
+    assert 0.3 < behind.mean() < 0.7
+    assert np.all(other["absorption_correction.sigma"] == 0) and np.all(sigma[~behind & (factor == 1)] == 0)
+    assert np.all(sigma[behind] > 0)
+    near = behind & (sigma < 0.01 * factor)
+    np.testing.assert_allclose(factor[near], other["absorption_correction"][near], rtol=0.01)
+    np.testing.assert_allclose(table["intensity.sum.value"], factor * plain["intensity.sum.value"])
+    # nothing is 30 half widths long: rays to the side of the tape leave it by its edge
+    assert factor.max() < np.exp(2.0 * np.hypot(1.5875, 0.6) * 1.05)
 
 
 def test_an_unknown_correction_is_told_from_those(experiments):

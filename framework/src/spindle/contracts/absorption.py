@@ -15,6 +15,7 @@ from . import hookspec
 from .checking import Checks, Fault, array, finite, instance
 
 if TYPE_CHECKING:
+    from spindle.contracts.profile import ForegroundMasks
     from spindle.models import Experiment
     from spindle.table import ReflectionTable
 
@@ -64,9 +65,12 @@ class AbsorptionSpec:
     """Hooks of a correction of absorption."""
 
     checks: ClassVar[Checks] = {"absorption_factors": check_factors}
+    added: ClassVar[dict[str, dict[str, Any]]] = {"absorption_factors": {"foreground": None}}
 
     @hookspec(firstresult=True)
-    def absorption_factors(self, experiment: Experiment, reflections: ReflectionTable) -> AbsorptionFactors:  # type: ignore[empty-body]
+    def absorption_factors(  # type: ignore[empty-body]
+        self, experiment: Experiment, reflections: ReflectionTable, foreground: ForegroundMasks | None
+    ) -> AbsorptionFactors:
         """Factors of the reflections of one experiment.
 
         Parameters
@@ -75,6 +79,8 @@ class AbsorptionSpec:
             Beam, goniometer, scan, detector and crystal.
         reflections : ReflectionTable
             n rows with ``s1``, ``xyzcal.px``, ``xyzcal.mm`` (mm, radians), ``panel``, ``miller_index``, ``bbox``; n may be 0.
+        foreground : ForegroundMasks or None
+            Which pixels of each box belong to the spot, where that is known: a factor may be a mean over them.
 
         Returns
         -------

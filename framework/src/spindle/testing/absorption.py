@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from spindle.contracts.absorption import AbsorptionFactors
+from spindle.contracts.profile import ForegroundMasks
 from spindle.models import Experiment
 from spindle.table import ReflectionTable
 
@@ -20,6 +21,12 @@ from .data import make_context
 from .exporter import integrated_data
 
 __all__ = ["AbsorptionContract"]
+
+
+def whole_boxes(table: ReflectionTable) -> ForegroundMasks:
+    """All pixels of the boxes belong to the spots."""
+    offsets = ForegroundMasks.offsets_of(table["bbox"])
+    return ForegroundMasks(offsets, np.ones(int(offsets[-1]), np.uint8))
 
 
 class AbsorptionContract(PluginContract):
@@ -43,7 +50,9 @@ class AbsorptionContract(PluginContract):
 
     def factors(self, plugin: Any, experiment: Experiment, table: ReflectionTable) -> AbsorptionFactors:
         """Factors as the program asks for them."""
-        found: AbsorptionFactors = plugin.absorption_factors(experiment=experiment, reflections=table)
+        found: AbsorptionFactors = plugin.absorption_factors(
+            experiment=experiment, reflections=table, foreground=whole_boxes(table)
+        )
         return found
 
     def test_answers_for_every_reflection(self, plugin: Any, data: tuple[Experiment, ReflectionTable]) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from spindle_program_integrate import Integrate, passes
 from spindle_program_integrate.images import image_groups
-from spindle_program_integrate.parameters import IntegrateParams
 
 from spindle.contracts import ProgramInputs
 from spindle.contracts.profile import ForegroundMasks
@@ -292,14 +291,12 @@ def test_memory_is_bounded_by_measuring_in_parts(data, result, monkeypatch):
         {"integration__profile__validation__min_partition_size": 50},
         {"integration__block__units": "frames"},
         {"integration__use_dynamic_mask": False},
-        {"absorption_correction": [IntegrateParams.absorption_correction(apply=True)]},
-        {"absorption_correction": [IntegrateParams.absorption_correction(fuller_kapton={"smart_sigmas": True})]},
         {"exclude_images": ["x"]},
         {"scan_range": [(3, 99)]},
     ],
 )
 def test_what_is_not_possible_is_refused(data, changes):
-    with pytest.raises(UserError, match=r"integrat|prediction\.|absorption_correction\[0\]\.|exclude_images=x"):
+    with pytest.raises(UserError, match=r"integrat|prediction\.|exclude_images=x"):
         run(data, **changes)
 
 

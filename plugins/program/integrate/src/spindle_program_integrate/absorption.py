@@ -10,12 +10,15 @@ from spindle.contracts.absorption import AbsorptionFactors
 from spindle.models import Experiments
 from spindle.table import ReflectionTable
 
+from .slabs import GEOMETRY
+
 #: What a correction is told of reflections.
-NEEDED = ("id", "panel", "miller_index", "s1", "xyzcal.px", "xyzcal.mm", "bbox")
+NEEDED = (*GEOMETRY, "miller_index", "xyzcal.mm", "bbox")
+ROWS = 2**16  # at once: the pixels of their spots are in memory
 
 
 def correct_absorption(
-    table: ReflectionTable, experiments: Experiments, scopes: list[Any], context: Any
+    table: ReflectionTable, experiments: Experiments, scopes: list[Any], profile: Any, context: Any
 ) -> ReflectionTable:
     """The table with intensities divided by the transmissions, where corrections are asked for.
 
@@ -26,6 +29,8 @@ def correct_absorption(
     experiments : Experiments
     scopes : list of Params
         The scopes ``absorption_correction``, applied one after the other.
+    profile : Handle
+        The profile plugin, which tells the pixels of a spot.
     context : RunContext
 
     Returns
@@ -41,9 +46,13 @@ def correct_absorption(
         plugin = context.chosen(scope)
         seen = ReflectionTable({name: table[name] for name in NEEDED})
         factor, sigma = np.ones(len(table)), np.zeros(len(table))
-        for i, rows in seen.rows_by_experiment().items():
-            found = plugin.absorption_factors(experiment=experiments[i], reflections=seen.select(rows))
-            factor[rows], sigma[rows] = found.factor, found.sigma
+        for i, all_rows in seen.rows_by_experiment().items():
+            for start in range(0, len(all_rows), ROWS):
+                rows = all_rows[start : start + ROWS]
+                part = seen.select(rows)
+                masks = profile.foreground(experiments=experiments, reflections=part, bbox=part["bbox"])
+                found = plugin.absorption_factors(experiment=experiments[i], reflections=part, foreground=masks)
+                factor[rows], sigma[rows] = found.factor, found.sigma
         context.log.info(
             "Absorption corrected by %s: factors %.4f to %.4f, mean %.4f",
             scope.algorithm, *((factor.min(), factor.max(), factor.mean()) if len(factor) else (1.0, 1.0, 1.0)),

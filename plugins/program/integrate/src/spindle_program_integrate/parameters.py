@@ -18,8 +18,6 @@ from spindle.params import (
     Strings,
 )
 
-NO_KAPTON = "there is no correction of the absorption by a sample support"
-
 
 class IntegrateParams(Params):
     """Parameters of `spindle integrate`."""
@@ -262,42 +260,7 @@ class IntegrateParams(Params):
         """Absorption by a sample support, or by other bodies in the beam; given again for each of them."""
 
         apply = Bool(False, help="Apply the correction.")
-        algorithm = Plugin(
-            "absorption",
-            default="fuller_kapton",
-            unavailable=dict.fromkeys(("fuller_kapton", "kapton_2019", "other"), NO_KAPTON),
-            help="Kind of correction.",
-        )
-
-        class fuller_kapton(Params, unavailable=NO_KAPTON):
-            """A flat tape beside the crystal."""
-
-            class xtal_height_above_kapton_mm(Params):
-                """Height of the crystal."""
-
-                value = Float(0.02, none=True, help="Value, in the unit of the name.")
-                sigma = Float(0.01, none=True, help="Its uncertainty.")
-
-            class rotation_angle_deg(Params):
-                """Angle of the tape."""
-
-                value = Float(1.15, none=True, help="Value, in the unit of the name.")
-                sigma = Float(0.1, none=True, help="Its uncertainty.")
-
-            class kapton_half_width_mm(Params):
-                """Half width of the tape."""
-
-                value = Float(1.5875, none=True, help="Value, in the unit of the name.")
-                sigma = Float(0.5, none=True, help="Its uncertainty.")
-
-            class kapton_thickness_mm(Params):
-                """Thickness of the tape."""
-
-                value = Float(0.05, none=True, help="Value, in the unit of the name.")
-                sigma = Float(0.005, none=True, help="Its uncertainty.")
-
-            smart_sigmas = Bool(False, help="Include the uncertainty of the geometry.")
-            within_spot_sigmas = Bool(True, help="Include the variation within a spot.")
+        algorithm = Plugin("absorption", default="fuller_kapton", help="Kind of body.")
 
 
 def check_params(params: IntegrateParams) -> None:
@@ -308,10 +271,3 @@ def check_params(params: IntegrateParams) -> None:
         raise UserError(
             "integration.mask_neighbours=False: the overlaps filter needs the neighbours marked; leave it True"
         )
-    for i, scope in enumerate(params.absorption_correction):
-        unavailable: dict[str, str] = vars(IntegrateParams.absorption_correction)["algorithm"].unavailable_values
-        if scope.apply and scope.algorithm in unavailable:
-            raise UserError(
-                f"absorption_correction[{i}].apply=True is not available: {NO_KAPTON} of the kind {scope.algorithm}. Leave it out, or "
-                "choose another with absorption_correction.algorithm="
-            )

@@ -96,7 +96,7 @@ class Integrate(Program):
         del predicted, reference, partner
         table, debug = integrator.run(brightness)
         integrator.forget()
-        table = correct_absorption(table, integrator.experiments, params.absorption_correction, context)
+        table = correct_absorption(table, integrator.experiments, params.absorption_correction, profile, context)
         experiments = integrator.experiments
         tables = list(integrator.tables)
         return self._finish(experiments, table, debug, integrator, rubbish, tables, params, context)
