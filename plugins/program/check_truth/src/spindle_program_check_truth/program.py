@@ -23,6 +23,8 @@ from .picture import draw_picture
 
 __all__ = ["CheckTruth"]
 
+# Columns that say that counts are corrected for tape or anvils.
+CORRECTIONS = ("absorption_correction", "anvil_correction")
 KINDS = (
     ("sum", "Summed counts against expected photons"),
     ("prf", "Profile-fitted counts against expected photons"),
@@ -81,12 +83,12 @@ class CheckTruth(Program):
         overview, one_by_one = overview_table(matches, inputs.experiments)
         tables = [overview]
         result = ProgramResult(summary={**one_by_one[0], "experiments": one_by_one})
-        compared = None
+        compared, corrected = None, any(name in table for name in CORRECTIONS)
         for kind, title in KINDS:
             observed = observed_intensities(table, kind)
             if observed is None:
                 continue
-            pairs = [_clean_pairs(observed, found, kind) for found in matches.values()]
+            pairs = [_clean_pairs(observed, found, kind, corrected) for found in matches.values()]
             found, sigma, true, d = (np.concatenate(columns) for columns in zip(*pairs, strict=True))
             if len(found) < 10 * params.n_shells:
                 context.log.info("%s: only %d reflections, no table", title, len(found))
@@ -113,13 +115,17 @@ def _experiments(table: ReflectionTable) -> list[int]:
 
 
 def _clean_pairs(
-    observed: tuple[np.ndarray, np.ndarray, np.ndarray], matches: Matches, kind: str
+    observed: tuple[np.ndarray, np.ndarray, np.ndarray], matches: Matches, kind: str, corrected: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Found intensity, sigma, true value and resolution (n,) of usable reflections away from bad pixels."""
+    """Found intensity, sigma, true value and resolution (n,) of usable reflections away from bad pixels.
+
+    ``corrected``: the counts are for what tape and anvils take away.
+    """
     (intensity, sigma, usable), truth = observed, matches.truth
     keep = usable[matches.rows] & truth.at(truth.clean, matches.truth_rows)
     rows, true_rows = matches.rows[keep], matches.truth_rows[keep]
-    true = truth.intensity if kind == "scale" else truth.counts
+    counts = truth.counts / np.maximum(truth.support, 1e-9) if corrected else truth.counts
+    true = truth.intensity if kind == "scale" else counts
     return intensity[rows], sigma[rows], true[true_rows], truth.d[true_rows]
 
 

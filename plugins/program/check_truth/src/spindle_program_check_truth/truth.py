@@ -36,6 +36,8 @@ class Truth:
         |F|^2 on the scale of photons.
     counts : (n,) float64
         Expected photons: intensity times all factors, decay and changes of the beam included.
+    support : (n,) float64
+        Share of the photons that tape and anvils let through; in the counts.
     scale : (n,) float64
         All that scaling has to find: beam, decay, absorption.
     clean : (ny, nx) bool
@@ -54,6 +56,7 @@ class Truth:
     position: np.ndarray
     intensity: np.ndarray
     counts: np.ndarray
+    support: np.ndarray
     scale: np.ndarray
     clean: np.ndarray
     live: np.ndarray
@@ -159,6 +162,7 @@ def read_truth(folder: Path, lattice: int = 0) -> Truth:
         position=_seen_positions(column, models),
         intensity=column["I_true"],
         counts=counts,
+        support=column.get("support", np.ones(len(counts))),
         scale=scale,
         clean=_clean_pixels(column, models),
         live=~column["bad"],

@@ -108,4 +108,8 @@ class DetectorParams(ParamsBase):
     )  # fmt: skip
     dead_pixels = Int(30, min=0, max=1_000_000, help="Pixels that are marked as dead in the images.", level=1)
     hot_pixels = Int(3, min=0, max=1_000_000, help="Pixels that count by themselves and are not marked.", level=1)
+    zingers = Float(
+        0.0, min=0, max=100_000, help="Mean number of pixels of an image that a stray particle hits.", level=1
+    )
+    zinger_counts = Floats((50.0, 5000.0), size=2, units="counts", help="Least and most counts of a hit.", level=2)
     beamstop = Float(1.5, min=0, units="mm", help="Radius of the shadow of the beamstop; 0 for none.", level=1)

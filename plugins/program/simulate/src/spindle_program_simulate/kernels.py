@@ -112,6 +112,7 @@ def trace_reflections(
     scan,
     normals,
     state_of_pixel,
+    tape,
     n_all,
     n_live,
     position,
@@ -170,6 +171,8 @@ def trace_reflections(
     normals : (65536,) float32
         Quantiles of the normal distribution.
     state_of_pixel : (ny, nx) uint8
+    tape : (ny, nx) or (0, 0) float32
+        Share of the photons towards each pixel that come through; others are stopped.
     n_all, n_live : (n,) int64
         Photons that reached the detector plane; photons counted.
     position : (n, 3) float64
@@ -315,6 +318,8 @@ def trace_reflections(
             counted = False
             if 0 <= frame < n_frames and column >= 0:
                 counted = state_of_pixel[row, column] == LIVE | OPEN
+                if tape.shape[0] > 0 and counted and tape[row, column] < 1.0:
+                    counted = uniform(state) < tape[row, column]
                 if counted and first_frame <= frame < first_frame + n_block:
                     images[frame - first_frame, row, column] += 1
             if home[i]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spindle.params import Auto, Bool, Choice, Float, Floats, Int, Ints, PathParam, SpaceGroup, Str, UnitCell
+from spindle.params import Auto, Bool, Choice, Float, Floats, Int, Ints, PathParam, SpaceGroup, Str, Strings, UnitCell
 from spindle.params import Params as ParamsBase
 
 from .instrument_params import DetectorParams, GoniometerParams
@@ -138,6 +138,32 @@ class SimulateParams(ParamsBase):
         wobble = Float(
             0.06, min=0, max=0.9, units="fraction", help="Slow change of the intensity over a sweep.", level=1
         )
+
+        lost = Strings(
+            (),
+            help="Images without the whole beam and what is left of it there, e.g. 40:0 60-65:0.08; in every sweep.",
+            level=1,
+        )
+
+    class support(ParamsBase):
+        """What carries the crystal and takes photons away. Nothing where thicknesses are 0."""
+
+        class tape(ParamsBase):
+            """A tape along the beam, beside the crystal, as that of Fuller et al. (2017); it stands still."""
+
+            thickness = Float(0.0, min=0, max=10, units="mm", help="Thickness; 0 for no tape.", level=1)
+            height = Float(0.02, min=0, max=100, units="mm", help="From the crystal to the tape.", level=1)
+            angle = Float(1.15, units="deg", help="Turn about the beam; at 0 the tape is on the side of +x.", level=1)
+            half_width = Float(1.5875, min=0, max=1000, units="mm", help="From the crystal to its edge.", level=1)
+            attenuation = Float(Auto, auto=True, min=0, units="1/mm", help="Auto: that of Kapton.", level=2)
+
+        class anvils(ParamsBase):
+            """The two anvils of a pressure cell, which turn with the crystal."""
+
+            thickness = Float(0.0, min=0, max=100, units="mm", help="Thickness of each; 0 for no anvils.", level=1)
+            normal = Floats((0.0, 0.0, 1.0), size=3, help="Normal with all axes of the goniometer at 0.", level=1)
+            density = Float(3510.0, min=1, units="kg/m^3", help="Density of the carbon they are made of.", level=2)
+            attenuation = Float(Auto, auto=True, min=0, units="1/mm", help="Auto: that of carbon.", level=2)
 
     class scan(ParamsBase):
         """The rotation about the scan axis. Where several numbers are given there is a sweep for each.

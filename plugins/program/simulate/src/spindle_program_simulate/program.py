@@ -63,8 +63,8 @@ class Simulate(Program):
         rows, summary = [], {}
         for sweep, place in zip(sweeps, files, strict=True):
             writer = WRITERS[params.output.format](sweep, place, params)
-            statistics, sizes = self._render(sweep, writer, params, context)
-            write_truth(place, sweep, statistics, params)
+            statistics, zingers, sizes = self._render(sweep, writer, params, context)
+            write_truth(place, sweep, statistics, zingers, params)
             images = dict.fromkeys(path for path in place.images if path is not None)
             context.written += [*images, place.truth / "truth.json", place.truth / "truth.npz"]
             rows.append(_count(place.folder, sweep, statistics, sizes))
@@ -95,8 +95,8 @@ class Simulate(Program):
 
     def _render(
         self, sweep: Sweep, writer: ImageWriter, params: SimulateParams, context: Any
-    ) -> tuple[list[PhotonStatistics], list[int]]:
-        """Draw and write the images of one sweep; returns statistics by lattice and the sizes of the files in bytes."""
+    ) -> tuple[list[PhotonStatistics], np.ndarray, list[int]]:
+        """Draw and write the images of one sweep; returns statistics by lattice, zingers and the sizes of the files in bytes."""
         sigmas = (sweep.sigma_divergence, params.beam.bandpass, params.beam.size)
         with context.progress(f"Drawing {writer.files.folder}", total=len(sweep.frames)) as progress:
 

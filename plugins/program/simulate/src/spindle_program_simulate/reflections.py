@@ -10,6 +10,7 @@ import numpy as np
 from .instrument import Instrument
 from .settings import BEAM
 from .structure import Structure
+from .supports import Supports
 
 __all__ = ["FrameSeries", "Reflections", "path_through_crystal", "predict_reflections"]
 
@@ -83,12 +84,15 @@ class Reflections:
     entering : (n,) bool
     zeta, d : (n,) float64
     lorentz, polarisation, efficiency, absorption : (n,) float64
+    support : (n,) float64
+        Share of the photons along the ray that tape and anvils let through.
     depth : (n,) float64, mm
         Mean path in the sensor of the photons that it stops.
     intensity : (n,) float64
         |F|^2 on the scale of photons.
     photons : (n,) float64
-        Expected photons at beam scale 1 and added B 0: the product of intensity and all factors.
+        Expected photons at beam scale 1 and added B 0: the product of intensity and all factors but that of a tape, which
+        stops photons one by one.
     window : (n,) float64, images
         Half width of the range of rotation within which photons are traced.
     """
@@ -107,6 +111,7 @@ class Reflections:
     polarisation: np.ndarray
     efficiency: np.ndarray
     absorption: np.ndarray
+    support: np.ndarray
     depth: np.ndarray
     intensity: np.ndarray
     photons: np.ndarray
@@ -154,6 +159,7 @@ def predict_reflections(
     sigma_m: float,
     crystal_axes: np.ndarray,
     crystal_mu: float,
+    supports: Supports,
 ) -> Reflections:
     """All events of one lattice that put photons on the detector during a sweep.
 
@@ -174,6 +180,7 @@ def predict_reflections(
     crystal_axes : (3,) float64, mm
         Half axes of the ellipsoidal crystal.
     crystal_mu : float, 1/mm
+    supports : Supports
     """
     wavelength = instrument.wavelength
     q0 = structure.hkl @ (mounting @ setting).T
@@ -210,6 +217,11 @@ def predict_reflections(
     )  # in the frame of the crystal
     paths = path_through_crystal(to_source, outgoing, crystal_axes)
     absorption = np.exp(-crystal_mu * paths).mean(axis=1)
+    through = np.ones(len(s1))
+    if supports.anvils is not None:
+        start = np.broadcast_to(mounting @ supports.anvils.normal, s1.shape)
+        through = supports.anvils.transmission(s1, rotate(start, frames.axis, phi))
+    tape = 1.0 if supports.tape is None else supports.tape.transmission(s1)
     intensity = structure.intensity[rows]
     return Reflections(
         hkl=structure.hkl[rows],
@@ -226,9 +238,10 @@ def predict_reflections(
         polarisation=polarisation,
         efficiency=efficiency,
         absorption=absorption,
+        support=through * tape,
         depth=instrument.mean_depth(s1, normals),
         intensity=intensity,
-        photons=intensity * lorentz * polarisation * efficiency * absorption * fraction,
+        photons=intensity * lorentz * polarisation * efficiency * absorption * through * fraction,
         window=window,
     )
 

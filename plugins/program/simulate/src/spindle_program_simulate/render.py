@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from .kernels import draw_background, read_out, trace_reflections
+from .mishaps import add_zingers
 from .scene import Lattice, Sweep
-from .settings import BEAM
+from .settings import BEAM, rotation
 
 __all__ = ["PhotonStatistics", "block_ranges", "normal_quantiles", "render"]
 
@@ -18,6 +19,7 @@ __all__ = ["PhotonStatistics", "block_ranges", "normal_quantiles", "render"]
 # either.
 BLOCK_BYTES = 120e6
 MIN_BLOCK, MAX_BLOCK = 4, 32
+SHADE_STREAM = 6  # of the random numbers of an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def render(
     n_workers: int,
     map_blocks: Callable[..., Iterator[Any]],
     finish: Callable[[int, np.ndarray], Any],
-) -> tuple[list[PhotonStatistics], list[Any]]:
+) -> tuple[list[PhotonStatistics], np.ndarray, list[Any]]:
     """Draw all images of a sweep.
 
     Parameters
@@ -84,11 +86,14 @@ def render(
     -------
     statistics : list of PhotonStatistics
         One per lattice.
+    zingers : (k, 4) int64
+        Image, y, x, counts of each pixel that a stray particle hit.
     results : list
         What ``finish`` returned, by image.
     """
     normals = normal_quantiles()
     beam = np.array([*BEAM, sweep.instrument.wavelength, *beam_sigmas])
+    tape, hits = sweep.supports.tape_image(sweep.instrument), []
     empty = [_empty_statistics(lattice) for lattice in sweep.lattices]
 
     def make_block(frames: tuple[int, int]) -> list[Any]:
@@ -105,19 +110,38 @@ def render(
             sweep.instrument.hot_pixels,
             sweep.instrument.hot_rate,
         )
+        if sweep.supports.anvils is not None:
+            _shade(images, first, sweep)
         for number, lattice in enumerate(sweep.lattices):
-            _trace(images, first, sweep, number, lattice, beam, normals, empty[number])
+            _trace(images, first, sweep, number, lattice, beam, normals, empty[number], tape)
         response = sweep.instrument.response
         if not response.is_counting:
             read_out(
                 images, first, sweep.seed, response.gain, response.offset, response.noise, response.cutoff + 1,
                 sweep.instrument.pixel_state, normals,
             )  # fmt: skip
+        if sweep.zingers > 0:
+            hits.append(
+                add_zingers(images, first, sweep.seed, sweep.zingers, sweep.zinger_counts, sweep.instrument.pixel_state)
+            )
         images += sweep.instrument.blank
         return [finish(first + i, image) for i, image in enumerate(images)]
 
     results = [result for block in map_blocks(make_block, block_ranges(sweep, n_workers)) for result in block]
-    return [_finished(statistics) for statistics in empty], results
+    found = np.concatenate(hits) if hits else np.zeros((0, 4), np.int64)
+    return [_finished(statistics) for statistics in empty], found[np.argsort(found[:, 0], kind="stable")], results
+
+
+def _shade(images: np.ndarray, first: int, sweep: Sweep) -> None:
+    """Take from the background of a block of images what the anvils stop: each photon by chance."""
+    anvils, turning, frames = sweep.supports.anvils, sweep.settings.rotation, sweep.frames
+    if anvils is None:
+        return
+    start = turning.setting @ turning.fixed @ anvils.normal
+    for f in range(len(images)):
+        normal = rotation(frames.axis, frames.start + (first + f + 0.5) * frames.width) @ start
+        rng = np.random.default_rng([SHADE_STREAM, sweep.seed, first + f])
+        images[f] = rng.binomial(images[f], sweep.supports.anvil_image(sweep.instrument, normal))
 
 
 def _trace(
@@ -129,6 +153,7 @@ def _trace(
     beam: np.ndarray,
     normals: np.ndarray,
     statistics: PhotonStatistics,
+    tape: np.ndarray,
 ) -> None:
     """Trace the photons of one lattice into a block of images; statistics go to the rows whose home the block is."""
     r, panels = lattice.reflections, sweep.instrument.panels
@@ -164,6 +189,7 @@ def _trace(
         np.array([sweep.frames.start, sweep.frames.width]),
         normals,
         sweep.instrument.pixel_state,
+        tape,
         statistics.n_all,
         statistics.n_live,
         statistics.position,

@@ -14,10 +14,12 @@ from spindle_lib_ice import UNIT_CELL
 
 from .instrument import Instrument, build_instruments
 from .kernels import OPEN
+from .mishaps import beam_left
 from .params import SimulateParams
 from .reflections import FrameSeries, Reflections, predict_reflections
 from .settings import SweepSettings, rotation, sweep_settings
 from .structure import Structure, random_structure, structure_from_coordinates, structure_from_intensities, twinned
+from .supports import Supports, build_supports
 
 __all__ = ["Lattice", "Sweep", "build_sweeps"]
 
@@ -63,6 +65,12 @@ class Sweep:
     frames : FrameSeries
     background : (ny, nx) float32, counts
         Expected background of an image at beam scale 1.
+    supports : Supports
+        The tape is in the background already.
+    zingers : float
+        Mean number on an image.
+    zinger_counts : (float, float), counts
+        Least and most of one.
     lattices : list of Lattice
     sigma_mosaic, sigma_divergence : float, rad
     seed : int
@@ -74,6 +82,9 @@ class Sweep:
     structure: Structure
     frames: FrameSeries
     background: np.ndarray
+    supports: Supports
+    zingers: float
+    zinger_counts: tuple[float, float]
     lattices: list[Lattice]
     sigma_mosaic: float
     sigma_divergence: float
@@ -113,6 +124,7 @@ def build_sweeps(params: SimulateParams, seed: int) -> list[Sweep]:
         reflections = predict_reflections(
             structure, A, sweep.rotation.setting @ sweep.rotation.fixed, fraction, frames, instrument,
             params.beam.polarization_fraction, sigma_m, half_axes, params.crystal.absorption,
+            build_supports(params.support, instrument.wavelength),
         )  # fmt: skip
         return Lattice(orientations[crystal], A, crystal, fraction, reflections)
 
@@ -135,6 +147,9 @@ def build_sweeps(params: SimulateParams, seed: int) -> list[Sweep]:
             structure=structure.scaled(scale),
             frames=frames,
             background=background_image(instrument, params),
+            supports=build_supports(params.support, instrument.wavelength),
+            zingers=params.detector.zingers,
+            zinger_counts=(params.detector.zinger_counts[0], params.detector.zinger_counts[1]),
             lattices=[replace(x, reflections=x.reflections.scaled(scale)) for x in lattices],
             sigma_mosaic=sigma_mosaic,
             sigma_divergence=sigma_divergence,
@@ -202,7 +217,7 @@ def _frame_series(params: SimulateParams, sweep: SweepSettings, rng: np.random.G
         axis=sweep.sense * sweep.rotation.axis,
         start=np.radians(sweep.sense * sweep.start),
         width=np.radians(abs(sweep.oscillation)),
-        scale=np.maximum(scale, 0.01),
+        scale=np.maximum(scale, 0.01) * beam_left(params.beam.lost, sweep.first_image, n),
         b_factor=params.crystal.decay * time,
         drift=np.radians(params.crystal.drift) / np.sqrt(3) * drift,
         expansion=params.crystal.expansion * time,
@@ -247,6 +262,9 @@ def background_image(instrument: Instrument, params: SimulateParams) -> np.ndarr
             scatter += p.ice * _ice_rings(instrument, k, x, y, p.ice_width)
         expected[y0 : y0 + height, x0 : x0 + width] = p.flat + scatter * polarised * solid_angle * efficiency
     expected[(instrument.pixel_state & OPEN) == 0] *= 0.02
+    tape = build_supports(params.support, instrument.wavelength).tape_image(instrument)
+    if tape.size:
+        expected *= tape
     expected[instrument.dead] = 0.0
     return expected.astype(np.float32)
 

@@ -15,6 +15,7 @@ from .instrument import POLARISATION_NORMAL, Instrument
 from .kernels import OPEN
 from .names import SweepFiles
 from .params import SimulateParams
+from .reflections import Reflections
 from .render import PhotonStatistics
 from .scene import Sweep
 from .settings import BEAM
@@ -31,17 +32,20 @@ def effective_sigmas(statistics: PhotonStatistics, zeta: np.ndarray) -> dict[str
     return {"e1": float(e1), "e2": float(e2), "e3": float(e3)}
 
 
-def write_truth(files: SweepFiles, sweep: Sweep, statistics: list[PhotonStatistics], params: SimulateParams) -> None:
+def write_truth(
+    files: SweepFiles, sweep: Sweep, statistics: list[PhotonStatistics], zingers: np.ndarray, params: SimulateParams
+) -> None:
     """Write truth.json and truth.npz into the folder of the truth.
 
     Notes
     -----
     Arrays of lattice k end in ``_k``: hkl, I_true (|F|^2, photons before all factors), lorentz, polarisation, qe
-    (fraction of photons that the sensor stops), absorption, d, panel, xy_pred (px of that panel, front of the sensor),
+    (fraction of photons that the sensor stops), absorption, support (share that tape and anvils let through), d, panel, xy_pred (px of that panel, front of the sensor),
     phi_pred (deg), z_pred (images from the first), n_mean (expected photons at beam scale 1: the product of I_true, the
     factors and frac), n_all, n_live (photons drawn, photons counted), xyz_photon_mean (px of the panel, px, images),
     var_e123 (rad^2), zeta, depth_mean (mm along the ray). frame_scale, frame_B, drift (rad, in the frame of the crystal
     at rotation angle 0), cell_exp, beam_drift (px along fast and slow) belong to images; background (photons), bad, hot, shadow to pixels.
+    zingers are image (from 0), y, x and counts of pixels that stray particles hit.
 
     rotation_axis, phi0_deg and osc_deg describe a rotation with a positive width, about the opposite axis where the
     goniometer turns backwards. goniometer has the axes from the crystal to the base with their settings: A of a lattice
@@ -50,7 +54,7 @@ def write_truth(files: SweepFiles, sweep: Sweep, statistics: list[PhotonStatisti
     not written.
     """
     with atomic_write(files.truth / "truth.npz") as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, allow_pickle=False, **_arrays(sweep, statistics))
+        np.savez(stream, allow_pickle=False, zingers=zingers, **_arrays(sweep, statistics))
     with atomic_write(files.truth / "truth.json") as temporary:
         temporary.write_text(json.dumps(_models(files, sweep, statistics, params), indent=1))
 
@@ -85,12 +89,13 @@ def _arrays(sweep: Sweep, statistics: list[PhotonStatistics]) -> dict[str, np.nd
             "polarisation": r.polarisation,
             "qe": r.efficiency,
             "absorption": r.absorption,
+            "support": r.support,
             "d": r.d,
             "panel": r.panel.astype(np.int32),
             "xy_pred": r.xy,
             "phi_pred": np.degrees(r.phi),
             "z_pred": r.z,
-            "n_mean": r.photons,
+            "n_mean": _expected(r, sweep),
             "n_all": photons.n_all.astype(np.float64),
             "n_live": photons.n_live.astype(np.float64),
             "xyz_photon_mean": photons.position,
@@ -100,6 +105,12 @@ def _arrays(sweep: Sweep, statistics: list[PhotonStatistics]) -> dict[str, np.nd
         }
         arrays.update({f"{column}_{k}": values for column, values in columns.items()})
     return arrays
+
+
+def _expected(reflections: Reflections, sweep: Sweep) -> np.ndarray:
+    """(n,): photons at beam scale 1, with what a tape stops taken off."""
+    tape = sweep.supports.tape
+    return reflections.photons if tape is None else reflections.photons * tape.transmission(reflections.s1)
 
 
 def _models(
