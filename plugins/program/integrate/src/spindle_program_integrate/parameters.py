@@ -171,6 +171,19 @@ class IntegrateParams(Params):
                 help="Mask shadows, dead and hot pixels that some dozens of images of each sweep reveal (not in DIALS).",
                 level=1,
             )
+            lost_images = Bool(
+                True,
+                help="Leave out images on which the beam was lost or weak: their background falls between one image and the next and "
+                "comes back in the same way (not in DIALS). False tells of them and keeps them.",
+                level=1,
+            )
+            least_beam = Float(
+                0.7,
+                min=0.01,
+                max=0.95,
+                help="Background of an image, as a share of that of the images around, below which its beam was lost.",
+                level=1,
+            )
             ice_rings = Bool(False, help="Flag reflections within the resolution of ice rings.")
 
         class overlaps_filter(Params):

@@ -22,6 +22,7 @@ from .groups import ImageGroup, prepare_group
 from .images import image_groups
 from .joint import Equations, solve
 from .lessons import Lessons
+from .lost_images import Levels, LostImages, lost_table, without_lost
 from .measure import Measured, may_teach
 from .overlaps import Overlaps, find_overlaps
 from .slabs import GEOMETRY, Wanted
@@ -109,6 +110,8 @@ class Integrator:
         self.centroid = context.chosen(params.integration.centroid)
         self.fitter: Any = None
         self.tables: list[Table] = []
+        self.levels: dict[int, Levels] = {}
+        self.lost: list[LostImages] = []
 
     def run(self, brightness: np.ndarray) -> tuple[ReflectionTable, ReflectionTable | None]:
         """All passes. Returns the table and, if asked for, a table of kept shoeboxes."""
@@ -124,7 +127,17 @@ class Integrator:
             self.context.log.info("Modelling reflection profiles")
             for name in FIT_COLUMNS:
                 self.table[name] = np.zeros(n)
-            expected = self._learn(groups, brightness, kept if debug.output and debug.during == "modelling" else None)
+            n_tables, keep = len(self.tables), debug.output and debug.during == "modelling"
+            expected = self._learn(groups, brightness, kept if keep else None)
+        groups, found = without_lost(groups, self.levels, self.params.integration.filter, self.context)
+        self.lost += found
+        if self.fitter is not None and any(one.left_out for one in found):
+            # learn again from spots of images that are whole
+            del self.tables[n_tables:], kept[:]
+            self.table["flags"] &= ~np.uint64(int(Flag.USED_IN_MODELLING))
+            self.fitter = self.profile.make_fitter(experiments=self.experiments)
+            expected = self._learn(groups, brightness, kept if keep else None)
+        self.tables += lost_table(found)
         self.context.log.info("Integrating reflections")
         keep = debug.output and debug.during == "integration"
         # one for all groups: each looks at its own rows
@@ -216,6 +229,7 @@ class Integrator:
         fit: bool = True,
         only_good: bool = False,
         verify: bool = False,
+        levels: bool = False,
     ) -> Iterator[Measured]:
         """Read the images once, slab by slab; yield what was measured, always in the same order."""
         measure = replace(
@@ -223,7 +237,7 @@ class Integrator:
         )
         task = MeasureSlab(
             self.profile, self.experiments, group.unverified, group.first, group.masks, group.excluded, measure,
-            self.params.integration.mask_neighbours, group.sequence if verify else None,
+            self.params.integration.mask_neighbours, group.sequence if verify else None, levels,
         )  # fmt: skip
         executor = self.context.executor
         assembly = Assembly(self.predicted, wanted)
@@ -231,6 +245,7 @@ class Integrator:
         with self.context.progress(description, group.sequence.n_images) as progress:
             done = group.first
             for found in executor.map(task, slabs):
+                self.levels.setdefault(group.members[0], {}).update(found.levels)
                 yield from found.measured
                 if found.pieces is not None:
                     assembly.add(found.pieces)
@@ -278,7 +293,9 @@ class Integrator:
         witness = Validation(n_parts, asked.min_partition_size or 1) if n_parts > 1 else None
         for group in groups:
             lessons = Lessons(self.predicted, group.rows)
-            for measured in self._pass(group, wanted, "modelling", fit=False, only_good=debug is None, verify=True):
+            for measured in self._pass(
+                group, wanted, "modelling", fit=False, only_good=debug is None, verify=True, levels=True
+            ):
                 good = may_teach(measured.flags)
                 of_sample = good & sampled[measured.rows]
                 chosen = measured.rows[of_sample]

@@ -266,6 +266,7 @@ class Integrate(Program):
             "n_summed": int(np.count_nonzero(flags & np.uint64(int(Flag.INTEGRATED_SUM)))),
             "n_profile_fitted": int(np.count_nonzero(flags & np.uint64(int(Flag.INTEGRATED_PRF)))),
             "d_min": float(table["d"][table["d"] > 0].min()),
+            "lost_images": [one.as_dict() for one in integrator.lost],
         }
         described = [integrator.profile.describe_model(model=e.profile).numbers for e in experiments]
         for name in dict.fromkeys(name for numbers in described for name in numbers):

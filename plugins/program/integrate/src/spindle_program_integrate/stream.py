@@ -20,6 +20,7 @@ from .image_kernels import (
     painted_parts,
     touch_others,
 )
+from .lost_images import Levels, level_of
 from .measure import Filled, Measure, Measured
 from .packed_masks import PackedMasks
 from .slabs import MARGIN, OTHER, PART, WHOLE, Slab
@@ -50,12 +51,13 @@ class Pieces:
 
 @dataclass
 class Found:
-    """What a slab gives: results of its blocks in order, and pieces of the spots that do not lie in it."""
+    """What a slab gives: results of its blocks in order, pieces of the spots that do not lie in it, levels of the images of its core."""
 
     core: tuple[int, int]
     is_last_part: bool
     measured: list[Measured] = field(default_factory=list)
     pieces: Pieces | None = None
+    levels: Levels = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class MeasureSlab:
         Give pixels under other spots the bit OVERLAPPED.
     verified : ImageSequence or None
         Reads the images of the core, each of which is in one slab, where their checksums are to be looked at.
+    levels : bool
+        Tell the levels of the images of the core.
     """
 
     profile: Any
@@ -90,6 +94,7 @@ class MeasureSlab:
     measure: Measure
     mark_neighbours: bool = True
     verified: ImageSequence | None = None
+    levels: bool = False
 
     def __call__(self, slab: Slab) -> Found:
         """Measure the spots of a slab."""
@@ -108,6 +113,7 @@ class _Pass:
         detector = task.sequence.experiment.detector
         self.trusted = [p.trusted_range for p in detector]
         self.counts: dict[int, np.ndarray] = {}
+        self.levels: Levels = {}
 
     def run(self) -> Found:
         """Read, fill, measure."""
@@ -134,6 +140,7 @@ class _Pass:
         found.measured += [self._measured(b) for b in alive[2:] if b.last > images.stop]
         if len(pieces.at):
             found.pieces = Pieces(slab.rows[pieces.at], pieces.marks, pieces.shoeboxes)
+        found.levels = self.levels
         return found
 
     def _disturbing(self) -> Block:
@@ -174,6 +181,8 @@ class _Pass:
             in_core = self.slab.core[0] <= z < self.slab.core[1] and self.slab.part[0] == 0
             sequence = task.verified if task.verified is not None and in_core else task.sequence
             panels = sequence.read(z - task.first, panels)
+            if task.levels and in_core:
+                self.levels[z] = level_of(panels, self.masks, self.trusted, task.measure.corrections)
         of_panel: dict[int, list[tuple[Block, np.ndarray]]] = {}
         for block in alive:
             for p, members in block.members:
