@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from damage import write_open_mask
+from damage_inputs import write_open_mask
 
 CPU_SECONDS = 120
 MODES = ("kill", "fails", "full", "memory")

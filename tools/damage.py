@@ -24,60 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from damage_inputs import PROGRAMS, given_files, programs_of
 from spoiling import damaged_experiments, damaged_reflections, damaged_text
 
 CPU_SECONDS = 10  # of all threads and children together; programs take less than two on the small sets that are given
 MEMORY = 2 * 2**30
-
-# Per program the words of its command line; {e} and {r} stand for the experiment and the reflection file.
-PROGRAMS = {
-    "show": "{e} {r}",
-    "find_spots": "{e}",
-    "generate_mask": "{e} border=2",
-    "estimate_gain": "{e}",
-    "search_beam_position": "{e} {r}",
-    "find_rotation_axis": "{e} {r}",
-    "spot_counts_per_image": "{e} {r}",
-    "export_bitmaps": "{e} output.directory=pictures",
-    "merge_cbf": "{e} merge_n_images=2",
-    "apply_mask": "{e} mask.npz",
-    "index": "{e} {r}",
-    "refine": "{e} {r}",
-    "integrate": "{e} {r}",
-    "symmetry": "{e} {r}",
-    "scale": "{e} {r}",
-    "merge": "{e} {r}",
-    "export": "{e} {r}",
-    "export xds_ascii": "{e} {r} format=xds_ascii",
-    "export xds": "{e} {r} format=xds",
-    "predict": "{e} d_min=2.5",
-    "predict given": "{e} {r}",
-    "two_theta_refine": "{e} {r}",
-    "plot_scan_varying_model": "{e}",
-    "stereographic_projection": "{e} hkl_limit=1",
-    "reciprocal_lattice_viewer": "{e} {r}",
-}
-# Which files of the run a program works on.
-STAGES = {
-    "index": ("imported", "strong"),
-    "search_beam_position": ("imported", "strong"),
-    "find_rotation_axis": ("imported", "strong"),
-    "spot_counts_per_image": ("imported", "strong"),
-    "refine": ("indexed", "indexed"),
-    "integrate": ("refined", "refined"),
-    "symmetry": ("integrated", "integrated"),
-    "scale": ("symmetrized", "symmetrized"),
-    "export xds": ("indexed", "indexed"),
-    "predict": ("integrated", "integrated"),
-    "predict given": ("indexed", "indexed"),
-    "two_theta_refine": ("integrated", "integrated"),
-    "plot_scan_varying_model": ("refined", "refined"),
-    "stereographic_projection": ("indexed", "indexed"),
-    "reciprocal_lattice_viewer": ("indexed", "indexed"),
-}
-IMAGES = ("imported", "strong")
-SCALED = ("scaled", "scaled")
-PROCESSED = ("show", "merge", "export", "export xds_ascii")
 
 
 @dataclass(frozen=True)
@@ -98,6 +49,7 @@ class Outcome:
 def run(words: list[str], folder: Path, most_seconds: int = CPU_SECONDS) -> Outcome:
     """Run a program in a child of this process, in ``folder``, within limits of memory and time."""
     log = folder / "printed.txt"
+    given = set(os.listdir(folder))
     child = os.fork()
     if child == 0:
         _run_here(words, folder, log, most_seconds)
@@ -121,7 +73,7 @@ def run(words: list[str], folder: Path, most_seconds: int = CPU_SECONDS) -> Outc
         return outcome("traceback printed")
     if os.environ.get("NUMBA_BOUNDSCHECK") and "out of bounds for axis" in text:  # taken for damage, and refused
         return outcome("out of bounds")
-    wrong = not_finite(folder)
+    wrong = not_finite(folder, given)
     if wrong:
         return outcome("not finite", f"\n{wrong}")
     return outcome("well" if code == 0 else "message")
@@ -149,15 +101,22 @@ def _run_here(words: list[str], folder: Path, log: Path, most_seconds: int) -> N
         os._exit(code if isinstance(code, int) and 0 <= code < 99 else 99)
 
 
-def not_finite(folder: Path) -> str:
-    """What is not finite in the outputs of a run, or is no JSON."""
+def not_finite(folder: Path, given: set[str]) -> str:
+    """What is not finite in the files of a run that were not given, or is no JSON."""
     from spindle.errors import SpindleError
     from spindle.files import read_experiments, read_reflections
     from spindle.table import SCHEMA
 
-    for path in folder.glob("out*"):
+    def refuse(name: str) -> float:
+        raise ValueError(f"{name} is no number")
+
+    for path in sorted(folder.iterdir()):
+        if path.name in given:
+            continue
         try:
-            if path.suffix == ".expt":
+            if path.suffix == ".json":
+                json.loads(path.read_text(), parse_constant=refuse)
+            elif path.suffix == ".expt":
                 read_experiments(path)
             elif path.suffix == ".refl":
                 table = read_reflections(path)
@@ -165,22 +124,9 @@ def not_finite(folder: Path) -> str:
                     values = table.get(name)
                     if values is not None and values.dtype.kind == "f" and not np.isfinite(values).all():
                         return f"{path.name}: column {name} is not finite"
-        except SpindleError as error:
+        except (SpindleError, ValueError) as error:
             return f"{path.name} cannot be read: {error}"
     return ""
-
-
-def stage_of(program: str, rng: np.random.Generator) -> tuple[str, str]:
-    """The experiment and reflection file that a program is run on."""
-    if program == "show":
-        return [IMAGES, ("refined", "refined"), SCALED][rng.integers(3)]
-    return STAGES.get(program, SCALED if program in PROCESSED else IMAGES)
-
-
-def write_open_mask(experiments: Path, path: Path) -> None:
-    """A mask of the detector of an experiment file in which no pixel is masked."""
-    panels = json.loads(experiments.read_text())["detector"][0]["panels"]
-    np.savez(path, **{f"panel_{i}": np.ones(panel["image_size"][::-1], bool) for i, panel in enumerate(panels)})
 
 
 def compile_all(source: Path, programs: list[str]) -> None:
@@ -203,17 +149,7 @@ def case(
 ) -> tuple[list[str], Outcome]:
     """Damage one file of a run ("expt", "refl", "text"; "none" of them) and run a program on it."""
     rng = np.random.default_rng(seed)
-    stages = stage_of(program, rng)
-    files = {"e": folder / f"{stages[0]}.expt", "r": folder / f"{stages[1]}.refl"}
-    for file in files.values():
-        shutil.copy(source / file.name, file)
-    write_open_mask(files["e"], folder / "mask.npz")
-    words = [program.split()[0], *PROGRAMS[program].format(e=files["e"].name, r=files["r"].name).split()]
-    words += [
-        f"output.{what}=out.{end}"
-        for what, end in (("experiments", "expt"), ("reflections", "refl"))
-        if _writes(program, what)
-    ]
+    files, words = given_files(program, source, folder, rng)
     if kind == "expt":
         files["e"].write_bytes(damaged_experiments(files["e"].read_bytes(), rng))
     elif kind == "refl":
@@ -230,33 +166,11 @@ def case(
     return words, run(words, folder, most_seconds)
 
 
-def _writes(program: str, what: str) -> bool:
-    name = program.split()[0]
-    if what == "experiments":
-        writing = (
-            "index",
-            "refine",
-            "integrate",
-            "symmetry",
-            "scale",
-            "apply_mask",
-            "search_beam_position",
-            "find_rotation_axis",
-        )
-        return name in writing
-    return name in ("find_spots", "index", "refine", "integrate", "symmetry", "scale")
-
-
 def parameter_text(program: str, name: str) -> bytes:
     """A parameter file with some parameters of every program."""
     if name.endswith(".toml"):
         return b'run.seed = 3\noutput.log = "x.log"\n[mp]\nnproc = 1\nmethod = "threads"\n'
     return b"run {\n  seed = 3\n}\noutput.log = x.log\nmp {\n  nproc = 1\n  method = threads\n}\n"
-
-
-def programs_of(kind: str) -> list[str]:
-    """Programs that read files of a kind."""
-    return [name for name, words in PROGRAMS.items() if kind != "refl" or "{r}" in words]
 
 
 def cases(
@@ -309,11 +223,11 @@ def main() -> int:
             faults += 1
             print(f"--- {outcome.kind}: seed {seed}: spindle {' '.join(words)}\n{outcome.text[-2500:]}\n", flush=True)
     kinds = sorted({kind for _, kind in counts})
-    print(f"{'program':<24}" + "".join(f"{kind:>18}" for kind in [*kinds, "most seconds", "most MB"]))
+    print(f"{'program':<32}" + "".join(f"{kind:>18}" for kind in [*kinds, "most seconds", "most MB"]))
     for program in sorted(most):
         seconds, memory = most[program]
         row = "".join(f"{counts[program, kind]:>18}" for kind in kinds)
-        print(f"{program:<24}{row}{seconds:>18.1f}{memory / 1e6:>18.0f}")
+        print(f"{program:<32}{row}{seconds:>18.1f}{memory / 1e6:>18.0f}")
     return 1 if faults else 0
 
 

@@ -14,6 +14,20 @@ from spindle.table import ReflectionTable
 MAX_VOLUME_CHANGE = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """All spots of some sweeps, and which of them were indexed.
+
+    Attributes
+    ----------
+    every : ReflectionTable
+    rows : (m,) int64
+    """
+
+    every: ReflectionTable
+    rows: np.ndarray
+
+
 @dataclass(slots=True)
 class Indexed:
     """The result for sweeps that were indexed together.
@@ -30,6 +44,8 @@ class Indexed:
     max_cell : float, angstrom
     warnings : list of str
         What is wrong with the geometry, for the user.
+    taken : Sample or None
+        All spots, where those in `reflections` are a part of them.
     """
 
     experiments: Experiments
@@ -38,6 +54,7 @@ class Indexed:
     last: RefinementResult | None
     max_cell: float
     warnings: list[str] = field(default_factory=list)
+    taken: Sample | None = None
 
     @property
     def n_sweeps(self) -> int:

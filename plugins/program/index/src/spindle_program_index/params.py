@@ -30,6 +30,11 @@ class IndexingParams(Params):
     nproc = Int(
         Auto, max=4096, auto=True, min=1, none=True, help="Threads that try candidate cells; Auto takes mp.nproc."
     )
+    most_spots = Int(
+        2**17, min=1000, none=True, level=1,
+        help="Lattices are looked for and refined with about so many spots where there are more (of scans); all spots get an index "
+        "afterwards. None takes all.",
+    )  # fmt: skip
     mm_search_scope = Float(
         4.0, min=0, none=True, unavailable=_BEAM_POSITION, help="Half width of a search for the beam position."
     )

@@ -23,7 +23,8 @@ from .indexed import Indexed
 from .indexer import Indexer
 from .ladder import climb, refusal_table
 from .quality import alternatives, causes, is_absurd, is_much_better, scale_text, sweeps_of_other_crystals, warning_text
-from .report_text import lattice_table
+from .report_text import indexed_table, lattice_table
+from .sampling import completed, part_of
 from .stills import (
     check_stills_params,
     failure_text,
@@ -90,6 +91,7 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
         summary["warning"] = "\n".join(told)
     for text in model_texts([c for part in parts for c in part.experiments.unique("crystal") if c is not None]):
         context.log.info("%s", text)
+    parts = [_with_all_spots(part, params, context) for part in parts]
     experiments, reflections = join_parts(parts)
     summary.update(key_numbers(parts, experiments, reflections))
     return ProgramResult(
@@ -102,6 +104,14 @@ def _together(
     sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any, crystals: list[Crystal] | None = None
 ) -> Indexed:
     """All sweeps with the same crystals, by the strategy that gives a lattice; a failure is explained from the spots."""
+    n_spots = len(spots)
+    spots, taken = part_of(sweeps, spots, params.indexing)
+    if taken is not None:
+        context.log.info(
+            "Looking for lattices with %d of %d spots; all of them get an index afterwards (most_spots)",
+            len(spots),
+            n_spots,
+        )
     result = climb(sweeps, spots, params, context, list(crystals or []))
     doubtful = bool(result.doubt) and not params.diagnosis.accept_doubtful
     if result.part is not None and not doubtful:
@@ -110,6 +120,7 @@ def _together(
         part = _verified(result.part, spots, result.params, context, crystals)
         if result.doubt:
             part.warnings = [*part.warnings, f"WARNING: the lattice does not convince: {result.doubt}"]
+        part.taken = taken
         return part
     kind: type[UserError] = IndexingError
     lines = ["index: no lattice was found that convinces"]
@@ -148,6 +159,16 @@ def _one_of_many(sweeps: Experiments, spots: ReflectionTable, params: Any, conte
         cell = " ".join(f"{v:.1f}" for v in result.part.experiments[0].known_crystal.cell)
         raise IndexingError(f"the best lattice, {cell}, does not convince: {result.doubt}")
     return result.part
+
+
+def _with_all_spots(part: Indexed, params: Any, context: Any) -> Indexed:
+    """The index of all spots, where a part of them was taken."""
+    if part.taken is None:
+        return part
+    part = completed(part, part.taken, params.indexing)
+    context.log.info("All spots:")
+    context.table(indexed_table(part.reflections, part.n_sweeps))
+    return part
 
 
 def _verified(

@@ -1,0 +1,188 @@
+"""What each program of `tools/damage.py` is run on: its command line, the files of a finished run, and what is made of these."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+# Per program the words of its command line; {e} and {r} stand for the experiment and the reflection file that is damaged, {e2} and
+# {r2} for whole ones of another crystal beside them.
+PROGRAMS = {
+    "show": "{e} {r}",
+    "find_spots": "{e}",
+    "generate_mask": "{e} border=2",
+    "estimate_gain": "{e}",
+    "search_beam_position": "{e} {r}",
+    "find_rotation_axis": "{e} {r}",
+    "spot_counts_per_image": "{e} {r}",
+    "detect_blanks": "{e} {r}",
+    "detect_blanks integrated": "{e} {r}",
+    "export_bitmaps": "{e} output.directory=pictures",
+    "merge_cbf": "{e} merge_n_images=2",
+    "apply_mask": "{e} mask.npz",
+    "index": "{e} {r}",
+    "refine_bravais_settings": "{e} {r}",
+    "reindex": "{e} {r} change_of_basis_op=a,c,-b",
+    "reindex like": "{e} {r} reference.experiments={e2} reference.reflections={r2}",
+    "refine": "{e} {r}",
+    "integrate": "{e} {r}",
+    "symmetry": "{e} {r}",
+    "check_indexing_symmetry": "{e} {r} grid=1",
+    "scale": "{e} {r}",
+    "merge": "{e} {r}",
+    "export": "{e} {r}",
+    "export xds_ascii": "{e} {r} format=xds_ascii",
+    "export xds": "{e} {r} format=xds",
+    "predict": "{e} d_min=2.5",
+    "predict given": "{e} {r}",
+    "two_theta_refine": "{e} {r}",
+    "plot_scan_varying_model": "{e}",
+    "stereographic_projection": "{e} hkl_limit=1",
+    "reciprocal_lattice_viewer": "{e} {r}",
+    "align_crystal": "{e}",
+    "compare_orientation_matrices": "{e} {e2}",
+    "combine_experiments": "{e} {e2} {r} {r2}",
+    "combine_experiments of several": "{e} {r} clustering.use=True",
+    "assign_experiment_identifiers": "{e} {e2} {r} {r2}",
+    "split_experiments": "{e} {r}",
+    "split_experiments in groups": "{e} {r} by_wavelength=True",
+    "slice_sequence": "{e} {r} image_range=2,8",
+    "slice_sequence in blocks": "{e} {r} block_size=2",
+    "filter_reflections": "{e} {r} d_min=2.5 select_good_intensities=True",
+    "filter_reflections by rules": "{r} flag_expression=indexed&~centroid_outlier expression=miller_index[0]>-5",
+    "sort_reflections": "{r} key=intensity.sum.value",
+    "refine several": "{e} {r}",
+    "show several": "{e} {r}",
+}  # fmt: skip
+# Which files of the run a program works on.
+IMAGES, INDEXED, REFINED = ("imported", "strong"), ("indexed", "indexed"), ("refined", "refined")
+INTEGRATED, SCALED = ("integrated", "integrated"), ("scaled", "scaled")
+STAGES = {
+    "refine_bravais_settings": INDEXED,
+    "reindex": INDEXED,
+    "reindex like": INDEXED,
+    "refine": INDEXED,
+    "integrate": REFINED,
+    "symmetry": INTEGRATED,
+    "check_indexing_symmetry": SCALED,
+    "scale": ("symmetrized", "symmetrized"),
+    "merge": SCALED,
+    "export": SCALED,
+    "export xds_ascii": SCALED,
+    "export xds": INDEXED,
+    "predict": INTEGRATED,
+    "predict given": INDEXED,
+    "two_theta_refine": INTEGRATED,
+    "plot_scan_varying_model": REFINED,
+    "stereographic_projection": INDEXED,
+    "reciprocal_lattice_viewer": INDEXED,
+    "align_crystal": INDEXED,
+    "compare_orientation_matrices": REFINED,
+    "combine_experiments": INDEXED,
+    "combine_experiments of several": INTEGRATED,
+    "assign_experiment_identifiers": INDEXED,
+    "split_experiments": REFINED,
+    "split_experiments in groups": INTEGRATED,
+    "slice_sequence": REFINED,
+    "slice_sequence in blocks": INTEGRATED,
+    "filter_reflections": INTEGRATED,
+    "filter_reflections by rules": INDEXED,
+    "detect_blanks integrated": INTEGRATED,
+    "sort_reflections": INTEGRATED,
+    "refine several": INDEXED,
+    "show several": REFINED,
+}
+# These read one file of two experiments.
+OF_SEVERAL = {
+    "combine_experiments of several", "split_experiments", "split_experiments in groups", "filter_reflections", "refine several",
+    "show several", "stereographic_projection",
+}  # fmt: skip
+KAPPA = {
+    "axes": [[1.0, 0.0, 0.0], [0.643, 0.0, -0.766], [1.0, 0.0, 0.0]],
+    "angles": [0.0, 0.0, 0.0],
+    "names": ["phi", "kappa", "omega"],
+    "scan_axis": 2,
+}
+
+
+def stage_of(program: str, rng: np.random.Generator) -> tuple[str, str]:
+    """The experiment and reflection file that a program is run on."""
+    if program == "show":
+        return [IMAGES, REFINED, SCALED][rng.integers(3)]
+    return STAGES.get(program, IMAGES)
+
+
+def programs_of(kind: str) -> list[str]:
+    """Programs that read files of a kind."""
+    needed = {"expt": "{e}", "refl": "{r}"}.get(kind, "")
+    return [name for name, words in PROGRAMS.items() if needed in words]
+
+
+def given_files(
+    program: str, source: Path, folder: Path, rng: np.random.Generator
+) -> tuple[dict[str, Path], list[str]]:
+    """Put what a program is run on into a folder; returns the files by "e", "r", "e2" and "r2", and the words of the command line."""
+    stages = stage_of(program, rng)
+    files = {"e": folder / f"{stages[0]}.expt", "r": folder / f"{stages[1]}.refl"}
+    for file in files.values():
+        shutil.copy(source / file.name, file)
+    write_open_mask(files["e"], folder / "mask.npz")
+    if program == "align_crystal":
+        content = json.loads(files["e"].read_text())
+        content["goniometer"] = [KAPPA for _ in content["goniometer"]]
+        files["e"].write_text(json.dumps(content))
+    if "{e2}" in PROGRAMS[program] or program in OF_SEVERAL:
+        files |= {"e2": folder / "other.expt", "r2": folder / "other.refl"}
+        write_another(files["e"], files["r"], files["e2"], files["r2"])
+    if program in OF_SEVERAL:
+        join(files)
+    words = PROGRAMS[program].format(**{key: file.name for key, file in files.items()}).split()
+    return files, [program.split()[0], *words]
+
+
+def write_another(experiments: Path, reflections: Path, new_experiments: Path, new_reflections: Path) -> None:
+    """The same files with identifiers, and crystals, of their own."""
+    from spindle.files import read_experiments, read_reflections, write_experiments, write_reflections
+    from spindle.geometry import rotation_matrix
+    from spindle.models import Experiments
+
+    turn = rotation_matrix(np.array([0.0, 0.0, 1.0]), 0.01)
+    items = []
+    for e in read_experiments(experiments):
+        crystal = None if e.crystal is None else replace(e.crystal, A=turn @ e.crystal.A)
+        items.append(replace(e, crystal=crystal, identifier=f"other {e.identifier}"))
+    table = read_reflections(reflections)
+    table.identifiers = {number: f"other {name}" for number, name in table.identifiers.items()}
+    write_experiments(Experiments(items), new_experiments)
+    write_reflections(table, new_reflections)
+
+
+def join(files: dict[str, Path]) -> None:
+    """Put the second files into the first."""
+    from spindle.files import read_experiments, read_reflections, write_experiments, write_reflections
+    from spindle.models import Experiments
+    from spindle.table import ReflectionTable
+
+    first, second = (list(read_experiments(files[name])) for name in ("e", "e2"))
+    tables = [read_reflections(files[name]) for name in ("r", "r2")]
+    for name in ("id", "imageset_id"):
+        if name in tables[1]:
+            tables[1][name] = np.where(tables[1][name] >= 0, tables[1][name] + len(first), -1).astype(
+                tables[1][name].dtype
+            )
+    tables[1].identifiers = {number + len(first): name for number, name in tables[1].identifiers.items()}
+    joined = ReflectionTable.concatenate(tables)
+    write_experiments(Experiments([*first, *second]), files["e"])
+    write_reflections(joined, files["r"])
+    for name in ("e2", "r2"):
+        files.pop(name).unlink()
+
+
+def write_open_mask(experiments: Path, path: Path) -> None:
+    """A mask of the detector of an experiment file in which no pixel is masked."""
+    panels = json.loads(experiments.read_text())["detector"][0]["panels"]
+    np.savez(path, **{f"panel_{i}": np.ones(panel["image_size"][::-1], bool) for i, panel in enumerate(panels)})
