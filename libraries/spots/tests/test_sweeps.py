@@ -9,13 +9,20 @@ import pytest
 
 from spindle.contracts.indexing import IndexingError
 from spindle.files.maps import with_distortion, write_map
-from spindle.models import Experiments, ImageSet
+from spindle.models import Beam, Experiments, ImageSet
 from spindle.prediction import add_observed_geometry
 from spindle.table import Flag
 from spindle.testing.indexing import rotation_experiment, spots_of, without_crystals
 from spindle_lib_spots.max_cell import estimate_max_cell
 from spindle_lib_spots.params import MaxCellParams
-from spindle_lib_spots.sweeps import join_tables, share_similar_models, strong_spots, sweeps_of, with_common_scans
+from spindle_lib_spots.sweeps import (
+    _first_alike,
+    join_tables,
+    share_similar_models,
+    strong_spots,
+    sweeps_of,
+    with_common_scans,
+)
 
 
 def test_lattices_of_one_scan_are_one_sweep():
@@ -93,3 +100,20 @@ def test_equal_scans_become_one_where_the_user_wants_it():
     assert len(sweeps.unique("scan")) == 3
     common = with_common_scans(sweeps)
     assert common[0].scan is common[1].scan and common[2].scan is not common[0].scan
+
+
+def test_models_that_are_alike_become_the_first_of_them():
+    beams = [Beam([0.0, 0.0, 1.0], 1.0 + d) for d in (0.0, 0.1, 4e-7, 0.1 + 9e-7, 8e-7, 1.3e-6)]
+    sweeps = Experiments([replace(rotation_experiment(), beam=beam) for beam in beams])
+    found = share_similar_models(sweeps)
+    first = [beams[i] for i in (0, 1, 0, 1, 0, 2)]
+    assert all(e.beam is beam for e, beam in zip(found, first, strict=True))
+
+
+def test_thousands_of_different_models_find_those_alike():
+    """Each is next to a few others along any line through what describes them."""
+    rng = np.random.default_rng(1)
+    described = [rng.normal(size=6) for _ in range(2000)]
+    described += [numbers + 5e-7 for numbers in described[:1000:-1]]
+    first = _first_alike(described)
+    assert first == [*range(2000), *range(1999, 1000, -1)]

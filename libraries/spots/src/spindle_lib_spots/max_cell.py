@@ -10,7 +10,8 @@ from spindle.contracts.indexing import IndexingError
 from spindle.table import ReflectionTable
 from spindle_lib_ice import SPOT_WIDTH, in_intervals, ring_intervals
 
-BLOCK = 2**10  # spots that are compared with all others at a time
+BLOCK = 2**10  # spots that are compared with others at a time
+MOST_TILES = 64  # boxes over more tiles of a panel are compared with all others
 
 
 def on_ice_ring(rlp: np.ndarray, width: float = SPOT_WIDTH) -> np.ndarray:
@@ -23,18 +24,35 @@ def on_ice_ring(rlp: np.ndarray, width: float = SPOT_WIDTH) -> np.ndarray:
 
 def overlaps_another(table: ReflectionTable, border: int = 0) -> np.ndarray:
     """Whether the box of each spot overlaps that of another one of the same sweep and panel, (n,) bool."""
-    from .kernels import overlapping_boxes
+    from .kernels import overlapping_boxes, overlapping_large
 
-    bbox = np.array(table["bbox"], dtype=np.int32, order="C")
+    result = np.zeros(len(table), dtype=bool)
+    if not len(table):
+        return result
+    bbox = np.array(table["bbox"], dtype=np.int64, order="C")
     bbox[:, 0::2] -= border
     bbox[:, 1::2] += border
     panel = table["panel"].astype(np.int64)
-    group = table["imageset_id"].astype(np.int64) * (int(panel.max(initial=0)) + 1) + panel
-    order = np.lexsort((bbox[:, 4], group))
-    result = np.zeros(len(table), dtype=bool)
-    # An interrupt is seen between two calls: with many spots on an image each call takes long.
-    for first in range(0, len(order), BLOCK):
-        overlapping_boxes(order, first, first + BLOCK, group, bbox, result)
+    group = table["imageset_id"].astype(np.int64) * (int(panel.max()) + 1) + panel
+    # Boxes that overlap have a tile of the panel in common; those of the usual size are on one to four.
+    size = max(2 * int(np.median(bbox[:, (1, 3)] - bbox[:, (0, 2)])), 8)
+    low = bbox[:, (0, 2)] // size
+    across = np.maximum((bbox[:, (1, 3)] - 1) // size - low, 0) + 1
+    large = np.prod(across.astype(np.float64), axis=1) > MOST_TILES
+    n_tiles = np.where(large, 0, across[:, 0] * across[:, 1])
+    row = np.repeat(np.arange(len(table)), n_tiles)
+    number = np.arange(len(row)) - np.repeat(np.cumsum(n_tiles) - n_tiles, n_tiles)
+    x, y = low[row, 0] + number // across[row, 1], low[row, 1] + number % across[row, 1]
+    tile = np.column_stack([group[row], x, y])
+    order = np.lexsort((bbox[row, 4], *tile.T))
+    row, tile = row[order], tile[order]
+    place = np.cumsum(np.any(np.diff(tile, axis=0, prepend=tile[:1]) != 0, axis=1))
+    # An interrupt is seen between two calls: where many boxes have a tile in common each call takes long.
+    for first in range(0, len(row), BLOCK):
+        overlapping_boxes(row, first, first + BLOCK, place, bbox, result)
+    rows = np.flatnonzero(large)
+    for first in range(0, len(rows), BLOCK):
+        overlapping_large(rows[first : first + BLOCK], group, bbox, result)
     return result
 
 

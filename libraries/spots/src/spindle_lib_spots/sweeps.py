@@ -31,29 +31,51 @@ def sweep_numbers(experiments: Experiments) -> list[int]:
 
 def sweeps_of(experiments: Experiments) -> tuple[Experiments, list[Any]]:
     """One experiment without crystal per sweep, and the crystals that the input has."""
-    numbers = sweep_numbers(experiments)
-    sweeps = [
-        replace(experiments[numbers.index(sweep)], crystal=None, profile=None, scaling_model=None)
-        for sweep in range(max(numbers) + 1)
-    ]
+    _, first = np.unique(sweep_numbers(experiments), return_index=True)
+    sweeps = [replace(experiments[int(i)], crystal=None, profile=None, scaling_model=None) for i in first]
     return share_similar_models(Experiments(sweeps)), experiments.unique("crystal")
 
 
 def share_similar_models(experiments: Experiments) -> Experiments:
     """Beams, detectors and goniometers that are equal within the tolerances of file comparison become one model."""
+    shared: dict[str, dict[int, Any]] = {}
     for name, describe in (
         ("beam", _describe_beam),
         ("detector", _describe_detector),
         ("goniometer", _describe_goniometer),
     ):
         models = experiments.unique(name)
-        for i, model in enumerate(models):
-            for earlier in models[:i]:
-                mine, other = describe(model), describe(earlier)
-                if mine.shape == other.shape and np.allclose(mine, other, rtol=0, atol=1e-6):
-                    experiments = experiments.with_model(model, earlier)
-                    break
-    return experiments
+        earlier = _first_alike([describe(model) for model in models])
+        shared[name] = {id(m): models[k] for i, (m, k) in enumerate(zip(models, earlier, strict=True)) if k != i}
+    items = []
+    for e in experiments:
+        changes = {name: known[id(getattr(e, name))] for name, known in shared.items() if id(getattr(e, name)) in known}
+        items.append(replace(e, **changes) if changes else e)
+    return Experiments(items)
+
+
+def _first_alike(described: Sequence[np.ndarray], tolerance: float = 1e-6) -> list[int]:
+    """For each list of numbers the first that differs from it by no more than the tolerance anywhere; thousands are few comparisons."""
+    first = list(range(len(described)))
+    by_size: dict[int, list[int]] = {}
+    for i, numbers in enumerate(described):
+        by_size.setdefault(len(numbers), []).append(i)
+    for size, members in by_size.items():
+        values = np.array([described[i] for i in members]).reshape(len(members), size)
+        # What is alike is next to each other along any direction.
+        direction = np.random.default_rng(42).normal(size=size)
+        along = values @ direction
+        order = np.argsort(along, kind="stable")
+        reach = tolerance * np.abs(direction).sum() * (1 + 1e-6) + 1e-12 * np.abs(along).max(initial=0.0)
+        low = np.searchsorted(along[order], along - reach, "left")
+        high = np.searchsorted(along[order], along + reach, "right")
+        for k in range(len(members)):
+            near = np.sort(order[low[k] : high[k]])
+            near = near[near < k]
+            alike = near[np.all(np.abs(values[near] - values[k]) <= tolerance, axis=1)]
+            if len(alike):
+                first[members[k]] = members[alike[0]]
+    return first
 
 
 def with_common_scans(experiments: Experiments) -> Experiments:
