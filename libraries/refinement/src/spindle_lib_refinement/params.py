@@ -349,7 +349,8 @@ class RefinementParams(Params):
                 default=None,
                 none=True,
                 level=1,
-                help="statistical: 1/variance; stills: that in x, y and delpsi_constant; constant: constants; "
+                help="None: learned from the residuals in refine (spots are graded by their variances), statistical in index; "
+                "statistical: 1/variance; stills: that in x, y and delpsi_constant; constant: constants; "
                 "external_deltapsi: "
                 "from the column delpsical.weights.",
             )
@@ -367,7 +368,8 @@ class RefinementParams(Params):
                 auto=True,
                 none=True,
                 in_scope_if_auto=("mcd", "tukey", "sauter_poon"),
-                help="How outliers are told. Auto: mcd for scans, sauter_poon for stills.",
+                help="How outliers are told. Auto: mcd for scans, of residuals divided by their standard deviations where weights are learned; "
+                "sauter_poon for stills.",
             )
             nproc = Int(
                 Auto,

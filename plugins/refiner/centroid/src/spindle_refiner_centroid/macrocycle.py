@@ -21,6 +21,7 @@ from .centroid_analysis import block_means
 from .engines import Minimum, Recorder, minimise
 from .interval_widths import choose_widths, may_drift, price
 from .outliers import find_outliers, outlier_groups, without_drift
+from .precision import learned_weights
 from .predictions import predicted_table
 from .problem import Problem
 from .reduction import reduce_parameters
@@ -76,6 +77,9 @@ class Macrocycle:
         self.tables: list[Any] = []
         self.block_deg = cache(self._block_deg)
         self.n_threads = settings.mp.nproc or 1
+        weighting = settings.reflections.weighting_strategy.override
+        self.learns_weights = purpose == "refinement" and weighting is None and not self.stills
+        self.spread = np.zeros(0)
 
     def _kind(self) -> bool:
         """True for stills; raise when scans and stills are mixed or a model is missing."""
@@ -134,10 +138,21 @@ class Macrocycle:
             self.tables.append(summaries.centroid_table(i, block_deg, counts, means))
         return block_deg
 
+    def _weigh(self, observations: Observations, residuals: np.ndarray) -> bool:
+        """Exchange the weights by those that the residuals tell, where the user leaves the choice; whether that was done."""
+        if not self.learns_weights:
+            return False
+        given = observations.weights
+        observations.weights = learned_weights(observations, residuals, self.spread[observations.rows])
+        return not np.array_equal(given, observations.weights)
+
     def _reject(self, observations: Observations, residuals: np.ndarray) -> np.ndarray:
         """(n,) bool: outliers by the chosen algorithm."""
         scope = self.settings.reflections.outlier
         name = scope.algorithm
+        if name is Auto and self.learns_weights:
+            # Weak spots are not outliers because they scatter more than strong ones.
+            residuals = residuals * np.sqrt(observations.weights)
         if name is Auto:
             name = "sauter_poon" if self.stills else "mcd" if self.purpose == "refinement" else "tukey"
         if name is None or name == "null":
@@ -193,6 +208,8 @@ class Macrocycle:
         """Choose reflections and refine."""
         settings = self.settings
         everything, products = self._observations()
+        if self.learns_weights:
+            self.spread = self.table["xyzobs.px.variance"][:, :2].sum(axis=1)
         usable = selection.suitable(
             self.experiments, everything, products, self.table["flags"][everything.rows], settings
         )
@@ -215,23 +232,28 @@ class Macrocycle:
         self.start = candidates.experiment, candidates.z, residuals
         del start, evaluation, matched
         self.tables.append(summaries.residual_quantiles(residuals, candidates.weights, self.stills))
+        is_weighed = self._weigh(candidates, residuals)
         drifting = self.scan_varying and may_drift(self.experiments, settings.parameterisation)
         outliers = self._reject(candidates, without_drift(candidates, residuals) if drifting else residuals)
         used, spare = self._divide(candidates, outliers)
         problem, before = constant, None
+        widths: dict[str, float] = {}
         if self.scan_varying:
             widths = self._choose_widths(used, spare)
             problem = Problem(self.experiments, settings, True, self.stills, widths)
+        if self.scan_varying or is_weighed:
             before = self._minimise(problem, used, spare)[0]
             del used, spare
-            # Outliers of the constant models are not those of the varying ones.
+            # Outliers of the starting models, which are constant, are not those of the refined ones.
             candidates = self._seen_with(candidates, refined_experiments(problem, before.x, kinds=("detector",)))
             residuals = Target(problem, candidates).evaluate(before.x, gradients=False).residuals
+            self._weigh(candidates, residuals)
             outliers = self._reject(candidates, residuals)
             used, spare = self._divide(candidates, outliers)
             again = self._choose_widths(used, spare) if drifting else widths
-            if again != widths:
-                problem, before = Problem(self.experiments, settings, True, self.stills, again), None
+            # A new problem: reduction has fixed parameters of the old one.
+            problem = Problem(self.experiments, settings, self.scan_varying, self.stills, again)
+            before = before if again == widths else None
         if outliers.any():
             self.tables.append(
                 summaries.residual_quantiles(residuals[~outliers], candidates.weights[~outliers], self.stills)

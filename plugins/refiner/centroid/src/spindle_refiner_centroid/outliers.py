@@ -14,8 +14,8 @@ from spindle.params import Auto
 from .target import Observations
 
 BLOCK_DEG = 18.0
-#: So many reflections along the scan tell where the beam is.
-NEIGHBOURS = 30
+#: So many reflections along the scan tell where the beam is, and in so many places at most.
+NEIGHBOURS, MOST_PLACES = 30, 1000
 
 
 def outlier_groups(
@@ -119,7 +119,7 @@ def without_drift(observations: Observations, residuals: np.ndarray) -> np.ndarr
     for experiment in np.unique(observations.experiment):
         rows = np.flatnonzero(observations.experiment == experiment)
         rows = rows[np.argsort(observations.z[rows], kind="stable")]
-        windows = np.array_split(rows, max(len(rows) // NEIGHBOURS, 1))
+        windows = np.array_split(rows, min(max(len(rows) // NEIGHBOURS, 1), MOST_PLACES))
         z = np.array([np.median(observations.z[window]) for window in windows])
         for column in range(2):
             median = [np.median(residuals[window, column]) for window in windows]
