@@ -82,7 +82,8 @@ def read_models(path: Path | str) -> list[BackgroundImages]:
             f"{path}: there is no such file; spindle model_background integrated.expt writes one"
         ) from error
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).split(". ")[0]  # numpy goes on with how to read pickles
         raise FileFormatError(
-            f"{path}: this is no background model ({error}); spindle model_background integrated.expt writes one. Pickles, as DIALS "
+            f"{path}: this is no background model ({reason}); spindle model_background integrated.expt writes one. Pickles, as DIALS "
             "writes them, are not read since reading one runs whatever code is in it"
         ) from error

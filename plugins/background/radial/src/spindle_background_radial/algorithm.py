@@ -46,7 +46,11 @@ class RadialBackground(Algorithm):
             """What is learned from whole images."""
 
             max_images = Int(
-                200, min=1, help="Images to look at; of more so many are taken, evenly spread over the scan.", level=1
+                200,
+                min=1,
+                max=65_535,
+                help="Images to look at; of more so many are taken, evenly spread over the scan.",
+                level=1,
             )
 
         min_pixels = Int(10, min=1, help="Fewest background pixels that a shoebox needs.", level=1)

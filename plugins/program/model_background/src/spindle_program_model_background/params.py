@@ -33,7 +33,10 @@ class ModelBackgroundParams(Params):
         """How the mean image becomes a model."""
 
         min_images = Int(
-            10, min=1, help="Fewest images on which a pixel must have been seen; where there are fewer, all of them."
+            10,
+            min=1,
+            max=1_000_000,
+            help="Fewest images on which a pixel must have been seen; where there are fewer, all of them.",
         )
         filter_type = Choice(["median", "mean"], "median", help="Filter along rings about the beam.")
         kernel_size = Int(50, min=0, max=100_000, help="Half width of the filter, in cells of the polar image.")
