@@ -14,6 +14,7 @@ from .reading import HklFile
 __all__ = ["ascii_table", "integrate_table", "pixel_shift", "spot_table"]
 
 SHIFTS = (0.0, 0.5, -0.5)
+WORST_FIT = 1.0  # pixels: beyond it positions tell nothing about how pixels are counted
 USUAL_SHIFT = {"spots": 0.5}  # SPOT.XDS has pixel centres at whole numbers from 0
 
 
@@ -169,7 +170,11 @@ def pixel_shift(experiment: Experiment, table: ReflectionTable, kind: str) -> tu
     v = part["s1"] @ D.T
     mm = v[:, :2] / np.where(np.abs(v[:, 2:]) > 1e-12, v[:, 2:], 1e-12)
     difference = experiment.detector.mm_to_pixel(panel, mm) - place[:, :2]
-    centre = np.median(difference, axis=0)
-    sizes = [float(np.abs(centre - shift).max()) for shift in SHIFTS]
+    sizes = [float(np.median(np.abs(difference - shift).max(axis=1))) for shift in SHIFTS]
     best = int(np.argmin(sizes))
+    if sizes[best] > WORST_FIT:
+        return usual, (
+            f"as XDS counts pixels; the positions are {sizes[best]:.1f} px from the models' in the median, so that their indices "
+            "or the models belong to something else: look at both before going on"
+        )
     return SHIFTS[best], f"then {len(part)} positions are within {sizes[best]:.2f} px of the models' in the median"
