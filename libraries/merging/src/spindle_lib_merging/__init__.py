@@ -9,6 +9,7 @@ from .columns import amplitude_columns, intensity_columns
 from .free_flags import FreeFlags, copied_flags, free_flags
 from .grouping import Groups, group_equivalents, pack_indices
 from .intensities import Intensities, is_measured, is_scaled, prepare_intensities
+from .intensity_files import FileIntensities, read_intensities
 from .merge import AnomalousPairs, Merged, half_means, merge_equivalents, merge_groups, merge_pairs, merge_random_halves
 from .reference_setting import in_reference_setting
 from .resolution_fits import METRICS, Metric, ResolutionCurve, resolution_curve
@@ -32,6 +33,7 @@ __all__ = [
     "METRICS",
     "Amplitudes",
     "AnomalousPairs",
+    "FileIntensities",
     "FreeFlags",
     "Groups",
     "Intensities",
@@ -62,6 +64,7 @@ __all__ = [
     "pack_indices",
     "prepare_intensities",
     "problems_of",
+    "read_intensities",
     "resolution_curve",
     "resolution_limit",
     "resolution_of",

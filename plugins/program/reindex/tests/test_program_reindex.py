@@ -210,3 +210,50 @@ def test_a_lattice_without_further_symmetry_has_nothing_to_choose(tmp_path):
     wrong = Experiments([replace(experiment, crystal=experiment.crystal.with_space_group("P 4"))])
     with pytest.raises(UserError, match="space group is P 4"):
         spindle.run("reindex", wrong, intensities(experiment, 2), **reference)
+
+
+@pytest.mark.parametrize("kind", ["IMEAN", "F", "unmerged", "cif"])
+def test_intensities_of_another_programs_file_tell_the_indexing(tmp_path, kind):
+    experiment = replace(rotation_experiment(CELL, "P 4", 20, seed=4), identifier="sweep")
+    table = intensities(experiment, 1)
+    hkl, value, sigma = table["miller_index"], table["intensity.sum.value"], np.sqrt(table["intensity.sum.variance"])
+    mtz = gemmi.Mtz(with_base=True)
+    mtz.spacegroup, mtz.cell = gemmi.SpaceGroup("P 4"), gemmi.UnitCell(*CELL)
+    mtz.add_dataset("x")
+    if kind == "unmerged":
+        mtz.add_column("M/ISYM", "Y")
+        mtz.add_column("BATCH", "B")
+    if kind == "F":
+        value = np.sqrt(np.maximum(value, 1.0))
+        sigma = sigma / value
+    for label, type_ in (("F", "F"), ("SIGF", "Q")) if kind == "F" else (("IMEAN", "J"), ("SIGIMEAN", "Q")):
+        mtz.add_column(label, type_)
+    if kind == "unmerged":
+        mtz.set_data(np.column_stack([hkl, np.zeros(len(hkl)), np.ones(len(hkl)), value, sigma]).astype(np.float32))
+        mtz.switch_to_asu_hkl()
+    else:
+        _, rows = np.unique(in_P4(table), axis=0, return_index=True)
+        mtz.set_data(np.column_stack([in_P4(table), value, sigma])[rows].astype(np.float32))
+    path = tmp_path / f"reference.{'cif' if kind == 'cif' else 'mtz'}"
+    if kind == "cif":
+        path.write_text(gemmi.MtzToCif().write_cif_to_string(mtz))
+    else:
+        mtz.write_to_file(str(path))
+    result = spindle.run(
+        "reindex", Experiments([experiment]), intensities(experiment, 2, "b,a,-c"), **{"reference.file": path}
+    )
+    assert result.summary["change_of_basis_op"] != ["a,b,c"]
+    rows = {row[1]: row[2] for t in result.tables if t.key == "reference_cc" for row in t.rows}
+    assert max(rows.values()) > 0.9 > 0.5 > min(rows.values())
+    np.testing.assert_array_equal(
+        np.sort(in_P4(result.reflections), axis=0), np.sort(in_P4(intensities(experiment, 2)), axis=0)
+    )
+
+
+def test_a_reference_file_that_tells_nothing_is_refused(sweep, tmp_path):
+    path = tmp_path / "nothing.mtz"
+    path.write_bytes(b"MTZ no")
+    with pytest.raises(UserError, match=r"reference.file=.*cannot be read as an MTZ file"):
+        spindle.run("reindex", *sweep, **{"reference.file": path})
+    with pytest.raises(ParameterError, match="stands for"):
+        spindle.run("reindex", *sweep, **{"reference.file": path, "reference.experiments": "a.expt"})

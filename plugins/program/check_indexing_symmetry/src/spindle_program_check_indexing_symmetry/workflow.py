@@ -16,6 +16,7 @@ from spindle.models import Crystal
 from spindle.report import Table
 from spindle.symmetry import asu_indices, epsilon_factors
 from spindle.table import ReflectionTable
+from spindle_lib_merging import read_intensities
 from spindle_lib_symmetry_analysis.operator_correlations import MeanValues, resolution_shells, values_of_spots
 
 from .operators import OperatorCheck, check_operators, derived_group
@@ -159,28 +160,14 @@ def read_reference(path: Path, group: gemmi.SpaceGroup) -> MeanValues:
         rows, intensity, _ = values_of_spots(table)
         hkl = table["miller_index"][rows]
     elif suffix == ".mtz":
-        hkl, intensity = _read_mtz(path)
+        read = read_intensities(path, "reference")
+        hkl, intensity = read.hkl, read.value
     else:
         raise UserError(f"reference={path}: give reflections (.refl) or merged or unmerged intensities (.mtz)")
     if not len(hkl):
         raise UserError(f"reference={path}: there are no indexed intensities in it")
     asu, _ = asu_indices(np.asarray(hkl, dtype=np.int32), group)
     return MeanValues.of(asu, intensity, friedel=False)
-
-
-def _read_mtz(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Indices and intensities of an MTZ file: its first column of type J."""
-    try:
-        mtz = gemmi.read_mtz_file(str(path))
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"reference={path}: it cannot be read as an MTZ file: {error}") from error
-    columns = mtz.columns_with_type("J")
-    if not columns:
-        raise UserError(f"reference={path}: the MTZ file has no column of intensities")
-    mtz.switch_to_original_hkl()
-    value = np.asarray(columns[0].array, dtype=np.float64)
-    good = np.isfinite(value)
-    return np.asarray(mtz.make_miller_array())[good], value[good]
 
 
 def _report_origin(shifts: list[Shift], params: Any, context: Any, title: str, found: dict[str, Any]) -> None:

@@ -13,8 +13,8 @@ from spindle.files import read_experiments, read_reflections
 from spindle.models import Crystal, Experiments
 from spindle.report import Table
 from spindle.symmetry import ChangeOfBasis, lattice_group, laue_group_ops, niggli_reduce, primitive_operator
-from spindle.table import INTEGRATED, ReflectionTable
-from spindle_lib_merging import prepare_intensities
+from spindle.table import INTEGRATED, Flag, ReflectionTable
+from spindle_lib_merging import prepare_intensities, read_intensities
 from spindle_lib_reindexing import change_of_setting, match, observed_indices
 from spindle_lib_symmetry_analysis.alignment import IndexingChoice, Observed, choices_against, observed
 from spindle_lib_symmetry_analysis.normalisation import quasi
@@ -63,6 +63,27 @@ def read_reference(experiments: Path, reflections: Path | None) -> Reference:
         )
     middle = sorted(crystals, key=lambda c: c.volume)[len(crystals) // 2]
     return Reference(models, None if reflections is None else read_reflections(reflections), middle)
+
+
+def read_reference_file(path: Path) -> Reference:
+    """Intensities of another program as a reference: a crystal of their cell and group, in any orientation.
+
+    Raises
+    ------
+    UserError
+        If the file has no intensities, no cell or no space group.
+    """
+    read = read_intensities(path, "reference.file")
+    if read.group is None or not read.cell[:3].min() > 1:
+        raise UserError(f"reference.file={path}: it does not tell the cell and the space group; give a file that does")
+    crystal = Crystal.from_cell(read.cell, space_group=read.group)
+    n = len(read.hkl)
+    table = ReflectionTable({
+        "miller_index": read.hkl, "id": np.zeros(n, np.int32), "flags": np.full(n, int(Flag.INTEGRATED_SUM), np.uint64),
+        "intensity.sum.value": read.value, "intensity.sum.variance": read.sigma**2, "partiality": np.ones(n),
+        "d": 1 / np.maximum(np.linalg.norm(read.hkl @ crystal.A.T, axis=1), 1e-9),
+    })  # fmt: skip
+    return Reference(Experiments([]), table, crystal)
 
 
 def operators_of_orientations(experiments: Experiments, reference: Reference, context: Any) -> list[ChangeOfBasis]:

@@ -19,6 +19,7 @@ class Reindex(Program):
         spindle reindex indexed.refl change_of_basis_op=b,c,a
         spindle reindex integrated.expt integrated.refl change_of_basis_op=a-b,a+b,c space_group=C2
         spindle reindex b.expt b.refl reference.experiments=a.expt reference.reflections=a.refl
+        spindle reindex b.expt b.refl reference.file=a.mtz
 
     An operator is written as new basis vectors (a+b,-a+b,c), new indices (h+k,-h+k,l; the same matrix) or new
     coordinates (x,y,z; the inverse transpose). Auto finds it: with reference.experiments from the orientations of the
@@ -57,6 +58,11 @@ class Reindex(Program):
             experiments = PathParam(None, none=True, help="Experiments of the reference; its crystals' basis is taken.")
             reflections = PathParam(
                 None, none=True, help="Reflections of the reference; intensities tell which indexing is the same."
+            )
+            file = PathParam(
+                None,
+                none=True,
+                help="Instead of both: merged or unmerged intensities of any program, MTZ or structure-factor mmCIF.",
             )
 
         class output(ParamsBase):

@@ -14,7 +14,13 @@ from spindle.symmetry import ChangeOfBasis, space_group
 from spindle.table import INTEGRATED, ReflectionTable
 from spindle_lib_reindexing import change_experiments, change_indices
 
-from .finding import operators_of_intensities, operators_of_orientations, operators_of_spots, read_reference
+from .finding import (
+    operators_of_intensities,
+    operators_of_orientations,
+    operators_of_spots,
+    read_reference,
+    read_reference_file,
+)
 
 #: An operator that gives a larger part of the indices no whole numbers belongs to another lattice.
 MOST_BROKEN = 0.3
@@ -77,18 +83,23 @@ def _operators(
         raise ParameterError(
             "reference.reflections: give reference.experiments too, with the crystals that they belong to"
         )
-    if reference.experiments is not None:
+    if reference.file is not None and (reference.experiments or reference.reflections):
+        raise ParameterError("reference.file: it stands for reference.experiments and reflections; leave these out")
+    if reference.experiments is not None or reference.file is not None:
         if not given.is_identity():
             raise ParameterError(
                 f"change_of_basis_op={text}: with a reference the operator is found; give one of the two"
             )
         if experiments is None:
             raise UserError("reindex: a reference is compared with the crystals: give the experiments too")
-        followed = read_reference(reference.experiments, reference.reflections)
-        if reference.reflections is None:
+        if reference.file is not None:
+            followed = read_reference_file(reference.file)
+        else:
+            followed = read_reference(reference.experiments, reference.reflections)
+        if followed.reflections is None:
             return operators_of_orientations(experiments, followed, context), False
         if table is None:
-            raise UserError("reindex: reference.reflections are compared with intensities: give the reflections too")
+            raise UserError("reindex: intensities of a reference are compared with the reflections: give these too")
         return operators_of_intensities(experiments, table, followed, context), False
     if automatic:
         if experiments is None or table is None:

@@ -1,0 +1,158 @@
+"""Lattice symmetries, their settings and angles between orientations against cctbx, for random cells of all lattices. Skipped without DIALS."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import gemmi
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from spindle_program_index.orientation import misorientation_deg
+
+import spindle
+from spindle.errors import UserError
+from spindle.models import Crystal, Experiments
+from spindle.symmetry import (
+    ChangeOfBasis,
+    bravais_type,
+    cell_parameters,
+    lattice_subgroups,
+    niggli_cell,
+    orthogonalisation,
+    primitive_operator,
+    symmetrise_cell,
+)
+from spindle.testing.dials import dials_python
+from spindle.testing.indexing import rotation_experiment
+
+LATTICES = ("aP", "mP", "mC", "oP", "oC", "oF", "oI", "tP", "tI", "hR", "hP", "cP", "cF", "cI")
+CELLS_EACH = 5
+SUBGROUPS = """
+import json, sys
+from cctbx import crystal
+from cctbx.sgtbx import bravais_types, lattice_symmetry
+found = []
+for cell in json.load(open(sys.argv[1])):
+    given = crystal.symmetry(unit_cell=cell, space_group_symbol="P1")
+    minimum = given.minimum_cell().unit_cell()
+    groups = lattice_symmetry.metric_subgroups(given, max_delta=5.0, bravais_types_only=True).result_groups
+    found.append([
+        [str(bravais_types.bravais_lattice(group=g["best_subsym"].space_group())),
+         lattice_symmetry.find_max_delta(minimum, g["subsym"].space_group().build_derived_acentric_group()),
+         g["best_subsym"].unit_cell().parameters(), g["best_subsym"].unit_cell().volume()] for g in groups])
+json.dump(found, open(sys.argv[2], "w"))
+"""
+ORIENTATIONS = """
+import json, sys
+from dials.algorithms.indexing.compare_orientation_matrices import difference_rotation_matrix_axis_angle
+from dxtbx.model import Crystal
+angles = []
+for first, second, group in json.load(open(sys.argv[1])):
+    one, two = (Crystal(*rows, space_group_symbol=group) for rows in (first, second))
+    angles.append(abs(difference_rotation_matrix_axis_angle(one, two)[2]))
+json.dump(angles, open(sys.argv[2], "w"))
+"""
+CHANGES = """
+import json, sys
+from cctbx import sgtbx
+from dxtbx.model import Crystal
+changed = []
+for rows, hall, text in json.load(open(sys.argv[1])):
+    crystal = Crystal(*rows, space_group=sgtbx.space_group(hall)).change_basis(sgtbx.change_of_basis_op(text))
+    changed.append([crystal.get_A(), crystal.get_unit_cell().parameters(), crystal.get_space_group().type().universal_hermann_mauguin_symbol()])
+json.dump(changed, open(sys.argv[2], "w"))
+"""
+
+
+def ask(script, values, folder):
+    """Run a script of cctbx with values; what it says."""
+    (folder / "script.py").write_text(script)
+    (folder / "in.json").write_text(json.dumps(values))
+    dials_python("script.py", "in.json", "out.json", cwd=folder)
+    return json.loads((folder / "out.json").read_text())
+
+
+def random_cells(seed):
+    """(lattice, group, exact cell of it) of all lattices."""
+    rng = np.random.default_rng(seed)
+    for lattice in LATTICES:
+        groups = [
+            g
+            for g in map(gemmi.get_spacegroup_reference_setting, range(1, 231))
+            if g.is_sohncke() and bravais_type(g) == lattice
+        ]
+        for _ in range(CELLS_EACH):
+            group = groups[rng.integers(len(groups))]
+            yield (
+                lattice,
+                group,
+                symmetrise_cell([*np.exp(rng.uniform(np.log(5), np.log(80), 3)), *rng.uniform(75, 105, 3)], group),
+            )
+
+
+def test_symmetries_and_settings_of_distorted_lattices_are_those_of_cctbx(tmp_path):
+    """Primitive cells distorted by some tenths of a degree: the same lattices with the same deviations, and in each the same cell."""
+    rng = np.random.default_rng(3)
+    cells = []
+    for _, group, cell in random_cells(1):
+        primitive = primitive_operator(group).matrix @ orthogonalisation(cell).T
+        turned = primitive @ (np.eye(3) + rng.normal(0, 0.004, (3, 3)))
+        cells.append([float(v) for v in niggli_cell(cell_parameters(turned))])
+    theirs = ask(SUBGROUPS, cells, tmp_path)
+    n_settings = 0
+    for cell, expected in zip(cells, theirs, strict=True):
+        ours = lattice_subgroups(cell, "P 1", 5.0)
+        assert Counter((s.bravais, round(s.max_angular_difference, 3)) for s in ours) == Counter(
+            (b, round(d, 3)) for b, d, _, _ in expected
+        )
+        for bravais, deviation, their_cell, volume in expected:
+            same = [s for s in ours if s.bravais == bravais and abs(s.max_angular_difference - deviation) < 1e-3]
+            nearest = min(np.abs(np.sort(s.best_cell[:3]) - np.sort(their_cell[:3])).max() for s in same)
+            assert nearest < 2e-2 * max(their_cell[:3])
+            assert gemmi.UnitCell(*same[0].best_cell).volume == pytest.approx(volume, rel=0.02)
+            n_settings += 1
+    assert n_settings > 3 * len(cells)
+
+
+def test_angles_between_orientations_are_those_of_dials(tmp_path):
+    pairs, ours = [], []
+    for seed, (_, group, cell) in enumerate(random_cells(2)):
+        first, second = (
+            Crystal.from_cell(cell, Rotation.random(random_state=10 * seed + i).as_matrix(), group) for i in range(2)
+        )
+        pairs.append([first.real_space.tolist(), second.real_space.tolist(), group.xhm()])
+        bases = [primitive_operator(group).matrix @ c.real_space for c in (first, second)]
+        ours.append(misorientation_deg(*bases, max_delta=1e-3))
+    theirs = ask(ORIENTATIONS, pairs, tmp_path)
+    # DIALS turns by the symmetry of the space group, ours by that of the lattice: where these differ ours may be smaller.
+    difference = np.array(theirs) - ours
+    assert difference.min() > -1e-3
+    holohedral = [
+        bravais_type(p[2])[0] in "am" or gemmi.SpaceGroup(p[2]).point_group_hm() in ("222", "422", "622", "432")
+        for p in pairs
+    ]
+    np.testing.assert_allclose(difference[np.array(holohedral)], 0.0, atol=1e-3)
+
+
+def test_crystals_in_other_bases_are_those_of_cctbx(tmp_path):
+    operators = ("b,c,a", "a+b,-a+b,c", "-a,-c,-b", "a,b,a+c", "1/2*a+1/2*b,-1/2*a+1/2*b,c")
+    asked, ours = [], []
+    for seed, (_, group, cell) in enumerate(random_cells(4)):
+        text = operators[seed % (5 if group.centring_type() == "C" else 4)]
+        crystal = Crystal.from_cell(cell, Rotation.random(random_state=seed).as_matrix(), group)
+        operator = ChangeOfBasis.from_string(text)
+        experiment = replace(rotation_experiment(n_images=2), crystal=crystal)
+        try:
+            changed = spindle.run("reindex", Experiments([experiment]), change_of_basis_op=text).experiments[0].crystal
+        except UserError:  # the group has no name in the new basis
+            crystal = crystal.with_space_group("P 1")
+            experiment = replace(experiment, crystal=crystal)
+            changed = spindle.run("reindex", Experiments([experiment]), change_of_basis_op=text).experiments[0].crystal
+        asked.append([crystal.real_space.tolist(), crystal.hall.strip(), operator.as_xyz()])
+        ours.append(changed)
+    for crystal, (A, cell, _) in zip(ours, ask(CHANGES, asked, tmp_path), strict=True):
+        np.testing.assert_allclose(crystal.A.ravel(), A, atol=1e-9)
+        np.testing.assert_allclose(crystal.cell, cell, atol=1e-6)
