@@ -194,7 +194,7 @@ class IndexingParams(Params):
         rmsd_min_px = Float(2, min=0, units="px", help="A lattice whose predictions miss the spots by more is none.")
         ewald_proximal_volume_max = Float(
             0.0025, min=0, units="A^-3",
-            help="A lattice whose mosaicity is so large that the points of more reciprocal space diffract is none.",
+            help="A lattice whose mosaicity is so large that the points of more reciprocal space diffract is none; not asked of electrons.",
         )  # fmt: skip
 
         class isoforms(Params, multiple=True):

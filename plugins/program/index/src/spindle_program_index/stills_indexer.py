@@ -10,6 +10,7 @@ import numpy as np
 
 from spindle.contracts.indexing import IndexingError
 from spindle.contracts.refiner import RefinementError
+from spindle.geometry import ELECTRONS_BELOW_A
 from spindle.models import Crystal, Experiments
 from spindle.table import Flag
 
@@ -151,8 +152,8 @@ class StillsIndexer(Indexer):
                 f"its predictions miss the spots by {rmsd:.2f} px, more than indexing.stills.rmsd_min_px={stills.rmsd_min_px:g}: "
                 "give more where the geometry is not known better, or index without a model of mosaicity, indexing.stills.indexer=sequences"
             )
-        if model is None:
-            return ""
+        if model is None or self.sweeps[0].beam.wavelength < ELECTRONS_BELOW_A:
+            return ""  # of crystals that are small enough for electrons, points are large
         resolution = stills.ewald_proximity_resolution_cutoff
         volume = model.ewald_proximal_volume(self.sweeps[0].beam.wavelength, resolution)
         if volume > stills.ewald_proximal_volume_max:
