@@ -29,7 +29,6 @@ ROOT = Path(__file__).parent.parent.parent
 #: (slot, name, path) of parameters that the search does not see being read, and where they are.
 EXCEPTIONS = {
     ("program", "index", "indexing.index_assignment.method"): "assignment.py is given the scope",
-    ("program", "index", "indexing.stills.indexer"): "what is left to choose from is the same",
     ("program", "index", "refinement.algorithm"): "refinement.py is given the scope",
     ("program", "index", "refinement.reflections.outlier.block_width"): "the refiner's outliers.py is given the scope",
     ("program", "integrate", "integration.integrator"): "what is left to choose from is the same",
