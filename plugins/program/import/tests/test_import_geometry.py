@@ -118,7 +118,6 @@ def test_panel_parameters(tmp_path):
         ({"extrapolate_scan": True}, "needs geometry.scan.image_range"),
         ({"lookup.gain": "gain.npz"}, r"lookup.gain=gain.npz: no such file"),
         ({"lookup.mask": "nothing.npz"}, "no such file"),
-        ({"dynamic_shadowing": True}, "no installed format has a model"),
         ({"convert_stills_to_sequences": True, "convert_sequences_to_stills": True}, "contradict"),
         ({"as_grid_scan": True}, "needs input.grid_size"),
     ],

@@ -287,7 +287,6 @@ def test_memory_is_bounded_by_measuring_in_parts(data, result, monkeypatch):
         {"integration__block__force": True},
         {"integration__integrator": "2d"},
         {"prediction__margin": 3},
-        {"integration__use_dynamic_mask": False},
         {"exclude_images": ["x"]},
         {"scan_range": [(3, 99)]},
     ],

@@ -74,3 +74,22 @@ def test_whole_sweeps_have_none(spots):
     sequence = ImageSequence.from_arrays(spots.experiments[0], spots.images.astype(np.int32))
     whole = spots.experiments.replace(0, profile=MODEL, imageset=sequence.imageset)
     assert integrate(whole).summary["lost_images"] == []
+
+
+def test_pixels_in_a_moving_shadow_are_left_out(spots, tmp_path):
+    """A wall that hides the upper half of the detector (y > 0), on the only axis; it turns by a few degrees during the scan."""
+    detector = spots.experiments[0].detector
+    (tmp_path / "wall.toml").write_text(
+        "[[shape]]\nname = 'wall'\npoints = [[-50, 0, -20], [50, 0, -20], [50, 80, -20], [-50, 80, -20]]\n"
+    )
+    sequence = ImageSequence.from_arrays(spots.experiments[0], spots.images.astype(np.int32))
+    imageset = replace(sequence.imageset, params={"dynamic_shadowing": "Auto", "shadow": str(tmp_path / "wall.toml")})
+    walled = spots.experiments.replace(0, profile=MODEL, imageset=imageset)
+    found = integrate(walled).reflections
+    lab = detector.lab_coordinate_of_pixel(found["panel"].astype(np.int64), found["xyzcal.px"][:, :2])
+    whole = integrate(walled, **{"integration.use_dynamic_mask": False}).reflections
+    every = detector.lab_coordinate_of_pixel(whole["panel"].astype(np.int64), whole["xyzcal.px"][:, :2])
+    height = lambda x: x[:, 1] / -x[:, 2]  # noqa: E731
+    assert np.count_nonzero(height(every) > 0.15) > 20
+    assert not np.any(height(lab) > 0.15)
+    assert np.count_nonzero(height(lab) < -0.15) == np.count_nonzero(height(every) < -0.15) > 20

@@ -67,7 +67,11 @@ class ExportBitmapsParams(Params):
     class format(Params, level=2):
         """How images are read that are given instead of an experiment list."""
 
-        dynamic_shadowing = Bool(Auto, help="Mask the shadow of the goniometer, as for spindle import.")
+        dynamic_shadowing = Bool(
+            Auto,
+            unavailable={True: "pictures show the pixels in moving shadows, too"},
+            help="Mask the shadow of the goniometer.",
+        )
         multi_panel = Bool(False, help="One panel per detector module, as for spindle import.")
 
     class output(Params):

@@ -14,6 +14,7 @@ from spindle.images import Correction, ImageSequence
 from spindle.models import Experiments
 from spindle_lib_image_ranges import excluded_images
 from spindle_lib_masks.rules import generate_masks
+from spindle_lib_masks.shadows import shadow_of
 
 from .search import Job
 
@@ -58,6 +59,7 @@ def make_jobs(
                 experiment=experiment,
                 images=images,
                 masks=masks.of(images),
+                shadow=shadow_of(experiment),
                 blocks=blocks,
                 excluded=excluded(number, z0, images.n_images),
                 z0=z0,

@@ -15,6 +15,7 @@ from spindle.contracts.threshold import ThresholdImage
 from spindle.errors import UserError
 from spindle.images import Correction, ImageSequence, trusted_mask
 from spindle.models import Experiment
+from spindle_lib_masks.shadows import MovingShadow
 from spindle_lib_spots.connected_components import strong_list
 
 __all__ = ["REMEDY", "ImageSearch", "Item", "Job", "StrongPixels"]
@@ -60,6 +61,8 @@ class Job:
         Variance of pixels beyond that of counts, see `spindle_lib_noise.read_noise`; 0 where photons are counted.
     is_one_of_many : bool
         A still among others, which may be left out if it turns out to be bad.
+    shadow : MovingShadow or None
+        What the goniometer shadows while it turns.
     """
 
     number: int
@@ -75,6 +78,7 @@ class Job:
     gain: float = 1.0
     noise: np.ndarray | None = None
     is_one_of_many: bool = False
+    shadow: MovingShadow | None = None
 
     @property
     def n_images(self) -> int:
@@ -204,8 +208,9 @@ class ImageSearch:
         buffers = self._buffers
         buffers.images = job.images.read(z - job.z0, buffers.images)
         result = _Result(z)
+        dark = None if job.shadow is None else job.shadow.shadowed(z)
         for p in range(n_panels):
-            pixels, image = self._prepare(job, p, buffers.images[p], buffers)
+            pixels, image = self._prepare(job, p, buffers.images[p], buffers, None if dark is None else dark[p])
             strong = self.threshold.find_strong(**{f.name: getattr(pixels, f.name) for f in fields(pixels)})
             try:
                 result.add(*self._list(job, p, z, image, pixels.mask, strong, buffers))
@@ -220,7 +225,10 @@ class ImageSearch:
             # every image has memory of its own
             buffers = _Buffers()
             images = [] if z in job.excluded else job.images.read(z - job.z0)
-            prepared.append([(*self._prepare(job, p, raw, _Buffers()), buffers) for p, raw in enumerate(images)])
+            dark: list[Any] = [None] * len(images) if job.shadow is None else job.shadow.shadowed(z)
+            prepared.append(
+                [(*self._prepare(job, p, raw, _Buffers(), dark[p]), buffers) for p, raw in enumerate(images)]
+            )
         strong = iter(self.threshold.find_strong_batch([pixels for panels in prepared for pixels, _, _ in panels]))
         results = []
         for (_, z), panels in zip(items, prepared, strict=True):
@@ -248,7 +256,9 @@ class ImageSearch:
             return StrongPixels.none(z, len(job.experiment.detector), str(error))
         raise UserError(f"find_spots: {error}; {REMEDY}, or raise the limit") from error
 
-    def _prepare(self, job: Job, p: int, raw: np.ndarray, buffers: _Buffers) -> tuple[ThresholdImage, np.ndarray]:
+    def _prepare(
+        self, job: Job, p: int, raw: np.ndarray, buffers: _Buffers, dark: np.ndarray | None
+    ) -> tuple[ThresholdImage, np.ndarray]:
         """What the threshold gets of a panel, and its counts without the noise of reading."""
         panel = job.experiment.detector[p]
         corner = (0, 0)
@@ -266,6 +276,8 @@ class ImageSearch:
         good, out, _ = buffers.by_shape[shape]
         low, high = panel.trusted_range
         trusted_mask(raw, job.masks[p], low, high if self.max_value is None else self.max_value, good)
+        if dark is not None:
+            good &= ~(dark if self.region is None else dark[y0:y1, x0:x1])
         image = raw
         correction = job.corrections[p]
         if correction.is_needed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,8 @@ class Builder:
             "dynamic_shadowing": "Auto" if shadowing is Auto else bool(shadowing),
             "multi_panel": params.format.multi_panel,
         }
+        if params.format.shadow is not None:
+            options["shadow"] = str(Path(params.format.shadow).resolve())
         if params.format.verify_checksum is False:
             options["verify_checksum"] = False
         # what the user chose holds whenever the images are read again

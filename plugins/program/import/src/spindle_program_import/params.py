@@ -168,10 +168,13 @@ class ImportParams(Params):
             Auto,
             auto=True,
             level=2,
-            unavailable={
-                True: "no installed format has a model of the goniometer's shadow; mask the shadow with lookup.mask="
-            },
-            help="Mask shadows of the goniometer where the format knows them.",
+            help="Leave out pixels that parts of the goniometer shadow while the crystal turns: Auto where a known goniometer stands before "
+            "a detector that is known to have it, True where its axes have the names of a known one.",
+        )
+        shadow = PathParam(
+            None,
+            level=2,
+            help="TOML file with shapes of the goniometer that shadow the detector, in place of the known ones (not in DIALS).",
         )
         multi_panel = Bool(False, level=2, help="One panel per detector module.")
         growing = Bool(

@@ -16,6 +16,7 @@ from spindle.params import Auto
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_masks.automatic import automatic_mask
+from spindle_lib_masks.shadows import MovingShadow, shadow_of
 
 from .background_lessons import learn_background
 from .measure import Measure
@@ -48,6 +49,8 @@ class ImageGroup:
     measure : Measure
     tables : list of Table
         What the background model says of the images.
+    shadow : MovingShadow or None
+        What the goniometer shadows while it turns.
     """
 
     members: list[int]
@@ -60,6 +63,7 @@ class ImageGroup:
     slabs: Slabs
     measure: Measure
     tables: list[Table]
+    shadow: MovingShadow | None = None
 
 
 def prepare_group(
@@ -132,7 +136,19 @@ def prepare_group(
             learned,
         ),
         tables,
+        _shadow(context, experiment, members[0]) if params.integration.use_dynamic_mask else None,
     )
+
+
+def _shadow(context: RunContext, experiment: Experiment, number: int) -> MovingShadow | None:
+    """What the goniometer shadows, and a line about it."""
+    shadow = shadow_of(experiment)
+    if shadow is not None:
+        context.log.info(
+            "Experiment %d: pixels in the moving shadow of %s are left out (integration.use_dynamic_mask=False leaves them in)",
+            number, ", ".join(shadow.names),
+        )  # fmt: skip
+    return shadow
 
 
 def _slabs(

@@ -106,9 +106,7 @@ class IntegrateParams(Params):
 
         use_dynamic_mask = Bool(
             True,
-            unavailable="no format describes shadows that move, so there is nothing to leave out; "
-            "integration.filter.automatic_mask=False leaves in what the images show to be shadowed",
-            help="Mask shadows that move.",
+            help="Leave out what parts of the goniometer shadow while the crystal turns, as the images were imported with.",
         )
 
         mask_neighbours = Bool(

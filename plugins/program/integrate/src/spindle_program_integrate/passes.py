@@ -238,6 +238,7 @@ class Integrator:
         task = MeasureSlab(
             self.profile, self.experiments, group.unverified, group.first, group.masks, group.excluded, measure,
             self.params.integration.mask_neighbours, group.sequence if verify else None, levels,
+            group.shadow,
         )  # fmt: skip
         executor = self.context.executor
         assembly = Assembly(self.predicted, wanted)

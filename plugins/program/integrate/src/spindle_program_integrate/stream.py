@@ -11,6 +11,7 @@ from spindle.contracts.profile import ForegroundMasks
 from spindle.images import ImageSequence
 from spindle.models import Experiments
 from spindle.table import Shoeboxes
+from spindle_lib_masks.shadows import MovingShadow
 
 from .blocks import Block, Plan, members_by_panel
 from .image_kernels import (
@@ -83,6 +84,8 @@ class MeasureSlab:
         Reads the images of the core, each of which is in one slab, where their checksums are to be looked at.
     levels : bool
         Tell the levels of the images of the core.
+    shadow : MovingShadow or None
+        What the goniometer shadows on each image.
     """
 
     profile: Any
@@ -95,6 +98,7 @@ class MeasureSlab:
     mark_neighbours: bool = True
     verified: ImageSequence | None = None
     levels: bool = False
+    shadow: MovingShadow | None = None
 
     def __call__(self, slab: Slab) -> Found:
         """Measure the spots of a slab."""
@@ -183,6 +187,7 @@ class _Pass:
             panels = sequence.read(z - task.first, panels)
             if task.levels and in_core:
                 self.levels[z] = level_of(panels, self.masks, self.trusted, task.measure.corrections)
+        dark = task.shadow.shadowed(z) if usable and task.shadow is not None else None
         of_panel: dict[int, list[tuple[Block, np.ndarray]]] = {}
         for block in alive:
             for p, members in block.members:
@@ -193,6 +198,8 @@ class _Pass:
                 image = np.ascontiguousarray(panels[p])
             else:
                 image, count = np.zeros(count.shape, np.int32), count | FORBIDDEN
+            if dark is not None:
+                count = np.where(dark[p], count | FORBIDDEN, count)
             low, high = limits(image.dtype, *self.trusted[p])
             for b, members in parts:
                 s = b.shoeboxes

@@ -40,7 +40,7 @@ class Predict(Program):
         ignore_shadows = Bool(
             True,
             level=2,
-            unavailable="no format describes shadows that move",
+            unavailable="predictions are not compared with moving shadows; spindle integrate leaves their pixels out",
             help="Predict also what a part of the goniometer shadows.",
         )
         buffer_size = Int(
