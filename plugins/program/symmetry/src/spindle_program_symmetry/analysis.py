@@ -24,6 +24,8 @@ from spindle_lib_symmetry_analysis.laue import (
 from spindle_lib_symmetry_analysis.prepare import Prepared
 
 MIN_REFLECTIONS = 10
+#: Reflections whose sigma is larger than the median by this factor have no part in the correlation that is expected.
+WORST_SIGMA = 50.0
 
 
 @dataclass(slots=True)
@@ -85,8 +87,10 @@ def analyse(data: Prepared, params: Any, rng: np.random.Generator, log: Any) -> 
     d = data.d[rows][groups.order[groups.offsets[:-1]]]
     orbit = _orbits(merged.hkl, data.rotations)
     spread, cc_unrelated, n_unrelated = correlation_spread(merged.intensity, d, orbit, rng)
-    variance_of_i = float(np.var(merged.intensity))
-    expected = variance_of_i / (variance_of_i + float(np.mean(merged.sigma**2)))
+    # One reflection that was hardly measured must not make little of all others.
+    measured = merged.sigma <= WORST_SIGMA * np.median(merged.sigma)
+    variance_of_i = float(np.var(merged.intensity[measured]))
+    expected = variance_of_i / (variance_of_i + float(np.mean(merged.sigma[measured] ** 2)))
     cc_identity, n_identity = _identity(hkl, value, variance)
     sigma_expected = max(0.05, spread / np.sqrt(200.0))
     cc_true = expected
