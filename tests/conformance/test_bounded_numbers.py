@@ -10,13 +10,13 @@ from spindle.plugins import registry
 
 # Limits of what is counted, numbers of things that are there, seeds and places in an image: no array is as large as they are.
 SIZES_NOTHING = set(
-    """bad_pixel_threshold batch_offset chunksize circle delta error_model_group exclude_datasets exclude_images_multiple
+    """bad_pixel_threshold batch_offset batch_range chunksize circle delta error_model_group exclude_datasets exclude_images_multiple
     exclude_pixel_range_x exclude_pixel_range_y experiment first_image free_set_offset gradient_calculation_blocksize
     grid_search_scope group_size hierarchy_level id image_range imageset_index intersection_min_width lattice margin
-    max_combinations max_reflections max_spot_size maximum_sample_size min_chunksize min_cluster_size min_group_size min_groups
-    min_local min_nref_per_parameter min_partition_size min_pixels min_reflections min_samples min_spot_size
-    minimum_number_of_reflections minimum_sample_size missing n_iqr njobs number_of_partitions overall panel per_degree pixel polygon
-    random_seed rectangle region_of_interest saturation scan_axis scan_range seed steps use_datasets""".split()  # noqa: SIM905
+    max_combinations max_free max_reflections max_spot_size maximum_sample_size min_chunksize min_cluster_size min_component_size min_group_size min_groups
+    min_local min_nref_per_parameter min_pairs min_partition_size min_pixels min_points min_reflections min_samples min_spot_size
+    minimum_number_of_reflections minimum_sample_size missing most_spots n_iqr njobs number_of_partitions old_test_flag_value overall panel per_degree pixel polygon
+    random_seed rectangle reflections_per_bin region_of_interest saturation scan_axis scan_range seed steps use_datasets""".split()  # noqa: SIM905
 )
 CHOICES = sorted({(i.slot, i.name) for i in registry().infos if i.distribution.startswith("spindle")})
 

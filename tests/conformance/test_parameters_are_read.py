@@ -28,9 +28,12 @@ ROOT = Path(__file__).parent.parent.parent
 
 #: (slot, name, path) of parameters that the search does not see being read, and where they are.
 EXCEPTIONS = {
+    ("program", "correlation_matrix", "minimization.engine"): "what is left to choose from is the same",
+    ("program", "cosym", "minimization.engine"): "what is left to choose from is the same",
     ("program", "index", "indexing.index_assignment.method"): "assignment.py is given the scope",
     ("program", "index", "refinement.algorithm"): "refinement.py is given the scope",
     ("program", "index", "refinement.reflections.outlier.block_width"): "the refiner's outliers.py is given the scope",
+    ("program", "integrate", "absorption_correction.algorithm"): "an absorption object is made of each scope",
     ("program", "integrate", "integration.integrator"): "what is left to choose from is the same",
     ("program", "integrate", "prediction.d_min"): "predictions.py is given the scope",
     ("program", "integrate", "significance_filter.d_min"): "the library of selections is given the scope",
@@ -40,6 +43,19 @@ EXCEPTIONS = {
         "refine_bravais_settings",
         "refinement.algorithm",
     ): "short_refinement.py of a library is given the scope",
+    ("program", "simulate", "support.anvils.attenuation"): "supports.py is given the scope",
+    ("program", "simulate", "support.tape.attenuation"): "supports.py is given the scope",
+    **{
+        ("absorption", name, f"{length}.{part}"): "kapton.py of the library of attenuators is given the scope"
+        for name in ("fuller_kapton", "kapton_2019")
+        for length in (
+            "xtal_height_above_kapton_mm",
+            "rotation_angle_deg",
+            "kapton_half_width_mm",
+            "kapton_thickness_mm",
+        )
+        for part in ("value", "sigma")
+    },
     ("program", "refine_bravais_settings", "refinement.reflections.outlier.block_width"): (
         "the refiner's outliers.py is given the scope"
     ),

@@ -46,7 +46,7 @@ REFUSED = [
     ("integrate", "intensity.algorithm=sum", "profile.fitting=False"),
     ("process", "block_size=10", "leave it out"),
     ("integrate", "block_size=10", "leave it out"),
-    ("export", "format=nxs", "installed are: mtz"),
+    ("export", "format=numbers", "installed are: best, csv"),
     ("process", "gain=2", "import.geometry.detector.panel.gain"),
 ]
 

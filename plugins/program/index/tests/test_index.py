@@ -278,9 +278,7 @@ def test_without_refinement_the_lattice_is_only_predicted(triclinic):
 @pytest.mark.parametrize(
     "params",
     [
-        {"combine_scans": True},
         {"dbscan.eps": 0.1},
-        {"stills.indexer": "stills"},
         {"wide_search_binning": 3},
         {"scan_varying": True},
         {"beam.force_static": False},

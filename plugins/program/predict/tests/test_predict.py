@@ -192,7 +192,7 @@ def test_the_file_is_that_of_the_parameter(sweep, tmp_path, monkeypatch):
         ({"d_min": 3.0, "d_max": 2.0}, "smaller of the two"),
         ({"d_min": 0.01}, "below half the wavelength"),
         ({"buffer_size": 400}, "more than a turn"),
-        ({"ignore_shadows": False}, "no format describes shadows"),
+        ({"ignore_shadows": False}, "not compared with moving shadows"),
     ],
 )
 def test_what_makes_no_sense_is_refused(sweep, params, words):

@@ -26,7 +26,7 @@ class BestExporter(Algorithm):
         prefix = Str(
             "best", help="Name of the files .hkl, .dat and .par without ending; several experiments get a number."
         )
-        n_bins = Int(100, min=1, help="Shells of resolution of the background.")
+        n_bins = Int(100, min=1, max=10_000, help="Shells of resolution of the background.")
         min_partiality = Float(
             0.1, min=0, max=1, help="Leave out reflections of which a smaller fraction was recorded."
         )

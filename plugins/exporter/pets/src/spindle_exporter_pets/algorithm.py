@@ -39,8 +39,8 @@ class PetsExporter(Algorithm):
             excitation_error_cutoff = Float(
                 0.04, min=0, units="1/angstrom", help="Reflections nearer to the Ewald sphere belong to a frame."
             )
-            n_merged = Int(1, min=1, help="Images of a virtual frame.")
-            step = Int(1, min=1, help="Images from one virtual frame to the next.")
+            n_merged = Int(1, min=1, max=1_000_000, help="Images of a virtual frame.")
+            step = Int(1, min=1, max=1_000_000, help="Images from one virtual frame to the next.")
 
     @hookimpl
     def export(

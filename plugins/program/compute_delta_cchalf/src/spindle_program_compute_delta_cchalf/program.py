@@ -67,7 +67,7 @@ class ComputeDeltaCchalf(Program):
     class Params(ParamsBase):
         mode = Choice(["dataset", "image_group"], default="dataset", help="What is judged.")
         group_size = Int(10, min=1, none=True, help="Images in a group.")
-        nbins = Int(10, min=1, none=True, help="Resolution shells, equal steps of 1/d^2.")
+        nbins = Int(10, min=1, max=10_000, none=True, help="Resolution shells, equal steps of 1/d^2.")
         dmin = Float(None, min=0, none=True, units="angstrom", help="Resolution limit; by default that of the data.")
         dmax = Float(None, min=0, none=True, units="angstrom", help="Low-resolution limit.")
         stdcutoff = Float(4.0, none=True, help="Standard deviations below the mean from which on a part is removed.")

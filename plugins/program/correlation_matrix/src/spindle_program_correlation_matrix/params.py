@@ -30,7 +30,7 @@ class CorrelationParams(ParamsBase):
     )  # fmt: skip
     min_i_mean_over_sigma_mean = Float(4.0, min=0, none=True, help="Limit of <I>/<sigma> for d_min=Auto.")
     min_cc_half = Float(0.6, min=0, max=1, none=True, help="Limit of CC1/2 for d_min=Auto.")
-    dimensions = Int(Auto, min=2, none=True, help="Dimensions of the coordinates; Auto compares them.")
+    dimensions = Int(Auto, min=2, max=1000, none=True, help="Dimensions of the coordinates; Auto compares them.")
     use_curvatures = Bool(True, level=2, unavailable=_ENGINE, help="Let the minimiser use second derivatives.")
     weights = Choice(
         ["None", "count", "standard_error"], default="count",
@@ -44,15 +44,15 @@ class CorrelationParams(ParamsBase):
     class minimization(ParamsBase, level=1):
         """The search for the coordinates."""
 
-        engine = Choice(["scipy"], default="scipy", unavailable={"scitbx": _ENGINE}, help="Minimiser.")
-        max_iterations = Int(100, min=1, none=True, help="Most iterations.")
-        max_calls = Int(None, min=1, none=True, help="Most evaluations of the residual.")
+        engine = Choice(["scitbx", "scipy"], default="scipy", unavailable={"scitbx": _ENGINE}, help="Minimiser.")
+        max_iterations = Int(100, min=1, max=10_000_000, none=True, help="Most iterations.")
+        max_calls = Int(None, min=1, max=10_000_000, none=True, help="Most evaluations of the residual.")
 
     class dimensionality_assessment(ParamsBase, level=1):
         """How the number of dimensions is chosen."""
 
         outlier_rejection = Bool(True, help="Leave correlations that are far off out of the comparison.")
-        maximum_dimensions = Int(50, min=2, none=True, help="Most dimensions to compare.")
+        maximum_dimensions = Int(50, min=2, max=1000, none=True, help="Most dimensions to compare.")
 
     class significant_clusters(ParamsBase):
         """Clusters in the space of the coordinates, by OPTICS (Ankerst et al. 1999)."""

@@ -55,7 +55,11 @@ class CosymParams(ParamsBase):
     )
     best_monoclinic_beta = Bool(True, help="Take I 1 2 1 rather than C 1 2 1 where its beta is closer to 90 degrees.")
     dimensions = Int(
-        Auto, min=2, none=True, help="Dimensions of the space of the vectors; Auto tries 1 to the number of indexings."
+        Auto,
+        min=2,
+        max=1000,
+        none=True,
+        help="Dimensions of the space of the vectors; Auto tries 1 to the number of indexings.",
     )
     use_curvatures = Bool(True, level=2, unavailable=_ENGINE, help="Let the minimiser use second derivatives.")
     cc_weights = Choice(
@@ -71,9 +75,9 @@ class CosymParams(ParamsBase):
     class minimization(ParamsBase, level=1):
         """The search for the vectors."""
 
-        engine = Choice(["scipy"], default="scipy", unavailable={"scitbx": _ENGINE}, help="Minimiser.")
-        max_iterations = Int(100, min=1, none=True, help="Most iterations.")
-        max_calls = Int(None, min=1, none=True, help="Most evaluations of the residual.")
+        engine = Choice(["scitbx", "scipy"], default="scipy", unavailable={"scitbx": _ENGINE}, help="Minimiser.")
+        max_iterations = Int(100, min=1, max=10_000_000, none=True, help="Most iterations.")
+        max_calls = Int(None, min=1, max=10_000_000, none=True, help="Most evaluations of the residual.")
 
     relative_length_tolerance = Float(
         0.05,

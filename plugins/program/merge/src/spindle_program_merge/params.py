@@ -72,7 +72,12 @@ class MergeParams(Params):
             help="Flags in thin shells of resolution.",
         )
         n_shells = Int(
-            20, min=1, level=2, unavailable="flags are drawn one by one, not in shells", help="Number of such shells."
+            20,
+            max=10_000,
+            min=1,
+            level=2,
+            unavailable="flags are drawn one by one, not in shells",
+            help="Number of such shells.",
         )
         extend = Bool(None, none=True, help="Flags by chance for reflections that the reference lacks; None does it.")
         old_test_flag_value = Int(None, none=True, level=2, help="Flag of the test set of the reference.")
