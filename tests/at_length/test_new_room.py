@@ -25,21 +25,25 @@ def test_a_new_room_is_in_step_with_the_workspace(tmp_path):
         if not name.startswith(("docs/", "benchmarks/", "tests/")) and (ROOT / name).is_file():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, tmp_path / name)
-    for slot, folder in [("exporter", "plugins/exporter/csv"), ("format", "formats/csv"), ("library", "libraries/csv")]:
-        text = call_tool(tmp_path, "new.py", slot, "csv", "summary=Writes commas", "--no-install")
+    for slot, folder in [
+        ("exporter", "plugins/exporter/tabs"),
+        ("format", "formats/tabs"),
+        ("library", "libraries/tabs"),
+    ]:
+        text = call_tool(tmp_path, "new.py", slot, "tabs", "summary=Writes tabs", "--no-install")
         assert f"Wrote {folder}" in text
         project = tomllib.loads((tmp_path / folder / "pyproject.toml").read_text())["project"]
-        assert project["description"] == "Writes commas" and project["license"] == "BSD-3-Clause"
+        assert project["description"] == "Writes tabs" and project["license"] == "BSD-3-Clause"
         assert (tmp_path / folder / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
-    requirements = tomllib.loads((tmp_path / "plugins/exporter/csv/pyproject.toml").read_text())["project"][
+    requirements = tomllib.loads((tmp_path / "plugins/exporter/tabs/pyproject.toml").read_text())["project"][
         "dependencies"
     ]
     assert requirements[:2] == ["spindle-diffraction-base~=0.1", "spindle-lib-merging~=0.1"]
     assert "all lists are in step" in call_tool(tmp_path, "workspace.py", "--check")
     found = {d.name for d in workspace.distributions(tmp_path)}
-    assert {"spindle-exporter-csv", "spindle-format-csv", "spindle-lib-csv"} <= found
-    assert "spindle-exporter-csv~=0.1" in (tmp_path / "packages/spindle-diffraction/pyproject.toml").read_text()
-    assert "spindle-exporter-csv" in (tmp_path / "docs/reference/rooms.md").read_text()
+    assert {"spindle-exporter-tabs", "spindle-format-tabs", "spindle-lib-tabs"} <= found
+    assert "spindle-exporter-tabs~=0.1" in (tmp_path / "packages/spindle-diffraction/pyproject.toml").read_text()
+    assert "spindle-exporter-tabs" in (tmp_path / "docs/reference/rooms.md").read_text()
 
 
 def call_tool(root: Path, tool: str, *words: str) -> str:
