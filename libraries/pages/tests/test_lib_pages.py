@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from spindle.report import Table
-from spindle_lib_pages import Page
+from spindle_lib_pages import Page, text_writer
 from spindle_lib_pages.figures import bars, dendrogram_lines, heat_map, histogram, lines, points, resolution_ticks
 
 VOID = {"meta", "br", "img", "link"}
@@ -85,6 +85,11 @@ def test_a_dendrogram_names_its_leaves():
     figure = dendrogram_lines("t", "height", linkage(np.array([[0.0], [0.1], [5.0]])), ["a", "b", "c"], threshold=1.0)
     assert sorted(figure["layout"]["xaxis"]["ticktext"]) == ["a", "b", "c"]
     assert [line["line"]["color"] for line in figure["data"]] == ["#0072b2", "#9aa7b4"]
+
+
+def test_text_is_written_as_it_is(tmp_path):
+    text_writer("0.5 \u00c5\n")(tmp_path / "x.txt")
+    assert (tmp_path / "x.txt").read_bytes() == "0.5 \u00c5\n".encode()
 
 
 def test_without_plots_there_is_no_script():

@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from .page import Page
+from .page import Page, text_writer
 
-__all__ = ["Page"]
+__all__ = ["Page", "text_writer"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spindle.report import Table, format_value
 
-__all__ = ["Page"]
+__all__ = ["Page", "text_writer"]
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1c2733; --soft: #5b6b7b; --line: #d9e0e7; --panel: #f6f8fa; --accent: #0072b2; }
@@ -133,6 +134,15 @@ class Page:
             self._body.append("</div>")
             self._in_plots = False
         self._body.append(text)
+
+
+def text_writer(text: str) -> Callable[[Path], None]:
+    """Writer of a page, or of any other text, for the files of a program's result."""
+
+    def write(path: Path) -> None:
+        path.write_text(text, encoding="utf-8")
+
+    return write
 
 
 def _layout(figure: dict[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,10 @@ def test_pixels_in_a_moving_shadow_are_left_out(spots, tmp_path):
     lab = detector.lab_coordinate_of_pixel(found["panel"].astype(np.int64), found["xyzcal.px"][:, :2])
     whole = integrate(walled, **{"integration.use_dynamic_mask": False}).reflections
     every = detector.lab_coordinate_of_pixel(whole["panel"].astype(np.int64), whole["xyzcal.px"][:, :2])
-    height = lambda x: x[:, 1] / -x[:, 2]  # noqa: E731
+
+    def height(x):
+        return x[:, 1] / -x[:, 2]
+
     assert np.count_nonzero(height(every) > 0.15) > 20
     assert not np.any(height(lab) > 0.15)
     assert np.count_nonzero(height(lab) < -0.15) == np.count_nonzero(height(every) < -0.15) > 20

@@ -11,12 +11,7 @@ from scipy.stats import poisson
 from spindle_program_simulate.random_kernels import poisson as draw_poisson
 from spindle_program_simulate.random_kernels import start_stream
 from spindle_program_simulate.render import normal_quantiles
-from spindle_program_simulate.structure import (
-    random_structure,
-    structure_from_coordinates,
-    structure_from_intensities,
-    twinned,
-)
+from spindle_program_simulate.structure import random_structure, structure_from_coordinates, structure_from_intensities
 
 import spindle
 from spindle.errors import ParameterError, UserError
@@ -24,7 +19,6 @@ from spindle.geometry import lorentz_factor, polarisation_factor
 from spindle.images import ImageSequence
 from spindle.models import Beam, Crystal, Detector, Experiment, Goniometer, Panel, Scan
 from spindle.prediction import predict_static
-from spindle.symmetry import ChangeOfBasis
 from spindle.testing import shared_data
 from spindle.testing.simulated import simulate_sweep
 
@@ -402,16 +396,3 @@ def test_the_pattern_drifts_as_the_truth_says(tmp_path):
     many = moving.arrays["n_all_0"] > 200
     seen = moving.arrays["xyz_photon_mean_0"][many, :2] - still.arrays["xyz_photon_mean_0"][many, :2]
     assert many.sum() >= 20 and np.abs(seen - expected[many]).max() < 0.25
-
-
-def test_a_twin_mixes_each_intensity_with_that_of_its_mate():
-    group = gemmi.SpaceGroup("P 41")
-    single = random_structure(np.array([50.0, 50, 40, 90, 90, 90]), group, 4.0, 20.0, 0.0, np.random.default_rng(0))
-    mixed = twinned(single, ChangeOfBasis.from_string("k,h,-l"), 0.3)
-    known = {tuple(map(int, h)): v for h, v in zip(single.hkl, single.intensity, strict=True)}
-    for hkl, value in zip(mixed.hkl[::37], mixed.intensity[::37], strict=True):
-        h, k, l = map(int, hkl)
-        assert value == pytest.approx(0.7 * known[h, k, l] + 0.3 * known[k, h, -l])
-    assert "30 % twinned by k,h,-l" in mixed.source
-    with pytest.raises(ParameterError, match="no symmetry of the lattice"):
-        twinned(single, ChangeOfBasis.from_string("l,h,k"), 0.3)

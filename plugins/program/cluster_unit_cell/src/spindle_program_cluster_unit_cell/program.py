@@ -21,7 +21,7 @@ from spindle.report import Table
 from spindle.symmetry import lattice_subgroups
 from spindle_lib_cells.clusters import clusters, tree
 from spindle_lib_cells.distances import cell_distances, primitive_cells
-from spindle_lib_pages import Page
+from spindle_lib_pages import Page, text_writer
 from spindle_lib_pages.figures import dendrogram_lines, histogram, points
 from spindle_lib_pictures.figures import MOST_LEAVES, save_figure, suffix_of, tree_figure
 from spindle_lib_selection.parts import Parts, join
@@ -108,9 +108,9 @@ class ClusterUnitCell(Program):
                 "clusters": dict(zip(names, groups, strict=True)),
                 "linkage": linkage.tolist(), "unit_cells": [list(e.known_crystal.cell) for e in experiments],
             }  # fmt: skip
-            files[str(params.output.json)] = _writer(json.dumps(content, indent=1) + "\n")
+            files[str(params.output.json)] = text_writer(json.dumps(content, indent=1) + "\n")
         if params.output.html is not None:
-            files[str(params.output.html)] = _writer(_page(experiments, groups, linkage, tables, params))
+            files[str(params.output.html)] = text_writer(_page(experiments, groups, linkage, tables, params))
         if params.output.clusters:
             files |= _cluster_files(Parts(experiments, join(inputs.reflections)), groups, names)
         largest = len(groups[0])
@@ -195,10 +195,3 @@ def _cluster_files(
         if table is not None:
             files[f"{name}.refl"] = partial(write_reflections, table)
     return files
-
-
-def _writer(text: str) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        path.write_text(text, encoding="utf-8")
-
-    return write

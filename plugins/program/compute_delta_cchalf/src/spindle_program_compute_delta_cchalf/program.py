@@ -26,7 +26,7 @@ from spindle_lib_merging.delta_cc_half import (
     shells_of_equal_steps,
     whole_sets,
 )
-from spindle_lib_pages import Page
+from spindle_lib_pages import Page, text_writer
 from spindle_lib_pages.figures import histogram, lines
 from spindle_lib_selection.parts import Parts, join
 
@@ -118,9 +118,9 @@ class ComputeDeltaCchalf(Program):
         files: dict[str, Callable[[Path], None]] = {}
         if params.output.table is not None:
             text = "".join(f"{judged.names[i]} {judged.delta[i]:.6f}\n" for i in order.tolist())
-            files[str(params.output.table)] = _writer(text)
+            files[str(params.output.table)] = text_writer(text)
         if params.output.html is not None:
-            files[str(params.output.html)] = _writer(_page(judged, shown, params))
+            files[str(params.output.html)] = text_writer(_page(judged, shown, params))
         n_removed = int(judged.removed.sum())
         following = f"spindle scale {params.output.experiments} {params.output.reflections}"
         return ProgramResult(
@@ -235,10 +235,3 @@ def _page(judged: _Judged, table: Table, params: Any) -> str:
     page.section("Parts")
     page.table(table)
     return page.html()
-
-
-def _writer(text: str) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        path.write_text(text, encoding="utf-8")
-
-    return write

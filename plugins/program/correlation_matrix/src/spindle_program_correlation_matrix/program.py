@@ -17,6 +17,7 @@ from spindle.params import Auto
 from spindle.report import Table
 from spindle_lib_data_set_correlations.coordinates import find_coordinates
 from spindle_lib_data_set_correlations.pairs import correlations_of_pairs, weights_of
+from spindle_lib_pages import text_writer
 from spindle_lib_selection.parts import Parts, join
 
 from .clusters import angle_distances, branches, correlation_distances, dense_clusters
@@ -104,9 +105,9 @@ class CorrelationMatrix(Program):
         files: dict[str, Callable[[Path], None]] = {}
         if params.output.json is not None:
             content = record(trees, cc, cosines, found, dense, sets, identifiers)
-            files[str(params.output.json)] = _writer(json.dumps(content, indent=1) + "\n")
+            files[str(params.output.json)] = text_writer(json.dumps(content, indent=1) + "\n")
         if params.output.html is not None:
-            files[str(params.output.html)] = _writer(page(trees, cc, cosines, found, dense, sets, tables))
+            files[str(params.output.html)] = text_writer(page(trees, cc, cosines, found, dense, sets, tables))
         if params.significant_clusters.output:
             files |= _cluster_files(Parts(inputs.experiments, table), dense.labels, sets)
         summary: dict[str, Any] = {
@@ -130,10 +131,3 @@ def _cluster_files(parts: Parts, labels: np.ndarray, sets: ComparedSets) -> dict
         files[f"cluster_{k}.expt"] = partial(write_experiments, experiments)
         files[f"cluster_{k}.refl"] = partial(write_reflections, table)
     return files
-
-
-def _writer(text: str) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        path.write_text(text, encoding="utf-8")
-
-    return write

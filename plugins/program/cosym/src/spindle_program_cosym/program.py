@@ -16,6 +16,7 @@ from spindle.report import Table
 from spindle.symmetry import patterson_group
 from spindle_lib_data_set_correlations.coordinates import Coordinates, find_coordinates
 from spindle_lib_data_set_correlations.pairs import correlations_of_pairs, weights_of
+from spindle_lib_pages import text_writer
 from spindle_lib_reindexing import change_experiments, change_indices
 from spindle_lib_selection.parts import Parts, join
 from spindle_lib_symmetry_analysis.alignment import cosets, observed
@@ -137,10 +138,10 @@ class Cosym(Program):
         files: dict[str, Callable[[Path], None]] = {}
         content = record(decision, indexing, found, pairs, choice)
         if params.output.json is not None:
-            files[str(params.output.json)] = _writer(json.dumps(content, indent=1) + "\n")
+            files[str(params.output.json)] = text_writer(json.dumps(content, indent=1) + "\n")
         if params.output.html is not None:
             tables = [*decision.tables(), *_set_table(decision, indexing, found, choice.kept, None), *choice.tables]
-            files[str(params.output.html)] = _writer(page(decision, indexing, found, pairs, choice, tables, params))
+            files[str(params.output.html)] = text_writer(page(decision, indexing, found, pairs, choice, tables, params))
         unsure = int(np.count_nonzero(decision.margin < LEAST_MARGIN))
         summary: dict[str, Any] = {
             "space_group": decision.group.xhm(), "unit_cell": [round(float(v), 4) for v in cell],
@@ -180,10 +181,3 @@ def _set_table(
     ]  # fmt: skip
     headers = ["Data set", "Length of vector", "Cosine with the mean", "Lead over the next indexing", "Change of basis"]
     return [Table("Data sets", headers, rows[:most], "data_sets")]
-
-
-def _writer(text: str) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        path.write_text(text, encoding="utf-8")
-
-    return write
