@@ -27,6 +27,7 @@ from .statistics import (
 )
 from .tables import shell_table, summary_table
 from .truncation import Amplitudes, expected_intensity, french_wilson
+from .unmerged import Unmerged, open_mtz, read_unmerged
 from .wilson import WilsonPlot, wilson_plot
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Metric",
     "ResolutionCurve",
     "ShellStatistics",
+    "Unmerged",
     "WilsonPlot",
     "amplitude_columns",
     "copied_flags",
@@ -61,10 +63,12 @@ __all__ = [
     "merge_pairs",
     "merge_random_halves",
     "merging_statistics",
+    "open_mtz",
     "pack_indices",
     "prepare_intensities",
     "problems_of",
     "read_intensities",
+    "read_unmerged",
     "resolution_curve",
     "resolution_limit",
     "resolution_of",

@@ -152,6 +152,8 @@ def _layout(figure: dict[str, Any]) -> dict[str, Any]:
         "paper_bgcolor": "#ffffff", "plot_bgcolor": "#ffffff",
     }  # fmt: skip
     layout = common | figure.get("layout", {})
+    # on the left, where the buttons of a plot do not cover it
+    layout["title"] = {"x": 0.02, "xanchor": "left"} | layout.get("title", {})
     for name in ("xaxis", "yaxis"):
         layout[name] = {"gridcolor": "#e8edf2", "zerolinecolor": "#c8d0d8"} | layout.get(name, {})
     return layout

@@ -10,6 +10,7 @@ from spindle.errors import UserError
 from spindle_lib_merging import (
     METRICS,
     ResolutionCurve,
+    Unmerged,
     correlation,
     group_equivalents,
     merge_groups,
@@ -20,8 +21,6 @@ from spindle_lib_merging import (
     resolution_shells,
     shell_numbers,
 )
-
-from .observations import Unmerged
 
 __all__ = ["estimate", "shell_edges", "without_wilson_outliers"]
 

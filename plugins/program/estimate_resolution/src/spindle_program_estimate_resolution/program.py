@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from spindle.params import Bool, Choice, Float, Int, Ints, PathParam, SpaceGroup
 from spindle.params import Params as ParamsBase
 from spindle.report import Table
 from spindle.symmetry import space_group
-from spindle_lib_merging import ResolutionCurve
+from spindle_lib_merging import ResolutionCurve, read_unmerged
 from spindle_lib_pages import Page
 from spindle_lib_pages.figures import lines, resolution_ticks
 
 from .limits import estimate, without_wilson_outliers
-from .observations import read_merged, read_unmerged
+from .reference import read_merged
 
 __all__ = ["EstimateResolution"]
 
@@ -96,11 +97,9 @@ class EstimateResolution(Program):
     def run(self, inputs: ProgramInputs, params: Params, context: Any) -> ProgramResult:
         """Estimate; see `spindle.contracts.program.ProgramSpec`."""
         options = params.resolution
-        data = read_unmerged(inputs, options.labels, context.log)
+        data = read_unmerged(inputs, "estimate_resolution", context.log, options.labels, "resolution.labels")
         if options.space_group is not None:
-            data = type(data)(
-                data.hkl, data.intensity, data.variance, data.batch, data.cell, space_group(str(options.space_group)), data.source
-            )  # fmt: skip
+            data = replace(data, group=space_group(str(options.space_group)))
         if options.batch_range is not None:
             if data.batch is None:
                 raise ParameterError(f"resolution.batch_range: {data.source} has no batches; leave it away")
