@@ -34,6 +34,7 @@ from spindle_lib_merging import (
     summary_table,
     wilson_plot,
 )
+from spindle_lib_verdict import facts_of_statistics
 
 from .columns import half_columns
 from .directions import inside
@@ -133,7 +134,9 @@ class Merge(Program):
         if params.output.html:
             texts = [str(t) for t in context.tables]
             files[params.output.html] = lambda path: Path(path).write_text(_page(texts), encoding="utf-8")
+        judged = facts_of_statistics(waves[0].statistics)
         summary = {
+            **judged.as_dict(),
             "n_observations": first.n_observations, "n_unique": first.n_unique, "d_min": first.d_min,
             "completeness": first.completeness, "multiplicity": first.multiplicity, "r_pim": first.r_pim,
             "cc_half": first.cc_half, "i_over_sigma": first.i_over_sigma, "space_group": group.xhm(),

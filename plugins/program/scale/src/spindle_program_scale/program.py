@@ -27,6 +27,7 @@ from spindle_lib_merging import (
     summary_table,
 )
 from spindle_lib_twinning.diagnosis import Diagnosis, diagnose
+from spindle_lib_verdict import decay_of, facts_of_diagnosis, facts_of_statistics
 
 from .course import Scaled, scale_once
 from .data import resolution_column
@@ -168,13 +169,15 @@ class Scale(Program):
             "n_outliers": int(scaler.obs.outlier.sum()),
             "anomalous": bool(params.anomalous is True or (scaler.friedel is not None and scaler.friedel.differ)),
             "error_models": [list(e.parameters) for e in scaler.errors],
+            "sigma_factor": scaler.sigma_factor(),
         }  # fmt: skip
+        group = experiments[0].known_crystal.space_group.xhm()
+        judged = facts_of_statistics(statistics, group).with_more(facts_of_diagnosis(diagnosis))
+        falls = [fall for e in experiments if (fall := decay_of(e.scaling_model)) is not None]
+        summary = {**judged.as_dict(), **summary, **({"decay_b": max(falls)} if falls else {})}
         if scaled.left_out:
             summary["n_images_left_out"] = len(scaled.left_out)
-        if diagnosis.law is not None:
-            summary["twin_law"] = diagnosis.law.law.name
-            summary["twin_fraction"] = round(diagnosis.law.fraction_h_square, 3)
-        problems = problems_of(statistics, scaler.sigma_factor())
+        problems = problems_of(statistics, summary["sigma_factor"])
         following = f"spindle merge {output.experiments} {output.reflections}"
         if problems:
             summary["problem"] = problems[0]

@@ -126,12 +126,14 @@ class SymmetryProgram(Program):
         if lost := indices.n_left_out + indices.n_unindexed:
             context.log.warning("%d reflections have no whole index in the new setting and are left out", lost)
         problems = self._doubts(decision, context)
+        contradictions: list[str] = []
         if params.systematic_absences.check and not decision.keeps_group:
             given = experiments[0].crystal.space_group  # type: ignore[union-attr]
             group = self._absences(decision, params, context, scores, given, changed)
             changed = _with_group(changed, group)
         if decision.keeps_group and is_known(changed) and not decision.undecided:
-            problems += self._check_known(decision, group, params, context)
+            contradictions = self._check_known(decision, group, params, context)
+            problems += [f"the data contradict the given space group {group.xhm()}"] if contradictions else []
         problems += self._agreement(decision, context, scores)
         cell = np.mean([e.crystal.cell for e in changed], axis=0)  # type: ignore[union-attr]
         if not decision.undecided and params.laue_group is not None:
@@ -150,6 +152,10 @@ class SymmetryProgram(Program):
         if "laue_group_probability" in scores and not decision.undecided:
             known = decision.probability
             summary["probability"] = round(scores["laue_group_probability"] if known is None else known, 3)
+        if decision.undecided:
+            summary["undecided"] = decision.undecided
+        if contradictions:
+            summary["contradiction"] = "; ".join(contradictions)
         if problems:
             summary["problem"] = problems[0]
         following = _next_step(group, params.output)
@@ -242,7 +248,7 @@ class SymmetryProgram(Program):
             )  # fmt: skip
         if not found:
             context.log.info("The space group %s that was given is kept, and so is its setting", group.xhm())
-        return [f"the data contradict the given space group {group.xhm()}"] if found else []
+        return found
 
     def _agreement(self, decision: Decision, context: Any, scores: dict[str, Any]) -> list[str]:
         """How the experiments agree with each other; a warning names those that do not."""

@@ -1,0 +1,58 @@
+"""Facts from merging statistics and from the tests for twins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spindle_lib_merging import METRICS, MergingStatistics, resolution_curve
+from spindle_lib_merging.soundness import MIN_REFLECTIONS
+from spindle_lib_twinning.diagnosis import Diagnosis
+
+from .facts import Facts
+
+__all__ = ["facts_of_diagnosis", "facts_of_statistics"]
+
+#: Where CC1/2 and completeness end the data.
+LIMITS_OF_RESOLUTION = (("cc_half", 0.3), ("completeness", 0.5))
+
+
+def facts_of_statistics(statistics: MergingStatistics, space_group: str | None = None) -> Facts:
+    """Facts of merged intensities.
+
+    Parameters
+    ----------
+    statistics : MergingStatistics
+    space_group : str, optional
+        In which they were merged.
+    """
+    overall = statistics.overall
+    sure = [s for s in statistics.shells if s.n_unique >= MIN_REFLECTIONS]
+    ends = [resolution_curve(METRICS[name], limit, statistics).d_min for name, limit in LIMITS_OF_RESOLUTION]
+    known = [end for end in ends if end is not None]
+    return Facts(
+        space_group=space_group,
+        d_min=overall.d_min,
+        suggested_d_min=max(known) if known else None,
+        completeness=overall.completeness,
+        multiplicity=overall.multiplicity,
+        r_meas_low=sure[0].r_meas if sure and sure[0].multiplicity > 1 else None,
+        cc_half=overall.cc_half if overall.n_half >= 2 * MIN_REFLECTIONS else None,
+        cc_half_critical=overall.cc_half_critical if overall.n_half >= 2 * MIN_REFLECTIONS else None,
+        i_over_sigma=overall.i_over_sigma,
+        best_i_over_sigma=max((s.i_over_sigma for s in sure), default=overall.i_over_sigma),
+    )
+
+
+def facts_of_diagnosis(diagnosis: Diagnosis) -> Facts:
+    """Facts of the tests for twins and translations; nothing where there were too few reflections."""
+    if not diagnosis.n:
+        return Facts()
+    known: dict[str, Any] = {"is_twinned": diagnosis.is_twinned, "mean_abs_l": diagnosis.l_test.mean_abs}
+    if diagnosis.law is not None:
+        known["twin_law"] = diagnosis.law.law.name
+        known["twin_fraction"] = float(diagnosis.law.fraction_h_square)
+    shift = diagnosis.translation
+    if shift is not None and shift.is_lattice_vector:
+        vector = ", ".join(f"{v:.3f}" for v in shift.vector)
+        known["missed_centring"] = f"a vector of the lattice, ({vector}), which the cell does not have"
+    return Facts(**known)
