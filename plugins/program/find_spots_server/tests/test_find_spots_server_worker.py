@@ -11,15 +11,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from spindle_program_find_spots_server.allowed import AllowedFolders
 from spindle_program_find_spots_server.analysis import Analyst, _effective
-from spindle_program_find_spots_server.answer import to_json
-from spindle_program_find_spots_server.refusal import Refusal
 
 from spindle.errors import ParameterError
 from spindle.params import walk
 from spindle.testing import shared_data
 from spindle_lib_readers.testing.mini_cbf import write_mini_cbf
+from spindle_lib_serving.allowed import AllowedFolders
+from spindle_lib_serving.answers import to_json
+from spindle_lib_serving.refusal import Refusal
 
 
 def test_a_single_image_is_indexed():

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from spindle.errors import FileFormatError, ParameterError, PluginError, UserError
 from spindle.execution import Session
-
-from .allowed import AllowedFolders, ImageName
-from .refusal import Refusal
+from spindle_lib_serving.allowed import AllowedFolders, ImageName
+from spindle_lib_serving.refusal import Refusal
 
 if TYPE_CHECKING:
     from spindle.contracts import ProgramResult

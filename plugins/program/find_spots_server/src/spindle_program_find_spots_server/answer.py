@@ -1,14 +1,12 @@
-"""The answer about one image, as JSON and as XML."""
+"""The answer about one image, as XML."""
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from typing import Any
 from xml.sax.saxutils import escape
 
-__all__ = ["to_json", "to_xml"]
+__all__ = ["to_xml"]
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -23,21 +21,6 @@ _ELEMENTS = (
     ("total_intensity", "total_intensity", "%.0f"),
 )
 _INDEXED = (("n_indexed", "n_indexed", "%d"), ("fraction_indexed", "fraction_indexed", "%.2f"))
-
-
-def to_json(content: dict[str, Any]) -> bytes:
-    """JSON text in UTF-8; numbers that JSON does not have become null."""
-    return json.dumps(_finite(content), allow_nan=False).encode("utf-8", "backslashreplace")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return value
 
 
 def to_xml(content: dict[str, Any]) -> bytes:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 import spindle
 from spindle.params import Plugin
+from spindle_lib_serving.answers import BODY_LIMIT, body_of, to_json
+from spindle_lib_serving.guard import plain, refuse_other_sites
+from spindle_lib_serving.refusal import Refusal
 
-from .answer import to_json, to_xml
+from .answer import to_xml
 from .pool import WorkerPool
-from .refusal import Refusal
 from .request import Question, from_json, from_path, from_query, wants_xml
 
 __all__ = ["BODY_LIMIT", "URL_LIMIT", "SpotServer"]
@@ -29,10 +29,6 @@ __all__ = ["BODY_LIMIT", "URL_LIMIT", "SpotServer"]
 log = logging.getLogger("spindle.find_spots_server")
 
 URL_LIMIT = 16 * 1024
-BODY_LIMIT = 256 * 1024
-_PATIENCE_LIMIT = 32 * BODY_LIMIT
-_BODY_SECONDS = 15.0
-_CLOSE = {"Connection": "close"}
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -140,7 +136,7 @@ class SpotServer:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise Refusal(415, f"content-type {kind or '(none)'}: must be application/json")
-        body = await _body(request)
+        body = await body_of(request)
         return await self._analyse(request, lambda: from_json(body))
 
     # -- answers
@@ -162,7 +158,7 @@ class SpotServer:
                 content = {"image": image, **content}
         seconds = time.perf_counter() - start
         what = content.get("error", f"{content.get('n_spots_total')} spots")
-        log.info("%s  %d  %.3f s  %s: %s", _client(request), status, seconds, _plain(image) or "-", _plain(what))
+        log.info("%s  %d  %.3f s  %s: %s", _client(request), status, seconds, plain(image) or "-", plain(what))
         return self._reply(request, status, content, style, headers)
 
     def _reply(
@@ -182,30 +178,19 @@ class SpotServer:
         """An endpoint that does not do what a web page of another site makes a browser ask."""
 
         async def guarded(request: Request) -> Response:
-            if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-                raise Refusal(403, "requests of web pages of other sites are not answered", _CLOSE)
-            host = request.headers.get("host", "")
-            if host and not is_ours(host, self.hosts):  # a name that was made to lead here
-                raise Refusal(
-                    421,
-                    f"host {_plain(host)}: not a name of this server; the server is told of others by hosts=",
-                    _CLOSE,
-                )
-            origin = request.headers.get("origin")
-            if origin is not None and origin.lower() != f"http://{host}".lower():
-                raise Refusal(403, f"origin {_plain(origin)}: web pages of other sites are not answered", _CLOSE)
+            refuse_other_sites(request, self.hosts)
             return await endpoint(request)
 
         return guarded
 
     async def _refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)
-        log.info("%s  %d  %s", _client(request), error.status, _plain(error.reason))
+        log.info("%s  %d  %s", _client(request), error.status, plain(error.reason))
         return self._reply(request, error.status, {"error": error.reason}, headers=error.headers)
 
     async def _http_error(self, request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        reason = {405: f"method {_plain(request.method)}: not for this address; GET / lists what is understood"}
+        reason = {405: f"method {plain(request.method)}: not for this address; GET / lists what is understood"}
         headers = dict(getattr(error, "headers", None) or {})
         return self._reply(request, status, {"error": reason.get(status, str(error))}, headers=headers)
 
@@ -213,48 +198,5 @@ class SpotServer:
         return self._reply(request, 500, {"error": f"{type(error).__name__}: {error}. This is a bug of the server"})
 
 
-async def _body(request: Request) -> bytes:
-    """The body of a request; raises `Refusal` when it is too large, too slow or cut short."""
-    parts, size = [], 0
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            async for part in request.stream():
-                size += len(part)
-                if size <= BODY_LIMIT:
-                    parts.append(part)
-                elif size > _PATIENCE_LIMIT:  # a little more is read and dropped, so that the client sees the answer
-                    break
-    except TimeoutError:
-        raise Refusal(408, f"body: not complete after {_BODY_SECONDS:g} s", _CLOSE) from None
-    except ClientDisconnect:
-        raise Refusal(400, "body: the connection was closed before its end") from None
-    if size > BODY_LIMIT:
-        raise Refusal(413, f"body: larger than {BODY_LIMIT} bytes", _CLOSE)
-    return b"".join(parts)
-
-
-def is_ours(host: str, names: Collection[str]) -> bool:
-    """Whether a Host header names this machine: localhost, an address in numbers, or one of some names.
-
-    A name that is made to lead here (DNS rebinding) is none of these.
-    """
-    import ipaddress
-
-    name = re.sub(r":\d*$", "", host.strip().lower()) if not host.endswith("]") else host.lower()
-    name = name.rstrip(".")
-    if name == "localhost" or name.endswith(".localhost") or name in names:
-        return True
-    try:
-        ipaddress.ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name)
-    except ValueError:
-        return False
-    return True
-
-
 def _client(request: Request) -> str:
     return f"{request.client.host}:{request.client.port}" if request.client else "-"
-
-
-def _plain(text: str) -> str:
-    """Text for a log line: what cannot be printed is escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

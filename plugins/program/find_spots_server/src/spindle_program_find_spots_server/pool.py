@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spindle.execution import module_command
-
-from .refusal import Refusal
+from spindle_lib_serving.refusal import Refusal
 
 __all__ = ["WorkerPool"]
 

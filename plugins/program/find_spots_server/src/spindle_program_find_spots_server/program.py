@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
-from spindle.errors import ParameterError, UserError
+from spindle.errors import ParameterError
 from spindle.execution import Session, available_cores, plugin_files
 from spindle.params import Auto, Float, Int, Params, PathParam, Str, UnrecordedParams
+from spindle_lib_serving.listening import listen
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -74,7 +75,9 @@ class FindSpotsServer(Program):
             raise ParameterError("find_spots_server takes no files; name images to spindle find_spots_client")
         folders = _folders(params.allow)
         n_workers = _n_workers(params.nproc)
-        listener = _listen(params.host, params.port)
+        listener = listen(
+            "find_spots_server", params.host, params.port, f"spindle find_spots_client stop port={params.port}"
+        )
         with listener:
             return _serve(listener, folders, n_workers, params, context)
 
@@ -91,26 +94,6 @@ def _n_workers(nproc: Any) -> int:
     return available_cores() if nproc in (Auto, None) else int(nproc)
 
 
-def _listen(host: str, port: int | None) -> socket.socket:
-    """Bind the address; raise `UserError` when it cannot be had."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
-    except (OSError, UnicodeError) as error:
-        raise UserError(f"find_spots_server: host={host}: no such address ({error})") from error
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(512)
-    except OSError as error:
-        listener.close()
-        raise UserError(
-            f"find_spots_server: cannot listen on port={port} of host={host}: {error.strerror}. Next: stop the other "
-            f"server (spindle find_spots_client stop port={port}) or choose another port=; port=None takes a free one"
-        ) from error
-    return listener
-
-
 def _serve(
     listener: socket.socket, folders: list[str], n_workers: int, params: FindSpotsServer.Params, context: RunContext
 ) -> ProgramResult:
@@ -118,15 +101,17 @@ def _serve(
 
     import uvicorn
 
+    from spindle_lib_serving.guard import is_loopback
+    from spindle_lib_serving.protocol import HttpServer, PatientProtocol
+
     from .app import URL_LIMIT, SpotServer
     from .pool import WorkerPool
-    from .protocol import HttpServer, SpotProtocol
 
     settings = {"allow": folders, "memory": params.memory, "plugins": [asdict(f) for f in plugin_files()]}
     pool = WorkerPool(n_workers, settings, params.queue, params.timeout)
     spots = SpotServer(pool, lambda: server.stop(), _names(params.host, params.hosts))
     config = uvicorn.Config(
-        spots.app, http=SpotProtocol, ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
+        spots.app, http=PatientProtocol, ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
         h11_max_incomplete_event_size=4 * URL_LIMIT, timeout_keep_alive=30,
         timeout_graceful_shutdown=int(params.timeout) + 5,
     )  # fmt: skip
@@ -136,7 +121,7 @@ def _serve(
     context.log.info("Serving on %s with %d worker%s; Ctrl-C stops", address, n_workers, "s" * (n_workers > 1))
     for folder in folders:
         context.log.info("Reading images below %s", folder)
-    if not _is_loopback(host):
+    if not is_loopback(host):
         context.log.warning(
             "Warning: host=%s lets every machine that reaches this one ask for images and stop the server", host
         )
@@ -154,7 +139,9 @@ def _serve(
 
 def _names(host: str, others: Sequence[str]) -> list[str]:
     """Names of this machine; its own are looked up where other machines may ask."""
-    if _is_loopback(host) or host == "localhost":
+    from spindle_lib_serving.guard import is_loopback
+
+    if is_loopback(host) or host == "localhost":
         return [host, *others]
     return [host, *others, socket.gethostname(), socket.getfqdn(), socket.gethostname().partition(".")[0]]
 
@@ -162,12 +149,3 @@ def _names(host: str, others: Sequence[str]) -> list[str]:
 def _compile_indexing() -> None:
     """On a machine where it is not compiled yet, compile what indexing needs beside the first requests."""
     Session("index").compile_beside()
-
-
-def _is_loopback(host: str) -> bool:
-    import ipaddress
-
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from .refusal import Refusal
+from spindle_lib_serving.refusal import Refusal
 
 __all__ = ["Question", "from_json", "from_path", "from_query", "wants_xml"]
 

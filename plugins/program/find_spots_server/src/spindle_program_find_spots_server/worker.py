@@ -61,7 +61,8 @@ def _warm_analyst(settings: dict[str, Any]) -> Any:
 
     prepare_compile_cache()
     add_plugin_files(PluginFile(**file) for file in settings["plugins"])
-    from .allowed import AllowedFolders
+    from spindle_lib_serving.allowed import AllowedFolders
+
     from .analysis import Analyst
 
     question = {"image": str(WARM_UP_IMAGE), "parameters": [], "index": False}

@@ -1,4 +1,4 @@
-"""HTTP as this server speaks it: uvicorn's, but every refusal is JSON, idle clients are left, and half-closed ones get their answer."""
+"""HTTP as our servers speak it: uvicorn's, but every refusal is JSON, idle clients are left, and half-closed ones get their answer."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-from .answer import to_json
+from .answers import to_json
 
-__all__ = ["HttpServer", "SpotProtocol"]
+__all__ = ["HttpServer", "PatientProtocol"]
 
 REQUEST_SECONDS = 15.0
 """How long a client may take to send the head of a request."""
@@ -25,7 +25,7 @@ LINGER_SECONDS = 2.0
 MAX_CONNECTIONS = 512
 
 
-class SpotProtocol(H11Protocol):
+class PatientProtocol(H11Protocol):
     """One connection."""
 
     _patience: asyncio.TimerHandle | None = None

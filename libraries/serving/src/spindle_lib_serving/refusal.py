@@ -1,8 +1,11 @@
-"""What a client gets instead of an analysis."""
+"""What a client gets instead of an answer."""
 
 from __future__ import annotations
 
-__all__ = ["Refusal"]
+__all__ = ["CLOSE", "Refusal"]
+
+#: Headers of a refusal after which the connection is of no use.
+CLOSE = {"Connection": "close"}
 
 
 class Refusal(Exception):
