@@ -12,12 +12,16 @@ from spindle_lib_serving.listening import listen
 from spindle_lib_serving.refusal import Refusal
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:80", "127.0.0.1:1701", "[::1]:80", "box", "a.localhost", "10.0.0.7"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:80", "127.0.0.1:1701", "[::1]:80", "box", "a.localhost", "10.0.0.7"]
+)
 def test_names_of_this_machine(host):
     assert is_ours(host, {"box"})
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "localhost.evil.example:1"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "localhost.evil.example:1"]
+)
 def test_names_that_were_made_to_lead_here(host):
     assert not is_ours(host, {"box"})
 

@@ -37,6 +37,9 @@ class Canvas:
     ----------
     shape : (int, int)
         Rows and columns of the picture.
+    placements : (n, 2, 3) float64, pixels of the picture
+        Of each panel the steps of one pixel along fast and slow, and the outer corner of its first pixel, each as column and row:
+        where pixel position (x, y) of the panel is seen is ``placements[panel] @ (x, y, 1)``.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class Canvas:
         corners = _offsets(detector)
         self._corners = _rows_of_panels(self._sizes, padding) if corners is None else corners
         self.shape = _extent(self._corners, self._sizes)
+        self.placements = np.array([[[1.0, 0.0, x], [0.0, 1.0, y]] for y, x in self._corners])
 
     def _project(self, detector: Detector, beam: Beam) -> None:
         right, down = _axes(detector, beam)
@@ -76,6 +80,7 @@ class Canvas:
                 f"the panels span {width} x {height} pixels: their positions make no picture; choose projection=image"
             )
         self.shape = (height, width)
+        self.placements = np.array([np.column_stack([f, s, o - low]) for o, f, s in frames])
         self._source = np.full(self.shape, -1, np.int32)
         first = 0
         for (origin, fast, slow), (h, w) in zip(frames, self._sizes, strict=True):

@@ -161,7 +161,7 @@ class Browser:
 
     def drag(self, *places: tuple[float, float], modifiers: int = 0) -> None:
         """Press the left button at the first place, move through the others, let go at the last."""
-        held = {"button": "left", "buttons": 1, "modifiers": modifiers}
+        held: dict[str, Any] = {"button": "left", "buttons": 1, "modifiers": modifiers}
         self.mouse("mouseMoved", *places[0])
         self.mouse("mousePressed", *places[0], clickCount=1, **held)
         for place in places[1:]:

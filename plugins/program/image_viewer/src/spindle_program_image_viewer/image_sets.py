@@ -1,0 +1,229 @@
+"""The image sets that are open in the viewer, and their images as pictures of all panels."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spindle.images import ImageSequence
+from spindle.models import Experiment, Experiments
+from spindle_lib_pictures.canvas import Canvas
+
+from .kernels import add_image
+
+__all__ = ["ImageSets", "OpenSet", "Picture"]
+
+#: Bytes of decoded pictures that are kept.
+KEPT_BYTES = 200_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One image, or a sum of several, as one picture of all panels.
+
+    Attributes
+    ----------
+    values : (rows, columns) int32 or float32
+    low, high : float
+        Trusted range of `values`.
+    """
+
+    values: np.ndarray
+    low: float
+    high: float
+
+
+@dataclass(eq=False)
+class OpenSet:
+    """Images that belong together: those of a sweep, or stills that share their models.
+
+    Attributes
+    ----------
+    members : list of int
+        Experiments, counted over all that are open.
+    frames : list of (ImageSequence, int)
+        Of each image its sequence and its index in it.
+    projection, padding
+        As for `spindle_lib_pictures.canvas.Canvas`.
+    """
+
+    members: list[int]
+    frames: list[tuple[ImageSequence, int]]
+    projection: str = "image"
+    padding: int = 4
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def experiment(self) -> Experiment:
+        """The first of its experiments."""
+        return self.frames[0][0].experiment
+
+    @cached_property
+    def name(self) -> str:
+        """What the images are called: their template, or their first file."""
+        imageset = self.frames[0][0].imageset
+        return imageset.template or self.frames[0][0].file_of(self.frames[0][1])[0]
+
+    def number(self, index: int) -> int:
+        """The number of an image, as it is in names of files and in the scan."""
+        scan = self.experiment.scan
+        is_sweep = scan is not None and self.frames[0][0].imageset.kind == "ImageSequence"
+        return (scan.image_range[0] if scan is not None and is_sweep else 1) + index
+
+    def label(self, index: int) -> str:
+        """What an image is called."""
+        path, frame = self.frames[index][0].file_of(self.frames[index][1])
+        many = self.frames[index][0].reader(self.frames[index][1])[0].n_images > 1
+        return f"{Path(path).name}{f' #{frame + 1}' if many else ''}"
+
+    @cached_property
+    def canvas(self) -> Canvas:
+        """Where the pixels of each panel go."""
+        return self.canvas_of(self.projection)
+
+    def canvas_of(self, projection: str) -> Canvas:
+        """Where the pixels of each panel go in a projection."""
+        return Canvas(self.experiment.detector, self.experiment.beam, projection, self.padding)
+
+    @cached_property
+    def trusted(self) -> tuple[float, float]:
+        """The trusted range; the widest where panels differ."""
+        ranges = [p.trusted_range for p in self.experiment.detector]
+        return min(r[0] for r in ranges), max(r[1] for r in ranges)
+
+    @cached_property
+    def status(self) -> np.ndarray:
+        """(rows, columns) uint8: 0 where no panel is, 1 masked, 2 good."""
+        return self.canvas([np.where(good, np.uint8(2), np.uint8(1)) for good in self.frames[0][0].masks])
+
+    def read(self, index: int) -> np.ndarray:
+        """One image as a picture, (rows, columns) int32 or float32."""
+        sequence, place = self.frames[index]
+        return self.canvas(sequence.read(place))
+
+
+class ImageSets:
+    """All that is open; may be used by several threads at once.
+
+    Parameters
+    ----------
+    projection, padding
+        As for `spindle_lib_pictures.canvas.Canvas`.
+    """
+
+    def __init__(self, projection: str = "image", padding: int = 4) -> None:
+        self.projection, self.padding = projection, padding
+        self.experiments: list[Experiment] = []
+        self.sets: list[OpenSet] = []
+        self._kept: OrderedDict[tuple[int, int, int, str], Picture] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, experiments: Experiments | Sequence[Experiment]) -> list[int]:
+        """Open the images of experiments; return the numbers of their sets."""
+        groups: dict[object, OpenSet] = {}
+        seen: set[tuple[object, tuple[str, int]]] = set()
+        begin = len(self.experiments)
+        self.experiments += experiments
+        for number, experiment in enumerate(experiments, begin):
+            imageset = experiment.imageset
+            if imageset is None:
+                continue
+            sequence = ImageSequence(experiment)
+            is_sweep = imageset.kind == "ImageSequence"
+            models = (id(experiment.detector), id(experiment.beam))
+            key: object = id(imageset) if is_sweep else models
+            if is_sweep and len(sequence) == 1:  # images whose angles do not follow each other
+                key = (imageset.template, *models)
+            frames = []
+            for index in range(len(sequence)):
+                source = (key, sequence.file_of(index))
+                if source not in seen:
+                    seen.add(source)
+                    frames.append((sequence, index))
+            if key in groups:
+                groups[key].members.append(number)
+                groups[key].frames += frames
+            else:
+                groups[key] = OpenSet([number], frames, self.projection, self.padding)
+        first = len(self.sets)
+        self.sets += groups.values()
+        return list(range(first, len(self.sets)))
+
+    def picture(self, number: int, index: int, n_images: int = 1, mode: str = "sum") -> Picture:
+        """An image of a set, or the sum, mean or maximum of `n_images` from it on."""
+        key = (number, index, n_images, mode)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        one = self.sets[number]
+        low, high = one.trusted
+        if n_images == 1:
+            picture = Picture(one.read(index), low, high)
+        else:
+            picture = self._stack(one, index, min(n_images, len(one.frames) - index), mode)
+        with self._lock:
+            self._kept[key] = picture
+            while len(self._kept) > 1 and sum(p.values.nbytes for p in self._kept.values()) > KEPT_BYTES:
+                self._kept.popitem(last=False)
+        return picture
+
+    def _stack(self, one: OpenSet, index: int, n_images: int, mode: str) -> Picture:
+        low, high = one.trusted
+        total = np.full(one.canvas.shape, -np.inf if mode == "max" else 0.0, np.float32)
+        for i in range(index, index + n_images):
+            values = one.read(i)
+            dtype = np.int32 if values.dtype == np.int32 else np.float32
+            add_image(np.ascontiguousarray(values, dtype), float(low), float(high), mode == "max", total)
+        if mode == "mean":
+            total /= n_images
+        factor = n_images if mode == "sum" else 1
+        return Picture(total, min(low, low * factor), min(float(high * factor), float(np.finfo(np.float32).max)))
+
+    def forget_pictures(self) -> None:
+        """Let all decoded pictures go."""
+        with self._lock:
+            self._kept.clear()
+
+
+def scene_of(one: OpenSet) -> dict[str, Any]:
+    """What the page has to know of an image set; plain values."""
+    experiment = one.experiment
+    detector, beam, scan = experiment.detector, experiment.beam, experiment.scan
+    hit = detector.beam_centre(beam.s0)
+    centre = None
+    if hit is not None:
+        centre = [hit[0], *detector.mm_to_pixel(hit[0], hit[1])[0].tolist()]
+    panels = [
+        {
+            "name": panel.name,
+            "size": list(panel.image_size),
+            "place": place.tolist(),
+            "d": panel.d.tolist(),
+            "pixel": panel.pixel_size.tolist(),
+            "trusted": list(panel.trusted_range),
+        }
+        for panel, place in zip(detector, one.canvas.placements, strict=True)
+    ]
+    return {
+        "name": one.name,
+        "n_images": len(one.frames),
+        "first": one.number(0),
+        "rows": one.canvas.shape[0],
+        "columns": one.canvas.shape[1],
+        "panels": panels,
+        "wavelength": beam.wavelength,
+        "s0": beam.s0.tolist(),
+        "distance": detector[hit[0] if hit else 0].distance,
+        "beam_centre": centre,
+        "oscillation": None if scan is None or scan.is_still else np.rad2deg(scan.oscillation).tolist(),
+        "projection": one.projection,
+        "experiments": one.members,
+    }

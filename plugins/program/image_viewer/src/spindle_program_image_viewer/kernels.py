@@ -1,0 +1,98 @@
+"""Kernels of the viewer: from pixels to one byte for each point of the screen, and sums of images."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+__all__ = ["FULL", "LOWEST", "MASKED", "N_LINEAR", "OUTSIDE", "OVERLOAD", "add_image", "region_codes"]
+
+OUTSIDE, MASKED, LOWEST, FULL, OVERLOAD = 0, 1, 2, 254, 255
+# So many of the codes stand for equal steps of the value, those above for equal ratios.
+N_LINEAR = 160
+
+MAX, MEAN = 0, 1
+
+
+@njit(nogil=True, cache=True)
+def region_codes(values, status, row, column, binning, mode, low, high, start, step, ratio, out):
+    """Fill one byte per group of pixels of a part of a picture.
+
+    Parameters
+    ----------
+    values : (rows, columns) int32 or float32
+    status : (rows, columns) uint8
+        0 where no panel is, 1 masked, 2 good.
+    row, column : int
+        First pixel of the part; it may begin and end outside of the picture.
+    binning : int
+        Width of the groups of pixels that become one byte.
+    mode : int
+        0: the largest value of the group, 1: the mean of its good pixels.
+    low, high : float
+        What is below is masked, what is above an overload.
+    start, step, ratio : float
+        Code LOWEST + k stands for values from start + k step (k < N_LINEAR), above for N_LINEAR step exp((k - N_LINEAR) ratio).
+    out : (height, width) uint8
+    """
+    rows, columns = values.shape
+    scale = 1.0 / step
+    for i in range(out.shape[0]):
+        top = row + i * binning
+        for j in range(out.shape[1]):
+            left = column + j * binning
+            state = OUTSIDE
+            best = -np.inf
+            total = 0.0
+            count = 0
+            for y in range(max(top, 0), min(top + binning, rows)):
+                for x in range(max(left, 0), min(left + binning, columns)):
+                    here = status[y, x]
+                    if here == 0:
+                        continue
+                    value = np.float64(values[y, x])
+                    if here == 1 or not value >= low:
+                        state = max(state, MASKED)
+                    elif value > high:
+                        state = OVERLOAD
+                    else:
+                        state = max(state, LOWEST)
+                        best = max(best, value)
+                        total += value
+                        count += 1
+            if state == LOWEST:
+                at = ((total / count if mode == MEAN else best) - start) * scale
+                if at >= N_LINEAR:
+                    at = N_LINEAR + math.log(at / N_LINEAR) * ratio
+                out[i, j] = min(FULL, LOWEST + int(max(at, 0.0)))
+            else:
+                out[i, j] = state
+
+
+@njit(nogil=True, cache=True)
+def add_image(values, low, high, is_max, total):
+    """Add an image to a sum, or take the larger pixel by pixel.
+
+    Parameters
+    ----------
+    values : (rows, columns) int32 or float32
+    low, high : float
+        What is outside makes the pixel of the sum not a number (below) or infinite (above).
+    is_max : bool
+    total : (rows, columns) float32
+    """
+    rows, columns = values.shape
+    for i in range(rows):
+        for j in range(columns):
+            value = values[i, j]
+            if not value >= low:
+                total[i, j] = np.nan
+            elif value > high:
+                total[i, j] = np.inf if total[i, j] == total[i, j] else np.nan
+            elif is_max:
+                if not total[i, j] >= value:
+                    total[i, j] = value if total[i, j] == total[i, j] else np.nan
+            else:
+                total[i, j] += value

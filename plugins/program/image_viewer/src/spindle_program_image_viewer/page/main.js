@@ -1,0 +1,265 @@
+// The page: its state, its controls, and what keys do.
+
+import { ask, askArrays, report, start, traffic } from "./api.js";
+import { schemes, table } from "./colours.js";
+import { fromPanel, norm, onPanel, scattering, twoTheta } from "./geometry.js";
+import { overlays } from "./overlays.js";
+import { section, slider, choice, check, button, numberField, line } from "./controls.js";
+import { openFolder } from "./folder.js";
+import { View } from "./view.js";
+
+const $ = (id) => document.getElementById(id);
+
+class App {
+  constructor() {
+    this.look = {
+      scheme: "grayscale", brightness: 10, gamma: 1, low: null, high: null, mode: "max", stack: 1, stackMode: "sum",
+      followContrast: false, showMask: false,
+    };
+    this.show = {};
+    this.sets = [];
+    this.set = -1;
+    this.image = 0;
+    this.playing = false;
+    this.blocks = new Map();
+    this.quiet = Promise.resolve();
+  }
+
+  async begin() {
+    const state = await ask("state");
+    this.settings = state.settings;
+    Object.assign(this.look, {
+      scheme: state.settings.color_scheme, brightness: state.settings.brightness || 10,
+      stack: state.settings.stack_images || 1, stackMode: state.settings.stack_mode,
+    });
+    this.view = new View($("view"), this);
+    this.views = [this.view];
+    this.overlays = overlays(this, state.settings);
+    this.makeSide();
+    this.makeHead();
+    this.takeState(state);
+    if (!this.sets.length) return openFolder(this);
+    const wanted = Number(start.get("set") || 0);
+    await this.openSet(wanted < this.sets.length ? wanted : 0, Number(start.get("image") || 1) - 1);
+    if (start.has("zoom")) {
+      this.view.setCamera({ x: Number(start.get("x")), y: Number(start.get("y")), zoom: Number(start.get("zoom")) });
+    }
+    this.started = true;
+  }
+
+  takeState(state) {
+    this.sets = state.sets;
+    $("set").replaceChildren(...this.sets.map((s, k) => new Option(`${k + 1}: ${s.name.split("/").pop()} (${s.n_images})`, k)));
+    $("set").hidden = this.sets.length < 2;
+  }
+
+  async openSet(set, image = 0) {
+    this.set = set;
+    $("set").value = set;
+    const scene = await ask("scene", { set });
+    this.scene = scene;
+    this.blocks.clear();
+    Object.assign($("slider"), { min: 0, max: scene.n_images - 1 });
+    Object.assign($("number"), { min: scene.first, max: scene.first + scene.n_images - 1 });
+    for (const view of this.views) { view.setScene(set, scene); view.fit(); }
+    await this.overlays.setChanged();
+    await this.go(image);
+  }
+
+  // -- images
+  async go(image) {
+    this.image = Math.max(0, Math.min(this.scene.n_images - 1, Math.round(image) || 0));
+    $("slider").value = this.image;
+    $("number").value = this.image + this.scene.first;
+    const [begin, width] = this.scene.oscillation || [];
+    const angle = width ? `, ${(begin + width * this.image).toFixed(2)}° to ${(begin + width * (this.image + 1)).toFixed(2)}°` : "";
+    $("label").textContent = `image ${this.image + this.scene.first}${angle}`;
+    this.remember();
+    this.overlays.imageChanged();
+    for (const view of this.views) if (view === this.view) await view.show(this.image);
+  }
+
+  step(n) { return this.go(this.image + n); }
+
+  async play() {
+    this.playing = !this.playing;
+    $("play").textContent = this.playing ? "Stop" : "Play";
+    const begun = performance.now();
+    let shown = 0;
+    while (this.playing) {
+      const next = (this.image + 1) % this.scene.n_images;
+      for (let k = 1; k <= 3; k += 1) this.view.prefetch((next + k) % this.scene.n_images).catch(report);
+      await this.view.prefetch(next).catch((error) => { this.playing = false; report(error); });
+      if (!this.playing) break;
+      await this.go(next);
+      await new Promise(requestAnimationFrame);
+      shown += 1;
+      $("status").textContent = `${(shown / ((performance.now() - begun) / 1000)).toFixed(1)} images/s`;
+    }
+    $("play").textContent = "Play";
+  }
+
+  // -- what the view asks
+  display() { return {}; }
+
+  lookOf(view) {
+    const q = view.anchor;
+    const { low, high, brightness } = this.look;
+    const quantile = (percent) => {
+      const places = [0, 0.1, 1, 5, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 100];
+      let k = 1;
+      while (k < places.length - 1 && places[k] < percent) k += 1;
+      const f = (percent - places[k - 1]) / (places[k] - places[k - 1]);
+      return q[k - 1] + Math.max(0, Math.min(1, f)) * (q[k] - q[k - 1]);
+    };
+    const level = q[8] > 0 ? q[8] : 2;
+    let black = q[2] > 0.5 * level || q[2] < 0 ? q[2] : 0;
+    let white = black + Math.max(level - black, 1e-9) * 2.5 * (100 / brightness);
+    if (low !== null) black = quantile(low);
+    if (high !== null) white = Math.max(quantile(high), black + 1e-9);
+    return { ...this.look, black, white };
+  }
+
+  shown(view) {
+    document.body.dataset.image = String(view.shown.image);
+    const look = this.lookOf(view);
+    if (!this.playing) $("status").textContent = `${view.shown.header.binning > 1 ? `${view.shown.header.binning} pixels a point, ` : ""}black ${this.number(look.black)}, white ${this.number(look.white)}`;
+  }
+
+  cameraMoved() { clearTimeout(this.remembering); this.remembering = setTimeout(() => this.remember(), 200); }
+
+  remember() {
+    const { x, y, zoom } = this.view.camera;
+    history.replaceState(null, "", `#set=${this.set}&image=${this.image + 1}&x=${x.toFixed(2)}&y=${y.toFixed(2)}&zoom=${zoom.toPrecision(5)}`);
+  }
+
+  number(v) {
+    if (!Number.isFinite(v)) return v > 0 ? "over" : "-";
+    if (Number.isInteger(v)) return String(v);
+    return Math.abs(v) >= 1e5 || Math.abs(v) < 1e-3 ? v.toExponential(2) : String(Number(v.toPrecision(4)));
+  }
+
+  // Values of pixels: {header, numbers, states}.
+  async pixels(set, image, region) {
+    const { stack, stackMode } = this.look;
+    const { header, data, offset } = await askArrays("pixels", { set, image, ...region, stack, stack_mode: stackMode });
+    const n = header.width * header.height;
+    const numbers = header.type === "int32" ? new Int32Array(data, offset, n) : new Float32Array(data, offset, n);
+    return { header, numbers, states: new Uint8Array(data, offset + 4 * n, n) };
+  }
+
+  // The value of one pixel, from blocks that are kept.
+  async valueAt(set, image, px, py) {
+    const size = 64;
+    const [bx, by] = [Math.floor(px / size), Math.floor(py / size)];
+    const key = [set, image, bx, by, this.look.stack, this.look.stackMode].join();
+    if (!this.blocks.has(key)) {
+      if (this.blocks.size > 60) this.blocks.delete(this.blocks.keys().next().value);
+      this.blocks.set(key, this.pixels(set, image, { x0: bx * size, y0: by * size, width: size, height: size }));
+    }
+    const { header, numbers, states } = await this.blocks.get(key);
+    const k = (Math.floor(py) - header.y0) * header.width + Math.floor(px) - header.x0;
+    return { value: numbers[k], state: states[k] };
+  }
+
+  async pointed(view, place) {
+    this.overlays.pointed(view, place);
+    if (!place || !view.scene) { $("readout").textContent = ""; return; }
+    const at = onPanel(view.scene, ...place);
+    if (!at) { $("readout").textContent = ""; return; }
+    const [x, y] = [Math.floor(at.x), Math.floor(at.y)];
+    const q = scattering(view.scene, at);
+    const panel = view.scene.panels.length > 1 ? `panel ${at.panel} ${view.scene.panels[at.panel].name}  ` : "";
+    const text = (value) => `${panel}x ${x}  y ${y}  ${value}  d ${(1 / Math.max(norm(q), 1e-9)).toFixed(3)} Å  2θ ${twoTheta(view.scene, at).toFixed(3)}°`;
+    const wish = (this.wish = {});
+    try {
+      const found = await this.valueAt(view.set, view.image, ...place);
+      if (this.wish !== wish) return;
+      const state = found.state === 1 ? " (masked)" : "";
+      $("readout").textContent = text(`${this.number(found.value)}${state}`) + this.overlays.below(view, place);
+    } catch (error) { this.blocks.clear(); report(error); }
+  }
+
+  // -- controls
+  repaint() { for (const view of this.views) { view.paint(); if (view.shown) this.shown(view); } }
+  refetch() { this.blocks.clear(); for (const view of this.views) view.show(view.image); }
+
+  makeHead() {
+    const go = { first: () => this.go(0), previous: () => this.step(-1), next: () => this.step(1), last: () => this.go(Infinity) };
+    go.last = () => this.go(this.scene.n_images - 1);
+    for (const [id, act] of Object.entries(go)) $(id).addEventListener("click", () => act().catch(report));
+    $("play").addEventListener("click", () => this.play());
+    $("slider").addEventListener("input", () => this.go(Number($("slider").value)).catch(report));
+    $("number").addEventListener("change", () => this.go(Number($("number").value) - this.scene.first).catch(report));
+    $("set").addEventListener("change", () => this.openSet(Number($("set").value)).catch(report));
+    $("show-folder").addEventListener("click", () => openFolder(this));
+    window.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  key(event) {
+    if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "range" && event.target.type !== "checkbox") return;
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || !this.scene) return;
+    const v = this.view;
+    const middle = [v.width / 2, v.height / 2];
+    const keys = {
+      ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1), PageUp: () => this.step(-10), PageDown: () => this.step(10),
+      Home: () => this.go(0), End: () => this.go(this.scene.n_images - 1), " ": () => this.play(),
+      "+": () => v.zoomAt(...middle, 1.5), "=": () => v.zoomAt(...middle, 1.5), "-": () => v.zoomAt(...middle, 1 / 1.5),
+      f: () => v.fit(), 1: () => v.setCamera({ ...v.camera, zoom: 1 }), i: () => this.set_("scheme", this.look.scheme === "invert" ? "grayscale" : "invert"),
+      "]": () => this.set_("brightness", Math.min(100000, this.look.brightness * 1.25)), "[": () => this.set_("brightness", Math.max(1, this.look.brightness / 1.25)),
+      o: () => openFolder(this), Escape: () => this.escape?.(),
+    };
+    const act = keys[event.key];
+    if (!act) return;
+    event.preventDefault();
+    Promise.resolve(act()).catch(report);
+  }
+
+  set_(name, value) {
+    this.look[name] = value;
+    this.controls?.[name]?.set(value);
+    this.repaint();
+  }
+
+  makeSide() {
+    const look = this.look;
+    const repaint = (name) => (value) => { look[name] = value; this.repaint(); };
+    const refetch = (name) => (value) => { look[name] = value; this.refetch(); };
+    const c = (this.controls = {});
+    c.brightness = slider("Brightness", look.brightness, 1, 10000, repaint("brightness"), { logarithmic: true });
+    c.gamma = slider("Gamma", look.gamma, 0.2, 5, repaint("gamma"), { logarithmic: true, digits: 2 });
+    c.scheme = choice("Colours", Object.keys(schemes), look.scheme, repaint("scheme"));
+    c.low = numberField("Black at", look.low, repaint("low"), { unit: "%", placeholder: "auto" });
+    c.high = numberField("White at", look.high, repaint("high"), { unit: "%", placeholder: "auto" });
+    c.followContrast = check("Contrast of each image anew", look.followContrast, (v) => { look.followContrast = v; if (v && this.view.shown) { this.view.anchor = this.view.shown.header.quantiles; } this.repaint(); });
+    c.showMask = check("Masked pixels in magenta", look.showMask, repaint("showMask"));
+    c.mode = choice("Of several pixels", ["max", "mean"], look.mode, refetch("mode"));
+    c.stack = numberField("Images as one", look.stack, (v) => { look.stack = Math.max(1, Math.round(v || 1)); this.view.anchor = null; this.refetch(); });
+    c.stackMode = choice("shown as", ["sum", "mean", "max"], look.stackMode, (v) => { look.stackMode = v; this.view.anchor = null; this.refetch(); });
+    const views = line(
+      button("Fit (F)", () => this.view.fit()), button("1:1", () => this.view.setCamera({ ...this.view.camera, zoom: 1 })),
+      button("Contrast of this image", () => { if (this.view.shown) { this.view.anchor = this.view.shown.header.quantiles; this.repaint(); } }),
+    );
+    $("side").append(
+      section("Picture", true, c.brightness, c.gamma, c.scheme, c.low, c.high, c.mode, c.showMask, c.followContrast, views),
+      section("Several images as one", false, c.stack, c.stackMode),
+      ...this.overlays.sections(),
+    );
+  }
+}
+
+const app = new App();
+window.viewer = {
+  app,
+  traffic,
+  // The colour of a value, as it is painted now.
+  colours: (value) => {
+    const { header } = app.view.shown;
+    const code = Math.max(2, Math.min(254, 2 + Math.floor((value - header.start) / header.step)));
+    const v = table(header, app.lookOf(app.view))[code];
+    return [v & 255, (v >> 8) & 255, (v >> 16) & 255];
+  },
+  toScreen: (panel, x, y) => app.view.toScreen(...fromPanel(app.scene, panel, x, y)),
+  onPanel,
+};
+app.begin().catch(report);

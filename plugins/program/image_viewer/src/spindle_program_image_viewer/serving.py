@@ -1,0 +1,65 @@
+"""The running viewer: address, browser, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import sys
+import webbrowser
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from spindle.contracts import ProgramResult
+from spindle_lib_serving.protocol import HttpServer, PatientProtocol
+
+from .desk import Desk
+from .server import ViewerServer
+
+if TYPE_CHECKING:
+    from spindle.execution import RunContext
+
+__all__ = ["serve"]
+
+
+def serve(listener: socket.socket, desk: Desk, browser: Any, context: RunContext) -> ProgramResult:
+    """Serve the page on an address until Ctrl-C or SIGTERM."""
+    token = secrets.token_urlsafe(24)
+    port = listener.getsockname()[1]
+    address = f"http://localhost:{port}/#token={token}"
+
+    async def run() -> HttpServer:
+        viewer = ViewerServer(desk, token, max(2, os.cpu_count() or 1))
+        config = uvicorn.Config(
+            viewer.app, http=PatientProtocol, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+            timeout_keep_alive=120, timeout_graceful_shutdown=5,
+        )  # fmt: skip
+        server = HttpServer(config)
+        with server.without_noise():
+            await server.serve(sockets=[listener])
+        return server
+
+    context.log.info("Open %s", address)
+    remote = "SSH_CONNECTION" in os.environ
+    if remote:
+        context.log.info(
+            "From another machine: ssh -L %d:localhost:%d %s, then open the same address there",
+            port,
+            port,
+            socket.gethostname(),
+        )
+    context.log.info("Ctrl-C stops")
+    wanted = browser if browser in (True, False) else not remote and _has_display()
+    if wanted:
+        webbrowser.open(address)
+    server = asyncio.run(run())
+    if server.interrupted:
+        context.log.info("Stopped")
+    return ProgramResult(summary={"port": port, "n_sets": len(desk.sets.sets)})
+
+
+def _has_display() -> bool:
+    """Whether there is a screen; only X11 and Wayland say so in the environment."""
+    return not sys.platform.startswith("linux") or any(n in os.environ for n in ("DISPLAY", "WAYLAND_DISPLAY"))
