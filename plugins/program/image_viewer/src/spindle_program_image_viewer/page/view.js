@@ -58,7 +58,7 @@ export class View {
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
     canvas.addEventListener("pointerup", (event) => this.up(event));
-    canvas.addEventListener("dblclick", (event) => app.doubleClick?.(this, this.toPicture(...this.at(event)), event));
+    canvas.addEventListener("dblclick", (event) => app.twice?.(this, this.toPicture(...this.at(event)), event));
     canvas.addEventListener("pointerleave", () => { this.pointer = null; app.pointed(this, null); });
   }
 
