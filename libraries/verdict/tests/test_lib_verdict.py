@@ -13,6 +13,7 @@ from spindle.symmetry import unique_indices
 from spindle.table import ReflectionTable
 from spindle.testing.refinement_problems import rotation_experiment
 from spindle_lib_merging import merging_statistics
+from spindle_lib_spots.blanks_and_ice import ice_fraction
 from spindle_lib_verdict import (
     COLOURS,
     LIMITS,
@@ -25,7 +26,7 @@ from spindle_lib_verdict import (
     judge,
     limits_table,
 )
-from spindle_lib_verdict.from_data import decay_of, ice_fraction
+from spindle_lib_verdict.from_data import decay_of
 
 GOOD = Facts(
     n_images=90, n_blank_images=0, n_lost_images=0, n_spots=20000, ice_fraction=0.0, fraction_indexed=0.98, n_lattices=1, rmsd_px=0.2,

@@ -41,6 +41,7 @@ from spindle.execution.record import file_entry, make_record, write_record
 from spindle.execution.runner import effective_params, make_host
 from spindle.execution.settings import RunSettings
 from spindle.execution.steps import check_results
+from spindle.execution.working_folder import folder_of, inside, with_absolute_files
 from spindle.params import Params, Plugin, walk
 from spindle.params.tree import plugin_of, scopes_of
 from spindle.plugins import given_infos, is_strict, registry
@@ -49,6 +50,7 @@ from spindle.plugins.host import PluginHost
 from .arguments import Arguments, parse_arguments
 from .foreign import FOREIGN_SUFFIXES, refuse_foreign_parameters
 from .machine import silence
+from .main import UNFIT
 
 
 def program_command(name: str, words: list[str]) -> int:
@@ -74,8 +76,7 @@ def program_command(name: str, words: list[str]) -> int:
 
         print(effective_text(params, arguments.config_level))
         return 0
-    run_command(name, params, arguments)
-    return 0
+    return run_command(name, params, arguments)
 
 
 def is_parameter_of(name: str, host: PluginHost) -> Callable[[str], bool]:
@@ -84,8 +85,19 @@ def is_parameter_of(name: str, host: PluginHost) -> Callable[[str], bool]:
     return lambda key: any(path.endswith("." + key.strip()) for path in paths)
 
 
-def run_command(name: str, params: Params, arguments: Arguments) -> None:
-    """Run a program with effective parameters on the files of a command line."""
+def run_command(name: str, params: Params, arguments: Arguments) -> int:
+    """Run a program with effective parameters on the files of a command line, in the folder that they name; return the exit code."""
+    folder = folder_of(params)
+    if folder is not None:
+        params = with_absolute_files(params)
+        for kind in ("experiments", "reflections", "files"):
+            setattr(arguments, kind, [p.absolute() for p in getattr(arguments, kind)])
+    with inside(folder):
+        return _run_here(name, params, arguments)
+
+
+def _run_here(name: str, params: Params, arguments: Arguments) -> int:
+    """Run in the current folder."""
     check_outputs(name, params)
     settings = RunSettings.of(name, params)
     record_path = settings.record
@@ -102,7 +114,7 @@ def run_command(name: str, params: Params, arguments: Arguments) -> None:
     compile_ahead(params)
     try:
         with locked(name, all_outputs(name, params, record_path)), log_file(name, params):
-            _run(name, params, arguments, record_path, may_replace)
+            return _run(name, params, arguments, record_path, may_replace)
     finally:
         logging.getLogger().removeHandler(console)
 
@@ -118,7 +130,7 @@ def compile_ahead(params: Params) -> None:
         compile_beside(packages_of(params))
 
 
-def _run(name: str, params: Params, arguments: Arguments, record_path: Path | None, may_replace: bool) -> None:
+def _run(name: str, params: Params, arguments: Arguments, record_path: Path | None, may_replace: bool) -> int:
     context = RunContext(
         name,
         params,
@@ -166,6 +178,9 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
     }
     step = complete_step(result.next_step, written, named)
     report_outputs(context.log, [*written, *([log] if log else [])], step)
+    if result.unfit:
+        context.log.error("%s: %s", name, result.unfit)
+    return UNFIT if result.unfit else 0
 
 
 def is_settled(name: str, params: Params, arguments: Arguments, record_path: Path | None) -> bool:

@@ -15,6 +15,7 @@ for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS
     os.environ.setdefault(_name, "1")
 
 USAGE_ERROR = 2
+UNFIT = 3
 BUG = 1
 INTERRUPTED = 130
 TERMINATED = 143
@@ -22,6 +23,7 @@ EXIT_CODES = {
     0: "done",
     BUG: "a bug in Spindle or in a plugin, with a traceback",
     USAGE_ERROR: "something that the user can mend, with one message",
+    UNFIT: "done, but the results should not be used, and the user has asked for an exit code then (`fail_if=red` of `process`)",
     INTERRUPTED: "interrupted with Ctrl-C",
     TERMINATED: "terminated with SIGTERM",
 }

@@ -60,8 +60,7 @@ def replay_command(words: list[str]) -> int:
     params = _effective(name, arguments.assignments, host, path, record)
     allowed = check_targets(name, params, [word.partition("=")[0].strip() for word in typed])
     with writing_only_below(*allowed):
-        run_command(name, params, arguments)
-    return 0
+        return run_command(name, params, arguments)
 
 
 def plugin_files_of(record: dict[str, Any], path: Path) -> list[str]:

@@ -125,6 +125,8 @@ class ProgramResult:
     next_step : str
         The command a user would run next. In it ``<experiments>``, ``<reflections>`` and ``<images>`` stand for the files
         that were given, whose names a program does not know.
+    unfit : str
+        Why what was written should not be used, where the user has asked that this ends the command with the exit code 3; empty otherwise.
     """
 
     experiments: Experiments | None = None
@@ -133,3 +135,4 @@ class ProgramResult:
     summary: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
     next_step: str = ""
+    unfit: str = ""

@@ -16,6 +16,7 @@ from .compile_cache import prepare_compile_cache
 from .context import RunContext
 from .settings import RunSettings
 from .steps import execute, make_inputs
+from .working_folder import folder_of, inside, with_absolute_files
 
 if TYPE_CHECKING:
     import subprocess
@@ -97,7 +98,15 @@ class Session:
                 inputs.reflections = number_tables(inputs.reflections, [experiments], names)
         for number, table in enumerate(inputs.reflections):
             check_reflections(table, experiments, f"{self.program}: reflections {number}")
-        return execute(self._context(), inputs)
+        folder = folder_of(self.params)
+        if folder is None:
+            return execute(self._context(), inputs)
+        inputs.files = [file.absolute() for file in inputs.files]
+        context = RunContext(
+            self.program, with_absolute_files(self.params), make_host(RunSettings.of(self.program, self.params))
+        )
+        with inside(folder):
+            return execute(context, inputs)
 
     def run_program(
         self,

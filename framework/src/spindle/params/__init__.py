@@ -6,7 +6,7 @@ from .chosen import Chosen, chosen, plugin_scope
 from .host import HostParams, Multiprocessing, UnrecordedParams
 from .leaves import Auto, AutoType, Bool, Float, FolderParam, Int, Leaf, PathParam, Str
 from .resolve import build, make
-from .short_names import ShortName
+from .short_names import Preset, ShortName
 from .structured import Choice, Floats, Ints, Plugin, SpaceGroup, Strings, UnitCell
 from .text import Assignment, parse_phil, read_parameter_file
 from .tree import Entry, Params, ScopeOf, fields_of, find_scope, plugin_of, scopes_of, to_dict, walk
@@ -30,6 +30,7 @@ __all__ = [
     "Params",
     "PathParam",
     "Plugin",
+    "Preset",
     "ScopeOf",
     "ShortName",
     "SpaceGroup",

@@ -19,7 +19,7 @@ OLD_NAMES = {
 
 def matches(key: str, entries: Iterable[str]) -> list[str]:
     """Return the paths that ``key`` names: itself, else those it is a dotted suffix of, else plugin choices of a
-    scope."""
+    scope, else those that have its parts in this order, the last one last: ``index.space_group``."""
     paths = list(entries)
     if key in paths:
         return [key]
@@ -28,7 +28,16 @@ def matches(key: str, entries: Iterable[str]) -> list[str]:
         found = [p for p in found if entries[p] is None or not entries[p].leaf.qualified]
     if not found and isinstance(entries, dict):
         found = choices(key, entries)
+    if not found and "." in key:
+        parts = key.split(".")
+        found = [p for p in paths if p.endswith("." + parts[-1]) and _in_order(parts, p.split("."))]
     return found
+
+
+def _in_order(parts: list[str], of: list[str]) -> bool:
+    """Whether all parts stand in a list, in their order."""
+    rest = iter(of)
+    return all(part in rest for part in parts)
 
 
 def choices(key: str, entries: dict[str, Entry]) -> list[str]:

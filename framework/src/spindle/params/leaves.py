@@ -352,9 +352,22 @@ class PathParam(Leaf[Path]):
 
 
 class FolderParam(PathParam):
-    """A folder; in a scope ``output`` it may be there already or is made."""
+    """A folder; in a scope ``output`` it may be there already or is made.
+
+    Parameters
+    ----------
+    default : object
+    working : bool
+        The whole run works in it: all its outputs are there, its log and its record too; files that it reads are named from outside.
+    **options
+        Those of `PathParam`.
+    """
 
     kind = "folder"
+
+    def __init__(self, default: Any = None, *, working: bool = False, **options: Any) -> None:
+        self.working = working
+        super().__init__(default, **options)
 
 
 def given_value(leaf: Leaf[Any], value: Any) -> Any:

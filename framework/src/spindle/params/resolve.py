@@ -18,7 +18,7 @@ from .expansion import expand, is_plugin
 from .keys import OLD_NAMES, choices, matches, suggestions
 from .leaves import Auto, Leaf, given_value
 from .multiple_scopes import MultipleScopes
-from .short_names import spell_out
+from .short_names import preset_assignments, spell_out
 from .structured import Plugin
 from .text import Assignment
 from .tree import Entry, Params, ScopeOf, assign, attach, fields_of, find_scope, plugin_of, public_name, scopes_of, walk
@@ -137,6 +137,8 @@ class Resolver:
     def build(self, assignments: list[Assignment]) -> Params:
         assignments = [a for given in assignments for a in expand(given)]
         assignments = list(spell_out(assignments, type(self.root)))
+        presets = preset_assignments(assignments, type(self.root))
+        assignments = [*presets, *assignments]
         settled: dict[int, str] = {}
         while self._settle_choices(assignments, settled):
             pass
@@ -145,6 +147,8 @@ class Resolver:
                 pass
         filler = MultipleScopes()
         for i, given in enumerate(assignments):
+            if i < len(presets) and given.key not in self._entries():
+                continue  # of a plugin that was not chosen
             path = self._path_of(given)
             if settled.get(i, path) != path:
                 self._fail(given, f"is ambiguous: {settled[i]} or {path}")

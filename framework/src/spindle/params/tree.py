@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import FrozenInstanceError, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import traitlets
@@ -30,10 +30,12 @@ class ScopeOf:
         Level of the scope, as for `Params`.
     chosen_by : str
         Name of a `Plugin` parameter of the same class, declared with ``elsewhere=True``, whose value is the plugin instead of ``name``.
+    deeper : int
+        Added to the level of every parameter inside: with 1, what the plugin's own help shows with ``-h`` is shown with ``-hh``.
     """
 
-    def __init__(self, slot: str, name: str, level: int = 0, chosen_by: str = "") -> None:
-        self.slot, self.name, self.level, self.chosen_by = slot, name, level, chosen_by
+    def __init__(self, slot: str, name: str, level: int = 0, chosen_by: str = "", deeper: int = 0) -> None:
+        self.slot, self.name, self.level, self.chosen_by, self.deeper = slot, name, level, chosen_by, deeper
 
     def plugin(self, owner: Params) -> str:
         """Return the name of the plugin whose parameters belong here, in an instance of the class that holds this."""
@@ -337,7 +339,8 @@ def _walk(params: Params, prefix: str, level: int, templates: bool, unavailable:
                 for i, scope in enumerate(params.__dict__[name]):
                     yield from _walk(scope, f"{path}[{i}].", inner_level, templates, unavailable)
         elif name in attached:
-            yield from _walk(attached.pop(name), path + ".", max(level, field.level), templates, unavailable)
+            inner = _walk(attached.pop(name), path + ".", max(level, field.level), templates, unavailable)
+            yield from (replace(e, level=e.level + field.deeper) for e in inner) if field.deeper else inner
     for name, scope in attached.items():
         yield from _walk(scope, f"{prefix}{public_name(name)}.", max(level, scope._level), templates, unavailable)
 

@@ -12,7 +12,7 @@ from .intensities import Intensities, is_measured, is_scaled, prepare_intensitie
 from .intensity_files import FileIntensities, read_intensities
 from .merge import AnomalousPairs, Merged, half_means, merge_equivalents, merge_groups, merge_pairs, merge_random_halves
 from .reference_setting import in_reference_setting
-from .resolution_fits import METRICS, Metric, ResolutionCurve, resolution_curve
+from .resolution_fits import DATA_END, METRICS, DataEnd, Metric, ResolutionCurve, data_end, resolution_curve
 from .soundness import problems_of
 from .statistics import (
     MergingStatistics,
@@ -31,9 +31,11 @@ from .unmerged import Unmerged, open_mtz, read_unmerged
 from .wilson import WilsonPlot, wilson_plot
 
 __all__ = [
+    "DATA_END",
     "METRICS",
     "Amplitudes",
     "AnomalousPairs",
+    "DataEnd",
     "FileIntensities",
     "FreeFlags",
     "Groups",
@@ -49,6 +51,7 @@ __all__ = [
     "copied_flags",
     "correlation",
     "critical_correlation",
+    "data_end",
     "expected_intensity",
     "free_flags",
     "french_wilson",

@@ -7,14 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spindle.report import Table
+
 from .statistics import MergingStatistics, ShellStatistics
 
-__all__ = ["METRICS", "Metric", "ResolutionCurve", "resolution_curve"]
+__all__ = ["DATA_END", "METRICS", "DataEnd", "Metric", "ResolutionCurve", "data_end", "resolution_curve"]
 
 #: Highest degree of the polynomials.
 DEGREE = 6
 #: Fewer shells tell nothing.
 FEWEST_SHELLS = 3
+#: Data end where CC1/2 (Karplus & Diederichs 2012, Science 336, 1030) or completeness falls below these.
+DATA_END = (("cc_half", 0.3), ("completeness", 0.5))
+#: Data are not cut where they would lose less than this in resolution, or more than this part of their reflections: then it is not the
+#: resolution that is wrong with them.
+LEAST_GAIN, MOST_LOST = 1.02, 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,50 @@ def resolution_curve(
         return ResolutionCurve(metric, limit, x, y, fit, float(x[-1] ** -0.5))
     place = _crossing(x[np.isfinite(fit)], fit[np.isfinite(fit)], limit, metric.falls)
     return ResolutionCurve(metric, limit, x, y, fit, None if place is None else float(place**-0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class DataEnd:
+    """Where data end, by several metrics.
+
+    Attributes
+    ----------
+    d_min : float or None, angstrom
+        The lowest of the resolutions; None where the data are good to their end, or nowhere.
+    curves : tuple of ResolutionCurve
+    """
+
+    d_min: float | None
+    curves: tuple[ResolutionCurve, ...]
+
+    @property
+    def deciding(self) -> ResolutionCurve | None:
+        """The curve that ends the data."""
+        return next((c for c in self.curves if self.d_min is not None and c.d_min == self.d_min), None)
+
+    def table(self) -> Table:
+        """Values and curves of all shells."""
+        headers, rows = ["d_min (A)"], [[f"{x**-0.5:.2f}"] for x in self.curves[0].x]
+        for curve in self.curves:
+            headers += [curve.metric.label, "fit"]
+            for i, row in enumerate(rows):
+                row += [_text(curve.y[i]), _text(curve.fit[i]) if len(curve.fit) else "--"]
+        return Table("Where the data end", headers, rows, "data_end")
+
+
+def data_end(statistics: MergingStatistics) -> DataEnd:
+    """Where data end by CC1/2 and completeness, see `DATA_END`."""
+    curves = tuple(resolution_curve(METRICS[name], limit, statistics) for name, limit in DATA_END)
+    ends = [c.d_min for c in curves if c.d_min is not None]
+    end = max(ends, default=None)
+    if end is None or end < LEAST_GAIN * statistics.overall.d_min:
+        return DataEnd(None, curves)
+    lost = sum(s.n_unique for s in statistics.shells if s.d_max <= end * (1 + 1e-9))
+    return DataEnd(None if lost > MOST_LOST * statistics.overall.n_unique else end, curves)
+
+
+def _text(value: float) -> str:
+    return f"{value:.3f}" if np.isfinite(value) else "--"
 
 
 def _tanh(x: np.ndarray, y: np.ndarray, n: np.ndarray, places: np.ndarray) -> np.ndarray:

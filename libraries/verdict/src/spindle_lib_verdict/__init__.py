@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .facts import Facts
-from .from_data import decay_of, facts_of_reflections, facts_of_spots, ice_fraction
+from .from_data import decay_of, facts_of_reflections, facts_of_spots
 from .from_statistics import facts_of_diagnosis, facts_of_statistics
 from .from_steps import facts_of_steps
 from .judging import judge
@@ -23,7 +23,6 @@ __all__ = [
     "facts_of_spots",
     "facts_of_statistics",
     "facts_of_steps",
-    "ice_fraction",
     "judge",
     "limits_table",
 ]

@@ -6,22 +6,16 @@ import numpy as np
 
 from spindle.models import Experiments
 from spindle.table import Flag, ReflectionTable
-from spindle_lib_ice import SPOT_WIDTH, ring_intervals
 from spindle_lib_merging import merge_equivalents, merging_statistics
+from spindle_lib_spots.blanks_and_ice import blanks_and_ice
 from spindle_lib_spots.image_quality import sets_of_images
 from spindle_lib_twinning.diagnosis import diagnose
 
 from .facts import Facts
 from .from_statistics import facts_of_diagnosis, facts_of_statistics
 
-__all__ = ["decay_of", "facts_of_reflections", "facts_of_spots", "ice_fraction"]
+__all__ = ["decay_of", "facts_of_reflections", "facts_of_spots"]
 
-#: An image is blank with less than this part of the spots that images of its sweep usually have, where that are at least so many.
-BLANK, USUAL_SPOTS = 0.05, 10.0
-#: Rings within this resolution: further out they overlap, and there is nothing beside them.
-ICE_D_MIN = 1.9
-#: An excess in a ring counts when it is this many standard deviations of the counts.
-SIGNIFICANT = 4.0
 N_SHELLS = 20
 
 
@@ -35,75 +29,10 @@ def facts_of_spots(experiments: Experiments, spots: ReflectionTable) -> Facts:
     spots : ReflectionTable
         panel, xyzobs.px.value, and id or imageset_id.
     """
-    n_images = n_blank = n_of_sweeps = 0
-    squares = []
-    for number, images in enumerate(sets_of_images(experiments)):
-        rows = _rows(spots, images.numbers, number)
-        xyz = spots["xyzobs.px.value"][rows]
-        experiment = images.experiment
-        n = images.last - images.first
-        n_images += n
-        d = experiment.detector.resolution_at(spots["panel"][rows].astype(np.int64), xyz[:, :2], experiment.beam.s0)
-        squares.append(np.asarray(d, float) ** -2.0)
-        if experiment.is_still or n < 2:
-            continue
-        image = np.clip(np.floor(xyz[:, 2]).astype(np.int64) - images.first, 0, n - 1)
-        counts = np.bincount(image, minlength=n)[:n]
-        usual = float(np.quantile(counts, 0.9))
-        n_of_sweeps += n
-        if usual >= USUAL_SPOTS:
-            n_blank += int(np.count_nonzero(counts < BLANK * usual))
-    joined = np.concatenate(squares) if squares else np.zeros(0)
+    found = blanks_and_ice(experiments, spots)
     return Facts(
-        n_images=n_images,
-        n_spots=len(spots),
-        n_blank_images=n_blank if n_of_sweeps else None,
-        ice_fraction=ice_fraction(joined) if len(joined) else None,
+        n_images=found.n_images, n_spots=len(spots), n_blank_images=found.n_blank, ice_fraction=found.ice_fraction
     )
-
-
-def _rows(spots: ReflectionTable, numbers: tuple[int, ...], imageset: int) -> np.ndarray:
-    """Rows of the spots of an image set; those that are not indexed by the number of their set."""
-    if "imageset_id" in spots:
-        return np.flatnonzero(spots["imageset_id"] == imageset)
-    return np.flatnonzero(np.isin(spots["id"], numbers))
-
-
-def ice_fraction(squares: np.ndarray) -> float:
-    """Excess of spots in the rings of hexagonal ice over those beside them, as a fraction of all.
-
-    Parameters
-    ----------
-    squares : (n,) float64, 1/angstrom^2
-        1/d^2 of all spots.
-
-    Notes
-    -----
-    A ring is compared with the free ranges of its own width on both sides; rings without as much beside them, and an excess that chance
-    gives, do not count.
-    """
-    if not len(squares):
-        return 0.0
-    squares = np.sort(squares[np.isfinite(squares)])
-    rings = ring_intervals(ICE_D_MIN, SPOT_WIDTH)
-
-    def count(low: float, high: float) -> int:
-        return int(np.searchsorted(squares, high) - np.searchsorted(squares, low))
-
-    excess = 0.0
-    for k, (low, high) in enumerate(rings):
-        width = high - low
-        left = max(low - width, rings[k - 1, 1] if k else 0.0)
-        right = min(high + width, rings[k + 1, 0] if k + 1 < len(rings) else np.inf)
-        free = (low - left) + (right - high)
-        if free < 0.5 * width:
-            continue
-        beside = (count(left, low) + count(high, right)) * width / free
-        inside = count(low, high)
-        noise = np.sqrt(inside + beside * width / free + 1.0)
-        if inside - beside > SIGNIFICANT * noise:
-            excess += inside - beside
-    return float(excess / max(len(squares), 1))
 
 
 def facts_of_reflections(experiments: Experiments, reflections: ReflectionTable, d_min: float | None = None) -> Facts:

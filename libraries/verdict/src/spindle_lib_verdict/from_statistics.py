@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from spindle_lib_merging import METRICS, MergingStatistics, resolution_curve
+from spindle_lib_merging import MergingStatistics, data_end
 from spindle_lib_merging.soundness import MIN_REFLECTIONS
 from spindle_lib_twinning.diagnosis import Diagnosis
 
 from .facts import Facts
 
 __all__ = ["facts_of_diagnosis", "facts_of_statistics"]
-
-#: Where CC1/2 and completeness end the data.
-LIMITS_OF_RESOLUTION = (("cc_half", 0.3), ("completeness", 0.5))
 
 
 def facts_of_statistics(statistics: MergingStatistics, space_group: str | None = None) -> Facts:
@@ -27,12 +24,10 @@ def facts_of_statistics(statistics: MergingStatistics, space_group: str | None =
     """
     overall = statistics.overall
     sure = [s for s in statistics.shells if s.n_unique >= MIN_REFLECTIONS]
-    ends = [resolution_curve(METRICS[name], limit, statistics).d_min for name, limit in LIMITS_OF_RESOLUTION]
-    known = [end for end in ends if end is not None]
     return Facts(
         space_group=space_group,
         d_min=overall.d_min,
-        suggested_d_min=max(known) if known else None,
+        suggested_d_min=data_end(statistics).d_min,
         completeness=overall.completeness,
         multiplicity=overall.multiplicity,
         r_meas_low=sure[0].r_meas if sure and sure[0].multiplicity > 1 else None,

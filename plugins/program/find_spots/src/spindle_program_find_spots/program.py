@@ -16,6 +16,7 @@ from spindle.params import Auto
 from spindle.report import Table
 from spindle.table import ReflectionTable
 from spindle_lib_importing.params import tolerances_of
+from spindle_lib_spots.blanks_and_ice import blanks_and_ice
 
 from .noise import estimate_gains, has_noise, measure_noise
 from .params import FindSpotsParams
@@ -137,12 +138,16 @@ class _Run:
         table.identifiers = dict(self.experiments.identifiers)
         tables = self._report(table)
         searched = sum(job.n_images for job in self.jobs)
-        summary = {
+        summary: dict[str, Any] = {
             "n_spots": len(table),
             "n_images": searched,
             "n_strong_pixels": sum(self.n_strong.values()),
             "spots_per_image": len(table) / searched if searched else 0.0,
         }
+        judged = blanks_and_ice(self.experiments, table)
+        summary["ice_fraction"] = judged.ice_fraction
+        if judged.n_images == searched:  # else images that were left out would look blank
+            summary["n_blank_images"] = judged.n_blank
         name = self.params.output.experiments or ("<experiments>" if not self.images_given else "")
         next_step = f"spindle index {name} {self.params.output.reflections}"
         if not name:

@@ -11,7 +11,14 @@ class MergeParams(Params):
     assess_space_group = Bool(True, help="Look for screw axes in the axial reflections and say so; nothing is changed.")
     anomalous = Bool(True, help="Write I(+) and I(-) too.")
     truncate = Bool(True, help="Write amplitudes, from intensities by the method of French and Wilson.")
-    d_min = Float(None, min=0, units="angstrom", help="High resolution limit.")
+    d_min = Float(
+        None,
+        min=0,
+        none=True,
+        auto=True,
+        units="angstrom",
+        help="High resolution limit; Auto is where smooth curves through CC1/2 and completeness of the shells fall to 0.3 and 0.5.",
+    )
     d_max = Float(None, min=0, units="angstrom", help="Low resolution limit.")
     wavelength_tolerance = Float(
         1e-4, min=0, units="angstrom", help="Wavelengths closer than this are one data set of the file."
@@ -94,6 +101,9 @@ class MergeParams(Params):
 
         log = Str("spindle.merge.log", none=True, help="Log file.")
         mtz = PathParam("merged.mtz", help="Merged MTZ file.")
+        uncut_mtz = PathParam(
+            "merged_all.mtz", none=True, help="Merged MTZ file of all data, where d_min=Auto has cut some of them."
+        )
         mmcif = PathParam(None, none=True, help="Merged mmCIF file, for deposition.")
         html = Str("spindle.merge.html", none=True, help="Report.")
         json = Str(None, help="Merging statistics as JSON.")

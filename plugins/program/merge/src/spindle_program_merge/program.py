@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.contracts.exporter import MergedColumn, MergedData, MergedDataset
 from spindle.errors import ModelError, ParameterError, PluginError, UserError
 from spindle.models import Experiments
+from spindle.params import Auto
 from spindle.table import ReflectionTable
 from spindle_lib_exchange import cell_for_export
 from spindle_lib_merging import (
@@ -34,10 +34,11 @@ from spindle_lib_merging import (
     summary_table,
     wilson_plot,
 )
-from spindle_lib_verdict import facts_of_statistics
+from spindle_lib_verdict import Facts, facts_of_statistics
 
 from .columns import half_columns
 from .directions import inside
+from .ending import find_end, page, uncut_files
 from .flags import flag_column, with_flags
 from .params import MergeParams
 
@@ -79,9 +80,15 @@ class Merge(Program):
             self._assess(experiments, table, context)
         table = table.without("shoebox")
         table["d"] = resolution_of(table["miller_index"], cell)
+        files: dict[str, Any] = {}
+        end = find_end(table, cell, group, params, context) if params.d_min is Auto else None
+        d_min = None if params.d_min is Auto else params.d_min
+        if end is not None and end.d_min is not None:
+            d_min = end.d_min
+            files |= uncut_files(experiments, table, params, context)
         data = prepare_intensities(
             table, "scale", combine_partials=params.combine_partials, partiality_threshold=params.partiality_threshold,
-            d_min=params.d_min, d_max=params.d_max,
+            d_min=d_min, d_max=params.d_max,
         )  # fmt: skip
         context.log.info("%d scaled reflections in %s are merged", len(data), group.xhm())
         for reason, n in data.dropped.items():
@@ -117,7 +124,6 @@ class Merge(Program):
         if params.output.mmcif:
             cif = context.algorithm("exporter", "mmcif")
             exports.append(cif.export_merged(merged=merged, path=str(params.output.mmcif)))
-        files: dict[str, Any] = {}
         for export in exports:
             for message in export.messages:
                 context.log.info("%s", message)
@@ -132,15 +138,17 @@ class Merge(Program):
         if params.output.json:
             files[params.output.json] = lambda path: Path(path).write_text(json.dumps(report), encoding="utf-8")
         if params.output.html:
-            texts = [str(t) for t in context.tables]
-            files[params.output.html] = lambda path: Path(path).write_text(_page(texts), encoding="utf-8")
+            report_page = page(list(context.tables), end)
+            files[params.output.html] = lambda path: Path(path).write_text(report_page, encoding="utf-8")
         judged = facts_of_statistics(waves[0].statistics)
+        if end is not None:
+            judged = judged.with_more(Facts(suggested_d_min=d_min or first.d_min))
         summary = {
-            **judged.as_dict(),
             "n_observations": first.n_observations, "n_unique": first.n_unique, "d_min": first.d_min,
             "completeness": first.completeness, "multiplicity": first.multiplicity, "r_pim": first.r_pim,
             "cc_half": first.cc_half, "i_over_sigma": first.i_over_sigma, "space_group": group.xhm(),
         }  # fmt: skip
+        summary |= {k: v for k, v in judged.as_dict().items() if k not in summary}
         problems = problems_of(waves[0].statistics)
         if not problems:
             return ProgramResult(None, None, [], summary, files, "")
@@ -273,9 +281,3 @@ def _join(waves: list[Wave], cell: np.ndarray, symbol: str, params: MergeParams)
             columns.append(MergedColumn(label, kind, full, k))
         datasets.append(MergedDataset(names[k], crystals[k], params.output.project_name, cell, wave.wavelength))
     return MergedData(hkl, columns, datasets, symbol)
-
-
-def _page(texts: list[str]) -> str:
-    body = "".join(f"<pre>{html.escape(t)}</pre>" for t in texts)
-    head = "<head><meta charset='utf-8'><title>Merging</title></head>"
-    return f"<!DOCTYPE html><html>{head}<body><h1>Merging</h1>{body}</body></html>"

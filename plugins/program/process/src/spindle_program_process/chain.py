@@ -137,6 +137,18 @@ class Chain:
         self.spots = None
         return result
 
+    def exported(self) -> dict[str, Any]:
+        """Files of the scaled data in the format that the user wants; those on the disk where nothing was done in this run."""
+        if self.experiments is None or self.reflections is None or "inverse_scale_factor" not in self.reflections:
+            expt, refl = sources(STEPS[-1], self.params, self.given, True)
+            require(STEPS[-1], (expt, refl))
+            self.experiments, self.reflections = read_experiments(expt), read_reflections(refl)  # type: ignore[arg-type]
+        exporter = self.context.algorithm("exporter", self.params.export)
+        found = exporter.export(experiments=self.experiments, reflections=self.reflections, intensity="auto", path=None)
+        for message in found.messages:
+            self.context.log.info("%s", message)
+        return dict(found.files)
+
     def _settings(self, step: Step) -> dict[str, Any]:
         """What is set of the step's parameters."""
         own = {} if self.finished is None else self.finished.settings(step.name)

@@ -10,7 +10,7 @@ from typing import Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
-from spindle.params import Bool, Choice, Float, PathParam, Plugin, ScopeOf, ShortName
+from spindle.params import Bool, Choice, Float, FolderParam, PathParam, Plugin, Preset, ScopeOf, ShortName
 from spindle.params import Params as ParamsBase
 from spindle.report import Table
 
@@ -20,6 +20,8 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 from .chain import Chain
+from .judgement import Judged, judged, text_of, write_failed
+from .presets import ELECTRON, SMALL_MOLECULE, said
 from .resume import finished
 from .steps import NAMES, STEPS
 from .stills import end_of_stills
@@ -60,6 +62,15 @@ class Process(Program):
     Give image files (or an experiment file written by `spindle import`). The steps are those of the single programs,
     with their parameters and their output files; tables are handed from step to step in memory. The step
     refine_in_symmetry is `spindle refine symmetrized.expt refined.refl output.experiments=refined_in_symmetry.expt`.
+
+        spindle process images/*.cbf
+        spindle process images/*.cbf space_group=P43212 unit_cell=78,78,37,90,90,90 d_min=1.8
+        spindle process images/*.cbf small_molecule=True composition=C3H7NO2S
+        spindle process imported.expt output.directory=again resume=True fail_if=red
+
+    At the end there is a verdict, in green, amber and red lines, and in process.json. Every parameter of a step is one of process, too,
+    by any part of its name that is unique (index.space_group, background.algorithm=glm): `spindle find_spots -h` and so on show them, and
+    `spindle process -hh` all together.
     """
 
     goes_on = "resume"
@@ -95,7 +106,9 @@ class Process(Program):
             "integrate.prediction.d_min",
             "scale.cut_data.d_min",
             "merge.d_min",
-            help="Highest resolution of all that is done; symmetry takes what it can use within it.",
+            help="Highest resolution of all that is done; symmetry takes what it can use within it. Auto is for the merged data: where "
+            "CC1/2 and completeness end them.",
+            only={"auto": ("merge.d_min",)},
         )
         d_max = ShortName(
             "find_spots.spotfinder.filter.d_max",
@@ -115,17 +128,28 @@ class Process(Program):
             "import.geometry.detector.fast_slow_beam_centre",
             help="Beam centre fast,slow in pixels instead of that of the images.",
         )
+        distance = ShortName(
+            "import.geometry.detector.distance", help="Distance of the detector instead of that of the images."
+        )
+        probe = ShortName(
+            "import.geometry.beam.probe",
+            help="What is scattered: x-ray, electron or neutron, instead of what the images say.",
+        )
+        max_lattices = ShortName(
+            "index.indexing.multiple_lattice_search.max_lattices", help="Lattices to look for in the spots."
+        )
+        nproc = ShortName("mp.nproc", help="Workers of all steps.")
         mask = ShortName("import.lookup.mask", help="Mask file for all that is done.")
         image_range = ShortName("import.geometry.scan.image_range", help="Numbers of the first and the last image.")
 
-        import_ = ScopeOf("program", "import")
-        find_spots = ScopeOf("program", "find_spots", chosen_by="find_spots_program")
-        index = ScopeOf("program", "index", chosen_by="index_program")
-        refine = ScopeOf("program", "refine", chosen_by="refine_program")
-        integrate = ScopeOf("program", "integrate", chosen_by="integrate_program")
-        symmetry = ScopeOf("program", "symmetry", chosen_by="symmetry_program")
-        scale = ScopeOf("program", "scale", chosen_by="scale_program")
-        merge = ScopeOf("program", "merge", chosen_by="merge_program")
+        import_ = ScopeOf("program", "import", deeper=1)
+        find_spots = ScopeOf("program", "find_spots", chosen_by="find_spots_program", deeper=1)
+        index = ScopeOf("program", "index", chosen_by="index_program", deeper=1)
+        refine = ScopeOf("program", "refine", chosen_by="refine_program", deeper=1)
+        integrate = ScopeOf("program", "integrate", chosen_by="integrate_program", deeper=1)
+        symmetry = ScopeOf("program", "symmetry", chosen_by="symmetry_program", deeper=1)
+        scale = ScopeOf("program", "scale", chosen_by="scale_program", deeper=1)
+        merge = ScopeOf("program", "merge", chosen_by="merge_program", deeper=1)
 
         find_spots_program = _program("find_spots", "Program that finds spots; with watch=True that is find_spots.")
         index_program = _program("index", "Program that indexes.")
@@ -135,6 +159,29 @@ class Process(Program):
         scale_program = _program("scale", "Program that scales.")
         merge_program = _program("merge", "Program that merges.")
 
+        small_molecule = Preset(
+            SMALL_MOLECULE,
+            help="Crystals of small molecules: spots near the beam are left out, few spots are enough, space groups may have glide planes and "
+            "a centre, and input for SHELX is written.",
+        )
+        electron = Preset(
+            ELECTRON,
+            help="Electron diffraction of small molecules: as small_molecule, the distance stays as it is, and nothing is absorbed.",
+        )
+        cut_resolution = Bool(
+            True,
+            help="Merge to where CC1/2 and completeness end the data (merge.d_min=Auto), unless a limit is given; merged_all.mtz then has "
+            "all of them.",
+        )
+        fail_if = Choice(
+            ["red", "amber"],
+            default=None,
+            none=True,
+            help="End with the exit code 3 when the verdict is red, or amber or red, though all files are written: for pipelines.",
+        )
+        export = Plugin(
+            "exporter", default=None, none=True, help="Also write the scaled, unmerged data in this format at the end."
+        )
         min_fraction_indexed = Float(
             0.25,
             min=0,
@@ -151,6 +198,9 @@ class Process(Program):
         class output(ParamsBase):
             """Files of the whole chain; those of the steps are below the steps' names."""
 
+            directory = FolderParam(
+                None, none=True, working=True, help="Folder of all files of the run; it is made where there is none."
+            )
             unmerged_mtz = PathParam(
                 "scaled_unmerged.mtz", none=True, help="Scaled unmerged intensities, written by the step scale."
             )
@@ -162,7 +212,7 @@ class Process(Program):
             merged_mtz = PathParam(
                 "merged.mtz", none=True, help="Merged intensities and amplitudes, written by the step merge."
             )
-            json = PathParam("process.json", none=True, help="Time and key numbers of every step.")
+            json = PathParam("process.json", none=True, help="Verdict, time and key numbers of every step.")
             log = PathParam("spindle.process.log", none=True, help="The logs of all steps in one file.")
 
     @hookimpl
@@ -172,6 +222,8 @@ class Process(Program):
             raise UserError(
                 f"process: {inputs.files[0]} and an experiment list were given; give either images or an experiment list"
             )
+        for line in said(params):
+            context.log.info("%s", line)
         start, stop = NAMES.index(params.start_at), NAMES.index(params.stop_after)
         earlier: dict[str, dict[str, Any]] = {}
         if params.resume:
@@ -203,6 +255,7 @@ class Process(Program):
         for name, record in earlier.items():
             report[name] = {"seconds": record["seconds"], **record["summary"]}
             rows.append([name, round(record["seconds"], 2), "earlier", _in_short(record["summary"])])
+        failed: UserError | None = None
         try:
             for step in STEPS[start : stop + 1]:
                 if ended := end_of_stills(step, chain.experiments, params):
@@ -213,8 +266,6 @@ class Process(Program):
                 if result is None:
                     continue
                 seconds = time.perf_counter() - began
-                if step.name == "index":
-                    self._check_indexed(result.summary, params)
                 tables.update({t.key: t for t in result.tables if t.key})
                 memory = peak_memory_mb()
                 report[step.name] = {
@@ -230,6 +281,10 @@ class Process(Program):
                         _in_short(result.summary),
                     ]
                 )
+                if step.name == "index":
+                    self._check_indexed(result.summary, params)
+        except UserError as error:
+            failed = error
         finally:
             logging.getLogger().removeHandler(warnings)
         for key in FINAL_TABLES:
@@ -238,9 +293,17 @@ class Process(Program):
         context.table(Table("Summary", ["Step", "Seconds", "Peak memory (MB)", "Result"], rows, "process"))
         for name, message in dict.fromkeys(warnings.messages):
             context.log.info("Warning of %s: %s", name, message.splitlines()[0])
-        if ended:
-            raise UserError(ended)
-        return self._result(params, report, [m for _, m in warnings.messages], stop)
+        told = [m for _, m in warnings.messages]
+        failed = UserError(ended) if ended else failed
+        why = str(failed) if failed is not None else None
+        found = judged(report, params, start, None if why is None else why.splitlines()[0])
+        context.log.info("%s", found.verdict.text())
+        text = text_of(report, told, found, why)
+        if failed is not None:
+            if params.output.json is not None and params.output.json.parent.is_dir():
+                write_failed(params.output.json, text)
+            raise failed
+        return self._result(params, report, found, text, stop, chain, context)
 
     def _check_indexed(self, summary: dict[str, Any], params: Params) -> None:
         """Stop where going on would only cost time and memory."""
@@ -252,34 +315,34 @@ class Process(Program):
                 "written: mend the geometry and begin again, or go on with start_at=refine"
             )
 
-    def _result(self, params: Params, report: dict[str, Any], warnings: list[str], stop: int) -> ProgramResult:
-        files = {}
+    def _result(
+        self, params: Params, report: dict[str, Any], found: Judged, text: str, stop: int, chain: Chain, context: Any
+    ) -> ProgramResult:
+        files: dict[str, Any] = {}
         if params.output.json is not None:
-            import json
-
-            text = json.dumps({"steps": report, "warnings": warnings}, indent=2, default=_plain)
-            files[str(params.output.json)] = lambda path: path.write_text(text) and None
-        following = {
-            "merge": "open merged.mtz in a structure solution program; spindle show scaled.expt scaled.refl looks at "
-            "the data",
-        }
-        name = NAMES[stop]
-        problems = [f"{step}: {summary['problem']}" for step, summary in report.items() if "problem" in summary]
-        if problems:
-            said = "; ".join(problems)
-            return ProgramResult(
-                summary=report, files=files,
-                next_step=f"do not solve a structure from these data before this is mended: {said}",
-            )  # fmt: skip
-        next_step = following.get(name, f"spindle process start_at={NAMES[stop + 1]}" if stop + 1 < len(NAMES) else "")
-        return ProgramResult(summary=report, files=files, next_step=next_step)
+            files[str(params.output.json)] = lambda path: path.write_text(text, encoding="utf-8") and None
+        done = NAMES[stop]
+        if params.export is not None and done == NAMES[-1]:
+            files |= chain.exported()
+        colour = found.verdict.colour
+        bad = {None: (), "red": ("red",), "amber": ("amber", "red")}[params.fail_if]
+        if done == NAMES[-1]:
+            next_step = found.next_step(str(params.output.merged_mtz or "merged.mtz"))
+        elif colour == "red":
+            next_step = f"first look into this: {found.verdict.lines[0].said}; {found.verdict.next_step}"
+        else:
+            next_step = f"spindle process start_at={NAMES[stop + 1]}"
+        unfit = f"the verdict is {colour}, and fail_if={params.fail_if}" if colour in bad else ""
+        return ProgramResult(
+            summary={**report, "verdict": found.verdict.as_dict()}, files=files, next_step=next_step, unfit=unfit
+        )
 
 
 def _in_short(summary: dict[str, Any]) -> str:
     """Scalars of a summary on one line."""
     words = []
     for key, value in summary.items():
-        if key == "problem":  # a sentence; the last line says it
+        if key in ("problem", "warning", "undecided", "contradiction"):  # sentences; the verdict says them
             continue
         value = _plain(value) if hasattr(value, "tolist") else value
         if isinstance(value, bool | int | str):

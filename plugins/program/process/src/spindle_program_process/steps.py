@@ -9,7 +9,7 @@ from typing import Any
 from spindle.contracts import ProgramInputs
 from spindle.errors import UserError
 from spindle.models import Experiments
-from spindle.params import Params, walk
+from spindle.params import Auto, Params, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Step:
         if self is AGAIN:
             path: Path = params.output.refined_in_symmetry
             nowhere = ("matches", "centroids", "parameter_table", "history", "correlation_plot.filename")
-            named = {
+            named: dict[str, Any] = {
                 "output.experiments": str(path),
                 "output.reflections": str(path.with_suffix(".refl")),
                 "output.log": str(path.with_name("spindle.refine_in_symmetry.log")),
@@ -67,8 +67,10 @@ class Step:
             and self._output(params, "unmerged_mtz") is None
         ):
             named = {"output.unmerged_mtz": str(params.output.unmerged_mtz)}
-        elif self.name == "merge" and params.output.merged_mtz is not None:
-            named = {"output.mtz": str(params.output.merged_mtz)}
+        elif self.name == "merge":
+            named = {} if params.output.merged_mtz is None else {"output.mtz": str(params.output.merged_mtz)}
+            if params.cut_resolution and getattr(self.params(params), "d_min", Auto) is None:
+                named["d_min"] = Auto
         else:
             return {}
         there = {entry.path for entry in walk(self.params(params), templates=True)}

@@ -174,11 +174,15 @@ class Scale(Program):
         group = experiments[0].known_crystal.space_group.xhm()
         judged = facts_of_statistics(statistics, group).with_more(facts_of_diagnosis(diagnosis))
         falls = [fall for e in experiments if (fall := decay_of(e.scaling_model)) is not None]
-        summary = {**judged.as_dict(), **summary, **({"decay_b": max(falls)} if falls else {})}
+        summary = summary | {k: v for k, v in judged.as_dict().items() if k not in summary}
+        if falls:
+            summary["decay_b"] = max(falls)
         if scaled.left_out:
             summary["n_images_left_out"] = len(scaled.left_out)
         problems = problems_of(statistics, summary["sigma_factor"])
         following = f"spindle merge {output.experiments} {output.reflections}"
+        if judged.suggested_d_min is not None:
+            following += " d_min=Auto"
         if problems:
             summary["problem"] = problems[0]
             said = "; ".join(problems)

@@ -1,0 +1,83 @@
+"""Data that are merged as far as CC1/2 and completeness allow, and the file of all data beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from spindle.models import Experiments
+from spindle.report import Table
+from spindle.table import ReflectionTable
+from spindle_lib_merging import DataEnd, data_end, merging_statistics, prepare_intensities
+from spindle_lib_pages import Page
+from spindle_lib_pages.figures import lines, resolution_ticks
+
+from .params import MergeParams
+
+__all__ = ["find_end", "page", "uncut_files"]
+
+
+def find_end(table: ReflectionTable, cell: np.ndarray, group: Any, params: MergeParams, context: Any) -> DataEnd:
+    """Where the data end, said with the fit.
+
+    Parameters
+    ----------
+    table : ReflectionTable
+        With d, scaled.
+    cell : (6,) float64
+    group : gemmi.SpaceGroup
+    params : MergeParams
+    context : RunContext
+    """
+    data = prepare_intensities(
+        table, "scale", combine_partials=params.combine_partials, partiality_threshold=params.partiality_threshold,
+        d_max=params.d_max,
+    )  # fmt: skip
+    statistics = merging_statistics(
+        data.table["miller_index"], data.values["scale"], data.variances["scale"], cell, group, params.merging.n_bins,
+        params.merging.use_internal_variance,
+    )  # fmt: skip
+    found = data_end(statistics)
+    context.table(found.table())
+    where = "; ".join(
+        f"{c.metric.label} = {c.limit:g} at " + ("none" if c.d_min is None else f"{c.d_min:.2f} A")
+        for c in found.curves
+    )
+    if found.d_min is None or found.deciding is None:
+        context.log.info("d_min=Auto: nothing is cut, the data go to %.2f A (%s)", statistics.overall.d_min, where)
+    else:
+        context.log.info(
+            "d_min=Auto: cut at %.2f A by %s (%s); all data, to %.2f A, are in %s", found.d_min, found.deciding.metric.label, where,
+            statistics.overall.d_min, params.output.uncut_mtz,
+        )  # fmt: skip
+    return found
+
+
+def uncut_files(experiments: Experiments, table: ReflectionTable, params: MergeParams, context: Any) -> dict[str, Any]:
+    """The file of all data, as this program writes it without a limit; without a test set, of which there is to be one only."""
+    if params.output.uncut_mtz is None:
+        return {}
+    others: dict[str, Any] = {"output.mmcif": None, "output.html": None, "output.json": None}
+    result = context.run_program(
+        "merge", experiments, table, brief=True, params=params, d_min=None, assess_space_group=False,
+        r_free_flags__generate=False,
+        **{"output.mtz": str(params.output.uncut_mtz), **others},
+    )  # fmt: skip
+    return dict(result.files)
+
+
+def page(tables: Sequence[Table], end: DataEnd | None) -> str:
+    """The report of a run."""
+    found = Page("Merging")
+    found.tables(tables)
+    for curve in end.curves if end is not None else ():
+        x = curve.x.tolist()
+        drawn = [("shells", x, curve.y.tolist()), ("limit", x, [curve.limit] * len(x))]
+        if len(curve.fit):
+            drawn.insert(1, ("fit", x, curve.fit.tolist()))
+        ends = "" if curve.d_min is None else f", reached at {curve.d_min:.2f} A"
+        title = f"{curve.metric.label}{ends}"
+        found.plot(lines(title, "resolution (A)", curve.metric.label, drawn, xaxis=resolution_ticks(x)))
+    return found.html()

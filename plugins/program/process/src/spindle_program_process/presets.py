@@ -1,0 +1,45 @@
+"""Kinds of samples for which other values are usual than for crystals of proteins in X-rays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from spindle.params import Params, Preset, walk
+
+__all__ = ["ELECTRON", "SMALL_MOLECULE", "said"]
+
+#: Cells are short: there are no spots near the beam, but scatter around the beam stop. There are few spots in all, so that profiles lean
+#: on fewer. Centrosymmetric groups and glide planes are the rule (Groom et al. 2016, Acta Cryst. B72, 171: four of five structures).
+SMALL_MOLECULE: dict[str, Any] = {
+    "find_spots.spotfinder.filter.d_max": 20.0,
+    "integrate.profile.gaussian_rs.min_spots.overall": 25,
+    "integrate.profile.gaussian_rs.min_spots.per_degree": 5,
+    "symmetry.systematic_absences.small_molecule": True,
+    "export": "shelx",
+}
+#: Besides: diffuse and inelastic scatter around the beam; electrons are not absorbed as X-rays are; positions of spots tell the ratio of
+#: distance and cell only, so that the distance of the header stands.
+ELECTRON: dict[str, Any] = {
+    **SMALL_MOLECULE,
+    "import.geometry.beam.probe": "electron",
+    "find_spots.spotfinder.filter.d_max": 10.0,
+    "index.refinement.parameterisation.detector.fix": "distance",
+    "refine.refinement.parameterisation.detector.fix": "distance",
+    "scale.physical.absorption_correction": False,
+}
+
+
+def said(params: Params) -> Iterator[str]:
+    """What each preset that is on has set, one line each, and what the user has given otherwise."""
+    entries = {entry.path: entry for entry in walk(params)}
+    for name, entry in entries.items():
+        if not isinstance(entry.leaf, Preset) or not entry.value:
+            continue
+        yield f"{name}=True sets (each can be given otherwise):"
+        for path, value in entry.leaf.settings.items():
+            if path not in entries:
+                continue
+            own = entries[path].leaf.render(entries[path].value)
+            text = entries[path].leaf.render(value)
+            yield f"  {path}={text}" + ("" if own == text else f" -- but {own} was given")
