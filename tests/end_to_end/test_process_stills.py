@@ -30,14 +30,19 @@ def images(tmp_path_factory):
 
 
 @pytest.mark.parametrize("known", [[], CELL], ids=["unknown", "known"])
-def test_stills_end_after_refine(images, tmp_path, monkeypatch, capsys, known):
+def test_stills_end_after_integrate(images, tmp_path, monkeypatch, capsys, known):
     monkeypatch.chdir(tmp_path)
     assert main(["process", *(str(p) for p in sorted(images.glob("s?/*.cbf"))), *known]) == 2
     shown = capsys.readouterr()
     text = " ".join((shown.out + shown.err).split())
-    assert "ends after refine: 2 of 2 experiments are stills, and only rotation data are integrated" in text
-    assert "spindle show refined.expt refined.refl" in text and "Warning of index" in text and "s2_" in text
+    assert "ends after integrate: 2 of 2 experiments are stills" in text
+    assert (
+        "spindle scale integrated.expt integrated.refl model=KB" in text
+        and "Warning of index" in text
+        and "s2_" in text
+    )
     refined = read_experiments(tmp_path / "refined.expt")
+    assert len(read_experiments(tmp_path / "integrated.expt")) == 2
     assert len(refined) == 2 and len(refined.unique("crystal")) == 2
     for experiment in refined:
         assert sorted(experiment.crystal.cell[:3]) == pytest.approx((21.4, 24.2, 27.6), rel=0.03)

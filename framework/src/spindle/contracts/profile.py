@@ -198,21 +198,28 @@ def summary_of_numbers(model: dict[str, Any]) -> ProfileSummary:
     return ProfileSummary(numbers)
 
 
+def models_as_they_are(experiments: Experiments, reflections: ReflectionTable) -> list[dict[str, Any]]:
+    """What follows from intensities for a plugin that does not look at them."""
+    return [dict(e.profile or {}) for e in experiments]
+
+
 PREDICTION_COLUMNS = ("miller_index", "id", "panel", "entering", "s1", "xyzcal.mm", "xyzcal.px", "flags")
 
 
 class ProfileSpec:
     """Hooks of a profile model. The model of an experiment is the dictionary ``experiment.profile``, as in the file."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"describe_model", "predict_reflections"})
+    optional: ClassVar[frozenset[str]] = frozenset({"describe_model", "learn_partiality", "predict_reflections"})
     defaults: ClassVar[dict[str, Any]] = {
         "describe_model": summary_of_numbers,
+        "learn_partiality": models_as_they_are,
         "predict_reflections": predict_rotation,
     }
     checks: ClassVar[Checks] = {
         "estimate_profiles": check_models,
         "bounding_boxes": check_boxes,
         "foreground": check_foreground,
+        "learn_partiality": check_models,
         "partiality": check_partiality,
         "make_fitter": check_fitter,
         "describe_model": check_summary,
@@ -260,7 +267,32 @@ class ProfileSpec:
 
     @hookspec(firstresult=True)
     def partiality(self, experiments: Experiments, reflections: ReflectionTable, bbox: np.ndarray) -> np.ndarray:  # type: ignore[empty-body]
-        """(n,) float64: fraction of each spot recorded on the images of its box."""
+        """(n,) float64: fraction of each spot recorded on the images of its box.
+
+        Of stills, which record no fraction of an integral: how high the rocking curve is where the crystal stands, relative to its top.
+        ``reflections`` then has ``delpsical.rad``.
+        """
+
+    @hookspec(firstresult=True)
+    def learn_partiality(self, experiments: Experiments, reflections: ReflectionTable) -> list[dict[str, Any]]:  # type: ignore[empty-body]
+        """Models that know what the summed intensities of stills say about their rocking curves.
+
+        Optional: without it models stay as they are. Called once per block of stills after summation; `partiality` is asked again
+        afterwards.
+
+        Parameters
+        ----------
+        experiments : Experiments
+            Each with its model.
+        reflections : ReflectionTable
+            Integrated: ``delpsical.rad``, ``d``, ``lp``, ``qe`` where there is a sensor, ``flags``, ``intensity.sum.value`` and its
+            variance.
+
+        Returns
+        -------
+        list of dict
+            One per experiment, in order.
+        """
 
     @hookspec(firstresult=True)
     def make_fitter(self, experiments: Experiments) -> ProfileFitter | None:

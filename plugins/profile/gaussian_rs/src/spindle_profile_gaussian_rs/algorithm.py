@@ -13,11 +13,13 @@ from spindle.errors import UserError
 from spindle.params import Auto, Bool, Choice, Float, Int
 from spindle.params import Params as ParamsBase
 from spindle.report import Table
+from spindle.table import Flag
 
 from .fitter import EXTENT, PixelFitter
 from .geometry import SpotGeometry, growth
 from .grid_fitter import GridFitter
 from .kernels import bounding_boxes, foreground_masks, recorded_fractions
+from .rocking import rocking_width, still_partiality
 from .samplers import make_sampler
 from .sigma import estimate_sigma_b, estimate_sigma_m, estimate_widths
 from .varying import varying_sigmas
@@ -290,10 +292,36 @@ class GaussianRsProfile(Algorithm):
 
     @hookimpl
     def partiality(self, experiments: Experiments, reflections: ReflectionTable, bbox: np.ndarray) -> np.ndarray:
-        """Share of the Gaussian rocking curve within the box."""
-        _, kz = SpotGeometry(experiments).frames(reflections)
+        """Share of the Gaussian rocking curve within the box; of stills its height where the crystal stands, relative to its top."""
+        geometry = SpotGeometry(experiments)
+        _, kz = geometry.frames(reflections)
         z = np.ascontiguousarray(reflections["xyzcal.px"][:, 2])
-        return recorded_fractions(kz, z, bbox[:, 4].astype(np.float64), bbox[:, 5].astype(np.float64))
+        found = recorded_fractions(kz, z, bbox[:, 4].astype(np.float64), bbox[:, 5].astype(np.float64))
+        if "delpsical.rad" in reflections:
+            for i, rows in reflections.rows_by_experiment().items():
+                if experiments[i].is_still:
+                    sigma = float(geometry.sigma(i, "sigma_m", z[:1])[0])
+                    found[rows] = still_partiality(reflections["delpsical.rad"][rows], sigma)
+        return found
+
+    @hookimpl
+    def learn_partiality(self, experiments: Experiments, reflections: ReflectionTable) -> list[dict[str, Any]]:
+        """Stills get the width of their rocking curve as sigma_m, unless it is given or their reflections are too few."""
+        models = [dict(e.profile or {}) for e in experiments]
+        if self.params.parameters.sigma_m is not None:
+            return models
+        summed = reflections.has_flags(Flag.INTEGRATED_SUM)
+        for i, rows in reflections.rows_by_experiment().items():
+            if not experiments[i].is_still:
+                continue
+            t = reflections.select(rows[summed[rows]])
+            correction = t["lp"] / t.get("qe", 1.0)
+            width = rocking_width(
+                t["delpsical.rad"], t["d"], correction, t["intensity.sum.value"], t["intensity.sum.variance"]
+            )
+            if width is not None:
+                models[i]["sigma_m"] = math.degrees(width)
+        return models
 
     @hookimpl
     def describe_model(self, model: dict[str, Any]) -> ProfileSummary:

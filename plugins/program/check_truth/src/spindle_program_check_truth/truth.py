@@ -10,7 +10,7 @@ from typing import Any
 import gemmi
 import numpy as np
 
-from spindle.errors import FileFormatError
+from spindle.errors import FileFormatError, UserError
 
 __all__ = ["Truth", "find_truths", "read_truth"]
 
@@ -141,6 +141,11 @@ def read_truth(folder: Path, lattice: int = 0) -> Truth:
                 f"{folder / name}: no such file; give the folder that `spindle simulate` wrote its images to"
             )
     models = json.loads((folder / "truth.json").read_text())
+    if models.get("stills"):
+        raise UserError(
+            f"{folder}: these are stills; check_truth compares sweeps. truth.npz has what each image is made of (image_k, n_mean_k, "
+            "partiality_k)"
+        )
     if not 0 <= lattice < len(models["lattices"]):
         raise FileFormatError(
             f"lattice={lattice}: {folder} was simulated with {len(models['lattices'])} lattice(s), counted from 0"

@@ -16,6 +16,7 @@ from spindle.params import (
     Plugin,
     Str,
     Strings,
+    walk,
 )
 
 
@@ -137,8 +138,8 @@ class IntegrateParams(Params):
             ["auto", "3d", "flat3d", "2d", "single2d", "stills", "3d_threaded"],
             "auto",
             level=3,
-            unavailable=dict.fromkeys(["flat3d", "2d", "single2d", "stills"], "only the 3d integrator exists"),
-            help="auto, 3d and 3d_threaded are the same.",
+            unavailable=dict.fromkeys(["flat3d", "2d", "single2d"], "only the 3d integrator and that of stills exist"),
+            help="auto: stills for stills, 3d for rotation images; 3d_threaded is 3d. Another than fits the images is refused.",
         )
 
         class profile(Params):
@@ -274,11 +275,39 @@ class IntegrateParams(Params):
         algorithm = Plugin("absorption", default="fuller_kapton", help="Kind of body.")
 
 
+#: What stills do not have, and why.
+NOT_FOR_STILLS = {
+    "scan_range": "each is an image of its own; choose images with exclude_images or spindle slice_sequence",
+    "integration.block": "blocks are of ten images",
+    "integration.filter.lost_images": "there is no neighbour to compare the background with",
+    "integration.filter.least_beam": "there is no neighbour to compare the background with",
+    "integration.filter.min_zeta": "nothing rotates",
+    "integration.profile.validation": "no reference profiles are learned",
+    "integration.debug.reference": "no reference profiles are learned",
+    "prediction.force_static": "nothing varies with a scan",
+    "prediction.padding": "nothing rotates",
+}
+
+
 def check_params(params: IntegrateParams) -> None:
     """Raise for settings that contradict each other."""
     p = params.integration
+    if p.integrator == "stills":
+        raise UserError("integration.integrator=stills: these are rotation images; leave it out")
     filters = p.overlaps_filter
     if not p.mask_neighbours and (filters.foreground_foreground.enable or filters.foreground_background.enable):
         raise UserError(
             "integration.mask_neighbours=False: the overlaps filter needs the neighbours marked; leave it True"
+        )
+
+
+def check_stills_params(params: IntegrateParams) -> None:
+    """Raise for settings that mean nothing to stills."""
+    changed = {entry.path for entry in walk(params) if entry.is_modified}
+    for name, why in NOT_FOR_STILLS.items():
+        if any(path == name or path.startswith(f"{name}.") for path in changed):
+            raise UserError(f"integrate: {name} has no meaning for stills: {why}; leave it out")
+    if params.integration.integrator not in ("auto", "stills"):
+        raise UserError(
+            f"integration.integrator={params.integration.integrator}: these are stills; leave it out, or choose stills"
         )

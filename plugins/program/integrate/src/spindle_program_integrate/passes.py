@@ -368,12 +368,11 @@ class Integrator:
         value, variance = np.zeros((n, 3)), np.zeros((n, 3))
         for i, rows in table.rows_by_experiment().items():
             e = self.experiments[i]
-            if e.scan is None:
-                continue
             panel = table["panel"][rows].astype(np.int64)
             px, spread = table["xyzobs.px.value"][rows], table["xyzobs.px.variance"][rows]
             value[rows, :2] = e.detector.pixel_to_mm(panel, px[:, :2])
-            value[rows, 2] = e.scan.angle_from_array_index(px[:, 2])
+            if not e.is_still:
+                value[rows, 2] = e.known_scan.angle_from_array_index(px[:, 2])
             variance[rows, :2] = spread[:, :2] * e.detector.geometry.pixel_size[panel] ** 2
-            variance[rows, 2] = spread[:, 2] * e.scan.oscillation[1] ** 2
+            variance[rows, 2] = 0.0 if e.is_still else spread[:, 2] * e.known_scan.oscillation[1] ** 2
         table["xyzobs.mm.value"], table["xyzobs.mm.variance"] = value, variance

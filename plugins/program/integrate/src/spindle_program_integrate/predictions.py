@@ -21,6 +21,7 @@ BATCH = 64
 #: Rows that are treated at once: what they need meanwhile is several times their share of the table.
 ROWS = 2**16
 NEEDED = ("id", "miller_index", "panel", "s1", "xyzcal.px", "flags")
+OF_STILLS = ("delpsical.rad",)
 
 
 Map = Callable[[Callable[[slice], dict[str, np.ndarray]], Iterable[slice]], Iterator[dict[str, np.ndarray]]]
@@ -70,7 +71,7 @@ def with_geometry(
     }  # fmt: skip
     if any(e.detector[0].mu > 0 for e in experiments):
         found["qe"] = np.empty(n)
-    seen = ReflectionTable({name: predicted[name] for name in NEEDED})
+    seen = ReflectionTable({name: predicted[name] for name in (*NEEDED, *OF_STILLS) if name in predicted})
     blocks = [slice(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
     for block, of_block in zip(blocks, run(_OfBlock(seen, experiments, profile, params), blocks), strict=True):
         for name, values in of_block.items():
@@ -96,13 +97,18 @@ class _OfBlock:
         d, zeta, lp, qe = np.zeros(n), np.zeros(n), np.zeros(n), np.ones(n)
         for i, rows in table.rows_by_experiment().items():
             e = experiments[i]
-            if e.crystal is None or e.goniometer is None:  # refused by now
+            if e.crystal is None:  # refused by now
                 continue
             s1 = table["s1"][rows]
             d[rows] = 1.0 / np.linalg.norm(table["miller_index"][rows] @ e.crystal.A.T, axis=1)
+            lp[rows] = lorentz_polarisation(e.beam, None if e.is_still else e.goniometer, s1)
             e1 = np.cross(s1, e.beam.s0)
-            zeta[rows] = (e1 / np.linalg.norm(e1, axis=1)[:, None]) @ e.goniometer.axis_lab
-            lp[rows] = lorentz_polarisation(e.beam, e.goniometer, s1)
+            length = np.linalg.norm(e1, axis=1)
+            if e.is_still or e.goniometer is None:  # what moves through the sphere turns about e1
+                zeta[rows] = 1.0
+                lp[rows] *= length * e.beam.wavelength**2
+            else:
+                zeta[rows] = (e1 / length[:, None]) @ e.goniometer.axis_lab
             if e.detector[0].mu > 0:
                 qe[rows] = quantum_efficiency(e.detector, table["panel"][rows], s1)
         table["d"], table["zeta"], table["lp"] = d, zeta, lp

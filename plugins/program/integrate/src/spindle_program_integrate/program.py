@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,25 @@ from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import excluded_images
 from spindle_lib_selection.significance import significance
-from spindle_lib_spots.reference import INHERITED, check_distance, match, split_reference
+from spindle_lib_spots.reference import check_distance, split_reference
 
 from .absorption import correct_absorption
-from .filters import only_rows, sample, select_rows
+from .filters import only_rows, select_rows
 from .images import restrict_scan
-from .parameters import IntegrateParams, check_params
+from .parameters import IntegrateParams, check_params, check_stills_params
 from .passes import Integrator
-from .predictions import BATCH, Map, PredictSome, with_geometry
-from .shifts import moved_predictions
-from .tables import summary_tables
+from .preparation import prepare
+from .stills import MOST_SHOWN, integrate_stills, refuse_mixture, stills_table
+from .tables import all_together, summary_tables
 
-MOST_LINES = 50  # experiments of which each is told of by itself
+
+@dataclass(frozen=True)
+class _Done:
+    """What is told of a run when all is measured: the profile plugin, lost images, and the fitter."""
+
+    profile: Any
+    lost: list[Any]
+    fitter: Any
 
 
 class Integrate(Program):
@@ -48,6 +54,8 @@ class Integrate(Program):
     @hookimpl
     def run(self, inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
         experiments, reference = self._inputs(inputs, params)
+        if refuse_mixture(experiments):
+            return self._stills(experiments, reference, params, context)
         check_params(params)
         log = context.log
         rubbish = None
@@ -61,45 +69,44 @@ class Integrate(Program):
             check_distance(reference, "integrate")
 
         profile = context.chosen(params.profile)
-        predicted = self._predict(experiments, profile, params, context)
-        partner = None
-        if reference is not None:
-            rows, partner = match(predicted, reference)
-            log.info("Matching reference spots with predicted reflections")
-            log.info(" %d observed reflections input", len(reference))
-            log.info(" %d reflections predicted", len(predicted))
-            log.info(" %d reflections matched", len(rows))
-            if not len(rows):
-                raise UserError(
-                    f"integrate: none of {len(reference)} observed spots matches a prediction within 2 pixels and images; the "
-                    "reflections seem not to belong to these experiments: give those of the same refinement"
-                )
-            matched = np.zeros(len(reference), bool)
-            matched[rows] = True
-            unmatched = reference.select(~matched)
-            rubbish = (
-                ReflectionTable.concatenate([rubbish, unmatched]) if rubbish is not None and len(unmatched) else rubbish
-            )
-            reference = reference.select(rows)
-            predicted = self._inherit(predicted, reference, partner)
-            if params.prediction.follow_spots:
-                moved = moved_predictions(experiments, predicted, reference, log)
-                if moved is not None:
-                    predicted, reference = moved
-
-        experiments = self._profiles(experiments, reference, profile, params, log)
-        predicted, brightness = self._columns(
-            experiments, predicted, reference, partner, profile, params, context.executor.here.map
+        ready = prepare(experiments, reference, profile, params, context)
+        if rubbish is not None and ready.unmatched is not None and len(ready.unmatched):
+            rubbish = ReflectionTable.concatenate([rubbish, ready.unmatched])
+        integrator = Integrator(
+            context, ready.experiments, ready.predicted, profile, params, _excluded(params, experiments)
         )
-
-        integrator = Integrator(context, experiments, predicted, profile, params, _excluded(params, experiments))
-        del predicted, reference, partner
+        brightness = ready.brightness
+        del ready, reference
         table, debug = integrator.run(brightness)
         integrator.forget()
         table = correct_absorption(table, integrator.experiments, params.absorption_correction, profile, context)
         experiments = integrator.experiments
-        tables = list(integrator.tables)
-        return self._finish(experiments, table, debug, integrator, rubbish, tables, params, context)
+        tables = [*integrator.tables, *summary_tables(table, experiments)]
+        done = _Done(integrator.profile, integrator.lost, integrator.fitter)
+        return self._finish(experiments, table, debug, done, rubbish, tables, params, context)
+
+    def _stills(
+        self, experiments: Experiments, reference: ReflectionTable | None, params: Any, context: RunContext
+    ) -> ProgramResult:
+        """The same for stills, each a crystal of its own."""
+        check_stills_params(params)
+        found = integrate_stills(experiments, reference, params, _excluded(params, experiments), context)
+        assert found.table is not None
+        profile = context.chosen(params.profile)
+        per_still, told = stills_table(found, experiments, found.table, profile)
+        if told:
+            context.log.warning(
+                "WARNING: %d of %d stills cannot be integrated and are left out:\n  %s", len(told), len(experiments),
+                "\n  ".join(told[:MOST_SHOWN]),
+            )  # fmt: skip
+        done = _Done(profile, found.lost, None)
+        tables = [*found.tables, per_still, all_together(found.table)]
+        result = self._finish(found.experiments, found.table, found.debug, done, found.rubbish, tables, params, context)
+        known = all((e.known_crystal.extra or {}).get("space_group_is_known") for e in found.experiments)
+        files = f"{params.output.experiments} {params.output.reflections}"
+        result.next_step = f"spindle scale {files} model=KB" if known else f"spindle cosym {files}"
+        result.summary.update(n_stills=len(experiments), n_stills_integrated=len(found.experiments), failed=told)
+        return result
 
     @staticmethod
     def _inputs(inputs: ProgramInputs, params: Any) -> tuple[Experiments, ReflectionTable | None]:
@@ -109,11 +116,6 @@ class Integrate(Program):
         for i, experiment in enumerate(experiments):
             if experiment.crystal is None:
                 raise UserError(f"integrate: experiment {i} has no crystal; run spindle index first")
-            if experiment.is_still:
-                raise UserError(
-                    f"integrate: experiment {i} is a still, its images were not rotated: if they were, import them with "
-                    "geometry.scan.oscillation=<start>,<width in degrees>; if not, leave it out"
-                )
             if experiment.imageset is None:
                 raise UserError(f"integrate: experiment {i} has no images; run spindle import")
         if not inputs.reflections:
@@ -124,101 +126,12 @@ class Integrate(Program):
             return experiments, None
         return experiments, ReflectionTable.concatenate(inputs.reflections)
 
-    @staticmethod
-    def _predict(experiments: Experiments, profile: Any, params: Any, context: RunContext) -> ReflectionTable:
-        p, log = params.prediction, context.log
-        task = PredictSome(experiments, profile, p)
-        batches = [range(i, min(i + BATCH, len(experiments))) for i in range(0, len(experiments), BATCH)]
-        table = ReflectionTable.concatenate(list(context.executor.here.map(task, batches)))
-        numbers = np.bincount(table["id"], minlength=len(experiments))
-        varying = [not p.force_static and e.known_crystal.A_at_scan_points is not None for e in experiments]
-        if len(experiments) > MOST_LINES:
-            log.info(
-                "Predicted %d reflections, %d to %d for each of %d experiments, of which %d have a scan-varying crystal",
-                len(table), numbers.min(), numbers.max(), len(experiments), sum(varying),
-            )  # fmt: skip
-        else:
-            for varies, number in zip(varying, numbers, strict=True):
-                log.info("Prediction type: %s crystal prediction", "scan varying" if varies else "scan static")
-                log.info("Predicted %d reflections", number)
-        if not len(table):
-            raise UserError("integrate: no reflection is predicted; check the cell, the scan and prediction.d_min")
-        return table
-
-    @staticmethod
-    def _inherit(predicted: ReflectionTable, reference: ReflectionTable, partner: np.ndarray) -> ReflectionTable:
-        flags = predicted["flags"].copy()
-        flags[partner] |= np.uint64(int(Flag.REFERENCE_SPOT)) | (reference["flags"] & np.uint64(int(INHERITED)))
-        predicted = predicted.view()
-        predicted["flags"] = flags
-        return predicted
-
-    @staticmethod
-    def _profiles(
-        experiments: Experiments, reference: ReflectionTable | None, profile: Any, params: Any, log: logging.Logger
-    ) -> Experiments:
-        known = all(e.profile for e in experiments) and reference is not None and "shoebox" not in reference
-        if known and params.create_profile_model:
-            log.info("The reflections have no shoeboxes: the profile models in the experiments are kept")
-        elif params.create_profile_model and reference is not None:
-            log.info("Using %d reflections for the profile model", len(reference))
-            models = profile.estimate_profiles(experiments=experiments, reflections=reference)
-            experiments = Experiments(
-                replace(experiment, profile=model) for experiment, model in zip(experiments, models, strict=True)
-            )
-        for i, experiment in enumerate(experiments):
-            model = experiment.profile
-            if not model:
-                raise UserError(f"integrate: experiment {i} has no profile model; use create_profile_model=True")
-            if model.get("__id__") != params.profile.algorithm:
-                raise UserError(
-                    f"integrate: the profile model of experiment {i} is {model.get('__id__')}, profile.algorithm is "
-                    f"{params.profile.algorithm}; make them agree or use create_profile_model=True"
-                )
-            if fault := profile.describe_model(model=model).fault:
-                raise UserError(
-                    f"integrate: experiment {i}: {fault}: the predictions do not follow the spots. A wrong rotation axis "
-                    "or cell is the usual reason: check the fraction of indexed spots, the direction of the rotation axis (import: "
-                    "geometry.goniometer.axis=) and the refinement"
-                )
-        return experiments
-
-    @staticmethod
-    def _columns(
-        experiments: Experiments,
-        predicted: ReflectionTable,
-        reference: ReflectionTable | None,
-        partner: np.ndarray | None,
-        profile: Any,
-        params: Any,
-        run: Map,
-    ) -> tuple[ReflectionTable, np.ndarray]:
-        """Resolution, zeta, corrections, boxes and partiality; the summed counts of the strong spots (0 elsewhere)."""
-        brightness = np.zeros(len(predicted))
-        if reference is not None and partner is not None:
-            if "intensity.sum.value" in reference:
-                brightness[partner] = np.maximum(reference["intensity.sum.value"], 1e-6)
-            else:
-                brightness[partner] = 1.0
-        scans = [e.scan for e in experiments]
-        degrees = [0.0 if s is None else abs(s.oscillation_deg[1]) * s.n_images for s in scans]
-        keep = sample(predicted["id"], degrees, params.sampling)
-        if not keep.all():
-            predicted, brightness = predicted.select(keep), brightness[keep]
-        n = len(predicted)
-        table = with_geometry(predicted, experiments, profile, params.integration, run)
-        table["partial_id"] = np.arange(n, dtype=np.uint64)
-        numbers = {id(images): k for k, images in enumerate(experiments.unique("imageset"))}
-        number = np.array([numbers[id(e.imageset)] for e in experiments], np.int32)
-        table["imageset_id"] = number[table["id"]]
-        return table, brightness
-
     def _finish(
         self,
         experiments: Experiments,
         table: ReflectionTable,
         debug: ReflectionTable | None,
-        integrator: Integrator,
+        of: _Done,
         rubbish: ReflectionTable | None,
         tables: list[Table],
         params: Any,
@@ -227,7 +140,6 @@ class Integrate(Program):
         log = context.log
         files: dict[str, Any] = {}
         done = table.has_flags(Flag.INTEGRATED_SUM | Flag.INTEGRATED_PRF, all=False)
-        tables += summary_tables(table, experiments)
         p = params.integration
         keep = np.ones(len(table), bool)
         if not params.output.output_unintegrated_reflections:
@@ -253,8 +165,8 @@ class Integrate(Program):
             rubbish = rubbish.without("shoebox")
             rubbish.set_flags(slice(None), Flag.BAD_REFERENCE)
             table = ReflectionTable.concatenate([table, rubbish])
-        if p.debug.reference.output and integrator.fitter is not None:
-            files[p.debug.reference.filename] = _writer_of_profiles(integrator.fitter.reference_profiles())
+        if p.debug.reference.output and of.fitter is not None:
+            files[p.debug.reference.filename] = _writer_of_profiles(of.fitter.reference_profiles())
         for one in tables:
             context.table(one)
         if params.output.report:
@@ -266,9 +178,9 @@ class Integrate(Program):
             "n_summed": int(np.count_nonzero(flags & np.uint64(int(Flag.INTEGRATED_SUM)))),
             "n_profile_fitted": int(np.count_nonzero(flags & np.uint64(int(Flag.INTEGRATED_PRF)))),
             "d_min": float(table["d"][table["d"] > 0].min()),
-            "lost_images": [one.as_dict() for one in integrator.lost],
+            "lost_images": [one.as_dict() for one in of.lost],
         }
-        described = [integrator.profile.describe_model(model=e.profile).numbers for e in experiments]
+        described = [of.profile.describe_model(model=e.profile).numbers for e in experiments]
         for name in dict.fromkeys(name for numbers in described for name in numbers):
             summary.setdefault(name, [numbers.get(name) for numbers in described])
         return ProgramResult(

@@ -118,6 +118,13 @@ def summary_tables(table: ReflectionTable, experiments: Experiments) -> list[Tab
     ]
 
 
+def all_together(table: ReflectionTable) -> Table:
+    """The reflections of all experiments by resolution."""
+    c = _Columns(table, np.arange(len(table)))
+    rows = [[f"{lower:.2f}", *c.summary(mine)] for lower, mine in _shells(c.d) if mine.any()]
+    return Table("Summary vs resolution", ["d min", *HEADERS], rows, "integrate_by_resolution")
+
+
 def _shells(d: np.ndarray) -> list[tuple[float, np.ndarray]]:
     """20 shells of equal volume of reciprocal space, highest resolution first: lower limit and rows."""
     edges = np.linspace(1 / d.max() ** 3, 1 / d.min() ** 3, N_SHELLS + 1)

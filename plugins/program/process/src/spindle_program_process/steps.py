@@ -88,13 +88,14 @@ def _path(name: Any) -> Path | None:
 
 AGAIN = Step("refine_in_symmetry", "refine", reflections=False)
 REFINE = Step("refine", "refine")
+SYMMETRY = Step("symmetry", "symmetry")
 STEPS = (
     Step("import", "import", reflections=False),
     Step("find_spots", "find_spots", experiments=False),
     Step("index", "index"),
     REFINE,
     Step("integrate", "integrate"),
-    Step("symmetry", "symmetry"),
+    SYMMETRY,
     AGAIN,
     Step("scale", "scale"),
     Step("merge", "merge", experiments=False, reflections=False),

@@ -6,7 +6,7 @@ from typing import Any
 
 from spindle.models import Experiments
 
-from .steps import REFINE, STEPS, Step
+from .steps import REFINE, STEPS, SYMMETRY, Step
 
 
 def end_of_stills(step: Step, experiments: Experiments | None, params: Any) -> str:
@@ -25,7 +25,7 @@ def end_of_stills(step: Step, experiments: Experiments | None, params: Any) -> s
         return ""
     stills = [e for e in experiments if e.is_still]
     n, n_swept = len(stills), len(experiments) - len(stills)
-    if not stills or (step is REFINE and not n_swept):
+    if not stills or (STEPS.index(step) < STEPS.index(SYMMETRY) and not n_swept):
         return ""
     done = STEPS[STEPS.index(step) - 1]
     files = " ".join(str(p) for p in done.outputs(params) if p is not None)
@@ -35,11 +35,10 @@ def end_of_stills(step: Step, experiments: Experiments | None, params: Any) -> s
         names = " ".join(str(name) for name in swept if name)
         return (
             f"{said}stills and rotation data are not refined together. All are indexed, in {files}. Process the rotation images by "
-            f"themselves, in another folder: spindle process {names or '<rotation images>'}; then the stills, which are indexed and refined, but "
-            "not integrated"
+            f"themselves, in another folder: spindle process {names or '<rotation images>'}; then the stills: spindle stills_process"
         )
     return (
-        f"{said}only rotation data are integrated. The stills are indexed and refined, each a crystal of its own, in {files}; look at "
-        f"them with spindle show {files}. If the crystal was turned, give the rotation: spindle process <images> "
-        "import.geometry.scan.oscillation=<start>,<width>"
+        f"{said}what follows is for one crystal in a known setting. The stills are integrated, each a crystal of its own, in {files}; scale "
+        f"and merge them with spindle scale {files} model=KB where the space group was given, else begin with spindle cosym {files}. If "
+        "the crystal was turned, give the rotation: spindle process <images> import.geometry.scan.oscillation=<start>,<width>"
     )

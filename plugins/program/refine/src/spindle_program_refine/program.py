@@ -209,8 +209,6 @@ class Refine(Program):
         step = f"spindle integrate {output.experiments} {output.reflections}"
         if any(e.profile is not None for e in experiments):  # refined after integration, in the space group found
             step = f"spindle scale {output.experiments} {_observations(inputs)}"
-        elif any(e.is_still for e in experiments):
-            step = f"spindle show {output.experiments} {output.reflections} (integrate measures rotation data only, not stills)"
         tables = [t for r in results for t in r.tables]
         return ProgramResult(
             experiments=experiments, reflections=written, tables=tables, summary=summary, files=files, next_step=step

@@ -110,6 +110,7 @@ def trace_reflections(
     sensor,
     point_spread,
     scan,
+    still,
     normals,
     state_of_pixel,
     tape,
@@ -168,6 +169,9 @@ def trace_reflections(
         by another, and that (px).
     scan : (2,) float64, rad
         Start angle and width of an image.
+    still : (n,) or (0,) int64
+        The image of each reflection where images are stills; the block of a photon is then turned about e1, the axis across q and the
+        beam, to where it diffracts, and the photon is kept with the probability of that turn relative to none.
     normals : (65536,) float32
         Quantiles of the normal distribution.
     state_of_pixel : (ny, nx) uint8
@@ -213,7 +217,8 @@ def trace_reflections(
         norm = math.sqrt(a0 * a0 + a1 * a1 + a2 * a2) / length
         a0, a1, a2 = a0 / norm, a1 / norm, a2 / norm
         c0, c1, c2 = (q1 * a2 - q2 * a1) / length, (q2 * a0 - q0 * a2) / length, (q0 * a1 - q1 * a0) / length
-        z_centre = (phi[i] - scan[0]) / scan[1]
+        at_rest = still.shape[0] > 0
+        z_centre = still[i] + 0.5 if at_rest else (phi[i] - scan[0]) / scan[1]
         # Kabsch frame of the central ray
         cosine, sine = math.cos(phi[i]), math.sin(phi[i])
         along = m0 * q0 + m1 * q1 + m2 * q2
@@ -225,7 +230,10 @@ def trace_reflections(
         norm = math.sqrt(e10 * e10 + e11 * e11 + e12 * e12)
         e10, e11, e12 = e10 / norm, e11 / norm, e12 / norm
         e20, e21, e22 = t1 * e12 - t2 * e11, t2 * e10 - t0 * e12, t0 * e11 - t1 * e10
-        zeta = m0 * e10 + m1 * e11 + m2 * e12
+        zeta = 1.0 if at_rest else m0 * e10 + m1 * e11 + m2 * e12
+        if at_rest:  # a, what a turn about e1 does to q, and c, along e1
+            c0, c1, c2 = length * e10, length * e11, length * e12
+            a0, a1, a2 = e11 * q2 - e12 * q1, e12 * q0 - e10 * q2, e10 * q1 - e11 * q0
         for _ in range(n_photons):
             for quad in range(2):
                 bits = draw(state)
@@ -233,11 +241,7 @@ def trace_reflections(
                     g[4 * quad + piece] = normals[bits & MASK_16]
                     bits >>= U16
             # mosaic block: q turned, its length kept to second order
-            x, y = spread * g[0], spread * g[1]
-            shrink = 1.0 - 0.5 * (x * x + y * y)
-            p0 = shrink * q0 + x * a0 + y * c0
-            p1 = shrink * q1 + x * a1 + y * c1
-            p2 = shrink * q2 + x * a2 + y * c2
+            block_x, block_y = spread * g[0], spread * g[1]
             # incident beam
             x, y = divergence * g[2], divergence * g[3]
             k = (1.0 - bandpass * g[4]) / wavelength
@@ -245,25 +249,40 @@ def trace_reflections(
             i0 = k * (shrink * b0 + x * u0 + y * w0)
             i1 = k * (shrink * b1 + x * u1 + y * w1)
             i2 = k * (shrink * b2 + x * u2 + y * w2)
+            likely = 1.0
+            if at_rest:
+                # |i + p| = |i| fixes the turn about e1, which is small
+                i_q, i_a, i_c = i0 * q0 + i1 * q1 + i2 * q2, i0 * a0 + i1 * a1 + i2 * a2, i0 * c0 + i1 * c1 + i2 * c2
+                block_x = 0.0
+                for _ in range(3):
+                    shrink = 1.0 - 0.5 * (block_x * block_x + block_y * block_y)
+                    block_x = -(shrink * i_q + block_y * i_c + 0.5 * length * length) / i_a
+                likely = math.exp(-0.5 * (block_x / spread) ** 2)
+            shrink = 1.0 - 0.5 * (block_x * block_x + block_y * block_y)
+            p0 = shrink * q0 + block_x * a0 + block_y * c0
+            p1 = shrink * q1 + block_x * a1 + block_y * c1
+            p2 = shrink * q2 + block_x * a2 + block_y * c2
             # |i + R(angle) p| = |i|:  A cos + B sin + C = 0
             along = m0 * p0 + m1 * p1 + m2 * p2
             v0, v1, v2 = m1 * p2 - m2 * p1, m2 * p0 - m0 * p2, m0 * p1 - m1 * p0
-            i_axis = i0 * m0 + i1 * m1 + i2 * m2
-            cos_part = i0 * p0 + i1 * p1 + i2 * p2 - along * i_axis
-            sin_part = i0 * v0 + i1 * v1 + i2 * v2
-            constant = along * i_axis + 0.5 * (p0 * p0 + p1 * p1 + p2 * p2)
-            amplitude = math.sqrt(cos_part * cos_part + sin_part * sin_part)
-            if abs(constant) >= amplitude:
-                continue  # this block never diffracts this ray
-            angle = math.acos(-constant / amplitude)
-            angle = math.atan2(sin_part, cos_part) + (angle if entering[i] else -angle)
-            angle += 2.0 * math.pi * math.floor((phi[i] - angle) / (2.0 * math.pi) + 0.5)
-            z = (angle - scan[0]) / scan[1]
-            if abs(z - z_centre) > window[i]:
-                continue
+            angle, z = 0.0, z_centre
+            if not at_rest:
+                i_axis = i0 * m0 + i1 * m1 + i2 * m2
+                cos_part = i0 * p0 + i1 * p1 + i2 * p2 - along * i_axis
+                sin_part = i0 * v0 + i1 * v1 + i2 * v2
+                constant = along * i_axis + 0.5 * (p0 * p0 + p1 * p1 + p2 * p2)
+                amplitude = math.sqrt(cos_part * cos_part + sin_part * sin_part)
+                if abs(constant) >= amplitude:
+                    continue  # this block never diffracts this ray
+                angle = math.acos(-constant / amplitude)
+                angle = math.atan2(sin_part, cos_part) + (angle if entering[i] else -angle)
+                angle += 2.0 * math.pi * math.floor((phi[i] - angle) / (2.0 * math.pi) + 0.5)
+                z = (angle - scan[0]) / scan[1]
+                if abs(z - z_centre) > window[i]:
+                    continue
             frame = math.floor(z)
             nearest = min(max(frame, 0), n_frames - 1)
-            weight = frame_scale[nearest] * math.exp(-frame_b[nearest] * b_factor)
+            weight = likely * frame_scale[nearest] * math.exp(-frame_b[nearest] * b_factor)
             # one draw for both: does the photon exist at this scale, and how deep does it go
             u = uniform(state) * largest_scale
             if u >= weight:
@@ -332,4 +351,4 @@ def trace_reflections(
                 x, y = t0 * e10 + t1 * e11 + t2 * e12, t0 * e20 + t1 * e21 + t2 * e22
                 spread_e[i, 0] += x * x
                 spread_e[i, 1] += y * y
-                spread_e[i, 2] += (zeta * (angle - phi[i])) ** 2
+                spread_e[i, 2] += block_x**2 if at_rest else (zeta * (angle - phi[i])) ** 2

@@ -93,7 +93,10 @@ class SimulateParams(ParamsBase):
             Auto, min=0.3, units="A", auto=True, help="Resolution limit; Auto is that of the corner of the detector."
         )
         mean_counts = Float(
-            250.0, min=0, help="Mean number of photons of a full reflection, over all reflections of the scan."
+            250.0,
+            min=0,
+            help="Mean number of photons of a full reflection, over all reflections of the scan; of stills, of those within two standard "
+            "deviations of the rocking curve, parts as they are.",
         )
 
     class beam(ParamsBase):
@@ -176,6 +179,19 @@ class SimulateParams(ParamsBase):
         oscillation = Floats((1.0,), units="deg", help="Rotation during an image; negative turns backwards.")
         start = Floats(
             (0.0,), units="deg", help="Angle at the start; several numbers make several sweeps of the same crystal."
+        )
+        stills = Bool(
+            False,
+            help="Each image is a still: of crystals of its own (as many as crystal.lattices), at rest in random orientations; "
+            "crystal.orientation is that of the first. Oscillation and rotation play no part.",
+        )
+        hits = Float(1.0, min=0, max=1, help="Share of the stills that have crystals in the beam.", level=1)
+        volume_spread = Float(
+            0.0,
+            min=0,
+            max=3,
+            help="Standard deviation of the logarithm of the volumes of the crystals of stills.",
+            level=1,
         )
         first_image = Ints((1,), help="Number of the first image of each sweep; 0 or more.", level=1)
         missing = Ints((), help="Numbers of images that are not written, as if they were lost.", level=1)

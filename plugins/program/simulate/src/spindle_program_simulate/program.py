@@ -35,7 +35,7 @@ WRITERS: dict[str, type[ImageWriter]] = {
 
 
 class Simulate(Program):
-    """Render rotation images of a crystal whose intensities are known.
+    """Render rotation images, or stills, of a crystal whose intensities are known.
 
     Photons are traced one by one: mosaic block, direction and wavelength of the incident beam, the rotation angle at
     which they diffract, the place in the crystal, and the depth at which the sensor stops them. Lorentz and
@@ -152,6 +152,8 @@ def _describe(sweep: Sweep, n_sweeps: int) -> str:
         others.append(f"wavelength {i.wavelength:g} A")
     if settings.probe != "x-ray":
         others.append(f"{settings.probe}s")
+    if sweep.lattices[0].stills is not None:
+        return _describe_stills(sweep)
     name = "Sweep" if n_sweeps == 1 else f"Sweep {settings.number}"
     line = (
         f"{name}: {len(sweep.frames)} images of {settings.oscillation:g} deg from {turning.names[turning.scan_axis]} "
@@ -167,6 +169,19 @@ def _describe(sweep: Sweep, n_sweeps: int) -> str:
         f"Detector: {i.canvas.name}, {nx} x {ny} pixels of {i.panels.pixel_size:g} mm{panels}, {i.distance:.2f} mm away "
         f"(the headers say {i.header_distance:.2f}); resolution {i.edge_resolution():.2f} A at the nearest edge, "
         f"{i.corner_resolution():.2f} A in the corner\n{line}"
+    )
+
+
+def _describe_stills(sweep: Sweep) -> str:
+    """What is simulated where each image is a still."""
+    s, i, stills = sweep.structure, sweep.instrument, sweep.lattices[0].stills
+    assert stills is not None
+    nx, ny = i.image_size
+    return (
+        f"{len(stills.volume)} stills, {int(np.count_nonzero(stills.volume))} of them of {len(sweep.lattices)} crystal(s) each in random "
+        f"orientations: {s.group.xhm()}, cell {' '.join(f'{v:g}' for v in s.cell)}, intensities: {s.source}\n"
+        f"Detector: {i.canvas.name}, {nx} x {ny} pixels of {i.panels.pixel_size:g} mm, {i.distance:.2f} mm away (the headers say "
+        f"{i.header_distance:.2f}); resolution {i.edge_resolution():.2f} A at the nearest edge, {i.corner_resolution():.2f} A in the corner"
     )
 
 

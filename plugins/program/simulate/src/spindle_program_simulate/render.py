@@ -187,6 +187,7 @@ def _trace(
         np.array([sweep.instrument.mu, sweep.instrument.thickness]),
         np.array(response.point_spread),
         np.array([sweep.frames.start, sweep.frames.width]),
+        np.zeros(0, np.int64) if lattice.stills is None else lattice.stills.image,
         normals,
         sweep.instrument.pixel_state,
         tape,

@@ -18,6 +18,7 @@ from .mishaps import beam_left
 from .params import SimulateParams
 from .reflections import FrameSeries, Reflections, predict_reflections
 from .settings import SweepSettings, rotation, sweep_settings
+from .stills import StillEvents, check_stills, predict_stills, random_rotations, volumes_of_stills
 from .structure import Structure, random_structure, structure_from_coordinates, structure_from_intensities, twinned
 from .supports import Supports, build_supports
 
@@ -26,6 +27,7 @@ __all__ = ["Lattice", "Sweep", "build_sweeps"]
 RANDOM_B = 22.0  # angstrom^2, of a well diffracting protein crystal
 # indices of the strongest powder lines of hexagonal ice, 3.90 to 1.88 angstrom
 ICE_LINES = ((1, 0, 0), (0, 0, 2), (1, 0, 1), (1, 0, 2), (1, 1, 0), (1, 0, 3), (2, 0, 0), (1, 1, 2), (2, 0, 1))
+STILLS_STREAM = 7  # of the random numbers of orientations
 ICE_SAMPLES = 4  # each way, of a pixel
 LYSOZYME_CELL, LYSOZYME_GROUP = (78.9, 78.9, 37.95, 90.0, 90.0, 90.0), "P 43 21 2"
 
@@ -37,12 +39,15 @@ class Lattice:
     Attributes
     ----------
     U, A : (3, 3) float64
-        Orientation, and the setting matrix at the start with all axes of the goniometer at zero (1/angstrom).
+        Orientation, and the setting matrix at the start with all axes of the goniometer at zero (1/angstrom); (N, 3, 3) of the crystals
+        of N stills, in the laboratory.
     crystal : int
         Which crystal, from 0: sweeps may share it.
     fraction : float
         Volume relative to the first crystal.
     reflections : Reflections
+    stills : StillEvents or None
+        What is known of the reflections where each image is a still.
     """
 
     U: np.ndarray
@@ -50,6 +55,7 @@ class Lattice:
     crystal: int
     fraction: float
     reflections: Reflections
+    stills: StillEvents | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,8 @@ def build_sweeps(params: SimulateParams, seed: int) -> list[Sweep]:
     """Make the crystal, the instrument and the sweeps that the parameters describe."""
     rng = np.random.default_rng(seed)
     settings = sweep_settings(params)
+    if params.scan.stills:
+        check_stills(params)
     instruments = build_instruments(params, settings, rng)
     if params.structure.d_min is Auto:
         d_min = min(instrument.corner_resolution() for instrument in instruments)
@@ -119,6 +127,8 @@ def build_sweeps(params: SimulateParams, seed: int) -> list[Sweep]:
 
     def lattice(number: int, sweep: SweepSettings, frames: FrameSeries, instrument: Instrument) -> Lattice:
         fraction = params.crystal.weaker**number
+        if params.scan.stills:
+            return _stills(params, number, sweep, structure, reciprocal, orientations[0], instrument, frames, seed)
         crystal = number + (n_lattices * (sweep.number - 1) if params.crystal.one_per_sweep else 0)
         A = orientations[crystal] @ reciprocal
         reflections = predict_reflections(
@@ -131,15 +141,15 @@ def build_sweeps(params: SimulateParams, seed: int) -> list[Sweep]:
     planned = list(zip(settings, series, instruments, strict=True))
     predicted = [[lattice(number, *plan) for number in range(n_lattices)] for plan in planned]
     for (sweep, frames, _), lattices in zip(planned, predicted, strict=True):
+        if params.scan.stills and not lattices[0].stills.volume.any():  # type: ignore[union-attr]
+            continue
         z = lattices[0].reflections.z
         if not ((z > 0) & (z < len(frames))).any():
             raise ParameterError(
                 f"simulate: no reflection meets the detector during sweep {sweep.number}; check cell, distance, "
                 "two_theta, wavelength, scan"
             )
-    first = predicted[0][0].reflections
-    inside = (first.z > 0) & (first.z < len(series[0]))
-    scale = params.structure.mean_counts / first.photons[inside].mean()
+    scale = params.structure.mean_counts / _mean_photons(predicted[0][0], len(series[0]))
     return [
         Sweep(
             settings=sweep,
@@ -157,6 +167,37 @@ def build_sweeps(params: SimulateParams, seed: int) -> list[Sweep]:
         )
         for (sweep, frames, instrument), lattices in zip(planned, predicted, strict=True)
     ]
+
+
+def _mean_photons(lattice: Lattice, n_images: int) -> float:
+    """Mean photons of the reflections of a sweep; of stills, of those near the Ewald sphere."""
+    first, stills = lattice.reflections, lattice.stills
+    if stills is None:
+        return float(first.photons[(first.z > 0) & (first.z < n_images)].mean())
+    near = np.abs(stills.turn) < 2 * stills.rocking
+    return float((first.photons * stills.partiality)[near].mean()) if near.any() else 1.0
+
+
+def _stills(
+    params: SimulateParams, number: int, sweep: SweepSettings, structure: Structure, reciprocal: np.ndarray,
+    given: np.ndarray, instrument: Instrument, frames: FrameSeries, seed: int,
+) -> Lattice:  # fmt: skip
+    """The crystals of one lattice number of all stills of a sweep."""
+    rng = np.random.default_rng([STILLS_STREAM, seed, sweep.number, number])
+    U = random_rotations(sweep.n_images, rng)
+    if number == 0 and params.crystal.orientation is not Auto:
+        U[0] = given
+    fraction = params.crystal.weaker**number
+    # crystals of an image are hit together
+    hits = np.random.default_rng([STILLS_STREAM, seed, sweep.number])
+    volume = fraction * volumes_of_stills(params, sweep.n_images, hits)
+    reflections, stills = predict_stills(
+        structure, U @ reciprocal, volume, instrument, params.beam.polarization_fraction,
+        float(np.radians(params.crystal.mosaic_spread)), float(np.radians(params.beam.divergence)), params.beam.bandpass,
+        0.5 * np.array(params.crystal.size), params.crystal.absorption,
+        build_supports(params.support, instrument.wavelength), frames.shift,
+    )  # fmt: skip
+    return Lattice(U, U @ reciprocal, number, fraction, reflections, stills)
 
 
 def _structure(params: SimulateParams, d_min: float, rng: np.random.Generator) -> Structure:
@@ -218,8 +259,8 @@ def _frame_series(params: SimulateParams, sweep: SweepSettings, rng: np.random.G
         start=np.radians(sweep.sense * sweep.start),
         width=np.radians(abs(sweep.oscillation)),
         scale=np.maximum(scale, 0.01) * beam_left(params.beam.lost, sweep.first_image, n),
-        b_factor=params.crystal.decay * time,
-        drift=np.radians(params.crystal.drift) / np.sqrt(3) * drift,
+        b_factor=(0.0 if params.scan.stills else params.crystal.decay) * time,
+        drift=(0.0 if params.scan.stills else 1.0) * np.radians(params.crystal.drift) / np.sqrt(3) * drift,
         expansion=params.crystal.expansion * time,
         shift=_movement(params.beam.drift, time, rng),
     )

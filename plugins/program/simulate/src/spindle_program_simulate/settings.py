@@ -74,7 +74,7 @@ class SweepSettings:
         From 1.
     n_images, first_image : int
     start, oscillation : float, deg
-        As the header says; a negative oscillation turns backwards.
+        As the header says; a negative oscillation turns backwards, that of stills is 0.
     wavelength : float, angstrom
     probe : str
         "x-ray", "electron" or "neutron".
@@ -98,7 +98,7 @@ class SweepSettings:
     @property
     def sense(self) -> float:
         """1, or -1 when the axis turns backwards."""
-        return 1.0 if self.oscillation > 0 else -1.0
+        return 1.0 if self.oscillation >= 0 else -1.0
 
 
 def sweep_settings(params: SimulateParams) -> list[SweepSettings]:
@@ -141,7 +141,7 @@ def sweep_settings(params: SimulateParams) -> list[SweepSettings]:
                 n_images=one["scan.n_images"],
                 first_image=one["scan.first_image"],
                 start=one["scan.start"],
-                oscillation=one["scan.oscillation"],
+                oscillation=0.0 if p.stills else one["scan.oscillation"],
                 wavelength=one["beam.wavelength"],
                 probe=probe_of(params, one["beam.wavelength"]),
                 two_theta=one["detector.two_theta"],

@@ -45,6 +45,9 @@ def write_truth(
     factors and frac), n_all, n_live (photons drawn, photons counted), xyz_photon_mean (px of the panel, px, images),
     var_e123 (rad^2), zeta, depth_mean (mm along the ray). frame_scale, frame_B, drift (rad, in the frame of the crystal
     at rotation angle 0), cell_exp, beam_drift (px along fast and slow) belong to images; background (photons), bad, hot, shadow to pixels.
+    Where the images are stills (``stills`` in truth.json), U_k and A_k are (n_images, 3, 3), in the laboratory, and there are for each
+    reflection image_k (from 0), turn_k (rad about e1 to the Ewald sphere), rocking_k (rad, standard deviation of the turns at which rays
+    and blocks diffract) and partiality_k, a factor of n_mean; volume_k belongs to images.
     zingers are image (from 0), y, x and counts of pixels that stray particles hit.
 
     rotation_axis, phi0_deg and osc_deg describe a rotation with a positive width, about the opposite axis where the
@@ -103,6 +106,10 @@ def _arrays(sweep: Sweep, statistics: list[PhotonStatistics]) -> dict[str, np.nd
             "zeta": r.zeta,
             "depth_mean": r.depth,
         }
+        if lattice.stills is not None:
+            s = lattice.stills
+            columns["n_mean"] = columns["n_mean"] * s.partiality
+            columns.update(image=s.image, turn=s.turn, rocking=s.rocking, partiality=s.partiality, volume=s.volume)
         arrays.update({f"{column}_{k}": values for column, values in columns.items()})
     return arrays
 
@@ -121,9 +128,12 @@ def _models(
     response = i.response
     sigmas = effective_sigmas(statistics[0], sweep.lattices[0].reflections.zeta)
     sigma_b = float(np.sqrt(0.5 * (sigmas["e1"] ** 2 + sigmas["e2"] ** 2)))
-    orthogonal = np.linalg.inv(sweep.lattices[0].U.T @ sweep.lattices[0].A)
+    one = sweep.lattices[0]
+    U, A = (one.U, one.A) if one.stills is None else (one.U[0], one.A[0])
+    orthogonal = np.linalg.inv(U.T @ A)
     return {
         "name": params.output.prefix,
+        "stills": params.scan.stills,
         "images": [None if p is None else os.path.relpath(p, files.truth) for p in files.images],
         "first_image": settings.first_image,
         "seed": sweep.seed,

@@ -1,0 +1,162 @@
+"""Simulated stills from images to intensities and partialities, against what was simulated."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+import spindle
+from spindle.errors import UserError
+from spindle.models import Experiments
+from spindle.table import Flag
+from spindle.testing.simulated import simulate_sweep
+
+N = 16
+CELL = {
+    "indexing.known_symmetry.unit_cell": (38.0, 46.0, 57.0, 90.0, 90.0, 90.0),
+    "indexing.known_symmetry.space_group": "P 21 21 21",
+}
+SEED = 5
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    """Stills of as many crystals, and one without."""
+    return simulate_sweep(
+        tmp_path_factory.mktemp("stills"), scan__stills=True, scan__n_images=N, crystal__mosaic_spread=0.15,
+        structure__mean_counts=200.0, scan__hits=0.95, scan__volume_spread=0.3, run__seed=SEED,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def refined(truth):
+    imported = spindle.run("import", files=truth.images).experiments
+    spots = spindle.run("find_spots", imported).reflections
+    indexed = spindle.run("index", imported, spots, **CELL)
+    return spindle.run("refine", indexed.experiments, indexed.reflections)
+
+
+@pytest.fixture(scope="module")
+def integrated(refined):
+    return spindle.run("integrate", refined.experiments, refined.reflections)
+
+
+@pytest.fixture(scope="module")
+def pairs(truth, integrated):
+    """Rows of integrated reflections away from dead pixels and the beamstop, and their rows in the truth."""
+    t, r = truth.arrays, integrated.reflections
+    image = np.array([e.scan.image_range[0] - 1 for e in integrated.experiments])
+    places = np.column_stack([t["xy_pred_0"], t["image_0"] * 1e4])
+    distance, row = cKDTree(places).query(np.column_stack([r["xyzcal.px"][:, :2], image[r["id"]] * 1e4]))
+    bad = np.argwhere((t["bad"] | t["shadow"]).T)
+    near, _ = cKDTree(bad).query(r["xyzcal.px"][:, :2])
+    good = (distance < 1.5) & (near > 8) & r.has_flags(Flag.INTEGRATED_SUM) & ~r.has_flags(Flag.OVERLAPPED_FG)
+    rows = np.flatnonzero(good)
+    _, first = np.unique(row[rows], return_index=True)
+    return rows[first], row[rows[first]]
+
+
+def test_all_stills_with_a_crystal_are_integrated(truth, integrated):
+    hits = set(np.flatnonzero(truth.arrays["volume_0"]))
+    found = {e.scan.image_range[0] - 1 for e in integrated.experiments}
+    assert len(hits) < N  # there is one to miss
+    assert found == hits
+
+
+def test_orientations_are_those_simulated(truth, integrated):
+    # crystals are known up to the symmetry of P 21 21 21: signs of two axes
+    vectors = []
+    for experiment in integrated.experiments:
+        U = truth.arrays["U_0"][experiment.scan.image_range[0] - 1]
+        turns = [np.diag(s) for s in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))]
+        differences = [
+            Rotation.from_matrix(experiment.crystal.U @ (U @ turn).T).as_rotvec(degrees=True) for turn in turns
+        ]
+        vectors.append(min(differences, key=np.linalg.norm))
+    # beam, detector and all crystals may be turned together: nothing shows it
+    mean = np.mean(vectors, axis=0)
+    beam = integrated.experiments[0].beam
+    turned = Rotation.from_rotvec(mean, degrees=True).apply([0.0, 0.0, -1.0])
+    assert np.degrees(np.linalg.norm(turned - beam.s0 * beam.wavelength)) < 0.02
+    assert np.linalg.norm(vectors - mean, axis=1).max() < 0.06
+
+
+def test_partial_intensities_are_right_and_so_are_their_sigmas(truth, integrated, pairs):
+    rows, row = pairs
+    t, r = truth.arrays, integrated.reflections
+    expected = (t["n_mean_0"] * t["frame_scale"][t["image_0"]])[row]
+    assert len(rows) > 1000
+    assert r["intensity.sum.value"][rows].sum() / t["n_live_0"][row].sum() == pytest.approx(1, abs=0.01)
+    z = (r["intensity.sum.value"][rows] - expected) / np.sqrt(r["intensity.sum.variance"][rows])
+    for shell in np.array_split(np.argsort(t["d_0"][row]), 5):
+        assert r["intensity.sum.value"][rows[shell]].sum() / t["n_live_0"][row[shell]].sum() == pytest.approx(
+            1, abs=0.02
+        )
+        assert 0.9 < np.sqrt(np.mean(z[shell] ** 2)) < 1.1
+
+
+def test_partialities_are_those_simulated(truth, integrated, pairs):
+    rows, row = pairs
+    t, r = truth.arrays, integrated.reflections
+    true = np.exp(-0.5 * (t["turn_0"] / t["rocking_0"]) ** 2)[row]
+    difference = r["partiality"][rows] - true
+    assert np.sqrt(np.mean(difference**2)) < 0.08 and abs(difference.mean()) < 0.02
+    widths = [e.profile["sigma_m"] for e in integrated.experiments]
+    assert np.mean(widths) == pytest.approx(np.degrees(t["rocking_0"].mean()), rel=0.05)
+
+
+def test_full_intensities_follow_the_structure(truth, integrated, pairs):
+    rows, row = pairs
+    t, r = truth.arrays, integrated.reflections
+    full = r["intensity.sum.value"] * r["lp"] / (r["partiality"] * r["qe"])
+    image = t["image_0"][row]
+    scale = (t["volume_0"] * t["frame_scale"])[image]
+    good = (r["partiality"][rows] > 0.5) & (r["intensity.sum.value"][rows] > 100)
+    rows, row, scale = rows[good], row[good], scale[good]
+    ratio = np.log(full[rows] / (t["I_true_0"][row] * t["absorption_0"][row] * scale))
+    assert np.std(ratio) < 0.35
+    # no trend with resolution, which 1 / sin 2 theta alone would make a factor of several
+    d = t["d_0"][row]
+    far, near = ratio[d < np.quantile(d, 0.25)], ratio[d > np.quantile(d, 0.75)]
+    assert abs(np.median(far) - np.median(near)) < 0.1
+
+
+def test_stills_have_no_third_dimension(integrated):
+    r = integrated.reflections
+    assert (r["xyzcal.px"][:, 2] == 0).all() and (np.diff(r["bbox"][:, 4:]) == 1).all()
+    assert not r["entering"].any() and np.abs(r["delpsical.rad"]).max() < 0.1
+    assert "intensity.prf.value" not in r
+
+
+def test_results_do_not_depend_on_workers(refined, integrated):
+    again = spindle.run("integrate", refined.experiments, refined.reflections, **{"mp.nproc": 2})
+    for name in ("intensity.sum.value", "partiality", "id"):
+        assert np.array_equal(again.reflections[name], integrated.reflections[name])
+
+
+def test_a_still_without_spots_is_left_out_and_named(refined):
+    table = refined.reflections
+    few = np.flatnonzero(table["id"] == 2)[5:]
+    table = table.select(np.setdiff1d(np.arange(len(table)), few))
+    result = spindle.run("integrate", refined.experiments, table)
+    assert len(result.experiments) == len(refined.experiments) - 1
+    (said,) = result.summary["failed"]
+    assert "simulated_" in said and "5 reference spots" in said
+    assert set(np.unique(result.reflections["id"])) == set(range(len(result.experiments)))
+
+
+def test_a_mixture_with_rotation_data_is_refused(refined):
+    first = refined.experiments[0]
+    turned = replace(first, scan=replace(first.scan, oscillation_deg=(0.0, 1.0)))
+    with pytest.raises(UserError, match="experiment 1 is a still, experiment 0 was rotated"):
+        spindle.run("integrate", Experiments([turned, *list(refined.experiments)[1:]]), refined.reflections)
+
+
+@pytest.mark.parametrize("name", ["prediction.padding", "integration.filter.min_zeta"])
+def test_what_means_nothing_to_stills_is_refused(refined, name):
+    with pytest.raises(UserError, match=name):
+        spindle.run("integrate", refined.experiments, refined.reflections, **{name: 0.5})
