@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +15,6 @@ from spindle.execution.compile_cache import prepare_compile_cache
 from spindle.execution.earlier import check_earlier, data_of, data_of_inputs, outputs_to_check
 from spindle.execution.lock import locked
 from spindle.execution.outputs import (
-    NotMuted,
-    OursOnly,
     check_outputs,
     check_writable,
     complete_step,
@@ -28,7 +24,7 @@ from spindle.execution.outputs import (
     report_outputs,
     write_outputs,
 )
-from spindle.execution.progress import is_terminal
+from spindle.execution.progress import is_terminal, waiting
 from spindle.execution.protection import (
     check_log,
     check_not_an_image,
@@ -48,8 +44,8 @@ from spindle.plugins import given_infos, is_strict, registry
 from spindle.plugins.host import PluginHost
 
 from .arguments import Arguments, parse_arguments
+from .console import ConsoleHandler, set_up_console
 from .foreign import FOREIGN_SUFFIXES, refuse_foreign_parameters
-from .machine import silence
 from .main import UNFIT
 
 
@@ -114,7 +110,9 @@ def _run_here(name: str, params: Params, arguments: Arguments) -> int:
     compile_ahead(params)
     try:
         with locked(name, all_outputs(name, params, record_path)), log_file(name, params):
-            return _run(name, params, arguments, record_path, may_replace)
+            show = is_terminal() and "quiet" not in arguments.options
+            with waiting(name, show):
+                return _run(name, params, arguments, record_path, may_replace, console, show)
     finally:
         logging.getLogger().removeHandler(console)
 
@@ -130,12 +128,20 @@ def compile_ahead(params: Params) -> None:
         compile_beside(packages_of(params))
 
 
-def _run(name: str, params: Params, arguments: Arguments, record_path: Path | None, may_replace: bool) -> int:
+def _run(
+    name: str,
+    params: Params,
+    arguments: Arguments,
+    record_path: Path | None,
+    may_replace: bool,
+    console: ConsoleHandler,
+    show_progress: bool,
+) -> int:
     context = RunContext(
         name,
         params,
         make_host(RunSettings.of(name, params)),
-        show_progress=is_terminal() and "quiet" not in arguments.options,
+        show_progress=show_progress,
     )
     context.may_replace = may_replace
     start = time.perf_counter()
@@ -177,6 +183,7 @@ def _run(name: str, params: Params, arguments: Arguments, record_path: Path | No
         "images": arguments.files or arguments.experiments,
     }
     step = complete_step(result.next_step, written, named)
+    console.say_what_is_hidden(log)
     report_outputs(context.log, [*written, *([log] if log else [])], step)
     if result.unfit:
         context.log.error("%s: %s", name, result.unfit)
@@ -325,49 +332,6 @@ def warn_of_strangers(inputs: ProgramInputs, arguments: Arguments) -> None:
                 path,
                 ", ".join(map(str, arguments.experiments)),
             )
-
-
-class ConsoleHandler(logging.StreamHandler[Any]):
-    """Writes to what `sys.stdout` is at the moment, since a progress bar puts itself between; falls silent when nobody
-    reads any more (``spindle ... | head``): the run goes on and its log file is complete.
-    """
-
-    @property
-    def stream(self) -> Any:
-        return sys.stdout
-
-    @stream.setter
-    def stream(self, value: Any) -> None:
-        """Ignore the stream that the base class wants to keep."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        if isinstance(sys.exc_info()[1], BrokenPipeError):
-            logging.getLogger().removeHandler(self)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        elif isinstance(error := sys.exc_info()[1], OSError):
-            logging.getLogger().removeHandler(self)
-            silence()
-            print(
-                f"warning: standard output cannot be written ({error.strerror}); the run goes on, and its log file has everything",
-                file=sys.stderr,
-            )
-        else:
-            super().handleError(record)
-
-
-def set_up_console(options: set[str]) -> logging.Handler:
-    """Send the log to standard output: what the user reads is INFO; ``-v`` adds DEBUG, ``-q`` leaves warnings."""
-    root = logging.getLogger()
-    level = logging.DEBUG if "verbose" in options else logging.INFO
-    root.setLevel(level)
-    logging.getLogger("numba").setLevel(logging.WARNING)
-    handler = ConsoleHandler()
-    handler.setLevel(logging.WARNING if "quiet" in options else level)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    handler.addFilter(OursOnly())
-    handler.addFilter(NotMuted())
-    root.addHandler(handler)
-    return handler
 
 
 def print_modified(log: logging.Logger, params: Params) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 from spindle.errors import UserError
 from spindle.params import Entry, Params, walk
 from spindle.params.short_names import short_names_of
-from spindle.params.tree import fields_of
+from spindle.params.tree import LEVEL_UNAVAILABLE, fields_of
 
 WIDTH = 100
 
 
 def help_command(words: list[str]) -> int:
-    """``spindle help NAME [-hh]``: a program, a plugin (``background.glm`` or ``glm``) or a slot."""
+    """``spindle help NAME [-hh]``: a program, a plugin (``background.glm`` or ``glm``) or a slot; other words are searched for."""
     from spindle.contracts import SLOTS
     from spindle.execution.compile_cache import prepare_compile_cache
     from spindle.execution.runner import effective_params, make_host
@@ -35,19 +35,10 @@ def help_command(words: list[str]) -> int:
             continue
         found = plugins.named(name)
         if not found:
-            from difflib import get_close_matches
+            from .search import search_text
 
-            known = sorted(
-                {i.name for i in plugins.infos}
-                | {f"{i.slot}.{i.name}" for i in plugins.infos}
-                | set(plugins.slots)
-                | set(SLOTS)
-            )
-            close = get_close_matches(name, known, 3)
-            hint = f" Did you mean {' or '.join(close)}?" if close else ""
-            raise UserError(
-                f"there is no program, plugin or slot {name!r}.{hint} Next: `spindle plugins` lists everything"
-            )
+            print(search_text(name))
+            continue
         if len({(i.slot, i.distribution) for i in found}) > 1:
             raise UserError(f"{name!r} is ambiguous; write one of " + ", ".join(f"{i.slot}.{i.name}" for i in found))
         prepare_compile_cache()
@@ -59,7 +50,9 @@ def help_command(words: list[str]) -> int:
         params = plugin.Params() if getattr(plugin, "Params", None) else Params()
         print("parameters:\n" + (parameter_help(params, level, f"{scope}.") or "  none"))
     if not names:
-        raise UserError("spindle help: name a program, a plugin such as background.glm, or a slot")
+        raise UserError(
+            "spindle help: name a program, a plugin such as background.glm, or a slot, or give a word to search for"
+        )
     return 0
 
 
@@ -124,23 +117,22 @@ def short_name_help(params: Params) -> str:
 
 
 def parameter_help(params: Params, level: int, prefix: str = "") -> str:
-    """Return the leaves up to ``level``, grouped by scope."""
-    lines: list[str] = []
-    scope_shown = None
+    """Return the leaves up to ``level``, each scope once, where its first leaf stands."""
+    groups: dict[str, list[Entry]] = {}
     for entry in walk(params, prefix, templates=True):
-        if entry.level > level:
-            continue
-        scope = entry.path.rpartition(".")[0]
-        if scope != scope_shown:
-            about = _first_line(type(entry.owner)) if scope else ""
-            lines.append(f"\n  [{scope}]  {about}".rstrip() if scope else "")
-            scope_shown = scope
-        lines.append(f"  {entry.path.rpartition('.')[2]} = {entry.text}")
-        lines += _describe(entry)
+        if entry.level <= level:
+            groups.setdefault(entry.path.rpartition(".")[0], []).append(entry)
+    lines: list[str] = []
+    for scope, entries in groups.items():
+        about = _first_line(type(entries[0].owner)) if scope else ""
+        lines.append(f"\n  [{scope}]  {about}".rstrip() if scope else "")
+        for entry in entries:
+            lines.append(f"  {entry.path.rpartition('.')[2]} = {entry.text}")
+            lines += _describe(entry, level)
     return "\n".join(lines)
 
 
-def _describe(entry: Entry) -> list[str]:
+def _describe(entry: Entry, level: int) -> list[str]:
     facts = [entry.leaf.describe()]
     if entry.leaf.units:
         facts.append(entry.leaf.units)
@@ -148,7 +140,8 @@ def _describe(entry: Entry) -> list[str]:
         facts.append("may be repeated")
     if entry.unavailable:
         facts.append(f"only the default; not available: {entry.unavailable}")
-    facts += [f"{value} is not available: {why}" for value, why in entry.leaf.unavailable_values.items()]
+    if level >= LEVEL_UNAVAILABLE:
+        facts += [f"{value} is not available: {why}" for value, why in entry.leaf.unavailable_values.items()]
     text = f"{entry.leaf.help} ({'; '.join(facts)})".strip()
     return _wrapped(text)
 

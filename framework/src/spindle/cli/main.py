@@ -143,7 +143,13 @@ def fail(error: BaseException) -> int:
     message = str(error)
     for note in getattr(error, "__notes__", ()):
         message += f" ({note})"
-    print(f"error: {message}", file=sys.stderr)
+    if sys.stderr is not None and sys.stderr.isatty():
+        from .console import coloured
+
+        message = coloured(f"error: {message}", "error", sys.stderr)
+        print(message, file=sys.stderr)
+    else:
+        print(f"error: {message}", file=sys.stderr)
     return USAGE_ERROR
 
 

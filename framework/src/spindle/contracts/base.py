@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +82,12 @@ class Program(Algorithm):
     compares_models: ClassVar[bool] = False
     goes_on: ClassVar[str] = ""
     needs_columns: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def examples(cls) -> list[str]:
+        """Return the commands that the help page shows: indented lines of the docstring that begin with ``spindle``."""
+        text = inspect.cleandoc(cls.__doc__ or "")
+        return [line.strip() for line in text.splitlines() if line.startswith("    spindle ")]
 
 
 @dataclass(slots=True)

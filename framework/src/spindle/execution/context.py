@@ -6,6 +6,7 @@ import atexit
 import logging
 import pickle
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
@@ -52,7 +53,7 @@ class RunContext:
     Attributes
     ----------
     log : logging.Logger
-        INFO is what the user reads.
+        INFO is what the user reads; with ``extra=DETAIL`` (of `spindle.report`), what the screen shows with ``-v`` only.
     tables : list of Table
         What was reported so far.
     written : list of Path
@@ -176,7 +177,7 @@ class RunContext:
         write : bool
             Also write its output files and log, as its command does.
         brief : bool
-            Keep what it prints, warnings apart, from the console; its log has it.
+            Keep what it prints, warnings apart, from the console; its log has it. When it also writes, a line says when it has ended.
         record : Record, optional
             With `write`, also write a run record, as its command does.
         **params
@@ -189,8 +190,12 @@ class RunContext:
         from .outputs import brief_console
         from .steps import run_nested
 
+        start = time.perf_counter()
         with brief_console(self.program) if brief else nullcontext():
-            return run_nested(self, name, experiments, reflections, files, write, params, record)
+            result = run_nested(self, name, experiments, reflections, files, write, params, record)
+        if brief and write:
+            self.log.info("  %s has taken %.1f s", name, time.perf_counter() - start)
+        return result
 
     def nested(self, program: str, params: Params) -> RunContext:
         """Return the context of a program inside this run: same plugins, workers, seed and cancellation."""
@@ -270,9 +275,13 @@ class RunContext:
     # --------------------------------------------------------------------------------------------------------
 
     def table(self, table: Table) -> None:
-        """Print a table and keep it for the report."""
+        """Print a table and keep it for the report.
+
+        The log gets all of it. The screen gets the first and last rows of a long one, and with ``-v`` only what is a detail
+        (`spindle.report.Table.as_detail`).
+        """
         self.tables.append(table)
-        self.log.info("%s", table)
+        self.log.info("%s", table, extra={"log": str(self.settings.log or "")})
         self.notify("table_reported", table=table)
 
     def progress(self, description: str, total: float | None = None) -> Progress:
@@ -284,6 +293,11 @@ class RunContext:
             self._show_progress,
             self.check_cancelled,
         )
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether bars are drawn."""
+        return self._show_progress
 
     def _progressed(self, description: str, completed: float, total: float | None) -> None:
         self.notify("progressed", description=description, completed=completed, total=total)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
+
+#: A wait of more seconds than this is shown, also where nothing counts its progress.
+LONG_S = 2.0
 
 Listener = Callable[[str, float, float | None], None]
 
@@ -77,38 +82,84 @@ class Progress:
             _close_display()
 
 
+@contextlib.contextmanager
+def waiting(description: str, show: bool, after_s: float = LONG_S) -> Iterator[None]:
+    """Show that something is going on when the inside takes long: for work that counts no progress.
+
+    Parameters
+    ----------
+    description : str
+    show : bool
+        Whether to show anything; see `is_terminal`.
+    after_s : float, seconds
+        When it appears.
+    """
+    if not show:
+        yield
+        return
+    tasks: list[tuple[Any, Any]] = []
+    over, lock = threading.Event(), threading.Lock()
+
+    def appear() -> None:
+        if over.wait(after_s):
+            return
+        with lock:
+            if not over.is_set():
+                bar = _open_display()
+                tasks.append((bar, bar.add_task(description, total=None)))
+
+    thread = threading.Thread(target=appear, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        with lock:
+            over.set()
+        thread.join()
+        for bar, task in tasks:
+            bar.update(task, visible=False)
+            _close_display()
+
+
 _displays: list[Any] = []
+_opening = threading.Lock()
 
 
 def _open_display() -> Any:
     """Return the one bar display of the process; nested progress adds lines to it."""
-    if not _displays:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
+    with _opening:
+        if not _displays:
+            _displays.append(_new_display())
+        else:
+            _displays.append(_displays[0])
+        return _displays[0]
 
-        bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-            # Lines that are printed meanwhile go above the bar; a redirected standard output is left alone.
-            redirect_stdout=sys.stdout.isatty(),
-        )
-        bar.start()
-        _displays.append(bar)
-    else:
-        _displays.append(_displays[0])
-    return _displays[0]
+
+def _new_display() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        # Lines that are printed meanwhile go above the bar; a redirected standard output is left alone.
+        redirect_stdout=sys.stdout.isatty(),
+    )
+    bar.start()
+    return bar
 
 
 def _close_display() -> None:
-    bar = _displays.pop()
-    if not _displays:
-        bar.stop()
+    with _opening:
+        bar = _displays.pop()
+        if not _displays:
+            bar.stop()
 
 
 def is_terminal() -> bool:

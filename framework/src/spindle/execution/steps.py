@@ -16,6 +16,7 @@ from spindle.params.resolve import Resolver, build
 from spindle.params.tree import plugin_of, scopes_of
 from spindle.plugins.host import running
 
+from .progress import waiting
 from .record import file_entry, make_record, write_record
 
 if TYPE_CHECKING:
@@ -69,6 +70,15 @@ def run_nested(
     tree = nested_params(parent, name, params)
     context = parent.nested(name, tree)
     inputs = make_inputs(experiments, reflections, files)
+    with waiting(name, parent.shows_progress):
+        return _run_nested(parent, name, context, inputs, write, record)
+
+
+def _run_nested(
+    parent: RunContext, name: str, context: RunContext, inputs: ProgramInputs, write: bool, record: Record | None
+) -> ProgramResult:
+    """The same, with its own context and inputs."""
+    tree = context.params
     if not write:
         return execute(context, inputs)
     from .earlier import check_earlier, data_of, data_of_inputs, outputs_to_check

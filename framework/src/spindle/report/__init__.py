@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .screen import DETAIL
 from .table import Table, format_value, render
 
-__all__ = ["Table", "format_value", "render"]
+__all__ = ["DETAIL", "Table", "format_value", "render"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -21,12 +21,15 @@ class Table:
         Values: text, numbers or None (shown as ``--``).
     key : str
         Short name by which scripts and reports find the table.
+    detail : bool
+        Whether it is for the log and for reports, and the screen shows it with ``-v`` only.
     """
 
     title: str = ""
     headers: Sequence[str] = ()
     rows: Sequence[Sequence[Any]] = field(default_factory=list)
     key: str = ""
+    detail: bool = False
 
     def __post_init__(self) -> None:
         self.headers = [str(h) for h in self.headers]
@@ -41,6 +44,10 @@ class Table:
         """Return the values under ``header``."""
         index = list(self.headers).index(header)
         return [row[index] for row in self.rows]
+
+    def as_detail(self) -> Table:
+        """Return the same table as one that the screen shows with ``-v`` only."""
+        return replace(self, detail=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Return title, key, headers and rows with plain Python values, for JSON."""
@@ -76,7 +83,7 @@ def _is_number(text: str) -> bool:
     try:
         float(text.rstrip("%"))
     except ValueError:
-        return text == "--"
+        return text in ("--", "...")
     return True
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pickle
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +119,21 @@ class ProgramContract(PluginContract):
             [result.experiments, result.reflections, result.summary, sorted(map(str, result.files)), tables],
             "the result",
         )
+
+    def test_its_help_shows_examples_that_can_be_typed(self, plugin_class: Any) -> None:
+        """Indented lines of the docstring that begin with ``spindle``: one is of the program itself, and all parameters in them exist."""
+        examples = [shlex.split(line) for line in plugin_class.examples()]
+        assert any(words[1:2] == [self.name] for words in examples), (
+            f"the docstring of {plugin_class.__name__}, which is the help page, shows no command: give it an indented line such as "
+            f"    spindle {self.name} scaled.expt scaled.refl"
+        )
+        for words in examples:
+            if words[1] != self.name or plugin_class.takes_words:
+                continue
+            given = [word.partition("=") for word in words[2:] if "=" in word]
+            effective_params(
+                self.name, [Assignment(key, value, "an example of its help") for key, _, value in given], PluginHost()
+            )
 
     def test_it_runs(self, run: Any, inputs: ProgramInputs) -> None:
         result = run(inputs)

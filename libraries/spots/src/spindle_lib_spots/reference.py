@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from spindle.errors import UserError
+from spindle.report import DETAIL
 from spindle.table import BAD_FOR_REFINEMENT, Flag, ReflectionTable
 
 MAX_DISTANCE = 2.0
@@ -24,7 +25,7 @@ def split_reference(
     zero = indexed & ~bad & np.all(table["miller_index"] == 0, axis=1)
     for rows, why in ((~indexed, "unindexed"), (bad, "marked as bad for refinement"), (zero, "with index 0 0 0")):
         if rows.any():
-            log.info(" removing %d reflections %s", np.count_nonzero(rows), why)
+            log.info(" removing %d reflections %s", np.count_nonzero(rows), why, extra=DETAIL)
     good = indexed & ~bad & ~zero
     ids = table["id"][good]
     if np.any(ids < 0) or np.any(ids >= n_experiments):

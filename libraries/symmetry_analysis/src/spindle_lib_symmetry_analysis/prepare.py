@@ -12,6 +12,7 @@ import numpy as np
 from spindle.errors import UserError
 from spindle.models import Experiments
 from spindle.params import Auto
+from spindle.report import DETAIL
 from spindle.symmetry import (
     ChangeOfBasis,
     LatticeSubgroup,
@@ -118,7 +119,7 @@ def prepare(experiments: Experiments, table: ReflectionTable, params: Any, conte
     data = prepare_intensities(table, "auto", partiality_threshold=params.partiality_threshold)
     log.info("%d reflections with %s intensities", len(data), data.kind)
     for reason, n in data.dropped.items():
-        log.info("  %d left out: %s", n, reason)
+        log.info("  %d left out: %s", n, reason, extra=DETAIL)
     kind = data.best
     rows = data.table
     experiment = rows["id"].astype(np.int64)
@@ -137,7 +138,7 @@ def prepare(experiments: Experiments, table: ReflectionTable, params: Any, conte
             mine = np.flatnonzero(experiment == i)
             if len(mine):
                 outliers[mine] = _simple_outliers(hkl[mine], intensity[mine], variance[mine])
-        log.info("%d outliers left out", np.count_nonzero(outliers & keep))
+        log.info("%d outliers left out", np.count_nonzero(outliers & keep), extra=DETAIL)
         keep &= ~outliers
     select = np.flatnonzero(keep)
     experiment, hkl, intensity, variance = experiment[select], hkl[select], intensity[select], variance[select]
@@ -154,7 +155,8 @@ def prepare(experiments: Experiments, table: ReflectionTable, params: Any, conte
         subgroups, rotations = _restrict(basis, subgroups, params)
     normalised, sigma = normalise(experiment, hkl, intensity, cautious, basis, len(experiments), params, log)
     good = np.abs(normalised) < norm.WILSON_OUTLIER
-    log.info("%d Wilson outliers with E^2 >= %g left out", np.count_nonzero(~good), norm.WILSON_OUTLIER)
+    n_wild = np.count_nonzero(~good)
+    log.info("%d Wilson outliers with E^2 >= %g left out", n_wild, norm.WILSON_OUTLIER, extra=DETAIL)
     return Prepared(
         experiment, image, original, intensity, variance, cautious, hkl, normalised, sigma, d, good, common.operators,
         common.frames, basis, subgroups, rotations, lattice, float(d.min()) if len(d) else 0.0,
@@ -232,8 +234,9 @@ def normalise(
             aniso = params.normalisation == "ml_aniso"
             expected[mine], _, B = norm.maximum_likelihood(intensity[mine], q[mine], one, aniso)
             log.info(
-                "Experiment %d: B of the fall-off (A^2) %s", i, " ".join(f"{v:.2f}" for v in B[np.triu_indices(3)])
-            )
+                "Experiment %d: B of the fall-off (A^2) %s", i, " ".join(f"{v:.2f}" for v in B[np.triu_indices(3)]),
+                extra=DETAIL,
+            )  # fmt: skip
         limit = norm.WILSON_OUTLIER * expected[mine]
         wild = np.count_nonzero(~(np.abs(intensity[mine]) < limit))
         if wild > MAX_WILD * len(mine):
@@ -264,7 +267,7 @@ def resolution_of_analysis(
     found = []
     for limit, what in ((by_ratio, "<I>/<sigma>"), (by_cc, "CC1/2")):
         if limit is not None:
-            log.info("Resolution limit by %s: %.2f A", what, limit)
+            log.info("Resolution limit by %s: %.2f A", what, limit, extra=DETAIL)
             found.append(limit)
     return max(min(found), end) if found else end
 

@@ -126,6 +126,8 @@ class AutoLearner(BackgroundLearner):
             "Counts that background models did not see, rms of (found - predicted) / sigma",
             ["d (A)", "boxes", self.usual, self.learning],
             rows,
+            "background_trial",
+            detail=True,
         )
         worst = max(rows, key=lambda row: float(row[2]) - float(row[3]))
         numbers = (

@@ -98,7 +98,15 @@ class RadialLearner(BackgroundLearner):
             return []
         for row in rows:
             row[3] = f"{int(row[3]) / BINS_PER_PIXEL:.1f}"
-        return [Table("Rings in the background", ["d (A)", "ring (counts)", "beside (counts)", "width (px)"], rows)]
+        return [
+            Table(
+                "Rings in the background",
+                ["d (A)", "ring (counts)", "beside (counts)", "width (px)"],
+                rows,
+                "rings",
+                True,
+            )
+        ]
 
     def _pixels(self) -> tuple[list[np.ndarray], list[np.ndarray], float, float, int]:
         """Bin and polarisation of every pixel; s of the first bin, width and number of bins."""

@@ -13,6 +13,7 @@ from spindle.contracts.indexing import BasisVectors, IndexingError
 from spindle.geometry import hemisphere
 from spindle.params import Float
 from spindle.params import Params as ParamsBase
+from spindle.report import DETAIL
 
 from .directions import local_grid, separated
 
@@ -54,13 +55,13 @@ class Fft1dIndexing(Algorithm):
         reach = max(MOST_PERIODS / max_cell, float(np.sort(length)[min(ENOUGH, len(length)) - 1]))
         inner = length <= reach
         if not inner.all():
-            logger.info("Leaving out %d spots beyond %.2f Angstrom", np.count_nonzero(~inner), 1 / reach)
+            logger.info("Leaving out %d spots beyond %.2f Angstrom", np.count_nonzero(~inner), 1 / reach, extra=DETAIL)
             rlp, length = rlp[inner], length[inner]
         d_min = float(1 / length.max())
         step = self.params.characteristic_grid or min(LARGEST_GRID, max(2 * d_min / max_cell, SMALLEST_GRID))
         search = _Search(np.array(rlp.T, dtype=np.float64, order="C"), min_cell, max_cell, executor)
         directions = hemisphere(step)
-        logger.info("Trying %d directions, %.4f rad apart", len(directions), step)
+        logger.info("Trying %d directions, %.4f rad apart", len(directions), step, extra=DETAIL)
         value, period = search.transform(directions)
         good = np.flatnonzero((value > SIGNIFICANT * len(rlp)) & (period < max_cell))
         good = good[np.argsort(-value[good], kind="stable")]
@@ -73,7 +74,7 @@ class Fft1dIndexing(Algorithm):
         order = np.argsort(-value, kind="stable")
         order = order[separated(directions[order], np.radians(BETWEEN_VECTORS_DEG), len(order))]
         vectors = directions[order] * period[order, None]
-        logger.info("Number of unique vectors: %d", len(vectors))
+        logger.info("Number of unique vectors: %d", len(vectors), extra=DETAIL)
         return BasisVectors(vectors, value[order], d_min, len(rlp))
 
 

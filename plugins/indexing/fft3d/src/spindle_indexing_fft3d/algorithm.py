@@ -11,6 +11,7 @@ from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.indexing import BasisVectors, IndexingError
 from spindle.params import Auto, Choice, Float, Int
 from spindle.params import Params as ParamsBase
+from spindle.report import DETAIL
 
 from .vectors import collect_vectors
 
@@ -70,10 +71,10 @@ class Fft3dIndexing(Algorithm):
         d_min = params.reciprocal_space_grid.d_min
         if d_min in (Auto, None):
             d_min = max(5 * max_cell / n, float(1 / lengths.max()))
-        logger.info("Setting d_min: %.2f", d_min)
-        logger.info("FFT gridding: (%d,%d,%d)", n, n, n)
+        logger.info("Setting d_min: %.2f", d_min, extra=DETAIL)
+        logger.info("FFT gridding: (%d,%d,%d)", n, n, n, extra=DETAIL)
         power, n_used = self._map(rlp[lengths <= 1 / d_min], d_min, n, int(getattr(executor, "n_workers", 1)))
-        logger.info("Number of centroids used: %d", n_used)
+        logger.info("Number of centroids used: %d", n_used, extra=DETAIL)
         vectors, sizes = self._peaks(power, n, d_min)
         keep = np.linalg.norm(vectors, axis=1)
         inside = (keep > min_cell) & (keep < 2 * max_cell)

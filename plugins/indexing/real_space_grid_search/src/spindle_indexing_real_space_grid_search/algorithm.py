@@ -13,6 +13,7 @@ from spindle.contracts.indexing import BasisVectors, IndexingError
 from spindle.geometry import hemisphere
 from spindle.params import Float, Int
 from spindle.params import Params as ParamsBase
+from spindle.report import DETAIL
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class RealSpaceGridSearchIndexing(Algorithm):
             )
         if len(rlp) == 0:
             raise IndexingError("real_space_grid_search: there are no spots to index")
-        logger.info("Indexing from %d reflections", len(rlp))
+        logger.info("Indexing from %d reflections", len(rlp), extra=DETAIL)
         directions = hemisphere(self.params.characteristic_grid)
         lengths = np.unique(np.round(target_cell[:3], 6))
         vectors = (lengths[:, None, None] * directions).reshape(-1, 3)
@@ -51,7 +52,7 @@ class RealSpaceGridSearchIndexing(Algorithm):
         scores = np.concatenate(list(executor.map(partial(_score, points=points), blocks)))
         order = np.argsort(-scores, kind="stable")
         kept = distinct(vectors[order], self.params.max_vectors)
-        logger.info("Number of unique vectors: %d", len(kept))
+        logger.info("Number of unique vectors: %d", len(kept), extra=DETAIL)
         d_min = 1 / float(np.linalg.norm(rlp, axis=1).max())
         return BasisVectors(vectors[order][kept], scores[order][kept], d_min, len(rlp))
 

@@ -121,7 +121,7 @@ class ReferenceFitter(ProfileFitter):
                 n = int(self.counts[self.first[i] + k])
                 rows.append([i, k, n > 0, round(x, 2), round(y, 2), round(z, 2), n])
         headers = ["ID", "Profile", "Created", "X (px)", "Y (px)", "Z (im)", "# reflections"]
-        return [Table("Summary of profile model", headers, rows, "integrate_profiles")]
+        return [Table("Summary of profile model", headers, rows, "integrate_profiles", True)]
 
     def reference_profiles(self) -> list[dict[str, Any]]:
         """The profiles, axes e2, e1, e3."""

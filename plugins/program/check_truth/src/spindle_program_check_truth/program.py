@@ -42,6 +42,8 @@ class CheckTruth(Program):
 
     Several experiments are compared each with the sweep whose images it was made of (or that fits, when the images are
     not known) and with the crystal that fits; their intensities are compared together.
+
+        spindle check_truth simulated scaled.refl scaled.expt
     """
 
     class Params(ParamsBase):

@@ -16,6 +16,10 @@ class ExportProgram(Program):
     """Write integrated or scaled reflections, or experiments, in the format of another program.
 
     Give an experiment file and, for formats that hold reflections, one reflection file.
+
+        spindle export scaled.expt scaled.refl
+        spindle export scaled.expt scaled.refl format=shelx
+        spindle export integrated.expt integrated.refl format=xds_ascii intensity=profile
     """
 
     class Params(BaseParams):
@@ -65,7 +69,7 @@ class ExportProgram(Program):
         for message in export.messages:
             context.log.info("%s", message)
         for shown in export.tables:
-            context.table(shown)
+            context.table(shown.as_detail())
         return ProgramResult(summary=export.summary, files=export.files)
 
 

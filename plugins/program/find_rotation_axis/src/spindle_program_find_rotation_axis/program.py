@@ -20,6 +20,9 @@ class FindRotationAxis(Program):
     from that is refined by `spindle refine`.
 
     Sweeps that share a goniometer get one axis; others are searched one by one.
+
+        spindle find_rotation_axis imported.expt strong.refl
+        spindle index optimised.expt strong.refl
     """
 
     takes_files = False

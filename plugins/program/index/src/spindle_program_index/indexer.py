@@ -11,6 +11,7 @@ from spindle.contracts.indexing import IndexingError
 from spindle.contracts.refiner import RefinementError, RefinementResult
 from spindle.models import Crystal, Experiment, Experiments, derived_identifier
 from spindle.params import Auto
+from spindle.report import DETAIL
 from spindle.symmetry import constrain_crystal, niggli_reduce, primitive_operator
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.flat_sphere import flat_sphere_text, tied_to_cell
@@ -27,7 +28,7 @@ from .orientation import misorientation_deg, primitive_basis
 from .preparation import place_in_reciprocal_space, prepare
 from .proposals import reduced_basis
 from .refusals import Refusal
-from .report_text import indexed_table, lattice_counts, models_text
+from .report_text import cycle_text, indexed_table, lattice_counts, matrices_text, models_text
 from .search import Found, LatticeSearch
 from .several import free_spots, least_convincing, matrix_of, predicted_spots, unlikely_spots, with_left_out
 from .spot_frames import SpotFrames, spot_frames
@@ -282,7 +283,7 @@ class Indexer:
         step = protocol.d_min_step
         if step in (Auto, None):
             step = (d_min - finest) / (cycles - 1) if cycles > 1 else 0.0
-            self.context.log.info("Using d_min_step %.2f", step)
+            self.context.log.info("Using d_min_step %.2f", step, extra=DETAIL)
         final = protocol.d_min_final
         for cycle in range(cycles):
             if cycle:
@@ -295,11 +296,11 @@ class Indexer:
             if len(self.crystals) > 1 and self._coincides(primitive_basis(self.crystals[-1]), -1):
                 self.context.log.info("The newest lattice is too close to an earlier one: it is dropped")
                 return self._without_newest(before)
-            self._report_indexed("Indexed crystal models:")
+            self._report_indexed("Indexed crystal models:", DETAIL)
             if protocol.mode != "refine_shells":
                 self.table = predicted_spots(self.experiments(), self.table)
                 return True
-            self.context.log.info("Starting refinement (macro-cycle %d)", cycle + 1)
+            self.context.log.info("Starting refinement (macro-cycle %d)", cycle + 1, extra=DETAIL)
             try:
                 self._refine()
             except RefinementError as error:
@@ -307,6 +308,7 @@ class Indexer:
                     raise
                 self.context.log.warning("The newest lattice cannot be refined and is dropped: %s", error)
                 return self._without_newest(before)
+            self.context.log.info("%s", cycle_text(cycle + 1, self.table, self.last))
             if cycle >= 2 and final is not None and d_min <= final:
                 self.context.log.info("Target d_min_final reached: finished with refinement")
                 break
@@ -345,9 +347,9 @@ class Indexer:
             result = self.refinement.refine(experiments, table)
         result = with_left_out(result, left_out, number)
         for listing in result.tables:
-            self.context.table(listing)
+            self.context.table(listing.as_detail())
         if result.reason:
-            self.context.log.info("%s", result.reason)
+            self.context.log.info("%s", result.reason, extra=DETAIL)
         n = len(self.sweeps)
         crystals = [result.experiments[i * n].known_crystal for i in range(len(self.crystals))]
         if not self.params.indexing.refinement_protocol.disable_unit_cell_volume_sanity_check:
@@ -374,10 +376,12 @@ class Indexer:
             return unlikely_spots(self._frames(), self.crystals, lattice)
         return np.zeros(len(number), np.bool_)
 
-    def _report_indexed(self, title: str) -> None:
+    def _report_indexed(self, title: str, weight: dict[str, Any] | None = None) -> None:
         counts = lattice_counts(self.table, len(self.crystals), len(self.sweeps))
-        self.context.log.info("%s", models_text(title, self.crystals, counts))
-        self.context.table(indexed_table(self.table, len(self.sweeps)))
+        self.context.log.info("%s", models_text(title, self.crystals, counts), extra=weight)
+        self.context.log.info("%s", matrices_text(self.crystals), extra=DETAIL)
+        listing = indexed_table(self.table, len(self.sweeps))
+        self.context.table(listing.as_detail() if weight else listing)
 
     def _finish(self) -> Indexed:
         experiments = self.experiments()

@@ -15,6 +15,10 @@ class Index(Program):
     Give experiments (imported.expt) and spots (strong.refl). The result is in P 1 unless a space group is given; the
     models are refined. Several sweeps are indexed with one crystal. When few spots can be indexed, the reason is looked
     for and told.
+
+        spindle index imported.expt strong.refl
+        spindle index imported.expt strong.refl space_group=P43212 unit_cell=79,79,38,90,90,90
+        spindle index imported.expt strong.refl max_lattices=2
     """
 
     takes_files = False

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from spindle.contracts.refiner import RefinementResult
 from spindle.models import Crystal
 from spindle.report import Table
 from spindle.symmetry import lattice_subgroups
@@ -25,15 +26,27 @@ def format_with_sd(value: float, sd: float | None) -> str:
 
 
 def crystal_text(crystal: Crystal) -> str:
-    """Cell, space group, U, B and A as lines."""
+    """Cell and space group as lines."""
     deviations = crystal.cell_sd if crystal.cell_sd is not None else [None] * 6
     cell = ", ".join(format_with_sd(round(float(v), 6), s) for v, s in zip(crystal.cell, deviations, strict=True))
-    lines = ["Crystal:", f"    Unit cell: {cell}", f"    Space group: {crystal.space_group.xhm()}"]
+    return f"    Unit cell: {cell}\n    Space group: {crystal.space_group.xhm()}"
+
+
+def matrices_text(crystals: Sequence[Crystal]) -> str:
+    """U, B and A of each crystal."""
+    lines = []
+    for number, crystal in enumerate(crystals, 1):
+        lines += [f"Matrices of model {number}:", *_matrices(crystal)]
+    return "\n".join(lines)
+
+
+def _matrices(crystal: Crystal) -> list[str]:
+    lines = []
     for name, matrix in (("U matrix:", crystal.U), ("B matrix:", crystal.B), ("A = UB:", crystal.A)):
         rows = ["{" + ", ".join(f"{v: .4f}" for v in row) + "}" for row in matrix]
         lines.append(f"    {name:<10} {{{rows[0]},")
         lines += [f"{'':16}{rows[1]},", f"{'':16}{rows[2]}}}"]
-    return "\n".join(lines)
+    return lines
 
 
 def models_text(title: str, crystals: Sequence[Crystal], counts: Sequence[int]) -> str:
@@ -42,6 +55,18 @@ def models_text(title: str, crystals: Sequence[Crystal], counts: Sequence[int]) 
     for number, (crystal, count) in enumerate(zip(crystals, counts, strict=True), 1):
         lines += [f"model {number} ({count} reflections):", crystal_text(crystal)]
     return "\n".join(lines)
+
+
+def cycle_text(number: int, table: ReflectionTable, result: RefinementResult | None) -> str:
+    """What one macro-cycle of indexing and refinement gave."""
+    indexed, total = int(np.count_nonzero(table["id"] >= 0)), len(table)
+    text = f"Macro-cycle {number}: {indexed} of {total} spots indexed"
+    if result is None or not len(result.rmsd_px):
+        return text
+    n = np.maximum(result.n_reflections, 1)
+    x, y, z = np.sqrt((result.rmsd_px**2 * n[:, None]).sum(axis=0) / n.sum())
+    angle = "deg" if any(e.is_still for e in result.experiments) else "images"
+    return f"{text}; RMSD {x:.3f}, {y:.3f} px, {z:.3f} {angle} of {int(result.n_reflections.sum())}"
 
 
 def indexed_table(table: ReflectionTable, n_sweeps: int) -> Table:

@@ -10,7 +10,7 @@ import numpy as np
 from spindle.execution import RunContext
 from spindle.images import Correction, ImageSequence, trusted_mask
 from spindle.models import Experiments
-from spindle.report import Table
+from spindle.report import DETAIL, Table
 from spindle.table import ReflectionTable
 from spindle_lib_masks.free_pixels import GEOMETRY, FreePixels, widened
 
@@ -124,7 +124,7 @@ def learn_background(
     look = _Look(
         background, profile, widened(experiments, TAILS), sequence, first, masks, corrections
     )  # fmt: skip
-    context.log.info("Learning the background from %d images", n)
+    context.log.info("Learning the background from %d images", n, extra=DETAIL)
     done = 0
     with context.progress("background", n) as progress:
         for item, part in zip(items, context.executor.map(look, items), strict=True):

@@ -12,7 +12,7 @@ import numpy as np
 from spindle.errors import UserError
 from spindle.execution import RunContext
 from spindle.models import Experiments
-from spindle.report import Table
+from spindle.report import DETAIL, Table
 from spindle.table import Flag, ReflectionTable
 
 from .assembly import Assembly
@@ -124,7 +124,7 @@ class Integrator:
         if self.params.integration.profile.fitting:
             self.fitter = self.profile.make_fitter(experiments=self.experiments)
         if self.fitter is not None:
-            self.context.log.info("Modelling reflection profiles")
+            self.context.log.info("Modelling reflection profiles", extra=DETAIL)
             for name in FIT_COLUMNS:
                 self.table[name] = np.zeros(n)
             n_tables, keep = len(self.tables), debug.output and debug.during == "modelling"
@@ -138,7 +138,7 @@ class Integrator:
             self.fitter = self.profile.make_fitter(experiments=self.experiments)
             expected = self._learn(groups, brightness, kept if keep else None)
         self.tables += lost_table(found)
-        self.context.log.info("Integrating reflections")
+        self.context.log.info("Integrating reflections", extra=DETAIL)
         keep = debug.output and debug.during == "integration"
         # one for all groups: each looks at its own rows
         together = self.fitter is not None and self.fitter.deconvolution

@@ -11,6 +11,7 @@ import numpy as np
 from spindle.errors import UserError
 from spindle.execution import RunContext
 from spindle.models import Experiments
+from spindle.report import DETAIL
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_spots.reference import INHERITED, match
 
@@ -64,10 +65,10 @@ def prepare(
     partner = unmatched = None
     if reference is not None:
         rows, partner = match(predicted, reference)
-        log.info("Matching reference spots with predicted reflections")
-        log.info(" %d observed reflections input", len(reference))
-        log.info(" %d reflections predicted", len(predicted))
-        log.info(" %d reflections matched", len(rows))
+        log.info("Matching reference spots with predicted reflections", extra=DETAIL)
+        log.info(" %d observed reflections input", len(reference), extra=DETAIL)
+        log.info(" %d reflections predicted", len(predicted), extra=DETAIL)
+        log.info(" %d reflections matched", len(rows), extra=DETAIL)
         if not len(rows):
             raise UserError(
                 f"integrate: none of {len(reference)} observed spots matches a prediction within 2 pixels and images; the "
@@ -103,7 +104,9 @@ def predict_all(experiments: Experiments, profile: Any, params: Any, context: Ru
         )  # fmt: skip
     else:
         for varies, number in zip(varying, numbers, strict=True):
-            log.info("Prediction type: %s crystal prediction", "scan varying" if varies else "scan static")
+            log.info(
+                "Prediction type: %s crystal prediction", "scan varying" if varies else "scan static", extra=DETAIL
+            )
             log.info("Predicted %d reflections", number)
     if not len(table):
         raise UserError("integrate: no reflection is predicted; check the cell, the scan and prediction.d_min")

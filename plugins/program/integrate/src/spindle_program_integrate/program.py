@@ -14,7 +14,7 @@ from spindle.errors import UserError
 from spindle.execution import RunContext
 from spindle.models import Experiments
 from spindle.prediction import predict_for_indexed
-from spindle.report import Table
+from spindle.report import DETAIL, Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import excluded_images
 from spindle_lib_selection.significance import significance
@@ -44,6 +44,9 @@ class Integrate(Program):
 
     Takes refined experiments and, with them, the indexed spots from which the shape of spots is learned. Images are read twice:
     strong spots teach the reference profiles, then all predictions are summed and profile fitted.
+
+        spindle integrate refined.expt refined.refl
+        spindle integrate refined.expt refined.refl prediction.d_min=1.8 background.algorithm=simple
     """
 
     takes_files = False
@@ -62,7 +65,7 @@ class Integrate(Program):
         if params.scan_range:
             experiments, reference = restrict_scan(experiments, params.scan_range, reference)
         if reference is not None:
-            log.info("Processing reference reflections")
+            log.info("Processing reference reflections", extra=DETAIL)
             reference, rubbish = split_reference(reference, len(experiments), log, "integrate")
             reference = predict_for_indexed(experiments, reference)
             reference = reference.select(reference.has_flags(Flag.PREDICTED))

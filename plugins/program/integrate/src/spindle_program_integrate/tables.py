@@ -112,8 +112,8 @@ def summary_tables(table: ReflectionTable, experiments: Experiments) -> list[Tab
             by_shell.append([i, f"{lower:.2f}", *c.summary(mine)])
         overall.append(_overall(i, c, shells))
     return [
-        Table("Summary vs image number", ["ID", "Image", *HEADERS], by_image, "integrate_by_image"),
-        Table("Summary vs resolution", ["ID", "d min", *HEADERS], by_shell, "integrate_by_resolution"),
+        Table("Summary vs image number", ["ID", "Image", *HEADERS], by_image, "integrate_by_image", True),
+        Table("Summary vs resolution", ["ID", "d min", *HEADERS], by_shell, "integrate_by_resolution", True),
         *overall,
     ]
 

@@ -59,6 +59,9 @@ class Merge(Program):
     Equivalents are averaged with weights 1 / sigma^2, with and without Friedel's law; French and Wilson's method
     turns intensities
     into amplitudes. Prints merging statistics and the Wilson B factor. Give scaled.expt and scaled.refl.
+
+        spindle merge scaled.expt scaled.refl
+        spindle merge scaled.expt scaled.refl d_min=1.9 output.mtz=to_1_9.mtz
     """
 
     takes_files = False
@@ -128,7 +131,7 @@ class Merge(Program):
             for message in export.messages:
                 context.log.info("%s", message)
             for shown in export.tables:
-                context.table(shown)
+                context.table(shown.as_detail())
             files |= export.files
         first = waves[0].statistics.overall
         report = {
@@ -178,7 +181,7 @@ class Merge(Program):
     def _assess(self, experiments: Experiments, table: ReflectionTable, context: Any) -> None:
         """Let the symmetry program look at axial reflections; say what it finds."""
         try:
-            found = context.run_program("symmetry", experiments, table, laue_group=None)
+            found = context.run_program("symmetry", experiments, table, brief=True, laue_group=None)
         except PluginError as error:
             context.log.warning("the space group was not assessed: %s", error)
             return
@@ -187,7 +190,9 @@ class Merge(Program):
             return
         present = experiments[0].crystal.space_group  # type: ignore[union-attr]
         best = found.experiments[0].crystal.space_group
-        if best.xhm() != present.xhm():
+        if best.xhm() == present.xhm():
+            context.log.info("The axial reflections agree with the space group %s", present.xhm())
+        else:
             context.log.warning(
                 "the axial reflections speak for %s, not %s; run spindle symmetry on the scaled data to change it",
                 best.xhm(), present.xhm(),
@@ -217,7 +222,7 @@ class Merge(Program):
             else:
                 context.log.info("Wilson B factor %.2f A^2, -ln(scale) %.2f", wilson.b_factor, -np.log(wilson.scale))
         shown = shell_table(statistics, params.merging.anomalous)
-        context.table(shown)
+        context.table(shown.as_detail())
         ten = merging_statistics(hkl, intensity, variance, cell, group, 10, internal)
         context.table(summary_table(statistics.overall, ten.shells[0], ten.shells[-1]))
         return Wave(wavelength, statistics, pairs, columns)

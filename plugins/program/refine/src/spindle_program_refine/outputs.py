@@ -19,7 +19,7 @@ Writer = Callable[[Path], None]
 
 
 def describe_crystal(crystal: Crystal, number: int) -> str:
-    """The crystal as people read it: cell with errors, space group, U, B, A and the range of the cell over the scan."""
+    """The crystal as people read it: cell with errors, space group and the range of the cell over the scan."""
     cell = crystal.cell
     sd = crystal.cell_sd
     lines = [f"Crystal {number}:"] if number else ["Crystal:"]
@@ -27,9 +27,6 @@ def describe_crystal(crystal: Crystal, number: int) -> str:
         "    Unit cell: " + ", ".join(with_error(v, None if sd is None else sd[i]) for i, v in enumerate(cell))
     )
     lines.append(f"    Space group: {crystal.space_group.xhm()}")
-    for name, matrix in (("U matrix:  ", crystal.U), ("B matrix:  ", crystal.B), ("A = UB:    ", crystal.A)):
-        rows = ["{" + ", ".join(f"{v:7.4f}" for v in row) + "}" for row in matrix]
-        lines.append(f"    {name}{{" + (",\n" + " " * 16).join(rows) + "}")
     if crystal.A_at_scan_points is not None:
         lines.append(f"    A sampled at {len(crystal.A_at_scan_points)} scan points")
         cells = crystal.cells_at_scan_points
@@ -41,6 +38,15 @@ def describe_crystal(crystal: Crystal, number: int) -> str:
         ]
         if spans:
             lines.append("    Cell elements that vary over the scan: " + ", ".join(spans))
+    return "\n".join(lines)
+
+
+def describe_matrices(crystal: Crystal) -> str:
+    """U, B and A of a crystal."""
+    lines = []
+    for name, matrix in (("U matrix:  ", crystal.U), ("B matrix:  ", crystal.B), ("A = UB:    ", crystal.A)):
+        rows = ["{" + ", ".join(f"{v:7.4f}" for v in row) + "}" for row in matrix]
+        lines.append(f"    {name}{{" + (",\n" + " " * 16).join(rows) + "}")
     return "\n".join(lines)
 
 

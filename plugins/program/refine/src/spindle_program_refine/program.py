@@ -14,6 +14,7 @@ from spindle.errors import ParameterError, UserError
 from spindle.models import Experiments
 from spindle.params import Auto, Bool, Int, Ints, ShortName, Str, Strings
 from spindle.params import Params as ParamsBase
+from spindle.report import DETAIL
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.flat_sphere import flat_sphere_text
 from spindle_lib_refinement.params import RefinementParams
@@ -42,6 +43,8 @@ class Refine(Program):
     residuals do not belong to the bulk are left out. Give one .expt and one .refl file, as `spindle index` writes
     them.
 
+        spindle refine indexed.expt indexed.refl
+        spindle refine indexed.expt indexed.refl scan_varying=False detector.fix=distance
     """
 
     takes_files = False
@@ -119,7 +122,11 @@ class Refine(Program):
         def show(result: RefinementResult) -> None:
             for shown in result.tables:
                 context.table(shown)
-            context.log.info("%s", result.reason)
+            n, left_out = int(result.n_reflections.sum()), int(table.has_flags(Flag.CENTROID_OUTLIER).sum())
+            context.log.info(
+                "%d parameters refined against %d reflections, %d outliers left out: %s",
+                len(result.parameter_values), n, left_out, result.reason,
+            )  # fmt: skip
 
         def cycle(varying: bool) -> None:
             nonlocal experiments, table
@@ -165,6 +172,7 @@ class Refine(Program):
             context.log.warning("%s", text)
         for number, crystal in enumerate(experiments.unique("crystal"), 1):
             context.log.info("%s", outputs.describe_crystal(crystal, number if len(experiments) > 1 else 0))
+            context.log.info("%s", outputs.describe_matrices(crystal), extra=DETAIL)
         done = self._result(params, results, experiments, table, inputs)
         done.files.update(modules.files)
         if found := modules.report(context.log, params.output.experiments):

@@ -128,7 +128,7 @@ def _scale(
     models = [build_model(k, datasets, seen, obs, params, context, plugins) for k in range(len(datasets))]
     del d, seen
     rows = [[k, m.kind, t.name, len(t.parameters)] for k, m in enumerate(models) for t in m.terms]
-    context.table(Table("Scaling models", ["Data set", "Model", "Term", "Parameters"], rows, "scaling_models"))
+    context.table(Table("Scaling models", ["Data set", "Model", "Term", "Parameters"], rows, "scaling_models", True))
     # electrons and neutrons are hardly scattered anomalously; where their mates differ, that is error
     is_xray = all(e.beam.probe == "x-ray" and e.beam.wavelength > ELECTRONS_BELOW_A for e in experiments)
     scaler = Scaler(obs, models, params, context, free_offset, is_xray)

@@ -64,6 +64,10 @@ class Scale(Program):
     symmetry equivalents; outliers are rejected, profile-fitted and summed intensities are combined, sigmas are
     corrected by the scatter of equivalents. Give the experiments and reflections of spindle symmetry or integrate, of
     one or several data sets.
+
+        spindle scale symmetrized.expt symmetrized.refl
+        spindle scale symmetrized.expt symmetrized.refl anomalous=True d_min=1.9
+        spindle scale */integrated.expt */integrated.refl model=KB
     """
 
     takes_files = False
@@ -113,7 +117,7 @@ class Scale(Program):
         cell = np.mean([e.known_crystal.cell for e in scaled.experiments], axis=0)
         found = diagnose(merged.hkl, merged.intensity, merged.sigma, cell, group)
         for shown in found.tables():
-            context.table(shown)
+            context.table(shown.as_detail())
         for sentence in found.warnings() + doubtful_error_models(scaled.scaler):
             context.log.warning("%s", sentence)
         return found
@@ -132,7 +136,7 @@ class Scale(Program):
         variance = table["intensity.scale.variance"][good] / g**2
         n_shells, internal = params.output.merging.nbins, params.output.use_internal_variance
         statistics = merging_statistics(hkl, value, variance, cell, crystal.space_group, n_shells, internal)
-        context.table(shell_table(statistics))
+        context.table(shell_table(statistics).as_detail())
         limit = resolution_limit(statistics, CC_HALF_LIMIT)
         if (limits := _limits(statistics)) is not None:
             context.table(limits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from spindle.contracts.error_model import ErrorModelFit, ErrorModelObservations
 from spindle.contracts.scaling import ScalingModel
 from spindle.errors import ParameterError
 from spindle.params import Auto, plugin_scope
-from spindle.report import Table
+from spindle.report import DETAIL, Table
 from spindle.table import rows_by_value
 
 from . import combine
@@ -120,9 +120,9 @@ class Scaler:
         self.reject()
         self.reject_impossible()
         if self.use_error_model:
-            tables = self.refine_errors()
+            tables = self.refine_errors(weight=None)
             for table in tables:
-                self.context.table(table)
+                self.context.table(table.as_detail())
         log.info("%d of %d observations are outliers", int(self.obs.outlier.sum()), len(self.obs))
 
     def set_intensities(self, middles: np.ndarray) -> None:
@@ -145,7 +145,9 @@ class Scaler:
             rows = [[_combination(m), cc, r, v] for m, cc, r, v in results]
             title = "Profile-fitted and summed intensities" + ("" if joint else f" of data set {k}")
             self.context.table(
-                Table(title, ["Combination", "CC1/2", "Rmeas", "Relative variance"], rows, "intensity_combination")
+                Table(
+                    title, ["Combination", "CC1/2", "Rmeas", "Relative variance"], rows, "intensity_combination", True
+                )
             )
             middles[slice(None) if joint else k] = best
         self.set_intensities(middles)
@@ -229,7 +231,7 @@ class Scaler:
         if test.n >= FEWEST_PAIRS:
             log.info("Friedel mates are compared as equals: %s; anomalous=True keeps them apart", said)
 
-    def refine_errors(self, log_level: int = logging.INFO) -> tuple[Table, ...]:
+    def refine_errors(self, log_level: int = logging.INFO, weight: dict[str, Any] | None = DETAIL) -> tuple[Table, ...]:
         """Fit the error models; returns the tables of the last one of each group."""
         obs = self.obs
         tables: list[Table] = []
@@ -248,7 +250,7 @@ class Scaler:
             )  # fmt: skip
             self.errors[k] = fit
             where = "" if len(self.error_groups) == 1 else f" of data sets {', '.join(map(str, sets))}"
-            self.context.log.log(log_level, "error model%s: %s", where, fit.description)
+            self.context.log.log(log_level, "error model%s: %s", where, fit.description, extra=weight)
             tables.extend(fit.tables)
         return tuple(tables)
 
@@ -301,7 +303,7 @@ class Scaler:
         if free_data is not None:
             self.free_rmsd = _rmsd(self.obs, free_data, self.corrected_variance())
             text += f"; free RMSD {self.free_rmsd:.5f}"
-        self.context.log.info("%s", text)
+        self.context.log.info("%s", text, extra=None if final else DETAIL)
 
     def fit_data(self) -> tuple[FitData, np.ndarray | None]:
         """The selected observations, and the rows of the free set."""

@@ -17,6 +17,9 @@ class SearchBeamPosition(Program):
     Give experiments (imported.expt) and, for the method default, spots (strong.refl). The method default moves the
     detector until the spots make a lattice; midpoint, maximum and inversion look at the images instead, need no
     spots, and take images in place of experiments. The other models stay as they are.
+
+        spindle search_beam_position imported.expt strong.refl
+        spindle search_beam_position imported.expt method=midpoint
     """
 
     class Params(ParamsBase):

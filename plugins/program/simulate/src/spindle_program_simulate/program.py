@@ -45,6 +45,9 @@ class Simulate(Program):
 
     Next to the images, truth.json and truth.npz say what was simulated; `spindle check_truth` compares processed data
     with them.
+
+        spindle simulate
+        spindle simulate n_images=30 mosaic_spread=0.3 output.directory=mosaic
     """
 
     Params = SimulateParams

@@ -14,7 +14,7 @@ from spindle.errors import UserError
 from spindle.models import Experiments
 from spindle.params import Auto, Bool, Choice, Float, Int, PathParam, SpaceGroup, Str, Strings
 from spindle.params import Params as ParamsBase
-from spindle.report import Table
+from spindle.report import DETAIL, Table
 from spindle.symmetry import ChangeOfBasis, patterson_group, space_group
 from spindle_lib_merging import merge_equivalents
 from spindle_lib_reindexing import change_experiments, change_indices
@@ -38,6 +38,9 @@ class SymmetryProgram(Program):
     Every rotation that the lattice allows is scored by the correlation of the intensities that it would make equal;
     every subgroup of the lattice symmetry gets a probability from the rotations inside and outside it. Then the axial
     reflections tell screw axes.
+
+        spindle symmetry integrated.expt integrated.refl
+        spindle symmetry integrated.expt integrated.refl laue_group=P4/mmm
     """
 
     takes_files = False
@@ -171,13 +174,16 @@ class SymmetryProgram(Program):
             "CC of %d unrelated pairs: %.3f; sd(CC) = %.3f / sqrt(N); expected CC of a true symmetry %.3f, from "
             "identity %.3f",
             analysis.n_unrelated, analysis.cc_unrelated, analysis.spread, analysis.expected_cc, analysis.cc_true,
+            extra=DETAIL,
         )  # fmt: skip
         rows = [
             [round(e.likelihood, 3), round(e.z_cc, 2), round(e.cc, 3), e.n, stars(e.likelihood, (0.9, 0.7, 0.5)),
              f"{e.order} |({', '.join(str(v) for v in e.axis)})"] for e in analysis.elements
         ]  # fmt: skip
         context.table(
-            Table("Symmetry elements", ["Likelihood", "Z-CC", "CC", "N", "", "Operator"], rows, "symmetry_elements")
+            Table(
+                "Symmetry elements", ["Likelihood", "Z-CC", "CC", "N", "", "Operator"], rows, "symmetry_elements", True
+            )
         )
         agreement = r_merges(decision.data, analysis.subgroups)
         rows = [
@@ -287,7 +293,7 @@ class SymmetryProgram(Program):
             )
         found = diagnose_decision(decision.data, decision.rotations, _indices(decision), cell, group)
         for table in found.tables():
-            context.table(table)
+            context.table(table.as_detail())
         said = found.warnings()
         for sentence in said:
             context.log.warning("%s", sentence)
@@ -327,16 +333,8 @@ class SymmetryProgram(Program):
             [a.axis.name, round(a.score, 3), a.n_present, a.n_absent, round(a.mean_present, 3), round(a.mean_absent, 3),
              round(a.ratio_present, 2), round(a.ratio_absent, 2)] for a in axes
         ]  # fmt: skip
-        headers = [
-            "Screw axis",
-            "Score",
-            "No. present",
-            "No. absent",
-            "<I> present",
-            "<I> absent",
-            "<I/sig> present",
-            "<I/sig> absent",
-        ]
+        headers = ["Screw axis", "Score", "No. present", "No. absent", "<I> present", "<I> absent",
+                   "<I/sig> present", "<I/sig> absent"]  # fmt: skip
         context.table(Table("Systematic absences", headers, rows, "screw_axes"))
         groups = score_space_groups(patterson.hm, axes)
         context.table(

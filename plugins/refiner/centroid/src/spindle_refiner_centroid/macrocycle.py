@@ -14,6 +14,7 @@ from spindle.contracts.refiner import Purpose, RefinementError, RefinementResult
 from spindle.execution import available_cores
 from spindle.models import Experiments
 from spindle.params import Auto
+from spindle.report import DETAIL
 from spindle.table import Flag, ReflectionTable
 
 from . import selection, summaries
@@ -164,18 +165,17 @@ class Macrocycle:
             algorithm, self.experiments, observations, residuals, groups, scope, self.stills, threads,
             LENIENCY if self.purpose == "candidate" else 1.0,
         )  # fmt: skip
-        log.info("Detecting centroid outliers using the %s algorithm", name)
+        log.info("Detecting centroid outliers using the %s algorithm", name, extra=DETAIL)
         if small:
             log.info(
                 "%d of %d groups have fewer than %s reflections and were rejected as a whole",
-                small,
-                len(groups),
-                scope.minimum_number_of_reflections,
-            )
+                small, len(groups), scope.minimum_number_of_reflections, extra=DETAIL,
+            )  # fmt: skip
         log.info(
             "%d reflections have been flagged as outliers, %d reflections remain",
             np.count_nonzero(outliers),
             len(observations) - np.count_nonzero(outliers),
+            extra=DETAIL,
         )
         return outliers
 
@@ -317,9 +317,8 @@ class Macrocycle:
         if not quiet:
             log.info(
                 "There are %d parameters to refine against %d reflections in 3 dimensions",
-                problem.n_parameters,
-                len(used),
-            )
+                problem.n_parameters, len(used), extra=DETAIL,
+            )  # fmt: skip
         x, steps = problem.x0, []
         if before is not None and len(before.x) == problem.n_parameters:
             x, steps = before.x, before.steps

@@ -26,6 +26,7 @@ def residual_quantiles(residuals: np.ndarray, weights: np.ndarray, stills: bool)
         ["", "Min", "Q1", "Med", "Q3", "Max"],
         rows,
         "residual_quantiles",
+        detail=True,
     )
 
 
@@ -36,7 +37,9 @@ def steps_table(steps: list[RefinementStep], stills: bool) -> Table:
         [str(i), str(s.n_reflections), *(f"{v:.5g}" for v in (s.rmsd[0], s.rmsd[1], np.rad2deg(s.rmsd[2])))]
         for i, s in enumerate(steps)
     ]
-    return Table("Refinement steps:", ["Step", "Nref", "RMSD_X\n(mm)", "RMSD_Y\n(mm)", angle], rows, "refinement_steps")
+    return Table(
+        "Refinement steps:", ["Step", "Nref", "RMSD_X\n(mm)", "RMSD_Y\n(mm)", angle], rows, "refinement_steps", True
+    )
 
 
 def rmsds_in_pixels(
@@ -86,7 +89,7 @@ def panel_table(
             rows.append([str(p), str(n[p]), *(f"{v:.5g}" for v in np.sqrt((here**2).mean(axis=0)))])
         angle = "RMSD_DeltaPsi\n(deg)" if stills else "RMSD_Phi\n(deg)"
         headers = ["Panel\nid", "Nref", "RMSD_X\n(px)", "RMSD_Y\n(px)", angle]
-        tables.append(Table(f"Detector {k + 1} RMSDs by panel:", headers, rows, "rmsd_by_panel"))
+        tables.append(Table(f"Detector {k + 1} RMSDs by panel:", headers, rows, "rmsd_by_panel", True))
     return tables
 
 
