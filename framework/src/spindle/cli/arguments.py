@@ -62,7 +62,9 @@ class Arguments:
         return [*self.experiments, *self.reflections, *self.files]
 
 
-def parse_arguments(program: str, words: Iterable[str], is_parameter: Callable[[str], bool] | None = None) -> Arguments:
+def parse_arguments(
+    program: str, words: Iterable[str], is_parameter: Callable[[str], bool] | None = None, settings_to: str = ""
+) -> Arguments:
     """Sort the words of a command line.
 
     Parameters
@@ -70,7 +72,9 @@ def parse_arguments(program: str, words: Iterable[str], is_parameter: Callable[[
     program : str
     words : iterable of str
     is_parameter : callable, optional
-        Given for a program with ``takes_words``: whether it has a parameter of this name.
+        Given for a program with ``takes_words`` or ``settings_to``: whether it has a parameter of this name.
+    settings_to : str
+        That of the program.
 
     Raises
     ------
@@ -84,6 +88,8 @@ def parse_arguments(program: str, words: Iterable[str], is_parameter: Callable[[
         if is_level(word):
             key, level = read_level(program, word, remaining)
             levels[key] = level
+        elif word in ("-", "-i") and settings_to:
+            found.files += [path for name in read_standard_input() for path in expand(program, name)]
         elif word in ("-", "-i") and is_parameter is not None:
             found.words += read_standard_input()
         elif word in ("-", "-i"):
@@ -99,7 +105,15 @@ def parse_arguments(program: str, words: Iterable[str], is_parameter: Callable[[
                 f"{program}: unknown option {word}; options are -h -hh -hhh -c -e N -a N -i -v -q, parameters are "
                 "name=value"
             )
-        elif is_parameter is not None and not is_parameter(word.partition("=")[0] if "=" in word else ""):
+        elif settings_to and ("=" not in word or Path(word).exists()):
+            found.files += expand(program, word)
+        elif settings_to and is_parameter is not None and not is_parameter(word.partition("=")[0]):
+            found.assignments.append(Assignment(settings_to, word))
+        elif (
+            not settings_to
+            and is_parameter is not None
+            and not is_parameter(word.partition("=")[0] if "=" in word else "")
+        ):
             found.words.append(word)
         elif "=" in word and not Path(word).exists():
             add_assignment(found, program, word)

@@ -56,9 +56,9 @@ def program_command(name: str, words: list[str]) -> int:
     host = make_host()
     prepare_compile_cache()
     program: Any = host.load("program", name)
-    arguments = parse_arguments(
-        name, words, is_parameter_of(name, host) if getattr(program, "takes_words", False) else None
-    )
+    settings_to = str(getattr(program, "settings_to", ""))
+    asks = getattr(program, "takes_words", False) or settings_to
+    arguments = parse_arguments(name, words, is_parameter_of(name, host) if asks else None, settings_to)
     if any(f.suffix.lower() in FOREIGN_SUFFIXES for f in arguments.files):
         refuse_foreign_parameters(name, arguments.files, is_parameter_of(name, host))
     params = effective_params(name, arguments.assignments, host)

@@ -66,6 +66,9 @@ class Program(Algorithm):
     takes_words : bool
         Words of the command line that are neither options nor parameters of the program are not looked up as files but
         reach it unread, as `ProgramInputs.words`: for a program that hands them to another machine.
+    settings_to : str
+        Name of a parameter, a `Str` with ``multiple=True``, that collects the words ``name=value`` of the command line whose names are
+        none of its own: for a program that sets the parameters of others. Files then reach it as `ProgramInputs.files`, unread.
     takes_files : bool
         Whether it reads files that are neither experiments nor reflections; others are refused when it does not.
     compares_models : bool
@@ -78,6 +81,7 @@ class Program(Algorithm):
     """
 
     takes_words: ClassVar[bool] = False
+    settings_to: ClassVar[str] = ""
     takes_files: ClassVar[bool] = True
     compares_models: ClassVar[bool] = False
     goes_on: ClassVar[str] = ""

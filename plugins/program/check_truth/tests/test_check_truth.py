@@ -6,12 +6,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from spindle_program_check_truth.truth import read_truth
 
 import spindle
 from spindle.errors import UserError
 from spindle.table import Flag, ReflectionTable
 from spindle.testing.simulated import simulate_sweep
+from spindle_lib_comparison import read_truth
 
 
 @pytest.fixture(scope="module")

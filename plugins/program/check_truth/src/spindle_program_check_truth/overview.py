@@ -10,8 +10,7 @@ import numpy as np
 
 from spindle.models import Experiments
 from spindle.report import Table
-
-from .comparison import Matches
+from spindle_lib_comparison import Matches
 
 __all__ = ["overview_table"]
 

@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from .comparison import Agreement
+from spindle_lib_comparison import Agreement
 
 __all__ = ["draw_picture"]
 

@@ -15,10 +15,16 @@ from spindle.params import Auto, Int, PathParam, Str
 from spindle.params import Params as ParamsBase
 from spindle.report import Table
 from spindle.table import ReflectionTable
+from spindle_lib_comparison import (
+    Agreement,
+    Matches,
+    best_match,
+    compare_intensities,
+    observed_intensities,
+    read_truths,
+)
 
-from .comparison import Agreement, Matches, compare_intensities, observed_intensities
 from .overview import overview_table
-from .pairing import best_match, read_truths
 from .picture import draw_picture
 
 __all__ = ["CheckTruth"]

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from spindle.errors import UserError
 from spindle.table import Flag, ReflectionTable
 
+from .matching import nearest_places, reindexing
 from .truth import Truth
 
 __all__ = ["Agreement", "Matches", "compare_intensities", "match", "observed_intensities"]
 
-MAX_DISTANCE = 4.0  # px; images count alike unless they are thinner than 0.4 deg
 Z_LIMIT = 10.0  # a single wild value must not make the rms of z
 
 
@@ -56,9 +55,7 @@ def match(table: ReflectionTable, truth: Truth, experiment: int) -> Matches:
     """
     for name in ("xyzcal.px", "miller_index"):
         if name not in table:
-            raise UserError(
-                f"check_truth: the reflections have no column {name}; give indexed, refined, integrated or scaled ones"
-            )
+            raise UserError(f"the reflections have no column {name}; give indexed, refined, integrated or scaled ones")
     hkl = table["miller_index"].astype(np.int64)
     usable = np.any(hkl != 0, axis=1) & np.isfinite(table["xyzcal.px"]).all(axis=1)
     if "id" in table:
@@ -66,22 +63,15 @@ def match(table: ReflectionTable, truth: Truth, experiment: int) -> Matches:
     rows = np.flatnonzero(usable)
     place = table["xyzcal.px"][rows] - [0.0, 0.0, truth.first_image - 1.0]
     panel = table["panel"][rows].astype(np.int64) if "panel" in table else np.zeros(len(rows), np.int64)
-    width = truth.models["osc_deg"]
-    weights = np.array([1.0, 1.0, min(1.0, width / 0.4)])
-    apart = 10 * MAX_DISTANCE  # panels are far from each other
-    size = max(truth.models["detector"]["nx"], truth.models["detector"]["ny"]) + apart
     true_panel, true_place = truth.as_imported()
-    tree = cKDTree(np.column_stack([true_place * weights, true_panel * size]))
-    points = np.column_stack([place * weights, panel * size])
-    distance, partner = tree.query(points, distance_upper_bound=MAX_DISTANCE)
-    near = np.isfinite(distance)
-    place, rows, partner = place[near], rows[near], partner[near]
+    near, partner = nearest_places(panel, place, true_panel, true_place, truth.models["osc_deg"])
+    place, rows = place[near], rows[near]
     if len(rows) < 20:
         raise UserError(
-            f"check_truth: only {len(rows)} of {usable.sum()} reflections of experiment {experiment} lie where "
+            f"only {len(rows)} of {usable.sum()} reflections of experiment {experiment} lie where "
             f"the truth in {truth.folder} has one; are these the reflections of the simulated sweep in that folder?"
         )
-    reindex = _reindexing(hkl[rows], truth.hkl[partner])
+    reindex = reindexing(hkl[rows], truth.hkl[partner])
     agree = np.all(np.abs(hkl[rows] @ reindex.T - truth.hkl[partner]) < 0.01, axis=1)
     return Matches(
         truth=truth,
@@ -92,24 +82,6 @@ def match(table: ReflectionTable, truth: Truth, experiment: int) -> Matches:
         n_candidates=int(usable.sum()),
         wrong_index=int((~agree).sum()),
     )
-
-
-def _reindexing(found: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Matrix (3, 3) that takes found indices to true ones, by least squares on the pairs that agree best.
-
-    Its elements are multiples of a sixth: halves between primitive and centred cells, thirds between rhombohedral and
-    hexagonal axes.
-    """
-    chosen = np.arange(len(found))
-    matrix = np.eye(3)
-    for _ in range(6):
-        solution = np.linalg.lstsq(found[chosen].astype(float), true[chosen].astype(float), rcond=None)[0]
-        matrix = np.round(6 * solution.T) / 6
-        if np.mean(np.all(np.abs(found @ matrix.T - true) < 0.01, axis=1)) > 0.9:
-            break
-        residual = np.abs(found @ solution - true).sum(axis=1)
-        chosen = np.argsort(residual)[: max(20, int(0.6 * len(chosen)))]
-    return matrix if abs(np.linalg.det(matrix)) > 0.01 else np.eye(3)
 
 
 def observed_intensities(table: ReflectionTable, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:

@@ -8,7 +8,7 @@ from spindle.errors import UserError
 from spindle.models import Experiment, Experiments
 from spindle.table import ReflectionTable
 
-from .comparison import Matches, match
+from .agreement import Matches, match
 from .truth import Truth, find_truths, read_truth
 
 __all__ = ["best_match", "read_truths"]
@@ -33,7 +33,7 @@ def read_truths(files: list[Path], given: Path | None, lattice: object) -> list[
     """
     places = [given] if given is not None else [f if f.is_dir() else f.parent for f in files]
     if not places:
-        raise UserError("check_truth: which set? give the folder that `spindle simulate` wrote, e.g. `simulated`")
+        raise UserError("which set? give the folder that `spindle simulate` wrote, e.g. `simulated`")
     folders = dict.fromkeys(folder for place in places for folder in find_truths(Path(place)))
     truths = []
     for folder in folders:
@@ -69,7 +69,7 @@ def best_match(
         except UserError as error:
             reason = error
     if not found:
-        raise reason or UserError(f"check_truth: no truth for experiment {experiment}")
+        raise reason or UserError(f"no truth for experiment {experiment}")
     return max(found, key=lambda one: len(one.rows))
 
 

@@ -44,6 +44,10 @@ class Truth:
         Pixels of the whole image at least 4 px away from dead or hot pixels, gaps and the beamstop.
     live : (ny, nx) bool
         Pixels that count.
+    background : (ny, nx) float64
+        Expected counts of one image when the beam has its usual strength; 0 where the truth does not tell it.
+    frame_scale : (n_images,) float64
+        Strength of the beam on each image.
     """
 
     folder: Path
@@ -60,6 +64,8 @@ class Truth:
     scale: np.ndarray
     clean: np.ndarray
     live: np.ndarray
+    background: np.ndarray
+    frame_scale: np.ndarray
 
     @property
     def group(self) -> gemmi.SpaceGroup:
@@ -171,6 +177,8 @@ def read_truth(folder: Path, lattice: int = 0) -> Truth:
         scale=scale,
         clean=_clean_pixels(column, models),
         live=~column["bad"],
+        background=np.asarray(column.get("background", np.zeros(column["bad"].shape)), np.float64),
+        frame_scale=np.asarray(column["frame_scale"], np.float64),
     )
 
 

@@ -1,0 +1,111 @@
+"""Known slopes, noises and bounds are found."""
+
+from __future__ import annotations
+
+import gemmi
+import numpy as np
+import pytest
+
+import spindle_lib_comparison as comparison
+from spindle_lib_comparison import SpotWidths, compare_pairs, least_variance, operator_text, pair_by_place
+from spindle_lib_comparison.matching import is_symmetry
+
+
+def test_everything_public_is_described():
+    for name in comparison.__all__:
+        assert getattr(comparison, name).__doc__, name
+
+
+def made(rng, n=1500, slope=1.3, offset=2.0):
+    """Two results of the same intensities, each with counting errors and those of a background."""
+    true = rng.exponential(40.0, n)
+    sx, sy = np.sqrt(true + 100.0), slope * np.sqrt(0.5 * true + 150.0)
+    return rng.normal(true, sx), sx, rng.normal(slope * true + offset, sy), sy
+
+
+def test_slope_and_correlation_are_those_that_were_put_in():
+    rng = np.random.default_rng(1)
+    x, sx, y, sy = made(rng, n=200_000)
+    found = compare_pairs(x, sx, y, sy)
+    assert found.slope == pytest.approx(1.3, abs=0.01)
+    assert found.offset == pytest.approx(2.0, abs=0.5)
+    variance = 40.0**2
+    expected = variance / np.sqrt((variance + 140.0) * (variance + 170.0))  # of an exponential with mean 40
+    assert found.cc == pytest.approx(expected, abs=0.005)
+    assert found.rms_z == pytest.approx(np.sqrt(2), abs=0.05)  # independent errors
+
+
+def test_ordinary_least_squares_would_be_wrong():
+    """The noise of x is as large as its spread; a line through y alone is too flat."""
+    rng = np.random.default_rng(2)
+    x, sx, y, sy = made(rng, n=100_000)
+    flat = np.polyfit(x, y, 1)[0]
+    assert flat < 1.25 and compare_pairs(x, sx, y, sy, 0).slope == pytest.approx(1.3, abs=0.01)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(3)
+    inside = np.zeros(2)
+    n = 200
+    expected = 40.0**2 / np.sqrt((40.0**2 + 140.0) * (40.0**2 + 170.0))
+    for k in range(n):
+        found = compare_pairs(*made(rng, 2000), n_bootstrap=300, seed=k)
+        inside += [
+            found.slope_interval[0] <= 1.3 <= found.slope_interval[1],
+            found.cc_interval[0] <= expected <= found.cc_interval[1],
+        ]
+    # 0.95 with a standard error of 0.016; a bootstrap of intensities with a long tail is a little too narrow for their correlation
+    assert np.all(inside / n > 0.90) and np.all(inside / n < 0.995)
+
+
+def test_nothing_is_said_of_nothing():
+    none = np.zeros(0)
+    assert np.isnan(compare_pairs(none, none, none, none).cc)
+    one = np.ones(5)
+    assert np.isnan(compare_pairs(one, one, one, one).slope)
+
+
+def test_axes_are_found_by_place():
+    rng = np.random.default_rng(4)
+    hkl = rng.integers(-20, 20, (500, 3))
+    place = rng.uniform(0, 1000, (500, 3))
+    panel = rng.integers(0, 3, 500)
+    matrix = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]])
+    order = rng.permutation(500)[:400]
+    pairs = pair_by_place(
+        panel, place, hkl, panel[order], place[order] + rng.normal(0, 0.05, (400, 3)), hkl[order] @ matrix.T, 0.5
+    )
+    assert len(pairs) == 400 and np.array_equal(pairs.reindex, matrix)
+    assert np.array_equal(order[pairs.second], pairs.first)
+    assert operator_text(pairs.reindex) == "k,-h,l"
+
+
+def test_far_places_make_no_pairs():
+    place = np.arange(300.0).reshape(100, 3) * 50
+    hkl = np.arange(300).reshape(100, 3)
+    panel = np.zeros(100, int)
+    assert len(pair_by_place(panel, place, hkl, panel, place + 20, hkl, 0.5)) == 0
+    assert len(pair_by_place(panel, place, hkl, panel[:0], place[:0], hkl[:0], 0.5)) == 0
+
+
+def test_symmetry_is_told_from_a_choice_of_axes():
+    quarter = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]])
+    assert is_symmetry(quarter, gemmi.SpaceGroup("P 43 21 2"))
+    assert not is_symmetry(quarter, gemmi.SpaceGroup("P 21 21 21"))
+
+
+def test_bound_is_that_of_a_sum_over_pixels():
+    """Against 1 / sum p^2 / (n p + b) over fine pixels, for strong and weak spots; and n where there is no background."""
+    step = 0.2
+    grid = np.arange(-9, 9, step)
+    widths = (1.1, 1.4, 0.9)
+    profile = np.ones(())
+    for width in widths:
+        one = np.exp(-0.5 * (grid / width) ** 2)
+        profile = np.multiply.outer(profile, one / one.sum())
+    for n, b in ((3.0, 2.0), (300.0, 2.0), (300.0, 0.05)):
+        expected = 1 / np.sum(profile**2 / (n * profile + b * step**3))
+        spot = SpotWidths(*(np.array([w]) for w in widths), np.array([b]))
+        assert least_variance(np.array([n]), spot)[0] == pytest.approx(expected, rel=0.01)
+    dark = SpotWidths(*(np.array([w]) for w in widths), np.array([0.0]))
+    assert least_variance(np.array([50.0]), dark)[0] == pytest.approx(50.0, rel=0.01)

@@ -1,0 +1,136 @@
+"""Results that are finished: files of Spindle, DIALS, XDS and others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spindle.errors import FileFormatError, UserError
+from spindle.execution import import_results
+from spindle.files import read_experiments, read_reflections
+from spindle.models import Experiments
+from spindle.table import INTEGRATED, Flag, ReflectionTable
+
+from .contestant import Contestant, Stage
+
+__all__ = ["contestant_of", "is_result_of_others", "read_finished", "read_result"]
+
+#: Endings of files that hold results of other programs; whatever else an importer reads is no finished result.
+_OTHERS = (".hkl", ".ahkl", ".mtz")
+
+
+def is_result_of_others(path: Path) -> bool:
+    """Whether a file may hold results of another program, by its name."""
+    return path.suffix.lower() in _OTHERS and path.is_file()
+
+
+def read_finished(results: Sequence[str], declared: Mapping[str, Mapping[str, Any]], context: Any) -> list[Contestant]:
+    """The contestants of ``[NAME=]FILE[,FILE]`` and of the tables of a file of runs; a file that cannot be read is a row with its reason."""
+    wanted: list[tuple[str, list[Path]]] = []
+    for text in results:
+        name, equals, files = text.partition("=")
+        if not equals or Path(text.split(",")[0]).exists():
+            name, files = "", text
+        wanted.append((name.strip(), [Path(f.strip()) for f in files.split(",") if f.strip()]))
+    for name, table in declared.items():
+        extra = set(table) - {"reflections", "experiments"}
+        if extra or "reflections" not in table:
+            raise UserError(
+                f'compare: results.{name} needs reflections = "FILE", and experiments = "FILE" for a .refl file'
+            )
+        wanted.append((name, [Path(str(table[k])) for k in ("reflections", "experiments") if k in table]))
+    found = []
+    for name, paths in wanted:
+        tables = [p for p in paths if p.suffix != ".expt"]
+        models = [p for p in paths if p.suffix == ".expt"]
+        if len(tables) != 1 or len(models) > 1:
+            raise UserError(
+                f"compare: results={','.join(map(str, paths))}: one file of reflections is needed, with the .expt file that belongs to it"
+            )
+        contestant = Contestant(name or _name_of(tables[0]), "file")
+        try:
+            contestant = contestant_of(contestant, read_result(tables[0], models[0] if models else None, context))
+        except UserError as error:
+            contestant.reason, contestant.failed_at = str(error), "reading"
+        found.append(contestant)
+    return found
+
+
+def _name_of(path: Path) -> str:
+    parent = path.resolve().parent.name
+    return f"{parent}/{path.name}" if parent else path.name
+
+
+def read_result(reflections: Path, experiments: Path | None, context: Any) -> Stage:
+    """Read one result.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, has no reflections, or no models that belong to it.
+    """
+    if reflections.suffix != ".refl":
+        found = import_results([reflections], context)
+        if found is None or found.reflections is None:
+            raise FileFormatError(
+                f"{reflections}: no importer reads reflections from it; give a .refl file, XDS_ASCII.HKL, INTEGRATE.HKL or an unmerged MTZ file"
+            )
+        table, models = found.reflections, found.experiments
+    else:
+        path = experiments or _beside(reflections)
+        models, table = read_experiments(path), read_reflections(reflections)
+        table = _numbered(table, models)
+    if not len(table):
+        raise UserError(f"{reflections}: it holds no reflections")
+    return Stage(models, table.without("shoebox"))
+
+
+def _beside(reflections: Path) -> Path:
+    """The experiments that belong to a file of reflections, by its name."""
+    path = reflections.with_suffix(".expt")
+    if not path.is_file():
+        raise UserError(
+            f"{reflections}: there is no {path.name} beside it; give the experiments too: results={reflections},EXPERIMENTS.expt"
+        )
+    return path
+
+
+def _numbered(table: ReflectionTable, models: Experiments) -> ReflectionTable:
+    """Column id as positions in the experiments, by identifiers where there are any."""
+    position = {e.identifier: i for i, e in enumerate(models) if e.identifier}
+    places = {number: position[name] for number, name in table.identifiers.items() if name in position}
+    if not places or all(k == v for k, v in places.items()):
+        return table
+    import numpy as np
+
+    changed = table.view()
+    ids = np.full(len(table), -1, np.int32)
+    for number, place in places.items():
+        ids[table["id"] == number] = place
+    changed["id"] = ids
+    return changed
+
+
+def contestant_of(contestant: Contestant, stage: Stage) -> Contestant:
+    """Put a result at the stages that it is of.
+
+    Raises
+    ------
+    UserError
+        If its reflections are not even indexed.
+    """
+    import numpy as np
+
+    table = stage.reflections
+    if "miller_index" not in table or not np.any(table["miller_index"] != 0):
+        raise UserError(
+            f"{contestant.name}: none of its reflections is indexed; give the files of index or a later step"
+        )
+    if table.has_flags(INTEGRATED, all=False).any():
+        contestant.integrated = stage
+        if "intensity.scale.value" in table and table.has_flags(Flag.SCALED).any():
+            contestant.scaled = stage
+    else:
+        contestant.refined = contestant.indexed = stage
+    return contestant

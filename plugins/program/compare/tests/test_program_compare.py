@@ -1,0 +1,155 @@
+"""Contestants share steps, fail by themselves, are ranked as the truth says, and bad input is refused in words."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import spindle
+from spindle.errors import UserError
+from spindle.files import write_experiments, write_reflections
+from spindle.testing import PluginContract
+from spindle.testing.simulated import simulate_sweep
+
+
+class TestCompare(PluginContract):
+    slot = "program"
+    name = "compare"
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    return simulate_sweep(tmp_path_factory.mktemp("sweep"), scan__n_images=24)
+
+
+@pytest.fixture(scope="module")
+def refined(sweep, tmp_path_factory):
+    """Models and spots, refined; written too."""
+    imported = spindle.run("import", files=sweep.images).experiments
+    spots = spindle.run("find_spots", imported).reflections
+    indexed = spindle.run("index", imported, spots)
+    done = spindle.run("refine", indexed.experiments, indexed.reflections)
+    folder = tmp_path_factory.mktemp("refined")
+    write_experiments(done.experiments, folder / "refined.expt")
+    write_reflections(done.reflections, folder / "refined.refl")
+    return folder, done
+
+
+@pytest.fixture(scope="module")
+def compared(refined):
+    return spindle.run(
+        "compare",
+        files=[refined[0] / "refined.expt", refined[0] / "refined.refl"],
+        vary=["background.algorithm=simple,null", "profile.fitting=True,False"],
+        n_bootstrap=200,
+    )
+
+
+def rows_of(result, key):
+    table = next(t for t in result.tables if t.key == key)
+    return {
+        row[list(table.headers).index("Contestant")]: dict(zip(table.headers, row, strict=True)) for row in table.rows
+    }
+
+
+def test_the_ranking_is_that_of_the_truth(compared):
+    """Intensities with their background left in are worse than any others, and profile fitting beats summation."""
+    ranking = compared.summary["ranking"]
+    assert ranking["order"][0] == "simple, profile.fitting=True"
+    assert {n.split(",")[0] for n in ranking["order"][2:]} == {"null"}
+    assert "the truth" in ranking["rests_on"]
+    truth = rows_of(compared, "compare_truth")
+    assert 0.7 < truth["simple, profile.fitting=True"]["Efficiency"] < 1.05
+    assert truth["null, profile.fitting=False"]["Weakest fifth\nbias (%)"] > 100
+
+
+def test_nobody_beats_the_bound(compared):
+    for row in compared.summary["truth"]["contestants"].values():
+        assert row["low"] < 1.02
+
+
+def test_shared_steps_are_done_once(compared):
+    by_name = {c["name"]: c for c in compared.summary["contestants"]}
+    steps = {s["step"]: s["shared_by"] for s in by_name["simple, profile.fitting=True"]["steps"]}
+    assert "find_spots" not in steps and "index" not in steps  # given refined
+    assert steps["integrate"] == 1
+
+
+def test_the_files_are_written(compared, tmp_path):
+    for name, writer in compared.files.items():
+        writer(tmp_path / name)
+    page = (tmp_path / "compare.html").read_text()
+    assert "simple, profile.fitting=True" in page and "Plotly.newPlot" in page
+    assert json.loads((tmp_path / "compare.json").read_text())["ranking"]["by"] == "efficiency"
+
+
+def test_the_same_result_agrees_with_itself_whatever_its_axes(refined, tmp_path):
+    """Reindexed, and scaled by two: the slope is two, the correlation one, and the change of axes is told."""
+    done = refined[1]
+    integrated = spindle.run("integrate", done.experiments, done.reflections, background="simple")
+    table = integrated.reflections.without("shoebox")
+    other = table.copy()
+    for kind in ("prf", "sum"):
+        other[f"intensity.{kind}.value"] = 2 * table[f"intensity.{kind}.value"]
+        other[f"intensity.{kind}.variance"] = 4 * table[f"intensity.{kind}.variance"]
+    matrix = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    other["miller_index"] = (table["miller_index"] @ matrix.T).astype(np.int32)
+    for name, one in (("first", table), ("second", other)):
+        write_experiments(integrated.experiments, tmp_path / f"{name}.expt")
+        write_reflections(one, tmp_path / f"{name}.refl")
+    result = spindle.run("compare", files=[tmp_path / "first.refl", tmp_path / "second.refl"], use_truth=False)
+    (pair,) = result.summary["pairs"]["counts"]
+    assert pair["slope"] == pytest.approx(2, rel=1e-6) and pair["cc"] == pytest.approx(1, abs=1e-9)
+    assert pair["n"] > 0.75 * len(table)  # of those that the ends of the sweep do not cut
+    assert any("k,l,h" in note and "another choice of axes" in note for note in result.summary["notes"])
+    assert result.summary["ranking"]["order"] == []
+
+
+def test_a_contestant_that_fails_is_a_row(refined):
+    result = spindle.run(
+        "compare",
+        files=[refined[0] / "refined.expt", refined[0] / "refined.refl"],
+        vary=["integrate.prediction.d_min=1.0,4.0", "integrate.prediction.d_max=3.0", "background.algorithm=simple"],
+        stop_after="integrate",
+        use_truth=False,
+    )
+    failed = {c["name"]: c for c in result.summary["contestants"] if c["reason"]}
+    assert list(failed) == ["prediction.d_min=4.0"] and failed["prediction.d_min=4.0"]["failed_at"] == "integrate"
+    assert next(t for t in result.tables if t.key == "compare_failed").rows
+
+
+@pytest.mark.parametrize(
+    ("vary", "more", "message"),
+    [
+        (["background.algorithm=glm,smple"], {}, "smple"),
+        (["no_such_parameter=1,2"], {}, "no_such_parameter"),
+        (["background.algorithm=glm"], {}, "one value of each makes one contestant"),
+        (["background.algorithm=glm,glm"], {}, "given twice"),
+        (["background.algorithm=glm,"], {}, "empty value"),
+        (["background.algorithm=glm,simple"], {"stop_after": "refine"}, "would all be the same"),
+        (["spotfinder.threshold.algorithm=dispersion,dispersion_extended"], {}, "the choices touch the step find_spots"),
+        (["background.algorithm=glm,simple"], {"runners": ["xds"]}, "no such runner; known are dials"),
+        (["background.algorithm=glm,simple"], {"max_contestants": 1}, "max_contestants=1"),
+        ([], {}, "nothing to compare|only"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_in_words(refined, vary, more, message):
+    folder = refined[0]
+    with pytest.raises(UserError, match=message):
+        spindle.run("compare", files=[folder / "refined.expt", folder / "refined.refl"], vary=vary, **more)
+
+
+def test_a_runner_that_is_not_there_is_a_row(refined, tmp_path):
+    runs = tmp_path / "runs.toml"
+    runs.write_text('[runners.nobody]\ncommands = ["no-such-program {experiments}"]\nscaled = "XDS_ASCII.HKL"\n')
+    result = spindle.run(
+        "compare",
+        files=[refined[0] / "refined.expt", refined[0] / "refined.refl", runs],
+        vary=["background.algorithm=simple"],
+        stop_after="integrate",
+        use_truth=False,
+    )
+    failed = {c["name"]: c["reason"] for c in result.summary["contestants"] if c["reason"]}
+    assert "not installed" in failed["nobody"]
