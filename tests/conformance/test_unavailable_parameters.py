@@ -11,7 +11,7 @@ from spindle.params import Assignment, Auto, Choice, Entry, Params, walk
 from spindle.params.resolve import build
 from spindle.plugins import registry
 
-OTHERS = [None, Auto, True, False, 0.5, 7, (0.5, 7.0), "x", (10.0, 20.0, 30.0, 90.0, 90.0, 90.0)]
+OTHERS = [None, Auto, True, False, 0.5, 7, (7, 8), (0.5, 7.0), "x", (10.0, 20.0, 30.0, 90.0, 90.0, 90.0)]
 
 
 def marked() -> list[Any]:

@@ -121,3 +121,28 @@ def test_what_cannot_be_compared_is_refused(structures):
         spindle.run("correlation_matrix", both, few)
     with pytest.raises(UserError, match="empty"):
         spindle.run("correlation_matrix", experiments, table.select(np.zeros(len(table), bool)))
+
+
+def test_chance_divides_no_sets_that_are_alike():
+    """Points along a line, as the noise of one direction leaves them: OPTICS finds gaps in it, the correlations do not."""
+    from types import SimpleNamespace
+
+    from spindle_program_correlation_matrix.clusters import dense_clusters
+
+    params = SimpleNamespace(
+        min_points_buffer=0.5,
+        min_points=5,
+        xi=0.05,
+        max_distance=0.5,
+        optimise_input=True,
+        noise_penalty=SimpleNamespace(alpha=1.0, gamma=1.5),
+    )
+    divided = 0
+    for seed in (0, 2):
+        rng = np.random.default_rng(seed)
+        points = np.column_stack([rng.normal(0.997, 0.001, 25), rng.normal(0, 0.03, 25)])
+        noise = rng.normal(0, 0.002, (25, 25))
+        cc = np.clip(points @ points.T + noise + noise.T, -1, 0.9999)
+        divided += dense_clusters(points, params).n_clusters > 1
+        assert dense_clusters(points, params, cc).n_clusters <= 1
+    assert divided > 0  # without the correlations it would

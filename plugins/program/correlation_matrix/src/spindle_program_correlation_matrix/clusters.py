@@ -17,6 +17,8 @@ __all__ = ["Branch", "Dense", "angle_distances", "branches", "correlation_distan
 #: A silhouette below this does not tell several clusters from chance: one Gaussian cloud reaches 0.47.
 LEAST_SILHOUETTE = 0.5
 MOST_NEIGHBOURS = 50
+#: Between clusters 1 - CC is larger by this factor than inside them: less is how chance divides sets that are all alike.
+LEAST_CONTRAST = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def branches(distances: np.ndarray, method: str, sets: ComparedSets) -> tuple[np
     return linkage, found
 
 
-def dense_clusters(points: np.ndarray, params: Any) -> Dense:
+def dense_clusters(points: np.ndarray, params: Any, cc: np.ndarray | None = None) -> Dense:
     """Clusters by OPTICS, with the number of neighbours that separates them best, or none.
 
     Parameters
@@ -117,6 +119,8 @@ def dense_clusters(points: np.ndarray, params: Any) -> Dense:
     points : (n, dimension) float64
     params
         ``significant_clusters``.
+    cc : (n, n) float64, optional
+        Correlations, NaN where not known: clusters between which they are hardly smaller than inside are one.
     """
     n, dimension = points.shape
     guess = max(5, int((params.min_points_buffer or 0.0) * n / dimension))
@@ -130,6 +134,8 @@ def dense_clusters(points: np.ndarray, params: Any) -> Dense:
     for m in candidates:
         model = _optics(points, m, params.max_distance, params.xi)
         score, silhouette = _score(points, model.labels_, params.noise_penalty)
+        if params.optimise_input and cc is not None and not _differ(model.labels_, cc):
+            continue
         if score is not None and (best is None or score > best[0] + 1e-12):
             best = score, silhouette, model, m
     if best is not None and (best[0] >= LEAST_SILHOUETTE or not params.optimise_input):
@@ -149,6 +155,17 @@ def _optics(points: np.ndarray, neighbours: int, max_distance: float | None, xi:
     with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that no point reaches another is an answer
         return model.fit(points)
+
+
+def _differ(labels: np.ndarray, cc: np.ndarray) -> bool:
+    """Whether sets of different clusters correlate less than those of one."""
+    inside = labels >= 0
+    known = np.isfinite(cc) & inside[:, None] & inside & ~np.eye(len(cc), dtype=bool)
+    same = known & (labels[:, None] == labels)
+    other = known & (labels[:, None] != labels)
+    if not same.any() or not other.any():
+        return True
+    return bool(1.0 - cc[other].mean() > LEAST_CONTRAST * (1.0 - cc[same].mean()))
 
 
 def _score(points: np.ndarray, labels: np.ndarray, penalty: Any) -> tuple[float | None, float]:

@@ -68,6 +68,7 @@ def record(
         "correlation_matrix": [[v if np.isfinite(v) else None for v in row] for row in cc.tolist()],
         "cos_matrix_clustering": groups(trees["cos"][1]),
         "cos_angle_matrix": cosines.tolist(),
+        "linkage": {key: found_tree[0].tolist() for key, found_tree in trees.items()},
         "coordinates": turned.tolist(),
         "explained": fractions.tolist(),
         "dimensions": [{"dimension": d, "functional": residual} for d, residual in found.tried],

@@ -79,7 +79,7 @@ class CorrelationMatrix(Program):
         method = params.hierarchical_clustering.linkage_method
         distances = {"cc": correlation_distances(cc), "cos": angle_distances(vectors)}
         trees = {key: branches(values, method, sets) for key, values in distances.items()}
-        dense = dense_clusters(vectors, params.significant_clusters)
+        dense = dense_clusters(vectors, params.significant_clusters, cc)
         with np.errstate(invalid="ignore"):
             counts = np.isfinite(cc).sum(axis=1)
             mean_cc = np.where(counts > 0, np.nansum(cc, axis=1) / np.maximum(counts, 1), np.nan)

@@ -26,6 +26,8 @@ MOST_PARTNERS = 200
 GROWTH = 0.2
 #: over what it is where so much of the complete set has been measured.
 SETTLED = 0.5
+#: Doses that are tried as the onset.
+MOST_BREAKS = 200
 #: A line through Rd that rises by less than so many standard errors is no damage.
 SURE = 3.0
 
@@ -49,6 +51,8 @@ class DamageCurves:
         By difference of doses, not cumulated.
     rd_weight : (n,) float64
         Sum of the intensities behind it.
+    added, added_weight : (n,) float64
+        What Rcp would be of the pairs that each dose adds, and the sum of the intensities behind it.
     anomalous : dict of str to (n,) float64
         Completeness of I+, of I- and of pairs of both; empty unless they are kept apart.
     """
@@ -64,6 +68,8 @@ class DamageCurves:
     completeness_shells: np.ndarray
     rd: np.ndarray
     rd_weight: np.ndarray
+    added: np.ndarray
+    added_weight: np.ndarray
     anomalous: dict[str, np.ndarray]
 
 
@@ -121,10 +127,15 @@ def damage_curves(
     said = np.isfinite(scp_shells)
     scp = _ratio(np.where(said, scp_shells, 0.0).sum(axis=0), said.sum(axis=0))
     completeness, by_shell, mates = _completeness(data, groups, compared, whole, ordered, edges, n, anomalous)
+    weight = total.sum(axis=0)
+    added = _ratio(difference.sum(axis=0), weight)
     return DamageCurves(
         base + width * np.arange(n), width * np.arange(n), edges**-0.5,
         _ratio(difference.sum(axis=0).cumsum(), total.sum(axis=0).cumsum()), scp, completeness, rcp_shells, scp_shells, by_shell,
-        _ratio(apart, apart_total), apart_total, mates,
+        _ratio(apart, apart_total), apart_total,
+        added,
+        weight,
+        mates,
     )  # fmt: skip
 
 
@@ -176,9 +187,10 @@ def _completeness(
 
 
 def suggested_cut(curves: DamageCurves) -> float | None:
-    """Largest dose to be kept: the one before Scp has grown by a fifth over what it was when half of the data were complete.
+    """Largest dose to be kept: the one from which on what is added differs by a fifth more than before.
 
-    None where it never does, or where Rd does not rise with the difference of doses: then there is no damage.
+    None where Scp never grows by a fifth over what it was when half of the data were complete, or where Rd does not rise with the
+    difference of doses: then there is no damage.
     """
     if not rises(curves):
         return None
@@ -189,7 +201,28 @@ def suggested_cut(curves: DamageCurves) -> float | None:
         return None
     start = settled[0]
     grown = np.flatnonzero(curves.scp[start:] > curves.scp[start] + GROWTH)
-    return float(curves.dose[start + grown[0] - 1]) if len(grown) else None
+    return _onset(curves, float(curves.dose[start + grown[0] - 1])) if len(grown) else None
+
+
+def _onset(curves: DamageCurves, fallback: float) -> float:
+    """Where differences begin to grow: the cumulated Scp lags behind, so a step and a bend are fitted to what each dose adds."""
+    use = np.isfinite(curves.added) & (curves.added_weight > 0)
+    x, y, w = curves.dose[use], curves.added[use], np.sqrt(curves.added_weight[use])
+    best: tuple[float, float] | None = None
+    if len(x) < 5:
+        return fallback
+    places = np.unique(np.linspace(0, len(x) - 2, min(len(x) - 1, MOST_BREAKS)).astype(int))
+    for k in places:
+        for shape in ((x > x[k]).astype(float), np.maximum(x - x[k], 0.0)):
+            design = np.column_stack([np.ones(len(x)), shape]) * w[:, None]
+            (level, slope), *_ = np.linalg.lstsq(design, y * w, rcond=None)
+            if not (level > 0 and slope > 0):
+                continue
+            misfit = float(np.sum((w * (y - level - slope * shape)) ** 2))
+            large = np.flatnonzero(slope * shape > GROWTH * level)
+            if len(large) and large[0] > 0 and (best is None or misfit < best[0]):
+                best = misfit, float(x[large[0] - 1])
+    return fallback if best is None else min(best[1], fallback)
 
 
 def rises(curves: DamageCurves) -> bool:

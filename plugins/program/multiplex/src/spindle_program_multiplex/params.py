@@ -1,0 +1,276 @@
+"""Parameters of the program `multiplex`."""
+
+from __future__ import annotations
+
+from spindle.params import (
+    Auto,
+    Bool,
+    Choice,
+    Float,
+    Int,
+    Ints,
+    Multiprocessing,
+    PathParam,
+    ShortName,
+    SpaceGroup,
+    Str,
+    Strings,
+    UnitCell,
+)
+from spindle.params import Params as ParamsBase
+
+from .steps_params import NPROC, ScalingOptions, SymmetryOptions
+
+__all__ = ["MultiplexParams"]
+
+_BY_EXPERIMENT = "data sets are told apart by their experiments, not by ranges of batches"
+
+
+class MultiplexParams(ParamsBase):
+    class mp(Multiprocessing):
+        """Where the work is done."""
+
+    space_group = ShortName("symmetry.space_group", help="Known space group.")
+    d_min = ShortName("resolution.d_min", help="Resolution limit instead of the estimated one.")
+
+    class unit_cell_clustering(ParamsBase):
+        """Groups of similar cells, of which the largest is used."""
+
+        threshold = Float(
+            5000.0, min=0, none=True, units="A^2",
+            help="Cells whose metrics are farther apart than this are of different crystal forms; None takes all.",
+        )  # fmt: skip
+        log = Bool(False, help="Logarithmic axis of distances.")
+
+    scaling = ScalingOptions
+
+    symmetry = SymmetryOptions
+
+    reference = PathParam(
+        None, none=True, level=2,
+        help="Intensities (MTZ or structure-factor mmCIF) whose space group and indexing are followed.",
+    )  # fmt: skip
+
+    class resolution(ParamsBase):
+        """Resolution limit of merged data; `spindle estimate_resolution` explains more. The lowest of all limits is taken."""
+
+        d_max = Float(None, min=0, none=True, units="angstrom", help="Low-resolution limit.")
+        d_min = Float(None, min=0, none=True, units="angstrom", help="Resolution limit; None estimates it.")
+        rmerge = Float(None, min=0, none=True, level=1, help="Limit of Rmerge.")
+        completeness = Float(None, min=0, none=True, level=1, help="Limit of the completeness, a fraction.")
+        cc_ref = Float(0.1, min=0, none=True, level=1, help="Limit of the correlation with the reference.")
+        cc_half = Float(0.3, min=0, none=True, help="Limit of CC1/2.")
+        cc_half_method = Choice(
+            ["half_dataset", "sigma_tau"], default="sigma_tau",
+            help="CC1/2 of random halves, or from the scatter of equivalents (Assmann et al. 2016).",
+        )  # fmt: skip
+        cc_half_significance_level = Float(
+            0.1,
+            min=0,
+            max=1,
+            none=True,
+            level=1,
+            help="Chance of noise to reach the critical CC1/2 that the plot shows.",
+        )
+        cc_half_fit = Choice(["polynomial", "tanh"], default="tanh", level=1, help="Curve through CC1/2.")
+        isigma = Float(None, min=0, none=True, level=1, help="Limit of the mean I/sigma of observations.")
+        misigma = Float(None, min=0, none=True, level=1, help="Limit of the mean I/sigma of merged intensities.")
+        i_mean_over_sigma_mean = Float(None, min=0, none=True, level=2, help="Limit of mean I over mean sigma.")
+        nbins = Int(50, min=3, max=10_000, none=True, level=1, help="Most shells.")
+        reflections_per_bin = Int(10, min=2, none=True, help="Fewest unique reflections of a shell.")
+        binning_method = Choice(
+            ["counting_sorted", "volume"], default="counting_sorted", level=1,
+            help="Shells of as many reflections each, or of equal volume in reciprocal space.",
+        )  # fmt: skip
+        anomalous = Bool(False, level=1, help="Keep Friedel mates apart.")
+        labels = Strings(
+            None,
+            none=True,
+            unavailable="experiments and reflections are read, not MTZ files",
+            help="Columns of the MTZ file.",
+        )
+        space_group = SpaceGroup(None, none=True, level=1, help="Instead of that of the data.")
+        reference = PathParam(None, none=True, help="MTZ file of merged data, or coordinates, to correlate with.")
+        emax = Float(
+            4.0,
+            min=0,
+            none=True,
+            help="Observations with a larger normalised amplitude are left out of the estimate; None keeps all.",
+        )
+
+    rescale_after_resolution_cutoff = Bool(False, help="Scale once more, with the data to the estimated limit only.")
+
+    class multi_crystal_analysis(ParamsBase):
+        """Statistics."""
+
+        unit_cell = UnitCell(None, none=True, help="Cell for resolutions and files; by default that of the crystals.")
+        n_bins = Int(20, min=5, max=10_000, none=True, help="Resolution shells of the statistics.")
+        d_min = Float(
+            None, min=0, none=True, units="angstrom",
+            help="Resolution limit of the comparison of data sets and of the damage; by default that of the merged data.",
+        )  # fmt: skip
+
+        class batch(ParamsBase, multiple=True, unavailable=_BY_EXPERIMENT):
+            """Names of ranges of batches."""
+
+            id = Str(None, none=True, help="Name.")
+            range = Ints(None, size=2, min=0, max=10_000_000, none=True, help="First and last batch.")
+
+    class unit_cell(ParamsBase):
+        """Cells."""
+
+        refine = Choice(
+            ["two_theta"],
+            default=("two_theta",),
+            multi=True,
+            none=True,
+            help="two_theta: refine the cell against 2theta before scaling, for its standard deviations.",
+        )
+
+    class two_theta_refine(ParamsBase):
+        """Refinement of the cell."""
+
+        combine_crystal_models = Bool(True, help="One cell for all crystals.")
+
+    class clustering(ParamsBase):
+        """Groups of data sets that are alike, each scaled and merged by itself."""
+
+        output_clusters = Bool(False, help="Scale and merge the groups.")
+        method = Choice(
+            ["hierarchical", "coordinate"], default=("hierarchical",), multi=True,
+            help="Which groups: branches of a tree, dense places, or both.",
+        )  # fmt: skip
+        min_cluster_size = Int(5, min=1, max=1_000_000, none=True, help="Fewest data sets.")
+        min_completeness = Float(0, min=0, max=1, none=True, help="Least completeness, a fraction.")
+        min_multiplicity = Float(0, min=0, none=True, help="Least multiplicity.")
+        max_output_clusters = Int(
+            10, min=1, max=10_000, none=True, help="Most groups of each type, or pairs of distinct ones."
+        )
+
+        class hierarchical(ParamsBase):
+            """Branches of trees."""
+
+            method = Choice(
+                ["cos_angle", "correlation"],
+                default=("cos_angle",),
+                multi=True,
+                help="Which tree: of angles, of correlations, or both.",
+            )
+            max_cluster_height = Float(
+                100.0, min=0, none=True, help="Largest height of a branch, for the one tree that is chosen."
+            )
+            max_cluster_height_cc = Float(100.0, min=0, none=True, help="The same, of the tree of correlations.")
+            max_cluster_height_cos = Float(100.0, min=0, none=True, help="The same, of the tree of angles.")
+            distinct_clusters = Bool(
+                False, help="Only pairs of branches that join later: groups without a common data set."
+            )
+
+    class filtering(ParamsBase):
+        """Removal of what lowers CC1/2."""
+
+        method = Choice(
+            ["deltacchalf"], default=None, none=True, help="deltacchalf: remove it, scale again, and so on."
+        )
+
+        class deltacchalf(ParamsBase):
+            """How; None stands for what `spindle scale` has."""
+
+            max_cycles = Int(None, min=1, max=1000, none=True, help="Most cycles.")
+            max_percent_removed = Float(None, min=0, max=100, none=True, help="Most that may be removed, percent.")
+            min_completeness = Float(None, min=0, max=100, none=True, help="Least completeness, percent.")
+            mode = Choice(["dataset", "image_group"], default=None, none=True, help="What is removed.")
+            group_size = Int(None, min=1, max=1_000_000, none=True, help="Images of a group.")
+            stdcutoff = Float(None, none=True, help="Limit in standard deviations below the mean.")
+
+    identifiers = Strings(None, none=True, help="Use only these experiments.")
+    dose = Ints(
+        None, size=2, min=0, max=10_000_000, none=True, help="Use only these images of every sweep: first, last."
+    )
+    nproc = Int(Auto, min=1, max=4096, none=True, unavailable=NPROC, help="Number of workers.")
+    remove_profile_fitting_failures = Bool(True, help="Leave out sweeps without a single profile-fitted reflection.")
+
+    class r_free_flags(ParamsBase):
+        """The test set, which all merged files share."""
+
+        generate = Bool(True, help="Draw a test set.")
+        fraction = Float(0.1, min=0.001, max=0.5, help="Share of the test set.")
+        max_free = Int(2000, min=1, none=True, level=2, help="Largest number of reflections in it.")
+        lattice_symmetry_max_delta = Float(
+            5, min=0, units="deg", level=2, help="How much the lattice may deviate from its symmetry."
+        )
+        use_lattice_symmetry = Bool(True, help="Same flag for all that the symmetry of the lattice makes equivalent.")
+        use_dataman_shells = Bool(
+            False, unavailable="flags are drawn one by one; with lattice symmetry nothing is carried between the sets by twinning",
+            help="Flags in thin shells of resolution.",
+        )  # fmt: skip
+        n_shells = Int(
+            20,
+            min=1,
+            max=10_000,
+            unavailable="flags are drawn one by one, not in shells",
+            help="Number of such shells.",
+        )
+        extend = Bool(True, none=True, help="Flags by chance for reflections that the reference lacks.")
+        old_test_flag_value = Int(None, none=True, level=2, help="Flag of the test set of the reference.")
+        d_eps = Float(
+            1e-4, min=0, level=2, unavailable="limits take in what lies on them", help="How much limits are widened."
+        )
+        d_max = Float(None, min=0, none=True, level=2, units="angstrom", help="Low resolution limit of the flags.")
+        d_min = Float(None, min=0, none=True, level=2, units="angstrom", help="High resolution limit of the flags.")
+        relative_to_complete_set = Bool(False, help="Flags for all reflections to the limit, measured or not.")
+        reference = PathParam(None, none=True, help="MTZ file whose flags are taken over.")
+
+    class significant_clusters(ParamsBase):
+        """Dense places among the coordinates of the data sets, by OPTICS (Ankerst et al. 1999)."""
+
+        min_points_buffer = Float(
+            0.5,
+            min=0,
+            max=1,
+            none=True,
+            help="First guess of the number of neighbours: this times data sets per dimension, at least 5.",
+        )
+        min_points = Int(5, min=2, none=True, help="Number of neighbours with optimise_input=False.")
+        xi = Float(0.05, min=0, max=1, none=True, help="Steepness of the reachability that ends a cluster.")
+        max_distance = Float(0.5, min=0, none=True, help="Largest distance of a neighbour.")
+        optimise_input = Bool(True, help="Take the number of neighbours with the best silhouette.")
+
+        class noise_penalty(ParamsBase, level=1):
+            """Score of a clustering: silhouette x (1 - alpha x (fraction of noise)^gamma)."""
+
+            alpha = Float(1.0, max=1, none=True, help="Weight of the noise.")
+            gamma = Float(1.5, min=0, none=True, help="Exponent of the fraction of noise.")
+
+    small_molecule = Bool(
+        False, level=1, help="Consider all 230 space groups when absences are looked for, and write files for SHELX."
+    )
+    exclude_images = Strings(
+        None, none=True, multiple=True, level=1,
+        help="Images to leave out: one (7), first:last (3:5) or experiment:first:last (0:3:5), both included.",
+    )  # fmt: skip
+    exclude_images_multiple = Int(
+        None,
+        min=2,
+        max=10_000_000,
+        none=True,
+        level=2,
+        help="Leave out every image whose number is a multiple of this.",
+    )
+    wavelength_tolerance = Float(
+        1e-4, min=0, units="angstrom", help="Wavelengths closer than this are one data set of the files."
+    )
+    seed = Int(42, min=0, none=True, help="Seed of the coordinates of the data sets.")
+
+    class output(ParamsBase):
+        """Output files; data are in DataFiles, pages of the steps in LogFiles."""
+
+        log = PathParam("spindle.multiplex.log", none=True, help="Log of all steps.")
+        html = PathParam("spindle.multiplex.html", none=True, help="The page.")
+        json = PathParam("multiplex.json", none=True, help="All numbers.")
+        cleanup = Bool(
+            True, help="False: keep the data between the steps and the numbers of each step, in the folder Processing."
+        )
+        cluster_html = Bool(False, help="A page with the groups of data sets alone, spindle.multiplex_clusters.html.")
+        composition = Str(
+            None, none=True, level=2, help="Content of the asymmetric unit, such as C6H12O6; writes files for SHELX."
+        )
