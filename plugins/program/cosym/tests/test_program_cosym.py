@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import gemmi
 import numpy as np
 import pytest
 
 import spindle
 from spindle.errors import UserError
 from spindle.models import Crystal, Experiments
+from spindle.symmetry import ChangeOfBasis, asu_indices
 from spindle.testing import PluginContract
 from spindle.testing.data_sets import incomplete_data_sets
 
@@ -120,5 +122,28 @@ def test_what_makes_no_sense_is_refused(trigonal):
         run(trigonal, space_group="P 4")
     with pytest.raises(UserError, match="min_reflections"):
         run(trigonal, min_reflections=100000)
-    with pytest.raises(UserError, match="reference"):
+    with pytest.raises(UserError, match=r"reference=some.mtz: there is no such file"):
         run(trigonal, reference="some.mtz")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_reference_tells_which_of_the_indexings_and_which_space_group(trigonal, tmp_path, way):
+    """The reference is indexed in each of the four ways in turn, and its file says P 31."""
+    turn = ChangeOfBasis.from_string(way)
+    hkl = asu_indices(turn.apply_to_indices(trigonal.hkl)[0], "P 31")[0]
+    d = np.asarray(gemmi.UnitCell(*HEXAGONAL).calculate_d_array(trigonal.hkl))
+    value = trigonal.intensity * np.exp(-30.0 / (2 * d**2))
+    mtz = gemmi.Mtz(with_base=True)
+    mtz.spacegroup, mtz.cell = gemmi.SpaceGroup("P 31"), gemmi.UnitCell(*HEXAGONAL)
+    mtz.add_dataset("x")
+    mtz.add_column("I", "J")
+    mtz.set_data(np.column_stack([hkl, value]).astype(np.float32))
+    mtz.write_to_file(str(tmp_path / "reference.mtz"))
+    result = run(trigonal, reference=str(tmp_path / "reference.mtz"))
+    assert result.summary["space_group"] == "P 31"
+    lookup = dict(zip(map(tuple, hkl.tolist()), value.tolist(), strict=True))
+    seen = asu_indices(result.reflections["miller_index"], "P 31")[0]
+    expected = np.array([lookup.get(tuple(h), np.nan) for h in seen.tolist()])
+    for i in range(len(result.experiments)):
+        rows = (result.reflections["id"] == i) & np.isfinite(expected)
+        assert np.corrcoef(result.reflections["intensity.sum.value"][rows], expected[rows])[0, 1] > 0.9

@@ -28,9 +28,16 @@ class CosymParams(ParamsBase):
 
     reference = PathParam(
         None, none=True, level=2,
-        unavailable="spindle reindex with reference.experiments= and reference.reflections= brings the result to the indexing of another data set",
-        help="Intensities whose indexing is taken.",
+        help="Intensities whose indexing, setting and space group are taken: MTZ or mmCIF of reflections, or coordinates (PDB, mmCIF, "
+        "small-molecule CIF), from which they are calculated.",
     )  # fmt: skip
+
+    class reference_model(ParamsBase):
+        """Solvent of a macromolecule from whose coordinates intensities are calculated."""
+
+        k_sol = Float(0.35, min=0, max=2, units="e/A^3", help="Density; 0 for none.", level=2)
+        b_sol = Float(46.0, min=0, max=500, units="A^2", help="B factor of its edge.", level=2)
+
     normalisation = Choice(
         ["kernel", "quasi", "ml_iso", "ml_aniso"], default="ml_iso",
         help="How the fall-off with resolution is taken out of the intensities of each set.",

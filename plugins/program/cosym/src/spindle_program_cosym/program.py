@@ -26,6 +26,7 @@ from .decision import Decision, decide, known_group
 from .indexing import Indexing, choose_indexing
 from .outputs import page, record
 from .params import CosymParams
+from .reference import follow_reference
 from .sets import Choice, choose_sets
 
 MAX_ROWS = 100
@@ -95,6 +96,8 @@ class Cosym(Program):
         context.log.info("The vectors have %d dimensions", found.vectors.shape[2])
         indexing = choose_indexing(found.vectors, pairs)
         decision = decide(data, known, indexing, pairs, found.vectors, params)
+        if params.reference is not None:
+            decision = follow_reference(decision, experiments, table, params, context)
         self._report(decision, indexing, found, choice, context)
         changed = change_experiments(experiments, decision.operators, decision.group)
         indices = change_indices(table, decision.operators)
@@ -154,7 +157,7 @@ class Cosym(Program):
         if decision.undecided:
             summary["problem"] = decision.undecided
             following = f"the symmetry is not decided, since {decision.undecided}; cosym again with space_group=, then {following}"
-        elif params.space_group is None and patterson_group(decision.group).hm != "P -1":
+        elif params.space_group is None and params.reference is None and patterson_group(decision.group).hm != "P -1":
             following = (
                 f"spindle symmetry {params.output.experiments} {params.output.reflections} laue_group=None (screw axes), "
                 f"then spindle scale"

@@ -12,22 +12,18 @@ from spindle.errors import UserError
 from spindle.files import read_experiments, read_reflections
 from spindle.models import Crystal, Experiments
 from spindle.report import Table
-from spindle.symmetry import ChangeOfBasis, lattice_group, laue_group_ops, niggli_reduce, primitive_operator
+from spindle.symmetry import ChangeOfBasis
 from spindle.table import INTEGRATED, Flag, ReflectionTable
 from spindle_lib_merging import prepare_intensities, read_intensities
+from spindle_lib_reference_intensities import Indexings, clear_choice
 from spindle_lib_reindexing import change_of_setting, match, observed_indices
-from spindle_lib_symmetry_analysis.alignment import IndexingChoice, Observed, choices_against, observed
-from spindle_lib_symmetry_analysis.normalisation import quasi
+from spindle_lib_symmetry_analysis.alignment import IndexingChoice, Observed
 from spindle_lib_symmetry_analysis.operator_correlations import values_of_spots
 
-#: Le Page tolerance of the lattice whose symmetries are tried against a reference, degrees.
-MAX_DELTA = 5.0
 #: Cells of data and reference may differ by this part of an edge and by this angle in degrees.
 CELL_LENGTHS, CELL_ANGLES = 0.1, 5.0
 #: Fewer common reflections than this decide nothing.
 MIN_COMMON = 12
-#: A correlation below this is no agreement.
-MIN_CC = 0.3
 #: Crystals, and rows of tables, that are shown.
 MOST_TOLD, MOST_ROWS = 10, 50
 
@@ -154,28 +150,24 @@ def operators_of_intensities(
     for crystal in crystals:
         _check_comparable(crystal, known)
     assert reference.reflections is not None
-    change = _to_reduced(known)
-    x = change.xyz_rotation
-    group = np.rint(x @ laue_group_ops(known.space_group, proper=True) @ np.linalg.inv(x)).astype(np.int64)
-    lattice = lattice_group(change.matrix @ known.real_space, MAX_DELTA)
-    if len(lattice) == len(group):
+    indexings = Indexings(known)
+    if not indexings.ambiguous:
         context.log.info(
             "The lattice has no symmetry beyond that of the space group %s: there is one way to index it, and nothing to "
             "change", known.space_group.xhm(),
         )  # fmt: skip
         return [ChangeOfBasis.identity()] * len(experiments)
-    target = _observed(reference.reflections, known, change, "the reference")
+    target = _observed(reference.reflections, known, indexings, "the reference")
     found: dict[int, ChangeOfBasis] = {}
     rows: list[list[Any]] = []
     for number, crystal in enumerate(crystals):
         own = table.select(np.isin(table["id"], experiments.indices_with("crystal", crystal)))
-        choices = choices_against(target, _observed(own, crystal, change, f"crystal {number}"), lattice, list(group))
-        operators = [_rounded(change.inverse() @ ChangeOfBasis(c.rotation.T) @ change) for c in choices]
+        compared = indexings.choices(target, _observed(own, crystal, indexings, f"crystal {number}"))
+        choices = [c for _, c in compared]
         best = _best(choices, f"Crystal {number}: " if len(crystals) > 1 else "", known, context)
-        found[id(crystal)] = operators[best]
+        found[id(crystal)] = compared[best][0]
         rows += [
-            [number, op.as_abc(), round(c.cc, 3), c.n, "*" if i == best else ""]
-            for i, (op, c) in enumerate(zip(operators, choices, strict=True))
+            [number, op.as_abc(), round(c.cc, 3), c.n, "*" if i == best else ""] for i, (op, c) in enumerate(compared)
         ]
     headers = ["Crystal", "Change of basis", "CC", "Common reflections", ""]
     context.table(Table("Correlation with the reference", headers, rows[:MOST_ROWS], "reference_cc"))
@@ -205,28 +197,19 @@ def _best(choices: list[IndexingChoice], name: str, known: Crystal, context: Any
             f"reindex: {name}at most {most} reflections are common with the reference, too few to choose (at least "
             f"{MIN_COMMON} are needed); give more data, or an operator with change_of_basis_op="
         )
-    order = sorted(range(len(choices)), key=lambda i: -choices[i].cc if choices[i].n >= MIN_COMMON else 2.0)
-    best, second = choices[order[0]], choices[order[1]]
-    if not best.cc > MIN_CC or best.cc - second.cc < 2.0 * max((1.0 - best.cc**2) / np.sqrt(best.n - 1), 0.02):
+    best, clear = clear_choice(choices)
+    if not clear:
+        second = max((c.cc for i, c in enumerate(choices) if i != best), default=float("nan"))
         context.log.warning(
             "%sThe best operator has CC %.3f, the next %.3f: intensities hardly tell which indexing is that of the "
             "reference. The data are weak or twinned, or the symmetry of the intensities is higher than %s",
-            name, best.cc, second.cc, known.space_group.xhm(),
+            name, choices[best].cc, second, known.space_group.xhm(),
         )  # fmt: skip
-    return order[0]
+    return best
 
 
-def _to_reduced(crystal: Crystal) -> ChangeOfBasis:
-    primitive = primitive_operator(crystal.space_group)
-    return ChangeOfBasis(niggli_reduce(primitive.matrix @ crystal.real_space)[1]) @ primitive
-
-
-def _rounded(operator: ChangeOfBasis) -> ChangeOfBasis:
-    return ChangeOfBasis(np.rint(operator.matrix * 24) / 24)
-
-
-def _observed(table: ReflectionTable, crystal: Crystal, change: ChangeOfBasis, name: str) -> Observed:
-    """Normalised mean intensities in the basis that `change` leads to: integrated or scaled ones where there are any, else of spots."""
+def _observed(table: ReflectionTable, crystal: Crystal, indexings: Indexings, name: str) -> Observed:
+    """Normalised mean intensities in the reduced basis: integrated or scaled ones where there are any, else of spots."""
     if "flags" in table and table.has_flags(INTEGRATED, all=False).any():
         data = prepare_intensities(table, "auto")
         hkl, value, variance = data.table["miller_index"], data.values[data.best], data.variances[data.best]
@@ -239,10 +222,7 @@ def _observed(table: ReflectionTable, crystal: Crystal, change: ChangeOfBasis, n
         hkl = table["miller_index"][rows]
     if not len(hkl):
         raise UserError(f"reindex: {name} has no reflection with an index and an intensity")
-    x = np.square(hkl @ crystal.A.T).sum(axis=1)
-    expected = np.maximum(quasi(value, x, np.ones(len(x))), 1e-30)
-    reduced, whole = change.apply_to_indices(hkl)
-    return observed(reduced[whole], (value / expected)[whole], (sigma / expected)[whole])
+    return indexings.normalised(hkl, value, sigma, crystal)
 
 
 def _cell(crystal: Crystal) -> str:

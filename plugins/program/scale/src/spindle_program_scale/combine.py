@@ -77,13 +77,25 @@ def quality(obs: Observations, value: np.ndarray, variance: np.ndarray, use: np.
     return correlation(first[both], second[both]), _r_meas(merged)
 
 
-def several_of(groups: Groups, keep: np.ndarray, among: np.ndarray | None = None) -> Groups:
-    """The groups of some observations, single ones left out; `among` is the part of the order that holds them."""
+def several_of(
+    groups: Groups, keep: np.ndarray, among: np.ndarray | None = None, more: np.ndarray | None = None
+) -> Groups:
+    """The groups of some observations, single ones left out.
+
+    Parameters
+    ----------
+    groups : Groups
+    keep : (n,) bool
+    among : (k,) int64, optional
+        The part of the order that holds them.
+    more : (m,) bool, optional
+        Groups whose reflection is known from elsewhere, so that a single observation counts.
+    """
     order = groups.order if among is None else among
     order = order[keep[order]]
     index = groups.index[order]
     n = np.bincount(index, minlength=groups.n_groups)
-    several = n > 1
+    several = n > 1 if more is None else (n > 1) | (more & (n > 0))
     order = order[several[index]]
     offsets = np.concatenate([[0], np.cumsum(n[several])]).astype(np.int64)
     return Groups(

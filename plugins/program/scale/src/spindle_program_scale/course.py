@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spindle.contracts.error_model import ErrorModelFit
-from spindle.contracts.scaling import DatasetInfo, ScalingModel
+from spindle.contracts.scaling import DatasetInfo, ScaleTarget, ScalingModel
 from spindle.geometry import ELECTRONS_BELOW_A
 from spindle.models import Experiments
 from spindle.params import Auto, plugin_scope
@@ -23,6 +23,7 @@ from .odd_images import ImageScales, image_scales, sentence
 from .params import ScaleParams
 from .rounds import Scaler
 from .solver import ScaleFit
+from .target import Target, TargetOfGroups
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -68,6 +69,7 @@ def scale_once(
     context: RunContext,
     exclusions: Sequence[ImageRange] = (),
     free_offset: int | None = None,
+    target: Target | None = None,
 ) -> Scaled:
     """Scale.
 
@@ -83,11 +85,13 @@ def scale_once(
         Image numbers to leave out.
     free_offset : int, optional
         Leave out this free set whatever the parameters say.
+    target : Target, optional
+        Reference intensities to scale against.
     """
     odd: list[ImageRange] = []
     first: list[ImageScales] | None = None
     for look in range(LOOKS):
-        scaled = _scale(experiments, table, params, context, [*exclusions, *odd], free_offset)
+        scaled = _scale(experiments, table, params, context, [*exclusions, *odd], free_offset, target)
         place = table.peek("xyzcal.px")[scaled.scaler.obs.rows, 2]
         scales = image_scales(scaled.scaler, experiments, place, params.image_outliers.max_deviation)
         first = first or scales
@@ -114,6 +118,7 @@ def _scale(
     context: RunContext,
     exclusions: Sequence[ImageRange],
     free_offset: int | None,
+    target: Target | None,
 ) -> Scaled:
     d = resolution_column(experiments, table, params)
     filtered = apply_filters(table, params, d, exclusions)
@@ -125,13 +130,16 @@ def _scale(
     datasets = [DatasetInfo(e, int(n)) for e, n in zip(experiments, np.diff(obs.bounds), strict=True)]
     plugins: dict[str, Any] = {}
     seen = ReflectionTable({name: table.peek(name) for name in SEEN_BY_MODELS if name in table})
-    models = [build_model(k, datasets, seen, obs, params, context, plugins) for k in range(len(datasets))]
+    aim = None if target is None else target.values
+    models = [build_model(k, datasets, seen, obs, params, context, plugins, aim) for k in range(len(datasets))]
     del d, seen
     rows = [[k, m.kind, t.name, len(t.parameters)] for k, m in enumerate(models) for t in m.terms]
     context.table(Table("Scaling models", ["Data set", "Model", "Term", "Parameters"], rows, "scaling_models", True))
     # electrons and neutrons are hardly scattered anomalously; where their mates differ, that is error
     is_xray = all(e.beam.probe == "x-ray" and e.beam.wavelength > ELECTRONS_BELOW_A for e in experiments)
-    scaler = Scaler(obs, models, params, context, free_offset, is_xray)
+    starts = [earlier_errors(e.scaling_model, params) for e in experiments]
+    held = sets_to_hold(experiments, models, params, context)
+    scaler = Scaler(obs, models, params, context, free_offset, is_xray, target, held, starts)
     scaler.run()
     table = write_columns(table, obs, filtered, scaler, params)
     return Scaled(with_models(experiments, scaler, params), table, scaler, [])
@@ -145,6 +153,7 @@ def build_model(
     params: ScaleParams,
     context: RunContext,
     plugins: dict[str, Any],
+    target: ScaleTarget | None = None,
 ) -> ScalingModel:
     """Ask the scaling model of data set k for its terms; `plugins` are those that were asked before, by name."""
     experiment = datasets[k].experiment
@@ -165,9 +174,51 @@ def build_model(
         observations=scaling_observations(experiment, table, obs.rows[here], obs.d[here]),
         existing=existing,
         peers=[info for i, info in enumerate(datasets) if i != k],
-        target=None,
+        target=target,
     )
     return model
+
+
+def sets_to_hold(
+    experiments: Experiments, models: Sequence[ScalingModel], params: ScaleParams, context: RunContext
+) -> list[int]:
+    """Data sets that were scaled before, against which the others are scaled."""
+    options = params.scaling_options
+    scaled = already_scaled(experiments, models, params)
+    if not (options.target_cycle or options.only_target) or not 0 < len(scaled) < len(experiments):
+        return []
+    new = [k for k in range(len(experiments)) if k not in scaled]
+    context.log.info(
+        "data set(s) %s are scaled against %s, which were scaled before",
+        ", ".join(map(str, new[:20])), ", ".join(map(str, scaled[:20])),
+    )  # fmt: skip
+    return scaled
+
+
+def already_scaled(experiments: Experiments, models: Sequence[ScalingModel] | None, params: ScaleParams) -> list[int]:
+    """Data sets with a scaling model of an earlier run that is used again."""
+    if params.overwrite_existing_models:
+        return []
+    found = []
+    for k, experiment in enumerate(experiments):
+        earlier = experiment.scaling_model
+        if earlier and (models is None or earlier.get("__id__") == models[k].kind):
+            found.append(k)
+    return found
+
+
+def earlier_errors(model: dict[str, Any] | None, params: ScaleParams) -> ErrorModelFit | None:
+    """The error model of an earlier scaling, to begin with; None where there is none, or it is to be forgotten."""
+    chosen = params.weighting.error_model
+    fixed = any(getattr(getattr(chosen, "basic", None), name, None) is not None for name in ("a", "b"))
+    if model is None or chosen.reset_error_model or params.overwrite_existing_models or fixed:
+        return None
+    settings = model.get("configuration_parameters", {})
+    kind, values = settings.get("error_model_type"), settings.get("error_model_parameters")
+    if kind != "BasicErrorModel" or not values or len(values) < 2:
+        return None
+    c = float(settings.get("error_model_counting", 0.0))
+    return ErrorModelFit(kind, tuple(float(v) for v in values), "of the earlier scaling", (), {"c": c})
 
 
 def write_columns(
@@ -185,11 +236,12 @@ def write_columns(
             variance = variance * (1.0 + np.sqrt(scale_variance) / obs.g)
         elif way == "exact" or not scaler.use_error_model:
             variance = variance + (scaler.expected() / obs.g) ** 2 * scale_variance
+    anchor = np.ones(len(obs)) if scaler.target is None else scaler.target.scale_of(obs.d)
     for name, start, values in (
         ("intensity.scale.value", np.zeros(n), obs.intensity),
         ("intensity.scale.variance", np.zeros(n), variance),
-        ("inverse_scale_factor", np.ones(n), obs.g),
-        ("inverse_scale_factor_variance", np.zeros(n), scale_variance),
+        ("inverse_scale_factor", np.ones(n), obs.g * anchor),
+        ("inverse_scale_factor_variance", np.zeros(n), scale_variance * anchor**2),
     ):
         column = np.array(start, dtype=np.float64)
         column[obs.rows] = values
@@ -209,30 +261,42 @@ def write_columns(
 def with_models(experiments: Experiments, scaler: Scaler, params: Any) -> Experiments:
     """Experiments with their new scaling models."""
     fit = scaler.fit if params.scaling_options.full_matrix else None
+    # what brings data to the scale of a reference is kept apart until here
     groups = list(zip(scaler.errors, scaler.error_groups, strict=True))
     errors_of = {k: errors for errors, sets in reversed(groups) for k in sets}  # of several the first
     items = []
     for k, experiment in enumerate(experiments):
-        model = model_dictionary(scaler.layout, k, scaler.parameters, fit, errors_of[k], float(scaler.middles[k]))
+        model = model_dictionary(
+            scaler.layout, k, scaler.parameters, fit, errors_of[k], float(scaler.middles[k]), scaler.target
+        )
         items.append(replace(experiment, scaling_model=model))
     return Experiments(items)
 
 
 def model_dictionary(
-    layout: Layout, number: int, parameters: np.ndarray, fit: ScaleFit | None, errors: ErrorModelFit, middle: float
+    layout: Layout,
+    number: int,
+    parameters: np.ndarray,
+    fit: ScaleFit | None,
+    errors: ErrorModelFit,
+    middle: float,
+    target: TargetOfGroups | None = None,
 ) -> dict[str, Any]:
     """The scaling model of a data set as the ``.expt`` file holds it."""
     model = layout.models[number]
     found: dict[str, Any] = {"__id__": model.kind}
+    whole = parameters if target is None else layout.changed(parameters, target.factor, target.b)
+    linear = layout.overall_terms(number)[0]
     for term in model.terms:
         where = layout.slices[number][term.name]
-        values = parameters[where]
+        values = whole[where]
         found[term.name] = {
             "n_parameters": len(values), "parameters": values.tolist(), "null_parameter_value": term.null_value,
         }  # fmt: skip
         if fit is not None:
             variances = fit.inverse.diagonal[where] * fit.variance_factor
-            found[term.name]["est_standard_devs"] = np.sqrt(np.maximum(variances, 0.0)).tolist()
+            factor = 1.0 if target is None or linear is None or linear.name != term.name else target.factor
+            found[term.name]["est_standard_devs"] = (factor * np.sqrt(np.maximum(variances, 0.0))).tolist()
     found["configuration_parameters"] = {
         **model.configuration,
         "shared": list(model.shared),

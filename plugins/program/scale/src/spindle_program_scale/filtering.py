@@ -24,6 +24,7 @@ from spindle_lib_merging.delta_cc_half import (
 
 from .course import Scaled, scale_once
 from .params import ScaleParams
+from .target import Target
 
 RESOLUTION_BINS = 10
 
@@ -34,6 +35,7 @@ def scale_and_filter(
     params: ScaleParams,
     context: Any,
     exclusions: Sequence[ImageRange],
+    target: Target | None = None,
 ) -> tuple[Scaled, dict[str, Any]]:
     """Scale, remove what lowers CC1/2, scale again, until nothing more is to be removed.
 
@@ -51,7 +53,7 @@ def scale_and_filter(
     gone: set[ImageRange] = set()
     cycles: list[dict[str, Any]] = []
     names = [e.identifier for e in experiments]
-    scaled = scale_once(experiments, table, params, context, excluded)
+    scaled = scale_once(experiments, table, params, context, excluded, target=target)
     n_start = int(scaled.table.has_flags(Flag.SCALED).sum())
     removed_so_far, reason = 0, "max_cycles"
     for cycle in range(1, options.max_cycles + 1):
@@ -96,10 +98,10 @@ def scale_and_filter(
         else:
             kept = np.flatnonzero(~bad)
             record["removed_datasets"] = [names[i] for i in np.flatnonzero(bad)]
-            experiments, table, excluded = _without(experiments, table, excluded, kept)
+            experiments, table, excluded = without_sets(experiments, table, excluded, kept)
             names = [names[i] for i in kept]
         removed_so_far += n_removed
-        scaled = scale_once(experiments, table, params, context, excluded)
+        scaled = scale_once(experiments, table, params, context, excluded, target=target)
         record["merging_stats"], completeness = _statistics(scaled)
         cycles.append(record)
         if options.min_completeness is not None and 100 * completeness < options.min_completeness:
@@ -127,7 +129,7 @@ def _judge(scaled: Scaled, units: Units) -> tuple[float, np.ndarray]:
     )
 
 
-def _without(
+def without_sets(
     experiments: Experiments, table: ReflectionTable, excluded: list[ImageRange], kept: np.ndarray
 ) -> tuple[Experiments, ReflectionTable, list[ImageRange]]:
     """Only the data sets `kept`, renumbered."""

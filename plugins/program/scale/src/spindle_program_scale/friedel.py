@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .data import Observations
 
-__all__ = ["FriedelTest", "compare_friedel_mates"]
+if TYPE_CHECKING:
+    from .rounds import Scaler
+
+__all__ = ["FriedelTest", "compare_friedel_mates", "decide_friedel"]
 
 #: Differences of mates whose mean square exceeds that of equals by this, and by this many standard errors, are no chance.
 LEAST_EXCESS = 0.1
@@ -91,3 +96,32 @@ def _within(obs: Observations, weight: np.ndarray, mean: np.ndarray, rows: np.nd
     squares = np.minimum(weight[use] * (obs.intensity[use] - obs.g[use] * mean[index[use]]) ** 2, LARGEST_SQUARE)
     freedom = int(use.sum()) - len(np.unique(index[use]))
     return (float(squares.sum()) / freedom, freedom) if freedom > 0 else (1.0, 0)
+
+
+def decide_friedel(scaler: Scaler) -> None:
+    """Keep Friedel mates apart from here on when the data say that they differ."""
+    obs, log = scaler.obs, scaler.context.log
+    before = obs.groups, scaler.free, list(scaler.errors), obs.outlier
+    obs.groups, whole = obs.groups.with_friedel_apart()
+    scaler.free = scaler.free[whole]
+    target = scaler.target
+    if target is not None:
+        scaler.target = target.parted(whole)
+    scaler.reject()
+    if scaler.use_error_model:
+        scaler.refine_errors(log_level=logging.DEBUG)
+        scaler.reject()
+    test = scaler.friedel = compare_friedel_mates(obs, whole, scaler.corrected_variance())
+    said = (
+        f"their differences are {test.mean_square:.2f} times (mean square, {test.n} pairs) what their sigmas let expect"
+    )
+    if test.differ:
+        log.info(
+            "Friedel mates differ by %.1f %%: %s. They are kept apart in error model, outliers and statistics; anomalous=False compares "
+            "them as equals", 100 * test.relative, said,
+        )  # fmt: skip
+        return
+    obs.groups, scaler.free, scaler.errors, obs.outlier = before
+    scaler.target = target
+    if test.n >= FEWEST_PAIRS:
+        log.info("Friedel mates are compared as equals: %s; anomalous=True keeps them apart", said)

@@ -158,6 +158,28 @@ class Layout:
             total += restraint.weight * float(x @ restraint.penalty.matrix @ x)
         return total
 
+    def overall_terms(self, number: int) -> tuple[ScaleTerm | None, ScaleTerm | None]:
+        """The term of a data set that takes up a factor when its parameters are multiplied, and that which takes up a B when it is added."""
+        terms = self.models[number].terms
+        factor = next((t for t in terms if t.coefficient is None and t.offset == 0 and not t.fixed), None)
+        return factor, next((t for t in terms if overall_decay(t) and not t.fixed), None)
+
+    def changed(
+        self, parameters: np.ndarray, factor: float, b: float = 0.0, sets: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Parameters that give factor exp(b / (2 d^2)) times the scale factors of some sets, as far as there are terms for it."""
+        found, done = parameters.copy(), set()
+        for number in range(len(self.slices)) if sets is None else sets:
+            places = self.slices[number]
+            linear, decay = self.overall_terms(number)
+            if linear is not None and places[linear.name].start not in done:
+                found[places[linear.name]] *= factor
+                done.add(places[linear.name].start)
+            if decay is not None and b and places[decay.name].start not in done:
+                found[places[decay.name]] += b
+                done.add(places[decay.name].start)
+        return found
+
     def has_overall_decay(self) -> bool:
         """Whether a B factor common to all data sets is among the parameters, and so cannot be told from the data."""
         return all(any(overall_decay(t) and not t.fixed for t in m.terms) for m in self.models)

@@ -18,9 +18,6 @@ from spindle.params import (
     UnitCell,
 )
 
-_TOGETHER = "all data sets are scaled together"
-_NO_TARGET = "scaling against a target is not implemented"
-
 
 class ScaleParams(Params):
     """Parameters of spindle scale."""
@@ -135,8 +132,7 @@ class ScaleParams(Params):
             error_model = Plugin("error_model", default="basic", none=True, help="Form of the error model.", level=1)
             reset_error_model = Bool(
                 False,
-                unavailable="every run fits the error model afresh, or keeps what basic.a, basic.b and basic.c say",
-                help="Fit the error model afresh.",
+                help="Begin with the usual error model, not with that of an earlier scaling of the data; it is fitted in either case.",
             )
             grouping = Choice(
                 ["individual", "grouped", "combined"],
@@ -162,15 +158,40 @@ class ScaleParams(Params):
 
         check_consistent_indexing = Bool(
             False,
-            unavailable="run spindle symmetry on all data sets together instead",
-            help="Compare indexing choices of the data sets first.",
+            help="Where the lattice has more symmetry than the crystal, compare the data sets with the reference, or with each other, and "
+            "reindex those that agree in another indexing.",
         )
-        target_cycle = Bool(True, unavailable=_TOGETHER, help="Scale new data sets against scaled ones first.")
-        only_target = Bool(False, unavailable=_TOGETHER, help="Scale against a target only.")
-        only_save_targeted = Bool(True, unavailable=_TOGETHER, help="Save only what was scaled against a target.")
-        target_model = PathParam(None, unavailable=_NO_TARGET, help="Structure to scale against.")
-        target_mtz = PathParam(None, unavailable=_NO_TARGET, help="Merged data to scale against.")
-        reference = PathParam(None, unavailable=_NO_TARGET, help="Data or structure to scale against.")
+        target_cycle = Bool(
+            True,
+            help="With data sets that were scaled before and others that were not: scale these against those first.",
+            level=2,
+        )
+        only_target = Bool(
+            False,
+            help="Scale against the reference, or against the data sets that were scaled before, only: these stay as they are, and "
+            "equivalents do not count.",
+            level=2,
+        )
+        only_save_targeted = Bool(
+            True,
+            help="With only_target: save what is scaled now, without the data sets that were scaled before.",
+            level=2,
+        )
+        reference = PathParam(
+            None,
+            help="Intensities to scale against: MTZ or mmCIF of reflections, or coordinates (PDB, mmCIF, small-molecule CIF), from which "
+            "they are calculated. The data come to its scale, and how far it is to be trusted is found in shells of resolution.",
+            level=1,
+        )
+        target_model = PathParam(None, help="As reference, for a file of coordinates.", level=2)
+        target_mtz = PathParam(None, help="As reference, for a file of reflections.", level=2)
+
+        class reference_model(Params):
+            """Solvent of a macromolecule from whose coordinates intensities are calculated."""
+
+            k_sol = Float(0.35, min=0, max=2, units="e/A^3", help="Density; 0 for none.", level=2)
+            b_sol = Float(46.0, min=0, max=500, units="A^2", help="B factor of its edge.", level=2)
+
         nproc = Int(1, min=1, max=4096, unavailable="use mp.nproc", help="Number of workers.")
         use_free_set = Bool(False, help="Leave out a free set of reflections and report their RMSD.", level=2)
         free_set_percentage = Float(10.0, min=0.1, max=50.0, help="Size of the free set.", level=2)

@@ -29,14 +29,16 @@ from spindle_lib_merging import (
 from spindle_lib_twinning.diagnosis import Diagnosis, diagnose
 from spindle_lib_verdict import decay_of, facts_of_diagnosis, facts_of_statistics
 
-from .course import Scaled, scale_once
+from .course import Scaled, already_scaled, scale_once
 from .data import resolution_column
-from .filtering import scale_and_filter
+from .filtering import scale_and_filter, without_sets
+from .indexing import consistently_indexed
 from .inputs import check_experiments, clean_table, join_tables, select_datasets
 from .outputs import merged_data, unmerged_table
 from .params import ScaleParams
 from .report import html_report, report_data
 from .soundness import doubtful_error_models
+from .target import read_target
 from .validation import cross_validate
 
 #: Resolution limit suggested where CC1/2 falls below this.
@@ -86,18 +88,30 @@ class Scale(Program):
         table = clean_table(table, params.output.delete_integration_shoeboxes)
         if "d" not in table or params.reflection_selection.best_unit_cell is not None:
             table["d"] = resolution_column(experiments, table, params)
+        target = read_target(experiments, table, params, context)
+        earlier = already_scaled(experiments, None, params)
+        if params.scaling_options.only_target and target is None and not 0 < len(earlier) < len(experiments):
+            raise UserError(
+                "scale: only_target=True needs a reference=, or data sets that were scaled before along with others that were not"
+            )
+        experiments, table = consistently_indexed(
+            experiments, table, None if target is None else target.values, earlier, params, context
+        )
         crystal = experiments[0].known_crystal
         context.log.info("space group %s; %d data set(s)", crystal.space_group.xhm(), len(experiments))
         exclusions = excluded_images(params.exclude_images, len(experiments))
         files: dict[str, Any] = {}
         if params.cross_validation.cross_validation_mode is not None:
-            cross_validate(experiments, table, params, context, exclusions)
+            cross_validate(experiments, table, params, context, exclusions, target)
         if params.filtering.method is not None:
-            scaled, record = scale_and_filter(experiments, table, params, context, exclusions)
+            scaled, record = scale_and_filter(experiments, table, params, context, exclusions, target)
             name = params.filtering.output.scale_and_filter_results
             files[name] = lambda path: Path(path).write_text(json.dumps(record, indent=1), encoding="utf-8")
         else:
-            scaled = scale_once(experiments, table, params, context, exclusions)
+            scaled = scale_once(experiments, table, params, context, exclusions, target=target)
+        if params.scaling_options.only_target and params.scaling_options.only_save_targeted and scaled.scaler.held:
+            kept = np.setdiff1d(np.arange(len(scaled.experiments)), scaled.scaler.held)
+            scaled.experiments, scaled.table, _ = without_sets(scaled.experiments, scaled.table, [], kept)
         statistics, suggestion = self._statistics(scaled.experiments, scaled.table, params, context)
         diagnosis = self._diagnosis(scaled, params, context)
         result = self._result(scaled, statistics, suggestion, diagnosis, params, context)
@@ -183,6 +197,9 @@ class Scale(Program):
             summary["decay_b"] = max(falls)
         if scaled.left_out:
             summary["n_images_left_out"] = len(scaled.left_out)
+        if scaler.target is not None:
+            summary["reference"] = scaler.target.target.values.source
+            summary["reference_scale"], summary["reference_b"] = scaler.target.factor, scaler.target.b
         problems = problems_of(statistics, summary["sigma_factor"])
         following = f"spindle merge {output.experiments} {output.reflections}"
         if judged.suggested_d_min is not None:

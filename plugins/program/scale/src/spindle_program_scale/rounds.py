@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,19 +10,21 @@ import numpy as np
 
 from spindle.contracts.error_model import ErrorModelFit, ErrorModelObservations
 from spindle.contracts.scaling import ScalingModel
-from spindle.errors import ParameterError
 from spindle.params import Auto, plugin_scope
 from spindle.report import DETAIL, Table
 from spindle.table import rows_by_value
 
 from . import combine
+from .anchors import begin_near_one, fit_data, hold, place_target, report_target, with_target
 from .data import Observations
-from .friedel import FEWEST_PAIRS, FriedelTest, compare_friedel_mates
+from .error_groups import groups_of_errors
+from .friedel import FriedelTest, decide_friedel
 from .kernels import reject_outliers
 from .layout import Layout
 from .params import ScaleParams
-from .select import choose_groups, free_groups, normalised_intensities, preselect
-from .solver import FitData, ScaleFit, fit_scales, fit_scales_lbfgs
+from .select import free_groups, normalised_intensities
+from .solver import ScaleFit, fit_scales, fit_scales_lbfgs
+from .target import Target, TargetOfGroups
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 #: Before scales are known, equivalents may differ by this fraction.
 UNSCALED_SPREAD = 0.15
 BLOCK = 20000
-#: Observations further than this from their equivalents, in sigma, pull no more than those at this limit (Huber 1964).
-ROBUST_LIMIT = 2.5
 
 
 class Scaler:
@@ -51,9 +50,17 @@ class Scaler:
         Leave out this free set whatever the parameters say.
     may_friedel_differ : bool
         Whether ``anomalous=Auto`` looks for differences of Friedel mates.
+    target : Target, optional
+        Reference intensities to scale against.
+    held : sequence of int
+        Data sets that others are scaled against: their scale factors stay as they are, at first or, with ``only_target``, to the end.
+    start_errors : sequence of ErrorModelFit or None
+        Of each data set, from an earlier scaling.
 
     Attributes
     ----------
+    target : TargetOfGroups or None
+        What the reference says of the reflections that were measured.
     friedel : FriedelTest or None
         What decided about Friedel mates, with ``anomalous=Auto``.
     free_rmsd : float or None
@@ -68,6 +75,9 @@ class Scaler:
         context: RunContext,
         free_offset: int | None = None,
         may_friedel_differ: bool = True,
+        target: Target | None = None,
+        held: Sequence[int] = (),
+        start_errors: Sequence[ErrorModelFit | None] = (),
     ) -> None:
         self.obs = obs
         self.params = params
@@ -78,8 +88,12 @@ class Scaler:
         chosen = name or "basic"
         self.error_plugin = context.algorithm("error_model", chosen, plugin_scope(params, "error_model", chosen))
         self.use_error_model = name is not None
-        self.error_groups = _error_groups(obs.n_sets, params)
-        self.errors: list[ErrorModelFit] = [self.error_plugin.default_error_model() for _ in self.error_groups]
+        self.error_groups = groups_of_errors(obs.n_sets, params)
+        default = self.error_plugin.default_error_model()
+        known = dict(enumerate(start_errors))
+        self.errors: list[ErrorModelFit] = [
+            next((e for k in sets if (e := known.get(k)) is not None), default) for sets in self.error_groups
+        ]
         self.middles = np.zeros(obs.n_sets)
         self.fit: ScaleFit | None = None
         self.free = np.zeros(obs.groups.n_groups, bool)
@@ -90,7 +104,12 @@ class Scaler:
         if options.use_free_set or free_offset is not None:
             offset = options.free_set_offset if free_offset is None else free_offset
             self.free = free_groups(obs.groups.n_groups, options.free_set_percentage, offset)
+        self.target = None if target is None else TargetOfGroups.of(target, obs.groups, obs.d)
+        self.everything = self.layout.free.copy()
+        self.held = list(held)
         self.expand()
+        if not self.held:
+            begin_near_one(self)
 
     def run(self) -> None:
         """All rounds."""
@@ -100,10 +119,15 @@ class Scaler:
         self.set_intensities(np.full(self.obs.n_sets, middle))
         if choice != "combine":
             self.obs.settle()
+        if self.target is not None:
+            place_target(self, self.target)
+        hold(self)
         self.reject(spread=UNSCALED_SPREAD)
         if params.scaling_refinery.refinement_order == "consecutive":
             self.refine_consecutively()
         self.refine("first round", tolerance=max(1e-3, params.scaling_refinery.rmsd_tolerance))
+        if self.held and not params.scaling_options.only_target:
+            self.release()
         self.reject()
         if choice == "combine":
             self.combine_intensities()
@@ -112,7 +136,7 @@ class Scaler:
         self.refine("second round")
         self.reject()
         if self.params.anomalous is Auto and self.may_friedel_differ:
-            self.decide_friedel()
+            decide_friedel(self)
         if self.use_error_model:
             self.refine_errors()
             self.reject()
@@ -123,7 +147,31 @@ class Scaler:
             tables = self.refine_errors(weight=None)
             for table in tables:
                 self.context.table(table.as_detail())
+        if self.target is not None:
+            report_target(self, self.target)
         log.info("%d of %d observations are outliers", int(self.obs.outlier.sum()), len(self.obs))
+
+    def release(self) -> None:
+        """Let all scale factors vary again."""
+        self.context.log.info(
+            "all data sets are scaled together from here on; only_target=True keeps the scaled ones as they are"
+        )
+        self.layout.free = self.everything.copy()
+        self.held = []
+
+    @property
+    def anchored(self) -> bool:
+        """Whether more than equivalents tells the scale factors."""
+        return self.target is not None or bool(self.held)
+
+    def group_means(self) -> tuple[np.ndarray, np.ndarray]:
+        """Scaled mean (m,) of the observations of each reflection that are no outliers, NaN without any, and 1 / variance (m,)."""
+        obs = self.obs
+        index, m = obs.groups.index, obs.groups.n_groups
+        weight = ~obs.outlier / self.corrected_variance()
+        bottom = np.bincount(index, weight * obs.g**2, m)
+        top = np.bincount(index, weight * obs.g * obs.intensity, m)
+        return np.divide(top, bottom, out=np.full(m, np.nan), where=bottom > 0), np.maximum(bottom, 1e-300)
 
     def set_intensities(self, middles: np.ndarray) -> None:
         """Take the mixture of profile fitting and summation of each data set's Imid."""
@@ -181,6 +229,10 @@ class Scaler:
         m = obs.groups.n_groups
         top = np.bincount(index, weight * obs.g * obs.intensity, m)
         bottom = np.bincount(index, weight * obs.g**2, m)
+        if self.target is not None:
+            there = self.target.known
+            top[there] += (self.target.value / self.target.variance)[there]
+            bottom[there] += 1.0 / self.target.variance[there]
         known = bottom > 0
         mean = np.divide(top, bottom, out=np.zeros(m), where=known)
         return np.where(known[index], obs.g * mean[index], obs.intensity)
@@ -192,13 +244,20 @@ class Scaler:
         variance = self.corrected_variance()
         if spread:
             variance = variance + (spread * self.expected()) ** 2
-        rejected = np.zeros(len(obs), bool)
+        offsets, place, intensity, weight, g = with_target(
+            self,
+            obs.groups.offsets,
+            np.arange(obs.groups.n_groups),
+            obs.intensity[order],
+            1.0 / variance[order],
+            obs.g[order],
+        )
+        rejected = np.zeros(len(intensity), bool)
         reject_outliers(
-            obs.groups.offsets, obs.intensity[order], 1.0 / variance[order], obs.g[order], options.outlier_zmax,
-            options.outlier_rejection == "standard", rejected,
-        )  # fmt: skip
+            offsets, intensity, weight, g, options.outlier_zmax, options.outlier_rejection == "standard", rejected
+        )
         obs.outlier = np.zeros(len(obs), bool)
-        obs.outlier[order[rejected]] = True
+        obs.outlier[order[rejected[place]]] = True
 
     def reject_impossible(self) -> None:
         """Reject observations far above what Wilson's distribution allows."""
@@ -208,28 +267,6 @@ class Scaler:
             self.obs.outlier |= impossible
             if impossible.any():
                 self.context.log.info("%d observations have E > %g and are outliers", int(impossible.sum()), limit)
-
-    def decide_friedel(self) -> None:
-        """Keep Friedel mates apart from here on when the data say that they differ."""
-        obs, log = self.obs, self.context.log
-        before = obs.groups, self.free, list(self.errors), obs.outlier
-        obs.groups, whole = obs.groups.with_friedel_apart()
-        self.free = self.free[whole]
-        self.reject()
-        if self.use_error_model:
-            self.refine_errors(log_level=logging.DEBUG)
-            self.reject()
-        test = self.friedel = compare_friedel_mates(obs, whole, self.corrected_variance())
-        said = f"their differences are {test.mean_square:.2f} times (mean square, {test.n} pairs) what their sigmas let expect"
-        if test.differ:
-            log.info(
-                "Friedel mates differ by %.1f %%: %s. They are kept apart in error model, outliers and statistics; anomalous=False compares "
-                "them as equals", 100 * test.relative, said,
-            )  # fmt: skip
-            return
-        obs.groups, self.free, self.errors, obs.outlier = before
-        if test.n >= FEWEST_PAIRS:
-            log.info("Friedel mates are compared as equals: %s; anomalous=True keeps them apart", said)
 
     def refine_errors(self, log_level: int = logging.INFO, weight: dict[str, Any] | None = DETAIL) -> tuple[Table, ...]:
         """Fit the error models; returns the tables of the last one of each group."""
@@ -270,9 +307,11 @@ class Scaler:
     def refine(self, title: str, tolerance: float | None = None, final: bool = False) -> None:
         """Fit the scale parameters to a selection of observations and apply them to all."""
         refinery = self.params.scaling_refinery
+        if self.target is not None and not title.startswith("first"):
+            self.target.judge(*self.group_means())
         engine = refinery.full_matrix_engine if final else refinery.engine
         limit = refinery.full_matrix_max_iterations if final else refinery.max_iterations
-        data, free_data = self.fit_data()
+        data, free_data = fit_data(self)
         if len(data.intensity) == 0:
             if title.startswith("first"):
                 self.context.log.warning(
@@ -305,28 +344,6 @@ class Scaler:
             text += f"; free RMSD {self.free_rmsd:.5f}"
         self.context.log.info("%s", text, extra=None if final else DETAIL)
 
-    def fit_data(self) -> tuple[FitData, np.ndarray | None]:
-        """The selected observations, and the rows of the free set."""
-        obs = self.obs
-        variance = self.corrected_variance()
-        sigma = np.sqrt(variance)
-        usable = preselect(obs, sigma, self.params) & ~obs.outlier
-        index = obs.groups.index
-        free_rows = None
-        if self.free.any():
-            free_rows = np.flatnonzero(usable & self.free[index])
-            usable &= ~self.free[index]
-        rng = np.random.default_rng(self.context.seed)
-        chosen = choose_groups(obs, usable, sigma, self.params, rng)
-        groups = combine.several_of(obs.groups, usable & chosen[index])
-        rows = groups.order
-        rows_of = rows_by_value(obs.number[rows])
-        places = [rows_of.get(k, np.zeros(0, np.int64)) for k in range(obs.n_sets)]
-        local = [rows[p] - obs.bounds[k] for k, p in enumerate(places)]
-        deviation = np.abs(obs.intensity - self.expected())[rows] / sigma[rows]
-        weight = np.minimum(1.0, ROBUST_LIMIT / np.maximum(deviation, 1e-30)) / variance[rows]
-        return FitData(groups.offsets, obs.intensity[rows], weight, places, local), free_rows
-
     def expand(self) -> None:
         """Scale factors of all observations from the parameters."""
         obs = self.obs
@@ -355,26 +372,6 @@ class Scaler:
                 columns, slopes = self.layout.slopes(k, self.parameters, rows)
                 self.fit.inverse.forms(columns, slopes, found[begin:end])
         return np.maximum(found, 0.0) * self.fit.variance_factor * obs.g**2
-
-
-def _error_groups(n_sets: int, params: ScaleParams) -> list[list[int]]:
-    """Data sets that share an error model."""
-    choice = params.weighting.error_model.grouping
-    if choice == "individual":
-        return [[k] for k in range(n_sets)]
-    if choice == "combined":
-        return [list(range(n_sets))]
-    given = [list(g) for g in params.weighting.error_model.error_model_group or []]
-    named: set[int] = set()
-    for k in itertools.chain.from_iterable(given):
-        if k in named or not 0 <= k < n_sets:
-            raise ParameterError(
-                f"weighting.error_model.error_model_group: data set {k} {'stands in it twice' if k in named else 'is not there'}; "
-                f"name each of 0 to {n_sets - 1} once at most"
-            )
-        named.add(k)
-    rest = [k for k in range(n_sets) if k not in named]
-    return given + ([rest] if rest else [])
 
 
 def _combination(middle: float) -> str:

@@ -45,7 +45,12 @@ def normalised_intensities(obs: Observations) -> np.ndarray:
 
 
 def choose_groups(
-    obs: Observations, usable: np.ndarray, sigma: np.ndarray, params: ScaleParams, rng: np.random.Generator
+    obs: Observations,
+    usable: np.ndarray,
+    sigma: np.ndarray,
+    params: ScaleParams,
+    rng: np.random.Generator,
+    known: np.ndarray | None = None,
 ) -> np.ndarray:
     """(m,) bool: unique reflections to use.
 
@@ -58,11 +63,13 @@ def choose_groups(
     params : Params
     rng
         Random numbers.
+    known : (m,) bool, optional
+        Reflections of a reference, of which a single observation tells something.
     """
     groups = obs.groups
     index = groups.index
     n_usable = np.bincount(index[usable], minlength=groups.n_groups)
-    several = n_usable > 1
+    several = n_usable > 1 if known is None else (n_usable > 1) | (known & (n_usable > 0))
     method = params.reflection_selection.method
     if method in ("use_all", "intensity_ranges"):
         return np.asarray(several)

@@ -40,6 +40,12 @@ class FitData:
         For each data set, where its observations are in the arrays above, ascending.
     rows : list of (n_i,) int64
         For each data set, the rows of its scaling model's arrays, parallel to `places`.
+    anchored : bool
+        Scale factors are told by more than equivalents (a reference, data sets that stay as they are), so that nothing about them is
+        free. What stands at no place of any data set is intensities of a reference.
+    shares : (n,) float64 or None
+        How much of what is known of each reflection's intensity an observation tells, in the company of a reference that has errors:
+        2 sum shares ln g is the part of the likelihood that keeps scale factors from growing until all intensities vanish.
     """
 
     offsets: np.ndarray
@@ -47,6 +53,8 @@ class FitData:
     weight: np.ndarray
     places: list[np.ndarray]
     rows: list[np.ndarray]
+    anchored: bool = False
+    shares: np.ndarray | None = None
 
 
 @dataclass(slots=True)
@@ -75,7 +83,7 @@ class ScaleFit:
 
 def gather(layout: Layout, parameters: np.ndarray, data: FitData) -> np.ndarray:
     """(n,) float64: inverse scale factors of the observations of a fit, to whose rows the layout is restricted."""
-    g = np.empty(len(data.intensity))
+    g = np.ones(len(data.intensity))
     for number, places in enumerate(data.places):
         g[places] = layout.scales(number, parameters)
     return g
@@ -134,14 +142,14 @@ def fit_scales(
         g = gather(layout, x, data)
         equations = _equations(layout, data, x, g, probes, run)
         chi_square = equations.chi_square
-        value = chi_square + layout.penalty(x)
+        value = chi_square + layout.penalty(x) + _growth(data, g)
         history.append((float(np.sqrt(chi_square / n)), layout.penalty(x)))
         for _ in range(ADAPTATIONS if adapt and layout.is_adaptive and step == 0 else 1):
             system = equations.restrained(layout, x, free, check)
             push, inverse = system.push, system.inverse
             if adapt and layout.is_adaptive:
                 factor = _adapt(layout, x + system.solved(push), inverse, chi_square, n - n_groups)
-        value = chi_square + layout.penalty(x)
+        value = chi_square + layout.penalty(x) + _growth(data, g)
         if step and abs(history[-2][0] - history[-1][0]) < tolerance * history[-1][0]:
             reason = "RMSD no longer decreasing"
             break
@@ -198,7 +206,7 @@ def fit_scales_lbfgs(
             return 1e30, np.zeros_like(step), np.ones_like(step)
         equations = _equations(part, data, x, g, probes, run)
         system = equations.restrained(part, x, free, check)
-        value = equations.chi_square + part.penalty(x) + sum(s * v * v for s, _, v in equations.pins)
+        value = equations.chi_square + part.penalty(x) + _growth(data, g) + sum(s * v * v for s, _, v in equations.pins)
         history.append((float(np.sqrt(equations.chi_square / n)), part.penalty(x)))
         check()
         return value, -2.0 * system.push * size, system.diagonal
@@ -225,10 +233,10 @@ class Derivatives:
 
     def __call__(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         """Of the observations ``first`` to ``last`` (not included): as those of `Layout.slopes`."""
-        if len(self.data.places) == 1:
+        if len(self.data.places) == 1 and len(self.data.places[0]) == len(self.data.intensity):
             return self.layout.slopes(0, self.x, np.arange(first, last))
-        columns = np.empty((last - first, self.layout.width), dtype=np.int32)
-        slopes = np.empty((last - first, self.layout.width))
+        columns = np.full((last - first, self.layout.width), -1, dtype=np.int32)
+        slopes = np.zeros((last - first, self.layout.width))
         for number, places in enumerate(self.data.places):
             low, high = (int(i) for i in np.searchsorted(places, (first, last)))
             if high > low:
@@ -282,6 +290,9 @@ def _equations(layout: Layout, data: FitData, x: np.ndarray, g: np.ndarray, prob
         normal += normal.T
         normal[np.diag_indices(p)] = diagonal
         times = partial(np.matmul, normal)
+    if data.shares is not None:
+        right -= directions[-1]
+        probes, directions = probes[:, :-1], directions[:-1]
     strength, ln_g = PIN_STRENGTH * (float(diagonal.sum()) + len(g)), np.log(g)
     pins = [(strength, directions[c], float((probes[:, c] * ln_g).sum())) for c in range(probes.shape[1])]
     return Equations(normal, times, right, chi_square, pins)
@@ -290,9 +301,12 @@ def _equations(layout: Layout, data: FitData, x: np.ndarray, g: np.ndarray, prob
 def _probes(layout: Layout, data: FitData) -> np.ndarray:
     """(n, 1 or 2) float64: weights of ln g in the sums that the data cannot tell and that are therefore kept at zero.
 
-    They are the mean of ln g and, where decay is refined everywhere, its slope against 1/d^2.
+    They are the mean of ln g and, where decay is refined everywhere, its slope against 1/d^2; there are none for anchored data, and
+    the last are the shares where there are any, of which only the derivatives are wanted.
     """
     n = len(data.intensity)
+    if data.anchored:
+        return np.zeros((n, 0)) if data.shares is None else np.ascontiguousarray(data.shares[:, None])
     columns = [np.full(n, 1.0 / n)]
     if layout.has_overall_decay():
         s = np.empty(n)
@@ -306,7 +320,11 @@ def _value(layout: Layout, data: FitData, x: np.ndarray, run: Map) -> float:
     g = gather(layout, x, data)
     if not (np.isfinite(g).all() and g.min() > 0):
         return float("inf")
-    return ChiSquare(data.offsets, data.intensity, data.weight, g).total(run) + layout.penalty(x)
+    return ChiSquare(data.offsets, data.intensity, data.weight, g).total(run) + layout.penalty(x) + _growth(data, g)
+
+
+def _growth(data: FitData, g: np.ndarray) -> float:
+    return 0.0 if data.shares is None else 2.0 * float(data.shares @ np.log(g))
 
 
 def _restrained(

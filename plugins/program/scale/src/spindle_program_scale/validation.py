@@ -18,6 +18,7 @@ from spindle_lib_merging import correlation, half_means, merge_groups
 from .combine import several_of
 from .course import Scaled, scale_once
 from .params import ScaleParams
+from .target import Target
 
 HEADERS = ("RMSD work", "RMSD free", "Rmeas work", "Rmeas free", "CC1/2 work", "CC1/2 free")
 
@@ -28,6 +29,7 @@ def cross_validate(
     params: ScaleParams,
     context: Any,
     exclusions: Sequence[ImageRange],
+    target: Target | None = None,
 ) -> Table:
     """Scale with each of several free sets, for one or several values of a parameter, and tabulate the agreement.
 
@@ -49,7 +51,7 @@ def cross_validate(
             tree = params.changed({options.parameter: value}, "cross_validation.parameter_values")
         folds = np.array(
             [
-                _agreement(scale_once(experiments, table, tree, context, exclusions, free_offset=k))
+                _agreement(scale_once(experiments, table, tree, context, exclusions, free_offset=k, target=target))
                 for k in range(options.nfolds)
             ]
         )

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.contracts.scaling import Computed, DatasetInfo, Penalty, ScaleTerm, ScalingModel, ScalingObservations
+from spindle.contracts.scaling import (
+    Computed,
+    DatasetInfo,
+    Penalty,
+    ScaleTarget,
+    ScaleTerm,
+    ScalingModel,
+    ScalingObservations,
+)
 from spindle.errors import ParameterError
 from spindle.models import Experiment
 from spindle.params import Bool, Choice, Float, Int, Strings
@@ -33,7 +41,9 @@ class DoseDecayScaling(Algorithm):
 
         scale_interval = Float(2.0, min=0.01, units="degrees", help="Distance of the samples of the scale.", level=1)
         relative_B_correction = Bool(
-            True, help="A relative B factor of each data set; a single data set has none.", level=1
+            True,
+            help="A relative B factor of each data set; a single data set has one only against a reference.",
+            level=1,
         )
         decay_correction = Bool(True, help="Decay in proportion to the dose.", level=1)
         resolution_dependence = Choice(
@@ -67,6 +77,7 @@ class DoseDecayScaling(Algorithm):
         observations: ScalingObservations,
         existing: dict[str, Any] | None,
         peers: Sequence[DatasetInfo],
+        target: ScaleTarget | None = None,
     ) -> ScalingModel:
         """See `spindle.contracts.scaling.ScalingSpec`."""
         params = self.params
@@ -90,7 +101,7 @@ class DoseDecayScaling(Algorithm):
         terms.append(scale)
         square = observations.d**-2.0
         one, column = np.zeros((1, 1), np.int32), np.ones((len(observations), 1))
-        if params.relative_B_correction and peers:
+        if params.relative_B_correction and (peers or target is not None):
             weak = (Penalty(np.eye(1), B_RESTRAINT, rank=1),)
             begin = _start(existing, "relative_B", 1, 0.0)
             terms.append(

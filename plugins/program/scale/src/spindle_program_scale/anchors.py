@@ -1,0 +1,161 @@
+"""What is told of scale factors by more than equivalents: a reference, or data sets that were scaled before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spindle.errors import ParameterError
+from spindle.table import rows_by_value
+
+from . import combine
+from .select import choose_groups, preselect
+from .solver import FitData
+from .target import TargetOfGroups, interleaved
+
+if TYPE_CHECKING:
+    from .rounds import Scaler
+
+__all__ = ["begin_near_one", "fit_data", "hold", "place_target", "report_target", "with_target"]
+
+#: Median scale factors of an earlier scaling that are further than this from 1, as a logarithm, are brought near 1 first.
+FAR_FROM_ONE = 0.5
+#: The weight of a reference that is not to be doubted, in terms of that of all observations.
+EXACT = 1e6
+#: Observations further than this from their equivalents, in sigma, pull no more than those at this limit (Huber 1964).
+ROBUST_LIMIT = 2.5
+
+
+def begin_near_one(scaler: Scaler) -> None:
+    """Multiply all scale factors of an earlier scaling, which may be those to a reference, so that they are near 1."""
+    middle = float(np.median(scaler.obs.g)) if len(scaler.obs) else 1.0
+    if middle > 0 and abs(np.log(middle)) > FAR_FROM_ONE:
+        scaler.parameters = scaler.layout.changed(scaler.parameters, 1.0 / middle)
+        scaler.expand()
+
+
+def hold(scaler: Scaler) -> None:
+    """Fix the scale factors of data sets that others are scaled against, and begin with the others near them."""
+    if not scaler.held:
+        return
+    obs = scaler.obs
+    index, m = obs.groups.index, obs.groups.n_groups
+    fixed = np.isin(obs.number, scaler.held)
+    weight = fixed / np.maximum(obs.variance, 1e-30)
+    bottom = np.bincount(index, weight * obs.g**2, m)
+    mean = np.bincount(index, weight * obs.g * obs.intensity, m) / np.where(bottom > 0, bottom, 1.0)
+    for k in range(obs.n_sets):
+        if k in scaler.held:
+            for where in scaler.layout.slices[k].values():
+                scaler.layout.free[where] = False
+            continue
+        rows = np.flatnonzero((obs.number == k) & (bottom[index] > 0))
+        theirs, mine = float((obs.g * mean[index])[rows].sum()), float(obs.intensity[rows].sum())
+        if theirs > 0 and mine > 0:
+            scaler.parameters = scaler.layout.changed(scaler.parameters, mine / theirs, sets=[k])
+        else:
+            scaler.context.log.warning(
+                "data set %d has no reflection in common with those that were scaled before: its scale is its own",
+                k,
+            )
+    scaler.expand()
+
+
+def place_target(scaler: Scaler, target: TargetOfGroups) -> None:
+    """Bring the reference to the scale of the data, which scaling models take up at the end."""
+    trial = scaler.layout.changed(scaler.parameters, 2.0, 1.0)
+    takes_factor, takes_b = True, True
+    for k in range(scaler.obs.n_sets):
+        here = slice(scaler.obs.bounds[k], min(scaler.obs.bounds[k] + 200, scaler.obs.bounds[k + 1]))
+        rows = np.arange(here.stop - here.start)
+        change = np.log(scaler.layout.scales(k, trial, rows) / scaler.layout.scales(k, scaler.parameters, rows))
+        b_part = 0.5 / scaler.obs.d[here] ** 2
+        takes_b &= bool(np.allclose(change, np.log(2.0) + b_part, atol=1e-6))
+        takes_factor &= takes_b or bool(np.allclose(change, np.log(2.0), atol=1e-6))
+    if not takes_factor:
+        raise ParameterError(
+            "reference: a scaling model has no factor that could take up the scale of the reference; leave scale out of correction.fix, "
+            "or choose another model"
+        )
+    target.place(*scaler.group_means(), takes_b)
+
+
+def report_target(scaler: Scaler, target: TargetOfGroups) -> None:
+    """How the data fit the reference, and how well their scale is known."""
+    means = scaler.group_means()
+    scaler.context.table(target.judge(*means))
+    error, b_error = target.uncertainty(*means)
+    n = int((target.known & np.isfinite(means[0])).sum())
+    scaler.context.log.info(
+        "The data are on the scale of the reference (%s): factor %.5g +- %.2g %%, B %.2f +- %.2f A^2, by %d reflections in common",
+        target.target.values.source, target.factor, 100 * error, target.b, b_error, n,
+    )  # fmt: skip
+
+
+def with_target(
+    scaler: Scaler, offsets: np.ndarray, groups: np.ndarray, intensity: np.ndarray, weight: np.ndarray, g: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Observations of some groups and, as one more for each, the reference: offsets, places of the observations, intensities, weights, g."""
+    if scaler.target is None:
+        return offsets, np.arange(len(intensity)), intensity, weight, g
+    target = scaler.target
+    known = target.known[groups]
+    longer, old, new = interleaved(offsets, known)
+    found = []
+    for values, more in (
+        (intensity, target.value[groups][known]), (weight, 1.0 / target.variance[groups][known]),
+        (g, np.ones(int(known.sum()))),
+    ):  # fmt: skip
+        whole = np.empty(int(longer[-1]))
+        whole[old], whole[new] = values, more
+        found.append(whole)
+    return longer, old, found[0], found[1], found[2]
+
+
+def fit_data(scaler: Scaler) -> tuple[FitData, np.ndarray | None]:
+    """The selected observations, and the rows of the free set."""
+    obs = scaler.obs
+    variance = scaler.corrected_variance()
+    sigma = np.sqrt(variance)
+    usable = preselect(obs, sigma, scaler.params) & ~obs.outlier
+    index = obs.groups.index
+    free_rows = None
+    if scaler.free.any():
+        free_rows = np.flatnonzero(usable & scaler.free[index])
+        usable &= ~scaler.free[index]
+    rng = np.random.default_rng(scaler.context.seed)
+    known = None if scaler.target is None else scaler.target.known
+    chosen = choose_groups(obs, usable, sigma, scaler.params, rng, known)
+    groups = combine.several_of(obs.groups, usable & chosen[index], more=known)
+    rows = groups.order
+    deviation = np.abs(obs.intensity - scaler.expected())[rows] / sigma[rows]
+    spread = variance[rows]
+    of_group = index[rows]
+    only = scaler.target is not None and scaler.target.target.only
+    if scaler.target is not None and only:
+        more = np.where(scaler.target.known, scaler.target.variance, 0.0)[of_group]
+        spread = spread + obs.g[rows] ** 2 * more
+    weight = np.minimum(1.0, ROBUST_LIMIT / np.maximum(deviation, 1e-30)) / spread
+    which = of_group[groups.offsets[:-1]] if len(rows) else np.zeros(0, np.int64)
+    offsets, place, intensity, weight, g = with_target(
+        scaler, groups.offsets, which, obs.intensity[rows], weight, obs.g[rows]
+    )
+    shares = None
+    if scaler.target is not None and not only:
+        shares = np.zeros(len(intensity))
+        told = weight * g**2
+        total = np.add.reduceat(told, offsets[:-1]) if len(told) else told
+        # without a reference the equivalents are all there is, and the intensity is what they make it
+        has = np.repeat(scaler.target.known[which], np.diff(offsets))
+        shares[place] = (has * told / np.repeat(total, np.diff(offsets)))[place]
+    if only:
+        reference = np.ones(len(intensity), bool)
+        reference[place] = False
+        total = np.add.reduceat(np.where(reference, 0.0, weight), offsets[:-1]) if len(weight) else weight
+        weight[reference] = EXACT * np.repeat(total, np.diff(offsets))[reference]
+    rows_of = rows_by_value(obs.number[rows])
+    inner = [rows_of.get(k, np.zeros(0, np.int64)) for k in range(obs.n_sets)]
+    local = [rows[p] - obs.bounds[k] for k, p in enumerate(inner)]
+    places = [place[p] for p in inner]
+    return FitData(offsets, intensity, weight, places, local, scaler.anchored, shares), free_rows
