@@ -7,7 +7,7 @@ import pytest
 from scipy.special import sph_harm_y
 
 from spindle_lib_harmonics.kernels import real_spherical_harmonics
-from spindle_lib_harmonics.surface import n_coefficients, surface_weights
+from spindle_lib_harmonics.surface import directional_surface, n_coefficients, surface_weights
 
 
 def directions(n, seed):
@@ -37,3 +37,14 @@ def test_a_surface_is_that_of_both_beams():
     alone = surface_weights(source, source, 4)[:] + surface_weights(diffracted, diffracted, 4)[:]
     np.testing.assert_allclose(2 * both[:], alone, atol=1e-12)
     np.testing.assert_allclose(both[3:7], both[:][3:7])
+
+
+def test_a_surface_by_direction_is_that_of_two_equal_beams():
+    lmax = 3
+    coefficients = np.random.default_rng(5).normal(size=n_coefficients(lmax))
+    polar, azimuth = np.array([0.3, 1.2, 2.9]), np.array([0.1, 2.0, 5.0])
+    # in the frame of the crystal the polar axis is x: z of the harmonics
+    x, y, z = np.cos(polar), np.sin(polar) * np.sin(azimuth), -np.sin(polar) * np.cos(azimuth)
+    beams = np.stack([x, y, z], axis=1)
+    expected = 1 + surface_weights(beams, beams, lmax)[:] @ coefficients
+    np.testing.assert_allclose(directional_surface(coefficients, lmax, polar, azimuth), expected, atol=1e-12)

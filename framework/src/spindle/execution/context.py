@@ -306,6 +306,10 @@ class RunContext:
         """Tell all observers."""
         self.host.notify(hook, arguments)
 
+    def collect(self, hook: str, **arguments: Any) -> list[Any]:
+        """Ask all observers that implement a hook; return what they answer, in the order of `run.observers`."""
+        return [found for _, found in self.host.collect(hook, arguments)]
+
     @property
     def rng(self) -> np.random.Generator:
         """Random numbers of the run, seeded by ``run.seed``."""

@@ -173,12 +173,11 @@ def _teller(kind: type, hook: str) -> tuple[str, ...] | None:
     return tuple(p for p in inspect.signature(function).parameters if p != "self")
 
 
-def _telling(observer: Any, hook: str) -> Callable[..., None]:
-    def tell(**arguments: Any) -> None:
+def _telling(observer: Any, hook: str) -> Callable[..., Any]:
+    def tell(**arguments: Any) -> Any:
         kind: Any = type(observer)
         names = _teller(kind, hook)
-        if names is not None:
-            getattr(observer, hook)(**{n: arguments[n] for n in names})
+        return None if names is None else getattr(observer, hook)(**{n: arguments[n] for n in names})
 
     return tell
 
@@ -294,15 +293,37 @@ class PluginHost:
             except Cancelled:
                 raise
             except Exception as error:
-                whose = self._watcher(observer)
-                if whose.title in self._failed:
-                    continue
-                self._failed.add(whose.title)
-                Guard(whose).blame(hook, error)
-                log.warning(
-                    "Warning: the %s failed in %s and the run goes on without what it would have done: %s: %s (%s)",
-                    whose.title, hook, type(error).__name__, error, blame_of(error).rpartition(", ")[2],
-                )  # fmt: skip
+                self._tell_of_failure(observer, hook, error)
+
+    def collect(self, hook: str, arguments: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Yield what each observer returns from a hook of the slot ``observer``, with its name; failures are as of `notify`."""
+        from spindle.contracts.checking import read_only
+
+        spec: Any = spec_of("observer")
+        given = {n: read_only(v) for n, v in arguments.items()}
+        for observer in self.observers:
+            kind: Any = type(observer)
+            if _teller(kind, hook) is None:
+                continue
+            try:
+                found = spec.checks[hook](arguments, _telling(observer, hook)(**given))
+            except Cancelled:
+                raise
+            except Exception as error:
+                self._tell_of_failure(observer, hook, error)
+                continue
+            yield next((n for n, o in self._observer_names.items() if o is observer), type(observer).__name__), found
+
+    def _tell_of_failure(self, observer: Any, hook: str, error: Exception) -> None:
+        whose = self._watcher(observer)
+        if whose.title in self._failed:
+            return
+        self._failed.add(whose.title)
+        Guard(whose).blame(hook, error)
+        log.warning(
+            "Warning: the %s failed in %s and the run goes on without what it would have done: %s: %s (%s)",
+            whose.title, hook, type(error).__name__, error, blame_of(error).rpartition(", ")[2],
+        )  # fmt: skip
 
     @contextmanager
     def noting(self) -> Iterator[set[tuple[str, str]]]:

@@ -40,3 +40,26 @@ def surface_weights(source: np.ndarray, diffracted: np.ndarray, lmax: int) -> Co
 def _harmonic_frame(directions: np.ndarray) -> np.ndarray:
     """Directions turned by 90 degrees about -y: the x axis, often the rotation axis, becomes the polar axis."""
     return np.ascontiguousarray(np.stack([-directions[:, 2], directions[:, 1], directions[:, 0]], axis=1))
+
+
+def directional_surface(coefficients: np.ndarray, lmax: int, polar: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
+    """The surface by direction: the factor of g of a reflection both of whose beams had the same direction in the crystal.
+
+    Parameters
+    ----------
+    coefficients : (lmax (lmax + 2),) float64
+    lmax : int
+        Highest order.
+    polar, azimuth : float64, radians, of shapes that go together
+        The polar angle is from the x axis of the crystal's frame, often the rotation axis.
+
+    Returns
+    -------
+    float64, of the joint shape
+        1 where there is no absorption to correct.
+    """
+    theta, phi = np.broadcast_arrays(polar, azimuth)
+    directions = np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], axis=-1)
+    weights = np.zeros((theta.size, n_coefficients(lmax)))
+    real_spherical_harmonics(np.ascontiguousarray(directions.reshape(-1, 3)), lmax, weights)
+    return np.asarray(1.0 + 2.0 * (weights @ coefficients).reshape(theta.shape))

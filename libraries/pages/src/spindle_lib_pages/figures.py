@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["bars", "dendrogram_lines", "heat_map", "histogram", "lines", "points", "resolution_ticks"]
+__all__ = ["bars", "dendrogram_lines", "heat_map", "histogram", "lines", "picture", "points", "resolution_ticks"]
 
 Curve = tuple[str, npt.ArrayLike, npt.ArrayLike]
 
@@ -75,7 +75,7 @@ def histogram(title: str, x_title: str, values: npt.ArrayLike, n_bins: int = 40,
 
 def heat_map(
     title: str, x_title: str, y_title: str, z: npt.ArrayLike, x: npt.ArrayLike | None = None, y: npt.ArrayLike | None = None,
-    low: float | None = None, high: float | None = None, colours: str = "Viridis", **layout: Any,
+    low: float | None = None, high: float | None = None, colours: str | list[Any] = "Viridis", **layout: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Values (rows, columns) as colours; rows run downwards in y unless `y` says otherwise."""
     entry: dict[str, Any] = {"type": "heatmap", "z": _list(z), "colorscale": colours}
@@ -86,6 +86,47 @@ def heat_map(
     if low is not None or high is not None:
         entry |= {"zmin": low, "zmax": high}
     return _figure([entry], title, x_title, y_title, **layout)
+
+
+def picture(
+    title: str,
+    uri: str,
+    width: int,
+    height: int,
+    marks: Sequence[tuple[str, str, str, npt.ArrayLike]] = (),
+    **layout: Any,
+) -> dict[str, Any]:
+    """A picture with marks on it: (name, plotly's symbol, colour, positions (n, 2) in its pixels).
+
+    Parameters
+    ----------
+    title : str
+    uri : str
+        The picture itself, as a data URI.
+    width, height : int
+        Its size in the unit of the positions; the first pixel is from 0 to 1, y runs downwards.
+    marks
+        Drawn over it; a click on a name in the legend hides them.
+    """
+    data: list[dict[str, Any]] = [  # without a point that is always there, a picture without marks has no axes
+        {"type": "scatter", "x": [0, width], "y": [0, height], "mode": "markers", "marker": {"opacity": 0}, "hoverinfo": "skip",
+         "showlegend": False}
+    ]  # fmt: skip
+    for name, symbol, colour, xy in marks:
+        places = np.asarray(xy, dtype=np.float64).round(1)
+        marker = {"symbol": symbol, "size": 8, "color": colour, "line": {"color": colour, "width": 1}}
+        data.append(
+            {"type": "scatter", "mode": "markers", "name": f"{name} ({len(places)})", "x": _list(places[:, 0]), "y": _list(places[:, 1]),
+             "marker": marker}
+        )  # fmt: skip
+    image = {
+        "source": uri, "xref": "x", "yref": "y", "x": 0, "y": 0, "sizex": width, "sizey": height, "sizing": "stretch", "layer": "below",
+    }  # fmt: skip
+    axis = {"showgrid": False, "zeroline": False, "constrain": "domain"}
+    return _figure(
+        data, title, "x (px)", "y (px)", images=[image], showlegend=bool(marks), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        xaxis={**axis, "range": [0, width]}, yaxis={**axis, "range": [height, 0], "scaleanchor": "x"}, **layout,
+    )  # fmt: skip
 
 
 def dendrogram_lines(

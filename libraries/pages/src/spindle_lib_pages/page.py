@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.report import Table, format_value
+from spindle.report import Section, Table, format_value
 
 __all__ = ["Page", "text_writer"]
 
@@ -22,14 +22,20 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); margin: 0 auto; 
 h1 { font-size: 1.7rem; margin: 0 0 .2rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid var(--line); }
 nav a { color: var(--accent); text-decoration: none; margin-right: 1.2rem; } nav { margin: .6rem 0 1rem; }
 p { max-width: 75ch; } .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(480px, 1fr)); gap: 1rem; }
-.plot { height: 380px; border: 1px solid var(--line); border-radius: 6px; min-width: 0; } .wide { grid-column: 1 / -1; height: 520px; }
+.plot { height: 380px; box-shadow: 0 0 0 1px var(--line); border-radius: 6px; min-width: 0; overflow: hidden; } .wide { grid-column: 1 / -1; height: 520px; }
 .scroll { overflow: auto; max-height: 34rem; border: 1px solid var(--line); border-radius: 6px; margin: .8rem 0; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; width: 100%; }
 caption { text-align: left; font-weight: 600; padding: .4rem .7rem; }
 th, td { padding: .2rem .7rem; text-align: left; white-space: nowrap; } th { background: var(--panel); position: sticky; top: 0; }
 td.n, th.n { text-align: right; } tbody tr:nth-child(even) { background: var(--panel); }
+.absent { color: var(--soft); font-style: italic; }
 .good, .doubtful, .bad { padding: .5rem .8rem; border-left: 5px solid; background: var(--panel); margin: .4rem 0; }
-.good { border-color: #009e73; } .doubtful { border-color: #e69f00; } .bad { border-color: #d55e00; }
+.good { border-color: #009e73; } .doubtful { border-color: #e69f00; } .bad { border-color: #d55e00; } .unknown { border-color: #9aa7b4; }
+.answer { padding: .5rem .8rem; border-left: 5px solid; background: var(--panel); margin: .4rem 0; display: flex; gap: 1rem; }
+.answer.good { border-color: #009e73; } .answer.doubtful { border-color: #e69f00; } .answer.bad { border-color: #d55e00; }
+.light { flex: 0 0 6.2rem; height: 1.7rem; text-align: center; border-radius: .9rem; color: #fff; font-weight: 600; background: #9aa7b4; }
+.good .light { background: #00805d; } .doubtful .light { background: #b37700; } .bad .light { background: #c23b00; }
+.next { color: var(--soft); }
 @media (max-width: 560px) { .plots { grid-template-columns: 1fr; } }
 """
 
@@ -71,6 +77,16 @@ class Page:
         """A paragraph; `mood` is "good", "doubtful" or "bad" where it is a judgement."""
         self._add(f'<p class="{mood}">{html.escape(text)}</p>' if mood else f"<p>{html.escape(text)}</p>")
 
+    def answer(self, question: str, mood: str, reason: str, next_step: str = "") -> None:
+        """A question with its answer beside a light: "good", "doubtful", "bad", or "unknown"; and what to do about it."""
+        words = {"good": "Yes", "doubtful": "Look", "bad": "No", "unknown": "Not known"}
+        self._add(
+            f'<div class="answer {mood}"><span class="light">{words[mood]}</span><div><b>{html.escape(question)}</b><br>'
+            f"{html.escape(reason)}"
+            + (f'<br><span class="next">Next: {html.escape(next_step)}</span>' if next_step else "")
+            + "</div></div>"
+        )
+
     def table(self, table: Table) -> None:
         """A table as programs print it."""
         cells = [[format_value(v) for v in row] for row in table.rows]
@@ -106,6 +122,19 @@ class Page:
         """Several figures."""
         for figure in figures:
             self.plot(figure)
+
+    def add(self, section: Section) -> None:
+        """A section of a report: remarks, text, tables, figures; or why there is none."""
+        self.section(section.title)
+        if section.absent:
+            self._add(f'<p class="absent">Not shown: {html.escape(section.absent)}</p>')
+        for mood, sentence in section.remarks:
+            self.text(sentence, mood)
+        for paragraph in section.text:
+            self.text(paragraph)
+        self.tables(section.tables)
+        for figure in section.figures.values():
+            self.plot(figure, bool(figure.get("wide")))
 
     def html(self) -> str:
         """The page as text."""
@@ -153,7 +182,7 @@ def _layout(figure: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
     layout = common | figure.get("layout", {})
     # on the left, where the buttons of a plot do not cover it
-    layout["title"] = {"x": 0.02, "xanchor": "left"} | layout.get("title", {})
+    layout["title"] = {"x": 0.012, "xanchor": "left", "font": {"size": 15}} | layout.get("title", {})
     for name in ("xaxis", "yaxis"):
         layout[name] = {"gridcolor": "#e8edf2", "zerolinecolor": "#c8d0d8"} | layout.get(name, {})
     return layout
@@ -168,7 +197,7 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return float(f"{value:.6g}") if math.isfinite(value) else None  # no screen shows more, and the page stays small
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):

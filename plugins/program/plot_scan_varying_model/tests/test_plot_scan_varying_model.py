@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from spindle_program_plot_scan_varying_model.turns import orientations, three_turns
 
 import spindle
 from spindle.errors import UserError
@@ -15,6 +14,7 @@ from spindle.geometry import rotation_matrix
 from spindle.models import Crystal, Experiments
 from spindle.testing import PluginContract
 from spindle.testing.refinement_problems import rotation_experiment
+from spindle_lib_model_curves.turns import orientations, three_turns
 from spindle_lib_refinement.metric import cell_deviations
 
 X, Y, Z = np.eye(3)

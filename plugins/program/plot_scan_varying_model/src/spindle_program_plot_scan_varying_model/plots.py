@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .workflow import Curves
+    from spindle_lib_model_curves.curves import Curves
 
 __all__ = ["beam_figure", "cell_figure", "orientation_figure", "writer"]
 

@@ -3,51 +3,23 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spindle.contracts import ProgramInputs, ProgramResult
 from spindle.errors import ParameterError, UserError
-from spindle.models import Crystal, Experiment, Experiments, cell_from_real_space
+from spindle.models import Experiment, Experiments
 from spindle.report import Table
-from spindle_lib_refinement.metric import cell_deviations
-
-from .turns import orientations, three_turns
+from spindle_lib_model_curves.curves import BEAM, CELL, TURNS, Curves, beam_curves, cell_curves, turn_curves
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
 
-__all__ = ["Curves", "draw_models"]
+__all__ = ["draw_models"]
 
-CELL = ("a", "b", "c", "alpha", "beta", "gamma", "volume")
-TURNS = ("phi1", "phi2", "phi3")
-BEAM = ("x", "y")
 MOST_ROWS = 40
 SLIPPED = 2.0  # degrees that no crystal turns by itself
-
-
-@dataclass(frozen=True)
-class Curves:
-    """Values of one experiment along its scan.
-
-    Attributes
-    ----------
-    number : int
-        Of the experiment.
-    phi : (n,) float64, degrees
-        Rotation angles of the scan points.
-    values : (n, k) float64
-        A column for each curve.
-    sd : (n, k) float64 or None
-        Their standard deviations.
-    """
-
-    number: int
-    phi: np.ndarray
-    values: np.ndarray
-    sd: np.ndarray | None = None
 
 
 def draw_models(inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
@@ -59,13 +31,13 @@ def draw_models(inputs: ProgramInputs, params: Any, context: RunContext) -> Prog
     relative = params.orientation_decomposition.relative_to_static_orientation
     cells, turns, beams = [], [], []
     for number, experiment in enumerate(experiments):
-        crystal = experiment.crystal
-        if crystal is not None and crystal.A_at_scan_points is not None:
-            phi = _angles(experiment, len(crystal.A_at_scan_points), "the crystal", number)
-            cells.append(_cell_curves(number, phi, crystal))
-            turns.append(Curves(number, phi, _turns(crystal, axes, relative)))
-        if experiment.beam.s0_at_scan_points is not None and (found := _beam_curves(number, experiment, context.log)):
-            beams.append(found)
+        if (cell := cell_curves(experiment, number)) is not None:
+            cells.append(cell)
+            turns.append(_turns(experiment, number, np.array(axes), relative))
+        if (beam := beam_curves(experiment, number)) is not None:
+            beams.append(beam)
+        elif experiment.beam.s0_at_scan_points is not None:
+            context.log.warning("The beam of experiment %d hits no panel: its path is not drawn", number)
     _say_static(experiments, cells, beams, context.log)
     if not cells and not beams:
         raise UserError(
@@ -110,61 +82,16 @@ def _axis(scope: Any, name: str) -> np.ndarray:
     return np.asarray(axis / length)
 
 
-def _angles(experiment: Experiment, n: int, name: str, number: int) -> np.ndarray:
-    """Rotation angles (n,) in degrees of the scan points."""
-    scan = experiment.known_scan
-    if n != scan.n_images + 1:
-        raise UserError(
-            f"plot_scan_varying_model: {name} of experiment {number} has {n} scan points, its scan of {scan.n_images} images has "
-            f"{scan.n_images + 1}; refine again"
-        )
-    start, width = scan.oscillation_deg
-    return np.asarray(start + width * np.arange(n))
-
-
-def _cell_curves(number: int, phi: np.ndarray, crystal: Crystal) -> Curves:
-    A = crystal.A_at_scan_points
-    assert A is not None
-    cells = cell_from_real_space(np.linalg.inv(A))
-    values = np.column_stack([cells, 1.0 / np.linalg.det(A)])
-    covariance = crystal.extra.get("B_covariance_at_scan_points")
-    sd = None
-    if covariance is not None:
-        given = np.asarray(covariance, dtype=np.float64).reshape(-1, 9, 9)
-        if len(given) == len(A):
-            B = np.swapaxes(orientations(A), -1, -2) @ A
-            sd = np.array([cell_deviations(b, c) for b, c in zip(B, given, strict=True)])
-    return Curves(number, phi, values, sd)
-
-
-def _turns(crystal: Crystal, axes: list[np.ndarray], relative: bool) -> np.ndarray:
-    """(n, 3) degrees: turns that make up the orientation at each scan point, without jumps by whole turns."""
-    assert crystal.A_at_scan_points is not None
-    Q = orientations(crystal.A_at_scan_points)
-    if relative:
-        Q = Q @ crystal.U.T
+def _turns(experiment: Experiment, number: int, axes: np.ndarray, relative: bool) -> Curves:
+    """The orientation as turns about the axes that were asked for."""
     try:
-        angles = three_turns(Q, *axes)
+        found = turn_curves(experiment, number, axes, relative)
     except ValueError as error:
-        raise ParameterError(f"orientation_decomposition: {error}; choose other axes e1, e2, e3") from error
-    if not np.isfinite(angles).all():
         raise ParameterError(
-            "orientation_decomposition: the orientation cannot be reached by turns about these axes; choose e1, e2, e3 at right angles"
-        )
-    return np.asarray(np.rad2deg(np.unwrap(angles, axis=0)))
-
-
-def _beam_curves(number: int, experiment: Experiment, log: logging.Logger) -> Curves | None:
-    """Beam centres in pixels on the panel that the static beam hits; None when it hits none."""
-    points = experiment.beam.s0_at_scan_points
-    assert points is not None
-    phi = _angles(experiment, len(points), "the beam", number)
-    hit = experiment.detector.beam_centre(experiment.beam.s0)
-    if hit is None:
-        log.warning("The beam of experiment %d hits no panel: its path is not drawn", number)
-        return None
-    v = points @ experiment.detector.D[hit[0]].T
-    return Curves(number, phi, v[:, :2] / v[:, 2:] / experiment.detector[hit[0]].pixel_size)
+            f"orientation_decomposition: {error}; choose other axes e1, e2, e3, best at right angles"
+        ) from error
+    assert found is not None
+    return found
 
 
 def _say_static(experiments: Experiments, cells: list[Curves], beams: list[Curves], log: logging.Logger) -> None:

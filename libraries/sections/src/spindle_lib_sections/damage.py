@@ -1,0 +1,109 @@
+"""Whether the crystal changed while it was measured."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spindle.report import Section
+from spindle_lib_merging import group_equivalents
+from spindle_lib_pages.figures import lines
+
+from .given import Given
+from .kernels import pair_sums
+from .merged import MergedData
+from .scaling import model_curves
+
+__all__ = ["MOST_OF_ONE", "damage_section", "differences_by_distance"]
+
+N_BINS, FEWEST_PAIRS, MOST_OF_ONE = 20, 50, 60
+#: Equivalents that are far apart differ by so much more than near ones where there is damage.
+RISE = 1.3
+#: A change of B that is no more than how the model breathes, angstrom^2.
+LARGE_B = 4.0
+
+
+def differences_by_distance(data: MergedData, n: int = N_BINS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """R of pairs of equivalents against the number of images between them.
+
+    Returns
+    -------
+    distance : (n,) float64, images
+        Middles of the bins.
+    r : (n,) float64
+        Sum of |I_i - I_j| over the sum of (I_i + I_j) / 2, of pairs in the same sweep; NaN for fewer than 50 pairs. Diederichs (2006), Acta
+        Cryst. D62, 96-101: flat without damage, rising with it.
+    pairs : (n,) float64
+    """
+    z = np.asarray(data.table.peek("xyzcal.px"))[:, 2]
+    groups = group_equivalents(data.table["miller_index"], data.group)
+    span = float(np.ptp(z[np.isfinite(z)])) if np.isfinite(z).any() else 0.0
+    width = max(span / n, 1e-6) * (1 + 1e-9)
+    order = groups.order
+    difference, total, pairs = np.zeros((3, n))
+    pair_sums(
+        np.asarray(groups.offsets, np.int64), np.ascontiguousarray(data.intensity[order], np.float64),
+        np.ascontiguousarray(z[order], np.float64), np.ascontiguousarray(data.table["id"][order], np.int64), width, MOST_OF_ONE, difference,
+        total, pairs,
+    )  # fmt: skip
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = np.where((pairs >= FEWEST_PAIRS) & (total > 0), difference / total, np.nan)
+    return (np.arange(n) + 0.5) * width, r, pairs
+
+
+def damage_section(given: Given, data: MergedData | str) -> Section:
+    """Signs of radiation damage: equivalents far apart in time, and the relative B factor of scaling."""
+    title, key = "Radiation damage", "damage"
+    if isinstance(data, str):
+        return Section.missing(title, key, data)
+    if "xyzcal.px" not in data.table or all(e.is_still for e in given.experiments):
+        return Section.missing(title, key, "Stills have no course of time.")
+    if not data.is_scaled:
+        return Section.missing(title, key, "The data are not scaled; spindle scale tells decay from all else.")
+    section = Section(title, key)
+    distance, r, pairs = differences_by_distance(data)
+    known = np.isfinite(r)
+    rise = None
+    if known.sum() >= 4:
+        section.figures["rd_vs_batch_difference"] = lines(
+            "Equivalents by the images between them",
+            "images between them",
+            "R of pairs (Rd)",
+            [("", distance, r)],
+            yaxis={"rangemode": "tozero"},
+        )
+        third = max(1, int(known.sum()) // 3)
+        early, late = r[known][:third].mean(), r[known][-third:].mean()
+        rise = float(late / early) if early > 0 else None
+    changes = []
+    for experiment in given.experiments:
+        decay = model_curves(experiment).get("decay")
+        if decay is not None:
+            changes.append(float(decay[1][-1] - decay[1][0]))
+    largest = max(changes, key=abs, default=None)
+    section.values |= {
+        "rd_rise": None if rise is None else round(rise, 3), "largest_change_of_b": None if largest is None else round(largest, 3),
+        "n_pairs": int(pairs.sum()),
+    }  # fmt: skip
+    section.remarks += _judged(rise, largest)
+    if not section.figures:
+        section.text.append("Too few equivalents lie far apart in the scan to compare them.")
+    return section
+
+
+def _judged(rise: float | None, change: float | None) -> list[tuple[str, str]]:
+    said: list[tuple[str, str]] = []
+    if rise is not None:
+        mood = "good" if rise < RISE else "doubtful"
+        what = "no more" if rise < RISE else "more"
+        said.append(
+            (
+                mood,
+                f"Equivalents far apart in the scan differ {rise:.2f} times as much as near ones: {what} than chance and absorption explain.",
+            )
+        )
+    if change is not None:
+        mood = "good" if abs(change) < LARGE_B else "doubtful"
+        said.append(
+            (mood, f"The relative B factor of scaling changes by {change:+.1f} A^2 from the first image to the last.")
+        )
+    return said

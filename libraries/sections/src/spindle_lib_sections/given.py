@@ -1,0 +1,85 @@
+"""What a report is about: experiments, and one table for each step of the work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from spindle.models import Experiments
+from spindle.table import INTEGRATED, Flag, ReflectionTable
+from spindle_lib_merging import is_scaled
+from spindle_lib_selection.parts import join
+
+__all__ = ["STAGES", "Given", "stage_of"]
+
+#: What a table can be the result of, in the order of the work.
+STAGES = ("strong", "predicted", "indexed", "refined", "integrated", "scaled")
+
+
+def stage_of(table: ReflectionTable) -> str:
+    """Which of `STAGES` a table comes from, by its columns and flags."""
+    if is_scaled(table):
+        return "scaled"
+    if "flags" in table and len(table):
+        if table.has_flags(INTEGRATED, all=False).any():
+            return "integrated"
+        indexed = table.has_flags(Flag.INDEXED)
+        if indexed.any():
+            return "refined" if table.has_flags(Flag.USED_IN_REFINEMENT).any() else "indexed"
+        return "predicted" if table.has_flags(Flag.PREDICTED).all() else "strong"
+    if "inverse_scale_factor" in table:
+        return "scaled"
+    if "intensity.prf.value" in table or "partiality" in table:
+        return "integrated"
+    return "indexed" if "miller_index" in table else "strong"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What there is to report.
+
+    Attributes
+    ----------
+    experiments : Experiments
+        Empty where none were given.
+    tables : dict of str to ReflectionTable
+        By stage; those of one stage are joined.
+    """
+
+    experiments: Experiments = field(default_factory=Experiments)
+    tables: dict[str, ReflectionTable] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, experiments: Experiments | None, tables: Sequence[ReflectionTable]) -> Given:
+        """Sort tables by stage; shoeboxes are left out of tables that are joined."""
+        groups: dict[str, list[ReflectionTable]] = {}
+        for table in tables:
+            groups.setdefault(stage_of(table), []).append(table)
+        joined = {}
+        for stage in STAGES:
+            if stage in groups:
+                parts = groups[stage] if len(groups[stage]) == 1 else [t.without("shoebox") for t in groups[stage]]
+                found = join(parts)
+                assert found is not None
+                joined[stage] = _numbered(found)
+        return cls(experiments or Experiments(), joined)
+
+    def first(self, *stages: str) -> ReflectionTable | None:
+        """The table of the first of some stages that has rows."""
+        return next((self.tables[s] for s in stages if s in self.tables and len(self.tables[s])), None)
+
+    @property
+    def furthest(self) -> str:
+        """The last stage that there is a table of; empty for none."""
+        return next((s for s in reversed(STAGES) if s in self.tables), "")
+
+
+def _numbered(table: ReflectionTable) -> ReflectionTable:
+    """With a column `id`."""
+    if "id" in table:
+        return table
+    result = table.view()
+    result["id"] = np.full(len(table), -1, np.int32)
+    return result

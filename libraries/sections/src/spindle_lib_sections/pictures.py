@@ -1,0 +1,160 @@
+"""Images as small pictures with the spots that were found and the reflections that were calculated on them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+
+from spindle.errors import SpindleError
+from spindle.images import ImageSequence
+from spindle.models import Experiment
+from spindle.report import Section
+from spindle.table import INTEGRATED, Flag, ReflectionTable
+from spindle_lib_pages.figures import picture
+from spindle_lib_pictures.canvas import Canvas
+from spindle_lib_pictures.display import bin_codes, codes_of, contrast_level, palette
+from spindle_lib_selection.parts import imageset_numbers, imagesets_of_rows
+
+from .given import Given
+
+__all__ = ["picture_section", "png_uri"]
+
+WIDTH, LEVELS, MOST_SPOTS = 560, 12, 600
+
+
+def picture_section(given: Given, n: int = 3) -> Section:
+    """The first, some in the middle, and the last image of the first sweep; the first images of several sweeps.
+
+    Parameters
+    ----------
+    given : Given
+    n : int
+        Number of pictures.
+    """
+    title, key = "Images", "images"
+    if n == 0:
+        return Section.missing(title, key, "Pictures were not asked for (images=0).")
+    if not len(given.experiments):
+        return Section.missing(title, key, "No experiments were given, which name the image files.")
+    section = Section(title, key)
+    trouble = ""
+    for k, (which, index) in enumerate(_chosen(given, n)):
+        experiment = given.experiments[which]
+        try:
+            sequence = ImageSequence(experiment)
+            panels = sequence.read(index)
+        except (SpindleError, OSError) as error:
+            trouble = str(error)
+            break
+        section.figures[f"image_{k}"] = _picture(given, experiment, which, index, sequence, panels)
+    if not section.figures:
+        return Section.missing(title, key, f"The images cannot be shown: {trouble}")
+    section.text.append(
+        "Circles are spots that were found, crosses where reflections were calculated to be; the strongest of each image. Every circle should "
+        "hold a cross, unless there is another crystal, ice, or no spot at all."
+    )
+    return section
+
+
+def _chosen(given: Given, n: int) -> list[tuple[int, int]]:
+    """Experiment and array index within it of the images to show."""
+    first: dict[int, int] = {}
+    for i, e in enumerate(given.experiments):
+        if e.imageset is not None:
+            first.setdefault(id(e.imageset), i)
+    places = list(first.values())
+    if len(places) >= n:
+        return [(i, 0) for i in places[:n]]
+    found = [(i, 0) for i in places[1:]]
+    if places:
+        try:
+            count = ImageSequence(given.experiments[places[0]]).n_images
+        except SpindleError:
+            count = 1
+        wanted = np.unique(np.linspace(0, count - 1, min(n - len(found), count)).astype(int))
+        found = [(places[0], int(k)) for k in wanted] + found
+    return found
+
+
+def png_uri(codes: np.ndarray, scheme: str = "greyscale", levels: int = LEVELS) -> str:
+    """A picture (rows, columns) of codes as of `spindle_lib_pictures.display` as a data URI: a PNG file of few colours."""
+    from PIL import Image
+
+    colours = palette(scheme)
+    lowest, highest = 2, len(colours) - 2
+    step = (highest - lowest + 1) / levels
+    kind = np.where(
+        codes < lowest, codes, 2 + np.minimum((codes.astype(np.int64) - lowest) / step, levels - 1).astype(np.int64)
+    )
+    kind = np.where(codes > highest, levels + 2, kind).astype(np.uint8)
+    table = [colours[0], colours[1], *(colours[int(lowest + (i + 0.5) * step)] for i in range(levels)), colours[-1]]
+    image = Image.frombytes("P", kind.shape[::-1], np.ascontiguousarray(kind).tobytes())
+    image.putpalette(np.array(table, np.uint8).tobytes())
+    stream = io.BytesIO()
+    image.save(stream, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def _picture(
+    given: Given, experiment: Experiment, which: int, index: int, sequence: ImageSequence, panels: list[np.ndarray]
+) -> dict[str, Any]:
+    canvas = Canvas(experiment.detector, experiment.beam, "image")
+    level = contrast_level(panels)
+    codes = canvas([codes_of(p, level) for p in panels])
+    binning = max(1, -(-codes.shape[1] // WIDTH))
+    uri = png_uri(bin_codes(codes, binning))
+    first = experiment.scan.image_range[0] if experiment.scan is not None and not experiment.is_still else 1
+    groups = []
+    for name, symbol, colour, (panel, xy) in (
+        ("spots", "circle-open", "#d55e00", _spots(given, which, experiment, index)),
+        ("calculated", "x-thin", "#0072b2", _calculated(given, which, experiment, index)),
+    ):
+        if len(xy):
+            places = np.einsum("nij,nj->ni", canvas.placements[panel], np.column_stack([xy, np.ones(len(xy))]))
+            groups.append((name, symbol, colour, places))
+    file = sequence.file_of(index)[0].replace("\\", "/").rpartition("/")[2]
+    return picture(f"Image {first + index}: {file}", uri, codes.shape[1], codes.shape[0], groups)
+
+
+def _spots(given: Given, which: int, experiment: Experiment, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Panel and position of the strongest spots of an image."""
+    table = given.first("strong", "indexed", "refined")
+    if table is None or "xyzobs.px.value" not in table:
+        return np.zeros(0, np.int64), np.zeros((0, 2))
+    rows = _on_image(given, which, table, np.asarray(table.peek("xyzobs.px.value"))[:, 2], experiment, index)
+    return _strongest(table, rows, "xyzobs.px.value")
+
+
+def _calculated(given: Given, which: int, experiment: Experiment, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Panel and position of the strongest calculated reflections of an image."""
+    table = given.first("integrated", "scaled", "predicted", "refined", "indexed")
+    if table is None or "xyzcal.px" not in table:
+        return np.zeros(0, np.int64), np.zeros((0, 2))
+    rows = _on_image(given, which, table, np.asarray(table.peek("xyzcal.px"))[:, 2], experiment, index)
+    if "flags" in table:
+        flags = table.peek("flags")[rows] & np.uint64(int(INTEGRATED | Flag.INDEXED | Flag.PREDICTED))
+        rows = rows[flags != 0]
+    return _strongest(table, rows, "xyzcal.px")
+
+
+def _on_image(
+    given: Given, which: int, table: ReflectionTable, z: np.ndarray, experiment: Experiment, index: int
+) -> np.ndarray:
+    numbers = imageset_numbers(given.experiments)
+    here = imagesets_of_rows(table, numbers) == numbers[which]
+    if experiment.scan is not None and not experiment.is_still:
+        frame = experiment.scan.array_range[0] + index
+        with np.errstate(invalid="ignore"):
+            here &= (z >= frame - 0.5) & (z < frame + 1.5)
+    return np.flatnonzero(here)
+
+
+def _strongest(table: ReflectionTable, rows: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    if len(rows) > MOST_SPOTS and "intensity.sum.value" in table:
+        value = np.nan_to_num(np.asarray(table.peek("intensity.sum.value"))[rows], nan=-np.inf)
+        rows = rows[np.sort(np.argpartition(value, -MOST_SPOTS)[-MOST_SPOTS:])]
+    panel = table.peek("panel")[rows].astype(np.int64) if "panel" in table else np.zeros(len(rows), np.int64)
+    return panel, np.asarray(table.peek(name))[rows][:, :2]

@@ -1,0 +1,95 @@
+"""What was run: the records that programs leave beside their files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spindle.errors import FileFormatError, HeaderError
+from spindle.execution import read_record
+from spindle.report import Section, Table
+
+__all__ = ["records_of", "run_section"]
+
+MOST_RECORDS, MOST_CHANGES = 40, 12
+
+
+def records_of(sources: Sequence[Path]) -> list[dict[str, Any]]:
+    """Records of the runs that led to some files, the first run first.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Files of experiments and reflections. Records are looked for in their folders, ``spindle.<program>.json``; files are known by their
+        names, so that a folder may have been moved.
+    """
+    found: list[tuple[Path, dict[str, Any]]] = []
+    folders = dict.fromkeys(p.absolute().parent for p in sources)
+    for folder in folders:
+        for path in sorted(folder.glob("spindle.*.json"))[:MOST_RECORDS]:
+            try:
+                found.append((folder, read_record(path)))
+            except (FileFormatError, HeaderError, OSError):
+                continue  # some other JSON file of ours, or a record of another version
+    known = {(p.absolute().parent, p.name) for p in sources}
+    chain: list[dict[str, Any]] = []
+    waiting = sorted(found, key=lambda entry: str(entry[1].get("finished", "")), reverse=True)
+    for folder, record in waiting:  # the last first: what one has read an earlier one has written
+        names = {(folder, Path(e["path"]).name) for e in record["outputs"]}
+        if names & known:
+            chain.append(record)
+            known |= {(folder, Path(e["path"]).name) for e in record["inputs"]}
+    return chain[::-1]
+
+
+def run_section(sources: Sequence[Path]) -> Section:
+    """Programs, versions and parameters behind some files."""
+    title, key = "What was run", "runs"
+    if not sources:
+        return Section.missing(title, key, "The data came from memory, not from files.")
+    records = records_of(sources)
+    if not records:
+        return Section.missing(
+            title, key, "No run record (spindle.<program>.json) beside the files says how they were made."
+        )
+    section = Section(title, key)
+    rows, changes = [], []
+    for record in records:
+        modified = {k: v for k, v in record.get("modified", {}).items() if not k.startswith(("output.", "mp."))}
+        rows.append(
+            [record["program"], str(record.get("finished", "--"))[:19].replace("T", " "), f"{float(record.get('seconds', 0.0)):.1f}",
+             record["versions"].get("spindle", "--"), ", ".join(Path(e["path"]).name for e in record["outputs"][:4])]
+        )  # fmt: skip
+        for name, value in list(modified.items())[:MOST_CHANGES]:
+            text = str(value)
+            changes.append([record["program"], name, text if len(text) <= 80 else text[:77] + "..."])
+    section.tables.append(Table("Runs", ["Program", "Finished (UTC)", "Seconds", "Spindle", "Wrote"], rows, "runs"))
+    if changes:
+        section.tables.append(
+            Table(
+                "Parameters that were not left at their defaults",
+                ["Program", "Parameter", "Value"],
+                changes,
+                "parameters",
+            )
+        )
+    else:
+        section.text.append("All parameters were left at their defaults.")
+    last = records[-1]
+    others = {
+        f"{p['slot']} {p['name']}": f"{p['distribution']} {p['version']}"
+        for r in records
+        for p in r["plugins"]
+        if p.get("slot") != "program"
+    }
+    if others:
+        listed = [[name, what] for name, what in sorted(others.items())]
+        section.tables.append(Table("Algorithms", ["Plugin", "Distribution and version"], listed, "plugins"))
+    section.text.append("Versions: " + ", ".join(f"{n} {v}" for n, v in last["versions"].items()) + ".")
+    section.text.append("spindle replay spindle.<program>.json repeats a run as it was.")
+    section.values["records"] = [
+        {k: r.get(k) for k in ("program", "finished", "seconds", "versions", "modified", "plugins", "seed", "argv")}
+        for r in records
+    ]
+    return section

@@ -1,0 +1,192 @@
+"""Numbers that sections show against those computed from the table by other means."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spindle.models import Experiments
+from spindle.report import Section
+from spindle.table import Flag, ReflectionTable
+from spindle.testing.refinement_problems import rotation_experiment
+from spindle_lib_ice import ring_intervals
+from spindle_lib_sections.bins import counts_2d, means, means_2d, rms, shells_of, spread, thin
+from spindle_lib_sections.given import Given, stage_of
+from spindle_lib_sections.images import MOST_POINTS, ByImage
+from spindle_lib_sections.judge import judge
+from spindle_lib_sections.places import MapSettings
+from spindle_lib_sections.residuals import residual_section
+from spindle_lib_sections.spots import ice_excess, spot_section
+
+INDEXED = int(Flag.INDEXED | Flag.STRONG | Flag.USED_IN_REFINEMENT)
+
+
+def spots(n=4000, n_images=30, seed=1):
+    rng = np.random.default_rng(seed)
+    experiment = rotation_experiment(n_images)
+    width, height = experiment.detector[0].image_size
+    place = np.column_stack([rng.uniform(0, width, n), rng.uniform(0, height, n), rng.uniform(0, n_images, n)])
+    flags = np.where(rng.random(n) < 0.8, INDEXED, int(Flag.STRONG)).astype(np.uint64)
+    table = ReflectionTable(
+        {
+            "id": np.where(flags == INDEXED, 0, -1).astype(np.int32), "imageset_id": np.zeros(n, np.int32), "panel": np.zeros(n, np.uint64),
+            "flags": flags, "miller_index": rng.integers(1, 9, (n, 3)).astype(np.int32), "xyzobs.px.value": place,
+            "xyzcal.px": place + rng.normal([0.1, -0.2, 0.0], [0.3, 0.4, 0.2], (n, 3)),
+        }
+    )  # fmt: skip
+    return Experiments([experiment]), table
+
+
+def test_means_are_those_of_numpy():
+    rng = np.random.default_rng(2)
+    places, values = rng.integers(-2, 12, 1000), rng.normal(size=1000)
+    values[5] = np.nan
+    counts, found = means(places, values, 10)
+    for k in range(10):
+        mine = values[(places == k) & np.isfinite(values)]
+        assert counts[k] == len(mine)
+        assert found[k] == pytest.approx(mine.mean())
+        assert rms(places, values, 10)[k] == pytest.approx(np.sqrt((mine**2).mean()))
+    assert np.isnan(means(np.array([0]), np.array([1.0]), 2)[1][1])
+
+
+def test_bins_are_those_of_numpy():
+    rng = np.random.default_rng(3)
+    x, y = rng.uniform(-1, 5, 500), rng.uniform(0, 2, 500)
+    expected, _, _ = np.histogram2d(y, x, bins=(4, 6), range=((0, 2), (0, 4)))
+    found = counts_2d(spread(0, 4, x, 6), spread(0, 2, y, 4), 6, 4)
+    np.testing.assert_array_equal(np.nan_to_num(found), expected)
+    mean = means_2d(spread(0, 4, x, 6), spread(0, 2, y, 4), np.full(500, 7.0), 6, 4)
+    np.testing.assert_array_equal(mean[expected > 0], 7.0)
+    assert spread(0.0, 1.0, np.array([0.0, 1.0, np.nan, 1.1]), 4).tolist() == [0, 3, -1, -1]
+    assert spread(2.0, 2.0, np.array([2.0]), 4).tolist() == [0]
+
+
+def test_shells_have_equal_volumes():
+    d = np.random.default_rng(4).uniform(0, 1, 20000) ** (-1 / 3)  # 1/d^3 is uniform
+    d = d[d < 20]
+    shell, middle = shells_of(np.append(d, 0.0), 10)
+    assert shell[-1] == -1
+    counts = np.bincount(shell[:-1])
+    assert len(counts) == 10 and counts.min() > 0.93 * counts.mean()
+    assert np.all(np.diff(middle) > 0) and middle[-1] < d.min() ** -2
+
+
+def test_thinning_keeps_both_ends():
+    assert thin(5, 10).tolist() == [0, 1, 2, 3, 4]
+    kept = thin(10000, 100)
+    assert len(kept) == 100 and kept[0] == 0 and kept[-1] == 9999
+
+
+def test_stages_are_told_by_columns_and_flags():
+    _, table = spots(50)
+    assert stage_of(table) == "refined"
+    table["flags"] = np.full(50, int(Flag.INDEXED), np.uint64)
+    assert stage_of(table) == "indexed"
+    table["flags"] = np.full(50, int(Flag.STRONG), np.uint64)
+    assert stage_of(table) == "strong"
+    table["flags"] = np.full(50, int(Flag.PREDICTED), np.uint64)
+    assert stage_of(table) == "predicted"
+    table["flags"] = np.full(50, int(Flag.INTEGRATED_SUM), np.uint64)
+    assert stage_of(table) == "integrated"
+    table["intensity.scale.value"] = table["inverse_scale_factor"] = np.ones(50)
+    assert stage_of(table) == "scaled"
+    assert [stage_of(ReflectionTable(c)) for c in ({}, {"miller_index": np.zeros((0, 3), np.int32)})] == [
+        "strong",
+        "indexed",
+    ]
+
+
+def test_tables_of_one_stage_are_joined():
+    experiments, table = spots(60)
+    given = Given.of(experiments, [table.select(np.arange(20)), table.select(np.arange(20, 60))])
+    assert list(given.tables) == ["refined"] and len(given.tables["refined"]) == 60
+
+
+def test_spots_are_counted_by_image():
+    experiments, table = spots()
+    section = spot_section(Given.of(experiments, [table]), MapSettings())
+    curves = section.figures["spot_count_per_image"]["data"]
+    frame = np.floor(table["xyzobs.px.value"][:, 2]).astype(int)
+    assert curves[0]["y"] == np.bincount(frame, minlength=30).tolist()
+    assert curves[0]["x"] == list(range(1, 31))
+    indexed = table["flags"] == INDEXED
+    assert curves[1]["y"] == np.bincount(frame[indexed], minlength=30).tolist()
+    assert section.values["fraction_indexed"] == pytest.approx(indexed.mean(), abs=1e-4)
+    z = np.array(section.figures["n_indexed_vs_xy"]["data"][0]["z"], float)
+    assert np.nansum(z) == indexed.sum()
+
+
+def test_without_experiments_images_are_those_of_the_rows():
+    _, table = spots()
+    images = ByImage(Experiments(), table, observed=True)
+    assert len(images.groups) == 1
+    np.testing.assert_array_equal(images.counts(), np.bincount(np.floor(table["xyzobs.px.value"][:, 2]).astype(int)))
+
+
+def test_curves_of_long_series_are_short_and_true():
+    n = 5 * MOST_POINTS
+    z = np.repeat(np.arange(n), 2) + 0.5
+    table = ReflectionTable({"id": np.zeros(2 * n, np.int32), "xyzobs.px.value": np.column_stack([z, z, z])})
+    values = np.tile([1.0, 3.0], n) * (1 + (z > n / 2))
+    (curve,) = ByImage(Experiments(), table, observed=True).mean_curves(values)
+    assert len(curve[1]) <= MOST_POINTS
+    assert curve[2][0] == 2.0 and curve[2][-1] == 4.0
+
+
+def test_residuals_are_those_of_numpy():
+    experiments, table = spots()
+    section = residual_section(Given.of(experiments, [table]), MapSettings(pixels_per_bin=200))
+    used = table["flags"] == INDEXED
+    d = (table["xyzobs.px.value"] - table["xyzcal.px"])[used]
+    assert section.values["n_reflections"] == used.sum()
+    assert section.values["rmsd_x_px"] == pytest.approx(np.sqrt((d[:, 0] ** 2).mean()), abs=1e-4)
+    assert section.values["rmsd_y_px"] == pytest.approx(np.sqrt((d[:, 1] ** 2).mean()), abs=1e-4)
+    width = experiments[0].scan.oscillation_deg[1]
+    assert section.values["rmsd_phi_deg"] == pytest.approx(width * np.sqrt((d[:, 2] ** 2).mean()), abs=1e-4)
+    row = section.tables[0].rows[0]
+    assert row[2:4] == [pytest.approx(d[:, 0].mean(), abs=1e-4), pytest.approx(d[:, 1].mean(), abs=1e-4)]
+    curve = section.figures["centroid_mean_differences_vs_phi"]["data"][0]
+    frame = np.floor(table["xyzcal.px"][used][:, 2]).astype(int)
+    assert curve["y"][3] == pytest.approx(d[frame == 3, 0].mean())
+    assert np.nanmean(np.array(section.figures["centroid_differences_y"]["data"][0]["z"], float)) == pytest.approx(
+        0.2, abs=0.03
+    )
+
+
+def test_outliers_are_counted():
+    experiments, table = spots(1000)
+    flags = table["flags"].copy()
+    rows = np.flatnonzero(flags == INDEXED)[:40]
+    flags[rows] = int(Flag.INDEXED | Flag.CENTROID_OUTLIER)
+    table["flags"] = flags
+    section = residual_section(Given.of(experiments, [table]), MapSettings())
+    n = int(np.count_nonzero(flags & np.uint64(int(Flag.INDEXED))))
+    assert section.values["n_outliers"] == 40 and section.values["fraction_outliers"] == pytest.approx(40 / n, abs=1e-4)
+
+
+def test_a_ring_of_ice_stands_out():
+    rng = np.random.default_rng(6)
+    low, high = ring_intervals(1.7, 0.004)[3]
+    even = rng.uniform(0.02, 0.4, 30000)
+    assert all(abs(n - e) < 5 * np.sqrt(n + e) for _, _, n, e in ice_excess(even))
+    ring = rng.uniform(low, high, 700)
+    marked = [(n - e) / np.sqrt(n + e) > 6 for _, _, n, e in ice_excess(np.append(even, ring))]
+    assert marked[3] and sum(marked) == 1
+    assert ice_excess(np.array([])) is None and ice_excess(np.full(10, 0.01)) is None
+
+
+def test_missing_columns_are_named():
+    given = Given.of(None, [ReflectionTable({"id": np.zeros(3, np.int32), "flags": np.full(3, INDEXED, np.uint64)})])
+    assert "xyzobs.px.value" in spot_section(given, MapSettings()).absent
+    assert "xyzcal.px" in residual_section(given, MapSettings()).absent
+
+
+def test_the_worst_finding_decides():
+    good = Section("", "strong", values={"fraction_indexed": 0.97, "n_spots": 1000, "n_ice_rings": 0})
+    answers = judge([good])
+    assert [a.mood for a in answers] == ["good", "unknown", "good", "unknown", "unknown"]
+    bad = Section("", "strong", values={"fraction_indexed": 0.3, "n_spots": 1000, "n_ice_rings": 5})
+    answers = judge([bad, Section("", "centroid", values={"rmsd_x_px": 0.7, "rmsd_y_px": 0.2, "rmsd_z_images": 0.2})])
+    assert [a.mood for a in answers[:3]] == ["bad", "doubtful", "bad"]
+    assert all(a.next_step for a in answers[:3])

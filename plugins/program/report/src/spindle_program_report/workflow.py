@@ -1,0 +1,181 @@
+"""All sections, the answers at the top, the page and the JSON file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spindle import __version__
+from spindle.contracts import ProgramInputs, ProgramResult
+from spindle.errors import ParameterError, UserError
+from spindle.params import Auto
+from spindle.report import Section, Table
+from spindle_lib_pages import Page, text_writer
+from spindle_lib_sections.damage import damage_section
+from spindle_lib_sections.given import Given
+from spindle_lib_sections.judge import Answer, judge
+from spindle_lib_sections.merged import completeness_section, merged_data, merging_section, twinning_section
+from spindle_lib_sections.models import geometry_section, scan_varying_section
+from spindle_lib_sections.pictures import picture_section
+from spindle_lib_sections.places import MapSettings
+from spindle_lib_sections.profiles import profile_section
+from spindle_lib_sections.residuals import residual_section
+from spindle_lib_sections.runs import run_section
+from spindle_lib_sections.scaling import scaling_section
+from spindle_lib_sections.signal import signal_section
+from spindle_lib_sections.spots import spot_section
+
+if TYPE_CHECKING:
+    from spindle.execution import RunContext
+
+__all__ = ["make_report"]
+
+#: What the JSON file says about itself.
+FORMAT, FORMAT_VERSION = "spindle report", 1
+
+
+def make_report(inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
+    """Make the report; see the program."""
+    if not inputs.experiments and not inputs.reflections:
+        raise UserError("report: give experiments, reflections or both: spindle report scaled.expt scaled.refl")
+    if params.output.html is None and params.output.json is None:
+        raise ParameterError("report: output.html=None and output.json=None leave nothing to write; name one")
+    given = Given.of(inputs.experiments, inputs.reflections)
+    for stage, table in given.tables.items():
+        context.log.info("%d %s reflections", len(table), stage)
+    sections = list(_sections(given, inputs, params, context))
+    newest = given.tables.get(given.furthest)
+    own = {s.key for s in sections}
+    for found in context.collect("report_sections", experiments=inputs.experiments, reflections=newest):
+        for section in found:
+            if section.key in own:
+                context.log.warning(
+                    "A second section %s was left out: sections of observers need keys of their own", section.key
+                )
+                continue
+            own.add(section.key)
+            sections.append(section)
+    answers = judge(sections)
+    context.table(_table(answers))
+    shown = [s for s in sections if not s.absent]
+    for section in sections:
+        if section.absent:
+            context.log.info("Not shown: %s. %s", section.title, section.absent)
+    files: dict[str, Callable[..., None]] = {}
+    if params.output.html is not None:
+        files[str(params.output.html)] = text_writer(_page(inputs, given, answers, sections).html())
+    if params.output.json is not None:
+        files[str(params.output.json)] = text_writer(
+            json.dumps(_content(given, answers, sections), allow_nan=False) + "\n"
+        )
+    moods = [a.mood for a in answers]
+    summary = {
+        "n_sections": len(shown), "n_figures": sum(len(s.figures) for s in shown), "stages": list(given.tables),
+        **{f"n_{mood}": moods.count(mood) for mood in ("good", "doubtful", "bad", "unknown")},
+    }  # fmt: skip
+    following = next(
+        (a.next_step for m in ("bad", "doubtful", "unknown") for a in answers if a.mood == m and a.next_step), ""
+    )
+    where = params.output.html or params.output.json
+    return ProgramResult(
+        summary=summary, files=files, next_step=f"open {where}" + (f"; {following}" if following else "")
+    )
+
+
+def _sections(given: Given, inputs: ProgramInputs, params: Any, context: RunContext) -> Iterator[Section]:
+    """The sections in the order of the page."""
+    settings = MapSettings(
+        params.pixels_per_bin or 1,
+        None if params.grid_size is Auto else tuple(params.grid_size),
+        params.centroid_diff_max,
+    )
+    axes = [_axis(params.orientation_decomposition, name) for name in ("e1", "e2", "e3")]
+    steps: list[tuple[str, Callable[[], list[Section]]]] = [
+        ("images", lambda: [picture_section(given, params.images)]),
+        ("spots", lambda: [spot_section(given, settings)]),
+        ("models", lambda: [geometry_section(given.experiments)]),
+        ("positions", lambda: [residual_section(given, settings)]),
+        ("models along the scan", lambda: [
+            scan_varying_section(given.experiments, np.array(axes), params.orientation_decomposition.relative_to_static_orientation)
+        ]),
+        ("profiles", lambda: [profile_section(given, settings)]),
+        ("intensities", lambda: [signal_section(given, settings)]),
+        ("scaling", lambda: [scaling_section(given)]),
+        ("merging", lambda: _merged(given)),
+        ("runs", lambda: [run_section(inputs.sources)]),
+    ]  # fmt: skip
+    with context.progress("looking at the data", len(steps)) as progress:
+        for _, step in steps:
+            yield from step()
+            progress.advance(1)
+
+
+def _merged(given: Given) -> list[Section]:
+    data = merged_data(given)
+    return [
+        merging_section(data, given.experiments),
+        completeness_section(data),
+        twinning_section(data),
+        damage_section(given, data),
+    ]
+
+
+def _axis(scope: Any, name: str) -> np.ndarray:
+    axis = np.array(getattr(scope, name))
+    length = float(np.linalg.norm(axis))
+    if not length > 1e-9:
+        raise ParameterError(
+            f"orientation_decomposition.{name}={' '.join(f'{v:g}' for v in axis)}: an axis has a length; give another"
+        )
+    return np.asarray(axis / length)
+
+
+def _table(answers: list[Answer]) -> Table:
+    rows = [[a.question, a.mood, a.reason, a.next_step or "--"] for a in answers]
+    return Table("What a referee would ask", ["Question", "Answer", "Why", "What to do"], rows, "verdict")
+
+
+def _page(inputs: ProgramInputs, given: Given, answers: list[Answer], sections: list[Section]) -> Page:
+    names = ", ".join(p.name for p in inputs.sources[:8]) or "data in memory"
+    crystals = [e.crystal for e in given.experiments if e.crystal is not None]
+    said = f"{len(given.experiments)} experiment(s)" + (f", {crystals[0].space_group.xhm()}" if crystals else "")
+    page = Page("Report", f"{names}: {said}. Spindle {__version__}")
+    page.section("Is it good?")
+    for answer in answers:
+        page.answer(answer.question, answer.mood, answer.reason, answer.next_step)
+    for section in sections:
+        if not section.absent:
+            page.add(section)
+    absent = [s for s in sections if s.absent]
+    if absent:
+        page.section("Not shown")
+        page.table(Table("", ["Section", "Why"], [[s.title, s.absent] for s in absent]))
+    return page
+
+
+def _content(given: Given, answers: list[Answer], sections: list[Section]) -> dict[str, Any]:
+    """Everything as plain values."""
+    return {
+        "format": FORMAT, "format_version": FORMAT_VERSION, "spindle": __version__,
+        "stages": {stage: len(table) for stage, table in given.tables.items()}, "n_experiments": len(given.experiments),
+        "verdict": [a.to_dict() for a in answers], **{s.key: _plain(s.to_dict()) for s in sections},
+    }  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    """Values for JSON: no arrays, no NaN; pictures stay on the page."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, str) and value.startswith("data:image/"):
+        return ""
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
