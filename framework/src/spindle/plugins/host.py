@@ -17,6 +17,7 @@ from spindle.errors import Cancelled, PluginError
 
 from .blame import Guard, Owner, blame_of, source_of
 from .loading import hooks_of, spec_of, title
+from .observers import takes_of, telling
 from .registry import Registry, registry
 from .single_file import PluginFile, add_plugin_files, plugin_files
 
@@ -164,24 +165,6 @@ def _returning(function: Any, hook: str, guard: Guard) -> Any:
     return wrapper
 
 
-@functools.lru_cache(maxsize=256)
-def _teller(kind: type, hook: str) -> tuple[str, ...] | None:
-    """Names of the arguments that an observer's class takes of a hook; None when it does not implement it."""
-    function = getattr(kind, hook, None)
-    if function is None or not hasattr(function, "spindle_impl"):
-        return None
-    return tuple(p for p in inspect.signature(function).parameters if p != "self")
-
-
-def _telling(observer: Any, hook: str) -> Callable[..., Any]:
-    def tell(**arguments: Any) -> Any:
-        kind: Any = type(observer)
-        names = _teller(kind, hook)
-        return None if names is None else getattr(observer, hook)(**{n: arguments[n] for n in names})
-
-    return tell
-
-
 class PluginHost:
     """Holds the plugin instances of a run, each behind a pluggy manager of its own together with the observers.
 
@@ -289,7 +272,7 @@ class PluginHost:
         """Call a hook of the slot ``observer`` on all observers; one that fails is told of once, and the run goes on."""
         for observer in self.observers:
             try:
-                _telling(observer, hook)(**arguments)
+                telling(observer, hook)(**arguments)
             except Cancelled:
                 raise
             except Exception as error:
@@ -303,10 +286,10 @@ class PluginHost:
         given = {n: read_only(v) for n, v in arguments.items()}
         for observer in self.observers:
             kind: Any = type(observer)
-            if _teller(kind, hook) is None:
+            if takes_of(kind, hook) is None:
                 continue
             try:
-                found = spec.checks[hook](arguments, _telling(observer, hook)(**given))
+                found = spec.checks[hook](arguments, telling(observer, hook)(**given))
             except Cancelled:
                 raise
             except Exception as error:
