@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spindle import __version__
 from spindle.contracts import ProgramInputs, ProgramResult
 from spindle.errors import ParameterError, UserError
 from spindle.params import Auto
@@ -36,6 +36,7 @@ __all__ = ["make_report"]
 
 #: What the JSON file says about itself.
 FORMAT, FORMAT_VERSION = "spindle report", 1
+HOST = "spindle-diffraction-base"
 
 
 def make_report(inputs: ProgramInputs, params: Any, context: RunContext) -> ProgramResult:
@@ -143,7 +144,7 @@ def _page(inputs: ProgramInputs, given: Given, answers: list[Answer], sections: 
     names = ", ".join(p.name for p in inputs.sources[:8]) or "data in memory"
     crystals = [e.crystal for e in given.experiments if e.crystal is not None]
     said = f"{len(given.experiments)} experiment(s)" + (f", {crystals[0].space_group.xhm()}" if crystals else "")
-    page = Page("Report", f"{names}: {said}. Spindle {__version__}")
+    page = Page("Report", f"{names}: {said}. Spindle {version(HOST)}")
     page.section("Is it good?")
     for answer in answers:
         page.answer(answer.question, answer.mood, answer.reason, answer.next_step)
@@ -160,7 +161,7 @@ def _page(inputs: ProgramInputs, given: Given, answers: list[Answer], sections: 
 def _content(given: Given, answers: list[Answer], sections: list[Section]) -> dict[str, Any]:
     """Everything as plain values."""
     return {
-        "format": FORMAT, "format_version": FORMAT_VERSION, "spindle": __version__,
+        "format": FORMAT, "format_version": FORMAT_VERSION, "spindle": version(HOST),
         "stages": {stage: len(table) for stage, table in given.tables.items()}, "n_experiments": len(given.experiments),
         "verdict": [a.to_dict() for a in answers], **{s.key: _plain(s.to_dict()) for s in sections},
     }  # fmt: skip
