@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import erf
 from spindle_program_integrate import Integrate, predictions
 from spindle_program_integrate.expected import ExpectedIntensity
 from spindle_program_integrate.filters import only_rows
 from spindle_program_integrate.packed_masks import PackedMasks
 from spindle_program_integrate.passes import Integrator
-from spindle_program_integrate.predictions import PredictSome, with_geometry
+from spindle_program_integrate.predictions import Predictions, PredictSome, find_observed, with_geometry
+from spindle_program_integrate.preparation import with_columns
 
 from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
@@ -138,3 +140,49 @@ def test_rows_are_left_out_column_by_column():
     for name in expected:
         np.testing.assert_array_equal(found[name], expected[name])
     assert len(only_rows(found, np.zeros(len(found), bool))) == 0
+
+
+def columns(experiments, reference, profile, params):
+    """What integrate knows of its predictions before it reads images."""
+    asked = Predictions(experiments, profile, params.prediction, map)
+    partners = None
+    if reference is not None:
+        rows, partners = find_observed(asked, reference)
+        reference = reference.select(rows)
+    return with_columns(asked, experiments, reference, partners, None, profile, params, map)
+
+
+def test_batches_find_the_same_spots_and_keep_the_same_rows(sweeps, monkeypatch):
+    experiments, _context, profile = sweeps
+    params = Integrate.Params(prediction=Integrate.Params.prediction(d_min=2.0, padding=1.0))
+    _, every = next(iter(Predictions(experiments, profile, params.prediction, map)))
+    rng = np.random.default_rng(3)
+    reference = every.select(rng.permutation(len(every))[:400])
+    reference["xyzcal.px"] = reference["xyzcal.px"] + rng.normal(0.0, 0.01, (400, 3))
+    reference["intensity.sum.value"] = rng.uniform(10.0, 100.0, 400)
+    whole, bright = columns(experiments, reference, profile, params)
+    assert np.count_nonzero(bright) > 100 and set(bright[bright > 0]) <= set(reference["intensity.sum.value"])
+    monkeypatch.setattr(predictions, "BATCH", 2)
+    parts, again = columns(experiments, reference, profile, params)
+    np.testing.assert_array_equal(bright, again)
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], parts[name])
+
+
+def test_predictions_of_the_padding_are_left_out_unless_they_are_asked_for(sweeps):
+    """Their spots are over before the first image, or begin after the last: by the erf of the rocking curve."""
+    experiments, _context, profile = sweeps
+    table, _ = columns(experiments, None, profile, Integrate.Params(prediction=Integrate.Params.prediction(d_min=2.0)))
+    asked = Integrate.Params(
+        prediction=Integrate.Params.prediction(d_min=2.0),
+        output=Integrate.Params.output(output_unintegrated_reflections=True),
+    )
+    every, _ = columns(experiments, None, profile, asked)
+    z, width = every["xyzcal.px"][:, 2], 0.1 / np.abs(every["zeta"]) / 0.5
+    on_images = 0.5 * (erf((3.0 - z) / width / np.sqrt(2)) - erf((0.0 - z) / width / np.sqrt(2)))
+    assert len(every) > 1.3 * len(table)
+    clearly = on_images > 0.005
+    kept = set(map(tuple, np.column_stack([table["id"], table["miller_index"], table["xyzcal.px"]])))
+    rows = list(map(tuple, np.column_stack([every["id"], every["miller_index"], every["xyzcal.px"]])))
+    assert all(row in kept for row, yes in zip(rows, clearly, strict=True) if yes)
+    assert table["partiality"].min() >= 0.001

@@ -115,7 +115,7 @@ def test_sampling_keeps_the_asked_number():
         integrate_all_reflections=False, reflections_per_degree=10, minimum_sample_size=50
     )
     ids = np.repeat([0, 1], 1000)
-    assert np.bincount(ids[sample(ids, [20.0, 1.0], params)]).tolist() == [200, 50]
+    assert np.bincount(ids[sample(ids, [20.0, 1.0], params, np.random.default_rng(0))]).tolist() == [200, 50]
 
 
 def test_significance_filter_cuts_at_the_first_weak_bin():

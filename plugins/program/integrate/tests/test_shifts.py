@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-from spindle_program_integrate.shifts import moved_predictions
+from spindle_program_integrate.shifts import learn_shifts
 
 from spindle.models import Experiments
 from spindle.table import ReflectionTable
@@ -25,6 +25,12 @@ def tables(shift, n=3000, seed=1):
         table["xyzobs.px.value"] += rng.normal(0, 0.1, (size, 3))
         found.append(table)
     return found
+
+
+def moved_predictions(experiments, predicted, reference, log):
+    """Both tables with what was learned."""
+    shifts = learn_shifts(experiments, reference, log)
+    return None if shifts is None else (shifts.moved(predicted), shifts.moved_spots(reference))
 
 
 def module(x, y):

@@ -21,10 +21,9 @@ OPERATORS = {
 }
 
 
-def sample(ids: np.ndarray, degrees: list[float], params: Any) -> np.ndarray:
+def sample(ids: np.ndarray, degrees: list[float], params: Any, rng: np.random.Generator) -> np.ndarray:
     """(n,) bool: a random sample of the predictions of each experiment."""
     keep = np.zeros(len(ids), bool)
-    rng = np.random.default_rng(params.random_seed or 0)
     for i, rows in rows_by_value(ids).items():
         width = degrees[i]
         wanted = len(rows) if params.integrate_all_reflections else int((params.reflections_per_degree or 0) * width)

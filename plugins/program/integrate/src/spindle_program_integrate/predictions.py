@@ -12,16 +12,18 @@ from spindle.models import Experiments
 from spindle.prediction import lorentz_polarisation, quantum_efficiency
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_ice import in_broad_ring
+from spindle_lib_spots.reference import match
 
-__all__ = ["BATCH", "Map", "PredictSome", "with_geometry"]
+__all__ = ["Map", "PredictSome", "Predictions", "find_observed", "joined", "with_geometry"]
 
 #: Experiments that are predicted together.
-BATCH = 64
+BATCH = 16
 
 #: Rows that are treated at once: what they need meanwhile is several times their share of the table.
 ROWS = 2**16
 NEEDED = ("id", "miller_index", "panel", "s1", "xyzcal.px", "flags")
 OF_STILLS = ("delpsical.rad",)
+MATCHED = ("id", "miller_index", "panel", "entering", "xyzcal.px")
 
 
 Map = Callable[[Callable[[slice], dict[str, np.ndarray]], Iterable[slice]], Iterator[dict[str, np.ndarray]]]
@@ -46,6 +48,81 @@ class PredictSome:
         if numbers.start:
             table["id"] = table["id"] + np.int32(numbers.start)
         return table
+
+
+class Predictions:
+    """The predictions of all experiments, batch by batch.
+
+    Those of a single batch are kept. Of more batches each is made again whenever it is needed: most predictions are of the padding of
+    the scans, and all at once would take several times the memory of those on images.
+
+    Parameters
+    ----------
+    experiments : Experiments
+    profile : Handle
+    params
+        The group ``prediction``.
+    run
+        Applies a function to items, as `map` does or in several threads.
+
+    Attributes
+    ----------
+    numbers : (n,) int64
+        Predictions of each experiment; complete after the first walk.
+    """
+
+    def __init__(self, experiments: Experiments, profile: Any, params: Any, run: Callable[..., Any]) -> None:
+        n = len(experiments)
+        self.task, self.run = PredictSome(experiments, profile, params), run
+        self.batches = [range(i, min(i + BATCH, n)) for i in range(0, n, BATCH)]
+        self.numbers = np.zeros(n, np.int64)
+        self._only: ReflectionTable | None = None
+
+    def __iter__(self) -> Iterator[tuple[range, ReflectionTable]]:
+        """Numbers of the experiments of each batch, and its table."""
+        tables = self.run(self.task, self.batches) if self._only is None else [self._only]
+        for batch, table in zip(self.batches, tables, strict=True):
+            self.numbers[batch.start : batch.stop] = np.bincount(table["id"] - batch.start, minlength=len(batch))
+            if len(self.batches) == 1:
+                self._only = table
+            yield batch, table
+
+    def forget(self) -> None:
+        """Keep nothing any more."""
+        self._only = None
+
+
+def find_observed(
+    predictions: Predictions, reference: ReflectionTable
+) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    """Which predictions were observed.
+
+    Returns
+    -------
+    rows : (m,) int64
+        Rows of the reference spots that are predicted, ascending.
+    partners : list of (which, partner)
+        For each batch, (k,) int64 positions in ``rows`` and rows of the batch.
+    """
+    seen = ReflectionTable({name: reference[name] for name in MATCHED})
+    rows_of, none = seen.rows_by_experiment(), np.zeros(0, np.int64)
+    found = []
+    for numbers, table in predictions:
+        mine = np.sort(np.concatenate([rows_of.get(i, none) for i in numbers]))
+        rows, partner = match(table, seen.select(mine))
+        found.append((mine[rows], partner))
+    rows = np.sort(np.concatenate([of_batch for of_batch, _ in found]))
+    return rows, [(np.searchsorted(rows, of_batch), partner) for of_batch, partner in found]
+
+
+def joined(parts: list[ReflectionTable]) -> ReflectionTable:
+    """The rows of all parts, which lose their columns meanwhile, so that there are never two tables in memory."""
+    table = ReflectionTable()
+    for name in list(parts[0]):
+        table[name] = np.concatenate([part[name] for part in parts])
+        for part in parts:
+            del part[name]
+    return table
 
 
 def with_geometry(

@@ -13,14 +13,17 @@ from spindle.execution import RunContext
 from spindle.models import Experiments
 from spindle.report import DETAIL
 from spindle.table import Flag, ReflectionTable
-from spindle_lib_spots.reference import INHERITED, match
+from spindle_lib_spots.reference import INHERITED
 
-from .filters import sample
-from .predictions import BATCH, Map, PredictSome, with_geometry
-from .shifts import moved_predictions
+from .filters import only_rows, sample
+from .predictions import Map, Predictions, find_observed, joined, with_geometry
+from .shifts import Shifts, learn_shifts
 
 __all__ = ["Prepared", "prepare", "with_profiles"]
 
+LEAST_RECORDED = (
+    0.001  # of a spot; those of which images hold less are of the padding: their boxes are at an end of the scan
+)
 MOST_LINES = 50  # experiments of which each is told of by itself
 
 
@@ -61,13 +64,14 @@ def prepare(
     context : RunContext
     """
     log = context.log
-    predicted = predict_all(experiments, profile, params, context)
-    partner = unmatched = None
+    predictions = Predictions(experiments, profile, params.prediction, context.executor.here.map)
+    shifts = partners = unmatched = None
     if reference is not None:
-        rows, partner = match(predicted, reference)
+        rows, partners = find_observed(predictions, reference)
+        tell_predictions(predictions, experiments, params, log)
         log.info("Matching reference spots with predicted reflections", extra=DETAIL)
         log.info(" %d observed reflections input", len(reference), extra=DETAIL)
-        log.info(" %d reflections predicted", len(predicted), extra=DETAIL)
+        log.info(" %d reflections predicted", predictions.numbers.sum(), extra=DETAIL)
         log.info(" %d reflections matched", len(rows), extra=DETAIL)
         if not len(rows):
             raise UserError(
@@ -78,29 +82,36 @@ def prepare(
         matched[rows] = True
         unmatched = reference.select(~matched)
         reference = reference.select(rows)
-        predicted = inherited(predicted, reference, partner)
         if params.prediction.follow_spots:
-            moved = moved_predictions(experiments, predicted, reference, log)
-            if moved is not None:
-                predicted, reference = moved
+            shifts = learn_shifts(experiments, reference, log)
+            if shifts is not None:
+                reference = shifts.moved_spots(reference)
     experiments = with_profiles(experiments, reference, profile, params, log)
     predicted, brightness = with_columns(
-        experiments, predicted, reference, partner, profile, params, context.executor.here.map
+        predictions, experiments, reference, partners, shifts, profile, params, context.executor.here.map
     )
+    if reference is None:
+        tell_predictions(predictions, experiments, params, log)
+    beside = int(predictions.numbers.sum()) - len(predicted)
+    if beside and params.sampling.integrate_all_reflections:
+        log.info(
+            "Left out %d of them, of which images hold less than %.1f %%", beside, 100 * LEAST_RECORDED, extra=DETAIL
+        )
+    if not len(predicted):
+        raise UserError(
+            "integrate: no reflection is predicted on an image; check the orientation of the crystal and the scan"
+        )
     return Prepared(experiments, predicted, brightness, unmatched)
 
 
-def predict_all(experiments: Experiments, profile: Any, params: Any, context: RunContext) -> ReflectionTable:
-    p, log = params.prediction, context.log
-    task = PredictSome(experiments, profile, p)
-    batches = [range(i, min(i + BATCH, len(experiments))) for i in range(0, len(experiments), BATCH)]
-    table = ReflectionTable.concatenate(list(context.executor.here.map(task, batches)))
-    numbers = np.bincount(table["id"], minlength=len(experiments))
-    varying = [not p.force_static and e.known_crystal.A_at_scan_points is not None for e in experiments]
+def tell_predictions(predictions: Predictions, experiments: Experiments, params: Any, log: logging.Logger) -> None:
+    """Lines about how many there are; an error if there are none."""
+    numbers = predictions.numbers
+    varying = [not params.prediction.force_static and e.known_crystal.A_at_scan_points is not None for e in experiments]
     if len(experiments) > MOST_LINES:
         log.info(
             "Predicted %d reflections, %d to %d for each of %d experiments, of which %d have a scan-varying crystal",
-            len(table), numbers.min(), numbers.max(), len(experiments), sum(varying),
+            numbers.sum(), numbers.min(), numbers.max(), len(experiments), sum(varying),
         )  # fmt: skip
     else:
         for varies, number in zip(varying, numbers, strict=True):
@@ -108,17 +119,8 @@ def predict_all(experiments: Experiments, profile: Any, params: Any, context: Ru
                 "Prediction type: %s crystal prediction", "scan varying" if varies else "scan static", extra=DETAIL
             )
             log.info("Predicted %d reflections", number)
-    if not len(table):
+    if not numbers.any():
         raise UserError("integrate: no reflection is predicted; check the cell, the scan and prediction.d_min")
-    return table
-
-
-def inherited(predicted: ReflectionTable, reference: ReflectionTable, partner: np.ndarray) -> ReflectionTable:
-    flags = predicted["flags"].copy()
-    flags[partner] |= np.uint64(int(Flag.REFERENCE_SPOT)) | (reference["flags"] & np.uint64(int(INHERITED)))
-    predicted = predicted.view()
-    predicted["flags"] = flags
-    return predicted
 
 
 def with_profiles(
@@ -152,30 +154,49 @@ def with_profiles(
 
 
 def with_columns(
+    predictions: Predictions,
     experiments: Experiments,
-    predicted: ReflectionTable,
     reference: ReflectionTable | None,
-    partner: np.ndarray | None,
+    partners: list[tuple[np.ndarray, np.ndarray]] | None,
+    shifts: Shifts | None,
     profile: Any,
     params: Any,
     run: Map,
 ) -> tuple[ReflectionTable, np.ndarray]:
-    """Resolution, zeta, corrections, boxes and partiality; the summed counts of the strong spots (0 elsewhere)."""
-    brightness = np.zeros(len(predicted))
-    if reference is not None and partner is not None:
+    """Resolution, zeta, corrections, boxes and partiality of what is on images; the summed counts of the strong spots (0 elsewhere)."""
+    bright, inherited = np.zeros(0), np.zeros(0, np.uint64)
+    if reference is not None:
+        bright = np.ones(len(reference))
         if "intensity.sum.value" in reference:
-            brightness[partner] = np.maximum(reference["intensity.sum.value"], 1e-6)
-        else:
-            brightness[partner] = 1.0
+            bright = np.maximum(reference["intensity.sum.value"], 1e-6)
+        inherited = np.uint64(int(Flag.REFERENCE_SPOT)) | (reference["flags"] & np.uint64(int(INHERITED)))
     scans = [e.scan for e in experiments]
     degrees = [0.0 if s is None else abs(s.oscillation_deg[1]) * s.n_images for s in scans]
-    keep = sample(predicted["id"], degrees, params.sampling)
-    if not keep.all():
-        predicted, brightness = predicted.select(keep), brightness[keep]
-    n = len(predicted)
-    table = with_geometry(predicted, experiments, profile, params.integration, run)
-    table["partial_id"] = np.arange(n, dtype=np.uint64)
+    rng = np.random.default_rng(params.sampling.random_seed or 0)
+    turned = np.array([not e.is_still for e in experiments])
+    parts, brightness = [], []
+    for k, (_, table) in enumerate(predictions):
+        table, of_batch = table.view(), np.zeros(len(table))
+        if partners is not None:
+            which, partner = partners[k]
+            of_batch[partner] = bright[which]
+            flags = table["flags"].copy()
+            flags[partner] |= inherited[which]
+            table["flags"] = flags
+        if shifts is not None:
+            table = shifts.moved(table)
+        keep = sample(table["id"], degrees, params.sampling, rng)
+        table, of_batch = only_rows(table, keep), of_batch[keep]
+        table = with_geometry(table, experiments, profile, params.integration, run)
+        if not params.output.output_unintegrated_reflections:
+            recorded = (table["partiality"] >= LEAST_RECORDED) | ~turned[table["id"]]
+            table, of_batch = only_rows(table, recorded), of_batch[recorded]
+        parts.append(table)
+        brightness.append(of_batch)
+    predictions.forget()
+    table = joined(parts)
+    table["partial_id"] = np.arange(len(table), dtype=np.uint64)
     numbers = {id(images): k for k, images in enumerate(experiments.unique("imageset"))}
     number = np.array([numbers[id(e.imageset)] for e in experiments], np.int32)
     table["imageset_id"] = number[table["id"]]
-    return table, brightness
+    return table, np.concatenate(brightness)

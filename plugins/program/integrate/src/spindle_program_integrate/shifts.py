@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -10,7 +11,7 @@ from scipy.spatial import cKDTree
 from spindle.models import Experiments
 from spindle.table import ReflectionTable, rows_by_value
 
-__all__ = ["moved_predictions"]
+__all__ = ["Shifts", "learn_shifts"]
 
 NEIGHBOURS = 15
 FEWEST = 200
@@ -18,10 +19,43 @@ MOST_TAUGHT = 200_000
 LEAST_GAIN = 0.15  # of the squared residuals; less is not worth a change
 
 
-def moved_predictions(
-    experiments: Experiments, predicted: ReflectionTable, reference: ReflectionTable, log: logging.Logger
-) -> tuple[ReflectionTable, ReflectionTable] | None:
-    """Predictions and reference spots with ``xyzcal.px`` moved along fast and slow.
+@dataclass(frozen=True)
+class Shifts:
+    """By how much predictions move.
+
+    Attributes
+    ----------
+    detectors : (n,) int64
+        Number of the detector of each experiment.
+    n_panels : int
+    taught : dict of int to (cKDTree, (m, 2) float64)
+        By detector and panel, strong spots and what they say. Other panels stay.
+    own : (r, 2) float64
+        What the strong spots themselves are moved by.
+    """
+
+    detectors: np.ndarray
+    n_panels: int
+    taught: dict[int, tuple[cKDTree, np.ndarray]]
+    own: np.ndarray
+
+    def moved(self, predicted: ReflectionTable) -> ReflectionTable:
+        """Predictions with ``xyzcal.px`` moved along fast and slow."""
+        new = predicted["xyzcal.px"].copy()
+        for place, rows in rows_by_value(_places(predicted, self.detectors, self.n_panels)).items():
+            if place in self.taught:
+                new[rows, :2] += _at(*self.taught[place], new[rows, :2], 0)
+        return _with_positions(predicted, new)
+
+    def moved_spots(self, reference: ReflectionTable) -> ReflectionTable:
+        """The strong spots that taught, each moved by what the others say."""
+        new = reference["xyzcal.px"].copy()
+        new[:, :2] += self.own
+        return _with_positions(reference, new)
+
+
+def learn_shifts(experiments: Experiments, reference: ReflectionTable, log: logging.Logger) -> Shifts | None:
+    """Learn where predictions should move.
 
     Panels whose parts are displaced show it in the positions of strong spots, observed less predicted, which are alike nearby. Each
     prediction is moved by the median of its nearest strong spots on the same panel of the same detector, where that makes predictions
@@ -30,14 +64,13 @@ def moved_predictions(
     Parameters
     ----------
     experiments : Experiments
-    predicted : ReflectionTable
     reference : ReflectionTable
         Indexed spots with ``xyzobs.px.value``.
     log : logging.Logger
 
     Returns
     -------
-    (ReflectionTable, ReflectionTable) or None
+    Shifts or None
         None where no panel gains by it.
     """
     if "xyzobs.px.value" not in reference:
@@ -45,20 +78,16 @@ def moved_predictions(
     detectors = {id(d): k for k, d in enumerate(experiments.unique("detector"))}
     number = np.array([detectors[id(e.detector)] for e in experiments], np.int64)
     n_panels = max(len(e.detector) for e in experiments)
-    places = [number[t["id"]] * n_panels + t["panel"].astype(np.int64) for t in (predicted, reference)]
-    new = [t["xyzcal.px"].copy() for t in (predicted, reference)]
     residual = reference["xyzobs.px.value"][:, :2] - reference["xyzcal.px"][:, :2]
-    rows_of = rows_by_value(places[0])
     before = after = count = 0.0
-    for place, rows in rows_by_value(places[1]).items():
+    taught, own = {}, np.zeros((len(reference), 2))
+    for place, rows in rows_by_value(_places(reference, number, n_panels)).items():
         found = _of_panel(reference["xyzcal.px"][rows, :2], residual[rows])
         if found is None:
             continue
-        tree, shifts, own, old_square, new_square = found
+        tree, shifts, own[rows], old_square, new_square = found
         before, after, count = before + old_square * len(rows), after + new_square * len(rows), count + len(rows)
-        new[1][rows, :2] += own
-        mine = rows_of.get(place, np.zeros(0, np.int64))
-        new[0][mine, :2] += _at(tree, shifts, predicted["xyzcal.px"][mine, :2], 0)
+        taught[place] = tree, shifts
     if not count:
         return None
     log.info(
@@ -67,10 +96,19 @@ def moved_predictions(
         "with detector.modules=True)",
         NEIGHBOURS, np.sqrt(before / count), np.sqrt(after / count),
     )  # fmt: skip
-    tables = predicted.view(), reference.view()
-    for table, xyz in zip(tables, new, strict=True):
-        table["xyzcal.px"] = xyz
-    return tables
+    return Shifts(number, n_panels, taught, own)
+
+
+def _places(table: ReflectionTable, detectors: np.ndarray, n_panels: int) -> np.ndarray:
+    """(n,) int64: one number for each panel of each detector."""
+    places: np.ndarray = detectors[table["id"]] * n_panels + table["panel"].astype(np.int64)
+    return places
+
+
+def _with_positions(table: ReflectionTable, xyz: np.ndarray) -> ReflectionTable:
+    table = table.view()
+    table["xyzcal.px"] = xyz
+    return table
 
 
 def _at(tree: cKDTree, shifts: np.ndarray, xy: np.ndarray, skip: int) -> np.ndarray:
