@@ -18,7 +18,7 @@ import pytest
 import workspace
 
 from spindle.execution.compile_cache import libraries_of
-from spindle.params import Choice, HostParams, Params, Plugin, walk
+from spindle.params import Choice, FolderParam, HostParams, Params, Plugin, walk
 from spindle.params.leaves import Leaf
 from spindle.params.tree import fields_of, public_name
 from spindle.plugins import PluginInfo, registry
@@ -172,7 +172,7 @@ def unread(cls: type[Params], packages: set[str]) -> list[str]:
             continue  # the host refuses it, with the reason
         if isinstance(leaf, Choice) and not isinstance(leaf, Plugin) and len(leaf.choices()) == 1:
             continue  # there is nothing to choose
-        if _belongs_to_the_host(path):
+        if _belongs_to_the_host(path) or (isinstance(leaf, FolderParam) and leaf.working):
             continue
         if not any(is_read(path, times[path[-1]] > 1, readings(p)) for p in packages | {declared}):
             missing.append(".".join(public_name(p) for p in path))

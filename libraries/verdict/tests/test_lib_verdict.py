@@ -214,6 +214,20 @@ def test_spots_of_each_of_several_sweeps_are_its_own() -> None:
     assert (facts.n_images, facts.n_blank_images) == (40, 2)
 
 
+def test_a_few_spots_on_each_image_tell_no_blank_one() -> None:
+    facts = facts_of_spots(Experiments([rotation_experiment(n_images=20)]), _spots([3, 0] * 10))
+    assert (facts.n_spots, facts.n_blank_images) == (30, None)
+
+
+def test_what_failed_leads_to_what_to_look_at() -> None:
+    verdict = judge(facts_of_steps({}, failed="no lattice was found", failed_step="index"))
+    assert (
+        verdict.colour == "red"
+        and "reciprocal_lattice_viewer" in verdict.next_step
+        and "index" in verdict.lines[0].reason
+    )
+
+
 def test_no_spots_at_all_are_no_images_with_spots() -> None:
     facts = facts_of_spots(Experiments([rotation_experiment(n_images=20)]), _spots([0] * 20))
     assert (facts.n_spots, facts.n_images) == (0, 20)

@@ -37,7 +37,7 @@ from spindle.execution.record import file_entry, make_record, write_record
 from spindle.execution.runner import effective_params, make_host
 from spindle.execution.settings import RunSettings
 from spindle.execution.steps import check_results
-from spindle.execution.working_folder import folder_of, inside, with_absolute_files
+from spindle.execution.working_folder import absolute_word, folder_of, inside, with_absolute_files
 from spindle.params import Params, Plugin, walk
 from spindle.params.tree import plugin_of, scopes_of
 from spindle.plugins import given_infos, is_strict, registry
@@ -88,6 +88,7 @@ def run_command(name: str, params: Params, arguments: Arguments) -> int:
         params = with_absolute_files(params)
         for kind in ("experiments", "reflections", "files"):
             setattr(arguments, kind, [p.absolute() for p in getattr(arguments, kind)])
+        arguments.words = [absolute_word(word) for word in arguments.words]
     with inside(folder):
         return _run_here(name, params, arguments)
 

@@ -11,7 +11,7 @@ from typing import Any
 from spindle.errors import UserError
 from spindle.params import FolderParam, Params, PathParam, Str, Strings, walk
 
-__all__ = ["folder_of", "inside", "with_absolute_files"]
+__all__ = ["absolute_word", "folder_of", "inside", "with_absolute_files"]
 
 
 def folder_of(params: Params) -> Path | None:
@@ -58,6 +58,15 @@ def with_absolute_files(params: Params) -> Params:
         if new != value:
             changed[entry.path] = new
     return params.changed(changed) if changed else params
+
+
+def absolute_word(word: str) -> str:
+    """Return a word that a program reads itself with files in it named from anywhere: files, patterns, and values that are files."""
+    name, equals, value = word.partition("=")
+    if equals and not os.path.exists(word):
+        return f"{name}={_absolute(value)}"
+    is_path = os.path.exists(word) or any(c in word for c in "*?[") or os.sep in word
+    return os.path.abspath(os.path.expanduser(word)) if is_path else word
 
 
 def _absolute(value: Any) -> Any:

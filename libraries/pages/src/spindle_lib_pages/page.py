@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -86,6 +87,12 @@ class Page:
             + (f'<br><span class="next">Next: {html.escape(next_step)}</span>' if next_step else "")
             + "</div></div>"
         )
+
+    def links(self, links: Iterable[tuple[str, str]]) -> None:
+        """A line of links to other files: what is said, and the file relative to the page."""
+        made = [f'<a href="{html.escape(quote(file))}">{html.escape(said)}</a>' for said, file in links]
+        if made:
+            self._add(f"<nav>{''.join(made)}</nav>")
 
     def table(self, table: Table) -> None:
         """A table as programs print it."""

@@ -30,7 +30,7 @@ class BlanksAndIce:
     ----------
     n_images : int
     n_blank : int or None
-        Images with hardly any spots where other images of the sweep have many; None where there is no sweep.
+        Images with hardly any spots where other images of the sweep have many; None where there is no sweep with many.
     ice_fraction : float or None
         See `ice_fraction`; None without spots.
     """
@@ -65,8 +65,8 @@ def blanks_and_ice(experiments: Experiments, spots: ReflectionTable) -> BlanksAn
         image = np.clip(np.floor(xyz[:, 2]).astype(np.int64) - images.first, 0, n - 1)
         counts = np.bincount(image, minlength=n)[:n]
         usual = float(np.quantile(counts, USUAL))
-        n_of_sweeps += n
-        if usual >= USUAL_SPOTS:
+        if usual >= USUAL_SPOTS:  # else even the good images have so few that chance leaves some without
+            n_of_sweeps += n
             n_blank += int(np.count_nonzero(counts < BLANK * usual))
     joined = np.concatenate(squares) if squares else np.zeros(0)
     return BlanksAndIce(n_images, n_blank if n_of_sweeps else None, ice_fraction(joined) if len(joined) else None)

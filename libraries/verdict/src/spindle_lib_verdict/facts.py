@@ -16,7 +16,7 @@ class Facts:
     Attributes
     ----------
     failed : str
-        What a step said that could not be done, with its name before it: nothing came after it.
+        What a step said that could not be done: nothing came after it. `failed_step` is its name.
     problems : tuple of str
         Sentences with which steps warned of data that should not be used as they are.
     n_images : int
@@ -66,6 +66,7 @@ class Facts:
     """
 
     failed: str | None = None
+    failed_step: str | None = None
     problems: tuple[str, ...] | None = None
     n_images: int | None = None
     n_blank_images: int | None = None

@@ -12,7 +12,9 @@ from .facts import Facts
 __all__ = ["facts_of_steps"]
 
 
-def facts_of_steps(steps: Mapping[str, Mapping[str, Any]], failed: str | None = None) -> Facts:
+def facts_of_steps(
+    steps: Mapping[str, Mapping[str, Any]], failed: str | None = None, failed_step: str | None = None
+) -> Facts:
     """Facts from the summaries of steps, by the name of the step; what a summary does not have is not known.
 
     Parameters
@@ -21,6 +23,8 @@ def facts_of_steps(steps: Mapping[str, Mapping[str, Any]], failed: str | None = 
         ``steps`` of process.json, or ``summary`` of the run record of each step.
     failed : str, optional
         What the step said that ended the chain.
+    failed_step : str, optional
+        Its name.
     """
     facts = [_of_step(name, summary) for name, summary in steps.items()]
     problems = [f"{name}: {s['problem']}" for name, s in steps.items() if s.get("problem") and "undecided" not in s]
@@ -31,6 +35,7 @@ def facts_of_steps(steps: Mapping[str, Mapping[str, Any]], failed: str | None = 
             *facts,
             Facts(
                 failed=failed,
+                failed_step=failed_step,
                 problems=tuple(problems) or None,
                 n_lost_images=n_lost if any("lost_images" in s for s in steps.values()) else None,
                 lost_images=tuple(f"{one['experiment']}:{one['first']}:{one['last']}" for one in lost) or None,

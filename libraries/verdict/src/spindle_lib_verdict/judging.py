@@ -40,10 +40,20 @@ def _line(limit: Limit, value: float, topic: str, said: str, reason: str, next_s
     return Line(colour, topic, said, reason, next_step, value, limit.red if colour == RED else limit.amber)
 
 
+#: What to look at when a step could not be done.
+LOOK = {
+    "import": "spindle import -h tells how to give what headers lack",
+    "find_spots": "look at images: spindle export_bitmaps imported.expt",
+    "index": "look at images, spindle export_bitmaps imported.expt, and at the spots, spindle reciprocal_lattice_viewer imported.expt strong.refl",
+}
+
+
 def _failed(facts: Facts) -> Iterator[Line]:
     if facts.failed:
+        step = facts.failed_step or ""
+        after = f"{step} could not be done, and nothing after it" if step else "nothing was done after this"
         yield Line(
-            RED, "run", facts.failed, "nothing was done after this", "mend what the message names, and run it again"
+            RED, "run", facts.failed, after, LOOK.get(step, "mend what the message names, and go on with resume=True")
         )
 
 

@@ -44,7 +44,9 @@ class Judged:
         return f"open {merged} in a structure solution program; {look}"
 
 
-def judged(report: dict[str, Any], params: Any, start: int, failed: str | None = None) -> Judged:
+def judged(
+    report: dict[str, Any], params: Any, start: int, failed: str | None = None, failed_step: str | None = None
+) -> Judged:
     """Judge the steps that were done, and those before them by the records that they have left in this folder.
 
     Parameters
@@ -57,6 +59,8 @@ def judged(report: dict[str, Any], params: Any, start: int, failed: str | None =
         Number of the first step that was done.
     failed : str, optional
         What ended the chain.
+    failed_step : str, optional
+        In which step.
     """
     earlier = {}
     for step in STEPS[:start]:
@@ -69,7 +73,7 @@ def judged(report: dict[str, Any], params: Any, start: int, failed: str | None =
             continue
         if record["program"] == step.program(params) and isinstance(record.get("summary"), dict):
             earlier[step.name] = record["summary"]
-    return Judged(facts_of_steps({**earlier, **report}, failed))
+    return Judged(facts_of_steps({**earlier, **report}, failed, failed_step))
 
 
 def text_of(report: dict[str, Any], warnings: list[str], result: Judged, failed: str | None) -> str:

@@ -294,9 +294,10 @@ class Process(Program):
         for name, message in dict.fromkeys(warnings.messages):
             context.log.info("Warning of %s: %s", name, message.splitlines()[0])
         told = [m for _, m in warnings.messages]
+        failed_step = warnings.step if failed is not None else None
         failed = UserError(ended) if ended else failed
         why = str(failed) if failed is not None else None
-        found = judged(report, params, start, None if why is None else why.splitlines()[0])
+        found = judged(report, params, start, None if why is None else why.splitlines()[0], failed_step)
         context.log.info("%s", found.verdict.text())
         text = text_of(report, told, found, why)
         if failed is not None:

@@ -1,0 +1,52 @@
+"""Data that come to merged intensities, or nearly so, and are worth nothing: none of them ends green."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from spindle.cli.main import main
+from spindle.testing import shared_data
+
+SMALL = [
+    "detector.model=custom", "image_size=300,320", "distance=35", "wavelength=0.7", "structure.d_min=1", "b_factor=4", "mosaic_spread=0.08",
+    "unit_cell=11,13,17,90,90,90", "space_group=P 21 21 21", "n_images=30",
+]  # fmt: skip
+
+
+def verdict_of(images, *words):
+    """Exit code and verdict of a run."""
+    code = main(["process", *map(str, images), *words])
+    return code, json.loads(Path("process.json").read_text())["verdict"]
+
+
+def simulated(folder, *words):
+    assert main(["simulate", f"output.directory={folder}", *SMALL, *words]) == 0
+    return sorted(folder.glob("*.cbf"))
+
+
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        (["mean_counts=600"], ["import.geometry.goniometer.axis=0,1,0"]),
+        (["mean_counts=600", "beam.drift=8"], []),
+        (["mean_counts=1"], []),
+        (["mean_counts=3", "background.ice=40"], []),
+    ],
+    ids=["a wrong axis", "a moving stage", "hardly a spot", "ice and hardly a spot"],
+)
+def test_simulated(tmp_path, monkeypatch, words, more):
+    monkeypatch.chdir(tmp_path)
+    code, verdict = verdict_of(simulated(tmp_path / "images", *words), *more)
+    assert code in (0, 2) and verdict["colour"] == "red"
+    assert all(line["next_step"] for line in verdict["lines"] if line["colour"] == "red")
+
+
+@pytest.mark.parametrize("words", [[], ["import.geometry.scan.oscillation=0,1"]], ids=["as stills", "as one sweep"])
+def test_the_nuclease_images(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    images = sorted(shared_data("nuclease").glob("*.bz2"))
+    _, verdict = verdict_of(images, *words)
+    assert verdict["colour"] != "green"
