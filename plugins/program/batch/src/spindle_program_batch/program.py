@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from spindle import __version__
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.files import atomic_write
@@ -209,7 +209,10 @@ class _Work:
         """What there is so far, for those who look while the others are processed."""
         entries = list(self.entries.values())
         if self.params.output.json is not None:
-            _write(self.params.output.json, json.dumps(results_of(entries, __version__, is_finished), indent=1) + "\n")
+            _write(
+                self.params.output.json,
+                json.dumps(results_of(entries, version("spindle-diffraction-base"), is_finished), indent=1) + "\n",
+            )
         if self.params.output.html is not None:
             _write(self.params.output.html, page_of(entries, is_finished))
 
@@ -245,7 +248,7 @@ class _Work:
         summary = {"n_sets": len(entries), **{c: colours.count(c) for c in ("green", "amber", "red")}}
         files: dict[str, Any] = {}
         if self.params.output.json is not None:
-            content = json.dumps(results_of(entries, __version__, True), indent=1) + "\n"
+            content = json.dumps(results_of(entries, version("spindle-diffraction-base"), True), indent=1) + "\n"
             files[str(self.params.output.json)] = lambda path: Path(path).write_text(content, encoding="utf-8")
         if self.params.output.html is not None:
             page = page_of(entries, True)
