@@ -145,7 +145,7 @@ def test_a_still_without_spots_is_left_out_and_named(refined):
     result = spindle.run("integrate", refined.experiments, table)
     assert len(result.experiments) == len(refined.experiments) - 1
     (said,) = result.summary["failed"]
-    assert "simulated_" in said and "5 reference spots" in said
+    assert said["experiment"] == 2 and "simulated_" in said["image"] and "5 reference spots" in said["reason"]
     assert set(np.unique(result.reflections["id"])) == set(range(len(result.experiments)))
 
 

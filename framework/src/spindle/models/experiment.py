@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Any, TypeVar, overload
 
 from spindle.errors import ModelError
@@ -73,6 +74,25 @@ class Experiment:
     def is_still(self) -> bool:
         """True without goniometer, without scan or with a scan of zero width."""
         return self.goniometer is None or self.scan is None or self.scan.is_still
+
+    @property
+    def image_name(self) -> str:
+        """Name of the file of the first image, with the number of the image where the file holds several; "image" without images."""
+        images = self.imageset
+        if images is None:
+            return "image"
+        number = 1 if self.scan is None else self.scan.image_range[0]
+        if len(images.paths) == 1:
+            number = 1
+        try:
+            path, frame = images.file_of_image(number)
+        except IndexError:
+            return str(images.template or images.paths[0])
+        name = PurePath(path).name
+        holds_several = images.numbered is None and (
+            images.template is not None or images.single_file_indices is not None
+        )
+        return f"{name} image {frame + 1}" if holds_several else name
 
     @property
     def known_scan(self) -> Scan:

@@ -100,7 +100,7 @@ class Integrate(Program):
         if told:
             context.log.warning(
                 "WARNING: %d of %d stills cannot be integrated and are left out:\n  %s", len(told), len(experiments),
-                "\n  ".join(told[:MOST_SHOWN]),
+                "\n  ".join(f"{one['image']}: {one['reason']}" for one in told[:MOST_SHOWN]),
             )  # fmt: skip
         done = _Done(profile, found.lost, None)
         tables = [*found.tables, per_still, all_together(found.table)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -279,21 +278,10 @@ def _reason(error: UserError) -> str:
     return str(error).splitlines()[0].removeprefix("integrate: ")
 
 
-def name_of(experiment: Experiment, number: int) -> str:
-    """The file of a still and its image in it, else its number."""
-    images = experiment.imageset
-    if images is None:
-        return f"still {number}"
-    image = 1 if experiment.scan is None else experiment.scan.image_range[0]
-    if images.template and "#" in images.template:
-        digits = images.template.count("#")
-        return Path(images.template.replace("#" * digits, f"{image:0{digits}d}")).name
-    paths = [str(path) for path in images.paths] or [str(images.template)]
-    return f"{Path(paths[0]).name} image {image}" if len(paths) == 1 and image > 1 else Path(paths[0]).name
-
-
-def stills_table(stills: Stills, given: Experiments, table: ReflectionTable, profile: Any) -> tuple[Table, list[str]]:
-    """One line a still, and lines about those that were left out."""
+def stills_table(
+    stills: Stills, given: Experiments, table: ReflectionTable, profile: Any
+) -> tuple[Table, list[dict[str, Any]]]:
+    """One line a still, and those that were left out, with the reason."""
     rows: list[list[Any]] = []
     by_experiment = table.rows_by_experiment()
     flags = table["flags"]
@@ -307,7 +295,7 @@ def stills_table(stills: Stills, given: Experiments, table: ReflectionTable, pro
         widths = profile.describe_model(model=experiment.profile).widths_deg
         rows.append(
             [
-                name_of(experiment, int(stills.numbers[i])),
+                experiment.image_name,
                 int(np.count_nonzero(flags[own] & np.uint64(int(Flag.REFERENCE_SPOT)))),
                 int(np.count_nonzero(good)),
                 f"{signal.mean():.2f}" if len(signal) else "--",
@@ -317,5 +305,5 @@ def stills_table(stills: Stills, given: Experiments, table: ReflectionTable, pro
         )
     names = [] if not rows else list(profile.describe_model(model=stills.experiments[0].profile).widths_deg)
     headers = ["Still", "Strong", "Integrated", "Mean\nI/sigma", "Mean\npartiality", *(f"{n}\n(deg)" for n in names)]
-    told = [f"{name_of(given[n], n)}: {why}" for n, why in sorted(stills.failed.items())]
+    told = [{"experiment": n, "image": given[n].image_name, "reason": why} for n, why in sorted(stills.failed.items())]
     return Table(f"Stills ({len(stills.experiments)} of {len(given)} integrated)", headers, rows, "stills"), told

@@ -134,7 +134,7 @@ def _next_step(sweeps: list[Sweep], files: list[SweepFiles], params: SimulatePar
             words.append(f"gain={response.gain:g}")
         if p.format == "cbf":
             words.append(f"trusted_range={response.lowest},{response.cutoff}")
-    return "spindle process " + " ".join(words)
+    return ("spindle stills_process " if params.scan.stills else "spindle process ") + " ".join(words)
 
 
 def _describe(sweep: Sweep, n_sweeps: int) -> str:
