@@ -30,6 +30,11 @@ ROOT = Path(__file__).parent.parent.parent
 EXCEPTIONS = {
     ("program", "correlation_matrix", "minimization.engine"): "what is left to choose from is the same",
     ("program", "cosym", "minimization.engine"): "what is left to choose from is the same",
+    ("program", "image_viewer", "load_models"): "what is left to choose from is the same",
+    **{
+        ("program", "image_viewer", f"masking.{name}"): "the library of masks is given the scope"
+        for name in ("d_min", "d_max")
+    },
     ("program", "index", "indexing.index_assignment.method"): "assignment.py is given the scope",
     ("program", "index", "refinement.algorithm"): "refinement.py is given the scope",
     ("program", "index", "refinement.reflections.outlier.block_width"): "the refiner's outliers.py is given the scope",

@@ -54,6 +54,7 @@ class Browser:
         shell = f'exec "$@" 3<&{ask_read} 4>&{answer_write}'
         self._process = subprocess.Popen(
             ["bash", "-c", shell, "bash", *words], pass_fds=(ask_read, answer_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": self._profile.name},
         )  # fmt: skip
         os.close(ask_read)
         os.close(answer_write)

@@ -9,6 +9,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,11 +20,11 @@ from spindle_program_image_viewer.desk import Desk
 from spindle_program_image_viewer.image_sets import ImageSets
 from spindle_program_image_viewer.kernels import LOWEST, N_LINEAR
 from spindle_program_image_viewer.params import ImageViewerParams
-from spindle_program_image_viewer.program import _settings
 from spindle_program_image_viewer.server import ViewerServer
+from spindle_program_image_viewer.start import settings_of
 
 from spindle.images import ImageSequence
-from spindle.models import Beam, Detector, Experiment, Goniometer, Panel, Scan
+from spindle.models import Beam, Detector, Experiment, Experiments, Goniometer, Panel, Scan
 from spindle.params import build
 from spindle_lib_serving.allowed import AllowedFolders
 from spindle_lib_serving.listening import listen
@@ -103,10 +104,10 @@ class Client:
         connection.close()
         return response.status, dict(response.headers), data
 
-    def ask(self, name: str, status: int = 200, **words: Any) -> Any:
+    def ask(self, question: str, status: int = 200, **words: Any) -> Any:
         """The answer to a question: JSON, or (header, bytes)."""
         found, headers, data = self.raw(
-            "POST", f"/api/{name}", json.dumps(words).encode(), Authorization=f"Bearer {TOKEN}"
+            "POST", f"/api/{question}", json.dumps(words).encode(), Authorization=f"Bearer {TOKEN}"
         )
         if headers.get("content-encoding") == "deflate":
             data = zlib.decompress(data)
@@ -145,20 +146,23 @@ class Running:
         self, experiments: Sequence[Experiment], folder: str, projection: str = "image", **settings: Any
     ) -> None:
         params = build(ImageViewerParams).changed({"projection": projection, **settings})
-        sets = ImageSets(projection)
-        sets.add(experiments)
-        self.desk = Desk(sets, AllowedFolders([folder]), _load, _settings(params))
+        outputs = Path(folder) / "pixels.npz", Path(folder) / "mask.phil"
+        self.desk = Desk(ImageSets(projection), AllowedFolders([folder]), _load, settings_of(params), outputs=outputs)
+        if experiments:
+            self.desk.add(Experiments(experiments))
         listener = listen("image_viewer", "127.0.0.1", None)
         self.port = listener.getsockname()[1]
         self.client = Client(self.port)
         self.address = f"http://localhost:{self.port}/#token={TOKEN}"
-        self.server: HttpServer | None = None
+        self.ready = threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self._serve(listener)), daemon=True)
         self.thread.start()
+        assert self.ready.wait(20)
 
     async def _serve(self, listener: Any) -> None:
         app = ViewerServer(self.desk, TOKEN, 2).app
         self.server = HttpServer(uvicorn.Config(app, http=PatientProtocol, ws="none", lifespan="off", log_config=None))
+        self.ready.set()
         with listener:
             await self.server.serve(sockets=[listener])
 
@@ -171,7 +175,7 @@ class Running:
 def _load(paths: Sequence[Any]) -> Any:
     import spindle
 
-    return spindle.run("import", files=paths).experiments
+    return spindle.run("import", files=paths).experiments, []
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -225,22 +226,87 @@ def test_the_program_serves_until_it_is_told_to_stop(aid, tmp_path):
     process = subprocess.Popen(
         words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     )
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if "Ctrl-C stops" in line:
-            break
-    text = "".join(lines)
-    port, token = re.search(r"Open http://localhost:(\d+)/#token=(\S+)", text).groups()
-    assert f"ssh -L {port}:localhost:{port}" in text
-    status, _, data = aid.Client(int(port)).raw("POST", "/api/state", Authorization=f"Bearer {token}")
-    assert status == 200 and b"x_###.img" in data
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
-    process.stdout.close()
+    try:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "Ctrl-C stops" in line:
+                break
+        text = "".join(lines)
+        port, token = re.search(r"Open http://localhost:(\d+)/#token=(\S+)", text).groups()
+        assert f"ssh -L {port}:localhost:{port}" in text
+        client = aid.Client(int(port))
+        status, headers, data = client.raw("POST", "/api/state", Authorization=f"Bearer {token}")
+        data = zlib.decompress(data) if headers.get("content-encoding") else data
+        assert status == 200 and b"x_###.img" in data
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.stdout.close()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x_001.img"]
 
 
 def test_a_port_that_is_taken_and_a_folder_that_is_not_there_are_named(tmp_path):
     with pytest.raises(ParameterError, match="no such folder"):
         spindle.run("image_viewer", allow=[str(tmp_path / "missing")])
+
+
+# -- parameters
+
+
+def test_displays_are_those_of_the_library():
+    from spindle_program_image_viewer.params import DISPLAYS
+
+    from spindle_lib_pictures import display
+
+    assert display.DISPLAYS == DISPLAYS
+
+
+def test_parameters_say_what_the_page_shows_first():
+    from spindle_program_image_viewer.params import ImageViewerParams
+    from spindle_program_image_viewer.start import settings_of
+
+    from spindle.params import build
+
+    given = {
+        "calibrate_unit_cell.unit_cell": "4.158,4.158,4.158,90,90,90", "calibrate_unit_cell.space_group": "Pm-3m",
+        "calibrate_unit_cell.show_hkl": [(1, 1, 0)], "nsigma_s": 4.5, "n_iqr": 8, "masking.border": 3, "show_mask": True,
+    }  # fmt: skip
+    found = settings_of(build(ImageViewerParams).changed(given))
+    assert found["unit_cell"]["unit_cell"][0] == 4.158 and found["unit_cell"]["only"] == [[1, 1, 0]]
+    assert found["threshold"]["dispersion"]["sigma_strong"] == found["maps"]["sigma_strong"] == 4.5
+    assert found["threshold"]["radial_profile"]["n_iqr"] == 8
+    assert found["masking"]["rules"] == {"border": 3} and found["show_mask"] is True
+    with pytest.raises(ParameterError, match="gain must be positive"):
+        settings_of(build(ImageViewerParams).changed(gain=0))
+    with pytest.raises(ParameterError, match="min_local=1"):
+        settings_of(build(ImageViewerParams).changed(min_local=1))
+
+
+@pytest.mark.parametrize(
+    "name", ["powder_arcs.show=True", "calibrate_pdb.code=1abc", "zmq_endpoint=x", "load_models=False"]
+)
+def test_what_the_viewer_does_not_do_is_refused_with_the_reason(name):
+    key, _, value = name.partition("=")
+    with pytest.raises(ParameterError, match="not available: "):
+        spindle.run("image_viewer", **{key: {"True": True, "False": False}.get(value, value)})
+
+
+def test_images_without_geometry_are_shown_as_pictures(tmp_path, caplog):
+    """A TIFF file knows neither wavelength nor distance."""
+
+    from PIL import Image
+    from spindle_program_image_viewer.params import ImageViewerParams
+    from spindle_program_image_viewer.start import make_desk
+
+    from spindle.contracts import ProgramInputs
+    from spindle.params import build
+    from spindle.testing.data import make_context
+
+    path = tmp_path / "a_0001.tif"
+    Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30)).save(path)
+    inputs = ProgramInputs(files=[path], sources=[path])
+    desk = make_desk(inputs, build(ImageViewerParams), make_context("image_viewer"))
+    assert "resolutions mean nothing" in caplog.text
+    assert desk.scene(0)["columns"] == 30

@@ -5,16 +5,17 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spindle.images import ImageSequence
+from spindle.images import ImageSequence, trusted_mask
 from spindle.models import Experiment, Experiments
 from spindle_lib_pictures.canvas import Canvas
+from spindle_lib_pictures.display import Display
 
 from .kernels import add_image
 
@@ -33,11 +34,14 @@ class Picture:
     values : (rows, columns) int32 or float32
     low, high : float
         Trusted range of `values`.
+    panels : list of (slow, fast) arrays, or None
+        The values panel by panel, for pictures in which pixels are turned or tilted.
     """
 
     values: np.ndarray
     low: float
     high: float
+    panels: list[np.ndarray] | None = None
 
 
 @dataclass(eq=False)
@@ -52,13 +56,21 @@ class OpenSet:
         Of each image its sequence and its index in it.
     projection, padding
         As for `spindle_lib_pictures.canvas.Canvas`.
+    extra : list of (slow, fast) bool, or None
+        Mask of the rules of the page.
+    mask_file : (str, list of (slow, fast) bool), or None
+        Name and content of a mask file of the command line.
+    rules : MaskingParams or None
+        What `extra` was made from.
     """
 
     members: list[int]
     frames: list[tuple[ImageSequence, int]]
     projection: str = "image"
     padding: int = 4
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    extra: list[np.ndarray] | None = None
+    mask_file: tuple[str, list[np.ndarray]] | None = None
+    rules: Any = None
 
     @property
     def experiment(self) -> Experiment:
@@ -77,6 +89,17 @@ class OpenSet:
         is_sweep = scan is not None and self.frames[0][0].imageset.kind == "ImageSequence"
         return (scan.image_range[0] if scan is not None and is_sweep else 1) + index
 
+    @cached_property
+    def is_joined(self) -> bool:
+        """Whether its images are scans of their own, whose angles do not follow each other."""
+        return len({id(sequence) for sequence, _ in self.frames}) > 1
+
+    def array_index(self, index: int) -> int:
+        """Place of an image along the scan, as reflections count it; 0 for stills."""
+        sequence, place = self.frames[index]
+        scan = sequence.experiment.scan
+        return 0 if scan is None or sequence.imageset.kind != "ImageSequence" else int(scan.array_range[0]) + place
+
     def label(self, index: int) -> str:
         """What an image is called."""
         path, frame = self.frames[index][0].file_of(self.frames[index][1])
@@ -86,11 +109,7 @@ class OpenSet:
     @cached_property
     def canvas(self) -> Canvas:
         """Where the pixels of each panel go."""
-        return self.canvas_of(self.projection)
-
-    def canvas_of(self, projection: str) -> Canvas:
-        """Where the pixels of each panel go in a projection."""
-        return Canvas(self.experiment.detector, self.experiment.beam, projection, self.padding)
+        return Canvas(self.experiment.detector, self.experiment.beam, self.projection, self.padding)
 
     @cached_property
     def trusted(self) -> tuple[float, float]:
@@ -98,15 +117,54 @@ class OpenSet:
         ranges = [p.trusted_range for p in self.experiment.detector]
         return min(r[0] for r in ranges), max(r[1] for r in ranges)
 
+    @property
+    def masks(self) -> list[np.ndarray]:
+        """(slow, fast) bool of each panel, True is good: static mask, mask file of the command line, rules of the page."""
+        masks = self.frames[0][0].masks
+        for more in (None if self.mask_file is None else self.mask_file[1], self.extra):
+            if more is not None:
+                masks = [a & b for a, b in zip(masks, more, strict=True)]
+        return masks
+
     @cached_property
     def status(self) -> np.ndarray:
         """(rows, columns) uint8: 0 where no panel is, 1 masked, 2 good."""
-        return self.canvas([np.where(good, np.uint8(2), np.uint8(1)) for good in self.frames[0][0].masks])
+        return self.canvas([np.where(good, np.uint8(2), np.uint8(1)) for good in self.masks])
 
-    def read(self, index: int) -> np.ndarray:
-        """One image as a picture, (rows, columns) int32 or float32."""
+    def set_extra(self, masks: list[np.ndarray] | None) -> None:
+        """Mask more pixels, or no longer."""
+        self.extra = masks
+        self.__dict__.pop("status", None)
+
+    @cached_property
+    def _rings(self) -> tuple[np.ndarray, float]:
+        from .profiles import rings_of
+
+        return rings_of(self)
+
+    @property
+    def rings(self) -> np.ndarray:
+        """(rows, columns) int32: ring of equal scattering angle of each pixel, -1 where no panel is."""
+        return self._rings[0]
+
+    @property
+    def ring_scale(self) -> float:
+        """Rings for each unit of 2 tan(theta)."""
+        return self._rings[1]
+
+    @property
+    def is_projected(self) -> bool:
+        """Whether pixels of the panels are not pixels of the picture."""
+        return self.projection == "lab" and len(self.experiment.detector) > 1
+
+    def panels(self, index: int) -> list[np.ndarray]:
+        """The pixels of one image, panel by panel."""
         sequence, place = self.frames[index]
-        return self.canvas(sequence.read(place))
+        return sequence.read(place)
+
+    def picture_of(self, panels: list[np.ndarray], low: float, high: float) -> Picture:
+        """Panels as a picture."""
+        return Picture(self.canvas(panels), low, high, panels if self.is_projected else None)
 
 
 class ImageSets:
@@ -166,7 +224,7 @@ class ImageSets:
         one = self.sets[number]
         low, high = one.trusted
         if n_images == 1:
-            picture = Picture(one.read(index), low, high)
+            picture = one.picture_of(one.panels(index), low, high)
         else:
             picture = self._stack(one, index, min(n_images, len(one.frames) - index), mode)
         with self._lock:
@@ -175,17 +233,32 @@ class ImageSets:
                 self._kept.popitem(last=False)
         return picture
 
+    def shown(self, number: int, index: int, n_images: int, mode: str, display: Display | None) -> Picture:
+        """As `picture`, or what a threshold sees of it."""
+        if display is None or display.what == "image":
+            return self.picture(number, index, n_images, mode)
+        one = self.sets[number]
+        sequence, place = one.frames[index]
+        maps = []
+        for pixels, static, panel in zip(sequence.read(place), one.masks, one.experiment.detector, strict=True):
+            good = trusted_mask(pixels, static, *panel.trusted_range, np.empty(pixels.shape, np.bool_))
+            maps.append(np.asarray(display.of(pixels, good), np.float32))
+        return one.picture_of(maps, 0.0, max(float(m.max()) for m in maps))
+
     def _stack(self, one: OpenSet, index: int, n_images: int, mode: str) -> Picture:
         low, high = one.trusted
-        total = np.full(one.canvas.shape, -np.inf if mode == "max" else 0.0, np.float32)
+        begin = -np.inf if mode == "max" else 0.0
+        totals = [np.full(p.image_size[::-1], begin, np.float32) for p in one.experiment.detector]
         for i in range(index, index + n_images):
-            values = one.read(i)
-            dtype = np.int32 if values.dtype == np.int32 else np.float32
-            add_image(np.ascontiguousarray(values, dtype), float(low), float(high), mode == "max", total)
+            for values, total in zip(one.panels(i), totals, strict=True):
+                dtype = np.int32 if values.dtype == np.int32 else np.float32
+                add_image(np.ascontiguousarray(values, dtype), float(low), float(high), mode == "max", total)
         if mode == "mean":
-            total /= n_images
+            totals = [total / np.float32(n_images) for total in totals]
         factor = n_images if mode == "sum" else 1
-        return Picture(total, min(low, low * factor), min(float(high * factor), float(np.finfo(np.float32).max)))
+        return one.picture_of(
+            totals, min(low, low * factor), min(float(high * factor), float(np.finfo(np.float32).max))
+        )
 
     def forget_pictures(self) -> None:
         """Let all decoded pictures go."""
@@ -225,5 +298,6 @@ def scene_of(one: OpenSet) -> dict[str, Any]:
         "beam_centre": centre,
         "oscillation": None if scan is None or scan.is_still else np.rad2deg(scan.oscillation).tolist(),
         "projection": one.projection,
+        "is_projected": one.is_projected,
         "experiments": one.members,
     }

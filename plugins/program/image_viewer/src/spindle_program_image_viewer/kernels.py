@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["FULL", "LOWEST", "MASKED", "N_LINEAR", "OUTSIDE", "OVERLOAD", "add_image", "region_codes"]
+__all__ = ["FULL", "LOWEST", "MASKED", "N_LINEAR", "OUTSIDE", "OVERLOAD", "add_image", "region_codes", "sampled_codes"]
 
 OUTSIDE, MASKED, LOWEST, FULL, OVERLOAD = 0, 1, 2, 254, 255
 # So many of the codes stand for equal steps of the value, those above for equal ratios.
@@ -96,3 +96,46 @@ def add_image(values, low, high, is_max, total):
                     total[i, j] = value if total[i, j] == total[i, j] else np.nan
             else:
                 total[i, j] += value
+
+
+@njit(nogil=True, cache=True)
+def sampled_codes(values, good, origin, inverse, column, row, step, low, high, start, size, ratio, out):
+    """Fill one byte per point of a part of a laboratory picture that is finer than its pixels, where a panel is seen.
+
+    Parameters
+    ----------
+    values : (slow, fast) int32 or float32
+        Of one panel.
+    good : (slow, fast) uint8
+    origin : (2,) float64
+        Column and row of the corner of the panel.
+    inverse : (2, 2) float64
+        From columns and rows to fast and slow.
+    column, row : float
+        Corner of the part, pixels of the picture.
+    step : float
+        Pixels of the picture from point to point.
+    low, high, start, size, ratio : float
+        As for `region_codes`, with `size` its step.
+    out : (height, width) uint8
+        Changed where the panel is seen.
+    """
+    slow, fast = values.shape
+    for i in range(out.shape[0]):
+        v = row + (i + 0.5) * step - origin[1]
+        for j in range(out.shape[1]):
+            u = column + (j + 0.5) * step - origin[0]
+            x = inverse[0, 0] * u + inverse[0, 1] * v
+            y = inverse[1, 0] * u + inverse[1, 1] * v
+            if not (0.0 <= x < fast and 0.0 <= y < slow):
+                continue
+            value = np.float64(values[int(y), int(x)])
+            if good[int(y), int(x)] == 0 or not value >= low:
+                out[i, j] = MASKED
+            elif value > high:
+                out[i, j] = OVERLOAD
+            else:
+                at = (value - start) / size
+                if at >= N_LINEAR:
+                    at = N_LINEAR + math.log(at / N_LINEAR) * ratio
+                out[i, j] = min(FULL, LOWEST + int(max(at, 0.0)))

@@ -8,6 +8,7 @@ import gemmi
 import numpy as np
 
 import spindle_lib_ice as ice
+from spindle.errors import ParameterError
 from spindle.models import Beam, Detector
 
 __all__ = ["ice_spacings", "powder_spacings", "ring_lines", "round_spacings"]
@@ -26,10 +27,22 @@ def round_spacings(detector: Detector, beam: Beam, n: int = 6) -> list[float]:
     return found
 
 
-def powder_spacings(unit_cell: Sequence[float], space_group: str, d_min: float) -> list[float]:
-    """Spacings (angstrom) of the powder lines of a crystal, widest first."""
+def powder_spacings(
+    unit_cell: Sequence[float], space_group: str, d_min: float, only: Sequence[Sequence[int]] = ()
+) -> list[float]:
+    """Spacings (angstrom) of the powder lines of a crystal, widest first; of the indices `only` where there are any."""
+    if len(unit_cell) != 6 or min(unit_cell) <= 0:
+        raise ParameterError(f"unit_cell={unit_cell}: six positive numbers expected")
     cell = gemmi.UnitCell(*unit_cell)
-    hkl = gemmi.make_miller_array(cell, gemmi.find_spacegroup_by_name(space_group), d_min, 0, unique=True)
+    symmetry = gemmi.find_spacegroup_by_name(space_group)
+    if symmetry is None:
+        raise ParameterError(f"space_group={space_group}: is not known")
+    if cell.volume / max(d_min, 1e-3) ** 3 > 2e6:
+        raise ParameterError(f"unit_cell={unit_cell}: has too many rings to {d_min:.2f} A; give a larger d_min")
+    if only:
+        hkl = np.array(only, np.int32).reshape(-1, 3)
+    else:
+        hkl = gemmi.make_miller_array(cell, symmetry, d_min, 0, unique=True)
     squares = np.unique(np.round(cell.calculate_1_d2_array(hkl), 9))
     return [float(d) for d in 1.0 / np.sqrt(squares[squares > 0])]
 

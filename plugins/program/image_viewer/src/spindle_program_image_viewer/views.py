@@ -12,7 +12,7 @@ import numpy as np
 from spindle.errors import ParameterError
 
 from .image_sets import OpenSet, Picture
-from .kernels import FULL, LOWEST, N_LINEAR, region_codes
+from .kernels import FULL, LOWEST, N_LINEAR, region_codes, sampled_codes
 
 __all__ = ["QUANTILES", "encoded_region", "message", "pixel_values"]
 
@@ -66,12 +66,21 @@ def _scale(picture: Picture, quantiles: np.ndarray, noise: float, finer: int) ->
     if picture.values.dtype == np.int32 or width == 0:
         step = max(1.0, np.floor(step)) if finer == 1 else max(1.0 / finer, step)
     start = min(0.0, low) if low < 0.2 * N_LINEAR * step else low - 0.1 * N_LINEAR * step
-    top = max((min(picture.high, 1e12) - start) / step, 2.0 * N_LINEAR)
+    # Of what is a thousand times the largest of the sample only that it is bright is told.
+    top = max((min(picture.high, 1e3 * max(quantiles[-1], 1.0)) - start) / step, 2.0 * N_LINEAR)
     return float(start), float(step), float((FULL - LOWEST - N_LINEAR) / np.log(top / N_LINEAR))
 
 
 def encoded_region(
-    one: OpenSet, picture: Picture, column: int, row: int, width: int, height: int, binning: int, mode: str
+    one: OpenSet,
+    picture: Picture,
+    column: int,
+    row: int,
+    width: int,
+    height: int,
+    binning: int,
+    mode: str,
+    finer: int = 1,
 ) -> bytes:
     """A part of a picture, as the page takes it.
 
@@ -86,21 +95,28 @@ def encoded_region(
         Width of a group.
     mode : "max" or "mean"
         What stands for a group.
+    finer : int
+        Points for each pixel, in a laboratory picture that is seen so large that the shape of pixels shows; with a binning of 1.
     """
     if width * height > LARGEST:
         raise ParameterError(f"a view of {width} x {height} is too large")
     quantiles, noise = statistics_of(picture, one.status)
     start, step, ratio = _scale(picture, quantiles, noise, binning if mode == "mean" else 1)
-    out = np.empty((height, width), np.uint8)
-    values = picture.values
-    if values.dtype not in (np.int32, np.float32):
-        values = values.astype(np.float32)
-    region_codes(
-        np.ascontiguousarray(values), one.status, row, column, binning, int(mode == "mean"), float(picture.low),
-        float(picture.high), start, step, ratio, out,
-    )  # fmt: skip
+    codes = (float(picture.low), float(picture.high), start, step, ratio)
+    if finer > 1 and picture.panels is not None:
+        out = np.zeros((height, width), np.uint8)
+        for values, good, place in zip(picture.panels, one.masks, one.canvas.placements, strict=True):
+            if abs(np.linalg.det(place[:, :2])) > 1e-3:
+                sampled_codes(
+                    _plain(values), good.view(np.uint8), place[:, 2].copy(), np.linalg.inv(place[:, :2]), float(column), float(row),
+                    1.0 / finer, *codes, out,
+                )  # fmt: skip
+    else:
+        out = np.empty((height, width), np.uint8)
+        finer = 1
+        region_codes(_plain(picture.values), one.status, row, column, binning, int(mode == "mean"), *codes, out)
     header = {
-        "x0": column, "y0": row, "width": width, "height": height, "binning": binning,
+        "x0": column, "y0": row, "width": width, "height": height, "binning": binning / finer,
         "start": start, "step": step, "ratio": ratio, "quantiles": quantiles.tolist(),
     }  # fmt: skip
     return message(header, out)
@@ -117,3 +133,8 @@ def pixel_values(one: OpenSet, picture: Picture, column: int, row: int, width: i
     values = picture.values[part].astype(np.float32 if picture.values.dtype != np.int32 else np.int32)
     header = {"x0": column, "y0": row, "width": width, "height": height, "type": values.dtype.name}
     return message(header, values.astype(values.dtype.newbyteorder("<")), one.status[part])
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """C-contiguous int32 or float32."""
+    return np.ascontiguousarray(values, np.int32 if values.dtype == np.int32 else np.float32)

@@ -1,11 +1,13 @@
 // The page: its state, its controls, and what keys do.
 
-import { ask, askArrays, report, start, traffic } from "./api.js";
+import { ask, askArrays, Refused, report, start, traffic } from "./api.js";
 import { schemes, table } from "./colours.js";
 import { fromPanel, norm, onPanel, scattering, twoTheta } from "./geometry.js";
 import { overlays } from "./overlays.js";
-import { section, slider, choice, check, button, numberField, line } from "./controls.js";
+import { button, check, choice, line, make, numberField, section, slider, textField } from "./controls.js";
 import { openFolder } from "./folder.js";
+import { tools } from "./tools.js";
+import { tuning } from "./tuning.js";
 import { View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
@@ -18,6 +20,7 @@ class App {
     };
     this.show = {};
     this.sets = [];
+    this.tables = [];
     this.set = -1;
     this.image = 0;
     this.playing = false;
@@ -34,21 +37,30 @@ class App {
     });
     this.view = new View($("view"), this);
     this.views = [this.view];
+    this.look.showMask = state.settings.show_mask;
     this.overlays = overlays(this, state.settings);
+    this.tuning = tuning(this, state.settings);
+    this.tools = tools(this, state.settings);
+    for (const part of [this.overlays, this.tuning, this.tools]) part.attach(this.view);
     this.makeSide();
     this.makeHead();
     this.takeState(state);
-    if (!this.sets.length) return openFolder(this);
+    if (!this.sets.length) { await this.tuning.load(); this.started = true; return openFolder(this); }
     const wanted = Number(start.get("set") || 0);
     await this.openSet(wanted < this.sets.length ? wanted : 0, Number(start.get("image") || 1) - 1);
     if (start.has("zoom")) {
       this.view.setCamera({ x: Number(start.get("x")), y: Number(start.get("y")), zoom: Number(start.get("zoom")) });
     }
+    await this.tuning.load();
+    this.tuning.imageChanged();
+    if (this.settings.masking.shapes.length || Object.keys(this.settings.masking.rules).length) await this.tools.masksChanged();
     this.started = true;
   }
 
   takeState(state) {
     this.sets = state.sets;
+    this.tables = state.tables;
+    this.hasCrystals = state.has_crystals;
     $("set").replaceChildren(...this.sets.map((s, k) => new Option(`${k + 1}: ${s.name.split("/").pop()} (${s.n_images})`, k)));
     $("set").hidden = this.sets.length < 2;
   }
@@ -61,7 +73,9 @@ class App {
     this.blocks.clear();
     Object.assign($("slider"), { min: 0, max: scene.n_images - 1 });
     Object.assign($("number"), { min: scene.first, max: scene.first + scene.n_images - 1 });
-    for (const view of this.views) { view.setScene(set, scene); view.fit(); }
+    if (this.other) await this.compare(false);
+    this.view.setScene(set, scene);
+    this.view.fit();
     await this.overlays.setChanged();
     await this.go(image);
   }
@@ -75,8 +89,11 @@ class App {
     const angle = width ? `, ${(begin + width * this.image).toFixed(2)}° to ${(begin + width * (this.image + 1)).toFixed(2)}°` : "";
     $("label").textContent = `image ${this.image + this.scene.first}${angle}`;
     this.remember();
+    this.view.image = this.image;
+    if (this.other) this.follow();
     this.overlays.imageChanged();
-    for (const view of this.views) if (view === this.view) await view.show(this.image);
+    this.tuning.imageChanged();
+    await this.view.show(this.image);
   }
 
   step(n) { return this.go(this.image + n); }
@@ -100,7 +117,7 @@ class App {
   }
 
   // -- what the view asks
-  display() { return {}; }
+  display(view) { return view === this.view ? this.tuning.display() : {}; }
 
   lookOf(view) {
     const q = view.anchor;
@@ -121,12 +138,19 @@ class App {
   }
 
   shown(view) {
+    if (view !== this.view) return;
     document.body.dataset.image = String(view.shown.image);
     const look = this.lookOf(view);
     if (!this.playing) $("status").textContent = `${view.shown.header.binning > 1 ? `${view.shown.header.binning} pixels a point, ` : ""}black ${this.number(look.black)}, white ${this.number(look.white)}`;
   }
 
-  cameraMoved() { clearTimeout(this.remembering); this.remembering = setTimeout(() => this.remember(), 200); }
+  cameraMoved(view) {
+    for (const other of this.views) {
+      // Linked where the pictures are of one size; else each has its own place.
+      if (other !== view && other.scene && view.scene.columns === other.scene.columns && view.scene.rows === other.scene.rows) other.setCamera(view.camera, true);
+    }
+    clearTimeout(this.remembering); this.remembering = setTimeout(() => this.remember(), 200);
+  }
 
   remember() {
     const { x, y, zoom } = this.view.camera;
@@ -134,6 +158,7 @@ class App {
   }
 
   number(v) {
+    if (typeof v !== "number") return v === true ? "yes" : v === false ? "no" : String(v);
     if (!Number.isFinite(v)) return v > 0 ? "over" : "-";
     if (Number.isInteger(v)) return String(v);
     return Math.abs(v) >= 1e5 || Math.abs(v) < 1e-3 ? v.toExponential(2) : String(Number(v.toPrecision(4)));
@@ -180,6 +205,47 @@ class App {
     } catch (error) { this.blocks.clear(); report(error); }
   }
 
+  // -- two images side by side
+  compareSection() {
+    const set = textField("Image set", "", () => this.compare(true), "number, this one");
+    const offset = numberField("Images ahead", 1, () => this.follow());
+    const on = check("Two images side by side", false, (value) => this.compare(value));
+    this.comparing = { set, offset, on };
+    return section("Compare", false, on, set, offset, make("p", { textContent: "Both move and step together." }));
+  }
+
+  async compare(on) {
+    this.comparing.on.set(on);
+    if (!on) {
+      this.other?.canvas.remove();
+      this.other = null;
+      this.views = [this.view];
+      return;
+    }
+    if (!this.other) {
+      const canvas = make("canvas", { id: "other", tabIndex: 0 });
+      $("views").append(canvas);
+      this.other = new View(canvas, this);
+      this.overlays.attach(this.other);
+      this.tools.attach(this.other);
+      this.views = [this.view, this.other];
+    }
+    const wanted = Number(this.comparing.set.input.value || this.set + 1) - 1;
+    if (!(wanted >= 0 && wanted < this.sets.length)) { report(new Refused(`there are ${this.sets.length} image sets, counted from 1`)); return; }
+    this.other.setScene(wanted, wanted === this.set ? this.scene : await ask("scene", { set: wanted }));
+    this.other.setCamera(this.view.camera, true);
+    await this.follow();
+  }
+
+  follow() {
+    if (!this.other?.scene) return null;
+    const ahead = Number(this.comparing.offset.querySelector("input").value || 0);
+    const image = Math.max(0, Math.min(this.other.scene.n_images - 1, this.image + ahead));
+    this.other.image = image;
+    this.overlays.refresh(this.other).catch(report);
+    return this.other.show(image);
+  }
+
   // -- controls
   repaint() { for (const view of this.views) { view.paint(); if (view.shown) this.shown(view); } }
   refetch() { this.blocks.clear(); for (const view of this.views) view.show(view.image); }
@@ -198,6 +264,7 @@ class App {
 
   key(event) {
     if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "range" && event.target.type !== "checkbox") return;
+    if ((event.ctrlKey || event.metaKey) && event.key === "z") { event.preventDefault(); this.tools.undo(); return; }
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || !this.scene) return;
     const v = this.view;
     const middle = [v.width / 2, v.height / 2];
@@ -207,7 +274,7 @@ class App {
       "+": () => v.zoomAt(...middle, 1.5), "=": () => v.zoomAt(...middle, 1.5), "-": () => v.zoomAt(...middle, 1 / 1.5),
       f: () => v.fit(), 1: () => v.setCamera({ ...v.camera, zoom: 1 }), i: () => this.set_("scheme", this.look.scheme === "invert" ? "grayscale" : "invert"),
       "]": () => this.set_("brightness", Math.min(100000, this.look.brightness * 1.25)), "[": () => this.set_("brightness", Math.max(1, this.look.brightness / 1.25)),
-      o: () => openFolder(this), Escape: () => this.escape?.(),
+      o: () => openFolder(this), Escape: () => this.escape(), Enter: () => this.tools.enter(), Backspace: () => this.tools.undo(),
     };
     const act = keys[event.key];
     if (!act) return;
@@ -243,7 +310,7 @@ class App {
     $("side").append(
       section("Picture", true, c.brightness, c.gamma, c.scheme, c.low, c.high, c.mode, c.showMask, c.followContrast, views),
       section("Several images as one", false, c.stack, c.stackMode),
-      ...this.overlays.sections(),
+      ...this.overlays.sections(), ...this.tuning.sections(), ...this.tools.sections(), this.compareSection(),
     );
   }
 }

@@ -123,25 +123,30 @@ export class View {
     const inverse = 1 / (this.camera.zoom * Math.min(window.devicePixelRatio || 1, 1));
     let binning = Math.max(1, Math.ceil(inverse - 0.05));
     for (;;) {
-      const margin = binning * 8;
+      const margin = binning * (this.camera.zoom > 8 ? 1 : 8);
       const [left, top] = this.toPicture(0, 0);
       const [right, bottom] = this.toPicture(this.width, this.height);
       // To multiples of a grid that is wider than the margin, so that small moves need nothing new.
-      const grid = binning * 32;
+      const grid = binning * (this.camera.zoom > 8 ? 4 : 32);
       const x0 = Math.max(0, Math.floor((left - margin) / grid) * grid);
       const y0 = Math.max(0, Math.floor((top - margin) / grid) * grid);
       const x1 = Math.min(columns, Math.ceil((right + margin) / grid) * grid);
       const y1 = Math.min(rows, Math.ceil((bottom + margin) / grid) * grid);
       const width = Math.max(1, Math.ceil((x1 - x0) / binning));
       const height = Math.max(1, Math.ceil((y1 - y0) / binning));
-      if (width * height * this.perPixel < BUDGET || binning >= 1000) return { x0, y0, width, height, binning };
+      if (width * height * this.perPixel < BUDGET || binning >= 1000) {
+        // Pixels that are turned or tilted in the picture are drawn with their true edges once they are large.
+        const finer = this.scene.is_projected && binning === 1 ? Math.min(16, Math.max(1, Math.floor(this.camera.zoom))) : 1;
+        if (finer === 1 || width * height * finer * finer * 0.15 > BUDGET) return { x0, y0, width, height, binning, finer: 1 };
+        return { x0, y0, width: width * finer, height: height * finer, binning, finer };
+      }
       binning += 1;
     }
   }
 
   words(image, region) {
     const { mode, stack, stackMode } = this.app.look;
-    return { set: this.set, image, ...region, mode, stack, stack_mode: stackMode, ...this.app.display() };
+    return { set: this.set, image, ...region, mode, stack, stack_mode: stackMode, ...this.app.display(this) };
   }
 
   // Ask for what is seen now, unless it is there; show it when it comes.
@@ -154,7 +159,7 @@ export class View {
     this.busy += 1;
     try {
       const answer = await this.answers.ask(key, "view", words);
-      if (answer.bytes) this.perPixel = Math.max(0.02, answer.bytes / (words.width * words.height));
+      if (answer.bytes && words.finer === 1) this.perPixel = Math.max(0.02, answer.bytes / (words.width * words.height));
       if (words.set === this.set && (!this.shown || words.image === this.image || this.app.playing)) {
         this.take(answer, key, words.image);
       }
