@@ -214,7 +214,7 @@ def is_settled(name: str, params: Params, arguments: Arguments, record_path: Pat
     return check_earlier(name, outputs, data_of(experiments, arguments.files), arguments.inputs, record_path)
 
 
-def _plugins(context: RunContext) -> list[dict[str, str]]:
+def _plugins(context: RunContext) -> list[dict[str, Any]]:
     """Return the plugins that the parameters chose or the run loaded."""
     for _, scope in scopes_of(context.params):
         plugin = plugin_of(scope)

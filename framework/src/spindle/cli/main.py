@@ -36,6 +36,8 @@ USAGE = """usage: spindle <program> [files ...] [name=value ...]
        spindle new-plugin SLOT NAME            begin a plugin: a package that passes the tests of its slot
        spindle compile [PROGRAM ...]           compile kernels now, so that no run waits for it
        spindle replay RECORD [name=value ...]  run again what a run record describes
+       spindle cite RECORD [format=bibtex]     what to cite: the publications behind what a run used
+       spindle completion bash|zsh|fish        print what makes the shell complete programs, parameters and choices
        spindle --version
 
 With any of them, --plugin FILE.py:CLASS lets an algorithm take part that stands in a file and is not installed.
@@ -217,6 +219,14 @@ def dispatch(arguments: list[str]) -> int:
         from .new_plugin import new_plugin_command
 
         return new_plugin_command(rest)
+    if command == "cite":
+        from .cite import cite_command
+
+        return cite_command(rest)
+    if command == "completion":
+        from .completion import completion_command
+
+        return completion_command(rest)
     if command == "compile":
         from .compiling import compile_command
 

@@ -27,7 +27,9 @@ def program_name(command: str) -> str:
         if command.startswith("-"):
             raise UnknownPlugin(f"{command} is not an option of spindle. Next: spindle --help")
         close = get_close_matches(
-            name, [*plugins.names("program"), "plugins", "help", "replay", "new-plugin", "compile"], 3
+            name,
+            [*plugins.names("program"), "plugins", "help", "replay", "new-plugin", "compile", "cite", "completion"],
+            3,
         )
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
         source = where_to_get("program", name)

@@ -24,6 +24,7 @@ from __future__ import annotations
 import pluggy
 
 from .base import Algorithm, Program, ProgramInputs, ProgramResult
+from .citation import Citation
 
 PROJECT_NAME = "spindle"
 
@@ -60,6 +61,7 @@ __all__ = [
     "PROJECT_NAME",
     "SLOTS",
     "Algorithm",
+    "Citation",
     "Program",
     "ProgramInputs",
     "ProgramResult",

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .citation import Citation
+
 if TYPE_CHECKING:
     from spindle.models import Experiments
     from spindle.report import Table
@@ -29,11 +31,14 @@ class Algorithm:
         Number of the slot's contract that the plugin is written for, see `spindle.contracts.CONTRACTS`.
     asks_for : tuple of (slot, name)
         Plugins that it asks its context for, whatever the parameters are: the host looks before the run whether one of them is there twice.
+    citations : tuple of Citation
+        Publications of the method, for `spindle cite`.
     """
 
     scope: ClassVar[str | None] = None
     contract: ClassVar[int] = 1
     asks_for: ClassVar[tuple[tuple[str, str], ...]] = ()
+    citations: ClassVar[tuple[Citation, ...]] = ()
     Params: ClassVar[Any] = None
 
     def __init__(self, params: Any = None, context: Any = None) -> None:

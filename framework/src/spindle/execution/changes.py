@@ -38,7 +38,7 @@ def code_hash(package: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def code_of(plugins: Iterable[dict[str, str]]) -> dict[str, str]:
+def code_of(plugins: Iterable[dict[str, Any]]) -> dict[str, str]:
     """Return package -> hash of the code of the host and of some plugins, as `PluginHost.used` lists them."""
     from spindle.plugins import registry
 

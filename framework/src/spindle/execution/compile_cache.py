@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 LOCATORS = "spindle.execution.kernel_locator.PackageCacheLocator"
 UNUSED_DAYS = 60
+from spindle._cache_root import cache_root
 MARKER = "spindle-cache"
 FILES = "files with digests"  # how `spindle.execution.kernel_locator` writes them
 
@@ -34,18 +35,6 @@ _SETTINGS = ".numba_config.yaml"
 # How the source of a package names the libraries whose kernels its own may call.
 _LIBRARY = re.compile(rb"\bspindle_lib_\w+")
 _state: dict[str, Any] = {"prepared": False, "kept": True}
-
-
-def cache_root() -> Path:
-    """Return the user's cache folder: SPINDLE_CACHE_DIR, else the system's usual place."""
-    chosen = os.environ.get("SPINDLE_CACHE_DIR")
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "spindle"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "spindle" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spindle"
 
 
 def _processor() -> str:

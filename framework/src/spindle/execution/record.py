@@ -103,7 +103,7 @@ def versions() -> dict[str, str]:
 def make_record(
     program: str,
     params: Params,
-    plugins: list[dict[str, str]],
+    plugins: list[dict[str, Any]],
     inputs: list[dict[str, Any]],
     outputs: Sequence[Path],
     seed: int,

@@ -182,6 +182,7 @@ class PluginHost:
         self._observer_names: dict[str, Any] = {}
         self._failed: set[str] = set()
         self._used: set[tuple[str, str]] = set()
+        self._made: set[tuple[str, str]] = set()
 
     def load(self, slot: str, name: str, parameter: str = "") -> type:
         """Return the class of a plugin and remember it as part of the run."""
@@ -213,6 +214,7 @@ class PluginHost:
             check_available(params)
         with guard("__init__"):
             made = plugin.from_params(params, context)
+        self._made.add((slot, name))
         return self.add(slot, name, made)
 
     def add(self, slot: str, name: str, plugin: Any) -> Handle:
@@ -318,13 +320,14 @@ class PluginHost:
         finally:
             self._used = outer | inner
 
-    def used(self, which: set[tuple[str, str]] | None = None) -> list[dict[str, str]]:
-        """Return slot, name, distribution and version of ``which``, by default of every plugin that this run has loaded, and where its
-        code is if it was given as a file."""
+    def used(self, which: set[tuple[str, str]] | None = None) -> list[dict[str, Any]]:
+        """Return slot, name, distribution and version of ``which``, by default of every plugin that this run has loaded, where its
+        code is if it was given as a file, and ``made`` of those that were not only looked at."""
         infos = [self.registry.find(slot, name) for slot, name in sorted(self._used if which is None else which)]
         return [
             {"slot": i.slot, "name": i.name, "distribution": i.distribution, "version": i.version}
             | ({"file": i.file, "class": i.target.partition(":")[2], "sha256": i.sha256} if i.file else {})
+            | ({"made": True} if (i.slot, i.name) in self._made else {})
             for i in infos
         ]
 

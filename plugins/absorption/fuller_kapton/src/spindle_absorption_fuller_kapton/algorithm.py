@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Citation, hookimpl
 from spindle.contracts.absorption import AbsorptionFactors
 from spindle.contracts.profile import ForegroundMasks
 from spindle.models import Experiment
@@ -14,6 +14,18 @@ from spindle_lib_attenuators import TapeParams, edge_tape_paths, tape_factors
 
 class FullerKaptonAbsorption(Algorithm):
     """A flat tape along the beam that carries the crystal and ends behind it (Fuller et al. 2017)."""
+
+    citations = (
+        Citation(
+            "Fuller, F. D. et al.",
+            2017,
+            "Drop-on-demand sample delivery for studying biocatalysts in action at X-ray free-electron lasers",
+            "Nat. Methods",
+            "14",
+            "443-449",
+            "10.1038/nmeth.4195",
+        ),
+    )
 
     Params = TapeParams
 

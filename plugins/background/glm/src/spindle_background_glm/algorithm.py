@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Citation, hookimpl
 from spindle.contracts.background import BackgroundEstimate, usable_pixels
 from spindle.models import Detector
 from spindle.params import Choice, Float, Int, make
@@ -32,6 +32,26 @@ class GlmBackground(Algorithm):
     Cantoni, E. & Ronchetti, E. (2001). J. Am. Stat. Assoc. 96, 1022-1030.
     Parkhurst, J. M. et al. (2016). J. Appl. Cryst. 49, 1912-1921.
     """
+
+    citations = (
+        Citation(
+            "Parkhurst, J. M. & Winter, G. & Waterman, D. G. & Fuentes-Montero, L. & Gildea, R. J. & Murshudov, G. N. & Evans, G.",
+            2016,
+            "Robust background modelling in DIALS",
+            "J. Appl. Cryst.",
+            "49",
+            "1912-1921",
+            "10.1107/S1600576716013595",
+        ),
+        Citation(
+            "Cantoni, E. & Ronchetti, E.",
+            2001,
+            "Robust inference for generalized linear models",
+            "J. Am. Stat. Assoc.",
+            "96",
+            "1022-1030",
+        ),
+    )
 
     class Params(ParamsBase):
         """Robust Poisson regression of the background."""

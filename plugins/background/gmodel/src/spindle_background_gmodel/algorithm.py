@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Citation, hookimpl
 from spindle.contracts.background import BackgroundEstimate, BackgroundLearner, usable_pixels
 from spindle.errors import ParameterError
 from spindle.models import Detector, Experiment
@@ -34,6 +34,18 @@ class GmodelBackground(Algorithm):
     ----------
     Parkhurst, J. M. et al. (2017). IUCrJ 4, 626-638.
     """
+
+    citations = (
+        Citation(
+            "Parkhurst, J. M. & Thorn, A. & Vollmar, M. & Winter, G. & Waterman, D. G. & Fuentes-Montero, L. & Gildea, R. J. & Murshudov, G. N. & Evans, G.",
+            2017,
+            "Background modelling of diffraction data in the presence of ice rings",
+            "IUCrJ",
+            "4",
+            "626-638",
+            "10.1107/S2052252517010259",
+        ),
+    )
 
     class Params(ParamsBase):
         """An image of the background, scaled."""

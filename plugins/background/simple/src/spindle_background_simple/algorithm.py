@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Citation, hookimpl
 from spindle.contracts.background import BackgroundEstimate, usable_pixels
 from spindle.params import Choice, Float, Int
 from spindle.params import Params as ParamsBase
@@ -22,6 +22,18 @@ class SimpleBackground(Algorithm):
     ----------
     Leslie, A. G. W. (1999). Acta Cryst. D55, 1696-1702.
     """
+
+    citations = (
+        Citation(
+            "Leslie, A. G. W.",
+            1999,
+            "Integration of macromolecular diffraction data",
+            "Acta Cryst. D",
+            "55",
+            "1696-1702",
+            "10.1107/S090744499900846X",
+        ),
+    )
 
     class Params(ParamsBase):
         """Least-squares background."""

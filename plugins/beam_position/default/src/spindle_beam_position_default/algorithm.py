@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Citation, hookimpl
 from spindle.contracts.beam_position import BeamPositionError, DetectorShift
 from spindle.contracts.indexing import IndexingError
 from spindle.models import Experiments
@@ -28,6 +28,18 @@ class LatticeBeamPosition(Algorithm):
     refined together with the vectors. Spots of different orientations of the crystal tell apart places that are a whole
     distance between spots away from each other.
     """
+
+    citations = (
+        Citation(
+            "Sauter, N. K. & Grosse-Kunstleve, R. W. & Adams, P. D.",
+            2004,
+            "Robust indexing for automatic data collection",
+            "J. Appl. Cryst.",
+            "37",
+            "399-409",
+            "10.1107/S0021889804005874",
+        ),
+    )
 
     class Params(ParamsBase):
         """The search for the shift of the detector."""

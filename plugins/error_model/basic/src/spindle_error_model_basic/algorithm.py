@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Citation, hookimpl
 from spindle.contracts.error_model import ErrorModelFit, ErrorModelObservations
 from spindle.params import Auto, Choice, Float, Int
 from spindle.params import Params as ParamsBase
@@ -29,6 +29,27 @@ class BasicErrorModel(Algorithm):
     I is the intensity that the equivalents let expect, not the observed one: errors that grow with the observed intensity make
     the weights follow the noise, and weighted means too low.
     """
+
+    citations = (
+        Citation(
+            "Evans, P. R. & Murshudov, G. N.",
+            2013,
+            "How good are my data and what is the resolution?",
+            "Acta Cryst. D",
+            "69",
+            "1204-1214",
+            "10.1107/S0907444913000061",
+        ),
+        Citation(
+            "Beilsten-Edmands, J. & Winter, G. & Gildea, R. & Parkhurst, J. & Waterman, D. & Evans, G.",
+            2020,
+            "Scaling diffraction data in the DIALS software package: algorithms and new approaches for multi-crystal scaling",
+            "Acta Cryst. D",
+            "76",
+            "385-399",
+            "10.1107/S2059798320003198",
+        ),
+    )
 
     class Params(ParamsBase):
         """The basic error model, sigma'^2 = a^2 (sigma^2 + c N + (b I)^2)."""

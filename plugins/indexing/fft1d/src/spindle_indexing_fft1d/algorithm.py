@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Citation, hookimpl
 from spindle.contracts.indexing import BasisVectors, IndexingError
 from spindle.geometry import hemisphere
 from spindle.params import Float
@@ -37,6 +37,17 @@ BLOCK = 256
 
 class Fft1dIndexing(Algorithm):
     """One-dimensional Fourier transforms along many directions (Steller, Bolotovsky & Rossmann 1997)."""
+
+    citations = (
+        Citation(
+            "Steller, I. & Bolotovsky, R. & Rossmann, M. G.",
+            1997,
+            "An algorithm for automatic indexing of oscillation images using Fourier analysis",
+            "J. Appl. Cryst.",
+            "30",
+            "1036-1040",
+        ),
+    )
 
     class Params(ParamsBase):
         """The search over directions."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Citation, hookimpl
 from spindle.contracts.indexing import BasisVectors, IndexingError
 from spindle.params import Auto, Choice, Float, Int
 from spindle.params import Params as ParamsBase
@@ -20,6 +20,17 @@ logger = logging.getLogger(__name__)
 
 class Fft3dIndexing(Algorithm):
     """Peaks of the Fourier transform of the reciprocal lattice points (Bricogne 1986; Campbell 1998)."""
+
+    citations = (
+        Citation(
+            "Campbell, J. W.",
+            1998,
+            "The practicality of using a three-dimensional fast Fourier transform in auto-indexing protein single-crystal oscillation images",
+            "J. Appl. Cryst.",
+            "31",
+            "407-413",
+        ),
+    )
 
     class Params(ParamsBase):
         """Grid and peaks of the three-dimensional Fourier transform."""

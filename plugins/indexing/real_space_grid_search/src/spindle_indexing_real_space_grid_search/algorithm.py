@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Citation, hookimpl
 from spindle.contracts.indexing import BasisVectors, IndexingError
 from spindle.geometry import hemisphere
 from spindle.params import Float, Int
@@ -25,6 +25,18 @@ SAME_LENGTH, SAME_DIRECTION_DEG = 0.1, 5.0
 
 class RealSpaceGridSearchIndexing(Algorithm):
     """Vectors of the known cell's lengths in the directions that agree best with the spots (Gildea et al. 2014)."""
+
+    citations = (
+        Citation(
+            "Gildea, R. J. et al.",
+            2014,
+            "New methods for indexing multi-lattice diffraction data",
+            "Acta Cryst. D",
+            "70",
+            "2652-2666",
+            "10.1107/S1399004714017039",
+        ),
+    )
 
     class Params(ParamsBase):
         """The search over directions for a known cell."""

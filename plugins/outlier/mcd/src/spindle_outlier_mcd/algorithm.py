@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Citation, hookimpl
 from spindle.params import Float, Int
 from spindle.params import Params as ParamsBase
 
@@ -145,6 +145,18 @@ def _joined(a: _Trials, b: _Trials) -> _Trials:
 
 class McdOutlier(Algorithm):
     """Mahalanobis distances from the minimum covariance determinant estimate."""
+
+    citations = (
+        Citation(
+            "Rousseeuw, P. J. & Van Driessen, K.",
+            1999,
+            "A fast algorithm for the minimum covariance determinant estimator",
+            "Technometrics",
+            "41",
+            "212-223",
+            "10.1080/00401706.1999.10485670",
+        ),
+    )
 
     class Params(ParamsBase):
         """Rejection by robust Mahalanobis distance."""

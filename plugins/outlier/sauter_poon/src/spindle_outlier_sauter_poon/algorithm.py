@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Citation, hookimpl
 from spindle.params import Auto, Bool, Floats, Str
 from spindle.params import Params as ParamsBase
 
@@ -77,6 +77,17 @@ def rejection_distance(distances: np.ndarray) -> tuple[float, float]:
 
 class SauterPoonOutlier(Algorithm):
     """Distances beyond the Rayleigh distribution of well-predicted spots."""
+
+    citations = (
+        Citation(
+            "Sauter, N. K. & Poon, B. K.",
+            2010,
+            "Autoindexing with outlier rejection and identification of superimposed lattices",
+            "J. Appl. Cryst.",
+            "43",
+            "611-616",
+        ),
+    )
 
     class Params(ParamsBase):
         """Rejection by comparison with a Rayleigh distribution."""

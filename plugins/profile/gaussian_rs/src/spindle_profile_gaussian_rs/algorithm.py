@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Citation, hookimpl
 from spindle.contracts.profile import ForegroundMasks, ProfileSummary
 from spindle.errors import UserError
 from spindle.params import Auto, Bool, Choice, Float, Int
@@ -36,6 +36,18 @@ BORDER_PIXELS = 2
 
 class GaussianRsProfile(Algorithm):
     """Spots as Gaussians in Kabsch's frame, with reference profiles learned from the strong ones."""
+
+    citations = (
+        Citation(
+            "Kabsch, W.",
+            2010,
+            "Integration, scaling, space-group assignment and post-refinement",
+            "Acta Cryst. D",
+            "66",
+            "133-144",
+            "10.1107/S0907444909047374",
+        ),
+    )
 
     class Params(ParamsBase):
         """Gaussian model of spots in the local frame of each diffracted beam (Kabsch 2010)."""

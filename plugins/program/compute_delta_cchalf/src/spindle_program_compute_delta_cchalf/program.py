@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.models import Experiments
 from spindle.params import Choice, Float, Int, PathParam
@@ -57,6 +57,18 @@ class ComputeDeltaCchalf(Program):
         spindle compute_delta_cchalf scaled.expt scaled.refl
         spindle compute_delta_cchalf scaled.expt scaled.refl mode=image_group group_size=20
     """
+
+    citations = (
+        Citation(
+            "Assmann, G. & Brehm, W. & Diederichs, K.",
+            2016,
+            "Identification of rogue datasets in serial crystallography",
+            "J. Appl. Cryst.",
+            "49",
+            "1021-1028",
+            "10.1107/S1600576716005471",
+        ),
+    )
 
     takes_files = False
     needs_columns = {

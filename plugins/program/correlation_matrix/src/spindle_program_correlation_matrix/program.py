@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.files import write_experiments, write_reflections
 from spindle.params import Auto
@@ -36,6 +36,18 @@ class CorrelationMatrix(Program):
         spindle correlation_matrix scaled.expt scaled.refl
         spindle correlation_matrix symmetrized.expt symmetrized.refl significant_clusters.output=True
     """
+
+    citations = (
+        Citation(
+            "Diederichs, K.",
+            2017,
+            "Dissecting random and systematic differences between noisy composite data sets",
+            "Acta Cryst. D",
+            "73",
+            "286-293",
+            "10.1107/S2059798317000699",
+        ),
+    )
 
     takes_files = False
     needs_columns = {"miller_index": "spindle integrate writes it"}

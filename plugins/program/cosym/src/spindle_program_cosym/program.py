@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.params import Auto
 from spindle.report import Table
@@ -45,6 +45,27 @@ class Cosym(Program):
         spindle cosym */integrated.expt */integrated.refl
         spindle cosym integrated.expt integrated.refl space_group=P3
     """
+
+    citations = (
+        Citation(
+            "Brehm, W. & Diederichs, K.",
+            2014,
+            "Breaking the indexing ambiguity in serial crystallography",
+            "Acta Cryst. D",
+            "70",
+            "101-109",
+            "10.1107/S1399004713025431",
+        ),
+        Citation(
+            "Gildea, R. J. & Winter, G.",
+            2018,
+            "Determination of Patterson group symmetry from sparse multi-crystal data sets in the presence of an indexing ambiguity",
+            "Acta Cryst. D",
+            "74",
+            "405-410",
+            "10.1107/S2059798318002978",
+        ),
+    )
 
     takes_files = False
     needs_columns = {"miller_index": "spindle integrate writes it"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
 from spindle.params import Bool, Choice, Float, Int, Ints, PathParam, SpaceGroup, Str, Strings
 from spindle.params import Params as ParamsBase
@@ -35,6 +35,27 @@ class EstimateResolution(Program):
         spindle estimate_resolution scaled.expt scaled.refl
         spindle estimate_resolution unmerged.mtz misigma=2
     """
+
+    citations = (
+        Citation(
+            "Karplus, P. A. & Diederichs, K.",
+            2012,
+            "Linking crystallographic model and data quality",
+            "Science",
+            "336",
+            "1030-1033",
+            "10.1126/science.1218231",
+        ),
+        Citation(
+            "Evans, P. R. & Murshudov, G. N.",
+            2013,
+            "How good are my data and what is the resolution?",
+            "Acta Cryst. D",
+            "69",
+            "1204-1214",
+            "10.1107/S0907444913000061",
+        ),
+    )
 
     needs_columns = {"miller_index": "spindle scale writes it"}
 

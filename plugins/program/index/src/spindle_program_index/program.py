@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, hookimpl
 
 from .params import IndexParams
 
@@ -20,6 +20,27 @@ class Index(Program):
         spindle index imported.expt strong.refl space_group=P43212 unit_cell=79,79,38,90,90,90
         spindle index imported.expt strong.refl max_lattices=2
     """
+
+    citations = (
+        Citation(
+            "Sauter, N. K. & Grosse-Kunstleve, R. W. & Adams, P. D.",
+            2004,
+            "Robust indexing for automatic data collection",
+            "J. Appl. Cryst.",
+            "37",
+            "399-409",
+            "10.1107/S0021889804005874",
+        ),
+        Citation(
+            "Grosse-Kunstleve, R. W. & Sauter, N. K. & Adams, P. D.",
+            2004,
+            "Numerically stable algorithms for the computation of reduced unit cells",
+            "Acta Cryst. A",
+            "60",
+            "1-6",
+            "10.1107/S010876730302186X",
+        ),
+    )
 
     takes_files = False
 

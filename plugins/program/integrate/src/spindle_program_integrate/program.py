@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.execution import RunContext
 from spindle.models import Experiments
@@ -48,6 +48,18 @@ class Integrate(Program):
         spindle integrate refined.expt refined.refl
         spindle integrate refined.expt refined.refl prediction.d_min=1.8 background.algorithm=simple
     """
+
+    citations = (
+        Citation(
+            "Kabsch, W.",
+            2010,
+            "Integration, scaling, space-group assignment and post-refinement",
+            "Acta Cryst. D",
+            "66",
+            "133-144",
+            "10.1107/S0907444909047374",
+        ),
+    )
 
     takes_files = False
     needs_columns = {"miller_index": "spindle index and spindle refine write it"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.contracts.exporter import MergedColumn, MergedData, MergedDataset
 from spindle.errors import ModelError, ParameterError, PluginError, UserError
 from spindle.models import Experiments
@@ -63,6 +63,27 @@ class Merge(Program):
         spindle merge scaled.expt scaled.refl
         spindle merge scaled.expt scaled.refl d_min=1.9 output.mtz=to_1_9.mtz
     """
+
+    citations = (
+        Citation(
+            "French, S. & Wilson, K.",
+            1978,
+            "On the treatment of negative intensity observations",
+            "Acta Cryst. A",
+            "34",
+            "517-525",
+            "10.1107/S0567739478001114",
+        ),
+        Citation(
+            "Karplus, P. A. & Diederichs, K.",
+            2012,
+            "Linking crystallographic model and data quality",
+            "Science",
+            "336",
+            "1030-1033",
+            "10.1126/science.1218231",
+        ),
+    )
 
     takes_files = False
     needs_columns = {"miller_index": "spindle scale writes it"}

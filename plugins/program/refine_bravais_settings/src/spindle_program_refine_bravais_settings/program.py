@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.params import Auto, Bool, Float, FolderParam, Int, PathParam, Str
 from spindle.params import Params as ParamsBase
 from spindle_lib_refinement.indexing_params import IndexingRefinementParams
@@ -24,6 +24,18 @@ class RefineBravaisSettings(Program):
         spindle refine_bravais_settings indexed.expt indexed.refl
         spindle refine bravais_setting_9.expt indexed.refl
     """
+
+    citations = (
+        Citation(
+            "Grosse-Kunstleve, R. W. & Sauter, N. K. & Adams, P. D.",
+            2004,
+            "Numerically stable algorithms for the computation of reduced unit cells",
+            "Acta Cryst. A",
+            "60",
+            "1-6",
+            "10.1107/S010876730302186X",
+        ),
+    )
 
     takes_files = False
     needs_columns = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.models import Experiments
 from spindle.params import make
@@ -71,6 +71,27 @@ class Scale(Program):
         spindle scale symmetrized.expt symmetrized.refl anomalous=True d_min=1.9
         spindle scale */integrated.expt */integrated.refl model=KB
     """
+
+    citations = (
+        Citation(
+            "Evans, P.",
+            2006,
+            "Scaling and assessment of data quality",
+            "Acta Cryst. D",
+            "62",
+            "72-82",
+            "10.1107/S0907444905036693",
+        ),
+        Citation(
+            "Karplus, P. A. & Diederichs, K.",
+            2012,
+            "Linking crystallographic model and data quality",
+            "Science",
+            "336",
+            "1030-1033",
+            "10.1126/science.1218231",
+        ),
+    )
 
     takes_files = False
     needs_columns = {"miller_index": "spindle integrate writes it"}

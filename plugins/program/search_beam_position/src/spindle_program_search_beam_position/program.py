@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.params import Auto, Bool, Int, Ints, PathParam, Plugin, Str
 from spindle.params import Params as ParamsBase
 
@@ -21,6 +21,18 @@ class SearchBeamPosition(Program):
         spindle search_beam_position imported.expt strong.refl
         spindle search_beam_position imported.expt method=midpoint
     """
+
+    citations = (
+        Citation(
+            "Sauter, N. K. & Grosse-Kunstleve, R. W. & Adams, P. D.",
+            2004,
+            "Robust indexing for automatic data collection",
+            "J. Appl. Cryst.",
+            "37",
+            "399-409",
+            "10.1107/S0021889804005874",
+        ),
+    )
 
     class Params(ParamsBase):
         """The search for the beam position."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Citation, hookimpl
 from spindle.contracts.refiner import Purpose, RefinementError, RefinementResult
 from spindle.models import Experiments
 from spindle.table import ReflectionTable
@@ -15,6 +15,18 @@ from .macrocycle import Macrocycle
 
 class CentroidRefiner(Algorithm):
     """Refinement of crystal, beam, detector and goniometer against observed spot centroids."""
+
+    citations = (
+        Citation(
+            "Waterman, D. G. & Winter, G. & Gildea, R. J. & Parkhurst, J. M. & Brewster, A. S. & Sauter, N. K. & Evans, G.",
+            2016,
+            "Diffraction-geometry refinement in the DIALS framework",
+            "Acta Cryst. D",
+            "72",
+            "558-575",
+            "10.1107/S2059798316002187",
+        ),
+    )
 
     @hookimpl
     def refine(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Citation, hookimpl
 from spindle.contracts.scaling import Computed, DatasetInfo, Penalty, ScaleTerm, ScalingModel, ScalingObservations
 from spindle.errors import ParameterError
 from spindle.models import Experiment, Scan
@@ -34,6 +34,27 @@ TERMS = ("scale", "decay", "absorption")
 
 class PhysicalScaling(Algorithm):
     """Smooth scale and B factor along the scan, and an absorption surface of spherical harmonics."""
+
+    citations = (
+        Citation(
+            "Evans, P.",
+            2006,
+            "Scaling and assessment of data quality",
+            "Acta Cryst. D",
+            "62",
+            "72-82",
+            "10.1107/S0907444905036693",
+        ),
+        Citation(
+            "Beilsten-Edmands, J. & Winter, G. & Gildea, R. & Parkhurst, J. & Waterman, D. & Evans, G.",
+            2020,
+            "Scaling diffraction data in the DIALS software package: algorithms and new approaches for multi-crystal scaling",
+            "Acta Cryst. D",
+            "76",
+            "385-399",
+            "10.1107/S2059798320003198",
+        ),
+    )
 
     scope = "physical"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spindle.contracts import Algorithm, hookimpl
+from spindle.contracts import Algorithm, Citation, hookimpl
 from spindle.errors import UserError
 from spindle.params import Auto
 from spindle_lib_dispersion.params import DispersionParams, DispersionSettings
@@ -28,6 +28,18 @@ class DispersionCudaThreshold(Algorithm):
     ----------
     Winter, G. et al. (2018). Acta Cryst. D74, 85-97.
     """
+
+    citations = (
+        Citation(
+            "Winter, G. & Waterman, D. G. & Parkhurst, J. M. & Brewster, A. S. & Gildea, R. J. & Gerstel, M. & Fuentes-Montero, L. & Vollmar, M. & Michels-Clark, T. & Young, I. D. & Sauter, N. K. & Evans, G.",
+            2018,
+            "DIALS: implementation and evaluation of a new integration package",
+            "Acta Cryst. D",
+            "74",
+            "85-97",
+            "10.1107/S2059798317017235",
+        ),
+    )
 
     scope = "dispersion"
     finds_more_with = "sigma_strong=2"

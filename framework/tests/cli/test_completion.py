@@ -1,0 +1,149 @@
+"""Completion in shells, from an index that another process can make, without importing a plugin."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from spindle.cli.completion import SCRIPTS, answer, names_path, read_names, stamp, write_names
+from spindle.cli.names import collect
+
+NAMES = {
+    "programs": {"index": "Find the lattice", "integrate": "Measure"},
+    "plugins": ["background.glm", "background.simple"],
+    "slots": ["background", "program"],
+    "parameters": {
+        "integrate": [
+            ["integration.background.algorithm", ["Auto", "glm", "simple"]],
+            ["integration.mask", ["True", "False"]],
+            ["prediction.d_min", []],
+            ["filter.d_min", []],
+            ["filter.kinds", ["ice", "powder"]],
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("spindle in", ["index", "integrate"]),
+        ("spindle comp", ["compile", "completion"]),
+        ("spindle integrate ", []),  # files
+        ("spindle integrate refined.e", []),
+        ("spindle integrate integ", ["integration.background.algorithm=", "integration.mask="]),
+        ("spindle integrate backg", ["background.algorithm="]),
+        ("spindle integrate algo", ["algorithm="]),
+        ("spindle integrate d_m", []),  # the ending is not unique
+        ("spindle integrate pred", ["prediction.d_min="]),
+        ("spindle integrate background.algorithm=", [f"background.algorithm={c}" for c in ("Auto", "glm", "simple")]),
+        ("spindle integrate 'background.algorithm=s", ["background.algorithm=simple"]),
+        ("spindle integrate kinds=ice,p", ["kinds=ice,powder"]),
+        ("spindle integrate d_min=", []),
+        ("spindle integrate -h", ["-h", "-hh", "-hhh"]),
+        ("spindle dials.integrate mas", ["mask="]),
+        ("spindle help background.g", ["background.glm"]),
+        ("spindle help back", ["background", "background.glm", "background.simple"]),
+        ("spindle new-plugin ba", ["background"]),
+        ("spindle completion f", ["fish"]),
+        ("spindle plugins --check background.s", ["background.simple"]),
+        ("spindle nothing at", []),
+        ("", sorted(["index", "integrate", "help", "plugins", "replay", "cite", "new-plugin", "compile", "completion"])),
+    ],
+)
+def test_what_may_stand_at_the_end_of_a_line(line, found):
+    line = line or "spindle "
+    assert answer(line, "zsh", NAMES) == found
+
+
+def test_bash_takes_what_follows_the_equals_sign_as_a_word():
+    assert answer("spindle integrate background.algorithm=s", "bash", NAMES) == ["simple"]
+
+
+def test_fish_shows_what_programs_do():
+    assert answer("spindle ind", "fish", NAMES) == ["index\tFind the lattice"]
+
+
+def test_an_empty_index_offers_the_commands():
+    assert "help" in answer("spindle ", "bash", {}) and answer("spindle index space", "bash", {}) == []
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Return a cache folder that has the index of what is installed."""
+    folder = tmp_path_factory.mktemp("cache")
+    path = folder / "names.json"
+    path.write_text(json.dumps({"stamp": stamp(), **collect()}), encoding="utf-8")
+    return folder
+
+
+def test_the_index_has_programs_parameters_choices_and_plugins(cache):
+    names = json.loads((cache / "names.json").read_text())
+    assert answer("spindle find_sp", "zsh", names) == ["find_spots", "find_spots_client", "find_spots_server"]
+    assert "background.algorithm=glm" in answer("spindle integrate background.algorithm=", "zsh", names)
+    assert answer("spindle integrate background.simple.outlier.al", "zsh", names) == ["background.simple.outlier.algorithm="]
+    assert "exporter.mtz" in answer("spindle help exporter.", "zsh", names)
+
+
+def test_an_answer_imports_no_plugin_and_nothing_heavy(cache):
+    code = (
+        "import sys\n"
+        "from spindle.cli.main import main\n"
+        "main(['completion', '--answer', 'bash', 'spindle integrate background.algorithm='])\n"
+        "print(sorted(sys.modules), file=sys.stderr)\n"
+    )
+    environment = {**os.environ, "SPINDLE_CACHE_DIR": str(cache)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert "glm" in done.stdout.splitlines()
+    imported = set(eval(done.stderr.splitlines()[-1]))
+    assert not imported & {"numpy", "numba", "traitlets", "gemmi", "rich", "pluggy", "spindle.params", "spindle.execution"}
+    assert not any(name.startswith(("spindle_", "spindle.plugins")) and "_editable" not in name for name in imported)
+
+
+def test_an_old_index_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPINDLE_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("spindle.cli.names.collect", lambda: NAMES)
+    started = []
+    monkeypatch.setattr("subprocess.Popen", lambda command, **_: started.append(command))
+    assert read_names() == {} and len(started) == 1
+    assert read_names() == {} and len(started) == 1  # one is at it
+    write_names()
+    assert read_names()["programs"] == NAMES["programs"] and len(started) == 1
+    names_path().write_text(json.dumps({**NAMES, "stamp": "of old"}), encoding="utf-8")
+    assert read_names()["programs"] == NAMES["programs"] and len(started) == 2
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("spindle integr", "integrate"),
+        ("spindle integrate background.algorithm=gl", "glm"),
+        ("spindle integrate background.alg", "background.algorithm="),
+    ],
+)
+def test_bash_completes(cache, tmp_path, line, found):
+    script = (
+        f"{SCRIPTS['bash']}\nspindle() {{ {sys.executable} -m spindle \"$@\"; }}\ncompopt() {{ :; }}\n"
+        f"COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; _spindle; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    )
+    environment = {**os.environ, "SPINDLE_CACHE_DIR": str(cache)}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
+    assert done.stdout.split() == [found], done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_scripts_are_valid(shell):
+    if not shutil.which(shell):
+        pytest.skip(f"needs {shell}")
+    subprocess.run([shell, "-n"], input=SCRIPTS[shell], text=True, check=True)
+
+
+def test_an_unknown_shell_is_an_error(spindle):
+    done = spindle("completion", "csh")
+    assert done.returncode == 2 and "'csh' is not one of them" in done.stderr
