@@ -10,7 +10,10 @@ from spindle.plugins import registry
 
 
 def record(*plugins: tuple[str, str, bool], program: str = "integrate"):
-    listed = [{"slot": s, "name": n, "distribution": "d", "version": "1"} | ({"made": True} if m else {}) for s, n, m in plugins]
+    listed = [
+        {"slot": s, "name": n, "distribution": "d", "version": "1"} | ({"made": True} if m else {})
+        for s, n, m in plugins
+    ]
     return {"program": program, "versions": {"spindle": "0.1.0"}, "plugins": listed, "parameters": {}}
 
 
@@ -41,7 +44,9 @@ def test_plugins_that_are_not_installed_here_do_no_harm():
 def test_the_text_has_a_sentence_for_the_methods_and_bibtex_one_entry_each():
     runs = [record(("indexing", "fft3d", True), program="index"), record(("background", "glm", True))]
     text = cited(runs)
-    assert text.startswith("Data were processed with Spindle 0.1.0: index (indexing fft3d), then integrate (background glm).")
+    assert text.startswith(
+        "Data were processed with Spindle 0.1.0: index (indexing fft3d), then integrate (background glm)."
+    )
     entries = cited(runs, "bibtex").split("\n\n")
     assert entries[0].startswith("@software{spindle,") and len(entries) == 1 + len(used_for(runs))
     assert all(entry.count("{") == entry.count("}") for entry in entries)

@@ -53,7 +53,10 @@ NAMES = {
         ("spindle completion f", ["fish"]),
         ("spindle plugins --check background.s", ["background.simple"]),
         ("spindle nothing at", []),
-        ("", sorted(["index", "integrate", "help", "plugins", "replay", "cite", "new-plugin", "compile", "completion"])),
+        (
+            "",
+            sorted(["index", "integrate", "help", "plugins", "replay", "cite", "new-plugin", "compile", "completion"]),
+        ),
     ],
 )
 def test_what_may_stand_at_the_end_of_a_line(line, found):
@@ -86,7 +89,9 @@ def test_the_index_has_programs_parameters_choices_and_plugins(cache):
     names = json.loads((cache / "names.json").read_text())
     assert answer("spindle find_sp", "zsh", names) == ["find_spots", "find_spots_client", "find_spots_server"]
     assert "background.algorithm=glm" in answer("spindle integrate background.algorithm=", "zsh", names)
-    assert answer("spindle integrate background.simple.outlier.al", "zsh", names) == ["background.simple.outlier.algorithm="]
+    assert answer("spindle integrate background.simple.outlier.al", "zsh", names) == [
+        "background.simple.outlier.algorithm="
+    ]
     assert "exporter.mtz" in answer("spindle help exporter.", "zsh", names)
 
 
@@ -101,7 +106,16 @@ def test_an_answer_imports_no_plugin_and_nothing_heavy(cache):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert "glm" in done.stdout.splitlines()
     imported = set(eval(done.stderr.splitlines()[-1]))
-    assert not imported & {"numpy", "numba", "traitlets", "gemmi", "rich", "pluggy", "spindle.params", "spindle.execution"}
+    assert not imported & {
+        "numpy",
+        "numba",
+        "traitlets",
+        "gemmi",
+        "rich",
+        "pluggy",
+        "spindle.params",
+        "spindle.execution",
+    }
     assert not any(name.startswith(("spindle_", "spindle.plugins")) and "_editable" not in name for name in imported)
 
 
@@ -129,11 +143,13 @@ def test_an_old_index_is_made_anew(tmp_path, monkeypatch):
 )
 def test_bash_completes(cache, tmp_path, line, found):
     script = (
-        f"{SCRIPTS['bash']}\nspindle() {{ {sys.executable} -m spindle \"$@\"; }}\ncompopt() {{ :; }}\n"
+        f'{SCRIPTS["bash"]}\nspindle() {{ {sys.executable} -m spindle "$@"; }}\ncompopt() {{ :; }}\n'
         f"COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; _spindle; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     )
     environment = {**os.environ, "SPINDLE_CACHE_DIR": str(cache)}
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=True, env=environment, cwd=tmp_path
+    )
     assert done.stdout.split() == [found], done.stderr
 
 

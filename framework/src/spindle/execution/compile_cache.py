@@ -21,13 +21,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from spindle._cache_root import cache_root
+
 from .trusted_folder import distrust
 
 log = logging.getLogger(__name__)
 
 LOCATORS = "spindle.execution.kernel_locator.PackageCacheLocator"
 UNUSED_DAYS = 60
-from spindle._cache_root import cache_root
+
 MARKER = "spindle-cache"
 FILES = "files with digests"  # how `spindle.execution.kernel_locator` writes them
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -268,15 +269,28 @@ def _profile(profile: dict[str, Any], table: Table | None) -> list[str]:
 
 def _scaling_model(model: dict[str, Any]) -> list[str]:
     lines = ["Scaling model:", f"    type: {model.get('__id__', 'unknown')}"]
-    for name, part in model.items():
-        if not isinstance(part, dict) or "parameters" not in part:
-            continue
-        values = np.ravel(np.asarray(part["parameters"], dtype=np.float64))
-        errors = np.ravel(np.asarray(part.get("est_standard_devs", ()), dtype=np.float64))
-        lines.append(f"    {name}: {values.size} parameters (sigma)")
-        for i, value in enumerate(values):
-            lines.append(f"      {value:9.4f}" + (f"   ({errors[i]:.4f})" if i < errors.size else ""))
+    for name, values, errors in _scaling_terms(model):
+        span = f", {values.min():.4f} to {values.max():.4f}" if values.size else ""
+        typical = f", sigma about {np.median(errors):.4f}" if errors.size else ""
+        lines.append(f"    {name}: {values.size} parameters{span}{typical}")
     return [*lines, ""]
+
+
+def scaling_parameters(model: dict[str, Any] | None) -> str:
+    """Every parameter of a scaling model with its standard deviation; nothing where there is no model."""
+    lines = []
+    for name, values, errors in _scaling_terms(model or {}):
+        lines.append(f"Scaling parameters, {name} (sigma)")
+        for i, value in enumerate(values):
+            lines.append(f"  {value:9.4f}" + (f"   ({errors[i]:.4f})" if i < errors.size else ""))
+    return "\n".join(lines)
+
+
+def _scaling_terms(model: dict[str, Any]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    for name, part in model.items():
+        if isinstance(part, dict) and "parameters" in part:
+            values = np.ravel(np.asarray(part["parameters"], dtype=np.float64))
+            yield name, values, np.ravel(np.asarray(part.get("est_standard_devs", ()), dtype=np.float64))
 
 
 def shared_models(experiments: Experiments) -> Table:

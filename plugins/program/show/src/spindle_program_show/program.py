@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, PluginError
 from spindle.params import Bool, Int, Params, UnrecordedParams
+from spindle.report import DETAIL
 from spindle_lib_importing.params import Tolerances, tolerances_of
+
+from .other_files import describe, kind_of
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -15,19 +18,23 @@ if TYPE_CHECKING:
 
 
 class Show(Program):
-    """Print what is in experiment lists, reflection files and images.
+    """Print what is in experiment lists, reflection files, MTZ and XDS_ASCII files, masks and images.
 
-    Nothing is written. Images are imported on the fly, with their headers as they are.
+    Nothing is written. Images are imported on the fly, with their headers as they are. What is long is shortened; -v prints all.
 
         spindle show indexed.expt indexed.refl
         spindle show integrated.refl show_flags=True max_reflections=10
         spindle show image_0001.cbf image_statistics.show_raw=True
+        spindle show merged.mtz XDS_ASCII.HKL pixels.mask
     """
 
     class Params(UnrecordedParams):
         """Print models, reflections and image statistics."""
 
         show_scan_varying = Bool(False, help="Print crystal and beam at each scan point.")
+        show_scaling_parameters = Bool(
+            False, help="Print every parameter of scaling models; else how many and their range."
+        )
         show_shared_models = Bool(False, help="Print which experiments share which models.")
         show_all_reflection_data = Bool(False, help="Print all columns of single reflections.")
         show_intensities = Bool(False, help="Print the intensity columns of single reflections.")
@@ -54,22 +61,33 @@ class Show(Program):
         """Print; see `spindle.contracts.program.ProgramSpec`."""
         experiments = inputs.experiments
         known = len(experiments or ())
-        if inputs.files:
-            found = context.run_program("import", files=inputs.files, **tolerances_of(params)).experiments
+        others = [path for path in inputs.files if kind_of(path)]
+        images = [path for path in inputs.files if path not in others]
+        for path in others:
+            text, tables = describe(path)
+            context.log.info("%s", text)
+            for shown in tables:
+                context.table(shown)
+        if images:
+            found = context.run_program("import", files=images, **tolerances_of(params)).experiments
             experiments = found if not experiments else type(experiments)([*experiments, *(found or ())])
-        if not experiments and not inputs.reflections:
-            raise ParameterError("nothing to show: give experiment lists (.expt), reflection files (.refl) or images")
+        if not experiments and not inputs.reflections and not others:
+            raise ParameterError(
+                "nothing to show: give experiment lists (.expt), reflection files (.refl), MTZ files, masks or images"
+            )
         statistics = params.image_statistics
         summary: dict[str, Any] = {}
         if experiments:
             from .images import image_format
-            from .models import describe_experiment, shared_models
+            from .models import describe_experiment, scaling_parameters, shared_models
 
             for index, experiment in enumerate(experiments):
                 name = image_format(experiment) if index >= known else ""
                 profile = _profile_table(experiment.profile, context)
                 text = describe_experiment(experiment, params.show_scan_varying, name, profile)
                 context.log.info("Experiment %d:\n%s\n", index, text)
+                if parameters := scaling_parameters(experiment.scaling_model):
+                    context.log.info("%s\n", parameters, extra=None if params.show_scaling_parameters else DETAIL)
             if params.show_shared_models:
                 context.table(shared_models(experiments))
             summary["n_experiments"] = len(experiments)

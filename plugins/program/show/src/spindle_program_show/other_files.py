@@ -1,0 +1,128 @@
+"""Files that are neither experiments nor reflections: MTZ, XDS_ASCII, masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gemmi
+import numpy as np
+
+from spindle.errors import FileFormatError
+from spindle.files import is_map_file, read_mask
+from spindle.report import Table
+
+_XDS_ASCII = b"!FORMAT=XDS_ASCII"
+
+
+def kind_of(path: Path) -> str:
+    """``mtz``, ``xds_ascii``, ``mask`` or nothing, for what is an image or unknown."""
+    if not path.is_file():
+        return ""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(len(_XDS_ASCII))
+    except OSError:
+        return ""
+    if start.startswith(b"MTZ "):
+        return "mtz"
+    if start == _XDS_ASCII:
+        return "xds_ascii"
+    return "mask" if is_map_file(path) else ""
+
+
+def describe(path: Path) -> tuple[str, list[Table]]:
+    """Return what a file holds: lines of text, and tables of which all but the first are details.
+
+    Raises
+    ------
+    FileFormatError
+        If it cannot be read.
+    """
+    kind = kind_of(path)
+    if kind == "mask":
+        return _mask(path)
+    try:
+        return _mtz(path) if kind == "mtz" else _xds_ascii(path)
+    except (RuntimeError, ValueError, IndexError, UnicodeDecodeError) as error:  # what gemmi raises for a damaged file
+        raise FileFormatError(f"show: {path} cannot be read: {error}; write it again") from error
+
+
+def _cell_text(cell: gemmi.UnitCell) -> str:
+    return ", ".join(
+        [*(f"{v:.3f}" for v in (cell.a, cell.b, cell.c)), *(f"{v:.2f}" for v in (cell.alpha, cell.beta, cell.gamma))]
+    )
+
+
+def _mtz(path: Path) -> tuple[str, list[Table]]:
+    mtz = gemmi.read_mtz_file(str(path))
+    group = mtz.spacegroup
+    merged = "unmerged, " + f"{len(mtz.batches)} batches" if mtz.batches else "merged"
+    lines = [
+        f"{path}: MTZ, {merged}, {mtz.nreflections} reflections, {len(mtz.columns)} columns",
+        f"    Title: {mtz.title.strip()}" if mtz.title.strip() else "",
+        f"    Space group: {group.xhm() if group else 'none'}",
+        f"    Unit cell: {_cell_text(mtz.cell)}",
+        f"    Resolution: {mtz.resolution_low():.2f} - {mtz.resolution_high():.2f} A" if mtz.nreflections else "",
+        *(
+            f"    Dataset {d.id}: {d.project_name}/{d.crystal_name}/{d.dataset_name}, wavelength {d.wavelength:.5f} A"
+            for d in mtz.datasets
+        ),
+    ]
+    columns = [[c.label, c.type, *_range(np.array(c))] for c in mtz.columns]
+    tables = [Table("Columns", ["label", "type", "values", "present", "min", "max"], columns, "mtz_columns")]
+    if mtz.history:
+        tables.append(Table("History", ["line"], [[line] for line in mtz.history], "mtz_history", detail=True))
+    return "\n".join(line for line in lines if line), tables
+
+
+def _range(values: np.ndarray) -> list[Any]:
+    """Number of values, their part of all, the smallest and the largest."""
+    finite = values[np.isfinite(values)]
+    span = [f"{finite.min():.6g}", f"{finite.max():.6g}"] if len(finite) else [None, None]
+    return [len(finite), f"{100 * len(finite) / max(len(values), 1):.1f} %", *span]
+
+
+def _xds_ascii(path: Path) -> tuple[str, list[Table]]:
+    xds = gemmi.read_xds_ascii(str(path))
+    cell = gemmi.UnitCell(*xds.cell_constants)
+    n = xds.data_size
+    group = gemmi.find_spacegroup_by_number(xds.spacegroup_number)
+    lines = [
+        f"{path}: XDS_ASCII of {xds.generated_by or 'an unknown program'}, {n} reflections",
+        f"    Space group: {group.xhm() if group else xds.spacegroup_number}",
+        f"    Unit cell: {_cell_text(cell)}",
+        f"    Wavelength: {xds.wavelength:.5f} A" if xds.wavelength else "",
+        f"    Friedel's law: {xds.friedels_law in ('T', 'TRUE')}" if xds.friedels_law else "",
+    ]
+    if not n:
+        return "\n".join(line for line in lines if line), []
+    hkl, intensity, sigma = np.asarray(xds.miller_array), np.asarray(xds.iobs_array), np.asarray(xds.sigma_array)
+    d = cell.calculate_d_array(hkl)
+    lines.append(f"    Resolution: {d.max():.2f} - {d.min():.2f} A")
+    bad = int((sigma < 0).sum())
+    if bad:
+        lines.append(f"    {bad} reflections are misfits (negative sigma)")
+    named = {
+        "H": hkl[:, 0],
+        "K": hkl[:, 1],
+        "L": hkl[:, 2],
+        "IOBS": intensity,
+        "SIGMA": sigma,
+        "ZD": np.asarray(xds.zd_array),
+    }
+    rows = [[name, *_range(np.asarray(values, np.float64))] for name, values in named.items()]
+    return "\n".join(line for line in lines if line), [
+        Table("Columns", ["label", "values", "present", "min", "max"], rows, "xds_columns")
+    ]
+
+
+def _mask(path: Path) -> tuple[str, list[Table]]:
+    masks = read_mask(path, None)
+    rows = [
+        [i, f"{m.shape[1]} x {m.shape[0]}", int((~m).sum()), f"{100 * (1 - m.mean()) if m.size else 0:.2f} %"]
+        for i, m in enumerate(masks)
+    ]
+    total = sum(int((~m).sum()) for m in masks)
+    text = f"{path}: mask of {len(masks)} panel{'s' if len(masks) > 1 else ''}, {total} pixels are masked out"
+    return text, [Table("Panels", ["panel", "pixels (fast x slow)", "masked out", "part"], rows, "mask_panels")]
