@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -110,3 +111,94 @@ def test_integrate_refuses_scans_of_width_0(folder, monkeypatch, capsys, name):
         assert "import them with geometry.scan.oscillation=" in message
         assert len(message.strip().splitlines()) == 1 and ". " not in message
         (folder / "still.expt").unlink()
+
+
+#: Commands that cannot be meant, and what their one message names.
+WRONG = [
+    ("indexx imported.expt strong.refl", "'indexx'. Did you mean index"),
+    ("find-spot imported.expt", "'find-spot'. Did you mean find_spots"),
+    ("--colour", "--colour is not an option"),
+    ("index imported.exp strong.refl", "'imported.exp'"),
+    ("index imported.expt strong.refl no_such.refl", "'no_such.refl'"),
+    ("index imported.expt strong.refl spacegroup=P1", "did you mean indexing.known_symmetry.space_group"),
+    ("index imported.expt strong.refl space_group=P9", "space_group=P9"),
+    ("index imported.expt strong.refl unit_cell=78,78,37", "got 3 values"),
+    ("index imported.expt strong.refl unit_cell=78,78,37,90,90,190", "angles between 0 and 180"),
+    ("index imported.expt strong.refl unit_cell=a,b,c,d,e,f", "expected a number"),
+    ("index imported.expt strong.refl max_lattices=many", "max_lattices=many"),
+    ("index imported.expt strong.refl max_lattices=-1", "must be at least 1"),
+    ("index imported.expt strong.refl indexing.method=fft4d", "Did you mean fft"),
+    ("index imported.expt strong.refl indexing.method=", "indexing.method="),
+    ("index imported.expt strong.refl =5", "'=5' has no parameter name"),
+    ("index imported.expt strong.refl mp.nproc=two", "mp.nproc=two"),
+    ("index imported.expt strong.refl output.experiments=", "is a folder"),
+    ("index imported.expt strong.refl output.experiments=no/such/x.expt", "the folder no/such does not exist"),
+    ("index imported.expt strong.refl output.experiments=x.expt output.reflections=x.expt", "are the same file"),
+    ("index imported.expt strong.refl output.log=strong.refl", "one of the input files"),
+    ("index", "no experiments were given"),
+    ("refine indexed.expt indexed.refl scan_varying=maybe", "expected true or false"),
+    ("refine indexed.expt indexed.refl detector.fix=everything", "choose from all, position, orientation, distance"),
+    ("integrate refined.expt refined.refl prediction.d_min=nan", "NaN is not a number"),
+    ("integrate refined.expt refined.refl background.algorithm=glmm", "Did you mean glm"),
+    (
+        "integrate refined.expt refined.refl background.simple.outlier.algorithm=null",
+        "add integration.background.algorithm=simple",
+    ),
+    ("integrate refined.expt refined.refl profile.algorithm=gaussian", "Did you mean gaussian_rs"),
+    ("integrate refined.expt refined.refl scan_range=500,600", "scan_range=500,600"),
+    ("integrate refined.expt refined.refl mask=no.mask", "no.mask: no such file"),
+    ("find_spots imported.expt exclude_images=500:600", "there are no such images"),
+    ("find_spots imported.expt exclude_images=9:1", "exclude_images=9:1"),
+    ("find_spots imported.expt min_spot_size=100 max_spot_size=1", "min_spot_size=100"),
+    ("find_spots imported.expt threshold.algorithm=None", "threshold 'None'"),
+    ("find_spots imported.expt d_min=5 d_max=2", "check d_min, d_max"),
+    ("symmetry integrated.expt integrated.refl laue_group=P5/m", "laue_group=P5/m"),
+    ("symmetry integrated.expt integrated.refl laue_group=cubic", "laue_group=cubic"),
+    ("scale symmetrized.expt symmetrized.refl model=physic", "Did you mean physical"),
+    ("scale symmetrized.expt symmetrized.refl anomalous=perhaps", "anomalous=perhaps"),
+    ("scale symmetrized.expt symmetrized.refl d_min=50", "none of the"),
+    (
+        "scale symmetrized.expt symmetrized.refl exclude_images=0:500:600",
+        "there are no such images; experiment 0 has 1 to",
+    ),
+    ("scale symmetrized.expt symmetrized.refl exclude_images=7:1:2", "there is no experiment 7"),
+    ("merge scaled.expt scaled.refl output.mtz=/no_such_folder/x.mtz", "/no_such_folder does not exist"),
+    ("merge scaled.expt scaled.refl d_min=1000", "beyond 1000.0 A"),
+    ("export scaled.expt scaled.refl format=mzt", "Did you mean mtz"),
+    ("import no_such_####.cbf", "no file matches 'no_such_####.cbf'"),
+    ("import strong.refl", "a reflection file is no image"),
+    ("import x.cbf output.experiments=x.expt geometry.beam.wavelength=0", "geometry.beam.wavelength=0"),
+    ("import x.cbf output.experiments=x.expt geometry.detector.distance=-5", "geometry.detector.distance=-5"),
+    ("import x.cbf output.experiments=x.expt geometry.scan.oscillation=1", "expected 2 values, got 1"),
+    ("import x.cbf output.experiments=x.expt mosflm_beam_centre=1", "mosflm_beam_centre=1"),
+    ("show", "nothing to show"),
+    ("show no_such.expt", "'no_such.expt'"),
+    ("process no_such.cbf", "'no_such.cbf'"),
+    ("process imported.expt start_at=nowhere", "start_at=nowhere"),
+    ("replay no_such.json", "no_such.json"),
+    ("replay strong.refl", "strong.refl is not a run record"),
+    ("cite strong.refl", "strong.refl is not a run record"),
+    ("cite", "give the record of a run"),
+    ("completion csh", "'csh'"),
+    ("new-plugin nothing mine", "there is no slot 'nothing'"),
+    ("plugins --check no_such", "'no_such'"),
+    ("help no_such_word_at_all", "'no_such_word_at_all'"),
+    ("generate_mask imported.expt untrusted.circle=1,2", "expected 3 values, got 2"),
+    ("generate_mask imported.expt untrusted.panel=7", "counted from 0"),
+    ("reindex indexed.refl change_of_basis_op=a,a,a", "cannot be inverted"),
+    ("reindex indexed.refl change_of_basis_op=hello", "is no operator"),
+    ("filter_reflections integrated.refl flag_expression=no_flag", "there is no flag no_flag"),
+    ("filter_reflections integrated.refl 'expression=no_column > 3'", "there is no column no_column"),
+    ("sort_reflections integrated.refl key=nothing", "key=nothing"),
+    ("slice_sequence refined.expt refined.refl image_range=20,1", "image_range=20,1"),
+    ("simulate n_images=-3", "must be at least 1"),
+    ("simulate space_group=P9", "space_group=P9"),
+    ("estimate_resolution scaled.expt scaled.refl cc_half=7", "cc_half=7"),
+]
+
+
+@pytest.mark.parametrize(("command", "said"), WRONG, ids=[command for command, _ in WRONG])
+def test_a_command_that_cannot_be_meant_is_refused_in_one_sentence(folder, monkeypatch, capsys, command, said):
+    message = refused(folder, monkeypatch, capsys, *shlex.split(command))
+    assert said in message, message
+    assert len(message.strip().splitlines()) == 1, message

@@ -157,7 +157,9 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"cannot read the run record {path}: {error}") from error
+        raise FileFormatError(
+            f"{path} is not a run record, which programs write as spindle.<program>.json: it cannot be read as JSON ({error})"
+        ) from error
     if not isinstance(record, dict) or record.get("format") != RECORD_FORMAT:
         raise FileFormatError(f"{path} is not a run record; programs write them as spindle.<program>.json")
     version, made_by = record.get("format_version"), record.get("versions")

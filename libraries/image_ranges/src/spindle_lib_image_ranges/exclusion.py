@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spindle.errors import ParameterError
+from spindle.models import Experiments
 from spindle.table import ReflectionTable
 
 __all__ = ["ImageRange", "excluded_images", "on_excluded_images"]
@@ -30,7 +31,7 @@ class ImageRange(NamedTuple):
 
 
 def excluded_images(
-    words: Iterable[str | Sequence[str]] | None, n_experiments: int, name: str = "exclude_images"
+    words: Iterable[str | Sequence[str]] | None, experiments: int | Experiments, name: str = "exclude_images"
 ) -> list[ImageRange]:
     """Return the images that a parameter leaves out.
 
@@ -39,7 +40,8 @@ def excluded_images(
     words : iterable of str or of sequences of str, or None
         ``experiment:first:last`` with image numbers, both included; ``first:last`` of all experiments; or one image
         of all experiments.
-    n_experiments : int
+    experiments : int or Experiments
+        Their number; or themselves, to refuse images that none of them has.
     name : str
         Of the parameter, for messages.
 
@@ -51,8 +53,10 @@ def excluded_images(
     Raises
     ------
     ParameterError
-        If a word is none of these, the last image comes before the first, or there is no such experiment.
+        If a word is none of these, the last image comes before the first, or there is no such experiment or image.
     """
+    n_experiments = experiments if isinstance(experiments, int) else len(experiments)
+    scans = [] if isinstance(experiments, int) else [e.scan for e in experiments]
     found = []
     for word in (w for item in words or () for w in ([item] if isinstance(item, str) else item)):
         try:
@@ -68,6 +72,11 @@ def excluded_images(
         if len(numbers) == 3 and not 0 <= numbers[0] < n_experiments:
             raise ParameterError(f"{name}={word}: there is no experiment {numbers[0]}, only 0 to {n_experiments - 1}")
         which = [numbers[0]] if len(numbers) == 3 else range(n_experiments)
+        there = [scan.image_range for i in which if scans and (scan := scans[i]) is not None]
+        if there and len(there) == len(which) and all(last < begin or first > end for begin, end in there):
+            raise ParameterError(
+                f"{name}={word}: there are no such images; experiment {which[0]} has {there[0][0]} to {there[0][1]}"
+            )
         found += [ImageRange(i, first, last) for i in which]
     return found
 

@@ -68,7 +68,7 @@ class EstimateResolution(Program):
             rmerge = Float(None, min=0, none=True, help="Limit of Rmerge.", level=1)
             completeness = Float(None, min=0, none=True, help="Limit of the completeness, a fraction.", level=1)
             cc_ref = Float(0.1, min=0, none=True, help="Limit of the correlation with a reference.", level=1)
-            cc_half = Float(0.3, min=0, none=True, help="Limit of CC1/2.", level=1)
+            cc_half = Float(0.3, min=0, max=1, none=True, help="Limit of CC1/2.", level=1)
             cc_half_method = Choice(
                 ["half_dataset", "sigma_tau"],
                 default="half_dataset",

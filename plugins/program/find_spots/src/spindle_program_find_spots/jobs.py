@@ -111,7 +111,7 @@ def _blocks(ranges: Any, z0: int, n_images: int, number: int) -> list[tuple[int,
 
 def _excluded_images(spotfinder: Any, experiments: Experiments) -> Any:
     """Function (experiment, z0, n_images) -> set of array indices to leave out."""
-    rules = excluded_images(spotfinder.exclude_images, len(experiments), "spotfinder.exclude_images")
+    rules = excluded_images(spotfinder.exclude_images, experiments, "spotfinder.exclude_images")
     every = spotfinder.exclude_images_multiple
 
     def excluded(number: int, z0: int, n_images: int) -> set[int]:

@@ -270,6 +270,6 @@ def _writer_of_report(tables: list[Table]) -> Callable[[Path], None]:
 def _excluded(params: IntegrateParams, experiments: Experiments) -> list[set[int]]:
     """Array indices that each experiment leaves out."""
     out: list[set[int]] = [set() for _ in experiments]
-    for number, first, last in excluded_images(params.exclude_images, len(experiments)):
+    for number, first, last in excluded_images(params.exclude_images, experiments):
         out[number].update(range(first - 1, last))
     return out

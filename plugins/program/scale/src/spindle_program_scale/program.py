@@ -120,7 +120,7 @@ class Scale(Program):
         )
         crystal = experiments[0].known_crystal
         context.log.info("space group %s; %d data set(s)", crystal.space_group.xhm(), len(experiments))
-        exclusions = excluded_images(params.exclude_images, len(experiments))
+        exclusions = excluded_images(params.exclude_images, experiments)
         files: dict[str, Any] = {}
         if params.cross_validation.cross_validation_mode is not None:
             cross_validate(experiments, table, params, context, exclusions, target)

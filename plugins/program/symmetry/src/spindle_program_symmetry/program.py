@@ -9,7 +9,7 @@ from typing import Any
 import gemmi
 import numpy as np
 
-from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, hookimpl
+from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.models import Experiments
 from spindle.params import Auto, Bool, Choice, Float, Int, PathParam, SpaceGroup, Str, Strings
@@ -24,6 +24,7 @@ from spindle_lib_symmetry_analysis.prepare import prepare
 
 from .agreement import agreements, rounded
 from .agreement import rows as agreement_rows
+from .citations import CITATIONS
 from .decision import MIN_PROBABILITY, Decision, decide, is_known
 from .known_group import contradiction_in_absences, contradiction_in_laue_group, describe, likelihood_of
 from .small_molecules import hint, small_molecule_group
@@ -43,26 +44,7 @@ class SymmetryProgram(Program):
         spindle symmetry integrated.expt integrated.refl laue_group=P4/mmm
     """
 
-    citations = (
-        Citation(
-            "Evans, P. R.",
-            2011,
-            "An introduction to data reduction: space-group determination, scaling and intensity statistics",
-            "Acta Cryst. D",
-            "67",
-            "282-292",
-            "10.1107/S090744491003982X",
-        ),
-        Citation(
-            "Padilla, J. E. & Yeates, T. O.",
-            2003,
-            "A statistic for local intensity differences: robustness to anisotropy and pseudo-centering and utility for detecting twinning",
-            "Acta Cryst. D",
-            "59",
-            "1124-1130",
-            "10.1107/S0907444903007947",
-        ),
-    )
+    citations = CITATIONS
 
     takes_files = False
     needs_columns = {"miller_index": "spindle index writes it"}
