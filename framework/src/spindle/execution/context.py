@@ -191,7 +191,10 @@ class RunContext:
         from .steps import run_nested
 
         start = time.perf_counter()
-        with brief_console(self.program) if brief else nullcontext():
+        speaks = (
+            self.program if name != self.program else ""
+        )  # a program that runs itself could not be told from what it runs
+        with brief_console(speaks) if brief else nullcontext():
             result = run_nested(self, name, experiments, reflections, files, write, params, record)
         if brief and write:
             self.log.info("  %s has taken %.1f s", name, time.perf_counter() - start)

@@ -167,7 +167,9 @@ _brief: list[str] = []
 
 @contextlib.contextmanager
 def brief_console(program: str) -> Iterator[None]:
-    """Inside, the console shows what ``program`` itself logs, and warnings; log files get everything."""
+    """Inside, the console shows what ``program`` itself logs (unless it is inside another of these), and warnings; log files get
+    everything.
+    """
     _brief.append(f"spindle.{program}")
     try:
         yield
@@ -179,7 +181,7 @@ class NotMuted(logging.Filter):
     """The console's filter; see `brief_console`."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not _brief or record.name == _brief[-1] or record.levelno >= logging.WARNING
+        return record.levelno >= logging.WARNING or all(record.name == name for name in _brief)
 
 
 class OursOnly(logging.Filter):

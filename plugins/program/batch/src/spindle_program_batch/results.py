@@ -158,11 +158,9 @@ def page_of(entries: Sequence[dict[str, Any]], is_finished: bool) -> str:
         page.section(e["name"])
         page.links([(name.replace("_", " "), f"{e['name']}/{Path(file).name}") for name, file in e["files"].items()])
         for line in e["verdict"]["lines"]:
-            more = " ".join(
-                part for part in (line["reason"], f"Next: {line['next_step']}" if line["next_step"] else "") if part
-            )
             if line["colour"] != "green":
-                page.text(f"{line['said']}. {more}", mood[line["colour"]])
+                text = ": ".join(part for part in (line["said"], line["reason"]) if part)
+                page.text(text + (f". Next: {line['next_step']}" if line["next_step"] else ""), mood[line["colour"]])
         good = [line["said"] for line in e["verdict"]["lines"] if line["colour"] == "green"]
         if good:
             page.text("; ".join(good), "good")

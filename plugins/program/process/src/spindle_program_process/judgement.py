@@ -40,7 +40,7 @@ class Judged:
             return f"do not solve a structure from these data before this is mended: {why}. First: {verdict.next_step}"
         look = "spindle show scaled.expt scaled.refl looks at the data"
         if verdict.colour == "amber":
-            return f"see to the amber lines above, then open {merged} in a structure solution program; {look}"
+            return f"see to the amber lines, then open {merged} in a structure solution program; {look}"
         return f"open {merged} in a structure solution program; {look}"
 
 

@@ -18,14 +18,12 @@ SMALL_MOLECULE: dict[str, Any] = {
     "symmetry.systematic_absences.small_molecule": True,
     "export": "shelx",
 }
-#: Besides: diffuse and inelastic scatter around the beam; electrons are not absorbed as X-rays are; positions of spots tell the ratio of
-#: distance and cell only, so that the distance of the header stands.
+#: Besides: diffuse and inelastic scatter around the beam; electrons are not absorbed as X-rays are. Positions of spots tell the ratio of
+#: distance and cell only: with this probe index and refine keep the distance, unless the cell is known.
 ELECTRON: dict[str, Any] = {
     **SMALL_MOLECULE,
     "import.geometry.beam.probe": "electron",
     "find_spots.spotfinder.filter.d_max": 10.0,
-    "index.refinement.parameterisation.detector.fix": "distance",
-    "refine.refinement.parameterisation.detector.fix": "distance",
     "scale.physical.absorption_correction": False,
 }
 

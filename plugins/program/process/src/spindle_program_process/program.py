@@ -166,7 +166,8 @@ class Process(Program):
         )
         electron = Preset(
             ELECTRON,
-            help="Electron diffraction of small molecules: as small_molecule, the distance stays as it is, and nothing is absorbed.",
+            help="Electron diffraction of small molecules: as small_molecule; the distance stays as it is unless the cell is known, and nothing is "
+            "absorbed.",
         )
         cut_resolution = Bool(
             True,
@@ -304,7 +305,7 @@ class Process(Program):
             if params.output.json is not None and params.output.json.parent.is_dir():
                 write_failed(params.output.json, text)
             raise failed
-        return self._result(params, report, found, text, stop, chain, context)
+        return self._result(params, report, found, text, stop, chain)
 
     def _check_indexed(self, summary: dict[str, Any], params: Params) -> None:
         """Stop where going on would only cost time and memory."""
@@ -317,18 +318,21 @@ class Process(Program):
             )
 
     def _result(
-        self, params: Params, report: dict[str, Any], found: Judged, text: str, stop: int, chain: Chain, context: Any
+        self, params: Params, report: dict[str, Any], found: Judged, text: str, stop: int, chain: Chain
     ) -> ProgramResult:
         files: dict[str, Any] = {}
         if params.output.json is not None:
             files[str(params.output.json)] = lambda path: path.write_text(text, encoding="utf-8") and None
         done = NAMES[stop]
+        exported: dict[str, Any] = {}
         if params.export is not None and done == NAMES[-1]:
-            files |= chain.exported()
+            exported = chain.exported()
+            files |= exported
         colour = found.verdict.colour
         bad = {None: (), "red": ("red",), "amber": ("amber", "red")}[params.fail_if]
         if done == NAMES[-1]:
-            next_step = found.next_step(str(params.output.merged_mtz or "merged.mtz"))
+            merged = str(params.output.merged_mtz or "merged.mtz")
+            next_step = found.next_step(" or ".join([*exported, merged]))
         elif colour == "red":
             next_step = f"first look into this: {found.verdict.lines[0].said}; {found.verdict.next_step}"
         else:
