@@ -14,6 +14,7 @@ import spindle
 from spindle.errors import ModelError, ParameterError
 from spindle.files import read_experiments, read_reflections
 from spindle.models import Experiments
+from spindle.symmetry import unique_indices
 from spindle.table import Flag
 from spindle.testing import shared_data
 from spindle.testing.scaling import simulated_scan
@@ -178,3 +179,41 @@ def test_anisotropic_data_are_told_of_and_cut_when_asked(tmp_path: Path) -> None
 
 def test_isotropic_data_are_not_cut_without_being_asked(scaled) -> None:
     assert not [t.title for t in spindle.run("merge", *scaled).tables if "ellipsoid" in t.title]
+
+
+def whole_sphere(scaled, measured):
+    """All reflections to 2 A, each twice, in the place of those of a scan; of which those are measured that a function of d says."""
+    experiments, table = scaled
+    crystal = experiments[0].crystal
+    unique = unique_indices(crystal.cell, crystal.space_group, 2.0)
+    d = gemmi.UnitCell(*crystal.cell).calculate_d_array(unique)
+    rng = np.random.default_rng(4)
+    unique = unique[rng.random(len(unique)) < measured(d)]
+    hkl = np.repeat(unique, 2, axis=0)
+    some = table.select(np.resize(np.flatnonzero(table.has_flags(Flag.SCALED)), len(hkl)))
+    some["miller_index"], some["d"] = hkl.astype(np.int32), gemmi.UnitCell(*crystal.cell).calculate_d_array(hkl)
+    some["inverse_scale_factor"] = np.ones(len(hkl))
+    some["intensity.scale.value"] = np.repeat(rng.exponential(100.0, len(unique)), 2) + rng.normal(0.0, 2.0, len(hkl))
+    some["intensity.scale.variance"] = np.full(len(hkl), 4.0)
+    return experiments, some
+
+
+def test_data_are_cut_where_they_end_and_all_of_them_kept_beside(scaled, tmp_path: Path) -> None:
+    """Four in five unique reflections beyond 2.5 A are missing."""
+    experiments, some = whole_sphere(scaled, lambda d: np.where(d > 2.5, 1.0, 0.2))
+    edge = 2.5
+    found = spindle.run("merge", experiments, some, d_min="Auto")
+    assert set(found.files) >= {"merged.mtz", "merged_all.mtz"}
+    mtz, whole = (written(found, tmp_path, name) for name in ("merged.mtz", "merged_all.mtz"))
+    assert whole.resolution_high() == pytest.approx(float(some["d"].min()), abs=1e-3)
+    assert mtz.resolution_high() == pytest.approx(edge, rel=0.08)
+    assert found.summary["suggested_d_min"] == pytest.approx(mtz.resolution_high(), rel=0.01)
+    assert any(t.key == "data_end" for t in found.tables)
+    # the file of all data is what merging without a limit writes
+    plain = written(spindle.run("merge", experiments, some), tmp_path)
+    np.testing.assert_array_equal(np.array(plain, copy=False), np.array(whole, copy=False))
+
+
+def test_data_that_go_to_their_end_are_not_cut(scaled) -> None:
+    found = spindle.run("merge", *whole_sphere(scaled, np.ones_like), d_min="Auto")
+    assert "merged_all.mtz" not in found.files
