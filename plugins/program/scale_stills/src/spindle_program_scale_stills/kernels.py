@@ -40,7 +40,7 @@ def excitation(q, s0, e1, e2, r1, r2, out):
 
 
 @njit(nogil=True, cache=True)
-def factors(q, x, reach, s0, e1, e2, p, g, partiality, slopes):
+def factors(q, x, reach, given, s0, e1, e2, p, g, partiality, slopes):
     """Inverse scale factors of the observations of one still, and the derivatives of their logarithms.
 
     Parameters
@@ -51,6 +51,8 @@ def factors(q, x, reach, s0, e1, e2, p, g, partiality, slopes):
         1 / (2 d^2).
     reach : (n,) float64
         What the width is multiplied by: |q| for an angular spread, 1 for the size of the points.
+    given : (n,) float64
+        Partialities to take as they are; 0 for those of the model.
     s0, e1, e2 : (3,) float64
     p : (5,) float64
     g : (n,) float64
@@ -63,6 +65,13 @@ def factors(q, x, reach, s0, e1, e2, p, g, partiality, slopes):
     found = np.empty(3)
     width = np.exp(p[4])
     for i in range(len(x)):
+        if given[i] > 0.0:
+            partiality[i] = given[i]
+            g[i] = np.exp(p[0] + p[1] * x[i]) * given[i]
+            slopes[i, 0] = 1.0
+            slopes[i, 1] = x[i]
+            slopes[i, 2:] = 0.0
+            continue
         excitation(q[i], s0, e1, e2, p[2], p[3], found)
         sigma = width * reach[i]
         t = found[0] / sigma
@@ -119,6 +128,7 @@ def refine_stills(
     q,
     x,
     reach,
+    given,
     value,
     weight,
     reference,
@@ -133,6 +143,7 @@ def refine_stills(
     g,
     partiality,
     spread,
+    errors,
 ):
     """Refine each still against reference intensities by Levenberg-Marquardt steps.
 
@@ -140,8 +151,8 @@ def refine_stills(
     ----------
     offsets : (m + 1,) int64
         Run of observations of each still.
-    q : (n, 3), x, reach, value, weight, reference : (n,) float64
-        Points, 1 / (2 d^2), reach of the width, observed intensities, their weights (0 for none), what they are compared with.
+    q : (n, 3), x, reach, given, value, weight, reference : (n,) float64
+        Points, 1 / (2 d^2), reach of the width, given partialities, observed intensities, their weights (0 for none), what they are compared with.
     s0, e1, e2 : (m, 3) float64
     free : (5,) bool
     middle, hold : (m, 5), (5,) float64
@@ -154,6 +165,8 @@ def refine_stills(
         Output.
     spread : (n,) float64
         Output: variance of ln g from the errors of the parameters.
+    errors : (m, 5) float64
+        Output: variances of the parameters.
     """
     matrix, push = np.empty((N_PARAMETERS, N_PARAMETERS)), np.empty(N_PARAMETERS)
     longest = 0
@@ -168,7 +181,9 @@ def refine_stills(
         v, w, t = value[begin:end], weight[begin:end], reference[begin:end]
         part, here = partiality[begin:end], g[begin:end]
         p = parameters[k].copy()
-        factors(q[begin:end], x[begin:end], reach[begin:end], s0[k], e1[k], e2[k], p, here, part, slopes)
+        factors(
+            q[begin:end], x[begin:end], reach[begin:end], given[begin:end], s0[k], e1[k], e2[k], p, here, part, slopes
+        )
         cost = _cost(v, w, t, here, p, middle[k], hold)
         damping = 1e-3
         for _ in range(steps):
@@ -180,7 +195,19 @@ def refine_stills(
                     damped[a, a] *= 1.0 + damping
                     damped[a, a] += 1e-300
                 trial = p + np.linalg.solve(damped, push)
-                factors(q[begin:end], x[begin:end], reach[begin:end], s0[k], e1[k], e2[k], trial, here, part, slopes)
+                factors(
+                    q[begin:end],
+                    x[begin:end],
+                    reach[begin:end],
+                    given[begin:end],
+                    s0[k],
+                    e1[k],
+                    e2[k],
+                    trial,
+                    here,
+                    part,
+                    slopes,
+                )
                 new = _cost(v, w, t, here, trial, middle[k], hold)
                 if np.isfinite(new) and new <= cost:
                     better = True
@@ -193,7 +220,9 @@ def refine_stills(
             damping = max(damping * 0.1, 1e-9)
             if gain < 1e-4 * cost:
                 break
-        factors(q[begin:end], x[begin:end], reach[begin:end], s0[k], e1[k], e2[k], p, here, part, slopes)
+        factors(
+            q[begin:end], x[begin:end], reach[begin:end], given[begin:end], s0[k], e1[k], e2[k], p, here, part, slopes
+        )
         parameters[k] = p
         _normal(v, w, t, here, slopes, p, middle[k], hold, free, matrix, push)
         for a in range(N_PARAMETERS):
@@ -203,6 +232,7 @@ def refine_stills(
         for a in range(N_PARAMETERS):
             if not free[a]:
                 inverse[a, a] = 0.0
+            errors[k, a] = inverse[a, a]
         for i in range(n):
             total = 0.0
             for a in range(N_PARAMETERS):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.models import Experiments
+from spindle.models import Crystal, Experiments
 from spindle.table import ReflectionTable, rows_by_value
 from spindle_lib_merging import Groups, group_equivalents, prepare_intensities
 
-__all__ = ["Observations", "collect"]
+__all__ = ["Observations", "collect", "with_common_cell"]
 
 
 @dataclass(slots=True)
@@ -134,6 +134,23 @@ def collect(
         1.0 / np.maximum(np.linalg.norm(q, axis=1), 1e-9), data.values[data.best][order], data.variances[data.best][order],
         per_count[order], np.clip(partiality, 1e-3, 1.0), grouped, grouped.index, s0, np.ascontiguousarray(e1), np.ascontiguousarray(e2),
     )  # fmt: skip
+
+
+def with_common_cell(experiments: Experiments) -> Experiments:
+    """The experiments with crystals that have the median cell, each in its own orientation."""
+    crystals = [e.known_crystal for e in experiments if e.crystal is not None]
+    if not crystals:
+        return experiments
+    cell = np.median([c.cell for c in crystals], axis=0)
+    return Experiments(
+        e if e.crystal is None else replace(e, crystal=e.crystal.with_A(e.crystal.U @ _upright(cell, e.crystal)))
+        for e in experiments
+    )
+
+
+def _upright(cell: np.ndarray, crystal: Crystal) -> np.ndarray:
+    """(3, 3) float64: A of a crystal of that cell before it is turned."""
+    return np.asarray(Crystal.from_cell(cell, np.eye(3), crystal.space_group).A)
 
 
 def _whole(table: ReflectionTable) -> ReflectionTable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spindle.params import Bool, Choice, Float, Int, PathParam
+from spindle.params import Auto, Bool, Choice, Float, Int, PathParam
 from spindle.params import Params as ParamsBase
 
 __all__ = ["ScaleStillsParams"]
@@ -32,8 +32,8 @@ class ScaleStillsParams(ParamsBase):
         """The part of each reflection that a still records."""
 
         model = Choice(
-            ["refined", "table", "unity"], default="refined",
-            help="refined: exp(-t^2 / 2), t the distance from the Ewald sphere over the width, both refined. table: the column of the "
+            ["refined", "table", "unity"], default=Auto,
+            help="Auto: refined or table, whichever makes two halves of the stills agree better. refined: exp(-t^2 / 2), t the distance from the Ewald sphere over the width, both refined. table: the column of the "
             "reflections as it is. unity: all are taken for whole.",
         )  # fmt: skip
         width = Choice(
@@ -46,6 +46,10 @@ class ScaleStillsParams(ParamsBase):
     class postrefinement(ParamsBase, level=1):
         """What is refined for each still."""
 
+        common_cell = Bool(
+            True, help="Give all crystals the median of their cells, which single stills hardly tell. False keeps each cell, for crystals that "
+            "really differ.",
+        )  # fmt: skip
         cycles = Int(6, min=1, max=100, help="Cycles of merging and refinement.")
         b_factor = Bool(True, help="A relative B factor.")
         orientation = Bool(True, help="Two rotations across the beam.")

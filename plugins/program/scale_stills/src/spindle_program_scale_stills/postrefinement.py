@@ -22,8 +22,12 @@ STILLS_PER_TASK = 100
 ROBUST_LIMIT = 2.5
 #: Shells in which first scales are found.
 SHELLS = 15
-#: Standard deviations that parameters are drawn to their middle with: B (A^2) and ln width; orientations come from a parameter.
-B_SPREAD, WIDTH_SPREAD = 10.0, 0.5
+#: First standard deviations that parameters are drawn to their middle with: B (A^2) and ln width; that of orientations is a parameter.
+B_SPREAD, WIDTH_SPREAD = 5.0, 0.2
+#: They do not become smaller than this part of the first ones, nor larger than this many times.
+SPREAD_RANGE = (0.02, 5.0)
+#: Points are taken for so much wider where orientations are refined for the first time.
+WIDE = 2.0
 #: Steps of each cycle.
 STEPS = 8
 
@@ -45,6 +49,8 @@ class Result:
     outlier : (n,) bool
     history : list of (int, float, float)
         Cycle, CC of observations with the means of the others, rms normalised deviation.
+    model : str
+        Of partialities.
     """
 
     parameters: np.ndarray
@@ -56,6 +62,13 @@ class Result:
     reasons: dict[int, str]
     outlier: np.ndarray
     history: list[tuple[int, float, float]]
+    model: str
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Stills that are merged."""
+        m = len(self.parameters)
+        return np.setdiff1d(np.arange(m), list(self.reasons))
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,7 @@ class _Task:
     obs: Observations
     x: np.ndarray
     reach: np.ndarray
+    given: np.ndarray
     weight: np.ndarray
     reference: np.ndarray
     free: np.ndarray
@@ -75,15 +89,16 @@ class _Task:
     g: np.ndarray
     partiality: np.ndarray
     spread: np.ndarray
+    variances: np.ndarray
 
     def __call__(self, block: tuple[int, int]) -> None:
         obs, (first, last) = self.obs, block
         begin, end = int(obs.offsets[first]), int(obs.offsets[last])
         rows, stills = slice(begin, end), slice(first, last)
         refine_stills(
-            obs.offsets[first : last + 1] - begin, obs.q[rows], self.x[rows], self.reach[rows], obs.value[rows], self.weight[rows],
+            obs.offsets[first : last + 1] - begin, obs.q[rows], self.x[rows], self.reach[rows], self.given[rows], obs.value[rows], self.weight[rows],
             self.reference[rows], obs.s0[stills], obs.e1[stills], obs.e2[stills], self.free, self.middle[stills], self.hold, self.steps,
-            self.parameters[stills], self.g[rows], self.partiality[rows], self.spread[rows],
+            self.parameters[stills], self.g[rows], self.partiality[rows], self.spread[rows], self.variances[stills],
         )  # fmt: skip
 
 
@@ -99,18 +114,30 @@ class Postrefinement:
     context : RunContext
     target : (m,) float64 or None
         Reference intensities of the unique reflections, NaN where there is none: instead of the means.
+    model : str
+        Of partialities: ``refined``, ``table`` or ``unity``.
     """
 
     def __init__(
-        self, obs: Observations, experiments: Experiments, params: Any, context: Any, target: np.ndarray | None = None
+        self,
+        obs: Observations,
+        experiments: Experiments,
+        params: Any,
+        context: Any,
+        target: np.ndarray | None = None,
+        model: str = "refined",
     ) -> None:
         self.obs, self.params, self.context, self.target = obs, params, context, target
         self.x = 0.5 / obs.d**2
-        self.model = params.partiality.model
+        self.model = model
         self.reach = np.linalg.norm(obs.q, axis=1) if params.partiality.width == "angle" else np.ones(len(obs))
         n, m = len(obs), obs.n_stills
         self.parameters = np.zeros((m, N_PARAMETERS))
         self.g, self.partiality, self.spread = np.ones(n), np.ones(n), np.zeros(n)
+        self.variances = np.zeros((m, N_PARAMETERS))
+        angle = np.radians(params.postrefinement.orientation_spread)
+        self.first_spreads = np.array([B_SPREAD, angle, WIDTH_SPREAD])
+        self.spreads = self.first_spreads.copy()
         self.outlier = np.zeros(n, bool)
         self.errors = ErrorTerms()
         self.reasons: dict[int, str] = {}
@@ -132,8 +159,15 @@ class Postrefinement:
             free[0] = True
             free[1] = cycle > 1 and options.b_factor
             free[2:4] = refine and cycle > 2 and options.orientation
-            free[4] = refine and cycle > 2 and options.width
+            free[4] = refine and cycle > 3 and options.width
+            if refine and cycle == 3:
+                # wide points first: what lies beside the sphere by the orientation of the file may lie on it
+                self.given[:] = 0.0
+                self.parameters[:, 4] += np.log(WIDE)
             self.refine(merged, free)
+            if refine and cycle == 3:
+                self.parameters[:, 4] -= np.log(WIDE)
+                self.refine(merged, free)
             self.normalise()
             merged = self.merge_again(merged)
             self.judge(merged, cycle)
@@ -189,7 +223,7 @@ class Postrefinement:
 
     def refine(self, merged: Merge, free: np.ndarray) -> None:
         """One cycle of all stills."""
-        obs, options = self.obs, self.params.postrefinement
+        obs = self.obs
         reference, uncertain = self.comparison(merged)
         known = np.isfinite(reference) & ~self.outlier
         reference = np.where(known, reference, 0.0)
@@ -198,11 +232,28 @@ class Postrefinement:
         deviation = np.abs(obs.value - self.g * reference) / np.sqrt(variance)
         weight = np.where(known, np.minimum(1.0, ROBUST_LIMIT / np.maximum(deviation, 1e-30)) / variance, 0.0)
         weight[self.partiality < self.params.partiality.min] *= 0.0 if not free[2] else 1.0
-        angle = np.radians(options.orientation_spread)
-        hold = np.array([1e-9, B_SPREAD**-2, angle**-2, angle**-2, WIDTH_SPREAD**-2])
+        b, angle, width = self.spreads**-2.0
+        hold = np.array([1e-9, b, angle, angle, width])
         middle = np.zeros_like(self.parameters)
         middle[:, 4] = np.median(self.parameters[:, 4])
         self._map(weight, reference, free, middle, hold, STEPS)
+        self.weigh(free, middle)
+
+    def weigh(self, free: np.ndarray, middle: np.ndarray) -> None:
+        """How much crystals differ in B, orientation and width, by the data: the spreads of greatest evidence (MacKay 1992).
+
+        What the stills are too weak or too few to tell is thereby left as it was.
+        """
+        good = np.diff(self.obs.offsets) > 0
+        good[list(self.reasons)] = False
+        for i, places in enumerate(([1], [2, 3], [4])):
+            if not free[places[0]] or not good.any():
+                continue
+            deviation = (self.parameters - middle)[good][:, places]
+            told = 1.0 - np.clip(self.variances[good][:, places] / self.spreads[i] ** 2, 0.0, 1.0)
+            found = np.sqrt(float((deviation**2).sum()) / max(float(told.sum()), 1e-3))
+            low, high = (f * self.first_spreads[i] for f in SPREAD_RANGE)
+            self.spreads[i] = float(np.clip(found, low, high))
 
     def _map(
         self,
@@ -214,18 +265,13 @@ class Postrefinement:
         steps: int,
     ) -> None:
         task = _Task(
-            self.obs, self.x, self.reach, weight, reference, free, middle, hold, steps, self.parameters, self.g, self.partiality,
-            self.spread,
+            self.obs, self.x, self.reach, self.given, weight, reference, free, middle, hold, steps, self.parameters, self.g, self.partiality,
+            self.spread, self.variances,
         )  # fmt: skip
         m = self.obs.n_stills
         blocks = [(i, min(i + STILLS_PER_TASK, m)) for i in range(0, m, STILLS_PER_TASK)]
         for _ in self.context.executor.here.map(task, blocks):
             pass
-        if self.model != "refined":  # the factors of the table, or none, instead of those of the model
-            given = self.obs.partiality if self.model == "table" else np.ones(len(self.obs))
-            np.copyto(self.partiality, given)
-            k = self.parameters[self.obs.still]
-            self.g = np.exp(k[:, 0] + k[:, 1] * self.x) * given
 
     def normalise(self) -> None:
         """Common scale, B and rotation mean nothing: the median still has scale 1 and B 0."""
@@ -283,14 +329,19 @@ class Postrefinement:
         t = error / self.reach
         p = obs.partiality
         tells = (p < 0.95) & (p > 0.02)
+        self.given = np.zeros(len(obs))
         if tells.sum() > 50:
             width = float(np.sqrt(np.median(t[tells] ** 2 / (-2.0 * np.log(p[tells])))))
         else:
             width = float(np.sqrt(np.mean(t**2))) if len(t) else 1e-3
         self.parameters[:, 4] = np.log(max(width, 1e-7))
         if self.params.method == "monte_carlo" or self.model == "unity":
+            self.given[:] = 1.0
             return
-        if self.model == "table":
+        if (
+            self.model == "table" or tells.sum() > 50
+        ):  # before orientations are refined, those of the table are the best there are
+            self.given = p.copy()
             self.partiality = p.copy()
             return
         self.partiality = np.exp(-0.5 * (t / max(width, 1e-7)) ** 2)
@@ -300,16 +351,8 @@ class Postrefinement:
         if self.params.method == "monte_carlo":
             merged = merge(self.obs, self.g, self._by_scatter())
         return Result(
-            self.parameters,
-            self.g,
-            self.partiality,
-            self.spread,
-            merged,
-            self.errors,
-            self.reasons,
-            self.outlier,
-            self.history,
-        )
+            self.parameters, self.g, self.partiality, self.spread, merged, self.errors, self.reasons, self.outlier, self.history, self.model
+        )  # fmt: skip
 
     def _by_scatter(self) -> np.ndarray:
         """(n,) float64: the weights of plain means, 1 / variance from the scatter of the observations of each reflection."""

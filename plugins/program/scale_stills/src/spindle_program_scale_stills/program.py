@@ -12,6 +12,7 @@ import numpy as np
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.models import Experiments
+from spindle.params import Auto
 from spindle.report import Table
 from spindle.table import ReflectionTable
 from spindle_lib_merging import MergingStatistics, merging_statistics, pack_indices, problems_of, shell_table
@@ -20,7 +21,7 @@ from spindle_lib_reference_intensities import Indexings, in_basis_of, read_refer
 from spindle_lib_selection.parts import join
 
 from .merging import Halves, halves_of
-from .observations import Observations, collect
+from .observations import Observations, collect, with_common_cell
 from .outputs import page, scaled_experiments, scaled_table
 from .params import ScaleStillsParams
 from .postrefinement import Postrefinement, Result, summary_of
@@ -56,6 +57,8 @@ class ScaleStills(Program):
             )
         experiments, table = inputs.experiments, join(inputs.reflections)
         assert table is not None
+        if params.postrefinement.common_cell:
+            experiments = with_common_cell(experiments)
         obs = collect(experiments, table, params.d_min, params.d_max, params.anomalous)
         crystal = experiments[0].known_crystal
         context.log.info(
@@ -75,7 +78,7 @@ class ScaleStills(Program):
                 "cosym before", crystal.space_group.xhm(),
             )  # fmt: skip
         target = self._target(experiments, obs, params, context)
-        result = Postrefinement(obs, experiments, params, context, target).run()
+        result = self._best(obs, experiments, target, params, context)
         kept = np.setdiff1d(np.flatnonzero(np.diff(obs.offsets) > 0), list(result.reasons))
         if not len(kept) or not (result.merged.weight > 0).any():
             raise UserError(f"scale_stills: no still is left: {_told(result.reasons)}")
@@ -84,6 +87,36 @@ class ScaleStills(Program):
                 "%d of %d stills are left out: %s", len(result.reasons), obs.n_stills, _told(result.reasons)
             )
         return self._result(experiments, table, obs, result, kept, params, context)
+
+    def _best(
+        self,
+        obs: Observations,
+        experiments: Experiments,
+        target: np.ndarray | None,
+        params: ScaleStillsParams,
+        context: Any,
+    ) -> Result:
+        """The result with the partiality model of the parameters, or with that under which two halves of the stills agree better."""
+        tells = bool((obs.partiality < 0.95).mean() > 0.05) if len(obs) else False
+        models = [str(params.partiality.model)]
+        if params.partiality.model is Auto or params.method == "monte_carlo":
+            models = ["refined", "table"] if tells and params.method != "monte_carlo" else ["refined"]
+        found = [Postrefinement(obs, experiments, params, context, target, model).run() for model in models]
+        if len(found) == 1:
+            return found[0]
+        every, rows, scores = np.ones(obs.n_unique, bool), [], []
+        for result in found:
+            rng = np.random.default_rng(context.seed)
+            h = halves_of(obs, result.g, result.merged.weight, result.kept, rng, every)
+            rows.append([result.model, len(result.kept), round(h.cc_half, 4), round(h.r_split, 4), ""])
+            scores.append(h.r_split if np.isfinite(h.r_split) and h.r_split > 0 else np.inf)
+        best = int(np.argmin(scores))
+        rows[best][-1] = "*"
+        headers = ["Model", "Stills", "CC1/2", "R split", ""]
+        context.table(
+            Table("Partiality models: that with the smaller R split is taken", headers, rows, "partiality_models")
+        )
+        return found[best]
 
     def _target(
         self, experiments: Experiments, obs: Observations, params: ScaleStillsParams, context: Any
@@ -131,7 +164,7 @@ class ScaleStills(Program):
             "n_unique": statistics.overall.n_unique, "cc_half": whole.cc_half, "r_split": whole.r_split,
             "completeness": statistics.overall.completeness, "multiplicity": statistics.overall.multiplicity,
             "i_over_sigma": statistics.overall.i_over_sigma, "d_min": statistics.overall.d_min,
-            "n_outliers": int(result.outlier.sum()),
+            "n_outliers": int(result.outlier.sum()), "partiality_model": result.model,
         }  # fmt: skip
         files: dict[str, Callable[[Path], None]] = {}
         if params.output.json is not None:
@@ -145,7 +178,7 @@ class ScaleStills(Program):
             files[str(params.output.html)] = text_writer(page(tables, statistics, halves, result, kept))
         configuration = {
             "method": params.method,
-            "partiality_model": params.partiality.model,
+            "partiality_model": result.model,
             "width": params.partiality.width,
         }
         least = params.partiality.min if params.method == "postrefinement" else 0
