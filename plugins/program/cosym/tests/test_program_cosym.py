@@ -14,7 +14,8 @@ from spindle.errors import UserError
 from spindle.models import Crystal, Experiments
 from spindle.symmetry import ChangeOfBasis, asu_indices
 from spindle.testing import PluginContract
-from spindle.testing.data_sets import incomplete_data_sets
+from spindle.testing.data_sets import incomplete_data_sets, rotation_data_sets
+from spindle_lib_selection.parts import Parts
 
 HEXAGONAL = (61.0, 61.0, 80.0, 90.0, 90.0, 120.0)
 WAYS = ("a,b,c", "b,a,-c", "-a,-b,c", "-b,-a,-c")
@@ -147,3 +148,21 @@ def test_a_reference_tells_which_of_the_indexings_and_which_space_group(trigonal
     for i in range(len(result.experiments)):
         rows = (result.reflections["id"] == i) & np.isfinite(expected)
         assert np.corrcoef(result.reflections["intensity.sum.value"][rows], expected[rows])[0, 1] > 0.9
+
+
+def test_what_is_left_out_moves_the_median():
+    """Without the four of the longer cell, the last one is farther from the median than the tolerance."""
+    cells = (
+        [(60.0, 60.0, 40.0, 90.0, 90.0, 120.0)] * 4
+        + [(61.8, 61.8, 44.0, 90.0, 90.0, 120.0)] * 4
+        + [(63.5, 63.5, 40.0, 90.0, 90.0, 120.0)]
+    )
+    sets = rotation_data_sets("P 3", cells, 1, degrees=(8.0, 8.0), image_width=1.0, d_min=5.0)
+    result = spindle.run(
+        "cosym", sets.experiments, sets.table, space_group="P3", **{"unit_cell_clustering.threshold": None}
+    )
+    assert result.summary["n_data_sets"] == 4
+    with pytest.raises(UserError, match="all 2 data sets differ from their median"):
+        spindle.run(
+            "cosym", *Parts(sets.experiments, sets.table).take([0, 4]), space_group="P3", relative_length_tolerance=0.01
+        )

@@ -78,18 +78,28 @@ def choose_sets(experiments: Experiments, table: ReflectionTable, params: Any, c
                     f"{params.unit_cell_clustering.threshold:g}"
                 )
         kept = sorted(groups[0])
-    common = common_basis(Experiments([experiments[i] for i in kept]), None, None)
-    apart = cells_apart(common.cells, params.relative_length_tolerance, params.absolute_angle_tolerance)
-    for k in np.flatnonzero(apart):
-        cell = " ".join(f"{v:.2f}" for v in common.cells[k])
-        reasons[kept[k]] = f"its cell, {cell}, differs from the median by more than the tolerances"
+    # what is left out changes the median, and with it what else is apart
+    while True:
+        common = common_basis(Experiments([experiments[i] for i in kept]), None, None)
+        apart = cells_apart(common.cells, params.relative_length_tolerance, params.absolute_angle_tolerance)
+        for k in np.flatnonzero(apart):
+            cell = " ".join(f"{v:.2f}" for v in common.cells[k])
+            reasons[kept[k]] = f"its cell, {cell}, differs from the median by more than the tolerances"
+        if apart.all():
+            raise UserError(
+                f"cosym: the cells of all {len(kept)} data sets differ from their median by more than relative_length_tolerance="
+                f"{params.relative_length_tolerance} or absolute_angle_tolerance={params.absolute_angle_tolerance}; give sets of one crystal "
+                "form, or a smaller unit_cell_clustering.threshold"
+            )
+        if not apart.any():
+            break
+        kept = [i for k, i in enumerate(kept) if not apart[k]]
     for i, reason in sorted(reasons.items()):
         context.log.warning("Data set %d is left out: %s", i, reason)
     if reasons:
         rows = [[i, reason] for i, reason in sorted(reasons.items())]
         tables.append(Table("Left out", ["Data set", "Reason"], rows, "left_out"))
-    kept = [i for k, i in enumerate(kept) if not apart[k]]
-    return Choice(kept, reasons, common.cells[~apart], linkage, leaves, tables)
+    return Choice(kept, reasons, common.cells, linkage, leaves, tables)
 
 
 def _cell_table(groups: list[list[int]], experiments: Experiments) -> Table:

@@ -167,13 +167,13 @@ def set_table(found: Findings, most: int | None = MOST_ROWS) -> Table:
         lead, delta = entry.get("lead"), found.contributions.get(experiment.identifier)
         said = found.data.left_out.get(place, "") if place not in at else found.data.notes.get(place, "")
         rows.append([
-            place, experiment.identifier, f"{first}-{last}", label.get(place), entry.get("change_of_basis"),
-            None if "length" not in entry else round(entry["length"], 3), None if lead is None else round(lead, 3),
-            None if delta is None else round(100 * delta, 4), "yes" if place in at else "no", said,
+            place, experiment.identifier, f"{first}-{last}", "yes" if place in at else "no", said, label.get(place),
+            entry.get("change_of_basis"), None if "length" not in entry else round(entry["length"], 3),
+            None if lead is None else round(lead, 3), None if delta is None else round(100 * delta, 4),
         ])  # fmt: skip
     headers = [
-        "Data set", "Identifier", "Images", "Cell group", "Change of basis", "Length of vector", "Lead of indexing", "Delta CC1/2 (%)", "Used",
-        "Why not, or what of it",
+        "Data set", "Identifier", "Images", "Used", "Why not, or what of it", "Cell group", "Change of basis", "Length of vector",
+        "Lead of indexing", "Delta CC1/2 (%)",
     ]  # fmt: skip
     return Table("Data sets", headers, rows[:most], "data_sets")
 

@@ -50,9 +50,10 @@ class Multiplex(Program):
         context.log.info("%d of %d data sets", len(data), len(data.given))
         found = Findings(data)
         with Steps(context, not params.output.cleanup) as steps:
+            reduction = Reduction(steps, params)
+            reduction.check(data.experiments)
             data, found.cells = cell_groups(steps, data, params)
             data = self._one_indexing(steps, data, params, found)
-            reduction = Reduction(steps, params)
             whole = reduction.reduce(
                 "All data", data.experiments, data.table, f"{DATA}/scaled", "",
                 group=lambda e, t: self._space_group(steps, e, t, params),

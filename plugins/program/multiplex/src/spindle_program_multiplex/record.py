@@ -31,7 +31,7 @@ def record(found: Findings) -> str:
 
 
 _KEYS = (
-    "data_set", "identifier", "images", "cell_group", "change_of_basis", "vector_length", "lead", "delta_cc_half_percent", "used", "note",
+    "data_set", "identifier", "images", "used", "note", "cell_group", "change_of_basis", "vector_length", "lead", "delta_cc_half_percent",
 )  # fmt: skip
 
 

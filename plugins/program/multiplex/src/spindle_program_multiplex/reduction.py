@@ -81,6 +81,16 @@ class Reduction:
         self.steps, self.params, self.context = steps, params, steps.context
         self._flags: Path | None = None
 
+    def check(self, experiments: Experiments) -> None:
+        """Refuse parameters of scaling that its model does not have, before the work.
+
+        Raises
+        ------
+        ParameterError
+            Naming one.
+        """
+        self._scale_settings(experiments)
+
     # -- steps
 
     def cell(

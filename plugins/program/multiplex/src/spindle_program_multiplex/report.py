@@ -53,8 +53,12 @@ def page(found: Findings, params: Any) -> str:
     for reduced in found.reduced:
         if reduced.filtered is not None:
             _filter(out, reduced)
-        out.section(f"Statistics: {reduced.name}")
-        out.tables(t for t in reduced.tables if t.key == "merging_statistics_by_shell")
+    out.section("Statistics by shell")
+    for reduced in found.reduced:
+        out.tables(
+            Table(f"{reduced.name}: the last line is of all shells", t.headers, t.rows, t.key)
+            for t in reduced.tables if t.key == "merging_statistics_by_shell"
+        )  # fmt: skip
     out.section("Steps")
     if found.steps is not None:
         out.table(found.steps)
