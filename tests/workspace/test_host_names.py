@@ -9,11 +9,12 @@ from rooms import ROOT, distributions
 
 HOST = ROOT / "framework" / "src" / "spindle"
 #: Names that mean something else as well. "threads" is the executor of a run that names none, "dask" what the names of queues stand
-#: for; the others are hooks, columns, values of parameters or keys of files.
+#: for, "compare" the function that runs the program of its name; the others are hooks, columns, values of parameters or keys of files.
 ALSO_WORDS = {
     "array",
     "auto",
     "centroid",
+    "compare",
     "dask",
     "default",
     "dispersion",

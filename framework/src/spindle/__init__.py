@@ -20,12 +20,14 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from spindle.contracts import ProgramResult
-    from spindle.execution import Session, algorithm, run
+    from spindle.execution import Session, algorithm, compare, load, run
     from spindle.files import read_experiments, read_reflections, write_experiments, write_reflections
 
 _LAZY = {
     "Session": "spindle.execution",
     "algorithm": "spindle.execution",
+    "compare": "spindle.execution",
+    "load": "spindle.execution",
     "run": "spindle.execution",
     "ProgramResult": "spindle.contracts",
     "read_experiments": "spindle.files",
@@ -39,6 +41,8 @@ __all__ = [
     "Session",
     "__version__",
     "algorithm",
+    "compare",
+    "load",
     "read_experiments",
     "read_reflections",
     "run",

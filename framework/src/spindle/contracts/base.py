@@ -151,4 +151,37 @@ class ProgramResult:
     summary: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
     next_step: str = ""
+
+    def table(self, key: str) -> Table:
+        """Return the table of a key.
+
+        Raises
+        ------
+        KeyError
+            Names the keys that there are.
+        """
+        for table in self.tables:
+            if table.key == key:
+                return table
+        raise KeyError(f"no table {key!r}; there are {', '.join(t.key for t in self.tables if t.key)}")
+
+    def write(self, *names: str) -> None:
+        """Write some of the further outputs, by default all, into the current folder.
+
+        Raises
+        ------
+        KeyError
+            Names the outputs that there are.
+        """
+        from spindle.files import atomic_write
+
+        for name in names or tuple(self.files):
+            if name not in self.files:
+                raise KeyError(f"no output {name!r}; there are {', '.join(self.files)}")
+            with atomic_write(Path(name)) as temporary:
+                self.files[name](temporary)
+
+    def _repr_html_(self) -> str:
+        return "".join(table._repr_html_() for table in self.tables)
+
     unfit: str = ""

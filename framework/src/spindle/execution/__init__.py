@@ -7,6 +7,7 @@ from spindle.plugins import PluginFile, add_plugin_files, plugin_files
 from .apart import Function, begin_worker, open_function, pack_function, pack_item, unpack, work
 from .changes import first_change, images_of
 from .children import module_command
+from .comparing import compare
 from .compile_cache import prepare_compile_cache
 from .context import RunContext
 from .executor import (
@@ -20,6 +21,7 @@ from .executor import (
     run_item,
 )
 from .importing import import_results
+from .loading import Loaded, load
 from .outputs import check_folder, check_writable
 from .progress import Progress
 from .protection import check_files
@@ -31,6 +33,7 @@ from .steps import Record, execute, nested_params
 __all__ = [
     "Executor",
     "Function",
+    "Loaded",
     "PluginFile",
     "Progress",
     "Record",
@@ -44,11 +47,13 @@ __all__ = [
     "check_files",
     "check_folder",
     "check_writable",
+    "compare",
     "execute",
     "first_change",
     "images_of",
     "import_results",
     "is_inside_worker",
+    "load",
     "map_ordered",
     "map_serial",
     "map_threads",

@@ -10,13 +10,14 @@ import numpy as np
 from spindle.errors import ModelError
 
 from .arrays import fixed_array, number, unit_vector
+from .descriptions import Described, numbers
 
 WAVELENGTHS = (0.001, 100.0)  # angstrom: 10 MeV electrons to soft X-rays
 PROBES = ("x-ray", "electron", "neutron")
 
 
 @dataclass(frozen=True, eq=False)
-class Beam:
+class Beam(Described):
     """A monochromatic beam.
 
     Attributes
@@ -68,6 +69,17 @@ class Beam:
             for length in lengths[(lengths < 1 / WAVELENGTHS[1]) | (lengths > 1 / WAVELENGTHS[0])]:
                 raise ModelError(f"s0_at_scan_points holds a vector of {length:g} 1/A: no wavelength belongs to it")
             object.__setattr__(self, "s0_at_scan_points", points)
+
+    def described(self) -> tuple[str, list[tuple[str, str]]]:
+        """Wavelength, direction, polarisation; see `Described`."""
+        rows = [
+            ("wavelength", f"{self.wavelength:.6g} A ({self.probe})"),
+            ("towards the source", numbers(self.direction)),
+            ("polarisation", f"{self.polarization_fraction:.4g}, normal {numbers(self.polarization_normal)}"),
+        ]
+        if self.s0_at_scan_points is not None:
+            rows.append(("with the scan", f"varies, {len(self.s0_at_scan_points)} points"))
+        return "Beam", rows
 
     @property
     def s0(self) -> np.ndarray:

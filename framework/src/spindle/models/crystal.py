@@ -11,6 +11,7 @@ import numpy as np
 from spindle.errors import ModelError, ParameterError
 
 from .arrays import fixed_array, number, shortened
+from .descriptions import Described, numbers
 
 if TYPE_CHECKING:
     import gemmi
@@ -102,7 +103,7 @@ def _check_cells(A: np.ndarray, name: str) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Crystal:
+class Crystal(Described):
     """A crystal in its goniometer's frame at zero angles.
 
     Attributes
@@ -138,6 +139,21 @@ class Crystal:
             object.__setattr__(self, "mosaicity_deg", number(self.mosaicity_deg, "the crystal's mosaicity", unit="deg"))
         if self.cell_sd is not None:
             object.__setattr__(self, "cell_sd", fixed_array(self.cell_sd, (6,), "standard deviations of the cell"))
+
+    def described(self) -> tuple[str, list[tuple[str, str]]]:
+        """Cell, space group, orientation; see `Described`."""
+        rows = [
+            ("cell", f"{numbers(self.cell[:3], 3)} A, {numbers(self.cell[3:], 3)} deg"),
+            ("space group", self.space_group.xhm()),
+            ("volume", f"{self.volume:.0f} A^3"),
+        ]
+        if self.cell_sd is not None:
+            rows.insert(1, ("standard deviations", f"{numbers(self.cell_sd[:3])} A, {numbers(self.cell_sd[3:])} deg"))
+        if self.mosaicity_deg is not None:
+            rows.append(("mosaicity", f"{self.mosaicity_deg:.4g} deg"))
+        if self.A_at_scan_points is not None:
+            rows.append(("with the scan", f"varies, {len(self.A_at_scan_points)} points"))
+        return "Crystal", rows
 
     @classmethod
     def from_cell(cls, cell: Any, U: Any = None, space_group: SpaceGroupLike = "P 1", **fields: Any) -> Crystal:

@@ -13,6 +13,7 @@ from spindle.errors import ModelError
 from spindle.geometry import panels as kernels
 
 from .arrays import fixed_array, number, unit_vector, whole_number
+from .descriptions import Described, numbers
 from .distortion import Distortion
 
 PARALLAX_CODES = {"none": 0, "dials": 1, "normalised": 2}
@@ -197,7 +198,7 @@ class Panel:
         return np.asarray(self.pixel_size * np.array(self.image_size))
 
 
-class Detector(Sequence[Panel]):
+class Detector(Described, Sequence[Panel]):
     """Panels and their tree of groups.
 
     Parameters
@@ -355,6 +356,25 @@ class Detector(Sequence[Panel]):
         if v[2] == 0:
             return None
         return np.asarray(v[:2] / v[2] / self.panels[panel].pixel_size)
+
+    def described(self) -> tuple[str, list[tuple[str, str]]]:
+        """Panels, pixels, distance; see `Described`."""
+        first = self.panels[0]
+        n = len(self.panels)
+        rows = [
+            (
+                "panels",
+                f"{n}, of {first.image_size[0]} x {first.image_size[1]} pixels" + ("" if n == 1 else " (the first)"),
+            ),
+            ("pixel", f"{numbers(first.pixel_size)} mm"),
+            ("distance", f"{abs(float(np.cross(first.fast_axis, first.slow_axis) @ first.origin)):.3f} mm"),
+        ]
+        if first.thickness > 0:
+            rows.append(("sensor", f"{first.thickness:g} mm {first.material}"))
+        return "Detector", rows
+
+    def __repr__(self) -> str:
+        return f"Detector({', '.join(f'{name} {value}' for name, value in self.described()[1])})"
 
     def replace_panels(self, panels: Sequence[Panel]) -> Detector:
         """The detector with other panels and the same tree."""

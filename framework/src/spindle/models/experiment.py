@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,9 +10,11 @@ from pathlib import PurePath
 from typing import Any, TypeVar, overload
 
 from spindle.errors import ModelError
+from spindle.report import table_html
 
 from .beam import Beam
 from .crystal import Crystal
+from .descriptions import Described, numbers
 from .detector import Detector
 from .goniometer import Goniometer
 from .imageset import ImageSet
@@ -39,7 +42,7 @@ def derived_identifier(*parts: object) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Experiment:
+class Experiment(Described):
     """One sweep (or still) and its models.
 
     Attributes
@@ -69,6 +72,17 @@ class Experiment:
     imageset: ImageSet | None = None
     scaling_model: dict[str, Any] | None = None
     identifier: str = field(default_factory=new_identifier)
+
+    def described(self) -> tuple[str, list[tuple[str, str]]]:
+        """Images and key numbers of its models; see `Described`."""
+        rows = []
+        if self.imageset is not None:
+            rows.append(("images", str(self.imageset.template or ", ".join(self.imageset.paths[:3]))))
+        for model in (self.scan, self.beam, self.goniometer, self.detector, self.crystal):
+            if model is not None:
+                title, lines = model.described()
+                rows += [(f"{title.lower()}: {name}", value) for name, value in lines]
+        return "Experiment", rows
 
     @property
     def is_still(self) -> bool:
@@ -120,6 +134,32 @@ class Experiments(Sequence[Experiment]):
 
     def __init__(self, items: Iterable[Experiment] = ()) -> None:
         self._items = tuple(items)
+
+    def __repr__(self) -> str:
+        lines = [" | ".join(cell for cell in row if cell) for row in self._rows()]
+        return f"Experiments({len(self)})" + "".join(f"\n  {line}" for line in lines)
+
+    def _repr_html_(self) -> str:
+        headers = ["", "images", "rotation (deg)", "wavelength (A)", "cell (A, deg)", "space group"]
+        return table_html(f"{len(self)} experiments", headers, self._rows())
+
+    def _rows(self, most: int = 50) -> list[list[str]]:
+        """What each experiment is of, the first of many."""
+        rows = []
+        for i, item in enumerate(self._items[:most]):
+            images, scan, crystal = item.imageset, item.scan, item.crystal
+            name = "" if images is None else str(images.template or (images.paths[0] if images.paths else ""))
+            rows.append([
+                str(i),
+                re.split(r"[/\\\\]", name)[-1] + ("" if scan is None else f" {scan.image_range[0]} to {scan.image_range[1]}"),
+                "" if scan is None else f"{scan.oscillation_deg[0]:g}, {scan.oscillation_deg[1]:g} each",
+                f"{item.beam.wavelength:.5g}",
+                "" if crystal is None else numbers(crystal.cell, 3),
+                "" if crystal is None else crystal.space_group.xhm(),
+            ])  # fmt: skip
+        if len(self) > most:
+            rows.append([f"and {len(self) - most} more", "", "", "", "", ""])
+        return rows
 
     @overload
     def __getitem__(self, index: int) -> Experiment: ...

@@ -11,10 +11,11 @@ from spindle.errors import ModelError
 from spindle.geometry.rotations import rotation_matrix
 
 from .arrays import fixed_array, fixed_rotation_matrix, unit_vector, whole_number
+from .descriptions import Described, numbers
 
 
 @dataclass(frozen=True, eq=False)
-class Goniometer:
+class Goniometer(Described):
     """Single- or multi-axis goniometer.
 
     Attributes
@@ -56,6 +57,16 @@ class Goniometer:
                 self.setting_rotation_at_scan_points, "setting_rotation_at_scan_points", (-1, 3, 3)
             )
             object.__setattr__(self, "setting_rotation_at_scan_points", points)
+
+    def described(self) -> tuple[str, list[tuple[str, str]]]:
+        """Axes and angles; see `Described`."""
+        rows = [("rotation axis", numbers(self.rotation_axis))]
+        if self.axes is not None and self.angles_deg is not None:
+            names = self.names or tuple(f"axis {i}" for i in range(len(self.axes)))
+            for i, (name, axis, angle) in enumerate(zip(names, self.axes, self.angles_deg, strict=False)):
+                turned = "turned by the scan" if i == self.scan_axis else f"at {angle:g} deg"
+                rows.append((name, f"{numbers(axis)}, {turned}"))
+        return "Goniometer", rows
 
     @classmethod
     def multi_axis(

@@ -10,6 +10,7 @@ import numpy as np
 from spindle.errors import ModelError
 
 from .arrays import fixed_array, number, whole_number
+from .descriptions import Described
 
 STILL_WIDTH_DEG = 1e-7
 SMALLEST_WIDTH_DEG = 1e-4  # a turn would take 3.6 million images: a number in other units
@@ -25,7 +26,7 @@ def _pair(value: Any, name: str) -> tuple[Any, Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class Scan:
+class Scan(Described):
     """A series of images.
 
     Image numbers count from 1 (`image_range` is inclusive). The array index z is real and 0-based: image number i
@@ -76,6 +77,18 @@ class Scan:
                 raise ModelError(f"scan: {name} has {len(value)} values for {n} images")
             object.__setattr__(self, name, value)
         object.__setattr__(self, "batch_offset", whole_number(self.batch_offset, "scan: batch_offset"))
+
+    def described(self) -> tuple[str, list[tuple[str, str]]]:
+        """Images and angles; see `Described`."""
+        (first, last), (start, width) = self.image_range, self.oscillation_deg
+        n = last - first + 1
+        rows = [
+            ("images", f"{first} to {last}"),
+            ("rotation", f"{start:g} to {start + n * width:g} deg, {width:g} deg each"),
+        ]
+        if self.exposure_times is not None and len(self.exposure_times):
+            rows.append(("exposure", f"{float(self.exposure_times[0]):g} s"))
+        return "Scan", rows
 
     @property
     def n_images(self) -> int:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from .html import table_html
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas
 
 
 @dataclass(slots=True)
@@ -57,6 +63,30 @@ class Table:
             "headers": list(self.headers),
             "rows": [[plain(v) for v in row] for row in self.rows],
         }
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The columns by header, as arrays: numbers as float64 (NaN where there is none), whole numbers as int64, others as text."""
+        import numpy as np
+
+        arrays = {}
+        for header in self.headers:
+            values = [plain(v) for v in self.column(header)]
+            if values and all(isinstance(v, int) and not isinstance(v, bool) for v in values):
+                arrays[header] = np.array(values, dtype=np.int64)
+            elif values and all(v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in values):
+                arrays[header] = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+            else:
+                arrays[header] = np.array(["" if v is None else str(v) for v in values], dtype=object)
+        return arrays
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A pandas DataFrame with a column per header. Needs pandas."""
+        import pandas
+
+        return pandas.DataFrame(self.to_arrays())
+
+    def _repr_html_(self) -> str:
+        return table_html(self.title, self.headers, [[format_value(v) for v in row] for row in self.rows])
 
     def __str__(self) -> str:
         return render(self)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spindle.errors import MissingColumn, ShapeError
+from spindle.report import table_html
 
 from .deferred import Changed, Deferred, selected
 from .flags import Flag
@@ -97,6 +98,20 @@ class ReflectionTable:
 
     def __repr__(self) -> str:
         return f"ReflectionTable({len(self)} rows: {', '.join(sorted(self._columns))})"
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for name in sorted(self._columns):
+            values = self._columns[name]
+            if isinstance(values, Shoeboxes | Deferred) or not len(values):
+                rows.append([name, "", type(values).__name__ if not isinstance(values, np.ndarray) else "", "", ""])
+                continue
+            shape = " x ".join(map(str, values.shape[1:]))
+            limits = ["", ""]
+            if values.ndim == 1 and values.dtype.kind in "iuf":
+                limits = [f"{values.min():.5g}", f"{values.max():.5g}"]
+            rows.append([name, str(values.dtype), shape, *limits])
+        return table_html(f"{len(self)} reflections", ["column", "type", "components", "least", "greatest"], rows)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_columns": dict(self.columns)}

@@ -150,7 +150,11 @@ def _one(
     numbers = [int(k) for k in np.unique(table["id"]) if k >= 0]
     matches = [best_match(table, k, truths, experiments) for k in numbers]
     which = [next(i for i, t in enumerate(truths) if t is m.truth) for m in matches]
-    observable = {w: truths[w].observable() for w in which}
+    observable: dict[int, np.ndarray] = {}
+    for k, w in zip(numbers, which, strict=True):
+        scan = experiments[k].scan if k < len(experiments) else None
+        mine = truths[w].observable(None if scan is None else scan.image_range)
+        observable[w] = mine | observable.get(w, False)
     seen = {
         w: np.unique(np.concatenate([m.truth_rows for m, v in zip(matches, which, strict=True) if v == w]))
         for w in observable

@@ -138,11 +138,14 @@ def product(base: Params, words: Sequence[str], declared: Declared | None, most:
             waiting.append(name)
             continue
         varied |= {name} if is_varied else set()
-    runs = [e for e in entrants if e.settings or e.name] or ([entrants[0]] if declared is None and words else [])
+    is_asked_for = bool(words) or (declared is not None and bool(declared.shared))
+    runs = [e for e in entrants if e.settings or e.name] or ([entrants[0]] if is_asked_for else [])
     return [Entrant(_label(e, varied), e.settings, e.tree, e.reason) for e in runs]
 
 
 def _declared_runs(base: Params, declared: Declared) -> list[Entrant]:
+    if not declared.runs:
+        return [Entrant("", {}, base.changed(declared.shared, "shared") if declared.shared else base)]
     found = []
     for name, settings in declared.runs.items():
         values = {**declared.shared, **settings}
@@ -183,14 +186,7 @@ def _apply(entrants: list[Entrant], name: str, texts: list[str], most: int) -> t
                 found.append(Entrant(entrant.name, settings, entrant.tree.changed({name: value}, "compare")))
             except (ParameterError, PluginError) as error:
                 found.append(Entrant(entrant.name, settings, None, str(error)))
-    if not several and declared_only(found):
-        found = [e if e.settings or e.name else Entrant("", {}, e.tree, e.reason) for e in found]
     return found, several
-
-
-def declared_only(entrants: list[Entrant]) -> bool:
-    """Whether nothing sets the entrants apart yet."""
-    return all(not e.settings for e in entrants)
 
 
 def _accepted(trees: list[Any], name: str, value: str) -> Exception | None:
