@@ -50,7 +50,8 @@ def test_every_crystal_is_integrated_and_nothing_else(truth, result):
     assert result.summary["outcomes"] == {"indexed": len(images), "no spots": 9 - len(images)}
     assert result.summary["n_crystals_integrated"] == len(images)
     for experiment in result.experiments:
-        assert experiment.crystal.cell[:3] == pytest.approx((38.0, 46.0, 57.0), rel=2e-3)
+        # so few crystals leave the distance to the headers, which are wrong by 0.4 %
+        assert experiment.crystal.cell[:3] == pytest.approx((38.0, 46.0, 57.0), rel=1e-2)
         assert experiment.profile["sigma_m"] == pytest.approx(np.degrees(truth.arrays["rocking_0"].mean()), rel=0.2)
 
 
@@ -96,7 +97,6 @@ def test_files_and_a_run_that_goes_on_from_them(truth, result, tmp_path, monkeyp
 
 
 def test_what_is_no_image_is_left_out_and_named(truth, tmp_path):
-    imported = spindle.run("import", files=truth.images[:4]).experiments
     copy = [(tmp_path / path.name) for path in truth.images[:4]]
     for path, old in zip(copy, truth.images[:4], strict=True):
         path.write_bytes(old.read_bytes())
@@ -122,6 +122,17 @@ def test_the_hit_finder_and_images_without_crystals(truth):
 def test_one_still(truth):
     found = spindle.run("stills_process", files=[truth.images[int(hits(truth)[0])]], **CELL)
     assert len(found.experiments) == 1 and found.summary["n_crystals_integrated"] == 1
+
+
+def test_detectors_of_several_panels(tmp_path):
+    several = simulate_sweep(
+        tmp_path, scan__n_images=3, detector__model="300K", detector__panels="modules", output__format="full_cbf",
+        run__seed=4, **STILLS,
+    )  # fmt: skip
+    found = spindle.run("stills_process", files=several.images, **CELL)
+    (detector,) = found.experiments.unique("detector")
+    assert len(found.experiments) == 3 and len(detector) == 3
+    assert np.bincount(found.reflections["panel"], minlength=3).min() > 50
 
 
 def test_a_part_of_the_images(truth):

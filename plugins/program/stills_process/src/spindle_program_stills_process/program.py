@@ -20,11 +20,15 @@ from spindle.table import ReflectionTable
 from .geometry import choose_crystals, with_geometry_of, with_models_of
 from .outcomes import outcome_table, reasons_table
 from .params import StillsProcessParams
-from .tasks import INDEXED, FindAndIndex, Outcome, RefineCrystals, quieted
+from .tasks import INDEXED, FindAndIndex, Outcome, RefineCrystals, is_given, quieted
 
 __all__ = ["StillsProcess"]
 
+BEAM_FIX = "refinement.parameterisation.beam.fix"
 FEWEST_FOR_GEOMETRY = 3  # crystals, and
+FEWEST_FOR_DISTANCE = (
+    10  # with fewer, the distance and the cells, and tilts, look too much alike: the detector is only shifted
+)
 FEWEST_SPOTS_FOR_GEOMETRY = 150  # their spots together
 
 
@@ -182,8 +186,15 @@ class StillsProcess(Program):
             part["id"], part.identifiers = place[part["id"]], {}
             context.log.info("Refining beam and detector with %d crystals", len(chosen))
             some = Experiments(experiments[i] for i in chosen)
+            # beam, detector and all crystals turned together look the same: the beam is where it is
+            own: dict[str, Any] = {} if is_given(context, "refine", BEAM_FIX) else {BEAM_FIX: "all"}
+            if len(chosen) < FEWEST_FOR_DISTANCE:
+                own["refinement.parameterisation.detector.fix_list"] = ("Dist", "Tau1", "Tau2", "Tau3")
+                context.log.info(
+                    " Its distance and tilt stay: fewer than %d crystals do not tell them", FEWEST_FOR_DISTANCE
+                )
             try:
-                result = context.run_program("refine", some, part, brief=True)
+                result = context.run_program("refine", some, part, brief=True, **own)
                 experiments = with_geometry_of(experiments, chosen, result.experiments, context.log)
             except UserError as error:
                 context.log.warning("WARNING: beam and detector stay as they are: %s", str(error).splitlines()[0])

@@ -160,7 +160,7 @@ class FindAndIndex:
     def _index(self, outcome: Outcome, still: Experiment) -> None:
         # an image among many is not worth a search for errors of its header
         own: dict[str, Any] = (
-            {} if _is_given(self.context, "index", "diagnosis.test_geometry") else {"diagnosis.test_geometry": False}
+            {} if is_given(self.context, "index", "diagnosis.test_geometry") else {"diagnosis.test_geometry": False}
         )
         spots = outcome.reflections
         assert spots is not None
@@ -217,7 +217,7 @@ class RefineCrystals:
         return refined, ReflectionTable.concatenate(parts), kept
 
 
-def _is_given(context: RunContext, program: str, name: str) -> bool:
+def is_given(context: RunContext, program: str, name: str) -> bool:
     """Whether the user set a parameter of a step."""
     from spindle.params import walk
 
