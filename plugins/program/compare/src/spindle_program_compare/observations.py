@@ -206,6 +206,8 @@ def _notes(
             else "another choice of axes, allowed for here; it is no symmetry of its space group"
         )
         notes.append(f"{names[1]} has the indices {text} of {names[0]}, {how}")
+    if a.kind != "scale":  # nothing is merged
+        return notes
     if a.group.point_group_hm() != b.group.point_group_hm():
         notes.append(
             f"{names[0]} is in {a.group.xhm()}, {names[1]} in {b.group.xhm()}: other equivalents are merged, so their merging statistics do not compare"

@@ -54,7 +54,7 @@ def comparison_page(
     page.section("Verdict")
     for sentence, mood in verdict:
         page.text(sentence, mood)
-    page.table(tables["compare"])
+    page.tables(_halves(tables["compare"], "CC1/2", "Spots and integration", "Merged, errors and cost"))
     if "compare_failed" in tables:
         page.table(tables["compare_failed"])
     for note in notes:
@@ -65,7 +65,11 @@ def comparison_page(
             "Efficiency 1 is the least error that counting statistics allow with background, place and profile known; bias 0 and rms z 1 are "
             "an honest intensity with an honest sigma."
         )
-        page.table(tables["compare_truth"])
+        page.tables(
+            _halves(
+                tables["compare_truth"], "Scale", "Places and efficiency", "Errors of counts and scaled intensities"
+            )
+        )
         page.plots(map(_below, _truth_plots(truth, ranking)))
     if common:
         page.section("Merged")
@@ -90,11 +94,20 @@ def comparison_page(
     return page.html()
 
 
+def _halves(table: Table, begins: str, first: str, second: str) -> list[Table]:
+    """A table too wide for a page as two, the second from the column `begins` on, both with rank and contestant."""
+    cut = list(table.headers).index(begins)
+    return [
+        Table(first, table.headers[:cut], [row[:cut] for row in table.rows]),
+        Table(second, [*table.headers[:2], *table.headers[cut:]], [[*row[:2], *row[cut:]] for row in table.rows]),
+    ]
+
+
 def _below(figure: dict[str, Any]) -> dict[str, Any]:
     """The same with its legend below, since contestants have long names, and its title on the left of plotly's buttons."""
     layout = figure["layout"]
     title = {**layout["title"], "x": 0.01, "xanchor": "left", "font": {"size": 14}}
-    legend = {"orientation": "h", "y": -0.22, "yanchor": "top", "font": {"size": 10}}
+    legend = {"orientation": "h", "y": -0.32, "yanchor": "top", "font": {"size": 10}}
     return {**figure, "layout": {**layout, "title": title, "legend": legend}}
 
 

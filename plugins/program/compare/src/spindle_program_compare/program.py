@@ -259,7 +259,7 @@ def _report(contestants: list[Contestant], folder: Path | None, params: Any, con
     notes = list(dict.fromkeys(note for level in levels for note in level.notes))
     notes += [f"{c.name}: {note}" for c in contestants for note in c.notes] + (truth.notes if truth is not None else [])
     for note in notes:
-        context.log.warning("Note: %s", note)
+        context.log.info("Note: %s", note)
     verdict = _verdict(contestants, ranking, truth)
     for sentence, _ in verdict:
         context.log.info("%s", sentence)
@@ -331,7 +331,7 @@ def _verdict(contestants: list[Contestant], ranking: Ranking, truth: AgainstTrut
             said += f"; not told from it by these data: {', '.join(others)}"
         found.append((said + ".", "good"))
     found.append((f"The ranking rests on {ranking.rests_on}.", "" if ranking.order else "doubtful"))
-    if ranking.blind and truth is not None:
+    if len(ranking.blind) > 1 and truth is not None:
         best = ranking.order[0]
         same = ranking.blind[0] == best or ranking.blind[0] in ranking.tied
         found.append((

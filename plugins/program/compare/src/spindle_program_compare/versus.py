@@ -85,7 +85,8 @@ def compare_level(
         for second in names[i + 1 :]:
             a, b = result.found[first], result.found[second]
             same = same_places(a, b, (first, second))
-            result.notes += same.notes
+            if i == 0 or not len(same.first):  # axes of all are told by those of the first
+                result.notes += same.notes
             if len(same.first):
                 result.duels.append(_duel(a, b, same, (first, second), n_bins, n_shells, n_bootstrap, seed))
             if i == 0:
