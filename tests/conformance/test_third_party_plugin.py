@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -51,7 +52,7 @@ def test_the_example_passes_its_own_tests(site):
     assert "passed" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["background.py", "threshold.py"])
+@pytest.mark.parametrize("name", ["background.py", "threshold.py", "sections.py"])
 def test_each_plugin_of_the_example_has_at_most_40_lines(name):
     assert len((EXAMPLE / "src" / "crystal_extras" / name).read_text().splitlines()) <= 40
 
@@ -61,6 +62,7 @@ def test_each_plugin_of_the_example_has_at_most_40_lines(name):
     [
         "src/crystal_extras/background.py",
         "src/crystal_extras/threshold.py",
+        "src/crystal_extras/sections.py",
         "pyproject.toml",
         "tests/test_conformance.py",
     ],
@@ -99,6 +101,23 @@ def test_the_program_of_the_guide_runs():
     result = spindle.run("select_strong", None, table)
     assert result.reflections["intensity.sum.value"].tolist() == [10.0]
     assert result.tables[0].rows == [["before", 2], ["kept", 1]]
+
+
+def test_reports_have_the_section_of_the_example(site, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.syspath_prepend(str(EXAMPLE / "src"))
+    refresh()
+    values = np.array([1e4, 100.0, 50.0, -3.0])
+    table = ReflectionTable({"intensity.sum.value": values, "intensity.sum.variance": np.full(4, 100.0)})
+    result = spindle.run("report", None, table, **{"run.observers": "strong_share", "output.json": "r.json"})
+    result.files["r.json"](tmp_path / "r.json")
+    found = json.loads((tmp_path / "r.json").read_text())["strong_share"]
+    assert found["tables"]["strong_share"]["rows"] == [[1, 3, "98.5"]]
+    assert found["remarks"][0]["mood"] == "doubtful"
+    result.files["spindle.report.html"](tmp_path / "r.html")
+    assert "99 % of all counts" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    monkeypatch.undo()
+    refresh()
 
 
 def test_the_observer_of_the_guide_wraps_a_hook(capsys):

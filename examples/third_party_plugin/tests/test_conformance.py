@@ -1,6 +1,7 @@
 """The plugins pass the contracts of their slots."""
 
 from spindle.testing.background import BackgroundContract
+from spindle.testing.observer import ObserverContract
 from spindle.testing.threshold import ThresholdContract
 
 
@@ -17,3 +18,7 @@ class TestTrimmedMeanOfHalf(BackgroundContract):
 
 class TestBoxMean(ThresholdContract):
     name = "box_mean"
+
+
+class TestStrongShare(ObserverContract):
+    name = "strong_share"

@@ -13,8 +13,8 @@ from spindle_lib_ice import ring_intervals
 from spindle_lib_sections.bins import counts_2d, means, means_2d, rms, shells_of, spread, thin
 from spindle_lib_sections.given import Given, stage_of
 from spindle_lib_sections.images import MOST_POINTS, ByImage
-from spindle_lib_sections.judge import judge
 from spindle_lib_sections.places import MapSettings
+from spindle_lib_sections.questions import QUESTIONS, answers
 from spindle_lib_sections.residuals import residual_section
 from spindle_lib_sections.spots import ice_excess, spot_section
 
@@ -182,11 +182,32 @@ def test_missing_columns_are_named():
     assert "xyzcal.px" in residual_section(given, MapSettings()).absent
 
 
-def test_the_worst_finding_decides():
-    good = Section("", "strong", values={"fraction_indexed": 0.97, "n_spots": 1000, "n_ice_rings": 0})
-    answers = judge([good])
-    assert [a.mood for a in answers] == ["good", "unknown", "good", "unknown", "unknown"]
-    bad = Section("", "strong", values={"fraction_indexed": 0.3, "n_spots": 1000, "n_ice_rings": 5})
-    answers = judge([bad, Section("", "centroid", values={"rmsd_x_px": 0.7, "rmsd_y_px": 0.2, "rmsd_z_images": 0.2})])
-    assert [a.mood for a in answers[:3]] == ["bad", "doubtful", "bad"]
-    assert all(a.next_step for a in answers[:3])
+def light(**facts):
+    return answers([Section("", "some", values={"facts": facts})])[0]
+
+
+def test_the_worst_line_decides():
+    assert [a.mood for a in light(fraction_indexed=0.97, ice_fraction=0.0)] == [
+        "good",
+        "unknown",
+        "good",
+        "unknown",
+        "unknown",
+    ]
+    found = light(fraction_indexed=0.1, n_lattices=1, rmsd_px=1.5, ice_fraction=0.6, n_images=10, n_spots=100)
+    assert [a.mood for a in found[:3]] == ["bad", "doubtful", "bad"]
+    assert all(a.next_step and a.reason for a in found[:3])
+    assert found[0].said.startswith("10 % of the spots")  # before what is good
+
+
+def test_every_line_of_a_verdict_answers_a_question():
+    import inspect
+    import re
+
+    from spindle_lib_verdict import Line, judging
+
+    source = inspect.getsource(judging)
+    known = re.search(r"topic : str\n(.*?)said", inspect.getdoc(Line), re.DOTALL)[1]
+    topics = set(re.findall(r"[a-z]+", known.split(":")[-1])) - {"run"}
+    asked = {t for _, topics, _ in QUESTIONS for t in topics}
+    assert topics <= asked and all(f'"{t}"' in source for t in topics)

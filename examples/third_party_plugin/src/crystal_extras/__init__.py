@@ -1,1 +1,1 @@
-"""A background model and a spot-finding threshold for Spindle, from outside its repository."""
+"""A background model, a spot-finding threshold and a section of reports for Spindle, from outside its repository."""

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,21 +18,27 @@ import numpy as np
 import pytest
 
 from spindle.contracts import SLOTS, Algorithm, ProgramResult
+from spindle.contracts.checking import read_only
+from spindle.contracts.observer import check_sections
+from spindle.models import Experiments
 from spindle.params import HostParams
 from spindle.params.resolve import build
 from spindle.plugins import spec_of
 from spindle.plugins.host import Handle, PluginHost
 from spindle.plugins.loading import hooks_of
+from spindle.plugins.observers import takes_of
 from spindle.report import Table
+from spindle.table import SCHEMA, ReflectionTable
 
 from .background import flat_shoeboxes, pixel_detector
 from .comparing import difference, snapshot
 from .contract import PluginContract
 from .cost import best_cpu_time, slowness
+from .refinement_problems import rotation_experiment
 
 __all__ = ["ObserverContract"]
 
-EVENTS = ("step_started", "step_finished", "progressed", "table_reported")
+EVENTS = ("step_started", "step_finished", "progressed", "table_reported", "report_sections")
 
 
 class ObserverContract(PluginContract):
@@ -91,6 +99,27 @@ class ObserverContract(PluginContract):
         for _ in range(2):  # a second run in the same process
             for hook, arguments in self.events():
                 self.tell(observer, hook, arguments)
+
+    def test_sections_are_made_of_anything(self, observer: Any) -> None:
+        """Whatever there is and is not, sections come back, and what they were made of stays as it was."""
+        for experiments, table in report_inputs():
+            before = snapshot({"reflections": table})
+            found = self.answer(observer, experiments, table)
+            if found is None:
+                return
+            check_sections({}, found)
+            assert all(s.absent or s.text or s.remarks or s.tables or s.figures for s in found), (
+                "a section is empty and does not say why"
+            )
+            assert len({s.key for s in found}) == len(found), "two sections have one key"
+            json.dumps([s.to_dict() for s in found], default=lambda v: v.tolist())
+            assert not difference(before, snapshot({"reflections": table})), "report_sections changes the table"
+
+    def answer(self, observer: Any, experiments: Any, table: Any) -> Any:
+        """Sections of an observer; None when it makes none."""
+        names = takes_of(type(observer), "report_sections")
+        given = {"experiments": experiments, "reflections": None if table is None else read_only(table)}
+        return None if names is None else observer.report_sections(**{n: given[n] for n in names})
 
     def test_events_may_come_from_several_threads(self, observer: Any) -> None:
         wrong: list[str] = []
@@ -218,6 +247,25 @@ class ObserverContract(PluginContract):
             bare = best_cpu_time(partial(self.calls, None, slot, hook))
             full = best_cpu_time(partial(self.calls, observer, slot, hook))
             assert (full - bare) / 20 * 1e6 < self.wrapper_budget_us * slowness(), f"the wrapper of {hook} is slow"
+
+
+def report_inputs() -> list[tuple[Any, Any]]:
+    """Experiments and tables as reports are made of: none, no rows, one row, few columns, stills, several."""
+    n, rng = 40, np.random.default_rng(3)
+    full = {name: spec.zeros(n) for name, spec in SCHEMA.items()}
+    full["id"] = rng.integers(-1, 2, n).astype(np.int32)
+    for name in ("intensity.sum.value", "intensity.prf.value"):
+        full[name] = rng.normal(100.0, 80.0, n)
+        full[name.replace("value", "variance")] = rng.uniform(0.0, 90.0, n)
+    table = ReflectionTable(full)
+    one = rotation_experiment(10)
+    still = replace(one, scan=None, goniometer=None, crystal=None)
+    both = Experiments([one, still])
+    few = ReflectionTable({"id": np.zeros(3, np.int32)})
+    return [
+        (None, None), (None, table), (both, None), (both, table), (both, table.select(np.zeros(0, np.int64))), (both, table.select(np.arange(1))),
+        (both, few), (both, ReflectionTable()),
+    ]  # fmt: skip
 
 
 def _parameters(function: Any) -> list[str]:

@@ -78,12 +78,13 @@ class Page:
         """A paragraph; `mood` is "good", "doubtful" or "bad" where it is a judgement."""
         self._add(f'<p class="{mood}">{html.escape(text)}</p>' if mood else f"<p>{html.escape(text)}</p>")
 
-    def answer(self, question: str, mood: str, reason: str, next_step: str = "") -> None:
+    def answer(self, question: str, mood: str, said: str, reason: str = "", next_step: str = "") -> None:
         """A question with its answer beside a light: "good", "doubtful", "bad", or "unknown"; and what to do about it."""
-        words = {"good": "Yes", "doubtful": "Look", "bad": "No", "unknown": "Not known"}
+        words = {"good": "Good", "doubtful": "Look", "bad": "Bad", "unknown": "Not known"}
         self._add(
             f'<div class="answer {mood}"><span class="light">{words[mood]}</span><div><b>{html.escape(question)}</b><br>'
-            f"{html.escape(reason)}"
+            f"{html.escape(said)}"
+            + (f"<br><i>{html.escape(reason)}</i>" if reason else "")
             + (f'<br><span class="next">Next: {html.escape(next_step)}</span>' if next_step else "")
             + "</div></div>"
         )

@@ -5,21 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from spindle.report import Section
+from spindle.report.section import MOODS
 from spindle_lib_merging import group_equivalents
 from spindle_lib_pages.figures import lines
+from spindle_lib_verdict import COLOURS, LIMITS, Facts, decay_of
 
 from .given import Given
 from .kernels import pair_sums
 from .merged import MergedData
-from .scaling import model_curves
 
 __all__ = ["MOST_OF_ONE", "damage_section", "differences_by_distance"]
 
 N_BINS, FEWEST_PAIRS, MOST_OF_ONE = 20, 50, 60
-#: Equivalents that are far apart differ by so much more than near ones where there is damage.
-RISE = 1.3
-#: A change of B that is no more than how the model breathes, angstrom^2.
-LARGE_B = 4.0
 
 
 def differences_by_distance(data: MergedData, n: int = N_BINS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -74,36 +71,20 @@ def damage_section(given: Given, data: MergedData | str) -> Section:
         third = max(1, int(known.sum()) // 3)
         early, late = r[known][:third].mean(), r[known][-third:].mean()
         rise = float(late / early) if early > 0 else None
-    changes = []
-    for experiment in given.experiments:
-        decay = model_curves(experiment).get("decay")
-        if decay is not None:
-            changes.append(float(decay[1][-1] - decay[1][0]))
-    largest = max(changes, key=abs, default=None)
-    section.values |= {
-        "rd_rise": None if rise is None else round(rise, 3), "largest_change_of_b": None if largest is None else round(largest, 3),
-        "n_pairs": int(pairs.sum()),
-    }  # fmt: skip
-    section.remarks += _judged(rise, largest)
+    falls = [fall for e in given.experiments if (fall := decay_of(e.scaling_model)) is not None]
+    largest = max(falls, default=None)
+    if largest is not None:
+        section.values["facts"] = Facts(decay_b=largest).as_dict()
+        mood = MOODS[COLOURS.index(LIMITS["decay_b"].colour(largest))]
+        section.remarks.append(
+            (mood, f"The relative B factor of scaling falls by {largest:.1f} A^2 along the sweep where it falls most.")
+        )
+    section.values |= {"rd_rise": None if rise is None else round(rise, 3), "n_pairs": int(pairs.sum())}
+    if rise is not None:
+        section.text.append(
+            f"Equivalents far apart in the scan differ {rise:.2f} times as much as near ones. Chance and absorption give up to about 1.3; a rise "
+            "along the curve is damage: spindle damage_analysis scaled.expt scaled.refl says at which dose it sets in."
+        )
     if not section.figures:
         section.text.append("Too few equivalents lie far apart in the scan to compare them.")
     return section
-
-
-def _judged(rise: float | None, change: float | None) -> list[tuple[str, str]]:
-    said: list[tuple[str, str]] = []
-    if rise is not None:
-        mood = "good" if rise < RISE else "doubtful"
-        what = "no more" if rise < RISE else "more"
-        said.append(
-            (
-                mood,
-                f"Equivalents far apart in the scan differ {rise:.2f} times as much as near ones: {what} than chance and absorption explain.",
-            )
-        )
-    if change is not None:
-        mood = "good" if abs(change) < LARGE_B else "doubtful"
-        said.append(
-            (mood, f"The relative B factor of scaling changes by {change:+.1f} A^2 from the first image to the last.")
-        )
-    return said

@@ -17,18 +17,19 @@ from spindle.table import ReflectionTable
 from spindle_lib_merging import (
     Merged,
     MergingStatistics,
+    data_end,
     group_equivalents,
     merge_groups,
     merging_statistics,
     pack_indices,
     prepare_intensities,
-    resolution_limit,
     resolution_of,
     shell_table,
     summary_table,
 )
 from spindle_lib_pages.figures import bars, heat_map, lines, resolution_ticks
 from spindle_lib_twinning.diagnosis import Diagnosis, diagnose
+from spindle_lib_verdict import facts_of_diagnosis, facts_of_statistics
 
 from .bins import means
 from .given import Given
@@ -149,7 +150,8 @@ def merging_section(data: MergedData | str, experiments: Experiments) -> Section
     section = Section(title if data.is_scaled else f"{title}, before scaling", key)
     statistics = data.statistics
     overall = statistics.overall
-    limit = resolution_limit(statistics)
+    end = data_end(statistics)
+    limit = end.d_min
     section.text.append(
         f"{overall.n_observations} observations of {overall.n_unique} unique reflections in {data.group.xhm()}, {overall.d_max:.2f} to "
         f"{overall.d_min:.2f} A."
@@ -158,11 +160,10 @@ def merging_section(data: MergedData | str, experiments: Experiments) -> Section
         section.remarks.append(
             ("doubtful", "These intensities are not scaled: R factors and CC1/2 are those before spindle scale.")
         )
-    if limit is not None:
-        section.text.append(
-            "CC1/2 stays above 0.3 to the edge of the data." if limit <= overall.d_min * 1.001 else
-            f"CC1/2 falls to 0.3 at {limit:.2f} A: cut there with d_min={limit:.2f}."
-        )  # fmt: skip
+    section.text.append(
+        "CC1/2 and completeness hold to the edge of the data." if limit is None else
+        f"CC1/2 or completeness end the data at {limit:.2f} A: spindle merge with d_min={limit:.2f} leaves out what lies beyond."
+    )  # fmt: skip
     ten = merging_statistics(data.table["miller_index"], data.intensity, data.variance, data.cell, data.group, 10)
     section.tables += [summary_table(overall, ten.shells[0], ten.shells[-1]), shell_table(statistics)]
     section.figures |= shell_figures(statistics)
@@ -170,9 +171,11 @@ def merging_section(data: MergedData | str, experiments: Experiments) -> Section
     _multiplicities(section, data)
     _wilson(section, data)
     section.values |= {
-        "statistics": statistics.as_dict(), "cc_half_limit": limit, "left_out": data.left_out, "is_scaled": data.is_scaled,
+        "statistics": statistics.as_dict(), "suggested_d_min": limit, "left_out": data.left_out, "is_scaled": data.is_scaled,
         "space_group": data.group.xhm(),
     }  # fmt: skip
+    if data.is_scaled:
+        section.values["facts"] = facts_of_statistics(statistics, data.group.xhm()).as_dict()
     return section
 
 
@@ -260,6 +263,7 @@ def twinning_section(data: MergedData | str) -> Section:
     if not diagnosis.n:
         return Section.missing(title, key, "There are too few reflections for statistics of intensities.")
     section = Section(title, key, tables=diagnosis.tables(), values=diagnosis.as_dict())
+    section.values["facts"] = facts_of_diagnosis(diagnosis).as_dict()
     if not data.is_scaled:
         section.text.append("The intensities are not scaled, which makes them look less twinned than they are.")
     warnings = diagnosis.warnings()

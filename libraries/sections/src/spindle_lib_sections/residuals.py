@@ -10,6 +10,7 @@ from spindle.models import Experiments
 from spindle.report import Section, Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_pages.figures import heat_map, histogram, lines
+from spindle_lib_verdict import Facts
 
 from .bins import counts_2d, means, spread
 from .given import Given
@@ -138,6 +139,9 @@ def _overall(
     }  # fmt: skip
     if not is_still:
         section.values |= {"rmsd_z_images": _round(_rms(difference[:, 2])), "rmsd_phi_deg": _round(_rms(degrees))}
+    worst = [_rms(difference[:, 0]), _rms(difference[:, 1])]
+    turn = None if is_still else _rms(difference[:, 2])
+    section.values["facts"] = Facts(rmsd_px=max(worst), rmsd_images=turn).as_dict()
     section.text.append(
         f"{len(own)} reflections that were seen well: {_which(table)}. A root mean square below half a pixel and half an image is good; "
         "what follows image or position is a fault of the models."

@@ -9,6 +9,7 @@ from typing import Any
 from spindle.errors import FileFormatError, HeaderError
 from spindle.execution import read_record
 from spindle.report import Section, Table
+from spindle_lib_verdict import facts_of_steps
 
 __all__ = ["records_of", "run_section"]
 
@@ -88,6 +89,9 @@ def run_section(sources: Sequence[Path]) -> Section:
         section.tables.append(Table("Algorithms", ["Plugin", "Distribution and version"], listed, "plugins"))
     section.text.append("Versions: " + ", ".join(f"{n} {v}" for n, v in last["versions"].items()) + ".")
     section.text.append("spindle replay spindle.<program>.json repeats a run as it was.")
+    section.values["facts"] = facts_of_steps(
+        {r["program"]: r["summary"] for r in records if isinstance(r.get("summary"), dict)}
+    ).as_dict()
     section.values["records"] = [
         {k: r.get(k) for k in ("program", "finished", "seconds", "versions", "modified", "plugins", "seed", "argv")}
         for r in records

@@ -15,6 +15,7 @@ from spindle_lib_harmonics.surface import directional_surface
 from spindle_lib_merging import group_equivalents, is_scaled
 from spindle_lib_pages.figures import heat_map, lines
 from spindle_lib_smoothing.smoother import Smoother
+from spindle_lib_verdict import Facts
 
 from .bins import means, thin
 from .given import Given
@@ -297,6 +298,7 @@ def _errors(
     if known:
         best = float(np.mean([1.0 / (f[0] * f[1]) for f in known]))
         section.values["i_over_sigma_asymptotic"] = round(best, 2)
+        section.values["facts"] = Facts(largest_i_over_sigma=min(1.0 / (f[0] * f[1]) for f in known)).as_dict()
         section.text.append(
             f"The error model limits I/sigma of single strong reflections to {best:.1f} (ISa); above 15 is good, below 5 is poor."
         )

@@ -11,6 +11,7 @@ from spindle.table import Flag, ReflectionTable, rows_by_value
 from spindle_lib_ice import SPOT_WIDTH, in_intervals, ring_intervals
 from spindle_lib_pages.figures import lines
 from spindle_lib_selection.parts import imageset_numbers, imagesets_of_rows
+from spindle_lib_verdict import Facts, facts_of_reflections, facts_of_spots
 
 from .given import Given
 from .images import ByImage
@@ -30,8 +31,9 @@ def spot_section(given: Given, settings: MapSettings) -> Section:
         return Section.missing(title, key, "No spots were given; add strong.refl or indexed.refl.")
     if "xyzobs.px.value" not in table:
         return Section.missing(title, key, "The reflections have no observed positions (column xyzobs.px.value).")
+    table = _few(table)
     if "flags" in table and (strong := table.has_flags(Flag.STRONG)).any():
-        table = _few(table).select(strong) if not strong.all() else table
+        table = table.select(strong) if not strong.all() else table
     images = ByImage(given.experiments, table, observed=True)
     indexed = _indexed(table)
     curves = images.count_curves(name="spots")
@@ -56,9 +58,21 @@ def spot_section(given: Given, settings: MapSettings) -> Section:
         maps = Maps(given.experiments, panel, xy, settings)
         section.figures["n_spots_vs_xy"] = maps.counts("Spots on the detector")
     if counts.size:
-        section.values["n_empty_images"] = int((counts == 0).sum())
+        section.values["n_images_without_spots"] = int((counts == 0).sum())
     _ice(section, table, images, given)
+    section.values["facts"] = _facts(given, table, indexed).as_dict()
     return section
+
+
+def _facts(given: Given, table: ReflectionTable, indexed: np.ndarray | None) -> Facts:
+    """What the spots say about images and lattices."""
+    known = Facts()
+    if len(given.experiments) and "panel" in table and all(e.imageset is not None for e in given.experiments):
+        known = facts_of_spots(given.experiments, table)
+    if indexed is None:
+        return known
+    n_lattices = facts_of_reflections(given.experiments, table).n_lattices if len(given.experiments) else None
+    return known.with_more(Facts(n_spots=len(table), fraction_indexed=float(indexed.mean()), n_lattices=n_lattices))
 
 
 def _few(table: ReflectionTable) -> ReflectionTable:
@@ -161,12 +175,6 @@ def _ice(section: Section, table: ReflectionTable, images: ByImage, given: Given
     )
     section.values["n_ice_rings"] = int(shown)
     section.values["fraction_in_ice_rings"] = round(float(inside.mean()), 4)
-    if shown:
-        section.remarks.append(
-            ("doubtful" if shown < 3 else "bad",
-             f"{shown} ring(s) of ice have more spots than their surroundings; filter.ice_rings.enable=True of spindle find_spots and of "
-             "integrate leaves them out")
-        )  # fmt: skip
 
 
 def ice_excess(squares: np.ndarray) -> list[tuple[float, float, int, float]] | None:

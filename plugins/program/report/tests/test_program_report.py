@@ -134,9 +134,9 @@ def test_the_page_is_whole_and_small(quartz):
     *_, content, page = quartz
     assert len(page) < 6e6
     assert not re.search(r"<(script|link|img)[^>]*(src|href)=", page)
-    assert len(content["verdict"]) == 5 and page.count('class="answer ') == 5
-    for answer in content["verdict"]:
-        assert answer["mood"] in ("good", "doubtful", "bad", "unknown") and answer["reason"]
+    assert len(content["questions"]) == 5 and page.count('class="answer ') == 5
+    for answer in content["questions"]:
+        assert answer["mood"] in ("good", "doubtful", "bad", "unknown") and answer["said"]
 
 
 def browser(path, tmp_path):

@@ -149,6 +149,23 @@ class Chain:
             self.context.log.info("%s", message)
         return dict(found.files)
 
+    def reported(self, path: str) -> dict[str, Any]:
+        """The page about what there is now; nothing where nothing was done in this run, or no page can be made of it."""
+        if self.experiments is None or self.reflections is None:
+            return {}
+        tables = [t for t in (self.spots, self.reflections) if t is not None and len(t)]
+        written = [p for step in STEPS for p in step.outputs(self.params) if p is not None and p.is_file()]
+        try:
+            found = self.context.run_program(
+                "report", self.experiments, tables, written, brief=True, **{"output.html": path, "output.json": None}
+            )
+        except Cancelled:
+            raise
+        except SpindleError as error:
+            self.context.log.warning("no page is written to %s: %s", path, error)
+            return {}
+        return dict(found.files)
+
     def _settings(self, step: Step) -> dict[str, Any]:
         """What is set of the step's parameters."""
         own = {} if self.finished is None else self.finished.settings(step.name)

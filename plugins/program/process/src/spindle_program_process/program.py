@@ -214,6 +214,9 @@ class Process(Program):
                 "merged.mtz", none=True, help="Merged intensities and amplitudes, written by the step merge."
             )
             json = PathParam("process.json", none=True, help="Verdict, time and key numbers of every step.")
+            report = PathParam(
+                "report.html", none=True, help="Page about the data, as of `spindle report`; None writes none."
+            )
             log = PathParam("spindle.process.log", none=True, help="The logs of all steps in one file.")
 
     @hookimpl
@@ -328,6 +331,8 @@ class Process(Program):
         if params.export is not None and done == NAMES[-1]:
             exported = chain.exported()
             files |= exported
+        if params.output.report is not None:
+            files |= chain.reported(str(params.output.report))
         colour = found.verdict.colour
         bad = {None: (), "red": ("red",), "amber": ("amber", "red")}[params.fail_if]
         if done == NAMES[-1]:

@@ -17,17 +17,18 @@ from spindle.report import Section, Table
 from spindle_lib_pages import Page, text_writer
 from spindle_lib_sections.damage import damage_section
 from spindle_lib_sections.given import Given
-from spindle_lib_sections.judge import Answer, judge
 from spindle_lib_sections.merged import completeness_section, merged_data, merging_section, twinning_section
 from spindle_lib_sections.models import geometry_section, scan_varying_section
 from spindle_lib_sections.pictures import picture_section
 from spindle_lib_sections.places import MapSettings
 from spindle_lib_sections.profiles import profile_section
+from spindle_lib_sections.questions import Answer, answers
 from spindle_lib_sections.residuals import residual_section
 from spindle_lib_sections.runs import run_section
 from spindle_lib_sections.scaling import scaling_section
 from spindle_lib_sections.signal import signal_section
 from spindle_lib_sections.spots import spot_section
+from spindle_lib_verdict import Verdict
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -60,26 +61,27 @@ def make_report(inputs: ProgramInputs, params: Any, context: RunContext) -> Prog
                 continue
             own.add(section.key)
             sections.append(section)
-    answers = judge(sections)
-    context.table(_table(answers))
+    # records know what programs found, the data themselves know what they are now
+    lights, verdict = answers(sorted(sections, key=lambda s: s.key != "runs"))
+    context.table(_table(lights))
     shown = [s for s in sections if not s.absent]
     for section in sections:
         if section.absent:
             context.log.info("Not shown: %s. %s", section.title, section.absent)
     files: dict[str, Callable[..., None]] = {}
     if params.output.html is not None:
-        files[str(params.output.html)] = text_writer(_page(inputs, given, answers, sections).html())
+        files[str(params.output.html)] = text_writer(_page(inputs, given, lights, sections).html())
     if params.output.json is not None:
         files[str(params.output.json)] = text_writer(
-            json.dumps(_content(given, answers, sections), allow_nan=False) + "\n"
+            json.dumps(_content(given, lights, verdict, sections), allow_nan=False) + "\n"
         )
-    moods = [a.mood for a in answers]
+    moods = [a.mood for a in lights]
     summary = {
         "n_sections": len(shown), "n_figures": sum(len(s.figures) for s in shown), "stages": list(given.tables),
-        **{f"n_{mood}": moods.count(mood) for mood in ("good", "doubtful", "bad", "unknown")},
+        "verdict": verdict.colour, **{f"n_{mood}": moods.count(mood) for mood in ("good", "doubtful", "bad", "unknown")},
     }  # fmt: skip
     following = next(
-        (a.next_step for m in ("bad", "doubtful", "unknown") for a in answers if a.mood == m and a.next_step), ""
+        (a.next_step for m in ("bad", "doubtful", "unknown") for a in lights if a.mood == m and a.next_step), ""
     )
     where = params.output.html or params.output.json
     return ProgramResult(
@@ -107,7 +109,7 @@ def _sections(given: Given, inputs: ProgramInputs, params: Any, context: RunCont
         ("intensities", lambda: [signal_section(given, settings)]),
         ("scaling", lambda: [scaling_section(given)]),
         ("merging", lambda: _merged(given)),
-        ("runs", lambda: [run_section(inputs.sources)]),
+        ("runs", lambda: [run_section(inputs.sources or inputs.files)]),
     ]  # fmt: skip
     with context.progress("looking at the data", len(steps)) as progress:
         for _, step in steps:
@@ -135,19 +137,19 @@ def _axis(scope: Any, name: str) -> np.ndarray:
     return np.asarray(axis / length)
 
 
-def _table(answers: list[Answer]) -> Table:
-    rows = [[a.question, a.mood, a.reason, a.next_step or "--"] for a in answers]
-    return Table("What a referee would ask", ["Question", "Answer", "Why", "What to do"], rows, "verdict")
+def _table(lights: list[Answer]) -> Table:
+    rows = [[a.question, a.mood, a.said, a.next_step or "--"] for a in lights]
+    return Table("What a referee would ask", ["Question", "Answer", "What is known", "What to do"], rows, "verdict")
 
 
-def _page(inputs: ProgramInputs, given: Given, answers: list[Answer], sections: list[Section]) -> Page:
-    names = ", ".join(p.name for p in inputs.sources[:8]) or "data in memory"
+def _page(inputs: ProgramInputs, given: Given, lights: list[Answer], sections: list[Section]) -> Page:
+    names = ", ".join(p.name for p in (inputs.sources or inputs.files)[:8]) or "data in memory"
     crystals = [e.crystal for e in given.experiments if e.crystal is not None]
     said = f"{len(given.experiments)} experiment(s)" + (f", {crystals[0].space_group.xhm()}" if crystals else "")
     page = Page("Report", f"{names}: {said}. Spindle {version(HOST)}")
     page.section("Is it good?")
-    for answer in answers:
-        page.answer(answer.question, answer.mood, answer.reason, answer.next_step)
+    for light in lights:
+        page.answer(light.question, light.mood, light.said, light.reason, light.next_step)
     for section in sections:
         if not section.absent:
             page.add(section)
@@ -158,12 +160,12 @@ def _page(inputs: ProgramInputs, given: Given, answers: list[Answer], sections: 
     return page
 
 
-def _content(given: Given, answers: list[Answer], sections: list[Section]) -> dict[str, Any]:
+def _content(given: Given, lights: list[Answer], verdict: Verdict, sections: list[Section]) -> dict[str, Any]:
     """Everything as plain values."""
     return {
         "format": FORMAT, "format_version": FORMAT_VERSION, "spindle": version(HOST),
         "stages": {stage: len(table) for stage, table in given.tables.items()}, "n_experiments": len(given.experiments),
-        "verdict": [a.to_dict() for a in answers], **{s.key: _plain(s.to_dict()) for s in sections},
+        "questions": [a.to_dict() for a in lights], "verdict": verdict.as_dict(), **{s.key: _plain(s.to_dict()) for s in sections},
     }  # fmt: skip
 
 

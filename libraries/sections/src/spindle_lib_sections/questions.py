@@ -1,0 +1,86 @@
+"""Five questions that a referee asks, answered with the judged lines of `spindle_lib_verdict`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from spindle.report import Section
+from spindle_lib_verdict import COLOURS, Facts, Line, Verdict, judge
+
+__all__ = ["QUESTIONS", "Answer", "answers", "facts_of"]
+
+#: Question, topics of the lines that answer it, and what to run where nothing is known.
+QUESTIONS = (
+    (
+        "Does the lattice explain the spots?",
+        ("spots", "indexing", "lattices"),
+        "spindle index imported.expt strong.refl",
+    ),
+    ("Are reflections where they are calculated?", ("geometry",), "spindle refine indexed.expt indexed.refl"),
+    ("Did crystal, beam and images stay good?", ("images", "ice", "damage"), "spindle find_spots imported.expt"),
+    (
+        "Is the symmetry right, and is it one crystal?",
+        ("symmetry", "twin"),
+        "spindle symmetry integrated.expt integrated.refl",
+    ),
+    (
+        "How good are the data, how complete, and how far do they go?",
+        ("run", "signal", "agreement", "errors", "completeness", "resolution"),
+        "spindle scale symmetrized.expt symmetrized.refl",
+    ),
+)
+_MOODS = {"green": "good", "amber": "doubtful", "red": "bad"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One light.
+
+    Attributes
+    ----------
+    question : str
+    mood : str
+        "good", "doubtful", "bad", or "unknown".
+    said : str
+        The facts with their numbers.
+    reason : str
+        Why it is not green, and what it may mean.
+    next_step : str
+        What to do, with the command; empty where there is nothing to do.
+    """
+
+    question: str
+    mood: str
+    said: str
+    reason: str = ""
+    next_step: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """Plain values."""
+        return asdict(self)
+
+
+def facts_of(sections: Sequence[Section]) -> Facts:
+    """What the sections know: their values ``facts``; later ones stand."""
+    return Facts.joined(Facts.from_dict(s.values.get("facts", {})) for s in sections)
+
+
+def answers(sections: Sequence[Section]) -> tuple[list[Answer], Verdict]:
+    """Answer the questions from what the sections know; the verdict has all lines."""
+    verdict = judge(facts_of(sections))
+    return [
+        _answer(question, [line for line in verdict.lines if line.topic in topics], first)
+        for question, topics, first in QUESTIONS
+    ], verdict
+
+
+def _answer(question: str, lines: list[Line], first: str) -> Answer:
+    """The worst line decides; it stands first."""
+    if not lines:
+        return Answer(question, "unknown", "nothing that was given tells", "", first)
+    worst = max(lines, key=lambda line: COLOURS.index(line.colour))
+    return Answer(
+        question, _MOODS[worst.colour], "; ".join(line.said for line in lines),
+        "; ".join(dict.fromkeys(line.reason for line in lines if line.reason)), worst.next_step,
+    )  # fmt: skip
