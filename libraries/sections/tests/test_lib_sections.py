@@ -11,7 +11,7 @@ from spindle.table import Flag, ReflectionTable
 from spindle.testing.refinement_problems import rotation_experiment
 from spindle_lib_ice import ring_intervals
 from spindle_lib_sections.bins import counts_2d, means, means_2d, rms, shells_of, spread, thin
-from spindle_lib_sections.given import Given, stage_of
+from spindle_lib_sections.given import MOST_ROWS, Given, sampled, stage_of
 from spindle_lib_sections.images import MOST_POINTS, ByImage
 from spindle_lib_sections.places import MapSettings
 from spindle_lib_sections.questions import QUESTIONS, answers
@@ -211,3 +211,13 @@ def test_every_line_of_a_verdict_answers_a_question():
     topics = set(re.findall(r"[a-z]+", known.split(":")[-1])) - {"run"}
     asked = {t for _, topics, _ in QUESTIONS for t in topics}
     assert topics <= asked and all(f'"{t}"' in source for t in topics)
+
+
+def test_large_tables_are_thinned_evenly():
+    n = 2 * MOST_ROWS + 11
+    table = ReflectionTable({"id": np.arange(n, dtype=np.int32)})
+    some, step = sampled(table, np.arange(n) != 1)
+    assert step == 3 and len(some) <= MOST_ROWS
+    assert some["id"][:4].tolist() == [0, 4, 7, 10]
+    same, step = sampled(table.select(np.arange(5)), np.array([1, 1, 0, 1, 1], bool))
+    assert step == 1 and same["id"].tolist() == [0, 1, 3, 4]

@@ -33,7 +33,7 @@ td.n, th.n { text-align: right; } tbody tr:nth-child(even) { background: var(--p
 .good, .doubtful, .bad { padding: .5rem .8rem; border-left: 5px solid; background: var(--panel); margin: .4rem 0; }
 .good { border-color: #009e73; } .doubtful { border-color: #e69f00; } .bad { border-color: #d55e00; } .unknown { border-color: #9aa7b4; }
 .answer { padding: .5rem .8rem; border-left: 5px solid; background: var(--panel); margin: .4rem 0; display: flex; gap: 1rem; }
-.answer.good { border-color: #009e73; } .answer.doubtful { border-color: #e69f00; } .answer.bad { border-color: #d55e00; }
+.answer.unknown { border-color: #9aa7b4; } .answer.good { border-color: #009e73; } .answer.doubtful { border-color: #e69f00; } .answer.bad { border-color: #d55e00; }
 .light { flex: 0 0 6.2rem; height: 1.7rem; text-align: center; border-radius: .9rem; color: #fff; font-weight: 600; background: #9aa7b4; }
 .good .light { background: #00805d; } .doubtful .light { background: #b37700; } .bad .light { background: #c23b00; }
 .next { color: var(--soft); }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from spindle.report import Section
-from spindle.report.section import MOODS
 from spindle_lib_merging import group_equivalents
 from spindle_lib_pages.figures import lines
 from spindle_lib_verdict import COLOURS, LIMITS, Facts, decay_of
@@ -75,7 +74,7 @@ def damage_section(given: Given, data: MergedData | str) -> Section:
     largest = max(falls, default=None)
     if largest is not None:
         section.values["facts"] = Facts(decay_b=largest).as_dict()
-        mood = MOODS[COLOURS.index(LIMITS["decay_b"].colour(largest))]
+        mood = ("good", "doubtful", "bad")[COLOURS.index(LIMITS["decay_b"].colour(largest))]
         section.remarks.append(
             (mood, f"The relative B factor of scaling falls by {largest:.1f} A^2 along the sweep where it falls most.")
         )

@@ -12,10 +12,34 @@ from spindle.table import INTEGRATED, Flag, ReflectionTable
 from spindle_lib_merging import is_scaled
 from spindle_lib_selection.parts import join
 
-__all__ = ["STAGES", "Given", "stage_of"]
+__all__ = ["MOST_ROWS", "STAGES", "Given", "sampled", "stage_of"]
 
 #: What a table can be the result of, in the order of the work.
 STAGES = ("strong", "predicted", "indexed", "refined", "integrated", "scaled")
+
+#: Figures of means and maps take no more rows: they would show nothing else.
+MOST_ROWS = 600_000
+
+
+def sampled(table: ReflectionTable, chosen: np.ndarray) -> tuple[ReflectionTable, int]:
+    """Some rows of a table for figures.
+
+    Parameters
+    ----------
+    table : ReflectionTable
+    chosen : (n,) bool
+
+    Returns
+    -------
+    table : ReflectionTable
+        Every k-th of the chosen rows, at most `MOST_ROWS`.
+    k : int
+    """
+    n = int(np.count_nonzero(chosen))
+    step = max(1, -(-n // MOST_ROWS))
+    if step == 1 and n == len(table):
+        return table, 1
+    return table.select(np.flatnonzero(chosen)[::step]), step
 
 
 def stage_of(table: ReflectionTable) -> str:

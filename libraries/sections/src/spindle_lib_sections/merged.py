@@ -37,7 +37,7 @@ from .images import ByImage
 
 __all__ = ["MergedData", "completeness_section", "merged_data", "merging_section", "shell_figures", "twinning_section"]
 
-N_SHELLS = 20
+N_SHELLS, FEWEST = 20, 50  # shells, fewer where there are few reflections
 MOST_INDEX = 160  # largest index of a slice that is drawn
 _NEEDED = (
     "flags", "id", "imageset_id", "miller_index", "d", "xyzcal.px", "partiality", "partial_id", "lp", "qe", "inverse_scale_factor",
@@ -101,8 +101,9 @@ def merged_data(given: Given) -> MergedData | str:
         return "No reflection is allowed in the space group."
     kept = data.table.select(inside)
     hkl, intensity, variance = kept["miller_index"], intensity[inside], variance[inside]
-    statistics = merging_statistics(hkl, intensity, variance, cell, group, N_SHELLS)
     merged = merge_groups(group_equivalents(hkl, group), intensity, variance)
+    n_shells = int(np.clip(len(merged) // FEWEST, 5, N_SHELLS))
+    statistics = merging_statistics(hkl, intensity, variance, cell, group, n_shells)
     diagnosis = diagnose(merged.hkl, merged.intensity, merged.sigma, cell, group)
     return MergedData(
         kept, intensity, variance, cell, group, merged, statistics, diagnosis, data.kind == "scale", dict(data.dropped)

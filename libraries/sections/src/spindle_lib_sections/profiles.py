@@ -11,7 +11,7 @@ from spindle.table import Flag, ReflectionTable, Shoeboxes
 from spindle_lib_pages.figures import heat_map, histogram, lines, resolution_ticks
 
 from .bins import means, shells_of, spread, thin
-from .given import Given
+from .given import Given, sampled
 from .images import MOST_CURVES, MOST_POINTS, ByImage
 from .places import Maps, MapSettings, positions
 from .signal import resolution_column
@@ -37,7 +37,7 @@ def profile_section(given: Given, settings: MapSettings) -> Section:
         table = table.without(*[n for n in table if n not in _NEEDED])
         fitted = table.has_flags(Flag.INTEGRATED_PRF)
         if fitted.any():
-            _correlations(section, given, table.select(fitted), settings)
+            _correlations(section, given, table, fitted, settings)
         else:
             section.text.append("No reflection was integrated by profile fitting.")
     elif not section.tables and not section.figures:
@@ -80,15 +80,19 @@ def _models(section: Section, given: Given) -> None:
         )
 
 
-def _correlations(section: Section, given: Given, table: ReflectionTable, settings: MapSettings) -> None:
+def _correlations(
+    section: Section, given: Given, table: ReflectionTable, fitted: np.ndarray, settings: MapSettings
+) -> None:
+    n_fitted = int(fitted.sum())
+    table, step = sampled(table, fitted)
     cc = np.asarray(table["profile.correlation"], np.float64)
     reference = table.has_flags(Flag.REFERENCE_SPOT)
     section.values |= {
-        "n_fitted": len(table), "n_reference": int(reference.sum()), "mean_correlation": round(float(np.nanmean(cc)), 4),
+        "n_fitted": n_fitted, "n_in_figures": len(table), "n_reference": step * int(reference.sum()), "mean_correlation": round(float(np.nanmean(cc)), 4),
         "mean_correlation_reference": round(float(np.nanmean(cc[reference])), 4) if reference.any() else None,
     }  # fmt: skip
     section.text.append(
-        f"{len(table)} reflections were fitted, {int(reference.sum())} of them were reference spots. Correlations of observed and fitted "
+        f"{n_fitted} reflections were fitted, {step * int(reference.sum())} of them were reference spots. Correlations of observed and fitted "
         "profiles are near 1 where spots are strong and fall to 0 for weak ones; a dip by image or position is a fault."
     )
     images = ByImage(given.experiments, table)

@@ -13,7 +13,7 @@ from spindle_lib_pages.figures import heat_map, histogram, lines
 from spindle_lib_verdict import Facts
 
 from .bins import counts_2d, means, spread
-from .given import Given
+from .given import Given, sampled
 from .images import ByImage
 from .places import Maps, MapSettings, positions
 
@@ -38,13 +38,13 @@ def residual_section(given: Given, settings: MapSettings) -> Section:
     if not rows.any():
         return Section.missing(title, key, "No reflection was seen well enough where it was calculated.")
     section = Section(title, key)
-    difference = np.asarray(table.peek("xyzobs.px.value")) - np.asarray(table.peek("xyzcal.px"))
-    difference = difference[rows]
-    chosen = table.without(*[n for n in table if n not in _NEEDED]).select(rows)
+    n_rows = int(rows.sum())
+    chosen, _ = sampled(table.without(*[n for n in table if n not in _NEEDED]), rows)
+    difference = np.asarray(chosen["xyzobs.px.value"]) - np.asarray(chosen["xyzcal.px"])
     degrees = difference[:, 2] * _widths(given.experiments, chosen)
     is_still = not np.any(difference[:, 2])
     images = ByImage(given.experiments, chosen)
-    _overall(section, table, chosen, difference, degrees, given, is_still)
+    _overall(section, table, chosen, difference, degrees, n_rows, is_still)
     _by_image(section, chosen, difference, degrees, images, is_still)
     panel, xy = positions(chosen, "xyzcal.px")
     maps = Maps(given.experiments, panel, xy, settings)
@@ -115,7 +115,7 @@ def _overall(
     chosen: ReflectionTable,
     difference: np.ndarray,
     degrees: np.ndarray,
-    given: Given,
+    n_rows: int,
     is_still: bool,
 ) -> None:
     """Root mean squares of each experiment."""
@@ -135,7 +135,7 @@ def _overall(
     headers += [] if is_still else ["RMSD z (images)", "RMSD phi (deg)"]
     section.tables.append(Table("Observed less calculated positions", headers, rows, "residuals"))
     section.values |= {
-        "n_reflections": len(own), "rmsd_x_px": _round(_rms(difference[:, 0])), "rmsd_y_px": _round(_rms(difference[:, 1])),
+        "n_reflections": n_rows, "rmsd_x_px": _round(_rms(difference[:, 0])), "rmsd_y_px": _round(_rms(difference[:, 1])),
     }  # fmt: skip
     if not is_still:
         section.values |= {"rmsd_z_images": _round(_rms(difference[:, 2])), "rmsd_phi_deg": _round(_rms(degrees))}
@@ -143,7 +143,7 @@ def _overall(
     turn = None if is_still else _rms(difference[:, 2])
     section.values["facts"] = Facts(rmsd_px=max(worst), rmsd_images=turn).as_dict()
     section.text.append(
-        f"{len(own)} reflections that were seen well: {_which(table)}. A root mean square below half a pixel and half an image is good; "
+        f"{n_rows} reflections that were seen well: {_which(table)}. A root mean square below half a pixel and half an image is good; "
         "what follows image or position is a fault of the models."
     )
 

@@ -25,6 +25,8 @@ __all__ = ["model_curves", "normal_plot", "normalised_deviations", "per_image", 
 
 DEVIATIONS = 241  # points of a normal probability plot
 MOST_SURFACES = 3
+#: Error models whose relative error is less were not determined: nobody measures to a thousandth.
+LEAST_ERROR = 1e-3
 
 
 def per_image(table: ReflectionTable, rows: np.ndarray) -> dict[str, list[float]]:
@@ -294,7 +296,7 @@ def _errors(
     factors = [
         (e.scaling_model or {}).get("configuration_parameters", {}).get("error_model_parameters") for _, e in models
     ]
-    known = [f for f in factors if f and len(f) >= 2 and f[0] > 0 and f[1] > 0]
+    known = [f for f in factors if f and len(f) >= 2 and f[0] * f[1] > LEAST_ERROR]
     if known:
         best = float(np.mean([1.0 / (f[0] * f[1]) for f in known]))
         section.values["i_over_sigma_asymptotic"] = round(best, 2)

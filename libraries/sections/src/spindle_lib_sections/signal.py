@@ -12,7 +12,7 @@ from spindle_lib_merging import resolution_of
 from spindle_lib_pages.figures import heat_map, histogram, lines, resolution_ticks
 
 from .bins import counts_2d, means, shells_of, spread
-from .given import Given
+from .given import Given, sampled
 from .images import ByImage
 from .places import Maps, MapSettings, positions
 
@@ -56,7 +56,8 @@ def signal_section(given: Given, settings: MapSettings) -> Section:
         return Section.missing(
             title, key, "No reflection was measured: none has a positive variance and a flag of integration."
         )
-    table = table.select(measured) if not measured.all() else table
+    n_measured = int(measured.sum())
+    table, step = sampled(table, measured)
     ratios: list[tuple[str, str, np.ndarray]] = []
     for kind, name in KINDS:
         if f"intensity.{kind}.value" in table and f"intensity.{kind}.variance" in table:
@@ -71,17 +72,26 @@ def signal_section(given: Given, settings: MapSettings) -> Section:
     section = Section(title, key)
     images = ByImage(given.experiments, table)
     parts = [f"{int(np.isfinite(r).sum())} by {name}" for _, name, r in ratios]
-    section.text.append(f"{len(table)} reflections were integrated, {' and '.join(parts)}.")
-    section.values |= {"n_integrated": len(table), **{f"n_{kind}": int(np.isfinite(r).sum()) for kind, _, r in ratios}}
+    section.text.append(
+        f"{n_measured} reflections were integrated"
+        + (f", {' and '.join(parts)}." if step == 1 else f"; every {step}th is in the figures.")
+    )
+    section.values |= {
+        "n_integrated": n_measured,
+        "n_in_figures": len(table),
+        **{f"n_{kind}_in_figures": int(np.isfinite(r).sum()) for kind, _, r in ratios},
+    }
     if ratios:
         section.values["mean_i_over_sigma"] = {k: round(float(np.nanmean(r)), 3) for k, _, r in ratios}
-    _curves(section, given, table, ratios, images)
+    _curves(section, given, table, ratios, images, step)
     _on_detector(section, given, table, ratios, settings)
     _distributions(section, table, ratios)
     return section
 
 
-def _curves(section: Section, given: Given, table: ReflectionTable, ratios: list[Any], images: ByImage) -> None:
+def _curves(
+    section: Section, given: Given, table: ReflectionTable, ratios: list[Any], images: ByImage, step: int
+) -> None:
     by_image: list[Any] = []
     for _, name, ratio in ratios:
         by_image += images.mean_curves(ratio, name=name)
@@ -90,7 +100,11 @@ def _curves(section: Section, given: Given, table: ReflectionTable, ratios: list
             "Signal along the scan", images.axis, "mean I/sigma", by_image, yaxis={"rangemode": "tozero"}
         )
         section.figures["reflections_per_image"] = lines(
-            "Reflections on each image", images.axis, "number", images.count_curves(), yaxis={"rangemode": "tozero"}
+            "Reflections on each image" + (f" (every {step}th)" if step > 1 else ""),
+            images.axis,
+            "number",
+            images.count_curves(),
+            yaxis={"rangemode": "tozero"},
         )
         if "background.mean" in table:
             section.figures["background_per_image"] = lines(
@@ -154,7 +168,7 @@ def _distributions(section: Section, table: ReflectionTable, ratios: list[Any]) 
         with np.errstate(invalid="ignore", divide="ignore"):
             logs = np.log10(ratio)
         section.figures["log_i_over_sigma_histogram"] = histogram(
-            f"Signal of single reflections ({said}, where positive)", "log10 I/sigma", logs[np.isfinite(logs)]
+            f"Signal of reflections ({said})", "log10 I/sigma", logs[np.isfinite(logs)]
         )
         if "xyzcal.px" in table:
             z = table.peek("xyzcal.px")[:, 2]
@@ -167,7 +181,7 @@ def _distributions(section: Section, table: ReflectionTable, ratios: list[Any]) 
             full = float((partiality >= 0.99).mean())
             section.values["fraction_full"] = round(full, 4)
             section.figures["partiality_histogram"] = histogram(
-                f"Partiality ({100 * full:.0f} % are recorded in full)", "partiality", np.append(partiality, [0.0, 1.0])[:-2], 20,
+                f"Partiality ({100 * full:.0f} % are recorded in full)", "partiality", partiality, 20,
                 yaxis={"type": "log"},
             )  # fmt: skip
 

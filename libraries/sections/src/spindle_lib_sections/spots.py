@@ -13,7 +13,7 @@ from spindle_lib_pages.figures import lines
 from spindle_lib_selection.parts import imageset_numbers, imagesets_of_rows
 from spindle_lib_verdict import Facts, facts_of_reflections, facts_of_spots
 
-from .given import Given
+from .given import Given, sampled
 from .images import ByImage
 from .places import Maps, MapSettings, positions
 
@@ -59,20 +59,21 @@ def spot_section(given: Given, settings: MapSettings) -> Section:
         section.figures["n_spots_vs_xy"] = maps.counts("Spots on the detector")
     if counts.size:
         section.values["n_images_without_spots"] = int((counts == 0).sum())
-    _ice(section, table, images, given)
-    section.values["facts"] = _facts(given, table, indexed).as_dict()
+    some, step = sampled(table, np.ones(len(table), bool))
+    _ice(section, some, images if step == 1 else ByImage(given.experiments, some, observed=True), given)
+    section.values["facts"] = _facts(given, some, len(table), indexed).as_dict()
     return section
 
 
-def _facts(given: Given, table: ReflectionTable, indexed: np.ndarray | None) -> Facts:
+def _facts(given: Given, table: ReflectionTable, n_spots: int, indexed: np.ndarray | None) -> Facts:
     """What the spots say about images and lattices."""
     known = Facts()
     if len(given.experiments) and "panel" in table and all(e.imageset is not None for e in given.experiments):
-        known = facts_of_spots(given.experiments, table)
+        known = facts_of_spots(given.experiments, table).with_more(Facts(n_spots=n_spots))
     if indexed is None:
         return known
     n_lattices = facts_of_reflections(given.experiments, table).n_lattices if len(given.experiments) else None
-    return known.with_more(Facts(n_spots=len(table), fraction_indexed=float(indexed.mean()), n_lattices=n_lattices))
+    return known.with_more(Facts(n_spots=n_spots, fraction_indexed=float(indexed.mean()), n_lattices=n_lattices))
 
 
 def _few(table: ReflectionTable) -> ReflectionTable:
