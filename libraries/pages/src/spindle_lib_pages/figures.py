@@ -124,7 +124,7 @@ def picture(
     }  # fmt: skip
     axis = {"showgrid": False, "zeroline": False, "constrain": "domain"}
     return _figure(
-        data, title, "x (px)", "y (px)", images=[image], showlegend=bool(marks), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        data, title, "x (px)", "y (px)", images=[image], showlegend=bool(marks), legend={"x": 1.02, "y": 1.0},
         xaxis={**axis, "range": [0, width]}, yaxis={**axis, "range": [height, 0], "scaleanchor": "x"}, **layout,
     )  # fmt: skip
 

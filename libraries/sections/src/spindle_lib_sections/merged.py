@@ -128,7 +128,7 @@ def shell_figures(statistics: MergingStatistics) -> dict[str, dict[str, Any]]:
 
     zero: Any = {"rangemode": "tozero"}
     return {
-        "cc_one_half": draw("CC1/2", "correlation", [("CC1/2", "cc_half"), ("significant above (p = 0.01)", "cc_half_critical")]),
+        "cc_one_half": draw("CC1/2", "correlation", [("CC1/2", "cc_half"), ("significant above (p = 0.01)", "cc_half_critical")], yaxis={"range": [-0.2, 1.05]}),
         "i_over_sig_i": draw("Signal of merged intensities", "mean I/sigma", [("", "i_over_sigma")], yaxis=zero),
         "r_factors": draw("R factors", "R", [("Rmerge", "r_merge"), ("Rmeas", "r_meas"), ("Rpim", "r_pim")], yaxis=zero),
         "completeness": draw(
