@@ -357,3 +357,18 @@ def test_the_more_precise_intensities_are_taken_on_weak_data(better: str, imid: 
     direct = table[f"intensity.{better}.value"][good]
     true = truth["intensity"][good]
     assert np.corrcoef(found, true)[0, 1] > np.corrcoef(direct, true)[0, 1] - 0.002
+
+
+@pytest.mark.parametrize("n_images", [60, 180])
+def test_a_drift_of_b_comes_out_as_it_is(n_images) -> None:
+    """6 A^2 along the scan, with a beam that varies."""
+    experiment, table, _ = simulated_scan(
+        multiplicity=6, n_images=n_images, seed=1,
+        scale=lambda z, d: np.exp(-6 * z / n_images / (2 * d**2)) * (1 + 0.1 * np.sin(z / 9)),
+    )  # fmt: skip
+    found = spindle.run("scale", Experiments([experiment]), table).reflections
+    good = found.has_flags(Flag.SCALED)
+    part, x = found["xyzcal.px"][good, 2] / n_images, 0.5 / found["d"][good] ** 2
+    design = [np.cos(np.pi * k * part) for k in range(25)] + [x, x * (part - 0.5)]
+    drift = np.linalg.lstsq(np.stack(design, axis=1), np.log(found["inverse_scale_factor"][good]), rcond=None)[0][-1]
+    assert drift == pytest.approx(-6.0, rel=0.03)

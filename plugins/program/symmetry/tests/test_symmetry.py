@@ -135,3 +135,22 @@ def test_a_known_space_group_is_kept_where_intensities_cannot_tell():
     assert spindle.run("symmetry", told, first.reflections).experiments[0].crystal.space_group.hm == "P 43 21 2"
     wrong = Experiments([replace(e, crystal=e.crystal.with_space_group("P 42 21 2")) for e in first.experiments])
     assert spindle.run("symmetry", wrong, first.reflections).experiments[0].crystal.space_group.hm == "P 41 21 2"
+
+
+def test_the_page_shows_what_decided(tmp_path):
+    """Screw axes, probabilities and the twin tests of a group with all of them."""
+    experiments, table = intensities("P 43 21 2")
+    page = tmp_path / "symmetry.html"
+    result = spindle.run("symmetry", experiments, table, **{"output.html": str(page)})
+    result.files[str(page)](page)
+    text = page.read_text()
+    assert result.summary["space_group"] in ("P 41 21 2", "P 43 21 2")
+    for part in (
+        "Probability of each Laue group",
+        "Probability of each space group",
+        "Reflections 0 0 l",
+        "L test",
+        "Screw axis",
+        "clearly",
+    ):
+        assert part in text, part

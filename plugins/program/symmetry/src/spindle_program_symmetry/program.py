@@ -17,16 +17,19 @@ from spindle.params import Params as ParamsBase
 from spindle.report import DETAIL, Table
 from spindle.symmetry import ChangeOfBasis, patterson_group, space_group
 from spindle_lib_merging import merge_equivalents
+from spindle_lib_pages import text_writer
 from spindle_lib_reindexing import change_experiments, change_indices
 from spindle_lib_symmetry_analysis.absences import ENANTIOMORPHS, TABLES, score_axes, score_space_groups
 from spindle_lib_symmetry_analysis.laue import stars
 from spindle_lib_symmetry_analysis.prepare import prepare
+from spindle_lib_twinning.diagnosis import Diagnosis
 
 from .agreement import agreements, rounded
 from .agreement import rows as agreement_rows
 from .citations import CITATIONS
 from .decision import MIN_PROBABILITY, Decision, decide, is_known
 from .known_group import contradiction_in_absences, contradiction_in_laue_group, describe, likelihood_of
+from .report import page
 from .small_molecules import hint, small_molecule_group
 from .support import diagnose_decision, r_merges
 
@@ -105,6 +108,7 @@ class SymmetryProgram(Program):
             experiments = PathParam("symmetrized.expt", none=True, help="Experiments in the space group found.")
             reflections = PathParam("symmetrized.refl", none=True, help="Reflections with indices in its setting.")
             json = PathParam("spindle.symmetry_scores.json", none=True, help="All scores.")
+            html = PathParam("spindle.symmetry.html", none=True, help="Page with tables and plots.")
 
     @hookimpl
     def run(self, inputs: ProgramInputs, params: Params, context: Any) -> ProgramResult:
@@ -142,14 +146,21 @@ class SymmetryProgram(Program):
             problems += [f"the data contradict the given space group {group.xhm()}"] if contradictions else []
         problems += self._agreement(decision, context, scores)
         cell = np.mean([e.crystal.cell for e in changed], axis=0)  # type: ignore[union-attr]
+        diagnosis = None
         if not decision.undecided and params.laue_group is not None:
-            problems += self._statistics(decision, cell, group, context, scores)
+            said, diagnosis = self._statistics(decision, cell, group, context, scores)
+            problems += said
         self._say_operators(operators, context)
         context.log.info("Space group %s, cell %s", group.xhm(), " ".join(f"{v:.4f}" for v in cell))
         files: dict[str, Any] = {}
         if params.output.json is not None:
             text = json.dumps(scores, indent=2)
-            files[str(params.output.json)] = lambda path: Path(path).write_text(text, encoding="utf-8")
+            files[str(params.output.json)] = text_writer(text)
+        if params.output.html is not None:
+            data = decision.data
+            merged = merge_equivalents(_indices(decision), data.intensity, data.variance, decision.group)
+            made = page(decision, group, cell, list(context.tables), problems, diagnosis, merged, scores)
+            files[str(params.output.html)] = text_writer(made)
         summary = {
             "space_group": group.xhm(),
             "unit_cell": [round(float(v), 4) for v in cell],
@@ -195,19 +206,8 @@ class SymmetryProgram(Program):
              rounded(r), round(s.subgroup.max_angular_difference, 2), s.subgroup.to_best.as_abc()]
             for s, r in zip(analysis.subgroups, agreement, strict=True)
         ]  # fmt: skip
-        headers = [
-            "Patterson group",
-            "",
-            "Likelihood",
-            "NetZcc",
-            "Zcc+",
-            "Zcc-",
-            "CC",
-            "CC-",
-            "Rmerge",
-            "Delta (deg)",
-            "Reindex operator",
-        ]
+        headers = ["Patterson group", "", "Likelihood", "NetZcc", "Zcc+", "Zcc-", "CC", "CC-", "Rmerge", "Delta (deg)",
+                   "Reindex operator"]  # fmt: skip
         context.table(Table("Subgroups of the lattice symmetry", headers, rows, "symmetry_subgroups"))
 
     def _doubts(self, decision: Decision, context: Any) -> list[str]:
@@ -288,7 +288,7 @@ class SymmetryProgram(Program):
 
     def _statistics(
         self, decision: Decision, cell: np.ndarray, group: gemmi.SpaceGroup, context: Any, scores: dict[str, Any]
-    ) -> list[str]:
+    ) -> tuple[list[str], Diagnosis]:
         """Twinning and pseudo-translation by the statistics of intensities; what is wrong in short."""
         for step in decision.lowered:
             context.log.warning(
@@ -303,11 +303,10 @@ class SymmetryProgram(Program):
         scores["intensity_statistics"] = found.as_dict()
         scores["lowered_from"] = [patterson_group(s.suggested.group).hm for s in decision.lowered]
         if found.is_twinned and found.law is None:
-            return ["the intensities look twinned, and the Laue group may be too high"]
+            return ["the intensities look twinned, and the Laue group may be too high"], found
         shift = found.translation
-        return (
-            ["a centring was missed, or the cell is too large"] if shift is not None and shift.is_lattice_vector else []
-        )
+        missed = shift is not None and shift.is_lattice_vector
+        return (["a centring was missed, or the cell is too large"] if missed else []), found
 
     def _say_operators(self, operators: list[ChangeOfBasis], context: Any) -> None:
         for text, members in describe(operators)[:MAX_ROWS]:
