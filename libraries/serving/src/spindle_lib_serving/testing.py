@@ -47,7 +47,7 @@ class Browser:
         path = chromium()
         if path is None:
             raise FileNotFoundError("no Chromium is installed")
-        self._profile = tempfile.TemporaryDirectory(prefix="browser-")
+        self._profile = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
         ask_read, self._ask = os.pipe()
         self._answers, answer_write = os.pipe()
         words = [path, *_WORDS, f"--window-size={width},{height}", f"--user-data-dir={self._profile.name}"]
@@ -85,7 +85,7 @@ class Browser:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        shutil.rmtree(self._profile.name, ignore_errors=True)
+        self._profile.cleanup()
 
     @property
     def pid(self) -> int:

@@ -7,6 +7,7 @@ import http.client
 import json
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -162,12 +163,17 @@ class Running:
     async def _serve(self, listener: Any) -> None:
         app = ViewerServer(self.desk, TOKEN, 2).app
         self.server = HttpServer(uvicorn.Config(app, http=PatientProtocol, ws="none", lifespan="off", log_config=None))
+        self.loop = asyncio.get_running_loop()
         self.ready.set()
         with listener:
             await self.server.serve(sockets=[listener])
 
     def end(self) -> None:
-        self.server.stop()
+        for _ in range(200):  # not before it has begun
+            if self.server.started:
+                break
+            time.sleep(0.05)
+        self.loop.call_soon_threadsafe(self.server.stop)
         self.thread.join(20)
         assert not self.thread.is_alive()
 

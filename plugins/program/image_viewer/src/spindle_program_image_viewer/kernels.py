@@ -7,18 +7,27 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["FULL", "LOWEST", "MASKED", "N_LINEAR", "OUTSIDE", "OVERLOAD", "add_image", "region_codes", "sampled_codes"]
+__all__ = [
+    "FULL",
+    "LOWEST",
+    "MASKED",
+    "N_LINEAR",
+    "OUTSIDE",
+    "OVERLOAD",
+    "add_image",
+    "largest_codes",
+    "mean_codes",
+    "sampled_codes",
+]
 
 OUTSIDE, MASKED, LOWEST, FULL, OVERLOAD = 0, 1, 2, 254, 255
 # So many of the codes stand for equal steps of the value, those above for equal ratios.
 N_LINEAR = 160
 
-MAX, MEAN = 0, 1
-
 
 @njit(nogil=True, cache=True)
-def region_codes(values, status, row, column, binning, mode, low, high, start, step, ratio, out):
-    """Fill one byte per group of pixels of a part of a picture.
+def largest_codes(values, status, row, column, binning, empty, masked, low, high, start, step, ratio, line, out):
+    """Fill one byte per group of pixels of a part of a picture: that of its largest value.
 
     Parameters
     ----------
@@ -29,14 +38,53 @@ def region_codes(values, status, row, column, binning, mode, low, high, start, s
         First pixel of the part; it may begin and end outside of the picture.
     binning : int
         Width of the groups of pixels that become one byte.
-    mode : int
-        0: the largest value of the group, 1: the mean of its good pixels.
-    low, high : float
-        What is below is masked, what is above an overload.
+    empty, masked : as `values`
+        The lowest value that there is and the next: what pixels beside panels and masked ones count as.
+    low : as `values`
+        What is below is masked.
+    high : float
+        What is above is an overload.
     start, step, ratio : float
-        Code LOWEST + k stands for values from start + k step (k < N_LINEAR), above for N_LINEAR step exp((k - N_LINEAR) ratio).
+        Code LOWEST + k stands for values from start + k step (k < N_LINEAR), above for N_LINEAR step exp((k - N_LINEAR) / ratio).
+    line : (width x binning,) as `values`
+        Workspace.
     out : (height, width) uint8
     """
+    rows, columns = values.shape
+    scale = 1.0 / step
+    width = line.shape[0]
+    begin = min(max(-column, 0), width)
+    end = max(min(columns - column, width), begin)
+    part = line[begin:end]
+    for i in range(out.shape[0]):
+        line[:] = empty
+        for y in range(max(row + i * binning, 0), min(row + (i + 1) * binning, rows)):
+            # Slices begin at 0, so that the compiler need not think of places that are counted from the end.
+            pixels, states = values[y, begin + column : end + column], status[y, begin + column : end + column]
+            for x in range(pixels.shape[0]):
+                seen = pixels[x] if pixels[x] >= low else masked
+                seen = seen if states[x] == 2 else (masked if states[x] == 1 else empty)
+                part[x] = max(part[x], seen)
+        for j in range(out.shape[1]):
+            best = line[j * binning]
+            for x in range(j * binning + 1, (j + 1) * binning):
+                best = max(best, line[x])
+            if best == empty:
+                out[i, j] = OUTSIDE
+            elif best == masked:
+                out[i, j] = MASKED
+            elif best > high:
+                out[i, j] = OVERLOAD
+            else:
+                at = (np.float64(best) - start) * scale
+                if at >= N_LINEAR:
+                    at = N_LINEAR + math.log(at / N_LINEAR) * ratio
+                out[i, j] = min(FULL, LOWEST + int(max(at, 0.0)))
+
+
+@njit(nogil=True, cache=True)
+def mean_codes(values, status, row, column, binning, low, high, start, step, ratio, out):
+    """As `largest_codes`, of the mean of the good pixels of each group; an overload in it is one of the group."""
     rows, columns = values.shape
     scale = 1.0 / step
     for i in range(out.shape[0]):
@@ -44,7 +92,6 @@ def region_codes(values, status, row, column, binning, mode, low, high, start, s
         for j in range(out.shape[1]):
             left = column + j * binning
             state = OUTSIDE
-            best = -np.inf
             total = 0.0
             count = 0
             for y in range(max(top, 0), min(top + binning, rows)):
@@ -59,11 +106,10 @@ def region_codes(values, status, row, column, binning, mode, low, high, start, s
                         state = OVERLOAD
                     else:
                         state = max(state, LOWEST)
-                        best = max(best, value)
                         total += value
                         count += 1
             if state == LOWEST:
-                at = ((total / count if mode == MEAN else best) - start) * scale
+                at = (total / count - start) * scale
                 if at >= N_LINEAR:
                     at = N_LINEAR + math.log(at / N_LINEAR) * ratio
                 out[i, j] = min(FULL, LOWEST + int(max(at, 0.0)))
@@ -116,7 +162,7 @@ def sampled_codes(values, good, origin, inverse, column, row, step, low, high, s
     step : float
         Pixels of the picture from point to point.
     low, high, start, size, ratio : float
-        As for `region_codes`, with `size` its step.
+        As for `largest_codes`, with `size` its step.
     out : (height, width) uint8
         Changed where the panel is seen.
     """

@@ -12,7 +12,7 @@ import numpy as np
 from spindle.errors import ParameterError
 
 from .image_sets import OpenSet, Picture
-from .kernels import FULL, LOWEST, N_LINEAR, region_codes, sampled_codes
+from .kernels import FULL, LOWEST, N_LINEAR, largest_codes, mean_codes, sampled_codes
 
 __all__ = ["QUANTILES", "encoded_region", "message", "pixel_values"]
 
@@ -114,7 +114,13 @@ def encoded_region(
     else:
         out = np.empty((height, width), np.uint8)
         finer = 1
-        region_codes(_plain(picture.values), one.status, row, column, binning, int(mode == "mean"), *codes, out)
+        values = _plain(picture.values)
+        if mode == "mean":
+            mean_codes(values, one.status, row, column, binning, *codes, out)
+        else:
+            empty, masked, low = _sentinels(values.dtype, picture.low)
+            line = np.empty(width * binning, values.dtype)
+            largest_codes(values, one.status, row, column, binning, empty, masked, low, *codes[1:], line, out)
     header = {
         "x0": column, "y0": row, "width": width, "height": height, "binning": binning / finer,
         "start": start, "step": step, "ratio": ratio, "quantiles": quantiles.tolist(),
@@ -138,3 +144,13 @@ def pixel_values(one: OpenSet, picture: Picture, column: int, row: int, width: i
 def _plain(values: np.ndarray) -> np.ndarray:
     """C-contiguous int32 or float32."""
     return np.ascontiguousarray(values, np.int32 if values.dtype == np.int32 else np.float32)
+
+
+def _sentinels(dtype: np.dtype[Any], low: float) -> tuple[Any, Any, Any]:
+    """The two lowest values of a type, which stand for no pixel and a masked one, and `low` as a value of it above them."""
+    if dtype == np.int32:
+        least, most = np.iinfo(np.int32).min, np.iinfo(np.int32).max
+        return np.int32(least), np.int32(least + 1), np.int32(np.clip(np.ceil(low), least + 2, most))
+    least_float = np.finfo(np.float32).min
+    above = np.nextafter(least_float, np.float32(0))
+    return np.float32(-np.inf), least_float, np.maximum(np.float32(low), above)
