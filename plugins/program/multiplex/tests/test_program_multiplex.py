@@ -305,6 +305,28 @@ def test_sets_in_other_settings_are_brought_together(few):
     assert result.summary["n_data_sets"] == 5 and result.summary["space_group"] == "P 3"
 
 
+@pytest.mark.parametrize("turn", [np.eye(3), np.array([[0, 1, 0], [1, 0, 0], [0, 0, -1]])])
+def test_a_reference_tells_the_indexing(sets, few, tmp_path, turn):
+    """The true intensities, in each of the two indexings in turn."""
+    d = np.asarray(gemmi.UnitCell(*CELL).calculate_d_array(sets.hkl))
+    inside, value = d > 3.6, sets.intensity * np.exp(-15.0 / d**2)
+    hkl = asu_indices((sets.hkl @ turn).astype(np.int32), sets.group)[0][inside]
+    mtz = gemmi.Mtz(with_base=True)
+    mtz.spacegroup, mtz.cell = gemmi.SpaceGroup("P 3"), gemmi.UnitCell(*CELL)
+    mtz.add_dataset("x")
+    mtz.add_column("I", "J")
+    mtz.set_data(np.column_stack([hkl, value[inside]]).astype(np.float32))
+    mtz.write_to_file(str(tmp_path / "reference.mtz"))
+    result = spindle.run("multiplex", *few, refine=None, reference=tmp_path / "reference.mtz", **{"output.html": None})
+    result.files["DataFiles/scaled.mtz"](tmp_path / "x.mtz")
+    found = gemmi.read_mtz_file(str(tmp_path / "x.mtz"))
+    known = {tuple(h): v for h, v in zip(hkl.tolist(), value[inside], strict=True)}
+    indices, values = np.array(found.make_miller_array()).tolist(), np.array(found.column_with_label("IMEAN"))
+    pairs = [(v, known[tuple(h)]) for h, v in zip(indices, values, strict=True) if tuple(h) in known]
+    assert len(pairs) > 300 and np.corrcoef(np.array(pairs).T)[0, 1] > 0.98
+    assert result.summary["space_group"] == "P 3"
+
+
 def group(kind, number, members, height=0.1, completeness=1.0, multiplicity=5.0):
     return Group(kind, number, frozenset(members), height, completeness, multiplicity)
 

@@ -48,7 +48,7 @@ class MultiplexParams(ParamsBase):
 
     reference = PathParam(
         None, none=True, level=2,
-        help="Intensities (MTZ or structure-factor mmCIF) whose space group and indexing are followed.",
+        help="Intensities (MTZ, mmCIF) or coordinates whose space group and indexing are followed.",
     )  # fmt: skip
 
     class resolution(ParamsBase):

@@ -88,7 +88,8 @@ class Multiplex(Program):
                 log.warning("One data set is left, so there is no indexing to compare")
             return self._as_given(steps, data, group)
         settings = settings_of(params, "symmetry.cosym.") | {
-            "space_group": group, "output.json": "cosym.json", "unit_cell_clustering.threshold": None,
+            "space_group": None if params.reference is not None else group, "reference": params.reference,
+            "output.json": "cosym.json", "unit_cell_clustering.threshold": None,
         }  # fmt: skip
         result = steps.run("cosym", data.experiments, data.table, settings)
         numbers = found.cosym = steps.numbers(result, "cosym.json")
@@ -121,6 +122,8 @@ class Multiplex(Program):
         self, steps: Steps, experiments: Experiments, table: ReflectionTable, params: Any
     ) -> tuple[Experiments, ReflectionTable]:
         """Scaled data in the setting of the reference, or in the group that their absences tell."""
+        if params.reference is not None and params.symmetry.resolve_indexing_ambiguity:
+            return experiments, table  # cosym has followed it
         if params.reference is not None:
             result = steps.run(
                 "reindex", experiments, table, {"change_of_basis_op": "Auto", "reference.file": params.reference}
@@ -208,9 +211,9 @@ def _check(params: Any) -> None:
     if params.reference is not None:
         if not Path(params.reference).is_file():
             raise ParameterError(
-                f"reference={params.reference}: no such file; give intensities, MTZ or structure-factor mmCIF"
+                f"reference={params.reference}: no such file; give intensities (MTZ, mmCIF) or coordinates"
             )
-        group = read_intensities(Path(params.reference), "reference").group
+        group = _group_of_reference(params)
         wanted = params.symmetry.space_group
         if wanted is not None and group is not None and space_group(str(wanted)).number != group.number:
             raise ParameterError(
@@ -218,12 +221,20 @@ def _check(params: Any) -> None:
             )
 
 
+def _group_of_reference(params: Any) -> Any:
+    """The space group of the reference's intensities; None of coordinates, which cosym reads."""
+    try:
+        return read_intensities(Path(params.reference), "reference").group
+    except UserError:
+        return None
+
+
 def _known_group(params: Any) -> str | None:
     """The group that the user, or the reference, tells."""
     if params.symmetry.space_group is not None:
         return space_group(str(params.symmetry.space_group)).xhm()
     if params.reference is not None:
-        group = read_intensities(Path(params.reference), "reference").group
+        group = _group_of_reference(params)
         return None if group is None else group.xhm()
     if params.symmetry.laue_group is not None:
         return chiral_symmorphic_group(patterson_group(space_group(str(params.symmetry.laue_group)))).xhm()
