@@ -117,6 +117,13 @@ def test_spots_are_counted_by_image():
     assert np.nansum(z) == indexed.sum()
 
 
+def test_integrated_reflections_do_not_tell_how_many_spots_are_indexed():
+    experiments, table = spots(300)
+    table["flags"] = table["flags"] | np.uint64(int(Flag.INTEGRATED_SUM))
+    section = spot_section(Given.of(experiments, [table]), MapSettings())
+    assert "fraction_indexed" not in section.values and section.values["n_spots"] == 300
+
+
 def test_without_experiments_images_are_those_of_the_rows():
     _, table = spots()
     images = ByImage(Experiments(), table, observed=True)

@@ -27,6 +27,8 @@ def spot_section(given: Given, settings: MapSettings) -> Section:
     """Spots, from the table of the earliest step."""
     title, key = "Spots", "strong"
     table = given.first("indexed", "refined", "strong", "integrated", "scaled")
+    # after integration only those are left that were indexed
+    is_whole = given.first("indexed", "refined", "strong") is not None
     if table is None:
         return Section.missing(title, key, "No spots were given; add strong.refl or indexed.refl.")
     if "xyzobs.px.value" not in table:
@@ -35,7 +37,7 @@ def spot_section(given: Given, settings: MapSettings) -> Section:
     if "flags" in table and (strong := table.has_flags(Flag.STRONG)).any():
         table = table.select(strong) if not strong.all() else table
     images = ByImage(given.experiments, table, observed=True)
-    indexed = _indexed(table)
+    indexed = _indexed(table) if is_whole else None
     curves = images.count_curves(name="spots")
     if indexed is not None:
         curves += images.count_curves(indexed, "indexed")
