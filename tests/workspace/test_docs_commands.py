@@ -20,7 +20,7 @@ from spindle.plugins import registry
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [p for p in sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"]) if "reference" not in p.parts]
 #: Words that stand for what a user gives, and plugins that a page has the reader write.
-STANDS_FOR = re.compile(r"\.\.\.|<\w+>|\b[A-Z]{4,}\b|format=npy|threshold\.algorithm=simple|trimmed_mean")
+STANDS_FOR = re.compile(r"\.\.\.|<\w+>|\b[A-Z]{4,}\b|format=npy|threshold\.algorithm=simple|trimmed_mean|strong_share")
 
 
 def commands_of(page: Path) -> list[str]:
