@@ -220,7 +220,8 @@ def test_the_record_tells_what_was_run(spindle, tmp_path):
     assert record["seed"] == 3
     assert record["parameters"]["squares.fancy.robust.tuning_constant"] == 1.345
     assert record["modified"] == {"n": 5, "squares.algorithm": "fancy", "run.seed": 3}
-    assert {"slot": "trial_slot", "name": "fancy", "distribution": "trial", "version": "0.1"} in record["plugins"]
+    fancy = {"slot": "trial_slot", "name": "fancy", "distribution": "trial", "version": "0.1"}
+    assert any(plugin.items() >= fancy.items() for plugin in record["plugins"])
     assert record["versions"].keys() >= {"python", "spindle", "numpy", "numba"}
     assert record["inputs"][0]["path"] == "image.cbf"
     assert record["inputs"][0]["size"] == 10

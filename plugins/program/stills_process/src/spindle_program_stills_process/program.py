@@ -39,6 +39,9 @@ class StillsProcess(Program):
     space_group=...`. Spots are found and indexed by tasks of some images each; beam and detector are refined with many crystals
     together, then each crystal with that geometry; the crystals are integrated. What cannot be processed is left out and
     counted with its reason. Given indexed.expt and indexed.refl of an earlier run, it goes on with the refinement.
+
+        spindle stills_process images/*.cbf unit_cell=78,78,37,90,90,90 space_group=P43212
+        spindle stills_process imported.expt
     """
 
     Params = StillsProcessParams
