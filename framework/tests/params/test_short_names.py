@@ -104,7 +104,7 @@ def test_the_default_executor_of_other_programs_is_known(program):
 @pytest.mark.parametrize("word", ["space_group=P1", "unit_cell=10,11,12,90,90,90"])
 def test_the_symmetry_of_ice_is_never_meant_by_a_crystal_s(program, word):
     name, _, value = word.partition("=")
-    with pytest.raises(ParameterError, match=rf"ice_rings\.{name}.*spindle index and spindle process"):
+    with pytest.raises(ParameterError, match=rf"ice_rings\.{name}.*It is a parameter of spindle"):
         of(program, word)
     assert [path.rpartition(".")[2] for path in of(program, f"ice_rings.{name}={value}")] == [name]
 

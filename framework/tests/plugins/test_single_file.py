@@ -301,7 +301,7 @@ def test_a_record_names_the_file_and_is_replayed_only_when_the_user_names_it_too
     sha256 = hashlib.sha256(PROGRAM.encode()).hexdigest()
     assert entry == {
         "slot": "program", "name": "count_files", "distribution": "count.py", "version": f"sha256:{sha256[:16]}",
-        "file": str(tmp_path / "count.py"), "class": "CountFiles", "sha256": sha256,
+        "file": str(tmp_path / "count.py"), "class": "CountFiles", "sha256": sha256, "made": True,
     }  # fmt: skip
     assert record["argv"][-2:] == ["--plugin", f"{tmp_path / 'count.py'}:CountFiles"]
     assert any(name.startswith("spindle_plugin_file_count_") for name in record["code"])

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spindle.models import Experiments
-
 from .loading import Loaded
 from .runner import run
 
 if TYPE_CHECKING:
     from spindle.contracts import ProgramResult
+    from spindle.models import Experiments
 
 __all__ = ["compare"]
 
@@ -55,6 +54,8 @@ def compare(
     >>> result = spindle.compare(*images, choices={"background.algorithm": ["glm", "simple"]})  # doctest: +SKIP
     >>> result.table("compare").to_pandas()  # doctest: +SKIP
     """
+    from spindle.models import Experiments  # imports numba, which has to find its cache prepared
+
     experiments, reflections, files = None, None, []
     for one in given:
         if isinstance(one, Loaded):

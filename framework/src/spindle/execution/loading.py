@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spindle.errors import FileFormatError, UserError
-from spindle.files import read_experiments, read_reflections
-from spindle.models import Experiments
 from spindle.params import HostParams, build
 from spindle.report import definitions_html
 
@@ -16,6 +14,7 @@ from .context import RunContext
 
 if TYPE_CHECKING:
     from spindle.contracts import ProgramResult
+    from spindle.models import Experiments
     from spindle.table import ReflectionTable
 
 __all__ = ["Loaded", "load"]
@@ -95,6 +94,10 @@ def load(*files: Path | str) -> Loaded:
     if len(ours) < len(paths):
         other = next(p for p in paths if p not in ours)
         raise UserError(f"{other}: it is neither .expt nor .refl; load the results of other programs by themselves")
+    # these import numba, which has to find its cache prepared
+    from spindle.files import read_experiments, read_reflections
+    from spindle.models import Experiments
+
     lists = [read_experiments(p) for p in paths if p.suffix != ".refl"]
     experiments = Experiments([e for found in lists for e in found])
     names = [p for p in paths if p.suffix == ".refl"]
@@ -102,7 +105,7 @@ def load(*files: Path | str) -> Loaded:
         return Loaded(experiments, None, tuple(paths))
     from spindle.table import ReflectionTable
 
-    from .door import check_reflections  # these import numba, which has to find its cache prepared
+    from .door import check_reflections
     from .numbering import number_tables, numbered_by_identifiers
 
     tables = [read_reflections(p) for p in names]
