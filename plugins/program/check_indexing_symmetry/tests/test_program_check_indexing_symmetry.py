@@ -8,6 +8,7 @@ import gemmi
 import numpy as np
 import pytest
 from spindle_program_check_indexing_symmetry.operators import check_operators
+from spindle_program_check_indexing_symmetry.origin import Shift, about_origin, best_shift
 
 import spindle
 from spindle.contracts import ProgramInputs
@@ -18,6 +19,7 @@ from spindle.symmetry import asu_indices, space_group
 from spindle.table import Flag, ReflectionTable
 from spindle.testing.indexing import random_rotation, rotation_experiment
 from spindle.testing.program import ProgramContract
+from spindle_lib_symmetry_analysis.operator_correlations import MeanValues
 
 CELL = (31.0, 31.0, 44.0, 90.0, 90.0, 90.0)
 
@@ -199,3 +201,10 @@ def test_a_correlation_of_few_pairs_is_not_believed():
     hkl = np.array([[1, 2, 3], [-1, -2, 3], [2, 1, 3], [-2, -1, 3]])
     checks = check_operators(hkl, np.array([1.0, 1.1, 9.0, 8.8]), space_group("P 1 1 2"), 0.0)
     assert checks[1].n == 2 and not checks[1].accepted
+
+
+def test_intensities_that_are_all_alike_speak_for_no_shift():
+    hkl = np.array([[h, k, m] for h in range(-4, 5) for k in range(-4, 5) for m in range(-4, 5)], np.int32)
+    shift = about_origin(MeanValues.of(hkl, np.ones(len(hkl)), friedel=False), (0, 0, 0))
+    assert shift.n > 100 and shift.cc == 0.0
+    assert best_shift([shift, Shift((1, 0, 0), 0.0, 500)])[1] is False

@@ -55,7 +55,7 @@ def about_origin(data: MeanValues, offset: tuple[int, int, int]) -> Shift:
     apart = (data.hkl[here] - data.hkl[partner[here]]).astype(float)
     if n < 3 or np.linalg.matrix_rank(apart.T @ apart) < 3:
         return Shift(offset, 0.0, 0)
-    return Shift(offset, correlation(data.value[here], data.value[partner[here]]), n)
+    return Shift(offset, _agreement(data.value[here], data.value[partner[here]]), n)
 
 
 def among_equivalents(data: MeanValues, offset: tuple[int, int, int], group: gemmi.SpaceGroup) -> Shift:
@@ -68,7 +68,7 @@ def among_equivalents(data: MeanValues, offset: tuple[int, int, int], group: gem
     rows = np.flatnonzero(count > 1)
     total = np.bincount(number, data.value)[number[rows]] if len(rows) else np.zeros(0)
     others = (total - data.value[rows]) / np.maximum(count[rows] - 1, 1)
-    return Shift(offset, correlation(data.value[rows], others) if len(rows) > 2 else 0.0, len(rows))
+    return Shift(offset, _agreement(data.value[rows], others), len(rows))
 
 
 def with_reference(
@@ -79,8 +79,14 @@ def with_reference(
     merged = MeanValues.of(asu, data.value, friedel=False)
     partner = reference.partners(merged.hkl)
     here = np.flatnonzero(partner >= 0)
-    cc = correlation(merged.value[here], reference.value[partner[here]]) if len(here) > 2 else 0.0
+    cc = _agreement(merged.value[here], reference.value[partner[here]])
     return Shift(offset, cc, len(here))
+
+
+def _agreement(x: np.ndarray, y: np.ndarray) -> float:
+    """Correlation; 0 where there is none: of fewer than three pairs, or of intensities that are all alike."""
+    cc = correlation(x, y) if len(x) > 2 else 0.0
+    return cc if np.isfinite(cc) else 0.0
 
 
 def best_shift(shifts: list[Shift]) -> tuple[Shift | None, bool]:
