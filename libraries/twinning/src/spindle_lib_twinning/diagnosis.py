@@ -158,7 +158,7 @@ class Diagnosis:
                 ("observed", x.tolist(), self.l_test.cumulative.tolist()), ("single crystal", x.tolist(), x.tolist()),
                 ("perfect twin", x.tolist(), (0.5 * x * (3 - x**2)).tolist()),
             ]),
-            ("Cumulative distribution of intensities", "z = I / <I>", "part of the reflections below", [
+            ("Cumulative distribution of intensities", "z = I / mean I", "part of the reflections below", [
                 ("acentric", x.tolist(), self.distribution.tolist()),
                 ("single crystal", x.tolist(), expected_cumulative(x, 0.0).tolist()),
                 ("perfect twin", x.tolist(), expected_cumulative(x, 0.5).tolist()),

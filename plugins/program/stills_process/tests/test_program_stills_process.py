@@ -92,7 +92,7 @@ def test_files_and_a_run_that_goes_on_from_them(truth, result, tmp_path, monkeyp
     told = json.loads((tmp_path / "stills_process.json").read_text())
     assert [one["outcome"] for one in told["images"]].count("indexed") == sum(i < 5 for i in hits(truth))
     assert main(["stills_process", "indexed.expt", "indexed.refl"]) == 0
-    assert "Next: spindle scale integrated.expt integrated.refl model=KB" in capsys.readouterr().out
+    assert "Next: spindle scale_stills integrated.expt integrated.refl" in capsys.readouterr().out
     assert len(spindle.read_experiments("integrated.expt")) == sum(i < 5 for i in hits(truth))
 
 

@@ -174,14 +174,15 @@ class Cosym(Program):
         }  # fmt: skip
         if decision.probability is not None:
             summary["probability"] = round(decision.probability, 3)
-        following = f"spindle scale {params.output.experiments} {params.output.reflections}"
+        scaling = "spindle scale_stills" if all(e.is_still for e in experiments) else "spindle scale"
+        following = f"{scaling} {params.output.experiments} {params.output.reflections}"
         if decision.undecided:
             summary["problem"] = decision.undecided
             following = f"the symmetry is not decided, since {decision.undecided}; cosym again with space_group=, then {following}"
         elif params.space_group is None and params.reference is None and patterson_group(decision.group).hm != "P -1":
             following = (
                 f"spindle symmetry {params.output.experiments} {params.output.reflections} laue_group=None (screw axes), "
-                f"then spindle scale"
+                f"then {scaling}"
             )
         return ProgramResult(
             experiments=experiments, reflections=indices.table, files=files, summary=summary, next_step=following

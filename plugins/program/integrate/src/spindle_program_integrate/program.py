@@ -119,7 +119,7 @@ class Integrate(Program):
         result = self._finish(found.experiments, found.table, found.debug, done, found.rubbish, tables, params, context)
         known = all((e.known_crystal.extra or {}).get("space_group_is_known") for e in found.experiments)
         files = f"{params.output.experiments} {params.output.reflections}"
-        result.next_step = f"spindle scale {files} model=KB" if known else f"spindle cosym {files}"
+        result.next_step = f"spindle scale_stills {files}" if known else f"spindle cosym {files}"
         result.summary.update(n_stills=len(experiments), n_stills_integrated=len(found.experiments), failed=told)
         return result
 

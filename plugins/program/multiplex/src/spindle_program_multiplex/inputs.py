@@ -115,7 +115,7 @@ def _check(experiments: Experiments) -> None:
             raise UserError(f"multiplex: experiment {i} has no crystal; run spindle index and spindle integrate first")
         if experiment.scan is None or experiment.scan.is_still:
             raise UserError(
-                f"multiplex: experiment {i} is a still; stills are scaled with spindle cosym and spindle scale model=KB"
+                f"multiplex: experiment {i} is a still; stills are scaled with spindle cosym and spindle scale_stills"
             )
         other = seen.setdefault(experiment.identifier, i)
         if other != i and experiment.identifier:

@@ -39,6 +39,6 @@ def end_of_stills(step: Step, experiments: Experiments | None, params: Any) -> s
         )
     return (
         f"{said}what follows is for one crystal in a known setting. The stills are integrated, each a crystal of its own, in {files}; scale "
-        f"and merge them with spindle scale {files} model=KB where the space group was given, else begin with spindle cosym {files}. If "
+        f"and merge them with spindle scale_stills {files} where the space group was given, else begin with spindle cosym {files}. If "
         "the crystal was turned, give the rotation: spindle process <images> import.geometry.scan.oscillation=<start>,<width>"
     )
