@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -130,12 +131,20 @@ def thin(experiments: Experiments, number: np.ndarray) -> np.ndarray:
     return np.concatenate(rows) if rows else np.zeros(0, dtype=int)
 
 
+_lock = threading.Lock()
+_muted: list[int] = []  # for each thread that is inside `quiet`; the first knows what was muted before
+
+
 @contextmanager
 def quiet() -> Any:
-    """Keep the messages of trials out of the log."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.INFO))
+    """Keep the messages of trials out of the log; of threads that do so at the same time, the last one lets them in again."""
+    with _lock:
+        _muted.append(_muted[0] if _muted else logging.root.manager.disable)
+        logging.disable(max(_muted[0], logging.INFO))
     try:
         yield
     finally:
-        logging.disable(before)
+        with _lock:
+            before = _muted.pop()
+            if not _muted:
+                logging.disable(before)

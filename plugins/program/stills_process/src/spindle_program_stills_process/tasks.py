@@ -47,7 +47,6 @@ class quieted:
             handler.addFilter(self.filter)
         self.loggers = [logging.getLogger(f"spindle.{name}") for name in STEPS]
         self.levels = [logger.level for logger in self.loggers]
-        self.disabled = logging.root.manager.disable
         silence()
 
     def __exit__(self, *error: object) -> None:
@@ -55,8 +54,6 @@ class quieted:
             logger.setLevel(level)
         for handler in self.handlers:
             handler.removeFilter(self.filter)
-        # threads that mute messages at the same time may leave them muted
-        logging.disable(self.disabled)
 
 
 def silence() -> None:
