@@ -91,9 +91,14 @@ def heat_map(
 def picture(
     title: str,
     uri: str,
-    width: int,
-    height: int,
+    width: float,
+    height: float,
     marks: Sequence[tuple[str, str, str, npt.ArrayLike]] = (),
+    extent: tuple[float, float, float, float] | None = None,
+    x_title: str = "x (px)",
+    y_title: str = "y (px)",
+    hidden: bool = False,
+    digits: int = 1,
     **layout: Any,
 ) -> dict[str, Any]:
     """A picture with marks on it: (name, plotly's symbol, colour, positions (n, 2) in its pixels).
@@ -103,29 +108,38 @@ def picture(
     title : str
     uri : str
         The picture itself, as a data URI.
-    width, height : int
-        Its size in the unit of the positions; the first pixel is from 0 to 1, y runs downwards.
+    width, height : float
+        Its size in the unit of the positions.
     marks
         Drawn over it; a click on a name in the legend hides them.
+    extent : (float, float, float, float), optional
+        Positions of its left, right, lower and upper edge; by default the first pixel is from 0 to 1, and y runs downwards.
+    x_title, y_title : str
+    hidden : bool
+        Show the marks only once their names are clicked.
+    digits : int
+        Decimals of the positions of marks.
     """
+    left, right, lower, upper = extent or (0, width, height, 0)
     data: list[dict[str, Any]] = [  # without a point that is always there, a picture without marks has no axes
-        {"type": "scatter", "x": [0, width], "y": [0, height], "mode": "markers", "marker": {"opacity": 0}, "hoverinfo": "skip",
+        {"type": "scatter", "x": [left, right], "y": [upper, lower], "mode": "markers", "marker": {"opacity": 0}, "hoverinfo": "skip",
          "showlegend": False}
     ]  # fmt: skip
     for name, symbol, colour, xy in marks:
-        places = np.asarray(xy, dtype=np.float64).round(1)
+        places = np.asarray(xy, dtype=np.float64).round(digits)
         marker = {"symbol": symbol, "size": 8, "color": colour, "line": {"color": colour, "width": 1}}
-        data.append(
-            {"type": "scatter", "mode": "markers", "name": f"{name} ({len(places)})", "x": _list(places[:, 0]), "y": _list(places[:, 1]),
-             "marker": marker}
-        )  # fmt: skip
+        entry = {
+            "type": "scatter", "mode": "markers", "name": f"{name} ({len(places)})", "x": _list(places[:, 0]), "y": _list(places[:, 1]),
+            "marker": marker,
+        }  # fmt: skip
+        data.append(entry | ({"visible": "legendonly"} if hidden else {}))
     image = {
-        "source": uri, "xref": "x", "yref": "y", "x": 0, "y": 0, "sizex": width, "sizey": height, "sizing": "stretch", "layer": "below",
+        "source": uri, "xref": "x", "yref": "y", "x": left, "y": upper, "sizex": width, "sizey": height, "sizing": "stretch", "layer": "below",
     }  # fmt: skip
     axis = {"showgrid": False, "zeroline": False, "constrain": "domain"}
     return _figure(
-        data, title, "x (px)", "y (px)", images=[image], showlegend=bool(marks), legend={"x": 1.02, "y": 1.0},
-        xaxis={**axis, "range": [0, width]}, yaxis={**axis, "range": [height, 0], "scaleanchor": "x"}, **layout,
+        data, title, x_title, y_title, images=[image], showlegend=bool(marks), legend={"x": 1.02, "y": 1.0},
+        xaxis={**axis, "range": [left, right]}, yaxis={**axis, "range": [lower, upper], "scaleanchor": "x"}, **layout,
     )  # fmt: skip
 
 
