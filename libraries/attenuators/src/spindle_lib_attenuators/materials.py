@@ -47,6 +47,11 @@ class Material:
     formula: str
     density: float
 
+    @property
+    def mass(self) -> float:
+        """Of one unit of the formula, dalton."""
+        return sum(number * WEIGHTS[element] for element, number in _elements(self.formula).items())
+
     def coefficient(self, wavelength: float) -> float:
         """Linear attenuation coefficient.
 

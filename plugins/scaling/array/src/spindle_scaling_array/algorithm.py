@@ -12,6 +12,7 @@ from spindle.errors import ParameterError
 from spindle.models import Experiment, Scan
 from spindle.params import Bool, Float, Int, Strings
 from spindle.params import Params as ParamsBase
+from spindle_lib_physical_scaling import fixed_corrections
 
 from .grids import Axis, grid_smoothness, grid_weights
 
@@ -59,11 +60,7 @@ class ArrayScaling(Algorithm):
         params = self.params
         if experiment.is_still:
             raise ParameterError("model=array describes a rotation scan; use model=KB for stills")
-        fixed = set(params.correction.fix or [])
-        if fixed - set(TERMS):
-            raise ParameterError(
-                f"array.correction.fix: {', '.join(sorted(fixed - set(TERMS)))} is none of {', '.join(TERMS)}"
-            )
+        fixed = fixed_corrections(params.correction.fix, TERMS, self.scope)
         wanted = {name: getattr(params, f"{name}_correction") for name in TERMS}
         if not any(wanted.values()):
             raise ParameterError(

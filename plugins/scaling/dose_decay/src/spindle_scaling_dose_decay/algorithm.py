@@ -22,6 +22,7 @@ from spindle.models import Experiment
 from spindle.params import Bool, Choice, Float, Int, Strings
 from spindle.params import Params as ParamsBase
 from spindle_lib_harmonics.surface import n_coefficients, surface_weights
+from spindle_lib_physical_scaling import fixed_corrections
 from spindle_lib_smoothing.smoother import Smoother, n_samples
 
 TERMS = ("scale", "relative_B", "decay", "absorption")
@@ -87,11 +88,7 @@ class DoseDecayScaling(Algorithm):
             raise ParameterError(
                 "dose_decay.fix_initial=False: the overall scale of a data set cannot be determined; leave it True"
             )
-        fixed = set(params.correction.fix or [])
-        if fixed - set(TERMS):
-            raise ParameterError(
-                f"dose_decay.correction.fix: {', '.join(sorted(fixed - set(TERMS)))} is none of {', '.join(TERMS)}"
-            )
+        fixed = fixed_corrections(params.correction.fix, TERMS, self.scope)
         scan = experiment.known_scan
         start, width = scan.oscillation_deg
         first, last = scan.array_range

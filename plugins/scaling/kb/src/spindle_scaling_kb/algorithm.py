@@ -8,10 +8,10 @@ import numpy as np
 
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.scaling import Penalty, ScaleTerm, ScalingModel, ScalingObservations
-from spindle.errors import ParameterError
 from spindle.models import Experiment
 from spindle.params import Bool, Strings
 from spindle.params import Params as ParamsBase
+from spindle_lib_physical_scaling import fixed_corrections
 
 #: Weak restraints for data sets that share too few reflections with the others: standard deviations of 1 and 3.2 A^2.
 SCALE_RESTRAINT, DECAY_RESTRAINT = 1.0, 0.1
@@ -38,11 +38,7 @@ class KBScaling(Algorithm):
     ) -> ScalingModel:
         """See `spindle.contracts.scaling.ScalingSpec`."""
         n = len(observations)
-        fixed = set(self.params.correction.fix or [])
-        if fixed - {"scale", "decay"}:
-            raise ParameterError(
-                f"KB.correction.fix: {', '.join(sorted(fixed - {'scale', 'decay'}))} is none of scale, decay"
-            )
+        fixed = fixed_corrections(self.params.correction.fix, ("scale", "decay"), self.scope)
         index, ones = np.zeros((1, 1), dtype=np.int32), np.ones((n, 1))
         weak = (Penalty(np.eye(1), SCALE_RESTRAINT, rank=1),)
         start = _start(existing, "scale", 1.0)
