@@ -95,7 +95,13 @@ def radial_sums(xy, bbox, offsets, data, mask, background, intensity, rows, widt
                     if (mask[k] & (VALID | FOREGROUND | OVERLAPPED)) != VALID:
                         good = False
                         break
-                    above += data[k] - background[k]
+                    # a hit of something else: a pixel beyond the foreground holds less than a hundredth of a spot
+                    bound = 0.01 * intensity[r]
+                    excess = data[k] - background[k]
+                    if excess > bound + 6.0 * math.sqrt(max(background[k], 0.0) + bound) + 3.0:
+                        good = False
+                        break
+                    above += excess
                     raw += data[k]
                 if good:
                     out[ring, 0] += above

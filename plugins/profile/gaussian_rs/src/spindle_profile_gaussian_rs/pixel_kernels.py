@@ -24,6 +24,11 @@ VALID, FOREGROUND, OVERLAPPED = 1, 4, 32
 # A pixel is an outlier when it exceeds the fit by 6 standard deviations (one in 1e9), a tenth of the spot (what a profile may be
 # wrong by in one pixel) and 3 counts (where counts are too few for the normal distribution) together.
 OUTLIER_SIGMAS, OUTLIER_SHARE, OUTLIER_COUNTS = 6.0, 0.1, 3.0
+# A variance that follows the value by the slope f makes the mean of (value - truth) / sigma about -f / (2 sigma). Where reflections of a
+# resolution have so small sigmas that this matters the variance is made of the mean to be expected, elsewhere of what is believed of the
+# spot, in between of a geometric mean of both, with the power of this times sigma for the latter.
+BELIEVED = 0.09
+USUAL = 2.5  # times the mean; what is believed to be more (8 % by Wilson's distribution) counts for more
 
 
 @numba.njit(nogil=True, cache=True)
@@ -83,7 +88,8 @@ def fit_pixels(
     Weighted least squares, I = sum(p (d - b) / v) / sum(p^2 / v), with v = b + J p. J is never the estimate itself, which would tie the
     weights to the noise: it is the mean of the posterior distribution of the intensity given a first fit (with J = expected) and the
     exponential (acentric Wilson) prior of mean ``expected``. The variance is that of the estimate for Poisson counts of mean b + J p,
-    sum(w^2 (b + J p)), plus what the background's own uncertainty adds, (sum w)^2 var(b).
+    sum(w^2 (b + K p)), plus what the background's own uncertainty adds, (sum w)^2 var(b); K is J, drawn towards ``expected`` where counts
+    are few, so that the variance does not follow their noise.
     Pixels far above the fit (hot pixels, zingers) are left out and the fit made again, at most twice.
     French & Wilson (1978), Acta Cryst. A34, 517-525; Diamond (1969), Acta Cryst. A25, 43-55.
     """
@@ -199,13 +205,20 @@ def fit_pixels(
                     if cycle > 0 and abs(estimate - last) < 1e-3:
                         break
                     continue
-                s2, sw = 0.0, 0.0
+                of_background, of_spot, sw = 0.0, 0.0, 0.0
                 for m in range(count):
                     v = max(b_list[m], floor) + scale * p_list[m]
                     w = p_list[m] / v / bottom
-                    s2 += w * w * v
+                    of_background += w * w * max(b_list[m], floor)
+                    of_spot += w * w * p_list[m]
                     sw += w
-                s2 += sw * sw * background_variance[r]
+                of_background += sw * sw * background_variance[r]
+                s2 = of_background + scale * of_spot
+                if cycle == 1 and expected[r] >= 0.0:
+                    mean = max(prior, 1e-3)
+                    power = BELIEVED * math.sqrt(of_background + mean * of_spot)
+                    power = min(power * max(scale / (USUAL * mean), 1.0), 1.0)
+                    s2 = of_background + mean ** (1.0 - power) * scale**power * of_spot
                 if cycle == 0:
                     # mean of the normal likelihood times the exponential prior: a normal distribution cut off at 0
                     sigma = math.sqrt(s2)
@@ -245,11 +258,11 @@ def fit_pixels(
         for m in range(count):
             total += d_list[m] - b_list[m]
             spread += max(b_list[m], floor) + scale * p_list[m]
-        of_spot = 0
+        n_foreground = 0
         for m in range(start, offsets[r + 1]):
             if mask[m] & FOREGROUND:
-                of_spot += 1
-        if count == of_spot:
+                n_foreground += 1
+        if count == n_foreground:
             summed[r] = total
             summed_variance[r] = spread + count * count * background_variance[r]
         # Pearson correlation of observed and modelled pixels

@@ -30,7 +30,7 @@ class ExpectedIntensity:
             order = mine[np.argsort(x[mine], kind="stable")]
             parts = np.array_split(order, int(np.clip(len(mine) // SPOTS_PER_BIN, 1, MAX_BINS)))
             centres = np.array([x[p].mean() for p in parts])
-            means = np.array([max(float(intensity[p].mean()), FLOOR) for p in parts])
+            means = np.array([max(_mean(intensity[p]), FLOOR) for p in parts])
             self.curves[i] = (centres, means)
 
     def __call__(self, ids: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -41,6 +41,14 @@ class ExpectedIntensity:
                 centres, means = self.curves[i]
                 out[rows] = np.exp(np.interp(x[rows], centres, np.log(means)))
         return out
+
+
+def _mean(intensity: np.ndarray) -> float:
+    """Mean of intensities (n,) of which some hold hits of stray particles: what lies far beyond Wilson's distribution counts no more than its end."""
+    middle = float(np.median(intensity))
+    spread = 1.4826 * float(np.median(np.abs(intensity - middle)))
+    # of an exponential distribution one in 7000 lies beyond 9 means, 13 medians
+    return float(np.minimum(intensity, 13.0 * max(middle, 0.0) + 6.0 * spread).mean())
 
 
 def choose_sample(candidates: np.ndarray) -> np.ndarray:

@@ -134,6 +134,7 @@ def prepare_group(
             float(params.integration.summation.detector_gain or 1.0),
             params.integration.profile.valid_foreground_threshold or 0.0,
             learned,
+            zingers=params.integration.filter.zingers,
         ),
         tables,
         _shadow(context, experiment, members[0]) if params.integration.use_dynamic_mask else None,

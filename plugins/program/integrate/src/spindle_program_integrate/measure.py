@@ -15,6 +15,7 @@ from .joint import Equations, Neighbours, set_up
 from .kernels import free_crowded, mark_used, sum_pixels
 from .noise import counts_photons, lifted, noise_beyond_counts
 from .signal import expected_signal
+from .zingers import mask_zingers
 
 LEAST_BACKGROUND = 20
 
@@ -72,6 +73,8 @@ class Measured:
         Variance of their pixels beyond that of counts, see `noise_beyond_counts`.
     equations : Equations or None
         Of those that may overlap with others.
+    n_hit : int
+        Spots with stray hits in their foreground.
     """
 
     rows: np.ndarray
@@ -81,6 +84,7 @@ class Measured:
     shoeboxes: Shoeboxes
     noise: np.ndarray
     equations: Equations | None = None
+    n_hit: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ class Measure:
         Whether profiles are fitted.
     only_good : bool
         Keep shoeboxes only of spots that profiles may be learned from: summed, of more than no counts, not overloaded.
+    zingers : bool
+        Mask pixels of foregrounds that exceed the fit by far, alone among their neighbours.
     """
 
     detector: Detector
@@ -118,6 +124,7 @@ class Measure:
     fitter: Any = None
     fit: bool = False
     only_good: bool = False
+    zingers: bool = False
 
     def __call__(self, filled: Filled) -> Measured:
         """Background, sums, centroids and, where asked for, profile fits."""
@@ -138,12 +145,27 @@ class Measure:
         value = sums[:, 0] - sums[:, 1]
         background_variance = np.abs(sums[:, 1] + m * noise) + m.astype(np.float64) ** 2 * mean_variance
         signal = expected_signal(value, background_variance, filled.expected)
+        good_background = np.asarray(estimate.success, bool)
         flags = np.zeros(n, np.uint64)
+        raised, fit, n_hit = boxes, None, 0
+        if self.fit:
+            raised = lifted(boxes, noise)
+            fit = self.fitter.fit(filled.table, raised, filled.expected, mean_variance)
+            if self.zingers and self.fitter.deconvolution:
+                hit = mask_zingers(
+                    self.fitter, filled.table, raised, value, signal + background_variance, fit.value,
+                    fit.success & good_background,
+                )  # fmt: skip
+                n_hit = int(np.count_nonzero(hit))
+                if n_hit:
+                    # the mask is that of both; sums of what is left are no longer whole
+                    boxes.mask = raised.mask
+                    sum_pixels(boxes.offsets, boxes.data, boxes.mask, boxes.background, counts, sums)
+                    value[hit] = sums[hit, 0] - sums[hit, 1]
 
         def mark(rows: np.ndarray, flag: Flag) -> None:
             flags[rows] |= np.uint64(int(flag))
 
-        good_background = np.asarray(estimate.success, bool)
         enough = counts[:, 1] >= self.threshold * np.maximum(counts[:, 4], 1)
         whole = (counts[:, 5] == 0) & (counts[:, 4] > 0)
         summed = good_background & whole
@@ -175,9 +197,7 @@ class Measure:
         columns["xyzobs.px.value"] = np.where(found, centroids.position, calculated)
         columns["xyzobs.px.variance"] = np.where(found, centroids.variance, 0.0)
         equations = None
-        if self.fit:
-            raised = lifted(boxes, noise)
-            fit = self.fitter.fit(filled.table, raised, filled.expected, mean_variance)
+        if fit is not None:
             if filled.neighbours is not None:
                 equations = set_up(
                     self.fitter, filled.rows, filled.table, raised, filled.expected, mean_variance, filled.neighbours,
@@ -194,7 +214,7 @@ class Measure:
             kept = kept & may_teach(flags) & (columns["intensity.sum.value"] > 0)
         at = np.flatnonzero(kept)
         held = boxes if len(at) == n else boxes.select(at)
-        return Measured(filled.rows, columns, flags, at, held, noise[at], equations)
+        return Measured(filled.rows, columns, flags, at, held, noise[at], equations, n_hit)
 
 
 def may_teach(flags: np.ndarray) -> np.ndarray:

@@ -183,6 +183,13 @@ class IntegrateParams(Params):
                 help="Background of an image, as a share of that of the images around, below which its beam was lost.",
                 level=1,
             )
+            zingers = Bool(
+                True,
+                help="Mask single pixels under a spot that exceed its fitted profile and the background far beyond counting statistics: "
+                "hits of stray particles (not in DIALS). The spot is fitted without them and has no summed intensity. Needs a profile model "
+                "that separates overlapping spots (deconvolution).",
+                level=1,
+            )
             ice_rings = Bool(False, help="Flag reflections within the resolution of ice rings.")
 
         class overlaps_filter(Params):

@@ -146,7 +146,7 @@ class Integrator:
         for group in groups:
             wanted = Wanted(measure, kept_rows, expected, self._overlaps(group.rows) if together else None)
             equations: list[Equations] = []
-            n_parts = self._n_parts(group)
+            n_hit, n_parts = 0, self._n_parts(group)
             if n_parts > 1:
                 self.context.log.info(
                     " The pixels of a task would take too much memory at once: measuring the reflections in %d parts, "
@@ -155,10 +155,17 @@ class Integrator:
                 )
             for measured in self._pass(group, wanted, "integrating", n_parts, verify=self.fitter is None):
                 self._store(measured)
+                n_hit += measured.n_hit
                 if measured.equations is not None:
                     equations.append(measured.equations)
                 if keep:
                     kept.append(self._kept(measured))
+            if n_hit:
+                self.context.log.info(
+                    " %d spots have single pixels far above their profile, hits of stray particles: fitted without them, not summed "
+                    "(integration.filter.zingers)",
+                    n_hit,
+                )
             number = solve(equations, self.table, expected, group.measure.gain, self.context.executor.here.map)
             if number:
                 self.context.log.info(" %d spots that share pixels with others were fitted together with them", number)

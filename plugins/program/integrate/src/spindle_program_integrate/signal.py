@@ -9,6 +9,11 @@ __all__ = ["expected_signal"]
 # A reflection of more than so many times the mean of its resolution is itself the evidence that such ones exist.
 LARGEST = 3.0
 FLOOR = 1e-3
+# A variance that follows the value by the slope f makes the mean of (value - truth) / sigma about -f / (2 sigma), and weighted means too
+# low. Where reflections of a resolution have so small sigmas that this matters the variance is made of the mean to be expected, elsewhere of
+# what is believed of the spot, in between of a geometric mean of both, with the power of this times sigma for the latter.
+BELIEVED = 0.09
+USUAL = 2.5  # times the mean; what is believed to be more (8 % by Wilson's distribution) counts for more
 
 
 def expected_signal(value: np.ndarray, background_variance: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -16,7 +21,8 @@ def expected_signal(value: np.ndarray, background_variance: np.ndarray, expected
 
     Wilson's distribution of intensities about their mean at that resolution (French & Wilson 1978, Acta Cryst. A34, 517-525, acentric)
     with a normal error, whose variance is that of the background and of counts as expected, or of those observed where they are more.
-    Where single photons matter sigmas of low counts would be too small, those of high ones too large, and a weighted mean too low.
+    Where single photons matter sigmas of low counts would be too small, those of high ones too large, and a weighted mean too low:
+    there more of the expected counts is taken than of the posterior mean, which follows the noise, if less.
 
     Parameters
     ----------
@@ -39,4 +45,8 @@ def expected_signal(value: np.ndarray, background_variance: np.ndarray, expected
     sd = np.sqrt(variance)
     t = (value - variance / mean) / sd  # the posterior is a normal distribution about this, cut at 0
     hazard = np.exp(-0.5 * t * t - 0.5 * np.log(2.0 * np.pi) - log_ndtr(t))
-    return np.where(known, np.maximum(sd * (t + hazard), 0.0), np.abs(value))
+    mean = np.maximum(sd * (t + hazard), 0.0)
+    prior = np.maximum(expected, FLOOR)
+    power = BELIEVED * np.sqrt(np.maximum(background_variance, 0.0) + prior)
+    power = np.minimum(power * np.maximum(mean / (USUAL * prior), 1.0), 1.0)
+    return np.where(known, prior ** (1.0 - power) * np.maximum(mean, FLOOR) ** power, np.abs(value))
