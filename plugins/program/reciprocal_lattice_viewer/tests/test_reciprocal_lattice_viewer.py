@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from spindle_program_reciprocal_lattice_viewer.points import displaced, points_of
+from spindle_lib_reciprocal_view.points import displaced, points_of, reversed_axis
 
 import spindle
 from spindle.errors import UserError
@@ -73,7 +73,7 @@ def content(path):
     """Meta data and arrays of a page."""
     text = path.read_text()
     meta = json.loads(re.search(r'<script id="meta" type="application/json">(.*?)</script>', text, re.DOTALL)[1])
-    kinds = {"position": "<f4", "more": "<f4", "status": "u1", "hkl": "<i2"}
+    kinds = {"position": "<f4", "more": "<f4", "status": "u1", "hkl": "<i2", "lab": "<f4", "extra": "<f4", "row": "<u4"}
     arrays = {}
     for name, kind in kinds.items():
         packed = re.search(rf'<script id="{name}" type="text/plain">(.*?)</script>', text, re.DOTALL)[1]
@@ -95,8 +95,6 @@ def test_points_are_lattice_points(lattices):
 
 def test_a_lattice_turned_the_wrong_way_is_none(lattices):
     experiments, table = lattices
-    from spindle_program_reciprocal_lattice_viewer.points import reversed_axis
-
     own = table["id"] == 0
     wrong = points_of(Experiments([reversed_axis(e) for e in experiments]), [table]).position[own]
     off = np.linalg.norm(wrong - table["miller_index"][own] @ experiments[0].crystal.A.T, axis=1)
@@ -198,7 +196,7 @@ def test_in_the_crystal_frame_lattices_fall_on_each_other(lattices, tmp_path):
 
 
 def test_names_of_files_do_not_break_the_page(lattices, tmp_path):
-    from spindle_program_reciprocal_lattice_viewer.page import page_writer
+    from spindle_lib_reciprocal_view.page import page_writer
 
     experiments, table = lattices
     meta, _ = content(make(experiments, table, tmp_path))
@@ -258,7 +256,64 @@ const steps = [
   () => { for (const b of $("views").children) { b.click(); draw(); } },
   () => { $("reset").click(); $("nearest").click(); draw(); at("pointermove", ...onScreen([...position.slice(0, 3)])); },
   () => { say("nearest"); const r = eye.rotation; log.push(["turn", dot(r.slice(0, 3), cross(r.slice(3, 6), r.slice(6, 9)))]); },
-  () => { document.body.dataset.log = JSON.stringify(log); },
+  () => { $("choose_2").click(); },
+  () => { log.push(["chosen lattice", Number(state.chosen)]); hideChosen(true); },
+  () => { say("hidden lattice"); showHidden(); set("tool", "box"); $("tool").dispatchEvent(new Event("change")); },
+  () => { at("pointerdown", 0, 0, { button: 0 }); at("pointermove", 265, 300); at("pointerup", 265, 600); },
+  () => {
+    let expected = 0;
+    for (let i = 0; i < n; i++) { const [x] = onScreen(pointAt(i)); if (x <= 265) expected += 1; }
+    log.push(["box", Number(state.chosen), expected]);
+    log.push(["rows", chosenRows().length]);
+    choose(() => false);
+    set("tool", "measure"); $("lattice_2").click(); $("lattice_0").click(); $("zone").value = "1 -1 0"; $("lookzone").click();
+  },
+  () => {  // two vectors between neighbours of the first lattice, clicked; the third is found
+    log.push(["zone", dot(eye.rotation.slice(6, 9), norm(minus(direct[0], direct[1])))]);
+    rotate(norm([1, 2, 3]), 0.7);  // out of the zone, where points stand behind each other
+    const find = (h) => { for (let i = 0; i < n; i++) if (more[4 * i + 1] === 1 && [0, 1, 2].every((k) => hkl[3 * i + k] === h[k])) return i; return -1; };
+    const pairs = [[1, 0, 0], [0, 1, 0]].map((step) => {
+      for (let i = 0; i < n; i++) {
+        const j = more[4 * i + 1] === 1 ? find(step.map((s, k) => hkl[3 * i + k] + s)) : -1;
+        if (j >= 0) return [i, j];
+      }
+      return null;
+    });
+    for (const [i, j] of pairs) {
+      for (const k of [i, j]) {
+        eye.scale = 30;  // so near that no other point is nearer
+        const f = frame(), [a, b] = seen(...pointAt(k));
+        eye.move[0] -= f.x + f.scale * a - 265; eye.move[1] += f.y - f.scale * b - 300;
+        const [x, y] = onScreen(pointAt(k));
+        at("pointerdown", x, y); at("pointerup", x, y);
+      }
+    }
+    log.push(["vectors", measured.vectors.map(({ v }) => v)]);
+    makeCell();
+    log.push(["cell", state.cell, measured.explained]);
+    $("lattice_2").click(); $("lattice_0").click();
+  },
+  () => { set("centrex", Number($("centrex").value) + 1.5); set("centrey", Number($("centrey").value) - 0.8); },
+  () => {
+    const some = []; for (let i = 0; i < n; i += 97) some.push([row[i], ...pointAt(i)]);
+    log.push(["moved", Number($("centrex").value), Number($("centrey").value), some, $("command").textContent]);
+    $("asbefore").click(); $("reversed").click();
+  },
+  () => {
+    const some = []; for (let i = 0; i < n; i += 97) some.push([row[i], ...pointAt(i)]);
+    log.push(["reversed", some]); $("reversed").click();
+    set("distance", Number($("distance").value) + 7);
+    const g = geometryNow(); log.push(["distance", g.x, g.y, g.distance]); $("asbefore").click();
+  },
+  () => { for (const id of ["ewald", "cells"]) $(id).click(); draw(); for (const s of ["poles", "laboratory"]) { set("space", s); $("space").dispatchEvent(new Event("change")); draw(); } },
+  () => {
+    const off = []; for (let i = 0; i < n; i += 97) { const [a, b] = seen(...lab.slice(3 * i, 3 * i + 3)); off.push(a * a + b * b < 1e9); }
+    log.push(["spaces", off.every(Boolean), $("labels").textContent]);
+    set("space", "poles"); $("space").dispatchEvent(new Event("change"));
+    log.push(["pole", seen(0, 0, 2), (() => { const [a, b] = seen(...eye.rotation.slice(0, 3)); return Math.hypot(a, b); })()]);
+    set("colouring", "intensity"); draw();
+    document.body.dataset.log = JSON.stringify(log);
+  },
 ];
 steps.forEach((step, i) => setTimeout(step, 150 * (i + 1)));
 </script></body>
@@ -278,7 +333,7 @@ def visit(browser, path, tmp_path):
     """The attributes of the body after the page was open for some seconds of its own time."""
     words = ["--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--use-gl=angle",
-             "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--window-size=800,600", "--virtual-time-budget=6000",
+             "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--window-size=800,600", "--virtual-time-budget=9000",
              "--dump-dom", path.as_uri()]  # fmt: skip
     done = subprocess.run([browser, *words], capture_output=True, text=True, check=False, timeout=120)
     body = re.search(r"<body([^>]*)>", done.stdout)
@@ -289,6 +344,40 @@ def visit(browser, path, tmp_path):
     return found
 
 
+MORE = ("chosen lattice", "hidden lattice", "box", "rows", "zone", "vectors", "cell", "moved", "reversed", "distance", "spaces", "pole")
+
+
+def check_tools(seen, experiments, table):
+    """What the page said of choosing, measuring, moving and spaces, against the models."""
+    points = points_of(experiments, [table])
+    second = int((points.lattice == 1).sum())
+    assert seen["chosen lattice"] == [second] and seen["hidden lattice"][0] == len(table) - second
+    assert 0 < seen["box"][0] < len(table) and seen["box"][0] == seen["box"][1] == seen["rows"][0]
+    assert seen["zone"][0] == pytest.approx(1, abs=1e-9)
+    first = experiments[0].crystal
+    vectors = np.array(seen["vectors"][0])
+    assert np.abs(np.abs(np.linalg.inv(first.A) @ vectors.T) - np.eye(3)[:, :2]).max() < 1e-3
+    # The cell is the lattice's own: its volume, and its edges but for the choice of the third.
+    cell = np.array(seen["cell"][0].split(), float)
+    assert seen["cell"][1] > 0.99
+    volume = np.prod(cell[:3]) * np.sqrt(
+        1 - (np.cos(np.deg2rad(cell[3:])) ** 2).sum() + 2 * np.prod(np.cos(np.deg2rad(cell[3:])))
+    )
+    assert volume == pytest.approx(first.volume, rel=2e-3)
+    x, y, some, command = seen["moved"]
+    other = Experiments([displaced(e, (x, y), None) for e in experiments])
+    places = points_of(other, [table]).position
+    rows = [int(v[0]) for v in some]
+    np.testing.assert_allclose([v[1:] for v in some], places[rows], atol=1e-6)
+    assert f"beam_centre={x:.4f},{y:.4f}" in command
+    places = points_of(Experiments([reversed_axis(e) for e in experiments]), [table]).position
+    np.testing.assert_allclose([v[1:] for v in seen["reversed"][0]], places[[int(v[0]) for v in seen["reversed"][0]]], atol=1e-6)
+    detector, s0 = experiments[0].detector, experiments[0].beam.s0
+    np.testing.assert_allclose(seen["distance"], [*detector.beam_centre(s0)[1], detector[0].distance + 7], atol=1e-3)
+    assert seen["spaces"][0] and "rotation axis" in seen["spaces"][1] and "Ewald" in seen["spaces"][1]
+    assert np.linalg.norm(seen["pole"][0][:2]) <= 1 and seen["pole"][1] == pytest.approx(1, abs=1e-6)
+
+
 def test_the_page_works_in_a_browser(lattices, tmp_path, browser):
     experiments, table = lattices
     path = make(experiments, table, tmp_path)
@@ -296,6 +385,8 @@ def test_the_page_works_in_a_browser(lattices, tmp_path, browser):
     found = visit(browser, path, tmp_path)
     assert found.get("problem") is None and found["ready"] == "yes", found.get("problem")
     seen = {name: rest for name, *rest in json.loads(found["log"])}
+    more = {name: seen.pop(name) for name in MORE}
+    check_tools(more, experiments, table)
     points = points_of(experiments, [table])
     d = 1 / np.linalg.norm(points.position, axis=1)
     assert {name: rest[0] for name, rest in seen.items()} == {

@@ -35,6 +35,12 @@ class Points:
     status : (n,) uint8
         Bits: indexed, integrated, outlier of refinement.
     hkl : (n, 3) int16
+    lab : (n, 3) float64, mm
+        Where the detector was hit.
+    sweep : (n,) int64
+        Number of the sweep, as `spindle_lib_spots.sweeps.sweeps_of` has them.
+    intensity : (n,) float64
+        -1 where unknown.
     """
 
     position: np.ndarray
@@ -44,6 +50,9 @@ class Points:
     partiality: np.ndarray
     status: np.ndarray
     hkl: np.ndarray
+    lab: np.ndarray
+    sweep: np.ndarray
+    intensity: np.ndarray
 
 
 def reversed_axis(experiment: Experiment) -> Experiment:
@@ -99,10 +108,30 @@ def points_of(experiments: Experiments, tables: Sequence[ReflectionTable]) -> Po
     status[(flags & np.uint64(int(INTEGRATED))) != 0] |= INTEGRATED_BIT
     status[(flags & np.uint64(int(Flag.CENTROID_OUTLIER))) != 0] |= OUTLIER_BIT
     partiality = table["partiality"] if "partiality" in table else np.full(n, UNKNOWN)
+    sweep = np.clip(table["imageset_id"], 0, max(len(sweeps) - 1, 0)).astype(np.int64)
     return Points(
         position, np.where(indexed, lattice, -1), table["xyzobs.px.value"][:, 2], _pixels(table), partiality, status,
-        np.clip(hkl, -32768, 32767).astype(np.int16),
+        np.clip(hkl, -32768, 32767).astype(np.int16), _hits(sweeps, table), sweep, _intensities(table),
     )  # fmt: skip
+
+
+def _hits(sweeps: Experiments, table: ReflectionTable) -> np.ndarray:
+    """(n, 3) float64, mm: laboratory places of the spots."""
+    found = np.zeros((len(table), 3))
+    for number, experiment in enumerate(sweeps):
+        rows = np.flatnonzero(table["imageset_id"] == number)
+        if len(rows):
+            panel = table["panel"][rows].astype(np.int64)
+            found[rows] = experiment.detector.lab_coordinate_of_pixel(panel, table["xyzobs.px.value"][rows, :2])
+    return found
+
+
+def _intensities(table: ReflectionTable) -> np.ndarray:
+    """(n,) the best intensity that the table has; -1 where it has none."""
+    for name in ("intensity.scale.value", "intensity.prf.value", "intensity.sum.value"):
+        if name in table:
+            return np.asarray(table[name], dtype=np.float64)
+    return np.full(len(table), UNKNOWN)
 
 
 def _with_positions(table: ReflectionTable) -> ReflectionTable:
