@@ -63,7 +63,7 @@ def _filled(text: str, parts: dict[str, str]) -> str:
 
 def part_of_page(name: str) -> bytes | None:
     """A script or the style by its name; None where there is none of that name."""
-    if name.removesuffix(".js") not in SCRIPTS and name != "style.css":
+    if name not in ("style.css", *(f"{script}.js" for script in SCRIPTS)):
         return None
     return (files(PACKAGE) / "page" / name).read_bytes()
 

@@ -10,9 +10,7 @@ __all__ = ["ReciprocalViewParams"]
 class ReciprocalViewParams(Params):
     """What the page shows first."""
 
-    reverse_phi = Bool(
-        False, none=True, help="Turn the rotation axis round, to see whether the lattice gets better."
-    )
+    reverse_phi = Bool(False, none=True, help="Turn the rotation axis round, to see whether the lattice gets better.")
     crystal_frame = Bool(
         False,
         none=True,
@@ -52,9 +50,7 @@ class ReciprocalViewParams(Params):
     show_crystal_axes = Bool(True, help="Draw a*, b* and c* of each lattice.")
     show_reciprocal_cell = Bool(False, help="Draw the reciprocal cell of each lattice.")
     label_nearest_point = Bool(False, help="Describe the point below the pointer: index, resolution, image.")
-    marker_size = Int(
-        Auto, min=1, max=100, none=True, units="pixels", help="Size of the points; Auto by their number."
-    )
+    marker_size = Int(Auto, min=1, max=100, none=True, units="pixels", help="Size of the points; Auto by their number.")
     autospin = Bool(False, help="Let the picture turn by itself.")
     model_view_matrix = Floats(
         None, size=16, help="Direction of view: the rotation of a 4 x 4 matrix, column after column."

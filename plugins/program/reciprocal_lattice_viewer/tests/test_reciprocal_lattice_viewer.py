@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from spindle_lib_reciprocal_view.points import displaced, points_of, reversed_axis
 
 import spindle
 from spindle.errors import UserError
@@ -22,6 +21,7 @@ from spindle.models import Experiments, ImageSet, Scan
 from spindle.table import Flag, MaskCode, ReflectionTable, Shoeboxes
 from spindle.testing import PluginContract
 from spindle.testing.refinement_problems import rotation_experiment, spots_of
+from spindle_lib_reciprocal_view.points import displaced, points_of, reversed_axis
 
 TURN = rotation_matrix(np.array([0.0, 0.6, 0.8]), 0.2)
 
@@ -344,7 +344,20 @@ def visit(browser, path, tmp_path):
     return found
 
 
-MORE = ("chosen lattice", "hidden lattice", "box", "rows", "zone", "vectors", "cell", "moved", "reversed", "distance", "spaces", "pole")
+MORE = (
+    "chosen lattice",
+    "hidden lattice",
+    "box",
+    "rows",
+    "zone",
+    "vectors",
+    "cell",
+    "moved",
+    "reversed",
+    "distance",
+    "spaces",
+    "pole",
+)
 
 
 def check_tools(seen, experiments, table):
@@ -371,7 +384,9 @@ def check_tools(seen, experiments, table):
     np.testing.assert_allclose([v[1:] for v in some], places[rows], atol=1e-6)
     assert f"beam_centre={x:.4f},{y:.4f}" in command
     places = points_of(Experiments([reversed_axis(e) for e in experiments]), [table]).position
-    np.testing.assert_allclose([v[1:] for v in seen["reversed"][0]], places[[int(v[0]) for v in seen["reversed"][0]]], atol=1e-6)
+    np.testing.assert_allclose(
+        [v[1:] for v in seen["reversed"][0]], places[[int(v[0]) for v in seen["reversed"][0]]], atol=1e-6
+    )
     detector, s0 = experiments[0].detector, experiments[0].beam.s0
     np.testing.assert_allclose(seen["distance"], [*detector.beam_centre(s0)[1], detector[0].distance + 7], atol=1e-3)
     assert seen["spaces"][0] and "rotation axis" in seen["spaces"][1] and "Ewald" in seen["spaces"][1]

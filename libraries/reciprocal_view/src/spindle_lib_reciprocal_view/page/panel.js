@@ -43,6 +43,7 @@ single.forEach((lattice, k) => {
     (on) => { shownLattice[k] = on; latticesChanged(); });
   const pick = press(label, "choose", (e) => { e.preventDefault(); choose((i) => more[4 * i + 1] === k, { add: e.shiftKey }); }, "choose its points (Shift: too)");
   pick.id = `choose_${k}`;
+  label.insertBefore(pick, label.querySelector(".cell"));
 });
 if (meta.lattices.length > meta.toggles) {
   const rest = meta.lattices.length - meta.toggles;

@@ -15,7 +15,7 @@ from spindle.table import ReflectionTable
 from spindle_lib_pictures.display import DISPLAYS, Display
 from spindle_lib_serving.allowed import AllowedFolders
 
-from . import masking, profiles, rings, tuning
+from . import lattices, masking, profiles, rings, tuning
 from .axes import axes_of
 from .folder import listing_of
 from .image_sets import ImageSets, OpenSet, Picture, scene_of
@@ -49,7 +49,7 @@ class Desk:
     #: Names of the questions.
     QUESTIONS: ClassVar[tuple[str, ...]] = (
         "state", "scene", "view", "pixels", "folder", "open", "resolution_rings", "reflections", "reflection", "predict",
-        "thresholds", "strong_pixels", "find_spots", "line", "radial", "mask", "write_mask", "why_masked",
+        "thresholds", "strong_pixels", "find_spots", "line", "radial", "mask", "write_mask", "why_masked", "lattice", "export_rows",
     )  # fmt: skip
 
     def __init__(
@@ -200,6 +200,24 @@ class Desk:
                 raise ParameterError("there is no crystal to predict for; run spindle index first")
             self.add_reflections([table], ["predicted"])
         return {"n": len(table), **self.state()}
+
+    def lattice(self) -> bytes:
+        """Spots and lattices of what was opened last, in reciprocal space."""
+        experiments, tables = self._latest_spots()
+        return lattices.points_message(experiments, [t.table for t in tables], [t.name for t in tables])
+
+    def export_rows(self, bits: str, name: str = "selection.refl", replace: bool = False) -> dict[str, Any]:
+        """Write rows of the reflections of the page of reciprocal space; see `lattices.write_rows`."""
+        path = Path(name)
+        if path.suffix != ".refl" or str(path.absolute().parent) not in self.allowed:
+            raise ParameterError(f"{name}: selections are written as .refl below {', '.join(self.allowed.roots)}")
+        return lattices.write_rows([t.table for t in self._latest_spots()[1]], bits, path, replace)
+
+    def _latest_spots(self) -> tuple[Experiments, list[Spots]]:
+        if self._latest is None:
+            raise ParameterError("no experiments are open; open an .expt file and its .refl")
+        experiments, first = self._latest
+        return experiments, [s for s in self.spots if s.first == first]
 
     def _image(self, number: int, image: int) -> OpenSet:
         one = self._set(number)

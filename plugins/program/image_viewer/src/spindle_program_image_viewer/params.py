@@ -194,6 +194,13 @@ class ImageViewerParams(UnrecordedParams):
         class tolerance(Tolerances, level=2):
             """How much the models of two images may differ and still be the same model."""
 
+    first_page = Choice(
+        ["images", "lattice", "geometry"],
+        "images",
+        help="Page that opens: images, spots and lattices in reciprocal space, or detector and goniometer; each leads to the others.",
+    )
+    image = Int(1, min=0, max=10_000_000, help="Image that is shown first, by the number that its file has.")
+    imageset = Int(0, min=0, max=1_000_000, help="Image set that is shown first, counted from 0.")
     port = Int(None, min=1, max=65535, help="Port to listen on; None takes a free one and prints it.")
     allow = PathParam(
         None,

@@ -41,4 +41,4 @@ class ImageViewer(Program):
 
         desk = make_desk(inputs, params, context)
         with listen(context.program, "127.0.0.1", params.port) as listener:
-            return serve(listener, desk, params.browser, context)
+            return serve(listener, desk, params, context)

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from spindle.errors import UserError
+from spindle_lib_reciprocal_view.page import body_of_page, part_of_page
 from spindle_lib_serving.answers import body_of, to_json
 from spindle_lib_serving.guard import refuse_other_sites
 from spindle_lib_serving.refusal import Refusal
@@ -70,6 +71,8 @@ class ViewerServer:
         self.app = Starlette(
             routes=[
                 Route("/", self._page),
+                Route("/lattice.html", self._lattice_page),
+                Route("/lattice/{name}", self._lattice_part),
                 Route("/{name}.{kind}", self._page),
                 *(Route(f"/api/{name}", self._guarded(function), methods=["POST"]) for name, function in ask.items()),
             ],
@@ -85,6 +88,24 @@ class ViewerServer:
         if kind not in _KINDS or not name.replace("_", "").isalnum() or not path.is_file():
             raise HTTPException(404)
         return Response(path.read_bytes(), headers=_SAFE, media_type=f"{_KINDS[kind]}; charset=utf-8")
+
+    async def _lattice_page(self, request: Request) -> Response:
+        """The page of reciprocal space; its points come with the token."""
+        refuse_other_hosts(request)
+        text = (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Reciprocal lattice</title><link rel="icon" href="data:,">'
+            '<link rel="stylesheet" href="lattice/style.css"></head><body>'
+            f'{body_of_page("Reciprocal lattice")}<script type="module" src="lattice_start.js"></script></body></html>'
+        )
+        return Response(text, headers=_SAFE, media_type="text/html; charset=utf-8")
+
+    async def _lattice_part(self, request: Request) -> Response:
+        refuse_other_hosts(request)
+        name = request.path_params["name"]
+        content = part_of_page(name)
+        if content is None:
+            raise HTTPException(404)
+        return Response(content, headers=_SAFE, media_type=f"{_KINDS[name.rpartition('.')[2]]}; charset=utf-8")
 
     def _guarded(self, endpoint: _Endpoint) -> _Endpoint:
         async def guarded(request: Request) -> Response:

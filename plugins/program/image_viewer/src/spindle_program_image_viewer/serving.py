@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from spindle.contracts import ProgramResult
+from spindle.errors import ParameterError
 from spindle_lib_serving.protocol import HttpServer, PatientProtocol
 
 from .desk import Desk
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 
-def serve(listener: socket.socket, desk: Desk, browser: Any, context: RunContext) -> ProgramResult:
+def serve(listener: socket.socket, desk: Desk, params: Any, context: RunContext) -> ProgramResult:
     """Serve the page on an address until Ctrl-C or SIGTERM."""
     token = secrets.token_urlsafe(24)
     port = listener.getsockname()[1]
-    address = f"http://localhost:{port}/#token={token}"
+    page, words = _place(desk, params)
+    address = f"http://localhost:{port}/{page}#token={token}{words}"
 
     async def run() -> HttpServer:
         viewer = ViewerServer(desk, token, max(2, os.cpu_count() or 1))
@@ -51,6 +53,7 @@ def serve(listener: socket.socket, desk: Desk, browser: Any, context: RunContext
             socket.gethostname(),
         )
     context.log.info("Ctrl-C stops")
+    browser = params.browser
     wanted = browser if browser in (True, False) else not remote and _has_display()
     if wanted:
         webbrowser.open(address)
@@ -58,6 +61,23 @@ def serve(listener: socket.socket, desk: Desk, browser: Any, context: RunContext
     if server.interrupted:
         context.log.info("Stopped")
     return ProgramResult(summary={"port": port, "n_sets": len(desk.sets.sets)})
+
+
+def _place(desk: Desk, params: Any) -> tuple[str, str]:
+    """The page, and what it shows first as it follows the token; raises `ParameterError` for an image that there is not."""
+    if params.first_page != "images":
+        return "lattice.html", "&space=" + ("laboratory" if params.first_page == "geometry" else "reciprocal")
+    sets = desk.sets.sets
+    if not sets:
+        return "", ""
+    if params.imageset >= len(sets):
+        raise ParameterError(f"imageset={params.imageset}: {len(sets)} image sets are open, counted from 0")
+    one = sets[params.imageset]
+    first, n = one.number(0), len(one.frames)
+    number = first if params.image == 1 else params.image
+    if not first <= number < first + n:
+        raise ParameterError(f"image={number}: the images of set {params.imageset} are {first} to {first + n - 1}")
+    return "", f"&set={params.imageset}&image={number - first + 1}" if (number, params.imageset) != (first, 0) else ""
 
 
 def _has_display() -> bool:

@@ -17,6 +17,7 @@ from spindle.table import ReflectionTable
 from spindle_lib_importing.experiments import experiments_of
 from spindle_lib_importing.params import tolerances_of
 from spindle_lib_pictures.local_statistics import least_count
+from spindle_lib_reciprocal_view.volumes import is_volume, sections_of
 from spindle_lib_serving.allowed import AllowedFolders
 
 from . import masking
@@ -39,7 +40,7 @@ ASSUMED = {
 def make_desk(inputs: ProgramInputs, params: Any, context: RunContext) -> Desk:
     """Everything open that was given; raises `UserError` for what cannot be."""
     settings = settings_of(params)
-    folders = [Path(), *params.allow, *(p.parent for p in inputs.sources)]
+    folders = [Path(), *params.allow, *(p.parent for p in (*inputs.sources, *inputs.files))]
     for folder in params.allow:
         if not os.path.isdir(folder):
             raise ParameterError(f"allow={folder}: there is no such folder")
@@ -55,15 +56,21 @@ def make_desk(inputs: ProgramInputs, params: Any, context: RunContext) -> Desk:
         sets, allowed, load, settings, lambda experiments: _predicted(experiments, params, context),
         (params.output.mask or Path("pixels.npz"), params.output.mask_params or Path("mask.phil")),
     )  # fmt: skip
-    experiments = None
-    if inputs.files or inputs.experiments:
+    experiments, tables = inputs.experiments or None, list(inputs.reflections)
+    names = [p.name for p in inputs.sources if p.suffix == ".refl"]
+    if inputs.files:
+        opened, more = load(list(inputs.files))
+        experiments = opened if experiments is None else Experiments([*experiments, *(opened or ())])
+        tables += more
+        names += [p.name for p in inputs.files if p.suffix == ".refl"]
+    elif experiments is not None:
         experiments = _experiments(inputs, params, context)
+    if experiments is not None:
         desk.add(experiments)
-    if inputs.reflections:
-        names = [p.name for p in inputs.sources if p.suffix == ".refl"]
-        desk.add_reflections(inputs.reflections, names if len(names) == len(inputs.reflections) else [])
+    if tables:
+        desk.add_reflections(tables, names if len(names) == len(tables) else [])
     _mask(desk, params)
-    if params.predict_reflections and experiments is not None and not _has_predictions(inputs.reflections):
+    if params.predict_reflections and experiments is not None and not _has_predictions(tables):
         desk.predict()
     return desk
 
@@ -96,9 +103,13 @@ def _load(paths: list[Path], params: Any, context: RunContext) -> tuple[Experime
     """What files hold that are opened from the page."""
     tables = [read_reflections(p) for p in paths if p.suffix == ".refl"]
     lists = [read_experiments(p) for p in paths if p.suffix == ".expt"]
-    images = [p for p in paths if p.suffix not in (".expt", ".refl")]
+    volumes = [p for p in paths if is_volume(p)]
+    images = [p for p in paths if p.suffix not in (".expt", ".refl") and p not in volumes]
     if lists and images:
         raise ParameterError("give either images or experiment lists, not both")
+    lists += [sections_of(p) for p in volumes]
+    if images and volumes:
+        lists.append(_experiments(ProgramInputs(files=images), params, context))
     if lists:
         return Experiments([e for part in lists for e in part]), tables
     if images:

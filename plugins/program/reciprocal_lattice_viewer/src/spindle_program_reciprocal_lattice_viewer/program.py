@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
-from spindle.params import PathParam, Str
 from spindle.params import Params as ParamsBase
+from spindle.params import PathParam, Str
 from spindle_lib_reciprocal_view.params import ReciprocalViewParams
 
 if TYPE_CHECKING:

@@ -1,0 +1,90 @@
+"""Volumes of reciprocal space as images: their sections along z, x and y, one after the other."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from spindle.errors import FileFormatError
+from spindle.images import ImageSequence
+from spindle.models import Beam, Detector, Experiment, Experiments, Panel
+
+__all__ = ["is_volume", "sections_of"]
+
+_SUFFIXES = (".mrc", ".map", ".ccp4")
+#: Angstrom of the map for each 1/angstrom.
+STRETCH = 100.0
+#: A wavelength that makes the sphere of reflection flat; pixels of 0.1 mm then are at the distance that gives sections their scale.
+_WAVELENGTH, _PIXEL = 0.01, 0.1
+
+
+def _head(path: Path) -> tuple[int, ...] | None:
+    """The first ten words of a CCP4 map of floating numbers; None for anything else."""
+    if path.suffix.lower() not in _SUFFIXES or not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        head = file.read(224)
+    if len(head) < 224 or head[208:212] != b"MAP ":
+        return None
+    words = struct.unpack("<10i", head[:40])
+    return words if words[3] == 2 else None
+
+
+def is_volume(path: Path | str) -> bool:
+    """Whether a file is a cube as `spindle rs_mapper` or ``dials.rs_mapper`` writes it; images of microscopes have the same suffix."""
+    words = _head(Path(path))
+    if words is None or not words[0] == words[1] == words[2] > 1:
+        return False
+    edge = words[7]
+    return words[7:10] == (edge,) * 3 and edge in (words[0], words[0] - 1)
+
+
+def sections_of(path: Path | str) -> Experiments:
+    """Three image sets: sections of a volume along z (x to the right, y upwards), along x (y, z) and along y (x, z).
+
+    The pixels of the section through the origin have the resolution of their voxels; the beam centre is the origin.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is cut short.
+    """
+    import gemmi
+
+    path = Path(path)
+    try:
+        made = gemmi.read_ccp4_map(str(path))
+    except (RuntimeError, ValueError) as error:
+        raise FileFormatError(f"{path}: {error}; make it again with spindle rs_mapper") from error
+    values = np.array(made.grid, copy=False)
+    order = [made.header_i32(k) - 1 for k in (17, 18, 19)]  # which axis columns, rows and sections are
+    if sorted(order) == [0, 1, 2]:
+        values = np.transpose(values, np.argsort(order))
+    n = made.header_i32(8)
+    values = values[:n, :n, :n]
+    step = made.grid.unit_cell.a / STRETCH / n
+    # A point at r mm from the beam centre scatters r / (wavelength distance) 1/angstrom.
+    distance = _PIXEL / (step * _WAVELENGTH)
+    # The middle of voxel n // 2 is the origin; rows run downwards.
+    left, top = -(n // 2 + 0.5) * _PIXEL, (n - n // 2 - 0.5) * _PIXEL
+    beam = Beam(direction=np.array([0.0, 0.0, 1.0]), wavelength=_WAVELENGTH)
+    highest = float(values.max(initial=1.0))
+    found = []
+    for name, cuts in (
+        ("z", [values[:, :, k].T[::-1] for k in range(n)]),
+        ("x", [values[k, :, :].T[::-1] for k in range(n)]),
+        ("y", [values[:, k, :].T[::-1] for k in range(n)]),
+    ):
+        panel = Panel(
+            np.array([1.0, 0.0, 0.0]), np.array([0.0, -1.0, 0.0]), np.array([left, top, -distance]), pixel_size=np.array([_PIXEL, _PIXEL]), image_size=(n, n),
+            trusted_range=(min(float(values.min(initial=0.0)), 0.0), highest), name=f"section along {name}",
+        )  # fmt: skip
+        bare = Experiment(beam=beam, detector=Detector([panel]), identifier=f"{path.name} {name}")
+        experiment = ImageSequence.from_arrays(bare, cuts).experiment
+        assert experiment.imageset is not None
+        named = replace(experiment.imageset, template=f"{path.name}, sections along {name}")
+        found.append(replace(experiment, imageset=named))
+    return Experiments(found)
