@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from spindle.models import Detector, Distortion, Panel
-from spindle_lib_refinement.modules import fit_displacements, gain_of, module_grid, with_displacements
+from spindle_lib_refinement.modules import (
+    Displacements,
+    as_panels,
+    fit_displacements,
+    gain_of,
+    module_grid,
+    with_displacements,
+    without_common_motion,
+)
 
 
 def panel(size, mask=()):
@@ -105,3 +113,47 @@ def test_maps_move_predictions_and_are_added_to_those_that_are_there():
     assert moved[0].distortion.name.startswith("lens modules ")
     again = pickle.loads(pickle.dumps(with_displacements(DETECTOR, found)))
     np.testing.assert_array_equal(again[0].distortion.maps, with_displacements(DETECTOR, found)[0].distortion.maps)
+
+
+def some_moves():
+    rng = np.random.default_rng(9)
+    moves = np.column_stack([rng.normal(0, 0.35, (6, 2)), rng.normal(0, 0.001, 6)])
+    return Displacements(GRID, moves, np.full((6, 3), 1e-6))
+
+
+def test_pixels_of_gaps_go_with_the_nearest_module():
+    """Spots that a gap cuts are predicted where their module is."""
+    found = some_moves()
+    found = replace(found, moves=found.moves * (1, 1, 0))
+    seen = with_displacements(DETECTOR, found)[0].distortion.at(
+        np.array([[103.5, 20.5], [106.5, 20.5], [50.5, 158.5], [50.5, 161.5], [215.5, 300.5]])
+    )
+    np.testing.assert_allclose(seen, found.moves[[0, 1, 0, 3, 5], :2], atol=1e-3)
+
+
+def test_modules_as_panels_are_where_maps_have_them():
+    found = some_moves()
+    maps, panels = with_displacements(DETECTOR, found), as_panels(DETECTOR, found)
+    rays = np.array([[20.5, 30.5], [170.5, 100.5], [300.5, 250.5], [60.5, 200.5]])
+    module = GRID.find(np.zeros(4, int), rays)
+    mm = DETECTOR.pixel_to_mm(0, rays)
+    s1 = np.array([DETECTOR[0].origin + x * DETECTOR[0].fast_axis + y * DETECTOR[0].slow_axis for x, y in mm])
+    for k, point, ray in zip(module.tolist(), rays, s1, strict=True):
+        own = panels[k]
+        fast, slow, origin = own.fast_axis, own.slow_axis, own.origin
+        ray = ray * (origin @ own.normal) / (ray @ own.normal)
+        seen = np.array([(ray - origin) @ fast, (ray - origin) @ slow]) / own.pixel_size + GRID.box[k, :2]
+        expected = maps.mm_to_pixel(0, DETECTOR.pixel_to_mm(0, point[None]))[0]
+        np.testing.assert_allclose(seen, expected, atol=2e-3)
+
+
+def test_what_all_modules_have_in_common_is_the_place_of_the_detector():
+    found = some_moves()
+    centre = GRID.centre
+    common = np.column_stack([0.5 - 0.002 * centre[:, 1], -0.3 + 0.002 * centre[:, 0], np.full(6, 0.002)])
+    weights = np.array([5.0, 1, 3, 4, 2, 6])
+    alone = without_common_motion(found, weights)
+    np.testing.assert_allclose(
+        without_common_motion(replace(found, moves=found.moves + common), weights).moves, alone.moves, atol=1e-9
+    )
+    assert (weights @ alone.moves[:, :2] ** 2).sum() < (weights @ found.moves[:, :2] ** 2).sum()

@@ -18,7 +18,18 @@ from spindle.models import Detector, Distortion
 if TYPE_CHECKING:
     from spindle.models import Panel
 
-__all__ = ["Displacements", "Gain", "ModuleGrid", "fit_displacements", "gain_of", "module_grid", "with_displacements"]
+__all__ = [
+    "Displacements",
+    "Gain",
+    "ModuleGrid",
+    "as_panels",
+    "fit_displacements",
+    "gain_of",
+    "module_grid",
+    "pulled",
+    "with_displacements",
+    "without_common_motion",
+]
 
 #: Module and gap in pixels, fast and slow, of detectors whose models have no gaps (Dectris user manuals: Pilatus; Eiger 2; Eiger).
 KNOWN = (((487, 195), (7, 17)), ((1028, 512), (12, 38)), ((1030, 514), (10, 37)))
@@ -192,6 +203,12 @@ def fit_displacements(grid: ModuleGrid, module: np.ndarray, xy: np.ndarray, resi
         n_effective = max(2 * np.count_nonzero(weights > 0) - 3 * m, 1)
         variance = float((weights * (left * left).sum(axis=1)).sum() / n_effective)
     variances = variance * np.diagonal(inverse, axis1=1, axis2=2)
+    return pulled(Displacements(grid, moves, variances))
+
+
+def pulled(displacements: Displacements) -> Displacements:
+    """Displacements pulled towards zero as far as their errors could have made them; zero where nothing is known."""
+    moves, variances = displacements.moves.copy(), displacements.variances
     known = variances[:, 0] > 0
     for columns in ([0, 1], [2]):
         true = (
@@ -202,7 +219,72 @@ def fit_displacements(grid: ModuleGrid, module: np.ndarray, xy: np.ndarray, resi
         with np.errstate(invalid="ignore", divide="ignore"):
             pull = np.where(known[:, None], true / (true + variances[:, columns]), 0.0)
         moves[:, columns] *= np.nan_to_num(pull)
-    return Displacements(grid, moves, variances)
+    return replace(displacements, moves=moves)
+
+
+def without_common_motion(displacements: Displacements, weights: np.ndarray) -> Displacements:
+    """The same less what all modules of a flat detector have in common, which is its place: a shift and a turn.
+
+    Parameters
+    ----------
+    displacements : Displacements
+    weights : (m,) float64
+        Spots of each module; what is taken away makes their mean squared displacement least.
+    """
+    grid, moves = displacements.grid, displacements.moves.copy()
+    x, y = grid.centre.T
+    one, zero = np.ones_like(x), np.zeros_like(x)
+    columns = np.concatenate([np.stack([one, zero, -y], axis=1), np.stack([zero, one, x], axis=1)])
+    root = np.sqrt(np.tile(weights, 2))
+    common = np.linalg.lstsq(columns * root[:, None], moves[:, :2].T.reshape(-1) * root, rcond=None)[0]
+    moves[:, :2] -= (columns @ common).reshape(2, -1).T
+    moves[:, 2] -= common[2]
+    return replace(displacements, moves=moves)
+
+
+def as_panels(detector: Detector, displacements: Displacements) -> Detector:
+    """A detector with a panel for each module, where it really is; distortions that the panels have stay theirs."""
+    grid = displacements.grid
+    panels = []
+    for k, (number, (f0, s0, f1, s1)) in enumerate(zip(grid.panel.tolist(), grid.box.tolist(), strict=True)):
+        panel = detector[number]
+        (dx, dy, turn), size = displacements.moves[k], panel.pixel_size
+        # What is seen at a larger position lies on a module that was moved and turned the other way.
+        fast = np.cos(turn) * panel.fast_axis - np.sin(turn) * panel.slow_axis
+        slow = np.cos(turn) * panel.slow_axis + np.sin(turn) * panel.fast_axis
+        middle = (grid.centre[k] - (dx, dy)) * size
+        half = 0.5 * np.array([f1 - f0, s1 - s0]) * size
+        origin = (
+            panel.origin + middle[0] * panel.fast_axis + middle[1] * panel.slow_axis - half[0] * fast - half[1] * slow
+        )
+        lens = panel.distortion
+        cut = None if lens is None else Distortion(_Cut(lens, (s0, s1, f0, f1)), f"{lens.name} {k}")
+        panels.append(
+            replace(
+                panel,
+                name=f"module {k}",
+                fast_axis=fast,
+                slow_axis=slow,
+                origin=origin,
+                image_size=(f1 - f0, s1 - s0),
+                mask=(),
+                distortion=cut,
+            )
+        )
+    return Detector(panels)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Makes the part of maps that belongs to a module."""
+
+    of: Distortion
+    part: tuple[int, int, int, int]
+
+    def __call__(self) -> tuple[np.ndarray, np.ndarray]:
+        s0, s1, f0, f1 = self.part
+        dx, dy = self.of.maps
+        return dx[s0:s1, f0:f1], dy[s0:s1, f0:f1]
 
 
 def _least_squares(
@@ -267,10 +349,10 @@ class _ModuleMap:
         maps = np.zeros((2, ny, nx))
         grid = self.displacements.grid
         own = np.flatnonzero(grid.panel == self.panel)
-        for margin in (MARGIN, 0):
-            for k in own:
-                x0, y0 = np.maximum(grid.box[k, :2] - margin, 0)
-                x1, y1 = np.minimum(grid.box[k, 2:] + margin, self.size)
+        reach = _reach(grid.box[own], self.size)
+        for with_margin in (True, False):
+            for k, (left, top, right, bottom) in zip(own.tolist(), reach.tolist(), strict=True):
+                x0, y0, x1, y1 = (left, top, right, bottom) if with_margin else grid.box[k].tolist()
                 x, y = np.arange(x0, x1) + 0.5, np.arange(y0, y1) + 0.5
                 (dx, dy, turn), (cx, cy) = self.displacements.moves[k], grid.centre[k]
                 maps[0, y0:y1, x0:x1] = np.round(dx - turn * (y - cy), DECIMALS)[:, None]
@@ -278,6 +360,19 @@ class _ModuleMap:
         if self.before is not None:
             maps += np.stack(self.before.maps)
         return maps[0], maps[1]
+
+
+def _reach(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(m, 4) int64: boxes of modules with the pixels beyond their edges to which they are nearest, and as far as `MARGIN`."""
+    out = boxes.copy()
+    for k, box in enumerate(boxes):
+        for axis in (0, 1):
+            facing = (boxes[:, 1 - axis] < box[3 - axis]) & (boxes[:, 3 - axis] > box[1 - axis])
+            before = (box[axis] - boxes[facing & (boxes[:, axis + 2] <= box[axis]), axis + 2]).min(initial=2 * MARGIN)
+            after = (boxes[facing & (boxes[:, axis] >= box[axis + 2]), axis] - box[axis + 2]).min(initial=2 * MARGIN)
+            out[k, axis] = max(box[axis] - before // 2, 0)
+            out[k, axis + 2] = min(box[axis + 2] + (after + 1) // 2, size[axis])
+    return out
 
 
 def with_displacements(detector: Detector, displacements: Displacements) -> Detector:

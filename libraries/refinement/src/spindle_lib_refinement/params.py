@@ -209,12 +209,11 @@ class RefinementParams(Params):
             """The detector."""
 
             panels = Choice(
-                ["automatic", "single", "multiple", "hierarchical"],
+                ["automatic", "single", "multiple", "hierarchical", "modules"],
                 default="automatic",
                 level=1,
-                help="Move one panel, all panels as one rigid body, or the rigid groups of the detector's tree. "
-                "automatic: single "
-                "for one panel, else hierarchical.",
+                help="Move one panel, all panels as one rigid body, or the rigid groups of the detector's tree; modules: the whole, and each "
+                "panel but one in its own plane, shifted and turned. automatic: single for one panel, else hierarchical.",
             )
             hierarchy_level = Int(
                 0, min=0, none=True, level=1, help="Level of the tree whose groups move; 0 is the whole detector."

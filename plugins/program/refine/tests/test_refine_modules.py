@@ -79,7 +79,7 @@ def test_predictions_meet_the_true_positions(case, folder):
     true, experiments, table = case
     without = spindle.run("refine", experiments, table, scan_varying=False, modules=False)
     assert error_px(true, without.reflections) > 0.25
-    assert error_px(true, read_reflections(folder / "refined.refl")) < 0.03
+    assert error_px(true, read_reflections(folder / "refined.refl")) < 0.012
 
 
 def test_maps_are_named_in_the_models_and_reading_them_gives_the_same_predictions(folder):
@@ -145,7 +145,7 @@ def test_two_sweeps_with_one_detector_share_what_is_learned(case):
     assert {e.imageset.dx for e in result.experiments} == {result.experiments[0].imageset.dx} != {None}
     for number in (0, 1):
         own = result.reflections.select(result.reflections["id"] == number)
-        assert error_px(true, own) < 0.04
+        assert error_px(true, own) < 0.015
 
 
 def test_too_few_spots_are_said(case, caplog):

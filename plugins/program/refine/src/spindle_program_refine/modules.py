@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from spindle.contracts.refiner import RefinementError, RefinementResult
 from spindle.files import write_map
 from spindle.models import Detector, Experiment, Experiments
 from spindle.table import Flag, ReflectionTable
@@ -16,10 +17,13 @@ from spindle_lib_refinement.modules import (
     Displacements,
     Gain,
     ModuleGrid,
+    as_panels,
     fit_displacements,
     gain_of,
     module_grid,
+    pulled,
     with_displacements,
+    without_common_motion,
 )
 
 __all__ = ["Modules"]
@@ -35,6 +39,10 @@ WORTHWHILE_PX = 0.1
 #: It is done when the modules move by less than this, px.
 DONE_PX = 0.01
 ROUNDS = 8
+#: Spots whose centres lie within this of an edge of a module are cut by it, and their centroids are not where the spots are, px.
+EDGE_PX = 3.0
+#: Axes of panels of one plane differ by no more, and their planes lie no farther apart, mm.
+COPLANAR = 1e-6
 
 
 @dataclass
@@ -78,8 +86,83 @@ class Modules:
     def learn(self, experiments: Experiments, table: ReflectionTable, log: Any) -> Experiments | None:
         """Experiments with what the residuals say of the modules beyond what was learned before; None when that is nothing."""
         found = [k for k in self.kinds if self._learn_kind(k, experiments, table, log)]
-        if not found:
-            return None
+        return self._with_maps(found, experiments) if found else None
+
+    def together(
+        self,
+        experiments: Experiments,
+        table: ReflectionTable,
+        settings: Any,
+        refine: Callable[..., RefinementResult],
+        log: Any,
+    ) -> Experiments:
+        """Experiments with the places of modules refined together with all other models.
+
+        One after the other comes to rest only slowly: what modules have in common, the other models can take for theirs.
+
+        Parameters
+        ----------
+        experiments : Experiments
+            What `learn` returned last.
+        table : ReflectionTable
+        settings : Params
+            The scope ``refinement``.
+        refine : callable
+            Takes experiments, reflections and settings.
+        """
+        found = [k for k in self.kinds if k.total is not None]
+        items, parts, held, ties = list(experiments), [], [], []
+        split: dict[int, Detector] = {}
+        for kind in found:
+            for i, original in zip(kind.members, kind.detectors, strict=True):
+                whole = items[i].detector
+                own = [replace(p, distortion=o.distortion) for p, o in zip(whole, original, strict=True)]
+                split.setdefault(id(whole), as_panels(whole.replace_panels(own), kind.total))  # type: ignore[arg-type]
+                items[i] = replace(items[i], detector=split[id(whole)])
+        virtual = Experiments(items)
+        numbers = {id(d): n for n, d in enumerate(virtual.unique("detector"), 1)}
+        ours = {numbers[id(d)] for d in split.values()}
+        held += [f"^Detector{n}Panel" for n in numbers.values() if n not in ours]
+        spots = {}
+        for kind in found:
+            rows, module = _rows_on_modules(kind, table)
+            count = np.bincount(module, minlength=len(kind.grid))
+            spots[id(kind)] = count
+            few = np.flatnonzero(count < FEWEST_SPOTS).tolist()
+            few.append(int(np.argmax(count)))  # all others are told from it
+            own_numbers = sorted({numbers[id(items[i].detector)] for i in kind.members})
+            held += [f"^Detector{n}Panel{k}(Move|Turn)" for n in own_numbers for k in few]
+            if len(own_numbers) > 1:
+                ties.append({"id": kind.members, "parameter": "^Panel[0-9]+(Move|Turn)"})
+            enough = (
+                count[module] >= FEWEST_SPOTS
+            )  # what lies on others would pull all models to where these are thought to be
+            parts.append(_on_panels(kind, table, rows[enough], module[enough]))
+        others = ~np.isin(table["id"], [i for kind in found for i in kind.members])
+        detector = settings.parameterisation.detector
+        changed = settings.changed(
+            {
+                "parameterisation.detector.panels": "modules",
+                "parameterisation.detector.fix_list": [*(detector.fix_list or ()), *held],
+                "parameterisation.detector.constraints": [*detector.constraints, *ties],
+            }
+        )
+        try:
+            result = refine(virtual, ReflectionTable.concatenate([*parts, table.select(others)]), changed)
+        except RefinementError as error:
+            log.info("Modules are not refined together with the other models: %s", error)
+            return experiments
+        values = dict(zip(result.parameter_names, result.parameter_values, strict=True))
+        for kind in found:
+            number = numbers[id(items[kind.members[0]].detector)]
+            kind.total = _moved_together(kind, number, values, spots[id(kind)], result.reflections)
+        items = list(experiments)
+        for i, new in enumerate(result.experiments):
+            items[i] = replace(new, detector=items[i].detector, imageset=items[i].imageset)
+        return self._with_maps(found, Experiments(items))
+
+    def _with_maps(self, found: list[_Kind], experiments: Experiments) -> Experiments:
+        """Experiments whose detectors have what is known of their modules."""
         items = list(experiments)
         for kind in found:
             moved: dict[int, Detector] = {}
@@ -185,9 +268,62 @@ def _residuals(kind: _Kind, table: ReflectionTable) -> tuple[np.ndarray, np.ndar
     rows &= np.isfinite(residuals).all(axis=1)
     rows[rows] = (np.abs(residuals[rows]) < LARGEST_PX).all(axis=1)
     module = np.full(len(table), -1)
-    module[rows] = kind.grid.find(table["panel"][rows].astype(np.int64), observed[rows])
+    module[rows] = _whole_spots(kind.grid, table["panel"][rows].astype(np.int64), observed[rows])
     rows &= module >= 0
     return module[rows], predicted[rows], residuals[rows]
+
+
+def _rows_on_modules(kind: _Kind, table: ReflectionTable) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (n,) of whole indexed spots of a detector, and their modules (n,)."""
+    rows = np.flatnonzero(table.has_flags(Flag.INDEXED) & np.isin(table["id"], kind.members))
+    module = _whole_spots(kind.grid, table["panel"][rows].astype(np.int64), table["xyzobs.px.value"][rows, :2])
+    return rows[module >= 0], module[module >= 0]
+
+
+def _whole_spots(grid: ModuleGrid, panel: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """Module (n,) of spots (n, 2) on panels (n,); -1 for none, and for those that an edge may cut."""
+    module = grid.find(panel, xy)
+    edge = np.minimum(xy - grid.box[module, :2], grid.box[module, 2:] - xy).min(axis=1)
+    return np.where(edge < EDGE_PX, -1, module)
+
+
+def _on_panels(kind: _Kind, table: ReflectionTable, rows: np.ndarray, module: np.ndarray) -> ReflectionTable:
+    """Rows of a table with their positions on modules."""
+    part = table.select(rows)
+    xyz = part["xyzobs.px.value"].copy()
+    xyz[:, :2] -= kind.grid.box[module, :2]
+    part["panel"], part["xyzobs.px.value"] = module.astype(part["panel"].dtype), xyz
+    return part
+
+
+def _moved_together(
+    kind: _Kind, number: int, values: dict[str, float], spots: np.ndarray, table: ReflectionTable
+) -> Displacements:
+    """What is known of the modules of a detector after it was refined as panels; parameters by name."""
+    assert kind.total is not None
+    grid = kind.grid
+    moves = np.zeros((len(grid), 3))
+    for k in range(len(grid)):
+        own = [values.get(f"Detector{number}Panel{k}{name}", 0.0) for name in ("MoveFast", "MoveSlow", "Turn")]
+        moves[k] = (*(-np.array(own[:2]) / kind.detectors[0][int(grid.panel[k])].pixel_size), -1e-3 * own[2])
+    used = table.has_flags(Flag.USED_IN_REFINEMENT) & np.isin(table["id"], kind.members)
+    module = table["panel"][used].astype(np.int64)
+    place = table["xyzcal.px"][used, :2] + grid.box[module, :2]
+    residuals = table["xyzobs.px.value"][used, :2] + grid.box[module, :2] - place
+    variances = fit_displacements(grid, module, place, residuals).variances
+    total = Displacements(grid, kind.total.moves + moves, variances)
+    if _is_flat(kind.detectors[0]):
+        total = without_common_motion(total, np.where(variances[:, 0] > 0, spots, 0.0))
+    return pulled(total)
+
+
+def _is_flat(detector: Detector) -> bool:
+    """Whether all panels lie in one plane, side by side in one direction."""
+    d = detector.d
+    normal = np.cross(d[0, :, 0], d[0, :, 1])
+    height = d[:, :, 2] @ normal
+    alike = np.abs(d[:, :, :2] - d[0, :, :2]).max() < COPLANAR
+    return bool(alike and np.ptp(height) < COPLANAR * max(abs(float(height[0])), 1.0))
 
 
 def _writer(detector: Detector, axis: int) -> Callable[[Path], None]:

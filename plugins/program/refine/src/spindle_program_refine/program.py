@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,12 +158,18 @@ class Refine(Program):
             cycle(True)
             show(results[-1])
         modules = Modules(experiments, settings.parameterisation.detector.modules, Path(params.output.experiments))
-        for _ in range(ROUNDS):
+        varying = any(e.crystal is not None and e.crystal.A_at_scan_points is not None for e in experiments)
+        for turn in range(ROUNDS):
             learned = modules.learn(experiments, table, context.log)
             if learned is None:
                 break
             experiments = learned
-            cycle(any(e.crystal is not None and e.crystal.A_at_scan_points is not None for e in experiments))
+            if turn == 0:
+                context.check_cancelled()
+                experiments = modules.together(
+                    experiments, table, settings, partial(_refined, refiner, varying), context.log
+                )
+            cycle(varying)
         if modules.files:
             show(results[-1])
         for text in outputs.moving_beams(experiments):
@@ -221,6 +228,16 @@ class Refine(Program):
         return ProgramResult(
             experiments=experiments, reflections=written, tables=tables, summary=summary, files=files, next_step=step
         )
+
+
+def _refined(
+    refiner: Any, scan_varying: bool, experiments: Experiments, table: ReflectionTable, settings: Any
+) -> RefinementResult:
+    """What the refiner makes of other settings than those of the run."""
+    result: RefinementResult = refiner.refine(
+        experiments=experiments, reflections=table, settings=settings, scan_varying=scan_varying, purpose="refinement"
+    )
+    return result
 
 
 def _observations(inputs: ProgramInputs) -> str:

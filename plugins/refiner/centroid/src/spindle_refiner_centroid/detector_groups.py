@@ -9,12 +9,12 @@ import numpy as np
 from spindle.contracts.refiner import RefinementError
 from spindle.models import Detector
 
-from .parameterisations import PanelGroupParameters
+from .parameterisations import ModuleParameters, PanelGroupParameters
 
 
 def detector_groups(
     detector: Detector, s0: np.ndarray, panels: str, level: int | None
-) -> list[tuple[np.ndarray, PanelGroupParameters]]:
+) -> list[tuple[np.ndarray, PanelGroupParameters | ModuleParameters]]:
     """Rigid groups of panels: their panel numbers and parameters.
 
     Parameters
@@ -22,7 +22,7 @@ def detector_groups(
     detector : Detector
     s0 : (3,) float64
         Beam, to find the panel closest to it.
-    panels : "automatic", "single", "multiple" or "hierarchical"
+    panels : "automatic", "single", "multiple", "hierarchical" or "modules"
     level : int
         Level of the tree whose groups move.
 
@@ -39,14 +39,17 @@ def detector_groups(
             f"multiple or hierarchical"
         )
     everything = np.arange(len(detector), dtype=np.int64)
+    if panels == "modules":
+        closest = closest_panel(detector, s0)
+        return [(everything[k : k + 1], _module(detector, k, closest)) for k in range(len(detector))]
     if panels in ("single", "multiple"):
-        return [(everything, _about_panel(detector, _closest_panel(detector, s0)))]
+        return [(everything, _about_panel(detector, closest_panel(detector, s0)))]
     if detector.hierarchy is None or not detector.hierarchy.get("children"):
         if level:
             raise RefinementError(
                 f"refinement.parameterisation.detector.hierarchy_level={level}: the detector has no groups"
             )
-        return [(everything, _about_panel(detector, _closest_panel(detector, s0), "Group1"))]
+        return [(everything, _about_panel(detector, closest_panel(detector, s0), "Group1"))]
     nodes = _nodes_at_level(detector.hierarchy, int(level or 0))
     if not nodes:
         raise RefinementError(
@@ -55,7 +58,8 @@ def detector_groups(
     return [_about_group(detector, node, frame, k) for k, (node, frame) in enumerate(nodes, 1)]
 
 
-def _closest_panel(detector: Detector, s0: np.ndarray) -> int:
+def closest_panel(detector: Detector, s0: np.ndarray) -> int:
+    """Number of the panel whose middle is nearest to the beam."""
     unit = s0 / np.linalg.norm(s0)
     centres = np.array([_centre(detector, i) for i in range(len(detector))])
     return int(np.argmax(centres @ unit / np.linalg.norm(centres, axis=1)))
@@ -71,6 +75,12 @@ def _about_panel(detector: Detector, i: int, prefix: str = "") -> PanelGroupPara
     panel = detector[i]
     frame = np.array([panel.fast_axis, panel.slow_axis, panel.normal])
     return PanelGroupParameters(detector.d, frame, _centre(detector, i), prefix)
+
+
+def _module(detector: Detector, k: int, closest: int) -> ModuleParameters:
+    whole = detector[closest]
+    frame = np.array([whole.fast_axis, whole.slow_axis, whole.normal])
+    return ModuleParameters(detector.d[k], _centre(detector, k), frame, _centre(detector, closest), f"Panel{k}")
 
 
 def local_frame(node: dict[str, Any]) -> np.ndarray:

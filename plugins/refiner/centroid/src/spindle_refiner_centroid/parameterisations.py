@@ -235,3 +235,61 @@ class PanelGroupParameters:
         T32 = T3[0] @ T2[0]
         T321 = T32 @ T1[0]
         return T321, T321 @ C - T32 @ P0 + P0
+
+
+class ModuleParameters:
+    """Rigid motion of a whole detector, and shifts and a turn of one of its panels in its own plane.
+
+    Parameters
+    ----------
+    panel : (3, 3) float64
+        Columns fast, slow, origin (mm) of the panel.
+    middle : (3,) float64, mm
+        The middle of the panel, about which it turns.
+    frame, reference : arrays
+        Of the whole detector, as of `PanelGroupParameters`.
+    prefix : str
+        Put before the names of the panel's own parameters ("Panel3").
+
+    Notes
+    -----
+    The six parameters of the whole come first; panels of one detector share them. MoveFast and MoveSlow are in mm, the
+    turn in milliradians from fast to slow.
+    """
+
+    n_shared = 6
+
+    def __init__(
+        self, panel: np.ndarray, middle: np.ndarray, frame: np.ndarray, reference: np.ndarray, prefix: str
+    ) -> None:
+        self.whole = PanelGroupParameters(panel[None], frame, reference)
+        self.names = (*self.whole.names, *(f"{prefix}{name}" for name in ("MoveFast", "MoveSlow", "Turn")))
+        self.initial = np.concatenate([self.whole.initial, np.zeros(3)])
+        self.axes = panel[:, :2]
+        self.offset = middle - reference
+        self.corner = (panel[:, 2] - middle) @ self.axes
+
+    def compose(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """d (m, 1, 3, 3) and dd (m, 1, 9, 3, 3)."""
+        fast, slow = self.axes.T
+        angle = values[:, 8] * 1e-3
+        cosine, sine = np.cos(angle)[:, None], np.sin(angle)[:, None]
+        turned = np.stack([cosine * fast + sine * slow, cosine * slow - sine * fast], axis=-1)  # (m, 3, 2)
+        across = 1e-3 * np.stack([cosine * slow - sine * fast, -cosine * fast - sine * slow], axis=-1)
+        own = np.empty((len(values), 3, 3))
+        own[:, :, :2] = turned
+        own[:, :, 2] = self.offset + values[:, 6:8] @ self.axes.T + turned @ self.corner
+        d, dd = np.empty((len(values), 1, 3, 3)), np.zeros((len(values), 1, 9, 3, 3))
+        for k, state in enumerate(own):
+            self.whole.offsets = state[None]
+            one, derivative = self.whole.compose(values[k : k + 1, :6])
+            rotation = self.whole.rigid_motion(values[k, :6])[0]
+            d[k], dd[k, :, :6] = one[0], derivative[0]
+            dd[k, 0, 6, :, 2], dd[k, 0, 7, :, 2] = rotation @ fast, rotation @ slow
+            dd[k, 0, 8, :, :2] = rotation @ across[k]
+            dd[k, 0, 8, :, 2] = rotation @ (across[k] @ self.corner)
+        return d, dd
+
+    def rigid_motion(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rotation (3, 3) and position (3,) of the reference point of the whole for one set of values (9,)."""
+        return self.whole.rigid_motion(values[:6])

@@ -14,13 +14,14 @@ from spindle.params import Auto
 from spindle_lib_refinement.flat_sphere import held_parameters, is_flat
 from spindle_lib_smoothing.smoother import Spline
 
-from .detector_groups import detector_groups
+from .detector_groups import closest_panel, detector_groups
 from .layout import Layout, ModelTables
 from .model_block import ModelBlock
 from .parameterisations import (
     BeamParameters,
     CellParameters,
     GoniometerParameters,
+    ModuleParameters,
     OrientationParameters,
 )
 
@@ -209,11 +210,26 @@ class Problem:
                     scope.fix_list,
                     "refinement.parameterisation.detector",
                 )
+                if isinstance(parameters, ModuleParameters) and (
+                    len(groups) == 1 or self._is_held(panels, users, groups, f"Detector{number}")
+                ):
+                    fixed[parameters.n_shared :] = True
                 smoother = None if fixed.all() else self._smoother(scope, users, "detector")
                 self.blocks.append(
                     ModelBlock("detector", f"Detector{number}", detector, parameters, users, smoother, fixed, panels, k)
                 )
             self.group_of_panel[id(detector)] = membership
+
+    def _is_held(self, panels: np.ndarray, users: list[int], groups: list[Any], label: str) -> bool:
+        """Whether one of the panels that move by themselves stays, since all can move as the whole does: the one nearest the beam,
+        unless ``fix_list`` names another.
+        """
+        patterns = self.settings.parameterisation.detector.fix_list or ()
+        own = [label + name for _, p in groups for name in p.names[p.n_shared :]]
+        if any(re.search(pattern, name) for pattern in patterns for name in own):
+            return False
+        experiment = self.experiments[users[0]]
+        return int(panels[0]) == closest_panel(experiment.detector, experiment.beam.s0)
 
     def _held(self, users: list[int]) -> set[str]:
         """What ``detector.fix=Auto`` fixes of the detector of some experiments."""
@@ -257,7 +273,7 @@ class Problem:
             ("goniometer", scope.goniometer),
             ("detector", scope.detector),
         )
-        tied = []
+        tied = self._shared_by_panels()
         for kind, own in sources:
             for constraint in own.constraints:
                 if not constraint.parameter:
@@ -281,6 +297,15 @@ class Problem:
                     )
                 tied += members
         return tied
+
+    def _shared_by_panels(self) -> list[list[int]]:
+        """Parameters of whole detectors whose panels also move by themselves."""
+        groups: dict[Any, list[int]] = {}
+        for block in self.blocks:
+            if isinstance(block.parameterisation, ModuleParameters):
+                for i in range(block.parameterisation.n_shared * block.n_samples):
+                    groups.setdefault((block.label, i), []).append(block.offset + i)
+        return list(groups.values())
 
     def fix(self, parameters: Sequence[int] | np.ndarray) -> None:
         """Stop refining some parameters, given by number."""

@@ -14,6 +14,7 @@ from spindle_lib_smoothing.smoother import Spline
 
 from .detector_groups import LABORATORY, in_parent, local_frame, panels_below
 from .model_block import ModelBlock
+from .parameterisations import ModuleParameters
 from .problem import Problem
 from .restraints import cell_and_gradient
 
@@ -190,7 +191,7 @@ def _detector(problem: Problem, everything: np.ndarray, blocks: list[ModelBlock]
     detector: Detector = blocks[0].model
     d = detector.d.copy()
     hierarchy = detector.hierarchy
-    for block in blocks:
+    for number, block in enumerate(blocks):
         values = _constant(block, everything, _edges(problem, block) if block.smoother is not None else None)
         state, _ = block.parameterisation.compose(values)
         panels = np.arange(len(detector)) if block.panels is None else block.panels
@@ -198,7 +199,11 @@ def _detector(problem: Problem, everything: np.ndarray, blocks: list[ModelBlock]
         if hierarchy is not None:
             before = block.parameterisation.rigid_motion(np.asarray(block.parameterisation.initial))[1]
             R, after = block.parameterisation.rigid_motion(values[0])
-            hierarchy = _moved(hierarchy, LABORATORY, set(panels.tolist()), R, before, after)
+            by_themselves = isinstance(block.parameterisation, ModuleParameters)
+            if by_themselves and number > 0:  # the first has moved the whole
+                continue
+            moved_panels = set(range(len(detector)) if by_themselves else panels.tolist())
+            hierarchy = _moved(hierarchy, LABORATORY, moved_panels, R, before, after)
     # Orthonormal to rounding: products of rotations drift.
     d[:, :, 0] /= np.linalg.norm(d[:, :, 0], axis=1)[:, None]
     d[:, :, 1] -= (d[:, :, 0] * d[:, :, 1]).sum(axis=1)[:, None] * d[:, :, 0]
