@@ -7,10 +7,10 @@ import numpy as np
 from spindle.report import Section
 from spindle_lib_merging import group_equivalents
 from spindle_lib_pages.figures import lines
+from spindle_lib_radiation_damage import pair_sums
 from spindle_lib_verdict import COLOURS, LIMITS, Facts, decay_of
 
 from .given import Given
-from .kernels import pair_sums
 from .merged import MergedData
 
 __all__ = ["MOST_OF_ONE", "damage_section", "differences_by_distance"]
@@ -24,26 +24,32 @@ def differences_by_distance(data: MergedData, n: int = N_BINS) -> tuple[np.ndarr
     Returns
     -------
     distance : (n,) float64, images
-        Middles of the bins.
+        Mean distances, in steps of a n-th of the scan.
     r : (n,) float64
         Sum of |I_i - I_j| over the sum of (I_i + I_j) / 2, of pairs in the same sweep; NaN for fewer than 50 pairs. Diederichs (2006), Acta
         Cryst. D62, 96-101: flat without damage, rising with it.
-    pairs : (n,) float64
+    pairs : (n,) int64
     """
     z = np.asarray(data.table.peek("xyzcal.px"))[:, 2]
     groups = group_equivalents(data.table["miller_index"], data.group)
-    span = float(np.ptp(z[np.isfinite(z)])) if np.isfinite(z).any() else 0.0
+    known = z[np.isfinite(z)]
+    first, span = (float(known.min()), float(np.ptp(known))) if len(known) else (0.0, 0.0)
     width = max(span / n, 1e-6) * (1 + 1e-9)
-    order = groups.order
-    difference, total, pairs = np.zeros((3, n))
-    pair_sums(
-        np.asarray(groups.offsets, np.int64), np.ascontiguousarray(data.intensity[order], np.float64),
-        np.ascontiguousarray(z[order], np.float64), np.ascontiguousarray(data.table["id"][order], np.int64), width, MOST_OF_ONE, difference,
-        total, pairs,
-    )  # fmt: skip
+    order, sweep = groups.order, np.asarray(data.table["id"], np.int64)
+    # equivalents of one sweep stand together, and are compared only with each other
+    order = order[np.lexsort((sweep[order], groups.index[order]))]
+    order = order[np.isfinite(z[order])]
+    step = np.clip(((z[order] - first) / width).astype(np.int64), 0, n - 1)
+    changes = (np.diff(groups.index[order]) != 0) | (np.diff(sweep[order]) != 0)
+    offsets = np.concatenate([[0], np.flatnonzero(changes) + 1, [len(order)]]) if len(order) else np.zeros(1, np.int64)
+    value = data.intensity[order]
+    sums = pair_sums(
+        offsets, np.zeros(len(offsets) - 1, np.int64), step, value, np.zeros(len(value)), 1, n, MOST_OF_ONE
+    )
+    difference, total, pairs = sums.apart, sums.apart_total, sums.apart_count
     with np.errstate(invalid="ignore", divide="ignore"):
         r = np.where((pairs >= FEWEST_PAIRS) & (total > 0), difference / total, np.nan)
-    return (np.arange(n) + 0.5) * width, r, pairs
+    return np.maximum(np.arange(n), 0.25) * width, r, pairs
 
 
 def damage_section(given: Given, data: MergedData | str) -> Section:

@@ -11,8 +11,7 @@ import numpy as np
 
 from spindle.symmetry import is_centric, is_systematically_absent, unique_indices
 from spindle_lib_merging import Groups, Unmerged, group_equivalents, resolution_of
-
-from .kernels import compare_pairs, first_doses
+from spindle_lib_radiation_damage import first_doses, pair_sums
 
 __all__ = ["DamageCurves", "damage_curves", "suggested_cut"]
 
@@ -20,8 +19,6 @@ __all__ = ["DamageCurves", "damage_curves", "suggested_cut"]
 NORMAL = 2.0 / np.sqrt(np.pi)
 #: A shell with fewer observations in pairs says nothing.
 LEAST_PAIRED = 100
-#: Of a reflection with more observations each is compared with so many others only.
-MOST_PARTNERS = 200
 #: Scp, which is 1 without damage, has grown by so much where a cut is suggested,
 GROWTH = 0.2
 #: over what it is where so much of the complete set has been measured.
@@ -109,17 +106,10 @@ def damage_curves(
     if anomalous:
         compared, whole = groups.with_friedel_apart()
     order = compared.order
-    shape = n_shells, n
-    difference, total, noise = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    count = np.zeros(shape, dtype=np.int64)
-    apart, apart_total = np.zeros(n), np.zeros(n)
-    value = np.ascontiguousarray(data.intensity[order], dtype=np.float64)
-    signal = value / np.sqrt(data.variance[order])
+    signal = data.intensity[order] / np.sqrt(data.variance[order])
     ordered = np.ascontiguousarray(step[order])
-    compare_pairs(
-        compared.offsets, np.ascontiguousarray(shell[whole]), ordered, value, signal, MOST_PARTNERS, difference, total, noise, count,
-        apart, apart_total,
-    )  # fmt: skip
+    sums = pair_sums(compared.offsets, shell[whole], ordered, data.intensity[order], signal, n_shells, n)
+    difference, total, noise, count = sums.difference, sums.total, sums.noise, sums.count
     rcp_shells = _ratio(difference.cumsum(axis=1), total.cumsum(axis=1))
     paired = count.cumsum(axis=1)
     strength = _ratio(noise.cumsum(axis=1), paired)
@@ -132,7 +122,7 @@ def damage_curves(
     return DamageCurves(
         base + width * np.arange(n), width * np.arange(n), edges**-0.5,
         _ratio(difference.sum(axis=0).cumsum(), total.sum(axis=0).cumsum()), scp, completeness, rcp_shells, scp_shells, by_shell,
-        _ratio(apart, apart_total), apart_total,
+        _ratio(sums.apart, sums.apart_total), sums.apart_total,
         added,
         weight,
         mates,

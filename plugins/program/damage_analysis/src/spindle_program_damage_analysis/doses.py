@@ -9,6 +9,7 @@ import numpy as np
 from spindle.errors import ParameterError, UserError
 from spindle.models import Experiments
 from spindle_lib_merging import Unmerged
+from spindle_lib_radiation_damage import doses_of_sweeps
 
 __all__ = ["doses_of"]
 
@@ -54,36 +55,10 @@ def doses_of(data: Unmerged, experiments: Experiments | None, params: Any, log: 
     return data.batch.astype(np.float64), 1.0, "batch numbers"
 
 
-def _per_experiment(values: Any, n: int, name: str) -> np.ndarray:
-    """(n,) float64: one value for all, or one for each."""
-    given = np.asarray(list(values), dtype=np.float64)
-    if len(given) not in (1, n):
-        raise ParameterError(f"{name}: {len(given)} values for {n} experiment(s); give one, or one for each")
-    return np.broadcast_to(given, n).astype(np.float64)
-
-
 def _of_images(data: Unmerged, experiments: Experiments, options: Any) -> tuple[np.ndarray, float, str]:
-    n = len(experiments)
     if data.z is None:
         raise UserError("damage_analysis: the reflections have no xyzobs.px.value, so their images are not known")
-    for i, experiment in enumerate(experiments):
-        if experiment.scan is None:
-            raise UserError(
-                f"damage_analysis: experiment {i} has no scan, so its dose does not grow with the image; leave stills out"
-            )
-    per_image = _per_experiment(options.dose_per_image, n, "dose.experiments.dose_per_image")
-    if not per_image.max() > 0:
-        raise ParameterError("dose.experiments.dose_per_image: is 0 for all experiments; there is nothing to compare")
-    start = np.zeros(n)
-    if options.starting_doses is not None:
-        start = _per_experiment(options.starting_doses, n, "dose.experiments.starting_doses")
-    if options.shared_crystal:
-        if options.starting_doses is not None:
-            raise ParameterError(
-                "dose.experiments.shared_crystal=True: the doses at which sweeps start follow; leave starting_doses away"
-            )
-        taken = per_image * [0 if e.scan is None else e.scan.n_images for e in experiments]
-        start = np.concatenate([[0.0], np.cumsum(taken)[:-1]])
+    per_image, start = doses_of_sweeps(experiments, options, "dose.experiments", "damage_analysis")
     number = data.sweep
     assert number is not None
     # image 1 ends at the array index 1, and with it the first dose

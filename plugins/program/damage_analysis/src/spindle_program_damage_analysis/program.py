@@ -11,10 +11,11 @@ import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
-from spindle.params import Auto, Bool, Float, Floats, Int, Ints, PathParam
+from spindle.params import Auto, Bool, Float, Int, Ints, PathParam
 from spindle.params import Params as ParamsBase
 from spindle_lib_merging import Unmerged, read_unmerged, resolution_of
 from spindle_lib_pages import text_writer
+from spindle_lib_radiation_damage import ImageDoses
 
 from .curves import DamageCurves, damage_curves, slope_of_rd, suggested_cut
 from .doses import doses_of
@@ -47,18 +48,8 @@ class DamageAnalysis(Program):
         class dose(ParamsBase):
             """The dose of each observation."""
 
-            class experiments(ParamsBase):
+            class experiments(ImageDoses):
                 """Of experiments and reflections."""
-
-                dose_per_image = Floats(
-                    (1.0,), min=0, help="Dose of an image, in any unit: one for all experiments, or one for each."
-                )
-                starting_doses = Floats(
-                    None, none=True, min=0, help="Dose at the beginning of each sweep: one for all, or one for each."
-                )
-                shared_crystal = Bool(
-                    False, help="All sweeps are of one crystal: the dose goes on from sweep to sweep."
-                )
 
             remove_gaps = Bool(True, help="Count the batches of an MTZ file 0, 1, 2 ..., whatever numbers are missing.")
 

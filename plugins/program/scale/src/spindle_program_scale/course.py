@@ -16,6 +16,7 @@ from spindle.params import Auto, plugin_scope
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import ImageRange
+from spindle_lib_radiation_damage import doses_of_sweeps
 
 from .data import Filtered, Observations, apply_filters, collect, resolution_column, scaling_observations
 from .layout import Layout
@@ -139,7 +140,8 @@ def _scale(
     is_xray = all(e.beam.probe == "x-ray" and e.beam.wavelength > ELECTRONS_BELOW_A for e in experiments)
     starts = [earlier_errors(e.scaling_model, params) for e in experiments]
     held = sets_to_hold(experiments, models, params, context)
-    scaler = Scaler(obs, models, params, context, free_offset, is_xray, target, held, starts)
+    dose = observed_doses(experiments, table, obs, params) if params.zero_dose.extrapolate else None
+    scaler = Scaler(obs, models, params, context, free_offset, is_xray, target, held, starts, dose)
     scaler.run()
     table = write_columns(table, obs, filtered, scaler, params)
     return Scaled(with_models(experiments, scaler, params), table, scaler, [])
@@ -177,6 +179,14 @@ def build_model(
         target=target,
     )
     return model
+
+
+def observed_doses(
+    experiments: Experiments, table: ReflectionTable, obs: Observations, params: ScaleParams
+) -> np.ndarray:
+    """(n,) float64: the dose of each observation."""
+    per_image, start = doses_of_sweeps(experiments, params.zero_dose, "zero_dose", "scale")
+    return np.asarray(table.peek("xyzcal.px")[obs.rows, 2] * per_image[obs.number] + start[obs.number])
 
 
 def sets_to_hold(
@@ -236,6 +246,10 @@ def write_columns(
             variance = variance * (1.0 + np.sqrt(scale_variance) / obs.g)
         elif way == "exact" or not scaler.use_error_model:
             variance = variance + (scaler.expected() / obs.g) ** 2 * scale_variance
+    if scaler.zero_dose is not None:
+        variance = (
+            variance * scaler.zero_dose.inflation
+        )  # so that merged intensities have the errors of extrapolated ones
     anchor = np.ones(len(obs)) if scaler.target is None else scaler.target.scale_of(obs.d)
     for name, start, values in (
         ("intensity.scale.value", np.zeros(n), obs.intensity),

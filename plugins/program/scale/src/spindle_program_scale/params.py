@@ -17,6 +17,7 @@ from spindle.params import (
     Strings,
     UnitCell,
 )
+from spindle_lib_radiation_damage import ImageDoses
 
 
 class ScaleParams(Params):
@@ -205,6 +206,16 @@ class ScaleParams(Params):
         )
         outlier_zmax = Float(6.0, min=3, help="Normalised deviation of an outlier.", level=1)
         emax = Float(10.0, min=0, none=True, help="Largest normalised amplitude E; None keeps all.", level=2)
+
+    class zero_dose(ImageDoses):
+        """Extrapolation of each reflection to dose zero, against radiation damage that changes reflections differently."""
+
+        extrapolate = Bool(
+            False,
+            help="Fit a line along the dose through the equivalents of each reflection and take its intensity where the crystal was fresh, if "
+            "this predicts reflections better that did not tell how much they change; else it is left off.",
+            level=1,
+        )
 
     class image_outliers(Params):
         """Images whose intensities are off those of their neighbours."""

@@ -218,6 +218,8 @@ class Scale(Program):
             summary["decay_b"] = max(falls)
         if scaled.left_out:
             summary["n_images_left_out"] = len(scaled.left_out)
+        if scaler.zero_dose is not None:
+            summary["zero_dose_extrapolated"] = scaler.zero_dose.rate > 0
         if scaler.target is not None:
             summary["reference"] = scaler.target.target.values.source
             summary["reference_scale"], summary["reference_b"] = scaler.target.factor, scaler.target.b

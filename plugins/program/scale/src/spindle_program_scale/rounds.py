@@ -25,6 +25,7 @@ from .params import ScaleParams
 from .select import free_groups, normalised_intensities
 from .solver import ScaleFit, fit_scales, fit_scales_lbfgs
 from .target import Target, TargetOfGroups
+from .zero_dose import ZeroDose, extrapolate, told
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -56,6 +57,8 @@ class Scaler:
         Data sets that others are scaled against: their scale factors stay as they are, at first or, with ``only_target``, to the end.
     start_errors : sequence of ErrorModelFit or None
         Of each data set, from an earlier scaling.
+    dose : (n,) float64, optional
+        Of each observation, to extrapolate intensities to dose zero.
 
     Attributes
     ----------
@@ -65,6 +68,8 @@ class Scaler:
         What decided about Friedel mates, with ``anomalous=Auto``.
     free_rmsd : float or None
         RMSD of the normalised residuals of the free set after the last round.
+    zero_dose : ZeroDose or None
+        What the extrapolation to dose zero found.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class Scaler:
         target: Target | None = None,
         held: Sequence[int] = (),
         start_errors: Sequence[ErrorModelFit | None] = (),
+        dose: np.ndarray | None = None,
     ) -> None:
         self.obs = obs
         self.params = params
@@ -99,6 +105,8 @@ class Scaler:
         self.free = np.zeros(obs.groups.n_groups, bool)
         options = params.scaling_options
         self.free_rmsd: float | None = None
+        self.dose = dose
+        self.zero_dose: ZeroDose | None = None
         self.friedel: FriedelTest | None = None
         self.may_friedel_differ = may_friedel_differ
         if options.use_free_set or free_offset is not None:
@@ -143,6 +151,8 @@ class Scaler:
         self.refine("with the final weights", final=True)
         self.reject()
         self.reject_impossible()
+        if self.dose is not None:
+            self.extrapolate_to_zero_dose(self.dose)
         if self.use_error_model:
             tables = self.refine_errors(weight=None)
             for table in tables:
@@ -150,6 +160,22 @@ class Scaler:
         if self.target is not None:
             report_target(self, self.target)
         log.info("%d of %d observations are outliers", int(self.obs.outlier.sum()), len(self.obs))
+
+    def extrapolate_to_zero_dose(self, dose: np.ndarray) -> None:
+        """Replace intensities by those at dose zero, where that proves itself."""
+        found = extrapolate(self, dose)
+        if found.rate > 0:
+            # errors of equivalents that part with the dose were too large, and what they allowed for too small
+            self.zero_dose = found
+            if self.use_error_model:
+                self.refine_errors(weight=None, log_level=logging.DEBUG)
+            self.reject()
+            self.refine("at dose zero", final=True)
+            found = extrapolate(self, dose, found)
+        self.zero_dose = found
+        text, table = told(found)
+        self.context.log.info("%s", text)
+        self.context.table(table)
 
     def release(self) -> None:
         """Let all scale factors vary again."""
@@ -275,12 +301,13 @@ class Scaler:
         expected = self.expected()
         order = obs.groups.order
         places = rows_by_value(self._error_group_of_rows()[order])
+        scattered = obs.intensity if self.zero_dose is None else self.zero_dose.scatter
         for k, sets in enumerate(self.error_groups):
             groups = combine.several_of(obs.groups, ~obs.outlier, order[places.get(k, slice(0))])
             rows = groups.order
             fit = self.error_plugin.fit_error_model(
                 observations=ErrorModelObservations(
-                    obs.intensity[rows], obs.variance[rows], obs.g[rows],
+                    scattered[rows], obs.variance[rows], obs.g[rows],
                     np.maximum(expected[rows], 0.0) * obs.factor[rows], obs.partiality[rows], groups.offsets,
                 ),
                 start=self.errors[k],

@@ -1,4 +1,4 @@
-"""The loop over pairs of equivalents."""
+"""Loops over pairs of equivalents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,19 @@ from numba import njit
 
 @njit(nogil=True, cache=True)
 def compare_pairs(
-    offsets, shell, dose, value, signal, most, difference, total, noise, count, by_distance, by_distance_total
+    offsets,
+    shell,
+    dose,
+    value,
+    signal,
+    most,
+    difference,
+    total,
+    noise,
+    count,
+    by_distance,
+    by_distance_total,
+    by_distance_count,
 ):
     """Compare the equivalents of each reflection with each other.
 
@@ -29,6 +41,8 @@ def compare_pairs(
         Output: two for each pair.
     by_distance, by_distance_total : (n_steps,) float64
         Output, at the difference of the doses: |I1 - I2|, (I1 + I2) / 2.
+    by_distance_count : (n_steps,) int64
+        Output: pairs.
     """
     for i in range(offsets.shape[0] - 1):
         k = shell[i]
@@ -50,6 +64,7 @@ def compare_pairs(
                 count[k, high] += 2
                 by_distance[high - low] += distance
                 by_distance_total[high - low] += mean
+                by_distance_count[high - low] += 1
 
 
 @njit(nogil=True, cache=True)

@@ -1,0 +1,137 @@
+"""Extrapolation of each reflection to dose zero, as far as free reflections show that it helps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spindle.report import Table
+from spindle_lib_radiation_damage import DamageLines, FreeTest, damage_lines, fit_rate, free_test, spread_of_slopes
+
+if TYPE_CHECKING:
+    from .rounds import Scaler
+
+__all__ = ["ZeroDose", "extrapolate"]
+
+#: Parts of the unique reflections of which each is free while the others tell the rate.
+PARTS = 2
+
+
+@dataclass(slots=True)
+class ZeroDose:
+    """What the observations were before they were extrapolated, and what was found.
+
+    Attributes
+    ----------
+    dose : (n,) float64
+        Of each observation.
+    raw : (n,) float64
+        Intensities as they were integrated.
+    rate : float
+        Relative rms change of an intensity per unit of dose; 0 where extrapolation did not prove itself.
+    test : FreeTest
+    inflation : (n,) float64
+        By what the variance of the mean of an observation's reflection grows.
+    scatter : (n,) float64
+        Intensities whose deviations from the mean are as large as the errors say, for error models.
+    """
+
+    dose: np.ndarray
+    raw: np.ndarray
+    rate: float
+    test: FreeTest
+    inflation: np.ndarray
+    scatter: np.ndarray
+
+
+def extrapolate(scaler: Scaler, dose: np.ndarray, earlier: ZeroDose | None = None) -> ZeroDose:
+    """Replace the intensities by those at dose zero, if this predicts free reflections better.
+
+    Parameters
+    ----------
+    scaler : Scaler
+        Its observations' intensities are changed.
+    dose : (n,) float64
+        Of each observation.
+    earlier : ZeroDose, optional
+        A first extrapolation, which is taken back; its proof counts.
+    """
+    obs = scaler.obs
+    raw = obs.intensity.copy() if earlier is None else earlier.raw
+    group, m = obs.groups.index, obs.groups.n_groups
+    x = dose
+    variance = scaler.corrected_variance()
+    obs.intensity = raw.copy()
+    y, variance = raw / obs.g, variance / obs.g**2
+    use = ~obs.outlier
+    first = obs.groups.order[obs.groups.offsets[:-1]]
+    d = obs.d[first]
+    mean = damage_lines(group, y, variance, x, np.zeros(m), use, 0.0).mean
+    spread = spread_of_slopes(mean, d)
+    rate = fit_rate(group, y, variance, x, spread, use)
+    test = earlier.test if earlier is not None else _proof(group, y, variance, x, spread, use, scaler.context.seed)
+    nothing = ZeroDose(dose, raw, 0.0, test, np.ones(len(obs)), raw)
+    if not (rate > 0 and test.proven):
+        return nothing
+    lines = damage_lines(group, y, variance, x, spread, use, rate)
+    known = np.isfinite(lines.mean)[group]
+    obs.intensity = np.where(known, raw - obs.g * lines.slope[group] * x, raw)
+    inflation = np.where(known, lines.inflation[group], 1.0)
+    scatter = np.where(known, _as_scattered(obs.g, group, y, variance, x, use, lines, m), raw)
+    return ZeroDose(dose, raw, rate, test, inflation, scatter)
+
+
+def _proof(
+    group: np.ndarray,
+    y: np.ndarray,
+    variance: np.ndarray,
+    x: np.ndarray,
+    spread: np.ndarray,
+    use: np.ndarray,
+    seed: int,
+) -> FreeTest:
+    """Each part of the reflections is predicted with the rate that the others tell."""
+    part = np.random.default_rng(seed).integers(0, PARTS, len(spread))
+    tests = []
+    for k in range(PARTS):
+        free = part == k
+        rate = fit_rate(group, y, variance, x, spread, use & ~free[group])
+        tests.append(free_test(group, y, variance, x, spread, use, free, rate))
+    return FreeTest.of_parts(tests)
+
+
+def _as_scattered(
+    g: np.ndarray,
+    group: np.ndarray,
+    y: np.ndarray,
+    variance: np.ndarray,
+    x: np.ndarray,
+    use: np.ndarray,
+    lines: DamageLines,
+    m: int,
+) -> np.ndarray:
+    """Intensities that deviate from a mean as much as the observations do from their lines, with what the slopes took up given back."""
+    level = damage_lines(group, y, variance, x, np.zeros(m), use, 0.0)
+    back = np.sqrt(np.maximum(level.freedom, 0.0) / np.maximum(lines.freedom, 1e-6))
+    return np.asarray(g * (lines.mean[group] + lines.residual * np.clip(back, 1.0, 10.0)))
+
+
+def told(found: ZeroDose) -> tuple[str, Table]:
+    """A sentence and a table for the user."""
+    test, span = found.test, float(np.ptp(found.dose)) if len(found.dose) else 0.0
+    figures = f"rms deviation of {test.n} observations of {test.n_reflections} free reflections {test.without:.3f} -> {test.with_lines:.3f} sigma"
+    if test.n == 0:
+        text = "zero-dose extrapolation is left off: no reflection was measured more than once at different doses, so nothing can prove it"
+    elif found.rate > 0:
+        text = f"intensities are extrapolated to dose zero: {figures}; they change by {100 * found.rate * span:.1f} % rms over the doses measured"
+    else:
+        text = f"zero-dose extrapolation is left off, since it does not predict free reflections better beyond chance: {figures}"
+    rows = [
+        ["by the mean of their equivalents", test.without],
+        ["by a line along the dose", test.with_lines],
+        ["gain in log likelihood of an observation", test.gain],
+        ["its standard error", test.error],
+    ]
+    return text, Table("Zero-dose extrapolation: free reflections predicted", ["", "Value"], rows, "zero_dose", True)
