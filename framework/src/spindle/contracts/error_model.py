@@ -35,6 +35,9 @@ class ErrorModelObservations:
     partiality : (n,) float64
     offsets : (m + 1,) int64
         Reflection j has the observations ``offsets[j]`` to ``offsets[j + 1]``.
+    scale_error : float
+        Relative rms error of the scale factors that the variances will hold besides the error model: what a model assumes about scales
+        that equivalents do not tell is less by that.
     """
 
     intensity: np.ndarray
@@ -43,6 +46,7 @@ class ErrorModelObservations:
     counting: np.ndarray
     partiality: np.ndarray
     offsets: np.ndarray
+    scale_error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

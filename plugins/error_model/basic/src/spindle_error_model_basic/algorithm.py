@@ -19,6 +19,8 @@ from .likelihood import fit_few, fit_likelihood
 DEFAULT_A, DEFAULT_B = 1.0, 0.02
 #: Where no equivalents tell, scales are as wrong as illuminated volumes, decay and absorption vary along a scan: several per cent.
 ASSUMED_B = 0.03
+#: What is left of it where the scale is told by other means: it flickers, and absorption is not smooth.
+LEAST_ASSUMED_B = 0.01
 #: Least partiality of observations that count as fully recorded.
 FULL_ENOUGH = 0.95
 
@@ -146,8 +148,9 @@ class BasicErrorModel(Algorithm):
         a = DEFAULT_A if self.params.a is None else self.params.a
         b, n = self.params.b, 0
         if b is None:
+            rest = max(ASSUMED_B**2 - observations.scale_error**2, LEAST_ASSUMED_B**2) ** 0.5
             b, n = fit_few(
-                observations.intensity, observations.variance, observations.scale, observations.offsets, ASSUMED_B, a,
+                observations.intensity, observations.variance, observations.scale, observations.offsets, rest, a,
                 c * observations.counting,
             )  # fmt: skip
         described = _describe(a, b, c, (), {"assumed": self.params.b is None, "n_deviations": n})

@@ -13,6 +13,7 @@ from . import combine
 from .select import choose_groups, preselect
 from .solver import FitData
 from .target import TargetOfGroups, interleaved
+from .wilson import WilsonExpectation
 
 if TYPE_CHECKING:
     from .rounds import Scaler
@@ -158,4 +159,5 @@ def fit_data(scaler: Scaler) -> tuple[FitData, np.ndarray | None]:
     inner = [rows_of.get(k, np.zeros(0, np.int64)) for k in range(obs.n_sets)]
     local = [rows[p] - obs.bounds[k] for k, p in enumerate(inner)]
     places = [place[p] for p in inner]
-    return FitData(offsets, intensity, weight, places, local, scaler.anchored, shares), free_rows
+    anchored = scaler.anchored and not isinstance(scaler.target, WilsonExpectation)
+    return FitData(offsets, intensity, weight, places, local, anchored, shares), free_rows

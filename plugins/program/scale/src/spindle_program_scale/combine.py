@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spindle.report import Table
 from spindle_lib_merging import Groups, Merged, correlation, half_means, merge_groups
 
 from .data import Observations
+from .params import ScaleParams
+
+if TYPE_CHECKING:
+    from spindle.execution import RunContext
 
 #: Special values of Imid.
 PROFILE_ONLY, SUM_ONLY = 0.0, 1.0
@@ -197,3 +203,24 @@ class Scatter:
     def relative(self, change: float) -> float:
         """Mean ratio of variances that belongs to a change."""
         return float(np.exp(change / max(int(self.sizes.sum() - len(self.sizes)), 1)))
+
+
+def chosen(obs: Observations, params: ScaleParams, context: RunContext) -> np.ndarray:
+    """(n_sets,) float64: the Imid of the mixture that agrees best, for all data sets or each."""
+    given = params.reflection_selection.combine
+    joint = given.joint_analysis or obs.n_sets == 1
+    middles = np.zeros(obs.n_sets)
+    for k in range(1 if joint else obs.n_sets):
+        use = ~obs.outlier if joint else ~obs.outlier & (obs.number == k)
+        best, results = choose(obs, use, given.Imid)
+        rows = [[_combination(m), cc, r, v] for m, cc, r, v in results]
+        title = "Profile-fitted and summed intensities" + ("" if joint else f" of data set {k}")
+        context.table(
+            Table(title, ["Combination", "CC1/2", "Rmeas", "Relative variance"], rows, "intensity_combination", True)
+        )
+        middles[slice(None) if joint else k] = best
+    return middles
+
+
+def _combination(middle: float) -> str:
+    return {0.0: "profile only", 1.0: "sum only"}.get(middle, f"Imid = {middle:.2f}")

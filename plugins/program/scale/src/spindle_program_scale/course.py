@@ -246,6 +246,8 @@ def write_columns(
             variance = variance * (1.0 + np.sqrt(scale_variance) / obs.g)
         elif way == "exact" or not scaler.use_error_model:
             variance = variance + (scaler.expected() / obs.g) ** 2 * scale_variance
+    if scaler.scale_error is not None:
+        variance = variance + scaler.expected() ** 2 * scaler.scale_error
     if scaler.zero_dose is not None:
         variance = (
             variance * scaler.zero_dose.inflation

@@ -12,6 +12,8 @@ from spindle.contracts.scaling import Computed, Penalty, ScaleTerm, ScalingModel
 
 #: Rows of computed arrays of a fit are kept where they take fewer bytes than this.
 KEPT = 20_000_000
+#: Adaptive weights stay within these factors of the first guess: a term can vanish, but not run away.
+WEIGHT_RANGE = (1e-3, 1e6)
 #: Observations whose scales are computed at a time.
 ROWS = 2**16
 
@@ -55,12 +57,15 @@ class Layout:
 
     Attributes
     ----------
+    weight_range : (float, float)
+        Limits of the weights of adaptive restraints, in terms of their first guesses.
     edges : (n_sets + 1,) int64
         First parameter of those that each data set brings, the shared ones with the first that has them; and their number.
     """
 
     def __init__(self, models: Sequence[ScalingModel]) -> None:
         self.models = tuple(models)
+        self.weight_range = WEIGHT_RANGE
         self.slices: list[dict[str, slice]] = []
         self.restraints: list[Restraint] = []
         edges = [0]

@@ -25,7 +25,8 @@ from .params import ScaleParams
 from .select import free_groups, normalised_intensities
 from .solver import ScaleFit, fit_scales, fit_scales_lbfgs
 from .target import Target, TargetOfGroups
-from .zero_dose import ZeroDose, extrapolate, told
+from .wilson import scale_by_distribution
+from .zero_dose import ZeroDose, to_zero_dose
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -70,6 +71,8 @@ class Scaler:
         RMSD of the normalised residuals of the free set after the last round.
     zero_dose : ZeroDose or None
         What the extrapolation to dose zero found.
+    scale_error : (n,) float64 or None
+        Relative variances of scale factors that no equivalents tell, which are no part of the error model.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class Scaler:
         self.free_rmsd: float | None = None
         self.dose = dose
         self.zero_dose: ZeroDose | None = None
+        self.scale_error: np.ndarray | None = None
         self.friedel: FriedelTest | None = None
         self.may_friedel_differ = may_friedel_differ
         if options.use_free_set or free_offset is not None:
@@ -138,7 +142,7 @@ class Scaler:
             self.release()
         self.reject()
         if choice == "combine":
-            self.combine_intensities()
+            self.set_intensities(combine.chosen(self.obs, params, self.context))
             self.obs.settle()
             self.reject()
         self.refine("second round")
@@ -152,7 +156,8 @@ class Scaler:
         self.reject()
         self.reject_impossible()
         if self.dose is not None:
-            self.extrapolate_to_zero_dose(self.dose)
+            to_zero_dose(self, self.dose)
+        scale_by_distribution(self)
         if self.use_error_model:
             tables = self.refine_errors(weight=None)
             for table in tables:
@@ -160,22 +165,6 @@ class Scaler:
         if self.target is not None:
             report_target(self, self.target)
         log.info("%d of %d observations are outliers", int(self.obs.outlier.sum()), len(self.obs))
-
-    def extrapolate_to_zero_dose(self, dose: np.ndarray) -> None:
-        """Replace intensities by those at dose zero, where that proves itself."""
-        found = extrapolate(self, dose)
-        if found.rate > 0:
-            # errors of equivalents that part with the dose were too large, and what they allowed for too small
-            self.zero_dose = found
-            if self.use_error_model:
-                self.refine_errors(weight=None, log_level=logging.DEBUG)
-            self.reject()
-            self.refine("at dose zero", final=True)
-            found = extrapolate(self, dose, found)
-        self.zero_dose = found
-        text, table = told(found)
-        self.context.log.info("%s", text)
-        self.context.table(table)
 
     def release(self) -> None:
         """Let all scale factors vary again."""
@@ -207,24 +196,6 @@ class Scaler:
         for k in range(obs.n_sets):
             rows = slice(obs.bounds[k], obs.bounds[k + 1])
             obs.intensity[rows], obs.variance[rows] = combine.mixture(obs, float(self.middles[k]), rows)
-
-    def combine_intensities(self) -> None:
-        """Choose the mixture that agrees best, for all data sets or each."""
-        obs, given = self.obs, self.params.reflection_selection.combine
-        joint = given.joint_analysis or obs.n_sets == 1
-        middles = np.zeros(obs.n_sets)
-        for k in range(1 if joint else obs.n_sets):
-            use = ~obs.outlier if joint else ~obs.outlier & (obs.number == k)
-            best, results = combine.choose(obs, use, given.Imid)
-            rows = [[_combination(m), cc, r, v] for m, cc, r, v in results]
-            title = "Profile-fitted and summed intensities" + ("" if joint else f" of data set {k}")
-            self.context.table(
-                Table(
-                    title, ["Combination", "CC1/2", "Rmeas", "Relative variance"], rows, "intensity_combination", True
-                )
-            )
-            middles[slice(None) if joint else k] = best
-        self.set_intensities(middles)
 
     def corrected_variance(self) -> np.ndarray:
         """(n,) float64: variances under the present error models, not divided by g^2."""
@@ -301,6 +272,7 @@ class Scaler:
         expected = self.expected()
         order = obs.groups.order
         places = rows_by_value(self._error_group_of_rows()[order])
+        scale_error = 0.0 if self.scale_error is None else float(np.sqrt(self.scale_error.mean()))
         scattered = obs.intensity if self.zero_dose is None else self.zero_dose.scatter
         for k, sets in enumerate(self.error_groups):
             groups = combine.several_of(obs.groups, ~obs.outlier, order[places.get(k, slice(0))])
@@ -308,7 +280,7 @@ class Scaler:
             fit = self.error_plugin.fit_error_model(
                 observations=ErrorModelObservations(
                     scattered[rows], obs.variance[rows], obs.g[rows],
-                    np.maximum(expected[rows], 0.0) * obs.factor[rows], obs.partiality[rows], groups.offsets,
+                    np.maximum(expected[rows], 0.0) * obs.factor[rows], obs.partiality[rows], groups.offsets, scale_error,
                 ),
                 start=self.errors[k],
             )  # fmt: skip
@@ -342,7 +314,7 @@ class Scaler:
         if len(data.intensity) == 0:
             if title.startswith("first"):
                 self.context.log.warning(
-                    "no reflection was measured more than once: the scale factors cannot be determined and stay as they are"
+                    "no reflection was measured more than once: there are no equivalents that could tell scale factors"
                 )
             self.fit = None
             return
@@ -399,10 +371,6 @@ class Scaler:
                 columns, slopes = self.layout.slopes(k, self.parameters, rows)
                 self.fit.inverse.forms(columns, slopes, found[begin:end])
         return np.maximum(found, 0.0) * self.fit.variance_factor * obs.g**2
-
-
-def _combination(middle: float) -> str:
-    return {0.0: "profile only", 1.0: "sum only"}.get(middle, f"Imid = {middle:.2f}")
 
 
 def _rmsd(obs: Observations, rows: np.ndarray, variance: np.ndarray) -> float:

@@ -24,8 +24,6 @@ from .sums import BlockEquations, ChiSquare, Map, NormalEquations, NormalProduct
 ADAPTATIONS = 3
 #: How much firmer than the data the pins hold what the data cannot tell.
 PIN_STRENGTH = 100.0
-#: Adaptive weights stay within these factors of the first guess: a term can vanish, but not run away.
-WEIGHT_RANGE = (1e-3, 1e6)
 
 
 @dataclass(slots=True)
@@ -305,15 +303,23 @@ def _probes(layout: Layout, data: FitData) -> np.ndarray:
     the last are the shares where there are any, of which only the derivatives are wanted.
     """
     n = len(data.intensity)
-    if data.anchored:
-        return np.zeros((n, 0)) if data.shares is None else np.ascontiguousarray(data.shares[:, None])
-    columns = [np.full(n, 1.0 / n)]
-    if layout.has_overall_decay():
-        s = np.empty(n)
-        for number, places in enumerate(data.places):
-            s[places] = next(t.coefficient for t in layout.models[number].terms if overall_decay(t))
-        columns.append((s - s.mean()) / max(float(s.std()), 1e-30) / n)
-    return np.ascontiguousarray(np.stack(columns, axis=1))
+    columns = []
+    if not data.anchored:
+        part = np.zeros(n)  # what stands for a reference has no scale
+        for places in data.places:
+            part[places] = 1.0
+        part /= part.sum()
+        columns.append(part)
+        if layout.has_overall_decay():
+            s = np.zeros(n)
+            for number, places in enumerate(data.places):
+                terms = layout.models[number].terms
+                s[places] = next(t.coefficient for t in terms if overall_decay(t) and not t.fixed)
+            from_mean = s - part @ s
+            columns.append(part * from_mean / max(float(np.sqrt(part @ from_mean**2)), 1e-30))
+    if data.shares is not None:
+        columns.append(data.shares)
+    return np.ascontiguousarray(np.stack(columns, axis=1)) if columns else np.zeros((n, 0))
 
 
 def _value(layout: Layout, data: FitData, x: np.ndarray, run: Map) -> float:
@@ -378,5 +384,5 @@ def _adapt(layout: Layout, x: np.ndarray, inverse: Inverse, chi_square: float, f
         size = float(deviation @ restraint.penalty.matrix @ deviation)
         guess = 1.0 / restraint.penalty.typical**2
         weight = factor * gamma / max(size, 1e-300)
-        restraint.weight = float(np.clip(weight, WEIGHT_RANGE[0] * guess, WEIGHT_RANGE[1] * guess))
+        restraint.weight = float(np.clip(weight, layout.weight_range[0] * guess, layout.weight_range[1] * guess))
     return float(factor)

@@ -19,6 +19,8 @@ def doubtful_error_models(scaler: Scaler) -> list[str]:
         relative = float(np.prod(model.parameters[:2]))
         where = "" if len(scaler.error_groups) == 1 else f" of data sets {', '.join(map(str, sets))}"
         if model.details.get("assumed"):
+            if scaler.scale_error is not None:
+                relative = float(np.hypot(relative, np.sqrt(scaler.scale_error.mean())))
             found.append(
                 f"The error model{where} is mostly assumed, since only {model.details['n_deviations']} deviations of equivalents tell "
                 f"errors: scales are taken to be wrong by {100 * relative:.1f} %, which limits I/sigma to {1 / relative:.0f}. Measure "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from spindle_lib_radiation_damage import DamageLines, FreeTest, damage_lines, fi
 if TYPE_CHECKING:
     from .rounds import Scaler
 
-__all__ = ["ZeroDose", "extrapolate"]
+__all__ = ["ZeroDose", "to_zero_dose"]
 
 #: Parts of the unique reflections of which each is free while the others tell the rate.
 PARTS = 2
@@ -44,6 +45,23 @@ class ZeroDose:
     test: FreeTest
     inflation: np.ndarray
     scatter: np.ndarray
+
+
+def to_zero_dose(scaler: Scaler, dose: np.ndarray) -> None:
+    """Extrapolate, where that proves itself, and tell the user; arguments as those of `extrapolate`."""
+    found = extrapolate(scaler, dose)
+    if found.rate > 0:
+        # errors of equivalents that part with the dose were too large, and what they allowed for too small
+        scaler.zero_dose = found
+        if scaler.use_error_model:
+            scaler.refine_errors(logging.DEBUG, weight=None)
+        scaler.reject()
+        scaler.refine("at dose zero", final=True)
+        found = extrapolate(scaler, dose, found)
+    scaler.zero_dose = found
+    text, table = told(found)
+    scaler.context.log.info("%s", text)
+    scaler.context.table(table)
 
 
 def extrapolate(scaler: Scaler, dose: np.ndarray, earlier: ZeroDose | None = None) -> ZeroDose:
