@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from spindle.errors import Cancelled
-from spindle.execution import Executor, RunContext, is_inside_worker
+from spindle.errors import Cancelled, PluginError
+from spindle.execution import Common, Executor, RunContext, is_inside_worker, pack_apart, pack_function
 from spindle.execution.executor import name_item
 from spindle.params import HostParams, make
 
@@ -110,3 +110,24 @@ def test_all_cores_are_the_default():
     from spindle.execution import available_cores
 
     assert RunContext("test", make(HostParams)).n_workers == available_cores()
+
+
+class _Holds:
+    def __init__(self, common):
+        self.common = common
+
+    def __call__(self, item):
+        return item + len(self.common.value)
+
+
+def test_what_functions_have_in_common_travels_beside_them():
+    common = Common(b"x" * 100_000)
+    packed, beside = pack_apart(_Holds(common))
+    assert len(packed) < 20_000 and [len(content) > 100_000 for content in beside.values()] == [True]
+    assert len(pack_function(_Holds(common))) > 100_000, "those who do not know better get all of it"
+    assert Common(b"x" * 100_000).packed() == common.packed(), "its name is that of the content"
+
+
+def test_what_cannot_travel_is_named_where_functions_have_it_in_common():
+    with pytest.raises(PluginError, match="what tasks have in common"):
+        pack_apart(_Holds(Common(lambda: 0)))

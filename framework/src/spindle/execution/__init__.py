@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from spindle.plugins import PluginFile, add_plugin_files, plugin_files
 
-from .apart import Function, begin_worker, open_function, pack_function, pack_item, unpack, work
+from .apart import (
+    Common,
+    Function,
+    begin_worker,
+    open_function,
+    pack_apart,
+    pack_function,
+    pack_item,
+    unpack,
+    work,
+)
 from .changes import first_change, images_of
 from .children import module_command
 from .comparing import compare
@@ -31,6 +41,7 @@ from .settings import RunSettings
 from .steps import Record, execute, nested_params
 
 __all__ = [
+    "Common",
     "Executor",
     "Function",
     "Loaded",
@@ -61,6 +72,7 @@ __all__ = [
     "name_item",
     "nested_params",
     "open_function",
+    "pack_apart",
     "pack_function",
     "pack_item",
     "plugin_files",

@@ -2,11 +2,14 @@
 
 An executor that leaves the process packs the function of a map once (`pack_function`) and each item (`pack_item`), has a worker do
 `work` on them there, and turns what comes back into a result here (`unpack`): log lines, warnings and errors of the worker come out where
-the result is asked for, so in the order of the items.
+the result is asked for, so in the order of the items. What the functions of many maps hold (`Common`) may travel beside them
+(`pack_apart`), once for each worker.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import logging
 import os
 import pickle
@@ -15,7 +18,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +29,17 @@ from spindle.plugins import PluginFile, add_plugin_files, plugin_files
 from .compile_cache import prepare_compile_cache
 from .executor import name_item, run_item
 
-__all__ = ["Function", "begin_worker", "open_function", "pack_function", "pack_item", "unpack", "work"]
+__all__ = [
+    "Common",
+    "Function",
+    "begin_worker",
+    "open_function",
+    "pack_apart",
+    "pack_function",
+    "pack_item",
+    "unpack",
+    "work",
+]
 
 # Libraries that would start as many threads as there are cores in each of the workers.
 ONE_THREAD = (
@@ -112,6 +125,33 @@ class Function:
     context: Any
 
 
+class Common:
+    """What the functions of many maps hold, such as all experiments of a run: it travels once to each worker, not with every map.
+
+    Parameters
+    ----------
+    value : object
+        Not changed any more; workers share it among functions.
+    """
+
+    __slots__ = ("_packed", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self._packed: tuple[str, bytes] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To those who do not know better it travels with what holds it."""
+        return Common, (self.value,)
+
+    def packed(self) -> tuple[str, bytes]:
+        """Name of the content, and the content."""
+        if self._packed is None:
+            data = _dumps(self.value, f"what tasks have in common ({type(self.value).__qualname__})")
+            self._packed = hashlib.sha256(data).hexdigest(), data
+        return self._packed
+
+
 @dataclass(slots=True)
 class _Outcome:
     """What became of an item.
@@ -187,6 +227,19 @@ def pack_function(function: Callable[[Any], Any]) -> bytes:
     return pickle.dumps((_Surroundings.here(), _dumps(function, f"the function {_called(function)}")))
 
 
+def pack_apart(function: Callable[[Any], Any]) -> tuple[bytes, dict[str, bytes]]:
+    """Return a function as `pack_function` does, and the contents of each `Common` that it holds by their names.
+
+    Raises
+    ------
+    PluginError
+        If it cannot travel.
+    """
+    common: dict[str, bytes] = {}
+    packed = _dumps(function, f"the function {_called(function)}", common)
+    return pickle.dumps((_Surroundings.here(), packed)), common
+
+
 def pack_item(index: int, item: Any) -> bytes:
     """Return an item as bytes; see `pack_function`."""
     return _dumps((index, item), f"item {index}")
@@ -218,9 +271,45 @@ def _called(function: Any) -> str:
     return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
-def _dumps(thing: Any, what: str) -> bytes:
+class _Packer(pickle.Pickler):
+    """Leaves out what is common to several functions and keeps it by name."""
+
+    def __init__(self, stream: io.BytesIO, common: dict[str, bytes]) -> None:
+        super().__init__(stream, protocol=5)
+        self.common = common
+
+    def persistent_id(self, thing: Any) -> str | None:
+        if type(thing) is not Common:
+            return None
+        name, data = thing.packed()
+        self.common[name] = data
+        return name
+
+
+class _Opener(pickle.Unpickler):
+    """Puts in again what a `_Packer` left out."""
+
+    def __init__(self, packed: bytes, common: MutableMapping[str, Any]) -> None:
+        super().__init__(io.BytesIO(packed))
+        self.common = common
+
+    def persistent_load(self, name: str) -> Common:
+        if isinstance(self.common[name], bytes):
+            self.common[name] = Common(pickle.loads(self.common[name]))
+        found: Common = self.common[name]
+        return found
+
+
+def _dumps(thing: Any, what: str, common: dict[str, bytes] | None = None) -> bytes:
     try:
-        packed = pickle.dumps(thing, protocol=5)
+        if common is None:
+            packed = pickle.dumps(thing, protocol=5)
+        else:
+            stream = io.BytesIO()
+            _Packer(stream, common).dump(thing)
+            packed = stream.getvalue()
+    except PluginError:
+        raise
     except Exception as error:
         raise PluginError(
             f"{what} cannot be sent to another process: {error}. Next: mp.method=threads, or make it a function or dataclass at the top of "
@@ -263,8 +352,14 @@ def begin_worker(parent: int | None = None) -> None:
     warnings.simplefilter("always")  # the filters of the other process decide
 
 
-def open_function(packed: bytes) -> Function:
-    """Return what `pack_function` packed.
+def open_function(packed: bytes, common: MutableMapping[str, Any] | None = None) -> Function:
+    """Return what `pack_function` packed, or `pack_apart`.
+
+    Parameters
+    ----------
+    packed : bytes
+    common : mutable mapping of str to bytes, optional
+        What the function has in common with others; contents that it holds are opened and left there for the next function.
 
     Raises
     ------
@@ -282,7 +377,7 @@ def open_function(packed: bytes) -> Function:
     surroundings.enter()
     context = pickle.loads(surroundings.context)
     with _of_the_run(context):
-        return Function(pickle.loads(function), context)
+        return Function(_Opener(function, {} if common is None else common).load(), context)
 
 
 def work(function: Function | BaseException, packed: bytes) -> bytes:

@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +21,7 @@ import numpy as np
 import pytest
 
 from spindle.errors import Cancelled, PluginError, UserError
-from spindle.execution import Executor
+from spindle.execution import Common, Executor
 from spindle.params import Params
 from spindle.plugins import PluginInfo
 from spindle.plugins.host import Handle, PluginHost
@@ -116,6 +117,32 @@ def refuses(item: int) -> int:
 def interrupts(item: int) -> int:
     """As Ctrl-C inside a task."""
     raise KeyboardInterrupt
+
+
+class Opened:
+    """Counts how often it is unpacked in a process."""
+
+    times = 0
+
+    def __reduce__(self) -> Any:
+        return _opened, ()
+
+
+def _opened() -> Opened:
+    Opened.times += 1
+    return Opened()
+
+
+@dataclass(frozen=True)
+class HoldsCommon:
+    """A function that has something in common with others; gives its result, the process, and how often that was unpacked there."""
+
+    common: Common
+    factor: int
+
+    def __call__(self, item: int) -> tuple[int, int, int]:
+        assert isinstance(self.common.value, Opened)
+        return item * self.factor, os.getpid(), Opened.times
 
 
 class Unsendable:
@@ -227,6 +254,12 @@ class ExecutorContract(PluginContract):
         assert list(Executor(plugin, 2).map(added, range(9), shared=shared)) == [
             int(shared.sum()) + i for i in range(9)
         ]
+
+    def test_what_functions_have_in_common_comes_with_each(self, plugin: Handle) -> None:
+        common = Common(Opened())
+        for factor in (1, 2, 3):
+            found = plugin.map_ordered(HoldsCommon(common, factor), range(6), N_WORKERS, bool)
+            assert [value for value, _, _ in found] == [factor * i for i in range(6)]
 
     def test_a_worker_that_is_killed_loses_nothing(self, plugin: Handle, tmp_path: Path) -> None:
         self.only_elsewhere(plugin)

@@ -8,13 +8,18 @@ import sys
 import pytest
 
 from spindle.errors import ParameterError, PluginError, UserError
-from spindle.execution import RunContext, RunSettings
+from spindle.execution import Common, RunContext, RunSettings
 from spindle.params import HostParams, make
-from spindle.testing.executor import ExecutorContract
+from spindle.testing.executor import ExecutorContract, HoldsCommon, Opened
 
 
 class TestDaskExecutor(ExecutorContract):
     name = "dask"
+
+    def test_what_functions_have_in_common_travels_once_to_each_worker(self, plugin):
+        common = Common(Opened())
+        found = [one for k in range(12) for one in plugin.map_ordered(HoldsCommon(common, k), range(4), 2, bool)]
+        assert {times for _, _, times in found} == {1}, "it is unpacked again"
 
 
 def context_of(**values):

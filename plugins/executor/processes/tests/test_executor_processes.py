@@ -14,9 +14,9 @@ from spindle_executor_processes.pool import Pool
 
 import spindle
 from spindle.errors import PluginError, UserError
-from spindle.execution import Executor, RunContext, module_command
+from spindle.execution import Common, Executor, RunContext, module_command
 from spindle.params import HostParams, make
-from spindle.testing.executor import ExecutorContract, kills_always
+from spindle.testing.executor import ExecutorContract, HoldsCommon, Opened, kills_always
 
 SECONDS = 3.0
 # A run of four items that take long, with a file for each worker that has begun one.
@@ -37,6 +37,11 @@ for _ in context.executor.map(begun, [{folder!r}] * 4):
 
 class TestProcessesExecutor(ExecutorContract):
     name = "processes"
+
+    def test_what_functions_have_in_common_travels_once_to_each_worker(self, plugin):
+        common = Common(Opened())
+        found = [one for k in range(12) for one in plugin.map_ordered(HoldsCommon(common, k), range(4), 2, bool)]
+        assert {times for _, _, times in found} == {1}, "it is unpacked again"
 
 
 @pytest.fixture
@@ -103,7 +108,7 @@ def test_a_run_that_has_ended_begins_no_workers():
     with Pool() as pool:
         pass
     with pytest.raises(RuntimeError, match="has ended"):
-        pool.open(b"", 1)
+        pool.open(b"", {}, 1)
 
 
 def test_a_worker_of_another_version_is_refused(executor, monkeypatch):

@@ -16,7 +16,9 @@ from spindle_program_integrate.packed_masks import PackedMasks
 from spindle_program_integrate.passes import Integrator
 from spindle_program_integrate.predictions import Predictions, PredictSome, find_observed, with_geometry
 from spindle_program_integrate.preparation import with_columns
+from spindle_program_integrate.slabs import Wanted
 
+from spindle.execution import Common, pack_apart
 from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
 from spindle.table import ReflectionTable
@@ -106,10 +108,39 @@ def test_groups_of_images_keep_neither_masks_nor_open_files(sweeps):
     )
     integrator = Integrator(context, experiments, table, profile, Integrate.Params(), [set() for _ in experiments])
     for i in range(5):
-        group = integrator._group([i])
+        group = integrator._group([i], Common(experiments))
         assert len(group.rows) and group.masks.unpacked()[0].all()
         held = {*vars(group.sequence), *vars(group.unverified)}
         assert not held & {"masks", "corrections"} and len(pickle.dumps(group.masks)) < 1000
+
+
+def test_tasks_of_a_group_carry_what_is_its_own(sweeps, monkeypatch):
+    """Experiments and profiles of thousands of others travel once, not again for each group of images."""
+    experiments, context, profile = sweeps
+    table = with_geometry(
+        PredictSome(experiments, profile, Prediction)(range(5)),
+        experiments,
+        profile,
+        Integrate.Params().integration,
+        map,
+    )
+    integrator = Integrator(context, experiments, table, profile, Integrate.Params(), [set() for _ in experiments])
+    integrator.fitter = profile.make_fitter(experiments=experiments)
+    groups = [integrator._group([i], Common(experiments)) for i in range(2)]
+    packed = []
+
+    def recorded(function, items):
+        packed.append(pack_apart(function))
+        return iter(())
+
+    monkeypatch.setattr(context.executor, "map", recorded)
+    n = len(integrator.table)
+    for group in groups:
+        list(integrator._pass(group, Wanted(np.ones(n, bool), np.zeros(n, bool), np.full(n, -1.0)), "trying"))
+    images = len(pickle.dumps(experiments[0].imageset))
+    assert len(packed) == 4 and max(len(function) for function, _ in packed) < 1.5 * images
+    assert {name for _, common in packed for name in common} == {name for _, common in packed[:2] for name in common}
+    assert len(packed[0][1]) == 2, "experiments and fitter"
 
 
 def test_spots_find_their_predictions_whatever_their_order():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import uuid
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from spindle.errors import PluginError, UserError
 from spindle.execution import begin_worker
 
 TRIES = 3
+KEPT = 8  # contents that functions have in common and that stay on the cluster for the next
 FIND_WORKER = "2s"  # a worker that another one wants to ask and that does not answer is lost; on one machine, soon
 SECONDS_TO_CONNECT = 30
 SECONDS_TO_END = 1.0
@@ -58,6 +60,7 @@ class Cluster:
 
     def __init__(self, params: Any, n_workers: int, n_jobs: int) -> None:
         self._own: Any = None
+        self._common: dict[str, Any] = {}
         for name in ("distributed", "distributed.nanny", "distributed.worker", "distributed.scheduler"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said in our words
         if params.address is not None:
@@ -74,6 +77,19 @@ class Cluster:
         """Items that are worked on at once."""
         workers: dict[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
         return sum(int(w["nthreads"]) for w in workers.values())
+
+    def common(self, contents: dict[str, bytes]) -> list[Any]:
+        """Futures of contents by their names; each is sent once, and stays while it is among the last that were used."""
+        for name, content in contents.items():
+            future = self._common.pop(name, None)
+            if future is None or future.status in ("cancelled", "error", "lost"):
+                key = f"spindle-common-{uuid.uuid4().hex}"
+                future = self.client.submit(bytes, content, key=key, pure=False)
+            self._common[name] = future
+        found = [self._common[name] for name in contents]
+        while len(self._common) > max(KEPT, len(contents)):
+            self._common.pop(next(iter(self._common))).release()
+        return found
 
     def drop(self, futures: Sequence[Any]) -> None:
         """Have done nothing more of these; may be called from any thread, and from that of the connection."""

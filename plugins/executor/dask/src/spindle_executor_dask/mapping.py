@@ -13,12 +13,13 @@ from typing import Any
 from distributed import KilledWorker
 
 from spindle.errors import PluginError, UserError
-from spindle.execution import Function, map_ordered, open_function, pack_function, pack_item, unpack, work
+from spindle.execution import Function, map_ordered, open_function, pack_apart, pack_item, unpack, work
 
 from .cluster import Cluster
 
-KEPT = 8  # functions that a worker keeps
+KEPT = 8  # functions, and contents that they have in common, which a worker keeps
 _functions: OrderedDict[str, Function | BaseException] = OrderedDict()
+_common: OrderedDict[str, Any] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -32,7 +33,9 @@ def map_on_cluster(
     """Yield results in order with at most ``2 n_workers + 1`` items begun and not yet yielded."""
     client, name = cluster.client, f"spindle-{uuid.uuid4().hex}"
     # A task as well, so that it can be done again when the only worker that has it is lost.
-    shared = client.submit(bytes, pack_function(function), key=f"{name}-function", pure=False)
+    packed_function, contents = pack_apart(function)
+    shared = client.submit(bytes, packed_function, key=f"{name}-function", pure=False)
+    common = cluster.common(contents)
     texts: dict[str, Any] = {}
     begun: dict[int, Any] = {}
 
@@ -40,7 +43,7 @@ def map_on_cluster(
         key, settled = f"{name}-{index}", Future[bytes]()
         packed = pack_item(index, item)
         texts[key] = item
-        begun[index] = client.submit(do, name, shared, packed, key=key, pure=False)
+        begun[index] = client.submit(do, name, shared, packed, [*contents], *common, key=key, pure=False)
         begun[index].add_done_callback(partial(_settle, settled))
         return settled
 
@@ -80,16 +83,26 @@ def _outcomes(outcomes: Iterator[bytes], items: dict[str, Any]) -> Iterator[byte
         ) from error
 
 
-def do(name: str, function: bytes, packed: bytes) -> bytes:
-    """Do an item in a worker; ``name`` is that of the map, whose function is opened once."""
+def do(name: str, function: bytes, packed: bytes, names: list[str], *common: bytes) -> bytes:
+    """Do an item in a worker; ``name`` is that of the map, whose function is opened once, and ``names`` those of the ``common`` contents."""
     with _lock:
         if name not in _functions:
+            contents = {one: _common.get(one, content) for one, content in zip(names, common, strict=True)}
             try:
-                _functions[name] = open_function(function)
+                _functions[name] = open_function(function, contents)
             except Exception as error:
                 _functions[name] = error
-            while len(_functions) > KEPT:
-                _functions.popitem(last=False)
+            _keep(_common, contents)
+            _keep(_functions, {name: _functions[name]})
         _functions.move_to_end(name)
         opened = _functions[name]
     return work(opened, packed)
+
+
+def _keep(kept: OrderedDict[str, Any], used: dict[str, Any]) -> None:
+    """Keep what is used now and what was used last."""
+    kept.update(used)
+    for one in used:
+        kept.move_to_end(one)
+    while len(kept) > KEPT:
+        kept.popitem(last=False)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from spindle.contracts import Algorithm, hookimpl
-from spindle.execution import map_ordered, pack_function, pack_item, unpack
+from spindle.execution import map_ordered, pack_apart, pack_item, unpack
 
 from .pool import Pool
 
@@ -43,7 +43,7 @@ def map_in_processes(
 
     When the consumer stops early, items that nobody has begun are dropped; the others are finished and forgotten.
     """
-    job = pool.open(pack_function(function), n_workers)
+    job = pool.open(*pack_apart(function), n_workers)
 
     def submit(index: int, item: Any) -> Any:
         return job.submit(index, pack_item(index, item), partial(repr, item))

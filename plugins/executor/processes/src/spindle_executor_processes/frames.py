@@ -6,6 +6,8 @@ import struct
 from typing import BinaryIO
 
 FUNCTION, FORGET, ITEM, READY, DONE = b"F", b"X", b"I", b"R", b"D"
+COMMON, FORGET_COMMON = b"C", b"Y"  # the data begin with the name, of so many letters:
+NAME = 64
 _HEADER = struct.Struct(">cQQ")
 
 

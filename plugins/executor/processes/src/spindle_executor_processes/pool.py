@@ -19,9 +19,10 @@ from typing import Any
 from spindle.errors import PluginError, UserError
 from spindle.execution import module_command
 
-from .frames import FORGET, FUNCTION, ITEM, READY, receive, send
+from .frames import COMMON, FORGET, FORGET_COMMON, FUNCTION, ITEM, READY, receive, send
 
 TRIES = 3
+KEPT = 4  # contents that functions have in common, which a worker keeps for the next
 SECONDS_TO_END = 0.5
 
 
@@ -39,6 +40,7 @@ class Worker:
             stdout=subprocess.PIPE,
         )
         self._known: set[int] = set()
+        self._common: dict[str, None] = {}  # in the order of their last use
 
     def wait_until_ready(self) -> None:
         """Return when it has begun.
@@ -77,6 +79,7 @@ class Worker:
                 send(stream, FORGET, number)
             self._known &= live
             if job.number not in self._known:
+                self._share(stream, job.common)
                 send(stream, FUNCTION, job.number, job.function)
                 self._known.add(job.number)
             send(stream, ITEM, job.number, packed)
@@ -85,6 +88,18 @@ class Worker:
             self.kill()
             self.reap()
             raise WorkerLost(self.process.returncode) from error
+
+    def _share(self, stream: Any, common: dict[str, bytes]) -> None:
+        """Send what it has not got, and have it forget what was not used for long."""
+        for name, data in common.items():
+            if name not in self._common:
+                send(stream, COMMON, 0, name.encode() + data)
+            self._common.pop(name, None)
+            self._common[name] = None
+        while len(self._common) > max(KEPT, len(common)):
+            name = next(iter(self._common))
+            del self._common[name]
+            send(stream, FORGET_COMMON, 0, name.encode())
 
     def kill(self) -> None:
         """End it now."""
@@ -128,10 +143,11 @@ class Request:
 
 
 class Job:
-    """A map: its function and how many workers it may have."""
+    """A map: its function, what that has in common with those of others, and how many workers it may have."""
 
-    def __init__(self, state: _State, number: int, function: bytes, n_workers: int) -> None:
-        self._state, self.number, self.function, self.n_workers = state, number, function, n_workers
+    def __init__(self, state: _State, number: int, function: bytes, common: dict[str, bytes], n_workers: int) -> None:
+        self._state, self.number, self.function, self.common = state, number, function, common
+        self.n_workers = n_workers
         self.n_running = 0
 
     def submit(self, index: int, packed: bytes, text: Callable[[], str]) -> Future[bytes]:
@@ -157,12 +173,12 @@ class _State:
         self._is_closed = False
         self._numbers = itertools.count(1)
 
-    def open_job(self, function: bytes, n_workers: int) -> Job:
+    def open_job(self, function: bytes, common: dict[str, bytes], n_workers: int) -> Job:
         """A new map, with threads for its workers."""
         with self._changed:
             if self._is_closed:
                 raise RuntimeError("the run of this executor has ended")
-            job = Job(self, next(self._numbers), function, n_workers)
+            job = Job(self, next(self._numbers), function, common, n_workers)
             self._live.add(job.number)
             while len(self._threads) < n_workers:
                 self._threads.append(threading.Thread(target=self._serve, name="spindle-worker", daemon=True))
@@ -268,9 +284,9 @@ class Pool:
         self._state = _State()
         self._end = weakref.finalize(self, self._state.close)
 
-    def open(self, function: bytes, n_workers: int) -> Job:
-        """Begin a map with a packed function."""
-        return self._state.open_job(function, n_workers)
+    def open(self, function: bytes, common: dict[str, bytes], n_workers: int) -> Job:
+        """Begin a map with a packed function and what that has in common with those of others."""
+        return self._state.open_job(function, common, n_workers)
 
     def __enter__(self) -> Pool:
         return self

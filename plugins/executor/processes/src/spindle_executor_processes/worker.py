@@ -11,11 +11,11 @@ import queue
 import sys
 import threading
 import time
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from spindle.execution import Function, begin_worker, open_function, work
 
-from .frames import DONE, FORGET, FUNCTION, ITEM, READY, receive, send
+from .frames import COMMON, DONE, FORGET, FORGET_COMMON, FUNCTION, ITEM, NAME, READY, receive, send
 
 SECONDS_TO_FINISH = 1.0  # after the run is over
 
@@ -27,21 +27,26 @@ def main(parent: int) -> None:
     messages: queue.SimpleQueue[tuple[bytes, int, bytes] | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, messages), daemon=True).start()
     functions: dict[int, Function | BaseException] = {}
+    common: dict[str, Any] = {}
     send(answers, READY, 0)
     while (message := messages.get()) is not None:
         kind, number, data = message
         if kind == FUNCTION:
-            functions[number] = _opened(data)
+            functions[number] = _opened(data, common)
+        elif kind == COMMON:
+            common[data[:NAME].decode()] = data[NAME:]
+        elif kind == FORGET_COMMON:
+            common.pop(data.decode(), None)
         elif kind == FORGET:
             functions.pop(number, None)
         elif kind == ITEM:
             send(answers, DONE, number, work(functions[number], data))
 
 
-def _opened(packed: bytes) -> Function | BaseException:
+def _opened(packed: bytes, common: dict[str, Any]) -> Function | BaseException:
     """The function, or the error of each of its items."""
     try:
-        return open_function(packed)
+        return open_function(packed, common)
     except Exception as error:
         return error
 

@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from spindle.execution import RunContext
+from spindle.execution import Common, RunContext
 from spindle.images import Correction, ImageSequence, trusted_mask
-from spindle.models import Experiments
 from spindle.report import DETAIL, Table
 from spindle.table import ReflectionTable
-from spindle_lib_masks.free_pixels import GEOMETRY, FreePixels, widened
+from spindle_lib_masks.free_pixels import GEOMETRY, FreePixels
 
 from .packed_masks import PackedMasks
 
-__all__ = ["learn_background"]
+__all__ = ["TAILS", "learn_background"]
 
 # The cut into tasks depends on the number of images alone, so that results do not depend on the number of workers.
 IMAGES_PER_TASK = 25
@@ -41,7 +40,7 @@ class _Look:
 
     background: Any
     profile: Any
-    experiments: Experiments
+    experiments: Common
     sequence: ImageSequence
     first: int
     masks: PackedMasks
@@ -50,7 +49,7 @@ class _Look:
     def __call__(self, images: _Images) -> Any:
         learner = self.background.make_background_learner(experiment=self.sequence.experiment)
         masks = self.masks.unpacked()
-        free = FreePixels(self.profile, self.experiments, images.predicted, masks)
+        free = FreePixels(self.profile, self.experiments.value, images.predicted, masks)
         counts = [np.empty(m.shape, np.float32) for m in masks]
         trusted = [np.empty(m.shape, np.bool_) for m in masks]
         panels: list[np.ndarray] | None = None
@@ -68,7 +67,7 @@ def learn_background(
     context: RunContext,
     background: Any,
     profile: Any,
-    experiments: Experiments,
+    experiments: Common,
     sequence: ImageSequence,
     first: int,
     masks: PackedMasks,
@@ -83,8 +82,8 @@ def learn_background(
     ----------
     context : RunContext
     background, profile : Handle
-    experiments : Experiments
-        All of the run.
+    experiments : Common of Experiments
+        All of the run, with foregrounds that reach `TAILS` further.
     sequence : ImageSequence
     first : int
         Array index of its first image.
@@ -122,7 +121,7 @@ def learn_background(
         near = (z + reach >= part[0]) & (z - reach <= part[-1])
         items.append(_Images(part, geometry.select(rows[near])))
     look = _Look(
-        background, profile, widened(experiments, TAILS), sequence, first, masks, corrections
+        background, profile, experiments, sequence, first, masks, corrections
     )  # fmt: skip
     context.log.info("Learning the background from %d images", n, extra=DETAIL)
     done = 0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.execution import RunContext
+from spindle.execution import Common, RunContext
 from spindle.files import read_mask
 from spindle.images import Correction, ImageSequence
 from spindle.models import Experiment, Experiments
@@ -69,6 +69,7 @@ class ImageGroup:
 def prepare_group(
     context: RunContext,
     experiments: Experiments,
+    wide: Common,
     members: list[int],
     table: ReflectionTable,
     rows: np.ndarray,
@@ -84,6 +85,8 @@ def prepare_group(
     ----------
     context : RunContext
     experiments : Experiments
+    wide : Common of Experiments
+        The same with foregrounds that reach further.
     members : list of int
         Experiments on these images.
     table : ReflectionTable
@@ -114,7 +117,7 @@ def prepare_group(
     first = 0 if experiment.scan is None else experiment.scan.array_range[0]
     # what is opened and unpacked to learn is forgotten
     learned, tables = learn_background(
-        context, background, profile, experiments, _without_checksums(ImageSequence(experiment)), first, masks,
+        context, background, profile, wide, _without_checksums(ImageSequence(experiment)), first, masks,
         corrections, excluded, table, rows,
     )  # fmt: skip
     return ImageGroup(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spindle.execution import Common
 from spindle.images import Correction, correct_shoeboxes
 from spindle.models import Detector
 from spindle.table import Flag, ReflectionTable, Shoeboxes
@@ -104,7 +105,7 @@ class Measure:
         Least part of the foreground that must be valid.
     learned : object
         What the background model learned from the images.
-    fitter : ProfileFitter or None
+    fitter : Common of ProfileFitter, or None
         For models of counts, and for profile fits.
     fit : bool
         Whether profiles are fitted.
@@ -121,7 +122,7 @@ class Measure:
     gain: float
     threshold: float
     learned: Any = None
-    fitter: Any = None
+    fitter: Common | None = None
     fit: bool = False
     only_good: bool = False
     zingers: bool = False
@@ -148,12 +149,13 @@ class Measure:
         good_background = np.asarray(estimate.success, bool)
         flags = np.zeros(n, np.uint64)
         raised, fit, n_hit = boxes, None, 0
+        fitter: Any = None if self.fitter is None else self.fitter.value
         if self.fit:
             raised = lifted(boxes, noise)
-            fit = self.fitter.fit(filled.table, raised, filled.expected, mean_variance)
-            if self.zingers and self.fitter.deconvolution:
+            fit = fitter.fit(filled.table, raised, filled.expected, mean_variance)
+            if self.zingers and fitter.deconvolution:
                 hit = mask_zingers(
-                    self.fitter, filled.table, raised, value, signal + background_variance, fit.value,
+                    fitter, filled.table, raised, value, signal + background_variance, fit.value,
                     fit.success & good_background,
                 )  # fmt: skip
                 n_hit = int(np.count_nonzero(hit))
@@ -200,7 +202,7 @@ class Measure:
         if fit is not None:
             if filled.neighbours is not None:
                 equations = set_up(
-                    self.fitter, filled.rows, filled.table, raised, filled.expected, mean_variance, filled.neighbours,
+                    fitter, filled.rows, filled.table, raised, filled.expected, mean_variance, filled.neighbours,
                     good_background & enough,
                 )  # fmt: skip
             fitted = fit.success & good_background & enough

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.execution import RunContext
+from spindle.execution import Common, RunContext
 from spindle.models import Experiments
 from spindle.report import DETAIL, Table
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_masks.free_pixels import widened
 
 from .assembly import Assembly
+from .background_lessons import TAILS
 from .blocks import BYTES_PER_PIXEL
 from .expected import ExpectedIntensity, choose_sample
 from .groups import ImageGroup, prepare_group
@@ -112,10 +114,13 @@ class Integrator:
         self.tables: list[Table] = []
         self.levels: dict[int, Levels] = {}
         self.lost: list[LostImages] = []
+        self._shared: list[Common] = []
 
     def run(self, brightness: np.ndarray) -> tuple[ReflectionTable, ReflectionTable | None]:
         """All passes. Returns the table and, if asked for, a table of kept shoeboxes."""
-        groups = [self._group(members) for members in image_groups(self.experiments)]
+        wide = Common(widened(self.experiments, TAILS))
+        groups = [self._group(members, wide) for members in image_groups(self.experiments)]
+        del wide
         self.tables += [table for group in groups for table in group.tables]
         debug = self.params.integration.debug
         kept: list[ReflectionTable] = []
@@ -177,6 +182,15 @@ class Integrator:
         """Hold on to no column any more; models, fitter and report tables stay."""
         self.table = self.predicted = self.geometry = ReflectionTable()
         self.rows_of = {}
+        self._shared = []
+
+    def _common(self, value: Any) -> Common:
+        """What the tasks of all groups hold, which travels once; the last two are kept."""
+        found = next((one for one in self._shared if one.value is value), None)
+        if found is None:
+            found = Common(value)
+            self._shared = [*self._shared[-1:], found]
+        return found
 
     def _of(self, *rows: np.ndarray) -> np.ndarray:
         """(n,) bool: some rows of the table."""
@@ -187,12 +201,12 @@ class Integrator:
 
     # -- preparation ------------------------------------------------------------------------------------------------------
 
-    def _group(self, members: list[int]) -> ImageGroup:
+    def _group(self, members: list[int], wide: Common) -> ImageGroup:
         none = np.zeros(0, np.int64)
         rows = np.sort(np.concatenate([self.rows_of.get(i, none) for i in members]))
         excluded = frozenset().union(*(self.excluded[i] for i in members))
         return prepare_group(
-            self.context, self.experiments, members, self.table, rows, self.profile, self.params, excluded,
+            self.context, self.experiments, wide, members, self.table, rows, self.profile, self.params, excluded,
             self.background, self.centroid,
         )  # fmt: skip
 
@@ -239,11 +253,12 @@ class Integrator:
         levels: bool = False,
     ) -> Iterator[Measured]:
         """Read the images once, slab by slab; yield what was measured, always in the same order."""
+        fit = fit and self.fitter is not None
         measure = replace(
-            group.measure, fitter=self.fitter if fit else None, fit=fit and self.fitter is not None, only_good=only_good
+            group.measure, fitter=self._common(self.fitter) if fit else None, fit=fit, only_good=only_good
         )
         task = MeasureSlab(
-            self.profile, self.experiments, group.unverified, group.first, group.masks, group.excluded, measure,
+            self.profile, self._common(self.experiments), group.unverified, group.first, group.masks, group.excluded, measure,
             self.params.integration.mask_neighbours, group.sequence if verify else None, levels,
             group.shadow,
         )  # fmt: skip

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts.profile import ForegroundMasks
+from spindle.execution import Common
 from spindle.images import ImageSequence
-from spindle.models import Experiments
 from spindle.table import Shoeboxes
 from spindle_lib_masks.shadows import MovingShadow
 
@@ -69,7 +69,7 @@ class MeasureSlab:
     ----------
     profile : Handle
         The profile plugin.
-    experiments : Experiments
+    experiments : Common of Experiments
     sequence : ImageSequence
     first : int
         Array index of its first image.
@@ -89,7 +89,7 @@ class MeasureSlab:
     """
 
     profile: Any
-    experiments: Experiments
+    experiments: Common
     sequence: ImageSequence
     first: int
     masks: PackedMasks
@@ -167,7 +167,7 @@ class _Pass:
         boxes[:, 4:] = held
         geometry = slab.geometry.select(at)
         masks = (
-            task.profile.foreground(experiments=task.experiments, reflections=geometry, bbox=bbox)
+            task.profile.foreground(experiments=task.experiments.value, reflections=geometry, bbox=bbox)
             if len(at)
             else ForegroundMasks(np.zeros(1, np.int64), np.zeros(0, np.uint8))
         )
