@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from spindle.cli.main import main
+from spindle.contracts import ProgramInputs
 from spindle.errors import UserError
+from spindle.execution import check_files
 from spindle.files import atomic_write
 from spindle.files.atomic import _host
+from spindle.params import Params
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links, devices and signals of Unix")
 
@@ -55,11 +58,31 @@ def test_an_image_is_never_replaced(here, capsys, parameter, given, through):
 
 @pytest.mark.parametrize(
     "words",
-    [["output.experiments=a", "output.reflections=sub/../a"], ["output.experiments=a", "output.log=./a"]],
+    [
+        ["output.experiments=a", "output.reflections=sub/../a"],
+        ["output.experiments=a", "output.log=./a"],
+        ["output.reflections=spindle.find_spots.json"],
+        ["output.reflections=a", "run.record=sub/../a"],
+        ["run.record=a", "output.log=./a"],
+    ],
 )
 def test_two_outputs_are_never_one_file(here, capsys, words):
     assert main(["find_spots", "imported.expt", *words]) == 2
     assert "are the same file" in capsys.readouterr().err and not Path("a").exists()
+
+
+def test_a_report_never_replaces_the_record(here, capsys):
+
+    assert main(["report", "imported.expt", "output.json=spindle.report.json"]) == 2
+    assert "are the same file" in capsys.readouterr().err and not Path("spindle.report.json").exists()
+
+
+def test_a_file_that_a_program_names_never_replaces_record_or_log(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in ("a.json", "a.log"):
+        with pytest.raises(UserError, match="also the name of the run record or of the log"):
+            check_files("merge", Params(), [Path(f"./{path}")], ProgramInputs(), None, (Path("a.json"), Path("a.log")))
+    check_files("merge", Params(), [Path("b.json")], ProgramInputs(), None, (Path("a.json"), None))
 
 
 def test_an_input_of_another_kind_is_never_replaced(here, capsys):

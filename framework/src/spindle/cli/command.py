@@ -102,7 +102,7 @@ def _run_here(name: str, params: Params, arguments: Arguments) -> int:
         check_writable(record_path, f"{name}: run.record={record_path}")
     check_overwrite(name, params, arguments)
     check_kinds(name, arguments)
-    check_twice(name, params)
+    check_twice(name, params, record_path, settings.log)
     check_not_an_input(name, params, arguments.experiments, arguments.reflections, arguments.files)
     check_log(name, settings.log)
     check_record(name, record_path)

@@ -48,13 +48,22 @@ def identity(path: Path) -> tuple[object, ...]:
     return (status.st_dev, status.st_ino)
 
 
-def check_twice(program: str, params: Params) -> None:
-    """Raise `UserError` when two outputs of a program, or of programs that it runs one after the other, are the same file."""
+def check_twice(program: str, params: Params, record: Path | None = None, log: Path | None = None) -> None:
+    """Raise `UserError` when two outputs of a program, or of programs that it runs one after the other, are the same file.
+
+    Parameters
+    ----------
+    program : str
+    params : Params
+    record, log : Path, optional
+        Where the run record and the log go.
+    """
     from spindle.files.atomic import is_device
 
     seen: dict[tuple[object, ...], str] = {}
-    for name, entry in dict(outputs_of(params)).items():
-        path = Path(entry.value)
+    paths = {name: Path(entry.value) for name, entry in outputs_of(params)}
+    more = {"run.record": record, "output.log": log}
+    for name, path in (paths | {name: path for name, path in more.items() if path is not None}).items():
         key = identity(path)
         if is_device(path) or _is_handed_on(seen.setdefault(key, name), name):
             continue
@@ -104,7 +113,12 @@ def check_not_an_image(program: str, params: Params, experiments: Experiments | 
 
 
 def check_files(
-    program: str, params: Params, named: Sequence[Path], inputs: ProgramInputs, experiments: Experiments | None
+    program: str,
+    params: Params,
+    named: Sequence[Path],
+    inputs: ProgramInputs,
+    experiments: Experiments | None,
+    own: Sequence[Path | None] = (),
 ) -> None:
     """Raise `UserError` when a file that a program names itself would replace an image, an input or another output.
 
@@ -117,7 +131,17 @@ def check_files(
     inputs : ProgramInputs
     experiments : Experiments or None
         Those that the program returns, whose images count too.
+    own : sequence of Path or None
+        The run record and the log, whether they exist or not.
     """
+    from spindle.files.atomic import is_device
+
+    taken = {identity(path) for path in own if path is not None and not is_device(path)}
+    for path in named:
+        if identity(path) in taken:
+            raise UserError(
+                f"{program}: the output {path} is also the name of the run record or of the log; choose another, or run.record= and output.log="
+            )
     existing = [p for p in named if p.is_file()]
     if not existing:
         return

@@ -83,8 +83,10 @@ def _run_nested(
         return execute(context, inputs)
     from .earlier import check_earlier, data_of, data_of_inputs, outputs_to_check
     from .outputs import check_outputs, log_file, named_outputs, report_outputs, write_outputs
+    from .protection import check_twice
 
     check_outputs(name, tree)
+    check_twice(name, tree, None if record is None else record.path, context.settings.log)
     data = data_of_inputs(inputs)
     replaced = outputs_to_check(tree, named_outputs(name, tree))
     sources = () if record is None else record.inputs
@@ -99,7 +101,7 @@ def _run_nested(
     with log_file(name, tree), parent.host.noting() as used:
         result = execute(context, inputs)
         data = data or data_of(result.experiments, given=False)
-        check_results(context, inputs, result, data, replaced)
+        check_results(context, inputs, result, data, replaced, None if record is None else record.path)
         written = write_outputs(name, tree, result)
         context.written += written
         report_outputs(context.log, written, "")
@@ -132,7 +134,8 @@ def check_results(
     from .protection import check_files
 
     named = [(name, Path(name)) for name in result.files]
-    check_files(context.program, context.params, [p for _, p in named], inputs, result.experiments)
+    own = (record_path, context.settings.log)
+    check_files(context.program, context.params, [p for _, p in named], inputs, result.experiments, own)
     if not context.may_replace:
         check_earlier(context.program, [*outputs, *named], data, inputs.sources, record_path)
 
