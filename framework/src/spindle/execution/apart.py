@@ -8,8 +8,6 @@ the result is asked for, so in the order of the items. What the functions of man
 
 from __future__ import annotations
 
-import hashlib
-import io
 import logging
 import os
 import pickle
@@ -26,6 +24,7 @@ from typing import Any
 from spindle.errors import PluginError, UserError
 from spindle.plugins import PluginFile, add_plugin_files, plugin_files
 
+from .common import Common, dumped, loaded
 from .compile_cache import prepare_compile_cache
 from .executor import name_item, run_item
 
@@ -123,33 +122,6 @@ class Function:
 
     call: Callable[[Any], Any]
     context: Any
-
-
-class Common:
-    """What the functions of many maps hold, such as all experiments of a run: it travels once to each worker, not with every map.
-
-    Parameters
-    ----------
-    value : object
-        Not changed any more; workers share it among functions.
-    """
-
-    __slots__ = ("_packed", "value")
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-        self._packed: tuple[str, bytes] | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """To those who do not know better it travels with what holds it."""
-        return Common, (self.value,)
-
-    def packed(self) -> tuple[str, bytes]:
-        """Name of the content, and the content."""
-        if self._packed is None:
-            data = _dumps(self.value, f"what tasks have in common ({type(self.value).__qualname__})")
-            self._packed = hashlib.sha256(data).hexdigest(), data
-        return self._packed
 
 
 @dataclass(slots=True)
@@ -271,43 +243,9 @@ def _called(function: Any) -> str:
     return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
-class _Packer(pickle.Pickler):
-    """Leaves out what is common to several functions and keeps it by name."""
-
-    def __init__(self, stream: io.BytesIO, common: dict[str, bytes]) -> None:
-        super().__init__(stream, protocol=5)
-        self.common = common
-
-    def persistent_id(self, thing: Any) -> str | None:
-        if type(thing) is not Common:
-            return None
-        name, data = thing.packed()
-        self.common[name] = data
-        return name
-
-
-class _Opener(pickle.Unpickler):
-    """Puts in again what a `_Packer` left out."""
-
-    def __init__(self, packed: bytes, common: MutableMapping[str, Any]) -> None:
-        super().__init__(io.BytesIO(packed))
-        self.common = common
-
-    def persistent_load(self, name: str) -> Common:
-        if isinstance(self.common[name], bytes):
-            self.common[name] = Common(pickle.loads(self.common[name]))
-        found: Common = self.common[name]
-        return found
-
-
 def _dumps(thing: Any, what: str, common: dict[str, bytes] | None = None) -> bytes:
     try:
-        if common is None:
-            packed = pickle.dumps(thing, protocol=5)
-        else:
-            stream = io.BytesIO()
-            _Packer(stream, common).dump(thing)
-            packed = stream.getvalue()
+        packed = dumped(thing, common)
     except PluginError:
         raise
     except Exception as error:
@@ -377,7 +315,7 @@ def open_function(packed: bytes, common: MutableMapping[str, Any] | None = None)
     surroundings.enter()
     context = pickle.loads(surroundings.context)
     with _of_the_run(context):
-        return Function(_Opener(function, {} if common is None else common).load(), context)
+        return Function(loaded(function, {} if common is None else common), context)
 
 
 def work(function: Function | BaseException, packed: bytes) -> bytes:
