@@ -38,7 +38,8 @@ GOOD = Facts(
 #: For each fact, a value that must not stay green, and the colour it gets.
 BAD = [
     ("failed", "index: no lattice was found", "red"), ("problems", ("scale: nothing adds up",), "red"), ("n_blank_images", 10, "amber"),
-    ("n_blank_images", 60, "red"), ("n_lost_images", 1, "amber"), ("n_lost_images", 40, "red"), ("n_spots", 0, "red"),
+    ("n_blank_images", 60, "red"), ("n_lost_images", 1, "amber"), ("n_lost_images", 40, "red"),
+    ("n_left_out_images", 1, "amber"), ("n_left_out_images", 60, "red"), ("n_spots", 0, "red"),
     ("ice_fraction", 0.1, "amber"), ("ice_fraction", 0.7, "red"), ("fraction_indexed", 0.4, "amber"), ("fraction_indexed", 0.1, "red"),
     ("n_lattices", 2, "amber"), ("rmsd_px", 1.5, "amber"), ("rmsd_px", 4.0, "red"), ("rmsd_images", 2.0, "amber"), ("rmsd_images", 9.0, "red"),
     ("laue_group_probability", 0.7, "amber"), ("laue_group_probability", 0.12, "red"), ("undecided", "two groups are as likely", "red"),
@@ -67,6 +68,17 @@ def test_one_bad_fact_colours_the_verdict_with_a_reason_and_a_next_step(fact: st
     worst = verdict.of(colour)
     assert len(worst) == 1 and worst[0].said and worst[0].reason and worst[0].next_step
     assert verdict.lines[0] == worst[0] and verdict.next_step == worst[0].next_step
+
+
+def test_images_that_cannot_be_read_are_named() -> None:
+    damaged = [{"path": f"/data/im_{i}.cbf", "reason": "the file is cut short"} for i in range(5)]
+    facts = facts_of_steps({"import": {"n_images": 85, "n_left_out_images": 5, "left_out_images": damaged}})
+    verdict = judge(facts)
+    assert verdict.colour == "amber" and Facts.from_dict(facts.as_dict()) == facts
+    assert verdict.lines[0].said == (
+        "5 of 90 images cannot be read and are left out: im_0.cbf, im_1.cbf, im_2.cbf and 2 more"
+    )
+    assert not judge(facts_of_steps({"import": {"n_images": 9, "n_left_out_images": 0, "left_out_images": []}})).lines
 
 
 def test_what_is_not_known_is_not_spoken_of_and_is_not_green() -> None:

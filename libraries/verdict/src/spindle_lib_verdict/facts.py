@@ -24,6 +24,8 @@ class Facts:
         Images with hardly any spots, where other images of the sweep have many.
     n_lost_images : int
         Images on which the beam was lost or weak; `lost_images` names them, "3:5" or with the experiment, "0:3:5".
+    n_left_out_images : int
+        Images that cannot be read, besides the ``n_images``; `left_out_images` has the names of some.
     n_spots : int
     ice_fraction : float
         Excess of spots in the rings of hexagonal ice over those beside them, as a fraction of all spots.
@@ -72,6 +74,8 @@ class Facts:
     n_blank_images: int | None = None
     n_lost_images: int | None = None
     lost_images: tuple[str, ...] | None = None
+    n_left_out_images: int | None = None
+    left_out_images: tuple[str, ...] | None = None
     n_spots: int | None = None
     ice_fraction: float | None = None
     fraction_indexed: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from .facts import Facts
 
 __all__ = ["facts_of_steps"]
+
+MOST_NAMED = 10
 
 
 def facts_of_steps(
@@ -47,7 +50,7 @@ def facts_of_steps(
 def _of_step(name: str, summary: Mapping[str, Any]) -> Facts:
     """What one summary tells: names that mean the same in every step, and those of refine and scale."""
     same = (
-        "n_images", "n_blank_images", "n_spots", "ice_fraction", "fraction_indexed", "n_lattices", "undecided", "contradiction",
+        "n_images", "n_left_out_images", "n_blank_images", "n_spots", "ice_fraction", "fraction_indexed", "n_lattices", "undecided", "contradiction",
         "is_twinned", "twin_law", "twin_fraction", "mean_abs_l", "missed_centring", "suggested_d_min", "completeness", "multiplicity",
         "r_meas_low", "cc_half", "cc_half_critical", "i_over_sigma", "best_i_over_sigma", "sigma_factor", "decay_b",
     )  # fmt: skip
@@ -62,6 +65,8 @@ def _of_step(name: str, summary: Mapping[str, Any]) -> Facts:
         known.update(_rmsd(rmsd))
     elif "rmsd_x" in summary:
         known.update(_rmsd([[summary["rmsd_x"], summary["rmsd_y"], summary.get("rmsd_z", 0.0)]]))
+    if left_out := summary.get("left_out_images"):
+        known["left_out_images"] = tuple(Path(str(one["path"])).name for one in left_out[:MOST_NAMED])
     if errors := summary.get("error_models"):
         products = [float(np.prod(e[:2])) for e in errors if len(e) >= 2]
         if products and max(products) > 0:

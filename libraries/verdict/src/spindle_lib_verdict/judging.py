@@ -61,6 +61,16 @@ def _images(facts: Facts) -> Iterator[Line]:
     n = facts.n_images
     if not n:
         return
+    if left_out := facts.n_left_out_images or 0:
+        named = (facts.left_out_images or ())[:3]
+        more = f" and {left_out - len(named)} more" if named and left_out > len(named) else ""
+        names = f": {', '.join(named)}{more}" if named else ""
+        yield _line(
+            LIMITS["left_out_fraction"], left_out / (n + left_out), "images",
+            f"{left_out} of {n + left_out} images cannot be read and are left out{names}",
+            "they are damaged or were copied in part, and leave gaps in the sweep",
+            "copy the images again, and process all of them; the log of import says what is wrong with each",
+        )  # fmt: skip
     if facts.n_lost_images is not None:
         names = " ".join(f"exclude_images={one}" for one in facts.lost_images or ())
         said = (

@@ -49,6 +49,8 @@ LIMITS = {
     for limit in (
         Limit("blank_fraction", 0.05, 0.5, False, "images without spots, of all",
               "some are a crystal that leaves the beam; with half of them there is no data set"),
+        Limit("left_out_fraction", 0.0, 1 / 3, False, "images that cannot be read, of all",
+              "each is a gap in the sweep, and others of a damaged copy may be wrong without a sign; as for lost images"),
         Limit("lost_fraction", 0.0, 1 / 3, False, "images without beam, of all",
               "any lost image is worth a line; a third leaves gaps that symmetry cannot fill"),
         Limit("ice_fraction", 0.05, 0.5, False, "spots of ice, of all",

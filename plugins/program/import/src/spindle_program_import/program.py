@@ -14,7 +14,7 @@ from spindle.execution import import_results
 from spindle.params import Auto
 
 from .params import ImportParams
-from .reporting import overview, report_breaks, report_counts, report_refused
+from .reporting import damaged_images, overview, report_breaks, report_counts, report_refused
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -58,10 +58,11 @@ class Import(Program):
         has_images = bool(inputs.files or params.input.template or params.input.directory)
         if inputs.experiments and has_images:
             raise ParameterError("give either images or an existing experiment list, not both")
+        left_out: dict[str, Any] = {}
         if inputs.experiments:
             experiments = _changed_experiments(inputs.experiments, params, reference, context.log)
         else:
-            experiments = _import_images(inputs, params, context, reference)
+            experiments, left_out = _import_images(inputs, params, context, reference)
         if reference is not None:
             experiments = reference.with_maps(experiments)
         experiments = check_lookups(experiments)
@@ -73,6 +74,7 @@ class Import(Program):
             "n_sweeps": sweeps,
             "n_stills": len(experiments) - sweeps,
             "n_images": sum(e.scan.n_images if e.scan is not None else 1 for e in experiments),
+            **left_out,
         }
         return ProgramResult(
             experiments=experiments,
@@ -133,7 +135,8 @@ def _check_params(params: Import.Params) -> None:
 
 def _import_images(
     inputs: ProgramInputs, params: Import.Params, context: RunContext, reference: Reference | None
-) -> Experiments:
+) -> tuple[Experiments, dict[str, Any]]:
+    """Experiments, and what the summary says of images that cannot be read."""
     from spindle.contracts.format import FormatOptions
 
     from .advice import given_parameters, still_to_do
@@ -208,7 +211,7 @@ def _import_images(
     for note in centre_faults(experiments, is_given("geometry.detector.fast_slow_beam_centre")):
         context.log.warning("%s", note)
     report_counts(headers, runs, context)
-    return experiments
+    return experiments, damaged_images(headers)
 
 
 def _asked_parallax(geometry: Any) -> str:

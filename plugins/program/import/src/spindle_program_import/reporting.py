@@ -31,14 +31,31 @@ def report_refused(headers: Headers, params: Any, context: RunContext) -> None:
     context.log.warning("%d of %d files are left out:\n%s", n, n + len({h.path for h in headers.items}), listing)
 
 
+NO_IMAGE = "first bytes: expected those of an image"
+MOST_NAMED = 100
+
+
+def _reason(path: str, text: str) -> str:
+    """What is said of a file, without its name."""
+    return text.removeprefix(path).lstrip(":, ")
+
+
+def damaged_images(headers: Headers) -> dict[str, Any]:
+    """What the summary says of images that are left out since they cannot be read; files that are no images do not count."""
+    found = [(path, _reason(path, text)) for path, text in headers.refused]
+    found = [(path, reason) for path, reason in found if not reason.startswith(NO_IMAGE)]
+    named = [{"path": path, "reason": reason} for path, reason in found[:MOST_NAMED]]
+    return {"n_left_out_images": len(found), "left_out_images": named}
+
+
 def _by_reason(refused: Sequence[tuple[str, str]], most: int = 10) -> str:
     """Lines that name files with equal reasons together."""
     groups: dict[str, list[str]] = {}
     texts: dict[str, str] = {}
     for path, reason in refused:
-        text = reason.removeprefix(path).lstrip(":, ")
+        text = _reason(path, reason)
         # Files that are no images differ in their first bytes only, of which those of one are enough.
-        key = "no image" if text.startswith("first bytes: expected those of an image") else text
+        key = "no image" if text.startswith(NO_IMAGE) else text
         texts.setdefault(key, text)
         groups.setdefault(key, []).append(path)
     lines = []
