@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from damage_inputs import PROGRAMS, given_files, programs_of
-from spoiling import damaged_experiments, damaged_reflections, damaged_text
+from damage_inputs import DATA_PROGRAMS, PROGRAMS, given_files, programs_of
+from spoiling import damaged_data, damaged_experiments, damaged_reflections, damaged_text
 
 CPU_SECONDS = 10  # of all threads and children together; programs take less than two on the small sets that are given
 MEMORY = 2 * 2**30
@@ -147,7 +147,7 @@ def compile_all(source: Path, programs: list[str]) -> None:
 def case(
     kind: str, program: str, source: Path, folder: Path, seed: int, most_seconds: int = CPU_SECONDS
 ) -> tuple[list[str], Outcome]:
-    """Damage one file of a run ("expt", "refl", "text"; "none" of them) and run a program on it."""
+    """Damage one file of a run ("expt", "refl", "data", "text"; "none" of them) and run a program on it."""
     rng = np.random.default_rng(seed)
     files, words = given_files(program, source, folder, rng)
     if kind == "expt":
@@ -159,6 +159,9 @@ def case(
             Path(f"{files['r']}.gz").write_bytes(gzip.compress(content))
         else:
             files["r"].write_bytes(content)
+    elif kind == "data":
+        spoil = damaged_text if files["d"].suffix == ".toml" else damaged_data
+        files["d"].write_bytes(spoil(files["d"].read_bytes(), rng))
     elif kind == "text":
         name = ["run.toml", "run.phil"][rng.integers(2)]
         (folder / name).write_bytes(damaged_text(parameter_text(program, name), rng))
@@ -182,7 +185,7 @@ def cases(
     ------
     seed, program, words of the command line, outcome
     """
-    names = programs or programs_of(kind)
+    names = programs or programs_of(kind, source)
     for i in range(n):
         number = seed * 1_000_000 + i
         program = names[i % len(names)]
@@ -198,10 +201,10 @@ def main() -> int:
     """Run many cases and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="files of a finished run of spindle process")
-    parser.add_argument("--kind", choices=("expt", "refl", "text"), default="expt")
+    parser.add_argument("--kind", choices=("expt", "refl", "data", "text"), default="expt")
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SPINDLE_FUZZ_SEED", "1")))
-    parser.add_argument("--program", action="append", choices=list(PROGRAMS), help="only these programs")
+    parser.add_argument("--program", action="append", choices=[*PROGRAMS, *DATA_PROGRAMS], help="only these programs")
     parser.add_argument("--bounds", action="store_true", help="check every index of compiled kernels")
     arguments = parser.parse_args()
     if arguments.bounds:
@@ -209,12 +212,13 @@ def main() -> int:
     from spindle.execution.compile_cache import prepare_compile_cache
 
     prepare_compile_cache()
-    compile_all(arguments.folder.resolve(), arguments.program or programs_of(arguments.kind))
+    source = arguments.folder.resolve()
+    compile_all(source, arguments.program or programs_of(arguments.kind, source))
     counts: Counter[tuple[str, str]] = Counter()
     most: dict[str, tuple[float, int]] = {}
     faults = 0
     for seed, program, words, outcome in cases(
-        arguments.kind, arguments.folder.resolve(), arguments.cases, arguments.seed, arguments.program
+        arguments.kind, source, arguments.cases, arguments.seed, arguments.program
     ):
         counts[program, outcome.kind] += 1
         seconds, memory = most.get(program, (0.0, 0))

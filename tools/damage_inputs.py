@@ -57,7 +57,73 @@ PROGRAMS = {
     "sort_reflections": "{r} key=intensity.sum.value",
     "refine several": "{e} {r}",
     "show several": "{e} {r}",
+    "create_profile_model": "{e} {r}",
+    "report": "{e} {r}",
+    "report integrated": "{e} {r}",
+    "compare": "{r} {r2}",
+    "multiplex": "{e} {r}",
+    "cosym": "{e} {r}",
+    "correlation_matrix": "{e} {r}",
+    "cluster_unit_cell": "{e} {e2}",
+    "compute_delta_cchalf": "{e} {r}",
+    "missing_reflections": "{e} {r}",
+    "estimate_resolution": "{e} {r}",
+    "refine_error_model": "{e} {r}",
+    "damage_analysis": "{e} {r}",
+    "merging_statistics": "{e} {r}",
+    "process": "{e} stop_after=find_spots",
+    "stills_process": "{e}",
+    "stills_process refined": "{e} {r}",
+    "integrate stills": "{e} {r}",
+    "scale_stills": "{e} {r}",
 }  # fmt: skip
+# Per program the words of a command line on a file of another kind, {d}; {e} and {r} are whole.
+DATA_PROGRAMS = {
+    "show mtz": "{d}",
+    "merging_statistics mtz": "{d}",
+    "damage_analysis mtz": "{d}",
+    "estimate_resolution mtz": "{d}",
+    "compare mtz": "{d} {r}",
+    "show xds_ascii": "{d}",
+    "compare xds_ascii": "{d} {r}",
+    "scale targets": "{e} {r} target_mtz={d}",
+    "batch sets": "{d} stop_after=import",
+    "compare runs": "{e} runs={d} stop_after=index",
+}
+# What these files are.
+DATA_FILES = {
+    "mtz": "unmerged.mtz",
+    "xds_ascii": "XDS_ASCII.HKL",
+    "targets": "merged.mtz",
+    "sets": "sets.toml",
+    "runs": "runs.toml",
+}
+SETS = """stop_after = "import"
+d_min = 2.0
+
+[first]
+images = "{images}/*.cbf"
+
+[second]
+images = ["{images}/*_0001.cbf", "{images}/*_0002.cbf"]
+d_min = 2.5
+space_group = "P43212"
+"""
+RUNS = """[shared]
+"find_spots.spotfinder.filter.min_spot_size" = 2
+stop_after = "index"
+
+[runs.plain]
+"find_spots.spotfinder.filter.d_min" = 2.5
+
+[runs.other]
+"find_spots.spotfinder.threshold.algorithm" = "dispersion_extended"
+find_spots.spotfinder.filter.d_min = 2.6
+
+[results.kept]
+reflections = "{folder}/strong.refl"
+experiments = "{folder}/imported.expt"
+"""
 # Which files of the run a program works on.
 IMAGES, INDEXED, REFINED = ("imported", "strong"), ("indexed", "indexed"), ("refined", "refined")
 INTEGRATED, SCALED = ("integrated", "integrated"), ("scaled", "scaled")
@@ -95,11 +161,32 @@ STAGES = {
     "sort_reflections": INTEGRATED,
     "refine several": INDEXED,
     "show several": REFINED,
+    "create_profile_model": REFINED,
+    "report": SCALED,
+    "report integrated": INTEGRATED,
+    "compare": SCALED,
+    "multiplex": INTEGRATED,
+    "cosym": INTEGRATED,
+    "correlation_matrix": SCALED,
+    "cluster_unit_cell": REFINED,
+    "compute_delta_cchalf": SCALED,
+    "missing_reflections": SCALED,
+    "estimate_resolution": SCALED,
+    "refine_error_model": SCALED,
+    "damage_analysis": SCALED,
+    "merging_statistics": SCALED,
+    "stills_process": ("stills", "stills"),
+    "stills_process refined": ("stills_indexed", "stills_indexed"),
+    "integrate stills": ("stills_refined", "stills_refined"),
+    "scale_stills": ("stills_integrated", "stills_integrated"),
+    "compare mtz": SCALED,
+    "compare xds_ascii": SCALED,
+    "scale targets": ("symmetrized", "symmetrized"),
 }
 # These read one file of two experiments.
 OF_SEVERAL = {
     "combine_experiments of several", "split_experiments", "split_experiments in groups", "filter_reflections", "refine several",
-    "show several", "stereographic_projection",
+    "show several", "stereographic_projection", "multiplex", "cosym", "correlation_matrix", "compute_delta_cchalf",
 }  # fmt: skip
 KAPPA = {
     "axes": [[1.0, 0.0, 0.0], [0.643, 0.0, -0.766], [1.0, 0.0, 0.0]],
@@ -116,10 +203,13 @@ def stage_of(program: str, rng: np.random.Generator) -> tuple[str, str]:
     return STAGES.get(program, IMAGES)
 
 
-def programs_of(kind: str) -> list[str]:
-    """Programs that read files of a kind."""
+def programs_of(kind: str, source: Path) -> list[str]:
+    """Programs that read files of a kind; those of stills where the run has some."""
+    if kind == "data":
+        return list(DATA_PROGRAMS)
     needed = {"expt": "{e}", "refl": "{r}"}.get(kind, "")
-    return [name for name, words in PROGRAMS.items() if needed in words]
+    has = {name: (source / f"{STAGES.get(name, IMAGES)[0]}.expt").exists() for name in PROGRAMS}
+    return [name for name, words in PROGRAMS.items() if needed in words and has[name]]
 
 
 def given_files(
@@ -129,19 +219,48 @@ def given_files(
     stages = stage_of(program, rng)
     files = {"e": folder / f"{stages[0]}.expt", "r": folder / f"{stages[1]}.refl"}
     for file in files.values():
-        shutil.copy(source / file.name, file)
+        if (source / file.name).exists():  # stills that are not indexed have no reflections
+            shutil.copy(source / file.name, file)
     write_open_mask(files["e"], folder / "mask.npz")
     if program == "align_crystal":
         content = json.loads(files["e"].read_text())
         content["goniometer"] = [KAPPA for _ in content["goniometer"]]
         files["e"].write_text(json.dumps(content))
-    if "{e2}" in PROGRAMS[program] or program in OF_SEVERAL:
+    if "{r2}" in PROGRAMS.get(program, "") or "{e2}" in PROGRAMS.get(program, "") or program in OF_SEVERAL:
         files |= {"e2": folder / "other.expt", "r2": folder / "other.refl"}
         write_another(files["e"], files["r"], files["e2"], files["r2"])
     if program in OF_SEVERAL:
         join(files)
-    words = PROGRAMS[program].format(**{key: file.name for key, file in files.items()}).split()
+    if program in DATA_PROGRAMS:
+        files["d"] = folder / DATA_FILES[program.split()[1]]
+        write_data(source, folder, files["d"])
+    line = PROGRAMS.get(program) or DATA_PROGRAMS[program]
+    words = line.format(**{key: file.name for key, file in files.items()}).split()
     return files, [program.split()[0], *words]
+
+
+def write_data(source: Path, folder: Path, path: Path) -> None:
+    """Make a file of another kind of those of a run."""
+    import spindle
+    from spindle.files import read_experiments, read_reflections
+
+    if path.name == "sets.toml":
+        path.write_text(SETS.format(images=source / "images"))
+        return
+    if path.name == "runs.toml":
+        path.write_text(RUNS.format(folder=folder))
+        return
+    kept = source / f"made_{path.name}"
+    if not kept.exists():
+        data = read_experiments(source / "scaled.expt"), read_reflections(source / "scaled.refl")
+        if path.name == "merged.mtz":
+            result = spindle.run("merge", *data)
+        else:
+            result = spindle.run("export", *data, format="mtz" if path.suffix == ".mtz" else "xds_ascii")
+        ending = path.suffix
+        writer = next(write for name, write in result.files.items() if name.endswith(ending))
+        writer(kept)
+    shutil.copy(kept, path)
 
 
 def write_another(experiments: Path, reflections: Path, new_experiments: Path, new_reflections: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -162,4 +163,23 @@ def damaged_text(content: bytes, rng: np.random.Generator) -> bytes:
     for _ in range(rng.integers(1, 6)):
         place = rng.integers(len(bad) + 1)
         bad[place:place] = bits[rng.integers(len(bits))] * int(rng.choice([1, 1, 2, 500]))
+    return bytes(bad)
+
+
+def damaged_data(content: bytes, rng: np.random.Generator) -> bytes:
+    """A damaged file of numbers, binary or text: bytes; the first or last kilobytes, where headers are; or wild words of text."""
+    which = rng.integers(3)
+    if which == 0:
+        return damaged_bytes(content, rng)
+    bad = bytearray(content)
+    if which == 1 and len(bad) > 4096:
+        n = int(rng.integers(200, 4096))
+        if rng.integers(2):
+            return damaged_bytes(bytes(bad[:n]), rng) + bytes(bad[n:])
+        return bytes(bad[:-n]) + damaged_bytes(bytes(bad[-n:]), rng)
+    wild = [b"nan", b"inf", b"-1", b"0", b"1e300", b"99999999999999999999", b"", b"x" * 100, b"-1e-300"]
+    words = [m.span() for m in re.finditer(rb"[-+\w.]+", bytes(bad[:8192] if rng.integers(2) else bad))]
+    for place in sorted(rng.integers(len(words), size=int(rng.integers(1, 5))), reverse=True):
+        begin, end = words[place]
+        bad[begin:end] = wild[rng.integers(len(wild))]
     return bytes(bad)
