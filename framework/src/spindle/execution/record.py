@@ -22,6 +22,7 @@ from spindle.params import Params, to_dict, walk
 from spindle.plugins import plugin_files
 from spindle.plugins.discovery import HOST
 from spindle.regular import open_regular, read_regular, unreadable
+from spindle.report import json_text
 
 RECORD_FORMAT = "spindle run record"
 RECORD_VERSION = 1
@@ -144,11 +145,7 @@ def write_record(record: dict[str, Any], path: Path) -> None:
     from spindle.files import atomic_write
 
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2, default=_plain) + "\n", encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+        temporary.write_text(json_text(record, 2) + "\n", encoding="utf-8")
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from spindle.errors import UserError
 from spindle.models import Experiment, Goniometer
 from spindle.params import Choice, PathParam, SpaceGroup, Str
 from spindle.params import Params as ParamsBase
-from spindle.report import Table
+from spindle.report import Table, json_text
 from spindle.symmetry import laue_group_ops
 
 from .alignment import AXES, Solution, Vector, fold, solutions, vector_pairs
@@ -95,7 +94,7 @@ class AlignCrystal(Program):
             total += len(found)
         files: dict[str, Callable[[Path], None]] = {}
         if params.output.json is not None:
-            text = json.dumps(content[0] if not several else {"experiments": content}, indent=2)
+            text = json_text(content[0] if not several else {"experiments": content}, 2)
             files[str(params.output.json)] = _writer(text)
         return ProgramResult(files=files, summary={"n_solutions": total})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -27,6 +26,7 @@ from spindle.params import (
     build,
 )
 from spindle.params import Params as ParamsBase
+from spindle.report import json_text
 
 from .results import STATISTICS, entry_of, page_of, results_of, table_of
 from .running import RunSet, stop_all
@@ -211,7 +211,7 @@ class _Work:
         if self.params.output.json is not None:
             _write(
                 self.params.output.json,
-                json.dumps(results_of(entries, version("spindle-diffraction-base"), is_finished), indent=1) + "\n",
+                json_text(results_of(entries, version("spindle-diffraction-base"), is_finished), 1) + "\n",
             )
         if self.params.output.html is not None:
             _write(self.params.output.html, page_of(entries, is_finished))
@@ -248,7 +248,7 @@ class _Work:
         summary = {"n_sets": len(entries), **{c: colours.count(c) for c in ("green", "amber", "red")}}
         files: dict[str, Any] = {}
         if self.params.output.json is not None:
-            content = json.dumps(results_of(entries, version("spindle-diffraction-base"), True), indent=1) + "\n"
+            content = json_text(results_of(entries, version("spindle-diffraction-base"), True), 1) + "\n"
             files[str(self.params.output.json)] = lambda path: Path(path).write_text(content, encoding="utf-8")
         if self.params.output.html is not None:
             page = page_of(entries, True)

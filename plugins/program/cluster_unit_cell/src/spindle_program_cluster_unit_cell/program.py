@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,7 +16,7 @@ from spindle.files import write_experiments, write_reflections
 from spindle.models import Experiments
 from spindle.params import Bool, Choice, Float, PathParam
 from spindle.params import Params as ParamsBase
-from spindle.report import Table
+from spindle.report import Table, json_text
 from spindle.symmetry import lattice_subgroups
 from spindle_lib_cells.clusters import clusters, tree
 from spindle_lib_cells.distances import cell_distances, primitive_cells
@@ -108,7 +107,7 @@ class ClusterUnitCell(Program):
                 "clusters": dict(zip(names, groups, strict=True)),
                 "linkage": linkage.tolist(), "unit_cells": [list(e.known_crystal.cell) for e in experiments],
             }  # fmt: skip
-            files[str(params.output.json)] = text_writer(json.dumps(content, indent=1) + "\n")
+            files[str(params.output.json)] = text_writer(json_text(content, 1) + "\n")
         if params.output.html is not None:
             files[str(params.output.html)] = text_writer(_page(experiments, groups, linkage, tables, params))
         if params.output.clusters:

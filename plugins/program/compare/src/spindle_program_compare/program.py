@@ -15,7 +15,7 @@ from spindle.errors import UserError
 from spindle.files import read_experiments, read_reflections
 from spindle.params import Bool, Choice, Int, PathParam, Str, Strings, build
 from spindle.params import Params as ParamsBase
-from spindle.report import Table
+from spindle.report import Table, json_text
 from spindle_lib_pages import text_writer
 
 from .against_truth import AgainstTruth, compare_with_truth, truth_beside
@@ -287,18 +287,19 @@ def _report(contestants: list[Contestant], folder: Path | None, params: Any, con
         "truth": None if truth is None else _truth_data(truth),
         "notes": notes,
     }  # fmt: skip
+    text = json_text(data, 1)
     files: dict[str, Any] = {}
     if params.output.html is not None:
         make = partial(comparison_page, title, verdict, contestants, ranking, levels, common, truth, tables, notes)
         files[str(params.output.html)] = _page_writer(make)
     if params.output.json is not None:
-        files[str(params.output.json)] = text_writer(json.dumps(_plain(data), indent=1, allow_nan=False))
+        files[str(params.output.json)] = text_writer(text)
     next_step = f"look at {params.output.html}" if params.output.html is not None else ""
     best = next((c for c in contestants if ranking.order and c.name == ranking.order[0]), None)
     if best is not None and best.kind == "spindle" and best.settings:
         words = " ".join(f"{k}={v}" for k, v in best.settings.items() if k != "run")
         next_step += f"; the best again, with its files: spindle process <images> {words}" if words else ""
-    return ProgramResult(tables=list(tables.values()), summary=_plain(data), files=files, next_step=next_step)
+    return ProgramResult(tables=list(tables.values()), summary=json.loads(text), files=files, next_step=next_step)
 
 
 def _page_writer(make: Any) -> Any:
@@ -352,16 +353,3 @@ def _truth_data(truth: AgainstTruth) -> dict[str, Any]:
         "notes": truth.notes,
         "contestants": {n: asdict(r) for n, r in truth.rows.items()},
     }
-
-
-def _plain(value: Any) -> Any:
-    """Values that JSON knows; None for what is no number."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value

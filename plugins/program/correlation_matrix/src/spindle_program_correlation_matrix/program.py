@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, h
 from spindle.errors import UserError
 from spindle.files import write_experiments, write_reflections
 from spindle.params import Auto
-from spindle.report import Table
+from spindle.report import Table, json_text
 from spindle_lib_data_set_correlations.coordinates import find_coordinates
 from spindle_lib_data_set_correlations.pairs import correlations_of_pairs, weights_of
 from spindle_lib_pages import text_writer
@@ -117,7 +116,7 @@ class CorrelationMatrix(Program):
         files: dict[str, Callable[[Path], None]] = {}
         if params.output.json is not None:
             content = record(trees, cc, cosines, found, dense, sets, identifiers)
-            files[str(params.output.json)] = text_writer(json.dumps(content, indent=1) + "\n")
+            files[str(params.output.json)] = text_writer(json_text(content, 1) + "\n")
         if params.output.html is not None:
             files[str(params.output.html)] = text_writer(page(trees, cc, cosines, found, dense, sets, tables))
         if params.significant_clusters.output:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.params import Auto
-from spindle.report import Table
+from spindle.report import Table, json_text
 from spindle.symmetry import patterson_group
 from spindle_lib_data_set_correlations.coordinates import Coordinates, find_coordinates
 from spindle_lib_data_set_correlations.pairs import correlations_of_pairs, weights_of
@@ -162,7 +161,7 @@ class Cosym(Program):
         files: dict[str, Callable[[Path], None]] = {}
         content = record(decision, indexing, found, pairs, choice)
         if params.output.json is not None:
-            files[str(params.output.json)] = text_writer(json.dumps(content, indent=1) + "\n")
+            files[str(params.output.json)] = text_writer(json_text(content, 1) + "\n")
         if params.output.html is not None:
             tables = [*decision.tables(), *_set_table(decision, indexing, found, choice.kept, None), *choice.tables]
             files[str(params.output.html)] = text_writer(page(decision, indexing, found, pairs, choice, tables, params))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
 from spindle.params import Auto, Bool, Float, Int, Ints, PathParam
 from spindle.params import Params as ParamsBase
+from spindle.report import json_text
 from spindle_lib_merging import Unmerged, read_unmerged, resolution_of
 from spindle_lib_pages import text_writer
 from spindle_lib_radiation_damage import ImageDoses
@@ -125,7 +125,7 @@ class DamageAnalysis(Program):
         log("%s", verdict.text)
         files: dict[str, Callable[[Path], None]] = {}
         if params.output.json is not None:
-            files[str(params.output.json)] = text_writer(json.dumps(record(curves, verdict, sweeps), indent=1) + "\n")
+            files[str(params.output.json)] = text_writer(json_text(record(curves, verdict, sweeps), 1) + "\n")
         if params.output.html is not None:
             tables = [dose_table(curves, None), *shown[1:]]
             files[str(params.output.html)] = text_writer(page(curves, verdict, sweeps, tables, source, series))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from spindle.report import json_text
 
 from .analysis import KINDS, Profile
 
@@ -40,7 +41,7 @@ def json_writer(content: Any) -> Writer:
     """Writer of a JSON file."""
 
     def write(target: Path) -> None:
-        target.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        target.write_text(json_text(content) + "\n", encoding="utf-8")
 
     return write
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, h
 from spindle.errors import ParameterError, UserError
 from spindle.params import Bool, Choice, Float, Int, Ints, PathParam, SpaceGroup, Str, Strings
 from spindle.params import Params as ParamsBase
-from spindle.report import Table
+from spindle.report import Table, json_text
 from spindle.symmetry import space_group
 from spindle_lib_merging import ResolutionCurve, read_unmerged
 from spindle_lib_pages import Page
@@ -149,7 +148,7 @@ class EstimateResolution(Program):
         summary |= {c.metric.name: None if c.d_min is None else round(c.d_min, 4) for c in curves}
         files: dict[str, Any] = {}
         if params.output.json is not None:
-            text = json.dumps({c.metric.name: _values(c) for c in curves})
+            text = json_text({c.metric.name: _values(c) for c in curves})
             files[str(params.output.json)] = lambda path: Path(path).write_text(text, encoding="utf-8")
         if params.output.html:
             tables = list(context.tables)

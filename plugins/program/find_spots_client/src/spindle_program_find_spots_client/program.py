@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
 from spindle.params import Auto, Choice, Float, Int, Params, PathParam, Str, UnrecordedParams
+from spindle.report import json_text
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -180,7 +181,7 @@ def _result(
     if params.json is not None:
 
         def write(path: Path) -> None:
-            path.write_text(json.dumps(answers, indent=1) + "\n")
+            path.write_text(json_text(answers, 1) + "\n")
 
         result.files[str(params.json)] = write
     return result

@@ -14,7 +14,7 @@ from spindle.errors import UserError
 from spindle.execution import RunContext
 from spindle.models import Experiments
 from spindle.prediction import predict_for_indexed
-from spindle.report import DETAIL, Table
+from spindle.report import DETAIL, Table, json_text
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import excluded_images
 from spindle_lib_selection.significance import significance
@@ -259,10 +259,8 @@ def _writer_of_profiles(profiles: list[dict[str, Any]]) -> Callable[[Path], None
 
 def _writer_of_report(tables: list[Table]) -> Callable[[Path], None]:
     def write(path: Path) -> None:
-        import json
-
         with open(path, "w") as stream:
-            json.dump({"tables": [t.to_dict() for t in tables]}, stream, indent=1)
+            stream.write(json_text({"tables": [t.to_dict() for t in tables]}, 1))
 
     return write
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from spindle.contracts.exporter import MergedColumn, MergedData, MergedDataset
 from spindle.errors import ModelError, ParameterError, PluginError, UserError
 from spindle.models import Experiments
 from spindle.params import Auto
+from spindle.report import json_text
 from spindle.table import ReflectionTable
 from spindle_lib_exchange import cell_for_export
 from spindle_lib_merging import (
@@ -160,7 +160,7 @@ class Merge(Program):
             for k, (w, found) in enumerate(zip(waves, directions, strict=True))
         }
         if params.output.json:
-            files[params.output.json] = lambda path: Path(path).write_text(json.dumps(report), encoding="utf-8")
+            files[params.output.json] = lambda path: Path(path).write_text(json_text(report), encoding="utf-8")
         if params.output.html:
             report_page = page(list(context.tables), end)
             files[params.output.html] = lambda path: Path(path).write_text(report_page, encoding="utf-8")

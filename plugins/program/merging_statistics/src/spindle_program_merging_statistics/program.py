@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +11,7 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
 from spindle.params import Bool, Choice, Float, Int, Ints, PathParam, SpaceGroup, Strings, UnitCell
 from spindle.params import Params as ParamsBase
-from spindle.report import Table
+from spindle.report import Table, json_text
 from spindle.symmetry import space_group
 from spindle_lib_merging import MergingStatistics as Statistics
 from spindle_lib_merging import (
@@ -111,7 +109,7 @@ class MergingStatistics(Program):
                 "cc_half_limit": limit,
                 **statistics.as_dict(),
             }
-            files[str(params.output.json)] = text_writer(json.dumps(_plain(content), indent=1) + "\n")
+            files[str(params.output.json)] = text_writer(json_text(content, 1) + "\n")
         if params.output.html is not None:
             files[str(params.output.html)] = text_writer(_page(statistics, tables, group, problems))
         summary: dict[str, Any] = {
@@ -200,11 +198,3 @@ def _page(statistics: Statistics, tables: list[Table], group: str, problems: lis
         out.plot(lines(label, "", label, curves, xaxis=resolution_ticks(x)))
     out.table(tables[0])
     return out.html()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

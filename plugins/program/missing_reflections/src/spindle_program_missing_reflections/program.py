@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
 from spindle.params import Float, Int, PathParam
 from spindle.params import Params as ParamsBase
-from spindle.report import Table
+from spindle.report import Table, json_text
 from spindle.symmetry import asu_indices, unique_indices
 from spindle_lib_merging import resolution_of
 from spindle_lib_merging.intensities import prepare_intensities
@@ -108,7 +107,7 @@ class MissingReflections(Program):
                 "d_min": d_min, "d_max": params.d_max, "n_unique": len(complete), "n_missing": n_missing,
                 "regions": [r.tolist() for r in listed],
             }  # fmt: skip
-            files[str(params.output.json)] = _writer(json.dumps(content) + "\n")
+            files[str(params.output.json)] = _writer(json_text(content) + "\n")
         completeness = 1 - n_missing / len(complete)
         largest = len(listed[0]) if listed else 0
         return ProgramResult(

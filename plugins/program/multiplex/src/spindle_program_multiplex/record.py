@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any
+
+from spindle.report import json_text
 
 from .findings import Findings, set_table, summary_of
 from .reduction import Reduced
@@ -27,7 +27,7 @@ def record(found: Findings) -> str:
         "warnings": [{"step": step, "text": text} for step, text in found.warnings],
         "steps": None if found.steps is None else found.steps.rows,
     }  # fmt: skip
-    return json.dumps(_plain(content), indent=1, allow_nan=False) + "\n"
+    return json_text(content, 1) + "\n"
 
 
 _KEYS = (
@@ -43,16 +43,3 @@ def _merged(reduced: Reduced) -> dict[str, Any]:
         "d_min": reduced.d_min, "limit_by": reduced.limits, "merging_stats": reduced.statistics, "summary": reduced.summary,
         "filter": reduced.filtered,
     }  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it: no NaN, no arrays."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(v) for v in value]
-    return value if isinstance(value, (str, int, bool, type(None))) else str(value)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from spindle.errors import FileFormatError
 from spindle.execution import read_record
 from spindle.files import atomic_write
+from spindle.report import json_text
 from spindle_lib_verdict import Facts, Verdict, facts_of_steps, judge
 
 from .steps import STEPS
@@ -82,14 +82,10 @@ def text_of(report: dict[str, Any], warnings: list[str], result: Judged, failed:
         "format": "spindle process", "format_version": FORMAT, "failed": failed, "verdict": result.verdict.as_dict(),
         "facts": result.facts.as_dict(), "steps": report, "warnings": warnings,
     }  # fmt: skip
-    return json.dumps(content, indent=2, default=_plain) + "\n"
+    return json_text(content, 2) + "\n"
 
 
 def write_failed(path: Path, text: str) -> None:
     """Write process.json of a run that a step has ended: the host writes nothing then."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from spindle.contracts.refiner import RefinementResult
 from spindle.errors import ParameterError
 from spindle.models import Crystal, Experiments
+from spindle.report import json_text
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.geometry_drift import panel_of_beam
 
@@ -109,7 +109,7 @@ def history_writer(results: list[RefinementResult]) -> Writer:
     ]
 
     def write(path: Path) -> None:
-        path.write_text(json.dumps({"rmsd_units": ["mm", "mm", "rad"], "macrocycles": content}, indent=1) + "\n")
+        path.write_text(json_text({"rmsd_units": ["mm", "mm", "rad"], "macrocycles": content}, 1) + "\n")
 
     return write
 
@@ -192,7 +192,7 @@ def correlation_writer(
 def _matrix_writer(matrix: np.ndarray, labels: list[str], suffix: str, step: int) -> Writer:
     def write(path: Path) -> None:
         if suffix == ".json":
-            path.write_text(json.dumps({"step": step, "parameters": labels, "correlation": matrix.tolist()}) + "\n")
+            path.write_text(json_text({"step": step, "parameters": labels, "correlation": matrix}) + "\n")
             return
         import plotly.graph_objects as go
 

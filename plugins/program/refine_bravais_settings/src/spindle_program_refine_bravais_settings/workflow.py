@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from spindle.errors import ParameterError, UserError
 from spindle.files import write_experiments
 from spindle.models import Crystal, Experiments
 from spindle.params import Auto
-from spindle.report import Table
+from spindle.report import Table, json_text
 from spindle.symmetry import bravais_type, rotations, space_group
 from spindle.table import ReflectionTable
 from spindle_lib_refinement.short_refinement import Refinement, quiet
@@ -204,7 +203,7 @@ def _result(solutions: list[Solution], params: Any, context: Any) -> ProgramResu
         raise ParameterError(
             f"output.directory={folder}: the folder cannot be made: {error.strerror}; give another"
         ) from error
-    text = json.dumps({str(s.setting.number): s.to_dict() for s in solutions})
+    text = json_text({str(s.setting.number): s.to_dict() for s in solutions})
     files: dict[str, Callable[[Path], None]] = {str(folder / f"{prefix}bravais_summary.json"): _Text(text)}
     names = {}
     for s in solutions:

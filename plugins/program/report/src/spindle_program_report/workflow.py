@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -13,7 +12,7 @@ import numpy as np
 from spindle.contracts import ProgramInputs, ProgramResult
 from spindle.errors import ParameterError, UserError
 from spindle.params import Auto
-from spindle.report import Section, Table
+from spindle.report import Section, Table, json_text
 from spindle_lib_pages import Page, text_writer
 from spindle_lib_sections.damage import damage_section
 from spindle_lib_sections.given import Given
@@ -72,9 +71,7 @@ def make_report(inputs: ProgramInputs, params: Any, context: RunContext) -> Prog
     if params.output.html is not None:
         files[str(params.output.html)] = text_writer(_page(inputs, given, lights, sections).html())
     if params.output.json is not None:
-        files[str(params.output.json)] = text_writer(
-            json.dumps(_content(given, lights, verdict, sections), allow_nan=False) + "\n"
-        )
+        files[str(params.output.json)] = text_writer(json_text(_content(given, lights, verdict, sections)) + "\n")
     moods = [a.mood for a in lights]
     summary = {
         "n_sections": len(shown), "n_figures": sum(len(s.figures) for s in shown), "stages": list(given.tables),

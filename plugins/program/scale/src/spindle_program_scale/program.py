@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, h
 from spindle.errors import UserError
 from spindle.models import Experiments
 from spindle.params import make
-from spindle.report import Table
+from spindle.report import Table, json_text
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import excluded_images
 from spindle_lib_merging import (
@@ -127,7 +126,7 @@ class Scale(Program):
         if params.filtering.method is not None:
             scaled, record = scale_and_filter(experiments, table, params, context, exclusions, target)
             name = params.filtering.output.scale_and_filter_results
-            files[name] = lambda path: Path(path).write_text(json.dumps(record, indent=1), encoding="utf-8")
+            files[name] = lambda path: Path(path).write_text(json_text(record, 1), encoding="utf-8")
         else:
             scaled = scale_once(experiments, table, params, context, exclusions, target=target)
         if params.scaling_options.only_target and params.scaling_options.only_save_targeted and scaled.scaler.held:
@@ -253,7 +252,7 @@ class Scale(Program):
         if output.html or output.json:
             data = report_data(scaled, statistics, diagnosis)
             if output.json:
-                files[output.json] = lambda path: Path(path).write_text(json.dumps(data), encoding="utf-8")
+                files[output.json] = lambda path: Path(path).write_text(json_text(data), encoding="utf-8")
             if output.html:
                 tables = list(context.tables)
                 files[output.html] = lambda path: Path(path).write_text(

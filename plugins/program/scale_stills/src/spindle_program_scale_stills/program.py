@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.models import Experiments
 from spindle.params import Auto
-from spindle.report import Table
+from spindle.report import Table, json_text
 from spindle.table import ReflectionTable
 from spindle_lib_merging import MergingStatistics, merging_statistics, pack_indices, problems_of, shell_table
 from spindle_lib_pages import text_writer
@@ -173,7 +172,7 @@ class ScaleStills(Program):
                 "merging_statistics": statistics.as_dict(), "parameters": result.parameters.tolist(),
                 "left_out": {str(k): v for k, v in result.reasons.items()},
             }  # fmt: skip
-            files[str(params.output.json)] = text_writer(json.dumps(record))
+            files[str(params.output.json)] = text_writer(json_text(record))
         if params.output.html is not None:
             files[str(params.output.html)] = text_writer(page(tables, statistics, halves, result, kept))
         configuration = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from spindle.execution import Executor
 from spindle.models import Detector, Experiments
 from spindle.params import Auto
 from spindle.prediction import add_observed_geometry
-from spindle.report import Table
+from spindle.report import Table, json_text
 from spindle.table import ReflectionTable
 from spindle_lib_importing.experiments import experiments_of
 from spindle_lib_spots.sweeps import join_tables, strong_spots, sweep_numbers, sweeps_of
@@ -330,4 +329,4 @@ def _of_sweeps(group: list[int], n_sweeps: int) -> str:
 
 
 def _write_json(path: Path, listed: list[dict[str, Any]]) -> None:
-    path.write_text(json.dumps({"beam_positions": listed}, indent=1) + "\n")
+    path.write_text(json_text({"beam_positions": listed}, 1) + "\n")

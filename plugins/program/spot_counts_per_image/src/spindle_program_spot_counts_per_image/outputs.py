@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from spindle.errors import ParameterError
+from spindle.report import json_text
 
 __all__ = ["check_suffix", "json_files", "plot_writer"]
 
@@ -52,7 +52,7 @@ def json_files(path: Path, columns: dict[str, np.ndarray], joint: bool, split: b
 
     def writer(content: object) -> Writer:
         def write(target: Path) -> None:
-            target.write_text(json.dumps(content) + "\n", encoding="utf-8")
+            target.write_text(json_text(content) + "\n", encoding="utf-8")
 
         return write
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.files import write_experiments, write_reflections
 from spindle.models import Experiment, Experiments
-from spindle.report import Table
+from spindle.report import Table, json_text
 from spindle.table import ReflectionTable
 
 from .geometry import choose_crystals, with_geometry_of, with_models_of
@@ -248,7 +247,7 @@ class StillsProcess(Program):
                 }
                 for o in outcomes
             ]  # fmt: skip
-            text = json.dumps({**summary, "images": rows}, indent=1)
+            text = json_text({**summary, "images": rows}, 1)
             files[str(params.output.json)] = lambda path: path.write_text(text) and None
         return ProgramResult(tables=tables, summary=summary, files=files, next_step=next_step)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from spindle.errors import UserError
 from spindle.models import Experiments
 from spindle.params import Auto, Bool, Choice, Float, Int, PathParam, SpaceGroup, Str, Strings
 from spindle.params import Params as ParamsBase
-from spindle.report import DETAIL, Table
+from spindle.report import DETAIL, Table, json_text
 from spindle.symmetry import ChangeOfBasis, patterson_group, space_group
 from spindle_lib_merging import merge_equivalents
 from spindle_lib_pages import text_writer
@@ -154,7 +153,7 @@ class SymmetryProgram(Program):
         context.log.info("Space group %s, cell %s", group.xhm(), " ".join(f"{v:.4f}" for v in cell))
         files: dict[str, Any] = {}
         if params.output.json is not None:
-            text = json.dumps(scores, indent=2)
+            text = json_text(scores, 2)
             files[str(params.output.json)] = text_writer(text)
         if params.output.html is not None:
             data = decision.data

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from spindle.errors import ParameterError
 from spindle.models import Experiments
-from spindle.report import Table
+from spindle.report import Table, json_text
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -234,7 +233,7 @@ def _correlations(results: list[CellResult], plot: Any) -> dict[str, Writer]:
             save_figure(correlation_figure(matrix, shown, f"correlations of the metric, step {step}"), path, kind)
 
         files[f"{name}_2theta{kind}"] = draw
-        files[f"{name}.json"] = _writer(json.dumps({"corrmats": {"2theta": matrix.tolist()}, "labels": shown}) + "\n")
+        files[f"{name}.json"] = _writer(json_text({"corrmats": {"2theta": matrix}, "labels": shown}) + "\n")
     return files
 
 
