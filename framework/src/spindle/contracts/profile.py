@@ -138,6 +138,15 @@ def check_partiality(arguments: dict[str, Any], result: Any) -> np.ndarray:
     return fraction
 
 
+def check_lorentz(arguments: dict[str, Any], result: Any) -> np.ndarray:
+    """Refuse factors that are none."""
+    factor = array(result, (len(arguments["reflections"]),), np.float64, "the result")
+    finite(factor, "the result", least=0.0)
+    if len(factor) and factor.min() <= 0.0:
+        raise Fault(f"the result is 0 in row {int(np.argmin(factor))}; Lorentz factors are positive")
+    return factor
+
+
 def check_summary(arguments: dict[str, Any], result: Any) -> ProfileSummary:
     """Refuse anything but named numbers and text."""
     summary: ProfileSummary = instance(result, ProfileSummary, "the result")
@@ -198,6 +207,16 @@ def summary_of_numbers(model: dict[str, Any]) -> ProfileSummary:
     return ProfileSummary(numbers)
 
 
+def turning_about_e1(experiments: Experiments, reflections: ReflectionTable) -> np.ndarray:
+    """1 / sin 2 theta: the Lorentz factor of stills whose blocks are turned at random, and have no size."""
+    factor = np.ones(len(reflections))
+    for i, rows in reflections.rows_by_experiment().items():
+        beam = experiments[i].beam
+        across = np.linalg.norm(np.cross(reflections["s1"][rows], beam.s0), axis=1) * beam.wavelength**2
+        factor[rows] = 1.0 / np.maximum(across, 1e-9)
+    return factor
+
+
 def models_as_they_are(experiments: Experiments, reflections: ReflectionTable) -> list[dict[str, Any]]:
     """What follows from intensities for a plugin that does not look at them."""
     return [dict(e.profile or {}) for e in experiments]
@@ -209,11 +228,14 @@ PREDICTION_COLUMNS = ("miller_index", "id", "panel", "entering", "s1", "xyzcal.m
 class ProfileSpec:
     """Hooks of a profile model. The model of an experiment is the dictionary ``experiment.profile``, as in the file."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"describe_model", "learn_partiality", "predict_reflections"})
+    optional: ClassVar[frozenset[str]] = frozenset(
+        {"describe_model", "learn_partiality", "predict_reflections", "still_lorentz"}
+    )
     defaults: ClassVar[dict[str, Any]] = {
         "describe_model": summary_of_numbers,
         "learn_partiality": models_as_they_are,
         "predict_reflections": predict_rotation,
+        "still_lorentz": turning_about_e1,
     }
     checks: ClassVar[Checks] = {
         "estimate_profiles": check_models,
@@ -224,6 +246,7 @@ class ProfileSpec:
         "make_fitter": check_fitter,
         "describe_model": check_summary,
         "predict_reflections": check_predictions,
+        "still_lorentz": check_lorentz,
     }
 
     @hookspec(firstresult=True)
@@ -292,6 +315,24 @@ class ProfileSpec:
         -------
         list of dict
             One per experiment, in order.
+        """
+
+    @hookspec(firstresult=True)
+    def still_lorentz(self, experiments: Experiments, reflections: ReflectionTable) -> np.ndarray:  # type: ignore[empty-body]
+        """(n,) float64: Lorentz factors of stills, what the top of the rocking curve of each reflection is multiplied by.
+
+        A still shows the density of a lattice point on the Ewald sphere; the higher, the narrower the point is across the sphere. Where
+        points are as wide as their distance from the origin, since blocks are turned at random, that is 1 / sin 2 theta, the factor of
+        a rotation about e1; where they are all of one width, since blocks are small, it is 1. Only ratios within a crystal count.
+
+        Optional: without it the factor is 1 / sin 2 theta. Asked for rows of stills only, before and after `learn_partiality`.
+
+        Parameters
+        ----------
+        experiments : Experiments
+            Each with its model.
+        reflections : ReflectionTable
+            Predictions: ``id``, ``miller_index``, ``s1``, ``delpsical.rad``.
         """
 
     @hookspec(firstresult=True)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from spindle.contracts.profile import ForegroundMasks, check_predictions, check_summary
+from spindle.contracts.profile import ForegroundMasks, check_lorentz, check_predictions, check_summary
 from spindle.models import Experiments
 from spindle.plugins.host import Handle, PluginHost
 from spindle.table import Flag, MaskCode, ReflectionTable, Shoeboxes
@@ -151,6 +151,20 @@ class ProfileContract(PluginContract):
         z = modelled.table["xyzcal.px"][:, 2]
         middle = np.abs(z - 0.5 * len(modelled.images)) < 5
         assert np.all(partiality[middle] > 0.98)
+
+    def test_lorentz_factors_of_stills_are_positive_and_each_its_own(self, plugin, modelled: SimulatedSpots) -> None:
+        """The factor of a reflection depends neither on the others nor on their order."""
+        table = modelled.table.view()
+        table["delpsical.rad"] = np.zeros(len(table))
+        still = replace(modelled.experiments[0], scan=None, goniometer=None)
+        plugin, arguments = _behind_a_handle(plugin), {"experiments": Experiments([still])}
+        factor = plugin.still_lorentz(**arguments, reflections=table)
+        check_lorentz({"reflections": table}, factor)
+        order = np.random.default_rng(0).permutation(len(table))[: len(table) // 2]
+        np.testing.assert_allclose(
+            plugin.still_lorentz(**arguments, reflections=table.select(order)), factor[order], rtol=1e-12
+        )
+        assert len(plugin.still_lorentz(**arguments, reflections=table.select(order[:0]))) == 0
 
     def _fit(self, plugin, spots: SimulatedSpots, pieces: int, background_variance: float = 0.0, invalid: float = 0.0):
         bbox = self.boxes(plugin, spots)

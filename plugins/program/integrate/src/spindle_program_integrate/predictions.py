@@ -181,9 +181,9 @@ class _OfBlock:
             lp[rows] = lorentz_polarisation(e.beam, None if e.is_still else e.goniometer, s1)
             e1 = np.cross(s1, e.beam.s0)
             length = np.linalg.norm(e1, axis=1)
-            if e.is_still or e.goniometer is None:  # what moves through the sphere turns about e1
+            if e.is_still or e.goniometer is None:
                 zeta[rows] = 1.0
-                lp[rows] *= length * e.beam.wavelength**2
+                lp[rows] /= profile.still_lorentz(experiments=experiments, reflections=table.select(rows))
             else:
                 zeta[rows] = (e1 / length[:, None]) @ e.goniometer.axis_lab
             if e.detector[0].mu > 0:

@@ -181,11 +181,14 @@ class _Work:
         return good
 
     def _with_partiality(self, experiments: Experiments, table: ReflectionTable) -> tuple[Experiments, ReflectionTable]:
-        """Rocking widths as the intensities show them, and the partialities that follow."""
+        """Rocking widths as the intensities show them, and the partialities and Lorentz factors that follow."""
+        table = table.view()
         if self.params.create_profile_model:
             models = self.profile.learn_partiality(experiments=experiments, reflections=table)
+            before = self.profile.still_lorentz(experiments=experiments, reflections=table)
             experiments = Experiments(replace(e, profile=m) for e, m in zip(experiments, models, strict=True))
-        table = table.view()
+            after = self.profile.still_lorentz(experiments=experiments, reflections=table)
+            table["lp"] = table["lp"] * (before / after)
         table["partiality"] = self.profile.partiality(experiments=experiments, reflections=table, bbox=table["bbox"])
         return experiments, table
 
