@@ -13,3 +13,7 @@ class TestGaussianRs(ProfileContract):
 class TestGaussianRsOfEqualWidths(ProfileContract):
     name = "gaussian_rs"
     parameters = {"widths": "isotropic"}
+
+
+class TestEllipsoid(ProfileContract):
+    name = "ellipsoid"

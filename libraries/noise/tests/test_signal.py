@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from spindle_program_integrate.signal import expected_signal
+
+from spindle_lib_noise.signal import expected_signal
 
 
 def observed(mean, background, n=100_000):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from spindle_profile_gaussian_rs.rocking import FEWEST, rocking_width, still_partiality
+
+from spindle_lib_rocking import FEWEST, rocking_width, still_partiality
 
 
 def made_up(n, sigma, level, seed, reach=2.5, b=20.0):

@@ -14,12 +14,12 @@ from spindle.params import Auto, Bool, Choice, Float, Int
 from spindle.params import Params as ParamsBase
 from spindle.report import Table
 from spindle.table import Flag
+from spindle_lib_rocking import rocking_width, still_partiality
 
 from .fitter import EXTENT, PixelFitter
 from .geometry import SpotGeometry, growth
 from .grid_fitter import GridFitter
 from .kernels import bounding_boxes, foreground_masks, recorded_fractions
-from .rocking import rocking_width, still_partiality
 from .samplers import make_sampler
 from .sigma import estimate_sigma_b, estimate_sigma_m, estimate_widths
 from .varying import varying_sigmas

@@ -11,11 +11,11 @@ from spindle.execution import Common
 from spindle.images import Correction, correct_shoeboxes
 from spindle.models import Detector
 from spindle.table import Flag, ReflectionTable, Shoeboxes
+from spindle_lib_noise.signal import expected_signal
 
 from .joint import Equations, Neighbours, set_up
 from .kernels import free_crowded, mark_used, sum_pixels
 from .noise import counts_photons, lifted, noise_beyond_counts
-from .signal import expected_signal
 from .zingers import mask_zingers
 
 LEAST_BACKGROUND = 20

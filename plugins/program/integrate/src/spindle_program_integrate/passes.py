@@ -296,7 +296,9 @@ class Integrator:
     ) -> np.ndarray:
         """First pass. Returns the expected intensity of every row."""
         table = self.table
-        full = table["partiality"] > FULLY_RECORDED
+        still = np.array([e.is_still for e in self.experiments])[table["id"]]
+        # a still shows no part of a spot, but all that there is, however low its rocking curve
+        full = (table["partiality"] > FULLY_RECORDED) | still
         strong = (brightness > 0) & full & ~table.has_flags(Flag.DONT_INTEGRATE)
         candidates = np.flatnonzero(strong)
         if len(candidates):
@@ -340,7 +342,15 @@ class Integrator:
         self.context.log.info(" %d spots used for reference profiles", np.count_nonzero(used))
         self.tables += self.fitter.tables()
         curve = ExpectedIntensity(*(np.concatenate(v) if v else np.zeros(0) for v in (ids, x, intensity)))
-        return curve(table["id"], 1.0 / table["d"] ** 2)
+        expected = curve(table["id"], 1.0 / table["d"] ** 2)
+        if still.any():
+            # of those that stand as high on their rocking curves
+            n = len(self.experiments)
+            number = np.maximum(np.bincount(table["id"], minlength=n), 1)
+            mean = np.bincount(table["id"], table["partiality"], n) / number
+            height = table["partiality"] / np.maximum(mean[table["id"]], 1e-9)
+            expected = np.where(still & (expected >= 0), expected * height, expected)
+        return expected
 
     def _validate(self, witness: Validation | None) -> None:
         """Fit each part of the strong spots with what the others teach."""

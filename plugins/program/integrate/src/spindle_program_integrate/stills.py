@@ -149,7 +149,7 @@ class _Work:
                 self.failed[int(block.numbers[i])] = _reason(error)
             return none
         integrator.forget()
-        experiments, table = self._with_partiality(experiments, table)
+        experiments, table = self._with_partiality(integrator.experiments, table)
         table = correct_absorption(table, experiments, self.params.absorption_correction, self.profile, self.context)
         numbers = block.numbers[kept]
         if rubbish is not None and ready.unmatched is not None and len(ready.unmatched):
@@ -207,7 +207,10 @@ def integrate_stills(
         # a single image does not tell rings from noise well enough to choose by, and is long looked at
         params = params.changed(integration__background__algorithm=BACKGROUND)
     context.log.info(
-        "Integrating %d stills by summation, background %s", len(experiments), params.integration.background.algorithm
+        "Integrating %d stills, profile %s, background %s",
+        len(experiments),
+        params.profile.algorithm,
+        params.integration.background.algorithm,
     )
     out = Stills(Experiments([]), np.zeros(0, np.int64))
     parts: dict[str, list[ReflectionTable]] = {"table": [], "rubbish": [], "debug": []}
