@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from spindle.report import Table
     from spindle.table import ReflectionTable
 
-__all__ = ["ForegroundMasks", "ProfileFit", "ProfileFitter", "ProfileSpec", "ProfileSummary"]
+__all__ = ["ForegroundMasks", "ProfileFit", "ProfileFitter", "ProfileSpec", "ProfileSummary", "predict_rotation"]
 
 
 @dataclass(frozen=True, slots=True)
