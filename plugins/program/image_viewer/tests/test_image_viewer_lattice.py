@@ -165,3 +165,32 @@ def test_the_first_page_and_image_are_in_the_address(aid, running):
         place(image=6)
     with pytest.raises(ParameterError, match="1 image sets are open"):
         place(imageset=1)
+
+
+def test_an_image_that_several_ask_for_is_read_once(aid, monkeypatch):
+    import threading
+
+    from spindle_program_image_viewer.image_sets import ImageSets, OpenSet
+
+    sets = ImageSets()
+    sets.add([aid.experiment_of(aid.DETECTORS["two-theta"])])
+    read, here, going_on = [], threading.Event(), threading.Event()
+
+    def slowly(self, index):
+        read.append(index)
+        here.set()
+        assert going_on.wait(20)
+        return real(self, index)
+
+    real = OpenSet.panels
+    monkeypatch.setattr(OpenSet, "panels", slowly)
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(sets.picture(0, 2))) for _ in range(3)]
+    threads[0].start()
+    assert here.wait(20)
+    for thread in threads[1:]:
+        thread.start()
+    going_on.set()
+    for thread in threads:
+        thread.join(20)
+    assert read == [2] and len(found) == 3 and all(f is found[0] for f in found) and not sets._being_read

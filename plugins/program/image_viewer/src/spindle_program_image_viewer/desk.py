@@ -18,7 +18,8 @@ from spindle_lib_serving.allowed import AllowedFolders
 from . import lattices, masking, profiles, rings, tuning
 from .axes import axes_of
 from .folder import listing_of
-from .image_sets import ImageSets, OpenSet, Picture, scene_of
+from .image_sets import ImageSets, OpenSet, Picture
+from .image_sets import scene_of as scene_of_images
 from .spots import Spots, reflection_of, seen_on, spots_of
 from .views import encoded_region, pixel_values
 
@@ -82,13 +83,14 @@ class Desk:
             raise ParameterError(f"stack of {stack} images by {stack_mode}: 1 to 10000 by sum, mean or max")
         return one, self.sets.shown(number, image, stack, stack_mode, display)
 
-    def state(self) -> dict[str, Any]:
-        """What is open, and with what the page begins."""
+    def state(self, scene_of: int = -1) -> dict[str, Any]:
+        """What is open, with what the page begins, and the `scene` of a set, None where there is none of that number."""
         return {
             "sets": [
                 {"name": s.name, "n_images": len(s.frames), "first": s.number(0)} for s in self.sets.sets
             ],
             "settings": self.settings,
+            "scene": scene_of_images(self.sets.sets[scene_of]) if 0 <= scene_of < len(self.sets.sets) else None,
             "folders": self.allowed.roots,
             "tables": [{"name": s.name, "n": len(s.table)} for s in self.spots],
             "has_crystals": any(e.crystal is not None for e in self.sets.experiments),
@@ -96,7 +98,7 @@ class Desk:
 
     def scene(self, set: int) -> dict[str, Any]:
         """Panels, beam and scan of an image set."""
-        return scene_of(self._set(set))
+        return scene_of_images(self._set(set))
 
     def view(
         self,

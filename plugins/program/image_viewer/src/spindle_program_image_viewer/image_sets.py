@@ -182,6 +182,7 @@ class ImageSets:
         self.sets: list[OpenSet] = []
         self._kept: OrderedDict[tuple[int, int, int, str], Picture] = OrderedDict()
         self._lock = threading.Lock()
+        self._being_read: dict[tuple[int, int, int, str], threading.Lock] = {}
 
     def add(self, experiments: Experiments | Sequence[Experiment]) -> list[int]:
         """Open the images of experiments; return the numbers of their sets."""
@@ -221,6 +222,20 @@ class ImageSets:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
+            reading = self._being_read.setdefault(key, threading.Lock())
+        with reading:  # who asks for the same image waits for it, and need not read it again
+            with self._lock:
+                if key in self._kept:
+                    return self._kept[key]
+            try:
+                return self._read(key)
+            finally:
+                with self._lock:
+                    self._being_read.pop(key, None)
+
+    def _read(self, key: tuple[int, int, int, str]) -> Picture:
+        """Read a picture, and keep it."""
+        number, index, n_images, mode = key
         one = self.sets[number]
         low, high = one.trusted
         if n_images == 1:

@@ -7,13 +7,15 @@ import os
 import secrets
 import socket
 import sys
+import threading
 import webbrowser
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from spindle.contracts import ProgramResult
-from spindle.errors import ParameterError
+from spindle.errors import ParameterError, UserError
 from spindle_lib_serving.protocol import HttpServer, PatientProtocol
 
 from .desk import Desk
@@ -43,6 +45,8 @@ def serve(listener: socket.socket, desk: Desk, params: Any, context: RunContext)
             await server.serve(sockets=[listener])
         return server
 
+    # While the browser starts, the first image is read and the kernels that paint it are loaded.
+    threading.Thread(target=_begin, args=(desk, params.imageset, max(params.image, 1)), daemon=True).start()
     context.log.info("Open %s", address)
     remote = "SSH_CONNECTION" in os.environ
     if remote:
@@ -61,6 +65,19 @@ def serve(listener: socket.socket, desk: Desk, params: Any, context: RunContext)
     if server.interrupted:
         context.log.info("Stopped")
     return ProgramResult(summary={"port": port, "n_sets": len(desk.sets.sets)})
+
+
+def _begin(desk: Desk, number: int, image: int) -> None:
+    """Make the first view, which the page will ask for."""
+    if number >= len(desk.sets.sets):
+        return
+    one = desk.sets.sets[number]
+    index = min(max(image - one.number(0), 0), len(one.frames) - 1)
+    rows, columns = one.canvas.shape
+    binning = max(1, -(-max(rows, columns) // 1000))
+    desk.scene(number)
+    with suppress(UserError):  # the page asks again, and is told
+        desk.view(number, index, 0, 0, -(-columns // binning), -(-rows // binning), binning)
 
 
 def _place(desk: Desk, params: Any) -> tuple[str, str]:

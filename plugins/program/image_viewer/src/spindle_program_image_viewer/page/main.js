@@ -29,7 +29,9 @@ class App {
   }
 
   async begin() {
-    const state = await ask("state");
+    const wanted = Number(start.get("set") || 0);
+    const state = await ask("state", { scene_of: wanted });
+    this.early = { set: wanted, scene: state.scene };  // one question less before the first image
     this.settings = state.settings;
     Object.assign(this.look, {
       scheme: state.settings.color_scheme, brightness: state.settings.brightness || 10,
@@ -46,7 +48,6 @@ class App {
     this.makeHead();
     this.takeState(state);
     if (!this.sets.length) { await this.tuning.load(); this.started = true; return openFolder(this); }
-    const wanted = Number(start.get("set") || 0);
     await this.openSet(wanted < this.sets.length ? wanted : 0, Number(start.get("image") || 1) - 1);
     if (start.has("zoom")) {
       this.view.setCamera({ x: Number(start.get("x")), y: Number(start.get("y")), zoom: Number(start.get("zoom")) });
@@ -68,13 +69,16 @@ class App {
   async openSet(set, image = 0) {
     this.set = set;
     $("set").value = set;
-    const scene = await ask("scene", { set });
+    const early = this.early?.set === set ? this.early.scene : null;
+    this.early = null;
+    const scene = early || (await ask("scene", { set }));
     this.scene = scene;
     this.blocks.clear();
     Object.assign($("slider"), { min: 0, max: scene.n_images - 1 });
     Object.assign($("number"), { min: scene.first, max: scene.first + scene.n_images - 1 });
     if (this.other) await this.compare(false);
     this.view.setScene(set, scene);
+    this.view.image = Math.max(0, Math.min(scene.n_images - 1, image));
     this.view.fit();
     await this.overlays.setChanged();
     await this.go(image);
@@ -88,7 +92,7 @@ class App {
     const [begin, width] = this.scene.oscillation || [];
     const angle = width ? `, ${(begin + width * this.image).toFixed(2)}° to ${(begin + width * (this.image + 1)).toFixed(2)}°` : "";
     $("label").textContent = `image ${this.image + this.scene.first}${angle}`;
-    this.remember();
+    if (!this.playing) this.remember();
     this.view.image = this.image;
     if (this.other) this.follow();
     this.overlays.imageChanged();
@@ -105,7 +109,7 @@ class App {
     let shown = 0;
     while (this.playing) {
       const next = (this.image + 1) % this.scene.n_images;
-      for (let k = 1; k <= 3; k += 1) this.view.prefetch((next + k) % this.scene.n_images).catch(report);
+      for (let k = 1; k <= 4; k += 1) this.view.prefetch((next + k) % this.scene.n_images).catch(report);
       await this.view.prefetch(next).catch((error) => { this.playing = false; report(error); });
       if (!this.playing) break;
       await this.go(next);
@@ -114,6 +118,7 @@ class App {
       $("status").textContent = `${(shown / ((performance.now() - begun) / 1000)).toFixed(1)} images/s`;
     }
     $("play").textContent = "Play";
+    this.remember();
   }
 
   // -- what the view asks

@@ -41,7 +41,7 @@ export class View {
   constructor(canvas, app) {
     this.canvas = canvas;
     this.app = app;
-    this.context = canvas.getContext("2d");
+    this.context = canvas.getContext("2d", { alpha: false });
     this.camera = { x: 0, y: 0, zoom: 1 };
     this.answers = new Answers();
     this.shown = null; // what is on the screen: answer, colours, painted canvas, which image
@@ -193,11 +193,11 @@ export class View {
     const colours = table(header, this.app.lookOf(this));
     const canvas = this.painted && this.painted.width === header.width && this.painted.height === header.height
       ? this.painted : new OffscreenCanvas(header.width, header.height);
-    const context = canvas.getContext("2d");
-    const pixels = context.createImageData(header.width, header.height);
-    const out = new Uint32Array(pixels.data.buffer);
-    for (let i = 0; i < codes.length; i += 1) out[i] = colours[codes[i]];
-    context.putImageData(pixels, 0, 0);
+    // Where no panel is the ground is seen: the picture keeps its transparency. Memory is used again for the next.
+    if (canvas !== this.painted) this.pixels = canvas.getContext("2d").createImageData(header.width, header.height);
+    const out = new Uint32Array(this.pixels.data.buffer), n = codes.length;
+    for (let i = 0; i < n; i += 1) out[i] = colours[codes[i]];
+    canvas.getContext("2d").putImageData(this.pixels, 0, 0);
     this.painted = canvas;
     this.draw();
   }
@@ -230,7 +230,8 @@ export class View {
     if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
     const context = this.context;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, this.width, this.height);
+    context.fillStyle = this.ground ||= getComputedStyle(this.canvas).backgroundColor;
+    context.fillRect(0, 0, this.width, this.height);
     if (this.shown && this.painted) {
       const { x0, y0, width: w, height: h, binning } = this.shown.header;
       const [left, top] = this.toScreen(x0, y0);
