@@ -35,32 +35,36 @@ function datum(sweep, z) {
   const back = sweep.axis && !sweep.still ? turn(sweep.axis, (moved_.reversed ? 1 : -1) * angleAt(sweep, z)) : [1, 0, 0, 0, 1, 0, 0, 0, 1];
   return product(transposed(sweep.F), product(back, transposed(sweep.S)));
 }
-// Recompute all points. A turn is worked out per point; sines and cosines of 500,000 take some tens of milliseconds.
-function recompute() {
-  const [sx, sy, sz] = moved_.shift;
+// Recompute the first points, which are a sample of all: so many follow the hand; the others come when it rests.
+const FOLLOWING = 60000;
+let computed = n;
+function recompute(most = n) {
+  const [sx, sy, sz] = moved_.shift, sense = moved_.reversed ? 1 : -1;
   moved_.is = true;
-  if (place.lab === lab) place.lab = new Float32Array(lab.length);
-  for (let i = 0; i < n; i++) {
-    const sweep = meta.sweeps[extra[2 * i + 1]];
+  computed = Math.min(n, most);
+  if (place.lab === lab) place.lab = lab.slice();
+  const to = place.lab;
+  for (let i = 0; i < computed; i++) {
+    const sweep = meta.sweeps[extra[2 * i + 1]], { S, F, s0 } = sweep;
     const x = lab[3 * i] + sx, y = lab[3 * i + 1] + sy, z = lab[3 * i + 2] + sz;
-    place.lab[3 * i] = x; place.lab[3 * i + 1] = y; place.lab[3 * i + 2] = z;
-    const scale = 1 / (Math.hypot(x, y, z) * sweep.wavelength);
-    let q = [x * scale - sweep.s0[0], y * scale - sweep.s0[1], z * scale - sweep.s0[2]];
-    const S = sweep.S;
+    to[3 * i] = x; to[3 * i + 1] = y; to[3 * i + 2] = z;
+    const scale = 1 / (Math.sqrt(x * x + y * y + z * z) * sweep.wavelength);
+    let a = x * scale - s0[0], b = y * scale - s0[1], c = z * scale - s0[2], u, v, w;
     if (S) {
-      q = [S[0] * q[0] + S[3] * q[1] + S[6] * q[2], S[1] * q[0] + S[4] * q[1] + S[7] * q[2], S[2] * q[0] + S[5] * q[1] + S[8] * q[2]];
+      u = S[0] * a + S[3] * b + S[6] * c; v = S[1] * a + S[4] * b + S[7] * c; w = S[2] * a + S[5] * b + S[8] * c;
       if (sweep.axis && !sweep.still) {
-        const a = (moved_.reversed ? 1 : -1) * angleAt(sweep, more[4 * i]), c = Math.cos(a), s = Math.sin(a), e = sweep.axis;
-        const p = (1 - c) * (e[0] * q[0] + e[1] * q[1] + e[2] * q[2]);
-        q = [c * q[0] + s * (e[1] * q[2] - e[2] * q[1]) + p * e[0], c * q[1] + s * (e[2] * q[0] - e[0] * q[2]) + p * e[1],
-          c * q[2] + s * (e[0] * q[1] - e[1] * q[0]) + p * e[2]];
-      }
-      const F = sweep.F;
-      q = [F[0] * q[0] + F[3] * q[1] + F[6] * q[2], F[1] * q[0] + F[4] * q[1] + F[7] * q[2], F[2] * q[0] + F[5] * q[1] + F[8] * q[2]];
+        const e = sweep.axis, phi = sense * angleAt(sweep, more[4 * i]), cos = Math.cos(phi), sin = Math.sin(phi);
+        const p = (1 - cos) * (e[0] * u + e[1] * v + e[2] * w);
+        a = cos * u + sin * (e[1] * w - e[2] * v) + p * e[0];
+        b = cos * v + sin * (e[2] * u - e[0] * w) + p * e[1];
+        c = cos * w + sin * (e[0] * v - e[1] * u) + p * e[2];
+      } else { a = u; b = v; c = w; }
+      u = F[0] * a + F[3] * b + F[6] * c; v = F[1] * a + F[4] * b + F[7] * c; w = F[2] * a + F[5] * b + F[8] * c;
+      a = u; b = v; c = w;
     }
     const U = meta.frames && meta.frames[more[4 * i + 1]];
-    if (U) q = [U[0] * q[0] + U[3] * q[1] + U[6] * q[2], U[1] * q[0] + U[4] * q[1] + U[7] * q[2], U[2] * q[0] + U[5] * q[1] + U[8] * q[2]];
-    position.set(q, 3 * i);
+    if (U) { u = U[0] * a + U[3] * b + U[6] * c; v = U[1] * a + U[4] * b + U[7] * c; w = U[2] * a + U[5] * b + U[8] * c; a = u; b = v; c = w; }
+    position[3 * i] = a; position[3 * i + 1] = b; position[3 * i + 2] = c;
   }
 }
 // Beam centre (mm on the panel that the beam hits) and distance of the first detector, as moved.
@@ -79,5 +83,4 @@ function moveTo(x, y, distance) {
   const along_ = distance - now.distance, sign = Math.sign(dot(first.normal, first.origin)) || 1;
   const far = times(first.beam, (sign * along_) / dot(first.normal, first.beam));
   moved_.shift = sum(times(first.fast, now.x - x), times(first.slow, now.y - y), far);
-  recompute();
 }

@@ -138,12 +138,19 @@ if (first_) {
   const apply_ = () => {
     const now = geometryNow();
     moveTo(number("centrex", now.x), number("centrey", now.y), Math.max(number("distance", now.distance), 1));
-    refill(buffers && buffers.position, position);
-    refill(buffers && buffers.lab, place.lab);
+    const calculate = (most) => {
+      recompute(most);
+      refill(buffers && buffers.position, position);
+      refill(buffers && buffers.lab, place.lab);
+      changed();
+    };
+    calculate(FOLLOWING);
+    clearTimeout(later);
+    if (computed < n) later = setTimeout(() => calculate(n), 150);
     said();
     rebuildLines();
-    changed();
   };
+  let later = 0;
   for (const id of ["centrex", "centrey", "distance"]) {
     if (id !== "distance") $(id).step = meta.detectors[0].pixel;
     $(id).addEventListener("input", apply_);

@@ -177,7 +177,7 @@ function drawnPoints() {
   before = now;
   wasMoving = moving;
   moving = false;
-  return wasMoving ? smooth : n;
+  return Math.min(wasMoving ? smooth : n, computed);
 }
 let wanted = false;
 function redraw() { if (!wanted) { wanted = true; requestAnimationFrame(draw); } }

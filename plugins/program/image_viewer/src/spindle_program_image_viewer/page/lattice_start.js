@@ -12,6 +12,7 @@ function script(name) {
 }
 
 async function begin() {
+  document.getElementById("count").textContent = "The points are on their way …";
   const { header, data, offset } = await askArrays("lattice", {});
   const arrays = {};
   let at = offset;
