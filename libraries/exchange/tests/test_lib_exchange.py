@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from spindle.errors import UserError
-from spindle.models import Experiments
+from spindle.geometry import rotation_matrix
+from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Scan
+from spindle.prediction import predict_static
 from spindle.testing.exporter import integrated_data
 from spindle_lib_exchange import (
     bravais_lattice,
@@ -18,6 +20,8 @@ from spindle_lib_exchange import (
     decimals_that_fit,
     experiment_name,
     laboratory_matrices,
+    orientation_from_angles,
+    scan_of,
     the_space_group,
     write_rows,
 )
@@ -89,3 +93,33 @@ def test_bravais_lattices(symbol, lattice):
 def test_names_of_several_experiments():
     assert [experiment_name("a.b/c.hkl", i, 2) for i in range(2)] == ["a.b/c_1.hkl", "a.b/c_2.hkl"]
     assert experiment_name("a.b/c", 0, 2) == "a.b/c_1" and experiment_name("x.hkl", 0, 1) == "x.hkl"
+
+
+def test_the_orientation_follows_from_indices_and_angles():
+    """A crystal whose orientation is known, a beam 1.1 degrees off the normal of the axis, angles with four decimals."""
+    rotation = rotation_matrix(np.array([0.36, 0.48, 0.8]), 1.3)
+    crystal = Crystal.from_cell([31.0, 40.0, 52.0, 85.0, 97.0, 104.0], rotation)
+    direction = np.array([0.02, 0.0, np.sqrt(1 - 0.02**2)])
+    panel = replace(integrated_data()[0][0].detector[0], parallax="none")
+    experiment = Experiment(
+        Beam(direction, 0.9), Detector([panel]), Goniometer([1.0, 0.0, 0.0]), Scan((1, 90), (-20.0, 1.0)), crystal
+    )  # fmt: skip
+    table = predict_static(experiment, d_min=3.0)
+    phi = np.deg2rad(np.round(np.rad2deg(table["xyzcal.mm"][:, 2]), 4))
+    found = orientation_from_angles(table["miller_index"], phi, crystal.cell, 0.9)
+    assert found.rms_deg < 1e-3
+    np.testing.assert_allclose(found.A, crystal.A, atol=2e-6)
+    np.testing.assert_allclose(found.direction, direction, atol=2e-5)
+    assert orientation_from_angles(table["miller_index"][:20], phi[:20], crystal.cell, 0.9) is None
+    plane = table["miller_index"] * [1, 1, 0]
+    assert orientation_from_angles(plane, phi, crystal.cell, 0.9) is None
+
+
+def test_scans_follow_from_images_and_angles_with_the_fewest_decimals():
+    rng = np.random.default_rng(3)
+    for first, start, width in ((1, 0.0, 0.1), (101, -37.25, 0.25), (5, 90.0, 0.0625)):
+        z = rng.uniform(0, 60, 500)
+        scan = scan_of(first + np.floor(z).astype(int), np.round(start + z * width, 4))
+        assert scan.image_range[0] == first and scan.oscillation_deg == pytest.approx((start, width), abs=1e-9)
+    assert scan_of(np.array([3, 3]), np.array([1.0, 1.1])) is None
+    assert scan_of(np.array([3, 4]), np.array([1.0, 1.0])) is None

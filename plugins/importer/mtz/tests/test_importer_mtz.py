@@ -131,14 +131,16 @@ def test_scaled_data_come_back_with_their_scales(data, tmp_path):
     assert merged.summary["n_observations"] == np.count_nonzero(table["id"] == 0)  # of the first wavelength
 
 
-def test_merged_files_and_files_without_orientation_are_refused(data, tmp_path):
+def test_merged_files_are_rows_without_places_and_files_without_orientation_are_refused(data, tmp_path):
     path = tmp_path / "merged.mtz"
     from spindle.testing.data import make_context
 
     merged = make_context().algorithm("exporter", "mtz").export_merged(merged=merged_data(), path="merged.mtz")
     next(iter(merged.files.values()))(path)
-    with pytest.raises(FileFormatError, match="merged"):
-        spindle.run("import", files=[path])
+    done = spindle.run("import", files=[path])
+    assert done.reflections["miller_index"].tolist() == [[0, 0, 4], [1, 0, 0], [1, 1, 0]]  # one value is missing
+    np.testing.assert_allclose(done.reflections["intensity.scale.value"], [40, 10, 20])
+    assert done.experiments[0].crystal.space_group.hm == "P 4" and not done.reflections["xyzcal.px"].any()
     mtz = gemmi.read_mtz_file(str(written(tmp_path, *data)))
     for batch in mtz.batches:
         for i in range(6, 15):

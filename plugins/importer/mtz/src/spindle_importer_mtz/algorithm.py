@@ -1,8 +1,9 @@
-"""The importer of unmerged MTZ files."""
+"""The importer of MTZ files."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,19 @@ import numpy as np
 from spindle.contracts import Algorithm, hookimpl
 from spindle.contracts.importer import Imported
 from spindle.errors import FileFormatError
-from spindle.geometry import rotate_about
 from spindle.models import Detector, Experiment, Experiments, Goniometer
 from spindle.params import Float
 from spindle.params import Params as ParamsBase
 from spindle.table import Flag, ReflectionTable
-from spindle_lib_exchange import experiment_without_images, laboratory_matrices
+from spindle_lib_exchange import (
+    MERGED_NOTES,
+    add_predicted,
+    diffracted_beams,
+    experiment_without_images,
+    fit_panel,
+    merged_rows,
+)
 
-from .detectors import fit_panel
 from .sweeps import Sweep, sweeps_of
 
 if TYPE_CHECKING:
@@ -26,10 +32,11 @@ if TYPE_CHECKING:
 
 LABORATORY = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])  # axis from +z to +x, beam from +x to -z
 POOR_FIT = 2.0  # pixels
+KINDS = {"J": "I", "K": "I", "F": "F", "G": "F"}  # types of columns
 
 
 class MtzImporter(Algorithm):
-    """Unmerged MTZ files: a sweep for each run of batches, models from the headers, the detector from the positions."""
+    """MTZ files. Unmerged: a sweep for each run of batches, models from the headers, the detector from the positions. Merged: one row a value."""
 
     class Params(ParamsBase):
         distance = Float(
@@ -50,6 +57,8 @@ class MtzImporter(Algorithm):
     def import_results(self, path: Path) -> Imported:
         """Models and reflections; see `spindle.contracts.importer.ImporterSpec.import_results`."""
         mtz = _read(path)
+        if mtz.column_with_label("M/ISYM") is None and not len(mtz.batches):
+            return _merged(mtz, path)
         sweeps = sweeps_of(mtz, path)
         labels = set(mtz.column_labels())
         missing = {"M/ISYM", "BATCH"} - labels
@@ -62,7 +71,7 @@ class MtzImporter(Algorithm):
         experiments = []
         for i, sweep in enumerate(sweeps):
             experiments.append(self._experiment(i, sweep, table, notes))
-        _finish(Experiments(experiments), table)
+        add_predicted(Experiments(experiments), table)
         table.identifiers = {i: e.identifier for i, e in enumerate(experiments)}
         return Imported(Experiments(experiments), table, tuple(notes))
 
@@ -79,7 +88,7 @@ class MtzImporter(Algorithm):
         experiment = Experiment(
             beam, experiment_without_images(crystal, beam.wavelength).detector, goniometer, sweep.scan, crystal
         )
-        s1 = _beams(experiment, table["miller_index"][rows], phi, table["xyzcal.px"][rows, 2])
+        s1 = diffracted_beams(experiment, table["miller_index"][rows], phi, table["xyzcal.px"][rows, 2])
         distance = self.params.distance or sweep.distance
         fitted = fit_panel(s1, table["xyzcal.px"][rows, :2], distance, sweep.size)
         if fitted is None:
@@ -112,6 +121,45 @@ def _read(path: Path) -> gemmi.Mtz:
 
 def _column(mtz: gemmi.Mtz, label: str) -> np.ndarray:
     return np.array(mtz.column_with_label(label), dtype=np.float64)
+
+
+def _merged(mtz: gemmi.Mtz, path: Path) -> Imported:
+    """An experiment for each data set that has intensities or amplitudes of its own."""
+    hkl = np.asarray(mtz.make_miller_array(), dtype=np.int32)
+    experiments: list[Experiment] = []
+    tables: list[ReflectionTable] = []
+    notes = [MERGED_NOTES]
+    for dataset in mtz.datasets:
+        columns: dict[str, np.ndarray] = {}
+        mine = [c for c in mtz.columns if c.dataset_id == dataset.id]
+        for column, following in pairwise(mine):
+            name = KINDS.get(column.type)
+            if name is None or following.type not in "QLM":
+                continue
+            if column.type in "KG":
+                name += "(-)" if f"{name}(+)" in columns else "(+)"
+            if name not in columns:
+                columns[name] = np.array(column, dtype=np.float64)
+                columns[f"SIG{name}"] = np.array(following, dtype=np.float64)
+        cell = np.array(dataset.cell.parameters if dataset.cell.a > 1.0 else mtz.cell.parameters)
+        found = merged_rows(hkl, columns, cell, mtz.spacegroup, len(experiments))
+        if found is None:
+            continue
+        crystal, table, said = found
+        wavelength = dataset.wavelength
+        if not wavelength > 0:
+            wavelength = 1.0
+            notes.append(f"data set {dataset.dataset_name}: the file does not tell the wavelength; 1 A is taken")
+        notes.append(f"data set {dataset.dataset_name}: {len(table)} values of {said}")
+        experiments.append(experiment_without_images(crystal, wavelength))
+        tables.append(table)
+    if not tables:
+        raise FileFormatError(
+            f"{path}: a merged file without intensities (type J or K) or amplitudes (F, G) and their sigmas"
+        )
+    joined = ReflectionTable.concatenate(tables)
+    joined.identifiers = {i: e.identifier for i, e in enumerate(experiments)}
+    return Imported(Experiments(experiments), joined, tuple(notes))
 
 
 def _table(mtz: gemmi.Mtz, sweeps: list[Sweep], notes: list[str]) -> ReflectionTable:
@@ -169,31 +217,3 @@ def _table(mtz: gemmi.Mtz, sweeps: list[Sweep], notes: list[str]) -> ReflectionT
                      "intensities are not scaled; the file does not tell their Lorentz-polarisation factors, which are in them")  # fmt: skip
     table["flags"] = flags
     return table.select(good)
-
-
-def _beams(experiment: Experiment, hkl: np.ndarray, phi: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """(n, 3) float64: diffracted beams at calculated angles."""
-    A = laboratory_matrices(experiment, z)
-    q = np.einsum("nij,nj->ni", A, hkl.astype(np.float64))
-    turned = rotate_about(np.ascontiguousarray(q), experiment.known_goniometer.axis_lab, np.ascontiguousarray(phi))
-    s1 = turned + experiment.beam.s0
-    return np.asarray(s1 / np.linalg.norm(s1, axis=1, keepdims=True) / experiment.beam.wavelength)
-
-
-def _finish(experiments: Experiments, table: ReflectionTable) -> None:
-    """Add what follows from models and positions."""
-    n = len(table)
-    s1, d, entering, mm = np.zeros((n, 3)), np.zeros(n), np.zeros(n, bool), np.zeros((n, 3))
-    place = table["xyzcal.px"]
-    for i, rows in table.rows_by_experiment().items():
-        experiment = experiments[i]
-        phi = np.asarray(experiment.known_scan.angle_from_array_index(place[rows, 2]))
-        s1[rows] = _beams(experiment, table["miller_index"][rows], phi, place[rows, 2])
-        s0, axis = experiment.beam.s0, experiment.known_goniometer.axis_lab
-        d[rows] = 1.0 / np.maximum(np.linalg.norm(s1[rows] - s0, axis=1), 1e-12)
-        entering[rows] = s1[rows] @ np.cross(s0, axis) < 0.0
-        mm[rows, :2] = experiment.detector.pixel_to_mm(np.zeros(len(rows), np.int64), place[rows, :2])
-        mm[rows, 2] = phi
-    table["s1"], table["d"], table["entering"], table["xyzcal.mm"] = s1, d, entering, mm
-    table["xyzobs.px.value"], table["xyzobs.px.variance"] = place.copy(), np.full((n, 3), 1.0 / 12.0)
-    table["xyzobs.mm.value"] = mm.copy()
