@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import spindle
-from spindle.errors import FileFormatError
+from spindle.errors import FileFormatError, UserError
 from spindle.geometry import rotation_matrix
 from spindle.models import Detector, Experiments, Goniometer
 from spindle.prediction import predict_static
@@ -345,3 +346,89 @@ def test_what_cannot_be_read_is_named(tmp_path, change, message):
     path.write_text(text)
     with pytest.raises(FileFormatError, match=message):
         imported(path, **{"importer.name": "xds"})
+
+
+def segmented():
+    """The data of the kit on a detector of three panels, each tilted its own way, with gaps between them in the image."""
+    experiments, _ = integrated_data()
+    base = experiments[0]
+    flat = replace(base.detector[0], parallax="none", thickness=0.0, mu=0.0)
+    panels = []
+    for i, (offset, size) in enumerate((((0, 0), (600, 200)), ((0, 217), (290, 393)), ((307, 217), (293, 393)))):
+        tilt = rotation_matrix(np.array([0.6, 0.8, 0.0]), 0.01 * (i - 1))
+        corner = flat.origin + 0.172 * (offset[0] * flat.fast_axis + offset[1] * flat.slow_axis)
+        panels.append(
+            replace(
+                flat, origin=corner + [0.05 * i, -0.03, 0.4 * i], fast_axis=tilt @ flat.fast_axis, slow_axis=tilt @ flat.slow_axis,
+                image_size=size, raw_image_offset=offset, mask=((10, 20, 30, 40),) if i == 2 else (),
+            )
+        )  # fmt: skip
+    experiment = replace(base, detector=Detector(panels))
+    table = predict_static(experiment, d_min=4.0)
+    n = len(table)
+    table["xyzobs.px.value"] = table["xyzcal.px"]
+    table["intensity.sum.value"] = table["intensity.sum.variance"] = 100.0 + np.arange(n)
+    table.set_flags(np.arange(n), Flag.STRONG)
+    return Experiments([experiment]), table
+
+
+@pytest.mark.parametrize("source", ["XPARM.XDS", "XDS.INP"])
+def test_segments_become_panels_and_positions_are_theirs(tmp_path, source):
+    experiments, table = segmented()
+    exported(tmp_path, experiments, table, format="xds")
+    if source == "XDS.INP":  # a detector that only XDS.INP cuts
+        path = tmp_path / "XPARM.XDS"
+        lines = path.read_text().splitlines()
+        detector = lines[7].split()
+        whole = [f"1 1 {detector[1]} 1 {detector[2]}", "0 0 0 1 0 0 0 1 0"]
+        path.write_text("\n".join([*lines[:7], " ".join(["1", *detector[1:]]), *lines[8:12], *whole]) + "\n")
+    done = imported(tmp_path / "SPOT.XDS")
+    found, (experiment,) = done.reflections, done.experiments
+    old = experiments[0].detector
+    assert [p.image_size for p in experiment.detector] == [p.image_size for p in old]
+    assert [p.raw_image_offset for p in experiment.detector] == [p.raw_image_offset for p in old]
+    assert experiment.detector[2].mask == ((10, 20, 30, 40),) and not experiment.detector[0].mask
+    order = np.argsort(-table["intensity.sum.value"])
+    np.testing.assert_array_equal(found["panel"], table["panel"][order])
+    np.testing.assert_allclose(found["xyzobs.px.value"], table["xyzobs.px.value"][order], atol=0.006)
+    again = predict_static(experiment, d_min=4.0)
+    from scipy.spatial import cKDTree
+
+    key = [np.column_stack([200.0 * t["miller_index"], 1000.0 * t["panel"], t["xyzcal.px"]]) for t in (again, table)]
+    distance, _ = cKDTree(key[0]).query(key[1])
+    assert np.mean(distance < 0.02) > 0.99
+
+
+def test_segments_that_overlap_or_have_other_pixels_are_refused(tmp_path):
+    experiments, table = segmented()
+    panels = list(experiments[0].detector)
+    for changed, message in (
+        (replace(panels[1], raw_image_offset=(0, 100)), "panels 0 and 1 at the same place"),
+        (replace(panels[1], pixel_size=(0.1, 0.1)), "different sizes"),
+    ):
+        wrong = Experiments([replace(experiments[0], detector=Detector([panels[0], changed, panels[2]]))])
+        with pytest.raises(UserError, match=message):
+            exported(tmp_path, wrong, table, format="xds")
+
+
+def test_rows_of_integrate_hkl_are_on_the_segment_that_iseg_says(tmp_path):
+    experiments, table = segmented()
+    exported(tmp_path, experiments, table, format="xds")
+    raw = table.view()
+    offsets = np.array([p.raw_image_offset for p in experiments[0].detector], float)[table["panel"].astype(int)]
+    raw["xyzcal.px"] = table["xyzcal.px"] + np.column_stack([offsets, np.zeros(len(table))])
+    path, *_ = integrate_hkl(tmp_path, experiments, raw)
+    head, mark, body = path.read_text().partition("!END_OF_HEADER\n")
+    nx, ny = re.search(r"NX= +(\d+) +NY= +(\d+)", head).groups()
+    head = (
+        head.replace(f"NX=  {nx}  NY=  {ny}", "NX=  600  NY=  610")
+        .replace("RECORD=20", "RECORD=21")
+        .replace("PSI\n", "PSI,ISEG\n")
+    )
+    rows = body.splitlines()
+    for i, panel in enumerate(table["panel"].astype(int)):
+        rows[i] += f" {panel + 1}"
+    path.write_text(head + mark + "\n".join(rows) + "\n")
+    done = imported(path)
+    np.testing.assert_array_equal(done.reflections["panel"], table["panel"])
+    np.testing.assert_allclose(done.reflections["xyzcal.px"], table["xyzcal.px"], atol=2e-3)

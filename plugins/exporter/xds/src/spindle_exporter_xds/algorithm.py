@@ -17,40 +17,8 @@ from spindle.table import ReflectionTable
 from spindle_lib_merging import in_reference_setting
 from spindle_lib_spots.sweeps import sweep_numbers
 
+from .frame import XdsFrame, offsets_of, reason_against_segments
 from .spots import spot_text, spots_of
-
-
-class XdsFrame:
-    """An experiment in the frame of its first panel: fast axis +x, slow axis +y.
-
-    Attributes
-    ----------
-    turn : (3, 3) float64
-        From the laboratory to this frame.
-    axis, s0 : (3,) float64
-    real_space : (3, 3) float64, angstrom, or None
-        Rows a, b, c at rotation angle 0.
-    origin_px : (2,) float64
-        Foot of the normal from the sample, pixels from the outer corner of the first pixel.
-    distance : float, mm
-        Signed: negative when the normal fast x slow points back to the sample.
-    """
-
-    def __init__(self, experiment: Experiment) -> None:
-        panel, goniometer = experiment.detector[0], experiment.goniometer
-        self.turn = np.stack([panel.fast_axis, panel.slow_axis, panel.normal])
-        axis = goniometer.axis_lab if goniometer is not None else np.array([1.0, 0.0, 0.0])
-        self.axis = self.turn @ axis
-        self.s0 = self.turn @ experiment.beam.s0
-        self.real_space = None
-        if experiment.crystal is not None:
-            A = experiment.crystal.A
-            if goniometer is not None:
-                A = goniometer.setting_rotation @ goniometer.fixed_rotation @ A
-            self.real_space = np.linalg.inv(self.turn @ A)
-        origin = self.turn @ panel.origin
-        self.origin_px = -origin[:2] / panel.pixel_size
-        self.distance = float(origin[2])
 
 
 def xparm_text(experiment: Experiment) -> str:
@@ -59,7 +27,7 @@ def xparm_text(experiment: Experiment) -> str:
     crystal = experiment.crystal
     assert scan is not None and crystal is not None and frame.real_space is not None
     start, width = scan.oscillation_deg
-    nx, ny = panel.image_size
+    nx, ny = frame.size
     beam = frame.s0
     lines = [
         " XPARM.XDS    VERSION written by spindle",
@@ -68,12 +36,21 @@ def xparm_text(experiment: Experiment) -> str:
         f"{crystal.space_group.number:6d} " + " ".join(f"{v:11.4f}" for v in crystal.cell[:3]) + " "
         + " ".join(f"{v:7.3f}" for v in crystal.cell[3:]),
         *(_row(v, 15) for v in frame.real_space),
-        f"{1:9d} {nx:9d} {ny:9d} {panel.pixel_size[0]:11.6f} {panel.pixel_size[1]:11.6f}",
+        f"{len(frame.segments):9d} {nx:9d} {ny:9d} {panel.pixel_size[0]:11.6f} {panel.pixel_size[1]:11.6f}",
         f"{frame.origin_px[0] + 0.5:15.6f} {frame.origin_px[1] + 0.5:15.6f} {frame.distance:15.6f}",
         _row((1, 0, 0), 15), _row((0, 1, 0), 15), _row((0, 0, 1), 15),
-        f"{1:10d} {1:9d} {nx:9d} {1:9d} {ny:9d}",
-        "    0.00    0.00    0.00  1.00000  0.00000  0.00000  0.00000  1.00000  0.00000",
     ]  # fmt: skip
+    for i, segment in enumerate(frame.segments):
+        x1, x2, y1, y2 = segment.limits
+        lines.append(f"{i + 1:10d} {x1:9d} {x2:9d} {y1:9d} {y2:9d}")
+        place = (*segment.origin_px, segment.distance)
+        if len(frame.segments) == 1:
+            lines.append(
+                "".join(f"{v + 0.0:8.2f}" for v in np.round(place, 2))
+                + "".join(f"{v + 0.0:9.5f}" for v in np.round([*segment.x, *segment.y], 5))
+            )
+        else:  # two decimals of a pixel are not enough
+            lines.append("".join(f"{v:12.4f}" for v in place) + "".join(f"{v:11.7f}" for v in (*segment.x, *segment.y)))
     return "\n".join(lines) + "\n"
 
 
@@ -86,7 +63,7 @@ def xds_inp_text(experiment: Experiment, folder: str) -> str:
     frame, scan, panel, beam = XdsFrame(experiment), experiment.scan, experiment.detector[0], experiment.beam
     assert scan is not None
     low, high = panel.trusted_range
-    nx, ny = panel.image_size
+    nx, ny = frame.size
     is_pilatus = panel.type == "SENSOR_PAD" and abs(panel.pixel_size[0] - 0.172) < 1e-6
     is_eiger = panel.type == "SENSOR_PAD" and abs(panel.pixel_size[0] - 0.075) < 1e-6
     name = "PILATUS" if is_pilatus else "EIGER" if is_eiger else "ADSC"
@@ -96,7 +73,10 @@ def xds_inp_text(experiment: Experiment, folder: str) -> str:
         lines.append(f"!SENSOR_MATERIAL / THICKNESS {panel.material} {panel.thickness:.3f}")
         if panel.mu > 0:
             lines.append(f"!SILICON= {panel.mu:.6f}" if panel.material != "Si" else f"SILICON= {panel.mu:.6f}")
-    lines += [f"UNTRUSTED_RECTANGLE= {f0} {f1 + 1} {s0} {s1 + 1}" for f0, s0, f1, s1 in panel.mask]
+    for each, (dx, dy) in zip(experiment.detector, offsets_of(experiment.detector).astype(int), strict=True):
+        lines += [
+            f"UNTRUSTED_RECTANGLE= {f0 + dx} {f1 + 1 + dx} {s0 + dy} {s1 + 1 + dy}" for f0, s0, f1, s1 in each.mask
+        ]
     normal = frame.turn @ beam.polarization_normal
     template = _template(experiment, folder)
     start, width = scan.oscillation_deg
@@ -119,6 +99,14 @@ def xds_inp_text(experiment: Experiment, folder: str) -> str:
         f"DATA_RANGE= {scan.image_range[0]} {scan.image_range[1]}",
         "JOB= XYCORR INIT DEFPIX INTEGRATE CORRECT",
     ]
+    for segment in frame.segments if len(frame.segments) > 1 else ():
+        lines += [
+            "SEGMENT= " + " ".join(map(str, segment.limits)),
+            "DIRECTION_OF_SEGMENT_X-AXIS= " + " ".join(f"{v:.7f}" for v in segment.x),
+            "DIRECTION_OF_SEGMENT_Y-AXIS= " + " ".join(f"{v:.7f}" for v in segment.y),
+            f"SEGMENT_DISTANCE= {segment.distance:.4f}",
+            f"SEGMENT_ORGX= {segment.origin_px[0]:.4f} SEGMENT_ORGY= {segment.origin_px[1]:.4f}",
+        ]
     if experiment.crystal is not None and frame.real_space is not None:
         lines.append(f"SPACE_GROUP_NUMBER= {experiment.crystal.space_group.number}")
         lines.append("UNIT_CELL_CONSTANTS= " + " ".join(f"{v:.4f}" for v in experiment.crystal.cell))
@@ -151,6 +139,7 @@ class XdsExporter(Algorithm):
     """Input files for XDS from indexed or refined experiments."""
 
     needs = frozenset({"experiments"})
+    several_panels = True
 
     class Params(BaseParams):
         directory = FolderParam(
@@ -174,7 +163,7 @@ class XdsExporter(Algorithm):
             if experiment.crystal is not None:
                 texts["XPARM.XDS"] = xparm_text(experiment)
             if reflections is not None and {"xyzobs.px.value", "intensity.sum.value"} <= set(reflections.columns):
-                text, said = spot_text(spots_of(reflections, i, sweeps[i]))
+                text, said = spot_text(spots_of(reflections, i, sweeps[i]), offsets_of(experiment.detector))
                 if text:
                     texts["SPOT.XDS"] = text
                 result.messages.append(f"{folder}/SPOT.XDS: {said}")
@@ -188,10 +177,10 @@ class XdsExporter(Algorithm):
         """Refuse what XDS cannot be told."""
         if experiment.scan is None or experiment.is_still:
             raise UserError(f"export format=xds: experiment {i} is a still; XDS processes rotation data only")
-        if len(experiment.detector) > 1:
+        reason = reason_against_segments(experiment.detector)
+        if reason:
             raise UserError(
-                f"export format=xds: the detector of experiment {i} has {len(experiment.detector)} panels; segmented "
-                "detectors are not written for XDS: use format=mtz or xds_ascii after integration"
+                f"export format=xds: the detector of experiment {i} has {reason}; use format=mtz or xds_ascii after integration"
             )
 
 

@@ -27,8 +27,8 @@ def spots_of(table: ReflectionTable, experiment: int, sweep: int) -> ReflectionT
     return table.select(mine & np.any(table["xyzobs.px.value"][:, :2] != 0, axis=1))
 
 
-def spot_text(table: ReflectionTable) -> tuple[str, str]:
-    """Content of SPOT.XDS and what to say about it.
+def spot_text(table: ReflectionTable, offsets: np.ndarray) -> tuple[str, str]:
+    """Content of SPOT.XDS and what to say about it; `offsets` (n_panels, 2) has the pixels of the image before each panel.
 
     x, y, image, intensity, and h k l when any spot is indexed (0 0 0 for those that are not); the strongest spots
     first; none with an intensity below 1, at which XDS stops reading.
@@ -40,7 +40,10 @@ def spot_text(table: ReflectionTable) -> tuple[str, str]:
     if not len(table):
         return "", "not written, no strong spot was observed (predictions are no spots)" + _weak(weak)
     order = np.argsort(-intensity, kind="stable")
-    columns = [table["xyzobs.px.value"], intensity[:, None]]
+    place = np.array(table["xyzobs.px.value"])
+    if "panel" in table:
+        place[:, :2] += offsets[table["panel"].astype(np.int64)]
+    columns = [place, intensity[:, None]]
     formats = [" %.2f", "%.2f", "%.2f", "%.2f"]
     said = f"{len(table)} strong spots, observed centroids, summed intensities, the strongest first"
     if "miller_index" in table and np.any(table["miller_index"]):

@@ -18,7 +18,8 @@ from .blocks import with_blocks
 from .frames import experiment_of
 from .inputs import XdsInp, read_inp
 from .reading import kind_of, read_hkl, read_spots, read_xparm
-from .tables import ascii_table, integrate_table, pixel_shift, spot_table
+from .segments import Segment
+from .tables import ascii_table, integrate_table, on_panels, pixel_shift, spot_table
 
 
 class XdsImporter(Algorithm):
@@ -58,6 +59,7 @@ class XdsImporter(Algorithm):
                 "there is no XDS.INP beside the file: names of images, sensor and untrusted areas are not known"
             )
         table: ReflectionTable | None = None
+        numbers = None
         if kind == "xparm":
             experiment = experiment_of(read_xparm(path), inp, path)
         elif kind == "spots":
@@ -69,14 +71,30 @@ class XdsImporter(Algorithm):
             file = read_hkl(path)
             column = file.items["ZCAL" if kind == "integrate" else "ZD"]
             last = file.geometry.frame + int(np.ceil(column.max())) - 1 if len(column) else None
+            if not file.geometry.segments:
+                file.geometry.segments = self._segments(path, inp, notes)
             experiment = experiment_of(file.geometry, inp, path, last)
+            numbers = file.items.get("ISEG")
             table = (integrate_table if kind == "integrate" else ascii_table)(experiment, file, notes)
         if self.params.read_varying_crystal:
             experiment = with_blocks(experiment, path.parent / "INTEGRATE.LP")
         if table is not None:
+            on_panels(experiment.detector, table, numbers)
             self._shift(experiment, table, notes, kind)
             table.identifiers = {0: experiment.identifier}
         return Imported(Experiments([experiment]), table, tuple(notes))
+
+    def _segments(self, path: Path, inp: XdsInp, notes: list[str]) -> tuple[Segment, ...]:
+        """Segments of the detector of a file of reflections: of XPARM.XDS beside it, which knows them where XDS.INP does not."""
+        if inp.segments:
+            return ()
+        for name in ("GXPARM.XDS", "XPARM.XDS"):
+            if (path.parent / name).is_file():
+                found = read_xparm(path.parent / name).segments
+                if found:
+                    notes.append(f"{len(found)} segments of the detector from {name}")
+                return found
+        return ()
 
     def _beside(self, path: Path, inp: XdsInp, notes: list[str]) -> Experiment:
         """The models for SPOT.XDS, from the file beside it that knows most."""

@@ -13,6 +13,7 @@ from spindle.geometry import attenuation_coefficient
 from spindle.models import Beam, Crystal, Detector, Experiment, Goniometer, ImageSet, Panel, Scan
 
 from .inputs import XdsInp
+from .segments import Segment, several
 
 __all__ = ["XdsGeometry", "experiment_of"]
 
@@ -43,6 +44,8 @@ class XdsGeometry:
     corner : float
         Number that the outer edge of the first pixel has: 0.5 in files of XDS, 0 in those that were exported by spindle or dials.
     sigma_b, sigma_m : float or None, degrees
+    segments : tuple of Segment
+        Empty where the detector is one flat area.
     """
 
     frame: int
@@ -63,6 +66,7 @@ class XdsGeometry:
     data_range: tuple[int, int] | None = None
     sigma_b: float | None = None
     sigma_m: float | None = None
+    segments: tuple[Segment, ...] = ()
 
 
 def laboratory(axis: np.ndarray, beam: np.ndarray) -> np.ndarray:
@@ -92,14 +96,7 @@ def experiment_of(geometry: XdsGeometry, inp: XdsInp, path: Path, last_frame: in
             raise FileFormatError(f"{path}: the {name} is a vector of length zero; the file is damaged, run XDS again")
     R = laboratory(g.axis, g.beam)
     x, y = (R @ (v / np.linalg.norm(v)) for v in (g.x, g.y))
-    normal = np.cross(x, y)
-    corner = (g.corner - g.origin_px) * g.pixel
-    low, high = inp.trusted
-    panel = Panel(
-        fast_axis=x, slow_axis=y, origin=g.distance * normal + corner[0] * x + corner[1] * y, pixel_size=g.pixel,
-        image_size=g.size, trusted_range=(low, high), mask=inp.masked, name="Panel",
-        type="SENSOR_PAD" if inp.detector.startswith(COUNTING) else "Unknown", **_sensor(inp, g.wavelength),
-    )  # fmt: skip
+    detector = _detector(g, inp, np.stack([x, y, np.cross(x, y)], axis=1))
     beam = Beam(
         -(R @ g.beam) / np.linalg.norm(g.beam), g.wavelength,
         polarization_normal=R @ inp.polarization_normal, polarization_fraction=inp.polarization_fraction,
@@ -113,9 +110,50 @@ def experiment_of(geometry: XdsGeometry, inp: XdsInp, path: Path, last_frame: in
     if g.sigma_b and g.sigma_m:
         profile = {"__id__": "gaussian_rs", "n_sigma": 3.0, "sigma_b": g.sigma_b, "sigma_m": g.sigma_m}
     return Experiment(
-        beam, Detector([panel]), Goniometer(np.array([1.0, 0.0, 0.0])), Scan((first, last), (start, g.width)), crystal, profile,
+        beam, detector, Goniometer(np.array([1.0, 0.0, 0.0])), Scan((first, last), (start, g.width)), crystal, profile,
         imageset=ImageSet(template=inp.template) if inp.template else None,
     )  # fmt: skip
+
+
+def _detector(g: XdsGeometry, inp: XdsInp, frame: np.ndarray) -> Detector:
+    """A panel for each segment.
+
+    Notes
+    -----
+    Pixel (ix, iy) of a segment is (ix - ORGXS) QX along its x, (iy - ORGYS) QY along its y, FS along its normal in the detector's frame, whose
+    origin is -ORGX QX, -ORGY QY, F from the sample. A detector without segments is one with ORGXS = ORGYS = FS = 0.
+    """
+    low, high = inp.trusted
+    shared: dict[str, Any] = {
+        "pixel_size": g.pixel, "trusted_range": (low, high),
+        "type": "SENSOR_PAD" if inp.detector.startswith(COUNTING) else "Unknown", **_sensor(inp, g.wavelength),
+    }  # fmt: skip
+    whole = Segment((1, g.size[0], 1, g.size[1]), np.zeros(2), 0.0, np.array([1.0, 0, 0]), np.array([0.0, 1, 0]))
+    segments = g.segments or (inp.segments if several(inp.segments, g.size) else (whole,))
+    origin = np.append(-g.origin_px * g.pixel, g.distance)
+    panels = []
+    for i, s in enumerate(segments):
+        corner = (np.array(s.offset) + g.corner - s.origin_px) * g.pixel
+        place = origin + corner[0] * s.x + corner[1] * s.y + s.distance * np.cross(s.x, s.y)
+        across = s.y - (s.y @ s.x) * s.x  # axes are written with few digits
+        panels.append(
+            Panel(
+                fast_axis=frame @ s.x, slow_axis=frame @ (across / np.linalg.norm(across)), origin=frame @ place, image_size=s.size,
+                mask=_masked(inp, s), raw_image_offset=s.offset, name=f"Segment {i + 1}" if len(segments) > 1 else "Panel", **shared,
+            )
+        )  # fmt: skip
+    return Detector(panels)
+
+
+def _masked(inp: XdsInp, segment: Segment) -> tuple[tuple[int, int, int, int], ...]:
+    """Untrusted rectangles, as far as they are on a segment, in its own pixels."""
+    (dx, dy), (nx, ny) = segment.offset, segment.size
+    found = []
+    for f0, s0, f1, s1 in inp.masked:
+        part = (max(f0 - dx, 0), max(s0 - dy, 0), min(f1 - dx, nx), min(s1 - dy, ny))
+        if part[2] > part[0] and part[3] > part[1]:
+            found.append(part)
+    return tuple(found)
 
 
 def _hall(number: int) -> str:

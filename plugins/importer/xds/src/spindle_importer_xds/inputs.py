@@ -10,6 +10,8 @@ import numpy as np
 
 from spindle.errors import FileFormatError
 
+from .segments import Segment, segments_in
+
 __all__ = ["XdsInp", "read_inp"]
 
 KEYWORD = re.compile(r"([A-Z_0-9'.\-]+(?:/[A-Z_]+)*)\s*=")
@@ -32,6 +34,8 @@ class XdsInp:
     polarization_fraction : float
     polarization_normal : (3,) float64
         In the frame of the file.
+    segments : tuple of Segment
+        Empty where there are none.
     """
 
     template: str | None = None
@@ -43,6 +47,7 @@ class XdsInp:
     masked: tuple[tuple[int, int, int, int], ...] = ()
     polarization_fraction: float = 0.5
     polarization_normal: np.ndarray = field(default_factory=lambda: np.array([0.0, 1.0, 0.0]))
+    segments: tuple[Segment, ...] = ()
 
 
 def keywords(text: str) -> list[tuple[str, str]]:
@@ -68,7 +73,8 @@ def read_inp(path: Path) -> XdsInp:
     inp = XdsInp()
     low, high = inp.trusted
     masked = []
-    for key, value in keywords(path.read_text(encoding="utf-8", errors="replace")):
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for key, value in keywords(text):
         words = value.split()
         try:
             if key == "NAME_TEMPLATE_OF_DATA_FRAMES" and words:
@@ -95,4 +101,8 @@ def read_inp(path: Path) -> XdsInp:
         except (ValueError, IndexError) as error:
             raise FileFormatError(f"{path}: {key}= {value}: a value that XDS would not take; mend the line") from error
     inp.trusted, inp.masked = (low, high), tuple(masked)
+    try:
+        inp.segments = segments_in(keywords(text))
+    except (ValueError, IndexError) as error:
+        raise FileFormatError(f"{path}: SEGMENT=: {error}; mend the lines of the segments") from error
     return inp

@@ -11,6 +11,8 @@ import numpy as np
 from spindle.errors import FileFormatError
 
 from .frames import XdsGeometry
+from .inputs import keywords
+from .segments import Segment, segments_in, segments_of_rows, several
 
 __all__ = ["HklFile", "kind_of", "read_hkl", "read_spots", "read_xparm"]
 
@@ -46,7 +48,7 @@ def read_xparm(path: Path) -> XdsGeometry:
     Raises
     ------
     FileFormatError
-        If lines are missing, or it has several segments.
+        If lines are missing.
     """
     text = path.read_text(encoding="utf-8", errors="replace")
     lines = text.splitlines()
@@ -64,12 +66,15 @@ def read_xparm(path: Path) -> XdsGeometry:
             path, f"lines of {', '.join(map(str, wanted))} numbers expected, found {', '.join(map(str, shape))}"
         )
     start, wave = rows[0], rows[1]
+    segments: tuple[Segment, ...] = ()
     if new:
         group, axes, detector, place, directions = rows[2], rows[3:6], rows[6], rows[7], rows[8:10]
-        if int(detector[0]) != 1:
-            raise FileFormatError(
-                f"{path}: a detector of {int(detector[0])} segments; this importer reads files of one segment"
-            )
+        try:
+            segments = segments_of_rows(rows[11:], int(detector[0])) if len(rows) > 11 else ()
+        except ValueError as error:
+            raise _fault(path, f"{error}") from error
+        if int(detector[0]) != 1 and not segments:
+            raise _fault(path, f"{int(detector[0])} segments, and no lines for them")
         nx, ny, qx, qy = detector[1:]
         orgx, orgy, distance = place
     else:
@@ -80,6 +85,7 @@ def read_xparm(path: Path) -> XdsGeometry:
         int(start[0]), start[1], start[2], np.array(start[3:]), np.array(wave[1:]), wave[0], int(group[0]),
         np.array(axes), (int(nx), int(ny)), np.array([qx, qy]), np.array([orgx, orgy]), distance,
         np.array(directions[0]), np.array(directions[1]),
+        segments=segments if several(segments, (int(nx), int(ny))) else (),
     )  # fmt: skip
 
 
@@ -132,6 +138,7 @@ def read_hkl(path: Path) -> HklFile:
         names = _items(head, words)
         rows = np.array(body.partition("!END_OF_DATA")[0].split(), dtype=np.float64).reshape(-1, len(names))
         geometry = _geometry(words)
+        geometry.segments = segments_in(keywords(head.replace("!", "")))
     except KeyError as error:
         raise _fault(path, f"the header has no {error.args[0]}=") from error
     except ValueError as error:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from spindle.geometry import rotate_about
-from spindle.models import Experiment
+from spindle.models import Detector, Experiment
 from spindle.prediction import lorentz_polarisation
 from spindle.table import Flag, ReflectionTable
 
 from .reading import HklFile
 
-__all__ = ["ascii_table", "integrate_table", "pixel_shift", "spot_table"]
+__all__ = ["ascii_table", "integrate_table", "on_panels", "pixel_shift", "spot_table"]
 
 SHIFTS = (0.0, 0.5, -0.5)
 WORST_FIT = 1.0  # pixels: beyond it positions tell nothing about how pixels are counted
@@ -166,8 +166,7 @@ def pixel_shift(experiment: Experiment, table: ReflectionTable, kind: str) -> tu
     place = part[name]
     _predicted(experiment, part, place[:, 2])
     panel = part["panel"].astype(np.int64)
-    D = experiment.detector.D[0]
-    v = part["s1"] @ D.T
+    v = np.einsum("nij,nj->ni", np.asarray(experiment.detector.D)[panel], part["s1"])
     mm = v[:, :2] / np.where(np.abs(v[:, 2:]) > 1e-12, v[:, 2:], 1e-12)
     difference = experiment.detector.mm_to_pixel(panel, mm) - place[:, :2]
     sizes = [float(np.median(np.abs(difference - shift).max(axis=1))) for shift in SHIFTS]
@@ -178,3 +177,33 @@ def pixel_shift(experiment: Experiment, table: ReflectionTable, kind: str) -> tu
             "or the models belong to something else: look at both before going on"
         )
     return SHIFTS[best], f"then {len(part)} positions are within {sizes[best]:.2f} px of the models' in the median"
+
+
+def on_panels(detector: Detector, table: ReflectionTable, numbers: np.ndarray | None) -> None:
+    """Tell each row its panel, and take the place of the panel in the image from its positions.
+
+    Parameters
+    ----------
+    detector : Detector
+    table : ReflectionTable
+        With positions in pixels of the image, from 0.
+    numbers : (n,) float64 or None
+        ISEG of the file, from 1; without it the panel is the one that the position is on, or is nearest to.
+    """
+    offsets = np.array([p.raw_image_offset for p in detector], float)
+    if len(detector) == 1 and not offsets.any():
+        return
+    if numbers is None:
+        name = "xyzcal.px" if "xyzcal.px" in table else "xyzobs.px.value"
+        xy = table[name][:, :2]
+        sizes = [p.image_size for p in detector]
+        beyond = [
+            np.maximum(np.maximum(o - xy, xy - o - n), 0.0).sum(axis=1) for o, n in zip(offsets, sizes, strict=True)
+        ]
+        panel = np.argmin(beyond, axis=0)
+    else:
+        panel = np.clip(numbers.astype(np.int64) - 1, 0, len(detector) - 1)
+    table["panel"] = panel.astype(np.uint64)
+    for name in ("xyzcal.px", "xyzobs.px.value"):
+        if name in table:
+            table[name] = table[name] - np.column_stack([offsets[panel], np.zeros(len(table))])
