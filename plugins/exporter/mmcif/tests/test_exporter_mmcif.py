@@ -7,12 +7,17 @@ from pathlib import Path
 
 import gemmi
 import numpy as np
+import pytest
 
 import spindle
 from spindle.contracts.exporter import MergedColumn, MergedData, MergedDataset
 from spindle.models import Experiments
 from spindle.testing.data import make_context
-from spindle.testing.exporter import ExporterContract, ReadBack, integrated_data, telling_data
+from spindle.testing.exporter import ExporterContract, ReadBack, integrated_data, merged_data, telling_data
+
+DICTIONARY = Path(__file__).parent / "pdbx_items.dic"
+#: Names of gemmi, DIALS and deposited files, which the dictionary's extension for unmerged reflections has no item for.
+CUSTOMARY = {"_diffrn_refln.pdbx_image_id", "_diffrn_refln.pdbx_scan_angle"}
 
 
 def numbers(block, category, *items):
@@ -40,7 +45,7 @@ class TestNextVersion(ExporterContract):
         block = gemmi.cif.read(str(paths[0])).sole_block()
         items = ["index_h", "index_k", "index_l", "intensity_meas", "intensity_sigma", "image_id_begin"]
         rows = numbers(block, "_pdbx_diffrn_unmerged_refln.", *items)
-        for kind in () if len(rows) else ("prf", "sum"):
+        for kind in () if len(rows) else ("profile", "sum"):
             items[3:5] = [f"intensity_{kind}", f"intensity_{kind}_sigma"]
             rows = rows if len(rows) else numbers(block, "_pdbx_diffrn_unmerged_refln.", *items)
         return ReadBack(rows[:, :3].astype(int), rows[:, 3], rows[:, 4])
@@ -58,7 +63,7 @@ def test_both_unscaled_intensities_scans_and_cells_are_in_the_next_version(tmp_p
     result = spindle.run("export", experiments, table, format="mmcif", pdb_version="v5_next", intensity="profile+sum")
     block = written(result, tmp_path).sole_block()
     rows = numbers(
-        block, "_pdbx_diffrn_unmerged_refln.", "index_h", "index_k", "index_l", "intensity_sum", "intensity_prf"
+        block, "_pdbx_diffrn_unmerged_refln.", "index_h", "index_k", "index_l", "intensity_sum", "intensity_profile"
     )
     value = 4000 + rows[:, :3] @ [100, 10, 1]
     np.testing.assert_allclose(rows[:, 3], value, rtol=1e-5)
@@ -105,3 +110,33 @@ def test_merged_data_of_two_wavelengths_are_read_by_gemmi_as_structure_factors(t
     assert minus[0] == 6 and np.isnan(minus[1])
     mtz = gemmi.CifToMtz().convert_block_to_mtz(blocks[1])
     assert mtz.nreflections == 3 and "IMEAN" in mtz.column_labels()
+
+
+def faults(document, **options):
+    """What gemmi finds that the dictionary does not allow."""
+    said = []
+    ddl = gemmi.cif.Ddl(said.append, **options)
+    ddl.read_ddl(gemmi.cif.read(str(DICTIONARY)))
+    ddl.validate_cif(document)
+    return [line for line in said if not any(line.endswith(f"unknown tag {name}") for name in CUSTOMARY)]
+
+
+@pytest.mark.parametrize(
+    ("version", "intensity"),
+    [("v5", "scale"), ("v5", "profile"), ("v5_next", "scale"), ("v5_next", "sum"), ("v5_next", "profile+sum")],
+)
+def test_unmerged_files_keep_to_the_dictionary(tmp_path, version, intensity):
+    result = spindle.run("export", *telling_data(), format="mmcif", pdb_version=version, intensity=intensity)
+    assert faults(written(result, tmp_path)) == []
+
+
+def test_merged_files_keep_to_the_dictionary_which_tells_what_is_wrong(tmp_path):
+    result = make_context().algorithm("exporter", "mmcif").export_merged(merged=merged_data(), path="m.cif")
+    document = written(result, tmp_path)
+    assert faults(document) == []
+    (block,) = document
+    block.set_pair("_cell.length_a", "long")
+    block.set_pair("_cell.colour", "red")
+    block.find_pair_item("_cell.entry_id").erase()
+    said = " ".join(faults(document))
+    assert "expected number, got: long" in said and "_cell.colour" in said and "_cell.entry_id" in said

@@ -16,6 +16,7 @@ from .items import head, loop, software
 if TYPE_CHECKING:
     import gemmi
 
+NAMES = {"sum": "sum", "prf": "profile"}
 PROBES = {"x-ray": "x-ray", "electron": "electron", "neutron": "neutron"}
 OVERALL = {
     "d_resolution_high": "d_min", "d_resolution_low": "d_max", "number_obs": "n_unique",
@@ -84,8 +85,9 @@ class Writer:
         statistics = merging_statistics(
             self.observed.hkl, self.observed.value, self.observed.sigma**2, self.cell, self.group, 10
         )
-        items = ["entry_id", "pdbx_ordinal", *OVERALL, "percent_possible_obs"]
-        loop(file, "_reflns", items, [["SPINDLE", 1, *_values(statistics.overall, OVERALL)]])
+        items = ["entry_id", "pdbx_ordinal", "pdbx_diffrn_id", *OVERALL, "percent_possible_obs"]
+        every = ",".join(str(i + 1) for i in range(len(self.experiments)))
+        loop(file, "_reflns", items, [["SPINDLE", 1, every, *_values(statistics.overall, OVERALL)]])
         rows = [[i + 1, *_values(shell, SHELL)] for i, shell in enumerate(statistics.shells)]
         loop(file, "_reflns_shell", ["pdbx_ordinal", *SHELL, "percent_possible_obs"], rows)
 
@@ -118,13 +120,14 @@ class Writer:
         n = len(observed)
         items = [
             "diffrn_id", "id", "index_h", "index_k", "index_l", "intensity_net", "intensity_sigma", "pdbx_image_id",
-            "pdbx_detector_x", "pdbx_detector_y", "pdbx_scan_angle",
+            "pdbx_detector_x", "pdbx_detector_y", "pdbx_scan_angle", "scale_group_code", "standard_code",
         ]  # fmt: skip
         columns = [
             observed.table["id"] + 1, np.arange(1, n + 1), *observed.hkl.T, observed.value, observed.sigma,
-            self._images(), *self._positions().T, self._angles(),
+            self._images(), *self._positions().T, self._angles(), np.ones(n, np.int64),
         ]  # fmt: skip
-        form = "%d %d %d %d %d %.6g %.5g %d %.2f %.2f %.4f"
+        # the dictionary wants both codes: one scale, and no reflection is a standard that is measured again
+        form = "%d %d %d %d %d %.6g %.5g %d %.2f %.2f %.4f %d ."
         if self.scaled:
             items.append("pdbx_scale_value")
             columns.append(1.0 / observed.table["inverse_scale_factor"])
@@ -163,7 +166,7 @@ class Writer:
         else:
             for kind in ("sum", "prf"):
                 if kind in observed.data.values:
-                    items += [f"intensity_{kind}", f"intensity_{kind}_sigma"]
+                    items += [f"intensity_{NAMES[kind]}", f"intensity_{NAMES[kind]}_sigma"]
                     columns += [observed.data.values[kind], np.sqrt(observed.data.variances[kind])]
                     form += " %.6g %.5g"
         items += ["scan_angle_reflection", "partiality"]
