@@ -6,6 +6,7 @@ Shared by the programs scale, symmetry, merge and export.
 from __future__ import annotations
 
 from .columns import amplitude_columns, intensity_columns
+from .correlations import correlation, critical_correlation
 from .free_flags import FreeFlags, copied_flags, free_flags
 from .grouping import Groups, group_equivalents, pack_indices
 from .intensities import Intensities, is_measured, is_scaled, prepare_intensities
@@ -17,13 +18,12 @@ from .soundness import problems_of
 from .statistics import (
     MergingStatistics,
     ShellStatistics,
-    correlation,
-    critical_correlation,
     merging_statistics,
     resolution_limit,
     resolution_of,
     resolution_shells,
     shell_numbers,
+    statistics_in_shells,
 )
 from .tables import shell_table, summary_table
 from .truncation import Amplitudes, expected_intensity, french_wilson
@@ -78,6 +78,7 @@ __all__ = [
     "resolution_shells",
     "shell_numbers",
     "shell_table",
+    "statistics_in_shells",
     "summary_table",
     "wilson_plot",
 ]

@@ -83,11 +83,16 @@ class Groups:
 
 def pack_indices(hkl: npt.ArrayLike) -> np.ndarray:
     """One int64 per Miller index (n, 3), ordered as h, k, l are; indices must lie within +-1048575."""
-    h = np.asarray(hkl, dtype=np.int64)
+    h = np.asarray(hkl)
     if h.ndim != 2 or h.shape[1] != 3:
         raise ShapeError(f"Miller indices: expected an array (n, 3), got {h.shape}")
-    shifted = h + (1 << 20)
-    return np.asarray((shifted[:, 0] << 42) | (shifted[:, 1] << 21) | shifted[:, 2], dtype=np.int64)
+    key = np.full(len(h), 1 << 20, dtype=np.int64)  # in place: millions of indices are common
+    key += h[:, 0].astype(np.int64, copy=False)
+    for axis in (1, 2):
+        key <<= 21
+        key += h[:, axis].astype(np.int64, copy=False)
+        key += 1 << 20
+    return key
 
 
 def group_equivalents(hkl: npt.ArrayLike, space_group: SpaceGroupLike, anomalous: bool = False) -> Groups:

@@ -105,27 +105,7 @@ def prepare_intensities(
         return table
 
     table = table.without("shoebox")
-    table = keep(table, table["id"] >= 0, "without experiment")
-    if kind == "scale":
-        good = (
-            ~table.has_flags(BAD_FOR_SCALING, all=False)
-            & table.has_flags(Flag.SCALED)
-            & (table["inverse_scale_factor"] > 0)
-        )
-        table = keep(table, good, "not scaled, outliers or excluded")
-    if "prf" in names:
-        table = keep(table, table.has_flags(Flag.INTEGRATED_PRF), "not profile-fitted")
-    if "sum" in names:
-        table = keep(table, table.has_flags(Flag.INTEGRATED_SUM), "not summed")
-    for name in names:
-        found = is_measured(table[f"intensity.{name}.value"], table[f"intensity.{name}.variance"])
-        table = keep(table, found, "variance not positive")
-    if min_isigi is not None:
-        for name in names:
-            ratio = table[f"intensity.{name}.value"] / np.sqrt(table[f"intensity.{name}.variance"])
-            table = keep(table, ratio >= min_isigi, f"I/sigma below {min_isigi}")
-    if "qe" in table:
-        table = keep(table, table["qe"] > 0, "efficiency not positive")
+    table = _usable(table, kind, names, min_isigi, dropped)
     if combine_partials and "partial_id" in table:
         table = combine_parts(table, [f"intensity.{n}" for n in names])
     if partiality_threshold is not None and "partiality" in table:
@@ -152,6 +132,42 @@ def prepare_intensities(
     values = {n: table[f"intensity.{n}.value"] * factors[n][good] for n in names}
     variances = {n: table[f"intensity.{n}.variance"] * factors[n][good] ** 2 for n in names}
     return Intensities(table, kind, values, variances, dropped)
+
+
+def _usable(
+    table: ReflectionTable, kind: str, names: list[str], min_isigi: float | None, dropped: dict[str, int]
+) -> ReflectionTable:
+    """Rows that pass the filters of single rows, selected once: each copy of a large table is dear."""
+    alive = np.ones(len(table), dtype=bool)
+
+    def keep(mask: np.ndarray, reason: str) -> None:
+        nonlocal alive
+        left = alive & mask
+        lost = int(np.count_nonzero(alive) - np.count_nonzero(left))
+        if lost:
+            dropped[reason] = dropped.get(reason, 0) + lost
+            alive = left
+
+    keep(table["id"] >= 0, "without experiment")
+    if kind == "scale":
+        good = ~table.has_flags(BAD_FOR_SCALING, all=False) & table.has_flags(Flag.SCALED)
+        keep(good & (table["inverse_scale_factor"] > 0), "not scaled, outliers or excluded")
+    if "prf" in names:
+        keep(table.has_flags(Flag.INTEGRATED_PRF), "not profile-fitted")
+    if "sum" in names:
+        keep(table.has_flags(Flag.INTEGRATED_SUM), "not summed")
+    for name in names:
+        keep(
+            is_measured(table[f"intensity.{name}.value"], table[f"intensity.{name}.variance"]), "variance not positive"
+        )
+    if min_isigi is not None:
+        for name in names:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                ratio = table[f"intensity.{name}.value"] / np.sqrt(table[f"intensity.{name}.variance"])
+                keep(ratio >= min_isigi, f"I/sigma below {min_isigi}")
+    if "qe" in table:
+        keep(table["qe"] > 0, "efficiency not positive")
+    return table if alive.all() else table.select(alive)
 
 
 def is_measured(value: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -195,6 +211,8 @@ def combine_parts(table: ReflectionTable, stems: list[str]) -> ReflectionTable:
     are means weighted by the partiality; everything else is that of the first part.
     """
     key = table["partial_id"].astype(np.int64) + (table["id"].astype(np.int64) << 40)
+    if len(key) < 2 or bool(np.all(key[1:] > key[:-1])):  # as integration writes them
+        return table
     unique, first, inverse, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
     if len(unique) == len(table):
         return table

@@ -7,6 +7,7 @@ Karplus & Diederichs (2012) Science 336, 1030 (CC1/2); Assmann, Brehm & Diederic
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import gemmi
@@ -23,11 +24,10 @@ from spindle.symmetry import (
     unique_indices,
 )
 
+from .correlations import correlation, critical_correlation, sigma_tau
 from .grouping import Groups, group_equivalents, pack_indices
 from .merge import Merged, checked, half_means, merge_groups, pair_mates
 
-#: A CC1/2 counts as significant when noise alone reaches it with less than this probability.
-SIGNIFICANCE_LEVEL = 0.01
 #: The central part of the normal probability plot of anomalous differences that the slope is fitted to.
 PROBABILITY_PLOT_RANGE = 0.9
 
@@ -104,33 +104,6 @@ def shell_numbers(d: npt.ArrayLike, edges: np.ndarray) -> np.ndarray:
     return np.asarray(np.searchsorted(np.asarray(edges) ** -3.0, np.asarray(d) ** -3.0) - 1)
 
 
-def correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson correlation; NaN for fewer than two points or no variation."""
-    if len(x) < 2:
-        return float("nan")
-    dx, dy = x - x.mean(), y - y.mean()
-    norm = np.sqrt((dx @ dx) * (dy @ dy))
-    return float(dx @ dy / norm) if norm > 0 else float("nan")
-
-
-def critical_correlation(n: int, level: float = SIGNIFICANCE_LEVEL) -> float:
-    """The correlation of n pairs of pure noise that is exceeded with probability `level` (Student's t, one-sided)."""
-    if n <= 2:
-        return float("nan")
-    t = float(special.stdtrit(n - 2, 1 - level))
-    return float(t / np.sqrt(n - 2 + t * t))
-
-
-def sigma_tau(merged: Merged) -> float:
-    """CC1/2 from the variance of the means and the variance within the groups, without random halves."""
-    several = merged.multiplicity > 1
-    if several.sum() < 2:
-        return float("nan")
-    noise = 2 * np.mean(merged.spread[several] / merged.multiplicity[several])
-    signal = np.var(merged.plain_mean[several], ddof=1)
-    return float((signal - noise / 2) / (signal + noise / 2)) if signal + noise > 0 else float("nan")
-
-
 @dataclass(slots=True)
 class _Data:
     """Everything the shells are cut from, computed once."""
@@ -180,14 +153,47 @@ def merging_statistics(
     edges : (n_shells + 1,) float, optional
         Own shell edges in angstrom, from low to high resolution.
     """
-    group = space_group(group)
+    data = _prepared(hkl, intensity, variance, cell, group, use_internal_variance, seed)
+    return _statistics(data, n_shells if edges is None else np.asarray(edges, dtype=float))
+
+
+def statistics_in_shells(
+    hkl: npt.ArrayLike,
+    intensity: npt.ArrayLike,
+    variance: npt.ArrayLike,
+    cell: npt.ArrayLike,
+    group: SpaceGroupLike,
+    n_shells: Sequence[int],
+    groups: Groups | None = None,
+) -> list[MergingStatistics]:
+    """`merging_statistics` for several numbers of shells, of observations that are merged once; `groups` where they are known already."""
+    data = _prepared(hkl, intensity, variance, cell, group, False, 0, groups)
+    return [_statistics(data, n) for n in n_shells]
+
+
+def _prepared(
+    hkl: npt.ArrayLike,
+    intensity: npt.ArrayLike,
+    variance: npt.ArrayLike,
+    cell: npt.ArrayLike,
+    group: SpaceGroupLike,
+    internal: bool,
+    seed: int,
+    groups: Groups | None = None,
+) -> _Data:
     indices = np.ascontiguousarray(hkl, dtype=np.int32)
     if len(indices) == 0:
         raise ValueError("merging statistics: there are no observations")
-    data = _prepare(indices, intensity, variance, np.asarray(cell, dtype=float), group, use_internal_variance, seed)
-    limits = resolution_shells(data.d_merged, n_shells) if edges is None else np.asarray(edges, dtype=float)
-    shells = tuple(_shell(data, limits[i], limits[i + 1]) for i in range(len(limits) - 1))
-    return MergingStatistics(_shell(data, limits[0], limits[-1], data.d_merged), shells)
+    return _prepare(
+        indices, intensity, variance, np.asarray(cell, dtype=float), space_group(group), internal, seed, groups
+    )
+
+
+def _statistics(data: _Data, shells: int | np.ndarray) -> MergingStatistics:
+    """In a number of shells, or in shells of given edges."""
+    limits = resolution_shells(data.d_merged, shells) if isinstance(shells, int) else shells
+    found = tuple(_shell(data, limits[i], limits[i + 1]) for i in range(len(limits) - 1))
+    return MergingStatistics(_shell(data, limits[0], limits[-1], data.d_merged), found)
 
 
 def resolution_of(hkl: npt.ArrayLike, cell: npt.ArrayLike) -> np.ndarray:
@@ -206,9 +212,10 @@ def _prepare(
     group: gemmi.SpaceGroup,
     internal: bool,
     seed: int,
+    groups: Groups | None,
 ) -> _Data:
     values, variances = checked(intensity, variance, len(hkl))
-    groups = group_equivalents(hkl, group)
+    groups = group_equivalents(hkl, group) if groups is None else groups
     separate = group_equivalents(hkl, group, anomalous=True)
     merged = merge_groups(groups, values, variances, internal)
     split = merge_groups(separate, values, variances, internal)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from spindle.report import Section
-from spindle_lib_merging import group_equivalents
 from spindle_lib_pages.figures import lines
 from spindle_lib_radiation_damage import pair_sums
 from spindle_lib_verdict import COLOURS, LIMITS, Facts, decay_of
@@ -31,16 +30,20 @@ def differences_by_distance(data: MergedData, n: int = N_BINS) -> tuple[np.ndarr
     pairs : (n,) int64
     """
     z = np.asarray(data.table.peek("xyzcal.px"))[:, 2]
-    groups = group_equivalents(data.table["miller_index"], data.group)
+    groups = data.groups
     known = z[np.isfinite(z)]
     first, span = (float(known.min()), float(np.ptp(known))) if len(known) else (0.0, 0.0)
     width = max(span / n, 1e-6) * (1 + 1e-9)
     order, sweep = groups.order, np.asarray(data.table["id"], np.int64)
     # equivalents of one sweep stand together, and are compared only with each other
-    order = order[np.lexsort((sweep[order], groups.index[order]))]
-    order = order[np.isfinite(z[order])]
+    number = np.repeat(np.arange(groups.n_groups), groups.multiplicity)
+    if len(sweep) and sweep.min() != sweep.max():
+        place = np.lexsort((sweep[order], number))
+        order, number = order[place], number[place]
+    seen = np.isfinite(z[order])
+    order, number = order[seen], number[seen]
     step = np.clip(((z[order] - first) / width).astype(np.int64), 0, n - 1)
-    changes = (np.diff(groups.index[order]) != 0) | (np.diff(sweep[order]) != 0)
+    changes = (np.diff(number) != 0) | (np.diff(sweep[order]) != 0)
     offsets = np.concatenate([[0], np.flatnonzero(changes) + 1, [len(order)]]) if len(order) else np.zeros(1, np.int64)
     value = data.intensity[order]
     sums = pair_sums(

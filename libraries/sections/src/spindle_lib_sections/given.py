@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,7 @@ from spindle.table import INTEGRATED, Flag, ReflectionTable
 from spindle_lib_merging import is_scaled
 from spindle_lib_selection.parts import join
 
-__all__ = ["MOST_ROWS", "STAGES", "Given", "sampled", "stage_of"]
+__all__ = ["MOST_ROWS", "STAGES", "Given", "only", "sampled", "stage_of"]
 
 #: What a table can be the result of, in the order of the work.
 STAGES = ("strong", "predicted", "indexed", "refined", "integrated", "scaled")
@@ -39,7 +39,26 @@ def sampled(table: ReflectionTable, chosen: np.ndarray) -> tuple[ReflectionTable
     step = max(1, -(-n // MOST_ROWS))
     if step == 1 and n == len(table):
         return table, 1
-    return table.select(np.flatnonzero(chosen)[::step]), step
+    return _some(table, np.flatnonzero(chosen)[::step]), step
+
+
+def _some(table: ReflectionTable, rows: np.ndarray) -> ReflectionTable:
+    """Some rows (indices in rising order); columns that are still in their file are read block by block and not kept."""
+    deferred = [n for n in table if (found := table.deferred(n)) is not None and found.outline() is None]
+    result = table.without(*deferred).select(rows)
+    for name in deferred:
+        parts, first = [], 0
+        for block in table.blocks(name):
+            low, high = np.searchsorted(rows, (first, first + len(block)))
+            parts.append(block[rows[low:high] - first])
+            first += len(block)
+        result[name] = np.concatenate(parts) if parts else table[name][rows]
+    return result
+
+
+def only(table: ReflectionTable, names: Collection[str]) -> ReflectionTable:
+    """Some columns, read for this table alone: what is read for it does not stay in memory with the given one."""
+    return table.without(*[n for n in table if n not in names]).select(np.arange(len(table)))
 
 
 def stage_of(table: ReflectionTable) -> str:

@@ -15,16 +15,18 @@ from spindle.report import Section
 from spindle.symmetry import asu_indices, is_systematically_absent, unique_indices
 from spindle.table import ReflectionTable
 from spindle_lib_merging import (
+    Groups,
     Merged,
     MergingStatistics,
     data_end,
     group_equivalents,
+    is_scaled,
     merge_groups,
-    merging_statistics,
     pack_indices,
     prepare_intensities,
     resolution_of,
     shell_table,
+    statistics_in_shells,
     summary_table,
 )
 from spindle_lib_pages.figures import bars, heat_map, lines, resolution_ticks
@@ -32,7 +34,7 @@ from spindle_lib_twinning.diagnosis import Diagnosis, diagnose
 from spindle_lib_verdict import facts_of_diagnosis, facts_of_statistics
 
 from .bins import means
-from .given import Given
+from .given import Given, only
 from .images import ByImage
 
 __all__ = ["MergedData", "completeness_section", "merged_data", "merging_section", "shell_figures", "twinning_section"]
@@ -40,8 +42,18 @@ __all__ = ["MergedData", "completeness_section", "merged_data", "merging_section
 N_SHELLS, FEWEST = 20, 50  # shells, fewer where there are few reflections
 MOST_INDEX = 160  # largest index of a slice that is drawn
 _NEEDED = (
-    "flags", "id", "imageset_id", "miller_index", "d", "xyzcal.px", "partiality", "partial_id", "lp", "qe", "inverse_scale_factor",
-    *(f"intensity.{kind}.{what}" for kind in ("sum", "prf", "scale") for what in ("value", "variance")),
+    "flags",
+    "id",
+    "imageset_id",
+    "miller_index",
+    "xyzcal.px",
+    "partiality",
+    "partial_id",
+    "qe",
+    "inverse_scale_factor",
+)
+_SCALED, _UNSCALED = (
+    tuple(f"intensity.{kind}.{what}" for kind in kinds for what in ("value", "variance")) for kinds in (("scale",), ("sum", "prf"))
 )  # fmt: skip
 
 
@@ -56,8 +68,10 @@ class MergedData:
     intensity, variance : (n,) float64
     cell : (6,) float64
     group : gemmi.SpaceGroup
+    groups : Groups
     merged : Merged
-    statistics : MergingStatistics
+    statistics, ten : MergingStatistics
+        In as many shells as there are reflections for, and in ten.
     diagnosis : Diagnosis
     is_scaled : bool
     left_out : dict of str to int
@@ -69,8 +83,10 @@ class MergedData:
     variance: np.ndarray
     cell: np.ndarray
     group: gemmi.SpaceGroup
+    groups: Groups
     merged: Merged
     statistics: MergingStatistics
+    ten: MergingStatistics
     diagnosis: Diagnosis
     is_scaled: bool
     left_out: dict[str, int]
@@ -84,13 +100,14 @@ def merged_data(given: Given) -> MergedData | str:
     crystals = [e.crystal for e in given.experiments if e.crystal is not None]
     if not crystals:
         return "Merging needs the crystals: add the .expt file that belongs to the reflections."
-    groups = {c.space_group.xhm() for c in crystals}
-    if len(groups) > 1:
-        return f"The crystals are in different space groups ({', '.join(sorted(groups))}); spindle symmetry or cosym brings them to one."
+    symbols = {c.space_group.xhm() for c in crystals}
+    if len(symbols) > 1:
+        return f"The crystals are in different space groups ({', '.join(sorted(symbols))}); spindle symmetry or cosym brings them to one."
     if "miller_index" not in table:
         return "The reflections have no indices (column miller_index)."
     try:
-        data = prepare_intensities(table.without(*[n for n in table if n not in _NEEDED]))
+        needed = (*_NEEDED, *_SCALED) if is_scaled(table) else (*_NEEDED, "lp", *_SCALED, *_UNSCALED)
+        data = prepare_intensities(only(table, needed))
     except UserError as error:
         return f"{str(error)[0].upper()}{str(error)[1:]}."
     group, cell = crystals[0].space_group, np.mean([c.cell for c in crystals], axis=0)
@@ -99,14 +116,20 @@ def merged_data(given: Given) -> MergedData | str:
     inside = np.any(hkl != 0, axis=1) & ~is_systematically_absent(hkl, group)
     if not inside.any():
         return "No reflection is allowed in the space group."
-    kept = data.table.select(inside)
-    hkl, intensity, variance = kept["miller_index"], intensity[inside], variance[inside]
-    merged = merge_groups(group_equivalents(hkl, group), intensity, variance)
+    # corrections and filters are done: only what tells rows apart is needed from here on
+    kept = data.table.without(*[n for n in data.table if n not in ("id", "imageset_id", "miller_index", "xyzcal.px")])
+    if not inside.all():
+        kept, intensity, variance = kept.select(inside), intensity[inside], variance[inside]
+    is_scale, left_out = data.kind == "scale", dict(data.dropped)
+    del data
+    hkl = kept["miller_index"]
+    groups = group_equivalents(hkl, group)
+    merged = merge_groups(groups, intensity, variance)
     n_shells = int(np.clip(len(merged) // FEWEST, 5, N_SHELLS))
-    statistics = merging_statistics(hkl, intensity, variance, cell, group, n_shells)
+    statistics, ten = statistics_in_shells(hkl, intensity, variance, cell, group, [n_shells, 10], groups)
     diagnosis = diagnose(merged.hkl, merged.intensity, merged.sigma, cell, group)
     return MergedData(
-        kept, intensity, variance, cell, group, merged, statistics, diagnosis, data.kind == "scale", dict(data.dropped)
+        kept, intensity, variance, cell, group, groups, merged, statistics, ten, diagnosis, is_scale, left_out
     )
 
 
@@ -165,8 +188,7 @@ def merging_section(data: MergedData | str, experiments: Experiments) -> Section
         "CC1/2 and completeness hold to the edge of the data." if limit is None else
         f"CC1/2 or completeness end the data at {limit:.2f} A: spindle merge with d_min={limit:.2f} leaves out what lies beyond."
     )  # fmt: skip
-    ten = merging_statistics(data.table["miller_index"], data.intensity, data.variance, data.cell, data.group, 10)
-    section.tables += [summary_table(overall, ten.shells[0], ten.shells[-1]), shell_table(statistics)]
+    section.tables += [summary_table(overall, data.ten.shells[0], data.ten.shells[-1]), shell_table(statistics)]
     section.figures |= shell_figures(statistics)
     _images(section, data, experiments)
     _multiplicities(section, data)
@@ -207,7 +229,7 @@ def _images(section: Section, data: MergedData, experiments: Experiments) -> Non
 
 def _deviations(data: MergedData) -> tuple[np.ndarray, np.ndarray]:
     """|I - <I>| and I of each observation (n,); NaN for those without equivalents."""
-    groups = group_equivalents(data.table["miller_index"], data.group)
+    groups = data.groups
     counts = np.diff(groups.offsets)
     mean = np.repeat(data.merged.intensity, counts)
     deviation, total = np.full((2, len(data.intensity)), np.nan)

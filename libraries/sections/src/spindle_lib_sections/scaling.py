@@ -18,8 +18,9 @@ from spindle_lib_smoothing.smoother import Smoother
 from spindle_lib_verdict import Facts
 
 from .bins import means, thin
-from .given import Given
+from .given import MOST_ROWS, Given, sampled
 from .images import MOST_CURVES, MOST_POINTS
+from .merged import MergedData
 
 __all__ = ["model_curves", "normal_plot", "normalised_deviations", "per_image", "scaling_section"]
 
@@ -90,12 +91,33 @@ def normalised_deviations(table: ReflectionTable, experiments: Experiments, n: i
     mean = np.repeat(np.add.reduceat(weight * value, starts), n_of) / total
     several = np.repeat(n_of > 1, n_of)
     left = 1.0 - weight[several] / total[several]
-    found = (value[several] - mean[several]) * np.sqrt(weight[several] / np.maximum(left, 1e-9))
-    found = np.sort(found[np.isfinite(found)])
+    return _quantiles((value[several] - mean[several]) * np.sqrt(weight[several] / np.maximum(left, 1e-9)), n)
+
+
+def _quantiles(values: np.ndarray, n: int) -> np.ndarray:
+    """(n,) float64: equally probable values in rising order, those that are no numbers left out; fewer where there are fewer."""
+    found = np.sort(values[np.isfinite(values)])
     if not len(found):
         return found
     places = (np.arange(min(n, len(found))) + 0.5) / min(n, len(found)) * len(found) - 0.5
     return np.interp(places, np.arange(len(found)), found)
+
+
+def _deviations_of_merged(data: MergedData, n: int = DEVIATIONS) -> np.ndarray:
+    """`normalised_deviations` of observations that were merged already; of many, those of every k-th reflection."""
+    offsets = data.groups.offsets
+    step = max(1, -(-len(data.intensity) // MOST_ROWS))
+    chosen = np.flatnonzero(data.groups.multiplicity > 1)[::step]
+    counts = np.diff(offsets)[chosen]
+    if not len(chosen):
+        return np.zeros(0)
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    rows = data.groups.order[np.repeat(offsets[:-1][chosen], counts) + within]
+    value, weight = data.intensity[rows], 1.0 / data.variance[rows]
+    starts = np.cumsum(counts) - counts
+    total = np.repeat(np.add.reduceat(weight, starts), counts)
+    mean = np.repeat(np.add.reduceat(weight * value, starts), counts) / total
+    return _quantiles((value - mean) * np.sqrt(weight / np.maximum(1.0 - weight / total, 1e-9)), n)
 
 
 def normal_plot(
@@ -137,8 +159,8 @@ def model_curves(experiment: Experiment) -> dict[str, tuple[np.ndarray, np.ndarr
     return found
 
 
-def scaling_section(given: Given) -> Section:
-    """Scaling models, and what they do to intensities."""
+def scaling_section(given: Given, data: MergedData | str) -> Section:
+    """Scaling models, and what they do to intensities; `data` are the observations merged, or why they are not."""
     title, key = "Scaling", "scaling_model"
     models = [(i, e) for i, e in enumerate(given.experiments) if e.scaling_model]
     table = given.tables.get("scaled")
@@ -148,7 +170,7 @@ def scaling_section(given: Given) -> Section:
     _terms(section, models)
     if table is not None and is_scaled(table):
         _images(section, table)
-        _errors(section, table, given.experiments, models)
+        _errors(section, data, models)
     elif models:
         section.text.append("Scaled reflections were not given: the figures show the models alone.")
     return section
@@ -242,10 +264,13 @@ def _images(section: Section, table: ReflectionTable) -> None:
     if "xyzcal.px" not in table:
         return
     good = table.has_flags(Flag.SCALED) & ~table.has_flags(BAD_FOR_SCALING, all=False)
+    outliers = table.has_flags(Flag.OUTLIER_IN_SCALING)
+    needed = ("id", "xyzcal.px", "inverse_scale_factor", "intensity.scale.value", "intensity.scale.variance")
+    some, _ = sampled(table.without(*[n for n in table if n not in needed]), good)
     sets = []
-    rows_of = table.rows_by_experiment()
+    rows_of = some.rows_by_experiment()
     for k, rows in list(rows_of.items())[:MOST_CURVES]:
-        found = per_image(table, rows[good[rows]])
+        found = per_image(some, rows)
         if found:
             sets.append((f"experiment {k}" if len(rows_of) > 1 else "", found))
     for key, title, y_title, name in (
@@ -261,7 +286,6 @@ def _images(section: Section, table: ReflectionTable) -> None:
     ranges = [np.percentile(f["scale"], [2, 98]) for _, f in sets if len(f["scale"])]
     if ranges:
         section.values["scale_ratio_within_sets"] = round(float(max(h / l if l > 0 else np.inf for l, h in ranges)), 3)
-    outliers = table.has_flags(Flag.OUTLIER_IN_SCALING)
     section.values |= {"n_scaled": int(good.sum()), "n_outliers": int(outliers.sum())}
     section.text.append(
         f"{int(good.sum())} reflections are scaled; {int(outliers.sum())} ({100 * outliers.sum() / max(good.sum() + outliers.sum(), 1):.2f} %) "
@@ -269,22 +293,8 @@ def _images(section: Section, table: ReflectionTable) -> None:
     )
 
 
-def _errors(
-    section: Section, table: ReflectionTable, experiments: Experiments, models: list[tuple[int, Experiment]]
-) -> None:
-    good = (
-        table.has_flags(Flag.SCALED)
-        & ~table.has_flags(BAD_FOR_SCALING, all=False)
-        & (table["inverse_scale_factor"] > 0)
-    )
-    light = table.without(
-        *[
-            n
-            for n in table
-            if n not in ("miller_index", "inverse_scale_factor", "intensity.scale.value", "intensity.scale.variance")
-        ]
-    )
-    deviations = normalised_deviations(light.select(good), experiments)
+def _errors(section: Section, data: MergedData | str, models: list[tuple[int, Experiment]]) -> None:
+    deviations = np.zeros(0) if isinstance(data, str) or not data.is_scaled else _deviations_of_merged(data)
     if not len(deviations):
         section.text.append("There are no equivalents to judge the errors by, or no crystal.")
         return

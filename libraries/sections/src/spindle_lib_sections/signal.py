@@ -49,7 +49,7 @@ def signal_section(given: Given, settings: MapSettings) -> Section:
     if "intensity.sum.value" not in table or "intensity.sum.variance" not in table:
         return Section.missing(title, key, "The reflections have no summed intensities (column intensity.sum.value).")
     table = table.without(*[n for n in table if n not in _NEEDED])
-    measured = table["intensity.sum.variance"] > 0
+    measured = table.peek("intensity.sum.variance") > 0
     if "flags" in table:
         measured &= table.has_flags(INTEGRATED, all=False)
     if not measured.any():

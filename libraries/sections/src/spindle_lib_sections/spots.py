@@ -13,7 +13,7 @@ from spindle_lib_pages.figures import lines
 from spindle_lib_selection.parts import imageset_numbers, imagesets_of_rows
 from spindle_lib_verdict import Facts, facts_of_reflections, facts_of_spots
 
-from .given import Given, sampled
+from .given import Given, only, sampled
 from .images import ByImage
 from .places import Maps, MapSettings, positions
 
@@ -21,6 +21,7 @@ __all__ = ["ice_excess", "spot_section"]
 
 #: A ring shows when it has this many standard deviations more spots than its surroundings, and this part more.
 ICE_SIGMAS, ICE_PART = 6.0, 0.25
+_NEEDED = ("flags", "id", "imageset_id", "panel", "xyzobs.px.value", "xyzobs.mm.value", "d", "miller_index")
 
 
 def spot_section(given: Given, settings: MapSettings) -> Section:
@@ -33,7 +34,7 @@ def spot_section(given: Given, settings: MapSettings) -> Section:
         return Section.missing(title, key, "No spots were given; add strong.refl or indexed.refl.")
     if "xyzobs.px.value" not in table:
         return Section.missing(title, key, "The reflections have no observed positions (column xyzobs.px.value).")
-    table = _few(table)
+    table = only(table, _NEEDED)
     if "flags" in table and (strong := table.has_flags(Flag.STRONG)).any():
         table = table.select(strong) if not strong.all() else table
     images = ByImage(given.experiments, table, observed=True)
@@ -76,12 +77,6 @@ def _facts(given: Given, table: ReflectionTable, n_spots: int, indexed: np.ndarr
         return known
     n_lattices = facts_of_reflections(given.experiments, table).n_lattices if len(given.experiments) else None
     return known.with_more(Facts(n_spots=n_spots, fraction_indexed=float(indexed.mean()), n_lattices=n_lattices))
-
-
-def _few(table: ReflectionTable) -> ReflectionTable:
-    """The columns that are needed here."""
-    names = ("flags", "id", "imageset_id", "panel", "xyzobs.px.value", "xyzobs.mm.value", "d", "miller_index")
-    return table.without(*[n for n in table if n not in names])
 
 
 def _indexed(table: ReflectionTable) -> np.ndarray | None:

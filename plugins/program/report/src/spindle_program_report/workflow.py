@@ -104,8 +104,7 @@ def _sections(given: Given, inputs: ProgramInputs, params: Any, context: RunCont
         ]),
         ("profiles", lambda: [profile_section(given, settings)]),
         ("intensities", lambda: [signal_section(given, settings)]),
-        ("scaling", lambda: [scaling_section(given)]),
-        ("merging", lambda: _merged(given)),
+        ("scaling and merging", lambda: _merged(given)),
         ("runs", lambda: [run_section(inputs.sources or inputs.files)]),
     ]  # fmt: skip
     with context.progress("looking at the data", len(steps)) as progress:
@@ -117,6 +116,7 @@ def _sections(given: Given, inputs: ProgramInputs, params: Any, context: RunCont
 def _merged(given: Given) -> list[Section]:
     data = merged_data(given)
     return [
+        scaling_section(given, data),
         merging_section(data, given.experiments),
         completeness_section(data),
         twinning_section(data),
