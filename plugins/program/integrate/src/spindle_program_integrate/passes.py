@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from .lessons import Lessons
 from .lost_images import Levels, LostImages, lost_table, without_lost
 from .measure import Measured, may_teach
 from .overlaps import Overlaps, find_overlaps
+from .shares import ShareOf
 from .slabs import GEOMETRY, Wanted
 from .stream import MeasureSlab
 from .validation import Validation
@@ -55,18 +56,6 @@ RESULT_COLUMNS = (
     "xyzobs.px.variance",
 )
 FIT_COLUMNS = ("intensity.prf.value", "intensity.prf.variance", "profile.correlation")
-
-
-@dataclass(frozen=True)
-class _ShareOf:
-    """What the foregrounds of some rows hold of their spots."""
-
-    fitter: Any
-    table: ReflectionTable
-
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        share: np.ndarray = self.fitter.recorded_share(self.table.select(rows))
-        return share
 
 
 class Integrator:
@@ -379,7 +368,7 @@ class Integrator:
             return
         rows = np.flatnonzero(self.table.has_flags(Flag.INTEGRATED_SUM | Flag.INTEGRATED_PRF, all=False))
         blocks = np.split(rows, range(ROWS, len(rows), ROWS))
-        shares = self.context.executor.here.map(_ShareOf(self.fitter, self.predicted), blocks)
+        shares = self.context.executor.here.map(ShareOf(self.fitter, self.predicted), blocks)
         share = np.concatenate(list(shares)) if len(rows) else np.ones(0)
         if not len(rows) or share.min() == 1.0:
             return
