@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -151,6 +152,75 @@ def test_bash_completes(cache, tmp_path, line, found):
         ["bash", "-c", script], capture_output=True, text=True, check=True, env=environment, cwd=tmp_path
     )
     assert done.stdout.split() == [found], done.stderr
+
+
+@pytest.fixture
+def shell_with_spindle(cache, tmp_path, monkeypatch):
+    """Return a folder with two files and a command ``spindle`` on the path."""
+    command = tmp_path / "bin" / "spindle"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m spindle "$@"\n')
+    command.chmod(0o755)
+    for shell, text in SCRIPTS.items():
+        (tmp_path / f"script.{shell}").write_text(text)
+    (tmp_path / "strange.expt").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(command.parent), prepend=os.pathsep)
+    monkeypatch.setenv("SPINDLE_CACHE_DIR", str(cache))
+    return tmp_path
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+def test_bash_offers_files_beside_parameters(shell_with_spindle):
+    script = "compopt() { :; }; . ./script.bash; COMP_LINE='spindle index st'; COMP_POINT=16; COMP_WORDS=(spindle index st); COMP_CWORD=2; _spindle; printf '%s\\n' \"${COMPREPLY[@]}\""
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert {"step_size=", "strange.expt"} <= set(done.stdout.split()), done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="needs fish")
+def test_fish_completes(shell_with_spindle):
+    lines = ["spindle integr", "spindle integrate background.algorithm=gl", "spindle index st"]
+    script = "source script.fish; " + "; ".join(f"complete -C '{line}'" for line in lines)
+    done = subprocess.run(["fish", "-N", "-c", script], capture_output=True, text=True, check=True)
+    found = {line.split("\t")[0] for line in done.stdout.splitlines()}
+    assert {"integrate", "background.algorithm=glm", "step_size=", "strange.expt"} <= found, done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="needs zsh")
+def test_zsh_completes(shell_with_spindle):
+    """A terminal of its own, in which lines are typed and the key TAB is pressed."""
+    import pty
+
+    script = (
+        "PS1='%% '; autoload -Uz compinit; compinit -u -D; source script.zsh\n"
+        "show() { print -r -- \"<$BUFFER>\"; BUFFER=; }; zle -N show; bindkey '^G' show; print -r -- REA''DY\n"
+    )
+    child, terminal = pty.fork()
+    if child == 0:
+        os.environ["TERM"] = "dumb"
+        os.execvp("zsh", ["zsh", "-f", "-i"])
+
+    def read_until(end: bytes) -> str:
+        text = b""
+        while end not in text:
+            assert select.select([terminal], [], [], 60)[0], text.decode()
+            text += os.read(terminal, 4096)
+        return text.decode()
+
+    try:
+        os.write(terminal, script.encode())
+        read_until(b"READY\r")
+        for line, full in [
+            ("spindle integr", "integrate "),
+            ("spindle integrate background.algorithm=gl", "background.algorithm=glm "),
+            ("spindle integrate background.alg", "background.algorithm="),
+            ("spindle index stran", "strange.expt "),
+        ]:
+            os.write(terminal, f"{line}\t\x07".encode())
+            assert f"{line.rsplit(' ', 1)[0]} {full}>" in read_until(b">\r\n")
+    finally:
+        os.close(terminal)
+        os.waitpid(child, 0)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

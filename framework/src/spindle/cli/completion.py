@@ -38,8 +38,11 @@ SCRIPTS = {
     COMPREPLY=( $(spindle completion --answer bash "${COMP_LINE:0:$COMP_POINT}" 2>/dev/null) )
     if [[ ${#COMPREPLY[@]} -eq 0 ]]; then
         compopt -o default
-    elif [[ ${COMPREPLY[0]} == *= ]]; then
+        return
+    fi
+    if [[ ${COMPREPLY[0]} == *= ]]; then
         compopt -o nospace
+        COMPREPLY+=( $(compgen -f -- "${COMP_WORDS[COMP_CWORD]}") )
     fi
 }
 complete -F _spindle spindle
