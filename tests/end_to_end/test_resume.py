@@ -79,7 +79,7 @@ def took_up(capsys):
 def test_a_run_that_is_killed_between_two_steps_ends_like_one_that_is_not(processed, copied, capsys, step):
     killed_after(copied, step)
     assert main(["process", "resume=True"]) == 0
-    line, _ = took_up(capsys)
+    line, text = took_up(capsys)
     following = STEPS[STEPS.index(step) + 1]
     assert line == f"Taking up after {step}, at {following}: {following} has not been finished"
     now, before = bytes_of(copied), bytes_of(processed)
@@ -87,6 +87,9 @@ def test_a_run_that_is_killed_between_two_steps_ends_like_one_that_is_not(proces
     assert [n for n in now if now[n] != before[n]] == []
     report = json.loads((copied / "process.json").read_text())
     assert list(report["steps"]) == STEPS
+    named = next(line for line in text.splitlines() if line.startswith("Files of the steps: ")).split()[4:]
+    assert {"merged.mtz", "merged_all.mtz"} <= set(named) and all((copied / name).exists() for name in named)
+    assert ("  refine_in_symmetry has taken" in text) == (step in ("index", "integrate", "symmetry"))
 
 
 @pytest.mark.parametrize("step", ["symmetry", "scale"])

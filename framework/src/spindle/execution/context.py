@@ -197,7 +197,8 @@ class RunContext:
         with brief_console(speaks) if brief else nullcontext():
             result = run_nested(self, name, experiments, reflections, files, write, params, record)
         if brief and write:
-            self.log.info("  %s has taken %.1f s", name, time.perf_counter() - start)
+            step = name if record is None else record.path.stem.removeprefix("spindle.")
+            self.log.info("  %s has taken %.1f s", step, time.perf_counter() - start)
         return result
 
     def nested(self, program: str, params: Params) -> RunContext:

@@ -29,6 +29,9 @@ from .stills import end_of_stills
 # What everybody wants to see at the end.
 FINAL_TABLES = ("space_groups", "merging_statistics_summary")
 
+# Endings of files of the steps that are named at the end: data, not logs, records and pages.
+DATA = (".expt", ".refl", ".mtz", ".hkl", ".sca")
+
 
 def _program(default: str, help: str) -> Plugin:
     """Parameter that chooses the program of a step; its parameters are those of the step."""
@@ -295,6 +298,8 @@ class Process(Program):
             if key in tables and not params.details:
                 context.log.info("%s", tables[key])
         context.table(Table("Summary", ["Step", "Seconds", "Peak memory (MB)", "Result"], rows, "process"))
+        if written := [str(p) for p in dict.fromkeys(context.written) if p.suffix in DATA]:
+            context.log.info("Files of the steps: %s", " ".join(written))
         for name, message in dict.fromkeys(warnings.messages):
             context.log.info("Warning of %s: %s", name, message.splitlines()[0])
         told = [m for _, m in warnings.messages]
