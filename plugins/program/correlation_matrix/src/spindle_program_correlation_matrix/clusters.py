@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from spindle_lib_cells.clusters import tree
 
@@ -131,9 +132,10 @@ def dense_clusters(points: np.ndarray, params: Any, cc: np.ndarray | None = None
     else:
         candidates = sorted(range(5, min(n, MOST_NEIGHBOURS) + 1), key=lambda m: abs(m - guess))
     best: tuple[float, float, Any, int] | None = None
+    apart = cdist(points, points)  # once; the threads with which scikit-learn finds neighbours cost more than they gain here
     for m in candidates:
-        model = _optics(points, m, params.max_distance, params.xi)
-        score, silhouette = _score(points, model.labels_, params.noise_penalty)
+        model = _optics(apart, m, params.max_distance, params.xi)
+        score, silhouette = _score(apart, model.labels_, params.noise_penalty)
         if params.optimise_input and cc is not None and not _differ(model.labels_, cc):
             continue
         if score is not None and (best is None or score > best[0] + 1e-12):
@@ -141,20 +143,20 @@ def dense_clusters(points: np.ndarray, params: Any, cc: np.ndarray | None = None
     if best is not None and (best[0] >= LEAST_SILHOUETTE or not params.optimise_input):
         return _dense(best[2], best[2].labels_, best[1], best[3])
     m = min(guess, n)
-    model = _optics(points, m, params.max_distance, params.xi)
+    model = _optics(apart, m, params.max_distance, params.xi)
     return _dense(model, _one_cluster(model, params.xi or 0.0), float("nan"), m)
 
 
-def _optics(points: np.ndarray, neighbours: int, max_distance: float | None, xi: float | None) -> Any:
+def _optics(apart: np.ndarray, neighbours: int, max_distance: float | None, xi: float | None) -> Any:
     from sklearn.cluster import OPTICS
 
     model = OPTICS(
         min_samples=max(2, neighbours), max_eps=np.inf if max_distance is None else max_distance, xi=xi or 0.05,
-        cluster_method="xi",
+        cluster_method="xi", metric="precomputed",
     )  # fmt: skip
     with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that no point reaches another is an answer
-        return model.fit(points)
+        return model.fit(apart)
 
 
 def _differ(labels: np.ndarray, cc: np.ndarray) -> bool:
@@ -168,7 +170,7 @@ def _differ(labels: np.ndarray, cc: np.ndarray) -> bool:
     return bool(1.0 - cc[other].mean() > LEAST_CONTRAST * (1.0 - cc[same].mean()))
 
 
-def _score(points: np.ndarray, labels: np.ndarray, penalty: Any) -> tuple[float | None, float]:
+def _score(apart: np.ndarray, labels: np.ndarray, penalty: Any) -> tuple[float | None, float]:
     """Silhouette with a penalty for noise, and without; None where there are not two clusters."""
     from sklearn.metrics import silhouette_score
 
@@ -176,7 +178,7 @@ def _score(points: np.ndarray, labels: np.ndarray, penalty: Any) -> tuple[float 
     n_clusters = len(np.unique(labels[inside]))
     if n_clusters < 2 or n_clusters >= np.count_nonzero(inside):
         return None, float("nan")
-    silhouette = float(silhouette_score(points[inside], labels[inside]))
+    silhouette = float(silhouette_score(apart[np.ix_(inside, inside)], labels[inside], metric="precomputed"))
     noise = 1.0 - float(np.mean(inside))
     return silhouette * (1.0 - (penalty.alpha or 0.0) * noise ** (penalty.gamma or 0.0)), silhouette
 
