@@ -132,7 +132,9 @@ def dense_clusters(points: np.ndarray, params: Any, cc: np.ndarray | None = None
     else:
         candidates = sorted(range(5, min(n, MOST_NEIGHBOURS) + 1), key=lambda m: abs(m - guess))
     best: tuple[float, float, Any, int] | None = None
-    apart = cdist(points, points)  # once; the threads with which scikit-learn finds neighbours cost more than they gain here
+    apart = cdist(
+        points, points
+    )  # once; the threads with which scikit-learn finds neighbours cost more than they gain here
     for m in candidates:
         model = _optics(apart, m, params.max_distance, params.xi)
         score, silhouette = _score(apart, model.labels_, params.noise_penalty)
