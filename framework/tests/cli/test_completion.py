@@ -214,7 +214,7 @@ def test_zsh_completes(shell_with_spindle):
             ("spindle integr", "integrate "),
             ("spindle integrate background.algorithm=gl", "background.algorithm=glm "),
             ("spindle integrate background.alg", "background.algorithm="),
-            ("spindle index stran", "strange.expt "),
+            ("spindle index strang", "strange.expt "),
         ]:
             os.write(terminal, f"{line}\t\x07".encode())
             assert f"{line.rsplit(' ', 1)[0]} {full}>" in read_until(b">\r\n")
