@@ -20,6 +20,24 @@ from .zingers import mask_zingers
 
 LEAST_BACKGROUND = 20
 
+#: Columns that measuring fills, and those of a fit.
+RESULT_COLUMNS = (
+    "intensity.sum.value",
+    "intensity.sum.variance",
+    "background.sum.value",
+    "background.sum.variance",
+    "background.mean",
+    "background.mse",
+    "background.dispersion",
+    "num_pixels.valid",
+    "num_pixels.foreground",
+    "num_pixels.background",
+    "num_pixels.background_used",
+    "xyzobs.px.value",
+    "xyzobs.px.variance",
+)
+FIT_COLUMNS = ("intensity.prf.value", "intensity.prf.variance", "profile.correlation")
+
 
 @dataclass
 class Filled:

@@ -25,7 +25,7 @@ from .images import image_groups
 from .joint import Equations, solve
 from .lessons import Lessons
 from .lost_images import Levels, LostImages, lost_table, without_lost
-from .measure import Measured, may_teach
+from .measure import FIT_COLUMNS, RESULT_COLUMNS, Measured, may_teach
 from .overlaps import Overlaps, find_overlaps
 from .shares import ShareOf
 from .slabs import GEOMETRY, Wanted
@@ -39,23 +39,6 @@ LEARNING_MEMORY = 150_000_000
 MAX_PARTS = 32
 ROWS = 2**16
 FULLY_RECORDED = 0.99
-
-RESULT_COLUMNS = (
-    "intensity.sum.value",
-    "intensity.sum.variance",
-    "background.sum.value",
-    "background.sum.variance",
-    "background.mean",
-    "background.mse",
-    "background.dispersion",
-    "num_pixels.valid",
-    "num_pixels.foreground",
-    "num_pixels.background",
-    "num_pixels.background_used",
-    "xyzobs.px.value",
-    "xyzobs.px.variance",
-)
-FIT_COLUMNS = ("intensity.prf.value", "intensity.prf.variance", "profile.correlation")
 
 
 class Integrator:
