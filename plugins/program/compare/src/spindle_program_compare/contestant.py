@@ -62,6 +62,8 @@ class Contestant:
     indexed, refined, integrated, scaled : Stage or None
     costs : list of StepCost
     notes : list of str
+    merged : bool
+        It holds merged reflections, which have no places on images and are in `scaled`.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Contestant:
     scaled: Stage | None = None
     costs: list[StepCost] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    merged: bool = False
 
     @property
     def last(self) -> Stage | None:

@@ -17,7 +17,9 @@ from .contestant import Contestant, Stage
 __all__ = ["contestant_of", "is_result_of_others", "read_finished", "read_result"]
 
 #: Endings of files that hold results of other programs; whatever else an importer reads is no finished result.
-_OTHERS = (".hkl", ".ahkl", ".mtz")
+_OTHERS = (".hkl", ".ahkl", ".mtz", ".cif", ".mmcif")
+#: Columns of places; merged reflections have none.
+PLACES = ("xyzcal.px", "xyzobs.px.value")
 
 
 def is_result_of_others(path: Path) -> bool:
@@ -74,7 +76,7 @@ def read_result(reflections: Path, experiments: Path | None, context: Any) -> St
         found = import_results([reflections], context)
         if found is None or found.reflections is None:
             raise FileFormatError(
-                f"{reflections}: no importer reads reflections from it; give a .refl file, XDS_ASCII.HKL, INTEGRATE.HKL or an unmerged MTZ file"
+                f"{reflections}: no importer reads reflections from it; give a .refl file, XDS_ASCII.HKL, INTEGRATE.HKL, an MTZ or an mmCIF file"
             )
         table, models = found.reflections, found.experiments
     else:
@@ -127,6 +129,12 @@ def contestant_of(contestant: Contestant, stage: Stage) -> Contestant:
         raise UserError(
             f"{contestant.name}: none of its reflections is indexed; give the files of index or a later step"
         )
+    if table.has_flags(Flag.SCALED).any() and not any(np.any(table.get(n, np.zeros(1))) for n in PLACES):
+        contestant.scaled, contestant.merged = stage, True
+        contestant.notes.append(
+            "merged reflections: compared by index with what the others merge to, not observation by observation"
+        )
+        return contestant
     if table.has_flags(INTEGRATED, all=False).any():
         contestant.integrated = stage
         if "intensity.scale.value" in table and table.has_flags(Flag.SCALED).any():

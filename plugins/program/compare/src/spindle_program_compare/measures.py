@@ -40,7 +40,7 @@ def key_numbers(contestant: Contestant, n_shells: int) -> dict[str, Any]:
         numbers["n_integrated"] = int(np.count_nonzero(table.has_flags(INTEGRATED, all=False)))
     if contestant.scaled is not None:
         numbers |= error_model(contestant.scaled)
-        statistics = statistics_of(contestant, n_shells)
+        statistics = None if contestant.merged else statistics_of(contestant, n_shells)
         if statistics is not None:
             numbers["merging"] = statistics.as_dict()
     for name in ("seconds", "cpu_seconds", "peak_memory_mb"):
@@ -65,7 +65,7 @@ def _rmsd(contestant: Contestant) -> list[float] | None:
             used = _strong(table)
         difference = table["xyzcal.px"][used] - table["xyzobs.px.value"][used]
         difference = difference[np.isfinite(difference).all(axis=1)]
-        if len(difference):
+        if np.any(difference):  # files that tell one place have it twice
             return [float(v) for v in np.sqrt(np.mean(difference**2, axis=0))]
     return None
 

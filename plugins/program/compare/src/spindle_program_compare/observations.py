@@ -26,7 +26,7 @@ class Observations:
     Attributes
     ----------
     kind : str
-        "prf", "sum" or "scale": what the intensities are.
+        "prf", "sum", "scale" or "merged": what the intensities are.
     rows : (n,) int64
         In the table.
     hkl : (n, 3) int64
@@ -39,6 +39,8 @@ class Observations:
     width_deg : float
         Rotation of an image.
     group : gemmi.SpaceGroup
+    cell : (6,) float64 or None
+        Of merged reflections.
     """
 
     kind: str
@@ -54,6 +56,7 @@ class Observations:
     sweeps: list[str]
     width_deg: float
     group: gemmi.SpaceGroup
+    cell: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -81,7 +84,7 @@ def sweeps_of(experiments: Experiments) -> tuple[list[str], np.ndarray]:
 def observations(contestant: Contestant, level: str) -> Observations | None:
     """Observations of the level "counts" or "scaled"; None where there are none."""
     stage: Stage | None = contestant.integrated if level == "counts" else contestant.scaled
-    if stage is None:
+    if stage is None or contestant.merged:
         return None
     table = stage.reflections
     for kind in ("prf", "sum") if level == "counts" else ("scale",):

@@ -18,6 +18,7 @@ from .versus import Level
 
 __all__ = ["comparison_page"]
 
+TITLES = {"counts": "Counts", "scaled": "Scaled intensities", "merged": "Merged intensities"}
 ALONG = {
     "signal": ("I / sigma", "log"),
     "inverse_d_squared": ("1/d2 (1/A2)", ""),
@@ -80,7 +81,7 @@ def comparison_page(
         key = f"compare_{level.name}"
         if key not in tables:
             continue
-        page.section("Counts, pair by pair" if level.name == "counts" else "Scaled intensities, pair by pair")
+        page.section(f"{TITLES[level.name]}, pair by pair")
         page.text(
             "Differences are in units of the sigma of one contestant, y - slope x. Contestants that measured the same images share their "
             "counting errors, so that differences well below 1 are usual; what matters is a trend."
@@ -181,7 +182,7 @@ def _pair_plots(level: Level, ranking: Ranking) -> list[dict[str, Any]]:
     for key, (x_title, kind) in ALONG.items():
         curves = []
         for duel in level.duels:
-            if base in (duel.first, duel.second):
+            if base in (duel.first, duel.second) and key in duel.along:
                 sign = 1.0 if base == duel.first else -1.0
                 other = duel.second if base == duel.first else duel.first
                 curves.append((other, duel.along[key]["x"], sign * duel.along[key]["mean"]))

@@ -24,6 +24,7 @@ from .choices import Declared, Entrant, product, read_runs
 from .contestant import Contestant
 from .finished import is_result_of_others, read_finished
 from .measures import key_numbers
+from .merged import merged_level_needed
 from .outside import DIALS, Runner, declared_runner, run_outside
 from .page import comparison_page
 from .ranking import Ranking, rank
@@ -243,9 +244,10 @@ def _truth_folder(
 
 def _report(contestants: list[Contestant], folder: Path | None, params: Any, context: Any) -> ProgramResult:
     numbers = {c.name: key_numbers(c, params.n_shells) for c in contestants}
+    names = ("counts", "scaled", "merged") if merged_level_needed(contestants) else ("counts", "scaled")
     levels = [
         compare_level(contestants, level, params.n_bins, params.n_shells, params.n_bootstrap, context.seed)
-        for level in ("counts", "scaled")
+        for level in names
     ]
     common = common_statistics(levels[1], contestants, params.n_shells)
     truth = None

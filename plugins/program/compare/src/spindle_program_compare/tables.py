@@ -110,7 +110,7 @@ def pair_table(level: Level) -> Table | None:
             "{:.4f} {:.4f}".format(*s.slope_interval), round(s.offset, 3), "{:.3f} {:.3f}".format(*s.offset_interval),
             round(s.mean_z, 3), round(s.rms_z, 3),
         ])  # fmt: skip
-    what = "counts" if level.name == "counts" else "scaled intensities"
+    what = {"counts": "counts", "scaled": "scaled intensities", "merged": "merged intensities"}[level.name]
     headers = [
         "x", "y", "Number", "CC", "95 %", "Slope", "95 % ", "Offset", " 95 %", "Mean difference\n(sigma)", "rms difference\n(sigma)",
     ]  # fmt: skip

@@ -12,9 +12,14 @@ from spindle_lib_merging import MergingStatistics, correlation, resolution_shell
 
 from .contestant import Contestant
 from .measures import statistics_on
+from .merged import merged_observations, same_indices
 from .observations import Observations, SamePlaces, observations, same_places
 
 __all__ = ["Duel", "Level", "common_statistics", "compare_level"]
+
+
+#: Of fewer reflections a slope and a correlation mean nothing.
+FEWEST_OF_DUEL = 3
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Level:
 
     Attributes
     ----------
-    name : "counts" or "scaled"
+    name : "counts", "scaled" or "merged"
     found : dict of str to Observations
         By contestant.
     duels : list of Duel
@@ -77,17 +82,19 @@ def compare_level(
 ) -> Level:
     """Compare all contestants that have intensities of a level, each with each."""
     result = Level(level)
+    is_merged = level == "merged"
     for contestant in contestants:
-        if (found := observations(contestant, level)) is not None:
+        found = merged_observations(contestant) if is_merged else observations(contestant, level)
+        if found is not None:
             result.found[contestant.name] = found
     names = list(result.found)
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
             a, b = result.found[first], result.found[second]
-            same = same_places(a, b, (first, second))
+            same = (same_indices if is_merged else same_places)(a, b, (first, second))
             if i == 0 or not len(same.first):  # axes of all are told by those of the first
                 result.notes += same.notes
-            if len(same.first):
+            if len(same.first) >= FEWEST_OF_DUEL:
                 result.duels.append(_duel(a, b, same, (first, second), n_bins, n_shells, n_bootstrap, seed))
             if i == 0:
                 _keep_common(result, first, second, same)
@@ -116,10 +123,9 @@ def _duel(
     slope = statistics.slope if np.isfinite(statistics.slope) else 1.0
     z = np.clip((y - slope * x) / np.sqrt(0.5 * (sy**2 + (slope * sx) ** 2)), -10, 10)
     d = a.d[i]
-    along = {
-        "signal": 0.5 * (x / sx + y / sy), "inverse_d_squared": d**-2.0, "image": a.place[i, 2], "fast": a.place[i, 0],
-        "slow": a.place[i, 1],
-    }  # fmt: skip
+    along = {"signal": 0.5 * (x / sx + y / sy), "inverse_d_squared": d**-2.0}
+    if a.kind != "merged":
+        along |= {"image": a.place[i, 2], "fast": a.place[i, 0], "slow": a.place[i, 1]}
     parts = np.array_split(np.argsort(-d, kind="stable"), max(1, min(n_shells, len(d) // 10)))
     shells = {
         "d_max": np.array([d[p].max() for p in parts]), "d_min": np.array([d[p].min() for p in parts]),
