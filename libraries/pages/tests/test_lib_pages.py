@@ -49,7 +49,7 @@ def example():
 
 
 def calls(text):
-    found = re.findall(r"Plotly\.newPlot\('p\d+',(.*?),\{responsive:true,displaylogo:false\}\);", text, re.DOTALL)
+    found = re.findall(r"Plotly\.newPlot\('p\d+',(.*?),\{responsive:true,displaylogo:false.*?\}\);", text, re.DOTALL)
     return [json.loads(f"[{call}]") for call in found]
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spindle.files import read_reflections, write_reflections
 from spindle.models import Experiments
 from spindle.report import Section
 from spindle.table import Flag, ReflectionTable
 from spindle.testing.refinement_problems import rotation_experiment
 from spindle_lib_ice import ring_intervals
 from spindle_lib_sections.bins import counts_2d, means, means_2d, rms, shells_of, spread, thin
-from spindle_lib_sections.given import MOST_ROWS, Given, sampled, stage_of
+from spindle_lib_sections.given import MOST_ROWS, Given, only, sampled, stage_of
 from spindle_lib_sections.images import MOST_POINTS, ByImage
+from spindle_lib_sections.pictures import poorest_image
 from spindle_lib_sections.places import MapSettings
 from spindle_lib_sections.questions import QUESTIONS, answers
 from spindle_lib_sections.residuals import residual_section
@@ -228,3 +230,45 @@ def test_large_tables_are_thinned_evenly():
     assert some["id"][:4].tolist() == [0, 4, 7, 10]
     same, step = sampled(table.select(np.arange(5)), np.array([1, 1, 0, 1, 1], bool))
     assert step == 1 and same["id"].tolist() == [0, 1, 3, 4]
+
+
+def test_the_image_with_the_fewest_spots_is_among_the_pictures():
+    experiments = Experiments([rotation_experiment(20)])
+    z = np.repeat(np.arange(20), [3 if i == 13 else 30 for i in range(20)]) + 0.5
+    table = ReflectionTable.with_rows(len(z), ["id", "flags"])
+    table["id"], table["imageset_id"] = np.zeros(len(z), np.int32), np.zeros(len(z), np.int32)
+    table["xyzobs.px.value"] = np.column_stack([np.full((len(z), 2), 50.0), experiments[0].scan.array_range[0] + z])
+    table.set_flags(np.arange(len(z)), Flag.STRONG)
+    assert poorest_image(Given.of(experiments, [table])) == 13
+    alike = np.flatnonzero((z - 0.5) % 20 != 13)
+    assert poorest_image(Given(experiments, {"strong": table.select(np.zeros(0, np.int64))})) is None
+    assert poorest_image(Given(experiments, {"strong": table.select(alike)})) == 13  # none at all there
+    assert poorest_image(Given(Experiments(), {"strong": table})) is None
+
+
+def test_a_question_of_a_step_that_was_done_asks_for_its_files_not_for_the_step_again():
+    found = answers([Section("", "some", values={"facts": {"i_over_sigma": 20.0}})])[0]
+    known = [a.mood != "unknown" for a in found]
+    last = max(i for i, k in enumerate(known) if k)
+    assert last == len(QUESTIONS) - 1
+    for answer in found[:last]:
+        assert answer.mood == "unknown" and "give the report the files" in answer.next_step
+    nothing = answers([])[0]
+    assert nothing[0].next_step == "spindle index imported.expt strong.refl"
+
+
+def test_large_tables_are_sampled_from_their_file_without_keeping_columns(tmp_path, monkeypatch):
+    n = 3000
+    table = ReflectionTable.with_rows(n, ["id", "flags"])
+    table["d"] = np.arange(n, dtype=float)
+    table["xyzcal.px"] = np.column_stack([np.arange(n, dtype=float)] * 3)
+    write_reflections(table, tmp_path / "a.refl")
+    read = read_reflections(tmp_path / "a.refl")
+    monkeypatch.setattr("spindle_lib_sections.given.MOST_ROWS", 100)
+    chosen = np.arange(n) % 3 == 1
+    some, step = sampled(read, chosen)
+    assert step == 10
+    np.testing.assert_array_equal(some["d"], np.arange(n)[chosen][::10])
+    np.testing.assert_array_equal(some["xyzcal.px"][:, 2], some["d"])
+    part = only(read, ("d",))
+    assert list(part) == ["d"] and len(part) == n and part["d"][7] == 7

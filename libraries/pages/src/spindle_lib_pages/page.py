@@ -154,7 +154,7 @@ class Page:
             from plotly.offline import get_plotlyjs
 
             calls = "".join(
-                f"Plotly.newPlot('p{i}',{_json(f['data'])},{_json(_layout(f))},{{responsive:true,displaylogo:false}});"
+                f"Plotly.newPlot('p{i}',{_json(f['data'])},{_json(_layout(f))},{_BUTTONS});"
                 for i, f in enumerate(self._plots)
             )
             script = f"<script>{get_plotlyjs()}</script><script>{calls}</script>"
@@ -180,6 +180,10 @@ def text_writer(text: str) -> Callable[[Path], None]:
         path.write_text(text, encoding="utf-8")
 
     return write
+
+
+#: Few buttons, which show while the mouse is on a plot, so that they do not cover its title.
+_BUTTONS = "{responsive:true,displaylogo:false,modeBarButtonsToRemove:['select2d','lasso2d','zoomIn2d','zoomOut2d','autoScale2d','pan2d']}"
 
 
 def _layout(figure: dict[str, Any]) -> dict[str, Any]:

@@ -20,13 +20,13 @@ from spindle_lib_selection.parts import imageset_numbers, imagesets_of_rows
 
 from .given import Given
 
-__all__ = ["picture_section", "png_uri"]
+__all__ = ["picture_section", "png_uri", "poorest_image"]
 
 WIDTH, LEVELS, MOST_SPOTS = 560, 12, 600
 
 
 def picture_section(given: Given, n: int = 3) -> Section:
-    """The first, some in the middle, and the last image of the first sweep; the first images of several sweeps.
+    """The first, the poorest, some in the middle, and the last image of the first sweep; the first images of several sweeps.
 
     Parameters
     ----------
@@ -41,7 +41,8 @@ def picture_section(given: Given, n: int = 3) -> Section:
         return Section.missing(title, key, "No experiments were given, which name the image files.")
     section = Section(title, key)
     trouble = ""
-    for k, (which, index) in enumerate(_chosen(given, n)):
+    poorest = poorest_image(given)
+    for k, (which, index) in enumerate(_chosen(given, n, poorest)):
         experiment = given.experiments[which]
         try:
             sequence = ImageSequence(experiment)
@@ -50,6 +51,9 @@ def picture_section(given: Given, n: int = 3) -> Section:
             trouble = str(error)
             break
         section.figures[f"image_{k}"] = _picture(given, experiment, which, index, sequence, panels)
+        if which == 0 and index == poorest:
+            title_ = section.figures[f"image_{k}"]["layout"]["title"]
+            title_["text"] += " (fewest spots)"
     if not section.figures:
         return Section.missing(title, key, f"The images cannot be shown: {trouble}")
     section.text.append(
@@ -59,7 +63,24 @@ def picture_section(given: Given, n: int = 3) -> Section:
     return section
 
 
-def _chosen(given: Given, n: int) -> list[tuple[int, int]]:
+def poorest_image(given: Given) -> int | None:
+    """Array index of the image of the first sweep with the fewest spots; None where all are alike, or there is no sweep."""
+    table = given.first("strong", "indexed", "refined", "integrated", "scaled")
+    experiment = next(iter(given.experiments), None)
+    if table is None or experiment is None or experiment.scan is None or experiment.is_still:
+        return None
+    name = "xyzobs.px.value" if "xyzobs.px.value" in table else "xyzcal.px"
+    if name not in table:
+        return None
+    numbers = imageset_numbers(given.experiments)
+    z = np.asarray(table.peek(name))[imagesets_of_rows(table, numbers) == numbers[0], 2]
+    start, stop = experiment.scan.array_range
+    z = z[np.isfinite(z) & (z >= start) & (z < stop)]
+    counts = np.bincount((z - start).astype(np.int64), minlength=stop - start)
+    return int(np.argmin(counts)) if counts.min() < 0.8 * np.median(counts) else None
+
+
+def _chosen(given: Given, n: int, poorest: int | None) -> list[tuple[int, int]]:
     """Experiment and array index within it of the images to show."""
     first: dict[int, int] = {}
     for i, e in enumerate(given.experiments):
@@ -75,6 +96,9 @@ def _chosen(given: Given, n: int) -> list[tuple[int, int]]:
         except SpindleError:
             count = 1
         wanted = np.unique(np.linspace(0, count - 1, min(n - len(found), count)).astype(int))
+        if poorest is not None and places[0] == 0 and len(wanted) > 2 and poorest < count and poorest not in wanted:
+            wanted[len(wanted) // 2] = poorest
+            wanted.sort()
         found = [(places[0], int(k)) for k in wanted] + found
     return found
 

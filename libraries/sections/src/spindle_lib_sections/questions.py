@@ -30,6 +30,8 @@ QUESTIONS = (
         "spindle scale symmetrized.expt symmetrized.refl",
     ),
 )
+#: What to do about a question of a step that was done, since a later one is answered.
+EARLIER = "give the report the files of that step, too, such as indexed.refl or refined.refl"
 _MOODS = {"green": "good", "amber": "doubtful", "red": "bad"}
 
 
@@ -69,9 +71,11 @@ def facts_of(sections: Sequence[Section]) -> Facts:
 def answers(sections: Sequence[Section]) -> tuple[list[Answer], Verdict]:
     """Answer the questions from what the sections know; the verdict has all lines."""
     verdict = judge(facts_of(sections))
+    lines = [[line for line in verdict.lines if line.topic in topics] for _, topics, _ in QUESTIONS]
+    last = max((i for i, found in enumerate(lines) if found), default=-1)
     return [
-        _answer(question, [line for line in verdict.lines if line.topic in topics], first)
-        for question, topics, first in QUESTIONS
+        _answer(question, found, first if i > last else EARLIER)
+        for i, ((question, _, first), found) in enumerate(zip(QUESTIONS, lines, strict=True))
     ], verdict
 
 

@@ -180,10 +180,10 @@ def _distributions(section: Section, table: ReflectionTable, ratios: list[Any]) 
         if len(partiality):
             full = float((partiality >= 0.99).mean())
             section.values["fraction_full"] = round(full, 4)
-            section.figures["partiality_histogram"] = histogram(
-                f"Partiality ({100 * full:.0f} % are recorded in full)", "partiality", partiality, 20,
-                yaxis={"type": "log"},
-            )  # fmt: skip
+            if full < 1.0:
+                section.figures["partiality_histogram"] = histogram(
+                    f"Partiality ({100 * full:.0f} % are recorded in full)", "partiality", partiality, 20, yaxis={"type": "log"}
+                )  # fmt: skip
 
 
 def _density(section: Section, key: str, z: np.ndarray, logs: np.ndarray) -> None:

@@ -51,6 +51,7 @@ def make_report(inputs: ProgramInputs, params: Any, context: RunContext) -> Prog
     sections = list(_sections(given, inputs, params, context))
     newest = given.tables.get(given.furthest)
     own = {s.key for s in sections}
+    _say_how_to_look(sections, inputs)
     for found in context.collect("report_sections", experiments=inputs.experiments, reflections=newest):
         for section in found:
             if section.key in own:
@@ -122,6 +123,16 @@ def _merged(given: Given) -> list[Section]:
         twinning_section(data),
         damage_section(given, data),
     ]
+
+
+def _say_how_to_look(sections: list[Section], inputs: ProgramInputs) -> None:
+    """The command that shows the images with what was found on them."""
+    files = [p for p in (inputs.sources or inputs.files) if p.suffix in (".expt", ".refl")]
+    models = [p for p in files if p.suffix == ".expt"]
+    pictures = next((s for s in sections if s.key == "images" and not s.absent), None)
+    if pictures is not None and models:
+        names = " ".join(str(p) for p in (models[-1], *[p for p in files if p.suffix == ".refl"][-1:]))
+        pictures.text.append(f"All of them, with spots, predictions and profiles: spindle image_viewer {names}")
 
 
 def _axis(scope: Any, name: str) -> np.ndarray:
