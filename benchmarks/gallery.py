@@ -39,6 +39,10 @@ SETS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "lyso_small": ("tetragonal lysozyme, the first 59 images of 0.5 deg, with all that goes wrong on a beamline: a tilted detector, wrong headers, decay", None),
     "usual": ("counts and background as on most beamlines", {"structure.mean_counts": 200.0}),
     "weak": ("twelve counts in a reflection on average", {"structure.mean_counts": 12.0}),
+    "ice": ("a beam through ice: nine powder rings on the images", {"structure.mean_counts": 60.0, "background.ice": 30.0}),
+    "mosaic": ("a crystal of 0.5 deg mosaicity, whose spots run into each other along the rotation", {"structure.mean_counts": 200.0, "crystal.mosaic_spread": 0.5}),
+    "zingers": ("stray hits, a hundred on each image", {"structure.mean_counts": 60.0, "detector.zingers": 100.0}),
+    "anomalous": ("Friedel mates that differ by 5 per cent", {"structure.mean_counts": 200.0, "structure.anomalous": 0.05}),
     "sliced": ("the same crystal in images of 0.1 deg", {"structure.mean_counts": 200.0, "scan.oscillation": 0.1, "scan.n_images": 200}),
 }  # fmt: skip
 
