@@ -14,6 +14,8 @@ from spindle.models import Beam, Detector, Experiment, Experiments, Panel
 
 __all__ = ["is_volume", "sections_of"]
 
+#: Voxels along the edge of volumes that are cut one way only.
+LARGE = 300
 _SUFFIXES = (".mrc", ".map", ".ccp4")
 #: Angstrom of the map for each 1/angstrom.
 STRETCH = 100.0
@@ -45,6 +47,8 @@ def is_volume(path: Path | str) -> bool:
 def sections_of(path: Path | str) -> Experiments:
     """Three image sets: sections of a volume along z (x to the right, y upwards), along x (y, z) and along y (x, z).
 
+    Of volumes of more than 300 voxels along an edge, along z alone: each set needs the memory of the whole.
+
     The pixels of the section through the origin have the resolution of their voxels; the beam centre is the origin.
 
     Raises
@@ -73,11 +77,8 @@ def sections_of(path: Path | str) -> Experiments:
     beam = Beam(direction=np.array([0.0, 0.0, 1.0]), wavelength=_WAVELENGTH)
     highest = float(values.max(initial=1.0))
     found = []
-    for name, cuts in (
-        ("z", [values[:, :, k].T[::-1] for k in range(n)]),
-        ("x", [values[k, :, :].T[::-1] for k in range(n)]),
-        ("y", [values[:, k, :].T[::-1] for k in range(n)]),
-    ):
+    for name, axis in (("z", 2), ("x", 0), ("y", 1))[: 1 if n > LARGE else 3]:
+        cuts = [np.take(values, k, axis=axis).T[::-1] for k in range(n)]
         panel = Panel(
             np.array([1.0, 0.0, 0.0]), np.array([0.0, -1.0, 0.0]), np.array([left, top, -distance]), pixel_size=np.array([_PIXEL, _PIXEL]), image_size=(n, n),
             trusted_range=(min(float(values.min(initial=0.0)), 0.0), highest), name=f"section along {name}",

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from spindle_program_image_viewer.serving import _place
 
-from spindle.errors import ParameterError
+from spindle.errors import FileFormatError, ParameterError
 from spindle.files import read_reflections
 from spindle.models import Crystal
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_reciprocal_view import volumes
 from spindle_lib_reciprocal_view.points import points_of
 from spindle_lib_reciprocal_view.volumes import is_volume, sections_of
 
@@ -107,6 +108,22 @@ def test_the_page_in_a_browser(viewer, browser, tmp_path, monkeypatch):
     browser.evaluate("document.getElementById('export').click()")
     browser.wait("(document.body.dataset.said || '').startsWith('Wrote 40')")
     assert len(read_reflections(tmp_path / "lattice0.refl")) == 40
+    # A box over all of it, drawn with the mouse, and all hidden by a key.
+    browser.evaluate(
+        "(() => { const t = document.getElementById('tool'); t.value = 'box'; t.dispatchEvent(new Event('change')); })()"
+    )
+    browser.drag((5, 5), (300, 300), (715, 690))
+    browser.wait("document.body.dataset.chosen === '60'")
+    browser.key("h")
+    browser.wait("document.body.dataset.visible === '0'")
+    browser.key("u")
+    browser.wait("document.body.dataset.visible === '60'")
+    browser.evaluate(
+        "(() => { const t = document.getElementById('tool'); t.value = 'turn'; t.dispatchEvent(new Event('change')); })()"
+    )
+    before = browser.evaluate("eye.rotation")
+    browser.drag((300, 300), (360, 320), (380, 340))
+    assert browser.evaluate("eye.rotation") != before
     browser.evaluate("document.querySelector('#others a').click()")
     browser.wait("window.viewer && viewer.app.started && document.body.dataset.image !== undefined")
     assert not browser.problems
@@ -131,7 +148,7 @@ def write_volume(path, values, d_min, inclusive=False):
 
 
 @pytest.mark.parametrize("inclusive", [False, True])
-def test_sections_of_volumes_have_their_values_and_resolutions(tmp_path, inclusive):
+def test_sections_of_volumes_have_their_values_and_resolutions(tmp_path, inclusive, monkeypatch):
     n, d_min = 20, 4.0
     values = np.random.default_rng(0).uniform(0, 9, (n, n, n)).astype(np.float32)
     path = tmp_path / "a.mrc"
@@ -148,7 +165,11 @@ def test_sections_of_volumes_have_their_values_and_resolutions(tmp_path, inclusi
         d = experiment.detector.resolution_at(0, [[13.5, 5.5]], experiment.beam.s0)[0]
         assert d == pytest.approx(1 / (np.hypot(3, 4) * 2 / d_min / n), rel=1e-4)
         np.testing.assert_allclose(experiment.detector.beam_centre_px(experiment.beam.s0), [10.5, 9.5], atol=1e-6)
+    monkeypatch.setattr(volumes, "LARGE", n - 1)
+    assert [e.identifier for e in sections_of(path)] == ["a.mrc z"]
     (tmp_path / "b.mrc").write_bytes(path.read_bytes()[:500])
+    with pytest.raises(FileFormatError, match=r"b\.mrc"):
+        sections_of(tmp_path / "b.mrc")
     assert not is_volume(tmp_path / "b.expt") and not is_volume(tmp_path / "nothing.mrc")
 
 

@@ -21,8 +21,8 @@ from .kernels import add_image
 
 __all__ = ["ImageSets", "OpenSet", "Picture"]
 
-#: Bytes of decoded pictures that are kept.
-KEPT_BYTES = 200_000_000
+#: Bytes of decoded pictures that are kept: what the page has seen it keeps itself, in the form in which it is painted.
+KEPT_BYTES = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
