@@ -15,6 +15,7 @@ from spindle_program_index.orientation import misorientation_deg
 import spindle
 from spindle.errors import UserError
 from spindle.models import Crystal, Experiments
+from spindle.params import SpaceGroup
 from spindle.symmetry import (
     ChangeOfBasis,
     bravais_type,
@@ -23,6 +24,7 @@ from spindle.symmetry import (
     niggli_cell,
     orthogonalisation,
     primitive_operator,
+    space_group,
     symmetrise_cell,
 )
 from spindle.testing.dials import dials_python
@@ -156,3 +158,21 @@ def test_crystals_in_other_bases_are_those_of_cctbx(tmp_path):
     for crystal, (A, cell, _) in zip(ours, ask(CHANGES, asked, tmp_path), strict=True):
         np.testing.assert_allclose(crystal.A.ravel(), A, atol=1e-9)
         np.testing.assert_allclose(crystal.cell, cell, atol=1e-6)
+
+
+SYMBOLS = """
+import json, sys
+from cctbx import sgtbx
+all = [[s.universal_hermann_mauguin(), s.hall(), [o.as_xyz() for o in sgtbx.space_group(s.hall())]] for s in sgtbx.space_group_symbol_iterator()]
+json.dump(all, open(sys.argv[2], "w"))
+"""
+
+
+def test_all_settings_of_cctbx_are_known_by_all_their_names(tmp_path):
+    settings = ask(SYMBOLS, [], tmp_path)
+    assert len(settings) == 530
+    for hermann, hall, operators in settings:
+        expected = {gemmi.Op(text).wrap().triplet() for text in operators}
+        for symbol in (hermann, hall, f"Hall:{hall}"):
+            found = space_group(SpaceGroup(None).convert(symbol))
+            assert {op.triplet() for op in found.operations()} == expected, symbol

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import gemmi
 import numpy as np
 import pytest
@@ -55,6 +57,7 @@ def test_a_setting_keeps_its_operators_everywhere(system):
             ).space_group,
             "Hall symbol": space_group_from_symbol(" " + group.hall),
             "parameter": space_group(SpaceGroup(None).convert(group.xhm())),
+            "parameter, by Hall symbol": space_group(SpaceGroup(None).convert("Hall: " + group.hall)),
             "parameter of a group": space_group(SpaceGroup(None).convert(group)),
         }
         for way, found in ways.items():
@@ -91,3 +94,51 @@ def test_cells_keep_the_symmetry_of_their_setting():
     for group in SETTINGS:
         crystal = crystal_in(group)
         np.testing.assert_allclose(constrain_crystal(crystal, group).cell, crystal.cell, rtol=1e-9)
+
+
+#: As cctbx 2022.11 writes settings, and their operators by it.
+OF_CCTBX = {
+    " P 2yb (z,x,y)": ("P 1 1 21", "-x,-y,z+1/2"),
+    "P 2yb (z,x,y)": ("P 1 1 21", "-x,-y,z+1/2"),
+    "Hall: C 2y (x,y,-x+z)": ("I 1 2 1", "-x,y,-z"),
+    "P 1 21 1 (z,x,y)": ("P 1 1 21", "-x,-y,z+1/2"),
+    "P 1 2 1 (c,a,b)": ("P 1 1 2", "-x,-y,z"),
+    "P 21 21 2 (a-1/4,b-1/4,c)": ("P 21212(a)", "-x+1/2,-y+1/2,z"),
+    " R 3 (-y+z,x+z,-x+y+z)": ("R 3:R", "z,x,y"),
+    "-P 2ab 2bc (x-1/4,y-1/4,z-1/4)": ("P n n n:1", "-x,-y,z"),
+    "H 3 2": ("R 3 2:H", "-y,x-y,z"),
+    "P121": ("P 1 2 1", "-x,y,-z"),
+}
+
+
+@pytest.mark.parametrize("text", OF_CCTBX)
+def test_changes_of_basis_are_read_as_cctbx_writes_them(text):
+    name, operator = OF_CCTBX[text]
+    found = SpaceGroup(None).convert(text)
+    assert found == name
+    assert operator in operators(space_group(found))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("P 1 21 1 (a,b,c-1/4)", "give 'P 1 21 1'"),
+        (" P 6 2 (x,y,z+5/12)", "P 6 2 2 with its origin elsewhere"),
+        ("P 4 (a+b,-a+b,c)", "a setting that has no name"),
+        ("C 1 2 1 (2*x,x+y,z)", "a setting that has no name"),
+        ("P 4 (a+b,a+b,c)", "no known symbol"),
+        ("Hall: P 9", "no known symbol"),
+    ],
+)
+def test_settings_without_a_name_are_refused_with_what_to_do(text, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        SpaceGroup(None).convert(text)
+
+
+def test_a_file_may_have_the_origin_elsewhere():
+    """Its symbol stays, and what intensities tell is that of the tabulated setting."""
+    crystal = crystal_from_dict(
+        crystal_to_dict(crystal_in(space_group("P 1 21 1"))) | {"space_group_hall_symbol": " P 2yb (x,y,z+1/4)"}
+    )
+    assert crystal.space_group.xhm() == "P 1 21 1"
+    assert crystal_to_dict(crystal)["space_group_hall_symbol"] == " P 2yb (x,y,z+1/4)"

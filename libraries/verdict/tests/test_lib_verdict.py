@@ -43,7 +43,7 @@ BAD = [
     ("ice_fraction", 0.1, "amber"), ("ice_fraction", 0.7, "red"), ("fraction_indexed", 0.4, "amber"), ("fraction_indexed", 0.1, "red"),
     ("n_lattices", 2, "amber"), ("rmsd_px", 1.5, "amber"), ("rmsd_px", 4.0, "red"), ("rmsd_images", 2.0, "amber"), ("rmsd_images", 9.0, "red"),
     ("laue_group_probability", 0.7, "amber"), ("laue_group_probability", 0.12, "red"), ("undecided", "two groups are as likely", "red"),
-    ("contradiction", "P 4 has CC 0.1", "red"), ("is_twinned", True, "amber"), ("twin_law", "h,-k,-l", "amber"),
+    ("contradiction", "P 4 has CC 0.1", "red"), ("screw_axes", "21b is not measured", "amber"), ("is_twinned", True, "amber"), ("twin_law", "h,-k,-l", "amber"),
     ("missed_centring", "a vector of the lattice", "amber"), ("d_min", 4.0, "amber"), ("suggested_d_min", 2.2, "amber"),
     ("completeness", 0.8, "amber"), ("completeness", 0.3, "red"), ("multiplicity", 1.2, "amber"), ("r_meas_low", 0.2, "amber"),
     ("r_meas_low", 0.6, "red"), ("cc_half", 0.7, "amber"), ("cc_half", 0.01, "red"), ("best_i_over_sigma", 2.0, "amber"),

@@ -65,17 +65,24 @@ def space_group_from_symbol(symbol: str) -> gemmi.SpaceGroup:
 
     Notes
     -----
+    A group that differs from a tabulated one by its origin only is taken for that one: intensities do not tell.
+
     The leading blank matters: `` P 4 2`` is the Hall symbol of P 4 2 2, ``P 4 2`` a way to write P 42. Code passes
     groups rather than texts.
     """
-    from spindle.symmetry import space_group
+    from spindle.symmetry import origin_elsewhere, space_group
 
     try:
         return space_group(symbol)
     except ParameterError as error:
-        raise ModelError(
-            f"'{symbol}' is no space group known to the tables: give a Hermann-Mauguin or Hall symbol or a number"
-        ) from error
+        if named := origin_elsewhere(symbol):
+            return named
+        reason = str(error).removeprefix("space group: ")
+        if "no known symbol" in reason:
+            reason = (
+                f"'{symbol}' is no space group known to the tables: give a Hermann-Mauguin or Hall symbol or a number"
+            )
+        raise ModelError(reason) from error
 
 
 def hall_symbol(group: SpaceGroupLike) -> str:

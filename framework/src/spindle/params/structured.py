@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+from spindle.errors import ParameterError
+
 from .leaves import Auto, Leaf, check_range, range_text, split_words, to_float, to_int, unquote
 
 N = TypeVar("N", int, float)
@@ -177,7 +179,10 @@ class UnitCell(Leaf[tuple[float, ...]]):
 
 
 class SpaceGroup(Leaf[str]):
-    """A space group, given by number or symbol; the value is its extended Hermann-Mauguin symbol (text)."""
+    """A space group, given by number, Hermann-Mauguin or Hall symbol, with or without a change of basis.
+
+    The value is its extended Hermann-Mauguin symbol (text), which says the setting.
+    """
 
     kind = "space group"
 
@@ -185,20 +190,12 @@ class SpaceGroup(Leaf[str]):
         return True
 
     def convert(self, value: Any) -> str:
-        import gemmi
+        from spindle.symmetry import space_group
 
-        if isinstance(value, gemmi.SpaceGroup):
-            return value.xhm()
-        text = str(value).strip()
-        if text.isdigit():
-            if not 1 <= int(text) <= 230:
-                raise ValueError("space group numbers run from 1 to 230")
-            found: gemmi.SpaceGroup | None = gemmi.find_spacegroup_by_number(int(text))
-        else:
-            found = gemmi.find_spacegroup_by_name(text)
-        if found is None:
-            raise ValueError("not a space group number or symbol, try for example P212121, 'P 21 21 21' or 19")
-        return found.xhm()
+        try:
+            return space_group(value if hasattr(value, "xhm") else str(value)).xhm()
+        except ParameterError as error:
+            raise ValueError(str(error).removeprefix("space group: ")) from error
 
     def parse_one(self, text: str) -> str:
         return self.convert(unquote(text))

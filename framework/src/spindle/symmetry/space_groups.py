@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 import gemmi
 import numpy as np
 
-from spindle.errors import ParameterError
+from spindle.errors import ModelError, ParameterError
 
 #: Highest symmetric chiral symmorphic space group (number) of each Bravais type, lowest symmetry first.
 BRAVAIS_HIGHEST = {
@@ -31,12 +32,13 @@ def space_group(symbol: SpaceGroupLike) -> gemmi.SpaceGroup:
     """The space group of a number, Hermann-Mauguin symbol (``P43212``, ``C 1 2 1``), Hall symbol or operators.
 
     A text with a leading blank is a Hall symbol first, any other a Hermann-Mauguin symbol first: some texts are both,
-    and mean different groups.
+    and mean different groups; ``Hall:`` before it says that it is a Hall symbol. Both may be followed by a change of basis, as
+    cctbx writes settings: ``P 2yb (z,x,y)``, ``P 4 (a+b,-a+b,c)``.
 
     Raises
     ------
     ParameterError
-        If the symbol is unknown, or the operators are those of a setting that has no name.
+        If the symbol is unknown, or it or the operators are those of a setting that has no name.
     """
     if isinstance(symbol, gemmi.SpaceGroup):
         return symbol
@@ -51,23 +53,117 @@ def space_group(symbol: SpaceGroupLike) -> gemmi.SpaceGroup:
             raise ParameterError(f"space group: number {number} is not between 1 and 230")
         return gemmi.get_spacegroup_reference_setting(number)
     text = str(symbol)
-    if text.startswith(" "):
-        found = _by_hall_symbol(text.strip()) or gemmi.find_spacegroup_by_name(text.strip())
-    else:
-        found = gemmi.find_spacegroup_by_name(text) or _by_hall_symbol(text)
-    if found is None:
+    known = _read(text)
+    if known is None:
         raise ParameterError(
             f"space group: {symbol!r} is no known symbol; give a number, a Hermann-Mauguin symbol such as P212121 or "
             "'C 1 2 1', or a Hall symbol"
         )
-    return found
+    if isinstance(known, gemmi.SpaceGroup):
+        return known
+    raise ParameterError(f"space group: {symbol!r} is {_without_name(known)}")
 
 
-def _by_hall_symbol(symbol: str) -> gemmi.SpaceGroup | None:
+def origin_elsewhere(symbol: str) -> gemmi.SpaceGroup | None:
+    """The named setting of which the group of a symbol differs by its origin only; None when there is none.
+
+    Intensities do not tell the origin.
+    """
+    known = _read(symbol)
+    return _named_at_another_origin(known) if isinstance(known, gemmi.GroupOps) else known
+
+
+_CHANGE = re.compile(r"^(?P<base>.*?)\s*\((?P<change>[^()]*,[^()]*,[^()]*)\)\s*$", re.DOTALL)
+_HALL = re.compile(r"^\s*hall\s*:", re.IGNORECASE)
+
+
+def _read(text: str) -> gemmi.SpaceGroup | gemmi.GroupOps | None:
+    """The group of a text as the likeliest of its readings has it: operators where it has no name, None for no group."""
+    if mark := _HALL.match(text):
+        return _by_hall_symbol(text[mark.end() :])
+    hermann = (gemmi.find_spacegroup_by_name, _by_changed_symbol)
+    readings = (_by_hall_symbol, *hermann) if text.startswith(" ") else (*hermann, _by_hall_symbol)
+    for read in readings:
+        known: gemmi.SpaceGroup | gemmi.GroupOps | None = read(text.strip())
+        if known is not None:
+            return known
+    return None
+
+
+def _by_hall_symbol(symbol: str) -> gemmi.SpaceGroup | gemmi.GroupOps | None:
+    change = _CHANGE.match(symbol)
+    if change is not None and not set("xyz") & set(change["change"].lower()):
+        return None  # new basis vectors, which go with Hermann-Mauguin symbols
     try:
-        return gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(symbol))
+        return _named(gemmi.symops_from_hall(symbol.strip()))
     except (RuntimeError, ValueError):
         return None
+
+
+def _by_changed_symbol(text: str) -> gemmi.SpaceGroup | gemmi.GroupOps | None:
+    """The group of a Hermann-Mauguin symbol and a change of basis, in new basis vectors or coordinates (cctbx writes both)."""
+    from .change_of_basis import ChangeOfBasis  # which takes groups of this module
+
+    found = _CHANGE.match(text)
+    base = None if found is None else gemmi.find_spacegroup_by_name(found["base"].strip())
+    if found is None or base is None:
+        return None
+    try:
+        change = ChangeOfBasis.from_string(found["change"])
+        if {c for c in found["change"].lower() if c.isalpha()} <= set("abc"):
+            # The constants are the place of the old origin's negative in the old basis.
+            back = gemmi.Op(found["change"].lower().translate(str.maketrans("abc", "xyz")))
+            change = ChangeOfBasis(change.matrix, -change.xyz_rotation @ np.array(back.tran, float) / gemmi.Op.DEN)
+        return _named(change.apply_to_group(base))
+    except (ModelError, ParameterError, RuntimeError, ValueError, np.linalg.LinAlgError):
+        return None
+
+
+def _named(operators: gemmi.GroupOps) -> gemmi.SpaceGroup | gemmi.GroupOps:
+    return gemmi.find_spacegroup_by_ops(operators) or operators
+
+
+def _without_name(operators: gemmi.GroupOps) -> str:
+    """What to do about a setting that no table has."""
+    named = _named_at_another_origin(operators)
+    if named is not None:
+        return f"{named.xhm()} with its origin elsewhere, which intensities do not tell; give '{named.xhm()}'"
+    return (
+        "a setting that has no name in the tables; give a setting of the same group that has one, and the cell that goes with it "
+        "(spindle reindex change_of_basis= makes it of data in another cell)"
+    )
+
+
+def _named_at_another_origin(operators: gemmi.GroupOps) -> gemmi.SpaceGroup | None:
+    wanted = _by_rotation(operators)
+    for group in gemmi.spacegroup_table():
+        if group.centring_type() == operators.find_centering():
+            own = _by_rotation(group.operations())
+            if own.keys() == wanted.keys() and _shifts(own, wanted, centring_vectors(group)):
+                return group
+    return None
+
+
+def _by_rotation(operators: gemmi.GroupOps) -> dict[tuple[int, ...], np.ndarray]:
+    """Translations (3,) in 1/24 by rotation, without those of centring."""
+    return {tuple(np.array(op.rot).ravel() // gemmi.Op.DEN): np.array(op.tran) for op in operators.sym_ops}
+
+
+def _shifts(
+    one: dict[tuple[int, ...], np.ndarray], two: dict[tuple[int, ...], np.ndarray], centring: np.ndarray
+) -> bool:
+    """Whether some shift of the origin, in 1/24 of the axes, makes the translations of one group those of the other."""
+    den = gemmi.Op.DEN
+    shifts = np.array(np.meshgrid(*[np.arange(den)] * 3)).reshape(3, -1)
+    lattice = np.rint(centring * den).astype(int)
+    for rotation, translation in one.items():
+        R = np.array(rotation).reshape(3, 3)
+        left = (translation - two[rotation])[:, None] + shifts - R @ shifts
+        met = np.any([np.all((left - point[:, None]) % den == 0, axis=0) for point in lattice], axis=0)
+        shifts = shifts[:, met]
+        if not shifts.size:
+            return False
+    return True
 
 
 def group_operations(group: SpaceGroupLike) -> gemmi.GroupOps:

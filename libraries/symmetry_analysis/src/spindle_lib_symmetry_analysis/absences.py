@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from math import erf
 
 import numpy as np
+from scipy.special import stdtr
 
 CUTOFFS = {"0.95": 1.645, "0.975": 1.960, "0.99": 2.326}
 SUSPICIOUS = 20.0
+#: A screw axis is in doubt when its forbidden reflections are as weak as they are by chance with this probability.
+CHANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,10 @@ ENANTIOMORPHS = {
 
 @dataclass(slots=True)
 class AxisScore:
-    """What the axial reflections say about a screw axis; `score` is the probability that it is there."""
+    """What the axial reflections say about a screw axis; `score` is the probability that it is there.
+
+    `chance` is the probability that its forbidden reflections are as weak as they are when there is no such axis.
+    """
 
     axis: ScrewAxis
     score: float
@@ -79,6 +85,57 @@ class AxisScore:
     mean_absent: float
     ratio_present: float
     ratio_absent: float
+    chance: float = 0.0
+
+    def doubt(self, level: str) -> str:
+        """Why these reflections do not tell whether the axis is there; empty where they do."""
+        if not self.n_absent or not self.n_present:
+            return f"{self.axis.name} is not measured"
+        if self.score > 0.5:
+            return (
+                f"{self.axis.name} rests on {self.n_absent} forbidden reflection{'s' if self.n_absent > 1 else ''}, as weak by chance with a "
+                f"probability of {self.chance:.2f}"
+                if self.chance > CHANCE
+                else ""
+            )
+        weak = self.ratio_present <= CUTOFFS[level] and self.ratio_absent <= CUTOFFS[level]
+        return f"all reflections on {self.axis.name} are weak" if weak else ""
+
+
+def chance_of_weakness(forbidden: np.ndarray, sigma: np.ndarray, present: np.ndarray) -> float:
+    """Probability that reflections (n,) are all as weak as these or weaker by chance, beside the others (m,) on their axis.
+
+    Notes
+    -----
+    Axial reflections are centric: their intensities are squares of normal variables (Wilson 1949, Acta Cryst. 2, 318), and one of them
+    over the mean of m others is the square of a variable of Student's distribution with m degrees of freedom. An intensity
+    counts as what it may be, one sigma more.
+    """
+    mean = _mean(present)
+    if mean <= 0:
+        return 1.0
+    most = np.maximum(forbidden, 0.0) + sigma
+    return float(np.prod(2.0 * stdtr(len(present), np.sqrt(most / mean)) - 1.0))
+
+
+def screw_axis_doubts(laue: str, symbol: str, axes: list[AxisScore], level: str) -> list[str]:
+    """Why the screw axes that a chosen space group rests on are not certain; empty when they are.
+
+    Parameters
+    ----------
+    laue : str
+        A key of `TABLES`.
+    symbol : str
+        The space group, or that with the other hand.
+    axes : list of AxisScore
+        As `score_axes` tells them.
+    level : str
+        A key of `CUTOFFS`.
+    """
+    patterns = dict(TABLES[laue][1])
+    other = {v: k for k, v in ENANTIOMORPHS.items()}
+    pattern = patterns.get(symbol) or patterns.get(other.get(symbol, ""), "-" * len(axes))
+    return [d for letter, a in zip(pattern, axes, strict=True) if letter != "-" and (d := a.doubt(level))]
 
 
 def _phi(z: float) -> float:
@@ -172,6 +229,7 @@ def score_axes(
             AxisScore(
                 axis, score, int(present.sum()), int((~present).sum()), _mean(intensity[rows][present]),
                 _mean(intensity[rows][~present]), _mean(ratio[present]), _mean(ratio[~present]),
+                chance_of_weakness(intensity[rows][~present], sigma[rows][~present], intensity[rows][present]),
             )
         )  # fmt: skip
     return scores

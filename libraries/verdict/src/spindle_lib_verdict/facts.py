@@ -42,6 +42,8 @@ class Facts:
     laue_group_probability : float
     undecided : str
         Why no Laue group is believed; empty when one is.
+    screw_axes : str
+        Why the screw axes of the space group are not certain.
     contradiction : str
         What speaks against the space group that was given.
     is_twinned : bool
@@ -86,6 +88,7 @@ class Facts:
     space_group_is_given: bool | None = None
     laue_group_probability: float | None = None
     undecided: str | None = None
+    screw_axes: str | None = None
     contradiction: str | None = None
     is_twinned: bool | None = None
     twin_law: str | None = None

@@ -151,6 +151,9 @@ def _symmetry(facts: Facts) -> Iterator[Line]:
     elif facts.space_group is not None:
         given = ", as given" if facts.space_group_is_given else ""
         yield Line(GREEN, "symmetry", f"{group}{given}")
+    if facts.screw_axes and not facts.space_group_is_given and not facts.undecided:
+        yield Line(AMBER, "symmetry", f"whether {group} has the right screw axes is not certain", facts.screw_axes,
+                   "solve the structure in all groups of the table in spindle.symmetry.log, or measure these axes")  # fmt: skip
 
 
 def _twinning(facts: Facts) -> Iterator[Line]:

@@ -18,7 +18,13 @@ from spindle.symmetry import ChangeOfBasis, patterson_group, space_group
 from spindle_lib_merging import merge_equivalents
 from spindle_lib_pages import text_writer
 from spindle_lib_reindexing import change_experiments, change_indices
-from spindle_lib_symmetry_analysis.absences import ENANTIOMORPHS, TABLES, score_axes, score_space_groups
+from spindle_lib_symmetry_analysis.absences import (
+    ENANTIOMORPHS,
+    TABLES,
+    score_axes,
+    score_space_groups,
+    screw_axis_doubts,
+)
 from spindle_lib_symmetry_analysis.laue import stars
 from spindle_lib_symmetry_analysis.prepare import prepare
 from spindle_lib_twinning.diagnosis import Diagnosis
@@ -172,6 +178,8 @@ class SymmetryProgram(Program):
             summary["undecided"] = decision.undecided
         if contradictions:
             summary["contradiction"] = "; ".join(contradictions)
+        if "screw_axes_in_doubt" in scores:
+            summary["screw_axes"] = "; ".join(scores["screw_axes_in_doubt"])
         if problems:
             summary["problem"] = problems[0]
         following = _next_step(group, params.output)
@@ -357,6 +365,14 @@ class SymmetryProgram(Program):
                 "The space group %s that the data came with agrees with the intensities and is kept", given.xhm()
             )
             return given
+        doubts = screw_axis_doubts(patterson.hm, symbol, axes, p.significance_level)
+        if doubts:
+            scores["screw_axes_in_doubt"] = doubts
+        if weak := [text for text in doubts if not text.endswith("is not measured")]:
+            context.log.warning(
+                "Which of %s it is, is not certain: %s. Scale and merge hardly depend on it; solving the structure does: try all of them",
+                ", ".join(name for name, _ in groups), "; ".join(weak),
+            )  # fmt: skip
         if symbol in ENANTIOMORPHS:
             context.log.info(
                 "%s and %s cannot be told apart by intensities; %s is written", symbol, ENANTIOMORPHS[symbol], symbol
