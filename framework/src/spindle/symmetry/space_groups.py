@@ -50,13 +50,13 @@ def space_group(symbol: SpaceGroupLike) -> gemmi.SpaceGroup:
     if isinstance(symbol, (int, np.integer)) or str(symbol).strip().isdigit():
         number = int(symbol)
         if not 1 <= number <= 230:
-            raise ParameterError(f"space group: number {number} is not between 1 and 230")
+            raise ParameterError(f"space group: numbers run from 1 to 230, not to {number}")
         return gemmi.get_spacegroup_reference_setting(number)
     text = str(symbol)
     known = _read(text)
     if known is None:
         raise ParameterError(
-            f"space group: {symbol!r} is no known symbol; give a number, a Hermann-Mauguin symbol such as P212121 or "
+            f"space group: {symbol!r} is no known symbol of a space group; give a number, a Hermann-Mauguin symbol such as P212121 or "
             "'C 1 2 1', or a Hall symbol"
         )
     if isinstance(known, gemmi.SpaceGroup):

@@ -129,8 +129,8 @@ class RefinementParams(Params):
                 auto=True,
                 multi=True,
                 help="What of the beam is not refined; in_spindle_plane cannot be told from a rotation of "
-                "everything else. Auto: in_spindle_plane and wavelength; of a beam of electrons that varies with the scan "
-                "wavelength alone, and the position of the detector in its place.",
+                "everything else. Auto: in_spindle_plane and wavelength; of stills all while the detector is refined; of a "
+                "beam of electrons that varies with the scan wavelength alone, and the position of the detector in its place.",
             )
             fix_list = Strings(None, none=True, level=1, help=_FIX_LIST)
             constraints = _Constraint
@@ -224,7 +224,7 @@ class RefinementParams(Params):
                 auto=True,
                 none=True,
                 help="What of the detector is not refined; distance also fixes the two tilts that look like it. Auto: nothing "
-                "for X-rays; for electrons the tilts, and the distance unless the cell is fixed or tied to a target.",
+                "for X-rays, of stills the turn about its normal, which crystals can do; for electrons the tilts, and the distance unless the cell is fixed or tied to a target.",
             )
             modules = Bool(
                 Auto,

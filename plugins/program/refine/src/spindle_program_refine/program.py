@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from spindle.report import DETAIL
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.flat_sphere import flat_sphere_text
 from spindle_lib_refinement.params import RefinementParams
+from spindle_lib_refinement.stills_frame import stills_frame_text
 from spindle_lib_refinement.varying_models import changed_for_varying_models
 from spindle_lib_reindexing import in_setting_of
 
@@ -119,6 +121,8 @@ class Refine(Program):
 
         if text := flat_sphere_text(experiments, settings.parameterisation, _TIE_CELL):
             context.log.info("%s", text)
+        if any(e.is_still for e in experiments) and (text := stills_frame_text(settings.parameterisation)):
+            context.log.log(logging.WARNING if text.startswith("WARNING") else logging.INFO, "%s", text)
 
         def show(result: RefinementResult) -> None:
             for shown in result.tables:

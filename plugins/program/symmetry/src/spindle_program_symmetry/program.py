@@ -31,6 +31,7 @@ from spindle_lib_twinning.diagnosis import Diagnosis
 
 from .agreement import agreements, rounded
 from .agreement import rows as agreement_rows
+from .axis_tables import axis_tables, warn_of_weak_axes
 from .citations import CITATIONS
 from .decision import MIN_PROBABILITY, Decision, decide, is_known
 from .known_group import contradiction_in_absences, contradiction_in_laue_group, describe, likelihood_of
@@ -338,17 +339,9 @@ class SymmetryProgram(Program):
             return group
         merged = merge_equivalents(_indices(decision), data.intensity, data.variance, patterson)
         axes = score_axes(patterson.hm, merged.hkl, merged.intensity, merged.sigma, p.method, p.significance_level)
-        rows = [
-            [a.axis.name, round(a.score, 3), a.n_present, a.n_absent, round(a.mean_present, 3), round(a.mean_absent, 3),
-             round(a.ratio_present, 2), round(a.ratio_absent, 2)] for a in axes
-        ]  # fmt: skip
-        headers = ["Screw axis", "Score", "No. present", "No. absent", "<I> present", "<I> absent",
-                   "<I/sig> present", "<I/sig> absent"]  # fmt: skip
-        context.table(Table("Systematic absences", headers, rows, "screw_axes"))
         groups = score_space_groups(patterson.hm, axes)
-        context.table(
-            Table("Space groups", ["Space group", "Score"], [[s, round(v, 4)] for s, v in groups], "space_groups")
-        )
+        for table in axis_tables(axes, groups):
+            context.table(table)
         scores["space_group_scores"] = dict(groups)
         symbol, best = max(groups, key=lambda g: g[1])
         undecided = [a.axis.name for a in axes if not a.n_present or not a.n_absent]
@@ -365,18 +358,12 @@ class SymmetryProgram(Program):
                 "The space group %s that the data came with agrees with the intensities and is kept", given.xhm()
             )
             return given
-        doubts = screw_axis_doubts(patterson.hm, symbol, axes, p.significance_level)
-        if doubts:
+        if doubts := screw_axis_doubts(patterson.hm, symbol, axes, p.significance_level):
             scores["screw_axes_in_doubt"] = doubts
-        if weak := [text for text in doubts if not text.endswith("is not measured")]:
-            context.log.warning(
-                "Which of %s it is, is not certain: %s. Scale and merge hardly depend on it; solving the structure does: try all of them",
-                ", ".join(name for name, _ in groups), "; ".join(weak),
-            )  # fmt: skip
+            warn_of_weak_axes(doubts, groups, context.log)
         if symbol in ENANTIOMORPHS:
-            context.log.info(
-                "%s and %s cannot be told apart by intensities; %s is written", symbol, ENANTIOMORPHS[symbol], symbol
-            )
+            other = ENANTIOMORPHS[symbol]
+            context.log.info("%s and %s cannot be told apart by intensities; %s is written", symbol, other, symbol)
         return space_group(symbol) if best > 0 else group
 
 

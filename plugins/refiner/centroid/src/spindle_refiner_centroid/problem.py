@@ -12,6 +12,7 @@ from spindle.contracts.refiner import RefinementError
 from spindle.models import Experiments
 from spindle.params import Auto
 from spindle_lib_refinement.flat_sphere import held_parameters, is_flat
+from spindle_lib_refinement.stills_frame import keeps_turn_of_detector, kept_of_beam
 from spindle_lib_smoothing.smoother import Spline
 
 from .detector_groups import closest_panel, detector_groups
@@ -149,7 +150,9 @@ class Problem:
             parameters = BeamParameters(beam, None if self.stills else self.experiments[users[0]].goniometer)
             smoother = self._smoother(scope, users, "beam")
             words = scope.fix or ()
-            if scope.fix is Auto:
+            if scope.fix is Auto and self.stills:
+                words = kept_of_beam(self.settings.parameterisation)
+            elif scope.fix is Auto:
                 drifts = smoother is not None and is_flat(self.experiments[users[0]])
                 words = ("wavelength",) if drifts else ("in_spindle_plane", "wavelength")
                 if not drifts and is_flat(self.experiments[users[0]]) and "Gamma2" in self._free_angles():
@@ -201,6 +204,13 @@ class Problem:
             groups = detector_groups(detector, self.experiments[users[0]].beam.s0, scope.panels, scope.hierarchy_level)
             membership = np.full(len(detector), -1, dtype=np.int64)
             wanted = codes[scope.fix] if scope.fix is not Auto else self._held(users)
+            if (
+                scope.fix is Auto
+                and self.stills
+                and len(groups) == 1
+                and keeps_turn_of_detector(self.settings.parameterisation)
+            ):
+                wanted = wanted | {"Tau1"}
             for k, (panels, parameters) in enumerate(groups):
                 membership[panels] = k
                 fixed = _fixed(
