@@ -41,6 +41,8 @@ DONE_PX = 0.01
 ROUNDS = 8
 #: Spots whose centres lie within this of an edge of a module are cut by it, and their centroids are not where the spots are, px.
 EDGE_PX = 3.0
+#: Reflections of a task of refining modules: each has normal equations of all modules in all parts of the scan, which take memory.
+ROWS_AT_A_TIME = 100_000
 #: Axes of panels of one plane differ by no more, and their planes lie no farther apart, mm.
 COPLANAR = 1e-6
 
@@ -145,6 +147,8 @@ class Modules:
                 "parameterisation.detector.panels": "modules",
                 "parameterisation.detector.fix_list": [*(detector.fix_list or ()), *held],
                 "parameterisation.detector.constraints": [*detector.constraints, *ties],
+                "target.gradient_calculation_blocksize": settings.target.gradient_calculation_blocksize
+                or ROWS_AT_A_TIME,
             }
         )
         try:
