@@ -41,6 +41,8 @@ def residual_section(given: Given, settings: MapSettings) -> Section:
     n_rows = int(rows.sum())
     chosen, _ = sampled(table.without(*[n for n in table if n not in _NEEDED]), rows)
     difference = np.asarray(chosen["xyzobs.px.value"]) - np.asarray(chosen["xyzcal.px"])
+    if len(given.experiments) and all(e.is_still for e in given.experiments):
+        difference[:, 2] = 0.0  # the middle of an image is no place along a rotation
     degrees = difference[:, 2] * _widths(given.experiments, chosen)
     is_still = not np.any(difference[:, 2])
     images = ByImage(given.experiments, chosen)
