@@ -1,4 +1,4 @@
 """Correlations between data sets, and coordinates that explain them.
 
-Import from the modules: `pairs`, `coordinates`.
+Import from the modules: `pairs`, `coordinates`, `options`.
 """

@@ -12,6 +12,7 @@ from .grouping import Groups, group_equivalents, pack_indices
 from .intensities import Intensities, is_measured, is_scaled, prepare_intensities
 from .intensity_files import FileIntensities, read_intensities
 from .merge import AnomalousPairs, Merged, half_means, merge_equivalents, merge_groups, merge_pairs, merge_random_halves
+from .options import FreeFlagOptions, ResolutionMetrics
 from .reference_setting import in_reference_setting
 from .resolution_fits import DATA_END, METRICS, DataEnd, Metric, ResolutionCurve, data_end, resolution_curve
 from .soundness import problems_of
@@ -37,6 +38,7 @@ __all__ = [
     "AnomalousPairs",
     "DataEnd",
     "FileIntensities",
+    "FreeFlagOptions",
     "FreeFlags",
     "Groups",
     "Intensities",
@@ -44,6 +46,7 @@ __all__ = [
     "MergingStatistics",
     "Metric",
     "ResolutionCurve",
+    "ResolutionMetrics",
     "ShellStatistics",
     "Unmerged",
     "WilsonPlot",

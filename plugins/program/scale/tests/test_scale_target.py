@@ -8,8 +8,10 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
+from spindle_program_scale.target import Target, TargetOfGroups
 
 import spindle
+from spindle.contracts.scaling import ScaleTarget
 from spindle.errors import ParameterError, UserError
 from spindle.models import Crystal, Experiments
 from spindle.symmetry import asu_indices
@@ -258,3 +260,30 @@ def test_references_that_cannot_serve_are_refused(drift, tmp_path) -> None:
         spindle.run("scale", experiments, table, reference=other)
     with pytest.raises(ParameterError, match="no factor that could take up"):
         spindle.run("scale", experiments, table, reference=mtz, model="KB", **{"KB.correction.fix": ["scale"]})
+
+
+@pytest.mark.parametrize(("part", "told"), [(0.2, 0.01), (0.2, 0.2)])
+def test_the_error_of_the_scale_is_that_of_a_reference_that_is_wrong_in_proportion(part, told) -> None:
+    """Many references whose intensities are wrong by a fifth each, and say so or not: the scale is as uncertain as it scatters."""
+    rng = np.random.default_rng(2)
+    m = 400
+    d = rng.uniform(1.5, 6.0, m)
+    true = 1000.0 * np.exp(-10.0 / d**2) * rng.exponential(size=m)
+    sigma = np.sqrt(true + 25.0) / 2
+    x, one = 0.5 / d**2, np.ones(m)
+    found, errors = [], []
+    for _ in range(150):
+        raw = true * (1 + part * rng.normal(size=m))
+        value = np.where(raw > 0, raw, np.nan)
+        variance = (told * true) ** 2 + 0.01
+        nothing = Target(ScaleTarget(np.zeros((0, 3), int), np.zeros(0), np.zeros(0), "test"), False, False)
+        target = TargetOfGroups(nothing, value, variance, d, one, 1.0, 0.0, value, variance)
+        mean, weight = true + sigma * rng.normal(size=m), sigma**-2.0
+        errors.append(target.uncertainty(mean, weight))
+        use = np.isfinite(value)
+        w = (value**2 / (1 / weight + variance))[use]
+        design = np.column_stack([one, x])[use]
+        fit = np.linalg.solve(design.T @ (w[:, None] * design), design.T @ (w * (mean / value - 1.0)[use]))
+        found.append(fit)
+    ratio = np.std(found, axis=0) / np.mean(errors, axis=0)
+    assert (ratio > 0.75).all() and (ratio < 1.3).all()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from spindle.params import Auto, Bool, Choice, Float, Int, PathParam, SpaceGroup, Str, Strings
+from spindle.params import Auto, Bool, Float, Int, PathParam, SpaceGroup, Str, Strings
 from spindle.params import Params as ParamsBase
+from spindle_lib_data_set_correlations.options import CorrelationSearch
 
 __all__ = ["CosymParams"]
 
-_ENGINE = "the minimiser is that of scipy"
 
-
-class CosymParams(ParamsBase):
+class CosymParams(CorrelationSearch):
     exclude_images = Strings(
         None, none=True, multiple=True, level=1,
         help="Images to leave out: one (7), first:last (3:5) or experiment:first:last (0:3:5), both included.",
@@ -38,16 +37,6 @@ class CosymParams(ParamsBase):
         k_sol = Float(0.35, min=0, max=2, units="e/A^3", help="Density; 0 for none.", level=2)
         b_sol = Float(46.0, min=0, max=500, units="A^2", help="B factor of its edge.", level=2)
 
-    normalisation = Choice(
-        ["kernel", "quasi", "ml_iso", "ml_aniso"], default="ml_iso",
-        help="How the fall-off with resolution is taken out of the intensities of each set.",
-    )  # fmt: skip
-    d_min = Float(
-        Auto, none=True, min=0, units="angstrom",
-        help="Resolution limit of the analysis; Auto ends where <I>/<sigma> and CC1/2 fall below the two limits below.",
-    )  # fmt: skip
-    min_i_mean_over_sigma_mean = Float(4.0, min=0, none=True, help="Limit of <I>/<sigma> for d_min=Auto.")
-    min_cc_half = Float(0.6, min=0, max=1, none=True, help="Limit of CC1/2 for d_min=Auto.")
     lattice_group = SpaceGroup(
         None, none=True, help="Symmetry of the lattice to take instead of the one found from the cell."
     )
@@ -68,24 +57,6 @@ class CosymParams(ParamsBase):
         none=True,
         help="Dimensions of the space of the vectors; Auto tries 1 to the number of indexings.",
     )
-    use_curvatures = Bool(True, level=2, unavailable=_ENGINE, help="Let the minimiser use second derivatives.")
-    cc_weights = Choice(
-        ["None", "sigma"], default="None",
-        help="sigma: in each correlation, weigh reflections by their variances.",
-    )  # fmt: skip
-    weights = Choice(
-        ["None", "count", "standard_error"], default="count",
-        help="How much each correlation counts: all alike, by its reflections, or by the inverse of its standard error.",
-    )  # fmt: skip
-    min_pairs = Int(3, min=1, none=True, help="With fewer common reflections a correlation is not known.")
-
-    class minimization(ParamsBase, level=1):
-        """The search for the vectors."""
-
-        engine = Choice(["scitbx", "scipy"], default="scipy", unavailable={"scitbx": _ENGINE}, help="Minimiser.")
-        max_iterations = Int(100, min=1, max=10_000_000, none=True, help="Most iterations.")
-        max_calls = Int(None, min=1, max=10_000_000, none=True, help="Most evaluations of the residual.")
-
     relative_length_tolerance = Float(
         0.05,
         none=True,
@@ -93,7 +64,6 @@ class CosymParams(ParamsBase):
     )
     absolute_angle_tolerance = Float(2.0, none=True, units="degrees", help="The same for angles.")
     min_reflections = Int(10, min=1, none=True, help="Sets with fewer usable reflections are left out.")
-    seed = Int(230, min=0, none=True, help="Seed of the start of the search.")
 
     class output(ParamsBase):
         """Output files."""

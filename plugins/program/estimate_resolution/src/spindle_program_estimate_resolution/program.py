@@ -10,11 +10,11 @@ import numpy as np
 
 from spindle.contracts import Citation, Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
-from spindle.params import Bool, Choice, Float, Int, Ints, PathParam, SpaceGroup, Str, Strings
+from spindle.params import Ints, PathParam, Str
 from spindle.params import Params as ParamsBase
 from spindle.report import Table, json_text
 from spindle.symmetry import space_group
-from spindle_lib_merging import ResolutionCurve, read_unmerged
+from spindle_lib_merging import ResolutionCurve, ResolutionMetrics, read_unmerged
 from spindle_lib_pages import Page
 from spindle_lib_pages.figures import lines, resolution_ticks
 
@@ -61,46 +61,9 @@ class EstimateResolution(Program):
     class Params(ParamsBase):
         """Metrics with their limits, and shells."""
 
-        class resolution(ParamsBase):
+        class resolution(ResolutionMetrics):
             """Metrics with their limits; None leaves one out."""
 
-            rmerge = Float(None, min=0, none=True, help="Limit of Rmerge.", level=1)
-            completeness = Float(None, min=0, none=True, help="Limit of the completeness, a fraction.", level=1)
-            cc_ref = Float(0.1, min=0, none=True, help="Limit of the correlation with a reference.", level=1)
-            cc_half = Float(0.3, min=0, max=1, none=True, help="Limit of CC1/2.", level=1)
-            cc_half_method = Choice(
-                ["half_dataset", "sigma_tau"],
-                default="half_dataset",
-                help="CC1/2 of random halves, or from the scatter of equivalents (Assmann et al. 2016).",
-            )
-            cc_half_significance_level = Float(
-                0.1,
-                min=0,
-                max=1,
-                none=True,
-                help="Chance of noise to reach the critical CC1/2 that the plot shows.",
-                level=1,
-            )
-            cc_half_fit = Choice(["polynomial", "tanh"], default="tanh", help="Curve through CC1/2.", level=1)
-            isigma = Float(None, min=0, none=True, help="Limit of the mean I/sigma of observations.", level=1)
-            misigma = Float(None, min=0, none=True, help="Limit of the mean I/sigma of merged intensities.", level=1)
-            i_mean_over_sigma_mean = Float(None, min=0, none=True, help="Limit of mean I over mean sigma.", level=2)
-            nbins = Int(100, min=3, max=10_000, help="Most shells.", level=1)
-            reflections_per_bin = Int(10, min=2, help="Fewest unique reflections of a shell.")
-            binning_method = Choice(
-                ["counting_sorted", "volume"], default="counting_sorted",
-                help="Shells of as many reflections each, or of equal volume in reciprocal space.", level=1,
-            )  # fmt: skip
-            anomalous = Bool(False, help="Keep Friedel mates apart.", level=1)
-            labels = Strings(None, help="Columns of the MTZ file: intensity and sigma.")
-            space_group = SpaceGroup(None, none=True, help="Instead of that of the data.", level=1)
-            reference = PathParam(None, none=True, help="MTZ file of merged data, or coordinates, to correlate with.")
-            emax = Float(
-                4.0,
-                min=0,
-                none=True,
-                help="Observations with a larger normalised amplitude are left out; None keeps all.",
-            )
             batch_range = Ints(
                 None, size=2,
                 help="First and last batch that is looked at: batches of an MTZ file, or image numbers with the offset that a scan carries.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spindle.params import Bool, Choice, Float, Int, Params, PathParam, Str, Strings, UnitCell
+from spindle_lib_merging import FreeFlagOptions
 
 
 class MergeParams(Params):
@@ -62,39 +63,8 @@ class MergeParams(Params):
         n_bins = Int(20, min=5, max=10_000, help="Resolution shells of the tables.")
         anomalous = Bool(False, help="Tables of shells with Friedel mates kept apart.")
 
-    class r_free_flags(Params):
+    class r_free_flags(FreeFlagOptions):
         """Reflections that are set aside for R free, column FreeR_flag; 0 is the test set, as in CCP4."""
-
-        generate = Bool(False, help="Draw a test set.")
-        fraction = Float(0.05, min=0.001, max=0.5, help="Share of the test set.")
-        max_free = Int(2000, min=1, none=True, level=2, help="Largest number of reflections in it.")
-        lattice_symmetry_max_delta = Float(
-            5, min=0, units="deg", level=2, help="How much the lattice may deviate from its symmetry."
-        )
-        use_lattice_symmetry = Bool(True, help="Same flag for all that the symmetry of the lattice makes equivalent.")
-        use_dataman_shells = Bool(
-            False,
-            level=2,
-            unavailable="flags are drawn one by one; with lattice symmetry nothing is carried between the sets by twinning",
-            help="Flags in thin shells of resolution.",
-        )
-        n_shells = Int(
-            20,
-            max=10_000,
-            min=1,
-            level=2,
-            unavailable="flags are drawn one by one, not in shells",
-            help="Number of such shells.",
-        )
-        extend = Bool(None, none=True, help="Flags by chance for reflections that the reference lacks; None does it.")
-        old_test_flag_value = Int(None, none=True, level=2, help="Flag of the test set of the reference.")
-        d_eps = Float(
-            1e-4, min=0, level=2, unavailable="limits take in what lies on them", help="How much limits are widened."
-        )
-        d_max = Float(None, min=0, none=True, level=2, units="angstrom", help="Low resolution limit of the flags.")
-        d_min = Float(None, min=0, none=True, level=2, units="angstrom", help="High resolution limit of the flags.")
-        relative_to_complete_set = Bool(False, help="Flags for all reflections to the limit, measured or not.")
-        reference = PathParam(None, none=True, help="MTZ file whose flags are taken over.")
 
     class output(Params):
         """What is written."""

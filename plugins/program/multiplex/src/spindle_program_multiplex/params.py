@@ -12,12 +12,13 @@ from spindle.params import (
     Multiprocessing,
     PathParam,
     ShortName,
-    SpaceGroup,
     Str,
     Strings,
     UnitCell,
 )
 from spindle.params import Params as ParamsBase
+from spindle_lib_data_set_correlations.options import SignificantClusters
+from spindle_lib_merging import FreeFlagOptions, ResolutionMetrics
 
 from .steps_params import NPROC, ScalingOptions, SymmetryOptions
 
@@ -51,51 +52,21 @@ class MultiplexParams(ParamsBase):
         help="Intensities (MTZ, mmCIF) or coordinates whose space group and indexing are followed.",
     )  # fmt: skip
 
-    class resolution(ParamsBase):
+    class resolution(ResolutionMetrics):
         """Resolution limit of merged data; `spindle estimate_resolution` explains more. The lowest of all limits is taken."""
 
         d_max = Float(None, min=0, none=True, units="angstrom", help="Low-resolution limit.")
         d_min = Float(None, min=0, none=True, units="angstrom", help="Resolution limit; None estimates it.")
-        rmerge = Float(None, min=0, none=True, level=1, help="Limit of Rmerge.")
-        completeness = Float(None, min=0, none=True, level=1, help="Limit of the completeness, a fraction.")
-        cc_ref = Float(0.1, min=0, none=True, level=1, help="Limit of the correlation with the reference.")
-        cc_half = Float(0.3, min=0, none=True, help="Limit of CC1/2.")
         cc_half_method = Choice(
             ["half_dataset", "sigma_tau"], default="sigma_tau",
             help="CC1/2 of random halves, or from the scatter of equivalents (Assmann et al. 2016).",
         )  # fmt: skip
-        cc_half_significance_level = Float(
-            0.1,
-            min=0,
-            max=1,
-            none=True,
-            level=1,
-            help="Chance of noise to reach the critical CC1/2 that the plot shows.",
-        )
-        cc_half_fit = Choice(["polynomial", "tanh"], default="tanh", level=1, help="Curve through CC1/2.")
-        isigma = Float(None, min=0, none=True, level=1, help="Limit of the mean I/sigma of observations.")
-        misigma = Float(None, min=0, none=True, level=1, help="Limit of the mean I/sigma of merged intensities.")
-        i_mean_over_sigma_mean = Float(None, min=0, none=True, level=2, help="Limit of mean I over mean sigma.")
-        nbins = Int(50, min=3, max=10_000, none=True, level=1, help="Most shells.")
-        reflections_per_bin = Int(10, min=2, none=True, help="Fewest unique reflections of a shell.")
-        binning_method = Choice(
-            ["counting_sorted", "volume"], default="counting_sorted", level=1,
-            help="Shells of as many reflections each, or of equal volume in reciprocal space.",
-        )  # fmt: skip
-        anomalous = Bool(False, level=1, help="Keep Friedel mates apart.")
+        nbins = Int(50, min=3, max=10_000, level=1, help="Most shells.")
         labels = Strings(
             None,
             none=True,
             unavailable="experiments and reflections are read, not MTZ files",
             help="Columns of the MTZ file.",
-        )
-        space_group = SpaceGroup(None, none=True, level=1, help="Instead of that of the data.")
-        reference = PathParam(None, none=True, help="MTZ file of merged data, or coordinates, to correlate with.")
-        emax = Float(
-            4.0,
-            min=0,
-            none=True,
-            help="Observations with a larger normalised amplitude are left out of the estimate; None keeps all.",
         )
 
     rescale_after_resolution_cutoff = Bool(False, help="Scale once more, with the data to the estimated limit only.")
@@ -189,57 +160,14 @@ class MultiplexParams(ParamsBase):
     nproc = Int(Auto, min=1, max=4096, none=True, unavailable=NPROC, help="Number of workers.")
     remove_profile_fitting_failures = Bool(True, help="Leave out sweeps without a single profile-fitted reflection.")
 
-    class r_free_flags(ParamsBase):
+    class r_free_flags(FreeFlagOptions):
         """The test set, which all merged files share."""
 
         generate = Bool(True, help="Draw a test set.")
         fraction = Float(0.1, min=0.001, max=0.5, help="Share of the test set.")
-        max_free = Int(2000, min=1, none=True, level=2, help="Largest number of reflections in it.")
-        lattice_symmetry_max_delta = Float(
-            5, min=0, units="deg", level=2, help="How much the lattice may deviate from its symmetry."
-        )
-        use_lattice_symmetry = Bool(True, help="Same flag for all that the symmetry of the lattice makes equivalent.")
-        use_dataman_shells = Bool(
-            False, unavailable="flags are drawn one by one; with lattice symmetry nothing is carried between the sets by twinning",
-            help="Flags in thin shells of resolution.",
-        )  # fmt: skip
-        n_shells = Int(
-            20,
-            min=1,
-            max=10_000,
-            unavailable="flags are drawn one by one, not in shells",
-            help="Number of such shells.",
-        )
         extend = Bool(True, none=True, help="Flags by chance for reflections that the reference lacks.")
-        old_test_flag_value = Int(None, none=True, level=2, help="Flag of the test set of the reference.")
-        d_eps = Float(
-            1e-4, min=0, level=2, unavailable="limits take in what lies on them", help="How much limits are widened."
-        )
-        d_max = Float(None, min=0, none=True, level=2, units="angstrom", help="Low resolution limit of the flags.")
-        d_min = Float(None, min=0, none=True, level=2, units="angstrom", help="High resolution limit of the flags.")
-        relative_to_complete_set = Bool(False, help="Flags for all reflections to the limit, measured or not.")
-        reference = PathParam(None, none=True, help="MTZ file whose flags are taken over.")
 
-    class significant_clusters(ParamsBase):
-        """Dense places among the coordinates of the data sets, by OPTICS (Ankerst et al. 1999)."""
-
-        min_points_buffer = Float(
-            0.5,
-            min=0,
-            max=1,
-            none=True,
-            help="First guess of the number of neighbours: this times data sets per dimension, at least 5.",
-        )
-        min_points = Int(5, min=2, none=True, help="Number of neighbours with optimise_input=False.")
-        xi = Float(0.05, min=0, max=1, none=True, help="Steepness of the reachability that ends a cluster.")
-        max_distance = Float(0.5, min=0, none=True, help="Largest distance of a neighbour.")
-        optimise_input = Bool(True, help="Take the number of neighbours with the best silhouette.")
-
-        class noise_penalty(ParamsBase, level=1):
-            """Score of a clustering: silhouette x (1 - alpha x (fraction of noise)^gamma)."""
-
-            alpha = Float(1.0, max=1, none=True, help="Weight of the noise.")
-            gamma = Float(1.5, min=0, none=True, help="Exponent of the fraction of noise.")
+    significant_clusters = SignificantClusters
 
     small_molecule = Bool(
         False, level=1, help="Consider all 230 space groups when absences are looked for, and write files for SHELX."

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from spindle.params import Auto, Bool, Choice, Float, Floats, Int, SpaceGroup
 from spindle.params import Params as ParamsBase
+from spindle_lib_data_set_correlations.options import CorrelationSearch
 
 __all__ = ["NPROC", "ScalingOptions", "SymmetryOptions"]
 
-_ENGINE = "the minimiser is that of scipy"
 NPROC = "use mp.nproc"
 
 
@@ -85,44 +85,10 @@ class SymmetryOptions(ParamsBase):
 
     resolve_indexing_ambiguity = Bool(True, help="Bring all sets to one indexing with cosym.")
 
-    class cosym(ParamsBase):
+    class cosym(CorrelationSearch):
         """Of `spindle cosym`, which explains more."""
 
         min_reflections = Int(10, min=0, none=True, help="Sets with fewer usable reflections are left out.")
-        seed = Int(230, min=0, none=True, help="Seed of the start of the search.")
-        normalisation = Choice(
-            ["kernel", "quasi", "ml_iso", "ml_aniso"], default="ml_iso",
-            help="How the fall-off with resolution is taken out of the intensities of each set.",
-        )  # fmt: skip
-        d_min = Float(
-            Auto,
-            none=True,
-            min=0,
-            units="angstrom",
-            help="Resolution limit of the analysis; Auto: by the two limits below.",
-        )
-        min_i_mean_over_sigma_mean = Float(4.0, min=0, none=True, help="Limit of <I>/<sigma> for d_min=Auto.")
-        min_cc_half = Float(0.6, min=0, max=1, none=True, help="Limit of CC1/2 for d_min=Auto.")
-        dimensions = Int(Auto, min=2, max=1000, none=True, help="Dimensions of the space of the vectors.")
-        use_curvatures = Bool(True, unavailable=_ENGINE, help="Let the minimiser use second derivatives.")
-        weights = Choice(
-            ["None", "count", "standard_error"], default="count",
-            help="How much each correlation counts: all alike, by its reflections, or by the inverse of its standard error.",
-        )  # fmt: skip
-        cc_weights = Choice(
-            ["None", "sigma"],
-            default="None",
-            help="sigma: in each correlation, weigh reflections by their variances.",
-        )
-        min_pairs = Int(3, min=1, none=True, help="With fewer common reflections a correlation is not known.")
-
-        class minimization(ParamsBase, level=1):
-            """The search for the vectors."""
-
-            engine = Choice(["scitbx", "scipy"], default="scipy", unavailable={"scitbx": _ENGINE}, help="Minimiser.")
-            max_iterations = Int(100, min=1, max=10_000_000, none=True, help="Most iterations.")
-            max_calls = Int(None, min=1, max=10_000_000, none=True, help="Most evaluations of the residual.")
-
         nproc = Int(Auto, min=1, none=True, max=4096, unavailable=NPROC, help="Number of workers.")
         lattice_symmetry_max_delta = Float(
             5.0,

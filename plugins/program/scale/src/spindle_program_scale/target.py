@@ -252,14 +252,23 @@ class TargetOfGroups:
         )  # fmt: skip
 
     def uncertainty(self, mean: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
-        """Standard deviations of ln factor and of b, from the errors of observations and reference."""
+        """Standard deviations of ln factor and of b, from the errors of observations and reference and from how much they differ.
+
+        Notes
+        -----
+        A reference may be wrong by more, or otherwise, than it says (in proportion to the intensities, say): errors follow from the deviations
+        themselves where these are larger than the weights make them (White 1980, Econometrica 48, 817-838).
+        """
         use = np.isfinite(mean) & np.isfinite(self.value) & (self.value > 0)
         x = 0.5 / self.d[use] ** 2
         w = self.value[use] ** 2 / (1.0 / weight[use] + self.variance[use])
         design = np.column_stack([np.ones(len(x)), x])
-        normal = design.T @ (w[:, None] * design)
-        found = np.linalg.pinv(normal)
-        return float(np.sqrt(max(found[0, 0], 0.0))), float(np.sqrt(max(found[1, 1], 0.0)))
+        found = np.linalg.pinv(design.T @ (w[:, None] * design))
+        deviation = mean[use] / self.value[use] - 1.0
+        deviation -= design @ (found @ (design.T @ (w * deviation)))
+        seen = found @ (design.T @ ((w * deviation)[:, None] ** 2 * design)) @ found
+        variance = np.maximum(np.maximum(np.diag(found), np.diag(seen)), 0.0)
+        return float(np.sqrt(variance[0])), float(np.sqrt(variance[1]))
 
 
 def interleaved(offsets: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
