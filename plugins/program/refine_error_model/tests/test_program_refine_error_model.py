@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -91,3 +92,10 @@ def test_what_was_not_scaled_is_refused(scaled):
         spindle.run("refine_error_model", scaled.experiments, scaled.reflections.without(*names))
     with pytest.raises(UserError, match="one experiment file and one reflection file"):
         spindle.run("refine_error_model", scaled.experiments)
+
+
+def test_its_numbers_are_written_on_demand(scaled, tmp_path):
+    result = spindle.run("refine_error_model", scaled.experiments, scaled.reflections, output__json="errors.json")
+    result.files["errors.json"](tmp_path / "errors.json")
+    (found,) = json.loads((tmp_path / "errors.json").read_text())
+    assert found["parameters"] == result.summary["error_models"][0] and found["data_sets"] == [0]

@@ -54,6 +54,8 @@ def test_reflections_of_a_damaged_crystal_are_taken_where_it_was_fresh(caplog) -
     plain = spindle.run("scale", experiments, table)
     assert fresh.summary["zero_dose_extrapolated"] and "zero_dose_extrapolated" not in plain.summary
     assert "intensities are extrapolated to dose zero" in caplog.text
+    with pytest.raises(UserError, match="extrapolated to dose zero"):
+        spindle.run("refine_error_model", fresh.experiments, fresh.reflections)
     z, error = against_the_start(fresh, true)
     z_plain, error_plain = against_the_start(plain, true)
     assert error < 0.6 * error_plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.contracts.error_model import ErrorModelFit
 from spindle.errors import ModelError, UserError
 from spindle.models import Experiments
-from spindle.params import Auto, Bool, Choice, Ints, Plugin, Str, plugin_scope
+from spindle.params import Auto, Bool, Choice, Float, Ints, Plugin, Str, plugin_scope
 from spindle.params import Params as ParamsBase
 from spindle_lib_merging import is_scaled
 from spindle_lib_pages import Page
@@ -57,11 +58,35 @@ class RefineErrorModel(Program):
             level=1,
         )
 
+        reset_error_model = Bool(
+            False,
+            unavailable="the fit always begins with the usual error model",
+            help="Begin with the usual error model, not with that of the data.",
+        )
+        intensity_choice = Choice(
+            ["profile", "sum", "combine"],
+            default="combine",
+            unavailable="the intensities of the scaled data are taken as scale has chosen them; scale again to choose others",
+            help="Profile-fitted or summed intensities, or a mixture.",
+        )
+
+        class combine(ParamsBase):
+            """The mixture of profile-fitted and summed intensities."""
+
+            Imid = Float(
+                None,
+                min=0,
+                none=True,
+                unavailable="the intensities of the scaled data are taken as scale has mixed them; scale again to choose another",
+                help="Intensity of equal parts.",
+            )
+
         class output(ParamsBase):
             """Files."""
 
             log = Str("spindle.refine_error_model.log", none=True, help="Log file.")
             html = Str("spindle.refine_error_model.html", none=True, help="Page with plots.")
+            json = Str(None, none=True, help="Parameters of the error models, and deviations of equivalents.")
             experiments = Str("scaled_errors.expt", help="Experiments with the new error models.")
             reflections = Str("scaled_errors.refl", help="Reflections with the new variances.")
 
@@ -75,6 +100,11 @@ class RefineErrorModel(Program):
         experiments, table = inputs.experiments, inputs.reflections[0]
         if not is_scaled(table):
             raise ModelError("refine_error_model: the reflections are not scaled; run spindle scale first")
+        if any((e.scaling_model or {}).get("configuration_parameters", {}).get("zero_dose") for e in experiments):
+            raise ModelError(
+                "refine_error_model: these intensities are extrapolated to dose zero, and their variances hold what that adds, which a fit to "
+                "integrated intensities cannot tell; scale again with the error model that you want"
+            )
         plugin = context.algorithm(
             "error_model", params.error_model, plugin_scope(params, "error_model", params.error_model)
         )
@@ -112,6 +142,13 @@ class RefineErrorModel(Program):
                 _page(data, variance, fits, tables), encoding="utf-8"
             )
         output = params.output
+        if output.json is not None:
+            record = [
+                {"data_sets": sets, "error_model": fit.kind, "parameters": list(fit.parameters), **fit.details}
+                for sets, fit in zip(groups, fits, strict=True)
+            ]
+            text = json.dumps(record, indent=1) + "\n"
+            files[output.json] = lambda path: Path(path).write_text(text, encoding="utf-8")
         return ProgramResult(
             changed, result, [], summary, files, f"spindle merge {output.experiments} {output.reflections}"
         )

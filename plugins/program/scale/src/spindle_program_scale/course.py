@@ -285,6 +285,8 @@ def with_models(experiments: Experiments, scaler: Scaler, params: Any) -> Experi
         model = model_dictionary(
             scaler.layout, k, scaler.parameters, fit, errors_of[k], float(scaler.middles[k]), scaler.target
         )
+        if scaler.zero_dose is not None and scaler.zero_dose.rate > 0:
+            model["configuration_parameters"]["zero_dose"] = True
         items.append(replace(experiment, scaling_model=model))
     return Experiments(items)
 
