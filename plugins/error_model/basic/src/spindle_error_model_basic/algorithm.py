@@ -23,6 +23,8 @@ ASSUMED_B = 0.03
 LEAST_ASSUMED_B = 0.01
 #: Least partiality of observations that count as fully recorded.
 FULL_ENOUGH = 0.95
+#: Observations that the table of deviations is made of, of whole reflections throughout the data.
+MOST_JUDGED = 500_000
 
 
 class BasicErrorModel(Algorithm):
@@ -113,12 +115,13 @@ class BasicErrorModel(Algorithm):
         found: tuple[float, ...] | None
         if params.minimisation == "likelihood":
             fixed_c = params.c if params.c is not Auto else (0.0 if not observations.counting.any() else None)
+            run: Any = map if self.context is None else self.context.executor.here.map
             found = fit_likelihood(
                 observations.intensity, variance, observations.scale, observations.counting, observations.offsets,
-                (params.a, params.b, fixed_c),
+                (params.a, params.b, fixed_c), run,
             )  # fmt: skip
         else:
-            rows, offsets = _complete(observations)
+            rows, offsets, _ = _complete(observations)
             sample = select(
                 observations.intensity[rows], variance[rows] + c * observations.counting[rows],
                 observations.scale[rows],
@@ -161,7 +164,7 @@ class BasicErrorModel(Algorithm):
         self, observations: ErrorModelObservations, a: float, b: float, c: float
     ) -> tuple[tuple[Table, ...], dict[str, Any]]:
         """Variances of the normalised deviations per intensity range, before and after."""
-        rows, offsets = _complete(observations)
+        rows, offsets, step = _complete(observations, MOST_JUDGED)
         intensity, scale = observations.intensity[rows], observations.scale[rows]
         before = select(intensity, observations.variance[rows], scale, offsets, self.params.min_Ih)
         if before is None:
@@ -179,8 +182,9 @@ class BasicErrorModel(Algorithm):
             table_rows.append(
                 [f"{values.max():.2f} - {values.min():.2f}", len(values), float(uncorrected[k]), float(corrected[k])]
             )
+        title = "Variances of the normalised deviations of equivalents per intensity range: 1 when the sigmas are right"
         table = Table(
-            "Variances of the normalised deviations of equivalents per intensity range: 1 when the sigmas are right",
+            title if step == 1 else f"{title} (of one reflection in {step})",
             ["Intensity range (<Ih>)", "n_refl", "Uncorrected variance", "Corrected variance"],
             table_rows,
             "error_model",
@@ -188,13 +192,17 @@ class BasicErrorModel(Algorithm):
         return (table,), {"deviations": np.sort(deviations)[:: max(1, len(deviations) // 1000)].tolist()}
 
 
-def _complete(observations: ErrorModelObservations) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of fully recorded observations and the offsets of their reflections."""
+def _complete(observations: ErrorModelObservations, most: int | None = None) -> tuple[np.ndarray, np.ndarray, int]:
+    """Rows of fully recorded observations, the offsets of their reflections, and k where every k-th reflection gives at most so many."""
+    offsets = observations.offsets
+    step = 1 if most is None else max(1, -(-int(offsets[-1]) // most))
+    sizes = np.diff(offsets)
+    group = np.repeat(np.arange(len(sizes)), sizes)
     keep = observations.partiality > FULL_ENOUGH
-    group = np.repeat(np.arange(len(observations.offsets) - 1), np.diff(observations.offsets))[keep]
-    return np.flatnonzero(keep), np.concatenate(
-        [[0], np.cumsum(np.bincount(group, minlength=len(observations.offsets) - 1))]
-    )
+    if step > 1:
+        keep &= group % step == 0
+    n = np.bincount(group[keep], minlength=len(sizes))[::step]
+    return np.flatnonzero(keep), np.concatenate([[0], np.cumsum(n)]), step
 
 
 def _describe(a: float, b: float, c: float, tables: tuple[Table, ...], details: dict[str, Any]) -> ErrorModelFit:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from scipy.optimize import nnls
 
 from .fit import MIN_OBSERVATIONS, means
 
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+
 #: Squared normalised deviations above this count no more: 3 sigma.
 LIMIT = 9.0
 #: Observations that are looked at together; what is computed of them takes much memory.
-OBSERVATIONS_AT_ONCE = 2**18
+OBSERVATIONS_AT_ONCE = 2**16
 #: Mean of min(z^2, LIMIT) of a normal distribution is smaller than 1 by this factor.
 LIMITED_MEAN = 0.9950
 #: Squared deviations of equivalents that an assumed b is worth.
@@ -27,6 +30,7 @@ def fit_likelihood(
     counting: np.ndarray,
     offsets: np.ndarray,
     fixed: tuple[float | None, float | None, float | None],
+    run: Map = map,
 ) -> tuple[float, float, float] | None:
     """Find a, b and c of sigma'^2 = a^2 (sigma^2 + c counting + (b I)^2).
 
@@ -36,6 +40,8 @@ def fit_likelihood(
     offsets : (m + 1,) int64
     fixed : (a, b, c)
         Values to keep, None for those to find. With a fixed, b and c follow from what a^2 sigma^2 leaves.
+    run
+        Applies a function to items, as `map` does or in several threads.
 
     Returns
     -------
@@ -56,14 +62,22 @@ def fit_likelihood(
     c = fixed[2] if fixed[2] is not None else c
     blocks = _blocks(offsets)
     expected = np.empty(len(intensity))
-    for here, group, n_groups in blocks():
+
+    def expect(block: tuple[int, int]) -> None:
+        here, group, n_groups = _rows_of(offsets, block)
         mean = means(intensity[here], variance[here], scale[here], group, n_groups)
         expected[here] = np.maximum(scale[here] * mean[group], 0.0)
+
+    def equate(block: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        here, group, n_groups = _rows_of(offsets, block)
+        some = intensity[here], variance[here], scale[here], counting[here], expected[here]
+        return _of_block(*some, group, n_groups, a, b, c, fixed)
+
+    for _ in run(expect, blocks):
+        pass
     for _ in range(30):
-        equations = None
-        for here, group, n_groups in blocks():
-            some = intensity[here], variance[here], scale[here], counting[here], expected[here]
-            found = _of_block(*some, group, n_groups, a, b, c, fixed)
+        equations: tuple[np.ndarray, np.ndarray] | None = None
+        for found in run(equate, blocks):
             equations = found if equations is None else (equations[0] + found[0], equations[1] + found[1])
         if equations is None or not len(equations[1]):
             break
@@ -128,18 +142,19 @@ def fit_few(
     return b, freedom
 
 
-def _blocks(offsets: np.ndarray) -> Callable[[], Iterator[tuple[slice, np.ndarray, int]]]:
-    """Whole reflections of some hundred thousand observations: these, the number of the reflection of each, how many there are."""
+def _blocks(offsets: np.ndarray) -> list[tuple[int, int]]:
+    """First and last reflection, half open, of blocks of some ten thousand observations each."""
     k = max(1, int(offsets[-1]) // OBSERVATIONS_AT_ONCE)
     edges = np.unique(np.searchsorted(offsets, np.linspace(0, offsets[-1], k + 1)[1:-1]))
     edges = np.concatenate([[0], edges[edges > 0], [len(offsets) - 1]])
+    return [(int(first), int(last)) for first, last in pairwise(edges)]
 
-    def blocks() -> Iterator[tuple[slice, np.ndarray, int]]:
-        for first, last in pairwise(edges):
-            sizes = np.diff(offsets[first : last + 1])
-            yield slice(int(offsets[first]), int(offsets[last])), np.repeat(np.arange(len(sizes)), sizes), len(sizes)
 
-    return blocks
+def _rows_of(offsets: np.ndarray, block: tuple[int, int]) -> tuple[slice, np.ndarray, int]:
+    """The observations of a block, the number of the reflection of each, and how many reflections there are."""
+    first, last = block
+    sizes = np.diff(offsets[first : last + 1])
+    return slice(int(offsets[first]), int(offsets[last])), np.repeat(np.arange(len(sizes)), sizes), len(sizes)
 
 
 def _of_block(

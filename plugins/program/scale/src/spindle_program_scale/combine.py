@@ -13,6 +13,7 @@ from spindle_lib_merging import Groups, Merged, correlation, half_means, merge_g
 
 from .data import Observations
 from .params import ScaleParams
+from .sums import Map
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -116,7 +117,7 @@ def _r_meas(merged: Merged) -> float:
 
 
 def choose(
-    obs: Observations, use: np.ndarray, given: Sequence[float] | None
+    obs: Observations, use: np.ndarray, given: Sequence[float] | None, run: Map = map
 ) -> tuple[float, list[tuple[float, float, float, float]]]:
     """The most precise Imid.
 
@@ -138,10 +139,13 @@ def choose(
     scatter = Scatter(obs, use)
     results = []
     best, most = values[0], 0.0
-    for middle in values:
+
+    def judge(middle: float) -> tuple[float, float, float, float]:
         value, variance = mixture(obs, middle)
-        cc, r_meas = quality(obs, value, np.maximum(variance, 1e-30), use)
-        change, uncertainty = scatter.compare(value)
+        return (*quality(obs, value, np.maximum(variance, 1e-30), use), *scatter.compare(value))
+
+    judged = [judge(values[0]), *run(judge, values[1:])]  # all others are compared with the first
+    for middle, (cc, r_meas, change, uncertainty) in zip(values, judged, strict=True):
         results.append((middle, cc, r_meas, scatter.relative(change)))
         if middle == SUM_ONLY and not given and rows.any() and _fits_are_better(obs, rows):
             continue
@@ -212,7 +216,7 @@ def chosen(obs: Observations, params: ScaleParams, context: RunContext) -> np.nd
     middles = np.zeros(obs.n_sets)
     for k in range(1 if joint else obs.n_sets):
         use = ~obs.outlier if joint else ~obs.outlier & (obs.number == k)
-        best, results = choose(obs, use, given.Imid)
+        best, results = choose(obs, use, given.Imid, context.executor.here.map)
         rows = [[_combination(m), cc, r, v] for m, cc, r, v in results]
         title = "Profile-fitted and summed intensities" + ("" if joint else f" of data set {k}")
         context.table(

@@ -22,6 +22,7 @@ from .data import Filtered, Observations, apply_filters, collect, resolution_col
 from .layout import Layout
 from .odd_images import ImageScales, image_scales, sentence
 from .params import ScaleParams
+from .pieces import bundles_of
 from .rounds import Scaler
 from .solver import ScaleFit
 from .target import Target, TargetOfGroups
@@ -129,11 +130,8 @@ def _scale(
         if n:
             context.log.info("  %d left out: %s", n, reason)
     datasets = [DatasetInfo(e, int(n)) for e, n in zip(experiments, np.diff(obs.bounds), strict=True)]
-    plugins: dict[str, Any] = {}
-    seen = ReflectionTable({name: table.peek(name) for name in SEEN_BY_MODELS if name in table})
-    aim = None if target is None else target.values
-    models = [build_model(k, datasets, seen, obs, params, context, plugins, aim) for k in range(len(datasets))]
-    del d, seen
+    models = build_models(datasets, table, obs, params, context, None if target is None else target.values)
+    del d
     rows = [[k, m.kind, t.name, len(t.parameters)] for k, m in enumerate(models) for t in m.terms]
     context.table(Table("Scaling models", ["Data set", "Model", "Term", "Parameters"], rows, "scaling_models", True))
     # electrons and neutrons are hardly scattered anomalously; where their mates differ, that is error
@@ -147,19 +145,30 @@ def _scale(
     return Scaled(with_models(experiments, scaler, params), table, scaler, [])
 
 
-def build_model(
-    k: int,
+def build_models(
     datasets: Sequence[DatasetInfo],
     table: ReflectionTable,
     obs: Observations,
     params: ScaleParams,
     context: RunContext,
-    plugins: dict[str, Any],
-    target: ScaleTarget | None = None,
-) -> ScalingModel:
-    """Ask the scaling model of data set k for its terms; `plugins` are those that were asked before, by name."""
+    target: ScaleTarget | None,
+) -> list[ScalingModel]:
+    """The scaling models of all data sets, several of them at a time."""
+    plugins: dict[str, Any] = {}
+    plans = [plan_model(k, datasets, params, context, plugins) for k in range(len(datasets))]
+    seen = ReflectionTable({name: table.peek(name) for name in SEEN_BY_MODELS if name in table})
+
+    def build(sets: list[int]) -> list[ScalingModel]:
+        return [build_model(k, datasets, seen, obs, *plans[k], target) for k in sets]
+
+    return [m for some in context.executor.here.map(build, bundles_of(np.diff(obs.bounds))) for m in some]
+
+
+def plan_model(
+    k: int, datasets: Sequence[DatasetInfo], params: ScaleParams, context: RunContext, plugins: dict[str, Any]
+) -> tuple[Any, dict[str, Any] | None]:
+    """The scaling model of data set k, and that of an earlier run; `plugins` are those that were asked before, by name."""
     experiment = datasets[k].experiment
-    here = slice(obs.bounds[k], obs.bounds[k + 1])
     name = params.model
     existing = experiment.scaling_model if not params.overwrite_existing_models else None
     if name in (Auto, None):
@@ -171,7 +180,22 @@ def build_model(
         existing = None
     if name not in plugins:
         plugins[name] = context.algorithm("scaling", name, plugin_scope(params, "scaling", name))
-    model: ScalingModel = plugins[name].build_scaling_model(
+    return plugins[name], existing
+
+
+def build_model(
+    k: int,
+    datasets: Sequence[DatasetInfo],
+    table: ReflectionTable,
+    obs: Observations,
+    plugin: Any,
+    existing: dict[str, Any] | None,
+    target: ScaleTarget | None = None,
+) -> ScalingModel:
+    """Ask the scaling model of data set k for its terms."""
+    experiment = datasets[k].experiment
+    here = slice(obs.bounds[k], obs.bounds[k + 1])
+    model: ScalingModel = plugin.build_scaling_model(
         experiment=experiment,
         observations=scaling_observations(experiment, table, obs.rows[here], obs.d[here]),
         existing=existing,

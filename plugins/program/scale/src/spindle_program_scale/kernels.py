@@ -120,6 +120,57 @@ def chi_square_of(offsets, intensity, weight, scale, means):
 
 
 @njit(nogil=True, cache=True)
+def expect_intensities(
+    order, offsets, first, last, intensity, variance, scale, outlier, more_top, more_bottom, others_only, out
+):  # fmt: skip
+    """Intensities that the equivalents of observations let expect.
+
+    Parameters
+    ----------
+    order : (n,) int64
+        Observations, those of one reflection next to each other.
+    offsets : (m + 1,) int64
+    first, last : int
+        The reflections that are looked at, half open.
+    intensity, variance, scale : (n,) float64
+        Unscaled I, their variances, inverse scale factors g, in the order of the observations.
+    outlier : (n,) bool
+        They tell nothing.
+    more_top, more_bottom : (m,) or (0,) float64
+        Added to sum w g I and sum w g^2.
+    others_only : bool
+        Leave out the observation itself.
+    out : (n,) float64
+        Output: g sum w g I / sum w g^2; where that is 0 / 0 the intensity, or NaN with others_only.
+    """
+    has_more = more_top.shape[0] > 0
+    for j in range(first, last):
+        top = 0.0
+        bottom = 0.0
+        for i in range(offsets[j], offsets[j + 1]):
+            k = order[i]
+            if not outlier[k]:
+                weight = 1.0 / max(variance[k], 1e-30)
+                top += weight * scale[k] * intensity[k]
+                bottom += weight * (scale[k] * scale[k])
+        if has_more:
+            top += more_top[j]
+            bottom += more_bottom[j]
+        for i in range(offsets[j], offsets[j + 1]):
+            k = order[i]
+            if others_only:
+                rest, rest_top, own = bottom, top, 0.0
+                if not outlier[k]:
+                    weight = 1.0 / max(variance[k], 1e-30)
+                    own = weight * (scale[k] * scale[k])
+                    rest = bottom - own
+                    rest_top = top - weight * scale[k] * intensity[k]
+                out[k] = scale[k] * (rest_top / rest) if rest > 1e-12 * max(own, 1e-300) else np.nan
+            else:
+                out[k] = scale[k] * (top / bottom) if bottom > 0.0 else intensity[k]
+
+
+@njit(nogil=True, cache=True)
 def reject_outliers(offsets, intensity, weight, scale, z_max, leave_one_out, rejected):
     """Mark observations that disagree with their equivalents.
 

@@ -10,6 +10,7 @@ import numpy as np
 from spindle.models import Experiments
 from spindle_lib_image_ranges import ImageRange
 
+from .pieces import bundles_of, expected_intensities
 from .rounds import Scaler
 
 #: Fewest comparable observations of an image.
@@ -70,25 +71,21 @@ def image_scales(scaler: Scaler, experiments: Experiments, place: np.ndarray, li
     """
     obs = scaler.obs
     variance = scaler.corrected_variance()
-    index, m = obs.groups.index, obs.groups.n_groups
-    weight = ~obs.outlier / variance
-    top = np.bincount(index, weight * obs.g * obs.intensity, m)[index] - weight * obs.g * obs.intensity
-    bottom = np.bincount(index, weight * obs.g**2, m)[index] - weight * obs.g**2
-    others = np.divide(
-        top, bottom, out=np.zeros(len(obs)), where=bottom > 1e-12 * np.maximum(weight * obs.g**2, 1e-300)
-    )
-    expected = obs.g * others
-    use = (bottom > 0) & (expected > LEAST_SIGNAL * np.sqrt(obs.variance))
-    found = []
-    for k, experiment in enumerate(experiments):
-        if experiment.scan is None or experiment.is_still:
-            continue
-        rows = np.flatnonzero(use[obs.bounds[k] : obs.bounds[k + 1]]) + int(obs.bounds[k])
-        factor = _scale_term(scaler, k)[rows - int(obs.bounds[k])]
-        found.append(
-            _of_scan(k, np.floor(place[rows]).astype(np.int64) + 1, obs.intensity[rows] / expected[rows], factor, limit)
-        )
-    return found
+    expected = expected_intensities(obs, variance, scaler.run_here, others_only=True)
+
+    def compare(sets: list[int]) -> list[ImageScales]:
+        found = []
+        for k in sets:
+            if experiments[k].scan is None or experiments[k].is_still:
+                continue
+            begin, end = int(obs.bounds[k]), int(obs.bounds[k + 1])
+            rows = begin + np.flatnonzero(expected[begin:end] > LEAST_SIGNAL * np.sqrt(obs.variance[begin:end]))
+            factor = _scale_term(scaler, k)[rows - begin]
+            image = np.floor(place[rows]).astype(np.int64) + 1
+            found.append(_of_scan(k, image, obs.intensity[rows] / expected[rows], factor, limit))
+        return found
+
+    return [one for some in scaler.run_here(compare, bundles_of(np.diff(obs.bounds))) for one in some]
 
 
 def _scale_term(scaler: Scaler, number: int) -> np.ndarray:
@@ -104,12 +101,11 @@ def _scale_term(scaler: Scaler, number: int) -> np.ndarray:
 def _of_scan(number: int, image: np.ndarray, ratio: np.ndarray, factor: np.ndarray, limit: float) -> ImageScales:
     order = np.argsort(image, kind="stable")
     image, ratio, factor = image[order], ratio[order], factor[order]
-    numbers, starts = np.unique(image, return_index=True)
-    pieces = np.split(ratio, starts[1:]) if len(numbers) else []
-    sizes = np.array([len(p) for p in pieces], dtype=np.int64)
+    starts = np.flatnonzero(np.concatenate([[True], image[1:] != image[:-1]])) if len(image) else np.zeros(0, np.int64)
+    numbers, sizes = image[starts], np.diff(np.append(starts, len(image)))
     keep = sizes >= FEWEST
-    middle = np.array([np.median(p) for p in pieces])
-    scatter = np.array([1.4826 * np.median(np.abs(p - c)) for p, c in zip(pieces, middle, strict=True)])
+    middle = _middles(ratio, starts, sizes)
+    scatter = 1.4826 * _middles(np.abs(ratio - np.repeat(middle, sizes)), starts, sizes)
     means = np.add.reduceat(factor, starts) / sizes if len(numbers) else np.zeros(0)
     scale = (middle * means)[keep]
     error = (1.2533 * scatter / np.sqrt(np.maximum(sizes, 1)) / np.maximum(np.abs(middle), 0.05))[keep]
@@ -124,15 +120,22 @@ def _of_scan(number: int, image: np.ndarray, ratio: np.ndarray, factor: np.ndarr
     return ImageScales(number, numbers, scale, error, neighbours, odd)
 
 
+def _middles(values: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """(m,) float64: medians of m runs of values (n,)."""
+    ranked = values[np.lexsort((values, np.repeat(np.arange(len(starts)), sizes)))]
+    return np.asarray(0.5 * (ranked[starts + (sizes - 1) // 2] + ranked[starts + sizes // 2]))
+
+
 def _medians(scale: np.ndarray) -> np.ndarray:
     """Median of the images on both sides of each, without itself."""
-    found = np.full(len(scale), np.nan)
-    for shift in range(len(scale)):
-        near = np.r_[scale[max(0, shift - NEIGHBOURS) : shift], scale[shift + 1 : shift + 1 + NEIGHBOURS]]
-        near = near[np.isfinite(near)]
-        if len(near):
-            found[shift] = np.median(near)
-    return found
+    if not len(scale):
+        return scale
+    padded = np.concatenate([np.full(NEIGHBOURS, np.nan), scale, np.full(NEIGHBOURS, np.nan)])
+    near = np.lib.stride_tricks.sliding_window_view(padded, 2 * NEIGHBOURS + 1)
+    ranked = np.sort(np.delete(near, NEIGHBOURS, axis=1), axis=1)  # what is no number comes last
+    n = np.isfinite(ranked).sum(axis=1)
+    each = np.arange(len(scale))
+    return np.asarray(0.5 * (ranked[each, np.maximum(n - 1, 0) // 2] + ranked[each, n // 2]))
 
 
 def _odd(image: np.ndarray, scale: np.ndarray, error: np.ndarray, neighbours: np.ndarray, limit: float) -> np.ndarray:

@@ -19,11 +19,12 @@ from .anchors import begin_near_one, fit_data, hold, place_target, report_target
 from .data import Observations
 from .error_groups import groups_of_errors
 from .friedel import FriedelTest, decide_friedel
-from .kernels import reject_outliers
 from .layout import Layout
 from .params import ScaleParams
+from .pieces import expected_intensities, fill_rows, fill_scales, find_outliers, pieces_of, slices_of
 from .select import free_groups, normalised_intensities
 from .solver import ScaleFit, fit_scales, fit_scales_lbfgs
+from .sums import Map
 from .target import Target, TargetOfGroups
 from .wilson import scale_by_distribution
 from .zero_dose import ZeroDose, to_zero_dose
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 #: Before scales are known, equivalents may differ by this fraction.
 UNSCALED_SPREAD = 0.15
-BLOCK = 20000
 
 
 class Scaler:
@@ -175,6 +175,11 @@ class Scaler:
         self.held = []
 
     @property
+    def run_here(self) -> Map:
+        """Applies a function to items, in several threads of this process, since they all see the same large arrays."""
+        return self.context.executor.here.map
+
+    @property
     def anchored(self) -> bool:
         """Whether more than equivalents tells the scale factors."""
         return self.target is not None or bool(self.held)
@@ -193,23 +198,36 @@ class Scaler:
         obs = self.obs
         self.middles = np.asarray(middles, dtype=float)
         obs.intensity, obs.variance = np.empty(len(obs)), np.empty(len(obs))
-        for k in range(obs.n_sets):
-            rows = slice(obs.bounds[k], obs.bounds[k + 1])
-            obs.intensity[rows], obs.variance[rows] = combine.mixture(obs, float(self.middles[k]), rows)
+
+        def mix(piece: list[tuple[int, int, int]]) -> None:
+            for k, first, last in piece:
+                rows = slice(int(obs.bounds[k]) + first, int(obs.bounds[k]) + last)
+                obs.intensity[rows], obs.variance[rows] = combine.mixture(obs, float(self.middles[k]), rows)
+
+        for _ in self.run_here(mix, pieces_of(np.diff(obs.bounds))):
+            pass
 
     def corrected_variance(self) -> np.ndarray:
         """(n,) float64: variances under the present error models, not divided by g^2."""
         obs = self.obs
         expected = self.expected()
         variance = np.empty(len(obs))
-        rows_of = rows_by_value(self._error_group_of_rows()) if len(self.error_groups) > 1 else {0: slice(None)}
-        for k, rows in rows_of.items():
+        rows_of: dict[int, np.ndarray | None] = {0: None}
+        if len(self.error_groups) > 1:
+            rows_of = dict(rows_by_value(self._error_group_of_rows()))
+        for k, chosen in rows_of.items():
             model = self.errors[k]
-            variance[rows] = self.error_plugin.corrected_variance(
-                intensity=obs.intensity[rows], variance=obs.variance[rows], expected=expected[rows],
-                counting=np.maximum(expected[rows], 0.0) * obs.factor[rows], model=model,
-            )  # fmt: skip
-        return np.maximum(variance, 1e-30)
+
+            def corrected(rows: Any, model: ErrorModelFit = model) -> np.ndarray:
+                found = self.error_plugin.corrected_variance(
+                    intensity=obs.intensity[rows], variance=obs.variance[rows], expected=expected[rows],
+                    counting=np.maximum(expected[rows], 0.0) * obs.factor[rows], model=model,
+                )  # fmt: skip
+                return np.maximum(found, 1e-30)
+
+            parts = slices_of(len(obs) if chosen is None else len(chosen))
+            fill_rows(corrected, [p if chosen is None else chosen[p] for p in parts], variance, self.run_here)
+        return variance
 
     def _error_group_of_rows(self) -> np.ndarray:
         """(n,) int64: which error model each observation has."""
@@ -220,19 +238,12 @@ class Scaler:
 
     def expected(self) -> np.ndarray:
         """(n,) float64: g <I> from the equivalents that are no outliers; the intensity itself where there is none."""
-        obs = self.obs
-        index = obs.groups.index
-        weight = ~obs.outlier / np.maximum(obs.variance, 1e-30)
-        m = obs.groups.n_groups
-        top = np.bincount(index, weight * obs.g * obs.intensity, m)
-        bottom = np.bincount(index, weight * obs.g**2, m)
+        more = None
         if self.target is not None:
-            there = self.target.known
-            top[there] += (self.target.value / self.target.variance)[there]
-            bottom[there] += 1.0 / self.target.variance[there]
-        known = bottom > 0
-        mean = np.divide(top, bottom, out=np.zeros(m), where=known)
-        return np.where(known[index], obs.g * mean[index], obs.intensity)
+            target, there = self.target, self.target.known
+            more = np.zeros(len(there)), np.zeros(len(there))
+            more[0][there], more[1][there] = (target.value / target.variance)[there], 1.0 / target.variance[there]
+        return expected_intensities(self.obs, self.obs.variance, self.run_here, more)
 
     def reject(self, spread: float = 0.0) -> None:
         """Find outliers afresh; `spread` allows for relative differences that scaling will remove."""
@@ -241,18 +252,15 @@ class Scaler:
         variance = self.corrected_variance()
         if spread:
             variance = variance + (spread * self.expected()) ** 2
+        how = options.outlier_zmax, options.outlier_rejection == "standard", self.run_here
+        if self.target is None:
+            obs.outlier = find_outliers(obs.groups.offsets, order, obs.intensity, 1.0 / variance, obs.g, *how)
+            return
         offsets, place, intensity, weight, g = with_target(
-            self,
-            obs.groups.offsets,
-            np.arange(obs.groups.n_groups),
-            obs.intensity[order],
-            1.0 / variance[order],
+            self, obs.groups.offsets, np.arange(obs.groups.n_groups), obs.intensity[order], 1.0 / variance[order],
             obs.g[order],
-        )
-        rejected = np.zeros(len(intensity), bool)
-        reject_outliers(
-            offsets, intensity, weight, g, options.outlier_zmax, options.outlier_rejection == "standard", rejected
-        )
+        )  # fmt: skip
+        rejected = find_outliers(offsets, None, intensity, weight, g, *how)
         obs.outlier = np.zeros(len(obs), bool)
         obs.outlier[order[rejected[place]]] = True
 
@@ -323,13 +331,13 @@ class Scaler:
                 self.fit = fit_scales_lbfgs(
                     self.layout, data, self.parameters, max_iterations=limit or 200,
                     tolerance=tolerance or refinery.rmsd_tolerance, check=lambda: progress.advance(1),
-                    run=self.context.executor.here.map,
+                    run=self.run_here,
                 )  # fmt: skip
             else:
                 self.fit = fit_scales(
                     self.layout, data, self.parameters, max_iterations=limit or 20,
                     tolerance=tolerance or refinery.rmsd_tolerance, damping=1e-3 if engine == "LevMar" else 0.0,
-                    check=lambda: progress.advance(1), run=self.context.executor.here.map,
+                    check=lambda: progress.advance(1), run=self.run_here,
                 )  # fmt: skip
         self.parameters = self.fit.parameters
         self.expand()
@@ -346,8 +354,12 @@ class Scaler:
     def expand(self) -> None:
         """Scale factors of all observations from the parameters."""
         obs = self.obs
-        for k in range(obs.n_sets):
-            obs.g[obs.bounds[k] : obs.bounds[k + 1]] = self.layout.scales(k, self.parameters)
+
+        def places(rows: tuple[int, int, int]) -> slice:
+            k, first, last = rows
+            return slice(int(obs.bounds[k]) + first, int(obs.bounds[k]) + last)
+
+        fill_scales(self.layout, self.parameters, places, np.diff(obs.bounds), obs.g, self.run_here)
 
     def sigma_factor(self) -> float:
         """By what the error models multiply the sigmas of weak reflections: the median below the median intensity."""
@@ -363,13 +375,15 @@ class Scaler:
         obs = self.obs
         if self.fit is None:
             return np.zeros(len(obs))
-        found = np.empty(len(obs))
-        for k in range(obs.n_sets):
-            for begin in range(obs.bounds[k], obs.bounds[k + 1], BLOCK):
-                end = min(begin + BLOCK, obs.bounds[k + 1])
-                rows = np.arange(begin, end) - obs.bounds[k]
-                columns, slopes = self.layout.slopes(k, self.parameters, rows)
-                self.fit.inverse.forms(columns, slopes, found[begin:end])
+        found, inverse = np.empty(len(obs)), self.fit.inverse
+
+        def fill(piece: list[tuple[int, int, int]]) -> None:
+            for k, first, last in piece:
+                columns, slopes = self.layout.slopes(k, self.parameters, np.arange(first, last))
+                inverse.forms(columns, slopes, found[obs.bounds[k] + first : obs.bounds[k] + last])
+
+        for _ in self.run_here(fill, pieces_of(np.diff(obs.bounds))):
+            pass
         return np.maximum(found, 0.0) * self.fit.variance_factor * obs.g**2
 
 

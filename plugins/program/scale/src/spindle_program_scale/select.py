@@ -10,6 +10,8 @@ from .params import ScaleParams
 RESOLUTION_BINS = 20
 #: intensity_ranges needs more observations than this.
 ENOUGH_FOR_RANGES = 10000
+#: Bytes of a table of pairs of reflection and data set.
+LARGEST_TABLE = 2**27
 
 
 def preselect(obs: Observations, sigma: np.ndarray, params: ScaleParams) -> np.ndarray:
@@ -98,7 +100,7 @@ def _connecting(
     """Groups that join data sets: for every data set, in every resolution bin, enough strong ones that others share."""
     n_groups = obs.groups.n_groups
     sizes = params.reflection_selection.random
-    pairs = np.unique(index[usable] * obs.n_sets + obs.number[usable])
+    pairs = _present(index[usable] * obs.n_sets + obs.number[usable], n_groups * obs.n_sets)
     n_sets_of = np.bincount(pairs // obs.n_sets, minlength=n_groups)
     strength = np.bincount(index[usable], (obs.intensity / sigma)[usable], n_groups) / np.maximum(
         np.bincount(index[usable], minlength=n_groups), 1
@@ -124,6 +126,15 @@ def _connecting(
     chosen = np.zeros(n_groups, bool)
     chosen[group[order[position < target]]] = True
     return chosen
+
+
+def _present(keys: np.ndarray, n: int) -> np.ndarray:
+    """Which of the numbers below n there are, ascending; without sorting where a table of them is small."""
+    if n > LARGEST_TABLE:
+        return np.unique(keys)
+    seen = np.zeros(n, bool)
+    seen[keys] = True
+    return np.flatnonzero(seen)
 
 
 def free_groups(n_groups: int, percentage: float, offset: int) -> np.ndarray:

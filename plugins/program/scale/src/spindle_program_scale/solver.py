@@ -18,6 +18,7 @@ from spindle.errors import ModelError
 
 from .layout import Layout, overall_decay
 from .normal_matrices import MOST_WHOLE, Blocks, BlockSystem, Inverse, Pin, System, WholeSystem
+from .pieces import fill_scales, pieces_of
 from .sums import BlockEquations, ChiSquare, Map, NormalEquations, NormalProduct
 
 #: Updates of the adaptive weights per step.
@@ -54,6 +55,11 @@ class FitData:
     anchored: bool = False
     shares: np.ndarray | None = None
 
+    @property
+    def sizes(self) -> list[int]:
+        """Observations of each data set."""
+        return [len(p) for p in self.places]
+
 
 @dataclass(slots=True)
 class ScaleFit:
@@ -79,11 +85,10 @@ class ScaleFit:
     reason: str = ""
 
 
-def gather(layout: Layout, parameters: np.ndarray, data: FitData) -> np.ndarray:
+def gather(layout: Layout, parameters: np.ndarray, data: FitData, run: Map = map) -> np.ndarray:
     """(n,) float64: inverse scale factors of the observations of a fit, to whose rows the layout is restricted."""
     g = np.ones(len(data.intensity))
-    for number, places in enumerate(data.places):
-        g[places] = layout.scales(number, parameters)
+    fill_scales(layout, parameters, lambda rows: data.places[rows[0]][rows[1] : rows[2]], data.sizes, g, run)
     return g
 
 
@@ -137,7 +142,7 @@ def fit_scales(
     factor = 1.0
     for step in range(max_iterations + 1):
         check()
-        g = gather(layout, x, data)
+        g = gather(layout, x, data, run)
         equations = _equations(layout, data, x, g, probes, run)
         chi_square = equations.chi_square
         value = chi_square + layout.penalty(x) + _growth(data, g)
@@ -199,7 +204,7 @@ def fit_scales_lbfgs(
 
     def evaluate(step: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         x = parameters + size * step
-        g = gather(part, x, data)
+        g = gather(part, x, data, run)
         if not (np.isfinite(g).all() and g.min() > 0):
             return 1e30, np.zeros_like(step), np.ones_like(step)
         equations = _equations(part, data, x, g, probes, run)
@@ -242,6 +247,20 @@ class Derivatives:
                 columns[here], slopes[here] = self.layout.slopes(number, self.x, np.arange(low, high))
         return columns, slopes
 
+    def all(self, run: Map) -> tuple[np.ndarray, np.ndarray]:
+        """Of all observations, in pieces of data sets."""
+        columns = np.full((len(self.data.intensity), self.layout.width), -1, dtype=np.int32)
+        slopes = np.zeros((len(self.data.intensity), self.layout.width))
+
+        def fill(piece: list[tuple[int, int, int]]) -> None:
+            for number, first, last in piece:
+                here = self.data.places[number][first:last]
+                columns[here], slopes[here] = self.layout.slopes(number, self.x, np.arange(first, last))
+
+        for _ in run(fill, pieces_of(self.data.sizes)):
+            pass
+        return columns, slopes
+
 
 @dataclass(frozen=True, slots=True)
 class Equations:
@@ -276,7 +295,7 @@ def _equations(layout: Layout, data: FitData, x: np.ndarray, g: np.ndarray, prob
     normal: np.ndarray | Blocks
     times: Callable[[np.ndarray], np.ndarray]
     if p > MOST_WHOLE:
-        columns, slopes = derivatives(0, len(g))  # kept: each product with a vector needs them all
+        columns, slopes = derivatives.all(run)  # kept: each product with a vector needs them
         sums = BlockEquations(*observed, columns, slopes, probes, layout.edges)
         normal, right, directions, chi_square, means = sums.total(run)
         diagonal = normal.diagonal
@@ -323,7 +342,7 @@ def _probes(layout: Layout, data: FitData) -> np.ndarray:
 
 
 def _value(layout: Layout, data: FitData, x: np.ndarray, run: Map) -> float:
-    g = gather(layout, x, data)
+    g = gather(layout, x, data, run)
     if not (np.isfinite(g).all() and g.min() > 0):
         return float("inf")
     return ChiSquare(data.offsets, data.intensity, data.weight, g).total(run) + layout.penalty(x) + _growth(data, g)

@@ -14,7 +14,7 @@ from .kernels import chi_square_of, normal_equations
 from .normal_matrices import Blocks
 
 #: Observations of a block. Blocks depend on the data alone, and are added in their order.
-BLOCK = 200_000
+BLOCK = 32_000
 #: Bytes that normal matrices of blocks may take together.
 MATRICES = 400_000_000
 

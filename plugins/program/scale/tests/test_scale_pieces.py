@@ -1,0 +1,68 @@
+"""Pieces of the work of scale: the same results from any number of workers, and the same numbers as whole arrays give."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from spindle_program_scale import pieces, sums
+from spindle_program_scale.odd_images import _medians, _middles
+
+import spindle
+from spindle.models import Experiments
+from spindle.table import ReflectionTable
+from spindle.testing.scaling import simulated_scan
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [5], [3, 0, 4], [200_000], [10, 70_000, 65_536, 1], [30_000] * 5])
+def test_pieces_hold_every_row_once(sizes: list[int]) -> None:
+    rows = [row for piece in pieces.pieces_of(sizes) for row in piece]
+    for k, n in enumerate(sizes):
+        parts = [(first, last) for number, first, last in rows if number == k]
+        assert [i for first, last in parts for i in range(first, last)] == list(range(n))
+    assert all(sum(last - first for _, first, last in piece) <= pieces.PIECE for piece in pieces.pieces_of(sizes))
+    assert [k for bundle in pieces.bundles_of(sizes) for k in bundle] == list(range(len(sizes)))
+
+
+def test_slices_hold_every_row_once() -> None:
+    for n in (0, 1, pieces.PIECE, 3 * pieces.PIECE + 1):
+        assert np.array_equal(np.concatenate([np.arange(n)[part] for part in pieces.slices_of(n)]), np.arange(n))
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 9])
+def test_medians_of_neighbours_are_those_of_numpy(n: int) -> None:
+    scale = np.random.default_rng(n).normal(1.0, 0.1, n)
+    if n > 4:
+        scale[3] = np.nan
+    for i, found in enumerate(_medians(scale)):
+        near = [scale[j] for j in range(max(0, i - 3), min(n, i + 4)) if j != i and np.isfinite(scale[j])]
+        assert np.array_equal(found, np.median(near) if near else np.nan, equal_nan=True)
+
+
+def test_medians_of_runs_are_those_of_numpy() -> None:
+    values, sizes = np.random.default_rng(1).normal(size=12), np.array([1, 4, 7])
+    starts = np.array([0, 1, 5])
+    parts = [values[a : a + n] for a, n in zip(starts, sizes, strict=True)]
+    assert _middles(values, starts, sizes) == pytest.approx([np.median(p) for p in parts], abs=0)
+
+
+def test_workers_change_no_bit_of_several_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "PIECE", 700)
+    monkeypatch.setattr(sums, "BLOCK", 900)
+    scans = [simulated_scan(300, n_images=20, scale=lambda z, d, k=k: np.full(len(z), 1.0 + k)) for k in range(3)]
+    experiments = Experiments(replace(scan[0], identifier=f"set {k}") for k, scan in enumerate(scans))
+    tables = []
+    for k, scan in enumerate(scans):
+        table = scan[1].view()
+        table["id"] = np.full(len(table), k, np.int32)
+        table.identifiers = {}
+        tables.append(table)
+    table = ReflectionTable.concatenate(tables)
+    results = [
+        spindle.run("scale", experiments, table, **{"mp.method": method, "mp.nproc": n})
+        for method, n in (("serial", 1), ("threads", 3), ("processes", 2))
+    ]
+    first = results[0].reflections
+    for other in results[1:]:
+        assert all(np.array_equal(first[name], other.reflections[name], equal_nan=True) for name in first)
