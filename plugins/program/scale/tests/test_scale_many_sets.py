@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from spindle_program_scale import layout, solver, sums
+from spindle_program_scale.derivatives import Derivatives, FitData
 from spindle_program_scale.layout import Layout
 from spindle_program_scale.normal_matrices import Blocks
-from spindle_program_scale.solver import Derivatives, FitData, fit_scales, fit_scales_lbfgs
+from spindle_program_scale.solver import fit_scales, fit_scales_lbfgs
 from spindle_program_scale.sums import BlockEquations, NormalEquations, NormalProduct
 
 from spindle.contracts.scaling import Penalty, ScaleTerm, ScalingModel

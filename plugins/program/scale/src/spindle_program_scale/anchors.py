@@ -10,8 +10,8 @@ from spindle.errors import ParameterError
 from spindle.table import rows_by_value
 
 from . import combine
+from .derivatives import FitData
 from .select import choose_groups, preselect
-from .solver import FitData
 from .target import TargetOfGroups, interleaved
 from .wilson import WilsonExpectation
 
