@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from spindle_program_scale import pieces, sums
+from spindle_program_scale.data import Observations
 from spindle_program_scale.odd_images import _medians, _middles
 
 import spindle
 from spindle.models import Experiments
 from spindle.table import ReflectionTable
 from spindle.testing.scaling import simulated_scan
+from spindle_lib_merging import Groups
 
 
 @pytest.mark.parametrize("sizes", [[], [0], [5], [3, 0, 4], [200_000], [10, 70_000, 65_536, 1], [30_000] * 5])
@@ -66,3 +68,27 @@ def test_workers_change_no_bit_of_several_sets(monkeypatch: pytest.MonkeyPatch) 
     first = results[0].reflections
     for other in results[1:]:
         assert all(np.array_equal(first[name], other.reflections[name], equal_nan=True) for name in first)
+
+
+@pytest.mark.parametrize("others_only", [False, True])
+def test_expected_intensities_are_those_of_whole_arrays(monkeypatch: pytest.MonkeyPatch, others_only: bool) -> None:
+    monkeypatch.setattr(sums, "BLOCK", 50)
+    rng = np.random.default_rng(3)
+    index, n = rng.integers(0, 90, 300), 300
+    order = np.argsort(index, kind="stable")
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(index, minlength=90))])
+    nothing = np.zeros(0)
+    groups = Groups(order, offsets, np.zeros((90, 3), np.int32), np.ones(n, bool), np.zeros(90, bool), np.ones(90))
+    value, variance, g = rng.normal(100.0, 10.0, n), rng.uniform(1.0, 9.0, n), rng.uniform(0.5, 2.0, n)
+    obs = Observations(
+        np.arange(n), np.zeros(n, np.int64), np.array([0, n]), nothing, nothing, nothing, nothing, nothing, nothing,
+        nothing, nothing, nothing, value, variance, groups, rng.random(n) < 0.2, g,
+    )  # fmt: skip
+    found = pieces.expected_intensities(obs, variance, map, others_only=others_only)
+    for i in range(n):
+        use = (index == index[i]) & ~obs.outlier
+        use[i] &= not others_only
+        if use.any():
+            assert found[i] == pytest.approx(g[i] * (g * value / variance)[use].sum() / (g**2 / variance)[use].sum())
+        else:
+            assert np.isnan(found[i]) if others_only else found[i] == value[i]
