@@ -432,3 +432,32 @@ def test_rows_of_integrate_hkl_are_on_the_segment_that_iseg_says(tmp_path):
     done = imported(path)
     np.testing.assert_array_equal(done.reflections["panel"], table["panel"])
     np.testing.assert_allclose(done.reflections["xyzcal.px"], table["xyzcal.px"], atol=2e-3)
+
+
+def _with_word(text, row, column, word):
+    """A file of rows with another word in one place."""
+    head, mark, body = text.partition("!END_OF_HEADER\n")
+    lines = body.splitlines()
+    words = lines[row].split()
+    words[column] = word
+    lines[row] = " ".join(words)
+    return head + mark + "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: _with_word(t, 2, 0, "nan"), "row 3: expected finite numbers and whole indices"),
+        (lambda t: _with_word(t, 0, 3, "inf"), "row 1: expected finite"),
+        (lambda t: _with_word(t, 1, 2, "1.5"), "row 2: "),
+        (lambda t: _with_word(t, 1, 1, "99999999999999999999"), "at most 4096"),
+        (lambda t: re.sub(r"(!X-RAY_WAVELENGTH=)\s*\S+", r"\1 nan", t), "X-RAY_WAVELENGTH= nan: 1 numbers expected"),
+        (lambda t: t.replace("!ITEM_H=1", "!ITEM_H=2"), "H, K, L expected"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused_with_their_place(tmp_path, change, message):
+    exported(tmp_path, *integrated_data(), format="xds_ascii", intensity="sum")
+    path = next(tmp_path.glob("*.HKL"))
+    path.write_text(change(path.read_text()))
+    with pytest.raises(FileFormatError, match=message):
+        imported(path, **{"importer.name": "xds"})

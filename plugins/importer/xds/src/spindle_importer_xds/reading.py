@@ -16,6 +16,7 @@ from .segments import Segment, segments_in, segments_of_rows, several
 
 __all__ = ["HklFile", "kind_of", "read_hkl", "read_spots", "read_xparm"]
 
+MOST_INDEX = 4096  # of a reflection: larger ones are damage
 NUMBERS = re.compile(rb"\s*(?:[-+0-9.eE]+\s+){3,}[-+0-9.eE]+\s*\r?\n")
 
 
@@ -42,6 +43,19 @@ def _fault(path: Path, text: str) -> FileFormatError:
     return FileFormatError(f"{path}: {text}; the file is damaged or not complete, run XDS again")
 
 
+def _check_rows(path: Path, rows: np.ndarray, indices: slice, begin: int = 1) -> None:
+    """Refuse rows with what is no number, and indices that are no small whole numbers; the first row is ``begin``."""
+    bad = ~np.isfinite(rows).all(axis=1)
+    hkl = rows[:, indices]
+    bad |= ~((np.abs(hkl) <= MOST_INDEX) & (hkl == np.round(hkl))).all(axis=1)
+    if bad.any():
+        k = int(np.argmax(bad))
+        found = " ".join(f"{v:g}" for v in rows[k, :8])
+        raise _fault(
+            path, f"row {k + begin}: expected finite numbers and whole indices of at most {MOST_INDEX}, found {found}"
+        )
+
+
 def read_xparm(path: Path) -> XdsGeometry:
     """XPARM.XDS or GXPARM.XDS, of today's layout or that of before 2012.
 
@@ -57,6 +71,8 @@ def read_xparm(path: Path) -> XdsGeometry:
         rows = [[float(w) for w in line.split()] for line in (lines[1:] if new else lines) if line.strip()]
     except ValueError as error:
         raise _fault(path, f"{error}") from error
+    if not all(np.isfinite(row).all() for row in rows):
+        raise _fault(path, "nan or inf where numbers are expected")
     shape = [len(r) for r in rows]
     wanted = [6, 4, 7, 3, 3, 3, 5, 3, 3, 3, 3] if new else [6, 4, 4, 3, 3, 3, 3, 7, 3, 3, 3]
     if not new and shape[2:4] == [4, 3] and len(rows) > 2 and rows[2][0] < 10:
@@ -139,18 +155,24 @@ def read_hkl(path: Path) -> HklFile:
         rows = np.array(body.partition("!END_OF_DATA")[0].split(), dtype=np.float64).reshape(-1, len(names))
         geometry = _geometry(words)
         geometry.segments = segments_in(keywords(head.replace("!", "")))
+        model = _numbers("VARIANCE_MODEL", words.get("VARIANCE_MODEL", "1 0").split()[:2], 2)
     except KeyError as error:
         raise _fault(path, f"the header has no {error.args[0]}=") from error
     except ValueError as error:
         raise _fault(path, f"{error}") from error
+    if names[:3] != ["H", "K", "L"]:
+        raise _fault(path, f"the first columns are {', '.join(names[:3])}, H, K, L expected")
+    _check_rows(path, rows, slice(0, 3))
     exported = "spindle export" in head or "dials.export" in head
     geometry.corner = 0.0 if exported else 0.5
     holds = (
         "sum" if "summed" in head else "prf" if "profile-fitted" in head else "scale" if "the scaled" in head else ""
     )
-    model = [float(w) for w in words.get("VARIANCE_MODEL", "1 0").split()[:2]]
     return HklFile(
-        geometry, dict(zip(names, rows.T, strict=True)), (model[0], model[1]), holds or ("sum" if exported else "")
+        geometry,
+        dict(zip(names, rows.T, strict=True)),
+        (float(model[0]), float(model[1])),
+        holds or ("sum" if exported else ""),
     )
 
 
@@ -163,17 +185,22 @@ def _items(head: str, words: dict[str, str]) -> list[str]:
     return [found.get(i + 1, f"ITEM{i + 1}").replace("SIGMA(IOBS)", "SIGMA") for i in range(count)]
 
 
+def _numbers(key: str, words: list[str], n: int) -> np.ndarray:
+    """Finite numbers of a keyword of the header."""
+    values = np.array([float(w) for w in words])
+    if len(values) != n or not np.isfinite(values).all():
+        raise ValueError(f"{key}= {' '.join(words)}: {n} numbers expected")
+    return values
+
+
 def _geometry(words: dict[str, str]) -> XdsGeometry:
     def numbers(key: str, n: int) -> np.ndarray:
-        values = [float(w) for w in words[key].split()[:n]]
-        if len(values) != n:
-            raise ValueError(f"{key}= {words[key]}: {n} numbers expected")
-        return np.array(values)
+        return _numbers(key, words[key].split()[:n], n)
 
     axes = [numbers(f"UNIT_CELL_{a}-AXIS", 3) for a in "ABC"] if "UNIT_CELL_A-AXIS" in words else None
     span = numbers("DATA_RANGE", 2) if "DATA_RANGE" in words else None
     widths = [
-        float(words[k].split()[0]) if k in words else None
+        float(_numbers(k, words[k].split()[:1], 1)[0]) if k in words else None
         for k in ("BEAM_DIVERGENCE_E.S.D.", "REFLECTING_RANGE_E.S.D.")
     ]
     size = [int(numbers(k, 1)[0]) for k in ("NX", "NY")]
@@ -206,5 +233,6 @@ def read_spots(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         raise _fault(path, f"{error}") from error
     if len(rows) != len(lines) or not text.endswith("\n"):
         raise _fault(path, "the last line is not complete")
+    _check_rows(path, rows, slice(-3, None) if count >= 7 else slice(0, 0))
     hkl = rows[:, -3:].astype(np.int32) if count >= 7 else None
     return rows[:, :3], rows[:, 3], hkl
