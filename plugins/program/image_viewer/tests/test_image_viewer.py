@@ -85,6 +85,9 @@ def test_files_outside_of_the_folders_are_not_opened(aid, running, tmp_path):
         ("open", {"paths": "x"}, 400, "list expected"),
         ("open", {"paths": []}, 422, "list of names"),
         ("open", {"paths": [1]}, 400, "other values"),
+        ("mask", {"set": 0, "rules": {}, "shapes": [2**63]}, 400, "other values"),
+        ("line", {"set": 0, "image": 0, "x0": float("nan"), "y0": 0, "x1": 1, "y1": 1}, 400, "finite"),
+        ("resolution_rings", {"set": 0, "unit_cell": [float("inf")] * 6}, 400, "finite"),
         ("resolution_rings", {"set": 0, "kind": "powder"}, 422, "six numbers"),
     ],
 )  # fmt: skip

@@ -7,6 +7,7 @@ import hmac
 import inspect
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Any
@@ -146,7 +147,18 @@ def _words(body: bytes) -> dict[str, Any]:
         raise Refusal(400, f"body: not JSON: {error}") from error
     if not isinstance(words, dict):
         raise Refusal(400, "body: must be a JSON object")
+    if not _is_finite(words):
+        raise Refusal(400, "body: numbers must be finite")
     return words
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether all numbers within are finite; Python reads NaN and 1e999, which JSON does not have."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict | list):
+        return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
+    return True
 
 
 _KINDS_OF_WORDS: dict[str, tuple[type, ...]] = {
@@ -172,7 +184,7 @@ def _check_words(function: Callable[..., Any], words: dict[str, Any]) -> None:
         allowed = tuple(t for k in kinds for t in _KINDS_OF_WORDS[k])
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
             raise Refusal(400, f"{name}={str(value)[:80]}: {' or '.join(kinds)} expected")
-        inner = str(parameters[name].annotation).partition("[")[2].partition("]")[0]
+        inner = str(parameters[name].annotation).partition("[")[2].partition("]")[0].partition("[")[0]
         if isinstance(value, list) and not _all_of(value, _KINDS_OF_WORDS.get(inner)):
             raise Refusal(400, f"{name}: a list of other values expected")
 
