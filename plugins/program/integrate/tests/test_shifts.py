@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+from spindle_program_integrate import shifts as program_shifts
 from spindle_program_integrate.shifts import learn_shifts
 
 from spindle.models import Experiments
@@ -50,6 +51,20 @@ def test_predictions_follow_parts_that_are_displaced():
     error = np.hypot(*(change[:, :2].T - module(x, y)))
     assert np.sqrt(np.mean(error**2)) < 0.12 and np.median(error) < 0.06
     assert np.median(np.abs(moved[1]["xyzobs.px.value"] - moved[1]["xyzcal.px"])[:, 0]) < 0.1
+
+
+def test_a_map_of_many_spots_says_what_they_say(monkeypatch):
+    """With more spots than teach, predictions take what is said of the nearest place of a map."""
+    experiments = Experiments([rotation_experiment()])
+    predicted, reference = tables(lambda x, y: (0.004 * (x - 140), 0.3 * np.sin(y / 60)), 6000)
+    exact = moved_predictions(experiments, predicted, reference, LOG)
+    monkeypatch.setattr(program_shifts, "MOST_TAUGHT", 5999)
+    taught = learn_shifts(experiments, reference, LOG).taught[0]
+    assert isinstance(taught, program_shifts.Map) and taught.shifts.shape == (71, 76, 2)
+    mapped = moved_predictions(experiments, predicted, reference, LOG)
+    away = np.abs(mapped[0]["xyzcal.px"] - exact[0]["xyzcal.px"])
+    assert 0 < away.max() < 0.15 and np.median(away[:, :2]) < 0.03
+    np.testing.assert_array_equal(taught(np.array([[-50.0, 1e4]]))[0], taught.shifts[0, -1])
 
 
 def test_right_predictions_and_few_spots_stay():

@@ -16,7 +16,62 @@ __all__ = ["Shifts", "learn_shifts"]
 NEIGHBOURS = 15
 FEWEST = 200
 MOST_TAUGHT = 200_000
+STEP = 4.0  # pixels between the places of a map
 LEAST_GAIN = 0.15  # of the squared residuals; less is not worth a change
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The median of the nearest strong spots of a panel.
+
+    Attributes
+    ----------
+    tree : cKDTree
+        Their positions.
+    shifts : (m, 2) float64
+        What they say.
+    """
+
+    tree: cKDTree
+    shifts: np.ndarray
+
+    def __call__(self, xy: np.ndarray, skip: int = 0) -> np.ndarray:
+        """(n, 2) float64: what is said of positions (n, 2), the first ``skip`` spots left out."""
+        out = np.zeros_like(xy)
+        for begin in range(0, len(xy), 50_000):
+            part = slice(begin, begin + 50_000)
+            _, near = self.tree.query(xy[part], k=np.arange(1 + skip, 1 + skip + NEIGHBOURS))
+            out[part] = np.median(self.shifts[near], axis=1)
+        return out
+
+
+@dataclass(frozen=True)
+class Map:
+    """The same at places `STEP` apart, for the predictions of so many sweeps that each place is asked for again and again.
+
+    Attributes
+    ----------
+    origin : (2,) float64
+        Position of the first place.
+    shifts : (nx, ny, 2) float64
+    """
+
+    origin: np.ndarray
+    shifts: np.ndarray
+
+    @classmethod
+    def of(cls, nearest: Nearest) -> Map:
+        """What the spots say wherever there are some; further out as at the edge."""
+        low, high = nearest.tree.mins, nearest.tree.maxes
+        x, y = (np.arange(low[i], high[i] + STEP, STEP) for i in range(2))
+        places = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1)
+        return cls(low, nearest(places.reshape(-1, 2)).reshape(places.shape))
+
+    def __call__(self, xy: np.ndarray) -> np.ndarray:
+        """(n, 2) float64: what is said of positions (n, 2)."""
+        last = np.array(self.shifts.shape[:2]) - 1
+        at = np.clip(np.rint((xy - self.origin) / STEP).astype(np.int64), 0, last)
+        return np.asarray(self.shifts[at[:, 0], at[:, 1]])
 
 
 @dataclass(frozen=True)
@@ -28,15 +83,15 @@ class Shifts:
     detectors : (n,) int64
         Number of the detector of each experiment.
     n_panels : int
-    taught : dict of int to (cKDTree, (m, 2) float64)
-        By detector and panel, strong spots and what they say. Other panels stay.
+    taught : dict of int to Nearest or Map
+        By detector and panel, what strong spots say. Other panels stay.
     own : (r, 2) float64
         What the strong spots themselves are moved by.
     """
 
     detectors: np.ndarray
     n_panels: int
-    taught: dict[int, tuple[cKDTree, np.ndarray]]
+    taught: dict[int, Nearest | Map]
     own: np.ndarray
 
     def moved(self, predicted: ReflectionTable) -> ReflectionTable:
@@ -44,7 +99,7 @@ class Shifts:
         new = predicted["xyzcal.px"].copy()
         for place, rows in rows_by_value(_places(predicted, self.detectors, self.n_panels)).items():
             if place in self.taught:
-                new[rows, :2] += _at(*self.taught[place], new[rows, :2], 0)
+                new[rows, :2] += self.taught[place](new[rows, :2])
         return _with_positions(predicted, new)
 
     def moved_spots(self, reference: ReflectionTable) -> ReflectionTable:
@@ -80,14 +135,14 @@ def learn_shifts(experiments: Experiments, reference: ReflectionTable, log: logg
     n_panels = max(len(e.detector) for e in experiments)
     residual = reference["xyzobs.px.value"][:, :2] - reference["xyzcal.px"][:, :2]
     before = after = count = 0.0
-    taught, own = {}, np.zeros((len(reference), 2))
+    taught: dict[int, Nearest | Map] = {}
+    own = np.zeros((len(reference), 2))
     for place, rows in rows_by_value(_places(reference, number, n_panels)).items():
         found = _of_panel(reference["xyzcal.px"][rows, :2], residual[rows])
         if found is None:
             continue
-        tree, shifts, own[rows], old_square, new_square = found
+        taught[place], own[rows], old_square, new_square = found
         before, after, count = before + old_square * len(rows), after + new_square * len(rows), count + len(rows)
-        taught[place] = tree, shifts
     if not count:
         return None
     log.info(
@@ -111,27 +166,19 @@ def _with_positions(table: ReflectionTable, xyz: np.ndarray) -> ReflectionTable:
     return table
 
 
-def _at(tree: cKDTree, shifts: np.ndarray, xy: np.ndarray, skip: int) -> np.ndarray:
-    """(n, 2) float64: the median of the nearest shifts, the first ``skip`` left out."""
-    out = np.zeros_like(xy)
-    for begin in range(0, len(xy), 50_000):
-        part = slice(begin, begin + 50_000)
-        _, near = tree.query(xy[part], k=np.arange(1 + skip, 1 + skip + NEIGHBOURS))
-        out[part] = np.median(shifts[near], axis=1)
-    return out
-
-
 def _of_panel(
     xy: np.ndarray, residual: np.ndarray
-) -> tuple[cKDTree, np.ndarray, np.ndarray, float, float] | None:  # fmt: skip
-    """Tree of spots, their shifts, what each is moved by; medians of squared residuals before and after."""
+) -> tuple[Nearest | Map, np.ndarray, float, float] | None:  # fmt: skip
+    """What predictions are moved by, what each spot is moved by; medians of squared residuals before and after."""
     if len(xy) < FEWEST:
         return None
     taught = np.arange(0, len(xy), max(1, -(-len(xy) // MOST_TAUGHT)))
-    tree, shifts = cKDTree(xy[taught]), residual[taught]
-    others = _at(tree, shifts, xy[taught], 1)
+    shifts = residual[taught]
+    nearest = Nearest(cKDTree(xy[taught]), shifts)
+    others = nearest(xy[taught], 1)
     old = float(np.median(np.sum(shifts**2, axis=1)))
     new = float(np.median(np.sum((shifts - others) ** 2, axis=1)))
     if new > (1.0 - LEAST_GAIN) * old:
         return None
-    return tree, shifts, _at(tree, shifts, xy, 1), old, new
+    found = Map.of(nearest) if len(xy) > MOST_TAUGHT else nearest
+    return found, nearest(xy, 1), old, new
