@@ -116,3 +116,8 @@ def test_impossible_crystals(A):
 def test_impossible_panels(changes):
     with pytest.raises(ModelError, match="panel Panel"):
         replace(PANEL, **changes)
+
+
+def test_the_names_of_axes_are_texts():
+    with pytest.raises(ModelError, match="the name of an axis is a text"):
+        Goniometer.multi_axis(np.eye(3), [0.0, 0.0, 0.0], ["phi", ["kappa"], "omega"], 2)

@@ -87,6 +87,8 @@ class Goniometer(Described):
                 f"goniometer: {len(axes)} axes, {len(angles)} angles, {len(names)} names, scan axis {scan_axis}: "
                 "give as many angles and names as axes and the number of one of them, counted from 0 at the crystal"
             )
+        if not all(isinstance(name, str) for name in names):
+            raise ModelError(f"goniometer: names {list(names)!r:.100}: the name of an axis is a text")
         fixed = np.eye(3)
         for i in range(scan_axis):
             fixed = rotation_matrix(unit_vector(axes[i], "goniometer axis"), np.deg2rad(angles[i])) @ fixed
