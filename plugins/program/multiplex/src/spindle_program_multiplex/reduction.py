@@ -265,7 +265,7 @@ class Reduction:
             # one test set for all files: what is not in it is drawn by chance
             settings |= {"r_free_flags.reference": self._flags, "r_free_flags.old_test_flag_value": None}
         result = self.steps.run("merge", reduced.experiments, reduced.table, settings, of)
-        reduced.statistics = self.steps.numbers(result, "merge.json")["wavelength_1"]
+        reduced.statistics = _with_nan(self.steps.numbers(result, "merge.json")["wavelength_1"])
         reduced.tables = result.tables
         reduced.summary = dict(result.summary) | {
             k: summary[k] for k in ("anomalous", "n_outliers", "twin_law", "twin_fraction") if k in summary
@@ -320,3 +320,12 @@ def wavelength_groups(experiments: Experiments, tolerance: float) -> list[list[i
         else:
             groups.append([i])
     return [sorted(g) for g in groups]
+
+
+def _with_nan(statistics: Any) -> Any:
+    """Statistics as they were computed: where the file says null there was no number."""
+    if isinstance(statistics, dict):
+        return {name: _with_nan(value) for name, value in statistics.items()}
+    if isinstance(statistics, list):
+        return [_with_nan(value) for value in statistics]
+    return float("nan") if statistics is None else statistics
