@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import threading
 
 import gemmi
 import h5py
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from spindle_exporter_mtz.writing import write_mtz
 
-from spindle.cli.machine import message_of
+from spindle.cli.machine import message_of, without_side_tracebacks
 from spindle.cli.main import main
 from spindle.errors import UserError
 from spindle.files import read_experiments
@@ -177,3 +179,28 @@ def test_a_file_that_may_not_be_read_is_said(tmp_path):
             read_experiments(path)
     finally:
         os.seteuid(0)
+
+
+@pytest.mark.parametrize(("kind", "printed"), [(MemoryError, 0), (ValueError, 2)])
+def test_generators_and_threads_without_memory_print_no_traceback(monkeypatch, kind, printed):
+    def work():
+        raise kind("beside")
+
+    def yields():
+        try:
+            yield
+        finally:
+            work()
+
+    shown = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: shown.append(found.exc_type))
+    monkeypatch.setattr(threading, "excepthook", lambda found: shown.append(found.exc_type))
+    with without_side_tracebacks():
+        generator = yields()
+        next(generator)
+        del generator
+        gc.collect()
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert shown == [kind] * printed

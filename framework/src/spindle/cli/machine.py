@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 from spindle.errors import UserError
 
-__all__ = ["check_streams", "message_of", "silence"]
+__all__ = ["check_streams", "message_of", "silence", "without_side_tracebacks"]
 
 # What a user can mend; other errors of the system are bugs of ours.
 _REMEDIES = {
@@ -47,6 +51,29 @@ def message_of(error: BaseException) -> str:
         what = f"{os.fsdecode(name)}: {error.strerror}" if isinstance(name, str | bytes) else str(error.strerror)
         return f"{what}; {_REMEDIES[error.errno]}"
     return ""
+
+
+@contextlib.contextmanager
+def without_side_tracebacks() -> Iterator[None]:
+    """Inside, generators that are thrown away and threads print no traceback when they find no memory: the run ends with one message."""
+    of_generators, of_threads = sys.unraisablehook, threading.excepthook
+
+    def is_memory(kind: Any) -> bool:
+        return isinstance(kind, type) and issubclass(kind, MemoryError)
+
+    def quiet_generators(found: Any) -> None:
+        if not is_memory(found.exc_type):
+            of_generators(found)
+
+    def quiet_threads(found: Any) -> None:
+        if not is_memory(found.exc_type):
+            of_threads(found)
+
+    sys.unraisablehook, threading.excepthook = quiet_generators, quiet_threads
+    try:
+        yield
+    finally:
+        sys.unraisablehook, threading.excepthook = of_generators, of_threads
 
 
 def check_streams() -> None:

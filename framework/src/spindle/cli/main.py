@@ -70,12 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         import signal
 
         signal.signal(signal.SIGTERM, terminate)
+    from .machine import check_streams, without_side_tracebacks
+
     try:
         if argv is None:
-            from .machine import check_streams
-
             check_streams()
-        code = with_plugin_files(arguments)
+        with without_side_tracebacks():
+            code = with_plugin_files(arguments)
         sys.stdout.flush()
         return code
     except UserError as error:
