@@ -49,8 +49,19 @@ def expected_scattering(x: np.ndarray) -> np.ndarray:
     return total
 
 
+def within_signal(intensity: np.ndarray, sigma: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """(n,) bool: reflections below the resolution, x = 1/d^2, where shells of 100 have a mean of less than half a sigma."""
+    order = np.argsort(x, kind="stable")
+    shells = np.array_split(order, max(len(x) // 100, 1))
+    signal = np.array([intensity[s].mean() >= 0.5 * sigma[s].mean() for s in shells])
+    last = len(shells) if signal.all() else max(int(np.argmin(signal)) - 1, 0)  # the last with signal may be half noise
+    inside = np.zeros(len(x), bool)
+    inside[np.concatenate(shells[:last]) if last else order] = True
+    return inside
+
+
 def maximum_likelihood(
-    intensity: np.ndarray, q: np.ndarray, epsilon: np.ndarray, anisotropic: bool
+    intensity: np.ndarray, q: np.ndarray, epsilon: np.ndarray, anisotropic: bool, fitted: np.ndarray | None = None
 ) -> tuple[np.ndarray, float, np.ndarray]:
     """Expected intensity k epsilon f(s) exp(-q B q / 2) by maximum likelihood of Wilson's distribution.
 
@@ -62,6 +73,8 @@ def maximum_likelihood(
     epsilon : (n,) float64
     anisotropic : bool
         Six components of B, or one.
+    fitted : (n,) bool, optional
+        Reflections to fit; all when not given. Where there is nothing but noise the likelihood has no maximum.
 
     Returns
     -------
@@ -75,18 +88,21 @@ def maximum_likelihood(
     x = np.einsum("ij,ij->i", q, q)
     grid = np.linspace(0.0, float(x.max()) * 1.0001, 200)
     curve = np.interp(x, grid, expected_scattering(grid))
-    scale = max(float(np.mean(np.maximum(intensity, 0.0) / epsilon / curve)), 1e-12)
-    value = intensity / epsilon / curve / scale
+    rows = slice(None) if fitted is None else np.flatnonzero(fitted)
+    scale = max(float(np.mean((np.maximum(intensity, 0.0) / epsilon / curve)[rows])), 1e-12)
+    value = (intensity / epsilon / curve / scale)[rows]
     if anisotropic:
         a, b, c = q.T
         design = np.stack([np.ones(len(x)), -a * a / 2, -b * b / 2, -c * c / 2, -a * b, -a * c, -b * c], axis=1)
     else:
         design = np.stack([np.ones(len(x)), -x / 2], axis=1)
 
+    chosen = design[rows]
+
     def target(p: np.ndarray) -> tuple[float, np.ndarray]:
-        eta = np.clip(design @ p, -50.0, 50.0)
+        eta = np.clip(chosen @ p, -50.0, 50.0)
         ratio = value * np.exp(-eta)
-        return float(np.mean(eta + ratio)), np.asarray(design.T @ (1.0 - ratio)) / len(x)
+        return float(np.mean(eta + ratio)), np.asarray(chosen.T @ (1.0 - ratio)) / len(value)
 
     # Bounds keep intensities that are all noise from driving the fall-off away.
     bounds = [(-10.0, 10.0)] + [(-MAX_B, MAX_B)] * (design.shape[1] - 1)

@@ -232,7 +232,8 @@ def normalise(
             expected[mine] = norm.kernel(intensity[mine], x[mine], one)
         else:
             aniso = params.normalisation == "ml_aniso"
-            expected[mine], _, B = norm.maximum_likelihood(intensity[mine], q[mine], one, aniso)
+            signal = norm.within_signal(intensity[mine], np.sqrt(variance[mine]), x[mine])
+            expected[mine], _, B = norm.maximum_likelihood(intensity[mine], q[mine], one, aniso, signal)
             log.info(
                 "Experiment %d: B of the fall-off (A^2) %s", i, " ".join(f"{v:.2f}" for v in B[np.triu_indices(3)]),
                 extra=DETAIL,
