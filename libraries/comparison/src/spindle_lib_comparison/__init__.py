@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .agreement import Agreement, Matches, compare_intensities, match, observed_intensities
 from .bound import SpotWidths, least_variance, spot_widths
-from .matching import Pairs, operator_text, pair_by_place, reindexing
+from .matching import Pairs, is_symmetry, operator_text, pair_by_place, reindexing
 from .slopes import PairStatistics, compare_pairs, differences_by
 from .truth import Truth, find_truths, read_truth
 from .truths import best_match, read_truths
@@ -26,6 +26,7 @@ __all__ = [
     "compare_pairs",
     "differences_by",
     "find_truths",
+    "is_symmetry",
     "least_variance",
     "match",
     "observed_intensities",

@@ -14,6 +14,7 @@ from .truth import Truth
 
 __all__ = ["Agreement", "Matches", "compare_intensities", "match", "observed_intensities"]
 
+FEWEST_OF_STILL = 10
 Z_LIMIT = 10.0  # a single wild value must not make the rms of z
 
 
@@ -45,8 +46,10 @@ class Matches:
     wrong_index: int
 
 
-def match(table: ReflectionTable, truth: Truth, experiment: int) -> Matches:
+def match(table: ReflectionTable, truth: Truth, experiment: int, still: int | None = None) -> Matches:
     """Pair reflections by panel and predicted position, so that the choice of axes does not matter, and find that choice.
+
+    ``still`` is the number of the image of a still, from 0; its reflections are compared with those of that image.
 
     Raises
     ------
@@ -62,11 +65,17 @@ def match(table: ReflectionTable, truth: Truth, experiment: int) -> Matches:
         usable &= table["id"] == experiment
     rows = np.flatnonzero(usable)
     place = table["xyzcal.px"][rows] - [0.0, 0.0, truth.first_image - 1.0]
+    width = truth.models["osc_deg"]
+    if still is not None:
+        place[:, 2], width = still + 0.5, 1.0
     panel = table["panel"][rows].astype(np.int64) if "panel" in table else np.zeros(len(rows), np.int64)
     true_panel, true_place = truth.as_imported()
-    near, partner = nearest_places(panel, place, true_panel, true_place, truth.models["osc_deg"])
+    near, partner = nearest_places(panel, place, true_panel, true_place, width)
+    if still is not None:
+        of_image = np.abs(true_place[partner, 2] - place[near, 2]) < 0.5
+        near, partner = near[of_image], partner[of_image]
     place, rows = place[near], rows[near]
-    if len(rows) < 20:
+    if len(rows) < (20 if still is None else FEWEST_OF_STILL):
         raise UserError(
             f"only {len(rows)} of {usable.sum()} reflections of experiment {experiment} lie where "
             f"the truth in {truth.folder} has one; are these the reflections of the simulated sweep in that folder?"
@@ -84,7 +93,9 @@ def match(table: ReflectionTable, truth: Truth, experiment: int) -> Matches:
     )
 
 
-def observed_intensities(table: ReflectionTable, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+def observed_intensities(
+    table: ReflectionTable, kind: str, stills: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Intensity, sigma and a mask of the usable rows, each (n,); None where the table has no such intensity.
 
     Parameters
@@ -92,6 +103,8 @@ def observed_intensities(table: ReflectionTable, kind: str) -> tuple[np.ndarray,
     table : ReflectionTable
     kind : "sum", "prf" or "scale"
         Summed counts, profile-fitted counts, or scaled intensities divided by their inverse scale factor.
+    stills : bool
+        Whether partialities are no parts of what was recorded.
     """
     value, variance = f"intensity.{kind}.value", f"intensity.{kind}.variance"
     if value not in table or variance not in table:
@@ -109,7 +122,7 @@ def observed_intensities(table: ReflectionTable, kind: str) -> tuple[np.ndarray,
         return intensity / factor, sigma / factor, usable
     done = Flag.INTEGRATED_SUM if kind == "sum" else Flag.INTEGRATED_PRF
     usable &= (table["flags"] & np.uint64(done)) != 0
-    if "partiality" in table:
+    if "partiality" in table and not stills:
         usable &= table["partiality"] > 0.99
     return intensity, sigma, usable
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gemmi
 import numpy as np
 
-from spindle.errors import FileFormatError, UserError
+from spindle.errors import FileFormatError
 
 __all__ = ["Truth", "find_truths", "read_truth"]
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """One lattice of one simulated sweep, n reflections.
+    """One lattice of one simulated sweep, or the crystals of stills; n reflections.
 
     Attributes
     ----------
@@ -48,6 +48,12 @@ class Truth:
         Expected counts of one image when the beam has its usual strength; 0 where the truth does not tell it.
     frame_scale : (n_images,) float64
         Strength of the beam on each image.
+    image : (n,) int64 or None
+        The still of each reflection, from 0; None for sweeps.
+    partiality : (n,) float64
+        Of stills: the height of the rocking curve where the crystal stands, relative to its top; 1 for sweeps.
+    volume : (n_images,) float64
+        Of the crystals of stills relative to the usual, 0 where there is none; 1 for sweeps.
     """
 
     folder: Path
@@ -66,6 +72,14 @@ class Truth:
     live: np.ndarray
     background: np.ndarray
     frame_scale: np.ndarray
+    image: np.ndarray | None = None
+    partiality: np.ndarray = field(default_factory=lambda: np.ones(0))
+    volume: np.ndarray = field(default_factory=lambda: np.ones(0))
+
+    @property
+    def stills(self) -> bool:
+        """Whether each image is of a crystal of its own."""
+        return self.image is not None
 
     @property
     def group(self) -> gemmi.SpaceGroup:
@@ -147,11 +161,6 @@ def read_truth(folder: Path, lattice: int = 0) -> Truth:
                 f"{folder / name}: no such file; give the folder that `spindle simulate` wrote its images to"
             )
     models = json.loads((folder / "truth.json").read_text())
-    if models.get("stills"):
-        raise UserError(
-            f"{folder}: these are stills; check_truth compares sweeps. truth.npz has what each image is made of (image_k, n_mean_k, "
-            "partiality_k)"
-        )
     if not 0 <= lattice < len(models["lattices"]):
         raise FileFormatError(
             f"lattice={lattice}: {folder} was simulated with {len(models['lattices'])} lattice(s), counted from 0"
@@ -161,7 +170,15 @@ def read_truth(folder: Path, lattice: int = 0) -> Truth:
         column.update(
             {name.removesuffix(f"_{lattice}"): arrays[name] for name in arrays.files if name.endswith(f"_{lattice}")}
         )
-    counts, scale = _expected(column, models, lattice)
+    image = column["image"].astype(np.int64) if models.get("stills") else None
+    if image is None:
+        counts, scale = _expected(column, models, lattice)
+        partiality, volume = np.ones(len(counts)), np.ones(len(column["frame_scale"]))
+    else:
+        strength, volume = column["frame_scale"][image], np.asarray(column["volume"], np.float64)
+        counts = column["n_mean"] * strength
+        scale = strength * volume[image] * column["absorption"] * models["lattices"][lattice]["fraction"]
+        partiality = np.exp(-0.5 * (column["turn"] / column["rocking"]) ** 2)
     return Truth(
         folder=folder,
         lattice=lattice,
@@ -179,6 +196,9 @@ def read_truth(folder: Path, lattice: int = 0) -> Truth:
         live=~column["bad"],
         background=np.asarray(column.get("background", np.zeros(column["bad"].shape)), np.float64),
         frame_scale=np.asarray(column["frame_scale"], np.float64),
+        image=image,
+        partiality=partiality,
+        volume=volume,
     )
 
 

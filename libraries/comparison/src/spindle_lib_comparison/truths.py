@@ -55,22 +55,35 @@ def best_match(
     UserError
         If none fits.
     """
-    candidates = truths
+    candidates, still = truths, None
+    if any(truth.stills for truth in truths):
+        if experiments is None or experiment >= len(experiments):
+            raise UserError("the truth is of stills: give the experiments, too, which tell the image of each crystal")
+        still = _number(experiments[experiment], truths[0])
     if experiments is not None and experiment < len(experiments):
         image = _first_image(experiments[experiment])
         same = [truth for truth in truths if image in truth.images()]
         candidates = same or truths
     if len(candidates) == 1:
-        return match(table, candidates[0], experiment)
+        return match(table, candidates[0], experiment, still)
     found, reason = [], None
     for truth in candidates:
         try:
-            found.append(match(table, truth, experiment))
+            found.append(match(table, truth, experiment, still))
         except UserError as error:
             reason = error
     if not found:
         raise reason or UserError(f"no truth for experiment {experiment}")
     return max(found, key=lambda one: len(one.rows))
+
+
+def _number(still: Experiment, truth: Truth) -> int:
+    """Number of the image of a still among those simulated, from 0."""
+    names = [None if name is None else (truth.folder / name).resolve() for name in truth.models.get("images", ())]
+    image = _first_image(still)
+    if image is not None and names.count(image) == 1:
+        return names.index(image)
+    return (still.scan.image_range[0] if still.scan is not None else 1) - truth.first_image
 
 
 def _first_image(experiment: Experiment) -> Path | None:

@@ -26,6 +26,7 @@ from spindle_lib_comparison import (
 
 from .overview import overview_table
 from .picture import draw_picture
+from .stills import match_stills, stills_table
 
 __all__ = ["CheckTruth"]
 
@@ -49,7 +50,11 @@ class CheckTruth(Program):
     Several experiments are compared each with the sweep whose images it was made of (or that fits, when the images are
     not known) and with the crystal that fits; their intensities are compared together.
 
+    Stills are compared each with the crystal of its image, with the experiments to tell which: positions, partialities, and the counts of
+    all crystals together.
+
         spindle check_truth simulated scaled.refl scaled.expt
+        spindle check_truth simulated integrated.refl integrated.expt
     """
 
     class Params(ParamsBase):
@@ -87,13 +92,18 @@ class CheckTruth(Program):
                 f"check_truth: none of the {len(table)} reflections belongs to an experiment; give a file with reflections that are "
                 "indexed, e.g. integrated.refl or scaled.refl"
             )
-        matches = {k: best_match(table, k, truths, inputs.experiments) for k in numbers}
-        overview, one_by_one = overview_table(matches, inputs.experiments)
+        stills = any(truth.stills for truth in truths)
+        if stills:
+            matches, strangers = match_stills(table, numbers, truths, inputs.experiments)
+            overview, one_by_one = stills_table(table, matches, strangers, truths, inputs.experiments)
+        else:
+            matches = {k: best_match(table, k, truths, inputs.experiments) for k in numbers}
+            overview, one_by_one = overview_table(matches, inputs.experiments)
         tables = [overview]
         result = ProgramResult(summary={**one_by_one[0], "experiments": one_by_one})
         compared, corrected = None, any(name in table for name in CORRECTIONS)
         for kind, title in KINDS:
-            observed = observed_intensities(table, kind)
+            observed = observed_intensities(table, kind, stills)
             if observed is None:
                 continue
             pairs = [_clean_pairs(observed, found, kind, corrected) for found in matches.values()]
