@@ -50,7 +50,7 @@ def factors(q, x, reach, given, s0, e1, e2, p, g, partiality, slopes):
     x : (n,) float64
         1 / (2 d^2).
     reach : (n,) float64
-        What the width is multiplied by: |q| for an angular spread, 1 for the size of the points.
+        What the width is multiplied by: |q| cos theta for an angular spread, 1 for the size of the points.
     given : (n,) float64
         Partialities to take as they are; 0 for those of the model.
     s0, e1, e2 : (3,) float64

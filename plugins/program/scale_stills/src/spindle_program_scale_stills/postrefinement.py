@@ -130,7 +130,12 @@ class Postrefinement:
         self.obs, self.params, self.context, self.target = obs, params, context, target
         self.x = 0.5 / obs.d**2
         self.model = model
-        self.reach = np.linalg.norm(obs.q, axis=1) if params.partiality.width == "angle" else np.ones(len(obs))
+        self.reach = np.ones(len(obs))
+        if params.partiality.width == "angle":
+            # a turn about the axis that is fastest takes a point across the sphere at |q| cos theta
+            q = np.linalg.norm(obs.q, axis=1)
+            sine = 0.5 * q / np.linalg.norm(obs.s0, axis=1)[obs.still]
+            self.reach = q * np.sqrt(np.maximum(1.0 - sine**2, 1e-3))
         n, m = len(obs), obs.n_stills
         self.parameters = np.zeros((m, N_PARAMETERS))
         self.g, self.partiality, self.spread = np.ones(n), np.ones(n), np.zeros(n)
