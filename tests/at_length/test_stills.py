@@ -47,6 +47,10 @@ def integrated(refined):
 
 @pytest.fixture(scope="module")
 def pairs(truth, integrated):
+    return matched(truth, integrated)
+
+
+def matched(truth, integrated):
     """Rows of integrated reflections away from dead pixels and the beamstop, and their rows in the truth."""
     t, r = truth.arrays, integrated.reflections
     image = np.array([e.scan.image_range[0] - 1 for e in integrated.experiments])
@@ -123,6 +127,28 @@ def test_full_intensities_follow_the_structure(truth, integrated, pairs):
     d = t["d_0"][row]
     far, near = ratio[d < np.quantile(d, 0.25)], ratio[d > np.quantile(d, 0.75)]
     assert abs(np.median(far) - np.median(near)) < 0.1
+
+
+def test_ellipsoids_give_the_same_and_fit_profiles(truth, refined):
+    result = spindle.run("integrate", refined.experiments, refined.reflections, **{"profile.algorithm": "ellipsoid"})
+    rows, row = matched(truth, result)
+    t, r = truth.arrays, result.reflections
+    expected = (t["n_mean_0"] * t["frame_scale"][t["image_0"]])[row]
+    assert len(rows) > 1000
+    for kind in ("sum", "prf"):
+        value, variance = r[f"intensity.{kind}.value"][rows], r[f"intensity.{kind}.variance"][rows]
+        good = variance > 0
+        z = (value - expected)[good] / np.sqrt(variance[good])
+        assert value[good].sum() / expected[good].sum() == pytest.approx(1, abs=0.01)
+        assert 0.93 < np.sqrt(np.mean(z**2)) < 1.07 and abs(z.mean()) < 0.13
+    both = good & (r["intensity.sum.variance"][rows] > 0)
+    ratio = np.sqrt(r["intensity.prf.variance"][rows][both] / r["intensity.sum.variance"][rows][both])
+    assert np.median(ratio) < 0.95
+    difference = r["partiality"][rows] - np.exp(-0.5 * (t["turn_0"] / t["rocking_0"]) ** 2)[row]
+    assert np.sqrt(np.mean(difference**2)) < 0.08 and abs(difference.mean()) < 0.02
+    # points are widened by turned blocks, hardly by their size
+    angles = [e.profile["parameters"][1] for e in result.experiments]
+    assert np.mean(angles) == pytest.approx(t["rocking_0"].mean(), rel=0.1)
 
 
 def test_stills_have_no_third_dimension(integrated):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spindle.params import Bool, Int, Params, PathParam, ScopeOf, ShortName, Str
+from spindle.params import Bool, FolderParam, Int, Params, PathParam, ScopeOf, ShortName, Str
 
 __all__ = ["StillsProcessParams"]
 
@@ -76,6 +76,11 @@ class StillsProcessParams(Params):
                 None, min=1, max=1_000_000, none=True, help="Most spots of an image that is indexed."
             )
 
+    resume = Bool(
+        True,
+        level=1,
+        help="Take what an interrupted run with the same images, parameters and version has kept in output.parts; False begins anew.",
+    )
     images_per_task = Int(10, min=1, max=10_000, level=2, help="Images that a worker is given at once.")
 
     import_ = ScopeOf("program", "import", deeper=1)
@@ -95,5 +100,15 @@ class StillsProcessParams(Params):
         )
         strong = PathParam(None, none=True, help="Spots of all images; not written by default.")
         json = PathParam("stills_process.json", none=True, help="What became of each image.")
+        parts = FolderParam(
+            "stills_process.parts",
+            none=True,
+            level=1,
+            help="Folder that what is finished of a run is kept in until it ends, spots and lattices of some images in each part, then "
+            "integrated crystals; also when the run is interrupted or killed. None keeps nothing.",
+        )
+        crystals_per_part = Int(
+            200, min=1, max=1_000_000, level=2, help="Crystals that are integrated and kept together."
+        )
         composite_output = Bool(True, unavailable=COMPOSITE, level=2, help="One file for all images.")
         log = PathParam("spindle.stills_process.log", none=True, help="Log file.")

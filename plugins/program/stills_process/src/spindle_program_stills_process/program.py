@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from spindle import __version__
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.files import write_experiments, write_reflections
@@ -19,6 +20,7 @@ from spindle.table import ReflectionTable
 from .geometry import choose_crystals, with_geometry_of, with_models_of
 from .outcomes import outcome_table, reasons_table
 from .params import StillsProcessParams
+from .parts import Parts, key_of, results_joined
 from .tasks import INDEXED, FindAndIndex, Outcome, RefineCrystals, is_given, quieted
 
 __all__ = ["StillsProcess"]
@@ -41,6 +43,8 @@ class StillsProcess(Program):
 
         spindle stills_process images/*.cbf unit_cell=78,78,37,90,90,90 space_group=P43212
         spindle stills_process imported.expt
+
+    What is finished is kept in the folder output.parts until the end. The same command goes on from there when it was interrupted.
     """
 
     Params = StillsProcessParams
@@ -53,8 +57,11 @@ class StillsProcess(Program):
             outcomes = [Outcome(i, e.image_name, INDEXED) for i, e in enumerate(experiments)]
             return self._from_indexed(experiments, table, outcomes, False, params, context)
         stills = self._stills(inputs, params, context)
+        # only a command has a folder to leave parts in
+        folder = params.output.parts if inputs.sources and params.dispatch.index else None
+        parts = Parts(folder, "" if folder is None else key_of(stills, params, __version__), params.resume)
         with quieted():
-            outcomes = self._find_and_index(stills, params, context)
+            outcomes = self._find_and_index(stills, params, context, parts)
         files: dict[str, Any] = {}
         if params.output.strong is not None:
             files[str(params.output.strong)] = _writer(write_reflections, _spots(outcomes))
@@ -71,8 +78,14 @@ class StillsProcess(Program):
                 f"Look at one by itself for more: spindle find_spots and spindle index"
             )
         context.log.info("%d crystals indexed", len(experiments))
-        result = self._from_indexed(experiments, table, outcomes, True, params, context)
+        result = self._from_indexed(experiments, table, outcomes, True, params, context, parts)
         result.files.update(files)
+        if folder is not None:
+            # parts are needed no more when the last output is written
+            if not result.files:
+                parts.remove()
+            for last in list(result.files)[-1:]:
+                result.files[last] = _then(result.files[last], parts.remove)
         return result
 
     # -- steps
@@ -119,7 +132,7 @@ class StillsProcess(Program):
         return stills
 
     @staticmethod
-    def _find_and_index(stills: list[Experiment], params: Any, context: Any) -> list[Outcome]:
+    def _find_and_index(stills: list[Experiment], params: Any, context: Any, parts: Parts) -> list[Outcome]:
         p = params.dispatch
         hits = p.hit_finder
         task = FindAndIndex(
@@ -132,16 +145,25 @@ class StillsProcess(Program):
         outcomes: list[Outcome] = []
         indexed = 0
         with context.progress("spots and lattices", len(stills)) as progress:
-            for number, found in enumerate(context.executor.map(task, blocks)):
+            work = parts.mapped("spots_and_lattices", blocks, lambda some: context.executor.map(task, some))
+            for number, found in enumerate(work):
                 outcomes += found
                 indexed += sum(len(o.experiments) for o in found)
                 progress.advance(len(found))
                 if len(blocks) > 20 and (number + 1) % (len(blocks) // 10) == 0:
                     context.log.info(" %d of %d images, %d crystals", len(outcomes), len(stills), indexed)
+        if parts.n_taken:
+            context.log.info(
+                "Of these, %d of %d parts were taken from %s, which an interrupted run has left",
+                parts.n_taken,
+                len(blocks),
+                parts.folder,
+            )
         return outcomes
 
     def _from_indexed(
-        self, experiments: Experiments, table: ReflectionTable, outcomes: list[Outcome], write_indexed: bool, params: Any, context: Any
+        self, experiments: Experiments, table: ReflectionTable, outcomes: list[Outcome], write_indexed: bool, params: Any, context: Any,
+        parts: Parts | None = None,
     ) -> ProgramResult:  # fmt: skip
         files: dict[str, Any] = {}
         name = params.output.indexed
@@ -155,7 +177,9 @@ class StillsProcess(Program):
             return self._end(outcomes, params, context, files, f"spindle stills_process {name}.expt {name}.refl")
         context.log.info("Integrating %d crystals", len(experiments))
         try:
-            done = context.run_program("integrate", experiments, table, brief=True)
+            done = _integrated(
+                experiments, table, params.output.crystals_per_part, context, parts or Parts(None, "", False)
+            )
         except UserError as error:  # what is indexed is worth having
             result = self._end(outcomes, params, context, files, "", 0, len(experiments))
             result.summary["problem"] = str(error)
@@ -328,6 +352,73 @@ def _tell_crystals(done: ProgramResult, context: Any) -> None:
     ]
     names = ["a (A)", "b (A)", "c (A)", "alpha (deg)", "beta (deg)", "gamma (deg)"]
     context.table(Table(f"Cells of {len(crystals)} crystals", ["", *names], rows, "cells"))
+
+
+def _integrated(
+    experiments: Experiments, table: ReflectionTable, size: int, context: Any, parts: Parts
+) -> ProgramResult:
+    """The integrated crystals, some at a time, each kept when it is finished.
+
+    Raises
+    ------
+    UserError
+        If none can be integrated.
+    """
+    results: list[tuple[int, ProgramResult]] = []
+    refused: UserError | None = None
+    rows = table.rows_by_experiment()
+    pieces = _pieces(experiments, size)
+    for k, numbers in enumerate(pieces):
+        some = Experiments(experiments[i] for i in numbers)
+        part = table
+        if len(pieces) > 1:
+            part = table.select(np.concatenate([rows.get(i, np.zeros(0, np.int64)) for i in numbers]))
+            part.identifiers = {}
+            part["id"] = part["id"] - np.int32(numbers[0])
+
+        def integrate(some: Experiments = some, part: ReflectionTable = part) -> ProgramResult:
+            done: ProgramResult = context.run_program("integrate", some, part, brief=True)
+            return done
+
+        try:
+            done = parts.result(f"integrated_{k:05d}", some, integrate)
+        except UserError as error:
+            refused = error
+            reason = str(error).splitlines()[0]
+            failed = [{"experiment": i, "image": e.image_name, "reason": reason} for i, e in enumerate(some)]
+            results.append((numbers[0], ProgramResult(Experiments([]), None, summary={"failed": failed})))
+            continue
+        lost = {one["experiment"] for one in done.summary.get("failed", [])}
+        sources = [e for i, e in enumerate(some) if i not in lost]
+        if done.experiments is not None and len(sources) == len(done.experiments):
+            done.experiments = with_models_of(done.experiments, sources)
+        results.append((numbers[0], done))
+        if len(pieces) > 1:
+            context.log.info(" %d of %d crystals", numbers[-1] + 1, len(experiments))
+    if refused is not None and not any(len(done.experiments or ()) for _, done in results):
+        raise refused
+    return results_joined(results)
+
+
+def _pieces(experiments: Experiments, size: int) -> list[range]:
+    """Numbers of experiments that are integrated together: about so many, all of an image in one."""
+    starts, last = [0], None
+    for i, e in enumerate(experiments):
+        image = (id(e.imageset), None if e.scan is None else e.scan.image_range)
+        if i - starts[-1] >= size and image != last:
+            starts.append(i)
+        last = image
+    return [range(a, b) for a, b in zip(starts, [*starts[1:], len(experiments)], strict=True)]
+
+
+def _then(write: Callable[[Path], None], after: Callable[[], None]) -> Callable[[Path], None]:
+    """A writer that does something more when it has written."""
+
+    def both(path: Path) -> None:
+        write(path)
+        after()
+
+    return both
 
 
 def _writer(write: Callable[[Any, Path], None], content: Any) -> Callable[[Path], None]:
