@@ -18,9 +18,10 @@ from spindle.report import Table, json_text
 from spindle.table import ReflectionTable
 
 from .geometry import choose_crystals, with_geometry_of, with_models_of
+from .integrating import integrated
 from .outcomes import outcome_table, reasons_table
 from .params import StillsProcessParams
-from .parts import Parts, key_of, results_joined
+from .parts import Parts, key_of
 from .tasks import INDEXED, FindAndIndex, Outcome, RefineCrystals, is_given, quieted
 
 __all__ = ["StillsProcess"]
@@ -177,7 +178,7 @@ class StillsProcess(Program):
             return self._end(outcomes, params, context, files, f"spindle stills_process {name}.expt {name}.refl")
         context.log.info("Integrating %d crystals", len(experiments))
         try:
-            done = _integrated(
+            done = integrated(
                 experiments, table, params.output.crystals_per_part, context, parts or Parts(None, "", False)
             )
         except UserError as error:  # what is indexed is worth having
@@ -352,63 +353,6 @@ def _tell_crystals(done: ProgramResult, context: Any) -> None:
     ]
     names = ["a (A)", "b (A)", "c (A)", "alpha (deg)", "beta (deg)", "gamma (deg)"]
     context.table(Table(f"Cells of {len(crystals)} crystals", ["", *names], rows, "cells"))
-
-
-def _integrated(
-    experiments: Experiments, table: ReflectionTable, size: int, context: Any, parts: Parts
-) -> ProgramResult:
-    """The integrated crystals, some at a time, each kept when it is finished.
-
-    Raises
-    ------
-    UserError
-        If none can be integrated.
-    """
-    results: list[tuple[int, ProgramResult]] = []
-    refused: UserError | None = None
-    rows = table.rows_by_experiment()
-    pieces = _pieces(experiments, size)
-    for k, numbers in enumerate(pieces):
-        some = Experiments(experiments[i] for i in numbers)
-        part = table
-        if len(pieces) > 1:
-            part = table.select(np.concatenate([rows.get(i, np.zeros(0, np.int64)) for i in numbers]))
-            part.identifiers = {}
-            part["id"] = part["id"] - np.int32(numbers[0])
-
-        def integrate(some: Experiments = some, part: ReflectionTable = part) -> ProgramResult:
-            done: ProgramResult = context.run_program("integrate", some, part, brief=True)
-            return done
-
-        try:
-            done = parts.result(f"integrated_{k:05d}", some, integrate)
-        except UserError as error:
-            refused = error
-            reason = str(error).splitlines()[0]
-            failed = [{"experiment": i, "image": e.image_name, "reason": reason} for i, e in enumerate(some)]
-            results.append((numbers[0], ProgramResult(Experiments([]), None, summary={"failed": failed})))
-            continue
-        lost = {one["experiment"] for one in done.summary.get("failed", [])}
-        sources = [e for i, e in enumerate(some) if i not in lost]
-        if done.experiments is not None and len(sources) == len(done.experiments):
-            done.experiments = with_models_of(done.experiments, sources)
-        results.append((numbers[0], done))
-        if len(pieces) > 1:
-            context.log.info(" %d of %d crystals", numbers[-1] + 1, len(experiments))
-    if refused is not None and not any(len(done.experiments or ()) for _, done in results):
-        raise refused
-    return results_joined(results)
-
-
-def _pieces(experiments: Experiments, size: int) -> list[range]:
-    """Numbers of experiments that are integrated together: about so many, all of an image in one."""
-    starts, last = [0], None
-    for i, e in enumerate(experiments):
-        image = (id(e.imageset), None if e.scan is None else e.scan.image_range)
-        if i - starts[-1] >= size and image != last:
-            starts.append(i)
-        last = image
-    return [range(a, b) for a, b in zip(starts, [*starts[1:], len(experiments)], strict=True)]
 
 
 def _then(write: Callable[[Path], None], after: Callable[[], None]) -> Callable[[Path], None]:
