@@ -54,3 +54,12 @@ def _mean(intensity: np.ndarray) -> float:
 def choose_sample(candidates: np.ndarray) -> np.ndarray:
     """Every so many-th of some rows, about 4000 in all."""
     return candidates[:: max(1, len(candidates) // SAMPLE)]
+
+
+def of_heights(expected: np.ndarray, ids: np.ndarray, partiality: np.ndarray, still: np.ndarray) -> np.ndarray:
+    """(n,) float64: of reflections of stills (n,) bool, the mean intensity of those that stand as high on their rocking curves."""
+    if not still.any():
+        return expected
+    mean = np.bincount(ids, partiality) / np.maximum(np.bincount(ids), 1)
+    height = partiality / np.maximum(mean[ids], 1e-9)
+    return np.where(still & (expected >= 0), expected * height, expected)

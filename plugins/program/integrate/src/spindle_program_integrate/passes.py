@@ -19,7 +19,7 @@ from spindle_lib_masks.free_pixels import widened
 from .assembly import Assembly
 from .background_lessons import TAILS
 from .blocks import BYTES_PER_PIXEL
-from .expected import ExpectedIntensity, choose_sample
+from .expected import ExpectedIntensity, choose_sample, of_heights
 from .groups import ImageGroup, prepare_group
 from .images import image_groups
 from .joint import Equations, solve
@@ -315,14 +315,7 @@ class Integrator:
         self.tables += self.fitter.tables()
         curve = ExpectedIntensity(*(np.concatenate(v) if v else np.zeros(0) for v in (ids, x, intensity)))
         expected = curve(table["id"], 1.0 / table["d"] ** 2)
-        if still.any():
-            # of those that stand as high on their rocking curves
-            n = len(self.experiments)
-            number = np.maximum(np.bincount(table["id"], minlength=n), 1)
-            mean = np.bincount(table["id"], table["partiality"], n) / number
-            height = table["partiality"] / np.maximum(mean[table["id"]], 1e-9)
-            expected = np.where(still & (expected >= 0), expected * height, expected)
-        return expected
+        return of_heights(expected, table["id"], table["partiality"], still)
 
     def _validate(self, witness: Validation | None) -> None:
         """Fit each part of the strong spots with what the others teach."""
