@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spindle import __version__
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.files import write_experiments, write_reflections
@@ -60,7 +60,9 @@ class StillsProcess(Program):
         stills = self._stills(inputs, params, context)
         # only a command has a folder to leave parts in
         folder = params.output.parts if inputs.sources and params.dispatch.index else None
-        parts = Parts(folder, "" if folder is None else key_of(stills, params, __version__), params.resume)
+        parts = Parts(
+            folder, "" if folder is None else key_of(stills, params, version("spindle-diffraction-base")), params.resume
+        )
         with quieted():
             outcomes = self._find_and_index(stills, params, context, parts)
         files: dict[str, Any] = {}
