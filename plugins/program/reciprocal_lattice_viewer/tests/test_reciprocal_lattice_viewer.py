@@ -315,7 +315,9 @@ const steps = [
     document.body.dataset.log = JSON.stringify(log);
   },
 ];
-steps.forEach((step, i) => setTimeout(step, 150 * (i + 1)));
+// One after the other, each when what the one before has set off is done, however busy the machine is.
+const take = (i) => { if (i < steps.length) { steps[i](); setTimeout(take, 150, i + 1); } };
+setTimeout(take, 150, 0);
 </script></body>
 """
 
