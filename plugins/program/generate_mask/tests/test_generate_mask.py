@@ -17,6 +17,7 @@ from spindle.models import Beam, Detector, Experiment, Experiments, Panel
 from spindle.params import Assignment
 from spindle.params.resolve import build
 from spindle_lib_masks.rules import MaskingParams, generate_masks
+from spindle_lib_masks.shadows import shadow_of
 from spindle_lib_readers.testing.mini_cbf import mini_cbf_header, write_mini_cbf
 
 PIXELS = np.full((40, 60), 5, np.int32)
@@ -288,3 +289,27 @@ def test_numbers_of_masks_that_do_not_fit_are_errors(here, imported):
         spindle.run("apply_mask", files=["a.npz"])
     with pytest.raises(UserError, match=r"gone\.npz"):
         spindle.run("apply_mask", imported, input__mask="gone.npz")
+
+
+def test_shadows_of_the_goniometer_are_drawn_over_the_scan(here, imported, capsys):
+    """A rod that turns with the crystal: behind each image lies another shadow, and the mask has them all, or what they share."""
+    corners = [[1.0, -5.0, -100.0], [4.0, -5.0, -100.0], [1.0, -1.5, -100.0], [4.0, -1.5, -100.0]]
+    (here / "rod.toml").write_text(f'[[shape]]\nname = "rod"\naxis = 0\npoints = {corners}\n')
+    files = sorted(here.glob("t_*.cbf"))
+    experiments = spindle.run("import", files=files, **{"format.shadow": "rod.toml"}).experiments
+    write_experiments(experiments, "shadowed.expt")
+    shadow = shadow_of(experiments[0])
+    each = [shadow.shadowed(z)[0] for z in range(3)]
+    union, common = np.logical_or.reduce(each), np.logical_and.reduce(each)
+    assert 0 < common.sum() < union.sum() < union.size / 2
+    for when, dark in (("ever", union), ("always", common)):
+        assert main(["generate_mask", "shadowed.expt", f"goniometer_shadow={when}"]) == 0
+        assert np.array_equal(panels_of("pixels.npz", experiments)[0], ~dark)
+    capsys.readouterr()
+    assert main(["show", "shadowed.expt"]) == 0
+    text = capsys.readouterr().out
+    assert "Shadows of the goniometer: rod" in text
+    for z in range(3):
+        assert f"image {z + 1}: {100 * each[z].mean():.2f} % of the detector" in text
+    assert main(["generate_mask", "imported.expt", "goniometer_shadow=ever"]) == 2
+    assert "format.shadow=FILE" in capsys.readouterr().err

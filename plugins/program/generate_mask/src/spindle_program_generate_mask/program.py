@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError
 from spindle.files import is_map_file, read_mask
-from spindle.params import Bool, Params, PathParam, Str, walk
+from spindle.params import Bool, Choice, Params, PathParam, Str, walk
 from spindle_lib_importing.experiments import experiments_of
 from spindle_lib_masks.rules import MaskingParams
 
@@ -36,6 +36,7 @@ class GenerateMask(Program):
         spindle generate_mask imported.expt untrusted.circle=1230,1260,40 'untrusted.polygon=1230 1200 2463 1180 2463 1215'
         spindle generate_mask imported.expt ice_rings.filter=True output.mask=ice.h5
         spindle generate_mask imported.expt use_trusted_range=True automatic_mask=True
+        spindle generate_mask imported.expt goniometer_shadow=ever output.mask=shadow.npz
         spindle generate_mask backstop.mask shadow.npz output.mask=both.npz
     """
 
@@ -52,6 +53,14 @@ class GenerateMask(Program):
             False,
             help="Also look at up to 60 images for pixels that are in shadow, dead or hot: far darker or brighter than "
             "others at the same scattering angle, image after image.",
+        )
+
+        goniometer_shadow = Choice(
+            ["none", "always", "ever"],
+            "none",
+            help="Mask what parts of the goniometer shadow, as the images were imported with (format.dynamic_shadowing, format.shadow): "
+            "always: on every image of the scan; ever: on any of them. Spindle's programs follow a shadow from image to image without it; "
+            "a mask holds for all images.",
         )
 
         class output(Params):

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spindle.errors import ParameterError
 from spindle.files import read_mask
 from spindle.images import ImageSequence, trusted_mask
 from spindle.models import Experiment, ImageSet
 from spindle.report import Table
 from spindle_lib_masks.automatic import automatic_mask
 from spindle_lib_masks.rules import masked_by_rule
+from spindle_lib_masks.shadows import shadow_of
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
@@ -118,6 +120,9 @@ def apply_rules(experiment: Experiment, params: Any, context: RunContext, files:
     if experiment.imageset is not None and experiment.imageset.mask:
         for panel, good in enumerate(read_mask(experiment.imageset.mask, experiment.detector)):
             found.take("mask file", panel, ~good)
+    if params.goniometer_shadow != "none":
+        for panel, dark in enumerate(_goniometer_shadow(experiment, params.goniometer_shadow, context)):
+            found.take("goniometer", panel, dark)
     if params.use_trusted_range or params.automatic_mask:
         imageset: ImageSet | None = experiment.imageset
         if imageset is not None:
@@ -131,6 +136,26 @@ def apply_rules(experiment: Experiment, params: Any, context: RunContext, files:
         if params.automatic_mask:
             _look_for_bad_pixels(images, found, context)
     return found
+
+
+def _goniometer_shadow(experiment: Experiment, when: str, context: RunContext) -> list[np.ndarray]:
+    """Per panel, pixels that the goniometer shadows on every image of the scan, or on any."""
+    shadow = shadow_of(experiment)
+    if shadow is None:
+        raise ParameterError(
+            f"generate_mask: goniometer_shadow={when}: the images were imported without a shape of the goniometer; import them with "
+            "format.shadow=FILE or format.dynamic_shadowing=True (docs/how-to/shadows-of-the-goniometer.md)"
+        )
+    first, last = (0, 1) if experiment.scan is None else experiment.scan.array_range
+    dark = shadow.shadowed(first)
+    with context.progress("drawing shadows", last - first) as progress:
+        for z in range(first + 1, last):
+            for k, more in enumerate(shadow.shadowed(z)):
+                join = np.logical_or if when == "ever" else np.logical_and
+                join(dark[k], more, out=dark[k])
+            progress.advance()
+    context.log.info("Shadows of %s, %s on images %d to %d", ", ".join(shadow.names), when, first + 1, last)
+    return dark
 
 
 def _never_trusted(images: ImageSequence, context: RunContext) -> Iterator[np.ndarray]:

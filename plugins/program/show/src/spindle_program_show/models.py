@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from spindle.errors import UserError
 from spindle.models import (
     Beam,
     Crystal,
@@ -21,8 +22,12 @@ from spindle.models import (
 )
 from spindle.report import Table
 from spindle.symmetry import cell_deviations
+from spindle_lib_masks.shadows import shadow_of
 
 from .resolution import inscribed_resolution
+
+# Images, first and last among them, of which shadows are told.
+SHADOWED_IMAGES = 3
 
 # What crystals of stills have in addition (Sauter and Nave), by its name in the file.
 _STILL_CRYSTAL = {
@@ -61,6 +66,7 @@ def describe_experiment(
         lines += _scan(experiment.scan)
     if experiment.goniometer is not None:
         lines += _goniometer(experiment.goniometer, show_scan_varying)
+        lines += _shadows(experiment)
     if experiment.crystal is not None:
         lines += _crystal(experiment.crystal, show_scan_varying)
     if experiment.profile is not None:
@@ -184,6 +190,25 @@ def _goniometer(goniometer: Goniometer, show_scan_varying: bool) -> list[str]:
         if show_scan_varying:
             lines += [f"      {i + 1:5d}: {_vector(matrix)}" for i, matrix in enumerate(points)]
     return [*lines, ""]
+
+
+def _shadows(experiment: Experiment) -> list[str]:
+    """What of the detector parts of the goniometer shadow on some images of the scan; nothing where no shape is known."""
+    try:
+        shadow = shadow_of(experiment)
+    except UserError as error:
+        return [f"Shadows of the goniometer: {error}", ""]
+    if shadow is None:
+        return []
+    first, last = (0, 1) if experiment.scan is None else experiment.scan.array_range
+    lines = [f"Shadows of the goniometer: {', '.join(shadow.names)}"]
+    for z in dict.fromkeys(np.linspace(first, last - 1, SHADOWED_IMAGES).round().astype(int).tolist()):
+        dark = shadow.shadowed(z)
+        share = 100 * sum(int(np.count_nonzero(d)) for d in dark) / sum(d.size for d in dark)
+        hit = [panel.name for panel, d in zip(experiment.detector, dark, strict=True) if d.any()]
+        where = f", on {', '.join(hit[:6])}{' ...' if len(hit) > 6 else ''}" if hit and len(dark) > 1 else ""
+        lines.append(f"    image {z + 1}: {share:.2f} % of the detector{where}")
+    return [*lines, "    masked by: spindle generate_mask goniometer_shadow=ever", ""]
 
 
 def _with_sd(value: float, sd: float) -> str:
