@@ -14,6 +14,8 @@ from spindle.errors import FileFormatError
 
 __all__ = ["Truth", "find_truths", "read_truth"]
 
+LEAST_BEAM = 0.7  # of the usual one; integrate leaves out images with less
+
 
 @dataclass(frozen=True, slots=True)
 class Truth:
@@ -36,6 +38,8 @@ class Truth:
         |F|^2 on the scale of photons.
     counts : (n,) float64
         Expected photons: intensity times all factors, decay and changes of the beam included.
+    undimmed : (n,) float64
+        The same, had the beam not been lost or weak on some images: what a fit to the other images of a reflection should find.
     support : (n,) float64
         Share of the photons that tape and anvils let through; in the counts.
     scale : (n,) float64
@@ -66,6 +70,7 @@ class Truth:
     position: np.ndarray
     intensity: np.ndarray
     counts: np.ndarray
+    undimmed: np.ndarray
     support: np.ndarray
     scale: np.ndarray
     clean: np.ndarray
@@ -190,6 +195,7 @@ def read_truth(folder: Path, lattice: int = 0) -> Truth:
         position=_seen_positions(column, models),
         intensity=column["I_true"],
         counts=counts,
+        undimmed=_expected({**column, "frame_scale": _undimmed(column["frame_scale"])}, models, lattice)[0],
         support=column.get("support", np.ones(len(counts))),
         scale=scale,
         clean=_clean_pixels(column, models),
@@ -200,6 +206,13 @@ def read_truth(folder: Path, lattice: int = 0) -> Truth:
         partiality=partiality,
         volume=volume,
     )
+
+
+def _undimmed(frame_scale: np.ndarray) -> np.ndarray:
+    """(n_images,): strength of the beam, where it fell by a good part what the images around have."""
+    scale = np.array(frame_scale, np.float64)
+    whole = np.flatnonzero(scale >= LEAST_BEAM * np.median(scale))
+    return np.interp(np.arange(len(scale)), whole, scale[whole]) if len(whole) else scale
 
 
 def _expected(column: dict[str, np.ndarray], models: dict[str, Any], lattice: int) -> tuple[np.ndarray, np.ndarray]:

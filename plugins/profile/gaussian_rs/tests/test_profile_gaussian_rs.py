@@ -149,9 +149,10 @@ def test_mosaic_spread_widens_spots_as_random_rotations_do():
         assert np.std(shift) / spread == pytest.approx(np.sqrt(expected[i]), rel=0.03)
 
 
-def test_learned_profile_has_the_true_widths():
+def learned(**fitting):
+    """A fitter that has learned one profile from simulated spots."""
     spots = simulate_spots(mean=1500.0, background=0.2, seed=8)
-    plugin = GaussianRsProfile(GaussianRsProfile.Params(fitting={"grid_method": "single"}))
+    plugin = GaussianRsProfile(GaussianRsProfile.Params(fitting={"grid_method": "single", **fitting}))
     model = {"__id__": "gaussian_rs", "n_sigma": 3.0, "sigma_b": 0.06, "sigma_m": 0.17}
     experiments = spots.experiments.replace(0, profile=model)
     bbox = plugin.bounding_boxes(experiments, spots.table, 2.0)
@@ -161,12 +162,25 @@ def test_learned_profile_has_the_true_widths():
     fitter = plugin.make_fitter(experiments)
     fitter.learn(spots.table.select(rows), boxes.select(rows))
     fitter.finish()
+    return fitter
+
+
+def test_learned_profile_has_the_true_widths():
+    fitter = learned()
     e2, e1, e3 = profile_widths(fitter.references[0], fitter.step)
     # bilinear interpolation between points adds the variance of a triangle of half width `step`
     hat = fitter.step**2 / 6.0
     assert np.hypot(e1, np.sqrt(hat)) * 0.06 == pytest.approx(0.05, rel=0.03)
     assert np.hypot(e2, np.sqrt(hat)) * 0.06 == pytest.approx(0.05, rel=0.03)
     assert e3 * 0.17 == pytest.approx(0.15, rel=0.05)
+
+
+@pytest.mark.parametrize("method", ["detector_space", "reciprocal_space"])
+def test_profiles_are_cut_off_below_the_threshold(method):
+    whole, cut = (learned(fit_method=method, threshold=t).references[0] for t in (0.0, 0.1))
+    kept = whole >= 0.1 * whole.max()
+    assert 0.0 < whole[~kept].sum() < 0.3
+    np.testing.assert_allclose(cut, np.where(kept, whole, 0.0) / whole[kept].sum(), rtol=1e-9)
 
 
 def test_gaussian_profile_is_normalised_and_as_wide_as_asked():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from fractions import Fraction
 
 import numpy as np
@@ -150,3 +151,36 @@ def test_each_experiment_finds_its_sweep_crystal_and_panels(tmp_path):
     for one in summary["experiments"]:
         assert one["found of these (%)"] == 100 and one["matched by place but with another index"] == 0
     assert summary["sum"]["ratio"] == pytest.approx([1.0, 1.0])
+
+
+def test_fits_beside_lost_images_are_compared_with_what_the_whole_beam_gives(sweep, tmp_path):
+    """The beam was lost on five images: whoever leaves them out finds in the others what the whole beam gives, and sums nothing there."""
+    folder = tmp_path / "lost"
+    shutil.copytree(sweep.folder, folder)
+    with np.load(folder / "truth.npz") as arrays:
+        changed = {name: arrays[name].copy() for name in arrays.files}
+    whole = read_truth(sweep.folder).counts
+    changed["frame_scale"][15:20] = 0.0
+    np.savez(folder / "truth.npz", **changed)
+    truth = read_truth(folder)
+    beside = truth.counts < 0.999 * whole
+    assert 0.1 < beside.mean() < 0.5
+    np.testing.assert_allclose(truth.undimmed, whole, rtol=0.15)  # the images around tell the beam
+    rows = np.flatnonzero(truth.observable())
+    rng = np.random.default_rng(3)
+    value = rng.poisson(truth.undimmed[rows] + 20.0) - 20.0
+    table = ReflectionTable(
+        {
+            "miller_index": truth.hkl[rows].astype(np.int32),
+            "id": np.zeros(len(rows), np.int32),
+            "flags": np.where(beside[rows], Flag.INTEGRATED_PRF, Flag.INTEGRATED_PRF | Flag.INTEGRATED_SUM).astype(
+                np.uint64
+            ),
+            "xyzcal.px": truth.position[rows],
+            "intensity.prf.value": value * 1.0,
+            "intensity.prf.variance": truth.undimmed[rows] + 20.0,
+        }
+    )
+    found = spindle.run("check_truth", reflections=table, files=[folder], n_shells=5).summary["prf"]
+    assert found["rms_z"] == pytest.approx(1.0, abs=0.05)
+    np.testing.assert_allclose(found["ratio"], 1.0, atol=0.02)

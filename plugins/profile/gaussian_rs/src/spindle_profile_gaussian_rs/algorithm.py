@@ -110,10 +110,12 @@ class GaussianRsProfile(Algorithm):
             )
             grid_size = Int(5, min=2, max=20, help="A reference profile has 2 grid_size + 1 points in each direction.")
             threshold = Float(
-                0.02,
+                0.0,
                 min=0,
-                unavailable="reference profiles are used whole, nothing is cut off",
-                help="What is cut off.",
+                max=0.5,
+                level=1,
+                help="Cut reference profiles off below this share of their highest value; what is left has the sum 1. Fits lose what lies "
+                "beyond, so that strong and weak spots alike are low or high by that. In DIALS its 0.02 has no effect.",
             )
             grid_method = Choice(
                 ["single", "regular_grid", "circular_grid", "spherical_grid"],
@@ -360,9 +362,11 @@ class GaussianRsProfile(Algorithm):
         as_dials = fitting.weights == "dials"
         arguments = (SpotGeometry(experiments), samplers, self._n_sigma(experiments), fitting.grid_size, as_dials)
         if fitting.fit_method == "reciprocal_space":
-            return GridFitter(*arguments)
+            return GridFitter(*arguments, threshold=fitting.threshold)
         together = fitting.detector_space.deconvolution is not False
-        return PixelFitter(*arguments, deconvolution=together, tails=fitting.tails and not as_dials)
+        return PixelFitter(
+            *arguments, deconvolution=together, tails=fitting.tails and not as_dials, threshold=fitting.threshold
+        )
 
 
 def _table(model: dict[str, Any], widths: dict[str, np.ndarray]) -> Table:

@@ -73,10 +73,18 @@ class ReferenceFitter(ProfileFitter):
         The grid has 2 grid_size + 1 points in each direction.
     as_dials : bool
         Weights and variances of fits in DIALS's form.
+    threshold : float
+        Reference profiles are cut off below this share of their highest value.
     """
 
     def __init__(
-        self, geometry: SpotGeometry, samplers: list[Sampler], n_sigma: float, grid_size: int, as_dials: bool
+        self,
+        geometry: SpotGeometry,
+        samplers: list[Sampler],
+        n_sigma: float,
+        grid_size: int,
+        as_dials: bool,
+        threshold: float = 0.0,
     ) -> None:
         self.geometry = geometry
         self.samplers = samplers
@@ -86,6 +94,16 @@ class ReferenceFitter(ProfileFitter):
         self.counts = np.zeros(int(self.first[-1]), np.int64)
         self.references: np.ndarray | None = None
         self.as_dials = as_dials
+        self.threshold = threshold
+
+    def _cut_off(self) -> None:
+        """Leave nothing of reference profiles below the threshold."""
+        if self.threshold <= 0.0 or self.references is None:
+            return
+        highest = self.references.max(axis=(1, 2, 3), keepdims=True)
+        cut = np.where(self.references < self.threshold * highest, 0.0, self.references)
+        total = cut.sum(axis=(1, 2, 3), keepdims=True)
+        self.references = np.ascontiguousarray(cut / np.where(total > 0.0, total, 1.0))
 
     def position(self, reflections: ReflectionTable) -> np.ndarray:
         """(n,) int64: index of the reference profile of each spot."""
@@ -165,8 +183,9 @@ class PixelFitter(ReferenceFitter):
         as_dials: bool,
         deconvolution: bool = False,
         tails: bool = False,
+        threshold: float = 0.0,
     ) -> None:
-        super().__init__(geometry, samplers, n_sigma, grid_size, as_dials)
+        super().__init__(geometry, samplers, n_sigma, grid_size, as_dials, threshold)
         self.n_sub = 4
         self.deconvolution = deconvolution
         self.tails = tails
@@ -208,6 +227,7 @@ class PixelFitter(ReferenceFitter):
         parts = self._parts
         self._parts = []
         if not parts:
+            self._cut_off()
             return
         shift = np.cumsum([0] + [int(p.offsets[-1]) for p in parts])
         spots = Learned(
@@ -245,6 +265,7 @@ class PixelFitter(ReferenceFitter):
                 jobs.append(Piece(spots, mine[order], np.ascontiguousarray(weights[order]), overall))
             for position, profile in enumerate(map(Improve(accumulate, LOCAL_STEPS, LOCAL_PRIOR), jobs)):
                 self.references[self.first[i] + position] = profile
+        self._cut_off()
         self._look_back(spots)
 
     def _look_back(self, spots: Learned) -> None:

@@ -21,9 +21,15 @@ class GridFitter(ReferenceFitter):
     """Fits in reciprocal space: pixels are spread over the grid of the reference profile (Kabsch 2010)."""
 
     def __init__(
-        self, geometry: SpotGeometry, samplers: list[Sampler], n_sigma: float, grid_size: int, as_dials: bool
+        self,
+        geometry: SpotGeometry,
+        samplers: list[Sampler],
+        n_sigma: float,
+        grid_size: int,
+        as_dials: bool,
+        threshold: float = 0.0,
     ) -> None:
-        super().__init__(geometry, samplers, n_sigma, grid_size, as_dials)
+        super().__init__(geometry, samplers, n_sigma, grid_size, as_dials, threshold)
         self._sums = np.zeros((int(self.first[-1]), self.size, self.size, self.size))
         self._totals = np.zeros(int(self.first[-1]))
 
@@ -91,6 +97,7 @@ class GridFitter(ReferenceFitter):
         total = positive.sum(axis=(1, 2, 3))
         self.references = np.ascontiguousarray(positive / np.where(total > 0, total, 1.0)[:, None, None, None])
         self._made = total > 0
+        self._cut_off()
         self._sums = np.zeros((0, 1, 1, 1))
 
     def fit(

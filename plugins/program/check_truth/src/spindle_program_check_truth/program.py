@@ -14,7 +14,7 @@ from spindle.errors import UserError
 from spindle.params import Auto, Int, PathParam, Str
 from spindle.params import Params as ParamsBase
 from spindle.report import Table
-from spindle.table import ReflectionTable
+from spindle.table import Flag, ReflectionTable
 from spindle_lib_comparison import (
     Agreement,
     Matches,
@@ -106,7 +106,7 @@ class CheckTruth(Program):
             observed = observed_intensities(table, kind, stills)
             if observed is None:
                 continue
-            pairs = [_clean_pairs(observed, found, kind, corrected) for found in matches.values()]
+            pairs = [_clean_pairs(table, observed, found, kind, corrected) for found in matches.values()]
             found, sigma, true, d = (np.concatenate(columns) for columns in zip(*pairs, strict=True))
             if len(found) < 10 * params.n_shells:
                 context.log.info("%s: only %d reflections, no table", title, len(found))
@@ -133,18 +133,30 @@ def _experiments(table: ReflectionTable) -> list[int]:
 
 
 def _clean_pairs(
-    observed: tuple[np.ndarray, np.ndarray, np.ndarray], matches: Matches, kind: str, corrected: bool
+    table: ReflectionTable,
+    observed: tuple[np.ndarray, np.ndarray, np.ndarray],
+    matches: Matches,
+    kind: str,
+    corrected: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Found intensity, sigma, true value and resolution (n,) of usable reflections away from bad pixels.
 
-    ``corrected``: the counts are for what tape and anvils take away.
+    ``corrected``: the counts are for what tape and anvils take away. Reflections that were fitted and not summed lack images, on which the
+    beam may have been lost: what is fitted to the others is compared with what the whole beam would give.
     """
     (intensity, sigma, usable), truth = observed, matches.truth
     keep = usable[matches.rows] & truth.at(truth.clean, matches.truth_rows)
     rows, true_rows = matches.rows[keep], matches.truth_rows[keep]
-    counts = truth.counts / np.maximum(truth.support, 1e-9) if corrected else truth.counts
-    true = truth.intensity if kind == "scale" else counts
-    return intensity[rows], sigma[rows], true[true_rows], truth.d[true_rows]
+    if kind == "scale":
+        return intensity[rows], sigma[rows], truth.intensity[true_rows], truth.d[true_rows]
+    true = truth.counts[true_rows]
+    if kind == "prf":
+        # fits to a part of the images
+        summed = (table["flags"][rows] & np.uint64(int(Flag.INTEGRATED_SUM))) != 0
+        true = np.where(summed, true, truth.undimmed[true_rows])
+    if corrected:
+        true = true / np.maximum(truth.support[true_rows], 1e-9)
+    return intensity[rows], sigma[rows], true, truth.d[true_rows]
 
 
 def _shell_table(title: str, kind: str, a: Agreement) -> Table:

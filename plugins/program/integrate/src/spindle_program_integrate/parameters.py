@@ -92,7 +92,7 @@ class IntegrateParams(Params):
             )
             force = Bool(
                 False,
-                unavailable="images are cut into blocks in any case, also for one worker",
+                unavailable="images are cut into blocks in any case, also for one worker, so that results do not depend on the number of workers",
                 help="Cut also where one worker does all.",
             )
             max_memory_usage = Float(
@@ -138,7 +138,11 @@ class IntegrateParams(Params):
             ["auto", "3d", "flat3d", "2d", "single2d", "stills", "3d_threaded"],
             "auto",
             level=3,
-            unavailable=dict.fromkeys(["flat3d", "2d", "single2d"], "only the 3d integrator and that of stills exist"),
+            unavailable=dict.fromkeys(
+                ["flat3d", "2d", "single2d"],
+                "3d fits all pixels of a spot on all its images at once, each with its own weight; adding images up or fitting each by itself "
+                "has larger errors",
+            ),
             help="auto: stills for stills, 3d for rotation images; 3d_threaded is 3d. Another than fits the images is refused.",
         )
 
