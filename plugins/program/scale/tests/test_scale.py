@@ -359,6 +359,26 @@ def test_the_more_precise_intensities_are_taken_on_weak_data(better: str, imid: 
     assert np.corrcoef(found, true)[0, 1] > np.corrcoef(direct, true)[0, 1] - 0.002
 
 
+def test_sigmas_of_few_equivalents_do_not_follow_the_noise_of_few_photons() -> None:
+    """Five photons on a background of four, measured twice; variances of integration are those to be expected of such reflections."""
+    experiment, table, truth = simulated_scan(n_unique=2500, multiplicity=2, seed=11)
+    rng = np.random.default_rng(5)
+    signal = truth["intensity"] * truth["scale"] * (5.0 / truth["intensity"].mean())
+    table = table.view()
+    counts = rng.poisson(signal + 4.0) - 4.0
+    for kind in ("prf", "sum"):
+        table[f"intensity.{kind}.value"] = counts
+        table[f"intensity.{kind}.variance"] = np.full(len(counts), 9.0)
+    result = spindle.run("scale", Experiments([experiment]), table, model="KB")
+    found = result.reflections
+    good = found.has_flags(Flag.SCALED)
+    z = (counts - signal)[good] / np.sqrt(found["intensity.scale.variance"][good])
+    assert abs(z.mean()) < 0.08  # -0.094 where the mean of two observations is believed as it is
+    assert np.sqrt(np.mean(z**2)) == pytest.approx(1.0, abs=0.06)
+    weak = signal[good] < 1.5
+    assert np.sqrt(np.mean(z[weak] ** 2)) == pytest.approx(1.0, abs=0.15)
+
+
 @pytest.mark.parametrize("n_images", [60, 180])
 def test_a_drift_of_b_comes_out_as_it_is(n_images) -> None:
     """6 A^2 along the scan, with a beam that varies."""

@@ -16,6 +16,7 @@ from spindle.table import rows_by_value
 
 from . import combine
 from .anchors import begin_near_one, fit_data, hold, place_target, report_target, with_target
+from .believed import believed_intensities
 from .data import Observations
 from .error_groups import groups_of_errors
 from .friedel import FriedelTest, decide_friedel
@@ -211,17 +212,16 @@ class Scaler:
         """(n,) float64: variances under the present error models, not divided by g^2."""
         obs = self.obs
         expected = self.expected()
+        believed = believed_intensities(obs, expected, self._told_by_target())
         variance = np.empty(len(obs))
-        rows_of: dict[int, np.ndarray | None] = {0: None}
-        if len(self.error_groups) > 1:
-            rows_of = dict(rows_by_value(self._error_group_of_rows()))
-        for k, chosen in rows_of.items():
+        several = len(self.error_groups) > 1
+        for k, chosen in rows_by_value(self._error_group_of_rows()).items() if several else [(0, None)]:
             model = self.errors[k]
 
             def corrected(rows: Any, model: ErrorModelFit = model) -> np.ndarray:
                 found = self.error_plugin.corrected_variance(
                     intensity=obs.intensity[rows], variance=obs.variance[rows], expected=expected[rows],
-                    counting=np.maximum(expected[rows], 0.0) * obs.factor[rows], model=model,
+                    counting=believed[rows] * obs.factor[rows], model=model,
                 )  # fmt: skip
                 return np.maximum(found, 1e-30)
 
@@ -238,12 +238,15 @@ class Scaler:
 
     def expected(self) -> np.ndarray:
         """(n,) float64: g <I> from the equivalents that are no outliers; the intensity itself where there is none."""
-        more = None
-        if self.target is not None:
-            target, there = self.target, self.target.known
-            more = np.zeros(len(there)), np.zeros(len(there))
-            more[0][there], more[1][there] = (target.value / target.variance)[there], 1.0 / target.variance[there]
-        return expected_intensities(self.obs, self.obs.variance, self.run_here, more)
+        return expected_intensities(self.obs, self.obs.variance, self.run_here, self._told_by_target())
+
+    def _told_by_target(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(m,) float64 each: I / variance and 1 / variance of the target."""
+        if self.target is None:
+            return None
+        target, there = self.target, self.target.known
+        weight = np.divide(1.0, target.variance, out=np.zeros(len(there)), where=there)
+        return np.where(there, target.value, 0.0) * weight, weight
 
     def reject(self, spread: float = 0.0) -> None:
         """Find outliers afresh; `spread` allows for relative differences that scaling will remove."""
@@ -277,7 +280,7 @@ class Scaler:
         """Fit the error models; returns the tables of the last one of each group."""
         obs = self.obs
         tables: list[Table] = []
-        expected = self.expected()
+        believed = believed_intensities(obs, self.expected(), self._told_by_target())
         order = obs.groups.order
         places = rows_by_value(self._error_group_of_rows()[order])
         scale_error = 0.0 if self.scale_error is None else float(np.sqrt(self.scale_error.mean()))
@@ -288,7 +291,7 @@ class Scaler:
             fit = self.error_plugin.fit_error_model(
                 observations=ErrorModelObservations(
                     scattered[rows], obs.variance[rows], obs.g[rows],
-                    np.maximum(expected[rows], 0.0) * obs.factor[rows], obs.partiality[rows], groups.offsets, scale_error,
+                    believed[rows] * obs.factor[rows], obs.partiality[rows], groups.offsets, scale_error,
                 ),
                 start=self.errors[k],
             )  # fmt: skip
