@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from pathlib import Path
 
 import hypothesis
@@ -16,6 +18,26 @@ hypothesis.settings.register_profile("any machine", deadline=None)  # how long a
 hypothesis.settings.load_profile("any machine")
 
 FOLDER = Path(__file__).parent / "tests"
+
+
+def pytest_collection():
+    """Sixteen thousand tests are millions of objects that stay: looking for garbage among them again and again would take minutes."""
+    gc.disable()
+
+
+def pytest_collection_finish():
+    """From here on only what the tests make is looked through."""
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_collection_modifyitems(items):
+    """Leave out what is marked as long unless it is asked for: it tries more of what shorter tests try, too."""
+    if os.environ.get("SPINDLE_LONG_RUNS"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="takes long: SPINDLE_LONG_RUNS=1 asks for it"))
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def stopped(truth, folder, number, stage):
     return text
 
 
-@pytest.mark.skipif(not os.environ.get("SPINDLE_LONG_RUNS"), reason="a minute of work: SPINDLE_LONG_RUNS=1 asks for it")
+@pytest.mark.long
 def test_a_stopped_run_goes_on_from_what_is_finished(tmp_path):
     truth = simulate_sweep(
         tmp_path / "images", scan__stills=True, scan__n_images=N, crystal__mosaic_spread=0.15,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import gemmi
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ from spindle.testing.simulated import simulate_sweep
 CELL = {"unit_cell": (38.0, 46.0, 57.0, 90.0, 90.0, 90.0), "space_group": "P 21 21 21"}
 
 
-@pytest.mark.skipif(not os.environ.get("SPINDLE_LONG_RUNS"), reason="a minute of work: SPINDLE_LONG_RUNS=1 asks for it")
+@pytest.mark.long
 def test_merged_intensities_of_a_hundred_stills_are_those_simulated(tmp_path):
     truth = simulate_sweep(
         tmp_path, scan__stills=True, scan__n_images=100, crystal__mosaic_spread=0.12, structure__mean_counts=120.0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 import re
 import shlex
 from pathlib import Path
@@ -40,7 +39,7 @@ def columns(logs: list[Path]) -> set[str]:
     return found - {""}
 
 
-@pytest.mark.skipif(not os.environ.get("SPINDLE_LONG_RUNS"), reason="a minute of work: SPINDLE_LONG_RUNS=1 asks for it")
+@pytest.mark.long
 def test_several_lattices_and_the_glossary(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(first_block("tutorial/several-lattices.md"))

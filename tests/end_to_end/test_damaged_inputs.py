@@ -14,15 +14,6 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="children are made by fork")
 
 
-DEAR = (
-    "multiplex",
-    "cosym",
-    "correlation_matrix",
-    "cluster_unit_cell",
-    "report",
-)  # the whole of these is run elsewhere
-
-
 @pytest.mark.parametrize(("kind", "few"), [("expt", 18), ("refl", 18), ("text", 18), ("data", 6)])
 def test_no_damage_ends_in_anything_but_a_message(run_files, kind, few):
     n = int(os.environ.get("SPINDLE_FUZZ_CASES", few))
@@ -35,11 +26,10 @@ def test_no_damage_ends_in_anything_but_a_message(run_files, kind, few):
     assert not faults, "\n\n".join(faults)
 
 
+@pytest.mark.long
 def test_the_undamaged_files_run(run_files, tmp_path):
     """Otherwise every damage would look well refused."""
     for program in damage.programs_of("", run_files):
-        if program in DEAR and not os.environ.get("SPINDLE_LONG_RUNS"):
-            continue
         folder = tmp_path / program.replace(" ", "_")
         folder.mkdir()
         words, outcome = damage.case("none", program, run_files, folder, 1)

@@ -91,7 +91,7 @@ def test_intensities_of_nothing_and_below(inputs, program, sign):
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("empty", [0, 1, 2])
+@pytest.mark.parametrize("empty", [0, *(pytest.param(i, marks=pytest.mark.long) for i in (1, 2))])
 def test_one_of_three_experiments_has_no_reflections(inputs, program, empty):
     experiments, table = inputs[program]
     three, joined = several(experiments, [table.select(np.arange(0)) if k == empty else table for k in range(3)])

@@ -61,6 +61,7 @@ def call(*command: str, cwd: Path, path: list[str] | None = None) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_those_with_code_of_their_own_pass_the_tests_that_they_come_with(rooms):
     """And of those that ask another plugin, which passes them by itself, two: the others would take minutes."""
     texts = {p.stem for p in (ROOT / "framework/src/spindle/cli/skeletons").glob("*.txt")} & {*ALL}

@@ -54,6 +54,7 @@ def test_a_change_in_a_kernel_reaches_kernels_of_other_files_that_call_it(tmp_pa
     assert not (package / "__pycache__").exists() or not list((package / "__pycache__").glob("*.nbi"))
 
 
+@pytest.mark.long
 def test_a_change_in_a_library_reaches_only_packages_that_use_it(tmp_path):
     for name, imports in (
         ("spindle_lib_deep", ""),

@@ -175,7 +175,7 @@ def test_learned_profile_has_the_true_widths():
     assert e3 * 0.17 == pytest.approx(0.15, rel=0.05)
 
 
-@pytest.mark.parametrize("method", ["detector_space", "reciprocal_space"])
+@pytest.mark.parametrize("method", ["detector_space", pytest.param("reciprocal_space", marks=pytest.mark.long)])
 def test_profiles_are_cut_off_below_the_threshold(method):
     whole, cut = (learned(fit_method=method, threshold=t).references[0] for t in (0.0, 0.1))
     kept = whole >= 0.1 * whole.max()

@@ -173,6 +173,7 @@ def test_sets_are_processed_in_their_folders_and_told_of_in_one_file(series, tmp
     assert [s["exit_code"] for s in json.loads((tmp_path / "out" / "batch.json").read_text())["sets"]] == [0, 0]
 
 
+@pytest.mark.long
 def test_sets_that_come_and_grow_are_processed_while_it_watches(series, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     lay(series, tmp_path / "data", "a", 2)

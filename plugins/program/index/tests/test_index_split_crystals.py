@@ -49,6 +49,7 @@ def test_the_turn_of_the_other_part_is_found_from_the_known_one(split):
     assert misorientation_deg(np.linalg.inv(best), truth[1].crystal.real_space) < 0.1
 
 
+@pytest.mark.long
 def test_a_split_crystal_is_told_of_and_indexed_when_the_user_wants_it(split, caplog):
     truth, parts = split
     given, spots = without_crystals(truth[:1]), ReflectionTable.concatenate(parts)

@@ -248,6 +248,7 @@ def test_scan_range_cuts_the_scan(data):
     assert result.reflections["bbox"][:, 5].max() <= 18
 
 
+@pytest.mark.long
 def test_reciprocal_space_fits_agree_with_detector_space(data, result):
     other = run(data, profile__gaussian_rs__fitting__fit_method="reciprocal_space")
     common = np.intersect1d(result.reflections["partial_id"], other.reflections["partial_id"])

@@ -121,6 +121,7 @@ def test_nothing_is_learned_where_there_is_nothing(wanted, said, caplog):
     assert said in caplog.text
 
 
+@pytest.mark.long
 def test_small_displacements_are_corrected_on_demand_only(caplog):
     true, experiments, table = displaced(0.05)
     with caplog.at_level(logging.INFO):
@@ -162,6 +163,7 @@ def test_index_refuses_to_learn_modules(case):
         spindle.run("index", case[1], case[2], **{"refinement.parameterisation.detector.modules": True})
 
 
+@pytest.mark.long
 def test_panels_are_learned_as_modules_are():
     """Four panels, each a module, that move as one rigid body in refinement."""
     experiment = rotation_experiment()

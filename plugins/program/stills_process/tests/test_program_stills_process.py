@@ -73,6 +73,7 @@ def test_the_steps_one_by_one_give_the_same_spots(truth, result):
     assert result.summary["n_images"] == 9 and len(spots) > 300
 
 
+@pytest.mark.long
 def test_results_do_not_depend_on_workers_or_blocks(truth, result):
     again = spindle.run(
         "stills_process", files=truth.images, **CELL, **{"mp.method": "threads", "mp.nproc": 2, "images_per_task": 2}
