@@ -39,7 +39,6 @@ EXCEPTIONS = {
     ("program", "index", "refinement.algorithm"): "refinement.py is given the scope",
     ("program", "index", "refinement.reflections.outlier.block_width"): "the refiner's outliers.py is given the scope",
     ("program", "integrate", "absorption_correction.algorithm"): "an absorption object is made of each scope",
-    ("program", "integrate", "prediction.d_min"): "predictions.py is given the scope",
     ("program", "integrate", "significance_filter.d_min"): "the library of selections is given the scope",
     ("program", "refine", "refinement.reflections.outlier.block_width"): "the refiner's outliers.py is given the scope",
     (

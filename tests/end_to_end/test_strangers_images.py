@@ -86,7 +86,7 @@ def test_an_exporter_is_given_only_what_it_can_say(tmp_path):
     divided = Experiments([in_two_panels(experiments[0])])
     with pytest.raises(UserError, match=r"format=listed: the detector of experiment 0 has 2 panels"):
         spindle.run("export", divided, table, format="listed")
-    with pytest.raises(UserError, match=r"format=xds: .* 2 panels"):
+    with pytest.raises(UserError, match=r"format=xds: .* panels 0 and 1 at the same place"):
         spindle.run("export", divided, table, format="xds")
     with pytest.raises(UserError, match="format=listed: no reflections"):
         spindle.run("export", experiments, format="listed")

@@ -98,6 +98,13 @@ def test_levels_do_not_choose_between_the_programs_that_are_run():
         effective_params("process", [Assignment("gain", "30")], make_host())
 
 
+def test_the_number_of_workers_is_that_of_the_run():
+    from spindle.execution.runner import effective_params, make_host
+
+    for program in ("index", "process"):
+        assert effective_params(program, [Assignment("nproc", "3")], make_host()).mp.nproc == 3
+
+
 def test_ambiguous_keys_name_all_candidates():
     with pytest.raises(ParameterError, match=r"ambiguous.*filter\.d_min, ice\.d_min"):
         of("d_min=2")

@@ -71,6 +71,6 @@ def test_the_help_shows_late_what_nothing_heeds() -> None:
 
 
 def test_a_plugin_is_not_made_with_what_nothing_heeds() -> None:
-    cls = registry().load("profile", "gaussian_rs").Params
-    with pytest.raises(ParameterError, match=r"fitting\.threshold=0\.5: not available"):
-        PluginHost().make("profile", "gaussian_rs", cls(fitting={"threshold": 0.5}))
+    cls = registry().load("profile", "ellipsoid").Params
+    with pytest.raises(ParameterError, match=r"unit_cell\.fixed=True: not available"):
+        PluginHost().make("profile", "ellipsoid", cls(unit_cell={"fixed": True}))

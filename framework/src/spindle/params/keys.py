@@ -8,7 +8,10 @@ from collections.abc import Iterable
 from .structured import Plugin
 from .tree import Entry
 
-__all__ = ["OLD_NAMES", "choices", "matches", "suggestions"]
+__all__ = ["OF_THE_RUN", "OLD_NAMES", "choices", "matches", "suggestions"]
+
+#: Names that mean a parameter which every program has, also where parts of it have such a one of their own.
+OF_THE_RUN = {"nproc": "mp.nproc"}
 
 #: Names that tutorials of other programs give, and what to write instead.
 OLD_NAMES = {

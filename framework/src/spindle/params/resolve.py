@@ -15,7 +15,7 @@ from spindle.errors import ParameterError, PluginError
 
 from .advice import of_unselected, programs_with
 from .expansion import expand, is_plugin
-from .keys import OLD_NAMES, choices, matches, suggestions
+from .keys import OF_THE_RUN, OLD_NAMES, choices, matches, suggestions
 from .leaves import Auto, Leaf, given_value
 from .multiple_scopes import MultipleScopes
 from .short_names import preset_assignments, spell_out
@@ -263,10 +263,12 @@ class Resolver:
         parameter of a lower level, shown earlier in the help, comes before those of higher ones of the same program.
 
         Where several parameters have the name of a scope that chooses a plugin, an installed plugin's name as the value
-        means the choice.
+        means the choice. The number of workers, without more, is that of the run.
         """
         paths = matches(given.key, entries)
         if len(paths) > 1:
+            if OF_THE_RUN.get(given.key) in paths:
+                return [OF_THE_RUN[given.key]]
             chosen = [p for p in choices(given.key, entries) if is_plugin(entries[p].leaf, given.value)]
             if len(chosen) == 1:
                 return chosen

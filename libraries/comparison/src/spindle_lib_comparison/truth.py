@@ -178,10 +178,11 @@ def read_truth(folder: Path, lattice: int = 0) -> Truth:
     image = column["image"].astype(np.int64) if models.get("stills") else None
     if image is None:
         counts, scale = _expected(column, models, lattice)
+        undimmed = _expected({**column, "frame_scale": _undimmed(column["frame_scale"])}, models, lattice)[0]
         partiality, volume = np.ones(len(counts)), np.ones(len(column["frame_scale"]))
     else:
         strength, volume = column["frame_scale"][image], np.asarray(column["volume"], np.float64)
-        counts = column["n_mean"] * strength
+        counts, undimmed = column["n_mean"] * strength, column["n_mean"] * _undimmed(column["frame_scale"])[image]
         scale = strength * volume[image] * column["absorption"] * models["lattices"][lattice]["fraction"]
         partiality = np.exp(-0.5 * (column["turn"] / column["rocking"]) ** 2)
     return Truth(
@@ -195,7 +196,7 @@ def read_truth(folder: Path, lattice: int = 0) -> Truth:
         position=_seen_positions(column, models),
         intensity=column["I_true"],
         counts=counts,
-        undimmed=_expected({**column, "frame_scale": _undimmed(column["frame_scale"])}, models, lattice)[0],
+        undimmed=undimmed,
         support=column.get("support", np.ones(len(counts))),
         scale=scale,
         clean=_clean_pixels(column, models),

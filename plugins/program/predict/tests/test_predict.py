@@ -155,9 +155,9 @@ def test_boxes_hold_the_spots_and_need_a_profile_model(sweep):
 
 
 def test_a_model_of_an_unknown_kind_is_done_without(sweep, caplog):
-    table = predict(replace(sweep, profile={"__id__": "ellipsoid"}), d_min=3).reflections
+    table = predict(replace(sweep, profile={"__id__": "unheard_of"}), d_min=3).reflections
     assert len(table) == len(predict(sweep, d_min=3).reflections)
-    assert "without the profile model ellipsoid" in caplog.text
+    assert "without the profile model unheard_of" in caplog.text
 
 
 def test_several_experiments_are_told_apart(sweep):
