@@ -176,14 +176,19 @@ def test_mmcif(theirs, ours):
         (
             "integrated",
             "integrated_v5next.cif",
-            ("intensity_sum", "intensity_sum_sigma", "intensity_prf", "intensity_prf_sigma"),
+            ("intensity_sum", "intensity_sum_sigma", "intensity_profile", "intensity_profile_sigma"),
         ),
     ):
         (path,) = ours(step, format="mmcif", pdb_version="v5_next").values()
         items = ["index_h", "index_k", "index_l", "scan_angle_reflection", "partiality", *kinds]
         blocks = [gemmi.cif.read(str(p)).sole_block() for p in (path, theirs / theirs_name)]
+        named = [
+            items,
+            [item.replace("profile", "prf") for item in items],
+        ]  # the dictionary's name, and that of the file
         mine, other = (
-            np.array([[float(v) for v in row] for row in b.find("_pdbx_diffrn_unmerged_refln.", items)]) for b in blocks
+            np.array([[float(v) for v in row] for row in b.find("_pdbx_diffrn_unmerged_refln.", names)])
+            for b, names in zip(blocks, named, strict=True)
         )
         known = {(*r[:3], round(r[3], 2)): r for r in mine}
         pairs = np.array([(known[k], r) for r in other if (k := (*r[:3], round(r[3], 2))) in known])
