@@ -102,6 +102,7 @@ def test_each_is_clean_for_the_linter_and_the_formatter(rooms):
     call("ruff", "format", "--check", settings, ".", cwd=rooms)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
 def test_each_is_clean_for_the_type_checker(rooms, tmp_path):
     shutil.copy(ROOT / "pyproject.toml", tmp_path)

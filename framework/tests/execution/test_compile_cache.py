@@ -78,6 +78,7 @@ def test_a_change_in_a_library_reaches_only_packages_that_use_it(tmp_path):
     assert run(tmp_path)[0] == ["202.0", "0"] and run(tmp_path, lone)[0] == ["21.0", "1"]
 
 
+@pytest.mark.long
 def test_a_change_in_a_library_reaches_a_file_that_is_in_no_package(tmp_path):
     library = tmp_path / "spindle_lib_deep"
     library.mkdir()
@@ -119,6 +120,7 @@ def run_with_messages(folder, **variables):
     return done.stdout.split()[0], done.stderr
 
 
+@pytest.mark.long
 def test_damaged_files_of_the_cache_are_compiled_again(tmp_path):
     package_with_kernels(tmp_path)
     cache = {"SPINDLE_CACHE_DIR": str(tmp_path / "cache")}

@@ -54,6 +54,7 @@ def rows_of(result, key):
     }
 
 
+@pytest.mark.long
 def test_the_ranking_is_that_of_the_truth(compared):
     """Intensities with their background left in are worse than any others, and profile fitting beats summation."""
     ranking = compared.summary["ranking"]

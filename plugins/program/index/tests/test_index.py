@@ -144,6 +144,7 @@ def test_space_group_that_the_lattice_does_not_have_is_an_error_with_the_remedy(
         index(truth, spots, space_group="F23", max_combinations=200)
 
 
+@pytest.mark.long
 def test_wrong_space_group_that_fits_a_few_spots_is_noticed(triclinic):
     truth, spots, _ = triclinic
     with pytest.raises(IndexingError, match="Without the given space group"):

@@ -145,6 +145,7 @@ def test_triples_of_one_lattice_come_before_mixed_ones(superposed, frames):
     assert relation(np.linalg.inv(first), truth[0].crystal.A) == "same"
 
 
+@pytest.mark.long
 def test_as_many_lattices_are_found_as_there_are(superposed):
     truth, spots = superposed
     result = spindle.run("index", without_crystals(truth[:1]), spots, max_lattices="Auto", max_refine=8)

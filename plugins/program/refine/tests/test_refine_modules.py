@@ -132,6 +132,7 @@ def test_small_displacements_are_corrected_on_demand_only(caplog):
     assert error_px(true, corrected.reflections) < 0.6 * error_px(true, left.reflections)
 
 
+@pytest.mark.long
 def test_two_sweeps_with_one_detector_share_what_is_learned(case):
     true, experiments, table = case
     elsewhere = Detector(
