@@ -27,6 +27,7 @@ def test_every_parameter_is_one(command):
     effective_params(program, [Assignment(key, value, "command line") for key, _, value in given], make_host())
 
 
+@pytest.mark.long
 def test_the_example_leads_to_what_the_page_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     said = {}

@@ -44,7 +44,13 @@ def test_simulated(tmp_path, monkeypatch, words, more):
     assert all(line["next_step"] for line in verdict["lines"] if line["colour"] == "red")
 
 
-@pytest.mark.parametrize("words", [[], ["import.geometry.scan.oscillation=0,1"]], ids=["as stills", "as one sweep"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param([], id="as stills"),
+        pytest.param(["import.geometry.scan.oscillation=0,1"], id="as one sweep", marks=pytest.mark.long),
+    ],
+)
 def test_the_nuclease_images(tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     images = sorted(shared_data("nuclease").glob("*.bz2"))
