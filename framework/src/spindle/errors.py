@@ -20,6 +20,7 @@ __all__ = [
     "SpindleError",
     "UserError",
     "fault",
+    "is_out_of_memory",
 ]
 
 
@@ -106,3 +107,10 @@ class MissingColumn(SpindleError, KeyError):
 
 class Cancelled(SpindleError):
     """The run was cancelled from outside."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is no memory; Python 3.11 has words of its own where there is none for a call."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, TypeError) and str(error) == "'frame' object is not callable"
+    )

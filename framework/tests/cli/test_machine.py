@@ -110,6 +110,26 @@ except (ImportError, MemoryError) as error:
     assert done.stdout.startswith("ImportError out of memory: ") and "nproc=" in done.stdout
 
 
+def test_no_memory_for_a_call_is_no_bug():
+    """What Python 3.11 raises where the stack of calls cannot grow."""
+    assert message_of(TypeError("'frame' object is not callable")).startswith("out of memory; ")
+    assert not message_of(TypeError("'str' object is not callable"))
+
+
+def test_a_plugin_that_finds_no_memory_is_not_called_broken(monkeypatch, capfd):
+    from spindle.cli.main import main
+    from spindle.plugins import loading
+
+    def no_memory(name):
+        raise MemoryError
+
+    loading._load.cache_clear()
+    monkeypatch.setattr(loading, "import_module", no_memory)
+    assert main(["show", "-h"]) == 2
+    shown = capfd.readouterr().err
+    assert shown.startswith("error: out of memory; ") and "broken" not in shown
+
+
 def test_no_memory_for_the_message_is_said_too(tmp_path, monkeypatch, capfd):
     def no_memory(error):
         raise MemoryError

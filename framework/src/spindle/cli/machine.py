@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from spindle.errors import UserError
+from spindle.errors import UserError, is_out_of_memory
 
 __all__ = ["check_streams", "message_of", "silence", "without_side_tracebacks"]
 
@@ -41,8 +41,8 @@ _NO_MAPPING = ("failed to map segment", "cannot allocate memory")
 
 def message_of(error: BaseException) -> str:
     """What a user reads of an error of the machine; empty for any other error."""
-    if isinstance(error, MemoryError):
-        what = str(error).rstrip(".")
+    if is_out_of_memory(error):
+        what = str(error).rstrip(".") if isinstance(error, MemoryError) else ""
         return f"out of memory{f': {what}' if what else ''}; {_MEMORY}"
     if isinstance(error, ImportError) and any(text in str(error).lower() for text in _NO_MAPPING):
         return f"out of memory: a library could not be loaded ({error}); {_MEMORY}"

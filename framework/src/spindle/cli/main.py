@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        from spindle.errors import Cancelled
+        from spindle.errors import Cancelled, is_out_of_memory
 
         if isinstance(error, Cancelled):
             print(error, file=sys.stderr)
@@ -103,7 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 code = fail(UserError(message))
                 return leave_quietly(code) if argv is None else code
             return report_bug(arguments, error)
-        except MemoryError:  # for the message itself
+        except (MemoryError, TypeError) as second:  # for the message itself
+            if not is_out_of_memory(second):
+                raise
             os.write(2, b"error: out of memory; take a machine with more memory, or a higher limit (ulimit -v)\n")
             return USAGE_ERROR
 

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from spindle import __version__
-from spindle.errors import PluginError
+from spindle.errors import PluginError, is_out_of_memory
 
 from .discovery import HOST, PluginInfo
 from .names import is_first_party
@@ -102,6 +102,8 @@ def _load(info: PluginInfo) -> type:
     try:
         module = import_module(module_name)
     except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):  # nothing is wrong with the plugin
+            raise
         place = place_of(error)
         raise BrokenPlugin(
             f"{title(info)} is broken: importing {info.target} failed with {type(error).__name__}: {_text(error)} "

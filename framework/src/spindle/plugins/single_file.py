@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from spindle.errors import PluginError
+from spindle.errors import PluginError, is_out_of_memory
 
 from .discovery import PluginInfo
 from .loading import BrokenPlugin, DuplicatePlugin, IncompatiblePlugin, MisnamedPlugin, hooks_of, place_of, spec_of
@@ -191,6 +191,8 @@ def _load(file: PluginFile, content: bytes, sha256: str) -> ModuleType:
         loader.exec_module(module)
     except (Exception, SystemExit) as error:
         sys.modules.pop(name)
+        if is_out_of_memory(error):
+            raise
         what = f"it ends the process ({error.code})" if isinstance(error, SystemExit) else str(error)
         raise BrokenPlugin(
             f"{file.option}: running the file failed with {type(error).__name__}: {what} ({place_of(error)}). Next: mend it there"

@@ -22,7 +22,7 @@ def try_plugin(plugins: Any, info: PluginInfo, plugin: Any, call: bool) -> str:
     PluginError
         If it cannot be made, fails, or breaks its contract.
     """
-    from spindle.errors import PluginError, UserError
+    from spindle.errors import PluginError, UserError, is_out_of_memory
     from spindle.params.resolve import build
 
     from .host import HostContext, PluginHost
@@ -60,6 +60,8 @@ def try_plugin(plugins: Any, info: PluginInfo, plugin: Any, call: bool) -> str:
     except PluginError:
         raise
     except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):
+            raise
         whose = blame_of(error)
         place = whose.rpartition(", ")[2] if whose else place_of(error)
         own = source_of(plugin)
