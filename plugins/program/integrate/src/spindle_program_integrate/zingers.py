@@ -47,8 +47,10 @@ def mask_zingers(
     model = fitter.expected_counts(table.select(at), some, np.maximum(fitted[at], 0.0))
     hit = np.zeros(len(at), np.int64)
     mask_lone(some.bbox, some.offsets, some.data, some.mask, some.background, model, fitted[at], hit)
-    for k in np.flatnonzero(hit):
-        first, last = boxes.offsets[at[k] : at[k] + 2]
-        boxes.mask[first:last] = some.mask[some.offsets[k] : some.offsets[k + 1]]
+    rows = np.flatnonzero(hit)
+    sizes = np.diff(some.offsets)[rows]
+    within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    pixels, copies = (np.repeat(first, sizes) + within for first in (boxes.offsets[at[rows]], some.offsets[rows]))
+    boxes.mask[pixels] = some.mask[copies]
     found[at] = hit > 0
     return found
