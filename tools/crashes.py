@@ -205,9 +205,11 @@ def warm_up() -> None:
     """Load all programs here, so that children have the libraries that end a process when they are loaded without memory."""
     import gemmi  # noqa: F401
 
-    from spindle.plugins import registry
+    from spindle.plugins import is_strict, registry
     from spindle.plugins.host import PluginHost
 
+    if is_strict():
+        registry().check_all()
     host = PluginHost()
     for name in registry().names("program"):
         host.load("program", name)

@@ -29,6 +29,7 @@ class Registry:
     def __init__(self, infos: list[PluginInfo]) -> None:
         self.infos = infos
         self._told: set[PluginInfo] = set()
+        self._sound = False
         self._by_slot: dict[str, dict[str, list[PluginInfo]]] = {}
         for info in infos:
             self._by_slot.setdefault(info.slot, {}).setdefault(info.name, []).append(info)
@@ -135,10 +136,13 @@ class Registry:
         return "ok", f"{title(info)} is fine"
 
     def check_all(self) -> None:
-        """Raise `PluginError` with all failures of all installed plugins (what SPINDLE_STRICT=1 asks for)."""
+        """Raise `PluginError` with all failures of all installed plugins (what SPINDLE_STRICT=1 asks for); once is enough."""
+        if self._sound:
+            return
         failures = [message for state, message in map(self.diagnose, self.infos) if state != "ok"]
         if failures:
             raise PluginError("SPINDLE_STRICT=1 and these plugins fail:\n  " + "\n  ".join(dict.fromkeys(failures)))
+        self._sound = True
 
     def rows(self, check: bool = False) -> list[dict[str, str]]:
         """Return slot, name, distribution, version, state of every plugin, sorted by slot and name."""
