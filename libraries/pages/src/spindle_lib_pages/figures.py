@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["bars", "dendrogram_lines", "heat_map", "histogram", "lines", "picture", "points", "resolution_ticks"]
+__all__ = [
+    "bars",
+    "dendrogram_lines",
+    "heat_map",
+    "histogram",
+    "histograms",
+    "lines",
+    "picture",
+    "points",
+    "resolution_ticks",
+]
 
 Curve = tuple[str, npt.ArrayLike, npt.ArrayLike]
 
@@ -71,6 +81,29 @@ def histogram(title: str, x_title: str, values: npt.ArrayLike, n_bins: int = 40,
     middle = (edges[1:] + edges[:-1]) / 2
     bar = {"type": "bar", "x": _list(middle), "y": _list(counts), "width": float(edges[1] - edges[0])}
     return _figure([bar], title, x_title, "number", bargap=0, **layout)
+
+
+def histograms(
+    title: str, x_title: str, groups: Sequence[tuple[str, npt.ArrayLike]], n_bins: int = 40, **layout: Any
+) -> dict[str, Any]:
+    """Counts of the finite values of several groups, one upon the other, in the same bins."""
+    finite = [(name, np.asarray(v, dtype=np.float64)) for name, v in groups]
+    finite = [(name, v[np.isfinite(v)]) for name, v in finite]
+    if sum(len(v) > 0 for _, v in finite) < 2:
+        return histogram(title, x_title, np.concatenate([v for _, v in finite]), n_bins, **layout)
+    edges = np.histogram_bin_edges(np.concatenate([v for _, v in finite]), n_bins)
+    middle = (edges[1:] + edges[:-1]) / 2
+    data = [
+        {
+            "type": "bar",
+            "name": name,
+            "x": _list(middle),
+            "y": _list(np.histogram(v, edges)[0]),
+            "width": float(edges[1] - edges[0]),
+        }
+        for name, v in finite
+    ]
+    return _figure(data, title, x_title, "number", bargap=0, barmode="stack", showlegend=True, **layout)
 
 
 def heat_map(

@@ -28,6 +28,8 @@ ABSORPTION_LEVELS = {"low": (4, 5e5), "medium": (6, 5e4), "high": (6, 5e3)}
 OBSERVATIONS_PER_SAMPLE, MOST_SAMPLES = 60, 400
 #: With many data sets: most samples of all together, and fewest of each.
 MOST_SAMPLES_TOGETHER, FEWEST_SAMPLES = 800, 12
+#: Scans whose images get a factor each: observations an image should have, fewest and most images, and most of all data sets together.
+OBSERVATIONS_PER_IMAGE, FEWEST_IMAGES, MOST_IMAGES, MOST_IMAGES_TOGETHER = 30, 10, 400, 1200
 #: With adaptive restraints: decay changes over degrees, not over images.
 DECAY_INTERVAL_DEG = 5.0
 #: Below this number of observations absorption is left out by default.
@@ -76,6 +78,8 @@ class SmoothScales:
         spacing, factor = self._sampling("scale", experiment, len(observations), 1 + len(peers), setting)
         configuration.update(s_norm_fac=factor, scale_rot_interval=spacing)
         terms.append(self._smooth("scale", observations, factor, spacing, existing, fixed, scan))
+        if self._steps_at_images(experiment, len(observations), 1 + len(peers), existing):
+            terms.append(_images(observations, existing, "scale" in fixed, scan))
         if self._uses("decay", observations, existing, scan):
             spacing, factor = self._sampling("decay", experiment, len(observations), 1 + len(peers), setting)
             configuration.update(d_norm_fac=factor, decay_rot_interval=spacing)
@@ -84,7 +88,8 @@ class SmoothScales:
             term, lmax, weight = self._absorption(observations, existing, fixed)
             configuration.update(lmax=lmax, abs_surface_weight=weight)
             terms.append(term)
-        configuration["corrections"] = [t.name for t in terms]
+        # what other programs know
+        configuration["corrections"] = [t.name for t in terms if t.name != "image"]
         shared = ("absorption",) if params.share.absorption and "absorption" in configuration["corrections"] else ()
         return ScalingModel(self.scope, tuple(terms), configuration, shared)
 
@@ -99,6 +104,18 @@ class SmoothScales:
         if self.params.restraint == "fixed":
             return scan.oscillation_deg[1] * scan.n_images > 60.0
         return len(observations) >= ABSORPTION_OBSERVATIONS
+
+    def _steps_at_images(
+        self, experiment: Experiment, n_observations: int, n_datasets: int, existing: dict[str, Any] | None
+    ) -> bool:
+        wanted = self.params.image_correction
+        if existing and wanted is Auto:
+            return "image" in existing
+        if wanted is not Auto or self.params.restraint == "fixed":
+            return wanted is True
+        n = experiment.known_scan.n_images
+        most = min(MOST_IMAGES, MOST_IMAGES_TOGETHER // n_datasets)
+        return FEWEST_IMAGES <= n <= most and n_observations >= OBSERVATIONS_PER_IMAGE * n
 
     def _sampling(
         self, name: str, experiment: Experiment, n_observations: int, n_datasets: int, setting: dict[str, Any] | None
@@ -194,6 +211,21 @@ class SmoothScales:
         indices = np.arange(p, dtype=np.int32)[None, :]
         term = ScaleTerm("absorption", parameters, indices, weights, 0.0, 1.0, None, penalties, "absorption" in fixed)
         return term, lmax, float(weight)
+
+
+def _images(observations: ScalingObservations, existing: dict[str, Any] | None, fixed: bool, scan: Scan) -> ScaleTerm:
+    """A factor of each image, drawn to one by as much as the images of the scan let expect.
+
+    A beam that flickers from image to image is no smooth function; factors at random about one, with a spread that the data choose, describe
+    it with the least error (James & Stein 1961), and vanish where it does not flicker.
+    """
+    p, (first, _) = scan.n_images, scan.array_range
+    image = np.clip(np.floor(observations.image - first).astype(np.int32), 0, p - 1)
+    start = np.ones(p)
+    if existing and "image" in existing and len(existing["image"]["parameters"]) == p:
+        start = np.array(existing["image"]["parameters"], dtype=np.float64)
+    penalty = Penalty(np.eye(p), None, 0.01, p)
+    return ScaleTerm("image", start, image[:, None], np.ones((len(image), 1)), 1.0, 0.0, None, (penalty,), fixed)
 
 
 def _frame(experiment: Experiment) -> dict[str, Any]:

@@ -24,6 +24,13 @@ class PhysicalParams(Params):
         help="Distance of the samples of the scale; Auto follows from the scan.",
         level=1,
     )
+    image_correction = Bool(
+        Auto,
+        auto=True,
+        help="A factor of each image besides the smooth scale, for a beam that flickers; the data choose how far it may be from one. Auto: where "
+        "images have enough observations.",
+        level=1,
+    )
     decay_correction = Bool(True, help="Correct for decay by a relative B factor.", level=1)
     decay_interval = Float(
         Auto,

@@ -15,7 +15,7 @@ class ImageDoses(Params):
     """The dose of each image of experiments."""
 
     dose_per_image = Floats(
-        (1.0,), min=0, help="Dose of an image, in any unit: one for all experiments, or one for each."
+        (1.0,), min=0, help="Dose of an image, in any unit: one for all experiments, or one for each that is given."
     )
     starting_doses = Floats(
         None, none=True, min=0, help="Dose at the beginning of each sweep: one for all, or one for each."

@@ -10,7 +10,6 @@ import gemmi
 import numpy as np
 import pytest
 from spindle_program_multiplex.clusters import Group, chosen_groups
-from spindle_program_multiplex.reduction import wavelength_groups
 
 import spindle
 from spindle.errors import ParameterError, UserError
@@ -375,13 +374,3 @@ def test_distinct_groups_are_branches_that_join_later():
     assert [(a.number, b.number) for a, b in pairs] == [(2, 1)]
     assert [g.number for g in chosen] == [2, 1]
     assert chosen_groups(TREES, 5, options(distinct_clusters=True, max_cluster_height=0.015)) == ([], [])
-
-
-def test_wavelengths_are_grouped(few):
-    experiments = few[0]
-    waves = [1.0, 0.9, 1.00005, 0.9, 1.00012]
-    changed = [
-        replace(e, beam=replace(e.beam, direction=[0, 0, 1], wavelength=w))
-        for e, w in zip(experiments, waves, strict=True)
-    ]
-    assert wavelength_groups(Experiments(changed), 1e-4) == [[1, 3], [0, 2, 4]]

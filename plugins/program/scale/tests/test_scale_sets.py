@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -81,7 +83,9 @@ def test_data_sets_can_be_left_out() -> None:
     assert set(result.reflections["id"]) == {0}
 
 
-def test_a_data_set_of_noise_is_filtered_out() -> None:
+@pytest.mark.parametrize("mode", ["dataset", "image_group"])
+def test_a_data_set_of_noise_is_filtered_out(mode, tmp_path) -> None:
+    """As a whole, or with all of its images, after which it is no data set any more."""
     parts = []
     for seed in range(6):
         experiment, table, truth = simulated_scan(n_unique=500, multiplicity=5, n_images=20)
@@ -96,12 +100,20 @@ def test_a_data_set_of_noise_is_filtered_out() -> None:
     result = spindle.run(
         "scale", Experiments(p[0] for p in parts), [p[1] for p in parts], model="KB", error_model=None,
         outlier_zmax=1000, emax=None,
-        **{"filtering.method": "deltacchalf", "stdcutoff": 1.5, "max_percent_removed": 40, "max_cycles": 1},
+        **{"filtering.method": "deltacchalf", "stdcutoff": 1.2, "max_percent_removed": 40, "max_cycles": 1, "mode": mode},
     )  # fmt: skip
     kept = [e.identifier for e in result.experiments]
     assert kept == [p[0].identifier for k, p in enumerate(parts) if k != 2]
     assert set(np.unique(result.reflections["id"])) == set(range(5))
-    assert "scale_and_filter_results.json" in result.files
+    result.files["scale_and_filter_results.json"](tmp_path / "r.json")
+    record = json.loads((tmp_path / "r.json").read_text())
+    first = record["cycles"][0]
+    if mode == "dataset":
+        assert first["removed_datasets"] == [parts[2][0].identifier]
+    else:
+        assert first["removed_ranges"] == [[2, 1, 10], [2, 11, 20]]
+    assert len(first["removed_delta_cc_half"]) == (1 if mode == "dataset" else 2)
+    assert first["merging_stats"]["overall"]["cc_half"] > record["initial_merging_stats"]["overall"]["cc_half"]
 
 
 def test_data_sets_that_share_nothing_keep_sensible_scales() -> None:

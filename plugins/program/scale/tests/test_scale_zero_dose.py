@@ -13,8 +13,13 @@ from spindle.testing.scaling import simulated_scan
 from spindle_lib_merging import merge_equivalents
 
 
-def damaged(change: float, multiplicity: int = 8, seed: int = 2) -> tuple[Experiments, ReflectionTable, np.ndarray]:
-    """A scan during which a random part of rms size `change` of the mean structure factor is added to each; its intensities at the start."""
+def damaged(
+    change: float, multiplicity: int = 8, seed: int = 2, start: float = 0.0, draw: int = 0
+) -> tuple[Experiments, ReflectionTable, np.ndarray]:
+    """A scan during which a random part of rms size `change` of the mean structure factor is added to each; its intensities at the start.
+
+    The scan begins after `start` scans; `draw` changes its errors alone.
+    """
     experiment, table, truth = simulated_scan(
         n_unique=900, multiplicity=multiplicity, n_images=90, scale=lambda z, d: 1 + 0.1 * np.sin(z / 20), seed=seed
     )
@@ -22,12 +27,12 @@ def damaged(change: float, multiplicity: int = 8, seed: int = 2) -> tuple[Experi
     unique, which = np.unique(np.sort(np.abs(table["miller_index"]), axis=1), axis=0, return_inverse=True)
     d = np.asarray(table["d"])
     usual = np.sqrt(2000.0 * np.exp(-20.0 / (2 * d**2)))
-    part = table["xyzcal.px"][:, 2] / 90.0
+    part = start + table["xyzcal.px"][:, 2] / 90.0
     added = change * (rng.normal(size=(len(unique), 2)) @ [1, 1j]) / np.sqrt(2)
     intensity = np.abs(np.sqrt(truth["intensity"]) + part * usual * added[which.ravel()]) ** 2
     expected = truth["scale"] * intensity
     sigma = np.sqrt(expected + 25.0)
-    values = expected + sigma * rng.normal(size=len(expected))
+    values = expected + sigma * np.random.default_rng(1000 * seed + draw).normal(size=len(expected))
     for kind in ("prf", "sum"):
         table[f"intensity.{kind}.value"], table[f"intensity.{kind}.variance"] = values, sigma**2
     return Experiments([experiment]), table, truth["intensity"]
@@ -93,3 +98,45 @@ def test_doses_that_do_not_fit_the_data_sets_are_refused() -> None:
                 **{f"zero_dose.{k}": v for k, v in words.items()},
                 zero_dose__extrapolate=True,
             )
+
+
+def several(doses, bad=None) -> tuple[Experiments, ReflectionTable, np.ndarray]:
+    """Scans of one crystal structure that begin at other doses; the intensities of `bad` are wrong."""
+    experiments, tables, true = [], [], []
+    for k, start in enumerate(doses):
+        (experiment,), table, fresh = damaged(0.3, multiplicity=3, seed=2, start=start, draw=k)
+        table["id"], table.identifiers = np.full(len(table), k), {k: experiment.identifier}
+        if k == bad:
+            factor = np.random.default_rng(k).uniform(0.3, 1.7, len(table))
+            for kind in ("prf", "sum"):
+                table[f"intensity.{kind}.value"] = table[f"intensity.{kind}.value"] * factor
+        experiments.append(experiment)
+        tables.append(table)
+        true.append(fresh)
+    whole = ReflectionTable.concatenate(tables)
+    whole.identifiers = {k: e.identifier for k, e in enumerate(experiments)}
+    return Experiments(experiments), whole, np.concatenate(true)
+
+
+@pytest.mark.parametrize("way", ["filter", "selection"])
+def test_doses_follow_their_data_sets_when_one_is_left_out(way) -> None:
+    """Data set 0 goes; the doses of the others stay theirs, and give the fresh crystal as they do without it from the beginning."""
+    starts = (0.0, 0.0, 1.0, 2.0)
+    experiments, table, _ = several(starts, bad=0)
+    lists = {
+        "zero_dose.extrapolate": True,
+        "zero_dose.dose_per_image": [1 / 90],
+        "zero_dose.starting_doses": list(starts),
+    }
+    options = {
+        "filter": {"filtering.method": "deltacchalf", "stdcutoff": 1.0, "max_percent_removed": 40, "max_cycles": 1},
+        "selection": {"exclude_datasets": [0]},
+    }[way]
+    result = spindle.run("scale", experiments, table, **lists, **options)
+    assert len(result.experiments) == 3 and result.summary["zero_dose_extrapolated"]
+    alone, rows = Experiments(experiments[1:]), table.select(table["id"] > 0)
+    rows["id"] = rows["id"] - 1
+    rows.identifiers = {k: e.identifier for k, e in enumerate(alone)}
+    expected = spindle.run("scale", alone, rows, **{**lists, "zero_dose.starting_doses": list(starts[1:])})
+    for name in ("intensity.scale.value", "inverse_scale_factor"):
+        np.testing.assert_allclose(result.reflections[name], expected.reflections[name], rtol=1e-6)

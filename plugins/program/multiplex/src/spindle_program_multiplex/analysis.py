@@ -9,10 +9,9 @@ import numpy as np
 
 from spindle.errors import UserError
 from spindle.report import Table
+from spindle_lib_many_crystals import Reduced, Steps, settings_of
 
 from .inputs import Data
-from .reduction import Reduced
-from .steps import Steps, settings_of
 
 __all__ = ["Cells", "alike", "cell_groups", "contributions", "damage"]
 

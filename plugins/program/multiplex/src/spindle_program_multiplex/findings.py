@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from spindle.report import Table
+from spindle_lib_many_crystals import DATA, Reduced
 
 from .analysis import Cells
 from .clusters import Group
 from .inputs import Data
-from .reduction import DATA, Reduced
 
-__all__ = ["Findings", "set_table", "summary_of"]
+__all__ = ["Findings", "set_table"]
 
 #: A set whose indexing leads over the next by less is named.
 LEAST_LEAD = 0.1
@@ -176,33 +176,3 @@ def set_table(found: Findings, most: int | None = MOST_ROWS) -> Table:
         "Lead of indexing", "Delta CC1/2 (%)",
     ]  # fmt: skip
     return Table("Data sets", headers, rows[:most], "data_sets")
-
-
-def summary_of(reduced: list[Reduced]) -> Table:
-    """The merged data side by side."""
-    rows = []
-    for r in reduced:
-        s = r.statistics["overall"]
-        rows.append([
-            r.name, len(r.experiments), r.experiments[0].known_crystal.space_group.xhm(), round(s["d_min"], 2), round(100 * s["completeness"], 1),
-            round(s["multiplicity"], 1), _rounded(s["i_over_sigma"], 1), _rounded(s["r_pim"], 3), _rounded(s["cc_half"], 3),
-            s["n_unique"], "; ".join(r.limits),
-        ])  # fmt: skip
-    headers = [
-        "Data",
-        "Sets",
-        "Space group",
-        "d_min (A)",
-        "Completeness (%)",
-        "Multiplicity",
-        "I/sigma",
-        "Rpim",
-        "CC1/2",
-        "Unique",
-        "Limit by",
-    ]
-    return Table("Merged data", headers, rows, "merged_data")
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None or not np.isfinite(value) else round(float(value), digits)

@@ -18,6 +18,7 @@ from spindle.params import (
 )
 from spindle.params import Params as ParamsBase
 from spindle_lib_data_set_correlations.options import SignificantClusters
+from spindle_lib_many_crystals import FilterOptions
 from spindle_lib_merging import FreeFlagOptions, ResolutionMetrics
 
 from .steps_params import NPROC, ScalingOptions, SymmetryOptions
@@ -142,16 +143,7 @@ class MultiplexParams(ParamsBase):
         method = Choice(
             ["deltacchalf"], default=None, none=True, help="deltacchalf: remove it, scale again, and so on."
         )
-
-        class deltacchalf(ParamsBase):
-            """How; None stands for what `spindle scale` has."""
-
-            max_cycles = Int(None, min=1, max=1000, none=True, help="Most cycles.")
-            max_percent_removed = Float(None, min=0, max=100, none=True, help="Most that may be removed, percent.")
-            min_completeness = Float(None, min=0, max=100, none=True, help="Least completeness, percent.")
-            mode = Choice(["dataset", "image_group"], default=None, none=True, help="What is removed.")
-            group_size = Int(None, min=1, max=1_000_000, none=True, help="Images of a group.")
-            stdcutoff = Float(None, none=True, help="Limit in standard deviations below the mean.")
+        deltacchalf = FilterOptions
 
     identifiers = Strings(None, none=True, help="Use only these experiments.")
     dose = Ints(

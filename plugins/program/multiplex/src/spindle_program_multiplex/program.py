@@ -10,18 +10,17 @@ from spindle.errors import ParameterError, UserError
 from spindle.models import Experiments
 from spindle.symmetry import chiral_symmorphic_group, patterson_group, space_group
 from spindle.table import ReflectionTable
+from spindle_lib_many_crystals import DATA, PROCESSING, Reduced, Reduction, Steps, settings_of, summary_of
 from spindle_lib_merging import read_intensities
 from spindle_lib_pages import text_writer
 
 from .analysis import alike, cell_groups, contributions, damage
 from .clusters import UNLIMITED, Group, chosen_groups, groups_of
-from .findings import Findings, set_table, summary_of
+from .findings import Findings, set_table
 from .inputs import Data, begin
 from .params import MultiplexParams
 from .record import record
-from .reduction import DATA, Reduced, Reduction
 from .report import cluster_page, page
-from .steps import PROCESSING, Steps, settings_of
 
 __all__ = ["Multiplex"]
 

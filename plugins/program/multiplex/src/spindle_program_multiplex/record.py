@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from spindle.report import json_text
+from spindle_lib_many_crystals import Reduced, summary_of
 
-from .findings import Findings, set_table, summary_of
-from .reduction import Reduced
+from .findings import Findings, set_table
 
 __all__ = ["record"]
 

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy.cluster.hierarchy import leaves_list
 
 from spindle.report import Table
+from spindle_lib_many_crystals import by_resolution, filter_section, shell_section, summary_of
 from spindle_lib_pages import Page
-from spindle_lib_pages.figures import bars, dendrogram_lines, heat_map, histogram, lines, points, resolution_ticks
+from spindle_lib_pages.figures import bars, dendrogram_lines, heat_map, histogram, lines, points
 
-from .findings import Findings, set_table, summary_of
-from .reduction import Reduced
+from .findings import Findings, set_table
 
 __all__ = ["cluster_page", "page"]
 
 CELL = ("a (A)", "b (A)", "c (A)", "alpha (deg)", "beta (deg)", "gamma (deg)")
 MOST_LEAVES = 200
 MOST_COLOURS = 12
-#: Statistics by resolution: name, label.
-BY_RESOLUTION = (
-    ("cc_half", "CC1/2"), ("i_over_sigma", "I/sigma"), ("completeness", "completeness"), ("multiplicity", "multiplicity"), ("r_pim", "Rpim"),
-    ("cc_anomalous", "CC anomalous"),
-)  # fmt: skip
 
 
 def page(found: Findings, params: Any) -> str:
@@ -37,7 +31,7 @@ def page(found: Findings, params: Any) -> str:
     out.section("Merged data")
     out.table(summary_of(found.reduced))
     out.tables(t for t in whole.tables if t.key == "merging_statistics_summary")
-    out.plots(_by_resolution(found.reduced))
+    out.plots(by_resolution(found.reduced))
     out.section("Data sets")
     out.table(set_table(found, None))
     if found.contributions:
@@ -50,15 +44,11 @@ def page(found: Findings, params: Any) -> str:
         _alike(out, found)
     if found.damage is not None:
         _damage(out, found.damage)
+    names = {e.identifier: str(place) for place, e in enumerate(found.data.given)}
     for reduced in found.reduced:
         if reduced.filtered is not None:
-            _filter(out, reduced)
-    out.section("Statistics by shell")
-    for reduced in found.reduced:
-        out.tables(
-            Table(f"{reduced.name}: the last line is of all shells", t.headers, t.rows, t.key)
-            for t in reduced.tables if t.key == "merging_statistics_by_shell"
-        )  # fmt: skip
+            filter_section(out, reduced, names)
+    shell_section(out, found.reduced)
     out.section("Steps")
     if found.steps is not None:
         out.table(found.steps)
@@ -74,19 +64,6 @@ def cluster_page(found: Findings) -> str:
     out.table(summary_of(found.reduced))
     _alike(out, found)
     return out.html()
-
-
-def _by_resolution(reduced: Sequence[Reduced]) -> list[dict[str, Any]]:
-    figures = []
-    for name, label in BY_RESOLUTION:
-        curves = []
-        for r in reduced:
-            shells = r.statistics["shells"]
-            x = [(s["d_min"] ** -2 + s["d_max"] ** -2) / 2 for s in shells]
-            curves.append((r.name, x, [s[name] for s in shells]))
-        ticks = resolution_ticks(np.concatenate([c[1] for c in curves]))
-        figures.append(lines(label, "", label, curves, xaxis=ticks))
-    return figures
 
 
 def _contributions(out: Page, found: Findings) -> None:
@@ -205,24 +182,3 @@ def _damage(out: Page, damage: dict[str, Any]) -> None:
     for name, label in (("rcp", "Rcp"), ("scp", "Scp"), ("completeness", "completeness")):
         out.plot(lines(label, "image", label, [("", x, damage[name])]))
     out.plot(lines("Rd", "difference of images", "Rd", [("", damage["differences"], damage["rd"])]))
-
-
-def _filter(out: Page, reduced: Reduced) -> None:
-    done = reduced.filtered
-    assert done is not None
-    out.section("Filter by CC1/2")
-    cycles = done["cycles"]
-    rows = [
-        [c["cycle"], round(c["mean_cc_half"], 3), c["n_removed"], round(c["cumul_percent_removed"], 2),
-         ", ".join([*c.get("removed_datasets", []), *(":".join(map(str, r)) for r in c.get("removed_ranges", []))])] for c in cycles
-    ]  # fmt: skip
-    out.text(f"The filter ended: {done['termination_reason'].replace('_', ' ')}.")
-    out.table(
-        Table(
-            "Cycles", ["Cycle", "Mean CC1/2 (%)", "Observations removed", "Percent so far", "Removed"], rows, "filter"
-        )
-    )
-    number = [c["cycle"] for c in cycles]
-    out.plot(lines("Mean CC1/2", "cycle", "CC1/2 (%)", [("", number, [c["mean_cc_half"] for c in cycles])]))
-    for cycle in cycles:
-        out.plot(histogram(f"Cycle {cycle['cycle']}", "delta CC1/2 (%)", cycle["delta_cc_half_values"], 40))

@@ -16,9 +16,9 @@ from spindle.params import Auto, plugin_scope
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import ImageRange
-from spindle_lib_radiation_damage import doses_of_sweeps
 
 from .data import Filtered, Observations, apply_filters, collect, resolution_column, scaling_observations
+from .doses import observed_doses
 from .layout import Layout
 from .odd_images import ImageScales, image_scales, sentence
 from .params import ScaleParams
@@ -203,14 +203,6 @@ def build_model(
         target=target,
     )
     return model
-
-
-def observed_doses(
-    experiments: Experiments, table: ReflectionTable, obs: Observations, params: ScaleParams
-) -> np.ndarray:
-    """(n,) float64: the dose of each observation."""
-    per_image, start = doses_of_sweeps(experiments, params.zero_dose, "zero_dose", "scale")
-    return np.asarray(table.peek("xyzcal.px")[obs.rows, 2] * per_image[obs.number] + start[obs.number])
 
 
 def sets_to_hold(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.models import Experiments
+from spindle.models import Experiment, Experiments
 from spindle.report import Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import ImageRange
@@ -23,6 +23,7 @@ from spindle_lib_merging.delta_cc_half import (
 )
 
 from .course import Scaled, scale_once
+from .doses import kept_doses
 from .params import ScaleParams
 from .target import Target
 
@@ -53,8 +54,11 @@ def scale_and_filter(
     gone: set[ImageRange] = set()
     cycles: list[dict[str, Any]] = []
     names = [e.identifier for e in experiments]
+    given = np.arange(len(experiments))  # which of the experiments that were given those are that are left
+    start = [(e.identifier, _images_of(e)) for e in experiments]
     scaled = scale_once(experiments, table, params, context, excluded, target=target)
     n_start = int(scaled.table.has_flags(Flag.SCALED).sum())
+    initial, completeness = _statistics(scaled)
     removed_so_far, reason = 0, "max_cycles"
     for cycle in range(1, options.max_cycles + 1):
         scaler = scaled.scaler
@@ -90,15 +94,29 @@ def scale_and_filter(
             reason = "max_percent_removed"
             cycles.append({**record, "n_removed": 0, "cumul_percent_removed": 100.0 * removed_so_far / max(n_start, 1)})
             break
+        record["removed_delta_cc_half"] = (100 * delta[bad]).tolist()
         if images:
             chosen = [units.ranges[i] for i in np.flatnonzero(bad)]
             gone.update(chosen)
             excluded += chosen
-            record["removed_ranges"] = [list(r) for r in chosen]
+            record["removed_ranges"] = [[int(given[k]), first, last] for k, first, last in chosen]
+            kept = np.array(
+                [k for k in range(len(experiments)) if any(r.experiment == k and r not in gone for r in units.ranges)]
+            )
+            if not len(kept):
+                raise UserError(
+                    "filtering.method=deltacchalf: no image is left; use a larger stdcutoff or less max_percent_removed"
+                )
+            if len(kept) < len(experiments):
+                experiments, table, excluded = without_sets(experiments, table, excluded, kept)
+                params = kept_doses(params, kept)
+                gone = set(renumbered(gone, kept, len(given)))
+                given = given[kept]
         else:
             kept = np.flatnonzero(~bad)
             record["removed_datasets"] = [names[i] for i in np.flatnonzero(bad)]
             experiments, table, excluded = without_sets(experiments, table, excluded, kept)
+            params = kept_doses(params, kept)
             names = [names[i] for i in kept]
         removed_so_far += n_removed
         scaled = scale_once(experiments, table, params, context, excluded, target=target)
@@ -108,7 +126,15 @@ def scale_and_filter(
             reason = "below_completeness_limit"
             break
     context.log.info("filtering ended: %s", reason.replace("_", " "))
-    return scaled, {"termination_reason": reason, "cycles": cycles}
+    done = {
+        "termination_reason": reason, "initial_n_reflections": n_start, "initial_expids_and_image_ranges": start,
+        "initial_merging_stats": initial, "cycles": cycles,
+    }  # fmt: skip
+    return scaled, done
+
+
+def _images_of(experiment: Experiment) -> tuple[int, int]:
+    return (1, 1) if experiment.is_still else experiment.known_scan.image_range
 
 
 def _image_groups(scaled: Scaled, size: int) -> Units:
@@ -140,7 +166,14 @@ def without_sets(
     smaller["id"] = ids[ids >= 0]
     experiments = Experiments(experiments[int(k)] for k in kept)
     smaller.identifiers = dict(experiments.identifiers)
-    return experiments, smaller, [ImageRange(int(new[k]), a, b) for k, a, b in excluded if new[k] >= 0]
+    return experiments, smaller, renumbered(excluded, kept, len(new))
+
+
+def renumbered(ranges: Iterable[ImageRange], kept: np.ndarray, n_sets: int) -> list[ImageRange]:
+    """Ranges of images of the data sets `kept`, with their new numbers."""
+    new = np.full(n_sets, -1)
+    new[kept] = np.arange(len(kept))
+    return [ImageRange(int(new[k]), a, b) for k, a, b in ranges if new[k] >= 0]
 
 
 def _statistics(scaled: Scaled) -> tuple[dict[str, Any], float]:
@@ -149,8 +182,9 @@ def _statistics(scaled: Scaled) -> tuple[dict[str, Any], float]:
     g = table["inverse_scale_factor"][good]
     crystal = scaled.experiments[0].crystal
     assert crystal is not None
-    overall = merging_statistics(
+    found = merging_statistics(
         table.peek("miller_index")[good], table["intensity.scale.value"][good] / g,
         table["intensity.scale.variance"][good] / g**2, crystal.cell, crystal.space_group, 10,
-    ).overall  # fmt: skip
-    return overall.as_dict(), overall.completeness
+    )  # fmt: skip
+    as_dict = {"overall": found.overall.as_dict(), "shells": [s.as_dict() for s in found.shells]}
+    return as_dict, found.overall.completeness

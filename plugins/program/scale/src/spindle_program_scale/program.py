@@ -30,6 +30,7 @@ from spindle_lib_verdict import decay_of, facts_of_diagnosis, facts_of_statistic
 
 from .course import Scaled, already_scaled, scale_once
 from .data import resolution_column
+from .doses import kept_doses, one_dose_for_each
 from .filtering import scale_and_filter, without_sets
 from .indexing import consistently_indexed
 from .inputs import check_experiments, clean_table, join_tables, select_datasets
@@ -103,7 +104,10 @@ class Scale(Program):
         if inputs.experiments is None or not inputs.reflections:
             raise UserError("scale: give experiments and reflections: spindle scale symmetrized.expt symmetrized.refl")
         table = join_tables(inputs.experiments, inputs.reflections)
+        params = one_dose_for_each(params, inputs.experiments)
         experiments, table = select_datasets(inputs.experiments, table, params)
+        left = {id(e) for e in experiments}
+        params = kept_doses(params, [k for k, e in enumerate(inputs.experiments) if id(e) in left])
         check_experiments(experiments)
         table = clean_table(table, params.output.delete_integration_shoeboxes)
         if "d" not in table or params.reflection_selection.best_unit_cell is not None:

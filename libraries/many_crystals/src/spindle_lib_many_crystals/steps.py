@@ -75,7 +75,7 @@ class Steps:
         self.files: dict[str, Callable[[Path], Any]] = {}
         self.rows: list[list[Any]] = []
         self._warnings = _Warnings()
-        self._folder = Path(context.enter(tempfile.TemporaryDirectory(prefix="spindle-multiplex-")))
+        self._folder = Path(context.enter(tempfile.TemporaryDirectory(prefix="spindle-steps-")))
         self._n = 0
 
     def __enter__(self) -> Steps:

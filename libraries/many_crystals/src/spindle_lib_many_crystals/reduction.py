@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from spindle_lib_selection.parts import Parts
 
 from .steps import Steps, settings_of
 
-__all__ = ["Reduced", "Reduction"]
+__all__ = ["DATA", "Reduced", "Reduction", "summary_of", "wavelength_groups", "with_nan"]
 
 DATA = "DataFiles"
 #: Columns of an earlier scaling.
@@ -81,6 +81,10 @@ class Reduction:
         self.steps, self.params, self.context = steps, params, steps.context
         self._flags: Path | None = None
 
+    def share_flags(self, mtz: Path) -> None:
+        """Take the test set of a merged file for all that are written."""
+        self._flags = mtz
+
     def check(self, experiments: Experiments) -> None:
         """Refuse parameters of scaling that its model does not have, before the work.
 
@@ -138,7 +142,7 @@ class Reduction:
             settings |= {name: value for name, value in given.items() if value is not None}
         result = self.steps.run("scale", experiments, table.without(*SCALED), settings, of)
         assert result.experiments is not None and result.reflections is not None
-        done = self.steps.numbers(result, "scale_and_filter_results.json") if filtering else None
+        done = with_nan(self.steps.numbers(result, "scale_and_filter_results.json")) if filtering else None
         return result.experiments, result.reflections, result.summary, done
 
     def _scale_settings(self, experiments: Experiments) -> dict[str, Any]:
@@ -265,7 +269,7 @@ class Reduction:
             # one test set for all files: what is not in it is drawn by chance
             settings |= {"r_free_flags.reference": self._flags, "r_free_flags.old_test_flag_value": None}
         result = self.steps.run("merge", reduced.experiments, reduced.table, settings, of)
-        reduced.statistics = _with_nan(self.steps.numbers(result, "merge.json")["wavelength_1"])
+        reduced.statistics = with_nan(self.steps.numbers(result, "merge.json")["wavelength_1"])
         reduced.tables = result.tables
         reduced.summary = dict(result.summary) | {
             k: summary[k] for k in ("anomalous", "n_outliers", "twin_law", "twin_fraction") if k in summary
@@ -322,10 +326,40 @@ def wavelength_groups(experiments: Experiments, tolerance: float) -> list[list[i
     return [sorted(g) for g in groups]
 
 
-def _with_nan(statistics: Any) -> Any:
+def with_nan(statistics: Any) -> Any:
     """Statistics as they were computed: where the file says null there was no number."""
     if isinstance(statistics, dict):
-        return {name: _with_nan(value) for name, value in statistics.items()}
+        return {name: with_nan(value) for name, value in statistics.items()}
     if isinstance(statistics, list):
-        return [_with_nan(value) for value in statistics]
+        return [with_nan(value) for value in statistics]
     return float("nan") if statistics is None else statistics
+
+
+def summary_of(reduced: Sequence[Reduced]) -> Table:
+    """The merged data side by side."""
+    rows = []
+    for r in reduced:
+        s = r.statistics["overall"]
+        rows.append([
+            r.name, len(r.experiments), r.experiments[0].known_crystal.space_group.xhm(), round(s["d_min"], 2), round(100 * s["completeness"], 1),
+            round(s["multiplicity"], 1), _rounded(s["i_over_sigma"], 1), _rounded(s["r_pim"], 3), _rounded(s["cc_half"], 3),
+            s["n_unique"], "; ".join(r.limits),
+        ])  # fmt: skip
+    headers = [
+        "Data",
+        "Sets",
+        "Space group",
+        "d_min (A)",
+        "Completeness (%)",
+        "Multiplicity",
+        "I/sigma",
+        "Rpim",
+        "CC1/2",
+        "Unique",
+        "Limit by",
+    ]
+    return Table("Merged data", headers, rows, "merged_data")
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None or not np.isfinite(value) else round(float(value), digits)
