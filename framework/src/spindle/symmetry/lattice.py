@@ -69,20 +69,20 @@ def two_fold_deviations(basis: np.ndarray, two_folds: TwoFolds | None = None) ->
 
     Parameters
     ----------
-    basis : (3, 3) float64, angstrom
-        Rows a, b, c of a reduced cell.
+    basis : (..., 3, 3) float64, angstrom
+        Rows a, b, c of reduced cells.
     two_folds
         By default all 81.
 
     Returns
     -------
-    (n,) float64, degrees
+    (..., n) float64, degrees
     """
     two_folds = two_folds or possible_two_folds()
     direct = two_folds.direct_axes @ basis
-    reciprocal = two_folds.reciprocal_axes @ np.linalg.inv(basis).T
-    cross = np.linalg.norm(np.cross(direct, reciprocal), axis=1)
-    return np.asarray(np.degrees(np.arctan2(cross, np.abs(np.sum(direct * reciprocal, axis=1)))))
+    reciprocal = two_folds.reciprocal_axes @ np.swapaxes(np.linalg.inv(basis), -1, -2)
+    cross = np.linalg.norm(np.cross(direct, reciprocal), axis=-1)
+    return np.asarray(np.degrees(np.arctan2(cross, np.abs(np.sum(direct * reciprocal, axis=-1)))))
 
 
 def close_group(generators: Sequence[np.ndarray], limit: int = 24) -> list[np.ndarray] | None:

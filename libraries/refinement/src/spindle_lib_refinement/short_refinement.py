@@ -20,6 +20,26 @@ CANDIDATE_DENSITY = 20
 CANDIDATE_MINIMUM = 1000
 
 
+@lru_cache(maxsize=8)
+def _settings(params: Any, stills: bool) -> tuple[Any, Any, Any]:
+    """Settings of refinement, of that of a candidate, and of that of a crystal alone; of many stills they are the same."""
+    settings = params
+    if params.reflections.outlier.algorithm is Auto:
+        settings = params.changed(reflections__outlier__algorithm="sauter_poon" if stills else "tukey")
+    candidate = settings.changed(
+        refinery__max_iterations=4,
+        parameterisation__auto_reduction__action="fix",
+        reflections__reflections_per_degree=CANDIDATE_DENSITY,
+        reflections__outlier__separate_blocks=False,
+    )
+    crystal = candidate.changed(
+        parameterisation__detector__fix="all",
+        parameterisation__beam__fix=("all",),
+        parameterisation__goniometer__fix=("all",),
+    )
+    return settings, candidate, crystal
+
+
 class Refinement:
     """The refiner of a run with its two settings.
 
@@ -33,21 +53,7 @@ class Refinement:
     """
 
     def __init__(self, params: Any, context: Any, stills: bool) -> None:
-        self.settings = params
-        if params.reflections.outlier.algorithm is Auto:
-            algorithm = "sauter_poon" if stills else "tukey"
-            self.settings = params.changed(reflections__outlier__algorithm=algorithm)
-        self.candidate_settings = self.settings.changed(
-            refinery__max_iterations=4,
-            parameterisation__auto_reduction__action="fix",
-            reflections__reflections_per_degree=CANDIDATE_DENSITY,
-            reflections__outlier__separate_blocks=False,
-        )
-        self.crystal_settings = self.candidate_settings.changed(
-            parameterisation__detector__fix="all",
-            parameterisation__beam__fix=("all",),
-            parameterisation__goniometer__fix=("all",),
-        )
+        self.settings, self.candidate_settings, self.crystal_settings = _settings(params, stills)
         self.refiner = context.chosen(params)
 
     def refine(

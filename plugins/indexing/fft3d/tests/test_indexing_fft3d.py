@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from spindle_indexing_fft3d import Fft3dIndexing
+from spindle_indexing_fft3d.algorithm import _spectrum
 from spindle_indexing_fft3d.kernels import connected_peaks
 from spindle_indexing_fft3d.vectors import drop_multiples, group_vectors
 
@@ -98,3 +99,13 @@ def test_same_vectors_in_the_same_order_as_dials(folder, experiments, spots, max
     assert len(found.vectors) == n_vectors
     for vector, expected in ((found.vectors[0], first), (found.vectors[-1], last)):
         np.testing.assert_allclose(vector * np.sign(vector @ expected), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_points", [5, 300])
+def test_transform_of_few_points_is_that_of_the_whole_grid(n_points):
+    rng, n = np.random.default_rng(5), 24
+    index = np.unique(rng.integers(2, n, (n_points, 3)), axis=0)
+    weights = rng.uniform(0.1, 1.0, len(index)).astype(np.float32)
+    grid = np.zeros((n, n, n))
+    grid[tuple(index.T)] = weights
+    np.testing.assert_allclose(_spectrum(index, weights, n, 1), np.fft.rfftn(grid), atol=1e-4)

@@ -75,3 +75,19 @@ def test_without_cell(group):
     A = KnownSymmetry(group, None, 0.1, 5.0, 5.0).constrained(reduced)
     assert A is not None
     assert_is_that_lattice(A, reduced, group)
+
+
+def known(group, cell, volume_of_cell=True):
+    return KnownSymmetry(gemmi.SpaceGroup(group), np.array(cell, float) if volume_of_cell else None, 0.1, 5.0, 5.0)
+
+
+def test_many_cells_are_told_apart_at_once():
+    tetragonal, rng = CELLS["tetragonal"], np.random.default_rng(3)
+    others = [CELLS["cubic"], CELLS["orthorhombic"], CELLS["triclinic"], (102.4, 102.4, 33.3, 90, 90, 90)]
+    cells = [tetragonal, *others, tetragonal, tetragonal]
+    bases = np.array([niggli_reduce(orthogonalisation(cell).T @ random_rotation(rng).T)[0] for cell in cells])
+    is_it = [cell == tetragonal for cell in cells]
+    assert known("P 43 21 2", tetragonal).may_fit(bases).tolist() == is_it
+    # without a cell the two-folds decide: a cube has those of a tetragonal lattice, and so has the larger cell
+    of_any_size = known("P 43 21 2", tetragonal, volume_of_cell=False).may_fit(bases)
+    assert of_any_size.tolist() == [True, True, False, False, True, True, True]

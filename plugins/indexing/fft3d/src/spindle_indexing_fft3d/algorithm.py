@@ -94,8 +94,6 @@ class Fft3dIndexing(Algorithm):
 
     def _map(self, rlp: np.ndarray, d_min: float, n: int, workers: int) -> tuple[np.ndarray, int]:
         """Squared real part of the transform, its independent half, (n, n, n / 2 + 1) float32; and points used."""
-        from scipy.fft import rfftn
-
         b_iso = self.params.b_iso
         if b_iso in (Auto, None):
             b_iso = -4 * d_min**2 * np.log(0.05)
@@ -103,11 +101,8 @@ class Fft3dIndexing(Algorithm):
         index = np.rint(rlp / spacing).astype(np.int64) + n // 2
         inside = np.all((index >= 0) & (index < n), axis=1)
         index = index[inside]
-        grid = np.zeros((n, n, n), dtype=np.float32)
-        grid[index[:, 0], index[:, 1], index[:, 2]] = np.exp(-b_iso * np.sum(rlp[inside] ** 2, axis=1) / 4)
-        spectrum = rfftn(grid, workers=workers, overwrite_x=True)
-        del grid
-        power = np.square(spectrum.real)
+        weights = np.exp(-b_iso * np.sum(rlp[inside] ** 2, axis=1) / 4).astype(np.float32)
+        power = np.square(_spectrum(index, weights, n, workers).real)
         return power, int(np.count_nonzero(inside))
 
     def _peaks(self, power: np.ndarray, n: int, d_min: float) -> tuple[np.ndarray, np.ndarray]:
@@ -148,6 +143,24 @@ class Fft3dIndexing(Algorithm):
         chosen = sizes > int((params.peak_volume_cutoff or 0) * usual.max())
         centres = sums[chosen] / (sizes[chosen, None] * n)
         return (centres - np.rint(centres)) * (n * d_min / 2), sizes[chosen]
+
+
+def _spectrum(index: np.ndarray, weights: np.ndarray, n: int, workers: int) -> np.ndarray:
+    """(n, n, n / 2 + 1) complex64: Fourier transform of weights at some points (m, 3) of a grid.
+
+    Most lines and, of a still, half of the planes have no point: those are not transformed.
+    """
+    from scipy.fft import fft, rfft
+
+    lines, line = np.unique(index[:, 0] * n + index[:, 1], return_inverse=True)
+    along = np.zeros((len(lines), n), dtype=np.float32)
+    along[line, index[:, 2]] = weights
+    planes, plane = np.unique(lines // n, return_inverse=True)
+    spectrum = np.zeros((n, n, n // 2 + 1), dtype=np.complex64)
+    flat = np.zeros((len(planes), n, n // 2 + 1), dtype=np.complex64)
+    flat[plane, lines % n] = rfft(along, axis=1, workers=workers)
+    spectrum[planes] = fft(flat, axis=1, workers=workers, overwrite_x=True)
+    return np.asarray(fft(spectrum, axis=0, workers=workers, overwrite_x=True))
 
 
 def _hinges(values: np.ndarray) -> tuple[float, float]:

@@ -119,7 +119,7 @@ class KnownSymmetry:
         ChangeOfBasis or None
             None when the lattice is not compatible.
         """
-        if not self._may_fit(basis):
+        if not self.may_fit(basis[None])[0]:
             return None
         if self.cell is not None:
             return self._setting_with_cell(basis)
@@ -132,18 +132,30 @@ class KnownSymmetry:
             return None
         return constrain_A(np.linalg.inv(operator.matrix @ basis), self.group)
 
-    def _may_fit(self, basis: np.ndarray) -> bool:
-        """Quick test: enough two-folds and, if the cell is known, about the right volume."""
+    def may_fit(self, bases: np.ndarray) -> np.ndarray:
+        """Quick test of many cells: about the right volume, if the cell is known, and enough two-folds.
+
+        Parameters
+        ----------
+        bases : (n, 3, 3) float64, angstrom
+            Rows of Niggli-reduced primitive bases.
+
+        Returns
+        -------
+        (n,) bool
+        """
+        fits = np.ones(len(bases), np.bool_)
+        if self.cell is not None:
+            volume = gemmi.UnitCell(*self.cell).volume * abs(np.linalg.det(primitive_operator(self.group).matrix))
+            ratio = np.abs(np.linalg.det(bases)) / volume
+            largest = (1 + self.length_tolerance) ** 3
+            fits = (ratio >= 1 / largest) & (ratio <= largest)
         lattice = bravais_type(self.group)
         needed = TWO_FOLDS.get(lattice, TWO_FOLDS[lattice[0]])
-        if needed and np.count_nonzero(two_fold_deviations(basis, possible_two_folds()) <= self.max_delta_deg) < needed:
-            return False
-        if self.cell is None:
-            return True
-        volume = gemmi.UnitCell(*self.cell).volume * abs(np.linalg.det(primitive_operator(self.group).matrix))
-        ratio = abs(np.linalg.det(basis)) / volume
-        largest = (1 + self.length_tolerance) ** 3
-        return bool(1 / largest <= ratio <= largest)
+        if needed and fits.any():
+            deviations = two_fold_deviations(bases[fits], possible_two_folds())
+            fits[fits] = np.count_nonzero(deviations <= self.max_delta_deg, axis=1) >= needed
+        return fits
 
     def _setting_without_cell(self, basis: np.ndarray) -> ChangeOfBasis | None:
         """The lattice symmetry of the wanted type with the best metric fit, in the setting of the known group."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
@@ -47,6 +48,8 @@ MAX_REFINE = 50
 USUAL_METHOD = "fft3d"
 #: Lattices that are fitted to the spots before the best are refined, and further ones that are refined whatever the fit says.
 MOST_PROPOSALS, MOST_OTHERS, MOST_LOOKED_AT = 40, 6, 500
+#: Cells that are compared with a known one, and how many at once.
+MOST_BASES, TOLD_AT_ONCE = 6000, 500
 #: Refined candidates whose evidence is less than this part of the best are not ranked.
 GOOD_PART = 0.6
 #: Orientations nearer to a refused one are the same, degrees.
@@ -108,9 +111,7 @@ class LatticeSearch:
     def __init__(
         self, params: Any, refinement: Refinement, context: Any, known: KnownSymmetry | None, max_cell: float
     ) -> None:
-        if params.indexing.method is Auto:
-            params = params.changed(indexing__method=USUAL_METHOD)
-        self.params = params.indexing
+        self.params = (_usual(params) if params.indexing.method is Auto else params).indexing
         self.refinement, self.context, self.known, self.max_cell = refinement, context, known, max_cell
         self.refusals: list[Refusal] = []
 
@@ -161,6 +162,8 @@ class LatticeSearch:
             return self.known is None or self.known.constrained(basis) is not None
 
         wanted = self._wanted()
+        if self.known is not None:
+            bases, others = _possible(self.known, bases), _possible(self.known, others)
         if separation < MOST_DEG:
             copies = [np.linalg.inv(A) for other in present for A in turned_copies(frames, other)]
             bases = chain(copies, bases)
@@ -349,6 +352,20 @@ def _with_crystal(sweep: Any, crystal: Crystal) -> Any:
 
 def _refusal(basis: np.ndarray, n_indexed: int, rmsd_px: float | None, verdict: str) -> Refusal:
     return Refusal(cell_parameters(basis), n_indexed, rmsd_px, verdict)
+
+
+@lru_cache(maxsize=8)
+def _usual(params: Any) -> Any:
+    """The tree with the method that is tried first."""
+    return params.changed(indexing__method=USUAL_METHOD)
+
+
+def _possible(known: KnownSymmetry, bases: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Those of the first thousands of cells that may be the known one, told in blocks."""
+    bases = islice(bases, MOST_BASES)
+    while block := list(islice(bases, TOLD_AT_ONCE)):
+        rows = np.array(block)
+        yield from rows[known.may_fit(rows)]
 
 
 def _unlike(
