@@ -9,8 +9,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from spindle.errors import PluginError
 from spindle.execution.compile_cache import prepare_compile_cache
-from spindle.plugins import refresh
+from spindle.plugins import is_strict, refresh, registry
 
 prepare_compile_cache()  # before any test imports numba
 
@@ -18,6 +19,15 @@ hypothesis.settings.register_profile("any machine", deadline=None)  # how long a
 hypothesis.settings.load_profile("any machine")
 
 FOLDER = Path(__file__).parent / "tests"
+
+
+def pytest_configure():
+    """Where any broken plugin is fatal, all are tried here, once for the workers and the programs that tests start."""
+    if is_strict():
+        try:
+            registry().check_all()
+        except PluginError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 def pytest_collection():

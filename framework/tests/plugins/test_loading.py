@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from spindle.contracts import CONTRACTS, SLOTS
@@ -7,6 +12,7 @@ from spindle.errors import PluginError
 from spindle.plugins import BrokenPlugin, IncompatiblePlugin, registry
 from spindle.plugins.discovery import PluginInfo
 from spindle.plugins.loading import check_contract, check_version
+from spindle.plugins.registry import SOUND, Registry
 
 BROKEN = [
     (
@@ -107,6 +113,34 @@ def test_strictness_reports_all_failures(install):
         PluginError, match=r"(?s)outside-import-error.*outside-missing-hook|outside-missing-hook.*outside-import-error"
     ):
         registry().check_all()
+
+
+def test_what_is_sound_is_not_tried_again_by_this_process_and_its_children(install, monkeypatch):
+    install("trial_plugins")
+    monkeypatch.setenv(SOUND, "")
+    tried = []
+    diagnose = Registry.diagnose
+    monkeypatch.setattr(Registry, "diagnose", lambda self, info: (tried.append(info.name), diagnose(self, info))[1])
+    mine = [info for info in registry().infos if info.distribution == "trial"]
+    Registry(mine).check_all()
+    assert sorted(tried) == sorted(info.name for info in mine)
+    code = (
+        "from spindle.plugins.registry import Registry, registry; import sys\n"
+        "Registry([i for i in registry().infos if i.distribution == 'trial']).check_all(); print('trial_plugins' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(mine[0].location).parent)}
+
+    def child(sound: str) -> str:
+        settings = environment | {SOUND: sound}
+        return subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True).stdout.strip()
+
+    assert [child(os.environ[SOUND]), child("of another installation")] == ["False", "True"]
+    tried.clear()
+    Registry(mine).check_all()
+    assert tried == []
+    install("broken_plugins/import_error")
+    with pytest.raises(PluginError, match="outside-import-error"):  # one more plugin: all of them again
+        Registry([*mine, *registry().named("import_error")]).check_all()
 
 
 @pytest.mark.parametrize(

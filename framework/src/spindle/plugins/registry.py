@@ -8,7 +8,9 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 
+from spindle import __version__
 from spindle.errors import PluginError
 
 from .discovery import PluginInfo, scan
@@ -16,6 +18,8 @@ from .loading import DuplicatePlugin, IncompatiblePlugin, MisnamedPlugin, Unknow
 from .names import bears_name, close_known, fault_of_name, fault_of_slot, where_to_get
 
 log = logging.getLogger(__name__)
+
+SOUND = "SPINDLE_SOUND"  # environment variable with the stamp of the plugins that a process found sound; its children inherit it
 
 
 class Registry:
@@ -29,7 +33,6 @@ class Registry:
     def __init__(self, infos: list[PluginInfo]) -> None:
         self.infos = infos
         self._told: set[PluginInfo] = set()
-        self._sound = False
         self._by_slot: dict[str, dict[str, list[PluginInfo]]] = {}
         for info in infos:
             self._by_slot.setdefault(info.slot, {}).setdefault(info.name, []).append(info)
@@ -136,13 +139,23 @@ class Registry:
         return "ok", f"{title(info)} is fine"
 
     def check_all(self) -> None:
-        """Raise `PluginError` with all failures of all installed plugins (what SPINDLE_STRICT=1 asks for); once is enough."""
-        if self._sound:
+        """Raise `PluginError` with all failures of all installed plugins (what SPINDLE_STRICT=1 asks for).
+
+        Once is enough: what this process has found sound, neither it nor the processes that it starts check again.
+        """
+        stamp = self._stamp()
+        if os.environ.get(SOUND) == stamp:
             return
         failures = [message for state, message in map(self.diagnose, self.infos) if state != "ok"]
         if failures:
             raise PluginError("SPINDLE_STRICT=1 and these plugins fail:\n  " + "\n  ".join(dict.fromkeys(failures)))
-        self._sound = True
+        os.environ[SOUND] = stamp
+
+    def _stamp(self) -> str:
+        """Hash of all that is known of the plugins before they are imported, and when they were installed."""
+        places = sorted({info.location for info in self.infos})
+        installed = [(place, os.stat(place).st_mtime_ns) for place in places if os.path.exists(place)]
+        return sha256(repr((__version__, sys.version, self.infos, installed)).encode()).hexdigest()
 
     def rows(self, check: bool = False) -> list[dict[str, str]]:
         """Return slot, name, distribution, version, state of every plugin, sorted by slot and name."""
