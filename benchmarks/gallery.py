@@ -54,7 +54,7 @@ Written by `python benchmarks/gallery.py`; nothing here is edited by hand.
 Efficiency is the least variance that counting statistics allow, over the mean square of (found - true) counts, on the reflections that all
 contestants have: 1 cannot be beaten by an unbiased measurement. The bias is that of the weakest fifth of those reflections. *rms z* is the
 rms of (found - true) / sigma, 1 for honest sigmas: of counts, and of scaled intensities. Contestants that the data do not tell from the
-best one share the first place. The CPU time counts all steps from the images to scaled intensities, with those that contestants shared.
+best of their group share its place. The CPU time counts all steps from the images to scaled intensities, with those that contestants shared.
 """
 
 
@@ -82,10 +82,8 @@ def section(name: str, summary: dict[str, Any]) -> str:
         "| rank | contestant | found (%) | efficiency | bias, weak (%) | rms z | scaled rms z | scaled R | CC1/2 | CPU (s) |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
-    tied = ranking["tied_with_the_best"]
-    for i, contestant in enumerate(ranking["order"]):
-        place = "1=" if contestant in tied and len(tied) > 1 else str(i + 1)
-        lines.append(row_of(contestant, truth[contestant], numbers[contestant], place))
+    for contestant in ranking["order"]:
+        lines.append(row_of(contestant, truth[contestant], numbers[contestant], ranking["places"][contestant]))
     for contestant, one in numbers.items():
         if one["reason"]:
             lines.append(f"| | {contestant} | {one['reason']} | | | | | | | |")

@@ -11,7 +11,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from spindle.report import Table
+from spindle.report import Section, Table
 from spindle_lib_pages import Page, text_writer
 from spindle_lib_pages.figures import bars, dendrogram_lines, heat_map, histogram, lines, points, resolution_ticks
 
@@ -106,3 +106,14 @@ def test_a_browser_draws_every_plot(tmp_path):
         [*command, f"file://{tmp_path}/page.html"], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout.count('class="main-svg"') >= 8
+
+
+def test_a_section_leaves_out_figures_that_hold_nothing_and_names_them():
+    section = Section("Merged", "merging")
+    section.figures["cc"] = lines("CC1/2", "d", "CC1/2", [("", [1.0, 2.0], [np.nan, np.nan])])
+    section.figures["r"] = lines("R factors", "d", "R", [("", [1.0, 2.0], [np.nan, 0.1])])
+    section.figures["map"] = heat_map("Map", "x", "y", np.full((2, 2), np.nan))
+    page = Page("Report")
+    page.add(section)
+    text = page.html()
+    assert "Too few data to draw: CC1/2<" in text and text.count('class="plot"') == 2

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
@@ -16,8 +20,9 @@ from spindle_lib_sections.given import MOST_ROWS, Given, only, sampled, stage_of
 from spindle_lib_sections.images import MOST_POINTS, ByImage
 from spindle_lib_sections.pictures import poorest_image
 from spindle_lib_sections.places import MapSettings
-from spindle_lib_sections.questions import QUESTIONS, answers
+from spindle_lib_sections.questions import QUESTIONS, answers, facts_of
 from spindle_lib_sections.residuals import residual_section
+from spindle_lib_sections.runs import run_section
 from spindle_lib_sections.spots import ice_excess, spot_section
 
 INDEXED = int(Flag.INDEXED | Flag.STRONG | Flag.USED_IN_REFINEMENT)
@@ -272,3 +277,23 @@ def test_large_tables_are_sampled_from_their_file_without_keeping_columns(tmp_pa
     np.testing.assert_array_equal(some["xyzcal.px"][:, 2], some["d"])
     part = only(read, ("d",))
     assert list(part) == ["d"] and len(part) == n and part["d"][7] == 7
+
+
+def test_data_that_were_merged_are_judged_as_they_were_cut(tmp_path):
+    """The record of a merge counts as long as what it has read was not written again."""
+    for name in ("scaled.expt", "scaled.refl"):
+        (tmp_path / name).write_bytes(b"")
+    finished = datetime.now(UTC)
+    record = {
+        "format": "spindle run record", "program": "merge", "versions": {"spindle": "0"}, "plugins": [], "outputs": [{"path": "merged.mtz"}],
+        "inputs": [{"path": "scaled.expt"}, {"path": "scaled.refl"}], "finished": finished.isoformat(timespec="seconds"),
+        "working_folder": ".", "parameters": {}, "format_version": 1,
+        "summary": {"cc_half": 0.99, "completeness": 0.91, "d_min": 1.81},
+    }  # fmt: skip
+    (tmp_path / "spindle.merge.json").write_text(json.dumps(record))
+    sources = [tmp_path / "scaled.expt", tmp_path / "scaled.refl"]
+    sections = [run_section(sources), Section("", "merging", values={"facts": {"d_min": 1.69, "completeness": 0.78}})]
+    assert facts_of(sections).d_min == 1.81 and facts_of(sections).completeness == 0.91
+    later = finished.timestamp() + 60
+    os.utime(sources[1], (later, later))
+    assert run_section(sources).absent

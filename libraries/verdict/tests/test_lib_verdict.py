@@ -251,3 +251,13 @@ def test_decay_is_the_largest_fall_along_the_rotation() -> None:
     assert decay_of(model) == pytest.approx(1.5)
     assert decay_of({"scale": {}}) is None and decay_of(None) is None
     assert decay_of({"decay": {"parameters": [0.0]}, "configuration_parameters": {}}) is None
+
+
+def test_completeness_is_judged_where_the_data_are_good() -> None:
+    """Corners of the detector make data incomplete that nobody will use."""
+    facts = Facts(d_min=1.69, suggested_d_min=1.81, completeness=0.78, good_completeness=0.91, good_multiplicity=5.5)
+    said = {line.said: line.colour for line in judge(facts).lines}
+    assert said["91.0 % complete to 1.81 A"] == "green" and said["each reflection is measured 5.5 times"] == "green"
+    assert said["the data go to 1.69 A, and are good to 1.81 A"] == "amber"
+    cut = judge(facts.with_more(Facts(d_min=1.81, completeness=0.911)))
+    assert cut.colour == "green" and any(line.said == "91.1 % complete" for line in cut.lines)

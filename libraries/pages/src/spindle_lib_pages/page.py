@@ -24,7 +24,7 @@ h1 { font-size: 1.7rem; margin: 0 0 .2rem; } h2 { font-size: 1.2rem; margin: 2.2
 nav a { color: var(--accent); text-decoration: none; margin-right: 1.2rem; } nav { margin: .6rem 0 1rem; }
 p { max-width: 75ch; } .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(480px, 1fr)); gap: 1rem; }
 .plot { height: 380px; box-shadow: 0 0 0 1px var(--line); border-radius: 6px; min-width: 0; overflow: hidden; } .wide { grid-column: 1 / -1; height: 520px; }
-.scroll { overflow: auto; max-height: 34rem; border: 1px solid var(--line); border-radius: 6px; margin: .8rem 0; }
+.scroll { overflow: auto; max-height: 46rem; border: 1px solid var(--line); border-radius: 6px; margin: .8rem 0; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; width: 100%; }
 caption { text-align: left; font-weight: 600; padding: .4rem .7rem; }
 th, td { padding: .2rem .7rem; text-align: left; white-space: nowrap; } th { background: var(--panel); position: sticky; top: 0; }
@@ -34,7 +34,7 @@ td.n, th.n { text-align: right; } tbody tr:nth-child(even) { background: var(--p
 .good { border-color: #009e73; } .doubtful { border-color: #e69f00; } .bad { border-color: #d55e00; } .unknown { border-color: #9aa7b4; }
 .answer { padding: .5rem .8rem; border-left: 5px solid; background: var(--panel); margin: .4rem 0; display: flex; gap: 1rem; }
 .answer.unknown { border-color: #9aa7b4; } .answer.good { border-color: #009e73; } .answer.doubtful { border-color: #e69f00; } .answer.bad { border-color: #d55e00; }
-.light { flex: 0 0 6.2rem; height: 1.7rem; text-align: center; border-radius: .9rem; color: #fff; font-weight: 600; background: #9aa7b4; }
+.light { flex: 0 0 6.8rem; height: 1.7rem; text-align: center; border-radius: .9rem; color: #fff; font-weight: 600; background: #9aa7b4; }
 .good .light { background: #00805d; } .doubtful .light { background: #b37700; } .bad .light { background: #c23b00; }
 .next { color: var(--soft); }
 @media (max-width: 560px) { .plots { grid-template-columns: 1fr; } }
@@ -141,8 +141,13 @@ class Page:
         for paragraph in section.text:
             self.text(paragraph)
         self.tables(section.tables)
+        empty = [figure for figure in section.figures.values() if _is_empty(figure)]
+        if empty:
+            names = ", ".join(str(figure["layout"].get("title", {}).get("text", "a figure")) for figure in empty)
+            self._add(f'<p class="absent">Too few data to draw: {html.escape(names)}</p>')
         for figure in section.figures.values():
-            self.plot(figure, bool(figure.get("wide")))
+            if not _is_empty(figure):
+                self.plot(figure, bool(figure.get("wide")))
 
     def html(self) -> str:
         """The page as text."""
@@ -184,6 +189,15 @@ def text_writer(text: str) -> Callable[[Path], None]:
 
 #: Few buttons, which show while the mouse is on a plot, so that they do not cover its title.
 _BUTTONS = "{responsive:true,displaylogo:false,modeBarButtonsToRemove:['select2d','lasso2d','zoomIn2d','zoomOut2d','autoScale2d','pan2d']}"
+
+
+def _is_empty(figure: dict[str, Any]) -> bool:
+    """Whether curves and bars have nothing but gaps; other figures speak for themselves."""
+    curves = [d for d in figure["data"] if d.get("type") in ("scatter", "scattergl", "bar")]
+    if len(curves) < len(figure["data"]) or figure.get("layout", {}).get("images"):
+        return False
+    values = (v for d in curves for v in (_plain(d.get("y")) or ()))
+    return not any(v is not None and not isinstance(v, str) for v in values)
 
 
 def _layout(figure: dict[str, Any]) -> dict[str, Any]:

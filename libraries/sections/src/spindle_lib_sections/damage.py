@@ -85,7 +85,11 @@ def damage_section(given: Given, data: MergedData | str) -> Section:
         section.values["facts"] = Facts(decay_b=largest).as_dict()
         mood = ("good", "doubtful", "bad")[COLOURS.index(LIMITS["decay_b"].colour(largest))]
         section.remarks.append(
-            (mood, f"The relative B factor of scaling falls by {largest:.1f} A^2 along the sweep where it falls most.")
+            (
+                mood,
+                f"The B factor of the crystal rises by {largest:.1f} A^2 along the sweep where it rises most: the relative B factor of scaling, "
+                "which follows the intensities, falls by as much.",
+            )
         )
     section.values |= {"rd_rise": None if rise is None else round(rise, 3), "n_pairs": int(pairs.sum())}
     if rise is not None:

@@ -18,7 +18,7 @@ __all__ = ["MOST_ROWS", "STAGES", "Given", "only", "sampled", "stage_of"]
 STAGES = ("strong", "predicted", "indexed", "refined", "integrated", "scaled")
 
 #: Figures of means and maps take no more rows: they would show nothing else.
-MOST_ROWS = 600_000
+MOST_ROWS = 300_000
 
 
 def sampled(table: ReflectionTable, chosen: np.ndarray) -> tuple[ReflectionTable, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +35,9 @@ from spindle_lib_verdict import facts_of_diagnosis, facts_of_statistics
 from .bins import means
 from .given import Given, only
 from .images import ByImage
+from .shells import FEWEST_PAIRS, shell_figures
 
-__all__ = ["MergedData", "completeness_section", "merged_data", "merging_section", "shell_figures", "twinning_section"]
+__all__ = ["MergedData", "completeness_section", "merged_data", "merging_section", "twinning_section"]
 
 N_SHELLS, FEWEST = 20, 50  # shells, fewer where there are few reflections
 MOST_INDEX = 160  # largest index of a slice that is drawn
@@ -133,39 +133,6 @@ def merged_data(given: Given) -> MergedData | str:
     )
 
 
-def shell_figures(statistics: MergingStatistics) -> dict[str, dict[str, Any]]:
-    """Figures by resolution: CC1/2, signal, R factors, completeness, multiplicity, anomalous signal."""
-    shells = [s for s in statistics.shells if s.n_unique]
-    x = np.array([0.5 * (s.d_max**-2 + s.d_min**-2) for s in shells])
-    ticks = resolution_ticks(x)
-
-    def draw(title: str, y_title: str, names: Sequence[tuple[str, str]], **options: Any) -> dict[str, Any]:
-        return lines(
-            title,
-            "",
-            y_title,
-            [(label, x, [getattr(s, name) for s in shells]) for label, name in names],
-            xaxis=ticks,
-            **options,
-        )
-
-    zero: Any = {"rangemode": "tozero"}
-    return {
-        "cc_one_half": draw("CC1/2", "correlation", [("CC1/2", "cc_half"), ("significant above (p = 0.01)", "cc_half_critical")], yaxis={"range": [-0.2, 1.05]}),
-        "i_over_sig_i": draw("Signal of merged intensities", "mean I/sigma", [("", "i_over_sigma")], yaxis=zero),
-        "r_factors": draw("R factors", "R", [("Rmerge", "r_merge"), ("Rmeas", "r_meas"), ("Rpim", "r_pim")], yaxis=zero),
-        "completeness": draw(
-            "Completeness", "fraction", [("all", "completeness"), ("with both Friedel mates", "anomalous_completeness")],
-            yaxis={"range": [0, 1.05]},
-        ),
-        "multiplicity_vs_resolution": draw("Multiplicity", "observations per reflection", [("", "multiplicity")], yaxis=zero),
-        "anomalous_signal": draw(
-            "Anomalous signal", "", [("CCano of half sets", "cc_anomalous"), ("|dI|/sigma(dI); noise gives 0.8", "delta_i_over_sigma")],
-            yaxis={"range": [-0.4, max(1.6, 1.1 * np.nanmax([s.delta_i_over_sigma for s in shells] + [0.0]))]},
-        ),
-    }  # fmt: skip
-
-
 def merging_section(data: MergedData | str, experiments: Experiments) -> Section:
     """Statistics of merged intensities."""
     title, key = "Merged intensities", "merging"
@@ -184,10 +151,14 @@ def merging_section(data: MergedData | str, experiments: Experiments) -> Section
         section.remarks.append(
             ("doubtful", "These intensities are not scaled: R factors and CC1/2 are those before spindle scale.")
         )
-    section.text.append(
-        "CC1/2 and completeness hold to the edge of the data." if limit is None else
-        f"CC1/2 or completeness end the data at {limit:.2f} A: spindle merge with d_min={limit:.2f} leaves out what lies beyond."
-    )  # fmt: skip
+    if not any(s.n_half >= FEWEST_PAIRS for s in statistics.shells):
+        section.text.append("Too few reflections were measured twice for CC1/2 to tell where the data end.")
+    elif limit is None:
+        section.text.append("CC1/2 and completeness hold to the edge of the data.")
+    else:
+        section.text.append(
+            f"CC1/2 or completeness end the data at {limit:.2f} A: spindle merge with d_min={limit:.2f} leaves out what lies beyond."
+        )
     section.tables += [summary_table(overall, data.ten.shells[0], data.ten.shells[-1]), shell_table(statistics)]
     section.figures |= shell_figures(statistics)
     _images(section, data, experiments)

@@ -42,6 +42,7 @@ def picture_section(given: Given, n: int = 3) -> Section:
     section = Section(title, key)
     trouble = ""
     poorest = poorest_image(given)
+    found = _Found(given)
     for k, (which, index) in enumerate(_chosen(given, n, poorest)):
         experiment = given.experiments[which]
         try:
@@ -50,16 +51,22 @@ def picture_section(given: Given, n: int = 3) -> Section:
         except (SpindleError, OSError) as error:
             trouble = str(error)
             break
-        section.figures[f"image_{k}"] = _picture(given, experiment, which, index, sequence, panels)
+        section.figures[f"image_{k}"] = _picture(found, experiment, which, index, sequence, panels)
         if which == 0 and index == poorest:
             title_ = section.figures[f"image_{k}"]["layout"]["title"]
             title_["text"] += " (fewest spots)"
     if not section.figures:
         return Section.missing(title, key, f"The images cannot be shown: {trouble}")
-    section.text.append(
-        "Circles are spots that were found, crosses where reflections were calculated to be; the strongest of each image. Every circle should "
-        "hold a cross, unless there is another crystal, ice, or no spot at all."
-    )
+    kinds = {str(d.get("name", "")).partition(" (")[0] for f in section.figures.values() for d in f["data"]}
+    if {"spots", "calculated"} <= kinds:
+        section.text.append(
+            "Circles are spots that were found, crosses where reflections were calculated to be; the strongest of each image. Every circle should "
+            "hold a cross, unless there is another crystal, ice, or no spot at all."
+        )
+    elif "calculated" in kinds:
+        section.text.append("Crosses are where reflections were calculated to be; the strongest of each image.")
+    elif "spots" in kinds:
+        section.text.append("Circles are spots that were found; the strongest of each image.")
     return section
 
 
@@ -123,7 +130,7 @@ def png_uri(codes: np.ndarray, scheme: str = "greyscale", levels: int = LEVELS) 
 
 
 def _picture(
-    given: Given, experiment: Experiment, which: int, index: int, sequence: ImageSequence, panels: list[np.ndarray]
+    found: _Found, experiment: Experiment, which: int, index: int, sequence: ImageSequence, panels: list[np.ndarray]
 ) -> dict[str, Any]:
     canvas = Canvas(experiment.detector, experiment.beam, "image")
     level = contrast_level(panels)
@@ -133,8 +140,8 @@ def _picture(
     first = experiment.scan.image_range[0] if experiment.scan is not None and not experiment.is_still else 1
     groups = []
     for name, symbol, colour, (panel, xy) in (
-        ("spots", "circle-open", "#d55e00", _spots(given, which, experiment, index)),
-        ("calculated", "x-thin", "#0072b2", _calculated(given, which, experiment, index)),
+        ("spots", "circle-open", "#d55e00", found.spots(which, experiment, index)),
+        ("calculated", "x-thin", "#0072b2", found.calculated(which, experiment, index)),
     ):
         if len(xy):
             places = np.einsum("nij,nj->ni", canvas.placements[panel], np.column_stack([xy, np.ones(len(xy))]))
@@ -143,37 +150,41 @@ def _picture(
     return picture(f"Image {first + index}: {file}", uri, codes.shape[1], codes.shape[0], groups)
 
 
-def _spots(given: Given, which: int, experiment: Experiment, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Panel and position of the strongest spots of an image."""
-    table = given.first("strong", "indexed", "refined")
-    if table is None or "xyzobs.px.value" not in table:
-        return np.zeros(0, np.int64), np.zeros((0, 2))
-    rows = _on_image(given, which, table, np.asarray(table.peek("xyzobs.px.value"))[:, 2], experiment, index)
-    return _strongest(table, rows, "xyzobs.px.value")
+class _Found:
+    """What lies on images; where rows lie is read once for all of them."""
 
+    def __init__(self, given: Given) -> None:
+        self._numbers = imageset_numbers(given.experiments)
+        self._observed = given.first("strong", "indexed", "refined", "integrated", "scaled")
+        self._predicted = given.first("integrated", "scaled", "predicted", "refined", "indexed")
+        self._places: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
-def _calculated(given: Given, which: int, experiment: Experiment, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Panel and position of the strongest calculated reflections of an image."""
-    table = given.first("integrated", "scaled", "predicted", "refined", "indexed")
-    if table is None or "xyzcal.px" not in table:
-        return np.zeros(0, np.int64), np.zeros((0, 2))
-    rows = _on_image(given, which, table, np.asarray(table.peek("xyzcal.px"))[:, 2], experiment, index)
-    if "flags" in table:
-        flags = table.peek("flags")[rows] & np.uint64(int(INTEGRATED | Flag.INDEXED | Flag.PREDICTED))
-        rows = rows[flags != 0]
-    return _strongest(table, rows, "xyzcal.px")
+    def spots(self, which: int, experiment: Experiment, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Panel and position of the strongest spots of an image; after integration those that were found before it."""
+        return self._strongest(self._observed, "xyzobs.px.value", Flag.STRONG, which, experiment, index)
 
+    def calculated(self, which: int, experiment: Experiment, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Panel and position of the strongest calculated reflections of an image."""
+        kinds = INTEGRATED | Flag.INDEXED | Flag.PREDICTED
+        return self._strongest(self._predicted, "xyzcal.px", kinds, which, experiment, index)
 
-def _on_image(
-    given: Given, which: int, table: ReflectionTable, z: np.ndarray, experiment: Experiment, index: int
-) -> np.ndarray:
-    numbers = imageset_numbers(given.experiments)
-    here = imagesets_of_rows(table, numbers) == numbers[which]
-    if experiment.scan is not None and not experiment.is_still:
-        frame = experiment.scan.array_range[0] + index
-        with np.errstate(invalid="ignore"):
-            here &= (z >= frame - 0.5) & (z < frame + 1.5)
-    return np.flatnonzero(here)
+    def _strongest(
+        self, table: ReflectionTable | None, name: str, flags: int, which: int, experiment: Experiment, index: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if table is None or name not in table:
+            return np.zeros(0, np.int64), np.zeros((0, 2))
+        if name not in self._places:
+            self._places[name] = (table.peek(name)[:, 2].copy(), imagesets_of_rows(table, self._numbers))
+        z, sets = self._places[name]
+        here = sets == self._numbers[which]
+        if experiment.scan is not None and not experiment.is_still:
+            frame = experiment.scan.array_range[0] + index
+            with np.errstate(invalid="ignore"):
+                here &= (z >= frame - 0.5) & (z < frame + 1.5)
+        rows = np.flatnonzero(here)
+        if "flags" in table:
+            rows = rows[(table.peek("flags")[rows] & np.uint64(int(flags))) != 0]
+        return _strongest(table, rows, name)
 
 
 def _strongest(table: ReflectionTable, rows: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:

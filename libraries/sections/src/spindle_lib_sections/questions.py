@@ -64,8 +64,10 @@ class Answer:
 
 
 def facts_of(sections: Sequence[Section]) -> Facts:
-    """What the sections know: their values ``facts``; later ones stand."""
-    return Facts.joined(Facts.from_dict(s.values.get("facts", {})) for s in sections)
+    """What the sections know: their values ``facts``; later ones stand, and those of merged data, ``facts_of_merged``, stand before all."""
+    return Facts.joined(
+        Facts.from_dict(s.values.get(name, {})) for name in ("facts", "facts_of_merged") for s in sections
+    )
 
 
 def answers(sections: Sequence[Section]) -> tuple[list[Answer], Verdict]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from spindle_lib_verdict import facts_of_steps
 __all__ = ["records_of", "run_section"]
 
 MOST_RECORDS, MOST_CHANGES = 40, 12
+MERGE = "merge"
 
 
 def records_of(sources: Sequence[Path]) -> list[dict[str, Any]]:
-    """Records of the runs that led to some files, the first run first.
+    """Records of the runs that led to some files, the first run first; the last may have merged them.
 
     Parameters
     ----------
@@ -38,10 +40,20 @@ def records_of(sources: Sequence[Path]) -> list[dict[str, Any]]:
     waiting = sorted(found, key=lambda entry: str(entry[1].get("finished", "")), reverse=True)
     for folder, record in waiting:  # the last first: what one has read an earlier one has written
         names = {(folder, Path(e["path"]).name) for e in record["outputs"]}
-        if names & known:
+        given = {(folder, Path(e["path"]).name) for e in record["inputs"]}
+        if names & known or (record["program"] == MERGE and given & known and _is_of(record, given)):
             chain.append(record)
-            known |= {(folder, Path(e["path"]).name) for e in record["inputs"]}
+            known |= given
     return chain[::-1]
+
+
+def _is_of(record: dict[str, Any], given: set[tuple[Path, str]]) -> bool:
+    """Whether the files that a run has read are as they were then: none was written since."""
+    try:
+        finished = datetime.fromisoformat(str(record.get("finished", ""))).timestamp()
+        return all((folder / name).stat().st_mtime <= finished + 1.0 for folder, name in given)  # told in whole seconds
+    except (ValueError, OSError):
+        return False
 
 
 def run_section(sources: Sequence[Path]) -> Section:
@@ -82,16 +94,17 @@ def run_section(sources: Sequence[Path]) -> Section:
         f"{p['slot']} {p['name']}": f"{p['distribution']} {p['version']}"
         for r in records
         for p in r["plugins"]
-        if p.get("slot") != "program"
+        if p.get("slot") not in ("program", "format")  # of formats all are asked whose file it is
     }
     if others:
         listed = [[name, what] for name, what in sorted(others.items())]
         section.tables.append(Table("Algorithms", ["Plugin", "Distribution and version"], listed, "plugins"))
     section.text.append("Versions: " + ", ".join(f"{n} {v}" for n, v in last["versions"].items()) + ".")
     section.text.append("spindle replay spindle.<program>.json repeats a run as it was.")
-    section.values["facts"] = facts_of_steps(
-        {r["program"]: r["summary"] for r in records if isinstance(r.get("summary"), dict)}
-    ).as_dict()
+    summaries = {r["program"]: r["summary"] for r in records if isinstance(r.get("summary"), dict)}
+    if MERGE in summaries:  # the data as they are used, perhaps cut
+        section.values["facts_of_merged"] = facts_of_steps({MERGE: summaries.pop(MERGE)}).as_dict()
+    section.values["facts"] = facts_of_steps(summaries).as_dict()
     section.values["records"] = [
         {k: r.get(k) for k in ("program", "finished", "seconds", "versions", "modified", "plugins", "seed", "argv")}
         for r in records

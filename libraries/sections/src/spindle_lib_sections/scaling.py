@@ -219,7 +219,11 @@ def _terms(section: Section, models: list[tuple[int, Experiment]]) -> None:
         ("smooth_decay_model", "Decay term of the models", "relative B (A<sup>2</sup>)", decays),
     ):
         if curves_:
-            figure = lines(title, "rotation angle (deg)", y_title, curves_)
+            x_title = "rotation angle (deg)"
+            if len({float(x[0]) for _, x, _ in curves_}) > 1:  # sweeps far apart would be dots
+                x_title = "rotation from the first image (deg)"
+                curves_ = [(name, x - x[0], y) for name, x, y in curves_]
+            figure = lines(title, x_title, y_title, curves_)
             for entry in figure["data"]:
                 entry["mode"] = "lines"
             section.figures[key] = figure

@@ -21,7 +21,8 @@ __all__ = ["ice_excess", "spot_section"]
 
 #: A ring shows when it has this many standard deviations more spots than its surroundings, and this part more.
 ICE_SIGMAS, ICE_PART = 6.0, 0.25
-_NEEDED = ("flags", "id", "imageset_id", "panel", "xyzobs.px.value", "xyzobs.mm.value", "d", "miller_index")
+_OF_IMAGES = ("flags", "id", "imageset_id", "xyzobs.px.value")
+_NEEDED = (*_OF_IMAGES, "panel", "xyzobs.mm.value", "d", "miller_index")
 
 
 def spot_section(given: Given, settings: MapSettings) -> Section:
@@ -34,9 +35,13 @@ def spot_section(given: Given, settings: MapSettings) -> Section:
         return Section.missing(title, key, "No spots were given; add strong.refl or indexed.refl.")
     if "xyzobs.px.value" not in table:
         return Section.missing(title, key, "The reflections have no observed positions (column xyzobs.px.value).")
-    table = only(table, _NEEDED)
-    if "flags" in table and (strong := table.has_flags(Flag.STRONG)).any():
-        table = table.select(strong) if not strong.all() else table
+    whole, table = table, only(table, _OF_IMAGES)
+    strong = table.has_flags(Flag.STRONG) if "flags" in table else np.ones(len(table), bool)
+    if not strong.any():
+        strong[:] = True
+    table = table if strong.all() else table.select(strong)
+    some, step = sampled(whole.without(*[name for name in whole if name not in _NEEDED]), strong)
+    every = f" (every {step}th)" if step > 1 else ""
     images = ByImage(given.experiments, table, observed=True)
     indexed = _indexed(table) if is_whole else None
     curves = images.count_curves(name="spots")
@@ -51,18 +56,16 @@ def spot_section(given: Given, settings: MapSettings) -> Section:
     section.text.append(_said(n, counts, images))
     if indexed is not None:
         _lattices(section, table, indexed, images, given)
-        panel, xy = positions(table, "xyzobs.px.value")
-        maps = Maps(given.experiments, panel, xy, settings)
-        section.figures["n_indexed_vs_xy"] = maps.counts("Indexed spots on the detector", indexed)
+    panel, xy = positions(some, "xyzobs.px.value")
+    maps = Maps(given.experiments, panel, xy, settings)
+    if indexed is not None:
+        section.figures["n_indexed_vs_xy"] = maps.counts(f"Indexed spots on the detector{every}", indexed[::step])
         if not indexed.all():
-            section.figures["n_unindexed_vs_xy"] = maps.counts("Spots that were not indexed", ~indexed)
+            section.figures["n_unindexed_vs_xy"] = maps.counts(f"Spots that were not indexed{every}", ~indexed[::step])
     else:
-        panel, xy = positions(table, "xyzobs.px.value")
-        maps = Maps(given.experiments, panel, xy, settings)
-        section.figures["n_spots_vs_xy"] = maps.counts("Spots on the detector")
+        section.figures["n_spots_vs_xy"] = maps.counts(f"Spots on the detector{every}")
     if counts.size:
         section.values["n_images_without_spots"] = int((counts == 0).sum())
-    some, step = sampled(table, np.ones(len(table), bool))
     _ice(section, some, images if step == 1 else ByImage(given.experiments, some, observed=True), given)
     section.values["facts"] = _facts(given, some, len(table), indexed).as_dict()
     return section

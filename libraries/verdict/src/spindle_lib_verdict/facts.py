@@ -57,6 +57,8 @@ class Facts:
         Where CC1/2 or completeness end them.
     completeness, multiplicity, r_meas_low, cc_half, i_over_sigma : float
         Overall; the R factor is that of the shell of lowest resolution.
+    good_completeness, good_multiplicity : float
+        Those to `suggested_d_min`.
     cc_half_critical : float
         What noise reaches with a probability of 1 %.
     best_i_over_sigma : float
@@ -98,6 +100,8 @@ class Facts:
     d_min: float | None = None
     suggested_d_min: float | None = None
     completeness: float | None = None
+    good_completeness: float | None = None
+    good_multiplicity: float | None = None
     multiplicity: float | None = None
     r_meas_low: float | None = None
     cc_half: float | None = None

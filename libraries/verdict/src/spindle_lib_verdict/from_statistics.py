@@ -23,19 +23,36 @@ def facts_of_statistics(statistics: MergingStatistics, space_group: str | None =
         In which they were merged.
     """
     overall = statistics.overall
+    suggested = data_end(statistics).d_min
+    good = (None, None) if suggested is None else _within(statistics, suggested)
     sure = [s for s in statistics.shells if s.n_unique >= MIN_REFLECTIONS]
     return Facts(
         space_group=space_group,
         d_min=overall.d_min,
-        suggested_d_min=data_end(statistics).d_min,
+        suggested_d_min=suggested,
         completeness=overall.completeness,
         multiplicity=overall.multiplicity,
-        r_meas_low=sure[0].r_meas if sure and sure[0].multiplicity > 1 else None,
+        good_completeness=good[0],
+        good_multiplicity=good[1],
+        r_meas_low=sure[0].r_meas if sure and sure[0].n_half >= 2 * MIN_REFLECTIONS else None,
         cc_half=overall.cc_half if overall.n_half >= 2 * MIN_REFLECTIONS else None,
         cc_half_critical=overall.cc_half_critical if overall.n_half >= 2 * MIN_REFLECTIONS else None,
         i_over_sigma=overall.i_over_sigma,
         best_i_over_sigma=max((s.i_over_sigma for s in sure), default=overall.i_over_sigma),
     )
+
+
+def _within(statistics: MergingStatistics, d_min: float) -> tuple[float | None, float | None]:
+    """Completeness and multiplicity to a limit, with the part of the last shell that lies within it."""
+    observations = unique = possible = 0.0
+    for shell in statistics.shells:
+        inner, outer = shell.d_max**-3, shell.d_min**-3
+        part = min(max((d_min**-3 - inner) / max(outer - inner, 1e-12), 0.0), 1.0)
+        if shell.n_unique and shell.completeness > 0:
+            observations += part * shell.n_observations
+            unique += part * shell.n_unique
+            possible += part * shell.n_unique / shell.completeness
+    return (unique / possible, observations / unique) if possible else (None, None)
 
 
 def facts_of_diagnosis(diagnosis: Diagnosis) -> Facts:

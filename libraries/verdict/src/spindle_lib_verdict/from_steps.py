@@ -53,6 +53,7 @@ def _of_step(name: str, summary: Mapping[str, Any]) -> Facts:
         "n_images", "n_left_out_images", "n_blank_images", "n_spots", "ice_fraction", "fraction_indexed", "n_lattices", "undecided", "contradiction",
         "screw_axes",
         "is_twinned", "twin_law", "twin_fraction", "mean_abs_l", "missed_centring", "suggested_d_min", "completeness", "multiplicity",
+        "good_completeness", "good_multiplicity",
         "r_meas_low", "cc_half", "cc_half_critical", "i_over_sigma", "best_i_over_sigma", "sigma_factor", "decay_b",
     )  # fmt: skip
     known: dict[str, Any] = {key: summary[key] for key in same if key in summary}

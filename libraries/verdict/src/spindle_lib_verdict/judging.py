@@ -210,13 +210,17 @@ def _errors(facts: Facts) -> Iterator[Line]:
 
 
 def _completeness(facts: Facts) -> Iterator[Line]:
-    if facts.completeness is not None:
-        part = facts.completeness
-        yield _line(LIMITS["completeness"], part, "completeness", f"{100 * part:.1f} % complete",
+    beyond = (
+        facts.d_min is not None and facts.suggested_d_min is not None and facts.suggested_d_min > BEYOND * facts.d_min
+    )
+    to = f" to {facts.suggested_d_min:.2f} A" if beyond and facts.good_completeness is not None else ""
+    part = facts.good_completeness if to else facts.completeness
+    if part is not None:
+        yield _line(LIMITS["completeness"], part, "completeness", f"{100 * part:.1f} % complete{to}",
                     "reflections are missing: measure more of the rotation, or scale several sweeps or crystals together",
                     "spindle missing_reflections scaled.expt scaled.refl")  # fmt: skip
-    if facts.multiplicity is not None:
-        n = facts.multiplicity
+    n = facts.good_multiplicity if to and facts.good_multiplicity is not None else facts.multiplicity
+    if n is not None:
         yield _line(LIMITS["multiplicity"], n, "completeness", f"each reflection is measured {n:.1f} times",
                     "errors and outliers cannot be told from so few equivalents", "measure more of the rotation, or other crystals")  # fmt: skip
 
@@ -226,7 +230,7 @@ def _resolution(facts: Facts) -> Iterator[Line]:
     if d is None:
         return
     if suggested is not None and suggested > BEYOND * d:
-        yield Line(AMBER, "resolution", f"merged to {d:.2f} A, good to {suggested:.2f} A",
+        yield Line(AMBER, "resolution", f"the data go to {d:.2f} A, and are good to {suggested:.2f} A",
                    "beyond that the shells are noise or empty", f"spindle merge scaled.expt scaled.refl d_min={suggested:.2f}",
                    d, suggested)  # fmt: skip
     else:

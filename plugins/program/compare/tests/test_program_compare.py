@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from spindle_program_compare.ranking import _places, _within
 
 import spindle
 from spindle.errors import UserError
@@ -97,7 +98,7 @@ def test_the_same_result_agrees_with_itself_whatever_its_axes(refined, tmp_path)
         other[f"intensity.{kind}.variance"] = 4 * table[f"intensity.{kind}.variance"]
     matrix = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
     other["miller_index"] = (table["miller_index"] @ matrix.T).astype(np.int32)
-    for name, one in (("first", table), ("second", other)):
+    for name, one in (("first", table), ("second", other), ("again", table)):
         write_experiments(integrated.experiments, tmp_path / f"{name}.expt")
         write_reflections(one, tmp_path / f"{name}.refl")
     result = spindle.run("compare", files=[tmp_path / "first.refl", tmp_path / "second.refl"], use_truth=False)
@@ -106,6 +107,16 @@ def test_the_same_result_agrees_with_itself_whatever_its_axes(refined, tmp_path)
     assert pair["n"] > 0.75 * len(table)  # of those that the ends of the sweep do not cut
     assert any("k,l,h" in note and "another choice of axes" in note for note in result.summary["notes"])
     assert result.summary["ranking"]["order"] == []
+    again = spindle.run("compare", files=[tmp_path / "first.refl", tmp_path / "again.refl"], use_truth=False)
+    assert any("again.refl have the same results to the last digit" in note for note in again.summary["notes"])
+    assert not any("last digit" in note for note in result.summary["notes"])
+
+
+def test_those_that_are_not_told_apart_share_a_place():
+    """As in sport; a chain of small differences does not tie its ends."""
+    alike = {"a": ["b"], "b": ["a", "c"], "c": ["b", "d"], "d": ["c"], "e": []}
+    assert _places(list("abcde"), alike) == {"a": "1=", "b": "1=", "c": "3=", "d": "3=", "e": "5"}
+    assert _within({"x": 0.99, "y": 0.9885, "z": 0.98}, 0.002) == {"x": ["y"], "y": ["x"], "z": []}
 
 
 def test_a_contestant_that_fails_is_a_row(refined):

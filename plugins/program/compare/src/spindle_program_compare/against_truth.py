@@ -48,8 +48,8 @@ class TruthRow:
         Scaled intensities against true |F|^2.
     efficiency, low, high : float
         Bound of the variance over the mean square of the error, on the reflections that all have, with its 95 % interval.
-    tied : bool
-        Whether its interval of the difference to the best one includes none.
+    alike : list of str
+        Contestants whose efficiency these data do not tell from its own: the 95 % interval of the difference includes none.
     by_counts : dict of arrays
         "counts" (mean true), "n", "bias" (relative), "bias_error", "rms_z", "efficiency".
     n_correct : int
@@ -65,7 +65,7 @@ class TruthRow:
     efficiency: float = float("nan")
     low: float = float("nan")
     high: float = float("nan")
-    tied: bool = False
+    alike: list[str] = field(default_factory=list)
     by_counts: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -246,15 +246,15 @@ def _efficiencies(
     drawn = rng.multinomial(groups, np.full(groups, 1 / groups), max(n_bootstrap, 1))
     mean = loss.mean(axis=1)
     spread = (drawn @ sums.T) / (drawn @ sizes)[:, None]
-    best = int(np.argmin(mean))
     for i, name in enumerate(names):
         pairs, own = matched[name], chosen[name]
         low, high = np.percentile(1 / spread[:, i], [2.5, 97.5]) if n_bootstrap else (np.nan, np.nan)
-        difference = np.percentile(spread[:, i] - spread[:, best], [2.5, 97.5])
+        down, up = np.percentile(spread - spread[:, [i]], [2.5, 97.5], axis=0)
+        alike = (mean == mean[i]) | ((n_bootstrap > 0) & (down <= 0) & (up >= 0))
         old = rows[name]
         rows[name] = TruthRow(
             old.found, old.place_rms, old.n_correct, old.kind, old.counts, old.scaled, float(1 / mean[i]), float(low), float(high),
-            bool(n_bootstrap and difference[0] <= 0), _by_counts(pairs, own, loss[i], n_bins),
+            [other for k, other in enumerate(names) if k != i and alike[k]], _by_counts(pairs, own, loss[i], n_bins),
         )  # fmt: skip
     return len(common)
 

@@ -29,7 +29,7 @@ from .outside import DIALS, Runner, declared_runner, run_outside
 from .page import comparison_page
 from .ranking import Ranking, rank
 from .tables import contestant_table, cost_table, failure_table, merging_table, pair_table, truth_table
-from .versus import Level, common_statistics, compare_level
+from .versus import Level, common_statistics, compare_level, twins
 
 __all__ = ["Compare"]
 
@@ -260,6 +260,10 @@ def _report(contestants: list[Contestant], folder: Path | None, params: Any, con
         context.table(table)
     notes = list(dict.fromkeys(note for level in levels for note in level.notes))
     notes += [f"{c.name}: {note}" for c in contestants for note in c.notes] + (truth.notes if truth is not None else [])
+    notes += [
+        f"{', '.join(group[:-1])} and {group[-1]} have the same results to the last digit: what they differ in changes nothing here"
+        for group in twins(levels)
+    ]
     for note in notes:
         context.log.info("Note: %s", note)
     verdict = _verdict(contestants, ranking, truth)
@@ -282,7 +286,7 @@ def _report(contestants: list[Contestant], folder: Path | None, params: Any, con
         ],
         "ranking": {
             "order": ranking.order, "score": ranking.score, "by": ranking.by, "rests_on": ranking.rests_on,
-            "tied_with_the_best": sorted(ranking.tied), "without_truth": list(ranking.blind),
+            "places": ranking.places, "without_truth": list(ranking.blind),
         },
         "pairs": {level.name: [d.as_dict() for d in level.duels] for level in levels},
         "common": {name: s.as_dict() for name, s in common.items()},
@@ -328,7 +332,7 @@ def _verdict(contestants: list[Contestant], ranking: Ranking, truth: AgainstTrut
     found: list[tuple[str, str]] = []
     if ranking.order:
         best = ranking.order[0]
-        others = [n for n in ranking.order if n in ranking.tied and n != best]
+        others = [n for n in ranking.best if n != best]
         said = f"Best: {best}, {ranking.by} {ranking.score[best]:.4g}"
         if others:
             said += f"; not told from it by these data: {', '.join(others)}"
@@ -336,7 +340,7 @@ def _verdict(contestants: list[Contestant], ranking: Ranking, truth: AgainstTrut
     found.append((f"The ranking rests on {ranking.rests_on}.", "" if ranking.order else "doubtful"))
     if len(ranking.blind) > 1 and truth is not None:
         best = ranking.order[0]
-        same = ranking.blind[0] == best or ranking.blind[0] in ranking.tied
+        same = ranking.blind[0] in ranking.best
         found.append((
             f"Without the truth, by CC1/2 of the observations that all have, {ranking.blind[0]} would have been the best: "
             f"{'the same' if same else 'another'}.", "" if same else "doubtful",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ __all__ = ["FEWEST_PAIRS", "Ranking", "rank"]
 
 #: A correlation of fewer pairs says nothing.
 FEWEST_PAIRS = 20
+#: Mean CC1/2 that differ by less are not told apart.
+SAME_CORRELATION = 0.002
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class Ranking:
         Short name of the score.
     rests_on : str
         What the order rests on, in a sentence or two.
-    tied : set of str
-        Not told from the best one by the data.
+    places : dict of str to str
+        "1=" for those that share the first place, "3" for the one after two of them. Those that the data do not tell from the best of a
+        group share its place.
     blind : list of str
         The order without the truth, where there is one.
     """
@@ -41,8 +44,13 @@ class Ranking:
     score: dict[str, float]
     by: str
     rests_on: str
-    tied: frozenset[str] = frozenset()
+    places: dict[str, str] = field(default_factory=dict)
     blind: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> list[str]:
+        """All that share the first place."""
+        return [n for n in self.order if self.places[n] == self.places[self.order[0]]]
 
 
 def rank(
@@ -70,12 +78,11 @@ def rank(
         score = {n: r.efficiency for n, r in truth.rows.items() if np.isfinite(r.efficiency)}
         if score:
             order = _sorted(score)
-            tied = frozenset(n for n in order if truth.rows[n].tied)
             return Ranking(
                 order, score, "efficiency",
                 "the truth: efficiency is the least variance that counting statistics allow over the mean square of (found - true) counts, "
                 f"on the {truth.n_common} reflections away from bad pixels that all contestants have, the overall scale left free",
-                tied, tuple(_sorted(blind)),
+                _places(order, {n: truth.rows[n].alike for n in order}), tuple(_sorted(blind)),
             )  # fmt: skip
         score = {n: float(r.n_correct) for n, r in truth.rows.items()}
         if score:
@@ -83,12 +90,14 @@ def rank(
                 _sorted(score), score, "correct",
                 "the truth: spots or reflections that lie where the truth has one and have its index. More spots found and rightly indexed "
                 "is better; how well they are predicted is in the column of places",
+                _places(_sorted(score), _within(score, 0.0)),
             )  # fmt: skip
     if blind:
         return Ranking(
             _sorted(blind), blind, "mean CC1/2",
             "CC1/2, averaged over the resolution shells by their pairs, of the observations that all contestants have scaled. It sees noise, not bias: an "
-            "error that all equivalents share goes unseen. Differences of less than 0.002 mean nothing",
+            f"error that all equivalents share goes unseen. Differences of less than {SAME_CORRELATION} mean nothing",
+            _places(_sorted(blind), _within(blind, SAME_CORRELATION)),
         )  # fmt: skip
     if not common:
         spots = {c.name: numbers[c.name].get("n_indexed") for c in contestants if not c.reason}
@@ -97,6 +106,7 @@ def rank(
             return Ranking(
                 _sorted(score), score, "indexed spots",
                 "the number of spots that are indexed, for want of intensities: more is better as long as the rms deviations do not grow",
+                _places(_sorted(score), _within(score, 0.0)),
             )  # fmt: skip
     why = (
         "contestants merge different equivalents (their point groups differ), so that nothing says which is better; see the notes"
@@ -117,3 +127,23 @@ def _blind(common: dict[str, MergingStatistics]) -> dict[str, float]:
 
 def _sorted(score: dict[str, float]) -> list[str]:
     return sorted(score, key=lambda name: -score[name])
+
+
+def _within(score: dict[str, float], distance: float) -> dict[str, list[str]]:
+    """Of each the others whose score is as near as that."""
+    return {n: [m for m in score if m != n and abs(score[m] - score[n]) <= distance] for n in score}
+
+
+def _places(order: list[str], alike: dict[str, list[str]]) -> dict[str, str]:
+    """Places, shared by those that are like the best of their group."""
+    groups: list[list[str]] = []
+    for name in order:
+        if groups and name in alike[groups[-1][0]]:
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+    places, place = {}, 1
+    for group in groups:
+        places |= dict.fromkeys(group, f"{place}=" if len(group) > 1 else str(place))
+        place += len(group)
+    return places

@@ -20,11 +20,7 @@ def _ordered(contestants: list[Contestant], ranking: Ranking) -> list[Contestant
 
 
 def _place(name: str, ranking: Ranking) -> str:
-    if name not in ranking.order:
-        return "--"
-    if name in ranking.tied and len(ranking.tied) > 1:
-        return "1="
-    return str(ranking.order.index(name) + 1)
+    return ranking.places.get(name, "--")
 
 
 def _percent(value: Any, digits: int = 1) -> Any:

@@ -15,7 +15,7 @@ from .measures import statistics_on
 from .merged import merged_observations, same_indices
 from .observations import Observations, SamePlaces, observations, same_places
 
-__all__ = ["Duel", "Level", "common_statistics", "compare_level"]
+__all__ = ["Duel", "Level", "common_statistics", "compare_level", "twins"]
 
 
 #: Of fewer reflections a slope and a correlation mean nothing.
@@ -37,6 +37,8 @@ class Duel:
         Differences in units of sigma along intensity (I / sigma), resolution (1/d^2), image, fast and slow.
     shells : dict of arrays
         "d_max", "d_min", "n", "cc" by resolution.
+    identical : bool
+        Whether both have the same reflections with the same intensities and sigmas, to the last digit.
     """
 
     first: str
@@ -45,13 +47,14 @@ class Duel:
     statistics: PairStatistics
     along: dict[str, dict[str, np.ndarray]]
     shells: dict[str, np.ndarray]
+    identical: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "first": self.first, "second": self.second, "kinds": list(self.kinds), **self.statistics.as_dict(),
             "along": {k: {n: v.tolist() for n, v in d.items()} for k, d in self.along.items()},
-            "shells": {k: v.tolist() for k, v in self.shells.items()},
+            "shells": {k: v.tolist() for k, v in self.shells.items()}, "identical": self.identical,
         }  # fmt: skip
 
 
@@ -131,9 +134,31 @@ def _duel(
         "d_max": np.array([d[p].max() for p in parts]), "d_min": np.array([d[p].min() for p in parts]),
         "n": np.array([len(p) for p in parts]), "cc": np.array([correlation(x[p], y[p]) for p in parts]),
     }  # fmt: skip
-    return Duel(
-        *names, (a.kind, b.kind), statistics, {k: differences_by(v, z, n_bins) for k, v in along.items()}, shells
+    identical = len(a) == len(b) and all(
+        np.array_equal(left, right, equal_nan=True)
+        for left, right in ((a.intensity, b.intensity), (a.sigma, b.sigma), (a.place, b.place))
     )
+    return Duel(
+        *names,
+        (a.kind, b.kind),
+        statistics,
+        {k: differences_by(v, z, n_bins) for k, v in along.items()},
+        shells,
+        identical,
+    )
+
+
+def twins(levels: list[Level]) -> list[list[str]]:
+    """Groups of contestants whose results are the same to the last digit, at the last level that a pair has."""
+    last = {(duel.first, duel.second): duel.identical for level in levels for duel in level.duels}
+    groups: list[list[str]] = []
+    for first, second in (pair for pair, identical in last.items() if identical):
+        group = next((g for g in groups if first in g), None)
+        if group is None:
+            groups.append([first, second])
+        elif second not in group:
+            group.append(second)
+    return groups
 
 
 def common_statistics(level: Level, contestants: list[Contestant], n_shells: int) -> dict[str, MergingStatistics]:

@@ -130,11 +130,11 @@ class Chain:
                 write_experiments(self.experiments, output)
             return None
         self.experiments = result.experiments or self.experiments
+        self.spots = None if result.reflections is None else result.reflections.without("shoebox")
         crystal = self.experiments[0].crystal if self.experiments else None
         if crystal is not None:
             cell = " ".join(f"{v:.3f}" for v in crystal.cell)
             self.context.log.info("refined again in %s: cell %s", crystal.space_group.hm, cell)
-        self.spots = None
         return result
 
     def exported(self) -> dict[str, Any]:
@@ -153,7 +153,10 @@ class Chain:
         """The page about what there is now; nothing where nothing was done in this run, or no page can be made of it."""
         if self.experiments is None or self.reflections is None:
             return {}
-        tables = [t for t in (self.spots, self.reflections) if t is not None and len(t)]
+        spots = self.spots
+        if spots is not None and len(spots) and int(spots["id"].max()) >= len(self.experiments):
+            spots = None  # of experiments that were left out since
+        tables = [t for t in (spots, self.reflections) if t is not None and len(t)]
         written = [p for step in STEPS for p in step.outputs(self.params) if p is not None and p.is_file()]
         try:
             found = self.context.run_program(

@@ -151,7 +151,10 @@ def _table(lights: list[Answer]) -> Table:
 
 
 def _page(inputs: ProgramInputs, given: Given, lights: list[Answer], sections: list[Section]) -> Page:
-    names = ", ".join(p.name for p in (inputs.sources or inputs.files)[:8]) or "data in memory"
+    files = [p.name for p in (inputs.sources or inputs.files)]
+    shown = files if len(files) <= 4 else files[-2:]
+    names = ", ".join(shown) or "data in memory"
+    names += f" and {len(files) - len(shown)} files of earlier steps" if len(shown) < len(files) else ""
     crystals = [e.crystal for e in given.experiments if e.crystal is not None]
     said = f"{len(given.experiments)} experiment(s)" + (f", {crystals[0].space_group.xhm()}" if crystals else "")
     page = Page("Report", f"{names}: {said}. Spindle {version(HOST)}")
