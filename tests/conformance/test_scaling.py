@@ -5,11 +5,15 @@ from __future__ import annotations
 from spindle.testing.scaling import ScalingContract
 
 
+FEW = {"image_correction=False": "Auto wants more observations of an image than there are"}
+
+
 class TestPhysical(ScalingContract):
     name = "physical"
     takes_stills = False
     parameters = {"absorption_correction": True}
     corrects = ("scale", "image", "resolution", "direction")
+    inert = FEW
 
 
 class TestPhysicalFixedRestraints(ScalingContract):
@@ -17,7 +21,7 @@ class TestPhysicalFixedRestraints(ScalingContract):
     takes_stills = False
     corrects = ("scale", "image", "resolution")
     parameters = {"restraint": "fixed", "absorption_correction": True, "lmax": 3}
-    inert = {"absorption_level=low": "what fixed restraints take anyway"}
+    inert = {"absorption_level=low": "what fixed restraints take anyway", **FEW}
 
 
 class TestPhysicalOnAFewImages(ScalingContract):
@@ -25,6 +29,7 @@ class TestPhysicalOnAFewImages(ScalingContract):
     takes_stills = False
     corrects = ("scale", "resolution")
     n_images = 2
+    inert = FEW
     expected_failures = {"test_images_may_be_cut_finer": "two images hold fewer samples than twenty of the same angles"}
     test_switches_and_choices_change_something = None  # TestPhysical tries them, on more images
 

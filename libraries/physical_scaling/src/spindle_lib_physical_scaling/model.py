@@ -29,7 +29,7 @@ OBSERVATIONS_PER_SAMPLE, MOST_SAMPLES = 60, 400
 #: With many data sets: most samples of all together, and fewest of each.
 MOST_SAMPLES_TOGETHER, FEWEST_SAMPLES = 800, 12
 #: Scans whose images get a factor each: observations an image should have, fewest and most images, and most of all data sets together.
-OBSERVATIONS_PER_IMAGE, FEWEST_IMAGES, MOST_IMAGES, MOST_IMAGES_TOGETHER = 30, 10, 400, 1200
+OBSERVATIONS_PER_IMAGE, FEWEST_IMAGES, MOST_IMAGES, MOST_IMAGES_TOGETHER = 30, 10, 400, 800
 #: With adaptive restraints: decay changes over degrees, not over images.
 DECAY_INTERVAL_DEG = 5.0
 #: Below this number of observations absorption is left out by default.
@@ -220,12 +220,14 @@ def _images(observations: ScalingObservations, existing: dict[str, Any] | None, 
     it with the least error (James & Stein 1961), and vanish where it does not flicker.
     """
     p, (first, _) = scan.n_images, scan.array_range
-    image = np.clip(np.floor(observations.image - first).astype(np.int32), 0, p - 1)
+    n, at = len(observations), observations.image
+    indices = Computed(lambda rows: np.clip(np.floor(at[rows] - first), 0, p - 1).astype(np.int32)[:, None], n, 1)
+    weights = Computed(lambda rows: np.ones((len(at[rows]), 1)), n, 1)
     start = np.ones(p)
     if existing and "image" in existing and len(existing["image"]["parameters"]) == p:
         start = np.array(existing["image"]["parameters"], dtype=np.float64)
     penalty = Penalty(np.eye(p), None, 0.01, p)
-    return ScaleTerm("image", start, image[:, None], np.ones((len(image), 1)), 1.0, 0.0, None, (penalty,), fixed)
+    return ScaleTerm("image", start, indices, weights, 1.0, 0.0, None, (penalty,), fixed)
 
 
 def _frame(experiment: Experiment) -> dict[str, Any]:

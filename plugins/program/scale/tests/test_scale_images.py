@@ -63,3 +63,27 @@ def test_the_user_can_keep_them(caplog):
     assert "image 41 (0." in caplog.text
     number = np.floor(result.reflections["xyzcal.px"][:, 2]).astype(int) + 1
     assert result.reflections.has_flags(Flag.SCALED)[number == 41].mean() > 0.5
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.0])
+def test_flicker_is_corrected_and_a_steady_beam_left_alone(spread, caplog):
+    factor = 1.0 + spread * np.random.default_rng(7).normal(size=90)
+    found = {}
+    experiment, table, truth = simulated_scan(
+        n_unique=1500,
+        multiplicity=8,
+        scale=lambda z, d: factor[np.floor(z).astype(int)] * (1 + 0.15 * np.sin(z / 20)),
+        seed=5,
+        n_images=90,
+    )
+    for correct in (True, False):
+        with caplog.at_level(logging.INFO):
+            result = spindle.run("scale", Experiments([experiment]), table, **{"physical.image_correction": correct})
+        found[correct] = residual(result, truth)
+    if spread:
+        assert found[True] < 0.008 < found[False]
+        assert caplog.text.count("the scale jumps by") == 1
+    else:
+        assert found[True] < 1.02 * found[False] and "the scale jumps by" not in caplog.text
+    known = result.experiments[0].scaling_model
+    assert "image" not in known and known["configuration_parameters"]["corrections"][0] == "scale"

@@ -79,22 +79,24 @@ def image_scales(scaler: Scaler, experiments: Experiments, place: np.ndarray, li
             if experiments[k].scan is None or experiments[k].is_still:
                 continue
             begin, end = int(obs.bounds[k]), int(obs.bounds[k + 1])
-            rows = begin + np.flatnonzero(expected[begin:end] > LEAST_SIGNAL * np.sqrt(obs.variance[begin:end]))
-            factor = _scale_term(scaler, k)[rows - begin]
+            # as the smooth scale has it: what an image has of its own is what is looked for
+            steady = expected[begin:end] / np.maximum(_term(scaler, k, "image"), 1e-6)
+            here = np.flatnonzero(steady > LEAST_SIGNAL * np.sqrt(obs.variance[begin:end]))
+            rows, factor = begin + here, _term(scaler, k, "scale")[here]
             image = np.floor(place[rows]).astype(np.int64) + 1
-            found.append(_of_scan(k, image, obs.intensity[rows] / expected[rows], factor, limit))
+            found.append(_of_scan(k, image, obs.intensity[rows] / steady[here], factor, limit))
         return found
 
     return [one for some in scaler.run_here(compare, bundles_of(np.diff(obs.bounds))) for one in some]
 
 
-def _scale_term(scaler: Scaler, number: int) -> np.ndarray:
-    """The part of the scale factors of a data set that follows the scan."""
+def _term(scaler: Scaler, number: int, name: str) -> np.ndarray:
+    """A part of the scale factors of a data set; ones where there is none."""
     layout, model = scaler.layout, scaler.layout.models[number]
     n = int(scaler.obs.bounds[number + 1] - scaler.obs.bounds[number])
     for term in model.terms:
-        if term.name == "scale":
-            return np.asarray(term.values(scaler.parameters[layout.slices[number][term.name]]))
+        if term.name == name:
+            return np.asarray(term.values(scaler.parameters[layout.slices[number][name]]))
     return np.ones(n)
 
 
