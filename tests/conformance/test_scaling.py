@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from spindle.testing.scaling import ScalingContract
 
-
 FEW = {"image_correction=False": "Auto wants more observations of an image than there are"}
 
 

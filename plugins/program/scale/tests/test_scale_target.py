@@ -71,6 +71,22 @@ def test_data_come_to_the_scale_and_b_of_the_reference(drift, tmp_path, model) -
     assert difference.std() < {"physical": 0.012, "dose_decay": 0.03, "array": 0.05, "KB": 0.2}[model]
 
 
+@pytest.mark.parametrize("only", [False, True])
+@pytest.mark.parametrize(("part", "more"), [(0.2, 0.0), (0.0, 20.0)])
+def test_the_scale_is_right_though_a_reference_tells_small_errors_where_it_came_out_too_small(
+    tmp_path, part, more, only
+) -> None:
+    """Errors of a fifth of each intensity, or as large as the weak ones, which the reference tells by what it has."""
+    experiment, table, truth = simulated_scan(multiplicity=4, scale=drifting, seed=1)
+    unique, first = np.unique(asu_indices(table["miller_index"], "P 4 3 2")[0], axis=0, return_index=True)
+    true = truth["intensity"][first]
+    value = true + np.hypot(part * true, more) * np.random.default_rng(51).normal(size=len(true))
+    mtz = write_mtz(tmp_path / "r.mtz", unique, value, np.hypot(part * value, more) + 0.1, "P 4 3 2")
+    result = spindle.run("scale", Experiments([experiment]), table, reference=mtz, only_target=only)
+    difference, _ = ln_ratio(result.reflections, truth["scale"])
+    assert difference.mean() == pytest.approx(0.0, abs=0.01)
+
+
 def test_the_model_of_the_file_has_the_scale_of_the_reference(drift, tmp_path) -> None:
     """Scaling again from the written model begins where it ended, and a model of scale 40 does no harm without a reference."""
     experiments, table, truth = drift

@@ -22,8 +22,6 @@ __all__ = ["begin_near_one", "fit_data", "hold", "place_target", "report_target"
 
 #: Median scale factors of an earlier scaling that are further than this from 1, as a logarithm, are brought near 1 first.
 FAR_FROM_ONE = 0.5
-#: The weight of a reference that is not to be doubted, in terms of that of all observations.
-EXACT = 1e6
 #: Observations further than this from their equivalents, in sigma, pull no more than those at this limit (Huber 1964).
 ROBUST_LIMIT = 2.5
 
@@ -131,30 +129,32 @@ def fit_data(scaler: Scaler) -> tuple[FitData, np.ndarray | None]:
     groups = combine.several_of(obs.groups, usable & chosen[index], more=known)
     rows = groups.order
     deviation = np.abs(obs.intensity - scaler.expected())[rows] / sigma[rows]
-    spread = variance[rows]
     of_group = index[rows]
-    only = scaler.target is not None and scaler.target.target.only
-    if scaler.target is not None and only:
-        more = np.where(scaler.target.known, scaler.target.variance, 0.0)[of_group]
-        spread = spread + obs.g[rows] ** 2 * more
-    weight = np.minimum(1.0, ROBUST_LIMIT / np.maximum(deviation, 1e-30)) / spread
-    which = of_group[groups.offsets[:-1]] if len(rows) else np.zeros(0, np.int64)
-    offsets, place, intensity, weight, g = with_target(
-        scaler, groups.offsets, which, obs.intensity[rows], weight, obs.g[rows]
-    )
+    weight = np.minimum(1.0, ROBUST_LIMIT / np.maximum(deviation, 1e-30)) / variance[rows]
+    target = scaler.target
     shares = None
-    if scaler.target is not None and not only:
+    if target is not None and target.target.only:
+        # each observation beside the reference, and no other
+        beside = target.known[of_group]
+        rows, weight, of_group = rows[beside], weight[beside], of_group[beside]
+        offsets, place = 2 * np.arange(len(rows) + 1), 2 * np.arange(len(rows))
+        intensity = np.stack([obs.intensity[rows], target.value[of_group]], axis=1).ravel()
+        weight = np.stack([weight, 1.0 / target.variance[of_group]], axis=1).ravel()
+        g = np.stack([obs.g[rows], np.ones(len(rows))], axis=1).ravel()
+        which = of_group
+    else:
+        which = of_group[groups.offsets[:-1]] if len(rows) else np.zeros(0, np.int64)
+        offsets, place, intensity, weight, g = with_target(
+            scaler, groups.offsets, which, obs.intensity[rows], weight, obs.g[rows]
+        )
+    if target is not None:
         shares = np.zeros(len(intensity))
         told = weight * g**2
         total = np.add.reduceat(told, offsets[:-1]) if len(told) else told
-        # without a reference the equivalents are all there is, and the intensity is what they make it
-        has = np.repeat(scaler.target.known[which], np.diff(offsets))
-        shares[place] = (has * told / np.repeat(total, np.diff(offsets)))[place]
-    if only:
-        reference = np.ones(len(intensity), bool)
-        reference[place] = False
-        total = np.add.reduceat(np.where(reference, 0.0, weight), offsets[:-1]) if len(weight) else weight
-        weight[reference] = EXACT * np.repeat(total, np.diff(offsets))[reference]
+        # of errors of the reference, and without one, intensities are what makes the observations most probable; an intensity that is drawn
+        # from a distribution about the reference is averaged over that
+        doubt = np.where(target.known, target.doubt, 0.0)[which]
+        shares[place] = (np.repeat(doubt / total, np.diff(offsets)) * told)[place]
     rows_of = rows_by_value(obs.number[rows])
     inner = [rows_of.get(k, np.zeros(0, np.int64)) for k in range(obs.n_sets)]
     local = [rows[p] - obs.bounds[k] for k, p in enumerate(inner)]

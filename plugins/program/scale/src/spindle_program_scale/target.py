@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import nnls
 
 from spindle.contracts.scaling import ScaleTarget
 from spindle.errors import ParameterError, UserError
@@ -112,6 +113,8 @@ class TargetOfGroups:
         The observations are factor exp(b / (2 d^2)) times the reference.
     value, variance : (m,) float64
         What the reference lets expect, on the scale of the observations.
+    doubt : (m,) float64, or 1
+        Part of the variance by which the truth scatters about that; the rest is error of the reference, which scatters about the truth.
     """
 
     target: Target
@@ -123,6 +126,7 @@ class TargetOfGroups:
     b: float
     value: np.ndarray
     variance: np.ndarray
+    doubt: np.ndarray | float = 1.0
 
     @classmethod
     def of(cls, target: Target, groups: Groups, d: np.ndarray) -> TargetOfGroups:
@@ -159,7 +163,7 @@ class TargetOfGroups:
         """For groups that are parts of these: `whole` (k,) tells of which."""
         return TargetOfGroups(
             self.target, self.raw[whole], self.raw_variance[whole], self.d[whole], self.epsilon[whole], self.factor, self.b,
-            self.value[whole], self.variance[whole],
+            self.value[whole], self.variance[whole], self.doubt if isinstance(self.doubt, float) else self.doubt[whole],
         )  # fmt: skip
 
     def scale_of(self, d: np.ndarray) -> np.ndarray:
@@ -197,10 +201,38 @@ class TargetOfGroups:
         else:
             self.b, self.factor = 0.0, float(np.exp(np.average(y, weights=np.square(w))))
         parts = [FIRST_PART] * len(shells)
-        self._expect(shells, parts)
+        self._expect(shells, parts, self._own_variance(mean, weight))
 
-    def _expect(self, shells: list[np.ndarray], parts: list[float]) -> None:
-        """What a reference that leaves a part of the mean intensity of each shell unexplained lets expect."""
+    def _own_variance(self, mean: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """(m,) float64: of the reference, as it is at the intensity that it and the observations make probable; arguments as those of `place`.
+
+        Errors that grow with intensities are told smaller where an intensity came out too small, and larger where it came out too large:
+        weights that follow them favour what is too small, and no scale between the two is right (Deming 1943).
+        """
+        scale = self.scale_of(self.d)
+        raw, told = np.abs(self.raw), self.raw_variance
+        use = np.isfinite(raw) & (told > 0)
+        if not use.any():
+            return np.asarray(told * scale**2)
+        size = max(float(raw[use].mean()), 1e-300)
+        powers = np.stack([np.ones(len(raw)), raw / size, (raw / size) ** 2], axis=1)
+        course, _ = nnls(powers[use] / told[use, None], np.ones(int(use.sum())))
+        found = told
+        for _ in range(2):
+            data_weight = np.where(np.isfinite(mean), weight, 0.0) * scale**2
+            own_weight = 1.0 / np.maximum(found, 1e-30)
+            likely = (np.where(data_weight > 0, mean / scale, 0.0) * data_weight + self.raw * own_weight) / (
+                data_weight + own_weight
+            )
+            x = np.abs(likely) / size
+            there = powers @ course
+            found = told * np.divide(
+                course[0] + course[1] * x + course[2] * x * x, there, out=np.ones(len(raw)), where=there > 0
+            )
+        return np.asarray(found * scale**2)
+
+    def _expect(self, shells: list[np.ndarray], parts: list[float], own: np.ndarray) -> None:
+        """What a reference that leaves a part of the mean intensity of each shell unexplained, and has errors, lets expect."""
         scale = self.scale_of(self.d)
         value = self.raw * scale
         x = [float((self.d[rows] ** -2).mean()) for rows in shells]
@@ -209,7 +241,9 @@ class TargetOfGroups:
         lost = part * self.epsilon * np.exp(np.interp(self.d**-2.0, x, np.log(middle)))
         kept = (1.0 - part) * value
         self.value = kept + lost
-        self.variance = lost * (2.0 * np.maximum(kept, 0.0) + lost) + self.raw_variance * scale**2
+        unknown = lost * (2.0 * np.maximum(kept, 0.0) + lost)
+        self.variance = unknown + own
+        self.doubt = np.divide(unknown, self.variance, out=np.ones(len(unknown)), where=self.variance > 0)
 
     def _shells(self, measured: np.ndarray) -> list[np.ndarray]:
         rows = np.flatnonzero(measured & np.isfinite(self.raw))
@@ -229,11 +263,12 @@ class TargetOfGroups:
         shells = self._shells(np.isfinite(mean))
         parts, table = [], []
         scale = self.scale_of(self.d)
+        own_variance = self._own_variance(mean, weight)
         for rows in shells:
             value, observed = self.raw[rows] * scale[rows], mean[rows]
             squares = (observed - value) ** 2
             squares = np.minimum(squares, LARGEST_SQUARE * np.median(squares))
-            own = self.raw_variance[rows] * scale[rows] ** 2
+            own = own_variance[rows]
             excess = max(float((squares - 1.0 / weight[rows] - own).mean()), 0.0)
             square = max(float(value.mean()), 1e-30) ** 2
             bend = float(value.var()) - square
@@ -245,7 +280,7 @@ class TargetOfGroups:
             r = float(np.abs(observed - value).sum() / max(np.abs(observed).sum(), 1e-30))
             edges = f"{self.d[rows].max():.2f} - {self.d[rows].min():.2f}"
             table.append([edges, len(rows), round(cc, 4), round(r, 4), round(parts[-1], 4)])
-        self._expect(shells, parts)
+        self._expect(shells, parts, own_variance)
         return Table(
             "Agreement with the reference: CC and R of intensities, and the part of the mean intensity that it does not explain",
             ["Resolution (A)", "Reflections", "CC", "R", "Unexplained"], table, "reference_agreement",
