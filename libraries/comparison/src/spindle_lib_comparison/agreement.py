@@ -140,6 +140,9 @@ class Agreement:
     d_max, d_min, number, mean, signal, ratio, r, z_mean, z_rms : (s,) arrays
         Limits (angstrom), number, mean true intensity, mean I / sigma, found / true, R, mean and rms of (found - true)
         / sigma.
+    z_drawn : (s,) array
+        Rms of what the photons that were drawn differ from those expected, in units of the square root: the noise of the truth itself,
+        about which no measurement can do anything; NaN where it is not known.
     """
 
     n: int
@@ -157,15 +160,25 @@ class Agreement:
     r: np.ndarray
     z_mean: np.ndarray
     z_rms: np.ndarray
+    z_drawn: np.ndarray
 
 
 def compare_intensities(
-    found: np.ndarray, sigma: np.ndarray, true: np.ndarray, d: np.ndarray, n_shells: int, fit_b: bool
+    found: np.ndarray,
+    sigma: np.ndarray,
+    true: np.ndarray,
+    d: np.ndarray,
+    n_shells: int,
+    fit_b: bool,
+    draw: np.ndarray | None = None,
 ) -> Agreement:
     """Compare found and true intensities, all (n,).
 
-    ``fit_b`` allows for a B factor between the two, which scaling cannot know; the overall scale is always free.
+    ``fit_b`` allows for a B factor between the two, which scaling cannot know; the overall scale is always free. ``draw`` is what the photons
+    drawn differ from those expected, over its standard deviation.
     """
+    if draw is None:
+        draw = np.full(len(true), np.nan)
     scale, relative_b = _relative_scale(found, sigma, true, d, fit_b)
     model = scale * true * np.exp(-0.5 * relative_b / d**2)
     z = np.clip((found - model) / sigma, -Z_LIMIT, Z_LIMIT)
@@ -191,6 +204,7 @@ def compare_intensities(
         r=per_shell(lambda p: np.abs(found[p] - model[p]).sum() / model[p].sum()),
         z_mean=per_shell(lambda p: z[p].mean()),
         z_rms=per_shell(lambda p: np.sqrt(np.mean(z[p] ** 2))),
+        z_drawn=per_shell(lambda p: np.sqrt(np.mean(draw[p] ** 2))),
     )
 
 

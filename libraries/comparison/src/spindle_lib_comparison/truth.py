@@ -38,8 +38,10 @@ class Truth:
         |F|^2 on the scale of photons.
     counts : (n,) float64
         Expected photons: intensity times all factors, decay and changes of the beam included.
+    drawn : (n,) float64
+        Photons that were drawn, whatever pixel they met: no measurement is nearer to `counts` than these are.
     undimmed : (n,) float64
-        The same, had the beam not been lost or weak on some images: what a fit to the other images of a reflection should find.
+        The expected ones, had the beam not been lost or weak on some images: what a fit to the other images of a reflection should find.
     support : (n,) float64
         Share of the photons that tape and anvils let through; in the counts.
     scale : (n,) float64
@@ -70,6 +72,7 @@ class Truth:
     position: np.ndarray
     intensity: np.ndarray
     counts: np.ndarray
+    drawn: np.ndarray
     undimmed: np.ndarray
     support: np.ndarray
     scale: np.ndarray
@@ -196,6 +199,7 @@ def read_truth(folder: Path, lattice: int = 0) -> Truth:
         position=_seen_positions(column, models),
         intensity=column["I_true"],
         counts=counts,
+        drawn=np.asarray(column["n_all"], np.float64),
         undimmed=undimmed,
         support=column.get("support", np.ones(len(counts))),
         scale=scale,

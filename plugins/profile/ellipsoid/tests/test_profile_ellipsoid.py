@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from spindle_profile_ellipsoid.algorithm import EllipsoidProfile
 from spindle_profile_ellipsoid.geometry import Model, points_of
-from spindle_profile_ellipsoid.likelihood import Spots, fit_model, log_likelihood
+from spindle_profile_ellipsoid.likelihood import Spots, beam_share, fit_model, log_likelihood
 from spindle_profile_ellipsoid.models import model_of, written
 from spindle_profile_ellipsoid.mosaicity import MODELS
 
@@ -159,10 +159,51 @@ def test_turned_blocks_have_the_lorentz_factor_of_a_rotation():
 
 def test_models_are_written_and_read_again():
     for name, values in TRUE.items():
-        model = Model(MODELS[name], np.array(values), 2e-4)
+        model = Model(MODELS[name], np.array(values), 2e-4, 0.12)
         again = model_of(json.loads(json.dumps(written(model))))
-        assert again.mosaicity.name == name and again.blur == 2e-4
+        assert again.mosaicity.name == name and again.blur == 2e-4 and again.beam_share == 0.12
         np.testing.assert_array_equal(again.parameters, model.parameters)
+
+
+def turned_about(axis, angles):
+    """(n, 3, 3) rotations about one axis."""
+    x, y, z = axis
+    k = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.eye(3) + np.sin(angles)[:, None, None] * k + (1.0 - np.cos(angles))[:, None, None] * (k @ k)
+
+
+@pytest.mark.parametrize(("divergence", "mosaic"), [(0.5e-3, 1.4e-3), (0.0, 1.4e-3), (1e-3, 1e-3)])
+def test_share_of_a_divergent_beam_is_that_of_traced_rays(divergence, mosaic):
+    experiment, rng, n = still(), np.random.default_rng(7), 60_000
+    s0, k = experiment.beam.s0, 1 / experiment.beam.wavelength
+    hkl = np.stack(np.meshgrid(*[np.arange(-20, 21)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    r = hkl @ experiment.crystal.A.T
+    points = points_of(
+        experiment, ReflectionTable({"miller_index": hkl.astype(np.int32), "s1": s0 + r, "xyzcal.px": np.zeros((len(r), 3))})
+    )  # fmt: skip
+    length = np.linalg.norm(r, axis=1)
+    near = np.flatnonzero((np.abs(points.turn) < 2 * mosaic * k) & (length > 0.1) & (length < 0.4))[:80]
+    points = points.select(near)
+    counts, centres = np.zeros(len(near)), np.zeros((len(near), 2))
+    for i, row in enumerate(near):
+        axis = points.frame[i, 0]
+        beams = turned_about(axis, divergence * rng.standard_normal(n)) @ s0
+        beams += turned_about(axis, mosaic * rng.standard_normal(n)) @ r[row]
+        size = np.linalg.norm(beams, axis=1)
+        on = np.abs(size - k) < 1e-4
+        counts[i] = np.count_nonzero(on)
+        if counts[i]:
+            centres[i] = (beams[on] / size[on, None] * k @ points.frame[i, :2].T).mean(axis=0)
+    good = counts > 50
+    flat = np.zeros((int(good.sum()), 2, 2))
+    spots = Spots(points.select(good), counts[good], centres[good], flat, flat)
+    blocks = Model(MODELS["simple1angular1"], np.array([1e-7, np.hypot(divergence, mosaic)]))
+    expected = divergence**2 / (divergence**2 + mosaic**2)
+    found = beam_share(spots, blocks)
+    assert found == pytest.approx(expected, abs=0.02)
+    # and so the model says where spots are
+    moved = replace(blocks, beam_share=found).seen(spots.points).mean
+    assert np.abs((moved - spots.centre)[:, 1]).max() < 0.1 * mosaic * k
 
 
 @pytest.mark.skipif(not CUNIR.exists(), reason="needs the processed stills of shared/data")
@@ -175,7 +216,7 @@ def test_models_of_dials_mean_the_same():
 
 
 @pytest.mark.parametrize(
-    "change", [{"parameters": [1.0]}, {"parameters": None}, {"parameterisation": "sphere"}, {"blur": -1.0}, {"parameters": [0.0] * 6}]
+    "change", [{"parameters": [1.0]}, {"parameters": None}, {"parameterisation": "sphere"}, {"blur": -1.0}, {"beam_share": 3.0}, {"parameters": [0.0] * 6}]
 )  # fmt: skip
 def test_damaged_models_are_refused(change):
     with pytest.raises(ModelError, match="create_profile_model=True"):

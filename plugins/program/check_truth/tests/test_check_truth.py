@@ -60,6 +60,22 @@ def test_perfect_data_look_perfect(sweep):
     assert summary["scale"]["relative_b"] == pytest.approx(0.0, abs=0.5)
 
 
+def test_noise_of_the_truth_itself_stands_beside(sweep):
+    truth, table = read_truth(sweep.folder), processed(sweep)
+    rows = np.flatnonzero(truth.observable())
+    table["intensity.sum.value"], table["intensity.sum.variance"] = (
+        truth.drawn[rows],
+        np.maximum(truth.counts[rows], 1e-9),
+    )
+    result = check(sweep, table)
+    summary = result.summary["sum"]
+    # who counts every photon has the noise of the photons, and nothing else
+    assert summary["z_rms"] == pytest.approx(summary["z_drawn"], abs=0.03)
+    assert summary["z_drawn"] == pytest.approx([1.0] * 5, abs=0.15)
+    headers = [t.headers[-1] for t in result.tables[1:]]
+    assert headers == ["of photons\ndrawn", "rms z"]
+
+
 def test_positions_have_their_error(sweep):
     rows = dict(check(sweep, processed(sweep)).tables[0].rows)
     x, y = map(float, rows["Predicted - true x, y (px, rms)"].split())

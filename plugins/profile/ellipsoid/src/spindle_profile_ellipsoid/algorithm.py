@@ -291,7 +291,7 @@ class EllipsoidProfile(Algorithm):
             each = iter(np.sqrt(factors))
             of_size, of_angle = (next(each) if h else 1.0 for h in has)
             parameters = model.parameters * np.where(model.mosaicity.angular, of_angle, of_size)
-            changed = Model(model.mosaicity, parameters)
+            changed = Model(model.mosaicity, parameters, 0.0, model.beam_share)
             # spots stay as wide as they are
             before, after = (float(np.mean(np.einsum("nii->n", m.seen(points).covariance))) for m in (model, changed))
             models[i].update(written(replace(changed, blur=math.sqrt(max(0.5 * (before - after), 0.0)))))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["Model", "Points", "Seen", "pixel_steps", "points_of", "rays_of_pixels", "seen", "spread", "spread_slopes"]
 
 
+LEAST_SINE = 0.02
+
+
 @dataclass(frozen=True)
 class Points:
     """n lattice points where they are predicted.
@@ -64,6 +67,14 @@ class Points:
     def wave_number(self) -> np.ndarray:
         """(n,) float64, 1/angstrom."""
         return np.asarray(np.linalg.norm(self.s0, axis=1))
+
+    @property
+    def turn(self) -> np.ndarray:
+        """(n,) float64, 1/angstrom: the arc on the sphere of the angle through which a point has to be turned to meet it."""
+        s2 = self.s0 + self.r
+        k = self.wave_number
+        sine = np.linalg.norm(np.cross(s2, self.s0), axis=1) / (k * np.maximum(np.linalg.norm(s2, axis=1), 1e-300))
+        return np.asarray(self.distance / np.maximum(sine, LEAST_SINE))
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
@@ -225,11 +236,15 @@ class Model:
     parameters : (p,) float64
     blur : float, 1/angstrom
         Width that detector, beam and the size of the crystal add to spots.
+    beam_share : float
+        Of stills: how much of the angle between a point and the sphere is made up for by rays that come from another direction. Their spots
+        lie where those rays go on to, farther from the beam or nearer to it than if blocks were turned.
     """
 
     mosaicity: Mosaicity
     parameters: np.ndarray
     blur: float = 0.0
+    beam_share: float = 0.0
 
     @property
     def widths(self) -> Widths:
@@ -240,4 +255,7 @@ class Model:
         """What is seen of points, with the blur."""
         found = seen(points, spread(points, self.widths))
         extra = self.blur**2 * np.eye(2)
-        return replace(found, covariance=found.covariance + extra, momentary=found.momentary + extra)
+        mean = found.mean
+        if self.beam_share:
+            mean = mean + np.column_stack([np.zeros(len(points)), self.beam_share * points.turn])
+        return replace(found, mean=mean, covariance=found.covariance + extra, momentary=found.momentary + extra)

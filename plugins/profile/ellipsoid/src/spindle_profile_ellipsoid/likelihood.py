@@ -14,6 +14,7 @@ from .mosaicity import Mosaicity
 __all__ = ["Rocking", "Spots", "fit_model", "joined", "log_likelihood", "weighted", "without_outliers"]
 
 LEAST_SHARE = 1e-10
+FEWEST_CENTRES = 10
 LEAST_WIDTH, MOST_BLUR = 1e-3, 3.0  # of the width of spots
 
 
@@ -218,6 +219,11 @@ def fit_model(
     lows = np.append(np.where(mosaicity.diagonal, LEAST_WIDTH, -top), 0.0)
     highs = np.append(top, MOST_BLUR)
     photons = float(spots.counts.sum())
+    share = 0.0 if start is None else start.beam_share
+    observed = spots
+    if share:
+        beside = np.column_stack([np.zeros(len(spots)), share * spots.points.turn])
+        spots = replace(spots, centre=spots.centre - beside)
 
     def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = log_likelihood(mosaicity, x[:-1] * scale[:-1], float(x[-1] * scale[-1]), spots)
@@ -227,7 +233,31 @@ def fit_model(
         loss, np.clip(begin / scale, lows, highs), jac=True, method="L-BFGS-B", bounds=list(zip(lows, highs, strict=True)),
         options={"maxiter": max_iter, "ftol": tolerance / photons, "gtol": 1e-7},
     )  # fmt: skip
-    return Model(mosaicity, found.x[:-1] * scale[:-1], float(found.x[-1] * scale[-1])), -float(found.fun) * photons
+    model = Model(mosaicity, found.x[:-1] * scale[:-1], float(found.x[-1] * scale[-1]))
+    return replace(model, beam_share=beam_share(observed, model)), -float(found.fun) * photons
+
+
+def beam_share(spots: Spots, model: Model) -> float:
+    """The `Model.beam_share` that the centres of spots of a still show; 0 for crystals that turn.
+
+    A beam that diverges by d (rms) meets points that are off the sphere by the angle psi with rays turned by psi d^2 / (d^2 + m^2), where m is the
+    spread of blocks: so much the spot moves. What the centres show is drawn towards 0 by as much as it is uncertain.
+    """
+    turn = spots.points.turn
+    if len(spots) < FEWEST_CENTRES or not turn.any():
+        return 0.0
+    away = (spots.centre - model.seen(spots.points).mean)[:, 1]
+    w = spots.counts / spots.counts.sum()
+    turn, away = turn - w @ turn, away - w @ away
+    square = w @ turn**2
+    slope = float(w @ (turn * away) / square)
+    left = np.abs(away - slope * turn)
+    keep = left <= 4.0 * 1.4826 * np.median(left)
+    w = w * keep
+    square = w @ turn**2
+    slope = float(w @ (turn * away) / square)
+    variance = float(w**2 @ (turn * (away - slope * turn)) ** 2) / square**2
+    return float(np.clip(slope * slope**2 / (slope**2 + variance), -1.0, 1.0)) if slope else 0.0
 
 
 def without_outliers(spots: Spots, model: Model, probability: float) -> np.ndarray:

@@ -16,7 +16,7 @@ __all__ = ["model_of", "written"]
 
 
 def written(model: Model) -> dict[str, Any]:
-    """The dictionary of a model, with the keys of DIALS and ``blur``, which DIALS does not know and passes over."""
+    """The dictionary of a model, with the keys of DIALS, and ``blur`` and ``beam_share``, which DIALS does not know and passes over."""
     w = model.widths
     # models of one kind have that as their sigma, as in DIALS; mixed ones that of small blocks
     sigma = w.shaped if w.shaped.any() else w.fixed
@@ -26,6 +26,7 @@ def written(model: Model) -> dict[str, Any]:
         "parameters": [float(v) for v in model.parameters],
         "sigma": sigma.tolist(),
         "blur": float(model.blur),
+        "beam_share": float(model.beam_share),
     }
 
 
@@ -45,13 +46,16 @@ def model_of(profile: dict[str, Any]) -> Model:
     mosaicity = MODELS[name]
     try:
         parameters, blur = np.asarray(values, np.float64), float(profile.get("blur") or 0.0)
-        good = parameters.shape == (mosaicity.n_parameters,) and bool(np.isfinite(parameters).all()) and 0 <= blur < 1
+        share = float(profile.get("beam_share") or 0.0)
+        good = parameters.shape == (mosaicity.n_parameters,) and bool(np.isfinite(parameters).all())
+        good = good and 0 <= blur < 1 and -1 <= share <= 1
     except (TypeError, ValueError):
         good = False
     if not good:
         raise ModelError(
-            f"the ellipsoid profile {name} has the parameters {reprlib.repr(values)} and the blur {profile.get('blur')!r}; "
-            f"{mosaicity.n_parameters} numbers, and one from 0 to 1 per angstrom, are expected: make the model again with "
+            f"the ellipsoid profile {name} has the parameters {reprlib.repr(values)} the blur {profile.get('blur')!r} and the "
+            f"beam_share {profile.get('beam_share')!r}; "
+            f"{mosaicity.n_parameters} numbers, one from 0 to 1 per angstrom and one from -1 to 1 are expected: make the model again with "
             "create_profile_model=True"
         )
     w = mosaicity.widths(parameters)
@@ -60,4 +64,4 @@ def model_of(profile: dict[str, Any]) -> Model:
             f"the ellipsoid profile {name} with the parameters {reprlib.repr(values)} has no width in some direction; make the model "
             "again with create_profile_model=True"
         )
-    return Model(mosaicity, parameters, blur)
+    return Model(mosaicity, parameters, blur, share)

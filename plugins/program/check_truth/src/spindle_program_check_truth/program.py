@@ -45,7 +45,8 @@ class CheckTruth(Program):
     Give the folder that `spindle simulate` wrote, or any of its images, and the reflections (indexed, refined,
     integrated or scaled): `spindle check_truth simulated scaled.refl scaled.expt`. Reflections are matched by their
     predicted positions, so the choice of axes does not matter. A ratio of 1 is an unbiased intensity, an rms z of 1 an
-    honest sigma.
+    honest sigma. Beside the rms z of counts stands that of the photons that were drawn, which is not 1 in a shell of few reflections:
+    strong spots, measured without noise of their own, can only repeat it.
 
     Several experiments are compared each with the sweep whose images it was made of (or that fits, when the images are
     not known) and with the crystal that fits; their intensities are compared together.
@@ -107,11 +108,11 @@ class CheckTruth(Program):
             if observed is None:
                 continue
             pairs = [_clean_pairs(table, observed, found, kind, corrected) for found in matches.values()]
-            found, sigma, true, d = (np.concatenate(columns) for columns in zip(*pairs, strict=True))
+            found, sigma, true, d, draw = (np.concatenate(columns) for columns in zip(*pairs, strict=True))
             if len(found) < 10 * params.n_shells:
                 context.log.info("%s: only %d reflections, no table", title, len(found))
                 continue
-            agreement = compare_intensities(found, sigma, true, d, params.n_shells, fit_b=kind == "scale")
+            agreement = compare_intensities(found, sigma, true, d, params.n_shells, fit_b=kind == "scale", draw=draw)
             tables.append(_shell_table(title, kind, agreement))
             result.summary[kind] = {name: _plain(value) for name, value in asdict(agreement).items()}
             compared = title, found, agreement.scale * true * np.exp(-0.5 * agreement.relative_b / d**2), agreement
@@ -138,8 +139,8 @@ def _clean_pairs(
     matches: Matches,
     kind: str,
     corrected: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Found intensity, sigma, true value and resolution (n,) of usable reflections away from bad pixels.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Found intensity, sigma, true value, resolution and noise of the truth itself (n,) of usable reflections away from bad pixels.
 
     ``corrected``: the counts are for what tape and anvils take away. Reflections that were fitted and not summed lack images, on which the
     beam may have been lost: what is fitted to the others is compared with what the whole beam would give.
@@ -148,20 +149,24 @@ def _clean_pairs(
     keep = usable[matches.rows] & truth.at(truth.clean, matches.truth_rows)
     rows, true_rows = matches.rows[keep], matches.truth_rows[keep]
     if kind == "scale":
-        return intensity[rows], sigma[rows], truth.intensity[true_rows], truth.d[true_rows]
+        unknown = np.full(len(rows), np.nan)
+        return intensity[rows], sigma[rows], truth.intensity[true_rows], truth.d[true_rows], unknown
     true = truth.counts[true_rows]
+    draw = (truth.drawn[true_rows] - true) / np.sqrt(np.maximum(true, 1e-9))
     if kind == "prf":
         # fits to a part of the images
         summed = (table["flags"][rows] & np.uint64(int(Flag.INTEGRATED_SUM))) != 0
         true = np.where(summed, true, truth.undimmed[true_rows])
     if corrected:
         true = true / np.maximum(truth.support[true_rows], 1e-9)
-    return intensity[rows], sigma[rows], true, truth.d[true_rows]
+    return intensity[rows], sigma[rows], true, truth.d[true_rows], draw
 
 
 def _shell_table(title: str, kind: str, a: Agreement) -> Table:
     headers = ["d (A)", "N", "<true>", "<I/sigma>", "found/true", "R", "<z>", "rms z"]
-    rows = [
+    tells = bool(np.isfinite(a.z_drawn).all())
+    headers += ["of photons\ndrawn"] if tells else []
+    rows: list[list[Any]] = [
         [
             f"{a.d_max[k]:.2f} - {a.d_min[k]:.2f}",
             int(a.number[k]),
@@ -171,10 +176,11 @@ def _shell_table(title: str, kind: str, a: Agreement) -> Table:
             f"{a.r[k]:.4f}",
             f"{a.z_mean[k]:.2f}",
             f"{a.z_rms[k]:.2f}",
+            *([f"{a.z_drawn[k]:.2f}"] if tells else []),
         ]
         for k in range(len(a.ratio))
     ]
-    rows.append(["all", a.n, "", "", "", f"{a.r_factor:.4f}", "", f"{a.rms_z:.2f}"])
+    rows.append(["all", a.n, "", "", "", f"{a.r_factor:.4f}", "", f"{a.rms_z:.2f}", *([""] if tells else [])])
     relative = f", relative B {a.relative_b:.2f} A^2" if kind == "scale" else ""
     return Table(f"{title}: CC {a.correlation:.5f}, scale {a.scale:.4f}{relative}", headers, rows, f"truth_{kind}")
 
