@@ -30,7 +30,7 @@ def test_a_small_molecule_comes_out_as_input_for_shelx(tmp_path, monkeypatch, ca
         main(["process", *images, f"{preset}=True", "composition=C8H9NO2", "output.directory=out", "fail_if=red"]) == 0
     )
     shown = capsys.readouterr().out
-    assert f"{preset}=True sets (each can be given otherwise):" in shown and "spindle.hkl" in shown.splitlines()[-1]
+    assert f"{preset}=True sets filter.d_max, " in shown and "spindle.hkl" in shown.splitlines()[-1]
     instructions = Path("out/spindle.ins").read_text()
     assert "SYMM -X,Y+1/2,-Z+1/2" in instructions and "LATT 1" in instructions and "SFAC C H N O" in instructions
     cell = [float(v) for v in instructions.split("CELL")[1].split("\n")[0].split()[1:]]

@@ -142,6 +142,8 @@ def test_real_experiment_files_survive_a_round_trip(tmp_path, folder):
     for path in sorted((shared_data("dials_processed") / folder).glob("*.expt")):
         write_experiments(read_experiments(path), tmp_path / "y.expt")
         before, after = json.loads(path.read_text()), json.loads((tmp_path / "y.expt").read_text())
+        for beam in before["beam"]:
+            beam.setdefault("probe", "electron" if beam["wavelength"] < 0.06 else None)  # older files do not say it
         found = [d for d in differences(before, after) if not d.startswith("/imageset")]
         assert not found, (path.name, found[:3])
 

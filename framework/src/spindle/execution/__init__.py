@@ -16,7 +16,7 @@ from .apart import (
     work,
 )
 from .changes import first_change, images_of
-from .children import module_command
+from .children import module_command, program_command
 from .comparing import compare
 from .compile_cache import prepare_compile_cache
 from .context import RunContext
@@ -77,6 +77,7 @@ __all__ = [
     "pack_item",
     "plugin_files",
     "prepare_compile_cache",
+    "program_command",
     "read_record",
     "run",
     "run_item",

@@ -48,7 +48,6 @@ ONE_THREAD = (
     "MKL_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _tell = threading.local()
 
 
@@ -270,23 +269,15 @@ def _is_of_main(thing: Any) -> bool:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-def begin_worker(parent: int | None = None) -> None:
+def begin_worker() -> None:
     """Settle a process that does nothing but work for another one; before numba is imported.
 
-    It does not answer to Ctrl-C, which the process that it works for deals with, ends with it (``parent`` is its number), and computes in
-    one thread.
+    It does not answer to Ctrl-C, which the process that it works for deals with, and computes in one thread.
     """
     for name in ONE_THREAD:
         os.environ[name] = "1"
     with suppress(ValueError):  # not the main thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if parent is not None and sys.platform == "linux":
-        import ctypes
-
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, int(signal.SIGKILL))
-        if os.getppid() != parent:
-            os._exit(1)
     warnings.simplefilter("always")  # the filters of the other process decide
 
 

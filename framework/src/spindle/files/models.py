@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from spindle.geometry import ELECTRONS_BELOW_A
 from spindle.models import Beam, Crystal, Detector, Goniometer, Panel, Scan
 from spindle.models.arrays import whole_number
 from spindle.models.scan import MAX_IMAGES
@@ -34,6 +35,9 @@ def beam_from_dict(data: dict[str, Any]) -> Beam:
             "the beam is polychromatic (it has a wavelength range); only monochromatic beams can be processed"
         )
     points = data.get("s0_at_scan_points")
+    probe = (
+        "electron" if float(data["wavelength"]) < ELECTRONS_BELOW_A else "x-ray"
+    )  # files of DIALS have said it only lately
     return Beam(
         direction=data.get("direction", (0.0, 0.0, 1.0)),
         wavelength=float(data["wavelength"]),
@@ -43,7 +47,7 @@ def beam_from_dict(data: dict[str, Any]) -> Beam:
         sigma_divergence_deg=float(data.get("sigma_divergence", 0.0)),
         flux=float(data.get("flux", 0.0)),
         transmission=float(data.get("transmission", 1.0)),
-        probe=str(data.get("probe", "x-ray")),
+        probe=str(data.get("probe", probe)),
         s0_at_scan_points=points if points else None,
         extra={k: v for k, v in data.items() if k not in known},
     )

@@ -24,6 +24,7 @@ from .text import Assignment
 from .tree import Entry, Params, ScopeOf, assign, attach, fields_of, find_scope, plugin_of, public_name, scopes_of, walk
 
 P = TypeVar("P", bound=Params)
+
 Loader = Callable[[str, str, str], type]
 
 
@@ -304,7 +305,8 @@ class Resolver:
         hint = f"; did you mean {' or '.join(close)}?" if close else "; the help (-hh) lists all parameters"
         others = programs_with(given.key, type(self.root), self.loader)
         if others:
-            hint += f". It is a parameter of spindle {' and spindle '.join(others)}"
+            named = " and ".join(filter(None, [", ".join(others[:-1]), others[-1]]))
+            hint += ("" if hint.endswith("?") else ".") + f" It is a parameter of spindle {named}"
         self._fail(given, "is not a parameter" + hint)
         raise AssertionError  # _fail raises
 

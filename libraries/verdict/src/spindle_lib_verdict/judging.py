@@ -146,8 +146,13 @@ def _symmetry(facts: Facts) -> Iterator[Line]:
                    "spindle symmetry integrated.expt integrated.refl laue_group=Auto")  # fmt: skip
     elif facts.laue_group_probability is not None:
         p = facts.laue_group_probability
-        yield _line(LIMITS["laue_group_probability"], p, "symmetry", f"{group}, its Laue group with a probability of {p:.2f}",
-                    "another Laue group is likely as well", following)  # fmt: skip
+        why = "another Laue group is likely as well"
+        if facts.space_group_is_given:
+            group, why = f"{group}, as given", "these data do not confirm the group that was given"
+            following = (
+                "spindle symmetry integrated.expt integrated.refl laue_group=Auto, and look at its table of Laue groups"
+            )
+        yield _line(LIMITS["laue_group_probability"], p, "symmetry", f"{group}, its Laue group with a probability of {p:.2f}", why, following)  # fmt: skip
     elif facts.space_group is not None:
         given = ", as given" if facts.space_group_is_given else ""
         yield Line(GREEN, "symmetry", f"{group}{given}")

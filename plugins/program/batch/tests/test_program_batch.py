@@ -63,6 +63,16 @@ def test_every_series_below_a_folder_is_a_set(series, tmp_path):
     assert list(sets[0].files) == sorted(sets[0].files)
 
 
+def test_links_are_followed_and_numbers_count_as_such(series, tmp_path):
+    for name in ("xtal_2", "xtal_10"):
+        lay(series, tmp_path / "elsewhere" / name, "a")
+        (tmp_path / "visit").mkdir(exist_ok=True)
+        (tmp_path / "visit" / name).symlink_to(tmp_path / "elsewhere" / name)
+    (tmp_path / "elsewhere" / "xtal_2" / "back").symlink_to(tmp_path / "visit")
+    sets, _ = find_sets([str(tmp_path / "visit")], 2)
+    assert [s.name for s in sets] == ["xtal_2_a", "xtal_10_a"]
+
+
 def test_files_and_patterns_are_sets_and_equal_names_are_told_apart(series, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("x", "y"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 import subprocess
 import threading
@@ -35,7 +34,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
-            module_command("spindle_executor_processes.worker", str(os.getpid())),
+            module_command("spindle_executor_processes.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

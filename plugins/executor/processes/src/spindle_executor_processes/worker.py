@@ -1,6 +1,6 @@
 """A worker: a process that reads items from its standard input and writes what became of them.
 
-``python -m spindle_executor_processes.worker PARENT``. Its standard output goes to standard error, so that nothing that a task prints
+``python -m spindle_executor_processes.worker``. Its standard output goes to standard error, so that nothing that a task prints
 gets between the answers.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import queue
-import sys
 import threading
 import time
 from typing import Any, BinaryIO
@@ -20,9 +19,9 @@ from .frames import COMMON, DONE, FORGET, FORGET_COMMON, FUNCTION, ITEM, NAME, R
 SECONDS_TO_FINISH = 1.0  # after the run is over
 
 
-def main(parent: int) -> None:
+def main() -> None:
     """Answer until there is nobody to answer to."""
-    begin_worker(parent)
+    begin_worker()
     requests, answers = _streams()
     messages: queue.SimpleQueue[tuple[bytes, int, bytes] | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, messages), daemon=True).start()
@@ -73,4 +72,4 @@ def _listen(requests: BinaryIO, messages: queue.SimpleQueue[tuple[bytes, int, by
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main()

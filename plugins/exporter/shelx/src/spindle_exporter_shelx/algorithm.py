@@ -26,6 +26,7 @@ from spindle_lib_exchange import (
 from .instructions import instructions, read_composition
 
 WIDTH, DECIMALS = 8, 2
+ASSUMED = "CH"  # as a composition that nobody has given
 
 
 class ShelxExporter(Algorithm):
@@ -44,7 +45,7 @@ class ShelxExporter(Algorithm):
             max=9999999,
             help="The numbers between which scaled intensities lie.",
         )
-        composition = Str("CH", help="Formula of what is in the asymmetric unit, such as C6H12O6.")
+        composition = Str(ASSUMED, help="Formula of what is in the asymmetric unit, such as C6H12O6.")
         wavelength_tolerance = Float(
             1e-4,
             min=0,
@@ -97,10 +98,13 @@ class ShelxExporter(Algorithm):
             said = part.messages(name)
             said[0] += f", multiplied by {factor:.6g}" if p.scale else ""
             result.messages += said if number == 0 else said[:1]
+            assumed = " (assumed: give composition=)" if p.composition == ASSUMED else ""
             deviations = (
                 "" if sd is not None else "; no standard deviations of the cell (spindle two_theta_refine finds them)"
             )
-            result.messages.append(f"{order}: cell, symmetry {group.hm}, composition {p.composition}{deviations}")
+            result.messages.append(
+                f"{order}: cell, symmetry {group.hm}, composition {p.composition}{assumed}{deviations}"
+            )
         if any(e.beam.probe == "electron" for e in experiments):
             result.messages.append("electrons: give SFAC lines with electron scattering factors for refinement")
         return result

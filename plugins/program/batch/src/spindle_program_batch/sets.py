@@ -17,6 +17,7 @@ from spindle.images import choose_format, read_head
 __all__ = ["DataSet", "find_sets", "named_sets", "with_absolute_file"]
 
 #: Name, number and endings of an image of a series: lyso_0001.cbf.gz.
+_DIGITS = re.compile(r"(\d+)")
 _NUMBERED = re.compile(r"(.*?)(\d+)((?:\.[A-Za-z]\w*){0,2})")
 #: Files that hold whole series, and those that such a file leads to.
 _CONTAINERS = (".h5", ".nxs", ".hdf5")
@@ -123,13 +124,19 @@ def find_sets(words: Sequence[str], min_images: int, may_be_none: bool = False) 
 
 
 def _folders(path: Path) -> Iterator[Path]:
-    """A folder and all in it, without hidden ones and without those in which a run has left its record."""
-    for here, folders, _ in os.walk(path):
-        folders[:] = sorted(
+    """A folder and all in it, also those that links lead to, without hidden ones and without those in which a run has left its record."""
+    seen = set()
+    for here, folders, _ in os.walk(path, followlinks=True):
+        if (place := os.path.realpath(here)) in seen:  # links may lead back
+            folders.clear()
+            continue
+        seen.add(place)
+        folders[:] = (
             f
             for f in folders
             if not f.startswith(".") and not os.path.exists(os.path.join(here, f, "spindle.import.json"))
         )
+        folders.sort(key=lambda f: [int(part) if part.isdecimal() else part for part in _DIGITS.split(f)])
         yield Path(here)
 
 

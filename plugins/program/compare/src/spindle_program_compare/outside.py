@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spindle.errors import SpindleError, UserError
+from spindle.execution import program_command
 from spindle.files import write_experiments, write_reflections
 
 from .chain import NAMES, Given
@@ -164,7 +165,7 @@ def _run(step: str, words: list[str], folder: Path, context: Any) -> StepCost:
     log = folder / f"{step.replace(' ', '_')}.output"
     with open(log, "wb") as output:
         child = subprocess.Popen(
-            [path, *words[1:]],
+            program_command(path, *words[1:]),
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,

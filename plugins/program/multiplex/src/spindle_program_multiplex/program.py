@@ -8,6 +8,7 @@ from typing import Any
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
 from spindle.models import Experiments
+from spindle.report import DETAIL
 from spindle.symmetry import chiral_symmorphic_group, patterson_group, space_group
 from spindle.table import ReflectionTable
 from spindle_lib_many_crystals import DATA, PROCESSING, Reduced, Reduction, Steps, settings_of, summary_of
@@ -175,7 +176,7 @@ class Multiplex(Program):
         context.table(summary_of(found.reduced))
         context.table(found.steps)
         for step, message in found.warnings:
-            context.log.info("Warning of %s: %s", step, message)
+            context.log.info("Warning of %s: %s", step, message, extra=DETAIL)  # the screen has shown it
         for mood, text in found.verdicts():
             (context.log.info if mood == "good" else context.log.warning)("%s", text)
         if params.output.json is not None:

@@ -29,15 +29,18 @@ ELECTRON: dict[str, Any] = {
 
 
 def said(params: Params) -> Iterator[str]:
-    """What each preset that is on has set, one line each, and what the user has given otherwise."""
+    """A line for each preset that is on, which names what it has set, and lines for what the user has given otherwise.
+
+    The values stand in the list of modified parameters above them.
+    """
     entries = {entry.path: entry for entry in walk(params)}
     for name, entry in entries.items():
         if not isinstance(entry.leaf, Preset) or not entry.value:
             continue
-        yield f"{name}=True sets (each can be given otherwise):"
-        for path, value in entry.leaf.settings.items():
-            if path not in entries:
-                continue
-            own = entries[path].leaf.render(entries[path].value)
-            text = entries[path].leaf.render(value)
-            yield f"  {path}={text}" + ("" if own == text else f" -- but {own} was given")
+        settings = {path: entries[path].leaf.render(v) for path, v in entry.leaf.settings.items() if path in entries}
+        own = {path: entries[path].leaf.render(entries[path].value) for path in settings}
+        kept = ", ".join(".".join(path.split(".")[-2:]) for path in settings if own[path] == settings[path])
+        yield f"{name}=True sets {kept or 'nothing'} (each can be given otherwise)"
+        for path, text in settings.items():
+            if own[path] != text:
+                yield f"  and not {path}={text}: {own[path]} was given"

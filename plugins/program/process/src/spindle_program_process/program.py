@@ -12,7 +12,7 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.params import Bool, Choice, Float, FolderParam, PathParam, Plugin, Preset, ScopeOf, ShortName
 from spindle.params import Params as ParamsBase
-from spindle.report import Table
+from spindle.report import DETAIL, Table
 
 try:
     import resource
@@ -301,7 +301,9 @@ class Process(Program):
         if written := [str(p) for p in dict.fromkeys(context.written) if p.suffix in DATA]:
             context.log.info("Files of the steps: %s", " ".join(written))
         for name, message in dict.fromkeys(warnings.messages):
-            context.log.info("Warning of %s: %s", name, message.splitlines()[0])
+            context.log.info(
+                "Warning of %s: %s", name, message.splitlines()[0], extra=DETAIL
+            )  # the screen has shown it
         told = [m for _, m in warnings.messages]
         failed_step = warnings.step if failed is not None else None
         failed = UserError(ended) if ended else failed

@@ -16,9 +16,10 @@ from .target import TargetOfGroups, interleaved
 from .wilson import WilsonExpectation
 
 if TYPE_CHECKING:
+    from .data import Observations
     from .rounds import Scaler
 
-__all__ = ["begin_near_one", "fit_data", "hold", "place_target", "report_target", "with_target"]
+__all__ = ["begin_near_one", "fit_data", "hold", "no_equivalents", "place_target", "report_target", "with_target"]
 
 #: Median scale factors of an earlier scaling that are further than this from 1, as a logarithm, are brought near 1 first.
 FAR_FROM_ONE = 0.5
@@ -161,3 +162,11 @@ def fit_data(scaler: Scaler) -> tuple[FitData, np.ndarray | None]:
     places = [place[p] for p in inner]
     anchored = scaler.anchored and not isinstance(scaler.target, WilsonExpectation)
     return FitData(offsets, intensity, weight, places, local, anchored, shares), free_rows
+
+
+def no_equivalents(obs: Observations) -> str:
+    """Why there are none that could tell scale factors."""
+    n = int((np.diff(obs.groups.offsets) > 1).sum())
+    if n == 0:
+        return "no reflection was measured more than once"
+    return f"the {n} reflection(s) that were measured more than once are too weak, partial or outliers"

@@ -15,7 +15,7 @@ from spindle.report import DETAIL, Table
 from spindle.table import rows_by_value
 
 from . import combine
-from .anchors import begin_near_one, fit_data, hold, place_target, report_target, with_target
+from .anchors import begin_near_one, fit_data, hold, no_equivalents, place_target, report_target, with_target
 from .believed import believed_intensities
 from .data import Observations
 from .error_groups import groups_of_errors
@@ -325,7 +325,7 @@ class Scaler:
         if len(data.intensity) == 0:
             if title.startswith("first"):
                 self.context.log.warning(
-                    "no reflection was measured more than once: there are no equivalents that could tell scale factors"
+                    "%s: there are no equivalents that could tell scale factors", no_equivalents(self.obs)
                 )
             self.fit = None
             return

@@ -100,8 +100,15 @@ def refine_cells(inputs: ProgramInputs, params: Any, context: RunContext) -> Pro
     }
     return ProgramResult(
         experiments=refined, summary=summary, files=files_of(results, experiments, params.output),
-        next_step=f"spindle show {params.output.experiments}",
+        next_step=_next_step(table, params),
     )  # fmt: skip
+
+
+def _next_step(table: ReflectionTable, params: Any) -> str:
+    """Scaled data may go into files with the standard deviations of the cell."""
+    if "intensity.scale.value" in table:
+        return f"spindle export {params.output.experiments} scaled.refl format=shelx"
+    return f"spindle show {params.output.experiments}"
 
 
 def _checked(inputs: ProgramInputs) -> tuple[Experiments, ReflectionTable]:
