@@ -67,9 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     if argv is None:
+        import atexit
+        import gc
         import signal
 
         signal.signal(signal.SIGTERM, terminate)
+        # A million small objects of numba live until the end: neither look through them while they are made, nor once more at the end.
+        gc.set_threshold(10_000)
+        atexit.register(gc.freeze)
     from .machine import check_streams, without_side_tracebacks
 
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +40,7 @@ class Groups:
     positive: np.ndarray
     centric: np.ndarray
     epsilon: np.ndarray
+    _index: np.ndarray | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def n_groups(self) -> int:
@@ -53,10 +54,13 @@ class Groups:
 
     @property
     def index(self) -> np.ndarray:
-        """(n,) int64, in input order: the number of each observation's reflection."""
-        found = np.empty(len(self.order), dtype=np.int64)
-        found[self.order] = np.repeat(np.arange(self.n_groups), self.multiplicity)
-        return found
+        """(n,) int64, in input order: the number of each observation's reflection. Made when asked for first."""
+        if self._index is None:
+            found = np.empty(len(self.order), dtype=np.int64)
+            found[self.order] = np.repeat(np.arange(self.n_groups), self.multiplicity)
+            object.__setattr__(self, "_index", found)
+            return found
+        return self._index
 
     def with_friedel_apart(self) -> tuple[Groups, np.ndarray]:
         """The same observations with Friedel mates of acentric reflections kept apart.

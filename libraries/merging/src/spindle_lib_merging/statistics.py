@@ -165,9 +165,10 @@ def statistics_in_shells(
     group: SpaceGroupLike,
     n_shells: Sequence[int],
     groups: Groups | None = None,
+    use_internal_variance: bool = False,
 ) -> list[MergingStatistics]:
     """`merging_statistics` for several numbers of shells, of observations that are merged once; `groups` where they are known already."""
-    data = _prepared(hkl, intensity, variance, cell, group, False, 0, groups)
+    data = _prepared(hkl, intensity, variance, cell, group, use_internal_variance, 0, groups)
     return [_statistics(data, n) for n in n_shells]
 
 
@@ -216,7 +217,7 @@ def _prepare(
 ) -> _Data:
     values, variances = checked(intensity, variance, len(hkl))
     groups = group_equivalents(hkl, group) if groups is None else groups
-    separate = group_equivalents(hkl, group, anomalous=True)
+    separate, _ = groups.with_friedel_apart()
     merged = merge_groups(groups, values, variances, internal)
     split = merge_groups(separate, values, variances, internal)
     pairs = pair_mates(merged, split)

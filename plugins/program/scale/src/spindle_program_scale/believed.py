@@ -7,6 +7,8 @@ import numpy as np
 from spindle_lib_merging import expected_intensity, french_wilson
 
 from .data import Observations
+from .pieces import fill_rows, slices_of
+from .sums import Map, blocks_of
 
 __all__ = ["believed_intensities"]
 
@@ -15,7 +17,7 @@ CERTAIN = 6.0
 
 
 def believed_intensities(
-    obs: Observations, expected: np.ndarray, more: tuple[np.ndarray, np.ndarray] | None = None
+    obs: Observations, expected: np.ndarray, run: Map, more: tuple[np.ndarray, np.ndarray] | None = None
 ) -> np.ndarray:
     """(n,) float64: g <I>, never negative, that equivalents and the mean intensity at their resolution let expect.
 
@@ -27,12 +29,23 @@ def believed_intensities(
     obs : Observations
     expected : (n,) float64
         g <I> of the equivalents that are no outliers.
+    run
+        Applies a function to items.
     more : ((m,), (m,)) float64, optional
         What else adds to sum g I / variance, which `expected` has, and to sum g^2 / variance of each reflection.
     """
     groups = obs.groups
-    weight = ~obs.outlier * obs.g**2 / np.maximum(obs.variance, 1e-30)
-    bottom = np.bincount(groups.index, weight, groups.n_groups)
+    bottom = np.empty(groups.n_groups)
+
+    def weigh(block: tuple[int, int]) -> None:
+        first, last = block
+        rows = groups.order[groups.offsets[first] : groups.offsets[last]]
+        weight = ~obs.outlier[rows] * obs.g[rows] ** 2 / np.maximum(obs.variance[rows], 1e-30)
+        own = np.repeat(np.arange(last - first), np.diff(groups.offsets[first : last + 1]))
+        bottom[first:last] = np.bincount(own, weight, last - first)
+
+    for _ in run(weigh, blocks_of(groups.offsets)):
+        pass
     if more is not None:
         bottom += more[1]
     known = np.flatnonzero(bottom > 0)
@@ -47,4 +60,12 @@ def believed_intensities(
             posterior = french_wilson(mean[weak], sigma[weak], centric[weak], usual[weak]).intensity
         rows = known[weak]
         found[rows] = np.where(np.isfinite(posterior), posterior, found[rows])
-    return np.where((bottom > 0)[groups.index], obs.g * found[groups.index], np.maximum(obs.intensity, 0.0))
+    found[bottom <= 0] = np.nan
+    index, out = groups.index, np.empty(len(obs))
+
+    def expand(rows: slice) -> np.ndarray:
+        of_group = found[index[rows]]
+        return np.where(np.isnan(of_group), np.maximum(obs.intensity[rows], 0.0), obs.g[rows] * of_group)
+
+    fill_rows(expand, slices_of(len(obs)), out, run)
+    return out

@@ -16,13 +16,16 @@ from spindle.table import Flag, ReflectionTable
 from spindle_lib_image_ranges import excluded_images
 from spindle_lib_merging import (
     METRICS,
+    Groups,
     MergingStatistics,
-    merge_equivalents,
+    group_equivalents,
+    merge_groups,
     merging_statistics,
     problems_of,
     resolution_curve,
     resolution_limit,
     shell_table,
+    statistics_in_shells,
     summary_table,
 )
 from spindle_lib_twinning.diagnosis import Diagnosis, diagnose
@@ -136,21 +139,25 @@ class Scale(Program):
         if params.scaling_options.only_target and params.scaling_options.only_save_targeted and scaled.scaler.held:
             kept = np.setdiff1d(np.arange(len(scaled.experiments)), scaled.scaler.held)
             scaled.experiments, scaled.table, _ = without_sets(scaled.experiments, scaled.table, [], kept)
-        statistics, suggestion = self._statistics(scaled.experiments, scaled.table, params, context)
-        diagnosis = self._diagnosis(scaled, params, context)
+        good = scaled.table.has_flags(Flag.SCALED)
+        groups = group_equivalents(
+            scaled.table.peek("miller_index")[good], scaled.experiments[0].known_crystal.space_group
+        )
+        statistics, suggestion = self._statistics(scaled.experiments, scaled.table, params, context, groups)
+        diagnosis = self._diagnosis(scaled, params, context, groups)
         result = self._result(scaled, statistics, suggestion, diagnosis, params, context)
         result.files.update(files)
         return result
 
-    def _diagnosis(self, scaled: Scaled, params: ScaleParams, context: Any) -> Diagnosis:
+    def _diagnosis(self, scaled: Scaled, params: ScaleParams, context: Any, groups: Groups) -> Diagnosis:
         """What the statistics of the merged intensities and the error models say about the crystal."""
         table = scaled.table
         good = table.has_flags(Flag.SCALED)
         g = table["inverse_scale_factor"][good]
         group = scaled.experiments[0].known_crystal.space_group
-        merged = merge_equivalents(
-            table.peek("miller_index")[good], table["intensity.scale.value"][good] / g,
-            table["intensity.scale.variance"][good] / g**2, group, False, params.output.use_internal_variance,
+        merged = merge_groups(
+            groups, table["intensity.scale.value"][good] / g, table["intensity.scale.variance"][good] / g**2,
+            params.output.use_internal_variance,
         )  # fmt: skip
         cell = np.mean([e.known_crystal.cell for e in scaled.experiments], axis=0)
         found = diagnose(merged.hkl, merged.intensity, merged.sigma, cell, group)
@@ -161,7 +168,7 @@ class Scale(Program):
         return found
 
     def _statistics(
-        self, experiments: Experiments, table: ReflectionTable, params: ScaleParams, context: Any
+        self, experiments: Experiments, table: ReflectionTable, params: ScaleParams, context: Any, groups: Groups
     ) -> tuple[MergingStatistics, float | None]:
         good = table.has_flags(Flag.SCALED)
         g = table["inverse_scale_factor"][good]
@@ -173,7 +180,9 @@ class Scale(Program):
         hkl, value = table.peek("miller_index")[good], table["intensity.scale.value"][good] / g
         variance = table["intensity.scale.variance"][good] / g**2
         n_shells, internal = params.output.merging.nbins, params.output.use_internal_variance
-        statistics = merging_statistics(hkl, value, variance, cell, crystal.space_group, n_shells, internal)
+        numbers = [n_shells, 10] if n_shells > 10 else [n_shells]
+        of_shells = statistics_in_shells(hkl, value, variance, cell, crystal.space_group, numbers, groups, internal)
+        statistics, ten = of_shells[0], of_shells[-1]
         context.table(shell_table(statistics).as_detail())
         limit = resolution_limit(statistics, CC_HALF_LIMIT)
         if (limits := _limits(statistics)) is not None:
@@ -186,9 +195,6 @@ class Scale(Program):
                 suggested = merging_statistics(
                     hkl[use], value[use], variance[use], cell, crystal.space_group, n_shells, internal
                 ).overall
-        ten = statistics
-        if n_shells > 10:
-            ten = merging_statistics(hkl, value, variance, cell, crystal.space_group, 10, internal)
         context.table(summary_table(statistics.overall, ten.shells[0], ten.shells[-1], suggested))
         return statistics, limit
 

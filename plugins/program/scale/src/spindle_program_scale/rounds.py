@@ -212,7 +212,7 @@ class Scaler:
         """(n,) float64: variances under the present error models, not divided by g^2."""
         obs = self.obs
         expected = self.expected()
-        believed = believed_intensities(obs, expected, self._told_by_target())
+        believed = believed_intensities(obs, expected, self.run_here, self._told_by_target())
         variance = np.empty(len(obs))
         several = len(self.error_groups) > 1
         for k, chosen in rows_by_value(self._error_group_of_rows()).items() if several else [(0, None)]:
@@ -280,7 +280,7 @@ class Scaler:
         """Fit the error models; returns the tables of the last one of each group."""
         obs = self.obs
         tables: list[Table] = []
-        believed = believed_intensities(obs, self.expected(), self._told_by_target())
+        believed = believed_intensities(obs, self.expected(), self.run_here, self._told_by_target())
         order = obs.groups.order
         places = rows_by_value(self._error_group_of_rows()[order])
         scale_error = 0.0 if self.scale_error is None else float(np.sqrt(self.scale_error.mean()))
