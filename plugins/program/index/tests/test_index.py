@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from spindle_program_index.beam_shift import shifted
 from spindle_program_index.candidates import by_lattice
+from spindle_program_index.centring import shared_condition
 from spindle_program_index.orientation import misorientation_deg
 
 import spindle
@@ -136,6 +137,29 @@ def test_known_cell_and_space_group_give_that_setting(space_group, cell):
     assert crystal.space_group.xhm() == space_group
     np.testing.assert_allclose(crystal.cell, cell, rtol=2e-3)
     assert result.summary["fraction_indexed"] > 0.98
+
+
+@pytest.mark.parametrize(("space_group", "cell", "centring"), [("I 1 2 1", (42.1, 37.5, 61.2, 90, 97, 90), "I 1")])
+def test_a_cell_given_without_its_space_group_is_found_centred(space_group, cell, centring, caplog):
+    truth = [rotation_experiment(cell, space_group, seed=11)]
+    spots = spots_of(truth, seed=5)
+    with caplog.at_level("INFO", logger="spindle"):
+        crystal = index(truth, spots, unit_cell=cell).experiments[0].crystal
+    assert crystal.space_group.xhm() == centring
+    assert not crystal.space_group_is_known
+    np.testing.assert_allclose(crystal.cell, cell, rtol=3e-3)
+    assert "h+k+l even" in caplog.text
+
+
+def test_conditions_of_centred_lattices_are_told_apart():
+    hkl = np.array(np.meshgrid(*[range(-6, 7)] * 3)).reshape(3, -1).T
+    h, k, n = hkl.T
+    for name, kept in {
+        "F 1": (h + k) % 2 + (k + n) % 2 == 0, "I 1": (h + k + n) % 2 == 0, "C 1": (h + k) % 2 == 0,
+        "A 1": (k + n) % 2 == 0, "B 1": (h + n) % 2 == 0, "R 3:H": (-h + k + n) % 3 == 0,
+    }.items():  # fmt: skip
+        assert shared_condition(hkl[kept], 0.9)[0] == name
+    assert shared_condition(hkl, 0.9) is None
 
 
 def test_space_group_that_the_lattice_does_not_have_is_an_error_with_the_remedy(triclinic):

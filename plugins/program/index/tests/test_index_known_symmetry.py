@@ -75,6 +75,20 @@ def test_without_cell(group):
     A = KnownSymmetry(group, None, 0.1, 5.0, 5.0).constrained(reduced)
     assert A is not None
     assert_is_that_lattice(A, reduced, group)
+    unique = group.monoclinic_unique_axis() if group.crystal_system_str() == "monoclinic" else ""
+    if unique and not group.is_reference_setting():
+        oblique = 3 + "abc".index(unique)
+        angle, other = cell_parameters(np.linalg.inv(A))[oblique], cell_in(group)[oblique]
+        assert 90 <= round(angle, 6) < 125
+        if group.centring_type().lower() != unique:  # a doubled cell, which can be doubled in three ways
+            assert angle <= max(other, 180 - other) + 0.5
+
+
+def test_the_shortest_cell_of_a_setting_is_taken_without_a_cell():
+    group = gemmi.SpaceGroup("P 1 21/n 1")
+    basis = orthogonalisation((8.7, 12.1, 10.3, 90, 97.2, 90)).T @ random_rotation(1).T
+    A = KnownSymmetry(group, None, 0.1, 5.0, 5.0).constrained(niggli_reduce(basis)[0])
+    np.testing.assert_allclose(cell_parameters(np.linalg.inv(A)), (8.7, 12.1, 10.3, 90, 97.2, 90), atol=1e-6)
 
 
 def known(group, cell, volume_of_cell=True):

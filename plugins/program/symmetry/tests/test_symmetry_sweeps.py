@@ -273,6 +273,25 @@ def test_data_that_contradict_the_known_group_are_said_with_numbers(given, true,
     assert re.search(numbers, said), said
 
 
+@pytest.mark.parametrize(("symbol", "cell", "setting"), [
+    ("P 1 21/n 1", (11.4, 7.9, 9.2, 90, 101.3, 90), "-a-c,b,a"), ("P 21 2 21", (9.2, 7.9, 11.4, 90, 90, 90), "c,a,b"),
+])  # fmt: skip
+def test_axes_on_which_data_agree_with_the_known_group_are_told(symbol, cell, setting, caplog):
+    sweeps = simulate(symbol, cell, starts=(0.0, 90.0), setting=[setting])
+    experiments = sweeps.experiments
+    for crystal in experiments.unique("crystal"):
+        experiments = experiments.with_model(crystal, crystal.with_space_group(gemmi.SpaceGroup(symbol), known=True))
+    spindle.run("symmetry", experiments, sweeps.table)
+    told = re.search(r"reindex with change_of_basis_op=(\S+) space_group='(.*?)'", caplog.text)
+    assert told and told[2] == symbol, caplog.text
+    turned = spindle.run("reindex", experiments, sweeps.table, change_of_basis_op=told[1], space_group=told[2])
+    caplog.clear()
+    result = spindle.run("symmetry", turned.experiments, turned.reflections)
+    assert "contradict" not in caplog.text
+    assert result.experiments[0].crystal.space_group.xhm() == symbol
+    np.testing.assert_allclose(sorted(result.experiments[0].crystal.cell), sorted(cell), rtol=5e-3)
+
+
 def test_an_earlier_result_in_another_setting_is_kept():
     """P 1 1 21 that an earlier step found is not turned into P 1 21 1, nor does it lose its screw axis."""
     sweeps = simulate("P 1 1 21", (9.2, 11.4, 7.9, 90, 90, 101.3), setting=["a,b,c"])

@@ -179,7 +179,31 @@ class KnownSymmetry:
             return to_reference
         # gemmi: x_group = basisop x_reference, so the basis vectors are the rows of the inverse transpose
         basisop = np.array(self.group.basisop.rot, dtype=float) / gemmi.Op.DEN
-        return ChangeOfBasis(np.linalg.inv(basisop.T)) @ to_reference
+        setting = ChangeOfBasis(np.linalg.inv(basisop.T)) @ to_reference
+        return self._with_obtuse_angle(basis, setting) if wanted[0] == "m" else setting
+
+    def _with_obtuse_angle(self, basis: np.ndarray, setting: ChangeOfBasis) -> ChangeOfBasis:
+        """The cell of a monoclinic setting whose oblique angle is obtuse and as close to 90 degrees as its centring allows.
+
+        Glide planes are not known before intensities are, so that the reduced cell of the setting that the user names is the best
+        guess, and not the cell that the reference setting leads to.
+        """
+        unique = "abc".index(self.group.monoclinic_unique_axis())
+        i, j = (axis for axis in range(3) if axis != unique)
+        centring = np.linalg.inv(primitive_operator(self.group).matrix)
+        grid = np.array(np.meshgrid(*[range(-2, 3)] * 4)).reshape(4, -1).T
+        grid = grid[np.argsort(np.abs(grid - (1, 0, 0, 1)).sum(axis=1), kind="stable")]
+        best, best_cosine = setting, np.inf
+        for p, q, r, s in grid[np.abs(grid[:, 0] * grid[:, 3] - grid[:, 1] * grid[:, 2]) == 1]:
+            change = np.zeros((3, 3))
+            change[i, i], change[i, j], change[j, i], change[j, j], change[unique, unique] = p, q, r, s, p * s - q * r
+            matrix = change @ setting.matrix
+            points = np.linalg.inv(centring) @ matrix
+            u, v = matrix[i] @ basis, matrix[j] @ basis
+            cosine = float(u @ v / np.sqrt((u @ u) * (v @ v)))
+            if cosine <= 1e-4 and abs(cosine) < best_cosine - 1e-4 and np.abs(points - np.rint(points)).max() < 1e-6:
+                best, best_cosine = ChangeOfBasis(matrix), abs(cosine)
+        return best
 
     def _setting_with_cell(self, basis: np.ndarray) -> ChangeOfBasis | None:
         """The basis of lattice vectors nearest to the known cell that the space group allows."""

@@ -10,12 +10,14 @@ import numpy as np
 
 from spindle.symmetry import (
     ChangeOfBasis,
+    cell_parameters,
+    centring_vectors,
     is_centring_absent,
     is_systematically_absent,
 )
-from spindle_lib_merging import merge_equivalents
+from spindle_lib_merging import Merged, merge_equivalents
 from spindle_lib_symmetry_analysis.prepare import Prepared
-from spindle_lib_symmetry_analysis.rotations import keys_of, same_rotations
+from spindle_lib_symmetry_analysis.rotations import conjugate, keys_of, same_rotations
 
 from .analysis import LaueAnalysis
 
@@ -42,6 +44,43 @@ def likelihood_of(analysis: LaueAnalysis, group: Sequence[np.ndarray]) -> float:
     return float("nan")
 
 
+def axes_that_agree(
+    data: Prepared, hkl: np.ndarray, basis: np.ndarray, group: gemmi.SpaceGroup
+) -> ChangeOfBasis | None:
+    """Another choice of axes, of the same lattice and Laue group, in which the data agree with a space group; None without one.
+
+    A group whose cell was not given says which axis has a screw, and lattice parameters do not say which axis that is.
+
+    Parameters
+    ----------
+    data
+        Observations.
+    hkl : (n, 3) int
+        Their indices in the setting of the group, which they contradict.
+    basis : (3, 3) float64
+        Rows a, b, c in that setting; of axes on which the data agree equally well the least oblique are taken, with obtuse angles.
+    """
+    own = [np.array(op.rot) // op.DEN for op in group.operations().sym_ops]
+    points = centring_vectors(group)
+    grid = np.array(np.meshgrid(*[range(-1, 2)] * 9)).reshape(9, -1).T.reshape(-1, 3, 3)
+    grid = grid[np.rint(np.linalg.det(grid)) == 1]
+    best = None
+    least: tuple[float, ...] = (np.inf,)
+    for matrix in grid[np.argsort(np.abs(grid - np.eye(3)).sum(axis=(1, 2)), kind="stable")]:
+        change = ChangeOfBasis(matrix)
+        turn = np.rint(change.xyz_rotation).astype(np.int64)
+        if keys_of(conjugate(turn, own)) != keys_of(own) or _within_cell(points @ turn.T) != _within_cell(points):
+            continue
+        moved = hkl @ matrix.T
+        _, ratio = _forbidden(merge_equivalents(moved, data.intensity, data.variance, group), group)
+        n, strong = len(ratio), int(np.count_nonzero(ratio > SIGNIFICANT_ABSENCE))
+        cosines = np.cos(np.radians(cell_parameters(matrix @ basis)[3:])).round(2)
+        rank = (strong, float(np.abs(cosines).sum()), float(cosines.max()), -n)
+        if n and rank < least and not contradiction_in_absences(data, moved, group):
+            best, least = change, rank
+    return best
+
+
 def contradiction_in_absences(data: Prepared, hkl: np.ndarray, group: gemmi.SpaceGroup) -> str:
     """Reflections that the screw axes and glide planes of a group forbid but that are there; empty when none are.
 
@@ -53,11 +92,10 @@ def contradiction_in_absences(data: Prepared, hkl: np.ndarray, group: gemmi.Spac
         Their indices in the setting of the group.
     """
     merged = merge_equivalents(hkl, data.intensity, data.variance, group)
-    forbidden = is_systematically_absent(merged.hkl, group) & ~is_centring_absent(merged.hkl, group)
-    n = int(np.count_nonzero(forbidden))
+    forbidden, ratio = _forbidden(merged, group)
+    n = len(ratio)
     if not n:
         return ""
-    ratio = merged.intensity[forbidden] / merged.sigma[forbidden]
     strong = int(np.count_nonzero(ratio > SIGNIFICANT_ABSENCE))
     if strong <= 0.25 * n or (strong < 2 and n > 1):
         return ""
@@ -68,6 +106,17 @@ def contradiction_in_absences(data: Prepared, hkl: np.ndarray, group: gemmi.Spac
         f"{strong} of {n} reflections that it forbids have I/sigma above {SIGNIFICANT_ABSENCE:g}, their mean intensity "
         f"is {share:.2f} of that of all others; the strongest is {' '.join(str(v) for v in worst)}"
     )
+
+
+def _forbidden(merged: Merged, group: gemmi.SpaceGroup) -> tuple[np.ndarray, np.ndarray]:
+    """Which unique reflections screw axes and glide planes forbid, and the I / sigma of those."""
+    forbidden = is_systematically_absent(merged.hkl, group) & ~is_centring_absent(merged.hkl, group)
+    return forbidden, merged.intensity[forbidden] / merged.sigma[forbidden]
+
+
+def _within_cell(points: np.ndarray) -> set[tuple[int, ...]]:
+    """Lattice points, in 24ths of the basis vectors and moved into the cell."""
+    return {tuple(point) for point in (np.rint(24 * points).astype(int) % 24).tolist()}
 
 
 def describe(operators: Sequence[ChangeOfBasis]) -> list[tuple[str, list[int]]]:
