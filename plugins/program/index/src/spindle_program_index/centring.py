@@ -81,5 +81,8 @@ def with_centring(part: Indexed, params: Any, index_again: Callable[[Any], Index
                     unknown = crystal.with_space_group(space_group(group), known=False)
                     again.experiments = again.experiments.with_model(crystal, unknown)
                 return again
-    part.warnings = [*part.warnings, f"WARNING: {text}. Give its space group as well, such as space_group={name.replace(' ', '')}"]
+    part.warnings = [
+        *part.warnings,
+        f"WARNING: {text}. Give its space group as well, such as space_group={name.replace(' ', '')}",
+    ]
     return part
