@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
 from spindle.errors import UserError
+from spindle.models import Crystal, Experiments
 from spindle.symmetry import is_centring_absent, space_group
+from spindle.table import ReflectionTable
 
 from .indexed import Indexed
 
@@ -44,45 +47,51 @@ def shared_condition(hkl: np.ndarray, threshold: float) -> tuple[str, str, float
     return None
 
 
-def with_centring(part: Indexed, params: Any, index_again: Callable[[Any], Indexed], log: Any) -> Indexed:
-    """The result in the centred cell that was given without a space group, or the same result where it is primitive.
+def again_where_centred(index: Callable[..., Indexed]) -> Callable[..., Indexed]:
+    """Index again with the centring that the indices show, where a cell was given without a space group.
 
     Parameters
     ----------
-    part : Indexed
-        In P 1.
-    params
-        Of the program.
-    index_again
-        Indexes the same spots with other parameters.
-    log
-        For what is found.
+    index
+        Of sweeps, spots, parameters of the program, context and crystals.
     """
-    known = params.indexing.known_symmetry
-    threshold = params.indexing.basis_vector_combinations.sys_absent_threshold
-    if known.unit_cell is None or known.space_group is not None or not threshold:
+
+    @wraps(index)
+    def indexed(
+        sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any, crystals: list[Crystal] | None = None
+    ) -> Indexed:
+        part = index(sweeps, spots, params, context, crystals)
+        known = params.indexing.known_symmetry
+        threshold = params.indexing.basis_vector_combinations.sys_absent_threshold
+        if known.unit_cell is None or known.space_group is not None or not threshold:
+            return part
+        found = shared_condition(part.reflections["miller_index"][part.reflections["id"] >= 0], threshold)
+        if found is None:
+            return part
+        name, condition, share = found
+        text = f"{100 * share:.1f} % of the indices have {condition}: the unit cell that was given is centred"
+        if name not in RHOMBOHEDRAL:
+            context.log.info("%s. Indexing again with %s; space_group=P1 keeps it primitive", text, name)
+            # A lattice of that volume can be another than the cell that was given, and show another centring.
+            for group in [name, *(g for g in CENTRED if g != name)]:
+                again = _with_group(lambda p: index(sweeps, spots, p, context, crystals), params, group)
+                if again is not None and again.n_indexed > threshold * part.n_indexed:
+                    return again
+        advice = f"Give its space group as well, such as space_group={name.replace(' ', '')}"
+        part.warnings = [*part.warnings, f"WARNING: {text}. {advice}"]
         return part
-    table = part.reflections
-    found = shared_condition(table["miller_index"][table["id"] >= 0], threshold)
-    if found is None:
-        return part
-    name, condition, share = found
-    text = f"{100 * share:.1f} % of the indices have {condition}: the unit cell that was given is centred"
-    if name not in RHOMBOHEDRAL:
-        log.info("%s. Indexing again with %s; space_group=P1 keeps it primitive", text, name)
-        # A cell of twice the volume can be another than the one given, and show another centring.
-        for group in [name, *(g for g in CENTRED if g != name)]:
-            try:
-                again = index_again(params.changed(indexing__known_symmetry__space_group=group))
-            except UserError:
-                continue
-            if again.n_indexed > threshold * part.n_indexed:
-                for crystal in again.experiments.unique("crystal"):
-                    unknown = crystal.with_space_group(space_group(group), known=False)
-                    again.experiments = again.experiments.with_model(crystal, unknown)
-                return again
-    part.warnings = [
-        *part.warnings,
-        f"WARNING: {text}. Give its space group as well, such as space_group={name.replace(' ', '')}",
-    ]
+
+    return indexed
+
+
+def _with_group(index: Callable[[Any], Indexed], params: Any, group: str) -> Indexed | None:
+    """The result in a centred cell, whose crystals later steps may give another group; None without one."""
+    try:
+        part = index(params.changed(indexing__known_symmetry__space_group=group))
+    except UserError:
+        return None
+    for crystal in part.experiments.unique("crystal"):
+        if crystal is not None:
+            unknown = crystal.with_space_group(space_group(group), known=False)
+            part.experiments = part.experiments.with_model(crystal, unknown)
     return part

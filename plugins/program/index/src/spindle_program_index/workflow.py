@@ -17,7 +17,7 @@ from spindle_lib_spots.sweeps import join_tables, sweeps_of, with_common_scans
 
 from .another import another_lattice
 from .camera_length import camera_length_text
-from .centring import with_centring
+from .centring import again_where_centred
 from .diagnosis import count_indexed, moved_beam
 from .explanation import explain
 from .indexed import Indexed
@@ -101,18 +101,9 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
     )  # fmt: skip
 
 
+@again_where_centred
 def _together(
     sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any, crystals: list[Crystal] | None = None
-) -> Indexed:
-    """All sweeps with the same crystals, again where the cell that is known turns out to be centred."""
-    part = _of_one_symmetry(sweeps, spots, params, context, crystals)
-    return with_centring(
-        part, params, lambda other: _of_one_symmetry(sweeps, spots, other, context, crystals), context.log
-    )
-
-
-def _of_one_symmetry(
-    sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any, crystals: list[Crystal] | None
 ) -> Indexed:
     """All sweeps with the same crystals, by the strategy that gives a lattice; a failure is explained from the spots."""
     n_spots = len(spots)

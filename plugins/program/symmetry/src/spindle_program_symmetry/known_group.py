@@ -81,6 +81,28 @@ def axes_that_agree(
     return best
 
 
+def other_axes(decision: Any, hkl: np.ndarray, group: gemmi.SpaceGroup) -> str:
+    """How the user comes to the axes of `axes_that_agree`; empty where there are none.
+
+    Parameters
+    ----------
+    decision
+        Operators and observations.
+    hkl : (n, 3) int
+        Indices of the observations in the setting of the group.
+    """
+    data = decision.data
+    basis = (decision.operators[0] @ data.to_minimum[0].inverse()).matrix @ data.basis
+    change = axes_that_agree(data, hkl, basis, group)
+    if change is None:
+        return ""
+    operator = change.as_abc()
+    return (
+        f"the data agree with it on other axes of the same lattice, {operator}: run spindle reindex with "
+        f"change_of_basis_op={operator} space_group='{group.xhm()}', and symmetry with what it writes"
+    )
+
+
 def contradiction_in_absences(data: Prepared, hkl: np.ndarray, group: gemmi.SpaceGroup) -> str:
     """Reflections that the screw axes and glide planes of a group forbid but that are there; empty when none are.
 

@@ -34,13 +34,7 @@ from .agreement import rows as agreement_rows
 from .axis_tables import axis_tables, warn_of_weak_axes
 from .citations import CITATIONS
 from .decision import MIN_PROBABILITY, Decision, decide, is_known
-from .known_group import (
-    axes_that_agree,
-    contradiction_in_absences,
-    contradiction_in_laue_group,
-    describe,
-    likelihood_of,
-)
+from .known_group import contradiction_in_absences, contradiction_in_laue_group, describe, likelihood_of, other_axes
 from .report import page
 from .small_molecules import hint, small_molecule_group
 from .support import diagnose_decision, r_merges
@@ -264,20 +258,11 @@ class SymmetryProgram(Program):
         absences = contradiction_in_absences(decision.data, hkl, group) if params.systematic_absences.check else ""
         if absences:
             found.append(absences)
-        remedy = "laue_group= takes another"
-        data = decision.data
-        basis = (decision.operators[0] @ data.to_minimum[0].inverse()).matrix @ data.basis
-        other = axes_that_agree(data, hkl, basis, group) if absences else None
-        if other is not None:
-            operator = other.as_abc()
-            remedy = (
-                f"the data agree with it on other axes of the same lattice, {operator}: run spindle reindex with "
-                f"change_of_basis_op={operator} space_group='{group.xhm()}', and symmetry with what it writes"
-            )
+        remedy = other_axes(decision, hkl, group) if absences else ""
         for reason in found:
             context.log.warning(
                 "The data contradict the space group %s that was given: %s. It is kept; %s",
-                group.xhm(), reason, remedy,
+                group.xhm(), reason, remedy or "laue_group= takes another",
             )  # fmt: skip
         if not found:
             context.log.info("The space group %s that was given is kept, and so is its setting", group.xhm())
