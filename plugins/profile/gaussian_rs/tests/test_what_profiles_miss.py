@@ -77,6 +77,10 @@ def test_tails_beyond_the_foreground_are_found_and_only_where_they_are(fraction,
     if fraction == 0.0:
         assert tails is None
         return
+    # where neighbours are all around, what lies beyond a foreground may be theirs
+    crowded = np.where((r > 5.0) & (x > xy[:, 0, None, None]), MaskCode.OVERLAPPED, 0).astype(np.uint8)
+    among = (mask | crowded[:, None]).ravel()
+    assert learn_tails(xy, np.full(n, radius), bbox, offsets, data.ravel(), among, background, seen) is None
     found = seen / tails.share_within(np.full(n, radius))
     assert np.sum(seen) / np.sum(counts) < 0.965
     assert np.sum(found) / np.sum(counts) == pytest.approx(1.0, abs=0.007)

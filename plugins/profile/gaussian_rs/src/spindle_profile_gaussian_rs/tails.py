@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-from .model_kernels import radial_sums
+from .model_kernels import FOREGROUND, OVERLAPPED, radial_sums
 
 __all__ = ["Tails", "learn_tails"]
 
@@ -15,6 +15,7 @@ BIN = 0.5  # px
 FEWEST = 100
 PARTS = 4
 LEAST, SIGNIFICANT = 0.005, 4.0
+MOST_CROWDED = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def learn_tails(
 ) -> Tails | None:  # fmt: skip
     """Tails from strong spots, or None where they hold next to nothing.
 
+    Spots that have many neighbours are left out: between spots lie the ends of all, which would be taken for those of one.
     Counts beyond the foreground, pixels under other spots left out, are added up in rings of distance from the predicted position, and
     Gaussians of positive amplitude fitted to them, less a constant: the background was taken from the same pixels, tails and all.
 
@@ -58,6 +60,7 @@ def learn_tails(
         In the foreground.
     """
     rows = np.flatnonzero(intensity > 0)
+    rows = rows[_crowded(offsets, mask)[rows] < MOST_CROWDED]
     rows = rows[np.argsort(-intensity[rows], kind="stable")][:4000]
     if len(rows) < FEWEST:
         return None
@@ -76,6 +79,13 @@ def learn_tails(
     each = [1.0 / p.share_within(at)[0] - 1.0 for p in parts if p is not None]
     error = float(np.std(each, ddof=1)) / np.sqrt(PARTS)
     return tails if beyond > max(LEAST, SIGNIFICANT * error) else None
+
+
+def _crowded(offsets: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(n,) float64: part of the pixels around each foreground that is under other spots."""
+    others = np.concatenate([[0], np.cumsum((mask & (FOREGROUND | OVERLAPPED)) == OVERLAPPED)])
+    around = np.concatenate([[0], np.cumsum((mask & FOREGROUND) == 0)])
+    return np.asarray(np.diff(others[offsets]) / np.maximum(np.diff(around[offsets]), 1))
 
 
 def _fitted(sums: np.ndarray, radius: float, reach: float) -> Tails | None:

@@ -13,9 +13,12 @@ from spindle.execution import RunContext
 from spindle.models import Experiments
 from spindle.params import Bool, Float, Int, PathParam, Plugin
 from spindle.params import Params as ParamsBase
-from spindle.prediction import predict_for_indexed
+from spindle.prediction import predict_for_indexed, predict_stills_for_indexed
 from spindle.table import Flag, ReflectionTable, Shoeboxes
 from spindle_lib_spots.reference import check_distance, match, split_reference
+
+#: Experiments whose models are shown, and stills without a model that are named.
+MOST_NAMED = 20
 
 
 class CreateProfileModel(Program):
@@ -23,7 +26,7 @@ class CreateProfileModel(Program):
 
     Give refined experiments and the indexed spots with their shoeboxes. `spindle integrate create_profile_model=False` takes the model
     that is written, so that it can be looked at (`spindle show`), changed, or made of other spots than those of integration.
-    Without shoeboxes, experiments that have a model keep its widths.
+    Without shoeboxes, experiments that have a model keep its widths. Of stills each gets a model of its own.
 
         spindle create_profile_model refined.expt refined.refl
         spindle integrate models_with_profiles.expt refined.refl create_profile_model=False
@@ -66,17 +69,22 @@ class CreateProfileModel(Program):
             log.info("The reflections have no shoeboxes: the widths of the models in the experiments are kept")
             models = [_renewed(e.profile or {}, params) for e in experiments]
         else:
-            reference = _reference(experiments, table, profile, params, context)
-            models = profile.estimate_profiles(experiments=experiments, reflections=reference)
-        experiments = Experiments(replace(e, profile=m) for e, m in zip(experiments, models, strict=True))
+            if experiments[0].is_still:
+                models = _of_stills(experiments, table, profile, params, context)
+            else:
+                reference = _reference(experiments, table, profile, params, context)
+                models = profile.estimate_profiles(experiments=experiments, reflections=reference)
+        experiments = Experiments(replace(e, profile=m or None) for e, m in zip(experiments, models, strict=True))
         for i, model in enumerate(models):
+            if not model:
+                continue
             summary = profile.describe_model(model=model)
-            if summary.table is not None:
+            if summary.table is not None and i < MOST_NAMED:
                 summary.table.title = f"Profile model of experiment {i}"
                 context.table(summary.table)
             if summary.fault:
                 log.warning("Experiment %d: %s: the predictions do not follow the spots", i, summary.fault)
-        numbers = [profile.describe_model(model=m).numbers for m in models]
+        numbers = [profile.describe_model(model=m).numbers if m else {} for m in models]
         names = dict.fromkeys(name for of_model in numbers for name in of_model)
         return ProgramResult(
             experiments=experiments,
@@ -94,10 +102,13 @@ def _checked(inputs: ProgramInputs, params: Any) -> Experiments:
     for i, experiment in enumerate(experiments):
         if experiment.crystal is None:
             raise UserError(f"create_profile_model: experiment {i} has no crystal; run spindle index first")
-        if experiment.is_still:
-            raise UserError(
-                f"create_profile_model: experiment {i} is a still, its images were not rotated; leave it out"
-            )
+    stills = [i for i, e in enumerate(experiments) if e.is_still]
+    if stills and len(stills) < len(experiments):
+        swept = next(i for i, e in enumerate(experiments) if not e.is_still)
+        raise UserError(
+            f"create_profile_model: experiment {stills[0]} is a still, experiment {swept} was rotated: their models are made in different "
+            "ways. Give them in two runs: spindle split_experiments makes files of their own"
+        )
     if limits.d_min is not None and limits.d_max is not None and limits.d_min >= limits.d_max:
         raise UserError(
             f"create_profile_model: d_min={limits.d_min:g} and d_max={limits.d_max:g}: d_min, the high resolution limit, is the smaller"
@@ -110,6 +121,47 @@ def _renewed(model: dict[str, Any], params: Any) -> dict[str, Any]:
     own = getattr(getattr(params.profile, str(params.profile.algorithm), None), "parameters", None)
     n_sigma = getattr(own, "n_sigma", None)
     return {**model, "n_sigma": float(n_sigma)} if n_sigma is not None and "n_sigma" in model else dict(model)
+
+
+def _of_stills(
+    experiments: Experiments, table: ReflectionTable, profile: Any, params: Any, context: RunContext
+) -> list[dict[str, Any]]:
+    """The model of each still by itself; {} where its spots do not make one, which is said, and `integrate` leaves it out.
+
+    Raises
+    ------
+    UserError
+        If none has a model.
+    """
+    reference, _ = split_reference(table, len(experiments), context.log, "create_profile_model")
+    reference = predict_stills_for_indexed(experiments, reference)
+    reference = reference.select(reference.has_flags(Flag.PREDICTED))
+    low, high = params.prediction.d_min or 0.0, params.prediction.d_max or np.inf
+    if params.subtract_background:
+        reference = _without_background(reference)
+    rows, nothing = reference.rows_by_experiment(), np.zeros(0, np.int64)
+    models: list[dict[str, Any]] = []
+    failed: list[str] = []
+    for i, experiment in enumerate(experiments):
+        spots = reference.select(rows.get(i, nothing))
+        d = 1.0 / np.maximum(np.linalg.norm(spots["miller_index"] @ experiment.known_crystal.A.T, axis=1), 1e-9)
+        spots = spots.select((d >= low) & (d <= high))
+        spots["id"] = np.zeros(len(spots), np.int32)
+        try:
+            check_distance(spots, "create_profile_model")
+            models += profile.estimate_profiles(experiments=Experiments([experiment]), reflections=spots)
+        except UserError as error:
+            models.append({})
+            failed.append(
+                f"{experiment.image_name}: {str(error).splitlines()[0].removeprefix('create_profile_model: ')}"
+            )
+    if len(failed) == len(experiments):
+        raise UserError(f"create_profile_model: none of {len(experiments)} stills has a model. The first: {failed[0]}")
+    for text in failed[:MOST_NAMED]:
+        context.log.warning("No model: %s", text)
+    if len(failed) > MOST_NAMED:
+        context.log.warning("and of %d more stills", len(failed) - MOST_NAMED)
+    return models
 
 
 def _reference(
