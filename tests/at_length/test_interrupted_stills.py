@@ -76,5 +76,7 @@ def test_a_stopped_run_goes_on_from_what_is_finished(tmp_path):
     assert [e.image_name for e in models] == [e.image_name for e in whole.experiments]
     for name in ("id", "miller_index"):
         assert np.array_equal(found[name], whole.reflections[name]), name
-    for name in ("intensity.sum.value", "intensity.sum.variance", "partiality"):
+    for name in ("intensity.sum.value", "intensity.sum.variance"):
         np.testing.assert_allclose(found[name], whole.reflections[name], rtol=1e-6, atol=1e-9)
+    # the search for the width of rocking curves ends within its tolerance
+    np.testing.assert_allclose(found["partiality"], whole.reflections["partiality"], atol=2e-5)
