@@ -11,17 +11,23 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import http.client
 import json
 import os
+import re
 import resource
 import shutil
 import signal
 import sys
 import tempfile
+import threading
+import time
+import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from damage_inputs import DATA_PROGRAMS, PROGRAMS, given_files, programs_of
@@ -29,6 +35,13 @@ from spoiling import damaged_data, damaged_experiments, damaged_reflections, dam
 
 CPU_SECONDS = 10  # of all threads and children together; programs take less than two on the small sets that are given
 MEMORY = 2 * 2**30
+# These serve a page until they are interrupted; what is asked of it.
+SERVING = ("image_viewer", "view")
+PIXELS = {"set": 0, "image": 1}
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "state": {}, "scene": {"set": 0}, "reflections": PIXELS, "radial": PIXELS, "resolution_rings": {"set": 0}, "predict": {}, "lattice": {},
+    "mask": {"set": 0, "rules": {"border": 2}, "shapes": []},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,8 @@ def _run_here(words: list[str], folder: Path, log: Path, most_seconds: int) -> N
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY + 2**31, MEMORY + 2**31))
         from spindle.cli.main import main
 
+        if words[0] in SERVING:
+            threading.Thread(target=visit, args=(log,), daemon=True).start()
         code = main(words)
     except BaseException as error:
         os.write(2, f"\nTraceback (most recent call last) of {type(error).__name__}: {error}\n".encode())
@@ -101,21 +116,50 @@ def _run_here(words: list[str], folder: Path, log: Path, most_seconds: int) -> N
         os._exit(code if isinstance(code, int) and 0 <= code < 99 else 99)
 
 
+def visit(printed: Path) -> None:
+    """Ask a page of this process what its first pictures ask, then interrupt it; what it prints and answers shows its faults."""
+    try:
+        found = None
+        while found is None:
+            time.sleep(0.05)
+            found = re.search(r"http://localhost:(\d+)/#token=(\S+)", printed.read_text(errors="replace"))
+        for name, words in QUESTIONS.items():
+            client = http.client.HTTPConnection("localhost", int(found[1]), timeout=60)
+            client.request("POST", f"/api/{name}", json.dumps(words), {"Authorization": f"Bearer {found[2]}"})
+            answer = client.getresponse()
+            content = answer.read()
+            if answer.status >= 500:
+                os.write(
+                    2,
+                    f"\nTraceback (most recent call last): {name} answered {answer.status}: {content[:500]!r}\n".encode(),
+                )
+            elif answer.getheader("content-type", "").startswith("application/json"):
+                text = zlib.decompress(content) if answer.getheader("content-encoding") else content
+                json.loads(text, parse_constant=_refuse(name))
+    except Exception as error:
+        os.write(2, f"\nTraceback (most recent call last) of {type(error).__name__}: {error}\n".encode())
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _refuse(name: str) -> Callable[[str], float]:
+    def refuse(value: str) -> float:
+        raise ValueError(f"{value} in {name} is no number")
+
+    return refuse
+
+
 def not_finite(folder: Path, given: set[str]) -> str:
     """What is not finite in the files of a run that were not given, or is no JSON."""
     from spindle.errors import SpindleError
     from spindle.files import read_experiments, read_reflections
     from spindle.table import SCHEMA
 
-    def refuse(name: str) -> float:
-        raise ValueError(f"{name} is no number")
-
     for path in sorted(folder.iterdir()):
         if path.name in given:
             continue
         try:
             if path.suffix == ".json":
-                json.loads(path.read_text(), parse_constant=refuse)
+                json.loads(path.read_text(), parse_constant=_refuse(path.name))
             elif path.suffix == ".expt":
                 read_experiments(path)
             elif path.suffix == ".refl":
@@ -160,7 +204,7 @@ def case(
         else:
             files["r"].write_bytes(content)
     elif kind == "data":
-        spoil = damaged_text if files["d"].suffix == ".toml" else damaged_data
+        spoil = damaged_text if files["d"].suffix == ".toml" and rng.integers(2) else damaged_data
         files["d"].write_bytes(spoil(files["d"].read_bytes(), rng))
     elif kind == "text":
         name = ["run.toml", "run.phil"][rng.integers(2)]

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,6 +77,10 @@ PROGRAMS = {
     "stills_process refined": "{e} {r}",
     "integrate stills": "{e} {r}",
     "scale_stills": "{e} {r}",
+    "integrate ellipsoids": "{e} {r} profile.algorithm=ellipsoid create_profile_model=False",
+    "rs_mapper": "{e} grid_size=16",
+    "image_viewer": "{e} {r} browser=False",
+    "view": "{e} {r} browser=False",
 }  # fmt: skip
 # Per program the words of a command line on a file of another kind, {d}; {e} and {r} are whole.
 DATA_PROGRAMS = {
@@ -86,7 +91,16 @@ DATA_PROGRAMS = {
     "compare mtz": "{d} {r}",
     "show xds_ascii": "{d}",
     "compare xds_ascii": "{d} {r}",
+    "compare mmcif": "{d} {r}",
+    "import mmcif": "{d}",
+    "import mtz": "{d}",
+    "import xds_ascii": "{d}",
+    "import matrix": "{d}",
+    "import p4p": "{d}",
     "scale targets": "{e} {r} target_mtz={d}",
+    "scale shape": "{e} {r} model=crystal_shape {d}",
+    "multiplex mtz": "{e} {r} reference={d}",
+    "view volume": "{d} browser=False",
     "batch sets": "{d} stop_after=import",
     "compare runs": "{e} runs={d} stop_after=index",
 }
@@ -94,9 +108,38 @@ DATA_PROGRAMS = {
 DATA_FILES = {
     "mtz": "unmerged.mtz",
     "xds_ascii": "XDS_ASCII.HKL",
+    "mmcif": "unmerged.cif",
+    "matrix": "index.mat",
+    "p4p": "crystal.p4p",
     "targets": "merged.mtz",
+    "shape": "shape.toml",
+    "volume": "volume.mrc",
     "sets": "sets.toml",
     "runs": "runs.toml",
+}
+# How those are made that need the files of a run.
+MAKERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "merged.mtz": ("merge", {}),
+    "unmerged.mtz": ("export", {"format": "mtz"}),
+    "unmerged.cif": ("export", {"format": "mmcif"}),
+    "XDS_ASCII.HKL": ("export", {"format": "xds_ascii"}),
+    "index.mat": ("export", {"format": "mosflm"}),
+    "volume.mrc": ("rs_mapper", {"grid_size": 16, "planes": []}),
+}
+TEXTS = {
+    "crystal.p4p": """TITLE    x
+CELL     10.0000 12.0000 15.0000 90.0000 101.0000 90.0000 1766.9
+CELLSD   0.0010 0.0020 0.0030 0.0000 0.0100 0.0000 0.5
+ORT1     0.00000000 0.08333333 0.00000000
+ORT2    -0.10187167 0.00000000 0.00000000
+ORT3     0.01980182 0.00000000 0.06791445
+SOURCE   SYNCH   0.970000
+""",
+    "shape.toml": """[crystal_shape]
+frame = "goniometer"
+attenuation = 1.5
+face = [[1, 0, 0, 0.05], [-1, 0, 0, 0.05], [0, 1, 0, 0.07], [0, -1, 0, 0.07], [0, 0, 1, 0.02], [0, 0, -1, 0.02]]
+""",
 }
 SETS = """stop_after = "import"
 d_min = 2.0
@@ -179,14 +222,23 @@ STAGES = {
     "stills_process refined": ("stills_indexed", "stills_indexed"),
     "integrate stills": ("stills_refined", "stills_refined"),
     "scale_stills": ("stills_integrated", "stills_integrated"),
+    "integrate ellipsoids": ("stills_ellipsoid", "stills_ellipsoid"),
+    "rs_mapper": INDEXED,
+    "image_viewer": INDEXED,
+    "view": INTEGRATED,
     "compare mtz": SCALED,
     "compare xds_ascii": SCALED,
     "scale targets": ("symmetrized", "symmetrized"),
+    "scale shape": ("symmetrized", "symmetrized"),
+    "multiplex mtz": INTEGRATED,
+    "compare mmcif": SCALED,
+    "view volume": IMAGES,
 }
 # These read one file of two experiments.
 OF_SEVERAL = {
     "combine_experiments of several", "split_experiments", "split_experiments in groups", "filter_reflections", "refine several",
     "show several", "stereographic_projection", "multiplex", "cosym", "correlation_matrix", "compute_delta_cchalf",
+    "multiplex mtz",
 }  # fmt: skip
 KAPPA = {
     "axes": [[1.0, 0.0, 0.0], [0.643, 0.0, -0.766], [1.0, 0.0, 0.0]],
@@ -250,13 +302,14 @@ def write_data(source: Path, folder: Path, path: Path) -> None:
     if path.name == "runs.toml":
         path.write_text(RUNS.format(folder=folder))
         return
+    if path.name in TEXTS:
+        path.write_text(TEXTS[path.name])
+        return
     kept = source / f"made_{path.name}"
     if not kept.exists():
         data = read_experiments(source / "scaled.expt"), read_reflections(source / "scaled.refl")
-        if path.name == "merged.mtz":
-            result = spindle.run("merge", *data)
-        else:
-            result = spindle.run("export", *data, format="mtz" if path.suffix == ".mtz" else "xds_ascii")
+        program, more = MAKERS[path.name]
+        result = spindle.run(program, data[0], None if program == "rs_mapper" else data[1], **more)
         ending = path.suffix
         writer = next(write for name, write in result.files.items() if name.endswith(ending))
         writer(kept)

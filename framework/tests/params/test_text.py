@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from spindle.errors import ParameterError
-from spindle.params import Float, Params, Str, build, parse_phil, read_parameter_file
+from spindle.params import Float, Floats, Params, Str, build, parse_phil, read_parameter_file
 
 
 def pairs(assignments):
@@ -71,6 +71,20 @@ def test_toml_and_phil_mean_the_same(tmp_path):
     phil = build(Tree, read_parameter_file(tmp_path / "run.phil"))
     assert toml == phil
     assert [(b.y, b.z) for b in toml.a.b] == [(1, 2), (3, 0)]
+
+
+class Crystal(Params):
+    face = Floats(None, size=3, multiple=True)
+    axis = Floats(None, size=3)
+
+
+def test_a_list_of_lists_in_toml_is_all_values_of_a_repeated_parameter(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("face = [[1, 0, 0], [0, 1, 0], [0, 0, 1.5]]")
+    assert [list(f) for f in build(Crystal, read_parameter_file(path)).face] == [[1, 0, 0], [0, 1, 0], [0, 0, 1.5]]
+    path.write_text("axis = [[1, 0, 0], [0, 1, 0]]")
+    with pytest.raises(ParameterError, match="axis"):
+        build(Crystal, read_parameter_file(path))
 
 
 def test_broken_toml_is_an_error_with_the_file_name(tmp_path):

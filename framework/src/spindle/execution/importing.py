@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spindle.errors import FileFormatError, PluginError, UserError
+from spindle.errors import FileFormatError, PluginError, SpindleError, UserError, is_out_of_memory
 from spindle.plugins import is_strict
 from spindle.plugins.host import Handle
+from spindle.plugins.loading import place_of
 
 if TYPE_CHECKING:
     from spindle.contracts.importer import Imported
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from .context import RunContext
 
 log = logging.getLogger(__name__)
+
+# What code that reads a damaged file as if it were whole runs into.
+UNEXPECTED = (ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def import_results(files: Sequence[Path | str], context: RunContext, name: str | None = None) -> Imported | None:
@@ -40,7 +44,7 @@ def import_results(files: Sequence[Path | str], context: RunContext, name: str |
     Raises
     ------
     FileFormatError
-        If a file cannot be used, or is not understood by the importer that was asked for or the one of the first file.
+        If a file cannot be used or is damaged, or is not understood by the importer that was asked for or the one of the first file.
     UserError
         If several importers recognise a file.
     """
@@ -60,7 +64,7 @@ def import_results(files: Sequence[Path | str], context: RunContext, name: str |
     for file in map(Path, files):
         if _importer_of(file, [chosen.name], context, True) is None:
             raise AssertionError  # refused there
-        found: Imported = chosen.import_results(path=file)
+        found = _read(chosen, file)
         if found.reflections is not None:
             table = found.reflections.view()
             table["id"] = np.where(table["id"] < 0, table["id"], table["id"] + len(experiments))
@@ -71,6 +75,31 @@ def import_results(files: Sequence[Path | str], context: RunContext, name: str |
     if joined is not None:
         joined.identifiers = {i: e.identifier for i, e in enumerate(experiments)}
     return Imported(Experiments(experiments), joined, tuple(notes))
+
+
+def _read(importer: Handle, file: Path) -> Imported:
+    """What an importer makes of a file, checked like every file that a program is given.
+
+    Whatever an importer did not expect is taken for damage to the file: it is said of the file, with the place for its author.
+    """
+    from .door import check_reflections
+
+    try:
+        found: Imported = importer.import_results(path=file)
+    except SpindleError:
+        raise
+    except UNEXPECTED as error:
+        if is_out_of_memory(error):
+            raise
+        log.debug("the importer %r failed", importer.name, exc_info=True)
+        raise FileFormatError(
+            f"{file}: the importer {importer.name} found what it did not expect ({type(error).__name__}: {str(error)[:200]}, at "
+            f"{place_of(error)}); the file is damaged, or of a kind that it does not know. Next: write the file again; if other programs "
+            "read it, tell the author of the importer"
+        ) from error
+    if found.reflections is not None:
+        check_reflections(found.reflections, found.experiments, str(file))
+    return found
 
 
 def _importer_of(path: Path, names: Sequence[str], context: RunContext, asked: bool) -> Handle | None:

@@ -108,9 +108,6 @@ def _flatten(table: dict[str, Any], prefix: str, source: str, blocks: tuple[int,
         elif isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
             for element in value:
                 yield from _flatten(element, key + ".", source, (*blocks, next(block_numbers)))
-        elif isinstance(value, list) and value and all(isinstance(v, list) for v in value):
-            for inner in value:
-                yield Assignment(key, inner, source, blocks)
         else:
             yield Assignment(key, value, source, blocks)
 

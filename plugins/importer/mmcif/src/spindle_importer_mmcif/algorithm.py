@@ -36,7 +36,7 @@ from spindle_lib_exchange import (
     orientation_from_angles,
 )
 
-from .blocks import cell_in, numbers, read_document, space_group_in, wavelengths_of_sweeps
+from .blocks import cell_in, numbers, read_document, space_group_in, wavelengths_of_sweeps, whole_numbers
 from .unmerged import ARCHIVE, NEXT, Observed, Sweep, read_unmerged
 
 MERGED = "_refln."
@@ -148,7 +148,9 @@ class MmcifImporter(Algorithm):
         if cell is None or any(c is None or not np.isfinite(c).all() for c in index):
             raise FileFormatError(f"{path}: block {block.name} has no complete cell or indices")
         group = self._group(block, earlier, notes)
-        hkl = np.stack([c for c in index if c is not None], axis=1).astype(np.int32)
+        hkl = whole_numbers(
+            np.stack([c for c in index if c is not None], axis=1), f"{MERGED}index_h, index_k, index_l"
+        ).astype(np.int32)
         found = merged_rows(hkl, columns, cell, group, number)
         if found is None:
             raise FileFormatError(

@@ -68,6 +68,21 @@ def numbers(block: gemmi.cif.Block, tag: str) -> np.ndarray | None:
     return found if np.isfinite(found).any() else None
 
 
+def whole_numbers(values: np.ndarray, tag: str) -> np.ndarray:
+    """int64 of numbers that are whole and fit in 32 bits.
+
+    Raises
+    ------
+    FileFormatError
+        If one is none.
+    """
+    with np.errstate(invalid="ignore"):
+        wrong = ~(np.abs(values) < 2**31) | (values != np.rint(values))
+    if wrong.any():
+        raise FileFormatError(f"{tag}: a whole number expected, found {values[wrong][0]:g}; the file is damaged")
+    return values.astype(np.int64)
+
+
 def cell_in(block: gemmi.cif.Block, category: str = "_cell.", row: int = 0) -> np.ndarray | None:
     """(6,) float64: the cell of a category, None where it is not complete."""
     prefix = category if category == "_cell." else f"{category}cell_"

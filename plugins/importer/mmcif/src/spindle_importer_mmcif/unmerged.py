@@ -12,7 +12,7 @@ from spindle.errors import FileFormatError
 from spindle.models import Scan
 from spindle_lib_exchange import scan_of
 
-from .blocks import cell_in, numbers, wavelengths_of_crystals, wavelengths_of_sweeps, words
+from .blocks import cell_in, numbers, wavelengths_of_crystals, wavelengths_of_sweeps, whole_numbers, words
 
 __all__ = ["ARCHIVE", "NEXT", "Observed", "Sweep", "read_unmerged"]
 
@@ -85,7 +85,9 @@ def read_unmerged(block: gemmi.cif.Block, category: str, path: Path) -> Observed
     columns = [numbers(block, f"{category}index_{x}") for x in "hkl"]
     if any(c is None or not np.isfinite(c).all() for c in columns):
         raise FileFormatError(f"{path}: {category}index_h, index_k and index_l are not all there; the file is damaged")
-    hkl = np.stack([c for c in columns if c is not None], axis=1).astype(np.int32)
+    hkl = whole_numbers(
+        np.stack([c for c in columns if c is not None], axis=1), f"{category}index_h, index_k, index_l"
+    ).astype(np.int32)
     names = words(block, category + ("scan_id" if category == NEXT else "diffrn_id")) or ["1"] * len(hkl)
     order = list(dict.fromkeys(names))
     place = {name: i for i, name in enumerate(order)}
@@ -98,7 +100,7 @@ def read_unmerged(block: gemmi.cif.Block, category: str, path: Path) -> Observed
     observed = Observed(
         [], sweep, hkl, angle if angle is not None and np.isfinite(angle).all() else None,
         None if x is None or y is None else np.stack([x, y], axis=1), np.ones(len(hkl)),
-        None if image is None or not np.isfinite(image).all() else image.astype(np.int64), scale, values,
+        None if image is None or not np.isfinite(image).all() else whole_numbers(image, f"{category}pdbx_image_id"), scale, values,
     )  # fmt: skip
     partiality = numbers(block, f"{category}partiality")
     if partiality is not None:

@@ -165,7 +165,7 @@ def _merged(mtz: gemmi.Mtz, path: Path) -> Imported:
 def _table(mtz: gemmi.Mtz, sweeps: list[Sweep], notes: list[str]) -> ReflectionTable:
     """Indices as measured, intensities without their corrections, positions."""
     labels = set(mtz.column_labels())
-    batch = _column(mtz, "BATCH").astype(np.int64)
+    batch = np.rint(np.nan_to_num(_column(mtz, "BATCH"), nan=-1.0).clip(-1, 2**31)).astype(np.int64)
     n = len(batch)
     ends = np.array([s.last for s in sweeps])
     owner = np.searchsorted(ends, batch)
