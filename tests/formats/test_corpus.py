@@ -38,7 +38,7 @@ class Image(NamedTuple):
 W, D, P = "geometry.beam.wavelength", "geometry.detector.distance", "geometry.detector.panel.pixel_size"
 # Sums of pixels: DIALS's where it reads the file (Ge: the header's NCOUNTS), fabio's for EDF, GE, KappaCCD, Oxford and TIFF.
 CORPUS = [
-    Image("images/Cr8F8140k103.0026.bz2", "bruker", 1, (512, 512), 0.5166, 104.999996, (260.610, 240.850), (-84.8000031, 0.2000046), 75855979),
+    Image("images/Cr8F8140k103.0026.bz2", "bruker", 1, (512, 512), 0.5166, 104.999996, (260.610, 271.150), (-84.8000031, 0.2000046), 75855979),
     Image("images/DLS_I03_smargon_0001.cbf.gz", "cbf", 1, (2463, 2527), 0.97625, 291.47, (1229.302, 1200.465), (45.0, 0.1), 36200),
     Image("images/DLS_I23_P12M_thau_00001.cbf.gz", "cbf", 24, (2463, 195), 2.7552, 248.735554, (1080.0, -9935.679), (-210.0, 0.05), 1777082),
     Image("images/F2K_Seb_Lyso0675.edf.bz2", "edf", 1, (2048, 2048), 1.0, 100.0, (1024.0, 1024.0), (0.0, 0.0), 6309455385, (W, D, P)),
@@ -46,8 +46,8 @@ CORPUS = [
     Image("images/Gatan_float32_zero_array_001.dm4.gz", "dm", 1, (4096, 4096), 0.01968749, 488.382581, (2048.0, 2048.0), (-40.97, 0.0), 0),
     Image("images/TIMEPIX_SU_512-stdgoni_0001.img.bz2", "smv", 4, (254, 254), 0.0251, 531.85, (245.0, 239.0), (65.4, 0.23), 3220756),
     Image("images/TIMEPIX_SU_516-stdgoni_0001.img.bz2", "smv", 1, (516, 516), 0.0251, 531.85, (246.14, 240.35), (-65.4, 0.23), 3613798),
-    Image("images/b191_1_9_1.img.bz2", "rigaku", 1, (512, 512), 0.71073, 49.82849, (95.120, 261.535), (6.0, 0.8), 6737309),
-    Image("images/b191_1_9_1_uncompressed.img.bz2", "rigaku", 1, (512, 512), 0.71073, 49.82849, (95.120, 261.535), (6.0, 0.8), 6737309),
+    Image("images/b191_1_9_1.img.bz2", "rigaku", 1, (512, 512), 0.71073, 49.82849, (397.784, 259.000), (6.0, 0.8), 6737309),
+    Image("images/b191_1_9_1_uncompressed.img.bz2", "rigaku", 1, (512, 512), 0.71073, 49.82849, (397.784, 259.000), (6.0, 0.8), 6737309),
     Image("images/corkcont2_H_0089.mccd.bz2", "mar", 1, (2048, 2048), 1.03318, 100.0, (1043.089, 1043.089), (0.0, 0.0), -11487666, (D,)),
     Image("images/cspad_idx-20130301060858401.cbf.bz2", "cbf", 64, (194, 185), 1.272607, 130.106633, (32.031, 447.379), None, 32878926),
     Image("images/dlsnxs2cbf_therm_0001.cbf.gz", "cbf", 1, (4148, 4362), 0.98027, 213.96, (2216.06, 2300.41), (174.0, 0.25), -1210773),

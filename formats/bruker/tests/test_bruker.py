@@ -23,8 +23,8 @@ def test_header_and_pixels(tmp_path):
     pixel = 10 / 32 * 512 / 64
     assert panel.image_size == (32, 64) and np.allclose(panel.pixel_size, pixel)
     s, c = 0.5, math.sqrt(0.75)
-    assert np.allclose(panel.fast_axis, [c, 0, -s]) and np.allclose(panel.slow_axis, [0, 1, 0])
-    assert np.allclose(panel.origin, [-8 * pixel * c - 65 * s, -20 * pixel, 8 * pixel * s - 65 * c])
+    assert np.allclose(panel.fast_axis, [c, 0, -s]) and np.allclose(panel.slow_axis, [0, -1, 0])
+    assert np.allclose(panel.origin, [-8 * pixel * c - 65 * s, (64 - 20) * pixel, 8 * pixel * s - 65 * c])
     assert models.scan.oscillation_deg == (12, 0.5) and models.exposure_time == 5.5 and models.epoch == 1071229547
     assert models.beam.polarization_fraction == 0.5
     assert models.goniometer.names == ("PHI", "CHI", "OMEGA")
@@ -72,4 +72,15 @@ def test_format_86():
     assert panel.trusted_range == (0, 524280)
     assert models.beam.polarization_fraction == 0.999 and models.goniometer.scan_axis == 0
     assert models.scan.oscillation_deg == pytest.approx((-84.8000031, 0.2000046))
-    assert reader.read()[0].max() == 145942  # MAXIMUM of the header
+    image = reader.read()[0]
+    assert image.max() == 145942  # MAXIMUM of the header
+    # The scatter of air and glass is the same on both sides of the beam, as the header gives it.
+    fast, slow = (int(v) for v in models.detector.beam_centre_px(models.beam.s0, 0))
+    here, there = (_symmetry(image, fast, row) for row in (slow, 240))  # 240 is what CENTER says, counted from the bottom
+    assert here > 0.85 and here > there + 0.2
+
+
+def _symmetry(image, fast, slow, n=180):
+    """How alike both sides of a place are."""
+    around = np.clip(image[slow - n : slow + n + 1, fast - n : fast + n + 1], 0, 20000).astype(float)
+    return np.corrcoef(around.ravel(), around[::-1, ::-1].ravel())[0, 1]

@@ -103,6 +103,10 @@ class BrukerReader(SingleImageReader):
         if len(centre) < 2:
             centre = [0.5 * fast, 0.5 * slow]
             notes.append(no_beam_centre("CENTER:"))
+        # CENTER counts from the bottom; files of this format begin at the top
+        down = -1.0 if self.header.number("FORMAT") == 86 else 1.0
+        if down < 0:
+            centre = [centre[0], slow - centre[1]]
         two_theta = math.radians((header.numbers("ANGLES") or [0.0])[0])
         s, c = math.sin(two_theta), math.cos(two_theta)
         rotation = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
@@ -116,8 +120,8 @@ class BrukerReader(SingleImageReader):
             [
                 Panel(
                     fast_axis=rotation @ np.array([1.0, 0.0, 0.0]),
-                    slow_axis=np.array([0.0, 1.0, 0.0]),
-                    origin=rotation @ np.array([-centre[0] * pixel[0], -centre[1] * pixel[1], -distance]),
+                    slow_axis=np.array([0.0, down, 0.0]),
+                    origin=rotation @ np.array([-centre[0] * pixel[0], -down * centre[1] * pixel[1], -distance]),
                     pixel_size=np.array(pixel),
                     image_size=(fast, slow),
                     type="SENSOR_CCD",

@@ -12,7 +12,7 @@ import numpy as np
 
 from spindle.contracts.format import ImageModels
 from spindle.errors import HeaderError
-from spindle.geometry import image_width
+from spindle.geometry import image_width, rotation_matrix
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 from spindle_lib_readers.single import SingleImageReader, epoch_of
 
@@ -21,6 +21,10 @@ _SECTIONS = re.compile(
     rb"NHEADER=\s*(\d{1,6})\s+NG=\s*(\d{1,5})\s+NS=\s*(\d{1,5})\s+NK=\s*(\d{1,5})\s+NS=\s*(\d{1,5})\s+NH=\s*(\d{1,5})"
 )
 _READ = (b"NO", b"TY1", b"TY5", b"TY6")
+#: From the sample, the first pixel is at the lower left, fast pixels go to the right and slow ones up where theta is 0; omega, theta and
+#: phi turn about the axis that points down, kappa about one that is inclined to it towards the source.
+_DOWN = np.array([0.0, -1.0, 0.0])
+_NAMES = ("PHI", "KAPPA", "OMEGA")
 _PIXEL_LIMIT = 2.0**31 - 2
 
 
@@ -69,11 +73,7 @@ class OxfordReader(SingleImageReader):
 
     def make_models(self) -> ImageModels:
         """Models of the header."""
-        notes = [
-            "CrysAlis headers do not say how their axes lie: omega and theta are taken to turn about +y. If nothing can "
-            "be indexed, set geometry.goniometer.invert_rotation_axis=True or geometry.detector.panel.fast_axis= and "
-            "origin="
-        ]
+        notes: list[str] = []
         beam = Beam(
             np.array([0.0, 0.0, 1.0]), self.wavelength(self._real(2, 584), "wavelength of the goniometer section"),
             polarization_fraction=0.5,
@@ -84,13 +84,16 @@ class OxfordReader(SingleImageReader):
         binning = [max(v, 1) for v in struct.unpack_from("<2H", self.head, self._places[0])]
         centre = (self._real(2, 664) / binning[0], self._real(2, 672) / binning[1])
         start, end = self._angles(284), self._angles(324)
-        turn = math.radians(start[1])
-        s, c = math.sin(turn), math.cos(turn)
-        rotation = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+        about_beam, about_fast = (math.radians(self._real(2, place)) for place in (640, 648))
+        rotation = (
+            rotation_matrix(_DOWN, math.radians(start[1]))
+            @ rotation_matrix(np.array([-1.0, 0.0, 0.0]), about_fast)
+            @ rotation_matrix(np.array([0.0, 0.0, 1.0]), about_beam)
+        )
         panel = Panel(
-            fast_axis=rotation @ np.array([1.0, 0.0, 0.0]),
-            slow_axis=np.array([0.0, -1.0, 0.0]),
-            origin=rotation @ np.array([-centre[0] * pixel[0], centre[1] * pixel[1], -distance]),
+            fast_axis=rotation[:, 0],
+            slow_axis=rotation[:, 1],
+            origin=rotation @ np.array([-centre[0] * pixel[0], -centre[1] * pixel[1], -distance]),
             pixel_size=np.array(pixel),
             image_size=(fast, slow),
             type="SENSOR_CCD" if self.head.startswith(b"OD SAPPHIRE  3") else "SENSOR_PAD",
@@ -107,15 +110,16 @@ class OxfordReader(SingleImageReader):
         return float(threshold) if threshold > 0 else _PIXEL_LIMIT
 
     def _rotation(self, start: list[float], end: list[float], notes: list[str]) -> tuple[Goniometer, Scan]:
-        width, begin = image_width(start[0], end[0]), start[0]
+        turned = 3 if abs(end[0] - start[0]) < 1e-6 < abs(end[3] - start[3]) else 0  # phi or omega
+        width, begin = image_width(start[turned], end[turned]), start[turned]
         if abs(width) < 1e-6:
             width = 0.0
-            if abs(end[3] - start[3]) > 1e-6:
-                notes.append(
-                    f"phi was turned from {start[3]:g} to {end[3]:g} deg, about an axis that depends on kappa: taken as a "
-                    "still; set geometry.goniometer.axis= and geometry.scan.oscillation=<start>,<width>"
-                )
+            notes.append("neither omega nor phi was turned: taken as a still")
         sign = -1.0 if width < 0 else 1.0
+        alpha = math.radians(self._real(2, 680))
+        axes = np.array([_DOWN, [0.0, -math.cos(alpha), math.sin(alpha)], _DOWN])
+        scan_axis = 0 if turned == 3 else 2
+        axes[scan_axis] *= sign
         text = re.search(rb"TIME=([^\r\n]{24})", self.head[:256])
         scan = Scan(
             image_range=(1, 1),
@@ -123,7 +127,7 @@ class OxfordReader(SingleImageReader):
             exposure_times=np.array([max(self._real(1, 480), 0.0)]),
             epochs=np.array([epoch_of(text.group(1).decode("latin-1")) if text else 0.0]),
         )
-        return Goniometer(np.array([0.0, sign, 0.0])), scan
+        return Goniometer.multi_axis(axes, [start[3], start[2], start[0]], _NAMES, scan_axis), scan
 
     def decode(self, data: np.ndarray) -> list[np.ndarray]:
         """Pixels; compression TY6 is decoded here, the others by fabio."""
