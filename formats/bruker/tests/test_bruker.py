@@ -76,7 +76,9 @@ def test_format_86():
     assert image.max() == 145942  # MAXIMUM of the header
     # The scatter of air and glass is the same on both sides of the beam, as the header gives it.
     fast, slow = (int(v) for v in models.detector.beam_centre_px(models.beam.s0, 0))
-    here, there = (_symmetry(image, fast, row) for row in (slow, 240))  # 240 is what CENTER says, counted from the bottom
+    here, there = (
+        _symmetry(image, fast, row) for row in (slow, 240)
+    )  # 240 is what CENTER says, counted from the bottom
     assert here > 0.85 and here > there + 0.2
 
 

@@ -77,8 +77,15 @@ def test_crysalis():
     # The shadow of the beam stop, about a centimetre in front of the sample, lies about the beam.
     fast, slow = models.detector.beam_centre_px(models.beam.s0, 0)
     assert abs(fast - 398) < 1 and abs(slow - 259) < 1
-    assert image[int(slow) - 6 : int(slow) + 6, 402:412].mean() < 5 < 40 < image[int(slow) - 6 : int(slow) + 6, 90:100].mean()
-    assert models.goniometer.names == ("PHI", "KAPPA", "OMEGA") and np.allclose(models.goniometer.rotation_axis, [0, -1, 0])
+    assert (
+        image[int(slow) - 6 : int(slow) + 6, 402:412].mean()
+        < 5
+        < 40
+        < image[int(slow) - 6 : int(slow) + 6, 90:100].mean()
+    )
+    assert models.goniometer.names == ("PHI", "KAPPA", "OMEGA") and np.allclose(
+        models.goniometer.rotation_axis, [0, -1, 0]
+    )
 
 
 def ty6(tmp_path, pixels, shift=0):

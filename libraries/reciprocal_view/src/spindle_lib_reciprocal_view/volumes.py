@@ -49,7 +49,7 @@ def sections_of(path: Path | str) -> Experiments:
 
     Of volumes of more than 300 voxels along an edge, along z alone: each set needs the memory of the whole.
 
-    The pixels of the section through the origin have the resolution of their voxels; the beam centre is the origin.
+    Voxels that are not a number are pixels outside of the trusted range. The pixels of the section through the origin have the resolution of their voxels; the beam centre is the origin.
 
     Raises
     ------
@@ -75,13 +75,15 @@ def sections_of(path: Path | str) -> Experiments:
     # The middle of voxel n // 2 is the origin; rows run downwards.
     left, top = -(n // 2 + 0.5) * _PIXEL, (n - n // 2 - 0.5) * _PIXEL
     beam = Beam(direction=np.array([0.0, 0.0, 1.0]), wavelength=_WAVELENGTH)
-    highest = float(values.max(initial=1.0))
+    highest = float(np.fmax.reduce(values, axis=None, initial=1.0))
+    lowest = float(np.fmin.reduce(values, axis=None, initial=0.0))
+    np.nan_to_num(values, copy=False, nan=lowest - 1.0)  # where nothing was measured, outside of the trusted range
     found = []
     for name, axis in (("z", 2), ("x", 0), ("y", 1))[: 1 if n > LARGE else 3]:
         cuts = [np.take(values, k, axis=axis).T[::-1] for k in range(n)]
         panel = Panel(
             np.array([1.0, 0.0, 0.0]), np.array([0.0, -1.0, 0.0]), np.array([left, top, -distance]), pixel_size=np.array([_PIXEL, _PIXEL]), image_size=(n, n),
-            trusted_range=(min(float(values.min(initial=0.0)), 0.0), highest), name=f"section along {name}",
+            trusted_range=(lowest, highest), name=f"section along {name}",
         )  # fmt: skip
         bare = Experiment(beam=beam, detector=Detector([panel]), identifier=f"{path.name} {name}")
         experiment = ImageSequence.from_arrays(bare, cuts).experiment

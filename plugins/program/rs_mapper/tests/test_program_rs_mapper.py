@@ -18,6 +18,7 @@ from spindle.models import Detector, Experiment, Experiments, Goniometer, Panel,
 from spindle.prediction import predict_static
 from spindle.testing import PluginContract
 from spindle.testing.simulated_spots import rotation_experiment
+from spindle_lib_reciprocal_view.volumes import sections_of
 
 N, D_MIN, HIGH = 64, 4.0, 100_000
 
@@ -172,6 +173,23 @@ def test_masked_pixels_are_left_out_unless_told_otherwise(tmp_path):
     experiment = ImageSequence.from_arrays(replace(single(), scan=single().scan.slice(1, 3)), [[values]] * 3).experiment
     assert np.unique(volume_of([experiment], tmp_path)[0]).tolist() == [0.0, 4.0]
     assert volume_of([experiment], tmp_path, ignore_mask=True)[0].min() < 0
+
+
+def test_nothing_measured_is_told_from_measured_as_nothing(tmp_path):
+    values = np.zeros((300, 280), np.int32)
+    values[100:120, 100:120] = 7
+    experiment = ImageSequence.from_arrays(replace(single(), scan=single().scan.slice(1, 3)), [[values]] * 3).experiment
+    plain, _ = volume_of([experiment], tmp_path)
+    told, result = volume_of([experiment], tmp_path, unmeasured="nan")
+    seen = np.isfinite(told)
+    assert 0 < seen.mean() < 0.5 and seen.mean() == pytest.approx(result.summary["share_seen"])
+    np.testing.assert_array_equal(np.nan_to_num(told), plain)
+    assert (told[seen] == 0).any() and (told[seen] == 7).any()
+    along_z = ImageSequence(sections_of(tmp_path / "volume.mrc")[0])
+    low, high = along_z.experiment.detector[0].trusted_range
+    sections = np.stack([along_z.read(k)[0] for k in range(N)])
+    shown = (sections >= low) & (sections <= high)
+    np.testing.assert_array_equal(np.transpose(shown[:, ::-1], (2, 1, 0)), seen)
 
 
 def test_a_still_is_mapped_as_it_stands_and_the_crystal_frame_turns_it(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spindle.params import Auto, Bool, Float, Int, Params, PathParam, Str, Strings
+from spindle.params import Auto, Bool, Choice, Float, Int, Params, PathParam, Str, Strings
 
 __all__ = ["RsMapperParams"]
 
@@ -24,6 +24,12 @@ class RsMapperParams(Params):
             False,
             none=True,
             help="Count masked pixels and those outside of the trusted range, too, with the value that the image has there.",
+        )
+        unmeasured = Choice(
+            ["zero", "nan"],
+            default="zero",
+            help="What voxels of the map have where no pixel was: 0, as in DIALS, or not a number, which spindle view leaves blank. "
+            "Some programs for maps do not read that.",
         )
         crystal_frame = Bool(
             False,

@@ -70,7 +70,8 @@ def make_volume(inputs: ProgramInputs, params: Any, context: RunContext) -> Prog
             f"rs_mapper: no good pixel lies within {wanted.d_min:g} A; give a smaller rs_mapper.max_resolution, or look at the mask"
         )
     means = volume.means()
-    files: dict[str, Callable[[Path], None]] = {str(params.output.map_file): map_writer(means, wanted.d_min)}
+    mapped = np.where(seen, means, np.float32(np.nan)) if params.rs_mapper.unmeasured == "nan" else means
+    files: dict[str, Callable[[Path], None]] = {str(params.output.map_file): map_writer(mapped, wanted.d_min)}
     lattice = next((s.crystal_of for s in sweeps if s.crystal_of is not None), None)
     layers = _draw_layers(wanted, pictures, lattice, params.output.slices, files)
     if params.output.html is not None:
