@@ -8,6 +8,8 @@ import numpy as np
 
 from spindle.symmetry import niggli_reduce
 
+#: A part of the spots that has a common divisor this many times more often than by chance has it for a reason; among so many spots.
+MORE_THAN_CHANCE, FEWEST = 4.0, 50
 #: Indices that are looked at first, and by how much their fraction may fall short before the rest is looked at.
 SAMPLE, SAMPLE_MARGIN = 1000, 0.1
 
@@ -75,6 +77,26 @@ def remainder_of_all(hkl: np.ndarray, threshold: float) -> tuple[np.ndarray, int
         counts = np.bincount((hkl.astype(np.int64) @ vector) % modulus, minlength=modulus)
         if counts[1:].max() > threshold * len(hkl):
             return vector, modulus, int(counts.argmax())
+    return None
+
+
+def common_multiple(hkl: np.ndarray) -> tuple[int, float] | None:
+    """A small number by which all three indices of far more spots can be divided than chance lets expect.
+
+    Parameters
+    ----------
+    hkl : (n, 3) int
+
+    Returns
+    -------
+    number : int
+    share : float
+        Part of the spots with such indices. None when there is no such number.
+    """
+    for number in (3, 2):
+        share = float(np.mean(np.all(np.asarray(hkl) % number == 0, axis=1))) if len(hkl) >= FEWEST else 0.0
+        if share > MORE_THAN_CHANCE / number**3:
+            return number, share
     return None
 
 

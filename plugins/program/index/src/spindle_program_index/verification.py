@@ -17,7 +17,7 @@ from spindle_lib_refinement.index_offset import OffsetTest, compare_origins
 from spindle_lib_refinement.short_refinement import Refinement, quiet, thin
 
 from .indexed import Indexed
-from .non_primitive import remainder_of_all
+from .non_primitive import common_multiple, remainder_of_all
 
 #: Another origin of the indices is believed when its misfit is this many times smaller (when it also brings the beam
 #: centre nearer to that of the headers; else the second number), by this many standard deviations.
@@ -206,6 +206,23 @@ def _all_left_over(part: Indexed) -> tuple[np.ndarray, int, int] | None:
     return remainder_of_all(table["miller_index"][(table["id"] >= 0) & (table["id"] < part.n_sweeps)], LEFT_OVER)
 
 
+def _multiple_text(part: Indexed) -> str:
+    """That the cell is a smaller one some times over in all directions; empty when it is not."""
+    table = part.reflections
+    found = common_multiple(table["miller_index"][(table["id"] >= 0) & (table["id"] < part.n_sweeps)])
+    if found is None:
+        return ""
+    number, share = found
+    cell = part.experiments[0].known_crystal.cell
+    smaller = ",".join([f"{v:.4g}" for v in cell[:3] / number] + [f"{v:.4g}" for v in cell[3:]])
+    harmonic = {2: "second harmonic of the beam (half", 3: "third harmonic of the beam (a third"}[number]
+    return (
+        f"WARNING: {100 * share:.0f} % of the indices are multiples of {number} in h, k and l ({100 / number**3:.0f} % would be by chance): "
+        f"the cell is a smaller one {number} times over in all directions. Spots between come from a {harmonic} of "
+        f"the wavelength), or from a superstructure. Without them: unit_cell={smaller}"
+    )
+
+
 def _few_indexed(part: Indexed, params: Any) -> bool:
     """Whether so few spots have an index that something else is looked for."""
     return part.n_indexed < float(params.diagnosis.look_below) * len(part.reflections)
@@ -276,6 +293,8 @@ def _what_is_suspicious(part: Indexed, test: OffsetTest | None, context: Any) ->
             "beam centre wrong by a part of the distance between rows of spots. Run spindle search_beam_position with the imported "
             "experiments and the spots, and index again with its optimised.expt"
         )
+    if text := _multiple_text(part):
+        warnings.append(text)
     if texts:
         warnings.append(drift_warning(texts, "the images' headers"))
     rival_fits = test is not None and test.rival is not None and not confirmed
