@@ -5,10 +5,11 @@ from __future__ import annotations
 from .doses import ImageDoses, doses_of_sweeps
 from .kernels import first_doses
 from .pairs import PairSums, pair_sums
-from .slopes import DamageLines, FreeTest, damage_lines, fit_rate, free_test, spread_of_slopes
+from .slopes import DamageLines, DosedIntensities, FreeTest, damage_lines, fit_rate, free_test, spread_of_slopes
 
 __all__ = [
     "DamageLines",
+    "DosedIntensities",
     "FreeTest",
     "ImageDoses",
     "PairSums",

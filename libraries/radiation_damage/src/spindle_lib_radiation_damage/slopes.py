@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["DamageLines", "FreeTest", "damage_lines", "fit_rate", "free_test", "spread_of_slopes"]
+__all__ = ["DamageLines", "DosedIntensities", "FreeTest", "damage_lines", "fit_rate", "free_test", "spread_of_slopes"]
 
 #: Part of the mean intensity of its shell by which a reflection of no intensity may still change.
 LEAST_PART = 0.1
@@ -25,6 +25,36 @@ GROUPS_PER_SHELL, MOST_SHELLS = 100, 20
 SURE = 3.0
 #: Fewest observations of free reflections that can prove anything.
 FEWEST_FREE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DosedIntensities:
+    """Observations of reflections at their doses.
+
+    Attributes
+    ----------
+    group : (n,) int64
+        Reflection of each observation.
+    intensity, variance : (n,) float64
+        Scaled.
+    dose : (n,) float64
+    use : (n,) bool
+        Observations that count.
+    spread : (m,) float64
+        Of each reflection, by `spread_of_slopes`.
+    """
+
+    group: np.ndarray
+    intensity: np.ndarray
+    variance: np.ndarray
+    dose: np.ndarray
+    use: np.ndarray
+    spread: np.ndarray
+
+    @property
+    def n_reflections(self) -> int:
+        """Number of reflections."""
+        return len(self.spread)
 
 
 @dataclass(slots=True)
@@ -116,7 +146,10 @@ class _Sums:
     xy: np.ndarray
 
 
-def _sums(group: np.ndarray, m: int, y: np.ndarray, w: np.ndarray, x: np.ndarray) -> _Sums:
+def _sums(obs: DosedIntensities) -> _Sums:
+    use, m = obs.use, obs.n_reflections
+    group, y, x = obs.group[use], obs.intensity[use], obs.dose[use]
+    w = 1.0 / obs.variance[use]
     total = np.bincount(group, w, m)
     there = np.where(total > 0, total, 1.0)
     mean_y, mean_x = np.bincount(group, w * y, m) / there, np.bincount(group, w * x, m) / there
@@ -146,34 +179,22 @@ def spread_of_slopes(mean: np.ndarray, d: np.ndarray) -> np.ndarray:
     return np.asarray(usual * (np.maximum(np.where(np.isfinite(mean), mean, 0.0), 0.0) + LEAST_PART * usual))
 
 
-def fit_rate(
-    group: np.ndarray, y: np.ndarray, variance: np.ndarray, x: np.ndarray, spread: np.ndarray, use: np.ndarray
-) -> float:
+def fit_rate(obs: DosedIntensities) -> float:
     """The most likely relative rate of change.
 
     Parameters
     ----------
-    group : (n,) int64
-        Reflection of each observation.
-    y, variance : (n,) float64
-        Scaled intensities.
-    x : (n,) float64
-        Doses.
-    spread : (m,) float64
-        Of `spread_of_slopes`.
-    use : (n,) bool
-        Observations that count.
+    obs : DosedIntensities
 
     Returns
     -------
     float
         Per unit of dose; 0 where equivalents scatter no more than without it.
     """
-    m = len(spread)
-    sums = _sums(group[use], m, y[use], 1.0 / variance[use], x[use])
+    sums, spread = _sums(obs), obs.spread
     telling = (sums.xx > 0) & (spread > 0)
     xx, xy, spread = sums.xx[telling], sums.xy[telling], spread[telling]
-    largest = float(np.ptp(x[use])) if use.any() else 0.0
+    largest = float(np.ptp(obs.dose[obs.use])) if obs.use.any() else 0.0
     if not len(xx) or not largest > 0:
         return 0.0
 
@@ -191,66 +212,48 @@ def fit_rate(
     return float(finer[int(np.argmax([likelihood(r) for r in finer]))])
 
 
-def damage_lines(
-    group: np.ndarray,
-    y: np.ndarray,
-    variance: np.ndarray,
-    x: np.ndarray,
-    spread: np.ndarray,
-    use: np.ndarray,
-    rate: float,
-) -> DamageLines:
-    """Lines along the dose through the equivalents of each reflection; arguments as those of `fit_rate`.
+def damage_lines(obs: DosedIntensities, rate: float) -> DamageLines:
+    """Lines along the dose through the equivalents of each reflection, for a relative rate of change; level ones for 0.
 
     Observations that do not count have the residual of an observation outside, and a freedom above 1.
     """
-    m = len(spread)
-    w = 1.0 / variance
-    sums = _sums(group[use], m, y[use], w[use], x[use])
-    prior = rate * rate * spread
+    group, x, sums = obs.group, obs.dose, _sums(obs)
+    prior = rate * rate * obs.spread
     inverse = prior / (1.0 + prior * sums.xx)  # variance of the slope
     slope = sums.xy * inverse
     mean = np.where(sums.weight > 0, sums.y - slope * sums.x, np.nan)
     inflation = 1.0 + sums.weight * sums.x**2 * inverse
-    residual = y - mean[group] - slope[group] * x
+    residual = obs.intensity - mean[group] - slope[group] * x
     there = np.where(sums.weight > 0, sums.weight, np.inf)
-    leverage = w * (1.0 / there[group] + (x - sums.x[group]) ** 2 * inverse[group])
-    return DamageLines(rate, slope, mean, inflation, residual, np.where(use, 1.0 - leverage, 1.0 + leverage))
+    leverage = (1.0 / there[group] + (x - sums.x[group]) ** 2 * inverse[group]) / obs.variance
+    return DamageLines(rate, slope, mean, inflation, residual, np.where(obs.use, 1.0 - leverage, 1.0 + leverage))
 
 
-def free_test(
-    group: np.ndarray,
-    y: np.ndarray,
-    variance: np.ndarray,
-    x: np.ndarray,
-    spread: np.ndarray,
-    use: np.ndarray,
-    free: np.ndarray,
-    rate: float,
-) -> FreeTest:
+def free_test(obs: DosedIntensities, free: np.ndarray, rate: float) -> FreeTest:
     """Predict each observation of free reflections from its equivalents, by their mean and by their line.
 
     Parameters
     ----------
+    obs : DosedIntensities
     free : (m,) bool
-        Reflections that did not tell the rate; others as those of `fit_rate`.
+        Reflections that did not tell the rate.
+    rate : float
 
     Notes
     -----
     With h the leverage of an observation in the fit of all, its residual from the fit of the others is residual / (1 - h), and the variance of
     that is variance / (1 - h).
     """
-    lines = damage_lines(group, y, variance, x, spread, use, rate)
-    level = damage_lines(group, y, variance, x, spread, use, 0.0)
-    chosen = np.flatnonzero(use & free[group] & (level.freedom > 1e-9) & (lines.freedom > 1e-9))
+    lines, level, group = damage_lines(obs, rate), damage_lines(obs, 0.0), obs.group
+    chosen = np.flatnonzero(obs.use & free[group] & (level.freedom > 1e-9) & (lines.freedom > 1e-9))
     if not len(chosen):
         return FreeTest(np.nan, np.nan, 0.0, np.nan, 0, 0)
     scores, squares = [], []
     for fit in (level, lines):
-        left = fit.residual[chosen] ** 2 / (variance[chosen] * fit.freedom[chosen])  # squared, over its variance
+        left = fit.residual[chosen] ** 2 / (obs.variance[chosen] * fit.freedom[chosen])  # squared, over its variance
         scores.append(-0.5 * (left - np.log(fit.freedom[chosen])))
         squares.append(float((left / fit.freedom[chosen]).mean()))
-    gains = np.bincount(group[chosen], scores[1] - scores[0], len(spread))
+    gains = np.bincount(group[chosen], scores[1] - scores[0], obs.n_reflections)
     reflections = np.unique(group[chosen])
     per_reflection = gains[reflections]
     n = len(chosen)

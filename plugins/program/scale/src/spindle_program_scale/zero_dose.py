@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spindle.report import Table
-from spindle_lib_radiation_damage import DamageLines, FreeTest, damage_lines, fit_rate, free_test, spread_of_slopes
+from spindle_lib_radiation_damage import (
+    DamageLines,
+    DosedIntensities,
+    FreeTest,
+    damage_lines,
+    fit_rate,
+    free_test,
+    spread_of_slopes,
+)
 
 if TYPE_CHECKING:
     from .rounds import Scaler
@@ -78,62 +86,41 @@ def extrapolate(scaler: Scaler, dose: np.ndarray, earlier: ZeroDose | None = Non
     """
     obs = scaler.obs
     raw = obs.intensity.copy() if earlier is None else earlier.raw
-    group, m = obs.groups.index, obs.groups.n_groups
-    x = dose
+    m = obs.groups.n_groups
     variance = scaler.corrected_variance()
     obs.intensity = raw.copy()
-    y, variance = raw / obs.g, variance / obs.g**2
-    use = ~obs.outlier
-    first = obs.groups.order[obs.groups.offsets[:-1]]
-    d = obs.d[first]
-    mean = damage_lines(group, y, variance, x, np.zeros(m), use, 0.0).mean
-    spread = spread_of_slopes(mean, d)
-    rate = fit_rate(group, y, variance, x, spread, use)
-    test = earlier.test if earlier is not None else _proof(group, y, variance, x, spread, use, scaler.context.seed)
+    d = obs.d[obs.groups.order[obs.groups.offsets[:-1]]]
+    seen = DosedIntensities(obs.groups.index, raw / obs.g, variance / obs.g**2, dose, ~obs.outlier, np.zeros(m))
+    level = damage_lines(seen, 0.0)
+    seen = replace(seen, spread=spread_of_slopes(level.mean, d))
+    rate = fit_rate(seen)
+    test = earlier.test if earlier is not None else _proof(seen, scaler.context.seed)
     nothing = ZeroDose(dose, raw, 0.0, test, np.ones(len(obs)), raw)
     if not (rate > 0 and test.proven):
         return nothing
-    lines = damage_lines(group, y, variance, x, spread, use, rate)
+    lines, group = damage_lines(seen, rate), seen.group
     known = np.isfinite(lines.mean)[group]
-    obs.intensity = np.where(known, raw - obs.g * lines.slope[group] * x, raw)
+    obs.intensity = np.where(known, raw - obs.g * lines.slope[group] * dose, raw)
     inflation = np.where(known, lines.inflation[group], 1.0)
-    scatter = np.where(known, _as_scattered(obs.g, group, y, variance, x, use, lines, m), raw)
+    scatter = np.where(known, obs.g * _as_scattered(seen, lines, level), raw)
     return ZeroDose(dose, raw, rate, test, inflation, scatter)
 
 
-def _proof(
-    group: np.ndarray,
-    y: np.ndarray,
-    variance: np.ndarray,
-    x: np.ndarray,
-    spread: np.ndarray,
-    use: np.ndarray,
-    seed: int,
-) -> FreeTest:
+def _proof(seen: DosedIntensities, seed: int) -> FreeTest:
     """Each part of the reflections is predicted with the rate that the others tell."""
-    part = np.random.default_rng(seed).integers(0, PARTS, len(spread))
+    part = np.random.default_rng(seed).integers(0, PARTS, seen.n_reflections)
     tests = []
     for k in range(PARTS):
         free = part == k
-        rate = fit_rate(group, y, variance, x, spread, use & ~free[group])
-        tests.append(free_test(group, y, variance, x, spread, use, free, rate))
+        rate = fit_rate(replace(seen, use=seen.use & ~free[seen.group]))
+        tests.append(free_test(seen, free, rate))
     return FreeTest.of_parts(tests)
 
 
-def _as_scattered(
-    g: np.ndarray,
-    group: np.ndarray,
-    y: np.ndarray,
-    variance: np.ndarray,
-    x: np.ndarray,
-    use: np.ndarray,
-    lines: DamageLines,
-    m: int,
-) -> np.ndarray:
+def _as_scattered(seen: DosedIntensities, lines: DamageLines, level: DamageLines) -> np.ndarray:
     """Intensities that deviate from a mean as much as the observations do from their lines, with what the slopes took up given back."""
-    level = damage_lines(group, y, variance, x, np.zeros(m), use, 0.0)
     back = np.sqrt(np.maximum(level.freedom, 0.0) / np.maximum(lines.freedom, 1e-6))
-    return np.asarray(g * (lines.mean[group] + lines.residual * np.clip(back, 1.0, 10.0)))
+    return np.asarray(lines.mean[seen.group] + lines.residual * np.clip(back, 1.0, 10.0))
 
 
 def told(found: ZeroDose) -> tuple[str, Table]:
