@@ -11,6 +11,7 @@ import numpy.typing as npt
 from spindle.symmetry import SpaceGroupLike, asu_indices, lattice_group, niggli_reduce, primitive_operator, space_group
 
 from .grouping import pack_indices
+from .statistics import resolution_of
 
 __all__ = ["FreeFlags", "copied_flags", "free_flags"]
 
@@ -47,6 +48,7 @@ def free_flags(
     max_free: int | None = 2000,
     use_lattice_symmetry: bool = True,
     max_delta: float = 5.0,
+    n_shells: int | None = None,
     seed: int = 0,
 ) -> FreeFlags:
     """Draw a test set.
@@ -67,6 +69,9 @@ def free_flags(
         working to the test set.
     max_delta : float, degrees
         How much the lattice may deviate from that symmetry.
+    n_shells : int, optional
+        Flags are thin layers of resolution, which lie in turn in each of so many shells: reflections that non-crystallographic symmetry
+        relates, nearly all of which have neighbours at their resolution, have mostly the same flag.
     seed : int
     """
     index = np.ascontiguousarray(hkl, dtype=np.int32)
@@ -74,9 +79,20 @@ def free_flags(
     if use_lattice_symmetry:
         key = _lattice_keys(index, np.asarray(cell, float), space_group(group), max_delta)
     _, which = np.unique(key, return_inverse=True)
+    which = which.ravel()
     share = min(fraction, max_free / max(len(index), 1)) if max_free else fraction
     n_values = max(2, round(1.0 / share)) if share > 0 else 2
-    drawn = np.random.default_rng(seed).permutation(int(which.max()) + 1 if len(which) else 0) % n_values
+    n_keys = int(which.max()) + 1 if len(which) else 0
+    if n_shells is None:
+        drawn = np.random.default_rng(seed).permutation(n_keys) % n_values
+    else:
+        d = resolution_of(index, np.asarray(cell, float))
+        layers = np.empty(n_keys, np.int64)
+        # as many reflections in each layer; the test set is the middle one of its shell
+        layers[np.argsort(np.bincount(which, d**-2.0) / np.bincount(which))] = (
+            np.arange(n_keys) * n_shells * n_values // max(n_keys, 1)
+        )
+        drawn = (layers + n_values - n_values // 2) % n_values
     return FreeFlags(index, np.asarray(drawn[which], dtype=np.int64), n_values)
 
 

@@ -62,17 +62,9 @@ class FreeFlagOptions(Params):
     use_dataman_shells = Bool(
         False,
         level=2,
-        unavailable="flags are drawn one by one; with lattice symmetry nothing is carried between the sets by twinning",
-        help="Flags in thin shells of resolution.",
+        help="Flags in thin layers of resolution instead of by chance, for crystals with non-crystallographic symmetry.",
     )
-    n_shells = Int(
-        20,
-        max=10_000,
-        min=1,
-        level=2,
-        unavailable="flags are drawn one by one, not in shells",
-        help="Number of such shells.",
-    )
+    n_shells = Int(20, max=10_000, min=1, level=2, help="Layers of the test set, with use_dataman_shells.")
     extend = Bool(None, none=True, help="Flags by chance for reflections that the reference lacks; None does it.")
     old_test_flag_value = Int(None, none=True, level=2, help="Flag of the test set of the reference.")
     d_eps = Float(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import spindle
-from spindle.errors import ModelError, ParameterError
+from spindle.errors import ModelError, ParameterError, UserError
 from spindle.files import read_experiments, read_reflections
 from spindle.models import Experiments
 from spindle.symmetry import unique_indices
@@ -217,3 +217,34 @@ def test_data_are_cut_where_they_end_and_all_of_them_kept_beside(scaled, tmp_pat
 def test_data_that_go_to_their_end_are_not_cut(scaled) -> None:
     found = spindle.run("merge", *whole_sphere(scaled, np.ones_like), d_min="Auto")
     assert "merged_all.mtz" not in found.files
+
+
+def test_the_test_set_may_be_thin_layers_of_resolution(scaled, tmp_path: Path) -> None:
+    experiments, table = whole_sphere(scaled, lambda d: np.ones(len(d)))
+    options = {"generate": True, "use_dataman_shells": True, "n_shells": 4, "fraction": 0.1, "max_free": None}
+    mtz = written(
+        spindle.run("merge", experiments, table, **{f"r_free_flags.{k}": v for k, v in options.items()}), tmp_path
+    )
+    flag, d = column(mtz, "FreeR_flag"), mtz.make_d_array()
+    assert np.mean(flag == 0) == pytest.approx(0.1, abs=0.01)
+    free = np.sort(d[flag == 0] ** -2.0)
+    gaps = np.sort(np.diff(free))[::-1]
+    assert gaps[2] > 8 * gaps[3], "four layers, between which there are three gaps"
+    # reflections of one resolution are in one set, but for those at an edge of a layer
+    exact = np.round(d**-2.0 * 3600).astype(int)
+    split = [n for n in np.unique(exact) if 0 < np.mean(flag[exact == n] == 0) < 1]
+    assert len(split) <= 8
+
+
+def test_images_are_left_out(scaled, tmp_path: Path) -> None:
+    experiments, table = scaled
+    image = np.floor(table["xyzobs.px.value"][:, 2]).astype(int) + 1
+    first, last = experiments[0].scan.image_range
+    middle = (first + last) // 2
+    words = {"exclude_images": [f"0:{first}:{middle}"], "exclude_images_multiple": 5}
+    result = spindle.run("merge", experiments, table, **words)
+    kept = table.select((image > middle) & (image % 5 != 0))
+    expected = spindle.run("merge", experiments, kept)
+    assert result.summary["n_observations"] == expected.summary["n_observations"] < len(table)
+    with pytest.raises(UserError, match="leave no reflection"):
+        spindle.run("merge", experiments, table, exclude_images=[f"{first}:{last}"])

@@ -44,6 +44,7 @@ def flag_column(
     drawn = free_flags(
         hkl, cell, group, fraction=r_free_flags.fraction, max_free=r_free_flags.max_free,
         use_lattice_symmetry=r_free_flags.use_lattice_symmetry, max_delta=r_free_flags.lattice_symmetry_max_delta,
+        n_shells=r_free_flags.n_shells if r_free_flags.use_dataman_shells else None,
     )  # fmt: skip
     if r_free_flags.reference is None:
         flags = np.where(within, drawn.flag.astype(float), np.nan)

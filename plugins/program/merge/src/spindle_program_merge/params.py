@@ -31,6 +31,22 @@ class MergeParams(Params):
         200, min=1, max=10_000_000, none=True, help="Residues in the asymmetric unit, for the Wilson plot."
     )
 
+    exclude_images = Strings(
+        None,
+        none=True,
+        multiple=True,
+        level=1,
+        help="Images to leave out: one (7), first:last (3:5) or experiment:first:last (0:3:5), both included.",
+    )
+    exclude_images_multiple = Int(
+        None,
+        min=2,
+        max=10_000_000,
+        none=True,
+        level=2,
+        help="Leave out every image whose number is a multiple of this.",
+    )
+
     class french_wilson(Params):
         """Amplitudes from intensities."""
 

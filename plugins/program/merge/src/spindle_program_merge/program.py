@@ -16,6 +16,7 @@ from spindle.params import Auto
 from spindle.report import json_text
 from spindle.table import ReflectionTable
 from spindle_lib_exchange import cell_for_export
+from spindle_lib_image_ranges import excluded_images, on_excluded_images
 from spindle_lib_merging import (
     AnomalousPairs,
     MergingStatistics,
@@ -102,7 +103,7 @@ class Merge(Program):
             cell, _ = cell_for_export(experiments)
         if params.assess_space_group:
             self._assess(experiments, table, context)
-        table = table.without("shoebox")
+        table = _without_images(table.without("shoebox"), experiments, params, context.log)
         table["d"] = resolution_of(table["miller_index"], cell)
         files: dict[str, Any] = {}
         end = find_end(table, cell, group, params, context) if params.d_min is Auto else None
@@ -307,3 +308,22 @@ def _join(waves: list[Wave], cell: np.ndarray, symbol: str, params: MergeParams)
             columns.append(MergedColumn(label, kind, full, k))
         datasets.append(MergedDataset(names[k], crystals[k], params.output.project_name, cell, wave.wavelength))
     return MergedData(hkl, columns, datasets, symbol)
+
+
+def _without_images(table: ReflectionTable, experiments: Experiments, params: MergeParams, log: Any) -> ReflectionTable:
+    """Without the images that are not wanted."""
+    ranges, multiple = excluded_images(params.exclude_images, experiments), params.exclude_images_multiple
+    if not ranges and multiple is None:
+        return table
+    column = next((name for name in ("xyzobs.px.value", "xyzcal.px") if name in table), None)
+    if column is None:
+        raise ModelError(
+            "merge: the reflections have no xyzobs.px.value, so that exclude_images can leave out none of them"
+        )
+    out = on_excluded_images(table, ranges, column)
+    if multiple is not None:
+        out |= (np.floor(table[column][:, 2]).astype(np.int64) + 1) % multiple == 0
+    log.info("%d reflections are left out: exclude_images", int(out.sum()))
+    if out.all():
+        raise UserError("merge: exclude_images and exclude_images_multiple leave no reflection")
+    return table.select(~out)
