@@ -24,6 +24,8 @@ from .steps import Steps, settings_of
 __all__ = ["DATA", "Reduced", "Reduction", "summary_of", "wavelength_groups", "with_nan"]
 
 DATA = "DataFiles"
+#: Scans narrower than this get one scale and one B factor.
+NARROW_SCAN_DEG = 1.0
 #: Columns of an earlier scaling.
 SCALED = ("intensity.scale.value", "intensity.scale.variance", "inverse_scale_factor", "inverse_scale_factor_variance")
 
@@ -148,10 +150,10 @@ class Reduction:
     def _scale_settings(self, experiments: Experiments) -> dict[str, Any]:
         own = self.params.scaling
         first = experiments[0].known_scan
-        width = abs(first.oscillation[1]) * first.n_images
+        width = abs(first.oscillation_deg[1]) * first.n_images
         model = own.model
         if model == "auto":
-            model = "physical" if width > 1.0 else "KB"
+            model = "physical" if width >= NARROW_SCAN_DEG else "KB"
         settings: dict[str, Any] = {"model": model, "anomalous": own.anomalous, "overwrite_existing_models": True}
         if self.params.multi_crystal_analysis.n_bins:
             settings["output.merging.nbins"] = self.params.multi_crystal_analysis.n_bins

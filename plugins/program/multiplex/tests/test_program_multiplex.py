@@ -73,6 +73,11 @@ def test_the_cell_groups_are_found_and_the_largest_is_used(done):
     assert all("its cell is of group 2" in done.record["data_sets"][i]["note"] for i in OTHER)
 
 
+def test_scans_of_a_degree_or_more_have_scales_that_vary(done):
+    scaled = read_experiments(done.folder / "DataFiles" / "scaled.expt")
+    assert {e.scaling_model["__id__"] for e in scaled} == {"physical"}
+
+
 def test_every_set_has_the_right_indexing(sets, done):
     operators = {sets.chosen[d["data_set"]]: set() for d in done.record["data_sets"] if d["used"] == "yes"}
     for d in done.record["data_sets"]:

@@ -65,7 +65,12 @@ def page(
     if decision.undecided:
         out.text(f"The symmetry is not decided: {decision.undecided}.", "bad")
     out.section("Symmetry")
-    out.tables(t for t in tables if t.key in ("symmetry_elements", "symmetry_subgroups"))
+    shown = [t for t in tables if t.key in ("symmetry_elements", "symmetry_subgroups")]
+    out.tables(shown)
+    if not shown:
+        out.text(
+            f"The space group was given as {decision.group.xhm()}; only indexings that it leaves open were compared."
+        )
     out.section("Data sets")
     out.tables(t for t in tables if t.key in ("data_sets", "left_out"))
     out.section("Correlations and coordinates")
@@ -77,7 +82,10 @@ def page(
         out.plot(lines("Choice of the dimension", "dimension", "residual", [curve]))
     out.section("Unit cells")
     out.tables(t for t in tables if t.key == "cell_groups")
-    out.plots(histogram(name, name, choice.cells[:, k], 30) for k, name in enumerate(CELL))
+    out.plots(
+        histogram(f"{name} in the common primitive setting", name, choice.cells[:, k], 30)
+        for k, name in enumerate(CELL) if np.ptp(choice.cells[:, k]) > 1e-6
+    )  # fmt: skip
     if choice.linkage is not None and len(choice.leaves) <= MOST_LEAVES:
         names = [str(i) for i in choice.leaves]
         tree = dendrogram_lines(
