@@ -20,7 +20,10 @@ class IndexingRefinementParams(RefinementParams):
                 OF_VARYING_MODELS,
                 "it acts on models that vary with the scan, and they are constant here; give it to spindle refine",
             ),
-            "detector.modules": "the modules stay where they are here; give it to spindle refine",
+            **dict.fromkeys(
+                ("detector.modules", "detector.n_modules"),
+                "the modules stay where they are here; give it to spindle refine",
+            ),
         },
     ):
         """Which models are refined and how they are expressed by parameters."""

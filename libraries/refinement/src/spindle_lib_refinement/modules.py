@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -132,17 +133,23 @@ class Gain:
     n: int
 
 
-def module_grid(detector: Detector) -> ModuleGrid:
+def module_grid(detector: Detector, n_modules: tuple[int, int] | None = None) -> ModuleGrid:
     """Return the modules of a detector: parts of its panels between strips without pixels.
 
     The strips are those that a panel's model masks from edge to edge. Panels that mask none are divided as the Pilatus or Eiger of
     their size is; others are one module.
+
+    Parameters
+    ----------
+    detector : Detector
+    n_modules : (int, int), optional
+        Equal modules along fast and slow of panels that mask no strips, whatever their size.
     """
     panels, boxes = [], []
     for number, panel in enumerate(detector):
         fast, slow = _intervals(panel, 0), _intervals(panel, 1)
         if len(fast) * len(slow) == 1:
-            fast, slow = _known(panel) or (fast, slow)
+            fast, slow = _divided(panel, n_modules) if n_modules else _known(panel) or (fast, slow)
         boxes += [(f0, s0, f1, s1) for s0, s1 in slow for f0, f1 in fast]
         panels += [number] * (len(fast) * len(slow))
     return ModuleGrid(np.array(panels, np.int64), np.array(boxes, np.int64).reshape(-1, 4))
@@ -158,6 +165,12 @@ def _intervals(panel: Panel, axis: int) -> list[tuple[int, int]]:
             live[max(box[axis], 0) + 1 : max(box[axis + 2], 0) + 1] = False
     edges = np.flatnonzero(np.diff(live.astype(np.int8)))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _divided(panel: Panel, n_modules: tuple[int, int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Equal intervals along fast and slow, in whole pixels."""
+    edges = [np.rint(np.linspace(0, panel.image_size[i], n_modules[i] + 1)).astype(int).tolist() for i in (0, 1)]
+    return list(pairwise(edges[0])), list(pairwise(edges[1]))
 
 
 def _known(panel: Panel) -> tuple[list[tuple[int, int]], list[tuple[int, int]]] | None:

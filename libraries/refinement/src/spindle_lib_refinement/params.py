@@ -233,6 +233,16 @@ class RefinementParams(Params):
                 help="Learn from the residuals how far the modules of the detector are displaced and turned, and keep it as maps of distortion. "
                 "Auto: when spots left out of the fit gain clearly and the displacements are 0.1 px or more.",
             )
+            n_modules = Ints(
+                None,
+                size=2,
+                none=True,
+                min=1,
+                max=100,
+                level=1,
+                help="Modules along fast and slow of each panel that masks no gaps between them, all of one size. Not given: those of the "
+                "Pilatus or Eiger of that many pixels, and other panels are one module.",
+            )
             fix_list = Strings(None, none=True, level=1, help=_FIX_LIST)
             constraints = _Constraint
             force_static = Bool(True, level=1, help=_FORCE_STATIC)

@@ -150,6 +150,21 @@ def test_two_sweeps_with_one_detector_share_what_is_learned(case):
         assert error_px(true, own) < 0.015
 
 
+def test_modules_without_gaps_are_learned_when_their_number_is_given(case, caplog):
+    """The 4 x 3 modules of the truth differ by 5 px from equal ones."""
+    true, experiments, table = case
+    (model,) = experiments
+    whole = replace(model, detector=Detector((replace(model.detector[0], mask=()),)))
+    asked = {"scan_varying": False, "modules": True}
+    unknown = spindle.run("refine", Experiments([whole]), table, **asked)
+    assert unknown.experiments[0].imageset.dx is None
+    assert "n_modules=FAST,SLOW" in caplog.text
+    assert error_px(true, unknown.reflections) > 0.25
+    given = spindle.run("refine", Experiments([whole]), table, **asked, n_modules=(4, 3))
+    assert given.summary["modules"][0]["n_modules"] == 12
+    assert error_px(true, given.reflections) < 0.06
+
+
 def test_too_few_spots_are_said(case, caplog):
     _, experiments, table = case
     result = spindle.run(

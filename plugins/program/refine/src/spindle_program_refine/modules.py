@@ -65,13 +65,16 @@ class Modules:
     Parameters
     ----------
     experiments : Experiments
-    wanted : bool or Auto
-        The parameter ``refinement.parameterisation.detector.modules``.
+    settings : Params
+        The scope ``refinement.parameterisation.detector``.
     stem : Path
         Of the files of maps: ``<stem>_modules_dx.npz`` and so on.
+    log
+        Is told where modules are wanted and unknown.
     """
 
-    def __init__(self, experiments: Experiments, wanted: Any, stem: Path) -> None:
+    def __init__(self, experiments: Experiments, settings: Any, stem: Path, log: Any) -> None:
+        wanted, n_modules = settings.modules, settings.n_modules
         self.wanted, self.stem = wanted, stem
         groups: dict[Any, list[int]] = {}
         if wanted is not False:
@@ -79,10 +82,15 @@ class Modules:
                 if e.imageset is not None:
                     groups.setdefault(_signature(e), []).append(i)
         kinds = [
-            _Kind(m, module_grid(experiments[m[0]].detector), [experiments[i].detector for i in m])
+            _Kind(m, module_grid(experiments[m[0]].detector, n_modules), [experiments[i].detector for i in m])
             for m in groups.values()
         ]
         self.kinds = [k for k in kinds if len(k.grid) > 1]
+        if wanted is True and not self.kinds:
+            log.warning(
+                "Modules: the detector masks no gaps and has not the size of a Pilatus or Eiger, so that its modules are not known; "
+                "refinement.parameterisation.detector.n_modules=FAST,SLOW says how many there are along its edges"
+            )
         self.files: dict[Any, Callable[[Path], None]] = {}
 
     def learn(self, experiments: Experiments, table: ReflectionTable, log: Any) -> Experiments | None:

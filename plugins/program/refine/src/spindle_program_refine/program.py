@@ -161,7 +161,7 @@ class Refine(Program):
             experiments = without_shared_models(experiments, settings.parameterisation.beam.force_static is Auto)
             cycle(True)
             show(results[-1])
-        modules = Modules(experiments, settings.parameterisation.detector.modules, Path(params.output.experiments))
+        modules = Modules(experiments, settings.parameterisation.detector, Path(params.output.experiments), context.log)
         varying = any(e.crystal is not None and e.crystal.A_at_scan_points is not None for e in experiments)
         for turn in range(ROUNDS):
             learned = modules.learn(experiments, table, context.log)
