@@ -238,10 +238,9 @@ class RefinementParams(Params):
                 size=2,
                 none=True,
                 min=1,
-                max=100,
+                max=99,
                 level=1,
-                help="Modules along fast and slow of each panel that masks no gaps between them, all of one size. Not given: those of the "
-                "Pilatus or Eiger of that many pixels, and other panels are one module.",
+                help="Equal modules along both edges of panels without gaps.",
             )
             fix_list = Strings(None, none=True, level=1, help=_FIX_LIST)
             constraints = _Constraint
