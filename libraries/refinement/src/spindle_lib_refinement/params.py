@@ -234,13 +234,7 @@ class RefinementParams(Params):
                 "Auto: when spots left out of the fit gain clearly and the displacements are 0.1 px or more.",
             )
             n_modules = Ints(
-                None,
-                size=2,
-                none=True,
-                min=1,
-                max=99,
-                level=1,
-                help="Equal modules along both edges of panels without gaps.",
+                None, size=2, none=True, min=1, max=99, level=1, help="Modules along fast, slow of panels without gaps."
             )
             fix_list = Strings(None, none=True, level=1, help=_FIX_LIST)
             constraints = _Constraint
