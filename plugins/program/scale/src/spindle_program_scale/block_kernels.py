@@ -173,3 +173,27 @@ def quadratic_forms_of_blocks(columns, slopes, of, edges, begin, values, out):
                 if q >= 0 and of[q] == k:
                     total += slopes[i, a] * slopes[i, b] * values[row + q]
         out[i] = total
+
+
+@njit(nogil=True, cache=True)
+def blocks_times(edges, begin, values, x, out):
+    """Product of a matrix of square blocks on its diagonal with a vector.
+
+    Parameters
+    ----------
+    edges, begin, values
+        As those of `normal_matrices.Blocks`.
+    x : (p,) float64
+    out : (p,) float64
+        Output.
+    """
+    for k in range(edges.shape[0] - 1):
+        first = edges[k]
+        size = edges[k + 1] - first
+        at = begin[k]
+        for i in range(size):
+            total = 0.0
+            for j in range(size):
+                total += values[at + j] * x[first + j]
+            out[first + i] = total
+            at += size

@@ -5,10 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from spindle.contracts.scaling import Computed, Penalty, ScaleTerm, ScalingModel
+
+from .pieces import bundles_of
+from .sums import Map
 
 #: Rows of computed arrays of a fit are kept where they take fewer bytes than this.
 KEPT = 20_000_000
@@ -113,13 +117,16 @@ class Layout:
         """Whether the data choose the weight of any restraint."""
         return any(r.adaptive for r in self.restraints)
 
-    def restricted(self, rows: Sequence[np.ndarray]) -> Layout:
-        """The same parameters and restraints, for some observations of each data set (rows per data set)."""
+    def restricted(self, rows: Sequence[np.ndarray], run: Map = map) -> Layout:
+        """The same parameters and restraints, for some observations of each data set (rows per data set); `run` applies a function to items."""
+
+        def some_of(sets: list[int]) -> list[Any]:
+            models = ((self.models[k], rows[k]) for k in sets)
+            return [replace(m, terms=tuple(_rows_of(term, chosen) for term in m.terms)) for m, chosen in models]
+
         part = copy.copy(self)
-        part.models = tuple(
-            replace(model, terms=tuple(_rows_of(term, chosen) for term in model.terms))
-            for model, chosen in zip(self.models, rows, strict=True)
-        )
+        bundles = bundles_of([len(chosen) for chosen in rows])
+        part.models = tuple(m for some in run(some_of, bundles) for m in some)
         return part
 
     def scales(self, number: int, parameters: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .block_kernels import quadratic_forms_of_blocks
+from .block_kernels import blocks_times, quadratic_forms_of_blocks
 from .kernels import invert_positive, quadratic_forms
 
 #: Matrices of more parameters are kept in blocks.
@@ -147,9 +147,7 @@ class Blocks(Inverse):
     def times(self, x: np.ndarray) -> np.ndarray:
         """(p,) float64: the product with a vector."""
         out = np.zeros(len(x))
-        for places, rows in self._by_size():
-            stack = self.values[places].reshape(len(places), rows.shape[1], rows.shape[1])
-            out[rows] = np.einsum("kij,kj->ki", stack, x[rows])
+        blocks_times(self.edges, self.begin, self.values, np.ascontiguousarray(x), out)
         return out
 
 

@@ -94,7 +94,7 @@ def fit_scales(
         raise ModelError("scaling: no reflection was measured more than once, so there is nothing to scale against")
     x = parameters.copy()
     free = layout.free
-    layout = layout.restricted(data.rows)
+    layout = layout.restricted(data.rows, run)
     history: list[tuple[float, float]] = []
     probes = _probes(layout, data)
     mu, reason = damping, "the greatest number of steps was reached"
@@ -156,7 +156,7 @@ def fit_scales_lbfgs(
     n = len(data.intensity)
     if n == 0:
         raise ModelError("scaling: no reflection was measured more than once, so there is nothing to scale against")
-    part = layout.restricted(data.rows)
+    part = layout.restricted(data.rows, run)
     probes, free = _probes(part, data), layout.free
     size = np.ones(len(parameters))
     history: list[tuple[float, float]] = []
