@@ -56,6 +56,7 @@ def geometry_section(experiments: Experiments) -> Section:
         cells = np.array([c.cell for _, c in crystals])
         if len(crystals) > 1:
             spread_ = cells.std(axis=0)
+        if len(crystals) > 1 and spread_[:3].max() >= 5e-4:
             section.text.append(
                 "The cells differ by (one standard deviation) "
                 + ", ".join(f"{n} {s:.3f}" for n, s in zip(("a", "b", "c"), spread_[:3], strict=True)) + " A."

@@ -41,7 +41,7 @@ def records_of(sources: Sequence[Path]) -> list[dict[str, Any]]:
     for folder, record in waiting:  # the last first: what one has read an earlier one has written
         names = {(folder, Path(e["path"]).name) for e in record["outputs"]}
         given = {(folder, Path(e["path"]).name) for e in record["inputs"]}
-        if names & known or (record["program"] == MERGE and given & known and _is_of(record, given)):
+        if names & known or (record["program"] == MERGE and given <= known and _is_of(record, given)):
             chain.append(record)
             known |= given
     return chain[::-1]

@@ -159,8 +159,19 @@ def model_curves(experiment: Experiment) -> dict[str, tuple[np.ndarray, np.ndarr
     return found
 
 
-def scaling_section(given: Given, data: MergedData | str) -> Section:
-    """Scaling models, and what they do to intensities; `data` are the observations merged, or why they are not."""
+def scaling_section(
+    given: Given, data: MergedData | str, deviations: Sequence[tuple[str, Sequence[float]]] | None = None
+) -> Section:
+    """Scaling models, and what they do to intensities.
+
+    Parameters
+    ----------
+    given : Given
+    data : MergedData or str
+        The observations merged, or why they are not.
+    deviations : sequence of (str, (n,) float64), optional
+        Names and sorted normalised deviations of error models, where scaling itself tells them; else they are found from the data.
+    """
     title, key = "Scaling", "scaling_model"
     models = [(i, e) for i, e in enumerate(given.experiments) if e.scaling_model]
     table = given.tables.get("scaled")
@@ -170,7 +181,10 @@ def scaling_section(given: Given, data: MergedData | str) -> Section:
     _terms(section, models)
     if table is not None and is_scaled(table):
         _images(section, table)
-        _errors(section, data, models)
+        if deviations is None:
+            _errors(section, data, models)
+        for k, (name, values) in enumerate(deviations or ()):
+            section.figures[f"normal_distribution_plot_{k}"] = normal_plot(values, f"Normal probability plot of {name}")
     elif models:
         section.text.append("Scaled reflections were not given: the figures show the models alone.")
     return section

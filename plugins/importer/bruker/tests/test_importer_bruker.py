@@ -58,3 +58,11 @@ def test_a_file_without_wavelength_is_refused(p4p):
     p4p.write_text(P4P.replace("0.71073 0.70930 0.71359 2.00000 50.00 40.00", ""))
     with pytest.raises(FileFormatError, match="SOURCE"):
         spindle.run("import", files=[p4p])
+
+
+@pytest.mark.parametrize("name", ["x_0m.sum", "x_01._ls"])
+def test_a_listing_is_refused_with_the_file_to_give_instead(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("SAINT V8.38A\n Unit cell: 10 12 15 90 101 90\n")
+    with pytest.raises(FileFormatError, match=r"give the \.p4p file of the same run"):
+        spindle.run("import", files=[path])

@@ -15,6 +15,9 @@ from spindle.params import Params as ParamsBase
 from spindle.params import SpaceGroup
 from spindle_lib_exchange import experiment_without_images
 
+#: Endings of what SAINT prints for people.
+LISTINGS = (".sum", "._ls")
+
 
 class BrukerImporter(Algorithm):
     """Parameter files of SAINT and APEX (.p4p): cell with standard deviations, wavelength, orientation."""
@@ -24,7 +27,9 @@ class BrukerImporter(Algorithm):
 
     @hookimpl
     def understand(self, path: Path, head: bytes) -> bool:
-        """Whether it has lines CELL and SOURCE; see `spindle.contracts.importer.ImporterSpec.understand`."""
+        """Whether it has lines CELL and SOURCE, or is a listing; see `spindle.contracts.importer.ImporterSpec.understand`."""
+        if _is_listing(path):  # which is refused with its reason
+            return b"\x00" not in head
         words = [line.split(None, 1)[0] for line in head.splitlines() if line.strip()]
         return b"CELL" in words and b"SOURCE" in words and b"\x00" not in head
 
@@ -36,6 +41,12 @@ class BrukerImporter(Algorithm):
     @hookimpl
     def import_results(self, path: Path) -> Imported:
         """One crystal; see `spindle.contracts.importer.ImporterSpec.import_results`."""
+        if _is_listing(path):
+            raise FileFormatError(
+                f"{path}: listings of SAINT (.sum, ._ls) are not read: no description of their layout is public and it differs between versions, "
+                "so that a number taken from a wrong place would go unnoticed; give the .p4p file of the same run, which has the cell with "
+                "its standard deviations, the orientation and the wavelength"
+            )
         words: dict[str, list[str]] = {}
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, rest = line.partition(" ")
@@ -60,6 +71,10 @@ class BrukerImporter(Algorithm):
             crystal = replace(crystal, cell_sd=sd, extra=crystal.extra | {"recalculated_unit_cell": cell.tolist()})
         notes.append("the file knows no detector and no images: both are dummies")
         return Imported(Experiments([experiment_without_images(crystal, wavelength)]), None, tuple(notes))
+
+
+def _is_listing(path: Path) -> bool:
+    return path.name.lower().endswith(LISTINGS)
 
 
 def _is_number(word: str) -> bool:

@@ -161,6 +161,10 @@ def _page(inputs: ProgramInputs, given: Given, lights: list[Answer], sections: l
     page.section("Is it good?")
     for light in lights:
         page.answer(light.question, light.mood, light.said, light.reason, light.next_step)
+    for stage, table in given.tables.items():
+        if not len(table):
+            said = f"The table of {stage} reflections that was given has no rows: what is known is that of models and run records."
+            page.text(said, "doubtful")
     for section in sections:
         if not section.absent:
             page.add(section)

@@ -266,6 +266,6 @@ class Scale(Program):
             if output.html:
                 tables = list(context.tables)
                 files[output.html] = lambda path: Path(path).write_text(
-                    html_report(data, tables, diagnosis), encoding="utf-8"
+                    html_report(data, tables, scaled, statistics, diagnosis), encoding="utf-8"
                 )
         return ProgramResult(experiments, table, [], summary, files, following)

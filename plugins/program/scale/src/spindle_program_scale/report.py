@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 
 from spindle.report import Table
-from spindle.table import Flag, ReflectionTable
+from spindle.table import Flag
 from spindle_lib_merging import MergingStatistics
 from spindle_lib_pages import Page
-from spindle_lib_pages.figures import lines, resolution_ticks
+from spindle_lib_pages.figures import lines
+from spindle_lib_sections.given import Given
+from spindle_lib_sections.images import MOST_CURVES
+from spindle_lib_sections.merged import diagnosis_section
+from spindle_lib_sections.scaling import per_image, scaling_section
+from spindle_lib_sections.shells import shell_figures
 from spindle_lib_twinning.diagnosis import Diagnosis
 
 from .course import Scaled
-
-MOST_POINTS = 2000
 
 
 def report_data(scaled: Scaled, statistics: MergingStatistics, diagnosis: Diagnosis) -> dict[str, Any]:
@@ -24,7 +27,6 @@ def report_data(scaled: Scaled, statistics: MergingStatistics, diagnosis: Diagno
     scaler, table, experiments = scaled.scaler, scaled.table, scaled.experiments
     sets = []
     good, rows_of = table.has_flags(Flag.SCALED), table.rows_by_experiment()
-    z = table.peek("xyzcal.px")[:, 2].copy()
     for k, experiment in enumerate(experiments):
         model = experiment.scaling_model or {}
         rows = rows_of.get(k, np.zeros(0, np.int64))
@@ -33,7 +35,7 @@ def report_data(scaled: Scaled, statistics: MergingStatistics, diagnosis: Diagno
             {
                 "terms": {n: v["parameters"] for n, v in model.items() if isinstance(v, dict) and "parameters" in v},
                 "configuration": model.get("configuration_parameters", {}),
-                "per_image": _per_image(table, z, rows),
+                "per_image": per_image(table, rows),
             }
         )
     return {
@@ -54,72 +56,26 @@ def report_data(scaled: Scaled, statistics: MergingStatistics, diagnosis: Diagno
     }
 
 
-def _per_image(table: ReflectionTable, place: np.ndarray, rows: np.ndarray) -> dict[str, list[float]]:
-    """Mean scale factor, I / sigma and number of observations per image, from the array index of each row."""
-    z = np.floor(place[rows]).astype(np.int64)
-    if len(z) == 0:
-        return {}
-    first = int(z.min())
-    n = np.bincount(z - first)
-    used = np.flatnonzero(n)
-    g = np.bincount(z - first, table["inverse_scale_factor"][rows])[used] / n[used]
-    ratio = table["intensity.scale.value"][rows] / np.sqrt(table["intensity.scale.variance"][rows])
-    signal = np.bincount(z - first, ratio)[used] / n[used]
-    return {
-        "image": (used + first + 1).tolist(), "scale": g.tolist(), "i_over_sigma": signal.tolist(),
-        "n": n[used].tolist()
-    }  # fmt: skip
-
-
-def html_report(data: dict[str, Any], tables: Sequence[Table], diagnosis: Diagnosis) -> str:
+def html_report(
+    data: dict[str, Any], tables: Sequence[Table], scaled: Scaled, statistics: MergingStatistics, diagnosis: Diagnosis
+) -> str:
     """A self-contained page with the tables and plots."""
-    shells = data["merging_statistics"]["shells"]
-    x = [0.5 * (s["d_max"] ** -2 + s["d_min"] ** -2) for s in shells]
-    ticks = resolution_ticks(x)
-
-    def by_shell(title: str, y_title: str, keys: Sequence[tuple[str, str]]) -> dict[str, Any]:
-        return lines(title, "", y_title, [(name, x, [s[key] for s in shells]) for name, key in keys], xaxis=ticks)
-
     page = Page("Scaling")
     page.section("Statistics")
-    page.tables(tables)
+    below = {t.key for t in diagnosis.tables()} if diagnosis.n else set()
+    page.tables(t for t in tables if t.key not in below)
     page.section("By resolution")
-    page.plot(by_shell("CC1/2", "CC1/2", [("", "cc_half")]))
-    page.plot(by_shell("Signal", "I/sigma of merged intensities", [("", "i_over_sigma")]))
-    page.plot(by_shell("R factors", "R", [("Rmerge", "r_merge"), ("Rmeas", "r_meas"), ("Rpim", "r_pim")]))
-    page.plot(by_shell("Completeness", "fraction", [("", "completeness")]))
-    page.section("Along the scans")
-    images = [(f"data set {k}", s["per_image"]) for k, s in enumerate(data["datasets"]) if s["per_image"]]
-    for heading, y_title, key in (
-        ("Scale factors", "mean inverse scale factor", "scale"), ("Signal", "mean I/sigma", "i_over_sigma"),
-    ):  # fmt: skip
-        page.plot(lines(heading, "image", y_title, [(n, p["image"], p[key]) for n, p in images]))
+    page.plots(shell_figures(statistics).values())
+    errors = [(f"error model {k}", e["deviations"]) for k, e in enumerate(data["error_models"]) if e.get("deviations")]
+    section = scaling_section(Given(scaled.experiments, {"scaled": scaled.table}), "", errors)
     curves: list[Any] = [
-        (f"data set {s['dataset']}", s["image"], s["relative_to_neighbours"]) for s in data["image_scales"]
+        (f"experiment {s['dataset']}", s["image"], s["relative_to_neighbours"])
+        for s in data["image_scales"][:MOST_CURVES]
     ]
-    page.plot(lines("Scale of each image relative to its neighbours", "image", "ratio", curves))
-    for k, s in enumerate(data["datasets"]):
-        along = s["configuration"].get("decay_rot_interval") is not None  # else it is one number, or a grid
-        if "decay" in s["terms"] and along:
-            values = s["terms"]["decay"]
-            curve = ("", list(range(len(values))), values)
-            page.plot(lines(f"Decay of data set {k}", "sample along the scan", "relative B (A^2)", [curve]))
-    page.section("Errors")
-    for k, model in enumerate(data["error_models"]):
-        if model.get("deviations"):
-            values = model["deviations"]
-            curves = [("observed", _normal_quantiles(len(values)), values), ("ideal", [-4, 4], [-4, 4])]
-            title = f"Normal probability plot of error model {k}"
-            page.plot(lines(title, "expected", "normalised deviation", curves))
+    if curves:
+        title = "Scale of each image relative to its neighbours"
+        section.figures["relative_to_neighbours"] = lines(title, "image", "ratio", curves)
+    page.add(section)
     if diagnosis.n:
-        page.section("Twinning and pseudo-translation")
-        for sentence in diagnosis.warnings():
-            page.text(sentence, "doubtful")
-        page.plots(lines(*curves) for curves in diagnosis.curves())
+        page.add(diagnosis_section(diagnosis))
     return page.html()
-
-
-def _normal_quantiles(n: int) -> list[float]:
-    from scipy.special import ndtri
-
-    return [float(v) for v in ndtri((np.arange(n) + 0.5) / n)]

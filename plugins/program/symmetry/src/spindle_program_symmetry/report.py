@@ -13,6 +13,7 @@ from spindle.symmetry import patterson_group
 from spindle_lib_merging import Merged
 from spindle_lib_pages import Page
 from spindle_lib_pages.figures import bars, lines
+from spindle_lib_sections.merged import diagnosis_section
 from spindle_lib_twinning.diagnosis import Diagnosis
 
 from .decision import Decision
@@ -89,17 +90,7 @@ def page(
         found.section("Experiments")
         found.table(named["agreement"])
     if diagnosis is not None and diagnosis.n:
-        found.section("Twinning and pseudo-translation")
-        said = diagnosis.warnings()
-        for sentence in said:
-            found.text(sentence, "doubtful")
-        if not said:
-            found.text(
-                f"Neighbouring reflections differ as in a single crystal: <|L|> = {diagnosis.l_test.mean_abs:.3f} (single 0.5, perfect twin "
-                "0.375). No peak of the Patterson function tells of a translation.", "good",
-            )  # fmt: skip
-        found.tables(diagnosis.tables())
-        found.plots(lines(*curves) for curves in diagnosis.curves())
+        found.add(diagnosis_section(diagnosis, is_scaled=False))
     told = {
         "symmetry_subgroups",
         "symmetry_elements",
