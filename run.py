@@ -3,6 +3,7 @@
 
 python3 run.py demo     install into .venv, simulate a data set, process it, compare with the truth (in the folder demo)
 python3 run.py test     install into .venv, run the test suite; further arguments go to pytest
+python3 run.py night    damage files and end runs with the seed of this day, for hours; further arguments go to pytest
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -18,6 +20,12 @@ VENV = HERE / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 TEST_TOOLS = ["pytest", "pytest-xdist", "hypothesis"]
+NIGHTLY = [
+    "tests/formats/test_fuzz.py",
+    "tests/end_to_end/test_damaged_inputs.py",
+    "tests/end_to_end/test_bounds.py",
+    "tests/end_to_end/test_crashes.py",
+]
 LINT_TOOLS = ["ruff", "mypy", "import-linter", "codespell", "towncrier"]
 
 
@@ -84,6 +92,20 @@ def demo() -> None:
     print("\nEverything is in the folder demo; open demo/check_truth.svg to see recovered against true intensities.")
 
 
+def night() -> None:
+    """What the suite tries with a fixed seed and a few cases, with a seed of its own on each day and many."""
+    settings = {
+        "SPINDLE_FUZZ_SEED": time.strftime("%Y%m%d"),
+        "SPINDLE_FUZZ_COUNT": "2000",
+        "SPINDLE_FUZZ_CASES": "1000",
+        "SPINDLE_CRASH_ALL": "1",
+        "SPINDLE_LONG_RUNS": "1",
+    }
+    ENVIRONMENT.update({name: ENVIRONMENT.get(name, value) for name, value in settings.items()})
+    print(f"SPINDLE_FUZZ_SEED={ENVIRONMENT['SPINDLE_FUZZ_SEED']}", flush=True)
+    call(PYTHON, "-m", "pytest", *NIGHTLY, *sys.argv[2:])
+
+
 def lint() -> None:
     """Everything that is checked without running the code."""
     pip("install", "-c", "constraints.txt", *LINT_TOOLS)
@@ -103,13 +125,15 @@ def main() -> None:
     if sys.version_info < (3, 11):
         sys.exit(f"Spindle needs Python 3.11 or newer; this is {sys.version.split()[0]}")
     task = sys.argv[1] if len(sys.argv) > 1 else ""
-    if task not in ("demo", "test", "lint"):
+    if task not in ("demo", "test", "lint", "night"):
         sys.exit(__doc__)
     install()
     if task == "demo":
         demo()
     elif task == "lint":
         lint()
+    elif task == "night":
+        night()
     else:
         if not sys.argv[2:]:  # the workers would compile the same kernels at the same time
             call(BIN / "spindle", "compile")

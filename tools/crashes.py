@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from damage_inputs import write_open_mask
+from damage_inputs import write_data, write_open_mask
 
 CPU_SECONDS = 120
 MODES = ("kill", "fails", "full", "memory")
@@ -45,6 +45,15 @@ PROGRAMS = {
     "scale": "scale symmetrized.expt symmetrized.refl",
     "merge": "merge scaled.expt scaled.refl",
     "export": "export scaled.expt scaled.refl",
+    "report": "report scaled.expt scaled.refl",
+    "compare": "compare scaled.refl symmetrized.refl",
+    "multiplex": "multiplex integrated.expt integrated.refl",
+    "damage_analysis": "damage_analysis scaled.expt scaled.refl",
+    "merging_statistics": "merging_statistics scaled.expt scaled.refl",
+    "rs_mapper": "rs_mapper indexed.expt grid_size=16",
+    "scale_stills": "scale_stills stills_integrated.expt stills_integrated.refl",
+    "stills_process": "stills_process stills.expt mp.method=serial",
+    "batch": "batch sets.toml stop_after=import mp.method=serial",
 }
 
 
@@ -221,6 +230,8 @@ def prepare(program: str, source: Path, folder: Path) -> list[str]:
     for name in words[1:]:
         if (source / name).is_file():
             shutil.copy(source / name, folder / name)
+    if "sets.toml" in words:
+        write_data(source, folder, folder / "sets.toml")
     write_open_mask(source / "imported.expt", folder / "mask.npz")
     return words
 
@@ -263,7 +274,8 @@ class Case:
             if code != 0:
                 raise RuntimeError(f"spindle {' '.join(self.words)} ended with {code}:\n{text}")
             self.left = set(os.listdir(folder))
-            names = sorted(name for name in self.left - given if not name.endswith(".log"))
+            new = sorted(self.left - given)
+            names = [name for name in new if not name.endswith(".log") and (folder / name).is_file()]
             # what is no run record is not replaced by one
             self.old = {n: (folder / n).read_bytes() if n.endswith(".json") else b"the old one" for n in names}
 
@@ -346,7 +358,18 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="files of a finished run of spindle process")
     parser.add_argument("--program", action="append", choices=list(PROGRAMS), help="only these programs")
     parser.add_argument("--mode", action="append", choices=MODES)
+    parser.add_argument(
+        "--points", type=int, default=10**9, help="no more than so many operations of each, evenly taken"
+    )
     arguments = parser.parse_args()
+
+    def evenly(n: int) -> list[int]:
+        return (
+            list(range(n))
+            if n <= arguments.points
+            else np.linspace(0, n - 1, arguments.points).round().astype(int).tolist()
+        )
+
     from spindle.execution.compile_cache import prepare_compile_cache
 
     prepare_compile_cache()
@@ -355,7 +378,8 @@ def main() -> int:
     wrong = 0
     programs = arguments.program or list(PROGRAMS)
     for program in programs:
-        for mode, n, findings in cases(program, arguments.folder.resolve(), tuple(arguments.mode or MODES)):
+        chosen = cases(program, arguments.folder.resolve(), tuple(arguments.mode or MODES), evenly)
+        for mode, n, findings in chosen:
             counts[program, mode] += 1
             wrong += bool(findings)
             for found in findings:

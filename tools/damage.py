@@ -101,6 +101,7 @@ def _run_here(words: list[str], folder: Path, log: Path, most_seconds: int) -> N
         os.dup2(out, 2)
         os.chdir(folder)
         resource.setrlimit(resource.RLIMIT_CPU, (most_seconds, most_seconds + 5))
+        signal.alarm(60 * most_seconds)  # what waits for ever takes no processor time
         # Numba's code and the stacks of threads take address space, but no memory.
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY + 2**31, MEMORY + 2**31))
         from spindle.cli.main import main

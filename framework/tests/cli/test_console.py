@@ -138,3 +138,27 @@ def test_waiting_shows_nothing_where_it_must_not(capsys):
     with waiting("thinking", False, 0.0):
         time.sleep(0.01)
     assert capsys.readouterr() == ("", "")
+
+
+def test_of_many_alike_lines_and_tables_the_screen_shows_the_first(capsys, console):
+    log = logging.getLogger("spindle.trial")
+    handler = console()
+    for i in range(40):
+        log.info("Predicted %d reflections", i)
+    for i in range(5):
+        log.info("%s", Table(f"Summary for experiment {i}", ["Item", "Value"], [["n", i]]))
+    for i in range(30):
+        log.info("%s", f"text {i}")  # what has no words of its own is what a program is asked for
+    for i in range(3):
+        log.error("no %d", i)
+    log.info("Predicted %d reflections", 99)
+    shown = capsys.readouterr().out
+    assert [f"Predicted {i} reflections" in shown for i in (0, 11, 12, 39, 99)] == [True, True, False, False, True]
+    assert [f"Summary for experiment {i}" in shown for i in range(5)] == [True, True, True, False, False]
+    assert "text 29" in shown and "no 2" in shown
+    handler.say_what_is_hidden(None)
+    assert f"{28 + 2 * 6} more lines" in capsys.readouterr().out
+    console("verbose")
+    for i in range(40):
+        log.info("Predicted %d reflections", i)
+    assert "Predicted 39 reflections" in capsys.readouterr().out

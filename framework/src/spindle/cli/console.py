@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ __all__ = ["ConsoleHandler", "set_up_console"]
 
 COLOURS = {"warning": "\033[33m", "error": "\033[1;31m", "next": "\033[1;36m", "wrote": "\033[2m"}
 PLAIN = "\033[0m"
+# Of lines, and of tables, that differ in names and numbers only and follow one another, the screen shows so many: there may be thousands.
+MOST_LINES, MOST_TABLES = 12, 3
 
 
 def coloured(text: str, kind: str, stream: Any) -> str:
@@ -69,20 +72,33 @@ class ScreenFormatter(logging.Formatter):
 
 
 class KeyOnly(logging.Filter):
-    """Lets pass what is not marked as a detail, and counts the rest."""
+    """Lets pass what is not marked as a detail, and of many alike lines or tables in a row the first; counts the rest."""
 
     def __init__(self) -> None:
         super().__init__()
         self.hidden = 0
+        self._last: tuple[Any, ...] | None = None
+        self._in_a_row = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the screen shows a record."""
         table = table_of(record)
         detail = getattr(record, "detail", False) if table is None else table.detail
-        if record.levelno < logging.WARNING and detail:
+        if (record.levelno < logging.WARNING and detail) or self._is_one_more(record, table):
             self.hidden += record.getMessage().count("\n") + 1
             return False
         return True
+
+    def _is_one_more(self, record: logging.LogRecord, table: Table | None) -> bool:
+        """Whether as many like it were shown just before; errors, and texts without words of their own, are like nothing."""
+        key: tuple[Any, ...] | None = (record.pathname, record.lineno, record.msg)
+        if table is not None:
+            key = (re.sub(r"\d+", "", table.title), *table.headers)
+        elif record.levelno >= logging.ERROR or record.msg == "%s" or not record.args:
+            key = None
+        self._in_a_row = self._in_a_row + 1 if key is not None and key == self._last else 1
+        self._last = key
+        return self._in_a_row > (MOST_LINES if table is None else MOST_TABLES)
 
 
 class ConsoleHandler(logging.StreamHandler[Any]):

@@ -10,6 +10,8 @@ import numpy as np
 
 from spindle.errors import UserError
 
+from .unmerged import to_measured_indices
+
 __all__ = ["FileIntensities", "read_intensities"]
 
 #: Suffixes of mmCIF files.
@@ -75,7 +77,7 @@ def read_intensities(path: Path, parameter: str) -> FileIntensities:
         raise UserError(f"{name}: it has no column of intensities or amplitudes")
     kind, error_kind = kinds[0]
     if mtz.column_with_label("M/ISYM") is not None:
-        mtz.switch_to_original_hkl()
+        to_measured_indices(mtz, name)
     column = mtz.columns_with_type(kind)[0]
     value = np.asarray(column.array, dtype=np.float64)
     later = [c for c in mtz.columns_with_type(error_kind) if c.idx > column.idx]

@@ -15,7 +15,7 @@ from spindle.errors import FileFormatError, ParameterError, UserError
 
 from .intensities import prepare_intensities
 
-__all__ = ["Unmerged", "open_mtz", "read_unmerged"]
+__all__ = ["Unmerged", "open_mtz", "read_unmerged", "to_measured_indices"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def _read_mtz(path: Path, labels: Sequence[str] | None, name: str) -> Unmerged:
         raise FileFormatError(f"{path}: has no column M/ISYM, so it holds merged data; an unmerged MTZ file is needed")
     if mtz.spacegroup is None:
         raise FileFormatError(f"{path}: names no space group that gemmi knows")
-    mtz.switch_to_original_hkl()
+    to_measured_indices(mtz, str(path))
     columns = list(mtz.columns)
     candidates = [
         (c, columns[i + 1]) for i, c in enumerate(columns[:-1]) if c.type == "J" and columns[i + 1].type == "Q"
@@ -143,9 +143,31 @@ def _read_mtz(path: Path, labels: Sequence[str] | None, name: str) -> Unmerged:
     batch, dose = mtz.column_with_label("BATCH"), mtz.column_with_label("DOSE")
     return Unmerged(
         np.array(mtz.make_miller_array(), dtype=np.int32)[known], intensity[known], sigma[known] ** 2,
-        None if batch is None else np.array(batch, dtype=np.int64)[known], np.array(mtz.cell.parameters), mtz.spacegroup,
+        None if batch is None else _whole(batch)[known], np.array(mtz.cell.parameters), mtz.spacegroup,
         path.name, dose=None if dose is None else np.array(dose, dtype=np.float64)[known],
     )  # fmt: skip
+
+
+def _whole(column: gemmi.Mtz.Column) -> np.ndarray:
+    """int64 of numbers of batches; -1 for what cannot be one."""
+    values = np.nan_to_num(np.array(column, dtype=np.float64), nan=-1.0)
+    return np.where(np.abs(values) < 2**31, values, -1.0).astype(np.int64)
+
+
+def to_measured_indices(mtz: gemmi.Mtz, name: str) -> None:
+    """Let an unmerged file have the indices as they were measured.
+
+    Raises
+    ------
+    FileFormatError
+        If M/ISYM names operations that the file does not have.
+    """
+    try:
+        mtz.switch_to_original_hkl()
+    except (IndexError, RuntimeError) as error:
+        raise FileFormatError(
+            f"{name}: column M/ISYM names symmetry operations that the file does not have; it is damaged, write it again"
+        ) from error
 
 
 def open_mtz(path: Path) -> gemmi.Mtz:

@@ -24,7 +24,7 @@ __all__ = ["Prepared", "prepare", "with_profiles"]
 LEAST_RECORDED = (
     0.001  # of a spot; those of which images hold less are of the padding: their boxes are at an end of the scan
 )
-MOST_LINES = 50  # experiments of which each is told of by itself
+MOST_LINES = 3  # experiments of which each is told of by itself
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from .parameters import IntegrateParams, check_params, check_stills_params
 from .passes import Integrator
 from .preparation import prepare
 from .stills import MOST_SHOWN, integrate_stills, refuse_mixture, stills_table
-from .tables import all_together, summary_tables
+from .tables import all_together, overviewed, summary_tables
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class Integrate(Program):
             table = ReflectionTable.concatenate([table, rubbish])
         if p.debug.reference.output and of.fitter is not None:
             files[p.debug.reference.filename] = _writer_of_profiles(of.fitter.reference_profiles())
-        for one in tables:
+        for one in overviewed(tables):
             context.table(one)
         if params.output.report:
             files[params.output.report] = _writer_of_report(tables)

@@ -12,6 +12,8 @@ from spindle.table import Flag, ReflectionTable
 
 FULL = 0.997300203936740
 N_SHELLS = 20
+# Of more experiments the screen shows the worst, so many, in one table.
+MOST_SUMMARIES, WORST = 3, 8
 HEADERS = [
     "# full",
     "# part",
@@ -167,3 +169,31 @@ def _overall(index: int, c: _Columns, shells: list[tuple[float, np.ndarray]]) ->
     return Table(
         f"Summary for experiment {index}", ["Item", "Overall", "Low", "High"], rows, f"integrate_summary_{index}"
     )
+
+
+def overviewed(tables: list[Table]) -> list[Table]:
+    """Tables as the screen shows them: with many experiments their summaries are details, and the worst stand in one table."""
+    summaries = [t for t in tables if t.key.startswith("integrate_summary_")]
+    if len(summaries) <= MOST_SUMMARIES:
+        return tables
+    wanted = {
+        "summed": "number processed with summation",
+        "profile-fitted": "number processed with profile fitting",
+        "failed": "number failed in summation",
+        "I/sigma (summation)": "i/sigi (summation)",
+        "I/sigma (profiles)": "i/sigi (profile fitting)",
+        "cc of profiles": "cc prf",
+    }
+    rows = []
+    for table in summaries:
+        overall = {row[0]: row[1] for row in table.rows}
+        rows.append([int(table.key.rpartition("_")[2]), *[overall[item] for item in wanted.values()]])
+
+    def quality(row: list[Any]) -> tuple[float, float]:
+        cc, strength = (v if isinstance(v, int | float) and v == v else -1.0 for v in (row[-1], row[-3]))
+        return cc, strength
+
+    worst = sorted(rows, key=quality)[:WORST]
+    title = f"The worst of {len(rows)} experiments, by the correlation of spots with their profiles"
+    overview = Table(title, ["Experiment", *wanted], worst, "integrate_worst")
+    return [*[t.as_detail() if t in summaries else t for t in tables], overview]
