@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -96,6 +97,8 @@ def test_a_run_that_is_killed_between_two_steps_ends_like_one_that_is_not(proces
 def test_a_run_that_starts_late_ends_like_one_that_starts_early(processed, copied, step):
     assert main(["process", f"start_at={step}"]) == 0
     assert bytes_of(copied) == bytes_of(processed)
+    shown = [re.findall(r"spots \(\d+\)", (folder / "report.html").read_text()) for folder in (copied, processed)]
+    assert shown[0] == shown[1] != []  # circles about the spots on the images of the page
 
 
 def test_the_lines_next_lead_to_what_process_gives(images, processed, tmp_path, monkeypatch, capsys):

@@ -24,7 +24,10 @@ Curve = tuple[str, npt.ArrayLike, npt.ArrayLike]
 
 
 def _figure(data: list[dict[str, Any]], title: str, x_title: str, y_title: str, **layout: Any) -> dict[str, Any]:
-    axes = {"xaxis": {"title": {"text": x_title}}, "yaxis": {"title": {"text": y_title}}}
+    axes: dict[str, dict[str, Any]] = {
+        "xaxis": {"title": {"text": x_title}, "automargin": True},
+        "yaxis": {"title": {"text": y_title}, "automargin": True},
+    }
     for name in axes:
         axes[name] |= layout.pop(name, {})
     return {"data": data, "layout": {"title": {"text": title}, **axes, **layout}}

@@ -16,19 +16,23 @@ from spindle.report import Section, Table, format_value
 
 __all__ = ["Page", "text_writer"]
 
+#: Cells of more characters are broken into lines.
+LONG = 40
+_LONG = ' class="w"'
+
 _STYLE = """
 :root { color-scheme: light; --ink: #1c2733; --soft: #5b6b7b; --line: #d9e0e7; --panel: #f6f8fa; --accent: #0072b2; }
 * { box-sizing: border-box; }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); margin: 0 auto; max-width: 1180px; padding: 1.5rem; }
 h1 { font-size: 1.7rem; margin: 0 0 .2rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid var(--line); }
-nav a { color: var(--accent); text-decoration: none; margin-right: 1.2rem; } nav { margin: .6rem 0 1rem; }
+nav a { color: var(--accent); text-decoration: none; margin-right: 1.2rem; display: inline-block; } nav { margin: .6rem 0 1rem; }
 p { max-width: 75ch; } .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(480px, 1fr)); gap: 1rem; }
 .plot { height: 380px; box-shadow: 0 0 0 1px var(--line); border-radius: 6px; min-width: 0; overflow: hidden; } .wide { grid-column: 1 / -1; height: 520px; }
 .scroll { overflow: auto; max-height: 46rem; border: 1px solid var(--line); border-radius: 6px; margin: .8rem 0; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; width: 100%; }
 caption { text-align: left; font-weight: 600; padding: .4rem .7rem; }
 th, td { padding: .2rem .7rem; text-align: left; white-space: nowrap; } th { background: var(--panel); position: sticky; top: 0; }
-td.n, th.n { text-align: right; } tbody tr:nth-child(even) { background: var(--panel); }
+td.n, th.n { text-align: right; } td.w { white-space: normal; min-width: 22rem; } tbody tr:nth-child(even) { background: var(--panel); }
 .absent { color: var(--soft); font-style: italic; }
 .good, .doubtful, .bad { padding: .5rem .8rem; border-left: 5px solid; background: var(--panel); margin: .4rem 0; }
 .good { border-color: #009e73; } .doubtful { border-color: #e69f00; } .bad { border-color: #d55e00; } .unknown { border-color: #9aa7b4; }
@@ -105,7 +109,11 @@ class Page:
         mark = [' class="n"' if n else "" for n in numbers]
         head = "".join(f"<th{m}>{html.escape(h)}</th>" for m, h in zip(mark, table.headers, strict=True))
         rows = "".join(
-            "<tr>" + "".join(f"<td{m}>{html.escape(c)}</td>" for m, c in zip(mark, row, strict=True)) + "</tr>"
+            "<tr>"
+            + "".join(
+                f"<td{_LONG if len(c) > LONG else m}>{html.escape(c)}</td>" for m, c in zip(mark, row, strict=True)
+            )
+            + "</tr>"
             for row in cells
         )
         caption = f"<caption>{html.escape(table.title)}</caption>" if table.title else ""

@@ -121,7 +121,7 @@ def test_a_file_of_sets_has_images_and_parameters_for_all_and_for_each(series, t
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("d_min = 2", "there is no set"), ("[a]\nimages = 3", r"\[a\] images: expected"), ("[a]\nimages = 'z*.cbf'", "no file matches"),
+        ("d_min = 2", "there is no set"), ("[a]\nimage = 'x'", r"\[a\] names no images"), ("[a]\nimages = 3", r"\[a\] images: expected"), ("[a]\nimages = 'z*.cbf'", "no file matches"),
         ("[a\n", "a file of sets looks like"),
     ],
 )  # fmt: skip

@@ -55,6 +55,10 @@ def test_keys_wheel_and_drag(aid, running, page):
     browser.key("End")
     browser.wait("document.body.dataset.image === '4'")
     assert "12.00° to 12.50°" in browser.evaluate("document.getElementById('label').textContent")
+    says = "document.getElementById('status').textContent"
+    before = browser.evaluate(says)
+    assert before.startswith("black") and "reading image" in browser.evaluate(f"(viewer.app.waits(true), {says})")
+    assert browser.evaluate(f"(viewer.app.waits(false), viewer.app.shown(viewer.app.view), {says})") == before
     # The point below the pointer stays there.
     before = browser.evaluate("viewer.app.view.toPicture(300, 200)")
     box = browser.evaluate(

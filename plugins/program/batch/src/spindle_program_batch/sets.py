@@ -210,8 +210,9 @@ def named_sets(path: Path) -> list[DataSet]:
     tables = {name: value for name, value in content.items() if isinstance(value, dict) and "images" in value}
     common = tuple(_words({name: value for name, value in content.items() if name not in tables}, path.parent))
     if not tables:
+        bare = next((f" ([{name}] names no images)" for name, value in content.items() if isinstance(value, dict)), "")
         raise FileFormatError(
-            f'{path}: there is no set; each is a table with images: [first] and below it images = "a/*.cbf"'
+            f'{path}: there is no set{bare}; each is a table with images: [first] and below it images = "a/*.cbf"'
         )
     found = []
     for name, table in tables.items():

@@ -341,9 +341,10 @@ def _verdict(contestants: list[Contestant], ranking: Ranking, truth: AgainstTrut
     if len(ranking.blind) > 1 and truth is not None:
         best = ranking.order[0]
         same = ranking.blind[0] in ranking.best
+        met = "the same" if ranking.blind[0] == best else f"not told from {best} either" if same else "another"
         found.append((
             f"Without the truth, by CC1/2 of the observations that all have, {ranking.blind[0]} would have been the best: "
-            f"{'the same' if same else 'another'}.", "" if same else "doubtful",
+            f"{met}.", "" if same else "doubtful",
         ))  # fmt: skip
     failed = [c.name for c in contestants if c.reason]
     if failed:

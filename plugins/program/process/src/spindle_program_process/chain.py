@@ -153,7 +153,7 @@ class Chain:
         """The page about what there is now; nothing where nothing was done in this run, or no page can be made of it."""
         if self.experiments is None or self.reflections is None:
             return {}
-        spots = self.spots
+        spots = self.spots if self.spots is not None else self._refined_spots()
         if spots is not None and len(spots) and int(spots["id"].max()) >= len(self.experiments):
             spots = None  # of experiments that were left out since
         tables = [t for t in (spots, self.reflections) if t is not None and len(t)]
@@ -168,6 +168,17 @@ class Chain:
             self.context.log.warning("no page is written to %s: %s", path, error)
             return {}
         return dict(found.files)
+
+    def _refined_spots(self) -> Any:
+        """The spots of a refinement in an earlier run of these experiments, or None."""
+        known = {e.identifier for e in self.experiments or ()}
+        for step in (AGAIN, REFINE):
+            for path in step.outputs(self.params):
+                if path is not None and path.suffix == ".refl" and path.is_file():
+                    spots = read_reflections(path)
+                    if spots.identifiers and known.issuperset(spots.identifiers.values()):
+                        return spots
+        return None
 
     def _settings(self, step: Step) -> dict[str, Any]:
         """What is set of the step's parameters."""

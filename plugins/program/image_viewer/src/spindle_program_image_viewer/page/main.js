@@ -142,6 +142,13 @@ class App {
     return { ...this.look, black, white };
   }
 
+  // What the page says while an image takes its time.
+  waits(isWaiting) {
+    const said = $("status");
+    if (isWaiting) said.textContent = `reading image ${this.image + this.scene.first} ...`;
+    else if (said.textContent.startsWith("reading")) said.textContent = "";
+  }
+
   shown(view) {
     if (view !== this.view) return;
     document.body.dataset.image = String(view.shown.image);

@@ -5,6 +5,7 @@ import { table } from "./colours.js";
 
 const BUDGET = 270000; // bytes of one image on the wire
 const KEPT = 40; // answers that are kept
+const PATIENCE = 700; // ms, after which the page says that it waits
 
 // Answers of the server by question; the oldest are forgotten.
 class Answers {
@@ -157,6 +158,7 @@ export class View {
     const key = JSON.stringify(words);
     if (this.shown && this.shown.key === key) { this.updateValues(); return; }
     this.busy += 1;
+    const waiting = setTimeout(() => this.app.waits(true), PATIENCE);
     try {
       const answer = await this.answers.ask(key, "view", words);
       if (answer.bytes && words.finer === 1) this.perPixel = Math.max(0.02, answer.bytes / (words.width * words.height));
@@ -167,6 +169,8 @@ export class View {
       report(error);
     } finally {
       this.busy -= 1;
+      clearTimeout(waiting);
+      if (!this.busy) this.app.waits(false);
       if (this.pending) { this.pending = false; this.update(); }
     }
     this.updateValues();
