@@ -11,6 +11,7 @@ import spindle
 from spindle.models import Experiments
 from spindle.table import Flag
 from spindle.testing.scaling import simulated_scan
+from spindle_lib_merging import merge_equivalents
 
 
 def flickering(lost, level=0.3, seed=0):
@@ -87,3 +88,31 @@ def test_flicker_is_corrected_and_a_steady_beam_left_alone(spread, caplog):
         assert found[True] < 1.02 * found[False] and "the scale jumps by" not in caplog.text
     known = result.experiments[0].scaling_model
     assert "image" not in known and known["configuration_parameters"]["corrections"][0] == "scale"
+
+
+def test_factors_of_images_leave_their_errors_in_the_sigmas():
+    """Few observations of an image: merged strong intensities are as far from the truth as they say, over four beams."""
+    squares = []
+    for seed in (41, 42, 43, 44):
+        factor = 1.0 + 0.02 * np.random.default_rng(seed).normal(size=90)
+        experiment, table, truth = simulated_scan(
+            n_unique=1500,
+            multiplicity=3,
+            b=0.01,
+            scale=lambda z, d, f=factor: f[np.floor(z).astype(int)],
+            seed=seed,
+            n_images=90,
+        )
+        result = spindle.run("scale", Experiments([experiment]), table)
+        assert "image" in result.experiments[0].scaling_model
+        good = result.reflections.has_flags(Flag.SCALED)
+        g, group = result.reflections["inverse_scale_factor"][good], experiment.crystal.space_group
+        value, variance = (result.reflections[f"intensity.scale.{n}"][good] for n in ("value", "variance"))
+        hkl, x = result.reflections["miller_index"][good], 0.5 / result.reflections["d"][good] ** 2
+        # the overall scale and B that nobody can know
+        level = np.exp(np.polyval(np.polyfit(x, np.log(g / truth["scale"][good]), 1), x))
+        merged = merge_equivalents(hkl, value * level / g, variance * (level / g) ** 2, group, False)
+        true = merge_equivalents(hkl, truth["intensity"][good], np.ones(len(g)), group, False).intensity
+        strong = np.argsort(true)[-len(true) // 5 :]
+        squares.append(((merged.intensity - true)[strong] / merged.sigma[strong]) ** 2)
+    assert np.sqrt(np.concatenate(squares).mean()) == pytest.approx(1.0, abs=0.06)

@@ -19,6 +19,7 @@ from spindle_lib_image_ranges import ImageRange
 
 from .data import Filtered, Observations, apply_filters, collect, resolution_column, scaling_observations
 from .doses import observed_doses
+from .flicker import tell_of_flicker
 from .layout import Layout
 from .odd_images import ImageScales, image_scales, sentence
 from .params import ScaleParams
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 SEEN_BY_MODELS = ("s1", "xyzcal.px", "xyzobs.px.value", "panel")
 #: Scans narrower than this get one scale per data set.
 NARROW_SCAN_DEG = 1.0
-#: Relative jumps of the scale from image to image that are told of.
-LEAST_FLICKER = 0.003
 
 
 @dataclass(slots=True)
@@ -143,22 +142,9 @@ def _scale(
     dose = observed_doses(experiments, table, obs, params) if params.zero_dose.extrapolate else None
     scaler = Scaler(obs, models, params, context, free_offset, is_xray, target, held, starts, dose)
     scaler.run()
-    _tell_of_flicker(scaler, context)
+    tell_of_flicker(scaler)
     table = write_columns(table, obs, filtered, scaler, params)
     return Scaled(with_models(experiments, scaler, params), table, scaler, [])
-
-
-def _tell_of_flicker(scaler: Scaler, context: RunContext) -> None:
-    """By how much the scale changes from image to image, where it does."""
-    for k, places in enumerate(scaler.layout.slices):
-        if "image" in places:
-            spread = float(np.std(scaler.parameters[places["image"]]))
-            if spread > LEAST_FLICKER:
-                context.log.info(
-                    "data set %d: the scale jumps by %.1f %% rms from image to image, which is corrected",
-                    k,
-                    100 * spread,
-                )
 
 
 def build_models(

@@ -19,6 +19,7 @@ from .anchors import begin_near_one, fit_data, hold, no_equivalents, place_targe
 from .believed import believed_intensities
 from .data import Observations
 from .error_groups import groups_of_errors
+from .flicker import doubt_images
 from .friedel import FriedelTest, decide_friedel
 from .layout import Layout
 from .params import ScaleParams
@@ -159,6 +160,7 @@ class Scaler:
         if self.dose is not None:
             to_zero_dose(self, self.dose)
         scale_by_distribution(self)
+        doubt_images(self)
         if self.use_error_model:
             tables = self.refine_errors(weight=None)
             for table in tables:
