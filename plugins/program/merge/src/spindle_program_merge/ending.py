@@ -10,7 +10,7 @@ import numpy as np
 from spindle.models import Experiments
 from spindle.report import Table
 from spindle.table import ReflectionTable
-from spindle_lib_merging import DataEnd, data_end, merging_statistics, prepare_intensities
+from spindle_lib_merging import DataEnd, MergingStatistics, data_end, merging_statistics, prepare_intensities
 from spindle_lib_pages import Page
 from spindle_lib_pages.figures import lines, resolution_ticks
 
@@ -68,10 +68,53 @@ def uncut_files(experiments: Experiments, table: ReflectionTable, params: MergeP
     return dict(result.files)
 
 
-def page(tables: Sequence[Table], end: DataEnd | None) -> str:
-    """The report of a run."""
+#: Statistics by resolution: name, label.
+BY_RESOLUTION = (
+    ("cc_half", "CC1/2"), ("i_over_sigma", "I/sigma"), ("r_pim", "Rpim"), ("completeness", "completeness"), ("multiplicity", "multiplicity"),
+    ("cc_anomalous", "CC anomalous"),
+)  # fmt: skip
+
+
+def page(
+    tables: Sequence[Table],
+    end: DataEnd | None,
+    statistics: Sequence[tuple[str, MergingStatistics]],
+    problems: Sequence[str],
+) -> str:
+    """The report of a run.
+
+    Parameters
+    ----------
+    tables : sequence of Table
+    end : DataEnd or None
+        Where the data end, when that was looked for.
+    statistics : sequence of (str, MergingStatistics)
+        Of each wavelength, with its name.
+    problems : sequence of str
+        Why the data are not fit for structure solution.
+    """
     found = Page("Merging")
-    found.tables(tables)
+    if problems:
+        found.text(f"The merged data are not fit for structure solution: {'; '.join(problems)}.", "bad")
+    else:
+        o = statistics[0][1].overall
+        found.text(
+            f"{o.n_unique} unique reflections to {o.d_min:.2f} A, completeness {100 * o.completeness:.1f} %, multiplicity {o.multiplicity:.1f}, "
+            f"I/sigma {o.i_over_sigma:.1f}, CC1/2 {o.cc_half:.3f}.", "good",
+        )  # fmt: skip
+    found.section("By resolution")
+    for name, label in BY_RESOLUTION:
+        curves = []
+        for wave, of_wave in statistics:
+            shells = of_wave.shells
+            curves.append(
+                (wave, [0.5 * (s.d_min**-2 + s.d_max**-2) for s in shells], [getattr(s, name) for s in shells])
+            )
+        found.plot(
+            lines(label, "resolution (A)", label, curves, xaxis=resolution_ticks([v for c in curves for v in c[1]]))
+        )
+    if end is not None:
+        found.section("Where the data end")
     for curve in end.curves if end is not None else ():
         x = curve.x.tolist()
         drawn = [("shells", x, curve.y.tolist()), ("limit", x, [curve.limit] * len(x))]
@@ -80,4 +123,6 @@ def page(tables: Sequence[Table], end: DataEnd | None) -> str:
         ends = "" if curve.d_min is None else f", reached at {curve.d_min:.2f} A"
         title = f"{curve.metric.label}{ends}"
         found.plot(lines(title, "resolution (A)", curve.metric.label, drawn, xaxis=resolution_ticks(x)))
+    found.section("Tables")
+    found.tables(tables)
     return found.html()

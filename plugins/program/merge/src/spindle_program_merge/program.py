@@ -156,6 +156,7 @@ class Merge(Program):
                 context.table(shown.as_detail())
             files |= export.files
         first = waves[0].statistics.overall
+        problems = problems_of(waves[0].statistics)
         report = {
             f"wavelength_{k + 1}": {**w.statistics.as_dict(), "anisotropy": found}
             for k, (w, found) in enumerate(zip(waves, directions, strict=True))
@@ -163,7 +164,9 @@ class Merge(Program):
         if params.output.json:
             files[params.output.json] = lambda path: Path(path).write_text(json_text(report), encoding="utf-8")
         if params.output.html:
-            report_page = page(list(context.tables), end)
+            named = ["" if len(waves) == 1 else f"{w:.5f} A" for w in wavelengths]
+            of_waves = list(zip(named, (w.statistics for w in waves), strict=True))
+            report_page = page(list(context.tables), end, of_waves, problems)
             files[params.output.html] = lambda path: Path(path).write_text(report_page, encoding="utf-8")
         judged = facts_of_statistics(waves[0].statistics)
         if end is not None:
@@ -174,7 +177,6 @@ class Merge(Program):
             "cc_half": first.cc_half, "i_over_sigma": first.i_over_sigma, "space_group": group.xhm(),
         }  # fmt: skip
         summary |= {k: v for k, v in judged.as_dict().items() if k not in summary}
-        problems = problems_of(waves[0].statistics)
         if not problems:
             return ProgramResult(None, None, [], summary, files, "")
         summary["problem"] = problems[0]

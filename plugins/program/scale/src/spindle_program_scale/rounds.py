@@ -24,7 +24,7 @@ from .friedel import FriedelTest, decide_friedel
 from .layout import Layout
 from .params import ScaleParams
 from .pieces import expected_intensities, fill_rows, fill_scales, find_outliers, pieces_of, slices_of
-from .select import free_groups, normalised_intensities
+from .select import free_groups, normalised_intensities, rmsd_of_rows
 from .solver import ScaleFit, fit_scales, fit_scales_lbfgs
 from .sums import Map
 from .target import Target, TargetOfGroups
@@ -352,7 +352,7 @@ class Scaler:
         text += f"{len(rows) - 1} steps; "
         text += self.fit.reason
         if free_data is not None:
-            self.free_rmsd = _rmsd(self.obs, free_data, self.corrected_variance())
+            self.free_rmsd = rmsd_of_rows(self.obs, free_data, self.corrected_variance())
             text += f"; free RMSD {self.free_rmsd:.5f}"
         self.context.log.info("%s", text, extra=None if final else DETAIL)
 
@@ -390,12 +390,3 @@ class Scaler:
         for _ in self.run_here(fill, pieces_of(np.diff(obs.bounds))):
             pass
         return np.maximum(found, 0.0) * self.fit.variance_factor * obs.g**2
-
-
-def _rmsd(obs: Observations, rows: np.ndarray, variance: np.ndarray) -> float:
-    """RMSD of the normalised residuals of some observations."""
-    index = np.unique(obs.groups.index[rows], return_inverse=True)[1]
-    weight = 1.0 / variance[rows]
-    g, value = obs.g[rows], obs.intensity[rows]
-    mean = np.bincount(index, weight * g * value) / np.bincount(index, weight * g * g)
-    return float(np.sqrt((weight * (value - g * mean[index]) ** 2).mean()))

@@ -142,3 +142,12 @@ def free_groups(n_groups: int, percentage: float, offset: int) -> np.ndarray:
     free = np.zeros(n_groups, bool)
     free[offset :: max(1, int(100.0 / percentage))] = True
     return free
+
+
+def rmsd_of_rows(obs: Observations, rows: np.ndarray, variance: np.ndarray) -> float:
+    """RMSD of the normalised residuals of some observations."""
+    index = np.unique(obs.groups.index[rows], return_inverse=True)[1]
+    weight = 1.0 / variance[rows]
+    g, value = obs.g[rows], obs.intensity[rows]
+    mean = np.bincount(index, weight * g * value) / np.bincount(index, weight * g * g)
+    return float(np.sqrt((weight * (value - g * mean[index]) ** 2).mean()))

@@ -55,7 +55,7 @@ def page(
     for sentence in problems:
         found.text(sentence[0].upper() + sentence[1:], "bad")
     for step in decision.lowered:
-        found.text(step.sentence, "doubtful")
+        found.text(step.sentence[0].upper() + step.sentence[1:], "doubtful")
     if not problems and not decision.lowered:
         found.text(_verdict(decision, group), "good")
     analysis = decision.analysis
