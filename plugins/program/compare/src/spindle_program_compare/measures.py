@@ -53,15 +53,19 @@ def key_numbers(contestant: Contestant, n_shells: int) -> dict[str, Any]:
 
 
 def _rmsd(contestant: Contestant) -> list[float] | None:
-    """Observed less predicted places (px, px, images), of the spots that refinement used, else of strong reflections."""
-    for stage in (contestant.refined, contestant.indexed, contestant.integrated, contestant.scaled):
+    """Observed less predicted places (px, px, images): of strong reflections after integration, before it of the spots that refinement used.
+
+    Spots and integrated reflections have their places from different pixels, so that all contestants take the same where they have it.
+    """
+    for name in ("integrated", "scaled", "refined", "indexed"):
+        stage: Stage | None = getattr(contestant, name)
         if stage is None:
             continue
         table = stage.reflections
         if "xyzobs.px.value" not in table or "xyzcal.px" not in table:
             continue
         used = table.has_flags(Flag.USED_IN_REFINEMENT)
-        if not used.any():
+        if name in ("integrated", "scaled") or not used.any():
             used = _strong(table)
         difference = table["xyzcal.px"][used] - table["xyzobs.px.value"][used]
         difference = difference[np.isfinite(difference).all(axis=1)]

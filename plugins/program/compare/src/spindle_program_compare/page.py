@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from .versus import Level
 
 __all__ = ["comparison_page"]
 
+#: One for each contestant; they begin anew after the last.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#7f6000", "#555555")
 TITLES = {"counts": "Counts", "scaled": "Scaled intensities", "merged": "Merged intensities"}
 ALONG = {
     "signal": ("I / sigma", "log"),
@@ -52,6 +55,8 @@ def comparison_page(
     notes : sequence of str
     """
     page = Page("Comparison", title)
+    names = [*ranking.order, *(c.name for c in contestants if c.name not in ranking.order)]
+    below = partial(_below, {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)})
     page.section("Verdict")
     for sentence, mood in verdict:
         page.text(sentence, mood)
@@ -71,12 +76,12 @@ def comparison_page(
                 tables["compare_truth"], "Scale", "Places and efficiency", "Errors of counts and scaled intensities"
             )
         )
-        page.plots(map(_below, _truth_plots(truth, ranking)))
+        page.plots(below(f) for f in _truth_plots(truth, ranking))
     if common:
         page.section("Merged")
         if "compare_common" in tables:
             page.table(tables["compare_common"])
-        page.plots(map(_below, _merging_plots(common)))
+        page.plots(below(f) for f in _merging_plots(common))
     for level in levels:
         key = f"compare_{level.name}"
         if key not in tables:
@@ -87,7 +92,7 @@ def comparison_page(
             "counting errors, so that differences well below 1 are usual; what matters is a trend."
         )
         page.table(tables[key])
-        page.plots(map(_below, _pair_plots(level, ranking)))
+        page.plots(below(f) for f in _pair_plots(level, ranking))
     if "compare_cost" in tables:
         page.section("Time and memory")
         page.table(tables["compare_cost"])
@@ -104,12 +109,13 @@ def _halves(table: Table, begins: str, first: str, second: str) -> list[Table]:
     ]
 
 
-def _below(figure: dict[str, Any]) -> dict[str, Any]:
-    """The same with its legend below, since contestants have long names, and its title on the left of plotly's buttons."""
+def _below(colours: dict[str, str], figure: dict[str, Any]) -> dict[str, Any]:
+    """The same with its legend below, since contestants have long names, and with the colour of each contestant on the whole page."""
+    data = [d | {"line": {"color": colours[d["name"]]}} if d.get("name") in colours else d for d in figure["data"]]
     layout = figure["layout"]
     title = {**layout["title"], "x": 0.01, "xanchor": "left", "font": {"size": 14}}
     legend = {"orientation": "h", "y": -0.32, "yanchor": "top", "font": {"size": 10}}
-    return {**figure, "layout": {**layout, "title": title, "legend": legend}}
+    return {**figure, "data": data, "layout": {**layout, "title": title, "legend": legend}}
 
 
 def _truth_plots(truth: AgainstTruth, ranking: Ranking) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from .finished import is_result_of_others, read_finished
 from .measures import key_numbers
 from .merged import merged_level_needed
 from .outside import DIALS, Runner, declared_runner, run_outside
-from .page import comparison_page
+from .page import TITLES, comparison_page
 from .ranking import Ranking, rank
 from .tables import contestant_table, cost_table, failure_table, merging_table, pair_table, truth_table
 from .versus import Level, common_statistics, compare_level, twins
@@ -258,7 +258,7 @@ def _report(contestants: list[Contestant], folder: Path | None, params: Any, con
     tables = _tables(contestants, numbers, ranking, levels, common, truth)
     for table in tables.values():
         context.table(table)
-    notes = list(dict.fromkeys(note for level in levels for note in level.notes))
+    notes = [f"{TITLES[level.name]}: {note}" for level in levels for note in dict.fromkeys(level.notes)]
     notes += [f"{c.name}: {note}" for c in contestants for note in c.notes] + (truth.notes if truth is not None else [])
     notes += [
         f"{', '.join(group[:-1])} and {group[-1]} have the same results to the last digit: what they differ in changes nothing here"

@@ -142,7 +142,8 @@ def _places(order: list[str], alike: dict[str, list[str]]) -> dict[str, str]:
             groups[-1].append(name)
         else:
             groups.append([name])
-    places, place = {}, 1
+    places: dict[str, str] = {}
+    place = 1
     for group in groups:
         places |= dict.fromkeys(group, f"{place}=" if len(group) > 1 else str(place))
         place += len(group)
