@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import gemmi
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 
 import spindle
+from spindle.cli.main import main
+from spindle.files import write_experiments, write_reflections
 
 # A cell and spots with some 500 photons that make seconds of work; a resolution of 1 A needs 0.7 A and 35 mm.
 SMALL: dict[str, Any] = {
@@ -197,3 +200,39 @@ def test_group_cell_places_and_intensities_are_the_simulated_ones(tmp_path, name
     scaled = checks["scale"]["scale"]
     assert scaled["correlation"] > 0.995, (name, scaled)
     assert 0.8 < scaled["rms_z"] < 1.3, (name, scaled)
+
+
+#: What is simulated and given; a cell where the axes of the group cannot be told from the lattice.
+GIVEN = [
+    ("R 3:R", (9.8, 9.8, 9.8, 74, 74, 74), False),
+    pytest.param("P 1 21/n 1", (8.7, 12.1, 10.3, 90, 97.2, 90), False, marks=pytest.mark.long),
+    pytest.param("A 1 2/n 1", (14.1, 9.74, 15.05, 90, 97.34, 90), False, marks=pytest.mark.long),
+    pytest.param("P 21 2 21", (11.0, 13.0, 17.0, 90, 90, 90), True, marks=pytest.mark.long),
+]
+
+
+@pytest.mark.parametrize(("group", "cell", "with_cell"), GIVEN)
+def test_group_and_cell_are_those_given_in_all_files(tmp_path, monkeypatch, caplog, group, cell, with_cell):
+    monkeypatch.chdir(tmp_path)
+    given = {**SMALL, **crystal(cell, group, 50), "output.directory": "images"}
+    images = spindle.run("simulate", **given).summary["images"]
+    experiments = spindle.run("import", files=images).experiments
+    reflections = None
+    for step in STEPS:
+        known = {"space_group": group, **({"unit_cell": cell} if with_cell else {})} if step == "index" else {}
+        result = spindle.run(step, experiments, reflections, **known)
+        experiments, reflections = result.experiments or experiments, result.reflections
+        if step != "find_spots":
+            assert experiments[0].crystal.space_group.xhm() == group, step
+            np.testing.assert_allclose(experiments[0].crystal.cell, cell, rtol=3e-3, err_msg=step)
+    assert "contradict" not in caplog.text
+    write_experiments(experiments, "scaled.expt")
+    write_reflections(reflections, "scaled.refl")
+    for command in (["merge"], ["export", "format=mtz"], ["export", "format=shelx"]):
+        assert main([command[0], "scaled.expt", "scaled.refl", *command[1:]]) == 0
+    for name in ("merged.mtz", "scaled.mtz"):
+        mtz = gemmi.read_mtz_file(name)
+        assert mtz.spacegroup.xhm() == group, name
+        np.testing.assert_allclose(mtz.cell.parameters, cell, rtol=3e-3, err_msg=name)
+    numbers = next(line for line in Path("spindle.ins").read_text().splitlines() if line.startswith("CELL")).split()[2:]
+    np.testing.assert_allclose(np.array(numbers, float), cell, rtol=3e-3)

@@ -234,7 +234,10 @@ def _report_operators(
     if untested:
         context.log.info("%sToo few pairs (less than %d) to judge %s", title, MIN_PAIRS, ", ".join(untested))
     if len(checks) == 1:
-        context.log.info("%sThe space group %s has no rotations to check", title, group.xhm())
+        context.log.info(
+            "%sThe space group %s has no rotations to check; spindle refine_bravais_settings writes the settings that the lattice "
+            "allows, which have", title, group.xhm(),
+        )  # fmt: skip
 
 
 def _next_step(results: list[dict[str, Any]]) -> str:

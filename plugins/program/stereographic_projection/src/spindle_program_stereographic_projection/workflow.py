@@ -145,7 +145,8 @@ def _turn(experiment: Experiment, params: Any) -> np.ndarray:
 
 def _report(projections: list[Projection], params: Any, centre: str, context: RunContext) -> None:
     n = len(projections[0].hkl)
-    context.log.info("%d directions of %d crystals, seen along the %s", n, len(projections), centre)
+    directions, crystals = "direction" + "s" * (n != 1), "crystal" + "s" * (len(projections) != 1)
+    context.log.info("%d %s of %d %s, seen along the %s", n, directions, len(projections), crystals, centre)
     rows: list[list[Any]] = []
     for projection in projections:
         for (h, k, l), (x, y) in zip(projection.hkl.tolist(), projection.xy.tolist(), strict=True):
