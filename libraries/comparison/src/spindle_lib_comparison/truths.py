@@ -81,8 +81,9 @@ def _number(still: Experiment, truth: Truth) -> int:
     """Number of the image of a still among those simulated, from 0."""
     names = [None if name is None else (truth.folder / name).resolve() for name in truth.models.get("images", ())]
     image = _first_image(still)
-    if image is not None and names.count(image) == 1:
+    if image is not None and len(names) == truth.n_images and names.count(image) == 1:
         return names.index(image)
+    # one file holds them all
     return (still.scan.image_range[0] if still.scan is not None else 1) - truth.first_image
 
 

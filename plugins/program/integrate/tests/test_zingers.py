@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from spindle_program_integrate.zinger_kernels import mask_lone
 from spindle_program_integrate.zingers import mask_zingers
 
 from spindle.table import MaskCode, ReflectionTable, Shoeboxes
@@ -86,3 +87,20 @@ def test_pixels_under_other_spots_are_left_alone():
     some.data.reshape(3, -1)[:, at(2, 7, 4)] += 500.0
     some.mask.reshape(3, -1)[1, at(2, 7, 4)] |= np.uint8(MaskCode.OVERLAPPED)
     assert searched(some, np.full(3, 100.0), foreground, 1.0).tolist() == [True, False, True]
+
+
+def test_a_spot_sharper_than_its_profile_keeps_its_middle():
+    y, x = np.mgrid[-3:4, -3:4]
+    wide, sharp = (np.exp(-0.5 * (x**2 + y**2) / s**2) / (2 * np.pi * s**2) for s in (0.75, 0.6))
+    intensity, image = 8000.0, np.array([0.0, 1.0, 0.0])[:, None, None]
+    model, data = (1.0 * (image * intensity * shape).ravel().astype(np.float32) for shape in (wide, sharp))
+    background = np.full(data.size, 0.2, np.float32)
+    data += background
+    # the middle exceeds the model by more than a tenth of the spot
+    assert (data - background - model).max() > 0.1 * intensity
+    bbox, offsets = np.array([[0, 7, 0, 7, 0, 3]], np.int32), np.array([0, data.size])
+    for stray, expected in ((0.0, 0), (3000.0, 1)):
+        struck, mask, hit = data.copy(), np.full(data.size, 5, np.uint8), np.zeros(1, np.int64)
+        struck[49 + 7 * 1 + 5] += stray
+        mask_lone(bbox, offsets, struck, mask, background, model, np.array([intensity]), hit)
+        assert hit[0] == expected

@@ -237,7 +237,9 @@ def fit_pixels(
             kept, kept_share = 0, 0.0
             for m in range(count):
                 v = max(b_list[m], floor) + scale * p_list[m]
-                limit = OUTLIER_SIGMAS * math.sqrt(v) + OUTLIER_SHARE * max(estimate, 0.0) + OUTLIER_COUNTS
+                limit = (
+                    OUTLIER_SIGMAS * math.sqrt(v) + (OUTLIER_SHARE + p_list[m]) * max(estimate, 0.0) + OUTLIER_COUNTS
+                )
                 if d_list[m] - b_list[m] - estimate * p_list[m] <= limit:
                     kept += 1
                     kept_share += p_list[m]
@@ -246,7 +248,9 @@ def fit_pixels(
             kept = 0
             for m in range(count):
                 v = max(b_list[m], floor) + scale * p_list[m]
-                limit = OUTLIER_SIGMAS * math.sqrt(v) + OUTLIER_SHARE * max(estimate, 0.0) + OUTLIER_COUNTS
+                limit = (
+                    OUTLIER_SIGMAS * math.sqrt(v) + (OUTLIER_SHARE + p_list[m]) * max(estimate, 0.0) + OUTLIER_COUNTS
+                )
                 if d_list[m] - b_list[m] - estimate * p_list[m] <= limit:
                     p_list[kept], d_list[kept], b_list[kept] = p_list[m], d_list[m], b_list[m]
                     kept += 1

@@ -189,7 +189,7 @@ def joint_equations(
                     for i in range(n):
                         v += scale[i] * p[i, m]
                         model += estimate[i] * p[i, m]
-                    if d[m] - b[m] - model <= OUTLIER_SIGMAS * math.sqrt(v) + allowed:
+                    if d[m] - b[m] - model <= OUTLIER_SIGMAS * math.sqrt(v) + allowed + max(model, 0.0):
                         kept_share += p[0, m]
                         if turn == 1:
                             d[kept], b[kept] = d[m], b[m]

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 VALID, FOREGROUND, OVERLAPPED = 1, 4, 32
-#: A pixel is stray when it exceeds the model by so many standard deviations, that share of the spot and so many counts together: the
+#: A pixel is stray when it exceeds twice the model by so many standard deviations, that share of the spot and so many counts together: the
 #: limits of profile fits, which leave it out.
 SIGMAS, SHARE, COUNTS = 6.0, 0.1, 3.0
 #: It is alone when no pixel around it on the images before and after has this part of its excess, and on its own image only this many have.
@@ -48,7 +48,7 @@ def mask_lone(bbox, offsets, data, mask, background, model, intensity, hit):
                         continue
                     expected = max(background[k], floor) + model[k]
                     excess = data[k] - background[k] - model[k]
-                    if excess <= SIGMAS * np.sqrt(expected) + share + COUNTS:
+                    if excess <= SIGMAS * np.sqrt(expected) + share + max(model[k], 0.0) + COUNTS:
                         continue
                     beside, alone = 0, True
                     for dz in range(-1, 2):
