@@ -44,6 +44,16 @@ def test_simulated(tmp_path, monkeypatch, words, more):
     assert all(line["next_step"] for line in verdict["lines"] if line["colour"] == "red")
 
 
+@pytest.mark.parametrize("is_empty", [False, True], ids=["cut images", "empty files"])
+def test_images_of_which_half_cannot_be_read(tmp_path, monkeypatch, is_empty):
+    monkeypatch.chdir(tmp_path)
+    images = simulated(tmp_path / "images", "mean_counts=600", "n_images=10")
+    for path in images[5:]:
+        path.write_bytes(b"" if is_empty else path.read_bytes()[:-20_000])
+    _, verdict = verdict_of(images)
+    assert verdict["colour"] == "red" and any("cannot be read" in line["said"] for line in verdict["lines"])
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -156,6 +156,9 @@ def test_facts_of_steps_take_what_the_summaries_say() -> None:
         "P 41 21 2",
         0.97,
     )
+    given = facts_of_steps({"symmetry": {**steps["symmetry"], "probability": 0.3, "space_group_is_given": True}})
+    (line,) = judge(given).of("red")
+    assert "as given" in line.said and "where you know it" not in line.next_step and "laue_group=Auto" in line.next_step
     assert (facts.n_lost_images, facts.lost_images, facts.d_min) == (3, ("0:3:5",), 1.5)
     assert facts.largest_i_over_sigma == pytest.approx(1 / 0.035)
     assert facts_of_steps({}, failed="index: no").failed == "index: no" and facts_of_steps({}).n_lost_images is None

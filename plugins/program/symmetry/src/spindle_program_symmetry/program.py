@@ -147,7 +147,8 @@ class SymmetryProgram(Program):
             given = experiments[0].crystal.space_group  # type: ignore[union-attr]
             group = self._absences(decision, params, context, scores, given, changed)
             changed = _with_group(changed, group)
-        if decision.keeps_group and is_known(changed) and not decision.undecided:
+        is_given = decision.keeps_group and is_known(changed) and not decision.undecided
+        if is_given:
             contradictions = self._check_known(decision, group, params, context)
             problems += [f"the data contradict the given space group {group.xhm()}"] if contradictions else []
         problems += self._agreement(decision, context, scores)
@@ -168,10 +169,9 @@ class SymmetryProgram(Program):
             made = page(decision, group, cell, list(context.tables), problems, diagnosis, merged, scores)
             files[str(params.output.html)] = text_writer(made)
         summary = {
-            "space_group": group.xhm(),
-            "unit_cell": [round(float(v), 4) for v in cell],
-            "d_min": round(float(decision.data.d_min), 3),
-        }
+            "space_group": group.xhm(), "unit_cell": [round(float(v), 4) for v in cell],
+            "d_min": round(float(decision.data.d_min), 3), "space_group_is_given": is_given,
+        }  # fmt: skip
         if "laue_group_probability" in scores and not decision.undecided:
             known = decision.probability
             summary["probability"] = round(scores["laue_group_probability"] if known is None else known, 3)
