@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from spindle_program_integrate import Integrate
@@ -38,7 +40,9 @@ def test_lp_and_zeta_are_those_of_dials():
     experiment, table = read_experiments(folder / "integrated.expt")[0], read_reflections(folder / "integrated.refl")
     zeta = zeta_factor(experiment.beam.s0, table["s1"], experiment.goniometer.axis_lab)
     np.testing.assert_allclose(zeta, table["zeta"], atol=1e-12)
-    lp = lorentz_polarisation(experiment.beam, experiment.goniometer, table["s1"])
+    # that version knew no electrons, and took them for polarised light
+    beam = replace(experiment.beam, probe="x-ray")
+    lp = lorentz_polarisation(beam, experiment.goniometer, table["s1"])
     np.testing.assert_allclose(lp, table["lp"], rtol=1e-9)
 
 
