@@ -19,7 +19,7 @@ from spindle.symmetry import (
     lattice_group,
     lattice_subgroups,
 )
-from spindle.table import ReflectionTable
+from spindle.table import ReflectionTable, rows_by_value
 from spindle_lib_image_ranges import excluded_images, on_excluded_images
 from spindle_lib_merging import group_equivalents, merge_groups
 from spindle_lib_merging.intensities import is_scaled, prepare_intensities
@@ -127,17 +127,16 @@ def prepare(experiments: Experiments, table: ReflectionTable, params: Any, conte
     keep = np.ones(len(rows), dtype=np.bool_) if scaled else _first_turn(experiments, rows)
     hkl = np.empty_like(rows["miller_index"])
     integral = np.ones(len(rows), dtype=np.bool_)
+    of_each = rows_by_value(experiment)
     for i, operator in enumerate(common.operators):
-        mine = experiment == i
+        mine = of_each.get(i, np.zeros(0, np.int64))
         hkl[mine], integral[mine] = operator.apply_to_indices(rows["miller_index"][mine])
     keep &= integral
     intensity, variance = data.values[kind], data.variances[kind]
     if not scaled:
         outliers = np.zeros(len(rows), dtype=np.bool_)
-        for i in range(len(experiments)):  # each by itself: crystals may not be in one indexing or on one scale yet
-            mine = np.flatnonzero(experiment == i)
-            if len(mine):
-                outliers[mine] = _simple_outliers(hkl[mine], intensity[mine], variance[mine])
+        for mine in of_each.values():  # each by itself: they may not be in one indexing or on one scale yet
+            outliers[mine] = _simple_outliers(hkl[mine], intensity[mine], variance[mine])
         log.info("%d outliers left out", np.count_nonzero(outliers & keep), extra=DETAIL)
         keep &= ~outliers
     select = np.flatnonzero(keep)
@@ -153,7 +152,7 @@ def prepare(experiments: Experiments, table: ReflectionTable, params: Any, conte
     rotations = lattice = lattice_group(basis, params.lattice_symmetry_max_delta)
     if params.lattice_group is not None:
         subgroups, rotations = _restrict(basis, subgroups, params)
-    normalised, sigma = normalise(experiment, hkl, intensity, cautious, basis, len(experiments), params, log)
+    normalised, sigma = normalise(experiment, hkl, intensity, cautious, basis, params, log)
     good = np.abs(normalised) < norm.WILSON_OUTLIER
     n_wild = np.count_nonzero(~good)
     log.info("%d Wilson outliers with E^2 >= %g left out", n_wild, norm.WILSON_OUTLIER, extra=DETAIL)
@@ -199,7 +198,7 @@ def _simple_outliers(hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarra
 
 
 def normalise(
-    experiment: np.ndarray, hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, basis: np.ndarray, n: int,
+    experiment: np.ndarray, hkl: np.ndarray, intensity: np.ndarray, variance: np.ndarray, basis: np.ndarray,
     params: Any,
     log: Any,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
@@ -212,8 +211,6 @@ def normalise(
     intensity, variance : (n,) float64
     basis : (3, 3) float64, angstrom
         Rows a, b, c.
-    n : int
-        Number of experiments.
     params
         ``normalisation``.
     log
@@ -221,10 +218,7 @@ def normalise(
     q = hkl @ np.linalg.inv(basis).T
     x = np.einsum("ij,ij->i", q, q)
     expected = np.ones(len(intensity))
-    for i in range(n):
-        mine = np.flatnonzero(experiment == i)
-        if not len(mine):
-            continue
+    for i, mine in rows_by_value(experiment).items():
         one = np.ones(len(mine))
         if params.normalisation == "quasi":
             expected[mine] = norm.quasi(intensity[mine], x[mine], one)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from spindle.table import rows_by_value
 from spindle_lib_merging import correlation
-from spindle_lib_symmetry_analysis.alignment import merge_keys, orbit_keys
+from spindle_lib_symmetry_analysis.alignment import orbit_keys
 from spindle_lib_symmetry_analysis.laue import without_extremes
 from spindle_lib_symmetry_analysis.prepare import Prepared
 
@@ -57,26 +58,34 @@ def agreements(data: Prepared, group: Sequence[np.ndarray]) -> list[Agreement]:
     group : list of (3, 3) int64
         Rotations in the common reduced cell.
     """
-    keys = orbit_keys(data.hkl, group)
-    weight = 1.0 / np.maximum(data.normalised_sigma, 1e-6) ** 2
+    kept = np.flatnonzero(data.keep)
+    value, weight = data.normalised[kept], 1.0 / np.maximum(data.normalised_sigma[kept], 1e-6) ** 2
+    _, number = np.unique(orbit_keys(data.hkl[kept], group), return_inverse=True)
+    # What all experiments together know of each key; that of one is taken away for what the others know.
+    count, total = np.bincount(number), np.bincount(number, weight)
+    weighted = weight * value
+    summed = np.bincount(number, weighted)
+    rows = rows_by_value(data.experiment[kept])
     result = []
     for i in range(data.n_experiments):
-        mine = data.keep & (data.experiment == i)
-        rest = data.keep & (data.experiment != i)
-        if not mine.any():
+        mine = rows.get(i)
+        if mine is None:
             result.append(Agreement(0, np.nan, np.nan, np.nan, 0))
             continue
-        own = merge_keys(keys[mine], data.normalised[mine], weight[mine])
-        r_within = _r_merge(keys[mine], data.normalised[mine])
-        if not rest.any():
-            result.append(Agreement(int(mine.sum()), r_within, np.nan, np.nan, 0))
+        r_within = _r_merge(number[mine], value[mine])
+        if len(mine) == len(kept):
+            result.append(Agreement(len(mine), r_within, np.nan, np.nan, 0))
             continue
-        other = merge_keys(keys[rest], data.normalised[rest], weight[rest])
-        _, a, b = np.intersect1d(own[0], other[0], assume_unique=True, return_indices=True)
-        x, y = without_extremes(own[1][a], other[1][b])
-        total = float(np.sum(x + y))
-        r_between = float(np.sum(np.abs(x - y)) / total) if total > 0 else np.nan
-        result.append(Agreement(int(mine.sum()), r_within, r_between, correlation(x, y), len(x)))
+        own, place = np.unique(number[mine], return_inverse=True)
+        own_total, own_summed = np.bincount(place, weight[mine]), np.bincount(place, weighted[mine])
+        shared = count[own] > np.bincount(place)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            others = (summed[own] - own_summed) / (total[own] - own_total)
+        shared &= np.isfinite(others)
+        x, y = without_extremes((own_summed / own_total)[shared], others[shared])
+        both = float(np.sum(x + y))
+        r_between = float(np.sum(np.abs(x - y)) / both) if both > 0 else np.nan
+        result.append(Agreement(len(mine), r_within, r_between, correlation(x, y), len(x)))
     return result
 
 

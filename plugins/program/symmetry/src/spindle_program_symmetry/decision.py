@@ -19,6 +19,7 @@ from spindle.symmetry import (
     patterson_group,
     space_group,
 )
+from spindle.table import rows_by_value
 from spindle_lib_symmetry_analysis.absences import TABLES as SETTINGS_WITH_TABLES
 from spindle_lib_symmetry_analysis.alignment import Alignment, Observed, align, cosets, observed
 from spindle_lib_symmetry_analysis.prepare import Prepared, cut
@@ -109,7 +110,9 @@ def is_known(experiments: Experiments) -> bool:
 
 
 def _observed(data: Prepared) -> list[Observed]:
-    rows = [np.flatnonzero(data.keep & (data.experiment == i)) for i in range(data.n_experiments)]
+    kept = np.flatnonzero(data.keep)
+    found = rows_by_value(data.experiment[kept])
+    rows = [kept[found.get(i, np.zeros(0, np.int64))] for i in range(data.n_experiments)]
     return [observed(data.hkl[r], data.normalised[r], data.normalised_sigma[r]) for r in rows]
 
 
