@@ -172,26 +172,36 @@ class _Pool:
     def __init__(self, group: Sequence[np.ndarray]) -> None:
         self.group = group
         self.parts: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        self._merged: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._sums: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None
 
     def add(self, number: int, data: Observed, rotation: np.ndarray) -> None:
         keys = orbit_keys(data.hkl @ rotation, self.group)
         self.parts[number] = merge_keys(keys, data.intensity, data.weight)
-        self._merged = None
+        self._sums = None
 
     def without(self, numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Keys, means and weights of all but some experiments."""
-        others = [part for i, part in self.parts.items() if i not in numbers]
-        if len(others) == len(self.parts) and self._merged is not None:
-            return self._merged
-        empty = np.zeros(0)
-        keys, value, weight = (
-            (np.concatenate(column) for column in zip(*others, strict=True)) if others else (empty, empty, empty)
-        )
-        merged = merge_keys(keys, value, weight)
-        if len(others) == len(self.parts):
-            self._merged = merged
-        return merged
+        keys, total, summed, count = self._together()
+        parts = [self.parts[i] for i in numbers if i in self.parts]
+        if parts:  # taken away from the sums, since merging all others anew for each takes the square of their number
+            total, summed, count = total.copy(), summed.copy(), count.copy()
+            for own_keys, value, weight in parts:
+                place = np.searchsorted(keys, own_keys)
+                total[place] -= weight
+                summed[place] -= weight * value
+                count[place] -= 1
+        left = (count > 0) & (total > 0)
+        return keys[left], summed[left] / total[left], total[left]
+
+    def _together(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Keys of all parts, sums of their weights and weighted means, and how many parts have each."""
+        if self._sums is None:
+            empty = np.zeros(0)
+            parts = list(self.parts.values()) or [(np.zeros(0, np.int64), empty, empty)]
+            every, value, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
+            keys, number = np.unique(every, return_inverse=True)
+            self._sums = keys, np.bincount(number, weight), np.bincount(number, weight * value), np.bincount(number)
+        return self._sums
 
 
 def _units(frames: np.ndarray, order: list[int]) -> list[list[int]]:

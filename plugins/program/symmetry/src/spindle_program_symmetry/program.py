@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -380,9 +381,8 @@ def _indices(decision: Decision) -> np.ndarray:
 
 def _with_group(experiments: Experiments, group: gemmi.SpaceGroup) -> Experiments:
     """Experiments in a space group; shared crystals stay shared."""
-    for crystal in experiments.unique("crystal"):
-        experiments = experiments.with_model(crystal, crystal.with_space_group(group))
-    return experiments
+    renamed = {id(crystal): crystal.with_space_group(group) for crystal in experiments.unique("crystal")}
+    return Experiments([e if e.crystal is None else replace(e, crystal=renamed[id(e.crystal)]) for e in experiments])
 
 
 def _finite(value: float) -> float | None:
