@@ -111,6 +111,8 @@ class Cancelled(SpindleError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that there is no memory; Python 3.11 has words of its own where there is none for a call."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, TypeError) and str(error) == "'frame' object is not callable"
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, TypeError) and str(error) == "'frame' object is not callable")
+        or (isinstance(error, RuntimeError) and str(error) == "can't start new thread")
     )
