@@ -110,6 +110,25 @@ except (ImportError, MemoryError) as error:
     assert done.stdout.startswith("ImportError out of memory: ") and "nproc=" in done.stdout
 
 
+def test_no_memory_for_a_thread_is_no_bug():
+    """The stack of a thread, 8 MiB, does not fit; Python raises a RuntimeError."""
+    code = """
+import resource, threading
+from spindle.cli.machine import message_of
+with open("/proc/self/statm") as file:
+    now = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + 2**20, now + 2**20))
+threading.stack_size(2**23)
+try:
+    threading.Thread(target=print).start()
+except RuntimeError as error:
+    print(message_of(error))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("out of memory; ")
+    assert not message_of(RuntimeError("can't start"))
+
+
 def test_no_memory_for_a_call_is_no_bug():
     """What Python 3.11 raises where the stack of calls cannot grow."""
     assert message_of(TypeError("'frame' object is not callable")).startswith("out of memory; ")
