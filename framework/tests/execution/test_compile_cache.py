@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
+from pathlib import Path
 
 import pytest
 
+from spindle.execution.compile_cache import cache_key
 from spindle.execution.precompile import compile_beside, packages_of
 from spindle.execution.runner import effective_params, make_host
 
@@ -224,3 +228,61 @@ def test_a_list_of_kernels_is_gone_through_once_whatever_ran_before(tmp_path, mo
     assert again is not None and again.wait(60) == 0
     monkeypatch.setenv("NUMBA_CACHE_DIR", os.devnull)
     assert compile_beside(["spindle_few_kernels"]) is None
+
+
+def test_a_cache_for_a_named_processor_is_the_same_on_all(monkeypatch):
+    own = cache_key()
+    monkeypatch.setenv("NUMBA_CPU_NAME", "x86-64-v3")
+    assert cache_key() == own  # the features are still those of this one
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", "")
+    named = cache_key()
+    monkeypatch.setattr("spindle.execution.compile_cache.platform.processor", lambda: "another")
+    monkeypatch.setattr("spindle.execution.compile_cache.open", raise_missing, raising=False)
+    assert cache_key() == named != own
+    monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+    assert cache_key() != named
+    monkeypatch.delenv("NUMBA_CPU_FEATURES")
+    assert cache_key() != own
+
+
+def raise_missing(*_, **__):
+    raise FileNotFoundError
+
+
+#: Begins a program as another user who may read everything, wherever this installation is, and write nothing.
+READER = [
+    "setpriv",
+    "--reuid",
+    "4242",
+    "--regid",
+    "4242",
+    "--clear-groups",
+    "--inh-caps",
+    "+dac_read_search",
+    "--ambient-caps",
+    "+dac_read_search",
+]
+
+
+@pytest.mark.skipif(
+    shutil.which("setpriv") is None or os.getuid() != 0, reason="only root can be another user, with setpriv"
+)
+def test_a_cache_of_the_system_serves_those_who_may_only_read_it():
+    """Another user's run finds the kernels that root has compiled, warns of nothing, and does not try to compile others beside."""
+    folder = Path(tempfile.mkdtemp(prefix="cache-for-all-"))
+    try:
+        folder.chmod(0o755)
+        package_with_kernels(folder)
+        assert run(folder) == (["21.0", "0"], True)
+        subprocess.run(["chmod", "-R", "a+rX,go-w", str(folder)], check=True)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "PYTHONPYCACHE"))}
+        environment |= {"SPINDLE_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": str(folder), "HOME": "/nowhere"}
+        beside = "from spindle.execution.precompile import compile_beside\nprint(compile_beside(['spindle']))\n"
+        done = subprocess.run(
+            [*READER, sys.executable, "-c", PROGRAM + beside], env=environment, capture_output=True, text=True, cwd="/"
+        )
+        if done.stderr.startswith("setpriv:"):
+            pytest.skip("no rights can be given here")
+        assert done.stdout.split() == ["21.0", "1", "None"] and not done.stderr
+    finally:
+        shutil.rmtree(folder)

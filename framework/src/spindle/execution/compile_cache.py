@@ -40,6 +40,9 @@ _state: dict[str, Any] = {"prepared": False, "kept": True}
 
 
 def _processor() -> str:
+    named = [os.environ.get(name) for name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")]
+    if None not in named:  # kernels are for a kind of processor, whichever compiles them
+        return f"{named[0]} {named[1]}"
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as stream:
             for line in stream:
@@ -177,7 +180,12 @@ def _mark(folder: Path) -> bool:
     """Note that a cache is in use; return whether it is new."""
     marker = folder / MARKER
     is_new = not marker.exists()
-    marker.touch()
+    try:
+        marker.touch()
+    except OSError:
+        if is_new:
+            raise
+        return False  # one that the system's owner has filled for all: it is read only
     if is_new:
         remove_unused(folder)
     return is_new

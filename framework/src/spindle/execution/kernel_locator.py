@@ -87,7 +87,7 @@ def _checked(path: str) -> bytes | None:
             owner = os.fstat(stream.fileno()).st_uid
     except OSError:
         return None
-    is_ours = owner in (0, os.getuid()) if os.name == "posix" else True
+    is_ours = owner in (0, os.getuid(), os.stat("/").st_uid) if os.name == "posix" else True
     if is_ours and hashlib.sha256(found[32:]).digest() == found[:32]:
         return found[32:]
     with contextlib.suppress(OSError):

@@ -220,7 +220,7 @@ def compile_beside(packages: Iterable[str]) -> subprocess.Popen[bytes] | None:
     It ends with this one at the latest.
     """
     listed = unfinished(packages)
-    if not listed:
+    if not listed or not os.access(os.environ["NUMBA_CACHE_DIR"], os.W_OK):
         return None
     process = subprocess.Popen(
         module_command("spindle.execution.precompile", *listed),
