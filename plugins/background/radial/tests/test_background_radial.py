@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 from spindle_background_radial.kernels import smooth_as_far_as_it_goes
-from spindle_background_radial.learner import split
+from spindle_background_radial.learner import RadialLearner, split
+from spindle_background_radial.shape import pixel_coordinates
 
 from spindle.models import Detector, Experiment
 from spindle.table import MaskCode
@@ -145,3 +146,22 @@ def test_rings_and_what_is_smooth_are_told_apart():
     assert np.allclose(base + sharp, smooth + ring)
     assert sharp.sum() == pytest.approx(ring.sum(), rel=0.05)
     assert not sharp[(x < 850) | (x > 950)].any()
+
+
+@pytest.mark.parametrize("size", [(101, 67), (3, 1), (1, 9)])
+def test_pixels_have_the_resolution_and_polarisation_of_their_middles(size):
+    tilted = pixel_detector()[0].fast_axis @ np.array([[0.8, 0.0, 0.6], [0.0, 1.0, 0.0], [-0.6, 0.0, 0.8]])
+    panel = dataclasses.replace(
+        pixel_detector()[0], image_size=size, fast_axis=tilted, mu=3.9, thickness=0.45, parallax="normalised"
+    )
+    experiment = ringed_experiment(Detector((panel,)), 2)
+    learner = RadialLearner(experiment)
+    places, weights, *_ = learner._pixels()
+    y, x = np.mgrid[: size[1], : size[0]] + 0.5
+    s, polarisation = pixel_coordinates(
+        experiment.detector, experiment.beam, np.zeros(x.size, np.int64), np.stack([x.ravel(), y.ravel()], axis=1)
+    )
+    pixel = np.median(np.abs(np.diff(s))) if size[0] > 1 else 1e-3
+    assert places[0].shape == (size[1], size[0])
+    assert np.abs(places[0].ravel() - s).max() < 1e-3 * pixel
+    np.testing.assert_allclose(weights[0].ravel(), polarisation, rtol=1e-6)

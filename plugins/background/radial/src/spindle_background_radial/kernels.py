@@ -12,7 +12,15 @@ import numpy as np
 
 from spindle_lib_noise.count_kernels import interpolated_moments
 
-__all__ = ["add_pixels", "fit_counts", "fit_values", "smooth_as_far_as_it_goes", "sum_bins"]
+__all__ = [
+    "add_pixels",
+    "fit_counts",
+    "fit_values",
+    "place_pixels",
+    "smooth_as_far_as_it_goes",
+    "sum_bins",
+    "sum_cells",
+]
 
 FOREGROUND = 4
 MAX_ITERATIONS = 50
@@ -31,17 +39,79 @@ def add_pixels(values, free, total, number):
 
 
 @numba.njit(nogil=True, cache=True)
-def sum_bins(total, number, place, weight, curve, limit, out):
-    """Sum pixels into bins, those left out that are far from what is known by now.
+def _between(row, cell, x):
+    """Value of a row of cells (n,) in the middle of pixel ``x``, linear between their middles and constant beyond them."""
+    at = min(max((x + 0.5) / cell - 0.5, 0.0), row.shape[0] - 1.0)
+    i = min(int(at), max(row.shape[0] - 2, 0))
+    part = at - i
+    return (1.0 - part) * row[i] + part * row[min(i + 1, row.shape[0] - 1)]
+
+
+@numba.njit(nogil=True, cache=True)
+def _row_of(grid, cell, y, row):
+    """The cells (m, n) between two rows of them, at the middle of pixel row ``y``: ``row`` (n,) output."""
+    for i in range(grid.shape[1]):
+        row[i] = _between(grid[:, i], cell, y)
+
+
+@numba.njit(nogil=True, cache=True)
+def place_pixels(nodes, node, s0, normal, fraction, place, weight):
+    """1/d and polarisation of the middles of all pixels of a panel.
 
     Parameters
     ----------
-    total : (m,) float32; number : (m,) uint16
+    nodes : (m, n, 3) float64, mm
+        Laboratory positions of every ``node``-th middle of a pixel, one more each way than pixels need; linear between them.
+    node : int, px
+    s0, normal : (3,) float64
+        Incident beam (1/angstrom), and unit normal of its polarisation.
+    fraction : float
+        Of polarisation.
+    place : (slow, fast) float32, 1/angstrom, output
+    weight : (slow, fast) float32, output
+    """
+    length = math.sqrt(s0[0] ** 2 + s0[1] ** 2 + s0[2] ** 2)
+    row = np.empty((nodes.shape[1], 3))
+    for y in range(place.shape[0]):
+        j = y // node
+        part = (y - j * node) / node
+        for i in range(row.shape[0]):
+            for k in range(3):
+                row[i, k] = (1.0 - part) * nodes[j, i, k] + part * nodes[j + 1, i, k]
+        for i in range(row.shape[0] - 1):
+            first, last = i * node, min((i + 1) * node, place.shape[1])
+            for x in range(first, last):
+                f = (x - first) / node
+                u = (1.0 - f) * row[i, 0] + f * row[i + 1, 0]
+                v = (1.0 - f) * row[i, 1] + f * row[i + 1, 1]
+                w = (1.0 - f) * row[i, 2] + f * row[i + 1, 2]
+                one = 1.0 / math.sqrt(u * u + v * v + w * w)
+                u, v, w = u * one, v * one, w * one
+                a, b, c = u * length - s0[0], v * length - s0[1], w * length - s0[2]
+                along = (u * s0[0] + v * s0[1] + w * s0[2]) / length
+                across = u * normal[0] + v * normal[1] + w * normal[2]
+                place[y, x] = math.sqrt(a * a + b * b + c * c)
+                weight[y, x] = max(
+                    (1.0 - 2.0 * fraction) * (1.0 - across * across) + fraction * (1.0 + along * along), 1e-3
+                )
+
+
+@numba.njit(nogil=True, cache=True)
+def sum_bins(total, number, place, lowest, step, weight, grid, cell, curve, limit, out):
+    """Sum the pixels of a panel into bins, those left out that are far from what is known by now.
+
+    Parameters
+    ----------
+    total : (slow, fast) float32; number : (slow, fast) uint16
         Sum of the counts of each pixel, and of how many images.
-    place : (m,) float64
-        Bin of the pixel's middle.
-    weight : (m,) float64
-        Counts that a curve of 1 makes in it.
+    place : (slow, fast) float32, 1/angstrom
+        1/d of the pixel's middle.
+    lowest, step : float, 1/angstrom
+        Middle of the first bin, and width of the bins.
+    weight : (slow, fast) float32
+        Counts that a curve of 1 makes in it, times the correction of its cell.
+    grid : (m, n) float64
+        Corrections in the middles of cells of ``cell`` pixels.
     curve : (b,) float64
         Known so far; all 0 for nothing.
     limit : float
@@ -50,18 +120,48 @@ def sum_bins(total, number, place, weight, curve, limit, out):
         Added to: counts, and what a curve of 1 would have made of them.
     """
     known = curve.max() > 0.0
-    for k in range(total.shape[0]):
-        n = number[k]
-        if n == 0:
-            continue
-        b = int(place[k])
-        one = n * weight[k]
-        if known:
-            expected = curve[b] * one
-            if abs(total[k] - expected) > limit * math.sqrt(max(expected, 1.0)):
+    row = np.empty(grid.shape[1])
+    for y in range(total.shape[0]):
+        _row_of(grid, cell, y, row)
+        for x in range(total.shape[1]):
+            n = number[y, x]
+            if n == 0:
                 continue
-        out[b, 0] += total[k]
-        out[b, 1] += one
+            b = int((place[y, x] - lowest) / step + 0.5)
+            one = n * weight[y, x] * _between(row, cell, x)
+            if known:
+                expected = curve[b] * one
+                if abs(total[y, x] - expected) > limit * math.sqrt(max(expected, 1.0)):
+                    continue
+            out[b, 0] += total[y, x]
+            out[b, 1] += one
+
+
+@numba.njit(nogil=True, cache=True)
+def sum_cells(total, number, place, lowest, step, weight, curve, limit, cell, out):
+    """Observed and expected counts of the cells of a panel, pixels left out that are far from what is expected.
+
+    Parameters
+    ----------
+    total, number, place, lowest, step, weight, curve, limit
+        As in `sum_bins`; 30 % of the expected counts are allowed on top.
+    cell : int, px
+    out : (2, m, n) float64
+        Added to.
+    """
+    last = curve.shape[0] - 1
+    for y in range(total.shape[0]):
+        for x in range(total.shape[1]):
+            n = number[y, x]
+            if n == 0:
+                continue
+            at = min(max((place[y, x] - lowest) / step, 0.0), float(last))
+            b = min(int(at), last - 1)
+            expected = (curve[b] + (at - b) * (curve[b + 1] - curve[b])) * weight[y, x] * n
+            seen = float(total[y, x])
+            if abs(seen - expected) <= limit * math.sqrt(max(expected, 1.0)) + 0.3 * expected:
+                out[0, y // cell, x // cell] += seen
+                out[1, y // cell, x // cell] += expected
 
 
 @numba.njit(nogil=True, cache=True)

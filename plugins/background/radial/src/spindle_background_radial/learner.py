@@ -10,8 +10,8 @@ from spindle.contracts.background import BackgroundLearner
 from spindle.models import Experiment
 from spindle.report import Table
 
-from .kernels import add_pixels, smooth_as_far_as_it_goes, sum_bins
-from .shape import RadialShape, pixel_coordinates
+from .kernels import add_pixels, place_pixels, smooth_as_far_as_it_goes, sum_bins, sum_cells
+from .shape import RadialShape, bilinear
 
 __all__ = ["RadialLearner"]
 
@@ -25,6 +25,7 @@ CELL = 32
 CELL_COUNTS = 400.0  # a correction from fewer counts is drawn towards 1
 LEAST_SPREAD = 0.1
 SECTORS = 24
+NODE = 4  # pixels between positions that are calculated; between them a ray is off by less than 1e-4 px
 
 
 class RadialLearner(BackgroundLearner):
@@ -59,24 +60,21 @@ class RadialLearner(BackgroundLearner):
             return None
         places, weights, lowest, step, n_bins = self._pixels()
         corrections = [np.ones((-(-t.shape[0] // CELL), -(-t.shape[1] // CELL))) for t in self.total]
-        ones = [np.ones(len(w)) for w in weights]
         curve, error = np.zeros(n_bins), np.zeros(n_bins)
-        raw = curve
         for turn in range(ROUNDS):
             sums = np.zeros((n_bins, 2))
-            for t, n, place, weight, one in zip(self.total, self.number, places, weights, ones, strict=True):
-                sum_bins(t.ravel(), n.ravel(), place, weight * one, raw, OUTLIER, sums)
+            for t, n, place, weight, grid in zip(self.total, self.number, places, weights, corrections, strict=True):
+                sum_bins(t, n, place, lowest, step, weight, grid, CELL, curve, OUTLIER, sums)
             curve, error = np.zeros(n_bins), np.zeros(n_bins)
             smooth_as_far_as_it_goes(
                 np.ascontiguousarray(sums[:, 0]), np.ascontiguousarray(sums[:, 1]), WIDEST, CERTAINTY, curve, error
             )
             known = np.isfinite(error)
             curve = np.maximum(np.interp(np.arange(n_bins), np.flatnonzero(known), curve[known]), 0.0)
-            raw = curve
             if turn < ROUNDS - 1:
-                corrections, ones = self._corrections(places, weights, curve)
+                corrections = self._corrections(places, weights, lowest, step, curve)
         smooth, sharp = split(curve, np.where(known, error, 0.0))
-        spread = self._spread(places, weights, ones, smooth, sharp)
+        spread = self._spread(places, weights, corrections, lowest, step, smooth, sharp)
         self.shape = RadialShape(
             self.beam, lowest, step, smooth, sharp, np.where(known, error, 0.0), tuple(corrections), CELL, spread
         )
@@ -109,54 +107,47 @@ class RadialLearner(BackgroundLearner):
         ]
 
     def _pixels(self) -> tuple[list[np.ndarray], list[np.ndarray], float, float, int]:
-        """Bin and polarisation of every pixel; s of the first bin, width and number of bins."""
-        all_s, weights = [], []
-        steps = []
-        for p, total in enumerate(self.total):
-            ny, nx = total.shape
-            y, x = np.mgrid[:ny, :nx]
-            xy = np.stack([x.ravel() + 0.5, y.ravel() + 0.5], axis=1)
-            s, polarisation = pixel_coordinates(self.detector, self.beam, np.full(len(xy), p), xy)
-            all_s.append(s)
+        """1/d and polarisation of every pixel, (slow, fast) float32; s of the first bin, width and number of bins."""
+        places, weights, steps = [], [], []
+        beam = self.beam
+        for p, panel in enumerate(self.detector):
+            ny, nx = self.total[p].shape
+            node = NODE if panel.distortion is None else 1
+            y, x = (np.arange(-(-n // node) + 1) * float(node) + 0.5 for n in (ny, nx))
+            xy = np.stack([np.tile(x, len(y)), np.repeat(y, len(x))], axis=1)
+            nodes = self.detector.lab_coordinate_of_pixel(np.full(len(xy), p), xy).reshape(len(y), len(x), 3)
+            s, polarisation = np.empty((ny, nx), np.float32), np.empty((ny, nx), np.float32)
+            place_pixels(nodes, node, beam.s0, beam.polarization_normal, beam.polarization_fraction, s, polarisation)
+            places.append(s)
             weights.append(polarisation)
-            gradient = np.gradient(s.reshape(ny, nx)) if min(ny, nx) > 1 else [np.full((ny, nx), 1e-3)] * 2
+            gradient = np.gradient(s) if min(ny, nx) > 1 else [np.full((ny, nx), 1e-3)] * 2
             steps.append(float(np.median(np.hypot(*gradient))))
         step = max(float(np.median(steps)) / BINS_PER_PIXEL, 1e-7)
-        lowest = min(float(s.min()) for s in all_s)
-        n_bins = int((max(float(s.max()) for s in all_s) - lowest) / step) + 2
-        places = [(s - lowest) / step + 0.5 for s in all_s]  # truncated they are the nearest bin
+        lowest = min(float(s.min()) for s in places)
+        n_bins = int((max(float(s.max()) for s in places) - lowest) / step) + 2
         return places, weights, lowest, step, n_bins
 
     def _corrections(
-        self, places: list[np.ndarray], weights: list[np.ndarray], curve: np.ndarray
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Observed over expected on the cells of each panel, and the same in every pixel."""
-        from scipy.ndimage import map_coordinates, uniform_filter
+        self, places: list[np.ndarray], weights: list[np.ndarray], lowest: float, step: float, curve: np.ndarray
+    ) -> list[np.ndarray]:
+        """Observed over expected on the cells of each panel."""
+        from scipy.ndimage import uniform_filter
 
-        bins = np.arange(len(curve))
-        grids, pixels = [], []
+        grids = []
         found = predicted = 0.0
         for total, number, place, weight in zip(self.total, self.number, places, weights, strict=True):
             ny, nx = total.shape
-            n = number.ravel()
-            expected = np.interp(place - 0.5, bins, curve) * weight * n
-            ok = np.abs(total.ravel() - expected) <= OUTLIER * np.sqrt(np.maximum(expected, 1.0)) + 0.3 * expected
-            my, mx = -(-ny // CELL), -(-nx // CELL)
-            y, x = np.divmod(np.arange(ny * nx), nx)
-            cell = (y // CELL) * mx + x // CELL
-            seen = np.bincount(cell[ok], total.ravel()[ok], my * mx).reshape(my, mx)
-            model = np.bincount(cell[ok], expected[ok], my * mx).reshape(my, mx)
-            found, predicted = found + seen.sum(), predicted + model.sum()
-            seen, model = (uniform_filter(a, 3, mode="constant") * 9 for a in (seen, model))
-            grid = (seen + CELL_COUNTS) / (model + CELL_COUNTS)
-            grids.append(grid)
-            at = np.stack([(y + 0.5) / CELL - 0.5, (x + 0.5) / CELL - 0.5])
-            pixels.append(map_coordinates(grid, at, order=1, mode="nearest"))
+            sums = np.zeros((2, -(-ny // CELL), -(-nx // CELL)))
+            sum_cells(total, number, place, lowest, step, weight, curve, OUTLIER, CELL, sums)
+            found, predicted = found + sums[0].sum(), predicted + sums[1].sum()
+            seen, model = (uniform_filter(a, 3, mode="constant") * 9 for a in sums)
+            grids.append((seen + CELL_COUNTS) / (model + CELL_COUNTS))
         mean = max(found, 1e-9) / max(predicted, 1e-9)  # it belongs to the curve
-        return [g / mean for g in grids], [p / mean for p in pixels]
+        return [g / mean for g in grids]
 
     def _spread(
-        self, places: list[np.ndarray], weights: list[np.ndarray], ones: list[np.ndarray], smooth: np.ndarray, sharp: np.ndarray
+        self, places: list[np.ndarray], weights: list[np.ndarray], corrections: list[np.ndarray], lowest: float, step: float,
+        smooth: np.ndarray, sharp: np.ndarray,
     ) -> float:  # fmt: skip
         """How much the strength of rings differs around them beyond the noise, relative to the mean."""
         bins = np.arange(len(smooth))
@@ -165,20 +156,21 @@ class RadialLearner(BackgroundLearner):
             return LEAST_SPREAD
         sums = np.zeros((3, SECTORS))
         s0 = self.beam.s0
-        for p, (total, number, place, weight, one) in enumerate(
-            zip(self.total, self.number, places, weights, ones, strict=True)
+        for p, (total, number, s, weight, grid) in enumerate(
+            zip(self.total, self.number, places, weights, corrections, strict=True)
         ):
             nx = total.shape[1]
             n = number.ravel()
-            chosen = np.flatnonzero((n > 0) & strong[np.minimum(place.astype(np.int64), len(bins) - 1)])
+            seen_at = np.flatnonzero(n)
+            at = (s.ravel()[seen_at].astype(np.float64) - lowest) / step
+            of_rings = strong[np.minimum((at + 0.5).astype(np.int64), len(bins) - 1)]
+            chosen, at = seen_at[of_rings], at[of_rings]
             if not len(chosen):
                 continue
-            factor = (weight * one * n)[chosen]
-            ring = np.interp(place[chosen] - 0.5, bins, sharp) * factor
-            rest = np.interp(place[chosen] - 0.5, bins, smooth) * factor
-            lab = self.detector.lab_coordinate_of_pixel(
-                np.full(len(chosen), p), np.stack([chosen % nx + 0.5, chosen // nx + 0.5], axis=1)
-            )
+            xy = np.stack([chosen % nx + 0.5, chosen // nx + 0.5], axis=1)
+            factor = weight.ravel()[chosen] * n[chosen] * bilinear(grid, xy / CELL - 0.5)
+            ring, rest = np.interp(at, bins, sharp) * factor, np.interp(at, bins, smooth) * factor
+            lab = self.detector.lab_coordinate_of_pixel(np.full(len(chosen), p), xy)
             e1 = np.cross(s0, [1.0, 0.0, 0.0] if abs(s0[0]) < 0.9 * np.linalg.norm(s0) else [0.0, 1.0, 0.0])
             e2 = np.cross(s0, e1) / np.linalg.norm(s0)
             sector = ((np.arctan2(lab @ e2, lab @ e1) / (2 * np.pi) + 0.5) * SECTORS).astype(np.int64) % SECTORS

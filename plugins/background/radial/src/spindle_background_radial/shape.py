@@ -10,7 +10,7 @@ from spindle.geometry import polarisation_factor
 from spindle.models import Beam, Detector
 from spindle.table import Shoeboxes
 
-__all__ = ["RadialShape", "pixel_coordinates"]
+__all__ = ["RadialShape", "bilinear", "pixel_coordinates"]
 
 BLOCK = 1 << 18
 
@@ -81,7 +81,7 @@ class RadialShape:
         bins = np.arange(len(self.smooth))
         for p in np.unique(panel):
             mine = panel == p
-            factor[mine] *= _bilinear(self.corrections[int(p)], xy[mine] / self.cell - 0.5)
+            factor[mine] *= bilinear(self.corrections[int(p)], xy[mine] / self.cell - 0.5)
         return np.interp(place, bins, self.smooth) * factor, np.interp(place, bins, self.sharp) * factor
 
     def in_boxes(self, detector: Detector, boxes: Shoeboxes) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +107,7 @@ def box_areas(boxes: Shoeboxes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.maximum(nx, 1), area, np.cumsum(area) - area
 
 
-def _bilinear(grid: np.ndarray, at: np.ndarray) -> np.ndarray:
+def bilinear(grid: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Values of a grid (m, n) between its points, at (k, 2) positions x, y; constant beyond its edge."""
     m, n = grid.shape
     x, y = np.clip(at[:, 0], 0, n - 1), np.clip(at[:, 1], 0, m - 1)
