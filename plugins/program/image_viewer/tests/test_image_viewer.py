@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -313,3 +314,31 @@ def test_images_without_geometry_are_shown_as_pictures(tmp_path, caplog):
     desk = make_desk(inputs, build(ImageViewerParams), make_context("image_viewer"))
     assert "resolutions mean nothing" in caplog.text
     assert desk.scene(0)["columns"] == 30
+
+
+def test_images_without_geometry_are_shown_beside_those_that_have_it(tmp_path, caplog, aid, running, page):
+    from PIL import Image
+    from spindle_program_image_viewer.params import ImageViewerParams
+    from spindle_program_image_viewer.start import make_desk
+
+    from spindle.contracts import ProgramInputs
+    from spindle.params import build
+    from spindle.testing.data import make_context
+
+    write_smv(tmp_path / "b_001.img", np.full((40, 60), 7))
+    Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30)).save(tmp_path / "a_0001.tif")
+    paths = [tmp_path / "b_001.img", tmp_path / "a_0001.tif"]
+    desk = make_desk(ProgramInputs(files=paths, sources=paths), build(ImageViewerParams), make_context("image_viewer"))
+    found = {Path(s["name"]).suffix: (s["has_geometry"], s["n_images"]) for s in desk.state()["sets"]}
+    assert found == {".img": (True, 1), ".tif": (False, 1)}
+    warning = next(r.getMessage() for r in caplog.records if "resolutions mean nothing" in r.getMessage())
+    assert "a_0001.tif" in warning and "b_001.img" not in warning
+    # Opened from the page they are the same.
+    desk.open([str(p) for p in paths])
+    assert [s["has_geometry"] for s in desk.state()["sets"]] == [True, False, True, False]
+    viewer = running()
+    viewer.desk.sets.sets = desk.sets.sets
+    browser = page(viewer, "&set=1&image=1")
+    assert browser.evaluate("document.getElementById('label').textContent").endswith("no geometry in the file")
+    browser.evaluate("viewer.app.openSet(0)")
+    browser.wait("viewer.app.scene.has_geometry && !document.getElementById('label').textContent.includes('geometry')")

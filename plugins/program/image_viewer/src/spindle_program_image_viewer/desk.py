@@ -87,7 +87,7 @@ class Desk:
         """What is open, with what the page begins, and the `scene` of a set, None where there is none of that number."""
         return {
             "sets": [
-                {"name": s.name, "n_images": len(s.frames), "first": s.number(0)} for s in self.sets.sets
+                {"name": s.name, "n_images": len(s.frames), "first": s.number(0), "has_geometry": s.has_geometry} for s in self.sets.sets
             ],
             "settings": self.settings,
             "scene": scene_of_images(self.sets.sets[scene_of]) if 0 <= scene_of < len(self.sets.sets) else None,

@@ -62,6 +62,8 @@ class OpenSet:
         Name and content of a mask file of the command line.
     rules : MaskingParams or None
         What `extra` was made from.
+    has_geometry : bool
+        False where the file says nothing of it, and what the models say is assumed.
     """
 
     members: list[int]
@@ -71,6 +73,7 @@ class OpenSet:
     extra: list[np.ndarray] | None = None
     mask_file: tuple[str, list[np.ndarray]] | None = None
     rules: Any = None
+    has_geometry: bool = True
 
     @property
     def experiment(self) -> Experiment:
@@ -174,12 +177,18 @@ class ImageSets:
     ----------
     projection, padding
         As for `spindle_lib_pictures.canvas.Canvas`.
+
+    Attributes
+    ----------
+    without_geometry : set of str
+        Files whose geometry is assumed.
     """
 
     def __init__(self, projection: str = "image", padding: int = 4) -> None:
         self.projection, self.padding = projection, padding
         self.experiments: list[Experiment] = []
         self.sets: list[OpenSet] = []
+        self.without_geometry: set[str] = set()
         self._kept: OrderedDict[tuple[int, int, int, str], Picture] = OrderedDict()
         self._lock = threading.Lock()
         self._being_read: dict[tuple[int, int, int, str], threading.Lock] = {}
@@ -210,7 +219,8 @@ class ImageSets:
                 groups[key].members.append(number)
                 groups[key].frames += frames
             else:
-                groups[key] = OpenSet([number], frames, self.projection, self.padding)
+                has_geometry = sequence.file_of(0)[0] not in self.without_geometry
+                groups[key] = OpenSet([number], frames, self.projection, self.padding, has_geometry=has_geometry)
         first = len(self.sets)
         self.sets += groups.values()
         return list(range(first, len(self.sets)))
@@ -314,5 +324,6 @@ def scene_of(one: OpenSet) -> dict[str, Any]:
         "oscillation": None if scan is None or scan.is_still else np.rad2deg(scan.oscillation).tolist(),
         "projection": one.projection,
         "is_projected": one.is_projected,
+        "has_geometry": one.has_geometry,
         "experiments": one.members,
     }

@@ -11,6 +11,7 @@ import numpy as np
 from spindle.contracts import ProgramInputs
 from spindle.errors import FileFormatError, ParameterError
 from spindle.files import read_experiments, read_mask, read_reflections
+from spindle.images import ImageSequence
 from spindle.models import Experiments
 from spindle.params import walk
 from spindle.table import ReflectionTable
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["make_desk", "settings_of"]
 
+# What the reason says of a file that only lacks geometry.
+_NO_GEOMETRY = "set geometry."
 #: Geometry of pictures whose headers have none: pixels are where they are, resolutions mean nothing.
-ASSUMED = {
+ASSUMED: dict[str, Any] = {
     "geometry.beam.wavelength": 1.0,
     "geometry.detector.distance": 100.0,
     "geometry.detector.panel.pixel_size": (0.1, 0.1),
@@ -50,7 +53,7 @@ def make_desk(inputs: ProgramInputs, params: Any, context: RunContext) -> Desk:
     def load(paths: list[Path]) -> tuple[Experiments | None, list[ReflectionTable]]:
         for path in paths:
             allowed.linked_files(str(path))
-        return _load(paths, params, context)
+        return _load(paths, params, context, sets.without_geometry)
 
     desk = Desk(
         sets, allowed, load, settings, lambda experiments: _predicted(experiments, params, context),
@@ -75,31 +78,52 @@ def make_desk(inputs: ProgramInputs, params: Any, context: RunContext) -> Desk:
     return desk
 
 
-def _experiments(inputs: ProgramInputs, params: Any, context: RunContext) -> Experiments:
-    """The experiments that were given, or the images imported; with an assumed geometry where headers have none."""
-    words = {"format.multi_panel": params.format.multi_panel, **tolerances_of(params)}
+def _experiments(
+    inputs: ProgramInputs, params: Any, context: RunContext, without: set[str] | None = None
+) -> Experiments:
+    """The experiments that were given, or the images imported; with an assumed geometry where headers have none.
+
+    The first files of experiments whose geometry is assumed are added to `without`.
+    """
+    words: dict[str, Any] = {"format.multi_panel": params.format.multi_panel, **tolerances_of(params)}
     if not inputs.files and params.format.multi_panel:
         raise ParameterError(
             "format.multi_panel says how images are imported; it cannot be changed for an experiment list: give it to spindle "
             "import, or give the images themselves"
         )
-    try:
+    if not inputs.files or inputs.experiments:
         return experiments_of(context, inputs, **words)
-    except FileFormatError as error:
-        if "set geometry." not in str(error):
+    found, error = Experiments(), None
+    try:
+        result = context.run_program("import", files=list(inputs.files), **words)
+        found = result.experiments or found
+        left_out = result.summary.get("left_out_images", [])
+        reasons = {Path(one["path"]): one["reason"] for one in left_out if _NO_GEOMETRY in one["reason"]}
+    except FileFormatError as caught:
+        if _NO_GEOMETRY not in str(caught):
             raise
-        try:
-            found = experiments_of(context, inputs, **words, **ASSUMED)
-        except FileFormatError:
-            raise error from None
-        context.log.warning(
-            "Warning: %s. The picture is shown, but resolutions mean nothing: 1 A, 100 mm and pixels of 0.1 mm are assumed. "
-            "Import it with its geometry to have them", str(error).strip().splitlines()[-1].strip(),
-        )  # fmt: skip
+        error, reasons = caught, dict.fromkeys(inputs.files, str(caught).strip().splitlines()[-1].strip())
+    if not reasons:
         return found
+    try:
+        more = context.run_program("import", files=list(reasons), **words, **ASSUMED).experiments or Experiments()
+    except FileFormatError:
+        if error is not None:
+            raise error from None
+        return found
+    if without is not None:
+        without.update(ImageSequence(e).file_of(0)[0] for e in more)
+    names = ", ".join(path.name for path in reasons)
+    context.log.warning(
+        "Warning: %s: %s. Shown all the same, but resolutions mean nothing: 1 A, 100 mm and pixels of 0.1 mm are assumed. Import "
+        "with the geometry to have them", names, next(iter(reasons.values())),
+    )  # fmt: skip
+    return Experiments([*found, *more])
 
 
-def _load(paths: list[Path], params: Any, context: RunContext) -> tuple[Experiments | None, list[ReflectionTable]]:
+def _load(
+    paths: list[Path], params: Any, context: RunContext, without: set[str]
+) -> tuple[Experiments | None, list[ReflectionTable]]:
     """What files hold that are opened from the page."""
     tables = [read_reflections(p) for p in paths if p.suffix == ".refl"]
     lists = [read_experiments(p) for p in paths if p.suffix == ".expt"]
@@ -109,11 +133,11 @@ def _load(paths: list[Path], params: Any, context: RunContext) -> tuple[Experime
         raise ParameterError("give either images or experiment lists, not both")
     lists += [sections_of(p) for p in volumes]
     if images and volumes:
-        lists.append(_experiments(ProgramInputs(files=images), params, context))
+        lists.append(_experiments(ProgramInputs(files=images), params, context, without))
     if lists:
         return Experiments([e for part in lists for e in part]), tables
     if images:
-        return _experiments(ProgramInputs(files=images), params, context), tables
+        return _experiments(ProgramInputs(files=images), params, context, without), tables
     return None, tables
 
 

@@ -62,7 +62,7 @@ class App {
     this.sets = state.sets;
     this.tables = state.tables;
     this.hasCrystals = state.has_crystals;
-    $("set").replaceChildren(...this.sets.map((s, k) => new Option(`${k + 1}: ${s.name.split("/").pop()} (${s.n_images})`, k)));
+    $("set").replaceChildren(...this.sets.map((s, k) => new Option(`${k + 1}: ${s.name.split("/").pop()} (${s.n_images})${s.has_geometry ? "" : ", no geometry"}`, k)));
     $("set").hidden = this.sets.length < 2;
   }
 
@@ -91,7 +91,9 @@ class App {
     $("number").value = this.image + this.scene.first;
     const [begin, width] = this.scene.oscillation || [];
     const angle = width ? `, ${(begin + width * this.image).toFixed(2)}° to ${(begin + width * (this.image + 1)).toFixed(2)}°` : "";
-    $("label").textContent = `image ${this.image + this.scene.first}${angle}`;
+    const warned = this.scene.has_geometry ? "" : ", no geometry in the file";
+    $("label").title = warned && "distance, wavelength or pixel size are not in the header: 1 Å, 100 mm and 0.1 mm are assumed, and resolutions mean nothing";
+    $("label").textContent = `image ${this.image + this.scene.first}${angle}${warned}`;
     if (!this.playing) this.remember();
     this.view.image = this.image;
     if (this.other) this.follow();
@@ -207,7 +209,8 @@ class App {
     const [x, y] = [Math.floor(at.x), Math.floor(at.y)];
     const q = scattering(view.scene, at);
     const panel = view.scene.panels.length > 1 ? `panel ${at.panel} ${view.scene.panels[at.panel].name}  ` : "";
-    const text = (value) => `${panel}x ${x}  y ${y}  ${value}  d ${(1 / Math.max(norm(q), 1e-9)).toFixed(3)} Å  2θ ${twoTheta(view.scene, at).toFixed(3)}°`;
+    const angles = view.scene.has_geometry ? `  d ${(1 / Math.max(norm(q), 1e-9)).toFixed(3)} Å  2θ ${twoTheta(view.scene, at).toFixed(3)}°` : "";
+    const text = (value) => `${panel}x ${x}  y ${y}  ${value}${angles}`;
     const wish = (this.wish = {});
     try {
       const found = await this.valueAt(view.set, view.image, ...place);
