@@ -5,8 +5,10 @@
 
 Spot tables are made of predictions: Wilson's intensities, what exceeds a threshold is seen, with noise of centroids, spots that
 touch joined into one, spurious ones among them, and the detector of the header a little off. For each set it prints
-how many lattices were found, how many found ones are wrong (or found twice), how many are missed, how far the refined detector
-is from the true one, and the seconds of the whole run.
+how many lattices were found, how many found ones are wrong (or found twice), how many are missed, three angles between refined and
+true geometry, and the seconds of the whole run. The angles are those between the normals of the detectors in the laboratory, between the
+beams as the detectors see them, and between the axes of rotation as beam and detector see them. In a short sweep a crystal that drifts
+looks like one that turns about another axis: the first and the last of them are then wrong together, and no prediction with them.
 """
 
 from __future__ import annotations
@@ -169,8 +171,29 @@ def angle_between(one: np.ndarray, two: np.ndarray) -> float:
     return float(np.degrees(np.arccos(np.clip((np.trace(left @ right) - 1) / 2, -1, 1))))
 
 
-def compare(truth: list[Experiment], found: Experiments) -> tuple[int, int, int, float]:
-    """Numbers found, wrong (or found twice) and missed, and degrees between refined and true detector."""
+def frame(experiment: Experiment) -> np.ndarray:
+    """(3, 3): columns are the axes of the first panel."""
+    panel = experiment.detector[0]
+    return np.stack([panel.fast_axis, panel.slow_axis, np.cross(panel.fast_axis, panel.slow_axis)], axis=1)
+
+
+def degrees_between(one: np.ndarray, two: np.ndarray) -> float:
+    """Angle between two vectors."""
+    return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(one, two)), np.dot(one, two))))
+
+
+def geometry_errors(true: Experiment, found: Experiment) -> tuple[float, float, float]:
+    """Degrees between detector normals in the laboratory, beams as the detectors see them, and axes as the detectors see them."""
+    to_true = frame(true) @ frame(found).T
+    return (
+        degrees_between(frame(true)[:, 2], frame(found)[:, 2]),
+        degrees_between(true.beam.s0, to_true @ found.beam.s0),
+        degrees_between(true.goniometer.axis_lab, to_true @ found.goniometer.axis_lab),
+    )
+
+
+def compare(truth: list[Experiment], found: Experiments) -> tuple[int, int, int, tuple[float, float, float]]:
+    """Numbers found, wrong (or found twice) and missed, and `geometry_errors`."""
     crystals = [primitive(c) for c in found.unique("crystal") if c is not None]
     taken: set[int] = set()
     wrong = 0
@@ -181,9 +204,7 @@ def compare(truth: list[Experiment], found: Experiments) -> tuple[int, int, int,
             wrong += 1
         else:
             taken.add(best)
-    panels = truth[0].detector[0], found[0].detector[0]
-    cosine = np.clip(np.dot(panels[0].normal, panels[1].normal), -1, 1)
-    return len(taken), wrong, len(truth) - len(taken), float(np.degrees(np.arccos(cosine)))
+    return len(taken), wrong, len(truth) - len(taken), geometry_errors(truth[0], found[0])
 
 
 def simulate_pixels(n: int, n_images: int, seed: int) -> Case:
@@ -236,9 +257,10 @@ def report(case: Case, who: str, result: tuple[Experiments | None, str], seconds
     """Print a line; returns found, wrong and missed."""
     experiments, text = result
     n = len(case.truth)
-    found, wrong, missed, tilt = (0, 0, n, np.nan) if experiments is None else compare(case.truth, experiments)
+    found, wrong, missed, angles = (0, 0, n, (np.nan,) * 3) if experiments is None else compare(case.truth, experiments)
     print(
-        f"{case.name:48} {who:8} {len(case.spots):6} spots  found {found} wrong {wrong} missed {missed}  detector {tilt:6.3f} deg "
+        f"{case.name:48} {who:8} {len(case.spots):6} spots  found {found} wrong {wrong} missed {missed}  "
+        f"detector {angles[0]:.3f}, to beam {angles[1]:.3f}, to axis {angles[2]:.3f} deg "
         f"{seconds:6.1f} s  {text}",
         flush=True,
     )
