@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from spindle_program_refine.outputs import axis_text
 from spindle_refiner_centroid import CentroidRefiner
 
 from spindle.contracts.refiner import RefinementResult
@@ -109,6 +110,13 @@ def test_states_lie_within_three_errors_of_the_truth(
         static = refiner.refine(Experiments([disturbed(experiment)]), table, settings, False, "refinement")
         result = refiner.refine(static.experiments, static.reflections, settings, True, "refinement")
         assert result.reduced_chi_squared == pytest.approx(1.0, abs=0.05)
+        # The angle between beam and axis (x), which drifting crystals hide.
+        esd = dict(zip(result.parameter_names, result.parameter_esds, strict=True))["Beam1Mu2"]
+        s0, true_s0 = result.experiments[0].beam.s0, experiment.beam.s0
+        assert abs(s0[0] / np.linalg.norm(s0) - true_s0[0] / np.linalg.norm(true_s0)) < 3e-3 * esd
+        told = axis_text(result)
+        assert (f"known to {np.degrees(1e-3 * esd):.2g} deg" in told) == (np.degrees(1e-3 * esd) > 0.01)
+        assert axis_text(static) == ""
         z = np.arange(N_IMAGES + 1.0)
         found, true = result.experiments[0].crystal, drift.settings(z)
         A = found.A_at_scan_points

@@ -17,6 +17,9 @@ from spindle_lib_refinement.geometry_drift import panel_of_beam
 
 Writer = Callable[[Path], None]
 
+#: Standard error of the angle between beam and axis (degrees) beyond which it is told.
+SURE_DEG = 0.01
+
 
 def describe_crystal(crystal: Crystal, number: int) -> str:
     """The crystal as people read it: cell with errors, space group and the range of the cell over the scan."""
@@ -69,6 +72,21 @@ def moving_beams(experiments: Experiments) -> list[str]:
             f"{y.min():.2f} to {y.max():.2f} px along slow"
         )
     return texts
+
+
+def axis_text(result: RefinementResult) -> str:
+    """How well the angle between beam and axis of rotation is known beside orientations that vary; "" where it is, or is not refined."""
+    names = result.parameter_names
+    if not any("Phi" in name and "_sample" in name for name in names):
+        return ""
+    esds = [sd for name, sd in zip(names, result.parameter_esds, strict=True) if name.endswith("Mu2")]
+    error = np.degrees(1e-3 * max(esds, default=0.0))
+    if not error > SURE_DEG:
+        return ""
+    return (
+        f"The angle between beam and axis of rotation is known to {error:.2g} deg (one standard error), since crystals that drift "
+        "look like crystals that turn about another axis. Detector and beam may be off by that together; predictions are not"
+    )
 
 
 def with_error(value: float, sd: float | None) -> str:

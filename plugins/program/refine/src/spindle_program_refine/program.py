@@ -178,6 +178,8 @@ class Refine(Program):
             show(results[-1])
         for text in outputs.moving_beams(experiments):
             context.log.info("%s", text)
+        if text := outputs.axis_text(results[-1]):
+            context.log.info("%s", text)
         warnings = watch.warnings(experiments, table, results[-1], settings, context)
         for text in warnings:
             context.log.warning("%s", text)
