@@ -12,7 +12,7 @@ from spindle_lib_twinning.agreement import Measured, excess, on_one_scale
 from spindle_lib_twinning.diagnosis import diagnose
 from spindle_lib_twinning.intensities import normalised_intensities
 from spindle_lib_twinning.laws import twin_laws
-from spindle_lib_twinning.moments import _density, expected_cumulative
+from spindle_lib_twinning.moments import _density, expected_cumulative, mean_abs_l
 
 TETRAGONAL = (60.0, 60.0, 80.0, 90.0, 90.0, 90.0)
 
@@ -157,3 +157,10 @@ def test_mates_of_a_twin_differ_by_more_than_equals(fraction, relative):
     assert found.relative == pytest.approx(relative, abs=0.06)
     assert found.ratio > 5 or fraction == 0.5
     assert found.ratio < 2 or fraction < 0.5
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.3, 0.45, 0.5])
+def test_the_mean_of_l_is_that_of_drawn_intensities(fraction):
+    x, y, u, v = np.random.default_rng(3).exponential(size=(4, 200000))
+    first, second = (1 - fraction) * x + fraction * y, (1 - fraction) * u + fraction * v
+    assert mean_abs_l(fraction) == pytest.approx(np.mean(np.abs(first - second) / (first + second)), abs=0.003)

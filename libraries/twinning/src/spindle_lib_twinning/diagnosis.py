@@ -13,11 +13,13 @@ from spindle.symmetry import SpaceGroupLike, space_group
 
 from .intensities import normalised_intensities
 from .laws import LawStatistics, law_statistics, own_mates, twin_laws
-from .moments import LTest, Moments, cumulative_distribution, expected_cumulative, l_test, moments
+from .moments import LTest, Moments, cumulative_distribution, expected_cumulative, l_test, mean_abs_l, moments
 from .translation import Translation, largest_translation
 
 #: <|L|> this far below that of a single crystal is a twin, where it is this many standard deviations.
 TWINNED_L, SIGNIFICANT = 0.47, 4.0
+#: <|L|> may be smaller by this than the twin fraction tells.
+LEAST_SHORT = 0.015
 #: A twin fraction below this is no more than chance and errors.
 LEAST_FRACTION = 0.05
 #: A twin law is found where its mates agree better than unrelated reflections do: R below this.
@@ -67,6 +69,14 @@ class Diagnosis:
         """The law of the largest fraction, where there is a twin."""
         known = [s for s in self.laws if s.r_twin < RELATED_R and s.fraction_h_square > LEAST_FRACTION]
         return max(known, key=lambda s: s.fraction_h_square, default=None) if self.is_twinned else None
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether the one law of the largest fraction makes neighbours as alike as they are: there is no other mate in the sums."""
+        law, test = self.law, self.l_test
+        if law is None:
+            return False
+        return test.mean_abs + max(SIGNIFICANT * test.mean_abs_error, LEAST_SHORT) > mean_abs_l(law.fraction_h_square)
 
     def tables(self) -> list[Table]:
         """Tables of moments and of laws; none where there were too few reflections."""

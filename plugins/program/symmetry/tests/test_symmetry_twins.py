@@ -17,9 +17,9 @@ from spindle.testing.scaling import scan_experiment
 CELL = (61.0, 61.0, 40.0, 90.0, 90.0, 90.0)
 
 
-def integrated(symbol, fraction=0.0, seed=1, drift=0.0, noise=0.04):
+def integrated(symbol, fraction=0.0, seed=1, drift=0.0, noise=0.04, gamma=90.0):
     """Half a sphere of a crystal in P 1, twinned by k, h, -l, under scales that drift along the scan."""
-    group, cell = gemmi.SpaceGroup(symbol), gemmi.UnitCell(*CELL)
+    group, cell = gemmi.SpaceGroup(symbol), gemmi.UnitCell(*CELL[:5], gamma)
     rng = np.random.default_rng(seed)
     hkl = gemmi.make_miller_array(cell, gemmi.SpaceGroup("P 1"), 3.0, 0.0).astype(np.int32)
     hkl = np.concatenate([hkl, -hkl])[rng.permutation(2 * len(hkl))[: int(1.2 * len(hkl))]]
@@ -41,7 +41,7 @@ def integrated(symbol, fraction=0.0, seed=1, drift=0.0, noise=0.04):
         "xyzcal.px": np.column_stack([np.full((n, 2), 5.0), image]),
         "xyzcal.mm": np.column_stack([np.zeros((n, 2)), np.radians(image)]),
     })  # fmt: skip
-    experiment = replace(scan_experiment(120), crystal=Crystal.from_cell(CELL, np.eye(3), "P 1"))
+    experiment = replace(scan_experiment(120), crystal=Crystal.from_cell((*CELL[:5], gamma), np.eye(3), "P 1"))
     return Experiments([experiment]), table
 
 
@@ -53,6 +53,19 @@ def test_a_twin_keeps_the_symmetry_of_its_crystals(fraction, caplog):
     assert f"Twin law k,h,-l, fraction {fraction:.2f}" in caplog.text
     if fraction > 0.35:
         assert "P 4/m is taken" in caplog.text
+
+
+@pytest.mark.parametrize(("symbol", "lower", "gamma", "seed"), [("P 41", "P 1 1 2", 90.0, 2), ("P 3", "P 1", 120.0, 3)])
+def test_the_axis_of_a_twin_is_not_taken_for_its_law(symbol, lower, gamma, seed):
+    """Equals differ by 30 %, as under errors that follow the place on the detector; k,h,-l explains why neighbours are alike."""
+    experiments, table = integrated(symbol, 0.3, seed, gamma=gamma)
+    asu = asu_indices(table["miller_index"], gemmi.SpaceGroup(lower))[0]
+    _, number = np.unique(asu, axis=0, return_inverse=True)
+    change = np.exp(0.3 * np.random.default_rng(seed).normal(size=int(number.max()) + 1))[number.ravel()]
+    table["intensity.sum.value"] = table["intensity.sum.value"] * change
+    table["intensity.sum.variance"] = table["intensity.sum.variance"] * change**2
+    result = spindle.run("symmetry", experiments, table)
+    assert result.experiments[0].crystal.space_group.hm == symbol
 
 
 @pytest.mark.parametrize(("symbol", "seed"), [("P 41 21 2", 1), ("P 41 21 2", 2), ("P 4 2 2", 3), ("P 2 2 2", 4)])

@@ -10,6 +10,7 @@ import numpy as np
 
 from spindle.symmetry import LatticeSubgroup, cell_parameters, chiral_symmorphic_group, patterson_group
 from spindle_lib_merging import merge_equivalents
+from spindle_lib_symmetry_analysis.alignment import orbit_keys
 from spindle_lib_symmetry_analysis.laue import SubgroupScore
 from spindle_lib_symmetry_analysis.prepare import Prepared
 from spindle_lib_twinning.agreement import Excess, Measured, batches, excess, on_one_scale, r_merge
@@ -126,18 +127,36 @@ def supported_group(data: Prepared, scores: Sequence[SubgroupScore]) -> Supporte
 def _refuted(
     scaled: Measured, data: Prepared, group: LatticeSubgroup, everything: Sequence[LatticeSubgroup]
 ) -> Lowered | None:
-    """The subgroup whose equivalents agree where those of a group do not; None where the group is as good."""
+    """The subgroup whose equivalents agree where those of a group do not; None where the group is as good.
+
+    In a twin by one law neighbours differ as in a twin in all subgroups of the crystal's group, too, and whatever else disturbs
+    intensities would be taken for a second law. They do not speak for a subgroup where the law of the group itself makes neighbours as
+    alike as they are, and the mates that agree best of all are those that the group makes equal.
+    """
     found = []
     for subgroup in _maximal(group, everything):
         compared = excess(scaled, subgroup.rotations, group.rotations)
         if compared.ratio > TWIN_RATIO and compared.relative > TWIN_EXCESS:
             found.append((compared.ratio, subgroup, compared))
+    explained = bool(found) and diagnose_in(scaled, data, group).is_explained
     for _, subgroup, compared in sorted(found, key=lambda f: -f[0]):
         diagnosis = diagnose_in(scaled, data, subgroup)
         pseudo = compared.ratio > PSEUDO_RATIO and compared.relative > PSEUDO_EXCESS
-        if diagnosis.is_twinned or pseudo:
+        twinned = diagnosis.is_twinned and not (explained and _holds_best_law(group, subgroup, diagnosis))
+        if twinned or pseudo:
             return Lowered(group, subgroup, compared, diagnosis)
     return None
+
+
+def _holds_best_law(group: LatticeSubgroup, subgroup: LatticeSubgroup, diagnosis: Diagnosis) -> bool:
+    """Whether the twin law of the largest fraction in a subgroup is an operator of the group."""
+    if diagnosis.law is None:
+        return False
+    general = np.array([[1, 5, 13], [7, -3, 17], [-11, 19, 2]]) * 12  # whole in every setting
+    there, _ = subgroup.to_best.apply_to_indices(general)
+    turned, _ = diagnosis.law.law.operator.apply_to_indices(there)
+    back, _ = subgroup.to_best.inverse().apply_to_indices(turned)
+    return bool((orbit_keys(back, group.rotations) == orbit_keys(general, group.rotations)).all())
 
 
 def diagnose_in(scaled: Measured, data: Prepared, subgroup: LatticeSubgroup) -> Diagnosis:
