@@ -23,6 +23,7 @@ from spindle_lib_sections.places import MapSettings
 from spindle_lib_sections.questions import QUESTIONS, answers, facts_of
 from spindle_lib_sections.residuals import residual_section
 from spindle_lib_sections.runs import run_section
+from spindle_lib_sections.signal import signal_section
 from spindle_lib_sections.spots import ice_excess, spot_section
 
 INDEXED = int(Flag.INDEXED | Flag.STRONG | Flag.USED_IN_REFINEMENT)
@@ -194,6 +195,21 @@ def test_missing_columns_are_named():
     given = Given.of(None, [ReflectionTable({"id": np.zeros(3, np.int32), "flags": np.full(3, INDEXED, np.uint64)})])
     assert "xyzobs.px.value" in spot_section(given, MapSettings()).absent
     assert "xyzcal.px" in residual_section(given, MapSettings()).absent
+
+
+def test_reflections_centred_beyond_the_scan_are_shown_on_its_last_image():
+    n, rng = 600, np.random.default_rng(2)
+    z = rng.uniform(-8, 23, n)
+    table = ReflectionTable({
+        "id": np.zeros(n, np.int32), "panel": np.zeros(n, np.uint64), "flags": np.full(n, int(Flag.INTEGRATED_SUM), np.uint64),
+        "intensity.sum.value": rng.exponential(100.0, n), "intensity.sum.variance": np.full(n, 100.0),
+        "xyzcal.px": np.column_stack([rng.uniform(0, 50, (n, 2)), z]),
+    })  # fmt: skip
+    section = signal_section(Given.of(Experiments([rotation_experiment(15)]), [table]), MapSettings())
+    shown = section.figures["i_over_sigma_sum_vs_z"]["data"][0]
+    assert min(shown["x"]) > 0 and max(shown["x"]) < 15
+    last = np.nansum(np.array(shown["z"], float)[:, -1])
+    assert last == pytest.approx(np.count_nonzero(z >= 14), abs=3)  # the weakest and strongest are not in the map
 
 
 def light(**facts):

@@ -85,7 +85,7 @@ def signal_section(given: Given, settings: MapSettings) -> Section:
         section.values["mean_i_over_sigma"] = {k: round(float(np.nanmean(r)), 3) for k, _, r in ratios}
     _curves(section, given, table, ratios, images, step)
     _on_detector(section, given, table, ratios, settings)
-    _distributions(section, table, ratios)
+    _distributions(section, given, table, ratios)
     return section
 
 
@@ -163,7 +163,17 @@ def _on_detector(
             section.figures["qe_map"] = maps.means("Efficiency of the sensor", efficiency, None, "qe")
 
 
-def _distributions(section: Section, table: ReflectionTable, ratios: list[Any]) -> None:
+def _within_scans(given: Given, table: ReflectionTable, z: np.ndarray) -> np.ndarray:
+    """Positions (n,) in the scan of the row's experiment: at its ends for reflections that were measured there, but centred beyond."""
+    held = np.array(z, np.float64)
+    for i, rows in table.rows_by_experiment().items():
+        scan = given.experiments[i].scan if i < len(given.experiments) else None
+        if scan is not None and not given.experiments[i].is_still:
+            held[rows] = np.clip(held[rows], *scan.array_range)
+    return held
+
+
+def _distributions(section: Section, given: Given, table: ReflectionTable, ratios: list[Any]) -> None:
     for kind, said, ratio in ratios[:1]:
         with np.errstate(invalid="ignore", divide="ignore"):
             logs = np.log10(ratio)
@@ -173,7 +183,7 @@ def _distributions(section: Section, table: ReflectionTable, ratios: list[Any]) 
         if "xyzcal.px" in table:
             z = table.peek("xyzcal.px")[:, 2]
             if np.ptp(z[np.isfinite(z)]) > 2:
-                _density(section, f"i_over_sigma_{kind}_vs_z", z, logs)
+                _density(section, f"i_over_sigma_{kind}_vs_z", _within_scans(given, table, z), logs)
     if "partiality" in table:
         partiality = np.asarray(table["partiality"], np.float64)
         partiality = partiality[(partiality > 0) & np.isfinite(partiality)]
