@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from spindle_program_integrate.joint import Equations, solve
 from spindle_program_integrate.joint_kernels import joint_equations
 from spindle_program_integrate.overlaps import MOST, find_overlaps
@@ -93,6 +94,32 @@ def test_intensities_and_sums_of_overlapping_spots_are_right_and_so_are_their_si
         mine = np.array([row[2:] for row in z if row[0] == kind])
         assert abs(np.sum([row[1] for row in z if row[0] == kind])) < 0.01 * 300 * 1500
         assert abs(np.sqrt(np.mean(mine**2)) - 1.0) < 0.06, kind
+
+
+@pytest.mark.parametrize(("apart", "told"), [(0.05, False), (2.0, True)])
+def test_spots_that_lie_on_one_another_have_failed_and_their_neighbour_has_not(apart, told):
+    """Two spots ``apart`` pixels from one another, of a width of 6.1, and a third beside them."""
+    rng = np.random.default_rng(6)
+    counts = np.array([300.0, 200.0, 400.0])
+    equations, total, under = line_of_spots(
+        counts, [20.0, 20.0 + apart, 41.0], 6.1, 70, 1.0, rng, [(2, 39), (2, 39), (22, 60)]
+    )
+    integrated = Flag.INTEGRATED_PRF | Flag.INTEGRATED_SUM
+    table = ReflectionTable(
+        {"intensity.sum.value": total.copy(), "intensity.sum.variance": np.abs(total) + under,
+         "intensity.prf.value": total.copy(), "intensity.prf.variance": np.abs(total),
+         "flags": np.full(3, int(integrated), np.uint64)}
+    )  # fmt: skip
+    assert solve([equations], table, np.full(3, 300.0), 1.0, map) == (3 if told else 1)
+    for name in ("PRF", "SUM"):
+        assert table.has_flags(Flag[f"INTEGRATED_{name}"]).tolist() == [told, told, True]
+    assert table.has_flags(Flag.FAILED_DURING_PROFILE_FITTING).tolist() == [not told, not told, False]
+    assert table.has_flags(Flag.FAILED_DURING_SUMMATION).tolist() == [not told, not told, False]
+    assert (table["intensity.prf.variance"] > 0).tolist() == [told, told, True]
+    assert abs(table["intensity.prf.value"][2] - 400.0) < 4.0 * np.sqrt(table["intensity.prf.variance"][2]) < 120.0
+    if told:
+        error = table["intensity.prf.value"] - counts
+        assert (np.abs(error) < 4.0 * np.sqrt(table["intensity.prf.variance"])).all()
 
 
 def test_a_neighbour_without_an_equation_is_what_such_spots_are():

@@ -17,6 +17,8 @@ __all__ = ["Equations", "Neighbours", "set_up", "solve"]
 
 CHUNK = 2000
 MOST_SWEEPS = 300
+# Sigma of a solution over that with all neighbours known; beyond it spots lie on one another, and no pixel tells them apart.
+MOST_INFLATION = 30.0
 PAIRS_AT_ONCE = 4096
 
 
@@ -177,6 +179,9 @@ def solve(
 ) -> int:
     """Solve the equations and put intensities into the table; summed counts lose what neighbours put into the foreground.
 
+    Spots that cannot be told apart from a neighbour, their variance `MOST_INFLATION` squared times that with the neighbours
+    known or more, have failed.
+
     Parameters
     ----------
     parts : list of Equations
@@ -225,13 +230,21 @@ def solve(
 
     for _ in map(chunk, range(0, len(rows), CHUNK)):
         pass
-    at = np.flatnonzero((lengths > 0) & np.isfinite(fitted[: len(rows)]) & (fitted[: len(rows)] > 0))
+    flags = table["flags"]
+    many, own = len(rows), e.diagonal[order]
+    alone = (own + e.own_noise[order]) / own**2
+    shared = lengths > 0
+    told_apart = np.isfinite(fitted[:many]) & (fitted[:many] > 0) & (fitted[:many] <= MOST_INFLATION**2 * alone)
+    at = np.flatnonzero(shared & told_apart)
     chosen = rows[at]
     table["intensity.prf.value"][chosen], table["intensity.prf.variance"][chosen] = values[at], fitted[at] * gain
-    flags = table["flags"]
     flags[chosen] |= np.uint64(int(Flag.INTEGRATED_PRF))
     flags[chosen] &= ~np.uint64(int(Flag.FAILED_DURING_PROFILE_FITTING))
     table["intensity.sum.value"][chosen] -= removed[at]
     variance = table["intensity.sum.variance"]
     variance[chosen] = np.maximum(variance[chosen] + change[at] * gain, fitted[at] * gain)
+    lost = rows[shared & ~told_apart]  # their sums hold photons of others, nobody knows how many
+    table["intensity.prf.value"][lost], table["intensity.prf.variance"][lost] = 0.0, -1.0
+    flags[lost] &= ~np.uint64(int(Flag.INTEGRATED_PRF | Flag.INTEGRATED_SUM))
+    flags[lost] |= np.uint64(int(Flag.FAILED_DURING_PROFILE_FITTING | Flag.FAILED_DURING_SUMMATION))
     return len(chosen)
