@@ -31,8 +31,11 @@ def cover(z, bbox, offsets, inside, margin, free):
         first = offsets[r]
         if offsets[r + 1] - first != nx * ny:
             first += (min(max(z, bbox[r, 4]), bbox[r, 5] - 1) - bbox[r, 4]) * nx * ny
+        x0, x1 = max(bbox[r, 0], 0), min(bbox[r, 1], width)
+        if x1 <= x0:
+            continue
         for y in range(max(bbox[r, 2], 0), min(bbox[r, 3], height)):
             row = first + (y - bbox[r, 2]) * nx - bbox[r, 0]
-            for x in range(max(bbox[r, 0], 0), min(bbox[r, 1], width)):
-                if inside[row + x] != 0:
-                    free[y, x] = False
+            mine, left = inside[row + x0 : row + x1], free[y, x0:x1]
+            for k in range(left.shape[0]):
+                left[k] = left[k] & (mine[k] == 0)

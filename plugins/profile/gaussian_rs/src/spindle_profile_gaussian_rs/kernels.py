@@ -164,6 +164,28 @@ def bounding_boxes(frames, kz, z, half_b, half_m, first, last):
 
 
 @numba.njit(nogil=True, cache=True)
+def _corners_within(e, du, dw, two, far, x, y, n):
+    """First and last, half open, of the n corners from (x, y) on along x that may lie within sqrt(far) widths; one to spare each way.
+
+    Where u^2 + w^2 = far v^2 is a parabola in x that opens upwards, of ``two`` as its leading coefficient, all are between its roots.
+    """
+    vx, vy, vz = e[6] * x + e[9] * y + e[12], e[7] * x + e[10] * y + e[13], e[8] * x + e[11] * y + e[14]
+    u, w = e[0] * vx + e[1] * vy + e[2] * vz, e[3] * vx + e[4] * vy + e[5] * vz
+    one = u * du + w * dw - far * (vx * e[6] + vy * e[7] + vz * e[8])
+    zero = u * u + w * w - far * (vx * vx + vy * vy + vz * vz)
+    inside = one * one - two * zero
+    scale = one * one + abs(two * zero)
+    if not (two > 0.0 and inside < 1e12 * two * two):  # another kind of curve, nearly a line, or not a number
+        return 0, n
+    if inside < -1e-9 * scale:
+        return 0, 0
+    middle, half = -one / two, math.sqrt(max(inside, 0.0) + 1e-9 * scale) / two
+    if not (middle + half > -2.0 and middle - half < n + 2.0):
+        return 0, 0
+    return max(int(max(middle - half, 0.0)) - 1, 0), min(int(min(middle + half, n + 0.0)) + 3, n)
+
+
+@numba.njit(nogil=True, cache=True)
 def foreground_masks(frames, bbox, offsets, radius, halo):
     """Which pixels of each box belong to the spot: those with a corner within ``radius`` widths of the predicted beam.
 
@@ -191,9 +213,13 @@ def foreground_masks(frames, bbox, offsets, radius, halo):
         e = frames[r]
         start = offsets[r]
         found = False
+        # what u, w and their square less `far` grow by along x, see `_corners_within`
+        du, dw = e[0] * e[6] + e[1] * e[7] + e[2] * e[8], e[3] * e[6] + e[4] * e[7] + e[5] * e[8]
+        two = du * du + dw * dw - far * (e[6] * e[6] + e[7] * e[7] + e[8] * e[8])
         for j in range(ny + 1):
             y = float(bbox[r, 2] + j)
-            for i in range(nx + 1):
+            first, last = _corners_within(e, du, dw, two, far, float(bbox[r, 0]), y, nx + 1)
+            for i in range(first, last):
                 x = float(bbox[r, 0] + i)
                 vx = e[6] * x + e[9] * y + e[12]
                 vy = e[7] * x + e[10] * y + e[13]

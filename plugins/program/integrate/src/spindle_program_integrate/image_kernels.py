@@ -44,6 +44,19 @@ def painted_parts(bbox, offsets, inside):
 
 
 @numba.njit(nogil=True, cache=True)
+def _paint_row(inside, own_image, count):
+    """Paint pixels of one spot, all (p,), see `paint_spots`; ``own_image`` is 1 on the images of its box. Without branches."""
+    one = np.uint8(1)
+    for k in range(count.shape[0]):
+        code, c = inside[k], count[k]
+        spot = np.uint8(code == one) & own_image
+        halo = np.uint8(code != np.uint8(0)) & (spot ^ one)
+        room = np.uint8((c & np.uint8(127)) < np.uint8(112))
+        more = np.uint8((c & np.uint8(15)) < np.uint8(15))
+        count[k] = c + ((spot & room) << np.uint8(4)) + (halo & more)
+
+
+@numba.njit(nogil=True, cache=True)
 def paint_spots(z, members, bbox, parts, offsets, inside, margin, count):
     """Count for every pixel of a panel on one image how many spots have it in their foreground and in their halo.
 
@@ -67,20 +80,15 @@ def paint_spots(z, members, bbox, parts, offsets, inside, margin, count):
     for r in members:
         if z < bbox[r, 4] - margin or z >= bbox[r, 5] + margin:
             continue
-        own_image = z >= bbox[r, 4] and z < bbox[r, 5]
+        own_image = np.uint8(z >= bbox[r, 4] and z < bbox[r, 5])
         nx = bbox[r, 1] - bbox[r, 0]
         first = mask_of_image(offsets, bbox, r, z)
+        x0, x1 = max(parts[r, 0], 0), min(parts[r, 1], width)
+        if x1 <= x0:
+            continue
         for y in range(max(parts[r, 2], 0), min(parts[r, 3], height)):
             row = first + (y - bbox[r, 2]) * nx - bbox[r, 0]
-            for x in range(max(parts[r, 0], 0), min(parts[r, 1], width)):
-                code = inside[row + x]
-                if code == 0:
-                    continue
-                if code == 1 and own_image:
-                    if count[y, x] & 127 < 112:
-                        count[y, x] += 16
-                elif count[y, x] & 15 < 15:
-                    count[y, x] += 1
+            _paint_row(inside[row + x0 : row + x1], own_image, count[y, x0:x1])
 
 
 @numba.njit(nogil=True, cache=True)
@@ -90,9 +98,13 @@ def clear_parts(z, members, bbox, parts, margin, count):
     for r in members:
         if z < bbox[r, 4] - margin or z >= bbox[r, 5] + margin:
             continue
+        x0, x1 = max(parts[r, 0], 0), min(parts[r, 1], width)
+        if x1 <= x0:
+            continue
         for y in range(max(parts[r, 2], 0), min(parts[r, 3], height)):
-            for x in range(max(parts[r, 0], 0), min(parts[r, 1], width)):
-                count[y, x] &= 128
+            row = count[y, x0:x1]
+            for k in range(row.shape[0]):
+                row[k] &= np.uint8(128)
 
 
 @numba.njit(nogil=True, cache=True)
