@@ -149,6 +149,9 @@ def test_a_cell_given_without_its_space_group_is_found_centred(space_group, cell
     assert not crystal.space_group_is_known
     np.testing.assert_allclose(crystal.cell, cell, rtol=3e-3)
     assert "h+k+l even" in caplog.text
+    told = [r.getMessage() for r in caplog.records if "Space group" in r.getMessage() and not hasattr(r, "detail")]
+    assert len(told) == 1, "the primitive cell that is given up is for the log alone"
+    assert f"Space group: {centring}" in told[0]
 
 
 def test_conditions_of_centred_lattices_are_told_apart():

@@ -47,6 +47,16 @@ def shared_condition(hkl: np.ndarray, threshold: float) -> tuple[str, str, float
     return None
 
 
+def is_tried_centred(params: Any, table: ReflectionTable) -> bool:
+    """Whether indexed spots show that a cell that was given alone is centred: then models with that centring follow."""
+    known = params.indexing.known_symmetry
+    threshold = params.indexing.basis_vector_combinations.sys_absent_threshold
+    if known.unit_cell is None or known.space_group is not None or not threshold:
+        return False
+    found = shared_condition(table["miller_index"][table["id"] >= 0], threshold)
+    return found is not None and found[0] not in RHOMBOHEDRAL
+
+
 def again_where_centred(index: Callable[..., Indexed]) -> Callable[..., Indexed]:
     """Index again with the centring that the indices show, where a cell was given without a space group.
 

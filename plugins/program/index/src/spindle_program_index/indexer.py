@@ -19,6 +19,7 @@ from spindle_lib_refinement.short_refinement import Refinement
 from spindle_lib_spots.max_cell import estimate_max_cell
 
 from .beam_shift import shifted
+from .centring import is_tried_centred
 from .evidence import MOST_SHARED, improve, share
 from .index_assignment import assign
 from .indexed import Indexed, check_volume
@@ -312,7 +313,7 @@ class Indexer:
             if cycle >= 2 and final is not None and d_min <= final:
                 self.context.log.info("Target d_min_final reached: finished with refinement")
                 break
-        self._report_indexed("Refined crystal models:")
+        self._report_indexed("Refined crystal models:", DETAIL if is_tried_centred(self.params, self.table) else None)
         return True
 
     def _without_newest(self, before: Experiments) -> bool:
