@@ -17,6 +17,7 @@ import errno
 import io
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -46,8 +47,8 @@ PROGRAMS = {
     "merge": "merge scaled.expt scaled.refl",
     "export": "export scaled.expt scaled.refl",
     "report": "report scaled.expt scaled.refl",
-    "compare": "compare scaled.refl symmetrized.refl",
-    "multiplex": "multiplex integrated.expt integrated.refl",
+    "compare": "compare results=scaled.refl,scaled.expt results=symmetrized.refl,symmetrized.expt",
+    "multiplex": "multiplex integrated.expt integrated.refl symmetrized.expt symmetrized.refl",
     "damage_analysis": "damage_analysis scaled.expt scaled.refl",
     "merging_statistics": "merging_statistics scaled.expt scaled.refl",
     "rs_mapper": "rs_mapper indexed.expt grid_size=16",
@@ -227,7 +228,7 @@ def warm_up() -> None:
 def prepare(program: str, source: Path, folder: Path) -> list[str]:
     """Copy what a program is run on into a folder; return the words of its command line."""
     words = PROGRAMS[program].split()
-    for name in words[1:]:
+    for name in re.split("[=,]", ",".join(words[1:])):
         if (source / name).is_file():
             shutil.copy(source / name, folder / name)
     if "sets.toml" in words:

@@ -158,6 +158,11 @@ def test_of_many_alike_lines_and_tables_the_screen_shows_the_first(capsys, conso
     assert "text 29" in shown and "no 2" in shown
     handler.say_what_is_hidden(None)
     assert f"{28 + 2 * 6} more lines" in capsys.readouterr().out
+    for i in range(20):  # kinds that take turns
+        log.info(" sigma b: %d", i)
+        log.info(" sigma m: %d", i)
+    shown = capsys.readouterr().out
+    assert shown.count("sigma b") == shown.count("sigma m") == 12 and "sigma b: 11" in shown
     console("verbose")
     for i in range(40):
         log.info("Predicted %d reflections", i)

@@ -21,7 +21,8 @@ __all__ = ["ConsoleHandler", "set_up_console"]
 COLOURS = {"warning": "\033[33m", "error": "\033[1;31m", "next": "\033[1;36m", "wrote": "\033[2m"}
 PLAIN = "\033[0m"
 # Of lines, and of tables, that differ in names and numbers only and follow one another, the screen shows so many: there may be thousands.
-MOST_LINES, MOST_TABLES = 12, 3
+# Two or three kinds that take turns, as for each experiment, follow one another, too.
+MOST_LINES, MOST_TABLES, MOST_KINDS = 12, 3, 4
 
 
 def coloured(text: str, kind: str, stream: Any) -> str:
@@ -77,8 +78,7 @@ class KeyOnly(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self.hidden = 0
-        self._last: tuple[Any, ...] | None = None
-        self._in_a_row = 0
+        self._recent: dict[tuple[Any, ...], int] = {}  # how many of a kind there were, the last kind last
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the screen shows a record."""
@@ -96,9 +96,13 @@ class KeyOnly(logging.Filter):
             key = (re.sub(r"\d+", "", table.title), *table.headers)
         elif record.levelno >= logging.ERROR or record.msg == "%s" or not record.args:
             key = None
-        self._in_a_row = self._in_a_row + 1 if key is not None and key == self._last else 1
-        self._last = key
-        return self._in_a_row > (MOST_LINES if table is None else MOST_TABLES)
+        if key is None:
+            self._recent.clear()
+            return False
+        n = self._recent[key] = self._recent.pop(key, 0) + 1
+        if len(self._recent) > MOST_KINDS:
+            del self._recent[next(iter(self._recent))]
+        return n > (MOST_LINES if table is None else MOST_TABLES)
 
 
 class ConsoleHandler(logging.StreamHandler[Any]):

@@ -76,6 +76,20 @@ def test_without_rings_the_kind_of_detector_decides(changes, expected, caplog):
     assert f"Auto chose {expected}" in caplog.text and "no rings are in the way" in caplog.text
 
 
+def test_the_same_choice_for_other_images_is_a_detail(caplog):
+    experiment = ringed_experiment(pixel_detector())
+    plugin = make_context().algorithm("background", "Auto")
+    levels = []
+    for ring in (0.0, 0.0, 3.0):
+        learner = plugin.make_background_learner(experiment=experiment)
+        for z, image in enumerate(ringed_images(experiment, ringed_background(experiment, ring=ring))):
+            learner.add_image(z, [image], [np.ones(image.shape, bool)])
+        with caplog.at_level(logging.INFO):
+            levels.append(learner.finish().name)
+    said = [(r.args[0], getattr(r, "detail", False)) for r in caplog.records if "Auto chose" in r.msg]
+    assert levels == ["glm", "glm", "radial"] and said == [("glm", False), ("glm", True), ("radial", False)]
+
+
 def test_weak_rings_of_a_weak_background_are_seen(caplog):
     experiment = ringed_experiment(pixel_detector(), 24)
     images = ringed_images(experiment, ringed_background(experiment, level=0.05, ring=2.0))

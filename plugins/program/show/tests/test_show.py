@@ -172,6 +172,16 @@ def test_empty_table_is_no_trouble():
     assert result["columns"].rows and result["reflections"].rows == []
 
 
+@pytest.mark.parametrize(("n", "most", "whole"), [(3, None, 3), (5, None, 1), (5, 2, 2), (2, 0, 0)])
+def test_of_many_experiments_the_first_are_described_and_all_are_in_a_table(n, most, whole, caplog):
+    experiments = Experiments([an_experiment(identifier=f"e{i}") for i in range(n)])
+    with caplog.at_level("INFO"):
+        spindle.run("show", experiments, **({} if most is None else {"max_experiments": most}))
+    text = caplog.text
+    assert text.count("Experiment identifier:") == whole
+    assert (f"All {n} experiments" in text) == (whole < n) and text.count("| 1-10 ") == (n if whole < n else 0)
+
+
 def test_shared_models():
     one = an_experiment()
     two = replace(one, detector=flat_detector(), scan=None, identifier="b")

@@ -46,6 +46,7 @@ class AutoBackground(Algorithm):
     def __init__(self, params: object = None, context: object = None) -> None:
         super().__init__(params, context)
         self._models: dict[str, Any] = {}
+        self._said: set[str] = set()
 
     @hookimpl
     def make_background_learner(self, experiment: Experiment) -> BackgroundLearner | None:
@@ -55,7 +56,9 @@ class AutoBackground(Algorithm):
         usual, reason = choose_background(experiment.detector)
         models = {name: self._model(name) for name in (usual, LEARNING)}
         learner = models[LEARNING].make_background_learner(experiment=experiment)
-        return None if learner is None else AutoLearner(experiment, usual, LEARNING, models, learner, reason)
+        if learner is None:
+            return None
+        return AutoLearner(experiment, usual, LEARNING, models, learner, reason, self._said)
 
     @hookimpl
     def estimate_background(

@@ -11,7 +11,7 @@ import numpy as np
 
 from spindle.contracts.background import BackgroundLearner
 from spindle.models import Experiment
-from spindle.report import Table
+from spindle.report import DETAIL, Table
 from spindle.table import MaskCode, Shoeboxes
 
 __all__ = ["AutoLearner", "Choice"]
@@ -54,13 +54,16 @@ class AutoLearner(BackgroundLearner):
         Of the model that learns.
     reason : str
         Why the usual one is the usual one.
+    said : set of str
+        Names of the models that were chosen for other images of the run; that which is chosen is added.
     """
 
     def __init__(
-        self, experiment: Experiment, usual: str, learning: str, models: dict[str, Any], learner: BackgroundLearner, reason: str
+        self, experiment: Experiment, usual: str, learning: str, models: dict[str, Any], learner: BackgroundLearner, reason: str,
+        said: set[str],
     ) -> None:  # fmt: skip
         self.experiment, self.usual, self.learning, self.models = experiment, usual, learning, models
-        self.learner, self.reason = learner, reason
+        self.learner, self.reason, self.said = learner, reason, said
         self.most_images = learner.most_images
         self.panel, self.corner = _places(experiment)
         self.pieces: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
@@ -87,9 +90,11 @@ class AutoLearner(BackgroundLearner):
         self.pieces += later.pieces
 
     def finish(self) -> Choice:
-        """Compare, choose, and say so."""
+        """Compare, choose, and say so; of a choice that was made before for other images, in the log only."""
         choice = self._choice()
-        log.info("Background: Auto chose %s because %s", choice.name, choice.reason)
+        known = choice.name in self.said
+        self.said.add(choice.name)
+        log.info("Background: Auto chose %s because %s", choice.name, choice.reason, extra=DETAIL if known else None)
         return choice
 
     def _choice(self) -> Choice:

@@ -120,10 +120,11 @@ class Integrator:
         # one for all groups: each looks at its own rows
         together = self.fitter is not None and self.fitter.deconvolution
         measure, kept_rows = self._of(*(group.rows for group in groups)), np.full(n, keep)
+        n_hit = n_together = 0
         for group in groups:
             wanted = Wanted(measure, kept_rows, expected, self._overlaps(group.rows) if together else None)
             equations: list[Equations] = []
-            n_hit, n_parts = 0, self._n_parts(group)
+            n_parts = self._n_parts(group)
             if n_parts > 1:
                 self.context.log.info(
                     " The pixels of a task would take too much memory at once: measuring the reflections in %d parts, "
@@ -137,15 +138,15 @@ class Integrator:
                     equations.append(measured.equations)
                 if keep:
                     kept.append(self._kept(measured))
-            if n_hit:
-                self.context.log.info(
-                    " %d spots have single pixels far above their profile, hits of stray particles: fitted without them, not summed "
-                    "(integration.filter.zingers)",
-                    n_hit,
-                )
-            number = solve(equations, self.table, expected, group.measure.gain, self.context.executor.here.map)
-            if number:
-                self.context.log.info(" %d spots that share pixels with others were fitted together with them", number)
+            n_together += solve(equations, self.table, expected, group.measure.gain, self.context.executor.here.map)
+        if n_hit:
+            self.context.log.info(
+                " %d spots have single pixels far above their profile, hits of stray particles: fitted without them, not summed "
+                "(integration.filter.zingers)",
+                n_hit,
+            )
+        if n_together:
+            self.context.log.info(" %d spots that share pixels with others were fitted together with them", n_together)
         self._whole_intensities()
         self._observed_mm()
         return self.table, ReflectionTable.concatenate(kept) if debug.output else None

@@ -318,6 +318,22 @@ def _scaling_terms(model: dict[str, Any]) -> Iterator[tuple[str, np.ndarray, np.
             yield name, values, np.ravel(np.asarray(part.get("est_standard_devs", ()), dtype=np.float64))
 
 
+def experiments_table(experiments: Experiments) -> Table:
+    """One row for each experiment: its images and its crystal."""
+    rows = []
+    for i, e in enumerate(experiments):
+        images = None if e.imageset is None else e.imageset.template or ", ".join(map(str, e.imageset.paths[:1]))
+        first, last = (None, None) if e.scan is None else e.scan.image_range
+        cell, group = (None, None) if e.crystal is None else (_cell(e.crystal.cell), e.crystal.space_group.xhm())
+        rows.append([i, images, None if e.scan is None else f"{first}-{last}", f"{e.beam.wavelength:.5g}", cell, group])
+    return Table(
+        f"All {len(rows)} experiments",
+        ["Experiment", "images", "numbers", "wavelength (A)", "unit cell (A, degrees)", "space group"],
+        rows,
+        "experiments",
+    )
+
+
 def shared_models(experiments: Experiments) -> Table:
     """Which experiments share which models: the number of each model."""
     names = ("beam", "detector", "goniometer", "scan", "crystal", "imageset")

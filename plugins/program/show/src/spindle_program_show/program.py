@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
@@ -15,6 +16,8 @@ from .other_files import describe, kind_of
 if TYPE_CHECKING:
     from spindle.execution import RunContext
     from spindle.report import Table
+
+MOST_EXPERIMENTS = 3  # whose models are all shown
 
 
 class Show(Program):
@@ -42,6 +45,13 @@ class Show(Program):
         show_profile_fit = Bool(False, help="Print the profile fitting columns of single reflections.")
         show_flags = Bool(False, help="Print how many reflections have each flag.")
         show_identifiers = Bool(False, help="Print the experiment identifiers that a reflection file knows.")
+        max_experiments = Int(
+            None,
+            min=0,
+            max=1_000_000,
+            help="How many experiments to print with all their models; by default all of up to three, and of more the first. "
+            "When there are others, a table tells of all; -v prints all.",
+        )
         max_reflections = Int(None, min=0, help="How many single reflections to print; all by default.")
 
         class input(Params, level=2):
@@ -79,15 +89,22 @@ class Show(Program):
         summary: dict[str, Any] = {}
         if experiments:
             from .images import image_format
-            from .models import describe_experiment, scaling_parameters, shared_models
+            from .models import describe_experiment, experiments_table, scaling_parameters, shared_models
 
-            for index, experiment in enumerate(experiments):
+            most = params.max_experiments
+            if most is None:
+                most = len(experiments) if len(experiments) <= MOST_EXPERIMENTS else 1
+            is_all = params.output.log or context.log.isEnabledFor(logging.DEBUG)  # else those beyond are not described
+            for index, experiment in enumerate(experiments if is_all else experiments[:most]):
+                extra = DETAIL if index >= most else None
                 name = image_format(experiment) if index >= known else ""
                 profile = _profile_table(experiment.profile, context)
                 text = describe_experiment(experiment, params.show_scan_varying, name, profile)
-                context.log.info("Experiment %d:\n%s\n", index, text)
+                context.log.info("Experiment %d:\n%s\n", index, text, extra=extra)
                 if parameters := scaling_parameters(experiment.scaling_model):
-                    context.log.info("%s\n", parameters, extra=None if params.show_scaling_parameters else DETAIL)
+                    context.log.info("%s\n", parameters, extra=extra if params.show_scaling_parameters else DETAIL)
+            if len(experiments) > most:
+                context.table(experiments_table(experiments))
             if params.show_shared_models:
                 context.table(shared_models(experiments))
             summary["n_experiments"] = len(experiments)
