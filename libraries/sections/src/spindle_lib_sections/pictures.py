@@ -147,7 +147,9 @@ def _picture(
             places = np.einsum("nij,nj->ni", canvas.placements[panel], np.column_stack([xy, np.ones(len(xy))]))
             groups.append((name, symbol, colour, places))
     file = sequence.file_of(index)[0].replace("\\", "/").rpartition("/")[2]
-    return picture(f"Image {first + index}: {file}", uri, codes.shape[1], codes.shape[0], groups)
+    made = picture(f"Image {first + index}: {file}", uri, codes.shape[1], codes.shape[0], groups)
+    made["layout"]["meta"] = {"experiment": which, "image": first + index}
+    return made
 
 
 class _Found:

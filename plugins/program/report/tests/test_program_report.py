@@ -204,6 +204,32 @@ def shown(files):
     return {k for k, v in content.items() if isinstance(v, dict) and v.get("absent") == ""}
 
 
+def test_each_picture_has_the_command_that_opens_the_viewer_there(tmp_path):
+    import shlex
+
+    from spindle_program_report.workflow import _say_how_to_look
+
+    from spindle.contracts import ProgramInputs
+    from spindle.images import ImageSequence
+    from spindle_lib_sections.given import Given
+    from spindle_lib_sections.pictures import picture_section
+
+    sweeps = []
+    for _ in range(2):
+        bare = rotation_experiment(3)
+        fast, slow = bare.detector[0].image_size
+        sweeps.append(ImageSequence.from_arrays(bare, [np.zeros((slow, fast), np.int32)] * 3).experiment)
+    names = [tmp_path / "my data.expt", tmp_path / "my data.refl"]
+    for experiments, wanted in (
+        (sweeps[:1], [["image=1"], ["image=2"], ["image=3"]]),
+        (sweeps, [["image=1"], ["image=3"], ["imageset=1", "image=1"]]),
+    ):
+        section = picture_section(Given.of(Experiments(experiments), []), 3)
+        _say_how_to_look([section], ProgramInputs(sources=names), Experiments(experiments))
+        commands = [shlex.split(row[1]) for row in section.tables[0].rows]
+        assert commands == [["spindle", "image_viewer", *map(str, names), *w] for w in wanted]
+
+
 def test_spots_alone_make_a_report():
     experiments, table = strong()
     result, files = report(None, table)

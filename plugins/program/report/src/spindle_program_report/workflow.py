@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from spindle_lib_verdict import Verdict
 
 if TYPE_CHECKING:
     from spindle.execution import RunContext
+    from spindle.models import Experiment
 
 __all__ = ["make_report"]
 
@@ -51,7 +53,7 @@ def make_report(inputs: ProgramInputs, params: Any, context: RunContext) -> Prog
     sections = list(_sections(given, inputs, params, context))
     newest = given.tables.get(given.furthest)
     own = {s.key for s in sections}
-    _say_how_to_look(sections, inputs)
+    _say_how_to_look(sections, inputs, given.experiments)
     for found in context.collect("report_sections", experiments=inputs.experiments, reflections=newest):
         for section in found:
             if section.key in own:
@@ -125,14 +127,35 @@ def _merged(given: Given) -> list[Section]:
     ]
 
 
-def _say_how_to_look(sections: list[Section], inputs: ProgramInputs) -> None:
-    """The command that shows the images with what was found on them."""
+def _say_how_to_look(sections: list[Section], inputs: ProgramInputs, experiments: Sequence[Experiment]) -> None:
+    """The commands that show the images with what was found on them, from any folder."""
     files = [p for p in (inputs.sources or inputs.files) if p.suffix in (".expt", ".refl")]
     models = [p for p in files if p.suffix == ".expt"]
     pictures = next((s for s in sections if s.key == "images" and not s.absent), None)
     if pictures is not None and models:
-        names = " ".join(str(p) for p in (models[-1], *[p for p in files if p.suffix == ".refl"][-1:]))
-        pictures.text.append(f"All of them, with spots, predictions and profiles: spindle image_viewer {names}")
+        names = [str(p.absolute()) for p in (models[-1], *[p for p in files if p.suffix == ".refl"][-1:])]
+        command = shlex.join(["spindle", "image_viewer", *names])
+        pictures.text.append(f"All of them, with spots, predictions and profiles: {command}")
+        if rows := _commands(command, pictures, experiments):
+            pictures.tables.append(
+                Table("To see these images in the viewer, paste into a terminal", ("Image", "Command"), rows, "viewer")
+            )
+
+
+def _commands(command: str, pictures: Section, experiments: Sequence[Experiment]) -> list[list[Any]]:
+    """Number of each picture, and the command that opens the viewer there; none where the viewer joins sets of images."""
+    sets: dict[int, int] = {}
+    for e in experiments:
+        if e.imageset is None or e.imageset.kind != "ImageSequence" or e.scan is None or e.scan.n_images == 1:
+            return []
+        sets.setdefault(id(e.imageset), len(sets))
+    rows: list[list[Any]] = []
+    for figure in pictures.figures.values():
+        seen = figure["layout"]["meta"]
+        number = sets[id(experiments[seen["experiment"]].imageset)]
+        of_set = f" imageset={number}" if number else ""
+        rows.append([seen["image"], f"{command}{of_set} image={seen['image']}"])
+    return rows
 
 
 def _axis(scope: Any, name: str) -> np.ndarray:
