@@ -12,10 +12,11 @@ from spindle.errors import FileFormatError
 from spindle.images import ImageSequence
 from spindle.models import Beam, Detector, Experiment, Experiments, Panel
 
-__all__ = ["is_volume", "sections_of"]
+__all__ = ["is_section", "is_volume", "sections_of"]
 
 #: Voxels along the edge of volumes that are cut one way only.
 LARGE = 300
+_NAME = "section along "
 _SUFFIXES = (".mrc", ".map", ".ccp4")
 #: Angstrom of the map for each 1/angstrom.
 STRETCH = 100.0
@@ -42,6 +43,11 @@ def is_volume(path: Path | str) -> bool:
         return False
     edge = words[7]
     return words[7:10] == (edge,) * 3 and edge in (words[0], words[0] - 1)
+
+
+def is_section(experiment: Experiment) -> bool:
+    """Whether images are sections of a volume; the origin is in the middle one, image n // 2 of n."""
+    return experiment.detector[0].name.startswith(_NAME)
 
 
 def sections_of(path: Path | str) -> Experiments:
@@ -83,7 +89,7 @@ def sections_of(path: Path | str) -> Experiments:
         cuts = [np.take(values, k, axis=axis).T[::-1] for k in range(n)]
         panel = Panel(
             np.array([1.0, 0.0, 0.0]), np.array([0.0, -1.0, 0.0]), np.array([left, top, -distance]), pixel_size=np.array([_PIXEL, _PIXEL]), image_size=(n, n),
-            trusted_range=(lowest, highest), name=f"section along {name}",
+            trusted_range=(lowest, highest), name=f"{_NAME}{name}",
         )  # fmt: skip
         bare = Experiment(beam=beam, detector=Detector([panel]), identifier=f"{path.name} {name}")
         experiment = ImageSequence.from_arrays(bare, cuts).experiment

@@ -173,6 +173,23 @@ def test_sections_of_volumes_have_their_values_and_resolutions(tmp_path, inclusi
     assert not is_volume(tmp_path / "b.expt") and not is_volume(tmp_path / "nothing.mrc")
 
 
+def test_volumes_begin_at_the_origin(aid, running, page, tmp_path):
+    """Photons are few there, and are seen: what is not empty is not white."""
+    from spindle.models import Experiments
+
+    values = np.zeros((20, 20, 20), np.float32)
+    values[8:10, 8:10, 10] = 0.3
+    write_volume(tmp_path / "a.mrc", values, 4.0)
+    viewer = running()
+    viewer.desk.add(Experiments([aid.experiment_of(aid.DETECTORS["two-theta"]), *sections_of(tmp_path / "a.mrc")]))
+    browser = page(viewer)
+    assert browser.evaluate("viewer.app.image") == 0
+    browser.evaluate("viewer.app.openSet(1)")
+    browser.wait("document.body.dataset.image === '10'")
+    assert browser.evaluate("viewer.app.lookOf(viewer.app.view).white") == pytest.approx(0.3 * 25, rel=1e-3)
+    browser.wait("location.hash.startsWith('#set=1&image=11&')")
+
+
 def test_the_first_page_and_image_are_in_the_address(aid, running):
     desk = running(aid.experiment_of(aid.DETECTORS["two-theta"])).desk
 

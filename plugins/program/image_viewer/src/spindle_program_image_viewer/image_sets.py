@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from spindle.images import ImageSequence, trusted_mask
-from spindle.models import Experiment, Experiments
+from spindle.models import Experiment, Experiments, ImageSet
 from spindle_lib_pictures.canvas import Canvas
 from spindle_lib_pictures.display import Display
+from spindle_lib_reciprocal_view.volumes import is_section
 
 from .kernels import add_image
 
@@ -91,6 +92,11 @@ class OpenSet:
         scan = self.experiment.scan
         is_sweep = scan is not None and self.frames[0][0].imageset.kind == "ImageSequence"
         return (scan.image_range[0] if scan is not None and is_sweep else 1) + index
+
+    @property
+    def begin(self) -> int:
+        """Index of the image that is seen first: the first, of a volume the section through the origin."""
+        return len(self.frames) // 2 if is_section(self.experiment) else 0
 
     @cached_property
     def is_joined(self) -> bool:
@@ -196,6 +202,7 @@ class ImageSets:
     def add(self, experiments: Experiments | Sequence[Experiment]) -> list[int]:
         """Open the images of experiments; return the numbers of their sets."""
         groups: dict[object, OpenSet] = {}
+        unchecked: dict[int, ImageSet] = {}
         seen: set[tuple[object, tuple[str, int]]] = set()
         begin = len(self.experiments)
         self.experiments += experiments
@@ -203,7 +210,10 @@ class ImageSets:
             imageset = experiment.imageset
             if imageset is None:
                 continue
-            sequence = ImageSequence(experiment)
+            # A damaged image is seen as it is; the checksums of whole images cost as much as their decoding.
+            if id(imageset) not in unchecked:  # one for all its experiments, which share its open files
+                unchecked[id(imageset)] = replace(imageset, params={**imageset.params, "verify_checksum": False})
+            sequence = ImageSequence(replace(experiment, imageset=unchecked[id(imageset)]))
             is_sweep = imageset.kind == "ImageSequence"
             models = (id(experiment.detector), id(experiment.beam))
             key: object = id(imageset) if is_sweep else models
@@ -314,6 +324,7 @@ def scene_of(one: OpenSet) -> dict[str, Any]:
         "name": one.name,
         "n_images": len(one.frames),
         "first": one.number(0),
+        "begin": one.begin,
         "rows": one.canvas.shape[0],
         "columns": one.canvas.shape[1],
         "panels": panels,

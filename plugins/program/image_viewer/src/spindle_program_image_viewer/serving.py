@@ -72,7 +72,7 @@ def _begin(desk: Desk, number: int, image: int) -> None:
     if number >= len(desk.sets.sets):
         return
     one = desk.sets.sets[number]
-    index = min(max(image - one.number(0), 0), len(one.frames) - 1)
+    index = min(max(image - one.number(0), 0), len(one.frames) - 1) if image > 1 else one.begin
     rows, columns = one.canvas.shape
     binning = max(1, -(-max(rows, columns) // 1000))
     desk.scene(number)

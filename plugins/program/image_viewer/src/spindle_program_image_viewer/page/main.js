@@ -48,7 +48,7 @@ class App {
     this.makeHead();
     this.takeState(state);
     if (!this.sets.length) { await this.tuning.load(); this.started = true; return openFolder(this); }
-    await this.openSet(wanted < this.sets.length ? wanted : 0, Number(start.get("image") || 1) - 1);
+    await this.openSet(wanted < this.sets.length ? wanted : 0, Number(start.get("image") || 0) - 1);
     if (start.has("zoom")) {
       this.view.setCamera({ x: Number(start.get("x")), y: Number(start.get("y")), zoom: Number(start.get("zoom")) });
     }
@@ -66,13 +66,14 @@ class App {
     $("set").hidden = this.sets.length < 2;
   }
 
-  async openSet(set, image = 0) {
+  async openSet(set, asked = -1) {
     this.set = set;
     $("set").value = set;
     const early = this.early?.set === set ? this.early.scene : null;
     this.early = null;
     const scene = early || (await ask("scene", { set }));
     this.scene = scene;
+    const image = asked < 0 ? scene.begin : asked;
     this.blocks.clear();
     Object.assign($("slider"), { min: 0, max: scene.n_images - 1 });
     Object.assign($("number"), { min: scene.first, max: scene.first + scene.n_images - 1 });
@@ -94,7 +95,7 @@ class App {
     const warned = this.scene.has_geometry ? "" : ", no geometry in the file";
     $("label").title = warned && "distance, wavelength or pixel size are not in the header: 1 Å, 100 mm and 0.1 mm are assumed, and resolutions mean nothing";
     $("label").textContent = `image ${this.image + this.scene.first}${angle}${warned}`;
-    if (!this.playing) this.remember();
+    if (!this.playing) this.rememberSoon();
     this.view.image = this.image;
     if (this.other) this.follow();
     this.overlays.imageChanged();
@@ -136,7 +137,7 @@ class App {
       const f = (percent - places[k - 1]) / (places[k] - places[k - 1]);
       return q[k - 1] + Math.max(0, Math.min(1, f)) * (q[k] - q[k - 1]);
     };
-    const level = q[8] > 0 ? q[8] : 2;
+    const level = q.slice(8).find((v) => v > 0) || 2; // where most pixels are empty, what the others begin at
     let black = q[2] > 0.5 * level || q[2] < 0 ? q[2] : 0;
     let white = black + Math.max(level - black, 1e-9) * 2.5 * (100 / brightness);
     if (low !== null) black = quantile(low);
@@ -163,6 +164,10 @@ class App {
       // Linked where the pictures are of one size; else each has its own place.
       if (other !== view && other.scene && view.scene.columns === other.scene.columns && view.scene.rows === other.scene.rows) other.setCamera(view.camera, true);
     }
+    this.rememberSoon();
+  }
+
+  rememberSoon() {
     clearTimeout(this.remembering); this.remembering = setTimeout(() => this.remember(), 200);
   }
 
