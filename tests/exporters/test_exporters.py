@@ -347,3 +347,17 @@ def test_sweeps_of_one_crystal_are_reindexed_alike(data, export):
     found = [gemmi.read_xds_ascii(str(path)) for path in written.values()]
     order = [np.lexsort((f.zd_array, f.xd_array)) for f in found]
     np.testing.assert_array_equal(found[0].miller_array[order[0]], found[1].miller_array[order[1]])
+
+
+#: Beside those of data with a profile model, and of a package that is not everywhere.
+EXPORTERS = sorted({*spindle.plugins.registry().names("exporter")} - {"best", "parquet"})
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_every_export_ends_with_what_to_do_next(data, name):
+    experiments, table = data
+    table = table.select(np.arange(50))
+    table["background.mean"] = np.ones(50)
+    result = spindle.run("export", experiments, table, format=name)
+    folder, _, file = next(iter(result.files)).rpartition("/")
+    assert (folder or file.partition(".")[0]) in result.next_step

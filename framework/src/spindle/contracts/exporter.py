@@ -39,12 +39,15 @@ class Export:
         Key numbers.
     tables : list of spindle.report.Table
         Shown after the messages: what the files hold.
+    next_step : str
+        What to do with the files, as a command where there is one; empty says that the program takes them that reads the format.
     """
 
     files: dict[str, Callable[[Path], None]] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
+    next_step: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -327,9 +327,12 @@ class Resolver:
         except PluginError as error:
             raise type(error)(f"{path or entry.path}={_text(given.value)} ({given.source}): {error}") from error
         except ValueError as error:
+            expected = entry.leaf.describe()
+            choices = expected.partition("of: ")[2]
+            told = choices and choices in str(error)  # "one of: a, b" after "choose from a, b"
+            more = "" if told or str(error).startswith("expected a ") else f" (expected {expected})"
             raise ParameterError(
-                f"{path or entry.path}={_text(given.value)} ({given.source}): {error}"
-                f" (expected {entry.leaf.describe()})"
+                f"{path or entry.path}={_text(given.value)} ({given.source}): {error}{more}"
             ) from error
 
     def _assign(self, path: str, given: Assignment, filler: MultipleScopes) -> None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from spindle_program_compare.chain import Item, State, Work
 from spindle_program_compare.ranking import _places, _within
+from spindle_program_compare.saying import warnings_of
 
 import spindle
 from spindle.errors import UserError
@@ -166,3 +172,37 @@ def test_a_runner_that_is_not_there_is_a_row(refined, tmp_path):
     )
     failed = {c["name"]: c["reason"] for c in result.summary["contestants"] if c["reason"]}
     assert "not installed" in failed["nobody"]
+
+
+class Talks:
+    """A context whose programs warn."""
+
+    log = logging.getLogger("spindle.compare")
+    executor = SimpleNamespace(leaves_process=False)
+
+    def run_program(self, name, *_, **__):
+        log = logging.getLogger(f"spindle.{name}")
+        log.info("read %d images", 3)
+        log.warning("only %d spots", 7)
+        log.warning("100 % of them are ice")
+        return SimpleNamespace(summary={}, experiments=None, reflections=None)
+
+
+def test_warnings_say_whose_they_are(caplog):
+    caplog.set_level("INFO")
+    item = Item("find_spots", "find_spots", None, State(None, None), names=("a=1", "a=2", "a=3", "a=4"))
+    assert not Work(Talks())(item).reason
+    Work(Talks())(replace(item, names=()))
+    own = " (a=1, a=2, a=3 and 1 more)"
+    said = ["read 3 images", "only 7 spots", "100 % of them are ice"]
+    assert [r.getMessage() for r in caplog.records] == [said[0], said[1] + own, said[2] + own, *said]
+
+
+def test_warnings_of_another_thread_are_not_ours(caplog):
+    log = logging.getLogger("spindle.index")
+    with warnings_of(["a=1"], thread_only=True):
+        other = threading.Thread(target=log.warning, args=("theirs",))
+        other.start()
+        other.join()
+        log.warning("ours")
+    assert [r.getMessage() for r in caplog.records] == ["theirs", "ours (a=1)"]

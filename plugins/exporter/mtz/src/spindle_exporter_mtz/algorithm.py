@@ -86,8 +86,9 @@ class MtzExporter(Algorithm):
         summary = {"observations": len(data), "intensity": data.kind, "n_batches": len(mtz.batches)}
         tables = [batch_table(experiments, offsets, mtz), column_table(mtz)]
         return Export(
-            files={target: lambda file: write_mtz(mtz, file)}, messages=messages, summary=summary, tables=tables
-        )
+            files={target: lambda file: write_mtz(mtz, file)}, messages=messages, summary=summary, tables=tables,
+            next_step=f"spindle show {target}; POINTLESS, AIMLESS and other programs of CCP4 read it",
+        )  # fmt: skip
 
     def _unmerged(
         self, experiments: Experiments, data: Intensities, space_group: Any, cell: np.ndarray,

@@ -107,6 +107,9 @@ class ShelxExporter(Algorithm):
             )
         if any(e.beam.probe == "electron" for e in experiments):
             result.messages.append("electrons: give SFAC lines with electron scattering factors for refinement")
+        stem = Path(hklout).with_suffix("")
+        if len(groups) == 1 and stem == Path(ins).with_suffix(""):
+            result.next_step = f"shelxt {stem}"
         return result
 
 

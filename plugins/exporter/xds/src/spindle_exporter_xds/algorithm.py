@@ -170,7 +170,7 @@ class XdsExporter(Algorithm):
             for name, text in texts.items():
                 result.files[str(Path(folder) / name)] = _writer(text)
         result.messages += notes
-        result.messages.append("XDS takes over with: " + "; ".join(f"(cd {folder} && xds)" for folder in folders))
+        result.next_step = "; ".join(f"(cd {folder} && xds)" for folder in folders)
         return result
 
     def _check(self, i: int, experiment: Experiment) -> None:

@@ -70,6 +70,9 @@ class XdsAsciiExporter(Algorithm):
                 )
             result.messages += [f"{n} reflections left out: {reason}" for reason, n in data.dropped.items()]
         result.messages += notes
+        result.next_step = (
+            f"spindle show {' '.join(result.files)}; XSCALE, XDSCONV and POINTLESS read it" if result.files else ""
+        )
         return result
 
     def _check(self, i: int, experiment: Experiment) -> None:

@@ -19,6 +19,7 @@ from spindle.table import INTEGRATED, ReflectionTable
 from .choices import Entrant
 from .contestant import Contestant, Stage, StepCost
 from .memory import begin_peak, peak_mb
+from .saying import warnings_of
 
 __all__ = ["AGAIN", "NAMES", "Given", "first_step", "run_entrants"]
 
@@ -66,6 +67,7 @@ class Item:
     files: tuple[Path, ...] = ()
     fewest_indexed: float = 0.0
     alone: bool = True
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,8 @@ class Work:
         summary: dict[str, Any] = {}
         reason = note = ""
         try:
-            state, summary, note = self._do(item)
+            with warnings_of(item.names, inside):
+                state, summary, note = self._do(item)
         except Cancelled:
             raise
         except SpindleError as error:
@@ -222,6 +225,8 @@ def run_entrants(entrants: Sequence[Entrant], given: Given, stop: int, context: 
             for key, members in groups.items()
             if (item := _item(step, entrants[members[0]].tree, states[before[members[0]]], given, len(groups) == 1))
         }
+        if len(groups) > 1:
+            items = {k: replace(item, names=tuple(contestants[i].name for i in groups[k])) for k, item in items.items()}
         words = "once for all" if len(groups) == 1 else f"{len(groups)} ways"
         if items:
             context.log.info("%s, %s ...", step, words)

@@ -70,7 +70,14 @@ class ExportProgram(Program):
             context.log.info("%s", message)
         for shown in export.tables:
             context.table(shown.as_detail())
-        return ProgramResult(summary=export.summary, files=export.files)
+        return ProgramResult(
+            summary=export.summary, files=export.files, next_step=export.next_step or _hand_over(list(export.files))
+        )
+
+
+def _hand_over(files: list[str]) -> str:
+    names = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+    return f"give {names} to the program that reads the format" if files else ""
 
 
 def _refuse_unspeakable(exporter: Any, experiments: Experiments, name: str) -> None:
