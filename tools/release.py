@@ -1,7 +1,8 @@
 """Build a wheel and a source archive of every distribution, and raise the version of a group of them.
 
 ``python tools/release.py build FOLDER`` writes a wheel and a source archive of every room, and of the meta package, into FOLDER
-(``--wheels`` leaves out the archives). ``python tools/release.py bump GROUP major|minor|patch|VERSION`` changes the version of a group in
+(``--wheels`` leaves out the archives). ``python tools/release.py needs`` prints what all rooms need of others, as pip reads it: with these wheels
+beside, an installation asks no index for a room. ``python tools/release.py bump GROUP major|minor|patch|VERSION`` changes the version of a group in
 packages.toml, and what other rooms ask of it where the new version is outside of that, and writes what follows from it.
 """
 
@@ -19,7 +20,7 @@ import workspace
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pyprojects import META_FOLDER
-from rooms import ROOT, Packages, distributions
+from rooms import ROOT, Packages, distributions, name_of
 
 
 def build_one(folder: str, target: Path, root: Path = ROOT, wheels_only: bool = False) -> list[str]:
@@ -44,6 +45,13 @@ def build(
     with ProcessPoolExecutor() as pool:
         one = partial(build_one, target=target, root=root, wheels_only=wheels_only)
         return [name for names in pool.map(one, rooms) for name in names]
+
+
+def needs_of_others(root: Path = ROOT) -> list[str]:
+    """Requirements of all rooms that are no rooms themselves."""
+    rooms = distributions(root)
+    own = {d.name for d in rooms}
+    return sorted({r for d in rooms for r in d.project.get("dependencies", []) if name_of(r) not in own})
 
 
 def next_version(version: str, what: str) -> str:
@@ -80,6 +88,8 @@ def main(words: list[str], root: Path = ROOT) -> int:
     if words[:1] == ["build"] and len([w for w in words if w != "--wheels"]) == 2:
         made = build(Path(next(w for w in words[1:] if w != "--wheels")), root, "--wheels" in words)
         print(f"built {len(made)} files")
+    elif words == ["needs"]:
+        print("\n".join(needs_of_others(root)))
     elif words[:1] == ["bump"] and len(words) == 3:
         path = root / "packages.toml"
         path.write_text(bumped(path.read_text(encoding="utf-8"), words[1], words[2]), encoding="utf-8")

@@ -221,3 +221,13 @@ def test_what_is_built_says_what_it_needs(tmp_path):
     requires = metadata.get_all("Requires-Dist")
     assert {"spindle-diffraction-base~=0.1", "spindle-outlier-mcd~=0.1"} <= set(requires)
     assert metadata["Author"] == "Spindle developers"
+
+
+def test_what_rooms_need_of_others_names_no_room_and_installs_them():
+    """An index is never asked for a room: somebody else could have put one of that name there."""
+    found = release.needs_of_others()
+    rooms = distributions()
+    assert not [r for r in found if r.startswith("spindle")]
+    assert any(r.startswith("numba") for r in found) and len(found) == len(set(found))
+    of_rooms = {r for d in rooms for r in d.project["dependencies"] if not r.startswith("spindle-")}
+    assert of_rooms == set(found)
