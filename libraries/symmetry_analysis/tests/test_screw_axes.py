@@ -58,3 +58,33 @@ def test_axes_that_are_not_measured_are_named():
     symbol, said = chosen((hkl[measured], intensity[measured], sigma[measured]))
     assert symbol == "P 21 2 21"
     assert said == ["21b is not measured"]
+
+
+def filled(rng, share, n=12):
+    """A screw axis along c whose forbidden reflections are there with a share of the intensity of the others."""
+    hkl, intensity, sigma = axial(rng, n, (0, 0, 0), sigma=0.002)
+    forbidden = (hkl[:, 2] % 2 == 1) & (hkl[:, 2] != 0)
+    return hkl, np.where(forbidden, share * intensity, intensity), sigma
+
+
+def of_c(sample, electrons):
+    axes = score_axes("P m m m", *sample, "direct", "0.95")
+    symbol, _ = max(score_space_groups("P m m m", axes), key=lambda g: g[1])
+    said = screw_axis_doubts("P m m m", symbol, axes, "0.95", electrons)
+    return [text for text in said if "21c" in text and "more than once" in text]
+
+
+def test_electrons_that_fill_absences_exclude_no_screw_axis():
+    rng = np.random.default_rng(5)
+    samples = [filled(rng, 0.1) for _ in range(100)]
+    assert not any(of_c(sample, False) for sample in samples)
+    told = [said for sample in samples if (said := of_c(sample, True))]
+    assert len(told) > 75  # those with a score that excludes the axis
+    shares = [float(said[0].split(" have ")[1].split(" %")[0]) for said in told]
+    assert np.median(shares) == pytest.approx(10, abs=5)
+
+
+def test_reflections_as_strong_as_the_others_exclude_a_screw_axis_with_electrons_too():
+    rng = np.random.default_rng(6)
+    found = [bool(of_c(filled(rng, 1.0), True)) for _ in range(400)]
+    assert 0.01 < np.mean(found) < 0.09, "one in twenty by chance"

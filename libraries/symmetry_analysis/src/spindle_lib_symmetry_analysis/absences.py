@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from math import erf
 
 import numpy as np
-from scipy.special import stdtr
+from scipy.special import fdtr, stdtr
 
 CUTOFFS = {"0.95": 1.645, "0.975": 1.960, "0.99": 2.326}
 SUSPICIOUS = 20.0
 #: A screw axis is in doubt when its forbidden reflections are as weak as they are by chance with this probability.
 CHANCE = 0.01
+#: With electrons it is so, too, when forbidden reflections are there but as much weaker than the others as by chance with this one.
+CHANCE_OF_FAINTNESS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,14 @@ class AxisScore:
     ratio_absent: float
     chance: float = 0.0
 
-    def doubt(self, level: str) -> str:
-        """Why these reflections do not tell whether the axis is there; empty where they do."""
+    def doubt(self, level: str, electrons: bool = False) -> str:
+        """Why these reflections do not tell whether the axis is there; empty where they do.
+
+        Notes
+        -----
+        Electrons scatter more than once, and reach forbidden reflections by way of others: there such a reflection excludes an axis only
+        where it is as strong as those that the axis lets through. Means of centric intensities have a ratio of Fisher's distribution.
+        """
         if not self.n_absent or not self.n_present:
             return f"{self.axis.name} is not measured"
         if self.score > 0.5:
@@ -99,7 +107,15 @@ class AxisScore:
                 else ""
             )
         weak = self.ratio_present <= CUTOFFS[level] and self.ratio_absent <= CUTOFFS[level]
-        return f"all reflections on {self.axis.name} are weak" if weak else ""
+        if weak:
+            return f"all reflections on {self.axis.name} are weak"
+        ratio = max(self.mean_absent, 0.0) / self.mean_present if self.mean_present > 0 else 1.0
+        if electrons and fdtr(self.n_absent, self.n_present, ratio) < CHANCE_OF_FAINTNESS:
+            return (
+                f"forbidden reflections of {self.axis.name} have {100 * ratio:.0f} % of the mean intensity of the others on that axis, which "
+                "electrons that are scattered more than once explain, too"
+            )
+        return ""
 
 
 def chance_of_weakness(forbidden: np.ndarray, sigma: np.ndarray, present: np.ndarray) -> float:
@@ -118,7 +134,7 @@ def chance_of_weakness(forbidden: np.ndarray, sigma: np.ndarray, present: np.nda
     return float(np.prod(2.0 * stdtr(len(present), np.sqrt(most / mean)) - 1.0))
 
 
-def screw_axis_doubts(laue: str, symbol: str, axes: list[AxisScore], level: str) -> list[str]:
+def screw_axis_doubts(laue: str, symbol: str, axes: list[AxisScore], level: str, electrons: bool = False) -> list[str]:
     """Why the screw axes that a chosen space group rests on are not certain; empty when they are.
 
     Parameters
@@ -131,11 +147,13 @@ def screw_axis_doubts(laue: str, symbol: str, axes: list[AxisScore], level: str)
         As `score_axes` tells them.
     level : str
         A key of `CUTOFFS`.
+    electrons : bool
+        Whether the data are of electrons, which fill absences.
     """
     patterns = dict(TABLES[laue][1])
     other = {v: k for k, v in ENANTIOMORPHS.items()}
     pattern = patterns.get(symbol) or patterns.get(other.get(symbol, ""), "-" * len(axes))
-    return [d for letter, a in zip(pattern, axes, strict=True) if letter != "-" and (d := a.doubt(level))]
+    return [d for letter, a in zip(pattern, axes, strict=True) if letter != "-" and (d := a.doubt(level, electrons))]
 
 
 def _phi(z: float) -> float:

@@ -360,7 +360,8 @@ class SymmetryProgram(Program):
                 "The space group %s that the data came with agrees with the intensities and is kept", given.xhm()
             )
             return given
-        if doubts := screw_axis_doubts(patterson.hm, symbol, axes, p.significance_level):
+        electrons = any(e.beam.probe == "electron" for e in changed)
+        if doubts := screw_axis_doubts(patterson.hm, symbol, axes, p.significance_level, electrons):
             scores["screw_axes_in_doubt"] = doubts
             warn_of_weak_axes(doubts, groups, context.log)
         if symbol in ENANTIOMORPHS:
