@@ -350,8 +350,7 @@ class SymmetryProgram(Program):
         if undecided:
             context.log.warning(
                 "No axial reflections tell whether there is a screw axis %s: the sweep does not cover that axis; the "
-                "space group may be "
-                "a screw-axis relative of the one written", " or ".join(undecided),
+                "space group may be a screw-axis relative of the one written", " or ".join(undecided),
             )  # fmt: skip
         mirror = {v: k for k, v in ENANTIOMORPHS.items()}
         candidates = [g for g, _ in groups]
