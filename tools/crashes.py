@@ -48,7 +48,7 @@ PROGRAMS = {
     "export": "export scaled.expt scaled.refl",
     "report": "report scaled.expt scaled.refl",
     "compare": "compare results=scaled.refl,scaled.expt results=symmetrized.refl,symmetrized.expt",
-    "multiplex": "multiplex integrated.expt integrated.refl symmetrized.expt symmetrized.refl",
+    "multiplex": "multiplex integrated.expt integrated.refl",
     "damage_analysis": "damage_analysis scaled.expt scaled.refl",
     "merging_statistics": "merging_statistics scaled.expt scaled.refl",
     "rs_mapper": "rs_mapper indexed.expt grid_size=16",

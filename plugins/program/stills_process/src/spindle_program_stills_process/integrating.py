@@ -14,7 +14,11 @@ from spindle.table import ReflectionTable
 from .geometry import with_models_of
 from .parts import Parts, results_joined
 
-__all__ = ["integrated"]
+__all__ = ["NotIntegratedError", "integrated"]
+
+
+class NotIntegratedError(Exception):
+    """Crystals that cannot be integrated; the cause is the error that says why."""
 
 
 def integrated(
@@ -24,11 +28,13 @@ def integrated(
 
     Raises
     ------
-    UserError
+    NotIntegratedError
         If none can be integrated.
+    UserError
+        If a finished part cannot be written.
     """
     results: list[tuple[int, ProgramResult]] = []
-    refused: UserError | None = None
+    refused: NotIntegratedError | None = None
     rows = table.rows_by_experiment()
     pieces = _pieces(experiments, size)
     for k, numbers in enumerate(pieces):
@@ -40,14 +46,17 @@ def integrated(
             part["id"] = part["id"] - np.int32(numbers[0])
 
         def integrate(some: Experiments = some, part: ReflectionTable = part) -> ProgramResult:
-            done: ProgramResult = context.run_program("integrate", some, part, brief=True)
+            try:
+                done: ProgramResult = context.run_program("integrate", some, part, brief=True)
+            except UserError as error:
+                raise NotIntegratedError from error
             return done
 
         try:
             done = parts.result(f"integrated_{k:05d}", some, integrate)
-        except UserError as error:
+        except NotIntegratedError as error:  # a part that cannot be written ends the run
             refused = error
-            reason = str(error).splitlines()[0]
+            reason = str(error.__cause__).splitlines()[0]
             failed = [{"experiment": i, "image": e.image_name, "reason": reason} for i, e in enumerate(some)]
             results.append((numbers[0], ProgramResult(Experiments([]), None, summary={"failed": failed})))
             continue

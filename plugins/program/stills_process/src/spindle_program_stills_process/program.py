@@ -18,7 +18,7 @@ from spindle.report import Table, json_text
 from spindle.table import ReflectionTable
 
 from .geometry import choose_crystals, with_geometry_of, with_models_of
-from .integrating import integrated
+from .integrating import NotIntegratedError, integrated
 from .outcomes import outcome_table, reasons_table
 from .params import StillsProcessParams
 from .parts import Parts, key_of
@@ -183,7 +183,8 @@ class StillsProcess(Program):
             done = integrated(
                 experiments, table, params.output.crystals_per_part, context, parts or Parts(None, "", False)
             )
-        except UserError as error:  # what is indexed is worth having
+        except NotIntegratedError as refused:  # what is indexed is worth having
+            error = refused.__cause__
             result = self._end(outcomes, params, context, files, "", 0, len(experiments))
             result.summary["problem"] = str(error)
             result.next_step = f"mend this: {error}"
