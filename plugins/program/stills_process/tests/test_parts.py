@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from spindle_program_stills_process.integrating import NotIntegratedError, integrated
 from spindle_program_stills_process.parts import Parts, key_of, results_joined
 from spindle_program_stills_process.tasks import INDEXED, NOT_INDEXED, Outcome
 
@@ -101,6 +102,33 @@ def test_results_of_other_crystals_are_not_taken(stills, tmp_path):
     assert len(made) == 1
     parts.result("integrated", other, make)
     assert len(made) == 2
+
+
+class Refusing:
+    """The part of a context that integrates, and cannot."""
+
+    def run_program(self, *_, **__):
+        raise UserError("integrate: no spot is strong")
+
+
+class Full(Parts):
+    """Parts on a disk without room."""
+
+    def save(self, *_):
+        raise UserError("parts: no space left on the device")
+
+
+def test_a_part_that_cannot_be_written_is_not_one_that_cannot_be_integrated(stills, tmp_path):
+    with pytest.raises(NotIntegratedError) as told:
+        integrated(stills.experiments, stills.table, 10, Refusing(), Parts(tmp_path / "parts", "key", True))
+    assert "no spot is strong" in str(told.value.__cause__)
+
+    class Able:
+        def run_program(self, _, experiments, table, **__):
+            return ProgramResult(experiments, table, summary={})
+
+    with pytest.raises(UserError, match="no space left"):
+        integrated(stills.experiments, stills.table, 10, Able(), Full(tmp_path / "full", "key", True))
 
 
 def test_results_are_joined_in_order(stills):
