@@ -137,7 +137,6 @@ ACCEPTED = {
     ),
     "images/Cr8F8140k103.0026.bz2": dict.fromkeys(
         (
-            "slow_axis",
             "origin",
             "image_size",
             "trusted_range",

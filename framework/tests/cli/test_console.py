@@ -16,7 +16,7 @@ from spindle.cli.console import set_up_console
 from spindle.execution import RunContext
 from spindle.execution.progress import waiting
 from spindle.params import Params
-from spindle.report import DETAIL, Table
+from spindle.report import DETAIL, EVENT, Table
 
 
 @pytest.fixture
@@ -138,6 +138,15 @@ def test_waiting_shows_nothing_where_it_must_not(capsys):
     with waiting("thinking", False, 0.0):
         time.sleep(0.01)
     assert capsys.readouterr() == ("", "")
+
+
+def test_each_event_is_shown_however_many_are_alike(capsys, console):
+    handler = console()
+    context = RunContext("trial", Params())
+    for k in range(40):
+        context.log.info("answer %d", k, extra=EVENT)
+    handler.say_what_is_hidden(None)
+    assert capsys.readouterr().out.splitlines() == [f"answer {k}" for k in range(40)]
 
 
 def test_of_many_alike_lines_and_tables_the_screen_shows_the_first(capsys, console):

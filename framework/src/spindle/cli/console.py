@@ -90,11 +90,13 @@ class KeyOnly(logging.Filter):
         return True
 
     def _is_one_more(self, record: logging.LogRecord, table: Table | None) -> bool:
-        """Whether as many like it were shown just before; errors, and texts without words of their own, are like nothing."""
+        """Whether as many like it were shown just before; errors, events, and texts without words of their own, are like nothing."""
         key: tuple[Any, ...] | None = (record.pathname, record.lineno, record.msg)
         if table is not None:
             key = (re.sub(r"\d+", "", table.title), *table.headers)
-        elif record.levelno >= logging.ERROR or record.msg == "%s" or not record.args:
+        elif (
+            record.levelno >= logging.ERROR or getattr(record, "event", False) or record.msg == "%s" or not record.args
+        ):
             key = None
         if key is None:
             self._recent.clear()

@@ -12,6 +12,10 @@ from .table import Table, _is_number, format_value, render
 DETAIL: dict[str, Any] = {"detail": True}
 """``log.info("...", extra=DETAIL)``: a line for the log of the run, which the screen shows with ``-v`` only."""
 
+EVENT: dict[str, Any] = {"event": True}
+"""``log.info("...", extra=EVENT)``: a line of something that goes on as long as it goes on, as a server's answers or the sets of a
+batch; the screen shows each, however many alike there are."""
+
 MOST_ROWS = 24
 """Rows of a table that the screen shows; of longer ones it shows the first and the last."""
 

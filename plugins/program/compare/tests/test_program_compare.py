@@ -73,6 +73,7 @@ def test_the_ranking_is_that_of_the_truth(compared):
     assert truth["null, profile.fitting=False"]["Weakest fifth\nbias (%)"] > 100
 
 
+@pytest.mark.long
 def test_nobody_beats_the_bound(compared):
     for row in compared.summary["truth"]["contestants"].values():
         assert row["low"] < 1.02

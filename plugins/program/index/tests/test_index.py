@@ -165,6 +165,7 @@ def test_conditions_of_centred_lattices_are_told_apart():
     assert shared_condition(hkl, 0.9) is None
 
 
+@pytest.mark.long
 def test_a_harmonic_of_the_beam_is_told_with_the_cell_without_it():
     """A third of the wavelength puts spots at thirds of the indices: here a part of all that could be there."""
     cell = (14.2, 17.5, 20.1, 81.0, 77.0, 68.0)

@@ -94,6 +94,7 @@ def mounted(seed, axis, setting=None):
     return replace(experiment, goniometer=goniometer, crystal=crystal), table, truth
 
 
+@pytest.mark.long
 def test_what_a_thick_plate_absorbs_is_taken_out_of_sweeps_in_several_settings():
     experiments, tables, scales = [], [], []
     for seed, axis in enumerate([(1, 0, 0), (0, 0.6, 0.8)]):

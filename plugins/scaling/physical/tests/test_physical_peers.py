@@ -32,7 +32,7 @@ def test_rows_of_many_observations_are_computed_when_they_are_asked_for():
     model = make_context().algorithm("scaling", "physical").build_scaling_model(
         experiment, scan_observations(experiment, 3000), None, []
     )  # fmt: skip
-    assert {t.name for t in model.terms} == {"scale", "decay", "absorption"}
+    assert {t.name for t in model.terms} == {"scale", "decay", "absorption", "image"}
     rows = np.random.default_rng(2).permutation(3000)[:500]
     for term in model.terms:
         assert isinstance(term.weights, Computed) and len(term.weights) == 3000
@@ -40,7 +40,10 @@ def test_rows_of_many_observations_are_computed_when_they_are_asked_for():
         np.testing.assert_array_equal(term.weights.of(rows)[5:9], term.weights[rows[5:9]])
         if len(term.indices) > 1:
             assert isinstance(term.indices, Computed) and term.indices[:].dtype == np.int32
-        assert term.weights[:].std() > 0.01
+        if term.name == "image":  # each row is of one factor
+            assert len(np.unique(term.indices[:])) > 10
+        else:
+            assert term.weights[:].std() > 0.01
 
 
 def test_a_target_whose_arrays_do_not_belong_together_is_refused():

@@ -26,7 +26,7 @@ from spindle.params import (
     build,
 )
 from spindle.params import Params as ParamsBase
-from spindle.report import json_text
+from spindle.report import EVENT, json_text
 
 from .results import STATISTICS, entry_of, page_of, results_of, table_of
 from .running import RunSet, stop_all
@@ -203,7 +203,7 @@ class _Work:
         if entry["colour"] != "green":
             words.append(first)
         said = ", ".join(w for w in words if w)
-        self.context.log.info("[%d/%d] %s: %s", len(self.entries), self.total, entry["name"], said)
+        self.context.log.info("[%d/%d] %s: %s", len(self.entries), self.total, entry["name"], said, extra=EVENT)
 
     def _write(self, is_finished: bool) -> None:
         """What there is so far, for those who look while the others are processed."""

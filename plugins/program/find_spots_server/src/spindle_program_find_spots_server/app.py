@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 import spindle
 from spindle.params import Plugin
+from spindle.report import EVENT
 from spindle_lib_serving.answers import BODY_LIMIT, body_of, to_json
 from spindle_lib_serving.guard import plain, refuse_other_sites
 from spindle_lib_serving.refusal import Refusal
@@ -158,7 +159,9 @@ class SpotServer:
                 content = {"image": image, **content}
         seconds = time.perf_counter() - start
         what = content.get("error", f"{content.get('n_spots_total')} spots")
-        log.info("%s  %d  %.3f s  %s: %s", _client(request), status, seconds, plain(image) or "-", plain(what))
+        log.info(
+            "%s  %d  %.3f s  %s: %s", _client(request), status, seconds, plain(image) or "-", plain(what), extra=EVENT
+        )
         return self._reply(request, status, content, style, headers)
 
     def _reply(
@@ -185,7 +188,7 @@ class SpotServer:
 
     async def _refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)
-        log.info("%s  %d  %s", _client(request), error.status, plain(error.reason))
+        log.info("%s  %d  %s", _client(request), error.status, plain(error.reason), extra=EVENT)
         return self._reply(request, error.status, {"error": error.reason}, headers=error.headers)
 
     async def _http_error(self, request: Request, error: Exception) -> Response:

@@ -18,6 +18,7 @@ from spindle.execution import module_command
 from spindle.images import ArrivingImages, to_come
 from spindle.models import Experiments
 from spindle.params import walk
+from spindle.report import EVENT
 
 __all__ = ["Finished", "follow"]
 
@@ -168,7 +169,7 @@ class _SoFar(threading.Thread):
                     child.wait()
                     return
                 child.wait()
-        self.context.log.info("Images 1 to %d so far: %s", n_images, _said(folder, child.returncode))
+        self.context.log.info("Images 1 to %d so far: %s", n_images, _said(folder, child.returncode), extra=EVENT)
 
 
 def _words(params: Any) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from spindle.contracts import ProgramResult
 from spindle.errors import UserError
 from spindle.models import Experiments
+from spindle.report import EVENT
 from spindle.table import ReflectionTable
 
 from .geometry import with_models_of
@@ -66,7 +67,7 @@ def integrated(
             done.experiments = with_models_of(done.experiments, sources)
         results.append((numbers[0], done))
         if len(pieces) > 1:
-            context.log.info(" %d of %d crystals", numbers[-1] + 1, len(experiments))
+            context.log.info(" %d of %d crystals", numbers[-1] + 1, len(experiments), extra=EVENT)
     if refused is not None and not any(len(done.experiments or ()) for _, done in results):
         raise refused
     return results_joined(results)

@@ -14,7 +14,7 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.files import write_experiments, write_reflections
 from spindle.models import Experiment, Experiments
-from spindle.report import Table, json_text
+from spindle.report import EVENT, Table, json_text
 from spindle.table import ReflectionTable
 
 from .geometry import choose_crystals, with_geometry_of, with_models_of
@@ -154,7 +154,7 @@ class StillsProcess(Program):
                 indexed += sum(len(o.experiments) for o in found)
                 progress.advance(len(found))
                 if len(blocks) > 20 and (number + 1) % (len(blocks) // 10) == 0:
-                    context.log.info(" %d of %d images, %d crystals", len(outcomes), len(stills), indexed)
+                    context.log.info(" %d of %d images, %d crystals", len(outcomes), len(stills), indexed, extra=EVENT)
         if parts.n_taken:
             context.log.info(
                 "Of these, %d of %d parts were taken from %s, which an interrupted run has left",
