@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spindle.execution import module_command
+from spindle.report import EVENT
 from spindle_lib_serving.refusal import Refusal
 
 __all__ = ["WorkerPool"]
@@ -138,7 +139,7 @@ class WorkerPool:
                 process = self.processes.pop(i, None)
                 code = None if process is None else await _end(process, 1.0 if isinstance(error, EOFError) else 0.0)
                 why = f"{error or type(error).__name__}" + (f" (exit code {code})" if code is not None else "")
-                log.warning("worker %d was lost: %s; starting another", i + 1, why)
+                log.warning("worker %d was lost: %s; starting another", i + 1, why, extra=EVENT)
                 self._n_failed += not was_ready
                 if (
                     self._n_failed >= _MOST_STARTS
