@@ -154,6 +154,15 @@ def test_files_that_nothing_pairs_keep_their_numbers(caplog):
     assert alone["id"].tolist() == [0] and "1 reflections of experiments that were not given" in caplog.text
 
 
+def test_files_of_experiments_of_one_identifier_belong_together_in_their_order():
+    lists = [Experiments([ONE]), Experiments([TWO_PANELS, ONE])]
+    one, two = tables_of_files("first", "first")
+    found = number_tables([one, two], lists, ["a.refl", "b.refl"])
+    assert [t["id"].tolist() for t in found] == [[0, 0, -1], [2, 2, -1]]
+    with pytest.raises(FileFormatError, match=r"b\.refl: .* in the same order"):
+        number_tables([one, tables_of_files("second")[0]], [lists[0]] * 2, ["a.refl", "b.refl"])
+
+
 def table_with(*identifiers):
     return ReflectionTable({"id": np.arange(len(identifiers))}, dict(enumerate(identifiers)))
 

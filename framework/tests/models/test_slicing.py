@@ -9,7 +9,7 @@ import pytest
 
 from spindle.errors import ModelError
 from spindle.files import experiments_from_dict, experiments_to_dict
-from spindle.models import Experiments, ImageSet, sliced
+from spindle.models import Experiments, ImageSet, named_by_images, renamed, sliced
 from spindle.testing.refiner import rotation_experiment
 
 
@@ -74,3 +74,23 @@ def test_images_that_are_not_there_are_refused(varying):
         sliced(varying, [(5, 11), None])
     with pytest.raises(ModelError, match="has no scan"):
         sliced([replace(varying[0], scan=None)], [(1, 2)])
+
+
+def test_pieces_are_called_after_their_images_and_the_whole_keeps_its_name(varying):
+    cut = named_by_images(sliced(varying, [(4, 8), (4, 8)]), varying)
+    assert len({"a", "b", *(e.identifier for e in cut)}) == 4 and cut[0].scan is cut[1].scan
+    assert cut[0].scan.valid_image_ranges == {cut[0].identifier: [[6, 8]]}
+    again = named_by_images(sliced(varying[:1], [(4, 8)]), varying[:1])
+    assert again[0].identifier == cut[0].identifier
+    other = named_by_images(sliced(varying[:1], [(1, 3)]), varying[:1])
+    assert other[0].identifier not in (cut[0].identifier, "a")
+    assert named_by_images(sliced(varying, [(1, 10), None]), varying).identifiers == varying.identifiers
+    nameless = renamed(varying, ["", ""])
+    assert len(set(named_by_images(sliced(nameless, [(1, 2), (1, 2)]), nameless).identifiers.values())) == 2
+
+
+def test_valid_images_follow_new_names(varying):
+    both = renamed(varying, ["b", "c"])
+    assert both.identifiers == {0: "b", 1: "c"} and both[0].scan is both[1].scan
+    assert both[0].scan.valid_image_ranges == {"b": [[1, 3], [6, 10]]}
+    assert renamed(varying, ["a", "b"])[0] is varying[0]

@@ -305,7 +305,9 @@ def read_inputs(program: str, arguments: Arguments) -> ProgramInputs:
             if not found:
                 raise FileFormatError(f"{path}: it holds no experiments; run the step that wrote it again")
         names = [str(path) for path, found in zip(arguments.experiments, lists, strict=True) for _ in found]
-        if arguments.reflections or not registry().load("program", program).compares_models:  # type: ignore[attr-defined]
+        plugin: Any = registry().load("program", program)
+        paired = len(arguments.reflections) in (0, len(lists))
+        if not ((plugin.names_experiments and paired) or (plugin.compares_models and not arguments.reflections)):
             check_experiments(inputs.experiments, names)
     if arguments.reflections:
         from spindle.files import read_reflections

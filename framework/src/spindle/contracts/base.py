@@ -79,6 +79,9 @@ class Program(Algorithm):
     compares_models : bool
         Whether one experiment may be given several times, as different steps or runs have left its models; without reflections, which
         could belong to any of them.
+    names_experiments : bool
+        Whether experiments of several files may have one identifier, since it gives them others; tables then belong to the files of
+        experiments in their order.
     goes_on : str
         Name of the switch with which the program takes up an earlier run, and may replace its outputs without being asked.
     needs_columns : dict of str to str
@@ -89,6 +92,7 @@ class Program(Algorithm):
     settings_to: ClassVar[str] = ""
     takes_files: ClassVar[bool] = True
     compares_models: ClassVar[bool] = False
+    names_experiments: ClassVar[bool] = False
     goes_on: ClassVar[str] = ""
     needs_columns: ClassVar[dict[str, str]] = {}
 

@@ -42,7 +42,7 @@ def check_experiments(experiments: Experiments, names: Sequence[str]) -> None:
         if item.identifier and item.identifier in known:
             raise FileFormatError(
                 f"{name}: an experiment has the identifier {item.identifier}, as one of {known[item.identifier]} has; give each "
-                "experiment once"
+                "experiment once. Where they differ (two crystals on the same images), spindle assign_experiment_identifiers tells them apart"
             )
         known[item.identifier] = name
 

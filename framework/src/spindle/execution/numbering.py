@@ -35,7 +35,7 @@ def number_tables(
     """Several tables, each with its rows numbered by the place of their experiment among all that were given.
 
     Identifiers tell which experiments a table belongs to. Without any that is known, as many tables as lists of experiments
-    belong together in their order; other tables stay as they are.
+    belong together in their order; other tables stay as they are. So do as many tables as lists in which experiments have one identifier.
 
     Parameters
     ----------
@@ -48,16 +48,25 @@ def number_tables(
     Raises
     ------
     FileFormatError
-        If a row has a number that is not one of the experiments its table belongs to.
+        If a row has a number that is not one of the experiments its table belongs to, or a table names none of the experiments of the
+        list in its place where only the order tells.
     """
     everything = Experiments([e for found in lists for e in found])
     known = _known(everything)
     offsets = np.cumsum([0, *map(len, lists)])
     file_of = np.repeat(np.arange(len(lists)), [len(found) for found in lists])
     paired = len(tables) == len(lists)
+    in_order = paired and len(known) < sum(bool(e.identifier) for e in everything)
     result = []
     for number, (table, name) in enumerate(zip(tables, names, strict=True)):
+        if in_order:
+            known = {text: int(offsets[number]) + i for text, i in _known(lists[number]).items()}
         places = _places(table, known)
+        if in_order and places and max(places.values()) < 0:
+            raise FileFormatError(
+                f"{name}: its reflections belong to none of the experiments of the file of experiments in the same place; since experiments "
+                "have one identifier in common, give files of experiments and of reflections in the same order"
+            )
         homes = {int(file_of[new]) for new in places.values() if new >= 0}
         if not homes and paired:
             homes, places = {number}, {}

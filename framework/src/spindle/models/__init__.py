@@ -10,7 +10,7 @@ from .experiment import Experiment, Experiments, derived_identifier
 from .goniometer import Goniometer
 from .imageset import ImageSet
 from .scan import STILL_WIDTH_DEG, Scan
-from .slicing import sliced
+from .slicing import named_by_images, renamed, sliced
 from .templates import Template, possible_templates, split_template
 
 __all__ = [
@@ -30,7 +30,9 @@ __all__ = [
     "Template",
     "cell_from_real_space",
     "derived_identifier",
+    "named_by_images",
     "possible_templates",
+    "renamed",
     "sliced",
     "space_group_from_symbol",
     "split_template",

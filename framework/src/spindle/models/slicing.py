@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from .crystal import Crystal
-from .experiment import Experiment, Experiments
+from .experiment import Experiment, Experiments, derived_identifier
 from .imageset import ImageSet
 from .scan import Scan
 
-__all__ = ["sliced"]
+__all__ = ["named_by_images", "renamed", "sliced"]
 
 
 def sliced(experiments: Sequence[Experiment], ranges: Sequence[tuple[int, int] | None]) -> Experiments:
@@ -30,7 +30,7 @@ def sliced(experiments: Sequence[Experiment], ranges: Sequence[tuple[int, int] |
     Returns
     -------
     Experiments
-        With the identifiers that they had.
+        With the identifiers that they had; see `named_by_images`.
 
     Raises
     ------
@@ -60,6 +60,61 @@ def sliced(experiments: Sequence[Experiment], ranges: Sequence[tuple[int, int] |
             changes[name] = made[key]
         items.append(replace(experiment, **changes))
     return Experiments(items)
+
+
+def named_by_images(
+    cut: Sequence[Experiment], whole: Sequence[Experiment], numbers: Sequence[int] | None = None
+) -> Experiments:
+    """Pieces of experiments under identifiers of their own, so that those of one experiment can be told apart and put together again.
+
+    A piece is called after its experiment and its images; one that has all images keeps the identifier.
+
+    Parameters
+    ----------
+    cut, whole : sequence of Experiment
+        Each piece, and the experiment that it was cut from.
+    numbers : sequence of int, optional
+        What tells experiments without an identifier apart, by default their place.
+    """
+    names = []
+    for place, (piece, experiment) in enumerate(zip(cut, whole, strict=True)):
+        first, last = piece.known_scan.image_range
+        name = experiment.identifier
+        if (first, last) != experiment.known_scan.image_range:
+            number = place if numbers is None else numbers[place]
+            name = derived_identifier(name or f"experiment {number}", "images", first, last)
+        names.append(name)
+    return renamed(cut, names)
+
+
+def renamed(experiments: Sequence[Experiment], names: Sequence[str]) -> Experiments:
+    """Experiments under other identifiers, with the valid images that their scans keep by identifier; shared scans stay shared.
+
+    Parameters
+    ----------
+    experiments : sequence of Experiment
+    names : sequence of str
+        The identifier of each.
+    """
+    old = {item.identifier for item in experiments}
+    valid: dict[int, dict[str, Any]] = {}
+    for item, name in zip(experiments, names, strict=True):
+        if item.scan is not None and item.scan.valid_image_ranges:
+            ranges = item.scan.valid_image_ranges
+            known = valid.setdefault(id(item.scan), {k: v for k, v in ranges.items() if k not in old})
+            known |= {name: ranges[item.identifier]} if item.identifier in ranges else {}
+    scans: dict[int, Scan | None] = {}
+    for item in experiments:
+        ranges = valid.get(id(item.scan), {})
+        if item.scan is not None and id(item.scan) not in scans:
+            same = ranges == item.scan.valid_image_ranges
+            scans[id(item.scan)] = item.scan if same else replace(item.scan, valid_image_ranges=ranges)
+    return Experiments(
+        [
+            item if item.identifier == name else replace(item, identifier=name, scan=scans.get(id(item.scan)))
+            for item, name in zip(experiments, names, strict=True)
+        ]
+    )
 
 
 def _points(model: Any, name: str, begin: int, end: int) -> Any:

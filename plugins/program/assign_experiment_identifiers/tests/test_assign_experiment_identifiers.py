@@ -71,6 +71,22 @@ def test_names_on_the_command_line(files, capsys):
     assert "2 of 2 identifiers are new" in capsys.readouterr().out
 
 
+def test_two_crystals_on_the_same_images_are_told_apart(files, capsys):
+    for number in range(2):
+        write_experiments(Experiments([nameless(0, "same")]), f"{number}.expt")
+        table = rows(3 + number)
+        table.identifiers = {0: "same"}
+        write_reflections(table, f"{number}.refl")
+    assert main(["combine_experiments", *files[1:]]) == 2
+    assert "spindle assign_experiment_identifiers" in capsys.readouterr().err
+    assert main(files) == 0
+    first, second = read_experiments("assigned.expt")
+    assert first.identifier == "same" != second.identifier
+    assert second.scan.valid_image_ranges == {second.identifier: [[1, 5]]}
+    assert np.bincount(read_reflections("assigned.refl")["id"] + 1).tolist() == [2, 3, 4]
+    assert main(files[:-1]) == 2  # which experiments the one table belongs to nobody knows
+
+
 @pytest.mark.parametrize(
     ("names", "message"), [(["a"], "1 are given for 2"), (["a", "a"], "is given twice"), (["a", ""], "is empty")]
 )

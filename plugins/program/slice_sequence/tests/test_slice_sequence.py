@@ -61,13 +61,31 @@ class TestSlice(ProgramContract):
 def test_one_range_keeps_models_and_reflections_of_its_images(files):
     assert main([*files, "image_range=21,30"]) == 0
     (one,) = read_experiments("one_21_30.expt")
-    assert one.scan.image_range == one.imageset.image_range == (21, 30) and one.identifier == "sweep 0"
+    assert one.scan.image_range == one.imageset.image_range == (21, 30)
+    assert one.identifier != "sweep 0"
     assert one.scan.oscillation_deg[0] == pytest.approx(
         sweep().scan.oscillation_deg[0] + 20 * sweep().scan.oscillation_deg[1]
     )
     assert np.allclose(one.crystal.A_at_scan_points, sweep().crystal.A_at_scan_points[20:31], atol=1e-12)
     found = read_reflections("one_21_30.refl")
     assert found["xyzobs.px.value"][:, 2].tolist() == [*np.arange(20.5, 30), 20.0]
+
+
+def test_pieces_can_be_put_together_again(files):
+    for images in ("1,20", "21,40"):
+        assert main([*files, f"image_range={images}"]) == 0
+    names = [f"one_{a}.{kind}" for kind in ("expt", "refl") for a in ("1_20", "21_40")]
+    assert main(["combine_experiments", *names[:2], *reversed(names[2:])]) == 0
+    combined, table = read_experiments("combined.expt"), read_reflections("combined.refl")
+    assert [e.scan.image_range for e in combined] == [(1, 20), (21, 40)]
+    for number, (first, last) in enumerate([(1, 20), (21, 40)]):
+        z = table["xyzobs.px.value"][table["id"] == number, 2]
+        assert len(z) >= 20 and z.min() >= first - 1 and z.max() <= last
+
+
+def test_the_whole_sweep_keeps_its_name(files):
+    assert main([*files, "image_range=1,40"]) == 0
+    assert read_experiments("one_1_40.expt")[0].identifier == "sweep 0"
 
 
 def test_one_image(files):
@@ -106,7 +124,8 @@ def test_several_pieces_of_one_experiment_and_ranges_of_several(files):
     result = spindle.run("slice_sequence", two, rows(2), image_range=[(1, 10), (5, 6)])
     assert [e.scan.image_range for e in result.experiments] == [(1, 10), (5, 6)]
     assert np.bincount(result.reflections["id"]).tolist() == [10, 2]
-    assert [e.identifier for e in result.experiments] == ["sweep 0", "sweep 1"]
+    assert len({e.identifier for e in result.experiments} | {"sweep 0", "sweep 1"}) == 4
+    assert result.reflections.identifiers == result.experiments.identifiers
     assert len(spindle.run("slice_sequence", two, image_range="3,4").experiments) == 2
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
-from spindle.models import Experiment, Experiments, derived_identifier
+from spindle.models import Experiment, Experiments, derived_identifier, renamed
 from spindle.params import Params as ParamsBase
 from spindle.params import PathParam, Strings
 from spindle.report import Table
@@ -22,13 +21,15 @@ class AssignExperimentIdentifiers(Program):
     """Give every experiment an identifier, by which reflection files name it.
 
     Experiments that have one keep it unless identifiers are given; others get one that is made of their images and their place. Several
-    files are joined: experiments and reflections of files without identifiers belong together in their order.
+    files are joined: experiments and reflections of files without identifiers belong together in their order. So do those of files in
+    which experiments have one identifier (two crystals on the same images, each indexed by itself): the first keeps it.
 
         spindle assign_experiment_identifiers old_1.expt old_2.expt old_1.refl old_2.refl
         spindle assign_experiment_identifiers integrated.expt integrated.refl identifiers=crystal_1
     """
 
     takes_files = False
+    names_experiments = True
 
     class Params(ParamsBase):
         """Which identifiers."""
@@ -54,13 +55,7 @@ class AssignExperimentIdentifiers(Program):
             raise UserError(
                 "assign_experiment_identifiers: a reflection file has no column id, which tells its experiments apart"
             )
-        named = Experiments(
-            [
-                e if e.identifier == name else replace(e, identifier=name)
-                for e, name in zip(experiments, identifiers_of(experiments, params.identifiers), strict=True)
-            ]
-        )
-        named = _with_valid_ranges(named, experiments)
+        named = renamed(experiments, identifiers_of(experiments, params.identifiers))
         table = join(inputs.reflections)
         numbers = imageset_numbers(experiments)
         where = [imagesets_of_rows(t, numbers) for t in inputs.reflections]
@@ -97,7 +92,11 @@ def identifiers_of(experiments: Experiments, given: Any) -> list[str]:
         If as many are not given as there are experiments, one is empty, or one is given twice.
     """
     if given is None:
-        return [e.identifier or derived_identifier("assigned", i, _images(e)) for i, e in enumerate(experiments)]
+        found: dict[str, None] = {}
+        for i, e in enumerate(experiments):
+            first = e.identifier and e.identifier not in found
+            found[e.identifier if first else derived_identifier(e.identifier or "assigned", i, _images(e))] = None
+        return list(found)
     names = list(given)
     if len(names) != len(experiments):
         raise ParameterError(
@@ -114,19 +113,3 @@ def _images(experiment: Experiment) -> str:
     imageset, scan = experiment.imageset, experiment.scan
     name = "" if imageset is None else imageset.template or imageset.paths
     return f"{name} {'' if scan is None else scan.image_range}"
-
-
-def _with_valid_ranges(named: Experiments, experiments: Experiments) -> Experiments:
-    """Ranges of valid images, which scans keep by identifier, under the new identifiers; shared scans stay shared."""
-    changed: dict[int, Any] = {}
-    names = {old.identifier: new.identifier for old, new in zip(experiments, named, strict=True) if old.identifier}
-    items = []
-    for item in named:
-        scan = item.scan
-        if scan is not None and scan.valid_image_ranges.keys() & {k for k, v in names.items() if k != v}:
-            if id(scan) not in changed:
-                ranges = {names.get(k, k): v for k, v in scan.valid_image_ranges.items()}
-                changed[id(scan)] = replace(scan, valid_image_ranges=ranges)
-            item = replace(item, scan=changed[id(scan)])
-        items.append(item)
-    return Experiments(items)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from spindle.errors import UserError
-from spindle.models import Experiments, derived_identifier, sliced
+from spindle.models import Experiments, named_by_images, sliced
 from spindle.table import ReflectionTable
 
 
@@ -36,8 +35,10 @@ def restrict_scan(
         if not r0 <= a < b <= r1:
             raise UserError(f"integrate: scan_range={a},{b} is not within the array range {r0},{r1} of experiment {i}")
     cut = sliced([experiments[i] for i, _, _ in wanted], [(a + 1, b) for _, a, b in wanted])
+    numbers = [i for i, _, _ in wanted]
+    cut = named_by_images(cut, [experiments[i] for i in numbers], numbers)
     for (i, a, b), experiment in zip(wanted, cut, strict=True):
-        items.append(replace(experiment, identifier=derived_identifier(experiment.identifier, i, "images", a + 1, b)))
+        items.append(experiment)
         if reference is not None:
             rows = rows_of.get(i, np.zeros(0, np.int64))
             z = reference["xyzobs.px.value"][rows, 2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ import numpy as np
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
 from spindle.files import write_experiments, write_reflections
-from spindle.models import Experiments, derived_identifier, sliced
+from spindle.models import Experiments, named_by_images, sliced
 from spindle.params import Float, Int, Ints, PathParam
 from spindle.params import Params as ParamsBase
 from spindle.report import Table
@@ -35,7 +34,8 @@ class SliceSequence(Program):
     """Cut sweeps to some of their images, with the models that vary from image to image and the reflections on these images.
 
     Reflections are kept where the centre of their spot is on one of the images. Those that belong to no experiment (spots that
-    were not indexed) are left out.
+    were not indexed) are left out. A piece is an experiment of its own, with an identifier made of that of the sweep and its images,
+    so that pieces can be put together again with combine_experiments.
 
         spindle slice_sequence refined.expt refined.refl image_range=1,20
         spindle slice_sequence imported.expt block_size=10
@@ -85,14 +85,8 @@ class SliceSequence(Program):
             raise UserError("slice_sequence: no experiments: give an experiment file, and its reflections")
         pieces = pieces_of(experiments, params)
         cut = sliced([experiments[p.experiment] for p in pieces], [(p.first, p.last) for p in pieces])
-        if len({p.experiment for p in pieces}) < len(pieces):  # an experiment in several pieces: each is a new one
-            cut = Experiments(
-                [
-                    replace(e, identifier=derived_identifier(e.identifier, p.experiment, "images", p.first, p.last))
-                    for e, p in zip(cut, pieces, strict=True)
-                ]
-            )
-        cut = _with_valid_ranges(cut, experiments, pieces)
+        numbers = [p.experiment for p in pieces]
+        cut = named_by_images(cut, [experiments[i] for i in numbers], numbers)
         table = join(inputs.reflections)
         reflections = None if table is None else rows_of(table, cut, pieces, context)
         counts = [None] * len(pieces)
@@ -224,18 +218,6 @@ def rows_of(table: ReflectionTable, cut: Experiments, pieces: list[Piece], conte
     if strays:
         context.log.info("%d reflections belong to no experiment (they are not indexed) and are left out", strays)
     return result
-
-
-def _with_valid_ranges(cut: Experiments, experiments: Experiments, pieces: list[Piece]) -> Experiments:
-    """Ranges of images that are valid, which go by identifiers, under the new ones."""
-    items = []
-    for item, piece in zip(cut, pieces, strict=True):
-        old, scan = experiments[piece.experiment].identifier, item.known_scan
-        if item.identifier != old and old in scan.valid_image_ranges:
-            scan = replace(scan, valid_image_ranges={item.identifier: scan.valid_image_ranges[old]})
-            item = replace(item, scan=scan)
-        items.append(item)
-    return Experiments(items)
 
 
 def _name(sources: list[Path], suffix: str, pieces: list[Piece]) -> str:
