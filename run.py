@@ -32,6 +32,8 @@ LINT_TOOLS = ["ruff", "mypy", "import-linter", "codespell", "towncrier"]
 #: Hundreds of short processes of the tests read the same sources: compiled ones are kept, and not beside the sources.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 ENVIRONMENT["PYTHONPYCACHEPREFIX"] = str(VENV / "pycache")
+#: Tests of servers, executors and ends of runs wait more than they work: one worker more than cores keeps all of these busy.
+ENVIRONMENT.setdefault("PYTEST_XDIST_AUTO_NUM_WORKERS", str((os.cpu_count() or 1) + 1))
 
 
 def call(*command: str | Path, cwd: Path = HERE) -> None:

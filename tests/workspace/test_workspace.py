@@ -7,11 +7,15 @@ import importlib.util
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import rooms  # noqa: E402
 
 
 def test_lists_of_distributions_are_in_step():
@@ -30,9 +34,10 @@ def sources() -> list[Path]:
     return sorted(path for folder in folders for path in ROOT.glob(f"{folder}/src/**/*.py"))
 
 
+@cache
 def imported(path: Path) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(rooms.parsed(path)):
         if isinstance(node, ast.Import):
             names |= {a.name for a in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
