@@ -214,11 +214,11 @@ def test_an_image_that_several_ask_for_is_read_once(aid, monkeypatch):
     sets.add([aid.experiment_of(aid.DETECTORS["two-theta"])])
     read, here, going_on = [], threading.Event(), threading.Event()
 
-    def slowly(self, index):
+    def slowly(self, index, out=None):
         read.append(index)
         here.set()
         assert going_on.wait(20)
-        return real(self, index)
+        return real(self, index, out)
 
     real = OpenSet.panels
     monkeypatch.setattr(OpenSet, "panels", slowly)
@@ -232,3 +232,46 @@ def test_an_image_that_several_ask_for_is_read_once(aid, monkeypatch):
     for thread in threads:
         thread.join(20)
     assert read == [2] and len(found) == 3 and all(f is found[0] for f in found) and not sets._being_read
+
+
+def test_memory_of_images_is_used_again_but_never_while_somebody_looks(aid, monkeypatch):
+    """Pictures that are held keep their values while others come and go in memory that is used again."""
+    from spindle_program_image_viewer import image_sets
+
+    monkeypatch.setattr(image_sets, "KEPT_BYTES", 1)
+    sets = image_sets.ImageSets()
+    experiment = aid.experiment_of(aid.DETECTORS["two-theta"], 9)
+    sets.add([experiment])
+    held = sets.picture(0, 0)
+    expected = held.values.copy()
+    places = set()
+    for index in list(range(1, 9)) * 3:
+        picture = sets.picture(0, index)
+        assert picture.values[11, 7] == 1000 + index
+        places.add(picture.values.ctypes.data)
+        assert picture.values.ctypes.data != held.values.ctypes.data
+    np.testing.assert_array_equal(held.values, expected)
+    assert len(places) <= 4
+
+
+def test_who_steps_faster_than_images_come_sees_those_that_came_in_order(aid, running, page, monkeypatch):
+    import time
+
+    viewer = running(aid.experiment_of(aid.DETECTORS["two-theta"], 30))
+    browser = page(viewer)
+    from spindle_program_image_viewer.image_sets import OpenSet
+
+    read = OpenSet.panels
+    monkeypatch.setattr(OpenSet, "panels", lambda self, index, out=None: (time.sleep(0.1), read(self, index, out))[1])
+    browser.evaluate(
+        "(() => { const v = viewer.app.view, draw = v.drawNow.bind(v); window.seen = [];"
+        " v.drawNow = () => { draw(); seen.push(v.shown.image); }; })()"
+    )
+    browser.evaluate("document.getElementById('view').focus()")
+    for _ in range(25):
+        browser.key("ArrowRight")
+        time.sleep(0.03)
+    browser.wait("document.body.dataset.image === '25'")
+    seen = browser.evaluate("seen")
+    assert seen == sorted(seen)
+    assert len(set(seen)) >= 5, seen

@@ -420,6 +420,41 @@ def test_the_page_works_in_a_browser(lattices, tmp_path, browser):
     assert "d = " in seen["nearest"][1] and "lattice" in seen["nearest"][1]
 
 
+# Frames at a pace that the test sets, while the view is turned, and then at rest.
+PACES = """
+<script>
+let clock = 0;
+performance.now = () => clock;
+const turned_at = (step, times) => { for (let k = 0; k < times; k++) { clock += step; moved(); draw(); } return Number(state.drawn); };
+setTimeout(() => {
+  const log = { all: packed.n };
+  log.fast = turned_at(10, 30);
+  log.slow = turned_at(45, 12);
+  log.faster = turned_at(10, 10);
+  clock += 1000; draw(); log.rest = Number(state.drawn);
+  $("dmin").value = 6; $("dmin").dispatchEvent(new Event("input")); draw();
+  log.filtered = Number(state.drawn);
+  state.log = JSON.stringify(log);
+}, 600);
+</script></body>
+"""
+
+
+def test_fewer_points_are_drawn_while_a_slow_machine_moves_them(lattices, tmp_path, browser):
+    experiments, table = lattices
+    many = ReflectionTable.concatenate([table] * (1 + 30_000 // len(table)))
+    path = make(experiments, many, tmp_path)
+    path.write_text(path.read_text().replace("</body>", PACES))
+    found = visit(browser, path, tmp_path)
+    assert found.get("problem") is None, found.get("problem")
+    log = json.loads(found["log"])
+    assert log["all"] == log["fast"] == log["rest"] == len(many)
+    assert log["slow"] == 10_000 < log["faster"] < len(many)
+    points = points_of(experiments, [table])
+    d = 1 / np.linalg.norm(points.position, axis=1)
+    assert log["filtered"] == (d >= 6).sum() * (len(many) // len(table))
+
+
 def test_a_page_without_points_opens(lattices, tmp_path, browser):
     experiments, table = lattices
     found = visit(browser, make(experiments, table.select(np.arange(0)), tmp_path), tmp_path)

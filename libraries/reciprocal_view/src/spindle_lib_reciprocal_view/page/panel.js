@@ -80,7 +80,7 @@ $("intensities").hidden = !meta.hasIntensity;
 $("colouring").querySelector("[value=intensity]").hidden = !meta.hasIntensity;
 $("colouring").querySelector("[value=sweep]").hidden = meta.sweeps.length < 2;
 $("spindle").parentElement.hidden = !meta.axis;
-$("space").addEventListener("change", () => { reset(); rebuildLines(); redraw(); });
+$("space").addEventListener("change", () => { packed.stale = true; reset(); rebuildLines(); redraw(); });
 $("tool").addEventListener("change", () => { measured.first = null; document.body.dataset.tool = $("tool").value; });
 $("reset").addEventListener("click", reset);
 $("fold").addEventListener("click", () => { document.body.classList.toggle("folded"); redraw(); });
@@ -140,8 +140,6 @@ if (first_) {
     moveTo(number("centrex", now.x), number("centrey", now.y), Math.max(number("distance", now.distance), 1));
     const calculate = (most) => {
       recompute(most);
-      refill(buffers && buffers.position, position);
-      refill(buffers && buffers.lab, place.lab);
       changed();
     };
     calculate(FOLLOWING);

@@ -1,5 +1,5 @@
 // -- choosing, hiding, exporting ----------------------------------------------------------------------------------------
-function statusChanged() { refill(buffers && buffers.status, status_); count(); redraw(); }
+function statusChanged() { count(); redraw(); }
 // Choose points that pass the filters and a test; `add` keeps what was chosen, `remove` takes from it.
 function choose(test, { add = false, remove = false } = {}) {
   for (let i = 0; i < n; i++) {

@@ -18,7 +18,13 @@ measureReach();
 const reachNow = () => reaches[space()];
 
 const canvas = $("view");
-const gl = canvas.getContext("webgl", { antialias: true });
+// Smooth edges cost a processor that draws in place of a graphics card three times the rest.
+function hasCard() {
+  const probe = document.createElement("canvas").getContext("webgl"), more_ = probe && probe.getExtension("WEBGL_debug_renderer_info");
+  const name = more_ ? probe.getParameter(more_.UNMASKED_RENDERER_WEBGL) : "";
+  return !/swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
+}
+const gl = canvas.getContext("webgl", { antialias: hasCard() });
 if (!gl) problem("This browser has no WebGL, with which the points are drawn; try another browser, or switch on hardware acceleration.");
 canvas.addEventListener("webglcontextlost", () => problem("The graphics processor gave up the page; load it again."));
 
@@ -82,25 +88,21 @@ function buffer(data) {
   return made;
 }
 function refill(made, data) {
-  if (!gl) return;
   gl.bindBuffer(gl.ARRAY_BUFFER, made);
   gl.bufferData(gl.ARRAY_BUFFER, data, gl.DYNAMIC_DRAW);
 }
 function attribute(at, made, size, type) {
   gl.bindBuffer(gl.ARRAY_BUFFER, made);
   gl.enableVertexAttribArray(at);
-  gl.vertexAttribPointer(at, size, type, false, 0, 0);
+  gl.vertexAttribPointer(at, size, type, true, 0, 0);
 }
 const points = gl && program(POINT_VERTEX, POINT_FRAGMENT);
 const lines = gl && program(LINE_VERTEX, LINE_FRAGMENT);
-const buffers = gl && { position: buffer(position), lab: buffer(lab), more: buffer(more), extra: buffer(extra), status: buffer(status_) };
+const buffers = gl && { position: gl.createBuffer(), ink: gl.createBuffer() };
 
 // -- what has a colour of its own ---------------------------------------------------------------------------------------
 const shownLattice = meta.lattices.map((l) => l.shown);  // the first is that of spots without lattice
 const shownSweep = meta.sweeps.map(() => true);
-const sideOf = (list) => Math.max(1, Math.ceil(Math.sqrt(list.length)));
-const side = sideOf(meta.lattices), sweepSide = sideOf(meta.sweeps);
-const texture = gl && gl.createTexture(), sweepTexture = gl && gl.createTexture();
 const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 function colourOf(k) {
   const [r, g, b] = rgb(meta.lattices[k].colour);
@@ -110,18 +112,29 @@ function inkOf(k) {  // for lines and letters among points of the lattice's colo
   const other = $("black").checked ? 255 : 0;
   return colourOf(k).map((v) => Math.round(0.4 * v + 0.6 * other));
 }
-function fillTable(made, width, entries) {
-  const data = new Uint8Array(4 * width * width);
-  entries.forEach(([colour, on], k) => data.set([...colour, on ? 255 : 0], 4 * k));
-  gl.bindTexture(gl.TEXTURE_2D, made);
-  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, width, width, 0, gl.RGBA, gl.UNSIGNED_BYTE, data);
-  for (const key of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, key, gl.NEAREST);
-  for (const key of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) gl.texParameteri(gl.TEXTURE_2D, key, gl.CLAMP_TO_EDGE);
-}
+let latticeInk = [], sweepInk = [];
 function tabulate() {
-  if (!gl) return;
-  fillTable(texture, side, meta.lattices.map((_, k) => [colourOf(k), shownLattice[k]]));
-  fillTable(sweepTexture, sweepSide, meta.sweeps.map((s, k) => [rgb(s.colour), shownSweep[k]]));
+  latticeInk = meta.lattices.map((_, k) => colourOf(k));
+  sweepInk = meta.sweeps.map((s) => rgb(s.colour));
+}
+// 256 colours from blue to orange.
+const RAMP = Array.from({ length: 256 }, (_, k) => {
+  const stops = [[0.27, 0.22, 0.80], [0.13, 0.66, 0.78], [0.50, 0.80, 0.25], [0.99, 0.72, 0.10]], t = k / 85, i = Math.min(2, Math.floor(t)), f = t - i;
+  return [0, 1, 2].map((c) => Math.round(255 * (stops[i][c] + f * f * (3 - 2 * f) * (stops[i + 1][c] - stops[i][c]))));
+});
+const STATUS_INK = [[153, 153, 153], [0, 158, 115], [87, 181, 232], [214, 94, 0]];  // found, indexed, integrated, outlier
+const steps256 = (low, high) => (v) => RAMP[Math.round(255 * Math.min(1, Math.max(0, (v - low) / Math.max(high - low, 1e-6))))];
+// The colour of a point by its number.
+function inkBy(colouring) {
+  const z = steps256(...meta.z), log = steps256(...meta.intensity.map(Math.log)), square = steps256(0, reaches.reciprocal ** 2);
+  return {
+    lattice: (i) => latticeInk[more[4 * i + 1]],
+    status: (i) => { const s = status_[i]; return STATUS_INK[s & 4 ? 3 : s & 2 ? 2 : s & 1]; },
+    z: (i) => z(more[4 * i]),
+    resolution: (i) => square(position[3 * i] ** 2 + position[3 * i + 1] ** 2 + position[3 * i + 2] ** 2),
+    intensity: (i) => log(Math.log(Math.max(extra[2 * i], meta.intensity[0]))),
+    sweep: (i) => sweepInk[extra[2 * i + 1]],
+  }[colouring];
 }
 
 // -- what is shown ------------------------------------------------------------------------------------------------------
@@ -139,46 +152,89 @@ function readFilter() {
 function passes(i) {
   const s = status_[i], z = more[4 * i], pixels = more[4 * i + 2], part = more[4 * i + 3], intensity = extra[2 * i];
   if (s & HIDDEN) return false;
-  const d = 1 / Math.max(Math.hypot(position[3 * i], position[3 * i + 1], position[3 * i + 2]), 1e-9);
+  const d = 1 / Math.max(Math.sqrt(position[3 * i] ** 2 + position[3 * i + 1] ** 2 + position[3 * i + 2] ** 2), 1e-9);
   const kind = s & 2 ? 2 : s & 1 ? 1 : 0;
   return shownLattice[more[4 * i + 1]] && shownSweep[extra[2 * i + 1]] && filter.shown[kind]
     && (filter.outliers === 0 || (filter.outliers === 2) === Boolean(s & 4))
     && d >= filter.d[0] && d <= filter.d[1] && z >= filter.z[0] && z <= filter.z[1] && intensity >= filter.i[0] && intensity <= filter.i[1]
     && (pixels < 0 || (pixels >= filter.n[0] && pixels <= filter.n[1])) && (part < 0 || (part >= filter.p[0] && part <= filter.p[1]));
 }
+// The points that pass, in their order, as they are drawn: only these are sent to the graphics processor.
+const packed = { stale: true, n: 0, chosen: 0, where: new Float32Array(3 * n), ink: new Uint8Array(4 * n) };
+function pack() {
+  packed.stale = false;
+  const at = places(), ink = inkBy($("colouring").value), chosenInk = $("black").checked ? [255, 255, 255] : [0, 0, 0];
+  let k = 0, chosen = 0;
+  for (let i = 0; i < computed; i++) {
+    const isChosen = status_[i] & CHOSEN;
+    if (isChosen) chosen++;
+    if (!passes(i)) continue;
+    packed.where[3 * k] = at[3 * i]; packed.where[3 * k + 1] = at[3 * i + 1]; packed.where[3 * k + 2] = at[3 * i + 2];
+    const c = isChosen ? chosenInk : ink(i);
+    packed.ink[4 * k] = c[0]; packed.ink[4 * k + 1] = c[1]; packed.ink[4 * k + 2] = c[2]; packed.ink[4 * k + 3] = isChosen ? 255 : 0;
+    k++;
+  }
+  packed.n = k;
+  packed.chosen = chosen;
+  if (!gl) return;
+  refill(buffers.position, packed.where.subarray(0, 3 * k));
+  refill(buffers.ink, packed.ink.subarray(0, 4 * k));
+}
 let counting = 0;
 function count() {
+  packed.stale = true;
   clearTimeout(counting);
   counting = setTimeout(() => {
-    let seen_ = 0, chosen = 0;
-    for (let i = 0; i < n; i++) { if (passes(i)) seen_++; if (status_[i] & CHOSEN) chosen++; }
-    state.visible = seen_;
-    state.chosen = chosen;
-    $("count").textContent = `${seen_.toLocaleString("en")} of ${n.toLocaleString("en")} points${chosen ? `, ${chosen.toLocaleString("en")} chosen` : ""}`;
+    if (computed < n) return;  // the others are on their way
+    if (packed.stale) pack();
+    state.visible = packed.n;
+    state.chosen = packed.chosen;
+    $("count").textContent = `${packed.n.toLocaleString("en")} of ${n.toLocaleString("en")} points${packed.chosen ? `, ${packed.chosen.toLocaleString("en")} chosen` : ""}`;
   }, 60);
 }
 
 // -- drawing ------------------------------------------------------------------------------------------------------------
-// While the view moves, no more points are drawn than the machine draws smoothly; they are in random order, so that the first are a
-// fair sample. When it rests all are drawn.
-let smooth = n, moving = false, wasMoving = false, before = 0, resting = 0;
+// While the view moves, no more points are drawn than the machine draws at 60 frames a second; they are in random order, so that the
+// first are a fair sample. When it rests all are drawn.
+const LATE = 20, LEAST = 10000;  // ms from frame to frame, points
+let smooth = n, ceiling = n, pace = 0, moving = false, wasMoving = false, before = 0, resting = 0;
 function moved() {
   moving = true;
   clearTimeout(resting);
-  resting = setTimeout(redraw, 200);
+  resting = setTimeout(() => { ceiling = n; redraw(); }, 200);
   redraw();
 }
 function drawnPoints() {
-  const now = performance.now(), took = now - before;
-  if (moving && wasMoving) {  // the time of one frame
-    if (took > 50) smooth = Math.max(Math.min(n, 10000), Math.round(smooth * Math.max(0.1, 40 / took)));
-    else if (took < 25) smooth = Math.min(n, Math.round(1.2 * smooth));
-  }
+  const now = performance.now();
+  if (moving && wasMoving) {
+    pace = pace ? 0.6 * pace + 0.4 * (now - before) : now - before;  // one late frame alone says little
+    if (pace > LATE) {
+      ceiling = Math.max(LEAST, 0.9 * smooth);  // so many were too many
+      smooth = Math.max(LEAST, smooth * Math.max(0.2, 14 / pace));
+      pace = 0;
+    } else {
+      ceiling = Math.min(n, 1.002 * ceiling);  // what made frames late may be over
+      smooth = Math.min(ceiling, 1.05 * smooth);
+    }
+  } else pace = 0;
   before = now;
   wasMoving = moving;
   moving = false;
-  return Math.min(wasMoving ? smooth : n, computed);
+  return Math.min(wasMoving ? Math.round(smooth) : n, packed.n);
 }
+// How many points can be drawn in half a frame, from the time that some take; reading a pixel waits for them.
+function calibrate(view, ratio, black, poles) {
+  const some = Math.min(packed.n, 2 * LEAST), pixel = new Uint8Array(4);
+  let took = 0;
+  for (let turn_ = 0; turn_ < 2; turn_++) {  // the first also compiles
+    const start = performance.now();
+    drawPoints(view, ratio, black, poles, some);
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel);
+    took = performance.now() - start;
+  }
+  smooth = Math.max(LEAST, Math.min(n, (some * 8) / Math.max(took, 0.1)));
+}
+let calibrated = n <= 2 * LEAST;
 let wanted = false;
 function redraw() { if (!wanted) { wanted = true; requestAnimationFrame(draw); } }
 function draw() {
@@ -192,7 +248,12 @@ function draw() {
   gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
   gl.enable(gl.DEPTH_TEST);
   const view = poles ? matrix(STILL) : matrix();
-  if (n > 0) drawPoints(view, ratio, black, poles);
+  if (packed.stale) pack();
+  if (packed.n > 0) {
+    if (!calibrated) { calibrated = true; calibrate(view, ratio, black, poles); }
+    state.drawn = drawnPoints();
+    drawPoints(view, ratio, black, poles, Number(state.drawn));
+  }
   if (drawn.n > 0) {
     gl.disable(gl.DEPTH_TEST);  // axes are seen through the points
     gl.useProgram(lines.program);
@@ -217,33 +278,16 @@ function draw() {
   state.frames = Number(state.frames || 0) + 1;
   if ($("spin").checked) { rotate(spinAxis(), 0.006); }
 }
-function drawPoints(view, ratio, black, poles) {
+function drawPoints(view, ratio, black, poles, some) {
   gl.useProgram(points.program);
-  attribute(points.position, space() === "laboratory" ? buffers.lab : buffers.position, 3, gl.FLOAT);
-  attribute(points.reciprocal, buffers.position, 3, gl.FLOAT);
-  attribute(points.more, buffers.more, 4, gl.FLOAT);
-  attribute(points.extra, buffers.extra, 2, gl.FLOAT);
-  attribute(points.status, buffers.status, 1, gl.UNSIGNED_BYTE);
+  attribute(points.position, buffers.position, 3, gl.FLOAT);
+  attribute(points.ink, buffers.ink, 4, gl.UNSIGNED_BYTE);
   gl.uniformMatrix4fv(points.view, false, view);
   gl.uniformMatrix3fv(points.turned, false, new Float32Array(transposed(eye.rotation)));
   gl.uniform1f(points.poles, poles ? 1 : 0);
   const size = number("size", 2) * ratio;
   gl.uniform1f(points.size, size);
   gl.uniform1f(points.round_, size > 2.5 ? 1 : 0);
-  for (const [name, range] of [["dRange", filter.d], ["zRange", filter.z], ["nRange", filter.n], ["pRange", filter.p], ["iRange", filter.i], ["zSpan", meta.z], ["iSpan", meta.intensity]]) gl.uniform2f(points[name], ...range);
-  gl.uniform3f(points.shown, ...filter.shown);
-  gl.uniform3f(points.chosenInk, ...(black ? [1, 1, 1] : [0, 0, 0]));
-  gl.uniform1f(points.outliers, filter.outliers);
-  gl.uniform1f(points.colouring, { lattice: 0, status: 1, z: 2, resolution: 3, intensity: 4, sweep: 5 }[$("colouring").value]);
-  gl.uniform1f(points.tableSize, side);
-  gl.uniform1f(points.sweepsSize, sweepSide);
-  gl.uniform1f(points.dLeast, 1 / reaches.reciprocal);
-  [[texture, points.table], [sweepTexture, points.sweeps]].forEach(([made, at], k) => {
-    gl.activeTexture(gl.TEXTURE0 + k);
-    gl.bindTexture(gl.TEXTURE_2D, made);
-    gl.uniform1i(at, k);
-  });
-  gl.activeTexture(gl.TEXTURE0);
-  gl.drawArrays(gl.POINTS, 0, drawnPoints());
-  for (const name of ["position", "reciprocal", "more", "extra", "status"]) gl.disableVertexAttribArray(points[name]);
+  gl.drawArrays(gl.POINTS, 0, some);
+  for (const name of ["position", "ink"]) gl.disableVertexAttribArray(points[name]);
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+import weakref
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,10 +24,12 @@ from .kernels import add_image
 __all__ = ["ImageSets", "OpenSet", "Picture"]
 
 #: Bytes of decoded pictures that are kept: what the page has seen it keeps itself, in the form in which it is painted.
-KEPT_BYTES = 100_000_000
+KEPT_BYTES = 60_000_000
+# Images whose memory is used again: as many as are read at once on most machines.
+_SPARE = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Picture:
     """One image, or a sum of several, as one picture of all panels.
 
@@ -166,10 +169,10 @@ class OpenSet:
         """Whether pixels of the panels are not pixels of the picture."""
         return self.projection == "lab" and len(self.experiment.detector) > 1
 
-    def panels(self, index: int) -> list[np.ndarray]:
-        """The pixels of one image, panel by panel."""
+    def panels(self, index: int, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
+        """The pixels of one image, panel by panel; in the memory of an earlier answer that nobody needs any more."""
         sequence, place = self.frames[index]
-        return sequence.read(place)
+        return sequence.read(place, out)
 
     def picture_of(self, panels: list[np.ndarray], low: float, high: float) -> Picture:
         """Panels as a picture."""
@@ -198,6 +201,7 @@ class ImageSets:
         self._kept: OrderedDict[tuple[int, int, int, str], Picture] = OrderedDict()
         self._lock = threading.Lock()
         self._being_read: dict[tuple[int, int, int, str], threading.Lock] = {}
+        self._spare: deque[list[np.ndarray]] = deque(maxlen=_SPARE)
 
     def add(self, experiments: Experiments | Sequence[Experiment]) -> list[int]:
         """Open the images of experiments; return the numbers of their sets."""
@@ -259,7 +263,10 @@ class ImageSets:
         one = self.sets[number]
         low, high = one.trusted
         if n_images == 1:
-            picture = one.picture_of(one.panels(index), low, high)
+            panels = one.panels(index, self._take_spare())
+            picture = one.picture_of(panels, low, high)
+            # Fresh memory costs as much as decoding. It comes back when the last who looks at the picture lets it go.
+            weakref.finalize(picture, self._spare.append, panels).atexit = False
         else:
             picture = self._stack(one, index, min(n_images, len(one.frames) - index), mode)
         with self._lock:
@@ -267,6 +274,12 @@ class ImageSets:
             while len(self._kept) > 1 and sum(p.values.nbytes for p in self._kept.values()) > KEPT_BYTES:
                 self._kept.popitem(last=False)
         return picture
+
+    def _take_spare(self) -> list[np.ndarray] | None:
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return None
 
     def shown(self, number: int, index: int, n_images: int, mode: str, display: Display | None) -> Picture:
         """As `picture`, or what a threshold sees of it."""
@@ -284,8 +297,10 @@ class ImageSets:
         low, high = one.trusted
         begin = -np.inf if mode == "max" else 0.0
         totals = [np.full(p.image_size[::-1], begin, np.float32) for p in one.experiment.detector]
+        panels = None
         for i in range(index, index + n_images):
-            for values, total in zip(one.panels(i), totals, strict=True):
+            panels = one.panels(i, panels)
+            for values, total in zip(panels, totals, strict=True):
                 dtype = np.int32 if values.dtype == np.int32 else np.float32
                 add_image(np.ascontiguousarray(values, dtype), float(low), float(high), mode == "max", total)
         if mode == "mean":
@@ -299,6 +314,7 @@ class ImageSets:
         """Let all decoded pictures go."""
         with self._lock:
             self._kept.clear()
+        self._spare.clear()
 
 
 def scene_of(one: OpenSet) -> dict[str, Any]:

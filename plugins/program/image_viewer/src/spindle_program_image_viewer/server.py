@@ -9,6 +9,7 @@ import json
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from typing import Any
 
@@ -68,6 +69,8 @@ class ViewerServer:
     def __init__(self, desk: Desk, token: str, n_workers: int = 2) -> None:
         self.desk, self.token = desk, token
         self._free = asyncio.Semaphore(n_workers)
+        # As many threads as work at once: each holds on to memory of the size of an image.
+        self._workers = ThreadPoolExecutor(n_workers, "viewer")
         ask = {name: self._asked(getattr(desk, name)) for name in desk.QUESTIONS}
         self.app = Starlette(
             routes=[
@@ -126,16 +129,10 @@ class ViewerServer:
             async with self._free:
                 if await request.is_disconnected():  # the user is elsewhere already
                     return Response(status_code=204)
-                found = await asyncio.to_thread(_called, function, words)
-            headers = dict(_SAFE)
-            if isinstance(found, bytes):
-                body, kind = await asyncio.to_thread(packed, found), "application/octet-stream"
-            else:
-                text = to_json(found)
-                body, kind = (packed(text) if len(text) > 1000 else text), "application/json"
-                if body is text:
-                    return Response(body, headers=headers, media_type=kind)
-            return Response(body, headers={**headers, "Content-Encoding": "deflate"}, media_type=kind)
+                loop = asyncio.get_running_loop()
+                body, kind, is_packed = await loop.run_in_executor(self._workers, _answer, function, words)
+            headers = {**_SAFE, "Content-Encoding": "deflate"} if is_packed else _SAFE
+            return Response(body, headers=headers, media_type=kind)
 
         return answer
 
@@ -191,6 +188,16 @@ def _check_words(function: Callable[..., Any], words: dict[str, Any]) -> None:
 
 def _all_of(values: list[Any], kinds: tuple[type, ...] | None) -> bool:
     return kinds is None or all(isinstance(v, kinds) and not isinstance(v, bool) for v in values)
+
+
+def _answer(function: Callable[..., Any], words: dict[str, Any]) -> tuple[bytes, str, bool]:
+    """The body of the answer to a question, its type, and whether it is deflated."""
+    found = _called(function, words)
+    if isinstance(found, bytes):
+        return packed(found), "application/octet-stream", True
+    text = to_json(found)
+    is_long = len(text) > 1000
+    return packed(text) if is_long else text, "application/json", is_long
 
 
 def _called(function: Callable[..., Any], words: dict[str, Any]) -> Any:

@@ -10,14 +10,12 @@ export const traffic = { bytes: 0, answers: 0 };
 
 export class Refused extends Error {}
 
-async function post(name, words, signal) {
+async function post(name, words) {
   const response = await fetch(`/api/${name}`, {
     method: "POST",
     headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
     body: JSON.stringify(words || {}),
-    signal,
-  }).catch((error) => {
-    if (error.name === "AbortError") throw error;
+  }).catch(() => {
     throw new Refused("The server does not answer; was spindle image_viewer stopped?");
   });
   traffic.answers += 1;
@@ -29,13 +27,13 @@ async function post(name, words, signal) {
   return response;
 }
 
-export async function ask(name, words, signal) {
-  return (await post(name, words, signal)).json();
+export async function ask(name, words) {
+  return (await post(name, words)).json();
 }
 
 // An answer with a header and arrays: {header, data (ArrayBuffer), offset (of the arrays), bytes (on the wire)}.
-export async function askArrays(name, words, signal) {
-  const response = await post(name, words, signal);
+export async function askArrays(name, words) {
+  const response = await post(name, words);
   const data = await response.arrayBuffer();
   const length = new DataView(data).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
@@ -43,7 +41,6 @@ export async function askArrays(name, words, signal) {
 }
 
 export function report(error) {
-  if (error.name === "AbortError") return;
   if (!(error instanceof Refused)) {
     window.viewerErrors.push(String(error.stack || error));
     console.error(error);

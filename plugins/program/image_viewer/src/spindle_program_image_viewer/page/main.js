@@ -103,7 +103,11 @@ class App {
     await this.view.show(this.image);
   }
 
-  step(n) { return this.go(this.image + n); }
+  step(n) {
+    const going = this.go(this.image + n);
+    this.view.askAhead(n);
+    return going;
+  }
 
   async play() {
     this.playing = !this.playing;

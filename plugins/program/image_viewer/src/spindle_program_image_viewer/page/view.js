@@ -5,6 +5,7 @@ import { table } from "./colours.js";
 
 const BUDGET = 270000; // bytes of one image on the wire
 const KEPT = 40; // answers that are kept
+const AT_ONCE = 4; // questions for images that are under way before no more are asked ahead
 const PATIENCE = 700; // ms, after which the page says that it waits
 
 // Answers of the server by question; the oldest are forgotten.
@@ -20,21 +21,16 @@ class Answers {
   ask(key, name, words) {
     const known = this.get(key);
     if (known) return Promise.resolve(known);
-    if (this.running.has(key)) return this.running.get(key).promise;
-    const stop = new AbortController();
-    const promise = askArrays(name, words, stop.signal)
+    if (this.running.has(key)) return this.running.get(key);
+    const promise = askArrays(name, words)
       .then((answer) => {
         this.found.set(key, answer);
         while (this.found.size > KEPT) this.found.delete(this.found.keys().next().value);
         return answer;
       })
       .finally(() => this.running.delete(key));
-    this.running.set(key, { promise, stop });
+    this.running.set(key, promise);
     return promise;
-  }
-
-  stopOthers(keys) {
-    for (const [key, { stop }] of this.running) if (!keys.has(key)) stop.abort();
   }
 }
 
@@ -53,6 +49,7 @@ export class View {
     this.painters = [];
     this.anchor = null; // quantiles that brightness refers to
     this.busy = 0;
+    this.asked = 0; // wishes so far
     this.pending = false;
     new ResizeObserver(() => { this.draw(); this.update(); }).observe(canvas);
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
@@ -158,13 +155,13 @@ export class View {
     const key = JSON.stringify(words);
     if (this.shown && this.shown.key === key) { this.updateValues(); return; }
     this.busy += 1;
+    const wish = (this.asked += 1);
     const waiting = setTimeout(() => this.app.waits(true), PATIENCE);
     try {
       const answer = await this.answers.ask(key, "view", words);
       if (answer.bytes && words.finer === 1) this.perPixel = Math.max(0.02, answer.bytes / (words.width * words.height));
-      if (words.set === this.set && (!this.shown || words.image === this.image || this.app.playing)) {
-        this.take(answer, key, words.image);
-      }
+      // Whoever steps faster than images come sees those that came, in their order.
+      if (words.set === this.set && !(this.shown && this.shown.wish > wish)) this.take(answer, key, words.image, wish);
     } catch (error) {
       report(error);
     } finally {
@@ -182,11 +179,19 @@ export class View {
     return this.answers.ask(JSON.stringify(words), "view", words);
   }
 
-  take(answer, key, image) {
+  // Ask for the images that follow in steps of n.
+  askAhead(n) {
+    for (const image of [this.image + n, this.image + 2 * n]) {
+      if (image < 0 || image >= this.scene.n_images || this.answers.running.size >= AT_ONCE) return;
+      this.prefetch(image).catch(() => {}); // told when it is to be shown
+    }
+  }
+
+  take(answer, key, image, wish) {
     const { header, data, offset } = answer;
     const codes = new Uint8Array(data, offset, header.width * header.height);
     if (!this.anchor || this.app.look.followContrast) this.anchor = header.quantiles;
-    this.shown = { answer, key, image, codes, header };
+    this.shown = { answer, key, image, codes, header, wish };
     this.paint();
     this.app.shown(this);
   }
