@@ -1,9 +1,10 @@
 """Damaged inputs for every program that reads experiments, reflections, records and parameter files.
 
-``python tools/damage.py FOLDER --kind expt --cases 200 --seed 7`` takes the files of a finished ``spindle process`` run in FOLDER,
-damages one of them per case, runs a program on it, and counts how it ended. A run may end well or with one message; a traceback, a
-signal, more than `CPU_SECONDS` of processor time, more than `MEMORY` bytes, or a number that is not finite in an output is a
-fault, which is printed with the seed that makes it again; the most time and memory that a program took stand beside its counts.
+``python tools/damage.py FOLDER --kind expt --cases 200 --seed 7`` takes the files of a finished ``spindle process`` run in FOLDER (an
+empty folder is given some), damages one of them per case, runs a program on it, and counts how it ended. A run may end well or with one
+message; a traceback, a signal, more than `CPU_SECONDS` of processor time, more than `MEMORY` bytes, or a number that is not finite in an
+output is a fault, which is printed with the command that makes it again (``--case``); the most time and memory that a program took stand
+beside its counts. Programs are loaded once; each case is a child of that process. ``--minutes`` ends sooner, and ``--skip`` goes on there.
 ``--bounds`` has numba check every index of its kernels. The suite runs a small fixed part.
 """
 
@@ -16,6 +17,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import shutil
 import signal
 import sys
@@ -31,8 +33,10 @@ from typing import Any
 
 import numpy as np
 from damage_inputs import DATA_PROGRAMS, PROGRAMS, given_files, programs_of
+from damage_run import make_run
 from spoiling import damaged_data, damaged_experiments, damaged_reflections, damaged_text
 
+KINDS = ("expt", "refl", "data", "text", "record")
 CPU_SECONDS = 10  # of all threads and children together; programs take less than two on the small sets that are given
 MEMORY = 2 * 2**30
 # These serve a page until they are interrupted; what is asked of it.
@@ -192,8 +196,14 @@ def compile_all(source: Path, programs: list[str]) -> None:
 def case(
     kind: str, program: str, source: Path, folder: Path, seed: int, most_seconds: int = CPU_SECONDS
 ) -> tuple[list[str], Outcome]:
-    """Damage one file of a run ("expt", "refl", "data", "text"; "none" of them) and run a program on it."""
+    """Damage one file of a run (one of `KINDS`; "none" of them) and run a program on it."""
     rng = np.random.default_rng(seed)
+    if kind == "record":
+        record = record_of(program, source)
+        given_files(program, source, folder, np.random.default_rng(1))
+        (folder / "record.json").write_bytes(damaged_experiments(record.read_bytes(), rng))
+        words = ["replay", "record.json", *["--force"][: rng.integers(2)]]
+        return words, run(words, folder, most_seconds)
     files, words = given_files(program, source, folder, rng)
     if kind == "expt":
         files["e"].write_bytes(damaged_experiments(files["e"].read_bytes(), rng))
@@ -214,6 +224,21 @@ def case(
     return words, run(words, folder, most_seconds)
 
 
+def record_of(program: str, source: Path) -> Path:
+    """The record of an undamaged run of a program, which is made when there is none."""
+    path = source / f"made_record_{program.replace(' ', '_')}.json"
+    if not path.exists():
+        folder = Path(tempfile.mkdtemp(prefix="damage-"))
+        try:
+            words, outcome = case("none", program, source, folder, 1, 3600)
+            if outcome.kind != "well":
+                raise RuntimeError(f"undamaged, spindle {' '.join(words)} ended with {outcome.kind}:\n{outcome.text}")
+            shutil.copy(folder / f"spindle.{words[0]}.json", path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return path
+
+
 def parameter_text(program: str, name: str) -> bytes:
     """A parameter file with some parameters of every program."""
     if name.endswith(".toml"):
@@ -222,16 +247,16 @@ def parameter_text(program: str, name: str) -> bytes:
 
 
 def cases(
-    kind: str, source: Path, n: int, seed: int, programs: list[str] | None = None
+    kind: str, source: Path, n: int, seed: int, programs: list[str] | None = None, skip: int = 0
 ) -> Iterator[tuple[int, str, list[str], Outcome]]:
-    """Run n cases; the seed of a case is enough to make it again.
+    """Run the cases from number ``skip`` to n; the number of a case and its program are enough to make it again.
 
     Yields
     ------
-    seed, program, words of the command line, outcome
+    number, program, words of the command line, outcome
     """
     names = programs or programs_of(kind, source)
-    for i in range(n):
+    for i in range(skip, n):
         number = seed * 1_000_000 + i
         program = names[i % len(names)]
         folder = Path(tempfile.mkdtemp(prefix="damage-"))
@@ -242,14 +267,34 @@ def cases(
         yield number, program, words, outcome
 
 
+def told(kind: str, number: int, program: str, words: list[str], outcome: Outcome) -> str:
+    """What is printed of a fault."""
+    again = f"python tools/damage.py FOLDER --kind {kind} --program {shlex.quote(program)} --case {number} --keep CASE"
+    return f"--- {outcome.kind}: spindle {' '.join(words)}\nagain: {again}\n{outcome.text[-2500:]}\n"
+
+
+def one_case(kind: str, program: str, number: int, source: Path, kept: Path) -> int:
+    """Make a case again in a folder that stays, and print how it ends."""
+    kept.mkdir(parents=True)
+    words, outcome = case(kind, program, source, kept.resolve(), number)
+    print(
+        f"{outcome.text}\n{outcome.kind}, {outcome.seconds:.1f} s, {outcome.memory / 1e6:.0f} MB: spindle {' '.join(words)}"
+    )
+    return int(outcome.is_fault)
+
+
 def main() -> int:
     """Run many cases and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="files of a finished run of spindle process")
-    parser.add_argument("--kind", choices=("expt", "refl", "data", "text"), default="expt")
+    parser.add_argument("folder", type=Path, help="files of a finished run of spindle process, or empty")
+    parser.add_argument("--kind", choices=KINDS, default="expt")
     parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--skip", type=int, default=0, help="begin with the case of this number")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no case after so many minutes")
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SPINDLE_FUZZ_SEED", "1")))
     parser.add_argument("--program", action="append", choices=[*PROGRAMS, *DATA_PROGRAMS], help="only these programs")
+    parser.add_argument("--case", type=int, help="make this case of the one --program again")
+    parser.add_argument("--keep", type=Path, default=Path("CASE"), help="new folder for the files of that case")
     parser.add_argument("--bounds", action="store_true", help="check every index of compiled kernels")
     arguments = parser.parse_args()
     if arguments.bounds:
@@ -258,25 +303,37 @@ def main() -> int:
 
     prepare_compile_cache()
     source = arguments.folder.resolve()
-    compile_all(source, arguments.program or programs_of(arguments.kind, source))
+    make_run(source)
+    programs = arguments.program or programs_of(arguments.kind, source)
+    compile_all(source, programs)
+    if arguments.case is not None:
+        return one_case(arguments.kind, programs[0], arguments.case, source, arguments.keep)
     counts: Counter[tuple[str, str]] = Counter()
     most: dict[str, tuple[float, int]] = {}
     faults = 0
-    for seed, program, words, outcome in cases(
-        arguments.kind, source, arguments.cases, arguments.seed, arguments.program
+    end = time.monotonic() + 60 * arguments.minutes
+    for number, program, words, outcome in cases(
+        arguments.kind, source, arguments.cases, arguments.seed, programs, arguments.skip
     ):
         counts[program, outcome.kind] += 1
         seconds, memory = most.get(program, (0.0, 0))
         most[program] = max(seconds, outcome.seconds), max(memory, outcome.memory)
         if outcome.is_fault:
             faults += 1
-            print(f"--- {outcome.kind}: seed {seed}: spindle {' '.join(words)}\n{outcome.text[-2500:]}\n", flush=True)
+            print(told(arguments.kind, number, program, words, outcome), flush=True)
+        if time.monotonic() > end:
+            print(f"ended after {arguments.minutes:g} minutes; go on with --skip {number % 1_000_000 + 1}")
+            break
     kinds = sorted({kind for _, kind in counts})
     print(f"{'program':<32}" + "".join(f"{kind:>18}" for kind in [*kinds, "most seconds", "most MB"]))
     for program in sorted(most):
         seconds, memory = most[program]
         row = "".join(f"{counts[program, kind]:>18}" for kind in kinds)
         print(f"{program:<32}{row}{seconds:>18.1f}{memory / 1e6:>18.0f}")
+    print(
+        f"{sum(counts.values())} cases: "
+        + ", ".join(f"{sum(n for (_, k), n in counts.items() if k == kind)} {kind}" for kind in kinds)
+    )
     return 1 if faults else 0
 
 

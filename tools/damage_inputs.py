@@ -240,6 +240,8 @@ OF_SEVERAL = {
     "show several", "stereographic_projection", "multiplex", "cosym", "correlation_matrix", "compute_delta_cchalf",
     "multiplex mtz",
 }  # fmt: skip
+# These make no data, and are not run from a record.
+WITHOUT_RECORDS = ("show", "image_viewer", "view", "reciprocal_lattice_viewer")
 KAPPA = {
     "axes": [[1.0, 0.0, 0.0], [0.643, 0.0, -0.766], [1.0, 0.0, 0.0]],
     "angles": [0.0, 0.0, 0.0],
@@ -260,8 +262,11 @@ def programs_of(kind: str, source: Path) -> list[str]:
     if kind == "data":
         return list(DATA_PROGRAMS)
     needed = {"expt": "{e}", "refl": "{r}"}.get(kind, "")
+    unwanted = WITHOUT_RECORDS if kind == "record" else ()
     has = {name: (source / f"{STAGES.get(name, IMAGES)[0]}.expt").exists() for name in PROGRAMS}
-    return [name for name, words in PROGRAMS.items() if needed in words and has[name]]
+    return [
+        name for name, words in PROGRAMS.items() if needed in words and has[name] and name.split()[0] not in unwanted
+    ]
 
 
 def given_files(
