@@ -99,12 +99,13 @@ def night() -> None:
     settings = {
         "SPINDLE_FUZZ_SEED": time.strftime("%Y%m%d"),
         "SPINDLE_FUZZ_COUNT": "2000",
-        "SPINDLE_FUZZ_CASES": "1000",
+        "SPINDLE_FUZZ_CASES": "2500",
         "SPINDLE_CRASH_ALL": "1",
         "SPINDLE_LONG_RUNS": "1",
     }
     ENVIRONMENT.update({name: ENVIRONMENT.get(name, value) for name, value in settings.items()})
     print(f"SPINDLE_FUZZ_SEED={ENVIRONMENT['SPINDLE_FUZZ_SEED']}", flush=True)
+    call(BIN / "spindle", "compile")
     call(PYTHON, "-m", "pytest", *NIGHTLY, *sys.argv[2:])
 
 

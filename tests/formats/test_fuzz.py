@@ -1,7 +1,7 @@
 """Damaged images of every format: each is read or refused by a message, soon and in little memory.
 
 The seed and the number of files are those of SPINDLE_FUZZ_SEED and SPINDLE_FUZZ_COUNT, for longer runs by night. A finding
-names its seed: the same two settings make the same files again.
+names its file, whose number, format and seed make it again.
 """
 
 from __future__ import annotations
@@ -117,10 +117,9 @@ def originals(tmp_path_factory):
 
 
 def test_damaged_images_are_read_or_refused(originals, tmp_path):
-    rng = np.random.default_rng(SEED)
     names = list(originals)
     for i in range(COUNT):
-        name = names[i % len(names)]
+        name, rng = names[i % len(names)], np.random.default_rng((SEED, i))
         (tmp_path / f"{i:05d}_{name}").write_bytes(damaged(originals[name], rng))
     command = [sys.executable, "-c", READ, str(tmp_path), str(SECONDS), str(MEBIBYTES)]
     # What a kernel reads beyond its arrays is found only when it looks.

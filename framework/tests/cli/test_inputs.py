@@ -78,3 +78,13 @@ def test_the_next_step_can_be_pasted():
         "spindle x 'my data.expt' <reflections> <images> to 'a b.expt' c.refl"
     )
     assert complete_step("spindle x my data.expt", [], given) == "spindle x 'my data.expt'"
+
+
+def test_names_are_no_commands_to_a_terminal(spindle, tmp_path):
+    name = "a\x1b]0;title\x07\nerror: forged.txt"
+    (tmp_path / name).write_text("x")
+    for words in ([name], [f"{name}x"], ["*"]):
+        done = spindle("trial", *words)
+        shown = done.stdout + done.stderr
+        assert "\x1b" not in shown and "\x07" not in shown and "\nerror: forged" not in shown
+    assert spindle("trial", name).returncode == 2

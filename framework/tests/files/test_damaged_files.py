@@ -100,7 +100,7 @@ def test_no_value_at_any_place_of_an_experiment_file_is_a_bug(tmp_path, value):
         (lambda c: c["detector"][0]["panels"][0].update(pixel_size=[0, 0]), r"detector\[0\]: pixel_size"),
         (lambda c: c["detector"][0].update(hierarchy={"children": [{"panel": 7}]}), r"a panel of the hierarchy is 7"),
         (lambda c: c["goniometer"][0].update(rotation_axis=[1, float("nan"), 0]), r"goniometer\[0\].rotation_axis\[1\] is nan"),
-        (lambda c: c["imageset"][0].update(template="a\0b"), r"imageset\[0\]: 'a\\x00b' is no file name"),
+        (lambda c: c["imageset"][0].update(template="a\0b"), r"imageset\[0\].template is 'a\\x00b'"),
         (lambda c: c["imageset"][0].update(__id__="Movie"), r"imageset\[0\]: its kind is 'Movie'"),
     ],
 )  # fmt: skip

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from spindle.errors import ParameterError, UserError
 from spindle.params.text import PARAMETER_FILE_SUFFIXES, Assignment, read_parameter_file
+from spindle.printable import CONTROL
 from spindle.regular import open_regular, unreadable
 
 OPTIONS = {
@@ -233,6 +234,11 @@ def add_files(found: Arguments, program: str, words: Iterable[str]) -> None:
 def expand(program: str, word: str) -> list[Path]:
     """Return the existing files that ``word`` means: a path, or a pattern with ``*``, ``?``, ``[...]`` or ``####``."""
     path = Path(os.path.expanduser(word))
+    if CONTROL.search(word):
+        raise UserError(
+            f"{program}: {word!r} is no name that files here have: it has control characters, which a terminal takes for commands; "
+            f"rename the file"
+        )
     if os.path.exists(path):
         return [path]
     from spindle.files import files_of_template

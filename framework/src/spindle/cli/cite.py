@@ -10,6 +10,7 @@ from spindle.errors import PluginError, UserError
 from spindle.execution.compile_cache import prepare_compile_cache
 from spindle.execution.record import read_record
 from spindle.plugins import registry
+from spindle.printable import printable
 
 FORMATS = ("text", "bibtex")
 
@@ -37,7 +38,7 @@ def cite_command(words: list[str]) -> int:
         raise UserError(f"spindle cite: format={form} is not one of {', '.join(FORMATS)}")
     if not files:
         raise UserError("spindle cite: give the record of a run, for example process.json or spindle.integrate.json")
-    print(cited([read_record(path) for path in files], form))
+    print(printable(cited([read_record(path) for path in files], form)))
     return 0
 
 

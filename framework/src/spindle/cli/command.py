@@ -42,6 +42,7 @@ from spindle.params import Params, Plugin, walk
 from spindle.params.tree import plugin_of, scopes_of
 from spindle.plugins import given_infos, is_strict, registry
 from spindle.plugins.host import PluginHost
+from spindle.printable import printable
 
 from .arguments import Arguments, parse_arguments
 from .console import ConsoleHandler, set_up_console
@@ -70,7 +71,7 @@ def program_command(name: str, words: list[str]) -> int:
     if "show_config" in arguments.options:
         from .help import effective_text
 
-        print(effective_text(params, arguments.config_level))
+        print(printable(effective_text(params, arguments.config_level)))
         return 0
     return run_command(name, params, arguments)
 

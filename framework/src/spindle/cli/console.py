@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spindle.execution.outputs import NotMuted, OursOnly
+from spindle.printable import printable
 from spindle.report import Table
 from spindle.report.screen import has_colours, on_screen, wrapped
 
@@ -57,7 +58,7 @@ class ScreenFormatter(logging.Formatter):
         table = table_of(record)
         if table is not None:
             return on_screen(table, width, has_colours(sys.stdout), getattr(record, "log", ""), self.verbose)
-        text = super().format(record)
+        text = printable(super().format(record))
         warns = record.levelno >= logging.WARNING
         fails = record.levelno >= logging.ERROR
         if warns and not fails and not text.lower().startswith("warning"):

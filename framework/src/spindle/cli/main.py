@@ -99,7 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from spindle.errors import Cancelled, is_out_of_memory
 
         if isinstance(error, Cancelled):
-            print(error, file=sys.stderr)
+            from spindle.printable import printable
+
+            print(printable(str(error)), file=sys.stderr)
             return leave_interrupted() if argv is None else INTERRUPTED
         try:
             from .machine import message_of
@@ -150,9 +152,12 @@ def leave_interrupted(code: int = INTERRUPTED) -> int:
 
 def fail(error: BaseException) -> int:
     """Print what the user can mend."""
+    from spindle.printable import printable
+
     message = str(error)
     for note in getattr(error, "__notes__", ()):
         message += f" ({note})"
+    message = printable(message)
     if sys.stderr is not None and sys.stderr.isatty():
         from .console import coloured
 
@@ -167,16 +172,17 @@ def report_bug(arguments: list[str], error: BaseException) -> int:
     """Print whose the error is, then the traceback without the host's own frames, then what to do with it."""
     from spindle import __version__
     from spindle.plugins.blame import BLAME, blame_of, trimmed
+    from spindle.printable import printable
 
     whose = blame_of(error)
-    lines = "".join(line for line in trimmed(error) if not line.startswith(BLAME))
+    lines = printable("".join(line for line in trimmed(error) if not line.startswith(BLAME)))
     culprit = f"the {whose.partition(', hook ')[0]}" if whose else f"Spindle {__version__}"
     if whose:
-        print(f"error: {type(error).__name__}: {error}\n  {BLAME}{whose}\n", file=sys.stderr)
+        print(f"error: {type(error).__name__}: {printable(str(error))}\n  {BLAME}{whose}\n", file=sys.stderr)
     print(lines, file=sys.stderr)
     print(
         f"This is a bug in {culprit}, not a mistake of yours. Please report it with the lines above and this command:\n"
-        f"  spindle {shlex.join(arguments)}",
+        f"  spindle {printable(shlex.join(arguments))}",
         file=sys.stderr,
     )
     return BUG

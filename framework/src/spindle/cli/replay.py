@@ -11,6 +11,7 @@ from spindle.execution.record import changed_inputs, read_record, versions
 from spindle.execution.runner import effective_params, make_host
 from spindle.params import Params
 from spindle.plugins import PluginFile, UnknownPlugin, given_infos, registry
+from spindle.printable import printable
 
 from .arguments import Arguments, add_assignment, kind_of
 from .command import run_command
@@ -56,7 +57,7 @@ def replay_command(words: list[str]) -> int:
     for word in typed:
         add_assignment(arguments, name, word)
     for line in differences(record):
-        print(f"warning: {line}")
+        print(f"warning: {printable(line)}")
     params = _effective(name, arguments.assignments, host, path, record)
     allowed = check_targets(name, params, [word.partition("=")[0].strip() for word in typed])
     with writing_only_below(*allowed):

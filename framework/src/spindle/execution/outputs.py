@@ -18,6 +18,7 @@ from spindle.contracts import ProgramResult
 from spindle.errors import UserError
 from spindle.params import FolderParam, Params, PathParam, Str
 from spindle.params.tree import Entry, fields_of, find_scope, scopes_of, walk
+from spindle.printable import PrintableFormatter
 
 log = logging.getLogger(__name__)
 
@@ -232,7 +233,7 @@ def log_file(program: str, params: Params) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"{program}: output.log={path}: cannot be written: {error.strerror}; choose another") from error
     handler.addFilter(OursOnly())
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(PrintableFormatter("%(message)s"))
     started = datetime.now().astimezone()
     header = f"# spindle {__version__}, {program}, {started:%Y-%m-%d %H:%M:%S %z}"
     handler.handle(logging.LogRecord("spindle", logging.INFO, __file__, 0, header, None, None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ import numpy as np
 from spindle.errors import FileFormatError, ModelError
 from spindle.models import Experiment, Experiments, ImageSet
 from spindle.models.arrays import shortened, whole_number
+from spindle.printable import CONTROL
 from spindle.regular import read_regular
 
 from .atomic import atomic_write
@@ -28,6 +30,9 @@ SCAN_POINTS = (
     ("beam", "s0_at_scan_points"), ("goniometer", "setting_rotation_at_scan_points"), ("crystal", "A_at_scan_points"),
 )  # fmt: skip
 MOST_BYTES = 1 << 31  # 10,000 scan-varying crystals have a tenth of that
+_MAYBE_CONTROL = re.compile(
+    r"\\(?:u00[0189]|u202|u206|[bfnrt])"
+)  # a control character in JSON, or a backslash before such a letter
 # What wrong content can raise on its way into models.
 DAMAGE = (AttributeError, IndexError, OverflowError, RecursionError, TypeError, ValueError, np.linalg.LinAlgError)
 
@@ -180,16 +185,18 @@ def _with_image_ranges(items: list[Experiment]) -> list[Experiment]:
 
 
 def check_finite(data: Any) -> None:
-    """Raise ModelError, naming the place, for NaN and infinities, which are no JSON."""
+    """Raise ModelError, naming the place, for NaN and infinities, which are no JSON, and for control characters."""
     stack: list[tuple[str, Any]] = [("", data)]
     while stack:
         place, value = stack.pop()
         if isinstance(value, dict):
             stack += [(f"{place}.{key}" if place else str(key), inner) for key, inner in value.items()]
         elif isinstance(value, list):
-            stack += [(f"{place}[{i}]", v) for i, v in enumerate(value) if not isinstance(v, (int, str))]
+            stack += [(f"{place}[{i}]", v) for i, v in enumerate(value) if not isinstance(v, int)]
         elif isinstance(value, float) and not math.isfinite(value):
             raise ModelError(f"{place} is {value}: a finite number expected")
+        elif isinstance(value, str) and not value.isprintable() and CONTROL.search(value):
+            raise ModelError(f"{place} is {shortened(value)}: text without control characters expected")
 
 
 def _imageset_from_dict(data: dict[str, Any], folder: Path) -> ImageSet:
@@ -279,7 +286,7 @@ def write_experiments(experiments: Experiments, path: str | os.PathLike[str], co
     Raises
     ------
     ModelError
-        If a model holds something that is not finite.
+        If a model holds something that is not finite, or a name with control characters.
     """
     content = experiments_to_dict(experiments)
     indent = None if compact else 2
@@ -288,6 +295,8 @@ def write_experiments(experiments: Experiments, path: str | os.PathLike[str], co
     except ValueError as error:
         check_finite(json.loads(json.dumps(content, default=_plain)))
         raise ModelError(f"{path} cannot be written: {error}") from error
+    if _MAYBE_CONTROL.search(text):  # what would not be read again
+        check_finite(json.loads(text))
     with atomic_write(path) as temporary:
         temporary.write_text(text)
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from spindle.printable import printable
 
 from .html import table_html
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas
+
+
+_NOT_IN_CELLS = re.compile(r"[\t\n]")
 
 
 @dataclass(slots=True)
@@ -106,7 +112,7 @@ def format_value(value: Any) -> str:
         if value != value:
             return "--"
         return f"{value:.0f}" if abs(value) >= 1e4 and value == round(value) else f"{value:.4g}"
-    return str(value)
+    return _NOT_IN_CELLS.sub(" ", printable(str(value)))
 
 
 def _is_number(text: str) -> bool:
