@@ -205,7 +205,11 @@ def case(
         words = ["replay", "record.json", *["--force"][: rng.integers(2)]]
         return words, run(words, folder, most_seconds)
     files, words = given_files(program, source, folder, rng)
-    if kind == "expt":
+    second = kind in ("expt", "refl") and f"{kind[0]}2" in files and rng.integers(4) == 0
+    if second:
+        file = files[f"{kind[0]}2"]
+        file.write_bytes((damaged_experiments if kind == "expt" else damaged_reflections)(file.read_bytes(), rng))
+    elif kind == "expt":
         files["e"].write_bytes(damaged_experiments(files["e"].read_bytes(), rng))
     elif kind == "refl":
         content = damaged_reflections(files["r"].read_bytes(), rng)

@@ -119,6 +119,30 @@ def test_the_same_result_agrees_with_itself_whatever_its_axes(refined, tmp_path)
     assert not any("last digit" in note for note in result.summary["notes"])
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("id", None, "no column id"),
+        ("flags", None, "no column flags"),
+        ("xyzobs.px.value", np.nan, "finite"),
+        ("id", 7, "id"),
+    ],
+    ids=str,
+)
+def test_results_are_checked_as_inputs_are(refined, tmp_path, column, value, message):
+    table = refined[1].reflections.without("shoebox")
+    bad = table.without(column) if value is None else table.copy()
+    if value is not None:
+        bad[column][5] = value
+    for name, one in (("first", table), ("bad", bad), ("other", table)):
+        write_experiments(refined[1].experiments, tmp_path / f"{name}.expt")
+        write_reflections(one, tmp_path / f"{name}.refl")
+    files = [tmp_path / f"{name}.refl" for name in ("first", "bad", "other")]
+    result = spindle.run("compare", files=files, use_truth=False)
+    (failed,) = (c for c in result.summary["contestants"] if c.get("reason"))
+    assert "bad.refl" in failed["reason"] and message in failed["reason"]
+
+
 def test_those_that_are_not_told_apart_share_a_place():
     """As in sport; a chain of small differences does not tie its ends."""
     alike = {"a": ["b"], "b": ["a", "c"], "c": ["b", "d"], "d": ["c"], "e": []}

@@ -169,6 +169,17 @@ def test_spots_get_the_indices_of_their_crystal(sweep):
         spindle.run("reindex", experiments, other, change_of_basis_op="auto")
 
 
+def test_a_reference_is_checked_as_inputs_are(tmp_path):
+    experiment = replace(rotation_experiment(CELL, "P 4", seed=4), identifier="r")
+    bad = intensities(experiment, 1)
+    bad["intensity.sum.value"][3] = np.nan
+    write_experiments(Experiments([experiment]), tmp_path / "first.expt")
+    write_reflections(bad, tmp_path / "first.refl")
+    reference = {"reference.experiments": tmp_path / "first.expt", "reference.reflections": tmp_path / "first.refl"}
+    with pytest.raises(UserError, match=r"first\.refl: .*finite"):
+        spindle.run("reindex", Experiments([experiment]), intensities(experiment, 2), **reference)
+
+
 @pytest.mark.parametrize("operator", ["a,b,c", "b,a,-c"])
 def test_intensities_tell_the_indexing_of_the_reference(tmp_path, operator):
     experiment = replace(rotation_experiment(CELL, "P 4", seed=4), identifier="r")

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import spindle
 from spindle.errors import FileFormatError, UserError
 from spindle.execution import import_results
-from spindle.files import read_experiments, read_reflections
-from spindle.models import Experiments
-from spindle.table import INTEGRATED, Flag, ReflectionTable
+from spindle.table import INTEGRATED, Flag
 
 from .contestant import Contestant, Stage
 
@@ -20,6 +19,10 @@ __all__ = ["contestant_of", "is_result_of_others", "read_finished", "read_result
 _OTHERS = (".hkl", ".ahkl", ".mtz", ".cif", ".mmcif")
 #: Columns of places; merged reflections have none.
 PLACES = ("xyzcal.px", "xyzobs.px.value")
+NEEDED = {
+    "id": "which tells the experiment of each row",
+    "flags": "which tells what has been done with each row",
+}
 
 
 def is_result_of_others(path: Path) -> bool:
@@ -81,8 +84,11 @@ def read_result(reflections: Path, experiments: Path | None, context: Any) -> St
         table, models = found.reflections, found.experiments
     else:
         path = experiments or _beside(reflections)
-        models, table = read_experiments(path), read_reflections(reflections)
-        table = _numbered(table, models)
+        loaded = spindle.load(path, reflections)  # numbered, and checked as inputs are
+        models, table = loaded.experiments, loaded.reflections
+        for column, source in NEEDED.items():
+            if column not in table:
+                raise UserError(f"{reflections}: it has no column {column}, {source}; run the step that wrote it again")
     if not len(table):
         raise UserError(f"{reflections}: it holds no reflections")
     return Stage(models, table.without("shoebox"))
@@ -96,22 +102,6 @@ def _beside(reflections: Path) -> Path:
             f"{reflections}: there is no {path.name} beside it; give the experiments too: results={reflections},EXPERIMENTS.expt"
         )
     return path
-
-
-def _numbered(table: ReflectionTable, models: Experiments) -> ReflectionTable:
-    """Column id as positions in the experiments, by identifiers where there are any."""
-    position = {e.identifier: i for i, e in enumerate(models) if e.identifier}
-    places = {number: position[name] for number, name in table.identifiers.items() if name in position}
-    if not places or all(k == v for k, v in places.items()):
-        return table
-    import numpy as np
-
-    changed = table.view()
-    ids = np.full(len(table), -1, np.int32)
-    for number, place in places.items():
-        ids[table["id"] == number] = place
-    changed["id"] = ids
-    return changed
 
 
 def contestant_of(contestant: Contestant, stage: Stage) -> Contestant:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import spindle
 from spindle.errors import FileFormatError, UserError
 from spindle.execution import read_record
-from spindle.files import read_experiments, read_reflections
 from spindle.models import Experiments
 from spindle.params import Params, make, walk
 from spindle.table import ReflectionTable
@@ -84,11 +84,11 @@ def read_finished(folder: Path, schema: type[Params], log: Any) -> Finished:
         raise FileFormatError(
             f"{numbers_at} is not what spindle multiplex writes ({type(error).__name__}: {error}); run spindle multiplex again"
         ) from error
-    scaled, table = read_experiments(data), read_reflections(data.with_suffix(".refl"))
+    scaled, table = _loaded(data, data.with_suffix(".refl"))
     whole = Reduced(ALL, scaled, table, d_min, limits, statistics, [], {})
     kept = folder / PROCESSING / "models.expt"
     if kept.is_file() and kept.with_name("observations.refl").is_file():
-        scaled, table = read_experiments(kept), read_reflections(kept.with_name("observations.refl"))
+        scaled, table = _loaded(kept, kept.with_name("observations.refl"))
     elif d_min is not None:
         log.warning(
             "The data end at %.2f A, where that run has cut them; with output.cleanup=False multiplex keeps all in %s",
@@ -118,3 +118,10 @@ def _params(folder: Path, schema: type[Params], log: Any) -> Any:
         beside = folder / value if isinstance(value, str) else None
         given[name] = str(beside) if beside is not None and name.endswith("reference") and beside.is_file() else value
     return make(schema, **given)
+
+
+def _loaded(experiments: Path, reflections: Path) -> tuple[Experiments, ReflectionTable]:
+    """Files of the run, checked as inputs are."""
+    found = spindle.load(experiments, reflections)
+    assert found.reflections is not None  # where a file of reflections was given
+    return found.experiments, found.reflections

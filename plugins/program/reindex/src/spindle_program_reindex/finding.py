@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+import spindle
 from spindle.errors import UserError
-from spindle.files import read_experiments, read_reflections
 from spindle.models import Crystal, Experiments
 from spindle.report import Table
 from spindle.symmetry import ChangeOfBasis
@@ -45,7 +45,8 @@ def read_reference(experiments: Path, reflections: Path | None) -> Reference:
     UserError
         If it has no crystal, or crystals of several space groups.
     """
-    models = read_experiments(experiments)
+    loaded = spindle.load(*(path for path in (experiments, reflections) if path is not None))
+    models = loaded.experiments
     crystals = [c for c in models.unique("crystal") if c is not None]
     if not crystals:
         raise UserError(
@@ -58,7 +59,7 @@ def read_reference(experiments: Path, reflections: Path | None) -> Reference:
             "that has a single one"
         )
     middle = sorted(crystals, key=lambda c: c.volume)[len(crystals) // 2]
-    return Reference(models, None if reflections is None else read_reflections(reflections), middle)
+    return Reference(models, loaded.reflections, middle)
 
 
 def read_reference_file(path: Path) -> Reference:
