@@ -30,6 +30,7 @@ from .executor import (
     name_item,
     run_item,
 )
+from .heard import HeardWarnings
 from .importing import import_results
 from .loading import Loaded, load
 from .outputs import check_folder, check_writable
@@ -44,6 +45,7 @@ __all__ = [
     "Common",
     "Executor",
     "Function",
+    "HeardWarnings",
     "Loaded",
     "PluginFile",
     "Progress",

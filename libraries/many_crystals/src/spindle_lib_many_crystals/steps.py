@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spindle.contracts import ProgramResult
+from spindle.execution import HeardWarnings
 from spindle.models import Experiments
 from spindle.params import Params, walk
 from spindle.report import Table
@@ -40,19 +40,6 @@ def settings_of(params: Params, scope: str, prefix: str = "", leave: tuple[str, 
     return {prefix + name: entry.value for name, entry in within if name not in leave and not entry.leaf.unavailable}
 
 
-class _Warnings(logging.Handler):
-    """Keeps what the steps warn of."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: list[tuple[str, str]] = []
-        self.step = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.name.startswith("spindle"):
-            self.messages.append((self.step, record.getMessage()))
-
-
 class Steps:
     """Runs programs in memory and keeps what they leave behind.
 
@@ -74,21 +61,21 @@ class Steps:
         self.context, self.keep = context, keep
         self.files: dict[str, Callable[[Path], Any]] = {}
         self.rows: list[list[Any]] = []
-        self._warnings = _Warnings()
+        self._warnings = HeardWarnings()
         self._folder = Path(context.enter(tempfile.TemporaryDirectory(prefix="spindle-steps-")))
         self._n = 0
 
     def __enter__(self) -> Steps:
-        logging.getLogger().addHandler(self._warnings)
+        self._warnings.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        logging.getLogger().removeHandler(self._warnings)
+        self._warnings.__exit__()
 
     @property
     def warnings(self) -> list[tuple[str, str]]:
         """Step and first line of all that was warned of, each once."""
-        return list(dict.fromkeys((step, text.splitlines()[0]) for step, text in self._warnings.messages if text))
+        return self._warnings.once
 
     def run(
         self,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from spindle.errors import FileFormatError, ParameterError, PluginError, UserError
-from spindle.execution import Session
+from spindle.execution import HeardWarnings, Session
 from spindle_lib_serving.allowed import AllowedFolders, ImageName
 from spindle_lib_serving.refusal import Refusal
 
@@ -105,7 +105,7 @@ class Analyst:
         params = self._params(question["parameters"], question["index"])
         image = self.allowed.image(question["image"])
         timings: dict[str, float] = {}
-        with _Warnings() as warnings:
+        with HeardWarnings() as heard:
             session = Session("find_spots", params)
             found, number = self._find_spots(image, session)
             timings["find_spots"] = time.perf_counter() - start
@@ -119,8 +119,8 @@ class Analyst:
                 lap = time.perf_counter()
                 content |= _indexed(found.experiments, number, image, spots, session)
                 timings["index"] = time.perf_counter() - lap
-        if warnings.messages:
-            content["warnings"] = warnings.messages
+        if heard.messages:
+            content["warnings"] = [text for _, text in heard.messages]
         timings["total"] = time.perf_counter() - start
         content["timings"] = {name: round(seconds, 6) for name, seconds in timings.items()}
         return content
@@ -311,21 +311,3 @@ def _remember(store: OrderedDict[Hashable, Any], key: Hashable, value: Any) -> N
     store.move_to_end(key)
     while len(store) > _MANY:
         store.popitem(last=False)
-
-
-class _Warnings(logging.Handler):
-    """Collects what programs warn of while they run."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage().removeprefix("Warning: "))
-
-    def __enter__(self) -> _Warnings:
-        logging.getLogger("spindle").addHandler(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("spindle").removeHandler(self)

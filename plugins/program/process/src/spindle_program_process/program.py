@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import sys
 import time
@@ -10,6 +9,7 @@ from typing import Any
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
+from spindle.execution import HeardWarnings
 from spindle.params import Bool, Choice, Float, FolderParam, PathParam, Plugin, Preset, ScopeOf, ShortName
 from spindle.params import Params as ParamsBase
 from spindle.report import DETAIL, Table
@@ -36,19 +36,6 @@ DATA = (".expt", ".refl", ".mtz", ".hkl", ".sca")
 def _program(default: str, help: str) -> Plugin:
     """Parameter that chooses the program of a step; its parameters are those of the step."""
     return Plugin("program", default, elsewhere=True, help=help, level=2)
-
-
-class _Warnings(logging.Handler):
-    """Keeps the warnings of all steps for the summary."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: list[tuple[str, str]] = []
-        self.step = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.name.startswith("spindle"):
-            self.messages.append((self.step, record.getMessage()))
 
 
 def peak_memory_mb() -> float | None:
@@ -253,8 +240,7 @@ class Process(Program):
             chain.watch()
         if start <= stop:
             chain.begin(start)
-        warnings = _Warnings()
-        logging.getLogger().addHandler(warnings)
+        heard = HeardWarnings()
         rows: list[list[Any]] = []
         report: dict[str, Any] = {}
         tables: dict[str, Table] = {}
@@ -264,48 +250,47 @@ class Process(Program):
             rows.append([name, round(record["seconds"], 2), "earlier", _in_short(record["summary"])])
         failed: UserError | None = None
         try:
-            for step in STEPS[start : stop + 1]:
-                if ended := end_of_stills(step, chain.experiments, params):
-                    break
-                warnings.step = step.name
-                began = time.perf_counter()
-                result = chain.do(step)
-                if result is None:
-                    continue
-                seconds = time.perf_counter() - began
-                tables.update({t.key: t for t in result.tables if t.key})
-                memory = peak_memory_mb()
-                report[step.name] = {
-                    "seconds": round(seconds, 3),
-                    "peak_memory_mb": None if memory is None else round(memory, 1),
-                    **result.summary,
-                }
-                rows.append(
-                    [
-                        step.name,
-                        round(seconds, 2),
-                        None if memory is None else round(memory),
-                        _in_short(result.summary),
-                    ]
-                )
-                if step.name == "index":
-                    self._check_indexed(result.summary, params)
+            with heard:
+                for step in STEPS[start : stop + 1]:
+                    if ended := end_of_stills(step, chain.experiments, params):
+                        break
+                    heard.step = step.name
+                    began = time.perf_counter()
+                    result = chain.do(step)
+                    if result is None:
+                        continue
+                    seconds = time.perf_counter() - began
+                    tables.update({t.key: t for t in result.tables if t.key})
+                    memory = peak_memory_mb()
+                    report[step.name] = {
+                        "seconds": round(seconds, 3),
+                        "peak_memory_mb": None if memory is None else round(memory, 1),
+                        **result.summary,
+                    }
+                    rows.append(
+                        [
+                            step.name,
+                            round(seconds, 2),
+                            None if memory is None else round(memory),
+                            _in_short(result.summary),
+                        ]
+                    )
+                    if step.name == "index":
+                        self._check_indexed(result.summary, params)
         except UserError as error:
             failed = error
-        finally:
-            logging.getLogger().removeHandler(warnings)
         for key in FINAL_TABLES:
             if key in tables and not params.details:
                 context.log.info("%s", tables[key])
         context.table(Table("Summary", ["Step", "Seconds", "Peak memory (MB)", "Result"], rows, "process"))
         if written := [str(p) for p in dict.fromkeys(context.written) if p.suffix in DATA]:
             context.log.info("Files of the steps: %s", " ".join(written))
-        for name, message in dict.fromkeys(warnings.messages):
+        for name, message in dict.fromkeys(heard.messages):
             context.log.info(
                 "Warning of %s: %s", name, message.splitlines()[0], extra=DETAIL
             )  # the screen has shown it
-        told = [m for _, m in warnings.messages]
-        failed_step = warnings.step if failed is not None else None
+        told = [m for _, m in heard.messages]
+        failed_step = heard.step if failed is not None else None
         failed = UserError(ended) if ended else failed
         why = str(failed) if failed is not None else None
         found = judged(report, params, start, None if why is None else why.splitlines()[0], failed_step)
