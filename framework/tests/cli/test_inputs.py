@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spindle.execution.outputs import complete_step
+from spindle.execution.outputs import complete_step, look_at
 from spindle.files import write_experiments, write_reflections
 from spindle.models import Experiments
 from spindle.table import ReflectionTable
@@ -88,3 +88,9 @@ def test_names_are_no_commands_to_a_terminal(spindle, tmp_path):
         shown = done.stdout + done.stderr
         assert "\x1b" not in shown and "\x07" not in shown and "\nerror: forged" not in shown
     assert spindle("trial", name).returncode == 2
+
+
+def test_a_page_or_a_picture_is_opened_where_a_program_names_nothing_else():
+    assert look_at([Path("a.json"), Path("b.svg"), Path("c.PNG"), Path("d.html"), Path("e.html")]) == "open d.html"
+    assert look_at([Path("a.json"), Path("b.svg")]) == "open b.svg"
+    assert look_at([Path("a.json"), Path("a.mtz")]) == look_at([]) == ""

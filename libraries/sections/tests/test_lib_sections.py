@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from spindle.execution import file_entry
 from spindle.files import read_reflections, write_reflections
 from spindle.models import Experiments
 from spindle.report import Section
@@ -20,7 +21,7 @@ from spindle_lib_sections.given import MOST_ROWS, Given, only, sampled, stage_of
 from spindle_lib_sections.images import MOST_POINTS, ByImage
 from spindle_lib_sections.pictures import poorest_image
 from spindle_lib_sections.places import MapSettings
-from spindle_lib_sections.questions import QUESTIONS, answers, facts_of
+from spindle_lib_sections.questions import QUESTIONS, answers, facts_of, judged
 from spindle_lib_sections.residuals import residual_section
 from spindle_lib_sections.runs import run_section
 from spindle_lib_sections.signal import signal_section
@@ -313,3 +314,50 @@ def test_data_that_were_merged_are_judged_as_they_were_cut(tmp_path):
     later = finished.timestamp() + 60
     os.utime(sources[1], (later, later))
     assert run_section(sources).absent
+
+
+def run_records(folder, *programs):
+    """Records of programs that each have written the files of their name, and read those of the one before."""
+    before: list[dict[str, str]] = []
+    for k, (program, summary) in enumerate(programs):
+        made = [folder / f"{program}.expt", folder / f"{program}.refl"]
+        for path in made:
+            path.write_text(f"{program} {path.name}")
+        outputs = [file_entry(path) for path in made]
+        finished = datetime.fromtimestamp(made[-1].stat().st_mtime + k, UTC).isoformat()
+        record = {
+            "format": "spindle run record", "program": program, "versions": {"spindle": "0"}, "plugins": [], "outputs": outputs, "inputs": before,
+            "finished": finished, "working_folder": ".", "parameters": {}, "format_version": 1, "summary": summary,
+        }  # fmt: skip
+        (folder / f"spindle.{program}.json").write_text(json.dumps(record))
+        before = outputs
+    return made
+
+
+def test_files_of_one_run_have_the_verdict_of_its_steps(tmp_path):
+    data = Section("", "merging", values={"facts": {"rmsd_px": 3.0, "completeness": 0.5}})
+    steps = (
+        ("index", {"fraction_indexed": 0.9}),
+        ("refine", {"rmsd_px": [[0.1, 0.2, 0.3]]}),
+        ("scale", {"cc_half": 0.99, "completeness": 0.97}),
+    )
+    sources = run_records(tmp_path, *steps)
+    facts = facts_of([run_section(sources), data])
+    assert (facts.fraction_indexed, facts.rmsd_px, facts.completeness) == (0.9, 0.2, 0.97)
+    assert "steps of this run" in judged([run_section(sources), data])
+    late = datetime.now(UTC).timestamp() + 1000
+    os.utime(sources[1], (late, late))  # copied, with the same content
+    assert facts_of([run_section(sources), data]).rmsd_px == 0.2
+    sources[1].write_text("other data xxxx")  # of the same size, and later
+    os.utime(sources[1], (late, late))
+    assert facts_of([run_section(sources), data]).rmsd_px == 3.0
+    assert "the data that were given" in judged([run_section(sources), data])
+
+
+@pytest.mark.parametrize(
+    "programs", [["index", "filter_reflections"], ["index", "index_again"], ["find_spots", "cosym"]]
+)
+def test_what_other_programs_have_done_only_the_data_tell(tmp_path, programs):
+    data = Section("", "merging", values={"facts": {"fraction_indexed": 0.4}})
+    sources = run_records(tmp_path, *((name, {"fraction_indexed": 0.9}) for name in programs))
+    assert facts_of([run_section(sources), data]).fraction_indexed == 0.4

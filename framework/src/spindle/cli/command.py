@@ -20,6 +20,7 @@ from spindle.execution.outputs import (
     complete_step,
     log_file,
     log_path,
+    look_at,
     named_outputs,
     report_outputs,
     write_outputs,
@@ -184,7 +185,7 @@ def _run(
         "reflections": arguments.reflections,
         "images": arguments.files or arguments.experiments,
     }
-    step = complete_step(result.next_step, written, named)
+    step = complete_step(result.next_step or look_at(written), written, named)
     console.say_what_is_hidden(log)
     report_outputs(context.log, [*written, *([log] if log else [])], step)
     if result.unfit:

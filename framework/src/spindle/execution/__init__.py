@@ -36,7 +36,7 @@ from .loading import Loaded, load
 from .outputs import check_folder, check_writable
 from .progress import Progress
 from .protection import check_files
-from .record import read_record
+from .record import file_entry, read_record
 from .runner import Session, algorithm, run
 from .settings import RunSettings
 from .steps import Record, execute, nested_params
@@ -62,6 +62,7 @@ __all__ = [
     "check_writable",
     "compare",
     "execute",
+    "file_entry",
     "first_change",
     "images_of",
     "import_results",

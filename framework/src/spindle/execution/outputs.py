@@ -141,6 +141,16 @@ def report_outputs(logger: logging.Logger, written: list[Path], next_step: str) 
         logger.info("Next: %s", next_step)
 
 
+#: Endings of what a person opens: pages before pictures.
+OPENED = (".html", ".png", ".svg", ".pdf", ".jpg", ".jpeg", ".tif", ".tiff")
+
+
+def look_at(written: Iterable[Path]) -> str:
+    """Return what to do after a program that names nothing: open the page or the picture that it has written; empty where there is none."""
+    found = [path for path in written if path.suffix.lower() in OPENED]
+    return f"open {min(found, key=lambda path: OPENED.index(path.suffix.lower()))}" if found else ""
+
+
 def complete_step(step: str, written: Iterable[Path], given: Mapping[str, Sequence[Path]]) -> str:
     """Return a next step as a shell takes it.
 

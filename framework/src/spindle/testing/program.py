@@ -274,8 +274,8 @@ class ProgramContract(PluginContract):
 
     def test_its_next_step_is_a_command(self, run: Any, inputs: ProgramInputs) -> None:
         step = run(inputs).next_step
-        assert not step or step.startswith("spindle "), (
-            f"next_step is {step!r}; a command that begins with `spindle` expected"
+        assert not step or step.startswith(("spindle ", "open ")), (
+            f"next_step is {step!r}; a command that begins with `spindle`, or a file to open, expected"
         )
 
 

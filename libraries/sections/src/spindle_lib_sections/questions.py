@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from spindle.report import Section
 from spindle_lib_verdict import COLOURS, Facts, Line, Verdict, judge
 
-__all__ = ["QUESTIONS", "Answer", "answers", "facts_of"]
+__all__ = ["QUESTIONS", "Answer", "answers", "facts_of", "judged"]
 
 #: Question, topics of the lines that answer it, and what to run where nothing is known.
 QUESTIONS = (
@@ -64,10 +64,25 @@ class Answer:
 
 
 def facts_of(sections: Sequence[Section]) -> Facts:
-    """What the sections know: their values ``facts``; later ones stand, and those of merged data, ``facts_of_merged``, stand before all."""
-    return Facts.joined(
-        Facts.from_dict(s.values.get(name, {})) for name in ("facts", "facts_of_merged") for s in sections
-    )
+    """What the sections know.
+
+    Where the data are those of one run, as it has left them, its verdict is theirs: facts of its steps (values ``facts_of_run``) stand
+    before all. Else the data themselves tell (values ``facts``, of later sections before those of earlier ones), and before them those of
+    merged data (``facts_of_merged``).
+    """
+    kinds = ("facts", "facts_of_merged", "facts_of_run")
+    return Facts.joined(Facts.from_dict(s.values.get(name, {})) for name in kinds for s in sections)
+
+
+def judged(sections: Sequence[Section]) -> str:
+    """Which data the verdict is about, in a sentence; empty where there is nothing to say."""
+    known = [name for name in ("facts_of_run", "facts_of_merged") if any(s.values.get(name) for s in sections)]
+    facts = facts_of(sections)
+    if "facts_of_merged" in known and facts.d_min is not None:
+        return f"Judged are the data as they were merged, to {facts.d_min:.2f} A, and the steps before; the figures below are of all data."
+    if "facts_of_run" in known:
+        return "Judged is what the steps of this run have said; the figures below are of the data that were given."
+    return "Judged are the data that were given, all of them." if facts.as_dict() else ""
 
 
 def answers(sections: Sequence[Section]) -> tuple[list[Answer], Verdict]:

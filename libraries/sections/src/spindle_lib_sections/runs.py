@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from spindle.errors import FileFormatError, HeaderError
-from spindle.execution import read_record
+from spindle.execution import file_entry, read_record
 from spindle.report import Section, Table
 from spindle_lib_verdict import facts_of_steps
 
-__all__ = ["records_of", "run_section"]
+__all__ = ["is_one_run", "records_of", "run_section"]
 
 MOST_RECORDS, MOST_CHANGES = 40, 12
 MERGE = "merge"
+#: Programs whose summaries tell all that a verdict needs; what others have done to the data only the data tell.
+JUDGED = ("import", "find_spots", "index", "refine", "integrate", "symmetry", "scale", MERGE)
 
 
 def records_of(sources: Sequence[Path]) -> list[dict[str, Any]]:
@@ -52,6 +54,40 @@ def _is_of(record: dict[str, Any], given: set[tuple[Path, str]]) -> bool:
     try:
         finished = datetime.fromisoformat(str(record.get("finished", ""))).timestamp()
         return all((folder / name).stat().st_mtime <= finished + 1.0 for folder, name in given)  # told in whole seconds
+    except (ValueError, OSError):
+        return False
+
+
+def is_one_run(sources: Sequence[Path], records: Sequence[dict[str, Any]]) -> bool:
+    """Whether records are those of one chain of steps that has made all files as they are now: then its verdict is theirs.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Files of experiments and reflections.
+    records : sequence of dict
+        As of `records_of`.
+    """
+    programs = [r["program"] for r in records]
+    twice = [p for p in set(programs) if programs.count(p) > 1 and p != "refine"]
+    if not records or twice or not set(programs) <= set(JUDGED):
+        return False
+    written = {Path(entry["path"]).name: (record, entry) for record in records for entry in record["outputs"]}
+    return all(
+        path.name in written and _is_as_written(path, *written[path.name])
+        for path in sources
+        if path.suffix in (".expt", ".refl")
+    )
+
+
+def _is_as_written(path: Path, record: dict[str, Any], entry: dict[str, Any]) -> bool:
+    """By its time, or by its content where it was copied."""
+    try:
+        found = path.stat()
+        if "size" in entry and found.st_size != entry["size"]:
+            return False
+        finished = datetime.fromisoformat(str(record.get("finished", ""))).timestamp()
+        return found.st_mtime <= finished + 1.0 or file_entry(path)["sha256"] == entry.get("sha256")
     except (ValueError, OSError):
         return False
 
@@ -102,6 +138,8 @@ def run_section(sources: Sequence[Path]) -> Section:
     section.text.append("Versions: " + ", ".join(f"{n} {v}" for n, v in last["versions"].items()) + ".")
     section.text.append("spindle replay spindle.<program>.json repeats a run as it was.")
     summaries = {r["program"]: r["summary"] for r in records if isinstance(r.get("summary"), dict)}
+    if is_one_run(sources, records):
+        section.values["facts_of_run"] = facts_of_steps(summaries).as_dict()
     if MERGE in summaries:  # the data as they are used, perhaps cut
         section.values["facts_of_merged"] = facts_of_steps({MERGE: summaries.pop(MERGE)}).as_dict()
     section.values["facts"] = facts_of_steps(summaries).as_dict()

@@ -76,6 +76,25 @@ def test_noise_of_the_truth_itself_stands_beside(sweep):
     assert headers == ["of photons\ndrawn", "rms z"]
 
 
+def test_it_ends_with_what_is_not_right_and_what_to_do(sweep):
+    right = check(sweep, processed(sweep))
+    assert right.summary["doubts"] == [] and right.next_step == "open check_truth.svg"
+    faults = {
+        "summed counts are 30 % too large": {"bias": 1.3},
+        "summed counts are 20 % too small": {"bias": 0.8},
+        "sigmas of summed counts are 2.0 times too large": {"sigma_factor": 2.0},
+        "sigmas of summed counts are 2.0 times too small": {"sigma_factor": 0.5},
+    }
+    for said, fault in faults.items():
+        assert check(sweep, processed(sweep, **fault)).summary["doubts"] == [said]
+    shifted = processed(sweep)
+    shifted["miller_index"] = shifted["miller_index"].copy()
+    shifted["miller_index"][::10] += 1
+    assert "reflections have another index" in check(sweep, shifted).summary["doubts"][0]
+    spots = processed(sweep).without("intensity.sum.value", "intensity.scale.value").select(np.arange(200))
+    assert check(sweep, spots).next_step.startswith("spindle integrate <experiments> <reflections>")
+
+
 def test_positions_have_their_error(sweep):
     rows = dict(check(sweep, processed(sweep)).tables[0].rows)
     x, y = map(float, rows["Predicted - true x, y (px, rms)"].split())

@@ -13,8 +13,9 @@ from spindle_program_show.other_files import describe, kind_of
 
 import spindle
 from spindle.errors import UserError
-from spindle.files import write_mask
+from spindle.files import read_experiments, read_reflections, write_mask
 from spindle.models import Beam, Detector, Experiment, Experiments, Panel
+from spindle.testing import shared_data
 
 XDS = """!FORMAT=XDS_ASCII    MERGE=FALSE    FRIEDEL'S_LAW=FALSE
 !OUTPUT_FILE=XDS_ASCII.HKL        DATE=30-Nov-2026
@@ -95,6 +96,56 @@ def test_images_and_what_is_unknown_are_left_to_import(tmp_path):
     path = tmp_path / "image.cbf"
     path.write_bytes(b"###CBF: VERSION 1.5\n")
     assert kind_of(path) == "" and kind_of(tmp_path) == "" and kind_of(tmp_path / "none") == ""
+
+
+CELL = """data_crystal
+_cell_length_a 5.4961(3)
+_cell_length_b 8.208(1)
+_cell_length_c 12.162
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_name_H-M_alt 'P 21 21 21'
+loop_
+_atom_site_label
+_atom_site_fract_x
+S1 0.1
+O1 0.2
+"""
+
+
+def test_a_cif_file_of_a_cell_or_a_structure_is_described(tmp_path):
+    path = tmp_path / "cell.cif"
+    path.write_text(CELL)
+    text, (content,) = describe(path)
+    assert "Unit cell of crystal: 5.4961(3), 8.208(1), 12.162, 90, 90, 90" in text
+    assert "Space group of crystal: P 21 21 21" in text
+    assert content.rows == [["crystal", "_atom_site_label", 2, 2], ["crystal", "single values", 7, 1]]
+
+
+@pytest.mark.parametrize(
+    "content", ["data_x\nloop_\n_refln.index_h\n_refln.index_k\n1 2\n", "data_x\n_array_data.data ?\n"]
+)
+def test_cif_files_of_reflections_and_images_are_imported(tmp_path, content):
+    path = tmp_path / "x.cif"
+    path.write_text(content)
+    assert kind_of(path) == ""
+
+
+def test_results_of_other_programs_are_shown_with_their_reflections(tmp_path, caplog):
+    """Exported as mmCIF, and shown: models without an image, and as many reflections as there were."""
+    data = shared_data("dials_processed/quartz_processed")
+    inputs = {
+        "experiments": read_experiments(data / "scaled.expt"),
+        "reflections": read_reflections(data / "scaled.refl"),
+    }
+    done = spindle.run("export", **inputs, format="mmcif")
+    path = tmp_path / "scaled.cif"
+    next(iter(done.files.values()))(path)
+    with caplog.at_level(logging.INFO):
+        shown = spindle.run("show", files=[path])
+    assert "Reflection list contains 1401 reflections" in caplog.text and "Unit cell" in caplog.text
+    assert shown.summary == {"n_experiments": 1, "n_reflections": [1401]}
 
 
 def test_the_program_shows_them_beside_each_other(mtz_file, tmp_path, caplog):

@@ -24,6 +24,7 @@ from spindle_lib_comparison import (
     read_truths,
 )
 
+from .judgement import doubts
 from .overview import overview_table
 from .picture import draw_picture
 from .stills import match_stills, stills_table
@@ -102,6 +103,7 @@ class CheckTruth(Program):
             overview, one_by_one = overview_table(matches, inputs.experiments)
         tables = [overview]
         result = ProgramResult(summary={**one_by_one[0], "experiments": one_by_one})
+        kinds: dict[str, dict[str, Any]] = {}
         compared, corrected = None, any(name in table for name in CORRECTIONS)
         for kind, title in KINDS:
             observed = observed_intensities(table, kind, stills)
@@ -114,11 +116,14 @@ class CheckTruth(Program):
                 continue
             agreement = compare_intensities(found, sigma, true, d, params.n_shells, fit_b=kind == "scale", draw=draw)
             tables.append(_shell_table(title, kind, agreement))
-            result.summary[kind] = {name: _plain(value) for name, value in asdict(agreement).items()}
+            kinds[kind] = result.summary[kind] = {name: _plain(value) for name, value in asdict(agreement).items()}
             compared = title, found, agreement.scale * true * np.exp(-0.5 * agreement.relative_b / d**2), agreement
         for one in tables:
             context.table(one)
         result.tables = tables
+        result.summary["doubts"] = wrong = doubts(one_by_one, kinds)
+        context.log.info("%s", f"Not as the truth has it: {'; '.join(wrong)}" if wrong else "As the truth has it.")
+        result.next_step = _next(table, kinds, params.output.picture if compared is not None else "")
         if compared is not None and params.output.picture:
             title, found, true, agreement = compared
             svg = draw_picture(
@@ -126,6 +131,17 @@ class CheckTruth(Program):
             )
             result.files[params.output.picture] = partial(_write_text, svg)
         return result
+
+
+def _next(table: ReflectionTable, kinds: dict[str, Any], picture: str) -> str:
+    """The step that follows in the chain, or the picture."""
+    if picture:
+        return f"open {picture}"
+    return (
+        ""
+        if kinds
+        else "spindle integrate <experiments> <reflections>, then spindle check_truth of integrated.expt integrated.refl"
+    )
 
 
 def _experiments(table: ReflectionTable) -> list[int]:

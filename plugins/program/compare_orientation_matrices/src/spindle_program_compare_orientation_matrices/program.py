@@ -96,7 +96,9 @@ class CompareOrientationMatrices(Program):
             "n_crystals": len(crystals), "n_pairs": len(pairs), "smallest_angle_deg": round(float(angles.min()), 4),
             "median_angle_deg": round(float(np.median(angles)), 4), "largest_angle_deg": round(float(angles.max()), 4),
         }  # fmt: skip
-        return ProgramResult(summary=summary)
+        return ProgramResult(
+            summary=summary, next_step="spindle stereographic_projection <experiments> hkl=1,0,0 expand_to_p1=True"
+        )
 
     def _describe(self, i: int, j: int, best: Misorientation, orientations: Orientations, context: Any) -> None:
         """Print the rotation of a pair, and all that are equivalent to it."""

@@ -96,7 +96,8 @@ class ExportBitmaps(Program):
                 progress.advance(1)
         first, last = jobs[0].target, jobs[-1].target
         context.log.info("Wrote %s", first if len(jobs) == 1 else f"{len(jobs)} pictures, {first} to {last}")
-        return ProgramResult(summary={"n_pictures": len(jobs), "first": str(first), "last": str(last)})
+        summary = {"n_pictures": len(jobs), "first": str(first), "last": str(last)}
+        return ProgramResult(summary=summary, next_step=f"open {first}")
 
 
 def _display(params: ExportBitmaps.Params) -> Any:

@@ -178,7 +178,8 @@ class Merge(Program):
         }  # fmt: skip
         summary |= {k: v for k, v in judged.as_dict().items() if k not in summary}
         if not problems:
-            return ProgramResult(None, None, [], summary, files, "")
+            following = f"spindle report <experiments> <reflections> tells how good the data are; then open {params.output.mtz} in a structure solution program"
+            return ProgramResult(None, None, [], summary, files, following)
         summary["problem"] = problems[0]
         said = "; ".join(problems)
         context.log.warning("The merged data are not fit for structure solution: %s", said)

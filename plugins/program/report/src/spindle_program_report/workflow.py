@@ -22,7 +22,7 @@ from spindle_lib_sections.models import geometry_section, scan_varying_section
 from spindle_lib_sections.pictures import picture_section
 from spindle_lib_sections.places import MapSettings
 from spindle_lib_sections.profiles import profile_section
-from spindle_lib_sections.questions import Answer, answers
+from spindle_lib_sections.questions import Answer, answers, judged
 from spindle_lib_sections.residuals import residual_section
 from spindle_lib_sections.runs import run_section
 from spindle_lib_sections.scaling import scaling_section
@@ -64,17 +64,23 @@ def make_report(inputs: ProgramInputs, params: Any, context: RunContext) -> Prog
             own.add(section.key)
             sections.append(section)
     # records know what programs found, the data themselves know what they are now
-    lights, verdict = answers(sorted(sections, key=lambda s: s.key != "runs"))
+    known = sorted(sections, key=lambda s: s.key != "runs")
+    lights, verdict = answers(known)
+    about = judged(known)
     context.table(_table(lights))
+    if about:
+        context.log.info("%s", about)
     shown = [s for s in sections if not s.absent]
     for section in sections:
         if section.absent:
             context.log.info("Not shown: %s. %s", section.title, section.absent)
     files: dict[str, Callable[..., None]] = {}
     if params.output.html is not None:
-        files[str(params.output.html)] = text_writer(_page(inputs, given, lights, sections).html())
+        files[str(params.output.html)] = text_writer(_page(inputs, given, lights, about, sections).html())
     if params.output.json is not None:
-        files[str(params.output.json)] = text_writer(json_text(_content(given, lights, verdict, sections)) + "\n")
+        files[str(params.output.json)] = text_writer(
+            json_text(_content(given, lights, verdict, about, sections)) + "\n"
+        )
     moods = [a.mood for a in lights]
     summary = {
         "n_sections": len(shown), "n_figures": sum(len(s.figures) for s in shown), "stages": list(given.tables),
@@ -173,7 +179,7 @@ def _table(lights: list[Answer]) -> Table:
     return Table("What a referee would ask", ["Question", "Answer", "What is known", "What to do"], rows, "verdict")
 
 
-def _page(inputs: ProgramInputs, given: Given, lights: list[Answer], sections: list[Section]) -> Page:
+def _page(inputs: ProgramInputs, given: Given, lights: list[Answer], about: str, sections: list[Section]) -> Page:
     files = [p.name for p in (inputs.sources or inputs.files)]
     shown = files if len(files) <= 4 else files[-2:]
     names = ", ".join(shown) or "data in memory"
@@ -184,6 +190,8 @@ def _page(inputs: ProgramInputs, given: Given, lights: list[Answer], sections: l
     page.section("Is it good?")
     for light in lights:
         page.answer(light.question, light.mood, light.said, light.reason, light.next_step)
+    if about:
+        page.text(about)
     for stage, table in given.tables.items():
         if not len(table):
             said = f"The table of {stage} reflections that was given has no rows: what is known is that of models and run records."
@@ -198,12 +206,15 @@ def _page(inputs: ProgramInputs, given: Given, lights: list[Answer], sections: l
     return page
 
 
-def _content(given: Given, lights: list[Answer], verdict: Verdict, sections: list[Section]) -> dict[str, Any]:
+def _content(
+    given: Given, lights: list[Answer], verdict: Verdict, about: str, sections: list[Section]
+) -> dict[str, Any]:
     """Everything as plain values."""
     return {
         "format": FORMAT, "format_version": FORMAT_VERSION, "spindle": version(HOST),
         "stages": {stage: len(table) for stage, table in given.tables.items()}, "n_experiments": len(given.experiments),
-        "questions": [a.to_dict() for a in lights], "verdict": verdict.as_dict(), **{s.key: _plain(s.to_dict()) for s in sections},
+        "questions": [a.to_dict() for a in lights], "verdict": verdict.as_dict(), "judged": about,
+        **{s.key: _plain(s.to_dict()) for s in sections},
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Files that are neither experiments nor reflections: MTZ, XDS_ASCII, masks."""
+"""Files that are neither experiments nor reflections: MTZ, XDS_ASCII, masks, CIF of cells and structures."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ from spindle.files import is_map_file, read_mask
 from spindle.report import Table
 
 _XDS_ASCII = b"!FORMAT=XDS_ASCII"
+_CIF = (".cif", ".mmcif", ".fcf")
+#: What import makes experiments of: reflections and images.
+_IMPORTED = ("_refln.", "_diffrn_refln.", "_pdbx_diffrn_unmerged_refln.", "_array_data.")
+_CELL = [f"_cell_{name}" for name in ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")]
+_GROUP = ("_space_group_name_H-M_alt", "_symmetry_space_group_name_H-M", "_symmetry.space_group_name_H-M")
 
 
 def kind_of(path: Path) -> str:
-    """``mtz``, ``xds_ascii``, ``mask`` or nothing, for what is an image or unknown."""
+    """``mtz``, ``xds_ascii``, ``cif``, ``mask`` or nothing, for what is an image, is imported, or is unknown."""
     if not path.is_file():
         return ""
     try:
@@ -28,7 +33,18 @@ def kind_of(path: Path) -> str:
         return "mtz"
     if start == _XDS_ASCII:
         return "xds_ascii"
+    if path.suffix.lower() in _CIF:
+        return "cif" if _is_described(path) else ""
     return "mask" if is_map_file(path) else ""
+
+
+def _is_described(path: Path) -> bool:
+    """Whether a CIF file holds neither reflections nor images that import reads."""
+    try:
+        blocks = list(gemmi.cif.read(str(path)))
+    except (RuntimeError, ValueError, OSError):
+        return False
+    return bool(blocks) and not any(block.find_mmcif_category(name) for block in blocks for name in _IMPORTED)
 
 
 def describe(path: Path) -> tuple[str, list[Table]]:
@@ -43,7 +59,7 @@ def describe(path: Path) -> tuple[str, list[Table]]:
     if kind == "mask":
         return _mask(path)
     try:
-        return _mtz(path) if kind == "mtz" else _xds_ascii(path)
+        return {"mtz": _mtz, "xds_ascii": _xds_ascii, "cif": _cif}[kind](path)
     except (RuntimeError, ValueError, IndexError, UnicodeDecodeError) as error:  # what gemmi raises for a damaged file
         raise FileFormatError(f"show: {path} cannot be read: {error}; write it again") from error
 
@@ -74,6 +90,26 @@ def _mtz(path: Path) -> tuple[str, list[Table]]:
     if mtz.history:
         tables.append(Table("History", ["line"], [[line] for line in mtz.history], "mtz_history", detail=True))
     return "\n".join(line for line in lines if line), tables
+
+
+def _cif(path: Path) -> tuple[str, list[Table]]:
+    """Cell, group and how many rows of what, of each block."""
+    lines, rows = [], []
+    for block in gemmi.cif.read(str(path)):
+        found = [block.find_value(name) for name in _CELL]
+        if any(found):
+            known = [gemmi.cif.as_string(v) if v else "?" for v in found]
+            lines.append(f"    Unit cell of {block.name}: {', '.join(known)}")
+        symbols = [block.find_value(name) for name in _GROUP]
+        if symbol := next((gemmi.cif.as_string(v) for v in symbols if v and v not in "?."), ""):
+            lines.append(f"    Space group of {block.name}: {symbol}")
+        for item in block:
+            if item.loop is not None:
+                rows.append([block.name, item.loop.tags[0], len(item.loop.tags), item.loop.length()])
+        rows.append([block.name, "single values", sum(item.pair is not None for item in block), 1])
+    return "\n".join([f"{path}: CIF, {len({r[0] for r in rows})} block(s)", *lines]), [
+        Table("What it holds", ["block", "from", "names", "rows"], rows, "cif_content")
+    ]
 
 
 def _range(values: np.ndarray) -> list[Any]:

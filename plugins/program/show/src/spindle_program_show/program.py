@@ -21,9 +21,9 @@ MOST_EXPERIMENTS = 3  # whose models are all shown
 
 
 class Show(Program):
-    """Print what is in experiment lists, reflection files, MTZ and XDS_ASCII files, masks and images.
+    """Print what is in experiment lists, reflection files, MTZ, XDS_ASCII and CIF files, masks and images.
 
-    Nothing is written. Images are imported on the fly, with their headers as they are. What is long is shortened; -v prints all.
+    Nothing is written. Images, and results of other programs, are imported on the fly, as they are. What is long is shortened; -v prints all.
 
         spindle show indexed.expt indexed.refl
         spindle show integrated.refl show_flags=True max_reflections=10
@@ -78,10 +78,14 @@ class Show(Program):
             context.log.info("%s", text)
             for shown in tables:
                 context.table(shown)
+        reflections = list(inputs.reflections)
         if images:
-            found = context.run_program("import", files=images, **tolerances_of(params)).experiments
+            imported = context.run_program("import", files=images, **tolerances_of(params))
+            found = imported.experiments
             experiments = found if not experiments else type(experiments)([*experiments, *(found or ())])
-        if not experiments and not inputs.reflections and not others:
+            if imported.reflections is not None:
+                reflections.append(imported.reflections)
+        if not experiments and not reflections and not others:
             raise ParameterError(
                 "nothing to show: give experiment lists (.expt), reflection files (.refl), MTZ files, masks or images"
             )
@@ -97,7 +101,9 @@ class Show(Program):
             is_all = params.output.log or context.log.isEnabledFor(logging.DEBUG)  # else those beyond are not described
             for index, experiment in enumerate(experiments if is_all else experiments[:most]):
                 extra = DETAIL if index >= most else None
-                name = image_format(experiment) if index >= known else ""
+                images_of = experiment.imageset  # results of other programs come without
+                has_images = images_of is not None and bool(images_of.paths or images_of.template)
+                name = image_format(experiment) if index >= known and has_images else ""
                 profile = _profile_table(experiment.profile, context)
                 text = describe_experiment(experiment, params.show_scan_varying, name, profile)
                 context.log.info("Experiment %d:\n%s\n", index, text, extra=extra)
@@ -117,7 +123,7 @@ class Show(Program):
                 r for r, wanted in ((True, statistics.show_raw), (False, statistics.show_corrected)) if wanted
             ]:
                 context.table(image_statistics(experiments, is_raw, context.executor))
-        for table in inputs.reflections:
+        for table in reflections:
             from .reflections import column_statistics, flag_counts, identifier_table, list_reflections
 
             context.log.info("\nReflection list contains %d reflections", len(table))
@@ -129,8 +135,8 @@ class Show(Program):
             columns = _columns(params)
             if columns or params.show_all_reflection_data or params.max_reflections:
                 context.table(list_reflections(table, columns, params.max_reflections))
-        if inputs.reflections:
-            summary["n_reflections"] = [len(t) for t in inputs.reflections]
+        if reflections:
+            summary["n_reflections"] = [len(t) for t in reflections]
         return ProgramResult(experiments=None, summary=summary)
 
 

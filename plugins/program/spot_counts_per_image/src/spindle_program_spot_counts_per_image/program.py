@@ -90,6 +90,8 @@ class SpotCountsPerImage(Program):
             result.files.update(json_files(params.json, columns, params.joint_json, params.split_json))
         if params.plot is not None:
             result.files[str(params.plot)] = plot_writer(params.plot, names, columns)
+        else:
+            result.next_step = "spindle index <experiments> <reflections>"
         return result
 
 
