@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import signal
@@ -76,6 +77,18 @@ def test_all_the_usual_files_are_written(processed):
     }
     assert expected <= names, expected - names
     assert not [n for n in names if n.startswith(".")], "temporary files were left behind"
+
+
+def test_report_of_the_files_of_a_run_gives_its_verdict(processed):
+    """Data reach further than they are merged; the page judges those that are merged, and so does a report made afterwards."""
+    verdict = json.loads((processed / "process.json").read_text())["verdict"]
+    names = ("scaled.expt", "refined.refl", "scaled.refl")  # of two steps
+    run(processed, "report", *names, "output.html=None", "output.json=again.json")
+    again = json.loads((processed / "again.json").read_text())
+    assert again["verdict"] == verdict and "as they were merged" in again["judged"]
+    page = (processed / "report.html").read_text()
+    for line in verdict["lines"]:
+        assert html.escape(line["said"]) in page
 
 
 def test_nearly_all_spots_are_indexed(processed):

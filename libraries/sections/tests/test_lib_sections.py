@@ -342,6 +342,8 @@ def test_files_of_one_run_have_the_verdict_of_its_steps(tmp_path):
         ("scale", {"cc_half": 0.99, "completeness": 0.97}),
     )
     sources = run_records(tmp_path, *steps)
+    whole = json.loads((tmp_path / "spindle.scale.json").read_text()) | {"program": "process", "summary": {}}
+    (tmp_path / "spindle.process.json").write_text(json.dumps(whole))
     facts = facts_of([run_section(sources), data])
     assert (facts.fraction_indexed, facts.rmsd_px, facts.completeness) == (0.9, 0.2, 0.97)
     assert "steps of this run" in judged([run_section(sources), data])

@@ -16,6 +16,8 @@ __all__ = ["is_one_run", "records_of", "run_section"]
 
 MOST_RECORDS, MOST_CHANGES = 40, 12
 MERGE = "merge"
+#: Leaves a record of all that its steps have written, and they one each.
+WHOLE = "process"
 #: Programs whose summaries tell all that a verdict needs; what others have done to the data only the data tell.
 JUDGED = ("import", "find_spots", "index", "refine", "integrate", "symmetry", "scale", MERGE)
 
@@ -68,6 +70,7 @@ def is_one_run(sources: Sequence[Path], records: Sequence[dict[str, Any]]) -> bo
     records : sequence of dict
         As of `records_of`.
     """
+    records = [r for r in records if r["program"] != WHOLE]
     programs = [r["program"] for r in records]
     twice = [p for p in set(programs) if programs.count(p) > 1 and p != "refine"]
     if not records or twice or not set(programs) <= set(JUDGED):
