@@ -1,22 +1,27 @@
 """The arena on simulated sets, ours and DIALS's, as a table for docs/explanation/gallery.md.
 
-    python benchmarks/gallery.py                   # all sets, about 12 minutes of CPU time; DIALS takes part where it is installed
-    python benchmarks/gallery.py weak ice          # these sets anew; the page says of each when it was made
+    python benchmarks/gallery.py                   # all sets, about 15 minutes of CPU time; DIALS takes part where it is installed
+    python benchmarks/gallery.py weak ice          # these sets
     python benchmarks/gallery.py weak --print      # one set, and nothing is written
-    python benchmarks/gallery.py lyso_small --read compare.json   # from a comparison that was run before
+    python benchmarks/gallery.py --anew            # also those that an earlier call has finished
 
-Sets are simulated anew from their parameters and their seed, lyso_small is the shared one; each is processed from the images on by every
-contestant, and compared with the truth. A set that was not asked for keeps its part of the page.
+Sets are simulated from their parameters and their seed, lyso_small is the shared one; each is processed from the images on by every
+contestant, and compared with the truth. What a set gave stays in a folder (--folder), with what it was made of: a call that was
+interrupted, or one for other sets, does not repeat what is there of the same parameters, contestants and version. The page of each
+comparison stays beside its numbers. A set that was not asked for keeps its part of the page.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
+import shutil
 import tempfile
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +31,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("SPINDLE_SHARED_DATA", ROOT.parent / "shared" / "data"))
 PAGE = ROOT / "docs" / "explanation" / "gallery.md"
 CHOICES = {"background.algorithm": ["glm", "simple", "radial"], "profile.fitting": [True, False]}
+FOLDER = Path(tempfile.gettempdir()) / "spindle-gallery"
+SEED = 7
 
 _SMALL: dict[str, Any] = {
     "crystal.unit_cell": (48.0, 56.0, 67.0, 90.0, 90.0, 90.0),
@@ -50,11 +57,11 @@ SETS: dict[str, tuple[str, dict[str, Any] | None]] = {
 _HEAD = """# The arena on simulated sets
 
 `spindle compare` of three backgrounds, with and without profile fitting, and of DIALS 3.12 with its defaults, on images whose truth is known.
-Written by `python benchmarks/gallery.py`, which takes names of sets; nothing here is edited by hand. Each set says when it was made; those
-without a day are older than the present form of their set, or than DIALS taking part in it.
+Written by `python benchmarks/gallery.py`, which takes names of sets and goes on where it was interrupted; nothing here is edited by hand.
 
 Efficiency is the least variance that counting statistics allow, over the mean square of (found - true) counts, on the reflections that all
-contestants have: 1 cannot be beaten by an unbiased measurement. The bias is that of the weakest fifth of those reflections. *rms z* is the
+contestants have: 1 cannot be beaten by an unbiased measurement. The bias is that of the fifth of those reflections whose *true* counts are
+least, with its standard error: contestants share the photons, and with them most of that error. *rms z* is the
 rms of (found - true) / sigma, 1 for honest sigmas: of counts, and of scaled intensities. Contestants that the data do not tell from the
 best of their group share its place. The CPU time counts all steps from the images to scaled intensities, with those that contestants shared.
 """
@@ -66,8 +73,9 @@ def row_of(name: str, row: dict[str, Any], numbers: dict[str, Any], place: str) 
     n = max(1, len(weak["n"]) // 5)
     sums = [k * c for k, c in zip(weak["n"][:n], weak["counts"][:n], strict=True)]
     bias = 100 * sum(b * s for b, s in zip(weak["bias"][:n], sums, strict=True)) / max(sum(sums), 1e-9)
+    error = 100 * math.hypot(*(e * s for e, s in zip(weak["bias_error"][:n], sums, strict=True))) / max(sum(sums), 1e-9)
     cells = [
-        place, name, f"{100 * row['found']:.1f}", f"{row['efficiency']:.3f}", f"{bias:+.1f}", f"{row['counts']['rms_z']:.2f}",
+        place, name, f"{100 * row['found']:.1f}", f"{row['efficiency']:.3f}", f"{bias:+.1f} ± {error:.1f}", f"{row['counts']['rms_z']:.2f}",
         f"{row['scaled']['rms_z']:.2f}" if row["scaled"] else "", f"{row['scaled']['r_factor']:.4f}" if row["scaled"] else "",
         f"{numbers['merging']['overall']['cc_half']:.4f}" if numbers.get("merging") else "",
         f"{numbers['cpu_seconds']:.0f}" if numbers.get("cpu_seconds") else "",
@@ -75,13 +83,13 @@ def row_of(name: str, row: dict[str, Any], numbers: dict[str, Any], place: str) 
     return "| " + " | ".join(cells) + " |"
 
 
-def section(name: str, summary: dict[str, Any]) -> str:
-    """The part of the page of one set."""
+def section(name: str, summary: dict[str, Any], made: str) -> str:
+    """The part of the page of one set, made on a day."""
     ranking, truth = summary["ranking"], summary["truth"]["contestants"]
     numbers = {c["name"]: c for c in summary["contestants"]}
     lines = [
         f"## {name}", "",
-        SETS[name][0].capitalize() + f"; {summary['truth']['n_common']} reflections in common. Made on {date.today().isoformat()}.", "",
+        SETS[name][0].capitalize() + f"; {summary['truth']['n_common']} reflections in common. Made on {made}.", "",
         "| rank | contestant | found (%) | efficiency | bias, weak (%) | rms z | scaled rms z | scaled R | CC1/2 | CPU (s) |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
@@ -95,16 +103,36 @@ def section(name: str, summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def compared(name: str) -> dict[str, Any]:
-    """Compare one set."""
+def compared(name: str, folder: Path, anew: bool) -> tuple[dict[str, Any], str]:
+    """Compare one set, or take what an earlier call found; the summary and the day."""
     parameters = SETS[name][1]
-    with tempfile.TemporaryDirectory() as folder:
-        if parameters is None:
-            images = sorted((SHARED / name).glob("*.cbf*"))[:59]
-        else:
-            spindle.run("simulate", **{**_SMALL, **parameters, "output.directory": folder, "run.seed": 7})
-            images = sorted(Path(folder).glob("*.cbf"))
-        return spindle.compare(*images, choices=CHOICES, runners=["dials"]).summary
+    runners = ["dials"] if shutil.which("dials.integrate") else []
+    made_of = json.dumps(
+        [parameters, _SMALL if parameters else None, SEED, CHOICES, runners, version("spindle-diffraction-base")]
+    )
+    kept = folder / f"{name}.json"
+    if kept.is_file() and not anew:
+        found = json.loads(kept.read_text(encoding="utf-8"))
+        if found["made_of"] == made_of:
+            return found["summary"], found["made"]
+    if parameters is None:
+        images = sorted((SHARED / name).glob("*.cbf*"))[:59]
+        if not images:
+            raise SystemExit(f"{SHARED / name}: no images; set SPINDLE_SHARED_DATA to the folder of shared data")
+    else:
+        place = folder / name
+        shutil.rmtree(place, ignore_errors=True)  # of a call that was interrupted
+        spindle.run("simulate", **{**_SMALL, **parameters, "output.directory": str(place), "run.seed": SEED})
+        images = sorted(place.glob("*.cbf"))
+    result = spindle.compare(*images, choices=CHOICES, runners=runners)
+    result.files["compare.html"](folder / f"{name}.html")
+    made = date.today().isoformat()
+    new = kept.with_suffix(".new")
+    new.write_text(json.dumps({"made_of": made_of, "made": made, "summary": result.summary}), encoding="utf-8")
+    new.replace(kept)
+    if parameters is not None:
+        shutil.rmtree(folder / name)
+    return result.summary, made
 
 
 def earlier_parts() -> dict[str, str]:
@@ -119,13 +147,16 @@ def main() -> None:
     """Run the sets and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", help=f"sets, by default all: {', '.join(SETS)}")
-    parser.add_argument("--read", type=Path, help="the JSON of a comparison of the one set")
     parser.add_argument("--print", action="store_true", help="print, and write nothing")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where results stay, %(default)s")
+    parser.add_argument("--anew", action="store_true", help="repeat also what an earlier call has finished")
     arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.sets) - set(SETS)):
+        parser.error(f"no set of the name {', '.join(unknown)}; they are {', '.join(SETS)}")
+    arguments.folder.mkdir(parents=True, exist_ok=True)
     parts = earlier_parts()
     for name in arguments.sets or SETS:
-        summary = json.loads(arguments.read.read_text()) if arguments.read else compared(name)
-        parts[name] = section(name, summary)
+        parts[name] = section(name, *compared(name, arguments.folder, arguments.anew))
         text = _HEAD + "\n" + "\n\n".join(parts[name] for name in SETS if name in parts) + "\n"
         if not arguments.print:  # each when it is done: all of them take a quarter of an hour
             PAGE.write_text(text, encoding="utf-8")

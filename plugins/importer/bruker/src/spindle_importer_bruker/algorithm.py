@@ -15,41 +15,51 @@ from spindle.params import Params as ParamsBase
 from spindle.params import SpaceGroup
 from spindle_lib_exchange import experiment_without_images
 
-#: Endings of what SAINT prints for people.
-LISTINGS = (".sum", "._ls")
+from .listing import read_listing
+
+#: Endings of what SAINT prints for people, and of summaries that nothing public describes.
+LISTING, SUMMARY = "._ls", ".sum"
+DUMMIES = "the file knows no detector and no images: both are dummies"
+FRAME = "the orientation is in the frame of the file, that of the diffractometer at zero"
 
 
 class BrukerImporter(Algorithm):
-    """Parameter files of SAINT and APEX (.p4p): cell with standard deviations, wavelength, orientation."""
+    """Parameter files of SAINT and APEX (.p4p) and listings of SAINT (._ls): cell with standard deviations, wavelength, orientation."""
 
     class Params(ParamsBase):
         space_group = SpaceGroup("P1", help="Space group, which the file does not say.")
 
     @hookimpl
     def understand(self, path: Path, head: bytes) -> bool:
-        """Whether it has lines CELL and SOURCE, or is a listing; see `spindle.contracts.importer.ImporterSpec.understand`."""
-        if _is_listing(path):  # which is refused with its reason
+        """Whether it has lines CELL and SOURCE, or begins as a listing; see `spindle.contracts.importer.ImporterSpec.understand`."""
+        if path.name.lower().endswith(SUMMARY):  # which is refused with its reason
             return b"\x00" not in head
+        if path.name.lower().endswith(LISTING):
+            return head.startswith(b"SAINT")
         words = [line.split(None, 1)[0] for line in head.splitlines() if line.strip()]
         return b"CELL" in words and b"SOURCE" in words and b"\x00" not in head
 
     @hookimpl
     def refusal(self, path: Path, head: bytes) -> str:
         """See `spindle.contracts.importer.ImporterSpec.refusal`."""
-        return "no lines CELL and SOURCE"
+        return "no lines CELL and SOURCE, and it does not begin as a listing of SAINT"
 
     @hookimpl
     def import_results(self, path: Path) -> Imported:
         """One crystal; see `spindle.contracts.importer.ImporterSpec.import_results`."""
-        if _is_listing(path):
+        if path.name.lower().endswith(SUMMARY):
             raise FileFormatError(
-                f"{path}: listings of SAINT (.sum, ._ls) are not read: no description of their layout is public and it differs between versions, "
-                "so that a number taken from a wrong place would go unnoticed; give the .p4p file of the same run, which has the cell with "
-                "its standard deviations, the orientation and the wavelength"
+                f"{path}: summaries (.sum) are not read: neither a description of their layout nor a program that reads it is public, and a number "
+                "taken from a wrong place would go unnoticed; give the .p4p file of the same run (SAINT, APEX and CrysAlisPro write one), or the "
+                "listing of SAINT (._ls)"
             )
+        if path.name.lower().endswith(LISTING):
+            return self._listing(path)
         words: dict[str, list[str]] = {}
+        repeated = 0
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, rest = line.partition(" ")
+            repeated += key == "ORT1" and key in words
             words.setdefault(key, rest.split())
         cell = _numbers(path, words, "CELL", 6)
         wavelength = next((float(w) for w in words.get("SOURCE", []) if _is_number(w)), 0.0)
@@ -62,19 +72,38 @@ class BrukerImporter(Algorithm):
             if not np.linalg.det(A) > 0:
                 raise FileFormatError(f"{path}: the matrix of ORT1 to ORT3 is of no crystal")
             crystal = Crystal(A)
-            notes.append("the orientation is in the frame of the file, that of the diffractometer at zero")
+            notes.append(FRAME)
         else:
             notes.append("the file has no orientation: a is along x")
         crystal = crystal.with_space_group(self.params.space_group)
         if "CELLSD" in words:
-            sd = _numbers(path, words, "CELLSD", 6)
-            crystal = replace(crystal, cell_sd=sd, extra=crystal.extra | {"recalculated_unit_cell": cell.tolist()})
-        notes.append("the file knows no detector and no images: both are dummies")
+            crystal = _with_cell(crystal, cell, _numbers(path, words, "CELLSD", 6))
+        if repeated:
+            notes.append(
+                f"the file has {repeated + 1} orientations; the first was taken, the listing of SAINT (._ls) gives all components"
+            )
+        notes.append(DUMMIES)
         return Imported(Experiments([experiment_without_images(crystal, wavelength)]), None, tuple(notes))
 
+    def _listing(self, path: Path) -> Imported:
+        """One experiment for each component, with its last refinement."""
+        components = read_listing(path)
+        experiments = [
+            experiment_without_images(
+                _with_cell(Crystal(c.UB).with_space_group(self.params.space_group), c.cell, c.cell_sd), c.wavelength
+            )
+            for c in components
+        ]
+        names = ", ".join(c.name for c in components)
+        return Imported(
+            Experiments(experiments),
+            None,
+            (f"the last refinement of each component was taken: {names}", FRAME, DUMMIES),
+        )
 
-def _is_listing(path: Path) -> bool:
-    return path.name.lower().endswith(LISTINGS)
+
+def _with_cell(crystal: Crystal, cell: np.ndarray, sd: np.ndarray) -> Crystal:
+    return replace(crystal, cell_sd=sd, extra=crystal.extra | {"recalculated_unit_cell": cell.tolist()})
 
 
 def _is_number(word: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from spindle.report import Table
 
 from .against_truth import AgainstTruth
@@ -11,7 +13,15 @@ from .contestant import Contestant
 from .ranking import Ranking
 from .versus import Level
 
-__all__ = ["contestant_table", "cost_table", "failure_table", "merging_table", "pair_table", "truth_table"]
+__all__ = [
+    "contestant_table",
+    "cost_table",
+    "failure_table",
+    "merging_table",
+    "pair_table",
+    "truth_table",
+    "weakest_fifth",
+]
 
 
 def _ordered(contestants: list[Contestant], ranking: Ranking) -> list[Contestant]:
@@ -65,7 +75,7 @@ def truth_table(truth: AgainstTruth, ranking: Ranking) -> Table:
     """Each against the truth."""
     headers = [
         "Rank", "Contestant", "Found (%)", "Place x, y (px)", "Place z (images)", "Counts", "Efficiency", "95 %", "Scale", "R", "rms z",
-        "Weakest fifth\nbias (%)", "Weakest fifth\nrms z", "Scaled R", "Scaled rms z",
+        "Weakest fifth\nbias (%)", "Weakest fifth\n+- (%)", "Weakest fifth\nrms z", "Scaled R", "Scaled rms z",
     ]  # fmt: skip
     rows = []
     names = [*ranking.order, *(n for n in truth.rows if n not in ranking.order)]
@@ -74,26 +84,28 @@ def truth_table(truth: AgainstTruth, ranking: Ranking) -> Table:
         if row is None:
             continue
         x, y, z = row.place_rms
-        weak = _weak(row.by_counts)
+        weak = weakest_fifth(row.by_counts)
         rows.append([
             _place(name, ranking), name, _percent(row.found, 2), f"{x:.4f} {y:.4f}", round(z, 4), row.kind or "--",
             _rounded(row.efficiency, 3), f"{row.low:.3f} {row.high:.3f}" if row.low == row.low else "--",
             _rounded(row.counts.scale, 4) if row.counts else None, _rounded(row.counts.r_factor, 4) if row.counts else None,
-            _rounded(row.counts.rms_z, 2) if row.counts else None, weak[0], weak[1],
+            _rounded(row.counts.rms_z, 2) if row.counts else None, *weak,
             _rounded(row.scaled.r_factor, 4) if row.scaled else None, _rounded(row.scaled.rms_z, 2) if row.scaled else None,
         ])  # fmt: skip
     return Table("Against the truth", headers, rows, "compare_truth")
 
 
-def _weak(by_counts: dict[str, Any]) -> tuple[float | None, float | None]:
-    """Relative bias (%) and rms z of the weakest fifth."""
+def weakest_fifth(by_counts: dict[str, Any]) -> tuple[float | None, float | None, float | None]:
+    """Relative bias, its standard error (both %) and rms z of the weakest fifth of the true counts."""
     if not by_counts:
-        return None, None
+        return None, None, None
     n = max(1, len(by_counts["n"]) // 5)
     weight = by_counts["n"][:n] * by_counts["counts"][:n]
-    bias = float((by_counts["bias"][:n] * weight).sum() / max(weight.sum(), 1e-9))
+    total = max(float(weight.sum()), 1e-9)
+    bias = float((by_counts["bias"][:n] * weight).sum() / total)
+    error = float(np.sqrt(((by_counts["bias_error"][:n] * weight) ** 2).sum()) / total)
     rms = float(((by_counts["rms_z"][:n] ** 2).mean()) ** 0.5)
-    return round(100 * bias, 2), round(rms, 2)
+    return round(100 * bias, 2), round(100 * error, 2), round(rms, 2)
 
 
 def pair_table(level: Level) -> Table | None:
