@@ -141,16 +141,19 @@ def test_xds_inp_names_gaps_overload_and_template(data, export):
     assert "UNTRUSTED_RECTANGLE= 0 601 195 213" in text and "x_????.cbf" in text and "DATA_RANGE= 3 62" in text
 
 
-def test_parts_of_a_reflection_are_added():
+def test_parts_of_a_reflection_are_added_and_fits_of_parts_averaged():
     table = ReflectionTable({
         "id": [0, 0, 0], "partial_id": [7, 8, 7], "partiality": [0.3, 1.0, 0.6], "flags": [768] * 3,
         "miller_index": [[1, 0, 0]] * 3,
-        "intensity.sum.value": [30.0, 5.0, 60.0], "intensity.sum.variance": [1.0, 1.0, 2.0], "xyzobs.px.value": [[0, 0,
+        "intensity.sum.value": [30.0, 5.0, 60.0], "intensity.sum.variance": [1.0, 1.0, 2.0],
+        "intensity.prf.value": [90.0, 5.0, 99.0], "intensity.prf.variance": [4.0, 1.0, 7.0], "xyzobs.px.value": [[0, 0,
         1.0], [0, 0, 5], [0, 0, 4]],
     })  # fmt: skip
-    whole = combine_parts(table, ["intensity.sum"])
+    whole = combine_parts(table, ["intensity.sum", "intensity.prf"])
     assert whole["partial_id"].tolist() == [7, 8]
     assert whole["intensity.sum.value"].tolist() == [90.0, 5.0]
+    np.testing.assert_allclose(whole["intensity.prf.value"], [(0.3 * 90 + 0.6 * 99) / 0.9, 5.0])
+    np.testing.assert_allclose(whole["intensity.prf.variance"], [(0.3 * 4 + 0.6 * 7) / 0.9, 1.0])
     np.testing.assert_allclose(whole["xyzobs.px.value"][0, 2], (0.3 * 1 + 0.6 * 4) / 0.9)
     kept = prepare_intensities(table, "sum", partiality_threshold=0.95)
     assert len(kept) == 1 and "partiality" in next(iter(kept.dropped))

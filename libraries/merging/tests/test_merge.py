@@ -162,3 +162,22 @@ def test_numbers_that_no_measurement_gives_are_left_out(column, value):
     spoilt[column] = np.full(n, value)
     with pytest.raises(UserError, match="no reflection"):
         prepare_intensities(spoilt, "sum")
+
+
+@pytest.mark.parametrize("largest", [2, 40, 2000])
+@pytest.mark.parametrize("n", [0, 1, 2, 4000])
+def test_observations_are_in_the_order_of_their_indices_with_mates_apart_or_not(n: int, largest: int) -> None:
+    """The order is that of numpy's lexsort by h, k, l and Friedel mate, whatever the box of indices."""
+    rng = np.random.default_rng(n + largest)
+    hkl = rng.integers(-largest, largest + 1, (n, 3)).astype(np.int32)
+    for name in ("P 1", "P 21 21 21", "P 31 2 1"):
+        whole = group_equivalents(hkl, name)
+        asu = whole.hkl[whole.index] if n else hkl
+        np.testing.assert_array_equal(whole.order, np.lexsort((asu[:, 2], asu[:, 1], asu[:, 0])))
+        mates = group_equivalents(hkl, name, anomalous=True)
+        minus = ~mates.positive
+        np.testing.assert_array_equal(mates.order, np.lexsort((minus, asu[:, 2], asu[:, 1], asu[:, 0])))
+        parted, of = whole.with_friedel_apart()
+        for attribute in ("order", "offsets", "hkl", "centric", "epsilon"):
+            np.testing.assert_array_equal(getattr(parted, attribute), getattr(mates, attribute))
+        np.testing.assert_array_equal(whole.epsilon[of], parted.epsilon)

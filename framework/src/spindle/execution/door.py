@@ -209,6 +209,11 @@ def _check_resolution(table: ReflectionTable, ids: np.ndarray, experiments: Expe
 
     start = 0
     for index in table.blocks("miller_index", BLOCK):
+        ends = np.array([index.min(axis=0), index.max(axis=0)] if len(index) else np.zeros((2, 3)), np.float64)
+        corner = np.linalg.norm(np.abs(settings) @ np.abs(ends).max(axis=0), axis=1)
+        if np.all(corner <= limits):  # nothing inside can be beyond
+            start += len(index)
+            continue
         numbers = ids[start : start + len(index)]
         reached = spacing(index, numbers)
         for row in np.flatnonzero(reached > limits[numbers])[:1]:

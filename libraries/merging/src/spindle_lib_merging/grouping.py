@@ -71,17 +71,20 @@ class Groups:
         whole : (k,) int64
             Which of these reflections each of the new ones belongs to.
         """
-        index = self.index
-        key = 2 * index + ~(self.positive | self.centric[index])
-        order = np.argsort(key, kind="stable").astype(np.int64)
-        ordered = key[order]
-        starts = (
-            np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(key) else np.zeros(0, np.int64)
-        )
-        first = order[starts]
-        whole = index[first]
-        hkl = np.where(ordered[starts][:, None] % 2 == 0, self.hkl[whole], -self.hkl[whole]).astype(np.int32)
-        offsets = np.append(starts, len(key)).astype(np.int64)
+        # those of a reflection stand together already: its mates only part, each kind in its order
+        of_group = np.repeat(np.arange(self.n_groups), self.multiplicity)
+        minus = ~(self.positive[self.order] | self.centric[of_group])
+        before = np.concatenate([[0], np.cumsum(minus)])  # mates among all rows in front of each
+        n_minus = before[self.offsets[1:]] - before[self.offsets[:-1]]
+        n_plus = self.multiplicity - n_minus
+        in_front = before[:-1] - before[self.offsets[:-1]][of_group]  # and among those of the same reflection
+        place = np.where(minus, (self.offsets[:-1] + n_plus)[of_group] + in_front, np.arange(len(minus)) - in_front)
+        order = np.empty_like(self.order)
+        order[place] = self.order
+        counts = np.stack([n_plus, n_minus], axis=1)
+        whole, kind = np.nonzero(counts)
+        hkl = np.where(kind[:, None] == 0, self.hkl[whole], -self.hkl[whole]).astype(np.int32)
+        offsets = np.concatenate([[0], np.cumsum(counts[whole, kind])]).astype(np.int64)
         return Groups(order, offsets, hkl, self.positive, self.centric[whole], self.epsilon[whole]), whole
 
 
@@ -123,7 +126,7 @@ def group_equivalents(hkl: npt.ArrayLike, space_group: SpaceGroupLike, anomalous
     keys = pack_indices(asu)
     if anomalous:
         keys = 2 * keys + ~positive
-    order = np.argsort(keys, kind="stable").astype(np.int64)
+    order = _stable_order(asu, ~positive if anomalous else None)
     sorted_keys = keys[order]
     starts = np.flatnonzero(np.concatenate([[True], sorted_keys[1:] != sorted_keys[:-1]])) if len(keys) else np.zeros(0)
     offsets = np.append(starts, len(keys)).astype(np.int64)
@@ -134,3 +137,26 @@ def group_equivalents(hkl: npt.ArrayLike, space_group: SpaceGroupLike, anomalous
     if anomalous:
         unique = np.where(positive[first][:, None], unique, -unique)
     return Groups(order, offsets, np.ascontiguousarray(unique, dtype=np.int32), positive, centric, epsilon)
+
+
+def _stable_order(hkl: np.ndarray, last: np.ndarray | None) -> np.ndarray:
+    """(n,) int64: what sorts by h, k, l and then `last` (n,) bool; equal ones stay in their order.
+
+    Indices of a crystal fill a box that 32 bits count, and numpy sorts 16 bits at a time in linear time.
+    """
+    if len(hkl) < 2:
+        return np.arange(len(hkl))
+    low = hkl.min(axis=0).astype(np.int64)
+    sizes = hkl.max(axis=0) - low + 1
+    if float(np.prod(sizes, dtype=np.float64)) * 2 >= 2.0**32:
+        columns = (hkl[:, 2], hkl[:, 1], hkl[:, 0])
+        return np.lexsort(columns if last is None else (last, *columns)).astype(np.int64)
+    place = np.zeros(len(hkl), np.uint32)
+    for axis in range(3):
+        place *= np.uint32(sizes[axis])
+        place += (hkl[:, axis] - low[axis]).astype(np.uint32)
+    if last is not None:
+        place = 2 * place + last.astype(np.uint32)
+    order = np.argsort(place.astype(np.uint16), kind="stable")  # the lower half
+    upper = (place >> np.uint32(16)).astype(np.uint16)
+    return order[np.argsort(upper[order], kind="stable")] if upper.any() else order

@@ -205,10 +205,12 @@ def _choose(table: ReflectionTable, intensity: str) -> str:
 
 
 def combine_parts(table: ReflectionTable, stems: list[str]) -> ReflectionTable:
-    """Add the rows that share a `partial_id` within an experiment.
+    """Join the rows that share a `partial_id` within an experiment.
 
-    Values and variances of the `stems` (such as "intensity.sum"), background sums and partialities are added; positions
-    are means weighted by the partiality; everything else is that of the first part.
+    Values and variances of summed `stems` ("intensity.sum"), background sums and partialities are added. A profile that was fitted to
+    a part tells the whole intensity, so that those of "intensity.prf" are means weighted by the partiality, and so are their
+    variances, since what parts have in common, the profile, is most of their error; positions are such means, too. Everything else is
+    that of the first part.
     """
     key = table["partial_id"].astype(np.int64) + (table["id"].astype(np.int64) << 40)
     if len(key) < 2 or bool(np.all(key[1:] > key[:-1])):  # as integration writes them
@@ -224,6 +226,10 @@ def combine_parts(table: ReflectionTable, stems: list[str]) -> ReflectionTable:
             result[name] = np.bincount(inverse, table[name], len(unique))
     total = np.bincount(inverse, weight, len(unique))
     several = (counts > 1) & (total > 0)
+    for name in added:
+        if name in table and name.startswith("intensity.prf."):
+            mean = np.bincount(inverse, weight * table[name], len(unique))
+            result[name] = np.where(several, mean / np.where(total > 0, total, 1.0), result[name])
     for name in ("xyzobs.px.value", "xyzobs.mm.value"):
         if name in table:
             mean = np.stack([np.bincount(inverse, weight * table[name][:, i], len(unique)) for i in range(3)], axis=1)

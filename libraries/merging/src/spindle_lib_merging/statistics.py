@@ -108,9 +108,7 @@ def shell_numbers(d: npt.ArrayLike, edges: np.ndarray) -> np.ndarray:
 class _Data:
     """Everything the shells are cut from, computed once."""
 
-    groups: Groups
-    intensity: np.ndarray
-    variance: np.ndarray
+    signal: np.ndarray  # sum of I/sigma of the observations of each reflection
     merged: Merged
     split: Merged
     d_merged: np.ndarray
@@ -236,7 +234,7 @@ def _prepare(
     complete = unique_indices(cell, group, float(d_merged.min()) * (1 - 1e-7))
     d_unique = resolution_of(complete, cell)
     return _Data(
-        groups, values, variances, merged, split, d_merged, resolution_of(split.hkl, cell),
+        np.add.reduceat((values / np.sqrt(variances))[groups.order], groups.offsets[:-1]), merged, split, d_merged, resolution_of(split.hkl, cell),
         half_means(groups, values, variances, seed),
         {
             "plus": pairs.plus, "minus": pairs.minus, "paired": pairs.paired,
@@ -304,8 +302,6 @@ def _shell(data: _Data, low: float, high: float, shown: np.ndarray | None = None
     n_observations = int(merged.multiplicity[rows].sum())
     possible = int(_inside(data.d_unique, low, high).sum())
     possible_acentric = int(_inside(data.d_unique_acentric, low, high).sum())
-    observation_rows = np.repeat(rows, merged.multiplicity)
-    order = data.groups.order[observation_rows]
     paired = pairs["paired"] & rows
     cc, significant, critical, n_half = _pearson(*data.halves, rows)
     cc_ano, ano_significant, _, _ = _pearson(pairs["first"], pairs["second"], rows)
@@ -327,9 +323,7 @@ def _shell(data: _Data, low: float, high: float, shown: np.ndarray | None = None
         completeness=_ratio(float((rows & ~data.absent).sum()), possible),
         mean_intensity=float(merged.intensity[rows].mean()) if n_unique else float("nan"),
         i_over_sigma=float((merged.intensity / merged.sigma)[rows].mean()) if n_unique else float("nan"),
-        i_over_sigma_unmerged=(
-            float((data.intensity[order] / np.sqrt(data.variance[order])).mean()) if n_observations else float("nan")
-        ),
+        i_over_sigma_unmerged=_ratio(float(data.signal[rows].sum()), n_observations),
         r_merge=r_merge,
         r_meas=r_meas,
         r_pim=r_pim,

@@ -42,8 +42,9 @@ def picture_section(given: Given, n: int = 3) -> Section:
     section = Section(title, key)
     trouble = ""
     poorest = poorest_image(given)
-    found = _Found(given)
-    for k, (which, index) in enumerate(_chosen(given, n, poorest)):
+    chosen = _chosen(given, n, poorest)
+    found = _Found(given, chosen)
+    for k, (which, index) in enumerate(chosen):
         experiment = given.experiments[which]
         try:
             sequence = ImageSequence(experiment)
@@ -153,13 +154,21 @@ def _picture(
 
 
 class _Found:
-    """What lies on images; where rows lie is read once for all of them."""
+    """What lies on the images (experiment, array index) that are drawn; where rows lie is read once for all of them."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: Given, chosen: list[tuple[int, int]]) -> None:
         self._numbers = imageset_numbers(given.experiments)
         self._observed = given.first("strong", "indexed", "refined", "integrated", "scaled")
         self._predicted = given.first("integrated", "scaled", "predicted", "refined", "indexed")
-        self._places: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._places: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        experiments = [given.experiments[which] for which, _ in chosen]
+        swept = all(e.scan is not None and not e.is_still for e in experiments)
+        #: Images of all sweeps, by number, that a picture is of; None where rows cannot be told by their image.
+        self._frames = (
+            sorted({e.scan.array_range[0] + index for e, (_, index) in zip(experiments, chosen, strict=True) if e.scan})
+            if swept
+            else None
+        )
 
     def spots(self, which: int, experiment: Experiment, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Panel and position of the strongest spots of an image; after integration those that were found before it."""
@@ -176,17 +185,31 @@ class _Found:
         if table is None or name not in table:
             return np.zeros(0, np.int64), np.zeros((0, 2))
         if name not in self._places:
-            self._places[name] = (table.peek(name)[:, 2].copy(), imagesets_of_rows(table, self._numbers))
-        z, sets = self._places[name]
+            z = table.peek(name)[:, 2]
+            near = np.arange(len(z)) if self._frames is None else _near(z, self._frames)
+            self._places[name] = (z[near], imagesets_of_rows(table, self._numbers)[near], near)
+        z, sets, near = self._places[name]
         here = sets == self._numbers[which]
         if experiment.scan is not None and not experiment.is_still:
             frame = experiment.scan.array_range[0] + index
             with np.errstate(invalid="ignore"):
                 here &= (z >= frame - 0.5) & (z < frame + 1.5)
-        rows = np.flatnonzero(here)
+        rows = near[here]
         if "flags" in table:
             rows = rows[(table.peek("flags")[rows] & np.uint64(int(flags))) != 0]
         return _strongest(table, rows, name)
+
+
+def _near(z: np.ndarray, frames: list[int]) -> np.ndarray:
+    """Rows (k,) whose position along the scan is within half an image of one of some images, and some others."""
+    if not frames:
+        return np.zeros(0, np.int64)
+    low, high = frames[0] - 2, frames[-1] + 3
+    wanted = np.zeros(high - low + 1, bool)
+    for frame in frames:
+        wanted[frame - 1 - low : frame + 2 - low] = True
+    places = np.clip(np.floor(np.nan_to_num(z, nan=low)) - low, 0, high - low).astype(np.int64)
+    return np.flatnonzero(wanted[places])
 
 
 def _strongest(table: ReflectionTable, rows: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
