@@ -46,6 +46,21 @@ def spots(n=4000, n_images=30, seed=1):
     return Experiments([experiment]), table
 
 
+def test_spots_that_two_steps_wrote_count_once():
+    """indexed.refl and refined.refl hold the same spots; sweeps and parts of a table do not."""
+    experiments, table = spots()
+    refined = table.select(np.random.default_rng(3).permutation(len(table)))
+    refined["flags"] = refined["flags"] | np.uint64(Flag.CENTROID_OUTLIER)
+    (found,) = Given.of(experiments, [table, refined]).tables.values()
+    assert len(found) == len(table) and found.has_flags(Flag.CENTROID_OUTLIER).all()
+    (found,) = Given.of(experiments, [table, spots(seed=2)[1]]).tables.values()
+    assert len(found) == 2 * len(table)
+    (found,) = Given.of(
+        experiments, [table.select(np.arange(2000)), table.select(np.arange(2000, 4000))]
+    ).tables.values()
+    assert len(found) == len(table)
+
+
 def test_means_are_those_of_numpy():
     rng = np.random.default_rng(2)
     places, values = rng.integers(-2, 12, 1000), rng.normal(size=1000)

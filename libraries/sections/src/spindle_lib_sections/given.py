@@ -96,14 +96,18 @@ class Given:
 
     @classmethod
     def of(cls, experiments: Experiments | None, tables: Sequence[ReflectionTable]) -> Given:
-        """Sort tables by stage; shoeboxes are left out of tables that are joined."""
+        """Sort tables by stage; shoeboxes are left out of tables that are joined, and of the same rows the last table is taken.
+
+        Indexing refines, so that indexed.refl and refined.refl are of one stage and hold the same spots.
+        """
         groups: dict[str, list[ReflectionTable]] = {}
         for table in tables:
             groups.setdefault(stage_of(table), []).append(table)
         joined = {}
         for stage in STAGES:
             if stage in groups:
-                parts = groups[stage] if len(groups[stage]) == 1 else [t.without("shoebox") for t in groups[stage]]
+                parts = _once(groups[stage])
+                parts = parts if len(parts) == 1 else [t.without("shoebox") for t in parts]
                 found = join(parts)
                 assert found is not None
                 joined[stage] = _numbered(found)
@@ -117,6 +121,25 @@ class Given:
     def furthest(self) -> str:
         """The last stage that there is a table of; empty for none."""
         return next((s for s in reversed(STAGES) if s in self.tables), "")
+
+
+def _once(tables: list[ReflectionTable]) -> list[ReflectionTable]:
+    """Without tables whose rows a later one holds, too: as many, at the same places."""
+    marks = [_mark(t) if len(tables) > 1 else None for t in tables]
+    return [
+        t
+        for k, (t, mark) in enumerate(zip(tables, marks, strict=True))
+        if mark is None or not any(m is not None and np.allclose(m, mark, rtol=1e-10, atol=0) for m in marks[k + 1 :])
+    ]
+
+
+def _mark(table: ReflectionTable) -> np.ndarray | None:
+    """(5,) float64: number of rows, sums of their places and of the squares; the same for rows in another order. None without places."""
+    name = next((n for n in ("xyzobs.px.value", "xyzcal.px") if n in table), None)
+    if name is None or not len(table):
+        return None
+    xyz = np.asarray(table.peek(name), np.float64)
+    return np.array([len(xyz), *np.nansum(xyz, axis=0), np.nansum(xyz**2)])
 
 
 def _numbered(table: ReflectionTable) -> ReflectionTable:
