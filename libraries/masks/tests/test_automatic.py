@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spindle.images import ImageSequence
+from spindle.images import Correction, ImageSequence
 from spindle.models import Beam, Detector, Experiment, Goniometer, ImageSet, Panel, Scan
 from spindle.testing import make_context, shared_data
 from spindle.testing.threshold import threshold_beam, threshold_panel
@@ -19,10 +19,13 @@ Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]]
 RADIUS = np.hypot(X + 0.5 - SHAPE[1] / 2, Y + 0.5 - SHAPE[0] / 2)
 
 
+LEVELS = np.zeros(200)
+
+
 def sums_of(expected, n_images, seed=0):
     rng = np.random.default_rng(seed)
     total = rng.poisson(expected * n_images).astype(np.float64)
-    return PixelSums(total, np.full(SHAPE, n_images, np.int32), np.zeros(SHAPE, np.int32))
+    return PixelSums(total, np.full(SHAPE, n_images, np.int32), *(np.zeros(SHAPE, np.int32) for _ in range(2)))
 
 
 def background(level=2.0):
@@ -49,7 +52,7 @@ def test_rings_have_numbers_whatever_the_geometry(distance, pixel):
 
 @pytest.mark.parametrize("level", [0.2, 2.0, 200.0])
 def test_a_clean_background_has_no_bad_pixels(level):
-    found = judge_pixels(ring_numbers(EXPERIMENT), [sums_of(background(level), 60)], 60)
+    found = judge_pixels(ring_numbers(EXPERIMENT), [sums_of(background(level), 60)], 60, LEVELS)
     assert found.masks[0].all()
     assert found.n_shadowed == found.n_dead == found.n_hot == 0
 
@@ -59,7 +62,7 @@ def test_beamstop_arm_dead_and_hot_pixels_are_found():
     shadow = (RADIUS < 12) | ((np.abs(X - 150) < 5) & (Y > 100))
     expected[shadow] *= 0.03
     expected[40, 50], expected[150, 250] = 0.0, 60.0
-    found = judge_pixels(ring_numbers(EXPERIMENT), [sums_of(expected, 60)], 60)
+    found = judge_pixels(ring_numbers(EXPERIMENT), [sums_of(expected, 60)], 60, LEVELS)
     bad = ~found.masks[0]
     assert bad[shadow].mean() > 0.99
     assert bad[40, 50] and bad[150, 250]
@@ -71,8 +74,42 @@ def test_beamstop_arm_dead_and_hot_pixels_are_found():
 def test_hot_pixels_are_not_judged_when_the_crystal_hardly_turned():
     expected = background()
     expected[150, 250] = 30.0
-    found = judge_pixels(ring_numbers(EXPERIMENT), [sums_of(expected, 60)], 60, find_hot=False)
+    found = judge_pixels(ring_numbers(EXPERIMENT), [sums_of(expected, 60)], 60, LEVELS, find_hot=False)
     assert found.masks[0].all()
+
+
+class Images:
+    """What `automatic_mask` wants of a sequence of images in memory."""
+
+    def __init__(self, images):
+        self.experiment = replace(EXPERIMENT, scan=Scan((1, len(images)), (0.0, 1.0)))
+        self.images, self.n_images = images, len(images)
+        self.corrections = [Correction(np.zeros((1, 1), np.float32), np.ones((1, 1), np.float32))]
+
+    def read(self, index, out=None):
+        return [self.images[index]]
+
+
+@pytest.mark.parametrize("level", [0.3, 1.0, 30.0])
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_pixels_that_reflections_light_up_in_many_images_are_not_hot(level, dtype):
+    """Three or five spots of 3 to 8 images pass over every tenth place; one steady pixel stands in the open and one under such a place."""
+    rng = np.random.default_rng(3)
+    n = 60
+    expected = np.broadcast_to(background(level), (n, *SHAPE)).copy()
+    u = np.arange(-3, 4)
+    spot = np.exp(-(u[:, None] ** 2 + u**2) / (2 * 0.9**2)) * (40 + 20 * level)
+    for y in range(15, 190, 10):
+        for x in range(15, 290, 10):
+            for first in rng.integers(0, 50, 5 if y % 20 == 5 else 3):
+                expected[first : first + rng.integers(3, 9), y - 3 : y + 4, x - 3 : x + 4] += spot
+    hot = np.zeros(SHAPE, bool)
+    hot[45, 65] = hot[140, 231] = hot[140, 232] = True
+    images = rng.poisson(expected).astype(dtype)
+    images[:, hot] = rng.poisson(8.0 + 6.0 * level, (n, 3))
+    found = automatic_mask(Images(images), [np.ones(SHAPE, bool)], make_context().executor)
+    assert found.n_hot == 3
+    assert np.array_equal(~found.masks[0], hot)
 
 
 def test_few_images_are_not_judged(tmp_path):

@@ -2,7 +2,8 @@
 
 Background depends on the scattering angle and little else, so a pixel that is far below the others of its ring over the
 whole scan lies in a shadow (or is dead), and one that is far above them, image after image, is hot. Some dozens of
-images spread over the scan tell this with certainty; values are capped, so that spots that pass by do not count.
+images spread over the scan tell this with certainty; values are capped, so that spots that pass by count little, and
+where many do, the pixel is at rest in between and pixels beside it are bright, too.
 """
 
 from __future__ import annotations
@@ -51,17 +52,20 @@ class PixelSums:
         Images in which the pixel was good.
     high : (slow, fast) uint8
         Images in which it reached the cap.
+    calm : (slow, fast) uint8
+        Images in which it did not exceed the median of the ring.
     """
 
     total: np.ndarray
     count: np.ndarray
     high: np.ndarray
+    calm: np.ndarray
 
     @classmethod
     def empty(cls, shape: tuple[int, int], whole: bool = False) -> PixelSums:
         """No images yet; ``whole`` for counts whose sum an int32 holds."""
         return cls(
-            np.zeros(shape, np.int32 if whole else np.float64), np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+            np.zeros(shape, np.int32 if whole else np.float64), *(np.zeros(shape, np.uint8) for _ in range(3))
         )
 
     def add(self, other: PixelSums) -> None:
@@ -69,6 +73,7 @@ class PixelSums:
         self.total += other.total
         self.count += other.count
         self.high += other.high
+        self.calm += other.calm
 
 
 @dataclass(slots=True)
@@ -113,7 +118,11 @@ def _levels(
 
 
 def judge_pixels(
-    rings: Sequence[np.ndarray], sums: Sequence[PixelSums], n_images: int, find_hot: bool = True
+    rings: Sequence[np.ndarray],
+    sums: Sequence[PixelSums],
+    n_images: int,
+    levels: np.ndarray,
+    find_hot: bool = True,
 ) -> AutomaticMask:
     """Tell shadowed, dead and hot pixels from good ones.
 
@@ -125,6 +134,8 @@ def judge_pixels(
         Per panel.
     n_images : int
         Images in the sums.
+    levels : (n_rings,) float64, counts
+        What pixels at rest did not exceed.
     find_hot : bool
         False when the crystal hardly turned: a spot may then stay on its pixels throughout.
 
@@ -143,7 +154,9 @@ def judge_pixels(
         dark, good = np.empty(ring.shape, np.bool_), np.empty(ring.shape, np.bool_)
         known_by = (ring, one.total, one.count)
         find_dark(*known_by, least, profile, _LOW_FRACTION, _SIGMA, dark)
-        found = judge(*known_by, one.high, least, profile, _LOW_FRACTION, _SIGMA, dark, find_hot, good)
+        found = judge(
+            *known_by, one.high, one.calm, least, profile, levels, _LOW_FRACTION, _SIGMA, dark, find_hot, good
+        )
         result.masks.append(good)
         result.n_shadowed += found[0]
         result.n_dead += found[1]
@@ -205,7 +218,8 @@ def automatic_mask(
     # Whole numbers, so that sums are exact and do not depend on the order in which tasks add.
     level = np.max(medians, axis=0)
     caps = np.ceil(level + 1.0 + _SIGMA * np.sqrt(level + 1.0))
-    look = _Look(images, list(masks), rings, caps, counts)
+    level = np.floor(level)
+    look = _Look(images, list(masks), rings, caps, level, counts)
     sums: list[PixelSums] = []
     for found in executor.map(look, np.array_split(chosen, min(_TASKS, len(chosen)))):
         if not sums:
@@ -215,7 +229,7 @@ def automatic_mask(
             mine.add(theirs)
     scan = experiment.scan
     turned = 0.0 if scan is None else scan.n_images * scan.oscillation_deg[1]
-    return judge_pixels(rings, sums, len(chosen), find_hot=turned >= 5.0)
+    return judge_pixels(rings, sums, len(chosen), level, find_hot=turned >= 5.0)
 
 
 class _Counts:
@@ -265,6 +279,7 @@ class _Look:
     masks: list[np.ndarray]
     rings: list[np.ndarray]
     caps: np.ndarray
+    levels: np.ndarray
     counts: _Counts
 
     def __call__(self, indices: np.ndarray) -> list[PixelSums]:
@@ -272,13 +287,13 @@ class _Look:
         sums: list[PixelSums | None] = [None] * len(self.masks)
         panels: list[np.ndarray] | None = None
         fits = float(self.caps.max()) * _MOST_IMAGES < np.iinfo(np.int32).max
-        whole_caps = self.caps.astype(np.int32) if fits else None
+        whole_limits = (self.caps.astype(np.int32), self.levels.astype(np.int32)) if fits else None
         for index in indices:
             panels = self.images.read(int(index), panels)
             for p, raw in enumerate(panels):
                 image = np.ascontiguousarray(raw)
                 low, high = self.images.experiment.detector[p].trusted_range
-                whole = whole_caps is not None and self.counts.are(p, image.dtype)
+                whole = whole_limits is not None and self.counts.are(p, image.dtype)
                 one = sums[p] = sums[p] or PixelSums.empty(image.shape, whole)
                 if whole:
                     info = np.iinfo(np.int32)
@@ -286,9 +301,13 @@ class _Look:
                         np.int32(np.clip(np.ceil(low), info.min, info.max)),
                         np.int32(np.clip(np.floor(high), info.min, info.max)),
                     )
-                    add_counts(image, self.masks[p], *ends, self.rings[p], whole_caps, one.total, one.count, one.high)
+                    add_counts(
+                        image, self.masks[p], *ends, self.rings[p], *(whole_limits or ()), one.total, one.count, one.high, one.calm
+                    )  # fmt: skip
                 else:
                     good = trusted_mask(image, self.masks[p], low, high, np.empty(image.shape, np.bool_))
                     values = self.counts.of(p, image, np.empty(image.shape, np.float32))
-                    add_image(values, good, self.rings[p], self.caps, one.total, one.count, one.high)
+                    add_image(
+                        values, good, self.rings[p], self.caps, self.levels, one.total, one.count, one.high, one.calm
+                    )
         return [one or PixelSums.empty(m.shape) for one, m in zip(sums, self.masks, strict=True)]

@@ -10,11 +10,14 @@ from numba import njit
 __all__ = ["add_counts", "add_image", "find_dark", "judge"]
 
 EQUAL = 1.0 + 1e-12
+# Reflections spread over pixels and pass by: a pixel that they light up is at rest more often than a steady source of as many counts
+# would leave it, by so many standard deviations, and one beside it that has this part of its excess at least is so with certainty.
+LIT_SIGMAS, BESIDE_SIGMAS, BESIDE_SHARE = 0.5, 2.0, 0.3
 BOX = 5  # shadows are looked for in squares of this size, as single pixels may have seen too few photons
 
 
 @njit(nogil=True, cache=True)
-def add_counts(image, static, low, high, ring, cap, total, count, full):
+def add_counts(image, static, low, high, ring, cap, level, total, count, full, calm):
     """Add one image of whole counts to sums over images.
 
     Parameters
@@ -28,10 +31,12 @@ def add_counts(image, static, low, high, ring, cap, total, count, full):
         Number of the ring of each pixel.
     cap : (n_rings,) int32
         Largest value that counts in full, per ring.
+    level : (n_rings,) int32
+        What a pixel at rest does not exceed, per ring.
     total : (slow, fast) int32
         Sum of the values up to the cap.
-    count, full : (slow, fast) uint8
-        Images in which the pixel was good, and those in which it reached the cap.
+    count, full, calm : (slow, fast) uint8
+        Images in which the pixel was good, those in which it reached the cap, and those in which it was at rest.
     """
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
@@ -42,10 +47,12 @@ def add_counts(image, static, low, high, ring, cap, total, count, full):
                 count[i, j] += 1
                 if value >= limit:
                     full[i, j] += 1
+                if value <= level[ring[i, j]]:
+                    calm[i, j] += 1
 
 
 @njit(nogil=True, cache=True)
-def add_image(image, good, ring, cap, total, count, full):
+def add_image(image, good, ring, cap, level, total, count, full, calm):
     """Add one image to sums over images.
 
     Parameters
@@ -56,10 +63,12 @@ def add_image(image, good, ring, cap, total, count, full):
         Number of the ring of each pixel.
     cap : (n_rings,) float64
         Largest value that counts in full, per ring.
+    level : (n_rings,) float64
+        What a pixel at rest does not exceed, per ring.
     total : (slow, fast) float64
         Sum of the values up to the cap.
-    count, full : (slow, fast) uint8
-        Images in which the pixel was good, and those in which it reached the cap.
+    count, full, calm : (slow, fast) uint8
+        Images in which the pixel was good, those in which it reached the cap, and those in which it was at rest.
     """
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
@@ -71,6 +80,8 @@ def add_image(image, good, ring, cap, total, count, full):
                 count[i, j] += 1
                 if value >= limit:
                     full[i, j] += 1
+                if value <= level[ring[i, j]]:
+                    calm[i, j] += 1
 
 
 @njit(nogil=True, cache=True)
@@ -117,15 +128,51 @@ def find_dark(ring, total, count, least, profile, low, sigma, dark):
 
 
 @njit(nogil=True, cache=True)
-def judge(ring, total, count, full, least, profile, low, sigma, dark, find_hot, good):
+def _at_rest(mean, level):
+    """Part of the images in which a steady source of ``mean`` counts an image gives no more than ``level``."""
+    term = math.exp(-mean)
+    part = term
+    for k in range(1, int(level) + 1):
+        term *= mean / k
+        part += term
+    return part
+
+
+@njit(nogil=True, cache=True)
+def _rests(seen, count, calm, level, sigmas):
+    """Whether a pixel is at rest more often than a steady source of as many counts."""
+    steady = _at_rest(seen / count, level) * count
+    return calm > 0 and calm >= steady + sigmas * math.sqrt(steady + 1.0)
+
+
+@njit(nogil=True, cache=True)
+def _lit(ring, total, count, calm, least, profile, level, y, x):
+    """Whether a bright pixel is one that reflections pass over."""
+    seen = np.float64(total[y, x])
+    if not _rests(seen, count[y, x], calm[y, x], level[ring[y, x]], LIT_SIGMAS):
+        return False
+    enough = BESIDE_SHARE * (seen - profile[ring[y, x]] * count[y, x])
+    for j in range(max(y - 1, 0), min(y + 2, ring.shape[0])):
+        for i in range(max(x - 1, 0), min(x + 2, ring.shape[1])):
+            beside = np.float64(total[j, i])
+            if (j != y or i != x) and count[j, i] >= least and beside - profile[ring[j, i]] * count[j, i] > enough:
+                if _rests(beside, count[j, i], calm[j, i], level[ring[j, i]], BESIDE_SIGMAS):
+                    return True
+    return False
+
+
+@njit(nogil=True, cache=True)
+def judge(ring, total, count, full, calm, least, profile, level, low, sigma, dark, find_hot, good):
     """Tell shadowed, dead and hot pixels from good ones.
 
     Parameters
     ----------
     ring, total, count, least, profile, low, sigma
         As in `find_dark`.
-    full : (slow, fast) uint8
-        Images in which the pixel reached the cap.
+    full, calm : (slow, fast) uint8
+        Images in which the pixel reached the cap, and those in which it was at rest.
+    level : (n_rings,) float64
+        What a pixel at rest does not exceed, per ring.
     dark : (slow, fast) bool
         What `find_dark` found.
     find_hot : bool
@@ -156,6 +203,8 @@ def judge(ring, total, count, full, least, profile, low, sigma, dark, find_hot, 
             seen = np.float64(total[y, x])
             dead = seen < low * expected and seen < expected - noise
             hot = find_hot and seen > sigma * sigma and (full[y, x] * 2 >= count[y, x] or seen > expected / low + noise)
+            if hot and not (shadowed or dead):
+                hot = not _lit(ring, total, count, calm, least, profile, level, y, x)
             good[y, x] = not (shadowed or dead or hot)
             if shadowed:
                 n_shadowed += 1
