@@ -64,9 +64,7 @@ class PixelSums:
     @classmethod
     def empty(cls, shape: tuple[int, int], whole: bool = False) -> PixelSums:
         """No images yet; ``whole`` for counts whose sum an int32 holds."""
-        return cls(
-            np.zeros(shape, np.int32 if whole else np.float64), *(np.zeros(shape, np.uint8) for _ in range(3))
-        )
+        return cls(np.zeros(shape, np.int32 if whole else np.float64), *(np.zeros(shape, np.uint8) for _ in range(3)))
 
     def add(self, other: PixelSums) -> None:
         """Add the sums of other images."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import erf
+
 import numpy as np
 import pytest
-from spindle_profile_gaussian_rs.sigma import line_of_widths
+from spindle_profile_gaussian_rs.sigma import line_of_widths, refine_widths
 
 S, G = 6e-4, 2e-3
 #: Growth in bins of equal population: most are low, the last lies near the rotation axis.
@@ -45,3 +47,46 @@ def test_few_or_absurd_points_give_a_width(y):
     s, g = line_of_widths(np.arange(len(y), dtype=float), np.array(y), 0.04 * S**2)
     assert s >= 0.2 * S * 0.999
     assert np.isfinite(s) and np.isfinite(g)
+
+
+@pytest.mark.parametrize("neighbours", [False, True])
+@pytest.mark.parametrize("wrong", [0.8, 1.0, 1.25])
+def test_widths_of_spots_are_true_whatever_lies_beside_them_and_however_they_are_cut_off(neighbours, wrong):
+    """1.2 and 0.7 pixels along e1 and e2, foregrounds of three widths of a model that is wrong; half of the spots share pixels."""
+    rng = np.random.default_rng(11)
+    n, true, length = 240, np.array([1.2, 0.7]), 1e4
+    model = true * wrong
+    frames, mask, data, bbox = np.zeros((n, 15)), [], [], []
+    for r in range(n):
+        dx, dy = rng.uniform(-0.5, 0.5, 2)
+        x0, y0 = 100 + 30 * r, 50
+        centre = np.array([x0 + 9.5 + dx, y0 + 9.5 + dy])
+        frames[r, 0], frames[r, 4] = length / model
+        frames[r, 6], frames[r, 10] = 1.0, 1.0
+        frames[r, 12:] = -centre[0], -centre[1], length
+        x, y = np.meshgrid(np.arange(x0, x0 + 19), np.arange(y0, y0 + 19))
+        inside = ((x + 0.5 - centre[0]) / model[0]) ** 2 + ((y + 0.5 - centre[1]) / model[1]) ** 2 < 9.0
+        spots = [(centre, 3000.0)]
+        bits = np.where(inside, 5, 3).astype(np.uint8)
+        if neighbours and r % 2:
+            other = centre + (3.5 * true[0], 0.8)
+            spots.append((other, 5000.0))
+            bits[inside & (((x + 0.5 - other[0]) / model[0]) ** 2 + ((y + 0.5 - other[1]) / model[1]) ** 2 < 9.0)] |= 32
+        mean = np.full((19, 19), 0.5)
+        for at, counts in spots:
+            share = [
+                np.diff([0.5 * erf((v - at[k]) / (true[k] * 2**0.5)) for v in np.arange(s, s + 20)])
+                for k, s in enumerate((x0, y0))
+            ]
+            mean += counts * np.outer(share[1], share[0])
+        mask.append(bits.ravel())
+        data.append(rng.poisson(mean).ravel())
+        bbox.append([x0, x0 + 19, y0, y0 + 19, 0, 1])
+    offsets = np.arange(n + 1) * 19 * 19
+    widths = np.broadcast_to(model / length, (n, 2)).copy()
+    found = refine_widths(
+        frames, np.array(bbox, np.int32), offsets[:-1], offsets[1:], np.concatenate(data).astype(np.float32),
+        np.concatenate(mask), np.full(n, 0.5), np.full(n, 3.0), np.full(n, 0.5), widths, rng.uniform(0.1, 1.0, (n, 2)), 2000.0,
+    )  # fmt: skip
+    typical = np.sqrt(found[:, 0] ** 2 + 0.55 * found[:, 1] ** 2) * length
+    np.testing.assert_allclose(typical, true, rtol=0.03)

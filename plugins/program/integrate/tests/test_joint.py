@@ -41,11 +41,13 @@ def test_no_spot_one_spot_and_too_many_spots_have_no_neighbours():
     assert len(find_overlaps(box, panel, np.arange(MOST + 1), 2.0).other) == MOST * (MOST + 1)
 
 
-def line_of_spots(counts, centres, width, length, background, rng, boxes):
+def line_of_spots(counts, centres, width, length, background, rng, boxes, hits=()):
     """Equations of Gaussian spots along a line of pixels, made by the kernel, with what each pixel holds."""
     x = np.arange(length) + 0.5
     profile = np.exp(-0.5 * ((x - np.array(centres)[:, None]) / width) ** 2) / (width * np.sqrt(2 * np.pi))
     data = rng.poisson(counts @ profile + background).astype(np.float32)
+    for pixel, more in hits:
+        data[pixel] += more
     n = len(centres)
     bbox = np.array([[a, b, 0, 1, 0, 1] for a, b in boxes], np.int32)
     starts = np.concatenate([[0], np.cumsum(bbox[:, 1] - bbox[:, 0])]).astype(np.int64)
@@ -120,6 +122,49 @@ def test_spots_that_lie_on_one_another_have_failed_and_their_neighbour_has_not(a
     if told:
         error = table["intensity.prf.value"] - counts
         assert (np.abs(error) < 4.0 * np.sqrt(table["intensity.prf.variance"])).all()
+
+
+@pytest.mark.parametrize(
+    "hit", [(30, 800.0), (20, 800.0), (52, 2000.0)]
+)  # between two spots, on top of one, in its wing
+def test_a_stray_hit_under_overlapping_spots_changes_none_of_them(hit):
+    """The same counts with and without it: solutions differ by what the lost pixel knew, not by the hit."""
+    centres, boxes = [20.0, 40.0], [(2, 39), (21, 59)]
+    errors, changes = [], []
+    for seed in range(60):
+        counts = np.random.default_rng(seed + 100).exponential(300.0, 2)
+        found = []
+        for hits in ((), (hit,)):
+            rng = np.random.default_rng(seed)
+            equations, total, under = line_of_spots(counts, centres, 6.1, 70, 1.0, rng, boxes, hits)
+            table = ReflectionTable(
+                {"intensity.sum.value": total, "intensity.sum.variance": np.abs(total) + under, "intensity.prf.value": np.zeros(2),
+                 "intensity.prf.variance": np.zeros(2), "flags": np.zeros(2, np.uint64)}
+            )  # fmt: skip
+            assert solve([equations], table, np.full(2, 300.0), 1.0, map) == 2
+            found.append((table["intensity.prf.value"], np.sqrt(table["intensity.prf.variance"])))
+        errors.append((found[1][0] - counts) / found[1][1])
+        changes.append((found[1][0] - found[0][0]) / found[0][1])
+    assert abs(np.sqrt(np.mean(np.square(errors))) - 1.0) < 0.15
+    assert np.sqrt(np.mean(np.square(changes))) < 0.4
+
+
+@pytest.mark.parametrize(("share", "left_out"), [(0.12, False), (0.2, True)])
+def test_a_pixel_that_a_wrong_profile_explains_is_no_stray_hit(share, left_out):
+    """A tenth of the spots and as much again as the profile says (0.065 of 30,000) may be in one pixel beyond what it says."""
+    counts = np.array([30_000.0, 20_000.0])
+    values = []
+    for hits in ((), ((20, share * counts.sum()),)):
+        equations = line_of_spots(
+            counts, [20.0, 40.0], 6.1, 70, 1.0, np.random.default_rng(5), [(2, 39), (21, 59)], hits
+        )[0]
+        table = ReflectionTable(
+            {name: np.zeros(2) for name in ("intensity.sum.value", "intensity.sum.variance", "intensity.prf.value", "intensity.prf.variance")}
+            | {"flags": np.zeros(2, np.uint64)}
+        )  # fmt: skip
+        solve([equations], table, np.full(2, 300.0), 1.0, map)
+        values.append(table["intensity.prf.value"][0])
+    assert (abs(values[1] - values[0]) < 500.0) == left_out
 
 
 def test_a_neighbour_without_an_equation_is_what_such_spots_are():

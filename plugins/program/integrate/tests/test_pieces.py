@@ -10,7 +10,7 @@ from spindle_program_integrate import Integrate
 from spindle_program_integrate.blocks import Plan
 from spindle_program_integrate.filters import sample, select_rows
 from spindle_program_integrate.image_kernels import clear_parts, extract_pixels, paint_spots, painted_parts
-from spindle_program_integrate.kernels import free_crowded, sum_pixels
+from spindle_program_integrate.kernels import HALO, free_crowded, sum_pixels
 
 from spindle.errors import UserError
 from spindle.files import read_experiments, read_reflections
@@ -64,7 +64,7 @@ def test_painting_and_extraction_know_neighbours():
     )
     V, B, F, O = MaskCode.VALID, MaskCode.BACKGROUND, MaskCode.FOREGROUND, MaskCode.OVERLAPPED
     assert data.tolist() == [0, 1, 2, 3, 2, 3, 4, 5]
-    assert mask.tolist() == [B, F | V, V | O, B | V | O, F | V, V, B | V, B]
+    assert mask.tolist() == [B, F | V, V | O, B | V | O | HALO, F | V, V, B | V, B]
     assert over.tolist() == [0, 1]
     clear_parts(0, members, bbox, parts, 1, count)
     assert count[0].tolist() == [128, 0, 0, 0, 0, 0, 0, 0]
@@ -90,6 +90,15 @@ def test_crowded_spots_get_their_background_back():
     free_crowded(np.array([0, 6, 12]), mask, 3)
     assert np.all(mask[:5] == 3)
     assert mask[11] == 35
+
+
+@pytest.mark.parametrize(
+    ("least", "expected"), [(1, [35, 35, 35, 3]), (2, [35, 3, 3, 3]), (3, [35, 3, 3, 3]), (4, [3, 3, 3, 3])]
+)
+def test_crowded_spots_get_pixels_of_halos_back_before_those_of_neighbours(least, expected):
+    mask = np.array([3 | 32, 3 | 32 | HALO, 3 | 32 | HALO, 3], np.uint8)
+    free_crowded(np.array([0, 4]), mask, least)
+    assert mask.tolist() == expected
 
 
 def test_sums_count_pixels_by_kind():

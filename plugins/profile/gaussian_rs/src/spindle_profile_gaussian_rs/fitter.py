@@ -310,6 +310,8 @@ class PixelFitter(ReferenceFitter):
             spots.data,
             spots.mask,
             spots.background[spots.offsets[rows]].astype(np.float64),
+            spots.kz[rows],
+            np.ascontiguousarray(z),
             old,
             growth(experiment, s1, s0),
             SPOT_COUNTS,

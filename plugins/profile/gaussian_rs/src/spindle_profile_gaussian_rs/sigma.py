@@ -9,7 +9,10 @@ from scipy.optimize import least_squares, minimize_scalar
 
 from spindle.errors import UserError
 
-from .sigma_kernels import image_counts, rocking_likelihood, spot_moments
+from .sigma_kernels import compared_moments, image_counts, rocking_likelihood, spot_moments
+
+LEAST_ALONE = 0.3  # part of a spot that must lie where no other spot does
+ROUNDS = 5  # of the comparison with normal distributions, which are as wide as the spots in the end
 
 
 def estimate_sigma_b(
@@ -129,16 +132,21 @@ def refine_widths(
     data: np.ndarray,
     mask: np.ndarray,
     subtract: np.ndarray,
+    kz: np.ndarray,
+    z: np.ndarray,
     widths: np.ndarray,
     growth: np.ndarray,
     spot_counts: float,
 ) -> np.ndarray | None:
     """Widths as `estimate_widths`, from whole spots free of background.
 
+    Second moments of pixels that no other spot shares are compared with those of normal distributions in the same pixels, so that
+    neither what neighbours put into the foreground nor what is left out counts.
+
     Parameters
     ----------
-    frames, bbox, starts, ends, data, mask, subtract
-        As in `spot_moments`: spots whose foreground reaches well beyond them; frames in units of ``widths``.
+    frames, bbox, starts, ends, data, mask, subtract, kz, z
+        As in `compared_moments`: spots whose foreground reaches well beyond them; frames in units of ``widths``.
     widths : (n, 2) float64, radian
     growth : (n, 2) float64
     spot_counts : float
@@ -148,24 +156,32 @@ def refine_widths(
     -------
     (2, 2) float64, radian, or None when the spots are too few
     """
-    moments = spot_moments(frames, bbox, starts, ends, data, mask, subtract)
-    total = moments[:, 0]
-    good = total > 0
-    if np.count_nonzero(good) < 100:
-        return None
-    weight = np.minimum(1.0, spot_counts / total[good])
-    pixel = np.stack([_edges(frames, bbox, k) for k in range(2)], axis=1)[good] * widths[good]
-    out = np.zeros((2, 2))
-    for k in range(2):
-        scaled = weight * moments[good, 1 + k] * widths[good, k] ** 2
+    pixel = (np.stack([_edges(frames, bbox, k) for k in range(2)], axis=1) * widths) ** 2 / 12.0
+    variance = widths**2
+    out: np.ndarray | None = None
+    for _ in range(ROUNDS):
+        model = variance + pixel
+        pixels = (bbox, starts, ends, data, mask, subtract)
+        moments = compared_moments(frames, *pixels, kz, z, np.ascontiguousarray(model / widths**2))
+        total = moments[:, 0]
+        good = (total > 0) & (moments[:, 5] > LEAST_ALONE)
+        if np.count_nonzero(good) < 100:
+            return out
+        weight = np.minimum(1.0, spot_counts / total[good])
         counts = weight * total[good]
-        x = growth[good, k]
-        bins = _bins(x)
-        ys = np.array(
-            [scaled[o].sum() / counts[o].sum() - np.average(pixel[o, k] ** 2, weights=counts[o]) / 12.0 for o in bins]
-        )
-        xs = np.array([np.average(x[o], weights=counts[o]) for o in bins])
-        out[k] = line_of_widths(xs, ys, 0.04 * float(scaled.sum() / counts.sum()))
+        out = np.zeros((2, 2))
+        for k in range(2):
+            found, expected = (weight * moments[good, c + k] * widths[good, k] ** 2 for c in (1, 3))
+            x, own, of_pixel = growth[good, k], model[good, k], pixel[good, k]
+            bins = _bins(x)
+            ys = np.array([
+                max(float(found[o].sum() / expected[o].sum()), 0.1) * np.average(own[o], weights=counts[o])
+                - np.average(of_pixel[o], weights=counts[o])
+                for o in bins
+            ])  # fmt: skip
+            xs = np.array([np.average(x[o], weights=counts[o]) for o in bins])
+            out[k] = line_of_widths(xs, ys, 0.04 * float(found.sum() / counts.sum()))
+            variance[:, k] = out[k, 0] ** 2 + out[k, 1] ** 2 * growth[:, k]
     return out
 
 

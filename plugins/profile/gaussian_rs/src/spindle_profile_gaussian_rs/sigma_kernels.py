@@ -7,7 +7,7 @@ import math
 import numba
 import numpy as np
 
-VALID, FOREGROUND = 1, 4
+VALID, FOREGROUND, OVERLAPPED = 1, 4, 32
 
 
 @numba.njit(nogil=True, cache=True)
@@ -54,6 +54,63 @@ def spot_moments(frames, bbox, starts, ends, data, mask, subtract):
                         out[r, 3] += c * u
                         out[r, 4] += c * w
                     k += 1
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def compared_moments(frames, bbox, starts, ends, data, mask, subtract, kz, z, variances):
+    """Second moments of spots where they are alone, and those of normal distributions in the same pixels.
+
+    Parameters
+    ----------
+    frames, bbox, starts, ends, data, mask, subtract
+        As in `spot_moments`; pixels in the foreground of other spots are left out.
+    kz, z : (n,) float64
+        sigma_m per image and predicted array index.
+    variances : (n, 2) float64
+        Of the normal distributions along e1 and e2, the pixel included, in units of the frames.
+
+    Returns
+    -------
+    (n, 6) float64
+        Sum of counts; sums of counts times e1^2, e2^2; the same sums of a normal distribution with as many counts in these pixels; its
+        part that is in these pixels, of what is in the foreground.
+    """
+    n = bbox.shape[0]
+    out = np.zeros((n, 6))
+    for r in range(n):
+        e = frames[r]
+        k = starts[r]
+        if ends[r] == k:
+            continue
+        iu, iw = -0.5 / variances[r, 0], -0.5 / variances[r, 1]
+        all_g, g0, gu, gw = 0.0, 0.0, 0.0, 0.0
+        for zi in range(bbox[r, 4], bbox[r, 5]):
+            step = kz[r] * 0.7071067811865476
+            share = abs(math.erf((zi + 1 - z[r]) * step) - math.erf((zi - z[r]) * step))
+            for y in range(bbox[r, 2], bbox[r, 3]):
+                for x in range(bbox[r, 0], bbox[r, 1]):
+                    if (mask[k] & (VALID | FOREGROUND)) == (VALID | FOREGROUND):
+                        px, py = x + 0.5, y + 0.5
+                        vx = e[6] * px + e[9] * py + e[12]
+                        vy = e[7] * px + e[10] * py + e[13]
+                        vz = e[8] * px + e[11] * py + e[14]
+                        norm = 1.0 / math.sqrt(vx * vx + vy * vy + vz * vz)
+                        u = (e[0] * vx + e[1] * vy + e[2] * vz) * norm
+                        w = (e[3] * vx + e[4] * vy + e[5] * vz) * norm
+                        g = share * math.exp(iu * u * u + iw * w * w)
+                        all_g += g
+                        if not mask[k] & OVERLAPPED:
+                            c = data[k] - subtract[r]
+                            out[r, 0] += c
+                            out[r, 1] += c * u * u
+                            out[r, 2] += c * w * w
+                            g0 += g
+                            gu += g * u * u
+                            gw += g * w * w
+                    k += 1
+        if g0 > 0.0:
+            out[r, 3], out[r, 4], out[r, 5] = out[r, 0] * gu / g0, out[r, 0] * gw / g0, g0 / all_g
     return out
 
 

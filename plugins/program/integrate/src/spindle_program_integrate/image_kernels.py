@@ -124,6 +124,7 @@ def mark_pixels(values, painted, inside, low, high, data, mask):
         trusted = usable & np.uint8(value >= low) & np.uint8(value <= high)
         data[k] = value
         mask[k] = trusted | (background << np.uint8(1)) | (spot << np.uint8(2)) | (covered << np.uint8(5))
+        mask[k] |= (covered & (foreign ^ one)) << np.uint8(6)
     return overloaded | (touched << one)
 
 
@@ -145,7 +146,8 @@ def extract_pixels(image, low, high, z, members, bbox, held, offsets, inside, co
     starts : (n + 1,) int64
         First pixel of each shoebox in ``data`` (z, y, x).
     data : (m,) float32; mask : (m,) uint8
-        Filled. Pixels of a spot's own halo are neither foreground nor background; those beyond the panel are 0, and not valid.
+        Filled. Pixels of a spot's own halo are neither foreground nor background; those beyond the panel are 0, and not valid. Bit 64
+        is set for `free_crowded` where pixels of the background are in halos of other spots, and in no foreground.
     marks : (n,) uint8
         Bit 1 is set where a pixel that the mask allows exceeds the trusted range, bit 2 where the foreground of another
         spot reaches into the background.

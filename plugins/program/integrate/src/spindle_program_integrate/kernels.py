@@ -5,25 +5,31 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-VALID, BACKGROUND, FOREGROUND, BACKGROUND_USED, OVERLAPPED = 1, 2, 4, 16, 32
+VALID, BACKGROUND, FOREGROUND, BACKGROUND_USED, OVERLAPPED, HALO = 1, 2, 4, 16, 32, 64
 
 
 @numba.njit(nogil=True, cache=True)
 def free_crowded(starts, mask, least):
-    """Give a spot whose surroundings are all under neighbours its background pixels back.
+    """Give a spot whose surroundings are all under neighbours background pixels back.
 
-    Where fewer than ``least`` usable background pixels remain the bit OVERLAPPED is taken off all of its background
-    pixels.
+    Where fewer than ``least`` usable background pixels remain the bit OVERLAPPED is taken off those of its background that are in
+    nothing but halos, which hold a hundredth of the photons of a spot; where these are too few as well, off all. The bit HALO is taken off
+    every pixel.
     """
     for r in range(starts.shape[0] - 1):
-        free = 0
+        free, in_halos = 0, 0
         for k in range(starts[r], starts[r + 1]):
-            if (mask[k] & (VALID | BACKGROUND | OVERLAPPED)) == (VALID | BACKGROUND):
-                free += 1
-        if free < least:
-            for k in range(starts[r], starts[r + 1]):
-                if mask[k] & BACKGROUND:
-                    mask[k] &= ~np.uint8(OVERLAPPED)
+            bits = mask[k]
+            if (bits & (VALID | BACKGROUND)) == (VALID | BACKGROUND):
+                if not bits & OVERLAPPED:
+                    free += 1
+                elif bits & HALO:
+                    in_halos += 1
+        some, every = free < least, free + in_halos < least
+        for k in range(starts[r], starts[r + 1]):
+            if mask[k] & BACKGROUND and (every or (some and mask[k] & HALO)):
+                mask[k] &= ~np.uint8(OVERLAPPED)
+            mask[k] &= ~np.uint8(HALO)
 
 
 @numba.njit(nogil=True, cache=True)
