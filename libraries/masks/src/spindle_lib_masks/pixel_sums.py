@@ -155,9 +155,10 @@ def _lit(ring, total, count, calm, least, profile, level, y, x):
     for j in range(max(y - 1, 0), min(y + 2, ring.shape[0])):
         for i in range(max(x - 1, 0), min(x + 2, ring.shape[1])):
             beside = np.float64(total[j, i])
-            if (j != y or i != x) and count[j, i] >= least and beside - profile[ring[j, i]] * count[j, i] > enough:
-                if _rests(beside, count[j, i], calm[j, i], level[ring[j, i]], BESIDE_SIGMAS):
-                    return True
+            own = j == y and i == x
+            bright = count[j, i] >= least and beside - profile[ring[j, i]] * count[j, i] > enough
+            if not own and bright and _rests(beside, count[j, i], calm[j, i], level[ring[j, i]], BESIDE_SIGMAS):
+                return True
     return False
 
 
