@@ -110,6 +110,8 @@ def test_panel_parameters(tmp_path):
         ({"mosflm_beam_centre": (1, 1), "fast_slow_beam_centre": (1, 1)}, "both set the beam centre"),
         ({"fast_slow_beam_centre": (1, 1, 4)}, "no panel 4"),
         ({"goniometer.axis": (1, 0, 0), "goniometer.axes": (1, 0, 0)}, "give one of them"),
+        ({"goniometer.axis": (0, 0, 0)}, "geometry.goniometer.axis=0,0,0: .* zero vector; give a direction"),
+        ({"goniometer.axes": (1, 0, 0, 0, 0, 0)}, "geometry.goniometer.axes=1,0,0,0,0,0: .*; give a direction"),
         ({"goniometer.angles": (1, 2)}, "give axes= too"),
         ({"geometry.goniometer.fixed_rotation": (1, 0, 0, 0, 1, 0, 0, 0, 2)}, "is no rotation"),
         ({"goniometer.axes": (1, 0, 0, 1)}, "a multiple of 3"),

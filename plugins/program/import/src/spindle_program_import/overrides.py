@@ -64,10 +64,19 @@ def changed_goniometer(goniometer: Goniometer | None, params: Any) -> Goniometer
             "geometry.goniometer.axis= describes a goniometer with one axis and geometry.goniometer.axes= one with "
             "several: give one of them"
         )
-    if multi:
-        goniometer = _multi_axis(goniometer, params)
-    if single:
-        goniometer = _single_axis(goniometer, params)
+    try:
+        if multi:
+            goniometer = _multi_axis(goniometer, params)
+        if single:
+            goniometer = _single_axis(goniometer, params)
+    except ModelError as error:
+        name, given = ("axis", params.axis) if params.axis is not None else ("axes", params.axes)
+        if given is None:
+            raise
+        values = ",".join(f"{v:g}" for v in given)
+        raise ParameterError(
+            f"geometry.goniometer.{name}={values}: {error}; give a direction, such as 1,0,0"
+        ) from error
     if params.invert_rotation_axis:
         if goniometer is None:
             raise ParameterError(

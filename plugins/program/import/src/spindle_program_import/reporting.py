@@ -24,8 +24,10 @@ def report_refused(headers: Headers, params: Any, context: RunContext) -> None:
     n = len(headers.refused)
     listing = _by_reason(headers.refused)
     if not headers.items:
-        what = "the file cannot be imported" if n == 1 else f"none of the {n} files can be imported"
-        raise FileFormatError(f"{what}:\n{listing}")
+        if n == 1:
+            path, text = headers.refused[0]
+            raise FileFormatError(f"{path}: it cannot be imported: {_reason(path, text)}")
+        raise FileFormatError(f"none of the {n} files can be imported:\n{listing}")
     if not params.input.ignore_unhandled:
         raise FileFormatError(f"input.ignore_unhandled=False and {n} files cannot be read:\n{listing}")
     context.log.warning("%d of %d files are left out:\n%s", n, n + len({h.path for h in headers.items}), listing)

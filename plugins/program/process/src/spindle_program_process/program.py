@@ -293,7 +293,7 @@ class Process(Program):
         failed_step = heard.step if failed is not None else None
         failed = UserError(ended) if ended else failed
         why = str(failed) if failed is not None else None
-        found = judged(report, params, start, None if why is None else why.splitlines()[0], failed_step)
+        found = judged(report, params, start, None if why is None else _headline(why), failed_step)
         context.log.info("%s", found.verdict.text())
         text = text_of(report, told, found, why)
         if failed is not None:
@@ -352,6 +352,12 @@ def _in_short(summary: dict[str, Any]) -> str:
         elif isinstance(value, float) and math.isfinite(value):
             words.append(f"{key}={value:.4g}")
     return ", ".join(words[:6])
+
+
+def _headline(message: str) -> str:
+    """The first line of a message, with the second where it only announces others."""
+    first, *rest = (line.strip() for line in message.splitlines())
+    return f"{first} {rest[0]}" if first.endswith(":") and rest else first
 
 
 def _plain(value: Any) -> Any:
