@@ -74,6 +74,9 @@ def accumulate_profile(
     q = np.zeros((max_xy, size))
     shares = np.zeros((max_z, size))
     wts = np.zeros((size, size))
+    # what nodes weigh in the pixels of a spot, found once and needed twice: windows, and one after the other their weights
+    windows = np.empty((max_xy, 4), np.int64)
+    kept = np.empty(max_xy * size * size)
     ratio = np.zeros(size)
     sens = np.zeros(size)
     reached = np.zeros(size)
@@ -88,6 +91,7 @@ def accumulate_profile(
         slice_shares(kz[r], z[r], bbox[r, 4], nz, size, step, shares)
         # expected share per pixel, and the spot's intensity from the pixels that are used
         counts, covered = 0.0, 0.0
+        at_weight = 0
         for y in range(ny):
             for x in range(nx):
                 pixel = y * nx + x
@@ -96,14 +100,17 @@ def accumulate_profile(
                     if mask[start + j * plane + pixel] & FOREGROUND:
                         use = True
                 if not use:
-                    q[pixel, 0] = -1.0
+                    windows[pixel, 0] = -1
                     continue
                 j0, j1, i0, i1 = pixel_weights(cu, cw, y, x, n_sub, size, wts)
+                windows[pixel, 0], windows[pixel, 1], windows[pixel, 2], windows[pixel, 3] = j0, j1, i0, i1
                 for k in range(size):
                     q[pixel, k] = 0.0
                 for j in range(j0, j1):
                     for i in range(i0, i1):
                         w = wts[j, i]
+                        kept[at_weight] = w
+                        at_weight += 1
                         if w != 0.0:
                             for k in range(size):
                                 q[pixel, k] += w * profile[j, i, k]
@@ -121,10 +128,11 @@ def accumulate_profile(
         intensity = counts / covered
         weight = weights[m] * min(1.0, spot_counts / intensity)
         total += weight * intensity
+        at_weight = 0
         for y in range(ny):
             for x in range(nx):
                 pixel = y * nx + x
-                if q[pixel, 0] < 0.0:
+                if windows[pixel, 0] < 0:
                     continue
                 for k in range(size):
                     ratio[k] = 0.0
@@ -145,10 +153,11 @@ def accumulate_profile(
                         for k in range(size):
                             ratio[k] += shares[j, k] * f
                             sens[k] += shares[j, k]
-                j0, j1, i0, i1 = pixel_weights(cu, cw, y, x, n_sub, size, wts)
+                j0, j1, i0, i1 = windows[pixel, 0], windows[pixel, 1], windows[pixel, 2], windows[pixel, 3]
                 for j in range(j0, j1):
                     for i in range(i0, i1):
-                        w = wts[j, i] * weight * intensity
+                        w = kept[at_weight] * weight * intensity
+                        at_weight += 1
                         if w != 0.0:
                             for k in range(size):
                                 numerator[j, i, k] += w * ratio[k]

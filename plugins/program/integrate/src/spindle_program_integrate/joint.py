@@ -115,20 +115,21 @@ def _some(
     fitter: Any, at: np.ndarray, rows: np.ndarray, table: ReflectionTable, boxes: Shoeboxes, expected: np.ndarray,
     mean_variance: np.ndarray, neighbours: Neighbours,
 ) -> Equations:  # fmt: skip
-    own = boxes.select(at)
+    # where they are among the pixels of the block, which are not copied
+    bbox, starts, panel = boxes.bbox[at], boxes.offsets[at], boxes.panel[at]
     lengths = np.diff(neighbours.offsets)[at]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     pairs = csr_pixels(neighbours.offsets[at], offsets)
-    rectangles = foreground_rectangles(own.bbox, own.offsets, own.mask)
-    cut = np.concatenate([rectangles, own.bbox[:, 4:]], axis=1)
+    rectangles = foreground_rectangles(bbox, starts, boxes.mask)
+    cut = np.concatenate([rectangles, bbox[:, 4:]], axis=1)
     owner = np.repeat(np.arange(len(at)), lengths)
-    mine, theirs = Shoeboxes.empty(own.panel, cut), Shoeboxes.empty(own.panel[owner], cut[owner])
+    mine, theirs = Shoeboxes.empty(panel, cut), Shoeboxes.empty(panel[owner], cut[owner])
     own_profile = fitter.expected_counts(table.select(at), mine, np.ones(len(at)))
     their_profile = fitter.expected_counts(neighbours.geometry.select(pairs), theirs, np.ones(len(pairs)))
     diagonal, right, slope, share = (np.zeros(len(at)) for _ in range(4))
     cross, their_share = np.zeros(len(pairs)), np.zeros(len(pairs))
     joint_equations(
-        own.bbox, own.offsets, own.data, own.mask, own.background, rectangles, mine.offsets, own_profile, offsets,
+        bbox, starts, boxes.data, boxes.mask, boxes.background, rectangles, mine.offsets, own_profile, offsets,
         theirs.offsets, their_profile, expected[at], neighbours.expected[pairs], diagonal, right, slope, share, cross,
         their_share,
     )  # fmt: skip

@@ -18,7 +18,10 @@ MOST_LOCAL = 32  # unknowns around a spot that its variance is found from
 
 @numba.njit(nogil=True, cache=True)
 def foreground_rectangles(bbox, starts, mask):
-    """(n, 4) int32: x0, x1, y0, y1 of the foreground of each shoebox, pixels of the panel; empty without any."""
+    """(n, 4) int32: x0, x1, y0, y1 of the foreground of each shoebox, pixels of the panel; empty without any.
+
+    ``starts`` (n,) int64 is the first pixel of each in ``mask`` (p,) uint8, which may hold others, too.
+    """
     out = np.zeros((bbox.shape[0], 4), np.int32)
     for r in range(bbox.shape[0]):
         nx, ny = bbox[r, 1] - bbox[r, 0], bbox[r, 3] - bbox[r, 2]
@@ -60,8 +63,8 @@ def joint_equations(
 
     Parameters
     ----------
-    bbox : (n, 6) int32; starts : (n + 1,) int64; data, background : (p,) float32; mask : (p,) uint8
-        Shoeboxes.
+    bbox : (n, 6) int32; starts : (n,) int64; data, background : (p,) float32; mask : (p,) uint8
+        Shoeboxes, and the first pixel of each among those of these and others.
     rectangles : (n, 4) int32
         Their foregrounds lie in these.
     own_starts : (n + 1,) int64; own : (q,) float32
