@@ -57,9 +57,11 @@ def test_what_the_user_chose_is_not_replaced():
     assert names(indexing__method="fft3d", indexing__max_cell=80.0) == []
     assert names(diagnosis__try_other_methods=False) == []
     cell = {"indexing__known_symmetry__unit_cell": CELL}
-    assert names(**cell) == ["indexing.method=real_space_grid_search", "indexing.method=fft1d"]
+    last = "indexing.method=real_space_grid_search stills.indexer=sequences, without a model of mosaicity"
+    assert names(**cell) == ["indexing.method=real_space_grid_search", "indexing.method=fft1d", last]
+    assert names(**cell, n_stills=20) == ["indexing.method=real_space_grid_search", "indexing.method=fft1d"]
     both = names(**cell, indexing__known_symmetry__space_group="P 1")
-    assert both[-1] == "indexing.method=low_res_spot_match"
+    assert both[-2:] == ["indexing.method=low_res_spot_match", last]
 
 
 def test_spots_without_a_lattice_are_told_as_such(sweep, spots):

@@ -59,12 +59,9 @@ def test_thaumatin_like_lattice_is_found_anew_and_with_its_known_crystal():
 
 
 def test_thaumatin_of_a_grid_scan_by_its_known_cell():
-    """DIALS (stills.indexer=sequences, the same parameters): first of eight lattices 58.54 58.54 151.26, 126 spots."""
+    """DIALS (real_space_grid_search, stills.indexer=sequences, detector and beam fixed): first of eight lattices 58.54 58.54 151.26, 126 spots."""
     models, table = read("vmxi_thaumatin_grid_index", "split_07602.expt", "split_07602.refl")
-    result = run(
-        "index", models, table, space_group="P4", unit_cell=(58, 58, 150, 90, 90, 90),
-        **{"indexing.method": "real_space_grid_search", "detector.fix": "all", "beam.fix": "all", "stills.indexer": "sequences"},
-    )  # fmt: skip
+    result = run("index", models, table, space_group="P4", unit_cell=(58, 58, 150, 90, 90, 90))
     np.testing.assert_allclose(result.experiments[0].crystal.cell, (58.54, 58.54, 151.26, 90, 90, 90), rtol=5e-3)
     assert result.summary["n_indexed"] >= 126
     assert "max_lattices" in result.summary["warning"]  # there are several

@@ -47,7 +47,7 @@ def another_lattice(part: Indexed, params: Any, context: Any, few: bool = True) 
     rows = np.sort(np.random.default_rng(42).permutation(len(part.reflections))[:MOST_SHARED])
     table = part.reflections.select(rows)
     frames = spot_frames(sweeps, table)
-    free = free_spots(frames, crystals)
+    free = free_spots(frames, crystals, part.harmonic)
     n_free = np.count_nonzero(free)
     if n_free < FEWEST_SPOTS or (not few and n_free < (1 - params.diagnosis.look_below) * len(rows)):
         return None

@@ -46,6 +46,8 @@ class Indexed:
         What is wrong with the geometry, for the user.
     taken : Sample or None
         All spots, where those in `reflections` are a part of them.
+    harmonic : int
+        Of the beam, whose spots lie between the points of the lattices; 0 for none.
     """
 
     experiments: Experiments
@@ -55,6 +57,7 @@ class Indexed:
     max_cell: float
     warnings: list[str] = field(default_factory=list)
     taken: Sample | None = None
+    harmonic: int = 0
 
     @property
     def n_sweeps(self) -> int:

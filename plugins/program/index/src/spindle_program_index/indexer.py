@@ -25,10 +25,11 @@ from .index_assignment import assign
 from .indexed import Indexed, check_volume
 from .judgement import FEWEST_SPOTS, describe, fault
 from .known_symmetry import KnownSymmetry
+from .multiples import right_cell
 from .orientation import misorientation_deg, primitive_basis
 from .preparation import place_in_reciprocal_space, prepare
 from .proposals import reduced_basis
-from .refusals import Refusal
+from .refusals import Refusal, nothing_found
 from .report_text import cycle_text, indexed_table, lattice_counts, matrices_text, models_text
 from .search import Found, LatticeSearch
 from .several import free_spots, least_convincing, matrix_of, predicted_spots, unlikely_spots, with_left_out
@@ -78,6 +79,7 @@ class Indexer:
         self.crystals: list[Crystal] = []
         self.refused: list[np.ndarray] = []
         self.refusals: list[Refusal] = []
+        self.harmonic = 0
         self.last: RefinementResult | None = None
         self.identifiers: list[str] = []
 
@@ -114,7 +116,9 @@ class Indexer:
                 self.sweeps = shifted(self.sweeps, found.solution.move)
                 self.table = place_in_reciprocal_space(self.table, self.sweeps, self.params.indexing)
             self._add([found.crystal])
+            self.harmonic = found.solution.harmonic or self.harmonic
             if self._macro_cycles(found.d_min, before):
+                self._take_right_cell()
                 self._drop_unconvincing(found.d_min)
             in_vain += len(self.refused) > n_refused
         return self._finish()
@@ -122,13 +126,13 @@ class Indexer:
     def _next(self, search: LatticeSearch) -> Found | None:
         """A further lattice that convinces, or None; the first one, convincing or not, or an error."""
         for _ in range(MOST_REFUSED):
-            free = free_spots(self._frames(), self.crystals)
+            free = free_spots(self._frames(), self.crystals, self.harmonic)
             if not self._enough(free):
                 return None
             found = search.find(self.sweeps, self.table, free, self.crystals, self.refused)
             if found is None:
                 if not self.crystals and not self.refused:
-                    raise IndexingError(self._nothing_found())
+                    raise IndexingError(nothing_found(self.known is not None))
                 return None
             if not self.crystals:
                 return found
@@ -168,6 +172,15 @@ class Indexer:
         self.crystals = [self._with_matrix(improve(frames, matrix_of(c), d_min).A) for c in self.crystals]
         self._macro_cycles(d_min, self.sweeps)
 
+    def _take_right_cell(self) -> None:
+        """A larger or smaller cell of the newest lattice, where spots between its points, or none on some of them, ask for it."""
+        found = right_cell(self.sweeps, self.table, self.crystals, self.harmonic, self.known, self.params.indexing)
+        self.harmonic = self.harmonic if found is None else found.harmonic or self.harmonic
+        if found is not None and (text := found.text(len(self.crystals))):
+            self.context.log.info("%s", text)
+            self.crystals[-1] = self._with_matrix(found.A)
+            self._macro_cycles(self._finest(), self.sweeps)
+
     def _frames(self, rows: np.ndarray | None = None, most: int | None = None) -> SpotFrames:
         """Those of all spots, or of some (a mask), and of a part of these when they are more than `most`."""
         chosen = np.arange(len(self.table)) if rows is None else np.flatnonzero(rows)
@@ -197,15 +210,6 @@ class Indexer:
             value, how = estimate_max_cell(self.table, params.max_cell_estimation), "Found"
         self.context.log.info("%s max_cell: %.1f Angstrom", how, value)
         return float(value)
-
-    def _nothing_found(self) -> str:
-        text = "index: no suitable lattice could be found."
-        if self.known is not None:
-            text += (
-                " None of the candidates agrees with indexing.known_symmetry: leave unit_cell and space_group out to see which "
-                "cell the spots have, or loosen max_delta, relative_length_tolerance and absolute_angle_tolerance."
-            )
-        return text
 
     def _finest(self) -> float:
         return float(1 / np.linalg.norm(self.table["rlp"], axis=1).max())
@@ -392,4 +396,4 @@ class Indexer:
                 [replace(e, crystal=constrain_crystal(e.crystal, self.known.group)) for e in experiments]
             )
         table.identifiers = {i: e.identifier for i, e in enumerate(experiments)}
-        return Indexed(experiments, table, self.given_sweeps, self.last, self.max_cell)
+        return Indexed(experiments, table, self.given_sweeps, self.last, self.max_cell, harmonic=self.harmonic)

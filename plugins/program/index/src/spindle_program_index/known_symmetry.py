@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import gemmi
@@ -179,26 +180,32 @@ class KnownSymmetry:
             return to_reference
         # gemmi: x_group = basisop x_reference, so the basis vectors are the rows of the inverse transpose
         basisop = np.array(self.group.basisop.rot, dtype=float) / gemmi.Op.DEN
-        setting = ChangeOfBasis(np.linalg.inv(basisop.T)) @ to_reference
-        return self._with_obtuse_angle(basis, setting) if wanted[0] == "m" else setting
+        to_group = ChangeOfBasis(np.linalg.inv(basisop.T))
+        if wanted[0] != "m":
+            return to_group @ to_reference
+        turn = ChangeOfBasis.from_string("c,b,-a-c")
+        return self._with_obtuse_angle(
+            basis, [to_group @ t @ to_reference for t in (turn @ turn @ turn, turn, turn @ turn)]
+        )
 
-    def _with_obtuse_angle(self, basis: np.ndarray, setting: ChangeOfBasis) -> ChangeOfBasis:
+    def _with_obtuse_angle(self, basis: np.ndarray, settings: list[ChangeOfBasis]) -> ChangeOfBasis:
         """The cell of a monoclinic setting whose oblique angle is obtuse and as close to 90 degrees as its centring allows.
 
         Glide planes are not known before intensities are, so that the reduced cell of the setting that the user names is the best
-        guess, and not the cell that the reference setting leads to.
+        guess, and not the cell that the reference setting leads to. A cell that is centred in the plane of that angle (B 1 2 1) is one of
+        three that are twice as large; `settings` are all of them.
         """
         unique = "abc".index(self.group.monoclinic_unique_axis())
         i, j = (axis for axis in range(3) if axis != unique)
-        centring = np.linalg.inv(primitive_operator(self.group).matrix)
         grid = np.array(np.meshgrid(*[range(-2, 3)] * 4)).reshape(4, -1).T
         grid = grid[np.argsort(np.abs(grid - (1, 0, 0, 1)).sum(axis=1), kind="stable")]
-        best, best_cosine = setting, np.inf
-        for p, q, r, s in grid[np.abs(grid[:, 0] * grid[:, 3] - grid[:, 1] * grid[:, 2]) == 1]:
+        grid = grid[np.abs(grid[:, 0] * grid[:, 3] - grid[:, 1] * grid[:, 2]) == 1]
+        best, best_cosine = settings[0], np.inf
+        for setting, (p, q, r, s) in product(settings, grid):
             change = np.zeros((3, 3))
             change[i, i], change[i, j], change[j, i], change[j, j], change[unique, unique] = p, q, r, s, p * s - q * r
             matrix = change @ setting.matrix
-            points = np.linalg.inv(centring) @ matrix
+            points = primitive_operator(self.group).matrix @ matrix
             u, v = matrix[i] @ basis, matrix[j] @ basis
             cosine = float(u @ v / np.sqrt((u @ u) * (v @ v)))
             if cosine <= 1e-4 and abs(cosine) < best_cosine - 1e-4 and np.abs(points - np.rint(points)).max() < 1e-6:

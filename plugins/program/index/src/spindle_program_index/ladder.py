@@ -104,10 +104,16 @@ def strategies(params: Any, max_cell: float | None, is_still: bool, n_stills: in
         methods.append("fft1d")
     if free and is_still and known.unit_cell is not None and known.space_group is not None:
         methods.append("low_res_spot_match")
-    return [
+    found = [
         *(_of_length(length) for length in lengths),
         *(Strategy(f"indexing.method={name}", {"indexing__method": name}) for name in methods),
     ]
+    if is_still and n_stills == 1 and known.unit_cell is not None and indexing.stills.indexer != "sequences":
+        # Where several crystals lie apart in the beam predictions miss the spots by more than the model of a still allows.
+        method = "real_space_grid_search" if free else indexing.method
+        words = f"indexing.method={method} stills.indexer=sequences, without a model of mosaicity"
+        found.append(Strategy(words, {"indexing__method": method, "indexing__stills__indexer": "sequences"}))
+    return found
 
 
 def _of_length(max_cell: float) -> Strategy:

@@ -20,8 +20,8 @@ def _fraction(hkl: np.ndarray, vector: np.ndarray, modulus: int) -> float:
 
 
 @lru_cache(maxsize=1)
-def _conditions() -> tuple[tuple[np.ndarray, int, np.ndarray], ...]:
-    """Conditions v . h = 0 modulo m, each with index vectors that span the indices satisfying it."""
+def conditions() -> tuple[tuple[np.ndarray, int, np.ndarray], ...]:
+    """Conditions v . h = 0 modulo m of lattices with empty points: each v (3,) int, m, and rows (3, 3) int that span the indices meeting it."""
     grid = np.array(np.meshgrid(*[range(-2, 3)] * 3, indexing="ij")).reshape(3, -1).T
     norms = np.sum(grid**2, axis=1)
     grid = grid[(norms > 0) & (norms <= 6)]
@@ -73,7 +73,7 @@ def remainder_of_all(hkl: np.ndarray, threshold: float) -> tuple[np.ndarray, int
     """
     if len(hkl) == 0:
         return None
-    for vector, modulus, _ in _conditions():
+    for vector, modulus, _ in conditions():
         counts = np.bincount((hkl.astype(np.int64) @ vector) % modulus, minlength=modulus)
         if counts[1:].max() > threshold * len(hkl):
             return vector, modulus, int(counts.argmax())
@@ -121,11 +121,11 @@ def smaller_cell(basis: np.ndarray, hkl: np.ndarray, threshold: float) -> np.nda
         return None
     indices = np.asarray(hkl, dtype=np.int64)
     sample = indices[:: len(indices) // SAMPLE + 1]
-    vectors = np.array([c[0] for c in _conditions()])
-    moduli = np.array([c[1] for c in _conditions()])
+    vectors = np.array([c[0] for c in conditions()])
+    moduli = np.array([c[1] for c in conditions()])
     likely = np.mean((sample @ vectors.T) % moduli == 0, axis=0) > threshold - SAMPLE_MARGIN
     for number in np.flatnonzero(likely):
-        vector, modulus, matrix = _conditions()[number]
+        vector, modulus, matrix = conditions()[number]
         if _fraction(indices, vector, modulus) > threshold:
             # The reciprocal basis becomes the indices of the three vectors: A' = A M^T, so direct' = M^-T direct.
             return np.asarray(niggli_reduce(np.linalg.inv(matrix).T @ basis)[0])

@@ -229,7 +229,8 @@ class IndexingParams(Params):
             max=1,
             none=True,
             level=1,
-            help="Fraction of spots that must miss certain indices for a cell to be too large.",
+            help="Fraction of spots that must miss certain indices for a cell to be too large. None keeps each cell as it was found, also "
+            "where satellites or harmonics of the beam speak for another.",
         )
         solution_scorer = Choice(["filter", "weighted"], default="weighted", level=1, help="How candidates are ranked.")
 

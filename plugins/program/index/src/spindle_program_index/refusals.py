@@ -25,3 +25,14 @@ class Refusal:
     n_indexed: int
     rmsd_px: float | None
     verdict: str
+
+
+def nothing_found(is_known: bool) -> str:
+    """What to tell when there is no candidate; `is_known`: with a symmetry or a cell that the user gave."""
+    text = "index: no suitable lattice could be found."
+    if is_known:
+        text += (
+            " None of the candidates agrees with indexing.known_symmetry: leave unit_cell and space_group out to see which "
+            "cell the spots have, or loosen max_delta, relative_length_tolerance and absolute_angle_tolerance."
+        )
+    return text

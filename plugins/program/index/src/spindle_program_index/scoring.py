@@ -30,6 +30,8 @@ class Solution:
         What speaks for it then; see `evidence`.
     move : (float, float), mm
         Of the detector along fast and slow, with which it was tried.
+    harmonic : int
+        Of the beam, whose spots lie between its points; 0 for none.
     """
 
     A: np.ndarray
@@ -39,6 +41,7 @@ class Solution:
     rmsd_xy: float
     gain: float
     move: tuple[float, float] = (0.0, 0.0)
+    harmonic: int = 0
 
     @property
     def cell(self) -> np.ndarray:

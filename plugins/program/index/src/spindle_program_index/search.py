@@ -26,7 +26,7 @@ from .evidence import improve
 from .index_assignment import assign
 from .judgement import describe
 from .known_symmetry import KnownSymmetry
-from .non_primitive import smaller_cell
+from .multiples import MIN_INDEXED, smallest_cell
 from .optimisation import optimise_vectors
 from .orientation import primitive_basis
 from .preparation import place_in_reciprocal_space
@@ -35,11 +35,9 @@ from .refusals import Refusal
 from .scoring import Solution, rank
 from .split import MOST_DEG, turned_copies
 from .spot_frames import SpotFrames, spot_frames
-from .trials import Trial, move_of, refine_trial, without_subcells
+from .trials import Trial, move_of, refine_trial, without_harmonics, without_subcells
 from .triples import likely_bases
 
-#: A candidate with fewer indexed spots says nothing.
-MIN_INDEXED = 5
 #: Candidates for scans whose rmsd after refinement is larger (pixels) are dropped; that of stills is not reliable.
 MAX_RMSD_PX = 6.0
 #: Candidates that are refined by default.
@@ -58,7 +56,7 @@ REFUSED_DEG = 0.5
 _NEEDED = frozenset(
     {
         "id", "imageset_id", "panel", "flags", "miller_index", "entering", "rlp", "s1", "bbox",
-        "xyzobs.px.value", "xyzobs.px.variance", "xyzobs.mm.value", "xyzobs.mm.variance",
+        "xyzobs.px.value", "xyzobs.px.variance", "xyzobs.mm.value", "xyzobs.mm.variance", "intensity.sum.value",
     }
 )  # fmt: skip
 
@@ -175,6 +173,7 @@ class LatticeSearch:
             unlike = _unlike([c.basis for c in candidates], others, min(wanted, MOST_OTHERS), is_allowed)
             candidates += map(Trial, unlike)
         solutions = self._solutions(sweeps, table, free & first_turn & (d > d_min), candidates, bool(existing))
+        solutions = without_harmonics(solutions)
         if not solutions:
             return None
         most = max(s.gain for s in solutions)
@@ -289,6 +288,13 @@ class LatticeSearch:
     ) -> Solution | Refusal:
         """Index the spots with a candidate and refine it. `fixed`: without the geometry."""
         params = self.params
+        threshold, harmonic = params.basis_vector_combinations.sys_absent_threshold, 0
+        if threshold and (self.known is None or self.known.cell is None):
+            found = smallest_cell(basis, spots, self._assign, threshold)
+            if abs(np.linalg.det(found[0])) < max(params.min_cell_volume or 0.0, 1.0):
+                return _refusal(found[0], found[2], None, "has indices of a cell below min_cell_volume")
+            if self.known is None or self.known.constrained(found[0]) is not None:
+                basis, harmonic = found[:2]
         A = np.linalg.inv(basis)
         if self.known is not None:
             known_A = self.known.constrained(basis)
@@ -296,16 +302,6 @@ class LatticeSearch:
                 return _refusal(basis, 0, None, "does not agree with the known symmetry")
             A = known_A
         indexed = self._assign(spots, A)
-        threshold = params.basis_vector_combinations.sys_absent_threshold
-        if threshold and self.known is None:
-            while indexed.n_indexed >= MIN_INDEXED:
-                smaller = smaller_cell(np.linalg.inv(A), indexed.hkl[indexed.lattice >= 0], threshold)
-                if smaller is None:
-                    break
-                if abs(np.linalg.det(smaller)) < max(params.min_cell_volume or 0.0, 1.0):
-                    return _refusal(smaller, indexed.n_indexed, None, "has indices of a cell below min_cell_volume")
-                A = np.linalg.inv(smaller)
-                indexed = self._assign(spots, A)
         if abs(1 / np.linalg.det(A)) < (params.min_cell_volume or 0) or indexed.n_indexed < MIN_INDEXED:
             return _refusal(np.linalg.inv(A), indexed.n_indexed, None, "has next to no spots")
         crystal = Crystal(A=A) if self.known is None else self.known.crystal(A)
@@ -331,7 +327,8 @@ class LatticeSearch:
             verdict = f"predictions miss the spots by more than {MAX_RMSD_PX:g} px"
             return _refusal(np.linalg.inv(A), indexed.n_indexed, rmsd_xy / pixel, verdict)
         gain = self._gain(spots, refined)
-        return Solution(A, crystal.hall, indexed.n_indexed, indexed.n_indexed / len(spots), rmsd_xy, gain)
+        share = indexed.n_indexed / len(spots)
+        return Solution(A, crystal.hall, indexed.n_indexed, share, rmsd_xy, gain, harmonic=harmonic)
 
     def _gain(self, spots: ReflectionTable, refined: Experiments) -> float:
         """What speaks for a refined candidate with its own geometry."""

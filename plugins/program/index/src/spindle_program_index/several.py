@@ -44,11 +44,16 @@ def probabilities(frames: SpotFrames, crystals: Sequence[Crystal]) -> np.ndarray
     return share(frames, [matrix_of(c) for c in crystals]).posterior
 
 
-def free_spots(frames: SpotFrames, crystals: Sequence[Crystal]) -> np.ndarray:
-    """(n,) bool: spots that most likely belong to none of the lattices, though chance may have given them an index."""
+def free_spots(frames: SpotFrames, crystals: Sequence[Crystal], harmonic: int = 0) -> np.ndarray:
+    """(n,) bool: spots that most likely belong to none of the lattices, though chance may have given them an index.
+
+    Nor to a harmonic of the beam, where there is one.
+    """
     if not crystals:
         return np.ones(len(frames), np.bool_)
-    return np.asarray(probabilities(frames, crystals).sum(axis=1) < FREE)
+    lattices = [matrix_of(c) for c in crystals]
+    between = [A / harmonic for A in lattices] if harmonic else []
+    return np.asarray(share(frames, [*lattices, *between]).posterior.sum(axis=1) < FREE)
 
 
 def unlikely_spots(frames: SpotFrames, crystals: Sequence[Crystal], lattice: np.ndarray) -> np.ndarray:

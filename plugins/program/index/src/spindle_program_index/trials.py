@@ -74,3 +74,16 @@ def without_subcells(solutions: Sequence[Solution]) -> list[Solution]:
         s for s in solutions
         if not any(o.gain > MORE * s.gain + CHANCE and relation(s.A, o.A) == "subcell" for o in solutions)
     ]  # fmt: skip
+
+
+def without_harmonics(solutions: Sequence[Solution]) -> list[Solution]:
+    """Without larger cells of lattices whose spots between are known to be of a harmonic of the beam."""
+    told = [o for o in solutions if o.harmonic]
+    return [s for s in solutions if not any(_is_larger(s.A, o.A) for o in told)]
+
+
+def _is_larger(A: np.ndarray, other: np.ndarray) -> bool:
+    """Whether a cell is made of several of another."""
+    change = np.linalg.solve(A, other)  # basis vectors in terms of the others: A^-1 other
+    whole = np.rint(change)
+    return bool(np.abs(change - whole).max() < 0.1 and abs(round(float(np.linalg.det(whole)))) > 1)

@@ -223,6 +223,18 @@ def _multiple_text(part: Indexed) -> str:
     )
 
 
+def harmonic_text(part: Indexed) -> str:
+    """That the beam has a harmonic whose spots get no index; empty when it has none."""
+    if not part.harmonic:
+        return ""
+    whole = {2: "half", 3: "a third", 5: "a fifth"}[part.harmonic]
+    return (
+        f"WARNING: the beam has photons of {whole} of the wavelength: spots lie at parts of 1/{part.harmonic} of the indices, as strong or weak "
+        "as the reflections of the same crystal that have the whole ones. They get no index. A harmonic adds to the reflections with indices "
+        f"that are multiples of {part.harmonic}, too: remove it at the beamline (mirrors, a detuned monochromator)"
+    )
+
+
 def _few_indexed(part: Indexed, params: Any) -> bool:
     """Whether so few spots have an index that something else is looked for."""
     return part.n_indexed < float(params.diagnosis.look_below) * len(part.reflections)
@@ -293,7 +305,7 @@ def _what_is_suspicious(part: Indexed, test: OffsetTest | None, context: Any) ->
             "beam centre wrong by a part of the distance between rows of spots. Run spindle search_beam_position with the imported "
             "experiments and the spots, and index again with its optimised.expt"
         )
-    if text := _multiple_text(part):
+    if text := harmonic_text(part) or _multiple_text(part):
         warnings.append(text)
     if texts:
         warnings.append(drift_warning(texts, "the images' headers"))
