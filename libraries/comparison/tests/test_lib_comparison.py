@@ -8,6 +8,7 @@ import pytest
 
 import spindle_lib_comparison as comparison
 from spindle_lib_comparison import SpotWidths, compare_pairs, least_variance, operator_text, pair_by_place
+from spindle_lib_comparison.agreement import compare_intensities
 from spindle_lib_comparison.matching import is_symmetry
 
 
@@ -109,3 +110,25 @@ def test_bound_is_that_of_a_sum_over_pixels():
         assert least_variance(np.array([n]), spot)[0] == pytest.approx(expected, rel=0.01)
     dark = SpotWidths(*(np.array([w]) for w in widths), np.array([0.0]))
     assert least_variance(np.array([50.0]), dark)[0] == pytest.approx(50.0, rel=0.01)
+
+
+@pytest.mark.parametrize("mean", [4.0, 40.0, 4000.0])
+@pytest.mark.parametrize("fit_b", [False, True])
+def test_scale_and_b_against_the_truth_are_unbiased_however_weak_the_data(mean, fit_b):
+    """Poisson counts on a background of 9 with an unknown scale and B, a few of them wild."""
+    rng = np.random.default_rng(int(mean))
+    n, scale, b = 20000, 0.8, 3.0 * fit_b
+    d = 1.0 / np.sqrt(rng.uniform(0.01, 0.2, n))
+    true = rng.exponential(mean, n) * np.exp(-5.0 / d**2)
+    expected = scale * true * np.exp(-0.5 * b / d**2)
+    found = rng.poisson(expected + 9.0) - 9.0
+    found[:20] += 50.0 * (mean + 9.0)
+    sigma = np.sqrt(np.maximum(found + 9.0, 1.0))
+    agreement = compare_intensities(found, sigma, true, d, 5, fit_b)
+    precision = np.sqrt(np.sum(true) + 9.0 * n) / np.sum(true)  # of the sum of all
+    assert agreement.scale == pytest.approx(scale, abs=6 * precision + 0.002)
+    assert agreement.relative_b == pytest.approx(b, abs=fit_b * (80 * precision + 0.05))
+    # without the wild ones, all over the true scale and B
+    kept = slice(20, None)
+    again = compare_intensities(found[kept], sigma[kept], true[kept], d[kept], 5, fit_b)
+    assert np.abs(again.ratio - 1.0).max() < 10 * precision + 0.005

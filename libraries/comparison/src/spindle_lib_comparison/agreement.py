@@ -15,6 +15,7 @@ from .truth import Truth
 __all__ = ["Agreement", "Matches", "compare_intensities", "match", "observed_intensities"]
 
 FEWEST_OF_STILL = 10
+STEPS, OUTLIER_SPREADS = 8, 6.0  # of the regression of found on true intensities; how many spreads outliers are away
 Z_LIMIT = 10.0  # a single wild value must not make the rms of z
 
 
@@ -211,20 +212,25 @@ def compare_intensities(
 def _relative_scale(
     found: np.ndarray, sigma: np.ndarray, true: np.ndarray, d: np.ndarray, fit_b: bool
 ) -> tuple[float, float]:
-    """Scale and relative B of found against true intensities, from the strong ones."""
-    if not fit_b:
-        strong = (true > np.quantile(true, 0.75)) & (found > 3 * sigma)
-        return (
-            float(np.median(found[strong] / true[strong])) if strong.sum() > 20 else float(found.sum() / true.sum())
-        ), 0.0
-    strong = (true > np.quantile(true, 0.5)) & (found > 5 * sigma)
-    if strong.sum() < 50:
+    """Scale and relative B of found against true intensities, from the strong ones.
+
+    Which ones are strong, and what they weigh, follows from the truth alone: those found to be strong are too strong on average, the more
+    so the weaker they are. Of Poisson regression, so that sums agree; what lies far from the model is left out step by step.
+    """
+    chosen = true > np.quantile(true, 0.5 if fit_b else 0.75)
+    if np.count_nonzero(chosen) < (50 if fit_b else 20) or found[chosen].sum() <= 0.0:
         return float(found.sum() / true.sum()), 0.0
-    x, y = 0.5 / d[strong] ** 2, np.log(found[strong] / true[strong])
-    slope = intercept = 0.0
-    for _ in range(4):  # outliers are left out step by step
-        slope, intercept = np.polyfit(x, y, 1)
-        residual = np.abs(y - slope * x - intercept)
-        keep = residual < 3 * 1.4826 * np.median(residual) + 1e-6
-        x, y = x[keep], y[keep]
-    return float(np.exp(intercept)), -float(slope)
+    y, t, x = found[chosen], true[chosen], 0.5 / d[chosen] ** 2
+    middle = float(np.average(x, weights=t))
+    design = np.stack([np.ones(len(x)), x - middle], axis=1)[:, : 1 + fit_b]
+    keep, v = np.ones(len(y), np.bool_), np.zeros(1 + fit_b)
+    v[0] = np.log(y.sum() / t.sum())
+    for _ in range(STEPS):
+        model = t * np.exp(design @ v)
+        residual = (y - model) / np.sqrt(model)
+        keep = np.abs(residual) < OUTLIER_SPREADS * 1.4826 * np.median(np.abs(residual)) + 1e-6
+        a = design[keep]
+        step = np.linalg.solve(a.T @ (a * model[keep, None]), a.T @ (y - model)[keep])
+        v = v + step / max(1.0, float(np.abs(design @ step).max()))
+    slope = float(v[1]) if fit_b else 0.0
+    return float(np.exp(v[0] - slope * middle)), -slope
