@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from spindle.errors import FileFormatError
 from spindle.images import ImageSequence
 from spindle.models import Beam, Detector, Experiment, Experiments, Panel
 
-__all__ = ["is_section", "is_volume", "sections_of"]
+__all__ = ["is_section", "is_volume", "section_of", "sections_of"]
 
 #: Voxels along the edge of volumes that are cut one way only.
 LARGE = 300
@@ -22,6 +24,9 @@ _SUFFIXES = (".mrc", ".map", ".ccp4")
 STRETCH = 100.0
 #: A wavelength that makes the sphere of reflection flat; pixels of 0.1 mm then are at the distance that gives sections their scale.
 _WAVELENGTH, _PIXEL = 0.01, 0.1
+# What is to the right, upwards, and from section to section.
+_WAYS = {"z": "xyz", "x": "yzx", "y": "xzy"}
+_LABEL = re.compile(r"spindle: [xyz] in 1/A of h k l: (\S+) (\S+) (\S+)")
 
 
 def _head(path: Path) -> tuple[int, ...] | None:
@@ -48,6 +53,36 @@ def is_volume(path: Path | str) -> bool:
 def is_section(experiment: Experiment) -> bool:
     """Whether images are sections of a volume; the origin is in the middle one, image n // 2 of n."""
     return experiment.detector[0].name.startswith(_NAME)
+
+
+def section_of(experiment: Experiment) -> dict[str, Any] | None:
+    """How sections of a volume lie; None for images.
+
+    Returns
+    -------
+    dict
+        ``axes``: names of what is to the right, upwards, and from section to section, as ``"xyz"``; ``step``, 1/angstrom: of a pixel and
+        of a section; ``middle``: number of the section through the origin, from 0; ``to_hkl``: rows of the matrix that makes Miller
+        indices of places x y z in 1/angstrom, None where the file does not tell it.
+    """
+    if not is_section(experiment) or experiment.imageset is None:
+        return None
+    panel = experiment.detector[0]
+    return {
+        "axes": _WAYS[panel.name.removeprefix(_NAME)], "step": _PIXEL / (panel.distance * _WAVELENGTH), "middle": panel.image_size[0] // 2,
+        "to_hkl": experiment.imageset.params.get("to_hkl"),
+    }  # fmt: skip
+
+
+def _to_hkl(made: Any) -> list[list[float]] | None:
+    """What the labels of a map say of Miller indices."""
+    rows = [found.groups() for k in range(10) if (found := _LABEL.match(made.header_str(57 + 20 * k, 80)))]
+    try:
+        to_q = np.array(rows, float)
+        inverse = np.linalg.inv(to_q) if to_q.shape == (3, 3) else np.full((3, 3), np.nan)
+    except (ValueError, np.linalg.LinAlgError):
+        return None
+    return inverse.tolist() if np.isfinite(inverse).all() else None
 
 
 def sections_of(path: Path | str) -> Experiments:
@@ -94,6 +129,7 @@ def sections_of(path: Path | str) -> Experiments:
         bare = Experiment(beam=beam, detector=Detector([panel]), identifier=f"{path.name} {name}")
         experiment = ImageSequence.from_arrays(bare, cuts).experiment
         assert experiment.imageset is not None
-        named = replace(experiment.imageset, template=f"{path.name}, sections along {name}")
+        told = {**experiment.imageset.params, "to_hkl": _to_hkl(made)}
+        named = replace(experiment.imageset, template=f"{path.name}, sections along {name}", params=told)
         found.append(replace(experiment, imageset=named))
     return Experiments(found)

@@ -316,6 +316,25 @@ def test_images_without_geometry_are_shown_as_pictures(tmp_path, caplog):
     assert desk.scene(0)["columns"] == 30
 
 
+def test_all_images_without_geometry_are_shown_however_many_they_are(tmp_path, caplog):
+    from PIL import Image
+    from spindle_program_image_viewer.params import ImageViewerParams
+    from spindle_program_image_viewer.start import make_desk
+
+    from spindle.contracts import ProgramInputs
+    from spindle.params import build
+    from spindle.testing.data import make_context
+
+    write_smv(tmp_path / "b_001.img", np.full((40, 60), 7))
+    for k in range(104):
+        Image.fromarray(np.full((4, 6), k, np.uint16)).save(tmp_path / f"a_{k:04d}.tif")
+    paths = sorted(tmp_path.iterdir())
+    desk = make_desk(ProgramInputs(files=paths, sources=paths), build(ImageViewerParams), make_context("image_viewer"))
+    found = {Path(s["name"]).suffix: (s["has_geometry"], s["n_images"]) for s in desk.state()["sets"]}
+    assert found == {".img": (True, 1), ".tif": (False, 104)}
+    assert "and 94 more" in caplog.text
+
+
 def test_images_without_geometry_are_shown_beside_those_that_have_it(tmp_path, caplog, aid, running, page):
     from PIL import Image
     from spindle_program_image_viewer.params import ImageViewerParams
@@ -339,6 +358,13 @@ def test_images_without_geometry_are_shown_beside_those_that_have_it(tmp_path, c
     viewer = running()
     viewer.desk.sets.sets = desk.sets.sets
     browser = page(viewer, "&set=1&image=1")
+    # No rings where they would mean nothing; beside it, those of the other set.
+    browser.evaluate("viewer.app.comparing.set.input.value = '1', viewer.app.compare(true)")
+    browser.evaluate(
+        "[...document.querySelectorAll('label')].find((l) => l.textContent === 'Resolution rings').click()"
+    )
+    browser.wait("viewer.app.overlays.lines.rings[0]?.length > 3")
+    assert browser.evaluate("1 in viewer.app.overlays.lines.rings") is False
     assert browser.evaluate("document.getElementById('label').textContent").endswith("no geometry in the file")
     browser.evaluate("viewer.app.openSet(0)")
     browser.wait("viewer.app.scene.has_geometry && !document.getElementById('label').textContent.includes('geometry')")

@@ -188,6 +188,11 @@ def test_volumes_begin_at_the_origin(aid, running, page, tmp_path):
     browser.wait("document.body.dataset.image === '10'")
     assert browser.evaluate("viewer.app.lookOf(viewer.app.view).white") == pytest.approx(0.3 * 25, rel=1e-3)
     browser.wait("location.hash.startsWith('#set=1&image=11&')")
+    assert browser.evaluate("document.getElementById('label').textContent") == "section z = 0.0000 Å⁻¹ (11 of 20)"
+    browser.evaluate("viewer.app.pointed(viewer.app.view, [13.5, 5.5])")
+    browser.wait(
+        "document.getElementById('readout').textContent.startsWith('x 0.0750  y 0.1000  z 0.0000 Å⁻¹  d 8.00 Å')"
+    )
 
 
 def test_the_first_page_and_image_are_in_the_address(aid, running):

@@ -18,7 +18,7 @@ from spindle.models import Detector, Experiment, Experiments, Goniometer, Panel,
 from spindle.prediction import predict_static
 from spindle.testing import PluginContract
 from spindle.testing.simulated_spots import rotation_experiment
-from spindle_lib_reciprocal_view.volumes import sections_of
+from spindle_lib_reciprocal_view.volumes import section_of, sections_of
 
 N, D_MIN, HIGH = 64, 4.0, 100_000
 
@@ -205,6 +205,14 @@ def test_a_still_is_mapped_as_it_stands_and_the_crystal_frame_turns_it(tmp_path)
     assert peak_near(volume, near["miller_index"] @ still.crystal.A.T, scale).all()
     turned, _ = volume_of([experiment], tmp_path, crystal_frame=True)
     assert peak_near(turned, near["miller_index"] @ still.crystal.B.T, scale).all()
+    # The head of the map tells what its places are in indices.
+    for turn, from_hkl in ((False, still.crystal.A), (True, still.crystal.B)):
+        volume_of([experiment], tmp_path, crystal_frame=turn)
+        path = tmp_path / "volume.mrc"
+        for section in sections_of(path):
+            told = section_of(section)
+            np.testing.assert_allclose(np.array(told["to_hkl"]) @ from_hkl, np.eye(3), atol=1e-6)
+            assert told["step"] == pytest.approx(1 / scale, rel=1e-6) and told["middle"] == N // 2
 
 
 def test_solid_angle_and_polarization_divide(tmp_path):

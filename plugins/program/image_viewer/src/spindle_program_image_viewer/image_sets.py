@@ -17,7 +17,7 @@ from spindle.images import ImageSequence, trusted_mask
 from spindle.models import Experiment, Experiments, ImageSet
 from spindle_lib_pictures.canvas import Canvas
 from spindle_lib_pictures.display import Display
-from spindle_lib_reciprocal_view.volumes import is_section
+from spindle_lib_reciprocal_view.volumes import is_section, section_of
 
 from .kernels import add_image
 
@@ -353,4 +353,5 @@ def scene_of(one: OpenSet) -> dict[str, Any]:
         "is_projected": one.is_projected,
         "has_geometry": one.has_geometry,
         "experiments": one.members,
+        "section": section_of(experiment),
     }

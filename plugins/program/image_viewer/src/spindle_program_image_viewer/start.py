@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["make_desk", "settings_of"]
 
+# Files that a warning names.
+_MOST_NAMED = 10
 # What the reason says of a file that only lacks geometry.
 _NO_GEOMETRY = "set geometry."
 #: Geometry of pictures whose headers have none: pixels are where they are, resolutions mean nothing.
@@ -99,6 +101,10 @@ def _experiments(
         found = result.experiments or found
         left_out = result.summary.get("left_out_images", [])
         reasons = {Path(one["path"]): one["reason"] for one in left_out if _NO_GEOMETRY in one["reason"]}
+        if reasons and result.summary.get("n_left_out_images", 0) > len(left_out):  # not all are named
+            known = {os.path.abspath(name) for name in (*(one["path"] for one in left_out), *_files_of(found))}
+            others = (p for p in inputs.files if p.is_file() and os.path.abspath(p) not in known)
+            reasons |= dict.fromkeys(others, next(iter(reasons.values())))
     except FileFormatError as caught:
         if _NO_GEOMETRY not in str(caught):
             raise
@@ -113,12 +119,20 @@ def _experiments(
         return found
     if without is not None:
         without.update(ImageSequence(e).file_of(0)[0] for e in more)
-    names = ", ".join(path.name for path in reasons)
+    names = ", ".join(path.name for path in list(reasons)[:_MOST_NAMED]) + (
+        f" and {len(reasons) - _MOST_NAMED} more" if len(reasons) > _MOST_NAMED else ""
+    )
     context.log.warning(
         "Warning: %s: %s. Shown all the same, but resolutions mean nothing: 1 A, 100 mm and pixels of 0.1 mm are assumed. Import "
         "with the geometry to have them", names, next(iter(reasons.values())),
     )  # fmt: skip
     return Experiments([*found, *more])
+
+
+def _files_of(experiments: Experiments) -> set[str]:
+    """The files of all images."""
+    sequences = [ImageSequence(e) for e in experiments if e.imageset is not None]
+    return {s.file_of(k)[0] for s in sequences for k in range(len(s))}
 
 
 def _load(

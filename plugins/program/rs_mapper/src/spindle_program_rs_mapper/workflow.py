@@ -71,7 +71,8 @@ def make_volume(inputs: ProgramInputs, params: Any, context: RunContext) -> Prog
         )
     means = volume.means()
     mapped = np.where(seen, means, np.float32(np.nan)) if params.rs_mapper.unmeasured == "nan" else means
-    files: dict[str, Callable[[Path], None]] = {str(params.output.map_file): map_writer(mapped, wanted.d_min)}
+    write = map_writer(mapped, wanted.d_min, _from_indices(sweeps, wanted.in_crystal_frame))
+    files: dict[str, Callable[[Path], None]] = {str(params.output.map_file): write}
     lattice = next((s.crystal_of for s in sweeps if s.crystal_of is not None), None)
     layers = _draw_layers(wanted, pictures, lattice, params.output.slices, files)
     if params.output.html is not None:
@@ -87,6 +88,14 @@ def make_volume(inputs: ProgramInputs, params: Any, context: RunContext) -> Prog
     if lattice is None:
         next_step += "; spindle index gives a crystal, with which layers of its lattice are drawn"
     return ProgramResult(files=files, summary=summary, next_step=next_step)
+
+
+def _from_indices(sweeps: list[Sweep], in_crystal_frame: bool) -> np.ndarray | None:
+    """(3, 3) float64, 1/angstrom: from Miller indices to places in the volume; None where lattices stand in several ways, or there is none."""
+    crystals = [s.crystal_of.crystal for s in sweeps if s.crystal_of is not None and s.crystal_of.crystal is not None]
+    if not crystals or not (in_crystal_frame or len({id(c) for c in crystals}) == 1):
+        return None
+    return np.asarray(crystals[0].B if in_crystal_frame else crystals[0].A)
 
 
 def _sweeps(experiments: Experiments, lattice: int) -> list[Sweep]:

@@ -44,3 +44,17 @@ export function twoTheta(scene, place) {
   const lab = laboratory(scene, place);
   return (Math.acos(Math.min(1, Math.max(-1, dot(lab, scene.s0) / norm(lab) / norm(scene.s0)))) * 180) / Math.PI;
 }
+
+// What a section of a volume is called, and where a point of it is: places in 1/angstrom, and Miller indices where the file tells the lattice.
+const level = (section, image) => (image - section.middle) * section.step;
+export const sectionName = ({ section, n_images }, image) =>
+  `section ${section.axes[2]} = ${level(section, image).toFixed(4)} Å⁻¹ (${image + 1} of ${n_images})`;
+
+export function inVolume({ section, beam_centre }, image, { x, y }) {
+  const q = {
+    [section.axes[0]]: (x - beam_centre[1]) * section.step, [section.axes[1]]: (beam_centre[2] - y) * section.step, [section.axes[2]]: level(section, image),
+  };
+  const place = [q.x, q.y, q.z];
+  const hkl = section.to_hkl?.map((row) => dot(row, place).toFixed(2));
+  return `x ${q.x.toFixed(4)}  y ${q.y.toFixed(4)}  z ${q.z.toFixed(4)} Å⁻¹${hkl ? `  hkl ${hkl.join(" ")}` : ""}  d ${(1 / Math.max(norm(place), 1e-9)).toFixed(2)} Å`;
+}

@@ -2,7 +2,7 @@
 
 import { ask, askArrays, Refused, report, start, traffic } from "./api.js";
 import { schemes, table } from "./colours.js";
-import { fromPanel, norm, onPanel, scattering, twoTheta } from "./geometry.js";
+import { fromPanel, inVolume, norm, onPanel, scattering, sectionName, twoTheta } from "./geometry.js";
 import { overlays } from "./overlays.js";
 import { button, check, choice, line, make, numberField, section, slider, textField } from "./controls.js";
 import { openFolder } from "./folder.js";
@@ -94,7 +94,7 @@ class App {
     const angle = width ? `, ${(begin + width * this.image).toFixed(2)}° to ${(begin + width * (this.image + 1)).toFixed(2)}°` : "";
     const warned = this.scene.has_geometry ? "" : ", no geometry in the file";
     $("label").title = warned && "distance, wavelength or pixel size are not in the header: 1 Å, 100 mm and 0.1 mm are assumed, and resolutions mean nothing";
-    $("label").textContent = `image ${this.image + this.scene.first}${angle}${warned}`;
+    $("label").textContent = this.scene.section ? sectionName(this.scene, this.image) : `image ${this.image + this.scene.first}${angle}${warned}`;
     if (!this.playing) this.rememberSoon();
     this.view.image = this.image;
     if (this.other) this.follow();
@@ -219,7 +219,7 @@ class App {
     const q = scattering(view.scene, at);
     const panel = view.scene.panels.length > 1 ? `panel ${at.panel} ${view.scene.panels[at.panel].name}  ` : "";
     const angles = view.scene.has_geometry ? `  d ${(1 / Math.max(norm(q), 1e-9)).toFixed(3)} Å  2θ ${twoTheta(view.scene, at).toFixed(3)}°` : "";
-    const text = (value) => `${panel}x ${x}  y ${y}  ${value}${angles}`;
+    const text = (value) => (view.scene.section ? `${inVolume(view.scene, view.image, at)}  ${value}` : `${panel}x ${x}  y ${y}  ${value}${angles}`);
     const wish = (this.wish = {});
     try {
       const found = await this.valueAt(view.set, view.image, ...place);
@@ -258,6 +258,7 @@ class App {
     if (!(wanted >= 0 && wanted < this.sets.length)) { report(new Refused(`there are ${this.sets.length} image sets, counted from 1`)); return; }
     this.other.setScene(wanted, wanted === this.set ? this.scene : await ask("scene", { set: wanted }));
     this.other.setCamera(this.view.camera, true);
+    await this.overlays.setChanged();
     await this.follow();
   }
 

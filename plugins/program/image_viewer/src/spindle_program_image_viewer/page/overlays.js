@@ -29,7 +29,8 @@ export function overlays(app, settings) {
     integratedOnly: settings.show_integrated, crystals: settings.show_basis_vectors, axis: settings.show_rotation_axis,
     scale: settings.basis_vector_scale || 10, byLattice: true, rejected: true,
   };
-  const lines = { rings: null, ice: null, silver: null, powder: null };
+  // Of each kind the rings of each image set.
+  const lines = { rings: {}, ice: {}, silver: {}, powder: {} };
   const colours = { rings: "#1f77d0", ice: "#13a8b8", silver: "#6c757d", powder: "#b8620a" };
   let dMin = settings.d_min;
 
@@ -186,8 +187,6 @@ export function overlays(app, settings) {
   }
 
   async function fetchRings() {
-    const set = app.set;
-    if (set < 0) return;
     const wants = [["rings", show.rings, { kind: "rings" }], ["ice", show.ice, { kind: "ice" }], ["silver", show.silver, { kind: "silver" }]];
     if (show.powder) {
       const words = show.powder.split(/[\s,]+/);
@@ -196,8 +195,12 @@ export function overlays(app, settings) {
         kind: "powder", unit_cell: numbers, space_group: words.slice(6).join(" ") || "P1", d_min: show.powderLimit, only: show.only,
       }]);
     }
-    for (const [name, isWanted, words] of wants) {
-      if (isWanted && !lines[name]) lines[name] = await ask("resolution_rings", { set, ...words });
+    // Where the geometry is assumed, rings would mean nothing.
+    const sets = new Set(app.views.filter((view) => view.scene?.has_geometry).map((view) => view.set));
+    for (const set of sets) {
+      for (const [name, isWanted, words] of wants) {
+        if (isWanted && !lines[name][set]) lines[name][set] = await ask("resolution_rings", { set, ...words });
+      }
     }
     redraw();
   }
@@ -224,12 +227,12 @@ export function overlays(app, settings) {
   function painter(context, view) {
     if (!view.scene) return;
     for (const name of Object.keys(lines)) {
-      if (show[name] && lines[name] && view.set === app.set) drawRings(context, view, lines[name], colours[name]);
+      if (show[name] && lines[name][view.set]) drawRings(context, view, lines[name][view.set], colours[name]);
     }
     if (show.names) drawNames(context, view);
     drawReflections(context, view);
     drawAxes(context, view);
-    if (show.beam) drawBeam(context, view);
+    if (show.beam && view.scene.has_geometry) drawBeam(context, view);
   }
 
   // The reflection nearest to a place of the picture, within some pixels of the screen.
@@ -254,7 +257,7 @@ export function overlays(app, settings) {
   return {
     show, lines, nearest, redraw, quad, polyline,
     attach(view) { view.painters.push(painter); },
-    async setChanged() { for (const name of Object.keys(lines)) lines[name] = null; await fetchRings(); },
+    setChanged: fetchRings,
     imageChanged() { for (const view of app.views) if (view.scene) fetchReflections(view).catch(report); },
     refresh: (view) => fetchReflections(view),
     pointed() {},
@@ -271,7 +274,7 @@ export function overlays(app, settings) {
           check("Resolution rings", show.rings, toggle("rings")),
           check("Ice rings", show.ice, toggle("ice")),
           check("Silver behenate", show.silver, toggle("silver")),
-          textField("Rings of cell", show.powder, (value) => { show.powder = value; show.powderLimit = null; show.only = null; lines.powder = null; fetchRings().catch(report); }, "a b c α β γ, space group"),
+          textField("Rings of cell", show.powder, (value) => { show.powder = value; show.powderLimit = null; show.only = null; lines.powder = {}; fetchRings().catch(report); }, "a b c α β γ, space group"),
           flip("names", "Panels and their names"),
           flip("axis", "Rotation axis"),
         ),
