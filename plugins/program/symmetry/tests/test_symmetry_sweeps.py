@@ -273,14 +273,49 @@ def test_data_that_contradict_the_known_group_are_said_with_numbers(given, true,
     assert re.search(numbers, said), said
 
 
+def with_known_group(sweeps, symbol):
+    experiments = sweeps.experiments
+    for crystal in experiments.unique("crystal"):
+        experiments = experiments.with_model(crystal, crystal.with_space_group(gemmi.SpaceGroup(symbol), known=True))
+    return experiments
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_one_strong_forbidden_reflection_contradicts_no_group(seed, caplog):
+    """An outlier among all that a screw axis forbids, and the only one that was measured of them."""
+    sweeps = simulate(
+        "P 1 21 1", (9.4, 11.0, 9.9, 90, 103, 90), starts=(0.0, 90.0), setting=["a,b,c"], known=True, seed=seed
+    )
+    table = sweeps.table
+    h, k, l = table["miller_index"].T
+    forbidden = np.flatnonzero((h == 0) & (l == 0) & (k % 2 != 0))
+    one = forbidden[np.abs(k[forbidden]) == np.abs(k[forbidden[0]])]
+    table["intensity.sum.value"][one] = 2e4
+    table["intensity.sum.variance"][one] = 400.0
+    result = spindle.run("symmetry", sweeps.experiments, table)
+    assert "contradict the space group" not in caplog.text and "contradiction" not in result.summary
+    few = np.ones(len(table), bool)
+    few[np.setdiff1d(forbidden, one)] = False
+    result = spindle.run("symmetry", sweeps.experiments, table.select(few))
+    assert "contradiction" not in result.summary and result.experiments[0].crystal.space_group.hm == "P 1 21 1"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_many_forbidden_reflections_contradict_a_group_with_numbers(seed, caplog):
+    sweeps = simulate("P 1 2 1", (6.4, 29.0, 6.9, 90, 103, 90), starts=(0.0, 90.0), setting=["a,b,c"], seed=seed)
+    result = spindle.run("symmetry", with_known_group(sweeps, "P 1 21 1"), sweeps.table)
+    said = result.summary["contradiction"]
+    assert said in caplog.text and re.search(
+        r"\d+ of \d+ reflections .* with a probability of \S+\), their mean intensity is \d\.", said
+    )
+
+
 @pytest.mark.parametrize(("symbol", "cell", "setting"), [
     ("P 1 21/n 1", (11.4, 7.9, 9.2, 90, 101.3, 90), "-a-c,b,a"), ("P 21 2 21", (9.2, 7.9, 11.4, 90, 90, 90), "b,c,a"),
 ])  # fmt: skip
 def test_axes_on_which_data_agree_with_the_known_group_are_told(symbol, cell, setting, caplog):
     sweeps = simulate(symbol, cell, starts=(0.0, 50.0, 100.0), setting=[setting])
-    experiments = sweeps.experiments
-    for crystal in experiments.unique("crystal"):
-        experiments = experiments.with_model(crystal, crystal.with_space_group(gemmi.SpaceGroup(symbol), known=True))
+    experiments = with_known_group(sweeps, symbol)
     spindle.run("symmetry", experiments, sweeps.table)
     told = re.search(r"reindex with change_of_basis_op=(\S+) space_group='(.*?)'", caplog.text)
     assert told and told[2] == symbol, caplog.text

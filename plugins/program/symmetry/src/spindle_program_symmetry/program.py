@@ -35,7 +35,7 @@ from .agreement import rows as agreement_rows
 from .axis_tables import axis_tables, warn_of_weak_axes
 from .citations import CITATIONS
 from .decision import MIN_PROBABILITY, Decision, decide, is_known
-from .known_group import contradiction_in_absences, contradiction_in_laue_group, describe, likelihood_of, other_axes
+from .known_group import contradiction_in_absences, contradiction_in_laue_group, describe, likelihood_of
 from .report import page
 from .small_molecules import hint, small_molecule_group
 from .support import diagnose_decision, r_merges
@@ -150,7 +150,7 @@ class SymmetryProgram(Program):
             changed = _with_group(changed, group)
         is_given = decision.keeps_group and is_known(changed) and not decision.undecided
         if is_given:
-            contradictions = self._check_known(decision, group, params, context)
+            contradictions = self._check_known(decision, group, changed, params, context)
             problems += [f"the data contradict the given space group {group.xhm()}"] if contradictions else []
         problems += self._agreement(decision, context, scores)
         cell = np.mean([e.crystal.cell for e in changed], axis=0)  # type: ignore[union-attr]
@@ -230,7 +230,9 @@ class SymmetryProgram(Program):
         )  # fmt: skip
         return [f"the symmetry is not decided and the data are in P 1, since {decision.undecided}"]
 
-    def _check_known(self, decision: Decision, group: gemmi.SpaceGroup, params: Params, context: Any) -> list[str]:
+    def _check_known(
+        self, decision: Decision, group: gemmi.SpaceGroup, experiments: Experiments, params: Params, context: Any
+    ) -> list[str]:
         """What the intensities say about the space group that the user gave, which is kept."""
         found = []
         analysis = decision.analysis
@@ -255,11 +257,11 @@ class SymmetryProgram(Program):
                     "of %.2f, that of the given group %.2f. The given one is kept; laue_group= takes another",
                     group.xhm(), name, best.likelihood, likelihood,
                 )  # fmt: skip
-        hkl = _indices(decision)
-        absences = contradiction_in_absences(decision.data, hkl, group) if params.systematic_absences.check else ""
-        if absences:
-            found.append(absences)
-        remedy = other_axes(decision, hkl, group) if absences else ""
+        check = params.systematic_absences.check
+        against, remedy = contradiction_in_absences(
+            decision, _indices(decision), group, experiments, check, context.log
+        )
+        found += against
         for reason in found:
             context.log.warning(
                 "The data contradict the space group %s that was given: %s. It is kept; %s",
