@@ -84,7 +84,7 @@ def compared_sets(experiments: Experiments, table: ReflectionTable, params: Any,
         variance = 4.0 * (variance + (SIGMA_FLOOR * value) ** 2)
     d_min = resolution_of_analysis(hkl, value, variance, d, params, context.log) if len(d) else 0.0
     basis = orthogonalisation(cells.mean(axis=0)).T
-    scaled, sigma = normalise(ids, hkl, value, variance, basis, params, context.log)
+    scaled, sigma, _ = normalise(ids, hkl, value, variance, basis, params, context.log)
     use = (d >= d_min - 1e-6) & (np.abs(scaled) < normalisation.WILSON_OUTLIER)
     context.log.info("High resolution limit of the analysis: %.2f A (%d observations)", d_min, np.count_nonzero(use))
     rotations = [np.asarray(r, dtype=np.int64) for r in laue_group_ops(group, proper=True)]

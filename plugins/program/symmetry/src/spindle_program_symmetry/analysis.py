@@ -83,7 +83,6 @@ def analyse(data: Prepared, params: Any, rng: np.random.Generator, log: Any) -> 
     hkl, value, variance = data.hkl[rows], data.normalised[rows], data.normalised_sigma[rows] ** 2
     groups = group_equivalents(hkl, "P -1")
     merged = merge_groups(groups, value, variance)
-    table = IntensityMap(merged.hkl, merged.intensity)
     d = data.d[rows][groups.order[groups.offsets[:-1]]]
     orbit = _orbits(merged.hkl, data.rotations)
     spread, cc_unrelated, n_unrelated = correlation_spread(merged.intensity, d, orbit, rng)
@@ -103,7 +102,10 @@ def analyse(data: Prepared, params: Any, rng: np.random.Generator, log: Any) -> 
         if order == 1:
             cc, n = cc_identity, n_identity
         else:
-            cc, n = score_operator(table, rotation, order)
+            # under the symmetry that is tested, the fall-off has it, too
+            own = data.obeying([np.linalg.matrix_power(rotation, k) for k in range(order)])
+            moved = merge_groups(groups, own.normalised[rows], own.normalised_sigma[rows] ** 2)
+            cc, n = score_operator(IntensityMap(moved.hkl, moved.intensity), rotation, order)
         sigma = max(0.1, spread / np.sqrt(max(n, 1)))
         present, absent = likelihoods(cc, sigma, cc_true)
         likelihood = present / (present + absent) if n else 0.0

@@ -65,6 +65,7 @@ class Lowered:
 
 def measured(data: Prepared, group: Sequence[np.ndarray]) -> Measured:
     """Normalised observations with one scale per part of each scan, by the reflections that a group makes equal."""
+    data = data.obeying(group)
     rows = np.flatnonzero(data.keep)
     part = batches(data.experiment[rows], data.image[rows])
     return on_one_scale(Measured(data.hkl[rows], data.normalised[rows], _sigma(data)[rows], part), group)
