@@ -123,6 +123,8 @@ def test_change_of_basis_notations_agree():
     by_coordinates = ChangeOfBasis.from_string("x+y,-x+y,z")
     np.testing.assert_allclose(by_bases.matrix, by_indices.matrix)
     np.testing.assert_allclose(by_bases.matrix, by_coordinates.matrix)
+    for short in ("1/2a+1/2b,-1/2a+1/2b,c", "a/2+b/2, 0.5b - 0.5 a, 1c"):
+        np.testing.assert_allclose(ChangeOfBasis.from_string(short).matrix, by_bases.matrix)
     assert ChangeOfBasis.from_string(by_bases.as_abc()).as_xyz() == by_coordinates.as_xyz() == "x+y,-x+y,z"
     assert (by_bases @ by_bases.inverse()).is_identity()
 

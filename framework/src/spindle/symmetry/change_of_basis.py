@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -57,16 +58,16 @@ class ChangeOfBasis:
             If the text is no such operator.
         """
         letters = {c for c in text.lower() if c.isalpha()}
+        written = re.sub(r"(\d)\s*(?=[a-z])", r"\1*", text.lower())  # 1/2k, as other programs take it
         try:
             if letters <= set("abc") and letters:
-                translated = text.lower().translate(str.maketrans("abc", "xyz"))
-                op = gemmi.Op(translated)
+                op = gemmi.Op(written.translate(str.maketrans("abc", "xyz")))
                 return cls(np.array(op.rot, dtype=float) / gemmi.Op.DEN)
             if letters <= set("hkl") and letters:
-                op = gemmi.Op(text.lower().translate(str.maketrans("hkl", "xyz")))
+                op = gemmi.Op(written.translate(str.maketrans("hkl", "xyz")))
                 return cls(np.array(op.rot, dtype=float) / gemmi.Op.DEN)
             if letters <= set("xyz") and letters:
-                op = gemmi.Op(text.lower())
+                op = gemmi.Op(written)
                 rot = np.array(op.rot, dtype=float) / gemmi.Op.DEN
                 return cls(np.linalg.inv(rot).T, np.array(op.tran, dtype=float) / gemmi.Op.DEN)
         except (RuntimeError, ValueError) as error:

@@ -115,8 +115,13 @@ def test_angles_of_reciprocal_vectors():
     other = rotation_matrix(axis, 0.3) @ A
     assert angle_between(A, other, (1, 0, 0)) == pytest.approx(0.0, abs=1e-6)
     assert angle_between(A, other, (0, 0, 1)) == pytest.approx(np.degrees(0.3))
-    with pytest.raises(UserError, match="no direction"):
-        angle_between(A, A, (0, 0, 0))
+
+
+def test_an_index_without_direction_is_refused_before_anything_is_told(caplog):
+    first = crystal("P 2")
+    with caplog.at_level("INFO"), pytest.raises(UserError, match="no direction"):
+        spindle.run("compare_orientation_matrices", experiments(first, turned(first, 4.0)), hkl=[(1, 0, 0), (0, 0, 0)])
+    assert "Equivalent rotations" not in caplog.text
 
 
 def test_one_crystal_is_too_few():

@@ -137,6 +137,12 @@ def test_operators_that_cannot_be_are_refused(sweep, changes, words):
         spindle.run("reindex", *sweep, **changes)
 
 
+def test_an_operator_that_changes_nothing_is_said(sweep, caplog):
+    with caplog.at_level("INFO"):
+        spindle.run("reindex", *sweep)
+    assert "Nothing changes" in caplog.text
+
+
 def test_nothing_to_reindex_is_said():
     with pytest.raises(UserError, match="give experiments, reflections"):
         spindle.run("reindex")

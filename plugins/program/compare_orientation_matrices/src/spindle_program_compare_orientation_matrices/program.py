@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
-from spindle.errors import UserError
+from spindle.errors import ParameterError, UserError
 from spindle.models import Crystal
 from spindle.params import Choice, Ints, PathParam, SpaceGroup
 from spindle.params import Params as ParamsBase
@@ -68,6 +68,8 @@ class CompareOrientationMatrices(Program):
             raise UserError(
                 f"compare_orientation_matrices: {len(crystals) or 'no'} crystal in these experiments; give files with two or more"
             )
+        if any(not np.any(hkl) for hkl in params.hkl or ()):
+            raise ParameterError("compare_orientation_matrices: hkl=0,0,0 has no direction; give another index")
         sequential = params.comparison == "sequential"
         pairs = list(pairwise(range(len(crystals))) if sequential else combinations(range(len(crystals)), 2))
         orientations = Orientations(crystals, params.space_group)
@@ -134,16 +136,8 @@ class CompareOrientationMatrices(Program):
 
 
 def angle_between(A: np.ndarray, other: np.ndarray, hkl: Any) -> float:
-    """Angle in degrees between a reciprocal lattice vector of two crystals.
-
-    Raises
-    ------
-    UserError
-        If the index is 0 0 0, which has no direction.
-    """
+    """Angle in degrees between a reciprocal lattice vector, other than 0 0 0, of two crystals."""
     index = np.asarray(hkl, dtype=np.float64)
-    if not index.any():
-        raise UserError("hkl=0,0,0 has no direction; give another index")
     one, two = A @ index, other @ index
     return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(one, two)), one @ two)))
 

@@ -43,6 +43,8 @@ def reindex(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
                 "that is not found from the spots"
             )
         group = space_group(params.space_group)
+    if params.hkl_offset is None and group is None and all(op.is_identity() for op in operators):
+        context.log.info("Nothing changes: change_of_basis_op=%s leaves the basis as it is", operators[0].as_abc())
     result = ProgramResult(summary={"change_of_basis_op": list(dict.fromkeys(op.as_abc() for op in operators))})
     if table is not None:
         _reindex_table(table, operators, params, context, result)

@@ -146,7 +146,7 @@ def _turn(experiment: Experiment, params: Any) -> np.ndarray:
 def _report(projections: list[Projection], params: Any, centre: str, context: RunContext) -> None:
     n = len(projections[0].hkl)
     directions, crystals = "direction" + "s" * (n != 1), "crystal" + "s" * (len(projections) != 1)
-    context.log.info("%d %s of %d %s, seen along the %s", n, directions, len(projections), crystals, centre)
+    context.log.info("%d %s of %d %s, seen along %s%s", n, directions, len(projections), crystals, _the(centre), centre)
     rows: list[list[Any]] = []
     for projection in projections:
         for (h, k, l), (x, y) in zip(projection.hkl.tolist(), projection.xy.tolist(), strict=True):
@@ -159,8 +159,13 @@ def _report(projections: list[Projection], params: Any, centre: str, context: Ru
         if n * len(projections) <= MOST_ROWS
         else f"The first {MOST_ROWS} of {n * len(projections)} projections"
     )
-    headers = ["Crystal", "h", "k", "l", "x", "y", f"angle to the\n{centre} (deg)"]
+    headers = ["Crystal", "h", "k", "l", "x", "y", f"angle to\n{_the(centre)}{centre} (deg)"]
     context.table(Table(title, headers, rows, "projections"))
+
+
+def _the(centre: str) -> str:
+    """The article that the name of a direction has; [0 0 1] has none."""
+    return "" if centre.startswith("[") else "the "
 
 
 def _text(projections: list[Projection]) -> Callable[[Path], None]:
