@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from spindle.params import Bool, Choice, Float, Int, Ints, Params, PathParam, Strings
+from spindle.params import Bool, Choice, Float, Int, Ints, Params, PathParam
+from spindle_lib_image_ranges import params as ranges
 from spindle_lib_importing.params import Tolerances
 
 MAX_COUNT = 10_000_000
@@ -103,13 +104,7 @@ class OutputParams(Params):
 class CombineParams(Params):
     """All parameters."""
 
-    exclude_images = Strings(
-        None,
-        none=True,
-        multiple=True,
-        level=1,
-        help="Images whose reflections are left out: one (7), first:last (3:5) or experiment:first:last (0:3:5), both included.",
-    )
+    exclude_images = ranges.exclude_images(what="Images whose reflections are left out")
 
     class reference_from_experiment(ReferenceParams):
         """Give all experiments the model of one of them, whose place among all that are given counts from 0."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from spindle.params import Auto, Bool, Float, Int, PathParam, SpaceGroup, Str, Strings
+from spindle.params import Auto, Bool, Float, Int, PathParam, SpaceGroup, Str
 from spindle.params import Params as ParamsBase
 from spindle_lib_data_set_correlations.options import CorrelationSearch
+from spindle_lib_image_ranges import params as ranges
 
 __all__ = ["CosymParams"]
 
 
 class CosymParams(CorrelationSearch):
-    exclude_images = Strings(
-        None, none=True, multiple=True, level=1,
-        help="Images to leave out: one (7), first:last (3:5) or experiment:first:last (0:3:5), both included.",
-    )  # fmt: skip
+    exclude_images = ranges.exclude_images()
     partiality_threshold = Float(0.4, none=True, help="Leave out reflections recorded to a smaller fraction.")
 
     class unit_cell_clustering(ParamsBase):

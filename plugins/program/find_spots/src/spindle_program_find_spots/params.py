@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from spindle.params import Auto, Bool, Float, Int, Ints, Multiprocessing, Params, Plugin, Str, Strings
+from spindle.params import Auto, Bool, Float, Int, Ints, Multiprocessing, Params, Plugin, Str
+from spindle_lib_image_ranges import params as ranges
 from spindle_lib_importing.params import Tolerances
 from spindle_lib_masks.rules import MaskingParams
 
@@ -70,15 +71,8 @@ class FindSpotsParams(Params):
         region_of_interest = Ints(
             None, size=4, units="px", help="Search only x0, x1, y0, y1 (half open) of each panel."
         )
-        exclude_images = Strings(
-            None,
-            none=True,
-            multiple=True,
-            help="Images to leave out: one (7), first:last (3:5) or experiment:first:last (0:3:5), both included; may be repeated.",
-        )
-        exclude_images_multiple = Int(
-            None, min=2, help="Leave out every image whose number is a multiple of this.", level=2
-        )
+        exclude_images = ranges.exclude_images(level=0)
+        exclude_images_multiple = ranges.exclude_images_multiple()
         compute_mean_background = Bool(
             False, help="Print the mean of the good pixels that are not strong, for each image."
         )

@@ -15,9 +15,9 @@ from spindle.params import (
     PathParam,
     Plugin,
     Str,
-    Strings,
     walk,
 )
+from spindle_lib_image_ranges import params as ranges
 
 
 class IntegrateParams(Params):
@@ -56,12 +56,7 @@ class IntegrateParams(Params):
         integrate_all_reflections = Bool(True, help="Keep all; False keeps a random sample.")
         random_seed = Int(0, none=True, help="Seed of the sample.")
 
-    exclude_images = Strings(
-        None,
-        none=True,
-        help="Images to leave out: numbers (7), ranges (3:5) or ranges of one experiment (0:3:5), image numbers from "
-        "1, inclusive.",
-    )
+    exclude_images = ranges.exclude_images(level=0)
 
     class integration(Params):
         """How intensities are measured."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spindle.params import Bool, Choice, Float, Int, Params, PathParam, Str, Strings, UnitCell
+from spindle_lib_image_ranges import params as ranges
 from spindle_lib_merging import FreeFlagOptions
 
 
@@ -31,21 +32,8 @@ class MergeParams(Params):
         200, min=1, max=10_000_000, none=True, help="Residues in the asymmetric unit, for the Wilson plot."
     )
 
-    exclude_images = Strings(
-        None,
-        none=True,
-        multiple=True,
-        level=1,
-        help="Images to leave out: one (7), first:last (3:5) or experiment:first:last (0:3:5), both included.",
-    )
-    exclude_images_multiple = Int(
-        None,
-        min=2,
-        max=10_000_000,
-        none=True,
-        level=2,
-        help="Leave out every image whose number is a multiple of this.",
-    )
+    exclude_images = ranges.exclude_images()
+    exclude_images_multiple = ranges.exclude_images_multiple()
 
     class french_wilson(Params):
         """Amplitudes from intensities."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spindle.params import Auto, Bool, Choice, Float, Int, Multiprocessing, Params, PathParam, Plugin, Strings
+from spindle_lib_image_ranges import params as ranges
 
 __all__ = ["ModelBackgroundParams"]
 
@@ -45,12 +46,7 @@ class ModelBackgroundParams(Params):
             ["min", "mean"], "mean", help="What of each pixel over the images is modelled: the least value or the mean."
         )
 
-    exclude_images = Strings(
-        None,
-        none=True,
-        help="Images to leave out: numbers (7), ranges (3:5) or ranges of one experiment (0:3:5), image numbers from "
-        "1, inclusive.",
-    )
+    exclude_images = ranges.exclude_images(level=0)
 
     class integration(Params):
         """Where to look."""

@@ -18,6 +18,7 @@ from spindle.params import (
 )
 from spindle.params import Params as ParamsBase
 from spindle_lib_data_set_correlations.options import SignificantClusters
+from spindle_lib_image_ranges import params as ranges
 from spindle_lib_many_crystals import FilterOptions
 from spindle_lib_merging import FreeFlagOptions, ResolutionMetrics
 
@@ -164,18 +165,8 @@ class MultiplexParams(ParamsBase):
     small_molecule = Bool(
         False, level=1, help="Consider all 230 space groups when absences are looked for, and write files for SHELX."
     )
-    exclude_images = Strings(
-        None, none=True, multiple=True, level=1,
-        help="Images to leave out: one (7), first:last (3:5) or experiment:first:last (0:3:5), both included.",
-    )  # fmt: skip
-    exclude_images_multiple = Int(
-        None,
-        min=2,
-        max=10_000_000,
-        none=True,
-        level=2,
-        help="Leave out every image whose number is a multiple of this.",
-    )
+    exclude_images = ranges.exclude_images()
+    exclude_images_multiple = ranges.exclude_images_multiple()
     wavelength_tolerance = Float(
         1e-4, min=0, units="angstrom", help="Wavelengths closer than this are one data set of the files."
     )

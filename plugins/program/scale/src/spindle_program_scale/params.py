@@ -17,6 +17,7 @@ from spindle.params import (
     Strings,
     UnitCell,
 )
+from spindle_lib_image_ranges import params as ranges
 from spindle_lib_radiation_damage import ImageDoses
 
 
@@ -35,12 +36,7 @@ class ScaleParams(Params):
         help="Keep Friedel mates apart when equivalents are compared. Auto: for X-rays, when the data say that they differ.",
     )
     overwrite_existing_models = Bool(False, help="Start afresh although the data were scaled before.")
-    exclude_images = Strings(
-        None,
-        multiple=True,
-        help="Images to leave out: one (7), first:last (3:5) or experiment:first:last (0:3:5), both included.",
-        level=1,
-    )
+    exclude_images = ranges.exclude_images()
 
     class output(Params):
         """What is written."""

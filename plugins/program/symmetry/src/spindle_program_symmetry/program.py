@@ -12,10 +12,11 @@ import numpy as np
 from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import UserError
 from spindle.models import Experiments
-from spindle.params import Auto, Bool, Choice, Float, Int, PathParam, SpaceGroup, Str, Strings
+from spindle.params import Auto, Bool, Choice, Float, Int, PathParam, SpaceGroup, Str
 from spindle.params import Params as ParamsBase
 from spindle.report import DETAIL, Table, json_text
 from spindle.symmetry import ChangeOfBasis, patterson_group, space_group
+from spindle_lib_image_ranges import params as ranges
 from spindle_lib_merging import merge_equivalents
 from spindle_lib_pages import text_writer
 from spindle_lib_reindexing import change_experiments, change_indices
@@ -60,13 +61,7 @@ class SymmetryProgram(Program):
     needs_columns = {"miller_index": "spindle index writes it"}
 
     class Params(ParamsBase):
-        exclude_images = Strings(
-            None,
-            none=True,
-            multiple=True,
-            level=1,
-            help="Images to leave out: one (7), first:last (3:5) or experiment:first:last (0:3:5), both included.",
-        )
+        exclude_images = ranges.exclude_images()
         d_min = Float(Auto, none=True, min=0, units="angstrom",
                       help="Resolution limit of the analysis; Auto ends where <I>/<sigma> and CC1/2 fall below the two "
                            "limits below.")  # fmt: skip
