@@ -280,3 +280,20 @@ def test_who_steps_faster_than_images_come_sees_those_that_came_in_order(aid, ru
     seen = browser.evaluate("seen")
     assert seen == sorted(seen)
     assert len(set(seen)) >= 5, seen
+
+
+def test_playing_shows_each_image_in_turn(aid, running, page):
+    browser = page(running(aid.experiment_of(aid.DETECTORS["two-theta"], 7)))
+    browser.evaluate(
+        "(() => { const v = viewer.app.view, draw = v.drawNow.bind(v); window.seen = [v.shown.image];"
+        " v.drawNow = () => { draw(); if (seen.at(-1) !== v.shown.image) seen.push(v.shown.image); }; })()"
+    )
+    browser.evaluate("document.getElementById('view').focus()")
+    browser.key(" ")
+    browser.wait("seen.length > 16 && document.getElementById('status').textContent.endsWith('images/s')")
+    browser.key(" ")
+    browser.wait("document.getElementById('play').textContent === 'Play'")
+    seen = browser.evaluate("seen")
+    assert [image % 7 for image in range(len(seen))] == seen
+    last = browser.evaluate("[viewer.app.image + 1, document.getElementById('label').textContent]")
+    assert last[1].startswith(f"image {last[0]},")

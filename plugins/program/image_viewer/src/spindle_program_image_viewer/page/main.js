@@ -24,6 +24,7 @@ class App {
     this.set = -1;
     this.image = 0;
     this.playing = false;
+    this.toldAt = 0; // when it was last written which image is seen
     this.blocks = new Map();
     this.quiet = Promise.resolve();
   }
@@ -88,6 +89,18 @@ class App {
   // -- images
   async go(image) {
     this.image = Math.max(0, Math.min(this.scene.n_images - 1, Math.round(image) || 0));
+    const now = performance.now();
+    if (!this.playing || now > this.toldAt + 100) { this.toldAt = now; this.tell(); }  // to write costs as much as to draw
+    if (!this.playing) this.rememberSoon();
+    this.view.image = this.image;
+    if (this.other) this.follow();
+    this.overlays.imageChanged();
+    this.tuning.imageChanged();
+    await this.view.show(this.image);
+  }
+
+  // Write which image is seen.
+  tell() {
     $("slider").value = this.image;
     $("number").value = this.image + this.scene.first;
     const [begin, width] = this.scene.oscillation || [];
@@ -95,12 +108,6 @@ class App {
     const warned = this.scene.has_geometry ? "" : ", no geometry in the file";
     $("label").title = warned && "distance, wavelength or pixel size are not in the header: 1 Å, 100 mm and 0.1 mm are assumed, and resolutions mean nothing";
     $("label").textContent = this.scene.section ? sectionName(this.scene, this.image) : `image ${this.image + this.scene.first}${angle}${warned}`;
-    if (!this.playing) this.rememberSoon();
-    this.view.image = this.image;
-    if (this.other) this.follow();
-    this.overlays.imageChanged();
-    this.tuning.imageChanged();
-    await this.view.show(this.image);
   }
 
   step(n) {
@@ -113,7 +120,7 @@ class App {
     this.playing = !this.playing;
     $("play").textContent = this.playing ? "Stop" : "Play";
     const begun = performance.now();
-    let shown = 0;
+    let shown = 0, toldAt = begun;
     while (this.playing) {
       const next = (this.image + 1) % this.scene.n_images;
       for (let k = 1; k <= 4; k += 1) this.view.prefetch((next + k) % this.scene.n_images).catch(report);
@@ -122,9 +129,10 @@ class App {
       await this.go(next);
       await new Promise(requestAnimationFrame);
       shown += 1;
-      $("status").textContent = `${(shown / ((performance.now() - begun) / 1000)).toFixed(1)} images/s`;
+      if (this.toldAt > toldAt) { toldAt = this.toldAt; $("status").textContent = `${(shown / ((toldAt - begun) / 1000)).toFixed(1)} images/s`; }
     }
     $("play").textContent = "Play";
+    this.tell();
     this.remember();
   }
 

@@ -179,8 +179,9 @@ export class View {
     return this.answers.ask(JSON.stringify(words), "view", words);
   }
 
-  // Ask for the images that follow in steps of n.
+  // Ask for the images that follow in steps of n, as long as images come as fast as they are wanted.
   askAhead(n) {
+    if (this.pending) return;
     for (const image of [this.image + n, this.image + 2 * n]) {
       if (image < 0 || image >= this.scene.n_images || this.answers.running.size >= AT_ONCE) return;
       this.prefetch(image).catch(() => {}); // told when it is to be shown
