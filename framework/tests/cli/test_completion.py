@@ -25,6 +25,8 @@ NAMES = {
             ["prediction.d_min", []],
             ["filter.d_min", []],
             ["filter.kinds", ["ice", "powder"]],
+            ["again.kinds", ["ice", "salt"]],
+            ["d_min", []],
         ]
     },
 }
@@ -40,11 +42,14 @@ NAMES = {
         ("spindle integrate integ", ["integration.background.algorithm=", "integration.mask="]),
         ("spindle integrate backg", ["background.algorithm="]),
         ("spindle integrate algo", ["algorithm="]),
-        ("spindle integrate d_m", []),  # the ending is not unique
+        ("spindle integrate filter.d", ["filter.d_min="]),
+        ("spindle integrate d_m", ["d_min="]),  # the name, and the ending of others
+        ("spindle integrate kin", []),  # the ending is not unique
         ("spindle integrate pred", ["prediction.d_min="]),
         ("spindle integrate background.algorithm=", [f"background.algorithm={c}" for c in ("Auto", "glm", "simple")]),
         ("spindle integrate 'background.algorithm=s", ["background.algorithm=simple"]),
-        ("spindle integrate kinds=ice,p", ["kinds=ice,powder"]),
+        ("spindle integrate filter.kinds=ice,p", ["filter.kinds=ice,powder"]),
+        ("spindle integrate kinds=", ["kinds=ice", "kinds=powder", "kinds=salt"]),  # of all that it may be
         ("spindle integrate d_min=", []),
         ("spindle integrate -h", ["-h", "-hh", "-hhh"]),
         ("spindle dials.integrate mas", ["mask="]),
@@ -93,6 +98,9 @@ def test_the_index_has_programs_parameters_choices_and_plugins(cache):
     assert answer("spindle integrate background.simple.outlier.al", "zsh", names) == [
         "background.simple.outlier.algorithm="
     ]
+    assert "space_group=" in answer("spindle process space", "zsh", names)
+    assert answer("spindle process probe=el", "zsh", names) == ["probe=electron"]
+    assert "background.algorithm=glm" in answer("spindle process background.algorithm=", "zsh", names)
     assert "exporter.mtz" in answer("spindle help exporter.", "zsh", names)
 
 

@@ -242,9 +242,11 @@ def _settings(word: str, parameters: list[list[Any]]) -> Iterator[str]:
     if is_setting:
         fitting = [p for p in parameters if f".{p[0]}".endswith(f".{name}")]
         exact = [p for p in fitting if p[0] == name] or fitting
-        if len(exact) == 1:
-            *heads, last = value.split(",")
-            yield from (f"{name}={','.join([*heads, choice])}" for choice in exact[0][1] if choice.startswith(last))
+        *heads, last = value.split(",")
+        choices = dict.fromkeys(
+            choice for _, named in exact for choice in named
+        )  # where several fit, what any of them takes
+        yield from (f"{name}={','.join([*heads, choice])}" for choice in choices if choice.startswith(last))
         return
     count: dict[str, int] = {}
     for path, _ in parameters:

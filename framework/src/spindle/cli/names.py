@@ -9,6 +9,7 @@ from spindle.errors import PluginError
 from spindle.execution.compile_cache import prepare_compile_cache
 from spindle.execution.runner import effective_params, make_host
 from spindle.params import Bool, Entry, Plugin, walk
+from spindle.params.short_names import short_names_of
 from spindle.plugins import registry
 from spindle.plugins.host import PluginHost
 
@@ -28,13 +29,18 @@ def collect() -> dict[str, Any]:
     parameters = {}
     for name in registry().names("program"):
         try:
-            entries = list(walk(effective_params(name, [], host), templates=True))
+            params = effective_params(name, [], host)
+            entries = list(walk(params, templates=True))
         except PluginError:  # a broken program has no parameters
             continue
         found = {e.path: _choices(e) for e in entries if not e.unavailable}
         for entry in entries:
             if isinstance(entry.leaf, Plugin):
                 found |= {path: values for path, values in _of_rivals(entry, host) if path not in found}
+        for short, meaning in short_names_of(type(params)).items():
+            found.setdefault(
+                short, list(meaning.values) or next((found[path] for path in meaning.paths if path in found), [])
+            )
         parameters[name] = [[path, values] for path, values in found.items()]
     return {
         "programs": {i.name: i.summary for i in infos if i.slot == "program"},
