@@ -10,6 +10,7 @@ from spindle_profile_gaussian_rs import GaussianRsProfile
 from spindle_profile_gaussian_rs.fitter import gaussian_profile, profile_widths
 from spindle_profile_gaussian_rs.geometry import SpotGeometry, growth
 from spindle_profile_gaussian_rs.kernels import FARTHEST, bounding_boxes, recorded_fractions
+from spindle_profile_gaussian_rs.model_error import ModelError as ProfileError
 from spindle_profile_gaussian_rs.samplers import Sampler
 
 from spindle.errors import ModelError, UserError
@@ -225,6 +226,28 @@ def test_few_spots_are_refused_with_the_remedy():
 def test_half_a_model_is_refused():
     with pytest.raises(UserError, match=r"profile\.gaussian_rs\.parameters: give both"):
         GaussianRsProfile(GaussianRsProfile.Params(parameters={"sigma_b": 0.1}))
+
+
+def test_fits_tell_whole_intensities_of_spots_that_the_scan_cuts_off():
+    """Also where profiles are known to be wrong, so that fits of whole spots are mostly sums."""
+    spots = simulate_spots(mean=5000.0, background=0.3, seed=22)
+    plugin = GaussianRsProfile()
+    experiments = spots.experiments.replace(
+        0, profile={"__id__": "gaussian_rs", "n_sigma": 3.0, "sigma_b": 0.05, "sigma_m": 0.15}
+    )
+    bbox = plugin.bounding_boxes(experiments, spots.table, 2.0)
+    boxes = crop_shoeboxes(spots, bbox, plugin.foreground(experiments, spots.table, bbox))
+    part = plugin.partiality(experiments, spots.table, bbox)
+    fitter = plugin.make_fitter(experiments)
+    fitter.finish()
+    fitter.error = ProfileError(1.0, 0.05)
+    n = len(spots.table)
+    found = fitter.fit(spots.table, boxes, np.full(n, 5000.0), np.zeros(n))
+    cut = found.success & (spots.intensity > 1000.0) & (part > 0.4) & (part < 0.9)
+    assert np.count_nonzero(cut) > 20
+    assert np.sum(found.value[cut]) / np.sum(spots.intensity[cut]) == pytest.approx(1.0, abs=0.02)
+    whole = found.success & (spots.intensity > 1000.0) & (part > 0.999)
+    assert np.sum(found.value[whole]) / np.sum(spots.intensity[whole]) == pytest.approx(1.0, abs=0.02)
 
 
 def test_a_hot_pixel_does_not_change_the_fit():

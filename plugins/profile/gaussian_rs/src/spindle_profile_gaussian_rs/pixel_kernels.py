@@ -28,6 +28,7 @@ OUTLIER_SIGMAS, OUTLIER_SHARE, OUTLIER_COUNTS = 6.0, 0.1, 3.0
 # resolution have so small sigmas that this matters the variance is made of the mean to be expected, elsewhere of what is believed of the
 # spot, in between of a geometric mean of both, with the power of this times sigma for the latter.
 BELIEVED = 0.09
+WHOLE = 0.98  # share of the photons along the rotation from which on a spot is summed as a whole
 USUAL = 2.5  # times the mean; what is believed to be more (8 % by Wilson's distribution) counts for more
 
 
@@ -81,7 +82,7 @@ def fit_pixels(
     value, variance, correlation, coverage : (n,) float64, output
         Intensity on the whole profile, its variance (-1: failed), Pearson correlation of data and model, share of the profile used.
     summed, summed_variance : (n,) float64, output
-        Sum of the same pixels and its variance; 0 and -1 where they are not the whole foreground.
+        Sum of the same pixels and its variance; 0 and -1 where they are not the whole foreground, or images lack a part of the spot.
 
     Notes
     -----
@@ -111,6 +112,10 @@ def fit_pixels(
     d_list = np.empty(max_xy * max_z)
     b_list = np.empty(max_xy * max_z)
     shared = np.empty(max_xy * max_z, np.bool_)
+    along = np.zeros((references.shape[0], size))
+    for m in range(references.shape[0]):
+        for k in range(size):
+            along[m, k] = references[m, :, :, k].sum()
     for r in range(n):
         value[r] = 0.0
         variance[r] = -1.0
@@ -266,7 +271,11 @@ def fit_pixels(
         for m in range(start, offsets[r + 1]):
             if mask[m] & FOREGROUND:
                 n_foreground += 1
-        if count == n_foreground:
+        recorded = 0.0
+        for k in range(size):
+            for j in range(nz):
+                recorded += along[reference[r], k] * shares[j, k]
+        if count == n_foreground and recorded >= WHOLE:
             summed[r] = total
             summed_variance[r] = spread + count * count * background_variance[r]
         # Pearson correlation of observed and modelled pixels
