@@ -1,9 +1,9 @@
 """Every file-system operation of a program ended or failed once, and its memory taken away.
 
-``python tools/crashes.py FOLDER --program merge`` runs a program on the files of a finished ``spindle process`` run in FOLDER, counts
-what it does to files (open to write, write, fsync, rename, remove, chmod, mkdir), and runs it again once for each: at the n-th
-operation the process is killed in the middle of it (``kill``), the operation fails once (``fails``), or the disk is full from there on
-(``full``). Afterwards each output is whole, the old or the new one; a failure is one message and exit code 2; and the next run leaves
+``python tools/crashes.py FOLDER --program merge`` runs a program on the files of a finished ``spindle process`` run in FOLDER (an
+empty folder is given some), counts what it does to files (open to write, write, fsync, rename, remove, chmod, mkdir), and runs it again
+once for each: at the n-th operation the process is killed in the middle of it (``kill``), the operation fails once (``fails``), or the
+disk is full from there on (``full``). Afterwards each output is whole, the old or the new one; a failure is one message and exit code 2; and the next run leaves
 nothing of the last behind. ``memory`` gives the program a few MiB more at each run until it ends well. The suite runs a small part.
 
 Operations of libraries that write files themselves (MTZ and HDF5) are not counted; what they write is temporary.
@@ -12,9 +12,6 @@ Operations of libraries that write files themselves (MTZ and HDF5) are not count
 from __future__ import annotations
 
 import argparse
-import builtins
-import errno
-import io
 import json
 import os
 import re
@@ -23,14 +20,17 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from damage import SERVING, visit
 from damage_inputs import write_data, write_open_mask
+from damage_run import make_run
+from injecting import Injector
 
 CPU_SECONDS = 120
 MODES = ("kill", "fails", "full", "memory")
@@ -55,7 +55,12 @@ PROGRAMS = {
     "scale_stills": "scale_stills stills_integrated.expt stills_integrated.refl",
     "stills_process": "stills_process stills.expt mp.method=serial",
     "batch": "batch sets.toml stop_after=import mp.method=serial",
+    "reciprocal_lattice_viewer": "reciprocal_lattice_viewer indexed.expt indexed.refl",
+    "image_viewer": "image_viewer indexed.expt indexed.refl browser=False",
+    "view": "view integrated.expt integrated.refl browser=False",
 }
+# What a run that fails leaves for the next one, which goes on there and removes it.
+KEPT = {"stills_process.parts"}
 
 
 @dataclass(frozen=True)
@@ -67,99 +72,6 @@ class Finding:
     n: int
     operation: str
     what: str
-
-
-class Injector:
-    """Counts the operations of this process on files of a folder and ends it, or lets them fail, at the n-th.
-
-    Parameters
-    ----------
-    folder : Path
-    mode : {"count", "kill", "fails", "full"}
-    n : int
-        From 1.
-    journal : int
-        Open file to which the operations are written.
-    """
-
-    def __init__(self, folder: Path, mode: str, n: int, journal: int) -> None:
-        self.folder, self.mode, self.n, self.journal = f"{folder.resolve()}{os.sep}", mode, n, journal
-        self.count = 0
-
-    def install(self) -> None:
-        """From now on this process is watched."""
-        open_, fsync = io.open, os.fsync
-        inject = self
-
-        class Raw(io.FileIO):
-            def write(self, data: Any) -> int:
-                view = memoryview(data).cast("B")
-                name = inject.name_of(self.fileno())
-                if name:
-                    inject.step("write", name, lambda: io.FileIO.write(self, view[: len(view) // 2]))
-                return super().write(view)
-
-        def opened(
-            file: Any, mode: str = "r", buffering: int = -1, encoding: Any = None, errors: Any = None, newline: Any = None,
-            closefd: bool = True, opener: Any = None,
-        ) -> Any:  # fmt: skip
-            if not set(mode) & set("wax+"):
-                return open_(file, mode, buffering, encoding, errors, newline, closefd, opener)
-            raw = Raw(file, mode.replace("b", "").replace("t", ""), closefd, opener)
-            if buffering == 0:
-                return raw
-            buffered: Any = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
-            if "b" in mode:
-                return buffered
-            text = io.TextIOWrapper(buffered, encoding, errors, newline, buffering == 1)
-            text.mode = mode  # type: ignore[misc]
-            return text
-
-        def synced(handle: int) -> None:
-            name = inject.name_of(handle)
-            if name:
-                inject.step("fsync", name)
-            fsync(handle)
-
-        io.open = builtins.open = opened  # type: ignore[assignment]
-        os.fsync = synced
-        sys.addaudithook(self._audit)
-
-    def name_of(self, handle: int) -> str:
-        """Name of an open file, empty when it is not in the folder."""
-        try:
-            path = os.readlink(f"/proc/self/fd/{handle}")
-        except OSError:
-            return ""
-        return path if path.startswith(self.folder) else ""
-
-    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open":
-            path, _, flags = arguments
-            if not isinstance(flags, int) or not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-                return
-        elif event in ("os.rename", "os.remove", "os.chmod", "os.mkdir"):
-            path = arguments[0]
-        else:
-            return
-        if isinstance(path, (str, bytes, os.PathLike)):
-            name = os.path.join(os.getcwd(), os.fsdecode(path))
-            if name.startswith(self.folder):
-                self.step(event.removeprefix("os."), name)
-
-    def step(self, what: str, name: str, half: Callable[[], Any] | None = None) -> None:
-        """One operation begins."""
-        self.count += 1
-        if self.mode == "count":
-            os.write(self.journal, f"{what} {name.removeprefix(self.folder)}\n".encode())
-        elif self.mode == "kill" and self.count == self.n:
-            if half is not None:
-                half()
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif self.mode == "fails" and self.count == self.n:
-            raise OSError(errno.EIO, os.strerror(errno.EIO), name)
-        elif self.mode == "full" and self.count >= self.n and what in ("open", "write", "mkdir", "fsync"):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
 
 
 def run(words: list[str], folder: Path, mode: str = "none", n: int = 0) -> tuple[int, str, list[str]]:
@@ -195,8 +107,11 @@ def _run_here(words: list[str], folder: Path, mode: str, n: int, printed: int, j
             setattr(sys, name, open(handle, "w", buffering=1, closefd=False))  # noqa: SIM115
         os.chdir(folder)
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
+        signal.alarm(20 * CPU_SECONDS)  # what waits for ever takes no processor time
         from spindle.cli.main import main
 
+        if words[0] in SERVING:
+            threading.Thread(target=visit, args=(Path(f"/proc/self/fd/{printed}"),), daemon=True).start()
         if mode == "memory":
             with open("/proc/self/statm") as file:
                 now = int(file.read().split()[0]) * resource.getpagesize()
@@ -318,6 +233,11 @@ class Case:
             elif code == 2 and f"{folder.name}/." in text.split("error: ")[1]:
                 note(f"names a hidden file: {text[-300:]}")
             strange = sorted(set(os.listdir(folder)) - self.left)
+            if code == 2 and strange and KEPT.issuperset(strange):
+                code, text, _ = run(self.words, folder)
+                if code != 0:
+                    note(f"the next run ended with {code}: {text[-600:]}")
+                strange = sorted(set(os.listdir(folder)) - self.left)
             if mode == "fails" and operation.startswith("remove"):  # the next run removes what this one could not
                 strange = [name for name in strange if not name.startswith(".")]
             if strange:
@@ -377,6 +297,7 @@ def main() -> int:
     warm_up()
     counts: Counter[tuple[str, str]] = Counter()
     wrong = 0
+    make_run(arguments.folder.resolve())
     programs = arguments.program or list(PROGRAMS)
     for program in programs:
         chosen = cases(program, arguments.folder.resolve(), tuple(arguments.mode or MODES), evenly)

@@ -127,7 +127,7 @@ def visit(printed: Path) -> None:
         found = None
         while found is None:
             time.sleep(0.05)
-            found = re.search(r"http://localhost:(\d+)/#token=(\S+)", printed.read_text(errors="replace"))
+            found = re.search(r"http://localhost:(\d+)/\S*#token=([^&\s]+)", printed.read_text(errors="replace"))
         for name, words in QUESTIONS.items():
             client = http.client.HTTPConnection("localhost", int(found[1]), timeout=60)
             client.request("POST", f"/api/{name}", json.dumps(words), {"Authorization": f"Bearer {found[2]}"})

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from spindle.errors import FileFormatError, ModelError
+from spindle.errors import FileFormatError, ModelError, UserError
+from spindle.execution.outputs import check_writable
 from spindle.files import read_experiments, write_experiments
 from spindle.models import Beam, Detector, Experiment, Experiments, ImageSet, Panel
+from spindle.params import PathParam, Str
 from spindle.printable import PrintableFormatter, printable
 from spindle.report import Table
 
@@ -66,3 +69,18 @@ def test_experiments_hold_no_such_names(tmp_path, name):
     path.write_text(json.dumps(content))
     with pytest.raises(FileFormatError, match=r"template is .* without control characters"):
         read_experiments(path)
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\x1b[2J", "a\x07"], ids=ascii)
+def test_no_parameter_has_control_characters(text):
+    for leaf in (Str(), PathParam()):
+        with pytest.raises(ValueError, match="without control characters, not 'a"):
+            leaf.convert(text)
+
+
+def test_texts_have_lines_and_paths_have_none():
+    assert Str().convert("one\ntwo\tthree") == "one\ntwo\tthree"
+    with pytest.raises(ValueError, match="without control characters"):
+        PathParam().convert("one\ntwo")
+    with pytest.raises(UserError, match="control characters"):
+        check_writable(Path("one\ntwo.refl"), "output.reflections")

@@ -161,7 +161,7 @@ def test_which_goniometers_have_shadows():
         ("[[shape]]\npoints = [[0, 0], [1, 0, 0]]", "points are"),
         ("[[shape]]\ncorners = []", "corners is not known"),
         ("nothing = 1", "holds no shape"),
-        ("[[shape", "written in TOML"),
+        ("[[shape", "give a TOML file"),
         ("[[shape]]\naxis = 7\npoints = [[0, 0, 0], [1, 0, 0], [0, 1, 0]]", "the goniometer has 3"),
     ],
 )

@@ -18,7 +18,7 @@ from spindle.contracts import ProgramResult
 from spindle.errors import UserError
 from spindle.params import FolderParam, Params, PathParam, Str
 from spindle.params.tree import Entry, fields_of, find_scope, scopes_of, walk
-from spindle.printable import PrintableFormatter
+from spindle.printable import CONTROL, PrintableFormatter
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,8 @@ def check_folder(path: Path, what: str) -> None:
 
 def check_writable(path: Path, what: str) -> None:
     """Raise `UserError` when ``path`` cannot be written."""
+    if CONTROL.search(str(path)):
+        raise UserError(f"{what}: the name has control characters; choose another")
     folder = path.parent
     if not folder.is_dir():
         raise UserError(f"{what}: the folder {folder} does not exist. Next: mkdir -p {folder}")

@@ -9,6 +9,7 @@ from .resolve import build, make
 from .short_names import Preset, ShortName
 from .structured import Choice, Floats, Ints, Plugin, SpaceGroup, Strings, UnitCell
 from .text import Assignment, parse_phil, read_parameter_file
+from .toml_text import parse_toml, read_toml
 from .tree import Entry, Params, ScopeOf, fields_of, find_scope, plugin_of, scopes_of, to_dict, walk
 
 __all__ = [
@@ -44,9 +45,11 @@ __all__ = [
     "find_scope",
     "make",
     "parse_phil",
+    "parse_toml",
     "plugin_of",
     "plugin_scope",
     "read_parameter_file",
+    "read_toml",
     "scopes_of",
     "to_dict",
     "walk",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import traitlets
 
 from spindle.errors import ParameterError
+from spindle.printable import CONTROL, printable
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -301,6 +302,13 @@ class Bool(Leaf[bool]):
         raise ValueError("expected true or false")
 
 
+def _plain_text(value: str, allowed: str = "") -> str:
+    """The text itself, which has no control characters: no file is named so, and a terminal takes them for commands."""
+    if not value.isprintable() and any(character not in allowed for character in CONTROL.findall(value)):
+        raise ValueError(f"expected text without control characters, not {printable(value)!r}")
+    return value
+
+
 class Str(Leaf[str]):
     """Any text."""
 
@@ -309,7 +317,7 @@ class Str(Leaf[str]):
     def convert(self, value: Any) -> str:
         if not isinstance(value, str):
             raise ValueError("expected text")
-        return value
+        return _plain_text(value, "\t\n\r")
 
     def parse_one(self, text: str) -> str:
         return unquote(text)
@@ -339,6 +347,7 @@ class PathParam(Leaf[Path]):
     def convert(self, value: Any) -> Path:
         if not isinstance(value, str | Path):
             raise ValueError("expected a path")
+        _plain_text(str(value))
         try:
             return Path(value).expanduser()
         except RuntimeError as error:

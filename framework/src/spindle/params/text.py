@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,11 @@ from typing import Any
 from spindle.errors import FileFormatError, ParameterError
 from spindle.regular import read_regular
 
-MOST_BYTES = 1 << 20  # all parameters of all programs with their values have a tenth of that
+from .toml_text import MOST_BYTES, MOST_LEVELS, TOO_DEEP, parse_toml
+
 MOST_ASSIGNMENTS = 10_000
-MOST_LEVELS = 40
 MOST_FILES = 400
-_TOO_DEEP = f"scopes are nested more than {MOST_LEVELS} levels deep"
 PARAMETER_FILE_SUFFIXES = (".toml", ".phil", ".params", ".eff", ".def")
-_DEEP_KEY = re.compile(rf"(?<![\w\"'-])(?:[\w\"'-]++\s*+\.\s*+){{{MOST_LEVELS}}}")
 block_numbers = itertools.count(1)
 
 
@@ -75,14 +72,10 @@ def read_parameter_file(path: Path, above: _Includes | None = None) -> list[Assi
     except UnicodeDecodeError as error:
         raise ParameterError(f"{path}: not a parameter file: byte {error.start} is not UTF-8") from error
     if path.suffix == ".toml":
-        if _DEEP_KEY.search(text):  # the reader takes long for it
-            raise ParameterError(f"{path}: {_TOO_DEEP}")
         try:
-            found = list(_flatten(tomllib.loads(text), "", str(path), ()))
-        except tomllib.TOMLDecodeError as error:
-            raise ParameterError(f"{path}: not valid TOML: {_where(str(error))}") from error
-        except RecursionError as error:
-            raise ParameterError(f"{path}: {_TOO_DEEP}") from error
+            found = list(_flatten(parse_toml(text, str(path)), "", str(path), ()))
+        except FileFormatError as error:
+            raise ParameterError(str(error)) from error
     else:
         found = parse_phil(text, str(path), path.parent, above)
     if len(found) > MOST_ASSIGNMENTS:
@@ -92,15 +85,9 @@ def read_parameter_file(path: Path, above: _Includes | None = None) -> list[Assi
     return found
 
 
-def _where(message: str) -> str:
-    """A message of the TOML reader without what it quotes of the file."""
-    reason, at, place = message.partition(" (at ")
-    return re.sub(r"'(?!\w{1,40}')[^']*'|\"[^\"]*\"", "something else", reason)[:200] + at + place
-
-
 def _flatten(table: dict[str, Any], prefix: str, source: str, blocks: tuple[int, ...]) -> Iterator[Assignment]:
     if len(blocks) > MOST_LEVELS:
-        raise ParameterError(f"{source}: {_TOO_DEEP}")
+        raise ParameterError(f"{source}: {TOO_DEEP}")
     for name, value in table.items():
         key = prefix + name
         if isinstance(value, dict):
@@ -194,7 +181,7 @@ class _PhilReader:
                     raise self.fail(f"expected '=' or '{{' after {_shown(name)}")
                 self.at += 1
                 if len(stack) >= MOST_LEVELS:
-                    raise self.fail(_TOO_DEEP)
+                    raise self.fail(TOO_DEEP)
                 stack.append((name, next(block_numbers), disabled))
 
     def add(self, stack: list[tuple[str, int, bool]], name: str, value: str) -> None:

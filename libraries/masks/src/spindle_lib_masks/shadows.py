@@ -6,7 +6,6 @@ from the crystal. The bodies of goniometers that are known are in goniometers.to
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -18,6 +17,7 @@ import numpy as np
 from spindle.errors import UserError
 from spindle.geometry import rotation_matrix
 from spindle.models import Detector, Experiment, Goniometer, Scan
+from spindle.params import parse_toml, read_toml
 
 __all__ = ["Body", "MovingShadow", "read_bodies", "shadow_of"]
 
@@ -96,25 +96,18 @@ def read_bodies(path: str | Path | None = None) -> list[Body]:
     """
     if path is None:
         return _known()
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}); give a TOML file with the shapes of the goniometer"
-        ) from error
-    return _bodies(text, str(path))
+    remedy = "give a TOML file with the shapes of the goniometer"
+    return _bodies(read_toml(Path(path), "shapes of a goniometer", remedy), str(path))
 
 
 @lru_cache(maxsize=1)
 def _known() -> list[Body]:
-    return _bodies(files(__package__).joinpath("goniometers.toml").read_text(encoding="utf-8"), "goniometers.toml")
+    text = files(__package__).joinpath("goniometers.toml").read_text(encoding="utf-8")
+    return _bodies(parse_toml(text, "goniometers.toml"), "goniometers.toml")
 
 
-def _bodies(text: str, where: str) -> list[Body]:
-    try:
-        shapes = tomllib.loads(text).get("shape")
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{where}: {error}; shapes of goniometers are written in TOML") from error
+def _bodies(content: dict[str, Any], where: str) -> list[Body]:
+    shapes = content.get("shape")
     if not isinstance(shapes, list) or not shapes:
         raise UserError(f"{where}: holds no shape; begin each with a line [[shape]]")
     by_name: dict[str, list[Body]] = {}

@@ -81,6 +81,24 @@ def test_parts_of_another_run_are_not_taken(stills, tmp_path, key, goes_on):
     assert not (tmp_path / "parts").exists()
 
 
+@pytest.mark.parametrize("note", ["", "{", "[]", "3", '{"key": ["key"]}'])
+def test_a_folder_with_a_damaged_note_begins_again(stills, tmp_path, note):
+    Parts(tmp_path / "parts", "key", True).keep_outcomes("some", outcomes(stills))
+    (file,) = (
+        f for f in (tmp_path / "parts").iterdir() if "key" in f.read_bytes().decode("latin-1") and f.suffix == ".json"
+    )
+    file.write_text(note)
+    assert Parts(tmp_path / "parts", "key", True).outcomes("some") is None
+
+
+def test_a_link_to_a_folder_is_left_alone(stills, tmp_path):
+    Parts(tmp_path / "parts", "key", True).keep_outcomes("some", outcomes(stills))
+    (tmp_path / "link").symlink_to("parts")
+    with pytest.raises(UserError, match=r"output\.parts"):
+        Parts(tmp_path / "link", "another", True)
+    assert any((tmp_path / "parts").iterdir())
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(UserError, match=r"output\.parts"):

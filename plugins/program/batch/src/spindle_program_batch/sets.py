@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from spindle.errors import FileFormatError, SpindleError, UserError
 from spindle.images import choose_format, read_head
+from spindle.params import read_toml
 
 __all__ = ["DataSet", "find_sets", "named_sets", "with_absolute_file"]
 
@@ -201,12 +201,7 @@ def named_sets(path: Path) -> list[DataSet]:
     FileFormatError
         Names the place and what is expected there.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileFormatError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FileFormatError(f'{path}: {error}; a file of sets looks like\n[first]\nimages = "a/*.cbf"') from error
+    content = read_toml(path, "sets of images", 'a file of sets looks like\n[first]\nimages = "a/*.cbf"')
     tables = {name: value for name, value in content.items() if isinstance(value, dict) and "images" in value}
     common = tuple(_words({name: value for name, value in content.items() if name not in tables}, path.parent))
     if not tables:

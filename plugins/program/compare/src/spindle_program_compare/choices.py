@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spindle.errors import ParameterError, PluginError, UserError
-from spindle.params import Params, Plugin, walk
+from spindle.params import Params, Plugin, read_toml, walk
 
 __all__ = ["Declared", "Entrant", "product", "read_runs"]
 
@@ -63,12 +62,7 @@ def read_runs(path: Path) -> Declared:
     UserError
         If it is no TOML, or has other tables than ``shared``, ``runs``, ``runners`` and ``results``.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"compare: {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"compare: {path} is no TOML: {error}") from error
+    content = read_toml(path, "runs to compare", "give a file of runs to compare")
     known = ("shared", "runs", "runners", "results")
     for name, value in content.items():
         if name not in known or not isinstance(value, dict):

@@ -62,6 +62,14 @@ def _digest(experiments: Experiments) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def _key_in(note: Path) -> str:
+    """The key that the note of a folder holds; a damaged note has none."""
+    try:
+        return str(json.loads(note.read_text())["key"])
+    except (KeyError, TypeError, ValueError):
+        return ""
+
+
 class Parts:
     """A folder with finished parts: each a few files, of which the last, with the ending .json, says that it is whole.
 
@@ -80,12 +88,12 @@ class Parts:
         if folder is None or not folder.exists():
             return
         note = folder / NOTE
-        if not note.is_file():
+        if not note.is_file() or folder.is_symlink():
             raise UserError(
                 f"stills_process: output.parts={folder} is there and no folder of an interrupted run; give another name, or none: "
                 "output.parts=None"
             )
-        if goes_on and json.loads(note.read_text()).get("key") == key:
+        if goes_on and _key_in(note) == key:
             return
         shutil.rmtree(folder)
 
@@ -105,7 +113,7 @@ class Parts:
             said = json.loads((self.folder / f"{name}.json").read_text())
             experiments = read_experiments(self.folder / f"{name}.expt") if said["n_experiments"] else Experiments([])
             tables = [read_reflections(self.folder / f"{name}_{k}.refl") for k in range(said["n_tables"])]
-        except (UserError, KeyError, ValueError):  # damaged since: made again
+        except (UserError, KeyError, TypeError, ValueError):  # damaged since: made again
             return None
         return said, experiments, tables
 
