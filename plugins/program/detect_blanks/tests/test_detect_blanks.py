@@ -111,3 +111,13 @@ def test_stills_and_missing_files_are_refused():
         spindle.run("detect_blanks", Experiments([replace(sweep(), scan=None)]), rows())
     with pytest.raises(UserError, match=r"imported\.expt strong\.refl"):
         spindle.run("detect_blanks", Experiments([sweep()]))
+
+
+def test_a_single_step_is_compared_with_nothing(caplog):
+    with pytest.raises(UserError, match="one step of all 40 images"):
+        spindle.run("detect_blanks", Experiments([sweep()]), rows(), phi_step=1000.0)
+    one = replace(sweep("b"), scan=Scan((1, 1), (0.0, 1.0)))
+    with pytest.raises(UserError, match="each scan is one image"):
+        spindle.run("detect_blanks", Experiments([one]), rows())
+    spindle.run("detect_blanks", Experiments([sweep(), one]), rows())
+    assert "scan(s) 1 are one step" in caplog.text

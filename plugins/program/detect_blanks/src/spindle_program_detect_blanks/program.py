@@ -16,7 +16,7 @@ from spindle.params import Params as ParamsBase
 from spindle.report import Table
 from spindle_lib_selection.parts import Parts, join
 
-from .analysis import Profile, analyse
+from .analysis import Profile, analyse, edges_of
 from .outputs import described, json_writer, plot_writer
 
 MAX_ROWS = 200
@@ -69,6 +69,7 @@ class DetectBlanks(Program):
             raise UserError("detect_blanks: these are stills without a scan: there are no images in a row to compare")
         if "id" not in table:
             raise UserError("detect_blanks: the reflections have no column id, which tells their experiments apart")
+        _check_steps(experiments.unique("scan"), params.phi_step, context)
         parts = Parts(experiments, table)
         scans: list[tuple[str, Sequence[Profile]]] = []
         rows: list[list[Any]] = []
@@ -116,6 +117,29 @@ class DetectBlanks(Program):
         context.table(Table("Images that may be blank", headers, shown, "blanks"))
         context.log.info(
             "%d images look blank by one count or another; look at some of them (spindle export_bitmaps)", n_blank
+        )
+
+
+def _check_steps(scans: Sequence[Scan], step_deg: float, context: Any) -> None:
+    """Say which scans are a single step, that there is nothing to compare with.
+
+    Raises
+    ------
+    UserError
+        If all are.
+    """
+    single = [k for k, scan in enumerate(scans) if len(edges_of(scan, step_deg)) == 2]
+    images = max(scans[k].n_images for k in single) if single else 0
+    if len(single) == len(scans) and images == 1:
+        raise UserError("detect_blanks: each scan is one image: there are no images in a row to compare")
+    if len(single) == len(scans):
+        raise UserError(
+            f"detect_blanks: phi_step={step_deg:g} makes one step of all {images} images, which has nothing to be compared with; give less"
+        )
+    if single:
+        names = ", ".join(map(str, single[:20]))
+        context.log.warning(
+            "Warning: scan(s) %s are one step of phi_step=%g each, with nothing to be compared with", names, step_deg
         )
 
 

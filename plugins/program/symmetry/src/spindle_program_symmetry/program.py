@@ -253,10 +253,10 @@ class SymmetryProgram(Program):
                     group.xhm(), name, best.likelihood, likelihood,
                 )  # fmt: skip
         check = params.systematic_absences.check
-        against, remedy = contradiction_in_absences(
+        reasons, remedy = contradiction_in_absences(
             decision, _indices(decision), group, experiments, check, context.log
         )
-        found += against
+        found += reasons
         for reason in found:
             context.log.warning(
                 "The data contradict the space group %s that was given: %s. It is kept; %s",
