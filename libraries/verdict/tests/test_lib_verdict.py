@@ -41,7 +41,7 @@ BAD = [
     ("n_blank_images", 60, "red"), ("n_lost_images", 1, "amber"), ("n_lost_images", 40, "red"),
     ("n_left_out_images", 1, "amber"), ("n_left_out_images", 60, "red"), ("n_spots", 0, "red"),
     ("ice_fraction", 0.1, "amber"), ("ice_fraction", 0.7, "red"), ("fraction_indexed", 0.4, "amber"), ("fraction_indexed", 0.1, "red"),
-    ("n_lattices", 2, "amber"), ("rmsd_px", 1.5, "amber"), ("rmsd_px", 4.0, "red"), ("rmsd_images", 2.0, "amber"), ("rmsd_images", 9.0, "red"),
+    ("n_lattices", 2, "amber"), ("further_fraction", 0.4, "amber"), ("rmsd_px", 1.5, "amber"), ("rmsd_px", 4.0, "red"), ("rmsd_images", 2.0, "amber"), ("rmsd_images", 9.0, "red"),
     ("laue_group_probability", 0.7, "amber"), ("laue_group_probability", 0.12, "red"), ("undecided", "two groups are as likely", "red"),
     ("contradiction", "P 4 has CC 0.1", "red"), ("screw_axes", "21b is not measured", "amber"), ("is_twinned", True, "amber"), ("twin_law", "h,-k,-l", "amber"),
     ("missed_centring", "a vector of the lattice", "amber"), ("d_min", 4.0, "amber"), ("suggested_d_min", 2.2, "amber"),

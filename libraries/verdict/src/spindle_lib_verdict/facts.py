@@ -32,6 +32,8 @@ class Facts:
     fraction_indexed : float
         Of all spots.
     n_lattices : int
+    further_fraction : float
+        Spots, of all, that a lattice explains which was found and not asked for.
     rmsd_px : float, pixels
         The larger of the rms differences between observed and predicted spots along fast and slow.
     rmsd_images : float
@@ -84,6 +86,7 @@ class Facts:
     ice_fraction: float | None = None
     fraction_indexed: float | None = None
     n_lattices: int | None = None
+    further_fraction: float | None = None
     rmsd_px: float | None = None
     rmsd_images: float | None = None
     space_group: str | None = None

@@ -50,7 +50,7 @@ def facts_of_steps(
 def _of_step(name: str, summary: Mapping[str, Any]) -> Facts:
     """What one summary tells: names that mean the same in every step, and those of refine and scale."""
     same = (
-        "n_images", "n_left_out_images", "n_blank_images", "n_spots", "ice_fraction", "fraction_indexed", "n_lattices", "space_group_is_given", "undecided", "contradiction",
+        "n_images", "n_left_out_images", "n_blank_images", "n_spots", "ice_fraction", "fraction_indexed", "n_lattices", "further_fraction", "space_group_is_given", "undecided", "contradiction",
         "screw_axes",
         "is_twinned", "twin_law", "twin_fraction", "mean_abs_l", "missed_centring", "suggested_d_min", "completeness", "multiplicity",
         "good_completeness", "good_multiplicity",

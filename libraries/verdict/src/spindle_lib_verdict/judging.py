@@ -113,8 +113,15 @@ def _indexing(facts: Facts) -> Iterator[Line]:
             "the lattice is wrong, there are several, the spots are of ice or noise, or the geometry is not that of the images",
             "spindle reciprocal_lattice_viewer indexed.expt indexed.refl, and spindle index max_lattices=2",
         )  # fmt: skip
-    n = facts.n_lattices
-    if n is not None:
+    n, further = facts.n_lattices, facts.further_fraction
+    if further is not None and LIMITS["further_fraction"].colour(further) != GREEN:
+        lattices = "one lattice was" if n in (1, None) else f"{n} lattices were"
+        yield _line(
+            LIMITS["further_fraction"], further, "lattices",
+            f"{lattices} looked for, and a further one explains {100 * further:.0f} % of the spots",
+            "reflections of the lattices lie on each other and disturb each other", "spindle index imported.expt strong.refl max_lattices=Auto",
+        )  # fmt: skip
+    elif n is not None:
         if n > 1:
             yield Line(AMBER, "lattices", f"{n} lattices", "reflections of the lattices lie on each other and disturb each other",
                        "spindle compare_orientation_matrices indexed.expt", float(n), 1.0)  # fmt: skip

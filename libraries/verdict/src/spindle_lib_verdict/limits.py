@@ -57,6 +57,8 @@ LIMITS = {
               "one spot in twenty shifts scales of a ring; half of them and the lattice found may be that of ice"),
         Limit("fraction_indexed", 0.5, 0.25, True, "spots indexed, of all",
               "index warns below half; process stops below a quarter, where a wrong lattice begins to fit as many by chance"),
+        Limit("further_fraction", 0.05, None, False, "spots of a further lattice, of all",
+              "one spot in twenty is a crystal whose reflections disturb; no part of them alone makes data useless"),
         Limit("rmsd_px", 1.0, 2.5, False, "rms difference of spots and prediction, pixels",
               "spots are two to five pixels wide: beyond one pixel profiles are cut, beyond half a spot they are missed"),
         Limit("rmsd_images", 1.0, 3.0, False, "the same along the rotation, images",

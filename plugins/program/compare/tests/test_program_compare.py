@@ -10,9 +10,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from spindle_program_compare.against_truth import _by_counts, _Matched
 from spindle_program_compare.chain import Item, State, Work
 from spindle_program_compare.ranking import _places, _within
 from spindle_program_compare.saying import warnings_of
+from spindle_program_compare.tables import weakest_fifth
 
 import spindle
 from spindle.errors import UserError
@@ -59,6 +61,21 @@ def rows_of(result, key):
     return {
         row[list(table.headers).index("Contestant")]: dict(zip(table.headers, row, strict=True)) for row in table.rows
     }
+
+
+def test_the_bias_of_the_weakest_fifth_has_its_standard_error():
+    """Those whose true counts are least, chosen by no noise: mean error over mean counts, and its error from the scatter."""
+    rng = np.random.default_rng(5)
+    n = 5000
+    true = rng.exponential(12.0, n)
+    found = 0.9 * true + rng.normal(0, 3.0, n)
+    pairs = _Matched(np.arange(n), found, np.full(n, 3.0), true, np.full(n, 9.0), np.full(n, 2.0))
+    bias, error, rms = weakest_fifth(_by_counts(pairs, rng.permutation(n), np.ones(n), 10))
+    weak = np.argsort(true)[: n // 5]
+    mean = true[weak].mean()
+    assert bias == pytest.approx(100 * (found - true)[weak].mean() / mean, abs=0.01)
+    assert error == pytest.approx(100 * 3.0 / np.sqrt(len(weak)) / mean, rel=0.1) and rms == pytest.approx(1.0, abs=0.1)
+    assert abs(bias + 10) < 3 * error and weakest_fifth({}) == (None, None, None)
 
 
 @pytest.mark.long

@@ -56,6 +56,8 @@ def test_a_split_crystal_is_told_of_and_indexed_when_the_user_wants_it(split, ca
     with caplog.at_level(logging.INFO, "spindle"):
         one = spindle.run("index", given, spots, max_refine=4)
     assert one.summary["n_lattices"] == 1
+    rest = 1 - one.summary["fraction_indexed"]
+    assert one.summary["further_fraction"] == pytest.approx(rest, abs=0.05)
     assert "The crystal is split: the same lattice, turned by 1.2 degrees" in caplog.text
     assert "max_lattices=Auto minimum_angular_separation=0.6" in caplog.text
     both = spindle.run("index", given, spots, max_refine=4, max_lattices="Auto", **{SEPARATION: 0.6})

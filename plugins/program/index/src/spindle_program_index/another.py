@@ -27,8 +27,8 @@ from .spot_frames import SpotFrames, spot_frames
 NEAR_DEG = 0.3
 
 
-def another_lattice(part: Indexed, params: Any, context: Any, few: bool = True) -> str | None:
-    """What to tell the user of a further lattice that convinces; None when there is none.
+def another_lattice(part: Indexed, params: Any, context: Any, few: bool = True) -> tuple[str, float] | None:
+    """What to tell the user of a further lattice that convinces, and the number of its spots; None when there is none.
 
     Parameters
     ----------
@@ -62,8 +62,11 @@ def another_lattice(part: Indexed, params: Any, context: Any, few: bool = True) 
         if found is not None:
             crystal, n_spots = found
             n_spots = n_spots * len(part.reflections) / max(len(rows), 1)
+            n_spots = min(
+                n_spots, float(len(part.reflections) - part.n_indexed)
+            )  # others it would take from known lattices
             nearest = min(misorientation_deg(primitive_basis(c), primitive_basis(crystal)) for c in crystals)
-            return _text(crystal, n_spots, nearest, separation)
+            return _text(crystal, n_spots, nearest, separation), n_spots
     return None
 
 

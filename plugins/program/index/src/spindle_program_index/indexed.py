@@ -42,6 +42,8 @@ class Indexed:
     last : RefinementResult or None
         The last refinement.
     max_cell : float, angstrom
+    n_further : float
+        Spots that a further lattice explains, which was not asked for.
     warnings : list of str
         What is wrong with the geometry, for the user.
     taken : Sample or None
@@ -56,6 +58,7 @@ class Indexed:
     last: RefinementResult | None
     max_cell: float
     warnings: list[str] = field(default_factory=list)
+    n_further: float = 0.0
     taken: Sample | None = None
     harmonic: int = 0
 

@@ -256,7 +256,8 @@ def _judge(part: Indexed, params: Any, context: Any) -> str | None:
     suspicious = part.last is not None and is_absurd(part.experiments, part.last.rmsd_px)
     found = None
     if params.diagnosis.test_geometry:
-        found = another_lattice(part, params, context, fraction < params.diagnosis.look_below)
+        few = fraction < params.diagnosis.look_below
+        found, part.n_further = another_lattice(part, params, context, few) or (None, 0.0)
     if fraction >= params.diagnosis.warn_below and not suspicious:
         if found is not None:
             context.log.info("%s", found)
@@ -388,6 +389,7 @@ def key_numbers(parts: list[Indexed], experiments: Experiments, table: Reflectio
         "n_indexed": n_indexed,
         "fraction_indexed": n_indexed / max(len(table), 1),
         "n_lattices": max(p.n_lattices for p in parts),
+        "further_fraction": sum(p.n_further for p in parts) / max(len(table), 1),
         "max_cell": parts[0].max_cell,
         "unit_cell": [round(float(v), 4) for v in experiments[0].known_crystal.cell],
         "space_group": experiments[0].known_crystal.space_group.xhm(),
