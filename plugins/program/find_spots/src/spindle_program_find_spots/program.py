@@ -13,7 +13,7 @@ from spindle.contracts import Program, ProgramInputs, ProgramResult, hookimpl
 from spindle.errors import ParameterError, UserError
 from spindle.images import to_come
 from spindle.params import Auto
-from spindle.report import Table
+from spindle.report import DETAIL, Table
 from spindle.table import ReflectionTable
 from spindle_lib_importing.params import tolerances_of
 from spindle_lib_spots.blanks_and_ice import blanks_and_ice
@@ -165,6 +165,7 @@ class _Run:
 
         from .jobs import cut
 
+        sums = np.zeros(4, np.int64)
         for job in self.jobs:
             found = automatic_mask(job.images, job.images.masks, self.context.executor)
             if not found.n_images:
@@ -184,6 +185,13 @@ class _Run:
                 found.n_shadowed,
                 found.n_dead,
                 found.n_hot,
+                extra=DETAIL if len(self.jobs) > 1 else None,
+            )
+            sums += (1, found.n_shadowed, found.n_dead, found.n_hot)
+        if len(self.jobs) > 1 and sums[0]:
+            self.context.log.info(
+                "Automatic masks of %d sets of images, together: %d pixels in shadow, %d dead, %d hot (the log has each)",
+                *sums,
             )
 
     def _min_size(self, job: Job) -> int:

@@ -13,7 +13,7 @@ from spindle.files import read_mask
 from spindle.images import Correction, ImageSequence
 from spindle.models import Experiment, Experiments
 from spindle.params import Auto
-from spindle.report import Table
+from spindle.report import DETAIL, Table
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_masks.automatic import automatic_mask
 from spindle_lib_masks.shadows import MovingShadow, shadow_of
@@ -105,7 +105,7 @@ def prepare_group(
         If spots are as large as the detector.
     """
     experiment = experiments[members[0]]
-    masks, corrections = _looked_at(context, experiment, members[0], params.integration)
+    masks, corrections = _looked_at(context, experiment, members, len(experiments), params.integration)
     sequence = ImageSequence(experiment)
     bbox = table["bbox"][rows]
     size = np.array([p.image_size for p in experiment.detector])[table["panel"][rows].astype(np.int64)]
@@ -171,7 +171,7 @@ def _slabs(
 
 
 def _looked_at(
-    context: RunContext, experiment: Experiment, number: int, params: Any
+    context: RunContext, experiment: Experiment, members: list[int], n_experiments: int, params: Any
 ) -> tuple[PackedMasks, list[Correction]]:
     """Masks and corrections of a set of images; what was opened and unpacked for them is forgotten."""
     sequence = ImageSequence(experiment)
@@ -180,7 +180,8 @@ def _looked_at(
         given = read_mask(str(params.lookup.mask), experiment.detector)
         masks = [a & b for a, b in zip(masks, given, strict=True)]
     if params.filter.automatic_mask:
-        masks = _masked_automatically(context, _without_checksums(sequence), masks, number)
+        alone = len(members) == n_experiments
+        masks = _masked_automatically(context, _without_checksums(sequence), masks, members[0], alone)
     return PackedMasks(masks), sequence.corrections
 
 
@@ -194,16 +195,17 @@ def _without_checksums(sequence: ImageSequence) -> ImageSequence:
 
 
 def _masked_automatically(
-    context: RunContext, sequence: ImageSequence, masks: list[np.ndarray], number: int
+    context: RunContext, sequence: ImageSequence, masks: list[np.ndarray], number: int, alone: bool
 ) -> list[np.ndarray]:
-    """The masks without pixels that the images themselves show to be shadowed, dead or hot."""
+    """The masks without pixels that the images themselves show to be shadowed, dead or hot; of several sets the screen tells of the first."""
     found = automatic_mask(sequence, masks, context.executor)
     if not found.n_images:
         return masks
     context.log.info(
         "Automatic mask of experiment %d, from %d images: %d pixels in shadow, %d dead, %d hot "
-        "(integration.filter.automatic_mask=False leaves them in)",
+        "(integration.filter.automatic_mask=False leaves them in%s)",
         number, found.n_images, found.n_shadowed, found.n_dead, found.n_hot,
+        "" if alone else "; the log tells of each set of images", extra=DETAIL if number else None,
     )  # fmt: skip
     return [a & b for a, b in zip(masks, found.masks, strict=True)]
 
