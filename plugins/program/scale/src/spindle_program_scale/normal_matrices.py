@@ -18,6 +18,7 @@ import numpy as np
 
 from .block_kernels import blocks_times, quadratic_forms_of_blocks
 from .kernels import invert_positive, quadratic_forms
+from .matrix_kernels import mirror_lower, scale_lower
 
 #: Matrices of more parameters are kept in blocks.
 MOST_WHOLE = 3000
@@ -310,16 +311,20 @@ def _inverted(stack: np.ndarray) -> np.ndarray:
 def inverted(matrix: np.ndarray) -> np.ndarray:
     """Inverse of a symmetric positive matrix, scaled to a unit diagonal first."""
     size = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
-    scaled = matrix * size[:, None] * size[None, :]
     if len(matrix) > LARGE_MATRIX:
         from scipy.linalg.lapack import dpotrf, dpotri
 
-        factor, failed = dpotrf(scaled, lower=1)
+        # by columns, as LAPACK wants it, and changed in place: of such matrices nothing is copied that need not be
+        half = np.empty(matrix.shape, order="F")
+        scale_lower(matrix, size, half)
+        half, failed = dpotrf(half, lower=1, clean=0, overwrite_a=1)
         if not failed:
-            half, failed = dpotri(factor, lower=1)
+            half, failed = dpotri(half, lower=1, overwrite_c=1)
         if not failed:
-            full = np.tril(half) + np.tril(half, -1).T
-            return np.asarray(full * size[:, None] * size[None, :])
+            whole = np.empty(matrix.shape)
+            mirror_lower(half, size, whole)
+            return whole
+    scaled = matrix * size[:, None] * size[None, :]
     inverse = np.empty_like(scaled)
     if not invert_positive(scaled.copy(), inverse):
         values, vectors = np.linalg.eigh(scaled)

@@ -18,6 +18,7 @@ from spindle.errors import ModelError
 
 from .derivatives import Derivatives, FitData, gather
 from .layout import Layout, overall_decay
+from .matrix_kernels import add_halves, add_outer
 from .normal_matrices import MOST_WHOLE, Blocks, BlockSystem, Inverse, Pin, System, WholeSystem
 from .sums import BlockEquations, ChiSquare, Map, NormalEquations, NormalProduct
 
@@ -227,8 +228,7 @@ def _equations(layout: Layout, data: FitData, x: np.ndarray, g: np.ndarray, prob
     else:
         normal, right, directions, chi_square = NormalEquations(*observed, derivatives, probes, p).total(run)
         diagonal = np.diag(normal).copy()
-        normal += normal.T
-        normal[np.diag_indices(p)] = diagonal
+        add_halves(normal)
         times = partial(np.matmul, normal)
     if data.shares is not None:
         right -= directions[-1]
@@ -290,7 +290,7 @@ def _restrained(
         matrix[where, where] += k
         right[where] -= k @ (x[where] - restraint.null)
     for strength, direction, value in pins:
-        matrix += strength * np.outer(direction, direction)
+        add_outer(matrix, float(strength), np.ascontiguousarray(direction))
         right -= strength * direction * value
     ridge = 1e-9 * max(float(np.diag(normal).max(initial=0.0)), 1e-30)
     matrix[np.diag_indices(len(x))] += ridge
