@@ -290,6 +290,8 @@ def test_a_question_of_a_step_that_was_done_asks_for_its_files_not_for_the_step_
     assert last == len(QUESTIONS) - 1
     for answer in found[:last]:
         assert answer.mood == "unknown" and "give the report the files" in answer.next_step
+    scaled = [answers([], stills)[0][-1].next_step for stills in (False, True)]
+    assert scaled[0].startswith("spindle scale ") and scaled[1].startswith("spindle scale_stills ")
     nothing = answers([])[0]
     assert nothing[0].next_step == "spindle index imported.expt strong.refl"
 

@@ -30,6 +30,11 @@ QUESTIONS = (
         "spindle scale symmetrized.expt symmetrized.refl",
     ),
 )
+#: What to run instead where each image is of a crystal of its own, by the question.
+OF_STILLS = {
+    QUESTIONS[3][0]: "spindle cosym integrated.expt integrated.refl",
+    QUESTIONS[4][0]: "spindle scale_stills integrated.expt integrated.refl",
+}
 #: What to do about a question of a step that was done, since a later one is answered.
 EARLIER = "give the report the files of that step, too, such as indexed.refl or refined.refl"
 _MOODS = {"green": "good", "amber": "doubtful", "red": "bad"}
@@ -85,13 +90,13 @@ def judged(sections: Sequence[Section]) -> str:
     return "Judged are the data that were given, all of them." if facts.as_dict() else ""
 
 
-def answers(sections: Sequence[Section]) -> tuple[list[Answer], Verdict]:
-    """Answer the questions from what the sections know; the verdict has all lines."""
+def answers(sections: Sequence[Section], stills: bool = False) -> tuple[list[Answer], Verdict]:
+    """Answer the questions from what the sections know, about stills or sweeps; the verdict has all lines."""
     verdict = judge(facts_of(sections))
     lines = [[line for line in verdict.lines if line.topic in topics] for _, topics, _ in QUESTIONS]
     last = max((i for i, found in enumerate(lines) if found), default=-1)
     return [
-        _answer(question, found, first if i > last else EARLIER)
+        _answer(question, found, (OF_STILLS.get(question, first) if stills else first) if i > last else EARLIER)
         for i, ((question, _, first), found) in enumerate(zip(QUESTIONS, lines, strict=True))
     ], verdict
 

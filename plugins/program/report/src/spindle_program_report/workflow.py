@@ -65,7 +65,7 @@ def make_report(inputs: ProgramInputs, params: Any, context: RunContext) -> Prog
             sections.append(section)
     # records know what programs found, the data themselves know what they are now
     known = sorted(sections, key=lambda s: s.key != "runs")
-    lights, verdict = answers(known)
+    lights, verdict = answers(known, bool(given.experiments) and all(e.is_still for e in given.experiments))
     about = judged(known)
     context.table(_table(lights))
     if about:
