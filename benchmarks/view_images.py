@@ -1,6 +1,7 @@
 """Images a second that the image viewer shows, what each costs, and the memory of server and browser (Linux, Chromium).
 
     python benchmarks/view_images.py [--frames 2000] [--detector pilatus_6m] [--size 1200 900]
+    python benchmarks/view_images.py --detector eiger_16m --frames 40    # the first image of 16M
 
 A sweep is simulated (ten distinct frames, linked to as many as are wanted), opened, played from end to end, and then
 stepped through with the right arrow key held down. An image counts as shown when the page has drawn it in an animation
@@ -64,10 +65,16 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def use_of(pid: int) -> Use:
+def page_process(browser: int) -> int:
+    """The process of the page: of those that draw pages the one that has worked most."""
+    found = [p for p in family(browser) if b"--type=renderer" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    return max(found, key=lambda pid: use_of(pid, alone=True).seconds)
+
+
+def use_of(pid: int, alone: bool = False) -> Use:
     """What a process and its descendants have used; those that have ended count for their parent."""
     seconds = proportional = resident = 0.0
-    for one in family(pid):
+    for one in [pid] if alone else family(pid):
         try:
             fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
             memory = Path(f"/proc/{one}/smaps_rollup").read_text()
@@ -131,9 +138,11 @@ def say(title: str, viewer: Viewer, before: tuple[Use, Use], wall: float, bytes_
         f"{title}: {shown} images drawn in {wall:.1f} s, {shown / wall:.1f} a second; processor time an image {sum(costs):.1f} ms "
         f"(server {costs[0]:.1f}, browser {costs[1]:.1f}); {traffic / max(shown, 1) / 1e3:.0f} kB an image"
     )
+    page = use_of(page_process(viewer.browser.pid), alone=True)
     for name, kind in (("PSS", 1), ("RSS", 2)):
         print(
-            f"  {name} {server[kind] + browser[kind]:.0f} MB (server {server[kind]:.0f}, browser {browser[kind]:.0f})"
+            f"  {name} {server[kind] + browser[kind]:.0f} MB (server {server[kind]:.0f}, browser {browser[kind]:.0f}, of which the process "
+            f"of the page {page[kind]:.0f}: server and page {server[kind] + page[kind]:.0f})"
         )
 
 
@@ -153,7 +162,7 @@ def play(viewer: Viewer, n: int) -> None:
 def hold(viewer: Viewer, seconds: float, rate: float) -> None:
     """Hold the right arrow key down, which a keyboard repeats."""
     page = viewer.browser
-    page.evaluate("viewer.app.go(0)")
+    page.evaluate("viewer.app.go(Math.floor(viewer.app.scene.n_images / 2))")  # where no image is kept
     page.evaluate("document.getElementById('view').focus()")
     page.evaluate("Object.assign(drawn, { shown: 0, last: viewer.app.image })")
     before, sent, start = viewer.use(), page.evaluate("viewer.traffic.bytes"), time.perf_counter()
