@@ -122,14 +122,23 @@ PICTURES = (
         "report-lights", "how-to/read-a-report.md", (f"spindle simulate {SMALL} n_images=60",),
         "spindle process simulated/*.cbf", "report.html", window=(1200, 800), width=800, colours=48,
     ),
+    Picture(
+        "where-data-end", "how-to/judge-a-run.md", (f"spindle simulate {SMALL} n_images=60 mean_counts=60", "spindle process simulated/*.cbf"),
+        "spindle merge scaled.expt scaled.refl d_min=Auto", "spindle.merge.html", window=(1000, 760), width=760, colours=48,
+    ),
+    Picture(
+        "spots-from-python", "tutorial/python.md", LYSOZYME[:1], "python examples/draw_spots.py simulated/*.cbf", "spots.png", width=420, colours=96,
+    ),
 )  # fmt: skip
 
 
 def run(command: str) -> None:
     """Run a command in this folder; patterns are those of a shell."""
-    words = shlex.split(command)[1:]
+    program, *words = shlex.split(command)
     words = [found for word in words for found in (sorted(glob.glob(word)) if "*" in word else [word])]
-    if cli.main([*words, "-q"]):
+    if program == "python":
+        subprocess.run([sys.executable, ROOT / words[0], *words[1:]], check=True)
+    elif cli.main([*words, "-q"]):
         raise SystemExit(f"{command} does not end well")
 
 

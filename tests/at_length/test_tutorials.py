@@ -66,8 +66,13 @@ def test_from_python(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["simulate", "n_images=20"]) == 0
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import draw_spots
     import from_python
 
+    assert (
+        draw_spots.main(sorted(glob.glob("simulated/*.cbf"))[:5]) > 100
+        and (tmp_path / "spots.png").stat().st_size > 5000
+    )
     found = from_python.main(sorted(glob.glob("simulated/*.cbf")))
     assert any(abs(found["a"] - edge) < 0.6 for edge in (37.9, 78.9))
     assert found["indexed"] > 0.8

@@ -39,7 +39,10 @@ def test_the_command_of_a_picture_stands_on_its_page_and_can_be_typed(picture):
     assert f"images/{picture.name}.png)" in page and picture.draw in page
     host = make_host()
     for command in picture.commands:
-        _, name, *words = shlex.split(command)
+        first, name, *words = shlex.split(command)
+        if first == "python":
+            assert (ROOT / name).is_file()
+            continue
         if registry().load("program", name).takes_words:  # as batch, of parameters of other programs
             continue
         given = [Assignment(*word.partition("=")[::2], command) for word in words if "=" in word]
