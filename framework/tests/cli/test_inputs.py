@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,3 +96,11 @@ def test_a_page_or_a_picture_is_opened_where_a_program_names_nothing_else():
     assert look_at([Path("a.json"), Path("b.svg"), Path("c.PNG"), Path("d.html"), Path("e.html")]) == "open d.html"
     assert look_at([Path("a.json"), Path("b.svg")]) == "open b.svg"
     assert look_at([Path("a.json"), Path("a.mtz")]) == look_at([]) == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files with holes")
+def test_a_file_that_is_too_large_is_refused_before_it_is_hashed(spindle, tmp_path):
+    (tmp_path / "a.expt").write_bytes(b"{")
+    os.truncate(tmp_path / "a.expt", 1 << 40)
+    done = spindle("trial", "a.expt")  # a tebibyte takes hours
+    assert done.returncode == 2 and "a.expt: size of the file" in done.stderr

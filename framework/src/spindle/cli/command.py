@@ -149,12 +149,15 @@ def _run(
     context.may_replace = may_replace
     start = time.perf_counter()
     print_modified(context.log, params)
-    # Inputs are hashed before the run: a program may replace its own input.
-    inputs = [file_entry(p) for p in (*arguments.experiments, *arguments.reflections)]
-    inputs += [file_entry(p, whole=False) for p in arguments.files]
     given = read_inputs(name, arguments)
     check_not_an_image(name, params, given.experiments)
     check_columns(name, given, arguments)
+    inputs = []
+    if (
+        record_path is not None
+    ):  # hashed before the run, which may replace its own input, and after files of absurd sizes are refused
+        inputs = [file_entry(p) for p in (*arguments.experiments, *arguments.reflections)]
+        inputs += [file_entry(p, whole=False) for p in arguments.files]
     data = data_of_inputs(given)
     result = execute(context, given)
     warn_of_idle_plugins(context)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 import struct
 from dataclasses import replace
@@ -11,13 +13,15 @@ from typing import Any
 import numpy as np
 
 from spindle.errors import FileFormatError
-from spindle.images import ImageSequence
+from spindle.images import ImageSequence, open_regular
 from spindle.models import Beam, Detector, Experiment, Experiments, Panel
 
 __all__ = ["is_section", "is_volume", "section_of", "sections_of"]
 
 #: Voxels along the edge of volumes that are cut one way only.
 LARGE = 300
+MOST_VOXELS = 1 << 30
+_BYTES = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 6: 2}  # of a voxel, by the mode of the header (MRC2014)
 _NAME = "section along "
 _SUFFIXES = (".mrc", ".map", ".ccp4")
 #: Angstrom of the map for each 1/angstrom.
@@ -85,6 +89,26 @@ def _to_hkl(made: Any) -> list[list[float]] | None:
     return inverse.tolist() if np.isfinite(inverse).all() else None
 
 
+def _check_size(path: Path) -> None:
+    """Refuse what announces more than it has, or more than memory is taken for, before it is read."""
+    with open_regular(path) as stream:
+        header = stream.read(1024)
+        length = os.fstat(stream.fileno()).st_size
+    if len(header) < 1024:
+        raise FileFormatError(
+            f"{path}: it has {len(header)} bytes, the header of a volume 1024; make it again with spindle rs_mapper"
+        )
+    orders = [order for order in "<>" if struct.unpack_from(f"{order}i", header, 12)[0] in _BYTES]
+    order = orders[0] if orders else "<"
+    *size, mode = struct.unpack_from(f"{order}4i", header)
+    n = math.prod(size)
+    if min(size) < 1 or n > MOST_VOXELS or 1024 + n * _BYTES.get(mode, 1) > length:
+        raise FileFormatError(
+            f"{path}: {size[0]} x {size[1]} x {size[2]} voxels in {length} bytes: at least one along each edge, at most {MOST_VOXELS} "
+            "together, and all of them expected; make it again with spindle rs_mapper"
+        )
+
+
 def sections_of(path: Path | str) -> Experiments:
     """Three image sets: sections of a volume along z (x to the right, y upwards), along x (y, z) and along y (x, z).
 
@@ -95,11 +119,12 @@ def sections_of(path: Path | str) -> Experiments:
     Raises
     ------
     FileFormatError
-        If the file is cut short.
+        If the file is cut short, or has more than `MOST_VOXELS`.
     """
     import gemmi
 
     path = Path(path)
+    _check_size(path)
     try:
         made = gemmi.read_ccp4_map(str(path))
     except (RuntimeError, ValueError) as error:
