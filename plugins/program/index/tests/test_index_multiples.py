@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from spindle_program_index.harmonics import is_harmonic
+from spindle_program_index.indexed import Indexed
 from spindle_program_index.multiples import right_cell
 from spindle_program_index.params import IndexParams
 from spindle_program_index.preparation import prepare
 from spindle_program_index.superlattices import sublattice_matrices
+from spindle_program_index.verification import _multiple_text
 
 import spindle
-from spindle.models import Crystal
+from spindle.models import Crystal, Experiments
 from spindle.symmetry import niggli_cell, niggli_reduce
 from spindle.table import ReflectionTable
 from spindle.testing.indexing import rotation_experiment, spots_of, without_crystals
@@ -143,6 +145,17 @@ def test_harmonics_are_told_by_intensities_alone():
     fading = strong * np.exp(-60 * d_star**2)  # what both have in common tells nothing
     other = rng.exponential(size=60) * np.exp(-60 * d_star[:60] ** 2)
     assert not is_harmonic(hkl[:60], other, hkl, fading, d_star[:60])
+
+
+@pytest.mark.parametrize(("group", "told"), [("F 2 2 2", False), ("F 41 3 2", False), ("P 1", True)])
+def test_even_indices_of_a_centred_cell_are_not_those_of_a_smaller_one(group, told):
+    sweep = rotation_experiment((45.0, 45.0, 45.0, 90.0, 90.0, 90.0), group, seed=1, n_images=40)
+    hkl = np.array(np.meshgrid(*[range(-6, 7)] * 3)).reshape(3, -1).T
+    hkl = hkl[np.all(hkl % 2 == 0, axis=1) | np.all(hkl % 2 == 1, axis=1)]
+    table = ReflectionTable.with_rows(len(hkl), ["id", "miller_index"])
+    table["id"], table["miller_index"] = np.zeros(len(hkl), np.int32), hkl.astype(np.int32)
+    part = Indexed(Experiments([sweep]), table, without_crystals([sweep]), None, 60.0)
+    assert ("multiples of 2" in _multiple_text(part)) == told
 
 
 def test_index_gives_a_crystal_its_satellites_and_no_more():

@@ -11,6 +11,7 @@ import numpy as np
 from spindle.contracts.refiner import RefinementResult
 from spindle.errors import SpindleError, UserError
 from spindle.models import Experiments
+from spindle.symmetry import primitive_operator
 from spindle.table import ReflectionTable
 from spindle_lib_refinement.geometry_drift import Drift, drift_warning, drifts, panel_of_beam, remember_given
 from spindle_lib_refinement.index_offset import OffsetTest, compare_origins
@@ -209,7 +210,10 @@ def _all_left_over(part: Indexed) -> tuple[np.ndarray, int, int] | None:
 def _multiple_text(part: Indexed) -> str:
     """That the cell is a smaller one some times over in all directions; empty when it is not."""
     table = part.reflections
-    found = common_multiple(table["miller_index"][(table["id"] >= 0) & (table["id"] < part.n_sweeps)])
+    # Half of the indices of a face-centred cell are even: those of its primitive cell tell.
+    primitive = primitive_operator(part.experiments[0].known_crystal.space_group).matrix
+    hkl = table["miller_index"][(table["id"] >= 0) & (table["id"] < part.n_sweeps)]
+    found = common_multiple(np.rint(hkl @ primitive.T).astype(np.int64))
     if found is None:
         return ""
     number, share = found
@@ -217,7 +221,7 @@ def _multiple_text(part: Indexed) -> str:
     smaller = ",".join([f"{v:.4g}" for v in cell[:3] / number] + [f"{v:.4g}" for v in cell[3:]])
     harmonic = {2: "second harmonic of the beam (half", 3: "third harmonic of the beam (a third"}[number]
     return (
-        f"WARNING: {100 * share:.0f} % of the indices are multiples of {number} in h, k and l ({100 / number**3:.0f} % would be by chance): "
+        f"WARNING: {100 * share:.0f} % of the indices are multiples of {number} in h, k and l of the primitive cell ({100 / number**3:.0f} % would be by chance): "
         f"the cell is a smaller one {number} times over in all directions. Spots between come from a {harmonic} of "
         f"the wavelength), or from a superstructure. Without them: unit_cell={smaller}"
     )
