@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import gemmi
 import numpy as np
 import pytest
+from spindle_program_compare.measures import error_model
 from spindle_program_compare.merged import same_indices
 from spindle_program_compare.observations import Observations
 
@@ -54,6 +57,26 @@ def test_two_merged_files_agree_whatever_their_axes_and_scale(unique, tmp_path):
     for name, writer in result.files.items():
         writer(tmp_path / name)
     assert "Merged intensities, pair by pair" in (tmp_path / "compare.html").read_text()
+
+
+def test_a_file_that_is_not_there_is_a_contestant_that_failed(unique, tmp_path):
+    """Whatever its ending; the others are compared."""
+    hkl, value = unique
+    there = merged_mtz(tmp_path / "a.mtz", hkl, value)
+    again = merged_mtz(tmp_path / "b.mtz", hkl, value)
+    result = compared(
+        there, again, f"mtz={tmp_path / 'none.mtz'}", f"xds={tmp_path / 'NONE.HKL'}", f"refl={tmp_path / 'none.refl'}"
+    )
+    reasons = {c["name"]: c["reason"] for c in result.summary["contestants"] if c["reason"]}
+    assert set(reasons) == {"mtz", "xds", "refl"} and all("no such file" in reason for reason in reasons.values())
+    assert len(result.summary["pairs"]["merged"]) == 1
+
+
+@pytest.mark.parametrize(("b", "largest"), [(0.05, 10.0), (1e-15, None), (0.0, None)])
+def test_a_b_of_zero_limits_no_signal(b, largest):
+    """ISa of Diederichs (2010) is 1 / (a b)."""
+    experiment = SimpleNamespace(scaling_model={"configuration_parameters": {"error_model_parameters": [2.0, b]}})
+    assert error_model(SimpleNamespace(experiments=[experiment]))["isa"] == largest
 
 
 def test_a_merged_file_is_compared_with_what_observations_merge_to(unique, tmp_path):

@@ -75,6 +75,8 @@ def read_result(reflections: Path, experiments: Path | None, context: Any) -> St
     UserError
         If it cannot be read, has no reflections, or no models that belong to it.
     """
+    if not reflections.exists():
+        raise FileFormatError(f"{reflections}: no such file; check the name, as seen from the folder of the command")
     if reflections.suffix != ".refl":
         found = import_results([reflections], context)
         if found is None or found.reflections is None:

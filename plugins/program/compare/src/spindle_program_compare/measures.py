@@ -84,13 +84,17 @@ def _strong(table: ReflectionTable) -> np.ndarray:
     return np.asarray(used)
 
 
+#: A smaller product is a b of zero, up to rounding: no I / sigma is the largest.
+LEAST_AB = 1e-6
+
+
 def error_model(stage: Stage) -> dict[str, Any]:
     """a and b of sigma'^2 = a^2 (sigma^2 + (b I)^2), and the largest I / sigma that it allows, 1 / (a b)."""
     for experiment in stage.experiments:
         found = (experiment.scaling_model or {}).get("configuration_parameters", {}).get("error_model_parameters")
         if found is not None and len(found) >= 2:
             a, b = float(found[0]), float(found[1])
-            return {"error_model_a": a, "error_model_b": b, "isa": 1.0 / (a * b) if a * b > 0 else None}
+            return {"error_model_a": a, "error_model_b": b, "isa": 1.0 / (a * b) if a * b > LEAST_AB else None}
     return {"error_model_a": None, "error_model_b": None, "isa": None}
 
 
