@@ -9,7 +9,7 @@ from .columns import amplitude_columns, intensity_columns
 from .correlations import correlation, critical_correlation
 from .free_flags import FreeFlags, copied_flags, free_flags
 from .grouping import Groups, group_equivalents, pack_indices
-from .intensities import Intensities, is_measured, is_scaled, prepare_intensities
+from .intensities import Intensities, check_scaled, is_measured, is_scaled, prepare_intensities
 from .intensity_files import FileIntensities, read_intensities
 from .merge import AnomalousPairs, Merged, half_means, merge_equivalents, merge_groups, merge_pairs, merge_random_halves
 from .options import FreeFlagOptions, ResolutionMetrics
@@ -51,6 +51,7 @@ __all__ = [
     "Unmerged",
     "WilsonPlot",
     "amplitude_columns",
+    "check_scaled",
     "copied_flags",
     "correlation",
     "critical_correlation",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spindle.errors import UserError
+from spindle.errors import ModelError, UserError
 from spindle.table import BAD_FOR_SCALING, Flag, ReflectionTable
 from spindle_lib_ice import in_broad_ring
 
@@ -54,6 +54,14 @@ def is_scaled(table: ReflectionTable) -> bool:
         and "inverse_scale_factor" in table
         and bool(np.any(table["inverse_scale_factor"] > 0))
     )
+
+
+def check_scaled(table: ReflectionTable, program: str) -> None:
+    """Raise ModelError when there is nothing in the table, or it has not gone through scaling."""
+    if not len(table):
+        raise ModelError(f"{program}: there are no reflections in the file; look at the log of the step that wrote it")
+    if not is_scaled(table):
+        raise ModelError(f"{program}: the reflections are not scaled; run spindle scale first")
 
 
 def prepare_intensities(

@@ -87,6 +87,8 @@ def test_what_was_not_scaled_is_refused(scaled):
     experiment, table, _ = simulated_scan(n_unique=50)
     with pytest.raises(ModelError, match="not scaled"):
         spindle.run("refine_error_model", Experiments([experiment]), table)
+    with pytest.raises(ModelError, match="no reflections in the file"):
+        spindle.run("refine_error_model", Experiments([experiment]), table.select(np.zeros(0, int)))
     names = [n for n in scaled.reflections if n.startswith(("intensity.prf", "intensity.sum"))]
     with pytest.raises(ModelError, match="no intensities of integration"):
         spindle.run("refine_error_model", scaled.experiments, scaled.reflections.without(*names))

@@ -173,6 +173,8 @@ def test_spots_get_the_indices_of_their_crystal(sweep):
     other["miller_index"] = np.random.default_rng(0).integers(1, 9, (len(other), 3))
     with pytest.raises(UserError, match="no change of basis"):
         spindle.run("reindex", experiments, other, change_of_basis_op="auto")
+    with pytest.raises(UserError, match="none of 0 spots has an index"):
+        spindle.run("reindex", experiments, table.select(np.zeros(0, int)), change_of_basis_op="auto")
 
 
 def test_a_reference_is_checked_as_inputs_are(tmp_path):

@@ -21,10 +21,10 @@ from spindle_lib_merging import (
     AnomalousPairs,
     MergingStatistics,
     amplitude_columns,
+    check_scaled,
     expected_intensity,
     french_wilson,
     intensity_columns,
-    is_scaled,
     merge_pairs,
     merging_statistics,
     pack_indices,
@@ -199,8 +199,7 @@ class Merge(Program):
             raise ModelError(
                 "merge: the experiments are in different space groups; run spindle symmetry and scale on all of them"
             )
-        if not is_scaled(table):
-            raise ModelError("merge: the reflections are not scaled; run spindle scale first")
+        check_scaled(table, "merge")
         return experiments, table
 
     def _assess(self, experiments: Experiments, table: ReflectionTable, context: Any) -> None:

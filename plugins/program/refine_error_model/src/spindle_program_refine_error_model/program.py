@@ -15,7 +15,7 @@ from spindle.errors import ModelError, UserError
 from spindle.models import Experiments
 from spindle.params import Auto, Bool, Choice, Float, Ints, Plugin, Str, plugin_scope
 from spindle.params import Params as ParamsBase
-from spindle_lib_merging import is_scaled
+from spindle_lib_merging import check_scaled
 from spindle_lib_pages import Page
 from spindle_lib_pages.figures import lines
 
@@ -98,8 +98,7 @@ class RefineErrorModel(Program):
                 "refine_error_model: give one experiment file and one reflection file: spindle refine_error_model scaled.expt scaled.refl"
             )
         experiments, table = inputs.experiments, inputs.reflections[0]
-        if not is_scaled(table):
-            raise ModelError("refine_error_model: the reflections are not scaled; run spindle scale first")
+        check_scaled(table, "refine_error_model")
         if any((e.scaling_model or {}).get("configuration_parameters", {}).get("zero_dose") for e in experiments):
             raise ModelError(
                 "refine_error_model: these intensities are extrapolated to dose zero, and their variances hold what that adds, which a fit to "

@@ -118,6 +118,10 @@ def operators_of_spots(experiments: Experiments, table: ReflectionTable, context
             )
     operators = [ChangeOfBasis.identity()] * len(experiments)
     indexed = (table["miller_index"] != 0).any(axis=1)
+    if not indexed.any():
+        raise UserError(
+            f"reindex: none of {len(table)} spots has an index to compare with that which its crystal gives it"
+        )
     for number, rows in table.rows_by_experiment().items():
         rows = rows[indexed[rows]]
         if experiments[number].crystal is None or not len(rows):
