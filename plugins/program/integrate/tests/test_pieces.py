@@ -87,18 +87,32 @@ def test_pixels_beyond_the_panel_are_empty():
 
 def test_crowded_spots_get_their_background_back():
     mask = np.array([3 | 32] * 5 + [5] + [3] * 5 + [3 | 32], np.uint8)
-    free_crowded(np.array([0, 6, 12]), mask, 3)
+    free_crowded(np.array([0, 6, 12]), mask, 3, 3)
     assert np.all(mask[:5] == 3)
     assert mask[11] == 35
 
 
 @pytest.mark.parametrize(
-    ("least", "expected"), [(1, [35, 35, 35, 3]), (2, [35, 3, 3, 3]), (3, [35, 3, 3, 3]), (4, [3, 3, 3, 3])]
+    ("enough", "least", "expected"),
+    [
+        (1, 1, [35, 35, 35, 3]),
+        (2, 1, [35, 35, 35, 3]),
+        (2, 2, [35, 3, 3, 3]),
+        (9, 3, [35, 3, 3, 3]),
+        (9, 4, [3, 3, 3, 3]),
+    ],
 )
-def test_crowded_spots_get_pixels_of_halos_back_before_those_of_neighbours(least, expected):
+def test_crowded_spots_get_pixels_of_halos_back_before_those_of_neighbours(enough, least, expected):
     mask = np.array([3 | 32, 3 | 32 | HALO, 3 | 32 | HALO, 3], np.uint8)
-    free_crowded(np.array([0, 4]), mask, least)
+    free_crowded(np.array([0, 4]), mask, enough, least)
     assert mask.tolist() == expected
+
+
+@pytest.mark.parametrize(("free", "expected"), [(1, 3), (2, 35)])
+def test_few_free_pixels_are_enough_unless_most_are_under_neighbours(free, expected):
+    mask = np.array([3] * free + [3 | 32 | HALO] + [3 | 32] * (8 - free), np.uint8)
+    free_crowded(np.array([0, 9]), mask, 4, 1)
+    assert mask[free] == expected and mask[-1] == 35
 
 
 def test_sums_count_pixels_by_kind():

@@ -9,23 +9,24 @@ VALID, BACKGROUND, FOREGROUND, BACKGROUND_USED, OVERLAPPED, HALO = 1, 2, 4, 16, 
 
 
 @numba.njit(nogil=True, cache=True)
-def free_crowded(starts, mask, least):
+def free_crowded(starts, mask, enough, least):
     """Give a spot whose surroundings are all under neighbours background pixels back.
 
-    Where fewer than ``least`` usable background pixels remain the bit OVERLAPPED is taken off those of its background that are in
-    nothing but halos, which hold a hundredth of the photons of a spot; where these are too few as well, off all. The bit HALO is taken off
-    every pixel.
+    Where fewer than ``least`` usable background pixels remain, or fewer than ``enough`` of five times as many, the bit OVERLAPPED is taken
+    off those of its background that are in nothing but halos, which hold a hundredth of the photons of a spot; where there are fewer than ``least`` even so, off all. The bit HALO is
+    taken off every pixel.
     """
     for r in range(starts.shape[0] - 1):
-        free, in_halos = 0, 0
+        free, in_halos, n = 0, 0, 0
         for k in range(starts[r], starts[r + 1]):
             bits = mask[k]
             if (bits & (VALID | BACKGROUND)) == (VALID | BACKGROUND):
+                n += 1
                 if not bits & OVERLAPPED:
                     free += 1
                 elif bits & HALO:
                     in_halos += 1
-        some, every = free < least, free + in_halos < least
+        some, every = free < least or (free < enough and 5 * free < n), free + in_halos < least
         for k in range(starts[r], starts[r + 1]):
             if mask[k] & BACKGROUND and (every or (some and mask[k] & HALO)):
                 mask[k] &= ~np.uint8(OVERLAPPED)

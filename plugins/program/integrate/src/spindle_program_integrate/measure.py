@@ -18,7 +18,8 @@ from .kernels import free_crowded, mark_used, sum_pixels
 from .noise import counts_photons, lifted, noise_beyond_counts
 from .zingers import mask_zingers
 
-LEAST_BACKGROUND = 20
+#: Pixels under no other spot that make a background, and fewest where those in the outskirts of others count, too.
+ENOUGH_BACKGROUND, LEAST_BACKGROUND = 100, 20
 
 #: Columns that measuring fills, and those of a fit.
 RESULT_COLUMNS = (
@@ -150,7 +151,7 @@ class Measure:
         boxes = filled.shoeboxes
         n = len(boxes)
         correct_shoeboxes(self.corrections, boxes.panel, boxes.bbox, boxes.offsets, boxes.data)
-        free_crowded(boxes.offsets, boxes.mask, LEAST_BACKGROUND)
+        free_crowded(boxes.offsets, boxes.mask, ENOUGH_BACKGROUND, LEAST_BACKGROUND)
         estimate = self.background.estimate_background(shoeboxes=boxes, detector=self.detector, learned=self.learned)
         boxes.background = np.ascontiguousarray(estimate.background, dtype=np.float32)
         mark_used(estimate.used, boxes.mask)
