@@ -136,6 +136,11 @@ def test_a_process_that_is_killed_loses_nothing(sets, in_one_thread, tmp_path):
 def test_an_interrupt_ends_the_run_and_all_its_processes(method, sets, tmp_path):
     run = begin(tmp_path, "process", *sets["sweeps"], f"mp.method={method}", "mp.nproc=2")
     wait_for(tmp_path, "strong.refl")
+    interrupt(run)
+
+
+def interrupt(run: subprocess.Popen[str]) -> None:
+    """Interrupt a run, which ends soon then with all its processes, and says so."""
     began = time.monotonic()
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does: workers are told too
     said, _ = run.communicate(timeout=60)
@@ -146,3 +151,17 @@ def test_an_interrupt_ends_the_run_and_all_its_processes(method, sets, tmp_path)
     assert "interrupted" in said and "Traceback" not in said
     assert not group_of(run.pid)
     assert seconds < SECONDS_TO_END
+
+
+@on_linux
+def test_an_interrupt_ends_integration_and_its_workers(in_one_thread, tmp_path):
+    for name in ("refined.expt", "refined.refl"):
+        (tmp_path / name).write_bytes(in_one_thread["sweeps"][name])
+    run = begin(tmp_path, "integrate", "refined.expt", "refined.refl", *METHODS["processes"])
+    end = time.monotonic() + 120
+    while len(group_of(run.pid)) < 3 and run.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    assert run.poll() is None, run.communicate()[0]
+    assert len(group_of(run.pid)) >= 3, "the workers do not come"
+    time.sleep(0.3)
+    interrupt(run)
