@@ -154,10 +154,11 @@ def interrupt(run: subprocess.Popen[str]) -> None:
 
 
 @on_linux
-def test_an_interrupt_ends_integration_and_its_workers(in_one_thread, tmp_path):
+@pytest.mark.parametrize("method", ["processes", "dask"])
+def test_an_interrupt_ends_integration_and_its_workers(method, in_one_thread, tmp_path):
     for name in ("refined.expt", "refined.refl"):
         (tmp_path / name).write_bytes(in_one_thread["sweeps"][name])
-    run = begin(tmp_path, "integrate", "refined.expt", "refined.refl", *METHODS["processes"])
+    run = begin(tmp_path, "integrate", "refined.expt", "refined.refl", f"mp.method={method}", "mp.nproc=2")
     end = time.monotonic() + 120
     while len(group_of(run.pid)) < 3 and run.poll() is None and time.monotonic() < end:
         time.sleep(0.02)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import uuid
 import weakref
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
@@ -68,9 +70,13 @@ class Cluster:
             self._check_versions(params.address)
         else:
             self._own = _local(n_workers) if params.cluster == "local" else _jobs(params, n_workers, n_jobs)
-            self.client = Client(self._own, set_as_default=False)
-            self.client.register_plugin(OwnWorker())
-            self._wait(params)
+            try:
+                self.client = Client(self._own, set_as_default=False)
+                self.client.register_plugin(OwnWorker())
+                self._wait(params)
+            except BaseException:  # an interrupt, too
+                _close(getattr(self, "client", None), self._own)
+                raise
         self._end = weakref.finalize(self, _close, self.client, self._own)
 
     def count(self) -> int:
@@ -107,7 +113,6 @@ class Cluster:
         try:
             self.client.wait_for_workers(1, timeout=params.timeout)
         except TimeoutError as error:
-            _close(self.client, self._own)
             raise UserError(
                 f"executor dask: no worker came within mp.dask.timeout={params.timeout:g} s from mp.dask.cluster={params.cluster}; see what "
                 "became of the jobs in the queue, or wait longer"
@@ -164,10 +169,27 @@ def _local(n_workers: int) -> Any:
             "distributed.scheduler.allowed-failures": TRIES - 1,
         }
     ):
-        return LocalCluster(
-            n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=":0", memory_limit=0,
-            silence_logs=logging.CRITICAL, config={"distributed.comm.timeouts.connect": FIND_WORKER},
-        )  # fmt: skip
+        with _uninterrupted():
+            cluster = LocalCluster(
+                n_workers=0, threads_per_worker=1, processes=True, dashboard_address=":0", memory_limit=0,
+                silence_logs=logging.CRITICAL, config={"distributed.comm.timeouts.connect": FIND_WORKER},
+            )  # fmt: skip
+        cluster.scale(n_workers)
+        return cluster
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Threads that begin here, and the processes that they begin, are never told of an interrupt, which is for the run alone."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # or the thread that begins the first process lets interrupts in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _jobs(params: Any, n_workers: int, n_jobs: int) -> Any:
@@ -219,3 +241,5 @@ def _close(client: Any, own: Any) -> None:
     if own is not None:
         with suppress(Exception):
             own.close(timeout=SECONDS_TO_END)
+        with suppress(AttributeError):
+            type(own)._instances.discard(own)  # or distributed tries for ten seconds more when Python ends
