@@ -140,8 +140,8 @@ def refine_widths(
 ) -> np.ndarray | None:
     """Widths as `estimate_widths`, from whole spots free of background.
 
-    Second moments of pixels that no other spot shares are compared with those of normal distributions in the same pixels, so that
-    neither what neighbours put into the foreground nor what is left out counts.
+    Second moments are those of the pixels that no other spot shares, times what normal distributions have in the whole foreground over
+    what they have in these pixels, so that neither what neighbours put into the foreground nor what is left out counts.
 
     Parameters
     ----------

@@ -59,7 +59,7 @@ def spot_moments(frames, bbox, starts, ends, data, mask, subtract):
 
 @numba.njit(nogil=True, cache=True)
 def compared_moments(frames, bbox, starts, ends, data, mask, subtract, kz, z, variances):
-    """Second moments of spots where they are alone, and those of normal distributions in the same pixels.
+    """Second moments of spots where they are alone, and what they would be of normal distributions.
 
     Parameters
     ----------
@@ -73,8 +73,8 @@ def compared_moments(frames, bbox, starts, ends, data, mask, subtract, kz, z, va
     Returns
     -------
     (n, 6) float64
-        Sum of counts; sums of counts times e1^2, e2^2; the same sums of a normal distribution with as many counts in these pixels; its
-        part that is in these pixels, of what is in the foreground.
+        Sum of counts; sums of counts times e1^2, e2^2; the same sums of a normal distribution with as many counts in these pixels, of which
+        the whole foreground has ``variances``; its part that is in these pixels, of what is in the foreground.
     """
     n = bbox.shape[0]
     out = np.zeros((n, 6))
@@ -84,7 +84,7 @@ def compared_moments(frames, bbox, starts, ends, data, mask, subtract, kz, z, va
         if ends[r] == k:
             continue
         iu, iw = -0.5 / variances[r, 0], -0.5 / variances[r, 1]
-        all_g, g0, gu, gw = 0.0, 0.0, 0.0, 0.0
+        all_g, all_u, all_w, g0, gu, gw = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         for zi in range(bbox[r, 4], bbox[r, 5]):
             step = kz[r] * 0.7071067811865476
             share = abs(math.erf((zi + 1 - z[r]) * step) - math.erf((zi - z[r]) * step))
@@ -100,6 +100,8 @@ def compared_moments(frames, bbox, starts, ends, data, mask, subtract, kz, z, va
                         w = (e[3] * vx + e[4] * vy + e[5] * vz) * norm
                         g = share * math.exp(iu * u * u + iw * w * w)
                         all_g += g
+                        all_u += g * u * u
+                        all_w += g * w * w
                         if not mask[k] & OVERLAPPED:
                             c = data[k] - subtract[r]
                             out[r, 0] += c
@@ -109,8 +111,10 @@ def compared_moments(frames, bbox, starts, ends, data, mask, subtract, kz, z, va
                             gu += g * u * u
                             gw += g * w * w
                     k += 1
-        if g0 > 0.0:
-            out[r, 3], out[r, 4], out[r, 5] = out[r, 0] * gu / g0, out[r, 0] * gw / g0, g0 / all_g
+        if g0 > 0.0 and all_u > 0.0 and all_w > 0.0:
+            counts = out[r, 0] * all_g / g0
+            out[r, 3], out[r, 4] = counts * variances[r, 0] * gu / all_u, counts * variances[r, 1] * gw / all_w
+            out[r, 5] = g0 / all_g
     return out
 
 

@@ -87,6 +87,7 @@ def read_result(reflections: Path, experiments: Path | None, context: Any) -> St
     else:
         path = experiments or _beside(reflections)
         loaded = spindle.load(path, reflections)  # numbered, and checked as inputs are
+        assert loaded.reflections is not None  # a file of them was given
         models, table = loaded.experiments, loaded.reflections
         for column, source in NEEDED.items():
             if column not in table:
