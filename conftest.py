@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import Counter
 from pathlib import Path
 
 import hypothesis
@@ -42,12 +43,18 @@ def pytest_collection_finish():
 
 
 def pytest_collection_modifyitems(items):
-    """Leave out what is marked as long unless it is asked for: it tries more of what shorter tests try, too."""
+    """Leave out what takes long unless it is asked for: tests marked as long, and of cases of a test marked sampled(n) all but every n-th."""
     if os.environ.get("SPINDLE_LONG_RUNS"):
         return
+    cases: Counter[str] = Counter()
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="takes long: SPINDLE_LONG_RUNS=1 asks for it"))
+        elif sampled := item.get_closest_marker("sampled"):
+            test = item.nodeid.partition("[")[0]
+            if cases[test] % sampled.args[0]:
+                item.add_marker(pytest.mark.skip(reason="one of many cases: SPINDLE_LONG_RUNS=1 asks for all"))
+            cases[test] += 1
 
 
 @pytest.fixture

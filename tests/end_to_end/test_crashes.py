@@ -21,6 +21,7 @@ PART = {"generate_mask": 8, "apply_mask": 4, "merge": 3, "export": 3}
 
 
 @pytest.mark.parametrize("program", list(crashes.PROGRAMS) if EVERYTHING else list(PART))
+@pytest.mark.sampled(2)
 def test_outputs_are_whole_and_failures_are_one_message(run_files, program):
     rng = np.random.default_rng(int(os.environ.get("SPINDLE_FUZZ_SEED", "5")))
 

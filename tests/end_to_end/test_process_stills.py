@@ -29,9 +29,8 @@ def images(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(
-    "known", [pytest.param([], marks=pytest.mark.long, id="unknown"), pytest.param(CELL, id="known")]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("known", [[], CELL], ids=["unknown", "known"])
 def test_stills_end_after_integrate(images, tmp_path, monkeypatch, capsys, known):
     monkeypatch.chdir(tmp_path)
     assert main(["process", *(str(p) for p in sorted(images.glob("s?/*.cbf"))), *known]) == 2

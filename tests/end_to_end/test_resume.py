@@ -77,6 +77,7 @@ def took_up(capsys):
 
 
 @pytest.mark.parametrize("step", ["index", "symmetry", "refine_in_symmetry", "scale"])
+@pytest.mark.sampled(2)
 def test_a_run_that_is_killed_between_two_steps_ends_like_one_that_is_not(processed, copied, capsys, step):
     killed_after(copied, step)
     assert main(["process", "resume=True"]) == 0
@@ -94,6 +95,7 @@ def test_a_run_that_is_killed_between_two_steps_ends_like_one_that_is_not(proces
 
 
 @pytest.mark.parametrize("step", ["symmetry", "scale"])
+@pytest.mark.sampled(2)
 def test_a_run_that_starts_late_ends_like_one_that_starts_early(processed, copied, step):
     assert main(["process", f"start_at={step}"]) == 0
     assert bytes_of(copied) == bytes_of(processed)
@@ -134,6 +136,7 @@ def test_nothing_is_done_twice(processed, copied, capsys):
         (["run.seed=3"], "import", "run.seed was 42 and is 3 now"),
     ],
 )
+@pytest.mark.sampled(3)
 def test_the_first_step_with_other_parameters_is_named_and_done_again(copied, capsys, words, step, reason):
     assert main(["process", "resume=True", f"stop_after={step}", *words]) == 0
     assert took_up(capsys)[0].endswith(f"at {step}: {step}: {reason}")

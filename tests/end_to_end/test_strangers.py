@@ -87,6 +87,7 @@ def test_tasks_of_find_spots_are_done_by_other_processes(imported, spots):
 
 
 @pytest.mark.parametrize("more", [{}, {"background.algorithm": "simple"}, {"profile.fitting": False}], ids=str)
+@pytest.mark.sampled(3)
 def test_tasks_of_integrate_leave_the_process(indexed, more):
     more = {"prediction.d_min": 2.8, **more}
     expected = spindle.run("integrate", *indexed, **more).reflections
@@ -106,6 +107,7 @@ def test_tasks_of_integrate_leave_the_process(indexed, more):
     ],
     ids=str,
 )
+@pytest.mark.sampled(2)
 def test_tasks_of_programs_that_read_images_leave_the_process(program, options, imported, spots):
     by_spots = options.get("method") == "default" or program == "find_rotation_axis"
     given = (imported, spots.reflections) if by_spots else (imported,)
@@ -116,6 +118,7 @@ def test_tasks_of_programs_that_read_images_leave_the_process(program, options, 
 
 
 @pytest.mark.parametrize("method", ["fft1d", "real_space_grid_search"])
+@pytest.mark.sampled(2)
 def test_tasks_of_index_leave_the_process(spots, method):
     options = {"indexing.method": method, **KNOWN}
     expected = spindle.run("index", spots.experiments, spots.reflections, **options).reflections

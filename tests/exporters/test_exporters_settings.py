@@ -154,6 +154,7 @@ def lattice_rows(group, hkl):
 
 
 @pytest.mark.parametrize("groups", BLOCKS, ids=lambda b: f"{b[0].number}-{b[-1].number}")
+@pytest.mark.sampled(4)
 def test_unmerged_mtz(groups, tmp_path):
     for group in groups:
         experiments, table = measured(group)
@@ -201,6 +202,7 @@ def path_records(path):
 
 
 @pytest.mark.parametrize("groups", BLOCKS, ids=lambda b: f"{b[0].number}-{b[-1].number}")
+@pytest.mark.sampled(4)
 def test_xds_ascii(groups, tmp_path):
     for group in groups:
         experiments, table = measured(group)
@@ -224,6 +226,7 @@ def test_xds_ascii(groups, tmp_path):
 
 
 @pytest.mark.parametrize("groups", BLOCKS, ids=lambda b: f"{b[0].number}-{b[-1].number}")
+@pytest.mark.sampled(4)
 def test_xds_input_files(groups, tmp_path):
     for group in groups:
         experiments, table = measured(group)
@@ -287,6 +290,7 @@ def assert_merged(path, group):
 
 
 @pytest.mark.parametrize("groups", BLOCKS, ids=lambda b: f"{b[0].number}-{b[-1].number}")
+@pytest.mark.sampled(4)
 def test_merged_mtz(groups, tmp_path):
     for group in groups:
         assert_merged(merged_directly(group, tmp_path), group)

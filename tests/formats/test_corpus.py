@@ -103,6 +103,7 @@ def test_what_a_real_header_lacks_is_named(image):
 
 
 @pytest.mark.parametrize("image", CORPUS, ids=NAMES)
+@pytest.mark.sampled(3)
 def test_what_the_user_gives_counts_more_than_the_header(image):
     wanted = {
         W: 1.2345,

@@ -409,6 +409,7 @@ CONTENT = [
 
 
 @pytest.mark.parametrize("defect", [*MODELS, *CONTENT], ids=lambda d: d.name)
+@pytest.mark.sampled(3)
 def test_a_defect_is_explained_and_mended(defect, tmp_path, caplog):
     assert_explained_and_mended(defect, tmp_path, caplog)
 

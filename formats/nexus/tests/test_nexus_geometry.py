@@ -264,6 +264,7 @@ STEPS = {
 
 @pytest.mark.parametrize("given", ["starts alone", "ends", "ends modulo 360", "one width"])
 @pytest.mark.parametrize("name", STEPS)
+@pytest.mark.sampled(4)
 def test_one_sweep_wherever_angles_begin_a_new_turn(name, given, tmp_path):
     start, step, written = STEPS[name]
     n = 40 if name == "many turns" else 5

@@ -40,6 +40,7 @@ FILTERS = {
 
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("chunk", [(1, 61, 97), (1, 20, 97), (1, 32, 40), (2, 61, 97)])
+@pytest.mark.sampled(2)
 def test_pixels_are_those_that_hdf5_reads(tmp_path, name, chunk):
     for dtype in ("u1", "u2", "u4", "i2", "i4"):
         limits = np.iinfo(dtype)

@@ -154,6 +154,7 @@ def test_damaged_files_of_the_cache_are_compiled_again(tmp_path):
         ("NUMBA_CACHE_DIR", "cache/numba", 0o757),
     ],
 )
+@pytest.mark.sampled(2)
 def test_a_cache_that_others_may_write_is_not_used(tmp_path, variable, place, mode):
     package_with_kernels(tmp_path)
     shared = tmp_path / "shared"

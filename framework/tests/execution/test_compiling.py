@@ -62,6 +62,7 @@ def compile_one(environment, workers):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.sampled(2)
 def test_kernels_are_compiled_module_by_module_in_any_number_of_processes(installed, workers):
     done = compile_one(installed, workers)
     first, *modules, last = done.stdout.splitlines()

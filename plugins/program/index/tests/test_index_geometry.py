@@ -33,6 +33,7 @@ def centre(experiment):
 
 
 @pytest.mark.parametrize(("cell", "direction"), [(CELLS[0], (1.0, 0.0)), (CELLS[1], (0.0, 1.0))])
+@pytest.mark.sampled(2)
 def test_a_beam_centre_one_row_off_is_found_and_mended(cell, direction):
     truth = [sweep(cell)]
     row = truth[0].beam.wavelength * 180.0 / cell[1] / PIXEL

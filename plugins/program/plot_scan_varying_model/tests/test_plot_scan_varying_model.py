@@ -111,6 +111,7 @@ def test_deviations_from_the_covariance_of_B():
 
 
 @pytest.mark.parametrize("kind", ["png", "pdf"])
+@pytest.mark.sampled(2)
 def test_files(tmp_path, kind):
     one = moving(45)
     covariance = np.tile(np.eye(9) * 1e-14, (46, 1, 1)).reshape(46, 81).tolist()

@@ -89,6 +89,7 @@ def test_a_beam_centre_that_index_has_mended_is_no_news_to_refine():
 
 
 @pytest.mark.parametrize("factor", [0.95, 1.03])
+@pytest.mark.sampled(2)
 def test_a_wrong_wavelength_is_told_by_the_known_cell(factor):
     truth, spots, given = measured(30)
     beam = given[0].beam

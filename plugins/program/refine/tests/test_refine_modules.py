@@ -150,6 +150,7 @@ def test_two_sweeps_with_one_detector_share_what_is_learned(case):
         assert error_px(true, own) < 0.015
 
 
+@pytest.mark.long
 def test_modules_without_gaps_are_learned_when_their_number_is_given(case, caplog):
     """The 4 x 3 modules of the truth differ by 5 px from equal ones."""
     true, experiments, table = case

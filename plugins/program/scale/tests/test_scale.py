@@ -175,6 +175,7 @@ def test_excluded_images_and_resolution_are_flagged(drift) -> None:
         {"anomalous": True}, {"min_reflections": 3000, "min_groups": 300}, {"share.absorption": True},
     ],
 )  # fmt: skip
+@pytest.mark.sampled(3)
 def test_choices_run_and_scale(drift, parameters) -> None:
     experiments, table, truth = drift
     result = spindle.run("scale", experiments, table, **parameters)

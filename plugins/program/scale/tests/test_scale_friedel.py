@@ -48,6 +48,7 @@ def test_mates_that_differ_are_kept_apart_and_sigmas_are_right(multiplicity, cap
 
 @pytest.mark.parametrize("errors", [{}, {"a": 1.4, "b": 0.04}, {"multiplicity": 3}, {"background": 4000.0}])
 @pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.sampled(4)
 def test_mates_that_are_equal_stay_together(errors, seed):
     result, _ = run(seed=seed, **errors)
     assert result.summary["anomalous"] is False

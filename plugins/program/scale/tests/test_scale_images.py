@@ -37,6 +37,7 @@ def residual(result, truth):
 
 
 @pytest.mark.parametrize(("lost", "level"), [([41], 0.2), ([1], 0.4), ([30, 31, 70], 0.02), ([90], 1.6)])
+@pytest.mark.sampled(2)
 def test_images_without_beam_are_left_out(lost, level, caplog):
     result, truth = run(lost, level)
     assert result.summary["n_images_left_out"] == len(lost)

@@ -60,6 +60,7 @@ def drift():
 
 
 @pytest.mark.parametrize("model", ["physical", "KB", "array", "dose_decay"])
+@pytest.mark.sampled(2)
 def test_data_come_to_the_scale_and_b_of_the_reference(drift, tmp_path, model) -> None:
     experiments, table, truth = drift
     mtz = truth_file(tmp_path / "r.mtz", table, truth["intensity"])
@@ -73,6 +74,7 @@ def test_data_come_to_the_scale_and_b_of_the_reference(drift, tmp_path, model) -
 
 @pytest.mark.parametrize("only", [False, True])
 @pytest.mark.parametrize(("part", "more"), [(0.2, 0.0), (0.0, 20.0)])
+@pytest.mark.sampled(2)
 def test_the_scale_is_right_though_a_reference_tells_small_errors_where_it_came_out_too_small(
     tmp_path, part, more, only
 ) -> None:

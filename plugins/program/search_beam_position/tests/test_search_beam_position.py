@@ -56,6 +56,7 @@ def images(tmp_path_factory):
 
 
 @pytest.mark.parametrize("offset", [(0.5, -0.5), (2.0, 1.0), (-9.0, 7.0), (14.0, 15.0)])
+@pytest.mark.sampled(2)
 def test_the_true_centre_is_found_from_far_away_too(offset):
     """Spots of the longest axis are 3.1 mm or 15.7 pixels apart: the last offset is larger."""
     sweeps, spots = misplaced(offset)

@@ -44,6 +44,7 @@ def imported(name, summary):
 
 
 @pytest.mark.parametrize("name", INSTRUMENTS)
+@pytest.mark.sampled(3)
 def test_import_reads_what_the_headers_were_told(tmp_path, name):
     """Each panel to 1 um, each axis and angle, the wavelength and the numbers of the images."""
     summary, truths = simulate(tmp_path, **INSTRUMENTS[name])
@@ -182,6 +183,7 @@ PILATUS = {"detector.image_size": (487, 195), "detector.modules": (1, 2), "detec
     ],
 )
 @pytest.mark.parametrize("kind", sorted(ONE_PANEL))
+@pytest.mark.sampled(3)
 def test_panels_are_read_back_or_refused_before_drawing(tmp_path, kind, detector, n_panels, formats):
     """With what the advice says and nothing more, import has the panels of the truth."""
     given = {**TINY, **DARK, "scan.n_images": 2, "output.format": kind, "output.directory": str(tmp_path / "new")}

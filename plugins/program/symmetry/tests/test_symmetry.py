@@ -69,6 +69,7 @@ def intensities(symbol, d_min=3.2, noise=0.05, seed=1):
 
 
 @pytest.mark.parametrize("symbol", list(CELLS))
+@pytest.mark.sampled(3)
 def test_the_space_group_of_simulated_intensities_is_found(symbol):
     experiments, table = intensities(symbol)
     result = spindle.run("symmetry", experiments, table)

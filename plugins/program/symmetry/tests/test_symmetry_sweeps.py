@@ -155,6 +155,7 @@ JOINT = [
 
 
 @pytest.mark.parametrize(("symbol", "cell"), JOINT)
+@pytest.mark.sampled(4)
 def test_sweeps_that_were_indexed_together_change_together(symbol, cell):
     sweeps = simulate(symbol, cell, starts=(0.0, 60.0, 120.0))
     result = check(sweeps, MIRRORED.get(gemmi.SpaceGroup(symbol).number) or OPEN.get(symbol))
@@ -181,6 +182,7 @@ SEPARATE = [
 
 @pytest.mark.parametrize("same_crystal", [True, False])
 @pytest.mark.parametrize(("symbol", "cell"), SEPARATE)
+@pytest.mark.sampled(4)
 def test_sweeps_that_were_indexed_separately_are_brought_together(symbol, cell, same_crystal):
     sweeps = simulate(
         symbol, cell, starts=(0.0, 40.0, 90.0), separate=True, same_crystal=same_crystal, n_images=60, cell_noise=3e-4
@@ -235,6 +237,7 @@ KNOWN = [
 
 
 @pytest.mark.parametrize(("symbol", "cell"), KNOWN)
+@pytest.mark.sampled(4)
 def test_a_known_space_group_and_its_setting_are_kept(symbol, cell, caplog):
     sweeps = simulate(symbol, cell, starts=(0.0, 90.0), setting=["a,b,c"], known=True, d_min=1.1)
     result = spindle.run("symmetry", sweeps.experiments, sweeps.table)

@@ -46,6 +46,7 @@ def integrated(symbol, fraction=0.0, seed=1, drift=0.0, noise=0.04, gamma=90.0):
 
 
 @pytest.mark.parametrize("fraction", [0.3, 0.38, 0.45])
+@pytest.mark.sampled(3)
 def test_a_twin_keeps_the_symmetry_of_its_crystals(fraction, caplog):
     result = spindle.run("symmetry", *integrated("P 41", fraction, drift=0.3))
     assert result.experiments[0].crystal.space_group.hm == "P 41"
@@ -56,6 +57,7 @@ def test_a_twin_keeps_the_symmetry_of_its_crystals(fraction, caplog):
 
 
 @pytest.mark.parametrize(("symbol", "lower", "gamma", "seed"), [("P 41", "P 1 1 2", 90.0, 2), ("P 3", "P 1", 120.0, 3)])
+@pytest.mark.sampled(2)
 def test_the_axis_of_a_twin_is_not_taken_for_its_law(symbol, lower, gamma, seed):
     """Equals differ by 30 %, as under errors that follow the place on the detector; k,h,-l explains why neighbours are alike."""
     experiments, table = integrated(symbol, 0.3, seed, gamma=gamma)

@@ -75,6 +75,7 @@ def image():
 @pytest.mark.parametrize("blur", [None, "narrow", "wide"])
 @pytest.mark.parametrize("legacy_pixels", [False, True])
 @pytest.mark.parametrize("n_bins", [1, 37, 100])
+@pytest.mark.sampled(3)
 def test_result_is_that_of_the_definition(image, blur, legacy_pixels, n_bins):
     params = {"blur": blur, "legacy_pixels": legacy_pixels, "n_bins": n_bins}
     pixels, mask, _, _ = image

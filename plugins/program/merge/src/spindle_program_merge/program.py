@@ -178,7 +178,7 @@ class Merge(Program):
         }  # fmt: skip
         summary |= {k: v for k, v in judged.as_dict().items() if k not in summary}
         if not problems:
-            following = f"spindle report <experiments> <reflections> tells how good the data are; then open {params.output.mtz} in a structure solution program"
+            following = f"open {params.output.mtz} in a structure solution program; spindle report <experiments> <reflections> tells how good the data are"
             return ProgramResult(None, None, [], summary, files, following)
         summary["problem"] = problems[0]
         said = "; ".join(problems)
