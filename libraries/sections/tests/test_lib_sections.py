@@ -23,7 +23,7 @@ from spindle_lib_sections.pictures import poorest_image
 from spindle_lib_sections.places import MapSettings
 from spindle_lib_sections.questions import QUESTIONS, answers, facts_of, judged
 from spindle_lib_sections.residuals import residual_section
-from spindle_lib_sections.runs import run_section
+from spindle_lib_sections.runs import records_of, run_section
 from spindle_lib_sections.signal import signal_section
 from spindle_lib_sections.spots import ice_excess, spot_section
 
@@ -349,6 +349,16 @@ def run_records(folder, *programs):
         (folder / f"spindle.{program}.json").write_text(json.dumps(record))
         before = outputs
     return made
+
+
+@pytest.mark.parametrize(
+    "order", [("index", "refine", "integrate"), ("integrate", "index", "refine"), ("refine", "integrate", "index")]
+)
+def test_steps_that_end_within_one_second_are_put_in_order_by_their_files(tmp_path, order):
+    sources = run_records(tmp_path, *((program, {}) for program in order))
+    for path in tmp_path.glob("spindle.*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"finished": "2026-01-01T00:00:00+00:00"}))
+    assert [r["program"] for r in records_of(sources)] == list(order)
 
 
 def test_files_of_one_run_have_the_verdict_of_its_steps(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,30 @@ def records_of(sources: Sequence[Path]) -> list[dict[str, Any]]:
                 continue  # some other JSON file of ours, or a record of another version
     known = {(p.absolute().parent, p.name) for p in sources}
     chain: list[dict[str, Any]] = []
-    waiting = sorted(found, key=lambda entry: str(entry[1].get("finished", "")), reverse=True)
-    for folder, record in waiting:  # the last first: what one has read an earlier one has written
-        names = {(folder, Path(e["path"]).name) for e in record["outputs"]}
-        given = {(folder, Path(e["path"]).name) for e in record["inputs"]}
-        if names & known or (record["program"] == MERGE and given <= known and _is_of(record, given)):
+    waiting = sorted(found, key=_finished, reverse=True)
+    for _, group in groupby(waiting, key=_finished):  # the last first: what one has read an earlier one has written
+        together = list(group)  # within one second; which of them is earlier only their files tell
+        while entry := next((e for e in together if _led_to(*e, known)), None):
+            together.remove(entry)
+            folder, record = entry
             chain.append(record)
-            known |= given
+            known |= _names(folder, record["inputs"])
     return chain[::-1]
+
+
+def _finished(entry: tuple[Path, dict[str, Any]]) -> str:
+    return str(entry[1].get("finished", ""))
+
+
+def _names(folder: Path, entries: Sequence[dict[str, Any]]) -> set[tuple[Path, str]]:
+    return {(folder, Path(e["path"]).name) for e in entries}
+
+
+def _led_to(folder: Path, record: dict[str, Any], known: set[tuple[Path, str]]) -> bool:
+    """Whether a run has written one of the known files, or merged them as they are."""
+    given = _names(folder, record["inputs"])
+    merged = record["program"] == MERGE and given <= known and _is_of(record, given)
+    return merged or bool(_names(folder, record["outputs"]) & known)
 
 
 def _is_of(record: dict[str, Any], given: set[tuple[Path, str]]) -> bool:
