@@ -11,6 +11,18 @@ VALID, FOREGROUND, OVERLAPPED = 1, 4, 32
 
 
 @numba.njit(nogil=True, cache=True)
+def _in_frame(e, px, py):
+    """Where a point of the panel lies along e1 and e2 of a local frame (15,), in units of its widths."""
+    vx = e[6] * px + e[9] * py + e[12]
+    vy = e[7] * px + e[10] * py + e[13]
+    vz = e[8] * px + e[11] * py + e[14]
+    norm = 1.0 / math.sqrt(vx * vx + vy * vy + vz * vz)
+    u = (e[0] * vx + e[1] * vy + e[2] * vz) * norm
+    w = (e[3] * vx + e[4] * vy + e[5] * vz) * norm
+    return u, w
+
+
+@numba.njit(nogil=True, cache=True)
 def spot_moments(frames, bbox, starts, ends, data, mask, subtract):
     """Counts and second moments of spots about their predicted beams.
 
@@ -41,13 +53,7 @@ def spot_moments(frames, bbox, starts, ends, data, mask, subtract):
                 for x in range(bbox[r, 0], bbox[r, 1]):
                     if (mask[k] & (VALID | FOREGROUND)) == (VALID | FOREGROUND):
                         c = data[k] - subtract[r]
-                        px, py = x + 0.5, y + 0.5
-                        vx = e[6] * px + e[9] * py + e[12]
-                        vy = e[7] * px + e[10] * py + e[13]
-                        vz = e[8] * px + e[11] * py + e[14]
-                        norm = 1.0 / math.sqrt(vx * vx + vy * vy + vz * vz)
-                        u = (e[0] * vx + e[1] * vy + e[2] * vz) * norm
-                        w = (e[3] * vx + e[4] * vy + e[5] * vz) * norm
+                        u, w = _in_frame(e, x + 0.5, y + 0.5)
                         out[r, 0] += c
                         out[r, 1] += c * u * u
                         out[r, 2] += c * w * w
@@ -91,13 +97,7 @@ def compared_moments(frames, bbox, starts, ends, data, mask, subtract, kz, z, va
             for y in range(bbox[r, 2], bbox[r, 3]):
                 for x in range(bbox[r, 0], bbox[r, 1]):
                     if (mask[k] & (VALID | FOREGROUND)) == (VALID | FOREGROUND):
-                        px, py = x + 0.5, y + 0.5
-                        vx = e[6] * px + e[9] * py + e[12]
-                        vy = e[7] * px + e[10] * py + e[13]
-                        vz = e[8] * px + e[11] * py + e[14]
-                        norm = 1.0 / math.sqrt(vx * vx + vy * vy + vz * vz)
-                        u = (e[0] * vx + e[1] * vy + e[2] * vz) * norm
-                        w = (e[3] * vx + e[4] * vy + e[5] * vz) * norm
+                        u, w = _in_frame(e, x + 0.5, y + 0.5)
                         g = share * math.exp(iu * u * u + iw * w * w)
                         all_g += g
                         all_u += g * u * u
