@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from .believed import BELIEVED, USUAL
+
 __all__ = ["expected_signal"]
 
 # A reflection of more than so many times the mean of its resolution is itself the evidence that such ones exist.
 LARGEST = 3.0
 FLOOR = 1e-3
-# A variance that follows the value by the slope f makes the mean of (value - truth) / sigma about -f / (2 sigma), and weighted means too
-# low. Where reflections of a resolution have so small sigmas that this matters the variance is made of the mean to be expected, elsewhere of
-# what is believed of the spot, in between of a geometric mean of both, with the power of this times sigma for the latter.
-BELIEVED = 0.09
-USUAL = 2.5  # times the mean; what is believed to be more (8 % by Wilson's distribution) counts for more
 
 
 def expected_signal(value: np.ndarray, background_variance: np.ndarray, expected: np.ndarray) -> np.ndarray:

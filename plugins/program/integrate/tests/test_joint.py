@@ -41,7 +41,7 @@ def test_no_spot_one_spot_and_too_many_spots_have_no_neighbours():
     assert len(find_overlaps(box, panel, np.arange(MOST + 1), 2.0).other) == MOST * (MOST + 1)
 
 
-def line_of_spots(counts, centres, width, length, background, rng, boxes, hits=()):
+def line_of_spots(counts, centres, width, length, background, rng, boxes, hits=(), expected=300.0):
     """Equations of Gaussian spots along a line of pixels, made by the kernel, with what each pixel holds."""
     x = np.arange(length) + 0.5
     profile = np.exp(-0.5 * ((x - np.array(centres)[:, None]) / width) ** 2) / (width * np.sqrt(2 * np.pi))
@@ -56,15 +56,15 @@ def line_of_spots(counts, centres, width, length, background, rng, boxes, hits=(
     theirs = np.concatenate([profile[j][a:b] for i, (a, b) in enumerate(boxes) for j in pairs[i]]).astype(np.float32)
     lengths = np.repeat(bbox[:, 1] - bbox[:, 0], n - 1)
     own = np.concatenate([profile[i][a:b] for i, (a, b) in enumerate(boxes)]).astype(np.float32)
-    out = [np.zeros(n) for _ in range(4)] + [np.zeros(n * (n - 1)) for _ in range(2)]
+    out = [np.zeros(n) for _ in range(5)] + [np.zeros(n * (n - 1)) for _ in range(2)]
     joint_equations(
         bbox, starts, values, np.full(len(values), 5, np.uint8), np.full(len(values), background, np.float32),
         bbox[:, :4].copy(), starts, own, np.arange(n + 1) * (n - 1), np.concatenate([[0], np.cumsum(lengths)]), theirs,
-        np.full(n, 300.0), np.full(n * (n - 1), 300.0), *out,
+        np.full(n, expected), np.full(n * (n - 1), expected), *out,
     )  # fmt: skip
-    diagonal, right, _slope, share, cross, their_share = out
+    diagonal, right, _slope, share, spread, cross, their_share = out
     equations = Equations(
-        np.arange(n), np.arange(n + 1) * (n - 1), pairs.ravel(), diagonal, right, np.zeros(n), share, cross, their_share
+        np.arange(n), np.arange(n + 1) * (n - 1), pairs.ravel(), diagonal, right, spread, np.zeros(n), share, cross, their_share
     )  # fmt: skip
     total = np.array([values[a:b].sum() - background * (b - a) for a, b in pairwise(starts)])
     return equations, total, background * (bbox[:, 1] - bbox[:, 0])
@@ -96,6 +96,25 @@ def test_intensities_and_sums_of_overlapping_spots_are_right_and_so_are_their_si
         mine = np.array([row[2:] for row in z if row[0] == kind])
         assert abs(np.sum([row[1] for row in z if row[0] == kind])) < 0.01 * 300 * 1500
         assert abs(np.sqrt(np.mean(mine**2)) - 1.0) < 0.06, kind
+
+
+def test_sigmas_of_few_counts_do_not_follow_them():
+    """Chains of spots of eight counts: with variances made of what is believed of each the mean of z would be -0.14."""
+    rng = np.random.default_rng(8)
+    centres, width = np.array([20.0, 40.3, 60.1, 80.6, 100.2]), 6.1
+    boxes = [(int(c - 3 * width), int(np.ceil(c + 3 * width))) for c in centres]
+    z = []
+    for _ in range(600):
+        counts = rng.exponential(8.0, 5)
+        equations, total, under = line_of_spots(counts, centres, width, 130, 0.05, rng, boxes, expected=8.0)
+        table = ReflectionTable(
+            {"intensity.sum.value": total, "intensity.sum.variance": 8.0 + under, "intensity.prf.value": np.zeros(5),
+             "intensity.prf.variance": np.zeros(5), "flags": np.zeros(5, np.uint64)}
+        )  # fmt: skip
+        assert solve([equations], table, np.full(5, 8.0), 1.0, map) == 5
+        z.append((table["intensity.prf.value"] - counts) / np.sqrt(table["intensity.prf.variance"]))
+    assert abs(np.mean(z)) < 0.05
+    assert abs(np.sqrt(np.mean(np.square(z))) - 1.0) < 0.06
 
 
 @pytest.mark.parametrize(("apart", "told"), [(0.05, False), (2.0, True)])

@@ -18,18 +18,15 @@ import math
 import numba
 import numpy as np
 
+from spindle_lib_noise.believed import counts_of_variance
+
 from .spread_kernels import pixel_lattice, pixel_weights, slice_shares
 
 VALID, FOREGROUND, OVERLAPPED = 1, 4, 32
 # A pixel is an outlier when it exceeds the fit by 6 standard deviations (one in 1e9), a tenth of the spot (what a profile may be
 # wrong by in one pixel) and 3 counts (where counts are too few for the normal distribution) together.
 OUTLIER_SIGMAS, OUTLIER_SHARE, OUTLIER_COUNTS = 6.0, 0.1, 3.0
-# A variance that follows the value by the slope f makes the mean of (value - truth) / sigma about -f / (2 sigma). Where reflections of a
-# resolution have so small sigmas that this matters the variance is made of the mean to be expected, elsewhere of what is believed of the
-# spot, in between of a geometric mean of both, with the power of this times sigma for the latter.
-BELIEVED = 0.09
 WHOLE = 0.98  # share of the photons along the rotation from which on a spot is summed as a whole
-USUAL = 2.5  # times the mean; what is believed to be more (8 % by Wilson's distribution) counts for more
 
 
 @numba.njit(nogil=True, cache=True)
@@ -221,9 +218,7 @@ def fit_pixels(
                 s2 = of_background + scale * of_spot
                 if cycle == 1 and expected[r] >= 0.0:
                     mean = max(prior, 1e-3)
-                    power = BELIEVED * math.sqrt(of_background + mean * of_spot)
-                    power = min(power * max(scale / (USUAL * mean), 1.0), 1.0)
-                    s2 = of_background + mean ** (1.0 - power) * scale**power * of_spot
+                    s2 = of_background + counts_of_variance(mean, scale, of_background + mean * of_spot) * of_spot
                 if cycle == 0:
                     # mean of the normal likelihood times the exponential prior: a normal distribution cut off at 0
                     sigma = math.sqrt(s2)

@@ -56,7 +56,7 @@ class Equations:
         Where the unknowns of each, its own left out, begin.
     others : (k,) int64
         Rows of those.
-    diagonal, right, own_noise, share : (m,) float64
+    diagonal, right, spread, own_noise, share : (m,) float64
         ``own_noise`` is what the uncertainty of the background adds to the variance of ``right``.
     cross, their_share : (k,) float64
     """
@@ -66,6 +66,7 @@ class Equations:
     others: np.ndarray
     diagonal: np.ndarray
     right: np.ndarray
+    spread: np.ndarray
     own_noise: np.ndarray
     share: np.ndarray
     cross: np.ndarray
@@ -126,12 +127,12 @@ def _some(
     mine, theirs = Shoeboxes.empty(panel, cut), Shoeboxes.empty(panel[owner], cut[owner])
     own_profile = fitter.expected_counts(table.select(at), mine, np.ones(len(at)))
     their_profile = fitter.expected_counts(neighbours.geometry.select(pairs), theirs, np.ones(len(pairs)))
-    diagonal, right, slope, share = (np.zeros(len(at)) for _ in range(4))
+    diagonal, right, slope, share, spread = (np.zeros(len(at)) for _ in range(5))
     cross, their_share = np.zeros(len(pairs)), np.zeros(len(pairs))
     joint_equations(
         bbox, starts, boxes.data, boxes.mask, boxes.background, rectangles, mine.offsets, own_profile, offsets,
-        theirs.offsets, their_profile, expected[at], neighbours.expected[pairs], diagonal, right, slope, share, cross,
-        their_share,
+        theirs.offsets, their_profile, expected[at], neighbours.expected[pairs], diagonal, right, slope, share, spread,
+        cross, their_share,
     )  # fmt: skip
     return Equations(
         rows[at],
@@ -139,6 +140,7 @@ def _some(
         neighbours.rows[pairs],
         diagonal,
         right,
+        spread,
         slope**2 * mean_variance[at],
         share,
         cross,
@@ -151,7 +153,7 @@ def joined(parts: list[Equations]) -> Equations:
     if not parts:
         none, nothing = np.zeros(0, np.int64), np.zeros(0)
         return Equations(
-            none, np.zeros(1, np.int64), none, nothing, nothing, nothing, nothing, nothing, nothing
+            none, np.zeros(1, np.int64), none, nothing, nothing, nothing, nothing, nothing, nothing, nothing
         )  # fmt: skip
 
     def together(name: str) -> np.ndarray:
@@ -166,7 +168,7 @@ def joined(parts: list[Equations]) -> Equations:
         together("rows")[good],
         np.concatenate([[0], np.cumsum(number)]).astype(np.int64),
         together("others")[of_good],
-        *(together(name)[good] for name in ("diagonal", "right", "own_noise", "share")),
+        *(together(name)[good] for name in ("diagonal", "right", "spread", "own_noise", "share")),
         *(together(name)[of_good] for name in ("cross", "their_share")),
     )
 
@@ -216,6 +218,7 @@ def solve(
     diagonal = np.concatenate([e.diagonal[order], mean**-2.0])
     right = np.concatenate([e.right[order], 1.0 / mean])
     own_noise, share = (np.concatenate([v[order], np.zeros(len(lone))]) for v in (e.own_noise, e.share))
+    spread = np.concatenate([e.spread[order], np.ones(len(lone))])
     starts = np.concatenate([starts, np.full(len(lone), starts[-1])])
     cross, their_share = e.cross[pixels], e.their_share[pixels]
     values = right / diagonal
@@ -225,15 +228,15 @@ def solve(
 
     def chunk(first: int) -> None:
         local_variances(
-            first, min(first + CHUNK, len(rows)), len(rows), starts, columns, diagonal, cross, own_noise, share, their_share,
-            values, fitted, removed, change,
+            first, min(first + CHUNK, len(rows)), len(rows), starts, columns, diagonal, cross, spread, own_noise, share,
+            their_share, values, fitted, removed, change,
         )  # fmt: skip
 
     for _ in map(chunk, range(0, len(rows), CHUNK)):
         pass
     flags = table["flags"]
     many, own = len(rows), e.diagonal[order]
-    alone = (own + e.own_noise[order]) / own**2
+    alone = (own * e.spread[order] + e.own_noise[order]) / own**2
     shared = lengths > 0
     told_apart = np.isfinite(fitted[:many]) & (fitted[:many] > 0) & (fitted[:many] <= MOST_INFLATION**2 * alone)
     at = np.flatnonzero(shared & told_apart)

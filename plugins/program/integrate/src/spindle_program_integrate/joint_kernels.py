@@ -7,6 +7,8 @@ import math
 import numba
 import numpy as np
 
+from spindle_lib_noise.believed import counts_of_variance
+
 VALID, FOREGROUND = 1, 4
 LEAST_SHARE = 1e-3  # of a neighbour's photons in the foreground of a spot; less is not worth an unknown
 LEAST_COVERAGE = 0.1
@@ -52,14 +54,15 @@ def positive_mean(mean, variance):
 @numba.njit(nogil=True, cache=True)
 def joint_equations(
     bbox, starts, data, mask, background, rectangles, own_starts, own, pairs, their_starts, theirs, expected,
-    their_expected, diagonal, right, slope, share, cross, their_share,
+    their_expected, diagonal, right, slope, share, spread, cross, their_share,
 ):  # fmt: skip
     """The equation of each spot for the intensities of itself and its neighbours.
 
     That of spot i demands that the sum over its foreground of (p_i / v) (d - b - sum_j I_j p_j) vanish, j running over the spot and its
     neighbours: sum_j M_ij I_j = r_i with M_ij = sum(p_i p_j / v). Only pixels of spot i enter, so that each can be set up when
     its last image has passed, and all are solved together when all have. Weights are as in single fits, v = b + sum_j J_j p_j
-    with J the mean of the posterior distribution given a fit of the spot's own pixels and the mean intensity to be expected.
+    with J the mean of the posterior distribution given a fit of the spot's own pixels and the mean intensity to be expected. Variances
+    are those of counts of mean b + sum_j K_j p_j, with K drawn from J towards that mean where counts are few.
 
     Parameters
     ----------
@@ -75,8 +78,8 @@ def joint_equations(
         The profile of each neighbour in the rectangle of the spot.
     expected : (n,), their_expected : (k,) float64, counts
         Mean intensities to be expected; negative where unknown.
-    diagonal, right, slope, share : (n,) float64, output
-        M_ii, or 0 where the spot has no equation; r_i; sum of p_i / v; part of the profile in valid foreground.
+    diagonal, right, slope, share, spread : (n,) float64, output
+        M_ii, or 0 where the spot has no equation; r_i; sum of p_i / v; part of the profile in valid foreground; variance of r_i over M_ii.
     cross, their_share : (k,) float64, output
         M_ij, and the part of the neighbour in the valid foreground of the spot; 0 where that is next to nothing.
 
@@ -92,8 +95,9 @@ def joint_equations(
     p = np.empty((most + 1, largest))
     d, b = np.empty(largest), np.empty(largest)
     active, scale, prior, s = np.empty(most + 1, np.int64), np.empty(most + 1), np.empty(most + 1), np.empty(most + 1)
+    maker = np.empty(most + 1)
     for r in range(bbox.shape[0]):
-        diagonal[r], right[r], slope[r], share[r] = 0.0, 0.0, 0.0, 0.0
+        diagonal[r], right[r], slope[r], share[r], spread[r] = 0.0, 0.0, 0.0, 0.0, 1.0
         first, last = pairs[r], pairs[r + 1]
         for j in range(first, last):
             cross[j], their_share[j] = 0.0, 0.0
@@ -177,6 +181,16 @@ def joint_equations(
                     scale[0] = max(positive_mean(estimate[0] - g[0, 0] / prior[0], g[0, 0]), 1e-3)
                     for i in range(1, n):
                         scale[i] = max(positive_mean(estimate[i], g[i, i]), 1e-3)
+                    for i in range(n):
+                        known = expected[r] if i == 0 else their_expected[active[i]]
+                        maker[i] = counts_of_variance(prior[i], scale[i], g[i, i]) if known >= 0.0 else scale[i]
+            spread[r] = 0.0
+            for m in range(count):
+                v, made = max(b[m], floor), max(b[m], floor)
+                for i in range(n):
+                    v += scale[i] * p[i, m]
+                    made += maker[i] * p[i, m]
+                spread[r] += made * (p[0, m] / v) ** 2 / diagonal[r]
             if attempt == 2:
                 break
             allowed = OUTLIER_COUNTS
@@ -227,8 +241,8 @@ def relax(starts, columns, diagonal, right, cross, values, most_sweeps):
 
 @numba.njit(nogil=True, cache=True)
 def local_variances(
-    first, last, n_equations, starts, columns, diagonal, cross, own_noise, share, their_share, values, fitted, removed,
-    sum_change,
+    first, last, n_equations, starts, columns, diagonal, cross, spread, own_noise, share, their_share, values, fitted,
+    removed, sum_change,
 ):  # fmt: skip
     """Variances of solutions, from the unknowns around each: neighbours, and theirs.
 
@@ -240,6 +254,8 @@ def local_variances(
         The unknowns beyond are known by what such spots are alone.
     starts, columns, diagonal, cross, values
         As in `relax`, solved.
+    spread : (n,) float64
+        See `joint_equations`.
     own_noise : (n,) float64
         What the background's uncertainty adds to the variance of r_i.
     share : (n,), their_share : (k,) float64
@@ -275,21 +291,22 @@ def local_variances(
         for a in range(n):
             r = members[a]
             m[a, a] += diagonal[r]
-            noise[a, a] += diagonal[r] + own_noise[r]
+            noise[a, a] += diagonal[r] * spread[r] + own_noise[r]
             for q in range(starts[r], starts[r + 1]):
                 c = place[columns[q]]
                 if c >= 0:
                     m[a, c] += cross[q]
                     if columns[q] < n_equations:
-                        noise[a, c] += 0.5 * cross[q]
-                        noise[c, a] += 0.5 * cross[q]
-        common[0] = share[i]
+                        both = 0.5 * cross[q] * math.sqrt(spread[r] * spread[columns[q]])
+                        noise[a, c] += both
+                        noise[c, a] += both
+        common[0] = share[i] * spread[i]
         removed[i] = 0.0
         for q in range(starts[i], starts[i + 1]):
             removed[i] += their_share[q] * values[columns[q]]
             if place[columns[q]] >= 0:
                 u[place[columns[q]]] = their_share[q]
-                common[place[columns[q]]] = their_share[q] if columns[q] < n_equations else 0.0
+                common[place[columns[q]]] = their_share[q] * spread[columns[q]] if columns[q] < n_equations else 0.0
         g = np.linalg.inv(m)
         covariance = g @ noise @ g.T
         fitted[i] = covariance[0, 0]
