@@ -195,7 +195,7 @@ def test_a_neighbour_without_an_equation_is_what_such_spots_are():
         keep = equations.offsets[1]
         equations = Equations(
             np.array([0]), np.array([0, keep]), *(v[:1] for v in (equations.others, equations.diagonal, equations.right,
-            equations.own_noise, equations.share, equations.cross, equations.their_share)),
+            equations.spread, equations.own_noise, equations.share, equations.cross, equations.their_share)),
         )  # fmt: skip
         table = ReflectionTable({"intensity.sum.value": total, "intensity.sum.variance": np.abs(total) + under,
                                  "intensity.prf.value": np.zeros(2), "intensity.prf.variance": np.zeros(2),
