@@ -12,8 +12,8 @@ SIGNIFICANCE_LEVEL = 0.01
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson correlation; NaN for fewer than two points or no variation."""
-    if len(x) < 2:
+    """Pearson correlation; NaN for fewer than three points, since that of any two is 1 or -1, or no variation."""
+    if len(x) < 3:
         return float("nan")
     dx, dy = x - x.mean(), y - y.mean()
     norm = np.sqrt((dx @ dx) * (dy @ dy))

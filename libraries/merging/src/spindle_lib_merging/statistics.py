@@ -67,6 +67,7 @@ class ShellStatistics:
     anomalous_multiplicity: float
     cc_anomalous: float
     cc_anomalous_significant: bool
+    n_half_anomalous: int
     anomalous_slope: float
     delta_f_over_f: float
     delta_i_over_sigma: float
@@ -304,7 +305,7 @@ def _shell(data: _Data, low: float, high: float, shown: np.ndarray | None = None
     possible_acentric = int(_inside(data.d_unique_acentric, low, high).sum())
     paired = pairs["paired"] & rows
     cc, significant, critical, n_half = _pearson(*data.halves, rows)
-    cc_ano, ano_significant, _, _ = _pearson(pairs["first"], pairs["second"], rows)
+    cc_ano, ano_significant, _, n_half_ano = _pearson(pairs["first"], pairs["second"], rows)
     slope, df_over_f, di_over_sigma = _anomalous_signal(
         pairs["plus"][paired], pairs["minus"][paired], pairs["sigma"][paired]
     )
@@ -340,6 +341,7 @@ def _shell(data: _Data, low: float, high: float, shown: np.ndarray | None = None
         anomalous_multiplicity=_ratio(float(data.split.multiplicity[split_rows].sum()), float(split_rows.sum())),
         cc_anomalous=cc_ano,
         cc_anomalous_significant=ano_significant,
+        n_half_anomalous=n_half_ano,
         anomalous_slope=slope,
         delta_f_over_f=df_over_f,
         delta_i_over_sigma=di_over_sigma,

@@ -7,7 +7,7 @@ import numpy as np
 from spindle.report import Section
 from spindle_lib_pages.figures import lines
 from spindle_lib_radiation_damage import pair_sums
-from spindle_lib_verdict import COLOURS, LIMITS, Facts, decay_of
+from spindle_lib_verdict import COLOURS, LIMITS, Facts, decay_of, tells_errors
 
 from .given import Given
 from .merged import MergedData
@@ -80,7 +80,7 @@ def damage_section(given: Given, data: MergedData | str) -> Section:
         early, late = r[known][:third].mean(), r[known][-third:].mean()
         rise = float(late / early) if early > 0 else None
     falls = [fall for e in given.experiments if (fall := decay_of(e.scaling_model)) is not None]
-    largest = max(falls, default=None)
+    largest = max(falls, default=None) if tells_errors(data.statistics.overall) else None
     if largest is not None:
         section.values["facts"] = Facts(decay_b=largest).as_dict()
         mood = ("good", "doubtful", "bad")[COLOURS.index(LIMITS["decay_b"].colour(largest))]

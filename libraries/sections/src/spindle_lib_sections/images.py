@@ -14,7 +14,7 @@ from .bins import means, rms
 
 __all__ = ["MOST_CURVES", "MOST_POINTS", "ByImage", "Group"]
 
-#: Most curves of one figure, and most points of one curve: neighbouring images are joined.
+#: Most curves of one figure, of more sweeps each is a point; and most points of one curve, neighbouring images are joined.
 MOST_CURVES, MOST_POINTS = 12, 900
 #: Of more experiments, spots that are not indexed are not counted.
 MOST_SINGLE = 50
@@ -30,7 +30,7 @@ class Group:
     first : int
         Place of the first image in arrays over all images.
     numbers : (k,) float64
-        Numbers of the images, or of stills.
+        Numbers of the images, or of stills, or of sweeps.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Group:
 
 
 class ByImage:
-    """Which image each row lies on.
+    """Which image each row lies on; where there are more sweeps than a figure has curves, which sweep.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class ByImage:
     groups : list of Group
     n_images : int
     axis : str
-        Title of the axis.
+        What a point is, and the title of the axis: image, still or sweep.
     """
 
     def __init__(self, experiments: Experiments, table: ReflectionTable, observed: bool = False) -> None:
@@ -89,6 +89,10 @@ class ByImage:
         if len(sets) == 1:  # spots that are not indexed can lie nowhere else
             sets = [(np.ones(len(table), bool), sets[0][1])]
         n_sweeps = sum(experiments[i].scan is not None and not experiments[i].is_still for _, i in sets)
+        if n_sweeps > MOST_CURVES:
+            for k, (rows, _) in enumerate(sets):
+                self.places[rows] = k
+            return self._points(len(sets), "sweep")
         stills: list[tuple[np.ndarray, int]] = []
         for rows, i in sets:
             scan = experiments[i].scan
@@ -104,39 +108,40 @@ class ByImage:
         if stills:
             for k, (rows, _) in enumerate(stills):
                 self.places[rows] = self.n_images + k
-            self._stills(len(stills))
+            self._points(len(stills), "still")
         return None
 
     def _of_many(self, experiments: Experiments, table: ReflectionTable, frame: np.ndarray) -> None:
-        """One place for each of many experiments, or for each image of those that are sweeps."""
+        """One place for each still or sweep of many; of few sweeps with many lattices, for each image."""
         own = np.asarray(table["id"])
-        sweeps = [i for i, e in enumerate(experiments) if not e.is_still]
-        if not sweeps:
-            sets = {id(e.imageset) if e.imageset is not None else ("own", i): 0 for i, e in enumerate(experiments)}
-            order = {key: k for k, key in enumerate(sets)}
-            place = np.array(
-                [order[id(e.imageset) if e.imageset is not None else ("own", i)] for i, e in enumerate(experiments)]
-                + [-1]
-            )
-            self.places = place[own]
-            return self._stills(len(sets))
-        start = np.full(len(experiments) + 1, 0, np.int64)
-        stop, first = start.copy(), start.copy()
-        for i, e in enumerate(experiments):
-            start[i], stop[i] = e.scan.array_range if e.scan is not None else (0, 1)
-            first[i] = self.n_images
-            if i < MOST_CURVES:
-                self.groups.append(Group(f"sweep {i}", self.n_images, np.arange(start[i] + 1.0, stop[i] + 1.0)))
-            self.n_images += int(stop[i] - start[i])
-        inside = (own >= 0) & (frame >= start[own]) & (frame < stop[own])
-        self.places = np.where(inside, first[own] + frame - start[own], -1)
+        keys = [id(e.imageset) if e.imageset is not None else ("own", i) for i, e in enumerate(experiments)]
+        order = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+        place = np.array([order[key] for key in keys] + [-1])[own]
+        swept = {k for k, e in zip(keys, experiments, strict=True) if not e.is_still}
+        if not swept or len(swept) > MOST_CURVES:
+            self.places = place
+            return self._points(len(order), "sweep" if swept else "still")
+        for key, e in zip(keys, experiments, strict=True):
+            if key in swept and e.scan is not None:
+                swept.remove(key)
+                start, stop = e.scan.array_range
+                inside = (place == order[key]) & (frame >= start) & (frame < stop)
+                self.places[inside] = self.n_images + frame[inside] - start
+                self.groups.append(
+                    Group(f"sweep {len(self.groups)}", self.n_images, np.arange(start + 1.0, stop + 1.0))
+                )
+                self.n_images += stop - start
         return None
 
     def _of_rows(self, table: ReflectionTable, frame: np.ndarray) -> None:
         """Without models: by the number of the image set, else of the experiment."""
         number = np.asarray(table["imageset_id" if "imageset_id" in table else "id"]).astype(np.int64)
         known = frame > -(10**8)
-        for k in np.unique(number[known])[:MOST_CURVES] if known.any() else ():
+        numbers = np.unique(number[known])
+        if len(numbers) > MOST_CURVES:
+            self.places = np.where(known, np.searchsorted(numbers, number), -1)
+            return self._points(len(numbers), "sweep")
+        for k in numbers:
             rows = known & (number == k)
             start, stop = int(frame[rows].min()), int(frame[rows].max()) + 1
             if stop - start > 10**6:
@@ -144,16 +149,17 @@ class ByImage:
             self.places[rows] = self.n_images + frame[rows] - start
             self.groups.append(Group(f"sweep {max(k, 0)}", self.n_images, np.arange(start + 1.0, stop + 1.0)))
             self.n_images += stop - start
+        return None
 
-    def _stills(self, n: int) -> None:
-        self.axis = "image" if self.groups else "still"
-        self.groups.append(Group("stills" if self.groups else "", self.n_images, np.arange(n, dtype=np.float64)))
+    def _points(self, n: int, what: str) -> None:
+        self.axis = "image" if self.groups else what
+        self.groups.append(Group(f"{what}s" if self.groups else "", self.n_images, np.arange(n, dtype=np.float64)))
         self.n_images += n
 
     @property
-    def n_left_out(self) -> int:
-        """Groups that have no curve."""
-        return max(len(self.groups) - MOST_CURVES, 0)
+    def along(self) -> str:
+        """The course of curves, for their titles."""
+        return "along the scan" if self.axis == "image" else f"by {self.axis}"
 
     def counts(self, rows: np.ndarray | None = None) -> np.ndarray:
         """(n_images,) int64: rows on each image, of a choice (n,) bool."""
@@ -164,8 +170,7 @@ class ByImage:
         """Curves of the number of rows on each image."""
         counts = self.counts(rows).astype(np.float64)
         return [
-            (self._named(g, name), *_joined(g.numbers, counts[g.first : g.first + len(g.numbers)]))
-            for g in self._drawn()
+            (self._named(g, name), *_joined(g.numbers, counts[g.first : g.first + len(g.numbers)])) for g in self.groups
         ]
 
     def mean_curves(
@@ -175,16 +180,13 @@ class ByImage:
         places = self.places if rows is None else self.places[rows]
         chosen = values if rows is None else values[rows]
         curves = []
-        for g in self._drawn():
+        for g in self.groups:
             block = _block(len(g.numbers))
             n = -(-len(g.numbers) // block)
             local = np.where((places >= g.first) & (places < g.first + len(g.numbers)), (places - g.first) // block, -1)
             found = rms(local, chosen, n) if square else means(local, chosen, n)[1]
             curves.append((self._named(g, name), _middles(g.numbers, block), found))
         return curves
-
-    def _drawn(self) -> list[Group]:
-        return self.groups[:MOST_CURVES]
 
     def _named(self, group: Group, name: str) -> str:
         return f"{name}, {group.name}" if name and group.name else name or group.name

@@ -192,11 +192,15 @@ def _images(section: Section, data: MergedData, experiments: Experiments) -> Non
         with np.errstate(invalid="ignore", divide="ignore"):
             curves.append((name, x, np.where(down > 0, up / down, np.nan)))
     section.figures["rmerge_vs_image"] = lines(
-        "R of each image against all", images.axis, "Rmerge", curves, yaxis={"rangemode": "tozero"}
+        f"R of each {images.axis} against all", images.axis, "Rmerge", curves, yaxis={"rangemode": "tozero"}
     )
     ratio = data.intensity / np.sqrt(data.variance)
     section.figures["i_over_sig_i_vs_image"] = lines(
-        "Signal of each image", images.axis, "mean I/sigma", images.mean_curves(ratio), yaxis={"rangemode": "tozero"}
+        f"Signal of each {images.axis}",
+        images.axis,
+        "mean I/sigma",
+        images.mean_curves(ratio),
+        yaxis={"rangemode": "tozero"},
     )
     worst = [
         float(np.nanmax(c[2]) / np.nanmedian(c[2]))
@@ -280,7 +284,7 @@ def diagnosis_section(diagnosis: Diagnosis, is_scaled: bool = True) -> Section:
     if not is_scaled:
         section.text.append("The intensities are not scaled, which makes them look less twinned than they are.")
     warnings = diagnosis.warnings()
-    section.remarks += [("bad" if diagnosis.is_twinned else "doubtful", w) for w in warnings]
+    section.remarks += [("doubtful", w + ".") for w in warnings]
     if not warnings:
         section.remarks.append(
             (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -81,12 +82,11 @@ def _first(value: Any) -> float | None:
 def _geometry(experiments: Experiments) -> Table:
     """One row for each distinct set of beam, detector and scan."""
     rows: list[list[Any]] = []
-    seen = set()
+    sharing: dict[tuple[int, ...], list[int]] = {}
     for i, e in enumerate(experiments):
-        identity = (id(e.beam), id(e.detector), id(e.scan), id(e.goniometer))
-        if identity in seen or len(rows) >= MOST_ROWS:
-            continue
-        seen.add(identity)
+        sharing.setdefault((id(e.beam), id(e.detector), id(e.scan), id(e.goniometer)), []).append(i)
+    for numbers in list(sharing.values())[:MOST_ROWS]:
+        e = experiments[numbers[0]]
         panel = e.detector[0]
         hit = e.detector.beam_centre(e.beam.s0)
         centre = "--"
@@ -98,13 +98,26 @@ def _geometry(experiments: Experiments) -> Table:
             start, width = e.scan.oscillation_deg
             scan = f"{e.scan.image_range[0]}-{e.scan.image_range[1]}, {start:g} + {width:g} deg"
         rows.append(
-            [i, round(e.beam.wavelength, 5), f"{panel.distance:.2f}", centre, len(e.detector), f"{panel.image_size[0]} x {panel.image_size[1]}",
+            [_numbers(numbers), round(e.beam.wavelength, 5), f"{panel.distance:.2f}", centre, len(e.detector), f"{panel.image_size[0]} x {panel.image_size[1]}",
              f"{panel.pixel_size[0]:.4f}", f"{e.detector.max_resolution(e.beam.s0):.2f}", scan]
         )  # fmt: skip
     headers = [
         "Experiment", "Wavelength (A)", "Distance (mm)", "Beam centre (px)", "Panels", "Panel (px)", "Pixel (mm)", "Corner (A)", "Images and angles",
     ]  # fmt: skip
-    return Table("Experiment", headers, rows, "geometry")
+    more = f", {len(sharing) - MOST_ROWS} more are not listed" if len(sharing) > MOST_ROWS else ""
+    return Table(f"Experiments{more}", headers, rows, "geometry")
+
+
+def _numbers(values: Sequence[int]) -> str:
+    """Rising numbers in short: 0, 2-5."""
+    parts: list[list[int]] = []
+    for v in values:
+        if parts and v == parts[-1][1] + 1:
+            parts[-1][1] = v
+        else:
+            parts.append([v, v])
+    shown = [f"{a}" if a == b else f"{a}, {b}" if b == a + 1 else f"{a}-{b}" for a, b in parts]
+    return ", ".join(shown[:6]) + (" ..." if len(shown) > 6 else "")
 
 
 def scan_varying_section(experiments: Experiments, axes: np.ndarray | None = None, relative: bool = True) -> Section:

@@ -23,6 +23,11 @@ from .given import Given
 __all__ = ["picture_section", "png_uri", "poorest_image"]
 
 WIDTH, LEVELS, MOST_SPOTS = 560, 12, 600
+#: Colours of calculated reflections: of one lattice or of more than there are colours the first.
+LATTICES = ("#0072b2", "#009e73", "#cc79a7", "#000000")
+
+#: Panels (n,), positions (n, 2) and experiments (n,).
+_Marks = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def picture_section(given: Given, n: int = 3) -> Section:
@@ -58,7 +63,9 @@ def picture_section(given: Given, n: int = 3) -> Section:
             title_["text"] += " (fewest spots)"
     if not section.figures:
         return Section.missing(title, key, f"The images cannot be shown: {trouble}")
-    kinds = {str(d.get("name", "")).partition(" (")[0] for f in section.figures.values() for d in f["data"]}
+    kinds = {
+        str(d.get("name", "")).partition(" (")[0].partition(",")[0] for f in section.figures.values() for d in f["data"]
+    }
     if {"spots", "calculated"} <= kinds:
         section.text.append(
             "Circles are spots that were found, crosses where reflections were calculated to be; the strongest of each image. Every circle should "
@@ -140,10 +147,15 @@ def _picture(
     uri = png_uri(bin_codes(codes, binning))
     first = experiment.scan.image_range[0] if experiment.scan is not None and not experiment.is_still else 1
     groups = []
-    for name, symbol, colour, (panel, xy) in (
-        ("spots", "circle-open", "#d55e00", found.spots(which, experiment, index)),
-        ("calculated", "x-thin", "#0072b2", found.calculated(which, experiment, index)),
-    ):
+    panel, xy, _ = found.spots(which, experiment, index)
+    marks = [("spots", "circle-open", "#d55e00", panel, xy)]
+    panel, xy, own = found.calculated(which, experiment, index)
+    lattices = np.unique(own)
+    for k, i in enumerate(lattices) if 1 < len(lattices) <= len(LATTICES) else ():
+        marks.append((f"calculated, experiment {i}", "x-thin", LATTICES[k], panel[own == i], xy[own == i]))
+    if len(marks) == 1:
+        marks.append(("calculated", "x-thin", LATTICES[0], panel, xy))
+    for name, symbol, colour, panel, xy in marks:
         if len(xy):
             places = np.einsum("nij,nj->ni", canvas.placements[panel], np.column_stack([xy, np.ones(len(xy))]))
             groups.append((name, symbol, colour, places))
@@ -170,20 +182,20 @@ class _Found:
             else None
         )
 
-    def spots(self, which: int, experiment: Experiment, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Panel and position of the strongest spots of an image; after integration those that were found before it."""
+    def spots(self, which: int, experiment: Experiment, index: int) -> _Marks:
+        """The strongest spots of an image; after integration those that were found before it."""
         return self._strongest(self._observed, "xyzobs.px.value", Flag.STRONG, which, experiment, index)
 
-    def calculated(self, which: int, experiment: Experiment, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Panel and position of the strongest calculated reflections of an image."""
+    def calculated(self, which: int, experiment: Experiment, index: int) -> _Marks:
+        """The strongest calculated reflections of an image."""
         kinds = INTEGRATED | Flag.INDEXED | Flag.PREDICTED
         return self._strongest(self._predicted, "xyzcal.px", kinds, which, experiment, index)
 
     def _strongest(
         self, table: ReflectionTable | None, name: str, flags: int, which: int, experiment: Experiment, index: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> _Marks:
         if table is None or name not in table:
-            return np.zeros(0, np.int64), np.zeros((0, 2))
+            return np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0, np.int64)
         if name not in self._places:
             z = table.peek(name)[:, 2]
             near = np.arange(len(z)) if self._frames is None else _near(z, self._frames)
@@ -212,9 +224,9 @@ def _near(z: np.ndarray, frames: list[int]) -> np.ndarray:
     return np.flatnonzero(wanted[places])
 
 
-def _strongest(table: ReflectionTable, rows: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _strongest(table: ReflectionTable, rows: np.ndarray, name: str) -> _Marks:
     if len(rows) > MOST_SPOTS and "intensity.sum.value" in table:
         value = np.nan_to_num(np.asarray(table.peek("intensity.sum.value"))[rows], nan=-np.inf)
         rows = rows[np.sort(np.argpartition(value, -MOST_SPOTS)[-MOST_SPOTS:])]
     panel = table.peek("panel")[rows].astype(np.int64) if "panel" in table else np.zeros(len(rows), np.int64)
-    return panel, np.asarray(table.peek(name))[rows][:, :2]
+    return panel, np.asarray(table.peek(name))[rows][:, :2], np.asarray(table.peek("id"))[rows]

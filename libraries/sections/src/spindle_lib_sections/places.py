@@ -88,7 +88,11 @@ class Maps:
     def counts(self, title: str, rows: np.ndarray | None = None, unit: str = "number") -> dict[str, Any]:
         """Map of the number of rows, of a choice (n,) bool."""
         x, y = (self.x, self.y) if rows is None else (self.x[rows], self.y[rows])
-        return self._draw(title, counts_2d(x, y, *self.shape), unit)
+        z = counts_2d(x, y, *self.shape)
+        figure = self._draw(title, z, unit, low=0.0, high=float(np.nanmax(z)) if np.isfinite(z).any() else 1.0)
+        if figure["data"][0]["zmax"] <= 5:
+            figure["data"][0]["colorbar"]["dtick"] = 1
+        return figure
 
     def means(
         self, title: str, values: np.ndarray, rows: np.ndarray | None = None, unit: str = "", low: float | None = None,

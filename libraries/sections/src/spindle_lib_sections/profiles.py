@@ -101,7 +101,7 @@ def _correlations(
         if reference.any():
             curves += images.mean_curves(cc, reference, "reference spots")
         section.figures["reflection_correlations_vs_z"] = lines(
-            "Profile correlation along the scan", images.axis, "mean correlation", curves
+            f"Profile correlation {images.along}", images.axis, "mean correlation", curves
         )
     d = resolution_column(given, table)
     if d is not None:

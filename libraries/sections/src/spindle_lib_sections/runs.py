@@ -112,6 +112,11 @@ def _is_as_written(path: Path, record: dict[str, Any], entry: dict[str, Any]) ->
         return False
 
 
+def _named(files: Sequence[str], most: int = 4) -> str:
+    more = len(files) - most
+    return ", ".join(files[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def run_section(sources: Sequence[Path]) -> Section:
     """Programs, versions and parameters behind some files."""
     title, key = "What was run", "runs"
@@ -128,7 +133,7 @@ def run_section(sources: Sequence[Path]) -> Section:
         modified = {k: v for k, v in record.get("modified", {}).items() if not k.startswith(("output.", "mp."))}
         rows.append(
             [record["program"], str(record.get("finished", "--"))[:19].replace("T", " "), f"{float(record.get('seconds', 0.0)):.1f}",
-             record["versions"].get("spindle", "--"), ", ".join(Path(e["path"]).name for e in record["outputs"][:4])]
+             record["versions"].get("spindle", "--"), _named([Path(e["path"]).name for e in record["outputs"]])]
         )  # fmt: skip
         for name, value in list(modified.items())[:MOST_CHANGES]:
             text = str(value)

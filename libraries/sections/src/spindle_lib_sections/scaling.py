@@ -15,7 +15,7 @@ from spindle_lib_harmonics.surface import directional_surface
 from spindle_lib_merging import group_equivalents, is_scaled
 from spindle_lib_pages.figures import heat_map, lines
 from spindle_lib_smoothing.smoother import Smoother
-from spindle_lib_verdict import Facts
+from spindle_lib_verdict import Facts, tells_errors
 
 from .bins import means, thin
 from .given import MOST_ROWS, Given, sampled
@@ -30,7 +30,7 @@ MOST_SURFACES = 3
 LEAST_ERROR = 1e-3
 
 
-def per_image(table: ReflectionTable, rows: np.ndarray) -> dict[str, list[float]]:
+def per_image(table: ReflectionTable, rows: np.ndarray, experiment: Experiment | None = None) -> dict[str, list[float]]:
     """Mean scale factor and I / sigma of scaled reflections, and their number, for each image.
 
     Parameters
@@ -39,6 +39,8 @@ def per_image(table: ReflectionTable, rows: np.ndarray) -> dict[str, list[float]
         Scaled.
     rows : (n,) int
         Those of one data set.
+    experiment : Experiment, optional
+        That of the data set: reflections centred beyond its scan were measured on the first or the last image.
 
     Returns
     -------
@@ -48,6 +50,9 @@ def per_image(table: ReflectionTable, rows: np.ndarray) -> dict[str, list[float]
     z = np.floor(table.peek("xyzcal.px")[rows, 2]).astype(np.int64)
     if len(z) == 0:
         return {}
+    if experiment is not None and experiment.scan is not None and not experiment.is_still:
+        start, stop = experiment.scan.array_range
+        z = np.clip(z, start, stop - 1)
     first = int(z.min())
     n = int(z.max()) - first + 1
     counts, scale = means(z - first, table["inverse_scale_factor"][rows], n)
@@ -180,7 +185,7 @@ def scaling_section(
     section = Section(title, key)
     _terms(section, models)
     if table is not None and is_scaled(table):
-        _images(section, table)
+        _images(section, table, given.experiments)
         if deviations is None:
             _errors(section, data, models)
         for k, (name, values) in enumerate(deviations or ()):
@@ -233,6 +238,8 @@ def _terms(section: Section, models: list[tuple[int, Experiment]]) -> None:
         ("smooth_decay_model", "Decay term of the models", "relative B (A<sup>2</sup>)", decays),
     ):
         if curves_:
+            if len(models) > len(curves_) == MOST_CURVES:
+                title += f" (the first {MOST_CURVES} of {len(models)})"
             x_title = "rotation angle (deg)"
             if len({float(x[0]) for _, x, _ in curves_}) > 1:  # sweeps far apart would be dots
                 x_title = "rotation from the first image (deg)"
@@ -277,8 +284,8 @@ def _grid(section: Section, values: np.ndarray, settings: dict[str, Any], number
     section.figures[f"array_decay_{number}"] = figure
 
 
-def _images(section: Section, table: ReflectionTable) -> None:
-    """Means of scale and signal over the reflections of each image."""
+def _images(section: Section, table: ReflectionTable, experiments: Experiments) -> None:
+    """Means of scale and signal over the reflections of each image, of many experiments over those of each."""
     if "xyzcal.px" not in table:
         return
     good = table.has_flags(Flag.SCALED) & ~table.has_flags(BAD_FOR_SCALING, all=False)
@@ -287,10 +294,18 @@ def _images(section: Section, table: ReflectionTable) -> None:
     some, _ = sampled(table.without(*[n for n in table if n not in needed]), good)
     sets = []
     rows_of = some.rows_by_experiment()
-    for k, rows in list(rows_of.items())[:MOST_CURVES]:
-        found = per_image(some, rows)
+    for k, rows in rows_of.items():
+        found = per_image(some, rows, experiments[k] if 0 <= k < len(experiments) else None)
         if found:
             sets.append((f"experiment {k}" if len(rows_of) > 1 else "", found))
+    ranges = [np.percentile(f["scale"], [2, 98]) for _, f in sets]
+    axis = "image"
+    if len(sets) > MOST_CURVES:
+        axis = "experiment"
+        whole = {
+            name: [float(np.average(f[name], weights=f["n"])) for _, f in sets] for name in ("scale", "i_over_sigma")
+        }
+        sets = [("", {"image": [float(k) for k in rows_of], **whole})]
     for key, title, y_title, name in (
         ("scale_vs_image", "Scale factors", "mean inverse scale factor", "scale"),
         ("scaled_i_over_sigma_vs_image", "Signal after scaling", "mean I/sigma", "i_over_sigma"),
@@ -300,8 +315,7 @@ def _images(section: Section, table: ReflectionTable) -> None:
             keep = thin(len(found["image"]), MOST_POINTS)
             curves.append((label, np.array(found["image"])[keep], np.array(found[name])[keep]))
         if curves:
-            section.figures[key] = lines(title, "image", y_title, curves, yaxis={"rangemode": "tozero"})
-    ranges = [np.percentile(f["scale"], [2, 98]) for _, f in sets if len(f["scale"])]
+            section.figures[key] = lines(title, axis, y_title, curves, yaxis={"rangemode": "tozero"})
     if ranges:
         section.values["scale_ratio_within_sets"] = round(float(max(h / l if l > 0 else np.inf for l, h in ranges)), 3)
     section.values |= {"n_scaled": int(good.sum()), "n_outliers": int(outliers.sum())}
@@ -313,11 +327,11 @@ def _images(section: Section, table: ReflectionTable) -> None:
 
 def _errors(section: Section, data: MergedData | str, models: list[tuple[int, Experiment]]) -> None:
     deviations = np.zeros(0) if isinstance(data, str) or not data.is_scaled else _deviations_of_merged(data)
-    if not len(deviations):
-        section.text.append("There are no equivalents to judge the errors by, or no crystal.")
+    if isinstance(data, str) or not tells_errors(data.statistics.overall):
+        section.text.append("There are too few equivalents to judge the errors by, or no crystal.")
         return
     section.figures["normal_distribution_plot"] = normal_plot(deviations)
-    expected = ndtri((np.arange(len(deviations)) + 0.5) / len(deviations))
+    expected = ndtri((np.arange(len(deviations)) + 0.5) / max(len(deviations), 1))
     central = np.abs(expected) < 1.5
     slope = float(np.polyfit(expected[central], deviations[central], 1)[0]) if central.sum() > 3 else float("nan")
     section.values["normal_slope"] = round(slope, 4)

@@ -57,7 +57,5 @@ def _known(shell: ShellStatistics, name: str, good: bool) -> float:
     """A statistic of a shell; NaN for those of pairs where there are few pairs."""
     of_pairs = name.startswith(("cc_", "r_"))
     if name == "cc_anomalous":
-        part = shell.anomalous_completeness / shell.completeness if shell.completeness > 0 else 0.0
-        twice = shell.n_half / shell.n_unique  # both mates in both halves
-        good = good and part * shell.n_unique * twice**2 >= FEWEST_PAIRS
+        good = shell.n_half_anomalous >= FEWEST_PAIRS
     return float(getattr(shell, name)) if good or not of_pairs else float("nan")

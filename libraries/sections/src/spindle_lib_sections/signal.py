@@ -97,10 +97,10 @@ def _curves(
         by_image += images.mean_curves(ratio, name=name)
     if images.groups:
         section.figures["i_over_sigma_vs_image"] = lines(
-            "Signal along the scan", images.axis, "mean I/sigma", by_image, yaxis={"rangemode": "tozero"}
+            f"Signal {images.along}", images.axis, "mean I/sigma", by_image, yaxis={"rangemode": "tozero"}
         )
         section.figures["reflections_per_image"] = lines(
-            "Reflections on each image" + (f" (every {step}th)" if step > 1 else ""),
+            f"Reflections on each {images.axis}" + (f" (every {step}th)" if step > 1 else ""),
             images.axis,
             "number",
             images.count_curves(),
@@ -108,7 +108,7 @@ def _curves(
         )
         if "background.mean" in table:
             section.figures["background_per_image"] = lines(
-                "Background", images.axis, "counts per pixel", images.mean_curves(np.asarray(table["background.mean"], np.float64)),
+                f"Background {images.along}", images.axis, "counts per pixel", images.mean_curves(np.asarray(table["background.mean"], np.float64)),
                 yaxis={"rangemode": "tozero"},
             )  # fmt: skip
     d = resolution_column(given, table)
@@ -160,7 +160,7 @@ def _on_detector(
     if "qe" in table:
         efficiency = np.asarray(table["qe"], np.float64)
         if np.ptp(efficiency) > 1e-3:
-            section.figures["qe_map"] = maps.means("Efficiency of the sensor", efficiency, None, "qe")
+            section.figures["qe_map"] = maps.means("Efficiency of the sensor", efficiency, None, "part of the photons")
 
 
 def _within_scans(given: Given, table: ReflectionTable, z: np.ndarray) -> np.ndarray:
@@ -192,7 +192,7 @@ def _distributions(section: Section, given: Given, table: ReflectionTable, ratio
             section.values["fraction_full"] = round(full, 4)
             if full < 1.0:
                 section.figures["partiality_histogram"] = histogram(
-                    f"Partiality ({100 * full:.0f} % are recorded in full)", "partiality", partiality, 20, yaxis={"type": "log"}
+                    f"Partiality ({100 * full:.0f} % are recorded in full)", "partiality", partiality, 20, yaxis={"type": "log", "dtick": 1}
                 )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def spot_section(given: Given, settings: MapSettings) -> Section:
         curves += images.count_curves(indexed, "indexed")
     section = Section(title, key)
     section.figures["spot_count_per_image"] = lines(
-        "Spots on each image", images.axis, "number of spots", curves, yaxis={"rangemode": "tozero"}
+        f"Spots on each {images.axis}", images.axis, "number of spots", curves, yaxis={"rangemode": "tozero"}
     )
     n, counts = len(table), images.counts()
     section.values |= {"n_spots": n, "n_images": images.n_images}
@@ -93,10 +93,10 @@ def _indexed(table: ReflectionTable) -> np.ndarray | None:
 def _said(n: int, counts: np.ndarray, images: ByImage) -> str:
     if not counts.size:
         return f"{n} spots."
-    what = "image" if images.axis == "image" else "still"
+    what, on = images.axis, "in" if images.axis == "sweep" else "on"
     return (
-        f"{n} spots on {images.n_images} {what}s; {np.median(counts):.0f} on the median {what}, {counts.min()} on the poorest, "
-        f"{counts.max()} on the richest."
+        f"{n} spots {on} {images.n_images} {what}s; {np.median(counts):.0f} {on} the median {what}, {counts.min()} {on} the poorest, "
+        f"{counts.max()} {on} the richest."
     )
 
 
@@ -139,7 +139,8 @@ def _ice(section: Section, table: ReflectionTable, images: ByImage, given: Given
         "Spots in the rings of ice", images.axis, "number of spots", images.count_curves(inside, "in rings"),
         yaxis={"rangemode": "tozero"},
     )  # fmt: skip
-    limits = np.histogram_bin_edges(square[good], 200, (0.0, float(np.percentile(square[good], 99.5))))
+    n_bins = int(np.clip(good.sum() // 10, 20, 200))
+    limits = np.histogram_bin_edges(square[good], n_bins, (0.0, float(np.percentile(square[good], 99.5))))
     found, _ = np.histogram(square[good], limits)
     middle = 0.5 * (limits[1:] + limits[:-1])
     figure = lines(
@@ -166,14 +167,17 @@ def _ice(section: Section, table: ReflectionTable, images: ByImage, given: Given
                 "ice" if marked else "",
             ]
         )
-    section.tables.append(
-        Table(
-            "Rings of ice (blue in the figure)",
-            ["d (A)", "Spots in it", "Expected", "Surplus / sigma", ""],
-            rows,
-            "ice_rings",
+    if shown:
+        headers = ["d (A)", "Spots in it", "Expected", "Surplus / sigma", ""]
+        section.tables.append(Table("Rings of ice (blue in the figure)", headers, rows, "ice_rings"))
+    else:
+        strongest = max(rows, key=lambda row: row[3])
+        said = (
+            f"; most at {strongest[0]} A, {strongest[1]} where {strongest[2]:g} are expected"
+            if strongest[3] > 0
+            else ""
         )
-    )
+        section.text.append(f"No ring of ice (blue in the figure) has far more spots than its surroundings{said}.")
     section.values["n_ice_rings"] = int(shown)
     section.values["fraction_in_ice_rings"] = round(float(inside.mean()), 4)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .facts import Facts
 from .from_data import decay_of, facts_of_reflections, facts_of_spots
-from .from_statistics import facts_of_diagnosis, facts_of_statistics
+from .from_statistics import facts_of_diagnosis, facts_of_statistics, tells_errors
 from .from_steps import facts_of_steps
 from .judging import judge
 from .limits import LIMITS, Limit, limits_table
@@ -25,4 +25,5 @@ __all__ = [
     "facts_of_steps",
     "judge",
     "limits_table",
+    "tells_errors",
 ]

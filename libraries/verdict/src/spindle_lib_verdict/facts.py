@@ -67,6 +67,8 @@ class Facts:
         Of the shell with the largest.
     largest_i_over_sigma : float
         Asymptotic I/sigma of strong reflections that the error model leaves, 1 / (a b).
+    unlike_sets : tuple of int
+        Experiments whose intensities differ from those of the others by far more than these do; empty for none.
     sigma_factor : float
         By what the error model multiplies the sigmas of weak reflections.
     decay_b : float, angstrom^2
@@ -112,6 +114,7 @@ class Facts:
     i_over_sigma: float | None = None
     best_i_over_sigma: float | None = None
     largest_i_over_sigma: float | None = None
+    unlike_sets: tuple[int, ...] | None = None
     sigma_factor: float | None = None
     decay_b: float | None = None
 

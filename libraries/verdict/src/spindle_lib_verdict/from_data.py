@@ -12,7 +12,7 @@ from spindle_lib_spots.image_quality import sets_of_images
 from spindle_lib_twinning.diagnosis import diagnose
 
 from .facts import Facts
-from .from_statistics import facts_of_diagnosis, facts_of_statistics
+from .from_statistics import facts_of_diagnosis, facts_of_statistics, tells_errors
 
 __all__ = ["decay_of", "facts_of_reflections", "facts_of_spots"]
 
@@ -73,9 +73,10 @@ def _of_scaled(experiments: Experiments, table: ReflectionTable, d_min: float | 
     found = diagnose(merged.hkl, merged.intensity, merged.sigma, cell, group)
     falls = [decay for e in experiments if (decay := decay_of(e.scaling_model)) is not None]
     products = [p for e in experiments if (p := _relative_error(e.scaling_model)) is not None]
+    known = tells_errors(statistics.overall)
     errors = Facts(
-        decay_b=max(falls, default=None),
-        largest_i_over_sigma=1.0 / max(products) if products else None,
+        decay_b=max(falls, default=None) if known else None,
+        largest_i_over_sigma=1.0 / max(products) if products and known else None,
         space_group_is_given=all(e.known_crystal.space_group_is_known for e in experiments),
     )
     return facts_of_statistics(statistics, group.xhm()).with_more(facts_of_diagnosis(found), errors)

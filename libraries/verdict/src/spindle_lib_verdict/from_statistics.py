@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from spindle_lib_merging import MergingStatistics, data_end
+from spindle_lib_merging import MergingStatistics, ShellStatistics, data_end
 from spindle_lib_merging.soundness import MIN_REFLECTIONS
 from spindle_lib_twinning.diagnosis import Diagnosis
 
 from .facts import Facts
 
-__all__ = ["facts_of_diagnosis", "facts_of_statistics"]
+__all__ = ["facts_of_diagnosis", "facts_of_statistics", "tells_errors"]
+
+
+def tells_errors(overall: ShellStatistics) -> bool:
+    """Whether enough reflections were measured twice to tell errors, scales and decay; else these are as scaling has assumed them."""
+    return overall.n_half >= 2 * MIN_REFLECTIONS
 
 
 def facts_of_statistics(statistics: MergingStatistics, space_group: str | None = None) -> Facts:
@@ -35,8 +40,8 @@ def facts_of_statistics(statistics: MergingStatistics, space_group: str | None =
         good_completeness=good[0],
         good_multiplicity=good[1],
         r_meas_low=sure[0].r_meas if sure and sure[0].n_half >= 2 * MIN_REFLECTIONS else None,
-        cc_half=overall.cc_half if overall.n_half >= 2 * MIN_REFLECTIONS else None,
-        cc_half_critical=overall.cc_half_critical if overall.n_half >= 2 * MIN_REFLECTIONS else None,
+        cc_half=overall.cc_half if tells_errors(overall) else None,
+        cc_half_critical=overall.cc_half_critical if tells_errors(overall) else None,
         i_over_sigma=overall.i_over_sigma,
         best_i_over_sigma=max((s.i_over_sigma for s in sure), default=overall.i_over_sigma),
     )

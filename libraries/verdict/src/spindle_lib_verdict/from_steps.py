@@ -69,7 +69,7 @@ def _of_step(name: str, summary: Mapping[str, Any]) -> Facts:
         known.update(_rmsd([[summary["rmsd_x"], summary["rmsd_y"], summary.get("rmsd_z", 0.0)]]))
     if left_out := summary.get("left_out_images"):
         known["left_out_images"] = tuple(Path(str(one["path"])).name for one in left_out[:MOST_NAMED])
-    if errors := summary.get("error_models"):
+    if (errors := summary.get("error_models")) and summary.get("errors_are_known", True):
         products = [float(np.prod(e[:2])) for e in errors if len(e) >= 2]
         if products and max(products) > 0:
             known["largest_i_over_sigma"] = 1.0 / max(products)

@@ -200,6 +200,12 @@ def _signal(facts: Facts) -> Iterator[Line]:
             )
         else:
             yield _line(LIMITS["cc_half"], cc, "agreement", f"CC1/2 {cc:.3f}", "halves of the data do not agree", look)
+    if sets := facts.unlike_sets or ():
+        named = ", ".join(str(i) for i in sets[:8]) + (f" and {len(sets) - 8} more" if len(sets) > 8 else "")
+        leave = f"exclude_datasets={','.join(str(i) for i in sorted(sets))}"
+        yield Line(AMBER, "agreement", f"experiment{'s' * (len(sets) > 1)} {named} differ{'s' * (len(sets) == 1)} from all others",
+                   "indexed in another way (spindle cosym), of another crystal form, damaged, or not diffracting",
+                   f"spindle scale symmetrized.expt symmetrized.refl {leave}", float(len(sets)))  # fmt: skip
     if facts.r_meas_low is not None:
         r = facts.r_meas_low
         yield _line(LIMITS["r_meas_low"], r, "agreement", f"Rmeas {r:.3f} at low resolution",

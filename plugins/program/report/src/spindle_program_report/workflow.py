@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,11 @@ from spindle.params import Auto
 from spindle.report import Section, Table, json_text
 from spindle_lib_pages import Page, text_writer
 from spindle_lib_sections.damage import damage_section
+from spindle_lib_sections.data_sets import add_data_sets
 from spindle_lib_sections.given import Given
 from spindle_lib_sections.merged import completeness_section, merged_data, merging_section, twinning_section
 from spindle_lib_sections.models import geometry_section, scan_varying_section
+from spindle_lib_sections.names import FileNames
 from spindle_lib_sections.pictures import picture_section
 from spindle_lib_sections.places import MapSettings
 from spindle_lib_sections.profiles import profile_section
@@ -66,6 +69,11 @@ def make_report(inputs: ProgramInputs, params: Any, context: RunContext) -> Prog
     # records know what programs found, the data themselves know what they are now
     known = sorted(sections, key=lambda s: s.key != "runs")
     lights, verdict = answers(known, bool(given.experiments) and all(e.is_still for e in given.experiments))
+    names = FileNames(inputs.sources or inputs.files, inputs.experiments, inputs.reflections)
+    lights = [names.in_answer(light) for light in lights]
+    verdict = Verdict(tuple(replace(line, next_step=names.in_text(line.next_step)) for line in verdict.lines))
+    for section in sections:
+        names.in_section(section)
     about = judged(known)
     context.table(_table(lights))
     if about:
@@ -124,9 +132,12 @@ def _sections(given: Given, inputs: ProgramInputs, params: Any, context: RunCont
 
 def _merged(given: Given) -> list[Section]:
     data = merged_data(given)
+    merging = merging_section(data, given.experiments)
+    if not isinstance(data, str):
+        add_data_sets(merging, data)
     return [
         scaling_section(given, data),
-        merging_section(data, given.experiments),
+        merging,
         completeness_section(data),
         twinning_section(data),
         damage_section(given, data),
@@ -184,9 +195,7 @@ def _page(inputs: ProgramInputs, given: Given, lights: list[Answer], about: str,
     shown = files if len(files) <= 4 else files[-2:]
     names = ", ".join(shown) or "data in memory"
     names += f" and {len(files) - len(shown)} files of earlier steps" if len(shown) < len(files) else ""
-    crystals = [e.crystal for e in given.experiments if e.crystal is not None]
-    said = f"{len(given.experiments)} experiment(s)" + (f", {crystals[0].space_group.xhm()}" if crystals else "")
-    page = Page("Report", f"{names}: {said}. Spindle {version(HOST)}")
+    page = Page("Report", f"{names}: {_counted(given.experiments)}. Spindle {version(HOST)}")
     page.section("Is it good?")
     for light in lights:
         page.answer(light.question, light.mood, light.said, light.reason, light.next_step)
@@ -204,6 +213,22 @@ def _page(inputs: ProgramInputs, given: Given, lights: list[Answer], about: str,
         page.section("Not shown")
         page.table(Table("", ["Section", "Why"], [[s.title, s.absent] for s in absent]))
     return page
+
+
+def _counted(experiments: Sequence[Experiment]) -> str:
+    """How many crystals and sweeps there are, and the space group."""
+    crystals = {id(e.crystal): e.crystal for e in experiments if e.crystal is not None}
+    sets: dict[int, Experiment] = {}
+    for i, e in enumerate(experiments):
+        sets.setdefault(id(e.imageset) if e.imageset is not None else i, e)
+    stills = sum(e.is_still for e in sets.values())
+    parts = [
+        f"{n} {what}" + ("s" if n > 1 else "")
+        for n, what in ((len(crystals), "crystal"), (len(sets) - stills, "sweep"), (stills, "still"))
+        if n
+    ]
+    group = sorted({c.space_group.xhm() for c in crystals.values()})
+    return ", ".join([*parts, *group[:3]]) or "no experiments"
 
 
 def _content(

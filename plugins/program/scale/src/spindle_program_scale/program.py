@@ -29,7 +29,7 @@ from spindle_lib_merging import (
     summary_table,
 )
 from spindle_lib_twinning.diagnosis import Diagnosis, diagnose
-from spindle_lib_verdict import decay_of, facts_of_diagnosis, facts_of_statistics
+from spindle_lib_verdict import decay_of, facts_of_diagnosis, facts_of_statistics, tells_errors
 
 from .course import Scaled, already_scaled, scale_once
 from .data import resolution_column
@@ -216,14 +216,14 @@ class Scale(Program):
             "i_over_sigma": overall.i_over_sigma, "suggested_d_min": limit,
             "n_outliers": int(scaler.obs.outlier.sum()),
             "anomalous": bool(params.anomalous is True or (scaler.friedel is not None and scaler.friedel.differ)),
-            "error_models": [list(e.parameters) for e in scaler.errors],
+            "error_models": [list(e.parameters) for e in scaler.errors], "errors_are_known": tells_errors(overall),
             "sigma_factor": scaler.sigma_factor(),
         }  # fmt: skip
         group = experiments[0].known_crystal.space_group.xhm()
         judged = facts_of_statistics(statistics, group).with_more(facts_of_diagnosis(diagnosis))
         falls = [fall for e in experiments if (fall := decay_of(e.scaling_model)) is not None]
         summary = summary | {k: v for k, v in judged.as_dict().items() if k not in summary}
-        if falls:
+        if falls and summary["errors_are_known"]:
             summary["decay_b"] = max(falls)
         if scaled.left_out:
             summary["n_images_left_out"] = len(scaled.left_out)

@@ -35,7 +35,7 @@ def report_data(scaled: Scaled, statistics: MergingStatistics, diagnosis: Diagno
             {
                 "terms": {n: v["parameters"] for n, v in model.items() if isinstance(v, dict) and "parameters" in v},
                 "configuration": model.get("configuration_parameters", {}),
-                "per_image": per_image(table, rows),
+                "per_image": per_image(table, rows, experiment),
             }
         )
     return {
