@@ -49,11 +49,15 @@ def folder(run_files, tmp_path_factory):
         shutil.copy(file, folder)
     shutil.copy(next((run_files / "images").glob("*.cbf")), folder / "x.cbf")
     np.savez(folder / "mask.npz", panel_0=np.ones((4, 5), bool))
-    (folder / "folder").mkdir()
+    for name in ("folder", "empty"):
+        (folder / name).mkdir()
+    for number in (1, 2):
+        (folder / "empty" / f"e_{number}.cbf").touch()
     for name, text in (
         ("merged.mtz", "MTZ "),
         ("x.yaml", "a: 1\n"),
         ("x.txt", "x\n"),
+        ("broken.toml", "a = ["),
         ("empty.refl", ""),
         ("empty.expt", ""),
     ):
@@ -62,12 +66,13 @@ def folder(run_files, tmp_path_factory):
 
 
 def refused(folder, monkeypatch, capsys, *words) -> str:
-    """The message with which a command ends; nothing is written but logs."""
+    """The message with which a command ends; nothing is written but logs, and process.json where import of process has refused."""
     monkeypatch.chdir(folder)
     before = sorted(p.name for p in folder.iterdir() if not p.name.endswith(".log"))
     assert main(list(words)) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: ") and "Traceback" not in message and len(message) < 700
+    (folder / "process.json").unlink(missing_ok=True)
     after = sorted(p.name for p in folder.iterdir() if not p.name.endswith(".log"))
     assert after == before
     return message
@@ -227,6 +232,25 @@ WRONG = [
     ("export scaled.expt scaled.refl format=shelx shelx.composition=Unobtainium", "a formula such as"),
     ("check_truth scaled.refl nowhere", "'nowhere' is neither"),
     ("compare imported.expt background.algorithm=glm,simpel", "Did you mean simple"),
+    ("process folder", "expected image files, found none"),
+    ("process x.cbf d_min = 2", "a parameter is one word: d_min=value"),
+    ("process x.cbf d_min=2.0A", "expected a number"),
+    ("process x.cbf wavelength=12398", "0.001 to 100 A expected"),
+    ("process x.cbf distance=0.2", "must be at least 1 "),
+    ("process x.cbf image_range=1,999999999", "choose a range within"),
+    ("process x.cbf image_range=-5,-1", "choose a range within"),
+    ("process x.cbf nproc=99999999999999999999", "must be at most 4096"),
+    ("process x.cbf mask=x.cbf", "x.cbf: not a mask"),
+    ("process x.cbf prms.yml", "'prms.yml' is neither"),
+    ("process empty", "the file is empty"),
+    ("index imported.expt strong.refl max_cell=2", "not above indexing.min_cell=3"),
+    ("integrate refined.expt refined.refl d_min=0", "below half the wavelength"),
+    ("find_spots imported.expt gain=1e400", "too large for a number"),
+    ("find_spots imported.expt scan_range=-4,-1", "there is no image -4"),
+    ("batch broken.toml", "not valid TOML"),
+    ("batch no_such.toml", "no such file"),
+    ("export scaled.expt scaled.refl format=shelx shelx.composition=C3H7N02S", "is NO2 meant?"),
+    ("simulate model=custom image_size=100000,100000", "are more than"),
 ]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False  # typing is not imported where shells wait
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -254,7 +255,10 @@ def expand(program: str, word: str) -> list[Path]:
         return [Path(m) for m in matches]
     if any(c in word for c in "*?[#"):
         raise UserError(f"{program}: no file matches {word!r} in {Path.cwd()}")
-    raise UserError(f"{program}: {word!r} is neither an existing file nor name=value{_similar_files(path)}")
+    hint = (
+        f"; a parameter is one word: {word}=value" if re.fullmatch(r"[a-z]+(_[a-z]+)*", word) else _similar_files(path)
+    )
+    raise UserError(f"{program}: {word!r} is neither an existing file nor name=value{hint}")
 
 
 def _similar_files(path: Path) -> str:

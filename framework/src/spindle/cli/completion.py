@@ -12,13 +12,16 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 
 from spindle._cache_root import cache_folder, cache_root
 from spindle.errors import UserError
 
+TYPE_CHECKING = False  # typing is not imported where shells wait
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
+
+    Names = dict[str, Any]
 
 NAMES_FILE = "names.json"
 SHELLS = ("bash", "zsh", "fish")
@@ -69,8 +72,6 @@ fi
     "fish": """complete -c spindle -a '(spindle completion --answer fish (commandline -cp) 2>/dev/null)'
 """,
 }
-
-Names = dict[str, Any]
 
 
 def completion_command(words: list[str]) -> int:

@@ -8,9 +8,12 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 from spindle.errors import UserError, is_out_of_memory
+
+TYPE_CHECKING = False  # typing is not imported where shells wait
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["check_streams", "message_of", "silence", "without_side_tracebacks"]
 

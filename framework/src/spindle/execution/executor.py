@@ -11,7 +11,7 @@ from concurrent.futures import TimeoutError as NotYet
 from functools import partial
 from typing import Any, TypeVar
 
-from spindle.errors import Cancelled
+from spindle.errors import Cancelled, UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,7 +31,12 @@ def available_cores() -> int:
 
 
 def name_item(error: BaseException, index: int, item: Any) -> None:
-    """Add to ``error`` a note saying which item it came from; only the innermost map names its item."""
+    """Add to ``error`` a note saying which item it came from; only the innermost map names its item.
+
+    A message for users says what is wrong and where; which rows a worker had at that moment tells them nothing.
+    """
+    if isinstance(item, range) and isinstance(error, UserError):
+        return
     if not any(note.startswith("while working on") for note in getattr(error, "__notes__", ())):
         text = repr(item)
         if " object at 0x" in text:  # tells nobody anything

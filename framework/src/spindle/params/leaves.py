@@ -222,6 +222,8 @@ def to_float(value: Any) -> float:
         raise ValueError("expected a number") from error
     if math.isnan(number):
         raise ValueError("NaN is not a number")
+    if math.isinf(number) and isinstance(value, str) and "inf" not in value.lower():
+        raise ValueError("it is too large for a number")
     return number
 
 

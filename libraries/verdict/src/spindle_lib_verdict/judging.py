@@ -144,7 +144,9 @@ def _geometry(facts: Facts) -> Iterator[Line]:
 
 def _symmetry(facts: Facts) -> Iterator[Line]:
     group = facts.space_group or "unknown"
-    following = "spindle symmetry integrated.expt integrated.refl laue_group=<the group, where you know it>"
+    following = (
+        "spindle symmetry integrated.expt integrated.refl laue_group=<the group where you know it, such as Pmmm>"
+    )
     if facts.undecided:
         yield Line(RED, "symmetry", f"the Laue group is not decided, and the data are in {group}", facts.undecided, following,
                    facts.laue_group_probability, LIMITS["laue_group_probability"].red)  # fmt: skip

@@ -79,6 +79,8 @@ class Verdict:
 
     def text(self) -> str:
         """As a person reads it: one line a fact, and below those that are not green why and what next."""
+        if not self.lines:
+            return "Verdict: none yet, no step has said how good the data are"
         width = max(len(colour) for colour in COLOURS)
         found = [f"Verdict: {self.colour}"]
         for line in self.lines:

@@ -122,7 +122,7 @@ def test_a_file_of_sets_has_images_and_parameters_for_all_and_for_each(series, t
     ("text", "said"),
     [
         ("d_min = 2", "there is no set"), ("[a]\nimage = 'x'", r"\[a\] names no images"), ("[a]\nimages = 3", r"\[a\] images: expected"), ("[a]\nimages = 'z*.cbf'", "no file matches"),
-        ("[a\n", "a file of sets looks like"),
+        ("[a\n", "a file of sets has a table for each"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_of_sets_is_said_with_the_place(tmp_path, text, said):

@@ -33,6 +33,10 @@ def read_composition(formula: str) -> dict[str, float]:
         name, count = match.groups()
         if match.start() != end or gemmi.Element(name).atomic_number == 0:
             break
+        if re.match("0[0-9]", count):
+            raise ParameterError(
+                f"shelx.composition={formula}: no number begins with 0, as that of {name} does; is {name}O{count[1:]} meant?"
+            )
         found[name] = found.get(name, 0.0) + float(count or 1)
         end = match.end()
     if end != len(text) or not found:

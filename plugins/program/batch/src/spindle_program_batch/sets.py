@@ -23,6 +23,7 @@ _NUMBERED = re.compile(r"(.*?)(\d+)((?:\.[A-Za-z]\w*){0,2})")
 _CONTAINERS = (".h5", ".nxs", ".hdf5")
 _PARTS = re.compile(r"_(data|meta)(_\d+)?\.(h5|hdf5)$")
 MOST_SETS = 10_000
+LOOKS_LIKE = 'a file of sets has a table for each, [first] for example, and below it images = "a/*.cbf"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +202,12 @@ def named_sets(path: Path) -> list[DataSet]:
     FileFormatError
         Names the place and what is expected there.
     """
-    content = read_toml(path, "sets of images", 'a file of sets looks like\n[first]\nimages = "a/*.cbf"')
+    content = read_toml(path, "sets of images", LOOKS_LIKE)
     tables = {name: value for name, value in content.items() if isinstance(value, dict) and "images" in value}
     common = tuple(_words({name: value for name, value in content.items() if name not in tables}, path.parent))
     if not tables:
         bare = next((f" ([{name}] names no images)" for name, value in content.items() if isinstance(value, dict)), "")
-        raise FileFormatError(
-            f'{path}: there is no set{bare}; each is a table with images: [first] and below it images = "a/*.cbf"'
-        )
+        raise FileFormatError(f"{path}: there is no set{bare}; {LOOKS_LIKE}")
     found = []
     for name, table in tables.items():
         files = _files_of(table["images"], path, name)

@@ -71,7 +71,7 @@ class DetectorOverrides(Params):
         None, size=2, units="mm", help="Beam centre in the convention of mosflm: slow, then fast, from the first pixel."
     )
     distance = Float(
-        None, min=0, units="mm", help="Distance along the detector normal; also mends headers that give none."
+        None, min=1, max=1e6, units="mm", help="Distance along the detector normal; also mends headers that give none."
     )
     fast_slow_beam_centre = Floats(
         None,

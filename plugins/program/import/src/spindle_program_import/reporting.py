@@ -27,7 +27,8 @@ def report_refused(headers: Headers, params: Any, context: RunContext) -> None:
         if n == 1:
             path, text = headers.refused[0]
             raise FileFormatError(f"{path}: it cannot be imported: {_reason(path, text)}")
-        raise FileFormatError(f"none of the {n} files can be imported:\n{listing}")
+        listing = listing.strip() if "\n" not in listing else f"\n{listing}"
+        raise FileFormatError(f"none of the {n} files can be imported: {listing}")
     if not params.input.ignore_unhandled:
         raise FileFormatError(f"input.ignore_unhandled=False and {n} files cannot be read:\n{listing}")
     context.log.warning("%d of %d files are left out:\n%s", n, n + len({h.path for h in headers.items}), listing)

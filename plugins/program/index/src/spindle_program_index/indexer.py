@@ -16,7 +16,6 @@ from spindle.symmetry import constrain_crystal, niggli_reduce, primitive_operato
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_refinement.flat_sphere import flat_sphere_text, tied_to_cell
 from spindle_lib_refinement.short_refinement import Refinement
-from spindle_lib_spots.max_cell import estimate_max_cell
 
 from .beam_shift import shifted
 from .centring import is_tried_centred
@@ -27,7 +26,7 @@ from .judgement import FEWEST_SPOTS, describe, fault
 from .known_symmetry import KnownSymmetry
 from .multiples import right_cell
 from .orientation import misorientation_deg, primitive_basis
-from .preparation import place_in_reciprocal_space, prepare
+from .preparation import longest_edge, place_in_reciprocal_space, prepare
 from .proposals import reduced_basis
 from .refusals import Refusal, nothing_found
 from .report_text import cycle_text, indexed_table, lattice_counts, matrices_text, models_text
@@ -91,7 +90,7 @@ class Indexer:
         IndexingError
             If no lattice is found.
         """
-        self.max_cell = self._max_cell()
+        self.max_cell = longest_edge(self.params.indexing, self.table, self.known, self.given, self.context.log)
         text = flat_sphere_text(
             self.sweeps, self.refinement.settings.parameterisation, "give it, indexing.known_symmetry.unit_cell="
         )
@@ -197,19 +196,6 @@ class Indexer:
         return Crystal(A=np.linalg.inv(reduced_basis(A)))
 
     # -- pieces ----------------------------------------------------------------------------------------------
-
-    def _max_cell(self) -> float:
-        params = self.params.indexing
-        if params.max_cell not in (Auto, None):
-            value, how = float(params.max_cell), "Using"
-        elif self.known is not None and self.known.cell is not None:
-            value, how = params.max_cell_estimation.multiplier * self.known.longest_primitive_edge(), "Using"
-        elif self.given:
-            value, how = float(max(c.cell[:3].max() for c in self.given)), "Using"
-        else:
-            value, how = estimate_max_cell(self.table, params.max_cell_estimation), "Found"
-        self.context.log.info("%s max_cell: %.1f Angstrom", how, value)
-        return float(value)
 
     def _finest(self) -> float:
         return float(1 / np.linalg.norm(self.table["rlp"], axis=1).max())

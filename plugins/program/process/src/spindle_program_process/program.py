@@ -282,7 +282,8 @@ class Process(Program):
         for key in FINAL_TABLES:
             if key in tables and not params.details:
                 context.log.info("%s", tables[key])
-        context.table(Table("Summary", ["Step", "Seconds", "Peak memory (MB)", "Result"], rows, "process"))
+        if rows:
+            context.table(Table("Summary", ["Step", "Seconds", "Peak memory (MB)", "Result"], rows, "process"))
         if written := [str(p) for p in dict.fromkeys(context.written) if p.suffix in DATA]:
             context.log.info("Files of the steps: %s", " ".join(written))
         for name, message in dict.fromkeys(heard.messages):
@@ -294,7 +295,8 @@ class Process(Program):
         failed = UserError(ended) if ended else failed
         why = str(failed) if failed is not None else None
         found = judged(report, params, start, None if why is None else _headline(why), failed_step)
-        context.log.info("%s", found.verdict.text())
+        # What import refuses says how to mend it: nothing is judged yet.
+        context.log.info("%s", found.verdict.text(), extra=DETAIL if failed_step == "import" else None)
         text = text_of(report, told, found, why)
         if failed is not None:
             if params.output.json is not None and params.output.json.parent.is_dir():

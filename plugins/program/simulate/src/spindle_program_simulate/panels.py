@@ -12,12 +12,13 @@ from spindle.params import Auto
 from .instrument_params import DetectorParams
 from .settings import BEAM, rotation
 
-__all__ = ["Canvas", "Panels", "build_canvas", "build_panels"]
+__all__ = ["Canvas", "Panels", "build_canvas", "build_panels", "of_custom_only"]
 
 MODULE = (487, 195)  # pixels of a Pilatus module, fast and slow
 GAP = (7, 17)  # insensitive pixels between modules
 MODULES = {"300K": (1, 3), "1M": (2, 5), "2M": (3, 8), "6M": (5, 12)}
 NAMES = {"300K": "PILATUS 300K", "1M": "PILATUS 1M", "2M": "PILATUS 2M", "6M": "PILATUS 6M"}
+MOST_PIXELS = 100_000_000  # five times the largest detectors of today
 MISPLACED_SEED = 20260101  # places of modules do not change with the seed of a run: the detector is the same
 
 
@@ -155,6 +156,17 @@ class Panels:
         return np.array([[0, 0], [nx, 0], [0, ny], [nx, ny]], float)
 
 
+def of_custom_only(p: DetectorParams) -> list[str]:
+    """Names of what is given for modules of one's own, where a model with modules of its own is chosen."""
+    regular = DetectorParams()
+    given = ("image_size", "modules", "gap")
+    return (
+        []
+        if p.model == "custom"
+        else [name for name in given if tuple(getattr(p, name)) != tuple(getattr(regular, name))]
+    )
+
+
 def build_canvas(p: DetectorParams) -> Canvas:
     """The image that the parameters describe."""
     if p.model == "custom":
@@ -165,6 +177,10 @@ def build_canvas(p: DetectorParams) -> Canvas:
         module, modules, gap = MODULE, MODULES[p.model], GAP
     canvas = Canvas("", modules, module, gap, np.zeros(2))  # type: ignore[arg-type]
     nx, ny = canvas.size
+    if float(nx) * float(ny) > MOST_PIXELS:
+        raise ParameterError(
+            f"detector: {nx} x {ny} pixels are more than {MOST_PIXELS:g}; give a smaller image_size or fewer modules"
+        )
     centre = np.array([0.505 * nx, 0.515 * ny]) if p.beam_centre is Auto else np.array(p.beam_centre)
     return Canvas(NAMES.get(p.model, f"PILATUS {nx}x{ny}"), modules, module, gap, centre)  # type: ignore[arg-type]
 

@@ -16,6 +16,7 @@ from .cbf import MiniCbfWriter
 from .full_cbf import FullCbfWriter
 from .names import SweepFiles, plan_files
 from .nexus import NexusWriter
+from .panels import of_custom_only
 from .params import SimulateParams
 from .render import PhotonStatistics, render
 from .scene import Sweep, build_sweeps
@@ -57,6 +58,12 @@ class Simulate(Program):
         """Write images and truth."""
         if inputs.files or inputs.reflections or inputs.experiments:
             raise UserError("simulate: takes no input files, only parameters; `spindle simulate -h` lists them")
+        if unused := of_custom_only(params.detector):
+            context.log.warning(
+                "detector.%s: of model=custom only; model=%s has modules of its own",
+                ", ".join(unused),
+                params.detector.model,
+            )
         sweeps = build_sweeps(params, context.seed)
         for sweep in sweeps:
             WRITERS[params.output.format].check(sweep)
