@@ -136,6 +136,13 @@ def _complete_unsigned(flat: np.ndarray, kind: np.dtype) -> None:
         np.minimum(unsigned, np.uint32(_LARGEST), out=unsigned)
 
 
+def decode_checked(pixels: np.ndarray, header: BinaryHeader, out: np.ndarray) -> bool:
+    """Decode byte-offset pixels (n_bytes,) int8 whose checksum was compared; whether they are those of the header's image."""
+    flat = out.reshape(-1)
+    n_pixels, n_bytes = _unpack(pixels, header, flat)
+    return bool(n_pixels == flat.size and n_bytes == header.size)
+
+
 def decode_stream(
     stream: FileIO, buffer: np.ndarray, filled: int, header: BinaryHeader, out: np.ndarray, verify: bool = False
 ) -> bool:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from io import FileIO
 from os import fstat
 
 import numpy as np
 
-from spindle.contracts.format import HEAD_SIZE, Chunk
+from spindle.contracts.format import HEAD_SIZE, Chunk, ImageReader
 from spindle.errors import FileFormatError
 from spindle.images import (
     MOST,
@@ -18,7 +23,8 @@ from spindle.images import (
 
 from .beamlines import P12M_SERIAL, P12M_SIZE
 from .binary import START, cut_short, find_sections
-from .decoding import check_readable, decode, decode_stream, stored_chunk
+from .decoding import check_readable, decode, decode_checked, decode_stream, stored_chunk
+from .digests import LANES, PADDING, digests
 from .header_models import CbfModels
 from .imgcif import has_one_array
 from .modules import module_layout
@@ -26,15 +32,55 @@ from .modules import module_layout
 # Bytes read and decoded at a time, about the size of a core's cache.
 PIECE = 1 << 19
 
+_thread = threading.local()
+
 
 class CbfReader(CbfModels):
     """One CBF image; see `CbfModels`."""
+
+    # Pixels that `prepare` has read, and what tells whether they still lie there: they do in the thread of that very call.
+    _prepared: tuple[object, np.ndarray] | None = None
+
+    @property
+    def images_at_once(self) -> int:
+        """As many as checksums are made at once, where there are any; see `ImageReader.images_at_once`."""
+        return LANES if self.options.verify_checksum and self.binary.md5 else 1
+
+    def prepare(self, others: Sequence[ImageReader]) -> None:
+        """Read the compressed pixels of several files, and compare their checksums side by side; see `ImageReader.prepare`."""
+        readers: list[CbfReader] = []
+        _thread.call = call = object()
+        with ExitStack() as stack:
+            streams = []
+            for reader in (self, *others)[:LANES]:
+                assert isinstance(reader, CbfReader)
+                try:
+                    stream = stack.enter_context(open_regular(reader.path))
+                    is_plain = reader._begin(stream, thread_buffer("piece", PIECE)[:PIECE])
+                except (OSError, FileFormatError):
+                    continue
+                if is_plain and reader.binary.md5 and reader.options.verify_checksum:
+                    readers.append(reader)
+                    streams.append(stream)
+            if len(readers) < 2:
+                return
+            sizes = [reader.binary.size for reader in readers]
+            room = (max(sizes) + PADDING + 63) // 64 * 64
+            rows = thread_buffer("together", LANES * room)[: LANES * room].reshape(LANES, room)
+            for reader, stream, row, size in zip(readers, streams, rows, sizes, strict=False):
+                stream.seek(reader.binary.start)
+                _fill(stream, row[:size])
+        for reader, row, size, digest in zip(readers, rows, sizes, digests(rows, sizes), strict=False):
+            if base64.b64encode(digest).decode() == reader.binary.md5:
+                reader._prepared = call, row[:size]
 
     def read(self, index: int = 0, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
         """Pixels; see `ImageReader.read`."""
         if index != 0:
             raise IndexError(f"{self.path} holds one image; image {index} was asked for")
-        image = self._read_plain(out)
+        image = self._take_prepared(out)
+        if image is None:
+            image = self._read_plain(out)
         if image is None:
             data = self._whole_file()
             if self._is_tiled:
@@ -117,19 +163,32 @@ class CbfReader(CbfModels):
         if not self._head and "_text" not in self.__dict__:
             self._head = data.tobytes()
 
+    def _take_prepared(self, out: list[np.ndarray] | None) -> np.ndarray | None:
+        """Pixels that this thread prepared; None if there are none, or they are damaged although the checksum is right."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is None or prepared[0] is not getattr(_thread, "call", None):
+            return None
+        image = _base_image(out, (self.binary.slow, self.binary.fast), np.int32)
+        return image if decode_checked(prepared[1], self.binary, image) else None
+
+    def _begin(self, stream: FileIO, buffer: np.ndarray) -> int:
+        """Read the beginning of the file into a buffer (n,) int8; bytes read, 0 if it is no plain byte-offset image."""
+        filled = stream.readinto(buffer.data) or 0
+        head = buffer[: min(filled, HEAD_SIZE)]
+        if compression_of(head[:4].tobytes()) or START not in head.tobytes():
+            return 0
+        self._take_head(head)
+        if self.binary.packing != "BYTE_OFFSET" or not self.binary.stored_type or self._is_tiled:
+            return 0
+        return filled if fstat(stream.fileno()).st_size >= self.binary.start + self.binary.size else 0
+
     def _read_plain(self, out: list[np.ndarray] | None) -> np.ndarray | None:
         """Pixels of a plain byte-offset file, decoded while reading; None if it is of another kind or damaged."""
         try:
             with open_regular(self.path) as stream:
                 buffer = thread_buffer("piece", PIECE)[:PIECE]
-                filled = stream.readinto(buffer.data) or 0
-                head = buffer[: min(filled, HEAD_SIZE)]
-                if compression_of(head[:4].tobytes()) or START not in head.tobytes():
-                    return None
-                self._take_head(head)
-                if self.binary.packing != "BYTE_OFFSET" or not self.binary.stored_type or self._is_tiled:
-                    return None
-                if fstat(stream.fileno()).st_size < self.binary.start + self.binary.size:
+                filled = self._begin(stream, buffer)
+                if not filled:
                     return None
                 image = _base_image(out, (self.binary.slow, self.binary.fast), np.int32)
                 is_whole = decode_stream(stream, buffer, filled, self.binary, image, self.options.verify_checksum)
@@ -147,6 +206,13 @@ class CbfReader(CbfModels):
             return None
         layout = module_layout(size, self.header is not None and self.header.is_eiger)
         return layout.modules() if layout else None
+
+
+def _fill(stream: FileIO, room: np.ndarray) -> None:
+    """Read bytes from where a file stands, as many as there are up to the size of `room` (n,) int8."""
+    got = 0
+    while got < room.size and (n := stream.readinto(room.data[got:])):
+        got += n
 
 
 def _base_image(out: list[np.ndarray] | None, shape: tuple[int, ...], dtype: type) -> np.ndarray:

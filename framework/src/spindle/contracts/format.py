@@ -13,6 +13,7 @@ name) and ``signatures`` (first bytes): when no format reads a file, those that 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -177,6 +178,23 @@ class ImageReader(ABC):
             If the file is truncated or corrupt: file, byte, expected, found.
         """
 
+    @property
+    def images_at_once(self) -> int:
+        """How many files with one image each are best prepared together, see `prepare`; 1, unless overridden."""
+        return 1
+
+    def prepare(self, others: Sequence[ImageReader]) -> None:
+        """Do what is quicker for the images of several files at once, such as comparing checksums; nothing, unless overridden.
+
+        The thread that calls this reads them next, one after the other, this one first. What is wrong with a file is said when it is read.
+
+        Parameters
+        ----------
+        others : sequence of ImageReader
+            Of the same class, each of a file with one image.
+        """
+        return None
+
     def read_chunk(self, index: int = 0) -> Chunk | None:
         """Image `index` as it is stored, for those who decode it themselves, on a graphics processor for example; None, unless overridden.
 
@@ -234,6 +252,20 @@ class CheckedReader(Checked, ImageReader):
                         f"the result[{i}] is an array {pixels.shape} of {pixels.dtype}, (slow, fast) of int32 or float32 expected"
                     )
             return list(panels)
+
+    @property
+    def images_at_once(self) -> int:
+        """How many images are best prepared together; see `ImageReader.images_at_once`."""
+        with self.guard("images_at_once"):
+            count = self.inner.images_at_once
+            integer(count, "the result", least=1)
+            return int(count)
+
+    def prepare(self, others: Sequence[ImageReader]) -> None:
+        """Prepare images together with those of the same class; see `ImageReader.prepare`."""
+        inner = [getattr(other, "inner", other) for other in others]
+        with self.guard("prepare"):
+            self.inner.prepare([other for other in inner if type(other) is type(self.inner)])
 
     def read_chunk(self, index: int = 0) -> Chunk | None:
         """An image as it is stored; see `ImageReader.read_chunk`."""

@@ -16,7 +16,7 @@ from .compressed import (
 )
 from .correction import Correction, correct_shoeboxes
 from .opening import choose_format, format_parameters, open_image
-from .sequence import ImageSequence
+from .sequence import ImageSequence, read_in_turn
 from .trusted import trusted_mask
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "open_regular",
     "read_all",
     "read_head",
+    "read_in_turn",
     "refuse_special",
     "thread_buffer",
     "to_come",

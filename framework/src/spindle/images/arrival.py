@@ -81,6 +81,11 @@ class ArrivingImages(ImageSequence):
         except (FileFormatError, OSError):
             return False
 
+    @property
+    def images_at_once(self) -> int:
+        """One: each is read when it comes."""
+        return 1
+
     def n_written(self) -> int:
         """Number of images that have come, counted up to the first that has not."""
         low, high = 0, self.n_images

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -195,7 +195,16 @@ class ImageSequence:
         FileFormatError
             If the file is missing, cut short or damaged, or its size is not that of the detector model.
         """
-        reader, frame = self.reader(index)
+        return self._panels(index, *self.reader(index), out)
+
+    @property
+    def images_at_once(self) -> int:
+        """How many images are best given to `read_in_turn` at once; 1 where each is as well read alone."""
+        reader, _ = self.reader(0)
+        return reader.images_at_once if reader.n_images == 1 else 1
+
+    def _panels(self, index: int, reader: ImageReader, frame: int, out: list[np.ndarray] | None) -> list[np.ndarray]:
+        """Pixels of an image, of the right number and sizes."""
         panels = reader.read(frame, out)
         detector = self.experiment.detector
         if len(panels) != len(detector):
@@ -246,6 +255,37 @@ class ImageSequence:
     def mask(self, panel: int = 0) -> np.ndarray:
         """Static mask of one panel; see `masks`."""
         return self.masks[panel]
+
+
+def read_in_turn(
+    wanted: Sequence[tuple[ImageSequence, int]], out: list[np.ndarray] | None = None
+) -> Iterator[list[np.ndarray]]:
+    """Raw pixels of several images, one after the other; what is quicker for all of them at once is done first.
+
+    Parameters
+    ----------
+    wanted : sequence of (ImageSequence, int)
+        Sequence and number in it of each; as many as its `images_at_once`.
+    out : list of arrays, optional
+        As for `ImageSequence.read`. What is given for an image holds until the next one is asked for.
+
+    Raises
+    ------
+    FileFormatError
+        When the turn of an image comes that `ImageSequence.read` would raise it for.
+    """
+    opened: list[tuple[ImageReader, int] | None] = []
+    for images, index in wanted if len(wanted) > 1 else ():
+        try:
+            opened.append(images.reader(index))
+        except FileFormatError:  # it is opened, and refused, once more in its turn
+            opened.append(None)
+    single = [found[0] for found in opened if found is not None and found[0].n_images == 1]
+    if len(single) > 1:
+        single[0].prepare(single[1:])
+    for (images, index), found in zip(wanted, opened or [None] * len(wanted), strict=True):
+        out = images.read(index, out) if found is None else images._panels(index, *found, out)
+        yield out
 
 
 @lru_cache(maxsize=8)

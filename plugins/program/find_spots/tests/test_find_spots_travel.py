@@ -33,10 +33,17 @@ class Search:
         self.threshold = threshold
 
 
+class Images:
+    """Best read two at once."""
+
+    images_at_once = 2
+
+
 class Job:
     """As large as a mask."""
 
     number = 3
+    images = Images()
 
     def __init__(self):
         self.mask = bytes(1_000_000)
@@ -48,6 +55,7 @@ def test_jobs_travel_once_and_items_are_numbers():
         list(search_all(Search(Threshold(at_once)), [job], (Item(job, z) for z in range(9)), executor))
         assert executor.function.jobs == {3: job}
         assert max(len(pickle.dumps(item)) for item in executor.items) < 400
-        places = [p for item in executor.items for p in ([item] if at_once == 1 else item)]
+        assert max(map(len, executor.items)) == max(at_once, Images.images_at_once)
+        places = [place for item in executor.items for place in item]
         assert places == [Place(3, z) for z in range(9)]
     assert repr(places[0]) == "image 1 of experiment 3"

@@ -13,7 +13,8 @@ import numpy as np
 from spindle.contracts.executor import Executor
 from spindle.contracts.threshold import ThresholdImage
 from spindle.errors import UserError
-from spindle.images import Correction, ImageSequence, trusted_mask
+from spindle.execution import name_item
+from spindle.images import Correction, ImageSequence, read_in_turn, trusted_mask
 from spindle.models import Experiment
 from spindle_lib_masks.shadows import MovingShadow
 from spindle_lib_spots.connected_components import strong_list
@@ -201,16 +202,33 @@ class ImageSearch:
 
     def __call__(self, item: Item) -> StrongPixels:
         """Search image z of a job."""
-        job, z = item
-        n_panels = len(job.experiment.detector)
-        if z in job.excluded:
-            return StrongPixels.none(z, n_panels)
+        return self.search_in_turn([item])[0]
+
+    def search_in_turn(self, items: list[Item]) -> list[StrongPixels]:
+        """Search images that are read in turn, see `spindle.images.read_in_turn`."""
         buffers = self._buffers
-        buffers.images = job.images.read(z - job.z0, buffers.images)
+        wanted = [(job.images, z - job.z0) for job, z in items if z not in job.excluded]
+        images = read_in_turn(wanted, buffers.images)
+        results = []
+        for number, item in enumerate(items):
+            job, z = item
+            if z in job.excluded:
+                results.append(StrongPixels.none(z, len(job.experiment.detector)))
+                continue
+            try:
+                buffers.images = next(images)
+                results.append(self._search(job, z, buffers.images, buffers))
+            except Exception as error:
+                name_item(error, number, item)
+                raise
+        return results
+
+    def _search(self, job: Job, z: int, raw: list[np.ndarray], buffers: _Buffers) -> StrongPixels:
+        """Strong pixels of an image that was read."""
         result = _Result(z)
         dark = None if job.shadow is None else job.shadow.shadowed(z)
-        for p in range(n_panels):
-            pixels, image = self._prepare(job, p, buffers.images[p], buffers, None if dark is None else dark[p])
+        for p, values in enumerate(raw):
+            pixels, image = self._prepare(job, p, values, buffers, None if dark is None else dark[p])
             strong = self.threshold.find_strong(**{f.name: getattr(pixels, f.name) for f in fields(pixels)})
             try:
                 result.add(*self._list(job, p, z, image, pixels.mask, strong, buffers))
@@ -328,8 +346,8 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SearchImage:
-    """Searches an image of some jobs.
+class SearchInTurn:
+    """Searches images of some jobs, one after the other.
 
     Attributes
     ----------
@@ -341,14 +359,14 @@ class SearchImage:
     search: ImageSearch
     jobs: dict[int, Job]
 
-    def __call__(self, place: Place) -> StrongPixels:
-        """Strong pixels of the image at a place."""
-        return self.search(Item(self.jobs[place.number], place.z))
+    def __call__(self, places: list[Place]) -> list[StrongPixels]:
+        """Strong pixels of the images at these places."""
+        return self.search.search_in_turn([Item(self.jobs[number], z) for number, z in places])
 
 
 @dataclass(frozen=True)
-class SearchImages:
-    """Searches several images of one job at once; see `SearchImage`."""
+class SearchTogether:
+    """Searches several images of one job at once; see `SearchInTurn`."""
 
     search: ImageSearch
     jobs: dict[int, Job]
@@ -364,14 +382,18 @@ def search_all(
     """Strong pixels of all images, in order; several at once where the threshold wants it. Jobs travel once, items are numbers."""
     threshold, by_number = search.threshold, {job.number: job for job in jobs}
     places = (Place(item.job.number, item.z) for item in items)
-    if not threshold.implements("find_strong_batch"):
-        return executor.map(SearchImage(search, by_number), places)
-    batches = _batches(places, threshold.declared("images_at_once"))
-    return chain.from_iterable(executor.map(SearchImages(search, by_number), batches))
+    if threshold.implements("find_strong_batch"):
+        sweeps = (own for _, own in groupby(places, key=lambda place: place.number))
+        batches = chain.from_iterable(_batches(own, threshold.declared("images_at_once")) for own in sweeps)
+        results = executor.map(SearchTogether(search, by_number), batches)
+    else:
+        at_once = jobs[0].images.images_at_once if jobs else 1
+        results = executor.map(SearchInTurn(search, by_number), _batches(places, at_once))
+    for found in results:
+        yield from found
 
 
 def _batches(places: Iterator[Place], size: int) -> Iterator[list[Place]]:
-    """Up to so many images of one job."""
-    for _, own in groupby(places, key=lambda place: place.number):
-        while batch := list(islice(own, size)):
-            yield batch
+    """Lists of up to so many."""
+    while batch := list(islice(places, size)):
+        yield batch
