@@ -4,13 +4,15 @@
 empty folder is given some), damages one of them per case, runs a program on it, and counts how it ended. A run may end well or with one
 message; a traceback, a signal, more than `CPU_SECONDS` of processor time, more than `MEMORY` bytes, or a number that is not finite in an
 output is a fault, which is printed with the command that makes it again (``--case``); the most time and memory that a program took stand
-beside its counts. Programs are loaded once; each case is a child of that process. ``--minutes`` ends sooner, and ``--skip`` goes on there.
-``--bounds`` has numba check every index of its kernels. The suite runs a small fixed part.
+beside its counts. Programs are loaded and run once before; each case is a child of that process, which finds their compiled kernels.
+``--minutes`` ends sooner, and ``--skip`` goes on there. ``--bounds`` has numba check every index of its kernels. The suite runs a small
+fixed part.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import gzip
 import http.client
 import json
@@ -26,7 +28,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,11 +110,7 @@ def _run_here(words: list[str], folder: Path, log: Path, most_seconds: int) -> N
         signal.alarm(60 * most_seconds)  # what waits for ever takes no processor time
         # Numba's code and the stacks of threads take address space, but no memory.
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY + 2**31, MEMORY + 2**31))
-        from spindle.cli.main import main
-
-        if words[0] in SERVING:
-            threading.Thread(target=visit, args=(log,), daemon=True).start()
-        code = main(words)
+        code = _main(words, log)
     except BaseException as error:
         os.write(2, f"\nTraceback (most recent call last) of {type(error).__name__}: {error}\n".encode())
     finally:
@@ -178,19 +176,56 @@ def not_finite(folder: Path, given: set[str]) -> str:
     return ""
 
 
-def compile_all(source: Path, programs: list[str]) -> None:
-    """Load the programs here and run each once, so that what their kernels cost to compile is no run's time."""
+def warm(source: Path, programs: list[str]) -> None:
+    """Load the programs and run each once in this process, undamaged: its children have what they import, and its compiled kernels.
+
+    A child that loads these itself takes ten times as long as one that finds them.
+    """
     from crashes import warm_up
 
     warm_up()
+    before = Path.cwd()
     for program in programs:
         folder = Path(tempfile.mkdtemp(prefix="damage-"))
         try:
-            words, outcome = case("none", program, source, folder, 1, 3600)
+            _, words = given_files(program, source, folder, np.random.default_rng(1))
+            log = folder / "printed.txt"
+            code = _run_printing(words, folder, log)
+            if code != 0:
+                raise RuntimeError(f"undamaged, spindle {' '.join(words)} ended with {code}:\n{log.read_text()}")
         finally:
+            os.chdir(before)
             shutil.rmtree(folder, ignore_errors=True)
-        if outcome.kind != "well":
-            raise RuntimeError(f"undamaged, spindle {' '.join(words)} ended with {outcome.kind}:\n{outcome.text}")
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy all of this
+
+
+def _run_printing(words: list[str], folder: Path, log: Path) -> int:
+    """Run a program in this process, which prints to a file; return its exit code."""
+    kept = os.dup(1), os.dup(2)
+    streams = sys.stdout, sys.stderr
+    handler = signal.getsignal(signal.SIGINT)
+    with open(log, "w", buffering=1) as out:
+        for number in (1, 2):
+            os.dup2(out.fileno(), number)
+        sys.stdout = sys.stderr = out
+        try:
+            os.chdir(folder)
+            return _main(words, log)
+        finally:
+            for number, handle in zip((1, 2), kept, strict=True):
+                os.dup2(handle, number)
+                os.close(handle)
+            sys.stdout, sys.stderr = streams
+            signal.signal(signal.SIGINT, handler)
+
+
+def _main(words: list[str], log: Path) -> int:
+    from spindle.cli.main import main
+
+    if words[0] in SERVING:
+        threading.Thread(target=visit, args=(log,), daemon=True).start()
+    return main(words)
 
 
 def case(
@@ -291,7 +326,7 @@ def main() -> int:
     """Run many cases and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="files of a finished run of spindle process, or empty")
-    parser.add_argument("--kind", choices=KINDS, default="expt")
+    parser.add_argument("--kind", choices=KINDS, action="append", help="one or several, expt without")
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--skip", type=int, default=0, help="begin with the case of this number")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no case after so many minutes")
@@ -308,37 +343,44 @@ def main() -> int:
     prepare_compile_cache()
     source = arguments.folder.resolve()
     make_run(source)
-    programs = arguments.program or programs_of(arguments.kind, source)
-    compile_all(source, programs)
+    kinds = arguments.kind or ["expt"]
+    asked = arguments.program
+    programs = {kind: [name for name in programs_of(kind, source) if not asked or name in asked] for kind in kinds}
+    warm(source, list(dict.fromkeys(program for names in programs.values() for program in names)))
     if arguments.case is not None:
-        return one_case(arguments.kind, programs[0], arguments.case, source, arguments.keep)
+        return one_case(kinds[0], programs[kinds[0]][0], arguments.case, source, arguments.keep)
+    end = time.monotonic() + 60 * arguments.minutes
+    faults = 0
+    for kind in kinds:
+        chosen = cases(kind, source, arguments.cases, arguments.seed, programs[kind], arguments.skip)
+        faults += count(kind, chosen, end)
+    return 1 if faults else 0
+
+
+def count(kind: str, chosen: Iterable[tuple[int, str, list[str], Outcome]], end: float = float("inf")) -> int:
+    """Run cases until a time of `time.monotonic`, print faults and the table of programs; return the number of faults."""
     counts: Counter[tuple[str, str]] = Counter()
     most: dict[str, tuple[float, int]] = {}
     faults = 0
-    end = time.monotonic() + 60 * arguments.minutes
-    for number, program, words, outcome in cases(
-        arguments.kind, source, arguments.cases, arguments.seed, programs, arguments.skip
-    ):
+    for number, program, words, outcome in chosen:
         counts[program, outcome.kind] += 1
         seconds, memory = most.get(program, (0.0, 0))
         most[program] = max(seconds, outcome.seconds), max(memory, outcome.memory)
         if outcome.is_fault:
             faults += 1
-            print(told(arguments.kind, number, program, words, outcome), flush=True)
+            print(told(kind, number, program, words, outcome), flush=True)
         if time.monotonic() > end:
-            print(f"ended after {arguments.minutes:g} minutes; go on with --skip {number % 1_000_000 + 1}")
+            print(f"{kind} ended early; go on with --skip {number % 1_000_000 + 1}")
             break
-    kinds = sorted({kind for _, kind in counts})
-    print(f"{'program':<32}" + "".join(f"{kind:>18}" for kind in [*kinds, "most seconds", "most MB"]))
+    ends = sorted({ending for _, ending in counts})
+    print(f"{kind:<32}" + "".join(f"{ending:>18}" for ending in [*ends, "most seconds", "most MB"]))
     for program in sorted(most):
         seconds, memory = most[program]
-        row = "".join(f"{counts[program, kind]:>18}" for kind in kinds)
+        row = "".join(f"{counts[program, ending]:>18}" for ending in ends)
         print(f"{program:<32}{row}{seconds:>18.1f}{memory / 1e6:>18.0f}")
-    print(
-        f"{sum(counts.values())} cases: "
-        + ", ".join(f"{sum(n for (_, k), n in counts.items() if k == kind)} {kind}" for kind in kinds)
-    )
-    return 1 if faults else 0
+    total = {ending: sum(n for (_, k), n in counts.items() if k == ending) for ending in ends}
+    print(f"{sum(total.values())} {kind}: " + ", ".join(f"{n} {ending}" for ending, n in total.items()), flush=True)
+    return faults
 
 
 if __name__ == "__main__":

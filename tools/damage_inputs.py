@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +75,8 @@ PROGRAMS = {
     "damage_analysis": "{e} {r}",
     "merging_statistics": "{e} {r}",
     "process": "{e} stop_after=find_spots",
-    "stills_process": "{e}",
-    "stills_process refined": "{e} {r}",
+    "stills_process": "{e} mp.method=serial",
+    "stills_process refined": "{e} {r} mp.method=serial",
     "integrate stills": "{e} {r}",
     "scale_stills": "{e} {r}",
     "integrate ellipsoids": "{e} {r} profile.algorithm=ellipsoid create_profile_model=False",
@@ -283,11 +285,11 @@ def given_files(
         content = json.loads(files["e"].read_text())
         content["goniometer"] = [KAPPA for _ in content["goniometer"]]
         files["e"].write_text(json.dumps(content))
-    if "{r2}" in PROGRAMS.get(program, "") or "{e2}" in PROGRAMS.get(program, "") or program in OF_SEVERAL:
-        files |= {"e2": folder / "other.expt", "r2": folder / "other.refl"}
-        write_another(files["e"], files["r"], files["e2"], files["r2"])
     if program in OF_SEVERAL:
-        join(files)
+        _put(_of_several(source, stages), files)
+    elif "{r2}" in PROGRAMS.get(program, "") or "{e2}" in PROGRAMS.get(program, ""):
+        files |= {"e2": folder / "other.expt", "r2": folder / "other.refl"}
+        _put(_another(source, stages), files)
     if program in DATA_PROGRAMS:
         files["d"] = folder / DATA_FILES[program.split()[1]]
         write_data(source, folder, files["d"])
@@ -321,6 +323,32 @@ def write_data(source: Path, folder: Path, path: Path) -> None:
     shutil.copy(kept, path)
 
 
+def _put(contents: dict[str, bytes], files: dict[str, Path]) -> None:
+    for name, content in contents.items():
+        files[name].write_bytes(content)
+
+
+@cache  # made once for all cases
+def _another(source: Path, stages: tuple[str, str]) -> dict[str, bytes]:
+    """The second files beside those of a stage."""
+    with tempfile.TemporaryDirectory() as made:
+        files = {"e2": Path(made, "other.expt"), "r2": Path(made, "other.refl")}
+        write_another(source / f"{stages[0]}.expt", source / f"{stages[1]}.refl", files["e2"], files["r2"])
+        return {name: file.read_bytes() for name, file in files.items()}
+
+
+@cache
+def _of_several(source: Path, stages: tuple[str, str]) -> dict[str, bytes]:
+    """The files of a stage and the second ones in one."""
+    with tempfile.TemporaryDirectory() as made:
+        files = {name: Path(made, name) for name in ("e", "r", "e2", "r2")}
+        for name, stage, suffix in zip("er", stages, (".expt", ".refl"), strict=True):
+            shutil.copy(source / f"{stage}{suffix}", files[name])
+        _put(_another(source, stages), files)
+        join(files)
+        return {name: files[name].read_bytes() for name in "er"}
+
+
 def write_another(experiments: Path, reflections: Path, new_experiments: Path, new_reflections: Path) -> None:
     """The same files with identifiers, and crystals, of their own."""
     from spindle.files import read_experiments, read_reflections, write_experiments, write_reflections
@@ -339,7 +367,7 @@ def write_another(experiments: Path, reflections: Path, new_experiments: Path, n
 
 
 def join(files: dict[str, Path]) -> None:
-    """Put the second files into the first."""
+    """Put the second files into the first, and remove them."""
     from spindle.files import read_experiments, read_reflections, write_experiments, write_reflections
     from spindle.models import Experiments
     from spindle.table import ReflectionTable

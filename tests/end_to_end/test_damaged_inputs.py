@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="children are ma
 def test_no_damage_ends_in_anything_but_a_message(run_files, kind, few):
     asked = int(os.environ.get("SPINDLE_FUZZ_CASES", "0"))
     n = few if not asked else asked if kind in ("expt", "refl") else max(asked // 5, few)
-    if asked:  # what kernels cost to compile is no run's time
-        damage.compile_all(run_files, damage.programs_of(kind, run_files))
+    if asked:  # what kernels cost to compile, or to load, is no run's time
+        damage.warm(run_files, damage.programs_of(kind, run_files))
     seed = int(os.environ.get("SPINDLE_FUZZ_SEED", "20"))
     faults = [
         damage.told(kind, number, program, words, outcome)
