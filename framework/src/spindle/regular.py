@@ -14,9 +14,10 @@ from pathlib import Path
 
 from spindle.errors import FileFormatError, HeaderError
 
-__all__ = ["open_regular", "read_regular", "refuse_special", "unreadable"]
+__all__ = ["open_regular", "read_regular", "refuse_holes", "refuse_special", "unreadable"]
 
 _REMEDY = "name a file"
+MOST_HOLES = 2**26  # bytes; zeros of a real table may be left out of its file
 
 
 def open_regular(path: str | os.PathLike[str], remedy: str = _REMEDY) -> FileIO:
@@ -80,6 +81,48 @@ def refuse_special(path: str | os.PathLike[str], remedy: str = _REMEDY) -> None:
         raise unreadable(path, error, remedy) from error
     if not stat.S_ISREG(mode):
         raise special(path, mode, remedy)
+
+
+def refuse_holes(path: str | os.PathLike[str], remedy: str = "write the file again") -> None:
+    """Raise FileFormatError for a file with more than 64 MiB that nobody wrote, before it is read whole, or by a library.
+
+    Such a file of some bytes may be terabytes long. Where the system does not tell holes, nothing is refused but what is no file.
+
+    Raises
+    ------
+    FileFormatError
+        So, or if it cannot be opened or is no regular file.
+    """
+    if not hasattr(os, "SEEK_HOLE"):
+        refuse_special(path, remedy)
+        return
+    try:
+        with open_regular(path, remedy) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            missing = end = 0
+            while (begin := os.lseek(stream.fileno(), end, os.SEEK_HOLE)) < size:
+                end = _next_data(stream.fileno(), begin, size)
+                missing += end - begin
+                if missing > MOST_HOLES:
+                    raise HeaderError(
+                        path,
+                        f"byte {begin}",
+                        f"at most {MOST_HOLES} bytes that were never written",
+                        f"{end - begin}",
+                        remedy,
+                    )
+    except OSError as error:
+        raise unreadable(path, error, remedy) from error
+
+
+def _next_data(descriptor: int, begin: int, size: int) -> int:
+    """Where a hole ends."""
+    try:
+        return os.lseek(descriptor, begin, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # it ends the file
+            return size
+        raise
 
 
 def special(path: str | os.PathLike[str], mode: int, remedy: str = _REMEDY) -> HeaderError:

@@ -82,7 +82,11 @@ def _read(importer: Handle, file: Path) -> Imported:
 
     Whatever an importer did not expect is taken for damage to the file: it is said of the file, with the place for its author.
     """
+    from spindle.regular import refuse_holes
+
     from .door import check_reflections
+
+    refuse_holes(file)
 
     try:
         found: Imported = importer.import_results(path=file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spindle.regular import read_regular
+from spindle.regular import read_regular, refuse_holes
 
 from .atomic import atomic_write
 from .experiments import experiments_from_dict, experiments_to_dict, read_experiments, write_experiments
@@ -25,6 +25,7 @@ __all__ = [
     "read_mask",
     "read_reflections",
     "read_regular",
+    "refuse_holes",
     "with_distortion",
     "write_experiments",
     "write_map",

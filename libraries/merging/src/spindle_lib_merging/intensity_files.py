@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 
 from spindle.errors import UserError
+from spindle.files import refuse_holes
 
 from .unmerged import to_measured_indices
 
@@ -58,6 +59,7 @@ def read_intensities(path: Path, parameter: str) -> FileIntensities:
         If it cannot be read, or has neither.
     """
     name = f"{parameter}={path}"
+    refuse_holes(path, f"give {parameter}= another file")
     try:
         if path.suffix.lower() in _CIF:
             blocks = gemmi.as_refln_blocks(gemmi.cif.read(str(path)))

@@ -12,6 +12,7 @@ import numpy as np
 
 from spindle.contracts import ProgramInputs
 from spindle.errors import FileFormatError, ParameterError, UserError
+from spindle.files import refuse_holes
 
 from .intensities import prepare_intensities
 
@@ -180,6 +181,7 @@ def open_mtz(path: Path) -> gemmi.Mtz:
     """
     if not path.is_file():
         raise FileFormatError(f"{path}: no such file; give an MTZ file")
+    refuse_holes(path)
     try:
         return gemmi.read_mtz_file(str(path))
     except (RuntimeError, ValueError) as error:

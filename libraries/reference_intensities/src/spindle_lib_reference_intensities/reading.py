@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 
 from spindle.errors import UserError
+from spindle.files import refuse_holes
 from spindle.models import Crystal
 from spindle_lib_merging import read_intensities
 
@@ -79,6 +80,7 @@ def read_reference(
     name = f"{parameter}={path}"
     if not path.is_file():
         raise UserError(f"{name}: there is no such file; give an MTZ or mmCIF file of reflections, or coordinates")
+    refuse_holes(path, f"give {parameter}= another file")
     suffix = path.suffix.lower()
     coordinates = only_model or suffix in _COORDINATES or (suffix in _CIF and not _has_reflections(path, name))
     if coordinates:

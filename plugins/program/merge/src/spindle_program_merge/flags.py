@@ -11,6 +11,7 @@ import numpy as np
 
 from spindle.contracts.exporter import MergedColumn, MergedData
 from spindle.errors import FileFormatError, ModelError, ParameterError
+from spindle.files import refuse_holes
 from spindle.symmetry import unique_indices
 from spindle_lib_merging import FreeFlags, copied_flags, free_flags, pack_indices, resolution_of
 
@@ -90,6 +91,7 @@ def read_flags(path: Path, group: Any, test_value: int | None) -> FreeFlags:
     ModelError
         If its Laue group is another one.
     """
+    refuse_holes(path, "r_free_flags.reference= is an MTZ file")
     try:
         mtz = gemmi.read_mtz_file(str(path))
     except (RuntimeError, ValueError, OSError) as error:

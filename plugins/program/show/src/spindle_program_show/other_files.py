@@ -9,7 +9,7 @@ import gemmi
 import numpy as np
 
 from spindle.errors import FileFormatError
-from spindle.files import is_map_file, read_mask
+from spindle.files import is_map_file, read_mask, refuse_holes
 from spindle.report import Table
 
 _XDS_ASCII = b"!FORMAT=XDS_ASCII"
@@ -58,6 +58,7 @@ def describe(path: Path) -> tuple[str, list[Table]]:
     kind = kind_of(path)
     if kind == "mask":
         return _mask(path)
+    refuse_holes(path)
     try:
         return {"mtz": _mtz, "xds_ascii": _xds_ascii, "cif": _cif}[kind](path)
     except (RuntimeError, ValueError, IndexError, UnicodeDecodeError) as error:  # what gemmi raises for a damaged file

@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 
 from spindle.errors import FileFormatError, ParameterError, UserError
+from spindle.files import refuse_holes
 from spindle.symmetry import ChangeOfBasis, asu_indices, epsilon_factors, is_centric, is_systematically_absent
 from spindle_lib_merging import wilson_plot
 
@@ -192,6 +193,7 @@ def structure_from_intensities(
     """
     if not path.is_file():
         raise FileFormatError(f"structure.intensities={path}: no such file; give an MTZ or a text file of h k l I")
+    refuse_holes(path)
     if path.suffix.lower() == ".mtz":
         try:
             mtz = gemmi.read_mtz_file(str(path))
