@@ -29,7 +29,7 @@ OBSERVATIONS_PER_SAMPLE, MOST_SAMPLES = 60, 400
 #: With many data sets: most samples of all together, and fewest of each.
 MOST_SAMPLES_TOGETHER, FEWEST_SAMPLES = 800, 12
 #: Scans whose images get a factor each: observations an image should have, fewest and most images, and most of all data sets together.
-OBSERVATIONS_PER_IMAGE, FEWEST_IMAGES, MOST_IMAGES, MOST_IMAGES_TOGETHER = 30, 10, 400, 800
+OBSERVATIONS_PER_IMAGE, FEWEST_IMAGES, MOST_IMAGES, MOST_IMAGES_TOGETHER = 10, 10, 400, 800
 #: With adaptive restraints: decay changes over degrees, not over images.
 DECAY_INTERVAL_DEG = 5.0
 #: Below this number of observations absorption is left out by default.

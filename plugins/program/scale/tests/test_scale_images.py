@@ -67,12 +67,12 @@ def test_the_user_can_keep_them(caplog):
     assert result.reflections.has_flags(Flag.SCALED)[number == 41].mean() > 0.5
 
 
-@pytest.mark.parametrize("spread", [0.02, 0.0])
-def test_flicker_is_corrected_and_a_steady_beam_left_alone(spread, caplog):
+@pytest.mark.parametrize(("spread", "n_unique"), [(0.02, 1500), (0.05, 160), (0.0, 1500)])
+def test_flicker_is_corrected_and_a_steady_beam_left_alone(spread, n_unique, caplog):
     factor = 1.0 + spread * np.random.default_rng(7).normal(size=90)
     found = {}
     experiment, table, truth = simulated_scan(
-        n_unique=1500,
+        n_unique=n_unique,
         multiplicity=8,
         scale=lambda z, d: factor[np.floor(z).astype(int)] * (1 + 0.15 * np.sin(z / 20)),
         seed=5,
@@ -83,7 +83,8 @@ def test_flicker_is_corrected_and_a_steady_beam_left_alone(spread, caplog):
             result = spindle.run("scale", Experiments([experiment]), table, **{"physical.image_correction": correct})
         found[correct] = residual(result, truth)
     if spread:
-        assert found[True] < 0.008 < found[False]
+        # what counts allow for: 0.007 with 107 observations an image, 0.02 with 14
+        assert found[True] < (0.008 if n_unique > 1000 else 0.6 * found[False]) < 0.03 and found[False] > 0.008
         assert caplog.text.count("the scale jumps by") == 1
     else:
         assert found[True] < 1.02 * found[False] and "the scale jumps by" not in caplog.text

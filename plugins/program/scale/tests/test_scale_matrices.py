@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from spindle_program_scale import normal_matrices
 from spindle_program_scale.matrix_kernels import add_halves, add_outer, mirror_lower, scale_lower
-from spindle_program_scale.normal_matrices import inverted
+from spindle_program_scale.normal_matrices import Blocks, BlockSystem, WholeSystem, inverted
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +52,17 @@ def test_squares_make_the_whole(p):
     np.testing.assert_array_equal(doubled, matrix + matrix.T - np.diag(np.diag(matrix)))
     add_outer(raised, 3.0, direction)
     np.testing.assert_array_equal(raised, matrix + 3.0 * np.outer(direction, direction))
+
+
+def test_fixed_parameters_have_no_errors_and_add_none():
+    matrix = np.array([[4.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 2.0]])  # the second is fixed
+    free, push = np.array([True, False, True]), np.zeros(3)
+    blocks = Blocks(np.array([0, 3]), matrix.ravel().copy())
+    pins = [(0.5, np.array([1.0, 3.0, 0.0]), 0.0)]
+    in_blocks = BlockSystem(
+        blocks, lambda x: matrix @ x, blocks.changed(np.zeros(9)), pins, 0.0, free, push, lambda: None
+    )
+    pinned = matrix + 0.5 * np.outer([1.0, 0.0, 0.0], [1.0, 0.0, 0.0])
+    for found in (in_blocks.inverse.number(0), WholeSystem(pinned, push, free).inverse.matrix):
+        assert found[1].tolist() == [0.0, 0.0, 0.0] == found[:, 1].tolist()
+        np.testing.assert_allclose(found[np.ix_(free, free)], np.linalg.inv(pinned[np.ix_(free, free)]), rtol=1e-9)

@@ -160,7 +160,7 @@ class System(ABC):
     @property
     @abstractmethod
     def inverse(self) -> Inverse:
-        """Of the matrix."""
+        """Of the matrix; 0 where a parameter is fixed, which has no error."""
 
     @property
     @abstractmethod
@@ -173,15 +173,17 @@ class System(ABC):
 
 
 class WholeSystem(System):
-    """With a matrix (p, p)."""
+    """With a matrix (p, p); rows and columns of parameters that are not `free` (p,) are those of the unit matrix."""
 
-    def __init__(self, matrix: np.ndarray, push: np.ndarray) -> None:
-        self.matrix, self.push = matrix, push
+    def __init__(self, matrix: np.ndarray, push: np.ndarray, free: np.ndarray) -> None:
+        self.matrix, self.push, self._free = matrix, push, free
 
     @cached_property
     def inverse(self) -> WholeInverse:
         """See `System`."""
-        return WholeInverse(inverted(self.matrix))
+        found = inverted(self.matrix)
+        found[np.diag_indices_from(found)] *= self._free
+        return WholeInverse(found)
 
     @property
     def diagonal(self) -> np.ndarray:
@@ -239,7 +241,9 @@ class BlockSystem(System):
     def inverse(self) -> Blocks:
         """See `System`."""
         _, softened, small = self._woodbury(self._plain)
-        return self._plain.less(softened, small)
+        found = self._plain.less(softened, small)
+        found.set_diagonal(found.diagonal * self.free)
+        return found
 
     def _woodbury(self, inverse: Blocks) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """C, B^-1 C and (S^-1 + C' B^-1 C)^-1 of (B + C S C')^-1 = B^-1 - B^-1 C (S^-1 + C' B^-1 C)^-1 C' B^-1."""

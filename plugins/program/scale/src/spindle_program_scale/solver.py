@@ -199,7 +199,7 @@ class Equations:
     def restrained(self, layout: Layout, x: np.ndarray, free: np.ndarray, check: Callable[[], None]) -> System:
         """With restraints, pins and fixed parameters."""
         if isinstance(self.normal, np.ndarray):
-            return WholeSystem(*_restrained(layout, x, self.normal, self.right, self.pins, free))
+            return WholeSystem(*_restrained(layout, x, self.normal, self.right, self.pins, free), free)
         right, further = self.right.copy(), self.normal.changed(np.zeros(len(self.normal.values)))
         for restraint in layout.restraints:
             where, k = restraint.where, restraint.weight * restraint.penalty.matrix

@@ -68,6 +68,10 @@ def scale_by_distribution(scaler: Scaler) -> None:
     )
     scaler.target.judge(*scaler.group_means())
     usual, scaler.layout.weight_range = scaler.layout.weight_range, WEIGHT_RANGE
+    for places in scaler.layout.slices:
+        if "image" in places:  # the few intensities of an image tell nothing of it
+            scaler.parameters[places["image"]] = 1.0
+            scaler.layout.free[places["image"]] = False
     for restraint in scaler.layout.restraints:
         if restraint.adaptive:
             restraint.weight = restraint.penalty.typical**-2.0
