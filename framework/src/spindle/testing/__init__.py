@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .contract import PluginContract
-    from .data import make_context, repository_root, shared_data
+    from .data import as_called_by_host, make_context, repository_root, shared_data
 
 _LAZY = {
     "PluginContract": "contract",
+    "as_called_by_host": "data",
     "make_context": "data",
     "repository_root": "data",
     "shared_data": "data",
 }
 
-__all__ = ["PluginContract", "make_context", "repository_root", "shared_data"]
+__all__ = ["PluginContract", "as_called_by_host", "make_context", "repository_root", "shared_data"]
 
 
 def __getattr__(name: str) -> Any:

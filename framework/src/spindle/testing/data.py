@@ -1,4 +1,4 @@
-"""Where tests find shared data, and contexts for plugins under test."""
+"""Where tests find shared data, and plugins and contexts as the host makes them."""
 
 from __future__ import annotations
 
@@ -54,3 +54,14 @@ def make_context(program: str = "test", n_workers: int = 1, params: Any = None) 
     plugin = context.algorithm("executor", "threads") if n_workers > 1 else None
     context._executor = Executor(plugin, n_workers)
     return context
+
+
+def as_called_by_host(slot: str, plugin: Any) -> Any:
+    """Return the `spindle.plugins.host.Handle` through which the host calls a plugin.
+
+    Arrays arrive read-only, results are checked, hooks that the plugin leaves out have the defaults of their slot. Tests that
+    call a plugin directly compile its kernels for arrays that may be written, which no run does.
+    """
+    from spindle.plugins.host import Handle, PluginHost
+
+    return plugin if isinstance(plugin, Handle) else PluginHost().add(slot, type(plugin).__name__, plugin)

@@ -17,11 +17,11 @@ from scipy.special import ndtr
 
 from spindle.contracts.profile import ForegroundMasks, check_lorentz, check_predictions, check_summary
 from spindle.models import Experiments
-from spindle.plugins.host import Handle, PluginHost
 from spindle.table import Flag, MaskCode, ReflectionTable, Shoeboxes
 
 from .comparing import difference, snapshot
 from .contract import PluginContract
+from .data import as_called_by_host
 from .simulated_spots import (
     SIGMA_M_DEG,
     SimulatedSpots,
@@ -42,11 +42,6 @@ def _default_spots() -> SimulatedSpots:
 @lru_cache(maxsize=1)
 def _wide_spots() -> SimulatedSpots:
     return simulate_spots(sigma_b_deg=0.09, sigma_m_deg=0.35, turn_deg=35.0, seed=2)
-
-
-def _behind_a_handle(plugin) -> Handle:
-    """The plugin with the defaults of the hooks that it leaves out."""
-    return plugin if isinstance(plugin, Handle) else PluginHost().add("profile", type(plugin).__name__, plugin)
 
 
 class ProfileContract(PluginContract):
@@ -129,7 +124,7 @@ class ProfileContract(PluginContract):
         )
 
     def test_a_summary_tells_of_the_model(self, plugin, modelled: SimulatedSpots) -> None:
-        summary = check_summary({}, _behind_a_handle(plugin).describe_model(model=modelled.experiments[0].profile))
+        summary = check_summary({}, as_called_by_host("profile", plugin).describe_model(model=modelled.experiments[0].profile))
         assert not summary.fault, "perfect spots are no fault"
         assert set(summary.widths_deg) <= set(summary.numbers)
         if summary.table is not None:
@@ -137,7 +132,7 @@ class ProfileContract(PluginContract):
 
     def test_predictions_are_those_of_the_models(self, plugin, modelled: SimulatedSpots) -> None:
         arguments = {"experiments": modelled.experiments, "d_min": 2.6, "d_max": None, "padding": 0.0}
-        table = _behind_a_handle(plugin).predict_reflections(**arguments, force_static=False)
+        table = as_called_by_host("profile", plugin).predict_reflections(**arguments, force_static=False)
         check_predictions(arguments, table)
         assert len(table) > 0.5 * len(modelled.table)
         experiment = modelled.experiments[0]
@@ -157,7 +152,7 @@ class ProfileContract(PluginContract):
         table = modelled.table.view()
         table["delpsical.rad"] = np.zeros(len(table))
         still = replace(modelled.experiments[0], scan=None, goniometer=None)
-        plugin, arguments = _behind_a_handle(plugin), {"experiments": Experiments([still])}
+        plugin, arguments = as_called_by_host("profile", plugin), {"experiments": Experiments([still])}
         factor = plugin.still_lorentz(**arguments, reflections=table)
         check_lorentz({"reflections": table}, factor)
         order = np.random.default_rng(0).permutation(len(table))[: len(table) // 2]

@@ -8,14 +8,14 @@ from scipy.stats import poisson
 from spindle_background_glm import GlmBackground
 
 from spindle.table import MaskCode
-from spindle.testing import make_context
+from spindle.testing import as_called_by_host, make_context
 from spindle.testing.background import flat_shoeboxes, pixel_detector
 
 C = 1.345
 
 
 def glm(model="constant3d", **changes):
-    return GlmBackground(GlmBackground.Params(model={"algorithm": model}, **changes))
+    return as_called_by_host("background", GlmBackground(GlmBackground.Params(model={"algorithm": model}, **changes)))
 
 
 @pytest.mark.parametrize("model", ["constant3d", "loglinear3d"])
@@ -25,7 +25,7 @@ def test_counts_beyond_any_detector_take_no_longer_than_others(model, level):
     """With sums over all counts within reach of the mean this would not end."""
     shoeboxes = flat_shoeboxes(4, mean=50.0, seed=5)
     shoeboxes.data[:] *= level / 50.0
-    result = glm(model).estimate_background(shoeboxes=shoeboxes)
+    result = glm(model).estimate_background(shoeboxes=shoeboxes, detector=None)
     good = np.asarray(result.success)
     assert np.isfinite(result.mean).all() and np.isfinite(result.background).all()
     assert result.mean[good] == pytest.approx(level, rel=0.1)
@@ -35,7 +35,7 @@ def test_constant_solves_the_robust_score_equation():
     shoeboxes = flat_shoeboxes(30, mean=1.0, seed=2)
     outliers = np.random.default_rng(0).random(len(shoeboxes.data)) < 0.03
     shoeboxes.data[outliers] += 50
-    result = glm().estimate_background(shoeboxes=shoeboxes)
+    result = glm().estimate_background(shoeboxes=shoeboxes, detector=None)
     for i in range(30):
         part = slice(shoeboxes.offsets[i], shoeboxes.offsets[i + 1])
         y = shoeboxes.data[part][result.used[part]].astype(float)
@@ -57,7 +57,7 @@ def test_constant_solves_the_robust_score_equation():
 def test_poisson_counts_give_no_bias_and_the_declared_variance(mean):
     n = 2000
     shoeboxes = flat_shoeboxes(n, mean=mean, seed=3, size=(9, 9, 3))
-    result = glm().estimate_background(shoeboxes=shoeboxes)
+    result = glm().estimate_background(shoeboxes=shoeboxes, detector=None)
     assert result.success.all()
     z = (result.mean - mean) / np.sqrt(result.mean_variance.mean())
     assert abs(z.mean()) < 4 / np.sqrt(n) + 0.02  # 0.02: an average of 0.05 x 216 counts is skew
@@ -68,13 +68,13 @@ def test_outliers_hardly_matter():
     shoeboxes = flat_shoeboxes(300, mean=2.0, seed=4)
     outliers = np.random.default_rng(1).random(len(shoeboxes.data)) < 0.03
     shoeboxes.data[outliers] *= 50
-    result = glm().estimate_background(shoeboxes=shoeboxes)
+    result = glm().estimate_background(shoeboxes=shoeboxes, detector=None)
     assert result.mean.mean() == pytest.approx(2.0, rel=0.05)  # the plain mean is 4.9
 
 
 def test_no_photons_are_a_background_of_zero():
     shoeboxes = flat_shoeboxes(5, mean=0.0)
-    result = glm().estimate_background(shoeboxes=shoeboxes)
+    result = glm().estimate_background(shoeboxes=shoeboxes, detector=None)
     assert result.success.all() and not result.background.any()
     assert (result.mean_variance > 0).all()
 
@@ -83,7 +83,7 @@ def test_negative_values_fail():
     shoeboxes = flat_shoeboxes(5)
     first = np.flatnonzero(shoeboxes.mask[: shoeboxes.offsets[1]] & MaskCode.BACKGROUND)[0]
     shoeboxes.data[first] = -1
-    result = glm().estimate_background(shoeboxes=shoeboxes)
+    result = glm().estimate_background(shoeboxes=shoeboxes, detector=None)
     assert list(result.success) == [False, True, True, True, True]
 
 
@@ -105,9 +105,9 @@ def test_values_below_zero_are_left_to_least_squares_and_that_is_said(name, capl
 
 def test_values_that_are_no_whole_numbers_give_the_same_mean():
     shoeboxes = flat_shoeboxes(20, mean=5.0)
-    whole = glm().estimate_background(shoeboxes=shoeboxes)
+    whole = glm().estimate_background(shoeboxes=shoeboxes, detector=None)
     shoeboxes.data += 1e-4
-    shifted = glm().estimate_background(shoeboxes=shoeboxes)
+    shifted = glm().estimate_background(shoeboxes=shoeboxes, detector=None)
     assert np.allclose(whole.mean, shifted.mean, atol=0.01)
 
 
@@ -118,7 +118,7 @@ def test_loglinear_follows_a_slope(model):
     z, y, x = np.mgrid[0:3, 0:11, 0:11]
     truth = 4 * np.exp(0.06 * (x - 5) - 0.04 * (y - 5) + (0.1 * (z - 1) if model == "loglinear3d" else 0))
     shoeboxes.data[:] = np.random.default_rng(0).poisson(np.tile(truth.ravel(), n))
-    result = glm(model).estimate_background(shoeboxes=shoeboxes)
+    result = glm(model).estimate_background(shoeboxes=shoeboxes, detector=None)
     assert result.success.all()
     mean = result.background.reshape(n, -1).mean(axis=0)
     assert np.allclose(mean, truth.ravel(), rtol=0.03)
@@ -131,7 +131,7 @@ def test_loglinear_follows_a_slope(model):
 
 def test_loglinear3d_of_one_image_is_loglinear2d():
     shoeboxes = flat_shoeboxes(30, size=(9, 9, 1))
-    one = glm("loglinear3d").estimate_background(shoeboxes=shoeboxes)
-    other = glm("loglinear2d").estimate_background(shoeboxes=shoeboxes)
+    one = glm("loglinear3d").estimate_background(shoeboxes=shoeboxes, detector=None)
+    other = glm("loglinear2d").estimate_background(shoeboxes=shoeboxes, detector=None)
     assert one.success.all()
     assert np.allclose(one.background, other.background, rtol=1e-6)

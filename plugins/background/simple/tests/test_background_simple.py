@@ -8,15 +8,15 @@ from scipy.special import erfinv
 from spindle_background_simple import SimpleBackground
 
 from spindle.table import MaskCode
+from spindle.testing import as_called_by_host
 from spindle.testing.background import flat_shoeboxes
 
 
 def simple(model="constant3d", outlier="null", **limits):
-    return SimpleBackground(
-        SimpleBackground.Params().changed(
-            {"model.algorithm": model, "outlier.algorithm": outlier}, **{f"outlier__{k}": v for k, v in limits.items()}
-        )
+    params = SimpleBackground.Params().changed(
+        {"model.algorithm": model, "outlier.algorithm": outlier}, **{f"outlier__{k}": v for k, v in limits.items()}
     )
+    return as_called_by_host("background", SimpleBackground(params))
 
 
 def background_values(shoeboxes, i):
@@ -34,7 +34,7 @@ def with_outliers(n=100):
 @pytest.mark.parametrize("model", ["linear2d", "linear3d"])
 def test_planes_are_those_of_numpy(model):
     shoeboxes = flat_shoeboxes(40, mean=20.0, size=(9, 8, 3))
-    result = simple(model).estimate_background(shoeboxes=shoeboxes)
+    result = simple(model).estimate_background(shoeboxes=shoeboxes, detector=None)
     z, y, x = (a.ravel() for a in np.mgrid[0:3, 0:8, 0:9])
     for i in range(40):
         part = slice(shoeboxes.offsets[i], shoeboxes.offsets[i + 1])
@@ -50,8 +50,8 @@ def test_planes_are_those_of_numpy(model):
 
 def test_linear3d_of_one_image_is_a_plane():
     shoeboxes = flat_shoeboxes(30, size=(9, 9, 1))
-    three = simple("linear3d").estimate_background(shoeboxes=shoeboxes)
-    two = simple("linear2d").estimate_background(shoeboxes=shoeboxes)
+    three = simple("linear3d").estimate_background(shoeboxes=shoeboxes, detector=None)
+    two = simple("linear2d").estimate_background(shoeboxes=shoeboxes, detector=None)
     assert three.success.all()
     assert np.allclose(three.background, two.background, rtol=1e-6)
 
@@ -60,7 +60,7 @@ def test_linear3d_of_one_image_is_a_plane():
 def test_declared_variance_is_that_of_repeated_trials(model):
     n, mean = 1500, 6.0
     shoeboxes = flat_shoeboxes(n, mean=mean, seed=5, size=(9, 9, 3))
-    result = simple(model).estimate_background(shoeboxes=shoeboxes)
+    result = simple(model).estimate_background(shoeboxes=shoeboxes, detector=None)
     middle = (shoeboxes.mask.reshape(n, -1)[0] & MaskCode.FOREGROUND) != 0
     found = result.background.reshape(n, -1)[:, middle].mean(axis=1)
     assert ((found - mean) / np.sqrt(result.mean_variance)).std() == pytest.approx(1.0, abs=0.08)
@@ -68,7 +68,7 @@ def test_declared_variance_is_that_of_repeated_trials(model):
 
 def test_nsigma_keeps_three_standard_deviations():
     shoeboxes = with_outliers()
-    result = simple(outlier="nsigma").estimate_background(shoeboxes=shoeboxes)
+    result = simple(outlier="nsigma").estimate_background(shoeboxes=shoeboxes, detector=None)
     for i in range(len(shoeboxes)):
         v = background_values(shoeboxes, i)
         keep = np.abs(v - v.mean()) <= 3 * v.std(ddof=1)
@@ -78,7 +78,7 @@ def test_nsigma_keeps_three_standard_deviations():
 def test_truncated_drops_fixed_numbers_at_both_ends():
     shoeboxes = with_outliers()
     plugin = simple(outlier="truncated", truncated__lower=0.1, truncated__upper=0.3)
-    result = plugin.estimate_background(shoeboxes=shoeboxes)
+    result = plugin.estimate_background(shoeboxes=shoeboxes, detector=None)
     for i in range(len(shoeboxes)):
         v = np.sort(background_values(shoeboxes, i))
         n = len(v)
@@ -89,7 +89,7 @@ def test_truncated_drops_fixed_numbers_at_both_ends():
 
 def test_normal_peels_off_bright_pixels():
     shoeboxes = with_outliers()
-    result = simple(outlier="normal").estimate_background(shoeboxes=shoeboxes)
+    result = simple(outlier="normal").estimate_background(shoeboxes=shoeboxes, detector=None)
     for i in range(len(shoeboxes)):
         v = np.sort(background_values(shoeboxes, i))
         while len(v) > 10 and (v[-1] - v.mean()) / v.std(ddof=1) >= np.sqrt(2) * erfinv(1 - 1 / len(v)):
@@ -99,7 +99,7 @@ def test_normal_peels_off_bright_pixels():
 
 def test_tukey_keeps_within_the_fences():
     shoeboxes = with_outliers()
-    result = simple(outlier="tukey").estimate_background(shoeboxes=shoeboxes)
+    result = simple(outlier="tukey").estimate_background(shoeboxes=shoeboxes, detector=None)
     for i in range(len(shoeboxes)):
         v = np.sort(background_values(shoeboxes, i))
         half = len(v) // 2
@@ -115,7 +115,7 @@ def test_plane_rejection_follows_a_slope():
     shoeboxes.data[:] = np.tile((40 + 3.0 * (x - 5)).ravel(), n)
     bright = np.random.default_rng(3).random(len(shoeboxes.data)) < 0.01
     shoeboxes.data[bright] += 150
-    used = simple("linear2d", "plane").estimate_background(shoeboxes=shoeboxes).used
+    used = simple("linear2d", "plane").estimate_background(shoeboxes=shoeboxes, detector=None).used
     background = (shoeboxes.mask & MaskCode.BACKGROUND) != 0
     assert not used[bright].any()
     assert used[background & ~bright].mean() > 0.97
@@ -127,7 +127,7 @@ def test_an_offset_of_all_pixels_offsets_the_background(outlier, model):
     rng = np.random.default_rng(3)
     shoeboxes = flat_shoeboxes(60, mean=0.0, size=(11, 11, 5))
     shoeboxes.data[:] += rng.normal(-0.7, 0.5, len(shoeboxes.data))
-    result = simple(model, outlier).estimate_background(shoeboxes=shoeboxes)
+    result = simple(model, outlier).estimate_background(shoeboxes=shoeboxes, detector=None)
     assert result.success.all()
     # standard deviation of the mean of all 60 shoeboxes is 0.003; 1 % of the pixels at each end may be left out
     assert result.mean.mean() == pytest.approx(-0.7, abs=0.015)
@@ -137,6 +137,6 @@ def test_an_offset_of_all_pixels_offsets_the_background(outlier, model):
 @pytest.mark.parametrize("outlier", ["null", "nsigma", "normal", "plane", "tukey"])
 def test_single_photons_are_no_outliers_where_there_are_few(outlier):
     shoeboxes = flat_shoeboxes(200, mean=0.02, size=(13, 13, 6))
-    result = simple("constant3d", outlier).estimate_background(shoeboxes=shoeboxes)
+    result = simple("constant3d", outlier).estimate_background(shoeboxes=shoeboxes, detector=None)
     assert result.success.all()
     assert result.mean.mean() == pytest.approx(0.02, rel=0.04)

@@ -13,8 +13,8 @@ from spindle_threshold_dispersion_extended import DispersionExtendedThreshold
 from spindle.errors import ParameterError
 from spindle.images import open_image
 from spindle.images.trusted import trusted_mask
-from spindle.testing import shared_data
-from spindle.testing.threshold import image_with_spots
+from spindle.testing import as_called_by_host, shared_data
+from spindle.testing.threshold import arguments_of, image_with_spots
 
 CEILING = 2**24
 
@@ -60,11 +60,11 @@ KINDS = [(DispersionThreshold, naive_dispersion), (DispersionExtendedThreshold, 
 
 
 def make(cls, **values):
-    return cls(cls.Params(**values))
+    return as_called_by_host("threshold", cls(cls.Params(**values)))
 
 
 def find(plugin, image, mask, gain=1.0):
-    return plugin.find_strong(image=image, mask=mask, gain=gain, out=np.ones(image.shape, np.bool_)).copy()
+    return plugin.find_strong(**arguments_of(image, mask, gain)).copy()
 
 
 def spotty_image(seed, shape=(70, 90)):

@@ -17,7 +17,7 @@ from spindle.images import open_image
 from spindle.images.trusted import trusted_mask
 from spindle.models import Detector
 from spindle.params.resolve import make
-from spindle.testing import shared_data
+from spindle.testing import as_called_by_host, shared_data
 from spindle.testing.threshold import image_with_spots, threshold_beam, threshold_panel
 
 BEAM = threshold_beam()
@@ -29,7 +29,7 @@ KERNELS = {
 
 def find(image, mask, panel=None, corner=(0, 0), gain=1.0, **params):
     panel = threshold_panel(image.shape[1], image.shape[0]) if panel is None else panel
-    threshold = RadialProfileThreshold(make(RadialProfileThreshold.Params, **params))
+    threshold = as_called_by_host("threshold", RadialProfileThreshold(make(RadialProfileThreshold.Params, **params)))
     return threshold.find_strong(image, mask, gain, panel, BEAM, corner, np.ones(image.shape, np.bool_))
 
 
