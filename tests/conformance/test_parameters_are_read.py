@@ -142,8 +142,17 @@ def _assigned(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.exp
 def readings(package: str) -> Readings:
     """What the files of an installed package read, and those of the libraries that it uses."""
     folder = Path(importlib.import_module(package).__file__ or "").parent
-    folders = [folder, *libraries_of(folder).values()]
-    return Readings(*(path.read_text(encoding="utf-8") for f in folders for path in sorted(f.rglob("*.py"))))
+    both = Readings()
+    for one in map(_readings_of, (folder, *libraries_of(folder).values())):
+        both.names |= one.names
+        both.pairs |= one.pairs
+        both.words |= one.words
+    return both
+
+
+@cache
+def _readings_of(folder: Path) -> Readings:
+    return Readings(*(path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.py"))))
 
 
 def is_read(path: tuple[str, ...], twice: bool, source: Readings) -> bool:

@@ -114,7 +114,9 @@ def _diffuse_image(
     for angle, radius, height in zip(angles, radii, rng.exponential(300.0, 60), strict=True):
         for sign in (-1.0, 1.0):
             px, py = sign * radius * np.cos(angle), sign * radius * np.sin(angle)
-            expected += height * np.exp(-0.5 * ((dx - px) ** 2 + (dy - py) ** 2) / 1.2**2)
+            left, top = max(int(centre[0] + px) - 11, 0), max(int(centre[1] + py) - 11, 0)
+            near = slice(top, top + 23), slice(left, left + 23)  # nine widths away nothing is left
+            expected[near] += height * np.exp(-0.5 * ((dx[near] - px) ** 2 + (dy[near] - py) ** 2) / 1.2**2)
     if beam_stop:
         expected[(r < 14) | ((np.abs(dx) < 3) & (dy > 0))] *= 0.02
     expected += direct_beam * np.exp(-0.5 * (r / 2.0) ** 2)

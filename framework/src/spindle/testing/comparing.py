@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from spindle.contracts.scaling import Computed
 from spindle.params import Params, to_dict
 from spindle.table import ReflectionTable
 
@@ -26,6 +27,8 @@ def _walk(value: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
         or isinstance(value, str | bytes | bool | int | float | np.generic)
     ):
         yield path, value
+    elif isinstance(value, Computed):
+        yield path, value[:]
     elif isinstance(value, ReflectionTable):
         yield f"{path}: names of columns", tuple(value.columns)
         for name in value.columns:

@@ -124,7 +124,9 @@ class ProfileContract(PluginContract):
         )
 
     def test_a_summary_tells_of_the_model(self, plugin, modelled: SimulatedSpots) -> None:
-        summary = check_summary({}, as_called_by_host("profile", plugin).describe_model(model=modelled.experiments[0].profile))
+        summary = check_summary(
+            {}, as_called_by_host("profile", plugin).describe_model(model=modelled.experiments[0].profile)
+        )
         assert not summary.fault, "perfect spots are no fault"
         assert set(summary.widths_deg) <= set(summary.numbers)
         if summary.table is not None:
