@@ -287,3 +287,20 @@ def test_a_cache_of_the_system_serves_those_who_may_only_read_it():
         assert done.stdout.split() == ["21.0", "1", "None"] and not done.stderr
     finally:
         shutil.rmtree(folder)
+
+
+def test_kernels_are_loaded_without_scipy_and_find_blas_when_they_are_compiled(tmp_path):
+    program = """
+import sys
+from spindle.execution.compile_cache import prepare_compile_cache
+prepare_compile_cache()
+import numpy as np
+from spindle.images import trusted_mask
+good = np.ones((1, 1), bool)
+trusted_mask(np.ones((1, 1), np.int32), good, 0, 2, good)
+import numba.np.linalg
+print("numba.np.arraymath" in sys.modules, "scipy.linalg" in sys.modules)
+numba.np.linalg.ensure_blas()
+print("scipy.linalg" in sys.modules)
+"""
+    assert run(tmp_path, program)[0] == ["True", "False", "True"]
