@@ -13,7 +13,8 @@ __all__ = ["BYTES_PER_PIXEL", "Block", "Plan"]
 
 SPOTS_PER_BLOCK = 2048
 BYTES_PER_BLOCK = 8_000_000
-BYTES_PER_PIXEL = 9
+BYTES_PER_PIXEL = 9  # when they are measured: values, mask, background
+BYTES_FILLING = 5  # until then: values and mask
 
 
 @dataclass
@@ -114,6 +115,7 @@ class Plan:
         first, last = np.array(self.first), np.array(self.last)
         low = int(first.min())
         change = np.zeros(int(last.max()) - low + 2)
-        np.add.at(change, first - low, self.bytes)
-        np.add.at(change, last - low, -np.array(self.bytes, dtype=np.float64))
+        filling = np.array(self.bytes) * (BYTES_FILLING / BYTES_PER_PIXEL)
+        np.add.at(change, first - low, filling)
+        np.add.at(change, last - low, -filling)
         return int(np.cumsum(change).max() + max(self.bytes))

@@ -171,10 +171,14 @@ class _Pass:
             if len(at)
             else ForegroundMasks(np.zeros(1, np.int64), np.zeros(0, np.uint8))
         )
+        shoeboxes = Shoeboxes.empty(panel, boxes)
+        if role == WHOLE:
+            # no memory for it until the block is measured
+            shoeboxes.background = np.broadcast_to(np.float32(0.0), shoeboxes.data.shape)
         first, last = (int(bbox[:, 4].min()), int(bbox[:, 5].max())) if len(at) else (0, 0)
         return Block(
             at, bbox, held, members_by_panel(panel), masks, painted_parts(bbox, masks.offsets, masks.inside),
-            Shoeboxes.empty(panel, boxes), np.zeros(len(at), np.uint8), first, last,
+            shoeboxes, np.zeros(len(at), np.uint8), first, last,
         )  # fmt: skip
 
     def _extract(self, z: int, alive: list[Block], panels: list[np.ndarray] | None) -> list[np.ndarray] | None:
@@ -226,6 +230,7 @@ class _Pass:
         """Results of a filled block; its pixels are released, its masks stay for the next images."""
         slab = self.slab
         of_table = self.number[block.at]
+        block.shoeboxes.background = np.zeros(len(block.shoeboxes.data), np.float32)
         filled = Filled(
             slab.rows[block.at], block.shoeboxes, block.marks, slab.table.select(of_table), slab.expected[block.at],
             slab.kept[of_table], slab.neighbours(of_table),
