@@ -11,7 +11,7 @@ import numpy as np
 
 from spindle.errors import ModelError
 
-from .kernels import local_frames
+from .kernels import local_frames, turned_spots
 
 if TYPE_CHECKING:
     from spindle.models import Experiment
@@ -39,17 +39,13 @@ def growth(experiment: Experiment, s1: np.ndarray, s0: np.ndarray) -> np.ndarray
     (n, 2) float64
         Factors of g^2 for the variances along e1 and e2.
     """
-    length = np.linalg.norm(s0, axis=1)[:, None]
-    p = (s1 - s0) / length
-    squared = np.einsum("ij,ij->i", p, p)
-    turned = np.zeros(len(p))
-    if not experiment.is_still:
-        e1 = np.cross(s1, s0)
-        e1 /= np.linalg.norm(e1, axis=1)[:, None]
-        axis = experiment.known_goniometer.axis_lab
-        zeta = e1 @ axis
-        turned = (np.cross(p, e1) @ axis / np.where(np.abs(zeta) < 0.02, 0.02, zeta)) ** 2
-    return np.stack([squared + turned, squared], axis=1)
+    return np.ascontiguousarray(_turned(experiment, s1, s0)[:, :2])
+
+
+def _turned(experiment: Experiment, s1: np.ndarray, s0: np.ndarray) -> np.ndarray:
+    """(n, 3) float64: `growth`, and zeta; 0 for stills."""
+    axis = np.zeros(3) if experiment.is_still else experiment.known_goniometer.axis_lab
+    return turned_spots(*(np.ascontiguousarray(a, dtype=np.float64) for a in (s1, s0, axis)))
 
 
 class SpotGeometry:
@@ -144,9 +140,8 @@ class SpotGeometry:
             experiment = self.experiments[i]
             if experiment.is_still:
                 continue
-            e1 = np.cross(reflections["s1"][rows], self.incident(experiment, reflections["xyzcal.px"][rows, 2]))
-            e1 /= np.linalg.norm(e1, axis=1)[:, None]
-            out[rows] = e1 @ experiment.known_goniometer.axis_lab
+            s0 = self.incident(experiment, reflections["xyzcal.px"][rows, 2])
+            out[rows] = _turned(experiment, reflections["s1"][rows], s0)[:, 2]
         return out
 
     @staticmethod
@@ -200,8 +195,6 @@ class SpotGeometry:
                 self.widths(i, s1, s0, xyz[:, 2]),
             )
             if not experiment.is_still:
-                e1 = np.cross(s1, s0)
-                e1 /= np.linalg.norm(e1, axis=1)[:, None]
-                zeta = e1 @ experiment.known_goniometer.axis_lab
+                zeta = _turned(experiment, s1, s0)[:, 2]
                 kz[rows] = experiment.known_scan.oscillation[1] * zeta / self.sigma(i, "sigma_m", xyz[:, 2])
         return frames, kz

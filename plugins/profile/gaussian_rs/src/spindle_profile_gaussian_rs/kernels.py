@@ -85,6 +85,38 @@ def local_frames(s1, s0, panel, xy, d, d_inverse, pixel_size, sigma):
 
 
 @numba.njit(nogil=True, cache=True)
+def turned_spots(s1, s0, axis):
+    """What the rotation does to spots: squares of the widths that blocks turned by one radian give, see `geometry.growth`, and zeta.
+
+    Parameters
+    ----------
+    s1, s0 : (n, 3) float64, 1/angstrom
+    axis : (3,) float64
+        Rotation axis in the laboratory, of length 1; 0 for stills.
+
+    Returns
+    -------
+    (n, 3) float64
+        p^2 + (m2.(p x e1) / zeta)^2, p^2, zeta.
+    """
+    out = np.empty((s1.shape[0], 3))
+    for r in range(s1.shape[0]):
+        ax, ay, az = s1[r, 0], s1[r, 1], s1[r, 2]
+        bx, by, bz = s0[r, 0], s0[r, 1], s0[r, 2]
+        x, y, z = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+        scale = 1.0 / (math.sqrt(x * x + y * y + z * z) + 1e-300)
+        x, y, z = x * scale, y * scale, z * scale
+        zeta = x * axis[0] + y * axis[1] + z * axis[2]
+        px, py, pz = ax - bx, ay - by, az - bz
+        lever = (py * z - pz * y) * axis[0] + (pz * x - px * z) * axis[1] + (px * y - py * x) * axis[2]
+        lever /= 0.02 if abs(zeta) < 0.02 else zeta
+        one = 1.0 / (bx * bx + by * by + bz * bz)
+        squared = (px * px + py * py + pz * pz) * one
+        out[r, 0], out[r, 1], out[r, 2] = squared + lever * lever * one, squared, zeta
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
 def bounding_boxes(frames, kz, z, half_b, half_m, first, last):
     """Bounding box of each spot: half widths ``half_b`` (units of the widths across) and ``half_m`` (units of sigma_m).
 
@@ -186,6 +218,19 @@ def _corners_within(e, du, dw, two, far, x, y, n):
 
 
 @numba.njit(nogil=True, cache=True)
+def _mark_corners(e, x0, y, near, far, first, last, codes):
+    """Codes of some corners from (x0, y) on along x: bit 1 within sqrt(near) widths of the beam, bit 2 within sqrt(far)."""
+    ax, ay, az = e[9] * y + e[12], e[10] * y + e[13], e[11] * y + e[14]
+    for i in range(first, last):
+        x = x0 + i
+        vx, vy, vz = e[6] * x + ax, e[7] * x + ay, e[8] * x + az
+        u = e[0] * vx + e[1] * vy + e[2] * vz
+        w = e[3] * vx + e[4] * vy + e[5] * vz
+        squared, length = u * u + w * w, vx * vx + vy * vy + vz * vz
+        codes[i] = np.uint8(squared <= near * length) | (np.uint8(squared <= far * length) << np.uint8(1))
+
+
+@numba.njit(nogil=True, cache=True)
 def foreground_masks(frames, bbox, offsets, radius, halo):
     """Which pixels of each box belong to the spot: those with a corner within ``radius`` widths of the predicted beam.
 
@@ -207,40 +252,40 @@ def foreground_masks(frames, bbox, offsets, radius, halo):
     out = np.zeros(offsets[n], np.uint8)
     near = radius * radius
     far = max(halo * halo, near)
+    widest = 0
+    for r in range(n):
+        widest = max(widest, bbox[r, 1] - bbox[r, 0])
+    # codes of a row of corners and of that before it
+    above, below = np.zeros(widest + 1, np.uint8), np.zeros(widest + 1, np.uint8)
     for r in range(n):
         nx = bbox[r, 1] - bbox[r, 0]
         ny = bbox[r, 3] - bbox[r, 2]
         e = frames[r]
-        start = offsets[r]
-        found = False
+        start, x0 = offsets[r], float(bbox[r, 0])
+        found = np.uint8(0)
         # what u, w and their square less `far` grow by along x, see `_corners_within`
         du, dw = e[0] * e[6] + e[1] * e[7] + e[2] * e[8], e[3] * e[6] + e[4] * e[7] + e[5] * e[8]
         two = du * du + dw * dw - far * (e[6] * e[6] + e[7] * e[7] + e[8] * e[8])
+        above[: nx + 1] = 0
+        before, until = nx, 0
         for j in range(ny + 1):
             y = float(bbox[r, 2] + j)
-            first, last = _corners_within(e, du, dw, two, far, float(bbox[r, 0]), y, nx + 1)
-            for i in range(first, last):
-                x = float(bbox[r, 0] + i)
-                vx = e[6] * x + e[9] * y + e[12]
-                vy = e[7] * x + e[10] * y + e[13]
-                vz = e[8] * x + e[11] * y + e[14]
-                u = e[0] * vx + e[1] * vy + e[2] * vz
-                w = e[3] * vx + e[4] * vy + e[5] * vz
-                squared = (u * u + w * w) / (vx * vx + vy * vy + vz * vz)
-                if squared > far:
-                    continue
-                code = 1 if squared <= near else 2
-                # a corner marks its (up to four) pixels
-                for b in range(max(j - 1, 0), min(j + 1, ny)):
-                    for a in range(max(i - 1, 0), min(i + 1, nx)):
-                        k = start + b * nx + a
-                        if code == 1:
-                            out[k] = 1
-                            found = True
-                        elif out[k] == 0:
-                            out[k] = 2
+            first, last = _corners_within(e, du, dw, two, far, x0, y, nx + 1)
+            if last <= first:
+                first, last = nx, 0
+            below[: nx + 1] = 0
+            _mark_corners(e, x0, y, near, far, first, last, below)
+            if j > 0:
+                row = out[start + (j - 1) * nx : start + j * nx]
+                for i in range(max(min(first, before) - 1, 0), min(max(last, until), nx)):
+                    code = above[i] | above[i + 1] | below[i] | below[i + 1]
+                    inside = code & np.uint8(1)
+                    row[i] = inside | (code & np.uint8(2) & ~(inside << np.uint8(1)))
+                    found |= inside
+            above, below = below, above
+            before, until = first, last
         # a spot smaller than a pixel may have no corner inside: its own pixel still belongs to it
-        if not found and nx > 0 and ny > 0:
+        if found == 0 and nx > 0 and ny > 0:
             out[start + (ny // 2) * nx + nx // 2] = 1
     return out
 
