@@ -189,6 +189,7 @@ class PixelFitter(ReferenceFitter):
         self.n_sub = 4
         self.deconvolution = deconvolution
         self.tails = tails
+        self.slices: np.ndarray | None = None  # the references with axes e3, e2, e1
         self.found_tails: Tails | None = None
         self.error = ModelError()
         self._parts: list[Learned] = []
@@ -227,7 +228,7 @@ class PixelFitter(ReferenceFitter):
         parts = self._parts
         self._parts = []
         if not parts:
-            self._cut_off()
+            self._ready()
             return
         shift = np.cumsum([0] + [int(p.offsets[-1]) for p in parts])
         spots = Learned(
@@ -265,8 +266,14 @@ class PixelFitter(ReferenceFitter):
                 jobs.append(Piece(spots, mine[order], np.ascontiguousarray(weights[order]), overall))
             for position, profile in enumerate(map(Improve(accumulate, LOCAL_STEPS, LOCAL_PRIOR), jobs)):
                 self.references[self.first[i] + position] = profile
-        self._cut_off()
+        self._ready()
         self._look_back(spots)
+
+    def _ready(self) -> None:
+        """Reference profiles as they are fitted."""
+        self._cut_off()
+        assert self.references is not None
+        self.slices = np.ascontiguousarray(np.moveaxis(self.references, 3, 1))
 
     def _look_back(self, spots: Learned) -> None:
         """Fit the spots that were learned from: what profiles are wrong by, and what lies beyond them."""
@@ -359,7 +366,7 @@ class PixelFitter(ReferenceFitter):
         fits, coverage = _Fits(*(np.zeros(n) for _ in range(5))), np.zeros(n)
         fit_pixels(
             frames, kz, np.ascontiguousarray(z), *pixels, np.ascontiguousarray(background_variance, dtype=np.float64),
-            position, self.references, np.ascontiguousarray(expected, dtype=np.float64), self.step, self.n_sub, MIN_COVERAGE,
+            position, self.slices, np.ascontiguousarray(expected, dtype=np.float64), self.step, self.n_sub, MIN_COVERAGE,
             MIN_ALONE, self.as_dials, fits.value, fits.variance, fits.correlation, coverage, fits.summed, fits.summed_variance,
         )  # fmt: skip
         return fits
@@ -375,7 +382,7 @@ class PixelFitter(ReferenceFitter):
             shoeboxes.bbox,
             shoeboxes.offsets,
             self.position(reflections),
-            self.references,
+            self.slices,
             np.ascontiguousarray(intensity, dtype=np.float64),
             self.step,
             self.n_sub,

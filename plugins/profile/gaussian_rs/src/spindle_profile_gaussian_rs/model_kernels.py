@@ -7,7 +7,7 @@ import math
 import numba
 import numpy as np
 
-from .spread_kernels import pixel_lattice, pixel_weights, slice_shares
+from .spread_kernels import image_planes, pixel_lattice, pixel_shares, pixel_weights, slice_shares
 
 VALID, FOREGROUND, OVERLAPPED = 1, 4, 32
 
@@ -31,35 +31,24 @@ def model_counts(frames, kz, z, bbox, offsets, reference, references, intensity,
         max_z = max(max_z, bbox[r, 5] - bbox[r, 4])
     cu = np.empty((max_row, max_row))
     cw = np.empty((max_row, max_row))
-    q = np.zeros(size)
-    shares = np.zeros((max_z, size))
+    shares, planes, seen = np.zeros((max_z, size)), np.empty((size, size, max_z)), np.empty(max_z)
     wts = np.zeros((size, size))
     for r in range(bbox.shape[0]):
         if offsets[r + 1] == offsets[r] or intensity[r] <= 0.0:
             continue
         nx, ny = bbox[r, 1] - bbox[r, 0], bbox[r, 3] - bbox[r, 2]
         nz = bbox[r, 5] - bbox[r, 4]
-        profile = references[reference[r]]
         pixel_lattice(frames[r], bbox[r, 0], bbox[r, 2], nx, ny, 1.0 / step, centre, cu, cw)
         slice_shares(kz[r], z[r], bbox[r, 4], nz, size, step, shares)
+        image_planes(references[reference[r]], shares, nz, planes)
         for y in range(ny):
             for x in range(nx):
                 j0, j1, i0, i1 = pixel_weights(cu, cw, y, x, n_sub, size, wts)
                 if j1 == j0:
                     continue
-                for k in range(size):
-                    q[k] = 0.0
-                for j in range(j0, j1):
-                    for i in range(i0, i1):
-                        w = wts[j, i] * intensity[r]
-                        if w != 0.0:
-                            for k in range(size):
-                                q[k] += w * profile[j, i, k]
+                pixel_shares(planes, wts, j0, j1, i0, i1, nz, seen)
                 for m in range(nz):
-                    value = 0.0
-                    for k in range(size):
-                        value += shares[m, k] * q[k]
-                    out[offsets[r] + (m * ny + y) * nx + x] = value
+                    out[offsets[r] + (m * ny + y) * nx + x] = intensity[r] * seen[m]
 
 
 @numba.njit(nogil=True, cache=True)

@@ -20,13 +20,30 @@ import numpy as np
 
 from spindle_lib_noise.believed import counts_of_variance
 
-from .spread_kernels import pixel_lattice, pixel_weights, slice_shares
+from .spread_kernels import image_planes, pixel_lattice, pixel_shares, pixel_weights, slice_shares
 
 VALID, FOREGROUND, OVERLAPPED = 1, 4, 32
 # A pixel is an outlier when it exceeds the fit by 6 standard deviations (one in 1e9), a tenth of the spot (what a profile may be
 # wrong by in one pixel) and 3 counts (where counts are too few for the normal distribution) together.
 OUTLIER_SIGMAS, OUTLIER_SHARE, OUTLIER_COUNTS = 6.0, 0.1, 3.0
 WHOLE = 0.98  # share of the photons along the rotation from which on a spot is summed as a whole
+
+
+@numba.njit(nogil=True, cache=True)
+def wanted_pixels(mask, nx, ny, wanted):
+    """Pixels (ny * nx) that are good foreground on any image of a box, and the rectangle x0, x1, y0, y1 that they lie in."""
+    area = nx * ny
+    good = np.uint8(VALID | FOREGROUND)
+    wanted[:area] = 0
+    for first in range(0, mask.shape[0], max(area, 1)):
+        for k in range(area):
+            wanted[k] |= (mask[first + k] & good) == good
+    x0, x1, y0, y1 = nx, 0, ny, 0
+    for y in range(ny):
+        for x in range(nx):
+            if wanted[y * nx + x]:
+                x0, x1, y0, y1 = min(x0, x), max(x1, x + 1), min(y0, y), y + 1
+    return min(x0, x1), x1, min(y0, y1), y1
 
 
 @numba.njit(nogil=True, cache=True)
@@ -66,6 +83,7 @@ def fit_pixels(
     reference : (n,) int64
         Which reference profile each spot uses; negative: none, the fit fails.
     references : (m, s, s, s) float64
+        Axes e3, e2, e1.
     expected : (n,) float64, counts
         Mean intensity expected at this place of reciprocal space, or a negative number: not known.
     step, n_sub
@@ -102,9 +120,9 @@ def fit_pixels(
         max_z = max(max_z, bbox[r, 5] - bbox[r, 4])
     cu = np.empty((max_row, max_row))
     cw = np.empty((max_row, max_row))
-    q = np.zeros(size)
-    shares = np.zeros((max_z, size))
+    shares, planes, seen = np.zeros((max_z, size)), np.empty((size, size, max_z)), np.empty(max_z)
     wts = np.zeros((size, size))
+    wanted = np.empty(max_xy, np.uint8)
     p_list = np.empty(max_xy * max_z)
     d_list = np.empty(max_xy * max_z)
     b_list = np.empty(max_xy * max_z)
@@ -112,7 +130,7 @@ def fit_pixels(
     along = np.zeros((references.shape[0], size))
     for m in range(references.shape[0]):
         for k in range(size):
-            along[m, k] = references[m, :, :, k].sum()
+            along[m, k] = references[m, k].sum()
     for r in range(n):
         value[r] = 0.0
         variance[r] = -1.0
@@ -122,43 +140,32 @@ def fit_pixels(
         summed_variance[r] = -1.0
         if reference[r] < 0:
             continue
-        profile = references[reference[r]]
         nx, ny = bbox[r, 1] - bbox[r, 0], bbox[r, 3] - bbox[r, 2]
         nz = bbox[r, 5] - bbox[r, 4]
         start = offsets[r]
         plane = nx * ny
-        pixel_lattice(frames[r], bbox[r, 0], bbox[r, 2], nx, ny, 1.0 / step, centre, cu, cw)
+        left, right, top, bottom = wanted_pixels(mask[start : offsets[r + 1]], nx, ny, wanted)
+        pixel_lattice(
+            frames[r], bbox[r, 0] + left, bbox[r, 2] + top, right - left, bottom - top, 1.0 / step, centre, cu, cw
+        )
         slice_shares(kz[r], z[r], bbox[r, 4], nz, size, step, shares)
+        image_planes(references[reference[r]], shares, nz, planes)
         count = 0
         covered = 0.0
         alone = 0.0
         b_sum = 0.0
-        for y in range(ny):
-            for x in range(nx):
+        for y in range(top, bottom):
+            for x in range(left, right):
                 pixel = y * nx + x
-                use = False
-                for j in range(nz):
-                    bits = mask[start + j * plane + pixel]
-                    if bits & VALID and bits & FOREGROUND:
-                        use = True
-                if not use:
+                if not wanted[pixel]:
                     continue
-                j0, j1, i0, i1 = pixel_weights(cu, cw, y, x, n_sub, size, wts)
-                for k in range(size):
-                    q[k] = 0.0
-                for j in range(j0, j1):
-                    for i in range(i0, i1):
-                        w = wts[j, i]
-                        if w != 0.0:
-                            for k in range(size):
-                                q[k] += w * profile[j, i, k]
+                j0, j1, i0, i1 = pixel_weights(cu, cw, y - top, x - left, n_sub, size, wts)
+                pixel_shares(planes, wts, j0, j1, i0, i1, nz, seen)
                 for j in range(nz):
                     at = start + j * plane + pixel
                     bits = mask[at]
                     if bits & VALID and bits & FOREGROUND:
-                        p = 0.0
-                        for k in range(size):
-                            p += shares[j, k] * q[k]
+                        p = seen[j]
                         p_list[count] = p
                         d_list[count] = data[at]
                         b_list[count] = background[at]
@@ -194,27 +201,24 @@ def fit_pixels(
             scale = max(prior, 1e-3)
             for cycle in range(100 if as_dials else 2):
                 last = estimate
-                top, bottom = 0.0, 0.0
+                above, below, of_background, of_spot, sw = 0.0, 0.0, 0.0, 0.0, 0.0
                 for m in range(count):
-                    v = max(b_list[m], floor) + scale * p_list[m]
-                    f = p_list[m] / v
-                    top += f * (d_list[m] - b_list[m])
-                    bottom += f * p_list[m]
-                estimate = top / bottom
+                    b = max(b_list[m], floor)
+                    f = p_list[m] / (b + scale * p_list[m])
+                    above += f * (d_list[m] - b_list[m])
+                    below += f * p_list[m]
+                    of_background += f * f * b
+                    of_spot += f * f * p_list[m]
+                    sw += f
+                estimate = above / below
                 if as_dials:
                     s2 = abs(estimate) + abs(b_sum)
                     scale = abs(estimate)
                     if cycle > 0 and abs(estimate - last) < 1e-3:
                         break
                     continue
-                of_background, of_spot, sw = 0.0, 0.0, 0.0
-                for m in range(count):
-                    v = max(b_list[m], floor) + scale * p_list[m]
-                    w = p_list[m] / v / bottom
-                    of_background += w * w * max(b_list[m], floor)
-                    of_spot += w * w * p_list[m]
-                    sw += w
-                of_background += sw * sw * background_variance[r]
+                of_background = (of_background + sw * sw * background_variance[r]) / (below * below)
+                of_spot /= below * below
                 s2 = of_background + scale * of_spot
                 if cycle == 1 and expected[r] >= 0.0:
                     mean = max(prior, 1e-3)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 
 import numba
+import numpy as np
 
 
 @numba.njit(nogil=True, cache=True)
 def pixel_lattice(e, x0, y0, nx, ny, scale, centre, cu, cw):
     """Grid coordinates of the corners of all pixels of a box."""
+    a0, a1, a2, b0, b1, b2 = e[0], e[1], e[2], e[3], e[4], e[5]
+    f0, f1, f2 = e[6], e[7], e[8]
     for j in range(ny + 1):
         y = float(y0 + j)
+        g0, g1, g2 = e[9] * y + e[12], e[10] * y + e[13], e[11] * y + e[14]
+        us, ws = cu[j], cw[j]
         for i in range(nx + 1):
             x = float(x0 + i)
-            vx = e[6] * x + e[9] * y + e[12]
-            vy = e[7] * x + e[10] * y + e[13]
-            vz = e[8] * x + e[11] * y + e[14]
+            vx, vy, vz = f0 * x + g0, f1 * x + g1, f2 * x + g2
             s = scale / math.sqrt(vx * vx + vy * vy + vz * vz)
-            cu[j, i] = centre + (e[0] * vx + e[1] * vy + e[2] * vz) * s
-            cw[j, i] = centre + (e[3] * vx + e[4] * vy + e[5] * vz) * s
+            us[i] = centre + (a0 * vx + a1 * vy + a2 * vz) * s
+            ws[i] = centre + (b0 * vx + b1 * vy + b2 * vz) * s
 
 
 @numba.njit(nogil=True, cache=True)
@@ -43,10 +46,11 @@ def pixel_weights(cu, cw, y, x, n_sub, size, weights):
     share = area / (n_sub * n_sub)
     for b in range(n_sub):
         t = (b + 0.5) / n_sub
+        left_u, left_w = u00 + t * (u10 - u00), w00 + t * (w10 - w00)
+        across_u, across_w = u01 + t * (u11 - u01) - left_u, w01 + t * (w11 - w01) - left_w
         for a in range(n_sub):
             s = (a + 0.5) / n_sub
-            u = (1.0 - t) * ((1.0 - s) * u00 + s * u01) + t * ((1.0 - s) * u10 + s * u11)
-            w = (1.0 - t) * ((1.0 - s) * w00 + s * w01) + t * ((1.0 - s) * w10 + s * w11)
+            u, w = left_u + s * across_u, left_w + s * across_w
             fi = math.floor(u)
             fj = math.floor(w)
             i = int(fi)
@@ -86,3 +90,45 @@ def slice_shares(kz, z, z0, nz, size, step, shares):
                 shares[j, k] = 0.0
             else:
                 shares[j, k] = (math.erf(hi * root) - math.erf(lo * root)) / whole
+
+
+@numba.njit(nogil=True, cache=True)
+def image_planes(slices, shares, nz, planes):
+    """What each image sees of a profile: its slices added up by their shares in the image.
+
+    Parameters
+    ----------
+    slices : (s, s, s) float64
+        The profile, axes e3, e2, e1.
+    shares : (nz or more, s) float64
+        See `slice_shares`.
+    nz : int
+    planes : (s, s, nz or more) float64, output
+        Axes e2, e1, and the image.
+    """
+    size = slices.shape[0]
+    plane = np.empty((size, size))
+    for m in range(nz):
+        plane[:] = 0.0
+        for k in range(size):
+            share = shares[m, k]
+            if share != 0.0:
+                for j in range(size):
+                    for i in range(size):
+                        plane[j, i] += share * slices[k, j, i]
+        for j in range(size):
+            for i in range(size):
+                planes[j, i, m] = plane[j, i]
+
+
+@numba.njit(nogil=True, cache=True)
+def pixel_shares(planes, weights, j0, j1, i0, i1, nz, out):
+    """What a pixel sees on each image: ``out`` (nz or more,), from `image_planes` and `pixel_weights`."""
+    for m in range(nz):
+        out[m] = 0.0
+    for j in range(j0, j1):
+        for i in range(i0, i1):
+            w = weights[j, i]
+            if w != 0.0:
+                for m in range(nz):
+                    out[m] += w * planes[j, i, m]
