@@ -6,7 +6,8 @@ from math import erf
 
 import numpy as np
 import pytest
-from spindle_profile_gaussian_rs.sigma import line_of_widths, refine_widths
+from scipy import special
+from spindle_profile_gaussian_rs.sigma import estimate_sigma_m, line_of_widths, refine_sigma_m, refine_widths
 
 S, G = 6e-4, 2e-3
 #: Growth in bins of equal population: most are low, the last lies near the rotation axis.
@@ -92,3 +93,54 @@ def test_widths_are_those_of_the_foreground_whatever_lies_beside_the_spots(neigh
     photons = rng.normal(0.0, true, (400_000, 2)) + rng.uniform(-0.5, 0.5, (400_000, 2))  # centres of their pixels
     caught = photons[((photons / model) ** 2).sum(1) < 9.0]
     np.testing.assert_allclose(typical, np.sqrt((caught**2).mean(0) - 1.0 / 12.0), rtol=0.02)
+
+
+def turning_spots(width, n=300, seed=4):
+    """Spots of 2000 counts, 1 pixel wide, ``width`` images deep, on a background of 1: boxes, counts, images of their middles, local frames."""
+    rng = np.random.default_rng(seed)
+    depth = 2 * int(np.ceil(3.2 * width)) + 1
+    z, xy = depth / 2 + rng.uniform(-0.5, 0.5, n), 5.5 + rng.uniform(-0.5, 0.5, (n, 2))
+
+    def shares(middle, sigma, size):
+        return 0.5 * np.diff(special.erf((np.arange(size + 1) - middle[:, None]) / (sigma * 2**0.5)), axis=1)
+
+    across = shares(xy[:, 1], 1.0, 11)[:, None, :, None] * shares(xy[:, 0], 1.0, 11)[:, None, None, :]
+    counts = rng.poisson(2000.0 * shares(z, width, depth)[:, :, None, None] * across + 1.0).astype(np.float32)
+    frames, far = np.zeros((n, 15)), 1e4
+    frames[:, 0] = frames[:, 4] = far
+    frames[:, 6] = frames[:, 10] = 1.0
+    frames[:, 12], frames[:, 13], frames[:, 14] = -xy[:, 0], -xy[:, 1], far
+    return np.tile(np.array([0, 11, 0, 11, 0, depth], np.int32), (n, 1)), counts, z, frames
+
+
+@pytest.mark.parametrize("width", [0.6, 1.5])
+@pytest.mark.parametrize("wrong", [0.9, 1.2])
+def test_sigma_m_of_whole_spots_is_that_of_their_rocking_curves(width, wrong):
+    """Also where a neighbour, whose pixels are marked, hides a side of every third spot on its last images."""
+    bbox, counts, z, frames = turning_spots(width)
+    mask = np.full(counts.shape, 5, np.uint8)
+    mask[::3, counts.shape[1] // 2 + 1 :, :, 6:] |= 32
+    counts[::3, counts.shape[1] // 2 + 1 :, :, 6:] += 100.0
+    offsets = np.arange(len(z) + 1) * counts[0].size
+    factor = refine_sigma_m(
+        frames, bbox, offsets[:-1], offsets[1:], counts.ravel(), mask.ravel(), np.ones(len(z)), np.full(len(z), 1.0 / (wrong * width)), z,
+        2000.0,
+    )  # fmt: skip
+    assert wrong * factor == pytest.approx(1.0, abs=0.01)
+
+
+def test_strong_pixels_alone_make_sigma_m_too_small():
+    bbox, counts, z, _ = turning_spots(1.5)
+    offsets = np.arange(len(z) + 1) * counts[0].size
+    strong = np.where(counts >= 6, 5, 3).astype(np.uint8).ravel()
+    kappa = np.full(len(z), 1e-3)
+    of_strong = estimate_sigma_m(kappa, z, bbox, offsets, counts.ravel() - 1.0, strong)
+    assert 0.9 < of_strong / 1.5e-3 < 0.98
+
+
+def test_images_wider_than_rocking_curves_leave_sigma_m():
+    bbox, counts, z, frames = turning_spots(0.3)
+    offsets = np.arange(len(z) + 1) * counts[0].size
+    pixels = bbox, offsets[:-1], offsets[1:], counts.ravel(), np.full(counts.size, 5, np.uint8), np.ones(len(z))
+    assert refine_sigma_m(frames, *pixels, np.full(len(z), 1 / 0.3), z, 2000.0) is None
+    assert refine_sigma_m(frames[:9], bbox[:9], *pixels[1:], np.ones(9), z[:9], 2000.0) is None

@@ -10,6 +10,8 @@ import math
 import numba
 import numpy as np
 
+from spindle_lib_spot_frames import in_frame, in_frame_with_slopes
+
 VALID, FOREGROUND, OVERLAPPED = 1, 4, 32
 
 
@@ -39,13 +41,7 @@ def spot_moments(rays, bbox, offsets, data, mask, background):
                     for x in range(bbox[r, 0], bbox[r, 1]):
                         if (mask[k] & (VALID | FOREGROUND)) == (VALID | FOREGROUND):
                             c = data[k] - background[k]
-                            px, py = x + 0.5, y + 0.5
-                            vx = e[6] * px + e[9] * py + e[12]
-                            vy = e[7] * px + e[10] * py + e[13]
-                            vz = e[8] * px + e[11] * py + e[14]
-                            norm = 1.0 / math.sqrt(vx * vx + vy * vy + vz * vz)
-                            u = (e[0] * vx + e[1] * vy + e[2] * vz) * norm
-                            w = (e[3] * vx + e[4] * vy + e[5] * vz) * norm
+                            u, w = in_frame(e, x + 0.5, y + 0.5)
                             out[r, 0] += c
                             out[r, 1] += c * u
                             out[r, 2] += c * w
@@ -104,12 +100,8 @@ def ellipse_masks(rays, mean, inverse, bbox, offsets, near, far):
             y = float(bbox[r, 2] + j)
             for i in range(nx + 1):
                 x = float(bbox[r, 0] + i)
-                vx = e[6] * x + e[9] * y + e[12]
-                vy = e[7] * x + e[10] * y + e[13]
-                vz = e[8] * x + e[11] * y + e[14]
-                norm = 1.0 / math.sqrt(vx * vx + vy * vy + vz * vz)
-                u = (e[0] * vx + e[1] * vy + e[2] * vz) * norm - mean[r, 0]
-                w = (e[3] * vx + e[4] * vy + e[5] * vz) * norm - mean[r, 1]
+                u, w = in_frame(e, x, y)
+                u, w = u - mean[r, 0], w - mean[r, 1]
                 square = inverse[r, 0] * u * u + 2.0 * inverse[r, 1] * u * w + inverse[r, 2] * w * w
                 if square > far:
                     continue
@@ -175,19 +167,7 @@ def profile_of(rays, mean, momentary, drift, normal, steps, z, bbox, n_sub, out)
                     out[m, y, x] = 0.0
                     continue
                 # of the middle of the pixel, and how coordinates change from there
-                px, py = bbox[0] + x + 0.5, bbox[2] + y + 0.5
-                vx = e[6] * px + e[9] * py + e[12]
-                vy = e[7] * px + e[10] * py + e[13]
-                vz = e[8] * px + e[11] * py + e[14]
-                norm = 1.0 / math.sqrt(vx * vx + vy * vy + vz * vz)
-                u0 = (e[0] * vx + e[1] * vy + e[2] * vz) * norm
-                w0 = (e[3] * vx + e[4] * vy + e[5] * vz) * norm
-                f = (e[6] * vx + e[7] * vy + e[8] * vz) * norm * norm
-                s = (e[9] * vx + e[10] * vy + e[11] * vz) * norm * norm
-                uf = (e[0] * e[6] + e[1] * e[7] + e[2] * e[8]) * norm - u0 * f
-                us = (e[0] * e[9] + e[1] * e[10] + e[2] * e[11]) * norm - u0 * s
-                wf = (e[3] * e[6] + e[4] * e[7] + e[5] * e[8]) * norm - w0 * f
-                ws = (e[3] * e[9] + e[4] * e[10] + e[5] * e[11]) * norm - w0 * s
+                u0, w0, uf, us, wf, ws = in_frame_with_slopes(e, bbox[0] + x + 0.5, bbox[2] + y + 0.5)
                 area = abs(uf * ws - us * wf)
                 total = 0.0
                 for b in range(n_sub):

@@ -22,7 +22,7 @@ from .model_error import ModelError, blended, model_error
 from .model_kernels import model_counts
 from .pixel_kernels import fit_pixels
 from .samplers import Sampler
-from .sigma import refine_widths
+from .sigma import refine_sigma_m, refine_widths
 from .tails import Tails, learn_tails
 
 if TYPE_CHECKING:
@@ -309,26 +309,26 @@ class PixelFitter(ReferenceFitter):
         z, s1 = spots.xyz[rows, 2], spots.s1[rows]
         s0 = self.geometry.incident(experiment, z)
         old = self.geometry.widths(index, s1, s0, z)
-        refined = refine_widths(
-            spots.frames[rows],
-            spots.bbox[rows],
-            spots.offsets[rows],
-            spots.offsets[rows + 1],
-            spots.data,
-            spots.mask,
+        pixels = (spots.bbox[rows], spots.offsets[rows], spots.offsets[rows + 1], spots.data, spots.mask)
+        under, along = (
             spots.background[spots.offsets[rows]].astype(np.float64),
-            spots.kz[rows],
-            np.ascontiguousarray(z),
-            old,
-            growth(experiment, s1, s0),
-            SPOT_COUNTS,
+            (spots.kz[rows], np.ascontiguousarray(z)),
         )
+        refined = refine_widths(
+            spots.frames[rows], *pixels, under, *along, old, growth(experiment, s1, s0), SPOT_COUNTS
+        )  # fmt: skip
         if refined is None:
             return
         self.geometry.set_widths(index, refined)
         new = self.geometry.widths(index, s1, s0, z)
         spots.frames[rows, 0:3] *= (old[:, 0] / new[:, 0])[:, None]
         spots.frames[rows, 3:6] *= (old[:, 1] / new[:, 1])[:, None]
+        factor = (
+            None if experiment.is_still else refine_sigma_m(spots.frames[rows], *pixels, under, *along, SPOT_COUNTS)
+        )
+        if factor is not None:
+            self.geometry.scale_sigma_m(index, factor)
+            spots.kz[rows] /= factor
 
     @staticmethod
     def _overall_step(

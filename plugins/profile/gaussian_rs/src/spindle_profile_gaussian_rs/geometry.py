@@ -121,6 +121,12 @@ class SpotGeometry:
         profile["sigma_b"] = (np.asarray(profile["sigma_b"], np.float64) * ratio).tolist()
         self.experiments[index] = replace(self.experiments[index], profile=profile)
 
+    def scale_sigma_m(self, index: int, factor: float) -> None:
+        """Multiply sigma_m in the model of an experiment."""
+        profile = dict(self.experiments[index].profile or {})
+        profile["sigma_m"] = (np.asarray(profile["sigma_m"], np.float64) * factor).tolist()
+        self.experiments[index] = replace(self.experiments[index], profile=profile)
+
     def pixel_edges(self, frames: np.ndarray, xy: np.ndarray) -> np.ndarray:
         """(n, 2) float64: extent of a pixel along e1 and e2 in units of the widths that the frames hold."""
         v = frames[:, 6:9] * xy[:, :1] + frames[:, 9:12] * xy[:, 1:2] + frames[:, 12:15]

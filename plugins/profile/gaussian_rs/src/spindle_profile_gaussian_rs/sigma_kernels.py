@@ -7,19 +7,9 @@ import math
 import numba
 import numpy as np
 
+from spindle_lib_spot_frames import in_frame
+
 VALID, FOREGROUND, OVERLAPPED = 1, 4, 32
-
-
-@numba.njit(nogil=True, cache=True)
-def _in_frame(e, px, py):
-    """Where a point of the panel lies along e1 and e2 of a local frame (15,), in units of its widths."""
-    vx = e[6] * px + e[9] * py + e[12]
-    vy = e[7] * px + e[10] * py + e[13]
-    vz = e[8] * px + e[11] * py + e[14]
-    norm = 1.0 / math.sqrt(vx * vx + vy * vy + vz * vz)
-    u = (e[0] * vx + e[1] * vy + e[2] * vz) * norm
-    w = (e[3] * vx + e[4] * vy + e[5] * vz) * norm
-    return u, w
 
 
 @numba.njit(nogil=True, cache=True)
@@ -53,7 +43,7 @@ def spot_moments(frames, bbox, starts, ends, data, mask, subtract):
                 for x in range(bbox[r, 0], bbox[r, 1]):
                     if (mask[k] & (VALID | FOREGROUND)) == (VALID | FOREGROUND):
                         c = data[k] - subtract[r]
-                        u, w = _in_frame(e, x + 0.5, y + 0.5)
+                        u, w = in_frame(e, x + 0.5, y + 0.5)
                         out[r, 0] += c
                         out[r, 1] += c * u * u
                         out[r, 2] += c * w * w
@@ -97,7 +87,7 @@ def compared_moments(frames, bbox, starts, ends, data, mask, subtract, kz, z, va
             for y in range(bbox[r, 2], bbox[r, 3]):
                 for x in range(bbox[r, 0], bbox[r, 1]):
                     if (mask[k] & (VALID | FOREGROUND)) == (VALID | FOREGROUND):
-                        u, w = _in_frame(e, x + 0.5, y + 0.5)
+                        u, w = in_frame(e, x + 0.5, y + 0.5)
                         g = share * math.exp(iu * u * u + iw * w * w)
                         all_g += g
                         all_u += g * u * u
@@ -115,6 +105,49 @@ def compared_moments(frames, bbox, starts, ends, data, mask, subtract, kz, z, va
             counts = out[r, 0] * all_g / g0
             out[r, 3], out[r, 4] = counts * variances[r, 0] * gu / all_u, counts * variances[r, 1] * gw / all_w
             out[r, 5] = g0 / all_g
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def rocking_moments(frames, bbox, starts, ends, data, mask, subtract, kz, z):
+    """Second moments of spots along the rotation where they are alone, and those of normal distributions in the same pixels.
+
+    Parameters
+    ----------
+    frames, bbox, starts, ends, data, mask, subtract, kz, z
+        As in `compared_moments`.
+
+    Returns
+    -------
+    (n, 3) float64
+        Sum of counts; sum of counts times e3^2 in units of sigma_m, of the middles of images; the same of normal distributions of width 1 in
+        all three directions with as many counts.
+    """
+    n = bbox.shape[0]
+    out = np.zeros((n, 3))
+    for r in range(n):
+        e = frames[r]
+        k = starts[r]
+        if ends[r] == k:
+            continue
+        whole, square = 0.0, 0.0
+        step = kz[r] * 0.7071067811865476
+        for zi in range(bbox[r, 4], bbox[r, 5]):
+            share = abs(math.erf((zi + 1 - z[r]) * step) - math.erf((zi - z[r]) * step))
+            t2 = ((zi + 0.5 - z[r]) * kz[r]) ** 2
+            for y in range(bbox[r, 2], bbox[r, 3]):
+                for x in range(bbox[r, 0], bbox[r, 1]):
+                    if (mask[k] & (VALID | FOREGROUND | OVERLAPPED)) == (VALID | FOREGROUND):
+                        u, w = in_frame(e, x + 0.5, y + 0.5)
+                        g = share * math.exp(-0.5 * (u * u + w * w))
+                        c = data[k] - subtract[r]
+                        out[r, 0] += c
+                        out[r, 1] += c * t2
+                        whole += g
+                        square += g * t2
+                    k += 1
+        if whole > 0.0:
+            out[r, 2] = out[r, 0] * square / whole
     return out
 
 
