@@ -27,27 +27,32 @@ GONIOMETERS = {
 
 
 def measured():
-    """One crystal of a general cell on each goniometer in turn; images numbered from 0, 1 and 5; a beam off the axis."""
+    """Crystals of general cells on each goniometer in turn, at two wavelengths; images numbered from 0, 1 and 5; a beam off the axis."""
     panel = Panel([1, 0, 0], [0, -1, 0], [-50.0, 52.0, -90.0], [0.172, 0.172], (600, 610))
-    crystal = Crystal.from_cell(
-        [22.0, 25.0, 31.0, 83.0, 97.0, 104.0], rotation_matrix(np.array([0.36, 0.48, 0.8]), 0.7)
-    )
-    beam = Beam([0.01, -0.02, 1.0], 0.98)
+    crystals = [
+        Crystal.from_cell(cell, rotation_matrix(np.array(axis), angle))
+        for cell, axis, angle in (
+            ([22.0, 25.0, 31.0, 83.0, 97.0, 104.0], [0.36, 0.48, 0.8], 0.7),
+            ([22.1, 25.2, 31.3, 83.1, 97.0, 104.1], [0.6, 0.8, 0.0], 1.7),
+        )
+    ]
+    beams = [Beam([0.01, -0.02, 1.0], wavelength) for wavelength in (0.98, 1.05)]
     experiments, tables = [], []
     for k, (goniometer, first) in enumerate(zip(GONIOMETERS.values(), (0, 0, 1, 1, 5), strict=True)):
+        beam = beams[k % 2]
         experiment = Experiment(
-            beam, Detector([panel]), goniometer, Scan((first, first + 9), (10.0 * k, 0.5)), crystal,
+            beam, Detector([panel]), goniometer, Scan((first, first + 9), (10.0 * k, 0.5)), crystals[k // 3],
             imageset=ImageSet(template=f"/data/{k}_####.cbf"),
         )  # fmt: skip
         table = predict_static(experiment, d_min=3.0)
         table["id"], table.identifiers = np.full(len(table), k), {}
         table["lp"] = lorentz_polarisation(beam, goniometer, table["s1"])
+        table["d"] = 1 / np.linalg.norm(table["s1"] - beam.s0, axis=1)
         experiments.append(experiment)
         tables.append(table)
     table = ReflectionTable.concatenate(tables)
     n = len(table)
     table["xyzobs.px.value"] = table["xyzcal.px"]
-    table["d"] = 1 / np.linalg.norm(table["s1"] - beam.s0, axis=1)
     table["intensity.sum.value"] = np.linspace(10.0, 500.0, n)
     table["intensity.sum.variance"] = table["intensity.sum.value"].copy()
     table["partiality"], table["partial_id"] = np.ones(n), np.arange(n)
@@ -89,6 +94,12 @@ def test_batches_have_the_same_numbers_and_orientations(both):
             np.testing.assert_allclose(list(batch.floats), list(theirs[number].floats), atol=2e-4, err_msg=str(number))
         assert list(batch.ints)[:4] == list(theirs[number].ints)[:4]
         assert batch.dataset_id == theirs[number].dataset_id
+    assert {b.dataset_id for b in ours.values()} == {1, 2}
+    for mine, other in zip(both[0].datasets, both[1].datasets, strict=True):
+        np.testing.assert_allclose(
+            [mine.wavelength, *mine.cell.parameters], [other.wavelength, *other.cell.parameters], atol=1e-4
+        )
+    assert len({tuple(np.round(list(b.floats)[:6], 3)) for b in ours.values()}) == 2
 
 
 def test_observations_are_the_same(both):

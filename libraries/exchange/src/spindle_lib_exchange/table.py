@@ -38,7 +38,14 @@ def observation_table(experiments: Experiments, observed: Observations) -> dict[
     columns = dict(zip("hkl", table["miller_index"].T, strict=True))
     columns |= {"intensity": observed.value, "sigma": observed.sigma, "experiment": number}
     columns["panel"] = np.asarray(table.get("panel", np.zeros(n, np.int64)), np.int64)
-    columns["image"] = np.floor(position[:, 2]).astype(np.int64) + 1
+    # a reflection that was measured at an end of the scan may be centred beyond it, where there is no image
+    first, last = np.array(
+        [
+            (e.scan.array_range[0], e.scan.array_range[1] - 1) if e.scan is not None else (-np.inf, np.inf)
+            for e in experiments
+        ]
+    )[number].T
+    columns["image"] = np.clip(np.floor(position[:, 2]), first, last).astype(np.int64) + 1
     columns |= dict(zip(("x", "y", "z"), position.T, strict=True))
     columns["phi_deg"] = np.rad2deg(table["xyzcal.mm"][:, 2])
     if "xyzobs.px.value" in table:

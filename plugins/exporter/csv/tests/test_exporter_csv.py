@@ -28,6 +28,11 @@ class TestCsvExporter(ExporterContract):
 
 def test_the_columns_are_those_of_the_table(tmp_path):
     experiments, table = telling_data()
+    place, mm, last = table["xyzcal.px"].copy(), table["xyzcal.mm"].copy(), experiments[0].scan.array_range[1]
+    beyond = int(np.flatnonzero(table["id"] == 0)[0])
+    mm[beyond, 2] += np.radians(0.5) * (last + 0.7 - place[beyond, 2])
+    place[beyond, 2] = last + 0.7
+    table["xyzcal.px"], table["xyzcal.mm"] = place, mm
     (writer,) = spindle.run("export", experiments, table, format="csv", intensity="profile+sum").files.values()
     writer(tmp_path / "a.csv")
     rows = read(tmp_path / "a.csv")
@@ -36,5 +41,10 @@ def test_the_columns_are_those_of_the_table(tmp_path):
     assert float(first["intensity"]) == float(first["intensity_prf"]) != float(first["intensity_sum"])
     start = {"0": 10 - 2 * 0.5, "1": 100 - 100 * 0.5}
     for row in rows[::40]:
-        assert int(row["image"]) == int(float(row["z"])) + 1
+        assert int(row["image"]) == min(int(float(row["z"])) + 1, last if row["experiment"] == "0" else 10**6)
         assert abs(float(row["phi_deg"]) - start[row["experiment"]] - 0.5 * float(row["z"])) < 1e-3
+    assert (
+        max(int(r["image"]) for r in rows if r["experiment"] == "0")
+        == last
+        < max(float(r["z"]) for r in rows if r["experiment"] == "0")
+    )

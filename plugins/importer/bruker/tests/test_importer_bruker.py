@@ -66,6 +66,9 @@ def test_a_summary_is_refused_with_the_files_to_give_instead(tmp_path):
     path.write_text(" Unit cell: 10 12 15 90 101 90\n")
     with pytest.raises(FileFormatError, match=r"give the \.p4p file of the same run .*listing of SAINT"):
         spindle.run("import", files=[path])
+    path.write_text("Begin of measurement :\nWavelength : 0.71073\nRun # 1\n2Theta : 0.0\n")
+    with pytest.raises(FileFormatError, match=r"STOE.* list of runs.* Give the images"):
+        spindle.run("import", files=[path])
 
 
 #: As SAINT 8.38 prints the last refinement of a single crystal, and 8.40 that of a twin; numbers of real listings.

@@ -48,6 +48,11 @@ class BrukerImporter(Algorithm):
     def import_results(self, path: Path) -> Imported:
         """One crystal; see `spindle.contracts.importer.ImporterSpec.import_results`."""
         if path.name.lower().endswith(SUMMARY):
+            if b"Begin of measurement" in path.read_bytes():
+                raise FileFormatError(
+                    f"{path}: this is a summary of STOE's X-Area, a list of runs with their angles; it holds neither the orientation of a crystal "
+                    "nor reflections. Give the images themselves to spindle import"
+                )
             raise FileFormatError(
                 f"{path}: summaries (.sum) are not read: neither a description of their layout nor a program that reads it is public, and a number "
                 "taken from a wrong place would go unnoticed; give the .p4p file of the same run (SAINT, APEX and CrysAlisPro write one), or the "
