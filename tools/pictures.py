@@ -33,6 +33,9 @@ LATTICES = (
     "spindle find_spots imported.expt",
     "spindle index imported.expt strong.refl max_lattices=2",
 )
+MICROSCOPE = "spindle simulate wavelength=0.0251 model=custom modules=1,1 image_size=400,400 pixel_size=0.055 distance=450 distance_error=-4.5"
+MICROSCOPE += " divergence=0.001 mosaic_spread=0.1 unit_cell=8.1,9.7,13.2,90,101.3,90 space_group=P21 structure.d_min=0.9 b_factor=3"
+MICROSCOPE += " goniometer.axis=0.82,0.57,0 start=-40 n_images=80 beam.drift=1 crystal.size=0.001,0.001,0.001 solvent=0 format=nexus"
 SMALL = "wavelength=0.7 model=custom image_size=300,320 distance=35 structure.d_min=1 b_factor=4 mean_counts=600 mosaic_spread=0.08"
 SMALL += " unit_cell=11,13,17,90,90,90 space_group=P212121"
 
@@ -117,6 +120,10 @@ PICTURES = (
         "batch-page", "how-to/batch.md",
         tuple(f"spindle simulate {SMALL} n_images={n} seed={k} output.directory=visit/crystal_{k} {more}" for k, (n, more) in enumerate(((60, ""), (30, ""), (30, "mean_counts=2")), 1)),
         "spindle batch visit output.directory=processed", "processed/batch.html", window=(1100, 420), width=800, colours=48,
+    ),
+    Picture(
+        "rotation-axis", "how-to/electron-diffraction.md", (MICROSCOPE, "spindle import simulated/simulated.nxs geometry.goniometer.axis=1,0,0", "spindle find_spots imported.expt"),
+        "spindle find_rotation_axis imported.expt strong.refl", "find_rotation_axis.html", crop=(30, 100, 850, 530), window=(1000, 760), colours=32,
     ),
     Picture(
         "report-lights", "how-to/read-a-report.md", (f"spindle simulate {SMALL} n_images=60",),

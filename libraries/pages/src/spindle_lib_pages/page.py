@@ -31,8 +31,8 @@ p { max-width: 75ch; } .plots { display: grid; grid-template-columns: repeat(aut
 .scroll { overflow: auto; max-height: 46rem; border: 1px solid var(--line); border-radius: 6px; margin: .8rem 0; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; width: 100%; }
 caption { text-align: left; font-weight: 600; padding: .4rem .7rem; }
-th, td { padding: .2rem .7rem; text-align: left; white-space: nowrap; } th { background: var(--panel); position: sticky; top: 0; }
-td.n, th.n { text-align: right; } td.w { white-space: normal; min-width: 22rem; } tbody tr:nth-child(even) { background: var(--panel); }
+th, td { padding: .2rem .7rem; text-align: left; white-space: nowrap; } th { background: var(--panel); position: sticky; top: 0; white-space: normal; vertical-align: bottom; }
+td.n, th.n { text-align: right; } td.w { white-space: normal; min-width: 14rem; } tbody tr:nth-child(even) { background: var(--panel); }
 .absent { color: var(--soft); font-style: italic; }
 .good, .doubtful, .bad { padding: .5rem .8rem; border-left: 5px solid; background: var(--panel); margin: .4rem 0; }
 .good { border-color: #009e73; } .doubtful { border-color: #e69f00; } .bad { border-color: #d55e00; } .unknown { border-color: #9aa7b4; }
