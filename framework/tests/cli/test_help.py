@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from spindle.cli import search
 from spindle.cli.help import program_help
 from spindle.execution.runner import effective_params, make_host
 from spindle.plugins import registry
@@ -40,6 +41,17 @@ def test_the_name_itself_is_before_texts_that_speak_of_it(spindle):
     found = spindle("help", "d_min").stdout.partition("parameters:\n")[2].splitlines()
     names = [line.split()[1].rpartition(".")[2] for line in found if line.startswith("  ") and ": " in line]
     assert len(names) > 5 and names[:5] == ["d_min"] * 5
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "rank"),
+    [
+        ("ice", "ice", 0), ("ice", "filter.ice_rings", 1), ("ice", "generate_mask", 2), ("lattice", "max_lattices", 3),
+        ("ice", "max_lattices", search.INSIDE), ("gain", "max_lattices", None), ("ice-rings", "filter.ice_rings", 0),
+    ],
+)  # fmt: skip
+def test_words_are_before_their_beginnings_and_those_before_their_middles(word, name, rank):
+    assert search._rank(word, name, "rings of ice" if name == "generate_mask" else "a text") == rank
 
 
 def test_a_word_that_nothing_speaks_of_is_an_error(spindle):

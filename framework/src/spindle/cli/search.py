@@ -17,6 +17,9 @@ from spindle.plugins.host import PluginHost
 MOST = 20
 """Things of a kind that are listed."""
 
+INSIDE = 4
+"""Rank of what has the word in the middle of another."""
+
 
 def search_text(word: str) -> str:
     """Return what speaks of a word, the nearest first.
@@ -28,12 +31,10 @@ def search_text(word: str) -> str:
     """
     prepare_compile_cache()
     host = make_host()
-    parts = [
-        _listed("programs", _programs(word)),
-        _listed("plugins", _plugins(word)),
-        _listed("parameters", _parameters(word, host)),
-    ]
-    found = "\n\n".join(part for part in parts if part)
+    kinds = {"programs": _programs(word), "plugins": _plugins(word), "parameters": _parameters(word, host)}
+    if any(rank < INSIDE for found in kinds.values() for rank, _, _ in found):
+        kinds = {title: [item for item in found if item[0] < INSIDE] for title, found in kinds.items()}
+    found = "\n\n".join(part for title, items in kinds.items() if (part := _listed(title, items)))
     if found:
         return found + "\n\nNext: spindle help <program or plugin>"
     plugins = registry()
@@ -46,15 +47,22 @@ def search_text(word: str) -> str:
 
 
 def _rank(word: str, name: str, text: str) -> int | None:
-    """0 for the name itself, then a part of the name, a word of the text, a part of a word; None where it is in neither."""
+    """How near a name and its text are to a word; None where it is in neither.
+
+    0 is the name itself, then a word of the name, a word of the text, the beginning of a word, and `INSIDE` the middle of one: ice
+    in lattice, which is shown where there is nothing else.
+    """
     plain, name, text = word.replace("-", "_").lower(), name.lower(), text.lower()
     if plain == name.rpartition(".")[2]:
         return 0
-    if plain in name:
+    beginning = rf"(?<![a-z0-9]){re.escape(plain)}"
+    if re.search(rf"{beginning}(?![a-z0-9])", name):
         return 1
     if re.search(rf"\b{re.escape(word.lower())}\b", text):
         return 2
-    return 3 if word.lower() in text or plain in text else None
+    if re.search(beginning, name) or re.search(beginning, text):
+        return 3
+    return INSIDE if plain in name or word.lower() in text or plain in text else None
 
 
 def _programs(word: str) -> list[tuple[int, str, str]]:
@@ -103,7 +111,7 @@ def _parameters(word: str, host: PluginHost) -> list[tuple[int, str, str]]:
 
 
 def _first_sentence(entry: Entry) -> str:
-    return re.split(r"(?<=[.;:])\s", entry.leaf.help, maxsplit=1)[0]
+    return re.split(r"(?<=[.;])\s", entry.leaf.help, maxsplit=1)[0].rstrip(";")
 
 
 def _listed(title: str, found: list[tuple[int, str, str]]) -> str:
