@@ -34,7 +34,7 @@ def expected_signal(value: np.ndarray, background_variance: np.ndarray, expected
     (n,) float64, counts
         At least 0; ``|value|`` where nothing is expected.
     """
-    from scipy.special import log_ndtr
+    from scipy.special import gamma, log_ndtr
 
     known = expected >= 0.0
     mean = np.maximum(np.maximum(expected, value / LARGEST), FLOOR)
@@ -46,4 +46,5 @@ def expected_signal(value: np.ndarray, background_variance: np.ndarray, expected
     prior = np.maximum(expected, FLOOR)
     power = BELIEVED * np.sqrt(np.maximum(background_variance, 0.0) + prior)
     power = np.minimum(power * np.maximum(mean / (USUAL * prior), 1.0), 1.0)
-    return np.where(known, prior ** (1.0 - power) * np.maximum(mean, FLOOR) ** power, np.abs(value))
+    counts = prior ** (1.0 - power) * np.maximum(mean, FLOOR) ** power * gamma(2.0 - power)  # see `counts_of_variance`
+    return np.where(known, counts, np.abs(value))
