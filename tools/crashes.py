@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from damage import SERVING, visit
+from damage import SERVING, run_in_process, visit
 from damage_inputs import write_data, write_open_mask
 from damage_run import make_run
 from injecting import Injector
@@ -297,10 +297,15 @@ def main() -> int:
     warm_up()
     counts: Counter[tuple[str, str]] = Counter()
     wrong = 0
-    make_run(arguments.folder.resolve())
+    source, modes = arguments.folder.resolve(), tuple(arguments.mode or MODES)
+    make_run(source)
     programs = arguments.program or list(PROGRAMS)
     for program in programs:
-        chosen = cases(program, arguments.folder.resolve(), tuple(arguments.mode or MODES), evenly)
+        if "memory" not in modes:  # which is that of a program that has loaded nothing
+            with _folder() as folder:
+                run_in_process(prepare(program, source, folder), folder, folder / "printed.txt")
+                os.chdir("/")
+        chosen = cases(program, source, modes, evenly)
         for mode, n, findings in chosen:
             counts[program, mode] += 1
             wrong += bool(findings)

@@ -190,7 +190,7 @@ def warm(source: Path, programs: list[str]) -> None:
         try:
             _, words = given_files(program, source, folder, np.random.default_rng(1))
             log = folder / "printed.txt"
-            code = _run_printing(words, folder, log)
+            code = run_in_process(words, folder, log)
             if code != 0:
                 raise RuntimeError(f"undamaged, spindle {' '.join(words)} ended with {code}:\n{log.read_text()}")
         finally:
@@ -200,7 +200,7 @@ def warm(source: Path, programs: list[str]) -> None:
     gc.freeze()  # a collection in a child would copy all of this
 
 
-def _run_printing(words: list[str], folder: Path, log: Path) -> int:
+def run_in_process(words: list[str], folder: Path, log: Path) -> int:
     """Run a program in this process, which prints to a file; return its exit code."""
     kept = os.dup(1), os.dup(2)
     streams = sys.stdout, sys.stderr
