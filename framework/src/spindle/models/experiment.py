@@ -101,7 +101,7 @@ class Experiment(Described):
         try:
             path, frame = images.file_of_image(number)
         except IndexError:
-            return str(images.template or images.paths[0])
+            return str(images.template or next(iter(images.paths), "image"))
         name = PurePath(path).name
         holds_several = images.numbered is None and (
             images.template is not None or images.single_file_indices is not None

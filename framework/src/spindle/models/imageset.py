@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from spindle.errors import ModelError
+
 from .templates import Template, split_template
+
+
+class NoSuchImage(ModelError, IndexError):
+    """An image that an image set does not name: files of experiments, which are given, may promise more images than they name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +71,13 @@ class ImageSet:
         return split_template(self.template, self.number_field)
 
     def file_of_image(self, number: int) -> tuple[str, int]:
-        """File and 0-based frame in it of an image number (sequences) or 1-based position (image sets)."""
+        """File and 0-based frame in it of an image number (sequences) or 1-based position (image sets).
+
+        Raises
+        ------
+        NoSuchImage
+            A ModelError and IndexError, if there is no template and fewer files, or frames, are named.
+        """
         if self.arrays is not None:
             return "memory", number - (self.image_range or (1,))[0]
         parts = self.numbered
@@ -74,5 +86,10 @@ class ImageSet:
         if self.template is not None:
             return self.template, number - 1
         position = number - 1
+        named = min(len(self.paths), len(self.single_file_indices or self.paths))
+        if not 0 <= position < named:
+            raise NoSuchImage(
+                f"image {number} is asked for, and the image set names {named} and no template; run spindle import again"
+            )
         frame = self.single_file_indices[position] if self.single_file_indices else 0
         return self.paths[position], frame
