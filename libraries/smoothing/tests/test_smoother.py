@@ -65,3 +65,12 @@ def test_a_spline_can_be_any_parabola(intervals: int) -> None:
     np.put_along_axis(design, index, weight, axis=1)
     wanted = 1.0 - 0.7 * x + 0.05 * x * x
     assert design @ np.linalg.lstsq(design, wanted, rcond=None)[0] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("intervals", [1, 2, 3, 6])
+def test_slopes_of_a_spline_are_those_of_its_weights(intervals: int) -> None:
+    spline = Spline(2.0, 15.0, intervals)
+    x = np.linspace(2.1, 14.9, 58)
+    ahead, behind = (spline.weights(x + step)[1] for step in (1e-5, -1e-5))
+    assert spline.slopes(x) == pytest.approx((ahead - behind) / 2e-5, abs=1e-6)
+    assert spline.slopes(np.array([0.0, 20.0])).sum(axis=1) == pytest.approx([0.0, 0.0])

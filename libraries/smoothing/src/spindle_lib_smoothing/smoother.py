@@ -101,6 +101,25 @@ def spline_weights(u: np.ndarray, n_values: int) -> tuple[np.ndarray, np.ndarray
     -----
     Uniform quadratic B-splines; with three coefficients Bernstein's polynomials. de Boor (2001), A Practical Guide to Splines.
     """
+    first, t = _pieces(u, n_values)
+    if n_values == 2:
+        columns = [1 - t, t]
+    elif n_values == 3:
+        columns = [(1 - t) ** 2, 2 * t * (1 - t), t * t]
+    else:
+        columns = [0.5 * (1 - t) ** 2, 0.5 + t * (1 - t), 0.5 * t * t]
+    return first[:, None] + np.arange(len(columns)), np.stack(columns, axis=1)
+
+
+def spline_slopes(u: np.ndarray, n_values: int) -> np.ndarray:
+    """Derivatives (n, m) of the weights of `spline_weights` with respect to the coordinates u (n,), from within at the ends."""
+    _, t = _pieces(u, n_values)
+    # With three coefficients t is half of u.
+    return np.stack([-np.ones_like(t), np.ones_like(t)] if n_values == 2 else [t - 1, 1 - 2 * t, t], axis=1)
+
+
+def _pieces(u: np.ndarray, n_values: int) -> tuple[np.ndarray, np.ndarray]:
+    """In which piece of a spline coordinates are, and where in it, from 0 to 1."""
     u = np.asarray(u, dtype=np.float64)
     if u.ndim != 1:
         raise ShapeError(f"spline coordinates must be one-dimensional, not {u.shape}")
@@ -109,14 +128,7 @@ def spline_weights(u: np.ndarray, n_values: int) -> tuple[np.ndarray, np.ndarray
     pieces = max(n_values - 2, 1)
     u = np.clip(u / 2 if n_values == 3 else u, 0.0, pieces)
     first = np.minimum(u.astype(np.int64), pieces - 1)
-    t = u - first
-    if n_values == 2:
-        columns = [1 - t, t]
-    elif n_values == 3:
-        columns = [(1 - t) ** 2, 2 * t * (1 - t), t * t]
-    else:
-        columns = [0.5 * (1 - t) ** 2, 0.5 + t * (1 - t), 0.5 * t * t]
-    return first[:, None] + np.arange(len(columns)), np.stack(columns, axis=1)
+    return first, u - first
 
 
 @dataclass(frozen=True)
@@ -167,3 +179,8 @@ class Spline(Smoother):
     def weights(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Indices and weights of the coefficients at coordinates x (n,); see `spline_weights`."""
         return spline_weights((np.asarray(x, dtype=np.float64) - self.start) / self.spacing, self.n_values)
+
+    def slopes(self, x: np.ndarray) -> np.ndarray:
+        """Derivatives (n, m) of the weights at coordinates x (n,); see `spline_slopes`."""
+        u = (np.asarray(x, dtype=np.float64) - self.start) / self.spacing
+        return spline_slopes(u, self.n_values) / self.spacing

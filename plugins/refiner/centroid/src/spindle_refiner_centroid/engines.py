@@ -17,10 +17,11 @@ from .target import Evaluation, Target
 DEGENERATE = 1e-13
 SPARSE_FROM = 1500
 # Combinations of parameters with a smaller relative curvature are hardly determined (cell and distance in electron
-# diffraction): they move only when that gains more than chance, half a unit of chi-squared.
+# diffraction): they move only when that gains more than chance, half a unit of chi-squared: one standard error. Where crystals vary with the
+# scan, the constant models were found by spots before, and know better how detector, beam and crystal stand to the axis: two standard errors.
 WEAK_CURVATURE = 1e-4
-FEWEST_GAINED = 0.5
-MOST_DECOMPOSED = 200
+FEWEST_GAINED, FEWEST_GAINED_VARYING = 0.5, 2.0
+MOST_DECOMPOSED = 400
 
 
 @dataclass
@@ -114,15 +115,14 @@ def correlation(covariance: np.ndarray) -> np.ndarray:
 
 
 def solve_damped(
-    N: np.ndarray, g: np.ndarray, damping: float, names: list[str], sparse: bool, variance: float = 0.0
+    N: np.ndarray, g: np.ndarray, damping: float, names: list[str], sparse: bool, least_gain: float = 0.0
 ) -> np.ndarray:
     """Step h of (N + damping diag N) h = -g.
 
     Parameters
     ----------
-    variance : float
-        Reduced chi-squared: weak combinations of parameters whose gain is within the noise stay where they are; 0
-        moves all.
+    least_gain : float
+        Weak combinations of parameters stay where they are if the objective would gain less; 0 moves all.
 
     Raises
     ------
@@ -147,11 +147,11 @@ def solve_damped(
 
         scaled[np.diag_indices_from(scaled)] += max(damping, DEGENERATE)
         step = splu(csc_matrix(scaled), permc_spec="COLAMD").solve(right)
-    elif variance > 0 and len(g) <= MOST_DECOMPOSED:
+    elif least_gain > 0 and len(g) <= MOST_DECOMPOSED:
         curvature, directions = np.linalg.eigh(scaled)
         curvature = np.maximum(curvature, DEGENERATE)
         along = directions.T @ right
-        chance = (curvature < WEAK_CURVATURE) & (0.5 * along**2 / curvature < FEWEST_GAINED * variance)
+        chance = (curvature < WEAK_CURVATURE) & (0.5 * along**2 / curvature < least_gain)
         along[chance] = 0.0
         step = directions @ (along / (curvature + damping))
     else:
@@ -182,9 +182,10 @@ def levenberg_marquardt(
     here = target.evaluate(x)
     recorder.record(x, here)
     damping, growth = 1e-4, 2.0
+    gained = FEWEST_GAINED_VARYING if target.problem.scan_varying else FEWEST_GAINED
     for _ in range(max_iterations):
         degrees = max(3 * here.n_predicted + target.n_restraints - len(x), 1)
-        step = solve_damped(here.N, here.g, damping, names, sparse, 2.0 * here.objective / degrees)
+        step = solve_damped(here.N, here.g, damping, names, sparse, gained * 2.0 * here.objective / degrees)
         expected = 0.5 * float(step @ (damping * np.diag(here.N) * step - here.g))
         if expected <= 1e-14 * here.objective:
             return Minimum(x, here, recorder.steps, "step too small")

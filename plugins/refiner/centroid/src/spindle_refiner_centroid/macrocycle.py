@@ -275,10 +275,11 @@ class Macrocycle:
 
         def criterion(trial: dict[str, float]) -> float:
             problem = Problem(self.experiments, self.settings, True, self.stills, trial)
-            minimum, _ = self._minimise(problem, used.select(slice(None)), spare, quiet=True)
-            m = 3 * minimum.evaluation.n_predicted
-            misfit = max(minimum.evaluation.objective, 1e-300)
-            return m * float(np.log(misfit)) + price(problem, m)
+            minimum, target = self._minimise(problem, used.select(slice(None)), spare, quiet=True)
+            n = minimum.evaluation.n_predicted
+            # Each coordinate by itself: constant models, by which they are weighed so far, fit one worse than the others.
+            misfits = (target.observations.weights * minimum.evaluation.residuals**2).sum(axis=0)
+            return n * float(np.log(np.maximum(misfits, 1e-300)).sum()) + price(problem, 3 * n)
 
         return choose_widths(self.experiments, self.settings.parameterisation, criterion)
 

@@ -66,6 +66,12 @@ class ModelBlock:
         own = self.values(everything)
         return own.T if self.smoother is None else self.smoother.values(z, own.T)
 
+    def change(self, everything: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """(m, k) derivatives of a varying model's values with respect to the array index at z (m,)."""
+        assert self.smoother is not None
+        index, _ = self.smoother.weights(z)
+        return np.asarray(np.einsum("zm,zmk->zk", self.smoother.slopes(z), self.values(everything).T[index]))
+
     def names(self) -> list[str]:
         """Names of all values."""
         base = [f"{self.label}{name}" for name in self.parameterisation.names]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import kernels
+from . import kernels, stills_kernels
 from .layout import Layout
 from .problem import Problem
 from .restraints import Restraint
@@ -119,7 +119,9 @@ class Target:
         self.block_size = block_size or REFLECTIONS_PER_TASK
         self.n_threads = n_threads
         self.observations = observations
-        self.cell, self.row = self.layout.assign(observations.experiment, observations.panel, observations.z)
+        self.cell, self.row, self.offset = self.layout.assign(
+            observations.experiment, observations.panel, observations.z
+        )
 
         self._last: tuple[np.ndarray, Evaluation] | None = None
 
@@ -162,14 +164,14 @@ class Target:
                 o.weights[task],
                 self.cell[task],
                 self.row[task],
-                t.A,
-                t.s0,
             )
             if self.problem.stills:
-                objective = kernels.stills_normal_equations(
+                objective = stills_kernels.stills_normal_equations(
                     o.hkl[task],
                     o.observed[task],
                     *common,
+                    t.A,
+                    t.s0,
                     t.D,
                     t.dA,
                     t.ds0,
@@ -188,14 +190,9 @@ class Target:
                     o.entering[task],
                     o.observed[task],
                     *common,
-                    t.S,
-                    t.F,
-                    t.axis,
-                    t.D,
-                    t.dA,
-                    t.ds0,
-                    t.dS,
-                    t.dD,
+                    self.offset[task],
+                    *t,
+                    self.layout.sloped,
                     gradients,
                     residuals[task],
                     predicted[task],
