@@ -50,13 +50,18 @@ class ThresholdImage:
     out: np.ndarray
 
 
+_ROWS = 64
+
+
 def check_strong(arguments: dict[str, Any], result: Any) -> np.ndarray:
     """Refuse what is not an image of bool, or strong where the mask forbids it."""
     mask = arguments["mask"]
     strong = array(result, mask.shape, np.bool_, "the result")
-    beyond = np.greater(strong, mask)
-    if beyond.any():
-        forbidden = np.count_nonzero(beyond)
+    # Piece by piece, which fits into the processor's cache: fresh memory for a whole image takes longer than the comparison.
+    forbidden = sum(
+        np.count_nonzero(np.greater(strong[i : i + _ROWS], mask[i : i + _ROWS])) for i in range(0, len(mask), _ROWS)
+    )
+    if forbidden:
         raise Fault(f"the result is True at {forbidden} pixels where mask is False; masked pixels are never strong")
     return strong
 

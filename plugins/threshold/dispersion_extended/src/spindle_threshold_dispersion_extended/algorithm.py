@@ -76,8 +76,6 @@ class DispersionExtendedThreshold(Algorithm):
                 np.zeros((2, padded), narrow),
                 np.zeros((2, padded), narrow),
                 np.zeros((2, padded), np.int32),
-                np.zeros(width),
-                np.zeros(width, np.uint8),
                 np.zeros(width, np.int64 if is_integer else np.float64),
                 np.zeros(width, np.int64),
                 np.zeros((size, width), np.uint8),
@@ -98,11 +96,9 @@ class DispersionExtendedThreshold(Algorithm):
         gains = self._settings.gains(gain)
         limit = self._settings.limit(image, mask)
         good, strong, exact = mask.view(np.uint8), out.view(np.uint8), image.dtype == np.int32
-        blocks, spans, cap, sums_x, sums_y, sums_m, row_limits, flags, column_y, summed_row, eroded = self._workspace(
-            image
-        )
+        blocks, spans, cap, sums_x, sums_y, sums_m, column_y, summed_row, eroded = self._workspace(image)
         test = (image, good, gains, kernel, self._limits, p.legacy_erosion)
-        find_blocks(*test, float(gains.min()), cap, sums_x, sums_y, sums_m, row_limits, flags, blocks)
+        find_blocks(*test, float(gains.min()), cap, sums_x, sums_y, sums_m, blocks)
         column_x, column_m = sums_x[0, : image.shape[1]], sums_m[0, : image.shape[1]]
         mark_cores(*test, exact, blocks, spans, column_x, column_y, column_m, summed_row, eroded, strong)
         mark_strong(

@@ -48,15 +48,13 @@ def find_blocks(
     sums_x,
     sums_y,
     sums_m,
-    row_limits,
-    flags,
     blocks,
 ):
     """Set ``blocks`` to 1 where a block may hold a core pixel, because the dispersion test passes at its centre.
 
     The test is ``m y - x^2 > g x limits[m]`` for the m good pixels of the window, their sum x and sum of squares y;
-    Winter et al. (2018), Acta Cryst. D74, 85. Whole rows are screened first, in narrow numbers and without branches;
-    what passes is tested with exact sums.
+    Winter et al. (2018), Acta Cryst. D74, 85. Whole rows are summed in narrow numbers and without branches, centres are
+    screened with these sums, and what passes is tested with exact ones.
 
     Parameters
     ----------
@@ -79,10 +77,6 @@ def find_blocks(
         tested exactly.
     sums_x, sums_y, sums_m : (2, fast + 2 kernel_x) int32, or float64 for float images; sums_m always int32
         Workspace: sums of columns and of windows; int32 serves windows of at most 127 pixels.
-    row_limits : (fast,) float64
-        Workspace.
-    flags : (fast,) uint8
-        Workspace.
     blocks : (ceil(slow / size), ceil(fast / size)) uint8, size = 2 min(kernel) - 1
         Result.
     """
@@ -96,14 +90,12 @@ def find_blocks(
     sums_x[:] = 0
     sums_y[:] = 0
     sums_m[:] = 0
-    row_limits[:] = np.inf
     column_x = sums_x[0, kernel_x : kernel_x + width]
     column_y = sums_y[0, kernel_x : kernel_x + width]
     column_m = sums_m[0, kernel_x : kernel_x + width]
     window_x = sums_x[1, :width]
     window_y = sums_y[1, :width]
     window_m = sums_m[1, :width]
-    last_m = np.zeros(width, np.int32)
     for b in range(blocks.shape[0]):
         top = b * size
         i = min(top + reach, height - 1)
@@ -115,28 +107,19 @@ def find_blocks(
         window_sums(sums_x[0], kernel_x, window_x)
         window_sums(sums_y[0], kernel_x, window_y)
         window_sums(sums_m[0], kernel_x, window_m)
-        changed = np.int32(0)
-        for j in range(width):
-            changed |= window_m[j] ^ last_m[j]
-            last_m[j] = window_m[j]
-        if changed != 0:
-            for j in range(width):
-                row_limits[j] = limits[window_m[j]]
-        for j in range(width):
-            x = np.float64(window_x[j])
-            y = np.float64(window_y[j])
-            my = np.float64(window_m[j]) * y * (1.0 + 1e-12)
-            flags[j] = (my - x * x > least * x * row_limits[j]) | (y >= largest)
         for k in range(blocks.shape[1]):
             left = k * size
             p = i
             q = min(left + reach, width - 1)
             blocks[b, k] = 0
             if mask[p, q] != 0:
-                if flags[q] == 0:
+                x = np.float64(window_x[q])
+                y = np.float64(window_y[q])
+                m = window_m[q]
+                if not ((m * y * (1.0 + 1e-12) - x * x > least * x * limits[m]) | (y >= largest)):
                     continue
-            elif legacy_erosion:
-                continue
+            elif legacy_erosion or window_m[q] == 0:
+                continue  # a window that holds the whole block and no pixel that could pass
             else:
                 # A masked centre counts as passed. The square around a good pixel also holds the centre of the good
                 # pixels' box.
