@@ -18,7 +18,7 @@ RELATIVE_ERROR = 0.03
 #: Observations per batch that gets a scale of its own, and most batches of an experiment.
 PER_BATCH, MOST_BATCHES = 500, 60
 #: Fewer degrees of freedom than this tell nothing.
-FEWEST = 60
+FEWEST = 30
 ROUNDS = 3
 
 
@@ -113,7 +113,8 @@ def excess(data: Measured, subgroup: Sequence[np.ndarray], group: Sequence[np.nd
     freedom = len(inner) - n_inner
     if freedom < FEWEST:
         return Excess(0, float("nan"), float("nan"))
-    within = float(_clipped(weight * (data.value - mean[inner]) ** 2).sum()) / freedom
+    repeated = np.bincount(inner, minlength=n_inner)[inner] > 1  # those measured once deviate by nothing
+    within = float(_clipped((weight * (data.value - mean[inner]) ** 2)[repeated]).sum()) / freedom
     of_inner = np.zeros(n_inner, np.int64)
     of_inner[inner] = outer
     whole = np.bincount(of_inner, total, n_outer)

@@ -42,6 +42,8 @@ from .small_molecules import hint, small_molecule_group
 from .support import diagnose_decision, r_merges
 
 MAX_ROWS = 50
+#: Mates of a twin correlate like equivalents: a group under which intensities look twinned by no law has at most even chances.
+EVEN = 0.5
 
 
 class SymmetryProgram(Program):
@@ -310,6 +312,7 @@ class SymmetryProgram(Program):
         scores["intensity_statistics"] = found.as_dict()
         scores["lowered_from"] = [patterson_group(s.suggested.group).hm for s in decision.lowered]
         if found.is_twinned and found.law is None:
+            decision.probability = decision.probability and min(decision.probability, EVEN)
             return ["the intensities look twinned, and the Laue group may be too high"], found
         shift = found.translation
         missed = shift is not None and shift.is_lattice_vector
