@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from spindle.errors import UserError
+from spindle.errors import UserError, is_out_of_memory
 from spindle_lib_reciprocal_view.page import body_of_page, part_of_page
 from spindle_lib_serving.answers import body_of, to_json
 from spindle_lib_serving.guard import refuse_other_sites
@@ -192,12 +192,17 @@ def _all_of(values: list[Any], kinds: tuple[type, ...] | None) -> bool:
 
 def _answer(function: Callable[..., Any], words: dict[str, Any]) -> tuple[bytes, str, bool]:
     """The body of the answer to a question, its type, and whether it is deflated."""
-    found = _called(function, words)
-    if isinstance(found, bytes):
-        return packed(found), "application/octet-stream", True
-    text = to_json(found)
-    is_long = len(text) > 1000
-    return packed(text) if is_long else text, "application/json", is_long
+    try:
+        found = _called(function, words)
+        if isinstance(found, bytes):
+            return packed(found), "application/octet-stream", True
+        text = to_json(found)
+        is_long = len(text) > 1000
+        return packed(text) if is_long else text, "application/json", is_long
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise _no_memory() from error
+        raise
 
 
 def _called(function: Callable[..., Any], words: dict[str, Any]) -> Any:
@@ -206,8 +211,10 @@ def _called(function: Callable[..., Any], words: dict[str, Any]) -> Any:
         return function(**words)
     except UserError as error:
         raise Refusal(422, str(error)) from error
-    except MemoryError as error:
-        raise Refusal(422, "there is not enough memory for this") from error
+
+
+def _no_memory() -> Refusal:
+    return Refusal(422, "there is not enough memory for this")
 
 
 def refuse_other_hosts(request: Request) -> None:
@@ -230,6 +237,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _bug(request: Request, error: Exception) -> Response:
+    if is_out_of_memory(error):  # no thread for the question, for example
+        return await _refused(request, _no_memory())
     log.error("%s", error, exc_info=error)
     text = f"{type(error).__name__}: {error}. This is a bug of the viewer; its window has the details"
     return Response(to_json({"error": text}), 500, _SAFE, "application/json")
