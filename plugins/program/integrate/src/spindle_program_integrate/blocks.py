@@ -36,7 +36,7 @@ class Block:
     shoeboxes : Shoeboxes
         Of the images that are held; empty boxes for spots that only disturb others.
     marks : (m,) uint8
-        See `extract_pixels`: 1 overloaded, 2 another foreground in the background.
+        See `extract_pixels`: 1 overloaded, 2 another foreground in the background, 4 another spot near the foreground.
     first, last : int
         Array indices of the images of the boxes, half open.
     """

@@ -111,7 +111,7 @@ def clear_parts(z, members, bbox, parts, margin, count):
 def mark_pixels(values, painted, inside, low, high, data, mask):
     """Data and mask bits of the pixels of one spot on one image, all (p,); returns its marks, see `extract_pixels`."""
     one, zero = np.uint8(1), np.uint8(0)
-    overloaded, touched = zero, zero
+    overloaded, touched, near = zero, zero, zero
     for k in range(values.shape[0]):
         value, own, count = values[k], inside[k], painted[k] & np.uint8(127)
         usable = np.uint8(painted[k] < np.uint8(128))
@@ -120,12 +120,13 @@ def mark_pixels(values, painted, inside, low, high, data, mask):
         foreign = np.uint8(count >= np.uint8(16) + (spot << np.uint8(4)))
         covered = foreign | (background & np.uint8(count > zero))
         touched |= background & foreign
+        near |= spot & np.uint8(count > np.uint8(16))
         overloaded |= usable & np.uint8(value > high)
         trusted = usable & np.uint8(value >= low) & np.uint8(value <= high)
         data[k] = value
         mask[k] = trusted | (background << np.uint8(1)) | (spot << np.uint8(2)) | (covered << np.uint8(5))
         mask[k] |= (covered & (foreign ^ one)) << np.uint8(6)
-    return overloaded | (touched << one)
+    return overloaded | (touched << one) | (near << np.uint8(2))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -150,7 +151,7 @@ def extract_pixels(image, low, high, z, members, bbox, held, offsets, inside, co
         is set for `free_crowded` where pixels of the background are in halos of other spots, and in no foreground.
     marks : (n,) uint8
         Bit 1 is set where a pixel that the mask allows exceeds the trusted range, bit 2 where the foreground of another
-        spot reaches into the background.
+        spot reaches into the background, bit 4 where its foreground or halo reaches into the foreground.
     """
     height, width = image.shape
     values, painted = image.reshape(-1), count.reshape(-1)

@@ -100,7 +100,7 @@ def set_up(
         Variance of the mean background.
     neighbours : Neighbours
     usable : (n,) bool
-        Spots with a background and enough valid pixels.
+        Spots with a background and enough valid pixels that others are near to.
     """
     some = np.flatnonzero(usable & (np.diff(neighbours.offsets) > 0))
     parts, begin = [], 0
@@ -209,14 +209,18 @@ def solve(
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     pixels = csr_pixels(e.offsets[:-1][order], starts)
     rows, others = e.rows[order], e.others[pixels]
-    # neighbours without an equation of their own are what such spots are
+    # neighbours without an equation of their own are what single fits say where no other spot is near, else what such spots are
     lone = np.setdiff1d(others, rows)
     unknowns = np.concatenate([rows, lone])
     sorter = np.argsort(unknowns, kind="stable")
     columns = sorter[np.searchsorted(unknowns[sorter], others)]
-    mean = np.maximum(expected[lone], 1.0)
-    diagonal = np.concatenate([e.diagonal[order], mean**-2.0])
-    right = np.concatenate([e.right[order], 1.0 / mean])
+    before, its_variance = table["intensity.prf.value"][lone], table["intensity.prf.variance"][lone] / gain
+    single = (
+        table.has_flags(Flag.INTEGRATED_PRF)[lone] & ~table.has_flags(Flag.OVERLAPPED_FG)[lone] & (its_variance > 0)
+    )
+    mean = np.where(single, before, np.maximum(expected[lone], 1.0))
+    weight = 1.0 / np.where(single, its_variance, mean**2)
+    diagonal, right = np.concatenate([e.diagonal[order], weight]), np.concatenate([e.right[order], weight * mean])
     own_noise, share = (np.concatenate([v[order], np.zeros(len(lone))]) for v in (e.own_noise, e.share))
     spread = np.concatenate([e.spread[order], np.ones(len(lone))])
     starts = np.concatenate([starts, np.full(len(lone), starts[-1])])

@@ -26,6 +26,7 @@ from .measure import Filled, Measure, Measured
 from .packed_masks import PackedMasks
 from .slabs import MARGIN, OTHER, PART, WHOLE, Slab
 
+HALO, NEAR = np.uint8(2), np.uint8(4)  # code of pixels in `ForegroundMasks`, and mark of `extract_pixels`
 FORBIDDEN = np.uint8(128)  # bit of pixels that the static mask forbids, see `extract_pixels`
 
 __all__ = ["Found", "MeasureSlab", "Pieces"]
@@ -171,6 +172,8 @@ class _Pass:
             if len(at)
             else ForegroundMasks(np.zeros(1, np.int64), np.zeros(0, np.uint8))
         )
+        # where no halos are painted nobody can say that others are far away
+        halos = task.mark_neighbours and bool((masks.inside == HALO).any())
         shoeboxes = Shoeboxes.empty(panel, boxes)
         if role == WHOLE:
             # no memory for it until the block is measured
@@ -178,7 +181,7 @@ class _Pass:
         first, last = (int(bbox[:, 4].min()), int(bbox[:, 5].max())) if len(at) else (0, 0)
         return Block(
             at, bbox, held, members_by_panel(panel), masks, painted_parts(bbox, masks.offsets, masks.inside),
-            shoeboxes, np.zeros(len(at), np.uint8), first, last,
+            shoeboxes, np.full(len(at), 0 if halos else NEAR, np.uint8), first, last,
         )  # fmt: skip
 
     def _extract(self, z: int, alive: list[Block], panels: list[np.ndarray] | None) -> list[np.ndarray] | None:
