@@ -88,6 +88,11 @@ def test_identifiers_tell_what_belongs_together(files):
     assert np.bincount(rows["id"][rows["id"] >= 0]).tolist() == [4, 6, 5]
 
 
+def test_experiments_without_reflections_are_named(files, caplog):
+    assert main(["combine_experiments", "0.expt", "1.expt", "0.refl"]) == 0
+    assert "1 of 2 experiments without reflections: 1 (" in caplog.text and "s1_###.cbf" in caplog.text
+
+
 def test_files_without_identifiers_belong_together_in_their_order(files):
     for number in range(3):
         found = read_reflections(f"{number}.refl")

@@ -223,6 +223,9 @@ def test_what_makes_no_sense_is_refused(lattices, caplog):
         make(Experiments([replace(e, crystal=None) for e in experiments]), table, crystal_frame=True)
     make(experiments, table.without("n_signal"), n_min=3, partiality_min=0.5)
     assert "n_min= and n_max= have no effect" in caplog.text and "no partiality" in caplog.text
+    assert "hide all" not in caplog.text
+    make(experiments, table, d_min=5000.0)
+    assert f"hide all {len(table)} spots" in caplog.text
 
 
 @pytest.mark.parametrize("rows", [0, 1])

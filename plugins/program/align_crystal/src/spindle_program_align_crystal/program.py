@@ -96,7 +96,17 @@ class AlignCrystal(Program):
         if params.output.json is not None:
             text = json_text(content[0] if not several else {"experiments": content}, 2)
             files[str(params.output.json)] = _writer(text)
-        return ProgramResult(files=files, summary={"n_solutions": total})
+        return ProgramResult(
+            files=files, summary={"n_solutions": total}, next_step=_next_step(total, params.align.mode)
+        )
+
+
+def _next_step(n_solutions: int, mode: str) -> str:
+    """What a user would do with the settings, or without any."""
+    if n_solutions:
+        return "spindle import IMAGES, those of a scan at one of these settings"
+    other = "cusp" if mode == "main" else "main"
+    return f"spindle align_crystal with mode={other} or other vectors: no setting of this goniometer brings these into line"
 
 
 def _writer(text: str) -> Callable[[Path], None]:

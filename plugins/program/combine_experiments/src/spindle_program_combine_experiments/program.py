@@ -72,7 +72,7 @@ class CombineExperiments(Program):
         if params.output.sort_by_imageset_path_and_image_index:
             chosen = image_order(experiments, chosen)
         if table is not None:
-            _report(counts[chosen], context)
+            _report(counts[chosen], [_source(experiments[i]) for i in chosen], context)
         files: dict[str, Callable[[Path], None]] = {}
         groups: list[tuple[str, list[int]]] = [("", chosen)]
         if params.clustering.use:
@@ -144,12 +144,20 @@ def _holds_shoeboxes(table: ReflectionTable, name: str) -> bool:
     return isinstance(table[name], Shoeboxes) if deferred is None else deferred.outline() is not None
 
 
-def _report(counts: np.ndarray, context: Any) -> None:
+def _report(counts: np.ndarray, sources: list[str], context: Any) -> None:
     rows: list[list[Any]] = [[i, int(n)] for i, n in enumerate(counts[:MAX_ROWS])]
     if len(counts) > MAX_ROWS:
         rest = counts[MAX_ROWS:]
         rows.append([f"{MAX_ROWS} to {len(counts) - 1}", f"{rest.min()} to {rest.max()}"])
     context.table(Table("Combined", ["Experiment", "Number of reflections"], rows, "combined"))
+    empty = np.flatnonzero(counts == 0).tolist()
+    if empty:
+        context.log.warning(
+            "%d of %d experiments without reflections: %s. Give their reflection files too; identifiers in files of the same run tell which "
+            "belong together",
+            len(empty), len(counts),
+            ", ".join(f"{i} ({sources[i] or 'no images'})" for i in empty[:5]) + (" and others" if len(empty) > 5 else ""),
+        )  # fmt: skip
 
 
 def _names(groups: list[tuple[str, list[int]]], output: Any) -> list[tuple[str, list[int]]]:

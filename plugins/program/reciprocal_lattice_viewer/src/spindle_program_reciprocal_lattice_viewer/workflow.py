@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from spindle.contracts import ProgramInputs, ProgramResult
 from spindle.errors import UserError
 from spindle.models import Experiments
@@ -50,13 +52,28 @@ def _checked(inputs: ProgramInputs) -> Experiments:
 
 
 def _check_filters(points: Points, params: Any, log: logging.Logger) -> None:
-    """Say which filters have nothing to go by."""
+    """Say which filters have nothing to go by, and whether they leave nothing."""
     if (params.n_min or (params.n_max or 1_000_000) < 1_000_000) and not (points.pixels >= 0).any():
         log.warning(
             "n_min= and n_max= have no effect: the reflections do not tell their pixels (column n_signal or shoebox)"
         )
     if (params.partiality_min, params.partiality_max) != (None, None) and not (points.partiality >= 0).any():
         log.warning("partiality_min= and partiality_max= have no effect: the reflections have no partiality")
+    within = np.linalg.norm(points.position, axis=1) <= (1.0 / params.d_min if params.d_min else np.inf)
+    for values, low, high, known in (
+        (points.z, params.z_min, params.z_max, np.ones(len(points.z), bool)),
+        (points.pixels, params.n_min, params.n_max, points.pixels >= 0),
+        (points.partiality, params.partiality_min, params.partiality_max, points.partiality >= 0),
+    ):
+        within &= ~known | (
+            (values >= (-np.inf if low is None else low)) & (values <= (np.inf if high is None else high))
+        )
+    if len(within) and not within.any():
+        log.warning(
+            "The filters (d_min, z_min, z_max, n_min, n_max, partiality_min, partiality_max) hide all %d spots: the page opens empty until "
+            "they are widened there or left out here",
+            len(within),
+        )
 
 
 def _title(inputs: ProgramInputs) -> str:
