@@ -59,7 +59,7 @@ def test_quartz(tmp_path, monkeypatch, capsys):
     (tmp_path / "quartz_processed").symlink_to(data)
     run(first_block("tutorial/quartz.md"))
     out = capsys.readouterr().out
-    assert "Space group P 3 2 1" in out and "1490 observations" in out
+    assert "Space group P 3 2 1" in out and re.search(r"1[45]\d\d observations", out)
 
 
 def test_from_python(tmp_path, monkeypatch):

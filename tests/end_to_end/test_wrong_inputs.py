@@ -232,6 +232,7 @@ WRONG = [
     ("export scaled.expt scaled.refl format=shelx shelx.composition=Unobtainium", "a formula such as"),
     ("check_truth scaled.refl nowhere", "'nowhere' is neither"),
     ("compare imported.expt background.algorithm=glm,simpel", "Did you mean simple"),
+    ("process imported.expt strong.refl", "add start_at=index"),
     ("process folder", "expected image files, found none"),
     ("process x.cbf d_min = 2", "a parameter is one word: d_min=value"),
     ("process x.cbf d_min=2.0A", "expected a number"),

@@ -229,6 +229,11 @@ class Process(Program):
                 context.log.info("Taking up after %s, at %s: %s", done, NAMES[start], reason)
         elif inputs.experiments is not None and start == 0:
             start = 1
+        if inputs.reflections and start <= 1 and not params.resume:
+            raise UserError(
+                "process: a reflection file was given, and find_spots finds spots anew: add start_at=index, or the step that reads the "
+                "file, or leave the file out"
+            )
         if stop < start and not params.resume:
             raise UserError(f"process: stop_after={params.stop_after} comes before the first step, {NAMES[start]}")
         chain = Chain(inputs, params, context)

@@ -390,8 +390,8 @@ def _finite(value: float) -> float | None:
 
 
 def _next_step(group: gemmi.SpaceGroup, output: Any) -> str:
-    """The command after this one: models gain by the constraints of any group that is not triclinic."""
-    if group.crystal_system_str() == "triclinic":
+    """The command after this one: models gain by the constraints of any group that is not triclinic, where there are the spots."""
+    if group.crystal_system_str() == "triclinic" or not Path("refined.refl").is_file():
         return f"spindle scale {output.experiments} {output.reflections}"
     again = Path(output.experiments or "symmetrized.expt").with_name("refined_in_symmetry.expt")
     return (
