@@ -111,6 +111,7 @@ def format_value(value: Any) -> str:
     if isinstance(value, float):
         if value != value:
             return "--"
+        value += 0.0  # no -0
         return f"{value:.0f}" if abs(value) >= 1e4 and value == round(value) else f"{value:.4g}"
     return _NOT_IN_CELLS.sub(" ", printable(str(value)))
 

@@ -17,6 +17,7 @@ from spindle.params import walk
 from spindle.table import INTEGRATED, ReflectionTable
 
 from .choices import Entrant
+from .compiling import Compiling
 from .contestant import Contestant, Stage, StepCost
 from .memory import begin_peak, peak_mb
 from .saying import warnings_of
@@ -92,11 +93,12 @@ class Work:
         inside = is_inside_worker()
         counts_memory = begin_peak() and (item.alone or self.context.executor.leaves_process)
         began, cpu = time.perf_counter(), time.thread_time() if inside else time.process_time()
+        compiling = Compiling(inside)
         state: State | None = None
         summary: dict[str, Any] = {}
         reason = note = ""
         try:
-            with warnings_of(item.names, inside):
+            with warnings_of(item.names, inside), compiling:
                 state, summary, note = self._do(item)
         except Cancelled:
             raise
@@ -105,7 +107,7 @@ class Work:
         except Exception as error:
             self.context.log.debug("%s", traceback.format_exc())
             reason = f"{type(error).__name__}: {error}"
-        spent = (time.thread_time() if inside else time.process_time()) - cpu
+        spent = (time.thread_time() if inside else time.process_time()) - cpu - compiling.seconds
         cost = StepCost(
             item.step,
             time.perf_counter() - began,

@@ -21,7 +21,7 @@ class StepCost:
     seconds : float
         By the clock.
     cpu_seconds : float or None
-        None where it was done in several processes, whose time nobody counts.
+        Without that of compiling kernels, which is spent once. None where the step was done in several processes, whose time nobody counts.
     peak_memory_mb : float or None
         Largest memory of the process during the step; None where several ran beside each other, or where the system does not tell.
     shared_by : int
