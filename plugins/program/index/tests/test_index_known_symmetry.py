@@ -83,6 +83,16 @@ def test_without_cell(group):
         assert angle <= max(other, 180 - other) + 0.5
 
 
+@pytest.mark.parametrize("symbol", ["A 1", "B -1", "C -1", "F 1", "I 1"])
+def test_a_centred_triclinic_cell_is_the_same_from_any_description_and_nearest_to_right_angles(symbol):
+    group = gemmi.SpaceGroup(symbol)
+    cell = (8.1, 9.3, 10.2, 88.3, 86.4, 89.1)
+    A = KnownSymmetry(group, None, 0.1, 5.0, 5.0).constrained(
+        niggli_reduce(primitive_operator(group).matrix @ orthogonalisation(cell).T @ random_rotation(2).T)[0]
+    )
+    np.testing.assert_allclose(cell_parameters(np.linalg.inv(A)), cell, atol=1e-6)
+
+
 def test_the_shortest_cell_of_a_setting_is_taken_without_a_cell():
     group = gemmi.SpaceGroup("P 1 21/n 1")
     basis = orthogonalisation((8.7, 12.1, 10.3, 90, 97.2, 90)).T @ random_rotation(1).T

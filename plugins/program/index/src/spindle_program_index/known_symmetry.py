@@ -28,6 +28,8 @@ from spindle.symmetry import (
     two_fold_deviations,
 )
 
+from .triclinic import nearest_to_right_angles
+
 #: Number of two-folds, and of all rotations, of the lattices of each crystal family.
 TWO_FOLDS = {"a": 0, "m": 1, "o": 3, "t": 5, "h": 7, "hR": 3, "c": 9}
 ROTATIONS = {"a": 1, "m": 2, "o": 4, "t": 8, "h": 12, "hR": 6, "c": 24}
@@ -160,6 +162,8 @@ class KnownSymmetry:
 
     def _setting_without_cell(self, basis: np.ndarray) -> ChangeOfBasis | None:
         """The lattice symmetry of the wanted type with the best metric fit, in the setting of the known group."""
+        if self.group.number <= 2 and self.group.centring_type() != "P":
+            return nearest_to_right_angles(basis, self.group)
         wanted = bravais_type(self.group)
         body_centred = wanted == "mC" and self.group.xhm() == "I 1 2 1"
         best = None
