@@ -9,7 +9,7 @@ import pytest
 
 from spindle.contracts.indexing import IndexingError
 from spindle.files.maps import with_distortion, write_map
-from spindle.models import Beam, Experiments, ImageSet
+from spindle.models import Beam, Detector, Experiments, ImageSet
 from spindle.prediction import add_observed_geometry
 from spindle.table import Flag
 from spindle.testing.indexing import rotation_experiment, spots_of, without_crystals
@@ -90,6 +90,21 @@ def test_detectors_of_the_same_place_are_one_only_with_the_same_maps(tmp_path, s
         experiments.append(with_distortion(Experiments([replace(plain, imageset=images)]))[0])
     first, second = share_similar_models(Experiments(experiments))
     assert (first.detector is second.detector) == (shifts[0] == shifts[1])
+
+
+@pytest.mark.parametrize(
+    ("what", "is_one"),
+    [({"mu": 2.0005}, True), ({"mu": 4.0}, False), ({"gain": 2.0}, False), ({"trusted_range": (0.0, 9.0)}, False)],
+)
+def test_detectors_of_the_same_place_are_one_only_where_they_see_the_same(what, is_one):
+    """Two wavelengths are stopped at different depths."""
+    plain = rotation_experiment(n_images=5)
+    two = [
+        replace(plain, detector=Detector([replace(plain.detector[0], thickness=0.3, **seen)]))
+        for seen in ({"mu": 2.0}, {"mu": 2.0} | what)
+    ]
+    first, second = share_similar_models(Experiments(two))
+    assert (first.detector is second.detector) == is_one
 
 
 def test_equal_scans_become_one_where_the_user_wants_it():

@@ -16,6 +16,10 @@ from spindle.table import Flag, ReflectionTable
 _RESET = (
     Flag.PREDICTED | Flag.INDEXED | Flag.USED_IN_REFINEMENT | Flag.CENTROID_OUTLIER | Flag.EXCLUDED_FOR_REFINEMENT
 )  # fmt: skip
+#: Difference from which numbers that describe models are not the same, in their own units (1/angstrom, mm ...).
+ABSOLUTE = 1e-6
+#: The same of attenuation in the sensor, relative: less moves no spot by more than 0.002 pixels.
+SAME_ABSORPTION = 1e-3
 _OUTDATED = ("xyzcal.px", "xyzcal.mm", "delpsical.rad")
 
 
@@ -54,7 +58,7 @@ def share_similar_models(experiments: Experiments) -> Experiments:
     return Experiments(items)
 
 
-def _first_alike(described: Sequence[np.ndarray], tolerance: float = 1e-6) -> list[int]:
+def _first_alike(described: Sequence[np.ndarray], tolerance: float = ABSOLUTE) -> list[int]:
     """For each list of numbers the first that differs from it by no more than the tolerance anywhere; thousands are few comparisons."""
     first = list(range(len(described)))
     by_size: dict[int, list[int]] = {}
@@ -98,14 +102,23 @@ def _describe_beam(beam: Any) -> np.ndarray:
 
 
 def _describe_detector(detector: Any) -> np.ndarray:
+    """Where panels are, and all that positions and counts on them depend on: the depth in the sensor is that of one wavelength."""
     geometry = detector.geometry
-    maps = [
-        0.0 if p.distortion is None else float(zlib.crc32(p.distortion.name.encode("utf-8", "backslashreplace")))
+    panels = [
+        (
+            np.log(p.mu) * ABSOLUTE / SAME_ABSORPTION if p.mu > 0 else 0.0,
+            p.thickness, p.gain, p.pedestal, *p.trusted_range,
+            _number((p.parallax, p.mask, None if p.distortion is None else p.distortion.name)),
+        )
         for p in detector
-    ]
+    ]  # fmt: skip
     return np.concatenate(
-        [geometry.d.ravel(), geometry.pixel_size.ravel(), geometry.image_size.ravel().astype(float), maps]
+        [geometry.d.ravel(), geometry.pixel_size.ravel(), geometry.image_size.ravel().astype(float), np.ravel(panels)]
     )
+
+
+def _number(described: Any) -> float:
+    return float(zlib.crc32(repr(described).encode("utf-8", "backslashreplace")))
 
 
 def _describe_goniometer(goniometer: Any) -> np.ndarray:
