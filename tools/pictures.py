@@ -119,7 +119,7 @@ PICTURES = (
     Picture(
         "batch-page", "how-to/batch.md",
         tuple(f"spindle simulate {SMALL} n_images={n} seed={k} output.directory=visit/crystal_{k} {more}" for k, (n, more) in enumerate(((60, ""), (30, ""), (30, "mean_counts=2")), 1)),
-        "spindle batch visit output.directory=processed", "processed/batch.html", window=(1100, 420), width=800, colours=48,
+        "spindle batch visit output.directory=processed", "processed/batch.html", window=(1100, 500), width=800, colours=48,
     ),
     Picture(
         "rotation-axis", "how-to/electron-diffraction.md", (MICROSCOPE, "spindle import simulated/simulated.nxs geometry.goniometer.axis=1,0,0", "spindle find_spots imported.expt"),

@@ -44,6 +44,15 @@ def test_simulated(tmp_path, monkeypatch, words, more):
     assert all(line["next_step"] for line in verdict["lines"] if line["colour"] == "red")
 
 
+def test_an_inverted_axis_is_named_and_not_taken_for_several_crystals(tmp_path, monkeypatch):
+    """About the inverted axis the lattice fits a few degrees of the rotation at a time, each time turned."""
+    monkeypatch.chdir(tmp_path)
+    images = simulated(tmp_path / "images", "mean_counts=600", "n_images=24", "seed=101")
+    _, verdict = verdict_of(images, "import.geometry.goniometer.axis=-1,0,0")
+    assert verdict["colour"] == "red" and "invert_rotation_axis=True" in verdict["lines"][0]["said"]
+    assert not any("further one" in line["said"] for line in verdict["lines"])
+
+
 @pytest.mark.parametrize("is_empty", [False, True], ids=["cut images", "empty files"])
 def test_images_of_which_half_cannot_be_read(tmp_path, monkeypatch, is_empty):
     monkeypatch.chdir(tmp_path)

@@ -41,6 +41,11 @@ def test_spots_at_one_place_are_no_neighbours():
     assert estimate(np.concatenate([row(40, 1 / 64), np.full((200, 3), 5.0)])) == pytest.approx(1.3 * 64, rel=1e-6)
 
 
+def test_what_few_spots_are_of_is_not_guessed():
+    with pytest.raises(IndexingError, match="2 spots are too few to index"):
+        estimate(row(2, 1 / 64))
+
+
 @pytest.mark.parametrize("percentile", [None, 0.5])
 def test_distances_beyond_any_lattice_are_too_few(percentile):
     with pytest.raises(IndexingError, match="too few"):

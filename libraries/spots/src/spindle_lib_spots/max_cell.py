@@ -12,6 +12,7 @@ from spindle_lib_ice import SPOT_WIDTH, in_intervals, ring_intervals
 
 BLOCK = 2**10  # spots that are compared with others at a time
 MOST_TILES = 64  # boxes over more tiles of a panel are compared with all others
+FEWEST = 10  # spots, and distances between them, from which nothing is estimated
 
 
 def on_ice_ring(rlp: np.ndarray, width: float = SPOT_WIDTH) -> np.ndarray:
@@ -86,14 +87,16 @@ def estimate_max_cell(table: ReflectionTable, params: Any) -> float:
         keep &= ~overlaps_another(table, params.overlaps_border or 0)
     if params.filter_ice:
         keep &= ~on_ice_ring(table["rlp"])
+    if len(table) <= FEWEST:
+        raise IndexingError(f"{len(table)} spots are too few to index; find more, or look whether the images are blank")
     if not keep.any():
         raise IndexingError(
-            "no spots are left to estimate the largest cell edge from (all overlap or lie on ice rings). Give "
+            f"none of {len(table)} spots is left to estimate the largest cell edge from (all overlap or lie on ice rings). Give "
             "max_cell=, or switch off max_cell_estimation.filter_overlaps and filter_ice"
         )
     direct = np.sort(_neighbour_distances(table.select(keep), float(params.step_size or 360.0)))
     direct = direct[direct > 1.0]
-    if len(direct) <= 10:
+    if len(direct) <= FEWEST:
         raise IndexingError(
             f"only {len(direct)} distances between neighbouring spots, too few to estimate the largest "
             "cell edge. "

@@ -99,7 +99,7 @@ def _spots(facts: Facts) -> Iterator[Line]:
     elif facts.ice_fraction is not None:
         part = facts.ice_fraction
         yield _line(
-            LIMITS["ice_fraction"], part, "ice", f"{100 * part:.0f} % of the spots are of ice" if part >= 0.005 else "no ice",
+            LIMITS["ice_fraction"], part, "ice", f"{100 * part:.0f} % of the spots are of ice" if part >= 0.005 else "no spots of ice",
             "the rings of ice have more spots than the resolutions beside them",
             "spindle find_spots imported.expt ice_rings.filter=True",
         )  # fmt: skip
@@ -108,10 +108,13 @@ def _spots(facts: Facts) -> Iterator[Line]:
 def _indexing(facts: Facts) -> Iterator[Line]:
     part = facts.fraction_indexed
     if part is not None:
+        following = "spindle reciprocal_lattice_viewer indexed.expt indexed.refl"
+        if facts.further_fraction is None or LIMITS["further_fraction"].colour(facts.further_fraction) != GREEN:
+            following += ", and spindle index max_lattices=2"
         yield _line(
             LIMITS["fraction_indexed"], part, "indexing", f"{100 * part:.0f} % of the spots are indexed",
             "the lattice is wrong, there are several, the spots are of ice or noise, or the geometry is not that of the images",
-            "spindle reciprocal_lattice_viewer indexed.expt indexed.refl, and spindle index max_lattices=2",
+            following,
         )  # fmt: skip
     n, further = facts.n_lattices, facts.further_fraction
     if further is not None and LIMITS["further_fraction"].colour(further) != GREEN:

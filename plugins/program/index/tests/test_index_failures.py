@@ -7,6 +7,7 @@ import pytest
 from spindle_program_index.explanation import explain
 from spindle_program_index.ladder import strategies
 from spindle_program_index.params import IndexParams
+from spindle_program_index.quality import is_much_better
 
 import spindle
 from spindle.contracts.indexing import IndexingError
@@ -101,3 +102,11 @@ def test_a_lattice_that_does_not_convince_is_written_when_the_user_wants_it(swee
         spindle.run("index", without_crystals([sweep]), few, **options)
     result = spindle.run("index", without_crystals([sweep]), few, accept_doubtful=True, **options)
     assert "does not convince" in result.summary["warning"]
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "total", "better"),
+    [(17, 3, 38, False), (36, 5, 38, True), (900, 240, 1136, True), (420, 240, 1136, False)],
+)
+def test_another_geometry_is_named_only_where_its_count_is_not_chance(now, then, total, better):
+    assert is_much_better(now, then, total) == better

@@ -16,6 +16,7 @@ from .beam_shift import best_shift, shifted
 from .candidates import candidate_bases
 from .index_assignment import assign
 from .preparation import prepare
+from .quality import alternatives, is_much_better
 from .search import LatticeSearch
 
 #: Candidates that are indexed, without refinement.
@@ -46,6 +47,25 @@ def count_indexed(sweeps: Experiments, spots: ReflectionTable, params: Any, cont
         indexed = assign(table["rlp"], phi, sweep, [np.linalg.inv(basis)], params.indexing.index_assignment)
         best = max(best, indexed.n_indexed)
     return best
+
+
+def better_axis(sweeps: Experiments, spots: ReflectionTable, n_indexed: int, params: Any, context: Any) -> str | None:
+    """Whether another rotation axis indexes far more spots: what to tell, or None."""
+    options = alternatives(sweeps)
+    if not options:
+        return None
+    context.log.info("Few spots are indexed: trying other rotation axes")
+    now = max(n_indexed, count_indexed(sweeps, spots, params, context))
+    counts = [count_indexed(o.sweeps, spots, params, context) for o in options]
+    best = int(np.argmax(counts))
+    total = len(spots)
+    if not is_much_better(counts[best], now, total):
+        return None
+    option = options[best]
+    return (
+        f"With {option.description}, {100 * counts[best] / total:.0f} % of the spots can be indexed: most likely the axis in the images' "
+        f"header is wrong. Import again with {option.remedy}"
+    )
 
 
 def moved_beam(sweeps: Experiments, spots: ReflectionTable, params: Any, context: Any) -> Experiments | None:

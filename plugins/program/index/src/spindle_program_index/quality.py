@@ -17,6 +17,8 @@ SUSPICIOUS_RMSD_PX = 3.0
 SUSPICIOUS_RMSD_IMAGES, SUSPICIOUS_RMSD_DEG = 3.0, 0.7
 #: Another geometry must index this many times more spots, and this fraction more, to be named.
 MUCH_BETTER, MORE = 1.3, 0.15
+#: The counts of few spots scatter: this many times the square root of their number, six times the scatter of what a lattice of chance indexes.
+SCATTER = 2.0
 #: A lattice of chance indexes an eighth of the spots, the best of many somewhat more: less than this part is none.
 LEAST = 0.25
 
@@ -134,7 +136,8 @@ def _with_axes(sweeps: Experiments, change: Callable[[np.ndarray, np.ndarray], n
 
 def is_much_better(now: int, then: int, total: int) -> bool:
     """Whether `now` indexed spots of `total` are so many more than `then` that the user must hear of it."""
-    return now > MUCH_BETTER * then and now - then > MORE * total and now > LEAST * total
+    least = MORE * total + SCATTER * total**0.5
+    return now > MUCH_BETTER * then and now - then > least and now > LEAST * total
 
 
 def sweeps_of_other_crystals(fractions: np.ndarray, enough: float) -> str | None:

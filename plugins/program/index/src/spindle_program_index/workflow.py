@@ -18,12 +18,12 @@ from spindle_lib_spots.sweeps import join_tables, sweeps_of, with_common_scans
 from .another import another_lattice
 from .camera_length import camera_length_text
 from .centring import again_where_centred
-from .diagnosis import count_indexed, moved_beam
+from .diagnosis import better_axis, count_indexed, moved_beam
 from .explanation import explain
 from .indexed import Indexed
 from .indexer import Indexer
 from .ladder import climb, refusal_table
-from .quality import alternatives, causes, is_absurd, is_much_better, scale_text, sweeps_of_other_crystals, warning_text
+from .quality import causes, is_absurd, is_much_better, scale_text, sweeps_of_other_crystals, warning_text
 from .report_text import indexed_table, lattice_table
 from .sampling import completed, part_of
 from .stills import (
@@ -258,6 +258,11 @@ def _judge(part: Indexed, params: Any, context: Any) -> str | None:
     if params.diagnosis.test_geometry:
         few = fraction < params.diagnosis.look_below
         found, part.n_further = another_lattice(part, params, context, few) or (None, 0.0)
+    if fraction < params.diagnosis.warn_below and found is not None and part.n_lattices == 1:
+        # About a wrong axis the pieces of one crystal look like several of them.
+        axis = better_axis(part.given, part.reflections, part.n_indexed, params, context)
+        if axis is not None:
+            found, part.n_further = axis, 0.0
     if fraction >= params.diagnosis.warn_below and not suspicious:
         if found is not None:
             context.log.info("%s", found)
@@ -300,7 +305,7 @@ def _fractions(part: Indexed, within: np.ndarray) -> np.ndarray:
 
 def _reason(sweeps: Experiments, spots: ReflectionTable, n_indexed: int, params: Any, context: Any) -> str | None:
     """What hinders indexing, if a trial shows it."""
-    trials = (_better_axis, _better_beam_centre, _without_symmetry)
+    trials = (better_axis, _better_beam_centre, _without_symmetry)
     return next((text for trial in trials if (text := trial(sweeps, spots, n_indexed, params, context))), None)
 
 
@@ -317,26 +322,6 @@ def _without_symmetry(
     return (
         f"Without the given space group and unit cell {100 * free / total:.0f} % of the spots can be indexed: the "
         "crystal does not have this symmetry. Leave indexing.known_symmetry out, or correct it"
-    )
-
-
-def _better_axis(sweeps: Experiments, spots: ReflectionTable, n_indexed: int, params: Any, context: Any) -> str | None:
-    """Whether another rotation axis indexes far more spots: what to tell, or None."""
-    options = alternatives(sweeps)
-    if not options:
-        return None
-    context.log.info("Few spots are indexed: trying other rotation axes")
-    now = max(n_indexed, count_indexed(sweeps, spots, params, context))
-    counts = [count_indexed(o.sweeps, spots, params, context) for o in options]
-    best = int(np.argmax(counts))
-    total = len(spots)
-    if not is_much_better(counts[best], now, total):
-        return None
-    option = options[best]
-    return (
-        f"With {option.description}, {100 * counts[best] / total:.0f} % of the spots can be indexed: most "
-        "likely the axis in the "
-        f"images' header is wrong. Import again with {option.remedy}"
     )
 
 

@@ -313,9 +313,12 @@ class Process(Program):
         """Stop where going on would only cost time and memory."""
         fraction = summary.get("fraction_indexed")
         if fraction is not None and fraction < params.min_fraction_indexed:
+            lines = summary.get("warning", "").splitlines()
+            # One cause that a trial has shown is named here as well; many possible ones are not.
+            why = f". {lines[1]}" if len(lines) == 2 else "; the warning above says what it may mean"
             raise UserError(
                 f"process: only {100 * fraction:.0f} % of the spots are indexed, less than min_fraction_indexed="
-                f"{params.min_fraction_indexed}; the warning above says what it may mean. The files of the steps so far are "
+                f"{params.min_fraction_indexed}{why}. The files of the steps so far are "
                 "written: mend the geometry and begin again, or go on with start_at=refine"
             )
 
