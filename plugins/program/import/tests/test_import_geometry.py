@@ -256,6 +256,24 @@ def test_reference_geometry_replaces_the_models(tmp_path):
     assert experiment.beam.wavelength == 1.0 and experiment.goniometer.rotation_axis.tolist() == [1, 0, 0]
 
 
+@pytest.mark.parametrize("as_list", [False, True])
+def test_a_reference_at_another_wavelength_is_told_of_and_sensors_stop_photons_of_the_one_taken(
+    tmp_path, as_list, caplog
+):
+    paths = write_sweep(tmp_path, 3)
+    plain = load(paths)
+    write_experiments(load(paths, **{"geometry.beam.wavelength": 1.3}), tmp_path / "reference.expt")
+    images = {"experiments": plain} if as_list else {"files": paths}
+    taken = {"reference_geometry": str(tmp_path / "reference.expt")}
+    for own, wavelength in (("wavelength", 1.0), ("use_beam_reference", False), ("use_detector_reference", False)):
+        caplog.clear()
+        (experiment,) = spindle.run("import", **images, **taken, **{own: wavelength}).experiments
+        is_other = own == "use_detector_reference"
+        assert experiment.beam.wavelength == (1.3 if is_other else 1.0)
+        assert (experiment.detector[0].mu == pytest.approx(plain[0].detector[0].mu)) == (not is_other)
+        assert ("wavelength of 1.00000 A" in caplog.text) == is_other
+
+
 def test_reference_of_another_detector_is_refused(tmp_path):
     (tmp_path / "other").mkdir()
     other = load(write_sweep(tmp_path / "other", 1, pixels=np.zeros((5, 6), dtype=np.int32)))

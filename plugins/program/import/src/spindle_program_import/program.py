@@ -242,10 +242,9 @@ def _change_models(
             key = (id(old_detector), id(old_beam))
             if key not in detectors:
                 base = reference.detector_for(old_detector) if reference is not None else old_detector
-                new_wavelength = base is old_detector and frame.beam.wavelength != old_beam.wavelength
-                detector = changed_detector(
-                    base, frame.beam, geometry.detector, _wanted_parallax(params), new_wavelength
-                )
+                of_base = old_beam if base is old_detector or reference is None else reference
+                is_other = frame.beam.wavelength != of_base.wavelength
+                detector = changed_detector(base, frame.beam, geometry.detector, _wanted_parallax(params), is_other)
                 detector = with_numbers(detector, params.lookup)
                 detectors[key] = (shared.detector(detector), old_detector, old_beam)
             frame.detector = detectors[key][0]
@@ -259,6 +258,8 @@ def _change_models(
                 )
             frame.goniometer = goniometers[id(old_goniometer)][0]
     texts = {probe_note(old, new, geometry.beam): None for new, old in beams.values()}
+    if reference is not None:
+        texts |= {reference.wavelength_note(old, geometry): None for _, old in beams.values()}
     return [f"{all_series[0].template}: {text}" for text in texts if text]
 
 
@@ -347,15 +348,19 @@ def _changed_experiments(
             "list"
         )
     beams: list[tuple[Beam, Beam]] = []
+    notes, before = [], experiments
     for beam in experiments.unique("beam"):
+        notes.append("" if reference is None else reference.wavelength_note(beam, geometry))
         base = reference.beam if reference is not None and reference.beam is not None else beam
         beams.append((base, changed_beam(base, geometry.beam)))
         experiments = experiments.with_model(beam, beams[-1][1])
     for detector in experiments.unique("detector"):
-        beam = experiments[experiments.indices_with("detector", detector)[0]].beam
+        first = experiments.indices_with("detector", detector)[0]
+        beam = experiments[first].beam
         base = reference.detector_for(detector) if reference is not None else detector
-        has_new_beam = geometry.beam.wavelength is not None and base is detector
-        changed = changed_detector(base, beam, geometry.detector, _wanted_parallax(params), has_new_beam)
+        of_base = before[first].beam if base is detector or reference is None else reference
+        is_other = beam.wavelength != of_base.wavelength
+        changed = changed_detector(base, beam, geometry.detector, _wanted_parallax(params), is_other)
         changed = with_numbers(changed, params.lookup)
         experiments = experiments.with_model(detector, changed)
     for goniometer in experiments.unique("goniometer"):
@@ -385,7 +390,7 @@ def _changed_experiments(
         given = {name: path for name, path in lookups.items() if path}
         for imageset in experiments.unique("imageset"):
             experiments = experiments.with_model(imageset, replace(imageset, **given))
-    for text in {probe_note(old, new, geometry.beam): None for old, new in beams}:
+    for text in dict.fromkeys([*(probe_note(old, new, geometry.beam) for old, new in beams), *notes]):
         if text:
             log.warning("%s", text)
     return experiments

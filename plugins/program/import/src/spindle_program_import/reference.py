@@ -13,12 +13,16 @@ from spindle.errors import ModelError
 from spindle.files import read_experiments
 from spindle.models import Beam, Detector, Experiments, Goniometer
 
+#: Relative difference of wavelengths that is worth a warning: headers round less.
+OTHER_WAVELENGTH = 1e-3
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """Models that replace those of the headers; None keeps the header's.
 
-    ``maps`` are the files dx and dy of the detector's distortion, by their names; empty where there are none.
+    ``maps`` are the files dx and dy of the detector's distortion, by their names; empty where there are none. The attenuation in the
+    sensors of the detector is that of ``wavelength``, angstrom.
     """
 
     path: Path
@@ -27,6 +31,7 @@ class Reference:
     goniometer: Goniometer | None
     is_checked: bool
     maps: dict[str, str] = field(default_factory=dict)
+    wavelength: float | None = None
 
     def with_maps(self, experiments: Experiments) -> Experiments:
         """Experiments whose image sets name the maps of the reference, where they name none."""
@@ -59,6 +64,17 @@ class Reference:
                 "reference of the same detector, or set input.check_reference_geometry=False"
             )
         return self.detector
+
+    def wavelength_note(self, beam: Beam, geometry: Any) -> str:
+        """What to say where the images have another wavelength, which that of the reference replaces; "" otherwise."""
+        if self.beam is None or geometry.beam.wavelength is not None:
+            return ""
+        if abs(self.beam.wavelength / beam.wavelength - 1) < OTHER_WAVELENGTH:
+            return ""
+        return (
+            f"the images have a wavelength of {beam.wavelength:.5f} A, and that of the reference geometry is taken, "
+            f"{self.beam.wavelength:.5f} A; wavelength={beam.wavelength:.5f} keeps that of the images"
+        )
 
 
 def _panel_problems(found: Detector, wanted: Detector) -> list[tuple[str, str, str]]:
@@ -112,8 +128,15 @@ def read_reference(path: Path, params: Any) -> Reference:
                     f"input.reference_geometry={path}: it names {len(named)} different maps {name}; give one with lookup.{name}="
                 )
             maps.update(dict.fromkeys([name] if named else [], *named))
+    wavelength = experiments[0].beam.wavelength if len(experiments) else None
     return Reference(
-        path, chosen["beam"], chosen["detector"], chosen["goniometer"], params.check_reference_geometry, maps
+        path,
+        chosen["beam"],
+        chosen["detector"],
+        chosen["goniometer"],
+        params.check_reference_geometry,
+        maps,
+        wavelength,
     )
 
 
