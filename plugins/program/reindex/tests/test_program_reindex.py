@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import gemmi
@@ -18,6 +19,7 @@ from spindle.symmetry import ChangeOfBasis, asu_indices
 from spindle.table import Flag, ReflectionTable
 from spindle.testing.indexing import random_rotation, rotation_experiment, spots_of
 from spindle.testing.program import ProgramContract
+from spindle_lib_reindexing import change_experiments
 
 CELL = (51.2, 51.2, 33.3, 90.0, 90.0, 90.0)
 
@@ -137,6 +139,20 @@ def test_operators_that_cannot_be_are_refused(sweep, changes, words):
         spindle.run("reindex", *sweep, **changes)
 
 
+@pytest.mark.parametrize(
+    ("cell", "old", "new"),
+    [((50, 50, 50, 75, 75, 75), "R 3:R", "R 3:H"), ((30, 41, 52, 90, 101, 90), "P 1 21 1", "P 1 1 21")],
+)
+def test_the_operator_of_another_setting_of_the_group_is_named(cell, old, new, caplog):
+    crystal = Crystal.from_cell(cell, space_group=old)
+    experiments = Experiments([replace(rotation_experiment(CELL, "P 4", seed=4), crystal=crystal)])
+    spindle.run("reindex", experiments, space_group=new)
+    operator = re.search("change_of_basis_op=([-+/*0-9abc,]+)", caplog.text).group(1)
+    caplog.clear()
+    moved = spindle.run("reindex", experiments, change_of_basis_op=operator).experiments[0].crystal
+    assert moved.space_group.xhm() == new and "changes the cell" not in caplog.text
+
+
 def test_an_operator_that_changes_nothing_is_said(sweep, caplog):
     with caplog.at_level("INFO"):
         spindle.run("reindex", *sweep)
@@ -200,6 +216,22 @@ def test_intensities_tell_the_indexing_of_the_reference(tmp_path, operator):
     (found,) = result.summary["change_of_basis_op"]
     assert rows[found] > 0.9
     assert min(rows.values()) < 0.3
+
+
+@pytest.mark.parametrize(("operator", "group"), [("b,c,a", "P 2 1 1"), ("c,b,-a", "P 1 2 1"), ("c,-a,-b", "P 1 1 2")])
+def test_intensities_in_another_setting_are_brought_to_that_of_the_reference(tmp_path, operator, group):
+    """Of a lattice with more symmetry than the crystal, which is turned."""
+    experiment = replace(rotation_experiment(CELL, "P 1 2 1", seed=4), identifier="r")
+    write_experiments(Experiments([experiment]), tmp_path / "first.expt")
+    write_reflections(intensities(experiment, 1, group="P 1 2 1"), tmp_path / "first.refl")
+    reference = {"reference.experiments": tmp_path / "first.expt", "reference.reflections": tmp_path / "first.refl"}
+    turned = replace(rotation_experiment(CELL, "P 1 2 1", seed=5), identifier="s")
+    other = change_experiments(Experiments([turned]), [ChangeOfBasis.from_string(operator)])
+    assert other[0].crystal.space_group.xhm() == group
+    result = spindle.run("reindex", other, intensities(turned, 2, operator, "P 1 2 1"), **reference)
+    assert result.experiments[0].crystal.space_group.xhm() == "P 1 2 1"
+    expected = asu_indices(intensities(turned, 2, group="P 1 2 1")["miller_index"], "P 1 2 1")[0]
+    np.testing.assert_array_equal(asu_indices(result.reflections["miller_index"], "P 1 2 1")[0], expected)
 
 
 def test_each_of_several_crystals_follows_the_reference(tmp_path):

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 import spindle
-from spindle.errors import UserError
+from spindle.errors import ParameterError, UserError
 from spindle.models import Crystal, Experiments
 from spindle.report import Table
-from spindle.symmetry import ChangeOfBasis
+from spindle.symmetry import ChangeOfBasis, change_crystal_basis
 from spindle.table import INTEGRATED, Flag, ReflectionTable
 from spindle_lib_merging import prepare_intensities, read_intensities
 from spindle_lib_reference_intensities import Indexings, clear_choice
-from spindle_lib_reindexing import change_of_setting, match, observed_indices
+from spindle_lib_reindexing import change_indices, change_of_setting, match, observed_indices
 from spindle_lib_symmetry_analysis.alignment import IndexingChoice, Observed
 from spindle_lib_symmetry_analysis.operator_correlations import values_of_spots
 
@@ -152,22 +152,27 @@ def operators_of_intensities(
     """
     known = reference.crystal
     crystals = _crystals(experiments)
-    for crystal in crystals:
-        _check_comparable(crystal, known)
+    settings = {id(crystal): _in_setting_of(known, crystal) for crystal in crystals}
     assert reference.reflections is not None
     indexings = Indexings(known)
     if not indexings.ambiguous:
         context.log.info(
-            "The lattice has no symmetry beyond that of the space group %s: there is one way to index it, and nothing to "
-            "change", known.space_group.xhm(),
+            "The lattice has no symmetry beyond that of the space group %s: there is one way to index it in this setting, and "
+            "nothing to choose", known.space_group.xhm(),
         )  # fmt: skip
-        return [ChangeOfBasis.identity()] * len(experiments)
+        return [
+            settings[id(e.crystal)][0] if id(e.crystal) in settings else ChangeOfBasis.identity() for e in experiments
+        ]
     target = _observed(reference.reflections, known, indexings, "the reference")
     found: dict[int, ChangeOfBasis] = {}
     rows: list[list[Any]] = []
     for number, crystal in enumerate(crystals):
         own = table.select(np.isin(table["id"], experiments.indices_with("crystal", crystal)))
-        compared = indexings.choices(target, _observed(own, crystal, indexings, f"crystal {number}"))
+        to_setting, moved = settings[id(crystal)]
+        if not to_setting.is_identity():
+            own = change_indices(own, [to_setting]).table
+        data = _observed(own, moved, indexings, f"crystal {number}")
+        compared = [(op @ to_setting, choice) for op, choice in indexings.choices(target, data)]
         choices = [c for _, c in compared]
         best = _best(choices, f"Crystal {number}: " if len(crystals) > 1 else "", known, context)
         found[id(crystal)] = compared[best][0]
@@ -179,19 +184,45 @@ def operators_of_intensities(
     return [found.get(id(e.crystal), ChangeOfBasis.identity()) for e in experiments]
 
 
-def _check_comparable(crystal: Crystal, known: Crystal) -> None:
-    """Refuse another space group or another cell than those of the reference."""
+def _in_setting_of(known: Crystal, crystal: Crystal) -> tuple[ChangeOfBasis, Crystal]:
+    """The change of basis to the setting of the reference, and the crystal in it.
+
+    Raises
+    ------
+    UserError
+        If the space group or the lattice is another one.
+    """
     if crystal.space_group.number != known.space_group.number:
         raise UserError(
             f"reindex: the space group is {crystal.space_group.xhm()}, that of the reference {known.space_group.xhm()}: "
             "intensities can be compared in the same one only; set it with space_group= in a run before"
         )
+    if _has_cell_of(known, crystal):
+        return ChangeOfBasis.identity(), crystal
+    refusal = (
+        f"reindex: the cells {_cell(crystal)} and {_cell(known)} (reference) differ, and no change of basis takes one to the other and "
+        f"{crystal.space_group.xhm()} to {known.space_group.xhm()}: these are different crystals, or one has a wrong space group"
+    )
+    try:
+        operator = match(crystal, known).operator
+    except UserError as error:
+        raise UserError(refusal) from error
+    # The lattice may be more symmetric than the intensities: of its bases those are right in which axes of symmetry lie where they should.
+    indexings = Indexings(known)
+    for rotation in [np.eye(3), *indexings.lattice]:
+        turn = indexings.change.inverse() @ ChangeOfBasis(np.linalg.inv(rotation).T) @ indexings.change
+        try:
+            moved = change_crystal_basis(crystal, turn @ operator)
+        except ParameterError:  # a setting without a name
+            continue
+        if moved.space_group.xhm() == known.space_group.xhm() and _has_cell_of(known, moved):
+            return turn @ operator, moved
+    raise UserError(refusal)
+
+
+def _has_cell_of(known: Crystal, crystal: Crystal) -> bool:
     difference = np.abs(crystal.cell - known.cell)
-    if np.any(difference[:3] > CELL_LENGTHS * known.cell[:3]) or np.any(difference[3:] > CELL_ANGLES):
-        raise UserError(
-            f"reindex: the cells {_cell(crystal)} and {_cell(known)} (reference) differ: give both in the same setting; "
-            "reference.experiments without reference.reflections brings one to the setting of the other"
-        )
+    return bool(np.all(difference[:3] <= CELL_LENGTHS * known.cell[:3]) and np.all(difference[3:] <= CELL_ANGLES))
 
 
 def _best(choices: list[IndexingChoice], name: str, known: Crystal, context: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gemmi
 import numpy as np
 
 from spindle.contracts import ProgramInputs, ProgramResult
@@ -209,12 +210,23 @@ def _tell_crystals(before: Experiments, after: Experiments, operators: list[Chan
         change = np.abs(new.crystal.cell - free)
         if np.any(change[:3] > LARGE_CHANGE * free[:3]) or np.any(change[3:] > LARGE_ANGLE):
             context.log.warning(
-                "The space group %s changes the cell %s to %s: the lattice does not have this symmetry in this basis",
+                "The space group %s changes the cell %s to %s: the lattice does not have this symmetry in this basis%s",
                 new.crystal.space_group.xhm(), " ".join(f"{v:.2f}" for v in free),
-                " ".join(f"{v:.2f}" for v in new.crystal.cell),
+                " ".join(f"{v:.2f}" for v in new.crystal.cell), _remedy(old.crystal, new.crystal, operator),
             )  # fmt: skip
     if len(told) > MOST_TOLD:
         context.log.info("... and %d more crystals", len(told) - MOST_TOLD)
+
+
+def _remedy(old: Crystal, new: Crystal, operator: ChangeOfBasis) -> str:
+    """The operator that takes a setting to another one of the same space group, where none was given."""
+    if not operator.is_identity() or old.space_group.number != new.space_group.number:
+        return ""
+    # gemmi: x_setting = basisop x_reference, so that new basis vectors are the rows of the inverse transpose
+    settings = [np.array(c.space_group.basisop.rot, float) / gemmi.Op.DEN for c in (old, new)]
+    first, second = (ChangeOfBasis(np.linalg.inv(rotation.T)) for rotation in settings)
+    change = second @ first.inverse()
+    return f". Give change_of_basis_op={change.as_abc()} too, which takes {old.space_group.xhm()} to {new.space_group.xhm()}"
 
 
 def _text(crystal: Crystal) -> str:
