@@ -294,6 +294,20 @@ def test_what_cannot_be_is_refused_in_words(files, capsys, words, message):
     assert message in capsys.readouterr().err
 
 
+def test_a_mean_detector_sees_each_sweep_as_its_own_does():
+    """Sweeps of two wavelengths are stopped at different depths of the sensor, at the same place."""
+    sweeps = []
+    for number, (mu, height) in enumerate([(2.0, 0.0), (4.0, 0.2), (4.0, 0.4)]):
+        one = experiment(number)
+        panel = one.detector[0]
+        moved = replace(panel, thickness=0.3, mu=mu, origin=panel.origin + np.array([0, height, 0]))
+        sweeps.append(replace(one, detector=Detector([moved])))
+    found = spindle.run("combine_experiments", experiments=Experiments(sweeps), average_detector=True).experiments
+    assert [e.detector[0].mu for e in found] == [2.0, 4.0, 4.0] and found[1].detector is found[2].detector
+    for e in found:
+        np.testing.assert_allclose(e.detector[0].origin, sweeps[1].detector[0].origin, atol=1e-9)
+
+
 def test_a_choice_by_reflections_needs_them(files, capsys):
     assert main(["combine_experiments", *files[:3], "n_subset=1", "n_subset_method=n_refl"]) == 2
     assert "give the reflections too" in capsys.readouterr().err

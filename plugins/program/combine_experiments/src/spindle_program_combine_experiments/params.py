@@ -21,7 +21,8 @@ class ReferenceParams(Params):
     detector = Int(None, min=0, max=MAX_COUNT, help="Take the detector of this experiment.")
     average_detector = Bool(
         False,
-        help="Take one detector for all that is the mean of those given: of every panel, and of every group of panels.",
+        help="Take one detector for all that is the mean of those given: of every panel, and of every group of panels. "
+        "Where wavelengths, gains or trusted ranges differ, there is one for each, at the same place.",
     )
     compare_models = Bool(
         True,

@@ -46,9 +46,27 @@ def with_reference_models(experiments: Experiments, params: Any) -> Experiments:
         if params.compare_models and not (name == "detector" and params.average_detector):
             _compare(experiments, name, model, params)
     items = [replace(e, **chosen) for e in experiments]
+    if params.average_detector:
+        items = _with_own_sensors(items, experiments, params.tolerance)
     for number, item in enumerate(items):
         _check_scan_points(number, item)
     return Experiments(items)
+
+
+def _with_own_sensors(items: Sequence[Experiment], before: Experiments, tolerance: Any) -> list[Experiment]:
+    """The mean places panels; how deep they stop the photons of a wavelength, their gain and range stay those of each experiment."""
+    made: dict[int, Detector] = {}
+    for item, old in zip(items, before, strict=True):
+        if id(old.detector) in made:
+            continue
+        panels = [
+            replace(own, fast_axis=p.fast_axis, slow_axis=p.slow_axis, origin=p.origin)
+            for own, p in zip(old.detector, item.detector, strict=True)
+        ]
+        detector = item.detector.replace_panels(panels)
+        alike = (d for d in (item.detector, *made.values()) if not detector_differences(d, detector, tolerance))
+        made[id(old.detector)] = next(alike, detector)
+    return [replace(item, detector=made[id(old.detector)]) for item, old in zip(items, before, strict=True)]
 
 
 def _model_of(experiments: Experiments, name: str, index: int) -> Any:
