@@ -153,6 +153,15 @@ def test_the_operator_of_another_setting_of_the_group_is_named(cell, old, new, c
     assert moved.space_group.xhm() == new and "changes the cell" not in caplog.text
 
 
+def test_indices_that_the_centring_of_the_given_group_forbids_are_told(sweep, caplog):
+    experiments, table = sweep
+    spindle.run("reindex", experiments, table, space_group="I 4")
+    assert re.search(r"indices of experiment 0 are not those of a lattice centred as in I 4", caplog.text)
+    caplog.clear()
+    spindle.run("reindex", experiments, table, space_group="P 4 2 2")
+    assert "centred" not in caplog.text
+
+
 def test_an_operator_that_changes_nothing_is_said(sweep, caplog):
     with caplog.at_level("INFO"):
         spindle.run("reindex", *sweep)

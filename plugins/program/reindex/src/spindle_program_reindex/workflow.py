@@ -11,7 +11,7 @@ from spindle.contracts import ProgramInputs, ProgramResult
 from spindle.errors import ParameterError, UserError
 from spindle.models import Crystal, Experiments
 from spindle.params import Auto
-from spindle.symmetry import ChangeOfBasis, space_group
+from spindle.symmetry import ChangeOfBasis, is_centring_absent, space_group
 from spindle.table import INTEGRATED, ReflectionTable
 from spindle_lib_reindexing import change_experiments, change_indices
 
@@ -27,6 +27,8 @@ from .finding import (
 MOST_BROKEN = 0.3
 #: Relative change of an edge, and change of an angle in degrees, from which a constraint is worth a warning.
 LARGE_CHANGE, LARGE_ANGLE = 0.02, 2.0
+#: Share of indices that a centring forbids and that are wrongly indexed spots still.
+MOST_ABSENT = 0.1
 #: Crystals whose cells are printed.
 MOST_TOLD = 10
 
@@ -52,6 +54,8 @@ def reindex(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
     if experiments is not None and written:
         changed = _changed(experiments, operators, group)
         _tell_crystals(experiments, changed, operators, context)
+        if group is not None and result.reflections is not None:
+            _tell_absent(result.reflections, experiments, changed, operators, context)
         result.experiments = changed
         crystals = [c for c in changed.unique("crystal") if c is not None]
         result.summary["unit_cell"] = [[round(float(v), 4) for v in c.cell] for c in crystals]
@@ -216,6 +220,25 @@ def _tell_crystals(before: Experiments, after: Experiments, operators: list[Chan
             )  # fmt: skip
     if len(told) > MOST_TOLD:
         context.log.info("... and %d more crystals", len(told) - MOST_TOLD)
+
+
+def _tell_absent(
+    table: ReflectionTable, before: Experiments, after: Experiments, operators: list[ChangeOfBasis], context: Any
+) -> None:
+    """A warning where indices are not those of the lattice that a given space group is centred on."""
+    for number, rows in table.rows_by_experiment().items():
+        new, old = after[number].crystal, before[number].crystal
+        hkl = table["miller_index"][rows]
+        hkl = hkl[(hkl != 0).any(axis=1)]
+        if new is None or old is None or not len(hkl):
+            continue
+        n_absent = int(np.count_nonzero(is_centring_absent(hkl, new.space_group)))
+        if n_absent > MOST_ABSENT * len(hkl):
+            context.log.warning(
+                "%d of %d indices of experiment %d are not those of a lattice centred as in %s%s",
+                n_absent, len(hkl), number, new.space_group.xhm(), _remedy(old, new, operators[number]),
+            )  # fmt: skip
+            return
 
 
 def _remedy(old: Crystal, new: Crystal, operator: ChangeOfBasis) -> str:
