@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -189,6 +190,8 @@ def _run(
         "images": arguments.files or arguments.experiments,
     }
     step = complete_step(result.next_step or look_at(written), written, named)
+    if step and (folder := folder_of(params)) is not None and str(folder) != ".":
+        step = f"cd {shlex.quote(str(folder))}; {step}"
     console.say_what_is_hidden(log)
     report_outputs(context.log, [*written, *([log] if log else [])], step)
     if result.unfit:

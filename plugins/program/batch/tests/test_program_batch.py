@@ -92,11 +92,17 @@ def test_folders_of_runs_are_not_searched_for_images(series, tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["nothing"], "neither a folder"), (["empty"], "no series of images"), (["one"], "fewer than min_images=5")],
+    [
+        (["nothing"], "neither a folder"),
+        (["empty"], "no series of images"),
+        (["one"], "fewer than min_images=5"),
+        (["p.yml"], "p.yml is no image.*name=value"),
+    ],
 )
 def test_words_that_name_no_set_are_said(series, tmp_path, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "p.yml").write_text("d_min: 1.2\n")
     lay(series, tmp_path / "one", "a")
     with pytest.raises(UserError, match=said):
         find_sets(words, 5)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from spindle_program_import.checks import detectors_text
 
 import spindle
 from spindle.errors import FileFormatError, ModelError, ParameterError
@@ -78,6 +79,16 @@ def test_beam_centre(tmp_path, name, value, expected):
     assert experiment.detector[0].distance == pytest.approx(100)
 
 
+def test_images_of_two_detectors_are_told_of(tmp_path):
+    one = load(write_sweep(tmp_path, 2))[0]
+    panel = one.detector[0]
+    other = replace(one, detector=one.detector.replace_panels([replace(panel, pixel_size=(0.1, 0.1))]))
+    farther = replace(one, detector=one.detector.replace_panels([replace(panel, origin=panel.origin * 2)]))
+    assert detectors_text(Experiments([one, farther])) == ""
+    text = detectors_text(Experiments([one, farther, other]))
+    assert text.startswith("the images are of 2 different detectors") and "0.172 mm" in text and "0.1 mm" in text
+
+
 def test_panel_parameters(tmp_path):
     panel = load(
         write_sweep(tmp_path, 2, Silicon=None),
@@ -109,6 +120,8 @@ def test_panel_parameters(tmp_path):
         ({"panel.trusted_range": (5, 1)}, "must not exceed"),
         ({"mosflm_beam_centre": (1, 1), "fast_slow_beam_centre": (1, 1)}, "both set the beam centre"),
         ({"fast_slow_beam_centre": (1, 1, 4)}, "no panel 4"),
+        ({"fast_slow_beam_centre": (1e9, 1e9)}, "fast_slow_beam_centre=1e.09,1e.09: .* more than 300 times .* px"),
+        ({"mosflm_beam_centre": (1, -1e5)}, "mosflm_beam_centre=1,-100000: .* mm"),
         ({"goniometer.axis": (1, 0, 0), "goniometer.axes": (1, 0, 0)}, "give one of them"),
         ({"goniometer.axis": (0, 0, 0)}, "geometry.goniometer.axis=0,0,0: .* zero vector; give a direction"),
         ({"goniometer.axes": (1, 0, 0, 0, 0, 0)}, "geometry.goniometer.axes=1,0,0,0,0,0: .*; give a direction"),

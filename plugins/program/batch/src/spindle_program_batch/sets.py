@@ -22,6 +22,8 @@ _NUMBERED = re.compile(r"(.*?)(\d+)((?:\.[A-Za-z]\w*){0,2})")
 #: Files that hold whole series, and those that such a file leads to.
 _CONTAINERS = (".h5", ".nxs", ".hdf5")
 _PARTS = re.compile(r"_(data|meta)(_\d+)?\.(h5|hdf5)$")
+#: Files in which parameters are expected, and which are not read.
+_SETTINGS = (".yaml", ".yml", ".ini", ".cfg", ".conf", ".json", ".phil", ".txt")
 MOST_SETS = 10_000
 LOOKS_LIKE = 'a file of sets has a table for each, [first] for example, and below it images = "a/*.cbf"'
 
@@ -100,6 +102,11 @@ def find_sets(words: Sequence[str], min_images: int, may_be_none: bool = False) 
                 inside = [Path(e.path) for e in os.scandir(folder) if e.is_file() and not e.name.startswith(".")]
                 label = "_".join(folder.relative_to(path).parts)
                 found += _sets_of(inside, label, min_images, left_out)
+        elif path.suffix.lower() in _SETTINGS and path.exists() and not _is_image(path):
+            left_out.append(
+                f"{word} is no image, and no parameters are read from it: give them as name=value, or in a file of sets (.toml), "
+                "as lines name = value above its tables"
+            )
         elif path.exists():
             loose.append(path)
         elif matches := sorted(glob.glob(str(path))):

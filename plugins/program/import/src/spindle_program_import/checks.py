@@ -46,6 +46,30 @@ def centre_faults(experiments: Experiments, is_given: bool = False) -> Iterator[
             yield f"{name}: {text}"
 
 
+def detectors_text(experiments: Experiments) -> str:
+    """What to tell of images of detectors of several kinds; "" where all have the same panels and pixels.
+
+    Parameters
+    ----------
+    experiments : Experiments
+    """
+    kinds: dict[tuple[object, ...], str] = {}
+    for experiment in experiments:
+        panel, images = experiment.detector[0], experiment.imageset
+        size, pixel = tuple(int(n) for n in panel.image_size), tuple(round(float(v), 6) for v in panel.pixel_size)
+        key = (len(experiment.detector), size, pixel)
+        if key not in kinds:
+            several = f"{key[0]} panels of " if key[0] > 1 else ""
+            name = "" if images is None else f" ({images.template or images.paths[0]})"
+            kinds[key] = f"{several}{size[0]} x {size[1]} pixels of {pixel[0]:g} mm{name}"
+    if len(kinds) < 2:
+        return ""
+    return (
+        f"the images are of {len(kinds)} different detectors, and are processed together: {'; '.join(list(kinds.values())[:4])}. "
+        "If they are not of one crystal, import the images of each detector alone, or give their folders to spindle batch"
+    )
+
+
 def _centre_fault(detector: Detector, beam: Beam, is_given: bool) -> str:
     """The fault of a detector's beam centre; "" when there is none or the detector has several panels."""
     panel = detector[0]

@@ -15,6 +15,8 @@ from .hierarchy import apply_hierarchy
 
 # What panels of one detector do not share.
 _OF_ONE_PANEL = ("name", "image_size", "fast_axis", "slow_axis", "origin")
+#: A beam centre is at most so many sizes of a panel from it: a detector five sizes away on an arm at 89 degrees has it at 5 tan(89 deg) = 286.
+FARTHEST = 300
 PANEL_TYPES = ("SENSOR_PAD", "SENSOR_CCD", "SENSOR_IMAGE_PLATE", "SENSOR_UNKNOWN")
 
 
@@ -274,6 +276,17 @@ def _at_distance(detector: Detector, distance: float) -> Detector:
     return detector.replace_panels([replace(p, origin=p.origin + shift) for p in detector])
 
 
+def _check_near(name: str, first: float, second: float, panel: Panel, is_mm: bool) -> None:
+    """Refuse a beam centre that no arm of a detector leads to."""
+    size = float(max(panel.image_size)) * (float(max(panel.pixel_size)) if is_mm else 1.0)
+    if not max(abs(first), abs(second)) <= FARTHEST * size:
+        unit = "mm" if is_mm else "px"
+        raise ParameterError(
+            f"{name}={first:g},{second:g}: that is more than {FARTHEST} times the size of the panel, {size:g} {unit}, away; "
+            f"give it in {unit} from the panel's first pixel"
+        )
+
+
 def _with_beam_centre(detector: Detector, beam: Beam, params: Any) -> Detector:
     """The detector shifted within the plane of a panel so that the beam hits it where the user says."""
     given = [
@@ -299,6 +312,7 @@ def _with_beam_centre(detector: Detector, beam: Beam, params: Any) -> Detector:
         )
     panel = detector[index]
     first, second = float(values[0]), float(values[1])
+    _check_near(f"geometry.detector.{given[0]}", first, second, panel, given[0] == "mosflm_beam_centre")
     if given[0] == "mosflm_beam_centre":
         wanted = np.array([second, first])
     elif given[0] == "fast_slow_beam_centre":

@@ -141,7 +141,7 @@ def _import_images(
 
     from .advice import given_parameters, still_to_do
     from .build import Builder
-    from .checks import centre_faults
+    from .checks import centre_faults, detectors_text
     from .files import expand, named_by_templates, piped_names
     from .grouping import SharedModels, make_series, split_runs
     from .headers import read_headers
@@ -210,6 +210,8 @@ def _import_images(
             context.log.warning("%s", text)
     for note in centre_faults(experiments, is_given("geometry.detector.fast_slow_beam_centre")):
         context.log.warning("%s", note)
+    if text := detectors_text(experiments):
+        context.log.warning("%s", text)
     report_counts(headers, runs, context)
     return experiments, damaged_images(headers)
 
