@@ -17,6 +17,7 @@ from .wilson import WilsonExpectation
 
 if TYPE_CHECKING:
     from .data import Observations
+    from .params import ScaleParams
     from .rounds import Scaler
 
 __all__ = ["begin_near_one", "fit_data", "hold", "no_equivalents", "place_target", "report_target", "with_target"]
@@ -113,6 +114,13 @@ def with_target(
     return longer, old, found[0], found[1], found[2]
 
 
+def _spread(variance: np.ndarray, params: ScaleParams) -> np.ndarray:
+    """(n,) float64: what weights are the inverse of. Alike, they still sum up to what restraints of parameters expect."""
+    if params.weighting.weighting_scheme == "unity" and len(variance):
+        return np.full(len(variance), variance.mean())
+    return variance
+
+
 def fit_data(scaler: Scaler) -> tuple[FitData, np.ndarray | None]:
     """The selected observations, and the rows of the free set."""
     obs = scaler.obs
@@ -131,7 +139,7 @@ def fit_data(scaler: Scaler) -> tuple[FitData, np.ndarray | None]:
     rows = groups.order
     deviation = np.abs(obs.intensity - scaler.expected())[rows] / sigma[rows]
     of_group = index[rows]
-    weight = np.minimum(1.0, ROBUST_LIMIT / np.maximum(deviation, 1e-30)) / variance[rows]
+    weight = np.minimum(1.0, ROBUST_LIMIT / np.maximum(deviation, 1e-30)) / _spread(variance[rows], scaler.params)
     target = scaler.target
     shares = None
     if target is not None and target.target.only:

@@ -73,7 +73,12 @@ class ScaleParams(Params):
             "of E^2 in E2_range. use_all: everything.",
         )
         best_unit_cell = UnitCell(None, help="Cell for resolutions; by default each crystal's own.")
-        E2_range = Floats((0.8, 5.0), size=2, help="Normalised intensities used by intensity_ranges.", level=1)
+        E2_range = Floats(
+            (0.8, 5.0),
+            size=2,
+            help="Normalised intensities used by intensity_ranges, when more than 10000 observations are left.",
+            level=1,
+        )
         Isigma_range = Floats((-5.0, 0.0), size=2, help="Range of I / sigma; an upper limit of 0 is none.", level=1)
         d_range = Floats(None, size=2, units="angstrom", help="Range of resolution.", level=1)
         min_partiality = Float(0.95, help="Least partiality.", level=2)
@@ -102,7 +107,9 @@ class ScaleParams(Params):
             class multi_dataset(Params):
                 """Selections from several data sets."""
 
-                Isigma_cutoff = Float(1.0, help="Least mean I / sigma of reflections that connect data sets.")
+                Isigma_cutoff = Float(
+                    1.0, help="Least mean I / sigma of reflections that connect data sets, with method=quasi_random."
+                )
 
         class combine(Params):
             """The mixture of profile-fitted and summed intensities."""
@@ -113,7 +120,13 @@ class ScaleParams(Params):
     class weighting(Params):
         """Weights and errors."""
 
-        weighting_scheme = Choice(["invvar"], default="invvar", help="Weights 1 / sigma^2.", level=2)
+        weighting_scheme = Choice(
+            ["invvar", "unity"],
+            default="invvar",
+            help="Weights of observations when scale factors are refined. invvar: 1 / sigma^2. unity: all alike, so that the strong ones "
+            "decide; errors of the scale factors are too small then.",
+            level=2,
+        )
         scale_error = Choice(
             ["fitted", "exact", "dials"],
             default="fitted",
