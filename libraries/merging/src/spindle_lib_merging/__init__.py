@@ -12,7 +12,7 @@ from .grouping import Groups, group_equivalents, pack_indices
 from .intensities import Intensities, check_scaled, is_measured, is_scaled, prepare_intensities
 from .intensity_files import FileIntensities, read_intensities
 from .merge import AnomalousPairs, Merged, half_means, merge_equivalents, merge_groups, merge_pairs, merge_random_halves
-from .options import FreeFlagOptions, ResolutionMetrics
+from .options import FreeFlagOptions, ResolutionMetrics, refuse_without_reference
 from .reference_setting import in_reference_setting
 from .resolution_fits import DATA_END, METRICS, DataEnd, Metric, ResolutionCurve, data_end, resolution_curve
 from .soundness import problems_of
@@ -76,6 +76,7 @@ __all__ = [
     "problems_of",
     "read_intensities",
     "read_unmerged",
+    "refuse_without_reference",
     "resolution_curve",
     "resolution_limit",
     "resolution_of",

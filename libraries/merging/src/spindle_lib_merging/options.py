@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from spindle.errors import ParameterError
 from spindle.params import Bool, Choice, Float, Int, Params, PathParam, SpaceGroup, Strings
 
-__all__ = ["FreeFlagOptions", "ResolutionMetrics"]
+__all__ = ["FreeFlagOptions", "ResolutionMetrics", "refuse_without_reference"]
+
+#: What is asked of the correlation with a reference where there is one.
+CC_REF = 0.1
 
 
 class ResolutionMetrics(Params):
@@ -12,7 +18,7 @@ class ResolutionMetrics(Params):
 
     rmerge = Float(None, min=0, none=True, help="Limit of Rmerge.", level=1)
     completeness = Float(None, min=0, none=True, help="Limit of the completeness, a fraction.", level=1)
-    cc_ref = Float(0.1, min=0, none=True, help="Limit of the correlation with a reference.", level=1)
+    cc_ref = Float(CC_REF, min=0, none=True, help="Limit of the correlation with the reference.", level=1)
     cc_half = Float(0.3, min=0, max=1, none=True, help="Limit of CC1/2.", level=1)
     cc_half_method = Choice(
         ["half_dataset", "sigma_tau"],
@@ -24,7 +30,7 @@ class ResolutionMetrics(Params):
         min=0,
         max=1,
         none=True,
-        help="Chance of noise to reach the critical CC1/2 that the plot shows.",
+        help="Chance of noise to reach the critical CC1/2 that is drawn and written beside CC1/2; the limit is not changed by it.",
         level=1,
     )
     cc_half_fit = Choice(["polynomial", "tanh"], default="tanh", help="Curve through CC1/2.", level=1)
@@ -37,7 +43,7 @@ class ResolutionMetrics(Params):
         ["counting_sorted", "volume"], default="counting_sorted",
         help="Shells of as many reflections each, or of equal volume in reciprocal space.", level=1,
     )  # fmt: skip
-    anomalous = Bool(False, help="Keep Friedel mates apart.", level=1)
+    anomalous = Bool(False, help="Keep Friedel mates apart when observations are merged.", level=1)
     labels = Strings(None, help="Columns of the MTZ file: intensity and sigma.")
     space_group = SpaceGroup(None, none=True, help="Instead of that of the data.", level=1)
     reference = PathParam(None, none=True, help="MTZ file of merged data, or coordinates, to correlate with.")
@@ -49,12 +55,29 @@ class ResolutionMetrics(Params):
     )
 
 
+def refuse_without_reference(metrics: Any) -> None:
+    """Refuse a limit of the correlation with a reference that is not there.
+
+    Parameters
+    ----------
+    metrics : ResolutionMetrics
+
+    Raises
+    ------
+    ParameterError
+    """
+    if metrics.reference is None and metrics.cc_ref not in (None, 0, CC_REF):
+        raise ParameterError(
+            f"resolution.cc_ref={metrics.cc_ref:g} needs resolution.reference=, the data to correlate with; give both or neither"
+        )
+
+
 class FreeFlagOptions(Params):
     """Reflections that are set aside for R free."""
 
     generate = Bool(False, help="Draw a test set.")
-    fraction = Float(0.05, min=0.001, max=0.5, help="Share of the test set.")
-    max_free = Int(2000, min=1, none=True, level=2, help="Largest number of reflections in it.")
+    fraction = Float(0.05, min=0.001, max=0.5, help="Share of the test set; with a reference, that has its own.")
+    max_free = Int(2000, min=1, none=True, level=2, help="Largest number of reflections in it, where it is drawn.")
     lattice_symmetry_max_delta = Float(
         5, min=0, units="deg", level=2, help="How much the lattice may deviate from its symmetry."
     )

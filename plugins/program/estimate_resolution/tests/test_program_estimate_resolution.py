@@ -170,3 +170,54 @@ def test_shells_hold_as_many_reflections_each():
     assert len(edges) == 21
     assert np.histogram(d, edges[::-1])[0].tolist() == pytest.approx([50] * 20, abs=1)
     assert len(shell_edges(d, 100, 100, "counting_sorted")) == 11
+
+
+@pytest.mark.parametrize(
+    ("options", "better"),
+    [
+        ({"nbins": 20}, True), ({"binning_method": "volume"}, False), ({"cc_half_fit": "polynomial"}, True),
+        ({"reflections_per_bin": 300}, None), ({"emax": 1.5}, False), ({"batch_range": (1, 45)}, False),
+        ({"cc_half": 0.5}, False), ({"cc_half_method": "sigma_tau", "reflections_per_bin": 300}, None),
+    ],
+)  # fmt: skip
+def test_each_parameter_changes_the_limit(data, options, better):
+    usual = spindle.run("estimate_resolution", *data).summary["cc_half"]
+    found = spindle.run("estimate_resolution", *data, **{f"resolution.{k}": v for k, v in options.items()})
+    limit = found.summary["cc_half"]
+    assert limit != usual
+    assert better is None or (limit < usual) is better
+
+
+def test_friedel_mates_that_differ_agree_when_they_are_kept_apart(data):
+    experiments, table = data
+    table = table.view()
+    minus = np.arange(len(table)) % 2 == 1
+    table["miller_index"] = np.where(minus[:, None], -table["miller_index"], table["miller_index"])
+    change = np.random.default_rng(0).uniform(0.0, 2.0, len(table) // MULTIPLICITY).repeat(MULTIPLICITY)
+    table["intensity.scale.value"] = table["intensity.scale.value"] * np.where(minus, change, 2 - change)
+    for method in ("half_dataset", "sigma_tau"):
+        limits = [
+            spindle.run(
+                "estimate_resolution", experiments, table, resolution__anomalous=apart, resolution__cc_half=0.9,
+                resolution__misigma=2.0, resolution__cc_half_method=method,
+            ).summary
+            for apart in (False, True)
+        ]  # fmt: skip
+        assert limits[0]["cc_half"] is None or limits[1]["cc_half"] < limits[0]["cc_half"] - 0.05
+        assert limits[1]["cc_half"] < 2.8
+        assert limits[1]["misigma"] > limits[0]["misigma"], "each mate has half of the observations"
+
+
+def test_a_space_group_changes_what_is_complete_and_a_level_what_is_critical(data, tmp_path):
+    options = {"resolution.completeness": 0.9, "resolution.space_group": "P 1", "output.json": "values.json"}
+    assert spindle.run("estimate_resolution", *data, **options).summary["completeness"] is None
+    found = []
+    for level in (0.1, 0.01, None):
+        result = spindle.run(
+            "estimate_resolution", *data, **options, **{"resolution.cc_half_significance_level": level}
+        )
+        result.files["values.json"](tmp_path / "values.json")
+        found.append(json.loads((tmp_path / "values.json").read_text())["cc_half"].get("critical"))
+    assert found[2] is None and all(a < b for a, b in zip(found[0], found[1], strict=True))
+    with pytest.raises(ParameterError, match=r"cc_ref=0\.2 needs resolution\.reference="):
+        spindle.run("estimate_resolution", *data, **{"resolution.cc_ref": 0.2})

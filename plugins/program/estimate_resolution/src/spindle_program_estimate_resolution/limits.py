@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ import numpy as np
 from spindle.errors import UserError
 from spindle_lib_merging import (
     METRICS,
+    Groups,
+    Merged,
     ResolutionCurve,
     Unmerged,
     correlation,
     group_equivalents,
+    half_means,
     merge_groups,
     merging_statistics,
     pack_indices,
@@ -21,6 +25,7 @@ from spindle_lib_merging import (
     resolution_shells,
     shell_numbers,
 )
+from spindle_lib_merging.correlations import sigma_tau
 
 __all__ = ["estimate", "shell_edges", "without_wilson_outliers"]
 
@@ -82,8 +87,13 @@ def estimate(
         values, form, numbers = None, None, None
         if name == "cc_half":
             form = params.cc_half_fit
-            if params.cc_half_method == "sigma_tau":
+            if params.anomalous:
+                values, numbers = _cc_half_apart(data, groups, merged, number, len(shells), params.cc_half_method)
+            elif params.cc_half_method == "sigma_tau":
                 values = np.array([s.cc_half_sigma_tau for s in shells])
+        elif name == "misigma" and params.anomalous:
+            ratio = np.bincount(number, merged.intensity / merged.sigma, len(shells))
+            values = ratio / np.bincount(number, minlength=len(shells))
         elif name == "i_mean_over_sigma_mean":
             values = _mean_over_mean(merged.intensity, merged.sigma, number, len(shells))
         elif name == "rmerge" and params.anomalous:
@@ -96,6 +106,19 @@ def estimate(
             values, numbers = _with_reference(merged.hkl, merged.intensity, number, len(shells), reference)
         found.append(resolution_curve(metric, limit, statistics, values, form, numbers))
     return found, statistics
+
+
+def _cc_half_apart(
+    data: Unmerged, groups: Groups, merged: Merged, shell: np.ndarray, n: int, method: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """CC1/2 in each of n shells of reflections whose Friedel mates are others, and how many reflections it is of."""
+    first, second = half_means(groups, data.intensity, data.variance)
+    both = np.isfinite(first) & np.isfinite(second)
+    counts = np.bincount(shell[both], minlength=n).astype(float)
+    if method == "sigma_tau":
+        parts = (Merged(*(getattr(merged, f.name)[shell == i] for f in fields(Merged))) for i in range(n))
+        return np.array([sigma_tau(part) for part in parts]), counts
+    return np.array([correlation(first[r], second[r]) for r in (both & (shell == i) for i in range(n))]), counts
 
 
 def _mean_over_mean(intensity: np.ndarray, sigma: np.ndarray, shell: np.ndarray, n: int) -> np.ndarray:

@@ -14,7 +14,13 @@ from spindle.params import Ints, PathParam, Str
 from spindle.params import Params as ParamsBase
 from spindle.report import Table, json_text
 from spindle.symmetry import space_group
-from spindle_lib_merging import ResolutionCurve, ResolutionMetrics, read_unmerged
+from spindle_lib_merging import (
+    ResolutionCurve,
+    ResolutionMetrics,
+    critical_correlation,
+    read_unmerged,
+    refuse_without_reference,
+)
 from spindle_lib_pages import Page
 from spindle_lib_pages.figures import lines, resolution_ticks
 
@@ -80,6 +86,7 @@ class EstimateResolution(Program):
     def run(self, inputs: ProgramInputs, params: Params, context: Any) -> ProgramResult:
         """Estimate; see `spindle.contracts.program.ProgramSpec`."""
         options = params.resolution
+        refuse_without_reference(options)
         data = read_unmerged(inputs, "estimate_resolution", context.log, options.labels, "resolution.labels")
         if options.space_group is not None:
             data = replace(data, group=space_group(str(options.space_group)))
@@ -111,7 +118,10 @@ class EstimateResolution(Program):
         summary |= {c.metric.name: None if c.d_min is None else round(c.d_min, 4) for c in curves}
         files: dict[str, Any] = {}
         if params.output.json is not None:
-            text = json_text({c.metric.name: _values(c) for c in curves})
+            critical = _critical(statistics, options.cc_half_significance_level)
+            text = json_text(
+                {c.metric.name: _values(c) | (critical if c.metric.name == "cc_half" else {}) for c in curves}
+            )
             files[str(params.output.json)] = lambda path: Path(path).write_text(text, encoding="utf-8")
         if params.output.html:
             tables = list(context.tables)
@@ -144,13 +154,18 @@ def _values(curve: ResolutionCurve) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _critical(statistics: Any, level: float | None) -> dict[str, list[float | None]]:
+    """What noise reaches by a chance of `level` in each shell; nothing without a level."""
+    if not level:
+        return {}
+    return {"critical": [_number(critical_correlation(s.n_half, level)) for s in statistics.shells]}
+
+
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
 def _page(curves: list[ResolutionCurve], tables: list[Table], statistics: Any, level: float | None) -> str:
-    from spindle_lib_merging import critical_correlation
-
     page = Page("Resolution")
     page.tables(tables)
     for curve in curves:
@@ -158,7 +173,7 @@ def _page(curves: list[ResolutionCurve], tables: list[Table], statistics: Any, l
         if len(curve.fit):
             drawn.append(("fit", curve.x, curve.fit))
         if curve.metric.name == "cc_half" and level:
-            drawn.append(("critical", curve.x, [critical_correlation(s.n_half, level) for s in statistics.shells]))
+            drawn.append(("critical", curve.x, _critical(statistics, level)["critical"]))
         if curve.d_min is not None:
             low, high = float(np.nanmin(curve.y)), float(np.nanmax(curve.y))
             drawn.append((f"d_min = {curve.d_min:.2f} A", [curve.d_min**-2] * 2, [min(low, 0.0), high]))
