@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import gemmi
@@ -80,8 +81,7 @@ def free_flags(
         key = _lattice_keys(index, np.asarray(cell, float), space_group(group), max_delta)
     _, which = np.unique(key, return_inverse=True)
     which = which.ravel()
-    share = min(fraction, max_free / max(len(index), 1)) if max_free else fraction
-    n_values = max(2, round(1.0 / share)) if share > 0 else 2
+    n_values = max(2, round(1.0 / fraction), math.ceil(len(index) / max_free) if max_free else 0)
     n_keys = int(which.max()) + 1 if len(which) else 0
     if n_shells is None:
         drawn = np.random.default_rng(seed).permutation(n_keys) % n_values

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 import spindle
-from spindle.errors import FileFormatError, ModelError
+from spindle.errors import FileFormatError, ModelError, ParameterError
 from spindle.models import Experiments
+from spindle.symmetry import unique_indices
 from spindle.testing.exporter import telling_data
+from spindle_lib_merging import free_flags
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +107,50 @@ def test_the_recalculated_cell_is_that_of_the_file(data, tmp_path):
     (writer,) = spindle.run("export", changed, table).files.values()
     writer(tmp_path / "scaled.mtz")
     assert gemmi.read_mtz_file(str(tmp_path / "scaled.mtz")).datasets[0].cell.c == pytest.approx(41.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"fraction": 0.2}, lambda flags, d: flags.max() == 4),
+        ({"max_free": 20}, lambda flags, d: 0 < np.count_nonzero(flags == 0) < 30),
+        ({"d_max": 6.0}, lambda flags, d: np.array_equal(np.isnan(flags), d > 6.0)),
+        ({"d_min": 5.0}, lambda flags, d: np.array_equal(np.isnan(flags), d < 5.0)),
+        ({"use_dataman_shells": True, "n_shells": 1}, lambda flags, d: np.ptp(d[flags == 0]) < 0.2 * np.ptp(d)),
+    ],
+)
+def test_each_parameter_of_a_test_set_acts(data, tmp_path, options, said):
+    mtz = merged(tmp_path, data, **{f"r_free_flags.{k}": v for k, v in ({"generate": True} | options).items()})
+    assert said(column(mtz, "FreeR_flag"), np.array(mtz.make_d_array()))
+
+
+def test_a_lattice_that_deviates_too_much_has_no_mates():
+    hkl = unique_indices(cell := (60.0, 61.0, 40.0, 90.0, 90.0, 90.0), "P 2 2 2", 4.0)
+    place = {tuple(h): i for i, h in enumerate(hkl.tolist())}
+    mates = np.array([(i, place[k, h, l]) for (h, k, l), i in place.items() if (k, h, l) in place])
+    same = [free_flags(hkl, cell, "P 2 2 2", max_delta=delta).flag[mates] for delta in (5.0, 0.1)]
+    assert (same[0][:, 0] == same[0][:, 1]).all()
+    assert np.mean(same[1][:, 0] == same[1][:, 1]) < 0.3
+
+
+@pytest.mark.parametrize("option", [{"extend": True}, {"extend": False}, {"old_test_flag_value": 1}])
+@pytest.mark.parametrize("generate", [False, True])
+def test_what_is_said_of_a_reference_needs_one(data, tmp_path, option, generate):
+    options = {f"r_free_flags.{k}": v for k, v in option.items()} | {"r_free_flags.generate": generate}
+    with pytest.raises(ParameterError, match=r"needs r_free_flags\.reference="):
+        merged(tmp_path, data, **options)
+
+
+def test_flags_that_a_reference_lacks_are_alike_for_what_the_lattice_makes_equivalent(data, tmp_path):
+    first = merged(tmp_path, data, **{"r_free_flags.generate": True, "fraction": 0.1})
+    path = tmp_path / "reference.mtz"
+    hkl = first.make_miller_array()
+    first.set_data(np.array(first)[hkl[:, 2] == hkl[:, 2].max()])
+    first.write_to_file(str(path))
+    mtz = merged(tmp_path, data, reference=str(path))
+    flags = dict(zip(map(tuple, mtz.make_miller_array().tolist()), column(mtz, "FreeR_flag"), strict=True))
+    group = gemmi.find_spacegroup_by_name("P 4")
+    asu = gemmi.ReciprocalAsu(group)
+    mates = [(f, flags.get(tuple(asu.to_asu((k, h, -l), group.operations())[0]))) for (h, k, l), f in flags.items()]
+    known = np.array([m for m in mates if m[1] is not None])
+    assert np.mean(known[:, 0] == known[:, 1]) > 0.9

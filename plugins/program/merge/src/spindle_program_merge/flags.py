@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +33,27 @@ def flag_column(
     r_free_flags : scope r_free_flags of merge
     log : logger
     """
-    if not r_free_flags.generate and r_free_flags.reference is None:
-        if r_free_flags.extend:
-            raise ParameterError("r_free_flags.extend=True needs r_free_flags.reference=")
-        return None
+    if r_free_flags.reference is None:
+        for name in ("extend", "old_test_flag_value"):
+            if (value := getattr(r_free_flags, name)) is not None:
+                raise ParameterError(
+                    f"r_free_flags.{name}={value} needs r_free_flags.reference=, whose flags are taken over; leave it out"
+                )
+        if not r_free_flags.generate:
+            return None
     d = resolution_of(hkl, cell)
     d_min, d_max = r_free_flags.d_min or float(d.min()), r_free_flags.d_max or float(d.max())
     if r_free_flags.relative_to_complete_set:
         hkl = np.unique(np.concatenate([hkl, unique_indices(cell, group, d_min, d_max)]), axis=0)
         d = resolution_of(hkl, cell)
     within = (d >= d_min * (1 - 1e-6)) & (d <= d_max * (1 + 1e-6))
-    drawn = free_flags(
-        hkl, cell, group, fraction=r_free_flags.fraction, max_free=r_free_flags.max_free,
+    draw = partial(
+        free_flags, hkl, cell, group,
         use_lattice_symmetry=r_free_flags.use_lattice_symmetry, max_delta=r_free_flags.lattice_symmetry_max_delta,
         n_shells=r_free_flags.n_shells if r_free_flags.use_dataman_shells else None,
     )  # fmt: skip
     if r_free_flags.reference is None:
+        drawn = draw(fraction=r_free_flags.fraction, max_free=r_free_flags.max_free)
         flags = np.where(within, drawn.flag.astype(float), np.nan)
         log.info(
             "FreeR_flag: 0 to %d, %d reflections of flag 0 are the test set",
@@ -57,10 +63,8 @@ def flag_column(
         return hkl, flags
     reference = read_flags(Path(r_free_flags.reference), group, r_free_flags.old_test_flag_value)
     extend = r_free_flags.extend is None or r_free_flags.extend
-    if extend:
-        share = reference.n_values
-        drawn = FreeFlags(drawn.hkl, np.random.default_rng(0).permutation(len(hkl)) % share, share)
-    flags, missing = copied_flags(hkl, group, reference, drawn if extend else None)
+    more = draw(fraction=1.0 / reference.n_values, max_free=None) if extend else None
+    flags, missing = copied_flags(hkl, group, reference, more)
     flags = np.where(within, flags, np.nan)
     log.info(
         "FreeR_flag: from %s, which lacks %d reflections%s; %d are in the test set", r_free_flags.reference, missing,
