@@ -35,6 +35,11 @@ def trigonal():
     return incomplete_data_sets("P 3", HEXAGONAL, 20, 3, WAYS[1:])
 
 
+@pytest.fixture(scope="module")
+def small():
+    return incomplete_data_sets("P 3", HEXAGONAL, 5, 3, WAYS[1:], d_min=6.0)
+
+
 @pytest.mark.parametrize("cc_weights", ["None", "sigma"])
 def test_sets_of_a_polar_group_come_into_one_indexing(trigonal, cc_weights):
     result = run(trigonal, space_group="P 3", cc_weights=cc_weights)
@@ -167,3 +172,34 @@ def test_what_is_left_out_moves_the_median():
         spindle.run(
             "cosym", *Parts(sets.experiments, sets.table).take([0, 4]), space_group="P3", relative_length_tolerance=0.01
         )
+
+
+def coordinates(sets, folders, options=None):
+    path = folders.mktemp("cosym") / "numbers.json"
+    run(sets, space_group="P 3", **(options or {})).files["spindle.cosym_scores.json"](path)
+    return json.loads(path.read_text())["coordinates"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"d_min": 7.0},
+        {"dimensions": 2},
+        {"weights": "None"},
+        {"weights": "standard_error"},
+        {"max_iterations": 2},
+        {"max_calls": 2},
+        {"seed": 1},
+        {"min_pairs": 300},
+        {"normalisation": "kernel"},
+        {"min_cc_half": None, "min_i_mean_over_sigma_mean": 9.5},
+        {"lattice_group": "P 3 2 1"},
+    ],
+)
+def test_each_parameter_changes_the_coordinates(small, tmp_path_factory, options):
+    assert coordinates(small, tmp_path_factory, options) != coordinates(small, tmp_path_factory)
+
+
+def test_a_lattice_group_without_the_symmetry_of_the_space_group_is_refused(small):
+    with pytest.raises(UserError, match="lattice_group=P 1 2 1 lacks symmetry of space_group=P 3"):
+        run(small, space_group="P 3", lattice_group="P 2")

@@ -31,6 +31,7 @@ from spindle_lib_symmetry_analysis.laue import (
 )
 from spindle_lib_symmetry_analysis.prepare import Prepared
 from spindle_lib_symmetry_analysis.rotations import (
+    keys_of,
     relative_to_first,
     rotations_in,
     rotations_onto,
@@ -142,7 +143,11 @@ def known_group(data: Prepared, experiments: Experiments, params: Any) -> KnownG
         if not onto:
             return None
         first.append(onto[0])
-    options = cosets(rotations_onto(data.lattice, target, target), target)
+    if not keys_of(target) <= keys_of(data.rotations):
+        raise UserError(
+            f"cosym: lattice_group={params.lattice_group} lacks symmetry of space_group={wanted.hm}; leave one of them out"
+        )
+    options = cosets(rotations_onto(data.rotations, target, target), target)
     return KnownGroup(wanted, target, first, options)
 
 
