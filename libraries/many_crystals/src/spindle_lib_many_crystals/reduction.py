@@ -163,7 +163,7 @@ class Reduction:
             "scale_interval": own.rotation.spacing, "decay_interval": own.brotation.spacing, "absorption_level": own.absorption_level,
             "lmax": own.secondary.lmax or None, "share.absorption": own.secondary.share.absorption or None,
         }  # fmt: skip
-        if own.absorption_level is not None or own.secondary.lmax:
+        if own.absorption_level is not None or own.secondary.lmax or own.secondary.share.absorption:
             of_model["absorption_correction"] = True
         settings |= self._of_model(model, {name: value for name, value in of_model.items() if value is not None})
         selection = own.reflection_selection
@@ -266,7 +266,8 @@ class Reduction:
             "output.json": "merge.json", "merging.n_bins": own.multi_crystal_analysis.n_bins or 20,
             "merging.anomalous": own.scaling.anomalous is True, "best_unit_cell": own.multi_crystal_analysis.unit_cell,
         }  # fmt: skip
-        settings |= settings_of(own, "r_free_flags.", "r_free_flags.")
+        without = () if own.r_free_flags.reference is not None or self._flags is not None else ("extend",)
+        settings |= settings_of(own, "r_free_flags.", "r_free_flags.", without)
         if self._flags is not None:
             # one test set for all files: what is not in it is drawn by chance
             settings |= {"r_free_flags.reference": self._flags, "r_free_flags.old_test_flag_value": None}

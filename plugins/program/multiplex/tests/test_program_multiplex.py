@@ -288,6 +288,8 @@ def test_what_cannot_be_done_is_refused(few):
         ({"identifiers": ("nobody",)}, "there is no nobody"),
         ({"dose": (9, 2)}, "comes before the first"),
         ({"reference": "nowhere.mtz"}, "no such file"),
+        ({"reference": "nowhere.mtz", "symmetry.laue_group": "P -3"}, "tells the group; give one of them"),
+        ({"resolution.cc_ref": 0.2}, "needs resolution.reference="),
         (
             {"clustering.hierarchical.method": ("cos_angle", "correlation"), "max_cluster_height": 0.1},
             "mean different things",

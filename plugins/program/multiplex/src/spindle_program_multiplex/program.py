@@ -12,7 +12,7 @@ from spindle.report import DETAIL
 from spindle.symmetry import chiral_symmorphic_group, patterson_group, space_group
 from spindle.table import ReflectionTable
 from spindle_lib_many_crystals import DATA, PROCESSING, Reduced, Reduction, Steps, settings_of, summary_of
-from spindle_lib_merging import read_intensities
+from spindle_lib_merging import read_intensities, refuse_without_reference
 from spindle_lib_pages import text_writer
 
 from .analysis import alike, cell_groups, contributions, damage
@@ -132,8 +132,9 @@ class Multiplex(Program):
             return experiments, table
         else:
             settings = {
-                "laue_group": None, "relative_length_tolerance": None, "absolute_angle_tolerance": None, "best_monoclinic_beta": False,
+                "laue_group": None, "relative_length_tolerance": None, "absolute_angle_tolerance": None,
                 "systematic_absences.small_molecule": params.small_molecule,
+                **{n: getattr(params.symmetry.cosym, n) for n in ("best_monoclinic_beta", "lattice_symmetry_max_delta")},
             }  # fmt: skip
             try:
                 result = steps.run("symmetry", experiments, table, settings)
@@ -198,6 +199,7 @@ class Multiplex(Program):
 
 def _check(params: Any) -> None:
     """Refuse what contradicts itself."""
+    refuse_without_reference(params.resolution)
     if params.symmetry.laue_group is not None and params.symmetry.space_group is not None:
         raise ParameterError("symmetry.laue_group and symmetry.space_group: give one of them")
     tree = params.clustering.hierarchical
@@ -209,6 +211,10 @@ def _check(params: Any) -> None:
             "max_cluster_height_cos"
         )
     if params.reference is not None:
+        if params.symmetry.laue_group is not None:
+            raise ParameterError(
+                f"symmetry.laue_group={params.symmetry.laue_group}: the reference {params.reference} tells the group; give one of them"
+            )
         if not Path(params.reference).is_file():
             raise ParameterError(
                 f"reference={params.reference}: no such file; give intensities (MTZ, mmCIF) or coordinates"
