@@ -218,3 +218,9 @@ def test_other_space_groups_and_stills_are_refused():
         spindle.run("damage_analysis", Experiments([experiments[0], replace(experiments[1], scan=None)]), table)
     with pytest.raises(UserError, match="spindle damage_analysis scaled"):
         spindle.run("damage_analysis", experiments)
+
+
+def test_of_a_single_reflection_nothing_can_be_told():
+    experiments, table, _, _ = measured()
+    result = spindle.run("damage_analysis", experiments, table.select(np.array([0])))
+    assert "nothing can be told of so few" in result.next_step

@@ -138,3 +138,9 @@ def test_damaged_data_are_named():
     table["intensity.sum.value"] = rng.exponential(100.0, len(table))
     result = spindle.run("merging_statistics", found.experiments, table)
     assert "problem" in result.summary and "do not use these data" in result.next_step
+
+
+def test_of_a_single_reflection_nothing_can_be_told(sets):
+    experiments, table = sets
+    result = spindle.run("merging_statistics", experiments, table.select(np.array([0])))
+    assert "nothing can be told of so few: 1 unique reflection;" in result.next_step

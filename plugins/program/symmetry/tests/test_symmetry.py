@@ -14,6 +14,8 @@ from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, Panel, Scan
 from spindle.symmetry import ChangeOfBasis, asu_indices, is_systematically_absent
 from spindle.table import Flag, ReflectionTable
+from spindle_lib_symmetry_analysis.absences import direct_score, fourier_score
+from spindle_lib_symmetry_analysis.resolution import resolution_limits
 
 CELLS = {
     "P 1": (41.0, 53.0, 62.0, 82.0, 95.0, 101.0),
@@ -155,3 +157,71 @@ def test_the_page_shows_what_decided(tmp_path):
         "clearly",
     ):
         assert part in text, part
+
+
+@pytest.fixture(scope="module")
+def tetragonal():
+    return intensities("P 4", d_min=4.0)
+
+
+def with_cell(experiment, cell, identifier):
+    crystal = Crystal.from_cell(cell, experiment.crystal.U, experiment.crystal.space_group)
+    return replace(experiment, crystal=crystal, identifier=identifier)
+
+
+@pytest.mark.parametrize(("max_delta", "symbol"), [(2.0, "P 4"), (0.1, "P 1 2 1")])
+def test_a_lattice_may_deviate_by_max_delta(tetragonal, max_delta, symbol):
+    (experiment,), table = tetragonal
+    cell = np.array(experiment.crystal.cell)
+    cell[3:] += np.where(np.argsort(np.argsort(cell[:3])) == 0, 0.8, 0.0)  # between the two long axes
+    found = spindle.run(
+        "symmetry", Experiments([with_cell(experiment, cell, "a")]), table, lattice_symmetry_max_delta=max_delta,
+        **{"systematic_absences.check": False},
+    )  # fmt: skip
+    assert found.summary["space_group"] == symbol
+
+
+@pytest.mark.parametrize(("best", "symbol"), [(True, "I 1 2 1"), (False, "C 1 2 1")])
+def test_the_cell_with_the_best_beta_is_taken(monkeypatch, best, symbol):
+    monkeypatch.setitem(CELLS, "C 1 2 1", (91.0, 53.0, 40.0, 90.0, 116.0, 90.0))  # a + c is at right angles to c
+    found = spindle.run("symmetry", *intensities("C 1 2 1", d_min=4.5), best_monoclinic_beta=best)
+    assert found.summary["space_group"] == symbol
+
+
+@pytest.mark.parametrize(
+    ("options", "refused"),
+    [({}, False), ({"relative_length_tolerance": 0.001}, True), ({"absolute_angle_tolerance": 0.1}, True)],
+)
+def test_cells_within_the_tolerances_are_one_crystal(tetragonal, options, refused):
+    (experiment,), table = tetragonal
+    other = np.array(experiment.crystal.cell) * (1.005, 1, 1, 1, 1, 1) + (0, 0, 0, 0.5, 0, 0)
+    two = Experiments([experiment, with_cell(experiment, other, "other")])
+    table = table.view()
+    table["id"] = (np.arange(len(table)) % 2).astype(np.int32)
+    if refused:
+        with pytest.raises(UserError, match=next(iter(options))):
+            spindle.run("symmetry", two, table, **options)
+    else:
+        assert spindle.run("symmetry", two, table).summary["space_group"] == "P 4"
+
+
+def test_the_analysis_ends_where_half_sets_agree_as_asked():
+    rng = np.random.default_rng(2)
+    hkl = rng.permutation(np.array(np.meshgrid(*[np.arange(1, 16)] * 3)).reshape(3, -1).T)[:2000]
+    d = np.repeat(60.0 / np.sqrt((hkl**2).sum(axis=1)), 4)
+    true = np.repeat(rng.exponential(100, len(hkl)), 4) * np.exp(-60 / (2 * d**2))
+    value = true + rng.normal(0, 3, len(d))
+    found = [
+        resolution_limits(np.repeat(hkl, 4, axis=0).astype(np.int32), value, np.full(len(d), 9.0), d, None, least)[1]
+        for least in (0.3, 0.6, 0.9)
+    ]
+    assert found[0] < found[1] < found[2]
+
+
+def test_an_axis_is_believed_from_the_significance_level_on():
+    index = np.arange(2, 26)
+    ratio = np.where(index % 2 == 0, 4.0, 1.0) + np.random.default_rng(3).normal(0, 3.0, len(index))
+    p = fourier_score(ratio, index, 2, 0.0)
+    assert 0.5 < p < 1 and fourier_score(ratio, index, 2, p + 1e-6) == 0.0
+    weak = np.where(index % 2 == 0, 2.0, 0.1)
+    assert direct_score(weak, index % 2 == 0, 1.9) > 0.9 and direct_score(weak, index % 2 == 0, 2.1) == 0.0

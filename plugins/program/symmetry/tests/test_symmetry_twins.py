@@ -52,6 +52,7 @@ def test_a_twin_keeps_the_symmetry_of_its_crystals(fraction, caplog):
     assert result.experiments[0].crystal.space_group.hm == "P 41"
     assert "problem" not in result.summary
     assert f"Twin law k,h,-l, fraction {fraction:.2f}" in caplog.text
+    assert "Too few observations" not in caplog.text
     if fraction > 0.35:
         assert "P 4/m is taken" in caplog.text
 
@@ -94,3 +95,13 @@ def test_a_pseudo_symmetry_is_not_taken_for_one():
     table["intensity.sum.variance"] = table["intensity.sum.variance"] * change**2
     result = spindle.run("symmetry", experiments, table)
     assert result.experiments[0].crystal.space_group.hm == "P 41"
+
+
+@pytest.mark.parametrize("seed", [11, 12, 13])
+@pytest.mark.sampled(3)
+def test_a_twin_of_few_observations_is_said_to_be_undecided(seed, caplog):
+    """Mates of a twin of 45 % look like equivalents in 800 observations."""
+    experiments, table = integrated("P 41", 0.45, seed, drift=0.3)
+    result = spindle.run("symmetry", experiments, table.select(np.arange(800)))
+    assert "too few observations" in result.summary["problem"]
+    assert "Too few observations decide the Laue group of this twin" in caplog.text

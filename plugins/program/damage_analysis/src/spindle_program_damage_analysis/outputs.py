@@ -30,10 +30,16 @@ class Verdict:
         Largest dose that is advised.
     slope, error : float
         Of Rd.
+
+    Attributes
+    ----------
+    can_tell : bool
+        Whether enough equivalents were measured at different doses.
     """
 
     def __init__(self, curves: DamageCurves, cut: float | None, slope: float, error: float) -> None:
         self.cut = cut
+        self.can_tell = cut is not None or bool(np.isfinite(slope))
         span = float(curves.distance[-1]) if len(curves.distance) else 0.0
         self.growth = slope * span
         if cut is not None:

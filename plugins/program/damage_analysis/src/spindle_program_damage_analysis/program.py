@@ -245,6 +245,8 @@ def _number(value: float) -> float | None:
 
 def _next(verdict: Verdict, inputs: ProgramInputs, params: Any) -> str:
     if verdict.cut is None:
+        if not verdict.can_tell:
+            return "nothing can be told of so few equivalents at different doses; process more images"
         return (
             "keep all images"
             if verdict.mood == "good"

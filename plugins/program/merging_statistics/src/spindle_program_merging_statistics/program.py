@@ -30,6 +30,8 @@ from spindle_lib_pages.figures import lines, resolution_ticks
 
 __all__ = ["MergingStatistics"]
 
+#: Fewer unique reflections tell nothing.
+FEWEST = 10
 #: CC1/2 at which data end.
 LIMIT = 0.3
 PLOTS = (
@@ -122,6 +124,8 @@ class MergingStatistics(Program):
             if ends_before
             else "the data may be used to their end"
         )
+        if overall.n_unique < FEWEST:
+            following = f"nothing can be told of so few: {overall.n_unique} unique reflection{'s' * (overall.n_unique != 1)}; process more images"
         if problems:
             summary["problem"] = problems[0]
             following = f"do not use these data yet: {problems[0]}; look at images, indexing and symmetry"

@@ -39,7 +39,7 @@ from .decision import MIN_PROBABILITY, Decision, decide, is_known
 from .known_group import contradiction_in_absences, contradiction_in_laue_group, describe, likelihood_of
 from .report import page
 from .small_molecules import hint, small_molecule_group
-from .support import diagnose_decision, r_merges
+from .support import diagnose_decision, r_merges, too_few_differences
 
 MAX_ROWS = 50
 #: Mates of a twin correlate like equivalents: a group under which intensities look twinned by no law has at most even chances.
@@ -306,16 +306,16 @@ class SymmetryProgram(Program):
         found = diagnose_decision(decision.data, decision.rotations, _indices(decision), cell, group)
         for table in found.tables():
             context.table(table.as_detail())
-        said = found.warnings()
-        for sentence in said:
+        few = too_few_differences(decision, found)
+        for sentence in filter(None, [*found.warnings(), few]):
             context.log.warning("%s", sentence)
         scores["intensity_statistics"] = found.as_dict()
         scores["lowered_from"] = [patterson_group(s.suggested.group).hm for s in decision.lowered]
         if found.is_twinned and found.law is None:
             decision.probability = decision.probability and min(decision.probability, EVEN)
-            return ["the intensities look twinned, and the Laue group may be too high"], found
-        shift = found.translation
-        missed = shift is not None and shift.is_lattice_vector
+            of = ", of too few observations" if few else ""
+            return [f"the intensities look twinned, and the Laue group may be too high{of}"], found
+        missed = found.translation is not None and found.translation.is_lattice_vector
         return (["a centring was missed, or the cell is too large"] if missed else []), found
 
     def _say_operators(self, operators: list[ChangeOfBasis], context: Any) -> None:

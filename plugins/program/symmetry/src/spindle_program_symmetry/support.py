@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gemmi
 import numpy as np
@@ -13,6 +14,7 @@ from spindle_lib_merging import merge_equivalents
 from spindle_lib_symmetry_analysis.alignment import orbit_keys
 from spindle_lib_symmetry_analysis.laue import SubgroupScore
 from spindle_lib_symmetry_analysis.prepare import Prepared
+from spindle_lib_symmetry_analysis.rotations import same_rotations
 from spindle_lib_twinning.agreement import Excess, Measured, batches, excess, on_one_scale, r_merge
 from spindle_lib_twinning.diagnosis import Diagnosis, diagnose
 
@@ -22,6 +24,8 @@ TWIN_EXCESS, TWIN_RATIO = 0.05, 2.0
 PSEUDO_EXCESS, PSEUDO_RATIO = 0.35, 10.0
 #: Groups less likely than this fraction of the one that is taken do not matter.
 NEGLIGIBLE = 0.01
+#: A twin of 45 % is told from the higher group by a thousand differences of mates, and taken for it where there are 250 or fewer.
+ENOUGH_DIFFERENCES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,34 @@ def diagnose_decision(
 def _diagnosis(scaled: Measured, hkl: np.ndarray, cell: np.ndarray, group: gemmi.SpaceGroup) -> Diagnosis:
     merged = merge_equivalents(hkl, scaled.value, scaled.sigma**2 + 1e-9, group)
     return diagnose(merged.hkl, merged.intensity, merged.sigma, cell, group)
+
+
+def too_few_differences(decision: Any, found: Diagnosis) -> str:
+    """That too few observations decide between a twin's Laue group and those next to it; empty where they are enough.
+
+    Parameters
+    ----------
+    decision
+        Observations, rotations of the Laue group, and the analysis that it was chosen by.
+    found : Diagnosis
+        Of the intensities merged in that group.
+    """
+    if not found.is_twinned or decision.analysis is None:
+        return ""
+    data, rotations = decision.data, decision.rotations
+    everything = [s.subgroup for s in decision.analysis.subgroups]
+    pairs = [(lower, higher) for higher in everything for lower in _maximal(higher, everything)]
+    near = [p for p in pairs if any(same_rotations(s.rotations, rotations) for s in p)]
+    if not near or not data.keep.any():
+        return ""
+    scaled = measured(data, rotations)
+    n = min(excess(scaled, lower.rotations, higher.rotations).n for lower, higher in near)
+    if n >= ENOUGH_DIFFERENCES:
+        return ""
+    return (
+        f"Too few observations decide the Laue group of this twin: {n} differences of mates tell it from the next, and about "
+        f"{ENOUGH_DIFFERENCES} are needed to tell them from equivalents. Process more images, or give the group with laue_group="
+    )
 
 
 def r_merges(data: Prepared, scores: Sequence[SubgroupScore]) -> list[float]:
