@@ -16,6 +16,26 @@ if getattr(sys, "argv", [])[:1] == ["-m"]:
 
 from ._version import __version__
 
+
+class _NumbaAwaited:
+    """Finds no module, but has the cache of compiled kernels prepared before anything imports numba.
+
+    numba itself keeps kernels beside their sources, and takes them for good when a library has changed whose kernels they call.
+    """
+
+    @classmethod
+    def find_spec(cls, name: str, path: object = None, target: object = None) -> None:
+        """See `importlib.abc.MetaPathFinder`."""
+        if name == "numba":
+            sys.meta_path.remove(cls)
+            from importlib import import_module
+
+            import_module("spindle.execution.compile_cache").prepare_compile_cache()
+
+
+if "numba" not in sys.modules and _NumbaAwaited not in sys.meta_path:
+    sys.meta_path.insert(0, _NumbaAwaited)
+
 TYPE_CHECKING = False  # that of typing, which takes a tenth of the time in which a shell wants its completion
 if TYPE_CHECKING:
     from typing import Any

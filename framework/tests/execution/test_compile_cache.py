@@ -59,6 +59,16 @@ def test_a_change_in_a_kernel_reaches_kernels_of_other_files_that_call_it(tmp_pa
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("first", ["import spindle", "from spindle.files import read_reflections"])
+def test_kernels_are_kept_in_the_cache_whatever_is_imported_first(tmp_path, first):
+    package = tmp_path / "spindle_outside"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    write_inner(package, 10.0)
+    run(tmp_path, f"{first}\nfrom spindle_outside.inner import inner\ninner(1.0)")
+    assert list((tmp_path / "cache" / "numba").glob("*/spindle_outside_*/*.nbi"))
+
+
 def test_a_change_in_a_library_reaches_only_packages_that_use_it(tmp_path):
     for name, imports in (
         ("spindle_lib_deep", ""),

@@ -44,7 +44,7 @@ def expected_signal(value: np.ndarray, background_variance: np.ndarray, expected
     hazard = np.exp(-0.5 * t * t - 0.5 * np.log(2.0 * np.pi) - log_ndtr(t))
     mean = np.maximum(sd * (t + hazard), 0.0)
     prior = np.maximum(expected, FLOOR)
-    power = BELIEVED * np.sqrt(np.maximum(background_variance, 0.0) + prior)
-    power = np.minimum(power * np.maximum(mean / (USUAL * prior), 1.0), 1.0)
+    power = (np.maximum(background_variance, 0.0) + prior) * (BELIEVED * np.maximum(mean / (USUAL * prior), 1.0)) ** 2
+    power = np.minimum(power, 1.0)
     counts = prior ** (1.0 - power) * np.maximum(mean, FLOOR) ** power * gamma(2.0 - power)  # see `counts_of_variance`
     return np.where(known, counts, np.abs(value))

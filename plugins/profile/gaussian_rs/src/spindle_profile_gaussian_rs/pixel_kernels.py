@@ -196,7 +196,7 @@ def fit_pixels(
             for m in range(count):
                 total += d_list[m] - b_list[m]
             prior = max(total / covered, 1.0)
-        estimate, s2 = 0.0, 0.0
+        estimate, s2, counts = 0.0, 0.0, 0.0
         for _attempt in range(3):
             scale = max(prior, 1e-3)
             for cycle in range(100 if as_dials else 2):
@@ -213,16 +213,17 @@ def fit_pixels(
                 estimate = above / below
                 if as_dials:
                     s2 = abs(estimate) + abs(b_sum)
-                    scale = abs(estimate)
+                    counts = scale = abs(estimate)
                     if cycle > 0 and abs(estimate - last) < 1e-3:
                         break
                     continue
                 of_background = (of_background + sw * sw * background_variance[r]) / (below * below)
                 of_spot /= below * below
-                s2 = of_background + scale * of_spot
+                counts = scale
                 if cycle == 1 and expected[r] >= 0.0:
                     mean = max(prior, 1e-3)
-                    s2 = of_background + counts_of_variance(mean, scale, of_background + mean * of_spot) * of_spot
+                    counts = counts_of_variance(mean, scale, of_background + mean * of_spot)
+                s2 = of_background + counts * of_spot
                 if cycle == 0:
                     # mean of the normal likelihood times the exponential prior: a normal distribution cut off at 0
                     sigma = math.sqrt(s2)
@@ -265,7 +266,7 @@ def fit_pixels(
         total, spread = 0.0, 0.0
         for m in range(count):
             total += d_list[m] - b_list[m]
-            spread += max(b_list[m], floor) + scale * p_list[m]
+            spread += max(b_list[m], floor) + counts * p_list[m]
         n_foreground = 0
         for m in range(start, offsets[r + 1]):
             if mask[m] & FOREGROUND:
