@@ -21,6 +21,7 @@ from spindle_lib_sections.given import MOST_ROWS, Given, only, sampled, stage_of
 from spindle_lib_sections.images import MOST_POINTS, ByImage
 from spindle_lib_sections.pictures import poorest_image
 from spindle_lib_sections.places import MapSettings
+from spindle_lib_sections.profiles import profile_section
 from spindle_lib_sections.questions import QUESTIONS, answers, facts_of, judged
 from spindle_lib_sections.residuals import residual_section
 from spindle_lib_sections.runs import records_of, run_section
@@ -59,6 +60,17 @@ def test_spots_that_two_steps_wrote_count_once():
         experiments, [table.select(np.arange(2000)), table.select(np.arange(2000, 4000))]
     ).tables.values()
     assert len(found) == len(table)
+
+
+@pytest.mark.parametrize("wrong", [[0.1, [0.1, 0.2]], "wide", {"a": 1}])
+def test_profile_models_without_numbers_are_left_out_in_words(wrong):
+    experiments, table = spots(200)
+    good, bad = {"__id__": "one", "sigma_b": 0.02, "sigma_m": [0.1, 0.3]}, {"__id__": "other", "sigma_b": wrong}
+    given = Given.of(Experiments([experiments[0]]).replace(0, profile=good), [table])
+    assert profile_section(given, MapSettings()).tables[0].rows == [[0, "one", 0.02, 0.2]]
+    section = profile_section(Given.of(experiments.replace(0, profile=bad), [table]), MapSettings())
+    assert not section.tables or not section.tables[0].rows
+    assert any("experiment 0 has widths that are no numbers" in text for text in section.text)
 
 
 def test_means_are_those_of_numpy():

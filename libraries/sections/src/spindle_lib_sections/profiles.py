@@ -40,7 +40,7 @@ def profile_section(given: Given, settings: MapSettings) -> Section:
             _correlations(section, given, table, fitted, settings)
         else:
             section.text.append("No reflection was integrated by profile fitting.")
-    elif not section.tables and not section.figures:
+    elif not section.tables and not section.figures and not section.text:
         return Section.missing(
             title, key, "There are neither profile models in the experiments, nor correlations of profiles (column profile.correlation), nor "
             "pixels of spots in the reflections; spindle integrate makes profiles.",
@@ -58,10 +58,14 @@ def _models(section: Section, given: Given) -> None:
         profile = experiment.profile
         if not profile:
             continue
-        widths = [
-            np.ravel(np.asarray(profile.get(n) if profile.get(n) is not None else [], np.float64))
-            for n in ("sigma_b", "sigma_m")
-        ]
+        try:
+            widths = [
+                np.ravel(np.asarray(profile.get(n) if profile.get(n) is not None else [], np.float64))
+                for n in ("sigma_b", "sigma_m")
+            ]
+        except (TypeError, ValueError):
+            section.text.append(f"The profile model of experiment {i} has widths that are no numbers; it is left out.")
+            continue
         if not any(len(w) for w in widths):
             continue
         if len(rows) < 60:
