@@ -100,7 +100,7 @@ def refuse_holes(path: str | os.PathLike[str], remedy: str = "write the file aga
         with open_regular(path, remedy) as stream:
             size = os.fstat(stream.fileno()).st_size
             missing = end = 0
-            while (begin := os.lseek(stream.fileno(), end, os.SEEK_HOLE)) < size:
+            while end < size and (begin := os.lseek(stream.fileno(), end, os.SEEK_HOLE)) < size:
                 end = _next_data(stream.fileno(), begin, size)
                 missing += end - begin
                 if missing > MOST_HOLES:

