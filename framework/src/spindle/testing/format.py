@@ -15,7 +15,6 @@ import contextlib
 import gzip
 import itertools
 import os
-import re
 import threading
 import tracemalloc
 from pathlib import Path
@@ -24,36 +23,31 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from spindle.contracts.format import FormatOptions, ImageModels, ImageReader
-from spindle.errors import FileFormatError, SpindleError
+from spindle.contracts.format import ImageModels, ImageReader
+from spindle.errors import SpindleError
 from spindle.images.compressed import read_head
 from spindle.models import Beam, Detector, Goniometer, Scan
 
 from .chunks import decode_chunk
 from .contract import PluginContract
 from .cost import best_cpu_time, slowness
+from .damaged_images import DamagedImages
 from .expected_image import ExpectedImage
 
 __all__ = ["ExpectedImage", "FormatContract"]
 
 
-class FormatContract(PluginContract):
+class FormatContract(DamagedImages, PluginContract):
     """Conformance tests of the ``format`` slot; needs the fixture `image_file`, and `expected` for what the file holds.
 
     Attributes
     ----------
-    has_checked_end : bool
-        False for a format whose pixels cannot be seen to be cut short.
     budget_us : float
         Most CPU time per pixel in microseconds, with 0.05 s for each image.
-    options : FormatOptions
-        What a user would have to give for `image_file`.
     """
 
     slot: ClassVar[str] = "format"
-    has_checked_end: ClassVar[bool] = True
     budget_us: ClassVar[float] = 2.0
-    options: ClassVar[FormatOptions] = FormatOptions()
 
     @pytest.fixture
     def image_file(self, tmp_path: Path) -> Path:
@@ -321,55 +315,3 @@ class FormatContract(PluginContract):
             return
         for mask, panel in zip(masks, reader.models(0).detector, strict=True):
             assert mask.shape == (panel.image_size[1], panel.image_size[0]) and mask.dtype == np.bool_
-
-    def _last_of(self, plugin: Any, path: Path, index: int) -> list[np.ndarray]:
-        """Image `index` of a file, or the last one, opened as the host does."""
-        reader: ImageReader = plugin.open_image(path=path, head=read_head(path), options=self.options)
-        index = min(index, reader.n_images - 1)
-        reader.models(index)
-        return reader.read(index)
-
-    def test_a_file_cut_short_is_an_error_that_names_it(
-        self, plugin: Any, reader: ImageReader, image_file: Path
-    ) -> None:
-        if not self.has_checked_end:
-            pytest.skip("this format cannot tell that its pixels are cut short")
-        content, last = image_file.read_bytes(), reader.n_images - 1
-        short = image_file.with_name("short_" + image_file.name)
-        short.write_bytes(content[: len(content) // 2])
-        with pytest.raises(SpindleError, match="short_") as found:
-            self._last_of(plugin, short, last)
-        assert re.search("expected.*found|cut short", str(found.value)), found.value
-
-    def test_a_file_cut_anywhere_is_read_or_a_clear_error(
-        self, plugin: Any, reader: ImageReader, image_file: Path
-    ) -> None:
-        content, last = image_file.read_bytes(), reader.n_images - 1
-        short = image_file.with_name("short_" + image_file.name)
-        for part in (0.01, 0.1, 0.3, 0.7, 0.97):
-            short.write_bytes(content[: max(int(part * len(content)), 1)])
-            message = "short_"
-            try:
-                self._last_of(plugin, short, last)
-            except SpindleError as error:
-                message = str(error)
-            assert "short_" in message
-
-    @pytest.mark.filterwarnings("ignore")
-    def test_damage_is_an_error_or_other_values_but_no_crash(self, plugin: Any, image_file: Path) -> None:
-        content, rng = image_file.read_bytes(), np.random.default_rng(3)
-        damaged = image_file.with_name("damaged_" + image_file.name)
-        for _ in range(15):
-            changed = bytearray(content)
-            for place in rng.integers(0, min(len(changed), 4096), 3):
-                changed[place] = rng.integers(0, 256)
-            damaged.write_bytes(changed)
-            with contextlib.suppress(SpindleError):
-                reader = plugin.open_image(path=damaged, head=read_head(damaged), options=self.options)
-                reader.models(0)
-                reader.read(0)
-
-    def test_a_missing_file_is_an_error_that_names_it(self, plugin: Any, image_file: Path, tmp_path: Path) -> None:
-        gone = tmp_path / "gone" / image_file.name
-        with pytest.raises(FileFormatError, match="gone"):
-            plugin.open_image(path=gone, head=read_head(image_file), options=self.options).read(0)
