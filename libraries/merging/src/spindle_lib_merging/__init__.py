@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .columns import amplitude_columns, intensity_columns
 from .correlations import correlation, critical_correlation
-from .free_flags import FreeFlags, copied_flags, free_flags
+from .free_flags import FreeFlags, copied_flags, free_flags, number_of_flags
 from .grouping import Groups, group_equivalents, pack_indices
 from .intensities import Intensities, check_scaled, is_measured, is_scaled, prepare_intensities
 from .intensity_files import FileIntensities, read_intensities
@@ -70,6 +70,7 @@ __all__ = [
     "merge_pairs",
     "merge_random_halves",
     "merging_statistics",
+    "number_of_flags",
     "open_mtz",
     "pack_indices",
     "prepare_intensities",

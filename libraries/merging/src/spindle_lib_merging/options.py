@@ -73,11 +73,14 @@ def refuse_without_reference(metrics: Any) -> None:
 
 
 class FreeFlagOptions(Params):
-    """Reflections that are set aside for R free."""
+    """Reflections that are set aside for R free.
 
-    generate = Bool(False, help="Draw a test set.")
+    A flag follows from the index: runs again, and parts of the data, have the same one.
+    """
+
+    generate = Bool(True, help="Draw a test set.")
     fraction = Float(0.05, min=0.001, max=0.5, help="Share of the test set; with a reference, that has its own.")
-    max_free = Int(2000, min=1, none=True, level=2, help="Largest number of reflections in it, where it is drawn.")
+    max_free = Int(2000, min=1, none=True, level=2, help="Most reflections in it, as chance has it, where it is drawn.")
     lattice_symmetry_max_delta = Float(
         5, min=0, units="deg", level=2, help="How much the lattice may deviate from its symmetry."
     )

@@ -41,12 +41,13 @@ def column(mtz: gemmi.Mtz, label: str) -> np.ndarray:
 
 def test_columns_are_those_of_dials(scaled, tmp_path: Path) -> None:
     mtz = written(spindle.run("merge", *scaled), tmp_path)
-    assert mtz.column_labels() == ["H", "K", "L", *INTENSITIES, *AMPLITUDES]
-    assert "".join(c.type for c in mtz.columns) == "HHHJQKMKMIIFQGLGLDQ"
+    assert mtz.column_labels() == ["H", "K", "L", "FreeR_flag", *INTENSITIES, *AMPLITUDES]
+    assert "".join(c.type for c in mtz.columns) == "HHHIJQKMKMIIFQGLGLDQ"
 
 
-def test_without_anomalous_and_amplitudes(scaled, tmp_path: Path) -> None:
-    mtz = written(spindle.run("merge", *scaled, anomalous=False, truncate=False), tmp_path)
+def test_without_anomalous_amplitudes_and_test_set(scaled, tmp_path: Path) -> None:
+    options = {"anomalous": False, "truncate": False, "r_free_flags.generate": False}
+    mtz = written(spindle.run("merge", *scaled, **options), tmp_path)
     assert mtz.column_labels() == ["H", "K", "L", "IMEAN", "SIGIMEAN"]
 
 
@@ -94,6 +95,7 @@ def test_each_wavelength_has_its_own_columns(scaled, tmp_path: Path) -> None:
     result = spindle.run("merge", Experiments([experiments[0], other]), joined, assess_space_group=False)
     mtz = written(result, tmp_path)
     assert {"IMEAN_WAVE1", "IMEAN_WAVE2", "F(+)_WAVE2"} <= set(mtz.column_labels())
+    assert mtz.column_labels().count("FreeR_flag") == 1 and np.isfinite(column(mtz, "FreeR_flag")).all()
     assert [round(d.wavelength, 3) for d in mtz.datasets] == [1.0, 1.1]
 
 
@@ -209,6 +211,11 @@ def test_data_are_cut_where_they_end_and_all_of_them_kept_beside(scaled, tmp_pat
     assert mtz.resolution_high() == pytest.approx(edge, rel=0.08)
     assert found.summary["suggested_d_min"] == pytest.approx(mtz.resolution_high(), rel=0.01)
     assert any(t.key == "data_end" for t in found.tables)
+    flags = [
+        dict(zip(map(tuple, m.make_miller_array().tolist()), column(m, "FreeR_flag"), strict=True))
+        for m in (mtz, whole)
+    ]
+    assert flags[0].items() <= flags[1].items(), "one test set"
     # the file of all data is what merging without a limit writes
     plain = written(spindle.run("merge", experiments, some), tmp_path)
     np.testing.assert_array_equal(np.array(plain, copy=False), np.array(whole, copy=False))

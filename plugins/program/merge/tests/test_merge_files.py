@@ -65,10 +65,23 @@ def test_a_test_set_is_drawn_alike_for_what_the_lattice_makes_equivalent(data, t
     assert not np.array_equal(column(apart, "FreeR_flag"), column(mtz, "FreeR_flag"))
 
 
+def test_a_reflection_has_its_flag_whatever_else_is_there():
+    """Of an eighth of the reflections, of a cell with its edges the other way round, and of the double share."""
+    cell = (60.0, 60.01, 40.0, 90.0, 90.0, 90.0)
+    hkl = unique_indices(cell, "P 2 2 2", 1.5)
+    whole = free_flags(hkl, cell, "P 2 2 2", max_free=None)
+    assert np.bincount(whole.flag) == pytest.approx(np.full(20, len(hkl) / 20), rel=0.35)
+    np.testing.assert_array_equal(free_flags(hkl[::8], cell, "P 2 2 2").flag, whole.flag[::8])
+    turned = (60.01, 60.0, 40.0, 90.0, 90.0, 90.0)
+    np.testing.assert_array_equal(free_flags(hkl, turned, "P 2 2 2", max_free=None).flag, whole.flag)
+    double = free_flags(hkl, cell, "P 2 2 2", fraction=0.1, max_free=None).flag == 0
+    assert double[whole.flag == 0].all() and double.mean() == pytest.approx(0.1, rel=0.3)
+
+
 def test_flags_are_taken_over_from_a_file(data, tmp_path):
     full = {"r_free_flags.generate": True, "relative_to_complete_set": True, "r_free_flags.d_min": 3.5}
     first = merged(tmp_path, data, **full)
-    assert first.nreflections > merged(tmp_path, data).nreflections
+    assert first.nreflections > merged(tmp_path, data, **{"r_free_flags.generate": False}).nreflections
     path = tmp_path / "reference.mtz"
     first.write_to_file(str(path))
     known = dict(zip(map(tuple, first.make_miller_array().tolist()), column(first, "FreeR_flag"), strict=True))

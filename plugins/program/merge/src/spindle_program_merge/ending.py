@@ -19,8 +19,10 @@ from .params import MergeParams
 __all__ = ["find_end", "page", "uncut_files"]
 
 
-def find_end(table: ReflectionTable, cell: np.ndarray, group: Any, params: MergeParams, context: Any) -> DataEnd:
-    """Where the data end, said with the fit.
+def find_end(
+    table: ReflectionTable, cell: np.ndarray, group: Any, params: MergeParams, context: Any
+) -> tuple[DataEnd, int]:
+    """Where the data end, said with the fit, and how many unique reflections there are without a limit.
 
     Parameters
     ----------
@@ -52,17 +54,17 @@ def find_end(table: ReflectionTable, cell: np.ndarray, group: Any, params: Merge
             "d_min=Auto: cut at %.2f A by %s (%s); all data, to %.2f A, are in %s", found.d_min, found.deciding.metric.label, where,
             statistics.overall.d_min, params.output.uncut_mtz,
         )  # fmt: skip
-    return found
+    return found, statistics.overall.n_unique
 
 
 def uncut_files(experiments: Experiments, table: ReflectionTable, params: MergeParams, context: Any) -> dict[str, Any]:
-    """The file of all data, as this program writes it without a limit; without a test set, of which there is to be one only."""
+    """The file of all data, as this program writes it without a limit, of the same test set; without one in layers, which are others for other limits."""
     if params.output.uncut_mtz is None:
         return {}
     others: dict[str, Any] = {"output.mmcif": None, "output.html": None, "output.json": None}
     result = context.run_program(
         "merge", experiments, table, brief=True, params=params, d_min=None, assess_space_group=False,
-        r_free_flags__generate=False,
+        r_free_flags__generate=params.r_free_flags.generate and not params.r_free_flags.use_dataman_shells,
         **{"output.mtz": str(params.output.uncut_mtz), **others},
     )  # fmt: skip
     return dict(result.files)

@@ -14,13 +14,13 @@ from spindle.contracts.exporter import MergedColumn, MergedData
 from spindle.errors import FileFormatError, ModelError, ParameterError
 from spindle.files import refuse_holes
 from spindle.symmetry import unique_indices
-from spindle_lib_merging import FreeFlags, copied_flags, free_flags, pack_indices, resolution_of
+from spindle_lib_merging import FreeFlags, copied_flags, free_flags, number_of_flags, pack_indices, resolution_of
 
 LABELS = ("FreeR_flag", "FREE", "R-free-flags", "RFREE", "FREER")
 
 
 def flag_column(
-    hkl: np.ndarray, cell: np.ndarray, group: Any, r_free_flags: Any, log: Any
+    hkl: np.ndarray, cell: np.ndarray, group: Any, r_free_flags: Any, log: Any, n_uncut: int = 0
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Indices and their flags, or None when there are to be none.
 
@@ -32,6 +32,8 @@ def flag_column(
     group : gemmi.SpaceGroup
     r_free_flags : scope r_free_flags of merge
     log : logger
+    n_uncut : int
+        Unique reflections without a limit of resolution, where there are more: the test set is then a part of theirs.
     """
     if r_free_flags.reference is None:
         for name in ("extend", "old_test_flag_value"):
@@ -53,7 +55,8 @@ def flag_column(
         n_shells=r_free_flags.n_shells if r_free_flags.use_dataman_shells else None,
     )  # fmt: skip
     if r_free_flags.reference is None:
-        drawn = draw(fraction=r_free_flags.fraction, max_free=r_free_flags.max_free)
+        n_values = number_of_flags(max(len(hkl), n_uncut), r_free_flags.fraction, r_free_flags.max_free)
+        drawn = draw(n_values=n_values)
         flags = np.where(within, drawn.flag.astype(float), np.nan)
         log.info(
             "FreeR_flag: 0 to %d, %d reflections of flag 0 are the test set",
@@ -63,7 +66,7 @@ def flag_column(
         return hkl, flags
     reference = read_flags(Path(r_free_flags.reference), group, r_free_flags.old_test_flag_value)
     extend = r_free_flags.extend is None or r_free_flags.extend
-    more = draw(fraction=1.0 / reference.n_values, max_free=None) if extend else None
+    more = draw(n_values=reference.n_values) if extend else None
     flags, missing = copied_flags(hkl, group, reference, more)
     flags = np.where(within, flags, np.nan)
     log.info(
@@ -76,12 +79,11 @@ def flag_column(
 def with_flags(merged: MergedData, hkl: np.ndarray, flags: np.ndarray) -> MergedData:
     """Merged data with a column of flags, and rows for indices that have only a flag."""
     rows = np.searchsorted(pack_indices(hkl), pack_indices(merged.miller_index))
-    columns = []
+    columns = [MergedColumn("FreeR_flag", "I", flags)]
     for column in merged.columns:
         values = np.full(len(hkl), np.nan)
         values[rows] = column.values
         columns.append(replace(column, values=values))
-    columns.append(MergedColumn("FreeR_flag", "I", flags))
     return replace(merged, miller_index=hkl, columns=columns)
 
 

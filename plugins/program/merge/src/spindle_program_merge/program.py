@@ -106,7 +106,7 @@ class Merge(Program):
         table = _without_images(table.without("shoebox"), experiments, params, context.log)
         table["d"] = resolution_of(table["miller_index"], cell)
         files: dict[str, Any] = {}
-        end = find_end(table, cell, group, params, context) if params.d_min is Auto else None
+        end, n_uncut = find_end(table, cell, group, params, context) if params.d_min is Auto else (None, 0)
         d_min = None if params.d_min is Auto else params.d_min
         if end is not None and end.d_min is not None:
             d_min = end.d_min
@@ -142,7 +142,7 @@ class Merge(Program):
                 )
             )  # fmt: skip
         merged = _join(waves, cell, group.xhm(), params)
-        flags = flag_column(merged.miller_index, cell, group, params.r_free_flags, context.log)
+        flags = flag_column(merged.miller_index, cell, group, params.r_free_flags, context.log, n_uncut)
         if flags is not None:
             merged = with_flags(merged, *flags)
         exports = [context.algorithm("exporter", "mtz").export_merged(merged=merged, path=str(params.output.mtz))]

@@ -156,7 +156,6 @@ class MultiplexParams(ParamsBase):
     class r_free_flags(FreeFlagOptions):
         """The test set, which all merged files share."""
 
-        generate = Bool(True, help="Draw a test set.")
         fraction = Float(0.1, min=0.001, max=0.5, help="Share of the test set.")
         extend = Bool(True, none=True, help="Flags by chance for reflections that the reference lacks.")
 
