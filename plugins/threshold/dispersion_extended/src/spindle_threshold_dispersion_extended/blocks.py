@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from spindle_lib_dispersion.windows import CEILING, window_sums
+from spindle_lib_dispersion.windows import CEILING
 
 __all__ = ["dispersion_limits", "find_blocks"]
 
@@ -22,17 +22,115 @@ def dispersion_limits(full: int, sigma_background: float, min_local: int) -> np.
 
 
 @njit(nogil=True, cache=True)
-def _add_row(pixels, mask, cap, column_x, column_y, column_m):
-    """Add the good pixels of a row, and their squares up to that of ``cap``, to the sums of the columns."""
+def _sum_columns(image, mask, first, last, cap, column_x, column_y, column_m):
+    """Sums of the good pixels of rows ``first`` to ``last``, half open, and of their squares up to that of ``cap``.
+
+    Two rows at a time: sums are loaded and stored half as often.
+    """
     zero = column_x.dtype.type(0)
-    for j in range(pixels.shape[0]):
-        good = (mask[j] != 0) & (pixels[j] < CEILING)
-        value = column_x.dtype.type(pixels[j]) if good else zero
-        column_x[j] += value
-        limited = value if value < cap else cap
-        limited = limited if limited > -cap else -cap
-        column_y[j] += limited * limited
-        column_m[j] += np.int32(good)
+    column_x[:] = zero
+    column_y[:] = zero
+    column_m[:] = 0
+    if (last - first) % 2:
+        row = image[first]
+        mask_row = mask[first]
+        for j in range(row.shape[0]):
+            good = (mask_row[j] != 0) & (row[j] < CEILING)
+            value = column_x.dtype.type(row[j]) if good else zero
+            limited = value if value < cap else cap
+            limited = limited if limited > -cap else -cap
+            column_x[j] = value
+            column_y[j] = limited * limited
+            column_m[j] = np.int32(good)
+        first += 1
+    for i in range(first, last, 2):
+        row = image[i]
+        below = image[i + 1]
+        mask_row = mask[i]
+        mask_below = mask[i + 1]
+        for j in range(row.shape[0]):
+            good = (mask_row[j] != 0) & (row[j] < CEILING)
+            good_below = (mask_below[j] != 0) & (below[j] < CEILING)
+            value = column_x.dtype.type(row[j]) if good else zero
+            value_below = column_x.dtype.type(below[j]) if good_below else zero
+            limited = value if value < cap else cap
+            limited = limited if limited > -cap else -cap
+            limited_below = value_below if value_below < cap else cap
+            limited_below = limited_below if limited_below > -cap else -cap
+            column_x[j] += value + value_below
+            column_y[j] += limited * limited + limited_below * limited_below
+            column_m[j] += np.int32(good) + np.int32(good_below)
+
+
+@njit(nogil=True, cache=True)
+def _sum_neighbours(columns, at, half):
+    total = columns[at]
+    for d in range(1, 2 * half + 1):
+        total += columns[at + np.uint64(d)]
+    return total
+
+
+@njit(nogil=True, cache=True)
+def _sum_windows(columns, half, size, windows):
+    """Sums of ``2 half + 1`` neighbouring columns of a padded row around the centre of each block."""
+    reach = np.uint64(size // 2)
+    last = np.uint64(columns.shape[0] - 2 * half - 1)
+    if half == 3:
+        # The usual kernel, for which the loop is unrolled.
+        for k in range(windows.shape[0]):
+            windows[k] = _sum_neighbours(columns, min(np.uint64(k * size) + reach, last), 3)
+    else:
+        for k in range(windows.shape[0]):
+            windows[k] = _sum_neighbours(columns, min(np.uint64(k * size) + reach, last), half)
+
+
+@njit(nogil=True, cache=True)
+def _screen(window_x, window_y, window_m, least, limits, largest, flags):
+    """1 where the dispersion test may pass with the sums of a window, by a hair or because squares were cut."""
+    for k in range(flags.shape[0]):
+        x = np.float64(window_x[k])
+        y = np.float64(window_y[k])
+        m = window_m[k]
+        wild = m * y * (1.0 + 1e-12) - x * x > least * x * limits[np.uint32(m)]
+        flags[k] = np.uint8(wild | (y >= largest))
+
+
+@njit(nogil=True, cache=True)
+def _good_centre(mask, top, left, size):
+    """Centre of the box around the good pixels of a block; (-1, -1) where there are none."""
+    first_row = mask.shape[0]
+    last_row = -1
+    first_column = mask.shape[1]
+    last_column = -1
+    for row in range(top, min(top + size, mask.shape[0])):
+        for c in range(left, min(left + size, mask.shape[1])):
+            if mask[row, c] != 0:
+                first_row = min(first_row, row)
+                last_row = max(last_row, row)
+                first_column = min(first_column, c)
+                last_column = max(last_column, c)
+    if last_row < 0:
+        return -1, -1
+    return (first_row + last_row) // 2, (first_column + last_column) // 2
+
+
+@njit(nogil=True, cache=True)
+def _passes(image, mask, p, q, gain, kernel, limits):
+    """Whether the dispersion test passes at a pixel, with exact sums: of integers in int64, which does not wait for each addition."""
+    height, width = image.shape
+    zero = image.dtype.type(0) + np.int64(0)
+    x = zero
+    y = zero
+    m = 0
+    for row in range(max(0, p - kernel[0]), min(height, p + kernel[0] + 1)):
+        for c in range(max(0, q - kernel[1]), min(width, q + kernel[1] + 1)):
+            good = (mask[row, c] != 0) & (image[row, c] < CEILING)
+            value = zero + image[row, c] if good else zero
+            x += value
+            y += value * value
+            m += np.int64(good)
+    fx = np.float64(x)
+    return fx >= 0.0 and np.float64(m) * np.float64(y) - fx * fx > gain * fx * limits[m]
 
 
 @njit(nogil=True, cache=True)
@@ -90,66 +188,39 @@ def find_blocks(
     sums_x[:] = 0
     sums_y[:] = 0
     sums_m[:] = 0
+    n_blocks = blocks.shape[1]
     column_x = sums_x[0, kernel_x : kernel_x + width]
     column_y = sums_y[0, kernel_x : kernel_x + width]
     column_m = sums_m[0, kernel_x : kernel_x + width]
-    window_x = sums_x[1, :width]
-    window_y = sums_y[1, :width]
-    window_m = sums_m[1, :width]
+    window_x = sums_x[1, :n_blocks]
+    window_y = sums_y[1, :n_blocks]
+    window_m = sums_m[1, :n_blocks]
     for b in range(blocks.shape[0]):
         top = b * size
         i = min(top + reach, height - 1)
-        column_x[:] = 0
-        column_y[:] = 0
-        column_m[:] = 0
-        for row in range(max(0, i - kernel_y), min(height, i + kernel_y + 1)):
-            _add_row(image[row], mask[row], cap, column_x, column_y, column_m)
-        window_sums(sums_x[0], kernel_x, window_x)
-        window_sums(sums_y[0], kernel_x, window_y)
-        window_sums(sums_m[0], kernel_x, window_m)
-        for k in range(blocks.shape[1]):
-            left = k * size
+        flags = blocks[b]
+        _sum_columns(
+            image, mask, max(0, i - kernel_y), min(height, i + kernel_y + 1), cap, column_x, column_y, column_m
+        )
+        _sum_windows(sums_x[0], kernel_x, size, window_x)
+        _sum_windows(sums_y[0], kernel_x, size, window_y)
+        _sum_windows(sums_m[0], kernel_x, size, window_m)
+        _screen(window_x, window_y, window_m, least, limits, largest, flags)
+        for k in range(n_blocks):
             p = i
-            q = min(left + reach, width - 1)
-            blocks[b, k] = 0
-            if mask[p, q] != 0:
-                x = np.float64(window_x[q])
-                y = np.float64(window_y[q])
-                m = window_m[q]
-                if not ((m * y * (1.0 + 1e-12) - x * x > least * x * limits[m]) | (y >= largest)):
-                    continue
-            elif legacy_erosion or window_m[q] == 0:
-                continue  # a window that holds the whole block and no pixel that could pass
-            else:
+            q = min(k * size + reach, width - 1)
+            if mask[p, q] == 0:
+                flags[k] = 0
+                if legacy_erosion or window_m[k] == 0:
+                    continue  # a window that holds the whole block and no pixel that could pass
                 # A masked centre counts as passed. The square around a good pixel also holds the centre of the good
                 # pixels' box.
-                first_row = height
-                last_row = -1
-                first_column = width
-                last_column = -1
-                for row in range(top, min(top + size, height)):
-                    for c in range(left, min(left + size, width)):
-                        if mask[row, c] != 0:
-                            first_row = min(first_row, row)
-                            last_row = max(last_row, row)
-                            first_column = min(first_column, c)
-                            last_column = max(last_column, c)
-                if last_row < 0:
+                p, q = _good_centre(mask, top, k * size, size)
+                if p < 0:
                     continue
-                p = (first_row + last_row) // 2
-                q = (first_column + last_column) // 2
                 if mask[p, q] == 0:
-                    blocks[b, k] = 1
+                    flags[k] = 1
                     continue
-            x = 0.0
-            y = 0.0
-            m = 0
-            for row in range(max(0, p - kernel_y), min(height, p + kernel_y + 1)):
-                for c in range(max(0, q - kernel_x), min(width, q + kernel_x + 1)):
-                    good = (mask[row, c] != 0) & (image[row, c] < CEILING)
-                    value = np.float64(image[row, c]) if good else 0.0
-                    x += value
-                    y += value * value
-                    m += np.int64(good)
-            if x >= 0.0 and m * y - x * x > gain[p * gain_step, q * gain_step] * x * limits[m]:
-                blocks[b, k] = 1
+            elif flags[k] == 0:
+                continue
+            flags[k] = _passes(image, mask, p, q, gain[p * gain_step, q * gain_step], kernel, limits)
