@@ -305,10 +305,7 @@ class RefinementParams(Params):
         )
         absolute_cutoffs = Floats(None, size=3, min=0, none=True, level=1, help="RMSDs in mm, mm and radians.")
         gradient_calculation_blocksize = Int(
-            None,
-            min=1,
-            level=1,
-            help="Reflections per task when the sums are spread over threads; 20000 when not given.",
+            None, min=1, level=1, help="Reflections per task when the sums are spread over threads; 20000 if not given."
         )
 
     class reflections(Params):
@@ -334,13 +331,15 @@ class RefinementParams(Params):
             help="Leave out reflections with |(s1 x s0) . axis| (1/angstrom^2) below this.",
         )
         scan_margin = Float(
-            0.0,
+            Auto,
             min=0,
             max=5,
             none=True,
+            auto=True,
             level=1,
             units="deg",
-            help="Leave out reflections this close to the ends of the scan.",
+            help="Leave out reflections this close to the middle of the first and last image. Auto: leave out the angles of those whose "
+            "rocking curves an end of the searched images cuts.",
         )
 
         class weighting_strategy(Params, level=1):
@@ -353,8 +352,7 @@ class RefinementParams(Params):
                 level=1,
                 help="None: learned from the residuals in refine (spots are graded by their variances), statistical in index; "
                 "statistical: 1/variance; stills: that in x, y and delpsi_constant; constant: constants; "
-                "external_deltapsi: "
-                "from the column delpsical.weights.",
+                "external_deltapsi: from the column delpsical.weights.",
             )
             delpsi_constant = Float(1000000, min=0, none=True, level=1, help="Weight of delta-psi for stills.")
             constants = Floats(

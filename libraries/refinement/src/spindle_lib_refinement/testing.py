@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
 from spindle.contracts.refiner import RefinementResult
-from spindle.models import Crystal, Experiment
+from spindle.models import Crystal, Experiment, Scan
 from spindle.params import build
 from spindle.table import ReflectionTable
 from spindle.testing.refiner import spots_of
@@ -16,6 +18,10 @@ from spindle_lib_smoothing.smoother import Spline, n_samples
 from .params import RefinementParams
 
 __all__ = ["DriftingCrystal", "plain_settings", "pulls_of_orientation", "pulls_of_volume"]
+
+
+#: Images beyond the ends of a scan whose spots reach into it.
+BEYOND = 5
 
 
 def plain_settings(**changes: Any) -> Any:
@@ -59,9 +65,64 @@ class DriftingCrystal:
 
     def spots(self, experiment: Experiment, d_min: float, noise: np.ndarray, seed: int) -> ReflectionTable:
         """Indexed spots where each index meets the sphere with the setting of that moment, with normal errors (pixels, pixels, images)."""
-        table = spots_of(experiment, d_min)
-        hkl, z = table["miller_index"].astype(float), table["xyzobs.px.value"][:, 2].copy()
+        out = self._passages(experiment, d_min, 0)
+        errors = np.random.default_rng(seed).normal(size=(len(out), 3)) * noise
+        out["xyzobs.px.value"] = out["xyzobs.px.value"] + errors
+        out["xyzobs.px.variance"] = np.tile(np.asarray(noise) ** 2, (len(out), 1))
+        return out
+
+    def recorded(
+        self, experiment: Experiment, d_min: float, mosaicity_deg: float, photons: float, seed: int
+    ) -> ReflectionTable:
+        """The same as images record them.
+
+        Parameters
+        ----------
+        experiment : Experiment
+        d_min : float, angstrom
+        mosaicity_deg : float
+            Standard deviation of rocking curves where zeta is 1.
+        photons : float
+            Mean of a full reflection; intensities are exponentially distributed.
+        seed : int
+
+        Returns
+        -------
+        ReflectionTable
+            Spots of the images next to one another with at least 4 photons, with ``bbox``. What lies beyond the ends of the scan is not recorded.
+        """
+        rng = np.random.default_rng(seed)
+        out = self._passages(experiment, d_min, BEYOND)
+        xyz, n = out["xyzobs.px.value"], self.n_images
+        s1 = experiment.detector.lab_coordinate(out["panel"], experiment.detector.pixel_to_mm(out["panel"], xyz[:, :2]))
+        e1 = np.cross(s1, experiment.beam.s0)
+        zeta = np.abs(e1[:, 0]) / np.linalg.norm(e1, axis=1)  # about x
+        width = mosaicity_deg / (np.maximum(zeta, 1e-3) * experiment.known_scan.oscillation_deg[1])
+        edges = norm.cdf((np.arange(n + 1.0) - xyz[:, 2:]) / width[:, None])
+        counts = rng.poisson(rng.exponential(photons, (len(out), 1)) * np.diff(edges, axis=1))
+        is_seen, best, images = counts >= 4, counts.argmax(axis=1)[:, None], np.arange(n)
+        # The stretch about the strongest image without one that is too weak.
+        first = np.where(~is_seen & (images < best), images, -1).max(axis=1) + 1
+        last = np.where(~is_seen & (images > best), images, n).min(axis=1)
+        counts *= (images >= first[:, None]) & (images < last[:, None])
+        total = np.maximum(counts.sum(axis=1), 1)
+        spread = np.column_stack([0.7 / np.sqrt(total)] * 2)
+        z = (counts * (images + 0.5)).sum(axis=1) / total
+        out["xyzobs.px.value"] = np.column_stack([xyz[:, :2] + rng.normal(size=spread.shape) * spread, z])
+        out["xyzobs.px.variance"] = np.column_stack([spread**2, 1 / 12 + width**2 / total])
+        box = np.zeros((len(out), 6), dtype=np.int32)
+        box[:, :4] = (np.round(xyz[:, [0, 0, 1, 1]]) + [-2, 3, -2, 3]).astype(np.int32)
+        box[:, 4], box[:, 5] = first, last
+        out["bbox"] = box
+        return out.select(is_seen.any(axis=1) & (zeta > 0.05))
+
+    def _passages(self, experiment: Experiment, d_min: float, beyond: int) -> ReflectionTable:
+        """Where and when indices meet the sphere, up to some images beyond the ends."""
         scan, s0, detector = experiment.known_scan, experiment.beam.s0, experiment.detector
+        start, width = scan.oscillation_deg
+        wider = Scan((1, self.n_images + 2 * beyond), (start - beyond * width, width))
+        table = spots_of(replace(experiment, scan=wider), d_min)
+        hkl, z = table["miller_index"].astype(float), table["xyzobs.px.value"][:, 2] - beyond
 
         def rays(z: np.ndarray) -> np.ndarray:
             phi, h = scan.angle_from_array_index(z), np.einsum("nij,nj->ni", self.settings(z), hkl)
@@ -77,11 +138,7 @@ class DriftingCrystal:
         xy = v[:, :2] / v[:, 2:]
         out = table.view()
         out["xyzobs.px.value"] = np.column_stack([detector.mm_to_pixel(table["panel"], xy), z])
-        out = out.select((z > 0) & (z < self.n_images) & (xy > 0).all(axis=1))
-        errors = np.random.default_rng(seed).normal(size=(len(out), 3)) * noise
-        out["xyzobs.px.value"] = out["xyzobs.px.value"] + errors
-        out["xyzobs.px.variance"] = np.tile(np.asarray(noise) ** 2, (len(out), 1))
-        return out
+        return out.select((z > -beyond) & (z < self.n_images + beyond) & (xy > 0).all(axis=1))
 
 
 def pulls_of_orientation(result: RefinementResult, drift: DriftingCrystal) -> np.ndarray:

@@ -57,6 +57,7 @@ def test_objective_agrees_with_dials(
         reflections__reflections_per_degree=None,
         reflections__weighting_strategy__override="statistical",
         reflections__close_to_spindle_cutoff=0.0,
+        reflections__scan_margin=0.0,
         refinery__engine=engine,
         refinery__max_iterations=60,
         parameterisation__detector__fix=None,

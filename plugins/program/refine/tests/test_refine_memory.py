@@ -23,9 +23,9 @@ def test_what_was_chosen_from_is_gone_while_the_models_are_refined(indexed, monk
     candidates, alive = [], []
     divide, minimise = Macrocycle._divide, Macrocycle._minimise
 
-    def divided(self, observations, outliers):
+    def divided(self, observations, *which):
         candidates.append(weakref.ref(observations.weights))
-        return divide(self, observations, outliers)
+        return divide(self, observations, *which)
 
     def minimised(self, *arguments, **options):
         alive.append((candidates[-1]() is not None, hasattr(self, "start")))

@@ -184,7 +184,7 @@ def levenberg_marquardt(
     damping, growth = 1e-4, 2.0
     gained = FEWEST_GAINED_VARYING if target.problem.scan_varying else FEWEST_GAINED
     for _ in range(max_iterations):
-        degrees = max(3 * here.n_predicted + target.n_restraints - len(x), 1)
+        degrees = max(here.n_residuals.sum() + target.n_restraints - len(x), 1)
         step = solve_damped(here.N, here.g, damping, names, sparse, gained * 2.0 * here.objective / degrees)
         expected = 0.5 * float(step @ (damping * np.diag(here.N) * step - here.g))
         if expected <= 1e-14 * here.objective:

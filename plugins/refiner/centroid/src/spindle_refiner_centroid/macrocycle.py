@@ -21,12 +21,13 @@ from . import selection, summaries
 from .centroid_analysis import block_means
 from .engines import Minimum, Recorder, minimise
 from .interval_widths import choose_widths, may_drift, price
-from .outliers import find_outliers, outlier_groups, without_drift
+from .outliers import find_outliers, outlier_groups, with_borrowed_angles, without_drift
 from .precision import learned_weights
 from .predictions import predicted_table
 from .problem import Problem
 from .reduction import reduce_parameters
 from .restraints import build_restraints
+from .scan_ends import ScanEnds
 from .target import Observations, Target
 from .updating import refined_experiments
 
@@ -70,7 +71,7 @@ class Macrocycle:
     ) -> None:
         self.outlier_algorithm, self.experiments, self.table = outlier_algorithm, experiments, table
         self.settings, self.scan_varying, self.purpose = settings, scan_varying, purpose
-        self.stills = self._kind()
+        self.stills = selection.are_stills(experiments, settings.parameterisation.treat_single_image_as_still)
         if self.stills and scan_varying:
             raise RefinementError(
                 "stills cannot be refined with scan-varying models: set refinement.parameterisation.scan_varying=False"
@@ -81,25 +82,6 @@ class Macrocycle:
         weighting = settings.reflections.weighting_strategy.override
         self.learns_weights = purpose == "refinement" and weighting is None and not self.stills
         self.spread = np.zeros(0)
-
-    def _kind(self) -> bool:
-        """True for stills; raise when scans and stills are mixed or a model is missing."""
-        still = []
-        single = self.settings.parameterisation.treat_single_image_as_still
-        for i, experiment in enumerate(self.experiments):
-            if experiment.crystal is None:
-                raise RefinementError(f"experiment {i} has no crystal: run spindle index first")
-            scan = experiment.scan
-            if experiment.goniometer is not None and scan is not None and scan.is_still and scan.n_images > 1:
-                raise RefinementError(
-                    f"experiment {i} has {scan.n_images} images of zero width: they are neither a scan nor one "
-                    f"still; import them with "
-                    "the true oscillation width, or as separate stills"
-                )
-            still.append(experiment.is_still or (single and scan is not None and scan.n_images == 1))
-        if len(set(still)) > 1:
-            raise RefinementError("stills and scans cannot be refined together: split them into two files")
-        return still[0]
 
     def _observations(self) -> tuple[Observations, np.ndarray | None]:
         """All indexed reflections, and for scans their closeness to the spindle."""
@@ -147,8 +129,17 @@ class Macrocycle:
         observations.weights = learned_weights(observations, residuals, self.spread[observations.rows])
         return not np.array_equal(given, observations.weights)
 
-    def _reject(self, observations: Observations, residuals: np.ndarray) -> np.ndarray:
-        """(n,) bool: outliers by the chosen algorithm."""
+    def _look_for_ends(self, observations: Observations) -> None:
+        """Find out where spots are cut, where the user leaves that to the data."""
+        is_asked = self.settings.reflections.scan_margin is Auto and not self.stills and self.purpose != "candidate"
+        self.ends = ScanEnds(self.experiments, self.table, observations) if is_asked else None
+
+    def _cut(self, observations: Observations, residuals: np.ndarray) -> np.ndarray:
+        """(n,) bool: spots that are cut by the ends of scans, which models with these residuals predict there."""
+        return np.zeros(len(observations), dtype=bool) if self.ends is None else self.ends.cut(observations, residuals)
+
+    def _reject(self, observations: Observations, residuals: np.ndarray, cut: np.ndarray) -> np.ndarray:
+        """(n,) bool: outliers by the chosen algorithm; spots that are cut are judged by their places on the detector."""
         scope = self.settings.reflections.outlier
         name = scope.algorithm
         if name is Auto and self.learns_weights:
@@ -160,6 +151,7 @@ class Macrocycle:
             return np.zeros(len(observations), dtype=bool)
         algorithm = self.outlier_algorithm(name, getattr(scope, name, None))
         groups = outlier_groups(self.experiments, observations, scope, self.stills, self.block_deg)
+        residuals = with_borrowed_angles(residuals, groups, cut)
         threads = available_cores() if scope.nproc is Auto else scope.nproc or 1
         outliers, small = find_outliers(
             algorithm, self.experiments, observations, residuals, groups, scope, self.stills, threads,
@@ -215,6 +207,7 @@ class Macrocycle:
         )
         n_indexed, excluded = len(everything), everything.rows[~usable]
         candidates = everything.those(usable)
+        self._look_for_ends(everything)
         del everything, products, usable
         constant = Problem(self.experiments, settings, False, self.stills)
         start = Target(
@@ -229,13 +222,14 @@ class Macrocycle:
                 "predicted by the starting models; index again, and check the rotation axis and the distance"
             )
         candidates, residuals = candidates.those(matched), evaluation.residuals[matched]
+        cut = self._cut(candidates, residuals)
         self.start = candidates.experiment, candidates.z, residuals
         del start, evaluation, matched
         self.tables.append(summaries.residual_quantiles(residuals, candidates.weights, self.stills))
         is_weighed = self._weigh(candidates, residuals)
         drifting = self.scan_varying and may_drift(self.experiments, settings.parameterisation)
-        outliers = self._reject(candidates, without_drift(candidates, residuals) if drifting else residuals)
-        used, spare = self._divide(candidates, outliers)
+        outliers = self._reject(candidates, without_drift(candidates, residuals) if drifting else residuals, cut)
+        used, spare = self._divide(candidates, outliers, cut)
         problem, before = constant, None
         widths: dict[str, float] = {}
         if self.scan_varying:
@@ -248,8 +242,9 @@ class Macrocycle:
             candidates = self._seen_with(candidates, refined_experiments(problem, before.x, kinds=("detector",)))
             residuals = Target(problem, candidates).evaluate(before.x, gradients=False).residuals
             self._weigh(candidates, residuals)
-            outliers = self._reject(candidates, residuals)
-            used, spare = self._divide(candidates, outliers)
+            cut = self._cut(candidates, residuals)
+            outliers = self._reject(candidates, residuals, cut)
+            used, spare = self._divide(candidates, outliers, cut)
             again = self._choose_widths(used, spare) if drifting else widths
             # A new problem: reduction has fixed parameters of the old one.
             problem = Problem(self.experiments, settings, self.scan_varying, self.stills, again)
@@ -260,13 +255,16 @@ class Macrocycle:
             )
         rejected = candidates.rows[outliers]
         # What was chosen from is not in memory beside what was chosen while models are refined.
-        del self.start, candidates, residuals, outliers
+        del self.start, candidates, residuals, outliers, cut
         minimum, target = self._minimise(problem, used, spare, before)
         return self._described(problem, minimum, target, excluded, rejected)
 
-    def _divide(self, candidates: Observations, outliers: np.ndarray) -> tuple[Observations, Observations]:
-        """The working set, and what is left of the good reflections."""
+    def _divide(
+        self, candidates: Observations, outliers: np.ndarray, cut: np.ndarray
+    ) -> tuple[Observations, Observations]:
+        """The working set, and what is left of the good reflections; of those that are cut, angles have no weight."""
         good = candidates.select(~outliers)
+        good.weights[cut[~outliers], 2] = 0.0
         work = selection.working_set(self.experiments, good.experiment, self.settings, self.stills)
         return good.those(work), good.select(~work)
 
@@ -276,10 +274,10 @@ class Macrocycle:
         def criterion(trial: dict[str, float]) -> float:
             problem = Problem(self.experiments, self.settings, True, self.stills, trial)
             minimum, target = self._minimise(problem, used.select(slice(None)), spare, quiet=True)
-            n = minimum.evaluation.n_predicted
+            n = minimum.evaluation.n_residuals
             # Each coordinate by itself: constant models, by which they are weighed so far, fit one worse than the others.
             misfits = (target.observations.weights * minimum.evaluation.residuals**2).sum(axis=0)
-            return n * float(np.log(np.maximum(misfits, 1e-300)).sum()) + price(problem, 3 * n)
+            return float(n @ np.log(np.maximum(misfits, 1e-300))) + price(problem, int(n.sum()))
 
         return choose_widths(self.experiments, self.settings.parameterisation, criterion)
 
@@ -375,7 +373,7 @@ class Macrocycle:
     ) -> _Fit:
         """Models, their errors and the tables of a fit."""
         used, evaluation = target.observations, minimum.evaluation
-        degrees = max(3 * evaluation.n_predicted + target.n_restraints - problem.n_parameters, 1)
+        degrees = max(evaluation.n_residuals.sum() + target.n_restraints - problem.n_parameters, 1)
         chi = 2.0 * evaluation.objective / degrees
         covariance = chi * _inverse(evaluation.N)
         experiments = refined_experiments(problem, minimum.x, covariance)

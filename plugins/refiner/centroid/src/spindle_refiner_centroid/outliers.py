@@ -110,6 +110,18 @@ def find_outliers(
     return outliers, small
 
 
+def with_borrowed_angles(residuals: np.ndarray, groups: list[np.ndarray], cut: np.ndarray) -> np.ndarray:
+    """Residuals (n, 3) whose angles of spots that are cut are those of others in their group, of which none would be an outlier for being cut."""
+    if not cut.any():
+        return residuals
+    out = residuals.copy()
+    for group in groups:
+        whole, own = group[~cut[group]], group[cut[group]]
+        if len(whole):
+            out[own, 2] = np.resize(residuals[whole, 2], len(own))
+    return out
+
+
 def without_drift(observations: Observations, residuals: np.ndarray) -> np.ndarray:
     """Residuals (n, 3) whose x and y are taken from the median of their neighbours along the scan.
 

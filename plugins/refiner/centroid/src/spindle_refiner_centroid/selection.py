@@ -17,6 +17,30 @@ from .target import Observations
 FEWEST_LEFT_BY_MARGIN = 40
 
 
+def are_stills(experiments: Experiments, single_image_is_still: bool) -> bool:
+    """True for stills.
+
+    Raises
+    ------
+    RefinementError
+        If stills and scans are mixed, or a model is missing.
+    """
+    still = []
+    for i, experiment in enumerate(experiments):
+        if experiment.crystal is None:
+            raise RefinementError(f"experiment {i} has no crystal: run spindle index first")
+        scan = experiment.scan
+        if experiment.goniometer is not None and scan is not None and scan.is_still and scan.n_images > 1:
+            raise RefinementError(
+                f"experiment {i} has {scan.n_images} images of zero width: they are neither a scan nor one still; import them with "
+                "the true oscillation width, or as separate stills"
+            )
+        still.append(experiment.is_still or (single_image_is_still and scan is not None and scan.n_images == 1))
+    if len(set(still)) > 1:
+        raise RefinementError("stills and scans cannot be refined together: split them into two files")
+    return still[0]
+
+
 def indexed_rows(experiments: Experiments, table: ReflectionTable) -> np.ndarray:
     """Rows (n,) int64 with Miller indices and an experiment.
 
@@ -149,7 +173,7 @@ def suitable(
         z0, z1 = scan.array_range
         z = observations.z
         keep &= ~own | ((z >= z0) & (z <= z1))
-        if scope.scan_margin:
+        if scope.scan_margin not in (Auto, None, 0.0):
             margin = scope.scan_margin / scan.oscillation_deg[1]
             inside = (z >= z0 + 0.5 + margin) & (z <= z1 - 0.5 - margin)
             if np.count_nonzero(keep & own & inside) >= FEWEST_LEFT_BY_MARGIN:

@@ -8,7 +8,7 @@ from spindle.contracts.refiner import RefinementStep
 from spindle.models import Experiments
 from spindle.report import Table
 
-from .target import Observations
+from .target import Observations, is_weighed
 
 
 def residual_quantiles(residuals: np.ndarray, weights: np.ndarray, stills: bool) -> Table:
@@ -56,8 +56,9 @@ def rmsds_in_pixels(
             continue
         size = experiment.detector.geometry.pixel_size[observations.panel[own]]
         angle = np.deg2rad(1.0) if stills else experiment.known_scan.oscillation[1]
-        scaled = residuals[own] / np.column_stack([size, np.full(len(size), angle)])
-        out[i] = np.sqrt((scaled**2).mean(axis=0))
+        told = is_weighed(observations.weights[own])
+        scaled = told * residuals[own] / np.column_stack([size, np.full(len(size), angle)])
+        out[i] = np.sqrt((scaled**2).sum(axis=0) / told.sum(axis=0))
     return out, n
 
 
@@ -85,8 +86,9 @@ def panel_table(
         size = detector.geometry.pixel_size
         rows = []
         for p in np.flatnonzero(n):
-            here = residuals[own][panel == p] / np.append(size[p], np.deg2rad(1.0))
-            rows.append([str(p), str(n[p]), *(f"{v:.5g}" for v in np.sqrt((here**2).mean(axis=0)))])
+            told = is_weighed(observations.weights[own][panel == p])
+            here = told * residuals[own][panel == p] / np.append(size[p], np.deg2rad(1.0))
+            rows.append([str(p), str(n[p]), *(f"{v:.5g}" for v in np.sqrt((here**2).sum(axis=0) / told.sum(axis=0)))])
         angle = "RMSD_DeltaPsi\n(deg)" if stills else "RMSD_Phi\n(deg)"
         headers = ["Panel\nid", "Nref", "RMSD_X\n(px)", "RMSD_Y\n(px)", angle]
         tables.append(Table(f"Detector {k + 1} RMSDs by panel:", headers, rows, "rmsd_by_panel", True))

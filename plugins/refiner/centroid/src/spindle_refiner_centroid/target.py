@@ -56,6 +56,12 @@ class Observations:
         return self if mask.all() else self.select(mask)
 
 
+def is_weighed(weights: np.ndarray) -> np.ndarray:
+    """(n, 3) bool: coordinates of weights (n, 3) that are looked at; a coordinate that has no weight anywhere is, too."""
+    told = weights > 0
+    return np.asarray(told | ~told.any(axis=0))
+
+
 @dataclass
 class Evaluation:
     """The target at one point.
@@ -66,6 +72,8 @@ class Evaluation:
         Half the weighted sum of squares, restraints included.
     residuals : (n, 3) float64
     predicted : (n,) bool
+    weights : (n, 3) float64
+        Those of the observations.
     N : (p, p) float64, g : (p,) float64
         Normal matrix and gradient; empty when residuals only were asked for.
     touched : (p,) int64
@@ -76,6 +84,7 @@ class Evaluation:
     objective: float
     residuals: np.ndarray
     predicted: np.ndarray
+    weights: np.ndarray
     N: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     g: np.ndarray = field(default_factory=lambda: np.zeros(0))
     touched: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
@@ -85,9 +94,15 @@ class Evaluation:
         """Reflections in the sums."""
         return int(np.count_nonzero(self.predicted))
 
+    @property
+    def n_residuals(self) -> np.ndarray:
+        """(3,) int64: the same of each coordinate, without those that have no weight."""
+        return np.count_nonzero(is_weighed(self.weights) & self.predicted[:, None], axis=0)
+
     def rmsd(self) -> np.ndarray:
-        """(3,) float64: unweighted RMSDs."""
-        return np.asarray(np.sqrt((self.residuals**2).sum(axis=0) / max(self.n_predicted, 1)))
+        """(3,) float64: RMSDs of what has weight; weights play no other part."""
+        told = self.residuals * is_weighed(self.weights)
+        return np.asarray(np.sqrt((told**2).sum(axis=0) / np.maximum(self.n_residuals, 1)))
 
 
 class Target:
@@ -204,7 +219,7 @@ class Target:
 
         parts = self._map(run)
         objective = float(sum(p[0] for p in parts))
-        result = Evaluation(objective, residuals, predicted)
+        result = Evaluation(objective, residuals, predicted, o.weights)
         if gradients:
             n = self.problem.n_parameters
             result.N, result.g = np.zeros((n, n)), np.zeros(n)
