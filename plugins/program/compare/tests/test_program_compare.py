@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from spindle_program_compare.against_truth import _by_counts, _Matched
 from spindle_program_compare.chain import Item, State, Work
-from spindle_program_compare.ranking import _places, _within
+from spindle_program_compare.contestant import Contestant
+from spindle_program_compare.program import _again
+from spindle_program_compare.ranking import Ranking, _places, _within
 from spindle_program_compare.saying import warnings_of
 from spindle_program_compare.tables import weakest_fifth
 
@@ -165,6 +167,20 @@ def test_those_that_are_not_told_apart_share_a_place():
     alike = {"a": ["b"], "b": ["a", "c"], "c": ["b", "d"], "d": ["c"], "e": []}
     assert _places(list("abcde"), alike) == {"a": "1=", "b": "1=", "c": "3=", "d": "3=", "e": "5"}
     assert _within({"x": 0.99, "y": 0.9885, "z": 0.98}, 0.002) == {"x": ["y"], "y": ["x"], "z": []}
+
+
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        ({"dials": "1", "glm": "2"}, ""),
+        ({"glm": "1", "dials": "2"}, "; the best again, with its files: spindle process <images> background.algorithm=glm"),
+        ({"dials": "1=", "glm": "1="}, "; glm, not told from dials by these data, again, with its files: spindle process <images> background.algorithm=glm"),
+    ],
+)  # fmt: skip
+def test_what_to_do_again_is_called_the_best_only_where_it_is_told_from_the_others(places, said):
+    ours = Contestant("glm", settings={"background.algorithm": "glm", "run": "x"})
+    ranking = Ranking(list(places), {}, "efficiency", "the truth", places)
+    assert _again([ours, Contestant("dials", kind="dials")], ranking) == said
 
 
 def test_a_contestant_that_fails_is_a_row(refined):

@@ -301,11 +301,20 @@ def _report(contestants: list[Contestant], folder: Path | None, params: Any, con
     if params.output.json is not None:
         files[str(params.output.json)] = text_writer(text)
     next_step = f"look at {params.output.html}" if params.output.html is not None else ""
-    best = next((c for c in contestants if ranking.order and c.name == ranking.order[0]), None)
-    if best is not None and best.kind == "spindle" and best.settings:
-        words = " ".join(f"{k}={v}" for k, v in best.settings.items() if k != "run")
-        next_step += f"; the best again, with its files: spindle process <images> {words}" if words else ""
+    next_step += _again(contestants, ranking)
     return ProgramResult(tables=list(tables.values()), summary=json.loads(text), files=files, next_step=next_step)
+
+
+def _again(contestants: list[Contestant], ranking: Ranking) -> str:
+    """How to process once more as the best did; of several that are not told apart, as the first of them that is ours."""
+    ours = (c for name in ranking.best for c in contestants if c.name == name and c.kind == "spindle")
+    one = next(ours, None)
+    words = " ".join(f"{k}={v}" for k, v in one.settings.items() if k != "run") if one is not None else ""
+    if one is None or not words:
+        return ""
+    others = [name for name in ranking.best if name != one.name]
+    which = f"{one.name}, not told from {', '.join(others)} by these data," if others else "the best"
+    return f"; {which} again, with its files: spindle process <images> {words}"
 
 
 def _page_writer(make: Any) -> Any:
