@@ -14,6 +14,7 @@ from spindle_program_batch.sets import DataSet, find_sets, named_sets
 
 from spindle.cli.main import main
 from spindle.errors import FileFormatError, UserError
+from spindle.report.screen import on_screen
 from spindle.testing import PluginContract
 
 SMALL = ["detector.model=custom", "image_size=120,100", "distance=35", "wavelength=0.7", "structure.d_min=1", "unit_cell=11,13,17,90,90,90",
@@ -242,5 +243,9 @@ def test_an_entry_has_the_numbers_of_its_run_and_the_page_all_entries(tmp_path):
     content = results_of(entries, "0", True)
     assert json.loads(json.dumps(content, allow_nan=False))["colours"] == {"green": 1, "amber": 0, "red": 2}
     assert table_of(entries).column("Verdict") == ["green", "red", "red"]
+    reason = "only 3 of 100 reflections " * 5  # the screen folds it, the page wraps it
+    entries[1]["verdict"]["lines"][0]["said"] = reason
+    assert table_of(entries).column("Why") == ["", reason, "it broke"] and page_of(entries, True).count(reason) == 2
+    assert all(len(line) <= 100 for line in on_screen(table_of(entries), 100).splitlines())
     page = page_of(entries, True)
     assert page.index("it broke") < page.index(">good</h2>") and "3 data sets: 1 green, 0 amber, 2 red" in page

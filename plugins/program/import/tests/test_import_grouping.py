@@ -207,6 +207,18 @@ def test_mixed_detectors_make_two_sweeps_and_a_table(tmp_path):
     assert ["distance (mm)", "100", "120"] in table.rows
 
 
+@pytest.mark.parametrize("names", [("t_{:04d}.cbf", "t_{:04d}.cbf"), ("a/t_{:04d}.cbf", "b/t_{:04d}.cbf")])
+def test_detectors_that_differ_in_their_serial_number_alone_are_two(tmp_path, caplog, names):
+    serial = "PILATUS 6M, S/N 60-0{}"
+    for k, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_sweep(tmp_path, 3, name, 1 + 3 * k, 1.5 * k, Detector=serial.format(k))
+    found = load([tmp_path / "a", tmp_path / "b"] if "a/" in names[0] else [tmp_path])
+    assert [e.detector[0].identifier for e in found] == [serial.format(0), serial.format(1)]
+    if "a/" not in names[0]:
+        assert "identifier of image 3" in caplog.text and "images of several detectors" in caplog.text
+
+
 def test_tolerances_join_what_differs_little(tmp_path):
     write_sweep(tmp_path, 3)
     write_sweep(tmp_path, 3, first=4, start=1.5, Detector_distance="0.10020 m")

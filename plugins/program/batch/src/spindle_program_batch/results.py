@@ -123,17 +123,13 @@ def table_of(entries: Sequence[dict[str, Any]]) -> Table:
         rows.append([
             e["name"], e["colour"], e["n_images"] or e["n_files"], _text(e["fraction_indexed"], 100, 0), e["space_group"],
             _text(overall.get("d_min"), 1, 2), _text(overall.get("completeness"), 100, 1), _text(overall.get("i_over_sigma"), 1, 1),
-            _text(overall.get("cc_half"), 1, 3), "" if first is None else _short(first["said"]),
+            _text(overall.get("cc_half"), 1, 3), "" if first is None else first["said"],
         ])  # fmt: skip
     return Table("Data sets", headers, rows, "batch")
 
 
 def _text(value: float | None, factor: float, digits: int) -> str | None:
     return None if value is None else f"{factor * value:.{digits}f}"
-
-
-def _short(text: str, most: int = 70) -> str:
-    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def page_of(entries: Sequence[dict[str, Any]], is_finished: bool) -> str:

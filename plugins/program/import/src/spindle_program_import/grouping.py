@@ -238,7 +238,7 @@ def _why_apart(template: str, before: Frame, after: Frame, tolerance: Any) -> Br
         remedy = f"set what is wrong (geometry.{name}.*) or widen input.tolerance.{name}.*"
         if item.startswith("wavelength"):
             remedy = "set geometry.beam.wavelength=<angstrom> or widen input.tolerance.beam.wavelength="
-        elif "image size" in item or "panels" in item:
+        elif any(what in item for what in ("image size", "panels", "identifier")):
             remedy = (
                 "these are images of several detectors: take those of one with template= or geometry.scan.image_range="
             )

@@ -11,6 +11,7 @@ from spindle.execution import Record, images_of
 from spindle.files import read_experiments, read_reflections, write_experiments
 from spindle.models import Experiments
 
+from .given import files_for, has_spots
 from .resume import images_of_record
 from .steps import (
     AGAIN,
@@ -18,7 +19,6 @@ from .steps import (
     REFINE,
     STEPS,
     Step,
-    files_read,
     given_experiments,
     is_refined_again,
     require,
@@ -37,6 +37,8 @@ class Chain:
     params : Params
         Those of `process`.
     context : RunContext
+    first : int
+        Number of the first step that works on what was given: 0 for images.
 
     Attributes
     ----------
@@ -46,8 +48,8 @@ class Chain:
         Those that the step refine has used.
     """
 
-    def __init__(self, inputs: ProgramInputs, params: Any, context: Any) -> None:
-        self.inputs, self.params, self.context = inputs, params, context
+    def __init__(self, inputs: ProgramInputs, params: Any, context: Any, first: int) -> None:
+        self.inputs, self.params, self.context, self.first = inputs, params, context, first
         self.given = given_experiments(inputs)
         self.files: list[Path] = list(inputs.files)
         self.experiments: Experiments | None = inputs.experiments
@@ -78,17 +80,21 @@ class Chain:
             return
         step = STEPS[start]
         is_given = self.experiments is not None or self.reflections is not None
-        if is_given and not (self.params.resume and start > 1):
+        if is_given and not (self.params.resume and start > self.first):
             if step.name == "integrate":
                 self.spots = self.reflections
             return
-        symmetrised = sources(AGAIN, self.params, self.given, False)[0]
+        symmetrised = sources(AGAIN, self.params, self.given, False)[0] if has_spots(self.first) else None
         again = start > STEPS.index(AGAIN) and symmetrised is not None and self._is_refined_again(symmetrised)
         expt, refl = paths = sources(step, self.params, self.given, again)
         require(step, paths)
         self.context.log.info("Starting with %s", ", ".join(str(p) for p in paths if p is not None))
         self.experiments = None if expt is None else read_experiments(expt)
-        if STEPS.index(REFINE) < start <= STEPS.index(AGAIN) and self.params.refine_in_symmetry:
+        if (
+            STEPS.index(REFINE) < start <= STEPS.index(AGAIN)
+            and self.params.refine_in_symmetry
+            and has_spots(self.first)
+        ):
             spots = sources(AGAIN, self.params, self.given, False)[1]
             require(step, (None, spots))
             self.spots = None if spots is None else read_reflections(spots)
@@ -187,8 +193,8 @@ class Chain:
 
     def _run(self, step: Step, experiments: Any, reflections: Any) -> ProgramResult:
         is_import = step.name == "import"
-        again = self.params.refine_in_symmetry and is_refined_again(experiments, self.params)
-        read = self.files if is_import else files_read(step, self.params, self.given, again)
+        again = has_spots(self.first) and is_refined_again(experiments, self.params)
+        read = self.files if is_import else files_for(step, self.params, self.inputs, self.first, again)
         if step.name in READ_IMAGES and not is_import and self._images is None:
             imported = STEPS[0].outputs(self.params)[0]
             if self.inputs.experiments is None and imported is not None and imported.is_file():

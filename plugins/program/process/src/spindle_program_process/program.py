@@ -20,6 +20,7 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 from .chain import Chain
+from .given import first_step
 from .judgement import Judged, judged, text_of, write_failed
 from .presets import ELECTRON, SMALL_MOLECULE, said
 from .resume import finished
@@ -49,8 +50,9 @@ def peak_memory_mb() -> float | None:
 class Process(Program):
     """Process rotation images from beginning to end.
 
-    Give image files (or an experiment file written by `spindle import`). The steps are those of the single programs,
-    with their parameters and their output files; tables are handed from step to step in memory. The step
+    Give image files, or an experiment file written by `spindle import`, or the .expt and .refl files of any step: the run begins with the
+    step that takes them. The steps are those of the single programs, with their parameters and their output files; tables are handed
+    from step to step in memory. The step
     refine_in_symmetry is `spindle refine symmetrized.expt refined.refl output.experiments=refined_in_symmetry.expt`.
 
         spindle process images/*.cbf
@@ -218,25 +220,21 @@ class Process(Program):
             )
         for line in said(params):
             context.log.info("%s", line)
-        start, stop = NAMES.index(params.start_at), NAMES.index(params.stop_after)
+        start, stop = first_step(inputs, params), NAMES.index(params.stop_after)
+        given = 0 if inputs.experiments is None else start if inputs.reflections else 1
         earlier: dict[str, dict[str, Any]] = {}
         if params.resume:
-            start, reason, earlier = finished(inputs, params, context)
+            start, reason, earlier = finished(inputs, params, context, given)
             if start > stop:
                 context.log.info("Every step up to %s is finished and nothing has changed since", NAMES[stop])
             else:
                 done = NAMES[start - 1] if start else "nothing"
                 context.log.info("Taking up after %s, at %s: %s", done, NAMES[start], reason)
-        elif inputs.experiments is not None and start == 0:
-            start = 1
-        if inputs.reflections and start <= 1 and not params.resume:
-            raise UserError(
-                "process: a reflection file was given, and find_spots finds spots anew: add start_at=index, or the step that reads the "
-                "file, or leave the file out"
-            )
+        elif inputs.reflections and start != NAMES.index(params.start_at):
+            context.log.info("Starting at %s, the step that takes the reflections that were given", NAMES[start])
         if stop < start and not params.resume:
             raise UserError(f"process: stop_after={params.stop_after} comes before the first step, {NAMES[start]}")
-        chain = Chain(inputs, params, context)
+        chain = Chain(inputs, params, context, given)
         if getattr(params.find_spots, "watch", False):
             if params.find_spots_program != "find_spots":
                 raise UserError("process: watch=True needs find_spots_program=find_spots, which can follow a series")

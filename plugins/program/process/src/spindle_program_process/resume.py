@@ -11,11 +11,14 @@ from spindle.execution import first_change, images_of, nested_params, read_recor
 from spindle.files import read_experiments
 from spindle.models import Experiments
 
-from .steps import AGAIN, READ_IMAGES, STEPS, Step, files_read, given_experiments, is_refined_again, sources
+from .given import files_for, has_spots
+from .steps import AGAIN, READ_IMAGES, STEPS, Step, given_experiments, is_refined_again, sources
 
 
-def finished(inputs: ProgramInputs, params: Any, context: Any) -> tuple[int, str, dict[str, dict[str, Any]]]:
-    """Compare the records of all steps with what they would do now.
+def finished(
+    inputs: ProgramInputs, params: Any, context: Any, first: int
+) -> tuple[int, str, dict[str, dict[str, Any]]]:
+    """Compare the records of all steps, from the first that works on what was given, with what they would do now.
 
     Returns
     -------
@@ -32,10 +35,10 @@ def finished(inputs: ProgramInputs, params: Any, context: Any) -> tuple[int, str
     imported: Experiments | None = inputs.experiments
     images: dict[str, Any] | None = None
     for number, step in enumerate(STEPS):
-        if step.name == "import" and inputs.experiments is not None:
+        if number < first:
             continue
         if step is AGAIN:
-            again = is_refined_again(_read(sources(step, params, given, False)[0]), params)
+            again = has_spots(first) and is_refined_again(_read(sources(step, params, given, False)[0]), params)
             if not again:
                 continue
         record = _record_of(step, params)
@@ -45,7 +48,7 @@ def finished(inputs: ProgramInputs, params: Any, context: Any) -> tuple[int, str
         if reads_images and images is None:
             imported = imported or _read(STEPS[0].outputs(params)[0])
             images = None if imported is None else images_of(imported)
-        paths = files_read(step, params, given, again) if step.name != "import" else inputs.files or None
+        paths = files_for(step, params, inputs, first, again) if step.name != "import" else inputs.files or None
         tree = nested_params(context, step.program(params), step.settings(params))
         change = first_change(record, tree, context.seed, paths, images if reads_images else None)
         if change is not None:
