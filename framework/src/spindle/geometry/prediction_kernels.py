@@ -15,9 +15,9 @@ TWO_PI = 2.0 * math.pi
 
 
 @numba.njit(nogil=True, cache=True)
-def list_indices(A, d_min, d_max, limits, centring, M, s, band, out):
+def list_indices(A, d_min, d_max, limits, centring, M, s, axis, turn, slack, out):
     """Miller indices with d_min <= d <= d_max, near the Ewald sphere, that the lattice's centring allows; counts them, and
-    fills `out` if it has rows.
+    fills `out` as far as it reaches.
 
     Parameters
     ----------
@@ -31,14 +31,17 @@ def list_indices(A, d_min, d_max, limits, centring, M, s, band, out):
         The lattice in the middle of the scan.
     s : (3,) float64, 1/angstrom
         The beam in the same frame.
-    band : float64, 1/angstrom^2
-        Indices with | |p|^2 + 2 s.p | above this are left out, where p = M h. What remains of a row of indices along l is one
-        stretch or two, and no other index of it is looked at.
+    axis : (3,) float64
+        Rotation axis in that frame, of length 1.
+    turn, slack : float64, 1/angstrom and 1/angstrom^2
+        Indices with | |p|^2 + 2 s.p | above ``turn`` times the part of p across the axis plus ``slack`` are left out, where p = M h.
+        What may remain of a row of indices along l is one stretch or two, and no other index of it is looked at.
     out : (n, 3) int32
     """
     upper = 1.0 / (d_min * d_min)
     lower = 1.0 / (d_max * d_max) if d_max > 0.0 else 0.0
-    fill = out.shape[0] > 0
+    capacity = out.shape[0]
+    band = turn / d_min + slack
     cc = M[0, 2] * M[0, 2] + M[1, 2] * M[1, 2] + M[2, 2] * M[2, 2]
     n = 0
     for h in range(-limits[0], limits[0] + 1):
@@ -80,7 +83,12 @@ def list_indices(A, d_min, d_max, limits, centring, M, s, band, out):
                 q = x * x + y * y + z * z
                 if q > upper or q < lower:
                     continue
-                if fill:
+                x, y, z = px + M[0, 2] * l, py + M[1, 2] * l, pz + M[2, 2] * l
+                along = x * axis[0] + y * axis[1] + z * axis[2]
+                across = math.sqrt(max(q - along * along, 0.0))
+                if abs(q + 2.0 * (x * s[0] + y * s[1] + z * s[2])) > turn * across + slack:
+                    continue
+                if n < capacity:
                     out[n, 0] = h
                     out[n, 1] = k
                     out[n, 2] = l
@@ -99,12 +107,19 @@ def crossing_angles(p, s, axis, slack):
     the sphere by less than `slack` (relative to |p| squared), so that a slightly different lattice could cross; 0
     otherwise.
     """
+    status, _, c1, s1, c2, s2 = _crossing_directions(p, s, axis, slack)
+    return status, math.atan2(s1, c1), math.atan2(s2, c2)
+
+
+@numba.njit(nogil=True, cache=True)
+def _crossing_directions(p, s, axis, slack):
+    """The same as directions: status, length, and cosine and sine of both angles times that length, 0 where there are none."""
     m1x = axis[1] * s[2] - axis[2] * s[1]
     m1y = axis[2] * s[0] - axis[0] * s[2]
     m1z = axis[0] * s[1] - axis[1] * s[0]
     length = math.sqrt(m1x * m1x + m1y * m1y + m1z * m1z)
     if length < 1e-12:
-        return 0, 0.0, 0.0
+        return 0, 0.0, 0.0, 0.0, 0.0, 0.0
     m1x, m1y, m1z = m1x / length, m1y / length, m1z / length
     m3x = m1y * axis[2] - m1z * axis[1]
     m3y = m1z * axis[0] - m1x * axis[2]
@@ -115,21 +130,20 @@ def crossing_angles(p, s, axis, slack):
     s_m3 = s[0] * m3x + s[1] * m3y + s[2] * m3z
     ss = s[0] * s[0] + s[1] * s[1] + s[2] * s[2]
     if pp > 4.0 * ss or abs(s_m3) < 1e-12:
-        return 0, 0.0, 0.0
+        return 0, 0.0, 0.0, 0.0, 0.0, 0.0
     target = (-0.5 * pp - p_m2 * s_m2) / s_m3
     square = pp - p_m2 * p_m2 - target * target
     if square < 0.0:
         if square > -slack * pp:
-            return 1, 0.0, 0.0
-        return 0, 0.0, 0.0
+            return 1, 0.0, 0.0, 0.0, 0.0, 0.0
+        return 0, 0.0, 0.0, 0.0, 0.0, 0.0
     root = math.sqrt(square)
     a = p[0] * m1x + p[1] * m1y + p[2] * m1z
     b = p[0] * m3x + p[1] * m3y + p[2] * m3z
-    first = math.atan2(root * b - target * a, root * a + target * b)
-    second = math.atan2(-root * b - target * a, -root * a + target * b)
-    if square < slack * pp:
-        return 1, first, second
-    return 2, first, second
+    status = 1 if square < slack * pp else 2
+    return (
+        status, pp - p_m2 * p_m2, root * a + target * b, root * b - target * a, -root * a + target * b, -root * b - target * a
+    )  # fmt: skip
 
 
 @numba.njit(nogil=True, cache=True)
@@ -157,15 +171,22 @@ def predict_static_kernel(hkl, A, F, S, s0, s, axis, phi_start, phi_end, out_row
     ny = s0[2] * axis_lab[0] - s0[0] * axis_lab[2]
     nz = s0[0] * axis_lab[1] - s0[1] * axis_lab[0]
     p = np.empty(3)
+    # most crossings are elsewhere: no angle is worked out of those far from the middle
+    half = 0.5 * (phi_end - phi_start)
+    cos_mid, sin_mid = math.cos(0.5 * (phi_start + phi_end)), math.sin(0.5 * (phi_start + phi_end))
+    least = math.cos(half) - 1e-9 if half < math.pi else -2.0
     for i in range(hkl.shape[0]):
         h, k, l = float(hkl[i, 0]), float(hkl[i, 1]), float(hkl[i, 2])
         for j in range(3):
             p[j] = M[j, 0] * h + M[j, 1] * k + M[j, 2] * l
-        status, first, second = crossing_angles(p, s, axis, 0.0)
+        status, length, c1, s1, c2, s2 = _crossing_directions(p, s, axis, 0.0)
         if status != 2:
             continue
         for root in range(2):
-            phi = first if root == 0 else second
+            cosine, sine = (c1, s1) if root == 0 else (c2, s2)
+            if cosine * cos_mid + sine * sin_mid < least * length:
+                continue
+            phi = math.atan2(sine, cosine)
             turns = math.ceil((phi_start - phi) / TWO_PI)
             angle = phi + TWO_PI * turns
             if angle > phi_end:

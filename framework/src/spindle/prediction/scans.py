@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spindle.table import ReflectionTable
 
 MAX_INDICES = 200_000_000
+USUAL_INDICES = 2**16  # room for them is made before they are counted
 
 
 def centring_translations(experiment: Experiment) -> np.ndarray:
@@ -60,34 +61,34 @@ def indices_to_resolution(
             "the indexing, or set prediction.d_min="
         )
     centring = centring_translations(experiment)
-    none = np.empty((0, 3), np.int32)
     bounds = (d_min, d_max or 0.0, limits, centring, *_near_sphere(experiment, d_min, angles, spread))
-    out = np.empty((kernels.list_indices(crystal.A, *bounds, none), 3), np.int32)
-    if len(out):
+    out = np.empty((USUAL_INDICES, 3), np.int32)
+    n = kernels.list_indices(crystal.A, *bounds, out)
+    if n > len(out):
+        out = np.empty((n, 3), np.int32)
         kernels.list_indices(crystal.A, *bounds, out)
-    return out
+    return out[:n]
 
 
 def _near_sphere(
     experiment: Experiment, d_min: float, angles: tuple[float, float] | None, spread: float
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Lattice and beam in the middle of a rotation, and how far |p|^2 + 2 s.p may be from 0 there.
-
-    A turn by at most delta moves the part of p across the axis by at most 2 sin(delta / 2) of its length.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
+    """Lattice, beam and axis in the middle of a rotation, and how far |p|^2 + 2 s.p may be from 0 there: a factor of the part of p
+    across the axis, which a turn by at most delta moves by at most 2 sin(delta / 2) of its length, and what is added to it.
     """
     crystal, goniometer, s0 = experiment.crystal, experiment.goniometer, experiment.beam.s0
     assert crystal is not None
     q, wave = 1.0 / d_min, float(np.linalg.norm(s0))
     everywhere = 1.001 * q * (q + 2.0 * wave)
     if angles is None or goniometer is None:
-        return np.array(crystal.A), np.array(s0), everywhere
+        return np.array(crystal.A), np.array(s0), np.array([1.0, 0.0, 0.0]), 0.0, everywhere
     axis, s = np.array(goniometer.rotation_axis), goniometer.setting_rotation.T @ s0
     lattice = goniometer.fixed_rotation @ crystal.A
     turned = rotate_about(np.ascontiguousarray(lattice.T), axis, np.full(3, 0.5 * (angles[0] + angles[1]))).T
     delta = min(0.5 * abs(angles[1] - angles[0]), np.pi)
     across = float(np.linalg.norm(s - (s @ axis) * axis))
-    band = 4.0 * across * q * np.sin(0.5 * delta) + 4.0 * spread * q * (q + 2.0 * wave)
-    return np.ascontiguousarray(turned), np.ascontiguousarray(s), min(float(band) * (1 + 1e-9) + 1e-12, everywhere)
+    turn, slack = 4.0 * across * float(np.sin(0.5 * delta)), 4.0 * spread * q * (q + 2.0 * wave)
+    return np.ascontiguousarray(turned), np.ascontiguousarray(s), axis, turn * (1 + 1e-9), slack * (1 + 1e-9) + 1e-12
 
 
 def _limits(experiment: Experiment, d_min: float | None) -> float:
@@ -136,15 +137,15 @@ def prediction_table(
     ray_intersections(np.ascontiguousarray(s1), detector.geometry.D, size, panel, xy)
     # With a thick sensor a ray that crosses the front plane just outside the edge may be seen inside, and the reverse;
     # only the panel is chosen by the front plane, as the files' convention has it.
-    hit = panel >= 0
-    panel, xy, phi, z = panel[hit], xy[hit], phi[hit], z[hit]
+    hit = np.flatnonzero(panel >= 0)
+    panel, xy, phi, z = panel[hit], xy.take(hit, axis=0), phi[hit], z[hit]
     pixels = detector.mm_to_pixel(panel, xy)
     table = ReflectionTable(identifiers={index: experiment.identifier})
-    table["miller_index"] = hkl[hit]
+    table["miller_index"] = hkl.take(hit, axis=0)
     table["id"] = np.full(len(panel), index, np.int32)
     table["panel"] = panel
     table["entering"] = entering[hit]
-    table["s1"] = s1[hit]
+    table["s1"] = s1.take(hit, axis=0)
     table["xyzcal.mm"] = np.column_stack([xy, phi])
     table["xyzcal.px"] = np.column_stack([pixels, z])
     table["flags"] = np.full(len(panel), int(Flag.PREDICTED), np.uint64)
@@ -195,7 +196,9 @@ def predict_static(
         goniometer.rotation_axis, start - padding, end + padding, row, phi, s1, entering,
     )  # fmt: skip
     row, phi, s1, entering = row[:n], phi[:n], s1[:n], entering[:n]
-    return prediction_table(experiment, index, hkl[row], s1, phi, scan.array_index_from_angle(phi), entering)
+    return prediction_table(
+        experiment, index, hkl.take(row, axis=0), s1, phi, scan.array_index_from_angle(phi), entering
+    )
 
 
 def predict_scan_varying(
@@ -253,7 +256,7 @@ def predict_scan_varying(
     row, z, s1, entering = row[:n], z[:n], s1[:n], entering[:n]
     order = np.lexsort((z, row))
     row, z, s1, entering = row[order], z[order], s1[order], entering[order]
-    return prediction_table(experiment, index, hkl[row], s1, scan.angle_from_array_index(z), z, entering)
+    return prediction_table(experiment, index, hkl.take(row, axis=0), s1, scan.angle_from_array_index(z), z, entering)
 
 
 def predict(

@@ -14,7 +14,13 @@ from spindle_program_integrate.expected import ExpectedIntensity
 from spindle_program_integrate.filters import only_rows
 from spindle_program_integrate.packed_masks import PackedMasks
 from spindle_program_integrate.passes import Integrator
-from spindle_program_integrate.predictions import Predictions, PredictSome, find_observed, with_geometry
+from spindle_program_integrate.predictions import (
+    Predictions,
+    PredictSome,
+    find_observed,
+    recorded_on_images,
+    with_geometry,
+)
 from spindle_program_integrate.preparation import with_columns
 from spindle_program_integrate.slabs import Wanted
 
@@ -194,6 +200,7 @@ def test_batches_find_the_same_spots_and_keep_the_same_rows(sweeps, monkeypatch)
     whole, bright = columns(experiments, reference, profile, params)
     assert np.count_nonzero(bright) > 100 and set(bright[bright > 0]) <= set(reference["intensity.sum.value"])
     monkeypatch.setattr(predictions, "BATCH", 2)
+    monkeypatch.setattr(predictions, "KEPT", 4)
     parts, again = columns(experiments, reference, profile, params)
     np.testing.assert_array_equal(bright, again)
     for name in whole:
@@ -217,3 +224,6 @@ def test_predictions_of_the_padding_are_left_out_unless_they_are_asked_for(sweep
     rows = list(map(tuple, np.column_stack([every["id"], every["miller_index"], every["xyzcal.px"]])))
     assert all(row in kept for row, yes in zip(rows, clearly, strict=True) if yes)
     assert table["partiality"].min() >= 0.001
+    # what all images hold, which is asked first, is never less than what a box holds
+    least = recorded_on_images(every, experiments, profile, map)
+    assert np.all(least >= every["partiality"]) and np.count_nonzero(least < 0.001) > 0.2 * len(every)

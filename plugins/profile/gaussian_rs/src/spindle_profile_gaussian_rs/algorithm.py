@@ -308,7 +308,7 @@ class GaussianRsProfile(Algorithm):
     def partiality(self, experiments: Experiments, reflections: ReflectionTable, bbox: np.ndarray) -> np.ndarray:
         """Share of the Gaussian rocking curve within the box; of stills its height where the crystal stands, relative to its top."""
         geometry = SpotGeometry(experiments)
-        _, kz = geometry.frames(reflections)
+        kz = geometry.per_image(reflections)
         z = np.ascontiguousarray(reflections["xyzcal.px"][:, 2])
         found = recorded_fractions(kz, z, bbox[:, 4].astype(np.float64), bbox[:, 5].astype(np.float64))
         if "delpsical.rad" in reflections:

@@ -200,7 +200,21 @@ class SpotGeometry:
                 g.pixel_size,
                 self.widths(i, s1, s0, xyz[:, 2]),
             )
-            if not experiment.is_still:
-                zeta = _turned(experiment, s1, s0)[:, 2]
-                kz[rows] = experiment.known_scan.oscillation[1] * zeta / self.sigma(i, "sigma_m", xyz[:, 2])
+            kz[rows] = self._per_image(i, s1, s0, xyz[:, 2])
         return frames, kz
+
+    def per_image(self, reflections: ReflectionTable) -> np.ndarray:
+        """(n,) float64: sigma_m per image, signed like zeta, 0 for stills."""
+        kz = np.zeros(len(reflections))
+        for i, rows in reflections.rows_by_experiment().items():
+            z = reflections["xyzcal.px"][rows, 2]
+            kz[rows] = self._per_image(i, reflections["s1"][rows], self.incident(self.experiments[i], z), z)
+        return kz
+
+    def _per_image(self, index: int, s1: np.ndarray, s0: np.ndarray, z: np.ndarray) -> np.ndarray:
+        experiment = self.experiments[index]
+        if experiment.is_still:
+            return np.zeros(len(z))
+        zeta = _turned(experiment, s1, s0)[:, 2]
+        found: np.ndarray = experiment.known_scan.oscillation[1] * zeta / self.sigma(index, "sigma_m", z)
+        return found

@@ -14,10 +14,13 @@ from spindle.table import Flag, ReflectionTable
 from spindle_lib_ice import in_broad_ring
 from spindle_lib_spots.reference import match
 
-__all__ = ["Map", "PredictSome", "Predictions", "find_observed", "joined", "with_geometry"]
+__all__ = ["Map", "PredictSome", "Predictions", "find_observed", "joined", "recorded_on_images", "with_geometry"]
 
-#: Experiments that are predicted together.
-BATCH = 16
+#: Experiments that are predicted together: tables of few are joined while they are in the caches of the processor.
+BATCH = 4
+
+#: Of no more experiments than these predictions are kept, and not made again.
+KEPT = 16
 
 #: Rows that are treated at once: what they need meanwhile is several times their share of the table.
 ROWS = 2**16
@@ -53,7 +56,7 @@ class PredictSome:
 class Predictions:
     """The predictions of all experiments, batch by batch.
 
-    Those of a single batch are kept. Of more batches each is made again whenever it is needed: most predictions are of the padding of
+    Those of few experiments are kept. Of more each batch is made again whenever it is needed: most predictions are of the padding of
     the scans, and all at once would take several times the memory of those on images.
 
     Parameters
@@ -76,20 +79,24 @@ class Predictions:
         self.task, self.run = PredictSome(experiments, profile, params), run
         self.batches = [range(i, min(i + BATCH, n)) for i in range(0, n, BATCH)]
         self.numbers = np.zeros(n, np.int64)
-        self._only: ReflectionTable | None = None
+        self._kept: list[ReflectionTable] = []
 
     def __iter__(self) -> Iterator[tuple[range, ReflectionTable]]:
         """Numbers of the experiments of each batch, and its table."""
-        tables = self.run(self.task, self.batches) if self._only is None else [self._only]
-        for batch, table in zip(self.batches, tables, strict=True):
+        if self._kept:
+            yield from zip(self.batches, self._kept, strict=True)
+            return
+        found = []
+        for batch, table in zip(self.batches, self.run(self.task, self.batches), strict=True):
             self.numbers[batch.start : batch.stop] = np.bincount(table["id"] - batch.start, minlength=len(batch))
-            if len(self.batches) == 1:
-                self._only = table
+            if len(self.numbers) <= KEPT:
+                found.append(table)
             yield batch, table
+        self._kept = found
 
     def forget(self) -> None:
         """Keep nothing any more."""
-        self._only = None
+        self._kept = []
 
 
 def find_observed(
@@ -125,6 +132,36 @@ def joined(parts: list[ReflectionTable]) -> ReflectionTable:
     return table
 
 
+def recorded_on_images(predicted: ReflectionTable, experiments: Experiments, profile: Any, run: Map) -> np.ndarray:
+    """(n,) float64: what all images of its scan hold of each spot, no less than any box on them; 1 without a scan."""
+    if not len(predicted):
+        return np.zeros(0)
+    seen = ReflectionTable({name: predicted[name] for name in (*NEEDED, *OF_STILLS) if name in predicted})
+    ranges = np.array([(0, 1) if e.scan is None else e.scan.array_range for e in experiments], np.int32)
+    found = run(_OfImages(seen, experiments, profile, ranges), _blocks(len(predicted)))
+    return np.concatenate([of_block["partiality"] for of_block in found])
+
+
+@dataclass(frozen=True)
+class _OfImages:
+    """What the images hold of some rows, in boxes from the first image to the last."""
+
+    table: ReflectionTable
+    experiments: Experiments
+    profile: Any
+    ranges: np.ndarray
+
+    def __call__(self, block: slice) -> dict[str, np.ndarray]:
+        table = self.table.select(block)
+        bbox = np.zeros((len(table), 6), np.int32)
+        bbox[:, 4:] = self.ranges[table["id"]]
+        return {"partiality": self.profile.partiality(experiments=self.experiments, reflections=table, bbox=bbox)}
+
+
+def _blocks(n: int) -> list[slice]:
+    return [slice(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
+
+
 def with_geometry(
     predicted: ReflectionTable, experiments: Experiments, profile: Any, params: Any, run: Map
 ) -> ReflectionTable:
@@ -149,7 +186,7 @@ def with_geometry(
     if any(e.detector[0].mu > 0 for e in experiments):
         found["qe"] = np.empty(n)
     seen = ReflectionTable({name: predicted[name] for name in (*NEEDED, *OF_STILLS) if name in predicted})
-    blocks = [slice(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
+    blocks = _blocks(n)
     for block, of_block in zip(blocks, run(_OfBlock(seen, experiments, profile, params), blocks), strict=True):
         for name, values in of_block.items():
             if name in found:

@@ -16,7 +16,7 @@ from spindle.table import Flag, ReflectionTable
 from spindle_lib_spots.reference import INHERITED
 
 from .filters import only_rows, sample
-from .predictions import Map, Predictions, find_observed, joined, with_geometry
+from .predictions import Map, Predictions, find_observed, joined, recorded_on_images, with_geometry
 from .shifts import Shifts, learn_shifts
 
 __all__ = ["Prepared", "prepare", "with_profiles"]
@@ -187,8 +187,13 @@ def with_columns(
             table = shifts.moved(table)
         keep = sample(table["id"], degrees, params.sampling, rng)
         table, of_batch = only_rows(table, keep), of_batch[keep]
+        drop = not params.output.output_unintegrated_reflections
+        if drop:  # most of them before all else is known of them
+            recorded = recorded_on_images(table, experiments, profile, run) >= LEAST_RECORDED
+            recorded |= ~turned[table["id"]]
+            table, of_batch = only_rows(table, recorded), of_batch[recorded]
         table = with_geometry(table, experiments, profile, params.integration, run)
-        if not params.output.output_unintegrated_reflections:
+        if drop:
             recorded = (table["partiality"] >= LEAST_RECORDED) | ~turned[table["id"]]
             table, of_batch = only_rows(table, recorded), of_batch[recorded]
         parts.append(table)
