@@ -2,6 +2,7 @@
 """From an empty clone to a processed data set, or to a passed test suite, with Python 3.11 or newer and pip alone.
 
 python3 run.py demo     install into .venv, simulate a data set, process it, compare with the truth (in the folder demo)
+python3 run.py install  install into .venv, with what the tests and checks need
 python3 run.py test     install into .venv, run the test suite; further arguments go to pytest
 python3 run.py night    damage files and end runs with the seed of this day, for hours; further arguments go to pytest
 """
@@ -12,6 +13,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -43,7 +45,7 @@ def call(*command: str | Path, cwd: Path = HERE) -> None:
         sys.exit(done.returncode)
 
 
-def pip(*arguments: str) -> None:
+def pip(*arguments: str | Path) -> None:
     """Run the pip of the environment, or the caller's on it where the environment could not be given one."""
     has_pip = subprocess.run([PYTHON, "-P", "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
     command = [PYTHON, "-P", "-m", "pip"] if has_pip else [sys.executable, "-P", "-m", "pip", "--python", PYTHON]
@@ -73,7 +75,10 @@ def install() -> None:
         if made.returncode:
             call(sys.executable, "-P", "-m", "venv", "--without-pip", "--clear", VENV)
     pip("install", "-c", "constraints.txt", "hatchling", "editables")
-    pip("install", "--no-build-isolation", "-c", "constraints.txt", "-r", "workspace.txt", *TEST_TOOLS)
+    with tempfile.TemporaryDirectory(prefix="wheels-") as folder:
+        call(PYTHON, "tools/editable.py", "build", folder)
+        pip("install", "--no-compile", "-c", "constraints.txt", "-r", Path(folder, "wheels.txt"), *TEST_TOOLS)
+    call(PYTHON, "tools/editable.py", "note")
     stamp.write_text(fingerprint())
 
 
@@ -109,9 +114,14 @@ def night() -> None:
     call(PYTHON, "-m", "pytest", *NIGHTLY, *sys.argv[2:])
 
 
+def lint_tools() -> None:
+    """Install what lint needs."""
+    pip("install", "-c", "constraints.txt", *LINT_TOOLS)
+
+
 def lint() -> None:
     """Everything that is checked without running the code."""
-    pip("install", "-c", "constraints.txt", *LINT_TOOLS)
+    lint_tools()
     call(PYTHON, "tools/workspace.py", "--check")
     call(PYTHON, "tools/reference.py", "--check")
     call(PYTHON, "tools/docs.py", "--check")
@@ -128,11 +138,13 @@ def main() -> None:
     if sys.version_info < (3, 11):
         sys.exit(f"Spindle needs Python 3.11 or newer; this is {sys.version.split()[0]}")
     task = sys.argv[1] if len(sys.argv) > 1 else ""
-    if task not in ("demo", "test", "lint", "night"):
+    if task not in ("demo", "install", "test", "lint", "night"):
         sys.exit(__doc__)
     install()
     if task == "demo":
         demo()
+    elif task == "install":
+        lint_tools()
     elif task == "lint":
         lint()
     elif task == "night":
