@@ -81,6 +81,22 @@ def test_a_look_keeps_nothing(path):
     assert in_memory(table) == {"text"}
 
 
+@pytest.mark.parametrize("rows", [np.arange(10, 20), np.array([14, 11, 11]), np.zeros(0, np.int64)])
+def test_a_look_at_some_rows_reads_no_others(path, rows, monkeypatch):
+    table, truth, read = read_reflections(path), a_table(), []
+    plain = source.Source.read_into
+    monkeypatch.setattr(
+        source.Source, "read_into", lambda self, offset, out: (read.append(out.nbytes), plain(self, offset, out))
+    )
+    for name in ("d", "xyzcal.px", "text", "shoebox"):
+        expected = truth[name].select(rows) if name == "shoebox" else truth[name][rows]
+        assert same(table.peek(name, rows), expected)
+    monkeypatch.undo()
+    assert in_memory(table) == {"text"}
+    assert max(read, default=0) < 4000
+    assert same(table["d"], truth["d"]) and same(table.peek("d", rows), truth["d"][rows])
+
+
 @pytest.mark.parametrize("rows", ROWS)
 def test_rows_are_what_they_were_when_they_were_selected(path, rows):
     """As with columns in memory: what is changed in a table afterwards does not reach the selection, nor a second one."""

@@ -125,12 +125,25 @@ class ReflectionTable:
         """A column or `default`."""
         return self[name] if name in self._columns else default
 
-    def peek(self, name: str) -> Any:
-        """A column as it is in memory, or read and not kept: for a single look."""
+    def peek(self, name: str, rows: np.ndarray | None = None) -> Any:
+        """A column as it is in memory, or read and not kept: for a single look.
+
+        Parameters
+        ----------
+        name : str
+        rows : (k,) int, optional
+            These alone, from 0 on, copied; only the part of the file from the first to the last of them is read.
+        """
         values = self._columns.get(name)
         if not isinstance(values, Deferred):
-            return self[name]
-        return values.read(0, len(values)) if values.held is None else values.held
+            values = self[name]
+        elif values.held is None:
+            return values.read(0, len(values)) if rows is None else values.gather(rows)
+        else:
+            values = values.held
+        if rows is None:
+            return values
+        return values.select(rows) if isinstance(values, Shoeboxes) else values[rows]
 
     def blocks(self, name: str, rows: int = 2**18) -> Iterator[Any]:
         """A column in blocks of rows, of which none is kept: for a single pass; nothing for a table without rows."""

@@ -47,7 +47,7 @@ def per_image(table: ReflectionTable, rows: np.ndarray, experiment: Experiment |
     dict
         ``image`` (from 1), ``scale``, ``i_over_sigma`` and ``n``, for images with reflections; empty for no rows.
     """
-    z = np.floor(table.peek("xyzcal.px")[rows, 2]).astype(np.int64)
+    z = np.floor(table.peek("xyzcal.px", rows)[:, 2]).astype(np.int64)
     if len(z) == 0:
         return {}
     if experiment is not None and experiment.scan is not None and not experiment.is_still:

@@ -36,7 +36,7 @@ def resolution_column(given: Given, table: ReflectionTable) -> np.ndarray | None
     for i, rows in table.rows_by_experiment().items():
         crystal = given.experiments[i].crystal if i < len(given.experiments) else None
         if crystal is not None:
-            d[rows] = resolution_of(table.peek("miller_index")[rows], crystal.cell)
+            d[rows] = resolution_of(table.peek("miller_index", rows), crystal.cell)
     return np.where(np.isfinite(d), d, 0.0) if d.any() else None
 
 

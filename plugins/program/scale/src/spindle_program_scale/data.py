@@ -160,7 +160,7 @@ def resolution_column(experiments: Experiments, table: ReflectionTable, params: 
         return np.asarray(table.peek("d"), dtype=np.float64)
     d = np.zeros(len(table))
     for number, rows in table.rows_by_experiment().items():
-        d[rows] = resolution_of(table.peek("miller_index")[rows], experiments[number].known_crystal.cell)
+        d[rows] = resolution_of(table.peek("miller_index", rows), experiments[number].known_crystal.cell)
     return d
 
 
