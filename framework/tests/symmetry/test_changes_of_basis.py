@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gemmi
 import numpy as np
 import pytest
@@ -191,3 +193,25 @@ def test_a_space_group_that_the_user_gave_stays_so_in_another_basis():
     moved = change_crystal_basis(crystal, ChangeOfBasis.from_string("b,c,a"))
     assert moved.space_group.xhm() == "P 21 2 21"
     assert moved.space_group_is_known
+
+
+def test_a_recalculated_cell_changes_with_the_basis():
+    """Edges and their errors change places; where the symmetry averages independent values, errors become smaller."""
+    crystal = Crystal.from_cell((40.0, 41.0, 50.0, 90.0, 100.0, 90.0), np.eye(3), "P 1")
+    more = {"recalculated_unit_cell": [40.1, 41.1, 50.1, 90.0, 100.2, 90.0], "recalculated_cell_volume_sd": 7.0}
+    known = replace(crystal, cell_sd=np.array([0.01, 0.02, 0.03, 0.04, 0.05, 0.06]), extra=crystal.extra | more)
+    turned = change_crystal_basis(known, ChangeOfBasis.from_string("c,a,b"))
+    np.testing.assert_allclose(turned.extra["recalculated_unit_cell"], [50.1, 40.1, 41.1, 90.0, 90.0, 100.2])
+    np.testing.assert_allclose(turned.cell_sd, [0.03, 0.01, 0.02, 0.06, 0.04, 0.05], rtol=1e-4)
+    assert turned.extra["recalculated_cell_volume_sd"] == pytest.approx(7.0)
+    double = change_crystal_basis(known, ChangeOfBasis.from_string("2*a,b,c"), "P 1")
+    assert double.extra["recalculated_unit_cell"][0] == pytest.approx(80.2)
+    assert double.extra["recalculated_cell_volume_sd"] == pytest.approx(14.0)
+    square = replace(
+        crystal.with_A(Crystal.from_cell((40, 40.2, 50, 90, 90, 90), np.eye(3), "P 1").A), cell_sd=known.cell_sd
+    )
+    square = replace(square, extra=square.extra | {"recalculated_unit_cell": [40.0, 40.2, 50.0, 90.0, 90.0, 90.0]})
+    mean = constrain_crystal(square, "P 4")
+    np.testing.assert_allclose(mean.extra["recalculated_unit_cell"][:3], [40.1, 40.1, 50.0], atol=2e-4)
+    np.testing.assert_allclose(mean.cell_sd, [0.0112, 0.0112, 0.03, 0, 0, 0], atol=1e-4)
+    assert constrain_crystal(mean, "P 4").cell_sd == pytest.approx(mean.cell_sd)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from spindle.errors import ModelError, ParameterError
 
-from .covariance import carry_covariance
+from .covariance import carry_covariance, carry_recalculated
 from .space_groups import SpaceGroupLike, group_operations, space_group
 
 CrystalT = TypeVar("CrystalT")
@@ -177,7 +177,7 @@ def change_crystal_basis(crystal: CrystalT, operator: ChangeOfBasis, group: Spac
     Returns
     -------
     spindle.models.Crystal
-        A and A_at_scan_points in the new basis, A' = A M^-1, with the covariance of the cell. A space group that the
+        A and A_at_scan_points in the new basis, A' = A M^-1, with the covariance of the cell and its recalculated values. A space group that the
         user gave is still what the user gave when `group` is not given.
     """
     model: Any = crystal
@@ -187,6 +187,7 @@ def change_crystal_basis(crystal: CrystalT, operator: ChangeOfBasis, group: Spac
         group, known = operator.apply_to_group(model.space_group), model.space_group_is_known
     scan = None if model.A_at_scan_points is None else model.A_at_scan_points @ back
     changed = carry_covariance(model, model.with_A(model.A @ back, scan), operator.matrix)
+    changed = carry_recalculated(model, changed, operator.matrix)
     result: CrystalT = changed.with_space_group(space_group(group), known)
     return result
 

@@ -1,4 +1,4 @@
-"""The covariance of a crystal's cell in another basis, and averaged over a point group."""
+"""The covariance of a crystal's cell, and its recalculated cell, in another basis and averaged over a point group."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .reduction import cell_parameters
+from .reduction import cell_parameters, orthogonalisation
 
 CrystalT = TypeVar("CrystalT")
 #: Steps of the numerical derivative of a cell, relative to the largest element of B: error ~ 1e-12.
@@ -129,3 +129,48 @@ def carry_covariance(old: CrystalT, new: CrystalT, matrix: np.ndarray, rotations
         return new
     changed: CrystalT = replace(after, extra=extra, cell_sd=deviations)
     return changed
+
+
+def carry_recalculated(
+    old: CrystalT, new: CrystalT, matrix: np.ndarray, rotations: np.ndarray | None = None
+) -> CrystalT:
+    """The new crystal with the recalculated cell of the old one, changed as the basis was.
+
+    Parameters
+    ----------
+    old, new : spindle.models.Crystal
+    matrix, rotations
+        As of `covariance_of_B`.
+
+    Returns
+    -------
+    spindle.models.Crystal
+        `new` with the recalculated cell and its standard deviations, taken as independent where values mix; `new` as it is when the old
+        crystal has none.
+    """
+    before: Any = old
+    after: Any = new
+    cell = before.extra.get("recalculated_unit_cell")
+    if cell is None:
+        return new
+    cell = np.asarray(cell, dtype=float)
+    turn = None if rotations is None else np.asarray(rotations, dtype=float)
+
+    def changed(values: np.ndarray) -> np.ndarray:
+        rows = matrix @ np.swapaxes(np.array([orthogonalisation(v) for v in np.atleast_2d(values)]), -1, -2)
+        metric = rows @ np.swapaxes(rows, -1, -2)
+        if turn is not None:
+            metric = _averaged(metric, turn)
+        return np.asarray(cell_parameters(np.linalg.cholesky(metric)).reshape(np.shape(values)))
+
+    moved, deviations = changed(cell), before.cell_sd
+    if deviations is not None and not np.allclose(moved, cell, rtol=1e-9):
+        steps = np.diag(STEP * cell)
+        slope = (changed(cell + steps) - changed(cell - steps)) / (2.0 * np.diag(steps)[:, None])
+        deviations = np.sqrt(np.asarray(deviations) ** 2 @ slope**2)
+        deviations = np.where(deviations > np.sqrt(SMALLEST_VARIANCE), deviations, 0.0)
+    more = {"recalculated_unit_cell": moved.tolist()}
+    if (volume := before.extra.get("recalculated_cell_volume_sd")) is not None:
+        more["recalculated_cell_volume_sd"] = float(volume) * abs(float(np.linalg.det(matrix)))
+    kept: CrystalT = replace(after, cell_sd=deviations, extra=after.extra | more)
+    return kept

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .covariance import carry_covariance
+from .covariance import carry_covariance, carry_recalculated
 from .space_groups import SpaceGroupLike, rotations, space_group
 
 CrystalT = TypeVar("CrystalT")
@@ -64,12 +64,13 @@ def constrain_A(A: npt.ArrayLike, group: SpaceGroupLike) -> np.ndarray:
 
 
 def constrain_crystal(crystal: CrystalT, group: SpaceGroupLike) -> CrystalT:
-    """The crystal in a space group, its cell, scan points and covariance symmetrised (basis and setting stay)."""
+    """The crystal in a space group, its cell (refined and recalculated), scan points and covariance symmetrised (basis and setting stay)."""
     model: Any = crystal
     named = space_group(group)
     scan = None if model.A_at_scan_points is None else constrain_A(model.A_at_scan_points, named)
     constrained = model.with_A(constrain_A(model.A, named), scan)
-    return carry_covariance(model, constrained, np.eye(3), rotations(named)).with_space_group(named)  # type: ignore[no-any-return]
+    changed = carry_covariance(model, constrained, np.eye(3), rotations(named))
+    return carry_recalculated(model, changed, np.eye(3), rotations(named)).with_space_group(named)  # type: ignore[no-any-return]
 
 
 def symmetrise_cell(cell: npt.ArrayLike, group: SpaceGroupLike) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Crystal, Detector, Experiment, Experiments, Goniometer, ImageSet, Panel, Scan
-from spindle.symmetry import ChangeOfBasis, asu_indices, change_crystal_basis
+from spindle.symmetry import ChangeOfBasis, asu_indices, change_crystal_basis, is_centring_absent
 from spindle.table import Flag, ReflectionTable
 
 __all__ = ["DataSets", "incomplete_data_sets", "rotation_data_sets"]
@@ -71,7 +71,7 @@ def incomplete_data_sets(
     Parameters
     ----------
     symbol : str
-        Space group of a primitive lattice, without screw axes.
+        Space group without screw axes.
     cell : 6 floats, angstrom and degrees
     n_sets, seed : int
     ways : sequence of str
@@ -82,11 +82,12 @@ def incomplete_data_sets(
     noise : float
         Relative error of intensities.
     triclinic : bool
-        Crystals are in P 1.
+        Crystals are in P 1; only for primitive lattices.
     """
     group = gemmi.SpaceGroup(symbol)
     hkl = gemmi.make_miller_array(gemmi.UnitCell(*cell), gemmi.SpaceGroup("P 1"), d_min, 30.0)
     hkl = np.concatenate([hkl, -hkl]).astype(np.int32)
+    hkl = hkl[~is_centring_absent(hkl, group)]
     keys, number = np.unique(asu_indices(hkl, group)[0], axis=0, return_inverse=True)
     rng = np.random.default_rng(seed)
     truth = rng.exponential(1000.0, len(keys))

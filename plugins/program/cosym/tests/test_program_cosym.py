@@ -187,6 +187,7 @@ def coordinates(sets, folders, options=None):
         {"dimensions": 2},
         {"weights": "None"},
         {"weights": "standard_error"},
+        {"cc_weights": "sigma"},
         {"max_iterations": 2},
         {"max_calls": 2},
         {"seed": 1},
@@ -198,6 +199,65 @@ def coordinates(sets, folders, options=None):
 )
 def test_each_parameter_changes_the_coordinates(small, tmp_path_factory, options):
     assert coordinates(small, tmp_path_factory, options) != coordinates(small, tmp_path_factory)
+
+
+@pytest.mark.parametrize(("best", "symbol"), [(True, "I 1 2 1"), (False, "C 1 2 1")])
+def test_the_cell_with_the_best_beta_is_taken(best, symbol):
+    sets = incomplete_data_sets("C 1 2 1", (91.0, 53.0, 40.0, 90.0, 116.0, 90.0), 4, 3, d_min=6.0, share=0.5)
+    assert run(sets, best_monoclinic_beta=best).summary["space_group"] == symbol
+
+
+def test_partial_reflections_are_left_out_below_the_threshold(small, tmp_path_factory):
+    """Those of even l are recorded to a half, and wrong."""
+    table = small.table.view()
+    half = table["miller_index"][:, 2] % 2 == 0
+    table["partiality"] = np.where(half, 0.5, 1.0)
+    value = np.array(table["intensity.sum.value"])
+    value[half] = np.random.default_rng(1).permutation(value[half])
+    table["intensity.sum.value"] = value
+    sets = replace(small, table=table)
+    found = [coordinates(sets, tmp_path_factory, {"partiality_threshold": t, "d_min": None}) for t in (0.4, 0.6)]
+    length = [np.linalg.norm(c["vectors"], axis=-1).mean() for c in found]
+    assert length[1] > 0.9 > 0.8 > length[0]
+
+
+def tilted(sets, degrees):
+    """The cell of the last set has another gamma; the other crystals are triclinic, too."""
+    cells = [list(e.crystal.cell) for e in sets.experiments]
+    cells[-1][5] += degrees
+    items = [
+        replace(e, crystal=Crystal.from_cell(c, e.crystal.U, "P 1"))
+        for e, c in zip(sets.experiments, cells, strict=True)
+    ]
+    return replace(sets, experiments=Experiments(items))
+
+
+@pytest.mark.parametrize(("tolerance", "left"), [(0.3, 4), (2.0, 5)])
+def test_cells_whose_angles_are_apart_are_left_out(small, tolerance, left):
+    found = run(tilted(small, 0.8), absolute_angle_tolerance=tolerance, **{"unit_cell_clustering.threshold": None})
+    assert found.summary["n_data_sets"] == left
+
+
+@pytest.mark.parametrize(("max_delta", "symbol"), [(5.0, "P 3"), (0.1, "P 1")])
+def test_the_lattice_may_deviate_by_max_delta(small, max_delta, symbol):
+    items = [
+        replace(e, crystal=Crystal.from_cell((61.0, 61.3, 80.0, 90.0, 90.0, 120.0), e.crystal.U, "P 1"))
+        for e in small.experiments
+    ]
+    found = run(replace(small, experiments=Experiments(items)), lattice_symmetry_max_delta=max_delta)
+    assert found.summary["space_group"] == symbol
+
+
+@pytest.mark.parametrize(("threshold", "left"), [(20.0, 4), (None, 5)])
+def test_cells_farther_apart_than_the_threshold_are_another_form(small, threshold, left):
+    longer = Crystal.from_cell((61.0, 61.0, 81.0, 90.0, 90.0, 120.0), small.experiments[4].crystal.U, "P 3")
+    items = [replace(e, crystal=longer) if i == 4 else e for i, e in enumerate(small.experiments)]
+    found = run(
+        replace(small, experiments=Experiments(items)),
+        space_group="P 3",
+        **{"unit_cell_clustering.threshold": threshold},
+    )
+    assert found.summary["n_data_sets"] == left
 
 
 def test_a_lattice_group_without_the_symmetry_of_the_space_group_is_refused(small):

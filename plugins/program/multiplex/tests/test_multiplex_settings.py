@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gemmi
+import numpy as np
 import pytest
 
 import spindle
+from spindle.files import read_experiments
 from spindle.testing.data_sets import rotation_data_sets
 from spindle_lib_many_crystals import Steps
 
@@ -102,3 +105,58 @@ def test_no_test_set_is_drawn_where_none_is_wanted():
         "multiplex", sets.experiments, sets.table, refine=None, space_group="P3", **{"r_free_flags.generate": False}
     )
     assert "DataFiles/scaled.mtz" in result.files
+
+
+@pytest.fixture(scope="module")
+def few():
+    return rotation_data_sets("P 3", [CELL] * 3, 5, degrees=(14.0, 14.0), d_min=5.0, image_width=1.0, spread=0.001)
+
+
+@pytest.fixture(scope="module")
+def merged(few, tmp_path_factory):
+    """What a run writes with these parameters; each is run once."""
+    done = {}
+
+    def run(**options):
+        key = repr(sorted(options.items()))
+        if key not in done:
+            folder = tmp_path_factory.mktemp("multiplex")
+            result = spindle.run(
+                "multiplex", few.experiments, few.table, **{"space_group": "P3", "output.html": None} | options
+            )
+            for name in ("scaled.mtz", "scaled.expt"):
+                result.files[f"DataFiles/{name}"](folder / name)
+            done[key] = gemmi.read_mtz_file(str(folder / "scaled.mtz")), read_experiments(folder / "scaled.expt")
+        return done[key]
+
+    return run
+
+
+LIMIT = {"resolution.cc_half": None, "resolution.isigma": 16.0, "resolution.d_max": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("usual", "option"),
+    [
+        ({}, {"scaling.absorption_level": "low"}),
+        ({"scaling.absorption_level": "low"}, {"scaling.absorption_level": "high"}),
+        (LIMIT, {"rescale_after_resolution_cutoff": True}),
+        (LIMIT, {"resolution.isigma": 19.0}),
+        ({}, {"scaling.rotation.spacing": 2.0}),
+        ({}, {"scaling.model": "KB"}),
+    ],
+)
+@pytest.mark.sampled(2)
+def test_each_parameter_changes_the_merged_data(merged, usual, option):
+    before, after = (np.array(merged(refine=None, **o)[0]) for o in (usual, usual | option))
+    assert before.shape != after.shape or not np.array_equal(before, after, equal_nan=True)
+
+
+def test_the_cell_refined_against_two_theta_is_that_of_the_files(merged):
+    """It is refined before the space group is looked for, which is not to lose it."""
+    mtz, experiments = merged(space_group=None, **{"symmetry.laue_group": "P -3"})
+    refined = experiments[0].crystal.extra["recalculated_unit_cell"]
+    assert mtz.cell.parameters == pytest.approx(refined, abs=1e-3)
+    mean = np.mean([e.crystal.cell for e in experiments], axis=0)
+    assert np.abs(mean - refined).max() > 2e-3, "the mean of the crystals is another cell"
+    assert experiments[0].crystal.cell_sd[0] > 0
