@@ -11,7 +11,7 @@ from spindle.geometry import DENSITIES, sensor_depth
 from spindle.models import Beam, Detector, Panel
 from spindle_lib_readers.single import no_sensor
 
-from .hdf import fault_at, find_class, get, number, quantity, text, unpackable
+from .hdf import fault_at, find_class, get, kind_of, number, quantity, text, unpackable
 from .layout import Entry
 from .modules import Frame, Module, Region, read_modules
 from .trusted import trusted_range
@@ -264,12 +264,16 @@ class DetectorReader:
         if node is None:
             node = get(self.entry.detector, f"detectorSpecific/{name}")  # the first Eigers
         remedy = "; give a mask with lookup.mask=" if "mask" in name else "; give a gain map with lookup.gain="
-        if node is None and name in self.entry.detector:
-            where = f"{self.entry.detector.name}/{name}"
-            notes.append(fault(where, "a dataset", "a link that leads nowhere", f"it is left out{remedy}"))
         if not isinstance(node, h5py.Dataset):
+            if node is not None or name in self.entry.detector:
+                where = f"{self.entry.detector.name}/{name}"
+                found = "a link that leads nowhere, or a dataset without values" if node is None else "a group"
+                notes.append(fault(where, "a dataset", found, f"it is left out{remedy}"))
             return None
-        if node.shape in (self.shape, (1, *self.shape)) and node.dtype.kind in "biuf":
+        if node.dtype.kind not in "biuf":
+            notes.append(fault(node.name, "numbers", kind_of(node.dtype), f"it is left out{remedy}"))
+            return None
+        if node.shape in (self.shape, (1, *self.shape)):
             return node
         hint = " (slow and fast are swapped)" if node.shape == self.shape[::-1] else ""
         expected = f"the shape of the images, {' x '.join(map(str, self.shape))} (slow x fast)"

@@ -212,12 +212,48 @@ def numbers(node: h5py.Dataset) -> np.ndarray:
     Raises
     ------
     FileFormatError
-        If they are not numbers.
+        If they are not numbers, nor texts of numbers.
     """
+    if not may_be_numbers(node.dtype):
+        raise fault_at(node, "numbers", kind_of(node.dtype), "write numbers there")
     try:
         return np.atleast_1d(np.asarray(small(node)[()], dtype=np.float64)).ravel()
     except (TypeError, ValueError) as error:
         raise fault_at(node, "numbers", repr(text(node)), "write numbers there") from error
+
+
+def finite_numbers(node: h5py.Dataset) -> np.ndarray:
+    """As `numbers`; those that are infinite, or no numbers, are an error as well."""
+    values = numbers(node)
+    if not np.all(np.isfinite(values)):
+        raise fault_at(node, "finite numbers", f"{values[~np.isfinite(values)][0]:g}", "write numbers there")
+    return values
+
+
+def may_be_numbers(dtype: np.dtype) -> bool:
+    """Whether values of a kind are numbers or texts; records, lists, references, complex numbers and plain bytes are not."""
+    return dtype.kind in "biufSU" or h5py.check_string_dtype(dtype) is not None
+
+
+def kind_of(dtype: np.dtype) -> str:
+    """What values of a kind are, for messages."""
+    if dtype.names:
+        return f"records of {', '.join(dtype.names[:4])}"
+    if dtype.subdtype is not None:
+        return "arrays in the place of each number"
+    if h5py.check_vlen_dtype(dtype) is not None:
+        return "lists of varying length"
+    if h5py.check_ref_dtype(dtype) is not None:
+        return "references"
+    if h5py.check_string_dtype(dtype) is not None:
+        return "texts"
+    return (
+        "complex numbers"
+        if dtype.kind == "c"
+        else f"bytes without a meaning ({dtype})"
+        if dtype.kind == "V"
+        else f"{dtype}"
+    )
 
 
 def number(group: h5py.Group, *names: str) -> float | None:
@@ -239,13 +275,13 @@ def three_numbers(node: h5py.Dataset, name: str) -> np.ndarray:
     HeaderError
         If it is something else.
     """
-    value = node.attrs[name]
+    value, dtype = node.attrs[name], node.attrs.get_id(name).dtype
     try:
-        vector = np.asarray(value, dtype=np.float64).ravel()
+        vector = np.asarray(value, dtype=np.float64).ravel() if may_be_numbers(dtype) else np.zeros(0)
     except (TypeError, ValueError):
         vector = np.zeros(0)
     if vector.shape != (3,) or not np.all(np.isfinite(vector)):
-        found = vector.tolist() if vector.size else repr(text(value))
+        found = vector.tolist() if vector.size else repr(text(value)) if may_be_numbers(dtype) else kind_of(dtype)
         raise fault_at(node, f"an attribute '{name}' of three numbers", found, f"correct the attribute '{name}'")
     return vector
 
@@ -291,4 +327,4 @@ def quantity(group: h5py.Group, name: str, kind: str, default: str | None = None
     node = get(group, name)
     if not isinstance(node, h5py.Dataset) or not node.size:
         return None
-    return float(numbers(node)[0]) * factor(node, kind, default=default)
+    return float(finite_numbers(node)[0]) * factor(node, kind, default=default)

@@ -154,7 +154,15 @@ class NexusReader(ImageReader):
         values = detector.map_of_image("flatfield", notes)
         if values is None or np.all(values == 1):
             return None
-        return np.ascontiguousarray(values, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            factors = np.ascontiguousarray(values, dtype=np.float32)
+        bad = ~np.isfinite(factors) | (factors < 0)
+        if bad.any():
+            where, remedy = f"{entry.detector.name}/flatfield", "it is left out; give a gain map with lookup.gain="
+            found = f"{np.count_nonzero(bad)} that are none, e.g. {values[bad][0]:g}"
+            notes.append(fault(where, "finite factors of 0 or more", found, remedy))
+            return None
+        return factors
 
     # -- images --------------------------------------------------------------------------------------------------------
 

@@ -12,9 +12,9 @@ from spindle.errors import HeaderError, fault
 from spindle.geometry import image_width, unwrapped
 from spindle.models import Goniometer, Scan
 
-from .hdf import factor, get, numbers, quantity, text
+from .hdf import factor, finite_numbers, get, quantity, text
 from .layout import Entry
-from .transformations import TO_LAB, Axis, follow
+from .transformations import TO_LAB, Axis, depends_on, follow
 
 # Images narrower than this are not rotated, degrees.
 _STILL = 1e-7
@@ -61,7 +61,7 @@ class RotationReader:
         if sample is None:
             notes.append(fault(self.entry.group.name, "a group of NX_class NXsample", None, remedy))
             return []
-        if get(sample, "depends_on") is None:
+        if depends_on(sample) is None:
             axes = self._plain_axes(sample, notes)
             if not axes:
                 notes.append(fault(sample.name, "depends_on with the axis next to the crystal", None, remedy))
@@ -79,7 +79,7 @@ class RotationReader:
             return []
         remedy = "the axis is taken along +x; set geometry.goniometer.axis= if it is not"
         notes.append(fault(node.name, "a transformation with a vector", "angles alone", remedy))
-        values = numbers(node) * factor(node, "angle", default="deg")
+        values = finite_numbers(node) * factor(node, "angle", default="deg")
         return [Axis("omega", node.name, True, np.array([-1.0, 0.0, 0.0]), np.zeros(3), values)]
 
     # -- angles --------------------------------------------------------------------------------------------------------
@@ -123,10 +123,10 @@ class RotationReader:
         for name in (f"{axis.name}_increment_set", f"{axis.name}_increment", f"{axis.name}_range_average"):
             node = get(folder, name)
             if isinstance(node, h5py.Dataset) and node.size:
-                return np.asarray(numbers(node) * factor(node, "angle", default="deg"))
+                return np.asarray(finite_numbers(node) * factor(node, "angle", default="deg"))
         node = get(folder, f"{axis.name}_end")
         if isinstance(node, h5py.Dataset) and node.size == axis.values.size:
-            ends = numbers(node) * factor(node, "angle", default="deg")
+            ends = finite_numbers(node) * factor(node, "angle", default="deg")
             return np.asarray(image_width(axis.values, ends))
         return None
 

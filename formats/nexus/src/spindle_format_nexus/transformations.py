@@ -127,13 +127,21 @@ def follow(node: h5py.Group | h5py.Dataset, what: str, notes: list[str]) -> list
         seen.add(found.name)
         if isinstance(found, h5py.Dataset):
             axes.append(read_axis(found))
+        elif depends_on(found) is None:
+            raise fault_at(
+                current,
+                f"depends_on (of {what}) to name a transformation",
+                f"a group, {found.name}",
+                "correct depends_on",
+            )
         current = found
 
 
 def depends_on(node: h5py.Group | h5py.Dataset) -> str | None:
     """What a group or transformation depends on; None when it does not say."""
-    if isinstance(node, h5py.Group) and isinstance(get(node, "depends_on"), h5py.Dataset):
-        return text(node["depends_on"]) or "."
+    named = get(node, "depends_on") if isinstance(node, h5py.Group) else None
+    if isinstance(named, h5py.Dataset) and named.size:
+        return text(named) or "."
     return attribute(node, "depends_on")
 
 
