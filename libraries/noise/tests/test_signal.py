@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spindle_lib_noise.signal import expected_signal
+from spindle_lib_noise.believed import counts_of_variance
+from spindle_lib_noise.signal import counts_in_variance, drawn_counts, expected_signal
 
 
 def observed(mean, background, n=100_000):
@@ -46,3 +47,40 @@ def test_where_nothing_is_expected_the_observed_counts_are_taken():
 def test_far_below_and_above_is_finite():
     signal = expected_signal(np.array([-1e4, 0.0, 1e8]), np.array([1.0, 0.0, 1e8]), np.array([1e-3, 0.0, 1e-3]))
     assert np.isfinite(signal).all() and (signal >= 0).all()
+
+
+@pytest.mark.parametrize("mean", [1.0, 5.0, 45.0, 400.0])
+@pytest.mark.parametrize("background", [3.0, 40.0])
+def test_counts_of_a_variance_are_found_again(mean, background):
+    _, value, variance = observed(mean, background, 20_000)
+    expected = np.full(len(value), mean)
+    made = expected_signal(value, variance, expected)
+    found = counts_in_variance(value, made + variance, expected)
+    assert np.quantile(np.abs(found - made) / np.sqrt(made + variance + 1e-9), 0.99) < 0.15
+    assert found.mean() == pytest.approx(made.mean(), rel=0.005)
+
+
+def test_counts_of_a_variance_are_unknown_where_none_were_expected():
+    found = counts_in_variance(np.array([5.0, 5.0, np.nan, 5.0]), np.full(4, 9.0), np.array([-1.0, 0.0, 5.0, 5.0]))
+    assert found[:3].tolist() == [-1.0, -1.0, -1.0] and 0.0 < found[3] <= 9.0
+    assert counts_in_variance(*np.zeros((3, 0))).shape == (0,)
+
+
+def test_counts_are_drawn_as_integration_draws_them():
+    mean, believed, variance = np.meshgrid([0.5, 3.0, 40.0], [0.1, 3.0, 200.0], [2.0, 50.0, np.inf])
+    found = drawn_counts(mean, believed, variance)
+    for at in np.ndindex(found.shape):
+        assert found[at] == pytest.approx(counts_of_variance(mean[at], believed[at], variance[at]), rel=1e-9)
+    assert found[..., 2] == pytest.approx(believed[..., 2])
+
+
+def test_means_of_several_have_their_errors_with_the_counts_that_they_let_expect():
+    """Drawn Poisson counts: the variance of a mean that held its own counts would make the mean of z -0.1."""
+    rng = np.random.default_rng(2)
+    true = np.repeat(rng.exponential(6.0, 20_000), 3).reshape(-1, 3)
+    value = rng.poisson(true + 2.0) - 2.0
+    counts = np.maximum(value.mean(axis=1), 0.05)
+    of_mean = (2.0 + drawn_counts(np.full(20_000, 6.0), counts, np.full(20_000, 3 * 8.0))) / 3
+    z = (value.mean(axis=1) - true[:, 0]) / np.sqrt(of_mean)
+    assert abs(z.mean()) < 0.06 < -((value.mean(axis=1) - true[:, 0]) / np.sqrt((2.0 + counts) / 3)).mean()
+    assert np.sqrt(np.mean(z**2)) == pytest.approx(1.0, abs=0.03)

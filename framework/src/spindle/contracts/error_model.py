@@ -38,6 +38,9 @@ class ErrorModelObservations:
     scale_error : float
         Relative rms error of the scale factors that the variances will hold besides the error model: what a model assumes about scales
         that equivalents do not tell is less by that.
+    counted : bool
+        Whether variances hold `counting` in full, in place of the counts that integration expected: then background and counts are both in
+        them with the weight that photons have, and only what comes on top is to be found.
     """
 
     intensity: np.ndarray
@@ -47,6 +50,7 @@ class ErrorModelObservations:
     partiality: np.ndarray
     offsets: np.ndarray
     scale_error: float = 0.0
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,13 @@ class ProfileFitter(ABC):
     ----------
     deconvolution : bool
         Overlapping spots are fitted together, with `expected_counts` of each in the pixels of the others.
+    counts_expected : bool
+        Variances of fits are made of the counts to be expected of such spots, as `spindle_lib_noise.believed.counts_of_variance` has them,
+        and not of those observed. Scaling then puts those that equivalents let expect into their place.
     """
 
     deconvolution: bool = False
+    counts_expected: bool = False
 
     def choose(self, reflections: ReflectionTable) -> np.ndarray:
         """Pick the strong spots that are worth learning from, before images are read; all, unless overridden.
@@ -157,6 +161,7 @@ class CheckedFitter(Checked, ProfileFitter):
     def __init__(self, inner: ProfileFitter) -> None:
         super().__init__(inner)
         self.deconvolution = bool(inner.deconvolution)
+        self.counts_expected = bool(inner.counts_expected)
 
     def choose(self, reflections: ReflectionTable) -> np.ndarray:
         """See `ProfileFitter.choose`."""

@@ -63,6 +63,9 @@ SCHEMA: dict[str, ColumnSpec] = {
     "intensity.scale.variance": _c("f8", "counts^2", "its variance after the error model"),
     "inverse_scale_factor": _c("f8", "", "divide the intensity by it"),
     "inverse_scale_factor_variance": _c("f8", "", "its variance"),
+    "expected_counts": _c(
+        "f8", "counts", "mean of such spots, of which variances of integration are made; 0 or less where unknown"
+    ),
     "background.mean": _c("f8", "counts", "mean background per pixel"),
     "background.mse": _c("f8", "counts^2", "mean squared residual of background pixels"),
     "background.dispersion": _c("f8", "", "variance over mean of background pixels"),

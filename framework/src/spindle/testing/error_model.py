@@ -170,6 +170,22 @@ class ErrorModelContract(CallContract):
         assert abs(strong - 1) < 0.08, "strong reflections"
         assert abs(weak - 1) < 0.08, "weak reflections"
 
+    def test_variances_that_hold_all_counts_are_believed(self, plugin: Handle) -> None:
+        """Photons on backgrounds of all sizes: neither counts nor background are to be weighed anew."""
+        rng = np.random.default_rng(58)
+        true, background = np.repeat(rng.exponential(20.0, 4000), 6), rng.uniform(0.0, 60.0, 24_000)
+        intensity, ones = rng.poisson(true + background) - background, np.ones(24_000)
+        counted = ErrorModelObservations(
+            intensity, true + background, ones, true, ones, np.arange(0, 24_001, 6), counted=True
+        )
+        fit = plugin.fit_error_model(observations=counted, start=None)
+        strong, weak = spread_of(counted, self.corrected(plugin, counted, fit))
+        assert abs(strong - 1) < 0.05, "strong reflections"
+        assert abs(weak - 1) < 0.05, "weak reflections"
+        nothing = np.zeros(4)
+        alone = plugin.corrected_variance(nothing, np.array([1.0, 5.0, 20.0, 60.0]), nothing, nothing, fit)
+        np.testing.assert_allclose(alone, [1.0, 5.0, 20.0, 60.0], rtol=0.1, err_msg="variances without signal")
+
     def test_reflections_measured_once_tell_nothing(self, plugin: Handle) -> None:
         once = simulated_equivalents(3000, 1, self.a, self.b, seed=57)
         found = plugin.fit_error_model(observations=once, start=None)

@@ -27,7 +27,7 @@ from .statistics import (
     statistics_in_shells,
 )
 from .tables import shell_table, summary_table
-from .truncation import Amplitudes, expected_intensity, french_wilson
+from .truncation import Amplitudes, believed_means, expected_intensity, french_wilson
 from .unmerged import Unmerged, open_mtz, read_unmerged
 from .wilson import WilsonPlot, wilson_plot
 
@@ -51,6 +51,7 @@ __all__ = [
     "Unmerged",
     "WilsonPlot",
     "amplitude_columns",
+    "believed_means",
     "check_scaled",
     "copied_flags",
     "correlation",

@@ -173,3 +173,35 @@ def french_wilson(
         for target, values in zip(out, (j * s[rows], sj * s[rows], f * root, sf * root), strict=True):
             target[rows] = values
     return Amplitudes(out[0], out[1], out[2], out[3], rejected)
+
+
+#: Means above so many sigmas are believed as they are.
+CERTAIN = 6.0
+
+
+def believed_means(
+    mean: np.ndarray, sigma: np.ndarray, d: np.ndarray, epsilon: np.ndarray, centric: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What to believe of merged intensities: where few equivalents tell little, less of their noise.
+
+    Parameters
+    ----------
+    mean, sigma : (n,) float64
+        Merged intensities.
+    d : (n,) float64, angstrom
+    epsilon : (n,) float64
+    centric : (n,) bool
+
+    Returns
+    -------
+    believed, usual : (n,) float64
+        The mean of French and Wilson's posterior distribution, of those below six sigmas, never negative; the mean intensity at such a
+        resolution.
+    """
+    believed, weak = np.maximum(mean, 0.0), mean < CERTAIN * sigma
+    usual = expected_intensity(mean, d, epsilon, centric)
+    if weak.any():
+        with np.errstate(divide="ignore", invalid="ignore"):
+            posterior = french_wilson(mean[weak], sigma[weak], centric[weak], usual[weak]).intensity
+        believed[weak] = np.where(np.isfinite(posterior), posterior, believed[weak])
+    return believed, usual

@@ -6,11 +6,22 @@ import numpy as np
 
 from .believed import BELIEVED, USUAL
 
-__all__ = ["expected_signal"]
+__all__ = ["counts_in_variance", "drawn_counts", "expected_signal"]
 
 # A reflection of more than so many times the mean of its resolution is itself the evidence that such ones exist.
 LARGEST = 3.0
 FLOOR = 1e-3
+# Of the search for the counts in a variance, the first a whole one, the others half ones: whole ones do not settle between mean and counts.
+STEPS = 6
+
+
+def drawn_counts(mean: np.ndarray, believed: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """(n,) float64: `counts_of_variance` of arrays; mean and believed counts of at least `FLOOR`."""
+    from scipy.special import gamma
+
+    mean, believed = np.maximum(mean, FLOOR), np.maximum(believed, FLOOR)
+    power = np.minimum(variance * (BELIEVED * np.maximum(believed / (USUAL * mean), 1.0)) ** 2, 1.0)
+    return np.asarray(mean ** (1.0 - power) * believed**power * gamma(2.0 - power))
 
 
 def expected_signal(value: np.ndarray, background_variance: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -34,7 +45,7 @@ def expected_signal(value: np.ndarray, background_variance: np.ndarray, expected
     (n,) float64, counts
         At least 0; ``|value|`` where nothing is expected.
     """
-    from scipy.special import gamma, log_ndtr
+    from scipy.special import log_ndtr
 
     known = expected >= 0.0
     mean = np.maximum(np.maximum(expected, value / LARGEST), FLOOR)
@@ -44,7 +55,31 @@ def expected_signal(value: np.ndarray, background_variance: np.ndarray, expected
     hazard = np.exp(-0.5 * t * t - 0.5 * np.log(2.0 * np.pi) - log_ndtr(t))
     mean = np.maximum(sd * (t + hazard), 0.0)
     prior = np.maximum(expected, FLOOR)
-    power = (np.maximum(background_variance, 0.0) + prior) * (BELIEVED * np.maximum(mean / (USUAL * prior), 1.0)) ** 2
-    power = np.minimum(power, 1.0)
-    counts = prior ** (1.0 - power) * np.maximum(mean, FLOOR) ** power * gamma(2.0 - power)  # see `counts_of_variance`
+    counts = drawn_counts(prior, mean, np.maximum(background_variance, 0.0) + prior)
     return np.where(known, counts, np.abs(value))
+
+
+def counts_in_variance(value: np.ndarray, variance: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """The counts that a variance of integration holds, so that those which equivalents let expect can take their place.
+
+    Parameters
+    ----------
+    value, variance : (n,) float64, counts, counts^2
+        Intensities, and variances that are made of `expected_signal`.
+    expected : (n,) float64, counts
+        The mean that those were made of, the column ``expected_counts``; 0 or negative where it is unknown.
+
+    Returns
+    -------
+    (n,) float64, counts
+        At most the variance; -1 where nothing is known.
+    """
+    known = (expected > 0.0) & (variance > 0.0) & np.isfinite(value)
+    counts = np.full(len(value), -1.0)
+    value, variance, expected = value[known], variance[known], expected[known]
+    made = np.minimum(expected, variance)
+    for step in range(STEPS):
+        found = np.minimum(expected_signal(value, variance - made, expected), variance)
+        made = found if step == 0 else 0.5 * (made + found)
+    counts[known] = made
+    return counts

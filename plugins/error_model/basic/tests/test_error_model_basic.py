@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from spindle_error_model_basic import BasicErrorModel, likelihood
@@ -99,3 +101,34 @@ def test_with_few_equivalents_b_is_between_what_they_say_and_what_is_usual() -> 
     assert values[2] > 0.1
     kept = BasicErrorModel(BasicErrorModel.Params(b=0.07)).fit_error_model(nothing, None)
     assert kept.parameters[1] == 0.07 and not kept.details["assumed"]
+
+
+def photons(background: float, counts: float) -> ErrorModelObservations:
+    """Equivalents whose variances hold backgrounds of 0 to 60 and all counts of 0 to 60 photons; the true ones are so many times those."""
+    rng = np.random.default_rng(8)
+    true, under = np.repeat(rng.exponential(20.0, 6000), 6), rng.uniform(0.0, 60.0, 36_000)
+    intensity = true + np.sqrt(background * under + counts * true) * rng.normal(size=len(true))
+    ones = np.ones(len(true))
+    return ErrorModelObservations(intensity, under + true, ones, true, ones, np.arange(0, 36_001, 6), counted=True)
+
+
+@pytest.mark.parametrize(
+    ("background", "counts", "a", "c"),
+    [
+        (1.0, 1.0, 1.0, 0.0),  # nothing is wrong
+        (1.3, 1.3, 1.3**0.5, 0.0),  # a gain that nobody knew
+        (1.0, 1.5, 1.0, 0.5),  # counts scatter more than photons
+        (0.7, 0.9, 0.86, 0.0),  # unconstrained a = 0.84, c = 0.29; without c the weak ones, which are many, decide
+        (0.9, 1.5, 1.0, 0.4),  # unconstrained a = 0.95, c = 0.67; without c a = 1.12
+    ],
+)
+def test_counts_that_variances_hold_are_no_excuse_for_less_background(background, counts, a, c) -> None:
+    observations = photons(background, counts)
+    found = BasicErrorModel().fit_error_model(observations, None)
+    assert found.parameters[0] == pytest.approx(a, abs=0.02)
+    assert found.details["c"] == pytest.approx(c, abs=0.1)
+    kept = BasicErrorModel(BasicErrorModel.Params(a=0.9)).fit_error_model(observations, None)
+    assert kept.parameters[0] == 0.9, "what is given stays"
+    free = BasicErrorModel().fit_error_model(replace(observations, counted=False), None)
+    assert free.parameters[0] == pytest.approx(background**0.5, abs=0.03)
+    assert free.details["c"] == pytest.approx(counts / background - 1, abs=0.12)

@@ -146,7 +146,8 @@ def test_all_columns_of_the_file_are_there(result):
         "miller_index id imageset_id panel entering flags d s1 bbox partiality partial_id zeta lp xyzcal.px xyzcal.mm xyzobs.px.value "
         "xyzobs.px.variance xyzobs.mm.value xyzobs.mm.variance intensity.sum.value intensity.sum.variance intensity.prf.value "
         "intensity.prf.variance background.mean background.sum.value background.sum.variance background.mse background.dispersion "
-        "num_pixels.valid num_pixels.foreground num_pixels.background num_pixels.background_used profile.correlation"
+        "num_pixels.valid num_pixels.foreground num_pixels.background num_pixels.background_used profile.correlation "
+        "expected_counts"
     )
     assert set(expected.split()) <= set(result.reflections)
     assert "shoebox" not in result.reflections
@@ -253,9 +254,19 @@ def test_reciprocal_space_fits_agree_with_detector_space(data, result):
     other = run(data, profile__gaussian_rs__fitting__fit_method="reciprocal_space")
     common = np.intersect1d(result.reflections["partial_id"], other.reflections["partial_id"])
     a, b = (r.reflections.select(np.searchsorted(r.reflections["partial_id"], common)) for r in (result, other))
+    assert "expected_counts" not in b, "these fits have variances of observed counts"
     both = a.has_flags(Flag.INTEGRATED_PRF) & b.has_flags(Flag.INTEGRATED_PRF) & (a["intensity.prf.value"] > 200)
     ratio = b["intensity.prf.value"][both] / a["intensity.prf.value"][both]
     assert abs(np.median(ratio) - 1.0) < 0.03
+
+
+def test_variances_are_made_of_expected_counts_where_they_say_so(data, result):
+    rows, truth = compare(result, data[2])
+    counts, d = result.reflections["expected_counts"][rows], result.reflections["d"][rows]
+    for half in (d > np.median(d), d <= np.median(d)):
+        assert counts[half].mean() == pytest.approx(data[2].intensity[truth][half].mean(), rel=0.25)
+    doubled = run(data, integration__summation__detector_gain=2.0).reflections
+    assert "expected_counts" not in doubled  # photons are half of these counts
 
 
 def test_kept_shoeboxes_hold_data_and_background(data):

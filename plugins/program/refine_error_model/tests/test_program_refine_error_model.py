@@ -14,6 +14,7 @@ from spindle.models import Experiments
 from spindle.table import Flag
 from spindle.testing import PluginContract
 from spindle.testing.scaling import simulated_scan
+from spindle_lib_noise.signal import expected_signal
 
 
 class TestRefineErrorModel(PluginContract):
@@ -43,6 +44,23 @@ def test_it_gives_what_scale_gave(scaled):
     assert result.summary["median_change_of_sigma"] == pytest.approx(1.0, abs=0.02)
     setting = result.experiments[0].scaling_model["configuration_parameters"]
     assert setting["error_model_parameters"] == found
+
+
+def test_expected_counts_make_room_for_those_of_equivalents_as_in_scale():
+    """Poisson counts, 10 on a background of 3: with the counts of integration in the variances a would be 0.7."""
+    experiment, table, truth = simulated_scan(n_unique=1500, multiplicity=6)
+    rng, true = np.random.default_rng(3), truth["intensity"] * 10.0 / truth["intensity"].mean()
+    value, mean = rng.poisson(true + 3.0) - 3.0, np.full(len(true), 10.0)
+    for kind in ("prf", "sum"):
+        table[f"intensity.{kind}.value"] = value
+        table[f"intensity.{kind}.variance"] = expected_signal(value, np.full(len(true), 3.0), mean) + 3.0
+    table["expected_counts"] = mean
+    scaled = spindle.run("scale", Experiments([experiment]), table)
+    result = spindle.run("refine_error_model", scaled.experiments, scaled.reflections)
+    (found,), (before,) = result.summary["error_models"], scaled.summary["error_models"]
+    assert found[0] == pytest.approx(1.0, abs=0.04)
+    assert found == pytest.approx(before, abs=0.02)
+    assert result.summary["median_change_of_sigma"] == pytest.approx(1.0, abs=0.02)
 
 
 def test_options_of_the_error_model_act(scaled):

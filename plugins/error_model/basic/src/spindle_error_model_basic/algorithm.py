@@ -115,11 +115,7 @@ class BasicErrorModel(Algorithm):
         found: tuple[float, ...] | None
         if params.minimisation == "likelihood":
             fixed_c = params.c if params.c is not Auto else (0.0 if not observations.counting.any() else None)
-            run: Any = map if self.context is None else self.context.executor.here.map
-            found = fit_likelihood(
-                observations.intensity, variance, observations.scale, observations.counting, observations.offsets,
-                (params.a, params.b, fixed_c), run,
-            )  # fmt: skip
+            found = self._most_likely(observations, params.a, fixed_c)
         else:
             rows, offsets, _ = _complete(observations)
             sample = select(
@@ -145,6 +141,28 @@ class BasicErrorModel(Algorithm):
         a, b, c = found
         tables, details = self._judge(observations, a, b, c)
         return _describe(a, b, c, tables, details)
+
+    def _most_likely(
+        self, observations: ErrorModelObservations, a: float | None, c: float | None
+    ) -> tuple[float, ...] | None:
+        """The likeliest a, b and c, some of them kept. Where variances hold all counts a below 1 is no excuse for c."""
+        run: Any = map if self.context is None else self.context.executor.here.map
+
+        def fit(a: float | None, c: float | None) -> tuple[float, float, float] | None:
+            return fit_likelihood(
+                observations.intensity, observations.variance, observations.scale, observations.counting,
+                observations.offsets, (a, self.params.b, c), run,
+            )  # fmt: skip
+
+        found = fit(a, c)
+        if found is None or not observations.counted or a is not None or c is not None:
+            return found
+        if found[0] < 1.0 and found[2] > 0.0:
+            # what is taken from the background is given to the counts: the likeliest that does not so lies on one border or on the other
+            found = fit(None, 0.0)
+            if found is not None and found[0] > 1.0:
+                found = fit(1.0, None)
+        return found
 
     def _assumed(self, observations: ErrorModelObservations, c: float) -> ErrorModelFit:
         """With too few equivalents: a and c as they are given, and b by what they say and what is usual."""

@@ -37,6 +37,8 @@ class EllipsoidFitter(ProfileFitter):
         As in `likelihood.fit_model`.
     """
 
+    counts_expected = True
+
     def __init__(self, experiments: Experiments, max_iter: int, tolerance: float, widest: float) -> None:
         self.experiments = list(experiments)
         self.of = [model_of(e.profile or {}) for e in experiments]

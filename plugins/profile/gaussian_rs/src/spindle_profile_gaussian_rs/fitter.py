@@ -188,6 +188,7 @@ class PixelFitter(ReferenceFitter):
         super().__init__(geometry, samplers, n_sigma, grid_size, as_dials, threshold)
         self.n_sub = 4
         self.deconvolution = deconvolution
+        self.counts_expected = not as_dials
         self.tails = tails
         self.slices: np.ndarray | None = None  # the references with axes e3, e2, e1
         self.found_tails: Tails | None = None

@@ -147,6 +147,9 @@ class Integrator:
             )
         if n_together:
             self.context.log.info(" %d spots that share pixels with others were fitted together with them", n_together)
+        gain = max((group.measure.gain for group in groups), default=1.0)
+        if self.fitter is not None and self.fitter.counts_expected and gain == 1.0:
+            self.table["expected_counts"] = np.where(expected > 0.0, expected, -1.0)
         self._whole_intensities()
         self._observed_mm()
         return self.table, ReflectionTable.concatenate(kept) if debug.output else None
@@ -353,6 +356,8 @@ class Integrator:
             self.table[f"intensity.{kind}.value"][rows] /= share
             variance = self.table[f"intensity.{kind}.variance"]
             variance[rows] = np.where(variance[rows] > 0, variance[rows] / share**2, variance[rows])
+        if "expected_counts" in self.table:
+            self.table["expected_counts"][rows] /= share
         self.context.log.info(
             " %.1f %% of the photons of a spot (%.1f to %.1f %%) are beyond its foreground, as strong spots show: summed and "
             "profile-fitted intensities are raised by that (profile.gaussian_rs.fitting.tails=False leaves them)",

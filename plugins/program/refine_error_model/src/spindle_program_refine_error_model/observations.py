@@ -10,9 +10,13 @@ from spindle.contracts.error_model import ErrorModelObservations
 from spindle.errors import ModelError
 from spindle.models import Experiments
 from spindle.table import Flag, ReflectionTable
-from spindle_lib_merging import Groups, group_equivalents
+from spindle_lib_merging import Groups, believed_means, group_equivalents, resolution_of
+from spindle_lib_noise.signal import counts_in_variance, drawn_counts
 
 __all__ = ["Scaled", "scaled_observations"]
+
+#: Of the observations of an error model so many have to have known counts, for it to hold them all.
+MOST = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,10 @@ class Scaled:
         Data set.
     intensity, raw_variance, old_variance, scale, expected, counting, partiality : (n,) float64
         Not divided by the scale factor; `raw_variance` without an error model, `expected` is g <I>.
+    fit_variance : (n,) float64
+        The same, for the fit: with all the counts that equivalents let expect, where `raw_variance` has them drawn towards the mean.
+    counted : (n,) bool
+        Where those hold the counts that equivalents let expect.
     groups : Groups
     """
 
@@ -39,6 +47,8 @@ class Scaled:
     expected: np.ndarray
     counting: np.ndarray
     partiality: np.ndarray
+    fit_variance: np.ndarray
+    counted: np.ndarray
     groups: Groups
 
     def observations(self, rows: np.ndarray) -> ErrorModelObservations:
@@ -51,8 +61,8 @@ class Scaled:
         order = order[n[index] > 1]
         offsets = np.concatenate([[0], np.cumsum(n[n > 1])]).astype(np.int64)
         return ErrorModelObservations(
-            self.intensity[order], self.raw_variance[order], self.scale[order], self.counting[order], self.partiality[order],
-            offsets,
+            self.intensity[order], self.fit_variance[order], self.scale[order], self.counting[order], self.partiality[order],
+            offsets, counted=bool(np.count_nonzero(self.counted[order]) > MOST * len(order)),
         )  # fmt: skip
 
 
@@ -97,7 +107,24 @@ def scaled_observations(experiments: Experiments, table: ReflectionTable, anomal
     expected = g * mean[index]
     number = table["id"][rows].astype(np.int64)
     counting = np.maximum(expected, 0.0) * factor
-    return Scaled(rows, number, intensity, raw, old, g, expected, counting, partiality, groups)
+    fitted, counted = raw, np.zeros(len(rows), bool)
+    if "expected_counts" in table and (table["expected_counts"][rows] > 0).any():
+        made = counts_in_variance(intensity / factor, raw / factor**2, table["expected_counts"][rows])
+        first = groups.order[groups.offsets[:-1]]
+        d = resolution_of(table["miller_index"][rows], experiments[0].known_crystal.cell)[first]
+        sigma = np.maximum(np.bincount(index, weight * g * g, m), 1e-300) ** -0.5
+        believed, usual = (
+            np.maximum(g * of[index] / factor, 0.0)
+            for of in believed_means(mean, sigma, d, groups.epsilon, groups.centric)
+        )
+        left, number_of = np.maximum(raw / factor**2 - made, 0.0), np.bincount(index, minlength=m)[index]
+        counted = (made >= 0) & (usual > 0)
+        fitted, raw = (
+            np.where(counted, (left + drawn_counts(usual, believed, noise)) * factor**2, raw)
+            for noise in (np.full(len(rows), np.inf), number_of * (left + usual))
+        )
+        counting = np.where(counted, believed * factor**2, counting)
+    return Scaled(rows, number, intensity, raw, old, g, expected, counting, partiality, fitted, counted, groups)
 
 
 def _raw_variance(intensity: np.ndarray, kinds: dict[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

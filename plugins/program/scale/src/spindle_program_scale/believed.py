@@ -2,26 +2,79 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
-from spindle_lib_merging import expected_intensity, french_wilson
+from spindle_lib_merging import believed_means
+from spindle_lib_noise.signal import drawn_counts
 
 from .data import Observations
 from .pieces import fill_rows, slices_of
 from .sums import Map, blocks_of
 
-__all__ = ["believed_intensities"]
+__all__ = ["Believed", "believed_intensities"]
 
-#: Means above so many sigmas are believed as they are.
-CERTAIN = 6.0
+#: Of the observations of an error model so many have to have known counts, for it to hold them all.
+MOST = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """What equivalents and the mean intensity at their resolution let expect of n observations.
+
+    Attributes
+    ----------
+    obs : Observations
+    intensity : (n,) float64
+        g <I>, never negative.
+    usual : (n,) float64
+        g times the mean at the resolution; 0 where there is none, empty where no variance is known to be made of expected counts.
+    number : (m,) int64
+        Observations of each reflection that are no outliers; empty as well.
+    """
+
+    obs: Observations
+    intensity: np.ndarray
+    usual: np.ndarray
+    number: np.ndarray
+
+    def counting(self, rows: Any) -> np.ndarray:
+        """(k,) float64: variances that photons of some observations have."""
+        return np.asarray(self.intensity[rows] * self.obs.factor[rows])
+
+    def counted(self, rows: np.ndarray) -> bool:
+        """Whether `variance` of some observations holds those."""
+        return len(self.usual) > 0 and bool(np.count_nonzero(self.obs.made_of[rows] >= 0) > MOST * len(rows))
+
+    def variance(self, rows: Any, drawn: bool) -> np.ndarray:
+        """(k,) float64: variances of integration, the counts that they are made of replaced by what equivalents let expect.
+
+        A merged intensity whose variance follows its noise is too low on average. With ``drawn``, for weights and final variances, counts
+        of few photons are drawn towards the mean, as integration does it (`counts_of_variance`), for the error that they have together.
+        """
+        obs = self.obs
+        if not len(self.usual):
+            return np.asarray(obs.variance[rows])
+        made, factor, found = obs.made_of[rows], obs.factor[rows], self.intensity[rows]
+        known = (made >= 0) & (self.usual[rows] > 0)
+        made, factor, found = made[known], factor[known], found[known]
+        usual, number = (v[known] for v in (self.usual[rows], self.number[obs.groups.index[rows]]))
+        variance = np.array(obs.variance[rows])
+        left = np.maximum(variance[known] / factor**2 - made, 0.0)
+        mean, counts = usual / factor, found / factor
+        counts = drawn_counts(mean, counts, number * (left + mean) if drawn else np.full(len(mean), np.inf))
+        variance[known] = (left + counts) * factor**2
+        return variance
 
 
 def believed_intensities(
     obs: Observations, expected: np.ndarray, run: Map, more: tuple[np.ndarray, np.ndarray] | None = None
-) -> np.ndarray:
-    """(n,) float64: g <I>, never negative, that equivalents and the mean intensity at their resolution let expect.
+) -> Believed:
+    """What equivalents and the mean intensity at their resolution let expect.
 
-    The mean of French and Wilson's posterior distribution: where few equivalents tell little their own mean would follow the noise, and with
+    It is the mean of French and Wilson's posterior distribution: where few equivalents tell little their own mean would follow the noise, and with
     it the variances of counts made of it.
 
     Parameters
@@ -52,14 +105,7 @@ def believed_intensities(
     first = groups.order[groups.offsets[:-1]]
     found = np.maximum(expected[first] / obs.g[first], 0.0)
     mean, sigma = (expected[first] / obs.g[first])[known], bottom[known] ** -0.5
-    weak = mean < CERTAIN * sigma
-    if weak.any():
-        centric, epsilon = groups.centric[known], groups.epsilon[known]
-        usual = expected_intensity(mean, obs.d[first[known]], epsilon, centric)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            posterior = french_wilson(mean[weak], sigma[weak], centric[weak], usual[weak]).intensity
-        rows = known[weak]
-        found[rows] = np.where(np.isfinite(posterior), posterior, found[rows])
+    found[known], usual = believed_means(mean, sigma, obs.d[first[known]], groups.epsilon[known], groups.centric[known])
     found[bottom <= 0] = np.nan
     index, out = groups.index, np.empty(len(obs))
 
@@ -68,4 +114,9 @@ def believed_intensities(
         return np.where(np.isnan(of_group), np.maximum(obs.intensity[rows], 0.0), obs.g[rows] * of_group)
 
     fill_rows(expand, slices_of(len(obs)), out, run)
-    return out
+    if not (obs.made_of >= 0).any():
+        return Believed(obs, out, np.zeros(0), np.zeros(0, np.int64))
+    mean_of, here = np.zeros(groups.n_groups), np.empty(len(obs))
+    mean_of[known] = usual
+    fill_rows(lambda rows: obs.g[rows] * mean_of[index[rows]], slices_of(len(obs)), here, run)
+    return Believed(obs, out, here, np.bincount(index[~obs.outlier], minlength=groups.n_groups))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -46,6 +46,10 @@ class Observations:
     outlier : (n,) bool
     g : (n,) float64
         Inverse scale factors.
+    expected_counts : (n,) float64, or (0,) where no data set has any
+        Mean counts that variances of integration are made of; 0 or less where they are not.
+    made_of : (n,) float64, or (0,)
+        Counts that the variance in use holds; negative where that is unknown.
     """
 
     rows: np.ndarray
@@ -65,6 +69,8 @@ class Observations:
     groups: Groups
     outlier: np.ndarray
     g: np.ndarray
+    expected_counts: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    made_of: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -73,6 +79,7 @@ class Observations:
         """Forget the kinds of intensity between which has been chosen."""
         nothing = np.zeros(0)
         self.profile = self.profile_variance = self.summed = self.summed_variance = self.raw_sum = nothing
+        self.expected_counts = nothing
 
     @property
     def n_sets(self) -> int:
@@ -208,9 +215,11 @@ def collect(
     )
     zeta = np.abs(table.peek("zeta")[rows]) if "zeta" in table else np.ones(len(rows))
     nothing = np.zeros(len(rows))
+    known = "expected_counts" in table and bool((table.peek("expected_counts")[rows] > 0).any())
+    counts = np.asarray(table.peek("expected_counts"), np.float64)[rows] if known else np.zeros(0)
     return Observations(
         rows, number, bounds.astype(np.int64), *columns["prf"], *columns["sum"], raw_sum, factor[rows], d[rows], zeta,
-        partiality[rows], nothing, nothing, groups, np.zeros(len(rows), bool), np.ones(len(rows)),
+        partiality[rows], nothing, nothing, groups, np.zeros(len(rows), bool), np.ones(len(rows)), counts,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from spindle.contracts.scaling import ScalingModel
 from spindle.params import Auto, plugin_scope
 from spindle.report import DETAIL, Table
 from spindle.table import rows_by_value
+from spindle_lib_noise.signal import counts_in_variance
 
 from . import combine
 from .anchors import begin_near_one, fit_data, hold, no_equivalents, place_target, report_target, with_target
@@ -201,11 +202,16 @@ class Scaler:
         obs = self.obs
         self.middles = np.asarray(middles, dtype=float)
         obs.intensity, obs.variance = np.empty(len(obs)), np.empty(len(obs))
+        obs.made_of = np.empty(len(obs.expected_counts))
 
         def mix(piece: list[tuple[int, int, int]]) -> None:
             for k, first, last in piece:
                 rows = slice(int(obs.bounds[k]) + first, int(obs.bounds[k]) + last)
                 obs.intensity[rows], obs.variance[rows] = combine.mixture(obs, float(self.middles[k]), rows)
+                if len(obs.made_of):
+                    factor, expected = obs.factor[rows], obs.expected_counts[rows]
+                    raw, variance = obs.intensity[rows] / factor, obs.variance[rows] / factor**2
+                    obs.made_of[rows] = counts_in_variance(raw, variance, expected)
 
         for _ in self.run_here(mix, pieces_of(np.diff(obs.bounds))):
             pass
@@ -222,8 +228,8 @@ class Scaler:
 
             def corrected(rows: Any, model: ErrorModelFit = model) -> np.ndarray:
                 found = self.error_plugin.corrected_variance(
-                    intensity=obs.intensity[rows], variance=obs.variance[rows], expected=expected[rows],
-                    counting=believed[rows] * obs.factor[rows], model=model,
+                    intensity=obs.intensity[rows], variance=believed.variance(rows, drawn=True), expected=expected[rows],
+                    counting=believed.counting(rows), model=model,
                 )  # fmt: skip
                 return np.maximum(found, 1e-30)
 
@@ -292,8 +298,9 @@ class Scaler:
             rows = groups.order
             fit = self.error_plugin.fit_error_model(
                 observations=ErrorModelObservations(
-                    scattered[rows], obs.variance[rows], obs.g[rows],
-                    believed[rows] * obs.factor[rows], obs.partiality[rows], groups.offsets, scale_error,
+                    scattered[rows], believed.variance(rows, drawn=False), obs.g[rows],
+                    believed.counting(rows), obs.partiality[rows], groups.offsets, scale_error,
+                    believed.counted(rows),
                 ),
                 start=self.errors[k],
             )  # fmt: skip
