@@ -13,6 +13,7 @@ import pytest
 from spindle_program_compare.against_truth import _by_counts, _Matched
 from spindle_program_compare.chain import Item, State, Work
 from spindle_program_compare.contestant import Contestant
+from spindle_program_compare.page import styles_of
 from spindle_program_compare.program import _again
 from spindle_program_compare.ranking import Ranking, _places, _within
 from spindle_program_compare.saying import warnings_of
@@ -111,6 +112,12 @@ def test_the_files_are_written(compared, tmp_path):
     page = (tmp_path / "compare.html").read_text()
     assert "simple, profile.fitting=True" in page and "Plotly.newPlot" in page
     assert json.loads((tmp_path / "compare.json").read_text())["ranking"]["by"] == "efficiency"
+
+
+def test_contestants_look_different():
+    styles = styles_of([f"run {i}" for i in range(32)])
+    assert len({json.dumps(style) for style in styles.values()}) == 32
+    assert styles["run 0"]["line"]["color"] == styles["run 8"]["line"]["color"]
 
 
 def test_the_same_result_agrees_with_itself_whatever_its_axes(refined, tmp_path):

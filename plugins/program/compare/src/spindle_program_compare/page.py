@@ -19,8 +19,9 @@ from .versus import Level
 
 __all__ = ["comparison_page"]
 
-#: One for each contestant; they begin anew after the last.
+#: One for each contestant; after the last they begin anew, with other dashes and marks.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#7f6000", "#555555")
+ROUNDS = (("solid", "circle"), ("dash", "square"), ("dot", "diamond"), ("dashdot", "cross"))
 TITLES = {"counts": "Counts", "scaled": "Scaled intensities", "merged": "Merged intensities"}
 ALONG = {
     "signal": ("I / sigma", "log"),
@@ -56,7 +57,7 @@ def comparison_page(
     """
     page = Page("Comparison", title)
     names = [*ranking.order, *(c.name for c in contestants if c.name not in ranking.order)]
-    below = partial(_below, {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)})
+    below = partial(_below, styles_of(names))
     page.section("Verdict")
     for sentence, mood in verdict:
         page.text(sentence, mood)
@@ -109,13 +110,27 @@ def _halves(table: Table, begins: str, first: str, second: str) -> list[Table]:
     ]
 
 
-def _below(colours: dict[str, str], figure: dict[str, Any]) -> dict[str, Any]:
-    """The same with its legend below, since contestants have long names, and with the colour of each contestant on the whole page."""
-    data = [d | {"line": {"color": colours[d["name"]]}} if d.get("name") in colours else d for d in figure["data"]]
+def styles_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Line and mark of each contestant: no two of the first 32 look alike."""
+    styles = {}
+    for i, name in enumerate(names):
+        turn, number = divmod(i, len(COLOURS))
+        dash, symbol = ROUNDS[turn % len(ROUNDS)]
+        styles[name] = {"line": {"color": COLOURS[number], "dash": dash}, "marker": {"symbol": symbol}}
+    return styles
+
+
+def _below(styles: dict[str, dict[str, Any]], figure: dict[str, Any]) -> dict[str, Any]:
+    """The same with its legend below, since contestants have long names, and with the line of each contestant on the whole page."""
+    data = [d | _styled(d, styles[d["name"]]) if d.get("name") in styles else d for d in figure["data"]]
     layout = figure["layout"]
     title = {**layout["title"], "x": 0.01, "xanchor": "left", "font": {"size": 14}}
     legend = {"orientation": "h", "y": -0.32, "yanchor": "top", "font": {"size": 10}}
     return {**figure, "data": data, "layout": {**layout, "title": title, "legend": legend}}
+
+
+def _styled(trace: dict[str, Any], style: dict[str, Any]) -> dict[str, Any]:
+    return {key: {**(trace.get(key) or {}), **value} for key, value in style.items()}
 
 
 def _truth_plots(truth: AgainstTruth, ranking: Ranking) -> list[dict[str, Any]]:
