@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -53,6 +54,28 @@ def test_a_set_unlike_the_others_is_named():
     assert section.tables[-1].rows[0][0] == 2  # the worst first
     (line,) = [line for line in judge(Facts.from_dict(section.values["facts"])).lines if "differs" in line.said]
     assert line.colour == "amber" and line.next_step.endswith("exclude_datasets=2")
+
+
+def observed(seed, n_sets, wrong, n=250):
+    """Sets of lognormal strength, with right sigmas, all of the same reflections; those that are wrong have intensities of other crystals."""
+    rng = np.random.default_rng(seed)
+    true, other = rng.exponential(size=(2, n))
+    strength = 10 * np.exp(0.5 * rng.normal(size=n_sets))
+    strength[list(wrong)] = 30.0  # heavier in every mean than the others
+    expected = np.where(np.isin(np.arange(n_sets), wrong)[:, None], other, true)
+    variance = (0.3 + expected) / strength[:, None] ** 2 + (0.03 * expected) ** 2
+    intensity = rng.normal(expected, np.sqrt(variance))
+    groups = SimpleNamespace(multiplicity=np.full(n, n_sets), order=np.arange(n * n_sets))
+    ids = {"id": np.tile(np.arange(n_sets), n)}
+    return SimpleNamespace(groups=groups, table=ids, intensity=intensity.T.ravel(), variance=variance.T.ravel())
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(("n_sets", "wrong"), [(4, ()), (4, (1,)), (12, ()), (12, (0, 3))])
+def test_wrong_sets_are_found_though_they_are_the_strongest(seed, n_sets, wrong):
+    """Of any seed; none of the right ones is named."""
+    found = agreement(observed(seed, n_sets, wrong))
+    assert sorted(found.numbers[i] for i in found.unlike) == list(wrong)
 
 
 def test_a_weak_set_is_not_unlike_the_others():

@@ -62,8 +62,9 @@ def agreement(data: MergedData) -> Agreement:
 
     Notes
     -----
-    A set that is unlike the others spoils the means that these are compared with. The worst is taken from the means, and all are
-    compared again, until there is none.
+    A set that is unlike the others spoils the means that these are compared with. So none weighs more in the mean of a reflection than
+    the middle one there: a wrong set of strong reflections would else be the mean, and all others be unlike it. The worst is taken from
+    the means, and all are compared again, until there is none.
     """
     groups = data.groups
     step = max(1, -(-len(data.intensity) // (4 * MOST_ROWS)))
@@ -84,8 +85,9 @@ def agreement(data: MergedData) -> Agreement:
     signal = np.bincount(which, mean * np.sqrt(of_set), k) / np.maximum(n, 1)
     alike = np.ones(k, bool)
     unlike: list[int] = []
+    capped = np.minimum(of_set, _middle(reflection, of_set))
     while True:
-        n_common, r, cc, deviation = _compared(reflection, which, mean, of_set, alike)
+        n_common, r, cc, deviation = _compared(reflection, which, mean, of_set, capped, alike)
         known = alike & np.isfinite(r) & np.isfinite(deviation)
         if known.sum() < 3 or len(unlike) == MOST_ROUNDS:  # of two nobody tells which is wrong
             break
@@ -103,17 +105,33 @@ def agreement(data: MergedData) -> Agreement:
     return Agreement(numbers, n * step, n_common * step, signal, r, cc, deviation, np.array(order, np.int64))
 
 
+def _middle(reflection: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Of each entry the middle weight of its reflection, the lower of two."""
+    order = np.lexsort((weight, reflection))
+    _, first, which, count = np.unique(reflection[order], return_index=True, return_inverse=True, return_counts=True)
+    found = np.empty(len(weight))
+    found[order] = weight[order][first + (count - 1) // 2][which]
+    return found
+
+
 def _compared(
-    reflection: np.ndarray, which: np.ndarray, mean: np.ndarray, weight: np.ndarray, alike: np.ndarray
+    reflection: np.ndarray,
+    which: np.ndarray,
+    mean: np.ndarray,
+    weight: np.ndarray,
+    capped: np.ndarray,
+    alike: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Reflections in common, R, CC and deviation of each set against the means of others that are alike."""
+    """Reflections in common, R, CC and deviation of each set against the means, with capped weights, of others that are alike."""
     k = len(alike)
-    taken = np.where(alike[which], weight, 0.0)
+    taken = np.where(alike[which], capped, 0.0)
+    squares = taken**2 / weight
     others = np.bincount(reflection, alike[which])[reflection] - alike[which] > 0
     rest = np.bincount(reflection, taken)[reflection] - taken
     with np.errstate(invalid="ignore", divide="ignore"):
         other = (np.bincount(reflection, taken * mean)[reflection] - taken * mean) / rest
-    which, mean, weight, rest, other = (v[others] for v in (which, mean, weight, rest, other))
+        error = (np.bincount(reflection, squares)[reflection] - squares) / rest**2
+    which, mean, weight, error, other = (v[others] for v in (which, mean, weight, error, other))
     n = np.bincount(which, minlength=k)
     enough = np.where(n >= FEWEST_PAIRS, 1.0, np.nan)
 
@@ -126,7 +144,7 @@ def _compared(
     with np.errstate(invalid="ignore", divide="ignore"):
         r = np.where(y > 0, average(np.abs(difference)) / y, np.nan)
         cc = average(dx * dy) / np.sqrt(average(dx**2) * average(dy**2))
-        deviation = np.sqrt(average(difference**2 / (1.0 / weight + 1.0 / rest)))
+        deviation = np.sqrt(average(difference**2 / (1.0 / weight + error)))
     return n, r, cc, deviation
 
 
