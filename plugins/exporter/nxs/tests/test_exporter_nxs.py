@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import gemmi
 import h5py
 import numpy as np
 
 import spindle
 from spindle.geometry import rotation_matrix
 from spindle.models import Beam, Detector, Experiments, Goniometer
-from spindle.testing.exporter import ExporterContract, ReadBack, integrated_data
+from spindle.prediction import predict_static
+from spindle.table import ReflectionTable
+from spindle.testing.exporter import ExporterContract, ReadBack, integrated_data, telling_data
 
 
 class TestNxsExporter(ExporterContract):
@@ -74,41 +77,76 @@ def test_pixels_reflections_and_crystal_meet_in_the_frame_of_nexus(tmp_path):
     )
     panel = experiments[0].detector[0]
     second = replace(panel, origin=panel.origin + 120.0 * panel.fast_axis)
-    from spindle.prediction import predict_static
-
     experiment = replace(
         experiments[0], goniometer=goniometer, detector=Detector([panel, second]), beam=Beam([0.02, -0.01, 1.0], 1.0)
     )
     table = predict_static(experiment, d_min=4.0)
     table["intensity.sum.value"] = table["intensity.sum.variance"] = np.ones(len(table))
     with written(tmp_path, Experiments([experiment]), table, instrument_name="I99") as file:
-        group, rows = file["entry/experiment_0"], file["entry/reflections"]
-        assert group["instrument/name"][()] == b"I99"
-        s0 = np.array([0.0, 0, 1]) / group["sample/beam/incident_wavelength"][()]
-        U = group["sample/orientation_matrix"][0]
-        cell = group["sample/unit_cell"][0]
-        import gemmi
+        assert file["entry/experiment_0/instrument/name"][()] == b"I99"
+        assert file["entry/experiment_0/sample/transformations/phi"][0] == 10.0
+        assert_meets(file, "entry/experiment_0", range(0, len(table), 40))
 
-        B = np.array(gemmi.UnitCell(*cell).frac.mat.tolist()).T
-        turns = group["sample/transformations"]
-        start, width = turns["phi"][0], turns["phi"][1] - turns["phi"][0]
-        assert start == 10.0 and abs(width - 0.5) < 1e-12
-        fixed, setting = (chain(file, turns[n])[:3, :3] for n in ("fixed_rotation", "setting_rotation"))
-        # the chain of fixed_rotation has the first angle of phi in it
-        phi0 = rotation_matrix(np.array(turns["phi"].attrs["vector"]), np.deg2rad(start))
-        F = phi0.T @ setting.T @ fixed
-        for i in range(0, len(table), 40):
-            h = np.array([rows[c][i] for c in "hkl"])
-            R = rotation_matrix(np.array(turns["phi"].attrs["vector"]), rows["predicted_phi"][i])
-            s1 = s0 + setting @ R @ F @ U @ B @ h
-            assert abs(np.linalg.norm(s1) - np.linalg.norm(s0)) < 1e-6
-            module = group[f"instrument/detector/module{int(rows['det_module'][i])}"]
-            corner = chain(file, module["module_offset"])[:3, 3]
-            at = corner + sum(
-                rows[c][i] * np.array(module[f"{n}_pixel_direction"].attrs["vector"])
-                for c, n in (("predicted_x", "fast"), ("predicted_y", "slow"))
-            )
-            np.testing.assert_allclose(at / np.linalg.norm(at), s1 / np.linalg.norm(s1), atol=1e-6)
+
+def assert_meets(file, name, rows_of):
+    """Each of some reflections diffracts, and where its module and its position there are, by what the tree of its experiment says."""
+    group, rows = file[name], file["entry/reflections"]
+    s0 = np.array([0.0, 0, 1]) / group["sample/beam/incident_wavelength"][()]
+    U = group["sample/orientation_matrix"][0]
+    B = np.array(gemmi.UnitCell(*group["sample/unit_cell"][0]).frac.mat.tolist()).T
+    turns = group["sample/transformations"]
+    start, width = turns["phi"][0], turns["phi"][1] - turns["phi"][0]
+    assert abs(width - 0.5) < 1e-12
+    fixed, setting = (chain(file, turns[n])[:3, :3] for n in ("fixed_rotation", "setting_rotation"))
+    axis = np.array(turns["phi"].attrs["vector"])
+    # the chain of fixed_rotation has the first angle of phi in it
+    F = rotation_matrix(axis, np.deg2rad(start)).T @ setting.T @ fixed
+    for i in rows_of:
+        h = np.array([rows[c][i] for c in "hkl"])
+        s1 = s0 + setting @ rotation_matrix(axis, rows["predicted_phi"][i]) @ F @ U @ B @ h
+        assert abs(np.linalg.norm(s1) - np.linalg.norm(s0)) < 1e-6
+        module = group[f"instrument/detector/module{int(rows['det_module'][i])}"]
+        corner = chain(file, module["module_offset"])[:3, 3]
+        at = corner + sum(
+            rows[c][i] * np.array(module[f"{n}_pixel_direction"].attrs["vector"])
+            for c, n in (("predicted_x", "fast"), ("predicted_y", "slow"))
+        )
+        np.testing.assert_allclose(at / np.linalg.norm(at), s1 / np.linalg.norm(s1), atol=1e-6)
+
+
+#: Fields of the base class NXreflections of NeXus that have a unit, and what it may be there.
+UNITS = {
+    "predicted_x": {"mm", "m"}, "predicted_y": {"mm", "m"}, "predicted_phi": {"rad", "deg"}, "d": {"angstrom"},
+}  # fmt: skip
+WHOLE = ("id", "det_module", "flags", "reflection_id", "entering")
+
+
+def test_reflections_of_two_sweeps_with_several_panels_belong_to_their_experiments(tmp_path):
+    """Of other wavelengths, goniometers, cells and numbers of panels."""
+    experiments, _ = telling_data()
+    first, second = experiments[0], experiments[1]
+    panel = first.detector[0]
+    pair = Detector([panel, replace(panel, origin=panel.origin + 60.0 * panel.fast_axis)])
+    crystal = replace(second.crystal, A=0.93 * second.crystal.A)
+    second = replace(second, detector=pair, beam=Beam([0, 0, 1], 1.25), crystal=crystal)
+    tables = [predict_static(e, d_min=d) for e, d in ((first, 4.0), (second, 2.0))]
+    for k, table in enumerate(tables):
+        table["id"] = np.full(len(table), k, np.int32)
+        table.identifiers = {k: experiments[k].identifier}
+        table["intensity.sum.value"] = table["intensity.sum.variance"] = np.full(len(table), 1.0 + k)
+    table = ReflectionTable.concatenate(tables)
+    assert set(tables[1]["panel"]) == {0, 1}
+    with written(tmp_path, Experiments([first, second]), table) as file:
+        rows = file["entry/reflections"]
+        assert [file[p.decode()].attrs["NX_class"] for p in rows["experiments"][()]] == ["NXsubentry"] * 2
+        ids = rows["id"][()]
+        np.testing.assert_array_equal(ids, table["id"])
+        np.testing.assert_array_equal(rows["int_sum"][()], 1.0 + ids)
+        assert float(file["entry/experiment_1/sample/beam/incident_wavelength"][()]) == 1.25
+        for k, path in enumerate(rows["experiments"][()]):
+            assert_meets(file, path.decode(), np.flatnonzero(ids == k)[::40])
+        assert all(rows[name].attrs["units"] in units for name, units in UNITS.items() if name in rows)
+        assert all(rows[name].dtype.kind in "iu" for name in WHOLE if name in rows)
 
 
 def test_columns_without_a_name_in_nexus_are_kept_under_their_own(tmp_path):

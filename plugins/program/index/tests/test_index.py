@@ -280,8 +280,23 @@ def test_failure_names_the_inverted_axis_too():
         run("index", wrong, spots, space_group="F23", max_combinations=50)
 
 
+@pytest.mark.parametrize(("cell", "seed"), [(TRICLINIC, 19), ((61.0, 72.0, 83.0, 90.0, 104.0, 90.0), 5)])
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_wrong_widths_of_images_are_named(cell, seed, factor):
+    truth = [rotation_experiment(cell, seed=seed)]
+    spots = spots_of(truth, seed=8, keep=0.3)
+    start, width = truth[0].scan.oscillation_deg
+    scan = replace(truth[0].scan, oscillation_deg=(start, factor * width))
+    wrong = Experiments([replace(truth[0], scan=scan, crystal=None)])
+    try:
+        said = run("index", wrong, spots, max_refine=8).summary["cause"]
+    except IndexingError as error:
+        said = str(error)
+    assert f"geometry.scan.oscillation={start:g},{width:g}" in said and "the width of the images" in said
+
+
 def test_good_result_has_no_warning(triclinic):
-    assert "warning" not in triclinic[2].summary
+    assert not {"warning", "cause"} & set(triclinic[2].summary)
 
 
 def test_local_assignment_agrees_with_simple(triclinic):

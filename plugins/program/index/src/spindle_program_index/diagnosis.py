@@ -49,12 +49,14 @@ def count_indexed(sweeps: Experiments, spots: ReflectionTable, params: Any, cont
     return best
 
 
-def better_axis(sweeps: Experiments, spots: ReflectionTable, n_indexed: int, params: Any, context: Any) -> str | None:
-    """Whether another rotation axis indexes far more spots: what to tell, or None."""
+def better_rotation(
+    sweeps: Experiments, spots: ReflectionTable, n_indexed: int, params: Any, context: Any
+) -> str | None:
+    """Whether another rotation axis, or another width of the images, indexes far more spots: what to tell, or None."""
     options = alternatives(sweeps)
     if not options:
         return None
-    context.log.info("Few spots are indexed: trying other rotation axes")
+    context.log.info("Few spots are indexed: trying other rotation axes and widths")
     now = max(n_indexed, count_indexed(sweeps, spots, params, context))
     counts = [count_indexed(o.sweeps, spots, params, context) for o in options]
     best = int(np.argmax(counts))
@@ -63,7 +65,7 @@ def better_axis(sweeps: Experiments, spots: ReflectionTable, n_indexed: int, par
         return None
     option = options[best]
     return (
-        f"With {option.description}, {100 * counts[best] / total:.0f} % of the spots can be indexed: most likely the axis in the images' "
+        f"With {option.description}, {100 * counts[best] / total:.0f} % of the spots can be indexed: most likely the {option.wrong} in the images' "
         f"header is wrong. Import again with {option.remedy}"
     )
 

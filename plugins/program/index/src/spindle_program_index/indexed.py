@@ -50,6 +50,8 @@ class Indexed:
         All spots, where those in `reflections` are a part of them.
     harmonic : int
         Of the beam, whose spots lie between the points of the lattices; 0 for none.
+    cause : str
+        Why few spots are indexed, where a trial has shown that; empty otherwise.
     """
 
     experiments: Experiments
@@ -61,6 +63,7 @@ class Indexed:
     n_further: float = 0.0
     taken: Sample | None = None
     harmonic: int = 0
+    cause: str = ""
 
     @property
     def n_sweeps(self) -> int:

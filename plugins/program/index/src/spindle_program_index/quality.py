@@ -22,6 +22,9 @@ SCATTER = 2.0
 #: A lattice of chance indexes an eighth of the spots, the best of many somewhat more: less than this part is none.
 LEAST = 0.25
 
+#: Images that are summed, or left out, have a width that is a multiple or a part of that in their headers.
+OTHER_WIDTHS = (0.5, 2.0)
+
 #: A sweep with less than this part of the indexed fraction of the best one has another crystal.
 UNLIKE = 0.6
 
@@ -86,15 +89,18 @@ class Alternative:
     remedy : str
         What to give to `spindle import`.
     sweeps : Experiments
+    wrong : str
+        What is wrong in the headers then.
     """
 
     description: str
     remedy: str
     sweeps: Experiments
+    wrong: str = "axis"
 
 
 def alternatives(sweeps: Experiments) -> list[Alternative]:
-    """Rotation axes that headers and beamlines confuse with the given one: its inverse, and those across it."""
+    """Rotation axes that headers and beamlines confuse with the given one, its inverse and those across it, and other widths of the images."""
     if any(sweep.goniometer is None or sweep.is_still for sweep in sweeps):
         return []
     inverted = _with_axes(sweeps, lambda axis, beam: -axis)
@@ -112,7 +118,22 @@ def alternatives(sweeps: Experiments) -> list[Alternative]:
         axes = goniometer.rotation_axis if goniometer.axes is None else np.ravel(goniometer.axes)
         text = ",".join(f"{round(float(v), 4) + 0.0:g}" for v in axes)
         options.append(Alternative(f"the rotation axis {name}", f"geometry.goniometer.axes={text}", changed))
-    return options
+    return options + [_with_widths(sweeps, factor) for factor in OTHER_WIDTHS]
+
+
+def _with_widths(sweeps: Experiments, factor: float) -> Alternative:
+    """Images of other widths, from the same start."""
+    changed = sweeps
+    for scan in sweeps.unique("scan"):
+        start, width = scan.oscillation_deg
+        changed = changed.with_model(scan, replace(scan, oscillation_deg=(start, factor * width)))
+    start, width = changed[0].scan.oscillation_deg  # type: ignore[union-attr]
+    return Alternative(
+        f"images of {width:g} deg each",
+        f"geometry.scan.oscillation={start:g},{width:g}",
+        changed,
+        "width of the images",
+    )
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

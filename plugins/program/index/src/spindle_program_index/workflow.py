@@ -18,7 +18,7 @@ from spindle_lib_spots.sweeps import join_tables, sweeps_of, with_common_scans
 from .another import another_lattice
 from .camera_length import camera_length_text
 from .centring import again_where_centred
-from .diagnosis import better_axis, count_indexed, moved_beam
+from .diagnosis import better_rotation, count_indexed, moved_beam
 from .explanation import explain
 from .indexed import Indexed
 from .indexer import Indexer
@@ -90,6 +90,10 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
             context.table(lattice_table(part.experiments[0].known_crystal))
     if told:
         summary["warning"] = "\n".join(told)
+    following = f"spindle refine {params.output.experiments} {params.output.reflections}"
+    if len(parts) == 1 and parts[0].cause:
+        summary["cause"] = parts[0].cause
+        following = "mend what the warning names, and index again"
     for text in model_texts([c for part in parts for c in part.experiments.unique("crystal") if c is not None]):
         context.log.info("%s", text)
     parts = [_with_all_spots(part, params, context) for part in parts]
@@ -97,7 +101,7 @@ def index(inputs: ProgramInputs, params: Any, context: Any) -> ProgramResult:
     summary.update(key_numbers(parts, experiments, reflections))
     return ProgramResult(
         experiments=experiments, reflections=reflections, summary=summary,
-        next_step=f"spindle refine {params.output.experiments} {params.output.reflections}",
+        next_step=following,
     )  # fmt: skip
 
 
@@ -259,10 +263,10 @@ def _judge(part: Indexed, params: Any, context: Any) -> str | None:
         few = fraction < params.diagnosis.look_below
         found, part.n_further = another_lattice(part, params, context, few) or (None, 0.0)
     if fraction < params.diagnosis.warn_below and found is not None and part.n_lattices == 1:
-        # About a wrong axis the pieces of one crystal look like several of them.
-        axis = better_axis(part.given, part.reflections, part.n_indexed, params, context)
-        if axis is not None:
-            found, part.n_further = axis, 0.0
+        # About a wrong axis, and of wrong widths, the pieces of one crystal look like several of them.
+        rotation = better_rotation(part.given, part.reflections, part.n_indexed, params, context)
+        if rotation is not None:
+            found, part.n_further, part.cause = rotation, 0.0, rotation
     if fraction >= params.diagnosis.warn_below and not suspicious:
         if found is not None:
             context.log.info("%s", found)
@@ -270,6 +274,7 @@ def _judge(part: Indexed, params: Any, context: Any) -> str | None:
     sweeps = part.given
     if found is None and params.diagnosis.test_geometry:
         found = _reason(sweeps, part.reflections, part.n_indexed, params, context)
+        part.cause = found or ""
     if fraction >= params.diagnosis.warn_below:
         assert part.last is not None
         text = "WARNING: predicted and observed spots disagree by " + ", ".join(
@@ -305,7 +310,7 @@ def _fractions(part: Indexed, within: np.ndarray) -> np.ndarray:
 
 def _reason(sweeps: Experiments, spots: ReflectionTable, n_indexed: int, params: Any, context: Any) -> str | None:
     """What hinders indexing, if a trial shows it."""
-    trials = (better_axis, _better_beam_centre, _without_symmetry)
+    trials = (better_rotation, _better_beam_centre, _without_symmetry)
     return next((text for trial in trials if (text := trial(sweeps, spots, n_indexed, params, context))), None)
 
 

@@ -179,7 +179,8 @@ class Process(Program):
             0.25,
             min=0,
             max=1,
-            help="Stop after index when a smaller fraction of the spots is indexed: it would go wrong later.",
+            help="Stop after index when a smaller fraction of the spots is indexed, or a trial has shown that the geometry is wrong: it would go "
+            "wrong later. 0 goes on in any case.",
         )
         refine_in_symmetry = Bool(
             True,
@@ -309,14 +310,15 @@ class Process(Program):
 
     def _check_indexed(self, summary: dict[str, Any], params: Params) -> None:
         """Stop where going on would only cost time and memory."""
-        fraction = summary.get("fraction_indexed")
-        if fraction is not None and fraction < params.min_fraction_indexed:
-            lines = summary.get("warning", "").splitlines()
+        fraction, cause = summary.get("fraction_indexed"), summary.get("cause", "")
+        if fraction is None or not params.min_fraction_indexed:
+            return
+        if fraction < params.min_fraction_indexed or cause:
+            least = f", less than min_fraction_indexed={params.min_fraction_indexed}" if not cause else ""
             # One cause that a trial has shown is named here as well; many possible ones are not.
-            why = f". {lines[1]}" if len(lines) == 2 else "; the warning above says what it may mean"
+            why = f". {cause}" if cause else "; the warning above says what it may mean"
             raise UserError(
-                f"process: only {100 * fraction:.0f} % of the spots are indexed, less than min_fraction_indexed="
-                f"{params.min_fraction_indexed}{why}. The files of the steps so far are "
+                f"process: only {100 * fraction:.0f} % of the spots are indexed{least}{why}. The files of the steps so far are "
                 "written: mend the geometry and begin again, or go on with start_at=refine"
             )
 
