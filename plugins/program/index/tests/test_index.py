@@ -280,8 +280,9 @@ def test_failure_names_the_inverted_axis_too():
         run("index", wrong, spots, space_group="F23", max_combinations=50)
 
 
-@pytest.mark.parametrize(("cell", "seed"), [(TRICLINIC, 19), ((61.0, 72.0, 83.0, 90.0, 104.0, 90.0), 5)])
-@pytest.mark.parametrize("factor", [0.5, 2.0])
+@pytest.mark.parametrize(
+    ("cell", "seed", "factor"), [(TRICLINIC, 19, 0.5), ((61.0, 72.0, 83.0, 90.0, 104.0, 90.0), 5, 2.0)]
+)
 def test_wrong_widths_of_images_are_named(cell, seed, factor):
     truth = [rotation_experiment(cell, seed=seed)]
     spots = spots_of(truth, seed=8, keep=0.3)

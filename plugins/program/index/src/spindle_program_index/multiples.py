@@ -234,11 +234,13 @@ def without_empty_points(frames: SpotFrames, lattice: Evidence, own: np.ndarray)
     own : (n,) bool
         Spots of the lattice.
     """
-    if lattice.n_spots < FEWEST_OF_ALL:
+    if min(lattice.n_spots, np.count_nonzero(own)) < FEWEST_OF_ALL:
         return None
     hkl = np.rint(frames.rlp[own] @ np.linalg.inv(lattice.A).T).astype(np.int64)
     for vector, modulus, matrix in conditions():
-        if np.mean((hkl @ vector) % modulus == 0) < max(LEAST_SHARE, 1 / modulus + MORE_THAN_CHANCE):
+        along = hkl @ vector
+        # spots in one plane alone tell nothing about the distance of the planes
+        if not along.any() or np.mean(along % modulus == 0) < max(LEAST_SHARE, 1 / modulus + MORE_THAN_CHANCE):
             continue
         part = 1 - 1 / modulus
         found = _between(frames, lattice.A, lambda h, v=vector, p=modulus: (h @ v) % p != 0, part, lattice)  # type: ignore[misc]

@@ -177,6 +177,7 @@ class LatticeSearch:
         if not solutions:
             return None
         most = max(s.gain for s in solutions)
+        least = min(GOOD_PART * most, most)  # all gains may be negative
         pixel = float(np.mean(sweeps[0].detector[0].pixel_size))
         self.refusals += [
             _refusal(
@@ -186,9 +187,9 @@ class LatticeSearch:
                 f"says less about the spots than others ({s.gain:.0f} of {most:.0f})",
             )
             for s in solutions
-            if s.gain < GOOD_PART * most
+            if s.gain < least
         ]
-        solutions = without_subcells([s for s in solutions if s.gain >= GOOD_PART * most])
+        solutions = without_subcells([s for s in solutions if s.gain >= least])
         volume = None if self.known is None else self.known.volume
         best, listing = rank(solutions, self.params.basis_vector_combinations, volume)
         self.context.table(listing)
