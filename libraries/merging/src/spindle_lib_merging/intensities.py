@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spindle.errors import ModelError, UserError
+from spindle.errors import ModelError, ParameterError, UserError
 from spindle.table import BAD_FOR_SCALING, Flag, ReflectionTable
 from spindle_lib_ice import in_broad_ring
 
@@ -101,6 +101,10 @@ def prepare_intensities(
     UserError
         If the table lacks the intensity asked for, or nothing is left: which filter dropped how many.
     """
+    if d_min and d_max and d_min >= d_max:
+        raise ParameterError(
+            f"d_min={d_min:g} and d_max={d_max:g}: d_min, the high resolution limit, is the smaller of the two"
+        )
     kind = _choose(table, intensity)
     names = {"scale": ["scale"], "profile+sum": ["prf", "sum"], "profile": ["prf"], "sum": ["sum"]}[kind]
     dropped: dict[str, int] = {}

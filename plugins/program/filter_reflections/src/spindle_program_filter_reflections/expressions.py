@@ -134,8 +134,9 @@ class _Evaluation:
                 found = np.asarray(self._value(tree))
             return np.array(np.broadcast_to(self._truth(found, tree), self.n))
         except SyntaxError as error:
+            at = self.text[max((error.offset or 1) - 1, 0) :][:20]
             raise ParameterError(
-                f"{self.parameter}={self.text}: not understood at '{self.text[max((error.offset or 1) - 1, 0) :][:20]}'"
+                f"{self.parameter}={self.text}: not understood at '{at}'; write names with &, |, ~ and brackets between them"
             ) from error
         except (_Fault, RecursionError, MemoryError) as error:
             raise ParameterError(f"{self.parameter}={self.text}: {error}") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from spindle.errors import ParameterError
 from spindle.models import Experiments
 from spindle.prediction import lorentz_polarisation, quantum_efficiency
 from spindle.table import Flag, ReflectionTable
@@ -42,6 +43,10 @@ class PredictSome:
 
     def __call__(self, numbers: range) -> ReflectionTable:
         p = self.params
+        if p.d_min and p.d_max and p.d_min >= p.d_max:
+            raise ParameterError(
+                f"prediction.d_min={p.d_min:g} and prediction.d_max={p.d_max:g}: d_min, the high resolution limit, is the smaller of the two"
+            )
         padding = float(np.deg2rad(p.padding if p.padding is not None else 1.0))
         table: ReflectionTable = self.profile.predict_reflections(
             experiments=Experiments(self.experiments[i] for i in numbers), d_min=p.d_min, d_max=p.d_max, padding=padding,

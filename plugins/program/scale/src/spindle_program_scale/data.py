@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spindle.contracts.scaling import ScalingObservations
-from spindle.errors import ModelError
+from spindle.errors import ModelError, ParameterError
 from spindle.geometry import rotate_about
 from spindle.models import Experiment, Experiments
 from spindle.table import Flag, ReflectionTable
@@ -130,6 +130,10 @@ def apply_filters(
         counts[f"I/sigma < {cut.min_isigi:g}"] = int((weak & ~excluded).sum())
         excluded |= weak
     user = np.zeros(len(table), bool)
+    if cut.d_min and cut.d_max and cut.d_min >= cut.d_max:
+        raise ParameterError(
+            f"d_min={cut.d_min:g} and d_max={cut.d_max:g}: d_min, the high resolution limit, is the smaller of the two"
+        )
     if cut.d_min is not None:
         user |= d < cut.d_min
     if cut.d_max is not None:
