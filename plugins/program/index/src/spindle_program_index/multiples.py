@@ -234,7 +234,7 @@ def without_empty_points(frames: SpotFrames, lattice: Evidence, own: np.ndarray)
     own : (n,) bool
         Spots of the lattice.
     """
-    if min(lattice.n_spots, np.count_nonzero(own)) < FEWEST_OF_ALL:
+    if lattice.n_spots < FEWEST_OF_ALL or np.count_nonzero(own) < FEWEST_OF_ALL:
         return None
     hkl = np.rint(frames.rlp[own] @ np.linalg.inv(lattice.A).T).astype(np.int64)
     for vector, modulus, matrix in conditions():
