@@ -131,3 +131,16 @@ def _(call, a, plugin):
 def _(call, a, plugin):
     with np.errstate(divide="ignore"):
         return call(**a) + 0.0 / np.where(a["variance"] == 0, np.nan, 1.0)
+
+
+@error_model(
+    "bias",
+    "counts that variances hold make room in the background",
+    "fit_error_model",
+    "test_variances_that_hold_all_counts_are_believed",
+)
+def _(call, a, plugin):
+    found = call(**a)
+    if not a["observations"].counted:
+        return found
+    return replace(found, parameters=(0.5 * found.parameters[0], *found.parameters[1:]), details={"c": 3.0})

@@ -47,7 +47,7 @@ def test_it_gives_what_scale_gave(scaled):
 
 
 def test_expected_counts_make_room_for_those_of_equivalents_as_in_scale():
-    """Poisson counts, 10 on a background of 3: with the counts of integration in the variances a would be 0.7."""
+    """Poisson counts, 10 on a background of 3: with the counts of integration in the variances a would be 0.5."""
     experiment, table, truth = simulated_scan(n_unique=1500, multiplicity=6)
     rng, true = np.random.default_rng(3), truth["intensity"] * 10.0 / truth["intensity"].mean()
     value, mean = rng.poisson(true + 3.0) - 3.0, np.full(len(true), 10.0)
