@@ -239,8 +239,11 @@ def test_what_failed_leads_to_what_to_look_at() -> None:
     assert (
         verdict.colour == "red"
         and "reciprocal_lattice_viewer" in verdict.next_step
-        and "index" in verdict.lines[0].reason
+        and "index could not be done" in verdict.lines[0].reason
     )
+    steps = {"index": {"fraction_indexed": 0.2}}
+    few = judge(facts_of_steps(steps, failed="only 20 % of the spots are indexed", failed_step="index"))
+    assert few.lines[0].reason == "nothing was done after index"
 
 
 def test_no_spots_at_all_are_no_images_with_spots() -> None:

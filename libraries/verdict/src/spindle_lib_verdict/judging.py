@@ -51,7 +51,9 @@ LOOK = {
 def _failed(facts: Facts) -> Iterator[Line]:
     if facts.failed:
         step = facts.failed_step or ""
+        is_done = step == "index" and facts.fraction_indexed is not None  # too few of the spots
         after = f"{step} could not be done, and nothing after it" if step else "nothing was done after this"
+        after = "nothing was done after index" if is_done else after
         yield Line(
             RED, "run", facts.failed, after, LOOK.get(step, "mend what the message names, and go on with resume=True")
         )
