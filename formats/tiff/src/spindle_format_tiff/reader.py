@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from functools import cached_property
 from typing import NamedTuple
 
@@ -17,17 +16,18 @@ from spindle.images import is_compressed, read_all
 from spindle.models import Beam, Detector, Goniometer, Panel, Scan
 from spindle_lib_readers.single import SingleImageReader, epoch_of, fill, no_beam_centre, no_rotation
 
+from .directories import find_directories, refuse_bombs
 from .header import Description
 
 
 class Page(NamedTuple):
-    """Facts of the first image of a file, and how many images of its size there are."""
+    """Facts of the first image of a file, and where the directories of all images of its size are."""
 
     shape: tuple[int, int]
     dtype: np.dtype
     description: str
     date: str
-    n_images: int
+    offsets: tuple[int, ...]
 
 
 class TiffReader(SingleImageReader):
@@ -50,10 +50,9 @@ class TiffReader(SingleImageReader):
         """The first image."""
         with self._open() as file:
             try:
+                directories = find_directories(file, self.path)
                 first = file.pages.first
                 shape, dtype = first.shape, first.dtype
-                count = sum(1 for page in file.pages if page.keyframe is not None and page.keyframe.shape == shape)
-                self._check_chain(file)
                 description = "\n".join(
                     str(tag.value)
                     for name in ("ImageDescription", "Model", "Software")
@@ -65,32 +64,20 @@ class TiffReader(SingleImageReader):
             except Exception as error:  # damaged files fail anywhere in the library
                 found = f"one that cannot be read ({error})"
                 raise HeaderError(self.path, "first directory", "tags of TIFF", found, "copy the file again") from error
+        if not all(isinstance(n, int) for n in shape):
+            found = " x ".join(map(repr, shape))
+            raise HeaderError(self.path, "first directory", "a height and a width", found, "copy the file again")
         if len(shape) != 2 or dtype is None or dtype.kind not in "uif":
             found = f"{' x '.join(map(str, shape))} pixels of type {dtype}"
             remedy = "write it again as such an image: a colour picture is not data"
             raise HeaderError(self.path, "first directory", "a grey image of integers or floating-point", found, remedy)
-        return Page((int(shape[0]), int(shape[1])), dtype, description, date, count)
-
-    def _check_chain(self, file: tifffile.TiffFile) -> None:
-        """Raise an error when the last directory names a next one beyond the end: the library leaves such images out."""
-        kind, handle = file.tiff, file.filehandle
-        handle.seek(file.pages[len(file.pages) - 1].offset)
-        (n_tags,) = struct.unpack(kind.tagnoformat, handle.read(kind.tagnosize))
-        handle.seek(n_tags * kind.tagsize, 1)
-        (following,) = struct.unpack(kind.offsetformat, handle.read(kind.offsetsize))
-        if following + kind.tagnosize > handle.size:
-            raise HeaderError(
-                self.path,
-                "end of the file",
-                f"directory {len(file.pages)} of the images at byte {following}",
-                f"{handle.size} bytes",
-                "the file is cut short: copy it again",
-            )
+        offsets = tuple(one.offset for one in directories if one.size == directories[0].size)
+        return Page((int(shape[0]), int(shape[1])), dtype, description, date, offsets)
 
     @property
     def n_images(self) -> int:
         """Number of images of the size of the first one."""
-        return self.page.n_images
+        return len(self.page.offsets)
 
     def models(self, index: int = 0) -> ImageModels:
         """Models of an image: those of the first one."""
@@ -150,7 +137,9 @@ class TiffReader(SingleImageReader):
     def decode(self, data: np.ndarray) -> list[np.ndarray]:
         """Pixels of the first image of a file in memory."""
         with tifffile.TiffFile(io.BytesIO(data.tobytes())) as file:
-            return [file.pages[0].asarray()]
+            page = file.pages.first
+            refuse_bombs(page, self.path)
+            return [page.asarray()]
 
     def read(self, index: int = 0, out: list[np.ndarray] | None = None) -> list[np.ndarray]:
         """Pixels; see `ImageReader.read`."""
@@ -158,20 +147,18 @@ class TiffReader(SingleImageReader):
         shape = self.page.shape
         with self._open() as file:
             try:
-                page = (
-                    [p for p in file.pages if p.keyframe is not None and p.keyframe.shape == shape][index]
-                    if index
-                    else file.pages[0]
-                )
+                file.filehandle.seek(self.page.offsets[index])
+                page = tifffile.TiffPage(file, index)
                 size = file.filehandle.size
                 end = max(a + b for a, b in zip(page.dataoffsets, page.databytecounts, strict=True))
                 if end > size:
                     raise self.cut_short(size, end, shape)
+                refuse_bombs(page, self.path)
                 image = page.asarray(maxworkers=1)
             except FileFormatError:
                 raise
             except Exception as error:  # damaged files fail anywhere in the library
                 raise FileFormatError(
-                    f"{self.path}: the pixels cannot be read ({type(error).__name__}: {error}); copy the file again"
+                    f"{self.path}: the pixels cannot be read ({str(error) or type(error).__name__}); copy the file again"
                 ) from error
         return fill([image], out)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import reprlib
@@ -18,6 +17,7 @@ from typing import Any
 
 from spindle import __version__
 from spindle.errors import FileFormatError, HeaderError
+from spindle.files.json_content import json_content
 from spindle.params import Params, to_dict, walk
 from spindle.plugins import plugin_files
 from spindle.plugins.discovery import HOST
@@ -152,8 +152,8 @@ def read_record(path: Path) -> dict[str, Any]:
     """Read a record; raise `FileFormatError` for anything else."""
     content = read_regular(path, MOST_BYTES, "a run record", "name a run record, spindle.<program>.json")
     try:
-        record = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        record = json_content(content)
+    except ValueError as error:
         raise FileFormatError(
             f"{path} is not a run record, which programs write as spindle.<program>.json: it cannot be read as JSON ({error})"
         ) from error

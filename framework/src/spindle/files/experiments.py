@@ -21,6 +21,7 @@ from spindle.printable import CONTROL
 from spindle.regular import read_regular
 
 from .atomic import atomic_write
+from .json_content import json_content
 from .maps import with_distortion
 from .models import FROM_DICT, TO_DICT
 
@@ -29,6 +30,7 @@ KINDS_OF_IMAGES = ("ImageSequence", "ImageSet", "ImageGrid", "MemImageSet")
 SCAN_POINTS = (
     ("beam", "s0_at_scan_points"), ("goniometer", "setting_rotation_at_scan_points"), ("crystal", "A_at_scan_points"),
 )  # fmt: skip
+LONGEST_PATH = 4096
 MOST_BYTES = 1 << 31  # 10,000 scan-varying crystals have a tenth of that
 _MAYBE_CONTROL = re.compile(
     r"\\(?:u00[0189]|u202|u206|[bfnrt])"
@@ -54,8 +56,8 @@ def read_experiments(path: str | os.PathLike[str]) -> Experiments:
     if not content.strip():
         raise FileFormatError(f"{path}: the file is empty; run the step that wrote it again")
     try:
-        data = json.loads(content)
-    except (ValueError, UnicodeDecodeError, RecursionError) as error:
+        data = json_content(content)
+    except ValueError as error:
         raise FileFormatError(f"{path}: not an experiment file, or damaged: {error}") from error
     if not isinstance(data, dict) or data.get("__id__") != "ExperimentList":
         raise FileFormatError(f"{path}: a JSON file, but not an experiment list ('__id__' is not 'ExperimentList')")
@@ -159,7 +161,7 @@ def _experiment(entry: Any, lists: dict[str, list[Any]], folder: Path) -> Experi
 
 def _other_file(path: Path) -> Any:
     try:
-        return json.loads(read_regular(path, MOST_BYTES, "a model", "mend the name of the model's file"))
+        return json_content(read_regular(path, MOST_BYTES, "a model", "mend the name of the model's file"))
     except FileFormatError as error:
         raise ModelError(f"its model is in another file: {error}") from error
 
@@ -209,6 +211,8 @@ def _imageset_from_dict(data: dict[str, Any], folder: Path) -> ImageSet:
             return None
         if not isinstance(name, str) or "\0" in name:
             raise ModelError(f"{shortened(name)} is no file name")
+        if len(name) > LONGEST_PATH:
+            raise ModelError(f"a file name has {len(name)} characters: at most {LONGEST_PATH} expected")
         # A folder that is there may have $ or ~ in its name.
         is_there = os.path.isabs(name) and os.path.isdir(os.path.dirname(name))
         expanded = name if is_there else os.path.expandvars(os.path.expanduser(name))
