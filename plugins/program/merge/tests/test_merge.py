@@ -89,6 +89,8 @@ def test_each_wavelength_has_its_own_columns(scaled, tmp_path: Path) -> None:
     other = replace(experiments[0], beam=replace(experiments[0].beam, wavelength=1.1), identifier="other")
     second = table.copy()
     second["id"] = np.ones(len(second), np.int32)
+    second["intensity.scale.value"] *= 3.0
+    second["intensity.scale.variance"] *= 9.0
     table = table.view()
     table.identifiers, second.identifiers = {0: experiments[0].identifier}, {1: "other"}
     joined = type(table).concatenate([table, second])
@@ -97,6 +99,14 @@ def test_each_wavelength_has_its_own_columns(scaled, tmp_path: Path) -> None:
     assert {"IMEAN_WAVE1", "IMEAN_WAVE2", "F(+)_WAVE2"} <= set(mtz.column_labels())
     assert mtz.column_labels().count("FreeR_flag") == 1 and np.isfinite(column(mtz, "FreeR_flag")).all()
     assert [round(d.wavelength, 3) for d in mtz.datasets] == [1.0, 1.1]
+    for label in ("IMEAN", "SIGIMEAN", "I(+)", "SIGI(-)", "N(+)"):
+        first, other = (mtz.column_with_label(f"{label}_WAVE{k}", mtz.dataset(k)) for k in (1, 2))
+        factor = 1.0 if label == "N(+)" else 3.0
+        np.testing.assert_allclose(other.array, factor * first.array, rtol=1e-5)
+    # other amplitudes than the roots of the intensities have are those of weak reflections
+    f, g = (column(mtz, f"F_WAVE{k}") for k in (1, 2))
+    strong = column(mtz, "IMEAN_WAVE1") > 10 * column(mtz, "SIGIMEAN_WAVE1")
+    np.testing.assert_allclose(g[strong], np.sqrt(3.0) * f[strong], rtol=0.01)
 
 
 def test_resolution_limits_are_kept(scaled, tmp_path: Path) -> None:
