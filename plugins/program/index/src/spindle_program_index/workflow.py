@@ -10,6 +10,7 @@ from spindle.contracts import ProgramInputs, ProgramResult
 from spindle.contracts.indexing import IndexingError
 from spindle.errors import UserError
 from spindle.models import Crystal, Experiment, Experiments
+from spindle.report import DETAIL
 from spindle.table import ReflectionTable
 from spindle_lib_refinement.flat_sphere import is_flat
 from spindle_lib_refinement.geometry_drift import place_of
@@ -141,11 +142,13 @@ def _together(
             raise kind("\n".join([*lines, found])) from result.error
         lines += [f"  - {text}" for text in explain(sweeps, spots, params, context)]
     if result.refusals:
-        context.table(refusal_table(result.refusals[:MOST_REFUSALS]))
+        context.table(refusal_table(result.refusals[:MOST_REFUSALS]).as_detail())
     if text := result.text():
-        lines.append(text)
+        context.log.info("%s", text, extra=DETAIL)
+        others = ", ".join(words for words, _ in result.tried[1:])
+        lines.append(f"  - {others} gave no better one: what came of each is in the log, and on the screen with -v")
     if result.part is not None:
-        lines.append("diagnosis.accept_doubtful=True writes it all the same")
+        lines.append("  - diagnosis.accept_doubtful=True writes it all the same")
     raise kind("\n".join(lines)) from result.error
 
 
