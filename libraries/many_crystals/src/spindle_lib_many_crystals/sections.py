@@ -97,12 +97,14 @@ def filter_section(out: Page, reduced: Reduced, names: Mapping[str, str]) -> Non
     ]  # fmt: skip
     headers = ["Cycle", "Mean CC1/2 (%)", "Observations removed", "Percent so far", "Sets or groups removed"]
     out.table(Table("Cycles", headers, rows, "filter"))
-    out.table(removed)
-    number = [c["cycle"] for c in cycles]
-    out.plot(
-        lines("Mean CC1/2 by cycle", "cycle", "CC1/2 (%)", [("", number, [c["mean_cc_half"] for c in cycles])],
-              xaxis={"dtick": 1})
-    )  # fmt: skip
+    if removed.rows:
+        out.table(removed)
+    if len(cycles) > 1:
+        number = [c["cycle"] for c in cycles]
+        out.plot(
+            lines("Mean CC1/2 by cycle", "cycle", "CC1/2 (%)", [("", number, [c["mean_cc_half"] for c in cycles])],
+                  xaxis={"dtick": 1})
+        )  # fmt: skip
     after = [("as scaled first", done["initial_merging_stats"])]
     after += [(f"after cycle {c['cycle']}", c["merging_stats"]) for c in cycles if "merging_stats" in c]
     for name, label in BY_CYCLE if len(after) > 1 else ():

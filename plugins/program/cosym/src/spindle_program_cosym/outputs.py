@@ -46,7 +46,7 @@ def record(
         "coordinates": {"vectors": turned.reshape(found.vectors.shape).tolist(), "explained": fractions.tolist(),
                         "operators": [o.tolist() for o in pairs.operators]},
         "data_sets": [
-            {"data_set": choice.kept[i], "change_of_basis": decision.operators[i].as_abc(),
+            {"data_set": choice.kept[i], "change_of_basis": decision.operators[i].as_abc(), "indexing": int(indexing.places[i]),
              "length": float(found.lengths[:, i].mean()), "cosine": float(indexing.cosine[i]),
              "lead": float(decision.margin[i]) if np.isfinite(decision.margin[i]) else None}
             for i in range(len(choice.kept))

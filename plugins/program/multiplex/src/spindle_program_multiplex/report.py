@@ -114,15 +114,16 @@ def _symmetry(out: Page, found: Findings) -> None:
     out.tables(t for t in found.cosym_tables if t.key in ("symmetry_elements", "symmetry_subgroups"))
     where = found.cosym["coordinates"]
     vectors = np.array(where["vectors"])
-    sets = [e["data_set"] for e in found.cosym["data_sets"]]
-    curves, said = [], []
-    for k in range(len(vectors)):
-        curves.append((f"indexing {k + 1}", vectors[k, :, 0], vectors[k, :, 1]))
-        said.append([f"set {i}" for i in sets])
+    taken = np.zeros(vectors.shape[:2], dtype=bool)
+    taken[[e["indexing"] for e in found.cosym["data_sets"]], np.arange(vectors.shape[1])] = True
+    names = np.array([
+        [f"set {e['data_set']}, indexing {k}" for e in found.cosym["data_sets"]] for k in range(len(vectors))
+    ])  # fmt: skip
+    groups = (("other indexings", ~taken), ("taken", taken))
+    curves = [(label, vectors[rows][:, 0], vectors[rows][:, 1]) for label, rows in groups]
+    said = [names[rows].tolist() for _, rows in groups]
     x, y = (f"axis {a + 1} ({100 * where['explained'][a]:.0f} %)" for a in (0, 1))
-    out.plot(
-        points("Vectors of the sets in all indexings", x, y, curves, said, yaxis={"scaleanchor": "x", "scaleratio": 1})
-    )
+    out.plot(points("Vectors of the data sets", x, y, curves, said, yaxis={"scaleanchor": "x", "scaleratio": 1}))
     tried = found.cosym["dimensions"]
     out.plot(
         lines(
