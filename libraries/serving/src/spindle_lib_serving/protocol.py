@@ -56,6 +56,12 @@ class PatientProtocol(H11Protocol):
         elif not has_request and self._patience is None:
             self._patience = self.loop.call_later(REQUEST_SECONDS, self._lose_patience)
 
+    def handle_events(self) -> None:
+        """Answer no more on a connection whose request has two lengths: what follows may be a part of it (RFC 9112, 6.1)."""
+        super().handle_events()
+        if self.cycle is not None and {b"content-length", b"transfer-encoding"} <= {name for name, _ in self.headers}:
+            self.cycle.keep_alive = False
+
     def eof_received(self) -> Any:
         """Keep the way back open for a client that has said everything and waits for its answer."""
         if self._is_refused:

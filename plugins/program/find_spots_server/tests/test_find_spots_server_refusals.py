@@ -126,6 +126,38 @@ def test_what_is_not_http_is_refused_in_json(server, data, status):
     assert "error" in json.loads(body)
 
 
+ASKED = b"POST /find_spots HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+SECOND = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ASKED + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SECOND,
+        ASKED + b"Transfer-Encoding: chunked\r\nContent-Length: 99\r\n\r\n0\r\n\r\n" + SECOND,
+        ASKED + b"Content-Length: 2\r\nContent-Length: 90\r\n\r\n{}" + SECOND,
+        ASKED + b"Content-Length: 2, 90\r\n\r\n{}" + SECOND,
+        ASKED + b"Content-Length: +2\r\n\r\n{}" + SECOND,
+        ASKED + b"Content-Length: 0x2\r\n\r\n{}" + SECOND,
+        ASKED + b"Content-Length: 1_0\r\n\r\n{}" + SECOND,
+        ASKED + b"Content-Length : 2\r\n\r\n{}" + SECOND,
+        ASKED + b"Content-Length: 99999999999999999999\r\n\r\n{}" + SECOND,
+        ASKED + b"Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n" + SECOND,
+        ASKED + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + SECOND,
+        ASKED + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n" + SECOND,
+        ASKED + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n{}" + SECOND,
+        ASKED + b"Transfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n" + SECOND,
+        ASKED + b"Host: attacker.example\r\nContent-Length: 2\r\n\r\n{}" + SECOND,
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n" + SECOND,
+    ],
+    ids=range(16),
+)  # fmt: skip
+def test_what_two_servers_would_cut_differently_is_one_refusal(server, data):
+    """The lengths that smuggled requests hide behind: one answer, a refusal, and the second request is not answered."""
+    answer = server.raw(data, half_close=True)
+    assert re.match(rb"HTTP/1\.1 (4\d\d|501) ", answer) and answer.count(b"HTTP/1.1 ") == 1, answer
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
