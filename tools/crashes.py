@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 from damage import SERVING, run_in_process, visit
-from damage_inputs import write_data, write_open_mask
+from damage_inputs import OF_SEVERAL, STAGES, of_several, write_data, write_open_mask
 from damage_run import make_run
 from injecting import Injector
 
@@ -146,6 +146,10 @@ def prepare(program: str, source: Path, folder: Path) -> list[str]:
     for name in re.split("[=,]", ",".join(words[1:])):
         if (source / name).is_file():
             shutil.copy(source / name, folder / name)
+    if program in OF_SEVERAL:
+        content = of_several(source, STAGES[program])
+        (folder / words[1]).write_bytes(content["e"])
+        (folder / words[2]).write_bytes(content["r"])
     if "sets.toml" in words:
         write_data(source, folder, folder / "sets.toml")
     write_open_mask(source / "imported.expt", folder / "mask.npz")

@@ -286,7 +286,7 @@ def given_files(
         content["goniometer"] = [KAPPA for _ in content["goniometer"]]
         files["e"].write_text(json.dumps(content))
     if program in OF_SEVERAL:
-        _put(_of_several(source, stages), files)
+        _put(of_several(source, stages), files)
     elif "{r2}" in PROGRAMS.get(program, "") or "{e2}" in PROGRAMS.get(program, ""):
         files |= {"e2": folder / "other.expt", "r2": folder / "other.refl"}
         _put(_another(source, stages), files)
@@ -338,7 +338,7 @@ def _another(source: Path, stages: tuple[str, str]) -> dict[str, bytes]:
 
 
 @cache
-def _of_several(source: Path, stages: tuple[str, str]) -> dict[str, bytes]:
+def of_several(source: Path, stages: tuple[str, str]) -> dict[str, bytes]:
     """The files of a stage and the second ones in one."""
     with tempfile.TemporaryDirectory() as made:
         files = {name: Path(made, name) for name in ("e", "r", "e2", "r2")}
