@@ -1,9 +1,11 @@
 """Are crystals that drift during a scan refined to within three standard uncertainties of the truth?
 
-    python benchmarks/drift.py [--seeds 4] [--first-seed 1] [--crystals 0 1 2 3 4 5] [--noise 1.0]
+    python benchmarks/drift.py [--seeds 4] [--first-seed 1] [--crystals 0 1 2 3 4 5] [--noise 1.0] [--mosaicity 0.1]
 
 Spots of 90 images of 1 degree are computed where each index meets the sphere with the orientation and the cell of that
 moment, with errors of 0.1 px, 0.1 px and 0.08 images times `--noise`, for crystals that swing by 0.003 to 0.2 degrees and grow by up to 0.3 %.
+With `--mosaicity` they are as images record them: photons of rocking curves of that standard deviation (degrees) are counted image by image,
+and what lies beyond the ends of the scan is not.
 Detector, beam and crystal start off the truth; they are refined as constant and then as varying models. For each set it prints
 the parts of the scan points at which orientations (about three axes) and volumes are within three standard uncertainties of the truth, the rms
 deviations in these units, and the angle in the laboratory between the refined and the true normal of the detector.
@@ -24,6 +26,8 @@ from spindle_lib_refinement.testing import DriftingCrystal, plain_settings, pull
 
 N_IMAGES, D_MIN = 90, 3.4
 NOISE = np.array([0.1, 0.1, 0.08])
+#: Mean of a full reflection.
+PHOTONS = 300.0
 #: Cell, space group, swing (degrees), growth.
 CRYSTALS = (
     ((58.0, 58.0, 41.0, 90.0, 90.0, 90.0), "P 4", 0.003, 0.0),
@@ -35,13 +39,17 @@ CRYSTALS = (
 )
 
 
-def pulls(number: int, seed: int, noise: float) -> tuple[np.ndarray, np.ndarray, float]:
+def pulls(number: int, seed: int, noise: float, mosaicity_deg: float) -> tuple[np.ndarray, np.ndarray, float]:
     """Deviations of orientations (n, 3) and volumes (n,) in standard uncertainties, and of the detector's normal in degrees."""
     cell, group, swing_deg, growth = CRYSTALS[number]
     crystal = Crystal.from_cell(cell, rotation_matrix(np.array([0.6, 0.0, 0.8]), 0.7 + seed), group)
     truth = replace(rotation_experiment(N_IMAGES), crystal=crystal)
     drift = DriftingCrystal(crystal, seed, swing_deg, growth, N_IMAGES)
-    table = drift.spots(truth, D_MIN, noise * NOISE, seed)
+    table = (
+        drift.recorded(truth, D_MIN, mosaicity_deg, PHOTONS, seed)
+        if mosaicity_deg
+        else drift.spots(truth, D_MIN, noise * NOISE, seed)
+    )
     refiner = make_context().algorithm("refiner", "centroid")
     settings = plain_settings(parameterisation__set_scan_varying_errors=True)
 
@@ -68,12 +76,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--noise", type=float, default=1.0, help="errors of positions, as a factor")
+    parser.add_argument("--mosaicity", type=float, default=0.0, help="of spots as images record them, degrees")
     options = parser.parse_args()
     shares = []
     for number in options.crystals:
         for seed in range(options.first_seed, options.first_seed + options.seeds):
-            turned, volumes, tilt = pulls(number, seed, options.noise)
-            shares.append([np.mean(np.abs(turned) < 3), np.mean(np.abs(volumes) < 3)])
+            turned, volumes, tilt = pulls(number, seed, options.noise, options.mosaicity)
+            ends = np.mean(np.abs(turned[[0, 1, -2, -1]]) < 3)
+            shares.append([np.mean(np.abs(turned) < 3), np.mean(np.abs(volumes) < 3), ends])
             rms = np.sqrt(np.mean(turned**2, axis=0))
             print(
                 f"{CRYSTALS[number][1]:10} {CRYSTALS[number][2]:.3f} deg, seed {seed:3d}: within three errors: "
@@ -81,8 +91,10 @@ def main() -> None:
                 f"{rms[0]:.2f} {rms[1]:.2f} {rms[2]:.2f}, {np.sqrt(np.mean(volumes**2)):.2f}; detector {tilt:.3f} deg",
                 flush=True,
             )
-    orientations, cells = 100 * np.mean(shares, axis=0)
-    print(f"{len(shares)} sets: orientations at {orientations:.2f} % of the scan points, cells at {cells:.2f} %")
+    orientations, cells, ends = 100 * np.mean(shares, axis=0)
+    print(
+        f"{len(shares)} sets: orientations at {orientations:.2f} % of the scan points, at {ends:.2f} % of the two at each end, cells at {cells:.2f} %"
+    )
 
 
 if __name__ == "__main__":

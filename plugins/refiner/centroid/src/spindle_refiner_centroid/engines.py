@@ -18,7 +18,8 @@ DEGENERATE = 1e-13
 SPARSE_FROM = 1500
 # Combinations of parameters with a smaller relative curvature are hardly determined (cell and distance in electron
 # diffraction): they move only when that gains more than chance, half a unit of chi-squared: one standard error. Where crystals vary with the
-# scan, the constant models were found by spots before, and know better how detector, beam and crystal stand to the axis: two standard errors.
+# scan, the constant models were found by spots before, and know better how detector, beam and crystal stand to the axis: two standard errors, and
+# no farther than what is left after them.
 WEAK_CURVATURE = 1e-4
 FEWEST_GAINED, FEWEST_GAINED_VARYING = 0.5, 2.0
 MOST_DECOMPOSED = 400
@@ -115,7 +116,13 @@ def correlation(covariance: np.ndarray) -> np.ndarray:
 
 
 def solve_damped(
-    N: np.ndarray, g: np.ndarray, damping: float, names: list[str], sparse: bool, least_gain: float = 0.0
+    N: np.ndarray,
+    g: np.ndarray,
+    damping: float,
+    names: list[str],
+    sparse: bool,
+    least_gain: float = 0.0,
+    shrinks: bool = False,
 ) -> np.ndarray:
     """Step h of (N + damping diag N) h = -g.
 
@@ -123,6 +130,9 @@ def solve_damped(
     ----------
     least_gain : float
         Weak combinations of parameters stay where they are if the objective would gain less; 0 moves all.
+    shrinks : bool
+        Those that move do so by the part 1 - least_gain / gain of the way (the non-negative garrote of Breiman 1995, Technometrics 37,
+        373-384): what just passes is mostly chance, chosen for being large.
 
     Raises
     ------
@@ -151,8 +161,9 @@ def solve_damped(
         curvature, directions = np.linalg.eigh(scaled)
         curvature = np.maximum(curvature, DEGENERATE)
         along = directions.T @ right
-        chance = (curvature < WEAK_CURVATURE) & (0.5 * along**2 / curvature < least_gain)
-        along[chance] = 0.0
+        gain = 0.5 * along**2 / curvature
+        part = np.maximum(1.0 - least_gain / np.maximum(gain, 1e-300), 0.0) if shrinks else gain >= least_gain
+        along *= np.where(curvature < WEAK_CURVATURE, part, 1.0)
         step = directions @ (along / (curvature + damping))
     else:
         scaled[np.diag_indices_from(scaled)] += max(damping, DEGENERATE)
@@ -182,10 +193,11 @@ def levenberg_marquardt(
     here = target.evaluate(x)
     recorder.record(x, here)
     damping, growth = 1e-4, 2.0
-    gained = FEWEST_GAINED_VARYING if target.problem.scan_varying else FEWEST_GAINED
+    varies = target.problem.scan_varying
+    gained = FEWEST_GAINED_VARYING if varies else FEWEST_GAINED
     for _ in range(max_iterations):
         degrees = max(here.n_residuals.sum() + target.n_restraints - len(x), 1)
-        step = solve_damped(here.N, here.g, damping, names, sparse, gained * 2.0 * here.objective / degrees)
+        step = solve_damped(here.N, here.g, damping, names, sparse, gained * 2.0 * here.objective / degrees, varies)
         expected = 0.5 * float(step @ (damping * np.diag(here.N) * step - here.g))
         if expected <= 1e-14 * here.objective:
             return Minimum(x, here, recorder.steps, "step too small")
