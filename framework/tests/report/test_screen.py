@@ -89,3 +89,15 @@ def test_lines_are_broken_between_words():
 def test_a_path_is_never_broken():
     path = "/somewhere/" + "x" * 100
     assert path in wrapped(f"Wrote {path}", 40)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_sentences_are_not_folded_to_narrow_columns(width):
+    sentence = "there are no strong spots to work with; look at the images, and at the threshold of the spot finder"
+    table = Table("", ["Set", *(f"number {i}" for i in range(8)), "Why"], [["first", *range(8), sentence]])
+    lines = on_screen(table, width).splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert sum("spots" in line or "images" in line or "threshold" in line for line in lines) <= 3
+    words = " ".join(" ".join(lines).split())
+    assert width == 40 or all(word in words for word in sentence.split())
+    assert len(lines) <= (20 if width == 40 else 10)

@@ -23,6 +23,8 @@ FIRST_ROWS, LAST_ROWS = 6, 2
 
 GAP = 3
 """Characters between columns on a terminal."""
+SENTENCE, LEAST_OF_SENTENCES = 60, 30
+"""Cells longer than that are sentences, which are not folded to narrower columns."""
 
 
 def has_colours(stream: Any) -> bool:
@@ -125,11 +127,13 @@ def _widths(table: Table, width: int) -> list[int]:
 
 
 def _least_width(table: Table, j: int) -> int:
-    """Width that a column needs: numbers are never broken, words of headers and of text stay whole up to 20 characters."""
+    """Width that a column needs: numbers are never broken, words of headers and of text stay whole up to 20 characters, sentences have 30."""
     cells = [format_value(row[j]) for row in table.rows]
     words = str(table.headers[j]).split() if table.headers else []
     if all(_is_number(cell) for cell in cells):
         return max(map(len, [*words, *cells]), default=0)
+    if max(map(len, cells)) > SENTENCE:
+        return LEAST_OF_SENTENCES
     return max((min(len(word), 20) for cell in [*cells, *words] for word in cell.split()), default=0)
 
 
