@@ -108,6 +108,16 @@ def test_rows_are_what_they_were_when_they_were_selected(path, rows):
     assert all(same(again[name], again_expected[name]) for name in truth)
 
 
+@pytest.mark.parametrize("first", [np.arange(5, 60), np.arange(5, 60)[::-1], np.array([7])])
+@pytest.mark.parametrize("second", [slice(3, 20), slice(0, None, 2), slice(0, 1)])
+def test_selections_of_selections_are_rows_of_the_file(path, first, second):
+    truth, rows = a_table(), first[second][:9]
+    table = read_reflections(path).select(first).select(second).select(np.arange(len(rows)))
+    assert len(rows) == 0 or in_memory(table) == {"text"}
+    for name in truth:
+        assert same(table[name], truth[name].select(rows) if name == "shoebox" else truth[name][rows])
+
+
 def test_views_share_columns_and_selections_of_changed_columns_see_the_change(path):
     table = read_reflections(path)
     view = table.view()

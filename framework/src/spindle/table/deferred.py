@@ -78,11 +78,13 @@ class Selected(Deferred):
     ----------
     column : Deferred
     rows : (n,) int64
+    in_turn : bool
+        Each row follows the one before: they are read as they lie in the column, without a look at their numbers.
     """
 
-    def __init__(self, column: Deferred, rows: np.ndarray) -> None:
+    def __init__(self, column: Deferred, rows: np.ndarray, in_turn: bool = False) -> None:
         super().__init__(len(rows))
-        self.column, self.rows = column, rows
+        self.column, self.rows, self.in_turn = column, rows, in_turn
 
     def outline(self) -> Shoeboxes | None:
         """Boxes and panels of the selected shoeboxes."""
@@ -91,6 +93,8 @@ class Selected(Deferred):
 
     def read(self, start: int, stop: int) -> Any:
         """Rows of the selection."""
+        if self.in_turn and stop > start:
+            return self.column.read(int(self.rows[start]), int(self.rows[stop - 1]) + 1)
         return self.column.gather(self.rows[start:stop])
 
 
@@ -137,7 +141,16 @@ def selected(columns: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
     rows : (n,) int64
     """
     close = bool(len(rows)) and int(rows.max()) - int(rows.min()) < SPREAD * len(rows) and int(rows.min()) >= 0
+    in_turn = close and bool((rows[1:] - rows[:-1] == 1).all())
     composed: dict[int, np.ndarray] = {}
+
+    def later(values: Deferred) -> Deferred:
+        if not isinstance(values, Selected):
+            # a changed column makes copies of some rows only
+            return Selected(values, rows, in_turn and not isinstance(values, Changed))
+        if id(values.rows) not in composed:
+            composed[id(values.rows)] = values.rows[rows]
+        return Selected(values.column, composed[id(values.rows)], in_turn and values.in_turn)
 
     def in_use(values: Deferred) -> bool:
         """Whether the column under a changed one is in memory, where it may have been written to."""
@@ -146,12 +159,12 @@ def selected(columns: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, values in columns.items():
         if isinstance(values, Deferred) and values.held is None and close and not in_use(values):
-            if isinstance(values, Selected):
-                inner = composed.setdefault(id(values.rows), values.rows[rows])
-                found[name] = Selected(values.column, inner)
-            else:
-                found[name] = Selected(values, rows)
+            found[name] = later(values)
             continue
         held = values.value() if isinstance(values, Deferred) else values
-        found[name] = held[rows] if isinstance(held, np.ndarray) else held.select(rows)
+        if isinstance(held, np.ndarray):
+            is_slice = in_turn and rows[-1] < len(held)  # rows that are not there are an IndexError
+            found[name] = held[rows[0] : rows[-1] + 1].copy() if is_slice else held[rows]
+        else:
+            found[name] = held.select(rows)
     return found

@@ -12,7 +12,7 @@ from spindle.table import INTEGRATED, Flag, ReflectionTable
 from spindle_lib_merging import is_scaled
 from spindle_lib_selection.parts import join
 
-__all__ = ["MOST_ROWS", "STAGES", "Given", "only", "sampled", "stage_of"]
+__all__ = ["MOST_ROWS", "STAGES", "Given", "only", "sampled", "some_rows", "stage_of"]
 
 #: What a table can be the result of, in the order of the work.
 STAGES = ("strong", "predicted", "indexed", "refined", "integrated", "scaled")
@@ -39,11 +39,17 @@ def sampled(table: ReflectionTable, chosen: np.ndarray) -> tuple[ReflectionTable
     step = max(1, -(-n // MOST_ROWS))
     if step == 1 and n == len(table):
         return table, 1
-    return _some(table, np.flatnonzero(chosen)[::step]), step
+    return some_rows(table, np.flatnonzero(chosen)[::step]), step
 
 
-def _some(table: ReflectionTable, rows: np.ndarray) -> ReflectionTable:
-    """Some rows (indices in rising order); columns that are still in their file are read block by block and not kept."""
+def some_rows(table: ReflectionTable, rows: np.ndarray) -> ReflectionTable:
+    """Some rows of a table: columns that are still in their file are read block by block and not kept.
+
+    Parameters
+    ----------
+    table : ReflectionTable
+    rows : (k,) int64, in rising order
+    """
     deferred = [n for n in table if (found := table.deferred(n)) is not None and found.outline() is None]
     result = table.without(*deferred).select(rows)
     for name in deferred:

@@ -18,7 +18,7 @@ from spindle_lib_pictures.canvas import Canvas
 from spindle_lib_pictures.display import bin_codes, codes_of, contrast_level, palette
 from spindle_lib_selection.parts import imageset_numbers, imagesets_of_rows
 
-from .given import Given
+from .given import Given, some_rows
 
 __all__ = ["picture_section", "png_uri", "poorest_image"]
 
@@ -26,6 +26,8 @@ WIDTH, LEVELS, MOST_SPOTS = 560, 12, 600
 #: Colours of calculated reflections: of one lattice or of more than there are colours the first.
 LATTICES = ("#0072b2", "#009e73", "#cc79a7", "#000000")
 
+#: Columns that marks are made of, beside that of their places.
+_OF_MARKS = ("id", "imageset_id", "panel", "flags", "intensity.sum.value")
 #: Panels (n,), positions (n, 2) and experiments (n,).
 _Marks = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -172,8 +174,9 @@ class _Found:
         self._numbers = imageset_numbers(given.experiments)
         self._observed = given.first("strong", "indexed", "refined", "integrated", "scaled")
         self._predicted = given.first("integrated", "scaled", "predicted", "refined", "indexed")
-        self._places: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._near: dict[str, tuple[ReflectionTable, np.ndarray]] = {}
         experiments = [given.experiments[which] for which, _ in chosen]
+        self._drawn = [self._numbers[which] for which, _ in chosen]
         swept = all(e.scan is not None and not e.is_still for e in experiments)
         #: Images of all sweeps, by number, that a picture is of; None where rows cannot be told by their image.
         self._frames = (
@@ -196,20 +199,21 @@ class _Found:
     ) -> _Marks:
         if table is None or name not in table:
             return np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0, np.int64)
-        if name not in self._places:
+        if name not in self._near:
             z = table.peek(name)[:, 2]
-            near = np.arange(len(z)) if self._frames is None else _near(z, self._frames)
-            self._places[name] = (z[near], imagesets_of_rows(table, self._numbers)[near], near)
-        z, sets, near = self._places[name]
+            sets = imagesets_of_rows(table, self._numbers)
+            near = np.flatnonzero(np.isin(sets, self._drawn)) if self._frames is None else _near(z, self._frames)
+            others = [column for column in table if column not in (*_OF_MARKS, name)]
+            self._near[name] = some_rows(table.without(*others), near), sets[near]
+        table, sets = self._near[name]
         here = sets == self._numbers[which]
         if experiment.scan is not None and not experiment.is_still:
-            frame = experiment.scan.array_range[0] + index
+            frame, z = experiment.scan.array_range[0] + index, table[name][:, 2]
             with np.errstate(invalid="ignore"):
                 here &= (z >= frame - 0.5) & (z < frame + 1.5)
-        rows = near[here]
         if "flags" in table:
-            rows = rows[(table.peek("flags")[rows] & np.uint64(int(flags))) != 0]
-        return _strongest(table, rows, name)
+            here &= table.has_flags(flags, all=False)
+        return _strongest(table, np.flatnonzero(here), name)
 
 
 def _near(z: np.ndarray, frames: list[int]) -> np.ndarray:
@@ -226,7 +230,7 @@ def _near(z: np.ndarray, frames: list[int]) -> np.ndarray:
 
 def _strongest(table: ReflectionTable, rows: np.ndarray, name: str) -> _Marks:
     if len(rows) > MOST_SPOTS and "intensity.sum.value" in table:
-        value = np.nan_to_num(np.asarray(table.peek("intensity.sum.value"))[rows], nan=-np.inf)
+        value = np.nan_to_num(table["intensity.sum.value"][rows], nan=-np.inf)
         rows = rows[np.sort(np.argpartition(value, -MOST_SPOTS)[-MOST_SPOTS:])]
-    panel = table.peek("panel")[rows].astype(np.int64) if "panel" in table else np.zeros(len(rows), np.int64)
-    return panel, np.asarray(table.peek(name))[rows][:, :2], np.asarray(table.peek("id"))[rows]
+    panel = table["panel"][rows].astype(np.int64) if "panel" in table else np.zeros(len(rows), np.int64)
+    return panel, table[name][rows][:, :2], table["id"][rows]
