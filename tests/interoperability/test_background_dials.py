@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from spindle.params import Assignment, build
 from spindle.testing import make_context
 from spindle.testing.background import flat_shoeboxes, pixel_detector
-
-SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/bin", "/usr/bin"])
+from spindle.testing.dials import dials_python
 
 DIALS = """
 import sys
@@ -51,27 +45,9 @@ def shoeboxes():
 
 
 def dials_background(shoeboxes, creator, folder):
-    launcher = shutil.which("dials.import", path=SEARCH)
-    if launcher is None:
-        pytest.skip("DIALS is not installed")
-    first = Path(launcher).read_text(errors="ignore").splitlines()[0]
-    python = first.removeprefix("#!").strip().split()[-1]
-    if not first.startswith("#!") or "python" not in python:
-        pytest.skip(f"{launcher} does not say which Python runs DIALS")
-    np.savez(
-        folder / "in.npz",
-        data=shoeboxes.data,
-        mask=shoeboxes.mask,
-        bbox=shoeboxes.bbox,
-        offsets=shoeboxes.offsets,
-    )
-    environment = {"PATH": os.pathsep.join([os.path.dirname(launcher), "/usr/bin", "/bin"])}
-    subprocess.run(
-        [python, "-c", DIALS, str(folder / "in.npz"), str(folder / "out.npz"), creator],
-        env=environment,
-        check=True,
-        capture_output=True,
-    )
+    names = ("data", "mask", "bbox", "offsets")
+    np.savez(folder / "in.npz", **{name: getattr(shoeboxes, name) for name in names})
+    dials_python("-c", DIALS, "in.npz", "out.npz", creator, cwd=folder)
     with np.load(folder / "out.npz") as arrays:
         return {name: arrays[name] for name in arrays.files}
 
