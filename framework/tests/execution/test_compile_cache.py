@@ -314,3 +314,9 @@ numba.np.linalg.ensure_blas()
 print("scipy.linalg" in sys.modules)
 """
     assert run(tmp_path, program)[0] == ["True", "False", "True"]
+
+
+@pytest.mark.parametrize("module", ["spindle.models", "spindle.table", "spindle.testing.stills"])
+@pytest.mark.sampled(3)
+def test_a_module_that_imports_numba_first_can_be_the_first_of_all(module, tmp_path):
+    assert run(tmp_path, f"import {module}; print('done')")[0] == ["done"]
