@@ -17,7 +17,6 @@ from typing import Any
 
 from spindle import __version__
 from spindle.errors import FileFormatError, HeaderError
-from spindle.files.json_content import json_content
 from spindle.params import Params, to_dict, walk
 from spindle.plugins import plugin_files
 from spindle.plugins.discovery import HOST
@@ -150,6 +149,8 @@ def write_record(record: dict[str, Any], path: Path) -> None:
 
 def read_record(path: Path) -> dict[str, Any]:
     """Read a record; raise `FileFormatError` for anything else."""
+    from spindle.files.json_content import json_content  # its package imports models, and these numba
+
     content = read_regular(path, MOST_BYTES, "a run record", "name a run record, spindle.<program>.json")
     try:
         record = json_content(content)
