@@ -53,6 +53,15 @@ def test_an_inverted_axis_is_named_and_not_taken_for_several_crystals(tmp_path, 
     assert not any("further one" in line["said"] for line in verdict["lines"])
 
 
+@pytest.mark.parametrize("width", ["0.5", "2"])
+def test_a_wrong_width_of_the_images_is_named(tmp_path, monkeypatch, width):
+    monkeypatch.chdir(tmp_path)
+    images = simulated(tmp_path / "images", "mean_counts=600", "seed=1")
+    code, verdict = verdict_of(images, f"import.geometry.scan.oscillation=0,{width}")
+    assert code == 2 and verdict["colour"] == "red"
+    assert "Import again with geometry.scan.oscillation=0,1" in verdict["lines"][0]["said"]
+
+
 @pytest.mark.parametrize("is_empty", [False, True], ids=["cut images", "empty files"])
 def test_images_of_which_half_cannot_be_read(tmp_path, monkeypatch, is_empty):
     monkeypatch.chdir(tmp_path)
