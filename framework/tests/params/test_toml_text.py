@@ -12,6 +12,7 @@ from spindle.params.toml_text import MOST_BYTES
 
 HOSTILE = {
     "digits": "a = " + "9" * 5000,
+    "hexadecimal digits": "a = [{b = 0x" + "f" * 5000 + "}]",
     "nested arrays": "a = " + "[" * 50_000,
     "nested tables": "a = " + "{a=" * 50_000,
     "a long key": ".".join("a" * 5000) + " = 1",

@@ -14,6 +14,7 @@ __all__ = ["MOST_BYTES", "MOST_LEVELS", "TOO_DEEP", "parse_toml", "read_toml"]
 
 MOST_BYTES = 1 << 20  # all parameters of all programs with their values have a tenth of that
 MOST_LEVELS = 40
+MOST_BITS = 1024  # what a floating-point number holds
 TOO_DEEP = f"scopes are nested more than {MOST_LEVELS} levels deep"
 # A key of many parts, for which the reader takes long.
 _DEEP_KEY = re.compile(rf"(?<![\w\"'-])(?:[\w\"'-]++\s*+\.\s*+){{{MOST_LEVELS}}}")
@@ -54,11 +55,29 @@ def parse_toml(text: str, where: str, remedy: str = "") -> dict[str, Any]:
     if _DEEP_KEY.search(text):
         raise FileFormatError(f"{where}: {TOO_DEEP}")
     try:
-        return tomllib.loads(text)
+        found = tomllib.loads(text)
     except RecursionError as error:
         raise FileFormatError(f"{where}: {TOO_DEEP}") from error
     except ValueError as error:  # numbers of too many digits, too
         raise FileFormatError(f"{where}: not valid TOML: {_reason(str(error))}{remedy and '; '}{remedy}") from error
+    if "0x" in text or "0o" in text or "0b" in text:  # decimal ones of so many digits are no TOML for the reader
+        _refuse_giants(found, where)
+    return found
+
+
+def _refuse_giants(content: dict[str, Any], where: str) -> None:
+    """Refuse whole numbers that Python reads but does not write."""
+    left: list[Any] = [content]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, int) and value.bit_length() > MOST_BITS:
+            raise FileFormatError(
+                f"{where}: a whole number has {value.bit_length()} bits: at most {MOST_BITS} expected"
+            )
 
 
 def _reason(message: str) -> str:
