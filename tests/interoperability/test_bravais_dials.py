@@ -22,7 +22,8 @@ def test_settings_fits_and_residuals_are_those_of_dials(name, tmp_path, monkeypa
     dials("dials.refine_bravais_settings", *files, "nproc=1", cwd=tmp_path)
     theirs = json.loads((tmp_path / "bravais_summary.json").read_text())
     monkeypatch.chdir(tmp_path)
-    result = spindle.run("refine_bravais_settings", read_experiments(files[0]), read_reflections(files[1]))
+    margin = {"refinement.reflections.scan_margin": 0}  # DIALS takes spots that the ends of the scan cut
+    result = spindle.run("refine_bravais_settings", read_experiments(files[0]), read_reflections(files[1]), **margin)
     result.files["bravais_summary.json"](tmp_path / "ours.json")
     ours = json.loads((tmp_path / "ours.json").read_text())
 
