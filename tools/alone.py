@@ -49,7 +49,16 @@ def main() -> int:
         venv.create(scratch / "venv", with_pip=True)
         python = next(p for p in ("bin/python", "Scripts/python.exe") if (scratch / "venv" / p).exists())
         python_alone = scratch / "venv" / python
-        pip = [python_alone, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary=:all:"]
+        pip = [
+            python_alone,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-compile",
+            "--disable-pip-version-check",
+            "--only-binary=:all:",
+        ]
         call(*pip, "-c", ROOT / "constraints.txt", "--find-links", scratch / "wheels", PROGRAM)
         (scratch / "work").mkdir()
         images = sorted((scratch / "images").glob("*.cbf"))
