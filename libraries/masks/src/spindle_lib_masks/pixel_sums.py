@@ -17,6 +17,18 @@ BOX = 5  # shadows are looked for in squares of this size, as single pixels may 
 
 
 @njit(nogil=True, cache=True)
+def _add_row(image, static, low, high, limit, rest, total, count, full, calm):
+    """One row of `add_counts`, all (n,), with what counts in full and what is rest in each pixel. Without branches."""
+    for j in range(image.shape[0]):
+        value = image[j]
+        good = np.uint8(static[j]) & np.uint8(value >= low) & np.uint8(value <= high)
+        total[j] += min(value, limit[j]) * np.int32(good)
+        count[j] += good
+        full[j] += good & np.uint8(value >= limit[j])
+        calm[j] += good & np.uint8(value <= rest[j])
+
+
+@njit(nogil=True, cache=True)
 def add_counts(image, static, low, high, ring, cap, level, total, count, full, calm):
     """Add one image of whole counts to sums over images.
 
@@ -38,17 +50,17 @@ def add_counts(image, static, low, high, ring, cap, level, total, count, full, c
     count, full, calm : (slow, fast) uint8
         Images in which the pixel was good, those in which it reached the cap, and those in which it was at rest.
     """
+    width = image.shape[1]
+    limit, rest = np.empty(width, np.int32), np.empty(width, np.int32)
+    both = np.empty(cap.shape[0], np.int64)  # so that there is one place to look for what is known of a ring
+    for k in range(both.shape[0]):
+        both[k] = (np.int64(level[k]) << np.int64(32)) | (np.int64(cap[k]) & np.int64(0xFFFFFFFF))
     for i in range(image.shape[0]):
-        for j in range(image.shape[1]):
-            value = image[i, j]
-            if static[i, j] and value >= low and value <= high:
-                limit = cap[ring[i, j]]
-                total[i, j] += min(value, limit)
-                count[i, j] += 1
-                if value >= limit:
-                    full[i, j] += 1
-                if value <= level[ring[i, j]]:
-                    calm[i, j] += 1
+        rings = ring[i]
+        for j in range(width):
+            known = both[np.uint32(rings[j])]
+            limit[j], rest[j] = np.int32(known & np.int64(0xFFFFFFFF)), np.int32(known >> np.int64(32))
+        _add_row(image[i], static[i], low, high, limit, rest, total[i], count[i], full[i], calm[i])
 
 
 @njit(nogil=True, cache=True)

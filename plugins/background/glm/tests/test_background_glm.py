@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import poisson
 from spindle_background_glm import GlmBackground
+from spindle_background_glm.kernels import N_BINS, _collect_whole, any_negative
 
 from spindle.table import MaskCode
 from spindle.testing import as_called_by_host, make_context
@@ -135,3 +136,23 @@ def test_loglinear3d_of_one_image_is_loglinear2d():
     other = glm("loglinear2d").estimate_background(shoeboxes=shoeboxes, detector=None)
     assert one.success.all()
     assert np.allclose(one.background, other.background, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 2, 41, 1000])
+def test_whole_counts_are_sorted_into_bins_whatever_the_unused_pixels_hold(n):
+    rng = np.random.default_rng(n)
+    used = (rng.random(n) < 0.6).astype(np.uint8)
+    used[0] = 1
+    data = rng.poisson(3.0, n).astype(np.float32)
+    data[used == 0] = np.resize(np.array([-2.0, 1e9, np.nan, 0.5], np.float32), np.count_nonzero(used == 0))
+    values, counts, tables = np.zeros(n), np.zeros(n, np.int64), np.zeros((2, N_BINS), np.int64)
+    found, n_bins, total, median = _collect_whole(data, used, tables[0], tables[1], values, counts)
+    kept = data[used != 0]
+    numbers, times = np.unique(kept, return_counts=True)
+    assert (found, total, median) == (len(kept), kept.sum(), np.sort(kept)[len(kept) // 2])
+    assert list(values[:n_bins]) == list(numbers)
+    assert list(counts[:n_bins]) == list(times)
+    assert not tables.any()
+    assert not any_negative(data, used)
+    data[np.flatnonzero(used)[-1]] = -1.0
+    assert any_negative(data, used)

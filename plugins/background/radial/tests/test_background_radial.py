@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from spindle_background_radial.kernels import smooth_as_far_as_it_goes
 from spindle_background_radial.learner import RadialLearner, split
+from spindle_background_radial.place_kernels import pixels_of_bins, slopes
 from spindle_background_radial.shape import pixel_coordinates
 
 from spindle.models import Detector, Experiment
@@ -165,3 +166,23 @@ def test_pixels_have_the_resolution_and_polarisation_of_their_middles(size):
     assert places[0].shape == (size[1], size[0])
     assert np.abs(places[0].ravel() - s).max() < 1e-3 * pixel
     np.testing.assert_allclose(weights[0].ravel(), polarisation, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 7), (31, 22)])
+def test_slopes_are_those_of_numpy(shape):
+    place = np.random.default_rng(3).random(shape).astype(np.float32)
+    down, along = np.empty_like(place), np.empty_like(place)
+    slopes(place, down, along)
+    np.testing.assert_array_equal([down, along], np.gradient(place))
+
+
+def test_pixels_of_wanted_bins_are_those_that_were_seen():
+    rng = np.random.default_rng(4)
+    place, number = rng.random((20, 30)).astype(np.float32), rng.integers(0, 2, (20, 30)).astype(np.uint16)
+    wanted = np.zeros(11, np.bool_)
+    wanted[[2, 10]] = True
+    chosen = np.empty(place.size, np.int64)
+    n = pixels_of_bins(number, place, 0.0, 0.1, wanted, chosen)
+    at = place.ravel().astype(np.float64)
+    inside = ((at >= 0.15) & (at < 0.25)) | (at >= 0.95)
+    np.testing.assert_array_equal(chosen[:n], np.flatnonzero(inside & (number.ravel() > 0)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from spindle_profile_gaussian_rs.model_error import ModelError, blended, model_error
+from spindle_profile_gaussian_rs.model_kernels import crowded_parts
 from spindle_profile_gaussian_rs.tails import learn_tails
 
 from spindle.table import MaskCode
@@ -88,3 +89,11 @@ def test_tails_beyond_the_foreground_are_found_and_only_where_they_are(fraction,
         learn_tails(xy[:50], np.full(50, radius), bbox, offsets, data.ravel(), mask.ravel(), background, seen[:50])
         is None
     )
+
+
+def test_a_spot_is_as_crowded_as_the_pixels_around_it():
+    spot, under_another = MaskCode.FOREGROUND, MaskCode.OVERLAPPED
+    mask = np.array([0, 0, under_another, spot | under_another, spot, 0, spot, spot, under_another], np.uint8)
+    out = np.empty(3)
+    crowded_parts(np.array([0, 6, 8, 9]), mask, out)
+    np.testing.assert_array_equal(out, [0.25, 0.0, 1.0])

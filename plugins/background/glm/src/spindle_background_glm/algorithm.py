@@ -84,7 +84,7 @@ class GlmBackground(Algorithm):
     def estimate_background(self, shoeboxes: Shoeboxes, detector: Detector | None = None) -> BackgroundEstimate:
         """See `spindle.contracts.background.BackgroundSpec`."""
         used = usable_pixels(shoeboxes.mask)
-        if self.context is not None and (shoeboxes.data[used] < 0.0).any():
+        if self.context is not None and kernels.any_negative(shoeboxes.data, used.view(np.uint8)):
             return self._least_squares().estimate_background(shoeboxes=shoeboxes, detector=detector)
         n = len(shoeboxes)
         background = np.zeros(len(used), np.float32)

@@ -19,13 +19,75 @@ from spindle_lib_noise.count_kernels import huber_poisson_moments
 
 from .linear_kernels import solve_cholesky
 
-__all__ = ["fit_constant", "fit_loglinear"]
+__all__ = ["any_negative", "fit_constant", "fit_loglinear"]
 
 FOREGROUND = 4
 N_BINS = 4096  # counts below this go through a histogram
 TOLERANCE = 1e-3  # of the change of beta relative to beta
 MAX_ITERATIONS = 100
 MAX_ETA = 300.0
+
+
+@numba.njit(nogil=True, cache=True)
+def any_negative(data, used):
+    """Whether a used pixel has a value below zero. Without branches, as all others of this file that look at every pixel."""
+    found = np.uint8(0)
+    for k in range(data.shape[0]):
+        found |= np.uint8(used[k] != 0) & np.uint8(data[k] < np.float32(0.0))
+    return found != 0
+
+
+@numba.njit(nogil=True, cache=True)
+def _look(data, used, mask):
+    """Numbers of used pixels and of foreground among some (m,); whether a used one is negative or not a number; whether all are bins."""
+    n_used, n_foreground, negative, other = 0, 0, np.uint8(0), np.uint8(0)
+    for k in range(data.shape[0]):
+        is_used, value = np.uint8(used[k] != 0), data[k]
+        n_used += is_used
+        n_foreground += (mask[k] & np.uint8(FOREGROUND)) != 0
+        negative |= is_used & np.uint8(not value >= np.float32(0.0))
+        other |= is_used & np.uint8(not (value < np.float32(N_BINS) and value == np.floor(value)))
+    return n_used, n_foreground, negative != 0, other == 0
+
+
+@numba.njit(nogil=True, cache=True)
+def _collect_whole(data, used, even, odd, values, counts):
+    """`_collect` for used pixels that are whole counts below N_BINS, all others (m,) whatever they are.
+
+    Two tables in turn, ``even`` and ``odd`` (N_BINS,) int64, zero before and after: the same number often comes twice running, and
+    would have to wait for itself.
+    """
+    n_bins = 0
+    m = data.shape[0]
+    zero = np.float32(0.0)
+    for i in range(m // 2):
+        k = np.uint64(2 * i)
+        one, two = used[k] != 0, used[k + np.uint64(1)] != 0
+        even[np.uint64(data[k] if one else zero)] += one
+        odd[np.uint64(data[k + np.uint64(1)] if two else zero)] += two
+    if m % 2 and used[m - 1] != 0:
+        even[np.int64(data[m - 1])] += 1
+    n, highest = 0, 0
+    for k in range(m):
+        n += used[k] != 0
+        highest = max(highest, np.int32(data[k] if used[k] != 0 else zero))
+    whole = 0
+    for j in range(highest + 1):
+        number = even[j] + odd[j]
+        even[j] = odd[j] = 0
+        if number > 0:
+            values[n_bins] = j
+            counts[n_bins] = number
+            n_bins += 1
+            whole += j * number
+    total = float(whole)
+    median = total / max(n, 1)
+    seen = 0
+    for i in range(n_bins):
+        if seen <= n // 2 < seen + counts[i]:
+            median = values[i]
+        seen += counts[i]
+    return n, n_bins, total, median
 
 
 @numba.njit(nogil=True, cache=True)
@@ -118,16 +180,7 @@ def fit_constant(data, used, mask, bbox, offsets, per_slice, min_pixels, c, back
         first, last = offsets[i], offsets[i + 1]
         n_groups = bbox[i, 5] - bbox[i, 4] if per_slice else 1
         step = (last - first) // max(n_groups, 1)
-        n_used = 0
-        n_foreground = 0
-        negative = False
-        for k in range(first, last):
-            if used[k] != 0:
-                n_used += 1
-                if not data[k] >= 0.0:
-                    negative = True
-            if mask[k] & FOREGROUND:
-                n_foreground += 1
+        n_used, n_foreground, negative, whole = _look(data[first:last], used[first:last], mask[first:last])
         if n_used < min_pixels or negative:
             continue
         good = True
@@ -135,7 +188,11 @@ def fit_constant(data, used, mask, bbox, offsets, per_slice, min_pixels, c, back
         variance_of_mean = 0.0
         for g in range(n_groups):
             start = first + g * step
-            n, n_bins, total, median = _collect(data, used, start, start + step, exact, floors, values, counts)
+            if whole:
+                some = slice(start, start + step)
+                n, n_bins, total, median = _collect_whole(data[some], used[some], exact, floors, values, counts)
+            else:
+                n, n_bins, total, median = _collect(data, used, start, start + step, exact, floors, values, counts)
             if n == 0:
                 good = False
                 break
@@ -148,10 +205,12 @@ def fit_constant(data, used, mask, bbox, offsets, per_slice, min_pixels, c, back
                     good = False
                     break
             m = 0
-            for k in range(start, start + step):
-                background[k] = mu
-                if mask[k] & FOREGROUND:
-                    m += 1
+            background[start : start + step] = mu
+            if n_groups == 1:
+                m = n_foreground
+            else:
+                for bits in mask[start : start + step]:
+                    m += (bits & np.uint8(FOREGROUND)) != 0
             level += mu / n_groups
             weight = m / n_foreground if n_foreground > 0 else 1.0 / n_groups
             variance_of_mean += weight * weight * variance

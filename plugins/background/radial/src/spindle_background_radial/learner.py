@@ -11,6 +11,7 @@ from spindle.models import Experiment
 from spindle.report import Table
 
 from .kernels import add_pixels, place_pixels, smooth_as_far_as_it_goes, sum_bins, sum_cells
+from .place_kernels import pixels_of_bins, slopes
 from .shape import RadialShape, bilinear
 
 __all__ = ["RadialLearner"]
@@ -120,8 +121,12 @@ class RadialLearner(BackgroundLearner):
             place_pixels(nodes, node, beam.s0, beam.polarization_normal, beam.polarization_fraction, s, polarisation)
             places.append(s)
             weights.append(polarisation)
-            gradient = np.gradient(s) if min(ny, nx) > 1 else [np.full((ny, nx), 1e-3)] * 2
-            steps.append(float(np.median(np.hypot(*gradient))))
+            if min(ny, nx) > 1:
+                down, along = np.empty_like(s), np.empty_like(s)
+                slopes(s, down, along)
+            else:
+                down = along = np.full((ny, nx), 1e-3)
+            steps.append(float(np.median(np.hypot(down, along, out=down), overwrite_input=True)))
         step = max(float(np.median(steps)) / BINS_PER_PIXEL, 1e-7)
         lowest = min(float(s.min()) for s in places)
         n_bins = int((max(float(s.max()) for s in places) - lowest) / step) + 2
@@ -160,13 +165,11 @@ class RadialLearner(BackgroundLearner):
             zip(self.total, self.number, places, weights, corrections, strict=True)
         ):
             nx = total.shape[1]
-            n = number.ravel()
-            seen_at = np.flatnonzero(n)
-            at = (s.ravel()[seen_at].astype(np.float64) - lowest) / step
-            of_rings = strong[np.minimum((at + 0.5).astype(np.int64), len(bins) - 1)]
-            chosen, at = seen_at[of_rings], at[of_rings]
+            n, chosen = number.ravel(), np.empty(number.size, np.int64)
+            chosen = chosen[: pixels_of_bins(number, s, lowest, step, strong, chosen)]
             if not len(chosen):
                 continue
+            at = (s.ravel()[chosen].astype(np.float64) - lowest) / step
             xy = np.stack([chosen % nx + 0.5, chosen // nx + 0.5], axis=1)
             factor = weight.ravel()[chosen] * n[chosen] * bilinear(grid, xy / CELL - 0.5)
             ring, rest = np.interp(at, bins, sharp) * factor, np.interp(at, bins, smooth) * factor

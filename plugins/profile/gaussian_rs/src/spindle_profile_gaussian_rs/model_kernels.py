@@ -97,3 +97,16 @@ def radial_sums(xy, bbox, offsets, data, mask, background, intensity, rows, widt
                     out[ring, 1] += intensity[r]
                     out[ring, 2] += raw
                     out[ring, 3] += intensity[r] * distance
+
+
+@numba.njit(nogil=True, cache=True)
+def crowded_parts(offsets, mask, out):
+    """Part of the pixels around each foreground that is under other spots, into ``out`` (n,) float64."""
+    outside, others = np.uint8(FOREGROUND), np.uint8(FOREGROUND | OVERLAPPED)
+    for r in range(out.shape[0]):
+        own = mask[offsets[r] : offsets[r + 1]]
+        around, under = 0, 0
+        for k in range(own.shape[0]):
+            around += (own[k] & outside) == 0
+            under += (own[k] & others) == np.uint8(OVERLAPPED)
+        out[r] = under / max(around, 1)

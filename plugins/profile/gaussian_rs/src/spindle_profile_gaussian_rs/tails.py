@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-from .model_kernels import FOREGROUND, OVERLAPPED, radial_sums
+from .model_kernels import crowded_parts, radial_sums
 
 __all__ = ["Tails", "learn_tails"]
 
@@ -60,7 +60,9 @@ def learn_tails(
         In the foreground.
     """
     rows = np.flatnonzero(intensity > 0)
-    rows = rows[_crowded(offsets, mask)[rows] < MOST_CROWDED]
+    crowded = np.empty(len(intensity))
+    crowded_parts(offsets, mask, crowded)
+    rows = rows[crowded[rows] < MOST_CROWDED]
     rows = rows[np.argsort(-intensity[rows], kind="stable")][:4000]
     if len(rows) < FEWEST:
         return None
@@ -79,13 +81,6 @@ def learn_tails(
     each = [1.0 / p.share_within(at)[0] - 1.0 for p in parts if p is not None]
     error = float(np.std(each, ddof=1)) / np.sqrt(PARTS)
     return tails if beyond > max(LEAST, SIGNIFICANT * error) else None
-
-
-def _crowded(offsets: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(n,) float64: part of the pixels around each foreground that is under other spots."""
-    others = np.concatenate([[0], np.cumsum((mask & (FOREGROUND | OVERLAPPED)) == OVERLAPPED)])
-    around = np.concatenate([[0], np.cumsum((mask & FOREGROUND) == 0)])
-    return np.asarray(np.diff(others[offsets]) / np.maximum(np.diff(around[offsets]), 1))
 
 
 def _fitted(sums: np.ndarray, radius: float, reach: float) -> Tails | None:

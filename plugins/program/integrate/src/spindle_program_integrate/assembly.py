@@ -10,6 +10,7 @@ from spindle.table import ReflectionTable, Shoeboxes
 
 from .blocks import BYTES_PER_BLOCK, BYTES_PER_PIXEL, SPOTS_PER_BLOCK
 from .joint import Neighbours
+from .kernels import join_pieces
 from .measure import Filled
 from .slabs import GEOMETRY, Wanted
 from .stream import Pieces
@@ -64,13 +65,11 @@ class Assembly:
                 continue
             at = at[mine]
             marks[at] |= pieces.marks[mine]
-            some = pieces.shoeboxes.select(mine)
+            some = pieces.shoeboxes
             box = whole.bbox[at].astype(np.int64)
             area = (box[:, 1] - box[:, 0]) * (box[:, 3] - box[:, 2])
-            begin = whole.offsets[at] + (some.bbox[:, 4] - box[:, 4]) * area
-            length = np.diff(some.offsets)
-            pixels = np.arange(some.offsets[-1]) + np.repeat(begin - some.offsets[:-1], length)
-            whole.data[pixels], whole.mask[pixels] = some.data, some.mask
+            begin = whole.offsets[at] + (some.bbox[mine, 4] - box[:, 4]) * area
+            join_pieces(some.offsets, mine, begin, some.data, some.mask, whole.data, whole.mask)
         neighbours = None
         if wanted.overlaps is not None:
             near = wanted.overlaps.of(rows)

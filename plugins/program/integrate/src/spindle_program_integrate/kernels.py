@@ -142,6 +142,25 @@ def sum_pixels(starts, data, mask, background, counts, sums):
         sums[r, 1] = b
 
 
+@numba.njit(nogil=True, cache=True)
+def join_pieces(starts, rows, begins, data, mask, whole_data, whole_mask):
+    """Copy runs of pixels to their places.
+
+    Parameters
+    ----------
+    starts : (n + 1,) int64
+        First pixel of each run in ``data`` (p,) float32 and ``mask`` (p,) uint8.
+    rows : (m,) int64
+        The runs to copy.
+    begins : (m,) int64
+        Where each begins in ``whole_data`` and ``whole_mask``, which are filled.
+    """
+    for i in range(rows.shape[0]):
+        first, last = starts[rows[i]], starts[rows[i] + 1]
+        whole_data[begins[i] : begins[i] + last - first] = data[first:last]
+        whole_mask[begins[i] : begins[i] + last - first] = mask[first:last]
+
+
 def csr_pixels(starts: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """(offsets[-1],) int64: places of some runs in a flat array that begin at ``starts`` (n,), their ends added up in ``offsets`` (n + 1,)."""
     return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], np.diff(offsets))
