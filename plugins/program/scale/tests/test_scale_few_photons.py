@@ -65,7 +65,7 @@ def test_sets_with_and_without_expected_counts_are_scaled_together() -> None:
     apart = {"weighting.error_model.grouping": "individual"}
     result = spindle.run("scale", Experiments([one, two]), [first, second], **apart)
     known, unknown = (e.scaling_model["configuration_parameters"] for e in result.experiments)
-    assert 0.9 < known["error_model_parameters"][0] < 1.1 and known["error_model_counting"] == 0.0
+    assert 0.9 < known["error_model_parameters"][0] < 1.1 and known["error_model_counting"] < 0.05
     assert unknown["error_model_parameters"][0] < 0.9 and unknown["error_model_counting"] > 0.1
     again = spindle.run("scale", result.experiments, result.reflections, **apart)
     for before, after in zip(result.experiments, again.experiments, strict=True):
