@@ -289,6 +289,7 @@ def test_what_cannot_be_done_is_refused(few):
         ({"dose": (9, 2)}, "comes before the first"),
         ({"reference": "nowhere.mtz"}, "no such file"),
         ({"reference": "nowhere.mtz", "symmetry.laue_group": "P -3"}, "tells the group; give one of them"),
+        ({"resolution.reference": "nowhere.mtz"}, "no such file; give an MTZ file of merged data"),
         ({"resolution.cc_ref": 0.2}, "needs resolution.reference="),
         (
             {"clustering.hierarchical.method": ("cos_angle", "correlation"), "max_cluster_height": 0.1},

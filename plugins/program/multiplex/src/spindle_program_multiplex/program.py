@@ -200,6 +200,11 @@ class Multiplex(Program):
 def _check(params: Any) -> None:
     """Refuse what contradicts itself."""
     refuse_without_reference(params.resolution)
+    correlated = params.resolution.reference
+    if correlated is not None and not Path(correlated).is_file():
+        raise ParameterError(
+            f"resolution.reference={correlated}: no such file; give an MTZ file of merged data, or coordinates"
+        )
     if params.symmetry.laue_group is not None and params.symmetry.space_group is not None:
         raise ParameterError("symmetry.laue_group and symmetry.space_group: give one of them")
     tree = params.clustering.hierarchical
