@@ -350,7 +350,7 @@ class RefinementParams(Params):
                 default=None,
                 none=True,
                 level=1,
-                help="None: learned from the residuals in refine (spots are graded by their variances), statistical in index; "
+                help="None: learned from the residuals of scans (spots are graded by their variances), not while candidates are compared; "
                 "statistical: 1/variance; stills: that in x, y and delpsi_constant; constant: constants; "
                 "external_deltapsi: from the column delpsical.weights.",
             )

@@ -80,7 +80,7 @@ class Macrocycle:
         self.block_deg = cache(self._block_deg)
         self.n_threads = settings.mp.nproc or 1
         weighting = settings.reflections.weighting_strategy.override
-        self.learns_weights = purpose == "refinement" and weighting is None and not self.stills
+        self.learns_weights = purpose != "candidate" and weighting is None and not self.stills
         self.spread = np.zeros(0)
 
     def _observations(self) -> tuple[Observations, np.ndarray | None]:
