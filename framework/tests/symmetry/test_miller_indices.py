@@ -6,7 +6,7 @@ import gemmi
 import numpy as np
 import pytest
 
-from spindle.errors import ParameterError, ShapeError
+from spindle.errors import ModelError, ParameterError, ShapeError
 from spindle.symmetry import (
     asu_indices,
     bravais_type,
@@ -89,6 +89,12 @@ def test_unique_indices_are_the_asymmetric_unit():
     np.testing.assert_array_equal(mapped, unique)
     present = unique_indices(cell, "P212121", 3.0)
     assert len(present) == np.count_nonzero(~is_systematically_absent(unique, "P212121"))
+
+
+@pytest.mark.parametrize("d_min", [0.001, 0.0, float("nan")])
+def test_more_unique_indices_than_any_crystal_has_are_refused(d_min):
+    with pytest.raises(ModelError, match="limit the resolution"):
+        unique_indices((78.9, 78.9, 37.95, 90, 90, 90), "P 1", d_min)
 
 
 def test_unknown_symbol_says_what_is_accepted():

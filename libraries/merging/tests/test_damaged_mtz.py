@@ -1,4 +1,4 @@
-"""Unmerged MTZ files whose M/ISYM names what is not there."""
+"""Unmerged MTZ files whose M/ISYM names what is not there, or whose indices nothing reaches."""
 
 from __future__ import annotations
 
@@ -10,21 +10,35 @@ from spindle.errors import UserError
 from spindle_lib_merging.intensity_files import read_intensities
 from spindle_lib_merging.unmerged import _read_mtz
 
+READERS = [lambda p: read_intensities(p, "reference"), lambda p: _read_mtz(p, None, "labels")]
 
-@pytest.mark.parametrize("read", [lambda p: read_intensities(p, "reference"), lambda p: _read_mtz(p, None, "labels")])
-@pytest.mark.parametrize("isym", [1, 3, 253])
-def test_symmetry_operations_that_are_not_there_are_a_message(tmp_path, read, isym):
+
+def written(folder, h, isym):
     mtz = gemmi.Mtz(with_base=True)
     mtz.spacegroup = gemmi.SpaceGroup("P 1")
     mtz.set_cell_for_all(gemmi.UnitCell(10, 11, 12, 90, 90, 90))
     mtz.add_dataset("x")
     for label, kind in (("M/ISYM", "Y"), ("BATCH", "B"), ("I", "J"), ("SIGI", "Q")):
         mtz.add_column(label, kind)
-    mtz.set_data(np.array([[1, 2, 3, isym, np.nan, 9, 1]], dtype=np.float32))
-    path = tmp_path / "unmerged.mtz"
+    mtz.set_data(np.array([[1, 2, 3, isym, 1, 9, 1], [h, 2, 3, isym, 1, 9, 1]], dtype=np.float32))
+    path = folder / "unmerged.mtz"
     mtz.write_to_file(str(path))
+    return path
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("isym", [1, 3, 253])
+def test_symmetry_operations_that_are_not_there_are_a_message(tmp_path, read, isym):
+    path = written(tmp_path, 1, isym)
     if isym == 1:
         assert read(path) is not None
     else:
         with pytest.raises(UserError, match=r"unmerged\.mtz.*M/ISYM"):
             read(path)
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("h", [500_001, -3e6, 1.6e29])
+def test_indices_that_nothing_reaches_are_a_message(tmp_path, read, h):
+    with pytest.raises(UserError, match=r"unmerged\.mtz: reflection 2: indices within 500000 expected"):
+        read(written(tmp_path, h, 1))

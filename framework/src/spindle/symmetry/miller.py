@@ -25,6 +25,10 @@ _REGIONS = (
 )
 
 
+#: Crystals of viruses have some ten million; it takes half a minute to make so many.
+MOST_INDICES = 500_000_000
+
+
 def _as_indices(hkl: npt.ArrayLike) -> np.ndarray:
     indices = np.ascontiguousarray(hkl, dtype=np.int32)
     if indices.ndim != 2 or indices.shape[1] != 3:
@@ -142,9 +146,20 @@ def unique_indices(
     Returns
     -------
     (n, 3) int32
+
+    Raises
+    ------
+    ModelError
+        If half the sphere of that resolution holds more than `MOST_INDICES`.
     """
     group = space_group(group)
     unit_cell = gemmi.UnitCell(*np.asarray(cell, dtype=float))
+    half = np.divide(2.0 / 3.0 * np.pi * unit_cell.volume, float(d_min) ** 3) if d_min > 0 else np.inf
+    if not half < MOST_INDICES:
+        raise ModelError(
+            f"unique reflections: a cell of {unit_cell.volume:.4g} A^3 has {half:.3g} indices to {d_min:.4g} A, at most {MOST_INDICES:g} expected; "
+            "limit the resolution (d_min=), or give indices that belong to this cell"
+        )
     hkl = np.asarray(gemmi.make_miller_array(unit_cell, group, d_min, 0.0 if np.isinf(d_max) else d_max, True))
     hkl = hkl.astype(np.int32).reshape(-1, 3)
     if not absences:

@@ -28,7 +28,7 @@ from .statistics import (
 )
 from .tables import shell_table, summary_table
 from .truncation import Amplitudes, believed_means, expected_intensity, french_wilson
-from .unmerged import Unmerged, open_mtz, read_unmerged
+from .unmerged import Unmerged, mtz_indices, open_mtz, read_unmerged
 from .wilson import WilsonPlot, wilson_plot
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "merge_pairs",
     "merge_random_halves",
     "merging_statistics",
+    "mtz_indices",
     "number_of_flags",
     "open_mtz",
     "pack_indices",

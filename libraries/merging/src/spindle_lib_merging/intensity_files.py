@@ -11,7 +11,7 @@ import numpy as np
 from spindle.errors import UserError
 from spindle.files import refuse_holes
 
-from .unmerged import to_measured_indices
+from .unmerged import mtz_indices, to_measured_indices
 
 __all__ = ["FileIntensities", "read_intensities"]
 
@@ -91,7 +91,7 @@ def read_intensities(path: Path, parameter: str) -> FileIntensities:
     sigma = np.where(np.isfinite(sigma) & (sigma > 0), sigma, 0.05 * np.abs(value) + 0.01 * typical + 1e-30)
     cell = np.array(mtz.cell.parameters, dtype=np.float64)
     return FileIntensities(
-        np.asarray(mtz.make_miller_array())[good].astype(np.int32),
+        mtz_indices(mtz, name)[good],
         value[good],
         sigma[good],
         cell,

@@ -16,7 +16,10 @@ from spindle.files import refuse_holes
 
 from .intensities import prepare_intensities
 
-__all__ = ["Unmerged", "open_mtz", "read_unmerged", "to_measured_indices"]
+__all__ = ["Unmerged", "mtz_indices", "open_mtz", "read_unmerged", "to_measured_indices"]
+
+#: Half of what `pack_indices` holds.
+LARGEST_INDEX = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +140,14 @@ def _read_mtz(path: Path, labels: Sequence[str] | None, name: str) -> Unmerged:
             f"{path}: {'several' if candidates else 'no'} columns of intensities and sigmas ({names})"
             + (f"; choose with {name}=" if candidates else "")
         )
-    intensity, sigma = (np.array(c, dtype=float) for c in candidates[0])
+    with np.errstate(invalid="ignore"):  # of damaged numbers
+        intensity, sigma = (np.array(c, dtype=float) for c in candidates[0])
     known = np.isfinite(intensity) & (sigma > 0)
     if not known.any():
         raise UserError(f"{path}: has no observation with a positive sigma")
     batch, dose = mtz.column_with_label("BATCH"), mtz.column_with_label("DOSE")
     return Unmerged(
-        np.array(mtz.make_miller_array(), dtype=np.int32)[known], intensity[known], sigma[known] ** 2,
+        mtz_indices(mtz, str(path))[known], intensity[known], sigma[known] ** 2,
         None if batch is None else _whole(batch)[known], np.array(mtz.cell.parameters), mtz.spacegroup,
         path.name, dose=None if dose is None else np.array(dose, dtype=np.float64)[known],
     )  # fmt: skip
@@ -161,14 +165,31 @@ def to_measured_indices(mtz: gemmi.Mtz, name: str) -> None:
     Raises
     ------
     FileFormatError
-        If M/ISYM names operations that the file does not have.
+        If M/ISYM names operations that the file does not have, or indices are beyond reach.
     """
+    mtz_indices(mtz, name)
     try:
         mtz.switch_to_original_hkl()
     except (IndexError, RuntimeError) as error:
         raise FileFormatError(
             f"{name}: column M/ISYM names symmetry operations that the file does not have; it is damaged, write it again"
         ) from error
+
+
+def mtz_indices(mtz: gemmi.Mtz, name: str) -> np.ndarray:
+    """(n, 3) int32: Miller indices of an MTZ file that errors call by `name`.
+
+    Raises
+    ------
+    FileFormatError
+        If one is beyond what any cell and wavelength reach.
+    """
+    indices = np.asarray(mtz.make_miller_array()).astype(np.int32, copy=False)
+    for row in np.flatnonzero(((indices > LARGEST_INDEX) | (indices < -LARGEST_INDEX)).any(axis=1))[:1]:
+        raise FileFormatError(
+            f"{name}: reflection {row + 1}: indices within {LARGEST_INDEX} expected, found {indices[row].tolist()}; the file is damaged, write it again"
+        )
+    return indices
 
 
 def open_mtz(path: Path) -> gemmi.Mtz:

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from spindle_program_scale import pieces, sums
-from spindle_program_scale.data import Observations
+from spindle_program_scale.data import Observations, usable_kinds
 from spindle_program_scale.odd_images import _medians, _middles
 
 import spindle
 from spindle.models import Experiments
-from spindle.table import ReflectionTable
+from spindle.table import Flag, ReflectionTable
 from spindle.testing.scaling import simulated_scan
 from spindle_lib_merging import Groups
 
@@ -92,3 +92,13 @@ def test_expected_intensities_are_those_of_whole_arrays(monkeypatch: pytest.Monk
             assert found[i] == pytest.approx(g[i] * (g * value / variance)[use].sum() / (g**2 / variance)[use].sum())
         else:
             assert np.isnan(found[i]) if others_only else found[i] == value[i]
+
+
+@pytest.mark.parametrize("column", ["lp", "qe", "partiality"])
+@pytest.mark.parametrize("value", [1e300, 1e-300])
+def test_sums_with_corrections_that_nothing_has_are_left_out(column, value):
+    _, table, _ = simulated_scan(n_unique=20, multiplicity=3, seed=5)
+    flags = table["flags"].astype(np.uint64) | np.uint64(int(Flag.INTEGRATED_SUM))
+    table[column] = np.where(np.arange(len(table)) == 4, value, 0.9)
+    _, has_sum = usable_kinds(table, flags)
+    assert np.flatnonzero(~has_sum).tolist() == [4]

@@ -9,7 +9,7 @@ import numpy as np
 
 from spindle.errors import FileFormatError
 from spindle.symmetry import space_group
-from spindle_lib_merging import merge_equivalents, open_mtz
+from spindle_lib_merging import merge_equivalents, mtz_indices, open_mtz
 
 __all__ = ["read_merged"]
 
@@ -32,7 +32,7 @@ def read_merged(path: Path, cell: np.ndarray, group: gemmi.SpaceGroup) -> tuple[
     values = np.array(found[0], dtype=float)
     values = values if found[0].type == "J" else values**2
     known = np.isfinite(values)
-    hkl = np.array(mtz.make_miller_array(), dtype=np.int32)[known]
+    hkl = mtz_indices(mtz, f"resolution.reference={path}")[known]
     merged = merge_equivalents(hkl, values[known], np.ones(int(known.sum())), group)
     return merged.hkl, merged.intensity
 

@@ -14,7 +14,15 @@ from spindle.contracts.exporter import MergedColumn, MergedData
 from spindle.errors import FileFormatError, ModelError, ParameterError
 from spindle.files import refuse_holes
 from spindle.symmetry import unique_indices
-from spindle_lib_merging import FreeFlags, copied_flags, free_flags, number_of_flags, pack_indices, resolution_of
+from spindle_lib_merging import (
+    FreeFlags,
+    copied_flags,
+    free_flags,
+    mtz_indices,
+    number_of_flags,
+    pack_indices,
+    resolution_of,
+)
 
 LABELS = ("FreeR_flag", "FREE", "R-free-flags", "RFREE", "FREER")
 
@@ -126,6 +134,4 @@ def read_flags(path: Path, group: Any, test_value: int | None) -> FreeFlags:
         if not two
         else np.where(whole == test_value, 0, 1)
     )
-    return FreeFlags(
-        np.array(mtz.make_miller_array())[known], moved.astype(np.int64), 2 if two and count < 3 else count
-    )
+    return FreeFlags(mtz_indices(mtz, str(path))[known], moved.astype(np.int64), 2 if two and count < 3 else count)

@@ -104,6 +104,15 @@ def correction_factor(table: ReflectionTable) -> np.ndarray:
     return factor
 
 
+def factor_of_sums(table: ReflectionTable) -> np.ndarray:
+    """`correction_factor` of summed intensities, (n,) float64, which are of the recorded part of a reflection."""
+    factor = correction_factor(table)
+    if "partiality" in table:
+        partiality = table.peek("partiality")
+        factor = factor / np.where(partiality > 0, partiality, 1.0)
+    return factor
+
+
 def apply_filters(
     table: ReflectionTable, params: ScaleParams, d: np.ndarray, exclusions: Sequence[ImageRange]
 ) -> Filtered:
@@ -157,9 +166,8 @@ def usable_kinds(table: ReflectionTable, flags: np.ndarray) -> tuple[np.ndarray,
         found.append(has)
     if "qe" in table:
         found = [has & (table.peek("qe") > 0) for has in found]
-    factor = correction_factor(table)
-    corrected = is_measured(factor, factor)
-    return found[0] & corrected, found[1] & corrected
+    factor, of_sums = correction_factor(table), factor_of_sums(table)
+    return found[0] & is_measured(factor, factor), found[1] & is_measured(of_sums, of_sums)
 
 
 def resolution_column(experiments: Experiments, table: ReflectionTable, params: ScaleParams) -> np.ndarray:
@@ -201,7 +209,7 @@ def collect(
     columns = {}
     for name, has, scale in (
         ("prf", has_profile, factor),
-        ("sum", has_sum, factor / np.where(partiality > 0, partiality, 1.0)),
+        ("sum", has_sum, factor_of_sums(table)),
     ):
         if f"intensity.{name}.value" in table:
             value = np.where(has, table.peek(f"intensity.{name}.value") * scale, np.nan)[rows]
