@@ -6,7 +6,10 @@ import numpy as np
 
 from .believed import BELIEVED, USUAL
 
-__all__ = ["counts_in_variance", "drawn_counts", "expected_signal"]
+__all__ = ["KNOWN_SHARE", "counts_in_variance", "drawn_counts", "expected_signal", "variance_of_equivalents"]
+
+#: Of the observations of an error model so many have to have known counts, for their variances to hold them all.
+KNOWN_SHARE = 0.95
 
 # A reflection of more than so many times the mean of its resolution is itself the evidence that such ones exist.
 LARGEST = 3.0
@@ -83,3 +86,29 @@ def counts_in_variance(value: np.ndarray, variance: np.ndarray, expected: np.nda
         made = found if step == 0 else 0.5 * (made + found)
     counts[known] = made
     return counts
+
+
+def variance_of_equivalents(
+    variance: np.ndarray, made: np.ndarray, mean: np.ndarray, believed: np.ndarray, number: np.ndarray, drawn: bool
+) -> np.ndarray:
+    """A variance of integration, the counts that it is made of exchanged for those which equivalents let expect.
+
+    A merged intensity whose variance follows its noise is too low on average. With ``drawn``, for weights and final variances, counts
+    of few photons are drawn towards the mean, as integration does it (`counts_of_variance`), for the error that equivalents have together.
+
+    Parameters
+    ----------
+    variance, made : (n,) float64, counts^2
+        See `counts_in_variance`.
+    mean, believed : (n,) float64, counts
+        At such a resolution, and of the equivalents.
+    number : (n,) int64
+        How many equivalents there are.
+    drawn : bool
+
+    Returns
+    -------
+    (n,) float64, counts^2
+    """
+    left = np.maximum(variance - made, 0.0)
+    return left + drawn_counts(mean, believed, number * (left + mean) if drawn else np.full(len(mean), np.inf))

@@ -11,12 +11,9 @@ from spindle.errors import ModelError
 from spindle.models import Experiments
 from spindle.table import Flag, ReflectionTable
 from spindle_lib_merging import Groups, believed_means, group_equivalents, resolution_of
-from spindle_lib_noise.signal import counts_in_variance, drawn_counts
+from spindle_lib_noise.signal import KNOWN_SHARE, counts_in_variance, variance_of_equivalents
 
 __all__ = ["Scaled", "scaled_observations"]
-
-#: Of the observations of an error model so many have to have known counts, for it to hold them all.
-MOST = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ class Scaled:
         offsets = np.concatenate([[0], np.cumsum(n[n > 1])]).astype(np.int64)
         return ErrorModelObservations(
             self.intensity[order], self.fit_variance[order], self.scale[order], self.counting[order], self.partiality[order],
-            offsets, counted=bool(np.count_nonzero(self.counted[order]) > MOST * len(order)),
+            offsets, counted=bool(np.count_nonzero(self.counted[order]) > KNOWN_SHARE * len(order)),
         )  # fmt: skip
 
 
@@ -117,11 +114,15 @@ def scaled_observations(experiments: Experiments, table: ReflectionTable, anomal
             np.maximum(g * of[index] / factor, 0.0)
             for of in believed_means(mean, sigma, d, groups.epsilon, groups.centric)
         )
-        left, number_of = np.maximum(raw / factor**2 - made, 0.0), np.bincount(index, minlength=m)[index]
+        number_of = np.bincount(index, minlength=m)[index]
         counted = (made >= 0) & (usual > 0)
         fitted, raw = (
-            np.where(counted, (left + drawn_counts(usual, believed, noise)) * factor**2, raw)
-            for noise in (np.full(len(rows), np.inf), number_of * (left + usual))
+            np.where(
+                counted,
+                variance_of_equivalents(raw / factor**2, made, usual, believed, number_of, drawn) * factor**2,
+                raw,
+            )
+            for drawn in (False, True)
         )
         counting = np.where(counted, believed * factor**2, counting)
     return Scaled(rows, number, intensity, raw, old, g, expected, counting, partiality, fitted, counted, groups)

@@ -8,16 +8,13 @@ from typing import Any
 import numpy as np
 
 from spindle_lib_merging import believed_means
-from spindle_lib_noise.signal import drawn_counts
+from spindle_lib_noise.signal import KNOWN_SHARE, variance_of_equivalents
 
 from .data import Observations
 from .pieces import fill_rows, slices_of
 from .sums import Map, blocks_of
 
 __all__ = ["Believed", "believed_intensities"]
-
-#: Of the observations of an error model so many have to have known counts, for it to hold them all.
-MOST = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +43,12 @@ class Believed:
 
     def counted(self, rows: np.ndarray) -> bool:
         """Whether `variance` of some observations holds those."""
-        return len(self.usual) > 0 and bool(np.count_nonzero(self.obs.made_of[rows] >= 0) > MOST * len(rows))
+        return len(self.usual) > 0 and bool(np.count_nonzero(self.obs.made_of[rows] >= 0) > KNOWN_SHARE * len(rows))
 
     def variance(self, rows: Any, drawn: bool) -> np.ndarray:
         """(k,) float64: variances of integration, the counts that they are made of replaced by what equivalents let expect.
 
-        A merged intensity whose variance follows its noise is too low on average. With ``drawn``, for weights and final variances, counts
-        of few photons are drawn towards the mean, as integration does it (`counts_of_variance`), for the error that they have together.
+        With ``drawn``, for weights and final variances, those of few photons are drawn towards the mean; see `variance_of_equivalents`.
         """
         obs = self.obs
         if not len(self.usual):
@@ -62,10 +58,10 @@ class Believed:
         made, factor, found = made[known], factor[known], found[known]
         usual, number = (v[known] for v in (self.usual[rows], self.number[obs.groups.index[rows]]))
         variance = np.array(obs.variance[rows])
-        left = np.maximum(variance[known] / factor**2 - made, 0.0)
-        mean, counts = usual / factor, found / factor
-        counts = drawn_counts(mean, counts, number * (left + mean) if drawn else np.full(len(mean), np.inf))
-        variance[known] = (left + counts) * factor**2
+        counts = variance_of_equivalents(
+            variance[known] / factor**2, made, usual / factor, found / factor, number, drawn
+        )
+        variance[known] = counts * factor**2
         return variance
 
 
