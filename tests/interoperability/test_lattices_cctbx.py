@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 
@@ -23,11 +22,11 @@ from spindle.symmetry import (
     lattice_subgroups,
     niggli_cell,
     orthogonalisation,
+    patterson_group,
     primitive_operator,
     space_group,
     symmetrise_cell,
 )
-from spindle.testing.dials import dials_python
 from spindle.testing.indexing import rotation_experiment
 
 LATTICES = ("aP", "mP", "mC", "oP", "oC", "oF", "oI", "tP", "tI", "hR", "hP", "cP", "cF", "cI")
@@ -47,6 +46,17 @@ for cell in json.load(open(sys.argv[1])):
          g["best_subsym"].unit_cell().parameters(), g["best_subsym"].unit_cell().volume()] for g in groups])
 json.dump(found, open(sys.argv[2], "w"))
 """
+ALL_SUBGROUPS = """
+import json, sys
+from cctbx import crystal
+from cctbx.sgtbx import lattice_symmetry
+found = []
+for cell in json.load(open(sys.argv[1])):
+    given = crystal.symmetry(unit_cell=cell, space_group_symbol="P1")
+    groups = lattice_symmetry.metric_subgroups(given, max_delta=5.0, bravais_types_only=False).result_groups
+    found.append([[g["best_subsym"].space_group().type().number(), float(g["max_angular_difference"])] for g in groups])
+json.dump(found, open(sys.argv[2], "w"))
+"""
 ORIENTATIONS = """
 import json, sys
 from dials.algorithms.indexing.compare_orientation_matrices import difference_rotation_matrix_axis_angle
@@ -64,17 +74,9 @@ from dxtbx.model import Crystal
 changed = []
 for rows, hall, text in json.load(open(sys.argv[1])):
     crystal = Crystal(*rows, space_group=sgtbx.space_group(hall)).change_basis(sgtbx.change_of_basis_op(text))
-    changed.append([crystal.get_A(), crystal.get_unit_cell().parameters(), crystal.get_space_group().type().universal_hermann_mauguin_symbol()])
+    changed.append([crystal.get_A(), crystal.get_U(), crystal.get_B(), crystal.get_unit_cell().parameters()])
 json.dump(changed, open(sys.argv[2], "w"))
 """
-
-
-def ask(script, values, folder):
-    """Run a script of cctbx with values; what it says."""
-    (folder / "script.py").write_text(script)
-    (folder / "in.json").write_text(json.dumps(values))
-    dials_python("script.py", "in.json", "out.json", cwd=folder)
-    return json.loads((folder / "out.json").read_text())
 
 
 def random_cells(seed):
@@ -95,15 +97,21 @@ def random_cells(seed):
             )
 
 
-def test_symmetries_and_settings_of_distorted_lattices_are_those_of_cctbx(tmp_path):
-    """Primitive cells distorted by some tenths of a degree: the same lattices with the same deviations, and in each the same cell."""
+def distorted_cells(seed):
+    """Reduced primitive cells distorted by some tenths of a degree, of all lattices."""
     rng = np.random.default_rng(3)
     cells = []
-    for _, group, cell in random_cells(1):
+    for _, group, cell in random_cells(seed):
         primitive = primitive_operator(group).matrix @ orthogonalisation(cell).T
         turned = primitive @ (np.eye(3) + rng.normal(0, 0.004, (3, 3)))
         cells.append([float(v) for v in niggli_cell(cell_parameters(turned))])
-    theirs = ask(SUBGROUPS, cells, tmp_path)
+    return cells
+
+
+def test_symmetries_and_settings_of_distorted_lattices_are_those_of_cctbx(ask_cctbx):
+    """The same lattices with the same deviations, and in each the same cell."""
+    cells = distorted_cells(1)
+    theirs = ask_cctbx(SUBGROUPS, cells)
     n_settings = 0
     for cell, expected in zip(cells, theirs, strict=True):
         ours = lattice_subgroups(cell, "P 1", 5.0)
@@ -119,7 +127,17 @@ def test_symmetries_and_settings_of_distorted_lattices_are_those_of_cctbx(tmp_pa
     assert n_settings > 3 * len(cells)
 
 
-def test_angles_between_orientations_are_those_of_dials(tmp_path):
+def test_all_subgroups_of_distorted_lattices_are_those_of_cctbx(ask_cctbx):
+    """With those that are not the full symmetry of a lattice: P 4, P 3 1 2, R 3, P 2 3 and the like."""
+    cells = distorted_cells(5)[::CELLS_EACH]
+    for cell, expected in zip(cells, ask_cctbx(ALL_SUBGROUPS, cells), strict=True):
+        ours = lattice_subgroups(cell, "P 1", 5.0, holohedries_only=False)
+        assert Counter((patterson_group(s.group).number, round(s.max_angular_difference, 3)) for s in ours) == Counter(
+            (number, round(delta, 3)) for number, delta in expected
+        )
+
+
+def test_angles_between_orientations_are_those_of_dials(ask_cctbx):
     pairs, ours = [], []
     for seed, (_, group, cell) in enumerate(random_cells(2)):
         first, second = (
@@ -128,7 +146,7 @@ def test_angles_between_orientations_are_those_of_dials(tmp_path):
         pairs.append([first.real_space.tolist(), second.real_space.tolist(), group.xhm()])
         bases = [primitive_operator(group).matrix @ c.real_space for c in (first, second)]
         ours.append(misorientation_deg(*bases, max_delta=1e-3))
-    theirs = ask(ORIENTATIONS, pairs, tmp_path)
+    theirs = ask_cctbx(ORIENTATIONS, pairs)
     # DIALS turns by the symmetry of the space group, ours by that of the lattice: where these differ ours may be smaller.
     difference = np.array(theirs) - ours
     assert difference.min() > -1e-3
@@ -139,7 +157,7 @@ def test_angles_between_orientations_are_those_of_dials(tmp_path):
     np.testing.assert_allclose(difference[np.array(holohedral)], 0.0, atol=1e-3)
 
 
-def test_crystals_in_other_bases_are_those_of_cctbx(tmp_path):
+def test_crystals_in_other_bases_are_those_of_cctbx(ask_cctbx):
     operators = ("b,c,a", "a+b,-a+b,c", "-a,-c,-b", "a,b,a+c", "1/2*a+1/2*b,-1/2*a+1/2*b,c")
     asked, ours = [], []
     for seed, (_, group, cell) in enumerate(random_cells(4)):
@@ -155,8 +173,10 @@ def test_crystals_in_other_bases_are_those_of_cctbx(tmp_path):
             changed = spindle.run("reindex", Experiments([experiment]), change_of_basis_op=text).experiments[0].crystal
         asked.append([crystal.real_space.tolist(), crystal.hall.strip(), operator.as_xyz()])
         ours.append(changed)
-    for crystal, (A, cell, _) in zip(ours, ask(CHANGES, asked, tmp_path), strict=True):
+    for crystal, (A, U, B, cell) in zip(ours, ask_cctbx(CHANGES, asked), strict=True):
         np.testing.assert_allclose(crystal.A.ravel(), A, atol=1e-9)
+        np.testing.assert_allclose(crystal.U.ravel(), U, atol=1e-9)
+        np.testing.assert_allclose(crystal.B.ravel(), B, atol=1e-9)
         np.testing.assert_allclose(crystal.cell, cell, atol=1e-6)
 
 
@@ -168,8 +188,8 @@ json.dump(all, open(sys.argv[2], "w"))
 """
 
 
-def test_all_settings_of_cctbx_are_known_by_all_their_names(tmp_path):
-    settings = ask(SYMBOLS, [], tmp_path)
+def test_all_settings_of_cctbx_are_known_by_all_their_names(ask_cctbx):
+    settings = ask_cctbx(SYMBOLS, [])
     assert len(settings) == 530
     for hermann, hall, operators in settings:
         expected = {gemmi.Op(text).wrap().triplet() for text in operators}
