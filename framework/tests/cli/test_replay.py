@@ -123,6 +123,23 @@ def test_what_a_record_reads_are_files(spindle, record, tmp_path, input_):
     assert replay(spindle, tmp_path, record).returncode == 2
 
 
+def test_an_input_that_is_named_often_is_read_once(spindle, record, tmp_path, monkeypatch):
+    from spindle.execution import record as records
+
+    opened = []
+    open_input = records.open_input
+    monkeypatch.setattr(records, "open_input", lambda path: opened.append(path) or open_input(path))
+    record["inputs"] *= 1000
+    record["inputs"][7] = record["inputs"][7] | {"path": ".//./image.cbf"}
+    done = replay(spindle, tmp_path, record)
+    assert done.returncode == 0, done.stderr
+    assert 0 < len(opened) < 10
+    assert len(json.loads((tmp_path / "spindle.trial.json").read_text())["inputs"]) == 1
+    record["inputs"] = [record["inputs"][0], record["inputs"][0] | {"size": 7}]
+    done = replay(spindle, tmp_path, record)
+    assert done.returncode == 2 and "inputs[1]: expected what was said before of 'image.cbf'" in done.stderr
+
+
 @pytest.mark.parametrize("part", range(4))
 def test_damaged_records_are_one_message(spindle, record, tmp_path, part):
     rng = np.random.default_rng((11, part))

@@ -38,7 +38,7 @@ def test_symmetry_operations_that_are_not_there_are_a_message(tmp_path, read, is
 
 
 @pytest.mark.parametrize("read", READERS)
-@pytest.mark.parametrize("h", [500_001, -3e6, 1.6e29])
+@pytest.mark.parametrize("h", [500_001, -3e6, 1.6e29, 1.5, np.nan, np.inf])
 def test_indices_that_nothing_reaches_are_a_message(tmp_path, read, h):
-    with pytest.raises(UserError, match=r"unmerged\.mtz: reflection 2: indices within 500000 expected"):
+    with pytest.raises(UserError, match=r"unmerged\.mtz: reflection 2: whole indices within 500000 expected"):
         read(written(tmp_path, h, 1))

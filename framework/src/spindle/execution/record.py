@@ -148,7 +148,7 @@ def write_record(record: dict[str, Any], path: Path) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a record; raise `FileFormatError` for anything else."""
+    """Read a record; raise `FileFormatError` for anything else. An input file that it names several times is among its inputs once."""
     from spindle.files.json_content import json_content  # its package imports models, and these numba
 
     content = read_regular(path, MOST_BYTES, "a run record", "name a run record, spindle.<program>.json")
@@ -166,6 +166,7 @@ def read_record(path: Path) -> dict[str, Any]:
         raise FileFormatError(f"{path} was written by a newer Spindle, {name}. Next: pip install --upgrade {HOST}")
     for place, expected, found in _faults(record):
         raise HeaderError(path, place, expected, found, "the record is damaged: run the program itself")
+    record["inputs"] = list({str(Path(entry["path"])): entry for entry in record["inputs"]}.values())
     return record
 
 
@@ -195,6 +196,11 @@ def _faults(record: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         for number, entry in enumerate(record[group]):
             yield from check(f"{group}[{number}]", entry, dict, "an object")
             yield from check(f"{group}[{number}], path", entry.get("path"), str, "the name of a file")
+    known: dict[str, Any] = {}
+    for number, entry in enumerate(record["inputs"]):
+        told = entry | {"path": str(Path(entry["path"]))}
+        if known.setdefault(told["path"], told) != told:
+            yield f"inputs[{number}]", f"what was said before of {reprlib.repr(entry['path'])}", reprlib.repr(entry)
 
 
 def changed_inputs(record: dict[str, Any]) -> list[str]:

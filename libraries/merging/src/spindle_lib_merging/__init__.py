@@ -28,7 +28,7 @@ from .statistics import (
 )
 from .tables import shell_table, summary_table
 from .truncation import Amplitudes, believed_means, expected_intensity, french_wilson
-from .unmerged import Unmerged, mtz_indices, open_mtz, read_unmerged
+from .unmerged import Unmerged, mtz_indices, open_mtz, read_unmerged, to_measured_indices, whole_indices
 from .wilson import WilsonPlot, wilson_plot
 
 __all__ = [
@@ -89,4 +89,6 @@ __all__ = [
     "statistics_in_shells",
     "summary_table",
     "wilson_plot",
+    "to_measured_indices",
+    "whole_indices",
 ]

@@ -16,7 +16,7 @@ from spindle.files import refuse_holes
 
 from .intensities import prepare_intensities
 
-__all__ = ["Unmerged", "mtz_indices", "open_mtz", "read_unmerged", "to_measured_indices"]
+__all__ = ["Unmerged", "mtz_indices", "open_mtz", "read_unmerged", "to_measured_indices", "whole_indices"]
 
 #: Half of what `pack_indices` holds.
 LARGEST_INDEX = 500_000
@@ -182,14 +182,26 @@ def mtz_indices(mtz: gemmi.Mtz, name: str) -> np.ndarray:
     Raises
     ------
     FileFormatError
-        If one is beyond what any cell and wavelength reach.
+        If one is no whole number, or beyond what any cell and wavelength reach.
     """
-    indices = np.asarray(mtz.make_miller_array()).astype(np.int32, copy=False)
-    for row in np.flatnonzero(((indices > LARGEST_INDEX) | (indices < -LARGEST_INDEX)).any(axis=1))[:1]:
+    return whole_indices(np.asarray(mtz.array, dtype=np.float64)[:, :3], name)  # the first columns of a file are H, K, L
+
+
+def whole_indices(values: np.ndarray, name: str) -> np.ndarray:
+    """(n, 3) int32: Miller indices that a file, which errors call by `name`, has as (n, 3) float64.
+
+    Raises
+    ------
+    FileFormatError
+        If one is no whole number, or beyond what any cell and wavelength reach.
+    """
+    good = ((np.abs(values) <= LARGEST_INDEX) & (values == np.rint(values))).all(axis=1)
+    for row in np.flatnonzero(~good)[:1]:
+        found = ", ".join(f"{v:.9g}" for v in values[row])
         raise FileFormatError(
-            f"{name}: reflection {row + 1}: indices within {LARGEST_INDEX} expected, found {indices[row].tolist()}; the file is damaged, write it again"
+            f"{name}: reflection {row + 1}: whole indices within {LARGEST_INDEX} expected, found {found}; the file is damaged, write it again"
         )
-    return indices
+    return values.astype(np.int32)
 
 
 def open_mtz(path: Path) -> gemmi.Mtz:

@@ -131,6 +131,23 @@ def test_scaled_data_come_back_with_their_scales(data, tmp_path):
     assert merged.summary["n_observations"] == np.count_nonzero(table["id"] == 0)  # of the first wavelength
 
 
+def spoiled(path, value):
+    """Put a number into the index of the third row."""
+    mtz = gemmi.read_mtz_file(str(path))
+    content = np.array(mtz.array)
+    content[2, 0] = value
+    mtz.set_data(content)
+    mtz.write_to_file(str(path))
+
+
+@pytest.mark.parametrize("value", [0.5, np.nan, 2.0**31, -1e30])
+def test_what_is_no_index_is_a_message(data, tmp_path, value):
+    path = written(tmp_path, *data)
+    spoiled(path, value)
+    with pytest.raises(FileFormatError, match=rf"{path.name}: reflection 3: whole indices within 500000 expected"):
+        spindle.run("import", files=[path])
+
+
 def test_merged_files_are_rows_without_places_and_files_without_orientation_are_refused(data, tmp_path):
     path = tmp_path / "merged.mtz"
     from spindle.testing.data import make_context
@@ -141,6 +158,9 @@ def test_merged_files_are_rows_without_places_and_files_without_orientation_are_
     assert done.reflections["miller_index"].tolist() == [[0, 0, 4], [1, 0, 0], [1, 1, 0]]  # one value is missing
     np.testing.assert_allclose(done.reflections["intensity.scale.value"], [40, 10, 20])
     assert done.experiments[0].crystal.space_group.hm == "P 4" and not done.reflections["xyzcal.px"].any()
+    spoiled(path, 2.0**31)
+    with pytest.raises(FileFormatError, match=r"merged\.mtz: reflection 3: whole indices within 500000 expected"):
+        spindle.run("import", files=[path])
     mtz = gemmi.read_mtz_file(str(written(tmp_path, *data)))
     for batch in mtz.batches:
         for i in range(6, 15):

@@ -14,7 +14,7 @@ from spindle_program_simulate.render import normal_quantiles
 from spindle_program_simulate.structure import random_structure, structure_from_coordinates, structure_from_intensities
 
 import spindle
-from spindle.errors import ParameterError, UserError
+from spindle.errors import FileFormatError, ParameterError, UserError
 from spindle.geometry import lorentz_factor, polarisation_factor
 from spindle.images import ImageSequence
 from spindle.models import Beam, Crystal, Detector, Experiment, Goniometer, Panel, Scan
@@ -356,6 +356,9 @@ def test_intensities_come_from_files(tmp_path):
     known = {tuple(map(int, h)): v for h, v in zip(structure.hkl, structure.intensity, strict=True)}
     assert known[1, 2, 3] == known[-1, -2, 3] == known[-1, -2, -3] == 50.0
     assert known[0, 0, -4] == 7.5 and known[2, 1, 1] == 0.0
+    (tmp_path / "i.hkl").write_text("1 2 3 50.0\n0 3e9 4 7.5\n")
+    with pytest.raises(FileFormatError, match=r"i\.hkl: reflection 2: whole indices"):
+        structure_from_intensities(tmp_path / "i.hkl", CELL, GROUP, 5.0, 0.0)
 
 
 MICROSCOPE = {

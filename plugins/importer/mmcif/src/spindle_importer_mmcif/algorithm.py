@@ -35,8 +35,9 @@ from spindle_lib_exchange import (
     merged_rows,
     orientation_from_angles,
 )
+from spindle_lib_merging import whole_indices
 
-from .blocks import cell_in, numbers, read_document, space_group_in, wavelengths_of_sweeps, whole_numbers
+from .blocks import cell_in, numbers, read_document, space_group_in, wavelengths_of_sweeps
 from .unmerged import ARCHIVE, NEXT, Observed, Sweep, read_unmerged
 
 MERGED = "_refln."
@@ -148,9 +149,9 @@ class MmcifImporter(Algorithm):
         if cell is None or any(c is None or not np.isfinite(c).all() for c in index):
             raise FileFormatError(f"{path}: block {block.name} has no complete cell or indices")
         group = self._group(block, earlier, notes)
-        hkl = whole_numbers(
-            np.stack([c for c in index if c is not None], axis=1), f"{MERGED}index_h, index_k, index_l"
-        ).astype(np.int32)
+        hkl = whole_indices(
+            np.stack([c for c in index if c is not None], axis=1), f"{path}, {MERGED}index_h, index_k, index_l"
+        )
         found = merged_rows(hkl, columns, cell, group, number)
         if found is None:
             raise FileFormatError(

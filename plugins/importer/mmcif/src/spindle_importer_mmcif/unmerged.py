@@ -11,6 +11,7 @@ import numpy as np
 from spindle.errors import FileFormatError
 from spindle.models import Scan
 from spindle_lib_exchange import scan_of
+from spindle_lib_merging import whole_indices
 
 from .blocks import cell_in, numbers, wavelengths_of_crystals, wavelengths_of_sweeps, whole_numbers, words
 
@@ -85,9 +86,9 @@ def read_unmerged(block: gemmi.cif.Block, category: str, path: Path) -> Observed
     columns = [numbers(block, f"{category}index_{x}") for x in "hkl"]
     if any(c is None or not np.isfinite(c).all() for c in columns):
         raise FileFormatError(f"{path}: {category}index_h, index_k and index_l are not all there; the file is damaged")
-    hkl = whole_numbers(
-        np.stack([c for c in columns if c is not None], axis=1), f"{category}index_h, index_k, index_l"
-    ).astype(np.int32)
+    hkl = whole_indices(
+        np.stack([c for c in columns if c is not None], axis=1), f"{path}, {category}index_h, index_k, index_l"
+    )
     names = words(block, category + ("scan_id" if category == NEXT else "diffrn_id")) or ["1"] * len(hkl)
     order = list(dict.fromkeys(names))
     place = {name: i for i, name in enumerate(order)}

@@ -24,6 +24,7 @@ from spindle_lib_exchange import (
     fit_panel,
     merged_rows,
 )
+from spindle_lib_merging import mtz_indices, to_measured_indices
 
 from .sweeps import Sweep, sweeps_of
 
@@ -67,7 +68,7 @@ class MtzImporter(Algorithm):
                 f"{path}: no column {', '.join(sorted(missing) or ['I'])}; columns of unmerged intensities are expected"
             )
         notes: list[str] = []
-        table = _table(mtz, sweeps, notes)
+        table = _table(mtz, path, sweeps, notes)
         experiments = []
         for i, sweep in enumerate(sweeps):
             experiments.append(self._experiment(i, sweep, table, notes))
@@ -125,7 +126,7 @@ def _column(mtz: gemmi.Mtz, label: str) -> np.ndarray:
 
 def _merged(mtz: gemmi.Mtz, path: Path) -> Imported:
     """An experiment for each data set that has intensities or amplitudes of its own."""
-    hkl = np.asarray(mtz.make_miller_array(), dtype=np.int32)
+    hkl = mtz_indices(mtz, str(path))
     experiments: list[Experiment] = []
     tables: list[ReflectionTable] = []
     notes = [MERGED_NOTES]
@@ -162,7 +163,7 @@ def _merged(mtz: gemmi.Mtz, path: Path) -> Imported:
     return Imported(Experiments(experiments), joined, tuple(notes))
 
 
-def _table(mtz: gemmi.Mtz, sweeps: list[Sweep], notes: list[str]) -> ReflectionTable:
+def _table(mtz: gemmi.Mtz, path: Path, sweeps: list[Sweep], notes: list[str]) -> ReflectionTable:
     """Indices as measured, intensities without their corrections, positions."""
     labels = set(mtz.column_labels())
     batch = np.rint(np.nan_to_num(_column(mtz, "BATCH"), nan=-1.0).clip(-1, 2**31)).astype(np.int64)
@@ -172,15 +173,14 @@ def _table(mtz: gemmi.Mtz, sweeps: list[Sweep], notes: list[str]) -> ReflectionT
     good = (owner < len(sweeps)) & (batch >= np.array([s.first for s in sweeps])[np.minimum(owner, len(sweeps) - 1)])
     if not good.all():
         notes.append(f"{int(np.count_nonzero(~good))} reflections of batches without a header are left out")
-    mtz.switch_to_original_hkl()
-    hkl = mtz.make_miller_array()
+    to_measured_indices(mtz, str(path))
 
     def given(label: str, default: float) -> np.ndarray:
         return _column(mtz, label) if label in labels else np.full(n, default)
 
     table = ReflectionTable.with_rows(n, ["id", "flags", "miller_index"])
     table["id"], table["panel"] = owner.astype(np.int64), np.zeros(n, np.uint64)
-    table["miller_index"] = np.asarray(hkl, dtype=np.int32)
+    table["miller_index"] = mtz_indices(mtz, str(path))
     scans = [s.scan for s in sweeps]
     start = np.array([s.oscillation_deg[0] for s in scans])[np.minimum(owner, len(scans) - 1)]
     width = np.array([s.oscillation_deg[1] or 1.0 for s in scans])[np.minimum(owner, len(scans) - 1)]

@@ -11,7 +11,7 @@ import numpy as np
 from spindle.errors import FileFormatError, ParameterError, UserError
 from spindle.files import refuse_holes
 from spindle.symmetry import ChangeOfBasis, asu_indices, epsilon_factors, is_centric, is_systematically_absent
-from spindle_lib_merging import wilson_plot
+from spindle_lib_merging import mtz_indices, whole_indices, wilson_plot
 
 __all__ = ["Structure", "random_structure", "structure_from_coordinates", "structure_from_intensities", "twinned"]
 
@@ -204,7 +204,7 @@ def structure_from_intensities(
             raise FileFormatError(f"structure.intensities={path}: has no column of type J (intensity) or F (amplitude)")
         values = np.array(columns[0], dtype=float)
         known = values if columns[0].type == "J" else values**2
-        known_hkl = np.asarray(mtz.make_miller_array(), dtype=np.int32)
+        known_hkl = mtz_indices(mtz, f"structure.intensities={path}")
         cell = np.array(mtz.cell.parameters) if cell is None else cell
         group = mtz.spacegroup if group is None else group
     else:
@@ -212,7 +212,7 @@ def structure_from_intensities(
             rows = np.loadtxt(path, usecols=(0, 1, 2, 3), ndmin=2)
         except (ValueError, IndexError) as error:
             raise FileFormatError(f"structure.intensities={path}: expected lines of h k l I: {error}") from error
-        known_hkl, known = rows[:, :3].astype(np.int32), rows[:, 3]
+        known_hkl, known = whole_indices(rows[:, :3], f"structure.intensities={path}"), rows[:, 3]
     if cell is None or group is None:
         raise UserError(
             f"structure.intensities={path}: names no cell or space group; set crystal.unit_cell= and space_group="
